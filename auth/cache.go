@@ -1,0 +1,221 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxPool bounds the pool: Redox allows as many tokens as you like, but each
+// costs requests from the quota.
+const maxPool = 64
+
+// CacheConfig is what a [Cache] may be told. The zero value keeps one token.
+type CacheConfig struct {
+	// Pool is how many tokens are kept and spread over the callers, each renewed
+	// on its own; default 1, at most 64. Redox advises several for high traffic.
+	Pool int
+	// PerRequest asks for a new token each time and keeps none: Redox's advice
+	// for low traffic. Pool is then 1 or 0.
+	PerRequest bool
+	// MintTimeout bounds one call of the Minter; default 45 s: two requests of
+	// an [OAuth] with a next key.
+	MintTimeout time.Duration
+
+	// Name names this cache in metrics and logs; default "default".
+	Name string
+	// Logger takes one line at each change of state; default none.
+	Logger *slog.Logger
+	// Registerer takes the metrics redoxworker_auth_*; default none.
+	Registerer prometheus.Registerer
+}
+
+// WithDefaults returns a copy with every default filled in.
+func (c CacheConfig) WithDefaults() CacheConfig {
+	c.Pool = orElse(c.Pool, 1)
+	c.MintTimeout = orElse(c.MintTimeout, 45*time.Second)
+	c.Name = orElse(c.Name, defaultName)
+	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Validate reports every problem of the config at once. It fills nothing in.
+func (c CacheConfig) Validate() error {
+	var bad []error
+	if c.Pool < 0 || c.Pool > maxPool {
+		bad = append(bad, fmt.Errorf("pool is %d: give 1 to %d", c.Pool, maxPool))
+	}
+	if c.PerRequest && c.Pool > 1 {
+		bad = append(bad, errors.New("a pool keeps tokens and per-request mode does not: choose one"))
+	}
+	if c.MintTimeout < 0 {
+		bad = append(bad, fmt.Errorf("mint timeout is %s: give a positive one, or 0 for 45s", c.MintTimeout))
+	}
+	return errors.Join(bad...)
+}
+
+// Cache hands out tokens of one [Minter]. Safe for concurrent use.
+//
+// One request for a token serves every caller that waits for it; each caller
+// leaves with its own context and harms no other. While [Cache.Run] runs, tokens
+// are renewed ahead of their end with nobody waiting; without it, the first call
+// after the renewal is due starts it, and gets the present token. While the
+// endpoint is down the present token serves until its end, and failures are
+// remembered: the endpoint is asked again after a growing wait, by one request.
+type Cache struct {
+	minter  Minter
+	cfg     CacheConfig
+	metrics *cacheMetrics
+	slots   []slot
+	turn    atomic.Uint32 // spreads callers over the slots
+	wake    chan struct{} // tells Run to look again; holds one
+
+	mu       sync.Mutex
+	running  bool
+	joined   bool    // Run has returned: a flight ends with its last waiter
+	age      int     // grows with each Renew
+	probe    *flight // the one flight that asks whether failures are over
+	failures int
+	lastErr  error
+	nextTry  time.Time
+	down     bool // the last log line said that there is no token
+	young    int  // tokens in a row that were refused when just made
+	youngAt  time.Time
+	counts   counts
+}
+
+// slot is the place of one token of the pool.
+type slot struct {
+	lease  atomic.Pointer[lease]
+	flight *flight // guarded by Cache.mu
+}
+
+// NewCache returns a Cache of m's tokens. It makes no request.
+func NewCache(m Minter, cfg CacheConfig) (*Cache, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("auth: cache: %w", err)
+	}
+	cfg = cfg.WithDefaults()
+	c := &Cache{minter: m, cfg: cfg, slots: make([]slot, cfg.Pool), wake: make(chan struct{}, 1)}
+	var err error
+	if c.metrics, err = newCacheMetrics(c); err != nil {
+		return nil, fmt.Errorf("auth: cache: metrics: %w", err)
+	}
+	return c, nil
+}
+
+// Bearer returns a token for an Authorization header. With a token at hand it
+// neither blocks nor allocates. Else it waits for one until ctx ends; while the
+// endpoint is known to fail it returns a [*NoTokenError] at once. A token that
+// has ended is never returned.
+func (c *Cache) Bearer(ctx context.Context) (string, error) {
+	l, err := c.lease(ctx)
+	if err != nil {
+		return "", err
+	}
+	return l.token.Value(), nil
+}
+
+// Token is [Cache.Bearer] with all that is known about the token.
+func (c *Cache) Token(ctx context.Context) (Token, error) {
+	l, err := c.lease(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	return l.token, nil
+}
+
+// lease returns the next slot's lease when nothing needs doing about it, else
+// takes the slow path.
+func (c *Cache) lease(ctx context.Context) (*lease, error) {
+	var i int
+	if len(c.slots) > 1 {
+		i = int(c.turn.Add(1) % uint32(len(c.slots)))
+	}
+	s := &c.slots[i]
+	if l := s.lease.Load(); l.fresh(time.Now()) {
+		return l, nil
+	}
+	if c.cfg.PerRequest {
+		return c.single(ctx)
+	}
+	return c.obtain(ctx, s)
+}
+
+// Invalidate drops a token that the API refused, if it is still kept: of many
+// callers that report one token, the first drops it and the others change
+// nothing. The other tokens of a pool come under suspicion, since what ends one
+// mostly ends all: they are replaced before they are handed out again, and
+// serve until then only while none can be had. When tokens that were just made
+// are refused one after the other, making more of them waits, longer and longer.
+func (c *Cache) Invalidate(bearer string) {
+	if bearer == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dropped := c.cfg.PerRequest
+	now := time.Now()
+	for i := range c.slots {
+		l := c.slots[i].lease.Load()
+		if l == nil || l.token.Value() != bearer {
+			continue
+		}
+		c.slots[i].lease.Store(nil)
+		dropped = true
+		if !l.suspect {
+			c.doubtAll(now)
+			c.refused(l, now)
+		}
+	}
+	if !dropped {
+		return
+	}
+	c.counts.invalidations++
+	c.metrics.invalidations.Inc()
+	c.cfg.Logger.Debug("the API refused a token, it is dropped", "key", c.cfg.Name)
+	if f, ok := c.minter.(interface{ Forget() }); ok {
+		f.Forget()
+	}
+	c.signal()
+}
+
+// doubtAll puts every kept token under suspicion. c.mu is held.
+func (c *Cache) doubtAll(now time.Time) {
+	for i := range c.slots {
+		if l := c.slots[i].lease.Load(); l != nil {
+			c.slots[i].lease.Store(l.doubted(now))
+		}
+	}
+}
+
+// Renew forgets remembered failures and makes a renewal of every token due, as
+// after new keys: [Cache.Run] starts it at once, else the next caller does. The
+// present tokens serve meanwhile.
+func (c *Cache) Renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.age++
+	c.failures, c.lastErr, c.nextTry = 0, nil, time.Time{}
+	now := time.Now()
+	for i := range c.slots {
+		if l := c.slots[i].lease.Load(); l != nil {
+			c.slots[i].lease.Store(l.due(now))
+		}
+	}
+	c.signal()
+}
+
+// signal wakes Run.
+func (c *Cache) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}

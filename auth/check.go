@@ -1,0 +1,74 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// KeyCheck is what trying one key showed. It holds no secret.
+type KeyCheck struct {
+	// Role is "current", "next" or "legacy".
+	Role string `json:"role"`
+	// KeyID and Algorithm are the key's, "" for a legacy key.
+	KeyID     string    `json:"kid,omitempty"`
+	Algorithm Algorithm `json:"algorithm,omitempty"`
+	// Lifetime is that of the token that was had, in nanoseconds, 0 without one.
+	Lifetime time.Duration `json:"lifetime_ns"`
+	// Took is how long the request took, in nanoseconds.
+	Took time.Duration `json:"took_ns"`
+	// Skew is how far the local clock is ahead of the endpoint's, in
+	// nanoseconds; 0 when SkewKnown is false.
+	Skew      time.Duration `json:"skew_ns"`
+	SkewKnown bool          `json:"skew_known"`
+	// Warning is something that will become a failure: a clock 5 s off.
+	Warning string `json:"warning,omitempty"`
+	// Err is why the check failed, nil when it passed. A clock 60 s off fails
+	// even where a token was had.
+	Err error `json:"-"`
+	// Mend is what a person can do about Err.
+	Mend string `json:"mend,omitempty"`
+}
+
+// OK reports whether the check passed.
+func (k KeyCheck) OK() bool { return k.Err == nil }
+
+// Check asks for a token with each key in turn, and throws the tokens away. It
+// changes nothing: neither the key in use nor what a [Cache] remembers.
+func (o *OAuth) Check(ctx context.Context) []KeyCheck {
+	var checks []KeyCheck
+	for i, k := range o.Keys() {
+		c := KeyCheck{Role: [...]string{"current", "next"}[i], KeyID: k.ID(), Algorithm: k.Algorithm()}
+		c.try(o.endpoint, func() (Token, error) { return o.mint(ctx, k) })
+		checks = append(checks, c)
+	}
+	return checks
+}
+
+// Check authenticates with the secret, and throws the token away.
+func (l *Legacy) Check(ctx context.Context) []KeyCheck {
+	c := KeyCheck{Role: "legacy"}
+	secret, _, _ := l.credentials()
+	c.try(l.endpoint, func() (Token, error) {
+		return l.ask(ctx, opAuthenticate, "/authenticate", secret, -1) // -1: keep no refresh token
+	})
+	return []KeyCheck{c}
+}
+
+func (k *KeyCheck) try(e *endpoint, mint func() (Token, error)) {
+	begun := time.Now()
+	t, err := mint()
+	k.Took = time.Since(begun)
+	k.Skew, k.SkewKnown = e.skew.value()
+	k.Err, k.Mend = err, mendOf(err)
+	if err == nil {
+		k.Lifetime = t.Lifetime()
+	}
+	switch bad := "this host's clock is " + skewText(k.Skew); {
+	case k.Skew.Abs() >= skewFail && err == nil:
+		k.Err, k.Mend = errors.New("auth: "+bad), "set this host's clock"
+	case k.Skew.Abs() >= skewWarn:
+		k.Warning = fmt.Sprintf("%s: set it, Redox allows 10s", bad)
+	}
+}

@@ -1,0 +1,87 @@
+package auth
+
+import (
+	"html"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxRemoteText bounds, in bytes, each text of the far side that an error keeps.
+const maxRemoteText = 200
+
+// secretLike is a run that could be a token, an assertion or a key. Redox's
+// error texts are words; nothing in them is this long. Addresses stay readable.
+var secretLike = regexp.MustCompile(`eyJ[A-Za-z0-9_.-]+|[A-Za-z0-9_+=~-]{24,}`)
+
+// blindText and markup reduce an HTML page to its words.
+var (
+	blindText = regexp.MustCompile(`(?is)<(script|style|head)\b.*?</(script|style|head)\s*>|<!--.*?-->`)
+	markup    = regexp.MustCompile(`(?s)<[^>]*>`)
+)
+
+// remoteText makes a text of the far side safe to keep: one line of printable
+// words, bounded, without what we sent and without anything that looks like a
+// secret.
+func remoteText(text string, sent ...Secret) string {
+	text = strings.ToValidUTF8(clip(text, 16*maxRemoteText), "")
+	for _, s := range sent {
+		if s.IsSet() {
+			text = strings.ReplaceAll(text, s.Reveal(), redacted)
+		}
+	}
+	text = secretLike.ReplaceAllString(text, redacted)
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, text)
+	return clip(strings.Join(strings.Fields(text), " "), maxRemoteText)
+}
+
+// pageText returns the words of a text or HTML page.
+func pageText(body []byte) string {
+	text := clip(string(body), 4096)
+	if !strings.Contains(text, "<") {
+		return text
+	}
+	text = blindText.ReplaceAllString(text, " ")
+	return html.UnescapeString(markup.ReplaceAllString(text, " "))
+}
+
+// remoteURI keeps an error_uri only when it is an ordinary https address that
+// holds nothing of what we sent.
+func remoteURI(text string, sent ...Secret) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(text) > maxRemoteText {
+		return ""
+	}
+	for part := range strings.SplitSeq(u.Path, "/") {
+		if len(part) > 64 {
+			return ""
+		}
+	}
+	for _, s := range sent {
+		if s.IsSet() && strings.Contains(text, s.Reveal()) {
+			return ""
+		}
+	}
+	return u.String()
+}
+
+// clip cuts text to at most n bytes at a rune's edge.
+func clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}

@@ -1,0 +1,148 @@
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/auth"
+)
+
+const oidcDir = "testdata/oidc-provider"
+
+// oidcClient is a client as oidc-provider takes it.
+func oidcClient(t *testing.T, id string, a auth.Algorithm, keys ...auth.Key) map[string]any {
+	t.Helper()
+	return map[string]any{
+		"client_id": id, "jwks": json.RawMessage(publicSet(t, keys...)), "scope": "fhir:development",
+		"grant_types": []string{"client_credentials"}, "redirect_uris": []string{}, "response_types": []string{},
+		"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": string(a),
+	}
+}
+
+// startOIDC runs the server in a Node process of its own and returns its token
+// URL.
+func startOIDC(t *testing.T, clients ...map[string]any) string {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal("node is not installed: install Node.js 20 or later; this test proves assertions against npm's oidc-provider")
+	}
+	if _, err := os.Stat(filepath.Join(oidcDir, "node_modules", "oidc-provider")); err != nil {
+		t.Fatalf("%s/node_modules is missing: run npm ci --prefix auth/conformance/%s", oidcDir, oidcDir)
+	}
+	set, err := json.Marshal(clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), node, "server.mjs")
+	cmd.Dir, cmd.Env, cmd.Stderr = oidcDir, append(os.Environ(), "CLIENTS="+string(set)), &stderr
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		_, _ = input.Close(), cmd.Wait()
+		t.Fatalf("the server did not start: %v\n%s", err, stderr.String())
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(input.Close(), cmd.Wait()); err != nil && t.Context().Err() == nil {
+			t.Errorf("the server's end: %v\n%s", err, stderr.String())
+		}
+	})
+	return strings.TrimSpace(line)
+}
+
+func TestOIDCProvider_TakesBothAlgorithms(t *testing.T) {
+	t.Parallel()
+	for _, a := range algorithms {
+		t.Run(string(a), func(t *testing.T) {
+			t.Parallel()
+			k := generate(t, a, "")
+			tokenURL := startOIDC(t, oidcClient(t, "client-1", a, k))
+			o := client(t, "client-1", k, tokenURL, auth.OAuthConfig{Scope: "fhir:development"})
+			for range 3 {
+				token, err := o.Mint(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if token.Lifetime() != 5*time.Minute || !strings.EqualFold(token.Type, "bearer") {
+					t.Errorf("a %s token of %s", token.Type, token.Lifetime())
+				}
+			}
+		})
+	}
+}
+
+// TestOIDCProvider_RefusesAReplayAndTakesTheNextAssertion: this server says
+// invalid_client, as RFC 7523 has it.
+func TestOIDCProvider_RefusesAReplayAndTakesTheNextAssertion(t *testing.T) {
+	t.Parallel()
+	for _, a := range algorithms {
+		t.Run(string(a), func(t *testing.T) {
+			t.Parallel()
+			k, r := generate(t, a, "k"), &recorder{}
+			tokenURL := startOIDC(t, oidcClient(t, "client-1", a, k))
+			o := client(t, "client-1", k, tokenURL, auth.OAuthConfig{Transport: r})
+			if _, err := o.Mint(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if status, code := postForm(t, tokenURL, r.bodies[0]); status != http.StatusUnauthorized || code != "invalid_client" {
+				t.Errorf("the replay by hand: %d %s", status, code)
+			}
+			r.replay = 1
+			_, err := o.Mint(t.Context())
+			if e, ok := errors.AsType[*auth.TokenError](err); !ok || e.Code != "invalid_client" || !e.Heals() {
+				t.Errorf("after a replay: %v", err)
+			}
+			if _, err := o.Mint(t.Context()); err != nil {
+				t.Errorf("the next one: %v", err)
+			}
+			distinct(t, r.jtis(t), 3)
+		})
+	}
+}
+
+func TestOIDCProvider_FallsBackToTheNextKey(t *testing.T) {
+	t.Parallel()
+	old, next := generate(t, auth.ES384, "old"), generate(t, auth.ES384, "next")
+	tokenURL := startOIDC(t, oidcClient(t, "client-1", auth.ES384, next)) // old is withdrawn
+	o := client(t, "client-1", old, tokenURL, auth.OAuthConfig{Next: next})
+	if _, err := o.Mint(t.Context()); err != nil || o.KeyInUse().ID() != "next" {
+		t.Errorf("%q in use, %v", o.KeyInUse().ID(), err)
+	}
+	checks := o.Check(t.Context())
+	if len(checks) != 2 || checks[0].OK() || !checks[1].OK() || checks[0].Mend == "" {
+		t.Errorf("the checks: %+v", checks)
+	}
+}
+
+// TestOIDCProvider_LockfileNamesNoRegistry keeps the lock file usable behind any
+// registry.
+func TestOIDCProvider_LockfileNamesNoRegistry(t *testing.T) {
+	t.Parallel()
+	lock, err := os.ReadFile(filepath.Join(oidcDir, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(lock, []byte(`"resolved"`)) || !bytes.Contains(lock, []byte(`"integrity"`)) {
+		t.Error("resolved is in it, or integrity is not: npm install --omit-lockfile-registry-resolved")
+	}
+}

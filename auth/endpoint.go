@@ -1,0 +1,160 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// What an endpoint is asked for, in [TokenError.Op].
+const (
+	opToken        = "token"
+	opAuthenticate = "authenticate"
+	opRefresh      = "refresh"
+)
+
+const (
+	defaultTimeout = 15 * time.Second
+	maxAnswer      = 64 << 10 // bytes; a token answer has about 2 KB
+	maxRetryAfter  = 5 * time.Minute
+)
+
+// endpoint posts to one token endpoint: no redirects, bounded reads, one timeout
+// and the clock measured from each answer.
+type endpoint struct {
+	url    string
+	host   string
+	client *http.Client
+	logger *slog.Logger
+	skew   skewMeter
+}
+
+// answer is a whole, bounded HTTP answer.
+type answer struct {
+	status     int
+	body       []byte
+	date       time.Time // zero when the server sent none
+	skew       time.Duration
+	retryAfter time.Duration
+	begun      time.Time // when the request was begun, local clock
+}
+
+func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration, l *slog.Logger) (*endpoint, error) {
+	u, err := checkURL(name, raw)
+	if err != nil {
+		return nil, err
+	}
+	if timeout < 0 {
+		return nil, fmt.Errorf("timeout is %s: give a positive one, or 0 for %s", timeout, defaultTimeout)
+	}
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	if base == nil {
+		base = newBase()
+	}
+	if l == nil {
+		l = slog.New(slog.DiscardHandler)
+	}
+	return &endpoint{url: raw, host: u.Host, logger: l, client: &http.Client{
+		Transport:     base,
+		Timeout:       timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// newBase is the transport of an endpoint that was given none: a few idle
+// connections, the environment's proxy, TLS 1.2 or later (net/http's minimum).
+func newBase() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: defaultTimeout,
+		IdleConnTimeout:       30 * time.Second,
+		MaxIdleConnsPerHost:   4,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// checkURL takes https, and http for loopback hosts. Its error has no package
+// prefix: the caller adds it.
+func checkURL(name, raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s cannot be read as a URL", name) // the URL error would quote a password in it
+	case u.User != nil:
+		return nil, fmt.Errorf("%s has a user or password in it: remove it", name)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("%s has no host: write https://HOST/PATH", name)
+	case u.Fragment != "":
+		return nil, fmt.Errorf("%s has a fragment (#): remove it", name)
+	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+		return u, nil
+	}
+	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts)", name, clip(u.Scheme, 16), u.Host)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// post sends one request. A nil error means a whole answer of any status.
+func (e *endpoint) post(ctx context.Context, op, path, contentType string, body []byte) (answer, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+path, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, e.failed(op, err)
+	}
+	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Accept", "application/json")
+	a := answer{begun: time.Now()}
+	resp, err := e.client.Do(r)
+	if err != nil {
+		return answer{}, e.failed(op, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	ended := time.Now()
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return answer{}, e.failed(op, err)
+	}
+	a.status = resp.StatusCode
+	a.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	a.retryAfter = retryAfter(resp.Header.Get("Retry-After"), ended)
+	if ahead, ok := e.skew.measure(a.begun, ended, resp.Header.Get("Date")); ok {
+		a.skew = ahead
+		e.skew.log(ctx, e.logger, ahead)
+	}
+	return a, nil
+}
+
+// failed wraps an error of a request that got no answer, without the URL that
+// net/http puts into it.
+func (e *endpoint) failed(op string, err error) *TokenError {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return &TokenError{Op: op, Host: e.host, Err: err}
+}
+
+// refused makes the error of an answer that holds no token.
+func (e *endpoint) refused(op, kid string, a answer, sent ...Secret) *TokenError {
+	t := &TokenError{Op: op, Host: e.host, KeyID: kid, Status: a.status, Skew: a.skew, retryAfter: a.retryAfter}
+	t.Code, t.Description, t.URI = readRefusal(a.body, sent)
+	return t
+}
+
+// unusable makes the error of a success that holds no usable token.
+func (e *endpoint) unusable(op, kid string, a answer, why string) *TokenError {
+	return &TokenError{Op: op, Host: e.host, KeyID: kid, Status: a.status, Skew: a.skew, Err: fmt.Errorf("%w: %s", ErrAnswer, why)}
+}

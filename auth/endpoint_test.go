@@ -1,0 +1,112 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// askEndpoint mints with OAuth against a handler and returns the error.
+func askEndpoint(t *testing.T, h http.HandlerFunc) *TokenError {
+	t.Helper()
+	_, err := newTestOAuth(t, h, ecKey("k"), OAuthConfig{}).Mint(t.Context())
+	e, ok := errors.AsType[*TokenError](err)
+	if !ok {
+		t.Fatalf("got %v", err)
+	}
+	return e
+}
+
+func TestEndpoint_NeverFollowsARedirect(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			e := askEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
+				n++
+				http.Redirect(w, r, "http://localhost/elsewhere", code)
+			})
+			if n != 1 || e.Status != code || !strings.Contains(e.Mend(), "never followed") {
+				t.Errorf("%d: %d requests, %v", code, n, e)
+			}
+		})
+	}
+}
+
+func TestEndpoint_BoundsWhatItReads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var written atomic.Int64
+		e := askEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+			chunk := []byte(strings.Repeat("a", 32<<10))
+			for range 1000 {
+				n, err := w.Write(chunk)
+				if written.Add(int64(n)); err != nil {
+					return
+				}
+			}
+		})
+		if !errors.Is(e, ErrAnswer) || written.Load() > 1<<20 || len(e.Error()) > 300 {
+			t.Errorf("%d bytes went out: %v", written.Load(), e)
+		}
+	})
+}
+
+func TestEndpoint_ASlowBodyEndsWithTheTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		e := askEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+			for range 100 {
+				_, _ = w.Write([]byte("{"))
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(time.Second)
+			}
+		})
+		if time.Since(begun) != defaultTimeout || !e.Temporary() {
+			t.Errorf("after %s: %v", time.Since(begun), e)
+		}
+		time.Sleep(100 * time.Second) // the handler's end
+	})
+}
+
+func TestEndpoint_ErrorsHaveNoURL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := OAuthConfig{TokenURL: "http://localhost/token?tenant=hunter2"}
+		o := newTestOAuth(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), ecKey("k"), cfg)
+		_, err := o.Mint(t.Context())
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.HasPrefix(err.Error(), `auth: token from localhost with kid "k": `) {
+			t.Errorf("reads %q", err)
+		}
+	})
+}
+
+func TestEndpoint_RetryAfterIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := askEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "42")
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+		if e.RetryAfter() != 42*time.Second || !e.Temporary() {
+			t.Errorf("%s: %v", e.RetryAfter(), e)
+		}
+	})
+}
+
+func TestEndpoint_ItsOwnTransport(t *testing.T) {
+	t.Parallel()
+	e := must(newEndpoint("token URL", "https://localhost/x", nil, 0, nil))
+	tr, ok := e.client.Transport.(*http.Transport)
+	if !ok || tr.Proxy == nil || e.client.Timeout != defaultTimeout {
+		t.Errorf("got %+v", e.client)
+	}
+	if _, err := newEndpoint("token URL", "https://localhost/x", nil, -1, nil); err == nil {
+		t.Error("a negative timeout was taken")
+	}
+}

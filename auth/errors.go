@@ -1,0 +1,68 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrKey is returned, wrapped with the reason and the mend, when a private
+	// key cannot be used.
+	ErrKey = errors.New("unusable private key")
+
+	// ErrAnswer is wrapped by a [*TokenError] whose answer had a success status
+	// but no usable token in it.
+	ErrAnswer = errors.New("unusable token answer")
+
+	// ErrRefused is the cause of a [*NoTokenError] after the API refused several
+	// tokens in a row that had just been made: more of them would not help.
+	ErrRefused = errors.New("the API refuses tokens that were just made: check that the key is for this environment and this API")
+
+	// ErrRunning is returned by Run when a Run of the same value is under way.
+	ErrRunning = errors.New("auth: already running")
+)
+
+// keyError says why a key cannot be used and what to do about it.
+func keyError(format string, args ...any) error {
+	return fmt.Errorf("auth: %w: "+format, append([]any{ErrKey}, args...)...)
+}
+
+// NoTokenError is returned by [Cache.Bearer] and [Cache.Token] when no token is
+// at hand and none could be had. No request was made with it: a message that
+// waits for a token has not been attempted.
+type NoTokenError struct {
+	// Cause is why the last request for a token failed, often a [*TokenError].
+	Cause error
+	// NextTry is when the endpoint will be asked again; callers until then get
+	// this error at once, without a request.
+	NextTry time.Time
+}
+
+// Error says that there is no token, and why.
+func (e *NoTokenError) Error() string {
+	return "auth: no token: " + trimPrefix(e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *NoTokenError) Unwrap() error { return e.Cause }
+
+// RetryAfter returns how long to wait before it is worth asking again; 0 means
+// now.
+func (e *NoTokenError) RetryAfter() time.Duration { return max(0, time.Until(e.NextTry)) }
+
+// Attempted returns false: nothing was sent to the API.
+func (e *NoTokenError) Attempted() bool { return false }
+
+// trimPrefix returns err's text without this package's prefix, which belongs to
+// the outermost layer only.
+func trimPrefix(err error) string {
+	if err == nil {
+		return "unknown cause"
+	}
+	text := err.Error()
+	if len(text) > 6 && text[:6] == "auth: " {
+		return text[6:]
+	}
+	return text
+}

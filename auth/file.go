@@ -1,0 +1,99 @@
+package auth
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// ReadKeyFile reads a private key from a file, as [ParsePrivateKey] does.
+func ReadKeyFile(path, id string) (Key, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return Key{}, fmt.Errorf("auth: private key: %w", err)
+	}
+	defer clear(data)
+	k, err := ParsePrivateKey(data, id)
+	if err != nil {
+		return Key{}, fmt.Errorf("auth: %s: %w", path, unprefixed(err))
+	}
+	return k, nil
+}
+
+// ReadSecretFile reads a secret from a file, without the white space around it.
+// An empty file is an error.
+func ReadSecretFile(path string) (Secret, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return Secret{}, fmt.Errorf("auth: secret: %w", err)
+	}
+	defer clear(data)
+	s := NewSecret(string(bytes.TrimSpace(data)))
+	if !s.IsSet() {
+		return Secret{}, fmt.Errorf("auth: secret: %s is empty: write the secret into it", path)
+	}
+	return s, nil
+}
+
+// readFile reads a whole small file.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err // *fs.PathError names the file
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxKeyFile {
+		clear(data)
+		return nil, fmt.Errorf("%s has more than %d bytes: is it the right file?", path, maxKeyFile)
+	}
+	return data, nil
+}
+
+// WriteKeyFile writes a private key as PKCS#8 PEM, or as JWK when the name ends
+// in .json or .jwk, into a new file that only its owner can read. An existing
+// file is never replaced.
+func WriteKeyFile(path string, k Key) error {
+	marshal := k.MarshalPEM
+	if ext := filepath.Ext(path); ext == ".json" || ext == ".jwk" {
+		marshal = k.MarshalJWK
+	}
+	data, err := marshal()
+	if err != nil {
+		return err
+	}
+	defer clear(data)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("auth: write key: %w", err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		_ = os.Remove(path)
+		return fmt.Errorf("auth: write key: %w", err)
+	}
+	return nil
+}
+
+// Exposure returns a line to log when a key or secret file can be used by others
+// than its owner, with the mend, and "" when it is safe or cannot be looked at.
+// It follows symlinks. Group read alone, as Kubernetes' fsGroup makes it, is
+// reported too.
+func Exposure(path string) string {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s has mode %#o, others than its owner can use it: chmod 600, or defaultMode 0400 of a Kubernetes volume", path, info.Mode().Perm())
+}

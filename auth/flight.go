@@ -1,0 +1,252 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errAbandoned ends a flight that nobody waits for when Run stops.
+var errAbandoned = errors.New("nobody waits for the token any more")
+
+// flight is one call of the Minter that any number of callers wait for. Its
+// result is set before done is closed.
+type flight struct {
+	slot     *slot
+	age      int // Cache.age when it began
+	done     chan struct{}
+	cancel   context.CancelCauseFunc
+	waiters  int // guarded by Cache.mu
+	lease    *lease
+	err      error
+	outdated bool // Renew was called meanwhile
+}
+
+// obtain is the slow path: the slot's token is missing, stale or due for
+// renewal.
+func (c *Cache) obtain(ctx context.Context, s *slot) (*lease, error) {
+	for {
+		l, f, err := c.board(s, time.Now())
+		if f == nil {
+			return l, err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			c.leave(f)
+			return nil, fmt.Errorf("auth: waiting for a token: %w", context.Cause(ctx))
+		}
+		c.leave(f)
+		if f.err == nil {
+			return f.lease, nil
+		}
+		if f.outdated {
+			continue // it failed with what Renew has replaced since
+		}
+		if l := c.any(time.Now(), (*lease).alive); l != nil {
+			return l, nil
+		}
+		return nil, &NoTokenError{Cause: f.err, NextTry: c.retryTime()}
+	}
+}
+
+// board returns a lease that serves now, or a flight to wait for, or neither
+// and why. It starts the renewal that is due.
+func (c *Cache) board(s *slot, now time.Time) (*lease, *flight, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := s.lease.Load()
+	if l.fresh(now) {
+		return l, nil, nil // somebody else was faster
+	}
+	f := c.start(s, now)
+	if l.good(now) {
+		return l, nil, nil
+	}
+	if other := c.any(now, (*lease).good); other != nil {
+		return other, nil, nil
+	}
+	if f != nil {
+		f.waiters++
+		return nil, f, nil
+	}
+	if last := c.any(now, (*lease).alive); last != nil {
+		return last, nil, nil
+	}
+	c.noteDown()
+	return nil, nil, &NoTokenError{Cause: c.lastErr, NextTry: c.nextTry}
+}
+
+// any returns a lease of the pool that passes, the one that lives longest.
+func (c *Cache) any(now time.Time, passes func(*lease, time.Time) bool) *lease {
+	var best *lease
+	for i := range c.slots {
+		l := c.slots[i].lease.Load()
+		if passes(l, now) && (best == nil || l.token.Expires.After(best.token.Expires)) {
+			best = l
+		}
+	}
+	return best
+}
+
+// start returns the flight that will fill the slot, a new one if need be. After
+// failures there is none until the wait is over, and then one for all slots. c.mu
+// is held.
+func (c *Cache) start(s *slot, now time.Time) *flight {
+	if s.flight != nil {
+		return s.flight
+	}
+	if c.failures > 0 {
+		if c.probe != nil {
+			return c.probe
+		}
+		if now.Before(c.nextTry) {
+			return nil
+		}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	f := &flight{slot: s, age: c.age, done: make(chan struct{}), cancel: cancel}
+	s.flight = f
+	if c.failures > 0 {
+		c.probe = f
+	}
+	go c.fly(ctx, f)
+	return f
+}
+
+// fly calls the Minter and shares the result. A Minter that ends the goroutine
+// (a test's FailNow) releases the waiters too.
+func (c *Cache) fly(ctx context.Context, f *flight) {
+	begun := time.Now()
+	var t Token
+	err := errors.New("auth: the minter did not return")
+	defer func() {
+		f.cancel(nil)
+		f.lease, f.err = c.land(ctx, t, err, begun)
+		c.finish(ctx, f)
+	}()
+	t, err = c.mint(ctx)
+}
+
+func (c *Cache) mint(ctx context.Context) (Token, error) {
+	cause := fmt.Errorf("no token after %s", c.cfg.MintTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.MintTimeout, cause)
+	defer cancel()
+	t, err := c.minter.Mint(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), cause) {
+		err = fmt.Errorf("auth: %w: %w", cause, unprefixed(err))
+	}
+	return t, err
+}
+
+// land makes a lease of what the Minter returned, and counts it.
+func (c *Cache) land(ctx context.Context, t Token, err error, begun time.Time) (*lease, error) {
+	now := time.Now()
+	var l *lease
+	if err == nil {
+		l, err = newLease(t, begun, now)
+	}
+	if abandoned(ctx, err) {
+		return nil, err
+	}
+	c.metrics.seconds.Observe(now.Sub(begun).Seconds())
+	if err != nil {
+		c.metrics.mints.WithLabelValues(classOf(err).String()).Inc()
+		return nil, err
+	}
+	c.metrics.mints.WithLabelValues("ok").Inc()
+	return l, nil
+}
+
+// abandoned reports whether the flight failed because Run ended it.
+func abandoned(ctx context.Context, err error) bool {
+	return err != nil && errors.Is(context.Cause(ctx), errAbandoned)
+}
+
+// finish puts the lease into its slot, remembers a failure, and lets go of the
+// waiters.
+func (c *Cache) finish(ctx context.Context, f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.slot.flight == f {
+		f.slot.flight = nil
+	}
+	probe := c.probe == f
+	if probe {
+		c.probe = nil
+	}
+	f.outdated = f.age != c.age
+	switch {
+	case f.err == nil && f.outdated:
+		f.slot.lease.Store(f.lease.due(time.Now()))
+		c.succeeded(f.lease)
+	case f.err == nil:
+		f.slot.lease.Store(f.lease)
+		c.succeeded(f.lease)
+	case !f.outdated && !abandoned(ctx, f.err):
+		c.failed(f.err, probe)
+	}
+	close(f.done)
+	c.signal()
+}
+
+// leave takes a waiter off its flight. When Run has returned, a flight that
+// nobody waits for is ended: nobody would join it.
+func (c *Cache) leave(f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.waiters--
+	if f.waiters == 0 && c.joined {
+		c.abandon(f)
+	}
+}
+
+// abandon ends a flight; the next caller starts another. c.mu is held.
+func (c *Cache) abandon(f *flight) {
+	f.cancel(errAbandoned)
+	if f.slot.flight == f {
+		f.slot.flight = nil
+	}
+	if c.probe == f {
+		c.probe = nil
+	}
+}
+
+// single asks for a token that one caller uses once, in that caller's goroutine.
+func (c *Cache) single(ctx context.Context) (*lease, error) {
+	c.mu.Lock()
+	now := time.Now()
+	if c.failures > 0 && (now.Before(c.nextTry) || c.probe != nil) {
+		err := &NoTokenError{Cause: c.lastErr, NextTry: c.nextTry}
+		if c.probe != nil {
+			err.NextTry = later(c.nextTry, now.Add(time.Second)) // when the probe may have ended
+		}
+		c.mu.Unlock()
+		return nil, err
+	}
+	var probe *flight
+	if c.failures > 0 {
+		probe = &flight{}
+		c.probe = probe
+	}
+	c.mu.Unlock()
+
+	t, err := c.mint(ctx)
+	l, err := c.land(ctx, t, err, now)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if probe != nil && c.probe == probe {
+		c.probe = nil
+	}
+	switch {
+	case err == nil:
+		c.succeeded(l)
+		return l, nil
+	case ctx.Err() != nil: // the caller's end, not the endpoint's failure
+		return nil, fmt.Errorf("auth: waiting for a token: %w", context.Cause(ctx))
+	}
+	c.failed(err, probe != nil)
+	return nil, &NoTokenError{Cause: err, NextTry: c.nextTry}
+}

@@ -1,0 +1,87 @@
+package auth
+
+import (
+	"errors"
+	"time"
+)
+
+// succeeded forgets failures. c.mu is held.
+func (c *Cache) succeeded(l *lease) {
+	c.counts.mints++
+	if c.failures > 0 || c.down {
+		c.cfg.Logger.Info("tokens can be had again", "key", c.cfg.Name, "failures", c.failures, "expires", l.token.Expires)
+	}
+	c.failures, c.lastErr, c.nextTry, c.down = 0, nil, time.Time{}, false
+}
+
+// failed remembers a failure and when to ask again. What the server asks for
+// lengthens the wait and never shortens it. Of requests that were under way
+// together the first failure counts; from then on only the probe's does. c.mu is
+// held.
+func (c *Cache) failed(err error, probe bool) {
+	now := time.Now()
+	c.counts.failed++
+	if c.failures > 0 && !probe {
+		return
+	}
+	c.failures++
+	c.lastErr = err
+	wait := jitter(backoff(classOf(err), c.failures))
+	if e, ok := errors.AsType[*TokenError](err); ok {
+		wait = max(wait, e.RetryAfter())
+	}
+	c.nextTry = now.Add(wait)
+	if c.any(now, (*lease).alive) == nil {
+		c.noteDown()
+		return
+	}
+	if c.failures == 1 {
+		c.cfg.Logger.Warn("a token could not be renewed, the present one serves until its end", "key", c.cfg.Name, "class", classOf(err).String(), "error", err, "next_try", c.nextTry)
+	}
+}
+
+const (
+	// youngAge is the age at which a token was just made.
+	youngAge = 10 * time.Second
+	// youngFree is how many of them in a row may be refused without a wait: a
+	// request, its replay, and the same once more.
+	youngFree = 4
+	// youngRow is the longest time between two refusals of one row.
+	youngRow = 2 * time.Minute
+)
+
+// refused notes that the API refused a token. A key of another environment gets
+// tokens that no API takes: without a wait each message would cost two requests
+// for tokens. c.mu is held.
+func (c *Cache) refused(l *lease, now time.Time) {
+	if now.Sub(l.token.IssuedAt) > youngAge || now.Sub(c.youngAt) > youngRow {
+		c.young = 0
+	}
+	if now.Sub(l.token.IssuedAt) > youngAge {
+		return
+	}
+	c.young++
+	c.youngAt = now
+	if c.young <= youngFree {
+		return
+	}
+	c.failures, c.lastErr = max(c.failures, 1), ErrRefused
+	c.nextTry = later(c.nextTry, now.Add(jitter(backoff(temporary, c.young-youngFree))))
+	c.noteDown()
+}
+
+// noteDown logs, once, that there is no token. c.mu is held.
+func (c *Cache) noteDown() {
+	if c.down || c.lastErr == nil {
+		return
+	}
+	c.down = true
+	c.cfg.Logger.Error("there is no token: requests wait until one can be had", "key", c.cfg.Name, "class", classOf(c.lastErr).String(), "error", c.lastErr, "next_try", c.nextTry)
+}
+
+// retryTime returns when the endpoint is asked again.
+func (c *Cache) retryTime() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nextTry
+}

@@ -1,0 +1,51 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// NewJWKSHandler returns a handler that serves the public halves of the keys
+// that keys returns at each request, so that a rotation shows at once. keys must
+// be safe for concurrent use; the method [OAuth.Keys] is one.
+//
+// maxAge is how long the server of the other side may keep the set, whole
+// seconds; 0 means 5 minutes, -1 that it must ask each time. SMART: a client
+// should say it, and a server must not keep the set longer. A new key works
+// there no later than maxAge after it was added here, so add it as next first.
+//
+// The set holds nothing secret and is served to anybody, by GET and HEAD, with
+// an ETag.
+func NewJWKSHandler(keys func() []Key, maxAge time.Duration) http.Handler {
+	cache := "no-cache"
+	if maxAge == 0 {
+		maxAge = 5 * time.Minute
+	}
+	if maxAge > 0 {
+		cache = "public, max-age=" + strconv.FormatInt(int64(maxAge/time.Second), 10)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		set, err := JWKS(keys()...)
+		if err != nil {
+			http.Error(w, "the key set cannot be written", http.StatusInternalServerError)
+			return
+		}
+		sum := sha256.Sum256(set)
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", cache)
+		h.Set("ETag", fmt.Sprintf("%q", hex.EncodeToString(sum[:16])))
+		h.Set("X-Content-Type-Options", "nosniff")
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(set)) // HEAD, If-None-Match
+	})
+}

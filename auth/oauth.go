@@ -1,0 +1,208 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// DefaultTokenURL is Redox's token endpoint in the United States (Redox,
+// Authenticate an OAuth API key). Canada's host is api.ca.redoxengine.com. Do
+// not discover it: the metadata that api.redoxengine.com publishes describes
+// another server.
+const DefaultTokenURL = "https://api.redoxengine.com/v2/auth/token"
+
+// assertionType is the client_assertion_type of RFC 7523, section 2.2.
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// OAuthConfig is what an [OAuth] may be told. The zero value asks Redox's own
+// endpoint.
+type OAuthConfig struct {
+	// TokenURL is the token endpoint; default [DefaultTokenURL]. https, or http
+	// on a loopback host.
+	TokenURL string
+	// Audience is the assertion's aud; default TokenURL.
+	Audience string
+	// Scope is asked for, space separated; default none. Redox needs none, SMART
+	// servers do.
+	Scope string
+	// Algorithm, when set, is what both keys must sign with: a guard against the
+	// wrong file. Default: RS384 for an RSA key, ES384 for an EC key.
+	Algorithm Algorithm
+	// Next is the key that succeeds the current one in a rotation; default none.
+	// When the server refuses one key the other is tried at once.
+	Next Key
+	// AssertionLifetime is how far exp is ahead of iat: default 4 minutes, at
+	// most 5 (SMART), whole seconds.
+	AssertionLifetime time.Duration
+
+	// Transport sends the requests; default one of its own, with the
+	// environment's proxy. Redirects are never followed.
+	Transport http.RoundTripper
+	// Timeout bounds one request, its answer included; default 15 s.
+	Timeout time.Duration
+	// Name names this client in metrics and logs; default "default".
+	Name string
+	// Logger takes fall-backs between keys and a bad clock; default none.
+	Logger *slog.Logger
+	// Registerer takes redoxworker_auth_key_fallbacks_total; default none.
+	Registerer prometheus.Registerer
+}
+
+// WithDefaults returns a copy with every default filled in.
+func (c OAuthConfig) WithDefaults() OAuthConfig {
+	c.TokenURL = orElse(c.TokenURL, DefaultTokenURL)
+	c.Audience = orElse(c.Audience, c.TokenURL)
+	c.AssertionLifetime = orElse(c.AssertionLifetime, defaultAssertionLifetime)
+	c.Timeout = orElse(c.Timeout, defaultTimeout)
+	c.Name = orElse(c.Name, defaultName)
+	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Validate reports every problem of the config at once. It fills nothing in.
+func (c OAuthConfig) Validate() error {
+	var bad []error
+	if c.TokenURL != "" {
+		if _, err := checkURL("token URL", c.TokenURL); err != nil {
+			bad = append(bad, err)
+		}
+	}
+	if c.Algorithm != "" && c.Algorithm != RS384 && c.Algorithm != ES384 {
+		bad = append(bad, unprefixed(algorithmError(c.Algorithm)))
+	}
+	if d := c.AssertionLifetime; d != 0 && (d < time.Second || d > maxAssertionLifetime) {
+		bad = append(bad, fmt.Errorf("assertion lifetime is %s: give 1s to %s", d, maxAssertionLifetime))
+	}
+	if c.Timeout < 0 {
+		bad = append(bad, fmt.Errorf("timeout is %s: give a positive one, or 0 for %s", c.Timeout, defaultTimeout))
+	}
+	return errors.Join(bad...)
+}
+
+// OAuth asks for tokens with a signed client assertion (RFC 7523, SMART Backend
+// Services). It keeps no token: put a [Cache] in front of it. Safe for
+// concurrent use.
+type OAuth struct {
+	assertion assertion
+	scope     string
+	only      Algorithm
+	name      string
+	endpoint  *endpoint
+	logger    *slog.Logger
+	fallbacks prometheus.Counter
+	keys      keyPair
+}
+
+// NewOAuth returns an OAuth for the client id of an OAuth or user-level API key
+// and its private key, which must have an id. Its error names every problem.
+func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
+	bad := []error{cfg.Validate()}
+	if clientID == "" {
+		bad = append(bad, errors.New("the client id is missing: copy it from the API key in the Redox dashboard"))
+	}
+	bad = append(bad, checkPair(k, cfg.Next, cfg.Algorithm))
+	if err := errors.Join(bad...); err != nil {
+		return nil, fmt.Errorf("auth: oauth: %w", err)
+	}
+	cfg = cfg.WithDefaults()
+	e, err := newEndpoint("token URL", cfg.TokenURL, cfg.Transport, cfg.Timeout, cfg.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("auth: oauth: %w", err)
+	}
+	fallbacks, err := counter(cfg.Registerer, "key_fallbacks_total", "Switches between the current and the next key after a refusal.", cfg.Name)
+	if err != nil {
+		return nil, fmt.Errorf("auth: oauth: %w", err)
+	}
+	o := &OAuth{
+		assertion: assertion{clientID, cfg.Audience, cfg.AssertionLifetime},
+		scope:     cfg.Scope,
+		only:      cfg.Algorithm,
+		name:      cfg.Name,
+		endpoint:  e,
+		logger:    cfg.Logger,
+		fallbacks: fallbacks,
+	}
+	o.keys.set(k, cfg.Next)
+	return o, nil
+}
+
+// Mint asks for one token with a new assertion. When the server refuses the key
+// (invalid_client, "Public key not found") and there is another, it is tried in
+// the same call, and kept when it works.
+func (o *OAuth) Mint(ctx context.Context) (Token, error) {
+	keys, first := o.keys.get()
+	t, err := o.mint(ctx, keys[first])
+	other := keys[1-first]
+	if err == nil || !refusedKey(err) || other.IsZero() {
+		return t, err
+	}
+	t, second := o.mint(ctx, other)
+	if second != nil {
+		if classOf(second) == temporary {
+			err, second = second, err // the first one says how to retry
+		}
+		return Token{}, fmt.Errorf("auth: both keys failed: %w; %w", unprefixed(err), unprefixed(second))
+	}
+	if o.keys.use(keys, 1-first) {
+		o.fallbacks.Inc()
+		o.logger.WarnContext(ctx, "the token endpoint refuses one key of the pair, the other works and is used from now on",
+			"key", o.name, "refused_kid", keys[first].ID(), "used_kid", other.ID(), "error", err)
+	}
+	return t, nil
+}
+
+// mint asks with one key. A replay that something on the way caused is answered
+// with one more request, whose assertion is new.
+func (o *OAuth) mint(ctx context.Context, k Key) (Token, error) {
+	t, err := o.ask(ctx, k)
+	if e, ok := errors.AsType[*TokenError](err); ok && e.replayed() {
+		return o.ask(ctx, k)
+	}
+	return t, err
+}
+
+func (o *OAuth) ask(ctx context.Context, k Key) (Token, error) {
+	signed, err := o.assertion.sign(k, time.Now())
+	if err != nil {
+		return Token{}, err
+	}
+	form := url.Values{
+		"grant_type":            {"client_credentials"},
+		"client_assertion_type": {assertionType},
+		"client_assertion":      {signed.Reveal()},
+	}
+	if o.scope != "" {
+		form.Set("scope", o.scope)
+	}
+	a, err := o.endpoint.post(ctx, opToken, "", "application/x-www-form-urlencoded", []byte(form.Encode()))
+	if err != nil {
+		if e, ok := errors.AsType[*TokenError](err); ok {
+			e.KeyID = k.ID()
+		}
+		return Token{}, err
+	}
+	if a.status < 200 || a.status > 299 {
+		return Token{}, o.endpoint.refused(opToken, k.ID(), a, signed)
+	}
+	g, err := readGrant(a.body)
+	if err != nil {
+		if e := o.endpoint.refused(opToken, k.ID(), a, signed); e.Code != "" {
+			return Token{}, e // an error under a success status
+		}
+		return Token{}, o.endpoint.unusable(opToken, k.ID(), a, err.Error())
+	}
+	t := NewToken(g.token, a.begun, a.begun.Add(g.lifetime))
+	t.Type, t.Scope = g.kind, g.scope
+	return t, nil
+}
+
+// Skew returns how far the local clock was ahead of the endpoint's at the last
+// answer (negative: behind), and false before the first one.
+func (o *OAuth) Skew() (time.Duration, bool) { return o.endpoint.skew.value() }

@@ -1,0 +1,112 @@
+package auth
+
+import (
+	"context"
+	"time"
+)
+
+// idle is how often Run looks at the tokens when nothing is due.
+const idle = time.Hour
+
+// Run keeps the tokens renewed until ctx ends, and returns nil then. It asks for
+// the first ones at once; an endpoint that is down is not an error. Flights that
+// callers wait for are let finish, within [CacheConfig.MintTimeout]; others are
+// ended. When Run has returned none of its goroutines is left, and the Cache
+// still serves callers, without renewal ahead.
+//
+// Whoever keeps a Cache without Run may call it once at the end, with a context
+// that has ended, to end and join what is under way.
+//
+// A second Run at the same time returns [ErrRunning]. In per-request mode there
+// is nothing to renew, and Run waits for ctx.
+func (c *Cache) Run(ctx context.Context) error {
+	c.mu.Lock()
+	if c.running {
+		c.mu.Unlock()
+		return ErrRunning
+	}
+	c.running, c.joined = true, false
+	c.mu.Unlock()
+	defer c.join()
+	if c.cfg.PerRequest {
+		<-ctx.Done()
+		return nil
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-c.wake:
+		}
+		timer.Reset(c.renew(time.Now()))
+	}
+	return nil
+}
+
+// renew starts what is due and returns the time until something else is.
+func (c *Cache) renew(now time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wait := idle
+	for i := range c.slots {
+		s := &c.slots[i]
+		if s.flight != nil {
+			continue // its end wakes Run
+		}
+		due := now
+		if l := s.lease.Load(); l != nil {
+			due = l.renewAt
+		}
+		if c.failures > 0 {
+			due = later(due, c.nextTry)
+		}
+		if due.After(now) {
+			wait = min(wait, due.Sub(now))
+			continue
+		}
+		c.start(s, now)
+	}
+	if c.any(now, (*lease).alive) == nil {
+		c.noteDown()
+	}
+	return c.untilEnd(now, wait)
+}
+
+// untilEnd shortens a wait to the end of the last token while renewals fail, so
+// that the log says so when it happens. c.mu is held.
+func (c *Cache) untilEnd(now time.Time, wait time.Duration) time.Duration {
+	if c.failures == 0 || c.down {
+		return wait
+	}
+	if l := c.any(now, (*lease).alive); l != nil {
+		return min(wait, l.token.Expires.Sub(now))
+	}
+	return wait
+}
+
+// join ends or awaits every flight.
+func (c *Cache) join() {
+	c.mu.Lock()
+	c.joined = true
+	var left []*flight
+	for i := range c.slots {
+		f := c.slots[i].flight
+		if f == nil {
+			continue
+		}
+		left = append(left, f)
+		if f.waiters == 0 {
+			c.abandon(f)
+		}
+	}
+	c.mu.Unlock()
+	for _, f := range left {
+		<-f.done
+	}
+	c.mu.Lock()
+	c.running = false
+	c.mu.Unlock()
+}

@@ -1,0 +1,74 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Token is one access token and what is known about it. Every printed form
+// hides the token itself. A Token is immutable and safe for concurrent use.
+type Token struct {
+	value Secret
+
+	// Type is the token type as the server named it, normally "Bearer" in any
+	// case. "" means that the server named none, which counts as Bearer.
+	Type string
+	// Scope is what the server granted, space separated; often "".
+	Scope string
+	// IssuedAt is when the request for the token was begun, by the local clock.
+	IssuedAt time.Time
+	// Expires is when the token ends, by the local clock. It is counted from
+	// IssuedAt, so it is never later than the server's own idea of it.
+	Expires time.Time
+}
+
+// NewToken returns a Bearer token that was issued and expires at the given
+// instants. Writers of a [Minter] use it.
+func NewToken(value string, issuedAt, expires time.Time) Token {
+	return Token{value: NewSecret(value), Type: "Bearer", IssuedAt: issuedAt, Expires: expires}
+}
+
+// Value returns the token itself, for an Authorization header. The caller keeps
+// it out of logs and errors.
+func (t Token) Value() string { return t.value.Reveal() }
+
+// Lifetime returns the time between issue and end.
+func (t Token) Lifetime() time.Duration { return t.Expires.Sub(t.IssuedAt) }
+
+// String describes the token without showing it.
+func (t Token) String() string {
+	if !t.value.IsSet() {
+		return "no token"
+	}
+	return redacted + " until " + t.Expires.UTC().Format(time.RFC3339)
+}
+
+// Format writes what String returns, whatever the verb and flags.
+func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
+
+// MarshalText returns what String returns; encoding/json uses it too.
+func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// MarshalYAML returns what String returns.
+func (t Token) MarshalYAML() (any, error) { return t.String(), nil }
+
+// LogValue returns what String returns.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// Minter obtains one token from an authorization server.
+//
+// Mint makes a new request each time it is called; it may block until ctx ends
+// and is safe for concurrent use. Its error may be a [*TokenError]; any other
+// error counts as temporary. [OAuth] and [Legacy] are Minters.
+type Minter interface {
+	Mint(ctx context.Context) (Token, error)
+}
+
+// MinterFunc makes a [Minter] of a function.
+type MinterFunc func(ctx context.Context) (Token, error)
+
+// Mint calls f.
+func (f MinterFunc) Mint(ctx context.Context) (Token, error) { return f(ctx) }

@@ -1,0 +1,196 @@
+package auth
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func TestTokenError_Classes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  TokenError
+		want class
+	}{
+		{TokenError{Err: errors.New("connection refused")}, temporary},
+		{TokenError{Status: 200, Err: ErrAnswer}, temporary},
+		{TokenError{Status: 408}, temporary},
+		{TokenError{Status: 425}, temporary},
+		{TokenError{Status: 429}, temporary},
+		{TokenError{Status: 500}, temporary},
+		{TokenError{Status: 503}, temporary},
+		{TokenError{Status: 599, Code: "invalid_client"}, temporary},
+		{TokenError{Status: 400, Code: "temporarily_unavailable"}, temporary},
+		{TokenError{Status: 400, Code: "server_error"}, temporary},
+		{TokenError{Status: 400, Code: "slow_down"}, temporary},
+		{TokenError{Status: 400, Code: "jti_known"}, temporary},
+		{TokenError{Status: 400, Code: "invalid_client"}, heals},
+		{TokenError{Status: 401, Code: "invalid_client"}, heals},
+		{TokenError{Status: 400, Code: "invalid_request", Description: "Public key not found, check client_id"}, heals},
+		{TokenError{Status: 400, Code: "invalid_request"}, heals}, // blank: a clock, mostly
+		{TokenError{Status: 401}, heals},
+		{TokenError{Status: 403}, heals},
+		{TokenError{Status: 400, Code: "invalid_request", Description: "Missing grant_type parameter"}, permanent},
+		{TokenError{Status: 400, Code: "invalid_scope"}, permanent},
+		{TokenError{Status: 400}, permanent},
+		{TokenError{Status: 302}, permanent},
+		{TokenError{Status: 404}, permanent},
+	} {
+		if got := classOf(fmt.Errorf("wrapped: %w", &c.err)); got != c.want {
+			t.Errorf("%d %s %q is %s, want %s", c.err.Status, c.err.Code, c.err.Description, got, c.want)
+		}
+		if c.err.Temporary() && c.err.Heals() {
+			t.Errorf("%d %s is both temporary and healing", c.err.Status, c.err.Code)
+		}
+	}
+	if classOf(errors.New("any other")) != temporary {
+		t.Error("an unknown error is not temporary")
+	}
+}
+
+// TestTokenError_MendsEachDocumentedText goes through the table of facts: each
+// description that Redox documents has a mend that names what to change.
+func TestTokenError_MendsEachDocumentedText(t *testing.T) {
+	t.Parallel()
+	for description, want := range map[string]string{
+		"": "audience",
+		"x-www-form-urlencoded content-type required":                             "Content-Type",
+		"Missing grant_type parameter":                                            "proxy",
+		"The grant_type parameter should equal 'client_credentials'":              "proxy",
+		"Missing client assertion type":                                           "proxy",
+		"Invalid client assertion type":                                           "proxy",
+		"Missing client assertion":                                                "proxy",
+		"JWT header kid property is required":                                     "set the kid",
+		"Public key not found, check client_id, kid and Redox dashboard settings": "dashboard",
+		"Unexpected aud claim value":                                              "audience",
+		"Unexpected iss claim value":                                              "client id",
+		"Unexpected sub claim value":                                              "client id",
+		"Unexpected iat claim value":                                              "clock",
+		"Unexpected exp claim value":                                              "clock",
+		"Unexpected foo claim value":                                              "client id",
+	} {
+		e := &TokenError{Op: opToken, Host: "api.redoxengine.com", Status: 400, Code: "invalid_request", Description: description}
+		if !strings.Contains(e.Mend(), want) {
+			t.Errorf("%q is mended by %q, want %q in it", description, e.Mend(), want)
+		}
+		if !strings.HasSuffix(e.Error(), e.Mend()) || strings.Contains(e.Error(), "\n") {
+			t.Errorf("reads %q", e)
+		}
+	}
+}
+
+func TestTokenError_MendsTheRest(t *testing.T) {
+	t.Parallel()
+	dns := &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x"}}
+	for want, e := range map[string]TokenError{
+		"saved for this environment":           {Op: opToken, Status: 401, Code: "invalid_client"},
+		"the public key is saved":              {Op: opToken, Status: 403},
+		"or for none":                          {Status: 400, Code: "invalid_scope"},
+		"allow client_credentials":             {Status: 400, Code: "unauthorized_client"},
+		"sent the request twice":               {Status: 400, Code: "jti_known"},
+		"a new secret ends the old":            {Op: opAuthenticate, Status: 401, Description: "Invalid request"},
+		"secret: a new":                        {Op: opAuthenticate, Status: 401, Description: "Invalid source secret."},
+		"enable the source":                    {Op: opAuthenticate, Status: 401, Description: "This source is not authorized."},
+		"never followed":                       {Status: 308},
+		"check the token URL":                  {Status: 404},
+		"the proxy its credentials":            {Status: 407},
+		"changes the Content-Type":             {Status: 415},
+		"what else sends":                      {Status: 429},
+		"the client id and the key":            {Status: 418},
+		"not a token endpoint":                 {Status: 200, Err: ErrAnswer},
+		"name server":                          {Err: dns},
+		"give the CA":                          {Err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}},
+		"certificate is another's":             {Err: x509.HostnameError{Certificate: &x509.Certificate{}}},
+		"clock and the endpoint's certificate": {Err: x509.CertificateInvalidError{Reason: x509.Expired}},
+		"does not speak TLS":                   {Err: tls.RecordHeaderError{}},
+	} {
+		if got := e.Mend(); !strings.Contains(got, want) {
+			t.Errorf("%d %s %q: %q, want %q in it", e.Status, e.Code, e.Description, got, want)
+		}
+	}
+	for _, e := range []TokenError{{Status: 503}, {Err: errors.New("connection reset")}} {
+		if e.Mend() != "" {
+			t.Errorf("%d: %q, but waiting is all", e.Status, e.Mend())
+		}
+	}
+}
+
+func TestTokenError_NamesTheClock(t *testing.T) {
+	t.Parallel()
+	e := TokenError{Op: opToken, Host: "h", Status: 400, Code: "invalid_request", Skew: -90 * time.Second}
+	if !strings.Contains(e.Error(), "this host's clock, it is 1m30s behind the server's") {
+		t.Errorf("reads %q", e.Error())
+	}
+	want := `auth: token from h with kid "k" : status 401`
+	plain := TokenError{Op: opToken, Host: "h", KeyID: "k", Status: 500}
+	if got := plain.Error(); got != strings.Replace(want, " : status 401", ": status 500", 1) {
+		t.Errorf("reads %q", got)
+	}
+}
+
+func TestNoTokenError_SaysWhyAndWhen(t *testing.T) {
+	t.Parallel()
+	cause := &TokenError{Op: opToken, Host: "h", Status: 503}
+	e := &NoTokenError{Cause: cause, NextTry: time.Now().Add(time.Minute)}
+	if got := e.Error(); got != "auth: no token: token from h: status 503" {
+		t.Errorf("reads %q", got)
+	}
+	if !errors.Is(e, cause) || e.Attempted() || e.RetryAfter() > time.Minute || e.RetryAfter() < 50*time.Second {
+		t.Error("cause, attempt or wait")
+	}
+	if (&NoTokenError{}).RetryAfter() != 0 || (&NoTokenError{}).Error() == "" {
+		t.Error("a zero error")
+	}
+}
+
+func TestRemoteText_CutsWhatLooksSecret(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"plain words, check client_id and x-www-form-urlencoded":    "plain words, check client_id and x-www-form-urlencoded",
+		"see https://api.redoxengine.com/v2/auth/token":             "see https://api.redoxengine.com/v2/auth/token",
+		"got eyJhbGciOiJSUzM4NCJ9abcdef.eyJpc3MiOiJ4In0abcdefgh.xy": "got [redacted]",
+		"id 7ce6f387-c33c-417d-8682-81e83628cbd9 unknown":           "id [redacted] unknown",
+		"tabs\tand\n\nlines ": "tabs and lines",
+		"\x1b[31mred\x1b[0m":  "[31mred[0m",
+	} {
+		if got := remoteText(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+func TestRemoteText_IsBoundedAndClean(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		secret := rapid.StringMatching(`[a-z0-9]{6,40}`).Draw(t, "secret")
+		text := rapid.String().Draw(t, "before") + secret + rapid.String().Draw(t, "after")
+		got := remoteText(text, NewSecret(secret))
+		if strings.Contains(got, secret) && !strings.Contains(redacted, secret) {
+			t.Fatalf("the secret came through: %q", got)
+		}
+		if len(got) > maxRemoteText+len("…") || !utf8.ValidString(got) || strings.ContainsAny(got, "\r\n\t\x00") {
+			t.Fatalf("not clean: %q", got)
+		}
+	})
+}
+
+func TestClip_CutsAtRunes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		n    int
+		want string
+	}{{"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"aää", 2, "a…"}, {"äää", 1, "…"}, {"", 0, ""}} {
+		if got := clip(c.text, c.n); got != c.want {
+			t.Errorf("clip(%q, %d) is %q", c.text, c.n, got)
+		}
+	}
+}

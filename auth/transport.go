@@ -1,0 +1,121 @@
+package auth
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxDrain is how much of a refused answer is read, in bytes, so that its
+// connection can be used again.
+const maxDrain = 256 << 10
+
+// Transport is an [http.RoundTripper] that puts a [Cache]'s token on requests to
+// one origin. On a 401 it drops the token and, where the body can be had again
+// (no body, or [http.Request.GetBody] is set, as http.NewRequest does for byte
+// and string readers), sends the request once more with another token. A second
+// 401 is returned as it is.
+//
+// Requests to other origins, redirects among them, pass without a token. Safe
+// for concurrent use.
+type Transport struct {
+	cache  *Cache
+	origin string
+	base   http.RoundTripper
+}
+
+// NewTransport returns a Transport for an origin such as
+// "https://api.redoxengine.com"; a path in it means nothing. https is required,
+// except on loopback hosts. base sends the requests; nil means
+// [http.DefaultTransport].
+func NewTransport(c *Cache, origin string, base http.RoundTripper) (*Transport, error) {
+	u, err := checkURL("origin", origin)
+	if err != nil {
+		return nil, fmt.Errorf("auth: transport: %w", err)
+	}
+	if base == nil {
+		own := newBase()
+		own.ResponseHeaderTimeout, own.MaxIdleConnsPerHost = 0, 100
+		base = own
+	}
+	return &Transport{cache: c, origin: originOf(u), base: base}, nil
+}
+
+// originOf returns scheme, host and port in one spelling.
+func originOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+}
+
+// RoundTrip sends the request with a token. It does not change r, and closes its
+// body on every path. While no token can be had its error is a [*NoTokenError]
+// and nothing is sent.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if originOf(r.URL) != t.origin {
+		return t.base.RoundTrip(r)
+	}
+	ctx := r.Context()
+	bearer, err := t.cache.Bearer(ctx)
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return nil, err
+	}
+	resp, err := t.base.RoundTrip(withBearer(r, r.Body, bearer))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	t.cache.Invalidate(bearer)
+	body, ok := bodyAgain(r)
+	if !ok {
+		return resp, nil
+	}
+	again, err := t.cache.Bearer(ctx)
+	if err != nil || again == bearer {
+		if body != nil {
+			_ = body.Close()
+		}
+		return resp, nil // the 401 says more than a missing token does
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+	_ = resp.Body.Close()
+	resp, err = t.base.RoundTrip(withBearer(r, body, again))
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		t.cache.Invalidate(again)
+	}
+	return resp, err
+}
+
+// CloseIdleConnections closes the base's, for [http.Client.CloseIdleConnections].
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// withBearer copies the request with a body and an Authorization header.
+func withBearer(r *http.Request, body io.ReadCloser, bearer string) *http.Request {
+	c := r.Clone(r.Context())
+	c.Body = body
+	c.Header.Set("Authorization", "Bearer "+bearer)
+	return c
+}
+
+// bodyAgain returns the request's body from its start, and false when it cannot
+// be had again.
+func bodyAgain(r *http.Request) (io.ReadCloser, bool) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r.Body, true
+	}
+	if r.GetBody == nil {
+		return nil, false
+	}
+	body, err := r.GetBody()
+	return body, err == nil
+}

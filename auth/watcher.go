@@ -1,0 +1,206 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// maxSettle bounds the wait for a directory to be quiet.
+const maxSettle = time.Second
+
+// WatcherConfig is what a [Watcher] may be told.
+type WatcherConfig struct {
+	// Settle is how long the files must have been quiet before they are read;
+	// default 200 ms. It spares the reader half-written files.
+	Settle time.Duration
+	// Poll is how often the files are read although no event came, and how often
+	// a failed reload is tried again; default 10 s. Network file systems send no
+	// events. Where the system refuses to watch at all, it is 1 s at most.
+	Poll time.Duration
+	// Logger takes one line for each reload; default none.
+	Logger *slog.Logger
+}
+
+// WithDefaults returns a copy with every default filled in.
+func (c WatcherConfig) WithDefaults() WatcherConfig {
+	c.Settle = orElse(c.Settle, 200*time.Millisecond)
+	c.Poll = orElse(c.Poll, 10*time.Second)
+	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Validate reports every problem of the config at once.
+func (c WatcherConfig) Validate() error {
+	if c.Settle < 0 || c.Poll < 0 {
+		return errors.New("settle and poll must not be negative")
+	}
+	return nil
+}
+
+// Watcher calls a function when the content of key or secret files changed. It
+// watches their directories, not the files: editors and tools replace files, and
+// Kubernetes swaps a symlink beside them. Content is compared by hash, so events
+// that change nothing call nothing.
+type Watcher struct {
+	files   []string
+	reload  func() error
+	cfg     WatcherConfig
+	running atomic.Bool
+	applied [sha256.Size]byte // hash of what the last good reload read
+	refused [sha256.Size]byte // hash of what the last bad reload read
+}
+
+// NewWatcher returns a Watcher of files, whose present content counts as known:
+// make it before the files are read for the first time, and no change is missed.
+//
+// reload reads them and puts them to use. It is called in Run's goroutine, never
+// twice at once. After its error (a key file that cannot be used, say) what was
+// in use stays so, and it is called again after each Poll until it succeeds.
+func NewWatcher(files []string, reload func() error, cfg WatcherConfig) (*Watcher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("auth: watcher: %w", err)
+	}
+	w := &Watcher{files: slices.Clone(files), reload: reload, cfg: cfg.WithDefaults()}
+	for i, f := range w.files {
+		abs, err := filepath.Abs(f)
+		if err != nil {
+			return nil, fmt.Errorf("auth: watcher: %w", err)
+		}
+		w.files[i] = abs
+	}
+	w.applied = w.hash()
+	return w, nil
+}
+
+// Run watches until ctx ends, and returns nil then. A second Run at the same
+// time returns [ErrRunning].
+func (w *Watcher) Run(ctx context.Context) error {
+	if !w.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer w.running.Store(false)
+	n, err := w.watch()
+	if err != nil {
+		w.cfg.Poll = min(w.cfg.Poll, time.Second)
+		w.cfg.Logger.WarnContext(ctx, "the system does not watch the key files, they are read at intervals", "interval", w.cfg.Poll, "error", err)
+		n = new(fsnotify.Watcher) // its nil channels never fire
+	} else {
+		defer func() { _ = n.Close() }()
+	}
+	w.loop(ctx, n)
+	return nil
+}
+
+// watch sets the directories' watches up.
+func (w *Watcher) watch() (*fsnotify.Watcher, error) {
+	n, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range w.dirs() {
+		err = errors.Join(err, n.Add(dir))
+	}
+	if err != nil {
+		_ = n.Close()
+	}
+	return n, err
+}
+
+// dirs returns the directories of the files and of what symlinks point to.
+func (w *Watcher) dirs() []string {
+	var dirs []string
+	for _, f := range w.files {
+		dirs = append(dirs, filepath.Dir(f))
+		if target, err := filepath.EvalSymlinks(f); err == nil {
+			dirs = append(dirs, filepath.Dir(target))
+		}
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
+// loop waits for the files to have changed and to be quiet, or for a second
+// after the first event where a directory is never quiet.
+func (w *Watcher) loop(ctx context.Context, n *fsnotify.Watcher) {
+	tick := time.NewTicker(w.cfg.Poll)
+	defer tick.Stop()
+	settle := time.NewTimer(w.cfg.Settle) // the first look is for changes before Run
+	defer settle.Stop()
+	events, overflows := n.Events, n.Errors
+	var first time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-overflows: // something happened
+			if !ok {
+				overflows = nil
+			}
+			settle.Reset(w.cfg.Settle)
+			continue
+		case _, ok := <-events:
+			if !ok {
+				events = nil // the system has given the watch up: the poll is left
+			}
+			if first.IsZero() {
+				first = time.Now()
+			}
+			settle.Reset(min(w.cfg.Settle, time.Until(first.Add(maxSettle))))
+			continue
+		case <-settle.C:
+		case <-tick.C:
+		}
+		first = time.Time{}
+		if w.look(ctx) && events != nil {
+			for _, dir := range w.dirs() {
+				_ = n.Add(dir) // a symlink may point elsewhere now; the poll covers what fails
+			}
+			settle.Reset(w.cfg.Settle) // for a change before the watch was set
+		}
+	}
+}
+
+// look reloads when the content differs from what is in use, and reports
+// whether it is new to it. A content that cannot be used is logged once.
+func (w *Watcher) look(ctx context.Context) bool {
+	now := w.hash()
+	if now == w.applied {
+		return false
+	}
+	news := now != w.refused
+	if err := w.reload(); err != nil {
+		if news {
+			w.cfg.Logger.ErrorContext(ctx, "a changed key or secret file cannot be used, the old one stays in use", "error", err)
+		}
+		w.refused = now
+		return news
+	}
+	w.applied = now
+	w.cfg.Logger.InfoContext(ctx, "key and secret files reloaded", "files", w.files)
+	return true
+}
+
+// hash sums the files' contents up. A file that cannot be read counts as empty.
+func (w *Watcher) hash() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, f := range w.files {
+		data, err := readFile(f)
+		part := sha256.Sum256(data)
+		clear(data)
+		if err != nil {
+			part = [sha256.Size]byte{}
+		}
+		h.Write(part[:])
+	}
+	h.Sum(sum[:0])
+	return sum
+}

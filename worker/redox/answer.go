@@ -1,0 +1,118 @@
+package redox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	// firstRead is the first buffer for an answer of unknown length; most answers are a
+	// few hundred bytes.
+	firstRead = 1 << 10
+	// trustedLength is the largest Content-Length that memory is set aside for at once.
+	trustedLength = 1 << 20
+	// drainBytes is read and thrown away behind the limit, so that the connection can be
+	// kept; beyond that a new one is cheaper.
+	drainBytes = 64 << 10
+)
+
+// read takes the answer in, within bounds, and closes its body. A body that ends early is
+// no error: the status has arrived, and it decides.
+func (c *Client) read(ctx context.Context, out *call, response *http.Response) reply {
+	defer response.Body.Close()
+	r := reply{
+		status:      response.StatusCode,
+		contentType: response.Header.Get("Content-Type"),
+		retryAfter:  retryAfter(response.Header.Get("Retry-After"), time.Now()),
+	}
+	if id := response.Header.Get("Redox-Trace-Id"); isIdentifier(id) {
+		r.traceID = id
+	}
+	if !validHeaderValue(r.contentType) {
+		r.contentType = ""
+	}
+	if r.status < http.StatusOK { // 101: what follows is not an answer
+		return r
+	}
+	limit := c.cfg.MaxAnswer
+	if limit < 0 {
+		limit = math.MaxInt64
+	}
+	body, err := readBounded(response.Body, response.ContentLength, limit)
+	r.body = body
+	switch {
+	case errors.Is(err, errOverLimit):
+		r.flaw = "the answer is over the limit of " + strconv.FormatInt(limit, 10) + " bytes and was cut"
+		_, _ = io.CopyN(io.Discard, response.Body, drainBytes)
+	case err != nil:
+		r.flaw = "the answer ended early"
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, ErrTimeout) {
+			r.cut = cause
+		}
+	}
+	return r
+}
+
+var errOverLimit = errors.New("over the limit")
+
+// readBounded reads up to limit bytes. It returns what it has with every error.
+func readBounded(body io.Reader, length, limit int64) ([]byte, error) {
+	size := int64(firstRead)
+	if length >= 0 {
+		size = min(length+1, trustedLength) // one more, to see the end without growing
+	}
+	b := make([]byte, 0, min(size, max(limit, 1)))
+	for {
+		room := b[len(b):cap(b)]
+		if left := limit - int64(len(b)); int64(len(room)) > left {
+			room = room[:left]
+		}
+		if len(room) == 0 { // at the limit: is there more?
+			var one [1]byte
+			n, err := io.ReadFull(body, one[:])
+			if n == 1 {
+				return b, errOverLimit
+			}
+			return b, endOfBody(err)
+		}
+		n, err := body.Read(room)
+		b = b[:len(b)+n]
+		if err != nil {
+			return b, endOfBody(err)
+		}
+		if len(b) == cap(b) && int64(len(b)) < limit {
+			b = append(b, 0)[:len(b)]
+		}
+	}
+}
+
+func endOfBody(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// maxRetryAfter is the longest wait that is believed; the worker has its own cap.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads the Retry-After header, seconds or a date (RFC 9110, 10.2.3). Anything
+// else, and a date in the past, is 0. Redox documents none, but gateways send it.
+func retryAfter(value string, now time.Time) time.Duration {
+	if value == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(0, at.Sub(now)), maxRetryAfter)
+}

@@ -1,0 +1,166 @@
+package redox
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+func TestReadBounded(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		content := bytes.Repeat([]byte("0123456789abcdef"), 400)[:rapid.IntRange(0, 6000).Draw(t, "size")]
+		limit := rapid.Int64Range(0, 7000).Draw(t, "limit")
+		length := rapid.SampledFrom([]int64{-1, 0, int64(len(content)), int64(len(content)) + 1, 1 << 40}).Draw(t, "length")
+		var r io.Reader = bytes.NewReader(content)
+		switch rapid.IntRange(0, 3).Draw(t, "reader") {
+		case 0:
+			r = iotest.OneByteReader(r)
+		case 1:
+			r = iotest.DataErrReader(r)
+		case 2:
+			r = iotest.HalfReader(r)
+		}
+		got, err := readBounded(r, length, limit)
+		want := content
+		if int64(len(content)) > limit {
+			want = content[:limit]
+		}
+		if !bytes.Equal(got, want) || errors.Is(err, errOverLimit) != (int64(len(content)) > limit) {
+			t.Fatalf("%d of %d bytes, limit %d: %v", len(got), len(content), limit, err)
+		}
+		if err != nil && !errors.Is(err, errOverLimit) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestReadBounded_Broken(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	got, err := readBounded(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(boom)), 100, 1000)
+	if string(got) != "half" || !errors.Is(err, boom) {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+func TestDeliver_AnswerOverTheLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 2000
+	long := func(n int) string { return accepted[:len(accepted)-1] + strings.Repeat(" ", n-len(accepted)) + "}" }
+	for name, tc := range map[string]struct {
+		body   string
+		flag   string
+		reused bool
+	}{
+		"at the limit":       {long(limit), "", true},
+		"a little over":      {long(limit + 1), "over the limit of 2000 bytes", true},
+		"over, still read":   {long(limit + 50_000), "over the limit of 2000 bytes", true},
+		"far over, given up": {long(limit + 10_000_000), "over the limit of 2000 bytes", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := serve(t, respond(200, tc.body))
+			c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxAnswer = limit })
+			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+				a, err := c.Deliver(t.Context(), message(lane, event))
+				if err != nil || !strings.Contains(a.Flag, tc.flag) || (tc.flag == "") != (a.Flag == "") {
+					t.Fatalf("%v %q", err, a.Flag)
+				}
+				if want := tc.body[:min(len(tc.body), limit)]; string(a.Body) != want {
+					t.Errorf("the body has %d bytes", len(a.Body))
+				}
+				if len(a.LogIDs) != 1 {
+					t.Error("the log id before the cut is lost")
+				}
+			}
+			if seen := r.seen(); (seen[0].remote == seen[1].remote) != tc.reused {
+				t.Errorf("reused: %v", !tc.reused)
+			}
+		})
+	}
+}
+
+func TestDeliver_TruncatedAnswer(t *testing.T) {
+	t.Parallel()
+	cut := func(status int) func(http.ResponseWriter, arrival) {
+		return func(w http.ResponseWriter, _ arrival) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(accepted)+1))
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, accepted)
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}
+	r := serve(t, cut(200))
+	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		a, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(lane, event))
+		if err != nil || a.Flag != "the answer ended early" || string(a.Body) != accepted {
+			t.Errorf("%v %+v", err, a)
+		}
+	}
+	r = serve(t, cut(404))
+	_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	if e := failure(t, err); !e.Permanent() {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestDeliver_EveryAnswerIsDrained(t *testing.T) {
+	t.Parallel()
+	status := 200
+	r := serve(t, func(w http.ResponseWriter, a arrival) { respond(status, strings.Repeat("x", 10_000))(w, a) })
+	c := client(t, r.URL, &keyring{})
+	for _, status = range []int{200, 400, 401, 404, 429, 500, 503, 301} {
+		_, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	}
+	seen := r.seen()
+	for _, a := range seen {
+		if a.remote != seen[0].remote {
+			t.Fatal("a connection was not reused")
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "1": time.Second, "120": 2 * time.Minute, "007": 7 * time.Second,
+		"86400": maxRetryAfter, "86401": maxRetryAfter, "4294967295": maxRetryAfter,
+		"99999999999999999999": 0, "-1": 0, "+5": 0, "1.5": 0, "5s": 0, " 5": 0, "soon": 0, "5, 6": 0,
+		"Sun, 01 Mar 2026 12:00:30 GMT":  30 * time.Second,
+		"Sunday, 01-Mar-26 12:01:00 GMT": time.Minute,
+		"Sun Mar  1 12:02:00 2026":       2 * time.Minute,
+		"Sun, 01 Mar 2026 11:59:00 GMT":  0,
+		"Sun, 01 Mar 2099 12:00:00 GMT":  maxRetryAfter,
+		"Sun, 32 Mar 2026 12:00:00 GMT":  0,
+		"2026-03-01T12:00:30Z":           0,
+	} {
+		if got := retryAfter(value, now); got != want {
+			t.Errorf("%q: %v, want %v", value, got, want)
+		}
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range []string{"", "0", "7", "-7", "1e3", "99999999999", "Sun, 01 Mar 2026 12:00:30 GMT", "nonsense"} {
+		f.Add(seed)
+	}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, value string) {
+		if got := retryAfter(value, now); got < 0 || got > maxRetryAfter {
+			t.Errorf("%q: %v", value, got)
+		}
+	})
+}

@@ -1,0 +1,173 @@
+package redox
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// classify decides what an answer means: the classification table of the contract, in the
+// order of its rows. The Answer holds what Redox said in either case.
+func (c *Client) classify(out *call, r reply) (outbox.Answer, *Error) {
+	f := find(r.body)
+	a := r.answer()
+	a.LogIDs = f.logIDs
+	e := &Error{status: r.status, remote: f.remoteText(), traceID: r.traceID, written: true}
+	switch {
+	case r.status >= 200 && r.status <= 299:
+		return c.classifySuccess(out, r, f, a, e)
+	case r.status == http.StatusBadRequest && out.request && f.transmission:
+		// Until 2020 a failed destination of a query was a 400 (Redox, recorded traffic).
+		a.Flag = flagText("the destination failed", e.remote)
+		return a, nil
+	case r.status == http.StatusUnauthorized:
+		e.class, e.pauses = ClassUnauthorized, c.keyScope(out.sender)
+		e.detail = "redox refused a new token of key " + out.sender.Key + " as well"
+	case r.status == http.StatusTooManyRequests:
+		e.class, e.pauses, e.retryAfter = ClassThrottled, c.groupScope(), r.retryAfter
+		e.detail = "too many requests from this egress group"
+	case r.status == http.StatusGatewayTimeout:
+		e.class, e.retryAfter, e.unknown = ClassNoAnswer, r.retryAfter, !out.request
+		e.detail = "redox gave up waiting"
+		if e.unknown {
+			e.detail += "; the outcome is unknown"
+		}
+	case r.status == http.StatusRequestTimeout, r.status >= 500:
+		e.class, e.retryAfter = ClassUnavailable, r.retryAfter
+		e.doubtful = !out.request && doubtful(r.status)
+		e.detail = "redox could not take it now"
+	default:
+		e.class, e.detail = ClassRefused, "redox refused it"
+		if r.status >= 300 && r.status <= 399 {
+			e.detail = "redox answered with a redirect, which is not followed"
+		}
+	}
+	return a, e
+}
+
+// doubtful reports whether a status leaves open if a SEND was taken. 408 says that the
+// request did not arrive whole; 502 and 503, that it did not reach the application.
+func doubtful(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable:
+		return false
+	}
+	return true
+}
+
+// classifySuccess looks behind a 2xx: it may carry errors (Redox, Request).
+func (c *Client) classifySuccess(out *call, r reply, f findings, a outbox.Answer, e *Error) (outbox.Answer, *Error) {
+	switch {
+	case f.failed && !out.request:
+		e.class, e.detail = ClassRefused, "redox answered with errors"
+		return a, e
+	case r.cut != nil && out.request:
+		// The answer is the point of a query, and asking again is safe.
+		e.class, e.detail, e.cause = ClassNoAnswer, "the attempt was cancelled while the answer was read", r.cut
+		return a, e
+	case f.failed:
+		a.Flag = flagText("answered with errors", e.remote)
+	case r.flaw != "":
+		a.Flag = r.flaw
+	case len(r.body) == 0:
+		a.Flag = "the answer has no body"
+	case f.broken:
+		a.Flag = "the answer is not JSON"
+	}
+	return a, nil
+}
+
+func flagText(text, remote string) string {
+	if remote == "" {
+		return text
+	}
+	return text + " (" + remote + ")"
+}
+
+// noAnswer classifies a failed RoundTrip.
+func (c *Client) noAnswer(ctx context.Context, out *call, err error, written bool) *Error {
+	e := &Error{class: ClassNoAnswer, written: written, unknown: written && !out.request}
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, ErrTimeout) && written:
+		e.match, e.detail = ErrTimeout, "no answer within redox.timeout, "+c.cfg.Timeout.String()
+	case errors.Is(cause, ErrTimeout):
+		e.match, e.detail = ErrTimeout, "no connection within redox.timeout, "+c.cfg.Timeout.String()
+	case cause != nil && written:
+		e.cause, e.detail = cause, "the attempt was cancelled before the answer"
+	case cause != nil:
+		e.cause, e.detail = cause, "the attempt was cancelled before anything was sent"
+	case written:
+		e.cause, e.detail = safeCause(err), "the connection broke before the answer"
+	default:
+		e.cause, e.detail = safeCause(err), connectFailure(err)
+	}
+	if written {
+		if e.unknown {
+			e.detail += "; the outcome is unknown"
+		}
+		return e
+	}
+	e.class = ClassNotSent
+	if cause == nil || errors.Is(cause, ErrTimeout) {
+		e.pauses = c.hostScope(out.url)
+	}
+	return e
+}
+
+// connectFailure says what stood in the way of a connection.
+func connectFailure(err error) string {
+	var (
+		dns      *net.DNSError
+		op       *net.OpError
+		verify   *tls.CertificateVerificationError
+		record   tls.RecordHeaderError
+		unknown  x509.UnknownAuthorityError
+		hostname x509.HostnameError
+	)
+	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return "the proxy could not be used"
+	case op != nil && (op.Op == "remote error" || op.Op == "local error"), // TLS alerts
+		errors.As(err, &verify), errors.As(err, &record),
+		errors.As(err, &unknown), errors.As(err, &hostname), errors.Is(err, errHandshakeTimeout):
+		return "the TLS handshake failed"
+	case errors.As(err, &dns):
+		return "the host name could not be resolved"
+	}
+	return "no connection"
+}
+
+// safeCause keeps an error whose text comes from this machine. Those of net/http may
+// quote an answer that it could not parse, and so are dropped.
+func safeCause(err error) error {
+	var op *net.OpError
+	var verify *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &verify):
+		return verify
+	case errors.As(err, &op):
+		if op.Op == "proxyconnect" { // a proxy's answer is quoted inside
+			return nil
+		}
+		return op
+	case errors.Is(err, errHandshakeTimeout):
+		return errHandshakeTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	}
+	return nil
+}
+
+var errHandshakeTimeout = errors.New("timed out after " + handshakeTimeout.String())
+
+const handshakeTimeout = 10 * time.Second

@@ -1,0 +1,177 @@
+package redox
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// verdict is what the worker would read out of a result.
+type verdict struct {
+	result     string // delivered, rejected, retry, unknown
+	doubtful   bool
+	pauses     string
+	retryAfter time.Duration
+	flag       string // part of Answer.Flag
+	safe       string // part of SafeError
+}
+
+const (
+	metaErrors    = `{"Meta":{"DataModel":"A","Errors":[{"ID":5,"Text":"Timothy 1977-01-06","Type":"message","Module":"Subscriptions"}],"Logs":[{"ID":"log-1"}]}}`
+	topErrors     = `{"Errors":[{"ID":531829,"Text":"Timothy","Type":"message","Module":"DataModels"}]}`
+	transmission  = `{"Meta":{"Errors":[{"ID":84607512,"Text":"Timothy","Type":"transmission","Module":"Send"}]},"Patient":{}}`
+	operation     = `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"processing","diagnostics":"Timothy"}]}`
+	operationInfo = `{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"processing"}]}`
+	html401       = `Invalid request`
+)
+
+// classification is one row of the table: what each lane makes of an answer.
+type classification struct {
+	status        int
+	body          string
+	headers       []string
+	send, request verdict
+}
+
+// Building blocks of the table.
+var (
+	delivered = verdict{result: "delivered"}
+	rejected  = verdict{result: "rejected"}
+	retry     = verdict{result: "retry"}
+	doubt     = verdict{result: "retry", doubtful: true}
+)
+
+func flagged(flag string) verdict { return verdict{result: "delivered", flag: flag} }
+
+func safe(v verdict, text string) verdict { v.safe = text; return v }
+
+func waits(v verdict, d time.Duration) verdict { v.retryAfter = d; return v }
+
+func group(after time.Duration) verdict {
+	return verdict{result: "retry", pauses: "group:default", retryAfter: after, safe: "throttled: status 429"}
+}
+
+func key(text string) verdict { return verdict{result: "retry", pauses: "key:main", safe: text} }
+
+// classifications is the classification table of the contract.
+var classifications = map[string]classification{
+	"200":                   {200, accepted, nil, delivered, delivered},
+	"201":                   {201, accepted, nil, delivered, delivered},
+	"202":                   {202, `{}`, nil, delivered, delivered},
+	"299":                   {299, `{"Meta":{"Errors":[]}}`, nil, delivered, delivered},
+	"204":                   {204, ``, nil, flagged("no body"), flagged("no body")},
+	"200 empty":             {200, ``, nil, flagged("no body"), flagged("no body")},
+	"200 text":              {200, `OK`, nil, flagged("not JSON"), flagged("not JSON")},
+	"200 half":              {200, accepted[:90], nil, flagged("not JSON"), flagged("not JSON")},
+	"200 Meta.Errors":       {200, metaErrors, nil, safe(rejected, "refused: status 200: redox answered with errors (message/Subscriptions)"), flagged("answered with errors (message/Subscriptions)")},
+	"200 Errors":            {200, topErrors, nil, safe(rejected, "(message/DataModels)"), flagged("(message/DataModels)")},
+	"200 transmission":      {200, transmission, nil, safe(rejected, "(transmission/Send)"), flagged("(transmission/Send)")},
+	"200 Errors null":       {200, `{"Meta":{"Errors":null},"Errors":null}`, nil, delivered, delivered},
+	"200 outcome":           {200, operation, nil, safe(rejected, "(processing)"), flagged("(processing)")},
+	"200 outcome, warning":  {200, operationInfo, nil, delivered, delivered},
+	"200 Meta.Errors, half": {200, metaErrors[:len(metaErrors)-9], nil, safe(rejected, "(message/Subscriptions)"), flagged("(message/Subscriptions)")},
+	"301":                   {301, ``, []string{"Location", "/other"}, safe(rejected, "redirect"), safe(rejected, "redirect")},
+	"302":                   {302, ``, []string{"Location", "https://evil.example/"}, rejected, rejected},
+	"307":                   {307, ``, []string{"Location", "/other"}, rejected, rejected},
+	"308":                   {308, ``, []string{"Location", "/other"}, rejected, rejected},
+	"304":                   {304, ``, nil, rejected, rejected},
+	"400":                   {400, topErrors, nil, safe(rejected, "refused: status 400: redox refused it (message/DataModels)"), safe(rejected, "(message/DataModels)")},
+	"400 transmission":      {400, transmission, nil, safe(rejected, "(transmission/Send)"), flagged("the destination failed (transmission/Send)")},
+	"400 text":              {400, `nope`, nil, safe(rejected, "refused: status 400: redox refused it"), rejected},
+	"401":                   {401, html401, []string{"Content-Type", "text/html"}, key("unauthorized: status 401"), key("")},
+	"402":                   {402, ``, nil, rejected, rejected},
+	"403":                   {403, ``, []string{"Retry-After", "7"}, rejected, rejected},
+	"404":                   {404, ``, nil, rejected, rejected},
+	"408":                   {408, ``, nil, safe(retry, "unavailable: status 408"), retry},
+	"409":                   {409, ``, nil, rejected, rejected},
+	"413":                   {413, ``, nil, rejected, rejected},
+	"415":                   {415, ``, nil, rejected, rejected},
+	"422":                   {422, ``, nil, rejected, rejected},
+	"429":                   {429, ``, nil, group(0), group(0)},
+	"429 seconds":           {429, ``, []string{"Retry-After", "7"}, group(7 * time.Second), group(7 * time.Second)},
+	"429 nonsense":          {429, ``, []string{"Retry-After", "soon"}, group(0), group(0)},
+	"500":                   {500, ``, nil, safe(doubt, "unavailable: status 500"), retry},
+	"501":                   {501, ``, nil, doubt, retry},
+	"502":                   {502, ``, nil, safe(retry, "unavailable: status 502"), retry},
+	"503":                   {503, ``, nil, retry, retry},
+	"503 seconds":           {503, ``, []string{"Retry-After", "120"}, waits(retry, 2*time.Minute), waits(retry, 2*time.Minute)},
+	"504":                   {504, ``, nil, verdict{result: "unknown", safe: "no-answer: status 504"}, safe(retry, "no-answer: status 504")},
+	"520":                   {520, ``, nil, doubt, retry},
+	"599":                   {599, ``, nil, doubt, retry},
+	"700":                   {700, ``, nil, doubt, retry},
+}
+
+// TestClassify goes through the table, each row over HTTP.
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	for name, tc := range classifications {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := serve(t, respond(tc.status, tc.body, tc.headers...))
+			c := client(t, r.URL, &keyring{})
+			for lane, want := range map[outbox.Lane]verdict{
+				outbox.LaneSend: tc.send, outbox.LaneOrdered: tc.send, outbox.LaneRequest: tc.request,
+			} {
+				a, err := c.Deliver(t.Context(), message(lane, event))
+				checkVerdict(t, string(lane), want, a, err)
+				if a.Status != tc.status || string(a.Body) != tc.body {
+					t.Errorf("%s: the answer is not Redox's: %d %q", lane, a.Status, a.Body)
+				}
+			}
+			perMessage := 1
+			if tc.status == 401 {
+				perMessage = 2
+			}
+			if n := len(r.seen()); n != 3*perMessage {
+				t.Errorf("%d requests for 3 messages", n)
+			}
+		})
+	}
+}
+
+func checkVerdict(t *testing.T, lane string, want verdict, a outbox.Answer, err error) {
+	t.Helper()
+	got := verdict{result: "delivered", flag: a.Flag}
+	if err != nil {
+		e := failure(t, err)
+		got.result = "retry"
+		switch {
+		case e.Permanent():
+			got.result = "rejected"
+		case e.UnknownOutcome():
+			got.result = "unknown"
+		}
+		got.doubtful, got.pauses, got.retryAfter, got.safe = e.DoubtfulOutcome(), e.Pauses(), e.RetryAfter(), e.SafeError()
+		if !e.Attempted() || e.Poison() || e.Status() != a.Status || a.Flag != "" {
+			t.Errorf("%s: attempted %v, poison %v, status %d, flag %q", lane, e.Attempted(), e.Poison(), e.Status(), a.Flag)
+		}
+	}
+	for _, text := range []string{got.flag, got.safe} {
+		if strings.Contains(text, "Timothy") || strings.ContainsAny(text, "\r\n") {
+			t.Errorf("%s: unsafe text %q", lane, text)
+		}
+	}
+	if (want.flag == "") != (got.flag == "") || !strings.Contains(got.flag, want.flag) || !strings.Contains(got.safe, want.safe) {
+		t.Errorf("%s: flag %q, safe text %q; want %q, %q", lane, got.flag, got.safe, want.flag, want.safe)
+	}
+	got.flag, got.safe = want.flag, want.safe
+	if got != want {
+		t.Errorf("%s: %+v, want %+v", lane, got, want)
+	}
+}
+
+func TestDeliver_TraceIDOfTheAnswer(t *testing.T) {
+	t.Parallel()
+	r := serve(t, respond(500, ``, "Redox-Trace-Id", "trace-7"))
+	_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	if got := failure(t, err).TraceID(); got != "trace-7" {
+		t.Errorf("trace id %q", got)
+	}
+	r = serve(t, respond(500, ``, "Redox-Trace-Id", "Timothy Bixby, 1977"))
+	_, err = client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	if got := failure(t, err).TraceID(); got != "" {
+		t.Errorf("trace id %q", got)
+	}
+}

@@ -1,0 +1,135 @@
+package redox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Client delivers messages to Redox. It is safe for concurrent use and holds no
+// goroutine; the connections belong to its transport.
+type Client struct {
+	cfg       Config
+	sources   map[string]*sender
+	endpoint  *url.URL
+	userAgent []string // shared by all requests; never changed
+	transport http.RoundTripper
+	own       bool // the transport was made by New
+	traced    bool // the transport is net/http's, which reports to httptrace
+	log       *slog.Logger
+	metrics   *metrics
+}
+
+// sender is a Source, ready to use.
+type sender struct {
+	Source
+	name        string
+	credentials Credentials
+	idHeader    []string // shared by all requests; never changed
+	insert      insertions
+}
+
+// New returns a client for the sources, each of which names one of keys. The maps are
+// copied. The error names every problem.
+func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*Client, error) {
+	cfg = cfg.WithDefaults()
+	errs := []error{cfg.Validate()}
+	c := &Client{cfg: cfg, log: cfg.Logger, userAgent: []string{cfg.UserAgent}, sources: make(map[string]*sender, len(sources))}
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		s := sources[name]
+		errs = append(errs, s.validate(name, keys))
+		c.sources[name] = &sender{
+			Source: s, name: name, credentials: keys[s.Key],
+			idHeader: []string{s.ID}, insert: newInsertions(s.ID),
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.endpoint, err = endpoint(cfg.BaseURL, cfg.EndpointPath); err != nil {
+		return nil, err
+	}
+	if c.transport = cfg.Transport; c.transport == nil {
+		if c.transport, err = NewTransport(TransportConfig{}); err != nil {
+			return nil, err
+		}
+		c.own = true
+	}
+	_, c.traced = c.transport.(*http.Transport)
+	if c.metrics, err = newMetrics(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("redox: register metrics: %w", err)
+	}
+	return c, nil
+}
+
+// Scopes are the pause scopes that messages of the source depend on: its key, the egress
+// group and the host. [Error.Pauses] names one of them. An unknown source has none.
+func (c *Client) Scopes(source string) []string {
+	s := c.sources[source]
+	if s == nil {
+		return nil
+	}
+	return []string{c.keyScope(s), c.groupScope(), c.hostScope(c.endpoint)}
+}
+
+func (c *Client) keyScope(s *sender) string        { return "key:" + s.Key }
+func (c *Client) groupScope() string               { return "group:" + c.cfg.Group }
+func (c *Client) hostScope(target *url.URL) string { return "host:" + target.Host }
+
+// Close closes idle connections of a transport that New made; one given in Config is its
+// owner's to close. Deliveries in flight go on.
+func (c *Client) Close() {
+	if t, ok := c.transport.(*http.Transport); ok && c.own {
+		t.CloseIdleConnections()
+	}
+}
+
+// Deliver makes one attempt to deliver m. It blocks until Redox's answer was read, for at
+// most Config.Timeout per request: one, or two when the first token was refused. It reads
+// m.Body until it returns, and net/http possibly for a moment longer: do not reuse it.
+//
+// A nil error means that Redox took the message; otherwise the error is an [*Error], and
+// the Answer still holds what Redox answered, if it did. When ctx ends, the error wraps
+// [context.Cause] and says whether the request had been written.
+func (c *Client) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error) {
+	answer, err := c.deliver(ctx, m)
+	if err != nil { // not returned as is: a nil *Error is not a nil error
+		return answer, err
+	}
+	return answer, nil
+}
+
+// deliver picks the file of the kind.
+func (c *Client) deliver(ctx context.Context, m outbox.Message) (outbox.Answer, *Error) {
+	s := c.sources[m.Source]
+	if s == nil {
+		return outbox.Answer{}, &Error{
+			class: ClassNotSent, match: ErrUnknownSource,
+			detail: "the source is not configured here; add it, or leave its messages to another worker",
+		}
+	}
+	switch m.Kind {
+	case outbox.KindDataModel, "":
+		return c.deliverDataModel(ctx, s, m)
+	case outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
+		return outbox.Answer{}, unsupported(string(m.Kind))
+	default:
+		return outbox.Answer{}, unsupported("unknown")
+	}
+}
+
+func unsupported(kind string) *Error {
+	return &Error{
+		class:  ClassGuard,
+		detail: "kind " + kind + ": this version delivers only data-model messages",
+		match:  ErrUnsupportedKind,
+	}
+}

@@ -1,0 +1,167 @@
+package redox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Credentials hand out the bearer tokens of one key.
+type Credentials interface {
+	// Bearer returns a token that is believed to be valid. It may block until one was
+	// fetched and returns when ctx ends. It must be safe for concurrent use, and its
+	// error must not hold a secret.
+	Bearer(ctx context.Context) (string, error)
+	// Invalidate says that Redox refused bearer. It must not block for long and must
+	// drop only that token: a newer one stays.
+	Invalidate(bearer string)
+}
+
+// Source is one configured sender.
+type Source struct {
+	// ID is the Redox Source ID. Required.
+	ID string
+	// Key names the credentials of the source, among those given to [New]. Required.
+	Key string
+	// Environment of the Source ID: "development", "staging" or "production". Required.
+	// A message with Meta.Test true is refused for production.
+	Environment string
+	// AllowOtherSource lets messages bring another Meta.Source.ID than ID. That ID is then
+	// also their Redox-Source-Id, so that header and body agree.
+	AllowOtherSource bool
+}
+
+// The environments of a [Source].
+const (
+	envDevelopment = "development"
+	envStaging     = "staging"
+	envProduction  = "production"
+)
+
+// Config of a [Client]. The zero value works.
+type Config struct {
+	// BaseURL of the API: scheme and host, and a path prefix if a gateway adds one.
+	// http is refused except for loopback hosts, as it would show the token.
+	// Default "https://api.redoxengine.com".
+	BaseURL string
+	// EndpointPath of data-model messages, below BaseURL. Default "/endpoint".
+	EndpointPath string
+	// Group names the egress group: what shares one public address, and so Redox's
+	// quota. A 429 pauses "group:<Group>". Default "default".
+	Group string
+	// Timeout of one request, from dialing to the last byte of the answer. Default 150s,
+	// as Redox may take 120s (Redox, Respond); −1 means none.
+	Timeout time.Duration
+	// MaxBody bounds the request body in bytes, Source ID included. Default 10,000,000:
+	// Redox documents 10 MB (Error handling) and 40 MB (Quotas). −1 means no limit.
+	MaxBody int64
+	// MaxAnswer bounds what is read of an answer, in bytes. Default 40,000,000, the
+	// largest message Redox documents; −1 means no limit.
+	MaxAnswer int64
+	// UserAgent header. Default "redoxworker".
+	UserAgent string
+	// Transport sends the requests; share one between everything that talks to Redox.
+	// nil means one made by [NewTransport] with defaults. With another implementation a
+	// failed request counts as written more often than it was.
+	Transport http.RoundTripper
+	// Logger for debug records of each request; nil discards.
+	Logger *slog.Logger
+	// Registerer of the redoxworker_redox_* metrics; nil means they are not registered.
+	Registerer prometheus.Registerer
+}
+
+// WithDefaults returns c with every default filled in but that of Transport.
+func (c Config) WithDefaults() Config {
+	setDefault(&c.BaseURL, "https://api.redoxengine.com")
+	setDefault(&c.EndpointPath, "/endpoint")
+	setDefault(&c.Group, "default")
+	setDefault(&c.Timeout, 150*time.Second)
+	setDefault(&c.MaxBody, 10_000_000)
+	setDefault(&c.MaxAnswer, 40_000_000)
+	setDefault(&c.UserAgent, "redoxworker")
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate reports every problem of c, each named by its field. It expects defaults
+// filled in.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(cond bool, format string, args ...any) {
+		if cond {
+			errs = append(errs, fmt.Errorf("redox: "+format, args...))
+		}
+	}
+	if _, err := endpoint(c.BaseURL, c.EndpointPath); err != nil {
+		errs = append(errs, err)
+	}
+	bad(c.Timeout <= 0 && c.Timeout != -1, "Timeout: %v; use more than 0s, or -1 for none", c.Timeout)
+	bad(c.MaxBody < -1, "MaxBody: %d; use 1 or more, or -1 for no limit", c.MaxBody)
+	bad(c.MaxAnswer < -1, "MaxAnswer: %d; use 1 or more, or -1 for no limit", c.MaxAnswer)
+	bad(!validHeaderValue(c.UserAgent), "UserAgent: has characters that no header may have")
+	return errors.Join(errs...)
+}
+
+// validate reports every problem of a source, each named by it.
+func (s Source) validate(name string, keys map[string]Credentials) error {
+	var errs []error
+	bad := func(cond bool, format string, args ...any) {
+		if cond {
+			errs = append(errs, fmt.Errorf("redox: source %s: "+format, append([]any{name}, args...)...))
+		}
+	}
+	bad(s.ID == "", "ID is empty; set the Source ID that Redox shows for it")
+	bad(s.ID != "" && !isIdentifier(s.ID), "ID: use letters, digits and -")
+	bad(s.Key == "", "Key is empty; name one of the keys")
+	bad(s.Key != "" && keys[s.Key] == nil, "Key: there are no credentials named %q", s.Key)
+	switch s.Environment {
+	case envDevelopment, envStaging, envProduction:
+	default:
+		bad(true, "Environment: %q; use %s, %s or %s", s.Environment, envDevelopment, envStaging, envProduction)
+	}
+	return errors.Join(errs...)
+}
+
+// endpoint joins base and path once, so that no request parses a URL.
+func endpoint(base, path string) (*url.URL, error) {
+	u, err := url.Parse(base)
+	switch {
+	case err != nil:
+		return nil, errors.New("redox: BaseURL: not a URL; use one like https://api.redoxengine.com")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("redox: BaseURL: use scheme, host and path only, like https://api.redoxengine.com")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("redox: BaseURL: http to %s would show the token; use https", u.Hostname())
+	case path == "" || path[0] != '/':
+		return nil, fmt.Errorf("redox: EndpointPath: %q; start it with /", path)
+	}
+	ref, err := url.Parse(path)
+	if err != nil || ref.Host != "" || ref.RawQuery != "" || ref.Fragment != "" {
+		return nil, errors.New("redox: EndpointPath: use a path only, like /endpoint")
+	}
+	if u.Path == "" {
+		u.Path = "/" // otherwise the joined path is relative, which no server takes
+	}
+	return u.JoinPath(ref.EscapedPath()), nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,123 @@
+package redox
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+func TestDialer_WaitingForASlotEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	d := &dialer{slots: make(chan struct{}, 1)}
+	d.slots <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := d.dial(ctx, "tcp", "127.0.0.1:1"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := d.dialTLS(ctx, "tcp", "127.0.0.1:1"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestDialer_GivesItsSlotBack(t *testing.T) {
+	t.Parallel()
+	refused := strings.TrimPrefix(closedPort(t), "http://")
+	text := listen(t, func(_ *rawServer, _ int, c net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(c, "no TLS\r\n") })
+	tr := transport(t, TransportConfig{MaxDials: 1})
+	for range 3 { // a slot that is kept would block the second round for ever
+		if c, err := tr.DialContext(t.Context(), "tcp", refused); err == nil {
+			c.Close()
+			t.Error("connected to nobody")
+		}
+		if c, err := tr.DialTLSContext(t.Context(), "tcp", strings.TrimPrefix(text.url, "http://")); err == nil {
+			c.Close()
+			t.Error("shook hands with plain text")
+		}
+	}
+	free := transport(t, TransportConfig{MaxDials: -1})
+	if c, err := free.DialContext(t.Context(), "tcp", refused); err == nil {
+		c.Close()
+		t.Error("connected to nobody")
+	}
+}
+
+// silent is a connection on which the other side never says anything.
+type silent struct {
+	net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *silent) Write(p []byte) (int, error)     { return len(p), nil }
+func (c *silent) Read([]byte) (int, error)        { <-c.closed; return 0, net.ErrClosed }
+func (c *silent) Close() error                    { c.once.Do(func() { close(c.closed) }); return nil }
+func (c *silent) SetDeadline(time.Time) error     { return nil }
+func (c *silent) SetReadDeadline(time.Time) error { return nil }
+
+func TestDeliver_HandshakeThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr, err := NewTransport(TransportConfig{ProxyURL: "none"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &dialer{tls: tr.TLSClientConfig.Clone()}
+		tr.DialTLSContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return d.handshake(ctx, &countedConn{Conn: &silent{closed: make(chan struct{})}}, addr)
+		}
+		c := client(t, "https://api.example", &keyring{}, using(tr))
+		start := time.Now()
+		_, err = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		e := failure(t, err)
+		if e.Attempted() || e.Pauses() != "host:api.example" || e.SafeError() != "not-sent: the TLS handshake failed" {
+			t.Errorf("%+v", e)
+		}
+		if took := time.Since(start); took != handshakeTimeout || !strings.Contains(e.Error(), "timed out after 10s") {
+			t.Errorf("after %v: %v", took, e)
+		}
+	})
+}
+
+func TestSend_GivesUpAfterManyStaleConnections(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	stale := roundTripper(func(q *http.Request) (*http.Response, error) {
+		calls++
+		trace := httptrace.ContextClientTrace(q.Context())
+		trace.GetConn("")
+		trace.GotConn(httptrace.GotConnInfo{Conn: &countedConn{}, Reused: true})
+		return nil, io.EOF
+	})
+	_, err := client(t, "https://api.example", &keyring{}, using(stale)).Deliver(t.Context(), message(outbox.LaneSend, event))
+	e := failure(t, err)
+	if calls != maxStale+1 || e.Attempted() || e.Pauses() != "host:api.example" || !errors.Is(err, io.EOF) {
+		t.Errorf("%d calls, %+v", calls, e)
+	}
+}
+
+// A server that takes over the connection has not answered.
+func TestDeliver_SwitchingProtocolsIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	s := listen(t, func(s *rawServer, _ int, c net.Conn, r *bufio.Reader) {
+		s.request(r)
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+		_, _ = r.ReadByte() // until the client hangs up
+	})
+	c := client(t, s.url, &keyring{}, using(transport(t, TransportConfig{})))
+	a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	if e := failure(t, err); !e.Permanent() || e.Status() != 101 || len(a.Body) != 0 {
+		t.Errorf("%+v", e)
+	}
+}

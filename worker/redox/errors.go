@@ -1,0 +1,135 @@
+package redox
+
+import (
+	"errors"
+	"strconv"
+	"time"
+)
+
+var (
+	// ErrTimeout is matched when Redox did not answer one request within
+	// Config.Timeout.
+	ErrTimeout = errors.New("redox: no answer within Config.Timeout")
+	// ErrUnsupportedKind is matched when the message is of a kind that this version does
+	// not deliver.
+	ErrUnsupportedKind = errors.New("redox: this version delivers only data-model messages")
+	// ErrUnknownSource is matched when the message's source is not one of the client's.
+	ErrUnknownSource = errors.New("redox: source is not configured")
+)
+
+// Class says in one word what happened to a message that was not delivered.
+type Class string
+
+// The classes of an [Error].
+const (
+	// ClassContract: the message breaks the contract; nothing was sent.
+	ClassContract Class = "contract"
+	// ClassGuard: a guard on its content refused it; nothing was sent.
+	ClassGuard Class = "guard"
+	// ClassRefused: Redox refused the message for good.
+	ClassRefused Class = "refused"
+	// ClassUnauthorized: Redox refused two tokens in a row.
+	ClassUnauthorized Class = "unauthorized"
+	// ClassThrottled: too many requests from this egress address.
+	ClassThrottled Class = "throttled"
+	// ClassUnavailable: Redox failed and may be asked again.
+	ClassUnavailable Class = "unavailable"
+	// ClassNoAnswer: the request was written and no answer came.
+	ClassNoAnswer Class = "no-answer"
+	// ClassNotSent: nothing was written: no token, no connection.
+	ClassNotSent Class = "not-sent"
+)
+
+// Error says why a message was not delivered and what that asks for. Its texts hold
+// nothing of a body, a query string or a token. It is immutable.
+type Error struct {
+	class      Class
+	status     int
+	detail     string // our own words
+	remote     string // Errors[].Type/Module of the answer, identifiers only
+	traceID    string
+	pauses     string
+	retryAfter time.Duration
+	written    bool
+	unknown    bool
+	doubtful   bool
+	cause      error // only causes whose text is safe
+	match      error // a sentinel that says no more than detail
+}
+
+// Error is SafeError with the package's name and the text of the cause, which comes from
+// this process or the network and never from Redox's answer.
+func (e *Error) Error() string {
+	text := "redox: " + e.SafeError()
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+// SafeError is one line for replies, dead letters and logs: class, status, and the type
+// and module of Redox's errors.
+func (e *Error) SafeError() string {
+	text := string(e.class) + ": "
+	if e.status != 0 {
+		text += "status " + strconv.Itoa(e.status) + ": "
+	}
+	text += e.detail
+	if e.remote != "" {
+		text += " (" + e.remote + ")"
+	}
+	return text
+}
+
+// Unwrap returns the cause, if there is one: a context's cause, the error of the
+// credentials, or a network error.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is the sentinel of this error.
+func (e *Error) Is(target error) bool { return e.match != nil && target == e.match }
+
+// Class in one word.
+func (e *Error) Class() Class { return e.class }
+
+// Status of Redox's answer; 0 when there was none.
+func (e *Error) Status() int { return e.status }
+
+// TraceID is the Redox-Trace-Id of the answer, for Redox's support; "" if it had none.
+func (e *Error) TraceID() string { return e.traceID }
+
+// Permanent reports that another attempt cannot help: the message is rejected.
+func (e *Error) Permanent() bool { return e.class == ClassGuard || e.class == ClassRefused }
+
+// Poison reports that the message breaks the contract.
+func (e *Error) Poison() bool { return e.class == ClassContract }
+
+// Attempted reports whether a request for the message was written. False means that no
+// attempt counts and the message waits.
+func (e *Error) Attempted() bool { return e.written }
+
+// UnknownOutcome reports that a SEND was written and no answer came, or a 504: Redox may
+// have it. It is false for a REQUEST, which is safe to repeat.
+func (e *Error) UnknownOutcome() bool { return e.unknown }
+
+// DoubtfulOutcome reports that Redox failed on a SEND without saying whether it had taken
+// it: 500, and the 5xx that Redox does not document. Redox calls a 502 dropped (Redox,
+// Error handling), and a 503 did not reach the application.
+func (e *Error) DoubtfulOutcome() bool { return e.doubtful }
+
+// RetryAfter is how long Redox asked to wait; 0 when it did not say.
+func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
+
+// Pauses names the scope that cannot work at present: "key:<name>", "group:<egress
+// group>" or "host:<host>"; "" when the trouble is the message's own.
+func (e *Error) Pauses() string { return e.pauses }
+
+// poison is the error of a message that breaks the contract.
+func poison(detail string) *Error { return &Error{class: ClassContract, detail: detail} }
+
+// guarded is the error of a message that a guard on its content refuses.
+func guarded(detail string) *Error { return &Error{class: ClassGuard, detail: detail} }
+
+// notSent is the error of a message of which nothing was written.
+func notSent(detail, pauses string, cause error) *Error {
+	return &Error{class: ClassNotSent, detail: detail, pauses: pauses, cause: cause}
+}

@@ -1,0 +1,128 @@
+package redox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// reply is what came back for one request.
+type reply struct {
+	status      int // 0: nothing came
+	contentType string
+	traceID     string
+	retryAfter  time.Duration
+	body        []byte
+	flaw        string // what is wrong with the body, in our own words; "" if nothing is known to be
+	cut         error  // the cause when the caller's context ended while the body was read
+}
+
+// answer is a reply that was not classified.
+func (r reply) answer() outbox.Answer {
+	return outbox.Answer{Status: r.status, ContentType: r.contentType, Body: r.body}
+}
+
+// exchange sends out, and once more with a new token if Redox refused the first. On an
+// error the reply is what Redox answered before, if it did.
+func (c *Client) exchange(ctx context.Context, out *call) (reply, *Error) {
+	bearer, err := c.bearer(ctx, out.sender)
+	if err != nil {
+		return reply{}, err
+	}
+	out.authorize(bearer)
+	first, err := c.send(ctx, out)
+	if err != nil || first.status != http.StatusUnauthorized {
+		return first, err
+	}
+	out.sender.credentials.Invalidate(bearer)
+	// From here on a request was written and answered: whatever happens is one attempt.
+	bearer, err = c.bearer(ctx, out.sender)
+	if err != nil {
+		err.written, err.status = true, first.status
+		return first, err
+	}
+	c.metrics.replays.Inc()
+	out.authorize(bearer)
+	second, err := c.send(ctx, out)
+	if err != nil {
+		err.written = true
+		return reply{}, err
+	}
+	return second, nil
+}
+
+// bearer asks for a token. Without one nothing is sent, and the key pauses.
+func (c *Client) bearer(ctx context.Context, s *sender) (string, *Error) {
+	if err := ctx.Err(); err != nil {
+		return "", notSent("the attempt was cancelled before anything was sent", "", context.Cause(ctx))
+	}
+	bearer, err := s.credentials.Bearer(ctx)
+	switch {
+	case err == nil && bearer != "" && validHeaderValue(bearer):
+		return bearer, nil
+	case err == nil:
+		return "", notSent("the token of key "+s.Key+" is empty or no header value", c.keyScope(s), nil)
+	case ctx.Err() != nil:
+		return "", notSent("the attempt was cancelled while waiting for a token of key "+s.Key, "", context.Cause(ctx))
+	}
+	e := notSent("no token for key "+s.Key, c.keyScope(s), err)
+	var after interface{ RetryAfter() time.Duration }
+	if errors.As(err, &after) {
+		e.retryAfter = max(0, after.RetryAfter())
+	}
+	return "", e
+}
+
+// maxStale is how many dead keep-alive connections one request may meet in a row. Each of
+// them leaves the pool, so that a fresh dial is near.
+const maxStale = 5
+
+// send writes one request and reads its answer. It writes again only when nothing of it
+// was written, because the other side had closed a kept-alive connection.
+func (c *Client) send(ctx context.Context, out *call) (reply, *Error) {
+	ctx, cancel := c.withTimeout(ctx)
+	defer cancel()
+	start := time.Now()
+	for stale := 0; ; stale++ {
+		var w watch
+		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx)))
+		if err == nil {
+			r := c.read(ctx, out, response)
+			c.observe(ctx, out, start, &w, r, nil)
+			return r, nil
+		}
+		written := w.written(c.traced)
+		if !written && w.reused && stale < maxStale && ctx.Err() == nil {
+			continue
+		}
+		e := c.noAnswer(ctx, out, err, written)
+		c.observe(ctx, out, start, &w, reply{}, e)
+		return reply{}, e
+	}
+}
+
+// observe counts one request and logs it without anything of its content.
+func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *watch, r reply, e *Error) {
+	took := time.Since(start)
+	c.metrics.observe(r.status, took, w)
+	if !c.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("source", out.sender.name), slog.String("message_id", out.message),
+		slog.Int("status", r.status), slog.Duration("took", took),
+		slog.Bool("connection_reused", w.reused), slog.Int("request_bytes", len(out.body)),
+		slog.Int("answer_bytes", len(r.body)),
+	}
+	if r.traceID != "" {
+		attrs = append(attrs, slog.String("redox_trace_id", r.traceID))
+	}
+	if e != nil {
+		attrs = append(attrs, slog.String("error", e.SafeError()))
+	}
+	c.log.LogAttrs(ctx, slog.LevelDebug, "request to redox", attrs...)
+}

@@ -1,0 +1,107 @@
+package redox
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// call is one request to Redox, whatever its kind; it may go out twice, with two tokens.
+type call struct {
+	sender   *sender
+	message  string // id, for logs
+	request  bool   // a REQUEST: safe to repeat, its answer is the reply
+	method   string
+	url      *url.URL
+	sourceID []string
+	header   http.Header // of the next sending; see authorize
+	body     []byte      // never changed
+}
+
+// Header values that most requests share. They are never changed.
+var jsonType = []string{"application/json"}
+
+// header builds what one message's request carries besides the token. Nothing else of
+// the message's headers reaches Redox.
+func (c *Client) header(ctx context.Context, m outbox.Message, sourceID []string) (http.Header, *Error) {
+	h := make(http.Header, 8)
+	h["Redox-Source-Id"] = sourceID
+	h["User-Agent"] = c.userAgent
+	for _, f := range [...]struct{ name, value string }{{"Content-Type", m.ContentType}, {"Accept", m.Accept}} {
+		switch {
+		case f.value == "" || f.value == jsonType[0]:
+			h[f.name] = jsonType
+		case validHeaderValue(f.value):
+			h[f.name] = []string{f.value}
+		default:
+			return nil, poison(f.name + " has characters that no header may have")
+		}
+	}
+	continueTrace(ctx, m, h)
+	return h, nil
+}
+
+// continueTrace passes the trace context on: that of the span under way, else the
+// message's own. A malformed one is dropped, as it must not fail a message.
+func continueTrace(ctx context.Context, m outbox.Message, h http.Header) {
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(h))
+		return
+	}
+	if m.TraceParent == "" || !validHeaderValue(m.TraceParent) {
+		return
+	}
+	h["Traceparent"] = []string{m.TraceParent}
+	if m.TraceState != "" && validHeaderValue(m.TraceState) {
+		h["Tracestate"] = []string{m.TraceState}
+	}
+}
+
+// validHeaderValue reports whether net/http would send s (RFC 9110, 5.5).
+func validHeaderValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// authorize sets the token of the next sending. A header that was sent is copied first:
+// its request may still be under way inside net/http.
+func (out *call) authorize(bearer string) {
+	if out.header["Authorization"] != nil {
+		out.header = maps.Clone(out.header)
+	}
+	out.header["Authorization"] = []string{"Bearer " + bearer}
+}
+
+// newRequest makes the request of one sending. Nothing is parsed: the URL was, once.
+// The body has no GetBody, so net/http cannot send it a second time.
+func (out *call) newRequest(ctx context.Context) *http.Request {
+	r := &http.Request{
+		Method: out.method, URL: out.url, Host: out.url.Host, Header: out.header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(bytes.NewReader(out.body)), ContentLength: int64(len(out.body)),
+	}
+	if r.ContentLength == 0 {
+		r.Body = http.NoBody
+	}
+	return r.WithContext(ctx)
+}
+
+// withTimeout bounds one request.
+func (c *Client) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.cfg.Timeout < 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, c.cfg.Timeout, ErrTimeout)
+}

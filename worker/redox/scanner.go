@@ -1,0 +1,142 @@
+package redox
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// scanner walks over one JSON text in place. Values it returns alias the text and stay
+// valid as long as the text does: a decoder on a bytes.Buffer neither copies nor changes
+// it.
+type scanner struct {
+	dec *jsontext.Decoder
+	buf bytes.Buffer
+}
+
+var (
+	scanners = sync.Pool{New: func() any {
+		s := new(scanner)
+		s.dec = jsontext.NewDecoder(&s.buf)
+		return s
+	}}
+	// Duplicate names are legal JSON and Redox's business, except where this package
+	// reads: see the callers.
+	strictJSON = jsontext.AllowDuplicateNames(true)
+	// Answers are read for what can be had.
+	lenientJSON = jsonOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+)
+
+func jsonOptions(o ...jsontext.Options) []jsontext.Options { return o }
+
+// scan returns a scanner of text; give it back with release.
+func scan(text []byte, options ...jsontext.Options) *scanner {
+	s := scanners.Get().(*scanner)
+	s.buf = *bytes.NewBuffer(text)
+	s.dec.Reset(&s.buf, options...)
+	return s
+}
+
+// release lets go of the text, so that the pool does not keep messages alive.
+func (s *scanner) release() {
+	s.buf = bytes.Buffer{}
+	s.dec.Reset(&s.buf)
+	scanners.Put(s)
+}
+
+// enter reads the start of an object or array.
+func (s *scanner) enter() error {
+	_, err := s.dec.ReadToken()
+	return err
+}
+
+// member reads the next name of an object. At the end of the object, which it reads, ok
+// is false.
+func (s *scanner) member() (name jsontext.Value, ok bool, err error) {
+	if s.dec.PeekKind() == '}' {
+		_, err = s.dec.ReadToken()
+		return nil, false, err
+	}
+	name, err = s.dec.ReadValue()
+	return name, err == nil, err
+}
+
+// element reports whether the array has a next value. It reads the end of the array.
+func (s *scanner) element() (ok bool, err error) {
+	if s.dec.PeekKind() == ']' {
+		_, err = s.dec.ReadToken()
+		return false, err
+	}
+	return true, nil
+}
+
+// skip reads a value of any kind.
+func (s *scanner) skip() error {
+	_, err := s.dec.ReadValue()
+	return err
+}
+
+// value reads a value and says where it starts and ends.
+func (s *scanner) value() (v jsontext.Value, start, end int, err error) {
+	v, err = s.dec.ReadValue()
+	end = s.offset()
+	return v, end - len(v), end, err
+}
+
+// offset of the end of what was read last.
+func (s *scanner) offset() int { return int(s.dec.InputOffset()) }
+
+// end reads up to the end of the text and fails if there is more than white space.
+func (s *scanner) end() error {
+	_, err := s.dec.ReadToken()
+	switch {
+	case err == io.EOF:
+		return nil
+	case err == nil:
+		return errTrailing
+	}
+	return err
+}
+
+var errTrailing = errors.New("text after the JSON value")
+
+// is reports whether the JSON string quoted says plain, however it is escaped. plain
+// itself needs no escape.
+func is(quoted jsontext.Value, plain string) bool {
+	if len(quoted) == len(plain)+2 {
+		return string(quoted[1:len(quoted)-1]) == plain
+	}
+	return bytes.IndexByte(quoted, '\\') >= 0 && unquote(quoted) == plain
+}
+
+// unquote returns what a JSON string says.
+func unquote(quoted jsontext.Value) string {
+	if bytes.IndexByte(quoted, '\\') < 0 && len(quoted) >= 2 {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	plain, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		return ""
+	}
+	return string(plain)
+}
+
+// isIdentifier reports whether s looks like an identifier that a program made up, and not
+// like text or a person's data: 1 to 64 letters, digits, '-', '_' and '.'.
+func isIdentifier(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
