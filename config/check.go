@@ -1,0 +1,194 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// check looks at what one value cannot say for itself: what is missing, and what
+// does not go together. A key whose value could not be read is left alone.
+func (l *loader) check(c *Config) {
+	l.checkNATS(&c.NATS)
+	l.checkRedox(&c.Redox)
+	l.checkKeys(c)
+	l.checkSources(c)
+	l.checkWorker(c)
+	l.checkReply(c)
+}
+
+func (l *loader) checkNATS(n *NATS) {
+	if !l.failed["nats.prefix"] && !prefixPattern.MatchString(n.Prefix) {
+		l.problem("nats.prefix", shown(n.Prefix)+" is not a prefix", "use 1 to 32 of a-z, 0-9 and -")
+	}
+	if n.InboxPrefix != "" && (checkSubject(n.InboxPrefix) != nil || strings.ContainsAny(n.InboxPrefix, "*>")) {
+		l.problem("nats.inbox_prefix", shown(n.InboxPrefix)+" is not a subject", "use tokens with dots between them, without wildcards")
+	}
+	l.checkLogins()
+	l.checkPair("nats.user", "nats.password")
+	l.checkPair("nats.tls.cert_file", "nats.tls.key_file")
+	// The JWT of a credentials file, the prefixes of a seed: github.com/nats-io/jwt, nkeys.
+	if n.Creds.IsSet() && !strings.Contains(n.Creds.Reveal(), "-----BEGIN NATS USER JWT-----") {
+		l.problem(l.given("nats.creds"), "is not the text of a NATS credentials file", "give the file that nsc generate creds wrote; a path belongs in nats.creds_file")
+	}
+	if seed := n.NKey.Reveal(); seed != "" && !strings.Contains(seed, "SU") {
+		l.problem(l.given("nats.nkey"), "is not the seed of a user", "give a seed that begins with SU; a path belongs in nats.nkey_file")
+	}
+}
+
+// checkLogins finds two ways to log in to NATS, and secrets given twice.
+func (l *loader) checkLogins() {
+	var used []string
+	for _, login := range natsLogins {
+		for _, key := range login {
+			if l.isSet(key) {
+				used = append(used, key)
+				break
+			}
+		}
+	}
+	if len(used) > 1 {
+		l.problem(used[1], "is a second way to log in besides "+used[0], "keep one of "+strings.Join(used, ", "))
+	}
+	for _, f := range fields {
+		if f.kind == kindSecretFile && f.section() == "" {
+			l.checkTwice(f.key)
+		}
+	}
+}
+
+// checkTwice finds a secret given by value and by file in one place.
+func (l *loader) checkTwice(fileKey string) {
+	key := strings.TrimSuffix(fileKey, "_file")
+	if l.isSet(key) && l.isSet(fileKey) {
+		l.problem(key, "is given by value and by file", "keep "+key+" or "+fileKey)
+	}
+}
+
+// checkPair finds one of two keys that only serve together.
+func (l *loader) checkPair(one, other string) {
+	switch has, hasOther := l.isGiven(one), l.isGiven(other); {
+	case has && !hasOther:
+		l.problem(one, "is set without "+other, "set both or none")
+	case hasOther && !has:
+		l.problem(l.given(other), "is set without "+one, "set both or none")
+	}
+}
+
+// isSet reports whether a layer sets a key to something.
+func (l *loader) isSet(key string) bool {
+	value := l.merged.Get(key)
+	text, ok := value.(string)
+	return value != nil && (!ok || text != "")
+}
+
+// isGiven reports whether a key is set, by value or by file.
+func (l *loader) isGiven(key string) bool { return l.isSet(key) || l.isSet(key+"_file") }
+
+// given returns the key that a secret was given by: itself, or its _file.
+func (l *loader) given(key string) string {
+	if !l.isSet(key) && l.isSet(key+"_file") {
+		return key + "_file"
+	}
+	return key
+}
+
+func (l *loader) checkRedox(r *Redox) {
+	path := r.EndpointPath
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "?#\\ %") || slices.Contains(strings.Split(path, "/"), "..") {
+		l.problem("redox.endpoint_path", shown(path)+" is not a path below base_url", "write a path such as /endpoint")
+	}
+}
+
+func (l *loader) checkWorker(c *Config) {
+	retry := c.Worker.Retry
+	if retry.Initial > retry.Max && !l.failed["worker.retry.initial"] && !l.failed["worker.retry.max"] {
+		l.problem("worker.retry.initial", fmt.Sprintf("%s is longer than worker.retry.max (%s)", formatDuration(retry.Initial), formatDuration(retry.Max)),
+			"give at most worker.retry.max, or raise that")
+	}
+	if checkName(c.Quota.Group) != nil {
+		l.problem("quota.group", shown(c.Quota.Group)+" is not a name", nameMend)
+	}
+	if c.Admin.Listen != "" && !checkListen(c.Admin.Listen) {
+		l.problem("admin.listen", shown(c.Admin.Listen)+" is not host:port", "write an address such as 127.0.0.1:8466, or off")
+	}
+}
+
+func (l *loader) checkSources(c *Config) {
+	names := slices.Sorted(maps.Keys(c.Sources))
+	if len(names) == 0 && l.skip&PartSources == 0 && !l.failed["sources"] {
+		l.problem("sources", "no source is configured", "name one below sources, with its id and key")
+	}
+	for _, name := range names {
+		l.checkSource(c, "sources."+name, c.Sources[name])
+	}
+	l.checkSharedKeys(c, names)
+	seen := map[string]string{}
+	for _, name := range names {
+		s := c.Sources[name]
+		who := s.ID + " " + s.Environment
+		if first, again := seen[who]; again && s.ID != "" {
+			l.warn("sources."+name+".id", "is the Source ID of sources."+first+" in the same environment, too", "use one source where messages must stay in order")
+			continue
+		}
+		seen[who] = name
+	}
+}
+
+func (l *loader) checkSource(c *Config, at string, s Source) {
+	if s.ID == "" && !l.failed[at+".id"] && l.skip&(PartSources|PartKeys) == 0 {
+		l.problem(at+".id", "is missing", "copy the Source ID from Redox's dashboard")
+	}
+	if s.ID != "" && !uuidPattern.MatchString(s.ID) {
+		l.problem(at+".id", shown(s.ID)+" is not a UUID", "copy the Source ID from Redox's dashboard")
+	}
+	for _, pattern := range s.Hold {
+		if !holdPattern.MatchString(pattern) {
+			l.problem(at+".hold", shown(pattern)+" is not DataModel.EventType", "write a pattern such as Order.New, Order.* or *.Delete")
+		}
+	}
+	if l.skip&PartKeys != 0 || l.failed[at+".key"] {
+		return
+	}
+	if _, ok := c.Keys[s.Key]; ok || (s.Key == "" && l.skip&PartSources != 0) {
+		return
+	}
+	known := slices.Sorted(maps.Keys(c.Keys))
+	mend := "add keys." + s.Key
+	switch near := suggest(s.Key, known); {
+	case s.Key == "":
+		l.problem(at+".key", "is missing", "name one of keys")
+		return
+	case near != "":
+		mend = "did you mean " + near + "?"
+	case checkName(s.Key) != nil:
+		mend = "name one of keys"
+	}
+	l.problem(at+".key", "no key is called "+shown(s.Key), mend)
+}
+
+// checkSharedKeys finds one API key used in two environments. A Redox key belongs
+// to one environment (Redox, Create an OAuth API key). User keys are not bound so.
+func (l *loader) checkSharedKeys(c *Config, names []string) {
+	if l.skip&PartKeys != 0 {
+		return
+	}
+	first := map[string]string{}
+	for _, name := range names {
+		s := c.Sources[name]
+		k, ok := c.Keys[s.Key]
+		if !ok || k.Type == KeyUser || k.Type == "" || s.Environment == "" {
+			continue
+		}
+		other, seen := first[s.Key]
+		if !seen {
+			first[s.Key] = name
+			continue
+		}
+		if c.Sources[other].Environment != s.Environment {
+			l.problem("sources."+name+".key", fmt.Sprintf("key %s already serves sources.%s in %s, and this source is in %s", s.Key, other, c.Sources[other].Environment, s.Environment),
+				"give each environment a key of its own")
+		}
+	}
+}

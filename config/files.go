@@ -1,0 +1,124 @@
+package config
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// maxFile bounds the files that are read.
+const maxFile = 1 << 20
+
+var (
+	errDirectory = errors.New("is a directory")
+	errDevice    = errors.New("is a device")
+	errTooLarge  = errors.New("is larger than 1 MiB")
+)
+
+// readFile reads the YAML file, if there is one.
+func (l *loader) readFile(file string) *layer {
+	if file == "" {
+		return newLayer()
+	}
+	l.file = file
+	l.files[file] = true
+	text, open, err := readSmall(file)
+	if err != nil {
+		over := newLayer()
+		over.broken = true
+		over.problem("config", "", "file "+strconv.Quote(file)+" "+reason(err), "check --config and "+envFile)
+		return over
+	}
+	over := readDocument(file, text)
+	for key := range over.values {
+		if f, _ := fieldOf(key); f.kind == kindSecret && open {
+			l.warnings = append(l.warnings, Problem{Key: key, Text: "stands in a file that others may read",
+				Mend: "chmod 600 " + file, Where: over.where[key]})
+		}
+	}
+	return over
+}
+
+// fillFile resolves the path of a file field, looks at the file, and reads a
+// secret into its sibling.
+func (l *loader) fillFile(owner any, f field, key string) {
+	if f.kind != kindFile && f.kind != kindSecretFile {
+		return
+	}
+	path := f.at(owner).(*string)
+	if *path == "" {
+		return
+	}
+	if !filepath.IsAbs(*path) && l.file != "" && strings.HasPrefix(l.where[key], l.file+":") {
+		*path = filepath.Join(filepath.Dir(l.file), *path)
+	}
+	if f.part&l.skip != 0 {
+		return
+	}
+	l.files[*path] = true
+	text, open, err := readSmall(*path)
+	trimmed := strings.TrimSpace(string(text))
+	switch {
+	case err != nil:
+		l.failed[key] = true
+		l.problem(key, "file "+strconv.Quote(*path)+" "+reason(err), "check the path and who may read it")
+		return
+	case trimmed == "":
+		l.failed[key] = true
+		l.problem(key, "file "+strconv.Quote(*path)+" is empty", "fill it, or name another file")
+		return
+	case open && (f.private || f.kind == kindSecretFile):
+		l.warn(key, "file "+strconv.Quote(*path)+" may be read by others", "chmod 600 "+*path)
+	}
+	if value, ok := f.sibling(); ok && f.kind == kindSecretFile {
+		if secret := value.at(owner).(*Secret); !secret.IsSet() {
+			*secret = NewSecret(trimmed)
+		}
+	}
+}
+
+// readSmall reads a file, and reports whether group or world may read it.
+func readSmall(path string) (text []byte, open bool, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, false, err
+	}
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return nil, false, errDirectory
+	case mode&(fs.ModeDevice|fs.ModeSocket) != 0:
+		return nil, false, errDevice
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { _ = f.Close() }()
+	text, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = errTooLarge
+	}
+	return text, runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o044 != 0, err
+}
+
+// reason words an error of the file system without the path, which is already said.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		return "may not be read by this user"
+	case errors.Is(err, errDirectory), errors.Is(err, errDevice), errors.Is(err, errTooLarge):
+		return err.Error()
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return "cannot be read: " + path.Err.Error()
+	}
+	return "cannot be read"
+}

@@ -1,0 +1,86 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestLoad_PathsAreRelativeToTheFile(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal)
+	dir := filepath.Dir(file)
+	c := mustLoad(t, Options{File: file})
+	if got, want := c.Keys["main"].PrivateKeyFile, filepath.Join(dir, "key.pem"); got != want {
+		t.Errorf("in the file: %s, want %s", got, want)
+	}
+	_, err := Load(Options{File: file, Environ: []string{"REDOXWORKER_ORDER_SECRET_FILE=secret.txt"}})
+	if err == nil || !strings.HasPrefix(err.Error(), `order.secret_file: file "secret.txt" does not exist`) {
+		t.Errorf("in the environment, relative to the working directory: %v", err)
+	}
+	c = mustLoad(t, Options{File: file, Flags: map[string]any{"order.secret_file": filepath.Join(dir, "secret.txt")}})
+	if c.Order.Secret.Reveal() != "s3cr3t-from-file" {
+		t.Error("the secret was not read, or its white space not trimmed")
+	}
+	if files := c.Files(); !slices.Equal(files, []string{filepath.Join(dir, "key.pem"), file, filepath.Join(dir, "secret.txt")}) {
+		t.Errorf("files: %v", files)
+	}
+}
+
+func TestLoad_WarnsOfFilesThatOthersMayRead(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal+"order: {secret: by-value}\nnats: {tls: {ca_file: key.pem, cert_file: key.pem, key_file: key.pem}}\n")
+	dir := filepath.Dir(file)
+	chmod := func(name string, mode os.FileMode) {
+		t.Helper()
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	warned := func() (keys []string) {
+		for _, w := range mustLoad(t, Options{File: file}).Warnings() {
+			keys = append(keys, w.Key)
+		}
+		return keys
+	}
+	if got := warned(); got != nil {
+		t.Errorf("mode 0600: %v", got)
+	}
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o444} {
+		chmod("key.pem", mode)
+		if got, want := warned(), []string{"keys.main.private_key_file", "nats.tls.key_file"}; !slices.Equal(got, want) {
+			t.Errorf("mode %o: %v, want %v", mode, got, want)
+		}
+	}
+	chmod("key.pem", 0o600)
+	chmod("redoxworker.yaml", 0o644)
+	if got, want := warned(), []string{"order.secret"}; !slices.Equal(got, want) {
+		t.Errorf("secret in an open file: %v, want %v", got, want)
+	}
+}
+
+func TestReadSmall(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	full := write(t, dir, "full", strings.Repeat("x", maxFile))
+	large := write(t, dir, "large", strings.Repeat("x", maxFile+1))
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(full, link); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{full: "", link: "", large: "is larger than 1 MiB", dir: "is a directory", os.DevNull: "is a device", dir + "/none": "does not exist",
+		full + "/below": "cannot be read: not a directory"} {
+		text, _, err := readSmall(path)
+		switch {
+		case want == "" && (err != nil || len(text) != maxFile):
+			t.Errorf("%s: %d bytes, %v", path, len(text), err)
+		case want != "" && (err == nil || reason(err) != want):
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+	if got := reason(os.ErrPermission); got != "may not be read by this user" {
+		t.Error(got)
+	}
+}

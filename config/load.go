@@ -1,0 +1,205 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+)
+
+// Parts names parts of the configuration, to be combined with |.
+type Parts uint8
+
+// Parts that a command may do without, see Options.Skip.
+const (
+	PartKeys        Parts = 1 << iota // keys, and the key of a source
+	PartSources                       // sources
+	PartOrderSecret                   // order.secret and order.secret_file
+)
+
+// Options says where settings come from. All fields may be zero.
+type Options struct {
+	// File is the path of the YAML file. "" means the variable REDOXWORKER_CONFIG
+	// of Environ, and without that no file. Relative paths in the file are
+	// relative to its directory, all others to the working directory.
+	File string
+	// Environ is the environment as os.Environ returns it.
+	Environ []string
+	// Flags are settings of the command line by dotted key: strings as in the
+	// environment, or bool, int, int64, float64, time.Duration and []string.
+	Flags map[string]any
+	// Skip names what the command does not use: it may be missing or incomplete,
+	// and its secret files are not read. What is there must still be well formed.
+	Skip Parts
+}
+
+// Load reads, merges and checks the settings, and fills in every default. The
+// error is of type Problems and holds all of them. Load keeps nothing: call it
+// again to reload. It may be called from many goroutines.
+func Load(o Options) (*Config, error) {
+	l := &loader{skip: o.Skip, merged: koanf.New("."), where: map[string]string{}, failed: map[string]bool{}, files: map[string]bool{}}
+	file := l.readFile(configFile(o))
+	l.add(file)
+	l.add(readNATSEnviron(o.Environ, l.has("nats.password") || l.has("nats.password_file")))
+	names := map[string][]string{"keys": l.names("keys"), "sources": l.names("sources")}
+	for key := range o.Flags {
+		if parts := strings.Split(key, "."); isMap(parts[0]) && len(parts) > 2 {
+			names[parts[0]] = append(names[parts[0]], parts[1])
+		}
+	}
+	for section := range names {
+		slices.Sort(names[section])
+		names[section] = slices.Compact(names[section])
+	}
+	l.add(readEnviron(o.Environ, names))
+	l.add(readFlags(o.Flags))
+	if file.broken {
+		return nil, Problems(l.problems)
+	}
+	c := l.decode()
+	l.check(c)
+	if len(l.problems) > 0 {
+		return nil, Problems(l.problems)
+	}
+	c.meta = meta{origins: l.where, files: slices.Sorted(maps.Keys(l.files)), warnings: l.warnings}
+	return c, nil
+}
+
+// Defaults returns the settings when nothing is set: no keys and no sources.
+func Defaults() Config {
+	l := &loader{merged: koanf.New("."), failed: map[string]bool{}}
+	return *l.decode()
+}
+
+func configFile(o Options) string {
+	file := o.File
+	for _, pair := range o.Environ {
+		if value, ok := strings.CutPrefix(pair, envFile+"="); ok && o.File == "" {
+			file = value
+		}
+	}
+	return file
+}
+
+// meta is what Load knows besides the settings.
+type meta struct {
+	origins  map[string]string
+	files    []string
+	warnings []Problem
+}
+
+// Files returns the paths of all files that were read, or that somebody else
+// reads because of a setting: the YAML file, secrets, keys, certificates. Sorted.
+func (c *Config) Files() []string { return slices.Clone(c.meta.files) }
+
+// Warnings returns what is unwise but not wrong, such as a private key that
+// others may read.
+func (c *Config) Warnings() []Problem { return slices.Clone(c.meta.warnings) }
+
+// Origin says what set a key: file:line, "environment NAME", "command line", or
+// "default".
+func (c *Config) Origin(key string) string {
+	if where, ok := c.meta.origins[key]; ok {
+		return where
+	}
+	return "default"
+}
+
+// loader merges the layers and collects what is wrong.
+type loader struct {
+	skip     Parts
+	file     string // the YAML file, as its problems name it
+	merged   *koanf.Koanf
+	where    map[string]string // dotted key or section: the place that set it
+	failed   map[string]bool   // keys whose value could not be read
+	files    map[string]bool
+	problems []Problem
+	warnings []Problem
+}
+
+// add puts a layer over those before it.
+func (l *loader) add(over *layer) {
+	l.problems = append(l.problems, over.problems...)
+	for _, p := range over.problems {
+		l.failed[p.Key] = true
+	}
+	for key := range over.values {
+		for _, rival := range rivals(key) {
+			if _, kept := over.values[rival]; !kept && l.has(rival) {
+				l.merged.Delete(rival)
+				delete(l.where, rival)
+			}
+		}
+	}
+	for _, key := range over.entries {
+		if !l.has(key) {
+			_ = l.merged.Set(key, map[string]any{}) // fails only in strict mode
+		}
+	}
+	_ = l.merged.Load(confmap.Provider(over.values, "."), nil) // a map that is there cannot fail to load
+	maps.Copy(l.where, over.where)
+}
+
+func (l *loader) has(key string) bool { return l.merged.Exists(key) }
+
+// names returns the entries of keys or sources, sorted.
+func (l *loader) names(section string) []string { return l.merged.MapKeys(section) }
+
+// natsLogins are the ways to log in to NATS, of which one is used.
+var natsLogins = [][]string{
+	{"nats.creds", "nats.creds_file"},
+	{"nats.nkey", "nats.nkey_file"},
+	{"nats.user", "nats.password", "nats.password_file"},
+	{"nats.token", "nats.token_file"},
+}
+
+// rivals returns the keys that a setting replaces when they were set by a layer
+// below: the file for the value, another way to log in.
+func rivals(key string) []string {
+	var out []string
+	if f, ok := fieldOf(key); ok {
+		if s, ok := f.sibling(); ok {
+			section, name, _ := strings.Cut(key, ".")
+			name, _, _ = strings.Cut(name, ".")
+			if isMap(section) {
+				out = append(out, s.named(name))
+			} else {
+				out = append(out, s.key)
+			}
+		}
+	}
+	if !slices.ContainsFunc(natsLogins, func(login []string) bool { return slices.Contains(login, key) }) {
+		return out
+	}
+	for _, login := range natsLogins {
+		if !slices.Contains(login, key) {
+			out = append(out, login...)
+		}
+	}
+	return out
+}
+
+// problem records what is wrong with a key, with the place that set it, or that
+// set the nearest section above it.
+func (l *loader) problem(key, text, mend string) {
+	if len(l.problems) < maxProblems {
+		l.problems = append(l.problems, Problem{Key: key, Text: text, Mend: mend, Where: l.place(key)})
+	}
+}
+
+func (l *loader) warn(key, text, mend string) {
+	l.warnings = append(l.warnings, Problem{Key: key, Text: text, Mend: mend, Where: l.place(key)})
+}
+
+func (l *loader) place(key string) string {
+	for ; ; key = key[:strings.LastIndex(key, ".")] {
+		if where, ok := l.where[key]; ok {
+			return where
+		}
+		if !strings.Contains(key, ".") {
+			return ""
+		}
+	}
+}

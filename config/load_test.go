@@ -1,0 +1,198 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestLoad_Defaults(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal)
+	got := mustLoad(t, Options{File: file})
+	want := &Config{
+		NATS:    NATS{URL: NewURL("nats://127.0.0.1:4222"), Prefix: "redox", Replicas: 1, Provision: "auto"},
+		Redox:   Redox{BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", Timeout: 150 * time.Second, MaxBody: 10_000_000},
+		Order:   Order{Partitions: 16, AfterDeadLetter: "continue"},
+		Worker:  Worker{Concurrency: 64, AckWait: 30 * time.Second, DrainTimeout: 30 * time.Second, Retry: Retry{Initial: 2 * time.Second, Max: 10 * time.Minute, MaxAge: 24 * time.Hour, RequestMaxAge: 5 * time.Minute, PoisonAfter: 5}},
+		Quota:   Quota{Requests: 7500, Per: 5 * time.Minute, Group: "default", Scope: "fleet", ReserveRequests: 0.2},
+		Reply:   Reply{Allow: []string{"_INBOX.>"}},
+		Gateway: Gateway{Enabled: true, MaxWait: 150 * time.Second},
+		Admin:   Admin{Listen: "127.0.0.1:8466"},
+		Log:     Log{Level: "info", Format: "auto"},
+	}
+	diff(t, want, new(Defaults()), ignoreMeta)
+	pem, err := os.ReadFile(filepath.Join(filepath.Dir(file), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Keys = map[string]Key{"main": {Type: "oauth", ClientID: "client-1", KID: "kid-1", PrivateKey: NewSecret(string(pem[:len(pem)-1])),
+		PrivateKeyFile: filepath.Join(filepath.Dir(file), "key.pem"), Audience: "https://api.redoxengine.com/v2/auth/token", Mode: "cached", Pool: 1}}
+	want.Sources = map[string]Source{"clinic-a": {ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "development", OnUnknown: "resend"}}
+	diff(t, want, got, ignoreMeta)
+	if w := got.Warnings(); len(w) != 0 {
+		t.Errorf("warnings: %v", w)
+	}
+}
+
+const everything = `
+nats:
+  url: tls://a.example:4222, tls://b.example:4222
+  user: worker
+  password_file: secret.txt
+  context: prod
+  inbox_prefix: _INBOX_worker
+  tls: {ca_file: key.pem, cert_file: key.pem, key_file: key.pem}
+  prefix: acme-redox
+  replicas: 3
+  provision: never
+redox:
+  base_url: http://127.0.0.1:9000/api/
+  blob_url: http://localhost:9000/blob
+  token_url: http://[::1]:9000/token
+  legacy_url: https://legacy.example/auth/
+  endpoint_path: /v3/endpoint
+  timeout: 1m30s
+  max_body: 8MiB
+  ca_file: key.pem
+  proxy_url: http://user:pa55@proxy.example:3128
+keys:
+  main:
+    type: oauth
+    client_id: client-1
+    kid: 12345
+    private_key_file: key.pem
+    next: {kid: kid-2, private_key_file: key.pem}
+    algorithm: ES384
+    audience: https://aud.example
+    scope: fhir:development
+    mode: cached
+    pool: 4
+  old: {type: legacy, api_key: the-api-key, secret_file: secret.txt}
+  people: {type: user, client_id: c, kid: k, private_key_file: key.pem, mode: per-request}
+sources:
+  clinic-a:
+    id: 7CE6F387-C33C-417D-8682-81E83628CBD9
+    key: main
+    environment: production
+    on_unknown: hold
+    hold: ["Order.*", "Clinical Summary.Sign-on"]
+  2: {id: 7ce6f387-c33c-417d-8682-81e83628cbd0, key: old}
+order: {partitions: 256, after_dead_letter: hold, secret_file: secret.txt}
+worker:
+  concurrency: 1
+  ack_wait: 1s
+  drain_timeout: 0s
+  retry: {initial: 1s, max: 1s, max_age: 7d, request_max_age: 90s, max_attempts: 3, poison_after: 0}
+quota: {requests: 100, per: 1m, group: eu, scope: process, reserve_requests: 0}
+reply: {allow: ["app.{source}.replies.>", "_INBOX.>"]}
+dlq: {max_age: 30d}
+gateway: {enabled: false, max_wait: 10s}
+admin: {listen: off}
+log: {level: debug, format: json}
+`
+
+func TestLoad_Everything(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, everything)
+	c := mustLoad(t, Options{File: file})
+	dir := filepath.Dir(file)
+	pem, secret := filepath.Join(dir, "key.pem"), filepath.Join(dir, "secret.txt")
+	diff(t, NATS{URL: NewURL("tls://a.example:4222, tls://b.example:4222"), User: "worker", Password: NewSecret("s3cr3t-from-file"), PasswordFile: secret, Context: "prod",
+		InboxPrefix: "_INBOX_worker", TLS: TLS{pem, pem, pem}, Prefix: "acme-redox", Replicas: 3, Provision: "never"}, c.NATS)
+	diff(t, Redox{BaseURL: "http://127.0.0.1:9000/api", BlobURL: "http://localhost:9000/blob", TokenURL: "http://[::1]:9000/token", LegacyURL: "https://legacy.example/auth",
+		EndpointPath: "/v3/endpoint", Timeout: 90 * time.Second, MaxBody: 8 << 20, CAFile: pem, ProxyURL: NewURL("http://user:pa55@proxy.example:3128")}, c.Redox)
+	diff(t, Key{Type: "legacy", APIKey: NewSecret("the-api-key"), Secret: NewSecret("s3cr3t-from-file"), SecretFile: secret}, c.Keys["old"])
+	main := c.Keys["main"]
+	if !main.PrivateKey.IsSet() || !main.Next.PrivateKey.Equal(main.PrivateKey) {
+		t.Error("the private keys were not read from their files")
+	}
+	main.PrivateKey, main.Next.PrivateKey = Secret{}, Secret{}
+	diff(t, Key{Type: "oauth", ClientID: "client-1", KID: "12345", PrivateKeyFile: pem, Next: NextKey{KID: "kid-2", PrivateKeyFile: pem},
+		Algorithm: "ES384", Audience: "https://aud.example", Scope: "fhir:development", Mode: "cached", Pool: 4}, main)
+	diff(t, map[string]Source{
+		"clinic-a": {ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "production", OnUnknown: "hold", Hold: []string{"Order.*", "Clinical Summary.Sign-on"}},
+		"2":        {ID: "7ce6f387-c33c-417d-8682-81e83628cbd0", Key: "old", Environment: "development", OnUnknown: "resend"},
+	}, c.Sources)
+	diff(t, Order{256, "hold", NewSecret("s3cr3t-from-file"), secret}, c.Order)
+	diff(t, Worker{1, time.Second, 0, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)
+	diff(t, Quota{100, time.Minute, "eu", "process", 0}, c.Quota)
+	diff(t, Reply{[]string{"app.{source}.replies.>", "_INBOX.>"}}, c.Reply)
+	diff(t, []any{DLQ{720 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Gateway, c.Admin, c.Log})
+	diff(t, []string{pem, file, secret}, c.Files())
+}
+
+func TestLoad_FlagsOverEnvironmentOverFile(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal+"worker: {concurrency: 2, ack_wait: 2s}\nlog: {level: warn}\n")
+	c := mustLoad(t, Options{
+		File:    file,
+		Environ: []string{"REDOXWORKER_WORKER_CONCURRENCY=3", "REDOXWORKER_WORKER_ACK_WAIT=3s", "REDOXWORKER_LOG_FORMAT=", "HOME=/"},
+		Flags: map[string]any{"worker.ack_wait": 4 * time.Second, "gateway.enabled": false, "reply.allow": []string{"a.>", "b.>"},
+			"quota.reserve_requests": 0.5, "worker.retry.max_attempts": 7, "quota.requests": int64(8), "redox.max_body": "1kB"},
+	})
+	diff(t, []any{3, 4 * time.Second, "warn", false, []string{"a.>", "b.>"}, 0.5, 7, 8, int64(1000), "auto"},
+		[]any{c.Worker.Concurrency, c.Worker.AckWait, c.Log.Level, c.Gateway.Enabled, c.Reply.Allow, c.Quota.ReserveRequests, c.Worker.Retry.MaxAttempts, c.Quota.Requests, c.Redox.MaxBody, c.Log.Format})
+	for key, want := range map[string]string{
+		"log.level":           file + ":12",
+		"worker.concurrency":  "environment REDOXWORKER_WORKER_CONCURRENCY",
+		"worker.ack_wait":     "command line",
+		"log.format":          "default",
+		"sources.clinic-a.id": file + ":9",
+	} {
+		if got := c.Origin(key); got != want {
+			t.Errorf("Origin(%s) = %q, want %q", key, got, want)
+		}
+	}
+}
+
+func TestLoad_Skip(t *testing.T) {
+	t.Parallel()
+	if _, err := Load(Options{Skip: PartKeys | PartSources}); err != nil {
+		t.Errorf("nothing needed: %v", err)
+	}
+	provision := "order: {secret_file: nowhere}\nkeys: {main: {private_key_file: nowhere}}\nsources: {clinic-a: {key: other}, clinic-b: }\n"
+	c := mustLoad(t, Options{File: writeConfig(t, provision), Skip: PartKeys | PartOrderSecret})
+	if len(c.Sources) != 2 {
+		t.Errorf("sources: %v", c.Sources)
+	}
+	if f := c.Files(); len(f) != 1 {
+		t.Errorf("files of parts that are skipped were read: %v", f)
+	}
+	diff(t, []string{"sources: no source is configured; name one below sources, with its id and key"}, problemsOf(t, Options{Skip: PartKeys}))
+	diff(t, []string{"keys: no key is configured; name one below keys, with its client_id, kid and private_key_file"}, problemsOf(t, Options{Skip: PartSources}))
+	diff(t, []string{`nats.replicas: "2" is not one of 1, 3, 5; choose one (command line)`},
+		problemsOf(t, Options{Flags: map[string]any{"nats.replicas": 2}, Skip: PartKeys | PartSources}))
+}
+
+func TestLoad_FileFromEnvironment(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal)
+	c := mustLoad(t, Options{Environ: []string{"REDOXWORKER_CONFIG=" + file}})
+	if len(c.Sources) != 1 {
+		t.Errorf("sources: %v", c.Sources)
+	}
+	if _, err := Load(Options{File: file, Environ: []string{"REDOXWORKER_CONFIG=/nowhere"}}); err != nil {
+		t.Errorf("File does not go over %s: %v", envFile, err)
+	}
+}
+
+func TestLoad_HigherLayerReplacesOtherFormOfSecret(t *testing.T) {
+	t.Parallel()
+	text := minimal + "order: {secret_file: nowhere}\nnats: {creds_file: nowhere}\n"
+	c := mustLoad(t, Options{File: writeConfig(t, text), Environ: []string{
+		"REDOXWORKER_ORDER_SECRET=by-value", "REDOXWORKER_NATS_TOKEN=token", "REDOXWORKER_KEYS_MAIN_PRIVATE_KEY=" + newPEM(t)}})
+	if c.Order.Secret.Reveal() != "by-value" || c.Order.SecretFile != "" {
+		t.Errorf("order: %q, %q", c.Order.Secret.Reveal(), c.Order.SecretFile)
+	}
+	if c.NATS.Token.Reveal() != "token" || c.NATS.CredsFile != "" {
+		t.Errorf("nats: %q, %q", c.NATS.Token.Reveal(), c.NATS.CredsFile)
+	}
+	if k := c.Keys["main"]; k.PrivateKeyFile != "" || !k.PrivateKey.IsSet() || k.ClientID != "client-1" {
+		t.Errorf("key: %+v", k)
+	}
+	if o := c.Origin("order.secret_file"); o != "default" {
+		t.Errorf("origin of what was replaced: %s", o)
+	}
+}

@@ -1,0 +1,74 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// attempt calls the Deliverer once and judges what came of it.
+func (w *Worker) attempt(d *delivery) verdict {
+	ctx, cancel := w.attemptContext(d)
+	defer cancel()
+	if w.observed {
+		w.observe(d.event(EventAttempt))
+	}
+	ctx, span := w.trace.start(ctx, d)
+	start := time.Now()
+	answer, err := w.guarded(ctx, d)
+	took := time.Since(start)
+	v := judge(outcome{
+		message: d.message, record: d.record, answer: answer, err: err,
+		cause: causeOf(ctx), hold: d.hold, now: time.Now(),
+	}, w.config.Retry)
+	d.attempted = v.action != wait && v.action != abandon
+	w.trace.end(span, v)
+	w.metrics.attempt(d, v, took)
+	if err != nil {
+		w.log.Debug("attempt failed", "message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence,
+			"error", v.err, "status", v.answer.Status, "duration", took)
+	}
+	switch {
+	case v.pauses != "":
+		v.delay = max(v.delay, d.pass.fail(v.pauses, v.pauseFor))
+	case v.action != abandon && v.action != wait:
+		d.pass.clear()
+	}
+	return v
+}
+
+// attemptContext bounds an attempt by the backstop and, for a request, by the instant
+// after which nobody waits for the answer.
+func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFunc) {
+	end, cause := d.began.Add(w.config.AttemptTimeout), ErrAttemptTimeout
+	if d.message.Lane == outbox.LaneRequest {
+		if at, ok := deadline(d.message, w.config.Retry); ok && at.Before(end) {
+			end, cause = at, ErrDeadline
+		}
+	}
+	return context.WithDeadlineCause(d.ctx, end, cause)
+}
+
+// guarded is the one place where a panic is recovered. runtime.Goexit counts as one.
+func (w *Worker) guarded(ctx context.Context, d *delivery) (answer outbox.Answer, err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// The panic value may hold anything of the message; only its type is kept.
+		p := recover()
+		w.log.Error("the deliverer panicked; the message will be tried again",
+			"message", d.message.ID, "source", d.message.Source, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		answer, err = outbox.Answer{}, WithSafeText(errPanic, "internal error while delivering")
+	}()
+	answer, err = w.deliverer.Deliver(ctx, d.message)
+	returned = true
+	return answer, err
+}
+
+var errPanic = errors.New("worker: the deliverer panicked")

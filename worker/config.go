@@ -1,0 +1,182 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Deliverer sends one message to the far side. The worker calls it for every attempt.
+//
+// Deliver may block for as long as the call takes and must return soon after ctx ends;
+// context.Cause(ctx) says why it ended. It must be safe for concurrent use. It may read
+// m.Body until it returns and must not change it. A nil error means that the far side
+// took the message. On an error the Answer still holds what was answered, if anything;
+// see [Permanent] and the other verbs for what an error can say. A panic is recovered
+// and treated as a temporary failure.
+type Deliverer interface {
+	Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error)
+}
+
+// DelivererFunc makes a function a [Deliverer].
+type DelivererFunc func(ctx context.Context, m outbox.Message) (outbox.Answer, error)
+
+// Deliver calls f.
+func (f DelivererFunc) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error) {
+	return f(ctx, m)
+}
+
+// Source is one sender whose messages this worker consumes.
+type Source struct {
+	// Name is the subject token of the source: [a-z0-9-]{1,64}.
+	Name string
+	// Scopes are the pause scopes the source depends on, for example "key:main" and
+	// "host:api.redoxengine.com". While one of them is paused the source pulls nothing.
+	Scopes []string
+	// Hold reports whether a message of unknown outcome is to be settled held instead
+	// of being sent again. It is asked before the first attempt, so that intent can be
+	// recorded. nil means never. It must be fast and safe for concurrent use.
+	Hold func(m outbox.Message) bool
+}
+
+// Config of a [Worker]. The zero value works: it serves every source that has consumers
+// on the stream, with the defaults below.
+type Config struct {
+	// Prefix of subjects, streams and buckets. Default "redox".
+	Prefix outbox.Prefix
+	// Sources to consume. Empty means every source provisioned on the stream when Run
+	// starts, none of them with scopes or Hold.
+	Sources []Source
+	// Partitions is the number of ordered lanes of each source; it must be the number
+	// the stream was provisioned with. Default 16; −1 means no ordered lanes.
+	Partitions int
+	// Concurrency bounds the attempts in flight over all sources. Half of it is shared
+	// out evenly as a guarantee to each source, so that a slow destination of one cannot
+	// starve another; the rest goes to whoever asks, in turn. Default 64.
+	Concurrency int
+	// PullBytes bounds what one pull may bring, in bytes. Default 8 MiB, at least the
+	// server's max payload.
+	PullBytes int
+	// AckWait must be that of the consumers. Default 30s.
+	AckWait time.Duration
+	// DrainTimeout is how long attempts in flight may take after Run's context ends,
+	// before they are cancelled and handed back. Default 30s; −1 cancels at once.
+	DrainTimeout time.Duration
+	// MaxClaim bounds the body a claim check may bring, in bytes. Default 64 MiB.
+	MaxClaim int64
+	// AttemptTimeout is the backstop for a Deliverer that never returns. Default 10m.
+	AttemptTimeout time.Duration
+	// Retry says when to try again and when to give up.
+	Retry Retry
+	// ReplyAllow are the reply subjects accepted besides redox.reply.<source>.>;
+	// {source} is replaced. nil means "_INBOX.>".
+	ReplyAllow []string
+	// ID names this worker in dead letters and logs. Default host name and process id.
+	ID string
+	// Logger; nil discards. No body, query string, order key or token is ever logged.
+	Logger *slog.Logger
+	// Registerer for the redoxworker_* metrics; nil means none.
+	Registerer prometheus.Registerer
+	// Tracer provider for a span per attempt; nil means none. The trace context of a
+	// message is continued either way.
+	Tracer trace.TracerProvider
+	// Observe is called for every event, from many goroutines at once and on the path
+	// of the message: it must be quick. nil means nobody listens.
+	Observe func(Event)
+}
+
+// Retry rules. The delay before attempt n+1 is drawn evenly from 0 to
+// Initial·2^(n−1), capped at Max.
+type Retry struct {
+	// Initial is the upper bound of the first delay. Default 2s.
+	Initial time.Duration
+	// Max caps every delay, and what a Retry-After may ask for. Default 10m.
+	Max time.Duration
+	// MaxAge settles a message expired when an attempt fails this long after it was
+	// stored. Default 24h; −1 means never. A message that never was attempted does not
+	// grow too old: no message fails because of us.
+	MaxAge time.Duration
+	// RequestMaxAge is the deadline of a REQUEST that brings none. Default 5m.
+	RequestMaxAge time.Duration
+	// MaxAttempts settles a message exhausted after so many failed attempts. 0 means no
+	// limit.
+	MaxAttempts int
+	// PoisonAfter settles a message poison after so many deliveries whose attempt never
+	// ended, as when it kills its workers. Default 5; −1 means never.
+	PoisonAfter int
+}
+
+// WithDefaults returns c with every default filled in.
+func (c Config) WithDefaults() Config {
+	setDefault(&c.Prefix, "redox")
+	setDefault(&c.Partitions, 16)
+	setDefault(&c.Concurrency, 64)
+	setDefault(&c.PullBytes, 8<<20)
+	setDefault(&c.MaxClaim, 64<<20)
+	setDefault(&c.AckWait, 30*time.Second)
+	setDefault(&c.DrainTimeout, 30*time.Second)
+	setDefault(&c.AttemptTimeout, 10*time.Minute)
+	setDefault(&c.Retry.Initial, 2*time.Second)
+	setDefault(&c.Retry.Max, 10*time.Minute)
+	setDefault(&c.Retry.MaxAge, 24*time.Hour)
+	setDefault(&c.Retry.RequestMaxAge, 5*time.Minute)
+	setDefault(&c.Retry.PoisonAfter, 5)
+	if c.ID == "" {
+		host, _ := os.Hostname()
+		c.ID = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate reports every problem of c, each named by its field. It expects defaults
+// filled in.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(cond bool, format string, args ...any) {
+		if cond {
+			errs = append(errs, fmt.Errorf("worker: "+format, args...))
+		}
+	}
+	if err := (outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}).Validate(); err != nil {
+		errs = append(errs, err) // of the prefix too
+	}
+	seen := map[string]bool{}
+	for _, s := range c.Sources {
+		if err := outbox.CheckSource(s.Name); err != nil {
+			errs = append(errs, err)
+		}
+		bad(seen[s.Name], "Sources: %q is there twice", s.Name)
+		seen[s.Name] = true
+	}
+	bad(c.Partitions < -1, "Partitions: %d; use 1 or more, or -1 for none", c.Partitions)
+	bad(c.Concurrency < 1, "Concurrency: %d; use 1 or more", c.Concurrency)
+	bad(c.PullBytes < 1, "PullBytes: %d; use 1 or more", c.PullBytes)
+	bad(c.AckWait < time.Second, "AckWait: %v; use 1s or more", c.AckWait)
+	bad(c.DrainTimeout < -1, "DrainTimeout: %v; use 0s or more, or -1", c.DrainTimeout)
+	bad(c.AttemptTimeout < 0, "AttemptTimeout: %v; use more than 0s", c.AttemptTimeout)
+	bad(c.Retry.Initial < 0, "Retry.Initial: %v; use more than 0s", c.Retry.Initial)
+	bad(c.Retry.Max < c.Retry.Initial, "Retry.Max: %v is less than Retry.Initial (%v)", c.Retry.Max, c.Retry.Initial)
+	bad(c.Retry.MaxAge < -1, "Retry.MaxAge: %v; use more than 0s, or -1 for never", c.Retry.MaxAge)
+	bad(c.Retry.RequestMaxAge < 0, "Retry.RequestMaxAge: %v; use more than 0s", c.Retry.RequestMaxAge)
+	bad(c.Retry.MaxAttempts < 0, "Retry.MaxAttempts: %d; use 0 for no limit", c.Retry.MaxAttempts)
+	bad(c.Retry.PoisonAfter < -1, "Retry.PoisonAfter: %d; use 1 or more, or -1 for never", c.Retry.PoisonAfter)
+	return errors.Join(errs...)
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,134 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// delivery is one message on its way through the worker.
+type delivery struct {
+	lane    *lane
+	msg     jetstream.Msg
+	pass    *pass
+	lease   *lease
+	ctx     context.Context // of the attempt; ends with a cause
+	cancel  context.CancelCauseFunc
+	message outbox.Message
+	// contract is why the message breaks the wire contract; nil when it does not.
+	contract  error
+	delivered uint64 // deliveries by JetStream, this one included
+	hold      bool   // an unknown outcome is settled held
+	record    record // what the ledger knew when the message arrived
+	noted     bool   // the ledger holds the start of this attempt
+	attempted bool   // an attempt was made that counts
+	began     time.Time
+}
+
+// receive starts to keep the lease of a delivered message, so that it may wait for its
+// turn, and decodes it. since is the earliest time it can have been delivered. nil means
+// that the delivery is to be ignored.
+func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery {
+	meta, err := msg.Metadata()
+	if err != nil {
+		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", l.consumer)
+		return nil
+	}
+	d := &delivery{lane: l, msg: msg, delivered: meta.NumDelivered}
+	d.ctx, d.cancel = context.WithCancelCause(w.work)
+	d.lease = w.keeper.hold(meta.Sequence.Stream, msg.Reply(), since, d.cancel)
+	if d.lease == nil {
+		w.metrics.ignored.WithLabelValues("in flight").Inc()
+		d.cancel(nil)
+		return nil
+	}
+	d.message, d.contract = outbox.Decode(w.config.Prefix, outbox.Stored{
+		Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data(),
+		Sequence: meta.Sequence.Stream, Time: meta.Timestamp,
+	})
+	if d.contract == nil && d.message.ReplyTo != "" {
+		if d.contract = w.replies.Check(d.message.Source, d.message.ReplyTo); d.contract != nil {
+			d.message.ReplyTo = ""
+		}
+	}
+	return d
+}
+
+// deliver takes one admitted message through attempt and settlement. It returns when the
+// message is settled, given back or lost.
+func (w *Worker) deliver(d *delivery) {
+	defer w.slots.release(d.lane.source)
+	defer d.pass.drop()
+	defer d.cancel(nil)
+	d.began = time.Now()
+	v, decided := w.prepare(d)
+	if !decided {
+		v = w.attempt(d)
+	}
+	w.settle(d, v)
+}
+
+// prepare settles what must not be sent and readies the rest. decided is false when the
+// message is to be attempted.
+func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
+	if !w.keeper.holds(d.lease) {
+		return verdict{action: abandon, err: "lease lost before the attempt"}, true
+	}
+	if hold := w.holds[d.message.Source]; hold != nil && d.contract == nil {
+		d.hold = hold(d.message)
+	}
+	if d.delivered > 1 && d.contract == nil {
+		rec, err := w.ledger.load(d.ctx, d.message)
+		if err != nil {
+			return w.postpone(d, err), true
+		}
+		d.record = rec
+		if rec == (record{}) {
+			d.record.Started = 1 // the first delivery left nothing behind
+		}
+	}
+	if v, decided = precheck(d.message, d.contract, d.record, d.hold, time.Now(), w.config.Retry); decided {
+		return v, true
+	}
+	if d.delivered > 1 || d.hold {
+		started := d.record
+		started.Started++
+		started.Intent = d.hold
+		if err := w.ledger.store(d.ctx, d.message, started); err != nil {
+			return w.postpone(d, err), true
+		}
+		d.noted = true
+	}
+	return w.claim(d)
+}
+
+// claim replaces the body of a claim-checked message by its object.
+func (w *Worker) claim(d *delivery) (v verdict, decided bool) {
+	if d.message.BodyObject == "" {
+		return verdict{}, false
+	}
+	body, err := w.bodies.Get(d.ctx, d.message.BodyObject, w.config.MaxClaim)
+	switch {
+	case err == nil:
+		d.message.Body = body
+		return verdict{}, false
+	case errors.Is(err, outbox.ErrBodyMissing), errors.Is(err, outbox.ErrBodyAltered), errors.As(err, new(*outbox.SizeError)):
+		return verdict{settlement: outbox.Held, err: "claim check: " + err.Error()}, true
+	default:
+		return w.postpone(d, err), true
+	}
+}
+
+// postpone gives a message back because NATS did not let the worker read or note what it
+// must before sending.
+func (w *Worker) postpone(d *delivery, err error) verdict {
+	if errors.Is(causeOf(d.ctx), ErrLeaseLost) {
+		return verdict{action: abandon, err: "lease lost"}
+	}
+	w.log.Warn("a message waits: its state could not be read from or written to NATS", "message", d.message.ID, "source", d.message.Source, "error", err)
+	return verdict{action: wait, delay: w.config.Retry.Initial, err: "NATS did not answer"}
+}

@@ -1,0 +1,19 @@
+// Package worker consumes Redox messages from NATS JetStream and sees each of them
+// through to exactly one settlement.
+//
+// A message travels one way:
+//
+//	lane (pull) → admit (pauses) → slot (concurrency) → attempt (Deliverer) → verdict → settle
+//
+// A lane is one durable consumer: `send` and `request` of a source, and one per
+// partition for ordered traffic. The [Deliverer] is the worker's only view of the far
+// side; it answers with an [outbox.Answer] and an error that says what to do (see
+// [Permanent], [RetryAfter] and the other verbs). What follows from that is decided in
+// one pure function and carried out in one file, settle.go, the only place that
+// acknowledges, replies or dead-letters, always in this order: dead letter, confirmed;
+// reply; double ack, repeated until the server confirms it. A crash at any point
+// repeats a step and never skips one.
+//
+// Delivery is at least once. A worker holds no state of its own: start more processes
+// to scale out, kill any of them to scale in.
+package worker

@@ -1,0 +1,51 @@
+package worker
+
+import (
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// EventKind says what happened.
+type EventKind string
+
+// The events of a worker.
+const (
+	// EventAttempt: an attempt starts.
+	EventAttempt EventKind = "attempt"
+	// EventRetry: an attempt failed and the message will be tried again after Delay.
+	EventRetry EventKind = "retry"
+	// EventWait: nothing was sent and no attempt counted; the message waits for Delay.
+	EventWait EventKind = "wait"
+	// EventSettled: the message has its settlement and the server confirmed the ack.
+	EventSettled EventKind = "settled"
+	// EventAbandoned: the lease was lost; whoever has the message now settles it.
+	EventAbandoned EventKind = "abandoned"
+	// EventPaused: a scope was paused for Delay.
+	EventPaused EventKind = "paused"
+	// EventResumed: a scope is open again.
+	EventResumed EventKind = "resumed"
+)
+
+// Event is one thing that happened to a message or a pause scope. It holds no patient
+// data. Fields that do not apply are zero.
+type Event struct {
+	Kind      EventKind
+	Source    string
+	Lane      outbox.Lane
+	MessageID string
+	Sequence  uint64 // stream sequence in REDOX_OUT
+	Attempt   int    // counted attempts so far, this one included
+	// Delivered counts the deliveries by JetStream, the first one included.
+	Delivered  uint64
+	Settlement outbox.Settlement
+	Status     int // status of the far side's answer; 0 if none
+	LogIDs     []string
+	Delay      time.Duration
+	Duration   time.Duration // of the attempt; of a settled message since it was stored
+	Scope      string
+	Error      string // safe text
+	// PossibleDuplicate: an earlier or this attempt had an unknown outcome, so the far
+	// side may have the message more than once.
+	PossibleDuplicate bool
+}

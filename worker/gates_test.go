@@ -1,0 +1,163 @@
+package worker
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+type gatesBench struct {
+	*gates
+	mu     sync.Mutex
+	events []Event
+}
+
+func newGatesBench(sources ...Source) *gatesBench {
+	b := &gatesBench{}
+	b.gates = newGates(sources, func(e Event) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.events = append(b.events, e)
+	})
+	return b
+}
+
+func TestGates_PauseDoublesAndOneProbeGoesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"key:main"}})
+		for i, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+			want *= time.Second
+			start := time.Now()
+			if state := g.wait(t.Context(), "a"); i > 0 && state != gateProbe {
+				t.Fatalf("round %d: state %v, want a probe", i, state)
+			}
+			p := g.admit(t.Context(), "a")
+			if got := p.fail("key:main", 0); got != want {
+				t.Errorf("round %d: paused for %v, want %v", i, got, want)
+			}
+			if got := time.Since(start); i == 0 && got != 0 {
+				t.Errorf("the first message waited %v", got)
+			}
+			if g.admit(t.Context(), "a") != nil {
+				t.Errorf("round %d: a message was admitted during the pause", i)
+			}
+		}
+		g.wait(t.Context(), "a")
+		g.admit(t.Context(), "a").clear()
+		if state, _, _ := g.state("a"); state != gateOpen {
+			t.Errorf("state %v after a probe that got through, want open", state)
+		}
+		if got := g.admit(t.Context(), "a").fail("key:main", 0); got != 2*time.Second {
+			t.Errorf("paused for %v after success, want the first step again", got)
+		}
+	})
+}
+
+func TestGates_CrowdFailingTogetherIsOneFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"group:default"}})
+		var crowd []*pass
+		for range 64 {
+			crowd = append(crowd, g.admit(t.Context(), "a"))
+		}
+		first := crowd[0].fail("group:default", 0)
+		for _, p := range crowd[1:] {
+			if got := p.fail("group:default", 0); got != first {
+				t.Fatalf("a later failure paused for %v, want %v", got, first)
+			}
+		}
+		if got := crowd[0].fail("group:default", time.Minute); got != time.Minute {
+			t.Errorf("a Retry-After of 1m gave %v: it must lengthen the pause", got)
+		}
+		if got := crowd[0].fail("group:default", time.Hour); got != 5*time.Minute {
+			t.Errorf("a Retry-After of 1h gave %v, want the cap of 5m", got)
+		}
+		if len(g.events) != 1 {
+			t.Errorf("%d events for one pause: %v", len(g.events), g.events)
+		}
+	})
+}
+
+func TestGates_OthersWaitForTheProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"key:k"}}, Source{Name: "b", Scopes: []string{"key:k"}},
+			Source{Name: "c", Scopes: []string{"key:other"}})
+		g.admit(t.Context(), "a").fail("key:k", 0)
+		if g.admit(t.Context(), "b") != nil {
+			t.Error("source b pulls although its key is paused")
+		}
+		if g.admit(t.Context(), "c") == nil {
+			t.Error("source c is held up by a key that is not its own")
+		}
+		time.Sleep(2 * time.Second)
+		probe := g.admit(t.Context(), "a")
+		var admitted []*pass
+		go func() { admitted = append(admitted, g.admit(t.Context(), "b")) }()
+		synctest.Wait()
+		if len(admitted) != 0 {
+			t.Fatal("a second message went out beside the probe")
+		}
+		probe.clear()
+		synctest.Wait()
+		if len(admitted) != 1 || admitted[0] == nil {
+			t.Error("the probe got through and the next message was not admitted")
+		}
+	})
+}
+
+func TestGates_DroppedProbeIsPassedOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"key:k"}})
+		g.admit(t.Context(), "a").fail("key:k", 0)
+		time.Sleep(2 * time.Second)
+		g.admit(t.Context(), "a").drop()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if g.admit(ctx, "a") == nil {
+			t.Error("nobody may probe after a probe that learnt nothing")
+		}
+	})
+}
+
+func TestGates_UnknownScopePausesOnlyItsSource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a"}, Source{Name: "b"})
+		g.admit(t.Context(), "a").fail("host:nobody-declared-this", 0)
+		if g.admit(t.Context(), "a") != nil {
+			t.Error("the source itself was not paused")
+		}
+		if g.admit(t.Context(), "b") == nil {
+			t.Error("another source was paused")
+		}
+		if got := g.paused(); len(got) != 1 || got["source:a"] == 0 {
+			t.Errorf("paused: %v", got)
+		}
+	})
+}
+
+func TestGates_ChangesAreReportedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"key:k"}})
+		g.admit(t.Context(), "a").fail("key:k", 0)
+		g.wait(t.Context(), "a")
+		p := g.admit(t.Context(), "a")
+		p.clear()
+		p.drop()
+		var kinds []EventKind
+		for _, e := range g.events {
+			kinds = append(kinds, e.Kind)
+		}
+		if want := []EventKind{EventPaused, EventResumed}; !slices.Equal(kinds, want) {
+			t.Errorf("events %v, want %v", kinds, want)
+		}
+	})
+}

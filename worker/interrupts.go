@@ -1,0 +1,81 @@
+package worker
+
+import (
+	"context"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// interrupts ends pulls that have become pointless: those of a source that was paused,
+// and single pulls that a lost connection took with it.
+type interrupts struct {
+	gates *gates
+	conn  *nats.Conn
+
+	mu    sync.Mutex
+	pulls map[*interruptible]struct{}
+}
+
+type interruptible struct {
+	source      string
+	onReconnect bool
+	cancel      context.CancelFunc
+}
+
+func newInterrupts(conn *nats.Conn, g *gates) *interrupts {
+	return &interrupts{conn: conn, gates: g, pulls: make(map[*interruptible]struct{})}
+}
+
+// watch returns a context that ends when the source is paused and, where asked, when the
+// connection was lost and is back. stop must be called.
+func (i *interrupts) watch(ctx context.Context, source string, onReconnect bool) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &interruptible{source: source, onReconnect: onReconnect, cancel: cancel}
+	i.mu.Lock()
+	i.pulls[p] = struct{}{}
+	i.mu.Unlock()
+	if state, _, _ := i.gates.state(source); state == gatePaused {
+		cancel() // paused between the caller's look and now
+	}
+	return ctx, func() {
+		cancel()
+		i.mu.Lock()
+		delete(i.pulls, p)
+		i.mu.Unlock()
+	}
+}
+
+// run interrupts until ctx ends.
+func (i *interrupts) run(ctx context.Context) {
+	status := i.conn.StatusChanged(nats.CONNECTED)
+	defer i.conn.RemoveStatusListener(status)
+	for {
+		_, _, changed := i.gates.state("")
+		i.cancel(func(p *interruptible) bool {
+			state, _, _ := i.gates.state(p.source)
+			return state == gatePaused
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case _, ok := <-status:
+			if !ok {
+				status = nil // the connection is closed for good
+				continue
+			}
+			i.cancel(func(p *interruptible) bool { return p.onReconnect })
+		}
+	}
+}
+
+func (i *interrupts) cancel(which func(*interruptible) bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for p := range i.pulls {
+		if which(p) {
+			p.cancel()
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Pull settings. A short expiry and heartbeat bound the stand-still after a wake-up that
+// nats.go can lose (a pull issued while the last buffered message is handled) to 2 s.
+const (
+	pullExpiry    = 5 * time.Second
+	pullHeartbeat = time.Second
+	// nextExpiry is that of a pull for a single message, which cannot lose its wake-up;
+	// reconnects and pauses interrupt it.
+	nextExpiry = 30 * time.Second
+)
+
+// lane is one durable consumer and the goroutine that pulls from it.
+type lane struct {
+	source   string
+	kind     outbox.Lane
+	consumer string
+	bound    atomic.Bool
+}
+
+// lanes lists the lanes of every source.
+func (c Config) lanes() []*lane {
+	var list []*lane
+	for _, s := range c.Sources {
+		list = append(list,
+			&lane{source: s.Name, kind: outbox.LaneSend, consumer: c.Prefix.SendConsumer(s.Name)},
+			&lane{source: s.Name, kind: outbox.LaneRequest, consumer: c.Prefix.RequestConsumer(s.Name)})
+		for n := range max(0, c.Partitions) {
+			list = append(list, &lane{source: s.Name, kind: outbox.LaneOrdered, consumer: c.Prefix.OrderedConsumer(s.Name, n)})
+		}
+	}
+	return list
+}
+
+// pull runs a lane until ctx ends, through reconnects, pauses and consumers that are
+// deleted and made anew.
+func (w *Worker) pull(ctx context.Context, l *lane) {
+	for ctx.Err() == nil {
+		consumer := w.bind(ctx, l)
+		for ctx.Err() == nil && l.bound.Load() {
+			switch state := w.gates.wait(ctx, l.source); {
+			case state == gatePaused:
+			case state == gateOpen && l.kind != outbox.LaneOrdered:
+				w.consume(ctx, l, consumer)
+			default:
+				w.next(ctx, l, consumer)
+			}
+		}
+	}
+}
+
+// bind looks the consumer up until it is there.
+func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
+	for attempt := 1; ; attempt++ {
+		consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)
+		if err == nil {
+			l.bound.Store(true)
+			return consumer
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		w.log.Warn("cannot bind a consumer; trying again (is it provisioned?)", "stream", w.config.Prefix.OutStream(),
+			"consumer", l.consumer, "error", err)
+		sleep(ctx, doubling(250*time.Millisecond, 5*time.Second, attempt))
+	}
+}
+
+// consume pulls with a window until the source is paused, the consumer is gone or ctx
+// ends. What is buffered then goes back to the server at once.
+func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consumer) {
+	ctx, stop := w.interrupts.watch(ctx, l.source, false)
+	defer stop()
+	window := newWindow(w.pullWindow(), time.Now())
+	cc, err := consumer.Consume(func(msg jetstream.Msg) {
+		w.take(ctx, l, msg, window)
+	},
+		jetstream.PullMaxMessagesWithBytesLimit(w.pullWindow(), w.pullBytes()),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { w.pullError(ctx, l, err) }))
+	if err != nil {
+		w.pullError(ctx, l, err)
+		sleep(ctx, time.Second)
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-cc.Closed():
+		l.bound.Store(false)
+		return
+	}
+	cc.Drain()
+	select {
+	case <-cc.Closed():
+	case <-time.After(stepTimeout): // no server to drain to: what is buffered comes again after the ack wait
+		cc.Stop()
+	}
+}
+
+// take admits one message of a window and starts its delivery. While it waits for a slot
+// the window stays shut.
+func (w *Worker) take(ctx context.Context, l *lane, msg jetstream.Msg, window *window) {
+	since := window.begin(w.keeper.alive())
+	defer window.end()
+	if time.Since(since) > w.config.AckWait*2/3 {
+		w.metrics.ignored.WithLabelValues("stale").Inc()
+		return
+	}
+	d := w.receive(l, msg, since)
+	if d == nil {
+		return
+	}
+	if !w.enter(ctx, d) {
+		w.refuse(d)
+		return
+	}
+	w.inFlight.Go(func() { w.deliver(d) })
+}
+
+// enter waits for admission and a slot; false when ctx ended, the source was paused or
+// the lease was lost meanwhile.
+func (w *Worker) enter(ctx context.Context, d *delivery) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	source := d.lane.source
+	if d.pass = w.gates.admit(ctx, source); d.pass == nil {
+		return false
+	}
+	if w.slots.acquire(ctx, source) {
+		return true
+	}
+	d.pass.drop()
+	return false
+}
+
+// next pulls a single message and sees it settled before it returns: the way of ordered
+// lanes, and of all while a pause is being probed.
+func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer) {
+	asked := time.Now()
+	fetch, stop := w.interrupts.watch(ctx, l.source, true)
+	fetch, cancel := context.WithTimeout(fetch, nextExpiry)
+	msg, err := consumer.Next(jetstream.FetchContext(fetch))
+	interrupted := fetch.Err() != nil
+	cancel()
+	stop()
+	if err != nil {
+		if !interrupted && !errors.Is(err, nats.ErrTimeout) {
+			w.pullError(ctx, l, err)
+			sleep(ctx, 250*time.Millisecond)
+		}
+		return
+	}
+	if alive := w.keeper.alive(); alive.After(asked) {
+		asked = alive // it was not there yet when this process was last seen waiting for it
+	}
+	d := w.receive(l, msg, asked)
+	if d == nil {
+		return
+	}
+	if !w.enter(ctx, d) {
+		w.refuse(d)
+		return
+	}
+	w.deliver(d)
+}
+
+// pullError notes what went wrong with a pull. A consumer that is gone is bound anew.
+func (w *Worker) pullError(ctx context.Context, l *lane, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	w.metrics.pullErrors.Inc()
+	if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
+		l.bound.Store(false)
+	}
+	if errors.Is(err, jetstream.ErrNoHeartbeat) {
+		w.log.Debug("pull heartbeat missed", "consumer", l.consumer)
+		return
+	}
+	w.log.Warn("pulling failed; trying again", "consumer", l.consumer, "error", err)
+}
+
+// pullWindow is how many messages a lane may have in hand: as many as can be in flight,
+// so that the window never starves the slots and hardly outlives a lease.
+func (w *Worker) pullWindow() int { return w.config.Concurrency }
+
+// pullBytes bounds one pull, so that large bodies do not overrun what the server buffers
+// for a client. A message larger than the bound could never be pulled at all.
+func (w *Worker) pullBytes() int {
+	return max(w.config.PullBytes, int(w.conn.MaxPayload()))
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,163 @@
+package worker
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// lease is the worker's hold on one delivered message: the server gives the message to
+// another worker when it hears nothing for the ack wait.
+type lease struct {
+	sequence uint64 // in the stream
+	subject  string // ack subject of the delivery
+	cancel   context.CancelCauseFunc
+
+	// guarded by keeper.mu
+	expires time.Time // as far as this worker knows for certain
+	marked  time.Time // when the last in-progress mark was sent
+	lost    bool
+}
+
+// keeper renews leases with in-progress marks that ask for a confirmation: while the
+// connection is down a mark is buffered and proves nothing. A lease whose confirmation
+// does not come before it ends is lost, and the attempt under it is cancelled.
+//
+// A mark says nothing about who holds the message: JetStream accepts it also from a
+// worker that lost it. What cannot be known here is told apart by the clock alone.
+type keeper struct {
+	conn    *nats.Conn
+	ackWait time.Duration
+	inbox   string
+
+	mu     sync.Mutex
+	leases map[uint64]*lease // by stream sequence
+
+	seen atomic.Pointer[time.Time]
+}
+
+var inProgress = []byte("+WPI")
+
+func newKeeper(conn *nats.Conn, ackWait time.Duration) *keeper {
+	k := &keeper{conn: conn, ackWait: ackWait, inbox: conn.NewInbox(), leases: make(map[uint64]*lease)}
+	now := time.Now()
+	k.seen.Store(&now)
+	return k
+}
+
+// alive is when this process was last seen running without a gap. A process that was
+// suspended (SIGSTOP, a frozen container) must not take what waited in its buffers
+// meanwhile for fresh.
+func (k *keeper) alive() time.Time { return *k.seen.Load() }
+
+// hold starts to keep a message that was delivered at or after the given time. cancel is
+// called with ErrLeaseLost when the lease ends. It answers nil when this worker holds the
+// message already: the server delivered it once more while its settlement is under way,
+// as after a restart.
+func (k *keeper) hold(sequence uint64, ackSubject string, delivered time.Time, cancel context.CancelCauseFunc) *lease {
+	l := &lease{sequence: sequence, subject: ackSubject, cancel: cancel, expires: delivered.Add(k.ackWait), marked: delivered}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.leases[sequence] != nil {
+		return nil
+	}
+	k.leases[sequence] = l
+	return l
+}
+
+// holds reports whether the lease holds still, as far as this worker can know.
+func (k *keeper) holds(l *lease) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !l.lost && time.Now().Before(l.expires)
+}
+
+// release stops the marks: none is sent once it returned. It reports whether the lease
+// still held.
+func (k *keeper) release(l *lease) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.leases, l.sequence)
+	return !l.lost && time.Now().Before(l.expires)
+}
+
+// run sends marks until ctx ends.
+func (k *keeper) run(ctx context.Context) error {
+	sub, err := k.conn.Subscribe(k.inbox+".*.*", k.confirmed)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	period := k.ackWait / 10
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		now := time.Now()
+		if now.Sub(last) < 2*period {
+			k.seen.Store(&now)
+		}
+		last = now
+		k.beat(now)
+	}
+}
+
+// beat marks every lease that has not been marked for a third of the ack wait and gives
+// up those that have ended.
+func (k *keeper) beat(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range k.leases {
+		if !l.lost && !now.Before(l.expires) {
+			l.lost = true
+			l.cancel(ErrLeaseLost)
+		}
+		if l.lost || now.Sub(l.marked) < k.ackWait/3 {
+			continue
+		}
+		l.marked = now
+		reply := k.inbox + "." + strconv.FormatUint(l.sequence, 10) + "." + strconv.FormatInt(now.UnixNano(), 10)
+		_ = k.conn.PublishRequest(l.subject, reply, inProgress) // a failure shows as a confirmation that never comes
+	}
+}
+
+// confirmed renews the lease named in the confirmation's subject from the moment its
+// mark was sent.
+func (k *keeper) confirmed(msg *nats.Msg) {
+	rest, sent, ok := cutLast(msg.Subject)
+	if !ok {
+		return
+	}
+	_, seq, _ := cutLast(rest)
+	sequence, err1 := strconv.ParseUint(seq, 10, 64)
+	nanos, err2 := strconv.ParseInt(sent, 10, 64)
+	if err1 != nil || err2 != nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l := k.leases[sequence]
+	if l == nil || l.lost {
+		return
+	}
+	if expires := time.Unix(0, nanos).Add(k.ackWait); expires.After(l.expires) {
+		l.expires = expires
+	}
+}
+
+func cutLast(subject string) (before, last string, ok bool) {
+	i := strings.LastIndexByte(subject, '.')
+	if i < 0 {
+		return "", subject, false
+	}
+	return subject[:i], subject[i+1:], true
+}

@@ -1,0 +1,107 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// record is what the ledger remembers of a message that did not settle at its first
+// delivery, shared by all workers. JetStream's own delivery count cannot serve: it also
+// counts pauses, restarts and deliveries nobody handled.
+type record struct {
+	// Attempts that ended and failed.
+	Attempts int `json:"attempts,omitempty"`
+	// Started counts the deliveries since the last attempt's end that began an attempt
+	// and never came back: what a message that kills its worker leaves behind.
+	Started int `json:"started,omitempty"`
+	// Intent is set before a message under hold is sent and cleared when its outcome is
+	// known. Found at a delivery, it means a worker died in between.
+	Intent bool `json:"intent,omitempty"`
+	// Unknown is set once an attempt had an unknown outcome.
+	Unknown bool `json:"unknown,omitempty"`
+	// Status and Error (safe text) of the last failed attempt.
+	Status int    `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// ledger reads and writes records in the REDOX_LEDGER bucket. A message that is
+// delivered at once, as nearly all are, never touches it.
+type ledger struct {
+	js     jetstream.JetStream
+	prefix outbox.Prefix
+	bucket string
+	ttl    time.Duration
+
+	mu sync.Mutex
+	kv jetstream.KeyValue
+}
+
+func newLedger(js jetstream.JetStream, c Config) *ledger {
+	// A record must outlive the message's retries; without an age limit, a month after
+	// its last change.
+	ttl := 30 * 24 * time.Hour
+	if c.Retry.MaxAge > 0 {
+		ttl = c.Retry.MaxAge + c.Retry.Max + time.Hour
+	}
+	return &ledger{js: js, prefix: c.Prefix, bucket: c.Prefix.LedgerBucket(), ttl: ttl}
+}
+
+func (l *ledger) key(m outbox.Message) string {
+	return m.Source + "." + l.prefix.DeadToken(m.ID, m.Sequence)
+}
+
+// load answers the record of a message; the zero record when there is none.
+func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {
+	kv, err := l.open(ctx)
+	if err != nil {
+		return record{}, err
+	}
+	entry, err := kv.Get(ctx, l.key(m))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return record{}, nil
+	}
+	if err != nil {
+		return record{}, fmt.Errorf("reading the ledger entry of message %s: %w", m.ID, err)
+	}
+	var r record
+	if err := json.Unmarshal(entry.Value(), &r); err != nil {
+		return record{}, fmt.Errorf("ledger entry of message %s in bucket %s is damaged; delete key %s: %w", m.ID, l.bucket, entry.Key(), err)
+	}
+	return r, nil
+}
+
+// store writes the record of a message. It is published to the bucket's subject rather
+// than put, because a KV update cannot carry a TTL.
+func (l *ledger) store(ctx context.Context, m outbox.Message, r record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	subject := "$KV." + l.bucket + "." + l.key(m)
+	if _, err := l.js.Publish(ctx, subject, data, jetstream.WithMsgTTL(l.ttl)); err != nil {
+		return fmt.Errorf("writing the ledger entry of message %s: %w", m.ID, err)
+	}
+	return nil
+}
+
+func (l *ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kv != nil {
+		return l.kv, nil
+	}
+	kv, err := l.js.KeyValue(ctx, l.bucket)
+	if err != nil {
+		return nil, fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", l.bucket, err)
+	}
+	l.kv = kv
+	return kv, nil
+}

@@ -1,0 +1,189 @@
+package redoxsim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// serveAdmin answers the simulator's own routes. They are neither recorded nor counted, and need no credentials: serve
+// them on loopback only, or set [Server.NoAdmin].
+//
+//	GET  /_sim/arrivals?after=SEQ&limit=N&key=K&source=S&path=P   NDJSON of Arrival; header Sim-Next: after for the next page
+//	GET  /_sim/stats                       Stats
+//	GET  /_sim/fault                       {"profile","rules","profiles"}
+//	POST /_sim/fault                       {"profile":"flaky"} or {"rules":[Rule,...]}
+//	POST /_sim/revoke?owner=ID             ends tokens: {"revoked":n}
+//	POST /_sim/reset                       Server.Reset
+//	POST /_sim/release                     Server.Release
+//	POST /_sim/keys?client_id=ID           body: JWK set, or with &url=URL none
+//	DELETE /_sim/keys?client_id=ID&kid=K   Server.RemoveOAuthKey
+//	POST /_sim/legacy                      {"apiKey","secret"}
+//	POST /_sim/sources                     Source
+//	POST /_sim/destinations                Destination
+//	POST /_sim/token?client_id=ID&ttl=5m   {"access_token"}
+func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
+	route := r.Method + " " + strings.TrimPrefix(r.URL.Path, PathAdmin)
+	switch route {
+	case "GET arrivals":
+		s.writeArrivals(w, r)
+		return
+	case "GET stats":
+		reply(w, s.Stats(), nil)
+		return
+	case "GET fault":
+		profile, rules := s.Rules()
+		reply(w, faultSetting{Profile: profile, Rules: rules, Profiles: Profiles()}, nil)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		reply(w, nil, errors.New("the request broke off"))
+		return
+	}
+	result, err := s.adminAction(route, r, body)
+	reply(w, result, err)
+}
+
+// faultSetting is the body of /_sim/fault, both ways.
+type faultSetting struct {
+	Profile  string   `json:"profile"`
+	Rules    []Rule   `json:"rules,omitempty"`
+	Profiles []string `json:"profiles,omitempty"`
+}
+
+var errNoRoute = errors.New("no such route, or not with this method")
+
+func (s *Server) adminAction(route string, r *http.Request, body []byte) (any, error) {
+	q := r.URL.Query()
+	done := map[string]bool{"ok": true}
+	switch route {
+	case "POST fault":
+		return done, s.adminFault(body)
+	case "POST revoke":
+		return map[string]int{"revoked": s.RevokeTokens(q["owner"]...)}, nil
+	case "POST reset":
+		s.Reset()
+		return done, nil
+	case "POST release":
+		s.Release()
+		return done, nil
+	case "POST keys":
+		if url := q.Get("url"); url != "" {
+			s.AddJWKSURL(q.Get("client_id"), url)
+			return done, nil
+		}
+		return done, s.AddJWKS(q.Get("client_id"), body)
+	case "DELETE keys":
+		s.RemoveOAuthKey(q.Get("client_id"), q.Get("kid"))
+		return done, nil
+	case "POST legacy":
+		return done, s.adminLegacy(body)
+	case "POST sources":
+		var src Source
+		if err := decodeStrict(body, &src); err != nil {
+			return nil, err
+		}
+		s.AddSource(src)
+		return done, nil
+	case "POST destinations":
+		var d Destination
+		if err := decodeStrict(body, &d); err != nil {
+			return nil, err
+		}
+		s.AddDestination(d)
+		return done, nil
+	case "POST token":
+		ttl, err := durationOf(q.Get("ttl"))
+		if err != nil {
+			return nil, err
+		}
+		return map[string]string{"access_token": s.NewToken(q.Get("client_id"), ttl)}, nil
+	}
+	return nil, errNoRoute
+}
+
+func (s *Server) adminFault(body []byte) error {
+	var f faultSetting
+	if err := decodeStrict(body, &f); err != nil {
+		return err
+	}
+	if len(f.Rules) > 0 {
+		s.SetRules(f.Rules...)
+		return nil
+	}
+	return s.SetProfile(f.Profile)
+}
+
+func (s *Server) adminLegacy(body []byte) error {
+	var k struct {
+		APIKey string `json:"apiKey"`
+		Secret string `json:"secret"`
+	}
+	if err := decodeStrict(body, &k); err != nil {
+		return err
+	}
+	if k.APIKey == "" || k.Secret == "" {
+		return errors.New("apiKey and secret are needed")
+	}
+	s.AddLegacyKey(k.APIKey, k.Secret)
+	return nil
+}
+
+// writeArrivals writes one page. Its filters apply within the page, so a page may be empty and Sim-Next still advance;
+// the end is where Sim-Next equals after. Arrivals still in flight have finish 0 and are not repeated later.
+func (s *Server) writeArrivals(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	after, errAfter := number(q.Get("after"), 0)
+	limit, errLimit := number(q.Get("limit"), 1000)
+	if err := errors.Join(errAfter, errLimit); err != nil {
+		reply(w, nil, err)
+		return
+	}
+	page := s.ArrivalsAfter(after, int(min(limit, 100_000)))
+	next := after
+	if len(page) > 0 {
+		next = page[len(page)-1].Seq
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Sim-Next", strconv.FormatUint(next, 10))
+	enc := json.NewEncoder(w)
+	for _, a := range page {
+		if wanted(q.Get("key"), a.Key) && wanted(q.Get("source"), a.Source) && wanted(q.Get("path"), a.Path) {
+			if enc.Encode(a) != nil {
+				return
+			}
+		}
+	}
+}
+
+func wanted(filter, value string) bool { return filter == "" || filter == value }
+
+func number(text string, otherwise uint64) (uint64, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number", text)
+	}
+	return n, nil
+}
+
+// reply writes a JSON answer, or the error as {"error"} with status 400 or 404.
+func reply(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		status := http.StatusBadRequest
+		if errors.Is(err, errNoRoute) {
+			status = http.StatusNotFound
+		}
+		w.WriteHeader(status)
+		v = map[string]string{"error": err.Error()}
+	}
+	_ = json.NewEncoder(w).Encode(v)
+}

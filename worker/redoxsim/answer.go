@@ -1,0 +1,147 @@
+package redoxsim
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+)
+
+const jsonType = "application/json; charset=utf-8"
+
+// answer is what goes back, before a fault damages it.
+type answer struct {
+	status      int
+	contentType string
+	header      http.Header // further headers; may be nil
+	body        []byte
+	accepted    bool     // Redox took the message
+	logIDs      []string // Meta.Logs[].ID
+	reason      string   // for the record
+}
+
+// answerMeta is the Meta of an answer (Redox, Send).
+type answerMeta struct {
+	DataModel    string      `json:"DataModel,omitempty"`
+	EventType    string      `json:"EventType,omitempty"`
+	Source       *idName     `json:"Source,omitempty"`
+	Destinations []idName    `json:"Destinations,omitempty"`
+	Logs         []logRef    `json:"Logs,omitempty"`
+	Errors       []errorItem `json:"Errors,omitempty"`
+}
+
+type idName struct {
+	ID   string `json:"ID"`
+	Name string `json:"Name,omitempty"`
+}
+
+type logRef struct {
+	ID        string `json:"ID"`
+	AttemptID string `json:"AttemptID"`
+}
+
+// errorItem is one of Meta.Errors[]; ID is opaque.
+type errorItem struct {
+	ID                    uint64 `json:"ID"`
+	Text                  string `json:"Text"`
+	Type                  string `json:"Type"`
+	Module                string `json:"Module"`
+	DestinationStatusCode int    `json:"DestinationStatusCode,omitempty"`
+}
+
+// metaOf is the Meta of an answer to a message: with one log per destination, as Redox makes them for a SEND.
+func (x *exchange) metaOf(eventType string) (answerMeta, []string) {
+	m := x.msg
+	meta := answerMeta{DataModel: m.dataModel, EventType: eventType}
+	if x.source != "" {
+		meta.Source = &idName{ID: x.source}
+	}
+	ids := make([]string, len(m.destinations))
+	for i, d := range m.destinations {
+		ids[i] = uuid()
+		meta.Destinations = append(meta.Destinations, idName{d.ID, d.Name})
+		meta.Logs = append(meta.Logs, logRef{ids[i], uuid()})
+	}
+	return meta, ids
+}
+
+func (s *Server) answerSend(x *exchange) answer {
+	meta, ids := x.metaOf(x.msg.eventType)
+	a := jsonAnswer(http.StatusOK, struct{ Meta answerMeta }{meta})
+	a.accepted, a.logIDs = true, ids
+	return a
+}
+
+// answerQuery puts a synthetic result before the Meta.
+func (s *Server) answerQuery(x *exchange) answer {
+	meta, ids := x.metaOf(responseOf(x.msg.dataModel, x.msg.eventType))
+	a := jsonAnswer(http.StatusOK, struct{ Meta answerMeta }{meta})
+	a.body = splice(resultOf(x.msg), a.body)
+	a.accepted, a.logIDs = true, ids
+	return a
+}
+
+// splice joins two JSON objects, the first of which may be "{}".
+func splice(first, second []byte) []byte {
+	if bytes.Equal(first, []byte("{}")) {
+		return second
+	}
+	joined := make([]byte, 0, len(first)+len(second))
+	joined = append(joined, first[:len(first)-1]...)
+	joined = append(joined, ',')
+	return append(joined, second[1:]...)
+}
+
+// complain answers a refused message with Redox's error shape.
+func (s *Server) complain(x *exchange, c *complaint) answer {
+	meta := answerMeta{DataModel: x.msg.dataModel, EventType: x.msg.eventType}
+	meta.Errors = []errorItem{{ID: x.errorID(), Text: c.text, Type: "message", Module: c.module}}
+	a := jsonAnswer(c.status, struct{ Meta answerMeta }{meta})
+	a.reason = c.text
+	return a
+}
+
+// destinationFailed is a message that the destination answered badly: Meta.Errors[] in a 200 (Redox, Queries, 2025), or
+// the 400 of a recording of 2020.
+func (s *Server) destinationFailed(x *exchange, status int) answer {
+	meta, ids := x.metaOf(x.msg.eventType)
+	item := errorItem{
+		ID: x.errorID(), Text: "Data Chateau v2 service returned status code 400", Type: "transmission", Module: "Send",
+	}
+	if status == 0 || status == http.StatusOK {
+		status, item.DestinationStatusCode = http.StatusOK, 400
+	}
+	meta.Errors = []errorItem{item}
+	a := jsonAnswer(status, struct{ Meta answerMeta }{meta})
+	a.logIDs, a.reason = ids, "the destination failed"
+	return a
+}
+
+func (x *exchange) errorID() uint64 { return 84_600_000 + x.seq }
+
+// failed is the answer of a fault that replaces the real one.
+func (s *Server) failed(x *exchange, f *Fault) answer {
+	var a answer
+	switch status := f.Status; status {
+	case http.StatusBadRequest:
+		a = s.complain(x, missing("Patient.Identifiers", strings.Trim(x.msg.dataModel+":"+x.msg.eventType, ":")))
+	case http.StatusUnauthorized:
+		a = unauthorized("fault")
+	case http.StatusTooManyRequests:
+		a = limited(s.Quota.Limit)
+	default:
+		a = textAnswer(status, http.StatusText(status))
+	}
+	if f.Action == Errors {
+		a = s.destinationFailed(x, f.Status)
+	}
+	if f.Status == http.StatusNoContent || f.Status == http.StatusNotModified {
+		a.body = nil
+	}
+	if f.Body != "" {
+		a.body = []byte(f.Body)
+		if validJSON(a.body) {
+			a.contentType = jsonType
+		}
+	}
+	return a
+}

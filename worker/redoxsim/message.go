@@ -1,0 +1,172 @@
+package redoxsim
+
+import (
+	"fmt"
+	"strings"
+)
+
+// message is what the simulator reads of a Data Model body.
+type message struct {
+	dataModel, eventType string
+	sourceID             string
+	destinations         []Destination
+	top                  []member // the top-level members, aliasing the body
+	key, script          string   // of the member _sim
+}
+
+// complaint is why a message is refused: one item of Meta.Errors[].
+type complaint struct {
+	status               int
+	text, module, reason string
+}
+
+func malformed(text string) *complaint { return &complaint{400, text, "DataModels", ""} }
+
+func missing(field, of string) *complaint {
+	return malformed("Required field missing - " + field + " in " + of)
+}
+
+// dataModels are the names that Redox has, with their spaces.
+var dataModels = map[string]bool{
+	"Claim": true, "Clinical Decisions": true, "Clinical Summary": true, "Device": true, "Enrichment": true,
+	"Financial": true, "Flowsheet": true, "Inventory": true, "Media": true, "Medications": true, "Notes": true,
+	"Order": true, "Organization": true, "PatientAdmin": true, "PatientEducation": true, "PatientSearch": true,
+	"Provider": true, "Referral": true, "Research": true, "Results": true, "SSO": true, "Scheduling": true,
+	"SurgicalScheduling": true, "Vaccination": true,
+}
+
+// parseMessage reads a body. With a complaint, the message holds what could be read before it.
+func parseMessage(body []byte) (*message, *complaint) {
+	m := &message{}
+	if len(body) == 0 {
+		return m, malformed("Request body is empty")
+	}
+	if !validJSON(body) {
+		return m, malformed("Request body is not valid JSON")
+	}
+	top, ok := members(trimmed(body))
+	if !ok {
+		return m, malformed("Request body is not a JSON object")
+	}
+	m.top = top
+	m.readSim()
+	meta, found, twice := lookup(top, "Meta")
+	fields, isObject := members(meta)
+	switch {
+	case !found:
+		return m, missing("Meta", "message")
+	case twice:
+		return m, malformed("Duplicate member Meta")
+	case !isObject:
+		return m, malformed("Meta is not an object")
+	}
+	return m, m.readMeta(fields)
+}
+
+func (m *message) readSim() {
+	value, _, _ := lookup(m.top, "_sim")
+	fields, _ := members(value)
+	m.key, _ = jwtMembers(fields).text("key")
+	m.script, _ = jwtMembers(fields).text("faults")
+}
+
+func (m *message) readMeta(fields []member) *complaint {
+	seen := make(map[string]bool, len(fields))
+	for _, f := range fields {
+		if seen[f.name] {
+			return malformed("Duplicate member Meta." + f.name)
+		}
+		seen[f.name] = true
+	}
+	meta := jwtMembers(fields)
+	m.dataModel, _ = meta.text("DataModel")
+	m.eventType, _ = meta.text("EventType")
+	if c := m.readSource(meta); c != nil {
+		return c
+	}
+	if c := m.readDestinations(meta); c != nil {
+		return c
+	}
+	if test, found, _ := lookup(fields, "Test"); found {
+		if v := string(test); v != "true" && v != "false" && v != "null" {
+			return malformed("Meta.Test is not a boolean")
+		}
+	}
+	switch {
+	case m.dataModel == "":
+		return missing("Meta.DataModel", "message")
+	case m.eventType == "":
+		return missing("Meta.EventType", m.dataModel)
+	}
+	return nil
+}
+
+func (m *message) readSource(meta jwtMembers) *complaint {
+	value, found, _ := lookup(meta, "Source")
+	if !found || isNull(value) {
+		return nil
+	}
+	fields, ok := members(value)
+	if !ok {
+		return malformed("Meta.Source is not an object")
+	}
+	id, has, twice := lookup(fields, "ID")
+	if twice {
+		return malformed("Duplicate member Meta.Source.ID")
+	}
+	if !has || isNull(id) {
+		return nil
+	}
+	if m.sourceID, ok = isText(id); !ok {
+		return malformed("Meta.Source.ID is not a string")
+	}
+	return nil
+}
+
+func (m *message) readDestinations(meta jwtMembers) *complaint {
+	value, found, _ := lookup(meta, "Destinations")
+	if !found || isNull(value) {
+		return nil
+	}
+	list, ok := elements(value)
+	if !ok {
+		return malformed("Meta.Destinations is not an array")
+	}
+	for i, e := range list {
+		fields, ok := members(e)
+		id, isString := jwtMembers(fields).text("ID")
+		if !ok || !isString || id == "" {
+			return malformed(fmt.Sprintf("Required field missing - Meta.Destinations[%d].ID in message", i))
+		}
+		name, _ := jwtMembers(fields).text("Name")
+		m.destinations = append(m.destinations, Destination{ID: id, Name: name})
+	}
+	return nil
+}
+
+// has says whether a dotted path leads to a value other than null and "". It does not enter arrays.
+func (m *message) has(path string) bool {
+	list := m.top
+	for {
+		name, rest, more := strings.Cut(path, ".")
+		value, found, _ := lookup(list, name)
+		if !found || isNull(value) || string(value) == `""` {
+			return false
+		}
+		if !more {
+			return true
+		}
+		path = rest
+		list, _ = members(value)
+	}
+}
+
+// IsQuery tells Redox's REQUESTs from its SENDs by name: event types that end in "Query", slots and booked appointments
+// of Scheduling, documents got one by one, and decisions asked for.
+func IsQuery(dataModel, eventType string) bool {
+	switch dataModel + ":" + eventType {
+	case "Scheduling:AvailableSlots", "Scheduling:Booked", "Clinical Summary:DocumentGet", "Clinical Decisions:Request":
+		return true
+	}
+	return strings.HasSuffix(eventType, "Query")
+}

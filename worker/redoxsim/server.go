@@ -1,0 +1,135 @@
+package redoxsim
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Paths that the simulator answers, as Redox has them.
+const (
+	PathToken        = "/v2/auth/token"     // OAuth client assertion
+	PathAuthenticate = "/auth/authenticate" // legacy API key and secret
+	PathRefresh      = "/auth/refreshToken" // legacy refresh token
+	PathEndpoint     = "/endpoint"          // Data Model API, SENDs and REQUESTs
+	PathQuery        = "/query"             // the old path of REQUESTs; a SEND here is answered 404
+	PathAdmin        = "/_sim/"             // prefix of the simulator's own routes
+)
+
+// Server simulates Redox. Its zero value serves. Exported fields are set before the first request and not changed
+// afterwards; methods may be called at any time, from any goroutine.
+type Server struct {
+	// TokenTTL is the life of an OAuth token. Default 5m (Redox, Authenticating Redox APIs). expires_in is in whole
+	// seconds, rounded down.
+	TokenTTL time.Duration
+	// LegacyTTL is the life of a legacy access token. Default 24h (Redox, legacy API keys).
+	LegacyTTL time.Duration
+	// TokenErrorStatus is the status of a refused token request. Default 400; Redox documents none.
+	TokenErrorStatus int
+	// Audiences are the accepted values of the assertion's aud. Default: the URL of the token endpoint as the client
+	// addressed it.
+	Audiences []string
+	// Lenient accepts an assertion without aud, exp, jti or typ, as some shipped clients send it (inferred: they are in
+	// use). A present value is checked all the same.
+	Lenient bool
+
+	// MaxBody is the largest accepted body in bytes. Default 10,000,000 (Redox, Error handling: 413); -1 off.
+	MaxBody int64
+	// RequireSource demands a Source ID on each message even when the key has a single source.
+	RequireSource bool
+	// AnyDataModel accepts names of data models that Redox does not have. By default they are refused: a missing space
+	// in "Clinical Summary" is the usual mistake.
+	AnyDataModel bool
+	// Required lists further required fields, by "DataModel:EventType", as dotted paths. Default: "Device:New" needs
+	// Device.ID (Redox, HTTP status codes).
+	Required map[string][]string
+	// IsQuery tells REQUESTs, answered in the response, from SENDs. Default: [IsQuery].
+	IsQuery func(dataModel, eventType string) bool
+	// Answer, when set, gives the body of a REQUEST's 200; nil means the built-in answer. The request is valid only
+	// during the call; the result is not changed.
+	Answer func(Request) []byte
+
+	// Latency delays each answer of the Data Model endpoint. Default none.
+	Latency time.Duration
+	// Quota is the rolling limit per client. The zero value limits nothing; [RedoxQuota] is what Redox documents.
+	Quota Quota
+	// ClientIP names the client of a request for the quota and the record. Default: the host of RemoteAddr.
+	ClientIP func(*http.Request) string
+	// Now is the clock of tokens, assertions, quota and record. Default [time.Now].
+	Now func() time.Time
+	// HTTPClient fetches the key sets of [Server.AddJWKSURL]. Default: a client with a 5s timeout.
+	HTTPClient *http.Client
+
+	// Fault, when set, is asked first about each request, after its body was read; nil means no fault from it. It may
+	// be called concurrently. The request is valid only during the call.
+	Fault func(Request) *Fault
+	// Seed changes which requests a rule with a Percent chooses. The same seed chooses the same messages.
+	Seed uint64
+
+	// NoRecord keeps no arrivals and computes no digests, for benchmarks. Stats are kept.
+	NoRecord bool
+	// KeepBodies keeps the bodies of messages in the record. Never those of token requests.
+	KeepBodies bool
+	// MaxArrivals is how many arrivals are kept; older ones are dropped and counted. Default 250,000; -1 no limit.
+	MaxArrivals int
+	// MessageKey finds the key that names a message in the record. Default: the member _sim.key of the body, else the
+	// first 32 hex digits of the body's SHA-256.
+	MessageKey func(h http.Header, body []byte) string
+	// NoAdmin turns the routes under /_sim/ off; they are then unknown paths.
+	NoAdmin bool
+
+	dir    directory
+	tokens tokenStore
+	log    recorder
+	quota  quotaStore
+	faults faultBox
+
+	releaseMu sync.Mutex
+	released  chan struct{}
+}
+
+// ServeHTTP answers as Redox would, unless a fault says otherwise. It implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.NoAdmin && strings.HasPrefix(r.URL.Path, PathAdmin) {
+		s.serveAdmin(w, r)
+		return
+	}
+	x := s.begin(w, r)
+	defer x.finish()
+	x.serve()
+}
+
+// Release lets every request that hangs or is being delayed go on at once: a hanging one is dropped, a delayed one
+// answered. Call it before shutting the HTTP server down.
+func (s *Server) Release() {
+	s.releaseMu.Lock()
+	defer s.releaseMu.Unlock()
+	if s.released != nil {
+		close(s.released)
+		s.released = nil
+	}
+}
+
+func (s *Server) release() <-chan struct{} {
+	s.releaseMu.Lock()
+	defer s.releaseMu.Unlock()
+	if s.released == nil {
+		s.released = make(chan struct{})
+	}
+	return s.released
+}
+
+func (s *Server) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+func (s *Server) maxBody() int64 {
+	if s.MaxBody == 0 {
+		return 10_000_000
+	}
+	return s.MaxBody
+}

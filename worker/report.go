@@ -1,0 +1,64 @@
+package worker
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// report tells log, metrics and observer how a delivery ended.
+func (w *Worker) report(d *delivery, v verdict, kind EventKind) {
+	w.metrics.outcome(d, v, kind)
+	level := slog.LevelInfo
+	if v.settlement == outbox.Delivered {
+		level = slog.LevelDebug
+	}
+	if w.log.Enabled(w.settling, level) {
+		w.log.Log(w.settling, level, logText[kind], "message", d.message.ID, "source", d.message.Source, "lane", d.message.Lane,
+			"sequence", d.message.Sequence, "settlement", v.settlement, "status", v.answer.Status, "attempts", d.attempts(),
+			"delay", v.delay, "log_ids", v.answer.LogIDs, "error", v.err, "possible_duplicate", d.record.Unknown || v.unknown)
+	}
+	if !w.observed {
+		return
+	}
+	e := d.event(kind)
+	e.Attempt = d.attempts()
+	e.Settlement, e.Status, e.LogIDs, e.Delay, e.Error = v.settlement, v.answer.Status, v.answer.LogIDs, v.delay, v.err
+	e.PossibleDuplicate = d.record.Unknown || v.unknown
+	if kind == EventSettled {
+		e.Duration = time.Since(d.message.Stored)
+	}
+	w.observe(e)
+}
+
+var logText = map[EventKind]string{
+	EventSettled:   "message settled",
+	EventRetry:     "attempt failed; the message will be tried again",
+	EventWait:      "message waits; nothing was sent",
+	EventAbandoned: "message abandoned",
+}
+
+// event starts an event about this delivery.
+func (d *delivery) event(kind EventKind) Event {
+	return Event{
+		Kind: kind, Source: d.message.Source, Lane: d.message.Lane, MessageID: d.message.ID, Sequence: d.message.Sequence,
+		Attempt: d.record.Attempts + 1, Delivered: d.delivered, Duration: time.Since(d.began),
+		PossibleDuplicate: d.record.Unknown,
+	}
+}
+
+// observe passes an event on, and notes pauses: one line at each change.
+func (w *Worker) observe(e Event) {
+	switch e.Kind {
+	case EventPaused:
+		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
+		w.log.Warn("paused: its sources pull nothing until then", "scope", e.Scope, "for", e.Delay)
+	case EventResumed:
+		w.metrics.paused.WithLabelValues(e.Scope).Set(0)
+		w.log.Info("resumed", "scope", e.Scope)
+	}
+	if w.config.Observe != nil {
+		w.config.Observe(e)
+	}
+}

@@ -1,0 +1,222 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// This file is the only place that acknowledges, negatively acknowledges, replies or
+// dead-letters.
+
+// stepTimeout bounds one step of a settlement before it is repeated.
+const stepTimeout = 5 * time.Second
+
+// settle carries a verdict out.
+func (w *Worker) settle(d *delivery, v verdict) {
+	switch v.action {
+	case settled:
+		w.conclude(d, v)
+	case retry, wait:
+		w.giveBack(d, v)
+	case abandon:
+		w.keeper.release(d.lease)
+		w.log.Warn("lease lost: another worker may have the message; this one leaves it alone",
+			"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
+		w.report(d, v, EventAbandoned)
+	}
+}
+
+// conclude takes a message through dead letter, reply and ack, repeating from the first
+// unconfirmed step until all are confirmed. The lease is kept all the while. It gives up
+// only when the worker is stopped: then the message comes again, its steps with it.
+func (w *Worker) conclude(d *delivery, v verdict) {
+	defer w.keeper.release(d.lease)
+	s := settlement{worker: w, delivery: d, verdict: v}
+	policy := backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
+	err := backoff.RetryNotify(s.steps, policy, func(err error, next time.Duration) {
+		w.metrics.settleErrors.Inc()
+		w.log.Warn("settling a message failed; repeating", "message", d.message.ID, "source", d.message.Source,
+			"settlement", v.settlement, "error", err, "next", next)
+	})
+	if err != nil {
+		w.log.Error("stopped before the settlement of a message was confirmed; it will be delivered again",
+			"message", d.message.ID, "source", d.message.Source, "settlement", v.settlement, "error", err)
+		return
+	}
+	w.report(d, v, EventSettled)
+}
+
+// settlement is the progress of one message through the steps of its settlement.
+type settlement struct {
+	worker   *Worker
+	delivery *delivery
+	verdict  verdict
+	dead     bool // dead letter confirmed, or none needed
+	replied  bool // durable reply confirmed, or none needed
+}
+
+func (s *settlement) steps() error {
+	ctx, cancel := context.WithTimeoutCause(s.worker.settling, stepTimeout, errors.New("NATS did not confirm within 5s"))
+	defer cancel()
+	if !s.dead && s.needsDeadLetter() {
+		if err := s.deadLetter(ctx); err != nil {
+			return fmt.Errorf("writing the dead letter: %w", err)
+		}
+	}
+	s.dead = true
+	if !s.replied && s.delivery.message.ReplyTo != "" {
+		durable, err := s.reply(ctx)
+		if err != nil {
+			return fmt.Errorf("publishing the reply: %w", err)
+		}
+		s.replied = durable
+	}
+	// A core reply travels before the ack on the same connection, so the ack's
+	// confirmation covers it: no flush of its own. If that does not come, both repeat.
+	if err := s.delivery.msg.DoubleAck(ctx); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+		return fmt.Errorf("acknowledging: %w", err)
+	}
+	return nil
+}
+
+// needsDeadLetter: everything but delivered, except a REQUEST whose caller is told;
+// poison always.
+func (s *settlement) needsDeadLetter() bool {
+	switch s.verdict.settlement {
+	case outbox.Delivered:
+		return false
+	case outbox.Poison:
+		return true
+	default:
+		m := s.delivery.message
+		return m.Lane != outbox.LaneRequest || m.ReplyTo == ""
+	}
+}
+
+func (s *settlement) deadLetter(ctx context.Context) error {
+	w, d := s.worker, s.delivery
+	letter := outbox.DeadLetter{
+		Header: d.msg.Headers(), Body: d.msg.Data(), MessageID: d.message.ID, Source: d.message.Source,
+		Settlement: s.verdict.settlement, Error: s.verdict.err, Status: s.verdict.answer.Status, Attempts: d.attempts(),
+		At: time.Now(), Subject: d.msg.Subject(), Sequence: d.message.Sequence, Worker: w.config.ID,
+	}
+	msg := letter.Encode(w.config.Prefix)
+	if w.tooLarge(msg) {
+		// The headers of the dead letter no longer fit beside the body.
+		name := "dlq/" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
+		if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
+			return err
+		}
+		msg.Data = nil
+		msg.Header.Set(outbox.HeaderBodyObject, name)
+	}
+	_, err := w.js.PublishMsg(ctx, msg)
+	if err != nil && !outbox.IsAlreadyStored(err) {
+		return err
+	}
+	return nil
+}
+
+// reply publishes the reply. durable reports that a stream confirmed it.
+func (s *settlement) reply(ctx context.Context) (durable bool, err error) {
+	w, d := s.worker, s.delivery
+	msg := s.replyMsg().Encode(d.message.ReplyTo)
+	if w.tooLarge(msg) {
+		name := "reply/" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
+		if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
+			return false, err
+		}
+		msg.Data = nil
+		msg.Header.Set(outbox.HeaderBodyObject, name)
+	}
+	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
+		_, err := w.js.PublishMsg(ctx, msg)
+		return err == nil, err
+	}
+	return false, w.conn.PublishMsg(msg)
+}
+
+func (s *settlement) replyMsg() outbox.Reply {
+	d, v := s.delivery, s.verdict
+	return outbox.Reply{
+		MessageID: d.message.ID, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
+		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Body: v.answer.Body,
+		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
+	}
+}
+
+// tooLarge reports whether a message exceeds the server's max payload, which counts
+// headers and body.
+func (w *Worker) tooLarge(msg *nats.Msg) bool {
+	return int64(msg.Size()-len(msg.Subject)-len(msg.Reply)) > w.conn.MaxPayload()
+}
+
+// giveBack notes what is to be remembered and returns the message to the server, to be
+// delivered again after the verdict's delay. Only while the lease holds: a late negative
+// acknowledgement would take the message away from whoever has it now.
+func (w *Worker) giveBack(d *delivery, v verdict) {
+	if v.action == retry || d.noted {
+		rec := d.record
+		rec.Started, rec.Intent = 0, false
+		if v.action == retry {
+			rec.Attempts++
+			rec.Status, rec.Error = v.answer.Status, v.err
+			rec.Unknown = rec.Unknown || v.unknown
+		}
+		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+		if err := w.ledger.store(ctx, d.message, rec); err != nil {
+			w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
+		}
+		cancel()
+	}
+	delay := v.delay
+	if v.jittered {
+		delay = jitter(delay)
+	}
+	v.delay = delay
+	if w.keeper.release(d.lease) {
+		handBack(d.msg, delay)
+	}
+	kind := EventRetry
+	if v.action == wait {
+		kind = EventWait
+	}
+	w.report(d, v, kind)
+}
+
+// refuse returns a message that was not admitted: the source was paused or the worker is
+// stopping. Another worker may take it at once.
+func (w *Worker) refuse(d *delivery) {
+	defer d.cancel(nil)
+	if w.keeper.release(d.lease) {
+		handBack(d.msg, 0)
+	}
+}
+
+// handBack returns a message to the server, at once or after a delay. If it fails, the
+// message comes again after the ack wait.
+func handBack(msg jetstream.Msg, delay time.Duration) {
+	if delay > 0 {
+		_ = msg.NakWithDelay(delay)
+		return
+	}
+	_ = msg.Nak()
+}
+
+// attempts counted so far, this delivery's included.
+func (d *delivery) attempts() int {
+	n := d.record.Attempts
+	if d.attempted {
+		n++
+	}
+	return n
+}

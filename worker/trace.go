@@ -1,0 +1,50 @@
+package worker
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// tracing starts a span per attempt, as a child of the trace context that came with the
+// message. Without a provider it does nothing: the Deliverer passes the message's own
+// trace headers on.
+type tracing struct {
+	tracer trace.Tracer
+}
+
+func newTracing(provider trace.TracerProvider) tracing {
+	if provider == nil {
+		return tracing{}
+	}
+	return tracing{tracer: provider.Tracer("github.com/redoxworker/redoxworker/worker")}
+}
+
+func (t tracing) start(ctx context.Context, d *delivery) (context.Context, trace.Span) {
+	if t.tracer == nil {
+		return ctx, nil
+	}
+	carrier := propagation.MapCarrier{"traceparent": d.message.TraceParent, "tracestate": d.message.TraceState}
+	ctx = propagation.TraceContext{}.Extract(ctx, carrier)
+	return t.tracer.Start(ctx, "redox deliver", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		attribute.String("messaging.system", "nats"),
+		attribute.String("messaging.message.id", d.message.ID),
+		attribute.String("redox.source", d.message.Source),
+		attribute.String("redox.lane", string(d.message.Lane)),
+		attribute.Int("redox.attempt", d.record.Attempts+1),
+	))
+}
+
+func (t tracing) end(span trace.Span, v verdict) {
+	if span == nil {
+		return
+	}
+	span.SetAttributes(attribute.String("redox.settlement", string(v.settlement)), attribute.Int("http.response.status_code", v.answer.Status))
+	if v.err != "" {
+		span.SetStatus(codes.Error, v.err)
+	}
+	span.End()
+}

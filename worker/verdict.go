@@ -1,0 +1,172 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// action is what settle does with a delivery.
+type action int
+
+const (
+	// settled: the message has its settlement.
+	settled action = iota
+	// retry: the attempt failed and counts; the message comes again after a delay.
+	retry
+	// wait: nothing was sent; the message comes again after a delay, nothing is counted.
+	wait
+	// abandon: the lease is lost; whoever has the message now decides.
+	abandon
+)
+
+// verdict is what is to be done with a delivery and why.
+type verdict struct {
+	action     action
+	settlement outbox.Settlement // of settled
+	delay      time.Duration     // of retry and wait, before jitter where jittered says so
+	jittered   bool
+	err        string // safe text
+	// pauses is the scope to pause, for at least pauseFor.
+	pauses   string
+	pauseFor time.Duration
+	unknown  bool // the outcome of the attempt is unknown
+	answer   outbox.Answer
+}
+
+// outcome is all that judge looks at.
+type outcome struct {
+	message outbox.Message
+	record  record // as it was before this attempt
+	answer  outbox.Answer
+	err     error // of the Deliverer
+	cause   error // why the attempt's context ended, if it did
+	hold    bool
+	now     time.Time
+}
+
+// judge turns the end of an attempt into a verdict. Pure: all it knows is in o and r.
+func judge(o outcome, r Retry) verdict {
+	if o.err == nil {
+		return verdict{settlement: outbox.Delivered, answer: o.answer, err: o.answer.Flag}
+	}
+	e := readError(o.err)
+	v := verdict{answer: o.answer, err: e.safe, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max)}
+	v.unknown = e.attempted && o.message.Lane != outbox.LaneRequest && (e.unknown || (e.doubtful && o.hold))
+
+	switch {
+	case errors.Is(o.cause, ErrLeaseLost):
+		v.action, v.unknown = abandon, e.attempted && o.message.Lane != outbox.LaneRequest
+	case v.unknown && o.hold:
+		v.settlement = outbox.Held
+	case errors.Is(o.cause, ErrDeadline):
+		v.settlement = outbox.Expired
+	case errors.Is(o.cause, ErrDrainTimeout):
+		v.action, v.pauses = wait, ""
+		if e.attempted {
+			v.action = retry
+		}
+	case e.poison:
+		v.settlement = outbox.Poison
+	case e.held:
+		v.settlement = outbox.Held
+	case e.permanent:
+		v.settlement = outbox.Rejected
+	case !e.attempted:
+		// The pause, if there is one, decides when; else a first, short step.
+		v.action, v.delay, v.jittered = wait, max(r.Initial, v.pauseFor), false
+	default:
+		again(&v, o, r, e)
+	}
+	return v
+}
+
+// again decides between another attempt and giving up.
+func again(v *verdict, o outcome, r Retry, e reading) {
+	attempts := o.record.Attempts + 1
+	if r.MaxAttempts > 0 && attempts >= r.MaxAttempts {
+		v.settlement = outbox.Exhausted
+		v.err = fmt.Sprintf("gave up after %d attempts; the last: %s", attempts, e.safe)
+		return
+	}
+	v.action, v.delay, v.jittered = retry, r.Delay(attempts), true
+	if after := min(e.retryAfter, r.Max); after > 0 {
+		v.delay, v.jittered = max(after, v.delay), false
+	}
+	limit, ok := giveUpAt(o.message, r)
+	if !ok || o.now.Add(v.delay).Before(limit) {
+		return
+	}
+	// The next step would be too late: use what is left for a last attempt or two.
+	left := limit.Sub(o.now)
+	if left >= r.Initial && e.retryAfter < left {
+		v.delay, v.jittered = left/2, false
+		return
+	}
+	v.action, v.delay, v.settlement = settled, 0, outbox.Expired
+	v.err = fmt.Sprintf("no time left for another attempt after %d; the last: %s", attempts, e.safe)
+}
+
+// giveUpAt is when a message that has been attempted is given up.
+func giveUpAt(m outbox.Message, r Retry) (time.Time, bool) {
+	var limit time.Time
+	if r.MaxAge > 0 {
+		limit = m.Stored.Add(r.MaxAge)
+	}
+	if d, ok := deadline(m, r); ok && (limit.IsZero() || d.Before(limit)) {
+		limit = d
+	}
+	return limit, !limit.IsZero()
+}
+
+// deadline is the instant after which a message is not sent any more: its own, or for a
+// REQUEST without one the age at which no caller can still be waiting.
+func deadline(m outbox.Message, r Retry) (time.Time, bool) {
+	if !m.Deadline.IsZero() {
+		return m.Deadline, true
+	}
+	if m.Lane == outbox.LaneRequest {
+		return m.Stored.Add(r.RequestMaxAge), true
+	}
+	return time.Time{}, false
+}
+
+// precheck settles what must not be sent at all: a broken contract, a deadline passed,
+// an intent left behind, a message that kills workers. ok is false when the message is
+// to be attempted.
+func precheck(m outbox.Message, contract error, rec record, hold bool, now time.Time, r Retry) (v verdict, ok bool) {
+	if contract != nil {
+		e := readError(contract)
+		if e.safe == genericFailure {
+			e.safe = contract.Error()
+		}
+		return verdict{settlement: outbox.Poison, err: e.safe}, true
+	}
+	if rec.Intent && hold {
+		return verdict{settlement: outbox.Held, unknown: true,
+			err: "a worker stopped between sending this message and learning the outcome; Redox may have it"}, true
+	}
+	if r.PoisonAfter > 0 && rec.Started >= r.PoisonAfter {
+		return verdict{settlement: outbox.Poison,
+			err: fmt.Sprintf("%d deliveries in a row ended without the end of an attempt: the message may be killing its workers", rec.Started)}, true
+	}
+	if limit, has := deadline(m, r); has && !now.Before(limit) {
+		text := "the deadline passed before the message could be sent"
+		if rec.Error != "" {
+			text += "; the last attempt: " + rec.Error
+		}
+		return verdict{settlement: outbox.Expired, err: text}, true
+	}
+	return verdict{}, false
+}
+
+// causeOf is why an attempt's context ended; nil when it did not.
+func causeOf(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}

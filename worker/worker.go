@@ -1,0 +1,224 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Worker consumes messages and settles them. Make one with [New]; any number of workers,
+// in any number of processes, share the work.
+type Worker struct {
+	js        jetstream.JetStream
+	conn      *nats.Conn
+	deliverer Deliverer
+	config    Config
+	log       *slog.Logger
+	metrics   *metrics
+	trace     tracing
+	observed  bool
+	bodies    *outbox.Bodies
+
+	started  atomic.Bool
+	replies  outbox.ReplyPolicy
+	holds    map[string]func(outbox.Message) bool
+	ledger   *ledger
+	lanes    atomic.Pointer[[]*lane]
+	inFlight sync.WaitGroup // deliveries of unordered lanes
+	// set by Run
+	gates      *gates
+	slots      *slots
+	keeper     *keeper
+	interrupts *interrupts
+	work       context.Context // of attempts: outlives Run's by the drain timeout
+	settling   context.Context // of settlements: outlives work by settleGrace
+}
+
+// settleGrace is how long settlements may go on after the last attempts were cancelled.
+const settleGrace = 5 * time.Second
+
+// New returns a worker that pulls from js and delivers through d. It reports every
+// problem of the config at once and touches nothing yet.
+func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
+	if js == nil || d == nil {
+		return nil, errors.New("worker: New needs a JetStream context and a Deliverer")
+	}
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(c.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("worker: registering metrics: %w", err)
+	}
+	return &Worker{
+		js: js, conn: js.Conn(), deliverer: d, config: c, log: c.Logger, metrics: m, trace: newTracing(c.Tracer),
+		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix),
+		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c),
+	}, nil
+}
+
+// Run pulls, delivers and settles until ctx ends. It then stops pulling, hands back what
+// it had buffered, lets attempts in flight finish within DrainTimeout, cancels and hands
+// back the rest, and returns nil when every goroutine it started has ended. A lost
+// connection, a missing consumer or a far side that is down do not end it. It may be
+// called once.
+func (w *Worker) Run(ctx context.Context) error {
+	if w.started.Swap(true) {
+		return errors.New("worker: Run was called twice")
+	}
+	if err := w.discover(ctx); err != nil {
+		return err
+	}
+	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	settling, cancelSettling := context.WithCancel(context.WithoutCancel(ctx))
+	w.prepareRun(work, settling)
+	lanes := w.config.lanes()
+	w.lanes.Store(&lanes)
+
+	// Producers stop before consumers: lanes, then attempts, then settlements, and the
+	// lease keeper last, because it serves all of them.
+	var background, pulls sync.WaitGroup
+	background.Go(func() { w.interrupts.run(settling) })
+	background.Go(func() { w.keep(settling) })
+	for _, l := range lanes {
+		pulls.Go(func() { w.pull(ctx, l) })
+	}
+	w.log.Info("worker started", "worker", w.config.ID, "sources", len(w.config.Sources), "lanes", len(lanes), "concurrency", w.config.Concurrency)
+	<-ctx.Done()
+
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		pulls.Wait() // ordered lanes end with the delivery they have in hand
+		w.inFlight.Wait()
+	}()
+	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", w.config.DrainTimeout)
+	if !waitFor(idle, w.config.DrainTimeout) {
+		cancelWork(ErrDrainTimeout)
+		if !waitFor(idle, settleGrace) {
+			cancelSettling()
+			<-idle
+		}
+	}
+	cancelWork(nil)
+	cancelSettling()
+	background.Wait()
+	w.log.Info("worker stopped", "worker", w.config.ID)
+	return nil
+}
+
+func (w *Worker) prepareRun(work, settling context.Context) {
+	w.work, w.settling = work, settling
+	w.holds = make(map[string]func(outbox.Message) bool)
+	for _, s := range w.config.Sources {
+		if s.Hold != nil {
+			w.holds[s.Name] = s.Hold
+		}
+	}
+	w.gates = newGates(w.config.Sources, w.observe)
+	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
+	w.keeper = newKeeper(w.conn, w.config.AckWait)
+	w.interrupts = newInterrupts(w.conn, w.gates)
+}
+
+// keep runs the lease keeper, again and again should it fail to subscribe.
+func (w *Worker) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := w.keeper.run(ctx); err != nil {
+			w.log.Warn("leases cannot be renewed; trying again", "error", err)
+			sleep(ctx, time.Second)
+		}
+	}
+}
+
+// discover fills in the sources that are provisioned when the config names none.
+func (w *Worker) discover(ctx context.Context) error {
+	if len(w.config.Sources) > 0 {
+		return nil
+	}
+	stream, err := w.js.Stream(ctx, w.config.Prefix.OutStream())
+	if err != nil {
+		return fmt.Errorf("worker: looking for sources on stream %s (run `redoxworker provision`, or name the sources): %w", w.config.Prefix.OutStream(), err)
+	}
+	names := stream.ConsumerNames(ctx)
+	partitions := 0
+	for name := range names.Name() {
+		if source, ok := strings.CutSuffix(name, "-send"); ok {
+			w.config.Sources = append(w.config.Sources, Source{Name: source})
+		}
+		if i := strings.LastIndex(name, "-ordered-"); i >= 0 {
+			if n, err := strconv.Atoi(name[i+len("-ordered-"):]); err == nil {
+				partitions = max(partitions, n+1)
+			}
+		}
+	}
+	if w.config.Partitions >= 0 {
+		w.config.Partitions = partitions
+	}
+	if err := names.Err(); err != nil {
+		return fmt.Errorf("worker: listing the consumers of stream %s: %w", w.config.Prefix.OutStream(), err)
+	}
+	if len(w.config.Sources) == 0 {
+		return fmt.Errorf("worker: stream %s has no consumers; provision the sources first", w.config.Prefix.OutStream())
+	}
+	return nil
+}
+
+// Status is a worker's state at one moment.
+type Status struct {
+	// Connected to NATS.
+	Connected bool `json:"connected"`
+	// Lanes is the number of consumers to pull from, Bound how many of them were found.
+	Lanes int `json:"lanes"`
+	Bound int `json:"bound"`
+	// InFlight is the number of messages being delivered.
+	InFlight int `json:"in_flight"`
+	// Paused lists the paused scopes with what is left of their pause; one that is being
+	// probed has zero left.
+	Paused map[string]time.Duration `json:"paused,omitempty"`
+}
+
+// Ready reports whether the worker can take messages: connected to NATS and every
+// consumer bound. Redox being down or a key being paused does not make it unready.
+func (s Status) Ready() bool { return s.Connected && s.Lanes > 0 && s.Bound == s.Lanes }
+
+// Status answers the worker's state. It is safe for concurrent use, also before Run.
+func (w *Worker) Status() Status {
+	s := Status{Connected: w.conn.IsConnected()}
+	lanes := w.lanes.Load()
+	if lanes == nil {
+		return s
+	}
+	s.Lanes = len(*lanes)
+	for _, l := range *lanes {
+		if l.bound.Load() {
+			s.Bound++
+		}
+	}
+	s.InFlight, s.Paused = w.slots.inUse(), w.gates.paused()
+	return s
+}
+
+// waitFor reports whether done closed within d; a negative d does not wait.
+func waitFor(done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(max(0, d))
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
