@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -110,6 +111,10 @@ func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
 func (w *Worker) claim(d *delivery) (v verdict, decided bool) {
 	if d.message.BodyObject == "" {
 		return verdict{}, false
+	}
+	if !strings.HasPrefix(d.message.BodyObject, d.message.Source+"/") {
+		// The name comes with the message: it must not reach what another source stored.
+		return verdict{settlement: outbox.Poison, err: "contract: " + outbox.HeaderBodyObject + " is not an object of the message's own source"}, true
 	}
 	body, err := w.bodies.Get(d.ctx, d.message.BodyObject, w.config.MaxClaim)
 	switch {

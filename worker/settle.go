@@ -112,7 +112,7 @@ func (s *settlement) deadLetter(ctx context.Context) error {
 	msg := letter.Encode(w.config.Prefix)
 	if w.tooLarge(msg) {
 		// The headers of the dead letter no longer fit beside the body.
-		name := "dlq/" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
+		name := d.message.Source + "/dlq-" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
 		if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (s *settlement) reply(ctx context.Context) (durable bool, err error) {
 	w, d := s.worker, s.delivery
 	msg := s.replyMsg().Encode(d.message.ReplyTo)
 	if w.tooLarge(msg) {
-		name := "reply/" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
+		name := d.message.Source + "/reply-" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
 		if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
 			return false, err
 		}

@@ -124,11 +124,11 @@ func (a *assertion) readClaims(raw []byte) *refusal {
 type jwtMembers []member
 
 func jwtObject(raw []byte, what string) (jwtMembers, *refusal) {
-	if !validJSON(raw) {
+	list, ok, isObject := document(raw)
+	if !ok {
 		return nil, blank("the " + what + " is not JSON")
 	}
-	list, ok := members(trimmed(raw))
-	if !ok {
+	if !isObject {
 		return nil, blank("the " + what + " is not a JSON object")
 	}
 	seen := make(map[string]bool, len(list))

@@ -2,6 +2,7 @@ package redoxsim
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"net/http"
@@ -274,13 +275,8 @@ func sandboxKey(t *testing.T, file string) (crypto.Signer, jwt.SigningMethod) {
 	if !ok || checkPublicKey(key.Public()) != nil {
 		t.Fatal("REDOX_SANDBOX_KEY_FILE is neither RSA nor EC P-384")
 	}
-	if strings.Contains(block.Type, "EC") || !isRSA(key) {
-		return key, jwt.SigningMethodES384
+	if _, ok := key.Public().(*rsa.PublicKey); ok {
+		return key, jwt.SigningMethodRS384
 	}
-	return key, jwt.SigningMethodRS384
-}
-
-func isRSA(key crypto.Signer) bool {
-	_, ok := key.Public().(interface{ Size() int })
-	return ok
+	return key, jwt.SigningMethodES384
 }

@@ -23,6 +23,9 @@
 //
 // Its key names the message in the record, and its faults apply one per attempt, in the syntax of [ParseFault].
 //
+// The contract tests of this package run against Redox itself when the environment holds the credentials of a
+// development environment: REDOX_SANDBOX_CLIENT_ID, _KID, _KEY_FILE, _SOURCE_ID, _DESTINATION_ID and optionally _URL.
+//
 // The zero [Server] serves. It knows no keys until some are added, accepts every Source ID and destination until one
 // is added, and limits no rate until [Server.Quota] is set.
 package redoxsim

@@ -99,57 +99,72 @@ func TestEndpoint_RefusesTokens(t *testing.T) {
 	}
 }
 
-func TestEndpoint_RefusesMessages(t *testing.T) {
-	t.Parallel()
-	dest := `"Destinations":[{"ID":"` + testDest + `"}]`
-	sim := &Server{Required: map[string][]string{"Results:New": {"Patient.Identifiers", "Orders"}}}
-	sim.AddDestination(Destination{ID: testDest, DataModels: []string{"PatientAdmin", "Device", "Results", "PatientSearch"}})
-	sim.AddDestination(Destination{ID: "other"})
-	g := newRig(t, sim)
-	for _, c := range []struct {
-		name, body string
-		status     int
-		says       string
-	}{
-		{"good", body("PatientAdmin.NewPatient", dest, ""), 200, ""},
-		{"white space around", "\r\n\t " + body("PatientAdmin.NewPatient", dest, "") + "\n", 200, ""},
-		{"escaped names", `{"M\u0065ta":{"DataModel":"Patient\u0041dmin","EventType":"NewPatient",` + dest + `}}`, 200, ""},
+// messageCase is a body and what becomes of it; says is part of the error's text.
+type messageCase struct {
+	name, body string
+	status     int
+	says       string
+}
+
+const toDest = `"Destinations":[{"ID":"` + testDest + `"}]`
+
+// metaCases are about the body as a whole, the source and the event.
+func metaCases() []messageCase {
+	return []messageCase{
+		{"good", body("PatientAdmin.NewPatient", toDest, ""), 200, ""},
+		{"white space around", "\r\n\t " + body("PatientAdmin.NewPatient", toDest, "") + "\n", 200, ""},
+		{"escaped names", `{"M\u0065ta":{"DataModel":"Patient\u0041dmin","EventType":"NewPatient",` + toDest + `}}`, 200, ""},
 		{"empty", "", 400, "empty"},
 		{"not JSON", "MSH|^~\\&|", 400, "not valid JSON"},
-		{"cut off", body("PatientAdmin.NewPatient", dest, "")[:60], 400, "not valid JSON"},
-		{"two values", body("PatientAdmin.NewPatient", dest, "") + "{}", 400, "not valid JSON"},
-		{"byte order mark", "\ufeff" + body("PatientAdmin.NewPatient", dest, ""), 400, "not valid JSON"},
+		{"cut off", body("PatientAdmin.NewPatient", toDest, "")[:60], 400, "not valid JSON"},
+		{"two values", body("PatientAdmin.NewPatient", toDest, "") + "{}", 400, "not valid JSON"},
+		{"byte order mark", "\ufeff" + body("PatientAdmin.NewPatient", toDest, ""), 400, "not valid JSON"},
 		{"a list", "[]", 400, "not a JSON object"},
 		{"no Meta", `{"Patient":{}}`, 400, "Required field missing - Meta in message"},
-		{"meta in lower case", strings.Replace(body("PatientAdmin.NewPatient", dest, ""), "Meta", "meta", 1), 400, "Required field missing - Meta in message"},
+		{"meta in lower case", strings.Replace(body("PatientAdmin.NewPatient", toDest, ""), "Meta", "meta", 1), 400, "Required field missing - Meta in message"},
 		{"Meta a string", `{"Meta":"x"}`, 400, "Meta is not an object"},
-		{"Meta twice", `{"Meta":{},` + body("PatientAdmin.NewPatient", dest, "")[1:], 400, "Duplicate member Meta"},
-		{"member of Meta twice", body("PatientAdmin.NewPatient", dest+`,"EventType":"x"`, ""), 400, "Duplicate member Meta.EventType"},
-		{"Source twice", body("PatientAdmin.NewPatient", dest+`,"Source":{},"Source":{}`, ""), 400, "Duplicate member Meta.Source"},
-		{"Source.ID twice", body("PatientAdmin.NewPatient", dest+`,"Source":{"ID":"a","ID":"a"}`, ""), 400, "Duplicate member Meta.Source.ID"},
-		{"Source a string", body("PatientAdmin.NewPatient", dest+`,"Source":"a"`, ""), 400, "Meta.Source is not an object"},
-		{"Source.ID a number", body("PatientAdmin.NewPatient", dest+`,"Source":{"ID":1}`, ""), 400, "Meta.Source.ID is not a string"},
-		{"Source null", body("PatientAdmin.NewPatient", dest+`,"Source":null`, ""), 200, ""},
-		{"Source.ID null", body("PatientAdmin.NewPatient", dest+`,"Source":{"ID":null}`, ""), 200, ""},
-		{"no DataModel", `{"Meta":{"EventType":"New",` + dest + `}}`, 400, "Required field missing - Meta.DataModel"},
-		{"DataModel a number", `{"Meta":{"DataModel":1,"EventType":"New",` + dest + `}}`, 400, "Required field missing - Meta.DataModel"},
-		{"no EventType", `{"Meta":{"DataModel":"Results",` + dest + `}}`, 400, "Required field missing - Meta.EventType in Results"},
-		{"unknown DataModel", body("ClinicalSummary.PatientQuery", dest, ""), 400, "Unknown data model - ClinicalSummary"},
-		{"Test a string", body("PatientAdmin.NewPatient", dest+`,"Test":"true"`, ""), 400, "Meta.Test is not a boolean"},
-		{"Test null", body("PatientAdmin.NewPatient", dest+`,"Test":null`, ""), 200, ""},
+		{"Meta twice", `{"Meta":{},` + body("PatientAdmin.NewPatient", toDest, "")[1:], 400, "Duplicate member Meta"},
+		{"member of Meta twice", body("PatientAdmin.NewPatient", toDest+`,"EventType":"x"`, ""), 400, "Duplicate member Meta.EventType"},
+		{"Source twice", body("PatientAdmin.NewPatient", toDest+`,"Source":{},"Source":{}`, ""), 400, "Duplicate member Meta.Source"},
+		{"Source.ID twice", body("PatientAdmin.NewPatient", toDest+`,"Source":{"ID":"a","ID":"a"}`, ""), 400, "Duplicate member Meta.Source.ID"},
+		{"Source a string", body("PatientAdmin.NewPatient", toDest+`,"Source":"a"`, ""), 400, "Meta.Source is not an object"},
+		{"Source.ID a number", body("PatientAdmin.NewPatient", toDest+`,"Source":{"ID":1}`, ""), 400, "Meta.Source.ID is not a string"},
+		{"Source null", body("PatientAdmin.NewPatient", toDest+`,"Source":null`, ""), 200, ""},
+		{"Source.ID null", body("PatientAdmin.NewPatient", toDest+`,"Source":{"ID":null}`, ""), 200, ""},
+		{"no DataModel", `{"Meta":{"EventType":"New",` + toDest + `}}`, 400, "Required field missing - Meta.DataModel"},
+		{"DataModel a number", `{"Meta":{"DataModel":1,"EventType":"New",` + toDest + `}}`, 400, "Required field missing - Meta.DataModel"},
+		{"no EventType", `{"Meta":{"DataModel":"Results",` + toDest + `}}`, 400, "Required field missing - Meta.EventType in Results"},
+		{"unknown DataModel", body("ClinicalSummary.PatientQuery", toDest, ""), 400, "Unknown data model - ClinicalSummary"},
+	}
+}
+
+// addressCases are about flags, destinations and required fields.
+func addressCases() []messageCase {
+	return []messageCase{
+		{"Test a string", body("PatientAdmin.NewPatient", toDest+`,"Test":"true"`, ""), 400, "Meta.Test is not a boolean"},
+		{"Test null", body("PatientAdmin.NewPatient", toDest+`,"Test":null`, ""), 200, ""},
 		{"no destination", body("PatientAdmin.NewPatient", `"Test":false`, ""), 400, "No subscriptions"},
 		{"empty destinations", body("PatientAdmin.NewPatient", `"Destinations":[]`, ""), 400, "No subscriptions"},
 		{"destinations an object", body("PatientAdmin.NewPatient", `"Destinations":{"ID":"x"}`, ""), 400, "Meta.Destinations is not an array"},
 		{"destination without ID", body("PatientAdmin.NewPatient", `"Destinations":[{"Name":"x"}]`, ""), 400, "Meta.Destinations[0].ID"},
 		{"unknown destination", body("PatientAdmin.NewPatient", `"Destinations":[{"ID":"x"}]`, ""), 400, "No subscriptions"},
-		{"no subscription for the model", body("Notes.New", dest, ""), 403, "no subscription for Notes"},
+		{"no subscription for the model", body("Notes.New", toDest, ""), 403, "no subscription for Notes"},
 		{"query to two", body("PatientSearch.Query", `"Destinations":[{"ID":"`+testDest+`"},{"ID":"other"}]`, ""), 400, "exactly one"},
 		{"send to two", body("PatientAdmin.NewPatient", `"Destinations":[{"ID":"`+testDest+`"},{"ID":"other"}]`, ""), 200, ""},
-		{"device without id", body("Device.New", dest, `"Device":{"ID":""}`), 400, "Required field missing - Device.ID in Device:New"},
-		{"device with id", body("Device.New", dest, `"Device":{"ID":"7"}`), 200, ""},
-		{"own required field", body("Results.New", dest, `"Patient":{"Identifiers":null},"Orders":[]`), 400, "Required field missing - Patient.Identifiers in Results:New"},
-		{"own required fields there", body("Results.New", dest, `"Patient":{"Identifiers":[]},"Orders":[]`), 200, ""},
-	} {
+		{"device without id", body("Device.New", toDest, `"Device":{"ID":""}`), 400, "Required field missing - Device.ID in Device:New"},
+		{"device with id", body("Device.New", toDest, `"Device":{"ID":"7"}`), 200, ""},
+		{"own required field", body("Results.New", toDest, `"Patient":{"Identifiers":null},"Orders":[]`), 400, "Required field missing - Patient.Identifiers in Results:New"},
+		{"own required fields there", body("Results.New", toDest, `"Patient":{"Identifiers":[]},"Orders":[]`), 200, ""},
+	}
+}
+
+func TestEndpoint_RefusesMessages(t *testing.T) {
+	t.Parallel()
+	sim := &Server{Required: map[string][]string{"Results:New": {"Patient.Identifiers", "Orders"}}}
+	sim.AddDestination(Destination{ID: testDest, DataModels: []string{"PatientAdmin", "Device", "Results", "PatientSearch"}})
+	sim.AddDestination(Destination{ID: "other"})
+	g := newRig(t, sim)
+	for _, c := range append(metaCases(), addressCases()...) {
 		r := g.send(c.body)
 		a := g.last()
 		if r.status != c.status || a.Status != c.status || a.Accepted != (c.status == 200) {

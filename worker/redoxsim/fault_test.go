@@ -231,7 +231,6 @@ func TestFault_TokenEndpoint(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
 	g.sim.SetRules(Rule{Path: PathToken, Count: 1, Fault: Fault{Status: 503}}, Rule{Path: PathToken, Fault: Fault{Action: Redirect}})
-	claims := g.claims()
 	if r := g.askToken("x"); r.status != 503 {
 		t.Errorf("first: %d", r.status)
 	}
@@ -239,7 +238,6 @@ func TestFault_TokenEndpoint(t *testing.T) {
 		t.Errorf("second: %d", r.status)
 	}
 	g.sim.SetRules()
-	_ = claims
 	g.token()
 }
 

@@ -20,9 +20,6 @@ func validJSON(b []byte) bool {
 	return ok && skipSpace(b, i) == len(b)
 }
 
-// trimmed is a valid JSON text without the white space around it.
-func trimmed(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
-
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
@@ -96,7 +93,11 @@ func scanContainer(b []byte, i, depth int) (int, bool) {
 
 func scanString(b []byte, i int) (int, bool) {
 	for i++; i < len(b); i++ {
-		switch c := b[i]; {
+		c := b[i]
+		if c > '"' && c != '\\' { // most of them
+			continue
+		}
+		switch {
 		case c == '"':
 			return i + 1, true
 		case c < 0x20:
@@ -123,7 +124,7 @@ func scanEscape(b []byte, i int) bool {
 			return false
 		}
 		for _, c := range b[i+1 : i+5] {
-			if c |= 0x20; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
 				return false
 			}
 		}
@@ -175,22 +176,55 @@ type member struct {
 
 // members lists the members of an object that validJSON accepted, in order; false when it is no object.
 func members(object []byte) ([]member, bool) {
-	if len(object) == 0 || object[0] != '{' {
-		return nil, false
+	list, end, ok := scanMembers(object, 0)
+	return list, ok && end == len(object)
+}
+
+// document lists the members of a body in one pass. ok says that it is JSON, isObject that it is an object.
+func document(b []byte) (list []member, ok, isObject bool) {
+	i := skipSpace(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return nil, validJSON(b), false
 	}
-	list := make([]member, 0, 8)
-	i := skipSpace(object, 1)
-	for i < len(object) && object[i] == '"' {
-		end, _ := scanString(object, i)
-		name := textOf(object[i:end])
-		i = skipSpace(object, end)
-		i = skipSpace(object, i+1)
-		end, _ = scanValue(object, i, 0)
-		list = append(list, member{name, object[i:end]})
-		i = skipSpace(object, end)
-		i = skipSpace(object, i+1)
+	list, end, ok := scanMembers(b, i)
+	return list, ok && skipSpace(b, end) == len(b), true
+}
+
+// scanMembers is scanContainer for an object at i, keeping its members.
+func scanMembers(b []byte, i int) (list []member, end int, ok bool) {
+	if i >= len(b) || b[i] != '{' {
+		return nil, i, false
 	}
-	return list, true
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return nil, i + 1, true
+	}
+	list = make([]member, 0, 8)
+	for ; i < len(b) && b[i] == '"'; i = skipSpace(b, i+1) {
+		start := i
+		if i, ok = scanString(b, start); !ok {
+			return nil, i, false
+		}
+		name := textOf(b[start:i])
+		if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
+			return nil, i, false
+		}
+		start = skipSpace(b, i+1)
+		if i, ok = scanValue(b, start, 1); !ok {
+			return nil, i, false
+		}
+		list = append(list, member{name, b[start:i]})
+		if i = skipSpace(b, i); i >= len(b) {
+			return nil, i, false
+		}
+		if b[i] == '}' {
+			return list, i + 1, true
+		}
+		if b[i] != ',' {
+			return nil, i, false
+		}
+	}
+	return nil, i, false
 }
 
 // elements lists the elements of an array that validJSON accepted; false when it is no array.

@@ -14,6 +14,7 @@ var jsonSeeds = []string{
 	``, ` `, `{`, `[`, `{"a"}`, `{"a":}`, `{"a":1,}`, `[1,]`, `[,1]`, `{,}`, `{a:1}`, `{'a':1}`, `01`, `1.`, `.5`, `+1`, `-`,
 	`1e`, `1e+`, `tru`, `nulll`, `"`, `"\`, `"\x"`, `"\u12"`, `"\u12G4"`, "\"\n\"", `{} {}`, `[1 2]`, `{"a":1 "b":2}`, `]`, `}`,
 	`[}`, `{]`, "\ufeff{}", "\"\xff\"", `{"a":1}x`, `{"Meta":{"Source":{"ID":"x"}}}`, `["\ud800"]`,
+	"[\"\\u0\x1000\"]", `{"a":1 `, `{"a" 1}`, `{"a":1;"b":2}`, `{"a":x}`, `{"a\q":1}`, `{"a":1,2}`,
 }
 
 func TestJSON_AgreesWithTheStandardLibrary(t *testing.T) {
@@ -39,10 +40,13 @@ func FuzzJSON(f *testing.F) {
 		if got, want := validJSON(text), json.Valid(text); got != want {
 			t.Fatalf("%q: %t, encoding/json says %t", text, got, want)
 		}
+		if _, ok, _ := document(text); ok != json.Valid(text) {
+			t.Fatalf("%q: document says %t", text, ok)
+		}
 		if !validJSON(text) {
 			return
 		}
-		list, isObject := members(trimmed(text))
+		list, _, isObject := document(text)
 		if !isObject {
 			return
 		}

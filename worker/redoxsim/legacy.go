@@ -52,10 +52,10 @@ func (s *Server) grantLegacy(x *exchange, apiKey string) answer {
 
 func legacyFields(x *exchange, second string) (apiKey, value string, ok bool) {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" || !validJSON(x.body) {
+	list, valid, _ := document(x.body)
+	if err != nil || media != "application/json" || !valid {
 		return "", "", false
 	}
-	list, _ := members(trimmed(x.body))
 	m := jwtMembers(list)
 	apiKey, okKey := m.text("apiKey")
 	value, okValue := m.text(second)

@@ -41,23 +41,23 @@ func parseMessage(body []byte) (*message, *complaint) {
 	if len(body) == 0 {
 		return m, malformed("Request body is empty")
 	}
-	if !validJSON(body) {
+	top, ok, isObject := document(body)
+	if !ok {
 		return m, malformed("Request body is not valid JSON")
 	}
-	top, ok := members(trimmed(body))
-	if !ok {
+	if !isObject {
 		return m, malformed("Request body is not a JSON object")
 	}
 	m.top = top
 	m.readSim()
 	meta, found, twice := lookup(top, "Meta")
-	fields, isObject := members(meta)
+	fields, metaIsObject := members(meta)
 	switch {
 	case !found:
 		return m, missing("Meta", "message")
 	case twice:
 		return m, malformed("Duplicate member Meta")
-	case !isObject:
+	case !metaIsObject:
 		return m, malformed("Meta is not an object")
 	}
 	return m, m.readMeta(fields)

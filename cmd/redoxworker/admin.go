@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// listenAdmin opens the listener for operators.
+func listenAdmin(address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, usagef("admin.listen: %w; choose another address, or \"\" for none", err)
+	}
+	return listener, nil
+}
+
+// serve answers on the listener until ctx ends.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = server.Shutdown(closing)
+	})
+	err := server.Serve(listener)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("admin listener: %w", err)
+}
+
+// handler serves /livez, /readyz, /metrics, /version and the public keys.
+func (d *daemon) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "live"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		r := d.readiness()
+		status := http.StatusOK
+		if !r.Ready {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, r)
+	})
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, readVersion()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.gatherer, promhttp.HandlerOpts{}))
+	mux.Handle("GET /.well-known/jwks.json", auth.NewJWKSHandler(d.publicKeys, 0))
+	return mux
+}
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Ready  bool          `json:"ready"`
+	NATS   string        `json:"nats"`
+	Worker worker.Status `json:"worker"`
+	// Keys are informative: a worker without a token is ready, its messages wait.
+	Keys map[string]auth.Status `json:"keys"`
+}
+
+func (d *daemon) readiness() readiness {
+	r := readiness{NATS: "never connected", Keys: make(map[string]auth.Status, len(d.keys))}
+	if conn := d.conn.Load(); conn != nil {
+		r.NATS = conn.Status().String()
+	}
+	if w := d.running.Load(); w != nil {
+		r.Worker = w.Status()
+		r.Ready = r.Worker.Ready()
+	}
+	for name, k := range d.keys {
+		r.Keys[name] = k.cache.Status()
+	}
+	return r
+}
+
+// publicKeys are the current and next keys of every OAuth key.
+func (d *daemon) publicKeys() []auth.Key {
+	var keys []auth.Key
+	for _, k := range d.keys {
+		if k.oauth != nil {
+			keys = append(keys, k.oauth.Keys()...)
+		}
+	}
+	return keys
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(v) // the client went away
+}

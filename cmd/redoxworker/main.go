@@ -1,0 +1,23 @@
+// Command redoxworker delivers Redox messages from NATS JetStream, and does what the
+// people who run it need: set up keys and streams, try them out, send, watch.
+//
+// This package holds one file per subcommand. It has the only signal handler and the only
+// call of os.Exit; wire.go connects the packages of the module with the configuration.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills at once
+	code := run(ctx, app{
+		args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	})
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redox"
+)
+
+// runCommand is the daemon.
+type runCommand struct{}
+
+// Run delivers until a signal, then drains and exits 0.
+func (runCommand) Run(ctx context.Context, a *app) error {
+	c, err := a.load(0)
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(c.Log)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d, err := newDaemon(wiring{config: c, log: log, registerer: registry}, registry)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.run(ctx)
+}
+
+// daemon is everything that `run` runs.
+type daemon struct {
+	wiring
+	gatherer prometheus.Gatherer
+	keys     map[string]*credentials
+	client   *redox.Client
+	closers  []io.Closer
+	// what the admin listener looks at; nil until there is one
+	conn    atomic.Pointer[nats.Conn]
+	running atomic.Pointer[worker.Worker]
+}
+
+// newDaemon builds what needs no connection, so that a mistake in the configuration shows
+// before anything starts.
+func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
+	transport, err := w.transport()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	keys, err := w.credentials(transport)
+	if err != nil {
+		return nil, err
+	}
+	client, err := w.client(transport, keys)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	d := &daemon{wiring: w, gatherer: gatherer, keys: keys, client: client}
+	d.closers = append(d.closers, closerFunc(transport.CloseIdleConnections))
+	return d, nil
+}
+
+func (d *daemon) close() {
+	for _, c := range d.closers {
+		_ = c.Close()
+	}
+}
+
+type closerFunc func()
+
+func (f closerFunc) Close() error { f(); return nil }
+
+// run starts the admin listener first, so that a worker that waits for NATS can say so,
+// and stops it last. Tokens are kept until the worker has drained: attempts in flight may
+// still need one.
+func (d *daemon) run(ctx context.Context) error {
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	background, fail := errgroup.WithContext(serving)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if d.config.Admin.Listen != "" {
+		listener, err := listenAdmin(d.config.Admin.Listen)
+		if err != nil {
+			return err
+		}
+		d.log.Info("admin listener", "address", listener.Addr().String())
+		background.Go(func() error { return serve(fail, listener, d.handler()) })
+	}
+	background.Go(func() error { return d.keep(fail, d.keys) })
+	context.AfterFunc(fail, func() { cancel(context.Cause(fail)) })
+
+	err := d.deliver(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // stopped while still waiting for NATS
+	}
+	stopServing()
+	return errors.Join(err, background.Wait())
+}
+
+// deliver connects and runs worker and gateway until ctx ends.
+func (d *daemon) deliver(ctx context.Context) error {
+	conn, js, err := connect(ctx, d.config, d.log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	d.conn.Store(conn)
+	d.log.Info("nats: connected", "server", redactURLs(conn.ConnectedUrl()))
+	if d.config.NATS.Provision == config.ProvisionAuto {
+		if err := d.provision(ctx, js); err != nil {
+			return err
+		}
+	}
+	w, err := d.worker(js, d.client)
+	if err != nil {
+		return err
+	}
+	d.running.Store(w)
+	gateway, err := d.gateway(conn, js)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.Run(ctx) })
+	if gateway != nil {
+		group.Go(func() error { return runGateway(ctx, gateway, d.log) })
+	}
+	return group.Wait()
+}
+
+// provision ensures the topology; what it refuses to change is left to a person.
+func (d *daemon) provision(ctx context.Context, js jetstream.JetStream) error {
+	changes, err := topology(d.config).Ensure(ctx, js)
+	for _, c := range changes {
+		d.log.Info("provision", "action", c.Action, "kind", c.Kind, "name", c.Name, "detail", c.Detail)
+	}
+	if errors.Is(err, outbox.ErrRefused) {
+		d.log.Warn("provision: some differences were left as they are; see redoxworker provision --dry-run", "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("provision (or set nats.provision: never): %w", err)
+	}
+	return nil
+}
+
+// runGateway keeps the gateway up: that it cannot start does not stop deliveries.
+func runGateway(ctx context.Context, g *outbox.Gateway, log *slog.Logger) error {
+	for ctx.Err() == nil {
+		err := g.Run(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		log.Error("the gateway stopped; starting it again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Second):
+		}
+	}
+	return nil
+}

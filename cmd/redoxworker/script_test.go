@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes this program a command of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"redoxworker": main})
+}
+
+// TestScript runs each script of testdata/script as a user would: the program is a process,
+// NATS and Redox are reached over TCP. Besides testscript's own commands there are
+//
+//	nats-server [max_payload=N] [config=FILE]   start NATS, and again after a nats-stop; its URL is $NATS
+//	nats-stop                                   stop it, keeping its data and port
+//	nats-pub SUBJECT FILE [Header:value]...     publish a file as a plain client would
+//	stored STREAM N                             wait until a stream holds N messages
+//	simulator [PROFILE]                         start Redox on $SIM, and write main.pem (client id "client", kid
+//	                                            "main", ES384) and next.pem (kid "next"), which it knows, and
+//	                                            stranger.pem, which it does not; legacy key "legacy", secret "s3cret"
+//	arrivals N                                  the simulator has taken exactly N messages
+//	expand FILE...                              replace $NAME and ${NAME} in files by environment variables
+//	start NAME [VAR=VALUE]... PROGRAM ARG...    start a program in the background
+//	await NAME stdout|stderr REGEXP             wait until it has printed a match
+//	interrupt NAME                              send it SIGTERM
+//	finish NAME [CODE]                          wait for its end and check the exit code; its output is left in
+//	                                            NAME.stdout and NAME.stderr
+//	exits CODE PROGRAM ARG...                   run a program in the foreground and check the exit code
+//	lacks FILE REGEXP                           a file has no match, stdout and stderr included
+//
+// Nothing of them sleeps: they wait for what they name, up to scriptPatience.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup:               setUpScript,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"nats-server": natsServerCmd,
+			"nats-stop":   natsStopCmd,
+			"nats-pub":    natsPubCmd,
+			"stored":      storedCmd,
+			"simulator":   simulatorCmd,
+			"arrivals":    arrivalsCmd,
+			"expand":      expandCmd,
+			"start":       startCmd,
+			"await":       awaitCmd,
+			"interrupt":   interruptCmd,
+			"finish":      finishCmd,
+			"exits":       exitsCmd,
+			"lacks":       lacksCmd,
+		},
+	})
+}
+
+// scriptPatience bounds every wait of a script: far longer than anything takes on a busy host.
+const scriptPatience = time.Minute
+
+// scriptState is what the commands of one script share.
+type scriptState struct {
+	vars      []string // the environment a program starts with
+	processes map[string]*process
+	nats      *scriptNATS
+	sim       *scriptSim
+}
+
+type scriptStateKey struct{}
+
+func setUpScript(env *testscript.Env) error {
+	env.Setenv("NO_COLOR", "1")
+	env.Setenv("HOME", env.WorkDir)
+	state := &scriptState{vars: env.Vars, processes: map[string]*process{}}
+	env.Values[scriptStateKey{}] = state
+	env.Defer(state.end)
+	return nil
+}
+
+// end stops programs before the servers they talk to.
+func (s *scriptState) end() {
+	for _, p := range s.processes {
+		p.kill()
+	}
+	if s.sim != nil {
+		s.sim.close()
+	}
+	if s.nats != nil {
+		s.nats.close()
+	}
+}
+
+func stateOf(ts *testscript.TestScript) *scriptState {
+	return ts.Value(scriptStateKey{}).(*scriptState)
+}
+
+// expandCmd fills in files what only the running script knows, such as a port.
+func expandCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "expand", neg, len(args) > 0)
+	for _, name := range args {
+		path := ts.MkAbs(name)
+		info, err := os.Stat(path)
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, []byte(os.Expand(ts.ReadFile(name), ts.Getenv)), info.Mode()))
+	}
+}
+
+// plain refuses "! command", where it would mean nothing, and wrong arguments.
+func plain(ts *testscript.TestScript, name string, neg, args bool) {
+	if neg {
+		ts.Fatalf("%s cannot be negated", name)
+	}
+	if !args {
+		ts.Fatalf("usage of %s: see TestScript", name)
+	}
+}
+
+func scriptInt(ts *testscript.TestScript, text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		ts.Fatalf("%v", fmt.Errorf("not a number: %w", err))
+	}
+	return n
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// stage is what the command plays on: a NATS server on TCP, a simulated Redox on HTTP, a
+// key and a configuration file.
+type stage struct {
+	*testing.T
+	nats   *natsdev.Server
+	js     jetstream.JetStream
+	sim    *redoxsim.Server
+	admin  string
+	config string
+	key    auth.Key
+}
+
+const (
+	sourceID    = "7ce6f387-c33c-417d-8682-81e83628cbd9"
+	clientID    = "0f2d7b1e-client"
+	orderSecret = "an order secret of 32 bytes or so"
+)
+
+func newStage(t *testing.T, sim *redoxsim.Server, extra string) *stage {
+	t.Helper()
+	s := &stage{T: t, sim: sim}
+	var err error
+	if s.nats, err = natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.nats.Shutdown() })
+	conn, err := nats.Connect(s.nats.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	if s.js, err = jetstream.New(conn); err != nil {
+		t.Fatal(err)
+	}
+	far := httptest.NewServer(sim)
+	t.Cleanup(func() { sim.Release(); far.Close() })
+	if s.key, err = auth.GenerateKey(auth.RS384, "stage"); err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.AddOAuthKey(clientID, "stage", s.key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	keyFile := filepath.Join(dir, "key.pem")
+	if err := auth.WriteKeyFile(keyFile, s.key); err != nil {
+		t.Fatal(err)
+	}
+	s.admin = freeAddress(t)
+	s.config = filepath.Join(dir, "redoxworker.yaml")
+	text := fmt.Sprintf(`
+nats: {url: %q}
+redox: {base_url: %q}
+keys:
+  main: {client_id: %s, kid: stage, private_key_file: %s}
+sources:
+  clinic-a: {id: %s, key: main}
+order: {partitions: 4, secret: %q}
+admin: {listen: %q}
+log: {level: debug}
+%s`, s.nats.URL(), far.URL, clientID, keyFile, sourceID, orderSecret, s.admin, extra)
+	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// output collects a stream and can be read meanwhile.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// inProcess is a `redoxworker run` in this process.
+type inProcess struct {
+	out, err output
+	stop     func() int // exit code
+}
+
+// run starts the worker and waits until it is ready.
+func (s *stage) run() *inProcess {
+	s.Helper()
+	r := &inProcess{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, app{args: []string{"run", "--config", s.config}, stdout: &r.out, stderr: &r.err, stdin: strings.NewReader("")})
+	}()
+	r.stop = sync.OnceValue(func() int { cancel(); return <-done })
+	s.Cleanup(func() { r.stop() })
+	s.awaitReady(func() string { return r.err.String() })
+	return r
+}
+
+func (s *stage) awaitReady(log func() string) {
+	s.Helper()
+	s.eventually("ready", func() bool {
+		response, err := http.Get("http://" + s.admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	}, log)
+}
+
+// eventually polls a condition of the outside world for up to a minute.
+func (s *stage) eventually(what string, cond func() bool, log ...func() string) {
+	s.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	limit := time.After(time.Minute)
+	for !cond() {
+		select {
+		case <-ticker.C:
+		case <-limit:
+			for _, l := range log {
+				s.Log(l())
+			}
+			s.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// binary is a redoxworker binary that was started.
+type binary struct {
+	*exec.Cmd
+	out, err output
+}
+
+var buildOnce = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "redoxworker-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "redoxworker")
+	if text, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, text)
+	}
+	return path, nil
+})
+
+// start runs the real binary and waits until it is ready.
+func (s *stage) start() *binary {
+	s.Helper()
+	path, err := buildOnce()
+	if err != nil {
+		s.Fatal(err)
+	}
+	p := &binary{Cmd: exec.Command(path, "run", "--config", s.config)}
+	p.Stdout, p.Stderr = &p.out, &p.err
+	if err := p.Start(); err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { _ = p.Process.Kill() })
+	s.awaitReady(func() string { return p.err.String() })
+	return p
+}
+
+// publisher of the stage's order secret.
+func (s *stage) publisher() *outbox.Publisher {
+	s.Helper()
+	p, err := outbox.NewPublisher(s.js, outbox.PublisherConfig{OrderSecret: []byte(orderSecret)})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return p
+}
+
+// queued counts the messages of a stream.
+func (s *stage) queued(stream string) uint64 {
+	s.Helper()
+	st, err := s.js.Stream(s.Context(), stream)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return st.CachedInfo().State.Msgs
+}
+
+// drained waits until the work queue is empty.
+func (s *stage) drained(log ...func() string) {
+	s.Helper()
+	s.eventually("REDOX_OUT is empty", func() bool { return s.queued("REDOX_OUT") == 0 }, log...)
+}
+
+// messages are the arrivals of data-model messages, without token requests.
+func (s *stage) messages() []redoxsim.Arrival {
+	var list []redoxsim.Arrival
+	for _, a := range s.sim.Arrivals() {
+		if a.Path == "/endpoint" {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// admit is a small message with a name of its own.
+func admit(name string) []byte {
+	body, err := json.Marshal(map[string]any{
+		"Meta": map[string]any{"DataModel": "PatientAdmin", "EventType": "Arrival", "Test": true,
+			"Destinations": []any{map[string]any{"ID": "af394f14-b34a-464f-8d24-895f370af4c9", "Name": "Redox EMR"}}},
+		"Patient": map[string]any{"Identifiers": []any{map[string]any{"ID": name, "IDType": "MR"}},
+			"Demographics": map[string]any{"FirstName": "Timothy", "LastName": "Bixby"}},
+		"_sim": map[string]any{"key": name},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return body
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redox"
+)
+
+// topology of the configuration.
+func topology(c *config.Config) outbox.Topology {
+	return outbox.Topology{
+		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, Partitions: c.Order.Partitions,
+		Sources: slices.Sorted(maps.Keys(c.Sources)), AckWait: c.Worker.AckWait, DeadMaxAge: c.DLQ.MaxAge,
+	}
+}
+
+// wiring is what the parts of a running worker share.
+type wiring struct {
+	config     *config.Config
+	log        *slog.Logger
+	registerer prometheus.Registerer
+	observe    func(worker.Event) // may be nil
+}
+
+// transport is the one pool of connections to Redox: messages and tokens.
+func (w wiring) transport() (*http.Transport, error) {
+	return redox.NewTransport(redox.TransportConfig{
+		CAFile: w.config.Redox.CAFile, ProxyURL: w.config.Redox.ProxyURL.Reveal(), Concurrency: w.config.Worker.Concurrency})
+}
+
+// client to Redox with the credentials of every key.
+func (w wiring) client(transport http.RoundTripper, keys map[string]*credentials) (*redox.Client, error) {
+	sources := make(map[string]redox.Source, len(w.config.Sources))
+	for name, s := range w.config.Sources {
+		sources[name] = redox.Source{ID: s.ID, Key: s.Key, Environment: s.Environment}
+	}
+	tokens := make(map[string]redox.Credentials, len(keys))
+	for name, k := range keys {
+		tokens[name] = k.cache
+	}
+	return redox.New(sources, tokens, redox.Config{
+		BaseURL: w.config.Redox.BaseURL, EndpointPath: w.config.Redox.EndpointPath, Group: w.config.Quota.Group,
+		Timeout: w.config.Redox.Timeout, MaxBody: w.config.Redox.MaxBody, UserAgent: "redoxworker/" + readVersion().Version,
+		Transport: transport, Logger: w.log, Registerer: w.registerer,
+	})
+}
+
+// worker of the configuration.
+func (w wiring) worker(js jetstream.JetStream, client *redox.Client) (*worker.Worker, error) {
+	c := w.config
+	cfg := worker.Config{
+		Prefix: outbox.Prefix(c.NATS.Prefix), Partitions: c.Order.Partitions, Concurrency: c.Worker.Concurrency,
+		AckWait: c.Worker.AckWait, DrainTimeout: orOff(c.Worker.DrainTimeout), ReplyAllow: c.Reply.Allow,
+		Retry: worker.Retry{
+			Initial: c.Worker.Retry.Initial, Max: c.Worker.Retry.Max, MaxAge: orOff(c.Worker.Retry.MaxAge),
+			RequestMaxAge: c.Worker.Retry.RequestMaxAge, MaxAttempts: c.Worker.Retry.MaxAttempts, PoisonAfter: orOff(c.Worker.Retry.PoisonAfter),
+		},
+		Logger: w.log, Registerer: w.registerer, Observe: w.observe,
+		AttemptTimeout: 2*c.Redox.Timeout + time.Minute, // two requests around a 401, and the token between them
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
+		cfg.Sources = append(cfg.Sources, worker.Source{Name: name, Scopes: client.Scopes(name), Hold: holdPolicy(c.Sources[name])})
+	}
+	return worker.New(js, client, cfg)
+}
+
+// holdPolicy decides which messages of a source are held when their outcome is unknown.
+func holdPolicy(s config.Source) func(outbox.Message) bool {
+	if s.OnUnknown == config.OnUnknownHold {
+		return func(m outbox.Message) bool { return m.Lane != outbox.LaneRequest }
+	}
+	if len(s.Hold) == 0 {
+		return nil
+	}
+	return func(m outbox.Message) bool {
+		if m.Lane == outbox.LaneRequest {
+			return false
+		}
+		meta, err := redox.ReadMeta(m.Body)
+		return err == nil && slices.ContainsFunc(s.Hold, func(pattern string) bool {
+			model, event, _ := strings.Cut(pattern, ".")
+			return (model == "*" || model == meta.DataModel) && (event == "*" || event == meta.EventType)
+		})
+	}
+}
+
+// gateway of the configuration; nil when it is switched off.
+func (w wiring) gateway(conn *nats.Conn, js jetstream.JetStream) (*outbox.Gateway, error) {
+	c := w.config
+	if !c.Gateway.Enabled {
+		return nil, nil
+	}
+	return outbox.NewGateway(conn, js, outbox.GatewayConfig{
+		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: slices.Sorted(maps.Keys(c.Sources)),
+		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, Logger: w.log,
+	})
+}
+
+// orOff turns the configuration's "0 means never" into the library's −1.
+func orOff[T time.Duration | int](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}

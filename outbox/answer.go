@@ -1,0 +1,15 @@
+package outbox
+
+// Answer is what the far side answered to one attempt.
+type Answer struct {
+	// Status is the HTTP status; 0 when no answer came.
+	Status int
+	// ContentType and Body are as received.
+	ContentType string
+	Body        []byte
+	// LogIDs are the ids of Meta.Logs, with which Redox support finds a message.
+	LogIDs []string
+	// Flag is a safe text for the header Redox-Error of an answer that was
+	// delivered and yet reports a problem; empty for none.
+	Flag string
+}

@@ -1,0 +1,181 @@
+package outbox
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+)
+
+func goldenDeadLetter() DeadLetter {
+	return DeadLetter{
+		MessageID: "m-1", Source: "clinic-a", Settlement: Rejected, Error: "status 400", Status: 400, Attempts: 3,
+		At: time.Date(2026, 11, 23, 10, 0, 0, 7_000_000, time.UTC), Subject: "redox.out.clinic-a.ordered.5", Sequence: 77, Worker: "w-1",
+		Header: nats.Header{"Redox-Reply-To": {"_INBOX.x"}, "X-Mine": {"1", "2"}}, Body: []byte("body"),
+	}
+}
+
+var goldenDeadHeader = nats.Header{
+	"Redox-Reply-To": {"_INBOX.x"}, "X-Mine": {"1", "2"},
+	"Redox-Message-Id": {"m-1"}, "Redox-Dead-Settlement": {"rejected"}, "Redox-Dead-Error": {"status 400"}, "Redox-Dead-Status": {"400"},
+	"Redox-Dead-Attempts": {"3"}, "Redox-Dead-At": {"2026-11-23T10:00:00.007Z"}, "Redox-Dead-Subject": {"redox.out.clinic-a.ordered.5"},
+	"Redox-Dead-Sequence": {"77"}, "Redox-Dead-Worker": {"w-1"}, "Nats-Expected-Last-Subject-Sequence": {"0"},
+}
+
+func TestDeadLetter_EncodeGolden(t *testing.T) {
+	t.Parallel()
+	d := goldenDeadLetter()
+	before := maps.Clone(d.Header)
+	msg := d.Encode("")
+	if want := "redox.dlq.clinic-a.rejected." + Prefix("").DeadToken("m-1", 77); msg.Subject != want || string(msg.Data) != "body" {
+		t.Errorf("%s %s, want %s", msg.Subject, msg.Data, want)
+	}
+	if diff := cmp.Diff(goldenDeadHeader, msg.Header); diff != "" {
+		t.Errorf("header (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(before, d.Header); diff != "" {
+		t.Errorf("Encode changed the original header\n%s", diff)
+	}
+}
+
+func TestDeadLetter_DecodeGolden(t *testing.T) {
+	t.Parallel()
+	want := goldenDeadLetter()
+	got, err := DecodeDeadLetter("", Stored{Subject: want.Encode("").Subject, Header: goldenDeadHeader, Body: want.Body, Sequence: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestDeadLetter_UnknownSource(t *testing.T) {
+	t.Parallel()
+	d := goldenDeadLetter()
+	for _, source := range []string{"", "A.b", ">"} {
+		d.Source = source
+		msg := d.Encode("")
+		if !strings.HasPrefix(msg.Subject, "redox.dlq._.rejected.") {
+			t.Errorf("source %q: subject %s", source, msg.Subject)
+		}
+		got, err := DecodeDeadLetter("", Stored{Subject: msg.Subject, Header: msg.Header})
+		if err != nil || got.Source != "" {
+			t.Errorf("source %q: decoded %q, %v", source, got.Source, err)
+		}
+	}
+}
+
+// TestDeadLetter_StripsInstructions: each of these in the original would act on
+// the dead-letter stream, or forge the dead letter.
+func TestDeadLetter_StripsInstructions(t *testing.T) {
+	t.Parallel()
+	d := goldenDeadLetter()
+	for _, name := range []string{"Nats-Msg-Id", "Nats-Rollup", "Nats-TTL", "Nats-Expected-Stream", "Nats-Expected-Last-Msg-Id", "Nats-Expected-Last-Sequence",
+		"Nats-Expected-Last-Subject-Sequence", "Nats-Expected-Last-Subject-Sequence-Subject", "Nats-Schedule", "Nats-Marker-Reason", "Nats-Batch-Id", "Nats-Incr",
+		"nats-rollup", "NATS-MSG-ID", "Redox-Dead-Settlement", "redox-dead-error", "Redox-Dead-Extra", "Redox-Message-Id", "redox-message-id"} {
+		d.Header[name] = []string{"hostile", "all"}
+	}
+	msg := d.Encode("")
+	if diff := cmp.Diff(goldenDeadHeader, msg.Header); diff != "" {
+		t.Errorf("header (-want +got)\n%s", diff)
+	}
+}
+
+func TestDeadLetter_EncodeCleansText(t *testing.T) {
+	t.Parallel()
+	d := goldenDeadLetter()
+	d.Error, d.Worker = "a\r\nNats-Rollup: all", strings.Repeat("w", 1000)
+	msg := d.Encode("")
+	if text := first(msg.Header, HeaderDeadError); strings.ContainsAny(text, "\r\n") {
+		t.Errorf("error %q", text)
+	}
+	if worker := first(msg.Header, HeaderDeadWorker); len(worker) != maxError {
+		t.Errorf("worker of %d bytes", len(worker))
+	}
+}
+
+func TestDecodeDeadLetter_Refuses(t *testing.T) {
+	t.Parallel()
+	subject := goldenDeadLetter().Encode("").Subject
+	for name, change := range map[string]func(*Stored){
+		"no header":          func(s *Stored) { s.Header = nil },
+		"another subject":    func(s *Stored) { s.Subject = "redox.out.clinic-a.send" },
+		"another prefix":     func(s *Stored) { s.Subject = "team" + s.Subject[5:] },
+		"settlement differs": func(s *Stored) { s.Header[HeaderDeadSettlement] = []string{"held"} },
+		"unknown settlement": func(s *Stored) {
+			s.Header[HeaderDeadSettlement] = []string{"gone"}
+			s.Subject = "redox.dlq.clinic-a.gone.x"
+		},
+		"bad source":   func(s *Stored) { s.Subject = "redox.dlq.A.rejected.x" },
+		"no token":     func(s *Stored) { s.Subject = "redox.dlq.clinic-a.rejected." },
+		"two tokens":   func(s *Stored) { s.Subject += ".x" },
+		"bad status":   func(s *Stored) { s.Header[HeaderDeadStatus] = []string{"x"} },
+		"bad attempts": func(s *Stored) { s.Header[HeaderDeadAttempts] = []string{"-1"} },
+		"bad time":     func(s *Stored) { s.Header[HeaderDeadAt] = []string{"now"} },
+		"bad sequence": func(s *Stored) { s.Header[HeaderDeadSequence] = []string{"-1"} },
+		"no id":        func(s *Stored) { delete(s.Header, HeaderMessageID) },
+	} {
+		in := Stored{Subject: subject, Header: maps.Clone(goldenDeadHeader)}
+		change(&in)
+		if d, err := DecodeDeadLetter("", in); err == nil {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+func FuzzDecodeDeadLetter(f *testing.F) {
+	golden := goldenDeadLetter().Encode("")
+	f.Add(golden.Subject, "NATS/1.0\r\nRedox-Message-Id: m-1\r\nRedox-Dead-Settlement: rejected\r\nRedox-Dead-At: 2026-11-23T10:00:00Z\r\nRedox-Dead-Sequence: 1\r\n\r\n")
+	f.Add("redox.dlq._.poison.x", "NATS/1.0\r\nRedox-Message-Id: m\r\nRedox-Dead-Settlement: poison\r\nNats-Rollup: all\r\n\r\n")
+	f.Add("redox.dlq", "NATS/1.0\r\n\r\n")
+	f.Fuzz(func(t *testing.T, subject, raw string) {
+		header, err := nats.DecodeHeadersMsg([]byte(raw))
+		if err != nil {
+			return
+		}
+		d, err := DecodeDeadLetter("", Stored{Subject: subject, Header: header})
+		if err != nil {
+			return
+		}
+		for name := range d.Encode("").Header {
+			if hasPrefixFold(name, "nats-") && name != HeaderExpectedLastSubjectSequence {
+				t.Fatalf("header %q passes", name)
+			}
+		}
+		if d.Source != "" && CheckSource(d.Source) != nil || !d.Settlement.Valid() {
+			t.Fatalf("%+v", d)
+		}
+	})
+}
+
+func TestErrors_Texts(t *testing.T) {
+	t.Parallel()
+	contract := &ContractError{Part: HeaderPath, Reason: "is bad"}
+	for _, pair := range [][2]string{
+		{contract.Error(), "outbox: contract: Redox-Path is bad"},
+		{contract.SafeError(), "contract: Redox-Path is bad"},
+		{(&SizeError{What: "body", Size: 11, Limit: 10, Name: "max body"}).Error(), "outbox: body of 11 bytes is over 10 bytes, the max body"},
+		{(&SizeError{What: "body", Size: -1, Limit: 10, Name: "max body"}).Error(), "outbox: body is over 10 bytes, the max body"},
+		{(&GatewayError{Code: "503", Text: "queue full"}).Error(), "outbox: gateway: 503 queue full"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("got %q, want %q", pair[0], pair[1])
+		}
+	}
+	if IsAlreadyStored(errors.New("x")) || IsAlreadyStored(nil) {
+		t.Error("any error counts as already stored")
+	}
+}
+
+func BenchmarkDeadLetter_Encode(b *testing.B) {
+	d := goldenDeadLetter()
+	b.ReportAllocs()
+	for b.Loop() {
+		d.Encode("")
+	}
+}

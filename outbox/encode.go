@@ -1,0 +1,129 @@
+package outbox
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Encode makes the NATS message that stores m: its publish subject, headers
+// and body (shared with m). It checks what Decode checks, so that a worker
+// finds nothing to refuse, and returns a *ContractError. A non-empty OrderKey
+// is an error: make the token first, or use a [Publisher], which does.
+func (m Message) Encode(p Prefix) (*nats.Msg, error) {
+	explicit := m.Method
+	m.fill()
+	subject, err := m.publishSubject(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	h := make(nats.Header, 8)
+	set := func(name, value string) {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	set(HeaderID, m.ID)
+	if m.Kind != KindDataModel {
+		set(HeaderKind, string(m.Kind))
+	}
+	if m.Kind.routed() {
+		set(HeaderMethod, explicit)
+	}
+	set(HeaderPath, m.Path)
+	set(HeaderContentType, m.ContentType)
+	set(HeaderAccept, m.Accept)
+	set(HeaderReplyTo, m.ReplyTo)
+	set(HeaderOrderToken, m.OrderToken)
+	if !m.Deadline.IsZero() {
+		set(HeaderDeadline, m.Deadline.UTC().Format(time.RFC3339Nano))
+	}
+	set(HeaderBodyObject, m.BodyObject)
+	setTrace(h, m.TraceParent, m.TraceState)
+	set(HeaderReplayOf, m.ReplayOf)
+	if m.ReplayCount > 0 {
+		set(HeaderReplayCount, strconv.Itoa(m.ReplayCount))
+	}
+	return &nats.Msg{Subject: subject, Header: h, Data: m.Body}, nil
+}
+
+func (m *Message) publishSubject(p Prefix) (string, error) {
+	if !isName(m.Source, maxSource) {
+		return "", &ContractError{Part: "source", Reason: "is missing or not made of a-z, 0-9 and -"}
+	}
+	if m.OrderKey != "" {
+		return "", &ContractError{Part: "order key", Reason: "must be turned into an order token first"}
+	}
+	switch m.Lane {
+	case LaneRequest:
+		if m.OrderToken != "" {
+			return "", &ContractError{Part: HeaderOrderToken, Reason: "does not go with a REQUEST: requests have no order"}
+		}
+		return p.RequestSubject(m.Source), nil
+	case LaneOrdered:
+		if m.OrderToken == "" {
+			return "", &ContractError{Part: HeaderOrderToken, Reason: "is missing in the ordered lane"}
+		}
+	case LaneSend, "":
+	default:
+		return "", &ContractError{Part: "lane", Reason: "is not send, ordered or request"}
+	}
+	if m.OrderToken != "" {
+		return p.OrderedSubject(m.Source, m.OrderToken), nil
+	}
+	return p.SendSubject(m.Source), nil
+}
+
+// check applies the rules of the wire to every field that becomes a header.
+func (m *Message) check() error {
+	if err := checkID(m.ID, maxNewID); err != nil {
+		return err
+	}
+	if !m.Kind.valid() {
+		return errKind
+	}
+	if err := m.checkRoute(); err != nil {
+		return err
+	}
+	if err := checkMediaType(HeaderContentType, m.ContentType); err != nil {
+		return err
+	}
+	if err := checkMediaType(HeaderAccept, m.Accept); err != nil {
+		return err
+	}
+	if m.ReplyTo != "" {
+		if err := checkSubject(HeaderReplyTo, m.ReplyTo); err != nil {
+			return err
+		}
+	}
+	if m.OrderToken != "" && !isOrderToken(m.OrderToken) {
+		return errOrderToken
+	}
+	if err := m.checkBody(); err != nil {
+		return err
+	}
+	if y := m.Deadline.UTC().Year(); y < 1 || y > 9999 {
+		return errDeadline
+	}
+	if m.ReplayCount < 0 || m.ReplayCount > maxReplays {
+		return errReplayCount
+	}
+	if m.ReplayOf != "" {
+		return checkReplayOf(m.ReplayOf)
+	}
+	return nil
+}
+
+func setTrace(h nats.Header, parent, state string) {
+	if !isTraceParent(parent) {
+		return
+	}
+	h[HeaderTraceParent] = []string{parent}
+	if isTraceState(state) {
+		h[HeaderTraceState] = []string{state}
+	}
+}

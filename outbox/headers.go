@@ -1,0 +1,80 @@
+package outbox
+
+// Headers of the contract. NATS headers are case-sensitive: a client must send
+// them exactly so.
+const (
+	// HeaderID is the message id: dedup, ledger and correlation.
+	HeaderID = "Nats-Msg-Id"
+	// HeaderKind names the Redox API; see [Kind]. Default data-model.
+	HeaderKind = "Redox-Kind"
+	// HeaderMethod is the HTTP method of a fhir or platform message.
+	HeaderMethod = "Redox-Method"
+	// HeaderPath is the path below the kind's base path, with its query string.
+	HeaderPath = "Redox-Path"
+	// HeaderContentType is the media type of the body. Default JSON.
+	HeaderContentType = "Content-Type"
+	// HeaderAccept is the media type the answer should have. Default JSON.
+	HeaderAccept = "Accept"
+	// HeaderReplyTo is the subject the reply goes to. JetStream does not store
+	// a message's own reply subject, therefore a header.
+	HeaderReplyTo = "Redox-Reply-To"
+	// HeaderOrderToken repeats the order token of the subject.
+	HeaderOrderToken = "Redox-Order-Token"
+	// HeaderOrderKey is for the gateway only, which makes the token and never
+	// stores the key.
+	HeaderOrderKey = "Redox-Order-Key"
+	// HeaderDeadline is an RFC 3339 instant after which nothing is sent.
+	HeaderDeadline = "Redox-Deadline"
+	// HeaderBodyObject is the claim check: an object's name in REDOX_BODIES.
+	HeaderBodyObject = "Redox-Body-Object"
+	// HeaderTraceParent and HeaderTraceState carry the W3C trace context.
+	HeaderTraceParent = "traceparent"
+	// HeaderTraceState belongs to HeaderTraceParent.
+	HeaderTraceState = "tracestate"
+	// HeaderReplayOf is the id of the dead letter's message that is sent again.
+	HeaderReplayOf = "Redox-Replay-Of"
+	// HeaderReplayCount is the number of this replay, from 1.
+	HeaderReplayCount = "Redox-Replay-Count"
+)
+
+// Headers of a reply; HeaderContentType, HeaderBodyObject and the trace
+// headers appear in it too.
+const (
+	// HeaderMessageID is the id of the message that is answered or dead.
+	HeaderMessageID = "Redox-Message-Id"
+	// HeaderSettlement is the decision; see [Settlement].
+	HeaderSettlement = "Redox-Settlement"
+	// HeaderStatus is the HTTP status of the last answer; absent if none came.
+	HeaderStatus = "Redox-Status"
+	// HeaderAttempts is the number of attempts made.
+	HeaderAttempts = "Redox-Attempts"
+	// HeaderLogIDs is the comma list of Meta.Logs[].ID of the answer.
+	HeaderLogIDs = "Redox-Log-Ids"
+	// HeaderError is one safe line.
+	HeaderError = "Redox-Error"
+)
+
+// Headers that a dead letter adds to the original ones.
+const (
+	// HeaderDeadSettlement is the decision; see [Settlement].
+	HeaderDeadSettlement = "Redox-Dead-Settlement"
+	// HeaderDeadError is one safe line.
+	HeaderDeadError = "Redox-Dead-Error"
+	// HeaderDeadStatus is the HTTP status of the last answer; absent if none came.
+	HeaderDeadStatus = "Redox-Dead-Status"
+	// HeaderDeadAttempts is the number of attempts made.
+	HeaderDeadAttempts = "Redox-Dead-Attempts"
+	// HeaderDeadAt is the RFC 3339 instant of the decision.
+	HeaderDeadAt = "Redox-Dead-At"
+	// HeaderDeadSubject is the stored subject of the message in the work queue.
+	HeaderDeadSubject = "Redox-Dead-Subject"
+	// HeaderDeadSequence is its sequence in the work queue.
+	HeaderDeadSequence = "Redox-Dead-Sequence"
+	// HeaderDeadWorker names the worker that settled it.
+	HeaderDeadWorker = "Redox-Dead-Worker"
+)
+
+// HeaderExpectedLastSubjectSequence with the value 0 makes the server refuse a
+// write to a subject that already holds a message (ADR-50; measured codes
+// 10071 and, racing on replicas, 10164).
+const HeaderExpectedLastSubjectSequence = "Nats-Expected-Last-Subject-Sequence"

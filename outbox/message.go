@@ -1,0 +1,73 @@
+package outbox
+
+import (
+	"net/http"
+	"time"
+)
+
+// Message is one outbound message: what an application publishes and a worker
+// delivers. Source is required, everything else has a default. It is a plain
+// value; Body is shared, never copied.
+type Message struct {
+	// ID for dedup, ledger and correlation: at most 200 visible ASCII
+	// characters, unique over all sources of a prefix, since the server's dedup
+	// knows no sources. The Publisher makes a UUIDv7 when it is empty; a stored
+	// message without one is called REDOX_OUT:<sequence>. It is shown in logs:
+	// no patient data.
+	ID string
+	// Source is the configured sender, [a-z0-9-]{1,64}.
+	Source string
+	// Lane defaults to LaneSend, or to LaneOrdered when there is an order key or token.
+	Lane Lane
+	// Kind defaults to KindDataModel.
+	Kind Kind
+	// Method and Path are for kinds fhir and platform: the path below the kind's
+	// base path, percent-encoded, with its query string. Method defaults to POST,
+	// for fhir and platform without a body to GET.
+	Method, Path string
+	// ContentType and Accept are passed on. Empty means the kind's default, JSON.
+	ContentType, Accept string
+	// ReplyTo is the subject for the reply; empty means that nobody waits. Which
+	// subjects a worker answers is decided by its [ReplyPolicy].
+	ReplyTo string
+	// OrderKey (a patient id, say) exists on the publisher's side only: it never
+	// leaves the process, but becomes OrderToken.
+	OrderKey string
+	// OrderToken of the messages that stay in order; see [OrderToken]. A stored
+	// message of LaneOrdered may have none: the header only repeats the subject's.
+	OrderToken string
+	// Deadline after which the message is not sent; zero means none.
+	Deadline time.Time
+	// BodyObject is the claim check: the name of the body in the object store. Body is
+	// then empty.
+	BodyObject string
+	// TraceParent and TraceState are the W3C trace context, dropped if malformed.
+	TraceParent, TraceState string
+	// ReplayOf and ReplayCount are set by a replay.
+	ReplayOf    string
+	ReplayCount int
+	// Body in the format of the Kind.
+	Body []byte
+
+	// Subject, Sequence and Stored say where and when the stream stored the message.
+	// Decode sets them; Encode ignores them.
+	Subject  string
+	Sequence uint64
+	Stored   time.Time
+}
+
+// HasBody reports whether there is a body, here or in the object store.
+func (m *Message) HasBody() bool { return len(m.Body) > 0 || m.BodyObject != "" }
+
+// fill sets the defaults that the wire leaves out.
+func (m *Message) fill() {
+	if m.Kind == "" {
+		m.Kind = KindDataModel
+	}
+	if m.Method == "" {
+		m.Method = http.MethodPost
+		if m.Kind.routed() && !m.HasBody() {
+			m.Method = http.MethodGet
+		}
+	}
+}

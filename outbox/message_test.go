@@ -1,0 +1,213 @@
+package outbox
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	goldenToken = "0123456789abcdef0123456789abcdef"
+	goldenTrace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+)
+
+// goldenMessages pairs a message with exactly what is on the wire.
+var goldenMessages = []struct {
+	name    string
+	message Message
+	subject string // published
+	stored  string // after the stream's transform, if another
+	header  nats.Header
+}{
+	{
+		name:    "least",
+		message: Message{ID: "m-1", Source: "clinic-a", Lane: LaneSend, Kind: KindDataModel, Method: "POST", Body: []byte(`{}`)},
+		subject: "redox.out.clinic-a.send",
+		header:  nats.Header{"Nats-Msg-Id": {"m-1"}},
+	},
+	{
+		name: "ordered",
+		message: Message{ID: "m-2", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
+			OrderToken: goldenToken, Body: []byte(`{}`)},
+		subject: "redox.out.clinic-a.send." + goldenToken,
+		stored:  "redox.out.clinic-a.ordered.5",
+		header:  nats.Header{"Nats-Msg-Id": {"m-2"}, "Redox-Order-Token": {goldenToken}},
+	},
+	{
+		name: "request with everything",
+		message: Message{
+			ID: "m-3:r2", Source: "clinic-b", Lane: LaneRequest, Kind: KindFHIR, Method: "PUT", Path: "Patient/1?_pretty=true",
+			ContentType: "application/fhir+json; charset=utf-8", Accept: "application/fhir+json", ReplyTo: "_INBOX.x.1",
+			Deadline: time.Date(2026, 11, 23, 10, 0, 0, 500_000_000, time.UTC), TraceParent: goldenTrace, TraceState: "a=1,b=2",
+			ReplayOf: "m-3", ReplayCount: 2, Body: []byte("\x00\xff not even JSON"),
+		},
+		subject: "redox.out.clinic-b.request",
+		header: nats.Header{
+			"Nats-Msg-Id": {"m-3:r2"}, "Redox-Kind": {"fhir"}, "Redox-Method": {"PUT"}, "Redox-Path": {"Patient/1?_pretty=true"},
+			"Content-Type": {"application/fhir+json; charset=utf-8"}, "Accept": {"application/fhir+json"}, "Redox-Reply-To": {"_INBOX.x.1"},
+			"Redox-Deadline": {"2026-11-23T10:00:00.5Z"}, "traceparent": {goldenTrace}, "tracestate": {"a=1,b=2"},
+			"Redox-Replay-Of": {"m-3"}, "Redox-Replay-Count": {"2"},
+		},
+	},
+	{
+		name:    "claim check",
+		message: Message{ID: "m-4", Source: "clinic-a", Lane: LaneSend, Kind: KindFile, Method: "POST", BodyObject: "clinic-a/9f"},
+		subject: "redox.out.clinic-a.send",
+		header:  nats.Header{"Nats-Msg-Id": {"m-4"}, "Redox-Kind": {"file"}, "Redox-Body-Object": {"clinic-a/9f"}},
+	},
+	{
+		name:    "a read of the platform",
+		message: Message{ID: "m-5", Source: "clinic-a", Lane: LaneRequest, Kind: KindPlatform, Method: "GET", Path: "v1/x"},
+		subject: "redox.out.clinic-a.request",
+		header:  nats.Header{"Nats-Msg-Id": {"m-5"}, "Redox-Kind": {"platform"}, "Redox-Method": {"GET"}, "Redox-Path": {"v1/x"}},
+	},
+}
+
+func TestMessage_EncodeGolden(t *testing.T) {
+	t.Parallel()
+	for _, tt := range goldenMessages {
+		msg, err := tt.message.Encode("")
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if msg.Subject != tt.subject || string(msg.Data) != string(tt.message.Body) {
+			t.Errorf("%s: subject %q, %d bytes", tt.name, msg.Subject, len(msg.Data))
+		}
+		if diff := cmp.Diff(tt.header, msg.Header); diff != "" {
+			t.Errorf("%s: header (-want +got)\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestMessage_DecodeGolden(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	for _, tt := range goldenMessages {
+		in := Stored{Subject: tt.subject, Header: tt.header, Body: tt.message.Body, Sequence: 42, Time: at}
+		if tt.stored != "" {
+			in.Subject = tt.stored
+		}
+		got, err := Decode("", in)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		want := tt.message
+		want.Subject, want.Sequence, want.Stored = in.Subject, 42, at
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestMessage_EncodeDefaults(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		message Message
+		subject string
+		header  nats.Header
+	}{
+		{"lane and kind", Message{ID: "1", Source: "a"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"1"}}},
+		{"a token makes it ordered", Message{ID: "1", Source: "a", Lane: LaneSend, OrderToken: goldenToken}, "redox.out.a.send." + goldenToken,
+			nats.Header{"Nats-Msg-Id": {"1"}, "Redox-Order-Token": {goldenToken}}},
+		{"malformed trace is dropped", Message{ID: "1", Source: "a", TraceParent: "00-zz", TraceState: "a=1"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"1"}}},
+		{"malformed state is dropped", Message{ID: "1", Source: "a", TraceParent: goldenTrace, TraceState: "a=\n"}, "redox.out.a.send",
+			nats.Header{"Nats-Msg-Id": {"1"}, "traceparent": {goldenTrace}}},
+		{"default method stays off the wire", Message{ID: "1", Source: "a", Kind: KindFHIR, Path: "Patient"}, "redox.out.a.send",
+			nats.Header{"Nats-Msg-Id": {"1"}, "Redox-Kind": {"fhir"}, "Redox-Path": {"Patient"}}},
+		{"deadline in UTC", Message{ID: "1", Source: "a", Deadline: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}, "redox.out.a.send",
+			nats.Header{"Nats-Msg-Id": {"1"}, "Redox-Deadline": {"2026-01-02T02:04:05Z"}}},
+	} {
+		msg, err := tt.message.Encode("")
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if msg.Subject != tt.subject {
+			t.Errorf("%s: subject %q", tt.name, msg.Subject)
+		}
+		if diff := cmp.Diff(tt.header, msg.Header); diff != "" {
+			t.Errorf("%s: header (-want +got)\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestMessage_EncodeRefuses(t *testing.T) {
+	t.Parallel()
+	ok := Message{ID: "1", Source: "a"}
+	for part, change := range map[string]func(*Message){
+		"source":                func(m *Message) { m.Source = "A.b" },
+		"order key":             func(m *Message) { m.OrderKey = "patient-secret" },
+		"lane":                  func(m *Message) { m.Lane = "fast" },
+		HeaderID:                func(m *Message) { m.ID = "" },
+		HeaderID + " ":          func(m *Message) { m.ID = "a\r\nb" },
+		HeaderKind:              func(m *Message) { m.Kind = "hl7" },
+		HeaderMethod:            func(m *Message) { m.Kind, m.Method = KindFHIR, "patient-secret" },
+		HeaderPath:              func(m *Message) { m.Kind, m.Path = KindFHIR, "../patient-secret" },
+		HeaderContentType:       func(m *Message) { m.ContentType = "a\r\nX: patient-secret" },
+		HeaderAccept:            func(m *Message) { m.Accept = "é" },
+		HeaderReplyTo:           func(m *Message) { m.ReplyTo = "_INBOX.>" },
+		HeaderOrderToken:        func(m *Message) { m.Lane = LaneOrdered },
+		HeaderOrderToken + " ":  func(m *Message) { m.OrderToken = "patient-secret" },
+		HeaderOrderToken + "  ": func(m *Message) { m.Lane, m.OrderToken = LaneRequest, goldenToken },
+		HeaderBodyObject:        func(m *Message) { m.BodyObject, m.Body = "x", []byte("y") },
+		HeaderDeadline:          func(m *Message) { m.Deadline = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		HeaderReplayCount:       func(m *Message) { m.ReplayCount = -1 },
+		HeaderReplayOf:          func(m *Message) { m.ReplayOf = "patient secret" },
+	} {
+		m := ok
+		change(&m)
+		_, err := m.Encode("")
+		var contract *ContractError
+		if !errors.As(err, &contract) || contract.Part != strings.TrimRight(part, " ") {
+			t.Errorf("%s: error %v", part, err)
+			continue
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: error holds the value: %v", part, err)
+		}
+	}
+}
+
+func TestMessage_Limits(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		limit int
+		set   func(*Message, int)
+	}{
+		{"id", maxNewID, func(m *Message, n int) { m.ID = strings.Repeat("i", n) }},
+		{"path", maxPath, func(m *Message, n int) { m.Kind, m.Path = KindFHIR, strings.Repeat("p", n) }},
+		{"content type", maxMediaType, func(m *Message, n int) { m.ContentType = strings.Repeat("c", n) }},
+		{"accept", maxMediaType, func(m *Message, n int) { m.Accept = strings.Repeat("c", n) }},
+		{"reply subject", maxSubject, func(m *Message, n int) { m.ReplyTo = strings.Repeat("r", n) }},
+		{"object", maxObject, func(m *Message, n int) { m.BodyObject = strings.Repeat("o", n) }},
+		{"replay of", maxID, func(m *Message, n int) { m.ReplayOf = strings.Repeat("i", n) }},
+		{"replays", maxReplays, func(m *Message, n int) { m.ReplayCount = n }},
+		{"source", maxSource, func(m *Message, n int) { m.Source = strings.Repeat("s", n) }},
+	} {
+		for n, ok := range map[int]bool{tt.limit: true, tt.limit + 1: false} {
+			m := Message{ID: "1", Source: "a"}
+			tt.set(&m, n)
+			if _, err := m.Encode(""); (err == nil) != ok {
+				t.Errorf("%s of %d: %v, want ok %v", tt.name, n, err, ok)
+			}
+		}
+	}
+}
+
+func BenchmarkMessage_Encode(b *testing.B) {
+	m := Message{ID: "018f-1", Source: "clinic-a", ReplyTo: "_INBOX.abc.1", Body: make([]byte, 1024)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.Encode(""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

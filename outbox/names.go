@@ -1,0 +1,190 @@
+package outbox
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Prefix is the first token of every subject and, upper-cased, the start of
+// every stream and bucket name. The empty Prefix means "redox". Two prefixes
+// share one NATS account without touching each other.
+type Prefix string
+
+const (
+	maxPrefix = 32
+	maxSource = 64
+)
+
+// Validate reports whether p is empty or matches [a-z0-9-]{1,32}.
+func (p Prefix) Validate() error {
+	if p != "" && !isName(string(p), maxPrefix) {
+		return fmt.Errorf("outbox: prefix %q: use 1 to %d of a-z, 0-9 and -", clip(string(p)), maxPrefix)
+	}
+	return nil
+}
+
+// CheckSource reports whether name can be the name of a source: a subject
+// token that matches [a-z0-9-]{1,64}.
+func CheckSource(name string) error {
+	if !isName(name, maxSource) {
+		return fmt.Errorf("outbox: source %q: use 1 to %d of a-z, 0-9 and -", clip(name), maxSource)
+	}
+	return nil
+}
+
+func isName(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// clip bounds a bad name so that it can be shown in an error.
+func clip(s string) string {
+	if len(s) > maxSource {
+		return s[:maxSource] + "..."
+	}
+	return s
+}
+
+// String returns the prefix as subjects use it.
+func (p Prefix) String() string {
+	if p == "" {
+		return "redox"
+	}
+	return string(p)
+}
+
+func (p Prefix) upper(suffix string) string {
+	if p == "" || p == "redox" {
+		return "REDOX" + suffix
+	}
+	return strings.ReplaceAll(strings.ToUpper(string(p)), "-", "_") + suffix
+}
+
+// OutStream is the name of the work queue, REDOX_OUT.
+func (p Prefix) OutStream() string { return p.upper("_OUT") }
+
+// DeadStream is the name of the dead-letter stream, REDOX_DLQ.
+func (p Prefix) DeadStream() string { return p.upper("_DLQ") }
+
+// ReplyStream is the name of the stream of durable replies, REDOX_REPLIES.
+func (p Prefix) ReplyStream() string { return p.upper("_REPLIES") }
+
+// AdvisoryStream is the name of the stream that captures the server's
+// advisories about the work queue, REDOX_ADVISORIES.
+func (p Prefix) AdvisoryStream() string { return p.upper("_ADVISORIES") }
+
+// StateBucket is the name of the key-value bucket that all workers share, REDOX_STATE.
+func (p Prefix) StateBucket() string { return p.upper("_STATE") }
+
+// LedgerBucket is the name of the key-value bucket of attempts, REDOX_LEDGER.
+func (p Prefix) LedgerBucket() string { return p.upper("_LEDGER") }
+
+// BodyBucket is the name of the object store for large bodies, REDOX_BODIES.
+func (p Prefix) BodyBucket() string { return p.upper("_BODIES") }
+
+// SendSubject is where an unordered SEND is published.
+func (p Prefix) SendSubject(source string) string {
+	return p.String() + ".out." + source + ".send"
+}
+
+// OrderedSubject is where a SEND is published that stays in order with the
+// others of the same token; see [OrderToken]. The stream stores it under the
+// subject of the token's partition.
+func (p Prefix) OrderedSubject(source, token string) string {
+	return p.SendSubject(source) + "." + token
+}
+
+// RequestSubject is where a REQUEST is published.
+func (p Prefix) RequestSubject(source string) string {
+	return p.String() + ".out." + source + ".request"
+}
+
+// GatewaySubject is where a plain NATS request reaches the [Gateway].
+// LaneOrdered shares the subject of LaneSend: the header Redox-Order-Key
+// makes the difference.
+func (p Prefix) GatewaySubject(source string, l Lane) string {
+	if l != LaneRequest {
+		l = LaneSend
+	}
+	return p.String() + ".gateway." + source + "." + string(l)
+}
+
+// DeadSubject is where a dead letter is stored. The token comes from
+// [Prefix.DeadToken].
+func (p Prefix) DeadSubject(source string, s Settlement, token string) string {
+	return p.String() + ".dlq." + source + "." + string(s) + "." + token
+}
+
+// DeadToken derives the last token of a dead letter's subject, 32 hex digits,
+// from the message id and its sequence in the work queue: a repeated write
+// after a crash meets the first one for ever.
+func (p Prefix) DeadToken(id string, sequence uint64) string {
+	sum := sha256.Sum256(strconv.AppendUint(append([]byte(id), 0), sequence, 10))
+	return hex.EncodeToString(sum[:16])
+}
+
+// ReplySubject is a durable reply subject of source; rest is one or more
+// tokens, usually the message id without dots.
+func (p Prefix) ReplySubject(source, rest string) string {
+	return p.String() + ".reply." + source + "." + rest
+}
+
+// IsReplySubject reports whether subject is stored in the stream of durable
+// replies, whoever's it is.
+func (p Prefix) IsReplySubject(subject string) bool {
+	rest, ok := strings.CutPrefix(subject, p.String())
+	return ok && strings.HasPrefix(rest, ".reply.") && len(rest) > len(".reply.")
+}
+
+// SendConsumer is the durable consumer of the unordered SENDs of source.
+func (p Prefix) SendConsumer(source string) string { return source + "-send" }
+
+// RequestConsumer is the durable consumer of the REQUESTs of source.
+func (p Prefix) RequestConsumer(source string) string { return source + "-request" }
+
+// OrderedConsumer is the durable consumer of partition n of source.
+func (p Prefix) OrderedConsumer(source string, n int) string {
+	return source + "-ordered-" + strconv.Itoa(n)
+}
+
+// orderedSubject is the stored subject of partition n.
+func (p Prefix) orderedSubject(source string, n int) string {
+	return p.String() + ".out." + source + ".ordered." + strconv.Itoa(n)
+}
+
+// ParseOut takes a stored subject of the work queue apart. The partition is -1
+// except in LaneOrdered. The source is returned also with an error, as far as
+// the subject has a valid one. It allocates only on an error.
+func (p Prefix) ParseOut(subject string) (source string, lane Lane, partition int, err error) {
+	rest, ok := strings.CutPrefix(subject, p.String())
+	if ok {
+		rest, ok = strings.CutPrefix(rest, ".out.")
+	}
+	source, rest, more := strings.Cut(rest, ".")
+	if !ok || !isName(source, maxSource) {
+		return "", "", -1, &ContractError{Part: "subject", Reason: "is not one of " + p.String() + ".out.<source>"}
+	}
+	switch {
+	case more && rest == "send":
+		return source, LaneSend, -1, nil
+	case more && rest == "request":
+		return source, LaneRequest, -1, nil
+	}
+	digits, ok := strings.CutPrefix(rest, "ordered.")
+	n, convErr := strconv.Atoi(digits)
+	if !ok || convErr != nil || n < 0 || len(digits) > 1 && digits[0] == '0' || digits[0] == '+' || digits[0] == '-' {
+		return source, "", -1, &ContractError{Part: "subject", Reason: "has no lane that a worker serves"}
+	}
+	return source, LaneOrdered, n, nil
+}

@@ -1,0 +1,110 @@
+package outbox
+
+import (
+	"net/http"
+	"strings"
+)
+
+const maxPath = 8192
+
+func errPath(reason string) error { return &ContractError{Part: HeaderPath, Reason: reason} }
+
+// checkRoute checks method and path against the kind. A data-model message or
+// a file with a route of its own is a mistake that must not be ignored: it
+// would be sent somewhere else than its author meant.
+func (m *Message) checkRoute() error {
+	if !m.Kind.routed() {
+		if m.Path != "" {
+			return errPath("is for fhir and platform messages only")
+		}
+		if m.Method != http.MethodPost {
+			return &ContractError{Part: HeaderMethod, Reason: "is for fhir and platform messages only"}
+		}
+		return nil
+	}
+	switch m.Method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead:
+	default:
+		return &ContractError{Part: HeaderMethod, Reason: "is not GET, HEAD, POST, PUT, PATCH or DELETE"}
+	}
+	return checkPath(m.Path)
+}
+
+// checkPath refuses every path that could leave the base path it is joined to,
+// whoever decodes it how often: dot segments, an authority, a scheme, and the
+// encoded forms of their characters. The empty path is the base itself.
+func checkPath(s string) error {
+	if len(s) > maxPath {
+		return errPath("is too long")
+	}
+	if !visible(s) {
+		return errPath("holds a space or a character outside visible ASCII: percent-encode it")
+	}
+	if strings.ContainsAny(s, `\#`) {
+		return errPath("holds a backslash or a fragment")
+	}
+	path, query, _ := strings.Cut(s, "?")
+	if err := checkEscapes(path, true); err != nil {
+		return err
+	}
+	if err := checkEscapes(query, false); err != nil {
+		return err
+	}
+	head, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if strings.Contains(head, ":") {
+		return errPath("begins with a scheme")
+	}
+	if strings.Contains(path, "//") {
+		return errPath("has an empty segment, which could name a host")
+	}
+	for {
+		// "..;x" is a dot segment to servers that cut path parameters off.
+		if seg, _, _ := strings.Cut(head, ";"); seg == "." || seg == ".." {
+			return errPath("has a dot segment, which could leave its base")
+		}
+		if rest == "" {
+			return nil
+		}
+		head, rest, _ = strings.Cut(rest, "/")
+	}
+}
+
+// checkEscapes checks the percent-encoding. In the path no escape may stand
+// for a separator, a dot, a percent sign or a control character.
+func checkEscapes(s string, inPath bool) error {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			continue
+		}
+		if i+2 >= len(s) {
+			return errPath("has a broken percent-encoding")
+		}
+		hi, lo := unhex(s[i+1]), unhex(s[i+2])
+		if hi > 15 || lo > 15 {
+			return errPath("has a broken percent-encoding")
+		}
+		i += 2
+		if !inPath {
+			continue
+		}
+		switch c := hi<<4 | lo; {
+		case c < ' ' || c == 0x7f:
+			return errPath("has an encoded control character")
+		case c == '/', c == '\\', c == '.', c == '%', c == '?', c == '#', c == ';':
+			return errPath("has an encoded separator, dot or percent sign")
+		}
+	}
+	return nil
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 0xff
+}

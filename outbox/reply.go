@@ -1,0 +1,155 @@
+package outbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	mediaProblem = "application/problem+json"
+	maxError     = 512 // bytes of a safe text
+	maxLogIDs    = 32
+	maxLogID     = 128
+)
+
+// Reply tells the publisher how its message was settled. Body is Redox's
+// answer, byte for byte.
+type Reply struct {
+	MessageID  string
+	Settlement Settlement
+	// Status is the HTTP status of the last answer; 0 when none came.
+	Status   int
+	Attempts int
+	LogIDs   []string
+	// Error is one safe line. On a delivered message it says that the answer
+	// itself reports a problem.
+	Error       string
+	ContentType string
+	// BodyObject names the object in REDOX_BODIES that holds a body too large
+	// for a message; Body is then empty.
+	BodyObject              string
+	TraceParent, TraceState string
+	Body                    []byte
+}
+
+// OK reports whether Redox took the message and its answer reports no problem.
+func (r Reply) OK() bool { return r.Settlement == Delivered && r.Error == "" }
+
+// ID is the Nats-Msg-Id of the stored reply: a repeated write is dropped.
+func (r Reply) ID() string { return r.MessageID + ":reply" }
+
+// Encode makes the NATS message of the reply. A reply to a message that was
+// not delivered and has no body gets an RFC 9457 problem document as its body.
+// A reply to a durable reply subject carries [Reply.ID] for the server's
+// dedup. The result shares Body.
+func (r Reply) Encode(subject string) *nats.Msg {
+	if len(r.Body) == 0 && r.BodyObject == "" && r.Settlement != Delivered {
+		r.ContentType, r.Body = mediaProblem, r.problem()
+	}
+	h := make(nats.Header, 8)
+	set := func(name, value string) {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	set(HeaderMessageID, r.MessageID)
+	set(HeaderSettlement, string(r.Settlement))
+	if r.Status > 0 {
+		set(HeaderStatus, strconv.Itoa(r.Status))
+	}
+	set(HeaderAttempts, strconv.Itoa(r.Attempts))
+	set(HeaderLogIDs, joinLogIDs(r.LogIDs))
+	set(HeaderError, safeLine(r.Error))
+	if checkMediaType(HeaderContentType, r.ContentType) == nil {
+		set(HeaderContentType, r.ContentType)
+	}
+	set(HeaderBodyObject, r.BodyObject)
+	setTrace(h, r.TraceParent, r.TraceState)
+	if isDurable(subject) {
+		set(HeaderID, r.ID())
+	}
+	return &nats.Msg{Subject: subject, Header: h, Data: r.Body}
+}
+
+// isDurable reports whether subject looks like <prefix>.reply.…; an inbox
+// never does, since a prefix has neither _ nor upper case.
+func isDurable(subject string) bool {
+	head, rest, _ := strings.Cut(subject, ".")
+	return isName(head, maxPrefix) && strings.HasPrefix(rest, "reply.")
+}
+
+// problem is RFC 9457, section 3, with the facts of the headers as extensions.
+func (r Reply) problem() []byte {
+	doc, err := json.Marshal(struct {
+		Type       string     `json:"type"`
+		Title      string     `json:"title"`
+		Status     int        `json:"status,omitempty"`
+		Detail     string     `json:"detail,omitempty"`
+		Settlement Settlement `json:"settlement"`
+		MessageID  string     `json:"message_id"`
+		Attempts   int        `json:"attempts"`
+	}{
+		Type:   "urn:redoxworker:settlement:" + string(r.Settlement),
+		Title:  "message " + string(r.Settlement),
+		Status: r.Status, Detail: safeLine(r.Error),
+		Settlement: r.Settlement, MessageID: r.MessageID, Attempts: r.Attempts,
+	})
+	if err != nil { // strings and integers only: cannot happen
+		return []byte(`{"type":"about:blank"}`)
+	}
+	return doc
+}
+
+// DecodeReply reads a reply. The result shares in.Data. An error means that in
+// is not a reply of a worker; an error answer of the gateway is returned as a
+// *GatewayError.
+func DecodeReply(in *nats.Msg) (Reply, error) {
+	if err := gatewayError(in); err != nil {
+		return Reply{}, err
+	}
+	r := Reply{
+		MessageID:   first(in.Header, HeaderMessageID),
+		Settlement:  Settlement(first(in.Header, HeaderSettlement)),
+		Error:       first(in.Header, HeaderError),
+		ContentType: first(in.Header, HeaderContentType),
+		BodyObject:  first(in.Header, HeaderBodyObject),
+		TraceParent: first(in.Header, HeaderTraceParent),
+		TraceState:  first(in.Header, HeaderTraceState),
+		Body:        in.Data,
+	}
+	if r.MessageID == "" {
+		return Reply{}, errors.New("outbox: not a reply: " + HeaderMessageID + " is missing")
+	}
+	if !r.Settlement.Valid() {
+		return Reply{}, errors.New("outbox: not a reply: " + HeaderSettlement + " is missing or unknown")
+	}
+	var err error
+	if r.Status, err = count(in.Header, HeaderStatus, 999); err != nil {
+		return Reply{}, err
+	}
+	if r.Attempts, err = count(in.Header, HeaderAttempts, 1<<31-1); err != nil {
+		return Reply{}, err
+	}
+	if ids := first(in.Header, HeaderLogIDs); ids != "" {
+		r.LogIDs = strings.Split(ids, ",")
+	}
+	return r, nil
+}
+
+// count reads a header that is a decimal from 0 to limit; absent is 0.
+func count(h nats.Header, name string, limit int) (int, error) {
+	s := first(h, name)
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > limit {
+		return 0, fmt.Errorf("outbox: header %s is not a number from 0 to %d", name, limit)
+	}
+	return n, nil
+}

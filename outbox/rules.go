@@ -1,0 +1,131 @@
+package outbox
+
+import "strings"
+
+// Limits of single headers, in bytes. Together they bound what a dead letter
+// adds to a message; see headroom.
+const (
+	maxNewID     = 200 // of an id that is published; a replay adds ":r<n>"
+	maxID        = 256 // of an id that is read
+	maxMediaType = 255
+	maxSubject   = 512
+	maxObject    = 512
+	maxReplays   = 1_000_000
+	traceParent  = 55  // W3C Trace Context, version 00
+	maxState     = 512 // W3C Trace Context: what every system must pass on
+)
+
+var (
+	errKind        = &ContractError{Part: HeaderKind, Reason: "is not data-model, fhir, file or platform"}
+	errDeadline    = &ContractError{Part: HeaderDeadline, Reason: "is not an RFC 3339 instant"}
+	errOrderToken  = &ContractError{Part: HeaderOrderToken, Reason: "is not 32 lower-case hex digits"}
+	errReplayCount = &ContractError{Part: HeaderReplayCount, Reason: "is not a count"}
+)
+
+// visible reports whether s is made of visible ASCII: no space, no control
+// characters, nothing that a header or a log line could be broken with.
+func visible(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func checkID(id string, limit int) error {
+	if id == "" {
+		return &ContractError{Part: HeaderID, Reason: "is missing"}
+	}
+	if len(id) > limit {
+		return &ContractError{Part: HeaderID, Reason: "is too long"}
+	}
+	if !visible(id) {
+		return &ContractError{Part: HeaderID, Reason: "holds a space or a character outside visible ASCII"}
+	}
+	return nil
+}
+
+func checkReplayOf(id string) error {
+	if len(id) > maxID || !visible(id) {
+		return &ContractError{Part: HeaderReplayOf, Reason: "is not a message id"}
+	}
+	return nil
+}
+
+// checkMediaType keeps a value from becoming a second header or a smuggled one.
+func checkMediaType(name, v string) error {
+	if v == "" {
+		return nil
+	}
+	if len(v) > maxMediaType {
+		return &ContractError{Part: name, Reason: "is too long"}
+	}
+	for i := range len(v) {
+		if c := v[i]; c < ' ' || c > '~' {
+			return &ContractError{Part: name, Reason: "holds a character outside printable ASCII"}
+		}
+	}
+	if v[0] == ' ' || v[len(v)-1] == ' ' {
+		return &ContractError{Part: name, Reason: "begins or ends with a space"}
+	}
+	return nil
+}
+
+// checkSubject accepts a literal NATS subject of visible ASCII.
+func checkSubject(name, s string) error {
+	switch {
+	case s == "" || len(s) > maxSubject:
+		return &ContractError{Part: name, Reason: "is empty or too long"}
+	case !visible(s):
+		return &ContractError{Part: name, Reason: "holds a space or a character outside visible ASCII"}
+	case strings.ContainsAny(s, "*>"):
+		return &ContractError{Part: name, Reason: "holds a wildcard"}
+	case s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, ".."):
+		return &ContractError{Part: name, Reason: "has an empty token"}
+	}
+	return nil
+}
+
+func (m *Message) checkBody() error {
+	if m.BodyObject == "" {
+		return nil
+	}
+	if len(m.BodyObject) > maxObject || !visible(m.BodyObject) {
+		return &ContractError{Part: HeaderBodyObject, Reason: "is not the name of an object"}
+	}
+	if len(m.Body) > 0 {
+		return &ContractError{Part: HeaderBodyObject, Reason: "comes with a body: a claim check has none"}
+	}
+	return nil
+}
+
+// isTraceParent accepts version-traceid-parentid-flags. A malformed context is
+// dropped, not refused: W3C Trace Context, 3.2.
+func isTraceParent(s string) bool {
+	if len(s) != traceParent || s[2] != '-' || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if i == 2 || i == 35 || i == 52 {
+			continue
+		}
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return s[:2] != "ff"
+}
+
+func isTraceState(s string) bool {
+	if s == "" || len(s) > maxState {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,207 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The buckets must be what the client library itself makes: its readers and
+// writers, and other tools, rely on that.
+func TestStreams_BucketsAreWhatTheLibraryMakes(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	ours := Topology{Prefix: "ours"}
+	r.ensure(ours)
+	for name, make := range map[string]func() error{
+		"KV_OURS_STATE": func() error {
+			_, err := r.js.CreateKeyValue(r.ctx(), jetstream.KeyValueConfig{Bucket: "THEIRS_STATE"})
+			return err
+		},
+		"KV_OURS_LEDGER": func() error {
+			_, err := r.js.CreateKeyValue(r.ctx(), jetstream.KeyValueConfig{Bucket: "THEIRS_LEDGER", LimitMarkerTTL: time.Minute})
+			return err
+		},
+		"OBJ_OURS_BODIES": func() error {
+			_, err := r.js.CreateObjectStore(r.ctx(), jetstream.ObjectStoreConfig{Bucket: "THEIRS_BODIES"})
+			return err
+		},
+	} {
+		if err := make(); err != nil {
+			t.Fatal(err)
+		}
+		got, want := r.stream(name).Config, r.stream(strings.Replace(name, "OURS", "THEIRS", 1)).Config
+		ignore := cmpopts.IgnoreFields(jetstream.StreamConfig{}, "Name", "Subjects", "Description", "Metadata")
+		if strings.HasPrefix(name, "OBJ_") {
+			want.AllowDirect = false // ours is read from its leader
+		}
+		if diff := cmp.Diff(want, got, ignore); diff != "" {
+			t.Errorf("%s (-library +ours):\n%s", name, diff)
+		}
+	}
+}
+
+func TestStreams_OutStoresByLane(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	r.ensure(small())
+	var p Prefix
+	for subject, want := range map[string]Lane{
+		p.SendSubject("clinic-a"):                   LaneSend,
+		p.RequestSubject("clinic-a"):                LaneRequest,
+		p.OrderedSubject("clinic-a", topologyToken): LaneOrdered,
+	} {
+		ack, err := r.publish(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := r.js.Stream(r.ctx(), ack.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, err := s.GetMsg(r.ctx(), ack.Sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, lane, partition, err := p.ParseOut(msg.Subject)
+		if err != nil || source != "clinic-a" || lane != want {
+			t.Errorf("%s is stored as %s: %s, %s, %v", subject, msg.Subject, source, lane, err)
+		}
+		if (lane == LaneOrdered) != (partition >= 0 && partition < 2) {
+			t.Errorf("partition %d of %s", partition, msg.Subject)
+		}
+	}
+	for _, name := range []string{"clinic-a-send", "clinic-a-request"} {
+		if n := r.consumer(name).NumPending; n != 1 {
+			t.Errorf("%s has %d messages pending, want 1", name, n)
+		}
+	}
+	if n := r.consumer("clinic-a-ordered-0").NumPending + r.consumer("clinic-a-ordered-1").NumPending; n != 1 {
+		t.Errorf("%d ordered messages pending, want 1", n)
+	}
+}
+
+// A publisher must not be able to remove what others have stored.
+func TestStreams_OutRefusesInstructions(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	r.ensure(small())
+	subject := Prefix("").SendSubject("clinic-a")
+	r.mustPublish(subject)
+	for name, value := range map[string]string{
+		"Nats-Rollup": "all", "Nats-TTL": "1s", "Nats-Schedule": "@at 2030-01-01T00:00:00Z",
+	} {
+		if _, err := r.publish(subject, name, value); apiCode(err) == 0 {
+			t.Errorf("%s: error %v, want a refusal", name, err)
+		}
+	}
+	if n := r.stream("REDOX_OUT").State.Msgs; n != 1 {
+		t.Errorf("%d messages stored, want the first alone", n)
+	}
+}
+
+func TestStreams_OutFullRefusesThePublisher(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	r.ensure(small())
+	r.updateStream("REDOX_OUT", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 })
+	subject := Prefix("").SendSubject("clinic-a")
+	r.mustPublish(subject)
+	if _, err := r.publish(subject); apiCode(err) != codeStoreFailed {
+		t.Errorf("error %v, want %d", err, codeStoreFailed)
+	}
+	if first := r.stream("REDOX_OUT").State.FirstSeq; first != 1 {
+		t.Errorf("the first message is now %d", first)
+	}
+}
+
+func TestStreams_LedgerTakesATTLForEachKey(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	r.ensure(small())
+	kv, err := r.js.KeyValue(r.ctx(), Prefix("").LedgerBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Create(r.ctx(), "message", []byte("1"), jetstream.KeyTTL(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	watch, err := kv.Watch(r.ctx(), "message", jetstream.UpdatesOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	select {
+	case entry := <-watch.Updates():
+		if entry.Operation() == jetstream.KeyValuePut {
+			t.Errorf("operation %v, want the marker of an end", entry.Operation())
+		}
+	case <-ctx.Done():
+		t.Fatal("the key did not end")
+	}
+	if _, err := kv.Get(r.ctx(), "message"); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Errorf("error %v, want no such key", err)
+	}
+}
+
+func TestStreams_AdvisoriesAreCaptured(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	r.ensure(small())
+	r.mustPublish(Prefix("").SendSubject("clinic-a"))
+	c, err := r.js.Consumer(r.ctx(), "REDOX_OUT", "clinic-a-send")
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := c.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := msg.TermWithReason("a test"); err != nil {
+		t.Fatal(err)
+	}
+	advisories, err := r.js.OrderedConsumer(r.ctx(), "REDOX_ADVISORIES", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := advisories.Next(jetstream.FetchMaxWait(10 * time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.REDOX_OUT.clinic-a-send"; got.Subject() != want {
+		t.Errorf("captured %s, want %s", got.Subject(), want)
+	}
+}
+
+func TestConsumers_NamesAndLimits(t *testing.T) {
+	t.Parallel()
+	all := Topology{Sources: []string{"b", "a"}, Partitions: 2, AckWait: time.Minute}.Consumers()
+	var got []string
+	for _, c := range all {
+		got = append(got, c.Durable+" "+c.FilterSubject)
+		want := manyPending
+		if strings.Contains(c.Durable, "-ordered-") {
+			want = 1
+		}
+		if c.MaxAckPending != want || c.MaxDeliver != -1 || c.AckWait != time.Minute || c.MaxWaiting != 2048 || len(c.BackOff) > 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+	want := []string{
+		"a-send redox.out.a.send", "a-request redox.out.a.request",
+		"a-ordered-0 redox.out.a.ordered.0", "a-ordered-1 redox.out.a.ordered.1",
+		"b-send redox.out.b.send", "b-request redox.out.b.request",
+		"b-ordered-0 redox.out.b.ordered.0", "b-ordered-1 redox.out.b.ordered.1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

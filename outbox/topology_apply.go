@@ -1,0 +1,70 @@
+package outbox
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// apply makes the changes that can be made, streams before consumers, and
+// returns those that were made. A failure does not keep it from the others.
+func apply(ctx context.Context, js jetstream.JetStream, steps []step) ([]Change, error) {
+	made, err := applySome(ctx, js, steps, false)
+	if err != nil {
+		return made, err
+	}
+	more, err := applySome(ctx, js, steps, true)
+	return append(made, more...), err
+}
+
+func applySome(ctx context.Context, js jetstream.JetStream, steps []step, consumers bool) ([]Change, error) {
+	written := make([]bool, len(steps))
+	err := each(len(steps), func(i int) error {
+		s := steps[i]
+		if s.write == nil || s.consumer != consumers {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		err := s.write(ctx, js)
+		written[i] = err == nil
+		return explain(err, js, s.verb()+" "+s.kind+" "+s.name)
+	})
+	var made []Change
+	for i, s := range steps {
+		if written[i] {
+			made = append(made, s.made()...)
+		}
+	}
+	return made, err
+}
+
+func (s *step) verb() string {
+	if s.changes[0].Action == Create {
+		return string(Create)
+	}
+	return string(Update)
+}
+
+func (s *step) made() []Change {
+	var made []Change
+	for _, c := range s.changes {
+		if c.Action == Create || c.Action == Update {
+			made = append(made, c)
+		}
+	}
+	return made
+}
+
+// remaining returns what no write changes.
+func remaining(steps []step) []Change {
+	var rest []Change
+	for _, s := range steps {
+		for _, c := range s.changes {
+			if c.Action == Refuse || c.Action == Leave {
+				rest = append(rest, c)
+			}
+		}
+	}
+	return rest
+}

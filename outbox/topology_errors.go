@@ -1,0 +1,102 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Codes of the JetStream API that only the topology meets (nats-server 2.15,
+// errors.json).
+const (
+	codeNoPeers           jetstream.ErrorCode = 10005
+	codeConsumerName      jetstream.ErrorCode = 10013
+	codeMaxConsumers      jetstream.ErrorCode = 10026
+	codeMaxStreams        jetstream.ErrorCode = 10027
+	codeStreamCreate      jetstream.ErrorCode = 10049
+	codeStreamName        jetstream.ErrorCode = 10058
+	codeSubjectOverlap    jetstream.ErrorCode = 10065
+	codeNotClustered      jetstream.ErrorCode = 10074
+	codeFilterNotUnique   jetstream.ErrorCode = 10100
+	codeConsumerNotThere  jetstream.ErrorCode = 10149
+	codeConsumerNotActive jetstream.ErrorCode = 10105
+)
+
+// conflicted reports whether another process may have created or changed the
+// thing first, or is about to, so that looking again helps.
+func conflicted(err error) bool {
+	if unanswered(err) {
+		return !errors.Is(err, ErrPermission)
+	}
+	switch apiCode(err) {
+	case codeStreamName, codeStreamCreate, codeConsumerName, codeConsumerExists, codeConsumerNotThere, codeConsumerNotActive:
+		return true
+	}
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse)
+}
+
+// explain adds to a failed request of the JetStream API what was asked for and
+// what to do about it.
+func explain(err error, js jetstream.JetStream, what string) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
+		errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("outbox: %s: %w: enable jetstream in the server's configuration and for this account", what, err)
+	}
+	if unanswered(err) {
+		return explainTimeout(err, js.Conn(), what)
+	}
+	if mend := mendOf(apiCode(err)); mend != "" {
+		return fmt.Errorf("outbox: %s: %w: %s", what, err, mend)
+	}
+	return fmt.Errorf("outbox: %s: %w", what, err)
+}
+
+// unanswered reports whether a request ended without an answer.
+func unanswered(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, ErrPermission)
+}
+
+// explainTimeout looks for the reason of a request without an answer: the
+// server tells the connection about a refused subject, not the request.
+func explainTimeout(err error, nc *nats.Conn, what string) error {
+	if last := forbidden(nc); last != nil {
+		return fmt.Errorf("outbox: %s: %w (%w): allow this user the subject, or provision with another user", what, ErrPermission, last)
+	}
+	if !nc.IsConnected() {
+		return fmt.Errorf("outbox: %s: %w: not connected to NATS", what, err)
+	}
+	return fmt.Errorf("outbox: %s: %w: no answer: is the JetStream cluster without a leader, or is this user not allowed to use $JS.API?", what, err)
+}
+
+// forbidden returns the error of a subject of JetStream that the server has
+// last refused to this connection, nil if there is none.
+func forbidden(nc *nats.Conn) error {
+	last := nc.LastError()
+	if errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `"$JS.`) {
+		return last
+	}
+	return nil
+}
+
+func mendOf(code jetstream.ErrorCode) string {
+	switch code {
+	case codeNotClustered, codeNoPeers:
+		return "more replicas than servers with JetStream and room: lower the replicas or add servers"
+	case codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources:
+		return "raise the storage limit of the account or of the server"
+	case codeMaxConsumers, codeMaxStreams:
+		return "raise the limit of the account or of the stream, or use fewer sources or partitions"
+	case codeSubjectOverlap:
+		return "another stream takes these subjects: use another prefix or change that stream"
+	case codeFilterNotUnique:
+		return "another consumer of the work queue takes these messages: delete it"
+	}
+	return ""
+}

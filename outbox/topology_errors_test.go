@@ -1,0 +1,101 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func TestEnsure_SaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		conf     string
+		prepare  func(topologyRig)
+		topology Topology
+		want     string
+	}{
+		"no jetstream":      {"max_control_line: 4096", nil, Topology{}, "enable jetstream"},
+		"not for account":   {"jetstream {}\nno_auth_user: u\naccounts { A { users: [{user: u, password: p}] } }", nil, Topology{}, "enable jetstream"},
+		"too many replicas": {"jetstream {}", nil, Topology{Replicas: 3}, "lower the replicas or add servers"},
+		"streams limit": {"jetstream {}\nno_auth_user: u\naccounts { A { jetstream: {max_streams: 2}, users: [{user: u, password: p}] } }", nil,
+			Topology{}, "raise the limit"},
+		"consumers limit": {"jetstream {}\nno_auth_user: u\naccounts { A { jetstream: {max_consumers: 3}, users: [{user: u, password: p}] } }", nil,
+			Topology{Sources: []string{"a"}}, "fewer sources or partitions"},
+		"subjects taken": {"jetstream {}", func(r topologyRig) {
+			r.createStream(jetstream.StreamConfig{Name: "ALL", Subjects: []string{"redox.>"}})
+		}, Topology{}, "use another prefix"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := configured(t, c.conf)
+			if c.prepare != nil {
+				c.prepare(r)
+			}
+			_, err := c.topology.Ensure(r.ctx(), r.js)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "outbox: ") {
+				t.Errorf("error %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+const noRights = `jetstream {}
+accounts { A { jetstream: enabled, users: [
+  {user: op, password: p}
+  {user: app, password: p, permissions: {publish: ["redox.out.>"], subscribe: ["_INBOX.>"]}}
+  {user: reader, password: p, permissions: {publish: ["$JS.API.STREAM.INFO.>", "$JS.API.CONSUMER.LIST.>"], subscribe: ["_INBOX.>"]}}
+] } }`
+
+func TestEnsure_PermissionIsNamed(t *testing.T) {
+	t.Parallel()
+	r := configured(t, noRights, nats.UserInfo("app", "p"))
+	_, err := small().Ensure(shortly(t), r.js)
+	if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), "$JS.API.STREAM.INFO.") {
+		t.Errorf("error %v, want the subject that was refused", err)
+	}
+}
+
+func TestEnsure_VerifyNeedsOnlyToRead(t *testing.T) {
+	t.Parallel()
+	r := configured(t, noRights, nats.UserInfo("op", "p"))
+	r.ensure(small())
+	reader := r.connect(nats.UserInfo("reader", "p"))
+	if changes, err := small().Ensure(r.ctx(), reader); err != nil || changes != nil {
+		t.Errorf("changes %v, error %v", changes, err)
+	}
+}
+
+func TestEnsure_ContextEnds(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := small().Ensure(ctx, r.js); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}
+
+func TestEach_StopsAfterSilence(t *testing.T) {
+	t.Parallel()
+	for want, failure := range map[int]error{1: context.DeadlineExceeded, 3: errors.New("refused")} {
+		var calls int
+		err := eachOf(3, 1, func(int) error { calls++; return fmt.Errorf("%w", failure) })
+		if calls != want || !errors.Is(err, failure) {
+			t.Errorf("%v: %d calls, want %d; error %v", failure, calls, want, err)
+		}
+	}
+}
+
+// shortly is less than a request that nobody answers would wait.
+func shortly(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
