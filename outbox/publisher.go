@@ -144,6 +144,7 @@ func payload(msg *nats.Msg) int64 {
 // store publishes until it is confirmed, refused or ctx ends.
 func (p *Publisher) store(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
 	start := time.Now()
+	var missing error // what a server that restarts would mend
 	for {
 		try, cancel := context.WithTimeout(ctx, publishTry)
 		ack, err := p.js.PublishMsg(try, msg)
@@ -152,19 +153,23 @@ func (p *Publisher) store(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck
 			return ack, nil
 		}
 		final := p.refusal(msg.Subject, err)
-		if final != nil && (!errors.Is(final, ErrNoStream) || time.Since(start) > noStreamPatience) {
+		if errors.Is(final, ErrNoStream) && time.Since(start) < noStreamPatience {
+			missing, final = final, nil
+		}
+		if final != nil {
 			return nil, final
 		}
 		timer := time.NewTimer(publishPause)
 		select {
 		case <-timer.C:
+			continue
 		case <-ctx.Done():
 			timer.Stop()
-			if final != nil {
-				return nil, final
-			}
-			return nil, fmt.Errorf("not confirmed by the NATS server: %w; it may be stored, so publish again with the same id", errors.Join(context.Cause(ctx), err))
 		}
+		if missing != nil {
+			return nil, missing
+		}
+		return nil, fmt.Errorf("not confirmed by the NATS server (%w); it may be stored, so publish again with the same id", err)
 	}
 }
 

@@ -71,6 +71,55 @@ func TestEnsure_VerifyNeedsOnlyToRead(t *testing.T) {
 	}
 }
 
+func TestEnsure_MayNotCreate(t *testing.T) {
+	t.Parallel()
+	r := configured(t, noRights, nats.UserInfo("reader", "p"))
+	changes, err := small().Ensure(shortly(t), r.js)
+	if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), "$JS.API.STREAM.CREATE.") || changes != nil {
+		t.Errorf("changes %v, error %v", changes, err)
+	}
+	if drift, err := small().Drift(r.ctx(), r.js); err != nil || len(withAction(drift, Create)) != 11 {
+		t.Errorf("drift %v, error %v", drift, err)
+	}
+}
+
+func TestEnsure_NotConnected(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	if err := r.server.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := shortly(t)
+	if _, err := small().Ensure(ctx, r.js); err == nil || !strings.Contains(err.Error(), "not connected to NATS") {
+		t.Errorf("error %v", err)
+	}
+	if err := NewBodies(r.js, "").Put(ctx, objectName, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("put: %v", err)
+	}
+}
+
+func TestConflicted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{jetstream.ErrStreamNameAlreadyInUse, true},
+		{jetstream.ErrStreamNotFound, true},
+		{&jetstream.APIError{ErrorCode: codeConsumerExists}, true},
+		{fmt.Errorf("wrapped: %w", &jetstream.APIError{ErrorCode: codeStreamCreate}), true},
+		{context.DeadlineExceeded, true},
+		{fmt.Errorf("%w: %w", ErrPermission, context.DeadlineExceeded), false},
+		{&jetstream.APIError{ErrorCode: codeNotClustered}, false},
+		{context.Canceled, false},
+		{ErrRefused, false},
+	} {
+		if got := conflicted(c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
 func TestEnsure_ContextEnds(t *testing.T) {
 	t.Parallel()
 	r := newTopologyRig(t)

@@ -25,7 +25,7 @@ func (w *Worker) attempt(d *delivery) verdict {
 		message: d.message, record: d.record, answer: answer, err: err,
 		cause: causeOf(ctx), hold: d.hold, now: time.Now(),
 	}, w.config.Retry)
-	d.attempted = v.action != wait && v.action != abandon
+	d.attempted = v.counted
 	w.trace.end(span, v)
 	w.metrics.attempt(d, v, took)
 	if err != nil {

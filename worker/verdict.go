@@ -34,6 +34,7 @@ type verdict struct {
 	pauses   string
 	pauseFor time.Duration
 	unknown  bool // the outcome of the attempt is unknown
+	counted  bool // it was an attempt: a request was written
 	answer   outbox.Answer
 }
 
@@ -51,10 +52,10 @@ type outcome struct {
 // judge turns the end of an attempt into a verdict. Pure: all it knows is in o and r.
 func judge(o outcome, r Retry) verdict {
 	if o.err == nil {
-		return verdict{settlement: outbox.Delivered, answer: o.answer, err: o.answer.Flag}
+		return verdict{settlement: outbox.Delivered, answer: o.answer, err: o.answer.Flag, counted: true}
 	}
 	e := readError(o.err)
-	v := verdict{answer: o.answer, err: e.safe, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max)}
+	v := verdict{answer: o.answer, err: e.safe, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max), counted: e.attempted}
 	v.unknown = e.attempted && o.message.Lane != outbox.LaneRequest && (e.unknown || (e.doubtful && o.hold))
 
 	switch {

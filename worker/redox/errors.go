@@ -103,9 +103,10 @@ func (e *Error) Permanent() bool { return e.class == ClassGuard || e.class == Cl
 // Poison reports that the message breaks the contract.
 func (e *Error) Poison() bool { return e.class == ClassContract }
 
-// Attempted reports whether a request for the message was written. False means that no
-// attempt counts and the message waits.
-func (e *Error) Attempted() bool { return e.written }
+// Attempted reports whether a request for the message was written and could have been
+// taken. False means that no attempt counts and the message waits; so it is also when
+// Redox refused two tokens: no message fails because of our credentials.
+func (e *Error) Attempted() bool { return e.written && e.class != ClassUnauthorized }
 
 // UnknownOutcome reports that a SEND was written and no answer came, or a 504: Redox may
 // have it. It is false for a REQUEST, which is safe to repeat.

@@ -39,20 +39,15 @@ func (c *Client) exchange(ctx context.Context, out *call) (reply, *Error) {
 		return first, err
 	}
 	out.sender.credentials.Invalidate(bearer)
-	// From here on a request was written and answered: whatever happens is one attempt.
+	// A 401 says that Redox did not take the message: what counts is the second request.
 	bearer, err = c.bearer(ctx, out.sender)
 	if err != nil {
-		err.written, err.status = true, first.status
+		err.status = first.status
 		return first, err
 	}
 	c.metrics.replays.Inc()
 	out.authorize(bearer)
-	second, err := c.send(ctx, out)
-	if err != nil {
-		err.written = true
-		return reply{}, err
-	}
-	return second, nil
+	return c.send(ctx, out)
 }
 
 // bearer asks for a token. Without one nothing is sent, and the key pauses.

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// The rules of this repository that a machine can check.
+
+const module = "github.com/redoxworker/redoxworker"
+
+// goList describes the packages of the module.
+func goList(t *testing.T) map[string]listedPackage {
+	t.Helper()
+	command := exec.Command("go", "list", "-deps", "-json=ImportPath,Doc,Imports,Deps,GoFiles,Dir,Module", "./...")
+	command.Dir = "../.."
+	out, err := command.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %s", exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	packages := map[string]listedPackage{}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listedPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if rest, ok := strings.CutPrefix(p.ImportPath, module); ok {
+			packages[strings.TrimPrefix(rest, "/")] = p
+		}
+	}
+}
+
+type listedPackage struct {
+	ImportPath, Doc, Dir   string
+	Imports, Deps, GoFiles []string
+}
+
+func TestRules_EveryPackageHasADoc(t *testing.T) {
+	t.Parallel()
+	for name, p := range goList(t) {
+		if len(p.GoFiles) > 0 && len(p.Doc) < 20 {
+			t.Errorf("package %s has no doc", name)
+		}
+	}
+}
+
+// What an embedder links must stay light.
+func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
+	t.Parallel()
+	packages := goList(t)
+	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
+		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
+		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev"}
+	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "config"} {
+		p, ok := packages[name]
+		if !ok {
+			t.Errorf("no package %s", name)
+		}
+		for _, dep := range p.Deps {
+			if slices.ContainsFunc(forbidden, func(f string) bool { return dep == f || strings.HasSuffix(f, "/") && strings.HasPrefix(dep, f) || strings.HasPrefix(dep, f+"/") && f != "testing" }) {
+				t.Errorf("package %s links %s", name, dep)
+			}
+		}
+	}
+}
+
+// Imports run one way: cmd → {config, auth, worker/redox, worker, outbox}; worker → outbox;
+// redox → outbox.
+func TestRules_ImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	allowed := map[string][]string{
+		"outbox": nil, "auth": nil, "config": nil, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"auth/xoauth2": {"auth"}, "worker": {"outbox"}, "worker/redox": {"outbox"}, "worker/workertest": {"outbox", "worker"},
+	}
+	for name, p := range goList(t) {
+		may, known := allowed[name]
+		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "deploy") {
+			continue
+		}
+		if !known {
+			t.Errorf("package %s is not in the layout", name)
+		}
+		for _, dep := range p.Imports {
+			if own, ok := strings.CutPrefix(dep, module+"/"); ok && !slices.Contains(may, own) {
+				t.Errorf("package %s imports %s", name, own)
+			}
+		}
+	}
+	// The simulator shares nothing with what it checks, and outbox needs NATS alone.
+	for _, dep := range goList(t)["outbox"].Imports {
+		if strings.Contains(dep, ".") && !strings.HasPrefix(dep, "github.com/nats-io/nats.go") {
+			t.Errorf("outbox imports %s", dep)
+		}
+	}
+}
+
+func TestRules_TopLevel(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := []string{"go.mod", "go.sum", "cmd", "worker", "outbox", "auth", "config", "deploy", "README.md", "LICENSE"}
+	for _, e := range entries {
+		if name := e.Name(); name[0] != '.' && !slices.Contains(fixed, name) {
+			t.Errorf("%s stands at the top level", name)
+		}
+	}
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "\nreplace") {
+		t.Error("go.mod replaces a module: nobody who imports this one would get that")
+	}
+}
+
+func TestRules_FilesAreOfAReadableSize(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == ".git" || d.Name() == "node_modules") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if n := bytes.Count(text, []byte("\n")); n > 500 {
+			t.Errorf("%s has %d lines, the limit is 500", path, n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every command line that the README shows is one that the command understands, and its
+// first two are those that set everything up.
+func TestRules_ReadmeCommandsExist(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^(?:\$ )?((?:go run \./cmd/redoxworker|redoxworker|go test) .*)$`).FindAllStringSubmatch(string(text), -1)
+	if len(lines) < 5 || lines[0][1] != "go run ./cmd/redoxworker demo" || lines[1][1] != testCommand(t) {
+		t.Fatalf("the README does not begin with the demo and %q: %q", testCommand(t), lines)
+	}
+	for _, line := range lines {
+		rest, ok := strings.CutPrefix(strings.TrimPrefix(line[1], "go run ./cmd/"), "redoxworker ")
+		if !ok {
+			continue
+		}
+		args := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(strings.Split(strings.Split(strings.Split(rest, "#")[0], "|")[0], ">")[0]))
+		var c cli
+		parser, err := kong.New(&c, kong.Vars{}, kong.Exit(func(int) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse(args); err != nil && !strings.Contains(err.Error(), "no such file") {
+			t.Errorf("README: %q: %v", line[1], err)
+		}
+	}
+}
+
+// testCommand is the one that CI runs.
+func testCommand(t *testing.T) string {
+	t.Helper()
+	f, err := os.Open("../../.ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if line := strings.TrimSpace(lines.Text()); strings.HasPrefix(line, "go test ") && !strings.Contains(line, "-bench") && !strings.Contains(line, "-race") {
+			return line
+		}
+	}
+	t.Fatal("CI runs no plain test command")
+	return ""
+}
