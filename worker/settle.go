@@ -17,7 +17,7 @@ import (
 // dead-letters.
 
 // stepTimeout bounds one step of a settlement before it is repeated.
-const stepTimeout = 5 * time.Second
+const stepTimeout = 2 * time.Second
 
 // settle carries a verdict out.
 func (w *Worker) settle(d *delivery, v verdict) {
@@ -65,7 +65,7 @@ type settlement struct {
 }
 
 func (s *settlement) steps() error {
-	ctx, cancel := context.WithTimeoutCause(s.worker.settling, stepTimeout, errors.New("NATS did not confirm within 5s"))
+	ctx, cancel := context.WithTimeoutCause(s.worker.settling, stepTimeout, errors.New("NATS did not confirm within 2s"))
 	defer cancel()
 	if !s.dead && s.needsDeadLetter() {
 		if err := s.deadLetter(ctx); err != nil {

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/redoxworker/redoxworker/config"
+)
+
+// The README's table of keys says what config says.
+func TestReadme_ConfigurationTableIsTrue(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]config.Field{}
+	for _, f := range config.Reference() {
+		fields[f.Key] = f
+	}
+	rows := regexp.MustCompile("(?m)^\\| `([a-z_*.]+)` \\| `([^`]*)` \\|").FindAllStringSubmatch(string(text), -1)
+	if len(rows) < 10 {
+		t.Fatalf("%d rows found", len(rows))
+	}
+	for _, row := range rows {
+		f, ok := fields[row[1]]
+		if !ok {
+			t.Errorf("the README names the key %s, which does not exist", row[1])
+		} else if f.Default != row[2] {
+			t.Errorf("the README says that %s is %q by default, config says %q", row[1], row[2], f.Default)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest"
+)
+
+// Over TCP: the server restarts while messages are in flight, buffered and being settled.
+func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Shutdown() }()
+	conn, err := nats.Connect(server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 2}).Ensure(ctx, js); err != nil {
+		t.Fatal(err)
+	}
+	p, err := outbox.NewPublisher(js, outbox.PublisherConfig{OrderSecret: []byte("0123456789abcdef0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const total = 600
+	for i := range total {
+		m := outbox.Message{ID: fmt.Sprint("m", i), Source: source, Body: []byte(`{}`)}
+		if i%10 == 0 {
+			m.OrderKey = "patient"
+		}
+		if _, err := p.Publish(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	far := &workertest.Far{Answer: func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+		<-time.After(10 * time.Millisecond) // a far side takes its time
+		return outbox.Answer{Status: 200}, nil
+	}}
+	var settled atomic.Int64
+	done := make(chan struct{})
+	half := make(chan struct{})
+	w, err := worker.New(js, far, worker.Config{Partitions: 2, Concurrency: 16, Sources: []worker.Source{{Name: source}},
+		Observe: func(e worker.Event) {
+			if e.Kind != worker.EventSettled {
+				return
+			}
+			switch settled.Add(1) {
+			case total / 4:
+				close(half)
+			case total:
+				close(done)
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, cancelRun := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(stop) }()
+	<-half
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		t.Errorf("%d of %d settled; status %+v", settled.Load(), total, w.Status())
+	}
+	cancelRun()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	calls := map[string]int{}
+	for _, c := range far.Calls() {
+		calls[c.ID]++
+	}
+	for id, n := range calls {
+		if n != 1 {
+			t.Errorf("%s was sent %d times", id, n)
+		}
+	}
+	if len(calls) != total {
+		t.Errorf("%d messages were sent, want %d", len(calls), total)
+	}
+}
