@@ -44,7 +44,7 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if receipt.Duplicate {
+	if receipt.foreign() {
 		return Reply{}, fmt.Errorf("outbox: message %s of source %s: %w", receipt.ID, m.Source, ErrDuplicate)
 	}
 	msg, err := sub.NextMsgWithContext(ctx)

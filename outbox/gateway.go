@@ -3,9 +3,12 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,13 +47,13 @@ type Gateway struct {
 	config    GatewayConfig
 	publisher *Publisher
 	policy    ReplyPolicy
-	slots     chan struct{}
 }
 
 const (
 	gatewayName    = "redox-gateway"
 	gatewayVersion = "1.0.0" // of the contract, not of the program
 	storeTimeout   = 10 * time.Second
+	flushTimeout   = 2 * time.Second
 )
 
 // NewGateway returns a gateway; Run starts it.
@@ -63,6 +66,10 @@ func NewGateway(conn *nats.Conn, js jetstream.JetStream, cfg GatewayConfig) (*Ga
 			return nil, err
 		}
 	}
+	if cfg.MaxWait < 0 || cfg.Concurrency < 0 {
+		return nil, errors.New("outbox: NewGateway: MaxWait and Concurrency must not be negative")
+	}
+	cfg.Sources = slices.Compact(slices.Sorted(slices.Values(cfg.Sources)))
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, 150*time.Second)
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 64)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
@@ -73,13 +80,33 @@ func NewGateway(conn *nats.Conn, js jetstream.JetStream, cfg GatewayConfig) (*Ga
 	if err != nil {
 		return nil, err
 	}
-	policy := ReplyPolicy{Prefix: cfg.Prefix, Allow: cfg.ReplyAllow}
-	return &Gateway{conn: conn, config: cfg, publisher: publisher, policy: policy, slots: make(chan struct{}, cfg.Concurrency)}, policy.Validate()
+	g := &Gateway{conn: conn, config: cfg, publisher: publisher, policy: ReplyPolicy{Prefix: cfg.Prefix, Allow: cfg.ReplyAllow}}
+	if err := g.policy.Validate(); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// intake bounds the requests that are being stored.
+type intake struct {
+	slots  chan struct{}
+	closed chan struct{}
+}
+
+// close waits for the requests under way. Those that still come are turned away.
+func (i intake) close() {
+	for range cap(i.slots) {
+		i.slots <- struct{}{} // and keep it: nobody gets one any more
+	}
+	close(i.closed)
 }
 
 // Run serves until ctx ends, then stops taking requests and returns when those it took
-// are answered.
+// are answered. Requests under one order key keep their order if each is sent after the
+// receipt of the one before.
 func (g *Gateway) Run(ctx context.Context) error {
+	in := intake{slots: make(chan struct{}, g.config.Concurrency), closed: make(chan struct{})}
+	defer in.close()
 	stopped := make(chan struct{})
 	service, err := micro.AddService(g.conn, micro.Config{
 		Name: gatewayName, Version: gatewayVersion, Description: "Stores requests for delivery to Redox.",
@@ -93,7 +120,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	for _, source := range g.config.Sources {
 		for _, lane := range []Lane{LaneSend, LaneRequest} {
-			err := service.AddEndpoint(source+"-"+string(lane), g.handler(source, lane),
+			err := service.AddEndpoint(source+"-"+string(lane), g.handler(source, lane, in),
 				micro.WithEndpointSubject(g.config.Prefix.GatewaySubject(source, lane)))
 			if err != nil {
 				return errors.Join(fmt.Errorf("outbox: gateway endpoint of source %s: %w", source, err), service.Stop())
@@ -103,48 +130,94 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.config.Logger.Info("gateway started", "sources", len(g.config.Sources))
 	select {
 	case <-ctx.Done():
-		err = service.Stop()
 	case <-stopped:
 		if ctx.Err() == nil {
-			err = errors.New("outbox: the gateway's service stopped by itself")
+			return errors.New("outbox: the gateway's service stopped: its connection was closed")
 		}
 	}
-	for range cap(g.slots) { // every slot free: every request answered
-		g.slots <- struct{}{}
-	}
-	for range cap(g.slots) {
-		<-g.slots
-	}
+	err = service.Stop()
+	// After a round trip every request that the server sent here has arrived. Without a
+	// connection there is none to wait for.
+	_ = g.conn.FlushTimeout(flushTimeout)
 	return err
 }
 
 // handler stores requests in goroutines of their own, as many as there are slots.
-func (g *Gateway) handler(source string, lane Lane) micro.Handler {
+func (g *Gateway) handler(source string, lane Lane, in intake) micro.Handler {
 	return micro.HandlerFunc(func(r micro.Request) {
-		g.slots <- struct{}{}
+		select {
+		case in.slots <- struct{}{}:
+		case <-in.closed:
+			g.fail(source, lane, r, errStopping)
+			return
+		}
 		go func() {
-			defer func() { <-g.slots }()
+			defer func() { <-in.slots }()
 			g.serve(source, lane, r)
 		}()
 	})
 }
 
 func (g *Gateway) serve(source string, lane Lane, r micro.Request) {
-	receipt, err := g.store(source, lane, r)
-	switch {
-	case err != nil:
-		code, text := gatewayFault(err)
-		g.config.Logger.Warn("gateway: a request was not stored", "source", source, "lane", lane, "code", code, "error", text)
-		err = r.Error(code, text, nil)
-	case lane == LaneRequest:
-		return // the worker answers
-	default:
-		err = r.RespondJSON(receipt)
+	if r.Reply() != "" && !g.answerable(source, r.Reply()) {
+		g.fail(source, lane, r, errReplySubject)
+		return
 	}
-	if err != nil && !errors.Is(err, nats.ErrMsgNoReply) {
+	receipt, err := g.store(source, lane, r)
+	if err != nil {
+		g.fail(source, lane, r, err)
+		return
+	}
+	if lane == LaneRequest {
+		return // the worker answers
+	}
+	body, err := json.Marshal(receipt)
+	if err == nil {
+		err = g.answer(&nats.Msg{Subject: r.Reply(), Data: body})
+	}
+	if err != nil {
 		g.config.Logger.Warn("gateway: answering failed", "source", source, "error", err)
 	}
 }
+
+// answer publishes by itself: micro's own way writes to the request, which micro reads as
+// soon as the handler has returned.
+func (g *Gateway) answer(msg *nats.Msg) error {
+	if msg.Subject == "" {
+		return nil // published, not requested: nobody waits
+	}
+	return g.conn.PublishMsg(msg)
+}
+
+// fail tells the caller that nothing was stored, unless it wants to hear it where the
+// gateway must not speak.
+func (g *Gateway) fail(source string, lane Lane, r micro.Request, cause error) {
+	code, text := gatewayFault(cause)
+	g.config.Logger.Warn("gateway: a request was not stored", "source", source, "lane", lane, "code", code, "error", text)
+	if r.Reply() == "" || !g.answerable(source, r.Reply()) {
+		return
+	}
+	h := nats.Header{micro.ErrorHeader: {text}, micro.ErrorCodeHeader: {code}}
+	if err := g.answer(&nats.Msg{Subject: r.Reply(), Header: h}); err != nil {
+		g.config.Logger.Warn("gateway: answering failed", "source", source, "error", err)
+	}
+}
+
+// answerable reports whether the gateway may publish to a request's reply subject. The
+// caller chooses it and the server does not check it against the caller's rights: an error
+// answer, which has no body, to $JS.API.STREAM.DELETE.REDOX_OUT would delete the queue. An
+// inbox that is not allowed as a reply subject is at least told so.
+func (g *Gateway) answerable(source, reply string) bool {
+	if strings.HasPrefix(reply, "_INBOX") {
+		return checkSubject(HeaderReplyTo, reply) == nil
+	}
+	return g.policy.Check(source, reply) == nil
+}
+
+var (
+	errStopping     = errors.New("the gateway is stopping")
+	errReplySubject = &ContractError{Part: "request", Reason: "has a reply subject that is neither an inbox nor allowed"}
+)
 
 var errNoInbox = &ContractError{Part: "request", Reason: "has no reply subject: use a NATS request, or publish to the send endpoint"}
 
@@ -170,7 +243,7 @@ func (g *Gateway) store(source string, lane Lane, r micro.Request) (Receipt, err
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	receipt, err := g.publisher.Publish(ctx, m)
-	if err == nil && receipt.Duplicate && lane == LaneRequest {
+	if err == nil && receipt.foreign() && lane == LaneRequest {
 		return receipt, ErrDuplicate // the reply goes to whoever was first
 	}
 	return receipt, err

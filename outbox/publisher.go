@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 type PublisherConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix Prefix
-	// OrderSecret turns order keys into tokens, at least 32 bytes; everybody who
+	// OrderSecret turns order keys into tokens, at least 16 bytes; everybody who
 	// publishes for a source needs the same. nil refuses messages with an order key.
 	OrderSecret []byte
 	// Timeout bounds a Publish whose context has no deadline. 0 means 30 s.
@@ -43,9 +44,15 @@ type Receipt struct {
 	ID       string `json:"id"`
 	Stream   string `json:"stream"`
 	Sequence uint64 `json:"sequence"`
-	// Duplicate: the queue already held a message of this id, and Sequence is its.
+	// Duplicate: the queue already held a message of this id, and Sequence is its. That
+	// may be this very message, stored by a try whose confirmation was lost.
 	Duplicate bool `json:"duplicate"`
+
+	repeated bool // more than one try: Duplicate proves nothing
 }
+
+// foreign reports whether the id was surely published before this message.
+func (r Receipt) foreign() bool { return r.Duplicate && !r.repeated }
 
 const (
 	defaultPublishTimeout = 30 * time.Second
@@ -91,11 +98,11 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	ack, err := p.store(ctx, msg)
+	ack, tries, err := p.store(ctx, msg)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("outbox: publishing message %s of source %s: %w", m.ID, m.Source, err)
 	}
-	return Receipt{ID: m.ID, Stream: ack.Stream, Sequence: ack.Sequence, Duplicate: ack.Duplicate}, nil
+	return Receipt{ID: m.ID, Stream: ack.Stream, Sequence: ack.Sequence, Duplicate: ack.Duplicate, repeated: tries > 1}, nil
 }
 
 // encode completes m and makes its NATS message, through the claim check where it must.
@@ -142,22 +149,23 @@ func payload(msg *nats.Msg) int64 {
 }
 
 // store publishes until it is confirmed, refused or ctx ends.
-func (p *Publisher) store(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+func (p *Publisher) store(ctx context.Context, msg *nats.Msg) (ack *jetstream.PubAck, tries int, err error) {
 	start := time.Now()
 	var missing error // what a server that restarts would mend
 	for {
+		tries++
 		try, cancel := context.WithTimeout(ctx, publishTry)
-		ack, err := p.js.PublishMsg(try, msg)
+		ack, err = p.js.PublishMsg(try, msg)
 		cancel()
 		if err == nil {
-			return ack, nil
+			return ack, tries, nil
 		}
 		final := p.refusal(msg.Subject, err)
 		if errors.Is(final, ErrNoStream) && time.Since(start) < noStreamPatience {
 			missing, final = final, nil
 		}
 		if final != nil {
-			return nil, final
+			return nil, tries, final
 		}
 		timer := time.NewTimer(publishPause)
 		select {
@@ -167,9 +175,9 @@ func (p *Publisher) store(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck
 			timer.Stop()
 		}
 		if missing != nil {
-			return nil, missing
+			return nil, tries, missing
 		}
-		return nil, fmt.Errorf("not confirmed by the NATS server (%w); it may be stored, so publish again with the same id", err)
+		return nil, tries, fmt.Errorf("not confirmed by the NATS server (%w); it may be stored, so publish again with the same id", err)
 	}
 }
 
@@ -181,6 +189,8 @@ func (p *Publisher) refusal(subject string, err error) error {
 		return fmt.Errorf("%w: %w", ErrQueueFull, err)
 	case code == codeMessageTooLarge, errors.Is(err, nats.ErrMaxPayload):
 		return &SizeError{What: "message", Size: -1, Limit: p.conn.MaxPayload(), Name: maxPayloadName}
+	case busy(err):
+		return nil
 	case code != 0:
 		return err
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
@@ -189,6 +199,17 @@ func (p *Publisher) refusal(subject string, err error) error {
 		return err
 	}
 	return p.denied(subject)
+}
+
+// busy reports whether the server said that it cannot store the message just now: no
+// leader yet, too many requests.
+func busy(err error) bool {
+	var e jetstream.JetStreamError
+	if !errors.As(err, &e) || e.APIError() == nil {
+		return false
+	}
+	code := e.APIError().Code
+	return code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
 }
 
 // denied looks for the permission violation behind a timeout: the server reports it on the

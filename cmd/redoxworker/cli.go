@@ -36,6 +36,7 @@ type cli struct {
 	Keys      keysCommand      `cmd:"" help:"Key pairs and their public set."`
 	Token     tokenCommand     `cmd:"" help:"Ask for a token and say what came of it."`
 	Config    configCommand    `cmd:"" help:"Print the effective settings or their schema."`
+	Bench     benchCommand     `cmd:"" help:"Throughput, latency, processor time and memory beside a raw loop."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 

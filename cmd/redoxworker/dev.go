@@ -2,10 +2,126 @@ package main
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-type devCommand struct{}
+// devCommand runs NATS, a simulated Redox, a worker and the gateway to develop against.
+type devCommand struct {
+	NATSListen  string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address of NATS; port 0 takes a free one."`
+	SimListen   string `name:"sim-listen" default:"127.0.0.1:8467" placeholder:"HOST:PORT" help:"Address of the simulated Redox."`
+	AdminListen string `name:"admin-listen" default:"127.0.0.1:8466" placeholder:"HOST:PORT" help:"Address of the admin listener; off for none."`
+	Dir         string `placeholder:"DIR" help:"Where to keep data, key and samples. A temporary directory by default."`
+	Profile     string `default:"none" placeholder:"NAME" help:"Faults of the simulated Redox; see sim --help."`
+	WriteConfig string `name:"write-config" placeholder:"FILE" help:"Where to write the configuration that works against it. In the directory by default."`
+}
 
-// Run is a placeholder until this subcommand's author replaces this file.
-func (devCommand) Run(_ context.Context, _ *app) error { return errors.New("placeholder") }
+// Run until a signal, then drain.
+func (c devCommand) Run(ctx context.Context, a *app) error {
+	if err := a.standsAlone("dev"); err != nil {
+		return err
+	}
+	view := a.newLines(36) // a UUID
+	defer view.close()
+	flags := map[string]any{}
+	for key, value := range a.globals.Set {
+		flags[key] = value
+	}
+	s, err := a.newStack(ctx, stackOptions{
+		dir: c.Dir, natsListen: c.NATSListen, simListen: c.SimListen, adminListen: c.AdminListen, writeConfig: c.WriteConfig,
+		profile: c.Profile, logLevel: "warn", flags: flags, redox: &redoxsim.Server{},
+		observe: func(e worker.Event) {
+			if h, ok := happened(e); ok {
+				view.show(h)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	c.print(a, s)
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx) }()
+	if s.awaitReady(ctx, ended) {
+		a.devLine("ready")
+	}
+	err = <-ended
+	if err == nil {
+		a.devLine("stopped")
+	}
+	return err
+}
+
+// devLine tells people what dev itself does; programs read the lines of JSON around it.
+func (a *app) devLine(text string) {
+	if a.globals.JSON {
+		a.printf("{\"event\":%q}\n", text)
+		return
+	}
+	a.printf("%s\n", text)
+}
+
+// awaitReady waits until the worker takes messages; false when it will not.
+func (s *stack) awaitReady(ctx context.Context, ended chan error) bool {
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if w := s.daemon.running.Load(); w != nil && w.Status().Ready() {
+			return true
+		}
+		select {
+		case <-poll.C:
+		case err := <-ended:
+			ended <- err
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// print says where everything is, and commands that work against it.
+func (c devCommand) print(a *app, s *stack) {
+	nats, admin := s.config.NATS.URL.String(), s.config.Admin.Listen
+	if a.globals.JSON {
+		_ = json.NewEncoder(a.stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
+			"event": "listening", "nats": nats, "redox": s.sim.url(), "admin": admin, "config": s.files.config, "dir": s.files.dir})
+		return
+	}
+	kept := "kept"
+	if s.temporary {
+		kept = "removed at the end"
+	}
+	if admin != "" {
+		admin = fmt.Sprintf("http://%s  (/readyz, /metrics)", admin)
+	}
+	a.printf("redoxworker dev: NATS, a simulated Redox (faults: %s), a worker and the gateway.\n\n", c.Profile)
+	for _, row := range [][2]string{
+		{"NATS", nats}, {"Redox", s.sim.url() + "  (/_sim/stats, /_sim/arrivals, /_sim/fault)"}, {"admin", admin},
+		{"config", s.files.config}, {"data", s.files.dir + "  (" + kept + ")"}, {"sources", "clinic-a, clinic-b"},
+	} {
+		if row[1] != "" {
+			a.printf("  %-8s %s\n", row[0], row[1])
+		}
+	}
+	a.printf("\nIn another terminal:\n\n")
+	c.printCommands(a, s, nats)
+	a.printf("\nBelow, a line for each message that is settled or tried again. Stop with Ctrl-C.\n\n")
+}
+
+func (c devCommand) printCommands(a *app, s *stack, nats string) {
+	program := programName()
+	sample := func(name string) string { return filepath.Join(s.files.samples, name+".json") }
+	a.printf("  %s send --server %s --source clinic-a %s\n", program, nats, sample("new-patient"))
+	a.printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, s.files.config, sample("registration"))
+	a.printf("  %s request --server %s --source clinic-a %s\n", program, nats, sample("patient-search"))
+	a.printf("  nats --server %s pub redox.out.clinic-a.send --force-stdin < %s\n", nats, sample("result"))
+	a.printf("  nats --server %s request redox.gateway.clinic-a.request --force-stdin < %s\n", nats, sample("free-slots"))
+	a.printf("  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n", s.sim.url())
+}

@@ -34,6 +34,7 @@ func natsOptions(c config.NATS, log *slog.Logger) ([]nats.Option, string, error)
 		nats.ReconnectHandler(func(conn *nats.Conn) {
 			log.Info("nats: connected again", "server", redactURLs(conn.ConnectedUrl()))
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Debug("nats: still not connected", "error", err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Error("nats: the server reported an error", "error", err)
 		}),

@@ -2,10 +2,64 @@ package main
 
 import (
 	"context"
-	"errors"
+	"strings"
+	"time"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
-type requestCommand struct{}
+// requestCommand publishes a query and waits for its answer.
+type requestCommand struct {
+	messageFlags
+	Timeout time.Duration `default:"150s" help:"How long to wait for the answer; the query is not sent later than that."`
+	Durable bool          `help:"Keep the answer for 24 hours, under redox.reply.<source>.<id>; the same command with the same --id reads it again."`
+}
 
-// Run is a placeholder until this subcommand's author replaces this file.
-func (requestCommand) Run(_ context.Context, _ *app) error { return errors.New("placeholder") }
+// Run prints the answer.
+func (q requestCommand) Run(ctx context.Context, a *app) error {
+	if q.Timeout <= 0 {
+		return usagef("--timeout: %s is no time to wait; use 30s, say", q.Timeout)
+	}
+	c, source, err := q.loadSource(a, config.PartOrderSecret)
+	if err != nil {
+		return err
+	}
+	m, err := q.read(a, c, source)
+	if err != nil {
+		return err
+	}
+	p, err := newPublisher(ctx, a, c, source)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	r, err := p.await(ctx, m, q.Timeout)
+	if err != nil {
+		return err
+	}
+	return a.printReply(r, m.ReplyTo)
+}
+
+func (q requestCommand) read(a *app, c *config.Config, source string) (outbox.Message, error) {
+	m := q.message(source)
+	m.Lane = outbox.LaneRequest
+	if m.ID == "" {
+		m.ID = outbox.NewID()
+	}
+	if q.Durable {
+		m.ReplyTo = outbox.Prefix(c.NATS.Prefix).ReplySubject(source, strings.ReplaceAll(m.ID, ".", "-"))
+	}
+	return m, q.fill(a, c, &m)
+}
+
+// fill reads the body of a message.
+func (f messageFlags) fill(a *app, c *config.Config, m *outbox.Message) error {
+	in, err := f.open(a)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	m.Body, err = f.body(in, c.Redox.MaxBody)
+	return err
+}

@@ -116,6 +116,7 @@ func (d *daemon) run(ctx context.Context) error {
 
 // deliver connects and runs worker and gateway until ctx ends.
 func (d *daemon) deliver(ctx context.Context) error {
+	d.log.Info("nats: connecting", "servers", d.config.NATS.URL)
 	conn, js, err := connect(ctx, d.config, d.log)
 	if err != nil {
 		return err

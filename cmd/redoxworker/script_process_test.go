@@ -98,7 +98,10 @@ func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
 	defer late.Stop()
 	for ended := false; ; {
 		text, more := output.read()
-		if pattern.MatchString(text) {
+		if found := pattern.FindStringSubmatch(text); found != nil {
+			if len(found) > 1 {
+				ts.Setenv("MATCH", found[1])
+			}
 			return
 		}
 		if ended {

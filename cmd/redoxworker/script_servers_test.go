@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"time"
 
@@ -146,11 +151,7 @@ func simulatorCmd(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "simulator", neg, len(args) <= 1 && stateOf(ts).sim == nil)
 	redox := &redoxsim.Server{KeepBodies: true}
 	if len(args) == 1 {
-		rules, ok := redoxsim.Profile(args[0])
-		if !ok {
-			ts.Fatalf("no profile %s: there are %v", args[0], redoxsim.Profiles())
-		}
-		redox.SetRules(rules...)
+		ts.Check(redox.SetProfile(args[0]))
 	}
 	for _, kid := range []string{"main", "next", "stranger"} {
 		key, err := auth.GenerateKey(auth.ES384, kid)
@@ -178,4 +179,18 @@ func arrivalsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if want := scriptInt(ts, args[0]); taken != want {
 		ts.Fatalf("Redox took %d messages, want %d", taken, want)
 	}
+}
+
+func httpGetCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "http-get", neg, len(args) == 2)
+	client := http.Client{Timeout: scriptPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get(args[0])
+	ts.Check(err)
+	body, err := io.ReadAll(answer.Body)
+	ts.Check(errors.Join(err, answer.Body.Close()))
+	var header bytes.Buffer
+	fmt.Fprintf(&header, "%s\n", answer.Status)
+	ts.Check(answer.Header.Write(&header))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]+".header"), header.Bytes(), 0o600))
 }

@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 //	arrivals N                                  the simulator has taken exactly N messages
 //	expand FILE...                              replace $NAME and ${NAME} in files by environment variables
 //	start NAME [VAR=VALUE]... PROGRAM ARG...    start a program in the background
-//	await NAME stdout|stderr REGEXP             wait until it has printed a match
+//	await NAME stdout|stderr REGEXP             wait until it has printed a match; its first group is then $MATCH
+//	http-get URL FILE                           GET a URL; status line and headers go to FILE.header
 //	interrupt NAME                              send it SIGTERM
 //	finish NAME [CODE]                          wait for its end and check the exit code; its output is left in
 //	                                            NAME.stdout and NAME.stderr
@@ -55,6 +56,7 @@ func TestScript(t *testing.T) {
 			"expand":      expandCmd,
 			"start":       startCmd,
 			"await":       awaitCmd,
+			"http-get":    httpGetCmd,
 			"interrupt":   interruptCmd,
 			"finish":      finishCmd,
 			"exits":       exitsCmd,

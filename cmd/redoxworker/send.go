@@ -2,10 +2,96 @@ package main
 
 import (
 	"context"
-	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
-type sendCommand struct{}
+// sendCommand publishes messages that Redox takes and answers with a receipt.
+type sendCommand struct {
+	messageFlags
+	NDJSON   bool          `name:"ndjson" help:"One message per line; so are files named .ndjson and .jsonl. With --id, the ids are ID-1, ID-2 and so on by line."`
+	OrderKey string        `name:"order-key" placeholder:"KEY" help:"Keep the order of all messages with this key. It never leaves this process."`
+	ReplyTo  string        `name:"reply-to" placeholder:"SUBJECT" help:"Subject for the reply, _INBOX.… or redox.reply.<source>.…"`
+	Wait     bool          `help:"Wait for the reply and print its body. One message only."`
+	Timeout  time.Duration `default:"150s" help:"How long --wait waits. The message is sent later all the same."`
+}
 
-// Run is a placeholder until this subcommand's author replaces this file.
-func (sendCommand) Run(_ context.Context, _ *app) error { return errors.New("placeholder") }
+// Run publishes one message, or each line of a file.
+func (s sendCommand) Run(ctx context.Context, a *app) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	c, source, err := s.load(a)
+	if err != nil {
+		return err
+	}
+	if s.lines() {
+		return s.sendLines(ctx, a, c, source)
+	}
+	m := s.outgoing(source)
+	if m.ID == "" {
+		m.ID = outbox.NewID()
+	}
+	if err := s.fill(a, c, &m); err != nil {
+		return err
+	}
+	p, err := newPublisher(ctx, a, c, source)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if s.Wait {
+		r, err := p.await(ctx, m, s.Timeout)
+		if err != nil {
+			return err
+		}
+		return a.printReply(r, "")
+	}
+	receipt, err := p.Publish(ctx, m)
+	if err != nil {
+		return err
+	}
+	out := newReceipts(a)
+	return out.end(out.print(receipt))
+}
+
+// check finds flags that do not go together.
+func (s sendCommand) check() error {
+	switch {
+	case s.Wait && s.lines():
+		return usagef("--wait: goes with one message, not with one per line; use --reply-to to collect the replies")
+	case s.Timeout <= 0:
+		return usagef("--timeout: %s is no time to wait; use 30s, say", s.Timeout)
+	}
+	return nil
+}
+
+func (s sendCommand) lines() bool {
+	ext := filepath.Ext(s.File)
+	return s.NDJSON || ext == ".ndjson" || ext == ".jsonl"
+}
+
+// load reads the order secret only when there is an order key, which needs it.
+func (s sendCommand) load(a *app) (*config.Config, string, error) {
+	if s.OrderKey == "" {
+		return s.loadSource(a, config.PartOrderSecret)
+	}
+	c, source, err := s.loadSource(a, 0)
+	if err == nil && !c.Order.Secret.IsSet() {
+		err = usagef("order.secret: not set, and --order-key needs it; set order.secret_file to the file that all publishers of the source share")
+	}
+	return c, source, err
+}
+
+// outgoing is the message without its body.
+func (s sendCommand) outgoing(source string) outbox.Message {
+	m := s.message(source)
+	m.Lane, m.OrderKey, m.ReplyTo = outbox.LaneSend, s.OrderKey, s.ReplyTo
+	if s.OrderKey != "" {
+		m.Lane = outbox.LaneOrdered
+	}
+	return m
+}

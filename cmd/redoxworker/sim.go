@@ -2,10 +2,173 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-type simCommand struct{}
+// simCommand runs the simulator of Redox alone.
+type simCommand struct {
+	Listen       string        `default:"127.0.0.1:8467" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one."`
+	Profile      string        `default:"none" placeholder:"NAME" help:"Faults to begin with."`
+	ClientID     string        `name:"client-id" placeholder:"ID" help:"OAuth client that may ask for tokens."`
+	Key          []string      `placeholder:"FILE" help:"A key of the client: public or private PEM, or private JWK. Repeatable."`
+	KID          string        `name:"kid" placeholder:"ID" help:"Key id of --key where the file names none."`
+	JWKS         string        `name:"jwks" placeholder:"FILE" help:"The client's public keys as a JWK set."`
+	JWKSURL      string        `name:"jwks-url" placeholder:"URL" help:"Where the simulator fetches the client's JWK set."`
+	LegacyKey    string        `name:"legacy-key" placeholder:"KEY" help:"Legacy API key to accept, with --legacy-secret."`
+	LegacySecret string        `name:"legacy-secret" placeholder:"SECRET" help:"Secret of the legacy API key."`
+	SourceID     []string      `name:"source-id" placeholder:"ID" help:"Source ID to know; any is accepted when none is given. Repeatable."`
+	TokenTTL     time.Duration `name:"token-ttl" default:"5m" help:"Life of a token."`
+	Quota        simQuota      `placeholder:"N/DURATION" help:"Requests per rolling window, such as 7500/5m. No limit by default."`
+	Latency      time.Duration `placeholder:"DURATION" help:"Delay of each answer to a message."`
+}
 
-// Run is a placeholder until this subcommand's author replaces this file.
-func (simCommand) Run(_ context.Context, _ *app) error { return errors.New("placeholder") }
+// Help is shown below the flags.
+func (simCommand) Help() string {
+	return "Profiles: " + strings.Join(redoxsim.Profiles(), ", ") + `.
+
+While it runs, GET /_sim/arrivals and /_sim/stats show what it has seen, and POST /_sim/fault, /_sim/revoke and
+/_sim/keys change what it does.`
+}
+
+// simQuota is a limit as a flag: requests, or requests/duration.
+type simQuota redoxsim.Quota
+
+// UnmarshalText reads N or N/DURATION.
+func (q *simQuota) UnmarshalText(text []byte) error {
+	count, window, hasWindow := strings.Cut(string(text), "/")
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not N/DURATION, such as 7500/5m", text)
+	}
+	per := redoxsim.RedoxQuota().Per
+	if hasWindow {
+		if per, err = time.ParseDuration(window); err != nil || per <= 0 {
+			return fmt.Errorf("%q is not N/DURATION, such as 7500/5m", text)
+		}
+	}
+	*q = simQuota{Limit: n, Per: per}
+	return nil
+}
+
+// Run serves until a signal.
+func (c simCommand) Run(ctx context.Context, a *app) error {
+	if err := a.standsAlone("sim"); err != nil {
+		return err
+	}
+	log, err := a.standaloneLogger("info")
+	if err != nil {
+		return err
+	}
+	redox := &redoxsim.Server{TokenTTL: c.TokenTTL, Quota: redoxsim.Quota(c.Quota), Latency: c.Latency}
+	keys, err := c.addKeys(redox)
+	if err != nil {
+		return err
+	}
+	for _, id := range c.SourceID {
+		redox.AddSource(redoxsim.Source{ID: id})
+	}
+	sim, err := newSimulator(redox, c.Profile, "listen", c.Listen, log)
+	if err != nil {
+		return err
+	}
+	c.print(a, sim, keys)
+	return sim.run(ctx)
+}
+
+// print says where the simulator is and how to use it.
+func (c simCommand) print(a *app, s *simulator, keys []string) {
+	if a.globals.JSON {
+		_ = json.NewEncoder(a.stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
+			"url": s.url(), "token_url": s.url() + redoxsim.PathToken, "legacy_url": s.url() + "/auth", "profile": c.Profile, "keys": keys})
+		return
+	}
+	a.printf("A simulated Redox listens on %s (faults: %s). Stop it with Ctrl-C.\n\n", s.url(), c.Profile)
+	if len(keys) == 0 {
+		a.printf("It accepts no key yet: start it with --client-id and --key FILE, or\n"+
+			"  curl --data-binary @jwks.json '%s/_sim/keys?client_id=ID'\n\n", s.url())
+	}
+	for _, k := range keys {
+		a.printf("It accepts %s.\n", k)
+	}
+	a.printf("In redoxworker.yaml, or as REDOXWORKER_REDOX_BASE_URL:\n  redox: {base_url: %q}\n\n", s.url())
+	a.printf("What it has seen, and trouble while it runs:\n  curl %s/_sim/stats\n  curl %s/_sim/arrivals\n  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n\n",
+		s.url(), s.url(), s.url())
+}
+
+// simulator is a simulated Redox with a listener of its own.
+type simulator struct {
+	redox    *redoxsim.Server
+	listener net.Listener
+	log      *slog.Logger
+}
+
+// newSimulator opens the listener, so that the address is known before run. flag names the
+// flag that holds the address.
+func newSimulator(redox *redoxsim.Server, profile, flag, listen string, log *slog.Logger) (*simulator, error) {
+	if err := redox.SetProfile(profile); err != nil {
+		return nil, usagef("--profile: there is no %q; use one of %s", profile, strings.Join(redoxsim.Profiles(), ", "))
+	}
+	listener, err := openListener(flag, listen)
+	if err != nil {
+		return nil, err
+	}
+	return &simulator{redox: redox, listener: listener, log: log}, nil
+}
+
+// openListener listens on the address of a flag.
+func openListener(flag, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, usagef("--%s: %w; stop what is there, or choose another address such as 127.0.0.1:0", flag, err)
+	}
+	return listener, nil
+}
+
+// url of the simulator, as seen from this machine.
+func (s *simulator) url() string { return "http://" + reachable(s.listener.Addr()) }
+
+// reachable is an address to connect to for one that is listened on.
+func reachable(address net.Addr) string {
+	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return address.String()
+}
+
+// simGrace is how long requests may take that are being answered when the simulator ends.
+const simGrace = 2 * time.Second
+
+// run answers until ctx ends, lets go of what hangs, and returns nil.
+func (s *simulator) run(ctx context.Context) error {
+	server := &http.Server{Handler: &requestLog{redox: s.redox, log: s.log}, ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(s.listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("sim: %w", err)
+	case <-ctx.Done():
+	}
+	s.redox.Release()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), simGrace)
+	defer cancel()
+	err := server.Shutdown(closing)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close() // somebody keeps a request open: the end is wanted all the same
+	}
+	<-ended
+	return err
+}
+
+// close the listener of a simulator that never ran.
+func (s *simulator) close() { _ = s.listener.Close() }

@@ -1,11 +1,150 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
 )
 
-type tokenCommand struct{}
+// tokenCommand asks for one token. It never prints it.
+type tokenCommand struct {
+	Key string `placeholder:"NAME" help:"Key to try. Default: the only one configured."`
+}
 
-// Run is a placeholder until this subcommand's author replaces this file.
-func (tokenCommand) Run(_ context.Context, _ *app) error { return errors.New("placeholder") }
+// tokenReport is what may be said about a token.
+type tokenReport struct {
+	Key       string    `json:"key"`
+	Type      string    `json:"type"`
+	KID       string    `json:"kid,omitempty"`
+	Server    string    `json:"server"`
+	Issued    time.Time `json:"issued"`
+	Expires   time.Time `json:"expires"`
+	Lifetime  string    `json:"lifetime"`
+	Scope     string    `json:"scope,omitempty"`
+	SkewMS    int64     `json:"skew_ms"` // the local clock is so far ahead
+	skewKnown bool
+}
+
+// Run asks for a token and says what came of it.
+func (t tokenCommand) Run(ctx context.Context, a *app) error {
+	c, err := a.load(config.PartSources | config.PartOrderSecret)
+	if err != nil {
+		return err
+	}
+	name, err := only("key", t.Key, c.Keys)
+	if err != nil {
+		return err
+	}
+	keys, done, err := probes(c, name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	r, err := keys[name].report(ctx, c.Redox)
+	if err != nil {
+		return fmt.Errorf("keys.%s: %w", name, err)
+	}
+	if a.globals.JSON {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	return r.print(a)
+}
+
+// probes are the credentials of the named keys, of all when none is named, for commands
+// that try them. These report what they find, so nothing is logged. Call done at the end.
+func probes(c *config.Config, names ...string) (keys map[string]*credentials, done func(), err error) {
+	if len(names) > 0 {
+		few := *c
+		few.Keys = make(map[string]config.Key, len(names))
+		for _, name := range names {
+			few.Keys[name] = c.Keys[name]
+		}
+		c = &few
+	}
+	w := wiring{config: c, log: slog.New(slog.DiscardHandler)}
+	transport, err := w.transport()
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	if keys, err = w.credentials(transport); err != nil {
+		return nil, nil, err
+	}
+	return keys, transport.CloseIdleConnections, nil
+}
+
+func (c *credentials) report(ctx context.Context, redox config.Redox) (tokenReport, error) {
+	r := tokenReport{Key: c.name, Type: c.key.Type, Server: redactURLs(redox.TokenURL)}
+	var minter auth.Minter = c.oauth
+	skew := c.oauth.Skew
+	if c.legacy != nil {
+		minter, skew, r.Server = c.legacy, c.legacy.Skew, redactURLs(redox.LegacyURL)
+	}
+	token, err := minter.Mint(ctx)
+	if err != nil {
+		return r, err
+	}
+	if c.oauth != nil {
+		r.KID = c.oauth.KeyInUse().ID()
+	}
+	r.Issued, r.Expires, r.Scope = token.IssuedAt.UTC(), token.Expires.UTC(), token.Scope
+	r.Lifetime = token.Lifetime().Round(time.Second).String()
+	ahead, known := skew()
+	r.SkewMS, r.skewKnown = ahead.Milliseconds(), known
+	return r, nil
+}
+
+func (r tokenReport) print(a *app) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "key\t%s (%s)\n", r.Key, r.Type)
+	if r.KID != "" {
+		fmt.Fprintf(w, "kid\t%s\n", r.KID)
+	}
+	fmt.Fprintf(w, "server\t%s\n", r.Server)
+	fmt.Fprintf(w, "expires\t%s (lifetime %s)\n", r.Expires.Format(time.RFC3339), r.Lifetime)
+	fmt.Fprintf(w, "scope\t%s\n", cmp.Or(r.Scope, "none"))
+	fmt.Fprintf(w, "clock\t%s\n", clockText(time.Duration(r.SkewMS)*time.Millisecond, r.skewKnown))
+	return w.Flush()
+}
+
+// clockText says how the local clock stands to the server's, whose Date header has a
+// resolution of one second.
+func clockText(ahead time.Duration, known bool) string {
+	switch ahead = ahead.Round(time.Second); {
+	case !known:
+		return "the server did not say its time"
+	case ahead.Abs() <= time.Second:
+		return "right to the second"
+	case ahead < 0:
+		return (-ahead).String() + " behind the server's"
+	default:
+		return ahead.String() + " ahead of the server's"
+	}
+}
+
+// only is the name asked for, or the only one there is. what names the flag.
+func only[T any](what, asked string, have map[string]T) (string, error) {
+	names := slices.Sorted(maps.Keys(have))
+	list := strings.Join(names, ", ")
+	switch {
+	case asked != "" && !slices.Contains(names, asked):
+		return "", usagef("--%s: no %s is called %q; configured: %s", what, what, asked, cmp.Or(list, "none"))
+	case asked != "":
+		return asked, nil
+	case len(names) == 1:
+		return names[0], nil
+	case len(names) == 0:
+		return "", usagef("--%s: missing, and the configuration has no %s; name one", what, what)
+	default:
+		return "", usagef("--%s: missing, and there are several; name one of %s", what, list)
+	}
+}

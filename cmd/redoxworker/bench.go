@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// benchCommand measures the worker beside a raw loop that does the same work without the
+// guarantees: the same pull, the same transport, a core reply, a double ack; no retries, no
+// leases, no tokens, no guards. Both run in turn, as child processes of this binary, against
+// an embedded NATS server and a stand-in for Redox in a third. Everything is on loopback.
+type benchCommand struct {
+	InFlight []int         `default:"1,64,1000" placeholder:"N,..." help:"Messages in flight (worker.concurrency): ${default}."`
+	Size     []benchSize   `default:"1KB,20KB" placeholder:"SIZE,..." help:"Sizes of a message: ${default}."`
+	Messages int           `default:"10000" placeholder:"N" help:"Messages of one measurement, at most: ${default}."`
+	Duration time.Duration `default:"2s" placeholder:"TIME" help:"Length of one measurement, at most: ${default}."`
+	Rounds   int           `default:"5" placeholder:"N" help:"Measurements of worker and raw loop, in turn: ${default}. The figures are medians."`
+	Rate     int           `default:"500" placeholder:"N" help:"Messages a second while latency is measured, at most: ${default}."`
+	Latency  time.Duration `default:"0s" placeholder:"TIME" help:"What the stand-in for Redox takes to answer: ${default}."`
+	Profile  string        `placeholder:"DIR" type:"existingdir" help:"Write CPU and heap profiles of worker and raw loop there."`
+
+	// Role makes this process one of the children.
+	Role benchRole `hidden:"" enum:"driver,stand,worker,raw" default:"driver"`
+}
+
+// benchRole is what a process of the benchmark is.
+type benchRole string
+
+const (
+	benchDriver benchRole = "driver" // publishes, takes the replies and the time
+	benchStand  benchRole = "stand"  // NATS and the stand-in for Redox
+	benchWorker benchRole = "worker" // what `run` runs
+	benchRaw    benchRole = "raw"    // the raw loop
+)
+
+// Run measures, or plays a child's role.
+func (b *benchCommand) Run(ctx context.Context, a *app) error {
+	switch b.Role {
+	case benchStand:
+		return b.controlled(ctx, a, b.stand)
+	case benchWorker:
+		return b.controlled(ctx, a, runCommand{}.Run)
+	case benchRaw:
+		return b.controlled(ctx, a, b.raw)
+	}
+	if err := b.validate(); err != nil {
+		return err
+	}
+	results, err := b.drive(ctx, a)
+	if err != nil {
+		return err
+	}
+	if a.globals.JSON {
+		return json.NewEncoder(a.stdout).Encode(results)
+	}
+	a.printf("%s\n", benchTable(results))
+	return nil
+}
+
+// Bounds of the flags. A message must fit into NATS's default limit of 1 MiB, headers included.
+const (
+	benchMinSize     = 500
+	benchMaxSize     = 1_000_000
+	benchMaxInFlight = 10_000
+	benchMaxMessages = 1_000_000
+	benchMaxDuration = time.Minute
+)
+
+func (b *benchCommand) validate() error {
+	var errs []error
+	bad := func(cond bool, format string, args ...any) {
+		if cond {
+			errs = append(errs, usagef(format, args...))
+		}
+	}
+	for _, n := range b.InFlight {
+		bad(n < 1 || n > benchMaxInFlight, "--in-flight: %d; use 1 to %d", n, benchMaxInFlight)
+	}
+	for _, n := range b.Size {
+		bad(n < benchMinSize || n > benchMaxSize, "--size: %d bytes; use %d to %d", n, benchMinSize, benchMaxSize)
+	}
+	bad(b.Messages < 1 || b.Messages > benchMaxMessages, "--messages: %d; use 1 to %d", b.Messages, benchMaxMessages)
+	bad(b.Duration <= 0 || b.Duration > benchMaxDuration, "--duration: %v; use more than 0s, up to %v", b.Duration, benchMaxDuration)
+	bad(b.Rounds < 1 || b.Rounds > 100, "--rounds: %d; use 1 to 100", b.Rounds)
+	bad(b.Rate < 1 || b.Rate > 10_000, "--rate: %d; use 1 to 10000", b.Rate)
+	bad(b.Latency < 0 || b.Latency > 10*time.Second, "--latency: %v; use 0s to 10s", b.Latency)
+	return errors.Join(errs...)
+}
+
+// benchSize is a size in bytes, written 500, 1KB or 1MB (powers of 1000).
+type benchSize int
+
+// UnmarshalText reads a size.
+func (s *benchSize) UnmarshalText(text []byte) error {
+	digits, factor := strings.ToUpper(string(text)), 1
+	for _, unit := range []struct {
+		name  string
+		bytes int
+	}{{"KB", 1_000}, {"MB", 1_000_000}, {"B", 1}} {
+		if rest, ok := strings.CutSuffix(digits, unit.name); ok {
+			digits, factor = rest, unit.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil {
+		return fmt.Errorf("%q is not a size; write one like 500, 1KB or 1MB", text)
+	}
+	*s = benchSize(int(n) * factor)
+	return nil
+}
+
+// String writes a size as UnmarshalText reads it.
+func (s benchSize) String() string {
+	switch n := int(s); {
+	case n > 0 && n%1_000_000 == 0:
+		return strconv.Itoa(n/1_000_000) + "MB"
+	case n > 0 && n%1_000 == 0:
+		return strconv.Itoa(n/1_000) + "KB"
+	default:
+		return strconv.Itoa(n)
+	}
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// benchPatience is how long the driver waits for what should take no time.
+const benchPatience = 30 * time.Second
+
+// measurement of one child.
+type measurement struct {
+	messages int
+	took     time.Duration
+	cpu      time.Duration
+	peak     int64
+	latency  *hdrhistogram.Histogram // microseconds
+}
+
+// benchLoad publishes. It belongs to one goroutine.
+type benchLoad struct {
+	conn *nats.Conn
+	js   jetstream.JetStream
+	body []byte
+	next int // number of the next message
+}
+
+// message with the next number. Its reply comes to a subject that ends in the number.
+func (l *benchLoad) message(r *benchReplies) *nats.Msg {
+	name := benchID(r.inbox, l.next)
+	l.next++
+	return &nats.Msg{Subject: outbox.Prefix("").SendSubject(benchSource), Data: l.body,
+		Header: nats.Header{outbox.HeaderID: {name}, outbox.HeaderReplyTo: {name}}}
+}
+
+// first waits for the child to answer one message: then it is up.
+func (l *benchLoad) first(ctx context.Context, r *benchReplies) error {
+	reached := r.await(1)
+	if err := l.conn.PublishMsg(l.message(r)); err != nil {
+		return err
+	}
+	return within(ctx, reached, benchPatience, "no reply to the first message")
+}
+
+// paced publishes at a rate and answers the latencies from publish to reply.
+func (l *benchLoad) paced(ctx context.Context, r *benchReplies, rate int, d time.Duration) (*hdrhistogram.Histogram, error) {
+	n := max(1, int(float64(rate)*d.Seconds()))
+	reached := r.time(l.next, n)
+	ticker := time.NewTicker(time.Second / time.Duration(rate))
+	defer ticker.Stop()
+	for range n {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		r.sending(l.next)
+		if err := l.conn.PublishMsg(l.message(r)); err != nil {
+			return nil, err
+		}
+	}
+	if err := within(ctx, reached, benchPatience, "replies are missing at a low rate"); err != nil {
+		return nil, err
+	}
+	return r.timed(), nil
+}
+
+// full publishes a backlog and then watches the child work it off.
+func (l *benchLoad) full(ctx context.Context, r *benchReplies, child *benchChild, amount benchAmount) (m measurement, err error) {
+	before := r.received()
+	for range amount.published {
+		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(benchPatience)); err != nil {
+			return m, fmt.Errorf("bench: publishing: %w", err)
+		}
+	}
+	if err := within(ctx, l.js.PublishAsyncComplete(), benchPatience, "the backlog was not stored"); err != nil {
+		return m, err
+	}
+	start, err := child.usage()
+	if err != nil {
+		return m, err
+	}
+	from, at := r.received(), time.Now()
+	err = within(ctx, r.await(before+amount.measured), amount.limit, "")
+	if err != nil && !errors.Is(err, errBenchTimeout) {
+		return m, err
+	}
+	took, messages := time.Since(at), r.received()-from
+	end, err := child.usage()
+	if err != nil {
+		return m, err
+	}
+	if messages == 0 {
+		return m, child.failed(errors.New("no reply at full load; try more --messages or a longer --duration"))
+	}
+	return measurement{messages: messages, took: took, cpu: end.CPU - start.CPU, peak: end.Peak}, nil
+}
+
+// purge takes away what is left of the backlog.
+func (l *benchLoad) purge(ctx context.Context) error {
+	stream, err := l.js.Stream(ctx, outbox.Prefix("").OutStream())
+	if err != nil {
+		return err
+	}
+	return stream.Purge(ctx)
+}
+
+var errBenchTimeout = errors.New("bench: time is up")
+
+// within waits for done until ctx ends or the time is up.
+func within(ctx context.Context, done <-chan struct{}, d time.Duration, what string) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%w after %v: %s", errBenchTimeout, d, what)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// benchReplies counts the replies of one measurement.
+type benchReplies struct {
+	inbox string
+	sub   *nats.Subscription
+
+	mu        sync.Mutex
+	count     int
+	bad       int // not delivered
+	target    int
+	reached   chan struct{} // closed at target
+	base      int           // number of the first message that is timed
+	sent      []time.Time
+	histogram *hdrhistogram.Histogram
+}
+
+func (l *benchLoad) listen() (*benchReplies, error) {
+	r := &benchReplies{inbox: l.conn.NewInbox(), histogram: hdrhistogram.New(1, benchPatience.Microseconds(), 3)}
+	var err error
+	if r.sub, err = l.conn.Subscribe(r.inbox+".*", r.take); err != nil {
+		return nil, err
+	}
+	return r, r.sub.SetPendingLimits(-1, -1)
+}
+
+func (r *benchReplies) close() { _ = r.sub.Unsubscribe() }
+
+func (r *benchReplies) take(msg *nats.Msg) {
+	now := time.Now()
+	number, _ := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count++
+	if msg.Header.Get(outbox.HeaderSettlement) != string(outbox.Delivered) || len(msg.Data) != len(benchAnswer) {
+		r.bad++
+	}
+	if i := number - r.base; i >= 0 && i < len(r.sent) {
+		_ = r.histogram.RecordValue(min(now.Sub(r.sent[i]).Microseconds(), benchPatience.Microseconds()))
+	}
+	r.check()
+}
+
+func (r *benchReplies) check() {
+	if r.reached != nil && r.count >= r.target {
+		close(r.reached)
+		r.reached = nil
+	}
+}
+
+// await answers a channel that closes when so many replies have come in all.
+func (r *benchReplies) await(total int) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reached := make(chan struct{})
+	r.target, r.reached = total, reached
+	r.check()
+	return reached
+}
+
+// time readies for n messages to be timed, from the given number on.
+func (r *benchReplies) time(from, n int) <-chan struct{} {
+	r.mu.Lock()
+	r.base, r.sent = from, make([]time.Time, n)
+	total := r.count + n
+	r.mu.Unlock()
+	return r.await(total)
+}
+
+// sending notes that a message that is timed goes out now.
+func (r *benchReplies) sending(number int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent[number-r.base] = time.Now()
+}
+
+// timed ends the timing.
+func (r *benchReplies) timed() *hdrhistogram.Histogram {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent = nil
+	return r.histogram
+}
+
+func (r *benchReplies) received() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+func (r *benchReplies) refused() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bad
+}
+
+// benchBody is a message of the given size in the shape of a real one: small values in
+// nested objects, and no Source ID.
+func benchBody(size int) []byte {
+	const head = `{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","EventDateTime":"2026-01-05T12:00:00.000Z","Test":true,` +
+		`"Destinations":[{"ID":"af394f14-b34a-464f-8d24-895f370af4c9","Name":"Redox EMR"}]},"Patient":{"Identifiers":[`
+	const item = `{"ID":"e167267c-16c9-4fe3-96ae-9cff5703e90a","IDType":"EHRID","Value":12.5,"Flag":null},`
+	const tail, end = `{"ID":"0"}],"Notes":["`, `"]}}`
+	body := []byte(head)
+	for len(body)+len(item)+len(tail)+len(end) <= size {
+		body = append(body, item...)
+	}
+	body = append(body, tail...)
+	body = append(body, bytes.Repeat([]byte("x"), max(0, size-len(body)-len(end)))...)
+	return append(body, end...)
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// observe an event of the worker.
+func (d *demonstration) observe(e worker.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.showRefusedTokens()
+	h, ok := happened(e)
+	if !ok {
+		return
+	}
+	for _, s := range d.samples {
+		if s.file == e.MessageID {
+			h.Name = s.event
+		}
+	}
+	if e.Kind != worker.EventSettled {
+		d.view.show(h)
+		return
+	}
+	if e.Lane != outbox.LaneRequest || e.Settlement != outbox.Delivered { // an answer is shown when the caller has it
+		d.view.show(h)
+	}
+	d.settled[e.MessageID] = e
+	d.settle(e.MessageID)
+}
+
+// answered takes the reply to a REQUEST.
+func (d *demonstration) answered(s sample, r outbox.Reply, took time.Duration) {
+	h := happening{Event: "answered", Message: s.file, Name: s.event, Source: s.source, Lane: string(s.lane), Status: r.Status,
+		Attempt: r.Attempts, Took: took.Seconds(), Error: r.Error}
+	h.Detail = fmt.Sprintf("%d in %s", r.Status, short(took))
+	if name, err := bodyEvent(r.Body); err == nil {
+		_, name, _ = strings.Cut(name, ".")
+		h.Detail += fmt.Sprintf(": %s, %d bytes", name, len(r.Body))
+	}
+	if s.durable {
+		h.Detail += ", also in " + outbox.Prefix("").ReplyStream()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.view.show(h)
+	d.replies[s.file] = r
+	d.settle(s.file)
+}
+
+// settle ends the watch over a message that has all it should get. The caller holds mu.
+func (d *demonstration) settle(id string) {
+	s := d.open[id]
+	if s == nil {
+		return
+	}
+	_, settled := d.settled[id]
+	_, replied := d.replies[id]
+	if !settled || s.lane == outbox.LaneRequest && !replied {
+		return
+	}
+	if delete(d.open, id); len(d.open) == 0 {
+		close(d.done)
+	}
+}
+
+// stillOpen names the messages that have not all they should get.
+func (d *demonstration) stillOpen() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Join(slices.Sorted(maps.Keys(d.open)), ", ")
+}
+
+// showRefusedTokens shows what the worker has no event for: a 401 and the request after it
+// are one attempt. The caller holds mu.
+func (d *demonstration) showRefusedTokens() {
+	for _, a := range d.stack.sim.redox.Arrivals() {
+		if a.Status == http.StatusUnauthorized && a.Finish != 0 && !d.renewed[a.Seq] {
+			d.renewed[a.Seq] = true
+			d.view.show(happening{Event: "renew", Name: a.Key, Status: a.Status, Detail: "401: sent again with another token"})
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// stackOptions are what demo and dev differ in.
+type stackOptions struct {
+	dir         string // "" means a temporary one, removed by close
+	natsListen  string // host:port, each; port 0 takes a free one
+	simListen   string
+	adminListen string // "off" means none
+	writeConfig string // file for the configuration; "" means one in the directory
+	profile     string
+	logLevel    string         // unless the user has set one
+	flags       map[string]any // settings over those of the configuration file
+	redox       *redoxsim.Server
+	observe     func(worker.Event)
+}
+
+// stack is a NATS server, a simulated Redox and a worker with all that belongs to it, in
+// this process and configured by a file that other processes can use too.
+type stack struct {
+	files     devFiles
+	temporary bool
+	config    *config.Config
+	log       *slog.Logger
+	nats      *natsdev.Server
+	sim       *simulator
+	conn      *nats.Conn
+	js        jetstream.JetStream
+	daemon    *daemon
+}
+
+// newStack starts NATS, with streams and consumers, and opens the listeners. What it opened
+// is closed by close, also after an error.
+func (a *app) newStack(ctx context.Context, o stackOptions) (*stack, error) {
+	s := &stack{}
+	if err := s.open(ctx, a, o); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *stack) open(ctx context.Context, a *app, o stackOptions) (err error) {
+	if s.log, err = a.standaloneLogger(o.logLevel); err != nil {
+		return err
+	}
+	if err := s.openDir(o.dir); err != nil {
+		return err
+	}
+	// All addresses are tried before anything starts.
+	if s.sim, err = newSimulator(o.redox, o.profile, "sim-listen", o.simListen, s.log); err != nil {
+		return err
+	}
+	admin, err := freeAddressFor("admin-listen", o.adminListen)
+	if err != nil {
+		return err
+	}
+	if err := s.openNATS(o.natsListen); err != nil {
+		return err
+	}
+	if err := s.configure(a, o, admin); err != nil {
+		return err
+	}
+	if err := s.registerAtSim(); err != nil {
+		return err
+	}
+	if s.conn, s.js, err = connectOnce(ctx, s.config, s.log); err != nil {
+		return err
+	}
+	if _, err := topology(s.config).Ensure(ctx, s.js); err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.daemon, err = newDaemon(wiring{config: s.config, log: s.log, registerer: registry, observe: o.observe}, registry)
+	return err
+}
+
+func (s *stack) openDir(dir string) (err error) {
+	if dir == "" {
+		s.temporary = true
+		if dir, err = os.MkdirTemp("", "redoxworker-"); err != nil {
+			return err
+		}
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	s.files, err = newDevFiles(dir)
+	return err
+}
+
+// freeAddressFor resolves an address that something else will listen on in a moment, and
+// finds out whether it is taken.
+func freeAddressFor(flag, address string) (string, error) {
+	if address == "off" {
+		return address, nil
+	}
+	listener, err := openListener(flag, address)
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// openNATS starts the server. A free port is the server's own choice, so that nobody can
+// take it in between.
+func (s *stack) openNATS(listen string) error {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return usagef("--nats-listen: %w; write host:port", err)
+	}
+	number := -1
+	if port != "0" {
+		if listen, err = freeAddressFor("nats-listen", listen); err != nil {
+			return err
+		}
+		if host, port, err = net.SplitHostPort(listen); err != nil {
+			return err
+		}
+		if number, err = strconv.Atoi(port); err != nil {
+			return err
+		}
+	}
+	s.nats, err = natsdev.Start(natsdev.Options{Dir: s.files.dir, Host: host, Port: number})
+	return err
+}
+
+// configure writes the configuration file and reads it back: what runs here is what others
+// are given.
+func (s *stack) configure(a *app, o stackOptions, admin string) (err error) {
+	if o.writeConfig != "" {
+		if s.files.config, err = filepath.Abs(o.writeConfig); err != nil {
+			return err
+		}
+	}
+	if err := writeConfig(s.files.config, s.files.configText(s.nats.URL(), s.sim.url(), admin)); err != nil {
+		return usagef("--write-config: %w", err)
+	}
+	environ, flags := a.logSettings(o.logLevel)
+	flags["nats.provision"] = config.ProvisionNever // done already
+	for key, value := range o.flags {
+		flags[key] = value
+	}
+	s.config, err = config.Load(config.Options{File: s.files.config, Environ: environ, Flags: flags})
+	return err
+}
+
+// registerAtSim makes the key and the sources known to the simulated Redox.
+func (s *stack) registerAtSim() error {
+	key, err := auth.ReadKeyFile(s.files.key, devKID)
+	if err != nil {
+		return err
+	}
+	for name, source := range s.config.Sources {
+		s.sim.redox.AddSource(redoxsim.Source{ID: source.ID, Name: name})
+	}
+	return s.sim.redox.AddOAuthKey(devClientID, devKID, key.Public())
+}
+
+// run delivers until ctx ends. The worker drains before the simulator stops answering.
+func (s *stack) run(ctx context.Context) error {
+	answering, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group errgroup.Group
+	group.Go(func() error {
+		err := s.sim.run(answering)
+		cancel(err)
+		return err
+	})
+	err := s.daemon.run(ctx)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// close ends what run did not, and removes a temporary directory.
+func (s *stack) close() {
+	if s.daemon != nil {
+		s.daemon.close()
+	}
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.nats != nil {
+		if err := s.nats.Shutdown(); err != nil {
+			s.log.Warn("stopping NATS", "error", err)
+		}
+	}
+	if s.sim != nil {
+		s.sim.close()
+	}
+	if s.temporary && s.files.dir != "" {
+		if err := os.RemoveAll(s.files.dir); err != nil {
+			s.log.Warn("removing the temporary directory", "error", err)
+		}
+	}
+}
+
+// stored counts the messages of a stream.
+func (s *stack) stored(ctx context.Context, stream string) (uint64, error) {
+	found, err := s.js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return found.CachedInfo().State.Msgs, nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
+)
+
+// keysCheckCommand tries the keys.
+type keysCheckCommand struct {
+	Key string `placeholder:"NAME" help:"Try this key only."`
+}
+
+// checkedKey is the result of one key pair or secret.
+type checkedKey struct {
+	Key string `json:"key"`
+	OK  bool   `json:"ok"`
+	auth.KeyCheck
+	Error string `json:"error,omitempty"`
+}
+
+// Run asks for a token with each key, current and next, and fails when one fails.
+func (k keysCheckCommand) Run(ctx context.Context, a *app) error {
+	c, err := a.load(config.PartSources | config.PartOrderSecret)
+	if err != nil {
+		return err
+	}
+	var names []string
+	if k.Key != "" {
+		if _, err := only("key", k.Key, c.Keys); err != nil {
+			return err
+		}
+		names = []string{k.Key}
+	}
+	keys, done, err := probes(c, names...)
+	if err != nil {
+		return err
+	}
+	defer done()
+	results, err := checkKeys(ctx, keys)
+	if err != nil {
+		return err
+	}
+	encoder, failed := json.NewEncoder(a.stdout), false
+	for _, r := range results {
+		failed = failed || !r.OK
+		if !a.globals.JSON {
+			a.printf("%s\n", r)
+		} else if err := encoder.Encode(r); err != nil {
+			return err
+		}
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
+
+// checkKeys tries all keys at once; the results are in the order of their names.
+func checkKeys(ctx context.Context, keys map[string]*credentials) ([]checkedKey, error) {
+	names := slices.Sorted(maps.Keys(keys))
+	checks := make([][]auth.KeyCheck, len(names))
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i, name := range names {
+		group.Go(func() error {
+			checks[i] = keys[name].check(ctx)
+			return nil
+		})
+	}
+	_ = group.Wait() // nothing in it fails
+	var results []checkedKey
+	for i, name := range names {
+		for _, c := range checks[i] {
+			r := checkedKey{Key: name, OK: c.OK(), KeyCheck: c}
+			if c.Err != nil {
+				r.Error = c.Err.Error()
+			}
+			results = append(results, r)
+		}
+	}
+	return results, ctx.Err()
+}
+
+func (c *credentials) check(ctx context.Context) []auth.KeyCheck {
+	if c.legacy != nil {
+		return c.legacy.Check(ctx)
+	}
+	return c.oauth.Check(ctx)
+}
+
+// String is one line: a tick with what was had, or a cross with the error and its mend.
+func (r checkedKey) String() string {
+	name := r.Key
+	if r.KeyID != "" {
+		name += fmt.Sprintf(" (%s, %s, kid %q)", r.Role, r.Algorithm, r.KeyID)
+	}
+	if !r.OK {
+		line := "✗ " + name + ": " + r.Error
+		if r.Mend != "" && !strings.Contains(r.Error, r.Mend) {
+			line += "; " + r.Mend
+		}
+		return line
+	}
+	line := fmt.Sprintf("✓ %s: token for %s, had in %s; clock %s", name, r.Lifetime.Round(time.Second), took(r.Took), clockText(r.Skew, r.SkewKnown))
+	if r.Warning != "" {
+		line += "; warning: " + r.Warning
+	}
+	return line
+}
+
+func took(d time.Duration) string { return max(d.Round(time.Millisecond), time.Millisecond).String() }

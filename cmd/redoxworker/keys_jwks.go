@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
+)
+
+// keysJWKSCommand makes the set of public keys.
+type keysJWKSCommand struct {
+	Files  []string `arg:"" optional:"" name:"key-file" help:"Private keys, FILE or KID=FILE. Default: current and next of every configured key."`
+	Out    string   `short:"o" placeholder:"FILE" xor:"to" help:"Write the set into a file, which is replaced."`
+	Listen string   `placeholder:"HOST:PORT" xor:"to" help:"Serve the set over HTTP until a signal, with cache headers; put TLS before it."`
+}
+
+// jwksPath is where the set is served, here and at run's admin listener.
+const jwksPath = "/.well-known/jwks.json"
+
+// Run prints the set, or writes or serves it.
+func (k keysJWKSCommand) Run(ctx context.Context, a *app) error {
+	load, err := k.source(a)
+	if err != nil {
+		return err
+	}
+	if k.Listen != "" {
+		return k.serve(ctx, a, load)
+	}
+	keys, _, err := load()
+	if err != nil {
+		return err
+	}
+	set, err := auth.JWKS(keys...)
+	if err != nil {
+		return err
+	}
+	if k.Out == "" {
+		return a.write(set)
+	}
+	return replaceFile(k.Out, set)
+}
+
+// loadKeys reads the keys, and names the files that they came from.
+type loadKeys func() (keys []auth.Key, files []string, err error)
+
+// source is the files that were named, else the configuration.
+func (k keysJWKSCommand) source(a *app) (loadKeys, error) {
+	if len(k.Files) > 0 {
+		files := make([]string, len(k.Files))
+		for i, arg := range k.Files {
+			_, files[i] = splitKeyFile(arg)
+			if line := auth.Exposure(files[i]); line != "" {
+				fmt.Fprintln(a.stderr, "redoxworker: warning:", line)
+			}
+		}
+		return func() ([]auth.Key, []string, error) {
+			keys, err := keysOfFiles(k.Files)
+			return keys, files, err
+		}, nil
+	}
+	const skip = config.PartSources | config.PartOrderSecret
+	c, err := a.load(skip) // with its warnings, once
+	if err != nil {
+		return nil, err
+	}
+	return func() ([]auth.Key, []string, error) {
+		fresh, err := config.Load(config.Options{File: a.globals.ConfigFile, Environ: a.environ, Flags: a.globals.settings(), Skip: skip})
+		if err != nil {
+			return nil, nil, err
+		}
+		keys, err := configuredKeys(fresh)
+		return keys, c.Files(), err
+	}, nil
+}
+
+// serve answers with the keys as they are now: files are watched, and what cannot be used
+// leaves the set as it was.
+func (k keysJWKSCommand) serve(ctx context.Context, a *app, load loadKeys) error {
+	keys, files, err := load()
+	if err != nil {
+		return err
+	}
+	log := slog.New(a.logHandler(a.stderr, a.globals.LogFormat, slog.LevelInfo))
+	var current atomic.Pointer[[]auth.Key]
+	current.Store(&keys)
+	watcher, err := auth.NewWatcher(files, func() error {
+		keys, _, err := load()
+		if err == nil {
+			current.Store(&keys)
+		}
+		return err
+	}, auth.WatcherConfig{Logger: log})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", k.Listen)
+	if err != nil {
+		return usagef("--listen: %w; choose another address", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(jwksPath, auth.NewJWKSHandler(func() []auth.Key { return *current.Load() }, 0))
+	fmt.Fprintf(a.stderr, "serving %d public keys at http://%s%s until a signal\n", len(keys), listener.Addr(), jwksPath)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error { return serve(ctx, listener, mux) })
+	return group.Wait()
+}
+
+// replaceFile writes a file that readers see whole, old or new.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return usagef("--out: %w; name a file in a directory that you may write to", err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return usagef("--out: %w; name a file that can be replaced", err)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/redoxworker/redoxworker/auth"
+)
+
+// keysNewCommand makes a key pair.
+type keysNewCommand struct {
+	Algorithm string `enum:"RS384,ES384" default:"RS384" help:"RS384 (RSA, 3072 bits) or ES384 (EC, P-384)."`
+	KID       string `name:"kid" placeholder:"ID" help:"Id under which Redox knows the key. Default: its thumbprint."`
+	Out       string `short:"o" required:"" placeholder:"FILE" help:"New file for the private key: PEM, or JWK when it ends in .json or .jwk."`
+}
+
+// Run writes the private key and prints the public one. Making an RSA key takes a moment,
+// so whether the file can be had is looked at first.
+func (k keysNewCommand) Run(_ context.Context, a *app) error {
+	if _, err := os.Lstat(k.Out); err == nil {
+		return k.taken()
+	}
+	key, err := auth.GenerateKey(auth.Algorithm(k.Algorithm), k.KID)
+	if err != nil {
+		return usagef("--kid: %w", err)
+	}
+	public, err := key.PublicJWK()
+	if err != nil {
+		return err
+	}
+	if err := auth.WriteKeyFile(k.Out, key); errors.Is(err, fs.ErrExist) {
+		return k.taken()
+	} else if err != nil {
+		return usagef("--out: %w; name a file in a directory that you may write to", err)
+	}
+	if err := a.write(public); err != nil {
+		return err
+	}
+	k.explain(a, key)
+	return nil
+}
+
+func (k keysNewCommand) taken() error {
+	return usagef("--out: %s exists and is not overwritten; name another file", k.Out)
+}
+
+func (k keysNewCommand) explain(a *app, key auth.Key) {
+	fmt.Fprintf(a.stderr, `wrote %[1]s: the private key (%[2]s), readable by its owner only; keep it secret and out of version control
+next:
+  1. in Redox's dashboard make an OAuth API key, paste the public JWK that was printed into it, and save it
+     (or give it a JWKS URL instead: see redoxworker keys jwks --help)
+  2. tell redoxworker, with the client id that the dashboard shows:
+       keys:
+         main: {client_id: CLIENT_ID, kid: %[3]q, private_key_file: %[1]q}
+  3. try it: redoxworker keys check --config redoxworker.yaml
+`, k.Out, keyText(key), key.ID())
+}

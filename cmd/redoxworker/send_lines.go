@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// linesInFlight is how many lines are published before the first of them is confirmed.
+// With an order key it is one: the next must not overtake.
+const linesInFlight = 64
+
+// batch publishes one message per line.
+type batch struct {
+	send     sendCommand
+	app      *app
+	source   string
+	limit    int64
+	publish  func(context.Context, outbox.Message) (outbox.Receipt, error)
+	receipts *receipts
+	progress *progressBar
+
+	stored, failed int
+}
+
+// outcome of one line.
+type outcome struct {
+	line    int
+	receipt outbox.Receipt
+	err     error
+}
+
+func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, source string) error {
+	in, err := s.open(a)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	p, err := newPublisher(ctx, a, c, source)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	b := &batch{
+		send: s, app: a, source: source, limit: c.Redox.MaxBody, publish: p.Publish,
+		receipts: newReceipts(a), progress: newProgressBar(a, in),
+	}
+	err = b.run(ctx, in)
+	b.progress.end()
+	fmt.Fprintf(a.stderr, "%s stored, %d failed\n", counted(b.stored, "message"), b.failed)
+	err = b.receipts.end(err)
+	if err == nil && b.failed > 0 {
+		return errReported
+	}
+	return err
+}
+
+// run reads lines while others are being confirmed. Outcomes are told in the order of the
+// lines. An error is one that ended the reading.
+func (b *batch) run(ctx context.Context, in io.Reader) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pending := make(chan chan outcome, linesInFlight)
+	told := make(chan error, 1)
+	go func() { told <- b.tell(pending, cancel) }()
+	readErr := b.read(ctx, in, pending)
+	close(pending)
+	if err := <-told; err != nil {
+		return err
+	}
+	return readErr
+}
+
+// read publishes each line, up to linesInFlight at a time, and puts the outcomes to come
+// into pending.
+func (b *batch) read(ctx context.Context, in io.Reader, pending chan<- chan outcome) error {
+	lines := newLineReader(in, b.limit)
+	for number := 1; ; number++ {
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("line %d and those after it were not sent: %w", number, whyEnded(ctx))
+		}
+		var tooLong *outbox.SizeError
+		if err != nil && !errors.As(err, &tooLong) {
+			return fmt.Errorf("line %d: %w; it and those after it were not sent", number, err)
+		}
+		if err == nil && len(line) == 0 {
+			continue
+		}
+		done := make(chan outcome, 1)
+		pending <- done
+		b.start(ctx, done, number, line, err)
+	}
+}
+
+// whyEnded is why ctx ended, in the words of who reads it.
+func whyEnded(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errors.New("interrupted")
+}
+
+// start publishes one line, unless err says why not; in an ordered lane it waits.
+func (b *batch) start(ctx context.Context, done chan<- outcome, number int, line []byte, err error) {
+	if err == nil {
+		err = b.send.checkBody(line)
+	}
+	if err != nil {
+		done <- outcome{line: number, err: err}
+		return
+	}
+	m := b.send.outgoing(b.source)
+	m.Body = line
+	if m.ID != "" {
+		m.ID = fmt.Sprintf("%s-%d", m.ID, number)
+	}
+	publish := func() {
+		receipt, err := b.publish(ctx, m)
+		done <- outcome{line: number, receipt: receipt, err: err}
+	}
+	if m.Lane == outbox.LaneOrdered {
+		publish()
+		return
+	}
+	go publish() // tell waits for it
+}
+
+// tell prints the outcomes, and stops the reading where no further line can be stored.
+func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) error {
+	var failed error
+	for done := range pending {
+		o := <-done
+		switch {
+		case o.err == nil:
+			b.stored++
+			if err := b.receipts.print(o.receipt); err != nil && failed == nil {
+				failed = err
+				stop(err)
+			}
+		default:
+			b.failed++
+			fmt.Fprintf(b.app.stderr, "redoxworker: line %d: %v\n", o.line, o.err)
+			if errors.Is(o.err, outbox.ErrNoStream) || errors.Is(o.err, outbox.ErrPermission) {
+				stop(errors.New("every other line would fail like this"))
+			}
+		}
+		b.progress.show(b.stored, b.failed)
+	}
+	return failed
+}
+
+// lineReader reads lines of any length and returns those within the limit.
+type lineReader struct {
+	in    *bufio.Reader
+	limit int64
+}
+
+func newLineReader(in io.Reader, limit int64) *lineReader {
+	return &lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit}
+}
+
+// next returns a line without its end and the white space around it; it belongs to the
+// caller. A line over the limit is read to its end and reported as a *outbox.SizeError;
+// the next call goes on behind it.
+func (l *lineReader) next() ([]byte, error) {
+	var line []byte
+	long := false
+	for {
+		part, err := l.in.ReadSlice('\n')
+		if long = long || int64(len(line)+len(part)) > l.limit+2; !long { // 2: the line's end
+			line = append(line, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil && (!errors.Is(err, io.EOF) || len(line) == 0 && !long):
+			return nil, err
+		}
+		line = bytes.TrimSpace(line)
+		if long || int64(len(line)) > l.limit {
+			return nil, tooLarge(l.limit)
+		}
+		return line, nil
+	}
+}

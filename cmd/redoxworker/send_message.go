@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// messageFlags are the flags of a message that is published.
+type messageFlags struct {
+	File string `arg:"" optional:"" help:"File with the body; - or nothing is standard input."`
+
+	Source      string   `placeholder:"NAME" help:"Source to publish for. Default: the only one configured."`
+	ID          string   `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing. Default: a new one."`
+	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"${enum}."`
+	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
+	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir and platform."`
+	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: JSON."`
+	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: JSON."`
+	Deadline    deadline `placeholder:"WHEN" help:"Do not send it later: a time (RFC 3339) or from now (90s)."`
+}
+
+// deadline is an instant, typed as one or as a duration from now.
+type deadline struct{ time.Time }
+
+// UnmarshalText serves the command line.
+func (d *deadline) UnmarshalText(text []byte) (err error) {
+	if wait, failed := time.ParseDuration(string(text)); failed == nil {
+		if wait <= 0 {
+			return fmt.Errorf("%s is no time to come; use 90s, say", text)
+		}
+		d.Time = time.Now().Add(wait)
+		return nil
+	}
+	if d.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+		return errors.New("neither a time as 2026-01-31T12:00:00Z nor a duration as 90s")
+	}
+	return nil
+}
+
+// message without its body.
+func (f messageFlags) message(source string) outbox.Message {
+	return outbox.Message{
+		ID: f.ID, Source: source, Kind: outbox.Kind(f.Kind), Method: f.Method, Path: f.Path,
+		ContentType: f.ContentType, Accept: f.Accept, Deadline: f.Deadline.Time,
+	}
+}
+
+// open the body's file. A terminal is read only when it was asked for.
+func (f messageFlags) open(a *app) (io.ReadCloser, error) {
+	switch {
+	case f.File == "" && isTerminal(a.stdin):
+		return nil, usagef("file: missing; name one, or - to type the body")
+	case f.File == "" || f.File == "-":
+		return io.NopCloser(a.stdin), nil
+	}
+	file, err := os.Open(f.File)
+	if err != nil {
+		return nil, usagef("file: %w", err)
+	}
+	return file, nil
+}
+
+// body reads one whole body.
+func (f messageFlags) body(in io.Reader, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	if int64(len(body)) > limit {
+		return nil, tooLarge(limit)
+	}
+	return body, f.checkBody(body)
+}
+
+func tooLarge(limit int64) error {
+	return &outbox.SizeError{What: "body", Size: -1, Limit: limit, Name: "limit redox.max_body"}
+}
+
+// checkBody refuses what no worker could send. The error names a place in the body and quotes
+// nothing of it.
+func (f messageFlags) checkBody(body []byte) error {
+	switch {
+	case f.Kind != string(outbox.KindDataModel):
+		return nil
+	case len(body) == 0:
+		return errors.New("the body is empty; a data-model message is a JSON document")
+	}
+	return checkJSON(body)
+}
+
+// publisher to the configured NATS.
+type publisher struct {
+	*outbox.Publisher
+	conn   *nats.Conn
+	config *config.Config
+	source string
+}
+
+func (p *publisher) close() { p.conn.Close() }
+
+// loadSource reads the settings a publisher needs, neither keys nor Redox's among them, and
+// finds the source to publish for.
+func (f messageFlags) loadSource(a *app, skip config.Parts) (*config.Config, string, error) {
+	c, err := a.load(config.PartKeys | config.PartSources | skip)
+	if err != nil {
+		return nil, "", err
+	}
+	source := f.Source
+	if source == "" || len(c.Sources) > 0 {
+		if source, err = only("source", f.Source, c.Sources); err != nil {
+			return nil, "", err
+		}
+	}
+	if err := outbox.CheckSource(source); err != nil {
+		return nil, "", usagef("--source: %w", err)
+	}
+	return c, source, nil
+}
+
+// newPublisher connects.
+func newPublisher(ctx context.Context, a *app, c *config.Config, source string) (*publisher, error) {
+	log, err := a.logger(c.Log)
+	if err != nil {
+		return nil, err
+	}
+	conn, js, err := connectOnce(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	cfg := outbox.PublisherConfig{Prefix: outbox.Prefix(c.NATS.Prefix), ClaimCheck: true}
+	if c.Order.Secret.IsSet() {
+		cfg.OrderSecret = []byte(c.Order.Secret.Reveal())
+	}
+	p, err := outbox.NewPublisher(js, cfg)
+	if err != nil {
+		conn.Close()
+		return nil, usageError{err}
+	}
+	return &publisher{Publisher: p, conn: conn, config: c, source: source}, nil
+}
+
+// await publishes m and waits for its reply.
+func (p *publisher) await(ctx context.Context, m outbox.Message, timeout time.Duration) (outbox.Reply, error) {
+	waiting, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r, err := p.Request(waiting, m)
+	switch {
+	case errors.Is(err, outbox.ErrNoReply) && ctx.Err() == nil:
+		return r, fmt.Errorf("message %s: stored, and no reply within %s; does a worker run that serves source %s?", m.ID, timeout, p.source)
+	case errors.Is(err, outbox.ErrDuplicate):
+		return r, fmt.Errorf("message %s: published before, and its reply goes where the first one asked for it; use another --id", m.ID)
+	}
+	return r, err
+}

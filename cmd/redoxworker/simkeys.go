@@ -1,0 +1,90 @@
+package main
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// addKeys makes the keys of the flags known to the simulator, and says which they are.
+func (c simCommand) addKeys(redox *redoxsim.Server) ([]string, error) {
+	if err := c.checkKeys(); err != nil {
+		return nil, err
+	}
+	var known []string
+	for _, file := range c.Key {
+		kid, public, err := readPublicKey(file, c.KID)
+		if err != nil {
+			return nil, usagef("--key: %w", err)
+		}
+		if err := redox.AddOAuthKey(c.ClientID, kid, public); err != nil {
+			return nil, usagef("--key: %w", err)
+		}
+		known = append(known, fmt.Sprintf("client id %s with kid %s", c.ClientID, kid))
+	}
+	if c.JWKS != "" {
+		set, err := os.ReadFile(c.JWKS)
+		if err != nil {
+			return nil, usagef("--jwks: %w", err)
+		}
+		if err := redox.AddJWKS(c.ClientID, set); err != nil {
+			return nil, usagef("--jwks: %w", err)
+		}
+		known = append(known, fmt.Sprintf("client id %s with the keys in %s", c.ClientID, c.JWKS))
+	}
+	if c.JWKSURL != "" {
+		redox.AddJWKSURL(c.ClientID, c.JWKSURL)
+		known = append(known, fmt.Sprintf("client id %s with the keys at %s", c.ClientID, c.JWKSURL))
+	}
+	if c.LegacyKey != "" {
+		redox.AddLegacyKey(c.LegacyKey, c.LegacySecret)
+		known = append(known, "legacy API key "+c.LegacyKey)
+	}
+	return known, nil
+}
+
+// checkKeys finds flags that make no sense without each other.
+func (c simCommand) checkKeys() error {
+	hasKeys := len(c.Key) > 0 || c.JWKS != "" || c.JWKSURL != ""
+	switch {
+	case hasKeys && c.ClientID == "":
+		return usagef("--client-id: give the client id that the keys belong to")
+	case !hasKeys && c.ClientID != "":
+		return usagef("--client-id: give the client's public keys too, with --key, --jwks or --jwks-url")
+	case c.JWKSURL != "" && (len(c.Key) > 0 || c.JWKS != ""):
+		return usagef("--jwks-url: Redox ignores other keys of a client that has a URL; leave --key and --jwks out")
+	case (c.LegacyKey == "") != (c.LegacySecret == ""):
+		return usagef("--legacy-key and --legacy-secret: give both or neither")
+	}
+	return nil
+}
+
+// readPublicKey reads the public half of a key: from a public PEM, or from the private key
+// that redoxworker itself uses.
+func readPublicKey(file, kid string) (string, crypto.PublicKey, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", nil, err
+	}
+	var public crypto.PublicKey
+	if block, _ := pem.Decode(data); block != nil && block.Type == "PUBLIC KEY" {
+		if public, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+			return "", nil, fmt.Errorf("%s: not a public key: %w", file, err)
+		}
+	} else {
+		key, err := auth.ParsePrivateKey(data, kid)
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w (a public JWK goes into a set, with --jwks)", file, err)
+		}
+		kid, public = key.ID(), key.Public()
+	}
+	if kid == "" {
+		return "", nil, fmt.Errorf("%s names no key id; give it with --kid", file)
+	}
+	return kid, public, nil
+}

@@ -1,0 +1,185 @@
+package deploy_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Everything the two sources may do works, with exactly the rights of accounts.conf.
+func TestFloor_TwoSources(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	for _, source := range []string{clinicA, clinicB} {
+		t.Run(source, func(t *testing.T) {
+			p := f.publisher(t, source)
+			durable := "redox.reply." + source + ".one.two"
+			for name, m := range map[string]outbox.Message{
+				"send-inbox":      {Lane: outbox.LaneSend, Body: []byte(`{}`)},
+				"request-inbox":   {Body: []byte(`{}`)},
+				"request-stored":  {Body: []byte(`{}`), ReplyTo: durable},
+				"ordered":         {Lane: outbox.LaneSend, OrderKey: "patient 1", Body: []byte(`{}`)},
+				"retried":         {Lane: outbox.LaneSend, Body: []byte(`{"flaky":1}`)},
+				"retried-ordered": {Lane: outbox.LaneSend, OrderKey: "patient 2", Body: []byte(`{"flaky":1}`)},
+			} {
+				m.Source, m.ID = source, source+"-"+name
+				if got := ask(t, p, m); got.Settlement != outbox.Delivered || string(got.Body) != `{"to":"`+source+`","id":"`+m.ID+`"}` {
+					t.Errorf("%s: %s %s %s", name, got.Settlement, got.Body, got.Error)
+				}
+				if n := f.deliveries(m.ID); n != 1 && !bytes.Contains(m.Body, []byte("flaky")) || n > 2 {
+					t.Errorf("%s: %d deliveries", name, n)
+				}
+			}
+			if again, err := p.Await(t.Context(), durable); err != nil || again.MessageID != source+"-request-stored" {
+				t.Errorf("reading the stored reply again: %+v, %v", again, err)
+			}
+			if got := ask(t, p, outbox.Message{Source: source, Lane: outbox.LaneSend, Body: []byte(`{"refuse":1}`)}); got.Settlement != outbox.Rejected {
+				t.Errorf("refused by the far side: %s", got.Settlement)
+			}
+		})
+	}
+	f.drained(t)
+	if n := messages(t, f.op, "REDOX_DLQ"); n != 2 {
+		t.Errorf("%d dead letters, want one of each source", n)
+	}
+}
+
+// ask sends and waits for the reply.
+func ask(t *testing.T, p *outbox.Publisher, m outbox.Message) outbox.Reply {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	reply, err := p.Request(ctx, m)
+	if err != nil {
+		t.Fatalf("%s: %v", m.ID, err)
+	}
+	return reply
+}
+
+// A client of the gateway needs neither JetStream nor headers.
+func TestFloor_Gateway(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	nc := connect(t, f.srv, gatewayClient)
+	msg, err := nc.Request("redox.gateway.clinic-a.request", []byte(`{}`), 30*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := outbox.DecodeReply(msg)
+	if err != nil || reply.Settlement != outbox.Delivered {
+		t.Errorf("request: %+v, %v", reply, err)
+	}
+	ordered := nats.NewMsg("redox.gateway.clinic-a.send")
+	ordered.Header.Set(outbox.HeaderOrderKey, "patient")
+	msg, err = nc.RequestMsg(ordered, 30*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var receipt outbox.Receipt
+	if err := json.Unmarshal(msg.Data, &receipt); err != nil || receipt.Stream != "REDOX_OUT" {
+		t.Errorf("send: %s, %v", msg.Data, err)
+	}
+	f.drained(t)
+}
+
+// The worker's other rights: what all workers share, and large bodies.
+func TestFloor_WorkerStores(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	js := stream(t, connect(t, f.srv, workerUser))
+	for _, bucket := range []string{"REDOX_STATE", "REDOX_LEDGER"} {
+		kv, err := js.KeyValue(t.Context(), bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		revision, err := kv.Create(t.Context(), "k.1", []byte("1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.Update(t.Context(), "k.1", []byte("2"), revision); err != nil {
+			t.Error(err)
+		}
+		if entry, err := kv.Get(t.Context(), "k.1"); err != nil || string(entry.Value()) != "2" {
+			t.Errorf("%s: %v, %v", bucket, entry, err)
+		}
+		if err := kv.Delete(t.Context(), "k.1"); err != nil {
+			t.Error(err)
+		}
+	}
+	bodies := outbox.NewBodies(js, "")
+	for _, body := range [][]byte{bytes.Repeat([]byte("a"), 300<<10), []byte("b")} { // the second replaces the first
+		if err := bodies.Put(t.Context(), "clinic-a/x", body); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := bodies.Get(t.Context(), "clinic-a/x", -1); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("got %d bytes, %v", len(got), err)
+		}
+	}
+	if err := bodies.Delete(t.Context(), "clinic-a/x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// An answer over max_payload goes through the object store. A publisher may not read
+// it there, and is told so; the operator may.
+func TestFloor_LargeAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	p := f.publisher(t, clinicA)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	reply, err := p.Request(ctx, outbox.Message{Source: clinicA, Body: []byte(`{"large":1}`)})
+	if !errors.Is(err, outbox.ErrPermission) || reply.BodyObject == "" || reply.Settlement != outbox.Delivered {
+		t.Fatalf("%s, object %q, %v; want delivered and %v", reply.Settlement, reply.BodyObject, err, outbox.ErrPermission)
+	}
+	body, err := outbox.NewBodies(f.op, "").Get(t.Context(), reply.BodyObject, -1)
+	if err != nil || len(body) < 8<<20 {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+// The operator reads dead letters, sends one again and removes it.
+func TestFloor_OperatorReplays(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t)
+	ask(t, f.publisher(t, clinicA), outbox.Message{ID: "bad", Source: clinicA, Lane: outbox.LaneSend, Body: []byte(`{"refuse":1}`)})
+	dead, err := f.op.Stream(t.Context(), "REDOX_DLQ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	browse, err := f.op.OrderedConsumer(t.Context(), "REDOX_DLQ", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	letter, err := browse.Next(jetstream.FetchMaxWait(10 * time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := letter.Metadata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := outbox.NewPublisher(f.op, outbox.PublisherConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := outbox.Message{ID: "bad:r1", Source: clinicA, Lane: outbox.LaneSend, ReplayOf: "bad", ReplayCount: 1, Body: []byte(`{}`)}
+	if _, err := p.Publish(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.DeleteMsg(t.Context(), meta.Sequence.Stream); err != nil {
+		t.Fatal(err)
+	}
+	f.drained(t)
+	if n := messages(t, f.op, "REDOX_DLQ"); n != 0 || f.deliveries("bad:r1") != 1 {
+		t.Errorf("%d dead letters, %d deliveries of the replay", n, f.deliveries("bad:r1"))
+	}
+}

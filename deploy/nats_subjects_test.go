@@ -1,0 +1,105 @@
+package deploy_test
+
+import "slices"
+
+// rights are what one user of accounts.conf may do, out of the subjects below.
+// Everything that is not listed is denied: the lists are the whole of it.
+type rights struct{ publish, subscribe []string }
+
+const token = "0123456789abcdef0123456789abcdef"
+
+func sourceRights(source string) rights {
+	return rights{
+		publish: []string{
+			"redox.out." + source + ".send", "redox.out." + source + ".send." + token, "redox.out." + source + ".request",
+			"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply." + source + ".id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply." + source + ".a.b",
+		},
+		subscribe: []string{"_INBOX_" + source + ".>", "_INBOX_" + source + ".x", "redox.reply." + source + ".>", "redox.reply." + source + ".id"},
+	}
+}
+
+var storing = []string{
+	"redox.out.clinic-a.send", "redox.out.clinic-a.send." + token, "redox.out.clinic-a.request",
+	"redox.out.clinic-b.send", "redox.out.clinic-b.send." + token, "redox.out.clinic-b.request",
+}
+
+var userRights = map[string]rights{
+	clinicA: sourceRights(clinicA),
+	clinicB: sourceRights(clinicB),
+	gatewayClient: {
+		publish:   []string{"redox.gateway.clinic-a.send", "redox.gateway.clinic-a.request"},
+		subscribe: []string{"_INBOX_gateway-client.>", "_INBOX_gateway-client.x"},
+	},
+	workerUser: {
+		publish: slices.Concat(storing, []string{
+			"redox.dlq.clinic-a.rejected." + token, "redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
+			"_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x", "_INBOX_operator.x",
+			"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-ordered-0",
+			"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
+			"$JS.API.STREAM.INFO.KV_REDOX_LEDGER", "$JS.API.STREAM.INFO.KV_REDOX_STATE", "$JS.API.STREAM.INFO.OBJ_REDOX_BODIES",
+			"$JS.API.STREAM.MSG.GET.KV_REDOX_LEDGER", "$JS.API.STREAM.MSG.GET.KV_REDOX_STATE", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES",
+			"$JS.API.DIRECT.GET.KV_REDOX_LEDGER.$KV.REDOX_LEDGER.k", "$JS.API.DIRECT.GET.KV_REDOX_STATE.$KV.REDOX_STATE.k",
+			"$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES", "$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x",
+		}),
+		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
+	},
+	operator: {
+		publish: slices.Concat(storing, without(jetStreamAPI,
+			"$JS.API.STREAM.DELETE.REDOX_OUT", "$JS.API.STREAM.DELETE.REDOX_DLQ", "$JS.API.STREAM.DELETE.KV_REDOX_LEDGER",
+			"$JS.API.STREAM.PURGE.REDOX_OUT", "$JS.API.STREAM.MSG.DELETE.REDOX_OUT"),
+			[]string{
+				"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
+				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway",
+			}),
+		subscribe: []string{"_INBOX_operator.>", "_INBOX_operator.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
+			"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "redox.reply.*.id", "$JS.EVENT.>"},
+	},
+}
+
+func without(all []string, some ...string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
+}
+
+var jetStreamAPI = []string{
+	"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
+	"$JS.API.STREAM.INFO.REDOX_OUT", "$JS.API.STREAM.INFO.REDOX_DLQ", "$JS.API.STREAM.INFO.REDOX_REPLIES",
+	"$JS.API.STREAM.INFO.KV_REDOX_LEDGER", "$JS.API.STREAM.INFO.KV_REDOX_STATE", "$JS.API.STREAM.INFO.OBJ_REDOX_BODIES",
+	"$JS.API.STREAM.CREATE.REDOX_OUT", "$JS.API.STREAM.CREATE.THIEF", "$JS.API.STREAM.UPDATE.REDOX_OUT",
+	"$JS.API.STREAM.DELETE.REDOX_OUT", "$JS.API.STREAM.DELETE.REDOX_DLQ", "$JS.API.STREAM.DELETE.KV_REDOX_LEDGER",
+	"$JS.API.STREAM.PURGE.REDOX_OUT", "$JS.API.STREAM.PURGE.REDOX_DLQ", "$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES",
+	"$JS.API.STREAM.SNAPSHOT.REDOX_OUT", "$JS.API.STREAM.RESTORE.REDOX_OUT",
+	"$JS.API.STREAM.MSG.GET.REDOX_OUT", "$JS.API.STREAM.MSG.GET.REDOX_DLQ", "$JS.API.STREAM.MSG.GET.REDOX_REPLIES",
+	"$JS.API.STREAM.MSG.GET.KV_REDOX_LEDGER", "$JS.API.STREAM.MSG.GET.KV_REDOX_STATE", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES",
+	"$JS.API.STREAM.MSG.DELETE.REDOX_OUT", "$JS.API.STREAM.MSG.DELETE.REDOX_DLQ",
+	"$JS.API.CONSUMER.NAMES.REDOX_OUT", "$JS.API.CONSUMER.LIST.REDOX_OUT",
+	"$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-send.redox.out.clinic-a.send", "$JS.API.CONSUMER.CREATE.REDOX_REPLIES",
+	"$JS.API.CONSUMER.CREATE.REDOX_REPLIES.x.redox.reply.clinic-a.>", "$JS.API.CONSUMER.CREATE.KV_REDOX_STATE.x",
+	"$JS.API.CONSUMER.DURABLE.CREATE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.DELETE.REDOX_OUT.clinic-a-send",
+	"$JS.API.CONSUMER.PAUSE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.RESET.REDOX_OUT.clinic-a-send",
+	"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.INFO.REDOX_DLQ.browse",
+	"$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-ordered-0", "$JS.API.CONSUMER.MSG.NEXT.REDOX_DLQ.browse",
+	"$JS.API.DIRECT.GET.REDOX_REPLIES", "$JS.API.DIRECT.GET.REDOX_DLQ", "$JS.API.DIRECT.GET.REDOX_DLQ.redox.dlq.clinic-a.held." + token,
+	"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.a.b",
+	"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-b.id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-b.a.b",
+	"$JS.API.DIRECT.GET.KV_REDOX_LEDGER.$KV.REDOX_LEDGER.k", "$JS.API.DIRECT.GET.KV_REDOX_STATE.$KV.REDOX_STATE.k",
+}
+
+var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
+	"redox.out.clinic-a", "redox.out.clinic-a.ordered.0", "redox.out.clinic-a.send.a.b", "redox.out.clinic-a.request.x",
+	"redox.out.clinic-b.ordered.0", "redox.gateway.clinic-a.send", "redox.gateway.clinic-a.request",
+	"redox.gateway.clinic-b.send", "redox.gateway.clinic-b.request", "redox.dlq.clinic-a.rejected." + token,
+	"redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
+	"_INBOX.x", "_INBOX_operator.x", "_INBOX_worker.x", "_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x",
+	"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0",
+	"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$KV.OTHER.k", "$O.REDOX_BODIES.C.x", "$O.OTHER.C.x",
+	"$SRV.PING", "$SRV.STATS.redox-gateway", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.REDOX.INFO", "anything.else",
+})
+
+var subscribeSubjects = []string{
+	">", "*", "redox.>", "redox.out.>", "redox.out.clinic-a.>", "redox.out.clinic-b.send", "redox.dlq.>", "redox.gateway.>",
+	"redox.gateway.clinic-a.send", "redox.reply.>", "redox.reply.*.id", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
+	"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "_INBOX.>", "_INBOX.x", "_INBOX_operator.>", "_INBOX_operator.x",
+	"_INBOX_worker.>", "_INBOX_worker.x", "_INBOX_clinic-a.>", "_INBOX_clinic-a.x", "_INBOX_clinic-b.>", "_INBOX_clinic-b.x",
+	"_INBOX_gateway-client.>", "_INBOX_gateway-client.x", "_R_.>", "$JS.>", "$JS.API.>", "$JS.ACK.>", "$JS.EVENT.>",
+	"$KV.>", "$KV.REDOX_STATE.>", "$O.>", "$SRV.>", "$SRV.PING", "$SYS.>",
+}

@@ -1,0 +1,119 @@
+package outbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+)
+
+// TestGateway_StopAnswersWhatItTook stops one of two gateways under load: no
+// caller is left without an answer, and what was receipted is stored, once.
+func TestGateway_StopAnswersWhatItTook(t *testing.T) {
+	t.Parallel()
+	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
+	cfg := GatewayConfig{Sources: []string{"clinic-a"}, Concurrency: 4}
+	first := serveGateway(r, cfg)
+	second := serveGateway(topologyRig{t: t, server: r.server, js: r.connect()}, cfg)
+	defer second()
+	client := r.connect().Conn()
+	const callers, each = 8, 50
+	var receipts, refused, half atomic.Int64
+	var all sync.WaitGroup
+	for c := range callers {
+		all.Go(func() {
+			for i := range each {
+				if c == 0 && i == each/2 {
+					half.Add(1)
+					first()
+				}
+				msg := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: []byte("{}"), Header: nats.Header{HeaderID: {fmt.Sprintf("%d-%d", c, i)}}}
+				answer, err := client.RequestMsg(msg, 20*time.Second)
+				if err != nil {
+					t.Errorf("request %d-%d: %v", c, i, err)
+					continue
+				}
+				if gatewayError(answer) != nil {
+					refused.Add(1)
+					continue
+				}
+				var receipt Receipt
+				if err := json.Unmarshal(answer.Data, &receipt); err != nil || receipt.Duplicate {
+					t.Errorf("request %d-%d: receipt %s", c, i, answer.Data)
+				}
+				receipts.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if half.Load() != 1 {
+		t.Fatal("the gateway was not stopped")
+	}
+	if n := int64(r.stream("REDOX_OUT").State.Msgs); n != receipts.Load() || n == 0 {
+		t.Errorf("%d messages stored, %d receipts, %d refused", n, receipts.Load(), refused.Load())
+	}
+}
+
+// TestGateway_TurnsAwayAfterItsEnd: what arrives after the last slot is taken is
+// refused, not dropped and not stored by a goroutine that nobody waits for.
+func TestGateway_TurnsAwayAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
+	g, err := NewGateway(r.js.Conn(), r.js, GatewayConfig{Sources: []string{"clinic-a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := intake{slots: make(chan struct{}, 2), closed: make(chan struct{})}
+	in.close()
+	conn := r.connect().Conn()
+	inbox, err := conn.SubscribeSync(conn.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	g.handler("clinic-a", LaneSend, in).Handle(&fakeRequest{reply: inbox.Subject})
+	msg, err := inbox.NextMsg(5 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refusal *GatewayError
+	if err := gatewayError(msg); !errors.As(err, &refusal) || refusal.Code != "503" {
+		t.Errorf("answer %v", msg.Header)
+	}
+	if n := r.stream("REDOX_OUT").State.Msgs; n != 0 {
+		t.Errorf("%d messages stored", n)
+	}
+}
+
+// TestGateway_PublishedNotRequested: without a reply subject SENDs are stored in
+// silence; a REQUEST whose answer nobody would hear is not.
+func TestGateway_PublishedNotRequested(t *testing.T) {
+	t.Parallel()
+	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
+	stop := serveGateway(r, GatewayConfig{Sources: []string{"clinic-a"}})
+	client := r.connect().Conn()
+	for _, lane := range []Lane{LaneSend, LaneRequest} {
+		if err := client.Publish(Prefix("").GatewaySubject("clinic-a", lane), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		askGateway(t, client, Prefix("").GatewaySubject("clinic-a", lane), nats.Header{HeaderID: {"no id"}})
+	}
+	stop()
+	s, err := r.js.Stream(r.ctx(), "REDOX_OUT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := s.GetMsg(r.ctx(), 1)
+	if err != nil || msg.Subject != "redox.out.clinic-a.send" || s.CachedInfo().State.Msgs != 1 {
+		t.Errorf("stored %+v, %v; want the SEND alone", s.CachedInfo().State, err)
+	}
+}
