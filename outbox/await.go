@@ -9,103 +9,189 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// awaitLook is how often the stored replies are looked at while a live one is awaited.
+// awaitLook is how often the stored replies are looked at while the next one
+// is awaited, which a connection that breaks may miss.
 const awaitLook = 2 * time.Second
 
-// Request publishes m, as a REQUEST unless its Lane says otherwise, and waits for its
-// reply until ctx ends. The reply comes to an inbox, which is gone with this process; with
-// m.ReplyTo under redox.reply.<source>. it is stored and can be read later with Await. A
-// REQUEST without a deadline gets that of ctx: nobody waits after it.
+// Request publishes m, as a REQUEST unless its Lane says otherwise, and waits
+// for its reply until ctx ends.
 //
-// A Reply is returned for every settlement; see [Reply.OK]. Errors beside those of Publish:
-// [ErrDuplicate], and [ErrNoReply] when the wait ended first.
+// Without m.ReplyTo the reply comes to an inbox: it is lost when this process
+// ends or is not connected, and a REQUEST without a deadline gets that of ctx,
+// since nobody waits after it. With m.ReplyTo under redox.reply.<source>. the
+// reply is stored for a day: the same Request again, with the same ID, or
+// Await finds it. Use a subject of its own for each message.
+//
+// A Reply is returned for every settlement; see [Reply.OK]. Errors beside
+// those of Publish: [ErrDuplicate], and [ErrNoReply] when the wait ended
+// first; ErrBodyMissing and the like beside a Reply whose body could not be
+// fetched from the object store.
 func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
+	ctx, cancel := bounded(ctx, p.config.Wait)
+	defer cancel()
 	if m.Lane == "" {
 		m.Lane = LaneRequest
+	}
+	if m.ID == "" {
+		m.ID = NewID()
+	}
+	if p.config.Prefix.IsReplySubject(m.ReplyTo) {
+		// The worker would refuse it and have no subject left to say so.
+		if err := (ReplyPolicy{Prefix: p.config.Prefix}).Check(m.Source, m.ReplyTo); err != nil {
+			return Reply{}, err
+		}
+		if _, _, err := p.publish(ctx, m); err != nil {
+			return Reply{}, err
+		}
+		return p.await(ctx, m.ReplyTo, m.ID)
 	}
 	if at, ok := ctx.Deadline(); ok && m.Lane == LaneRequest && m.Deadline.IsZero() {
 		m.Deadline = at
 	}
-	if p.config.Prefix.IsReplySubject(m.ReplyTo) {
-		if _, err := p.Publish(ctx, m); err != nil {
-			return Reply{}, err
-		}
-		return p.Await(ctx, m.ReplyTo)
-	}
 	if m.ReplyTo == "" {
 		m.ReplyTo = p.conn.NewInbox()
 	}
-	sub, err := p.conn.SubscribeSync(m.ReplyTo)
-	if err != nil {
-		return Reply{}, fmt.Errorf("outbox: subscribing to the reply subject: %w", err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	receipt, err := p.Publish(ctx, m)
+	sub, err := p.subscribe(ctx, m.ReplyTo)
 	if err != nil {
 		return Reply{}, err
 	}
-	if receipt.foreign() {
-		return Reply{}, fmt.Errorf("outbox: message %s of source %s: %w", receipt.ID, m.Source, ErrDuplicate)
-	}
-	msg, err := sub.NextMsgWithContext(ctx)
+	defer func() { _ = sub.Unsubscribe() }()
+	receipt, repeated, err := p.publish(ctx, m)
 	if err != nil {
-		return Reply{}, fmt.Errorf("outbox: message %s of source %s is stored: %w: %w", receipt.ID, m.Source, ErrNoReply, err)
+		return Reply{}, err
 	}
-	return p.reply(ctx, msg)
+	if receipt.Duplicate && !repeated {
+		return Reply{}, fmt.Errorf("outbox: message %s of source %s: %w", m.ID, m.Source, ErrDuplicate)
+	}
+	for {
+		r, found, err := p.next(ctx, sub, m.ID)
+		if found || err != nil {
+			return r, err
+		}
+	}
 }
 
-// Await returns the durable reply on a subject under redox.reply.<source>., one that is
-// stored already or the next one. It needs the right to subscribe to that subject and to
-// read it directly from the stream of replies, and no other.
+// Await returns the durable reply on a subject under redox.reply.<source>.,
+// the last one that is stored or the next one. It needs the rights to
+// subscribe to that subject and to read it alone from the stream of replies
+// ($JS.API.DIRECT.GET.REDOX_REPLIES.<subject>). It may be called any number of
+// times, by any process.
 func (p *Publisher) Await(ctx context.Context, subject string) (Reply, error) {
+	ctx, cancel := bounded(ctx, p.config.Wait)
+	defer cancel()
 	if !p.config.Prefix.IsReplySubject(subject) {
-		return Reply{}, &ContractError{Part: "reply subject", Reason: "is not under " + p.config.Prefix.String() + ".reply."}
+		return Reply{}, &ContractError{Part: HeaderReplyTo, Reason: "is not under " + p.config.Prefix.String() + ".reply."}
 	}
-	if err := checkSubject("reply subject", subject); err != nil {
+	if err := checkSubject(HeaderReplyTo, subject); err != nil {
 		return Reply{}, err
 	}
-	sub, err := p.conn.SubscribeSync(subject)
+	return p.await(ctx, subject, "")
+}
+
+// await looks for the reply to message id, of any message if id is empty.
+func (p *Publisher) await(ctx context.Context, subject, id string) (Reply, error) {
+	sub, err := p.subscribe(ctx, subject)
 	if err != nil {
-		return Reply{}, fmt.Errorf("outbox: subscribing to %s: %w", subject, err)
+		return Reply{}, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
+	var missing time.Time
 	for {
 		msg, err := p.storedReply(ctx, subject)
-		if msg == nil && err == nil {
-			wait, cancel := context.WithTimeout(ctx, awaitLook)
-			msg, _ = sub.NextMsgWithContext(wait)
-			cancel()
+		switch {
+		case !errors.Is(err, ErrNoStream):
+			missing = time.Time{}
+		case missing.IsZero():
+			missing, err = time.Now(), nil
+		case time.Since(missing) < missingPatience:
+			err = nil
 		}
 		if err != nil {
 			return Reply{}, err
 		}
 		if msg != nil {
-			return p.reply(ctx, msg)
+			if r, ok := replyTo(msg, id); ok {
+				return p.withBody(ctx, r)
+			}
 		}
-		if ctx.Err() != nil {
-			return Reply{}, fmt.Errorf("outbox: reply subject %s: %w: %w", subject, ErrNoReply, context.Cause(ctx))
+		look, cancel := context.WithTimeout(ctx, awaitLook)
+		r, found, err := p.next(look, sub, id)
+		cancel()
+		if found || err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+			return r, err
 		}
 	}
 }
 
-// storedReply reads the last reply on a subject from the stream; nil when there is none.
-// It asks for that subject alone, so that permissions can be given by subject.
+// subscribe has the server confirm the subscription, so that it is there
+// before anything is published and a refusal is known at once.
+func (p *Publisher) subscribe(ctx context.Context, subject string) (*nats.Subscription, error) {
+	if err := checkSubject(HeaderReplyTo, subject); err != nil {
+		return nil, err
+	}
+	sub, err := p.conn.SubscribeSync(subject)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: subscribe to replies: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	// Not connected is no error: the client subscribes when it is.
+	if err := p.conn.FlushWithContext(ctx); err == nil && refusedSubscription(p.conn, subject) {
+		_ = sub.Unsubscribe()
+		return nil, fmt.Errorf("outbox: subscribe to replies: %w: allow this user to subscribe to its reply subjects", ErrPermission)
+	}
+	return sub, nil
+}
+
+// next returns the next reply that comes to sub. Not found without an error
+// means that something else came: anybody may publish to an inbox.
+func (p *Publisher) next(ctx context.Context, sub *nats.Subscription, id string) (r Reply, found bool, err error) {
+	msg, err := sub.NextMsgWithContext(ctx)
+	switch {
+	case err == nil:
+		if r, found = replyTo(msg, id); !found {
+			return Reply{}, false, nil
+		}
+		r, err = p.withBody(ctx, r)
+		return r, true, err
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.Is(err, nats.ErrSlowConsumer):
+		return Reply{}, false, nil
+	}
+	what := "reply"
+	if id != "" {
+		what = "message " + id + " is stored"
+	}
+	return Reply{}, false, fmt.Errorf("outbox: %s: %w: %w", what, ErrNoReply, err)
+}
+
+func replyTo(msg *nats.Msg, id string) (Reply, bool) {
+	r, err := DecodeReply(msg)
+	return r, err == nil && (id == "" || r.MessageID == id)
+}
+
+// storedReply reads the last reply on a subject from the stream; nil when
+// there is none or no answer. It asks for that subject alone, so that rights
+// can be given by subject (ADR-31).
 func (p *Publisher) storedReply(ctx context.Context, subject string) (*nats.Msg, error) {
 	ask, cancel := context.WithTimeout(ctx, awaitLook)
 	defer cancel()
-	msg, err := p.conn.RequestWithContext(ask, p.apiPrefix()+"DIRECT.GET."+p.config.Prefix.ReplyStream()+"."+subject, nil)
+	api := p.apiPrefix() + "DIRECT.GET." + p.config.Prefix.ReplyStream() + "." + subject
+	msg, err := p.conn.RequestWithContext(ask, api, nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return nil, fmt.Errorf("outbox: %w: stream %s is missing; run `redoxworker provision`", ErrNoStream, p.config.Prefix.ReplyStream())
-	case err != nil:
-		return nil, nil // not now: the live subscription goes on
-	case first(msg.Header, "Status") != "":
+		return nil, fmt.Errorf("outbox: read the replies: %w: stream %s is missing: provision it", ErrNoStream, p.config.Prefix.ReplyStream())
+	case err != nil && refused(p.conn, api):
+		return nil, fmt.Errorf("outbox: read the replies: %w: allow this user to publish to %sDIRECT.GET.%s.<its reply subjects>",
+			ErrPermission, p.apiPrefix(), p.config.Prefix.ReplyStream())
+	case err != nil, first(msg.Header, "Status") != "": // 404 and 408: none
 		return nil, nil
 	}
 	return msg, nil
 }
 
-// apiPrefix is that of the JetStream API, which differs in a domain.
+// apiPrefix is that of the JetStream API, which a domain changes.
 func (p *Publisher) apiPrefix() string {
 	opts := p.js.Options()
 	switch {
@@ -118,14 +204,14 @@ func (p *Publisher) apiPrefix() string {
 	}
 }
 
-// reply decodes a reply and fetches its body from the object store where it is there.
-func (p *Publisher) reply(ctx context.Context, msg *nats.Msg) (Reply, error) {
-	r, err := DecodeReply(msg)
-	if err != nil || r.BodyObject == "" {
-		return r, err
+// withBody fetches the body of a reply from the object store if it is there.
+func (p *Publisher) withBody(ctx context.Context, r Reply) (Reply, error) {
+	if r.BodyObject == "" {
+		return r, nil
 	}
+	var err error
 	if r.Body, err = p.bodies.Get(ctx, r.BodyObject, p.config.MaxClaim); err != nil {
-		return r, fmt.Errorf("outbox: the reply to message %s: %w", r.MessageID, err)
+		return r, fmt.Errorf("outbox: the body of the reply to message %s: %w", r.MessageID, err)
 	}
 	return r, nil
 }

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -58,39 +57,6 @@ func TestGateway_StopAnswersWhatItTook(t *testing.T) {
 	}
 	if n := int64(r.stream("REDOX_OUT").State.Msgs); n != receipts.Load() || n == 0 {
 		t.Errorf("%d messages stored, %d receipts, %d refused", n, receipts.Load(), refused.Load())
-	}
-}
-
-// TestGateway_TurnsAwayAfterItsEnd: what arrives after the last slot is taken is
-// refused, not dropped and not stored by a goroutine that nobody waits for.
-func TestGateway_TurnsAwayAfterItsEnd(t *testing.T) {
-	t.Parallel()
-	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-	g, err := NewGateway(r.js.Conn(), r.js, GatewayConfig{Sources: []string{"clinic-a"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := intake{slots: make(chan struct{}, 2), closed: make(chan struct{})}
-	in.close()
-	conn := r.connect().Conn()
-	inbox, err := conn.SubscribeSync(conn.NewInbox())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	g.handler("clinic-a", LaneSend, in).Handle(&fakeRequest{reply: inbox.Subject})
-	msg, err := inbox.NextMsg(5 * time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var refusal *GatewayError
-	if err := gatewayError(msg); !errors.As(err, &refusal) || refusal.Code != "503" {
-		t.Errorf("answer %v", msg.Header)
-	}
-	if n := r.stream("REDOX_OUT").State.Msgs; n != 0 {
-		t.Errorf("%d messages stored", n)
 	}
 }
 

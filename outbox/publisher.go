@@ -5,33 +5,73 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// PublisherConfig is what a Publisher may be told. The zero value works for messages
-// without an order key.
+const (
+	defaultPublishTimeout = 30 * time.Second
+	defaultWait           = 150 * time.Second
+	defaultMaxClaim       = 64 << 20
+	maxPayloadName        = "max_payload of the NATS server"
+)
+
+// PublisherConfig is what a Publisher may be told. The zero value works for
+// messages without an order key.
 type PublisherConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix Prefix
-	// OrderSecret turns order keys into tokens, at least 16 bytes; everybody who
-	// publishes for a source needs the same. nil refuses messages with an order key.
+	// OrderSecret turns order keys into tokens, at least 16 bytes; see
+	// [OrderToken]. Empty refuses messages with an order key.
 	OrderSecret []byte
-	// Timeout bounds a Publish whose context has no deadline. 0 means 30 s.
+	// Timeout bounds a Publish whose context has no deadline. 0 means 30 s, -1
+	// no bound but that of the repeats; see Publish.
 	Timeout time.Duration
-	// ClaimCheck puts bodies over the server's max_payload into the object store. Without
-	// it they are refused with a *SizeError. It takes rights on that store.
+	// Wait bounds a Request or Await whose context has no deadline. 0 means
+	// 150 s, -1 no bound.
+	Wait time.Duration
+	// MaxBody refuses larger bodies, in bytes: the redox.max_body of the workers,
+	// which would refuse them later. 0 and -1 mean only the limits of NATS.
+	MaxBody int64
+	// ClaimCheck puts the body of a message over the server's max_payload into
+	// the object store; without it such a message is refused with a *SizeError.
+	// It takes rights on that store.
 	ClaimCheck bool
-	// MaxClaim bounds a reply's body in the object store, in bytes. 0 means 64 MiB.
+	// MaxClaim bounds a reply's body in the object store, in bytes. 0 means
+	// 64 MiB, -1 no bound.
 	MaxClaim int64
 }
 
-// Publisher stores messages in the work queue. It is safe for concurrent use.
+// WithDefaults returns a copy in which every zero field has its default.
+func (c PublisherConfig) WithDefaults() PublisherConfig {
+	c.Timeout = cmp.Or(c.Timeout, defaultPublishTimeout)
+	c.Wait = cmp.Or(c.Wait, defaultWait)
+	c.MaxBody = cmp.Or(c.MaxBody, -1)
+	c.MaxClaim = cmp.Or(c.MaxClaim, defaultMaxClaim)
+	return c
+}
+
+// Validate reports every field that cannot work.
+func (c PublisherConfig) Validate() error {
+	errs := []error{c.Prefix.Validate()}
+	if len(c.OrderSecret) > 0 {
+		errs = append(errs, checkOrderSecret(c.OrderSecret))
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{{"Timeout", int64(c.Timeout)}, {"Wait", int64(c.Wait)}, {"MaxBody", c.MaxBody}, {"MaxClaim", c.MaxClaim}} {
+		if f.value < -1 {
+			errs = append(errs, fmt.Errorf("outbox: %s %d: use more than 0, 0 for the default or -1 for no bound", f.name, f.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Publisher stores messages in the work queue and reads replies. It is safe
+// for concurrent use.
 type Publisher struct {
 	js     jetstream.JetStream
 	conn   *nats.Conn
@@ -39,186 +79,177 @@ type Publisher struct {
 	bodies *Bodies
 }
 
-// Receipt says that the work queue has a message.
+// Receipt says where the work queue has a message.
 type Receipt struct {
 	ID       string `json:"id"`
 	Stream   string `json:"stream"`
 	Sequence uint64 `json:"sequence"`
-	// Duplicate: the queue already held a message of this id, and Sequence is its. That
-	// may be this very message, stored by a try whose confirmation was lost.
+	// Duplicate: the queue had taken a message of this id before, as Sequence;
+	// this one was dropped. The queue remembers ids for ten minutes.
 	Duplicate bool `json:"duplicate"`
-
-	repeated bool // more than one try: Duplicate proves nothing
 }
 
-// foreign reports whether the id was surely published before this message.
-func (r Receipt) foreign() bool { return r.Duplicate && !r.repeated }
-
-const (
-	defaultPublishTimeout = 30 * time.Second
-	publishTry            = 5 * time.Second // one try, before it is repeated
-	publishPause          = 250 * time.Millisecond
-	noStreamPatience      = 5 * time.Second // a server that restarts has no stream for a moment
-	defaultMaxClaim       = 64 << 20
-	maxPayloadName        = "max_payload of the NATS server"
-)
-
-// NewPublisher returns a publisher on js. It touches nothing yet.
+// NewPublisher returns a publisher on js. It makes no request.
 func NewPublisher(js jetstream.JetStream, cfg PublisherConfig) (*Publisher, error) {
 	if js == nil {
 		return nil, errors.New("outbox: NewPublisher needs a JetStream context")
 	}
-	if err := cfg.Prefix.Validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.OrderSecret != nil {
-		if err := checkOrderSecret(cfg.OrderSecret); err != nil {
-			return nil, err
-		}
-	}
-	cfg.Timeout = cmp.Or(cfg.Timeout, defaultPublishTimeout)
-	cfg.MaxClaim = cmp.Or(cfg.MaxClaim, defaultMaxClaim)
-	return &Publisher{js: js, conn: js.Conn(), config: cfg, bodies: NewBodies(js, cfg.Prefix)}, nil
+	return &Publisher{js: js, conn: js.Conn(), config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
 }
 
-// Publish stores m and returns when the server has confirmed it. An ID is made when m has
-// none, a token when it has an order key. While no confirmation comes, the write is
-// repeated with the same id, which the queue recognises, until ctx ends: an error does not
-// prove that nothing was stored, so publish again with the same ID. m.Body must not change
+// Publish stores m and returns when the server has confirmed it. It makes an
+// id when m has none, and the token of an order key. m.Body must not change
 // meanwhile.
 //
-// Errors: *[ContractError], *[SizeError], [ErrQueueFull], [ErrNoStream], [ErrPermission].
+// Until a confirmation comes the write is repeated under the same id, which
+// the queue recognises, as long as ctx lasts and the queue surely remembers
+// the id (nine minutes). So an error after a timeout does not prove that
+// nothing was stored: publish again with the ID of the Receipt, which is set
+// also beside an error.
+//
+// Errors: *[ContractError], *[SizeError], [ErrQueueFull], [ErrNoStream],
+// [ErrPermission], else the reason for which ctx ended.
 func (p *Publisher) Publish(ctx context.Context, m Message) (Receipt, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.config.Timeout)
-		defer cancel()
-	}
-	msg, err := p.encode(ctx, &m)
-	if err != nil {
-		return Receipt{}, err
-	}
-	ack, tries, err := p.store(ctx, msg)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("outbox: publishing message %s of source %s: %w", m.ID, m.Source, err)
-	}
-	return Receipt{ID: m.ID, Stream: ack.Stream, Sequence: ack.Sequence, Duplicate: ack.Duplicate, repeated: tries > 1}, nil
+	ctx, cancel := bounded(ctx, p.config.Timeout)
+	defer cancel()
+	receipt, _, err := p.publish(ctx, m)
+	return receipt, err
 }
 
-// encode completes m and makes its NATS message, through the claim check where it must.
-func (p *Publisher) encode(ctx context.Context, m *Message) (*nats.Msg, error) {
+// bounded gives ctx a deadline when it has none; a negative bound is none.
+func bounded(ctx context.Context, bound time.Duration) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok || bound < 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, bound, timeoutError(bound))
+}
+
+// timeoutError says whose timeout it was.
+type timeoutError time.Duration
+
+func (t timeoutError) Error() string {
+	return "timed out after " + time.Duration(t).String() + ", the default where the context has no deadline"
+}
+
+func (t timeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+// publish stores m. repeated reports that the write was sent more than once:
+// a duplicate may then be this call's own.
+func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, repeated bool, err error) {
 	if m.ID == "" {
 		m.ID = NewID()
 	}
-	if m.OrderKey != "" {
-		if p.config.OrderSecret == nil {
-			return nil, errors.New("outbox: a message has an order key and the publisher no order secret: set PublisherConfig.OrderSecret (order.secret)")
-		}
-		token, err := OrderToken(p.config.OrderSecret, m.OrderKey)
-		if err != nil {
-			return nil, err
-		}
-		m.OrderKey, m.OrderToken = "", token
+	receipt.ID = m.ID
+	if err := p.tokenize(&m); err != nil {
+		return receipt, false, err
 	}
-	msg, err := m.Encode(p.config.Prefix)
+	s := sending{publisher: p, source: m.Source}
+	if s.msg, err = m.Encode(p.config.Prefix); err != nil {
+		return receipt, false, err
+	}
+	if p.config.MaxBody >= 0 && int64(len(m.Body)) > p.config.MaxBody {
+		return receipt, false, &SizeError{What: "body", Size: int64(len(m.Body)), Limit: p.config.MaxBody, Name: "MaxBody of the publisher"}
+	}
+	// The server's limit is known only while there is a connection.
+	if err := s.connected(ctx); err != nil {
+		return receipt, false, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
+	}
+	if err := p.fit(ctx, &m, &s); err != nil {
+		return receipt, false, err
+	}
+	ack, err := s.run(ctx)
 	if err != nil {
-		return nil, err
+		p.discard(ctx, &s)
+		if errors.As(err, new(*SizeError)) {
+			return receipt, false, err
+		}
+		return receipt, s.tries > 1, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
-	size, limit := payload(msg), p.conn.MaxPayload()
-	if size <= limit || limit == 0 {
-		return msg, nil
+	if ack.Duplicate && s.tries == 1 {
+		p.discard(ctx, &s)
 	}
-	if !p.config.ClaimCheck || m.BodyObject != "" {
-		return nil, &SizeError{What: "message", Size: size, Limit: limit, Name: maxPayloadName}
-	}
-	m.BodyObject = BodyName(m.Source, m.ID)
-	if err := p.bodies.Put(ctx, m.BodyObject, m.Body); err != nil {
-		return nil, err
-	}
-	m.Body = nil
-	return m.Encode(p.config.Prefix)
+	receipt.Stream, receipt.Sequence, receipt.Duplicate = ack.Stream, ack.Sequence, ack.Duplicate
+	return receipt, s.tries > 1, nil
 }
 
-// BodyName is the name of the claim check of a message: below its source, since a worker
-// takes a claim only from there.
-func BodyName(source, id string) string { return source + "/" + id }
+func (p *Publisher) tokenize(m *Message) error {
+	if m.OrderKey == "" {
+		return nil
+	}
+	if len(p.config.OrderSecret) == 0 {
+		return errNoOrderSecret
+	}
+	token, err := OrderToken(p.config.OrderSecret, m.OrderKey)
+	if err != nil {
+		return err
+	}
+	if m.OrderToken != "" && m.OrderToken != token {
+		return &ContractError{Part: HeaderOrderToken, Reason: "is not that of the order key: give one of the two"}
+	}
+	m.OrderKey, m.OrderToken = "", token
+	return nil
+}
 
-// payload is what the server counts against max_payload: headers and body.
+var errNoOrderSecret = errors.New("outbox: the message has an order key, but there is no order secret to make its token with: set OrderSecret (order.secret_file)")
+
+// fit moves the body of a message that is too large for the server into the
+// object store, if that is allowed.
+func (p *Publisher) fit(ctx context.Context, m *Message, s *sending) error {
+	size, limit := payload(s.msg), p.conn.MaxPayload()
+	if size <= limit {
+		return nil
+	}
+	tooLarge := &SizeError{What: "message", Size: size, Limit: limit, Name: maxPayloadName}
+	if !p.config.ClaimCheck || len(m.Body) == 0 {
+		return tooLarge
+	}
+	// A name of its own for each call: a repeated id must not replace the body
+	// of the message that is stored already.
+	body := m.Body
+	m.Body, m.BodyObject = nil, BodyName(m.Source, NewID())
+	var err error
+	if s.msg, err = m.Encode(p.config.Prefix); err != nil {
+		return err
+	}
+	if payload(s.msg) > limit {
+		return tooLarge
+	}
+	s.object = m.BodyObject
+	if err := p.bodies.Put(ctx, s.object, body); err != nil {
+		return err
+	}
+	return nil
+}
+
+// discard deletes the object of a message that surely was not stored. What is
+// left when that fails is found by age.
+func (p *Publisher) discard(ctx context.Context, s *sending) {
+	if s.object == "" || s.doubt {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	defer cancel()
+	_ = p.bodies.Delete(ctx, s.object)
+}
+
+// BodyName is the name of a claim check's object: below its source, since a
+// worker takes a claim only from there.
+func BodyName(source, name string) string { return source + "/" + name }
+
+// payload is what the server counts against max_payload: the header block and
+// the body (NATS client protocol, HPUB).
 func payload(msg *nats.Msg) int64 {
-	return int64(msg.Size() - len(msg.Subject) - len(msg.Reply))
-}
-
-// store publishes until it is confirmed, refused or ctx ends.
-func (p *Publisher) store(ctx context.Context, msg *nats.Msg) (ack *jetstream.PubAck, tries int, err error) {
-	start := time.Now()
-	var missing error // what a server that restarts would mend
-	for {
-		tries++
-		try, cancel := context.WithTimeout(ctx, publishTry)
-		ack, err = p.js.PublishMsg(try, msg)
-		cancel()
-		if err == nil {
-			return ack, tries, nil
-		}
-		final := p.refusal(msg.Subject, err)
-		if errors.Is(final, ErrNoStream) && time.Since(start) < noStreamPatience {
-			missing, final = final, nil
-		}
-		if final != nil {
-			return nil, tries, final
-		}
-		timer := time.NewTimer(publishPause)
-		select {
-		case <-timer.C:
-			continue
-		case <-ctx.Done():
-			timer.Stop()
-		}
-		if missing != nil {
-			return nil, tries, missing
-		}
-		return nil, tries, fmt.Errorf("not confirmed by the NATS server (%w); it may be stored, so publish again with the same id", err)
+	n := len(msg.Data)
+	if len(msg.Header) > 0 {
+		n += len("NATS/1.0\r\n") + len("\r\n")
 	}
-}
-
-// refusal is the error that repeating will not mend; nil for what it may.
-func (p *Publisher) refusal(subject string, err error) error {
-	switch code := apiCode(err); {
-	case code == codeStoreFailed || code == codeInsufficientResources || code == codeAccountResources ||
-		code == codeMemoryResources || code == codeStorageResources:
-		return fmt.Errorf("%w: %w", ErrQueueFull, err)
-	case code == codeMessageTooLarge, errors.Is(err, nats.ErrMaxPayload):
-		return &SizeError{What: "message", Size: -1, Limit: p.conn.MaxPayload(), Name: maxPayloadName}
-	case busy(err):
-		return nil
-	case code != 0:
-		return err
-	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%w: run `redoxworker provision`: %w", ErrNoStream, err)
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrInvalidConnection):
-		return err
+	for name, values := range msg.Header {
+		for _, v := range values {
+			n += len(name) + len(": ") + len(v) + len("\r\n")
+		}
 	}
-	return p.denied(subject)
-}
-
-// busy reports whether the server said that it cannot store the message just now: no
-// leader yet, too many requests.
-func busy(err error) bool {
-	var e jetstream.JetStreamError
-	if !errors.As(err, &e) || e.APIError() == nil {
-		return false
-	}
-	code := e.APIError().Code
-	return code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
-}
-
-// denied looks for the permission violation behind a timeout: the server reports it on the
-// connection, not as an answer.
-func (p *Publisher) denied(subject string) error {
-	last := p.conn.LastError()
-	if last == nil || !strings.Contains(strings.ToLower(last.Error()), "permissions violation") ||
-		!strings.Contains(last.Error(), strconv.Quote(subject)) {
-		return nil
-	}
-	return fmt.Errorf("%w: this user may not publish to %s", ErrPermission, subject)
+	return int64(n)
 }

@@ -44,13 +44,15 @@ func (w *Worker) attempt(d *delivery) verdict {
 // attemptContext bounds an attempt by the backstop and, for a request, by the instant
 // after which nobody waits for the answer.
 func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFunc) {
-	end, cause := d.began.Add(w.config.AttemptTimeout), ErrAttemptTimeout
+	end := d.began.Add(w.config.AttemptTimeout)
 	if d.message.Lane == outbox.LaneRequest {
 		if at, ok := deadline(d.message, w.config.Retry); ok && at.Before(end) {
-			end, cause = at, ErrDeadline
+			return context.WithDeadlineCause(d.ctx, at, ErrDeadline)
 		}
 	}
-	return context.WithDeadlineCause(d.ctx, end, cause)
+	// The keeper looks at every lease anyway: no timer of its own for what never happens.
+	w.keeper.bound(d.lease, end)
+	return d.ctx, func() {}
 }
 
 // guarded is the one place where a panic is recovered. runtime.Goexit counts as one.

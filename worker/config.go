@@ -72,7 +72,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// MaxClaim bounds the body a claim check may bring, in bytes. Default 64 MiB.
 	MaxClaim int64
-	// AttemptTimeout is the backstop for a Deliverer that never returns. Default 10m.
+	// AttemptTimeout is the backstop for a Deliverer that never returns; it is looked at
+	// every tenth of AckWait. Default 10m.
 	AttemptTimeout time.Duration
 	// Retry says when to try again and when to give up.
 	Retry Retry

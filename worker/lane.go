@@ -27,6 +27,7 @@ type lane struct {
 	source   string
 	kind     outbox.Lane
 	consumer string
+	series   series
 	bound    atomic.Bool
 }
 
@@ -126,7 +127,7 @@ func (w *Worker) take(ctx context.Context, l *lane, msg jetstream.Msg, window *w
 		w.refuse(d)
 		return
 	}
-	w.inFlight.Go(func() { w.deliver(d) })
+	w.crew.start(d)
 }
 
 // enter waits for admission and a slot; false when ctx ended, the source was paused or

@@ -22,6 +22,7 @@ type lease struct {
 	expires time.Time // as far as this worker knows for certain
 	marked  time.Time // when the last in-progress mark was sent
 	lost    bool
+	bound   time.Time // when the attempt under it is cancelled; zero when there is none
 }
 
 // keeper renews leases with in-progress marks that ask for a confirmation: while the
@@ -77,6 +78,14 @@ func (k *keeper) holds(l *lease) bool {
 	return !l.lost && time.Now().Before(l.expires)
 }
 
+// bound has the attempt under the lease cancelled with ErrAttemptTimeout at the first beat
+// after end, unless the lease was released.
+func (k *keeper) bound(l *lease, end time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l.bound = end
+}
+
 // release stops the marks: none is sent once it returned. It reports whether the lease
 // still held.
 func (k *keeper) release(l *lease) bool {
@@ -111,8 +120,8 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// beat marks every lease that has not been marked for a third of the ack wait and gives
-// up those that have ended.
+// beat marks every lease that has not been marked for a third of the ack wait, gives up
+// those that have ended, and cancels attempts that never end.
 func (k *keeper) beat(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -120,6 +129,9 @@ func (k *keeper) beat(now time.Time) {
 		if !l.lost && !now.Before(l.expires) {
 			l.lost = true
 			l.cancel(ErrLeaseLost)
+		}
+		if !l.bound.IsZero() && !now.Before(l.bound) {
+			l.cancel(ErrAttemptTimeout) // of no effect when the lease was lost first
 		}
 		if l.lost || now.Sub(l.marked) < k.ackWait/3 {
 			continue

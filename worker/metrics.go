@@ -57,12 +57,33 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 
 var actionNames = [...]string{settled: "settled", retry: "retry", wait: "wait", abandon: "abandon"}
 
-// attempt notes the end of an attempt.
+// series are the metrics of the ordinary message of a lane, looked up once.
+type series struct {
+	delivered prometheus.Counter
+	settled   prometheus.Counter // attempts
+	duration  prometheus.Observer
+	age       prometheus.Observer
+}
+
+func (m *metrics) series(l *lane) series {
+	return series{
+		delivered: m.settled.WithLabelValues(l.source, string(l.kind), string(outbox.Delivered)),
+		settled:   m.attempts.WithLabelValues(l.source, actionNames[settled]),
+		duration:  m.duration.WithLabelValues(l.source),
+		age:       m.age.WithLabelValues(l.source),
+	}
+}
+
+// attempt notes the end of an attempt. What is attempted has the source of its lane.
 func (m *metrics) attempt(d *delivery, v verdict, took time.Duration) {
-	m.attempts.WithLabelValues(d.message.Source, actionNames[v.action]).Inc()
-	m.duration.WithLabelValues(d.message.Source).Observe(took.Seconds())
+	if v.action == settled {
+		d.lane.series.settled.Inc()
+	} else {
+		m.attempts.WithLabelValues(d.lane.source, actionNames[v.action]).Inc()
+	}
+	d.lane.series.duration.Observe(took.Seconds())
 	if v.unknown {
-		m.unknown.WithLabelValues(d.message.Source).Inc()
+		m.unknown.WithLabelValues(d.lane.source).Inc()
 	}
 }
 
@@ -70,16 +91,13 @@ func (m *metrics) attempt(d *delivery, v verdict, took time.Duration) {
 func (m *metrics) outcome(d *delivery, v verdict, kind EventKind) {
 	switch kind {
 	case EventSettled:
-		m.settled.WithLabelValues(sourceLabel(d.message), string(d.lane.kind), string(v.settlement)).Inc()
-		m.age.WithLabelValues(sourceLabel(d.message)).Observe(time.Since(d.message.Stored).Seconds())
+		if v.settlement == outbox.Delivered {
+			d.lane.series.delivered.Inc()
+		} else {
+			m.settled.WithLabelValues(d.lane.source, string(d.lane.kind), string(v.settlement)).Inc()
+		}
+		d.lane.series.age.Observe(time.Since(d.message.Stored).Seconds())
 	case EventAbandoned:
 		m.leasesLost.Inc()
 	}
-}
-
-func sourceLabel(m outbox.Message) string {
-	if m.Source == "" {
-		return "unknown"
-	}
-	return m.Source
 }

@@ -40,13 +40,10 @@ func (w *Worker) settle(d *delivery, v verdict) {
 func (w *Worker) conclude(d *delivery, v verdict) {
 	defer w.keeper.release(d.lease)
 	s := settlement{worker: w, delivery: d, verdict: v}
-	policy := backoff.WithContext(backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
-	err := backoff.RetryNotify(s.steps, policy, func(err error, next time.Duration) {
-		w.metrics.settleErrors.Inc()
-		w.log.Warn("settling a message failed; repeating", "message", d.message.ID, "source", d.message.Source,
-			"settlement", v.settlement, "error", err, "next", next)
-	})
+	err := s.steps()
+	if err != nil {
+		err = s.repeat(err)
+	}
 	if err != nil {
 		w.log.Error("stopped before the settlement of a message was confirmed; it will be delivered again",
 			"message", d.message.ID, "source", d.message.Source, "settlement", v.settlement, "error", err)
@@ -62,6 +59,25 @@ type settlement struct {
 	verdict  verdict
 	dead     bool // dead letter confirmed, or none needed
 	replied  bool // durable reply confirmed, or none needed
+}
+
+// repeat takes the steps again, with backoff, until they succeed or the worker is stopped.
+// failed is how they failed the first time: the schedule is made only when that happens.
+func (s *settlement) repeat(failed error) error {
+	w, d := s.worker, s.delivery
+	again := func() (err error) {
+		if err, failed = failed, nil; err != nil {
+			return err
+		}
+		return s.steps()
+	}
+	policy := backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
+	return backoff.RetryNotify(again, policy, func(err error, next time.Duration) {
+		w.metrics.settleErrors.Inc()
+		w.log.Warn("settling a message failed; repeating", "message", d.message.ID, "source", d.message.Source,
+			"settlement", s.verdict.settlement, "error", err, "next", next)
+	})
 }
 
 func (s *settlement) steps() error {

@@ -35,10 +35,10 @@ type Worker struct {
 	holds    map[string]func(outbox.Message) bool
 	ledger   *ledger
 	lanes    atomic.Pointer[[]*lane]
-	inFlight sync.WaitGroup // deliveries of unordered lanes
 	// set by Run
 	gates      *gates
 	slots      *slots
+	crew       *crew // of unordered lanes
 	keeper     *keeper
 	interrupts *interrupts
 	work       context.Context // of attempts: outlives Run's by the drain timeout
@@ -85,6 +85,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	settling, cancelSettling := context.WithCancel(context.WithoutCancel(ctx))
 	w.prepareRun(work, settling)
 	lanes := w.config.lanes()
+	for _, l := range lanes {
+		l.series = w.metrics.series(l)
+	}
 	w.lanes.Store(&lanes)
 
 	// Producers stop before consumers: lanes, then attempts, then settlements, and the
@@ -102,7 +105,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() {
 		defer close(idle)
 		pulls.Wait() // ordered lanes end with the delivery they have in hand
-		w.inFlight.Wait()
+		w.crew.wait()
 	}()
 	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", w.config.DrainTimeout)
 	if !waitFor(idle, w.config.DrainTimeout) {
@@ -129,6 +132,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	}
 	w.gates = newGates(w.config.Sources, w.observe)
 	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
+	w.crew = newCrew(w.config.Concurrency, w.deliver)
 	w.keeper = newKeeper(w.conn, w.config.AckWait)
 	w.interrupts = newInterrupts(w.conn, w.gates)
 }

@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -11,101 +10,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
-
-// faulty is a real JetStream whose first publishes fail, after storing the
-// message or instead of it.
-type faulty struct {
-	jetstream.JetStream
-	fail  []error
-	store bool
-}
-
-func (f *faulty) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	if len(f.fail) == 0 {
-		return f.JetStream.PublishMsg(ctx, m, opts...)
-	}
-	err := f.fail[0]
-	f.fail = f.fail[1:]
-	if f.store {
-		if _, err := f.JetStream.PublishMsg(ctx, m, opts...); err != nil {
-			return nil, err
-		}
-	}
-	return nil, err
-}
-
-func api(status int, code jetstream.ErrorCode) error {
-	return &jetstream.APIError{Code: status, ErrorCode: code, Description: "made up"}
-}
-
-func TestPublish_RepeatsWhatMayHeal(t *testing.T) {
-	t.Parallel()
-	wrongSequence := api(400, 10071)
-	for name, tt := range map[string]struct {
-		fail []error
-		want error // nil: it is stored in the end
-	}{
-		"timeouts":          {[]error{nats.ErrTimeout, context.DeadlineExceeded}, nil},
-		"no leader":         {[]error{api(503, 10008)}, nil},
-		"too many requests": {[]error{api(429, 10167)}, nil},
-		"no stream yet":     {[]error{jetstream.ErrNoStreamResponse}, nil},
-		"queue full":        {[]error{api(503, 10077)}, ErrQueueFull},
-		"storage full":      {[]error{api(500, 10047)}, ErrQueueFull},
-		"closed":            {[]error{nats.ErrConnectionClosed}, nats.ErrConnectionClosed},
-		"wrong sequence":    {[]error{wrongSequence}, wrongSequence},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-			p, err := NewPublisher(&faulty{JetStream: r.js, fail: tt.fail}, PublisherConfig{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = p.Publish(r.ctx(), Message{ID: "m", Source: "clinic-a"})
-			if !errors.Is(err, tt.want) {
-				t.Errorf("error %v, want %v", err, tt.want)
-			}
-			want := uint64(1)
-			if tt.want != nil {
-				want = 0
-			}
-			if n := r.stream("REDOX_OUT").State.Msgs; n != want {
-				t.Errorf("%d messages stored, want %d", n, want)
-			}
-		})
-	}
-}
-
-// TestRequest_LostConfirmationIsNoDuplicate: the second try is told that the id
-// is known, but it was this request that stored it, and its reply comes.
-func TestRequest_LostConfirmationIsNoDuplicate(t *testing.T) {
-	t.Parallel()
-	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-	answering(r, true)
-	p, err := NewPublisher(&faulty{JetStream: r.js, fail: []error{nats.ErrTimeout}, store: true}, PublisherConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	reply, err := p.Request(r.ctx(), Message{ID: "q", Source: "clinic-a", Body: []byte("{}")})
-	if err != nil || !reply.OK() || reply.MessageID != "q" {
-		t.Errorf("reply %+v, %v", reply, err)
-	}
-}
-
-func TestPublish_EndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	r, p := published(t, natsdev.Options{}, PublisherConfig{})
-	if err := r.server.Shutdown(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	_, err := p.Publish(ctx, Message{ID: "m", Source: "clinic-a", Body: []byte("secret body")})
-	if err == nil || time.Since(start) > 5*time.Second {
-		t.Errorf("after %v: %v", time.Since(start), err)
-	}
-}
 
 func TestGateway_Refusals(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,113 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+var (
+	errNoInbox = &ContractError{Part: "request", Reason: "has no reply subject: use a NATS request, or publish to the send endpoint"}
+	errNoKeys  = &ContractError{Part: HeaderOrderKey, Reason: "cannot be used here: the gateway has no order secret (order.secret_file)"}
+)
+
+// gatewayHeaders are what a caller may set. Everything else stays behind: Nats-* headers
+// are instructions to the stream, and claim checks and replays are not for callers.
+var gatewayHeaders = [...]string{HeaderID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept,
+	HeaderReplyTo, HeaderOrderToken, HeaderDeadline, HeaderTraceParent, HeaderTraceState}
+
+// store stores a request. The Receipt has the ID also beside an error, as far
+// as it is known.
+func (e endpoint) store(in *nats.Msg) (Receipt, error) {
+	g := e.session.gateway
+	if in.Reply != "" {
+		// Also for a SEND, whose receipt goes there.
+		if err := g.policy.Check(e.source, in.Reply); err != nil {
+			return Receipt{}, err
+		}
+	}
+	m, err := e.message(in)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if m.ReplyTo != "" {
+		if err := g.policy.Check(e.source, m.ReplyTo); err != nil {
+			return Receipt{ID: m.ID}, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(e.session.ctx, storeTimeout)
+	defer cancel()
+	receipt, repeated, err := g.publisher.publish(ctx, m)
+	if err == nil && receipt.Duplicate && !repeated && e.lane == LaneRequest {
+		return receipt, ErrDuplicate // the reply goes to whoever was first
+	}
+	return receipt, err
+}
+
+// message reads a request as if it had been stored.
+func (e endpoint) message(in *nats.Msg) (Message, error) {
+	g := e.session.gateway
+	h := make(nats.Header, len(in.Header))
+	for _, name := range gatewayHeaders {
+		if values := in.Header[name]; len(values) > 0 {
+			h[name] = values
+		}
+	}
+	subject := g.config.Prefix.SendSubject(e.source)
+	if e.lane == LaneRequest {
+		subject = g.config.Prefix.RequestSubject(e.source)
+		if in.Reply != "" {
+			h[HeaderReplyTo] = []string{in.Reply} // the caller's own inbox wins
+		}
+	}
+	m, err := Decode(g.config.Prefix, Stored{Subject: subject, Header: h, Body: in.Data})
+	if err != nil {
+		return m, err
+	}
+	if first(h, HeaderID) == "" {
+		m.ID = NewID()
+	}
+	keys := decoder{h: in.Header}
+	if m.OrderKey = keys.get(HeaderOrderKey); keys.err != nil {
+		return m, keys.err
+	}
+	if m.OrderKey != "" && len(g.config.OrderSecret) == 0 {
+		return m, errNoKeys
+	}
+	if e.lane == LaneRequest {
+		if m.ReplyTo == "" {
+			return m, errNoInbox
+		}
+		if m.Deadline.IsZero() {
+			m.Deadline = time.Now().Add(g.config.MaxWait)
+		}
+	}
+	return m, nil
+}
+
+// gatewayFault is the safe answer to a failure: an HTTP status code and one line.
+func gatewayFault(err error) (code, text string) {
+	var contract *ContractError
+	var size *SizeError
+	switch {
+	case errors.As(err, &contract):
+		return "400", contract.SafeError()
+	case errors.As(err, &size):
+		return "413", strings.TrimPrefix(size.Error(), "outbox: ")
+	case errors.Is(err, ErrDuplicate):
+		return "409", "a message was already published under this id; its reply goes to its first caller"
+	case errors.Is(err, ErrQueueFull):
+		return "503", "the queue is full; nothing was stored"
+	case errors.Is(err, ErrNoStream):
+		return "503", "the queue does not exist or does not run"
+	case errors.Is(err, ErrPermission):
+		return "500", "the gateway may not publish for this source"
+	case errors.Is(err, errStopping):
+		return "503", "the gateway is stopping; nothing was stored: send it again"
+	default:
+		return "503", "the message could not be stored for certain; send it again with the same " + HeaderID
+	}
+}
