@@ -40,10 +40,7 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 		if err := (ReplyPolicy{Prefix: p.config.Prefix}).Check(m.Source, m.ReplyTo); err != nil {
 			return Reply{}, err
 		}
-		if _, _, err := p.publish(ctx, m); err != nil {
-			return Reply{}, err
-		}
-		return p.await(ctx, m.ReplyTo, m.ID)
+		return p.await(ctx, m.ReplyTo, m.ID, func() error { _, _, err := p.publish(ctx, m); return err })
 	}
 	if at, ok := ctx.Deadline(); ok && m.Lane == LaneRequest && m.Deadline.IsZero() {
 		m.Deadline = at
@@ -85,16 +82,21 @@ func (p *Publisher) Await(ctx context.Context, subject string) (Reply, error) {
 	if err := checkSubject(HeaderReplyTo, subject); err != nil {
 		return Reply{}, err
 	}
-	return p.await(ctx, subject, "")
+	return p.await(ctx, subject, "", func() error { return nil })
 }
 
-// await looks for the reply to message id, of any message if id is empty.
-func (p *Publisher) await(ctx context.Context, subject, id string) (Reply, error) {
+// await looks for the reply to message id, of any message if id is empty. It
+// calls ask once it is subscribed: a quick reply may be passed on before it is
+// stored.
+func (p *Publisher) await(ctx context.Context, subject, id string, ask func() error) (Reply, error) {
 	sub, err := p.subscribe(ctx, subject)
 	if err != nil {
 		return Reply{}, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
+	if err := ask(); err != nil {
+		return Reply{}, err
+	}
 	var missing time.Time
 	for {
 		msg, err := p.storedReply(ctx, subject)

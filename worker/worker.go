@@ -30,11 +30,11 @@ type Worker struct {
 	observed  bool
 	bodies    *outbox.Bodies
 
-	started  atomic.Bool
-	replies  outbox.ReplyPolicy
-	holds    map[string]func(outbox.Message) bool
-	ledger   *ledger
-	lanes    atomic.Pointer[[]*lane]
+	started atomic.Bool
+	replies outbox.ReplyPolicy
+	holds   map[string]func(outbox.Message) bool
+	ledger  *ledger
+	lanes   atomic.Pointer[[]*lane]
 	// set by Run
 	gates      *gates
 	slots      *slots
