@@ -144,8 +144,8 @@ func TestDockerignore(t *testing.T) {
 }
 
 // The command of the Dockerfile builds a binary that runs without any file beside it.
+// Not parallel: a compiler beside them would starve the tests that run servers.
 func TestDockerfile_BuildIsStatic(t *testing.T) {
-	t.Parallel()
 	_, all := stages(t)
 	run := value(all[0], "RUN")
 	_, command, ok := strings.Cut(run, "CGO_ENABLED=0 ")

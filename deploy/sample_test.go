@@ -26,7 +26,7 @@ type sampleKey struct {
 }
 
 // A commented-out key has no space behind its #; prose has one.
-var sampleLine = regexp.MustCompile(`^( *)(#?)([a-z][a-z0-9_-]*):(?: +(.*?))?(?: +# (.*))?$`)
+var sampleLine = regexp.MustCompile(`^( *)(#?)([a-z][a-z0-9_-]*):(?: +([^# ].*?))?(?: +# (.*))?$`)
 
 // sampleKeys reads the lines of the sample, commented-out ones too.
 func sampleKeys(t *testing.T) []sampleKey {
@@ -181,7 +181,7 @@ func permissions(t *testing.T, opts *server.Options, user string) *server.Permis
 // No file of this folder holds a secret.
 func TestFiles_HoldNoSecret(t *testing.T) {
 	t.Parallel()
-	secret := regexp.MustCompile(`(?i)-----BEGIN|\$2a\$\d|\beyJ[A-Za-z0-9_-]{10}|(password|secret|token|nkey|creds|api_key|private_key): *"?[A-Za-z0-9+/]{3}`)
+	secret := regexp.MustCompile(`(?i)-----BEGIN|\$2a\$\d|\beyJ[A-Za-z0-9_-]{10}|(password|secret|token|nkey|creds|api_key|private_key): +"?[A-Za-z0-9+/]{3}`)
 	files := 0
 	for _, dir := range []string{".", "nats"} {
 		entries, err := os.ReadDir(dir)

@@ -29,6 +29,9 @@ func (demoCommand) Run(ctx context.Context, a *app) error {
 	if err := a.standsAlone("demo"); err != nil {
 		return err
 	}
+	if _, err := a.standaloneLogger(""); err != nil { // before anything is printed
+		return err
+	}
 	if !a.globals.JSON {
 		a.printf("A NATS server, a worker and a simulated Redox, in this process.\n\n")
 	}
@@ -38,7 +41,7 @@ func (demoCommand) Run(ctx context.Context, a *app) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, demoLimit, fmt.Errorf("not everything was settled within %s", demoLimit))
 	defer cancel()
-	d := newDemonstration(samples, a.newLines(29))
+	d := newDemonstration("demo", samples, a.newLines(29))
 	summary, err := d.run(ctx, a)
 	d.view.close()
 	if err != nil {
@@ -54,6 +57,7 @@ func (demoCommand) Run(ctx context.Context, a *app) error {
 
 // demonstration follows the samples from the publisher to their settlement.
 type demonstration struct {
+	profile string // of the simulator
 	samples []sample
 	view    *lines
 	stack   *stack
@@ -66,8 +70,8 @@ type demonstration struct {
 	done    chan struct{}           // closed when nothing is open
 }
 
-func newDemonstration(samples []sample, view *lines) *demonstration {
-	d := &demonstration{samples: samples, view: view, open: map[string]*sample{}, settled: map[string]worker.Event{},
+func newDemonstration(profile string, samples []sample, view *lines) *demonstration {
+	d := &demonstration{profile: profile, samples: samples, view: view, open: map[string]*sample{}, settled: map[string]worker.Event{},
 		replies: map[string]outbox.Reply{}, renewed: map[uint64]bool{}, done: make(chan struct{})}
 	for i := range samples {
 		d.open[samples[i].file] = &samples[i]
@@ -79,7 +83,7 @@ func newDemonstration(samples []sample, view *lines) *demonstration {
 // what is left behind.
 func (d *demonstration) run(ctx context.Context, a *app) (summary *demoSummary, err error) {
 	d.stack, err = a.newStack(ctx, stackOptions{
-		natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", profile: "demo", logLevel: "error",
+		natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", profile: d.profile, logLevel: "error",
 		flags:   map[string]any{"worker.retry.initial": "600ms", "gateway.enabled": false},
 		redox:   &redoxsim.Server{MessageKey: arrivalKey},
 		observe: d.observe,
@@ -107,6 +111,7 @@ func (d *demonstration) run(ctx context.Context, a *app) (summary *demoSummary, 
 // perform publishes the samples and waits until each has its settlement and, if it asked
 // for one, its reply.
 func (d *demonstration) perform(ctx context.Context, publisher *outbox.Publisher, worked chan error) error {
+	limit := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		select {
@@ -116,7 +121,7 @@ func (d *demonstration) perform(ctx context.Context, publisher *outbox.Publisher
 			worked <- err
 			return errors.Join(errors.New("the worker ended early"), err)
 		case <-ctx.Done():
-			return fmt.Errorf("%w; still open: %s", context.Cause(ctx), d.stillOpen())
+			return context.Cause(ctx)
 		}
 	})
 	pace := time.NewTicker(demoPace)
@@ -134,7 +139,11 @@ func (d *demonstration) perform(ctx context.Context, publisher *outbox.Publisher
 		case <-ctx.Done():
 		}
 	}
-	return group.Wait()
+	err := group.Wait()
+	if limit.Err() != nil {
+		err = fmt.Errorf("%w; still open: %s", context.Cause(limit), d.stillOpen())
+	}
+	return err
 }
 
 // publish one sample; the answer to a REQUEST is awaited meanwhile.
@@ -142,7 +151,7 @@ func (d *demonstration) publish(ctx context.Context, group *errgroup.Group, publ
 	h := happening{Event: "publish", Message: s.file, Name: s.event, Source: s.source, Lane: string(s.lane)}
 	h.Detail = fmt.Sprintf("%s, %s", s.source, s.lane)
 	if s.orderKey != "" {
-		h.Detail = fmt.Sprintf("%s, %s by %s", s.source, s.lane, s.orderKey)
+		h.Detail = fmt.Sprintf("%s, %s, %s", s.source, s.lane, s.orderKey)
 	}
 	d.view.show(h)
 	if s.lane != outbox.LaneRequest {

@@ -158,7 +158,7 @@ func (d *demonstration) inOrder(arrivals []redoxsim.Arrival) bool {
 
 // differences between what happened and what should have, a line each.
 func (d *demonstration) differences(s *demoSummary, arrivals []redoxsim.Arrival) []string {
-	var list []string
+	list := []string{} // an empty list in JSON, too
 	differ := func(what string, got, want any) {
 		if got != want {
 			list = append(list, fmt.Sprintf("%s: %v instead of %v", what, got, want))

@@ -25,14 +25,15 @@ func (s *demoSummary) print(a *app) {
 	a.printf("  %-*s  send a message of your own to it\n", len(program)+12, program+" send --help")
 }
 
-// newTable is bare when nobody looks at it on a terminal.
+// newTable has lines where somebody looks at it, on a terminal.
 func (a *app) newTable() table.Writer {
 	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	if isTerminal(a.stdout) {
-		t.SetStyle(table.StyleRounded)
-	}
+	t.SetStyle(table.StyleRounded)
 	t.Style().Format.Header = 0
+	if !isTerminal(a.stdout) {
+		t.SuppressTrailingSpaces()
+		t.Style().Options = table.OptionsNoBordersAndSeparators
+	}
 	return t
 }
 

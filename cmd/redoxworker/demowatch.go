@@ -17,10 +17,15 @@ func (d *demonstration) observe(e worker.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.showRefusedTokens()
-	h, ok := happened(e)
+	brief := e
+	if e.Status != 0 {
+		brief.Error = "" // the status says it, and the line fits a terminal of 80
+	}
+	h, ok := happened(brief)
 	if !ok {
 		return
 	}
+	h.Error = e.Error
 	for _, s := range d.samples {
 		if s.file == e.MessageID {
 			h.Name = s.event
@@ -41,13 +46,9 @@ func (d *demonstration) observe(e worker.Event) {
 func (d *demonstration) answered(s sample, r outbox.Reply, took time.Duration) {
 	h := happening{Event: "answered", Message: s.file, Name: s.event, Source: s.source, Lane: string(s.lane), Status: r.Status,
 		Attempt: r.Attempts, Took: took.Seconds(), Error: r.Error}
-	h.Detail = fmt.Sprintf("%d in %s", r.Status, short(took))
-	if name, err := bodyEvent(r.Body); err == nil {
-		_, name, _ = strings.Cut(name, ".")
-		h.Detail += fmt.Sprintf(": %s, %d bytes", name, len(r.Body))
-	}
+	h.Detail = fmt.Sprintf("%d in %s, %d bytes", r.Status, short(took), len(r.Body))
 	if s.durable {
-		h.Detail += ", also in " + outbox.Prefix("").ReplyStream()
+		h.Detail = fmt.Sprintf("%d in %s, in %s", r.Status, short(took), outbox.Prefix("").ReplyStream())
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,7 +86,7 @@ func (d *demonstration) showRefusedTokens() {
 	for _, a := range d.stack.sim.redox.Arrivals() {
 		if a.Status == http.StatusUnauthorized && a.Finish != 0 && !d.renewed[a.Seq] {
 			d.renewed[a.Seq] = true
-			d.view.show(happening{Event: "renew", Name: a.Key, Status: a.Status, Detail: "401: sent again with another token"})
+			d.view.show(happening{Event: "renew", Name: a.Key, Status: a.Status, Detail: "401, sent with a new token"})
 		}
 	}
 }

@@ -37,6 +37,9 @@ func (c devCommand) Run(ctx context.Context, a *app) error {
 		profile: c.Profile, logLevel: "warn", flags: flags, redox: &redoxsim.Server{},
 		observe: func(e worker.Event) {
 			if h, ok := happened(e); ok {
+				if e.Source != "" {
+					h.Detail += fmt.Sprintf(" (%s, %s)", e.Source, e.Lane)
+				}
 				view.show(h)
 			}
 		},
@@ -99,7 +102,7 @@ func (c devCommand) print(a *app, s *stack) {
 		kept = "removed at the end"
 	}
 	if admin != "" {
-		admin = fmt.Sprintf("http://%s  (/readyz, /metrics)", admin)
+		admin = fmt.Sprintf("http://%s  (/readyz, /metrics)", reachable(admin))
 	}
 	a.printf("redoxworker dev: NATS, a simulated Redox (faults: %s), a worker and the gateway.\n\n", c.Profile)
 	for _, row := range [][2]string{
@@ -121,7 +124,7 @@ func (c devCommand) printCommands(a *app, s *stack, nats string) {
 	a.printf("  %s send --server %s --source clinic-a %s\n", program, nats, sample("new-patient"))
 	a.printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, s.files.config, sample("registration"))
 	a.printf("  %s request --server %s --source clinic-a %s\n", program, nats, sample("patient-search"))
-	a.printf("  nats --server %s pub redox.out.clinic-a.send --force-stdin < %s\n", nats, sample("result"))
-	a.printf("  nats --server %s request redox.gateway.clinic-a.request --force-stdin < %s\n", nats, sample("free-slots"))
+	a.printf("  nats --server %s pub redox.out.clinic-a.send \"$(cat %s)\"\n", nats, sample("result"))
+	a.printf("  nats --server %s request redox.gateway.clinic-a.request \"$(cat %s)\"\n", nats, sample("free-slots"))
 	a.printf("  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n", s.sim.url())
 }

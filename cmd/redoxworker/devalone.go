@@ -28,7 +28,7 @@ func (a *app) standsAlone(command string) error {
 }
 
 // logSettings are the log's settings of command line and environment over a level of the
-// command's own.
+// command's own, "" for none.
 func (a *app) logSettings(level string) (environ []string, flags map[string]any) {
 	flags = map[string]any{}
 	for _, e := range a.environ {
@@ -39,7 +39,7 @@ func (a *app) logSettings(level string) (environ []string, flags map[string]any)
 	switch {
 	case a.globals.LogLevel != "":
 		flags["log.level"] = a.globals.LogLevel
-	case a.env("REDOXWORKER_LOG_LEVEL") == "":
+	case a.env("REDOXWORKER_LOG_LEVEL") == "" && level != "":
 		flags["log.level"] = level
 	}
 	if a.globals.LogFormat != "" {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -101,7 +102,7 @@ func (s *stack) open(ctx context.Context, a *app, o stackOptions) (err error) {
 func (s *stack) openDir(dir string) (err error) {
 	if dir == "" {
 		s.temporary = true
-		if dir, err = os.MkdirTemp("", "redoxworker-"); err != nil {
+		if dir, err = os.MkdirTemp("", "redoxworker-dev-"); err != nil {
 			return err
 		}
 	}
@@ -148,6 +149,11 @@ func (s *stack) openNATS(listen string) error {
 	return err
 }
 
+// natsURL is where NATS is reached from this machine.
+func (s *stack) natsURL() string {
+	return "nats://" + reachable(strings.TrimPrefix(s.nats.URL(), "nats://"))
+}
+
 // configure writes the configuration file and reads it back: what runs here is what others
 // are given.
 func (s *stack) configure(a *app, o stackOptions, admin string) (err error) {
@@ -156,7 +162,7 @@ func (s *stack) configure(a *app, o stackOptions, admin string) (err error) {
 			return err
 		}
 	}
-	if err := writeConfig(s.files.config, s.files.configText(s.nats.URL(), s.sim.url(), admin)); err != nil {
+	if err := writeConfig(s.files.config, s.files.configText(s.natsURL(), s.sim.url(), admin)); err != nil {
 		return usagef("--write-config: %w", err)
 	}
 	environ, flags := a.logSettings(o.logLevel)

@@ -25,7 +25,7 @@ func (q requestCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	m, err := q.read(a, c, source)
+	m, err := q.read(ctx, a, c, source)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (q requestCommand) Run(ctx context.Context, a *app) error {
 	return a.printReply(r, m.ReplyTo)
 }
 
-func (q requestCommand) read(a *app, c *config.Config, source string) (outbox.Message, error) {
+func (q requestCommand) read(ctx context.Context, a *app, c *config.Config, source string) (outbox.Message, error) {
 	m := q.message(source)
 	m.Lane = outbox.LaneRequest
 	if m.ID == "" {
@@ -50,12 +50,12 @@ func (q requestCommand) read(a *app, c *config.Config, source string) (outbox.Me
 	if q.Durable {
 		m.ReplyTo = outbox.Prefix(c.NATS.Prefix).ReplySubject(source, strings.ReplaceAll(m.ID, ".", "-"))
 	}
-	return m, q.fill(a, c, &m)
+	return m, q.fill(ctx, a, c, &m)
 }
 
 // fill reads the body of a message.
-func (f messageFlags) fill(a *app, c *config.Config, m *outbox.Message) error {
-	in, err := f.open(a)
+func (f messageFlags) fill(ctx context.Context, a *app, c *config.Config, m *outbox.Message) error {
+	in, err := f.open(ctx, a)
 	if err != nil {
 		return err
 	}

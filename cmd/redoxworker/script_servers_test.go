@@ -25,7 +25,6 @@ import (
 type scriptNATS struct {
 	server *natsdev.Server
 	opts   natsdev.Options
-	dir    string
 	conn   *nats.Conn
 	js     jetstream.JetStream
 }

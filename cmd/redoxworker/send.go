@@ -35,7 +35,7 @@ func (s sendCommand) Run(ctx context.Context, a *app) error {
 	if m.ID == "" {
 		m.ID = outbox.NewID()
 	}
-	if err := s.fill(a, c, &m); err != nil {
+	if err := s.fill(ctx, a, c, &m); err != nil {
 		return err
 	}
 	p, err := newPublisher(ctx, a, c, source)

@@ -37,7 +37,7 @@ type outcome struct {
 }
 
 func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, source string) error {
-	in, err := s.open(a)
+	in, err := s.open(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -83,56 +83,57 @@ func (b *batch) read(ctx context.Context, in io.Reader, pending chan<- chan outc
 	lines := newLineReader(in, b.limit)
 	for number := 1; ; number++ {
 		line, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("line %d and those after it were not sent: %w", number, whyEnded(ctx))
-		}
 		var tooLong *outbox.SizeError
-		if err != nil && !errors.As(err, &tooLong) {
-			return fmt.Errorf("line %d: %w; it and those after it were not sent", number, err)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case ctx.Err() != nil:
+			err = whyEnded(ctx)
+			fallthrough
+		case err != nil && !errors.As(err, &tooLong):
+			return fmt.Errorf("line %d and those after it were not sent: %w", number, err)
 		}
 		if err == nil && len(line) == 0 {
 			continue
 		}
 		done := make(chan outcome, 1)
 		pending <- done
-		b.start(ctx, done, number, line, err)
+		if err := b.start(ctx, done, number, line, err); err != nil {
+			return fmt.Errorf("those after line %d were not sent: %w", number, err)
+		}
 	}
 }
 
-// whyEnded is why ctx ended, in the words of who reads it.
-func whyEnded(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return errors.New("interrupted")
-}
-
-// start publishes one line, unless err says why not; in an ordered lane it waits.
-func (b *batch) start(ctx context.Context, done chan<- outcome, number int, line []byte, err error) {
+// start publishes one line, unless err says why not. In an ordered lane it waits, and its
+// error ends the reading: what comes after a line that may yet be sent again would overtake.
+func (b *batch) start(ctx context.Context, done chan<- outcome, number int, line []byte, err error) error {
 	if err == nil {
 		err = b.send.checkBody(line)
 	}
 	if err != nil {
 		done <- outcome{line: number, err: err}
-		return
+		return nil
 	}
 	m := b.send.outgoing(b.source)
 	m.Body = line
 	if m.ID != "" {
 		m.ID = fmt.Sprintf("%s-%d", m.ID, number)
 	}
-	publish := func() {
-		receipt, err := b.publish(ctx, m)
-		done <- outcome{line: number, receipt: receipt, err: err}
+	if m.Lane != outbox.LaneOrdered {
+		go func() { // tell waits for it
+			receipt, err := b.publish(ctx, m)
+			done <- outcome{line: number, receipt: receipt, err: err}
+		}()
+		return nil
 	}
-	if m.Lane == outbox.LaneOrdered {
-		publish()
-		return
+	receipt, err := b.publish(ctx, m)
+	done <- outcome{line: number, receipt: receipt, err: err}
+	var contract *outbox.ContractError
+	var size *outbox.SizeError
+	if err == nil || errors.As(err, &contract) || errors.As(err, &size) {
+		return nil
 	}
-	go publish() // tell waits for it
+	return errors.New("they would overtake it")
 }
 
 // tell prints the outcomes, and stops the reading where no further line can be stored.
@@ -151,7 +152,7 @@ func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) 
 			b.failed++
 			fmt.Fprintf(b.app.stderr, "redoxworker: line %d: %v\n", o.line, o.err)
 			if errors.Is(o.err, outbox.ErrNoStream) || errors.Is(o.err, outbox.ErrPermission) {
-				stop(errors.New("every other line would fail like this"))
+				stop(errors.New("they would fail like this one"))
 			}
 		}
 		b.progress.show(b.stored, b.failed)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,7 +19,7 @@ type messageFlags struct {
 
 	Source      string   `placeholder:"NAME" help:"Source to publish for. Default: the only one configured."`
 	ID          string   `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing. Default: a new one."`
-	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"${enum}."`
+	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"One of ${enum}."`
 	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
 	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir and platform."`
 	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: JSON."`
@@ -52,21 +51,6 @@ func (f messageFlags) message(source string) outbox.Message {
 		ID: f.ID, Source: source, Kind: outbox.Kind(f.Kind), Method: f.Method, Path: f.Path,
 		ContentType: f.ContentType, Accept: f.Accept, Deadline: f.Deadline.Time,
 	}
-}
-
-// open the body's file. A terminal is read only when it was asked for.
-func (f messageFlags) open(a *app) (io.ReadCloser, error) {
-	switch {
-	case f.File == "" && isTerminal(a.stdin):
-		return nil, usagef("file: missing; name one, or - to type the body")
-	case f.File == "" || f.File == "-":
-		return io.NopCloser(a.stdin), nil
-	}
-	file, err := os.Open(f.File)
-	if err != nil {
-		return nil, usagef("file: %w", err)
-	}
-	return file, nil
 }
 
 // body reads one whole body.
@@ -143,7 +127,7 @@ func newPublisher(ctx context.Context, a *app, c *config.Config, source string) 
 	p, err := outbox.NewPublisher(js, cfg)
 	if err != nil {
 		conn.Close()
-		return nil, usageError{err}
+		return nil, usagef("order.secret: %w", err) // all else was checked by the configuration
 	}
 	return &publisher{Publisher: p, conn: conn, config: c, source: source}, nil
 }

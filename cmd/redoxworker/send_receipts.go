@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
@@ -27,10 +26,15 @@ func newReceipts(a *app) *receipts {
 	case a.globals.JSON:
 		r.json = json.NewEncoder(a.stdout)
 	case isTerminal(a.stdout):
-		r.table = table.NewWriter()
-		r.table.AppendHeader(table.Row{"id", "stream", "sequence", ""})
+		r.table = newReceiptTable()
 	}
 	return r
+}
+
+func newReceiptTable() table.Writer {
+	t := table.NewWriter()
+	t.AppendHeader(table.Row{"id", "stream", "sequence", ""})
+	return t
 }
 
 func (r *receipts) print(one outbox.Receipt) error {
@@ -67,28 +71,18 @@ const progressAfter = 2 * time.Second
 // progressBar shows on a terminal how far the reading of a file is. A nil bar shows nothing.
 type progressBar struct {
 	out     io.Writer
-	total   int64 // bytes; 0 when unknown
-	read    func() int64
+	in      *input
 	begun   time.Time
 	tracker *progress.Tracker
 	ended   chan struct{}
 }
 
 // newProgressBar returns nil where stderr is no terminal.
-func newProgressBar(a *app, in io.Reader) *progressBar {
+func newProgressBar(a *app, in *input) *progressBar {
 	if !isTerminal(a.stderr) {
 		return nil
 	}
-	p := &progressBar{out: a.stderr, begun: time.Now(), read: func() int64 { return 0 }}
-	file, ok := in.(*os.File)
-	if !ok {
-		return p
-	}
-	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-		p.total = info.Size()
-		p.read = func() int64 { at, _ := file.Seek(0, io.SeekCurrent); return at }
-	}
-	return p
+	return &progressBar{out: a.stderr, in: in, begun: time.Now()}
 }
 
 // show brings the bar up to date, and up when it is time.
@@ -100,13 +94,13 @@ func (p *progressBar) show(stored, failed int) {
 		p.start()
 	}
 	p.tracker.UpdateMessage(fmt.Sprintf("%d stored, %d failed", stored, failed))
-	if p.total > 0 {
-		p.tracker.SetValue(min(p.read(), p.total-1)) // the end is said by end
+	if total := p.in.size(); total > 0 {
+		p.tracker.SetValue(min(p.in.at(), total-1)) // the end is said by end
 	}
 }
 
 func (p *progressBar) start() {
-	p.tracker = &progress.Tracker{Total: p.total, Units: progress.UnitsBytes}
+	p.tracker = &progress.Tracker{Total: p.in.size(), Units: progress.UnitsBytes}
 	w := progress.NewWriter()
 	w.SetOutputWriter(p.out)
 	w.SetAutoStop(true)

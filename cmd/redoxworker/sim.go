@@ -135,14 +135,15 @@ func openListener(flag, address string) (net.Listener, error) {
 }
 
 // url of the simulator, as seen from this machine.
-func (s *simulator) url() string { return "http://" + reachable(s.listener.Addr()) }
+func (s *simulator) url() string { return "http://" + reachable(s.listener.Addr().String()) }
 
 // reachable is an address to connect to for one that is listened on.
-func reachable(address net.Addr) string {
-	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
 	}
-	return address.String()
+	return address
 }
 
 // simGrace is how long requests may take that are being answered when the simulator ends.

@@ -77,6 +77,24 @@ func (e *envelope) once(m member, name string) *Error {
 }
 
 func readEnvelope(body []byte) (envelope, *Error) {
+	if start, end, ok := findMeta(body); ok {
+		return readMetaAt(body, start, end)
+	}
+	return decodeEnvelope(body)
+}
+
+// readMetaAt reads the Meta that findMeta found; the rest of the body is known to be JSON.
+func readMetaAt(body []byte, start, end int) (envelope, *Error) {
+	s := scan(body[start:end], strictJSON)
+	defer s.release()
+	e := envelope{seen: memberMeta}
+	err := e.readMeta(s)
+	e.gap.start += start
+	e.gap.end += start
+	return e, err
+}
+
+func decodeEnvelope(body []byte) (envelope, *Error) {
 	s := scan(body, strictJSON)
 	defer s.release()
 	var e envelope

@@ -21,8 +21,8 @@ import (
 func Bubble(t *testing.T, f func(t *testing.T, js jetstream.JetStream)) {
 	t.Helper()
 	dir := t.TempDir()
-	runtime.GC() // twice empties the pools: of an earlier bubble's timers
-	runtime.GC()
+	emptyPools() // of timers from outside
+	defer emptyPools()
 	// JetStream's storage starts one ticker per process; it must belong to no bubble.
 	ats.Register()
 	t.Cleanup(ats.Unregister)
@@ -51,4 +51,10 @@ func Bubble(t *testing.T, f func(t *testing.T, js jetstream.JetStream)) {
 		}
 		f(t, js)
 	})
+}
+
+// emptyPools drops what sync.Pools hold: two collections do.
+func emptyPools() {
+	runtime.GC()
+	runtime.GC()
 }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/auth"
+)
+
+func TestKeyOfFile_IDs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key, err := auth.GenerateKey(auth.ES384, "inside")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, jwk := filepath.Join(dir, "key.pem"), filepath.Join(dir, "key.jwk")
+	for _, path := range []string{pem, jwk} {
+		if err := auth.WriteKeyFile(path, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for arg, want := range map[string]string{
+		pem: key.Thumbprint(), "given=" + pem: "given", jwk: "inside", "inside=" + jwk: "inside",
+	} {
+		got, err := keyOfFile(arg)
+		if err != nil || got.ID() != want {
+			t.Errorf("%s: kid %q, %v; want %q", arg, got.ID(), err, want)
+		}
+	}
+	if _, err := keyOfFile("other=" + jwk); !errors.Is(err, auth.ErrKey) {
+		t.Errorf("a kid that contradicts the file's: %v", err)
+	}
+}
+
+func TestKeysOfFiles_ReportsEachBadFile(t *testing.T) {
+	t.Parallel()
+	_, err := keysOfFiles([]string{"no-such-1.pem", "no-such-2.pem"})
+	var usage usageError
+	if !errors.As(err, &usage) {
+		t.Fatalf("error %v is no usage error", err)
+	}
+	const want = "auth: private key: open no-such-1.pem: no such file or directory\nauth: private key: open no-such-2.pem: no such file or directory"
+	if err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+}
+
+func TestReplaceFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "set.json")
+	for _, text := range []string{"old", "new"} {
+		if err := replaceFile(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("read %q, %v; want %q", got, err, text)
+		}
+	}
+	busy := filepath.Join(dir, "busy")
+	if err := os.MkdirAll(filepath.Join(busy, "in"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var usage usageError
+	if err := replaceFile(busy, nil); !errors.As(err, &usage) {
+		t.Errorf("a directory was replaced: %v", err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestCheckedKey_Line(t *testing.T) {
+	t.Parallel()
+	good := auth.KeyCheck{Role: "current", KeyID: "k", Algorithm: auth.RS384, Lifetime: 5 * time.Minute, Took: 120400 * time.Microsecond, SkewKnown: true}
+	off := good
+	off.Skew, off.Warning = 7*time.Second, "this host's clock is 7s ahead"
+	for want, r := range map[string]checkedKey{
+		`✓ main (current, RS384, kid "k"): token for 5m0s, had in 120ms; clock right to the second`:                                              {Key: "main", OK: true, KeyCheck: good},
+		`✓ main (current, RS384, kid "k"): token for 5m0s, had in 120ms; clock 7s ahead of the server's; warning: this host's clock is 7s ahead`: {Key: "main", OK: true, KeyCheck: off},
+		`✗ old: auth: refused; ask for another secret`:                                                                                           {Key: "old", KeyCheck: auth.KeyCheck{Role: "legacy", Mend: "ask for another secret"}, Error: "auth: refused"},
+		`✗ old: auth: refused: set the clock`:                                                                                                    {Key: "old", KeyCheck: auth.KeyCheck{Role: "legacy", Mend: "set the clock"}, Error: "auth: refused: set the clock"},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("line %q, want %q", got, want)
+		}
+	}
+}

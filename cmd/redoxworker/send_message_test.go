@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		for text, want := range map[string]time.Time{
+			"90s":                       now.Add(90 * time.Second),
+			"1h30m":                     now.Add(90 * time.Minute),
+			"2026-01-31T12:00:00Z":      time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC),
+			"2026-01-31T12:00:00+02:00": time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC),
+		} {
+			var d deadline
+			if err := d.UnmarshalText([]byte(text)); err != nil || !d.Equal(want) {
+				t.Errorf("%s: %v, %v; want %v", text, d, err, want)
+			}
+		}
+		for _, text := range []string{"", "0s", "-5s", "tomorrow", "2026-01-31", "12"} {
+			var d deadline
+			if err := d.UnmarshalText([]byte(text)); err == nil {
+				t.Errorf("%q was taken for %v", text, d)
+			}
+		}
+	})
+}
+
+func TestMessageFlags_Body(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		kind outbox.Kind
+		in   io.Reader
+		want string
+	}{
+		"at the limit":    {outbox.KindDataModel, strings.NewReader(`{"a":1234}`), ""},
+		"over the limit":  {outbox.KindDataModel, strings.NewReader(`{"a":12345}`), "outbox: body is over 10 bytes, the limit redox.max_body"},
+		"not JSON":        {outbox.KindDataModel, strings.NewReader(`{"a":zzz}`), "not JSON: it goes wrong at byte 6"},
+		"cut off":         {outbox.KindDataModel, strings.NewReader(`{"a":`), "not JSON: it goes wrong at byte 5"},
+		"empty":           {outbox.KindDataModel, strings.NewReader(``), "the body is empty; a data-model message is a JSON document"},
+		"empty, a read":   {outbox.KindFHIR, strings.NewReader(``), ""},
+		"file, not JSON":  {outbox.KindFile, strings.NewReader("%PDF"), ""},
+		"cannot be read":  {outbox.KindFile, iotest.ErrReader(errors.New("gone")), "reading the body: gone"},
+		"file, too large": {outbox.KindFile, strings.NewReader("12345678901"), "outbox: body is over 10 bytes, the limit redox.max_body"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := messageFlags{Kind: string(tc.kind)}.body(tc.in, 10)
+			if got := errorText(err); got != tc.want {
+				t.Errorf("error %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestSendCommand_OutgoingLanes(t *testing.T) {
+	t.Parallel()
+	s := sendCommand{messageFlags: messageFlags{ID: "id", Kind: "fhir", Method: "PUT", Path: "p", ContentType: "a/b", Accept: "c/d"}, ReplyTo: "_INBOX.x"}
+	s.Deadline.Time = time.Unix(1, 0)
+	m := s.outgoing("clinic-a")
+	if m.Lane != outbox.LaneSend || m.ID != "id" || m.Source != "clinic-a" || m.Kind != outbox.KindFHIR || m.Method != "PUT" ||
+		m.Path != "p" || m.ContentType != "a/b" || m.Accept != "c/d" || m.ReplyTo != "_INBOX.x" || !m.Deadline.Equal(time.Unix(1, 0)) {
+		t.Errorf("a flag did not get through: %+v", m)
+	}
+	s.OrderKey = "k"
+	if m := s.outgoing("clinic-a"); m.Lane != outbox.LaneOrdered || m.OrderKey != "k" {
+		t.Errorf("lane %s", m.Lane)
+	}
+}
+
+func TestInput_InterruptEndsABlockedRead(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	endless, feed := io.Pipe()
+	defer func() { _ = feed.Close() }() // lets the abandoned read go
+	in, err := messageFlags{File: "-"}.open(ctx, &app{stdin: endless})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := io.ReadAll(in); errorText(err) != "interrupted" {
+		t.Errorf("error %v", err)
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInput_KnowsHowFarAFileIs(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "body.json")
+	body := bytes.Repeat([]byte("x"), 1<<20)
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := messageFlags{File: path}.open(t.Context(), &app{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.size() != 1<<20 {
+		t.Errorf("size %d", in.size())
+	}
+	if got, err := io.ReadAll(in); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("read %d bytes, %v", len(got), err)
+	}
+	if in.at() != in.size() {
+		t.Errorf("at %d of %d when all is read", in.at(), in.size())
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+	if stream := newInput(t.Context(), strings.NewReader(""), nil); stream.size() != 0 || stream.at() != 0 {
+		t.Error("a stream has a size")
+	}
+}
+
+// FuzzCheckJSON agrees with encoding/json on what is JSON, and quotes nothing.
+func FuzzCheckJSON(f *testing.F) {
+	for _, seed := range []string{``, `{}`, `{"a":1} x`, `[1,2`, "\xff", `{"\u12`, `nul`, ` 1 `} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		err := checkJSON(text)
+		if json.Valid(text) != (err == nil) {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "not JSON: it goes wrong at byte ") {
+			t.Fatalf("%q: %v", text, err)
+		}
+	})
+}
