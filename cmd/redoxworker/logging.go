@@ -23,7 +23,7 @@ func (a *app) logger(c config.Log) (*slog.Logger, error) {
 
 func (a *app) logHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	if format == "tint" || format != "json" && isTerminal(w) {
-		return tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.color(w)})
+		return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.color(w)})
 	}
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 }

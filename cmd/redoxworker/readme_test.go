@@ -19,7 +19,7 @@ func TestReadme_ConfigurationTableIsTrue(t *testing.T) {
 	for _, f := range config.Reference() {
 		fields[f.Key] = f
 	}
-	rows := regexp.MustCompile("(?m)^\\| `([a-z_*.]+)` \\| `([^`]*)` \\|").FindAllStringSubmatch(string(text), -1)
+	rows := regexp.MustCompile("(?m)^\\| `([a-z_<>.]+)` \\| `([^`]*)` \\|").FindAllStringSubmatch(string(text), -1)
 	if len(rows) < 10 {
 		t.Fatalf("%d rows found", len(rows))
 	}

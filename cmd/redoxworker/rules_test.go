@@ -75,7 +75,9 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 			t.Errorf("no package %s", name)
 		}
 		for _, dep := range p.Deps {
-			if slices.ContainsFunc(forbidden, func(f string) bool { return dep == f || strings.HasSuffix(f, "/") && strings.HasPrefix(dep, f) || strings.HasPrefix(dep, f+"/") && f != "testing" }) {
+			if slices.ContainsFunc(forbidden, func(f string) bool {
+				return dep == f || strings.HasSuffix(f, "/") && strings.HasPrefix(dep, f) || strings.HasPrefix(dep, f+"/") && f != "testing"
+			}) {
 				t.Errorf("package %s links %s", name, dep)
 			}
 		}
@@ -173,7 +175,7 @@ func TestRules_ReadmeCommandsExist(t *testing.T) {
 		if !ok {
 			continue
 		}
-		args := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(strings.Split(strings.Split(strings.Split(rest, "#")[0], "|")[0], ">")[0]))
+		args := shellWords(regexp.MustCompile(`[#|>].*`).ReplaceAllString(rest, ""))
 		var c cli
 		parser, err := kong.New(&c, kong.Vars{}, kong.Exit(func(int) {}))
 		if err != nil {
@@ -183,6 +185,15 @@ func TestRules_ReadmeCommandsExist(t *testing.T) {
 			t.Errorf("README: %q: %v", line[1], err)
 		}
 	}
+}
+
+// shellWords splits at spaces outside of double quotes.
+func shellWords(line string) []string {
+	var words []string
+	for _, word := range regexp.MustCompile(`(?:"[^"]*"|\S)+`).FindAllString(line, -1) {
+		words = append(words, strings.ReplaceAll(word, `"`, ""))
+	}
+	return words
 }
 
 // testCommand is the one that CI runs.

@@ -119,10 +119,13 @@ func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func (p *process) dump(ts *testscript.TestScript) {
+func (p *process) dump(ts *testscript.TestScript) { ts.Logf("%s", p) }
+
+// String is what the process has printed.
+func (p *process) String() string {
 	stdout, _ := p.stdout.read()
 	stderr, _ := p.stderr.read()
-	ts.Logf("[stdout]\n%s\n[stderr]\n%s", stdout, stderr)
+	return "[stdout]\n" + stdout + "\n[stderr]\n" + stderr
 }
 
 func interruptCmd(ts *testscript.TestScript, neg bool, args []string) {

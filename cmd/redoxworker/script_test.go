@@ -83,14 +83,16 @@ func setUpScript(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir)
 	state := &scriptState{vars: env.Vars, processes: map[string]*process{}}
 	env.Values[scriptStateKey{}] = state
-	env.Defer(state.end)
+	env.Defer(func() { state.end(env.T()) })
 	return nil
 }
 
-// end stops programs before the servers they talk to.
-func (s *scriptState) end() {
-	for _, p := range s.processes {
+// end stops programs before the servers they talk to, and shows what those printed that
+// the script had not come to finish.
+func (s *scriptState) end(t testscript.T) {
+	for name, p := range s.processes {
 		p.kill()
+		t.Log(name + ":\n" + p.String())
 	}
 	if s.sim != nil {
 		s.sim.close()
