@@ -19,7 +19,7 @@ import (
 func listenAdmin(address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, usagef("admin.listen: %w; choose another address, or \"\" for none", err)
+		return nil, usagef("admin.listen: %w; choose another address, or off for none", err)
 	}
 	return listener, nil
 }
