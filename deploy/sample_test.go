@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
@@ -110,6 +111,33 @@ func TestSample_Loads(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(c.Sources)); !slices.Equal(got, []string{clinicA, clinicB}) {
 		t.Errorf("sources %v, want those of nats/accounts.conf", got)
+	}
+}
+
+// The comment on provisioning is right: the environment makes the sample the operator's.
+func TestSample_AsOperator(t *testing.T) {
+	t.Parallel()
+	file := sampleIn(t, nil)
+	password := filepath.Join(filepath.Dir(file), "operator-password")
+	write(t, password, passwords[operator])
+	environ := []string{"REDOXWORKER_NATS_USER=operator", "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_operator", "REDOXWORKER_NATS_PASSWORD_FILE=" + password}
+	for _, setting := range environ[:2] {
+		if !strings.Contains(read(t, "redoxworker.yaml"), setting) {
+			t.Errorf("the sample does not say %s", setting)
+		}
+	}
+	c, err := config.Load(config.Options{File: file, Environ: environ})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(startSingle(t).ClientURL(), nats.UserInfo(c.NATS.User, c.NATS.Password.Reveal()), nats.CustomInboxPrefix(c.NATS.InboxPrefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	top := outbox.Topology{Sources: slices.Sorted(maps.Keys(c.Sources)), Partitions: c.Order.Partitions, Replicas: c.NATS.Replicas}
+	if changes, err := top.Ensure(t.Context(), stream(t, nc)); err != nil || len(changes) != 7+2*(c.Order.Partitions+2) {
+		t.Errorf("%d changes, %v", len(changes), err)
 	}
 }
 

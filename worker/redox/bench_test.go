@@ -37,7 +37,7 @@ func BenchmarkGuardAndInsert(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(m.Body)))
 			for b.Loop() {
-				e, err := c.guard(s, m)
+				e, err := c.guard(s, &m)
 				if err != nil {
 					b.Fatal(err)
 				}

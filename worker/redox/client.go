@@ -100,15 +100,16 @@ func (c *Client) Close() {
 // the Answer still holds what Redox answered, if it did. When ctx ends, the error wraps
 // [context.Cause] and says whether the request had been written.
 func (c *Client) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error) {
-	answer, err := c.deliver(ctx, m)
+	answer, err := c.deliver(ctx, &m)
 	if err != nil { // not returned as is: a nil *Error is not a nil error
 		return answer, err
 	}
 	return answer, nil
 }
 
-// deliver picks the file of the kind.
-func (c *Client) deliver(ctx context.Context, m outbox.Message) (outbox.Answer, *Error) {
+// deliver picks the file of the kind. It takes a pointer because a Message is large, and
+// every copy of it on the way down is part of the stack of each message in flight.
+func (c *Client) deliver(ctx context.Context, m *outbox.Message) (outbox.Answer, *Error) {
 	s := c.sources[m.Source]
 	if s == nil {
 		return outbox.Answer{}, &Error{

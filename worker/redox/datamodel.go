@@ -11,7 +11,7 @@ import (
 
 // deliverDataModel posts a message to the Data Model API: guards, the missing Source ID,
 // one request. SENDs and queries go to the same path (Redox, Data Model API).
-func (c *Client) deliverDataModel(ctx context.Context, s *sender, m outbox.Message) (outbox.Answer, *Error) {
+func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
 	e, err := c.guard(s, m)
 	if err != nil {
 		return outbox.Answer{}, err
@@ -43,7 +43,7 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m outbox.Messa
 
 // guard refuses what Redox would refuse, before a request of the quota is spent on it.
 // What breaks the contract comes first, then what the source's configuration refuses.
-func (c *Client) guard(s *sender, m outbox.Message) (envelope, *Error) {
+func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
 	if size := int64(len(m.Body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
 		return envelope{}, c.tooLarge(size)
 	}

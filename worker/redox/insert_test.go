@@ -196,7 +196,8 @@ func TestGuard_Lanes(t *testing.T) {
 	t.Parallel()
 	c := client(t, "http://127.0.0.1:1", &keyring{})
 	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneOrdered, outbox.LaneRequest} {
-		if _, err := c.guard(c.sources["clinic-a"], message(lane, event)); err != nil {
+		m := message(lane, event)
+		if _, err := c.guard(c.sources["clinic-a"], &m); err != nil {
 			t.Errorf("%s: %v", lane, err)
 		}
 	}

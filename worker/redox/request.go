@@ -31,7 +31,7 @@ var jsonType = []string{"application/json"}
 
 // header builds what one message's request carries besides the token. Nothing else of
 // the message's headers reaches Redox.
-func (c *Client) header(ctx context.Context, m outbox.Message, sourceID []string) (http.Header, *Error) {
+func (c *Client) header(ctx context.Context, m *outbox.Message, sourceID []string) (http.Header, *Error) {
 	h := make(http.Header, 8)
 	h["Redox-Source-Id"] = sourceID
 	h["User-Agent"] = c.userAgent
@@ -51,7 +51,7 @@ func (c *Client) header(ctx context.Context, m outbox.Message, sourceID []string
 
 // continueTrace passes the trace context on: that of the span under way, else the
 // message's own. A malformed one is dropped, as it must not fail a message.
-func continueTrace(ctx context.Context, m outbox.Message, h http.Header) {
+func continueTrace(ctx context.Context, m *outbox.Message, h http.Header) {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(h))
 		return
