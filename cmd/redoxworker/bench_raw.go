@@ -17,7 +17,7 @@ import (
 
 // raw is the loop that the worker is compared with: what a careful program does for each
 // message and nothing that only goes wrong needs. Settings of the pull, the connection and
-// the transport are the worker's.
+// the transport are the worker's, and so is the garbage collector's.
 func (b *benchCommand) raw(ctx context.Context, a *app) error {
 	c, err := a.load(0)
 	if err != nil {
@@ -27,6 +27,7 @@ func (b *benchCommand) raw(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	a.tuneGC(c.Worker.Concurrency)
 	transport, err := wiring{config: c}.transport()
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ func (runCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	a.tuneGC(c.Worker.Concurrency)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d, err := newDaemon(wiring{config: c, log: log, registerer: registry}, registry)

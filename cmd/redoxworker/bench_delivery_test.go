@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+)
+
+// BenchmarkDeliverEndToEnd is one delivery, all in this process: publish, worker, stand-in
+// for Redox, reply. The allocations are those of the servers and of the publisher too.
+func BenchmarkDeliverEndToEnd(b *testing.B) {
+	for _, size := range []benchSize{1_000, 20_000} {
+		b.Run(size.String(), func(b *testing.B) {
+			load, replies := deliveryRig(b, int(size))
+			if err := load.first(b.Context(), replies); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				reached := replies.await(replies.received() + 1)
+				if err := load.conn.PublishMsg(load.message(replies)); err != nil {
+					b.Fatal(err)
+				}
+				if err := within(b.Context(), reached, benchPatience, "no reply"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if n := replies.refused(); n > 0 {
+				b.Errorf("%d messages were not delivered", n)
+			}
+		})
+	}
+}
+
+// deliveryRig runs the worker as `run` does.
+func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
+	b.Helper()
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	server, err := natsdev.Start(natsdev.Options{Dir: b.TempDir(), Port: -1})
+	must(err)
+	b.Cleanup(func() { _ = server.Shutdown() })
+	api := httptest.NewServer(benchAPI(0))
+	b.Cleanup(api.Close)
+	dir := b.TempDir()
+	key, err := auth.GenerateKey(auth.ES384, "bench")
+	must(err)
+	must(auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key))
+	file := filepath.Join(dir, "redoxworker.yaml")
+	must(os.WriteFile(file, []byte(benchConfig(benchAddresses{NATS: server.URL(), API: api.URL}, dir, 64)), 0o600))
+
+	conn, err := server.Connect()
+	must(err)
+	b.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	must(err)
+	_, err = (outbox.Topology{Sources: []string{benchSource}}).Ensure(b.Context(), js)
+	must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan int, 1)
+	var stdout, stderr output
+	go func() {
+		done <- run(ctx, app{args: []string{"run", "--config", file}, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr})
+	}()
+	b.Cleanup(func() {
+		cancel()
+		if code := <-done; code != exitOK {
+			b.Errorf("exit %d: %s", code, stderr.String())
+		}
+	})
+	load := &benchLoad{conn: conn, js: js, body: benchBody(size)}
+	replies, err := load.listen()
+	must(err)
+	b.Cleanup(replies.close)
+	return load, replies
+}
+
+// BenchmarkBench runs the bench command, small; its own figures are the point.
+func BenchmarkBench(b *testing.B) {
+	for b.Loop() {
+		code, stdout, stderr := runBench(b.Context(), smallBench...)
+		if code != exitOK {
+			b.Fatalf("exit %d: %s", code, stderr)
+		}
+		var results []benchResult
+		if err := json.Unmarshal([]byte(stdout), &results); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(results[0].Worker.CPU, "worker-cpu-us")
+		b.ReportMetric(results[0].Raw.CPU, "raw-cpu-us")
+		b.ReportMetric(results[0].Ratio.Throughput, "worker/raw")
+	}
+	if b.Elapsed() > time.Duration(b.N)*time.Minute {
+		b.Error("the bench did not keep to its bounds")
+	}
+}
