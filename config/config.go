@@ -197,7 +197,7 @@ type Gateway struct {
 
 // Admin is the HTTP listener for operators.
 type Admin struct {
-	Listen string // host:port; "" means no listener; default 127.0.0.1:8466
+	Listen string // host:port; "" means no listener, in a file written as off; default 127.0.0.1:8466
 }
 
 // Log says what is logged, and how.

@@ -114,6 +114,7 @@ func (t Topology) ledgerBucket() jetstream.StreamConfig {
 	cfg.Description = "Attempts and intents of messages that were not settled at once."
 	cfg.AllowMsgTTL = true
 	cfg.SubjectDeleteMarkerTTL = markerTTL
+	cfg.AllowDirect = false // any replica answers a direct get, also one that has not yet the intent of a moment ago
 	return cfg
 }
 

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// With the accounts of deploy/: provision as operator, run as worker without the right to
+// create anything, publish as each source. What they may not is tested in deploy.
+func TestRun_WithTheAccountsOfDeploy(t *testing.T) {
+	for _, user := range []string{"OPERATOR", "WORKER", "GATEWAY_CLIENT", "CLINIC_A", "CLINIC_B"} {
+		t.Setenv("NATS_"+user+"_PASSWORD", "pw-"+strings.ToLower(user))
+	}
+	accounts, err := filepath.Abs("../../deploy/nats/accounts.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	text, err := os.ReadFile(accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(conf, append([]byte("jetstream: enabled\n"), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Shutdown() })
+	sim := &redoxsim.Server{}
+	far := httptest.NewServer(sim)
+	t.Cleanup(far.Close)
+	key, err := auth.GenerateKey(auth.ES384, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.AddOAuthKey(clientID, "k", key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	if err := auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "redoxworker.yaml")
+	err = os.WriteFile(config, fmt.Appendf(nil, `
+nats: {url: %q, provision: never}
+redox: {base_url: %q}
+keys: {main: {client_id: %s, kid: k, private_key_file: key.pem}}
+sources:
+  clinic-a: {id: %s, key: main}
+  clinic-b: {id: 8ce6f387-c33c-417d-8682-81e83628cbd9, key: main}
+order: {partitions: 2}
+reply: {allow: ["_INBOX_{source}.>", "_INBOX_gateway-client.>"]}
+admin: {listen: off}
+`, server.URL(), far.URL, clientID, sourceID), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(user string) []string {
+		return []string{"REDOXWORKER_NATS_USER=" + user, "REDOXWORKER_NATS_PASSWORD=pw-" + user, "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_" + user}
+	}
+
+	var out, errs output
+	if code := run(t.Context(), app{args: []string{"provision", "--config", config}, environ: as("operator"), stdout: &out, stderr: &errs}); code != 0 {
+		t.Fatalf("provision as operator: exit %d\n%s", code, errs.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, app{args: []string{"run", "--config", config}, environ: as("worker"), stdout: &out, stderr: &errs})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if code := <-done; code != 0 {
+			t.Errorf("run as worker: exit %d", code)
+		}
+	})
+	wait, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	for _, source := range []string{"clinic-a", "clinic-b"} {
+		password := "pw-" + strings.ReplaceAll(source, "-", "_")
+		conn, err := nats.Connect(server.URL(), nats.UserInfo(source, password), nats.CustomInboxPrefix("_INBOX_"+source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		js, err := jetstream.New(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := outbox.NewPublisher(js, outbox.PublisherConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, replyTo := range []string{"", "redox.reply." + source + ".x"} {
+			reply, err := p.Request(wait, outbox.Message{Source: source, Lane: outbox.LaneSend, ReplyTo: replyTo, Body: admit(source + replyTo)})
+			if err != nil || !reply.OK() {
+				t.Errorf("%s, reply to %q: %+v, %v\n%s", source, replyTo, reply, err, errs.String())
+			}
+		}
+	}
+	if strings.Contains(strings.ToLower(errs.String()), "permissions violation") {
+		t.Errorf("the worker lacks a right:\n%s", errs.String())
+	}
+}

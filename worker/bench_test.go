@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+)
+
+func BenchmarkGates_Open(b *testing.B) {
+	g := newGates([]Source{{Name: "clinic-a", Scopes: []string{"key:main", "group:default", "host:far"}}}, func(Event) {})
+	b.ReportAllocs()
+	for b.Loop() {
+		g.admit(b.Context(), "clinic-a").clear()
+	}
+}
+
+func BenchmarkSlots(b *testing.B) {
+	s := newSlots(64, 2)
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if s.acquire(b.Context(), "clinic-a") {
+				s.release("clinic-a")
+			}
+		}
+	})
+}
+
+func BenchmarkCrew(b *testing.B) {
+	done := make(chan struct{}, 1)
+	c := newCrew(64, func(*delivery) { done <- struct{}{} })
+	d := new(delivery)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.start(d)
+		<-done
+	}
+	c.wait()
+}
+
+func BenchmarkKeeper(b *testing.B) {
+	server, err := natsdev.Start(natsdev.Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = server.Shutdown() })
+	conn, err := server.Connect()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(conn.Close)
+	k := newKeeper(conn, 30*time.Second)
+	for i := range uint64(1000) { // what is in flight besides
+		k.hold(i+1, "ack", time.Now(), func(error) {})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		l := k.hold(1_000_000, "ack", time.Now(), func(error) {})
+		k.bound(l, time.Now().Add(time.Minute))
+		if !k.holds(l) || !k.release(l) {
+			b.Fatal("lost")
+		}
+	}
+}
+
+func BenchmarkVerdict(b *testing.B) {
+	m := outbox.Message{ID: "id", Source: "clinic-a", Lane: outbox.LaneSend, Stored: time.Now()}
+	retry := Config{}.WithDefaults().Retry
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, decided := precheck(m, nil, record{}, false, time.Now(), retry); decided {
+			b.Fatal("decided")
+		}
+		if v := judge(outcome{message: m, answer: outbox.Answer{Status: 200}, now: time.Now()}, retry); v.settlement != outbox.Delivered {
+			b.Fatal(v)
+		}
+	}
+}

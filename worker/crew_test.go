@@ -1,0 +1,69 @@
+package worker
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+func TestCrew_RunsEveryDeliveryAndKeepsSoManyGoroutines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size, burst = 4, 10
+		gate := make(chan struct{})
+		var ran, running, peak atomic.Int64
+		c := newCrew(size, func(*delivery) {
+			peak.Store(max(peak.Load(), running.Add(1)))
+			<-gate
+			running.Add(-1)
+			ran.Add(1)
+		})
+		for range burst { // start does not wait, whatever the size
+			c.start(&delivery{})
+		}
+		synctest.Wait()
+		if n := running.Load(); n != burst {
+			t.Fatalf("%d run at once, want %d", n, burst)
+		}
+		close(gate)
+		synctest.Wait()
+		if n := c.alive.Load(); n != size {
+			t.Errorf("%d goroutines are kept, want %d", n, size)
+		}
+		for range 100 {
+			c.start(&delivery{})
+			synctest.Wait()
+		}
+		if n := c.alive.Load(); n != size {
+			t.Errorf("%d goroutines after work one by one, want the same %d", n, size)
+		}
+		c.wait()
+		if ran.Load() != burst+100 || c.alive.Load() != 0 {
+			t.Errorf("%d ran, %d goroutines are left", ran.Load(), c.alive.Load())
+		}
+	})
+}
+
+func TestCrew_WaitLetsDeliveriesEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var ran atomic.Int64
+		c := newCrew(1, func(*delivery) { <-gate; ran.Add(1) })
+		c.start(&delivery{})
+		c.start(&delivery{})
+		ended := make(chan struct{})
+		go func() { defer close(ended); c.wait() }()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Fatal("wait did not wait")
+		default:
+		}
+		close(gate)
+		<-ended
+		if ran.Load() != 2 {
+			t.Errorf("%d deliveries ended, want 2", ran.Load())
+		}
+	})
+}
