@@ -77,7 +77,7 @@ const (
 
 // writeBuffer is the largest single knob there is: with 32 KiB, head and body of most
 // messages leave in one system call. With a thousand messages in flight it would also be
-// half of all memory, so that it is less there.
+// half of the live heap, so that it is less there.
 func (c TransportConfig) writeBuffer() int {
 	return min(max(allBuffers/c.Concurrency, minWriteBuffer), maxWriteBuffer)
 }
