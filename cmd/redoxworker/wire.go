@@ -51,7 +51,7 @@ func (w wiring) client(transport http.RoundTripper, keys map[string]*credentials
 		tokens[name] = k.cache
 	}
 	return redox.New(sources, tokens, redox.Config{
-		BaseURL: w.config.Redox.BaseURL, EndpointPath: w.config.Redox.EndpointPath, Group: w.config.Quota.Group,
+		BaseURL: w.config.Redox.BaseURL, EndpointPath: w.config.Redox.EndpointPath, BlobURL: w.config.Redox.BlobURL, Group: w.config.Quota.Group,
 		Timeout: w.config.Redox.Timeout, MaxBody: w.config.Redox.MaxBody, UserAgent: "redoxworker/" + readVersion().Version,
 		Transport: transport, Logger: w.log, Registerer: w.registerer,
 	})

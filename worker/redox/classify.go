@@ -117,7 +117,7 @@ func (c *Client) noAnswer(ctx context.Context, out *call, err error, written boo
 	}
 	e.class = ClassNotSent
 	if cause == nil || errors.Is(cause, ErrTimeout) {
-		e.pauses = c.hostScope(out.url)
+		e.pauses = hostScope(out.url)
 	}
 	return e
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -18,7 +17,7 @@ import (
 type Client struct {
 	cfg       Config
 	sources   map[string]*sender
-	endpoint  *url.URL
+	targets   targets
 	userAgent []string // shared by all requests; never changed
 	transport http.RoundTripper
 	own       bool // the transport was made by New
@@ -54,7 +53,7 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 		return nil, err
 	}
 	var err error
-	if c.endpoint, err = endpoint(cfg.BaseURL, cfg.EndpointPath); err != nil {
+	if c.targets, err = newTargets(cfg); err != nil {
 		return nil, err
 	}
 	if c.transport = cfg.Transport; c.transport == nil {
@@ -71,18 +70,18 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 }
 
 // Scopes are the pause scopes that messages of the source depend on: its key, the egress
-// group and the host. [Error.Pauses] names one of them. An unknown source has none.
+// group and the API's host. [Error.Pauses] names one of them, or that of the host that the
+// message goes to: see [Client.HostScope]. An unknown source has none.
 func (c *Client) Scopes(source string) []string {
 	s := c.sources[source]
 	if s == nil {
 		return nil
 	}
-	return []string{c.keyScope(s), c.groupScope(), c.hostScope(c.endpoint)}
+	return []string{c.keyScope(s), c.groupScope(), c.targets.apiScope}
 }
 
-func (c *Client) keyScope(s *sender) string        { return "key:" + s.Key }
-func (c *Client) groupScope() string               { return "group:" + c.cfg.Group }
-func (c *Client) hostScope(target *url.URL) string { return "host:" + target.Host }
+func (c *Client) keyScope(s *sender) string { return "key:" + s.Key }
+func (c *Client) groupScope() string        { return "group:" + c.cfg.Group }
 
 // Close closes idle connections of a transport that New made; one given in Config is its
 // owner's to close. Deliveries in flight go on.

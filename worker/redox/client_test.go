@@ -87,6 +87,22 @@ func TestScopes(t *testing.T) {
 	}
 }
 
+func TestHostScope(t *testing.T) { // not parallel: it counts allocations
+	c := client(t, "https://api.example:8443/x", &keyring{}, func(c *Config, _ *Source) { c.BlobURL = "https://blob.example/y" })
+	for kind, want := range map[outbox.Kind]string{
+		"": "host:api.example:8443", outbox.KindDataModel: "host:api.example:8443", outbox.KindFHIR: "host:api.example:8443",
+		outbox.KindPlatform: "host:api.example:8443", outbox.KindFile: "host:blob.example",
+	} {
+		if got := c.HostScope(outbox.Message{Kind: kind}); got != want {
+			t.Errorf("%s: %s, want %s", kind, got, want)
+		}
+	}
+	m := outbox.Message{Kind: outbox.KindFile}
+	if n := testing.AllocsPerRun(100, func() { _ = c.HostScope(m) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestNew_NamesEveryProblem(t *testing.T) {
 	t.Parallel()
 	keys := map[string]Credentials{"main": &keyring{}}
@@ -94,8 +110,9 @@ func TestNew_NamesEveryProblem(t *testing.T) {
 		"a": {},
 		"b": {ID: "x y", Key: "nope", Environment: "Production"},
 		"c": {ID: sourceID, Key: "main", Environment: "production"},
-	}, keys, Config{BaseURL: "http://api.example", Timeout: -2, MaxBody: -2, MaxAnswer: -2, UserAgent: "a\nb"})
+	}, keys, Config{BaseURL: "http://api.example", BlobURL: "ftp://blob.example", Timeout: -2, MaxBody: -2, MaxAnswer: -2, UserAgent: "a\nb"})
 	want := `redox: BaseURL: http to api.example would show the token; use https
+redox: BlobURL: use scheme, host and path only, like https://api.redoxengine.com
 redox: Timeout: -2ns; use more than 0s, or -1 for none
 redox: MaxBody: -2; use 1 or more, or -1 for no limit
 redox: MaxAnswer: -2; use 1 or more, or -1 for no limit
@@ -134,7 +151,7 @@ func TestConfig_BaseURL(t *testing.T) {
 		"https://a b":                      "",
 		"":                                 "",
 	} {
-		u, err := endpoint(base, "/endpoint")
+		u, err := join("BaseURL", base, "EndpointPath", "/endpoint")
 		switch {
 		case want == "" && err == nil:
 			t.Errorf("%q was taken as %s", base, u)
@@ -145,7 +162,7 @@ func TestConfig_BaseURL(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"", "endpoint", "//host/x", "/x?y=1", "/x#y", "/%zz"} {
-		if u, err := endpoint("https://h.example", path); err == nil {
+		if u, err := join("BaseURL", "https://h.example", "EndpointPath", path); err == nil {
 			t.Errorf("path %q was taken as %s", path, u)
 		}
 	}

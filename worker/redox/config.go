@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +51,8 @@ type Config struct {
 	BaseURL string
 	// EndpointPath of data-model messages, below BaseURL. Default "/endpoint".
 	EndpointPath string
+	// BlobURL of Redox's file store, like BaseURL. Default "https://blob.redoxengine.com".
+	BlobURL string
 	// Group names the egress group: what shares one public address, and so Redox's
 	// quota. A 429 pauses "group:<Group>". Default "default".
 	Group string
@@ -81,6 +81,7 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	setDefault(&c.BaseURL, "https://api.redoxengine.com")
 	setDefault(&c.EndpointPath, "/endpoint")
+	setDefault(&c.BlobURL, "https://blob.redoxengine.com")
 	setDefault(&c.Group, "default")
 	setDefault(&c.Timeout, 150*time.Second)
 	setDefault(&c.MaxBody, 10_000_000)
@@ -101,7 +102,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("redox: "+format, args...))
 		}
 	}
-	if _, err := endpoint(c.BaseURL, c.EndpointPath); err != nil {
+	if _, err := newTargets(c); err != nil {
 		errs = append(errs, err)
 	}
 	bad(c.Timeout <= 0 && c.Timeout != -1, "Timeout: %v; use more than 0s, or -1 for none", c.Timeout)
@@ -129,34 +130,6 @@ func (s Source) validate(name string, keys map[string]Credentials) error {
 		bad(true, "Environment: %q; use %s, %s or %s", s.Environment, envDevelopment, envStaging, envProduction)
 	}
 	return errors.Join(errs...)
-}
-
-// endpoint joins base and path once, so that no request parses a URL.
-func endpoint(base, path string) (*url.URL, error) {
-	u, err := url.Parse(base)
-	switch {
-	case err != nil:
-		return nil, errors.New("redox: BaseURL: not a URL; use one like https://api.redoxengine.com")
-	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("redox: BaseURL: use scheme, host and path only, like https://api.redoxengine.com")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("redox: BaseURL: http to %s would show the token; use https", u.Hostname())
-	case path == "" || path[0] != '/':
-		return nil, fmt.Errorf("redox: EndpointPath: %q; start it with /", path)
-	}
-	ref, err := url.Parse(path)
-	if err != nil || ref.Host != "" || ref.RawQuery != "" || ref.Fragment != "" {
-		return nil, errors.New("redox: EndpointPath: use a path only, like /endpoint")
-	}
-	if u.Path == "" {
-		u.Path = "/" // otherwise the joined path is relative, which no server takes
-	}
-	return u.JoinPath(ref.EscapedPath()), nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func setDefault[T comparable](field *T, value T) {

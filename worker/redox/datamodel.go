@@ -21,7 +21,7 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 		message:  m.ID,
 		request:  m.Lane == outbox.LaneRequest,
 		method:   http.MethodPost,
-		url:      c.endpoint,
+		url:      c.targets.endpoint,
 		sourceID: s.idHeader,
 		body:     s.insert.fill(m.Body, e.gap),
 	}

@@ -1,0 +1,81 @@
+package redox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Paths of the APIs below their host (Redox, FHIR API, Files, Platform API).
+const (
+	fhirPath     = "/fhir/R4/"
+	uploadPath   = "/upload"
+	platformPath = "/platform/"
+)
+
+// targets are the URLs that messages go to, joined once, so that no data-model message
+// parses a URL, and the pause scopes of their hosts. They are never changed.
+type targets struct {
+	endpoint, upload, fhir, platform *url.URL
+	apiScope, blobScope              string
+}
+
+func newTargets(c Config) (targets, error) {
+	var t targets
+	var errs [4]error
+	t.endpoint, errs[0] = join("BaseURL", c.BaseURL, "EndpointPath", c.EndpointPath)
+	if errs[0] == nil {
+		t.fhir, errs[1] = join("BaseURL", c.BaseURL, "", fhirPath)
+		t.platform, errs[2] = join("BaseURL", c.BaseURL, "", platformPath)
+	}
+	t.upload, errs[3] = join("BlobURL", c.BlobURL, "", uploadPath)
+	if err := errors.Join(errs[:]...); err != nil {
+		return targets{}, err
+	}
+	t.apiScope, t.blobScope = hostScope(t.endpoint), hostScope(t.upload)
+	return t, nil
+}
+
+func hostScope(target *url.URL) string { return "host:" + target.Host }
+
+// HostScope is the pause scope of the host that m goes to: that of the file store for
+// kind file, else that of the API. It depends on m.Kind alone and allocates nothing.
+// [Error.Pauses] names it when the host cannot be reached; with offload, a data-model
+// message may also name the scope of the file store.
+func (c *Client) HostScope(m outbox.Message) string {
+	if m.Kind == outbox.KindFile {
+		return c.targets.blobScope
+	}
+	return c.targets.apiScope
+}
+
+// join joins base and path. The names are those of the settings, for errors.
+func join(baseName, base, pathName, path string) (*url.URL, error) {
+	u, err := url.Parse(base)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("redox: %s: not a URL; use one like https://api.redoxengine.com", baseName)
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("redox: %s: use scheme, host and path only, like https://api.redoxengine.com", baseName)
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("redox: %s: http to %s would show the token; use https", baseName, u.Hostname())
+	case path == "" || path[0] != '/':
+		return nil, fmt.Errorf("redox: %s: %q; start it with /", pathName, path)
+	}
+	ref, err := url.Parse(path)
+	if err != nil || ref.Host != "" || ref.RawQuery != "" || ref.Fragment != "" {
+		return nil, fmt.Errorf("redox: %s: use a path only, like /endpoint", pathName)
+	}
+	if u.Path == "" {
+		u.Path = "/" // otherwise the joined path is relative, which no server takes
+	}
+	return u.JoinPath(ref.EscapedPath()), nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
