@@ -42,6 +42,7 @@ func Decode(p Prefix, in Stored) (Message, error) {
 	m.Deadline = d.deadline()
 	m.ReplayOf = d.get(HeaderReplayOf)
 	m.ReplayCount = d.replayCount()
+	m.Position = position(m.ReplayOf, d.get(HeaderOrderPosition), m.Sequence)
 	if parent := first(in.Header, HeaderTraceParent); isTraceParent(parent) {
 		m.TraceParent = parent
 		if state := first(in.Header, HeaderTraceState); isTraceState(state) {
@@ -157,6 +158,19 @@ func (d *decoder) checkFields(m *Message) {
 	if d.err == nil && m.ReplayOf != "" {
 		d.fail(checkReplayOf(m.ReplayOf))
 	}
+}
+
+// position is what a replay says, as far as it can be: before itself. Anything else is
+// where the message is stored.
+func position(replayOf, header string, sequence uint64) uint64 {
+	if replayOf == "" || header == "" {
+		return sequence
+	}
+	n, err := strconv.ParseUint(header, 10, 64)
+	if err != nil || n == 0 || n > sequence {
+		return sequence
+	}
+	return n
 }
 
 func first(h nats.Header, name string) string {

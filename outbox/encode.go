@@ -48,6 +48,9 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 	if m.ReplayCount > 0 {
 		set(HeaderReplayCount, strconv.Itoa(m.ReplayCount))
 	}
+	if m.Position > 0 && m.ReplayOf != "" && m.OrderToken != "" {
+		set(HeaderOrderPosition, strconv.FormatUint(m.Position, 10))
+	}
 	return &nats.Msg{Subject: subject, Header: h, Data: m.Body}, nil
 }
 

@@ -46,6 +46,10 @@ type Message struct {
 	// ReplayOf and ReplayCount are set by a replay.
 	ReplayOf    string
 	ReplayCount int
+	// Position is the place in the order of the token: the sequence under which the
+	// message was stored the first time. Decode sets it to Sequence, or to what a replay
+	// says; Encode writes it only beside ReplayOf and an OrderToken.
+	Position uint64
 	// Body in the format of the Kind.
 	Body []byte
 

@@ -54,6 +54,15 @@ var goldenMessages = []struct {
 		},
 	},
 	{
+		name: "replay in order",
+		message: Message{ID: "m-2:r1", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
+			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Body: []byte(`{}`)},
+		subject: "redox.out.clinic-a.send." + goldenToken,
+		stored:  "redox.out.clinic-a.ordered.5",
+		header: nats.Header{"Nats-Msg-Id": {"m-2:r1"}, "Redox-Order-Token": {goldenToken},
+			"Redox-Replay-Of": {"m-2"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"17"}},
+	},
+	{
 		name:    "claim check",
 		message: Message{ID: "m-4", Source: "clinic-a", Lane: LaneSend, Kind: KindFile, Method: "POST", BodyObject: "clinic-a/9f"},
 		subject: "redox.out.clinic-a.send",
@@ -99,6 +108,9 @@ func TestMessage_DecodeGolden(t *testing.T) {
 		}
 		want := tt.message
 		want.Subject, want.Sequence, want.Stored = in.Subject, 42, at
+		if want.Position == 0 {
+			want.Position = 42
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
 		}
