@@ -123,7 +123,7 @@ func (l *loader) checkSources(c *Config) {
 	for _, name := range names {
 		l.checkSource(c, "sources."+name, c.Sources[name])
 	}
-	l.checkSharedKeys(c, names)
+	l.checkUse(c, names)
 	seen := map[string]string{}
 	for _, name := range names {
 		s := c.Sources[name]
@@ -137,7 +137,7 @@ func (l *loader) checkSources(c *Config) {
 }
 
 func (l *loader) checkSource(c *Config, at string, s Source) {
-	if s.ID == "" && !l.failed[at+".id"] && l.skip&(PartSources|PartKeys) == 0 {
+	if s.ID == "" && !l.failed[at+".id"] && l.skip&(PartSources|PartKeys) == 0 && needsID(c.Keys[s.Key]) {
 		l.problem(at+".id", "is missing", "copy the Source ID from Redox's dashboard")
 	}
 	if s.ID != "" && !uuidPattern.MatchString(s.ID) {
@@ -166,29 +166,4 @@ func (l *loader) checkSource(c *Config, at string, s Source) {
 		mend = "name one of keys"
 	}
 	l.problem(at+".key", "no key is called "+shown(s.Key), mend)
-}
-
-// checkSharedKeys finds one API key used in two environments. A Redox key belongs
-// to one environment (Redox, Create an OAuth API key). User keys are not bound so.
-func (l *loader) checkSharedKeys(c *Config, names []string) {
-	if l.skip&PartKeys != 0 {
-		return
-	}
-	first := map[string]string{}
-	for _, name := range names {
-		s := c.Sources[name]
-		k, ok := c.Keys[s.Key]
-		if !ok || k.Type == KeyUser || k.Type == "" || s.Environment == "" {
-			continue
-		}
-		other, seen := first[s.Key]
-		if !seen {
-			first[s.Key] = name
-			continue
-		}
-		if c.Sources[other].Environment != s.Environment {
-			l.problem("sources."+name+".key", fmt.Sprintf("key %s already serves sources.%s in %s, and this source is in %s", s.Key, other, c.Sources[other].Environment, s.Environment),
-				"give each environment a key of its own")
-		}
-	}
 }

@@ -12,7 +12,7 @@ const (
 
 func TestLoad_Sources(t *testing.T) {
 	t.Parallel()
-	const keys = "keys:\n  main: {client_id: c, kid: k, private_key_file: key.pem}\n  people: {type: user, client_id: c, kid: k, private_key_file: key.pem}\nsources:\n"
+	const keys = "keys:\n  main: {client_id: c, kid: k, private_key_file: key.pem}\n  people: {type: user, client_id: u, kid: k, private_key_file: key.pem}\nsources:\n"
 	for _, tt := range []struct {
 		name, sources string
 		want          []string

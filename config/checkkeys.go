@@ -106,6 +106,6 @@ func (l *loader) checkJWK(at string, kid *string, text string) {
 	case *kid == "":
 		*kid = jwk.KID
 	case jwk.KID != "" && jwk.KID != *kid:
-		l.warn(at+"kid", shown(*kid)+" is not the kid of the JWK", "use the key id that Redox knows this key by")
+		l.problem(at+"kid", shown(*kid)+" is not the kid of the JWK", "use the key id that Redox knows this key by, or leave kid out")
 	}
 }

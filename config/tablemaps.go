@@ -54,7 +54,7 @@ func keyFields() []field {
 func sourceFields() []field {
 	str := at[Source, string]
 	rows := []field{
-		{key: "id", kind: kindText, required: true, doc: "Redox's Source ID, a UUID",
+		{key: "id", kind: kindText, required: true, doc: "Redox's Source ID, a UUID; may be left out with a key of type legacy or user",
 			at: str(func(s *Source) *string { return &s.ID })},
 		{key: "key", kind: kindText, required: true, doc: "name of the key under keys",
 			at: str(func(s *Source) *string { return &s.Key })},

@@ -44,7 +44,7 @@ func (w wiring) transport() (*http.Transport, error) {
 func (w wiring) client(transport http.RoundTripper, keys map[string]*credentials) (*redox.Client, error) {
 	sources := make(map[string]redox.Source, len(w.config.Sources))
 	for name, s := range w.config.Sources {
-		sources[name] = redox.Source{ID: s.ID, Key: s.Key, Environment: s.Environment}
+		sources[name] = redox.Source{ID: s.ID, Key: s.Key, KeyType: redox.KeyType(w.config.Keys[s.Key].Type), Environment: s.Environment}
 	}
 	tokens := make(map[string]redox.Credentials, len(keys))
 	for name, k := range keys {

@@ -31,8 +31,16 @@ type sender struct {
 	Source
 	name        string
 	credentials Credentials
-	idHeader    []string // shared by all requests; never changed
+	idHeader    []string // shared by all requests; never changed; nil without an ID
 	insert      insertions
+}
+
+func newSender(name string, s Source, k Credentials) *sender {
+	ready := &sender{Source: s, name: name, credentials: k}
+	if s.ID != "" {
+		ready.idHeader, ready.insert = []string{s.ID}, newInsertions(s.ID)
+	}
+	return ready
 }
 
 // New returns a client for the sources, each of which names one of keys. The maps are
@@ -44,10 +52,7 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		s := sources[name]
 		errs = append(errs, s.validate(name, keys))
-		c.sources[name] = &sender{
-			Source: s, name: name, credentials: keys[s.Key],
-			idHeader: []string{s.ID}, insert: newInsertions(s.ID),
-		}
+		c.sources[name] = newSender(name, s, keys[s.Key])
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -116,8 +121,18 @@ func (c *Client) deliver(ctx context.Context, m *outbox.Message) (outbox.Answer,
 			detail: "the source is not configured here; add it, or leave its messages to another worker",
 		}
 	}
-	switch m.Kind {
-	case outbox.KindDataModel, "":
+	kind := m.Kind
+	if kind == "" {
+		kind = outbox.KindDataModel
+	}
+	switch kind {
+	case outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
+		if err := s.guardKind(kind); err != nil {
+			return outbox.Answer{}, err
+		}
+	}
+	switch kind {
+	case outbox.KindDataModel:
 		return c.deliverDataModel(ctx, s, m)
 	case outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
 		return outbox.Answer{}, unsupported(string(m.Kind))

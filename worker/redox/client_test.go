@@ -14,10 +14,13 @@ import (
 
 func TestDeliver_OtherKinds(t *testing.T) {
 	t.Parallel()
-	c := client(t, "http://127.0.0.1:1", &keyring{})
+	org := client(t, "http://127.0.0.1:1", &keyring{})
+	user := client(t, "http://127.0.0.1:1", &keyring{}, keyType(KeyUser))
 	for _, kind := range []outbox.Kind{outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform, "gopher"} {
-		m := message(outbox.LaneSend, event)
-		m.Kind = kind
+		m, c := message(outbox.LaneSend, event), org
+		if m.Kind = kind; kind == outbox.KindPlatform {
+			c = user
+		}
 		_, err := c.Deliver(t.Context(), m)
 		e := failure(t, err)
 		if !e.Permanent() || e.Poison() || e.Attempted() || !errors.Is(err, ErrUnsupportedKind) {

@@ -24,10 +24,16 @@ type Credentials interface {
 
 // Source is one configured sender.
 type Source struct {
-	// ID is the Redox Source ID. Required.
+	// ID is the Redox Source ID. Required with a [KeyOAuth]. Without it no Redox-Source-Id
+	// is sent, nothing is inserted into a body, and a Meta.Source.ID in one is left as it
+	// is: a legacy key belongs to one source, which Redox then knows by the token (Redox,
+	// Authenticate a legacy API key), and a user-level key belongs to none.
 	ID string
 	// Key names the credentials of the source, among those given to [New]. Required.
 	Key string
+	// KeyType of Key decides which kinds of messages the source may send. Default
+	// [KeyOAuth].
+	KeyType KeyType
 	// Environment of the Source ID: "development", "staging" or "production". Required.
 	// A message with Meta.Test true is refused for production.
 	Environment string
@@ -120,7 +126,8 @@ func (s Source) validate(name string, keys map[string]Credentials) error {
 			errs = append(errs, fmt.Errorf("redox: source %s: "+format, append([]any{name}, args...)...))
 		}
 	}
-	bad(s.ID == "", "ID is empty; set the Source ID that Redox shows for it")
+	bad(!s.KeyType.known(), "KeyType: %q; use %s, %s or %s", s.KeyType, KeyOAuth, KeyLegacy, KeyUser)
+	bad(s.ID == "" && s.KeyType.needsSourceID(), "ID is empty; set the Source ID that Redox shows for it")
 	bad(s.ID != "" && !isIdentifier(s.ID), "ID: use letters, digits and -")
 	bad(s.Key == "", "Key is empty; name one of the keys")
 	bad(s.Key != "" && keys[s.Key] == nil, "Key: there are no credentials named %q", s.Key)

@@ -23,7 +23,7 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 		method:   http.MethodPost,
 		url:      c.targets.endpoint,
 		sourceID: s.idHeader,
-		body:     s.insert.fill(m.Body, e.gap),
+		body:     s.body(m.Body, e.gap),
 	}
 	if id, other := s.other(e); other {
 		out.sourceID = []string{id}
@@ -73,10 +73,19 @@ func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
 	return e, nil
 }
 
+// body returns the message with the source's ID in it. A source without an ID changes
+// nothing.
+func (s *sender) body(body []byte, g gap) []byte {
+	if s.ID == "" {
+		return body
+	}
+	return s.insert.fill(body, g)
+}
+
 // other returns the Source ID that the message brings, if it is not the source's. UUIDs
-// may be written in either case.
+// may be written in either case. A source without an ID cannot tell.
 func (s *sender) other(e envelope) (id string, other bool) {
-	if e.sourceID == nil || is(e.sourceID, s.ID) {
+	if s.ID == "" || e.sourceID == nil || is(e.sourceID, s.ID) {
 		return "", false
 	}
 	id = unquote(e.sourceID)

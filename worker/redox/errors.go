@@ -13,6 +13,9 @@ var (
 	// ErrUnsupportedKind is matched when the message is of a kind that this version does
 	// not deliver.
 	ErrUnsupportedKind = errors.New("redox: this version delivers only data-model messages")
+	// ErrKeyType is matched when Redox does not take a message of this kind with the type
+	// of key that its source has.
+	ErrKeyType = errors.New("redox: the source's key is not for messages of this kind")
 	// ErrUnknownSource is matched when the message's source is not one of the client's.
 	ErrUnknownSource = errors.New("redox: source is not configured")
 )

@@ -33,7 +33,9 @@ var jsonType = []string{"application/json"}
 // the message's headers reaches Redox.
 func (c *Client) header(ctx context.Context, m *outbox.Message, sourceID []string) (http.Header, *Error) {
 	h := make(http.Header, 8)
-	h["Redox-Source-Id"] = sourceID
+	if sourceID != nil {
+		h["Redox-Source-Id"] = sourceID
+	}
 	h["User-Agent"] = c.userAgent
 	for _, f := range [...]struct{ name, value string }{{"Content-Type", m.ContentType}, {"Accept", m.Accept}} {
 		switch {
