@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/worker"
-	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
 // devCommand runs NATS, a simulated Redox, a worker and the gateway to develop against.
@@ -18,12 +17,17 @@ type devCommand struct {
 	AdminListen string `name:"admin-listen" default:"127.0.0.1:8466" placeholder:"HOST:PORT" help:"Address of the admin listener; off for none."`
 	Dir         string `placeholder:"DIR" help:"Where to keep data, key and samples. A temporary directory by default."`
 	Profile     string `default:"none" placeholder:"NAME" help:"Faults of the simulated Redox; see sim --help."`
+	simLimits
 	WriteConfig string `name:"write-config" placeholder:"FILE" help:"Where to write the configuration that works against it. In the directory by default."`
 }
 
 // Run until a signal, then drain.
 func (c devCommand) Run(ctx context.Context, a *app) error {
 	if err := a.standsAlone("dev"); err != nil {
+		return err
+	}
+	redox, err := c.server()
+	if err != nil {
 		return err
 	}
 	view := a.newLines(36) // a UUID
@@ -34,7 +38,7 @@ func (c devCommand) Run(ctx context.Context, a *app) error {
 	}
 	s, err := a.newStack(ctx, stackOptions{
 		dir: c.Dir, natsListen: c.NATSListen, simListen: c.SimListen, adminListen: c.AdminListen, writeConfig: c.WriteConfig,
-		profile: c.Profile, logLevel: "warn", flags: flags, redox: &redoxsim.Server{},
+		profile: c.Profile, logLevel: "warn", flags: flags, redox: redox,
 		observe: func(e worker.Event) {
 			if h, ok := happened(e); ok {
 				if e.Source != "" {

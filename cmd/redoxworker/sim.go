@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,36 +27,15 @@ type simCommand struct {
 	LegacySecret string        `name:"legacy-secret" placeholder:"SECRET" help:"Secret of the legacy API key."`
 	SourceID     []string      `name:"source-id" placeholder:"ID" help:"Source ID to know; any is accepted when none is given. Repeatable."`
 	TokenTTL     time.Duration `name:"token-ttl" default:"5m" help:"Life of a token."`
-	Quota        simQuota      `placeholder:"N/DURATION" help:"Requests per rolling window, such as 7500/5m. No limit by default."`
-	Latency      time.Duration `placeholder:"DURATION" help:"Delay of each answer to a message."`
+	simLimits
 }
 
 // Help is shown below the flags.
 func (simCommand) Help() string {
-	return "Profiles: " + strings.Join(redoxsim.Profiles(), ", ") + `.
-
-While it runs, GET /_sim/arrivals and /_sim/stats show what it has seen, and POST /_sim/fault, /_sim/revoke and
-/_sim/keys change what it does.`
-}
-
-// simQuota is a limit as a flag: requests, or requests/duration.
-type simQuota redoxsim.Quota
-
-// UnmarshalText reads N or N/DURATION.
-func (q *simQuota) UnmarshalText(text []byte) error {
-	count, window, hasWindow := strings.Cut(string(text), "/")
-	n, err := strconv.Atoi(count)
-	if err != nil || n < 1 {
-		return fmt.Errorf("%q is not N/DURATION, such as 7500/5m", text)
-	}
-	per := redoxsim.RedoxQuota().Per
-	if hasWindow {
-		if per, err = time.ParseDuration(window); err != nil || per <= 0 {
-			return fmt.Errorf("%q is not N/DURATION, such as 7500/5m", text)
-		}
-	}
-	*q = simQuota{Limit: n, Per: per}
-	return nil
+	return profileHelp() + `
+While it runs, GET /_sim/arrivals, /_sim/stats and /_sim/windows show what it has seen: the last has the largest
+number of requests of each client in any rolling window. POST /_sim/fault, /_sim/quota, /_sim/load, /_sim/revoke
+and /_sim/keys change what it does, and POST /_sim/quota/restart starts the windows anew.`
 }
 
 // Run serves until a signal.
@@ -69,7 +47,11 @@ func (c simCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	redox := &redoxsim.Server{TokenTTL: c.TokenTTL, Quota: redoxsim.Quota(c.Quota), Latency: c.Latency}
+	redox, err := c.server()
+	if err != nil {
+		return err
+	}
+	redox.TokenTTL = c.TokenTTL
 	keys, err := c.addKeys(redox)
 	if err != nil {
 		return err

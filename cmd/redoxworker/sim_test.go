@@ -21,7 +21,7 @@ import (
 func TestSimQuota(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]redoxsim.Quota{
-		"7500/5m": {Limit: 7500, Per: 5 * time.Minute}, "7500": redoxsim.RedoxQuota(), "10/1s": {Limit: 10, Per: time.Second},
+		"7500/5m": {Limit: 7500, Per: 5 * time.Minute}, "7500": {Limit: 7500}, "10/1s": {Limit: 10, Per: time.Second},
 		"": {}, "0": {}, "-1/5m": {}, "x/5m": {}, "10/": {}, "10/0s": {}, "10/-1s": {}, "10/5": {}, "10/5m/5m": {},
 	} {
 		var q simQuota
@@ -241,6 +241,37 @@ func TestReachable(t *testing.T) {
 		":80": "127.0.0.1:80", "[::1]:80": "[::1]:80", "localhost:80": "localhost:80", "nonsense": "nonsense"} {
 		if got := reachable(listen); got != want {
 			t.Errorf("%s: %s", listen, got)
+		}
+	}
+}
+
+func TestSimLimits(t *testing.T) {
+	t.Parallel()
+	redox, err := simLimits{Quota: simQuota{Limit: 50}, Per: 5 * time.Second, RetryAfter: true, Latency: time.Second, ClientHeader: "X-Egress"}.server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := redoxsim.Quota{Limit: 50, Per: 5 * time.Second, RetryAfter: true}
+	if redox.Quota != want || redox.Latency != time.Second {
+		t.Errorf("%+v", redox.Quota)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://sim/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Egress", "a")
+	if got := redox.ClientIP(r); got != "a" {
+		t.Errorf("client %q", got)
+	}
+	for name, l := range map[string]simLimits{
+		"per alone":        {Per: time.Second},
+		"two windows":      {Quota: simQuota{Limit: 1, Per: time.Second}, Per: time.Second},
+		"negative per":     {Quota: simQuota{Limit: 1}, Per: -1},
+		"negative latency": {Latency: -1},
+		"retry-after":      {RetryAfter: true},
+	} {
+		if _, err := l.server(); err == nil {
+			t.Errorf("%s is taken", name)
 		}
 	}
 }

@@ -15,6 +15,12 @@ import (
 //
 //	GET  /_sim/arrivals?after=SEQ&limit=N&key=K&source=S&path=P   NDJSON of Arrival; header Sim-Next: after for the next page
 //	GET  /_sim/stats                       Stats
+//	GET  /_sim/windows?per=5s              Windows; per is that of the quota by default
+//	GET  /_sim/quota                       {"quota","used"}
+//	POST /_sim/quota                       Quota: {"limit":50,"per":"5s"}; {} for none
+//	POST /_sim/quota/restart?client=IP     Server.RestartWindow
+//	GET  /_sim/load                        Load
+//	POST /_sim/load                        Load: {"base":"50ms","slots":8}; {} for none
 //	GET  /_sim/fault                       {"profile","rules","profiles"}
 //	POST /_sim/fault                       {"profile":"flaky"} or {"rules":[Rule,...]}
 //	POST /_sim/revoke?owner=ID             ends tokens: {"revoked":n}
@@ -39,6 +45,20 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		profile, rules := s.Rules()
 		reply(w, faultSetting{Profile: profile, Rules: rules, Profiles: Profiles()}, nil)
 		return
+	case "GET windows":
+		per, err := durationOf(r.URL.Query().Get("per"))
+		if err != nil {
+			reply(w, nil, err)
+			return
+		}
+		reply(w, s.Windows(per), nil)
+		return
+	case "GET quota":
+		reply(w, quotaSetting{s.QuotaInForce(), s.QuotaUsed()}, nil)
+		return
+	case "GET load":
+		reply(w, s.LoadInForce(), nil)
+		return
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -56,6 +76,12 @@ type faultSetting struct {
 	Profiles []string `json:"profiles,omitempty"`
 }
 
+// quotaSetting is the answer of /_sim/quota.
+type quotaSetting struct {
+	Quota Quota          `json:"quota"`
+	Used  map[string]int `json:"used"` // requests in the window, by client
+}
+
 var errNoRoute = errors.New("no such route, or not with this method")
 
 func (s *Server) adminAction(route string, r *http.Request, body []byte) (any, error) {
@@ -64,6 +90,23 @@ func (s *Server) adminAction(route string, r *http.Request, body []byte) (any, e
 	switch route {
 	case "POST fault":
 		return done, s.adminFault(body)
+	case "POST quota":
+		var quota Quota
+		if err := quota.UnmarshalJSON(body); err != nil {
+			return nil, err
+		}
+		s.SetQuota(quota)
+		return done, nil
+	case "POST quota/restart":
+		s.RestartWindow(q["client"]...)
+		return done, nil
+	case "POST load":
+		var load Load
+		if err := load.UnmarshalJSON(body); err != nil {
+			return nil, err
+		}
+		s.SetLoad(load)
+		return done, nil
 	case "POST revoke":
 		return map[string]int{"revoked": s.RevokeTokens(q["owner"]...)}, nil
 	case "POST reset":

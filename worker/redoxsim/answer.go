@@ -127,7 +127,7 @@ func (s *Server) failed(x *exchange, f *Fault) answer {
 	case http.StatusUnauthorized:
 		a = unauthorized("fault")
 	case http.StatusTooManyRequests:
-		a = limited(s.Quota.Limit)
+		a = limited(s.QuotaInForce().Limit)
 	default:
 		a = textAnswer(status, http.StatusText(status))
 	}

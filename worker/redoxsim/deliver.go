@@ -19,7 +19,18 @@ func (x *exchange) deliver(handler func(*exchange) answer, f *Fault) {
 	if f != nil {
 		x.note(func(a *Arrival) { a.Fault = f.String() })
 	}
-	if !x.pause(f) {
+	d, ok := time.Duration(0), true
+	if x.isMessage() {
+		d, ok = x.burden()
+	}
+	if !ok {
+		x.send(overloaded())
+		return
+	}
+	if f != nil {
+		d += f.Delay
+	}
+	if d > 0 && !x.wait(d) {
 		x.drop(false)
 		return
 	}
@@ -34,18 +45,6 @@ func (x *exchange) deliver(handler func(*exchange) answer, f *Fault) {
 		return
 	}
 	x.damage(a, f)
-}
-
-// pause spends the latency of the endpoint and the delay of the fault; false when the client has gone.
-func (x *exchange) pause(f *Fault) bool {
-	d := time.Duration(0)
-	if x.isMessage() {
-		d = x.s.Latency
-	}
-	if f != nil {
-		d += f.Delay
-	}
-	return d <= 0 || x.wait(d)
 }
 
 func (s *Server) replacement(x *exchange, f *Fault) answer {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // exchange is one request on its way through the simulator. It belongs to the goroutine that serves it.
@@ -30,6 +31,10 @@ type exchange struct {
 	state     TokenState
 	token     *token
 	attempt   int
+
+	wanting time.Duration // until the quota would let a request through
+	over    bool          // refused by the quota
+	loading bool          // counted as load
 
 	took  bool // counted as accepted
 	ended bool
@@ -65,8 +70,8 @@ func (x *exchange) serve() {
 		x.drop(true)
 		return
 	}
-	if s.Quota.Limit > 0 && !s.quota.take(x.client, s.Quota, s.now()) {
-		x.send(limited(s.Quota.Limit))
+	if x.over {
+		x.send(x.overQuota())
 		return
 	}
 	handler := s.route(x.r.URL.Path)

@@ -8,74 +8,127 @@ import (
 	"time"
 )
 
-// Profiles returns the names of the fault profiles, sorted.
+// profile is a named way for Redox to be: faults, and for some of them a load model or a quota.
+type profile struct {
+	about string // one line for people
+	rules []Rule
+	load  *Load
+	quota *Quota
+}
+
+// Profiles returns the names of the profiles, sorted.
 func Profiles() []string { return slices.Sorted(maps.Keys(profiles())) }
+
+// AboutProfile says in one line what a named profile does; "" when there is none of that name.
+func AboutProfile(name string) string { return profiles()[name].about }
 
 // Profile returns the rules of a named profile; nil and false when there is none of that name.
 func Profile(name string) ([]Rule, bool) {
-	rules, ok := profiles()[name]
-	return rules, ok
+	p, ok := profiles()[name]
+	return p.rules, ok
 }
 
-// SetProfile puts a named profile in force in place of the rules so far. The error names the profiles there are.
+// SetProfile puts a named profile in force in place of the rules, the load model and the quota that an earlier profile
+// or a call set. Where the profile has no load model or quota of its own, those of the server's fields apply. The error
+// names the profiles there are.
 func (s *Server) SetProfile(name string) error {
-	rules, ok := Profile(name)
+	p, ok := profiles()[name]
 	if !ok {
 		return fmt.Errorf("redoxsim: no profile %q: use one of %s", name, strings.Join(Profiles(), ", "))
 	}
-	if len(rules) == 0 {
-		s.setRules("", nil)
-		return nil
+	s.load.set(p.load)
+	s.quota.set(p.quota)
+	if name == "none" {
+		name = ""
 	}
-	s.setRules(name, rules)
+	s.setRules(name, p.rules)
 	return nil
 }
 
+// apis are the paths that take messages, files and questions: everything but the ways to a token.
+var apis = []string{PathEndpoint, PathFHIR, PathUpload, PathPlatform}
+
+// everywhere is a fault for all APIs.
+func everywhere(faults ...Rule) []Rule {
+	var rules []Rule
+	for _, path := range apis {
+		for _, r := range faults {
+			r.Path = path
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
 // profiles is built anew at each call, so that nobody can change it for others.
-func profiles() map[string][]Rule {
-	endpoint := func(f Fault) []Rule { return []Rule{{Path: PathEndpoint, Fault: f}} }
-	return map[string][]Rule{
-		// none: everything works.
-		"none": nil,
-		// flaky: 10 % of the attempts fail in ways that took no message, 5 % are slow. A message that failed once may
-		// fail again, with the same odds.
-		"flaky": {
-			{Path: PathEndpoint, Percent: 5, Fault: Fault{Status: 503}},
-			{Path: PathEndpoint, Percent: 3, Fault: Fault{Status: 502}},
-			{Path: PathEndpoint, Percent: 2, Fault: Fault{Status: 500}},
-			{Path: PathEndpoint, Percent: 5, Fault: Fault{Delay: 500 * time.Millisecond}},
-		},
-		// slow: each answer of the endpoint takes 2 s.
-		"slow": endpoint(Fault{Delay: 2 * time.Second}),
-		// unauthorized: tokens are issued, and none is worth anything.
-		"unauthorized": endpoint(Fault{Status: 401}),
-		// token-down: no token is to be had; those in hand work.
-		"token-down": {{Path: "/v2/auth/", Fault: Fault{Status: 503}}, {Path: "/auth/", Fault: Fault{Status: 503}}},
-		// rate-limited: 429 to everything, tokens included.
-		"rate-limited": {{Fault: Fault{Status: 429}}},
-		// down: 503 to everything.
-		"down": {{Fault: Fault{Status: 503}}},
-		// reset: the connection breaks after the request was read; nothing is taken.
-		"reset": endpoint(Fault{Action: Reset}),
-		// lost-answers: each message is taken, and no answer arrives.
-		"lost-answers": endpoint(Fault{Action: Reset, Accept: true}),
-		// hang: never an answer.
-		"hang": endpoint(Fault{Action: Hang}),
-		// timeout: Redox gives up after a second and answers 504, having taken the message.
-		"timeout": endpoint(Fault{Status: 504, Delay: time.Second, Accept: true}),
-		// truncated: taken, and the answer breaks off.
-		"truncated": endpoint(Fault{Action: Truncate}),
-		// huge: answers of 64 MB.
-		"huge": endpoint(Fault{Action: Huge}),
-		// slow-body: answers that drip for 10 s.
-		"slow-body": endpoint(Fault{Action: SlowBody}),
-		// redirect: 307 to the same URL, for ever.
-		"redirect": endpoint(Fault{Action: Redirect}),
-		// errors-in-200: 200 with Meta.Errors[].
-		"errors-in-200": endpoint(Fault{Action: Errors}),
-		// rejected: 400 to everything.
-		"rejected": endpoint(Fault{Status: 400}),
-		"demo":     demoRules(),
+func profiles() map[string]profile {
+	all := map[string]profile{}
+	maps.Copy(all, refusing())
+	maps.Copy(all, breaking())
+	maps.Copy(all, loading())
+	return all
+}
+
+// refusing are the profiles of Redox saying no.
+func refusing() map[string]profile {
+	api := func(f Fault) []Rule { return everywhere(Rule{Fault: f}) }
+	return map[string]profile{
+		"none": {about: "everything works"},
+		"demo": {about: "some Scheduling, Results and Device messages meet trouble; the same in each run", rules: demoRules()},
+		"flaky": {about: "10 % of the attempts fail without being taken, 5 % are slow", rules: everywhere( // the same odds at each attempt
+			Rule{Percent: 5, Fault: Fault{Status: 503}},
+			Rule{Percent: 3, Fault: Fault{Status: 502}},
+			Rule{Percent: 2, Fault: Fault{Status: 500}},
+			Rule{Percent: 5, Fault: Fault{Delay: 500 * time.Millisecond}},
+		)},
+		"unauthorized": {about: "tokens are issued, and none is worth anything", rules: api(Fault{Status: 401})},
+		"token-down": {about: "no token is to be had; those in hand work", rules: []Rule{
+			{Path: "/v2/auth/", Fault: Fault{Status: 503}}, {Path: "/auth/", Fault: Fault{Status: 503}}}},
+		"rate-limited":  {about: "429 to everything, tokens included", rules: []Rule{{Fault: Fault{Status: 429}}}},
+		"down":          {about: "503 to everything", rules: []Rule{{Fault: Fault{Status: 503}}}},
+		"blob-down":     {about: "503 to uploads; the rest works", rules: []Rule{{Path: PathUpload, Fault: Fault{Status: 503}}}},
+		"api-down":      {about: "503 to everything but uploads and tokens", rules: apiDown()},
+		"errors-in-200": {about: "200 with Meta.Errors[], or with an OperationOutcome", rules: api(Fault{Action: Errors})},
+		"rejected":      {about: "400 to everything but tokens", rules: api(Fault{Status: 400})},
+		"redirect":      {about: "307 to the same URL, for ever", rules: api(Fault{Action: Redirect})},
+	}
+}
+
+func apiDown() []Rule {
+	return slices.DeleteFunc(everywhere(Rule{Fault: Fault{Status: 503}}), func(r Rule) bool { return r.Path == PathUpload })
+}
+
+// breaking are the profiles of answers that come late, in part or never.
+func breaking() map[string]profile {
+	api := func(f Fault) []Rule { return everywhere(Rule{Fault: f}) }
+	return map[string]profile{
+		"slow":         {about: "each answer takes 2 s", rules: api(Fault{Delay: 2 * time.Second})},
+		"hang":         {about: "never an answer", rules: api(Fault{Action: Hang})},
+		"reset":        {about: "the connection breaks after the request was read; nothing is taken", rules: api(Fault{Action: Reset})},
+		"lost-answers": {about: "each message is taken, and no answer arrives", rules: api(Fault{Action: Reset, Accept: true})},
+		"timeout": {about: "504 after a second, the message being taken",
+			rules: api(Fault{Status: 504, Delay: time.Second, Accept: true})},
+		"truncated": {about: "taken, and the answer breaks off", rules: api(Fault{Action: Truncate})},
+		"huge":      {about: "answers of 64 MB", rules: api(Fault{Action: Huge})},
+		"slow-body": {about: "answers that drip for 10 s", rules: api(Fault{Action: SlowBody})},
+	}
+}
+
+// loading are the profiles that depend on how much is asked of Redox.
+func loading() map[string]profile {
+	const base = 50 * time.Millisecond
+	redox := RedoxQuota()
+	return map[string]profile{
+		"quota-redox": {about: "Redox's limit: 7,500 requests per rolling 5 min", quota: &redox},
+		"quota-small": {about: "50 requests per rolling 5 s, answers in 50 ms",
+			quota: &Quota{Limit: 50, Per: 5 * time.Second}, load: &Load{Base: base}},
+		"concurrency-limited": {about: "8 requests are worked on at a time, 50 ms each; the rest wait: at most 160/s",
+			load: &Load{Base: base, Slots: 8}},
+		"concurrency-refused": {about: "16 requests in flight take 50 ms; 503 to those beyond", load: &Load{Base: base, Reject: 16}},
+		"slow-knee": {about: "50 ms up to 16 in flight; each one more adds 10 ms to all: most is done at 16",
+			load: &Load{Base: base, Knee: 16, Slope: 10 * time.Millisecond}},
+		"jittery": {about: "10 to 90 ms whatever the load, and 2 % of the answers take ten times as long",
+			load: &Load{Base: base, Jitter: 0.8, Tail: 0.02}},
 	}
 }
 

@@ -82,8 +82,9 @@ type Arrival struct {
 	// Attempt counts the arrivals of Key under a valid token, this one included; 0 when the token was not valid.
 	Attempt int `json:"attempt,omitempty"`
 	// InFlight is how many requests were in flight when this one began, itself included; KeyInFlight how many others
-	// had the same Key when this one had been read.
+	// had the same Key when this one had been read. Load is how many API requests were being answered, itself included.
 	InFlight    int `json:"in_flight"`
+	Load        int `json:"load,omitempty"`
 	KeyInFlight int `json:"key_in_flight,omitempty"`
 
 	BodySize   int64  `json:"body_size"`

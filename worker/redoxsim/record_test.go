@@ -34,7 +34,7 @@ func TestRecord_WhatArrived(t *testing.T) {
 	want := Arrival{
 		Seq: 2, Begin: 3, Finish: 4, Start: got.Start, End: got.End, Method: "POST", Path: PathEndpoint, Client: "127.0.0.1",
 		Source: testSource, HeaderSource: testSource, BodySource: testSource, DataModel: "PatientAdmin", EventType: "NewPatient",
-		Key: "m-1", Attempt: 1, InFlight: 1, BodySize: int64(len(text)), BodySHA256: sha256.Sum256([]byte(text)), Body: []byte(text),
+		Key: "m-1", Attempt: 1, InFlight: 1, Load: 1, BodySize: int64(len(text)), BodySHA256: sha256.Sum256([]byte(text)), Body: []byte(text),
 		Token: TokenValid, TokenID: login.TokenID, TokenValid: true, KeyOwner: testClient, Status: 200, Accepted: true,
 		LogIDs: got.LogIDs, TraceParent: trace, TraceID: got.TraceID,
 	}
@@ -279,7 +279,7 @@ func TestStats_Figures(t *testing.T) {
 	_, _ = g.try(http.MethodPost, PathEndpoint, keyed("c", "reset"), bearer(g.sim.NewToken("c", 0)))
 	got := g.sim.Stats()
 	want := Stats{
-		Since: got.Since, Requests: 7, MaxInFlight: got.MaxInFlight, ByPath: map[string]int{PathEndpoint: 5, PathToken: 1, "other": 1},
+		Since: got.Since, Requests: 7, MaxInFlight: got.MaxInFlight, MaxLoad: got.MaxLoad, ByPath: map[string]int{PathEndpoint: 5, PathToken: 1, "other": 1},
 		ByStatus: map[int]int{0: 1, 200: 3, 401: 1, 404: 1, 503: 1}, Accepted: 2, Duplicates: 1,
 		Tokens: map[TokenState]int{TokenValid: 4, TokenUnknown: 1}, TokensIssued: 1, TokensLive: 5, Recorded: 7, Profile: "none",
 	}

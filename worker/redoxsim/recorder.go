@@ -39,10 +39,12 @@ type keyState struct {
 // begin opens the record of a request.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{s: s, w: w, r: r, client: s.clientIP(r)}
-	now := s.now()
 	l := &s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := s.now() // under the lock: the order of Seq is the order of time
+	wait, ok := s.quota.take(x.client, s.Quota, now)
+	x.wanting, x.over = wait, !ok
 	l.seq++
 	l.tick++
 	l.open++
@@ -213,6 +215,9 @@ func (x *exchange) close(status int) {
 // finish is the end of the exchange, panics included.
 func (x *exchange) finish() {
 	x.close(0)
+	if x.loading {
+		x.s.load.leave()
+	}
 	if x.buf != nil && x.buf.Cap() <= keepBuffer {
 		x.body = nil
 		buffers.Put(x.buf)
@@ -260,6 +265,7 @@ func (s *Server) Reset() {
 		s.setRules(set.profile, rules)
 	}
 	s.quota.reset()
+	s.load.reset()
 	l := &s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,6 +14,9 @@ const (
 	PathRefresh      = "/auth/refreshToken" // legacy refresh token
 	PathEndpoint     = "/endpoint"          // Data Model API, SENDs and REQUESTs
 	PathQuery        = "/query"             // the old path of REQUESTs; a SEND here is answered 404
+	PathFHIR         = "/fhir/R4/"          // prefix of the FHIR API
+	PathUpload       = "/upload"            // file store
+	PathPlatform     = "/platform/v1/"      // prefix of the Platform API
 	PathAdmin        = "/_sim/"             // prefix of the simulator's own routes
 )
 
@@ -50,8 +53,10 @@ type Server struct {
 	// during the call; the result is not changed.
 	Answer func(Request) []byte
 
-	// Latency delays each answer of the Data Model endpoint. Default none.
+	// Latency delays each answer of an API, token requests excepted. Default none.
 	Latency time.Duration
+	// Load is added to Latency: what more requests in flight do to the time of an answer. Default nothing.
+	Load Load
 	// Quota is the rolling limit per client. The zero value limits nothing; [RedoxQuota] is what Redox documents.
 	Quota Quota
 	// ClientIP names the client of a request for the quota and the record. Default: the host of RemoteAddr.
@@ -83,6 +88,7 @@ type Server struct {
 	tokens tokenStore
 	log    recorder
 	quota  quotaStore
+	load   loadMeter
 	faults faultBox
 
 	releaseMu sync.Mutex

@@ -8,6 +8,7 @@ type Stats struct {
 	Requests    uint64         `json:"requests"`       // all but /_sim/
 	InFlight    int            `json:"in_flight"`
 	MaxInFlight int            `json:"max_in_flight"`
+	MaxLoad     int            `json:"max_load"`  // API requests being answered at once
 	ByPath      map[string]int `json:"by_path"`   // finished requests
 	ByStatus    map[int]int    `json:"by_status"` // finished requests; 0: no answer was given
 
@@ -88,12 +89,13 @@ func (s *Server) Stats() Stats {
 	live := s.LiveTokens()
 	peak, refused := s.quota.figures()
 	profile, _ := s.Rules()
+	load := s.load.peak()
 	l := &s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := &l.figures
 	st := Stats{
-		Since: f.started, Requests: f.requests, InFlight: l.open, MaxInFlight: f.maxInFlight,
+		Since: f.started, Requests: f.requests, InFlight: l.open, MaxInFlight: f.maxInFlight, MaxLoad: load,
 		ByPath: map[string]int{}, ByStatus: map[int]int{}, Tokens: map[TokenState]int{},
 		Accepted: f.accepted, Duplicates: f.duplicates, Overlaps: f.overlaps, TokensIssued: f.issued, TokensLive: live,
 		QuotaPeak: peak, QuotaRefused: refused, Recorded: len(l.records), Dropped: l.dropped, Profile: profile,

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// simLimits are the flags of sim and dev about what the simulated Redox allows and how fast it is.
+type simLimits struct {
+	Quota        simQuota      `placeholder:"N[/DURATION]" help:"Requests per rolling window and client, tokens among them, such as 7500/5m. No limit by default."`
+	Per          time.Duration `placeholder:"DURATION" help:"Window of --quota. Default: 5m."`
+	RetryAfter   bool          `name:"retry-after" help:"Send Retry-After with a 429 of --quota, as Redox does not."`
+	ClientHeader string        `name:"client-header" placeholder:"NAME" help:"Header that names the client for --quota. Default: its address."`
+	Latency      time.Duration `placeholder:"DURATION" help:"Delay of each answer but those to token requests."`
+}
+
+// server is a simulator with these limits.
+func (l simLimits) server() (*redoxsim.Server, error) {
+	quota := redoxsim.Quota(l.Quota)
+	switch {
+	case l.Per != 0 && quota.Limit == 0:
+		return nil, usagef("--per: give the number of requests too, with --quota")
+	case l.Per < 0:
+		return nil, usagef("--per: %s is no window; give a duration such as 5s", l.Per)
+	case l.Per != 0 && quota.Per != 0:
+		return nil, usagef("--per: --quota has a window already; leave one of them out")
+	case l.RetryAfter && quota.Limit == 0:
+		return nil, usagef("--retry-after: it belongs to --quota; give that too")
+	case l.Latency < 0:
+		return nil, usagef("--latency: %s is negative", l.Latency)
+	case l.Per != 0:
+		quota.Per = l.Per
+	}
+	quota.RetryAfter = l.RetryAfter
+	redox := &redoxsim.Server{Quota: quota, Latency: l.Latency}
+	if name := l.ClientHeader; name != "" {
+		redox.ClientIP = func(r *http.Request) string { return r.Header.Get(name) }
+	}
+	return redox, nil
+}
+
+// simQuota is a limit as a flag: requests, or requests/duration. Its window is 0 when none is given.
+type simQuota redoxsim.Quota
+
+// UnmarshalText reads N or N/DURATION.
+func (q *simQuota) UnmarshalText(text []byte) error {
+	count, window, hasWindow := strings.Cut(string(text), "/")
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not N/DURATION, such as 7500/5m", text)
+	}
+	var per time.Duration
+	if hasWindow {
+		if per, err = time.ParseDuration(window); err != nil || per <= 0 {
+			return fmt.Errorf("%q is not N/DURATION, such as 7500/5m", text)
+		}
+	}
+	*q = simQuota{Limit: n, Per: per}
+	return nil
+}
+
+// profileHelp lists the profiles, a line for each.
+func profileHelp() string {
+	var b strings.Builder
+	b.WriteString("Profiles:\n")
+	for _, name := range redoxsim.Profiles() {
+		fmt.Fprintf(&b, "  %-20s %s\n", name, redoxsim.AboutProfile(name))
+	}
+	return b.String()
+}
