@@ -66,9 +66,11 @@ func (w *Worker) deliver(d *delivery) {
 	defer d.pass.drop()
 	defer d.cancel(nil)
 	d.began = time.Now()
+	failpoint("receive")
 	v, decided := w.prepare(d)
 	if !decided {
 		v = w.attempt(d)
+		failpoint("answer")
 	}
 	w.settle(d, v)
 }
@@ -103,6 +105,7 @@ func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
 			return w.postpone(d, err), true
 		}
 		d.noted = true
+		failpoint("intent")
 	}
 	return w.claim(d)
 }

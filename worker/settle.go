@@ -87,6 +87,7 @@ func (s *settlement) steps() error {
 		if err := s.deadLetter(ctx); err != nil {
 			return fmt.Errorf("writing the dead letter: %w", err)
 		}
+		failpoint("dead-letter")
 	}
 	s.dead = true
 	if !s.replied && s.delivery.message.ReplyTo != "" {
@@ -95,12 +96,15 @@ func (s *settlement) steps() error {
 			return fmt.Errorf("publishing the reply: %w", err)
 		}
 		s.replied = durable
+		failpoint("reply")
 	}
+	failpoint("ack")
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.
 	if err := s.delivery.msg.DoubleAck(ctx); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
+	failpoint("acked")
 	return nil
 }
 
@@ -193,6 +197,7 @@ func (w *Worker) giveBack(d *delivery, v verdict) {
 			w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
 		}
 		cancel()
+		failpoint("note")
 	}
 	delay := v.delay
 	if v.jittered {
