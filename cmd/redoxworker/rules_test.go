@@ -91,6 +91,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 	allowed := map[string][]string{
 		"outbox": nil, "auth": nil, "config": nil, "worker/redoxsim": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"outbox"}, "worker/redox": {"outbox"}, "worker/workertest": {"outbox", "worker"},
+		"worker/workertest/chaos": {"outbox", "auth", "worker/redoxsim"},
 	}
 	for name, p := range goList(t) {
 		may, known := allowed[name]
