@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,11 +47,14 @@ func Mix(seed uint64, n, keys int) []Sending {
 		case kind < 12:
 			s.Hold = true
 		case random.IntN(8) == 0:
-			s.Faults, s.Dies = "400", outbox.Rejected
+			s.Faults, s.Dies = always("400"), outbox.Rejected
 		}
 	}
 	return list
 }
+
+// always is the script of a fault that meets every attempt, those cut short by a kill too.
+func always(fault string) string { return strings.TrimSuffix(strings.Repeat(fault+",", 50), ",") }
 
 // body of a message, as the simulator wants it.
 func (s Sending) body() []byte {

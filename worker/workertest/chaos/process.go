@@ -48,7 +48,7 @@ type process struct {
 	log  string // file
 
 	mu    sync.Mutex
-	begin int64 // where the log of this start begins
+	begin int64     // where the log of this start begins
 	cmd   *exec.Cmd // nil when it does not run
 	ended chan struct{}
 	err   error // of Wait, once ended is closed
