@@ -91,8 +91,16 @@ func splice(first, second []byte) []byte {
 	return append(joined, second[1:]...)
 }
 
-// complain answers a refused message with Redox's error shape.
+// complain answers a refused message in the words of its API.
 func (s *Server) complain(x *exchange, c *complaint) answer {
+	switch {
+	case x.isFHIR():
+		return outcomeAnswer(c.status, c.text)
+	case x.route != nil && x.route.kind != dataModelAPI: // no error body of these is documented (inferred: as the 401)
+		a := textAnswer(c.status, c.text)
+		a.reason = c.text
+		return a
+	}
 	meta := answerMeta{DataModel: x.msg.dataModel, EventType: x.msg.eventType}
 	meta.Errors = []errorItem{{ID: x.errorID(), Text: c.text, Type: "message", Module: c.module}}
 	a := jsonAnswer(c.status, struct{ Meta answerMeta }{meta})
@@ -103,6 +111,9 @@ func (s *Server) complain(x *exchange, c *complaint) answer {
 // destinationFailed is a message that the destination answered badly: Meta.Errors[] in a 200 (Redox, Queries, 2025), or
 // the 400 of a recording of 2020.
 func (s *Server) destinationFailed(x *exchange, status int) answer {
+	if x.isFHIR() {
+		return s.fhirFailed(x, status)
+	}
 	meta, ids := x.metaOf(x.msg.eventType)
 	item := errorItem{
 		ID: x.errorID(), Text: "Data Chateau v2 service returned status code 400", Type: "transmission", Module: "Send",
@@ -128,6 +139,11 @@ func (s *Server) failed(x *exchange, f *Fault) answer {
 		a = unauthorized("fault")
 	case http.StatusTooManyRequests:
 		a = limited(s.QuotaInForce().Limit)
+	case http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError:
+		a = textAnswer(status, http.StatusText(status))
+		if x.isFHIR() {
+			a = outcomeAnswer(status, http.StatusText(status))
+		}
 	default:
 		a = textAnswer(status, http.StatusText(status))
 	}
@@ -141,6 +157,9 @@ func (s *Server) failed(x *exchange, f *Fault) answer {
 		a.body = []byte(f.Body)
 		if validJSON(a.body) {
 			a.contentType = jsonType
+			if x.isFHIR() {
+				a.contentType = fhirType
+			}
 		}
 	}
 	return a

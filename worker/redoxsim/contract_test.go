@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 //	REDOX_SANDBOX_KEY_FILE        its private key, PKCS#8 PEM, RSA or EC P-384
 //	REDOX_SANDBOX_SOURCE_ID       a source of that environment
 //	REDOX_SANDBOX_DESTINATION_ID  a destination it may send PatientAdmin and PatientSearch to
+//	REDOX_SANDBOX_FHIR_SLUG       a FHIR destination of it, default redox-fhir-sandbox
 //	REDOX_SANDBOX_URL             default https://api.redoxengine.com
 //
 // The messages are synthetic and marked as tests.
@@ -32,6 +34,7 @@ type peer struct {
 	key           crypto.Signer
 	method        jwt.SigningMethod
 	source, dest  string
+	slug          string
 }
 
 func (p *peer) assertion(t *testing.T, header map[string]any, change func(jwt.MapClaims)) string {
@@ -92,13 +95,16 @@ func (w want) check(t *testing.T, r received) {
 // refusedToken is any status a refused token request may have: Redox documents none.
 var refusedToken = []int{400, 401}
 
-// contract is the table. Cases of which Redox documents only that they fail check no more than that.
-var contract = []struct {
+// contractCase is one request and what its answer must look like.
+type contractCase struct {
 	name    string
 	simOnly bool // not documented: the simulator's stricter reading
 	ask     func(t *testing.T, p *peer) received
 	want    want
-}{
+}
+
+// contract is the table. Cases of which Redox documents only that they fail check no more than that.
+var contract = []contractCase{
 	{"token granted", false, func(t *testing.T, p *peer) received {
 		return p.askToken(p.assertion(t, nil, nil))
 	}, want{status: []int{200}, contentType: "application/json", contains: `"access_token"`}},
@@ -197,7 +203,8 @@ func TestContract_Simulator(t *testing.T) {
 	sim := &Server{}
 	sim.AddSource(Source{ID: testSource})
 	sim.AddDestination(Destination{ID: testDest})
-	p := &peer{newRig(t, sim), testClient, testKid, rsaKey(), jwt.SigningMethodRS384, testSource, testDest}
+	sim.AddDestination(Destination{ID: "fhir", Slug: testSlug})
+	p := &peer{newRig(t, sim), testClient, testKid, rsaKey(), jwt.SigningMethodRS384, testSource, testDest, testSlug}
 	runContract(t, p, true)
 }
 
@@ -207,7 +214,7 @@ func TestContract_SimulatorES384(t *testing.T) {
 	if err := sim.AddOAuthKey("ec-client", "ec-kid", ecKey().Public()); err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{bareRig(t, sim), "ec-client", "ec-kid", ecKey(), jwt.SigningMethodES384, testSource, testDest}
+	p := &peer{bareRig(t, sim), "ec-client", "ec-kid", ecKey(), jwt.SigningMethodES384, testSource, testDest, testSlug}
 	runContract(t, p, true)
 }
 
@@ -219,7 +226,7 @@ func TestContract_Sandbox(t *testing.T) {
 }
 
 func runContract(t *testing.T, p *peer, simulator bool) {
-	for _, c := range contract {
+	for _, c := range slices.Concat(contract, fhirContract) {
 		if c.simOnly && !simulator {
 			continue
 		}
@@ -251,10 +258,14 @@ func sandbox(t *testing.T) *peer {
 	if u, err := url.Parse(base); err != nil || u.Scheme != "https" {
 		t.Fatal("REDOX_SANDBOX_URL must be an https URL")
 	}
+	slug := os.Getenv("REDOX_SANDBOX_FHIR_SLUG")
+	if slug == "" {
+		slug = testSlug
+	}
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
 	g := &rig{t: t, url: strings.TrimSuffix(base, "/"), hc: &http.Client{Transport: tr, Timeout: 150 * time.Second}}
-	return &peer{g, values["CLIENT_ID"], values["KID"], key, method, values["SOURCE_ID"], values["DESTINATION_ID"]}
+	return &peer{g, values["CLIENT_ID"], values["KID"], key, method, values["SOURCE_ID"], values["DESTINATION_ID"], slug}
 }
 
 func sandboxKey(t *testing.T, file string) (crypto.Signer, jwt.SigningMethod) {

@@ -15,12 +15,12 @@ var (
 )
 
 // deliver works out the answer and sends it as the fault demands. f may be nil.
-func (x *exchange) deliver(handler func(*exchange) answer, f *Fault) {
+func (x *exchange) deliver(f *Fault) {
 	if f != nil {
 		x.note(func(a *Arrival) { a.Fault = f.String() })
 	}
 	d, ok := time.Duration(0), true
-	if x.isMessage() {
+	if x.isAPI() {
 		d, ok = x.burden()
 	}
 	if !ok {
@@ -38,7 +38,7 @@ func (x *exchange) deliver(handler func(*exchange) answer, f *Fault) {
 	if f.replaces() {
 		a = x.s.replacement(x, f)
 	} else {
-		a = handler(x)
+		a = x.route.serve(x)
 	}
 	if f == nil {
 		x.send(a)

@@ -13,6 +13,9 @@ type Source struct {
 	Name string `json:"name,omitempty"`
 	// Keys are the OAuth client ids and legacy API keys that may send as this source. Empty means every OAuth key.
 	Keys []string `json:"keys,omitempty"`
+	// Environment is Development, Staging or Production: the only one that this source may name in the path of a FHIR
+	// request (Redox, Create an OAuth API key: a key belongs to one environment). Empty means any.
+	Environment string `json:"environment,omitempty"`
 }
 
 // Destination is a receiver that the sources have a subscription to.
@@ -21,7 +24,10 @@ type Destination struct {
 	Name string `json:"name,omitempty"`
 	// DataModels are those of its subscriptions. Empty means all. A message of another data model is answered 403
 	// (inferred from Redox, Error handling: 403 and 404 for a missing interaction).
+	// The FHIR resource Patient is "FHIR.Patient" here.
 	DataModels []string `json:"data_models,omitempty"`
+	// Slug is its name in the path of a FHIR request. From the first destination with a slug on, others are unknown.
+	Slug string `json:"slug,omitempty"`
 }
 
 // directory is what an operator would have set up in Redox's dashboard. Its zero value is empty.
@@ -37,6 +43,7 @@ type directory struct {
 type client struct {
 	keys    map[string]crypto.PublicKey
 	jwksURL string
+	kind    keyKind
 }
 
 func (d *directory) client(id string) *client {
@@ -54,6 +61,16 @@ func (d *directory) client(id string) *client {
 // AddOAuthKey registers the public half of an OAuth API key under its kid: an RSA key of at least 2048 bits (RS384) or
 // an EC key on P-384 (ES384). A key of the same kid is replaced.
 func (s *Server) AddOAuthKey(clientID, kid string, pub crypto.PublicKey) error {
+	return s.addKey(clientID, kid, pub, orgKey)
+}
+
+// AddUserKey is AddOAuthKey for a user-level key: its tokens are for the Platform API and for nothing else, while those
+// of other keys are not for the Platform API (Redox, Authenticate a user-level API key). A client id is of one level.
+func (s *Server) AddUserKey(clientID, kid string, pub crypto.PublicKey) error {
+	return s.addKey(clientID, kid, pub, userKey)
+}
+
+func (s *Server) addKey(clientID, kid string, pub crypto.PublicKey, kind keyKind) error {
 	if clientID == "" || kid == "" {
 		return errors.New("redoxsim: a client id and a kid are needed")
 	}
@@ -62,8 +79,22 @@ func (s *Server) AddOAuthKey(clientID, kid string, pub crypto.PublicKey) error {
 	}
 	s.dir.mu.Lock()
 	defer s.dir.mu.Unlock()
-	s.dir.client(clientID).keys[kid] = pub
+	c := s.dir.client(clientID)
+	if len(c.keys) > 0 && c.kind != kind {
+		return errors.New("redoxsim: the client id has keys of the other level already")
+	}
+	c.keys[kid], c.kind = pub, kind
 	return nil
+}
+
+// kindOf says which APIs the tokens of a client id are for.
+func (d *directory) kindOf(clientID string) keyKind {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if c := d.clients[clientID]; c != nil {
+		return c.kind
+	}
+	return orgKey
 }
 
 // AddJWKS registers every key of a JWK set for one client id. Private members are refused.
@@ -167,7 +198,7 @@ func (d *directory) sourceOf(t *token) Source {
 
 func (s Source) allows(t *token) bool {
 	if len(s.Keys) == 0 {
-		return !t.legacy
+		return t.kind == orgKey
 	}
 	return slices.Contains(s.Keys, t.owner)
 }
@@ -180,6 +211,27 @@ func (d *directory) destination(id string) (Destination, bool) {
 	}
 	found, ok := d.destinations[id]
 	return found, ok
+}
+
+// bySlug finds a destination by the slug in the path of a FHIR request.
+func (d *directory) bySlug(slug string) (Destination, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	strict := false
+	for _, found := range d.destinations {
+		if found.Slug == slug {
+			return found, true
+		}
+		strict = strict || found.Slug != ""
+	}
+	return Destination{ID: slug, Slug: slug}, !strict
+}
+
+// environmentOf is the environment that a source is bound to, "" for none.
+func (d *directory) environmentOf(source string) string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.sources[source].Environment
 }
 
 func (d *directory) secretOf(apiKey string) (string, bool) {

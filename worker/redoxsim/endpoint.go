@@ -3,6 +3,7 @@ package redoxsim
 import (
 	"mime"
 	"net/http"
+	"strings"
 )
 
 // serveMessage answers the Data Model endpoint. The order of the checks is inferred: who sends, what it is, where it
@@ -45,7 +46,7 @@ func (s *Server) judgeMessage(x *exchange) *complaint {
 	case x.r.URL.Path == PathQuery && !x.query:
 		return &complaint{404, "Not a query", "DataModels", ""}
 	}
-	if c := s.judgeSource(x); c != nil {
+	if c := s.judgeSource(x, sourceRule{field: "Meta.Source.ID"}); c != nil {
 		return c
 	}
 	if c := s.judgeDestinations(x); c != nil {
@@ -54,9 +55,15 @@ func (s *Server) judgeMessage(x *exchange) *complaint {
 	return s.judgeFields(m)
 }
 
+// sourceRule says where an API wants the Source ID.
+type sourceRule struct {
+	field  string // its name, for people
+	inBody bool   // where an id is required, the header does not do
+}
+
 // judgeSource applies the newest of Redox's rules: with several sources the id is required (Redox, Source ID, 2025). A
 // legacy key and its source are one to one, so there it may be left out.
-func (s *Server) judgeSource(x *exchange) *complaint {
+func (s *Server) judgeSource(x *exchange, rule sourceRule) *complaint {
 	header := x.r.Header.Values("Redox-Source-Id")
 	inBody := x.msg.sourceID
 	refuse := func(status int, text string) *complaint { return &complaint{status, text, "Sources", ""} }
@@ -64,7 +71,7 @@ func (s *Server) judgeSource(x *exchange) *complaint {
 	case len(header) > 1:
 		return refuse(400, "Header Redox-Source-Id appears twice")
 	case len(header) == 1 && inBody != "" && header[0] != inBody:
-		return refuse(400, "Meta.Source.ID and the header Redox-Source-Id differ")
+		return refuse(400, rule.field+" and the header Redox-Source-Id differ")
 	}
 	id := inBody
 	if id == "" && len(header) == 1 {
@@ -72,13 +79,13 @@ func (s *Server) judgeSource(x *exchange) *complaint {
 	}
 	known, allowed, count := s.dir.usable(id, x.token)
 	switch {
-	case id == "" && (s.RequireSource || count > 1):
-		return missing("Meta.Source.ID", x.msg.dataModel+":"+x.msg.eventType)
-	case id == "" && count == 0 && !known && !x.token.legacy:
+	case (id == "" || inBody == "" && rule.inBody) && (s.RequireSource || count > 1):
+		return missing(rule.field, strings.Trim(x.msg.dataModel+":"+x.msg.eventType, ":"))
+	case id == "" && count == 0 && !known && x.token.kind != legacyKey:
 		return refuse(403, "This source is not authorized.")
 	case id == "":
 		return nil
-	case x.token.legacy && !allowed: // Redox, HTTP status codes: a 401 in plain text
+	case x.token.kind == legacyKey && !allowed: // Redox, HTTP status codes: a 401 in plain text
 		return &complaint{http.StatusUnauthorized, "This source is not authorized.", "", ""}
 	case !known:
 		return refuse(403, "Unknown source")

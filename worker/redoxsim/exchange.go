@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,13 +20,16 @@ type exchange struct {
 	rec  *record // nil without a record
 	key  *keyState
 	name string // message key
+	path string // names what has no body, or one that says too little
 	buf  *bytes.Buffer
 
+	route  *route // nil for a path that Redox does not have
 	client string
 	body   []byte
 
 	msg       *message
 	complaint *complaint
+	fhir      *fhirTarget
 	query     bool
 	source    string // in effect
 	state     TokenState
@@ -45,23 +49,6 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 const keepBuffer = 1 << 20
 
-// route finds the handler of a path; nil for a path that Redox does not have.
-func (s *Server) route(path string) func(*exchange) answer {
-	switch path {
-	case PathEndpoint, PathQuery:
-		return s.serveMessage
-	case PathToken:
-		return s.serveToken
-	case PathAuthenticate:
-		return s.serveAuthenticate
-	case PathRefresh:
-		return s.serveRefresh
-	}
-	return nil
-}
-
-func (x *exchange) isMessage() bool { return x.r.URL.Path == PathEndpoint || x.r.URL.Path == PathQuery }
-
 // serve is the one way of a request: early faults, quota, body, fault, answer.
 func (x *exchange) serve() {
 	s := x.s
@@ -74,10 +61,10 @@ func (x *exchange) serve() {
 		x.send(x.overQuota())
 		return
 	}
-	handler := s.route(x.r.URL.Path)
-	if handler == nil || x.r.Method != http.MethodPost {
+	x.route = s.route(x.r.URL.Path)
+	if x.route == nil || !slices.Contains(x.route.methods, x.r.Method) {
 		a := textAnswer(http.StatusNotFound, "Not Found")
-		a.reason = "no such path, or not POST"
+		a.reason = "no such path, or not with this method"
 		x.send(a)
 		return
 	}
@@ -93,8 +80,8 @@ func (x *exchange) serve() {
 		return
 	}
 	script := ""
-	if x.isMessage() {
-		x.identify()
+	if x.route.identify != nil {
+		x.route.identify(x)
 		script = x.msg.script
 	}
 	q := x.request()
@@ -103,7 +90,7 @@ func (x *exchange) serve() {
 		x.send(s.complain(x, malformed(err.Error())))
 		return
 	}
-	x.deliver(handler, fault)
+	x.deliver(fault)
 }
 
 var errTooLarge = errors.New("the body is over the limit")
@@ -128,25 +115,36 @@ func (x *exchange) read() error {
 	return err
 }
 
-// identify reads the message and its token, and counts the attempt.
-func (x *exchange) identify() {
-	s := x.s
+// identifyMessage reads a message of the Data Model API and its token, and counts the attempt.
+func (x *exchange) identifyMessage() {
 	x.msg, x.complaint = parseMessage(x.body)
-	isQuery := s.IsQuery
+	isQuery := x.s.IsQuery
 	if isQuery == nil {
 		isQuery = IsQuery
 	}
 	x.query = x.msg.eventType != "" && isQuery(x.msg.dataModel, x.msg.eventType)
-	x.state, x.token = s.tokens.check(x.r.Header, s.now())
-	header := x.r.Header.Get("Redox-Source-Id")
+	x.bearer(orgKey, legacyKey)
+	x.findSource()
+	x.count()
+}
+
+// bearer judges the token of the request. One that is good for another API only is misused.
+func (x *exchange) bearer(kinds ...keyKind) {
+	x.state, x.token = x.s.tokens.check(x.r.Header, x.s.now())
+	if x.state == TokenValid && !slices.Contains(kinds, x.token.kind) {
+		x.state = TokenMisused
+	}
+}
+
+// findSource decides which source is in effect.
+func (x *exchange) findSource() {
 	x.source = x.msg.sourceID
 	if x.source == "" {
-		x.source = header
+		x.source = x.r.Header.Get("Redox-Source-Id")
 	}
 	if x.source == "" && x.token != nil {
-		x.source = s.dir.sourceOf(x.token).ID
+		x.source = x.s.dir.sourceOf(x.token).ID
 	}
-	x.count()
 }
 
 // request is the view of the exchange that hooks and rules get.

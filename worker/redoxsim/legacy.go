@@ -41,7 +41,7 @@ func (s *Server) serveRefresh(x *exchange) answer {
 
 func (s *Server) grantLegacy(x *exchange, apiKey string) answer {
 	now := s.now()
-	value, made := s.tokens.issue(apiKey, true, now, s.legacyTTL())
+	value, made := s.tokens.issue(apiKey, legacyKey, now, s.legacyTTL())
 	x.granted(made)
 	return jsonAnswer(http.StatusOK, legacyAnswer{
 		AccessToken:  value,

@@ -47,7 +47,7 @@ func (s *Server) serveToken(x *exchange) answer {
 		return s.refuseToken(r)
 	}
 	ttl := s.tokenTTL()
-	value, made := s.tokens.issue(a.iss, false, s.now(), ttl)
+	value, made := s.tokens.issue(a.iss, s.dir.kindOf(a.iss), s.now(), ttl)
 	x.granted(made)
 	return jsonAnswer(http.StatusOK, tokenAnswer{value, "Bearer", int64(ttl / time.Second), form.Get("scope")})
 }

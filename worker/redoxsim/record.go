@@ -17,6 +17,7 @@ const (
 	TokenExpired TokenState = "expired"
 	TokenRevoked TokenState = "revoked"
 	TokenValid   TokenState = "valid"
+	TokenMisused TokenState = "misused" // good, but for another API: see [Server.AddUserKey]
 )
 
 // Digest is the SHA-256 of a body. It prints and marshals as 64 hex digits; the zero value means "not computed" and

@@ -161,6 +161,9 @@ func (s *Server) nameOf(x *exchange, digest Digest) string {
 	if x.msg.key != "" {
 		return x.msg.key
 	}
+	if x.path != "" {
+		digest = sha256.Sum256([]byte(x.path + "\x00" + digest.String()))
+	}
 	return hex.EncodeToString(digest[:16])
 }
 
@@ -202,7 +205,7 @@ func (x *exchange) close(status int) {
 	defer l.mu.Unlock()
 	l.tick++
 	l.open--
-	l.figures.end(x.r.URL.Path, status)
+	l.figures.end(x.route, status)
 	if x.key != nil {
 		x.key.open--
 		l.forget(x.key)

@@ -19,7 +19,8 @@ type Rule struct {
 
 	// Source is the Source ID in effect, Key the message key, Contains a text within the body.
 	Source, Key, Contains string
-	// Event is "DataModel.EventType"; either half may be "*".
+	// Event is "DataModel.EventType"; either half may be "*". A FHIR request is "FHIR.Patient" with "read", "_search" or
+	// the name of the writeback: "FHIR.Patient.$patient-update".
 	Event string
 	// Attempts is how many attempts of a message it applies to: 1 only the first. Requests without a valid token are
 	// no attempts and do not match.
@@ -130,7 +131,10 @@ func (r *Rule) matches(q *Request, since time.Duration, salt uint64) bool {
 }
 
 func matchEvent(pattern, dataModel, eventType string) bool {
-	m, e, _ := strings.Cut(pattern, ".")
+	m, e := pattern, ""
+	if i := strings.LastIndexByte(pattern, '.'); i >= 0 {
+		m, e = pattern[:i], pattern[i+1:]
+	}
 	return (m == "*" || m == dataModel) && (e == "*" || e == "" || e == eventType) && dataModel != ""
 }
 

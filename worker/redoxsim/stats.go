@@ -9,7 +9,7 @@ type Stats struct {
 	InFlight    int            `json:"in_flight"`
 	MaxInFlight int            `json:"max_in_flight"`
 	MaxLoad     int            `json:"max_load"`  // API requests being answered at once
-	ByPath      map[string]int `json:"by_path"`   // finished requests
+	ByPath      map[string]int `json:"by_path"`   // finished requests; FHIR and Platform requests by their prefix
 	ByStatus    map[int]int    `json:"by_status"` // finished requests; 0: no answer was given
 
 	// Accepted counts messages taken; Duplicates those of them whose key had been taken before.
@@ -56,11 +56,10 @@ func (f *figures) begin(now time.Time, open int) {
 }
 
 // end counts a finished request. Paths that Redox does not have are counted as one, so that the map stays small.
-func (f *figures) end(path string, status int) {
-	switch path {
-	case PathEndpoint, PathQuery, PathToken, PathAuthenticate, PathRefresh:
-	default:
-		path = "other"
+func (f *figures) end(r *route, status int) {
+	path := "other"
+	if r != nil {
+		path = r.name
 	}
 	if f.byPath == nil {
 		f.byPath = map[string]int{}

@@ -10,11 +10,20 @@ import (
 	"time"
 )
 
+// keyKind tells which APIs a token is for.
+type keyKind int
+
+const (
+	orgKey    keyKind = iota // OAuth key of an organization: Data Model, FHIR, files
+	legacyKey                // Data Model, files
+	userKey                  // OAuth key of a user: Platform API alone
+)
+
 // token is one issued access token. Its fields but revoked do not change.
 type token struct {
 	id      string // for the record; says nothing about the value
 	owner   string // client id or legacy API key
-	legacy  bool
+	kind    keyKind
 	expires time.Time
 	revoked bool
 }
@@ -30,8 +39,8 @@ type tokenStore struct {
 }
 
 // issue makes a token: a UUID for the legacy API, an opaque text for OAuth.
-func (t *tokenStore) issue(owner string, legacy bool, now time.Time, ttl time.Duration) (value string, made *token) {
-	if legacy {
+func (t *tokenStore) issue(owner string, kind keyKind, now time.Time, ttl time.Duration) (value string, made *token) {
+	if kind == legacyKey {
 		value = uuid()
 	} else {
 		value = rand.Text() + rand.Text()
@@ -43,7 +52,7 @@ func (t *tokenStore) issue(owner string, legacy bool, now time.Time, ttl time.Du
 		t.tokens = map[string]*token{}
 	}
 	t.last++
-	made = &token{id: "t" + strconv.FormatUint(t.last, 10), owner: owner, legacy: legacy, expires: now.Add(ttl)}
+	made = &token{id: "t" + strconv.FormatUint(t.last, 10), owner: owner, kind: kind, expires: now.Add(ttl)}
 	t.tokens[value] = made
 	return value, made
 }
@@ -134,7 +143,7 @@ func (s *Server) NewToken(clientID string, ttl time.Duration) string {
 	if ttl == 0 {
 		ttl = s.tokenTTL()
 	}
-	value, _ := s.tokens.issue(clientID, false, s.now(), ttl)
+	value, _ := s.tokens.issue(clientID, s.dir.kindOf(clientID), s.now(), ttl)
 	return value
 }
 

@@ -1,0 +1,140 @@
+package redoxsim
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// bundle is a FHIR Bundle as it is answered.
+type bundle struct {
+	ResourceType string        `json:"resourceType"`
+	Type         string        `json:"type"`
+	Total        int           `json:"total,omitempty"`
+	Link         []bundleLink  `json:"link,omitempty"`
+	Entry        []bundleEntry `json:"entry"`
+}
+
+type bundleLink struct {
+	Relation string `json:"relation"`
+	URL      string `json:"url"`
+}
+
+type bundleEntry struct {
+	FullURL  string          `json:"fullUrl,omitempty"`
+	Resource json.RawMessage `json:"resource,omitempty"`
+	Search   *searchMode     `json:"search,omitempty"`
+	Response *entryResponse  `json:"response,omitempty"`
+}
+
+type searchMode struct {
+	Mode string `json:"mode"`
+}
+
+type entryResponse struct {
+	Status   string `json:"status"`
+	Location string `json:"location"`
+}
+
+// eventDefinitions begins the eventUri of a writeback (Redox, Patient/$patient-update).
+const eventDefinitions = "https://fhir.redoxengine.com/EventDefinition/"
+
+// parseBundle reads the body of a writeback: a Bundle of type message whose first entry is a MessageHeader. With a
+// complaint, the message holds what could be read before it.
+func parseBundle(body []byte, operation string) (*message, *complaint) {
+	m := &message{}
+	top, ok, isObject := document(body)
+	if !ok {
+		return m, malformed("Request body is not valid JSON")
+	}
+	if !isObject {
+		return m, malformed("Request body is not a JSON object")
+	}
+	m.top = top
+	m.readSim()
+	if name := duplicate(top); name != "" {
+		return m, malformed("Duplicate member " + name)
+	}
+	if kind, _ := jwtMembers(top).text("resourceType"); kind != "Bundle" {
+		return m, malformed("The body is not a Bundle")
+	}
+	if kind, _ := jwtMembers(top).text("type"); kind != "message" {
+		return m, malformed("Bundle.type is not message")
+	}
+	entries, _, _ := lookup(top, "entry")
+	list, ok := elements(entries)
+	if !ok || len(list) == 0 {
+		return m, malformed("Bundle.entry is not a list with something in it")
+	}
+	for i, entry := range list {
+		resource, kind := resourceOf(entry)
+		switch {
+		case !fhirResources[kind]:
+			return m, malformed("Each Bundle.entry needs a resource with a resourceType of R4")
+		case i == 0 && kind != "MessageHeader":
+			return m, malformed("The first entry of the Bundle is not a MessageHeader")
+		case i == 0:
+			if c := m.readHeader(resource, operation); c != nil {
+				return m, c
+			}
+		}
+	}
+	return m, nil
+}
+
+// resourceOf is the resource of an entry and its type, "" when there is none.
+func resourceOf(entry []byte) ([]member, string) {
+	fields, _ := members(entry)
+	value, _, twice := lookup(fields, "resource")
+	resource, _ := members(value)
+	kind, _ := jwtMembers(resource).text("resourceType")
+	if twice {
+		kind = ""
+	}
+	return resource, kind
+}
+
+// readHeader reads the event and the source of a MessageHeader. R4 wants one of eventUri and eventCoding, and
+// source.endpoint; Redox has the source's id there, as a bare UUID in older pages and as a URN in newer ones.
+func (m *message) readHeader(resource []member, operation string) *complaint {
+	if name := duplicate(resource); name != "" {
+		return malformed("Duplicate member MessageHeader." + name)
+	}
+	header := jwtMembers(resource)
+	coding, hasCoding, _ := lookup(resource, "eventCoding")
+	uri, hasURI := header.text("eventUri")
+	switch {
+	case hasCoding == header.has("eventUri"):
+		return malformed("MessageHeader needs eventUri or eventCoding, and one only")
+	case operation == "$write":
+		fields, _ := members(coding)
+		system, _ := jwtMembers(fields).text("system")
+		code, _ := jwtMembers(fields).text("code")
+		if system != "urn:redox:event-type" || code == "" {
+			return malformed("MessageHeader.eventCoding is not a code of urn:redox:event-type")
+		}
+	case !hasURI || !strings.HasPrefix(uri, eventDefinitions) || len(uri) == len(eventDefinitions):
+		return malformed("MessageHeader.eventUri is not one of " + eventDefinitions)
+	}
+	value, _, _ := lookup(resource, "source")
+	source, _ := members(value)
+	endpoint, _ := jwtMembers(source).text("endpoint")
+	if endpoint == "" || duplicate(source) != "" {
+		return missing("MessageHeader.source.endpoint", "Bundle")
+	}
+	if id := strings.TrimPrefix(endpoint, "urn:uuid:"); !strings.ContainsAny(id, ":/") { // else the address of somebody's system
+		m.sourceID = id
+	}
+	return nil
+}
+
+// duplicate is the name of a member that appears twice, "" for none.
+func duplicate(list []member) string {
+	seen := make(map[string]bool, len(list))
+	for _, m := range list {
+		if seen[m.name] {
+			return m.name
+		}
+		seen[m.name] = true
+	}
+	return ""
+}

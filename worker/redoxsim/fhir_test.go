@@ -1,0 +1,345 @@
+package redoxsim
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+const (
+	updateURI = `"eventUri":"https://fhir.redoxengine.com/EventDefinition/PatientUpdate"`
+	oldCoding = `"eventCoding":{"system":"urn:redox:event-type","code":"PatientAdmin-NewPatient"}`
+)
+
+// fhirRig knows one FHIR destination and one source.
+func fhirRig(t *testing.T) *rig {
+	sim := &Server{}
+	sim.AddSource(Source{ID: testSource, Environment: "Staging"})
+	sim.AddDestination(Destination{ID: testDest, Slug: "hospital"})
+	sim.AddDestination(Destination{ID: "narrow", Slug: "narrow", DataModels: []string{"FHIR.Appointment"}})
+	sim.AddLegacyKey("k", "s")
+	return newRig(t, sim)
+}
+
+func (g *rig) fhir(method, path, text string, header http.Header) received {
+	g.t.Helper()
+	h := http.Header{"Authorization": {"Bearer " + g.sim.NewToken(testClient, 0)}, "Content-Type": {"application/fhir+json"}}
+	for name, values := range header {
+		h[name] = values
+	}
+	return g.do(method, path, text, h)
+}
+
+// outcome is the text of the first issue of an OperationOutcome.
+func outcome(t *testing.T, r received) string {
+	t.Helper()
+	var o operationOutcome
+	r.json(t, &o)
+	if o.ResourceType != "OperationOutcome" || len(o.Issue) != 1 || o.Issue[0].Severity != "error" || o.Issue[0].Code == "" {
+		t.Errorf("no OperationOutcome: %s", r.body)
+		return ""
+	}
+	if !strings.HasPrefix(r.header.Get("Content-Type"), "application/fhir+json") {
+		t.Errorf("content type %q", r.header.Get("Content-Type"))
+	}
+	return o.Issue[0].Details.Text
+}
+
+func TestFHIR_Paths(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"GET", "hospital/Staging/Patient/abc-1.2", 200},
+		{"GET", "hospital/Staging/Appointment/1", 200},
+		{"GET", "hospital/Production/Patient/1", 403}, // not the source's
+		{"GET", "hospital/staging/Patient/1", 404},
+		{"GET", "hospital/STAGING/Patient/1", 404},
+		{"GET", "Hospital/Staging/Patient/1", 404},
+		{"GET", "elsewhere/Staging/Patient/1", 404},
+		{"GET", "hospital/Staging/patient/1", 404},
+		{"GET", "hospital/Staging/Patient", 404},
+		{"GET", "hospital/Staging/Patient?family=x", 404},
+		{"GET", "hospital/Staging/Patient/_search", 404},
+		{"GET", "hospital/Staging/Patient/$patient-update", 404},
+		{"GET", "hospital/Staging/Patient/1/_history", 404},
+		{"GET", "hospital/Staging/Patient/1/", 404},
+		{"GET", "hospital/Staging/Patient/", 404},
+		{"GET", "hospital//Patient/1", 404},
+		{"GET", "hospital/Staging/Patient/a%2Fb", 404},
+		{"GET", "hospital/Staging/Patient/a%20b", 404},
+		{"GET", "hospital/Staging/Patient/a_b", 404},
+		{"GET", "hospital/Staging/Patient/" + strings.Repeat("x", 65), 404},
+		{"GET", "narrow/Staging/Patient/1", 403},
+		{"GET", "narrow/Staging/Appointment/1", 200},
+		{"GET", "metadata", 404},
+		{"POST", "hospital/Staging/Patient", 404},
+		{"POST", "hospital/Staging/Patient/1", 404},
+		{"POST", "hospital/Staging/$patient-update", 404},
+		{"POST", "hospital/Staging/Patient/$process-message", 404},
+		{"POST", "hospital/Staging/Patient/$Write", 404},
+		{"PUT", "hospital/Staging/Patient/1", 404},
+		{"DELETE", "hospital/Staging/Patient/1", 404},
+	} {
+		r := g.fhir(c.method, PathFHIR+c.path, "", nil)
+		if r.status != c.want {
+			t.Errorf("%s %s: %d, want %d: %s", c.method, c.path, r.status, c.want, r.body)
+		}
+		if r.status >= 400 && c.method != "PUT" && c.method != "DELETE" && outcome(t, r) == "" {
+			t.Errorf("%s %s: no text", c.method, c.path)
+		}
+	}
+}
+
+func TestFHIR_Search(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	const path = PathFHIR + "hospital/Staging/Patient/_search"
+	for _, c := range []struct {
+		text, contentType, accept string
+		want                      int
+	}{
+		{"family=Patient", "application/x-www-form-urlencoded", "application/fhir+json", 200},
+		{"family=Patient&date=ge2024&date=lt2025", "application/x-www-form-urlencoded; charset=utf-8", "*/*;q=0.1", 200},
+		{"family=Patient", "application/x-www-form-urlencoded", "text/html, application/fhir+json;q=0.9", 200},
+		{"family=Patient", "application/x-www-form-urlencoded", "application/json", 400},
+		{"family=Patient", "application/x-www-form-urlencoded", "application/fhir+json;q=0", 400},
+		{"family=Patient", "application/fhir+json", "", 400},
+		{"", "application/x-www-form-urlencoded", "", 400},
+		{"family=", "application/x-www-form-urlencoded", "", 400},
+		{"=x", "application/x-www-form-urlencoded", "", 400},
+		{"a;b=%zz", "application/x-www-form-urlencoded", "", 400},
+	} {
+		h := http.Header{"Content-Type": {c.contentType}}
+		if c.accept != "" {
+			h.Set("Accept", c.accept)
+		}
+		if r := g.fhir(http.MethodPost, path, c.text, h); r.status != c.want {
+			t.Errorf("%q %s %s: %d %s", c.text, c.contentType, c.accept, r.status, r.body)
+		}
+	}
+	r := g.fhir(http.MethodPost, path, "family=Patient", formType)
+	var b bundle
+	r.json(t, &b)
+	if b.ResourceType != "Bundle" || b.Type != "searchset" || b.Total != 1 || len(b.Entry) != 1 || b.Entry[0].Search.Mode != "match" {
+		t.Errorf("%s", r.body)
+	}
+	if a := g.last(); !a.Query || a.DataModel != "FHIR.Patient" || a.EventType != "_search" || a.Path != path || len(a.LogIDs) != 1 || !a.Accepted {
+		t.Errorf("%+v", a)
+	}
+	if n := g.sim.Stats().ByPath[PathFHIR]; n != 11 {
+		t.Errorf("%d counted", n)
+	}
+}
+
+func TestFHIR_ReadHasNoBody(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	const path = PathFHIR + "hospital/Staging/Patient/1"
+	if r := g.fhir(http.MethodGet, path, "{}", nil); r.status != 400 {
+		t.Errorf("%d", r.status)
+	}
+	first, second := g.fhir(http.MethodGet, path, "", nil), g.last().Key
+	if first.status != 200 || !strings.Contains(first.body, `"id":"1"`) {
+		t.Errorf("%d %s", first.status, first.body)
+	}
+	g.fhir(http.MethodGet, path+"0", "", nil)
+	if g.last().Key == second || second == "" {
+		t.Error("two reads have one key")
+	}
+}
+
+func TestFHIR_Writebacks(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	good := bundleOf(updateURI, "urn:uuid:"+testSource)
+	for name, c := range map[string]struct {
+		operation, text string
+		want            int
+	}{
+		"patient-update":           {"$patient-update", good, 200},
+		"source as a bare UUID":    {"$patient-update", bundleOf(updateURI, testSource), 200},
+		"old $write":               {"$write", bundleOf(oldCoding, testSource), 200},
+		"an address as endpoint":   {"$patient-update", bundleOf(updateURI, "https://app.example.com/fhir"), 200},
+		"$write with a URI":        {"$write", good, 400},
+		"update with a coding":     {"$patient-update", bundleOf(oldCoding, testSource), 400},
+		"coding of another system": {"$write", bundleOf(`"eventCoding":{"system":"urn:x","code":"y"}`, testSource), 400},
+		"both events":              {"$patient-update", bundleOf(updateURI+","+oldCoding, testSource), 400},
+		"no event":                 {"$patient-update", bundleOf(`"id":"x"`, testSource), 400},
+		"event of somebody else":   {"$patient-update", bundleOf(`"eventUri":"https://example.com/PatientUpdate"`, testSource), 400},
+		"no endpoint":              {"$patient-update", bundleOf(updateURI, ""), 400},
+		"another source":           {"$patient-update", bundleOf(updateURI, "urn:uuid:00000000-0000-4000-8000-000000000000"), 403},
+		"empty":                    {"$patient-update", "", 400},
+		"not JSON":                 {"$patient-update", "{", 400},
+		"a list":                   {"$patient-update", "[]", 400},
+		"a Patient":                {"$patient-update", `{"resourceType":"Patient"}`, 400},
+		"another type of Bundle":   {"$patient-update", strings.Replace(good, `"message"`, `"batch"`, 1), 400},
+		"type twice":               {"$patient-update", strings.Replace(good, `"type"`, `"type":"message","type"`, 1), 400},
+		"no entries":               {"$patient-update", `{"resourceType":"Bundle","type":"message","entry":[]}`, 400},
+		"entry is no list":         {"$patient-update", `{"resourceType":"Bundle","type":"message","entry":{}}`, 400},
+		"header is not first":      {"$patient-update", strings.Replace(good, "MessageHeader", "Parameters", 1), 400},
+		"an entry without resource": {"$patient-update", strings.Replace(good, `{"resource":{"resourceType":"Patient"`,
+			`{"request":{"resourceType":"Patient"`, 1), 400},
+	} {
+		r := g.fhir(http.MethodPost, PathFHIR+"hospital/Staging/Patient/"+c.operation, c.text, nil)
+		if r.status != c.want {
+			t.Errorf("%s: %d, want %d: %s", name, r.status, c.want, r.body)
+		}
+		if a := g.last(); a.Accepted != (c.want == 200) || a.Query || a.EventType != c.operation {
+			t.Errorf("%s: %+v", name, a)
+		}
+		if r.status != 200 {
+			outcome(t, r)
+			continue
+		}
+		var b bundle
+		r.json(t, &b)
+		if len(b.Entry) != 1 || b.Entry[0].Response.Status != "201 Created" || strings.Contains(r.body, g.last().LogIDs[0]) {
+			t.Errorf("%s: %s", name, r.body)
+		}
+	}
+}
+
+// With several sources a query names its own in the header and a writeback in its MessageHeader.
+func TestFHIR_WhereTheSourceStands(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	g.sim.AddSource(Source{ID: "second"})
+	write := PathFHIR + "hospital/Staging/Patient/$patient-update"
+	read := PathFHIR + "hospital/Staging/Patient/1"
+	for name, c := range map[string]struct {
+		method, path, text, header string
+		want                       int
+	}{
+		"query, none":               {"GET", read, "", "", 400},
+		"query, header":             {"GET", read, "", testSource, 200},
+		"query, unknown":            {"GET", read, "", "third", 403},
+		"write, message":            {"POST", write, bundleOf(updateURI, testSource), "", 200},
+		"write, header only":        {"POST", write, bundleOf(updateURI, "https://a.example/"), testSource, 400},
+		"write, both":               {"POST", write, bundleOf(updateURI, testSource), testSource, 200},
+		"write, two that differ":    {"POST", write, bundleOf(updateURI, testSource), "second", 400},
+		"write, no environment set": {"POST", write, bundleOf(updateURI, "second"), "second", 200},
+	} {
+		h := http.Header{}
+		if c.header != "" {
+			h.Set("Redox-Source-Id", c.header)
+		}
+		if r := g.fhir(c.method, c.path, c.text, h); r.status != c.want {
+			t.Errorf("%s: %d, want %d: %s", name, r.status, c.want, r.body)
+		}
+	}
+}
+
+func TestFHIR_TokensOfOtherKinds(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	if err := g.sim.AddUserKey("user", "k", ecKey().Public()); err != nil {
+		t.Fatal(err)
+	}
+	_, legacy := g.login(PathAuthenticate, `{"apiKey":"k","secret":"s"}`)
+	for name, token := range map[string]string{"legacy": legacy.AccessToken, "user": g.sim.NewToken("user", 0), "unknown": "x"} {
+		r := g.fhir(http.MethodGet, PathFHIR+"hospital/Staging/Patient/1", "", http.Header{"Authorization": {"Bearer " + token}})
+		if r.status != 401 || r.body != "Invalid request" || g.last().TokenValid {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+	}
+	r := g.do(http.MethodPost, PathEndpoint, keyed("m", ""), bearer(g.sim.NewToken("user", 0)))
+	if r.status != 401 || g.last().Token != TokenMisused || g.last().Attempt != 0 {
+		t.Errorf("a user's token at the endpoint: %d, %+v", r.status, g.last())
+	}
+	if err := g.sim.AddUserKey(testClient, "k", ecKey().Public()); err == nil {
+		t.Error("a client id is of both levels")
+	}
+}
+
+func TestFHIR_Faults(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	for fault, c := range map[string]struct {
+		status  int
+		outcome bool
+	}{
+		"errors": {200, true}, "400 errors": {400, true}, "400": {400, true}, "403": {403, true}, "404": {404, true}, "500": {500, true},
+		"401": {401, false}, "429": {429, false}, "502": {502, false}, "503": {503, false}, "504 accept": {504, false},
+	} {
+		f, err := ParseFault(fault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.sim.SetRules(Rule{Event: "FHIR.Patient.$patient-update", Fault: f})
+		r := g.fhir(http.MethodPost, PathFHIR+"hospital/Staging/Patient/$patient-update", bundleOf(updateURI, testSource), nil)
+		if r.status != c.status || strings.Contains(r.body, "OperationOutcome") != c.outcome {
+			t.Errorf("%s: %d %s", fault, r.status, r.body)
+		}
+		if r := g.fhir(http.MethodGet, PathFHIR+"hospital/Staging/Patient/1", "", nil); r.status != 200 {
+			t.Errorf("%s hits another event: %d", fault, r.status)
+		}
+	}
+	text := strings.Replace(bundleOf(updateURI, testSource), "{", `{"_sim":{"key":"mine","faults":"503, ok"},`, 1)
+	for _, want := range []int{503, 200} {
+		if r := g.fhir(http.MethodPost, PathFHIR+"hospital/Staging/Patient/$patient-update", text, nil); r.status != want || g.last().Key != "mine" {
+			t.Errorf("script: %d, want %d", r.status, want)
+		}
+	}
+}
+
+func TestFHIR_AnswerHook(t *testing.T) {
+	t.Parallel()
+	sim := &Server{Answer: func(q Request) []byte {
+		if q.DataModel == "FHIR.Patient" {
+			return []byte(`{"resourceType":"Patient","id":"mine"}`)
+		}
+		return nil
+	}}
+	g := newRig(t, sim)
+	if r := g.fhir(http.MethodGet, PathFHIR+"any/Production/Patient/1", "", nil); r.status != 200 || !strings.Contains(r.body, "mine") ||
+		!strings.HasPrefix(r.header.Get("Content-Type"), "application/fhir+json") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := g.fhir(http.MethodGet, PathFHIR+"any/Production/Slot/1", "", nil); !strings.Contains(r.body, `"Slot"`) {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+func FuzzParseFHIRPath(f *testing.F) {
+	for _, path := range []string{"hospital/Staging/Patient/1", "a/Production/Patient/_search", "a/Development/Patient/$patient-update", "a/Staging/Patient/%2e%2e"} {
+		f.Add(http.MethodPost, PathFHIR+path)
+		f.Add(http.MethodGet, PathFHIR+path)
+	}
+	f.Fuzz(func(t *testing.T, method, path string) {
+		target, ok := parseFHIRPath(method, path)
+		if !ok {
+			return
+		}
+		last := target.operation
+		if last == "read" && method == http.MethodGet {
+			last = target.id
+		}
+		again := PathFHIR + strings.Join([]string{target.slug, target.environment, target.resource, last}, "/")
+		decoded, err := url.PathUnescape(path)
+		if err != nil || decoded != again || strings.Contains(again, "..") && strings.Contains(again, "/../") {
+			t.Fatalf("%q is read as %q", path, again)
+		}
+	})
+}
+
+func FuzzParseBundle(f *testing.F) {
+	f.Add(bundleOf(updateURI, testSource), "$patient-update")
+	f.Add(bundleOf(oldCoding, testSource), "$write")
+	f.Add(`{"resourceType":"Bundle","type":"message","entry":[{"resource":null}]}`, "$write")
+	f.Fuzz(func(t *testing.T, text, operation string) {
+		m, c := parseBundle([]byte(text), operation)
+		if m == nil {
+			t.Fatal("no message")
+		}
+		if c == nil && (!validJSON([]byte(text)) || !strings.Contains(text, "MessageHeader") && !strings.Contains(text, `\u`)) {
+			t.Fatalf("%q is taken", text)
+		}
+		if strings.ContainsAny(m.sourceID, ":/") {
+			t.Fatalf("source %q", m.sourceID)
+		}
+	})
+}
