@@ -16,6 +16,7 @@ type Config struct {
 	Quota   Quota             // Redox's request limit
 	Reply   Reply             // where replies may go
 	DLQ     DLQ               // dead letters
+	Audit   Audit             // the trail of settlements
 	Gateway Gateway           // the request gateway
 	Admin   Admin             // HTTP for operators
 	Log     Log               // the log
@@ -187,6 +188,13 @@ type Reply struct {
 // DLQ is about dead letters.
 type DLQ struct {
 	MaxAge time.Duration // 0 (default) keeps them until somebody deletes them
+}
+
+// Audit says where an entry of each settlement is kept. Both may be set.
+type Audit struct {
+	File   string        // path; "" means none
+	Stream bool          // in the stream REDOX_AUDIT; default false
+	MaxAge time.Duration // of entries in the stream; 0 (default) keeps them
 }
 
 // Gateway is the NATS micro service for plain clients.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func byKind(f field, pem string) string {
 	case kindNumber:
 		return "0.3"
 	case kindBoolean:
-		return "false"
+		return strconv.FormatBool(f.def == "false")
 	case kindDuration:
 		return "1s"
 	case kindSize:

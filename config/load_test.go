@@ -88,6 +88,7 @@ worker:
 quota: {requests: 100, per: 1m, group: eu, scope: process, reserve_requests: 0}
 reply: {allow: ["app.{source}.replies.>", "_INBOX.>"]}
 dlq: {max_age: 30d}
+audit: {file: /var/log/audit.jsonl, stream: true, max_age: 365d}
 gateway: {enabled: false, max_wait: 10s}
 admin: {listen: off}
 log: {level: debug, format: json}
@@ -119,7 +120,7 @@ func TestLoad_Everything(t *testing.T) {
 	diff(t, Worker{1, time.Second, 0, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)
 	diff(t, Quota{100, time.Minute, "eu", "process", 0}, c.Quota)
 	diff(t, Reply{[]string{"app.{source}.replies.>", "_INBOX.>"}}, c.Reply)
-	diff(t, []any{DLQ{720 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Gateway, c.Admin, c.Log})
+	diff(t, []any{DLQ{720 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Audit, c.Gateway, c.Admin, c.Log})
 	diff(t, []string{pem, file, secret}, c.Files())
 }
 

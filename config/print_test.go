@@ -104,6 +104,10 @@ reply:
   allow: ['app.{source}.replies.>', _INBOX.>]
 dlq:
   max_age: 720h
+audit:
+  file: /var/log/audit.jsonl
+  stream: true
+  max_age: 8760h
 gateway:
   enabled: false
   max_wait: 10s

@@ -55,6 +55,9 @@ const (
 	HeaderLogIDs = "Redox-Log-Ids"
 	// HeaderError is one safe line.
 	HeaderError = "Redox-Error"
+	// HeaderPossibleDuplicate is "true" when an attempt had an unknown outcome: Redox may
+	// have the message more than once, or although it was not delivered.
+	HeaderPossibleDuplicate = "Redox-Possible-Duplicate"
 )
 
 // Headers that a dead letter adds to the original ones.

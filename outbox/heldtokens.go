@@ -248,11 +248,7 @@ func (d DeadLetter) HoldToken(p Prefix) (token string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	order := first(d.Header, HeaderOrderToken)
-	if !isOrderToken(order) {
-		order = ""
-	}
-	return holdToken(lane, order, d.Subject)
+	return holdToken(lane, first(d.Header, HeaderOrderToken), d.Subject)
 }
 
 // Position is the place of the message that died in the order of its token.
@@ -264,7 +260,7 @@ func holdToken(lane Lane, token, subject string) (string, bool) {
 	if lane != LaneOrdered {
 		return "", false
 	}
-	if token != "" {
+	if isOrderToken(token) {
 		return token, true
 	}
 	return "partition-" + subject[strings.LastIndexByte(subject, '.')+1:], true

@@ -84,6 +84,18 @@ func (p Prefix) ReplyStream() string { return p.upper("_REPLIES") }
 // advisories about the work queue, REDOX_ADVISORIES.
 func (p Prefix) AdvisoryStream() string { return p.upper("_ADVISORIES") }
 
+// AuditStream is the name of the stream of the audit trail, REDOX_AUDIT.
+func (p Prefix) AuditStream() string { return p.upper("_AUDIT") }
+
+// AuditSubject is where the audit entry of a settlement is stored; the source of a
+// message whose subject names none is _.
+func (p Prefix) AuditSubject(source string) string {
+	if !isName(source, maxSource) {
+		source = noSource
+	}
+	return p.String() + ".audit." + source
+}
+
 // StateBucket is the name of the key-value bucket that all workers share, REDOX_STATE.
 func (p Prefix) StateBucket() string { return p.upper("_STATE") }
 

@@ -28,8 +28,11 @@ type Reply struct {
 	LogIDs   []string
 	// Error is one safe line. On a delivered message it says that the answer
 	// itself reports a problem.
-	Error       string
-	ContentType string
+	Error string
+	// PossibleDuplicate: an attempt had an unknown outcome, so Redox may have the message
+	// more than once, or although it was not delivered.
+	PossibleDuplicate bool
+	ContentType       string
 	// BodyObject names the object in REDOX_BODIES that holds a body too large
 	// for a message; Body is then empty.
 	BodyObject              string
@@ -65,6 +68,9 @@ func (r Reply) Encode(subject string) *nats.Msg {
 	set(HeaderAttempts, strconv.Itoa(r.Attempts))
 	set(HeaderLogIDs, joinLogIDs(r.LogIDs))
 	set(HeaderError, safeLine(r.Error))
+	if r.PossibleDuplicate {
+		set(HeaderPossibleDuplicate, "true")
+	}
 	if checkMediaType(HeaderContentType, r.ContentType) == nil {
 		set(HeaderContentType, r.ContentType)
 	}
@@ -121,6 +127,8 @@ func DecodeReply(in *nats.Msg) (Reply, error) {
 		TraceParent: first(in.Header, HeaderTraceParent),
 		TraceState:  first(in.Header, HeaderTraceState),
 		Body:        in.Data,
+
+		PossibleDuplicate: first(in.Header, HeaderPossibleDuplicate) == "true",
 	}
 	if r.MessageID == "" {
 		return Reply{}, errors.New("outbox: not a reply: " + HeaderMessageID + " is missing")

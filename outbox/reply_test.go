@@ -28,9 +28,9 @@ var goldenReplies = []struct {
 	},
 	{
 		name: "durable and flagged", subject: "redox.reply.a.1",
-		reply: Reply{MessageID: "m-2", Settlement: Delivered, Status: 200, Attempts: 1, Error: "answer flagged", Body: []byte("x")},
+		reply: Reply{MessageID: "m-2", Settlement: Delivered, Status: 200, Attempts: 1, Error: "answer flagged", PossibleDuplicate: true, Body: []byte("x")},
 		header: nats.Header{"Redox-Message-Id": {"m-2"}, "Redox-Settlement": {"delivered"}, "Redox-Status": {"200"}, "Redox-Attempts": {"1"},
-			"Redox-Error": {"answer flagged"}, "Nats-Msg-Id": {"m-2:reply"}},
+			"Redox-Error": {"answer flagged"}, "Redox-Possible-Duplicate": {"true"}, "Nats-Msg-Id": {"m-2:reply"}},
 		body: "x",
 	},
 	{

@@ -30,10 +30,14 @@ const (
 // created where nothing exists. The work queue comes first.
 func (t Topology) Streams() []jetstream.StreamConfig {
 	t = t.WithDefaults()
-	return []jetstream.StreamConfig{
+	all := []jetstream.StreamConfig{
 		t.outStream(), t.deadStream(), t.replyStream(), t.advisoryStream(),
 		t.bucket(t.Prefix.StateBucket()), t.ledgerBucket(), t.bodyStore(),
 	}
+	if t.Audit {
+		all = append(all, t.auditStream())
+	}
+	return all
 }
 
 // stream is what all streams have in common: on disk, replicated, and full
@@ -94,6 +98,13 @@ func (t Topology) advisoryStream() jetstream.StreamConfig {
 	cfg := t.stream(t.Prefix.AdvisoryStream(), "Advisories about "+out+".",
 		advisory+"MAX_DELIVERIES."+out+".>", advisory+"MSG_TERMINATED."+out+".>")
 	cfg.MaxAge = advisoryAge
+	return cfg
+}
+
+func (t Topology) auditStream() jetstream.StreamConfig {
+	cfg := t.stream(t.Prefix.AuditStream(), "Audit trail: one entry for each settlement.", t.Prefix.String()+".audit.*")
+	cfg.MaxAge = t.AuditMaxAge
+	cfg.Duplicates = min(dedupWindow, positive(t.AuditMaxAge, dedupWindow))
 	return cfg
 }
 

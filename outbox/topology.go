@@ -18,7 +18,7 @@ const (
 	maxPartitions     = 1024
 	defaultAckWait    = 30 * time.Second
 	minAckWait        = time.Second
-	minDeadMaxAge     = time.Minute
+	minMaxAge         = time.Minute
 )
 
 // Topology is the set of streams, buckets and consumers that publishers and
@@ -43,6 +43,10 @@ type Topology struct {
 	// DeadMaxAge is how long dead letters are kept. 0 and -1 mean for ever; the
 	// least is 1 min.
 	DeadMaxAge time.Duration
+	// Audit adds the stream of the audit trail, REDOX_AUDIT. AuditMaxAge is how long
+	// entries are kept: 0 and -1 mean for ever; the least is 1 min.
+	Audit       bool
+	AuditMaxAge time.Duration
 }
 
 // Action is what Ensure does about a difference.
@@ -88,6 +92,7 @@ func (t Topology) WithDefaults() Topology {
 	t.Partitions = cmp.Or(t.Partitions, defaultPartitions)
 	t.AckWait = cmp.Or(t.AckWait, defaultAckWait)
 	t.DeadMaxAge = max(t.DeadMaxAge, 0)
+	t.AuditMaxAge = max(t.AuditMaxAge, 0)
 	t.Sources = slices.Compact(slices.Sorted(slices.Values(t.Sources)))
 	return t
 }
@@ -107,8 +112,10 @@ func (t Topology) Validate() error {
 	if t.AckWait != 0 && t.AckWait < minAckWait {
 		errs = append(errs, fmt.Errorf("outbox: ack wait %v: use at least %v", t.AckWait, minAckWait))
 	}
-	if t.DeadMaxAge > 0 && t.DeadMaxAge < minDeadMaxAge {
-		errs = append(errs, fmt.Errorf("outbox: dead letter max age %v: use at least %v, or 0 to keep them for ever", t.DeadMaxAge, minDeadMaxAge))
+	for what, age := range map[string]time.Duration{"dead letter": t.DeadMaxAge, "audit": t.AuditMaxAge} {
+		if age > 0 && age < minMaxAge {
+			errs = append(errs, fmt.Errorf("outbox: %s max age %v: use at least %v, or 0 to keep them for ever", what, age, minMaxAge))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -17,10 +17,16 @@ func (w *Worker) attempt(d *delivery) verdict {
 	if w.observed {
 		w.observe(d.event(EventAttempt))
 	}
+	if d.record.Unknown {
+		w.metrics.repeated(d)
+		w.log.Warn("sending a message again that the far side may have: a possible duplicate", "message", d.message.ID, "source", d.message.Source,
+			"sequence", d.message.Sequence, "attempts", d.record.Attempts, "delivery", d.delivered)
+	}
 	ctx, span := w.trace.start(ctx, d)
 	start := time.Now()
 	answer, err := w.guarded(ctx, d)
 	took := time.Since(start)
+	d.took = took
 	v := judge(outcome{
 		message: d.message, record: d.record, answer: answer, err: err,
 		cause: causeOf(ctx), hold: d.hold, now: time.Now(),

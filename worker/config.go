@@ -70,6 +70,11 @@ type Config struct {
 	// DrainTimeout is how long attempts in flight may take after Run's context ends,
 	// before they are cancelled and handed back. Default 30s; −1 cancels at once.
 	DrainTimeout time.Duration
+	// HoldAfterDeadLetter settles held, unsent, what comes later in the order of a
+	// message that was dead-lettered, until a replay has brought that one through. It
+	// costs one read of the ledger for each ordered message. Default: later messages go
+	// on.
+	HoldAfterDeadLetter bool
 	// MaxClaim bounds the body a claim check may bring, in bytes. Default 64 MiB.
 	MaxClaim int64
 	// AttemptTimeout is the backstop for a Deliverer that never returns; it is looked at
@@ -89,6 +94,8 @@ type Config struct {
 	// Tracer provider for a span per attempt; nil means none. The trace context of a
 	// message is continued either way.
 	Tracer trace.TracerProvider
+	// Audit keeps an entry of each settlement; nil means none.
+	Audit Audit
 	// Observe is called for every event, from many goroutines at once and on the path
 	// of the message: it must be quick. nil means nobody listens.
 	Observe func(Event)

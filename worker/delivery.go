@@ -27,7 +27,9 @@ type delivery struct {
 	record    record // what the ledger knew when the message arrived
 	noted     bool   // the ledger holds the start of this attempt
 	attempted bool   // an attempt was made that counts
+	marked    bool   // its order token waits for this very message
 	began     time.Time
+	took      time.Duration // of the attempt
 }
 
 // receive starts to keep the lease of a delivered message, so that it may wait for its
@@ -84,17 +86,13 @@ func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
 	if hold := w.holds[d.message.Source]; hold != nil && d.contract == nil {
 		d.hold = hold(d.message)
 	}
-	if d.delivered > 1 && d.contract == nil {
-		rec, err := w.ledger.load(d.ctx, d.message)
-		if err != nil {
-			return w.postpone(d, err), true
-		}
-		d.record = rec
-		if rec == (record{}) {
-			d.record.Started = 1 // the first delivery left nothing behind
-		}
+	if err := w.recall(d); err != nil {
+		return w.postpone(d, err), true
 	}
 	if v, decided = precheck(d.message, d.contract, d.record, d.hold, time.Now(), w.config.Retry); decided {
+		return v, true
+	}
+	if v, decided = w.inOrder(d); decided {
 		return v, true
 	}
 	if d.delivered > 1 || d.hold {
@@ -108,6 +106,28 @@ func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
 		failpoint("intent")
 	}
 	return w.claim(d)
+}
+
+// recall reads what the ledger knows of a message that was delivered before. Under hold it
+// always looks: a server that was killed can have forgotten that it delivered.
+func (w *Worker) recall(d *delivery) error {
+	if d.contract != nil || d.delivered <= 1 && !d.hold {
+		return nil
+	}
+	rec, err := w.ledger.load(d.ctx, d.message)
+	if err != nil {
+		return err
+	}
+	d.record = rec
+	if d.delivered <= 1 || rec.Ended+1 == d.delivered {
+		return nil
+	}
+	// Somebody had it and did not come back.
+	d.record.Unknown = d.message.Lane != outbox.LaneRequest
+	if rec == (record{}) {
+		d.record.Started = 1
+	}
+	return nil
 }
 
 // claim replaces the body of a claim-checked message by its object.

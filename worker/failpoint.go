@@ -10,8 +10,10 @@ package worker
 //	intent       the ledger holds the start of the attempt; nothing was sent
 //	answer       the attempt has ended; nothing was noted, nothing settled
 //	note         the ledger holds the failed attempt; the message was not given back
+//	order        the token is marked, under hold; no dead letter yet
 //	dead-letter  the dead letter is confirmed
 //	reply        the reply is published; a durable one confirmed
+//	audit        the audit entry is written, where one is wanted
 //	ack          everything is done but the acknowledgement
 //	acked        the acknowledgement is confirmed
 func failpoint(string) {}

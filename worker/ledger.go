@@ -27,6 +27,12 @@ type record struct {
 	Intent bool `json:"intent,omitempty"`
 	// Unknown is set once an attempt had an unknown outcome.
 	Unknown bool `json:"unknown,omitempty"`
+	// Ended is the delivery, by JetStream's count, whose end this record tells. A later
+	// delivery that is not the next one means that somebody had the message in between
+	// and left nothing behind: it may have been sent.
+	Ended uint64 `json:"ended,omitempty"`
+	// Next is when the message comes again; zero when it was handed back at once.
+	Next time.Time `json:"next,omitzero"`
 	// Status and Error (safe text) of the last failed attempt.
 	Status int    `json:"status,omitempty"`
 	Error  string `json:"error,omitempty"`
@@ -59,6 +65,8 @@ func (l *ledger) key(m outbox.Message) string {
 }
 
 // load answers the record of a message; the zero record when there is none.
+// It asks the
+// bucket's leader: a replica may not yet have the intent of a moment ago.
 func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {
 	kv, err := l.open(ctx)
 	if err != nil {
@@ -81,16 +89,48 @@ func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {
 // store writes the record of a message. It is published to the bucket's subject rather
 // than put, because a KV update cannot carry a TTL.
 func (l *ledger) store(ctx context.Context, m outbox.Message, r record) error {
+	return l.write(ctx, m, r)
+}
+
+// create writes the record of a message that has none. That it has one is no error.
+func (l *ledger) create(ctx context.Context, m outbox.Message, r record) error {
+	err := l.write(ctx, m, r, jetstream.WithExpectLastSequencePerSubject(0))
+	if outbox.IsAlreadyStored(err) {
+		return nil
+	}
+	return err
+}
+
+func (l *ledger) write(ctx context.Context, m outbox.Message, r record, opts ...jetstream.PublishOpt) error {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	subject := "$KV." + l.bucket + "." + l.key(m)
-	if _, err := l.js.Publish(ctx, subject, data, jetstream.WithMsgTTL(l.ttl)); err != nil {
+	if _, err := l.js.Publish(ctx, subject, data, append(opts, jetstream.WithMsgTTL(l.ttl))...); err != nil {
 		return fmt.Errorf("writing the ledger entry of message %s: %w", m.ID, err)
 	}
 	return nil
 }
+
+// heldByHand reports whether an operator asked for the message to be settled held.
+func (l *ledger) heldByHand(ctx context.Context, m outbox.Message) (bool, error) {
+	kv, err := l.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, err = kv.Get(ctx, byHandKey(l.key(m)))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading what an operator decided about message %s: %w", m.ID, err)
+	}
+	return true, nil
+}
+
+// byHandKey is apart from the record, which workers overwrite.
+func byHandKey(key string) string { return key + ".by-hand" }
 
 func (l *ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
 	l.mu.Lock()

@@ -20,6 +20,7 @@ type metrics struct {
 	pullErrors   prometheus.Counter
 	leasesLost   prometheus.Counter
 	unknown      *prometheus.CounterVec
+	duplicates   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -42,12 +43,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		pullErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_pull_errors_total", Help: "Pulls that failed or missed their heartbeat."}),
 		leasesLost:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_leases_lost_total", Help: "Messages whose lease could not be renewed."}),
 		unknown:      counter("unknown_outcomes_total", "Attempts whose outcome is unknown: Redox may have the message.", "source"),
+		duplicates:   counter("possible_duplicates_total", "Attempts for messages that Redox may have from an earlier attempt.", "source"),
 	}
 	if r == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.settled, m.attempts, m.duration, m.age, m.ignored, m.paused,
-		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown} {
+		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown, m.duplicates} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -86,6 +88,9 @@ func (m *metrics) attempt(d *delivery, v verdict, took time.Duration) {
 		m.unknown.WithLabelValues(d.lane.source).Inc()
 	}
 }
+
+// repeated notes an attempt that may make a duplicate.
+func (m *metrics) repeated(d *delivery) { m.duplicates.WithLabelValues(d.lane.source).Inc() }
 
 // outcome notes the end of a delivery.
 func (m *metrics) outcome(d *delivery, v verdict, kind EventKind) {

@@ -17,7 +17,7 @@ func (w *Worker) report(d *delivery, v verdict, kind EventKind) {
 	if w.log.Enabled(w.settling, level) {
 		w.log.Log(w.settling, level, logText[kind], "message", d.message.ID, "source", d.message.Source, "lane", d.message.Lane,
 			"sequence", d.message.Sequence, "settlement", v.settlement, "status", v.answer.Status, "attempts", d.attempts(),
-			"delay", v.delay, "log_ids", v.answer.LogIDs, "error", v.err, "possible_duplicate", d.record.Unknown || v.unknown)
+			"delay", v.delay, "log_ids", v.answer.LogIDs, "error", v.err, "possible_duplicate", d.possibleDuplicate(v))
 	}
 	if !w.observed {
 		return
@@ -25,7 +25,7 @@ func (w *Worker) report(d *delivery, v verdict, kind EventKind) {
 	e := d.event(kind)
 	e.Attempt = d.attempts()
 	e.Settlement, e.Status, e.LogIDs, e.Delay, e.Error = v.settlement, v.answer.Status, v.answer.LogIDs, v.delay, v.err
-	e.PossibleDuplicate = d.record.Unknown || v.unknown
+	e.PossibleDuplicate = d.possibleDuplicate(v)
 	if kind == EventSettled {
 		e.Duration = time.Since(d.message.Stored)
 	}
@@ -38,6 +38,9 @@ var logText = map[EventKind]string{
 	EventWait:      "message waits; nothing was sent",
 	EventAbandoned: "message abandoned",
 }
+
+// possibleDuplicate: an earlier attempt or this one had an unknown outcome.
+func (d *delivery) possibleDuplicate(v verdict) bool { return d.record.Unknown || v.unknown }
 
 // event starts an event about this delivery.
 func (d *delivery) event(kind EventKind) Event {

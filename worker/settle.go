@@ -59,6 +59,7 @@ type settlement struct {
 	verdict  verdict
 	dead     bool // dead letter confirmed, or none needed
 	replied  bool // durable reply confirmed, or none needed
+	audited  bool // audit line written, or none wanted
 }
 
 // repeat takes the steps again, with backoff, until they succeed or the worker is stopped.
@@ -83,13 +84,12 @@ func (s *settlement) repeat(failed error) error {
 func (s *settlement) steps() error {
 	ctx, cancel := context.WithTimeoutCause(s.worker.settling, stepTimeout, errors.New("NATS did not confirm within 2s"))
 	defer cancel()
-	if !s.dead && s.needsDeadLetter() {
-		if err := s.deadLetter(ctx); err != nil {
-			return fmt.Errorf("writing the dead letter: %w", err)
+	if !s.dead {
+		if err := s.bury(ctx); err != nil {
+			return err
 		}
-		failpoint("dead-letter")
+		s.dead = true
 	}
-	s.dead = true
 	if !s.replied && s.delivery.message.ReplyTo != "" {
 		durable, err := s.reply(ctx)
 		if err != nil {
@@ -98,6 +98,13 @@ func (s *settlement) steps() error {
 		s.replied = durable
 		failpoint("reply")
 	}
+	if audit := s.worker.config.Audit; !s.audited && audit != nil {
+		if err := audit(ctx, s.entry()); err != nil {
+			return fmt.Errorf("writing the audit trail: %w", err)
+		}
+		s.audited = true
+		failpoint("audit")
+	}
 	failpoint("ack")
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.
@@ -105,6 +112,23 @@ func (s *settlement) steps() error {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
+	return nil
+}
+
+// bury writes the dead letter where one is due, and before it what waits behind it.
+func (s *settlement) bury(ctx context.Context) error {
+	due := s.needsDeadLetter()
+	if err := s.worker.keepOrder(ctx, s.delivery, due); err != nil {
+		return fmt.Errorf("noting what waits behind the message: %w", err)
+	}
+	failpoint("order")
+	if !due {
+		return nil
+	}
+	if err := s.deadLetter(ctx); err != nil {
+		return fmt.Errorf("writing the dead letter: %w", err)
+	}
+	failpoint("dead-letter")
 	return nil
 }
 
@@ -171,6 +195,7 @@ func (s *settlement) replyMsg() outbox.Reply {
 		MessageID: d.message.ID, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
 		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Body: v.answer.Body,
 		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
+		PossibleDuplicate: d.possibleDuplicate(v),
 	}
 }
 
@@ -184,28 +209,24 @@ func (w *Worker) tooLarge(msg *nats.Msg) bool {
 // delivered again after the verdict's delay. Only while the lease holds: a late negative
 // acknowledgement would take the message away from whoever has it now.
 func (w *Worker) giveBack(d *delivery, v verdict) {
-	if v.action == retry || d.noted {
-		rec := d.record
-		rec.Started, rec.Intent = 0, false
-		if v.action == retry {
-			rec.Attempts++
-			rec.Status, rec.Error = v.answer.Status, v.err
-			rec.Unknown = rec.Unknown || v.unknown
-		}
-		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-		if err := w.ledger.store(ctx, d.message, rec); err != nil {
-			w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
-		}
-		cancel()
-		failpoint("note")
-	}
-	delay := v.delay
 	if v.jittered {
-		delay = jitter(delay)
+		v.delay = jitter(v.delay)
 	}
-	v.delay = delay
+	rec := d.record
+	rec.Started, rec.Intent, rec.Ended, rec.Next = 0, false, d.delivered, time.Now().Add(v.delay)
+	if v.action == retry {
+		rec.Attempts++
+		rec.Status, rec.Error = v.answer.Status, v.err
+		rec.Unknown = rec.Unknown || v.unknown
+	}
+	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+	if err := w.ledger.store(ctx, d.message, rec); err != nil {
+		w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
+	}
+	cancel()
+	failpoint("note")
 	if w.keeper.release(d.lease) {
-		handBack(d.msg, delay)
+		handBack(d.msg, v.delay)
 	}
 	kind := EventRetry
 	if v.action == wait {
@@ -215,12 +236,32 @@ func (w *Worker) giveBack(d *delivery, v verdict) {
 }
 
 // refuse returns a message that was not admitted: the source was paused or the worker is
-// stopping. Another worker may take it at once.
+// stopping. Another worker may take it at once, and learns that it was not sent.
 func (w *Worker) refuse(d *delivery) {
 	defer d.cancel(nil)
+	if w.conn.IsConnected() && d.contract == nil {
+		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+		if err := w.noteUnsent(ctx, d); err != nil {
+			w.log.Debug("an unsent message could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
+		}
+		cancel()
+	}
 	if w.keeper.release(d.lease) {
 		handBack(d.msg, 0)
 	}
+}
+
+// noteUnsent keeps the next delivery of a message from counting as a possible duplicate.
+func (w *Worker) noteUnsent(ctx context.Context, d *delivery) error {
+	if d.delivered == 1 {
+		return w.ledger.create(ctx, d.message, record{Ended: 1})
+	}
+	rec, err := w.ledger.load(ctx, d.message)
+	if err != nil || rec.Ended+1 != d.delivered {
+		return err // what is suspected stays suspected
+	}
+	rec.Ended = d.delivered
+	return w.ledger.store(ctx, d.message, rec)
 }
 
 // handBack returns a message to the server, at once or after a delay. If it fails, the

@@ -34,6 +34,7 @@ type Worker struct {
 	replies outbox.ReplyPolicy
 	holds   map[string]func(outbox.Message) bool
 	ledger  *ledger
+	tokens  *outbox.HeldTokens
 	lanes   atomic.Pointer[[]*lane]
 	// set by Run
 	gates      *gates
@@ -66,6 +67,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: c.Logger, metrics: m, trace: newTracing(c.Tracer),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c),
+		tokens: outbox.NewHeldTokens(js, c.Prefix),
 	}, nil
 }
 

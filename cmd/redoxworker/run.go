@@ -72,7 +72,13 @@ func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if err := w.openAudit(); err != nil {
+		return nil, err
+	}
 	d := &daemon{wiring: w, gatherer: gatherer, keys: keys, client: client}
+	if w.auditFile != nil {
+		d.closers = append(d.closers, w.auditFile)
+	}
 	d.closers = append(d.closers, closerFunc(transport.CloseIdleConnections))
 	return d, nil
 }

@@ -23,6 +23,7 @@ func topology(c *config.Config) outbox.Topology {
 	return outbox.Topology{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, Partitions: c.Order.Partitions,
 		Sources: slices.Sorted(maps.Keys(c.Sources)), AckWait: c.Worker.AckWait, DeadMaxAge: c.DLQ.MaxAge,
+		Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge,
 	}
 }
 
@@ -32,6 +33,7 @@ type wiring struct {
 	log        *slog.Logger
 	registerer prometheus.Registerer
 	observe    func(worker.Event) // may be nil
+	auditFile  *worker.AuditFile  // nil when there is none
 }
 
 // transport is the one pool of connections to Redox: messages and tokens.
@@ -67,6 +69,7 @@ func (w wiring) worker(js jetstream.JetStream, client *redox.Client) (*worker.Wo
 			Initial: c.Worker.Retry.Initial, Max: c.Worker.Retry.Max, MaxAge: orOff(c.Worker.Retry.MaxAge),
 			RequestMaxAge: c.Worker.Retry.RequestMaxAge, MaxAttempts: c.Worker.Retry.MaxAttempts, PoisonAfter: orOff(c.Worker.Retry.PoisonAfter),
 		},
+		HoldAfterDeadLetter: c.Order.AfterDeadLetter == config.AfterHold, Audit: w.audit(js),
 		Logger: w.log, Registerer: w.registerer, Observe: w.observe,
 		AttemptTimeout: 2*c.Redox.Timeout + time.Minute, // two requests around a 401, and the token between them
 	}

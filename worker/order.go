@@ -1,0 +1,68 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// inOrder settles held what has to wait behind a dead letter of its token. Because a
+// partition has one message out at a time, what its predecessor left is there to be read.
+func (w *Worker) inOrder(d *delivery) (v verdict, decided bool) {
+	token, ok := d.message.HoldToken()
+	if !ok {
+		return verdict{}, false
+	}
+	if d.delivered > 1 {
+		byHand, err := w.ledger.heldByHand(d.ctx, d.message)
+		if err != nil {
+			return w.postpone(d, err), true
+		}
+		if byHand {
+			return verdict{settlement: outbox.Held, unknown: d.record.Unknown, err: heldByHandText(d.record)}, true
+		}
+	}
+	if !w.config.HoldAfterDeadLetter {
+		return verdict{}, false
+	}
+	held, err := w.tokens.Load(d.ctx, d.message.Source, token)
+	if err != nil {
+		return w.postpone(d, err), true
+	}
+	_, d.marked = held.Pending[d.message.Position]
+	if by, blocked := held.Blocks(d.message.Position); blocked {
+		return verdict{settlement: outbox.Held, err: fmt.Sprintf(
+			"not sent: an earlier message of its order, number %d, is a dead letter; replay them together, in order", by)}, true
+	}
+	return verdict{}, false
+}
+
+// keepOrder notes, before the dead letter is written, that what comes later must wait
+// behind the message, and takes that back when the message was delivered after all: at a
+// second try, as after a crash, or as a replay.
+func (w *Worker) keepOrder(ctx context.Context, d *delivery, dead bool) error {
+	token, ok := d.message.HoldToken()
+	if !ok || !w.config.HoldAfterDeadLetter {
+		return nil
+	}
+	m := d.message
+	switch {
+	case dead:
+		return w.tokens.Hold(ctx, m.Source, token, m.Position, m.Sequence)
+	case d.marked:
+		return w.tokens.Release(ctx, m.Source, token, m.Position, 0)
+	}
+	return nil
+}
+
+func heldByHandText(r record) string {
+	text := "held by an operator"
+	if r.Attempts > 0 {
+		text += fmt.Sprintf(" after %d attempts", r.Attempts)
+	}
+	if r.Error != "" {
+		text += "; the last: " + r.Error
+	}
+	return text
+}

@@ -1,0 +1,241 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// tokenOf is the token that ordered publishes under.
+func (r *rig) tokenOf(key string) string {
+	r.Helper()
+	token, err := outbox.OrderToken([]byte("0123456789abcdef0123456789abcdef"), key)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return token
+}
+
+// rejecting makes the far side refuse some messages for good, by their id.
+func (r *rig) rejecting(refused func(id string) bool) {
+	r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+		if refused(m.ID) {
+			return outbox.Answer{Status: 400}, worker.Permanent(errFar)
+		}
+		return outbox.Answer{Status: 200}, nil
+	}
+}
+
+// replay publishes a dead letter again as a replay does: in order, with its position.
+func (r *rig) replay(d outbox.DeadLetter, key string) string {
+	r.Helper()
+	return r.publish(outbox.Message{ID: d.MessageID + ":r1", ReplayOf: d.MessageID, ReplayCount: 1, OrderToken: r.tokenOf(key), Position: d.Position()})
+}
+
+// sent are the ids of all calls, in order.
+func (r *rig) sent() []string {
+	var ids []string
+	for _, c := range r.far.Calls() {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+func TestGuarantee_HoldAfterADeadLetter(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.rejecting(func(id string) bool { return id == "a1" })
+		r.start(worker.Config{HoldAfterDeadLetter: true, ID: "one"})
+		r.start(worker.Config{HoldAfterDeadLetter: true, ID: "two"})
+		for _, id := range []string{"a1", "a2", "a3"} {
+			r.ordered(id, "patient a")
+			r.ordered("b"+id[1:], "patient b")
+		}
+		for id, want := range map[string]outbox.Settlement{
+			"a1": outbox.Rejected, "a2": outbox.Held, "a3": outbox.Held, "b1": outbox.Delivered, "b2": outbox.Delivered, "b3": outbox.Delivered,
+		} {
+			if e := r.awaitSettled(id); e.Settlement != want {
+				t.Errorf("%s: settled %s, want %s", id, e.Settlement, want)
+			}
+		}
+		if ids := r.sent(); slices.Contains(ids, "a2") || slices.Contains(ids, "a3") {
+			t.Errorf("sent %v: what waits behind a dead letter must not be sent", ids)
+		}
+	})
+}
+
+// The mended messages go in their old order; what comes new waits until the last of them
+// was published, and a replay that fails again holds the rest once more.
+func TestGuarantee_ReplayInOrderBehindADeadLetter(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		broken := map[string]bool{"a1": true, "a2:r1": true}
+		r.rejecting(func(id string) bool { return broken[id] })
+		r.start(worker.Config{HoldAfterDeadLetter: true})
+		tokens := outbox.NewHeldTokens(r.js, "")
+		const key = "patient a"
+		for _, id := range []string{"a1", "a2", "a3", "a4"} {
+			r.ordered(id, key)
+		}
+		r.awaitSettled("a4")
+		letters := r.deadLetters()
+		if len(letters) != 4 {
+			t.Fatalf("%d dead letters, want 4", len(letters))
+		}
+		for i, d := range letters {
+			r.replay(d, key)
+			if i == 1 {
+				r.ordered("a5", key) // an application goes on meanwhile
+			}
+			r.awaitSettled(d.MessageID + ":r1")
+			if err := tokens.Release(r.Context(), source, r.tokenOf(key), d.Position(), d.Sequence); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for id, want := range map[string]outbox.Settlement{
+			"a1:r1": outbox.Delivered, "a2:r1": outbox.Rejected, "a3:r1": outbox.Held, "a4:r1": outbox.Held, "a5": outbox.Held,
+		} {
+			if e := r.awaitSettled(id); e.Settlement != want {
+				t.Errorf("%s: settled %s, want %s", id, e.Settlement, want)
+			}
+		}
+		held, err := tokens.Load(r.Context(), source, r.tokenOf(key))
+		if err != nil || len(held.Pending) != 4 {
+			t.Errorf("pending %v, %v: want a2, a3, a4 and a5", held.Pending, err)
+		}
+	})
+}
+
+// A worker died between marking the token and writing the dead letter; at the second try
+// the message is delivered, and nothing waits behind it.
+func TestGuarantee_AMarkOfAMessageDeliveredAfterAllIsTakenBack(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		tokens := outbox.NewHeldTokens(r.js, "")
+		if err := tokens.Hold(r.Context(), source, r.tokenOf("patient a"), 1, 1); err != nil {
+			t.Fatal(err)
+		}
+		r.ordered("a1", "patient a")
+		r.ordered("a2", "patient a")
+		r.start(worker.Config{HoldAfterDeadLetter: true})
+		for _, id := range []string{"a1", "a2"} {
+			if e := r.awaitSettled(id); e.Settlement != outbox.Delivered {
+				t.Errorf("%s: settled %s (%s)", id, e.Settlement, e.Error)
+			}
+		}
+		if list, err := tokens.List(r.Context()); err != nil || len(list) != 0 {
+			t.Errorf("still held: %v, %v", list, err)
+		}
+	})
+}
+
+func TestGuarantee_WithoutHoldLaterMessagesGoOn(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.rejecting(func(id string) bool { return id == "a1" })
+		r.start(worker.Config{})
+		r.ordered("a1", "patient a")
+		r.ordered("a2", "patient a")
+		if e := r.awaitSettled("a2"); e.Settlement != outbox.Delivered {
+			t.Errorf("settled %s", e.Settlement)
+		}
+		if n := r.stored("KV_REDOX_LEDGER"); n != 0 {
+			t.Errorf("%d ledger entries of a token that nothing waits for", n)
+		}
+	})
+}
+
+// What the worker cannot rule out, it says: a message that somebody had and did not bring
+// to an end is a possible duplicate; one that was handed back unsent is not.
+func TestGuarantee_PossibleDuplicatesAreSaid(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		id := r.publish(outbox.Message{})
+		r.lose()
+		var entries []worker.AuditEntry
+		stop := r.start(worker.Config{Audit: func(_ context.Context, e worker.AuditEntry) error { entries = append(entries, e); return nil }})
+		if e := r.awaitSettled(id); !e.PossibleDuplicate || e.Settlement != outbox.Delivered {
+			t.Errorf("settled %s, possible duplicate %v: a delivery before ended without a trace", e.Settlement, e.PossibleDuplicate)
+		}
+		if len(entries) != 1 || !entries[0].PossibleDuplicate || entries[0].Message != id || entries[0].Deliveries != 2 {
+			t.Errorf("audit entries %+v", entries)
+		}
+		stop()
+	})
+}
+
+func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		down := true
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			if down {
+				return outbox.Answer{}, worker.NotAttempted(errFar, "key:main")
+			}
+			time.Sleep(20 * time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		stop := r.start(worker.Config{Concurrency: 4})
+		r.publish(outbox.Message{ID: "first"})
+		time.Sleep(time.Minute)
+		down = false
+		if e := r.awaitSettled("first"); e.PossibleDuplicate || e.Delivered < 3 || e.Attempt != 1 {
+			t.Errorf("%+v: it waited, and was never sent before", e)
+		}
+		for i := range 10 {
+			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+		}
+		r.until("four in flight", func() bool { return len(r.far.Calls()) > 4 })
+		stop() // hands back what was buffered
+		r.start(worker.Config{})
+		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 11 })
+		again := 0
+		for _, e := range r.all(worker.EventSettled) {
+			if e.Delivered > 1 && e.MessageID != "first" {
+				again++
+			}
+			if e.PossibleDuplicate {
+				t.Errorf("%s: a possible duplicate, and it was only handed back", e.MessageID)
+			}
+		}
+		if again == 0 {
+			t.Error("nothing was handed back: the test shows nothing")
+		}
+	})
+}
+
+// The audit trail is part of the settlement: while it fails the message stays.
+func TestGuarantee_NoSettlementWithoutItsAuditEntry(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		full := true
+		var entries []worker.AuditEntry
+		subject, replies := r.inbox()
+		r.start(worker.Config{ID: "me", Audit: func(_ context.Context, e worker.AuditEntry) error {
+			if full {
+				return errFar
+			}
+			entries = append(entries, e)
+			return nil
+		}})
+		r.rejecting(func(string) bool { return true })
+		id := r.publish(outbox.Message{ReplyTo: subject})
+		time.Sleep(time.Minute)
+		if n := r.stored("REDOX_OUT"); n != 1 {
+			t.Errorf("%d messages in the queue while the audit trail fails, want the one", n)
+		}
+		full = false
+		r.awaitSettled(id)
+		if len(entries) != 1 {
+			t.Fatalf("%d entries, want 1", len(entries))
+		}
+		e := entries[0]
+		if e.Worker != "me" || e.Settlement != outbox.Rejected || e.Status != 400 || !e.DeadLetter || !e.Answered || e.Attempts != 1 || e.AgeSeconds < 60 {
+			t.Errorf("entry %+v", e)
+		}
+		if n := len(r.far.Calls()); n != 1 {
+			t.Errorf("sent %d times while the audit trail failed, want once", n)
+		}
+		if n := len(replies()); n == 0 {
+			t.Error("no reply")
+		}
+	})
+}
