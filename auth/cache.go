@@ -32,6 +32,10 @@ type CacheConfig struct {
 	Name string
 	// Logger takes one line at each change of state; default none.
 	Logger *slog.Logger
+	// Observe is told at each such change whether a token can be had: false when
+	// there is none and none could be had, true when there is one again. It is
+	// called in order, and must neither block nor call the Cache. Default none.
+	Observe func(usable bool)
 	// Registerer takes the metrics redoxworker_auth_*; default none.
 	Registerer prometheus.Registerer
 }
@@ -42,6 +46,9 @@ func (c CacheConfig) WithDefaults() CacheConfig {
 	c.MintTimeout = orElse(c.MintTimeout, 45*time.Second)
 	c.Name = orElse(c.Name, defaultName)
 	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Observe == nil {
+		c.Observe = func(bool) {}
+	}
 	return c
 }
 

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -316,4 +317,29 @@ func TestCache_RevocationsNowAndThenCostNoWait(t *testing.T) {
 			bearer(t, c)
 		}
 	})
+}
+
+// TestCache_ObserveIsToldOfEachChange: once when the last token has ended, once
+// when there is one again, and nothing of failures that a token outlives.
+func TestCache_ObserveIsToldOfEachChange(t *testing.T) {
+	t.Parallel()
+	for _, perRequest := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var told []bool
+			b := &bench{}
+			c := startCache(t, b, CacheConfig{PerRequest: perRequest, Observe: func(usable bool) { told = append(told, usable) }})
+			bearer(t, c)
+			b.failWith(errDown)
+			for range 2 {
+				time.Sleep(10 * time.Minute)
+				_, _ = c.Bearer(t.Context())
+			}
+			b.failWith(nil)
+			time.Sleep(time.Minute)
+			bearer(t, c)
+			if want := []bool{false, true}; !slices.Equal(told, want) {
+				t.Errorf("per request %v: told %v, want %v", perRequest, told, want)
+			}
+		})
+	}
 }

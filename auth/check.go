@@ -16,6 +16,8 @@ type KeyCheck struct {
 	Algorithm Algorithm `json:"algorithm,omitempty"`
 	// Lifetime is that of the token that was had, in nanoseconds, 0 without one.
 	Lifetime time.Duration `json:"lifetime_ns"`
+	// Expires is the end of that token, by the local clock; zero without one.
+	Expires time.Time `json:"expires,omitzero"`
 	// Took is how long the request took, in nanoseconds.
 	Took time.Duration `json:"took_ns"`
 	// Skew is how far the local clock is ahead of the endpoint's, in
@@ -49,10 +51,9 @@ func (o *OAuth) Check(ctx context.Context) []KeyCheck {
 // Check authenticates with the secret, and throws the token away.
 func (l *Legacy) Check(ctx context.Context) []KeyCheck {
 	c := KeyCheck{Role: "legacy"}
-	secret, _, _ := l.credentials()
-	c.try(l.endpoint, func() (Token, error) {
-		return l.ask(ctx, opAuthenticate, "/authenticate", secret, -1) // -1: keep no refresh token
-	})
+	has := l.credentials()
+	has.age = -1 // keep no refresh token
+	c.try(l.endpoint, func() (Token, error) { return l.ask(ctx, opAuthenticate, has) })
 	return []KeyCheck{c}
 }
 
@@ -63,7 +64,7 @@ func (k *KeyCheck) try(e *endpoint, mint func() (Token, error)) {
 	k.Skew, k.SkewKnown = e.skew.value()
 	k.Err, k.Mend = err, mendOf(err)
 	if err == nil {
-		k.Lifetime = t.Lifetime()
+		k.Lifetime, k.Expires = t.Lifetime(), t.Expires
 	}
 	switch bad := "this host's clock is " + skewText(k.Skew); {
 	case k.Skew.Abs() >= skewFail && err == nil:

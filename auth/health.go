@@ -11,7 +11,11 @@ func (c *Cache) succeeded(l *lease) {
 	if c.failures > 0 || c.down {
 		c.cfg.Logger.Info("tokens can be had again", "key", c.cfg.Name, "failures", c.failures, "expires", l.token.Expires)
 	}
-	c.failures, c.lastErr, c.nextTry, c.down = 0, nil, time.Time{}, false
+	c.failures, c.lastErr, c.nextTry = 0, nil, time.Time{}
+	if c.down {
+		c.down = false
+		c.cfg.Observe(true)
+	}
 }
 
 // failed remembers a failure and when to ask again. What the server asks for
@@ -76,6 +80,7 @@ func (c *Cache) noteDown() {
 		return
 	}
 	c.down = true
+	defer c.cfg.Observe(false)
 	c.cfg.Logger.Error("there is no token: requests wait until one can be had", "key", c.cfg.Name, "class", classOf(c.lastErr).String(), "error", c.lastErr, "next_try", c.nextTry)
 }
 

@@ -66,15 +66,19 @@ func (c LegacyConfig) Validate() error {
 // made one at a time, for each answer replaces the refresh token.
 type Legacy struct {
 	endpoint *endpoint
-	apiKey   Secret
 	name     string
 	logger   *slog.Logger
 	turn     chan struct{} // holds one: the right to make a request
 
-	mu      sync.Mutex
-	secret  Secret
-	refresh Secret
-	age     int // grows when the refresh token is dropped
+	mu sync.Mutex
+	legacySecrets
+}
+
+// legacySecrets are what a request is made of.
+type legacySecrets struct {
+	apiKey, secret, refresh Secret
+
+	age int // grows when the refresh token is dropped
 }
 
 // NewLegacy returns a Legacy for an API key and its secret.
@@ -95,8 +99,8 @@ func NewLegacy(apiKey string, secret Secret, cfg LegacyConfig) (*Legacy, error) 
 		return nil, fmt.Errorf("auth: legacy: %w", err)
 	}
 	return &Legacy{
-		endpoint: e, apiKey: NewSecret(apiKey), name: cfg.Name, logger: cfg.Logger,
-		turn: make(chan struct{}, 1), secret: secret,
+		endpoint: e, name: cfg.Name, logger: cfg.Logger, turn: make(chan struct{}, 1),
+		legacySecrets: legacySecrets{apiKey: NewSecret(apiKey), secret: secret},
 	}, nil
 }
 
@@ -109,29 +113,36 @@ func (l *Legacy) Mint(ctx context.Context) (Token, error) {
 	case <-ctx.Done():
 		return Token{}, fmt.Errorf("auth: waiting to authenticate: %w", context.Cause(ctx))
 	}
-	_, refresh, age := l.credentials()
-	if refresh.IsSet() {
-		t, err := l.ask(ctx, opRefresh, "/refreshToken", refresh, age)
+	has := l.credentials()
+	if has.refresh.IsSet() {
+		t, err := l.ask(ctx, opRefresh, has)
 		e, _ := errors.AsType[*TokenError](err)
 		if err == nil || e == nil || e.Status == 0 {
 			return t, err
 		}
 		l.logger.InfoContext(ctx, "the refresh token was not taken, authenticating with the secret", "key", l.name, "status", e.Status)
-		l.forget(age)
+		l.forget(has.age)
 	}
-	secret, _, age := l.credentials()
-	return l.ask(ctx, opAuthenticate, "/authenticate", secret, age)
+	return l.ask(ctx, opAuthenticate, l.credentials())
 }
 
-// SetSecret replaces the secret and drops the refresh token. It takes effect
-// with the next request; call [Cache.Renew] afterwards to try it at once.
-func (l *Legacy) SetSecret(secret Secret) error {
-	if !secret.IsSet() {
-		return errors.New("auth: new secret: it is empty, the old one stays")
+// SetCredentials replaces the API key and its secret, and drops the refresh
+// token; an unset one stays as it was. It takes effect with the next request, and
+// what was replaced is held no longer. Call [Cache.Renew] afterwards to try the
+// new ones at once.
+func (l *Legacy) SetCredentials(apiKey, secret Secret) error {
+	if !apiKey.IsSet() && !secret.IsSet() {
+		return errors.New("auth: new credentials: both are empty, the old ones stay")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.secret, l.refresh = secret, Secret{}
+	if apiKey.IsSet() {
+		l.apiKey = apiKey
+	}
+	if secret.IsSet() {
+		l.secret = secret
+	}
+	l.refresh = Secret{}
 	l.age++
 	return nil
 }
@@ -149,10 +160,10 @@ func (l *Legacy) Forget() {
 // answer (negative: behind), and false before the first one.
 func (l *Legacy) Skew() (time.Duration, bool) { return l.endpoint.skew.value() }
 
-func (l *Legacy) credentials() (secret, refresh Secret, age int) {
+func (l *Legacy) credentials() legacySecrets {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.secret, l.refresh, l.age
+	return l.legacySecrets
 }
 
 // forget drops the refresh token unless it is a newer one.
@@ -175,9 +186,11 @@ func (l *Legacy) keep(refresh string, age int) {
 }
 
 // ask posts {"apiKey", "secret"} or {"apiKey", "refreshToken"}.
-func (l *Legacy) ask(ctx context.Context, op, path string, credential Secret, age int) (Token, error) {
-	form := map[string]string{"apiKey": l.apiKey.Reveal()}
+func (l *Legacy) ask(ctx context.Context, op string, has legacySecrets) (Token, error) {
+	form := map[string]string{"apiKey": has.apiKey.Reveal()}
+	path, credential := "/authenticate", has.secret
 	if op == opRefresh {
+		path, credential = "/refreshToken", has.refresh
 		form["refreshToken"] = credential.Reveal()
 	} else {
 		form["secret"] = credential.Reveal()
@@ -191,13 +204,13 @@ func (l *Legacy) ask(ctx context.Context, op, path string, credential Secret, ag
 		return Token{}, err
 	}
 	if a.status < 200 || a.status > 299 {
-		return Token{}, l.endpoint.refused(op, "", a, l.apiKey, credential)
+		return Token{}, l.endpoint.refused(op, "", a, has.apiKey, credential)
 	}
 	g, refresh, err := readLegacy(a)
 	if err != nil {
 		return Token{}, l.endpoint.unusable(op, "", a, err.Error())
 	}
-	l.keep(refresh, age)
+	l.keep(refresh, has.age)
 	return NewToken(g.token, a.begun, a.begun.Add(g.lifetime)), nil
 }
 

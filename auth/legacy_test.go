@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 )
 
 const legacyBase = "http://localhost/auth"
@@ -19,6 +21,7 @@ const legacyBase = "http://localhost/auth"
 // token that works once and after the token's end too, refusals as plain text.
 type legacyStandIn struct {
 	mu      sync.Mutex
+	key     string
 	secret  string
 	refresh string
 	live    map[string]time.Time
@@ -29,7 +32,7 @@ type legacyStandIn struct {
 }
 
 func newLegacyStandIn() *legacyStandIn {
-	return &legacyStandIn{secret: "s3cr3t", live: map[string]time.Time{}, ttl: 24 * time.Hour}
+	return &legacyStandIn{key: "key-1", secret: "s3cr3t", live: map[string]time.Time{}, ttl: 24 * time.Hour}
 }
 
 func (s *legacyStandIn) set(f func()) {
@@ -48,7 +51,7 @@ func (s *legacyStandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var asked struct{ APIKey, Secret, RefreshToken string }
-	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || r.Header.Get("Content-Type") != "application/json" || asked.APIKey != "key-1" {
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || r.Header.Get("Content-Type") != "application/json" || asked.APIKey != s.key {
 		s.refuse(w, "Invalid request")
 		return
 	}
@@ -251,7 +254,7 @@ func TestLegacy_DaysOfTokens(t *testing.T) {
 	})
 }
 
-func TestLegacy_SetSecret(t *testing.T) {
+func TestLegacy_SetCredentials(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newLegacyStandIn()
@@ -259,15 +262,24 @@ func TestLegacy_SetSecret(t *testing.T) {
 		c := startCache(t, l, CacheConfig{})
 		bearer(t, c)
 		s.set(func() { s.secret, s.refresh = "rotated", "" })
-		if err := l.SetSecret(Secret{}); err == nil {
-			t.Error("an empty secret was taken")
+		if err := l.SetCredentials(Secret{}, Secret{}); err == nil {
+			t.Error("empty credentials were taken")
 		}
-		if err := l.SetSecret(NewSecret("rotated")); err != nil {
+		if err := l.SetCredentials(Secret{}, NewSecret("rotated")); err != nil {
 			t.Error(err)
 		}
 		c.Renew()
 		synctest.Wait()
 		if s.asked() != "authenticate authenticate" || c.Status().Failures != 0 {
+			t.Errorf("asked %s, status %+v", s.asked(), c.Status())
+		}
+		s.set(func() { s.key, s.refresh = "key-2", "" })
+		if err := l.SetCredentials(NewSecret("key-2"), Secret{}); err != nil {
+			t.Error(err)
+		}
+		c.Renew()
+		synctest.Wait()
+		if s.asked() != "authenticate authenticate authenticate" || c.Status().Failures != 0 {
 			t.Errorf("asked %s, status %+v", s.asked(), c.Status())
 		}
 	})
@@ -308,4 +320,31 @@ func TestNewLegacy_NamesEveryProblem(t *testing.T) {
 	if l, err := NewLegacy("k", NewSecret("s"), LegacyConfig{}); err != nil || l.endpoint.url != DefaultLegacyURL {
 		t.Error("the default URL")
 	}
+}
+
+func TestSetCredentials_OldSecretsAreDropped(t *testing.T) {
+	t.Parallel()
+	l, old := func() (*Legacy, []weak.Pointer[string]) {
+		l := must(NewLegacy("an API key", NewSecret("the first secret"), LegacyConfig{}))
+		l.keep("a refresh token", l.age)
+		return l, []weak.Pointer[string]{weak.Make(l.apiKey.text), weak.Make(l.secret.text), weak.Make(l.refresh.text)}
+	}()
+	if err := l.SetCredentials(NewSecret("another API key"), NewSecret("the second secret")); err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for range 10 {
+		runtime.GC()
+		held = 0
+		for _, p := range old {
+			if p.Value() != nil {
+				held++
+			}
+		}
+		if held == 0 {
+			return
+		}
+	}
+	t.Errorf("%d replaced secrets are still in memory", held)
+	runtime.KeepAlive(l)
 }

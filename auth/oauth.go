@@ -158,11 +158,12 @@ func (o *OAuth) Mint(ctx context.Context) (Token, error) {
 	return t, nil
 }
 
-// mint asks with one key. A replay that something on the way caused is answered
-// with one more request, whose assertion is new.
+// mint asks with one key. A refusal that may be that of a replay, which something
+// on the way caused, is answered with one more request, whose assertion is new.
+// Redox gives such a refusal no description, as it does for some claims.
 func (o *OAuth) mint(ctx context.Context, k Key) (Token, error) {
 	t, err := o.ask(ctx, k)
-	if e, ok := errors.AsType[*TokenError](err); ok && e.replayed() {
+	if e, ok := errors.AsType[*TokenError](err); ok && (e.replayed() || e.blank()) {
 		return o.ask(ctx, k)
 	}
 	return t, err

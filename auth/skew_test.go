@@ -114,7 +114,7 @@ func TestCheck_TheClock(t *testing.T) {
 			if !want.ok && !strings.Contains(got.Mend, "set this host's clock") {
 				t.Errorf("%s: mended by %q", d, got.Mend)
 			}
-			if _, refresh, _ := l.credentials(); refresh.IsSet() || got.Role != "legacy" {
+			if l.credentials().refresh.IsSet() || got.Role != "legacy" {
 				t.Error("a check kept its refresh token")
 			}
 		})

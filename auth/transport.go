@@ -28,8 +28,8 @@ type Transport struct {
 
 // NewTransport returns a Transport for an origin such as
 // "https://api.redoxengine.com"; a path in it means nothing. https is required,
-// except on loopback hosts. base sends the requests; nil means
-// [http.DefaultTransport].
+// except on loopback hosts. base sends the requests; nil means a
+// transport of its own, with the environment's proxy.
 func NewTransport(c *Cache, origin string, base http.RoundTripper) (*Transport, error) {
 	u, err := checkURL("origin", origin)
 	if err != nil {

@@ -100,6 +100,8 @@ func TestJudge_Table(t *testing.T) {
 		"drained, hold":                         {outcome{message: send, err: UnknownOutcome(cause), cause: ErrDrainTimeout, hold: true}, verdict{settlement: outbox.Held, err: genericFailure, unknown: true, counted: true}},
 		"request deadline":                      {outcome{message: request, err: cause, cause: ErrDeadline}, verdict{settlement: outbox.Expired, err: genericFailure, counted: true}},
 		"no token":                              {outcome{message: send, err: NotAttempted(cause, "key:x")}, verdict{action: wait, delay: 2 * time.Second, err: genericFailure, pauses: "key:x"}},
+		"no token for a minute":                 {outcome{message: send, err: RetryAfter(NotAttempted(cause, "key:x"), time.Minute)}, verdict{action: wait, delay: 2 * time.Second, err: genericFailure, pauses: "key:x", pauseFor: time.Minute}},
+		"not sent, without a pause":             {outcome{message: send, err: RetryAfter(NotAttempted(cause, ""), time.Minute)}, verdict{action: wait, delay: time.Minute, err: genericFailure, pauseFor: time.Minute}},
 		"retry-after":                           {outcome{message: send, err: RetryAfter(cause, time.Minute)}, verdict{action: retry, delay: time.Minute, err: genericFailure, pauseFor: time.Minute, counted: true}},
 		"guard on content":                      {outcome{message: send, err: NotAttempted(Permanent(cause), "")}, verdict{settlement: outbox.Rejected, err: genericFailure}},
 		"held by deliverer":                     {outcome{message: send, err: Held(cause)}, verdict{settlement: outbox.Held, err: genericFailure, counted: true}},

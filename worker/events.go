@@ -21,7 +21,7 @@ const (
 	EventSettled EventKind = "settled"
 	// EventAbandoned: the lease was lost; whoever has the message now settles it.
 	EventAbandoned EventKind = "abandoned"
-	// EventPaused: a scope was paused for Delay.
+	// EventPaused: a scope was paused for Delay, or paused again after a failed probe.
 	EventPaused EventKind = "paused"
 	// EventResumed: a scope is open again.
 	EventResumed EventKind = "resumed"
@@ -44,7 +44,9 @@ type Event struct {
 	Delay      time.Duration
 	Duration   time.Duration // of the attempt; of a settled message since it was stored
 	Scope      string
-	Error      string // safe text
+	// Probes counts the probes of a paused scope that failed: 0 when its pause begins.
+	Probes int
+	Error  string // safe text
 	// PossibleDuplicate: an earlier or this attempt had an unknown outcome, so the far
 	// side may have the message more than once.
 	PossibleDuplicate bool

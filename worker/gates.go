@@ -226,7 +226,17 @@ func (g *gates) pause(p *pass, scope string, atLeast time.Duration) (Event, time
 	current.probing = false
 	wait := max(doubling(initial, ceiling, current.failures), min(atLeast, ceiling))
 	current.until = now.Add(wait)
-	return Event{Kind: EventPaused, Source: p.source, Scope: scope, Delay: wait}, wait
+	return Event{Kind: EventPaused, Source: p.source, Scope: scope, Delay: wait, Probes: current.failures - 1}, wait
+}
+
+// probe ends what is left of a scope's pause.
+func (g *gates) probe(scope string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if gate, now := g.scopes[scope], time.Now(); gate != nil && gate.until.After(now) {
+		gate.until = now
+		g.wake()
+	}
 }
 
 // known is the scope itself when the source depends on it, else the source's own: a

@@ -161,3 +161,38 @@ func TestGates_ChangesAreReportedOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestGates_ProbeEndsAPauseEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"key:k"}})
+		g.probe("key:k") // nothing is paused: nothing happens
+		g.admit(t.Context(), "a").fail("key:k", time.Minute)
+		begun := time.Now()
+		time.AfterFunc(3*time.Second, func() { g.probe("key:k") })
+		if state := g.wait(t.Context(), "a"); state != gateProbe || time.Since(begun) != 3*time.Second {
+			t.Fatalf("state %v after %v, want a probe after 3s", state, time.Since(begun))
+		}
+		g.probe("key:other")
+		p := g.admit(t.Context(), "a")
+		g.probe("key:k") // one is under way: no second one
+		if _, wait := g.tryAdmit("a"); wait == nil {
+			t.Error("a second message goes out beside the probe")
+		}
+		if got := p.fail("key:k", 0); got != 4*time.Second {
+			t.Errorf("paused again for %v, want the second step", got)
+		}
+		g.probe("key:k")
+		g.admit(t.Context(), "a").clear()
+		if state, _, _ := g.state("a"); state != gateOpen {
+			t.Errorf("state %v, want open", state)
+		}
+		var probes []int
+		for _, e := range g.events {
+			probes = append(probes, e.Probes)
+		}
+		if want := []int{0, 1, 0}; !slices.Equal(probes, want) {
+			t.Errorf("events tell of %v failed probes, want %v", probes, want)
+		}
+	})
+}

@@ -56,7 +56,11 @@ func (w *Worker) observe(e Event) {
 	switch e.Kind {
 	case EventPaused:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
-		w.log.Warn("paused: its sources pull nothing until then", "scope", e.Scope, "for", e.Delay)
+		if e.Probes > 0 { // no change: it is still paused
+			w.log.Debug("still paused: the probe failed", "scope", e.Scope, "for", e.Delay, "probes", e.Probes)
+			break
+		}
+		w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", e.Scope, "for", e.Delay)
 	case EventResumed:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(0)
 		w.log.Info("resumed", "scope", e.Scope)

@@ -77,8 +77,11 @@ func judge(o outcome, r Retry) verdict {
 	case e.permanent:
 		v.settlement = outbox.Rejected
 	case !e.attempted:
-		// The pause, if there is one, decides when; else a first, short step.
-		v.action, v.delay, v.jittered = wait, max(r.Initial, v.pauseFor), false
+		// A first, short step; the pause, if there is one, decides when, and may end early.
+		v.action, v.delay, v.jittered = wait, r.Initial, false
+		if v.pauses == "" {
+			v.delay = max(v.delay, v.pauseFor)
+		}
 	default:
 		again(&v, o, r, e)
 	}

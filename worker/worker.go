@@ -217,6 +217,16 @@ func (w *Worker) Status() Status {
 	return s
 }
 
+// Probe ends the pause of a scope ("key:main") early: the next message goes as its probe
+// now, and what that meets opens the scope or pauses it again. Call it when what the scope
+// waits for is known to work again. It is safe for concurrent use, also before Run; a scope
+// that is not paused stays as it is.
+func (w *Worker) Probe(scope string) {
+	if w.lanes.Load() != nil {
+		w.gates.probe(scope)
+	}
+}
+
 // waitFor reports whether done closed within d; a negative d does not wait.
 func waitFor(done <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(max(0, d))

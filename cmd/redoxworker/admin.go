@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -91,8 +93,8 @@ func (d *daemon) readiness() readiness {
 // publicKeys are the current and next keys of every OAuth key.
 func (d *daemon) publicKeys() []auth.Key {
 	var keys []auth.Key
-	for _, k := range d.keys {
-		if k.oauth != nil {
+	for _, name := range slices.Sorted(maps.Keys(d.keys)) { // in one order, for the ETag
+		if k := d.keys[name]; k.oauth != nil {
 			keys = append(keys, k.oauth.Keys()...)
 		}
 	}

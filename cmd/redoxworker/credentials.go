@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
@@ -16,8 +13,12 @@ import (
 
 // credentials of one configured key.
 type credentials struct {
-	name  string
-	key   config.Key
+	name string
+	key  config.Key // its names and paths; the secrets are in oauth or legacy
+	// kid and nextKID are as configured, "" when the key file says them: another
+	// key may then stand in it.
+	kid, nextKID string
+
 	cache *auth.Cache
 	// One of the two is nil.
 	oauth  *auth.OAuth
@@ -40,7 +41,7 @@ func (w wiring) credentials(transport http.RoundTripper) (map[string]*credential
 }
 
 func (w wiring) credential(name string, k config.Key, transport http.RoundTripper) (*credentials, error) {
-	c := &credentials{name: name, key: k}
+	c := &credentials{name: name, key: withoutSecrets(k), kid: w.configuredKID(name, "kid", k.KID), nextKID: w.configuredKID(name, "next.kid", k.Next.KID)}
 	var minter auth.Minter
 	var err error
 	if k.Type == config.KeyLegacy {
@@ -55,8 +56,38 @@ func (w wiring) credential(name string, k config.Key, transport http.RoundTrippe
 		return nil, err
 	}
 	c.cache, err = auth.NewCache(minter, auth.CacheConfig{
-		Pool: k.Pool, PerRequest: k.Mode == config.ModePerRequest, Name: name, Logger: w.log, Registerer: w.registerer})
+		Pool: k.Pool, PerRequest: k.Mode == config.ModePerRequest, Name: name, Logger: w.log, Registerer: w.registerer,
+		Observe: func(usable bool) {
+			if w.tokens != nil {
+				w.tokens(name, usable)
+			}
+		}})
 	return c, err
+}
+
+// configuredKID is the kid of a key as somebody wrote it, "" when it came with the key.
+func (w wiring) configuredKID(name, field, kid string) string {
+	if w.config.Origin("keys."+name+"."+field) == "default" {
+		return ""
+	}
+	return kid
+}
+
+// withoutSecrets is the key without what a rotation replaces.
+func withoutSecrets(k config.Key) config.Key {
+	k.PrivateKey, k.Next.PrivateKey, k.APIKey, k.Secret = config.Secret{}, config.Secret{}, config.Secret{}, config.Secret{}
+	return k
+}
+
+// withoutKeySecrets is the configuration for the life of a process, after its credentials
+// were made: what they replace when a file changes must not live on in it.
+func withoutKeySecrets(c *config.Config) *config.Config {
+	rest := *c
+	rest.Keys = make(map[string]config.Key, len(c.Keys))
+	for name, k := range c.Keys {
+		rest.Keys[name] = withoutSecrets(k)
+	}
+	return &rest
 }
 
 func (w wiring) oauth(name string, k config.Key, transport http.RoundTripper) (*auth.OAuth, error) {
@@ -80,67 +111,4 @@ func signingKeys(k config.Key) (key, next auth.Key, err error) {
 		}
 	}
 	return key, next, nil
-}
-
-// files that hold this key's secrets, and change when it is rotated.
-func (c *credentials) files() []string {
-	var files []string
-	for _, f := range []string{c.key.PrivateKeyFile, c.key.Next.PrivateKeyFile, c.key.SecretFile, c.key.APIKeyFile} {
-		if f != "" {
-			files = append(files, f)
-		}
-	}
-	return files
-}
-
-// reload reads the key's files again. On an error the old key stays in use.
-func (c *credentials) reload() error {
-	if c.legacy != nil {
-		secret, err := auth.ReadSecretFile(c.key.SecretFile)
-		if err != nil {
-			return fmt.Errorf("keys.%s.secret_file: %w", c.name, err)
-		}
-		if err := c.legacy.SetSecret(secret); err != nil {
-			return err
-		}
-		c.cache.Renew()
-		return nil
-	}
-	key, next := c.oauth.Keys()[0], auth.Key{}
-	if keys := c.oauth.Keys(); len(keys) > 1 {
-		next = keys[1]
-	}
-	var err error
-	if file := c.key.PrivateKeyFile; file != "" {
-		if key, err = auth.ReadKeyFile(file, c.key.KID); err != nil {
-			return fmt.Errorf("keys.%s.private_key_file: %w", c.name, err)
-		}
-	}
-	if file := c.key.Next.PrivateKeyFile; file != "" {
-		if next, err = auth.ReadKeyFile(file, c.key.Next.KID); err != nil {
-			return fmt.Errorf("keys.%s.next.private_key_file: %w", c.name, err)
-		}
-	}
-	if err := c.oauth.SetKeys(key, next); err != nil {
-		return err
-	}
-	c.cache.Renew()
-	return nil
-}
-
-// keep renews the tokens of every key in the background, and reloads keys whose files
-// change, until ctx ends.
-func (w wiring) keep(ctx context.Context, all map[string]*credentials) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range all {
-		group.Go(func() error { return c.cache.Run(ctx) })
-		if files := c.files(); len(files) > 0 && (c.legacy == nil || c.key.SecretFile != "") {
-			watcher, err := auth.NewWatcher(files, c.reload, auth.WatcherConfig{Logger: w.log})
-			if err != nil {
-				return fmt.Errorf("keys.%s: watching its files: %w", c.name, err)
-			}
-			group.Go(func() error { return watcher.Run(ctx) })
-		}
-	}
-	return group.Wait()
 }

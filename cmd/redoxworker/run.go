@@ -64,23 +64,32 @@ func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	keys, err := w.credentials(transport)
-	if err != nil {
+	d := &daemon{gatherer: gatherer}
+	w.tokens = d.tokensChanged
+	if d.keys, err = w.credentials(transport); err != nil {
 		return nil, err
 	}
-	client, err := w.client(transport, keys)
-	if err != nil {
+	w.config = withoutKeySecrets(w.config)
+	if d.client, err = w.client(transport, d.keys); err != nil {
 		return nil, usageError{err}
 	}
 	if err := w.openAudit(); err != nil {
 		return nil, err
 	}
-	d := &daemon{wiring: w, gatherer: gatherer, keys: keys, client: client}
+	d.wiring = w
 	if w.auditFile != nil {
 		d.closers = append(d.closers, w.auditFile)
 	}
 	d.closers = append(d.closers, closerFunc(transport.CloseIdleConnections))
 	return d, nil
+}
+
+// tokensChanged sends a message as soon as a key that was paused has a token again. The
+// end of a pause would come by itself, but up to a minute later.
+func (d *daemon) tokensChanged(key string, usable bool) {
+	if w := d.running.Load(); w != nil && usable {
+		w.Probe(redox.KeyScope(key))
+	}
 }
 
 func (d *daemon) close() {

@@ -79,8 +79,10 @@ nats: {url: %q}
 redox: {base_url: %q}
 keys:
   main: {client_id: %s, kid: stage, private_key_file: %s}
+  # more keys
 sources:
   clinic-a: {id: %s, key: main}
+  # more sources
 order: {partitions: 4, secret: %q}
 admin: {listen: %q}
 log: {level: debug}
@@ -89,6 +91,43 @@ log: {level: debug}
 		t.Fatal(err)
 	}
 	return s
+}
+
+// addKey writes a key file and configures an OAuth key with it, before the worker runs.
+func (s *stage) addKey(name, clientID string, key auth.Key) {
+	s.Helper()
+	file := filepath.Join(filepath.Dir(s.config), name+".pem")
+	if err := auth.WriteKeyFile(file, key); err != nil {
+		s.Fatal(err)
+	}
+	s.configure("  # more keys", fmt.Sprintf("  %s: {client_id: %s, kid: %s, private_key_file: %s}\n", name, clientID, key.ID(), file))
+}
+
+// addSource configures one more source, before the worker runs.
+func (s *stage) addSource(name, id, key string) {
+	s.Helper()
+	s.configure("  # more sources", fmt.Sprintf("  %s: {id: %s, key: %s}\n", name, id, key))
+}
+
+// configure puts text before a mark in the configuration file, before the worker runs.
+func (s *stage) configure(mark, text string) {
+	s.Helper()
+	s.reconfigure(mark, text+mark)
+}
+
+// reconfigure replaces a text of the configuration file.
+func (s *stage) reconfigure(old, text string) {
+	s.Helper()
+	have, err := os.ReadFile(s.config)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if !strings.Contains(string(have), old) {
+		s.Fatalf("the configuration has no %q", old)
+	}
+	if err := os.WriteFile(s.config, []byte(strings.Replace(string(have), old, text, 1)), 0o600); err != nil {
+		s.Fatal(err)
+	}
 }
 
 func freeAddress(t *testing.T) string {

@@ -34,6 +34,8 @@ type wiring struct {
 	registerer prometheus.Registerer
 	observe    func(worker.Event) // may be nil
 	auditFile  *worker.AuditFile  // nil when there is none
+	// tokens is told when a key's tokens end and when they can be had again; may be nil.
+	tokens func(key string, usable bool)
 }
 
 // transport is the one pool of connections to Redox: messages and tokens.

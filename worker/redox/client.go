@@ -85,7 +85,11 @@ func (c *Client) Scopes(source string) []string {
 	return []string{c.keyScope(s), c.groupScope(), c.targets.apiScope}
 }
 
-func (c *Client) keyScope(s *sender) string { return "key:" + s.Key }
+// KeyScope is the pause scope of a key, by its name in the map given to [New]: its sources
+// pause while no token can be had, or while Redox refuses those that were.
+func KeyScope(key string) string { return "key:" + key }
+
+func (c *Client) keyScope(s *sender) string { return KeyScope(s.Key) }
 func (c *Client) groupScope() string        { return "group:" + c.cfg.Group }
 
 // Close closes idle connections of a transport that New made; one given in Config is its

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// tokenFault refuses requests for tokens with 503, as an endpoint that is down.
+func (s *stage) tokensDown() {
+	s.sim.SetRules(redoxsim.Rule{Path: "/v2/auth/", Fault: redoxsim.Fault{Status: http.StatusServiceUnavailable}})
+}
+
+// publish stores n messages of a source that ask for durable replies, named prefix-0 and
+// so on.
+func (s *stage) publish(p *outbox.Publisher, source, prefix string, n int) {
+	s.Helper()
+	for i := range n {
+		id := fmt.Sprintf("%s-%d", prefix, i)
+		m := outbox.Message{ID: id, Source: source, ReplyTo: "redox.reply." + source + "." + id, Body: admit(id)}
+		if i%10 == 0 {
+			m.OrderKey = fmt.Sprint("patient ", i%30)
+		}
+		if _, err := p.Publish(s.Context(), m); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// deliveredAtFirst checks that n messages were settled delivered, each by its first
+// attempt, that none was settled otherwise, and that each arrived once.
+func (s *stage) deliveredAtFirst(p *outbox.Publisher, source, prefix string, n int) {
+	s.Helper()
+	for i := range n {
+		id := fmt.Sprintf("%s-%d", prefix, i)
+		reply, err := p.Await(s.Context(), "redox.reply."+source+"."+id)
+		if err != nil {
+			s.Fatal(err)
+		}
+		if reply.Settlement != outbox.Delivered || reply.Attempts != 1 || reply.Status != http.StatusOK {
+			s.Errorf("%s: settled %s with status %d after %d attempts: %s", id, reply.Settlement, reply.Status, reply.Attempts, reply.Error)
+		}
+	}
+	if dead := s.queued("REDOX_DLQ"); dead != 0 {
+		s.Errorf("%d dead letters", dead)
+	}
+	taken := map[string]int{}
+	for _, a := range s.messages() {
+		if a.Status == http.StatusOK {
+			taken[a.Key]++
+		}
+	}
+	for i := range n {
+		if id := fmt.Sprintf("%s-%d", prefix, i); taken[id] != 1 {
+			s.Errorf("%s was taken %d times", id, taken[id])
+		}
+	}
+}
+
+// readyz is the body of the admin listener's /readyz.
+func (s *stage) readyz() (status int, body struct {
+	Ready  bool
+	Worker struct{ Paused map[string]time.Duration }
+	Keys   map[string]auth.Status
+}) {
+	s.Helper()
+	response, err := http.Get("http://" + s.admin + "/readyz")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		s.Fatal(err)
+	}
+	return response.StatusCode, body
+}
+
+// shows reports whether /readyz and /metrics say that a key is, or is not, paused. The
+// worker is ready all the same.
+func (s *stage) shows(key string, paused bool) bool {
+	s.Helper()
+	status, body := s.readyz()
+	if status != http.StatusOK || !body.Ready {
+		s.Errorf("status %d, ready %v: a paused key does not make the worker unready", status, body.Ready)
+	}
+	_, held := body.Worker.Paused["key:"+key]
+	metrics := get(s.T, "http://"+s.admin+"/metrics")
+	gauge := func(name string, want bool) bool {
+		return strings.Contains(metrics, fmt.Sprintf("%s %d\n", name, map[bool]int{true: 1}[want]))
+	}
+	usable := gauge(fmt.Sprintf(`redoxworker_auth_usable{key=%q}`, key), !paused)
+	gate := gauge(fmt.Sprintf(`redoxworker_paused{scope="key:%s"}`, key), paused) || !paused && !strings.Contains(metrics, `redoxworker_paused{scope="key:`+key)
+	state := body.Keys[key]
+	return held == paused && usable && gate && state.Usable == !paused && (state.Error != "") == paused
+}
+
+// logged counts the log lines of a level that hold all of texts.
+func logged(log string, level string, texts ...string) int {
+	n := 0
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"level":"`+level+`"`) && !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+			n++
+		}
+	}
+	return n
+}
+
+const outage = 8 * time.Second
+
+func TestRun_TokenEndpointDownAtTheStart(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, &redoxsim.Server{}, "")
+	s.tokensDown()
+	up := time.AfterFunc(outage, func() { s.sim.SetRules() })
+	defer up.Stop()
+	r := s.run()
+	p := s.publisher()
+	s.publish(p, "clinic-a", "m", 200)
+	s.eventually("the pause shows", func() bool { return s.shows("main", true) }, r.err.String)
+	if n := len(s.messages()); n != 0 {
+		t.Errorf("%d messages were sent without a token", n)
+	}
+	s.drained(r.err.String)
+	s.deliveredAtFirst(p, "clinic-a", "m", 200)
+	s.eventually("the end of the pause shows", func() bool { return s.shows("main", false) }, r.err.String)
+	s.changesLogged(r, "main", 1)
+}
+
+func TestRun_TokenEndpointDownMidRun(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, &redoxsim.Server{TokenTTL: 4 * time.Second}, "")
+	r := s.run()
+	p := s.publisher()
+	s.publish(p, "clinic-a", "before", 20)
+	s.drained(r.err.String)
+	s.tokensDown()
+	down := time.Now()
+	s.eventually("the last token has ended", func() bool { _, body := s.readyz(); return !body.Keys["main"].Usable }, r.err.String)
+	s.publish(p, "clinic-a", "m", 200)
+	s.eventually("the pause shows", func() bool { return s.shows("main", true) }, r.err.String)
+	s.eventually("the outage is over", func() bool { return time.Since(down) > outage })
+	s.sim.SetRules()
+	s.drained(r.err.String)
+	s.deliveredAtFirst(p, "clinic-a", "before", 20)
+	s.deliveredAtFirst(p, "clinic-a", "m", 200)
+	s.eventually("the end of the pause shows", func() bool { return s.shows("main", false) }, r.err.String)
+	s.changesLogged(r, "main", 1)
+}
+
+// changesLogged checks that each change of a key's state made one line: the end of its
+// tokens and their return, the pause of its sources and its end.
+func (s *stage) changesLogged(r *inProcess, key string, times int) {
+	s.Helper()
+	for _, line := range []struct {
+		level string
+		texts []string
+	}{
+		{"ERROR", []string{"there is no token", `"key":"` + key + `"`}},
+		{"INFO", []string{"tokens can be had again", `"key":"` + key + `"`}},
+		{"WARN", []string{"paused", `"scope":"key:` + key + `"`}},
+		{"INFO", []string{"resumed", `"scope":"key:` + key + `"`}},
+	} {
+		if n := logged(r.err.String(), line.level, line.texts...); n != times {
+			s.Errorf("%d lines of %s say %q, want %d", n, line.level, line.texts, times)
+		}
+	}
+}
+
+// Two keys, one that Redox does not know: the sources of the other keep flowing, and those
+// of the bad one lose nothing and start when it is registered.
+func TestRun_OneBadKeyHoldsUpItsOwnSourcesOnly(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, &redoxsim.Server{}, "")
+	bad, err := auth.GenerateKey(auth.ES384, "late")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addKey("late", "client-2", bad)
+	s.addSource("clinic-b", "8ce6f387-c33c-417d-8682-81e83628cbd9", "late")
+	r := s.run()
+	p := s.publisher()
+	s.publish(p, "clinic-b", "b", 200)
+	s.eventually("the pause shows", func() bool { return s.shows("late", true) && s.shows("main", false) }, r.err.String)
+	s.publish(p, "clinic-a", "a", 200)
+	s.deliveredAtFirst(p, "clinic-a", "a", 200)
+	for _, a := range s.messages() {
+		if strings.HasPrefix(a.Key, "b-") {
+			t.Fatalf("%s was sent with a bad key", a.Key)
+		}
+	}
+	if !s.shows("late", true) || !s.shows("main", false) {
+		t.Error("the bad key does not show, or the good one does")
+	}
+	if err := s.sim.AddOAuthKey("client-2", "late", bad.Public()); err != nil {
+		t.Fatal(err)
+	}
+	s.drained(r.err.String)
+	s.deliveredAtFirst(p, "clinic-b", "b", 200)
+	s.changesLogged(r, "late", 1)
+	s.changesLogged(r, "main", 0)
+}
