@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,8 @@ import (
 //	POST /_sim/quota/restart?client=IP     Server.RestartWindow
 //	GET  /_sim/load                        Load
 //	POST /_sim/load                        Load: {"base":"50ms","slots":8}; {} for none
+//	GET  /_sim/blobs                       uploaded files: a list of Blob
+//	GET  /_sim/blobs/content?uri=URI       the content of one, with Server.KeepBodies
 //	GET  /_sim/fault                       {"profile","rules","profiles"}
 //	POST /_sim/fault                       {"profile":"flaky"} or {"rules":[Rule,...]}
 //	POST /_sim/revoke?owner=ID             ends tokens: {"revoked":n}
@@ -33,31 +36,18 @@ import (
 //	POST /_sim/destinations                Destination
 //	POST /_sim/token?client_id=ID&ttl=5m   {"access_token"}
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
-	route := r.Method + " " + strings.TrimPrefix(r.URL.Path, PathAdmin)
-	switch route {
+	name := r.Method + " " + strings.TrimPrefix(r.URL.Path, PathAdmin)
+	switch name {
 	case "GET arrivals":
 		s.writeArrivals(w, r)
 		return
-	case "GET stats":
-		reply(w, s.Stats(), nil)
+	case "GET blobs/content":
+		s.writeBlob(w, r)
 		return
-	case "GET fault":
-		profile, rules := s.Rules()
-		reply(w, faultSetting{Profile: profile, Rules: rules, Profiles: Profiles()}, nil)
-		return
-	case "GET windows":
-		per, err := durationOf(r.URL.Query().Get("per"))
-		if err != nil {
-			reply(w, nil, err)
-			return
-		}
-		reply(w, s.Windows(per), nil)
-		return
-	case "GET quota":
-		reply(w, quotaSetting{s.QuotaInForce(), s.QuotaUsed()}, nil)
-		return
-	case "GET load":
-		reply(w, s.LoadInForce(), nil)
+	}
+	act, ok := adminRoutes()[name]
+	if !ok {
+		reply(w, nil, errNoRoute)
 		return
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
@@ -65,7 +55,10 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		reply(w, nil, errors.New("the request broke off"))
 		return
 	}
-	result, err := s.adminAction(route, r, body)
+	result, err := act(s, r.URL.Query(), body)
+	if result == nil {
+		result = map[string]bool{"ok": true}
+	}
 	reply(w, result, err)
 }
 
@@ -82,72 +75,82 @@ type quotaSetting struct {
 	Used  map[string]int `json:"used"` // requests in the window, by client
 }
 
-var errNoRoute = errors.New("no such route, or not with this method")
+var (
+	errNoRoute   = errors.New("no such route, or not with this method")
+	errNoContent = errors.New("no such file, or its content was not kept")
+)
 
-func (s *Server) adminAction(route string, r *http.Request, body []byte) (any, error) {
-	q := r.URL.Query()
-	done := map[string]bool{"ok": true}
-	switch route {
-	case "POST fault":
-		return done, s.adminFault(body)
-	case "POST quota":
-		var quota Quota
-		if err := quota.UnmarshalJSON(body); err != nil {
-			return nil, err
-		}
-		s.SetQuota(quota)
-		return done, nil
-	case "POST quota/restart":
-		s.RestartWindow(q["client"]...)
-		return done, nil
-	case "POST load":
-		var load Load
-		if err := load.UnmarshalJSON(body); err != nil {
-			return nil, err
-		}
-		s.SetLoad(load)
-		return done, nil
-	case "POST revoke":
-		return map[string]int{"revoked": s.RevokeTokens(q["owner"]...)}, nil
-	case "POST reset":
-		s.Reset()
-		return done, nil
-	case "POST release":
-		s.Release()
-		return done, nil
-	case "POST keys":
-		if url := q.Get("url"); url != "" {
-			s.AddJWKSURL(q.Get("client_id"), url)
-			return done, nil
-		}
-		return done, s.AddJWKS(q.Get("client_id"), body)
-	case "DELETE keys":
-		s.RemoveOAuthKey(q.Get("client_id"), q.Get("kid"))
-		return done, nil
-	case "POST legacy":
-		return done, s.adminLegacy(body)
-	case "POST sources":
-		var src Source
-		if err := decodeStrict(body, &src); err != nil {
-			return nil, err
-		}
-		s.AddSource(src)
-		return done, nil
-	case "POST destinations":
-		var d Destination
-		if err := decodeStrict(body, &d); err != nil {
-			return nil, err
-		}
-		s.AddDestination(d)
-		return done, nil
-	case "POST token":
-		ttl, err := durationOf(q.Get("ttl"))
-		if err != nil {
-			return nil, err
-		}
-		return map[string]string{"access_token": s.NewToken(q.Get("client_id"), ttl)}, nil
+// adminRoute acts on a query and a body. No result means {"ok":true}.
+type adminRoute func(s *Server, q url.Values, body []byte) (any, error)
+
+func adminRoutes() map[string]adminRoute {
+	return map[string]adminRoute{
+		"GET stats": func(s *Server, _ url.Values, _ []byte) (any, error) { return s.Stats(), nil },
+		"GET fault": func(s *Server, _ url.Values, _ []byte) (any, error) {
+			profile, rules := s.Rules()
+			return faultSetting{Profile: profile, Rules: rules, Profiles: Profiles()}, nil
+		},
+		"GET windows": (*Server).adminWindows,
+		"GET quota": func(s *Server, _ url.Values, _ []byte) (any, error) {
+			return quotaSetting{s.QuotaInForce(), s.QuotaUsed()}, nil
+		},
+		"GET load":           func(s *Server, _ url.Values, _ []byte) (any, error) { return s.LoadInForce(), nil },
+		"GET blobs":          func(s *Server, _ url.Values, _ []byte) (any, error) { return s.Blobs(), nil },
+		"POST fault":         func(s *Server, _ url.Values, body []byte) (any, error) { return nil, s.adminFault(body) },
+		"POST quota":         decoded((*Server).SetQuota),
+		"POST load":          decoded((*Server).SetLoad),
+		"POST sources":       decoded((*Server).AddSource),
+		"POST destinations":  decoded((*Server).AddDestination),
+		"POST quota/restart": func(s *Server, q url.Values, _ []byte) (any, error) { s.RestartWindow(q["client"]...); return nil, nil },
+		"POST reset":         func(s *Server, _ url.Values, _ []byte) (any, error) { s.Reset(); return nil, nil },
+		"POST release":       func(s *Server, _ url.Values, _ []byte) (any, error) { s.Release(); return nil, nil },
+		"POST keys":          (*Server).adminKeys,
+		"POST legacy":        func(s *Server, _ url.Values, body []byte) (any, error) { return nil, s.adminLegacy(body) },
+		"POST token":         (*Server).adminToken,
+		"POST revoke": func(s *Server, q url.Values, _ []byte) (any, error) {
+			return map[string]int{"revoked": s.RevokeTokens(q["owner"]...)}, nil
+		},
+		"DELETE keys": func(s *Server, q url.Values, _ []byte) (any, error) {
+			s.RemoveOAuthKey(q.Get("client_id"), q.Get("kid"))
+			return nil, nil
+		},
 	}
-	return nil, errNoRoute
+}
+
+// decoded is a route that reads its body into a value and sets it.
+func decoded[T any](set func(*Server, T)) adminRoute {
+	return func(s *Server, _ url.Values, body []byte) (any, error) {
+		var v T
+		if err := decodeStrict(body, &v); err != nil {
+			return nil, err
+		}
+		set(s, v)
+		return nil, nil
+	}
+}
+
+func (s *Server) adminWindows(q url.Values, _ []byte) (any, error) {
+	per, err := durationOf(q.Get("per"))
+	if err != nil {
+		return nil, err
+	}
+	return s.Windows(per), nil
+}
+
+func (s *Server) adminKeys(q url.Values, body []byte) (any, error) {
+	if url := q.Get("url"); url != "" {
+		s.AddJWKSURL(q.Get("client_id"), url)
+		return nil, nil
+	}
+	return nil, s.AddJWKS(q.Get("client_id"), body)
+}
+
+func (s *Server) adminToken(q url.Values, _ []byte) (any, error) {
+	ttl, err := durationOf(q.Get("ttl"))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"access_token": s.NewToken(q.Get("client_id"), ttl)}, nil
 }
 
 func (s *Server) adminFault(body []byte) error {
@@ -204,6 +207,17 @@ func (s *Server) writeArrivals(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// writeBlob writes the content of an uploaded file.
+func (s *Server) writeBlob(w http.ResponseWriter, r *http.Request) {
+	content, ok := s.BlobContent(r.URL.Query().Get("uri"))
+	if !ok {
+		reply(w, nil, errNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = w.Write(content)
+}
+
 func wanted(filter, value string) bool { return filter == "" || filter == value }
 
 func number(text string, otherwise uint64) (uint64, error) {
@@ -222,7 +236,7 @@ func reply(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		status := http.StatusBadRequest
-		if errors.Is(err, errNoRoute) {
+		if errors.Is(err, errNoRoute) || errors.Is(err, errNoContent) {
 			status = http.StatusNotFound
 		}
 		w.WriteHeader(status)

@@ -68,6 +68,7 @@ func (s *Server) answerSend(x *exchange) answer {
 	meta, ids := x.metaOf(x.msg.eventType)
 	a := jsonAnswer(http.StatusOK, struct{ Meta answerMeta }{meta})
 	a.accepted, a.logIDs = true, ids
+	s.useFiles(x.msg)
 	return a
 }
 
@@ -147,7 +148,7 @@ func (s *Server) failed(x *exchange, f *Fault) answer {
 	default:
 		a = textAnswer(status, http.StatusText(status))
 	}
-	if f.Action == Errors {
+	if f.Action == Errors && x.hasDestination() {
 		a = s.destinationFailed(x, f.Status)
 	}
 	if f.Status == http.StatusNoContent || f.Status == http.StatusNotModified {

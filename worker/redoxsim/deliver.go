@@ -64,7 +64,7 @@ func (x *exchange) damage(a answer, f *Fault) {
 		a = x.s.replacement(x, f)
 		a.accepted, a.logIDs = taken.accepted, taken.logIDs
 	}
-	if f.Action == Errors && f.Status == 0 && a.accepted && x.msg != nil {
+	if f.Action == Errors && f.Status == 0 && a.accepted && x.hasDestination() {
 		a = x.s.destinationFailed(x, http.StatusOK)
 	}
 	if f.RetryAfter != "" {

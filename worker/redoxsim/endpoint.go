@@ -52,7 +52,10 @@ func (s *Server) judgeMessage(x *exchange) *complaint {
 	if c := s.judgeDestinations(x); c != nil {
 		return c
 	}
-	return s.judgeFields(m)
+	if c := s.judgeFields(m); c != nil {
+		return c
+	}
+	return s.judgeFiles(x)
 }
 
 // sourceRule says where an API wants the Source ID.

@@ -30,6 +30,7 @@ type exchange struct {
 	msg       *message
 	complaint *complaint
 	fhir      *fhirTarget
+	upload    *upload
 	query     bool
 	source    string // in effect
 	state     TokenState
@@ -68,7 +69,7 @@ func (x *exchange) serve() {
 		x.send(a)
 		return
 	}
-	if err := x.read(); err != nil {
+	if err := x.route.read(x); err != nil {
 		if errors.Is(err, errTooLarge) {
 			a := textAnswer(http.StatusRequestEntityTooLarge, "Payload Too Large")
 			a.reason = err.Error()
@@ -95,8 +96,8 @@ func (x *exchange) serve() {
 
 var errTooLarge = errors.New("the body is over the limit")
 
-// read takes the body in, up to the limit; what is beyond is thrown away so that the client gets to see the 413.
-func (x *exchange) read() error {
+// readBody takes the body in, up to the limit; what is beyond is thrown away so that the client gets to see the 413.
+func (x *exchange) readBody() error {
 	x.buf = buffers.Get().(*bytes.Buffer)
 	x.buf.Reset()
 	limit := x.s.maxBody()

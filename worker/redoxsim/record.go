@@ -88,7 +88,10 @@ type Arrival struct {
 	Load        int `json:"load,omitempty"`
 	KeyInFlight int `json:"key_in_flight,omitempty"`
 
+	// BodySize is in bytes. BodySHA256 is the digest of the body; of an upload, the digest of the file, whose size is
+	// FileSize.
 	BodySize   int64  `json:"body_size"`
+	FileSize   int64  `json:"file_size,omitempty"`
 	BodySHA256 Digest `json:"body_sha256"`
 	Body       []byte `json:"body,omitempty"`
 

@@ -108,7 +108,7 @@ func (x *exchange) count() {
 		x.s.log.token(x.state)
 		return
 	}
-	digest := Digest(sha256.Sum256(x.body))
+	digest := x.digest()
 	x.name = s.nameOf(x, digest)
 	l := &s.log
 	l.mu.Lock()
@@ -139,6 +139,14 @@ func (x *exchange) count() {
 	k.retained++
 	x.rec.key = k
 	x.fill(&x.rec.Arrival, digest, others)
+}
+
+// digest is that of the body, or of the file in it.
+func (x *exchange) digest() Digest {
+	if x.upload != nil {
+		return x.upload.digest
+	}
+	return sha256.Sum256(x.body)
 }
 
 func (x *exchange) fill(a *Arrival, digest Digest, others int) {
@@ -183,6 +191,9 @@ func (x *exchange) accepted() {
 	l := &x.s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if x.upload != nil {
+		return // the file store counts them
+	}
 	l.figures.accepted++
 	if x.key == nil {
 		return
@@ -269,6 +280,7 @@ func (s *Server) Reset() {
 	}
 	s.quota.reset()
 	s.load.reset()
+	s.blobs.reset()
 	l := &s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -39,6 +39,10 @@ type Server struct {
 
 	// MaxBody is the largest accepted body in bytes. Default 10,000,000 (Redox, Error handling: 413); -1 off.
 	MaxBody int64
+	// MaxUpload is the largest accepted file in bytes. Default 30,000,000 (Redox, Quotas and constraints: 413); -1 off.
+	MaxUpload int64
+	// BlobURL begins the URIs of uploaded files. Default: scheme and host as the client addressed them.
+	BlobURL string
 	// RequireSource demands a Source ID on each message even when the key has a single source.
 	RequireSource bool
 	// AnyDataModel accepts names of data models that Redox does not have. By default they are refused: a missing space
@@ -74,7 +78,8 @@ type Server struct {
 
 	// NoRecord keeps no arrivals and computes no digests, for benchmarks. Stats are kept.
 	NoRecord bool
-	// KeepBodies keeps the bodies of messages in the record. Never those of token requests.
+	// KeepBodies keeps the bodies of messages in the record and the content of uploaded files. Never those of token
+	// requests. Without it nothing of a body stays but its size and digest.
 	KeepBodies bool
 	// MaxArrivals is how many arrivals are kept; older ones are dropped and counted. Default 250,000; -1 no limit.
 	MaxArrivals int
@@ -90,6 +95,7 @@ type Server struct {
 	quota  quotaStore
 	load   loadMeter
 	faults faultBox
+	blobs  blobStore
 
 	releaseMu sync.Mutex
 	released  chan struct{}

@@ -12,9 +12,14 @@ type Stats struct {
 	ByPath      map[string]int `json:"by_path"`   // finished requests; FHIR and Platform requests by their prefix
 	ByStatus    map[int]int    `json:"by_status"` // finished requests; 0: no answer was given
 
-	// Accepted counts messages taken; Duplicates those of them whose key had been taken before.
+	// Accepted counts messages and queries taken; Duplicates those of them whose key had been taken before.
 	Accepted   uint64 `json:"accepted"`
 	Duplicates uint64 `json:"duplicates"`
+	// Uploads counts the files taken and UploadedBytes their sizes; Reuploads those of them that the same source had
+	// uploaded before.
+	Uploads       uint64 `json:"uploads"`
+	Reuploads     uint64 `json:"reuploads"`
+	UploadedBytes uint64 `json:"uploaded_bytes"`
 	// Overlaps counts messages that met another of their key in flight.
 	Overlaps uint64 `json:"overlaps"`
 
@@ -99,6 +104,7 @@ func (s *Server) Stats() Stats {
 		Accepted: f.accepted, Duplicates: f.duplicates, Overlaps: f.overlaps, TokensIssued: f.issued, TokensLive: live,
 		QuotaPeak: peak, QuotaRefused: refused, Recorded: len(l.records), Dropped: l.dropped, Profile: profile,
 	}
+	st.Uploads, st.Reuploads, st.UploadedBytes = s.blobs.figures()
 	for path, n := range f.byPath {
 		st.ByPath[path] = n
 	}
