@@ -10,10 +10,6 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// noSource stands in a dead letter's subject for a source that the stored
-// subject does not name; no source can be called so.
-const noSource = "_"
-
 // DeadLetter is a message that was not delivered, and why.
 type DeadLetter struct {
 	MessageID string
@@ -47,7 +43,7 @@ type DeadLetter struct {
 func (d DeadLetter) Encode(p Prefix) *nats.Msg {
 	source := d.Source
 	if !isName(source, maxSource) {
-		source = noSource
+		source = NoSource
 	}
 	h := make(nats.Header, len(d.Header)+10)
 	for name, values := range d.Header {
@@ -134,7 +130,7 @@ func (p Prefix) deadSource(subject string, s Settlement) (string, error) {
 	if !ok || !more || !last || Settlement(settlement) != s || token == "" || strings.Contains(token, ".") {
 		return "", errors.New("outbox: not a dead letter: its subject is not " + p.String() + ".dlq.<source>.<settlement>.<token>")
 	}
-	if source == noSource {
+	if source == NoSource {
 		return "", nil
 	}
 	return source, CheckSource(source)

@@ -91,7 +91,7 @@ func (p Prefix) AuditStream() string { return p.upper("_AUDIT") }
 // message whose subject names none is _.
 func (p Prefix) AuditSubject(source string) string {
 	if !isName(source, maxSource) {
-		source = noSource
+		source = NoSource
 	}
 	return p.String() + ".audit." + source
 }

@@ -105,6 +105,10 @@ func (s *settlement) steps() error {
 		s.audited = true
 		failpoint("audit")
 	}
+	// The last trace of a replay: once acknowledged, the queue does not show it was published.
+	if err := outbox.NoteReplay(ctx, s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
+		return err
+	}
 	failpoint("ack")
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.

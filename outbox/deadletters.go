@@ -1,0 +1,230 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrNoDeadLetter is returned by [DeadLetters.Get] and [DeadLetters.Body] when
+// there is no such dead letter, or no more.
+var ErrNoDeadLetter = errors.New("no such dead letter")
+
+// StoredDeadLetter is a dead letter as its stream holds it.
+type StoredDeadLetter struct {
+	// Body is nil except from [DeadLetters.Get]; see [DeadLetters.Body].
+	DeadLetter
+	// DeadSequence and DeadSubject are its own place, in the dead-letter stream.
+	DeadSequence uint64
+	DeadSubject  string
+	// Stored is when the stream took it.
+	Stored time.Time
+	// Size is that of the body stored with it, in bytes: 0 when the body is an
+	// object; see Object.
+	Size int
+	// DataModel and EventType are those of the body's Meta, as far as the body is
+	// a data-model message; see [DeadQuery].
+	DataModel, EventType string
+}
+
+// Object is the name of the body in the object store; empty when the body is
+// in the dead letter.
+func (l StoredDeadLetter) Object() string { return first(l.Header, HeaderBodyObject) }
+
+// UnreadableError is about one message of the dead-letter stream that is no
+// dead letter: something else than a worker wrote it.
+type UnreadableError struct {
+	Sequence uint64
+	Reason   error
+}
+
+// Error names the sequence and what is wrong.
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("outbox: message %d of the dead-letter stream cannot be read; look at it with the nats command: %v", e.Sequence, e.Reason)
+}
+
+// Unwrap returns the reason.
+func (e *UnreadableError) Unwrap() error { return e.Reason }
+
+// DeadLettersConfig is what DeadLetters may be told. The zero value works.
+type DeadLettersConfig struct {
+	// Prefix of subjects and streams. Empty means redox.
+	Prefix Prefix
+	// MaxClaim bounds a body read from the object store, in bytes. 0 means
+	// 64 MiB, -1 no bound.
+	MaxClaim int64
+}
+
+// DeadLetters reads the stream of dead letters and sends or discards what is
+// in it. Reading does not consume. It is safe for concurrent use, and any
+// number of processes may work on the same stream at once.
+//
+// Its user needs the rights of the operator in deploy/nats: to make consumers
+// on the stream and delete single messages of it, to publish to the work queue
+// and look at it, and to write the ledger bucket.
+type DeadLetters struct {
+	js        jetstream.JetStream
+	leader    nats.JetStreamContext // reads from a stream's leader
+	config    DeadLettersConfig
+	publisher *Publisher
+	bodies    *Bodies
+	held      *HeldTokens
+	busy      time.Duration            // claimBusy, but in tests
+	fault     func(point string) error // of tests: ends a step as a crash would; nil otherwise
+
+	mu   sync.Mutex
+	dead jetstream.Stream // nil until found
+	out  jetstream.Stream
+	kv   jetstream.KeyValue
+}
+
+// NewDeadLetters returns a view on js. It makes no request.
+func NewDeadLetters(js jetstream.JetStream, cfg DeadLettersConfig) (*DeadLetters, error) {
+	if js == nil {
+		return nil, errors.New("outbox: NewDeadLetters needs a JetStream context")
+	}
+	p, err := NewPublisher(js, PublisherConfig{Prefix: cfg.Prefix, MaxClaim: cfg.MaxClaim})
+	if err != nil {
+		return nil, err
+	}
+	leader, err := js.Conn().JetStream(nats.APIPrefix(p.apiPrefix()))
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	cfg.MaxClaim = p.config.MaxClaim
+	return &DeadLetters{js: js, leader: leader, config: cfg, publisher: p, bodies: p.bodies, held: NewHeldTokens(js, cfg.Prefix), busy: claimBusy}, nil
+}
+
+// Get returns all dead letters of a message id, oldest first, with the bodies
+// that are stored in them: usually one, several when the application used an
+// id again. [ErrNoDeadLetter] means none. It reads through the stream.
+func (d *DeadLetters) Get(ctx context.Context, id string) ([]StoredDeadLetter, error) {
+	var found []StoredDeadLetter
+	for l, err := range d.List(ctx, DeadQuery{IDs: []string{id}}) {
+		if unreadable := (*UnreadableError)(nil); errors.As(err, &unreadable) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		whole, err := d.read(ctx, l.DeadSequence)
+		if errors.Is(err, ErrNoDeadLetter) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, whole)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("outbox: message %s: %w", safeLine(id), ErrNoDeadLetter)
+	}
+	return found, nil
+}
+
+// Body returns the body of a dead letter, from the object store if it is
+// there; see [Bodies.Get] for those errors. It is patient data.
+func (d *DeadLetters) Body(ctx context.Context, l StoredDeadLetter) ([]byte, error) {
+	if name := l.Object(); name != "" {
+		return d.bodies.Get(ctx, name, d.config.MaxClaim)
+	}
+	if l.Body != nil || l.Size == 0 {
+		return l.Body, nil
+	}
+	whole, err := d.read(ctx, l.DeadSequence)
+	return whole.Body, err
+}
+
+// read fetches one dead letter from the stream's leader: a replica may still
+// show what was deleted a moment ago.
+func (d *DeadLetters) read(ctx context.Context, sequence uint64) (StoredDeadLetter, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	msg, err := d.leader.GetMsg(d.config.Prefix.DeadStream(), sequence, nats.Context(ctx))
+	switch {
+	case errors.Is(err, nats.ErrMsgNotFound):
+		return StoredDeadLetter{}, fmt.Errorf("outbox: message %d of the dead-letter stream: %w", sequence, ErrNoDeadLetter)
+	case errors.Is(err, nats.ErrStreamNotFound):
+		return StoredDeadLetter{}, d.missing(d.config.Prefix.DeadStream())
+	case err != nil:
+		return StoredDeadLetter{}, explain(err, d.js, "read a dead letter")
+	}
+	return d.decode(Stored{Subject: msg.Subject, Header: msg.Header, Body: msg.Data, Sequence: msg.Sequence, Time: msg.Time}, len(msg.Data))
+}
+
+func (d *DeadLetters) decode(in Stored, size int) (StoredDeadLetter, error) {
+	letter, err := DecodeDeadLetter(d.config.Prefix, in)
+	if err != nil {
+		return StoredDeadLetter{}, &UnreadableError{Sequence: in.Sequence, Reason: err}
+	}
+	return StoredDeadLetter{DeadLetter: letter, DeadSequence: in.Sequence, DeadSubject: in.Subject, Stored: in.Time, Size: size}, nil
+}
+
+// deadStream, outStream and ledger find what they name once; a failure is not
+// remembered.
+func (d *DeadLetters) deadStream(ctx context.Context) (jetstream.Stream, error) {
+	return openOnce(&d.mu, &d.dead, func() (jetstream.Stream, error) { return d.stream(ctx, d.config.Prefix.DeadStream()) })
+}
+
+func (d *DeadLetters) outStream(ctx context.Context) (jetstream.Stream, error) {
+	return openOnce(&d.mu, &d.out, func() (jetstream.Stream, error) { return d.stream(ctx, d.config.Prefix.OutStream()) })
+}
+
+func (d *DeadLetters) ledger(ctx context.Context) (jetstream.KeyValue, error) {
+	return openOnce(&d.mu, &d.kv, func() (jetstream.KeyValue, error) {
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		kv, err := d.js.KeyValue(ctx, d.config.Prefix.LedgerBucket())
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			return nil, d.missing(d.config.Prefix.LedgerBucket())
+		}
+		return kv, explain(err, d.js, "open bucket "+d.config.Prefix.LedgerBucket())
+	})
+}
+
+func (d *DeadLetters) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err := d.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, d.missing(name)
+	}
+	return s, explain(err, d.js, "open stream "+name)
+}
+
+func (d *DeadLetters) missing(name string) error {
+	return fmt.Errorf("outbox: %s: %w: run `redoxworker provision`", name, ErrNoStream)
+}
+
+// openOnce returns what place holds and fills it if it is empty. Callers that
+// come at the same time may each open it: nobody waits for another's request.
+func openOnce[T comparable](mu *sync.Mutex, place *T, open func() (T, error)) (T, error) {
+	var none T
+	mu.Lock()
+	have := *place
+	mu.Unlock()
+	if have != none {
+		return have, nil
+	}
+	got, err := open()
+	if err != nil {
+		return none, err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	*place = got
+	return got, nil
+}
+
+// crash is where a test ends a step.
+func (d *DeadLetters) crash(point string) error {
+	if d.fault == nil {
+		return nil
+	}
+	return d.fault(point)
+}

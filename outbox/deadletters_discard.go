@@ -1,0 +1,199 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DiscardOptions is what a discard may be told. The zero value works.
+type DiscardOptions struct {
+	// DryRun changes nothing and says what would be done.
+	DryRun bool
+}
+
+// Discard deletes the dead letters of s for good, bodies included, and yields what
+// became of each. An error is the last thing it yields. It may be ended at any
+// time and run again; what is under way then is finished first.
+//
+// A body in the object store goes with the last dead letter that names it,
+// unless a message in the work queue names it too. A dead letter that a
+// replay was interrupted at, and whose message is in the work queue or was
+// settled, is not discarded but finished: AlreadyReplayed.
+//
+// With order.after_dead_letter hold, what waited behind it does so no longer.
+func (d *DeadLetters) Discard(ctx context.Context, s Selection, o DiscardOptions) iter.Seq2[Handled, error] {
+	return func(yield func(Handled, error) bool) {
+		objects := objectUse{letters: d}
+		d.each(ctx, s, 0, yield, func(work context.Context, q queueState, e entry) (Handled, error) {
+			x := discarding{letters: d, entry: e, queue: q, objects: &objects}
+			return x.run(work, o.DryRun)
+		})
+	}
+}
+
+// discarding is one dead letter on its way out.
+type discarding struct {
+	letters *DeadLetters
+	entry   entry
+	queue   queueState
+	objects *objectUse
+}
+
+func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
+	d := x.letters
+	l, err := d.read(ctx, x.entry.sequence)
+	if errors.Is(err, ErrNoDeadLetter) {
+		return Handled{DeadSequence: x.entry.sequence, Outcome: Gone}, nil
+	}
+	if err != nil {
+		return Handled{}, err
+	}
+	if dry {
+		return l.handled(Discarded, nil), nil
+	}
+	c, err := d.claim(ctx, x.entry, claim{})
+	for tries := 0; err == nil && tries < claimTries; tries++ {
+		if c.discards() {
+			return x.remove(ctx, l, c)
+		}
+		if time.Since(c.made) < d.busy {
+			return l.handled(Busy, errors.New("another run is replaying it")), nil
+		}
+		var published bool
+		if published, err = x.published(ctx, l, c); err != nil {
+			break
+		}
+		if published {
+			if err := d.delete(ctx, x.entry, false); err != nil {
+				return Handled{}, err
+			}
+			h := l.handled(AlreadyReplayed, nil)
+			h.ReplayID = c.ID
+			return h, d.unclaim(ctx, x.entry, c)
+		}
+		var ok bool
+		if c, ok, err = d.reclaim(ctx, x.entry, c, claim{}); err == nil && !ok {
+			c, err = d.claim(ctx, x.entry, claim{})
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("outbox: dead letter %d: other runs are at it all the time; run this one again", x.entry.sequence)
+	}
+	return Handled{}, err
+}
+
+// published reports whether the replay of an interrupted run was stored.
+func (x discarding) published(ctx context.Context, l StoredDeadLetter, c claim) (bool, error) {
+	d := x.letters
+	r, err := l.replay(d.config.Prefix, c.ID, c.N, time.Now(), x.queue.partitions)
+	if err != nil {
+		return false, nil // then it was never sent either
+	}
+	return d.published(ctx, r, c)
+}
+
+// remove takes the steps of a discard. The body goes last: there is never a dead
+// letter without one.
+func (x discarding) remove(ctx context.Context, l StoredDeadLetter, c claim) (Handled, error) {
+	d := x.letters
+	if at := x.entry.place; at.token != "" {
+		if err := d.held.Release(ctx, at.source, at.token, at.position, l.Sequence); err != nil {
+			return Handled{}, err
+		}
+	}
+	last, err := x.objects.drop(ctx, l)
+	if err != nil {
+		return Handled{}, err
+	}
+	if err := d.delete(ctx, x.entry, true); err != nil {
+		return Handled{}, err
+	}
+	if last {
+		if err := d.bodies.Delete(ctx, l.Object()); err != nil {
+			return Handled{}, err
+		}
+	}
+	return l.handled(Discarded, nil), d.unclaim(ctx, x.entry, c)
+}
+
+// objectUse knows which objects are named by dead letters and by messages in the
+// work queue. It looks when the first object is about to go.
+type objectUse struct {
+	letters *DeadLetters
+
+	mu     sync.Mutex
+	dead   map[string]map[uint64]bool // object: dead letters that name it
+	queued map[string]map[string]bool // source: objects that its messages name
+}
+
+// drop forgets that a dead letter names its object and reports whether nothing else
+// does: then the object may be deleted.
+func (u *objectUse) drop(ctx context.Context, l StoredDeadLetter) (last bool, err error) {
+	name := l.Object()
+	if name == "" || l.Source == "" || !strings.HasPrefix(name, BodyName(l.Source, "")) {
+		return false, nil // what another source has stored is none of its business
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	// The queue first: what leaves it for the dead letters meanwhile is seen there.
+	if u.queued == nil {
+		u.queued = map[string]map[string]bool{}
+	}
+	if u.queued[l.Source] == nil {
+		if u.queued[l.Source], err = u.letters.queuedObjects(ctx, l.Source); err != nil {
+			return false, err
+		}
+		u.dead = nil
+	}
+	if u.dead == nil {
+		if u.dead, err = u.letters.deadObjects(ctx); err != nil {
+			return false, err
+		}
+	}
+	delete(u.dead[name], l.DeadSequence)
+	return len(u.dead[name]) == 0 && !u.queued[l.Source][name], nil
+}
+
+// deadObjects are the objects that dead letters name.
+func (d *DeadLetters) deadObjects(ctx context.Context) (map[string]map[uint64]bool, error) {
+	all := map[string]map[uint64]bool{}
+	for l, err := range d.List(ctx, DeadQuery{}) {
+		if errors.As(err, new(*UnreadableError)) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if name := l.Object(); name != "" {
+			if all[name] == nil {
+				all[name] = map[uint64]bool{}
+			}
+			all[name][l.DeadSequence] = true
+		}
+	}
+	return all, nil
+}
+
+// queuedObjects are the objects that messages of a source in the work queue name.
+func (d *DeadLetters) queuedObjects(ctx context.Context, source string) (map[string]bool, error) {
+	out, err := d.outStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for sequence := uint64(1); ; {
+		msg, err := d.nextOf(ctx, out, sequence, d.config.Prefix.String()+".out."+source+".>")
+		if err != nil || msg == nil {
+			return names, err
+		}
+		if name := first(msg.Header, HeaderBodyObject); name != "" {
+			names[name] = true
+		}
+		sequence = msg.Sequence + 1
+	}
+}

@@ -1,0 +1,117 @@
+package outbox
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ReplayID is the id of the next replay of d, and its number: <id>:r<n>. The
+// replay of a replay counts on: that of m-1:r1 is m-1:r2.
+func (d DeadLetter) ReplayID() (id string, n int) {
+	base, n := d.replayBase()
+	return replayID(base, n+1), n + 1
+}
+
+func replayID(base string, n int) string { return base + ":r" + strconv.Itoa(n) }
+
+// replayBase takes the id of a replay apart. An application may use ids that end
+// in :r1 itself: without the headers of a replay that is part of the id.
+func (d DeadLetter) replayBase() (base string, n int) {
+	n, err := count(d.Header, HeaderReplayCount, maxReplays)
+	if err != nil || first(d.Header, HeaderReplayOf) == "" {
+		return d.MessageID, 0
+	}
+	if base, ok := strings.CutSuffix(d.MessageID, ":r"+strconv.Itoa(n)); ok && base != "" {
+		return base, n
+	}
+	return d.MessageID, n
+}
+
+// replayMessage is a dead letter made into a message again.
+type replayMessage struct {
+	msg      *nats.Msg
+	source   string
+	id       string
+	position uint64
+	// stored is the subject, or the pattern of subjects, under which the work
+	// queue stores it.
+	stored string
+	// expired: its deadline has passed and was left out.
+	expired bool
+}
+
+// replay makes the message that sends d again under an id. The error says why that
+// cannot be, is safe, and no repeat mends it. partitions is that of the work
+// queue.
+//
+// The message has the headers of the first one and says which dead letter it
+// comes from. Its position in the order of its token stays that of the first one;
+// together with the id it tells this replay from any other message for ever.
+func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions int) (replayMessage, error) {
+	source, lane, partition, err := p.ParseOut(d.Subject)
+	if err != nil {
+		return replayMessage{}, fmt.Errorf("the subject it was published to is none that a worker serves: %w; discard it", err)
+	}
+	r := replayMessage{source: source, id: id, position: d.Position()}
+	h := make(nats.Header, len(d.Header)+4)
+	for name, values := range d.Header {
+		if !reservedInDeadLetter(name) {
+			h[name] = values
+		}
+	}
+	set := func(name, value string) { h[name] = []string{value} }
+	set(HeaderID, id)
+	set(HeaderReplayOf, d.MessageID)
+	set(HeaderReplayCount, strconv.Itoa(n))
+	set(HeaderOrderPosition, strconv.FormatUint(r.position, 10))
+	m, err := Decode(p, Stored{Subject: d.Subject, Header: h, Body: d.Body, Sequence: d.Sequence})
+	if err != nil {
+		return replayMessage{}, fmt.Errorf("a worker would refuse it again: %w; discard it", err)
+	}
+	if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
+		r.expired = true
+		delete(h, HeaderDeadline)
+	}
+	r.msg = &nats.Msg{Header: h, Data: d.Body}
+	if r.msg.Subject, err = replaySubject(p, m, partition, partitions); err != nil {
+		return replayMessage{}, err
+	}
+	r.stored = r.msg.Subject
+	if lane == LaneOrdered {
+		r.stored = p.String() + ".out." + source + ".ordered.*"
+	}
+	return r, nil
+}
+
+// replaySubject is the subject that leads into the lane of the first message,
+// also when the number of partitions has changed since.
+func replaySubject(p Prefix, m Message, partition, partitions int) (string, error) {
+	switch {
+	case m.Lane == LaneRequest:
+		return p.RequestSubject(m.Source), nil
+	case m.Lane != LaneOrdered:
+		return p.SendSubject(m.Source), nil
+	case m.OrderToken != "":
+		return p.OrderedSubject(m.Source, m.OrderToken), nil
+	case partition < partitions:
+		return p.orderedSubject(m.Source, partition), nil
+	}
+	// A plain client published it without the header, so the token is gone.
+	return "", fmt.Errorf("it has no %s, and partition %d in which its order was kept no longer exists; publish it anew and discard it", HeaderOrderToken, partition)
+}
+
+// partitionsOf reads the number of partitions out of the work queue's subject
+// transform; 0 when it has none.
+func partitionsOf(destination string) int {
+	_, rest, _ := strings.Cut(destination, "partition(")
+	digits, _, _ := strings.Cut(rest, ",")
+	n, err := strconv.Atoi(strings.TrimSpace(digits))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}

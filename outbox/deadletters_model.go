@@ -1,0 +1,76 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// maxModel bounds a name of a data model or event type.
+const maxModel = 64
+
+// readModel finds Meta.DataModel and Meta.EventType, and reads no further than
+// that. It is tolerant: of a body that is no data-model message, or is broken, it
+// returns what it has found. Names that are not short plain words are left out: whatever
+// a broken message has there could be anything.
+func readModel(body []byte) (model, event string) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	members(dec, func(name string) bool {
+		if name != "Meta" {
+			return skipValue(dec)
+		}
+		members(dec, func(name string) bool {
+			switch name {
+			case "DataModel":
+				return word(dec, &model) && event == ""
+			case "EventType":
+				return word(dec, &event) && model == ""
+			}
+			return skipValue(dec)
+		})
+		return false // the rest is not looked at
+	})
+	return model, event
+}
+
+// members walks the object that comes next until visit returns false; visit
+// reads the member's value. False means that there is no more to read.
+func members(dec *json.Decoder, visit func(name string) bool) bool {
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return false
+	}
+	for dec.More() {
+		t, err := dec.Token()
+		name, ok := t.(string)
+		if err != nil || !ok || !visit(name) {
+			return false
+		}
+	}
+	_, err := dec.Token()
+	return err == nil
+}
+
+func word(dec *json.Decoder, into *string) bool {
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return false
+	}
+	if s, ok := v.(string); ok && *into == "" && plainWord(s) {
+		*into = s
+	}
+	return true
+}
+
+func plainWord(s string) bool {
+	return s != "" && len(s) <= maxModel && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != ' ' && r != '-' && r != '_'
+	}) < 0
+}
+
+// skipped is a value that is read over.
+type skipped struct{}
+
+// UnmarshalJSON keeps nothing.
+func (*skipped) UnmarshalJSON([]byte) error { return nil }
+
+func skipValue(dec *json.Decoder) bool { return dec.Decode(new(skipped)) == nil }

@@ -1,0 +1,94 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// DeadQuery selects dead letters. A field that is empty selects all; the
+// fields are joined by and, the values of one field by or.
+type DeadQuery struct {
+	// Sources by name; NoSource stands for dead letters whose subject named none.
+	Sources []string
+	// Settlements, all but Delivered.
+	Settlements []Settlement
+	// IDs are message ids.
+	IDs []string
+	// DataModels and EventTypes of the body's Meta. Bodies in the object store
+	// are read only for these.
+	DataModels, EventTypes []string
+	// Since and Until bound the instant of the settlement: Since <= At < Until.
+	Since, Until time.Time
+	// Models fills in DataModel and EventType of each dead letter, except those
+	// whose body is in the object store. It takes reading all bodies.
+	Models bool
+}
+
+// NoSource is the source of a dead letter whose subject named none, in
+// subjects and queries.
+const NoSource = "_"
+
+// Validate reports every value that no dead letter can have.
+func (q DeadQuery) Validate() error {
+	var errs []error
+	for _, source := range q.Sources {
+		if source != NoSource {
+			errs = append(errs, CheckSource(source))
+		}
+	}
+	for _, s := range q.Settlements {
+		if !s.Valid() || s == Delivered {
+			errs = append(errs, fmt.Errorf("outbox: settlement %q: use rejected, expired, exhausted, held or poison", clip(string(s))))
+		}
+	}
+	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
+		errs = append(errs, errors.New("outbox: Until is not after Since: nothing lies between"))
+	}
+	return errors.Join(errs...)
+}
+
+// subjects are the narrowest filters of the stream that cover q. Without any
+// they cover also what no worker wrote.
+func (q DeadQuery) subjects(p Prefix) []string {
+	sources, settlements := q.Sources, q.Settlements
+	if len(sources)+len(settlements) == 0 {
+		return []string{p.String() + ".dlq.>"}
+	}
+	if len(sources) == 0 {
+		sources = []string{"*"}
+	}
+	if len(settlements) == 0 {
+		settlements = []Settlement{"*"}
+	}
+	var all []string
+	for _, source := range sources {
+		for _, s := range settlements {
+			all = append(all, p.DeadSubject(source, s, "*"))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// matches reports whether q selects l, but for the body.
+func (q DeadQuery) matches(l *StoredDeadLetter) bool {
+	source := l.Source
+	if source == "" {
+		source = NoSource
+	}
+	return within(q.Sources, source) && within(q.Settlements, l.Settlement) && within(q.IDs, l.MessageID) &&
+		(q.Since.IsZero() || !l.At.Before(q.Since)) && (q.Until.IsZero() || l.At.Before(q.Until))
+}
+
+// readsBodies reports whether bodies must be looked at.
+func (q DeadQuery) readsBodies() bool { return q.Models || q.wantsModel() }
+
+func (q DeadQuery) wantsModel() bool { return len(q.DataModels) > 0 || len(q.EventTypes) > 0 }
+
+func (q DeadQuery) matchesModel(l *StoredDeadLetter) bool {
+	return within(q.DataModels, l.DataModel) && within(q.EventTypes, l.EventType)
+}
+
+func within[T comparable](some []T, v T) bool { return len(some) == 0 || slices.Contains(some, v) }

@@ -1,0 +1,466 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The work queue still knows the first message's id.
+func TestReplay_InsideTheDuplicateWindow(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	ack, err := g.publish("redox.out.clinic-a.send", HeaderID, "m-1", "X-Mine", "1")
+	must(g.topologyRig, err)
+	g.remove(ack.Sequence)
+	g.bury(letter("m-1", ack.Sequence))
+	if got := g.replayAll(ReplayOptions{}); got != "m-1 replayed" {
+		t.Fatal(got)
+	}
+	queued := g.queued()
+	if len(queued) != 1 || queued[0].Subject != "redox.out.clinic-a.send" || string(queued[0].Data) != string(letter("m-1", 1).Body) {
+		t.Fatalf("%+v", queued)
+	}
+	m, err := Decode("", Stored{Subject: queued[0].Subject, Header: queued[0].Header, Body: queued[0].Data, Sequence: queued[0].Sequence})
+	if err != nil || m.ID != "m-1:r1" || m.ReplayOf != "m-1" || m.ReplayCount != 1 || m.Position != 1 || first(queued[0].Header, "X-Mine") != "1" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	g.left(0)
+}
+
+func TestReplay_DryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	poison := letter("bad", 9)
+	poison.Subject = "redox.out.x"
+	g.bury(letter("m-1", 1), poison)
+	if got := g.replayAll(ReplayOptions{DryRun: true}); got != "m-1 replayed, bad refused" {
+		t.Error(got)
+	}
+	if n := len(g.queued()); n != 0 {
+		t.Errorf("%d messages were published", n)
+	}
+	g.left(2)
+}
+
+// Each token's messages keep the order in which the work queue took them first: not that
+// of the dead letters, and also with another number of partitions.
+func TestReplay_KeepsTheOrderOfTokens(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	tokens := []string{strings.Repeat("a", 32), strings.Repeat("b", 32), strings.Repeat("c", 32)}
+	var letters []DeadLetter
+	for i := range 60 {
+		letters = append(letters, orderedLetter(fmt.Sprintf("m-%02d", i), tokens[i%3], uint64(i+1)))
+	}
+	// The first of token a was replayed and failed again: it comes last, and has its old place.
+	letters[0].MessageID, letters[0].Sequence = "m-00:r1", 500
+	letters[0].Header[HeaderReplayOf], letters[0].Header[HeaderReplayCount], letters[0].Header[HeaderOrderPosition] = []string{"m-00"}, []string{"1"}, []string{"1"}
+	slices.Reverse(letters)
+	g.bury(letters...)
+	g.updateStream("REDOX_OUT", func(c *jetstream.StreamConfig) {
+		c.SubjectTransform.Destination = strings.Replace(c.SubjectTransform.Destination, "partition(4,", "partition(7,", 1)
+	})
+	g.replayAll(ReplayOptions{AtOnce: 16})
+	for _, token := range tokens {
+		last := ""
+		for _, m := range g.queued() {
+			if first(m.Header, HeaderOrderToken) != token {
+				continue
+			}
+			id := first(m.Header, HeaderID)
+			if id <= last || !strings.HasPrefix(m.Subject, "redox.out.clinic-a.ordered.") {
+				t.Errorf("%s comes after %s, in %s", id, last, m.Subject)
+			}
+			last = id
+		}
+	}
+	if n := len(g.queued()); n != 60 {
+		t.Errorf("%d messages", n)
+	}
+	g.left(0)
+}
+
+// A crash after any step: the next run finishes it, and nothing is published twice;
+// also when the work queue remembers no id any more, and when the worker has delivered it
+// meanwhile.
+func TestReplay_CrashBetweenSteps(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"claimed", "published", "deleted"} {
+		for _, meanwhile := range []string{"nothing", "delivered", "window over", "delivered, window over"} {
+			t.Run(point+", then "+meanwhile, func(t *testing.T) {
+				t.Parallel()
+				g := newGraveyard(t)
+				g.buryMany(3)
+				g.crashing(point, 2)
+				if got := g.replayUntilCrash(ReplayOptions{AtOnce: 1}); got != "m-000 replayed" {
+					t.Fatalf("before the crash: %s", got)
+				}
+				delivered := map[string]int{}
+				if strings.Contains(meanwhile, "delivered") {
+					for _, m := range g.queued() {
+						delivered[first(m.Header, HeaderID)]++
+						g.settle(m)
+					}
+				}
+				if strings.Contains(meanwhile, "window") {
+					g.forget()
+				}
+				second := graveyard{g.topologyRig, g.deadLetters()}
+				got := second.replayAll(ReplayOptions{})
+				want := map[string]string{"claimed": "m-001 replayed, m-002 replayed", "published": "m-001 already replayed, m-002 replayed", "deleted": "m-002 replayed"}
+				if got != want[point] {
+					t.Errorf("the second run: %s, want %s", got, want[point])
+				}
+				for _, m := range g.queued() {
+					delivered[first(m.Header, HeaderID)]++
+				}
+				for _, id := range []string{"m-000:r1", "m-001:r1", "m-002:r1"} {
+					if delivered[id] != 1 || len(delivered) != 3 {
+						t.Errorf("%s was published %d times: %v", id, delivered[id], delivered)
+					}
+				}
+				if point != "deleted" { // that claim nobody will meet again; it expires
+					second.left(0)
+				}
+			})
+		}
+	}
+}
+
+// replayUntilCrash answers what became of those before it.
+func (g graveyard) replayUntilCrash(o ReplayOptions) string {
+	g.t.Helper()
+	var all []string
+	for h, err := range g.Replay(g.ctx(), g.selected(DeadQuery{}), o) {
+		if errors.Is(err, errCrash) {
+			return strings.Join(all, ", ")
+		}
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		all = append(all, h.MessageID+" "+string(h.Outcome))
+	}
+	g.t.Fatal("it did not crash")
+	return ""
+}
+
+// Several operators replay the same at once.
+func TestReplay_ManyOperatorsAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	const n = 120
+	g.buryMany(n)
+	g.bury(letter("m-000", 900), letter("m-000", 901)) // an id that was used three times
+	token := strings.Repeat("d", 32)
+	for i := range 20 {
+		g.bury(orderedLetter(fmt.Sprintf("o-%02d", i), token, uint64(1000+i)))
+	}
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	replayed := 0
+	for range 4 {
+		d := g.deadLetters()
+		s := g.selected(DeadQuery{})
+		all.Go(func() {
+			for h, err := range d.Replay(g.ctx(), s, ReplayOptions{}) {
+				if err != nil || !h.Outcome.Removed() {
+					t.Errorf("%+v, %v", h, err)
+				}
+				mu.Lock()
+				if h.Outcome == Replayed {
+					replayed++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	count, last := map[string]int{}, ""
+	for _, m := range g.queued() {
+		count[first(m.Header, HeaderID)]++
+		if id := first(m.Header, HeaderID); first(m.Header, HeaderOrderToken) != "" {
+			if id <= last {
+				t.Errorf("%s comes after %s", id, last)
+			}
+			last = id
+		}
+	}
+	if len(count) != n+22 || len(g.queued()) != n+22 || count["m-000:r1"]+count["m-000:r2"]+count["m-000:r3"] != 3 {
+		t.Errorf("%d ids, %d messages, want %d; m-000: %v", len(count), len(g.queued()), n+22, count)
+	}
+	if replayed > n+22 {
+		t.Errorf("%d were replayed", replayed)
+	}
+	g.left(0)
+}
+
+// The id of a replay may be somebody else's, within the window and after it.
+func TestReplay_IDsThatAreTaken(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	_, err := g.publish("redox.out.clinic-a.send", HeaderID, "m-1:r1")
+	must(g.topologyRig, err)
+	g.bury(letter("m-1", 5), letter("m-1", 9))
+	if got := g.replayAll(ReplayOptions{AtOnce: 1}); got != "m-1 replayed, m-1 replayed" {
+		t.Fatal(got)
+	}
+	if got := g.queuedIDs(); got != "m-1:r1 m-1:r2 m-1:r3" {
+		t.Errorf("queued %s", got)
+	}
+	if got := sequences(g.queued(), HeaderOrderPosition); got != "1: 2:5 3:9" {
+		t.Errorf("positions %s", got)
+	}
+	if got := sequences(g.queued(), HeaderReplayCount); got != "1: 2:2 3:3" {
+		t.Errorf("counts %s", got)
+	}
+	g.left(0)
+}
+
+func TestReplay_Deadlines(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	past, future := letter("past", 1), letter("future", 2)
+	past.Header[HeaderDeadline], future.Header[HeaderDeadline] = []string{"2020-01-01T00:00:00Z"}, []string{"2199-01-01T00:00:00Z"}
+	g.bury(past, future)
+	if got := g.replayAll(ReplayOptions{KeepDeadline: true}); got != "past late, future replayed" {
+		t.Fatal(got)
+	}
+	g.left(1)
+	for h, err := range g.Replay(g.ctx(), g.selected(DeadQuery{}), ReplayOptions{}) {
+		if err != nil || h.Outcome != Replayed || !h.DeadlineDropped {
+			t.Errorf("%+v, %v", h, err)
+		}
+	}
+	if got := sequences(g.queued(), HeaderDeadline); got != "1:2199-01-01T00:00:00Z 2:" {
+		t.Errorf("deadlines %s", got)
+	}
+}
+
+// With hold: what waits behind a dead letter that is left out is not sent, for it would
+// only be held again; together they are sent.
+func TestReplay_BehindAnotherDeadLetter(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	token := strings.Repeat("e", 32)
+	behind := orderedLetter("second", token, 8)
+	behind.Settlement = Held
+	g.bury(orderedLetter("first", token, 7), behind, letter("other", 9))
+	held := DeadQuery{Settlements: []Settlement{Held}}
+	must(g.topologyRig, g.held.Hold(g.ctx(), "clinic-a", token, 7, 7))
+	must(g.topologyRig, g.held.Hold(g.ctx(), "clinic-a", token, 8, 8))
+	if got := g.outcomes(g.Replay(g.ctx(), g.selected(held), ReplayOptions{})); got != "second behind" {
+		t.Error(got)
+	}
+	g.left(3)
+	if got := g.replayAll(ReplayOptions{}); got != "first replayed, second replayed, other replayed" {
+		t.Error(got)
+	}
+	// Without hold nothing was promised.
+	g.bury(orderedLetter("third", token, 17), orderedLetter("fourth", token, 18))
+	must(g.topologyRig, g.held.Clear(g.ctx(), "clinic-a", token))
+	if got := g.outcomes(g.Replay(g.ctx(), g.selected(DeadQuery{IDs: []string{"fourth"}}), ReplayOptions{})); got != "fourth replayed" {
+		t.Error(got)
+	}
+}
+
+func TestReplay_Refused(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	nowhere, kind := letter("nowhere", 1), letter("kind", 2)
+	nowhere.Source, nowhere.Settlement, nowhere.Subject = "", Poison, "redox.out.UPPER.send"
+	kind.Settlement, kind.Header[HeaderKind] = Poison, []string{"x"}
+	g.bury(nowhere, kind, letter("good", 3))
+	if got := g.replayAll(ReplayOptions{}); got != "nowhere refused, kind refused, good replayed" {
+		t.Error(got)
+	}
+	for h, err := range g.Replay(g.ctx(), g.selected(DeadQuery{Sources: []string{NoSource}}), ReplayOptions{}) {
+		if err != nil || !strings.Contains(h.Reason, "none that a worker serves") || !strings.Contains(h.Reason, "discard it") {
+			t.Errorf("%+v, %v", h, err)
+		}
+	}
+	g.left(2)
+}
+
+func TestReplay_Interrupted(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	g.buryMany(40)
+	ctx, cancel := context.WithCancelCause(g.ctx())
+	defer cancel(nil)
+	n, ended := 0, error(nil)
+	for _, err := range g.Replay(ctx, g.selected(DeadQuery{}), ReplayOptions{AtOnce: 4}) {
+		if err != nil {
+			ended = err
+			continue
+		}
+		if n++; n == 10 {
+			cancel(errCrash)
+		}
+	}
+	if !errors.Is(ended, errCrash) || n < 10 || n > 16 {
+		t.Errorf("%d replayed, then %v", n, ended)
+	}
+	g.left(uint64(40 - n))
+	if got := len(g.queued()); got != n {
+		t.Errorf("%d published, %d reported", got, n)
+	}
+	head, rest := g.selected(DeadQuery{}).Split(5)
+	if head.Len() != 5 || rest.Len() != 35-n {
+		t.Errorf("split into %d and %d", head.Len(), rest.Len())
+	}
+	for range g.Replay(g.ctx(), head, ReplayOptions{}) {
+		break
+	}
+	g.replayAll(ReplayOptions{})
+	g.left(0)
+	if got := len(g.queued()); got != 40 {
+		t.Errorf("%d published", got)
+	}
+}
+
+func TestReplay_Pace(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	g.buryMany(5)
+	var mu sync.Mutex
+	calls := 0
+	pace := func(context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if calls++; calls > 3 {
+			return errCrash
+		}
+		return nil
+	}
+	if got := g.replayUntilCrash(ReplayOptions{AtOnce: 1, Pace: pace}); got != "m-000 replayed, m-001 replayed, m-002 replayed" {
+		t.Error(got)
+	}
+	g.left(2)
+}
+
+// The body leaves little room, and a replay has headers of its own.
+func TestReplay_TooLargeForItsHeaders(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	l := letter("big", 1)
+	limit := g.topologyRig.js.Conn().MaxPayload()
+	l.MessageID, l.Error, l.Worker = strings.Repeat("x", 190), "", "" // twice in a replay, once in a dead letter
+	l.Body = pattern(int(limit) - 1000)
+	l.Body = pattern(len(l.Body) + int(limit-payload(l.Encode(""))))
+	g.bury(l)
+	if got := g.replayAll(ReplayOptions{}); !strings.HasSuffix(got, " replayed") {
+		t.Fatal(got)
+	}
+	queued := g.queued()
+	name := first(queued[0].Header, HeaderBodyObject)
+	body, err := g.bodies.Get(g.ctx(), name, -1)
+	if err != nil || string(body) != string(l.Body) || len(queued[0].Data) != 0 || !strings.HasPrefix(name, "clinic-a/") {
+		t.Errorf("object %q of %d bytes, %v", name, len(body), err)
+	}
+	g.left(0)
+}
+
+// A claim check goes along: the object stays.
+func TestReplay_ClaimCheck(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	l := letter("m-1", 1)
+	l.Body, l.Header[HeaderBodyObject] = nil, []string{"clinic-a/dlq-1"}
+	g.put(g.bodies, "clinic-a/dlq-1", []byte("body"))
+	g.bury(l)
+	g.replayAll(ReplayOptions{})
+	if name := first(g.queued()[0].Header, HeaderBodyObject); name != "clinic-a/dlq-1" {
+		t.Errorf("object %q", name)
+	}
+	if _, err := g.bodies.Get(g.ctx(), "clinic-a/dlq-1", -1); err != nil {
+		t.Error(err)
+	}
+}
+
+// A full queue ends the run; nothing is lost and the next one goes on.
+func TestReplay_QueueFull(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	g.buryMany(4)
+	g.updateStream("REDOX_OUT", func(c *jetstream.StreamConfig) { c.MaxMsgs = 2 })
+	n, ended := 0, error(nil)
+	for _, err := range g.Replay(g.ctx(), g.selected(DeadQuery{}), ReplayOptions{AtOnce: 1}) {
+		if err != nil {
+			ended = err
+			break
+		}
+		n++
+	}
+	if n != 2 || !errors.Is(ended, ErrQueueFull) {
+		t.Errorf("%d, then %v", n, ended)
+	}
+	g.updateStream("REDOX_OUT", func(c *jetstream.StreamConfig) { c.MaxMsgs = -1 })
+	g.replayAll(ReplayOptions{})
+	ids := strings.Fields(g.queuedIDs())
+	slices.Sort(ids)
+	if got := strings.Join(ids, " "); got != "m-000:r1 m-001:r1 m-002:r1 m-003:r1" {
+		t.Errorf("queued %s", got)
+	}
+	g.left(0)
+}
+
+// A stopped run that wakes up after another has done its work.
+func TestReplay_StoppedBetweenClaimAndPublish(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	g.buryMany(1)
+	second := graveyard{g.topologyRig, g.deadLetters()}
+	g.fault = func(point string) error {
+		if point == "claimed" {
+			g.fault = nil
+			if got := second.replayAll(ReplayOptions{}); got != "m-000 replayed" {
+				t.Errorf("the other run: %s", got)
+			}
+		}
+		return nil
+	}
+	if got := g.replayAll(ReplayOptions{}); got != "m-000 already replayed" {
+		t.Error(got)
+	}
+	if got := g.queuedIDs(); got != "m-000:r1" {
+		t.Errorf("queued %s", got)
+	}
+	g.left(0)
+	stale := claim{read: time.Now().Add(-claimFresh)}
+	if stale.fresh() {
+		t.Error("a claim of long ago is acted upon")
+	}
+}
+
+func TestNoteReplay_OnlyReplays(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	for _, m := range []Message{{ID: "a", Source: "clinic-a"}, {ID: "b:r1", Source: "clinic-a", ReplayOf: "b", Position: 7}} {
+		must(g.topologyRig, NoteReplay(g.ctx(), g.topologyRig.js, "", m, Expired))
+	}
+	if _, ok, err := g.noted(g.ctx(), "clinic-a", "a"); ok || err != nil {
+		t.Errorf("a note of no replay: %v, %v", ok, err)
+	}
+	if n, ok, err := g.noted(g.ctx(), "clinic-a", "b:r1"); n != (note{7, Expired}) || !ok || err != nil {
+		t.Errorf("%+v, %v, %v", n, ok, err)
+	}
+	kv, err := g.ledger(g.ctx())
+	must(g.topologyRig, err)
+	entry, err := kv.Get(g.ctx(), noteKey("", "clinic-a", "b:r1"))
+	must(g.topologyRig, err)
+	s, err := g.topologyRig.js.Stream(g.ctx(), "KV_REDOX_LEDGER")
+	must(g.topologyRig, err)
+	raw, err := s.GetMsg(g.ctx(), entry.Revision())
+	if err != nil || first(raw.Header, nats.MsgTTLHdr) == "" {
+		t.Errorf("the note never expires: %v, %v", raw, err)
+	}
+}

@@ -1,0 +1,112 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+)
+
+// Selection is a list of dead letters to be replayed or discarded: those that
+// were there when it was made. It holds no headers and bodies, about 100 bytes
+// for each.
+type Selection struct {
+	entries []entry
+	// left are the dead letters of ordered lanes that were not selected.
+	left map[place]bool
+	// Unreadable counts the messages of the stream that are no dead letters.
+	Unreadable int
+}
+
+// entry finds one dead letter again.
+type entry struct {
+	sequence uint64 // in the dead-letter stream
+	source   string
+	token    string // of its subject; see Prefix.DeadToken
+	place    place
+}
+
+// place is where a message stands in the order of its token. Out of any order
+// the token is empty.
+type place struct {
+	source, token string
+	position      uint64
+}
+
+// Select finds the dead letters that q selects, in the order in which they are
+// to be sent again: that in which the work queue took the messages first.
+func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error) {
+	if err := q.Validate(); err != nil {
+		return Selection{}, err
+	}
+	s := Selection{left: map[place]bool{}}
+	// What is left out matters for what is taken, within a source.
+	wide := DeadQuery{Sources: q.Sources}
+	p := d.config.Prefix
+	err := d.list(ctx, q, wide.subjects(p), func(l StoredDeadLetter, matches bool, unreadable error) bool {
+		if unreadable != nil {
+			s.Unreadable++
+			return true
+		}
+		e := entry{sequence: l.DeadSequence, source: l.Source, token: p.DeadToken(l.MessageID, l.Sequence), place: place{position: l.Position()}}
+		if token, ordered := l.HoldToken(p); ordered {
+			e.place.source, e.place.token = l.Source, token
+		}
+		switch {
+		case matches:
+			s.entries = append(s.entries, e)
+		case e.place.token != "":
+			s.left[e.place] = true
+		}
+		return true
+	})
+	if err != nil {
+		return Selection{}, err
+	}
+	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.place.position, b.place.position) })
+	return s, nil
+}
+
+// Len is the number of dead letters.
+func (s Selection) Len() int { return len(s.entries) }
+
+// Split returns the first n dead letters and the rest.
+func (s Selection) Split(n int) (head, rest Selection) {
+	n = min(max(n, 0), len(s.entries))
+	head, rest = s, s
+	head.entries, rest.entries = s.entries[:n:n], s.entries[n:]
+	return head, rest
+}
+
+// window returns the next entries that may be worked on at the same time, at most
+// n: no two of one order token.
+func window(entries []entry, n int) []entry {
+	for i := range min(n, len(entries)) {
+		if t := entries[i].place; t.token != "" && slices.ContainsFunc(entries[:i], func(e entry) bool {
+			return e.place.source == t.source && e.place.token == t.token
+		}) {
+			return entries[:i]
+		}
+	}
+	return entries[:min(n, len(entries))]
+}
+
+// blocked reports whether a dead letter that was not selected comes first in the
+// order of this one's token, and still holds it.
+func (d *DeadLetters) blocked(ctx context.Context, s Selection, at place) (bool, error) {
+	if at.token == "" || len(s.left) == 0 {
+		return false, nil
+	}
+	held, err := d.held.Load(ctx, at.source, at.token)
+	if err != nil {
+		return false, err
+	}
+	for position := range held.Pending {
+		if position < at.position && s.left[place{at.source, at.token, position}] {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+var errBehind = errors.New("it is held behind an earlier dead letter of its order token that is not part of this run; replay or discard that one first, or both at once")
