@@ -30,6 +30,10 @@ func (m *Message) checkRoute() error {
 	return checkPath(m.Path)
 }
 
+// CheckPath applies the rule for Message.Path, as Encode and Decode do, for those who
+// join one to a base. The error is a *ContractError and holds nothing of the path.
+func CheckPath(path string) error { return checkPath(path) }
+
 // checkPath refuses every path that could leave the base path it is joined to,
 // whoever decodes it how often: dot segments, an authority, a scheme, and the
 // encoded forms of their characters. The empty path is the base itself.

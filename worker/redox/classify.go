@@ -34,14 +34,14 @@ func (c *Client) classify(out *call, r reply) (outbox.Answer, *Error) {
 		e.class, e.pauses, e.retryAfter = ClassThrottled, c.groupScope(), r.retryAfter
 		e.detail = "too many requests from this egress group"
 	case r.status == http.StatusGatewayTimeout:
-		e.class, e.retryAfter, e.unknown = ClassNoAnswer, r.retryAfter, !out.request
+		e.class, e.retryAfter, e.unknown = ClassNoAnswer, r.retryAfter, out.decides()
 		e.detail = "redox gave up waiting"
 		if e.unknown {
 			e.detail += "; the outcome is unknown"
 		}
 	case r.status == http.StatusRequestTimeout, r.status >= 500:
 		e.class, e.retryAfter = ClassUnavailable, r.retryAfter
-		e.doubtful = !out.request && doubtful(r.status)
+		e.doubtful = out.decides() && doubtful(r.status)
 		e.detail = "redox could not take it now"
 	default:
 		e.class, e.detail = ClassRefused, "redox refused it"
@@ -51,6 +51,10 @@ func (c *Client) classify(out *call, r reply) (outbox.Answer, *Error) {
 	}
 	return a, e
 }
+
+// decides reports whether it matters if Redox took a request whose answer did not come: a
+// REQUEST is safe to repeat, and so is what is harmless.
+func (out *call) decides() bool { return !out.request && !out.harmless }
 
 // doubtful reports whether a status leaves open if a SEND was taken. 408 says that the
 // request did not arrive whole; 502 and 503, that it did not reach the application.
@@ -76,6 +80,7 @@ func (c *Client) classifySuccess(out *call, r reply, f findings, a outbox.Answer
 		a.Flag = flagText("answered with errors", e.remote)
 	case r.flaw != "":
 		a.Flag = r.flaw
+	case out.bare && (len(r.body) == 0 || f.broken):
 	case len(r.body) == 0:
 		a.Flag = "the answer has no body"
 	case f.broken:
@@ -93,7 +98,7 @@ func flagText(text, remote string) string {
 
 // noAnswer classifies a failed RoundTrip.
 func (c *Client) noAnswer(ctx context.Context, out *call, err error, written bool) *Error {
-	e := &Error{class: ClassNoAnswer, written: written, unknown: written && !out.request}
+	e := &Error{class: ClassNoAnswer, written: written, unknown: written && out.decides()}
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, ErrTimeout) && written:

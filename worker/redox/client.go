@@ -138,17 +138,13 @@ func (c *Client) deliver(ctx context.Context, m *outbox.Message) (outbox.Answer,
 	switch kind {
 	case outbox.KindDataModel:
 		return c.deliverDataModel(ctx, s, m)
-	case outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
-		return outbox.Answer{}, unsupported(string(m.Kind))
+	case outbox.KindFHIR:
+		return c.deliverFHIR(ctx, s, m)
+	case outbox.KindFile:
+		return c.deliverFile(ctx, s, m)
+	case outbox.KindPlatform:
+		return c.deliverPlatform(ctx, s, m)
 	default:
-		return outbox.Answer{}, unsupported("unknown")
-	}
-}
-
-func unsupported(kind string) *Error {
-	return &Error{
-		class:  ClassGuard,
-		detail: "kind " + kind + ": this version delivers only data-model messages",
-		match:  ErrUnsupportedKind,
+		return outbox.Answer{}, poison("the kind is not data-model, fhir, file or platform")
 	}
 }

@@ -68,9 +68,14 @@ type Config struct {
 	// MaxBody bounds the request body in bytes, Source ID included. Default 10,000,000:
 	// Redox documents 10 MB (Error handling) and 40 MB (Quotas). −1 means no limit.
 	MaxBody int64
+	// MaxFile bounds one uploaded file in bytes. Default 30,000,000 (Redox, Files); −1
+	// means no limit.
+	MaxFile int64
 	// MaxAnswer bounds what is read of an answer, in bytes. Default 40,000,000, the
 	// largest message Redox documents; −1 means no limit.
 	MaxAnswer int64
+	// Offload of the files inside data-model messages. Default off.
+	Offload Offload
 	// UserAgent header. Default "redoxworker".
 	UserAgent string
 	// Transport sends the requests; share one between everything that talks to Redox.
@@ -91,7 +96,9 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Group, "default")
 	setDefault(&c.Timeout, 150*time.Second)
 	setDefault(&c.MaxBody, 10_000_000)
+	setDefault(&c.MaxFile, 30_000_000)
 	setDefault(&c.MaxAnswer, 40_000_000)
+	setDefault(&c.Offload.Over, 200_000)
 	setDefault(&c.UserAgent, "redoxworker")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -113,7 +120,9 @@ func (c Config) Validate() error {
 	}
 	bad(c.Timeout <= 0 && c.Timeout != -1, "Timeout: %v; use more than 0s, or -1 for none", c.Timeout)
 	bad(c.MaxBody < -1, "MaxBody: %d; use 1 or more, or -1 for no limit", c.MaxBody)
+	bad(c.MaxFile < -1, "MaxFile: %d; use 1 or more, or -1 for no limit", c.MaxFile)
 	bad(c.MaxAnswer < -1, "MaxAnswer: %d; use 1 or more, or -1 for no limit", c.MaxAnswer)
+	errs = append(errs, c.Offload.validate())
 	bad(!validHeaderValue(c.UserAgent), "UserAgent: has characters that no header may have")
 	return errors.Join(errs...)
 }

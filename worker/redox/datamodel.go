@@ -1,16 +1,18 @@
 package redox
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// deliverDataModel posts a message to the Data Model API: guards, the missing Source ID,
-// one request. SENDs and queries go to the same path (Redox, Data Model API).
+// deliverDataModel posts a message to the Data Model API: guards, the upload of large files
+// if that is wanted, the missing Source ID, one request. SENDs and queries go to the same path (Redox, Data Model API).
 func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
 	e, err := c.guard(s, m)
 	if err != nil {
@@ -23,15 +25,23 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 		method:   http.MethodPost,
 		url:      c.targets.endpoint,
 		sourceID: s.idHeader,
-		body:     s.body(m.Body, e.gap),
 	}
 	if id, other := s.other(e); other {
 		out.sourceID = []string{id}
 	}
-	if size := int64(len(out.body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
-		return outbox.Answer{}, c.tooLarge(size)
+	if c.offloads(m.Body, e) {
+		edits, answer, err := c.offload(ctx, s, m, e, out.sourceID)
+		if err != nil {
+			return answer, err
+		}
+		out.body = s.edited(m.Body, edits, e.gap)
+	} else {
+		out.body = s.body(m.Body, e.gap)
 	}
-	if out.header, err = c.header(ctx, m, out.sourceID); err != nil {
+	if size := int64(len(out.body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
+		return outbox.Answer{}, tooLarge("body", size, c.cfg.MaxBody)
+	}
+	if out.header, err = c.header(ctx, m, out.sourceID, jsonOnly); err != nil {
 		return outbox.Answer{}, err
 	}
 	r, err := c.exchange(ctx, &out)
@@ -44,8 +54,8 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 // guard refuses what Redox would refuse, before a request of the quota is spent on it.
 // What breaks the contract comes first, then what the source's configuration refuses.
 func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
-	if size := int64(len(m.Body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
-		return envelope{}, c.tooLarge(size)
+	if size, limit := int64(len(m.Body)), c.maxMessage(); limit >= 0 && size > limit {
+		return envelope{}, tooLarge("body", size, limit)
 	}
 	e, err := readEnvelope(m.Body)
 	if err != nil {
@@ -82,6 +92,15 @@ func (s *sender) body(body []byte, g gap) []byte {
 	return s.insert.fill(body, g)
 }
 
+// edited is body with the edits, which are in its order, and the source's ID.
+func (s *sender) edited(body []byte, edits []edit, g gap) []byte {
+	if s.ID != "" && g.kind != gapNone {
+		edits = append(edits, edit{g.start, g.end, s.insert[g.kind]})
+		slices.SortFunc(edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
+	}
+	return splice(body, edits)
+}
+
 // other returns the Source ID that the message brings, if it is not the source's. UUIDs
 // may be written in either case. A source without an ID cannot tell.
 func (s *sender) other(e envelope) (id string, other bool) {
@@ -92,6 +111,6 @@ func (s *sender) other(e envelope) (id string, other bool) {
 	return id, !strings.EqualFold(id, s.ID)
 }
 
-func (c *Client) tooLarge(size int64) *Error {
-	return poison("the body has " + strconv.FormatInt(size, 10) + " bytes; the limit is " + strconv.FormatInt(c.cfg.MaxBody, 10))
+func tooLarge(what string, size, limit int64) *Error {
+	return poison("the " + what + " has " + strconv.FormatInt(size, 10) + " bytes; the limit is " + strconv.FormatInt(limit, 10))
 }

@@ -7,6 +7,26 @@
 // other byte of the body, sends Redox-Source-Id and a bearer token, resends once with a
 // new token after a 401, reads the answer within bounds and classifies it.
 //
+// # Kinds
+//
+// A data-model message is posted to /endpoint. With [Offload], large files inside it are
+// uploaded first and give way to their URI.
+//
+// A fhir message brings method and path, which goes below /fhir/R4/ and begins with the
+// destination's slug and the environment; that must be the source's, and a MessageHeader
+// must not name another source. Bodies and answers are application/fhir+json unless the
+// message says otherwise, the body of a POST to _search is a form. An OperationOutcome
+// with an error counts as an error in any answer, also inside a Bundle.
+//
+// A file is uploaded to the file store as a form of one field; the answer names its URI. It
+// is called "file" and an extension after its media type, never by a name of its own.
+//
+// A platform message brings method and path below /platform/ and goes out with a
+// user-level key, which is for this kind only.
+//
+// Whether a message is a SEND or a REQUEST is its lane's to say, whatever its kind and
+// method: a write in the lane of REQUESTs is repeated until its deadline, as a read is.
+//
 // # Errors
 //
 // A nil error means that Redox took the message. Otherwise the error is an [*Error] whose
@@ -22,7 +42,7 @@
 //
 // # Patient data
 //
-// No body, query string or token appears in an error, a log record or a metric. Of an
+// No body, path, query string or token appears in an error, a log record or a metric. Of an
 // answer, errors carry the status and those Errors[].Type and Module that look like
 // identifiers, never Errors[].Text.
 package redox

@@ -10,9 +10,6 @@ var (
 	// ErrTimeout is matched when Redox did not answer one request within
 	// Config.Timeout.
 	ErrTimeout = errors.New("redox: no answer within Config.Timeout")
-	// ErrUnsupportedKind is matched when the message is of a kind that this version does
-	// not deliver.
-	ErrUnsupportedKind = errors.New("redox: this version delivers only data-model messages")
 	// ErrKeyType is matched when Redox does not take a message of this kind with the type
 	// of key that its source has.
 	ErrKeyType = errors.New("redox: the source's key is not for messages of this kind")

@@ -110,7 +110,7 @@ func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *wat
 	attrs := []slog.Attr{
 		slog.String("source", out.sender.name), slog.String("message_id", out.message),
 		slog.Int("status", r.status), slog.Duration("took", took),
-		slog.Bool("connection_reused", w.reused), slog.Int("request_bytes", len(out.body)),
+		slog.Bool("connection_reused", w.reused), slog.Int64("request_bytes", out.size()),
 		slog.Int("answer_bytes", len(r.body)),
 	}
 	if r.traceID != "" {

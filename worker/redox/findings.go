@@ -27,6 +27,9 @@ type outcome struct {
 	is     bool
 	failed bool
 	codes  []string
+	// the same of the entries of a Bundle, which need no OperationOutcome around them
+	entryFailed bool
+	entryCodes  []string
 }
 
 // find reads an answer's body in one pass, without keeping it.
@@ -51,6 +54,8 @@ func find(body []byte) findings {
 			return err
 		case is(name, "issue"):
 			return s.list(func() error { return o.readIssue(s) })
+		case is(name, "entry"):
+			return s.list(func() error { return o.readEntry(s) })
 		}
 		return s.skip()
 	})
@@ -58,13 +63,24 @@ func find(body []byte) findings {
 		err = s.end()
 	}
 	f.broken = err != nil
+	f.judge(o)
+	return f
+}
+
+// judge adds what the OperationOutcomes of an answer say.
+func (f *findings) judge(o outcome) {
 	if o.is && o.failed {
 		f.failed = true
 		for _, code := range o.codes {
 			f.add(code)
 		}
 	}
-	return f
+	if o.entryFailed {
+		f.failed = true
+		for _, code := range o.entryCodes {
+			f.add(code)
+		}
+	}
 }
 
 func (f *findings) readMeta(s *scanner) error {

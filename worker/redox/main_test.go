@@ -132,7 +132,7 @@ type setting func(*Config, *Source)
 // client delivers to url as source clinic-a with key main.
 func client(t testing.TB, url string, keys Credentials, set ...setting) *Client {
 	t.Helper()
-	cfg := Config{BaseURL: url}
+	cfg := Config{BaseURL: url, BlobURL: url}
 	src := Source{ID: sourceID, Key: "main", Environment: "development"}
 	for _, f := range set {
 		f(&cfg, &src)

@@ -14,6 +14,9 @@ type metrics struct {
 	opened   prometheus.Counter
 	reused   prometheus.Counter
 	replays  prometheus.Counter
+	// files of messages, see Offload
+	uploaded   prometheus.Counter
+	remembered prometheus.Counter
 }
 
 // statusClasses are the values of the status label; "none" is a request without answer.
@@ -37,12 +40,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "redoxworker_redox_replays_total",
 		Help: "Requests sent a second time with a new token after a 401.",
 	})
+	files := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "redoxworker_redox_offloaded_files_total",
+		Help: "Files inside messages that were replaced by their URI, by whether they were uploaded or had been by an earlier attempt.",
+	}, []string{"upload"})
 	if r != nil {
-		var errs [4]error
+		var errs [5]error
 		requests, errs[0] = register(r, requests)
 		connections, errs[1] = register(r, connections)
 		duration, errs[2] = register(r, duration)
 		replays, errs[3] = register(r, replays)
+		files, errs[4] = register(r, files)
 		if err := errors.Join(errs[:]...); err != nil {
 			return nil, err
 		}
@@ -53,6 +61,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		opened:   connections.WithLabelValues("false"),
 		reused:   connections.WithLabelValues("true"),
 		replays:  replays,
+		uploaded: files.WithLabelValues("now"), remembered: files.WithLabelValues("before"),
 	}
 	for _, class := range statusClasses {
 		m.status[class] = requests.WithLabelValues(class)

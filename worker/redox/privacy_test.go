@@ -2,6 +2,7 @@ package redox
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -55,6 +56,56 @@ func TestPrivacy_LogsAndErrors(t *testing.T) {
 	for _, want := range []string{`"source":"clinic-a"`, `"message_id":"m-1"`, `"status":404`, `"connection_reused":true`, `"took":`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in the log", want)
+		}
+	}
+}
+
+func TestPrivacy_PathsAndFiles(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	answer := respond(200, "")
+	r := serve(t, func(w http.ResponseWriter, a arrival) { answer(w, a) })
+	c := client(t, r.URL, fixed("s3cret-token"), func(c *Config, _ *Source) {
+		c.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.Offload = Offload{Enabled: true, Over: 100, Uploads: &notes{keepError: errors.New("down")}}
+	})
+	outcome := `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"Timothy Bixby","diagnostics":"MRN-4711"}],"URI":"https://b/Timothy"}`
+	media := strings.Replace(event, "PatientAdmin", "Media", 1)
+	media = media[:len(media)-1] + `,"Media":{"FileName":"Timothy","FileType":"Bixby","FileContents":"` + strings.Repeat("QUJD", 100) + `"}}`
+	messages := []outbox.Message{
+		fhir(outbox.LaneSend, "GET", "slug/Development/Patient/MRN-4711?name=Bixby", ""),
+		fhir(outbox.LaneSend, "POST", "slug/Development/Patient/_search?birthdate=1977-01-06", "family=Bixby"),
+		fhir(outbox.LaneSend, "GET", "slug/Production/Patient/MRN-4711", ""),
+		fhir(outbox.LaneSend, "GET", "slug/../Patient/MRN-4711", ""),
+		fileMessage("application/pdf; name=Timothy", []byte("Timothy Bixby")),
+		message(outbox.LaneSend, media),
+	}
+	var texts []string
+	for _, status := range []int{200, 404, 500, 504} {
+		answer = respond(status, outcome, "Content-Type", "text/plain")
+		for _, m := range messages {
+			a, err := c.Deliver(t.Context(), m)
+			texts = append(texts, a.Flag, fmt.Sprintf("%v %+v %#v", err, err, err))
+		}
+	}
+	answer = func(http.ResponseWriter, arrival) { panic(http.ErrAbortHandler) }
+	for _, m := range messages {
+		_, err := c.Deliver(t.Context(), m)
+		texts = append(texts, fmt.Sprintf("%+v %#v", err, err))
+	}
+	r.Close()
+	for _, m := range messages {
+		_, err := c.Deliver(t.Context(), m)
+		texts = append(texts, fmt.Sprintf("%+v %#v", err, err))
+	}
+	if texts = append(texts, log.String()); !strings.Contains(log.String(), `"status":404`) {
+		t.Error("nothing was logged")
+	}
+	for _, text := range texts {
+		for _, secret := range secrets {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q is in %q", secret, text)
+			}
 		}
 	}
 }

@@ -24,23 +24,42 @@ type call struct {
 	sourceID []string
 	header   http.Header // of the next sending; see authorize
 	body     []byte      // never changed
+	stream   *stream     // the body instead, when it is not in one piece
+	harmless bool        // a second one changes nothing for anybody: no outcome is unknown
+	bare     bool        // an answer without a body, or not in JSON, is nothing unusual
 }
 
-// Header values that most requests share. They are never changed.
-var jsonType = []string{"application/json"}
+// stream is a body that is made while it is sent.
+type stream struct {
+	size int64
+	open func() io.Reader // from the start, once for each sending
+}
+
+// media are the Content-Type and Accept of requests whose messages name none.
+type media struct{ content, accept []string }
+
+// Header values that requests share. They are never changed.
+var (
+	jsonType = []string{"application/json"}
+	jsonOnly = media{jsonType, jsonType}
+)
 
 // header builds what one message's request carries besides the token. Nothing else of
 // the message's headers reaches Redox.
-func (c *Client) header(ctx context.Context, m *outbox.Message, sourceID []string) (http.Header, *Error) {
+func (c *Client) header(ctx context.Context, m *outbox.Message, sourceID []string, usual media) (http.Header, *Error) {
 	h := make(http.Header, 8)
 	if sourceID != nil {
 		h["Redox-Source-Id"] = sourceID
 	}
 	h["User-Agent"] = c.userAgent
-	for _, f := range [...]struct{ name, value string }{{"Content-Type", m.ContentType}, {"Accept", m.Accept}} {
+	for _, f := range [...]struct {
+		name, value string
+		usual       []string
+	}{{"Content-Type", m.ContentType, usual.content}, {"Accept", m.Accept, usual.accept}} {
 		switch {
-		case f.value == "" || f.value == jsonType[0]:
-			h[f.name] = jsonType
+		case f.value == "" && f.usual == nil:
+		case f.value == "" || len(f.usual) > 0 && f.value == f.usual[0]:
+			h[f.name] = f.usual
 		case validHeaderValue(f.value):
 			h[f.name] = []string{f.value}
 		default:
@@ -94,10 +113,21 @@ func (out *call) newRequest(ctx context.Context) *http.Request {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(out.body)), ContentLength: int64(len(out.body)),
 	}
-	if r.ContentLength == 0 {
+	switch {
+	case out.stream != nil:
+		r.Body, r.ContentLength = io.NopCloser(out.stream.open()), out.stream.size
+	case r.ContentLength == 0:
 		r.Body = http.NoBody
 	}
 	return r.WithContext(ctx)
+}
+
+// size of the body in bytes.
+func (out *call) size() int64 {
+	if out.stream != nil {
+		return out.stream.size
+	}
+	return int64(len(out.body))
 }
 
 // withTimeout bounds one request.

@@ -1,0 +1,94 @@
+package redox
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Media types of FHIR (FHIR R4, RESTful API).
+var (
+	fhirType = []string{"application/fhir+json"}
+	formType = []string{"application/x-www-form-urlencoded"}
+)
+
+// fhirEnvironments are the environments as FHIR paths spell them; upper and lower case
+// matter there (Redox, FHIR API).
+var fhirEnvironments = map[string]string{
+	envDevelopment: "Development", envStaging: "Staging", envProduction: "Production",
+}
+
+// deliverFHIR sends a read, a search or a writeback to the FHIR API. The message's path
+// begins with the destination's slug and the environment.
+func (c *Client) deliverFHIR(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
+	if err := s.guardFHIR(m); err != nil {
+		return outbox.Answer{}, err
+	}
+	usual := media{fhirType, fhirType}
+	if isSearch(m) {
+		usual.content = formType
+	}
+	return c.deliverRouted(ctx, s, m, c.targets.fhir, s.idHeader, usual)
+}
+
+// guardFHIR holds a message of one environment back from another. The path is read as
+// Redox will read it, so that no escape hides the environment.
+func (s *sender) guardFHIR(m *outbox.Message) *Error {
+	if err := outbox.CheckPath(m.Path); err != nil {
+		return nil // deliverRouted says so
+	}
+	want := fhirEnvironments[s.Environment]
+	segments := strings.SplitN(resourcePath(m.Path), "/", 3)
+	if len(segments) < 2 || segments[0] == "" || segments[1] == "" {
+		return guarded("a guard on its path: it names no environment; it begins with the destination's slug and the environment, as in slug/" + want + "/Patient/1")
+	}
+	if got, err := url.PathUnescape(segments[1]); err != nil || got != want {
+		return guarded("a guard on its path: the environment behind the slug is not that of the source, " + want + " (upper and lower case matter)")
+	}
+	return s.guardSender(m)
+}
+
+// guardSender refuses a writeback that says it comes from another source. Redox takes the
+// Source ID of a writeback from its MessageHeader (Redox, Source ID); an endpoint that is
+// no Source ID is left alone.
+func (s *sender) guardSender(m *outbox.Message) *Error {
+	if len(m.Body) == 0 || s.ID == "" || s.AllowOtherSource || m.ContentType != "" && !isJSON(m.ContentType) || isSearch(m) {
+		return nil
+	}
+	id := strings.TrimPrefix(messageSender(m.Body), "urn:uuid:")
+	if isUUID(id) && !strings.EqualFold(id, s.ID) {
+		return guarded("a guard on its content: MessageHeader.source.endpoint is not the Source ID of the source")
+	}
+	return nil
+}
+
+// isSearch reports whether m is a search whose parameters are in a form (FHIR R4, search).
+func isSearch(m *outbox.Message) bool {
+	path := resourcePath(m.Path)
+	return m.Method == http.MethodPost && path[strings.LastIndexByte(path, '/')+1:] == "_search"
+}
+
+// resourcePath is the path without a first slash and without the query string.
+func resourcePath(ref string) string {
+	path, _, _ := strings.Cut(ref, "?")
+	return strings.TrimPrefix(path, "/")
+}
+
+// isUUID reports whether s has the form 8-4-4-4-12 hex digits.
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && !isHex(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }

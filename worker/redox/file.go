@@ -1,0 +1,139 @@
+package redox
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// deliverFile uploads the body of a message to the file store. The answer names the file
+// by its URI; what it was called goes with the media type alone.
+func (c *Client) deliverFile(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
+	body := m.Body // not m: it would be on the heap for messages of every kind
+	f := file{size: int64(len(body)), media: m.ContentType, open: func() io.Reader { return bytes.NewReader(body) }}
+	if err := c.guardFile(f); err != nil {
+		return outbox.Answer{}, err
+	}
+	if !validHeaderValue(m.ContentType) {
+		return outbox.Answer{}, poison("Content-Type has characters that no header may have")
+	}
+	out, err := c.uploadCall(ctx, s, m, s.idHeader, f)
+	if err != nil {
+		return outbox.Answer{}, err
+	}
+	r, err := c.exchange(ctx, &out)
+	if err != nil {
+		return r.answer(), err
+	}
+	a, err := c.classify(&out, r)
+	if err == nil && a.Flag == "" && fileURI(a.Body) == "" {
+		a.Flag = "the answer names no URI"
+	}
+	return a, err
+}
+
+// file is what is uploaded.
+type file struct {
+	size  int64
+	media string           // media type; "" means unknown
+	open  func() io.Reader // from the start, once for each sending
+}
+
+func (c *Client) guardFile(f file) *Error {
+	switch {
+	case f.size == 0:
+		return poison("the file is empty")
+	case c.cfg.MaxFile >= 0 && f.size > c.cfg.MaxFile:
+		return tooLarge("file", f.size, c.cfg.MaxFile)
+	}
+	return nil
+}
+
+// uploadCall is the request that uploads a file: a form of one field, "file" (Redox,
+// Files). Only head and end of the form are made; the file is read while it is sent.
+func (c *Client) uploadCall(ctx context.Context, s *sender, m *outbox.Message, sourceID []string, f file) (call, *Error) {
+	out := call{
+		sender: s, message: m.ID, request: m.Lane == outbox.LaneRequest,
+		method: http.MethodPost, url: c.targets.upload, sourceID: sourceID,
+	}
+	boundary := rand.Text() + rand.Text() // 260 random bits: it is in no file
+	media := f.media
+	if media == "" {
+		media = "application/octet-stream"
+	}
+	head := "--" + boundary + "\r\n" +
+		`Content-Disposition: form-data; name="file"; filename="file` + extension(media) + `"` + "\r\n" +
+		"Content-Type: " + media + "\r\n\r\n"
+	end := "\r\n--" + boundary + "--\r\n"
+	out.stream = &stream{
+		size: int64(len(head)) + f.size + int64(len(end)),
+		open: func() io.Reader {
+			return io.MultiReader(strings.NewReader(head), f.open(), strings.NewReader(end))
+		},
+	}
+	var err *Error
+	out.header, err = c.header(ctx, &outbox.Message{
+		Accept: jsonType[0], TraceParent: m.TraceParent, TraceState: m.TraceState,
+	}, sourceID, jsonOnly)
+	if err == nil {
+		out.header["Content-Type"] = []string{"multipart/form-data; boundary=" + boundary}
+	}
+	return out, err
+}
+
+// fileURI is the URI in the answer to an upload, "" where it has none. It is opaque: Redox
+// has changed its form (Redox, Files).
+func fileURI(body []byte) string {
+	s := scan(body, lenientJSON...)
+	defer s.release()
+	var uri string
+	_ = s.each(func(name jsontext.Value) error {
+		v, err := s.dec.ReadValue()
+		if is(name, "URI") && v.Kind() == '"' {
+			uri = unquote(v)
+		}
+		return err
+	})
+	if len(uri) > maxURI || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return uri
+}
+
+const maxURI = 2048
+
+// mediaTypes are the media types of files by the extension that Redox's FileType and file
+// names have. A file is named file.<extension>: its own name may be a patient's.
+var mediaTypes = map[string]string{
+	"pdf": "application/pdf", "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif",
+	"tif": "image/tiff", "tiff": "image/tiff", "bmp": "image/bmp", "txt": "text/plain", "rtf": "application/rtf",
+	"html": "text/html", "xml": "application/xml", "json": "application/json", "csv": "text/csv", "dcm": "application/dicom",
+	"doc": "application/msword", "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+	"mp3": "audio/mpeg", "mp4": "video/mp4", "wav": "audio/wav", "zip": "application/zip",
+}
+
+// extension of a media type, with its dot; "" for one that is not known.
+func extension(media string) string {
+	kind, _, err := mime.ParseMediaType(media)
+	if err != nil {
+		return ""
+	}
+	best := ""
+	for ext, m := range mediaTypes {
+		if m == kind && (best == "" || len(ext) < len(best) || len(ext) == len(best) && ext < best) {
+			best = ext
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "." + best
+}

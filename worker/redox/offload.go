@@ -1,0 +1,155 @@
+package redox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Offload says whether large files inside data-model messages are uploaded first and
+// replaced by their URI, as Redox recommends over 200 KB (Redox, Send a file). It concerns
+// base64 in Media.FileContents, in Note.FileContents with ContentType "Base64 Encoded",
+// and in Orders[].Results[].Value with ValueType "Encapsulated Data". All other bytes of
+// the message stay as they are.
+type Offload struct {
+	// Enabled switches it on. Default off.
+	Enabled bool
+	// Over is the size in bytes of the file itself above which it is uploaded. Default
+	// 200,000.
+	Over int64
+	// Uploads remembers what was uploaded. nil means that nothing is: a message that comes
+	// again uploads its files again.
+	Uploads Uploads
+}
+
+// Uploads remembers the URIs of files that were uploaded for messages, so that a message
+// that comes again, after a crash or a failure, does not upload them a second time. It
+// must be safe for concurrent use. The error must hold no secret.
+type Uploads interface {
+	// Uploaded returns the URI that Keep was given for a file of the source; "" when
+	// there is none. file is 64 hex digits.
+	Uploaded(ctx context.Context, source, file string) (uri string, err error)
+	// Keep stores the URI for at least as long as the message may come again.
+	Keep(ctx context.Context, source, file, uri string) error
+}
+
+// offloads reports whether a message may hold a file that is to be uploaded.
+func (c *Client) offloads(body []byte, e envelope) bool {
+	return c.cfg.Offload.Enabled && int64(len(body)) > c.cfg.Offload.Over && canEmbed(e.dataModel)
+}
+
+// maxMessage bounds a data-model message as it arrives: with offload it may hold one file
+// of the largest size, in base64, besides all that may be sent.
+func (c *Client) maxMessage() int64 {
+	switch {
+	case !c.cfg.Offload.Enabled || c.cfg.MaxBody < 0:
+		return c.cfg.MaxBody
+	case c.cfg.MaxFile < 0:
+		return -1
+	}
+	return c.cfg.MaxBody + (c.cfg.MaxFile+2)/3*4
+}
+
+// offload uploads the large files of a message and returns what replaces them. Of the
+// message itself nothing is sent: an upload whose outcome is unknown leaves behind a file
+// that nobody refers to, and is no unknown outcome of the message. The Answer of an error
+// is that of the upload.
+func (c *Client) offload(ctx context.Context, s *sender, m *outbox.Message, e envelope, sourceID []string) ([]edit, outbox.Answer, *Error) {
+	files, err := attachments(m.Body, e.dataModel, c.cfg.Offload.Over)
+	if err != nil {
+		return nil, outbox.Answer{}, err
+	}
+	edits := make([]edit, 0, len(files)+1) // and the Source ID
+	for n, f := range files {
+		uri, answer, err := c.uploadOnce(ctx, s, m, sourceID, n, f)
+		if err != nil {
+			err.detail = "uploading a file of the message: " + err.detail
+			return nil, answer, err
+		}
+		quoted, _ := jsontext.AppendQuote(nil, uri) // visible ASCII: see fileURI
+		edits = append(edits, edit{f.start, f.end, quoted})
+	}
+	return edits, outbox.Answer{}, nil
+}
+
+// uploadOnce uploads the n-th file of a message, unless that is known to have been done.
+// A crash between the answer and the note of it costs a second upload, nothing else.
+func (c *Client) uploadOnce(ctx context.Context, s *sender, m *outbox.Message, sourceID []string, n int, f attachment) (string, outbox.Answer, *Error) {
+	store, key := c.cfg.Offload.Uploads, uploadKey(s, m, sourceID, n)
+	if store != nil {
+		uri, err := store.Uploaded(ctx, s.name, key)
+		switch {
+		case ctx.Err() != nil:
+			return "", outbox.Answer{}, notSent("the attempt was cancelled before anything was sent", "", context.Cause(ctx))
+		case err != nil:
+			return "", outbox.Answer{}, notSent("it could not be looked up whether that was done already", "", err)
+		case uri != "":
+			c.metrics.remembered.Inc()
+			return uri, outbox.Answer{}, nil
+		}
+	}
+	uri, answer, failed := c.upload(ctx, s, m, sourceID, f)
+	if failed != nil {
+		return "", answer, failed
+	}
+	c.metrics.uploaded.Inc()
+	if store == nil {
+		return uri, answer, nil
+	}
+	if err := store.Keep(ctx, s.name, key, uri); err != nil {
+		// The message goes on: not to send it would not bring the note back.
+		c.log.WarnContext(ctx, "the upload of a file was not noted; should its message come again, so will the upload",
+			"source", s.name, "message_id", m.ID, "error", err)
+	}
+	return uri, answer, nil
+}
+
+func (c *Client) upload(ctx context.Context, s *sender, m *outbox.Message, sourceID []string, f attachment) (string, outbox.Answer, *Error) {
+	whole := file{size: f.size, media: f.media, open: func() io.Reader { return f.open() }}
+	if err := c.guardFile(whole); err != nil {
+		return "", outbox.Answer{}, err
+	}
+	out, err := c.uploadCall(ctx, s, m, sourceID, whole)
+	if err != nil {
+		return "", outbox.Answer{}, err
+	}
+	out.request, out.harmless = false, true // errors in a 2xx refuse it, whatever the lane
+	r, err := c.exchange(ctx, &out)
+	if err != nil {
+		return "", r.answer(), err
+	}
+	answer, err := c.classify(&out, r)
+	if err != nil {
+		return "", answer, err
+	}
+	uri := fileURI(answer.Body)
+	if uri == "" {
+		return "", answer, &Error{class: ClassUnavailable, status: r.status, traceID: r.traceID, written: true, detail: "the answer names no URI"}
+	}
+	return uri, answer, nil
+}
+
+// uploadKey names the n-th file of a message in the store. A file belongs to the source
+// whose token uploaded it (Redox, Files), so that another Source ID or key means another
+// file. An id and a sequence name one message for ever.
+func uploadKey(s *sender, m *outbox.Message, sourceID []string, n int) string {
+	h := sha256.New()
+	for _, part := range append([]string{s.name, s.Key, m.ID, strconv.FormatUint(m.Sequence, 10), strconv.Itoa(n)}, sourceID...) {
+		_, _ = io.WriteString(h, strconv.Itoa(len(part))+":"+part) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (o Offload) validate() error {
+	if o.Over < 0 {
+		return errors.New("redox: Offload.Over: " + strconv.FormatInt(o.Over, 10) + "; use 1 or more")
+	}
+	return nil
+}

@@ -1,0 +1,397 @@
+package redox
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// notes is an [Uploads] in memory, which fails on demand.
+type notes struct {
+	mu        sync.Mutex
+	kept      map[string]string
+	read      int
+	lookError error
+	keepError error
+}
+
+func (n *notes) Uploaded(_ context.Context, source, file string) (string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.read++
+	return n.kept[source+"/"+file], n.lookError
+}
+
+func (n *notes) Keep(_ context.Context, source, file, uri string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.keepError != nil {
+		return n.keepError
+	}
+	if n.kept == nil {
+		n.kept = map[string]string{}
+	}
+	n.kept[source+"/"+file] = uri
+	return nil
+}
+
+func offloading(store Uploads) setting {
+	return func(c *Config, _ *Source) { c.Offload = Offload{Enabled: true, Over: 1000, Uploads: store} }
+}
+
+// blobs answers uploads with URIs that count them, and anything else as accepted.
+func blobs(n *int, endpoint func(http.ResponseWriter, arrival)) func(http.ResponseWriter, arrival) {
+	var mu sync.Mutex
+	return func(w http.ResponseWriter, a arrival) {
+		if a.path != "/upload" {
+			endpoint(w, a)
+			return
+		}
+		mu.Lock()
+		*n++
+		uri := fmt.Sprintf(`{"URI":"https://blob.example/%d"}`, *n)
+		mu.Unlock()
+		respond(201, uri, "Content-Type", "application/json")(w, a)
+	}
+}
+
+// large is a file of n bytes, and how it is embedded.
+func large(n int) (content []byte, text string) {
+	content = bytes.Repeat([]byte{0xff, 0xfe, '%', 'P', 'D', 'F', 0}, n/7+1)[:n]
+	return content, base64.StdEncoding.EncodeToString(content)
+}
+
+// model is event with another data model and one more member.
+func model(name, member string) string {
+	body := strings.Replace(event, "PatientAdmin", name, 1)
+	return body[:len(body)-1] + "," + member + " \n}"
+}
+
+func TestOffload_Places(t *testing.T) {
+	t.Parallel()
+	content, text := large(1500)
+	_, small := large(1000)
+	slashed := strings.ReplaceAll(text, "/", `\/`)
+	for name, tc := range map[string]struct {
+		body  string
+		want  int // uploads
+		media string
+		text  string // what gives way; "" means text
+	}{
+		"Media":                   {body: model("Media", `"Media" : {"FileType":"PDF","FileName":"Timothy.pdf", "FileContents": "`+text+`" , "n":1.50}`), want: 1, media: "application/pdf"},
+		"Media, type behind":      {body: model("Media", `"Media":{"FileContents":"`+text+`","FileType":"jpeg"}`), want: 1, media: "image/jpeg"},
+		"Media, escaped slashes":  {body: model("Media", `"Media":{"FileContents":"`+slashed+`"}`), want: 1, text: slashed},
+		"Media, unknown type":     {body: model("Media", `"Media":{"FileContents":"`+text+`","FileType":"Timothy"}`), want: 1},
+		"Note":                    {body: model("Notes", `"Note":{"ContentType":"Base64 Encoded","FileContents":"`+text+`"}`), want: 1},
+		"Note, type behind":       {body: model("Notes", `"Note":{"FileContents":"`+text+`","ContentType":"Base64 Encoded"}`), want: 1},
+		"Results, several":        {body: model("Results", `"Orders":[{"ID":"1","Results":[{"Value":"`+text+`","ValueType":"Encapsulated Data"},{"ValueType":"Numeric","Value":"`+text+`"}]},{"Results":[{"ValueType":"Encapsulated Data","FileType":"PDF","Value":"`+text+`"}]}]`), want: 2},
+		"at the limit":            {body: model("Media", `"Media":{"FileContents":"`+small+`"}`)},
+		"a URI already":           {body: model("Media", `"Media":{"FileContents":"https://blob.example/`+strings.Repeat("1", 2000)+`"}`)},
+		"not base64":              {body: model("Media", `"Media":{"FileContents":"`+text[:2000]+`!"}`)},
+		"Note in plain text":      {body: model("Notes", `"Note":{"ContentType":"Plain Text","FileContents":"`+text+`"}`)},
+		"another data model":      {body: model("Order", `"Media":{"FileContents":"`+text+`"}`)},
+		"another place":           {body: model("Media", `"Extra":{"FileContents":"`+text+`"}`)},
+		"a place of another kind": {body: model("Media", `"Media":[{"FileContents":"`+text+`"}],"Orders":{"Results":"`+text+`"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			uploads := 0
+			r := serve(t, blobs(&uploads, respond(200, accepted)))
+			c := client(t, r.URL, &keyring{}, offloading(&notes{}))
+			if a, err := c.Deliver(t.Context(), message(outbox.LaneSend, tc.body)); err != nil || string(a.Body) != accepted {
+				t.Fatal(err)
+			}
+			want := strings.Replace(tc.body, `{"Meta":{`, `{"Meta":{"Source":{"ID":"`+sourceID+`"},`, 1)
+			given := tc.text
+			if given == "" {
+				given = text
+			}
+			for n := range tc.want {
+				// The value that gives way is the one behind ValueType "Encapsulated Data".
+				at := strings.Index(want, `"`+given+`"`)
+				if n == 1 {
+					at = strings.LastIndex(want, `"`+given+`"`)
+				}
+				want = want[:at] + fmt.Sprintf(`"https://blob.example/%d"`, n+1) + want[at+len(given)+2:]
+			}
+			seen := r.seen()
+			if diff := cmp.Diff(want, seen[len(seen)-1].body); diff != "" {
+				t.Error(diff)
+			}
+			if uploads != tc.want || len(seen) != tc.want+1 {
+				t.Fatalf("%d uploads, %d requests", uploads, len(seen))
+			}
+			for _, a := range seen[:tc.want] {
+				header, fileName, got := form(t, a)
+				if !bytes.Equal(got, content) || a.header.Get("Redox-Source-Id") != sourceID || strings.Contains(fileName, "Timothy") {
+					t.Errorf("file %q of %d bytes, %v", fileName, len(got), a.header)
+				}
+				if tc.media != "" && header["Content-Type"][0] != tc.media {
+					t.Errorf("%v", header)
+				}
+			}
+		})
+	}
+}
+
+func TestOffload_OffByDefault(t *testing.T) {
+	t.Parallel()
+	_, text := large(300_000)
+	body := model("Media", `"Media":{"FileContents":"`+text+`"}`)
+	uploads := 0
+	r := serve(t, blobs(&uploads, respond(200, accepted)))
+	if _, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, body)); err != nil {
+		t.Fatal(err)
+	}
+	if uploads != 0 || !strings.Contains(r.seen()[0].body, text) {
+		t.Errorf("%d uploads", uploads)
+	}
+	if over := (Config{}).WithDefaults().Offload.Over; over != 200_000 {
+		t.Error(over)
+	}
+}
+
+// TestOffload_FilesOfSamples puts a file into each sample where Redox has one, and proves
+// that nothing but the file changes.
+func TestOffload_FilesOfSamples(t *testing.T) {
+	t.Parallel()
+	_, text := large(5000)
+	all, found := samples(t), 0
+	for name, sample := range all {
+		body := strings.Replace(string(sample), `"<...base 64 file contents...>"`, `"`+text+`"`, 1)
+		body = strings.Replace(body, `"ContentType": "Plain Text"`, `"ContentType": "Base64 Encoded"`, 1)
+		e, broken := readEnvelope([]byte(body))
+		if broken != nil {
+			t.Fatalf("%s: %v", name, broken)
+		}
+		if !canEmbed(e.dataModel) {
+			continue
+		}
+		files, broken := attachments([]byte(body), e.dataModel, 1000)
+		if broken != nil {
+			t.Fatalf("%s: %v", name, broken)
+		}
+		for _, f := range files {
+			found++
+			if got := body[f.start:f.end]; got != `"`+text+`"` {
+				t.Errorf("%s: %.40s", name, got)
+			}
+		}
+	}
+	if found == 0 {
+		t.Errorf("no file in %d samples", len(all))
+	}
+}
+
+func TestOffload_SurvivesACrashBetweenUploadAndSend(t *testing.T) {
+	t.Parallel()
+	_, text := large(1500)
+	body := model("Results", `"Orders":[{"Results":[{"Value":"`+text+`","ValueType":"Encapsulated Data"},{"ValueType":"Encapsulated Data","Value":"`+text+`"}]}]`)
+	uploads, store := 0, &notes{}
+	var down atomic.Bool
+	down.Store(true)
+	r := serve(t, blobs(&uploads, func(w http.ResponseWriter, a arrival) {
+		if down.Load() {
+			panic(http.ErrAbortHandler) // as if the worker had died: no answer, and another client comes
+		}
+		respond(200, accepted)(w, a)
+	}))
+	m := message(outbox.LaneSend, body)
+	m.Sequence = 7
+	_, err := client(t, r.URL, &keyring{}, offloading(store)).Deliver(t.Context(), m)
+	if e := failure(t, err); !e.UnknownOutcome() || uploads != 2 {
+		t.Fatalf("%+v, %d uploads", e, uploads)
+	}
+	down.Store(false)
+	again := client(t, r.URL, &keyring{}, offloading(store))
+	if _, err := again.Deliver(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	seen := r.seen()
+	last := seen[len(seen)-1].body
+	if uploads != 2 || !strings.Contains(last, `"https://blob.example/1"`) || !strings.Contains(last, `"https://blob.example/2"`) {
+		t.Errorf("%d uploads; sent %.200s", uploads, last)
+	}
+	// Another message, though its id is the same, is another file.
+	m.Sequence = 8
+	if _, err := again.Deliver(t.Context(), m); err != nil || uploads != 4 {
+		t.Errorf("%v, %d uploads", err, uploads)
+	}
+	for key, uri := range store.kept {
+		if strings.Contains(key, "m-1") || !strings.HasPrefix(uri, "https://blob.example/") {
+			t.Errorf("%s: %s", key, uri)
+		}
+	}
+}
+
+func TestOffload_FailedUploads(t *testing.T) {
+	t.Parallel()
+	_, text := large(1500)
+	m := message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
+	for name, tc := range map[string]struct {
+		answer func(http.ResponseWriter, arrival)
+		class  Class
+		status int
+		pauses string
+		waits  bool // no attempt counts
+	}{
+		"forbidden":   {respond(403, "Forbidden Timothy"), ClassRefused, 403, "", false},
+		"too large":   {respond(413, ""), ClassRefused, 413, "", false},
+		"errors":      {respond(200, `{"Errors":[{"Type":"message"}]}`), ClassRefused, 200, "", false},
+		"throttled":   {respond(429, "", "Retry-After", "7"), ClassThrottled, 429, "group:default", false},
+		"unavailable": {respond(500, ""), ClassUnavailable, 500, "", false},
+		"gateway":     {respond(504, ""), ClassNoAnswer, 504, "", false},
+		"key":         {respond(401, "Invalid request"), ClassUnauthorized, 401, "key:main", true},
+		"no URI":      {respond(201, `{}`), ClassUnavailable, 201, "", false},
+		"reset":       {func(http.ResponseWriter, arrival) { panic(http.ErrAbortHandler) }, ClassNoAnswer, 0, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+				m := m
+				m.Lane = lane
+				r := serve(t, tc.answer)
+				_, err := client(t, r.URL, &keyring{}, offloading(&notes{})).Deliver(t.Context(), m)
+				e := failure(t, err)
+				if e.Class() != tc.class || e.Status() != tc.status || e.Pauses() != tc.pauses || e.Attempted() == tc.waits {
+					t.Errorf("%s: %+v", lane, e)
+				}
+				if e.UnknownOutcome() || e.DoubtfulOutcome() || e.Poison() || !strings.Contains(e.SafeError(), "uploading a file of the message: ") || strings.Contains(e.Error(), "Timothy") {
+					t.Errorf("%s: %+v %v", lane, e, e)
+				}
+				for _, a := range r.seen() {
+					if a.path != "/upload" {
+						t.Errorf("%s was sent to", a.path)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestOffload_BlobHostIsNamed(t *testing.T) {
+	t.Parallel()
+	_, text := large(1500)
+	r := serve(t, respond(200, accepted))
+	c := client(t, r.URL, &keyring{}, offloading(&notes{}), toBlob("http://127.0.0.1:2"))
+	_, err := c.Deliver(t.Context(), message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`)))
+	if e := failure(t, err); e.Attempted() || e.Pauses() != "host:127.0.0.1:2" || len(r.seen()) != 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestOffload_StoreThatFails(t *testing.T) {
+	t.Parallel()
+	_, text := large(1500)
+	m := message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
+	uploads := 0
+	r := serve(t, blobs(&uploads, respond(200, accepted)))
+	lost := errors.New("no answer from NATS")
+	_, err := client(t, r.URL, &keyring{}, offloading(&notes{lookError: lost})).Deliver(t.Context(), m)
+	if e := failure(t, err); e.Attempted() || e.Permanent() || e.Pauses() != "" || !errors.Is(err, lost) || len(r.seen()) != 0 {
+		t.Errorf("not looked up: %+v", e)
+	}
+	if _, err := client(t, r.URL, &keyring{}, offloading(&notes{keepError: lost})).Deliver(t.Context(), m); err != nil || uploads != 1 {
+		t.Errorf("not noted: %v, %d uploads", err, uploads)
+	}
+	if _, err := client(t, r.URL, &keyring{}, offloading(nil)).Deliver(t.Context(), m); err != nil || uploads != 2 {
+		t.Errorf("no store: %v, %d uploads", err, uploads)
+	}
+}
+
+func TestOffload_Limits(t *testing.T) {
+	t.Parallel()
+	small := func(c *Config, _ *Source) { c.MaxBody, c.MaxFile = 2_000, 9_000 }
+	for name, tc := range map[string]struct {
+		file, pad int
+		want      string
+	}{
+		"a file over max body":  {file: 8_000},
+		"at the limit":          {file: 9_000},
+		"a file over its limit": {file: 9_100, want: "the file has 9100 bytes; the limit is 9000"},
+		"far too large":         {file: 20_000, want: "bytes; the limit is 14000"},
+		"too large without it":  {file: 3_000, pad: 2_000, want: "bytes; the limit is 2000"},
+	} {
+		_, text := large(tc.file)
+		uploads := 0
+		r := serve(t, blobs(&uploads, respond(200, accepted)))
+		body := model("Media", `"Media":{"FileContents":"`+text+`","Pad":"`+strings.Repeat(" ", tc.pad)+`"}`)
+		_, err := client(t, r.URL, &keyring{}, offloading(&notes{}), small).Deliver(t.Context(), message(outbox.LaneSend, body))
+		if tc.want == "" {
+			if err != nil || uploads != 1 {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if e := failure(t, err); !e.Poison() || !strings.Contains(e.SafeError(), tc.want) {
+			t.Errorf("%s: %v", name, e)
+		}
+	}
+}
+
+func TestOffload_AnotherSourceIDIsTheUploadersToo(t *testing.T) {
+	t.Parallel()
+	_, text := large(1500)
+	uploads, store := 0, &notes{}
+	r := serve(t, blobs(&uploads, respond(200, accepted)))
+	c := client(t, r.URL, &keyring{}, offloading(store), func(_ *Config, s *Source) { s.AllowOtherSource = true })
+	body := strings.Replace(model("Media", `"Media":{"FileContents":"`+text+`"}`), `{"Meta":{`, `{"Meta":{"Source":{"ID":"`+otherID+`"},`, 1)
+	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, body)); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range r.seen() {
+		if a.header.Get("Redox-Source-Id") != otherID {
+			t.Errorf("%s went as %s", a.path, a.header.Get("Redox-Source-Id"))
+		}
+	}
+	before := maps.Clone(store.kept)
+	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))); err != nil || uploads != 2 || len(store.kept) != len(before)+1 {
+		t.Errorf("%v, %d uploads: one file served two sources", err, uploads)
+	}
+}
+
+// FuzzAttachments: whatever is found is a JSON string of the body in base64; replacing it
+// leaves JSON with all other bytes in place.
+func FuzzAttachments(f *testing.F) {
+	_, text := large(60)
+	f.Add(model("Media", `"Media":{"FileContents":"`+text+`"}`), "Media")
+	f.Add(model("Notes", `"Note":{"ContentType":"Base64 Encoded","FileContents":"`+text+`","FileContents":"YQ=="}`), "Notes")
+	f.Add(model("Results", `"Orders":[{"Results":[{"ValueType":"Encapsulated Data","Value":"`+text+`"},{}]},{"Results":[]}]`), "Results")
+	f.Fuzz(func(t *testing.T, body, dataModel string) {
+		quoted, err := json.Marshal(dataModel)
+		if err != nil || !json.Valid([]byte(body)) {
+			return
+		}
+		files, broken := attachments([]byte(body), quoted, 0)
+		if broken != nil {
+			return // not UTF-8
+		}
+		var edits []edit
+		kept, from := "", 0
+		for _, a := range files {
+			edits = append(edits, edit{a.start, a.end, []byte(`"U"`)})
+			kept += body[from:a.start] + `"U"`
+			from = a.end
+			if _, ok := measure([]byte(body[a.start+1 : a.end-1])); !ok || body[a.start] != '"' || body[a.end-1] != '"' {
+				t.Fatalf("%q is no file", body[a.start:a.end])
+			}
+		}
+		out := splice([]byte(body), edits)
+		if string(out) != kept+body[from:] || !json.Valid(out) {
+			t.Fatalf("%q became %q", body, out)
+		}
+	})
+}

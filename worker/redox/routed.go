@@ -1,0 +1,109 @@
+package redox
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// deliverRouted sends a message that brings method and path to an API below base. The lane
+// alone decides whether it is a SEND or a REQUEST: a write that is published as a REQUEST
+// is repeated until its deadline, as a read is.
+func (c *Client) deliverRouted(ctx context.Context, s *sender, m *outbox.Message, base *url.URL, sourceID []string, usual media) (outbox.Answer, *Error) {
+	target, err := below(base, m.Path)
+	if err != nil {
+		return outbox.Answer{}, err
+	}
+	method, err := c.guardRouted(m, usual)
+	if err != nil {
+		return outbox.Answer{}, err
+	}
+	out := call{
+		sender: s, message: m.ID, request: m.Lane == outbox.LaneRequest,
+		method: method, url: target, sourceID: sourceID, body: m.Body,
+	}
+	out.bare = method != http.MethodGet || m.Accept != "" && !isJSON(m.Accept)
+	if len(m.Body) == 0 {
+		usual.content = nil
+	}
+	if out.header, err = c.header(ctx, m, sourceID, usual); err != nil {
+		return outbox.Answer{}, err
+	}
+	r, err := c.exchange(ctx, &out)
+	if err != nil {
+		return r.answer(), err
+	}
+	return c.classify(&out, r)
+}
+
+// guardRouted refuses what could not be sent or what Redox could not read. The method is
+// that of the message, or its default.
+func (c *Client) guardRouted(m *outbox.Message, usual media) (method string, broken *Error) {
+	if size := int64(len(m.Body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
+		return "", tooLarge("body", size, c.cfg.MaxBody)
+	}
+	method = m.Method
+	if method == "" {
+		method = http.MethodPost
+		if len(m.Body) == 0 {
+			method = http.MethodGet
+		}
+	}
+	switch method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	case http.MethodGet, http.MethodHead:
+		if len(m.Body) > 0 {
+			return "", poison("method " + method + " does not go with a body; POST a search to _search")
+		}
+	default:
+		return "", poison("the method is not GET, HEAD, POST, PUT, PATCH or DELETE")
+	}
+	content := m.ContentType
+	if content == "" && usual.content != nil {
+		content = usual.content[0]
+	}
+	if len(m.Body) > 0 && isJSON(content) {
+		return method, checkJSON(m.Body)
+	}
+	return method, nil
+}
+
+// below joins the path of a message, with its query string, to base. The path was checked
+// when the message was read; a mistake here would send a token to another host, so it is
+// checked once more, and so is what became of it. No error holds anything of the path.
+func below(base *url.URL, ref string) (*url.URL, *Error) {
+	if err := outbox.CheckPath(ref); err != nil {
+		return nil, poison("the path was refused: it must be percent-encoded and stay below its base")
+	}
+	u, err := url.Parse(base.String() + strings.TrimPrefix(ref, "/"))
+	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil || u.Fragment != "" ||
+		!strings.HasPrefix(path.Clean(u.Path)+"/", base.Path) {
+		return nil, poison("the path leaves its base")
+	}
+	return u, nil
+}
+
+// isJSON reports whether a media type says JSON (RFC 6839: also what ends in +json).
+func isJSON(mediaType string) bool {
+	kind, _, err := mime.ParseMediaType(mediaType)
+	return err == nil && (kind == jsonType[0] || strings.HasSuffix(kind, "+json"))
+}
+
+// checkJSON refuses a body that is not one JSON text.
+func checkJSON(body []byte) *Error {
+	s := scan(body, strictJSON)
+	defer s.release()
+	err := s.skip()
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		return s.notJSON(err)
+	}
+	return nil
+}
