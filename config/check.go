@@ -16,6 +16,7 @@ func (l *loader) check(c *Config) {
 	l.checkSources(c)
 	l.checkWorker(c)
 	l.checkReply(c)
+	l.checkReconcile(c)
 }
 
 func (l *loader) checkNATS(n *NATS) {

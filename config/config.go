@@ -20,6 +20,8 @@ type Config struct {
 	Gateway Gateway           // the request gateway
 	Admin   Admin             // HTTP for operators
 	Log     Log               // the log
+	// Reconcile follows delivered messages until Redox reports their end.
+	Reconcile Reconcile
 
 	meta meta
 }
@@ -64,15 +66,32 @@ type TLS struct {
 
 // Redox says where Redox is and what its requests are bound by.
 type Redox struct {
-	BaseURL      string        // no slash at its end; default https://api.redoxengine.com
-	BlobURL      string        // no slash at its end; default https://blob.redoxengine.com
-	TokenURL     string        // default BaseURL + /v2/auth/token
-	LegacyURL    string        // parent of authenticate and refreshToken; default BaseURL + /auth
-	EndpointPath string        // below BaseURL; default /endpoint
-	Timeout      time.Duration // of one HTTP request; default 150s
-	MaxBody      int64         // bytes of one message; default 10 MB (10,000,000)
-	CAFile       string        // PEM file of a private CA; "" means the system's roots
-	ProxyURL     URL           // "" means HTTPS_PROXY and NO_PROXY as Go knows them
+	Region         string        // RegionUS (default) or RegionCA: the defaults of BaseURL and BlobURL
+	BaseURL        string        // no slash at its end; default https://api.redoxengine.com, or that of the region
+	BlobURL        string        // no slash at its end; default https://blob.redoxengine.com, or that of the region
+	TokenURL       string        // default BaseURL + /v2/auth/token
+	LegacyURL      string        // parent of authenticate and refreshToken; default BaseURL + /auth
+	EndpointPath   string        // below BaseURL; default /endpoint
+	Timeout        time.Duration // of one HTTP request; default 150s
+	MaxBody        int64         // bytes of one message; default 10 MB (10,000,000)
+	MaxFile        int64         // bytes of one uploaded file; default 30 MB (30,000,000)
+	Offload        Offload       // of files inside messages
+	OrganizationID string        // id of the organization, for the Platform API; "" means unknown
+	CAFile         string        // PEM file of a private CA; "" means the system's roots
+	ProxyURL       URL           // "" means HTTPS_PROXY and NO_PROXY as Go knows them
+}
+
+// Values of Redox.Region. The Canadian API host is documented (Redox, Authenticate with
+// JWT); that of the Canadian file store is not, and is a guess.
+const (
+	RegionUS = "us"
+	RegionCA = "ca"
+)
+
+// Offload says whether large files inside data-model messages are uploaded first.
+type Offload struct {
+	Enabled bool  // default false
+	Over    int64 // bytes of a file above which it is uploaded; default 200 KB (200,000)
 }
 
 // Key is the credentials of one Redox API key. Which fields are used depends on
@@ -201,6 +220,14 @@ type Audit struct {
 type Gateway struct {
 	Enabled bool          // default true
 	MaxWait time.Duration // deadline of a request that has none; default 150s
+}
+
+// Reconcile asks Redox's Platform API what became of the logs of delivered messages.
+type Reconcile struct {
+	Enabled  bool          // default false
+	Key      string        // name in Config.Keys of a user-level key; default the only one
+	Interval time.Duration // before a log is looked at first; doubles from there; default 1m
+	GiveUp   time.Duration // age at which a log is no longer followed; default 24h
 }
 
 // Admin is the HTTP listener for operators.

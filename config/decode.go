@@ -86,6 +86,10 @@ func (l *loader) fill(owner any, f field, key string) {
 // derive sets the defaults that depend on other settings.
 func (l *loader) derive(c *Config) {
 	r := &c.Redox
+	if r.Region == RegionCA {
+		l.regional(&r.BaseURL, "redox.base_url", "https://api.ca.redoxengine.com")
+		l.regional(&r.BlobURL, "redox.blob_url", "https://blob.ca.redoxengine.com") // a guess after the other
+	}
 	r.BaseURL = strings.TrimRight(r.BaseURL, "/")
 	r.BlobURL = strings.TrimRight(r.BlobURL, "/")
 	r.LegacyURL = strings.TrimRight(r.LegacyURL, "/")
@@ -107,6 +111,13 @@ func (l *loader) derive(c *Config) {
 	for name, s := range c.Sources {
 		s.ID = strings.ToLower(s.ID)
 		c.Sources[name] = s
+	}
+}
+
+// regional sets a host that is not set otherwise.
+func (l *loader) regional(url *string, key, host string) {
+	if !l.isSet(key) {
+		*url = host
 	}
 }
 

@@ -41,6 +41,8 @@ func valid(f field, dir string) (value string, beside map[string]string) {
 		return "0.0.0.0:1", nil
 	case f.key == "worker.retry.max":
 		return "3s", nil
+	case f.key == "reconcile.give_up":
+		return "2h", nil
 	case last == "hold":
 		return "Order.*", nil
 	case f.key == "keys.*.type":

@@ -12,8 +12,9 @@ func TestLoad_Defaults(t *testing.T) {
 	file := writeConfig(t, minimal)
 	got := mustLoad(t, Options{File: file})
 	want := &Config{
-		NATS:    NATS{URL: NewURL("nats://127.0.0.1:4222"), Prefix: "redox", Replicas: 1, Provision: "auto"},
-		Redox:   Redox{BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", Timeout: 150 * time.Second, MaxBody: 10_000_000},
+		NATS: NATS{URL: NewURL("nats://127.0.0.1:4222"), Prefix: "redox", Replicas: 1, Provision: "auto"},
+		Redox: Redox{Region: "us", BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", Timeout: 150 * time.Second, MaxBody: 10_000_000,
+			MaxFile: 30_000_000, Offload: Offload{Over: 200_000}},
 		Order:   Order{Partitions: 16, AfterDeadLetter: "continue"},
 		Worker:  Worker{Concurrency: 64, AckWait: 30 * time.Second, DrainTimeout: 30 * time.Second, Retry: Retry{Initial: 2 * time.Second, Max: 10 * time.Minute, MaxAge: 24 * time.Hour, RequestMaxAge: 5 * time.Minute, PoisonAfter: 5}},
 		Quota:   Quota{Requests: 7500, Per: 5 * time.Minute, Group: "default", Scope: "fleet", ReserveRequests: 0.2},
@@ -21,6 +22,8 @@ func TestLoad_Defaults(t *testing.T) {
 		Gateway: Gateway{Enabled: true, MaxWait: 150 * time.Second},
 		Admin:   Admin{Listen: "127.0.0.1:8466"},
 		Log:     Log{Level: "info", Format: "auto"},
+
+		Reconcile: Reconcile{Interval: time.Minute, GiveUp: 24 * time.Hour},
 	}
 	diff(t, want, new(Defaults()), ignoreMeta)
 	pem, err := os.ReadFile(filepath.Join(filepath.Dir(file), "key.pem"))
@@ -48,6 +51,7 @@ nats:
   replicas: 3
   provision: never
 redox:
+  region: ca
   base_url: http://127.0.0.1:9000/api/
   blob_url: http://localhost:9000/blob
   token_url: http://[::1]:9000/token
@@ -55,6 +59,9 @@ redox:
   endpoint_path: /v3/endpoint
   timeout: 1m30s
   max_body: 8MiB
+  max_file: 20MB
+  offload: {enabled: true, over: 1MB}
+  organization_id: 4711
   ca_file: key.pem
   proxy_url: http://user:pa55@proxy.example:3128
 keys:
@@ -90,9 +97,26 @@ reply: {allow: ["app.{source}.replies.>", "_INBOX.>"]}
 dlq: {max_age: 30d}
 audit: {file: /var/log/audit.jsonl, stream: true, max_age: 365d}
 gateway: {enabled: false, max_wait: 10s}
+reconcile: {enabled: true, key: people, interval: 5m, give_up: 7d}
 admin: {listen: off}
 log: {level: debug, format: json}
 `
+
+func TestLoad_Region(t *testing.T) {
+	t.Parallel()
+	for region, want := range map[string]Redox{
+		"{}":           {BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token"},
+		"{region: us}": {BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token"},
+		"{region: ca}": {BaseURL: "https://api.ca.redoxengine.com", BlobURL: "https://blob.ca.redoxengine.com", TokenURL: "https://api.ca.redoxengine.com/v2/auth/token"},
+		"{region: ca, blob_url: 'https://files.example/'}":                                                     {BaseURL: "https://api.ca.redoxengine.com", BlobURL: "https://files.example", TokenURL: "https://api.ca.redoxengine.com/v2/auth/token"},
+		"{region: ca, base_url: 'https://gw.example', token_url: 'https://api.redoxengine.com/v2/auth/token'}": {BaseURL: "https://gw.example", BlobURL: "https://blob.ca.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token"},
+	} {
+		c := mustLoad(t, Options{File: writeConfig(t, minimal+"redox: "+region+"\n")}).Redox
+		if c.BaseURL != want.BaseURL || c.BlobURL != want.BlobURL || c.TokenURL != want.TokenURL {
+			t.Errorf("%s: %s, %s, %s", region, c.BaseURL, c.BlobURL, c.TokenURL)
+		}
+	}
+}
 
 func TestLoad_Everything(t *testing.T) {
 	t.Parallel()
@@ -102,8 +126,9 @@ func TestLoad_Everything(t *testing.T) {
 	pem, secret := filepath.Join(dir, "key.pem"), filepath.Join(dir, "secret.txt")
 	diff(t, NATS{URL: NewURL("tls://a.example:4222, tls://b.example:4222"), User: "worker", Password: NewSecret("s3cr3t-from-file"), PasswordFile: secret, Context: "prod",
 		InboxPrefix: "_INBOX_worker", TLS: TLS{pem, pem, pem}, Prefix: "acme-redox", Replicas: 3, Provision: "never"}, c.NATS)
-	diff(t, Redox{BaseURL: "http://127.0.0.1:9000/api", BlobURL: "http://localhost:9000/blob", TokenURL: "http://[::1]:9000/token", LegacyURL: "https://legacy.example/auth",
-		EndpointPath: "/v3/endpoint", Timeout: 90 * time.Second, MaxBody: 8 << 20, CAFile: pem, ProxyURL: NewURL("http://user:pa55@proxy.example:3128")}, c.Redox)
+	diff(t, Redox{Region: "ca", BaseURL: "http://127.0.0.1:9000/api", BlobURL: "http://localhost:9000/blob", TokenURL: "http://[::1]:9000/token", LegacyURL: "https://legacy.example/auth",
+		EndpointPath: "/v3/endpoint", Timeout: 90 * time.Second, MaxBody: 8 << 20, MaxFile: 20_000_000,
+		Offload: Offload{Enabled: true, Over: 1_000_000}, OrganizationID: "4711", CAFile: pem, ProxyURL: NewURL("http://user:pa55@proxy.example:3128")}, c.Redox)
 	diff(t, Key{Type: "legacy", APIKey: NewSecret("the-api-key"), Secret: NewSecret("s3cr3t-from-file"), SecretFile: secret}, c.Keys["old"])
 	main := c.Keys["main"]
 	if !main.PrivateKey.IsSet() || !main.Next.PrivateKey.Equal(main.PrivateKey) {

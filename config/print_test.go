@@ -26,6 +26,7 @@ const printed = `nats:
   replicas: 3
   provision: never
 redox:
+  region: ca
   base_url: http://127.0.0.1:9000/api
   blob_url: http://localhost:9000/blob
   token_url: http://[::1]:9000/token
@@ -33,6 +34,11 @@ redox:
   endpoint_path: /v3/endpoint
   timeout: 1m30s
   max_body: 8MiB
+  max_file: 20MB
+  offload:
+    enabled: true
+    over: 1MB
+  organization_id: "4711"
   ca_file: DIR/key.pem
   proxy_url: http://[redacted]@proxy.example:3128
 keys:
@@ -111,6 +117,11 @@ audit:
 gateway:
   enabled: false
   max_wait: 10s
+reconcile:
+  enabled: true
+  key: people
+  interval: 5m
+  give_up: 168h
 admin:
   listen: "off"
 log:
