@@ -53,13 +53,17 @@ func (q requestCommand) read(ctx context.Context, a *app, c *config.Config, sour
 	return m, q.fill(ctx, a, c, &m)
 }
 
-// fill reads the body of a message.
+// fill reads the body of a message that has one.
 func (f messageFlags) fill(ctx context.Context, a *app, c *config.Config, m *outbox.Message) error {
+	if f.bodyless(a) {
+		return nil
+	}
 	in, err := f.open(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }() // it was only read
-	m.Body, err = f.body(in, c.Redox.MaxBody)
+	limit, setting := bodyLimit(c, m.Kind)
+	m.Body, err = f.body(in, limit, setting)
 	return err
 }

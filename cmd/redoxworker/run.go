@@ -69,7 +69,7 @@ func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
 	if d.keys, err = w.credentials(transport); err != nil {
 		return nil, err
 	}
-	w.config = withoutKeySecrets(w.config)
+	w.config, w.uploads = withoutKeySecrets(w.config), new(lateUploads)
 	if d.client, err = w.client(transport, d.keys); err != nil {
 		return nil, usageError{err}
 	}
@@ -139,6 +139,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 	}
 	defer conn.Close()
 	d.conn.Store(conn)
+	d.uploads.connect(js, d.config)
 	d.log.Info("nats: connected", "server", redactURLs(conn.ConnectedUrl()))
 	if d.config.NATS.Provision == config.ProvisionAuto {
 		if err := d.provision(ctx, js); err != nil {

@@ -22,6 +22,7 @@ type batch struct {
 	app      *app
 	source   string
 	limit    int64
+	setting  string // where the limit comes from
 	publish  func(context.Context, outbox.Message) (outbox.Receipt, error)
 	receipts *receipts
 	progress *progressBar
@@ -47,8 +48,9 @@ func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, so
 		return err
 	}
 	defer p.close()
+	limit, setting := bodyLimit(c, outbox.Kind(s.Kind))
 	b := &batch{
-		send: s, app: a, source: source, limit: c.Redox.MaxBody, publish: p.Publish,
+		send: s, app: a, source: source, limit: limit, setting: setting, publish: p.Publish,
 		receipts: newReceipts(a), progress: newProgressBar(a, in),
 	}
 	err = b.run(ctx, in)
@@ -80,7 +82,7 @@ func (b *batch) run(ctx context.Context, in io.Reader) error {
 // read publishes each line, up to linesInFlight at a time, and puts the outcomes to come
 // into pending.
 func (b *batch) read(ctx context.Context, in io.Reader, pending chan<- chan outcome) error {
-	lines := newLineReader(in, b.limit)
+	lines := newLineReader(in, b.limit, b.setting)
 	for number := 1; ; number++ {
 		line, err := lines.next()
 		var tooLong *outbox.SizeError
@@ -162,12 +164,13 @@ func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) 
 
 // lineReader reads lines of any length and returns those within the limit.
 type lineReader struct {
-	in    *bufio.Reader
-	limit int64
+	in      *bufio.Reader
+	limit   int64
+	setting string
 }
 
-func newLineReader(in io.Reader, limit int64) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit}
+func newLineReader(in io.Reader, limit int64, setting string) *lineReader {
+	return &lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit, setting: setting}
 }
 
 // next returns a line without its end and the white space around it; it belongs to the
@@ -189,7 +192,7 @@ func (l *lineReader) next() ([]byte, error) {
 		}
 		line = bytes.TrimSpace(line)
 		if long || int64(len(line)) > l.limit {
-			return nil, tooLarge(l.limit)
+			return nil, tooLarge(l.limit, l.setting)
 		}
 		return line, nil
 	}

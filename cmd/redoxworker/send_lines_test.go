@@ -252,7 +252,7 @@ func TestLineReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for r := newLineReader(strings.NewReader(tc.in), 8); ; {
+			for r := newLineReader(strings.NewReader(tc.in), 8, "redox.max_body"); ; {
 				line, err := r.next()
 				if errors.Is(err, io.EOF) {
 					break
@@ -281,7 +281,7 @@ func FuzzLineReader(f *testing.F) {
 		if want[len(want)-1] == "" {
 			want = want[:len(want)-1]
 		}
-		r := newLineReader(iotest.OneByteReader(strings.NewReader(text)), limit)
+		r := newLineReader(iotest.OneByteReader(strings.NewReader(text)), limit, "redox.max_body")
 		for _, w := range want {
 			line, err := r.next()
 			if err != nil && errors.Is(err, io.EOF) {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,15 +18,15 @@ import (
 
 // messageFlags are the flags of a message that is published.
 type messageFlags struct {
-	File string `arg:"" optional:"" help:"File with the body; - or nothing is standard input."`
+	File string `arg:"" optional:"" help:"File with the body; - or nothing is standard input. A read, --method GET, has none."`
 
 	Source      string   `placeholder:"NAME" help:"Source to publish for. Default: the only one configured."`
 	ID          string   `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing. Default: a new one."`
 	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"One of ${enum}."`
 	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
-	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir and platform."`
-	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: JSON."`
-	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: JSON."`
+	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string."`
+	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: that of the kind; for a file, what its name says."`
+	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: that of the kind."`
 	Deadline    deadline `placeholder:"WHEN" help:"Do not send it later: a time (RFC 3339) or from now (90s)."`
 }
 
@@ -49,24 +52,47 @@ func (d *deadline) UnmarshalText(text []byte) (err error) {
 func (f messageFlags) message(source string) outbox.Message {
 	return outbox.Message{
 		ID: f.ID, Source: source, Kind: outbox.Kind(f.Kind), Method: f.Method, Path: f.Path,
-		ContentType: f.ContentType, Accept: f.Accept, Deadline: f.Deadline.Time,
+		ContentType: f.contentType(), Accept: f.Accept, Deadline: f.Deadline.Time,
 	}
 }
 
+// contentType is the flag, or for a file what the end of its name says.
+func (f messageFlags) contentType() string {
+	if f.ContentType != "" || f.Kind != string(outbox.KindFile) {
+		return f.ContentType
+	}
+	return mime.TypeByExtension(filepath.Ext(f.File))
+}
+
+// bodyless reports whether the message has no body to read: a read, or a delete without
+// a file. Standard input is then left alone, as it may never end.
+func (f messageFlags) bodyless(a *app) bool {
+	if f.File != "" || f.Kind != string(outbox.KindFHIR) && f.Kind != string(outbox.KindPlatform) {
+		return false
+	}
+	switch f.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+		return true
+	case "": // a read, unless there is something on standard input
+		return isTerminal(a.stdin)
+	}
+	return false
+}
+
 // body reads one whole body.
-func (f messageFlags) body(in io.Reader, limit int64) ([]byte, error) {
+func (f messageFlags) body(in io.Reader, limit int64, setting string) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
 	if int64(len(body)) > limit {
-		return nil, tooLarge(limit)
+		return nil, tooLarge(limit, setting)
 	}
 	return body, f.checkBody(body)
 }
 
-func tooLarge(limit int64) error {
-	return &outbox.SizeError{What: "body", Size: -1, Limit: limit, Name: "limit redox.max_body"}
+func tooLarge(limit int64, setting string) error {
+	return &outbox.SizeError{What: "body", Size: -1, Limit: limit, Name: "limit " + setting}
 }
 
 // checkBody refuses what no worker could send. The error names a place in the body and quotes

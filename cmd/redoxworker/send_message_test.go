@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -49,22 +50,88 @@ func TestMessageFlags_Body(t *testing.T) {
 		want string
 	}{
 		"at the limit":    {outbox.KindDataModel, strings.NewReader(`{"a":1234}`), ""},
-		"over the limit":  {outbox.KindDataModel, strings.NewReader(`{"a":12345}`), "outbox: body is over 10 bytes, the limit redox.max_body"},
+		"over the limit":  {outbox.KindDataModel, strings.NewReader(`{"a":12345}`), "outbox: body is over 10 bytes, the limit redox.max_file"},
 		"not JSON":        {outbox.KindDataModel, strings.NewReader(`{"a":zzz}`), "not JSON: it goes wrong at byte 6"},
 		"cut off":         {outbox.KindDataModel, strings.NewReader(`{"a":`), "not JSON: it goes wrong at byte 5"},
 		"empty":           {outbox.KindDataModel, strings.NewReader(``), "the body is empty; a data-model message is a JSON document"},
 		"empty, a read":   {outbox.KindFHIR, strings.NewReader(``), ""},
 		"file, not JSON":  {outbox.KindFile, strings.NewReader("%PDF"), ""},
 		"cannot be read":  {outbox.KindFile, iotest.ErrReader(errors.New("gone")), "reading the body: gone"},
-		"file, too large": {outbox.KindFile, strings.NewReader("12345678901"), "outbox: body is over 10 bytes, the limit redox.max_body"},
+		"file, too large": {outbox.KindFile, strings.NewReader("12345678901"), "outbox: body is over 10 bytes, the limit redox.max_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := messageFlags{Kind: string(tc.kind)}.body(tc.in, 10)
+			_, err := messageFlags{Kind: string(tc.kind)}.body(tc.in, 10, "redox.max_file")
 			if got := errorText(err); got != tc.want {
 				t.Errorf("error %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestMessageFlags_WhatAFileIs(t *testing.T) {
+	t.Parallel()
+	for flags, want := range map[messageFlags]string{
+		{Kind: "file", File: "/tmp/Timothy Bixby.PDF"}:            "application/pdf",
+		{Kind: "file", File: "scan.jpeg"}:                         "image/jpeg",
+		{Kind: "file", File: "-"}:                                 "",
+		{Kind: "file", File: "a.pdf", ContentType: "text/x"}:      "text/x",
+		{Kind: "fhir", File: "bundle.json"}:                       "",
+		{Kind: "data-model", File: "a.pdf"}:                       "",
+		{Kind: "fhir", ContentType: "application/fhir+json; v=1"}: "application/fhir+json; v=1",
+	} {
+		if got := flags.message("clinic-a").ContentType; got != want {
+			t.Errorf("%+v: %q, want %q", flags, got, want)
+		}
+	}
+}
+
+// unreadable fails a test that reads it.
+type unreadable struct{ t *testing.T }
+
+func (u unreadable) Read([]byte) (int, error) {
+	u.t.Error("standard input was read")
+	return 0, io.EOF
+}
+
+func TestMessageFlags_ReadsHaveNoBody(t *testing.T) {
+	t.Parallel()
+	c := config.Defaults()
+	for _, f := range []messageFlags{{Kind: "fhir", Method: "GET"}, {Kind: "platform", Method: "HEAD"}, {Kind: "fhir", Method: "DELETE"}} {
+		var m outbox.Message
+		if err := f.fill(t.Context(), &app{stdin: unreadable{t}}, &c, &m); err != nil || m.Body != nil {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+	m := outbox.Message{Kind: outbox.KindFHIR}
+	if err := (messageFlags{Kind: "fhir", Method: "POST"}).fill(t.Context(), &app{stdin: strings.NewReader("a=b")}, &c, &m); err != nil || string(m.Body) != "a=b" {
+		t.Errorf("%v, %q", err, m.Body)
+	}
+}
+
+func TestBodyLimit(t *testing.T) {
+	t.Parallel()
+	c := config.Defaults()
+	limits := func() [3]int64 {
+		var all [3]int64
+		for i, kind := range []outbox.Kind{outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile} {
+			all[i], _ = bodyLimit(&c, kind)
+		}
+		return all
+	}
+	if got := limits(); got != [3]int64{10_000_000, 10_000_000, 30_000_000} {
+		t.Error(got)
+	}
+	c.Redox.Offload.Enabled = true
+	if got := limits(); got != [3]int64{50_000_000, 10_000_000, 30_000_000} {
+		t.Error(got)
+	}
+	if got := maxClaim(&c); got != 64<<20 {
+		t.Error(got)
+	}
+	c.Redox.MaxFile = 100_000_000
+	if got := maxClaim(&c); got < 140_000_000 {
+		t.Error(got)
 	}
 }
 

@@ -34,6 +34,7 @@ type wiring struct {
 	registerer prometheus.Registerer
 	observe    func(worker.Event) // may be nil
 	auditFile  *worker.AuditFile  // nil when there is none
+	uploads    *lateUploads
 	// tokens is told when a key's tokens end and when they can be had again; may be nil.
 	tokens func(key string, usable bool)
 }
@@ -56,7 +57,7 @@ func (w wiring) client(transport http.RoundTripper, keys map[string]*credentials
 	}
 	return redox.New(sources, tokens, redox.Config{
 		BaseURL: w.config.Redox.BaseURL, EndpointPath: w.config.Redox.EndpointPath, BlobURL: w.config.Redox.BlobURL, Group: w.config.Quota.Group,
-		Timeout: w.config.Redox.Timeout, MaxBody: w.config.Redox.MaxBody, UserAgent: "redoxworker/" + readVersion().Version,
+		Timeout: w.config.Redox.Timeout, MaxBody: w.config.Redox.MaxBody, MaxFile: w.config.Redox.MaxFile, Offload: w.offload(), UserAgent: "redoxworker/" + readVersion().Version,
 		Transport: transport, Logger: w.log, Registerer: w.registerer,
 	})
 }
@@ -74,6 +75,10 @@ func (w wiring) worker(js jetstream.JetStream, client *redox.Client) (*worker.Wo
 		HoldAfterDeadLetter: c.Order.AfterDeadLetter == config.AfterHold, Audit: w.audit(js),
 		Logger: w.log, Registerer: w.registerer, Observe: w.observe,
 		AttemptTimeout: 2*c.Redox.Timeout + time.Minute, // two requests around a 401, and the token between them
+		MaxClaim:       maxClaim(c),
+	}
+	if c.Redox.Offload.Enabled { // uploads come first; those that are done are not repeated
+		cfg.AttemptTimeout *= 2
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
 		cfg.Sources = append(cfg.Sources, worker.Source{Name: name, Scopes: client.Scopes(name), Hold: holdPolicy(c.Sources[name])})
