@@ -24,12 +24,16 @@ import (
 //	POST /_sim/load                        Load: {"base":"50ms","slots":8}; {} for none
 //	GET  /_sim/blobs                       uploaded files: a list of Blob
 //	GET  /_sim/blobs/content?uri=URI       the content of one, with Server.KeepBodies
+//	GET  /_sim/logs?state=S&destination=D  Redox's logs: a list of Log
+//	POST /_sim/logs                        {"id","state","attempts"}: Server.SetLog
+//	POST /_sim/destinations/fail?id=ID     Server.FailDestination: its queue pauses
+//	POST /_sim/destinations/heal?id=ID     the same with false
 //	GET  /_sim/fault                       {"profile","rules","profiles"}
 //	POST /_sim/fault                       {"profile":"flaky"} or {"rules":[Rule,...]}
 //	POST /_sim/revoke?owner=ID             ends tokens: {"revoked":n}
 //	POST /_sim/reset                       Server.Reset
 //	POST /_sim/release                     Server.Release
-//	POST /_sim/keys?client_id=ID           body: JWK set, or with &url=URL none
+//	POST /_sim/keys?client_id=ID           body: JWK set, or with &url=URL none; with &level=user a user-level key
 //	DELETE /_sim/keys?client_id=ID&kid=K   Server.RemoveOAuthKey
 //	POST /_sim/legacy                      {"apiKey","secret"}
 //	POST /_sim/sources                     Source
@@ -94,19 +98,23 @@ func adminRoutes() map[string]adminRoute {
 		"GET quota": func(s *Server, _ url.Values, _ []byte) (any, error) {
 			return quotaSetting{s.QuotaInForce(), s.QuotaUsed()}, nil
 		},
-		"GET load":           func(s *Server, _ url.Values, _ []byte) (any, error) { return s.LoadInForce(), nil },
-		"GET blobs":          func(s *Server, _ url.Values, _ []byte) (any, error) { return s.Blobs(), nil },
-		"POST fault":         func(s *Server, _ url.Values, body []byte) (any, error) { return nil, s.adminFault(body) },
-		"POST quota":         decoded((*Server).SetQuota),
-		"POST load":          decoded((*Server).SetLoad),
-		"POST sources":       decoded((*Server).AddSource),
-		"POST destinations":  decoded((*Server).AddDestination),
-		"POST quota/restart": func(s *Server, q url.Values, _ []byte) (any, error) { s.RestartWindow(q["client"]...); return nil, nil },
-		"POST reset":         func(s *Server, _ url.Values, _ []byte) (any, error) { s.Reset(); return nil, nil },
-		"POST release":       func(s *Server, _ url.Values, _ []byte) (any, error) { s.Release(); return nil, nil },
-		"POST keys":          (*Server).adminKeys,
-		"POST legacy":        func(s *Server, _ url.Values, body []byte) (any, error) { return nil, s.adminLegacy(body) },
-		"POST token":         (*Server).adminToken,
+		"GET load":               func(s *Server, _ url.Values, _ []byte) (any, error) { return s.LoadInForce(), nil },
+		"GET blobs":              func(s *Server, _ url.Values, _ []byte) (any, error) { return s.Blobs(), nil },
+		"GET logs":               (*Server).adminLogs,
+		"POST logs":              func(s *Server, _ url.Values, body []byte) (any, error) { return nil, s.adminSetLog(body) },
+		"POST destinations/fail": func(s *Server, q url.Values, _ []byte) (any, error) { return nil, s.adminFail(q.Get("id"), true) },
+		"POST destinations/heal": func(s *Server, q url.Values, _ []byte) (any, error) { return nil, s.adminFail(q.Get("id"), false) },
+		"POST fault":             func(s *Server, _ url.Values, body []byte) (any, error) { return nil, s.adminFault(body) },
+		"POST quota":             decoded((*Server).SetQuota),
+		"POST load":              decoded((*Server).SetLoad),
+		"POST sources":           decoded((*Server).AddSource),
+		"POST destinations":      decoded((*Server).AddDestination),
+		"POST quota/restart":     func(s *Server, q url.Values, _ []byte) (any, error) { s.RestartWindow(q["client"]...); return nil, nil },
+		"POST reset":             func(s *Server, _ url.Values, _ []byte) (any, error) { s.Reset(); return nil, nil },
+		"POST release":           func(s *Server, _ url.Values, _ []byte) (any, error) { s.Release(); return nil, nil },
+		"POST keys":              (*Server).adminKeys,
+		"POST legacy":            func(s *Server, _ url.Values, body []byte) (any, error) { return nil, s.adminLegacy(body) },
+		"POST token":             (*Server).adminToken,
 		"POST revoke": func(s *Server, q url.Values, _ []byte) (any, error) {
 			return map[string]int{"revoked": s.RevokeTokens(q["owner"]...)}, nil
 		},
@@ -137,12 +145,48 @@ func (s *Server) adminWindows(q url.Values, _ []byte) (any, error) {
 	return s.Windows(per), nil
 }
 
+func (s *Server) adminLogs(q url.Values, _ []byte) (any, error) {
+	list := []Log{}
+	for _, l := range s.Logs() {
+		if wanted(q.Get("state"), string(l.State)) && wanted(q.Get("destination"), l.Destination) {
+			list = append(list, l)
+		}
+	}
+	return list, nil
+}
+
+func (s *Server) adminSetLog(body []byte) error {
+	change := struct {
+		ID       string   `json:"id"`
+		State    LogState `json:"state"`
+		Attempts int      `json:"attempts"`
+	}{Attempts: -1}
+	if err := decodeStrict(body, &change); err != nil {
+		return err
+	}
+	return s.SetLog(change.ID, change.State, change.Attempts)
+}
+
+func (s *Server) adminFail(id string, failing bool) error {
+	if id == "" {
+		return errors.New("id is needed")
+	}
+	s.FailDestination(id, failing)
+	return nil
+}
+
 func (s *Server) adminKeys(q url.Values, body []byte) (any, error) {
 	if url := q.Get("url"); url != "" {
 		s.AddJWKSURL(q.Get("client_id"), url)
 		return nil, nil
 	}
-	return nil, s.AddJWKS(q.Get("client_id"), body)
+	switch q.Get("level") {
+	case "", "organization":
+		return nil, s.AddJWKS(q.Get("client_id"), body)
+	case "user":
+		return nil, s.AddUserJWKS(q.Get("client_id"), body)
+	}
+	return nil, errors.New("level is organization or user")
 }
 
 func (s *Server) adminToken(q url.Values, _ []byte) (any, error) {

@@ -107,6 +107,10 @@ func (x *exchange) taken(a answer) {
 	x.note(func(r *Arrival) {
 		r.Accepted, r.LogIDs, r.Reason = a.accepted, a.logIDs, a.reason
 	})
+	if len(a.logIDs) > 0 && !x.logged {
+		x.logged = true
+		x.s.addLogs(x, a)
+	}
 	if a.accepted && !x.took {
 		x.took = true
 		x.accepted()

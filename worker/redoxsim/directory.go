@@ -98,13 +98,20 @@ func (d *directory) kindOf(clientID string) keyKind {
 }
 
 // AddJWKS registers every key of a JWK set for one client id. Private members are refused.
-func (s *Server) AddJWKS(clientID string, set []byte) error {
+func (s *Server) AddJWKS(clientID string, set []byte) error { return s.addSet(clientID, set, orgKey) }
+
+// AddUserJWKS is AddJWKS for user-level keys: see [Server.AddUserKey].
+func (s *Server) AddUserJWKS(clientID string, set []byte) error {
+	return s.addSet(clientID, set, userKey)
+}
+
+func (s *Server) addSet(clientID string, set []byte, kind keyKind) error {
 	keys, err := parseJWKS(set)
 	if err != nil {
 		return err
 	}
 	for kid, pub := range keys {
-		if err := s.AddOAuthKey(clientID, kid, pub); err != nil {
+		if err := s.addKey(clientID, kid, pub, kind); err != nil {
 			return err
 		}
 	}

@@ -41,8 +41,9 @@ type exchange struct {
 	over    bool          // refused by the quota
 	loading bool          // counted as load
 
-	took  bool // counted as accepted
-	ended bool
+	took   bool // counted as accepted
+	logged bool // its logs are open
+	ended  bool
 }
 
 // buffers holds what bodies are read into. Those that grew beyond keepBuffer are left to the collector.

@@ -282,6 +282,7 @@ func TestStats_Figures(t *testing.T) {
 		Since: got.Since, Requests: 7, MaxInFlight: got.MaxInFlight, MaxLoad: got.MaxLoad, ByPath: map[string]int{PathEndpoint: 5, PathToken: 1, "other": 1},
 		ByStatus: map[int]int{0: 1, 200: 3, 401: 1, 404: 1, 503: 1}, Accepted: 2, Duplicates: 1,
 		Tokens: map[TokenState]int{TokenValid: 4, TokenUnknown: 1}, TokensIssued: 1, TokensLive: 5, Recorded: 7, Profile: "none",
+		Logs: map[LogState]int{LogSucceeded: 2},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || got.Since.IsZero() {
 		t.Error(diff)

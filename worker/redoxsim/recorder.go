@@ -272,7 +272,7 @@ func (s *Server) ArrivalsAfter(after uint64, limit int) []Arrival {
 }
 
 // Reset clears the record, the figures, the attempts and the quota windows, and starts the rules in force anew.
-// Requests in flight are still answered, and are no longer recorded. Tokens, keys, sources and Seq stay.
+// Requests in flight are still answered, and are no longer recorded. Tokens, keys, sources, files, logs and Seq stay.
 func (s *Server) Reset() {
 	if set := s.faults.current.Load(); set != nil {
 		_, rules := s.Rules()

@@ -45,6 +45,10 @@ func (s *Server) route(path string) *route {
 		both := []string{http.MethodGet, http.MethodPost}
 		return &route{PathFHIR, fhirAPI, both, (*exchange).readBody, (*exchange).identifyFHIR, s.serveFHIR}
 	}
+	if strings.HasPrefix(path, PathPlatform) {
+		get := []string{http.MethodGet}
+		return &route{PathPlatform, platformAPI, get, (*exchange).readBody, (*exchange).identifyPlatform, s.servePlatform}
+	}
 	return nil
 }
 

@@ -57,6 +57,16 @@ type Server struct {
 	// during the call; the result is not changed.
 	Answer func(Request) []byte
 
+	// Organization is the only organization that the Platform API knows. Default: any.
+	Organization string
+	// Deliver, when set, is asked at each attempt to deliver a SEND to its destination: [LogFailed] pauses the queue,
+	// [LogPending] leaves the message where it is, "" lets [Server.FailDestination] decide. It must not call the server.
+	Deliver func(Log) LogState
+	// DeliverAfter is how long Redox takes to deliver a message. Default none: it is delivered when somebody looks.
+	DeliverAfter time.Duration
+	// LogLag is how long the Platform API does not know a log yet. Default none.
+	LogLag time.Duration
+
 	// Latency delays each answer of an API, token requests excepted. Default none.
 	Latency time.Duration
 	// Load is added to Latency: what more requests in flight do to the time of an answer. Default nothing.
@@ -76,12 +86,13 @@ type Server struct {
 	// Seed changes which requests a rule with a Percent chooses. The same seed chooses the same messages.
 	Seed uint64
 
-	// NoRecord keeps no arrivals and computes no digests, for benchmarks. Stats are kept.
+	// NoRecord keeps no arrivals and no logs, and computes no digests, for benchmarks. Stats are kept.
 	NoRecord bool
 	// KeepBodies keeps the bodies of messages in the record and the content of uploaded files. Never those of token
 	// requests. Without it nothing of a body stays but its size and digest.
 	KeepBodies bool
-	// MaxArrivals is how many arrivals are kept; older ones are dropped and counted. Default 250,000; -1 no limit.
+	// MaxArrivals is how many arrivals are kept, and about how many logs; older ones are dropped and counted. Default
+	// 250,000; -1 no limit.
 	MaxArrivals int
 	// MessageKey finds the key that names a message in the record. Default: the member _sim.key of the body, else the
 	// first 32 hex digits of the body's SHA-256.
@@ -96,6 +107,7 @@ type Server struct {
 	load   loadMeter
 	faults faultBox
 	blobs  blobStore
+	logs   logStore
 
 	releaseMu sync.Mutex
 	released  chan struct{}

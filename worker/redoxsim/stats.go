@@ -20,6 +20,9 @@ type Stats struct {
 	Uploads       uint64 `json:"uploads"`
 	Reuploads     uint64 `json:"reuploads"`
 	UploadedBytes uint64 `json:"uploaded_bytes"`
+	// Logs counts the logs by their state, and Paused names the destinations whose queue is paused.
+	Logs   map[LogState]int `json:"logs"`
+	Paused []string         `json:"paused,omitempty"`
 	// Overlaps counts messages that met another of their key in flight.
 	Overlaps uint64 `json:"overlaps"`
 
@@ -94,6 +97,7 @@ func (s *Server) Stats() Stats {
 	peak, refused := s.quota.figures()
 	profile, _ := s.Rules()
 	load := s.load.peak()
+	logs, paused := s.logStates(), s.Paused()
 	l := &s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,6 +108,7 @@ func (s *Server) Stats() Stats {
 		Accepted: f.accepted, Duplicates: f.duplicates, Overlaps: f.overlaps, TokensIssued: f.issued, TokensLive: live,
 		QuotaPeak: peak, QuotaRefused: refused, Recorded: len(l.records), Dropped: l.dropped, Profile: profile,
 	}
+	st.Logs, st.Paused = logs, paused
 	st.Uploads, st.Reuploads, st.UploadedBytes = s.blobs.figures()
 	for path, n := range f.byPath {
 		st.ByPath[path] = n
