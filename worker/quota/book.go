@@ -1,0 +1,201 @@
+package quota
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// book is what the workers of a group share: each slot of the limit is either free from a
+// known moment on, or leased to a worker. Requests is the sum of both, at all times.
+type book struct {
+	Requests int
+	Per      int64 // nanoseconds
+	// Next is the moment of the latest paced grant; the next follows an interval later.
+	Next int64
+	// Credit is how many of the moments before Next were given back unused.
+	Credit int
+	// Free slots by the moment from which they are free, in order.
+	Free   []cell
+	Leases map[string]lease
+}
+
+// cell is a number of slots that become free together.
+type cell struct {
+	at int64
+	n  int
+}
+
+// lease is what one worker has of the slots.
+type lease struct {
+	// Slots not yet used, in use, or used and not yet noted as such.
+	Slots int `json:"slots"`
+	// Until is when the worker stops using them unless it has renewed the lease.
+	Until int64 `json:"until"`
+	// Want is how many slots it could use within the horizon; −1 means any number.
+	Want int `json:"want"`
+	// Turn numbers the worker's turns, so that it recognises its own writing.
+	Turn uint64 `json:"turn"`
+	// Requests and Per are the worker's settings.
+	Requests int   `json:"requests"`
+	Per      int64 `json:"per"`
+}
+
+// wantAll stands for any number of slots.
+const wantAll = -1
+
+// wire is the stored form of a book. Free is text, as a list of numbers would cost most of
+// the time of a turn: see encodeCells.
+type wire struct {
+	Requests int              `json:"requests"`
+	Per      int64            `json:"per"`
+	Next     int64            `json:"next"`
+	Credit   int              `json:"credit"`
+	Free     string           `json:"free"`
+	Leases   map[string]lease `json:"leases"`
+}
+
+func (b *book) encode() ([]byte, error) {
+	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit,
+		Free: encodeCells(b.Free), Leases: b.Leases})
+}
+
+func decodeBook(data []byte) (*book, error) {
+	var w wire
+	if err := json.Unmarshal(data, &w); err != nil {
+		return nil, fmt.Errorf("not a quota book: %w", err)
+	}
+	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Leases: w.Leases}
+	if b.Leases == nil {
+		b.Leases = make(map[string]lease)
+	}
+	if w.Requests < 1 || w.Requests > maxRequests || w.Per < int64(time.Second) || w.Credit < 0 {
+		return nil, fmt.Errorf("not a quota book: %d requests in %dns", w.Requests, w.Per)
+	}
+	sum := 0
+	var err error
+	if b.Free, err = decodeCells(w.Free); err != nil {
+		return nil, err
+	}
+	for _, c := range b.Free {
+		sum += c.n
+	}
+	for _, l := range b.Leases {
+		if l.Slots < 0 || l.Slots > maxRequests || l.Want < wantAll || l.Requests < 1 || l.Per < int64(time.Second) {
+			return nil, errors.New("not a quota book: a lease makes no sense")
+		}
+		sum += l.Slots
+	}
+	if sum != w.Requests {
+		return nil, fmt.Errorf("not a quota book: %d slots of %d", sum, w.Requests)
+	}
+	return b, nil
+}
+
+// maxRequests bounds what is believed of a book: any limit is below, and sums stay small.
+const maxRequests = 1 << 30
+
+// encodeCells writes "moment:number" pairs, moments in milliseconds after the one before.
+func encodeCells(cells []cell) string {
+	text := make([]byte, 0, 16+8*len(cells))
+	before := int64(0)
+	for i, c := range cells {
+		if i > 0 {
+			text = append(text, ' ')
+		}
+		text = strconv.AppendInt(text, c.at/millisecond-before, 10)
+		text = append(text, ':')
+		text = strconv.AppendInt(text, int64(c.n), 10)
+		before = c.at / millisecond
+	}
+	return string(text)
+}
+
+func decodeCells(text string) ([]cell, error) {
+	if text == "" {
+		return nil, nil
+	}
+	cells := make([]cell, 0, 1+strings.Count(text, " "))
+	at := int64(0)
+	for pair := range strings.SplitSeq(text, " ") {
+		moment, number, _ := strings.Cut(pair, ":")
+		after, err1 := strconv.ParseInt(moment, 10, 64)
+		n, err2 := strconv.Atoi(number)
+		if err1 != nil || err2 != nil || n < 1 || n > maxRequests || (after <= 0 && len(cells) > 0) {
+			return nil, errors.New("not a quota book: free slots are not a list of moments in order")
+		}
+		if at += after; at > math.MaxInt64/millisecond || at < math.MinInt64/millisecond {
+			return nil, errors.New("not a quota book: free slots are out of time")
+		}
+		if len(cells) >= maxRequests/1024 {
+			return nil, errors.New("not a quota book: free slots at too many moments")
+		}
+		cells = append(cells, cell{at: at * millisecond, n: n})
+	}
+	return cells, nil
+}
+
+const millisecond = int64(time.Millisecond)
+
+// newBook has every slot free from the given moment on.
+func newBook(l limits, from int64) *book {
+	return &book{Requests: l.requests, Per: l.per, Free: []cell{{l.ceil(from), l.requests}}, Leases: make(map[string]lease)}
+}
+
+// add notes n slots free from a moment on.
+func (b *book) add(at int64, n int) {
+	if n == 0 {
+		return
+	}
+	i := sort.Search(len(b.Free), func(i int) bool { return b.Free[i].at >= at })
+	if i < len(b.Free) && b.Free[i].at == at {
+		b.Free[i].n += n
+		return
+	}
+	b.Free = slices.Insert(b.Free, i, cell{at, n})
+}
+
+// free counts the slots that are free at a moment.
+func (b *book) free(at int64) int {
+	n := 0
+	for _, c := range b.Free {
+		if c.at > at {
+			break
+		}
+		n += c.n
+	}
+	return n
+}
+
+// expire takes the slots of workers that have not renewed their lease. The last request of
+// such a worker arrives within the margin after the lease's end.
+func (b *book) expire(l limits, now moment) {
+	for id, lease := range b.Leases {
+		if lease.Until < now.lo {
+			b.add(l.freeFrom(lease.Until+l.margin), lease.Slots)
+			delete(b.Leases, id)
+		}
+	}
+	b.merge(now)
+}
+
+// merge makes one cell of all that are free already: when does not matter any more.
+func (b *book) merge(now moment) {
+	n := 0
+	for n < len(b.Free) && b.Free[n].at <= now.lo {
+		n++
+	}
+	if n < 2 {
+		return
+	}
+	for _, c := range b.Free[:n-1] {
+		b.Free[n-1].n += c.n
+	}
+	b.Free = slices.Delete(b.Free, 0, n-1)
+}

@@ -1,0 +1,177 @@
+package quota
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func (b *book) sum() int {
+	n := 0
+	for _, c := range b.Free {
+		n += c.n
+	}
+	for _, l := range b.Leases {
+		n += l.Slots
+	}
+	return n
+}
+
+// Whatever workers claim in whatever order, no slot is lost or made, no grant comes before
+// its slot is free, and grants keep the pace.
+func TestBook_Accounting(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := newLimits(rapid.IntRange(1, 400).Draw(t, "requests"), time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds"))*time.Second,
+			rapid.Float64Range(0, 0.9).Draw(t, "reserve"))
+		at := int64(1_700_000_000) * int64(time.Second)
+		b := newBook(l, at)
+		out := map[string]int{}
+		turns := map[string]uint64{}
+		for range rapid.IntRange(1, 60).Draw(t, "turns") {
+			at += rapid.Int64Range(0, 2*l.turn).Draw(t, "later")
+			now := moment{at, at + int64(time.Millisecond)}
+			id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "worker")
+			turns[id]++
+			c := claim{id: id, turn: turns[id], back: map[int64]int{}, requests: l.requests, per: l.per,
+				want: rapid.SampledFrom([]int{wantAll, 0, 1, 5}).Draw(t, "want"), urgent: rapid.IntRange(0, 3).Draw(t, "urgent")}
+			if n := rapid.IntRange(0, out[id]).Draw(t, "back"); n > 0 && b.Leases[id].Slots >= n {
+				c.back[l.freeFrom(now.hi)] = n
+			}
+			granted, ok := b.turn(l, now, c)
+			if ok {
+				for _, n := range c.back {
+					out[id] -= n
+				}
+				out[id] += held(granted).total()
+			} else {
+				out[id] = 0
+			}
+			for other := range out {
+				if _, has := b.Leases[other]; !has {
+					out[other] = 0
+				} else if b.Leases[other].Slots != out[other] {
+					t.Fatalf("%s has %d slots and is noted with %d", other, out[other], b.Leases[other].Slots)
+				}
+			}
+			if b.sum() != l.requests || b.Requests != l.requests {
+				t.Fatalf("%d slots of %d", b.sum(), l.requests)
+			}
+			for i, c := range b.Free {
+				if c.n < 1 || i > 0 && c.at <= b.Free[i-1].at {
+					t.Fatalf("free slots out of order: %v", b.Free)
+				}
+			}
+			data, err := b.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := decodeBook(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(b.Free) == 0 {
+				b.Free, again.Free = nil, nil
+			}
+			if !reflect.DeepEqual(b, again) {
+				t.Fatalf("read back %+v, written %+v", again, b)
+			}
+		}
+	})
+}
+
+func TestBook_SharesByWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	l := newLimits(100, 10*time.Second, 0) // one each 100 ms, horizon 2 s: 20 and one
+	now := moment{1 << 60, 1 << 60}
+	for _, test := range []struct {
+		wants []int
+		share []int
+	}{
+		{[]int{wantAll}, []int{21}},
+		{[]int{wantAll, wantAll}, []int{11, 11}},
+		{[]int{wantAll, 1, wantAll}, []int{10, 1, 10}},
+		{[]int{3, 4}, []int{3, 4}},
+		{[]int{0, wantAll}, []int{0, 21}},
+		{[]int{wantAll, 20, 20}, []int{7, 7, 7}},
+	} {
+		b := newBook(l, 0)
+		b.Next = now.hi
+		for i, want := range test.wants {
+			b.Leases[fmt.Sprint(i)] = lease{Want: want}
+		}
+		for i, want := range test.share {
+			if got := b.share(l, now, fmt.Sprint(i)); got != want {
+				t.Errorf("wants %v: the share of %d is %d, want %d", test.wants, i, got, want)
+			}
+		}
+	}
+}
+
+// The stricter of two configurations holds until its last worker has left.
+func TestBook_StricterSettingsHold(t *testing.T) {
+	t.Parallel()
+	wide, narrow := newLimits(100, 10*time.Second, 0), newLimits(60, 10*time.Second, 0)
+	start := int64(1 << 60)
+	b := newBook(wide, start)
+	use := func(at int64, id string, own limits) {
+		t.Helper()
+		now := moment{at, at}
+		b.expire(own, now)
+		requests, per := b.strictest(own)
+		b.adapt(newLimits(b.Requests, time.Duration(b.Per), 0), requests, per)
+		l := newLimits(requests, time.Duration(per), 0)
+		if _, ok := b.turn(l, now, claim{id: id, requests: own.requests, per: own.per}); !ok {
+			t.Fatal("no turn")
+		}
+		if b.sum() != b.Requests {
+			t.Fatalf("%d slots of %d", b.sum(), b.Requests)
+		}
+	}
+	use(start, "wide", wide)
+	use(start, "narrow", narrow)
+	use(start, "wide", wide)
+	if b.Requests != 60 {
+		t.Errorf("%d requests while a worker allows 60", b.Requests)
+	}
+	use(start+20*wide.turn, "wide", wide) // the lease of the other has ended
+	if b.Requests != 100 {
+		t.Errorf("%d requests when all allow 100", b.Requests)
+	}
+	longer := newLimits(100, 20*time.Second, 0)
+	last := b.Free[len(b.Free)-1].at
+	use(start+20*wide.turn, "longer", longer)
+	if got := b.Free[len(b.Free)-1].at - last; got < longer.window-wide.window {
+		t.Errorf("free slots are free %v later in a window that is 10s longer", time.Duration(got))
+	}
+}
+
+func FuzzDecodeBook(f *testing.F) {
+	b := newBook(newLimits(50, 5*time.Second, 0), 1<<60)
+	b.turn(newLimits(50, 5*time.Second, 0), moment{1 << 60, 1 << 60}, claim{id: "w", want: wantAll, requests: 50, per: int64(5 * time.Second)})
+	data, err := b.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"requests":3,"per":5000000000,"free":"1:1 1:2"}`))
+	f.Add([]byte(`{"requests":1,"per":5000000000,"leases":{"a":{"slots":1,"requests":1,"per":1000000000}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := decodeBook(data)
+		if err != nil {
+			return
+		}
+		if b.sum() != b.Requests {
+			t.Fatalf("%d slots of %d", b.sum(), b.Requests)
+		}
+		l := newLimits(min(b.Requests, 1000), time.Duration(b.Per), 0)
+		now := moment{1 << 60, 1 << 60}
+		b.expire(l, now)
+		if _, ok := b.turn(l, now, claim{id: "w", requests: 1, per: int64(time.Second), want: 3}); ok && b.sum() != b.Requests {
+			t.Fatalf("after a turn %d slots of %d", b.sum(), b.Requests)
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package quota
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Governor grants requests under the limit of its group. Make one with [New], have it
+// turn at the book with [Governor.Run] or [Governor.RunAlone], and ask it with
+// [Governor.Acquire] before each request. It is safe for concurrent use.
+type Governor struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	kick    chan struct{} // a turn is wanted soon
+
+	mu      sync.Mutex
+	clock   *clock
+	limits  limits // that hold for the group at present
+	tenure  *tenure
+	held    held
+	waiters waiters
+	timer   *time.Timer // grants the next slot to a waiter
+	fleet   fleet
+}
+
+// tenure is a worker's time with one lease. What was granted under a lease that was lost
+// is no longer this worker's to account for: others have.
+type tenure struct {
+	id     string
+	done   func(sent bool)
+	until  int64 // when the lease ends, in the server's time
+	flight int   // requests under way
+	used   int   // requests that ended since the last turn
+	busy   bool  // SENDs were waiting at the last turn
+	back   map[int64]int
+	turn   uint64
+	// pending is a turn of which it is not known whether it was written.
+	pending *pending
+}
+
+type pending struct {
+	turn    uint64
+	back    map[int64]int
+	granted []run
+	until   int64
+}
+
+// New returns a Governor. It reports every problem of the config at once.
+func New(cfg Config) (*Governor, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	g := &Governor{cfg: cfg, log: cfg.Logger, kick: make(chan struct{}, 1), clock: newClock(),
+		limits: newLimits(cfg.Requests, cfg.Per, cfg.Reserve)}
+	g.newTenure()
+	var err error
+	g.metrics, err = newMetrics(cfg.Registerer, g)
+	return g, err
+}
+
+// Acquire waits until one more request may be made, for as long as ctx lasts, and returns
+// how to end it: done must be called once, with whether the request was sent, when its
+// answer is there or will not come any more. A slot that was not used serves the next.
+//
+// REQUESTs go before SENDs; within either, sources take turns. Without contention nothing
+// is allocated and nobody is asked.
+func (g *Governor) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
+	c := classSend
+	if lane == outbox.LaneRequest {
+		c = classRequest
+	}
+	return g.acquire(ctx, source, c)
+}
+
+// Extra is Acquire for a request that belongs to one under way, such as a resend with a
+// new token, or that others wait for, such as the request for a token. It goes first.
+func (g *Governor) Extra(ctx context.Context) (done func(sent bool), err error) {
+	return g.acquire(ctx, "", classToken)
+}
+
+// Ready is how many requests could be made at once.
+func (g *Governor) Ready() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.clock.now()
+	if g.waiters.any(classSend) || now.hi >= g.tenure.until {
+		return 0
+	}
+	return g.held.usable(now.lo)
+}
+
+func (g *Governor) acquire(ctx context.Context, source string, c class) (func(bool), error) {
+	g.mu.Lock()
+	if !g.waiters.any(c) && g.grant() {
+		done := g.tenure.done
+		g.mu.Unlock()
+		g.metrics.granted[c].Inc()
+		return done, nil
+	}
+	if ctx.Err() != nil {
+		g.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
+	w := &waiter{class: c, source: source, ready: make(chan struct{})}
+	g.waiters.push(w)
+	g.serve()
+	g.mu.Unlock()
+	return g.await(ctx, w)
+}
+
+// await waits for a slot.
+func (g *Governor) await(ctx context.Context, w *waiter) (func(bool), error) {
+	began := time.Now()
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		g.mu.Lock()
+		left := g.waiters.leave(w)
+		if !left { // granted just as ctx ended: hand it on
+			w.tenure.finish(g, false)
+			g.serve()
+		}
+		g.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
+	g.metrics.granted[w.class].Inc()
+	g.metrics.waited[w.class].Observe(time.Since(began).Seconds())
+	return w.tenure.done, nil
+}
+
+// grant takes one slot that may be used now.
+func (g *Governor) grant() bool {
+	at, i := g.held.first()
+	if i < 0 {
+		return false
+	}
+	if now := g.clock.now(); at > now.lo || now.hi >= g.tenure.until {
+		return false
+	}
+	g.held.pop(i)
+	g.tenure.flight++
+	return true
+}
+
+// serve grants what may be granted to whoever waits, and sees to the next.
+func (g *Governor) serve() {
+	for g.waiters.any(classSend) {
+		if !g.grant() {
+			g.later()
+			return
+		}
+		w := g.waiters.pop()
+		w.tenure = g.tenure
+		close(w.ready)
+	}
+}
+
+// later has serve called when the next slot may be used, and asks for a turn where one
+// could help: for a REQUEST always, for a SEND when the last turn did not know of any.
+func (g *Governor) later() {
+	at, i := g.held.first()
+	if i < 0 && !g.tenure.busy || g.waiters.any(classRequest) {
+		select {
+		case g.kick <- struct{}{}:
+		default:
+		}
+	}
+	if i < 0 {
+		return
+	}
+	wait := time.Duration(at - g.clock.now().lo)
+	if wait <= 0 {
+		return // the lease has ended; a turn renews it
+	}
+	wait += wait>>12 + time.Microsecond // the bounds of the time part while it passes
+	if g.timer == nil {
+		g.timer = time.AfterFunc(wait, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.serve()
+		})
+		return
+	}
+	g.timer.Reset(wait)
+}
+
+// finish ends a request of this tenure. g.mu is held.
+func (t *tenure) finish(g *Governor, sent bool) {
+	if g.tenure != t {
+		return
+	}
+	t.flight--
+	if !sent {
+		g.held = append(g.held, run{at: g.clock.now().lo, n: 1})
+		return
+	}
+	t.used++
+	t.back[g.limits.freeFrom(g.clock.now().hi)]++
+}

@@ -1,0 +1,306 @@
+package quota
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Turns of a worker at the book.
+const (
+	turnTimeout  = 2 * time.Second
+	clockEvery   = 15 // turns between two looks at the server's clock
+	maxConflicts = 20
+	leaveTimeout = time.Second
+)
+
+// Run shares the limit with all workers of the group, through the bucket of NATS, until
+// ctx ends. It then gives back what is left. While NATS is away it tries on, and grants
+// what it has leased. Call Run or RunAlone once; cancel ctx when no request is made any
+// more.
+func (g *Governor) Run(ctx context.Context, js jetstream.JetStream) {
+	g.run(ctx, &bucketStore{js: js, bucket: g.cfg.Prefix.StateBucket(), key: Key(g.cfg.Group)})
+}
+
+// RunAlone keeps this process within the limit by itself, until ctx ends.
+func (g *Governor) RunAlone(ctx context.Context) { g.run(ctx, &memoryStore{}) }
+
+// Key of a group's book in the bucket.
+func Key(group string) string { return "quota." + group }
+
+func (g *Governor) run(ctx context.Context, s store) {
+	period := time.Duration(newLimits(g.cfg.Requests, g.cfg.Per, 0).turn)
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	failed := false
+	for n := 0; ; n++ {
+		got, err := g.takeTurn(ctx, s, n%clockEvery == 0 || failed)
+		if ctx.Err() != nil {
+			break
+		}
+		g.noteFailure(err, &failed)
+		// A turn that was asked for comes a little later than the last, and later still
+		// when that brought nothing.
+		gap := period / 100
+		if got == 0 || err != nil {
+			gap = period / 2
+		}
+		if !g.pause(ctx, ticker.C, gap) {
+			break
+		}
+	}
+	g.leave(context.WithoutCancel(ctx), s)
+}
+
+// pause waits until the next turn is due or asked for, at least for gap.
+func (g *Governor) pause(ctx context.Context, tick <-chan time.Time, gap time.Duration) bool {
+	timer := time.NewTimer(gap)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-tick:
+		return true
+	case <-timer.C:
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-tick:
+	case <-g.kick:
+	}
+	return true
+}
+
+func (g *Governor) noteFailure(err error, failed *bool) {
+	switch {
+	case err != nil && !*failed:
+		g.log.Warn("quota: no turn at the book; what is leased is used up, then requests wait", "group", g.cfg.Group, "error", err)
+	case err == nil && *failed:
+		g.log.Info("quota: turns at the book again", "group", g.cfg.Group)
+	}
+	if err != nil {
+		g.metrics.failures.Inc()
+	}
+	*failed = err != nil
+}
+
+// takeTurn reads the book, works the claim in and writes it back, again while others write
+// in between. It answers how many slots that brought.
+func (g *Governor) takeTurn(ctx context.Context, s store, measure bool) (int, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, turnTimeout, errors.New("NATS did not answer within 2s"))
+	defer cancel()
+	if measure {
+		asked := time.Now()
+		server, err := s.time(ctx)
+		if err != nil {
+			return 0, err
+		}
+		g.mu.Lock()
+		g.clock.measure(server, asked, time.Now(), g.cfg.Per)
+		g.mu.Unlock()
+	}
+	for conflicts := 0; ; conflicts++ {
+		got, err := g.tryTurn(ctx, s)
+		if !errors.Is(err, errConflict) || conflicts >= maxConflicts {
+			return got, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-time.After(time.Duration(mathrand.Int64N(int64(2*time.Millisecond) * int64(conflicts+1)))):
+		}
+	}
+}
+
+func (g *Governor) tryTurn(ctx context.Context, s store) (int, error) {
+	data, revision, err := s.load(ctx)
+	if err != nil {
+		return 0, err
+	}
+	b, err := g.open(data)
+	if err != nil {
+		return 0, err
+	}
+	if data, err = g.work(b); err != nil {
+		return 0, err
+	}
+	if err := s.save(ctx, data, revision); err != nil {
+		return 0, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.confirm(), nil
+}
+
+// open reads a book, or starts one. A worker that has had a lease starts it as if every
+// slot had just been used: what the lost one knew is lost.
+func (g *Governor) open(data []byte) (*book, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.clock.now()
+	l := newLimits(g.cfg.Requests, g.cfg.Per, g.cfg.Reserve)
+	if data == nil {
+		from := now.lo
+		if g.fleet.known {
+			from = l.freeFrom(now.hi + l.margin)
+		}
+		return newBook(l, from), nil
+	}
+	b, err := decodeBook(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w; delete key %s when no worker runs", err, Key(g.cfg.Group))
+	}
+	g.resolve(b)
+	return b, nil
+}
+
+// work claims in the book what the worker needs and gives back the rest.
+func (g *Governor) work(b *book) ([]byte, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.clock.now()
+	own := newLimits(g.cfg.Requests, g.cfg.Per, g.cfg.Reserve)
+	b.expire(g.limits, now)
+	requests, per := b.strictest(own)
+	b.adapt(newLimits(b.Requests, time.Duration(b.Per), 0), requests, per)
+	g.limits = newLimits(requests, time.Duration(per), g.cfg.Reserve)
+	for {
+		c := g.claim(b, now)
+		granted, ok := b.turn(g.limits, now, c)
+		if ok {
+			g.tenure.pending = &pending{turn: c.turn, back: c.back, granted: granted, until: b.Leases[c.id].Until}
+			break
+		}
+		g.log.Warn("quota: the lease had ended; its slots are free again after one window", "group", g.cfg.Group)
+		g.newTenure()
+	}
+	g.fleet.usage = b.usage(now)
+	return b.encode()
+}
+
+// claim is made up from what was used, what is held and who waits.
+func (g *Governor) claim(b *book, now moment) claim {
+	t, l := g.tenure, g.limits
+	c := claim{id: t.id, turn: t.turn + 1, renews: t.until > 0, back: t.back, want: wantAll,
+		requests: g.cfg.Requests, per: int64(g.cfg.Per)}
+	t.turn, t.back = c.turn, make(map[int64]int)
+	if g.waiters.counts[classSend] == 0 {
+		// No more than a while like the last one needs, and a little at hand.
+		sharing := len(b.Leases)
+		if !c.renews {
+			sharing++
+		}
+		idle := min(l.requests/(100*sharing), maxIdle)
+		c.want = idle + g.waiters.counts[classRequest] + 3*t.used
+		c.unused = g.held.shed(c.want, l, c.back)
+	}
+	t.used, t.busy = 0, c.want == wantAll
+	c.kept = g.held.total()
+	if waiting := g.waiters.counts[classToken] + g.waiters.counts[classRequest]; waiting > 0 {
+		c.urgent = max(0, waiting-g.held.usable(now.lo))
+	}
+	return c
+}
+
+// resolve finds out whether the last turn was written, where that is not known.
+func (g *Governor) resolve(b *book) {
+	t := g.tenure
+	if t.pending == nil {
+		return
+	}
+	if b.Leases[t.id].Turn == t.pending.turn {
+		g.confirm()
+		return
+	}
+	for at, n := range t.pending.back {
+		t.back[at] += n
+	}
+	t.pending = nil
+}
+
+// confirm takes in what the last turn brought.
+func (g *Governor) confirm() int {
+	t := g.tenure
+	p := t.pending
+	t.pending = nil
+	t.until, g.fleet.known = p.until, true
+	g.held = append(g.held, p.granted...)
+	g.serve()
+	return held(p.granted).total()
+}
+
+// newTenure starts without a lease. Requests under way are left to whoever took it away.
+func (g *Governor) newTenure() {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	t := &tenure{id: g.cfg.ID + "-" + hex.EncodeToString(random[:]), back: make(map[int64]int)}
+	t.done = func(sent bool) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		t.finish(g, sent)
+		if !sent {
+			g.serve()
+		}
+	}
+	g.tenure, g.held = t, nil
+}
+
+// leave gives everything back; what is under way stays leased until the lease ends.
+func (g *Governor) leave(ctx context.Context, s store) {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	g.mu.Lock()
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.mu.Unlock()
+	err := errConflict
+	for i := 0; errors.Is(err, errConflict) && i < maxConflicts; i++ {
+		err = g.tryLeave(ctx, s)
+	}
+	if err != nil {
+		g.log.Warn("quota: leaving without giving slots back; they are free after one window", "group", g.cfg.Group, "error", err)
+	}
+}
+
+func (g *Governor) tryLeave(ctx context.Context, s store) error {
+	if kv, ok := s.(*bucketStore); ok && kv.kv == nil {
+		return nil // it never got to the book
+	}
+	data, revision, err := s.load(ctx)
+	if err != nil || data == nil {
+		return err
+	}
+	b, err := g.open(data)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	t := g.tenure
+	b.Credit += g.held.shed(0, g.limits, t.back)
+	own, ok := b.Leases[t.id]
+	for at, n := range t.back {
+		b.add(g.limits.ceil(at), n)
+		own.Slots -= n
+	}
+	if own.Slots == 0 {
+		delete(b.Leases, t.id)
+	} else {
+		b.Leases[t.id] = own
+	}
+	g.mu.Unlock()
+	if !ok || own.Slots < 0 {
+		return nil // others have taken the worker for dead
+	}
+	if data, err = b.encode(); err != nil {
+		return err
+	}
+	return s.save(ctx, data, revision)
+}

@@ -1,0 +1,46 @@
+package quota
+
+// Workers of one group may be configured differently, as during a change of the
+// configuration. What is stricter holds until the last worker that says so has left.
+
+// strictest are the limits that all workers with a lease agree to, and those of l.
+func (b *book) strictest(l limits) (requests int, per int64) {
+	requests, per = l.requests, l.per
+	for _, lease := range b.Leases {
+		if lease.Requests > 0 {
+			requests = min(requests, lease.Requests)
+		}
+		per = max(per, lease.Per)
+	}
+	return requests, per
+}
+
+// adapt changes the book to other limits; l are those of before. Slots that are to go and
+// are leased go when they come back.
+func (b *book) adapt(l limits, requests int, per int64) {
+	if per > b.Per { // what was free one shorter window after its use is so one longer after
+		longer := l.ceil(per + per/1000 - b.Per - b.Per/1000)
+		for i := range b.Free {
+			b.Free[i].at += longer
+		}
+	}
+	b.Per = per
+	if more := requests - b.Requests; more > 0 {
+		at := int64(0)
+		if len(b.Free) > 0 {
+			at = b.Free[0].at
+		}
+		b.add(at, more)
+		b.Requests = requests
+		return
+	}
+	for len(b.Free) > 0 && b.Requests > requests {
+		last := &b.Free[len(b.Free)-1]
+		n := min(last.n, b.Requests-requests)
+		last.n -= n
+		b.Requests -= n
+		if last.n == 0 {
+			b.Free = b.Free[:len(b.Free)-1]
+		}
+	}
+}

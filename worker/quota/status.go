@@ -1,0 +1,94 @@
+package quota
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Usage is what the book of a group says about all its workers.
+type Usage struct {
+	// Requests allowed in each window of Per.
+	Requests int           `json:"requests"`
+	Per      time.Duration `json:"per"`
+	// Used is how many slots of the window are in use or leased, Left how many are free now
+	// or in a moment.
+	Used int `json:"used"`
+	Left int `json:"left"`
+	// Workers that have a lease.
+	Workers int `json:"workers"`
+	// Next is when the next slot is free, from now; 0 when one is.
+	Next time.Duration `json:"next"`
+}
+
+// fleet is what this worker last saw of all, and whether it ever had a turn.
+type fleet struct {
+	known bool
+	usage Usage
+}
+
+func (b *book) usage(now moment) Usage {
+	// What was leased and not used comes back with the moment from which it might have been.
+	soon := newLimits(b.Requests, time.Duration(b.Per), 0).horizon
+	u := Usage{Requests: b.Requests, Per: time.Duration(b.Per), Left: b.free(now.lo + soon), Workers: len(b.Leases)}
+	u.Used = u.Requests - u.Left
+	if u.Left == 0 && len(b.Free) > 0 {
+		u.Next = time.Duration(b.Free[0].at - now.lo)
+	}
+	return u
+}
+
+// Read answers how much of a group's limit is used. known is false when no worker has
+// used it yet. It changes nothing.
+func Read(ctx context.Context, js jetstream.JetStream, prefix outbox.Prefix, group string) (u Usage, known bool, err error) {
+	s := &bucketStore{js: js, bucket: prefix.StateBucket(), key: Key(group)}
+	server, err := s.time(ctx)
+	if err != nil {
+		return Usage{}, false, err
+	}
+	data, _, err := s.load(ctx)
+	if err != nil || data == nil {
+		return Usage{}, false, err
+	}
+	b, err := decodeBook(data)
+	if err != nil {
+		return Usage{}, false, fmt.Errorf("key %s of bucket %s: %w", s.key, s.bucket, err)
+	}
+	now := moment{server.UnixNano(), server.UnixNano()}
+	b.expire(newLimits(b.Requests, time.Duration(b.Per), 0), now)
+	return b.usage(now), true, nil
+}
+
+// Status is a Governor's state at one moment.
+type Status struct {
+	// Group and its limit.
+	Group string `json:"group"`
+	// Leased reports that this worker has a lease that holds; without one nothing is sent.
+	Leased bool `json:"leased"`
+	// Ready is how many requests this worker may make at once, InFlight how many are under
+	// way, Waiting how many wait for their turn.
+	Ready    int `json:"ready"`
+	InFlight int `json:"in_flight"`
+	Waiting  int `json:"waiting"`
+	// Fleet is what all workers of the group use, as last read.
+	Fleet Usage `json:"fleet"`
+}
+
+// Status answers the state. It is safe for concurrent use.
+func (g *Governor) Status() Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.clock.now()
+	s := Status{Group: g.cfg.Group, InFlight: g.tenure.flight, Fleet: g.fleet.usage, Leased: now.hi < g.tenure.until}
+	for _, n := range g.waiters.counts {
+		s.Waiting += n
+	}
+	if s.Leased {
+		s.Ready = g.held.usable(now.lo)
+	}
+	return s
+}
