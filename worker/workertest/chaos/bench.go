@@ -43,7 +43,7 @@ type Config struct {
 	// BaseURL is where messages go, instead of to the witness; tokens are the witness's
 	// all the same. CAFile is the authority of that address.
 	BaseURL, CAFile string
-	// PublishTimeout is how long one call of a publisher may take. Default 1s.
+	// PublishTimeout is how long one call of a publisher may take. Default 300ms.
 	PublishTimeout time.Duration
 	// Far is the simulated Redox.
 	Far *redoxsim.Server
@@ -54,7 +54,7 @@ func (c Config) withDefaults() Config {
 	c.Workers = cmp.Or(c.Workers, 3)
 	c.AckWait = cmp.Or(c.AckWait, 2*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
-	c.PublishTimeout = cmp.Or(c.PublishTimeout, time.Second)
+	c.PublishTimeout = cmp.Or(c.PublishTimeout, 300*time.Millisecond)
 	if c.Far == nil {
 		c.Far = &redoxsim.Server{}
 	}
@@ -103,7 +103,7 @@ func (b *Bench) open(ctx context.Context) (err error) {
 	if err := b.provision(ctx); err != nil {
 		return err
 	}
-	b.publisher, err = outbox.NewPublisher(b.js, outbox.PublisherConfig{OrderSecret: []byte(orderSecret), Timeout: c.PublishTimeout})
+	b.publisher, err = outbox.NewPublisher(b.js, outbox.PublisherConfig{OrderSecret: []byte(orderSecret)})
 	if err != nil {
 		return err
 	}

@@ -144,3 +144,13 @@ func TestChaos_WorkersKilled(t *testing.T) {
 			Recipe{Fault: Kill, Targets: 3, First: time.Second, Every: time.Second, Longest: 300 * time.Millisecond}))
 	})
 }
+
+// nats-server is killed and started again while publishers publish: nothing lost, nothing
+// stored twice, though publishers saw errors and repeated with the same id.
+func TestChaos_ServerKilled(t *testing.T) {
+	eachSeed(t, 2, 20, func(t *testing.T, seed uint64) {
+		b := bench(t, Config{Far: flaky(seed)})
+		storm(t, b, Mix(seed, 500, 12), 6*time.Second, NewPlan(seed, 20*time.Second,
+			Recipe{Fault: Kill, NATS: true, Targets: 1, First: 1500 * time.Millisecond, Every: 2500 * time.Millisecond, Times: 3, Longest: 1500 * time.Millisecond}))
+	})
+}

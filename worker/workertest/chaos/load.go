@@ -86,7 +86,9 @@ func (b *Bench) Publish(ctx context.Context, s Sending) error {
 	}
 	at := b.published(Published{ID: s.ID, Key: s.Key, ReplyTo: m.ReplyTo, Hold: s.Hold, Dies: s.Dies})
 	for {
-		_, err := b.publisher.Publish(ctx, m)
+		try, cancel := context.WithTimeout(ctx, b.config.PublishTimeout)
+		_, err := b.publisher.Publish(try, m)
+		cancel()
 		b.mu.Lock()
 		p := &b.record.Published[at]
 		if p.Confirmed = err == nil; err != nil {
