@@ -51,13 +51,13 @@ func BenchmarkKeeper(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(conn.Close)
-	k := newKeeper(conn, 30*time.Second)
+	k := newKeeper(conn, 30*time.Second, newRestarts(conn, 30*time.Second))
 	for i := range uint64(1000) { // what is in flight besides
-		k.hold(i+1, "ack", time.Now(), func(error) {})
+		k.hold(i+1, "ack", time.Now(), false, func(error) {})
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		l := k.hold(1_000_000, "ack", time.Now(), func(error) {})
+		l := k.hold(1_000_000, "ack", time.Now(), false, func(error) {})
 		k.bound(l, time.Now().Add(time.Minute))
 		if !k.holds(l) || !k.release(l) {
 			b.Fatal("lost")

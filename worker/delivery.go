@@ -43,7 +43,7 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 	}
 	d := &delivery{lane: l, msg: msg, delivered: meta.NumDelivered}
 	d.ctx, d.cancel = context.WithCancelCause(w.work)
-	d.lease = w.keeper.hold(meta.Sequence.Stream, msg.Reply(), since, d.cancel)
+	d.lease = w.keeper.hold(meta.Sequence.Stream, msg.Reply(), since, l.replicated.Load(), d.cancel)
 	if d.lease == nil {
 		w.metrics.ignored.WithLabelValues("in flight").Inc()
 		d.cancel(nil)
@@ -85,6 +85,9 @@ func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
 	}
 	if hold := w.holds[d.message.Source]; hold != nil && d.contract == nil {
 		d.hold = hold(d.message)
+	}
+	if left := w.contested(d); left > 0 {
+		return verdict{action: leave, delay: left, err: "NATS was restarted; another worker may still have the message"}, true
 	}
 	if err := w.recall(d); err != nil {
 		return w.postpone(d, err), true

@@ -29,6 +29,8 @@ type lane struct {
 	consumer string
 	series   series
 	bound    atomic.Bool
+	// replicated: several servers keep the consumer's state.
+	replicated atomic.Bool
 }
 
 // lanes lists the lanes of every source.
@@ -67,6 +69,8 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 	for attempt := 1; ; attempt++ {
 		consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)
 		if err == nil {
+			cluster := consumer.CachedInfo().Cluster
+			l.replicated.Store(cluster != nil && len(cluster.Replicas) > 0)
 			l.bound.Store(true)
 			return consumer
 		}

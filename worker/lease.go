@@ -23,6 +23,7 @@ type lease struct {
 	marked  time.Time // when the last in-progress mark was sent
 	lost    bool
 	bound   time.Time // when the attempt under it is cancelled; zero when there is none
+	server  string    // that delivered the message; "" when others would know of it too
 }
 
 // keeper renews leases with in-progress marks that ask for a confirmation: while the
@@ -35,6 +36,8 @@ type keeper struct {
 	conn    *nats.Conn
 	ackWait time.Duration
 	inbox   string
+	// restarts tells which server answers.
+	restarts *restarts
 
 	mu     sync.Mutex
 	leases map[uint64]*lease // by stream sequence
@@ -44,8 +47,8 @@ type keeper struct {
 
 var inProgress = []byte("+WPI")
 
-func newKeeper(conn *nats.Conn, ackWait time.Duration) *keeper {
-	k := &keeper{conn: conn, ackWait: ackWait, inbox: conn.NewInbox(), leases: make(map[uint64]*lease)}
+func newKeeper(conn *nats.Conn, ackWait time.Duration, r *restarts) *keeper {
+	k := &keeper{conn: conn, ackWait: ackWait, inbox: conn.NewInbox(), restarts: r, leases: make(map[uint64]*lease)}
 	now := time.Now()
 	k.seen.Store(&now)
 	return k
@@ -59,9 +62,12 @@ func (k *keeper) alive() time.Time { return *k.seen.Load() }
 // hold starts to keep a message that was delivered at or after the given time. cancel is
 // called with ErrLeaseLost when the lease ends. It answers nil when this worker holds the
 // message already: the server delivered it once more while its settlement is under way,
-// as after a restart.
-func (k *keeper) hold(sequence uint64, ackSubject string, delivered time.Time, cancel context.CancelCauseFunc) *lease {
+// as after a restart. replicated says that a restart of a server changes nothing.
+func (k *keeper) hold(sequence uint64, ackSubject string, delivered time.Time, replicated bool, cancel context.CancelCauseFunc) *lease {
 	l := &lease{sequence: sequence, subject: ackSubject, cancel: cancel, expires: delivered.Add(k.ackWait), marked: delivered}
+	if !replicated {
+		l.server = k.restarts.look()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.leases[sequence] != nil {
@@ -86,14 +92,18 @@ func (k *keeper) bound(l *lease, end time.Time) {
 	l.bound = end
 }
 
-// release stops the marks: none is sent once it returned. It reports whether the lease
-// still held.
+// release stops the marks: none is sent once it returned. It reports whether the message
+// may be given back: the lease holds, the server knows of it still, and there is a
+// connection, so that the negative acknowledgement does not travel much later.
 func (k *keeper) release(l *lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.leases, l.sequence)
-	return !l.lost && time.Now().Before(l.expires)
+	return !l.lost && time.Now().Before(l.expires) && !k.forgotten(l) && k.conn.IsConnected()
 }
+
+// forgotten reports whether the server that delivered the message may have forgotten it.
+func (k *keeper) forgotten(l *lease) bool { return l.server != "" && l.server != k.restarts.look() }
 
 // run sends marks until ctx ends.
 func (k *keeper) run(ctx context.Context) error {
@@ -112,6 +122,7 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		now := time.Now()
+		k.restarts.look()
 		if now.Sub(last) < 2*period {
 			k.seen.Store(&now)
 		}
@@ -158,7 +169,7 @@ func (k *keeper) confirmed(msg *nats.Msg) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l := k.leases[sequence]
-	if l == nil || l.lost {
+	if l == nil || l.lost || k.forgotten(l) {
 		return
 	}
 	if expires := time.Unix(0, nanos).Add(k.ackWait); expires.After(l.expires) {

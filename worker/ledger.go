@@ -33,7 +33,10 @@ type record struct {
 	Ended uint64 `json:"ended,omitempty"`
 	// Next is when the message comes again; zero when it was handed back at once.
 	Next time.Time `json:"next,omitzero"`
-	// Status and Error (safe text) of the last failed attempt.
+	// Settled is set when everything but the ack was done by a worker that had lost its
+	// lease: whoever has the message next acknowledges it unsent.
+	Settled outbox.Settlement `json:"settled,omitempty"`
+	// Status and Error (safe text) of the last failed attempt, or of the settlement.
 	Status int    `json:"status,omitempty"`
 	Error  string `json:"error,omitempty"`
 }

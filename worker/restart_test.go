@@ -32,16 +32,17 @@ func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const ackWait = 6 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 2}).Ensure(ctx, js); err != nil {
+	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 2, AckWait: ackWait}).Ensure(ctx, js); err != nil {
 		t.Fatal(err)
 	}
 	p, err := outbox.NewPublisher(js, outbox.PublisherConfig{OrderSecret: []byte("0123456789abcdef0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const total = 600
+	const total = 600 // one in ten in order, which waits for an ack wait after the restart
 	for i := range total {
 		m := outbox.Message{ID: fmt.Sprint("m", i), Source: source, Body: []byte(`{}`)}
 		if i%10 == 0 {
@@ -58,7 +59,7 @@ func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
 	var settled atomic.Int64
 	done := make(chan struct{})
 	half := make(chan struct{})
-	w, err := worker.New(js, far, worker.Config{Partitions: 2, Concurrency: 16, Sources: []worker.Source{{Name: source}},
+	w, err := worker.New(js, far, worker.Config{Partitions: 2, Concurrency: 16, AckWait: ackWait, Sources: []worker.Source{{Name: source}},
 		Observe: func(e worker.Event) {
 			if e.Kind != worker.EventSettled {
 				return

@@ -26,6 +26,11 @@ func (w *Worker) settle(d *delivery, v verdict) {
 		w.conclude(d, v)
 	case retry, wait:
 		w.giveBack(d, v)
+	case leave:
+		if w.keeper.release(d.lease) {
+			handBack(d.msg, v.delay)
+		}
+		w.report(d, v, EventWait)
 	case abandon:
 		w.keeper.release(d.lease)
 		w.log.Warn("lease lost: another worker may have the message; this one leaves it alone",
@@ -39,10 +44,16 @@ func (w *Worker) settle(d *delivery, v verdict) {
 // only when the worker is stopped: then the message comes again, its steps with it.
 func (w *Worker) conclude(d *delivery, v verdict) {
 	defer w.keeper.release(d.lease)
-	s := settlement{worker: w, delivery: d, verdict: v}
+	s := settlement{worker: w, delivery: d, verdict: v, dead: v.done, replied: v.done, audited: v.done}
 	err := s.steps()
 	if err != nil {
 		err = s.repeat(err)
+	}
+	if errors.Is(err, ErrLeaseLost) {
+		w.log.Warn("settled, and left to another worker to acknowledge: the lease was lost meanwhile", "message", d.message.ID,
+			"source", d.message.Source, "sequence", d.message.Sequence, "settlement", v.settlement)
+		w.report(d, v, EventAbandoned)
+		return
 	}
 	if err != nil {
 		w.log.Error("stopped before the settlement of a message was confirmed; it will be delivered again",
@@ -107,6 +118,9 @@ func (s *settlement) steps() error {
 	}
 	// The last trace of a replay: once acknowledged, the queue does not show it was published.
 	if err := outbox.NoteReplay(ctx, s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
+		return err
+	}
+	if err := s.yield(ctx); err != nil {
 		return err
 	}
 	failpoint("ack")
@@ -223,12 +237,14 @@ func (w *Worker) giveBack(d *delivery, v verdict) {
 		rec.Status, rec.Error = v.answer.Status, v.err
 		rec.Unknown = rec.Unknown || v.unknown
 	}
-	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-	if err := w.ledger.store(ctx, d.message, rec); err != nil {
-		w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
+	if w.keeper.holds(d.lease) { // else the record is another worker's by now
+		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+		if err := w.ledger.store(ctx, d.message, rec); err != nil {
+			w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
+		}
+		cancel()
+		failpoint("note")
 	}
-	cancel()
-	failpoint("note")
 	if w.keeper.release(d.lease) {
 		handBack(d.msg, v.delay)
 	}

@@ -19,6 +19,9 @@ const (
 	retry
 	// wait: nothing was sent; the message comes again after a delay, nothing is counted.
 	wait
+	// leave: nothing was sent; another worker may have the message, and it comes again
+	// after a delay.
+	leave
 	// abandon: the lease is lost; whoever has the message now decides.
 	abandon
 )
@@ -35,6 +38,7 @@ type verdict struct {
 	pauseFor time.Duration
 	unknown  bool // the outcome of the attempt is unknown
 	counted  bool // it was an attempt: a request was written
+	done     bool // dead letter, reply and audit entry are written: only the ack is missing
 	answer   outbox.Answer
 }
 
@@ -148,6 +152,9 @@ func precheck(m outbox.Message, contract error, rec record, hold bool, now time.
 			e.safe = contract.Error()
 		}
 		return verdict{settlement: outbox.Poison, err: e.safe}, true
+	}
+	if rec.Settled != "" {
+		return verdict{settlement: rec.Settled, err: rec.Error, answer: outbox.Answer{Status: rec.Status}, done: true}, true
 	}
 	if rec.Intent && hold {
 		return verdict{settlement: outbox.Held, unknown: true,

@@ -41,6 +41,7 @@ type Worker struct {
 	slots      *slots
 	crew       *crew // of unordered lanes
 	keeper     *keeper
+	restarts   *restarts
 	interrupts *interrupts
 	work       context.Context // of attempts: outlives Run's by the drain timeout
 	settling   context.Context // of settlements: outlives work by settleGrace
@@ -135,7 +136,8 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.gates = newGates(w.config.Sources, w.observe)
 	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
 	w.crew = newCrew(w.config.Concurrency, w.deliver)
-	w.keeper = newKeeper(w.conn, w.config.AckWait)
+	w.restarts = newRestarts(w.conn, w.config.AckWait)
+	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.interrupts = newInterrupts(w.conn, w.gates)
 }
 

@@ -1,0 +1,265 @@
+package worker_test
+
+import (
+	"context"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest"
+)
+
+// crashing is a NATS server that can be replaced by one which is started on the image of
+// its disk: as after SIGKILL, without what its consumers had not yet written down.
+type crashing struct {
+	*testing.T
+	mu     sync.Mutex
+	server *natsdev.Server
+}
+
+func (c *crashing) InProcessConn() (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server.InProcessConn()
+}
+
+func (c *crashing) start(dir string) {
+	c.Helper()
+	server, err := natsdev.Start(natsdev.Options{Dir: dir})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server = server
+}
+
+func (c *crashing) stop() { _ = c.server.Shutdown() }
+
+// crash loses the state of every consumer.
+func (c *crashing) crash() {
+	c.Helper()
+	image := c.TempDir()
+	if err := os.CopyFS(image, os.DirFS(c.server.Dir())); err != nil {
+		c.Fatal(err)
+	}
+	forgotten := 0
+	err := filepath.WalkDir(image, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Base(path) == "o.dat" {
+			forgotten++
+			return os.Remove(path)
+		}
+		return err
+	})
+	if err != nil || forgotten == 0 {
+		c.Fatalf("%d consumer states: %v", forgotten, err)
+	}
+	c.stop()
+	c.start(image)
+}
+
+// cable is a connection to the server that can be pulled out.
+type cable struct {
+	*crashing
+	mu    sync.Mutex
+	out   bool
+	conns []net.Conn
+}
+
+func (c *cable) InProcessConn() (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out {
+		return nil, errFar
+	}
+	conn, err := c.crashing.InProcessConn()
+	c.conns = append(c.conns, conn)
+	return conn, err
+}
+
+func (c *cable) plug(in bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = !in
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.conns = nil
+}
+
+// connect opens a connection of its own, which comes back after a crash.
+func (c *crashing) connect() jetstream.JetStream { return c.connectBy(c) }
+
+func (c *crashing) connectBy(by nats.InProcessConnProvider) jetstream.JetStream {
+	c.Helper()
+	conn, err := nats.Connect("", nats.InProcessServer(by), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return js
+}
+
+// onCrashing runs f with a far side and two workers, each with a connection of its own;
+// start starts the second one.
+func onCrashing(t *testing.T, sources []worker.Source, f func(one *rig, c *cable, start func())) {
+	t.Helper()
+	workertest.Bubble(t, func(t *testing.T, _ jetstream.JetStream) {
+		c := &cable{crashing: &crashing{T: t}}
+		c.start(t.TempDir())
+		defer c.stop()
+		one, two := &rig{T: t, js: c.connectBy(c), far: &workertest.Far{}}, &rig{T: t, js: c.connect()}
+		defer two.js.Conn().Close()
+		defer one.js.Conn().Close()
+		if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4}).Ensure(t.Context(), one.js); err != nil {
+			t.Fatal(err)
+		}
+		two.far = one.far
+		one.start(worker.Config{ID: "one", Sources: sources})
+		defer one.stop()
+		defer two.stop()
+		f(one, c, func() { two.start(worker.Config{ID: "two", Sources: sources}) })
+	})
+}
+
+// inTurn fails when a call begins before an earlier one has ended.
+func inTurn(t *testing.T, calls []workertest.Call) {
+	t.Helper()
+	for i := 1; i < len(calls); i++ {
+		if before := calls[i-1]; before.End.IsZero() || calls[i].Start.Before(before.End) {
+			t.Errorf("%s was sent while %s was in flight", calls[i].ID, before.ID)
+		}
+		if calls[i].ID < calls[i-1].ID {
+			t.Errorf("%s was sent after %s", calls[i].ID, calls[i-1].ID)
+		}
+	}
+}
+
+// A server that was killed delivers anew what a worker still has. Nobody sends it beside
+// that worker, and nothing overtakes it.
+func TestGuarantee_OrderWhenTheServerForgetsADelivery(t *testing.T) {
+	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
+		startTwo()
+		r.far.Answer = func(ctx context.Context, m outbox.Message, n int) (outbox.Answer, error) {
+			time.Sleep(10 * time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.ordered("m1", "patient")
+		r.ordered("m2", "patient")
+		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
+		c.crash()
+		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
+		inTurn(t, r.far.Calls())
+		if n := len(r.far.Of("m1")); n != 1 {
+			t.Errorf("m1 was sent %d times", n)
+		}
+	})
+}
+
+// The lease of a forgotten delivery is not renewed: what takes longer is cancelled before
+// anybody else sends it.
+func TestGuarantee_LeaseOfAForgottenDeliveryEnds(t *testing.T) {
+	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
+		startTwo()
+		r.far.Answer = func(ctx context.Context, m outbox.Message, n int) (outbox.Answer, error) {
+			if m.ID == "m1" && n == 1 {
+				<-ctx.Done()
+				return outbox.Answer{}, worker.UnknownOutcome(ctx.Err())
+			}
+			time.Sleep(time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.ordered("m1", "patient")
+		r.ordered("m2", "patient")
+		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
+		start := time.Now()
+		c.crash()
+		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
+		inTurn(t, r.far.Calls())
+		if took := time.Since(start); took > 2*time.Minute {
+			t.Errorf("the partition stood still for %v", took)
+		}
+	})
+}
+
+// Under hold, too: the message is with its first worker, and neither sent nor settled by
+// another meanwhile.
+func TestGuarantee_HoldWhenTheServerForgetsADelivery(t *testing.T) {
+	onCrashing(t, holding, func(r *rig, c *cable, startTwo func()) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(10 * time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		id := r.publish(outbox.Message{})
+		r.until("in flight", func() bool { return len(r.far.Calls()) == 1 })
+		startTwo()
+		c.crash()
+		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered {
+			t.Errorf("settled %s", e.Settlement)
+		}
+		time.Sleep(2 * time.Minute)
+		if n, dead := len(r.far.Calls()), r.deadLetters(); n != 1 || len(dead) != 0 {
+			t.Errorf("%d requests and %d dead letters, want 1 and 0", n, len(dead))
+		}
+	})
+}
+
+// A worker that was cut off for longer than the ack wait does not acknowledge what another
+// is sending: JetStream would deliver the next one beside it.
+func TestGuarantee_OrderWhenAWorkerComesBack(t *testing.T) {
+	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, n int) (outbox.Answer, error) {
+			if m.ID == "m1" && n == 2 {
+				time.Sleep(time.Minute)
+			}
+			time.Sleep(time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.ordered("m1", "patient")
+		r.ordered("m2", "patient")
+		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
+		startTwo()
+		c.plug(false)
+		r.until("m1 with the other", func() bool { return len(r.far.Calls()) == 2 })
+		c.plug(true)
+		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
+		inTurn(t, r.far.Calls())
+	})
+}
+
+// A worker that has its answer and has lost its lease does not acknowledge beside whoever
+// has the message then. It leaves word, and the message is not sent again.
+func TestGuarantee_SettledWithoutALeaseIsNotSentAgain(t *testing.T) {
+	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
+		startTwo()
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.ordered("m1", "patient")
+		r.ordered("m2", "patient")
+		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
+		c.stop()
+		time.Sleep(2 * time.Minute)
+		c.start(c.server.Dir())
+		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
+		inTurn(t, r.far.Calls())
+		if n := len(r.far.Of("m1")); n != 1 {
+			t.Errorf("m1 was sent %d times", n)
+		}
+	})
+}

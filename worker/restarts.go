@@ -1,0 +1,100 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// restarts notices that another NATS server answers than before. A single server that is
+// killed forgets the deliveries of its last moments (it writes them down ten times a
+// second): it delivers such a message once more, as if for the first time, while another
+// worker still has it. A replicated consumer forgets nothing, because it delivers only
+// what a majority has noted.
+//
+// What follows from that, for consumers without replicas:
+//
+//   - A lease from before the restart is not renewed: marks may be confirmed that are about
+//     the delivery to another worker. It ends within an ack wait.
+//   - Until then, nobody sends a message that must not be sent beside itself: one in order,
+//     or one under hold.
+//
+// A worker that connects for the first time cannot know of a restart a moment before.
+type restarts struct {
+	conn    *nats.Conn
+	ackWait time.Duration
+
+	mu     sync.Mutex
+	server string
+	at     time.Time // when another server was seen; zero when there was none
+}
+
+func newRestarts(conn *nats.Conn, ackWait time.Duration) *restarts {
+	return &restarts{conn: conn, ackWait: ackWait, server: conn.ConnectedServerId()}
+}
+
+// look answers the id of the server that this worker is or was last connected to.
+func (r *restarts) look() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if id := r.conn.ConnectedServerId(); id != "" && id != r.server {
+		if r.server != "" {
+			r.at = time.Now()
+		}
+		r.server = id
+	}
+	return r.server
+}
+
+// since is how long a message that was stored at the given time must be left alone yet.
+func (r *restarts) since(stored time.Time) time.Duration {
+	r.look()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at.IsZero() || !stored.Before(r.at) {
+		return 0
+	}
+	return time.Until(r.at.Add(r.ackWait))
+}
+
+// contested is how long another worker may still have the message, because the server
+// forgot that it delivered it.
+func (w *Worker) contested(d *delivery) time.Duration {
+	if d.lane.replicated.Load() || d.contract != nil || d.lane.kind != outbox.LaneOrdered && !d.hold {
+		return 0
+	}
+	return w.restarts.since(d.message.Stored)
+}
+
+var errNotConnected = errors.New("not connected to NATS")
+
+// yield keeps a worker from acknowledging a message in order that another has taken over:
+// JetStream would accept it, and deliver the next one beside what the other still sends.
+// It leaves word instead, so that the other, or the next, does not send it again. Without
+// a connection the client would keep the acknowledgement and deliver it who knows when.
+func (s *settlement) yield(ctx context.Context) error {
+	w, d := s.worker, s.delivery
+	switch {
+	case d.lane.kind != outbox.LaneOrdered:
+		return nil
+	case w.keeper.holds(d.lease) && w.conn.IsConnected():
+		return nil
+	case w.keeper.holds(d.lease):
+		return errNotConnected
+	}
+	if !s.verdict.done {
+		rec := d.record
+		rec.Settled, rec.Status, rec.Error = s.verdict.settlement, s.verdict.answer.Status, s.verdict.err
+		if err := w.ledger.store(ctx, d.message, rec); err != nil {
+			return fmt.Errorf("leaving word of a settlement: %w", err)
+		}
+	}
+	return backoff.Permanent(ErrLeaseLost)
+}
