@@ -3,6 +3,7 @@ package auth
 import (
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,20 @@ import (
 
 // meanRenewal is the part of its lifetime at which a token is renewed on average.
 const meanRenewal = (renewFrom + renewTo) / 2
+
+// ideal is how many tokens a time takes when each is renewed at the mean moment of its
+// window; delayed is for how much of the time a renewal was due and could not be had.
+func ideal(all, life, delayed time.Duration) float64 {
+	return float64(all-delayed) / (float64(life) * meanRenewal)
+}
+
+// expectTokens checks that as many tokens were made as is ideal, within a tenth.
+func expectTokens(t testing.TB, made int, ideal float64) {
+	t.Helper()
+	if f := float64(made); f < 0.9*ideal || f > 1.1*ideal {
+		t.Errorf("%d tokens, ideal are %.1f", made, ideal)
+	}
+}
 
 // TestHours_SixOfFiveMinuteTokens runs OAuth and Cache against the strict
 // stand-in, over HTTP.
@@ -28,10 +43,7 @@ func TestHours_SixOfFiveMinuteTokens(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		_, made := s.counts()
-		ideal := 6 * 60 / (5 * meanRenewal)
-		if f := float64(made); f < 0.9*ideal || f > 1.1*ideal {
-			t.Errorf("%d tokens, ideal are %.0f", made, ideal)
-		}
+		expectTokens(t, made, ideal(6*time.Hour, 5*time.Minute, 0))
 	})
 }
 
@@ -80,7 +92,7 @@ func (w *weather) fault(rw http.ResponseWriter, r *http.Request) bool {
 }
 
 // TestHours_SixWithRandomOutages: never an ended token, never none while a good
-// one could be had, and not many requests.
+// one could be had, and no more tokens than were needed.
 func TestHours_SixWithRandomOutages(t *testing.T) {
 	t.Parallel()
 	for range 4 {
@@ -90,6 +102,7 @@ func TestHours_SixWithRandomOutages(t *testing.T) {
 			c := startCache(t, newTestOAuth(t, s, ecKey("k"), OAuthConfig{}), CacheConfig{})
 			time.Sleep(time.Second)
 			fair := time.Now() // since when the weather has been fair
+			var delayed time.Duration
 			for range 6 * 3600 {
 				w.change(1.0 / 400)
 				if bad, _ := w.now(); bad {
@@ -103,13 +116,13 @@ func TestHours_SixWithRandomOutages(t *testing.T) {
 				if err != nil && time.Since(fair) > 50*time.Second {
 					t.Fatalf("no token after %s of fair weather: %v", time.Since(fair), err)
 				}
+				if c.Status().Failures > 0 {
+					delayed += time.Second
+				}
 				time.Sleep(time.Second)
 			}
 			_, made := s.counts()
-			ideal := 6 * 60 / (5 * meanRenewal)
-			if f := float64(made); f < 0.8*ideal || f > 1.1*ideal {
-				t.Errorf("%d tokens, ideal are %.0f", made, ideal)
-			}
+			expectTokens(t, made, ideal(6*time.Hour, 5*time.Minute, delayed))
 		})
 	}
 }
@@ -157,5 +170,62 @@ func TestHours_RandomLives(t *testing.T) {
 				t.Errorf("%d requests in ten lives of %s, pool %d, each %s", n, life, pool, takes)
 			}
 		})
+	})
+}
+
+// TestHours_SixtyDaysOfLegacyTokens renews each 24-hour token before its end, by the
+// refresh token, although the server's clock is ahead.
+func TestHours_SixtyDaysOfLegacyTokens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newLegacyStandIn()
+		s.skew = 7 * time.Minute
+		c := startCache(t, newTestLegacy(t, s, LegacyConfig{}), CacheConfig{})
+		for range 60 * 24 * 60 {
+			if !s.valid(bearer(t, c)) {
+				t.Fatal("an ended token was handed out")
+			}
+			time.Sleep(time.Minute)
+		}
+		refreshed, authenticated := strings.Count(s.asked(), "refreshToken"), strings.Count(s.asked(), "authenticate")
+		if authenticated != 1 {
+			t.Errorf("authenticated %d times, want once and then refreshed", authenticated)
+		}
+		expectTokens(t, refreshed+authenticated, ideal(60*24*time.Hour, 24*time.Hour, 0))
+	})
+}
+
+// TestHours_ADayOfLegacyTokensWithRandomOutages looks every second at a server that fails
+// in every way, and whose refresh tokens sometimes end.
+func TestHours_ADayOfLegacyTokensWithRandomOutages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, w := newLegacyStandIn(), &weather{}
+		s.ttl, s.fault = time.Hour, w.fault // a day of them is as many as many days of Redox's
+		c := startCache(t, newTestLegacy(t, s, LegacyConfig{}), CacheConfig{})
+		time.Sleep(time.Second)
+		fair := time.Now()
+		var delayed time.Duration
+		for i := range 24 * 3600 {
+			w.change(1.0 / 400)
+			if bad, _ := w.now(); bad {
+				fair = time.Now()
+			}
+			if i%20000 == 19999 {
+				s.set(func() { s.refresh = "" })
+			}
+			got, err := c.Bearer(t.Context())
+			if err == nil && !s.valid(got) {
+				t.Fatal("an ended token was handed out")
+			}
+			if err != nil && time.Since(fair) > 50*time.Second {
+				t.Fatalf("no token after %s of fair weather: %v", time.Since(fair), err)
+			}
+			if c.Status().Failures > 0 {
+				delayed += time.Second
+			}
+			time.Sleep(time.Second)
+		}
+		expectTokens(t, s.madeTokens(), ideal(24*time.Hour, s.ttl, delayed))
 	})
 }

@@ -99,6 +99,11 @@ func TestCheck_TheClock(t *testing.T) {
 		ok      bool
 	}{
 		0:                 {"", true},
+		5 * time.Second:   {"", true},                                 // measured as 4.5 s: a Date has no fractions
+		6 * time.Second:   {"6s ahead of the server's: set it", true}, // as 5.5 s
+		60 * time.Second:  {"1m0s ahead of the server's: set it", true},
+		61 * time.Second:  {"", false}, // as 60.5 s
+		-61 * time.Second: {"", false},
 		20 * time.Second:  {"20s ahead of the server's: set it", true},
 		-20 * time.Second: {"behind the server's: set it", true},
 		90 * time.Second:  {"", false},

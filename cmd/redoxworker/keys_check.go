@@ -111,7 +111,8 @@ func (r checkedKey) String() string {
 		}
 		return line
 	}
-	line := fmt.Sprintf("✓ %s: token for %s, had in %s; clock %s", name, r.Lifetime.Round(time.Second), took(r.Took), clockText(r.Skew, r.SkewKnown))
+	line := fmt.Sprintf("✓ %s: token for %s (until %s), had in %s; clock %s", name, r.Lifetime.Round(time.Second),
+		r.Expires.UTC().Format(time.RFC3339), took(r.Took), clockText(r.Skew, r.SkewKnown))
 	if r.Warning != "" {
 		line += "; warning: " + r.Warning
 	}
