@@ -33,6 +33,7 @@ type cli struct {
 	Sim       simCommand       `cmd:"" help:"Run the simulator of Redox."`
 	Send      sendCommand      `cmd:"" help:"Publish a message, or a file of them, to be sent."`
 	Request   requestCommand   `cmd:"" help:"Publish a query and print its answer."`
+	Log       logCommand       `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
 	Keys      keysCommand      `cmd:"" help:"Key pairs and their public set."`
 	Token     tokenCommand     `cmd:"" help:"Ask for a token and say what came of it."`
 	Config    configCommand    `cmd:"" help:"Print the effective settings or their schema."`

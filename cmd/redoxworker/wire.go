@@ -55,11 +55,16 @@ func (w wiring) client(transport http.RoundTripper, keys map[string]*credentials
 	for name, k := range keys {
 		tokens[name] = k.cache
 	}
-	return redox.New(sources, tokens, redox.Config{
-		BaseURL: w.config.Redox.BaseURL, EndpointPath: w.config.Redox.EndpointPath, BlobURL: w.config.Redox.BlobURL, Group: w.config.Quota.Group,
-		Timeout: w.config.Redox.Timeout, MaxBody: w.config.Redox.MaxBody, MaxFile: w.config.Redox.MaxFile, Offload: w.offload(), UserAgent: "redoxworker/" + readVersion().Version,
-		Transport: transport, Logger: w.log, Registerer: w.registerer,
-	})
+	return redox.New(sources, tokens, w.redoxConfig(transport))
+}
+
+func (w wiring) redoxConfig(transport http.RoundTripper) redox.Config {
+	c := w.config.Redox
+	return redox.Config{
+		BaseURL: c.BaseURL, EndpointPath: c.EndpointPath, BlobURL: c.BlobURL, Group: w.config.Quota.Group,
+		Timeout: c.Timeout, MaxBody: c.MaxBody, MaxFile: c.MaxFile, Offload: w.offload(),
+		UserAgent: "redoxworker/" + readVersion().Version, Transport: transport, Logger: w.log, Registerer: w.registerer,
+	}
 }
 
 // worker of the configuration.

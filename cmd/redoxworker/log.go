@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/redox/platform"
+)
+
+// logCommand looks up what became of a message that Redox took.
+type logCommand struct {
+	ID           string        `arg:"" help:"Id of one of Redox's logs, from Redox-Log-Ids of a reply or Meta.Logs of an answer."`
+	Key          string        `placeholder:"NAME" help:"User-level key to ask with. Default: reconcile.key, or the only one of type user."`
+	Organization string        `placeholder:"ID" help:"Organization in Redox's dashboard. Default: redox.organization_id."`
+	Backfill     bool          `help:"Look among the logs of backfill traffic."`
+	Timeout      time.Duration `default:"60s" help:"How long to wait for Redox."`
+}
+
+// Run prints the state. It fails when Redox has not delivered the message and will not:
+// when the latest attempt failed, and when there is no such log.
+func (l logCommand) Run(ctx context.Context, a *app) error {
+	if l.Timeout <= 0 {
+		return usagef("--timeout: %s is no time to wait; use 30s, say", l.Timeout)
+	}
+	c, err := a.load(config.PartSources | config.PartOrderSecret)
+	if err != nil {
+		return err
+	}
+	if l.Organization != "" {
+		c.Redox.OrganizationID = l.Organization
+	}
+	if c.Redox.OrganizationID == "" {
+		return usagef("redox.organization_id: not set; copy the organization's id from Redox's dashboard")
+	}
+	if l.Key == "" {
+		l.Key = c.Reconcile.Key
+	}
+	if l.Key, err = c.UserKey(l.Key); err != nil {
+		return usagef("--key: %w", err)
+	}
+	logs, done, err := l.logs(c)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeoutCause(ctx, l.Timeout, fmt.Errorf("no answer within %s", l.Timeout))
+	defer cancel()
+	found, err := logs.Look(ctx, l.ID)
+	switch {
+	case errors.Is(err, platform.ErrBadID):
+		return usagef("%q: %w", l.ID, err)
+	case err != nil:
+		return err
+	}
+	if err := printLog(a, found); err != nil {
+		return err
+	}
+	if found.Status == platform.Failed {
+		return errReported
+	}
+	return nil
+}
+
+// logs looks up logs over connections of its own; call done at the end.
+func (l logCommand) logs(c *config.Config) (logs platform.Logs, done func(), err error) {
+	w := wiring{config: c, log: slog.New(slog.DiscardHandler)}
+	transport, err := w.transport()
+	if err != nil {
+		return logs, nil, usageError{err}
+	}
+	key, err := w.credential(l.Key, c.Keys[l.Key], transport)
+	if err != nil {
+		return logs, nil, usagef("keys.%s: %w", l.Key, err)
+	}
+	logs, err = w.platformLogs(transport, l.Key, key)
+	logs.Backfill = l.Backfill
+	return logs, transport.CloseIdleConnections, err
+}
+
+// platformSource is the source of the client that asks the Platform API: nobody sends as it.
+const platformSource = "platform"
+
+// platformLogs looks up logs with a user-level key, over a client of its own that shares
+// the transport, and with it the connections and the quota.
+func (w wiring) platformLogs(transport http.RoundTripper, name string, key *credentials) (platform.Logs, error) {
+	cfg := w.redoxConfig(transport)
+	cfg.Offload = redox.Offload{}
+	client, err := redox.New(map[string]redox.Source{
+		platformSource: {Key: name, KeyType: redox.KeyUser, Environment: config.EnvironmentProduction},
+	}, map[string]redox.Credentials{name: key.cache}, cfg)
+	if err != nil {
+		return platform.Logs{}, usageError{err}
+	}
+	return platform.Logs{Deliver: client.Deliver, Source: platformSource, Organization: w.config.Redox.OrganizationID}, nil
+}
+
+func printLog(a *app, l platform.Log) error {
+	if a.globals.JSON {
+		return json.NewEncoder(a.stdout).Encode(l)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	line("log", l.ID)
+	line("status", string(l.Status))
+	line("attempts", strconv.Itoa(l.Attempts))
+	line("latest attempt", when(l.AttemptAt))
+	line("failed stage", l.FailedStage)
+	line("data model", l.DataModel)
+	line("event type", l.EventType)
+	line("destination", l.Destination)
+	line("created", when(l.Created))
+	return w.Flush()
+}
+
+// when is a time as text, "" for none.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
