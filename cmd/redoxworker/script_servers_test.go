@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -152,12 +154,15 @@ func simulatorCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 1 {
 		ts.Check(redox.SetProfile(args[0]))
 	}
-	for _, kid := range []string{"main", "next", "stranger"} {
+	for _, kid := range []string{"main", "next", "stranger", "person"} {
 		key, err := auth.GenerateKey(auth.ES384, kid)
 		ts.Check(err)
 		ts.Check(auth.WriteKeyFile(ts.MkAbs(kid+".pem"), key))
-		if kid != "stranger" {
+		switch kid {
+		case "main", "next":
 			ts.Check(redox.AddOAuthKey("client", kid, key.Public()))
+		case "person":
+			ts.Check(redox.AddUserKey("person", kid, key.Public()))
 		}
 	}
 	redox.AddLegacyKey("legacy", "s3cret")
@@ -178,6 +183,39 @@ func arrivalsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if want := scriptInt(ts, args[0]); taken != want {
 		ts.Fatalf("Redox took %d messages, want %d", taken, want)
 	}
+}
+
+func takenCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "taken", neg, len(args) == 2 && stateOf(ts).sim != nil)
+	var body []byte
+	for _, a := range stateOf(ts).sim.redox.Arrivals() {
+		if a.Path == args[0] && a.Accepted {
+			body = a.Body
+		}
+	}
+	if body == nil {
+		ts.Fatalf("Redox took nothing at %s", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
+}
+
+func logStateCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "log-state", neg, len(args) == 2 && stateOf(ts).sim != nil)
+	ts.Check(stateOf(ts).sim.redox.SetLog(args[0], redoxsim.LogState(args[1]), 3))
+}
+
+// fileCmd writes a file that no compression and no repetition makes small.
+func fileCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "file", neg, len(args) == 2)
+	content := make([]byte, scriptInt(ts, args[1]))
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(content) // never fails
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
+}
+
+func embedCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "embed", neg, len(args) == 2)
+	text := base64.StdEncoding.EncodeToString([]byte(ts.ReadFile(args[1])))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(ts.ReadFile(args[0]), "@FILE@", text)), 0o600))
 }
 
 func httpGetCmd(ts *testscript.TestScript, neg bool, args []string) {

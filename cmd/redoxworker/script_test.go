@@ -25,8 +25,13 @@ func TestMain(m *testing.M) {
 //	stored STREAM N                             wait until a stream holds N messages
 //	simulator [PROFILE]                         start Redox on $SIM, and write main.pem (client id "client", kid
 //	                                            "main", ES384) and next.pem (kid "next"), which it knows, and
-//	                                            stranger.pem, which it does not; legacy key "legacy", secret "s3cret"
+//	                                            stranger.pem, which it does not; legacy key "legacy", secret "s3cret";
+//	                                            person.pem of a user-level key (client id and kid "person")
 //	arrivals N                                  the simulator has taken exactly N messages
+//	taken PATH FILE                             write the body that it took last at a path to a file
+//	log-state ID STATE                          set the state of one of its logs
+//	file FILE N                                 write a file of N bytes, always the same
+//	embed FILE OTHER                            replace @FILE@ in a file by another file in base64
 //	expand FILE...                              replace $NAME and ${NAME} in files by environment variables
 //	start NAME [VAR=VALUE]... PROGRAM ARG...    start a program in the background
 //	await NAME stdout|stderr REGEXP             wait until it has printed a match; its first group is then $MATCH
@@ -53,6 +58,10 @@ func TestScript(t *testing.T) {
 			"stored":      storedCmd,
 			"simulator":   simulatorCmd,
 			"arrivals":    arrivalsCmd,
+			"taken":       takenCmd,
+			"log-state":   logStateCmd,
+			"file":        fileCmd,
+			"embed":       embedCmd,
 			"expand":      expandCmd,
 			"start":       startCmd,
 			"await":       awaitCmd,
