@@ -36,6 +36,8 @@ var userRights = map[string]rights{
 			"_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x", "_INBOX_operator.x",
 			"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-ordered-0",
 			"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
+			"$JS.API.CONSUMER.INFO.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.MSG.NEXT.REDOX_ADVISORIES.sweeper", "$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0",
+			"$JS.API.STREAM.INFO.REDOX_OUT", "$JS.API.STREAM.MSG.GET.REDOX_OUT", "redox.audit.clinic-a",
 			"$JS.API.STREAM.INFO.KV_REDOX_LEDGER", "$JS.API.STREAM.INFO.KV_REDOX_STATE", "$JS.API.STREAM.INFO.OBJ_REDOX_BODIES",
 			"$JS.API.STREAM.MSG.GET.KV_REDOX_LEDGER", "$JS.API.STREAM.MSG.GET.KV_REDOX_STATE", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES",
 			"$JS.API.DIRECT.GET.KV_REDOX_LEDGER.$KV.REDOX_LEDGER.k", "$JS.API.DIRECT.GET.KV_REDOX_STATE.$KV.REDOX_STATE.k",
@@ -48,7 +50,7 @@ var userRights = map[string]rights{
 			"$JS.API.STREAM.DELETE.REDOX_OUT", "$JS.API.STREAM.DELETE.REDOX_DLQ", "$JS.API.STREAM.DELETE.KV_REDOX_LEDGER",
 			"$JS.API.STREAM.PURGE.REDOX_OUT", "$JS.API.STREAM.MSG.DELETE.REDOX_OUT"),
 			[]string{
-				"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
+				"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
 				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway",
 			}),
 		subscribe: []string{"_INBOX_operator.>", "_INBOX_operator.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
@@ -78,6 +80,7 @@ var jetStreamAPI = []string{
 	"$JS.API.CONSUMER.PAUSE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.RESET.REDOX_OUT.clinic-a-send",
 	"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.INFO.REDOX_DLQ.browse",
 	"$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-ordered-0", "$JS.API.CONSUMER.MSG.NEXT.REDOX_DLQ.browse",
+	"$JS.API.CONSUMER.INFO.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.MSG.NEXT.REDOX_ADVISORIES.sweeper",
 	"$JS.API.DIRECT.GET.REDOX_REPLIES", "$JS.API.DIRECT.GET.REDOX_DLQ", "$JS.API.DIRECT.GET.REDOX_DLQ.redox.dlq.clinic-a.held." + token,
 	"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.a.b",
 	"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-b.id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-b.a.b",
@@ -91,6 +94,7 @@ var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
 	"redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
 	"_INBOX.x", "_INBOX_operator.x", "_INBOX_worker.x", "_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x",
 	"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0",
+	"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "redox.audit.clinic-a",
 	"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$KV.OTHER.k", "$O.REDOX_BODIES.C.x", "$O.OTHER.C.x",
 	"$SRV.PING", "$SRV.STATS.redox-gateway", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.REDOX.INFO", "anything.else",
 })

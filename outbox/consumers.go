@@ -31,6 +31,12 @@ func (t Topology) Consumers() []jetstream.ConsumerConfig {
 	return all
 }
 
+// sweeper is the durable consumer through which the workers share the advisories: one at
+// a time.
+func (t Topology) sweeper() jetstream.ConsumerConfig {
+	return t.consumer(t.Prefix.SweeperConsumer(), "", onePending)
+}
+
 // consumer leaves the number of replicas at 0, that of the stream: a work queue
 // takes no other. Neither MaxDeliver nor BackOff is set: the worker decides
 // when to try again and when to give up, and the server would stop delivering

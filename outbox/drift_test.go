@@ -110,8 +110,8 @@ func TestEnsure_RefusesToWeakenStreams(t *testing.T) {
 			if len(refused) != 1 || !strings.Contains(refused[0].Detail, c.want) {
 				t.Errorf("refused %v, want %q", refused, c.want)
 			}
-			if made := withAction(changes, Create); len(made) != 6+4 {
-				t.Errorf("%d things created beside it, want all 10: %v", len(made), changes)
+			if made := withAction(changes, Create); len(made) != 6+4+1 {
+				t.Errorf("%d things created beside it, want all 11: %v", len(made), changes)
 			}
 			if r.stream(c.create.Name).Config.Storage != c.create.Storage {
 				t.Error("the stream was made anew")

@@ -170,6 +170,9 @@ func (p Prefix) OrderedConsumer(source string, n int) string {
 	return source + "-ordered-" + strconv.Itoa(n)
 }
 
+// SweeperConsumer is the durable consumer of the advisories, on [Prefix.AdvisoryStream].
+func (p Prefix) SweeperConsumer() string { return "sweeper" }
+
 // orderedSubject is the stored subject of partition n.
 func (p Prefix) orderedSubject(source string, n int) string {
 	return p.String() + ".out." + source + ".ordered." + strconv.Itoa(n)

@@ -77,14 +77,11 @@ func TestStreams_OutStoresByLane(t *testing.T) {
 			t.Errorf("partition %d of %s", partition, msg.Subject)
 		}
 	}
-	for _, name := range []string{"clinic-a-send", "clinic-a-request"} {
-		if n := r.consumer(name).NumPending; n != 1 {
-			t.Errorf("%s has %d messages pending, want 1", name, n)
-		}
-	}
-	if n := r.consumer("clinic-a-ordered-0").NumPending + r.consumer("clinic-a-ordered-1").NumPending; n != 1 {
-		t.Errorf("%d ordered messages pending, want 1", n)
-	}
+	// A consumer counts what is stored a moment after it was stored.
+	eventually(t, "one message pending in each lane", func() bool {
+		return r.consumer("clinic-a-send").NumPending == 1 && r.consumer("clinic-a-request").NumPending == 1 &&
+			r.consumer("clinic-a-ordered-0").NumPending+r.consumer("clinic-a-ordered-1").NumPending == 1
+	})
 }
 
 // A publisher must not be able to remove what others have stored.

@@ -78,7 +78,7 @@ func TestEnsure_MayNotCreate(t *testing.T) {
 	if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), "$JS.API.STREAM.CREATE.") || changes != nil {
 		t.Errorf("changes %v, error %v", changes, err)
 	}
-	if drift, err := small().Drift(r.ctx(), r.js); err != nil || len(withAction(drift, Create)) != 11 {
+	if drift, err := small().Drift(r.ctx(), r.js); err != nil || len(withAction(drift, Create)) != 12 {
 		t.Errorf("drift %v, error %v", drift, err)
 	}
 }

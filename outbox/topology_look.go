@@ -48,8 +48,12 @@ func (t Topology) look(ctx context.Context, js jetstream.JetStream) ([]step, err
 	if err != nil {
 		return nil, err
 	}
+	var advisories jetstream.Stream
 	err = each(len(want)-1, func(i int) error {
-		_, err := lookStream(ctx, js, want[i+1], &steps[i+1])
+		stream, err := lookStream(ctx, js, want[i+1], &steps[i+1])
+		if want[i+1].Name == t.Prefix.AdvisoryStream() {
+			advisories = stream
+		}
 		return err
 	})
 	if err != nil {
@@ -59,7 +63,11 @@ func (t Topology) look(ctx context.Context, js jetstream.JetStream) ([]step, err
 	if err != nil {
 		return nil, err
 	}
-	return compact(append(steps, consumers...)), nil
+	sweeper, err := t.lookSweeper(ctx, js, advisories)
+	if err != nil {
+		return nil, err
+	}
+	return compact(append(append(steps, consumers...), sweeper)), nil
 }
 
 func compact(steps []step) []step {
@@ -136,7 +144,7 @@ func (t Topology) lookConsumers(ctx context.Context, js jetstream.JetStream, out
 			}
 			info = found
 		}
-		steps[i] = t.consumerStep(w, info)
+		steps[i] = consumerStep(t.Prefix.OutStream(), w, info)
 		return nil
 	})
 	if err != nil {
@@ -183,9 +191,18 @@ func ask[T any](ctx context.Context, js jetstream.JetStream, question func(conte
 	}
 }
 
+// lookSweeper compares the consumer of the advisories; stream is nil when there is none yet.
+func (t Topology) lookSweeper(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) (step, error) {
+	want := t.sweeper()
+	have, err := listConsumers(ctx, js, stream)
+	if err != nil {
+		return step{}, explain(err, js, "list the consumers of "+t.Prefix.AdvisoryStream())
+	}
+	return consumerStep(t.Prefix.AdvisoryStream(), want, have[want.Name]), nil
+}
+
 // consumerStep is what to do about one consumer; have is nil if it is missing.
-func (t Topology) consumerStep(want jetstream.ConsumerConfig, have *jetstream.ConsumerInfo) step {
-	stream := t.Prefix.OutStream()
+func consumerStep(stream string, want jetstream.ConsumerConfig, have *jetstream.ConsumerInfo) step {
 	s := step{kind: "consumer", name: want.Name, consumer: true}
 	if have == nil {
 		s.add(Create, "")

@@ -28,8 +28,8 @@ func TestEnsure_CreatesAllAndThenNothing(t *testing.T) {
 	if diff := cmp.Diff(drift, made); diff != "" {
 		t.Errorf("Drift announced other changes than Ensure made (-drift +made):\n%s", diff)
 	}
-	if n := len(withAction(made, Create)); n != 7+2*5 || n != len(made) {
-		t.Errorf("%d of %d changes create something, want all 17", n, len(made))
+	if n := len(withAction(made, Create)); n != 7+2*5+1 || n != len(made) {
+		t.Errorf("%d of %d changes create something, want all 18", n, len(made))
 	}
 	if again := r.ensure(topology); again != nil {
 		t.Errorf("the second Ensure changed %v", again)
@@ -51,8 +51,8 @@ func TestEnsure_VerifiesWithFewRequests(t *testing.T) {
 	if changes := r.ensure(topology); changes != nil {
 		t.Fatalf("changed %v", changes)
 	}
-	if n := r.js.Conn().Stats().OutMsgs - before; n > 8 {
-		t.Errorf("%d requests, want one for each of 7 streams and one for the consumers", n)
+	if n := r.js.Conn().Stats().OutMsgs - before; n > 9 {
+		t.Errorf("%d requests, want one for each of 7 streams and one for the consumers of two", n)
 	}
 }
 

@@ -49,16 +49,21 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 		d.cancel(nil)
 		return nil
 	}
+	w.decode(d, meta.Sequence.Stream, meta.Timestamp)
+	return d
+}
+
+// decode reads the message. A reply subject that is not allowed breaks the contract, and
+// is forgotten.
+func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 	d.message, d.contract = outbox.Decode(w.config.Prefix, outbox.Stored{
-		Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data(),
-		Sequence: meta.Sequence.Stream, Time: meta.Timestamp,
+		Subject: d.msg.Subject(), Header: d.msg.Headers(), Body: d.msg.Data(), Sequence: sequence, Time: stored,
 	})
 	if d.contract == nil && d.message.ReplyTo != "" {
 		if d.contract = w.replies.Check(d.message.Source, d.message.ReplyTo); d.contract != nil {
 			d.message.ReplyTo = ""
 		}
 	}
-	return d
 }
 
 // deliver takes one admitted message through attempt and settlement. It returns when the

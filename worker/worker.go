@@ -98,6 +98,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var background, pulls sync.WaitGroup
 	background.Go(func() { w.interrupts.run(settling) })
 	background.Go(func() { w.keep(settling) })
+	pulls.Go(func() { w.sweep(ctx) })
 	for _, l := range lanes {
 		pulls.Go(func() { w.pull(ctx, l) })
 	}

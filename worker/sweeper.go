@@ -1,0 +1,207 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// The sweeper settles what no worker gets to see. The consumers of the queue have no
+// delivery limit and nobody terminates their messages; when a person has changed that all
+// the same, the server stops delivering a message, or drops it, and says so in an advisory
+// only. The stream of advisories keeps it, and one worker at a time reads on.
+
+// Types of the advisories (ADR-1 schemas of the server).
+const (
+	advisoryMaxDeliver = "io.nats.jetstream.advisory.v1.max_deliver"
+	advisoryTerminated = "io.nats.jetstream.advisory.v1.terminated"
+)
+
+// sweepPause is how long the sweeper waits after a failure.
+const sweepPause = 5 * time.Second
+
+// advisory is what the server says about a message it delivers no more.
+type advisory struct {
+	Type       string `json:"type"`
+	Stream     string `json:"stream"`
+	Consumer   string `json:"consumer"`
+	Sequence   uint64 `json:"stream_seq"`
+	Deliveries uint64 `json:"deliveries"`
+}
+
+// parseAdvisory reads an advisory about a message of the stream.
+func parseAdvisory(data []byte, stream string) (advisory, error) {
+	var a advisory
+	if err := json.Unmarshal(data, &a); err != nil {
+		return a, errors.New("it is not JSON")
+	}
+	switch {
+	case a.Type != advisoryMaxDeliver && a.Type != advisoryTerminated:
+		return a, errors.New("it is of another type")
+	case a.Stream != stream || a.Sequence == 0:
+		return a, errors.New("it names no message of stream " + stream)
+	case a.Consumer == "" || strings.ContainsFunc(a.Consumer, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(".*>", r) }):
+		return a, errors.New("it names no consumer")
+	}
+	return a, nil
+}
+
+// sweep reads advisories until ctx ends. Without the rights for it, or without the
+// consumer, it says so once and looks again now and then.
+func (w *Worker) sweep(ctx context.Context) {
+	stream, name := w.config.Prefix.AdvisoryStream(), w.config.Prefix.SweeperConsumer()
+	for attempt := 1; ctx.Err() == nil; attempt++ {
+		consumer, err := w.js.Consumer(ctx, stream, name)
+		if err == nil {
+			attempt, err = 0, w.sweepFrom(ctx, consumer)
+		}
+		if err != nil && ctx.Err() == nil {
+			if attempt <= 1 {
+				w.log.Warn("advisories cannot be read; trying again (is it provisioned, and permitted?)", "stream", stream, "consumer", name, "error", err)
+			}
+			sleep(ctx, doubling(sweepPause, 5*time.Minute, max(1, attempt)))
+		}
+	}
+}
+
+func (w *Worker) sweepFrom(ctx context.Context, consumer jetstream.Consumer) error {
+	for ctx.Err() == nil {
+		fetch, cancel := context.WithTimeout(ctx, nextExpiry)
+		msg, err := consumer.Next(jetstream.FetchContext(fetch))
+		waited := fetch.Err() != nil
+		cancel()
+		if err != nil {
+			if waited || errors.Is(err, nats.ErrTimeout) {
+				continue
+			}
+			return err
+		}
+		if err := w.swept(ctx, msg); err != nil {
+			w.log.Warn("an advisory could not be dealt with; trying again", "error", err)
+			_ = msg.NakWithDelay(sweepPause)
+			sleep(ctx, time.Second)
+			continue
+		}
+		if err := msg.DoubleAck(ctx); err != nil && ctx.Err() == nil {
+			return err // it comes again; all that it leads to repeats safely
+		}
+	}
+	return nil
+}
+
+// swept deals with one advisory.
+func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
+	a, err := parseAdvisory(msg.Data(), w.config.Prefix.OutStream())
+	if err != nil {
+		w.log.Warn("an advisory was left alone", "reason", err)
+		return nil
+	}
+	out, err := w.js.Stream(ctx, a.Stream)
+	if err != nil {
+		return fmt.Errorf("looking for stream %s: %w", a.Stream, err)
+	}
+	stored, err := out.GetMsg(ctx, a.Sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		if a.Type == advisoryTerminated {
+			return w.buryRemoved(ctx, a)
+		}
+		return nil // settled since
+	}
+	if err != nil {
+		return fmt.Errorf("reading message %d of stream %s: %w", a.Sequence, a.Stream, err)
+	}
+	return w.settleStopped(ctx, out, a, stored)
+}
+
+// settleStopped settles a message that is stored and that the server delivers no more.
+func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory, stored *jetstream.RawStreamMsg) error {
+	d := &delivery{
+		lane: w.laneOf(a.Consumer), msg: &stoppedMsg{conn: w.conn, advisory: a, stored: stored},
+		delivered: a.Deliveries, began: time.Now(),
+	}
+	d.ctx, d.cancel = context.WithCancelCause(ctx)
+	defer d.cancel(nil)
+	w.decode(d, a.Sequence, stored.Time)
+	v := verdict{settlement: outbox.Poison, unknown: d.message.Lane != outbox.LaneRequest, err: fmt.Sprintf(
+		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them; run provision to lift it", a.Deliveries, a.Consumer)}
+	s := settlement{worker: w, delivery: d, verdict: v}
+	if err := s.steps(); err != nil {
+		return err
+	}
+	if _, err := out.GetMsg(ctx, a.Sequence); err == nil {
+		return fmt.Errorf("message %d of stream %s is settled and yet still stored; delete it by hand", a.Sequence, a.Stream)
+	}
+	w.report(d, v, EventSettled)
+	return nil
+}
+
+// buryRemoved leaves a dead letter for a message that somebody removed before it was
+// settled. Its content is gone; that it was there is not.
+func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
+	l := w.laneOf(a.Consumer)
+	letter := outbox.DeadLetter{
+		MessageID: fmt.Sprintf("%s:%d", a.Stream, a.Sequence), Source: l.source, Settlement: outbox.Poison,
+		Error: "removed from the queue before it was settled, not by a worker; neither its body nor its id is known",
+		At:    time.Now(), Subject: a.Stream + "." + a.Consumer, Sequence: a.Sequence, Worker: w.config.ID,
+	}
+	_, err := w.js.PublishMsg(ctx, letter.Encode(w.config.Prefix))
+	if err != nil && !outbox.IsAlreadyStored(err) {
+		return fmt.Errorf("writing the dead letter of a removed message: %w", err)
+	}
+	w.log.Error("a message was removed from the queue before it was settled, not by a worker", "stream", a.Stream, "sequence", a.Sequence,
+		"consumer", a.Consumer, "source", l.source)
+	return nil
+}
+
+// laneOf is the lane of a consumer, which another worker may serve.
+func (w *Worker) laneOf(consumer string) *lane {
+	if lanes := w.lanes.Load(); lanes != nil {
+		for _, l := range *lanes {
+			if l.consumer == consumer {
+				return l
+			}
+		}
+	}
+	l := &lane{consumer: consumer}
+	for suffix, kind := range map[string]outbox.Lane{"-send": outbox.LaneSend, "-request": outbox.LaneRequest} {
+		if source, ok := strings.CutSuffix(consumer, suffix); ok {
+			l.source, l.kind = source, kind
+		}
+	}
+	if i := strings.LastIndex(consumer, "-ordered-"); i > 0 {
+		l.source, l.kind = consumer[:i], outbox.LaneOrdered
+	}
+	if outbox.CheckSource(l.source) != nil {
+		l.source = ""
+	}
+	l.series = w.metrics.series(l)
+	return l
+}
+
+// stoppedMsg is a stored message as settle sees a delivered one. Its acknowledgement is
+// that of the last delivery, which removes it from the queue although the server does not
+// wait for it any more.
+type stoppedMsg struct {
+	jetstream.Msg // nothing else of it is used
+	conn          *nats.Conn
+	advisory      advisory
+	stored        *jetstream.RawStreamMsg
+}
+
+func (m *stoppedMsg) Subject() string      { return m.stored.Subject }
+func (m *stoppedMsg) Headers() nats.Header { return m.stored.Header }
+func (m *stoppedMsg) Data() []byte         { return m.stored.Data }
+
+func (m *stoppedMsg) DoubleAck(ctx context.Context) error {
+	subject := fmt.Sprintf("$JS.ACK.%s.%s.%d.%d.1.0.0", m.advisory.Stream, m.advisory.Consumer, m.advisory.Deliveries, m.advisory.Sequence)
+	_, err := m.conn.RequestWithContext(ctx, subject, []byte("+ACK"))
+	return err
+}
