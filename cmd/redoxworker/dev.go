@@ -38,7 +38,7 @@ func (c devCommand) Run(ctx context.Context, a *app) error {
 	}
 	s, err := a.newStack(ctx, stackOptions{
 		dir: c.Dir, natsListen: c.NATSListen, simListen: c.SimListen, adminListen: c.AdminListen, writeConfig: c.WriteConfig,
-		profile: c.Profile, logLevel: "warn", flags: flags, redox: redox,
+		profile: c.Profile, platform: true, logLevel: "warn", flags: flags, redox: redox,
 		observe: func(e worker.Event) {
 			if h, ok := happened(e); ok {
 				if e.Source != "" {
@@ -98,7 +98,7 @@ func (c devCommand) print(a *app, s *stack) {
 	nats, admin := s.config.NATS.URL.String(), s.config.Admin.Listen
 	if a.globals.JSON {
 		_ = json.NewEncoder(a.stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
-			"event": "listening", "nats": nats, "redox": s.sim.url(), "admin": admin, "config": s.files.config, "dir": s.files.dir})
+			"event": "listening", "nats": nats, "redox": s.sim.url(), "organization": devOrganization, "admin": admin, "config": s.files.config, "dir": s.files.dir})
 		return
 	}
 	kept := "kept"
@@ -110,8 +110,8 @@ func (c devCommand) print(a *app, s *stack) {
 	}
 	a.printf("redoxworker dev: NATS, a simulated Redox (faults: %s), a worker and the gateway.\n\n", c.Profile)
 	for _, row := range [][2]string{
-		{"NATS", nats}, {"Redox", s.sim.url() + "  (/_sim/stats, /_sim/arrivals, /_sim/fault)"}, {"admin", admin},
-		{"config", s.files.config}, {"data", s.files.dir + "  (" + kept + ")"}, {"sources", "clinic-a, clinic-b"},
+		{"NATS", nats}, {"Redox", s.sim.url() + "  (API, FHIR, files, platform; /_sim/stats, /_sim/arrivals, /_sim/logs, /_sim/fault)"}, {"admin", admin},
+		{"config", s.files.config}, {"data", s.files.dir + "  (" + kept + ")"}, {"sources", "clinic-a, clinic-b, and platform for the Platform API"},
 	} {
 		if row[1] != "" {
 			a.printf("  %-8s %s\n", row[0], row[1])
@@ -128,6 +128,9 @@ func (c devCommand) printCommands(a *app, s *stack, nats string) {
 	a.printf("  %s send --server %s --source clinic-a %s\n", program, nats, sample("new-patient"))
 	a.printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, s.files.config, sample("registration"))
 	a.printf("  %s request --server %s --source clinic-a %s\n", program, nats, sample("patient-search"))
+	a.printf("  %s request --config %s --source clinic-a --kind fhir --method GET --path hospital/Development/Patient/1\n", program, s.files.config)
+	a.printf("  %s send --config %s --source clinic-a --kind file --wait report.pdf\n", program, s.files.config)
+	a.printf("  %s request --config %s --source platform --kind platform --path v1/organizations/%s/logs/ID\n", program, s.files.config, devOrganization)
 	a.printf("  nats --server %s pub redox.out.clinic-a.send \"$(cat %s)\"\n", nats, sample("result"))
 	a.printf("  nats --server %s request redox.gateway.clinic-a.request \"$(cat %s)\"\n", nats, sample("free-slots"))
 	a.printf("  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n", s.sim.url())

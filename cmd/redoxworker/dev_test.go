@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +21,7 @@ import (
 
 // devProcess is a `redoxworker dev --json` in this process.
 type devProcess struct {
-	NATS, Redox, Admin, Config, Dir string
+	NATS, Redox, Admin, Config, Dir, Organization string
 
 	out, errs *output
 	stop      func() int
@@ -174,5 +176,50 @@ func TestStack_EndsAlthoughRedoxHangs(t *testing.T) {
 	}
 	if _, err := s.stored(t.Context(), "REDOX_NONE"); err == nil {
 		t.Error("a stream that does not exist holds messages")
+	}
+}
+
+// A message goes out, its file with it, and the Platform API tells how its delivery stands.
+func TestDev_FilesAndLogs(t *testing.T) {
+	t.Parallel()
+	p := startDev(t, "--set", "redox.offload.enabled=true")
+	file := filepath.Join(t.TempDir(), "media.json")
+	content := base64.StdEncoding.EncodeToString(make([]byte, 500_000))
+	message := `{"Meta":{"DataModel":"Media","EventType":"New","Destinations":[{"ID":"d"}]},"Media":{"FileContents":"` + content + `"}}`
+	if err := os.WriteFile(file, []byte(message), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := func(want int, args ...string) string {
+		t.Helper()
+		a, out, errs := demoApp(append(args, "--config", p.Config)...)
+		if code := run(t.Context(), *a); code != want {
+			t.Fatalf("%s: exit %d: %s", args[0], code, errs)
+		}
+		return out.String()
+	}
+	sent := command(exitOK, "send", "--source", "clinic-a", "--wait", file)
+	var reply struct {
+		Meta struct{ Logs []struct{ ID string } }
+	}
+	if err := json.Unmarshal([]byte(sent), &reply); err != nil || len(reply.Meta.Logs) != 1 {
+		t.Fatalf("%v: %s", err, sent)
+	}
+	id := reply.Meta.Logs[0].ID
+	path := "v1/organizations/" + p.Organization + "/logs/" + id
+	told := command(exitOK, "request", "--source", "platform", "--kind", "platform", "--method", "GET", "--path", path)
+	if !strings.Contains(told, `"attempts":{"total":1,"latest":{"status":"succeeded"}}`) {
+		t.Errorf("the log: %s", told)
+	}
+	var blobs []redoxsim.Blob
+	response, err := http.Get(p.Redox + "/_sim/blobs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&blobs); err != nil || len(blobs) != 1 || blobs[0].Size != 500_000 || blobs[0].Uses != 1 {
+		t.Errorf("files %+v, %v", blobs, err)
+	}
+	if code := p.stop(); code != exitOK {
+		t.Errorf("exit %d: %s", code, p.errs)
 	}
 }

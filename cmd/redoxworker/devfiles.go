@@ -21,10 +21,13 @@ var sampleFiles embed.FS
 
 // What demo and dev are configured with.
 const (
-	devClientID = "redoxworker-dev"
-	devKID      = "dev"
-	devSourceA  = "5e1c0de0-0000-4000-8000-00000000000a"
-	devSourceB  = "5e1c0de0-0000-4000-8000-00000000000b"
+	devClientID     = "redoxworker-dev"
+	devUserClientID = "redoxworker-dev-user" // for the Platform API, with the same key pair
+	devKID          = "dev"
+	devOrganization = "redoxworker-dev"
+	devSourceA      = "5e1c0de0-0000-4000-8000-00000000000a"
+	devSourceB      = "5e1c0de0-0000-4000-8000-00000000000b"
+	devSourceUser   = "5e1c0de0-0000-4000-8000-00000000000c" // asks the Platform API alone
 )
 
 // devFiles are the files of demo and dev, all in one directory. Key and secret are kept
@@ -83,20 +86,26 @@ func (f devFiles) writeSamples() error {
 // devConfigMark begins a configuration file that may be written again.
 const devConfigMark = "# Written by redoxworker dev"
 
-// configText is a configuration that works against the running parts.
-func (f devFiles) configText(nats, redox, admin string) []byte {
+// configText is a configuration that works against the running parts; with the Platform
+// API it has a user-level key, and a source that uses it.
+func (f devFiles) configText(nats, redox, admin string, platform bool) []byte {
+	var key, source string
+	if platform {
+		key = fmt.Sprintf("  platform: {type: user, client_id: %s, kid: %s, private_key_file: %q}\n", devUserClientID, devKID, f.key)
+		source = fmt.Sprintf("  platform: {id: %s, key: platform}\n", devSourceUser)
+	}
 	return fmt.Appendf(nil, `%s, for as long as that runs.
 nats: {url: %q}
-redox: {base_url: %q}
+redox: {base_url: %q, blob_url: %q, organization_id: %s}
 keys:
   main: {client_id: %s, kid: %s, private_key_file: %q}
-sources:
+%ssources:
   clinic-a: {id: %s, key: main}
   clinic-b: {id: %s, key: main}
-order: {partitions: 4, secret_file: %q}
+%sorder: {partitions: 4, secret_file: %q}
 worker: {drain_timeout: 5s}
 admin: {listen: %q}
-`, devConfigMark, nats, redox, devClientID, devKID, f.key, devSourceA, devSourceB, f.secret, admin)
+`, devConfigMark, nats, redox, redox, devOrganization, devClientID, devKID, f.key, key, devSourceA, devSourceB, source, f.secret, admin)
 }
 
 // writeConfig writes a configuration, over one that dev wrote earlier and over no other file.

@@ -72,15 +72,18 @@ func TestDevFiles_ConfigLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, admin := range []string{"127.0.0.1:8466", "off"} {
-		if err := writeConfig(f.config, f.configText("nats://127.0.0.1:4222", "http://127.0.0.1:8467", admin)); err != nil {
+	for admin, platform := range map[string]bool{"127.0.0.1:8466": false, "off": true} {
+		if err := writeConfig(f.config, f.configText("nats://127.0.0.1:4222", "http://127.0.0.1:8467", admin, platform)); err != nil {
 			t.Fatal(err)
 		}
 		c, err := config.Load(config.Options{File: f.config})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(c.Sources) != 2 || c.Sources["clinic-a"].ID != devSourceA || c.Keys["main"].PrivateKeyFile != f.key ||
+		if user, err := c.UserKey(""); (err == nil) != platform || platform && c.Sources["platform"].Key != user {
+			t.Errorf("user-level key %q: %v", user, err)
+		}
+		if len(c.Sources) < 2 || c.Sources["clinic-a"].ID != devSourceA || c.Keys["main"].PrivateKeyFile != f.key ||
 			!c.Order.Secret.IsSet() || !c.Gateway.Enabled || (c.Admin.Listen == "") != (admin == "off") {
 			t.Errorf("admin %s: %s", admin, c.YAML())
 		}

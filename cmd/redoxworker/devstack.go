@@ -32,6 +32,7 @@ type stackOptions struct {
 	adminListen string // "off" means none
 	writeConfig string // file for the configuration; "" means one in the directory
 	profile     string
+	platform    bool           // with a user-level key for the Platform API
 	logLevel    string         // unless the user has set one
 	flags       map[string]any // settings over those of the configuration file
 	redox       *redoxsim.Server
@@ -162,7 +163,7 @@ func (s *stack) configure(a *app, o stackOptions, admin string) (err error) {
 			return err
 		}
 	}
-	if err := writeConfig(s.files.config, s.files.configText(s.natsURL(), s.sim.url(), admin)); err != nil {
+	if err := writeConfig(s.files.config, s.files.configText(s.natsURL(), s.sim.url(), admin, o.platform)); err != nil {
 		return usagef("--write-config: %w", err)
 	}
 	environ, flags := a.logSettings(o.logLevel)
@@ -174,16 +175,28 @@ func (s *stack) configure(a *app, o stackOptions, admin string) (err error) {
 	return err
 }
 
-// registerAtSim makes the key and the sources known to the simulated Redox.
+// registerAtSim makes the key and the sources known to the simulated Redox. The key pair
+// serves the organization and, under another client id, the user of the Platform API.
 func (s *stack) registerAtSim() error {
 	key, err := auth.ReadKeyFile(s.files.key, devKID)
 	if err != nil {
 		return err
 	}
 	for name, source := range s.config.Sources {
-		s.sim.redox.AddSource(redoxsim.Source{ID: source.ID, Name: name})
+		if s.config.Keys[source.Key].Type == config.KeyUser { // Redox knows no source of these
+			continue
+		}
+		s.sim.redox.AddSource(redoxsim.Source{ID: source.ID, Name: name, Environment: fhirEnvironment(source.Environment)})
 	}
-	return s.sim.redox.AddOAuthKey(devClientID, devKID, key.Public())
+	return errors.Join(s.sim.redox.AddOAuthKey(devClientID, devKID, key.Public()), s.sim.redox.AddUserKey(devUserClientID, devKID, key.Public()))
+}
+
+// fhirEnvironment is an environment as FHIR paths name it.
+func fhirEnvironment(environment string) string {
+	if environment == "" {
+		return ""
+	}
+	return strings.ToUpper(environment[:1]) + environment[1:]
 }
 
 // run delivers until ctx ends. The worker drains before the simulator stops answering.

@@ -234,7 +234,7 @@ func (s *Server) answerFHIR(x *exchange) answer {
 		a.body = x.fhir.synthetic(x.fhir.id)
 	} else {
 		id := "sim-" + strings.ToLower(x.fhir.resource) + "-1"
-		base := PathFHIR + x.fhir.slug + "/" + x.fhir.environment + "/" + x.fhir.resource
+		base := schemeOf(x.r) + x.r.Host + PathFHIR + x.fhir.slug + "/" + x.fhir.environment + "/" + x.fhir.resource
 		a = fhirAnswer(http.StatusOK, bundle{
 			ResourceType: "Bundle", Type: "searchset", Total: 1, Link: []bundleLink{{"self", base + "/_search"}},
 			Entry: []bundleEntry{{FullURL: base + "/" + id, Resource: x.fhir.synthetic(id), Search: &searchMode{"match"}}},
