@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 	"weak"
 )
 
@@ -314,11 +315,18 @@ func TestNewLegacy_NamesEveryProblem(t *testing.T) {
 
 func TestSetCredentials_OldSecretsAreDropped(t *testing.T) {
 	t.Parallel()
-	l, old := func() (*Legacy, []weak.Pointer[string]) {
-		l := must(NewLegacy("an API key", NewSecret("the first secret"), LegacyConfig{}))
-		l.keep("a refresh token", l.age)
-		return l, []weak.Pointer[string]{weak.Make(l.apiKey.text), weak.Make(l.secret.text), weak.Make(l.refresh.text)}
+	weakly := func(s Secret) weak.Pointer[byte] { return weak.Make(unsafe.StringData(s.Reveal())) }
+	l, old := func() (*Legacy, []weak.Pointer[byte]) {
+		// Built at run time, and long: constants and tiny strings are never freed alone.
+		l := must(NewLegacy(strings.Repeat("an API key ", 10), NewSecret(strings.Repeat("a secret ", 10)), LegacyConfig{}))
+		l.keep(strings.Repeat("a refresh token ", 10), l.age)
+		return l, []weak.Pointer[byte]{weakly(l.apiKey), weakly(l.secret), weakly(l.refresh)}
 	}()
+	for _, p := range old {
+		if p.Value() == nil {
+			t.Fatal("a secret in use was dropped")
+		}
+	}
 	if err := l.SetCredentials(NewSecret("another API key"), NewSecret("the second secret")); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
 // redacted stands for a secret wherever one is printed.
@@ -13,53 +15,10 @@ const redacted = "[redacted]"
 // Secret is a text that does not show itself: in every verb of fmt, in JSON,
 // YAML, text encodings and slog it reads [redacted]. The zero value is unset and
 // prints as nothing. Compare with Equal: == compares identities.
-type Secret struct {
-	// A pointer, so that even reflection on an unexported field of another
-	// struct, where fmt cannot call Format, meets an address and not the text.
-	text *string
-}
+type Secret = secret.Text
 
 // NewSecret makes a Secret; "" makes an unset one.
-func NewSecret(text string) Secret {
-	if text == "" {
-		return Secret{}
-	}
-	return Secret{text: &text}
-}
-
-// Reveal returns the text itself, "" when unset.
-func (s Secret) Reveal() string {
-	if s.text == nil {
-		return ""
-	}
-	return *s.text
-}
-
-// IsSet reports whether there is a text.
-func (s Secret) IsSet() bool { return s.text != nil }
-
-// Equal reports whether both hold the same text.
-func (s Secret) Equal(o Secret) bool { return s.Reveal() == o.Reveal() }
-
-// String returns [redacted], or "" when unset.
-func (s Secret) String() string {
-	if s.text == nil {
-		return ""
-	}
-	return redacted
-}
-
-// Format writes what String returns, whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
-
-// MarshalText serves JSON and every other text encoding.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// MarshalYAML serves YAML.
-func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
-
-// LogValue serves slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func NewSecret(text string) Secret { return secret.New(text) }
 
 // URL is an address, or a comma list of addresses, that may carry a user and a
 // password: those print as [redacted], as a Secret does. The zero value is unset.

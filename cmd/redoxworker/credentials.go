@@ -45,7 +45,7 @@ func (w wiring) credential(name string, k config.Key, transport http.RoundTrippe
 	var minter auth.Minter
 	var err error
 	if k.Type == config.KeyLegacy {
-		c.legacy, err = auth.NewLegacy(k.APIKey.Reveal(), auth.NewSecret(k.Secret.Reveal()), auth.LegacyConfig{
+		c.legacy, err = auth.NewLegacy(k.APIKey.Reveal(), k.Secret, auth.LegacyConfig{
 			URL: w.config.Redox.LegacyURL, Transport: transport, Name: name, Logger: w.log})
 		minter = c.legacy
 	} else {

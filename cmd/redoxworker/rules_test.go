@@ -89,7 +89,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"outbox": nil, "auth": nil, "config": nil, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"outbox": nil, "auth/secret": nil, "auth": {"auth/secret"}, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"outbox"}, "worker/redox": {"outbox"}, "worker/workertest": {"outbox", "worker"},
 		"worker/workertest/chaos": {"outbox", "auth", "worker/redoxsim"}, "worker/quota": {"outbox"},
 		"worker/redox/platform": {"outbox"},
