@@ -37,7 +37,7 @@ func (l *loader) readFile(file string) *layer {
 	over := readDocument(file, text)
 	for key := range over.values {
 		if f, _ := fieldOf(key); f.kind == kindSecret && open {
-			l.warnings = append(l.warnings, Problem{Key: key, Text: "stands in a file that others may read",
+			l.warnings = append(l.warnings, Problem{Key: key, Text: "stands in a file that others than its owner can use",
 				Mend: "chmod 600 " + file, Where: over.where[key]})
 		}
 	}
@@ -73,7 +73,7 @@ func (l *loader) fillFile(owner any, f field, key string) {
 		l.problem(key, "file "+strconv.Quote(*path)+" is empty", "fill it, or name another file")
 		return
 	case open && (f.private || f.kind == kindSecretFile):
-		l.warn(key, "file "+strconv.Quote(*path)+" may be read by others", "chmod 600 "+*path)
+		l.warn(key, "file "+strconv.Quote(*path)+" can be used by others than its owner", "chmod 600 "+*path)
 	}
 	if value, ok := f.sibling(); ok && f.kind == kindSecretFile {
 		if secret := value.at(owner).(*Secret); !secret.IsSet() {
@@ -82,7 +82,7 @@ func (l *loader) fillFile(owner any, f field, key string) {
 	}
 }
 
-// readSmall reads a file, and reports whether group or world may read it.
+// readSmall reads a file, and reports whether group or world may do anything to it.
 func readSmall(path string) (text []byte, open bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -103,7 +103,7 @@ func readSmall(path string) (text []byte, open bool, err error) {
 	if err == nil && len(text) > maxFile {
 		err = errTooLarge
 	}
-	return text, runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o044 != 0, err
+	return text, runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0, err
 }
 
 // reason words an error of the file system without the path, which is already said.

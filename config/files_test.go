@@ -29,7 +29,7 @@ func TestLoad_PathsAreRelativeToTheFile(t *testing.T) {
 	}
 }
 
-func TestLoad_WarnsOfFilesThatOthersMayRead(t *testing.T) {
+func TestLoad_WarnsOfFilesThatOthersCanUse(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, minimal+"order: {secret: by-value}\nnats: {tls: {ca_file: key.pem, cert_file: key.pem, key_file: key.pem}}\n")
 	dir := filepath.Dir(file)
@@ -48,7 +48,7 @@ func TestLoad_WarnsOfFilesThatOthersMayRead(t *testing.T) {
 	if got := warned(); got != nil {
 		t.Errorf("mode 0600: %v", got)
 	}
-	for _, mode := range []os.FileMode{0o640, 0o604, 0o444} {
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o444, 0o620, 0o602} {
 		chmod("key.pem", mode)
 		if got, want := warned(), []string{"keys.main.private_key_file", "nats.tls.key_file"}; !slices.Equal(got, want) {
 			t.Errorf("mode %o: %v, want %v", mode, got, want)

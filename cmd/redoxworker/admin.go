@@ -62,7 +62,12 @@ func (d *daemon) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, readVersion()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.gatherer, promhttp.HandlerOpts{}))
-	mux.Handle("GET /.well-known/jwks.json", auth.NewJWKSHandler(d.publicKeys, 0))
+	mux.Handle(jwksPath, auth.NewJWKSHandler(d.publicKeys, 0))
+	for name, k := range d.keys {
+		if k.oauth != nil {
+			mux.Handle(jwksOfKey+name, auth.NewJWKSHandler(k.oauth.Keys, 0))
+		}
+	}
 	return mux
 }
 

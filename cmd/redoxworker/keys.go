@@ -19,11 +19,15 @@ type keysCommand struct {
 	Check keysCheckCommand `cmd:"" help:"Ask for a token with each key, and say what is wrong."`
 }
 
-// configuredKeys are the current and next key pairs of every configured key that has any.
-func configuredKeys(c *config.Config) ([]auth.Key, error) {
+// configuredKeys are the current and next key pairs of the named key, or, without a name,
+// of every configured key that has any.
+func configuredKeys(c *config.Config, only string) ([]auth.Key, error) {
 	var keys []auth.Key
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
+		if only != "" && name != only {
+			continue
+		}
 		if c.Keys[name].Type == config.KeyLegacy {
 			continue
 		}
@@ -36,6 +40,9 @@ func configuredKeys(c *config.Config) ([]auth.Key, error) {
 		if !next.IsZero() {
 			keys = append(keys, next)
 		}
+	}
+	if len(keys) == 0 && len(errs) == 0 && only != "" {
+		return nil, usagef("keys.%s: is a legacy key, which has no key pair; name another one", only)
 	}
 	if len(keys) == 0 && len(errs) == 0 {
 		return nil, usagef("keys: none has a key pair, legacy keys do not; make one with redoxworker keys new, or name key files")

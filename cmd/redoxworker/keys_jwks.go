@@ -20,12 +20,17 @@ import (
 // keysJWKSCommand makes the set of public keys.
 type keysJWKSCommand struct {
 	Files  []string `arg:"" optional:"" name:"key-file" help:"Private keys, FILE or KID=FILE. Default: current and next of every configured key."`
+	Key    string   `placeholder:"NAME" help:"Current and next of this configured key only."`
 	Out    string   `short:"o" placeholder:"FILE" xor:"to" help:"Write the set into a file, which is replaced."`
 	Listen string   `placeholder:"HOST:PORT" xor:"to" help:"Serve the set over HTTP until a signal, with cache headers; put TLS before it."`
 }
 
-// jwksPath is where the set is served, here and at run's admin listener.
-const jwksPath = "/.well-known/jwks.json"
+// jwksPath is where the set is served, here and at run's admin listener, which also serves
+// that of one configured key alone at jwksOfKey + its name.
+const (
+	jwksPath  = "/.well-known/jwks.json"
+	jwksOfKey = "/.well-known/jwks/"
+)
 
 // Run prints the set, or writes or serves it.
 func (k keysJWKSCommand) Run(ctx context.Context, a *app) error {
@@ -55,6 +60,9 @@ type loadKeys func() (keys []auth.Key, files []string, err error)
 
 // source is the files that were named, else the configuration.
 func (k keysJWKSCommand) source(a *app) (loadKeys, error) {
+	if len(k.Files) > 0 && k.Key != "" {
+		return nil, usagef("--key: names a configured key, and key files are given, too; keep one of the two")
+	}
 	if len(k.Files) > 0 {
 		files := make([]string, len(k.Files))
 		for i, arg := range k.Files {
@@ -73,12 +81,17 @@ func (k keysJWKSCommand) source(a *app) (loadKeys, error) {
 	if err != nil {
 		return nil, err
 	}
+	if k.Key != "" {
+		if _, err := only("key", k.Key, c.Keys); err != nil {
+			return nil, err
+		}
+	}
 	return func() ([]auth.Key, []string, error) {
 		fresh, err := config.Load(config.Options{File: a.globals.ConfigFile, Environ: a.environ, Flags: a.globals.settings(), Skip: skip})
 		if err != nil {
 			return nil, nil, err
 		}
-		keys, err := configuredKeys(fresh)
+		keys, err := configuredKeys(fresh, k.Key)
 		return keys, c.Files(), err
 	}, nil
 }
