@@ -14,6 +14,8 @@ type Selection struct {
 	entries []entry
 	// left are the dead letters of ordered lanes that were not selected.
 	left map[place]bool
+	// found are the message ids that were asked for and are there.
+	found map[string]bool
 	// Unreadable counts the messages of the stream that are no dead letters.
 	Unreadable int
 }
@@ -39,7 +41,7 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 	if err := q.Validate(); err != nil {
 		return Selection{}, err
 	}
-	s := Selection{left: map[place]bool{}}
+	s := Selection{left: map[place]bool{}, found: map[string]bool{}}
 	// What is left out matters for what is taken, within a source.
 	wide := DeadQuery{Sources: q.Sources}
 	p := d.config.Prefix
@@ -51,6 +53,9 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 		e := entry{sequence: l.DeadSequence, source: l.Source, token: p.DeadToken(l.MessageID, l.Sequence), place: place{position: l.Position()}}
 		if token, ordered := l.HoldToken(p); ordered {
 			e.place.source, e.place.token = l.Source, token
+		}
+		if matches && len(q.IDs) > 0 {
+			s.found[l.MessageID] = true
 		}
 		switch {
 		case matches:
@@ -69,6 +74,12 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 
 // Len is the number of dead letters.
 func (s Selection) Len() int { return len(s.entries) }
+
+// Missing are those of the message ids, in the query that made s, that have no
+// dead letter.
+func (s Selection) Missing(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.found[id] })
+}
 
 // Split returns the first n dead letters and the rest.
 func (s Selection) Split(n int) (head, rest Selection) {

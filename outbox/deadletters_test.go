@@ -204,6 +204,10 @@ func TestDeadLetters_GetAndBody(t *testing.T) {
 			t.Errorf("a body in the object store was read without need: %+v", l)
 		}
 	}
+	wanted := []string{"none", "twice", "big"}
+	if missing := g.selected(DeadQuery{IDs: wanted}).Missing(wanted); len(missing) != 1 || missing[0] != "none" {
+		t.Errorf("missing %v", missing)
+	}
 	if ids := g.ids(DeadQuery{DataModels: []string{"Media"}}); ids != "big" {
 		t.Errorf("%q", ids)
 	}

@@ -34,6 +34,7 @@ type cli struct {
 	Send      sendCommand      `cmd:"" help:"Publish a message, or a file of them, to be sent."`
 	Request   requestCommand   `cmd:"" help:"Publish a query and print its answer."`
 	Log       logCommand       `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
+	DLQ       dlqCommand       `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
 	Keys      keysCommand      `cmd:"" help:"Key pairs and their public set."`
 	Token     tokenCommand     `cmd:"" help:"Ask for a token and say what came of it."`
 	Config    configCommand    `cmd:"" help:"Print the effective settings or their schema."`

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// dlqCommand browses, replays and discards dead letters.
+type dlqCommand struct {
+	Ls      dlqLsCommand      `cmd:"" help:"List dead letters, or count them."`
+	Show    dlqShowCommand    `cmd:"" help:"Show one dead letter: why, headers, history, sizes."`
+	Replay  dlqReplayCommand  `cmd:"" help:"Send dead letters again."`
+	Discard dlqDiscardCommand `cmd:"" help:"Delete dead letters for good."`
+	Export  dlqExportCommand  `cmd:"" help:"Write dead letters to a file, one JSON object per line."`
+}
+
+// deadFilter are the flags that select dead letters.
+type deadFilter struct {
+	Source     []string `placeholder:"NAME" help:"Only of these sources; _ is none."`
+	Settlement []string `placeholder:"NAME" help:"Only rejected, expired, exhausted, held or poison."`
+	Model      []string `placeholder:"NAME" help:"Only of these data models."`
+	Event      []string `placeholder:"NAME" help:"Only of these event types."`
+	Since      past     `placeholder:"WHEN" help:"Settled then or later: a time (RFC 3339) or so long ago (90m)."`
+	Until      past     `placeholder:"WHEN" help:"Settled before then."`
+}
+
+func (f deadFilter) empty() bool {
+	return len(f.Source)+len(f.Settlement)+len(f.Model)+len(f.Event) == 0 && f.Since.IsZero() && f.Until.IsZero()
+}
+
+func (f deadFilter) query() (outbox.DeadQuery, error) {
+	q := outbox.DeadQuery{Sources: f.Source, DataModels: f.Model, EventTypes: f.Event, Since: f.Since.Time, Until: f.Until.Time}
+	for _, s := range f.Settlement {
+		q.Settlements = append(q.Settlements, outbox.Settlement(s))
+	}
+	if err := q.Validate(); err != nil {
+		return q, usageError{err}
+	}
+	return q, nil
+}
+
+// past is an instant, typed as one or as a duration before now.
+type past struct{ time.Time }
+
+// UnmarshalText serves the command line.
+func (p *past) UnmarshalText(text []byte) (err error) {
+	if ago, failed := time.ParseDuration(string(text)); failed == nil {
+		if ago < 0 {
+			return fmt.Errorf("%s is no time that has passed; use 90m, say", text)
+		}
+		p.Time = time.Now().Add(-ago)
+		return nil
+	}
+	if p.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+		return errors.New("neither a time as 2026-01-31T12:00:00Z nor a duration as 90m")
+	}
+	return nil
+}
+
+// deadChoice are the arguments and flags that say which dead letters are to go.
+type deadChoice struct {
+	deadFilter
+	IDs    []string `arg:"" optional:"" name:"id" help:"Message ids."`
+	All    bool     `help:"All of them, as far as the other flags select them."`
+	DryRun bool     `name:"dry-run" help:"Show what would be done and change nothing."`
+	Force  bool     `help:"Do not ask. Needed where there is no terminal."`
+}
+
+func (c deadChoice) query() (outbox.DeadQuery, error) {
+	switch {
+	case len(c.IDs) > 0 && (c.All || !c.empty()):
+		return outbox.DeadQuery{}, usagef("id: message ids go without --all and the flags that select")
+	case len(c.IDs) == 0 && !c.All && c.empty():
+		return outbox.DeadQuery{}, usagef("id: missing; name message ids, flags that select, or --all")
+	}
+	q, err := c.deadFilter.query()
+	q.IDs = c.IDs
+	return q, err
+}
+
+// confirm asks before n dead letters are changed. Without a terminal nobody can answer, and
+// nothing is changed.
+func (c deadChoice) confirm(a *app, verb string, n int) error {
+	if c.Force || c.DryRun || n == 0 {
+		return nil
+	}
+	if !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+		return fmt.Errorf("%s and nothing was changed: there is no terminal to ask on; use --force, or --dry-run to see them", wouldBe(verb, n))
+	}
+	fmt.Fprintf(a.stderr, "%s. Go on? [y/N] ", wouldBe(verb, n))
+	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if answer = strings.ToLower(strings.TrimSpace(answer)); err != nil || answer != "y" && answer != "yes" {
+		return errors.New("nothing was changed")
+	}
+	return nil
+}
+
+func wouldBe(verb string, n int) string { return counted(n, "dead letter") + " would be " + verb }
+
+// graveyard is an open connection to the dead letters.
+type graveyard struct {
+	*outbox.DeadLetters
+	conn *nats.Conn
+}
+
+func (g *graveyard) close() { g.conn.Close() }
+
+// openDeadLetters needs neither keys nor sources, only NATS.
+func openDeadLetters(ctx context.Context, a *app) (*graveyard, error) {
+	c, err := a.load(config.PartKeys | config.PartSources | config.PartOrderSecret)
+	if err != nil {
+		return nil, err
+	}
+	log, err := a.logger(c.Log)
+	if err != nil {
+		return nil, err
+	}
+	conn, js, err := connectOnce(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	d, err := outbox.NewDeadLetters(js, outbox.DeadLettersConfig{Prefix: outbox.Prefix(c.NATS.Prefix)})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &graveyard{d, conn}, nil
+}
+
+// choose finds what is to be changed and asks. missing are ids without a dead letter.
+func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery, verb string) (s outbox.Selection, missing []string, err error) {
+	if s, err = g.Select(ctx, q); err != nil {
+		return s, nil, err
+	}
+	a.warnUnreadable(s.Unreadable)
+	missing = s.Missing(c.IDs)
+	for _, id := range missing {
+		fmt.Fprintf(a.stderr, "redoxworker: no dead letter of message %s\n", printable(id))
+	}
+	return s, missing, c.confirm(a, verb, s.Len())
+}
+
+func (a *app) warnUnreadable(n int) {
+	if n > 0 {
+		fmt.Fprintf(a.stderr, "redoxworker: warning: %s in the stream that no worker wrote; look with dlq ls, and delete them with the nats command\n", counted(n, "message"))
+	}
+}
+
+// printable makes one line of what a user has typed.
+func printable(s string) string { return strings.Trim(fmt.Sprintf("%q", s), `"`) }
+
+// newFile opens a file that only its owner can read.
+func newFile(name string, overwrite bool) (*os.File, error) {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if overwrite {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(name, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o600); err != nil { // one that was there may have been open to others
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}

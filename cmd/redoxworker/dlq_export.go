@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// dlqExportCommand writes dead letters to a file.
+type dlqExportCommand struct {
+	deadFilter
+	Out    string   `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
+	ID     []string `name:"id" placeholder:"ID" help:"Only of these messages."`
+	Reveal bool     `help:"With bodies and all headers: patient data."`
+	Force  bool     `help:"Overwrite the file."`
+}
+
+// Run writes the file and changes no dead letter.
+func (c dlqExportCommand) Run(ctx context.Context, a *app) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	q.IDs, q.Models = c.ID, true
+	g, err := openDeadLetters(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	f, err := newFile(c.Out, c.Force)
+	if errors.Is(err, fs.ErrExist) {
+		return usagef("--out: %s exists; name another file, or use --force to overwrite it", c.Out)
+	}
+	if err != nil {
+		return usagef("--out: %w", err)
+	}
+	out := bufio.NewWriter(f)
+	n, err := c.export(ctx, a, g, q, json.NewEncoder(out))
+	if err = errors.Join(err, out.Flush(), f.Close()); err != nil {
+		return fmt.Errorf("export: %s is incomplete: %w", c.Out, err)
+	}
+	fmt.Fprintf(a.stderr, "%s written to %s\n", counted(n, "dead letter"), c.Out)
+	return nil
+}
+
+func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery, to *json.Encoder) (n int, err error) {
+	to.SetEscapeHTML(false)
+	for l, err := range g.List(ctx, q) {
+		if errors.As(err, new(*outbox.UnreadableError)) {
+			fmt.Fprintln(a.stderr, "redoxworker: warning:", err)
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		row := newDeadRow(l)
+		row.Headers = headersOf(l.Header, c.Reveal)
+		if c.Reveal {
+			body, err := g.Body(ctx, l)
+			if errors.Is(err, outbox.ErrNoDeadLetter) {
+				continue // replayed or discarded meanwhile
+			}
+			if errors.Is(err, outbox.ErrBodyMissing) || errors.Is(err, outbox.ErrBodyAltered) {
+				fmt.Fprintf(a.stderr, "redoxworker: warning: message %s is written without its body: %v\n", l.MessageID, err)
+			} else if err != nil {
+				return n, err
+			} else {
+				row.deadBody = newDeadBody(body)
+			}
+		}
+		if err := to.Encode(row); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// dlqLsCommand lists dead letters.
+type dlqLsCommand struct {
+	deadFilter
+	ID     []string `name:"id" placeholder:"ID" help:"Only of these messages."`
+	Counts bool     `help:"Count them by source, settlement and reason."`
+	Limit  int      `placeholder:"N" help:"The first N only. Default: all."`
+}
+
+// Run prints dead letters in the order in which they were stored, oldest first.
+func (c dlqLsCommand) Run(ctx context.Context, a *app) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	if c.Limit < 0 {
+		return usagef("--limit: %d; use 1 or more", c.Limit)
+	}
+	q.IDs = c.ID
+	g, err := openDeadLetters(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if c.Counts {
+		return c.count(ctx, a, g, q)
+	}
+	q.Models = true
+	return c.list(ctx, a, g, q)
+}
+
+func (c dlqLsCommand) list(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery) error {
+	out := newDeadRows(a)
+	n := 0
+	for l, err := range g.List(ctx, q) {
+		if errors.As(err, new(*outbox.UnreadableError)) {
+			fmt.Fprintln(a.stderr, "redoxworker: warning:", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := out.print(newDeadRow(l)); err != nil {
+			return err
+		}
+		if n++; n == c.Limit {
+			break
+		}
+	}
+	if n == 0 && !a.globals.JSON {
+		fmt.Fprintln(a.stderr, "no dead letters")
+	}
+	return out.end()
+}
+
+func (c dlqLsCommand) count(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery) error {
+	counts, unreadable, err := g.Counts(ctx, q)
+	if err != nil {
+		return err
+	}
+	a.warnUnreadable(unreadable)
+	if a.globals.JSON {
+		encoder := json.NewEncoder(a.stdout)
+		for _, one := range counts {
+			if err := encoder.Encode(one); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(counts) == 0 {
+		fmt.Fprintln(a.stderr, "no dead letters")
+		return nil
+	}
+	t := a.newTable()
+	t.AppendHeader(table.Row{"messages", "source", "settlement", "oldest", "newest", "reason"})
+	total := 0
+	for _, one := range counts {
+		total += one.Messages
+		t.AppendRow(table.Row{one.Messages, orNone(one.Source), one.Settlement, clock(one.Oldest), clock(one.Newest), one.Reason})
+	}
+	t.AppendFooter(table.Row{total})
+	a.printf("%s\n", t.Render())
+	return nil
+}
+
+// deadRows prints one row per dead letter: JSON lines when asked for, tables on a terminal,
+// columns between tabs elsewhere. It keeps a page of them at most.
+type deadRows struct {
+	app   *app
+	json  *json.Encoder
+	table table.Writer
+}
+
+// pageRows is the length of a table on a terminal: the columns are aligned within it.
+const pageRows = 200
+
+func newDeadRows(a *app) *deadRows {
+	r := &deadRows{app: a}
+	switch {
+	case a.globals.JSON:
+		r.json = json.NewEncoder(a.stdout)
+	case isTerminal(a.stdout):
+		r.newPage()
+	}
+	return r
+}
+
+func (r *deadRows) newPage() {
+	r.table = r.app.newTable()
+	r.table.AppendHeader(table.Row{"id", "source", "settlement", "message", "status", "attempts", "at", "error"})
+}
+
+func (r *deadRows) print(row deadRow) error {
+	switch {
+	case r.json != nil:
+		return r.json.Encode(row)
+	case r.table != nil:
+		r.table.AppendRow(table.Row{row.ID, orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, clock(row.At), row.Error})
+		if r.table.Length() < pageRows {
+			return nil
+		}
+		err := r.end()
+		r.newPage()
+		return err
+	default:
+		_, err := fmt.Fprintf(r.app.stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", row.ID, orNone(row.Source), row.Settlement, row.model(),
+			statusText(row.Status), row.Attempts, clock(row.At), row.Error)
+		return err
+	}
+}
+
+// end prints what is left of the last page.
+func (r *deadRows) end() error {
+	if r.table == nil || r.table.Length() == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintln(r.app.stdout, r.table.Render())
+	return err
+}
+
+func orNone(source string) string {
+	if source == "" {
+		return outbox.NoSource
+	}
+	return source
+}
+
+func statusText(status int) string {
+	if status == 0 {
+		return "-"
+	}
+	return fmt.Sprint(status)
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// dlqReplayCommand sends dead letters again.
+type dlqReplayCommand struct {
+	deadChoice
+	Rate         float64       `placeholder:"N" help:"At most N messages per second. Default: no bound; the quota holds in any case."`
+	Canary       int           `placeholder:"N" help:"Send N first and wait until they are settled; go on only if all were delivered."`
+	CanaryWait   time.Duration `name:"canary-wait" default:"5m" help:"How long to wait for them."`
+	KeepDeadline bool          `name:"keep-deadline" help:"Leave those whose deadline has passed. Default: they are sent without it."`
+}
+
+// canaryPoll is how often the settlement of a canary is looked for.
+const canaryPoll = 200 * time.Millisecond
+
+// Run replays in the order in which the messages were first published. It can be interrupted
+// at any time; the same command again goes on with what is left.
+func (c dlqReplayCommand) Run(ctx context.Context, a *app) error {
+	q, err := c.check()
+	if err != nil {
+		return err
+	}
+	g, err := openDeadLetters(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	s, missing, err := c.choose(ctx, a, g, q, "sent again")
+	if err != nil {
+		return err
+	}
+	r := newDeadRun(a, s.Len(), c.DryRun, "sent again")
+	canary := c.Canary
+	if c.DryRun {
+		canary = 0
+	}
+	head, rest := s.Split(canary)
+	sent, err := r.each(g.Replay(ctx, head, c.options()))
+	if err == nil && head.Len() > 0 {
+		err = c.awaitCanary(ctx, a, g, sent, rest.Len())
+	}
+	if err == nil {
+		_, err = r.each(g.Replay(ctx, rest, c.options()))
+	}
+	return r.result(ctx, err, len(missing))
+}
+
+func (c dlqReplayCommand) check() (outbox.DeadQuery, error) {
+	switch {
+	case c.Rate < 0:
+		return outbox.DeadQuery{}, usagef("--rate: %g; use a number above 0, of messages per second", c.Rate)
+	case c.Canary < 0:
+		return outbox.DeadQuery{}, usagef("--canary: %d; use 1 or more", c.Canary)
+	case c.CanaryWait <= 0:
+		return outbox.DeadQuery{}, usagef("--canary-wait: %s is no time to wait; use 5m, say", c.CanaryWait)
+	}
+	return c.query()
+}
+
+func (c dlqReplayCommand) options() outbox.ReplayOptions {
+	o := outbox.ReplayOptions{DryRun: c.DryRun, KeepDeadline: c.KeepDeadline}
+	if c.Rate > 0 {
+		o.Pace = rate.NewLimiter(rate.Limit(c.Rate), 1).Wait
+	}
+	return o
+}
+
+// canaryError says why the others were not sent.
+type canaryError struct{ error }
+
+func canaryf(format string, args ...any) error { return canaryError{fmt.Errorf("canary: "+format, args...)} }
+
+// awaitCanary waits until the first ones are settled. Its error says that the others are
+// not sent.
+func (c dlqReplayCommand) awaitCanary(ctx context.Context, a *app, g *graveyard, sent []outbox.Handled, others int) error {
+	left := counted(others, "dead letter") + " left untouched"
+	ctx, cancel := context.WithTimeoutCause(ctx, c.CanaryWait, canaryf("not settled within %s, %s; does a worker run?", c.CanaryWait, left))
+	defer cancel()
+	poll := time.NewTicker(canaryPoll)
+	defer poll.Stop()
+	failed, delivered := 0, 0
+	for _, h := range sent {
+		if h.ReplayID == "" {
+			continue
+		}
+		settlement, err := settledOf(ctx, g, h, poll)
+		if err != nil {
+			return err
+		}
+		if settlement == outbox.Delivered {
+			delivered++
+			continue
+		}
+		failed++
+		fmt.Fprintf(a.stderr, "redoxworker: canary: %s: %s\n", h.ReplayID, settlement)
+	}
+	switch {
+	case failed > 0:
+		return canaryf("%d of %d failed again, %s; see dlq show", failed, failed+delivered, left)
+	case delivered == 0 && others > 0:
+		return canaryf("none of the first %s could be sent, %s", counted(len(sent), "dead letter"), left)
+	}
+	return nil
+}
+
+func settledOf(ctx context.Context, g *graveyard, h outbox.Handled, poll *time.Ticker) (outbox.Settlement, error) {
+	for {
+		settlement, ok, err := g.Settled(ctx, h)
+		if ok {
+			return settlement, nil
+		}
+		if err != nil && ctx.Err() == nil {
+			return "", err
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return "", whyEnded(ctx)
+		}
+	}
+}

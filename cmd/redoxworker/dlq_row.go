@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// deadRow is a dead letter as --json prints it.
+type deadRow struct {
+	ID           string            `json:"id"`
+	Source       string            `json:"source,omitempty"`
+	Settlement   outbox.Settlement `json:"settlement"`
+	Error        string            `json:"error,omitempty"`
+	Status       int               `json:"status,omitempty"`
+	Attempts     int               `json:"attempts"`
+	At           time.Time         `json:"at"`
+	DataModel    string            `json:"data_model,omitempty"`
+	EventType    string            `json:"event_type,omitempty"`
+	Size         int               `json:"size"`
+	Object       string            `json:"object,omitempty"`
+	Subject      string            `json:"subject,omitempty"`
+	Sequence     uint64            `json:"sequence"`
+	Worker       string            `json:"worker,omitempty"`
+	DeadSequence uint64            `json:"dead_sequence"`
+	Stored       time.Time         `json:"stored"`
+	ReplayOf     string            `json:"replay_of,omitempty"`
+	ReplayCount  string            `json:"replay_count,omitempty"`
+
+	// Of show and export.
+	Headers map[string][]string `json:"headers,omitempty"`
+	deadBody
+}
+
+// deadBody is empty unless it is revealed. One of the three: JSON as it is, other text,
+// other bytes in base64.
+type deadBody struct {
+	Body       json.RawMessage `json:"body,omitempty"`
+	BodyText   string          `json:"body_text,omitempty"`
+	BodyBase64 []byte          `json:"body_base64,omitempty"`
+}
+
+func newDeadBody(body []byte) deadBody {
+	switch {
+	case json.Valid(body):
+		return deadBody{Body: body}
+	case utf8.Valid(body):
+		return deadBody{BodyText: string(body)}
+	default:
+		return deadBody{BodyBase64: body}
+	}
+}
+
+func newDeadRow(l outbox.StoredDeadLetter) deadRow {
+	return deadRow{
+		ID: l.MessageID, Source: l.Source, Settlement: l.Settlement, Error: l.Error, Status: l.Status, Attempts: l.Attempts, At: l.At,
+		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: l.Subject, Sequence: l.Sequence,
+		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
+		ReplayOf: headerOf(l.Header, outbox.HeaderReplayOf), ReplayCount: headerOf(l.Header, outbox.HeaderReplayCount),
+	}
+}
+
+// model is DataModel.EventType, as far as they are known.
+func (r deadRow) model() string { return strings.Trim(r.DataModel+"."+r.EventType, ".") }
+
+func headerOf(h nats.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// shownHeaders are those whose values hold no patient data by the contract.
+var shownHeaders = []string{
+	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
+	outbox.HeaderOrderPosition, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
+	outbox.HeaderReplayOf, outbox.HeaderReplayCount,
+}
+
+const hiddenValue = "(hidden; see --reveal)"
+
+// headersOf hides what may hold patient data: paths, their query strings, and headers that
+// are the application's own.
+func headersOf(h nats.Header, reveal bool) map[string][]string {
+	all := map[string][]string{}
+	for name, values := range h {
+		all[name] = values
+		if !reveal && !slices.Contains(shownHeaders, name) {
+			all[name] = []string{hiddenValue}
+		}
+	}
+	return all
+}

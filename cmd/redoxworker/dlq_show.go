@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// dlqShowCommand shows one message's dead letter.
+type dlqShowCommand struct {
+	ID     string `arg:"" name:"id" help:"Message id."`
+	Reveal bool   `help:"Print the body and all headers too: patient data."`
+}
+
+// Run prints all dead letters of the message: more than one where an id was used again.
+func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
+	g, err := openDeadLetters(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	letters, err := g.Get(ctx, c.ID)
+	if errors.Is(err, outbox.ErrNoDeadLetter) {
+		return fmt.Errorf("no dead letter of message %s", printable(c.ID))
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range letters {
+		if err := c.print(ctx, a, g, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l outbox.StoredDeadLetter) error {
+	row := newDeadRow(l)
+	row.Headers = headersOf(l.Header, c.Reveal)
+	var body []byte
+	if c.Reveal {
+		var err error
+		if body, err = g.Body(ctx, l); err != nil {
+			return fmt.Errorf("dead letter of message %s: its body: %w", l.MessageID, err)
+		}
+		row.deadBody = newDeadBody(body)
+	}
+	if a.globals.JSON {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(row)
+	}
+	a.printf("%s\n", c.table(a, row).Render())
+	if c.Reveal {
+		a.printf("\n")
+		return a.write(body)
+	}
+	return nil
+}
+
+func (c dlqShowCommand) table(a *app, row deadRow) table.Writer {
+	t := a.newTable()
+	add := func(name string, value any) {
+		if text := printable(fmt.Sprint(value)); text != "" {
+			t.AppendRow(table.Row{name, text})
+		}
+	}
+	add("message", row.ID)
+	add("source", row.Source)
+	add("settlement", row.Settlement)
+	add("error", row.Error)
+	add("status", statusText(row.Status))
+	add("attempts", row.Attempts)
+	add("data model", row.model())
+	size := counted(row.Size, "byte")
+	if row.Object != "" {
+		size = "in the object store as " + row.Object
+	}
+	add("body", size)
+	add("settled", clock(row.At)+" by "+row.Worker)
+	add("stored", fmt.Sprintf("%s as number %d of the dead letters", clock(row.Stored), row.DeadSequence))
+	add("was", fmt.Sprintf("%s, number %d of the work queue", row.Subject, row.Sequence))
+	if row.ReplayOf != "" {
+		add("replay", fmt.Sprintf("number %s, of %s", row.ReplayCount, row.ReplayOf))
+	}
+	for _, name := range slices.Sorted(maps.Keys(row.Headers)) {
+		add(name, strings.Join(row.Headers[name], ", "))
+	}
+	return t
+}
