@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -145,43 +144,5 @@ func TestFloor_LargeAnswer(t *testing.T) {
 	body, err := outbox.NewBodies(f.op, "").Get(t.Context(), reply.BodyObject, -1)
 	if err != nil || len(body) < 8<<20 {
 		t.Errorf("%d bytes, %v", len(body), err)
-	}
-}
-
-// The operator reads dead letters, sends one again and removes it.
-func TestFloor_OperatorReplays(t *testing.T) {
-	t.Parallel()
-	f := newFloor(t)
-	ask(t, f.publisher(t, clinicA), outbox.Message{ID: "bad", Source: clinicA, Lane: outbox.LaneSend, Body: []byte(`{"refuse":1}`)})
-	dead, err := f.op.Stream(t.Context(), "REDOX_DLQ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	browse, err := f.op.OrderedConsumer(t.Context(), "REDOX_DLQ", jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	letter, err := browse.Next(jetstream.FetchMaxWait(10 * time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	meta, err := letter.Metadata()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := outbox.NewPublisher(f.op, outbox.PublisherConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := outbox.Message{ID: "bad:r1", Source: clinicA, Lane: outbox.LaneSend, ReplayOf: "bad", ReplayCount: 1, Body: []byte(`{}`)}
-	if _, err := p.Publish(t.Context(), again); err != nil {
-		t.Fatal(err)
-	}
-	if err := dead.DeleteMsg(t.Context(), meta.Sequence.Stream); err != nil {
-		t.Fatal(err)
-	}
-	f.drained(t)
-	if n := messages(t, f.op, "REDOX_DLQ"); n != 0 || f.deliveries("bad:r1") != 1 {
-		t.Errorf("%d dead letters, %d deliveries of the replay", n, f.deliveries("bad:r1"))
 	}
 }

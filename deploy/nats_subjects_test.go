@@ -52,6 +52,7 @@ var userRights = map[string]rights{
 			[]string{
 				"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
 				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway",
+				"redox.out.clinic-a.ordered.0", "redox.out.clinic-b.ordered.0",
 			}),
 		subscribe: []string{"_INBOX_operator.>", "_INBOX_operator.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
 			"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "redox.reply.*.id", "$JS.EVENT.>"},
@@ -79,6 +80,7 @@ var jetStreamAPI = []string{
 	"$JS.API.CONSUMER.DURABLE.CREATE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.DELETE.REDOX_OUT.clinic-a-send",
 	"$JS.API.CONSUMER.PAUSE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.RESET.REDOX_OUT.clinic-a-send",
 	"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.INFO.REDOX_DLQ.browse",
+	"$JS.API.CONSUMER.CREATE.REDOX_DLQ.browse.redox.dlq.clinic-a.held.x", "$JS.API.CONSUMER.DELETE.REDOX_DLQ.browse",
 	"$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-ordered-0", "$JS.API.CONSUMER.MSG.NEXT.REDOX_DLQ.browse",
 	"$JS.API.CONSUMER.INFO.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.MSG.NEXT.REDOX_ADVISORIES.sweeper",
 	"$JS.API.DIRECT.GET.REDOX_REPLIES", "$JS.API.DIRECT.GET.REDOX_DLQ", "$JS.API.DIRECT.GET.REDOX_DLQ.redox.dlq.clinic-a.held." + token,

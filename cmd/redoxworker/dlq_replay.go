@@ -77,7 +77,9 @@ func (c dlqReplayCommand) options() outbox.ReplayOptions {
 // canaryError says why the others were not sent.
 type canaryError struct{ error }
 
-func canaryf(format string, args ...any) error { return canaryError{fmt.Errorf("canary: "+format, args...)} }
+func canaryf(format string, args ...any) error {
+	return canaryError{fmt.Errorf("canary: "+format, args...)}
+}
 
 // awaitCanary waits until the first ones are settled. Its error says that the others are
 // not sent.

@@ -227,14 +227,14 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// start runs the real binary and waits until it is ready.
-func (s *stage) start() *binary {
+// start runs the real binary, with flags, and waits until it is ready.
+func (s *stage) start(flags ...string) *binary {
 	s.Helper()
 	path, err := buildOnce()
 	if err != nil {
 		s.Fatal(err)
 	}
-	p := &binary{Cmd: exec.Command(path, "run", "--config", s.config)}
+	p := &binary{Cmd: exec.Command(path, append([]string{"run", "--config", s.config}, flags...)...)}
 	p.Stdout, p.Stderr = &p.out, &p.err
 	if err := p.Start(); err != nil {
 		s.Fatal(err)
