@@ -233,12 +233,28 @@ func TestAttack_AnothersBody(t *testing.T) {
 	if err := outbox.NewBodies(f.op, "").Put(t.Context(), "clinic-b/secret", []byte(`{"secret":1}`)); err != nil {
 		t.Fatal(err)
 	}
-	p := f.publisher(t, clinicA)
+	nc := connect(t, f.srv, clinicA)
+	replies, err := nc.SubscribeSync("_INBOX_clinic-a.answer")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"clinic-b/secret", "clinic-a/../clinic-b/secret", "secret"} {
-		reply := ask(t, p, outbox.Message{Source: clinicA, BodyObject: name})
-		if reply.Settlement == outbox.Delivered || strings.Contains(string(reply.Body), "secret") {
-			t.Errorf("%s: %s %s", name, reply.Settlement, reply.Body)
+		msg := &nats.Msg{Subject: "redox.out.clinic-a.request", Header: nats.Header{
+			outbox.HeaderID: {outbox.NewID()}, outbox.HeaderReplyTo: {replies.Subject}, outbox.HeaderBodyObject: {name}}}
+		if _, err := stream(t, nc).PublishMsg(t.Context(), msg); err != nil {
+			t.Fatal(err)
 		}
+		answer, err := replies.NextMsg(30 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := outbox.DecodeReply(answer)
+		if err != nil || reply.Settlement == outbox.Delivered || strings.Contains(string(reply.Body), "secret\"") {
+			t.Errorf("%s: %s %s, %v", name, reply.Settlement, reply.Body, err)
+		}
+	}
+	if body, err := outbox.NewBodies(f.op, "").Get(t.Context(), "clinic-b/secret", -1); err != nil || len(body) == 0 {
+		t.Errorf("the object is gone: %v", err)
 	}
 }
 

@@ -42,6 +42,7 @@ var userRights = map[string]rights{
 			"$JS.API.STREAM.MSG.GET.KV_REDOX_LEDGER", "$JS.API.STREAM.MSG.GET.KV_REDOX_STATE", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES",
 			"$JS.API.DIRECT.GET.KV_REDOX_LEDGER.$KV.REDOX_LEDGER.k", "$JS.API.DIRECT.GET.KV_REDOX_STATE.$KV.REDOX_STATE.k",
 			"$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES", "$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x",
+			"$JS.API.STREAM.MSG.GET.REDOX_DLQ", "$JS.API.STREAM.MSG.GET.REDOX_REPLIES",
 		}),
 		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
 	},

@@ -193,18 +193,7 @@ func (p *Publisher) storedReply(ctx context.Context, subject string) (*nats.Msg,
 	return msg, nil
 }
 
-// apiPrefix is that of the JetStream API, which a domain changes.
-func (p *Publisher) apiPrefix() string {
-	opts := p.js.Options()
-	switch {
-	case opts.APIPrefix != "":
-		return opts.APIPrefix
-	case opts.Domain != "":
-		return "$JS." + opts.Domain + ".API."
-	default:
-		return "$JS.API."
-	}
-}
+func (p *Publisher) apiPrefix() string { return apiPrefix(p.js) }
 
 // withBody fetches the body of a reply from the object store if it is there.
 func (p *Publisher) withBody(ctx context.Context, r Reply) (Reply, error) {

@@ -8,232 +8,217 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
-	"sync"
+	"io"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	// maxPrealloc bounds what is allocated on the word of an object's own header.
-	maxPrealloc = 16 << 20
-	// chunkSize is that of the client library (ADR-20).
-	chunkSize = 128 << 10
-)
+// chunkSize is that of the client library (ADR-20).
+const chunkSize = 128 << 10
 
 // Bodies keeps message and reply bodies that are too large for a message
 // (claim check): the message names the object in Redox-Body-Object. The store
 // is made by [Topology.Ensure]. Safe for concurrent use.
 //
+// An object belongs to one message: who delivers the message removes it. A dead
+// letter keeps it for its replay, which names the same object. What nothing names
+// any more is removed by [Bodies.Collect].
+//
 // All of it is read from the stream's leader, so what Put has stored is found
-// at once, and no consumer is made for it.
+// at once, and no consumer is made for it. The objects are those of ADR-20: other
+// tools read them, and theirs are read.
 type Bodies struct {
 	js     jetstream.JetStream
+	prefix Prefix
 	bucket string
-
-	mu     sync.Mutex
-	store  jetstream.ObjectStore // nil until found
-	stream jetstream.Stream
+	stream leader
 }
 
-// NewBodies makes no request: the store is looked for when it is first used.
+// NewBodies makes no request.
 func NewBodies(js jetstream.JetStream, p Prefix) *Bodies {
-	return &Bodies{js: js, bucket: p.BodyBucket()}
+	bucket := p.BodyBucket()
+	return &Bodies{js: js, prefix: p, bucket: bucket, stream: leader{js: js, stream: objectStream + bucket}}
 }
+
+// BodyName is the name of a claim check's object: below its source, since a
+// worker takes a claim only from there.
+func BodyName(source, name string) string { return source + "/" + name }
 
 // Put stores body under name, instead of what is there under that name. It
 // keeps no reference to body. A full store is ErrQueueFull, a missing one
 // ErrNoStream. After an error the name holds what it held before, unless the
-// answer to the very last write was lost.
+// header was stored and its confirmation was lost.
 //
-// The parts are written one after another and the header last. The client
-// library's own writer has all of them in flight: it stores the header of an
+// The client library's own Put is not used: it has no bound but its context,
+// keeps chunks of a body of which a part was refused, and stores the header of an
 // object of which a part was refused.
 func (b *Bodies) Put(ctx context.Context, name string, body []byte) error {
-	store, stream, err := b.open(ctx)
-	if err != nil {
-		return err
+	_, err := b.PutFrom(ctx, name, bytes.NewReader(body))
+	return err
+}
+
+// PutFrom is Put for a body that is read from r, to its end, while it is stored: no more
+// than 128 KiB of it are in memory. It returns how long it was. An error of r ends it.
+func (b *Bodies) PutFrom(ctx context.Context, name string, r io.Reader) (size int64, err error) {
+	old, err := b.look(ctx, name)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, b.explain(err, "look up a body")
 	}
-	old, err := b.info(ctx, store, name)
-	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-		return b.explain(err, "look up a body")
-	}
-	size := int(min(chunkSize, b.js.Conn().MaxPayload()))
-	sum := sha256.Sum256(body)
+	chunk := int(min(chunkSize, b.js.Conn().MaxPayload()))
 	info := &jetstream.ObjectInfo{
-		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(size)}},
+		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(chunk)}},
 		Bucket:     b.bucket,
 		NUID:       NewID(),
-		Size:       uint64(len(body)),
-		Digest:     "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:]),
+		ModTime:    time.Now().UTC(),
 	}
-	if err := b.write(ctx, info, slices.Chunk(body, size)); err != nil {
+	if err := b.write(ctx, info, r, make([]byte, chunk)); err != nil {
 		tidy := context.WithoutCancel(ctx)
-		return errors.Join(b.explain(err, "store a body"), b.explain(b.purge(tidy, stream, b.chunks(info)), "remove parts of a body"))
+		return 0, errors.Join(b.explain(err, "store a body"), b.explain(b.stream.purge(tidy, b.chunks(info.NUID), 0), "remove parts of a body"))
 	}
-	if err := b.writeHeader(ctx, info); err != nil {
-		return b.explain(err, "store the header of a body")
+	if err := b.writeHeader(ctx, info, nil); err != nil {
+		return 0, b.explain(err, "store the header of a body")
 	}
-	if old != nil {
-		return b.explain(b.purge(ctx, stream, b.chunks(old)), "remove the body that was replaced")
+	if old.info.NUID != "" {
+		return int64(info.Size), b.explain(b.stream.purge(ctx, b.chunks(old.info.NUID), 0), "remove the body that was replaced")
 	}
-	return nil
+	return int64(info.Size), nil
 }
 
-func (b *Bodies) write(ctx context.Context, info *jetstream.ObjectInfo, chunks iter.Seq[[]byte]) error {
-	for chunk := range chunks {
-		if err := b.publish(ctx, &nats.Msg{Subject: b.chunks(info), Data: chunk}); err != nil {
-			return err
+// write stores the chunks and completes info.
+func (b *Bodies) write(ctx context.Context, info *jetstream.ObjectInfo, r io.Reader, chunk []byte) error {
+	sum := sha256.New()
+	for {
+		n, err := io.ReadFull(r, chunk)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("reading what is to be stored: %w", err)
 		}
-		info.Chunks++
+		if n > 0 {
+			sum.Write(chunk[:n])
+			if err := b.publish(ctx, &nats.Msg{Subject: b.chunks(info.NUID), Data: chunk[:n]}); err != nil {
+				return err
+			}
+			info.Chunks++
+			info.Size += uint64(n)
+		}
+		if err != nil {
+			info.Digest = "SHA-256=" + base64.URLEncoding.EncodeToString(sum.Sum(nil))
+			return nil
+		}
 	}
-	return nil
 }
 
-func (b *Bodies) writeHeader(ctx context.Context, info *jetstream.ObjectInfo) error {
+// writeHeader replaces the header of an object; with a sequence, only if that is the one
+// which is there.
+func (b *Bodies) writeHeader(ctx context.Context, info *jetstream.ObjectInfo, is *uint64) error {
 	data, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}
 	m := &nats.Msg{Subject: b.header(info.Name), Header: nats.Header{}, Data: data}
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	if is != nil {
+		return b.publish(ctx, m, jetstream.WithExpectLastSequencePerSubject(*is))
+	}
 	return b.publish(ctx, m)
 }
 
-func (b *Bodies) publish(ctx context.Context, m *nats.Msg) error {
+func (b *Bodies) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	_, err := b.js.PublishMsg(ctx, m)
+	_, err := b.js.PublishMsg(ctx, m, opts...)
 	return err
-}
-
-// Get returns the body stored under name. A limit of bytes that is not
-// negative is checked before anything is read: over it, the error is a
-// *SizeError. ErrBodyMissing means that there is no such object, ErrBodyAltered
-// that parts of it are missing or do not match its digest: neither heals.
-func (b *Bodies) Get(ctx context.Context, name string, limit int64) ([]byte, error) {
-	store, stream, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	info, err := b.info(ctx, store, name)
-	switch {
-	case errors.Is(err, jetstream.ErrObjectNotFound):
-		return nil, fmt.Errorf("outbox: %w", ErrBodyMissing)
-	case err != nil:
-		return nil, b.explain(err, "look up a body")
-	case info.Opts != nil && info.Opts.Link != nil:
-		return nil, fmt.Errorf("outbox: %w: it is a link", ErrBodyAltered)
-	case limit >= 0 && info.Size > uint64(limit):
-		return nil, &SizeError{What: "body", Size: int64(min(info.Size, 1<<62)), Limit: limit, Name: "limit for stored bodies"}
-	}
-	return b.read(ctx, stream, info)
 }
 
 // Delete removes the body stored under name and leaves nothing behind. That
 // there is none is no error.
 func (b *Bodies) Delete(ctx context.Context, name string) error {
-	store, stream, err := b.open(ctx)
-	if err != nil {
-		return err
-	}
-	info, err := b.info(ctx, store, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
+	o, err := b.look(ctx, name)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	if err != nil {
 		return b.explain(err, "look up a body")
 	}
-	// Chunks first: as long as the header is there, Delete can be repeated.
-	for _, subject := range []string{b.chunks(info), b.header(name)} {
-		if err := b.purge(ctx, stream, subject); err != nil {
-			return b.explain(err, "delete a body")
+	return b.explain(b.remove(ctx, o), "delete a body")
+}
+
+// DeleteUnlessDead is Delete for the object of a message that is done, unless there is a
+// dead letter of this very message, which keeps it for a replay: an earlier delivery of
+// the message has written it and was cut off before the message was acknowledged. It
+// takes the right to read from the stream of dead letters.
+func (b *Bodies) DeleteUnlessDead(ctx context.Context, m Message) error {
+	dead := leader{js: b.js, stream: b.prefix.DeadStream()}
+	_, err := dead.last(ctx, b.prefix.DeadSubject(m.Source, "*", b.prefix.DeadToken(m.ID, m.Sequence)))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return b.Delete(ctx, m.BodyObject)
+	}
+	return explain(err, b.js, "look for a dead letter")
+}
+
+// remove takes the chunks first: as long as the header is there, it can be repeated. A
+// header that was stored meanwhile stays.
+func (b *Bodies) remove(ctx context.Context, o object) error {
+	if o.info.NUID != "" {
+		if err := b.stream.purge(ctx, b.chunks(o.info.NUID), 0); err != nil {
+			return err
 		}
 	}
-	return nil
+	return b.stream.purge(ctx, o.subject, o.sequence+1)
 }
 
-func (b *Bodies) info(ctx context.Context, store jetstream.ObjectStore, name string) (*jetstream.ObjectInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	return store.GetInfo(ctx, name)
+// Touch makes the object of a message young again, so that Collect leaves it alone: who
+// is about to have another message name it does so first. ErrBodyMissing means that it is gone.
+func (b *Bodies) Touch(ctx context.Context, name string) error {
+	for ctx.Err() == nil {
+		o, err := b.look(ctx, name)
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && o.info.Deleted {
+			return fmt.Errorf("outbox: %w", ErrBodyMissing)
+		}
+		if err != nil {
+			return b.explain(err, "look up a body")
+		}
+		o.info.Name, o.info.ModTime = name, time.Now().UTC()
+		err = b.writeHeader(ctx, &o.info, &o.sequence)
+		if !IsAlreadyStored(err) {
+			return b.explain(err, "store the header of a body")
+		}
+	}
+	return context.Cause(ctx)
 }
 
-func (b *Bodies) purge(ctx context.Context, stream jetstream.Stream, subject string) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	return stream.Purge(ctx, jetstream.WithPurgeSubject(subject))
+// object is the header of an object as the stream holds it.
+type object struct {
+	info     jetstream.ObjectInfo
+	subject  string
+	sequence uint64
+	stored   time.Time // by the server's clock
+}
+
+// look finds the header of an object, also of one that is marked as deleted.
+// [jetstream.ErrMsgNotFound] means that there is none.
+func (b *Bodies) look(ctx context.Context, name string) (object, error) {
+	msg, err := b.stream.last(ctx, b.header(name))
+	if err != nil {
+		return object{}, err
+	}
+	return readObject(msg)
+}
+
+func readObject(msg Stored) (object, error) {
+	o := object{subject: msg.Subject, sequence: msg.Sequence, stored: msg.Time}
+	if err := json.Unmarshal(msg.Body, &o.info); err != nil {
+		return o, fmt.Errorf("%w: its header cannot be read", ErrBodyAltered)
+	}
+	return o, nil
 }
 
 // chunks and header are the subjects of an object (ADR-20).
-func (b *Bodies) chunks(info *jetstream.ObjectInfo) string {
-	return "$O." + b.bucket + ".C." + info.NUID
-}
+func (b *Bodies) chunks(nuid string) string { return "$O." + b.bucket + ".C." + nuid }
 
 func (b *Bodies) header(name string) string {
 	return "$O." + b.bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
-}
-
-// read fetches chunk after chunk. The client library's own reader waits for
-// ever for an object whose chunks are gone.
-func (b *Bodies) read(ctx context.Context, stream jetstream.Stream, info *jetstream.ObjectInfo) ([]byte, error) {
-	body := make([]byte, 0, min(info.Size, maxPrealloc))
-	sequence := uint64(1)
-	for range info.Chunks {
-		msg, err := b.chunk(ctx, stream, sequence, b.chunks(info))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil, fmt.Errorf("outbox: %w: a part is missing", ErrBodyAltered)
-		}
-		if err != nil {
-			return nil, b.explain(err, "read a body")
-		}
-		if uint64(len(body)+len(msg.Data)) > info.Size {
-			return nil, fmt.Errorf("outbox: %w: it is longer than its header says", ErrBodyAltered)
-		}
-		body = append(body, msg.Data...)
-		sequence = msg.Sequence + 1
-	}
-	want, err := jetstream.DecodeObjectDigest(info.Digest)
-	if got := sha256.Sum256(body); err != nil || uint64(len(body)) != info.Size || !bytes.Equal(got[:], want) {
-		return nil, fmt.Errorf("outbox: %w: it does not match its digest", ErrBodyAltered)
-	}
-	return body, nil
-}
-
-func (b *Bodies) chunk(ctx context.Context, stream jetstream.Stream, sequence uint64, subject string) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	return stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(subject))
-}
-
-// open finds the store once; a failure is not remembered. Callers that come
-// at the same time may each look for it: nobody waits for another's request.
-func (b *Bodies) open(ctx context.Context) (jetstream.ObjectStore, jetstream.Stream, error) {
-	if store, stream := b.opened(); store != nil {
-		return store, stream, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	stream, err := b.js.Stream(ctx, objectStream+b.bucket)
-	if err != nil {
-		return nil, nil, b.explain(err, "open")
-	}
-	store, err := b.js.ObjectStore(ctx, b.bucket)
-	if err != nil {
-		return nil, nil, b.explain(err, "open")
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.store, b.stream = store, stream
-	return store, stream, nil
-}
-
-func (b *Bodies) opened() (jetstream.ObjectStore, jetstream.Stream) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.store, b.stream
 }
 
 // explain never names the object: names are chosen by publishers.
@@ -246,7 +231,7 @@ func (b *Bodies) explain(err error, what string) error {
 	case codeStoreFailed, codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources:
 		return fmt.Errorf("outbox: %s: %w: %w", what, ErrQueueFull, err)
 	}
-	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return fmt.Errorf("outbox: %s: %w: provision it first", what, ErrNoStream)
 	}
 	return explain(err, b.js, what)

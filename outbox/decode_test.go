@@ -36,7 +36,7 @@ func TestDecode_MethodDefaults(t *testing.T) {
 	}{
 		{"fhir read", "GET", nats.Header{HeaderKind: {"fhir"}, HeaderPath: {"Patient/1"}}, ""},
 		{"fhir bundle", "POST", nats.Header{HeaderKind: {"fhir"}}, "{}"},
-		{"fhir bundle in the object store", "POST", nats.Header{HeaderKind: {"fhir"}, HeaderBodyObject: {"o"}}, ""},
+		{"fhir bundle in the object store", "POST", nats.Header{HeaderKind: {"fhir"}, HeaderBodyObject: {"a/o"}}, ""},
 		{"data model without a body", "POST", nats.Header{}, ""},
 		{"platform read", "GET", nats.Header{HeaderKind: {"platform"}, HeaderPath: {"x"}}, ""},
 	} {
@@ -58,7 +58,7 @@ var hostileHeaders = map[string][]string{
 	HeaderReplyTo:     {"_INBOX.>", "a b", "a..b", "*", strings.Repeat("r", maxSubject+1)},
 	HeaderOrderToken:  {"x", strings.ToUpper(goldenToken), goldenToken + "0"},
 	HeaderDeadline:    {"tomorrow", "2026-11-23", "1700000000", "2026-11-23T10:00:00"},
-	HeaderBodyObject:  {"a b", "object-beside-a-body", strings.Repeat("o", maxObject+1)},
+	HeaderBodyObject:  {"a b", "a/object-beside-a-body", "b/of-another-source", "no-source", "a", "/", "ab/x", strings.Repeat("o", maxObject+1)},
 	HeaderReplayCount: {"-1", "x", "99999999999999999999"},
 	HeaderReplayOf:    {"a b", strings.Repeat("i", maxID+1)},
 }

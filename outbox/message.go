@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"time"
 )
@@ -38,8 +40,8 @@ type Message struct {
 	OrderToken string
 	// Deadline after which the message is not sent; zero means none.
 	Deadline time.Time
-	// BodyObject is the claim check: the name of the body in the object store. Body is
-	// then empty.
+	// BodyObject is the claim check: the name of the body in the object store, one of
+	// the message's own source; see [BodyName]. Body is then empty.
 	BodyObject string
 	// TraceParent and TraceState are the W3C trace context, dropped if malformed.
 	TraceParent, TraceState string
@@ -52,6 +54,14 @@ type Message struct {
 	Position uint64
 	// Body in the format of the Kind.
 	Body []byte
+	// OpenBody reads the body from the object store, from its start, each time it is
+	// called; Body is then empty and BodySize its length in bytes. It may be called
+	// until the attempt ends, by one goroutine at a time. The digest is checked before the
+	// last part is handed out, so an altered body never arrives complete. Only a
+	// worker sets it, for a Deliverer that asked for it; Encode ignores it.
+	OpenBody func(context.Context) (io.ReadCloser, error)
+	// BodySize belongs to OpenBody.
+	BodySize int64
 
 	// Subject, Sequence and Stored say where and when the stream stored the message.
 	// Decode sets them; Encode ignores them.

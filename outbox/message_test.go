@@ -199,7 +199,7 @@ func TestMessage_Limits(t *testing.T) {
 		{"content type", maxMediaType, func(m *Message, n int) { m.ContentType = strings.Repeat("c", n) }},
 		{"accept", maxMediaType, func(m *Message, n int) { m.Accept = strings.Repeat("c", n) }},
 		{"reply subject", maxSubject, func(m *Message, n int) { m.ReplyTo = strings.Repeat("r", n) }},
-		{"object", maxObject, func(m *Message, n int) { m.BodyObject = strings.Repeat("o", n) }},
+		{"object", maxObject, func(m *Message, n int) { m.BodyObject = "a/" + strings.Repeat("o", n-2) }},
 		{"replay of", maxID, func(m *Message, n int) { m.ReplayOf = strings.Repeat("i", n) }},
 		{"replays", maxReplays, func(m *Message, n int) { m.ReplayCount = n }},
 		{"source", maxSource, func(m *Message, n int) { m.Source = strings.Repeat("s", n) }},

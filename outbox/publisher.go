@@ -235,10 +235,6 @@ func (p *Publisher) discard(ctx context.Context, s *sending) {
 	_ = p.bodies.Delete(ctx, s.object)
 }
 
-// BodyName is the name of a claim check's object: below its source, since a
-// worker takes a claim only from there.
-func BodyName(source, name string) string { return source + "/" + name }
-
 // payload is what the server counts against max_payload: the header block and
 // the body (NATS client protocol, HPUB).
 func payload(msg *nats.Msg) int64 {

@@ -94,6 +94,10 @@ func (m *Message) checkBody() error {
 	if len(m.BodyObject) > maxObject || !visible(m.BodyObject) {
 		return &ContractError{Part: HeaderBodyObject, Reason: "is not the name of an object"}
 	}
+	// The name comes with the message: it must not reach what another source stored.
+	if own := BodyName(m.Source, ""); len(m.BodyObject) == len(own) || !strings.HasPrefix(m.BodyObject, own) {
+		return &ContractError{Part: HeaderBodyObject, Reason: "is not an object of the message's own source"}
+	}
 	if len(m.Body) > 0 {
 		return &ContractError{Part: HeaderBodyObject, Reason: "comes with a body: a claim check has none"}
 	}

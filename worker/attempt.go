@@ -31,6 +31,9 @@ func (w *Worker) attempt(d *delivery) verdict {
 		message: d.message, record: d.record, answer: answer, err: err,
 		cause: causeOf(ctx), hold: d.hold, now: time.Now(),
 	}, w.config.Retry)
+	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
+		v = w.unclaimed(d, failed) // the far side got no whole request
+	}
 	d.attempted = v.counted
 	w.trace.end(span, v)
 	w.metrics.attempt(d, v, took)

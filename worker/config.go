@@ -18,7 +18,8 @@ import (
 //
 // Deliver may block for as long as the call takes and must return soon after ctx ends;
 // context.Cause(ctx) says why it ended. It must be safe for concurrent use. It may read
-// m.Body until it returns and must not change it. A nil error means that the far side
+// m.Body until it returns and must not change it; with Config.StreamFiles the body of a
+// file may be left to m.OpenBody. A nil error means that the far side
 // took the message. On an error the Answer still holds what was answered, if anything;
 // see [Permanent] and the other verbs for what an error can say. A panic is recovered
 // and treated as a temporary failure.
@@ -43,7 +44,9 @@ type Source struct {
 	Scopes []string
 	// Hold reports whether a message of unknown outcome is to be settled held instead
 	// of being sent again. It is asked before the first attempt, so that intent can be
-	// recorded. nil means never. It must be fast and safe for concurrent use.
+	// recorded. A message whose body is in the object store it is asked about twice: first
+	// without the body, and if that says no, with it. nil means never. It must be fast and
+	// safe for concurrent use.
 	Hold func(m outbox.Message) bool
 }
 
@@ -75,8 +78,18 @@ type Config struct {
 	// costs one read of the ledger for each ordered message. Default: later messages go
 	// on.
 	HoldAfterDeadLetter bool
-	// MaxClaim bounds the body a claim check may bring, in bytes. Default 64 MiB.
+	// MaxClaim bounds the body a claim check may bring, in bytes; a larger one is settled
+	// poison. Default 64 MiB.
 	MaxClaim int64
+	// MaxClaimMemory bounds the bodies of claim-checked messages in memory, in bytes over
+	// all attempts in flight; those that find no room wait for it with their lease kept,
+	// and nothing is counted. One that is larger goes alone. The Deliverer's own copies
+	// come on top. Default 256 MiB.
+	MaxClaimMemory int64
+	// StreamFiles leaves the bodies of claim-checked messages of kind file where they are,
+	// for a Deliverer that reads them with [outbox.Message.OpenBody]: no more than 128 KiB
+	// of each are in memory.
+	StreamFiles bool
 	// AttemptTimeout is the backstop for a Deliverer that never returns; it is looked at
 	// every tenth of AckWait. Default 10m.
 	AttemptTimeout time.Duration
@@ -129,6 +142,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Concurrency, 64)
 	setDefault(&c.PullBytes, 8<<20)
 	setDefault(&c.MaxClaim, 64<<20)
+	setDefault(&c.MaxClaimMemory, 256<<20)
 	setDefault(&c.AckWait, 30*time.Second)
 	setDefault(&c.DrainTimeout, 30*time.Second)
 	setDefault(&c.AttemptTimeout, 10*time.Minute)
@@ -170,6 +184,8 @@ func (c Config) Validate() error {
 	bad(c.Partitions < -1, "Partitions: %d; use 1 or more, or -1 for none", c.Partitions)
 	bad(c.Concurrency < 1, "Concurrency: %d; use 1 or more", c.Concurrency)
 	bad(c.PullBytes < 1, "PullBytes: %d; use 1 or more", c.PullBytes)
+	bad(c.MaxClaim < 1, "MaxClaim: %d; use 1 or more", c.MaxClaim)
+	bad(c.MaxClaimMemory < 1, "MaxClaimMemory: %d; use 1 or more", c.MaxClaimMemory)
 	bad(c.AckWait < time.Second, "AckWait: %v; use 1s or more", c.AckWait)
 	bad(c.DrainTimeout < -1, "DrainTimeout: %v; use 0s or more, or -1", c.DrainTimeout)
 	bad(c.AttemptTimeout < 0, "AttemptTimeout: %v; use more than 0s", c.AttemptTimeout)

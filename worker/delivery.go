@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,12 +23,16 @@ type delivery struct {
 	contract  error
 	delivered uint64 // deliveries by JetStream, this one included
 	hold      bool   // an unknown outcome is settled held
+	unsure    bool   // whether hold applies, the body has yet to tell
 	record    record // what the ledger knew when the message arrived
+	blind     bool   // the ledger could not be read
 	noted     bool   // the ledger holds the start of this attempt
 	attempted bool   // an attempt was made that counts
 	marked    bool   // its order token waits for this very message
 	began     time.Time
 	took      time.Duration // of the attempt
+	room      int64         // memory of a claim-checked body
+	stream    *stream       // such a body, if it is not in memory
 }
 
 // receive starts to keep the lease of a delivered message, so that it may wait for its
@@ -79,6 +82,7 @@ func (w *Worker) deliver(d *delivery) {
 		v = w.attempt(d)
 		failpoint("answer")
 	}
+	w.dropBody(d)
 	w.settle(d, v)
 }
 
@@ -88,32 +92,54 @@ func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
 	if !w.keeper.holds(d.lease) {
 		return verdict{action: abandon, err: "lease lost before the attempt"}, true
 	}
-	if hold := w.holds[d.message.Source]; hold != nil && d.contract == nil {
-		d.hold = hold(d.message)
-	}
+	d.unsure = d.message.BodyObject != ""
+	w.askHold(d)
 	if left := w.contested(d); left > 0 {
 		return verdict{action: leave, delay: left, err: "NATS was restarted; another worker may still have the message"}, true
 	}
 	if err := w.recall(d); err != nil {
 		return w.postpone(d, err), true
 	}
-	if v, decided = precheck(d.message, d.contract, d.record, d.hold, time.Now(), w.config.Retry); decided {
+	if v, decided = w.precheck(d); decided {
 		return v, true
 	}
 	if v, decided = w.inOrder(d); decided {
 		return v, true
 	}
 	if d.delivered > 1 || d.hold {
-		started := d.record
-		started.Started++
-		started.Intent = d.hold
-		if err := w.ledger.store(d.ctx, d.message, started); err != nil {
-			return w.postpone(d, err), true
+		if v, decided = w.noteStart(d); decided {
+			return v, true
 		}
-		d.noted = true
-		failpoint("intent")
 	}
-	return w.claim(d)
+	if d.message.BodyObject != "" {
+		return w.prepareClaim(d)
+	}
+	return verdict{}, false
+}
+
+// askHold asks whether an unknown outcome is settled held. What is so without a look at
+// the body stays so with it.
+func (w *Worker) askHold(d *delivery) {
+	if hold := w.holds[d.message.Source]; hold != nil && d.contract == nil && !d.hold {
+		d.hold = hold(d.message)
+	}
+}
+
+func (w *Worker) precheck(d *delivery) (v verdict, decided bool) {
+	return precheck(d.message, d.contract, d.record, d.hold, time.Now(), w.config.Retry)
+}
+
+// noteStart notes in the ledger that the message is about to be sent.
+func (w *Worker) noteStart(d *delivery) (v verdict, decided bool) {
+	started := d.record
+	started.Started++
+	started.Intent = d.hold || d.unsure && d.record.Intent
+	if err := w.ledger.store(d.ctx, d.message, started); err != nil {
+		return w.postpone(d, err), true
+	}
+	d.noted = true
+	failpoint("intent")
+	return verdict{}, false
 }
 
 // recall reads what the ledger knows of a message that was delivered before. Under hold it
@@ -123,7 +149,7 @@ func (w *Worker) recall(d *delivery) error {
 		return nil
 	}
 	rec, err := w.ledger.load(d.ctx, d.message)
-	if err != nil {
+	if d.blind = err != nil; d.blind {
 		return err
 	}
 	d.record = rec
@@ -136,27 +162,6 @@ func (w *Worker) recall(d *delivery) error {
 		d.record.Started = 1
 	}
 	return nil
-}
-
-// claim replaces the body of a claim-checked message by its object.
-func (w *Worker) claim(d *delivery) (v verdict, decided bool) {
-	if d.message.BodyObject == "" {
-		return verdict{}, false
-	}
-	if !strings.HasPrefix(d.message.BodyObject, d.message.Source+"/") {
-		// The name comes with the message: it must not reach what another source stored.
-		return verdict{settlement: outbox.Poison, err: "contract: " + outbox.HeaderBodyObject + " is not an object of the message's own source"}, true
-	}
-	body, err := w.bodies.Get(d.ctx, d.message.BodyObject, w.config.MaxClaim)
-	switch {
-	case err == nil:
-		d.message.Body = body
-		return verdict{}, false
-	case errors.Is(err, outbox.ErrBodyMissing), errors.Is(err, outbox.ErrBodyAltered), errors.As(err, new(*outbox.SizeError)):
-		return verdict{settlement: outbox.Held, err: "claim check: " + err.Error()}, true
-	default:
-		return w.postpone(d, err), true
-	}
 }
 
 // postpone gives a message back because NATS did not let the worker read or note what it

@@ -21,6 +21,7 @@ type metrics struct {
 	leasesLost   prometheus.Counter
 	unknown      *prometheus.CounterVec
 	duplicates   *prometheus.CounterVec
+	claimed      prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -43,13 +44,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		pullErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_pull_errors_total", Help: "Pulls that failed or missed their heartbeat."}),
 		leasesLost:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_leases_lost_total", Help: "Messages whose lease could not be renewed."}),
 		unknown:      counter("unknown_outcomes_total", "Attempts whose outcome is unknown: Redox may have the message.", "source"),
+		claimed:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_claimed_bytes", Help: "Bodies of claim-checked messages in memory."}),
 		duplicates:   counter("possible_duplicates_total", "Attempts for messages that Redox may have from an earlier attempt.", "source"),
 	}
 	if r == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.settled, m.attempts, m.duration, m.age, m.ignored, m.paused,
-		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown, m.duplicates} {
+		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown, m.duplicates, m.claimed} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -130,6 +129,7 @@ func (s *settlement) steps() error {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
+	s.removeObject()
 	return nil
 }
 
@@ -172,14 +172,9 @@ func (s *settlement) deadLetter(ctx context.Context) error {
 		At: time.Now(), Subject: d.msg.Subject(), Sequence: d.message.Sequence, Worker: w.config.ID,
 	}
 	msg := letter.Encode(w.config.Prefix)
-	if w.tooLarge(msg) {
-		// The headers of the dead letter no longer fit beside the body.
-		name := d.message.Source + "/dlq-" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
-		if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
-			return err
-		}
-		msg.Data = nil
-		msg.Header.Set(outbox.HeaderBodyObject, name)
+	// The headers of a dead letter may leave no room for the body beside them.
+	if err := w.fit(msg, s.objectName("dlq-")); err != nil {
+		return err
 	}
 	_, err := w.js.PublishMsg(ctx, msg)
 	if err != nil && !outbox.IsAlreadyStored(err) {
@@ -192,13 +187,8 @@ func (s *settlement) deadLetter(ctx context.Context) error {
 func (s *settlement) reply(ctx context.Context) (durable bool, err error) {
 	w, d := s.worker, s.delivery
 	msg := s.replyMsg().Encode(d.message.ReplyTo)
-	if w.tooLarge(msg) {
-		name := d.message.Source + "/reply-" + w.config.Prefix.DeadToken(d.message.ID, d.message.Sequence)
-		if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
-			return false, err
-		}
-		msg.Data = nil
-		msg.Header.Set(outbox.HeaderBodyObject, name)
+	if err := w.fit(msg, s.objectName("reply-")); err != nil {
+		return false, err
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
 		_, err := w.js.PublishMsg(ctx, msg)
@@ -217,10 +207,11 @@ func (s *settlement) replyMsg() outbox.Reply {
 	}
 }
 
-// tooLarge reports whether a message exceeds the server's max payload, which counts
-// headers and body.
-func (w *Worker) tooLarge(msg *nats.Msg) bool {
-	return int64(msg.Size()-len(msg.Subject)-len(msg.Reply)) > w.conn.MaxPayload()
+// objectName is the same whenever a settlement is repeated: a second object replaces the
+// first.
+func (s *settlement) objectName(kind string) string {
+	m := s.delivery.message
+	return outbox.BodyName(m.Source, kind+s.worker.config.Prefix.DeadToken(m.ID, m.Sequence))
 }
 
 // giveBack notes what is to be remembered and returns the message to the server, to be
@@ -231,13 +222,14 @@ func (w *Worker) giveBack(d *delivery, v verdict) {
 		v.delay = jitter(v.delay)
 	}
 	rec := d.record
-	rec.Started, rec.Intent, rec.Ended, rec.Next = 0, false, d.delivered, time.Now().Add(v.delay)
+	rec.Started, rec.Intent, rec.Ended, rec.Next = 0, d.unsure && rec.Intent, d.delivered, time.Now().Add(v.delay)
 	if v.action == retry {
 		rec.Attempts++
 		rec.Status, rec.Error = v.answer.Status, v.err
 		rec.Unknown = rec.Unknown || v.unknown
 	}
-	if w.keeper.holds(d.lease) { // else the record is another worker's by now
+	// Else the record is another worker's by now, or could not be read and must not be lost.
+	if w.keeper.holds(d.lease) && !d.blind {
 		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
 		if err := w.ledger.store(ctx, d.message, rec); err != nil {
 			w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -29,6 +30,7 @@ type Worker struct {
 	trace     tracing
 	observed  bool
 	bodies    *outbox.Bodies
+	memory    *semaphore.Weighted // bytes of claim-checked bodies
 
 	started atomic.Bool
 	replies outbox.ReplyPolicy
@@ -66,7 +68,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	}
 	return &Worker{
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: c.Logger, metrics: m, trace: newTracing(c.Tracer),
-		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix),
+		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: semaphore.NewWeighted(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c),
 		tokens: outbox.NewHeldTokens(js, c.Prefix),
 	}, nil

@@ -1,0 +1,104 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// leader reads single messages from the leader of a stream, and nothing else about it: a
+// direct get may be answered by a replica that lags behind, and an ordinary one takes the
+// right to look at the stream as well.
+type leader struct {
+	js     jetstream.JetStream
+	stream string
+}
+
+// messageRequest is that of STREAM.MSG.GET (nats-server, JSApiMsgGetRequest).
+type messageRequest struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	Last     string `json:"last_by_subj,omitempty"`
+	Next     string `json:"next_by_subj,omitempty"`
+}
+
+// next is the first message on a subject, which may have wildcards, from a sequence on;
+// [jetstream.ErrMsgNotFound] when there is none.
+func (l leader) next(ctx context.Context, subject string, from uint64) (Stored, error) {
+	return l.get(ctx, messageRequest{Sequence: max(from, 1), Next: subject})
+}
+
+// last is the last message on a subject, which may have wildcards.
+func (l leader) last(ctx context.Context, subject string) (Stored, error) {
+	return l.get(ctx, messageRequest{Last: subject})
+}
+
+func (l leader) get(ctx context.Context, what messageRequest) (Stored, error) {
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := l.request(ctx, "STREAM.MSG.GET.", what, &answer); err != nil {
+		return Stored{}, err
+	}
+	if answer.Error != nil {
+		return Stored{}, answer.Error
+	}
+	m := answer.Message
+	s := Stored{Subject: m.Subject, Body: m.Data, Sequence: m.Sequence, Time: m.Time}
+	if len(m.Header) > 0 {
+		h, err := nats.DecodeHeadersMsg(m.Header)
+		if err != nil {
+			return Stored{}, err
+		}
+		s.Header = h
+	}
+	return s, nil
+}
+
+// purge removes the messages on a subject, or with before those of a lower sequence.
+func (l leader) purge(ctx context.Context, subject string, before uint64) error {
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	err := l.request(ctx, "STREAM.PURGE.", jetstream.StreamPurgeRequest{Subject: subject, Sequence: before}, &answer)
+	if err == nil && answer.Error != nil {
+		return answer.Error
+	}
+	return err
+}
+
+func (l leader) request(ctx context.Context, verb string, what, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	data, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	msg, err := l.js.Conn().RequestWithContext(ctx, apiPrefix(l.js)+verb+l.stream, data)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(msg.Data, answer)
+}
+
+// apiPrefix is that of the JetStream API, which a domain changes.
+func apiPrefix(js jetstream.JetStream) string {
+	opts := js.Options()
+	switch {
+	case opts.APIPrefix != "":
+		return opts.APIPrefix
+	case opts.Domain != "":
+		return "$JS." + opts.Domain + ".API."
+	default:
+		return "$JS.API."
+	}
+}

@@ -1,0 +1,193 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// A claim-checked message has its body in the object store; see [outbox.Bodies]. The body
+// is fetched when everything else says that the message is to be sent, and it is in memory
+// for the attempt alone.
+
+// objectTimeout bounds the storing or removing of one object. It is no step of a
+// settlement that must come to its end within stepTimeout: 64 MiB take their time.
+const objectTimeout = time.Minute
+
+// prepareClaim gets a message ready whose body is in the object store: it fetches it, and
+// asks again what it may answer differently.
+func (w *Worker) prepareClaim(d *delivery) (v verdict, decided bool) {
+	if v, decided = w.claim(d); decided {
+		return v, true
+	}
+	first := d.delivered <= 1 && !d.hold
+	d.unsure = false
+	w.askHold(d)
+	if d.hold && first {
+		if err := w.recall(d); err != nil {
+			return w.postpone(d, err), true
+		}
+	}
+	// The wait for memory may have been long.
+	if v, decided = w.precheck(d); decided {
+		return v, true
+	}
+	if d.hold {
+		return w.noteStart(d)
+	}
+	return verdict{}, false
+}
+
+// claim fetches the body of a claim-checked message or, where the Deliverer reads it as a
+// stream, makes it ready to be read. It waits until there is room for it.
+func (w *Worker) claim(d *delivery) (v verdict, decided bool) {
+	body, err := w.bodies.Open(d.ctx, d.message.BodyObject, w.config.MaxClaim)
+	if err != nil {
+		return w.unclaimed(d, err), true
+	}
+	if w.config.StreamFiles && d.message.Kind == outbox.KindFile {
+		d.stream = &stream{worker: w, name: d.message.BodyObject}
+		d.message.OpenBody, d.message.BodySize = d.stream.open, body.Size()
+		return verdict{}, false
+	}
+	room := min(body.Size(), w.config.MaxClaimMemory)
+	if err := w.memory.Acquire(d.ctx, room); err != nil {
+		return w.unclaimed(d, err), true
+	}
+	d.room = room
+	w.metrics.claimed.Add(float64(room))
+	if d.message.Body, err = body.ReadAll(); err != nil {
+		w.dropBody(d)
+		return w.unclaimed(d, err), true
+	}
+	return verdict{}, false
+}
+
+// dropBody gives up the memory of a claim-checked body.
+func (w *Worker) dropBody(d *delivery) {
+	if d.room == 0 {
+		return
+	}
+	d.message.Body = nil
+	w.memory.Release(d.room)
+	w.metrics.claimed.Sub(float64(d.room))
+	d.room = 0
+}
+
+// unclaimed judges why a body could not be had.
+func (w *Worker) unclaimed(d *delivery, err error) verdict {
+	switch {
+	case errors.As(err, new(*outbox.SizeError)):
+		return verdict{settlement: outbox.Poison, err: "claim check: " + err.Error()}
+	case !errors.Is(err, outbox.ErrBodyMissing) && !errors.Is(err, outbox.ErrBodyAltered):
+		return w.postpone(d, err)
+	case !w.keeper.holds(d.lease):
+		// Whoever has the message by now may have delivered it and removed its body.
+		return verdict{action: abandon, err: "lease lost"}
+	default:
+		return verdict{settlement: outbox.Held, err: "claim check: " + err.Error()}
+	}
+}
+
+// stream is a body that the Deliverer reads from the object store itself. It remembers
+// why that failed: the far side then got half a request, whatever it made of it.
+type stream struct {
+	worker *Worker
+	name   string
+
+	mu  sync.Mutex
+	err error
+}
+
+func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
+	body, err := s.worker.bodies.Open(ctx, s.name, s.worker.config.MaxClaim)
+	if err != nil {
+		s.failed(ctx, err)
+		return nil, err
+	}
+	return &streamReader{ReadCloser: body, ctx: ctx, stream: s}, nil
+}
+
+// failed notes an error that is not the end of the attempt.
+func (s *stream) failed(ctx context.Context, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && ctx.Err() == nil {
+		s.err = err
+	}
+}
+
+// failure is why the body could not be read; nil when it could, or is no stream.
+func (s *stream) failure() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+type streamReader struct {
+	io.ReadCloser
+	ctx    context.Context
+	stream *stream
+}
+
+func (r *streamReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.stream.failed(r.ctx, err)
+	}
+	return n, err
+}
+
+// fit moves the body of a dead letter or reply that is too large for a message into the
+// object store.
+func (w *Worker) fit(msg *nats.Msg, name string) error {
+	if !w.tooLarge(msg) || len(msg.Data) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)
+	defer cancel()
+	if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
+		return err
+	}
+	msg.Data = nil
+	msg.Header.Set(outbox.HeaderBodyObject, name)
+	return nil
+}
+
+// tooLarge reports whether a message exceeds the server's max payload, which counts
+// headers and body.
+func (w *Worker) tooLarge(msg *nats.Msg) bool {
+	return int64(msg.Size()-len(msg.Subject)-len(msg.Reply)) > w.conn.MaxPayload()
+}
+
+// removeObject removes the body of a message that is done: settled, acknowledged, and
+// without a dead letter that would keep it for a replay. What it cannot remove, or a crash
+// leaves behind, is an orphan that is collected later.
+func (s *settlement) removeObject() {
+	w, d := s.worker, s.delivery
+	if d.message.BodyObject == "" || d.contract != nil || s.needsDeadLetter() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)
+	defer cancel()
+	var err error
+	if d.delivered == 1 {
+		err = w.bodies.Delete(ctx, d.message.BodyObject)
+	} else {
+		// An earlier delivery may have written one before it was cut off.
+		err = w.bodies.DeleteUnlessDead(ctx, d.message)
+	}
+	if err != nil {
+		w.log.Warn("the body object of a settled message could not be removed; it is collected later",
+			"message", d.message.ID, "source", d.message.Source, "error", err)
+	}
+}

@@ -1,0 +1,361 @@
+package worker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// put stores a body and returns its name.
+func (r *rig) put(body []byte) string {
+	r.Helper()
+	name := outbox.BodyName(source, outbox.NewID())
+	if err := outbox.NewBodies(r.js, "").Put(r.Context(), name, body); err != nil {
+		r.Fatal(err)
+	}
+	return name
+}
+
+// claimed stores a body and publishes a message that names it.
+func (r *rig) claimed(m outbox.Message, body []byte) (id, object string) {
+	r.Helper()
+	object = r.put(body)
+	return r.naming(m, object), object
+}
+
+// naming publishes a message that names an object.
+func (r *rig) naming(m outbox.Message, object string) (id string) {
+	r.Helper()
+	m.BodyObject, m.Body = object, []byte{}
+	return r.publish(m)
+}
+
+func (r *rig) has(object string) bool {
+	r.Helper()
+	_, err := outbox.NewBodies(r.js, "").Open(r.Context(), object, -1)
+	if err != nil && !errors.Is(err, outbox.ErrBodyMissing) {
+		r.Fatal(err)
+	}
+	return err == nil
+}
+
+// spoil takes the last part of every stored body away.
+func (r *rig) spoil() {
+	r.Helper()
+	s, err := r.js.Stream(r.Context(), "OBJ_REDOX_BODIES")
+	if err != nil {
+		r.Fatal(err)
+	}
+	info, err := s.Info(r.Context(), jetstream.WithSubjectFilter("$O.REDOX_BODIES.C.>"))
+	if err != nil {
+		r.Fatal(err)
+	}
+	for subject := range info.State.Subjects {
+		msg, err := s.GetLastMsgForSubject(r.Context(), subject)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if err := s.DeleteMsg(r.Context(), msg.Sequence); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+func large(n int) []byte { return bytes.Repeat([]byte("0123456789abcde\n"), n/16) }
+
+func TestRun_ClaimIsDeliveredAndItsObjectRemoved(t *testing.T) {
+	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		t.Run(string(lane), func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				body := large(3 << 20)
+				id, _ := r.claimed(outbox.Message{Lane: lane}, body)
+				r.start(worker.Config{})
+				if e := r.awaitSettled(id); e.Settlement != outbox.Delivered {
+					t.Errorf("settled %s: %s", e.Settlement, e.Error)
+				}
+				if calls := r.far.Of(id); len(calls) != 1 || !bytes.Equal(calls[0].Body, body) {
+					t.Errorf("%d calls, the body is not what was stored", len(calls))
+				}
+				if n := r.stored("OBJ_REDOX_BODIES"); n != 0 {
+					t.Errorf("%d messages are left in the object store", n)
+				}
+			})
+		})
+	}
+}
+
+// A claim that no attempt can heal, by what is wrong with it.
+func TestRun_ClaimThatCannotBeHad(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spoil func(r *rig, object string)
+		want  outbox.Settlement
+		keeps bool
+	}{
+		"missing": {func(r *rig, object string) {
+			if err := outbox.NewBodies(r.js, "").Delete(r.Context(), object); err != nil {
+				r.Fatal(err)
+			}
+		}, outbox.Held, false},
+		"altered":   {func(r *rig, _ string) { r.spoil() }, outbox.Held, true},
+		"too large": {func(*rig, string) {}, outbox.Poison, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				size := 1 << 20
+				if name == "too large" {
+					size += 16
+				}
+				id, object := r.claimed(outbox.Message{}, large(size))
+				tt.spoil(r, object)
+				r.start(worker.Config{MaxClaim: 1 << 20})
+				if e := r.awaitSettled(id); e.Settlement != tt.want || !strings.HasPrefix(e.Error, "claim check: ") || strings.Contains(e.Error, object) {
+					t.Errorf("settled %s: %s; want %s", e.Settlement, e.Error, tt.want)
+				}
+				if len(r.far.Calls()) != 0 {
+					t.Error("it was sent")
+				}
+				letters := r.deadLetters()
+				if len(letters) != 1 || letters[0].Header.Get(outbox.HeaderBodyObject) != object || r.has(object) != tt.keeps {
+					t.Errorf("%d dead letters; the object is there: %v, want %v", len(letters), r.has(object), tt.keeps)
+				}
+			})
+		})
+	}
+}
+
+func TestRun_ClaimOfAnotherSourceIsPoison(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		object := outbox.BodyName("clinic-b", "x")
+		if err := outbox.NewBodies(r.js, "").Put(r.Context(), object, []byte(`{}`)); err != nil {
+			r.Fatal(err)
+		}
+		msg, err := outbox.Message{ID: "m", Source: source}.Encode("")
+		if err != nil {
+			r.Fatal(err)
+		}
+		msg.Header.Set(outbox.HeaderBodyObject, object)
+		if _, err := r.js.PublishMsg(r.Context(), msg); err != nil {
+			r.Fatal(err)
+		}
+		r.start(worker.Config{})
+		if e := r.awaitSettled("m"); e.Settlement != outbox.Poison || len(r.far.Calls()) != 0 || !r.has(object) {
+			t.Errorf("settled %s: %s, %d calls; the object is there: %v", e.Settlement, e.Error, len(r.far.Calls()), r.has(object))
+		}
+	})
+}
+
+// A dead letter keeps the object; a query whose caller is told has none.
+func TestRun_ClaimOfWhatIsNotDelivered(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			return outbox.Answer{Status: 400}, worker.Permanent(errors.New("no"))
+		}
+		inbox, _ := r.inbox()
+		dead, kept := r.claimed(outbox.Message{}, large(1<<20))
+		told, gone := r.claimed(outbox.Message{Lane: outbox.LaneRequest, ReplyTo: inbox}, large(1<<20))
+		r.start(worker.Config{})
+		r.awaitSettled(dead)
+		r.awaitSettled(told)
+		if !r.has(kept) {
+			t.Error("the object of a dead letter is gone")
+		}
+		if r.has(gone) {
+			t.Error("the object of a query without a dead letter is left")
+		}
+	})
+}
+
+// A worker dead-letters a message and dies before it acknowledges; the next one brings
+// the message through. The dead letter still has its body.
+func TestRun_ClaimThatAnEarlierDeadLetterNames(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		id, object := r.claimed(outbox.Message{ID: "m"}, large(1<<20))
+		letter := outbox.DeadLetter{MessageID: id, Source: source, Settlement: outbox.Rejected, At: time.Now(), Subject: "redox.out." + source + ".send", Sequence: 1}
+		if _, err := r.js.PublishMsg(r.Context(), letter.Encode("")); err != nil {
+			r.Fatal(err)
+		}
+		other, free := r.claimed(outbox.Message{ID: "n"}, large(1<<20))
+		r.far.Answer = func(_ context.Context, _ outbox.Message, n int) (outbox.Answer, error) {
+			if n == 1 {
+				return outbox.Answer{Status: 503}, errors.New("not now")
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{})
+		r.awaitSettled(id)
+		r.awaitSettled(other)
+		if !r.has(object) || r.has(free) {
+			t.Errorf("the object that a dead letter names: %v, the other: %v", r.has(object), r.has(free))
+		}
+	})
+}
+
+// Whether an unknown outcome holds a message, its body tells.
+func TestRun_ClaimHoldsByItsBody(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, _ outbox.Message, n int) (outbox.Answer, error) {
+			if n == 1 {
+				return outbox.Answer{}, worker.UnknownOutcome(errors.New("reset"))
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		holds := func(m outbox.Message) bool { return bytes.HasPrefix(m.Body, []byte("Order")) }
+		order, _ := r.claimed(outbox.Message{}, append([]byte("Order"), large(1<<20)...))
+		other, _ := r.claimed(outbox.Message{}, large(1<<20))
+		r.start(worker.Config{Sources: []worker.Source{{Name: source, Hold: holds}}})
+		if e := r.awaitSettled(order); e.Settlement != outbox.Held || len(r.far.Of(order)) != 1 {
+			t.Errorf("settled %s after %d calls, want held after one", e.Settlement, len(r.far.Of(order)))
+		}
+		if e := r.awaitSettled(other); e.Settlement != outbox.Delivered || len(r.far.Of(other)) != 2 {
+			t.Errorf("settled %s after %d calls, want delivered after two", e.Settlement, len(r.far.Of(other)))
+		}
+	})
+}
+
+// A worker died while it sent a message that its body holds.
+func TestRun_ClaimWithAnIntentIsHeld(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		id, object := r.claimed(outbox.Message{ID: "m"}, append([]byte("Order"), large(1<<20)...))
+		consumer, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send")
+		if err != nil {
+			r.Fatal(err)
+		}
+		lost, err := consumer.Next()
+		if err != nil {
+			r.Fatal(err)
+		}
+		key := "$KV.REDOX_LEDGER." + source + "." + outbox.Prefix("").DeadToken(id, 1)
+		if _, err := r.js.Publish(r.Context(), key, []byte(`{"started":1,"intent":true}`)); err != nil {
+			r.Fatal(err)
+		}
+		if err := lost.Nak(); err != nil {
+			r.Fatal(err)
+		}
+		r.start(worker.Config{Sources: []worker.Source{{Name: source, Hold: func(m outbox.Message) bool { return bytes.HasPrefix(m.Body, []byte("Order")) }}}})
+		if e := r.awaitSettled(id); e.Settlement != outbox.Held || len(r.far.Calls()) != 0 || !r.has(object) {
+			t.Errorf("settled %s: %s after %d calls; the object is there: %v", e.Settlement, e.Error, len(r.far.Calls()), r.has(object))
+		}
+	})
+}
+
+// What is settled unsent is so without its body: it is not there, and nobody minds.
+func TestRun_ClaimIsNotFetchedForNothing(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		id := r.naming(outbox.Message{Deadline: time.Now().Add(time.Minute)}, outbox.BodyName(source, "nowhere"))
+		time.Sleep(2 * time.Minute)
+		r.start(worker.Config{})
+		if e := r.awaitSettled(id); e.Settlement != outbox.Expired {
+			t.Errorf("settled %s: %s; want expired", e.Settlement, e.Error)
+		}
+	})
+}
+
+// Bodies wait for room, longer than a lease lasts, and come through at their first delivery.
+func TestRun_ClaimsWaitForMemory(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		var inMemory, most int
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			time.Sleep(time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		var ids []string
+		for range 8 {
+			id, _ := r.claimed(outbox.Message{}, large(1<<20))
+			ids = append(ids, id)
+		}
+		huge, _ := r.claimed(outbox.Message{}, large(3<<20)) // goes alone
+		r.start(worker.Config{Concurrency: 16, MaxClaimMemory: 2 << 20})
+		for _, id := range append(ids, huge) {
+			if e := r.awaitSettled(id); e.Settlement != outbox.Delivered || e.Delivered != 1 || e.Attempt != 1 {
+				t.Errorf("%+v", e)
+			}
+		}
+		for _, c := range r.far.Calls() {
+			inMemory = 0
+			for _, other := range r.far.Calls() {
+				if !other.Start.After(c.Start) && other.End.After(c.Start) {
+					inMemory += len(other.Body)
+				}
+			}
+			most = max(most, inMemory)
+		}
+		if r.far.Peak() != 2 || most > 3<<20 {
+			t.Errorf("%d at a time, %d bytes in memory", r.far.Peak(), most)
+		}
+	})
+}
+
+// The deadline passes while the body waits for room.
+func TestRun_ClaimWhoseDeadlinePassesWhileItWaits(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(2 * time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		first, _ := r.claimed(outbox.Message{}, large(1<<20))
+		r.start(worker.Config{MaxClaimMemory: 1 << 20})
+		r.until("the first is sent", func() bool { return len(r.far.Calls()) == 1 })
+		late, _ := r.claimed(outbox.Message{Deadline: time.Now().Add(time.Minute)}, large(1<<20))
+		r.awaitSettled(first)
+		if e := r.awaitSettled(late); e.Settlement != outbox.Expired || len(r.far.Of(late)) != 0 {
+			t.Errorf("settled %s: %s, sent %d times", e.Settlement, e.Error, len(r.far.Of(late)))
+		}
+	})
+}
+
+// reads is a far side that reads files as streams and says how that went.
+func reads(got *[]byte) func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+	return func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+		body, err := m.OpenBody(ctx)
+		if err != nil {
+			return outbox.Answer{}, err
+		}
+		defer func() { _ = body.Close() }()
+		if *got, err = io.ReadAll(body); err != nil {
+			return outbox.Answer{}, worker.UnknownOutcome(fmt.Errorf("the request broke off: %w", err))
+		}
+		if int64(len(*got)) != m.BodySize || len(m.Body) != 0 {
+			return outbox.Answer{}, worker.Permanent(errors.New("sizes differ"))
+		}
+		return outbox.Answer{Status: 201}, nil
+	}
+}
+
+func TestRun_FilesAreReadAsStreams(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		var got []byte
+		r.far.Answer = reads(&got)
+		body := large(30 << 20)
+		id, object := r.claimed(outbox.Message{Kind: outbox.KindFile, ContentType: "application/pdf"}, body)
+		r.start(worker.Config{StreamFiles: true, MaxClaimMemory: 1}) // none of it is in memory
+		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered || !bytes.Equal(got, body) || r.has(object) {
+			t.Errorf("settled %s: %s, %d bytes; the object is there: %v", e.Settlement, e.Error, len(got), r.has(object))
+		}
+	})
+}
+
+// An altered file never arrives whole, and a person decides, whatever the far side's
+// client makes of half a request.
+func TestRun_AlteredFileIsHeld(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		var got []byte
+		r.far.Answer = reads(&got)
+		body := large(1 << 20)
+		id, _ := r.claimed(outbox.Message{Kind: outbox.KindFile, ContentType: "application/pdf"}, body)
+		r.spoil()
+		r.start(worker.Config{StreamFiles: true})
+		if e := r.awaitSettled(id); e.Settlement != outbox.Held || len(got) == len(body) {
+			t.Errorf("settled %s: %s; %d bytes were sent", e.Settlement, e.Error, len(got))
+		}
+	})
+}
