@@ -14,9 +14,12 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// tokenFault refuses requests for tokens with 503, as an endpoint that is down.
+// tokensDown makes the endpoints that give tokens answer 503.
 func (s *stage) tokensDown() {
-	s.sim.SetRules(redoxsim.Rule{Path: "/v2/auth/", Fault: redoxsim.Fault{Status: http.StatusServiceUnavailable}})
+	s.Helper()
+	if err := s.sim.SetProfile("token-down"); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // publish stores n messages of a source that ask for durable replies, named prefix-0 and
@@ -117,21 +120,35 @@ const outage = 8 * time.Second
 
 func TestRun_TokenEndpointDownAtTheStart(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, &redoxsim.Server{}, "")
-	s.tokensDown()
-	up := time.AfterFunc(outage, func() { s.sim.SetRules() })
-	defer up.Stop()
-	r := s.run()
-	p := s.publisher()
-	s.publish(p, "clinic-a", "m", 200)
-	s.eventually("the pause shows", func() bool { return s.shows("main", true) }, r.err.String)
-	if n := len(s.messages()); n != 0 {
-		t.Errorf("%d messages were sent without a token", n)
+	for name, tc := range map[string]struct{ option, source, key string }{
+		"cached":      {"", "clinic-a", "main"},
+		"pool":        {"pool: 4, ", "clinic-a", "main"},
+		"per-request": {"mode: per-request, ", "clinic-a", "main"},
+		"legacy":      {"", "clinic-old", "key-of-clinic-old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, &redoxsim.Server{}, "")
+			s.configure("private_key_file: ", tc.option)
+			if tc.source != "clinic-a" {
+				s.addLegacy(tc.source, "api-key-1", sourceC)
+			}
+			s.tokensDown()
+			up := time.AfterFunc(outage, func() { s.sim.SetRules() })
+			defer up.Stop()
+			r := s.run()
+			p := s.publisher()
+			s.publish(p, tc.source, "m", 200)
+			s.eventually("the pause shows", func() bool { return s.shows(tc.key, true) }, r.err.String)
+			if n := len(s.messages()); n != 0 {
+				t.Errorf("%d messages were sent without a token", n)
+			}
+			s.drained(r.err.String)
+			s.deliveredAtFirst(p, tc.source, "m", 200)
+			s.eventually("the end of the pause shows", func() bool { return s.shows(tc.key, false) }, r.err.String)
+			s.changesLogged(r, tc.key, 1)
+		})
 	}
-	s.drained(r.err.String)
-	s.deliveredAtFirst(p, "clinic-a", "m", 200)
-	s.eventually("the end of the pause shows", func() bool { return s.shows("main", false) }, r.err.String)
-	s.changesLogged(r, "main", 1)
 }
 
 func TestRun_TokenEndpointDownMidRun(t *testing.T) {
