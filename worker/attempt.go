@@ -35,6 +35,7 @@ func (w *Worker) attempt(d *delivery) verdict {
 		v = w.unclaimed(d, failed) // the far side got no whole request
 	}
 	d.attempted = v.counted
+	d.grant.end(v.counted)
 	w.trace.end(span, v)
 	w.metrics.attempt(d, v, took)
 	if err != nil {
@@ -54,14 +55,18 @@ func (w *Worker) attempt(d *delivery) verdict {
 // after which nobody waits for the answer.
 func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFunc) {
 	end := d.began.Add(w.config.AttemptTimeout)
+	ctx := d.ctx
+	if d.grant.done != nil {
+		d.grant.Context, ctx = d.ctx, &d.grant
+	}
 	if d.message.Lane == outbox.LaneRequest {
 		if at, ok := deadline(d.message, w.config.Retry); ok && at.Before(end) {
-			return context.WithDeadlineCause(d.ctx, at, ErrDeadline)
+			return context.WithDeadlineCause(ctx, at, ErrDeadline)
 		}
 	}
 	// The keeper looks at every lease anyway: no timer of its own for what never happens.
 	w.keeper.bound(d.lease, end)
-	return d.ctx, func() {}
+	return ctx, func() {}
 }
 
 // guarded is the one place where a panic is recovered. runtime.Goexit counts as one.

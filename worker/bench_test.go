@@ -21,7 +21,7 @@ func BenchmarkSlots(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			if s.acquire(b.Context(), "clinic-a") {
+			if s.acquire(b.Context(), "clinic-a", outbox.LaneSend) {
 				s.release("clinic-a")
 			}
 		}

@@ -93,6 +93,8 @@ type Config struct {
 	// AttemptTimeout is the backstop for a Deliverer that never returns; it is looked at
 	// every tenth of AckWait. Default 10m.
 	AttemptTimeout time.Duration
+	// Limiter grants requests under a limit shared with other workers; nil means no limit.
+	Limiter Limiter
 	// Retry says when to try again and when to give up.
 	Retry Retry
 	// ReplyAllow are the reply subjects accepted besides redox.reply.<source>.>;

@@ -33,6 +33,7 @@ type delivery struct {
 	took      time.Duration // of the attempt
 	room      int64         // memory of a claim-checked body
 	stream    *stream       // such a body, if it is not in memory
+	grant     grant         // of the attempt's request
 }
 
 // receive starts to keep the lease of a delivered message, so that it may wait for its
@@ -73,6 +74,7 @@ func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 // message is settled, given back or lost.
 func (w *Worker) deliver(d *delivery) {
 	defer w.slots.release(d.lane.source)
+	defer d.grant.end(false)
 	defer d.pass.drop()
 	defer d.cancel(nil)
 	d.began = time.Now()

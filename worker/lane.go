@@ -20,6 +20,9 @@ const (
 	// nextExpiry is that of a pull for a single message, which cannot lose its wake-up;
 	// reconnects and pauses interrupt it.
 	nextExpiry = 30 * time.Second
+	// requestExpiry is that of a REQUEST lane while the limiter has its requests granted one
+	// by one: a worker that waits for a message for long may have nothing left to send it by.
+	requestExpiry = time.Second
 )
 
 // lane is one durable consumer and the goroutine that pulls from it.
@@ -55,10 +58,14 @@ func (w *Worker) pull(ctx context.Context, l *lane) {
 		for ctx.Err() == nil && l.bound.Load() {
 			switch state := w.gates.wait(ctx, l.source); {
 			case state == gatePaused:
-			case state == gateOpen && l.kind != outbox.LaneOrdered:
-				w.consume(ctx, l, consumer)
+			case state == gateProbe:
+				w.next(ctx, l, consumer, nextExpiry, w.deliver)
+			case !w.plenty(l):
+				w.measured(ctx, l, consumer)
+			case l.kind == outbox.LaneOrdered:
+				w.next(ctx, l, consumer, nextExpiry, w.deliver)
 			default:
-				w.next(ctx, l, consumer)
+				w.consume(ctx, l, consumer)
 			}
 		}
 	}
@@ -83,25 +90,25 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 	}
 }
 
-// consume pulls with a window until the source is paused, the consumer is gone or ctx
-// ends. What is buffered then goes back to the server at once.
+// consume pulls with a window until the source is paused, requests become scarce, the
+// consumer is gone or ctx ends. What is buffered then goes back to the server at once.
 func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consumer) {
-	ctx, stop := w.interrupts.watch(ctx, l.source, false)
+	pulling, stop := w.interrupts.watch(ctx, l.source, false)
 	defer stop()
 	window := newWindow(w.pullWindow(), time.Now())
 	cc, err := consumer.Consume(func(msg jetstream.Msg) {
-		w.take(ctx, l, msg, window)
+		w.take(entry{ctx, pulling, stop}, l, msg, window)
 	},
 		jetstream.PullMaxMessagesWithBytesLimit(w.pullWindow(), w.pullBytes()),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { w.pullError(ctx, l, err) }))
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { w.pullError(pulling, l, err) }))
 	if err != nil {
-		w.pullError(ctx, l, err)
-		sleep(ctx, time.Second)
+		w.pullError(pulling, l, err)
+		sleep(pulling, time.Second)
 		return
 	}
 	select {
-	case <-ctx.Done():
+	case <-pulling.Done():
 	case <-cc.Closed():
 		l.bound.Store(false)
 		return
@@ -116,7 +123,7 @@ func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consum
 
 // take admits one message of a window and starts its delivery. While it waits for a slot
 // the window stays shut.
-func (w *Worker) take(ctx context.Context, l *lane, msg jetstream.Msg, window *window) {
+func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
 	since := window.begin(w.keeper.alive())
 	defer window.end()
 	if time.Since(since) > w.config.AckWait*2/3 {
@@ -127,36 +134,51 @@ func (w *Worker) take(ctx context.Context, l *lane, msg jetstream.Msg, window *w
 	if d == nil {
 		return
 	}
-	if !w.enter(ctx, d) {
+	if !w.enter(e, d) {
 		w.refuse(d)
 		return
 	}
 	w.crew.start(d)
 }
 
-// enter waits for admission and a slot; false when ctx ended, the source was paused or
-// the lease was lost meanwhile.
-func (w *Worker) enter(ctx context.Context, d *delivery) bool {
-	if ctx.Err() != nil {
+// entry is how a message that was pulled comes to be delivered.
+type entry struct {
+	ctx     context.Context // of the lane
+	pulling context.Context // ends with ctx, and when the source is paused
+	scarce  func()          // called when the message has to wait for its request to be granted; may end pulling
+}
+
+// enter waits for admission, a granted request and a slot; false when ctx ended, the
+// source was paused, or too little may be sent.
+func (w *Worker) enter(e entry, d *delivery) bool {
+	if e.pulling.Err() != nil {
 		return false
 	}
-	source := d.lane.source
-	if d.pass = w.gates.admit(ctx, source); d.pass == nil {
+	l := d.lane
+	if d.pass = w.gates.admit(e.pulling, l.source); d.pass == nil {
 		return false
 	}
-	if w.slots.acquire(ctx, source) {
+	waiting := e.pulling
+	done, ok := w.granted(e.ctx, l, func() { e.scarce(); waiting = e.ctx })
+	if !ok {
+		d.pass.drop()
+		return false
+	}
+	d.grant.done = done
+	if w.slots.acquire(waiting, l.source, l.kind) {
 		return true
 	}
+	d.grant.end(false)
 	d.pass.drop()
 	return false
 }
 
-// next pulls a single message and sees it settled before it returns: the way of ordered
-// lanes, and of all while a pause is being probed.
-func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer) {
+// next pulls a single message and runs it: the way of ordered lanes, and of all while a
+// pause is being probed or requests are scarce.
+func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer, expiry time.Duration, run func(*delivery)) {
 	asked := time.Now()
 	fetch, stop := w.interrupts.watch(ctx, l.source, true)
-	fetch, cancel := context.WithTimeout(fetch, nextExpiry)
+	fetch, cancel := context.WithTimeout(fetch, expiry)
 	msg, err := consumer.Next(jetstream.FetchContext(fetch))
 	interrupted := fetch.Err() != nil
 	cancel()
@@ -168,18 +190,24 @@ func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer)
 		}
 		return
 	}
-	if alive := w.keeper.alive(); alive.After(asked) {
-		asked = alive // it was not there yet when this process was last seen waiting for it
-	}
-	d := w.receive(l, msg, asked)
+	d := w.receive(l, msg, w.since(asked))
 	if d == nil {
 		return
 	}
-	if !w.enter(ctx, d) {
+	if !w.enter(entry{ctx, ctx, func() {}}, d) {
 		w.refuse(d)
 		return
 	}
-	w.deliver(d)
+	run(d)
+}
+
+// since is the earliest moment at which a message that was asked for can have been
+// delivered: it was not there yet when this process was last seen waiting for it.
+func (w *Worker) since(asked time.Time) time.Time {
+	if alive := w.keeper.alive(); alive.After(asked) {
+		return alive
+	}
+	return asked
 }
 
 // pullError notes what went wrong with a pull. A consumer that is gone is bound anew.

@@ -4,45 +4,76 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // slots bounds the attempts in flight over all sources and shares them fairly. Half of
 // the slots is guaranteed to the sources in equal parts, so that hanging requests of one
-// leave room for the others; the rest is common and goes to whoever waits: one source
-// after the other, within a source first come first served.
+// leave room for the others; the rest is common and goes to whoever waits: REQUESTs first,
+// then one source after the other, within a source first come first served.
 type slots struct {
 	mu        sync.Mutex
+	limit     int
+	sources   int
 	guarantee int // slots of each source that no other may take
-	common    int // free slots beyond the guarantees
+	common    int // free slots beyond the guarantees; negative after the limit went down
 	held      map[string]int
-	queues    map[string][]chan struct{}
-	turn      []string // sources with waiters, next first
+	requests  slotQueue
+	sends     slotQueue
+}
+
+// slotQueue holds the waiters of one kind.
+type slotQueue struct {
+	waiters map[string][]chan struct{}
+	turn    []string // sources with waiters, next first
 }
 
 func newSlots(limit, sources int) *slots {
-	sources = max(1, sources)
-	guarantee := limit / (2 * sources)
-	return &slots{
-		guarantee: guarantee,
-		common:    limit - guarantee*sources,
-		held:      make(map[string]int),
-		queues:    make(map[string][]chan struct{}),
+	s := &slots{sources: max(1, sources), held: make(map[string]int),
+		requests: slotQueue{waiters: make(map[string][]chan struct{})}, sends: slotQueue{waiters: make(map[string][]chan struct{})}}
+	s.resize(limit)
+	return s
+}
+
+// resize changes the limit. Attempts in flight beyond a lower one go on.
+func (s *slots) resize(limit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = limit
+	s.guarantee = limit / (2 * s.sources)
+	s.common = limit - s.guarantee*s.sources
+	for _, held := range s.held {
+		s.common -= max(0, held-s.guarantee)
 	}
+	s.grant()
+}
+
+// size is the limit at present.
+func (s *slots) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limit
+}
+
+func (s *slots) queue(lane outbox.Lane) *slotQueue {
+	if lane == outbox.LaneRequest {
+		return &s.requests
+	}
+	return &s.sends
 }
 
 // acquire takes a slot for the source, waiting for one until ctx ends. It reports
 // whether it got one; each is given back with release.
-func (s *slots) acquire(ctx context.Context, source string) bool {
+func (s *slots) acquire(ctx context.Context, source string, lane outbox.Lane) bool {
 	s.mu.Lock()
-	if len(s.queues[source]) == 0 && s.take(source) {
+	q := s.queue(lane)
+	if len(q.waiters[source]) == 0 && s.take(source) {
 		s.mu.Unlock()
 		return true
 	}
 	ready := make(chan struct{})
-	if len(s.queues[source]) == 0 {
-		s.turn = append(s.turn, source)
-	}
-	s.queues[source] = append(s.queues[source], ready)
+	q.push(source, ready)
 	s.mu.Unlock()
 
 	select {
@@ -52,7 +83,7 @@ func (s *slots) acquire(ctx context.Context, source string) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.leave(source, ready) { // granted just as ctx ended: hand it on
+	if !q.leave(source, ready) { // granted just as ctx ended: hand it on
 		s.put(source)
 	}
 	return false
@@ -78,7 +109,7 @@ func (s *slots) inUse() int {
 
 func (s *slots) take(source string) bool {
 	if s.held[source] >= s.guarantee {
-		if s.common == 0 {
+		if s.common <= 0 {
 			return false
 		}
 		s.common--
@@ -97,31 +128,43 @@ func (s *slots) put(source string) {
 
 // grant hands free slots to waiters in turn.
 func (s *slots) grant() {
-	for i := 0; i < len(s.turn); {
-		source := s.turn[i]
-		if !s.take(source) {
+	s.requests.grant(s.take)
+	s.sends.grant(s.take)
+}
+
+func (q *slotQueue) grant(take func(source string) bool) {
+	for i := 0; i < len(q.turn); {
+		source := q.turn[i]
+		if !take(source) {
 			i++
 			continue
 		}
-		queue := s.queues[source]
+		queue := q.waiters[source]
 		close(queue[0])
-		s.queues[source] = queue[1:]
-		s.turn = slices.Delete(s.turn, i, i+1)
+		q.waiters[source] = queue[1:]
+		q.turn = slices.Delete(q.turn, i, i+1)
 		if len(queue) > 1 {
-			s.turn = append(s.turn, source)
+			q.turn = append(q.turn, source)
 		}
 	}
 }
 
+func (q *slotQueue) push(source string, ready chan struct{}) {
+	if len(q.waiters[source]) == 0 {
+		q.turn = append(q.turn, source)
+	}
+	q.waiters[source] = append(q.waiters[source], ready)
+}
+
 // leave takes a waiter out of the queue; false means it had been granted a slot.
-func (s *slots) leave(source string, ready chan struct{}) bool {
-	i := slices.Index(s.queues[source], ready)
+func (q *slotQueue) leave(source string, ready chan struct{}) bool {
+	i := slices.Index(q.waiters[source], ready)
 	if i < 0 {
 		return false
 	}
-	s.queues[source] = slices.Delete(s.queues[source], i, i+1)
-	if len(s.queues[source]) == 0 {
-		s.turn = slices.DeleteFunc(s.turn, func(name string) bool { return name == source })
+	q.waiters[source] = slices.Delete(q.waiters[source], i, i+1)
+	if len(q.waiters[source]) == 0 {
+		q.turn = slices.DeleteFunc(q.turn, func(name string) bool { return name == source })
 	}
 	return true
 }

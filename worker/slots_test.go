@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 
 	"pgregory.net/rapid"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 func TestSlots_GuaranteeLeavesRoomForOthers(t *testing.T) {
@@ -15,18 +17,18 @@ func TestSlots_GuaranteeLeavesRoomForOthers(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	taken := 0
-	for s.acquire(ended, "a") {
+	for s.acquire(ended, "a", outbox.LaneSend) {
 		taken++
 	}
 	if taken != 6 {
 		t.Errorf("source a took %d slots, want 6: its guarantee and everything common", taken)
 	}
 	for i := range 2 {
-		if !s.acquire(ended, "b") {
+		if !s.acquire(ended, "b", outbox.LaneSend) {
 			t.Errorf("slot %d of b's guarantee was taken by a", i)
 		}
 	}
-	if s.acquire(ended, "b") {
+	if s.acquire(ended, "b", outbox.LaneSend) {
 		t.Error("b got a slot beyond the limit")
 	}
 }
@@ -36,13 +38,13 @@ func TestSlots_WaitersTakeTurnsBySource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(1, 2) // no guarantees: one common slot
 		ctx := t.Context()
-		if !s.acquire(ctx, "first") {
+		if !s.acquire(ctx, "first", outbox.LaneSend) {
 			t.Fatal("no slot")
 		}
 		var order []string
 		for _, source := range []string{"a", "a", "a", "b", "b"} {
 			go func() {
-				s.acquire(ctx, source)
+				s.acquire(ctx, source, outbox.LaneSend)
 				order = append(order, source) // one holder at a time
 				s.release(source)
 			}()
@@ -63,17 +65,17 @@ func TestSlots_CancelledWaiterLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(1, 1)
-		s.acquire(t.Context(), "a")
+		s.acquire(t.Context(), "a", outbox.LaneSend)
 		ctx, cancel := context.WithCancel(t.Context())
 		got := make(chan bool, 1)
-		go func() { got <- s.acquire(ctx, "a") }()
+		go func() { got <- s.acquire(ctx, "a", outbox.LaneSend) }()
 		synctest.Wait()
 		cancel()
 		if <-got {
 			t.Error("a cancelled waiter got a slot")
 		}
 		s.release("a")
-		if !s.acquire(t.Context(), "a") {
+		if !s.acquire(t.Context(), "a", outbox.LaneSend) {
 			t.Error("the slot was lost with its waiter")
 		}
 	})
@@ -92,7 +94,7 @@ func TestSlots_Accounting(t *testing.T) {
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			source := rapid.SampledFrom(names).Draw(t, "source")
 			if rapid.Bool().Draw(t, "acquire") {
-				if s.acquire(ended, source) {
+				if s.acquire(ended, source, outbox.LaneSend) {
 					held = append(held, source)
 				} else if len(held) < limit/2 {
 					t.Fatalf("%s was refused with %d of %d slots in use", source, len(held), limit)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/quota"
 )
 
 // listenAdmin opens the listener for operators.
@@ -76,6 +77,7 @@ type readiness struct {
 	Ready  bool          `json:"ready"`
 	NATS   string        `json:"nats"`
 	Worker worker.Status `json:"worker"`
+	Quota  *quota.Status `json:"quota,omitempty"`
 	// Keys are informative: a worker without a token is ready, its messages wait.
 	Keys map[string]auth.Status `json:"keys"`
 }
@@ -88,6 +90,10 @@ func (d *daemon) readiness() readiness {
 	if w := d.running.Load(); w != nil {
 		r.Worker = w.Status()
 		r.Ready = r.Worker.Ready()
+	}
+	if d.governor != nil {
+		status := d.governor.Status()
+		r.Quota = &status
 	}
 	for name, k := range d.keys {
 		r.Keys[name] = k.cache.Status()

@@ -143,7 +143,8 @@ func (b *benchCommand) amount(s benchSetting) benchAmount {
 	return benchAmount{published: published, measured: published - spare/2, limit: b.Duration}
 }
 
-// benchConfig is what a user would write; everything else is at its default.
+// benchConfig is what a user would write, but for the quota, which the raw loop does not
+// keep either; everything else is at its default.
 func benchConfig(at benchAddresses, dir string, inFlight int) string {
 	return fmt.Sprintf(`
 nats: {url: %q}
@@ -153,6 +154,7 @@ keys:
 sources:
   %s: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}
 worker: {concurrency: %d}
+quota: {scope: none}
 admin: {listen: "127.0.0.1:0"}
 log: {format: json}
 `, at.NATS, at.API, filepath.Join(dir, "key.pem"), benchSource, inFlight)

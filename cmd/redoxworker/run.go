@@ -66,7 +66,10 @@ func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
 	}
 	d := &daemon{gatherer: gatherer}
 	w.tokens = d.tokensChanged
-	if d.keys, err = w.credentials(transport); err != nil {
+	if err := w.openGovernor(); err != nil {
+		return nil, usageError{err}
+	}
+	if d.keys, err = w.credentials(w.tokenTransport(transport)); err != nil {
 		return nil, err
 	}
 	w.config, w.uploads = withoutKeySecrets(w.config), new(lateUploads)
@@ -149,6 +152,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 			return err
 		}
 	}
+	defer d.govern(ctx, js)() // ends after the last attempt
 	w, err := d.worker(js, d.client)
 	if err != nil {
 		return err

@@ -74,6 +74,9 @@ func newStage(t *testing.T, sim *redoxsim.Server, extra string) *stage {
 	}
 	s.admin = freeAddress(t)
 	s.config = filepath.Join(dir, "redoxworker.yaml")
+	if !strings.Contains(extra, "quota:") {
+		extra = "quota: {scope: none}\n" + extra
+	}
 	text := fmt.Sprintf(`
 nats: {url: %q}
 redox: {base_url: %q}

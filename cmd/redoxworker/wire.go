@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -35,6 +36,7 @@ type wiring struct {
 	observe    func(worker.Event) // may be nil
 	auditFile  *worker.AuditFile  // nil when there is none
 	uploads    *lateUploads
+	governor   *quota.Governor // nil when no quota is kept
 	// tokens is told when a key's tokens end and when they can be had again; may be nil.
 	tokens func(key string, usable bool)
 }
@@ -63,7 +65,7 @@ func (w wiring) redoxConfig(transport http.RoundTripper) redox.Config {
 	return redox.Config{
 		BaseURL: c.BaseURL, EndpointPath: c.EndpointPath, BlobURL: c.BlobURL, Group: w.config.Quota.Group,
 		Timeout: c.Timeout, MaxBody: c.MaxBody, MaxFile: c.MaxFile, Offload: w.offload(),
-		UserAgent: "redoxworker/" + readVersion().Version, Transport: transport, Logger: w.log, Registerer: w.registerer,
+		UserAgent: "redoxworker/" + readVersion().Version, Transport: transport, Grant: w.grant(), Logger: w.log, Registerer: w.registerer,
 	}
 }
 
@@ -81,6 +83,9 @@ func (w wiring) worker(js jetstream.JetStream, client *redox.Client) (*worker.Wo
 		Logger: w.log, Registerer: w.registerer, Observe: w.observe,
 		AttemptTimeout: 2*c.Redox.Timeout + time.Minute, // two requests around a 401, and the token between them
 		MaxClaim:       maxClaim(c),
+	}
+	if w.governor != nil {
+		cfg.Limiter = w.governor
 	}
 	if c.Redox.Offload.Enabled { // uploads come first; those that are done are not repeated
 		cfg.AttemptTimeout *= 2

@@ -30,18 +30,19 @@ func TestBook_Accounting(t *testing.T) {
 		at := int64(1_700_000_000) * int64(time.Second)
 		b := newBook(l, at)
 		out := map[string]int{}
-		turns := map[string]uint64{}
+		turns, leased := map[string]uint64{}, map[string]bool{}
 		for range rapid.IntRange(1, 60).Draw(t, "turns") {
 			at += rapid.Int64Range(0, 2*l.turn).Draw(t, "later")
 			now := moment{at, at + int64(time.Millisecond)}
 			id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "worker")
 			turns[id]++
-			c := claim{id: id, turn: turns[id], back: map[int64]int{}, requests: l.requests, per: l.per,
+			c := claim{id: id, turn: turns[id], renews: leased[id], back: map[int64]int{}, requests: l.requests, per: l.per,
 				want: rapid.SampledFrom([]int{wantAll, 0, 1, 5}).Draw(t, "want"), urgent: rapid.IntRange(0, 3).Draw(t, "urgent")}
 			if n := rapid.IntRange(0, out[id]).Draw(t, "back"); n > 0 && b.Leases[id].Slots >= n {
 				c.back[l.freeFrom(now.hi)] = n
 			}
 			granted, ok := b.turn(l, now, c)
+			leased[id] = ok
 			if ok {
 				for _, n := range c.back {
 					out[id] -= n

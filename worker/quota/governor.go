@@ -84,12 +84,18 @@ func (g *Governor) Extra(ctx context.Context) (done func(sent bool), err error) 
 	return g.acquire(ctx, "", classToken)
 }
 
-// Ready is how many requests could be made at once.
-func (g *Governor) Ready() int {
+// Ready is how many requests of a lane could be made at once, or for REQUESTs within the
+// moment that it takes to lease what the fleet has left.
+func (g *Governor) Ready(lane outbox.Lane) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.clock.now()
-	if g.waiters.any(classSend) || now.hi >= g.tenure.until {
+	switch {
+	case now.hi >= g.tenure.until:
+		return 0
+	case lane == outbox.LaneRequest:
+		return g.held.usable(now.lo) + g.fleet.usage.Left - g.waiters.counts[classRequest]
+	case g.waiters.any(classSend):
 		return 0
 	}
 	return g.held.usable(now.lo)
@@ -162,10 +168,11 @@ func (g *Governor) serve() {
 }
 
 // later has serve called when the next slot may be used, and asks for a turn where one
-// could help: for a REQUEST always, for a SEND when the last turn did not know of any.
+// could help: for a REQUEST when the fleet has something left, else when the last turn did
+// not know of anybody who waits.
 func (g *Governor) later() {
 	at, i := g.held.first()
-	if i < 0 && !g.tenure.busy || g.waiters.any(classRequest) {
+	if i < 0 && !g.tenure.busy || g.fleet.usage.Left > 0 && g.waiters.any(classRequest) {
 		select {
 		case g.kick <- struct{}{}:
 		default:

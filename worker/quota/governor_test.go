@@ -177,8 +177,9 @@ func TestRun_OnNATS(t *testing.T) {
 		cancel()
 		<-ended
 		usage, known, err := Read(t.Context(), js, "", group)
-		if err != nil || !known || usage.Used != 7 || usage.Left != 993 || usage.Workers != 0 {
-			t.Errorf("group %s: %+v %v %v, want 7 used and no worker left", group, usage, known, err)
+		// What was leased and not used is free again by the moment from which it might have been.
+		if err != nil || !known || usage.Used < 7 || usage.Used > 7+1000/30+1 || usage.Used+usage.Left != 1000 || usage.Workers != 0 {
+			t.Errorf("group %s: %+v %v %v, want 7 used, little spoken for, and no worker left", group, usage, known, err)
 		}
 	}
 	if _, known, err := Read(t.Context(), js, "", "three"); known || err != nil {

@@ -201,7 +201,7 @@ func (g *Governor) claim(b *book, now moment) claim {
 		c.want = idle + g.waiters.counts[classRequest] + 3*t.used
 		c.unused = g.held.shed(c.want, l, c.back)
 	}
-	t.used, t.busy = 0, c.want == wantAll
+	t.used, t.busy = 0, g.waiters.any(classSend)
 	c.kept = g.held.total()
 	if waiting := g.waiters.counts[classToken] + g.waiters.counts[classRequest]; waiting > 0 {
 		c.urgent = max(0, waiting-g.held.usable(now.lo))

@@ -15,8 +15,7 @@ type Usage struct {
 	// Requests allowed in each window of Per.
 	Requests int           `json:"requests"`
 	Per      time.Duration `json:"per"`
-	// Used is how many slots of the window are in use or leased, Left how many are free now
-	// or in a moment.
+	// Used is how many slots of the window are in use or spoken for, Left how many are free.
 	Used int `json:"used"`
 	Left int `json:"left"`
 	// Workers that have a lease.
@@ -32,9 +31,7 @@ type fleet struct {
 }
 
 func (b *book) usage(now moment) Usage {
-	// What was leased and not used comes back with the moment from which it might have been.
-	soon := newLimits(b.Requests, time.Duration(b.Per), 0).horizon
-	u := Usage{Requests: b.Requests, Per: time.Duration(b.Per), Left: b.free(now.lo + soon), Workers: len(b.Leases)}
+	u := Usage{Requests: b.Requests, Per: time.Duration(b.Per), Left: b.free(now.lo), Workers: len(b.Leases)}
 	u.Used = u.Requests - u.Left
 	if u.Left == 0 && len(b.Free) > 0 {
 		u.Next = time.Duration(b.Free[0].at - now.lo)

@@ -139,10 +139,10 @@ func (b *book) take(l limits, now moment, n int) []run {
 	return granted
 }
 
-// takeUrgent leases up to n slots for REQUESTs that wait: whatever is free first, at once.
+// takeUrgent leases up to n slots for REQUESTs that wait: whatever is free now, unpaced.
 func (b *book) takeUrgent(l limits, now moment, n int) []run {
 	var granted []run
-	for n > 0 && len(b.Free) > 0 && b.Free[0].at <= now.hi+l.horizon {
+	for n > 0 && len(b.Free) > 0 && b.Free[0].at <= now.hi {
 		c := &b.Free[0]
 		k := min(n, c.n)
 		granted = append(granted, run{at: c.at, n: k})

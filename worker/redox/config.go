@@ -82,6 +82,11 @@ type Config struct {
 	// nil means one made by [NewTransport] with defaults. With another implementation a
 	// failed request counts as written more often than it was.
 	Transport http.RoundTripper
+	// Grant is asked before each request of an attempt, and may wait as long as the
+	// attempt's context lasts: the rate limit that the requests share with others. done, if
+	// not nil, is called when the request is over, with whether any of it was sent. nil
+	// means no limit.
+	Grant func(ctx context.Context) (done func(sent bool), err error)
 	// Logger for debug records of each request; nil discards.
 	Logger *slog.Logger
 	// Registerer of the redoxworker_redox_* metrics; nil means they are not registered.

@@ -76,9 +76,25 @@ func (c *Client) bearer(ctx context.Context, s *sender) (string, *Error) {
 // them leaves the pool, so that a fresh dial is near.
 const maxStale = 5
 
-// send writes one request and reads its answer. It writes again only when nothing of it
-// was written, because the other side had closed a kept-alive connection.
+// send has a request granted and makes it.
 func (c *Client) send(ctx context.Context, out *call) (reply, *Error) {
+	if c.cfg.Grant == nil {
+		return c.write(ctx, out)
+	}
+	done, err := c.cfg.Grant(ctx)
+	if err != nil {
+		return reply{}, notSent("the attempt ended while it waited for the rate limit", "", err)
+	}
+	r, e := c.write(ctx, out)
+	if done != nil {
+		done(e == nil || e.written)
+	}
+	return r, e
+}
+
+// write writes one request and reads its answer. It writes again only when nothing of it
+// was written, because the other side had closed a kept-alive connection.
+func (c *Client) write(ctx context.Context, out *call) (reply, *Error) {
 	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
 	start := time.Now()

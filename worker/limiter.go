@@ -1,0 +1,94 @@
+package worker
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Limiter grants requests under a limit that this worker shares with others.
+//
+// Its methods are called from many goroutines at once, Acquire for every attempt: while
+// there is enough for all it should neither allocate nor ask anybody.
+type Limiter interface {
+	// Acquire waits until one more request of the source may be made, for as long as ctx
+	// lasts; with a ctx that has ended it answers at once. REQUESTs go before SENDs. done
+	// must be called once, when the request is answered or will not be made: sent says
+	// whether it was, or may have been.
+	Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error)
+	// Ready is how many requests of a lane could be made at once.
+	Ready(lane outbox.Lane) int
+}
+
+// scarceWait is how long a message waits in the worker's hand for a grant, before it is
+// given back to be taken by whoever has one.
+const scarceWait = 2 * time.Second
+
+// ended is a context for asking without waiting.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// plenty reports whether a lane may pull as many messages as can be in flight: whether
+// each of them would be granted its request at once. While that is not so, a lane has its
+// request granted first and then pulls one message for it, so that no message waits in a
+// worker that may not send while another may.
+func (w *Worker) plenty(l *lane) bool {
+	return w.config.Limiter == nil || w.config.Limiter.Ready(l.kind) >= w.pullWindow()
+}
+
+// granted has a request of the lane granted, within scarceWait; scarce is called when that
+// takes any time at all. done is nil without a limiter.
+func (w *Worker) granted(ctx context.Context, l *lane, scarce func()) (done func(sent bool), ok bool) {
+	limiter := w.config.Limiter
+	if limiter == nil {
+		return nil, true
+	}
+	if done, err := limiter.Acquire(ended, l.source, l.kind); err == nil {
+		return done, true
+	}
+	scarce()
+	ctx, cancel := context.WithTimeout(ctx, scarceWait)
+	defer cancel()
+	done, err := limiter.Acquire(ctx, l.source, l.kind)
+	return done, err == nil
+}
+
+// grantKey finds the grant of an attempt in its context.
+type grantKey struct{}
+
+// grant is the request that an attempt was granted.
+type grant struct {
+	context.Context
+	done func(sent bool)
+	used atomic.Bool
+}
+
+// Value answers the grant itself, so that a context of its own costs an attempt nothing.
+func (g *grant) Value(key any) any {
+	if key == (grantKey{}) {
+		return g
+	}
+	return g.Context.Value(key)
+}
+
+// end gives the grant back; sent says that the request was made although nobody said so.
+func (g *grant) end(sent bool) {
+	if g.done != nil {
+		g.done(sent || g.used.Load())
+		g.done = nil
+	}
+}
+
+// Granted reports whether the request that is about to be made is the one that the Limiter
+// granted to the attempt of this context. It says so once: a [Deliverer] that makes more
+// than one request in an attempt, as for a new token or an upload, has each further one
+// granted by the Limiter itself. It is safe for concurrent use.
+func Granted(ctx context.Context) bool {
+	g, ok := ctx.Value(grantKey{}).(*grant)
+	return ok && !g.used.Swap(true)
+}

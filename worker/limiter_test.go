@@ -1,0 +1,213 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/quota"
+)
+
+// govern keeps a quota for workers of the rig until the returned function is called.
+func (r *rig) govern(cfg quota.Config) (*quota.Governor, func()) {
+	r.Helper()
+	g, err := quota.New(cfg)
+	if err != nil {
+		r.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); g.Run(ctx, r.js) }()
+	return g, func() { cancel(); <-ended }
+}
+
+// inHand counts the messages of a consumer that some worker has.
+func (r *rig) inHand(consumer string) int {
+	r.Helper()
+	c, err := r.js.Consumer(r.Context(), "REDOX_OUT", consumer)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return c.CachedInfo().NumAckPending
+}
+
+// within counts the most calls of any window, and those between two moments.
+func (r *rig) within(window time.Duration, from, to time.Time) (most, between int) {
+	calls := r.far.Calls()
+	first := 0
+	for i, c := range calls {
+		for c.Start.Sub(calls[first].Start) >= window {
+			first++
+		}
+		most = max(most, i-first+1)
+		if !c.Start.Before(from) && c.Start.Before(to) {
+			between++
+		}
+	}
+	return most, between
+}
+
+func answerIn(d time.Duration) func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+	return func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+		time.Sleep(d)
+		return outbox.Answer{Status: 200}, nil
+	}
+}
+
+// A backlog drains at the rate of the quota, and hardly more is pulled than can be sent.
+func TestLimiter_BacklogDrainsAtTheQuota(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		inBubble(t, func(r *rig) {
+			r.far.Answer = answerIn(20 * time.Millisecond)
+			for i := range 600 {
+				r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+				if i%2 == 0 {
+					r.ordered(fmt.Sprint("o", i), fmt.Sprint("patient ", i))
+				}
+			}
+			for i := range workers {
+				limiter, stop := r.govern(quota.Config{Requests: 50, Per: 5 * time.Second, Reserve: 0.2, ID: fmt.Sprint("w", i)})
+				defer stop()
+				defer r.start(worker.Config{ID: fmt.Sprint("w", i), Limiter: limiter})()
+			}
+			time.Sleep(6 * time.Second)
+			from := time.Now()
+			for range 40 {
+				time.Sleep(time.Second)
+				if n := r.inHand("clinic-a-send"); n > 3*workers {
+					t.Fatalf("%d workers hold %d messages while 10 a second may be sent", workers, n)
+				}
+			}
+			most, n := r.within(5*time.Second, from, time.Now())
+			if most > 50 {
+				t.Errorf("%d workers: %d requests within 5s, the quota is 50", workers, most)
+			}
+			if n < 388 {
+				t.Errorf("%d workers: %d of 400 requests were used while there was a backlog", workers, n)
+			}
+		})
+	}
+}
+
+// Queries overtake what is queued, also when it came first.
+func TestLimiter_RequestsOvertakeBulk(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = answerIn(20 * time.Millisecond)
+		for i := range 500 {
+			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+		}
+		for i := range 3 {
+			limiter, stop := r.govern(quota.Config{Requests: 50, Per: 5 * time.Second, Reserve: 0.2, ID: fmt.Sprint("w", i)})
+			defer stop()
+			defer r.start(worker.Config{ID: fmt.Sprint("w", i), Limiter: limiter})()
+		}
+		time.Sleep(12 * time.Second)
+		published := map[string]time.Time{}
+		for i := range 20 {
+			id := fmt.Sprint("q", i)
+			published[id] = time.Now()
+			r.publish(outbox.Message{ID: id, Lane: outbox.LaneRequest, ReplyTo: "_INBOX.caller"})
+			time.Sleep(430 * time.Millisecond)
+		}
+		r.until("all queries sent", func() bool { return len(r.far.Of("q19")) == 1 })
+		var waits []time.Duration
+		for id, at := range published {
+			waits = append(waits, r.far.Of(id)[0].Start.Sub(at))
+		}
+		slices.Sort(waits)
+		if p99 := waits[len(waits)-1]; p99 >= 200*time.Millisecond {
+			t.Errorf("a query waited %v behind bulk, want under two intervals of 100ms; all: %v", p99, waits)
+		}
+		if most, _ := r.within(5*time.Second, time.Time{}, time.Time{}); most > 50 {
+			t.Errorf("%d requests within 5s", most)
+		}
+	})
+}
+
+// A limiter that grants nothing: nothing is sent, nothing counted, little held.
+func TestLimiter_NothingGrantedNothingSent(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		for i := range 100 {
+			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+		}
+		stop := r.start(worker.Config{Limiter: closed{}})
+		time.Sleep(time.Minute)
+		if n := r.inHand("clinic-a-send"); n != 0 || len(r.far.Calls()) != 0 {
+			t.Errorf("%d messages held, %d calls", n, len(r.far.Calls()))
+		}
+		stop()
+		r.start(worker.Config{})
+		r.until("all delivered", func() bool { return len(r.all(worker.EventSettled)) == 100 })
+		for _, e := range r.all(worker.EventSettled) {
+			if e.Attempt != 1 {
+				t.Errorf("%s: %d attempts", e.MessageID, e.Attempt)
+			}
+		}
+	})
+}
+
+type closed struct{}
+
+func (closed) Acquire(ctx context.Context, _ string, _ outbox.Lane) (func(bool), error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+func (closed) Ready(outbox.Lane) int { return 0 }
+
+// The request that was granted is told apart from others of the attempt, once; one that
+// was not made is given back.
+func TestGranted_OncePerAttempt(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		l := &counting{}
+		for id, deliver := range map[string]func(ctx context.Context) error{
+			"made":     func(ctx context.Context) error { worker.Granted(ctx); worker.Granted(ctx); return nil },
+			"not-said": func(context.Context) error { return nil },
+			"not-made": func(context.Context) error { return worker.NotAttempted(worker.Permanent(errors.New("refused")), "") },
+			"said": func(ctx context.Context) error {
+				worker.Granted(ctx)
+				return worker.NotAttempted(worker.Permanent(errFar), "")
+			},
+		} {
+			l.sent, l.given = 0, 0
+			var first, second bool
+			r.far.Answer = func(ctx context.Context, _ outbox.Message, _ int) (outbox.Answer, error) {
+				if id == "made" {
+					first, second = worker.Granted(ctx), worker.Granted(ctx)
+				}
+				return outbox.Answer{}, deliver(ctx)
+			}
+			stop := r.start(worker.Config{Limiter: l})
+			r.publish(outbox.Message{ID: id})
+			r.awaitSettled(id)
+			stop()
+			want := 1
+			if id == "not-made" {
+				want = 0
+			}
+			if l.sent != want || l.given < l.sent {
+				t.Errorf("%s: %d of %d granted requests count as sent, want %d", id, l.sent, l.given, want)
+			}
+			if id == "made" && (!first || second) {
+				t.Errorf("granted %v, then %v; want true, then false", first, second)
+			}
+		}
+	})
+}
+
+// counting grants everything and counts; a worker that runs alone calls it.
+type counting struct{ given, sent int }
+
+func (c *counting) Acquire(context.Context, string, outbox.Lane) (func(bool), error) {
+	return func(sent bool) {
+		c.given++
+		if sent {
+			c.sent++
+		}
+	}, nil
+}
+func (c *counting) Ready(outbox.Lane) int { return 1000 }

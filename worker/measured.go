@@ -1,0 +1,81 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// measured pulls a message only when its request was granted, and has a slot: the way of
+// all lanes while requests are scarce. An idle lane waits for a message without either.
+func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consumer) {
+	pulling, stop := w.interrupts.watch(ctx, l.source, true)
+	defer stop()
+	done, err := w.config.Limiter.Acquire(pulling, l.source, l.kind)
+	if err != nil {
+		return
+	}
+	if !w.slots.acquire(pulling, l.source, l.kind) {
+		done(false)
+		return
+	}
+	asked := time.Now()
+	if msg := w.fetchNow(ctx, l, consumer); msg != nil {
+		w.begin(l, msg, asked, done)
+		return
+	}
+	done(false)
+	w.slots.release(l.source)
+	expiry := nextExpiry
+	if l.kind == outbox.LaneRequest {
+		if w.config.Limiter.Ready(l.kind) <= 0 {
+			return // look again at the next grant: REQUESTs go first wherever one is had
+		}
+		expiry = requestExpiry
+	}
+	w.next(pulling, l, consumer, expiry, w.runner(l))
+}
+
+// runner runs deliveries of a lane: of ordered ones one at a time.
+func (w *Worker) runner(l *lane) func(*delivery) {
+	if l.kind == outbox.LaneOrdered {
+		return w.deliver
+	}
+	return w.crew.start
+}
+
+// begin delivers a message that has its request and its slot.
+func (w *Worker) begin(l *lane, msg jetstream.Msg, asked time.Time, done func(sent bool)) {
+	d := w.receive(l, msg, w.since(asked))
+	if d != nil {
+		if d.pass, _ = w.gates.tryAdmit(l.source); d.pass != nil {
+			d.grant.done = done
+			w.runner(l)(d)
+			return
+		}
+		w.refuse(d)
+	}
+	done(false)
+	w.slots.release(l.source)
+}
+
+// fetchNow pulls a message if there is one.
+func (w *Worker) fetchNow(ctx context.Context, l *lane, consumer jetstream.Consumer) jetstream.Msg {
+	batch, err := consumer.FetchNoWait(1)
+	if err == nil {
+		if msg := <-batch.Messages(); msg != nil {
+			return msg
+		}
+		err = batch.Error()
+	}
+	if err != nil && !errors.Is(err, nats.ErrTimeout) {
+		w.pullError(ctx, l, err)
+		sleep(ctx, 250*time.Millisecond)
+	}
+	return nil
+}
