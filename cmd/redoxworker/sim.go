@@ -25,6 +25,9 @@ type simCommand struct {
 	JWKSURL      string        `name:"jwks-url" placeholder:"URL" help:"Where the simulator fetches the client's JWK set."`
 	LegacyKey    string        `name:"legacy-key" placeholder:"KEY" help:"Legacy API key to accept, with --legacy-secret."`
 	LegacySecret string        `name:"legacy-secret" placeholder:"SECRET" help:"Secret of the legacy API key."`
+	UserClientID string        `name:"user-client-id" placeholder:"ID" help:"Client id of a user-level key, for the Platform API."`
+	UserKey      []string      `name:"user-key" placeholder:"FILE" help:"A key of the user-level client, as --key. Repeatable."`
+	Organization string        `placeholder:"ID" help:"The organization that the Platform API knows. Any by default."`
 	SourceID     []string      `name:"source-id" placeholder:"ID" help:"Source ID to know; any is accepted when none is given. Repeatable."`
 	TokenTTL     time.Duration `name:"token-ttl" default:"5m" help:"Life of a token."`
 	simLimits
@@ -35,7 +38,12 @@ func (simCommand) Help() string {
 	return profileHelp() + `
 While it runs, GET /_sim/arrivals, /_sim/stats and /_sim/windows show what it has seen: the last has the largest
 number of requests of each client in any rolling window. POST /_sim/fault, /_sim/quota, /_sim/load, /_sim/revoke
-and /_sim/keys change what it does, and POST /_sim/quota/restart starts the windows anew.`
+and /_sim/keys change what it does, and POST /_sim/quota/restart starts the windows anew.
+
+GET /_sim/logs shows what became of each message on its way to its destination, and GET /_sim/blobs the uploaded
+files. POST /_sim/destinations/fail?id=ID lets every delivery to a destination fail, which pauses its queue while
+Redox goes on accepting; heal ends that. POST /_sim/logs sets the state of a log, as {"id":"...","state":"failed"}.
+`
 }
 
 // Run serves until a signal.
@@ -51,7 +59,7 @@ func (c simCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	redox.TokenTTL = c.TokenTTL
+	redox.TokenTTL, redox.Organization = c.TokenTTL, c.Organization
 	keys, err := c.addKeys(redox)
 	if err != nil {
 		return err
@@ -82,7 +90,7 @@ func (c simCommand) print(a *app, s *simulator, keys []string) {
 	for _, k := range keys {
 		a.printf("It accepts %s.\n", k)
 	}
-	a.printf("In redoxworker.yaml, or as REDOXWORKER_REDOX_BASE_URL:\n  redox: {base_url: %q}\n\n", s.url())
+	a.printf("In redoxworker.yaml, or as REDOXWORKER_REDOX_BASE_URL and _BLOB_URL:\n  redox: {base_url: %q, blob_url: %q}\n\n", s.url(), s.url())
 	a.printf("What it has seen, and trouble while it runs:\n  curl %s/_sim/stats\n  curl %s/_sim/arrivals\n  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n\n",
 		s.url(), s.url(), s.url())
 }
@@ -99,6 +107,9 @@ type simulator struct {
 func newSimulator(redox *redoxsim.Server, profile, flag, listen string, log *slog.Logger) (*simulator, error) {
 	if err := redox.SetProfile(profile); err != nil {
 		return nil, usagef("--profile: there is no %q; use one of %s", profile, strings.Join(redoxsim.Profiles(), ", "))
+	}
+	if redox.Quota.Limit > 0 { // what is asked for is more than what a profile says
+		redox.SetQuota(redox.Quota)
 	}
 	listener, err := openListener(flag, listen)
 	if err != nil {

@@ -17,15 +17,24 @@ func (c simCommand) addKeys(redox *redoxsim.Server) ([]string, error) {
 		return nil, err
 	}
 	var known []string
-	for _, file := range c.Key {
-		kid, public, err := readPublicKey(file, c.KID)
-		if err != nil {
-			return nil, usagef("--key: %w", err)
+	for _, set := range []struct {
+		flag, client, about string
+		files               []string
+		add                 func(clientID, kid string, pub crypto.PublicKey) error
+	}{
+		{"key", c.ClientID, "", c.Key, redox.AddOAuthKey},
+		{"user-key", c.UserClientID, ", for the Platform API", c.UserKey, redox.AddUserKey},
+	} {
+		for _, file := range set.files {
+			kid, public, err := readPublicKey(file, c.KID)
+			if err != nil {
+				return nil, usagef("--%s: %w", set.flag, err)
+			}
+			if err := set.add(set.client, kid, public); err != nil {
+				return nil, usagef("--%s: %w", set.flag, err)
+			}
+			known = append(known, fmt.Sprintf("client id %s with kid %s%s", set.client, kid, set.about))
 		}
-		if err := redox.AddOAuthKey(c.ClientID, kid, public); err != nil {
-			return nil, usagef("--key: %w", err)
-		}
-		known = append(known, fmt.Sprintf("client id %s with kid %s", c.ClientID, kid))
 	}
 	if c.JWKS != "" {
 		set, err := os.ReadFile(c.JWKS)
@@ -58,6 +67,10 @@ func (c simCommand) checkKeys() error {
 		return usagef("--client-id: give the client's public keys too, with --key, --jwks or --jwks-url")
 	case c.JWKSURL != "" && (len(c.Key) > 0 || c.JWKS != ""):
 		return usagef("--jwks-url: Redox ignores other keys of a client that has a URL; leave --key and --jwks out")
+	case (len(c.UserKey) > 0) != (c.UserClientID != ""):
+		return usagef("--user-client-id and --user-key: give both or neither")
+	case c.UserClientID != "" && c.UserClientID == c.ClientID:
+		return usagef("--user-client-id: it is that of --client-id, and a client id is of one level; give another")
 	case (c.LegacyKey == "") != (c.LegacySecret == ""):
 		return usagef("--legacy-key and --legacy-secret: give both or neither")
 	}

@@ -226,7 +226,7 @@ func TestContract_Sandbox(t *testing.T) {
 }
 
 func runContract(t *testing.T, p *peer, simulator bool) {
-	for _, c := range slices.Concat(contract, fhirContract) {
+	for _, c := range slices.Concat(contract, fhirContract, filesContract) {
 		if c.simOnly && !simulator {
 			continue
 		}

@@ -38,7 +38,7 @@ func (x *exchange) deliver(f *Fault) {
 	if f.replaces() {
 		a = x.s.replacement(x, f)
 	} else {
-		a = x.route.serve(x)
+		a = x.route.serve(x.s, x)
 	}
 	if f == nil {
 		x.send(a)

@@ -51,6 +51,7 @@ type logStore struct {
 	list   []*logEntry
 	byID   map[string]*logEntry
 	queues map[string]*queue
+	all    bool // every delivery fails
 }
 
 // queue is what a destination has yet to get, in the order of arrival. A failed delivery pauses all of it until that
@@ -169,7 +170,7 @@ func (s *Server) attempt(q *queue, l Log) LogState {
 			return state
 		}
 	}
-	if q.failing {
+	if q.failing || s.logs.all {
 		return LogFailed
 	}
 	return LogSucceeded
@@ -265,6 +266,15 @@ func (s *Server) logStates() map[LogState]int {
 		states[e.State]++
 	}
 	return states
+}
+
+// failAll is FailDestination for all of them, also those to come.
+func (s *Server) failAll(failing bool) {
+	l := &s.logs
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.advanceAll()
+	l.all = failing
 }
 
 // Paused returns the destinations whose queue is paused by a failed delivery, sorted.

@@ -186,3 +186,23 @@ func TestDelivery_OldLogsAreForgotten(t *testing.T) {
 		t.Errorf("%d by id", len(g.sim.logs.byID))
 	}
 }
+
+func TestProfile_Undelivered(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, nil)
+	if err := g.sim.SetProfile("undelivered"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"failed 1", "pending 0"} {
+		if r := g.send(keyed("m", "")); r.status != 200 {
+			t.Errorf("%d", r.status)
+		}
+		if got := states(g.sim); got[len(got)-1] != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+	if err := g.sim.SetProfile("none"); err != nil {
+		t.Fatal(err)
+	}
+	wantStates(t, g.sim, "failed 1", "pending 0") // until the next attempt is due
+}

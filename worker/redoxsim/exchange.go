@@ -63,7 +63,7 @@ func (x *exchange) serve() {
 		x.send(x.overQuota())
 		return
 	}
-	x.route = s.route(x.r.URL.Path)
+	x.route = routeOf(x.r.URL.Path)
 	if x.route == nil || !slices.Contains(x.route.methods, x.r.Method) {
 		a := textAnswer(http.StatusNotFound, "Not Found")
 		a.reason = "no such path, or not with this method"

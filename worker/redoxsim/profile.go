@@ -14,6 +14,8 @@ type profile struct {
 	rules []Rule
 	load  *Load
 	quota *Quota
+	// undelivered lets every delivery to a destination fail.
+	undelivered bool
 }
 
 // Profiles returns the names of the profiles, sorted.
@@ -38,6 +40,7 @@ func (s *Server) SetProfile(name string) error {
 	}
 	s.load.set(p.load)
 	s.quota.set(p.quota)
+	s.failAll(p.undelivered)
 	if name == "none" {
 		name = ""
 	}
@@ -66,6 +69,7 @@ func profiles() map[string]profile {
 	maps.Copy(all, refusing())
 	maps.Copy(all, breaking())
 	maps.Copy(all, loading())
+	maps.Copy(all, accepting())
 	return all
 }
 
@@ -91,6 +95,13 @@ func refusing() map[string]profile {
 		"errors-in-200": {about: "200 with Meta.Errors[], or with an OperationOutcome", rules: api(Fault{Action: Errors})},
 		"rejected":      {about: "400 to everything but tokens", rules: api(Fault{Status: 400})},
 		"redirect":      {about: "307 to the same URL, for ever", rules: api(Fault{Action: Redirect})},
+	}
+}
+
+// accepting are the profiles of Redox saying yes, and something else going wrong.
+func accepting() map[string]profile {
+	return map[string]profile{
+		"undelivered": {about: "everything is accepted, and no destination takes anything: its queue pauses", undelivered: true},
 	}
 }
 

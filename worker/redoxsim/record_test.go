@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -327,5 +328,28 @@ func TestDigest_Text(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &d); err == nil {
 			t.Errorf("%s is taken", text)
 		}
+	}
+}
+
+// What stays of a large body is its size and digest.
+func TestRecord_LargeBodiesAreNotKept(t *testing.T) {
+	g := newRig(t, &Server{MaxBody: 40_000_000}) // not parallel: it measures memory
+	text := body("Media.New", "", `"_sim":{"key":"big"},"Media":{"FileContents":"`+strings.Repeat("A", 30_000_000)+`"}`)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range 4 {
+		if r := g.send(text); r.status != 200 {
+			t.Fatalf("%d", r.status)
+		}
+	}
+	runtime.GC()
+	runtime.GC() // empties the pool of buffers
+	runtime.ReadMemStats(&after)
+	if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > 10_000_000 {
+		t.Errorf("%d bytes are kept of 120 MB", kept)
+	}
+	if a := g.last(); a.BodySize != int64(len(text)) || a.Body != nil {
+		t.Errorf("%d bytes", a.BodySize)
 	}
 }

@@ -12,7 +12,7 @@ type route struct {
 	methods  []string
 	read     func(*exchange) error // takes the body in
 	identify func(*exchange)       // reads the token and what is asked; nil for the ways to a token
-	serve    func(*exchange) answer
+	serve    func(*Server, *exchange) answer
 }
 
 // apiKind tells how an API words its answers.
@@ -26,30 +26,36 @@ const (
 	platformAPI                 // plain text
 )
 
-// route finds what answers a path; nil for a path that Redox does not have.
-func (s *Server) route(path string) *route {
-	post := []string{http.MethodPost}
-	switch path {
-	case PathEndpoint, PathQuery:
-		return &route{path, dataModelAPI, post, (*exchange).readBody, (*exchange).identifyMessage, s.serveMessage}
-	case PathToken:
-		return &route{path, noAPI, post, (*exchange).readBody, nil, s.serveToken}
-	case PathAuthenticate:
-		return &route{path, noAPI, post, (*exchange).readBody, nil, s.serveAuthenticate}
-	case PathRefresh:
-		return &route{path, noAPI, post, (*exchange).readBody, nil, s.serveRefresh}
-	case PathUpload:
-		return &route{path, blobAPI, post, (*exchange).readUpload, (*exchange).identifyUpload, s.serveUpload}
+// routes are by path, but for those whose path goes on.
+var (
+	post   = []string{http.MethodPost}
+	routes = map[string]*route{
+		PathEndpoint:     {PathEndpoint, dataModelAPI, post, (*exchange).readBody, (*exchange).identifyMessage, (*Server).serveMessage},
+		PathQuery:        {PathQuery, dataModelAPI, post, (*exchange).readBody, (*exchange).identifyMessage, (*Server).serveMessage},
+		PathToken:        {PathToken, noAPI, post, (*exchange).readBody, nil, (*Server).serveToken},
+		PathAuthenticate: {PathAuthenticate, noAPI, post, (*exchange).readBody, nil, (*Server).serveAuthenticate},
+		PathRefresh:      {PathRefresh, noAPI, post, (*exchange).readBody, nil, (*Server).serveRefresh},
+		PathUpload:       {PathUpload, blobAPI, post, (*exchange).readUpload, (*exchange).identifyUpload, (*Server).serveUpload},
 	}
-	if strings.HasPrefix(path, PathFHIR) {
-		both := []string{http.MethodGet, http.MethodPost}
-		return &route{PathFHIR, fhirAPI, both, (*exchange).readBody, (*exchange).identifyFHIR, s.serveFHIR}
+	fhirRoute = &route{
+		PathFHIR, fhirAPI, []string{http.MethodGet, http.MethodPost},
+		(*exchange).readBody, (*exchange).identifyFHIR, (*Server).serveFHIR,
 	}
-	if strings.HasPrefix(path, PathPlatform) {
-		get := []string{http.MethodGet}
-		return &route{PathPlatform, platformAPI, get, (*exchange).readBody, (*exchange).identifyPlatform, s.servePlatform}
+	platformRoute = &route{
+		PathPlatform, platformAPI, []string{http.MethodGet},
+		(*exchange).readBody, (*exchange).identifyPlatform, (*Server).servePlatform,
 	}
-	return nil
+)
+
+// routeOf finds what answers a path; nil for a path that Redox does not have.
+func routeOf(path string) *route {
+	switch {
+	case strings.HasPrefix(path, PathFHIR):
+		return fhirRoute
+	case strings.HasPrefix(path, PathPlatform):
+		return platformRoute
+	}
+	return routes[path]
 }
 
 // isAPI says that the request is for an API, and not for a token or for a path that Redox does not have.
