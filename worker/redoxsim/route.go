@@ -28,14 +28,14 @@ const (
 
 // routes are by path, but for those whose path goes on.
 var (
-	post   = []string{http.MethodPost}
+	posts  = []string{http.MethodPost}
 	routes = map[string]*route{
-		PathEndpoint:     {PathEndpoint, dataModelAPI, post, (*exchange).readBody, (*exchange).identifyMessage, (*Server).serveMessage},
-		PathQuery:        {PathQuery, dataModelAPI, post, (*exchange).readBody, (*exchange).identifyMessage, (*Server).serveMessage},
-		PathToken:        {PathToken, noAPI, post, (*exchange).readBody, nil, (*Server).serveToken},
-		PathAuthenticate: {PathAuthenticate, noAPI, post, (*exchange).readBody, nil, (*Server).serveAuthenticate},
-		PathRefresh:      {PathRefresh, noAPI, post, (*exchange).readBody, nil, (*Server).serveRefresh},
-		PathUpload:       {PathUpload, blobAPI, post, (*exchange).readUpload, (*exchange).identifyUpload, (*Server).serveUpload},
+		PathEndpoint:     {PathEndpoint, dataModelAPI, posts, (*exchange).readBody, (*exchange).identifyMessage, (*Server).serveMessage},
+		PathQuery:        {PathQuery, dataModelAPI, posts, (*exchange).readBody, (*exchange).identifyMessage, (*Server).serveMessage},
+		PathToken:        {PathToken, noAPI, posts, (*exchange).readBody, nil, (*Server).serveToken},
+		PathAuthenticate: {PathAuthenticate, noAPI, posts, (*exchange).readBody, nil, (*Server).serveAuthenticate},
+		PathRefresh:      {PathRefresh, noAPI, posts, (*exchange).readBody, nil, (*Server).serveRefresh},
+		PathUpload:       {PathUpload, blobAPI, posts, (*exchange).readUpload, (*exchange).identifyUpload, (*Server).serveUpload},
 	}
 	fhirRoute = &route{
 		PathFHIR, fhirAPI, []string{http.MethodGet, http.MethodPost},
