@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/platform"
+	"github.com/redoxworker/redoxworker/worker/redox/reconcile"
 )
 
 // Everything the two sources may do works, with exactly the rights of accounts.conf.
@@ -126,6 +129,34 @@ func TestFloor_WorkerStores(t *testing.T) {
 	}
 	if err := bodies.Delete(t.Context(), "clinic-a/x"); err != nil {
 		t.Error(err)
+	}
+}
+
+// The worker's user follows Redox's logs, and publishes what became of them.
+func TestFloor_WorkerReconciles(t *testing.T) {
+	t.Parallel()
+	srv := startSingle(t)
+	js := provision(t, srv, outbox.Topology{Reconcile: time.Hour})
+	look := func(_ context.Context, id string) (platform.Log, error) {
+		return platform.Log{ID: id, Status: platform.Failed}, nil
+	}
+	r, err := reconcile.New(stream(t, connect(t, srv, workerUser)), look, reconcile.Config{Interval: time.Millisecond, GiveUp: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	r.Follow(reconcile.Delivered{Source: clinicA, Message: "m", LogIDs: []string{"l"}})
+	eventually(t, "an event", func() bool { return messages(t, js, "REDOX_EVENTS") == 1 && messages(t, js, "REDOX_RECONCILE") == 0 })
+	uploads := outbox.NewUploads(stream(t, connect(t, srv, workerUser)), "", time.Hour)
+	if err := uploads.Keep(t.Context(), clinicA, "f", "https://blob.example/1"); err != nil {
+		t.Error(err)
+	}
+	if uri, err := uploads.Uploaded(t.Context(), clinicA, "f"); err != nil || uri != "https://blob.example/1" {
+		t.Errorf("%q, %v", uri, err)
 	}
 }
 

@@ -96,6 +96,21 @@ func (p Prefix) AuditSubject(source string) string {
 	return p.String() + ".audit." + source
 }
 
+// ReconcileStream is the name of the queue of Redox's logs that are followed, REDOX_RECONCILE.
+func (p Prefix) ReconcileStream() string { return p.upper("_RECONCILE") }
+
+// ReconcileSubject is where a log of a source is put to be followed.
+func (p Prefix) ReconcileSubject(source string) string { return p.String() + ".reconcile." + source }
+
+// EventStream is the name of the stream of events about messages, REDOX_EVENTS.
+func (p Prefix) EventStream() string { return p.upper("_EVENTS") }
+
+// EventSubject is where an event about a message of a source is published: one token says
+// what happened, such as "failed".
+func (p Prefix) EventSubject(source, what string) string {
+	return p.String() + ".event." + source + "." + what
+}
+
 // StateBucket is the name of the key-value bucket that all workers share, REDOX_STATE.
 func (p Prefix) StateBucket() string { return p.upper("_STATE") }
 

@@ -37,6 +37,9 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 	if t.Audit {
 		all = append(all, t.auditStream())
 	}
+	if t.Reconcile > 0 {
+		all = append(all, t.reconcileStream(), t.eventStream())
+	}
 	return all
 }
 

@@ -67,7 +67,15 @@ func (t Topology) look(ctx context.Context, js jetstream.JetStream) ([]step, err
 	if err != nil {
 		return nil, err
 	}
-	return compact(append(append(steps, consumers...), sweeper)), nil
+	steps = append(append(steps, consumers...), sweeper)
+	if t.Reconcile > 0 {
+		one, err := t.lookReconciler(ctx, js)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, one)
+	}
+	return compact(steps), nil
 }
 
 func compact(steps []step) []step {

@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev"}
-	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/quota", "config"} {
+	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("no package %s", name)
@@ -92,7 +92,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox": nil, "auth/secret": nil, "auth": {"auth/secret"}, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"outbox"}, "worker/redox": {"outbox"}, "worker/workertest": {"outbox", "worker"},
 		"worker/workertest/chaos": {"outbox", "auth", "worker/redoxsim"}, "worker/quota": {"outbox"},
-		"worker/redox/platform": {"outbox"},
+		"worker/redox/platform": {"outbox"}, "worker/redox/reconcile": {"outbox", "worker/redox/platform"},
 	}
 	for name, p := range goList(t) {
 		may, known := allowed[name]

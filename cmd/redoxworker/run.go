@@ -76,6 +76,9 @@ func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
 	if d.client, err = w.client(transport, d.keys); err != nil {
 		return nil, usageError{err}
 	}
+	if err := w.openLogs(transport, d.keys); err != nil {
+		return nil, err
+	}
 	if err := w.openAudit(); err != nil {
 		return nil, err
 	}
@@ -153,6 +156,11 @@ func (d *daemon) deliver(ctx context.Context) error {
 		}
 	}
 	defer d.govern(ctx, js)() // ends after the last attempt
+	stopReconciling, err := d.reconcile(ctx, js)
+	if err != nil {
+		return err
+	}
+	defer stopReconciling() // after the last message was settled
 	w, err := d.worker(js, d.client)
 	if err != nil {
 		return err

@@ -204,6 +204,11 @@ func logStateCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(stateOf(ts).sim.redox.SetLog(args[0], redoxsim.LogState(args[1]), 3))
 }
 
+func destinationCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "destination", neg, len(args) == 2 && stateOf(ts).sim != nil && (args[1] == "fails" || args[1] == "works"))
+	stateOf(ts).sim.redox.FailDestination(args[0], args[1] == "fails")
+}
+
 // fileCmd writes a file that no compression and no repetition makes small.
 func fileCmd(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "file", neg, len(args) == 2)

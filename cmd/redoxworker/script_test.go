@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	arrivals N                                  the simulator has taken exactly N messages
 //	taken PATH FILE                             write the body that it took last at a path to a file
 //	log-state ID STATE                          set the state of one of its logs
+//	destination ID fails|works                  what becomes of its deliveries to a destination
 //	file FILE N                                 write a file of N bytes, always the same
 //	embed FILE OTHER                            replace @FILE@ in a file by another file in base64
 //	expand FILE...                              replace $NAME and ${NAME} in files by environment variables
@@ -60,6 +61,7 @@ func TestScript(t *testing.T) {
 			"arrivals":    arrivalsCmd,
 			"taken":       takenCmd,
 			"log-state":   logStateCmd,
+			"destination": destinationCmd,
 			"file":        fileCmd,
 			"embed":       embedCmd,
 			"expand":      expandCmd,

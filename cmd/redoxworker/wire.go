@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/redox/platform"
 )
 
 // topology of the configuration.
@@ -24,7 +25,7 @@ func topology(c *config.Config) outbox.Topology {
 	return outbox.Topology{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, Partitions: c.Order.Partitions,
 		Sources: slices.Sorted(maps.Keys(c.Sources)), AckWait: c.Worker.AckWait, DeadMaxAge: c.DLQ.MaxAge,
-		Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge,
+		Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c),
 	}
 }
 
@@ -37,6 +38,7 @@ type wiring struct {
 	auditFile  *worker.AuditFile  // nil when there is none
 	uploads    *lateUploads
 	governor   *quota.Governor // nil when no quota is kept
+	logs       *platform.Logs  // nil when no logs are followed
 	// tokens is told when a key's tokens end and when they can be had again; may be nil.
 	tokens func(key string, usable bool)
 }

@@ -1,0 +1,69 @@
+package outbox
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func TestTopology_Reconcile(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	r.ensure(small())
+	if _, err := r.js.Stream(r.ctx(), "REDOX_RECONCILE"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Fatalf("made without being asked for: %v", err)
+	}
+	top := small()
+	top.Reconcile = 24 * time.Hour
+	var made []string
+	for _, c := range r.ensure(top) {
+		made = append(made, c.String())
+	}
+	if got := strings.Join(made, ", "); got != "create stream REDOX_RECONCILE, create stream REDOX_EVENTS, create consumer reconcile" {
+		t.Error(got)
+	}
+	if again := r.ensure(top); len(again) != 0 {
+		t.Errorf("again: %v", again)
+	}
+	// A log that is settled leaves; an event stays.
+	m := nats.NewMsg(top.Prefix.ReconcileSubject("clinic-a"))
+	if _, err := r.js.PublishMsg(r.ctx(), m); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.js.Publish(r.ctx(), top.Prefix.EventSubject("clinic-a", "failed"), nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.js.Consumer(r.ctx(), "REDOX_RECONCILE", "reconcile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Next(jetstream.FetchContext(r.ctx()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.DoubleAck(r.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	for stream, want := range map[string]uint64{"REDOX_RECONCILE": 0, "REDOX_EVENTS": 1} {
+		if n := r.stream(stream).State.Msgs; n != want {
+			t.Errorf("%s holds %d messages", stream, n)
+		}
+	}
+	// What was changed by hand is mended; a longer give-up is taken over.
+	cfg := top.ReconcileConsumer()
+	cfg.MaxAckPending = 1
+	if _, err := r.js.UpdateConsumer(r.ctx(), "REDOX_RECONCILE", cfg); err != nil {
+		t.Fatal(err)
+	}
+	top.Reconcile = 48 * time.Hour
+	if changes := r.ensure(top); len(changes) != 2 {
+		t.Errorf("%v", changes)
+	}
+	if age := r.stream("REDOX_RECONCILE").Config.MaxAge; age != 49*time.Hour {
+		t.Error(age)
+	}
+}

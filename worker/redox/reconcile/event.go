@@ -1,0 +1,60 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/worker/redox/platform"
+)
+
+// Kinds of an [Event], the last token of its subject.
+const (
+	// Failed: Redox reports that the latest attempt to deliver the message failed.
+	Failed = "failed"
+	// Unconfirmed: Redox reported no end within Config.GiveUp.
+	Unconfirmed = "unconfirmed"
+)
+
+// Event is the JSON body of a message on redox.event.<source>.<kind>, the subject of the
+// prefix that is configured. Fields may be added. It holds no patient data.
+type Event struct {
+	Event string    `json:"event"`
+	At    time.Time `json:"at"`
+	// Source, Message and Sequence say which message of REDOX_OUT it is about.
+	Source   string `json:"source"`
+	Message  string `json:"message"`
+	Sequence uint64 `json:"sequence"`
+	// Delivered is when Redox took the message.
+	Delivered time.Time `json:"delivered"`
+	// Log is what Redox says; of one that it never showed, only the id is known.
+	Log platform.Log `json:"log"`
+}
+
+// publishEvent stores an event, then settles its log. Without the first there is no second:
+// the log comes again. The id of the event lets the server drop a repeat.
+func (r *Reconciler) publishEvent(ctx context.Context, msg jetstream.Msg, source string, e entry, kind string, found platform.Log) {
+	data, err := json.Marshal(Event{
+		Event: kind, At: time.Now().UTC(), Source: source, Message: e.Message, Sequence: e.Sequence, Delivered: e.At, Log: found,
+	})
+	if err == nil {
+		m := nats.NewMsg(r.config.Prefix.EventSubject(source, kind))
+		m.Header.Set(nats.MsgIdHdr, e.Log+":"+kind)
+		m.Header.Set("Content-Type", "application/json")
+		m.Data = data
+		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
+		defer cancel()
+		_, err = r.js.PublishMsg(once, m)
+	}
+	if err != nil {
+		r.log.Warn("an event about a log could not be stored; the log is looked up again", "log", e.Log, "event", kind, "error", err)
+		_ = msg.NakWithDelay(firstPause)
+		return
+	}
+	r.log.Warn("redox did not deliver a message that it took", "event", kind, "source", source, "message", e.Message, "log", e.Log,
+		"status", found.Status, "attempts", found.Attempts)
+	r.settle(ctx, msg, kind)
+}

@@ -1,0 +1,101 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+const (
+	pullWait    = 30 * time.Second
+	bindWait    = 250 * time.Millisecond
+	bindMaxWait = 30 * time.Second
+	ackTimeout  = 5 * time.Second
+)
+
+// pull takes one log after the other from the stream, until ctx ends.
+func (r *Reconciler) pull(ctx context.Context) {
+	p := patience{pace: r.config.Pace}
+	for ctx.Err() == nil {
+		consumer := r.bind(ctx)
+		for ctx.Err() == nil && consumer != nil {
+			msg, err := r.next(ctx, consumer)
+			switch {
+			case err == nil:
+				r.handle(ctx, msg, &p)
+			case errors.Is(err, nats.ErrTimeout) || ctx.Err() != nil:
+			default:
+				r.log.Debug("pulling logs to look up failed", "error", err)
+				consumer = nil
+				sleep(ctx, bindWait)
+			}
+		}
+	}
+}
+
+func (r *Reconciler) next(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, pullWait)
+	defer cancel()
+	msg, err := consumer.Next(jetstream.FetchContext(ctx))
+	if err != nil && ctx.Err() != nil {
+		return nil, nats.ErrTimeout
+	}
+	return msg, err
+}
+
+// bind looks the consumer up until it is there; nil when ctx ended.
+func (r *Reconciler) bind(ctx context.Context) jetstream.Consumer {
+	p := r.config.Prefix
+	name := outbox.Topology{Prefix: p}.ReconcileConsumer().Name
+	for failures := 0; ; failures++ {
+		consumer, err := r.js.Consumer(ctx, p.ReconcileStream(), name)
+		if err == nil {
+			return consumer
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.log.Warn("cannot bind the consumer of logs to look up; trying again (is it provisioned?)",
+			"stream", p.ReconcileStream(), "consumer", name, "error", err)
+		sleep(ctx, doubling(bindWait, bindMaxWait, failures))
+	}
+}
+
+// patience spaces lookups: a pace when all is well, a pause that doubles when Redox cannot
+// be asked.
+type patience struct {
+	pace     time.Duration
+	last     time.Time
+	failures int
+}
+
+const (
+	firstPause = 2 * time.Second
+	maxPause   = 5 * time.Minute
+)
+
+// wait blocks until the next lookup may be made; false when ctx ended.
+func (p *patience) wait(ctx context.Context) bool {
+	if d := time.Until(p.last.Add(p.pace)); !p.last.IsZero() && d > 0 && !sleep(ctx, d) {
+		return false
+	}
+	p.last = time.Now()
+	return ctx.Err() == nil
+}
+
+// fail notes that Redox could not be asked and returns how long to pause, at least as long
+// as it asked for.
+func (p *patience) fail(err error) time.Duration {
+	pause := doubling(firstPause, maxPause, p.failures)
+	p.failures++
+	var after interface{ RetryAfter() time.Duration }
+	if errors.As(err, &after) {
+		pause = min(max(pause, after.RetryAfter()), maxPause)
+	}
+	return pause
+}
