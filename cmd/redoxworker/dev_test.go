@@ -182,7 +182,7 @@ func TestStack_EndsAlthoughRedoxHangs(t *testing.T) {
 // A message goes out, its file with it, and the Platform API tells how its delivery stands.
 func TestDev_FilesAndLogs(t *testing.T) {
 	t.Parallel()
-	p := startDev(t, "--set", "redox.offload.enabled=true")
+	p := startDev(t, "--set", "redox.offload.enabled=true", "--quota", "50", "--per", "5s")
 	file := filepath.Join(t.TempDir(), "media.json")
 	content := base64.StdEncoding.EncodeToString(make([]byte, 500_000))
 	message := `{"Meta":{"DataModel":"Media","EventType":"New","Destinations":[{"ID":"d"}]},"Media":{"FileContents":"` + content + `"}}`
@@ -218,6 +218,14 @@ func TestDev_FilesAndLogs(t *testing.T) {
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&blobs); err != nil || len(blobs) != 1 || blobs[0].Size != 500_000 || blobs[0].Uses != 1 {
 		t.Errorf("files %+v, %v", blobs, err)
+	}
+	var quota struct{ Quota redoxsim.Quota }
+	if response, err = http.Get(p.Redox + "/_sim/quota"); err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&quota); err != nil || quota.Quota != (redoxsim.Quota{Limit: 50, Per: 5 * time.Second}) {
+		t.Errorf("%+v, %v", quota, err)
 	}
 	if code := p.stop(); code != exitOK {
 		t.Errorf("exit %d: %s", code, p.errs)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -272,6 +273,22 @@ func TestSimLimits(t *testing.T) {
 	} {
 		if _, err := l.server(); err == nil {
 			t.Errorf("%s is taken", name)
+		}
+	}
+}
+
+// What the flags say is more than what the profile says.
+func TestNewSimulator_FlagsOverProfile(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int]int{0: 50, 100: 100} {
+		redox := &redoxsim.Server{Quota: redoxsim.Quota{Limit: limit}}
+		s, err := newSimulator(redox, "quota-small", "listen", "127.0.0.1:0", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.close()
+		if got := redox.QuotaInForce().Limit; got != want {
+			t.Errorf("--quota %d: %d is in force, want %d", limit, got, want)
 		}
 	}
 }

@@ -60,6 +60,7 @@ func (x *exchange) serve() {
 		return
 	}
 	if x.over {
+		x.discard()
 		x.send(x.overQuota())
 		return
 	}
@@ -93,6 +94,12 @@ func (x *exchange) serve() {
 		return
 	}
 	x.deliver(fault)
+}
+
+// discard reads the body and throws it away, so that the client gets to see an answer that does not depend on it.
+func (x *exchange) discard() {
+	n, _ := io.Copy(io.Discard, io.LimitReader(x.r.Body, 8*max(x.s.maxBody(), x.s.maxUpload(), 0)+1<<20))
+	x.note(func(a *Arrival) { a.BodySize = n })
 }
 
 var errTooLarge = errors.New("the body is over the limit")

@@ -8,7 +8,8 @@ import (
 )
 
 // Request is what a fault hook, a rule or [Server.Answer] sees of a request. Header and Body belong to the simulator
-// and are valid only during the call.
+// and are valid only during the call. Body is nil for an upload. DataModel and EventType of a FHIR request are those of
+// [Rule.Event].
 type Request struct {
 	Seq                  uint64
 	Method, Path, Client string

@@ -166,8 +166,8 @@ func TestQuota_ChangesAndRestarts(t *testing.T) {
 	step("b", 200)
 }
 
-// Two hours at Redox's limit, in fake time: the record knows the fullest window.
-func TestWindows_TwoHoursAtTheLimit(t *testing.T) {
+// Half an hour at Redox's limit, in fake time: the record knows the fullest window.
+func TestWindows_AtRedoxLimit(t *testing.T) {
 	t.Parallel()
 	clk := newClock()
 	sim := &Server{Now: clk.now, Quota: RedoxQuota(), NoAdmin: true}
@@ -182,14 +182,14 @@ func TestWindows_TwoHoursAtTheLimit(t *testing.T) {
 		sim.ServeHTTP(w, r)
 		return w.Code
 	}
-	for range 2 * time.Hour / pace {
+	for range 30 * time.Minute / pace {
 		if got := ask(); got != http.StatusOK {
 			t.Fatalf("%d at the limit's own pace", got)
 		}
 		clk.add(pace)
 	}
 	windows := sim.Windows(0)
-	if len(windows) != 1 || windows[0].Requests != 7500 || windows[0].Limited != 0 || windows[0].Total != 180_000 {
+	if len(windows) != 1 || windows[0].Requests != 7500 || windows[0].Limited != 0 || windows[0].Total != 45_000 {
 		t.Fatalf("%+v", windows)
 	}
 	clk.add(-1)
@@ -309,4 +309,16 @@ func FuzzQuotaJSON(f *testing.F) {
 			t.Fatalf("%s becomes %s: %v", text, made, err)
 		}
 	})
+}
+
+// A client that is refused while it still sends a large body gets to see why.
+func TestQuota_LargeBodiesSeeTheRefusal(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, &Server{Quota: Quota{Limit: 1}})
+	g.send(keyed("m", ""))
+	for range 5 {
+		if r := g.upload(strings.Repeat("x", 5_000_000), ""); r.status != 429 || g.last().BodySize < 5_000_000 {
+			t.Errorf("%d", r.status)
+		}
+	}
 }
