@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
+	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
 // listenAdmin opens the listener for operators.
@@ -79,11 +80,33 @@ type readiness struct {
 	Worker worker.Status `json:"worker"`
 	Quota  *quota.Status `json:"quota,omitempty"`
 	// Keys are informative: a worker without a token is ready, its messages wait.
-	Keys map[string]auth.Status `json:"keys"`
+	Keys map[string]keyStatus `json:"keys"`
+}
+
+// keyStatus is what /readyz says about one key.
+type keyStatus struct {
+	auth.Status
+	Type string `json:"type"`
+	// Paused says that its sources pull nothing: no token can be had, or Redox refuses
+	// those that were.
+	Paused  bool     `json:"paused"`
+	Sources []string `json:"sources"`
+}
+
+// keyStatus of a configured key, given what the worker has paused.
+func (d *daemon) keyStatus(k *credentials, paused map[string]time.Duration) keyStatus {
+	s := keyStatus{Status: k.cache.Status(), Type: k.key.Type, Sources: []string{}}
+	_, s.Paused = paused[redox.KeyScope(k.name)]
+	for _, name := range slices.Sorted(maps.Keys(d.config.Sources)) {
+		if d.config.Sources[name].Key == k.name {
+			s.Sources = append(s.Sources, name)
+		}
+	}
+	return s
 }
 
 func (d *daemon) readiness() readiness {
-	r := readiness{NATS: "never connected", Keys: make(map[string]auth.Status, len(d.keys))}
+	r := readiness{NATS: "never connected", Keys: make(map[string]keyStatus, len(d.keys))}
 	if conn := d.conn.Load(); conn != nil {
 		r.NATS = conn.Status().String()
 	}
@@ -96,7 +119,7 @@ func (d *daemon) readiness() readiness {
 		r.Quota = &status
 	}
 	for name, k := range d.keys {
-		r.Keys[name] = k.cache.Status()
+		r.Keys[name] = d.keyStatus(k, r.Worker.Paused)
 	}
 	return r
 }

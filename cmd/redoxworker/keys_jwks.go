@@ -116,6 +116,10 @@ func (k keysJWKSCommand) serve(ctx context.Context, a *app, load loadKeys) error
 	if err != nil {
 		return err
 	}
+	if fresh, _, err := load(); err == nil { // for a change since they were read, before the watch began
+		keys = fresh
+		current.Store(&fresh)
+	}
 	listener, err := net.Listen("tcp", k.Listen)
 	if err != nil {
 		return usagef("--listen: %w; choose another address", err)

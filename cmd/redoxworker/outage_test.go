@@ -72,7 +72,7 @@ func (s *stage) deliveredAtFirst(p *outbox.Publisher, source, prefix string, n i
 func (s *stage) readyz() (status int, body struct {
 	Ready  bool
 	Worker struct{ Paused map[string]time.Duration }
-	Keys   map[string]auth.Status
+	Keys   map[string]keyStatus
 }) {
 	s.Helper()
 	response, err := http.Get("http://" + s.admin + "/readyz")
@@ -102,7 +102,10 @@ func (s *stage) shows(key string, paused bool) bool {
 	usable := gauge(fmt.Sprintf(`redoxworker_auth_usable{key=%q}`, key), !paused)
 	gate := gauge(fmt.Sprintf(`redoxworker_paused{scope="key:%s"}`, key), paused) || !paused && !strings.Contains(metrics, `redoxworker_paused{scope="key:`+key)
 	state := body.Keys[key]
-	return held == paused && usable && gate && state.Usable == !paused && (state.Error != "") == paused
+	if len(state.Sources) != 1 || state.Type == "" {
+		s.Errorf("key %s shows type %q and sources %q", key, state.Type, state.Sources)
+	}
+	return held == paused && state.Paused == paused && usable && gate && state.Usable == !paused && (state.Error != "") == paused
 }
 
 // logged counts the log lines of a level that hold all of texts.

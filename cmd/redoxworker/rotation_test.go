@@ -149,17 +149,33 @@ func (s *stage) rotated(fresh auth.Key, put func()) {
 	}
 	s.sim.RevokeTokens()
 	s.eventually("the old key fails", func() bool { _, body := s.readyz(); return !body.Keys["main"].Usable }, r.err.String)
-	before := s.sim.Stats().TokensIssued
+	s.eventually("the pause is a long one", func() bool { _, body := s.readyz(); return body.Worker.Paused["key:main"] > 2*pickUp }, r.err.String)
+	before, delivered := s.sim.Stats().TokensIssued, s.taken()
 	put()
 	written := time.Now()
 	s.eventually("a token by the new key", func() bool { return s.sim.Stats().TokensIssued > before }, r.err.String)
 	if took := time.Since(written); took > pickUp {
 		s.Errorf("picked up after %s, want %s at most", took, pickUp)
 	}
+	s.eventually("a message under it", func() bool { return s.taken() > delivered }, r.err.String)
+	if took := time.Since(written); took > pickUp { // however long the pause would have been
+		s.Errorf("messages went on after %s, want %s at most", took, pickUp)
+	}
 	s.eventually("the new key is in use", s.by(fresh.ID()), r.err.String)
 	n := stop()
 	s.drained(r.err.String)
 	s.deliveredAtFirst(p, "clinic-a", "m", n)
+}
+
+// taken counts the messages that Redox took.
+func (s *stage) taken() int {
+	n := 0
+	for _, a := range s.messages() {
+		if a.Status == http.StatusOK {
+			n++
+		}
+	}
+	return n
 }
 
 // replace puts a file in the place of another in one step.
