@@ -17,8 +17,7 @@ import (
 // deliverFile uploads the body of a message to the file store. The answer names the file
 // by its URI; what it was called goes with the media type alone.
 func (c *Client) deliverFile(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
-	body := m.Body // not m: it would be on the heap for messages of every kind
-	f := file{size: int64(len(body)), media: m.ContentType, open: func() io.Reader { return bytes.NewReader(body) }}
+	f := fileOf(ctx, m)
 	if err := c.guardFile(f); err != nil {
 		return outbox.Answer{}, err
 	}
@@ -43,8 +42,44 @@ func (c *Client) deliverFile(ctx context.Context, s *sender, m *outbox.Message) 
 // file is what is uploaded.
 type file struct {
 	size  int64
-	media string           // media type; "" means unknown
-	open  func() io.Reader // from the start, once for each sending
+	media string               // media type; "" means unknown
+	open  func() io.ReadCloser // from the start, once for each sending
+}
+
+// fileOf is the body of a message, in memory or in the object store.
+func fileOf(ctx context.Context, m *outbox.Message) file {
+	if open := m.OpenBody; open != nil {
+		return file{size: m.BodySize, media: m.ContentType, open: func() io.ReadCloser { return &storedFile{ctx: ctx, find: open} }}
+	}
+	body := m.Body // not m: it would be on the heap for messages of every kind
+	return file{size: int64(len(body)), media: m.ContentType, open: func() io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }}
+}
+
+// storedFile reads a body from the object store. It is looked for at the first Read, when
+// the request is under way. That it cannot be read breaks the request off; the worker
+// knows why.
+type storedFile struct {
+	ctx  context.Context // of the attempt: io.Reader has none
+	find func(context.Context) (io.ReadCloser, error)
+	body io.ReadCloser
+	err  error
+}
+
+func (f *storedFile) Read(p []byte) (int, error) {
+	if f.body == nil && f.err == nil {
+		f.body, f.err = f.find(f.ctx)
+	}
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.body.Read(p)
+}
+
+func (f *storedFile) Close() error {
+	if f.body == nil {
+		return nil
+	}
+	return f.body.Close()
 }
 
 func (c *Client) guardFile(f file) *Error {
@@ -75,8 +110,9 @@ func (c *Client) uploadCall(ctx context.Context, s *sender, m *outbox.Message, s
 	end := "\r\n--" + boundary + "--\r\n"
 	out.stream = &stream{
 		size: int64(len(head)) + f.size + int64(len(end)),
-		open: func() io.Reader {
-			return io.MultiReader(strings.NewReader(head), f.open(), strings.NewReader(end))
+		open: func() io.ReadCloser {
+			content := f.open()
+			return upload{io.MultiReader(strings.NewReader(head), content, strings.NewReader(end)), content}
 		},
 	}
 	var err *Error
@@ -87,6 +123,12 @@ func (c *Client) uploadCall(ctx context.Context, s *sender, m *outbox.Message, s
 		out.header["Content-Type"] = []string{"multipart/form-data; boundary=" + boundary}
 	}
 	return out, err
+}
+
+// upload reads head, file and end; what is to be closed is the file.
+type upload struct {
+	io.Reader
+	io.Closer
 }
 
 // fileURI is the URI in the answer to an upload, "" where it has none. It is opaque: Redox

@@ -112,7 +112,7 @@ func (c *Client) uploadOnce(ctx context.Context, s *sender, m *outbox.Message, s
 }
 
 func (c *Client) upload(ctx context.Context, s *sender, m *outbox.Message, sourceID []string, f attachment) (string, outbox.Answer, *Error) {
-	whole := file{size: f.size, media: f.media, open: func() io.Reader { return f.open() }}
+	whole := file{size: f.size, media: f.media, open: func() io.ReadCloser { return io.NopCloser(f.open()) }}
 	if err := c.guardFile(whole); err != nil {
 		return "", outbox.Answer{}, err
 	}

@@ -32,7 +32,7 @@ type call struct {
 // stream is a body that is made while it is sent.
 type stream struct {
 	size int64
-	open func() io.Reader // from the start, once for each sending
+	open func() io.ReadCloser // from the start, once for each sending
 }
 
 // media are the Content-Type and Accept of requests whose messages name none.
@@ -115,7 +115,7 @@ func (out *call) newRequest(ctx context.Context) *http.Request {
 	}
 	switch {
 	case out.stream != nil:
-		r.Body, r.ContentLength = io.NopCloser(out.stream.open()), out.stream.size
+		r.Body, r.ContentLength = out.stream.open(), out.stream.size
 	case r.ContentLength == 0:
 		r.Body = http.NoBody
 	}
