@@ -77,7 +77,7 @@ func (b *Bodies) PutFrom(ctx context.Context, name string, r io.Reader) (size in
 		tidy := context.WithoutCancel(ctx)
 		return 0, errors.Join(b.explain(err, "store a body"), b.explain(b.stream.purge(tidy, b.chunks(info.NUID), 0), "remove parts of a body"))
 	}
-	if err := b.writeHeader(ctx, info, nil); err != nil {
+	if _, err := b.writeHeader(ctx, info, nil); err != nil {
 		return 0, b.explain(err, "store the header of a body")
 	}
 	if old.info.NUID != "" {
@@ -96,7 +96,7 @@ func (b *Bodies) write(ctx context.Context, info *jetstream.ObjectInfo, r io.Rea
 		}
 		if n > 0 {
 			sum.Write(chunk[:n])
-			if err := b.publish(ctx, &nats.Msg{Subject: b.chunks(info.NUID), Data: chunk[:n]}); err != nil {
+			if _, err := b.publish(ctx, &nats.Msg{Subject: b.chunks(info.NUID), Data: chunk[:n]}); err != nil {
 				return err
 			}
 			info.Chunks++
@@ -110,11 +110,11 @@ func (b *Bodies) write(ctx context.Context, info *jetstream.ObjectInfo, r io.Rea
 }
 
 // writeHeader replaces the header of an object; with a sequence, only if that is the one
-// which is there.
-func (b *Bodies) writeHeader(ctx context.Context, info *jetstream.ObjectInfo, is *uint64) error {
+// which is there. It returns the sequence of the new one.
+func (b *Bodies) writeHeader(ctx context.Context, info *jetstream.ObjectInfo, is *uint64) (uint64, error) {
 	data, err := json.Marshal(info)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	m := &nats.Msg{Subject: b.header(info.Name), Header: nats.Header{}, Data: data}
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
@@ -124,11 +124,14 @@ func (b *Bodies) writeHeader(ctx context.Context, info *jetstream.ObjectInfo, is
 	return b.publish(ctx, m)
 }
 
-func (b *Bodies) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
+func (b *Bodies) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (sequence uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	_, err := b.js.PublishMsg(ctx, m, opts...)
-	return err
+	ack, err := b.js.PublishMsg(ctx, m, opts...)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // Delete removes the body stored under name and leaves nothing behind. That
@@ -180,7 +183,7 @@ func (b *Bodies) Touch(ctx context.Context, name string) error {
 			return b.explain(err, "look up a body")
 		}
 		o.info.Name, o.info.ModTime = name, time.Now().UTC()
-		err = b.writeHeader(ctx, &o.info, &o.sequence)
+		_, err = b.writeHeader(ctx, &o.info, &o.sequence)
 		if !IsAlreadyStored(err) {
 			return b.explain(err, "store the header of a body")
 		}
@@ -214,8 +217,10 @@ func readObject(msg Stored) (object, error) {
 	return o, nil
 }
 
-// chunks and header are the subjects of an object (ADR-20).
+// chunks, header and headers are the subjects of an object (ADR-20).
 func (b *Bodies) chunks(nuid string) string { return "$O." + b.bucket + ".C." + nuid }
+
+func (b *Bodies) headers() string { return "$O." + b.bucket + ".M.>" }
 
 func (b *Bodies) header(name string) string {
 	return "$O." + b.bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))

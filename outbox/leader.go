@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +29,24 @@ type messageRequest struct {
 // [jetstream.ErrMsgNotFound] when there is none.
 func (l leader) next(ctx context.Context, subject string, from uint64) (Stored, error) {
 	return l.get(ctx, messageRequest{Sequence: max(from, 1), Next: subject})
+}
+
+// each calls visit for every message on a subject, up to its first error. Messages that
+// come meanwhile are visited too.
+func (l leader) each(ctx context.Context, subject string, visit func(Stored) error) error {
+	for from := uint64(1); ; {
+		msg, err := l.next(ctx, subject, from)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err == nil {
+			err = visit(msg)
+		}
+		if err != nil {
+			return err
+		}
+		from = msg.Sequence + 1
+	}
 }
 
 // last is the last message on a subject, which may have wildcards.

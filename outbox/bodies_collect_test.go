@@ -1,0 +1,236 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// soon is after everything that a test has stored: all of it is old.
+func soon() time.Time { return time.Now().Add(time.Hour) }
+
+func (r topologyRig) collect(b *Bodies, before time.Time) Collected {
+	r.t.Helper()
+	c, err := b.collect(r.ctx(), before)
+	must(r, err)
+	return c
+}
+
+// names are those of the stored objects.
+func (r topologyRig) names() []string {
+	r.t.Helper()
+	store, err := r.js.ObjectStore(r.ctx(), Prefix("").BodyBucket())
+	must(r, err)
+	list, err := store.List(r.ctx())
+	if errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil
+	}
+	must(r, err)
+	var names []string
+	for _, o := range list {
+		names = append(names, o.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r topologyRig) stores(want ...string) {
+	r.t.Helper()
+	if got := r.names(); !slices.Equal(got, want) {
+		r.t.Errorf("stored: %v, want %v", got, want)
+	}
+}
+
+// naming stores a message that names an object.
+func (r topologyRig) naming(subject, object string) {
+	r.t.Helper()
+	_, err := r.publish(subject, HeaderBodyObject, object)
+	must(r, err)
+}
+
+func TestCollect_KeepsWhatIsNamed(t *testing.T) {
+	t.Parallel()
+	r, b := newBodies(t)
+	for _, name := range []string{"a/sent", "a/ordered", "a/queried", "a/dead", "a/replied", "a/orphan", "a/of-b", "b/orphan"} {
+		r.put(b, name, pattern(300_000))
+	}
+	for range 50 { // others in between
+		r.mustPublish("redox.out.a.send")
+		r.mustPublish("redox.out.b.send")
+	}
+	r.naming("redox.out.a.send", "a/sent")
+	r.naming("redox.out.a.send."+goldenToken, "a/ordered")
+	r.naming("redox.out.a.request", "a/queried")
+	r.naming("redox.dlq.a.held."+goldenToken, "a/dead")
+	r.naming("redox.reply.a.x.y", "a/replied")
+	r.naming("redox.out.b.send", "a/of-b") // not b's to name
+	if c := r.collect(b, time.Now().Add(-time.Hour)); c != (Collected{Objects: 8}) {
+		t.Errorf("young ones: %+v", c)
+	}
+	if c := r.collect(b, soon()); c != (Collected{Objects: 8, Kept: 5, Removed: 3}) {
+		t.Errorf("%+v", c)
+	}
+	r.stores("a/dead", "a/ordered", "a/queried", "a/replied", "a/sent")
+	for _, name := range r.names() {
+		if got, err := b.Get(r.ctx(), name, -1); err != nil || len(got) != 300_000 {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+	if n := r.stream("OBJ_REDOX_BODIES").State.Msgs; n != 5*4 {
+		t.Errorf("%d messages are left in the store, want a header and three chunks of each", n)
+	}
+}
+
+// What a Put that was killed, or another tool, leaves behind.
+func TestCollect_PartsAndMarks(t *testing.T) {
+	t.Parallel()
+	r, b := newBodies(t)
+	r.put(b, "a/whole", pattern(300_000))
+	r.naming("redox.out.a.send", "a/whole")
+	for range 3 {
+		r.send(b.chunks("unfinished"), pattern(1000))
+	}
+	r.put(b, "a/marked", pattern(300_000))
+	store, err := r.js.ObjectStore(r.ctx(), Prefix("").BodyBucket())
+	must(r, err)
+	must(r, store.Delete(r.ctx(), "a/marked"))
+	_, err = store.PutBytes(r.ctx(), "theirs", pattern(10))
+	must(r, err)
+	r.send("$O.REDOX_BODIES.M.bm9uc2Vuc2U=", []byte("nonsense"))
+	if c := r.collect(b, time.Now().Add(-time.Hour)); c != (Collected{Objects: 2, Foreign: 2}) {
+		t.Errorf("young ones: %+v", c)
+	}
+	if c := r.collect(b, soon()); c != (Collected{Objects: 2, Kept: 1, Foreign: 2, Parts: 1}) {
+		t.Errorf("%+v", c)
+	}
+	if got, err := b.Get(r.ctx(), "a/whole", -1); err != nil || len(got) != 300_000 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	// A header and three chunks, a header and a chunk of the foreign one, the nonsense.
+	if n := r.stream("OBJ_REDOX_BODIES").State.Msgs; n != 4+2+1 {
+		t.Errorf("%d messages are left in the store", n)
+	}
+}
+
+// A body that is touched or replaced between the look and the removal stays.
+func TestCollect_LeavesWhatChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(topologyRig, *Bodies){
+		"touched":  func(r topologyRig, b *Bodies) { must(r, b.Touch(r.ctx(), "a/x")) },
+		"replaced": func(r topologyRig, b *Bodies) { r.put(b, "a/x", pattern(1000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, b := newBodies(t)
+			r.t = t
+			r.put(b, "a/x", pattern(1000))
+			o, err := b.look(r.ctx(), "a/x")
+			must(r, err)
+			change(r, b)
+			if removed, err := b.removeIf(r.ctx(), o); removed || err != nil {
+				t.Errorf("removed %v, %v", removed, err)
+			}
+			if got, err := b.Get(r.ctx(), "a/x", -1); err != nil || len(got) != 1000 {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			o, err = b.look(r.ctx(), "a/x")
+			must(r, err)
+			if removed, err := b.removeIf(r.ctx(), o); !removed || err != nil {
+				t.Errorf("unchanged: removed %v, %v", removed, err)
+			}
+			if err := b.Touch(r.ctx(), "a/x"); !errors.Is(err, ErrBodyMissing) {
+				t.Errorf("touching what is gone: %v", err)
+			}
+			if n := r.stream("OBJ_REDOX_BODIES").State.Msgs; n != 0 {
+				t.Errorf("%d messages are left", n)
+			}
+		})
+	}
+}
+
+// Touch keeps all that the header says.
+func TestBodies_TouchMakesYoung(t *testing.T) {
+	t.Parallel()
+	r, b := newBodies(t)
+	r.put(b, "a/x", pattern(300_000))
+	before, err := b.look(r.ctx(), "a/x")
+	must(r, err)
+	must(r, b.Touch(r.ctx(), "a/x"))
+	after, err := b.look(r.ctx(), "a/x")
+	must(r, err)
+	if !after.stored.After(before.stored) || after.sequence <= before.sequence {
+		t.Errorf("stored %v as %d, then %v as %d", before.stored, before.sequence, after.stored, after.sequence)
+	}
+	if got, err := b.Get(r.ctx(), "a/x", -1); err != nil || len(got) != 300_000 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if err := b.Touch(r.ctx(), "a/y"); !errors.Is(err, ErrBodyMissing) {
+		t.Errorf("what never was: %v", err)
+	}
+	if n := r.stream("OBJ_REDOX_BODIES").State.Msgs; n != 4 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// Many collect at once, and a message comes to its object while they do.
+func TestCollect_ManyAtOnce(t *testing.T) {
+	t.Parallel()
+	r, b := newBodies(t)
+	for i := range 40 {
+		name := fmt.Sprint("a/", i)
+		r.put(b, name, pattern(1000))
+		if i%2 == 0 {
+			r.naming("redox.out.a.send", name)
+		}
+	}
+	ctx := r.ctx()
+	results := make(chan error, 8)
+	for range 8 {
+		go func() {
+			_, err := NewBodies(r.js, "").collect(ctx, soon())
+			results <- err
+		}()
+	}
+	for range 8 {
+		must(r, <-results)
+	}
+	if n := len(r.names()); n != 20 {
+		t.Errorf("%d objects are left, want the 20 that are named", n)
+	}
+	if n := r.stream("OBJ_REDOX_BODIES").State.Msgs; n != 40 {
+		t.Errorf("%d messages are left", n)
+	}
+}
+
+func TestCollect_RefusesToTakeYoungOnes(t *testing.T) {
+	t.Parallel()
+	r, b := newBodies(t)
+	if _, err := b.Collect(r.ctx(), LeastOrphanAge-1); err == nil {
+		t.Error("no error")
+	}
+	if _, err := b.Collect(r.ctx(), LeastOrphanAge); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without a right nothing is removed, and the error says which.
+func TestCollect_WithoutTheRight(t *testing.T) {
+	t.Parallel()
+	r := configured(t, `jetstream: enabled
+accounts { A { jetstream: enabled, users: [
+  { user: all, password: p }
+  { user: few, password: p, permissions { publish { allow: ["$JS.API.STREAM.INFO.OBJ_REDOX_BODIES", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES", "$O.REDOX_BODIES.>", "$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES"] }, subscribe: "_INBOX.>" } }
+] } }`, nats.UserInfo("all", "p"))
+	r.ensure(Topology{})
+	r.put(NewBodies(r.js, ""), "a/x", pattern(10))
+	few := NewBodies(r.connect(nats.UserInfo("few", "p")), "")
+	if _, err := few.collect(r.ctx(), soon()); !errors.Is(err, ErrPermission) {
+		t.Errorf("error %v, want %v", err, ErrPermission)
+	}
+	r.stores("a/x")
+}
