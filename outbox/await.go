@@ -20,7 +20,10 @@ const awaitLook = 2 * time.Second
 // ends or is not connected, and a REQUEST without a deadline gets that of ctx,
 // since nobody waits after it. With m.ReplyTo under redox.reply.<source>. the
 // reply is stored for a day: the same Request again, with the same ID, or
-// Await finds it. Use a subject of its own for each message.
+// Await finds it. Use a subject of its own for each message. A body that was too
+// large for the reply lies in the object store: that of a reply to an inbox made here is
+// removed once it was read (with ClaimCheck, which takes the right); all others stay as
+// long as a stored reply names them, or for bodies.orphan_after.
 //
 // A Reply is returned for every settlement; see [Reply.OK]. Errors beside
 // those of Publish: [ErrDuplicate], and [ErrNoReply] when the wait ended
@@ -45,7 +48,8 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 	if at, ok := ctx.Deadline(); ok && m.Lane == LaneRequest && m.Deadline.IsZero() {
 		m.Deadline = at
 	}
-	if m.ReplyTo == "" {
+	private := m.ReplyTo == ""
+	if private {
 		m.ReplyTo = p.conn.NewInbox()
 	}
 	sub, err := p.subscribe(ctx, m.ReplyTo)
@@ -62,10 +66,24 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 	}
 	for {
 		r, found, err := p.next(ctx, sub, m.ID)
+		if found && err == nil && private {
+			p.discardReply(ctx, r, p.config.Prefix.ReplyBodyName(m.Source, m.ID, receipt.Sequence))
+		}
 		if found || err != nil {
 			return r, err
 		}
 	}
+}
+
+// discardReply removes the body of a reply that nobody else can know of, if it is the one
+// that a worker would have stored: anybody may write to an inbox. What stays is collected.
+func (p *Publisher) discardReply(ctx context.Context, r Reply, own string) {
+	if r.BodyObject != own || !p.config.ClaimCheck {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	defer cancel()
+	_ = p.bodies.Delete(ctx, own)
 }
 
 // Await returns the durable reply on a subject under redox.reply.<source>.,

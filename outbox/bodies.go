@@ -46,6 +46,18 @@ func NewBodies(js jetstream.JetStream, p Prefix) *Bodies {
 // worker takes a claim only from there.
 func BodyName(source, name string) string { return source + "/" + name }
 
+// ReplyBodyName is the name of the object with the body of the reply to a message, and
+// DeadBodyName of that with the body of its dead letter, where they are too large for a
+// message. Whenever a settlement is repeated the name is the same.
+func (p Prefix) ReplyBodyName(source, id string, sequence uint64) string {
+	return BodyName(source, "reply-"+p.DeadToken(id, sequence))
+}
+
+// DeadBodyName belongs to ReplyBodyName.
+func (p Prefix) DeadBodyName(source, id string, sequence uint64) string {
+	return BodyName(source, "dlq-"+p.DeadToken(id, sequence))
+}
+
 // Put stores body under name, instead of what is there under that name. It
 // keeps no reference to body. A full store is ErrQueueFull, a missing one
 // ErrNoStream. After an error the name holds what it held before, unless the

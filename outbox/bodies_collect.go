@@ -135,34 +135,49 @@ func (c *collecting) listObjects(ctx context.Context) error {
 	})
 }
 
-// keepNamed takes away what a message, a dead letter or a reply names. The order matters:
-// see Collect.
+// keepNamed takes away what a message, a dead letter or a reply names.
 func (c *collecting) keepNamed(ctx context.Context) error {
-	b, p := c.bodies, c.bodies.prefix
-	for source, names := range c.old {
-		for _, in := range []struct{ stream, subject string }{
-			{p.OutStream(), p.String() + ".out." + source + ".>"},
-			{p.DeadStream(), p.String() + ".dlq." + source + ".>"},
-			{p.ReplyStream(), p.String() + ".reply." + source + ".>"},
-		} {
-			err := leader{js: b.js, stream: in.stream}.each(ctx, in.subject, func(msg Stored) error {
-				for _, name := range msg.Header[HeaderBodyObject] {
-					delete(names, name)
-				}
-				if len(names) == 0 {
-					return errNothingLeft
-				}
-				return nil
-			})
-			if errors.Is(err, errNothingLeft) {
-				break
-			}
-			if err != nil {
-				return explain(err, b.js, "look for what names a body in "+in.stream)
+	for source := range c.old {
+		for _, in := range c.places(source) {
+			if err := c.keepNamedIn(ctx, source, in); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// naming is where a body may be named.
+type naming struct{ stream, subject string }
+
+// places are those of a source. The order matters: see Collect.
+func (c *collecting) places(source string) [3]naming {
+	p := c.bodies.prefix
+	return [...]naming{
+		{p.OutStream(), p.String() + ".out." + source + ".>"},
+		{p.DeadStream(), p.String() + ".dlq." + source + ".>"},
+		{p.ReplyStream(), p.String() + ".reply." + source + ".>"},
+	}
+}
+
+func (c *collecting) keepNamedIn(ctx context.Context, source string, in naming) error {
+	names := c.old[source]
+	if len(names) == 0 {
+		return nil
+	}
+	err := leader{js: c.bodies.js, stream: in.stream}.each(ctx, in.subject, func(msg Stored) error {
+		for _, name := range msg.Header[HeaderBodyObject] {
+			delete(names, name)
+		}
+		if len(names) == 0 {
+			return errNothingLeft
+		}
+		return nil
+	})
+	if errors.Is(err, errNothingLeft) {
+		return nil
+	}
+	return explain(err, c.bodies.js, "look for what names a body in "+in.stream)
 }
 
 // errNothingLeft ends a search.

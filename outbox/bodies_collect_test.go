@@ -177,7 +177,69 @@ func TestBodies_TouchMakesYoung(t *testing.T) {
 	}
 }
 
-// Many collect at once, and a message comes to its object while they do.
+// A message moves while what names its body is looked for, each time behind the back of
+// who looks: from the queue to the dead letters, and back.
+func TestCollect_SeesMessagesThatMove(t *testing.T) {
+	t.Parallel()
+	const body = "a/x"
+	bury := func(r topologyRig, sequence uint64) {
+		r.naming("redox.dlq.a.held."+goldenToken, body)
+		r.remove(Prefix("").OutStream(), sequence)
+	}
+	replay := func(r topologyRig, b *Bodies, sequence uint64) {
+		must(r, b.Touch(r.ctx(), body))
+		r.naming("redox.out.a.send", body)
+		r.remove(Prefix("").DeadStream(), sequence)
+	}
+	for name, move := range map[string]func(r topologyRig, b *Bodies, after int){
+		"buried":              func(r topologyRig, _ *Bodies, after int) { when(after == 0, func() { bury(r, 1) }) },
+		"buried and replayed": func(r topologyRig, b *Bodies, after int) { when(after == 0, func() { bury(r, 1); replay(r, b, 1) }) },
+		"buried, looked for in vain, and replayed": func(r topologyRig, b *Bodies, after int) {
+			when(after == -1, func() { bury(r, 1) })
+			when(after == 0, func() { replay(r, b, 1) })
+		},
+		"replayed at the end": func(r topologyRig, b *Bodies, after int) {
+			when(after == -1, func() { bury(r, 1) })
+			when(after == 2, func() { replay(r, b, 1) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, b := newBodies(t)
+			r.t = t
+			r.put(b, body, pattern(1000))
+			r.naming("redox.out.a.send", body)
+			c := collecting{bodies: b, before: soon(), old: map[string]map[string]object{}}
+			must(r, c.listParts(r.ctx()))
+			must(r, c.listObjects(r.ctx()))
+			move(r, b, -1)
+			for i, in := range c.places("a") {
+				must(r, c.keepNamedIn(r.ctx(), "a", in))
+				move(r, b, i)
+			}
+			must(r, c.removeObjects(r.ctx()))
+			r.stores(body)
+			if c.done.Removed != 0 || c.done.Kept != 1 {
+				t.Errorf("%+v", c.done)
+			}
+		})
+	}
+}
+
+func when(cond bool, do func()) {
+	if cond {
+		do()
+	}
+}
+
+func (r topologyRig) remove(stream string, sequence uint64) {
+	r.t.Helper()
+	s, err := r.js.Stream(r.ctx(), stream)
+	must(r, err)
+	must(r, s.DeleteMsg(r.ctx(), sequence))
+}
+
+// Any number of processes may collect at once.
 func TestCollect_ManyAtOnce(t *testing.T) {
 	t.Parallel()
 	r, b := newBodies(t)

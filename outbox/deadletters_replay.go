@@ -292,8 +292,14 @@ func (d *DeadLetters) send(ctx context.Context, r replayMessage) (*jetstream.Pub
 		r.msg.Data = nil
 		r.msg.Header[HeaderBodyObject] = []string{s.object}
 	}
+	// What is named by a message that moves must not seem to be named by none.
+	if name := first(r.msg.Header, HeaderBodyObject); name != "" && s.object == "" {
+		if err := d.bodies.Touch(ctx, name); err != nil && !errors.Is(err, ErrBodyMissing) { // the worker tells that
+			return nil, err
+		}
+	}
 	ack, err := s.run(ctx)
-	if err != nil || ack.Duplicate && s.tries == 1 {
+	if err != nil || ack.Duplicate {
 		d.publisher.discard(ctx, &s)
 	}
 	return ack, err

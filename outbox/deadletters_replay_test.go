@@ -376,8 +376,13 @@ func TestReplay_ClaimCheck(t *testing.T) {
 	l := letter("m-1", 1)
 	l.Body, l.Header[HeaderBodyObject] = nil, []string{"clinic-a/dlq-1"}
 	g.put(g.bodies, "clinic-a/dlq-1", []byte("body"))
+	before, err := g.bodies.look(g.ctx(), "clinic-a/dlq-1")
+	must(g.topologyRig, err)
 	g.bury(l)
 	g.replayAll(ReplayOptions{})
+	if after, err := g.bodies.look(g.ctx(), "clinic-a/dlq-1"); err != nil || after.sequence == before.sequence {
+		t.Errorf("the object was not touched (%v): it may be collected while the message moves", err)
+	}
 	if name := first(g.queued()[0].Header, HeaderBodyObject); name != "clinic-a/dlq-1" {
 		t.Errorf("object %q", name)
 	}

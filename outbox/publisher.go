@@ -168,7 +168,7 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, re
 		}
 		return receipt, s.tries > 1, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
-	if ack.Duplicate && s.tries == 1 {
+	if ack.Duplicate {
 		p.discard(ctx, &s)
 	}
 	receipt.Stream, receipt.Sequence, receipt.Duplicate = ack.Stream, ack.Sequence, ack.Duplicate
@@ -224,8 +224,9 @@ func (p *Publisher) fit(ctx context.Context, m *Message, s *sending) error {
 	return nil
 }
 
-// discard deletes the object of a message that surely was not stored. What is
-// left when that fails is found by age.
+// discard deletes the object of a message that surely was not stored, or stored
+// before by somebody else, with an object of its own. What may be needed, or is left when
+// that fails, is collected when it is old; see [Bodies.Collect].
 func (p *Publisher) discard(ctx context.Context, s *sending) {
 	if s.object == "" || s.doubt {
 		return

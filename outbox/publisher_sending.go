@@ -49,6 +49,9 @@ func (s *sending) run(ctx context.Context) (*jetstream.PubAck, error) {
 		if err := s.connected(ctx); err != nil {
 			return nil, err
 		}
+		if s.object != "" && time.Since(began) > repeatFor {
+			return nil, s.unconfirmed(errStale)
+		}
 		s.tries++
 		ack, err := s.try(ctx)
 		if err == nil {
@@ -65,6 +68,10 @@ func (s *sending) run(ctx context.Context) (*jetstream.PubAck, error) {
 		}
 	}
 }
+
+// errStale: the body was stored so long ago, before the connection was lost, that it may be
+// collected as nobody's.
+var errStale = fmt.Errorf("its body was put into the object store more than %v ago: publish it again", repeatFor)
 
 // connected waits for the connection. What is published without one is kept by
 // the client and stored later, perhaps long after the caller was told that it

@@ -173,7 +173,7 @@ func (s *settlement) deadLetter(ctx context.Context) error {
 	}
 	msg := letter.Encode(w.config.Prefix)
 	// The headers of a dead letter may leave no room for the body beside them.
-	if err := w.fit(msg, s.objectName("dlq-")); err != nil {
+	if err := w.fit(msg, w.config.Prefix.DeadBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
 		return err
 	}
 	_, err := w.js.PublishMsg(ctx, msg)
@@ -187,7 +187,7 @@ func (s *settlement) deadLetter(ctx context.Context) error {
 func (s *settlement) reply(ctx context.Context) (durable bool, err error) {
 	w, d := s.worker, s.delivery
 	msg := s.replyMsg().Encode(d.message.ReplyTo)
-	if err := w.fit(msg, s.objectName("reply-")); err != nil {
+	if err := w.fit(msg, w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
 		return false, err
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
@@ -205,13 +205,6 @@ func (s *settlement) replyMsg() outbox.Reply {
 		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
 		PossibleDuplicate: d.possibleDuplicate(v),
 	}
-}
-
-// objectName is the same whenever a settlement is repeated: a second object replaces the
-// first.
-func (s *settlement) objectName(kind string) string {
-	m := s.delivery.message
-	return outbox.BodyName(m.Source, kind+s.worker.config.Prefix.DeadToken(m.ID, m.Sequence))
 }
 
 // giveBack notes what is to be remembered and returns the message to the server, to be

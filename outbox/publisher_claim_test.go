@@ -1,0 +1,188 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+)
+
+var smallServer = natsdev.Options{MaxPayload: 4096}
+
+func largeMessage() Message {
+	return Message{ID: "m", Source: "clinic-a", Body: []byte(strings.Repeat("x", 5000))}
+}
+
+// What becomes of the object when the publish of the message goes wrong.
+func TestPublish_ClaimOfAFailedPublish(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fails   scripted
+		timeout time.Duration
+		kept    bool // the message may be stored
+	}{
+		"refused for good":                {fails: scripted{left: 1, err: &jetstream.APIError{Code: 400, ErrorCode: 10060}}},
+		"queue full":                      {fails: scripted{left: 1, err: &jetstream.APIError{Code: 503, ErrorCode: codeStoreFailed}}},
+		"nobody there until the end":      {fails: scripted{left: 1000, err: nats.ErrNoResponders}, timeout: 300 * time.Millisecond},
+		"no answer until the end":         {fails: scripted{left: 1000, err: context.DeadlineExceeded}, timeout: 300 * time.Millisecond, kept: true},
+		"stored, but no answer until end": {fails: scripted{left: 1000, err: context.DeadlineExceeded, stored: true}, timeout: 300 * time.Millisecond, kept: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := published(t, smallServer, PublisherConfig{})
+			p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true, Timeout: tt.timeout})
+			must(r, err)
+			tt.fails.JetStream = r.js
+			p.js = &tt.fails // after the store was given the good one
+			if _, err := p.Publish(context.Background(), largeMessage()); err == nil {
+				t.Fatal("no error")
+			}
+			if n := len(r.names()); (n == 1) != tt.kept || n > 1 {
+				t.Errorf("%d objects are left, want one: %v", n, tt.kept)
+			}
+		})
+	}
+}
+
+// The write is repeated, and the answer of the second says duplicate: it may have been the
+// first, so the object stays.
+func TestPublish_ClaimOfALostConfirmation(t *testing.T) {
+	t.Parallel()
+	r, _ := published(t, smallServer, PublisherConfig{})
+	p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
+	must(r, err)
+	p.js = &scripted{JetStream: r.js, left: 1, stored: true, err: context.DeadlineExceeded}
+	receipt, err := p.Publish(r.ctx(), largeMessage())
+	if err != nil || !receipt.Duplicate {
+		t.Fatalf("receipt %+v, %v", receipt, err)
+	}
+	if body, err := NewBodies(r.js, "").Get(r.ctx(), r.out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+// After refusals that are none of the message's, a duplicate is somebody else's.
+func TestPublish_ClaimOfADuplicateAfterRefusals(t *testing.T) {
+	t.Parallel()
+	r, first := published(t, smallServer, PublisherConfig{ClaimCheck: true})
+	_, err := first.Publish(r.ctx(), largeMessage())
+	must(r, err)
+	p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
+	must(r, err)
+	p.js = &scripted{JetStream: r.js, left: 2, err: &jetstream.APIError{Code: 503, ErrorCode: 10008}}
+	if receipt, err := p.Publish(r.ctx(), largeMessage()); err != nil || !receipt.Duplicate {
+		t.Fatalf("receipt %+v, %v", receipt, err)
+	}
+	r.stores(r.out(1).Header.Get(HeaderBodyObject))
+}
+
+// answersLarge answers a request with a reply whose body is in the object store, as a worker does.
+func (r topologyRig) answersLarge(object func(m Message) string) {
+	r.t.Helper()
+	_, err := r.js.Conn().Subscribe("redox.out.clinic-a.request", func(in *nats.Msg) {
+		ack := nats.NewMsg(in.Reply)
+		ack.Data = []byte(`{"stream":"REDOX_OUT","seq":7}`)
+		if err := r.js.Conn().PublishMsg(ack); err != nil {
+			r.t.Error(err)
+		}
+		m, err := Decode("", Stored{Subject: in.Subject, Header: in.Header, Body: in.Data, Sequence: 7})
+		if err != nil {
+			r.t.Error(err)
+			return
+		}
+		reply := Reply{MessageID: m.ID, Settlement: Delivered, Status: 200, BodyObject: object(m)}
+		if err := r.js.Conn().PublishMsg(reply.Encode(m.ReplyTo)); err != nil {
+			r.t.Error(err)
+		}
+	})
+	must(r, err)
+}
+
+// Only the caller knows of the reply to its own inbox, and removes the body when it has
+// it. It removes nothing else, whatever a reply names.
+func TestRequest_RemovesTheBodyOfItsOwnReply(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		claims, own, given, gone bool
+	}{
+		"own inbox":                 {claims: true, own: true, gone: true},
+		"without the right":         {own: true},
+		"another's object":          {claims: true},
+		"inbox given by the caller": {claims: true, own: true, given: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := topologyRigWith(t, natsdev.Options{})
+			cfg := (Topology{}).bodyStore()
+			r.createStream(cfg)
+			b := NewBodies(r.js, "")
+			r.answersLarge(func(m Message) string {
+				object := "clinic-a/something-else"
+				if tt.own {
+					object = Prefix("").ReplyBodyName("clinic-a", m.ID, 7)
+				}
+				if err := b.Put(context.Background(), object, pattern(3<<20)); err != nil {
+					t.Error(err)
+				}
+				return object
+			})
+			p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: tt.claims})
+			must(r, err)
+			m := Message{Source: "clinic-a", Body: []byte(`{}`)}
+			if tt.given {
+				m.ReplyTo = r.js.Conn().NewInbox()
+			}
+			reply, err := p.Request(r.ctx(), m)
+			if err != nil || !bytes.Equal(reply.Body, pattern(3<<20)) {
+				t.Fatalf("%d bytes, %v", len(reply.Body), err)
+			}
+			if gone := len(r.names()) == 0; gone != tt.gone {
+				t.Errorf("gone: %v, want %v", gone, tt.gone)
+			}
+		})
+	}
+}
+
+// A repeated settlement stores the body of a reply again, under its name, while it is read.
+func TestBodies_GetWhileItIsReplaced(t *testing.T) {
+	t.Parallel()
+	r, b := newBodies(t)
+	r.put(b, "a/x", pattern(300_000))
+	body, err := b.Open(r.ctx(), "a/x", -1)
+	must(r, err)
+	r.put(b, "a/x", pattern(300_000))
+	if _, err := body.ReadAll(); !errors.Is(err, ErrBodyAltered) || !body.replaced() {
+		t.Errorf("reading what was replaced: %v", err)
+	}
+	ctx, stop := context.WithCancel(r.ctx())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			if err := b.Put(ctx, "a/x", pattern(300_000)); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	}()
+	read := 0
+	for range 50 {
+		switch got, err := b.Get(r.ctx(), "a/x", -1); {
+		case err == nil && bytes.Equal(got, pattern(300_000)):
+			read++
+		case !errors.Is(err, ErrBodyAltered):
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+	stop()
+	<-done
+	if read == 0 {
+		t.Error("it was never read")
+	}
+}
