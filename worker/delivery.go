@@ -53,6 +53,7 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 		d.cancel(nil)
 		return nil
 	}
+	d.ctx = &leasedContext{Context: d.ctx, keeper: w.keeper, lease: d.lease}
 	w.decode(d, meta.Sequence.Stream, meta.Timestamp)
 	return d
 }
@@ -81,6 +82,7 @@ func (w *Worker) deliver(d *delivery) {
 	failpoint("receive")
 	v, decided := w.prepare(d)
 	if !decided {
+		failpoint("send")
 		v = w.attempt(d)
 		failpoint("answer")
 	}

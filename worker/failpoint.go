@@ -8,6 +8,7 @@ package worker
 //
 //	receive      the message was delivered and its lease is kept
 //	intent       the ledger holds the start of the attempt; nothing was sent
+//	send         the message is about to be sent
 //	answer       the attempt has ended; nothing was noted, nothing settled
 //	note         the ledger holds the failed attempt; the message was not given back
 //	order        the token is marked, under hold; no dead letter yet

@@ -13,7 +13,7 @@ import (
 )
 
 // failpoint kills or stops this process at a step: see failpoint.go. The environment says
-// which, REDOXWORKER_FAILPOINT=<step>[:<nth>[:stop]]. The nth time (from 1, the default)
+// which, WORKER_FAILPOINT=<step>[:<nth>[:stop]]. The nth time (from 1, the default)
 // that any delivery comes to the step the process gets SIGKILL, or SIGSTOP with the word
 // stop, from which it goes on when somebody sends it SIGCONT.
 func failpoint(step string) {
@@ -37,7 +37,7 @@ var wantedFailure = sync.OnceValue(func() (f struct {
 	nth  int64
 	stop bool
 }) {
-	step, rest, _ := strings.Cut(os.Getenv("REDOXWORKER_FAILPOINT"), ":")
+	step, rest, _ := strings.Cut(os.Getenv("WORKER_FAILPOINT"), ":")
 	count, action, _ := strings.Cut(rest, ":")
 	f.step, f.stop = step, action == "stop"
 	if f.nth, _ = strconv.ParseInt(count, 10, 64); f.nth < 1 {

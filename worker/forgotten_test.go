@@ -46,20 +46,40 @@ func (c *crashing) start(dir string) {
 
 func (c *crashing) stop() { _ = c.server.Shutdown() }
 
-// crash loses the state of every consumer.
-func (c *crashing) crash() {
+// image copies the disk as it is.
+func (c *crashing) image() string {
 	c.Helper()
-	image := c.TempDir()
-	if err := os.CopyFS(image, os.DirFS(c.server.Dir())); err != nil {
+	dir := c.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(c.server.Dir())); err != nil {
 		c.Fatal(err)
 	}
-	forgotten := 0
+	return dir
+}
+
+// crash loses the state of every consumer.
+func (c *crashing) crash() { c.crashTo("") }
+
+// crashTo takes the state of every consumer back to that of an earlier image, or loses it.
+func (c *crashing) crashTo(earlier string) {
+	c.Helper()
+	image, forgotten := c.image(), 0
 	err := filepath.WalkDir(image, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && filepath.Base(path) == "o.dat" {
-			forgotten++
+		if err != nil || filepath.Base(path) != "o.dat" {
+			return err
+		}
+		forgotten++
+		if earlier == "" {
 			return os.Remove(path)
 		}
-		return err
+		name, err := filepath.Rel(image, path)
+		if err != nil {
+			return err
+		}
+		state, err := os.ReadFile(filepath.Join(earlier, name))
+		if err != nil {
+			return os.Remove(path) // there was none yet
+		}
+		return os.WriteFile(path, state, 0o600)
 	})
 	if err != nil || forgotten == 0 {
 		c.Fatalf("%d consumer states: %v", forgotten, err)
@@ -260,6 +280,32 @@ func TestGuarantee_SettledWithoutALeaseIsNotSentAgain(t *testing.T) {
 		inTurn(t, r.far.Calls())
 		if n := len(r.far.Of("m1")); n != 1 {
 			t.Errorf("m1 was sent %d times", n)
+		}
+	})
+}
+
+// A server that was killed waits for messages that were acknowledged just before, and says
+// that somebody has removed them. That makes no dead letter of a message that was delivered.
+func TestSweeper_LeavesWhatTheServerForgotWasAcknowledged(t *testing.T) {
+	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			time.Sleep(10 * time.Second)
+			if m.ID == "older" { // what is younger than all that is stored the server does not miss
+				return outbox.Answer{}, worker.RetryAfter(errFar, 10*time.Minute)
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.publish(outbox.Message{ID: "older"})
+		id := r.publish(outbox.Message{})
+		r.until("in flight", func() bool { return len(r.far.Calls()) == 2 })
+		time.Sleep(time.Second) // the server writes down that it delivered
+		inFlight := c.image()
+		r.awaitSettled(id)
+		c.crashTo(inFlight)
+		r.until("the server misses the message", func() bool { return r.stored("REDOX_ADVISORIES") == 1 })
+		time.Sleep(time.Minute)
+		if n := r.stored("REDOX_DLQ"); n != 0 {
+			t.Errorf("%d dead letters of a message that was delivered", n)
 		}
 	})
 }

@@ -76,8 +76,7 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 	for attempt := 1; ; attempt++ {
 		consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)
 		if err == nil {
-			cluster := consumer.CachedInfo().Cluster
-			l.replicated.Store(cluster != nil && len(cluster.Replicas) > 0)
+			l.replicated.Store(replicated(consumer.CachedInfo().Cluster))
 			l.bound.Store(true)
 			return consumer
 		}

@@ -56,7 +56,8 @@ func newKeeper(conn *nats.Conn, ackWait time.Duration, r *restarts) *keeper {
 
 // alive is when this process was last seen running without a gap. A process that was
 // suspended (SIGSTOP, a frozen container) must not take what waited in its buffers
-// meanwhile for fresh.
+// meanwhile for fresh: until half an ack wait after it went on, the answer is a moment
+// before the gap.
 func (k *keeper) alive() time.Time { return *k.seen.Load() }
 
 // hold starts to keep a message that was delivered at or after the given time. cancel is
@@ -115,7 +116,7 @@ func (k *keeper) run(ctx context.Context) error {
 	period := k.ackWait / 10
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
-	for last := time.Now(); ; {
+	for pulse := newPulse(period, time.Now()); ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -123,12 +124,39 @@ func (k *keeper) run(ctx context.Context) error {
 		}
 		now := time.Now()
 		k.restarts.look()
-		if now.Sub(last) < 2*period {
+		if pulse.beat(now) {
 			k.seen.Store(&now)
 		}
-		last = now
 		k.beat(now)
 	}
+}
+
+// end gives a lease up when its time has come. The keeper's mutex is held.
+func (l *lease) end(now time.Time) {
+	if !l.lost && !now.Before(l.expires) {
+		l.lost = true
+		l.cancel(ErrLeaseLost)
+	}
+}
+
+// leasedContext is that of an attempt. Whoever asks it for its error learns of the end of
+// the lease at once, not only at the next beat of the keeper: a process that was suspended
+// just before it sent a request finds out before it does.
+type leasedContext struct {
+	context.Context
+	keeper *keeper
+	lease  *lease
+}
+
+// Err implements [context.Context].
+func (c *leasedContext) Err() error {
+	if err := c.Context.Err(); err != nil {
+		return err
+	}
+	c.keeper.mu.Lock()
+	c.lease.end(time.Now())
+	c.keeper.mu.Unlock()
+	return c.Context.Err()
 }
 
 // beat marks every lease that has not been marked for a third of the ack wait, gives up
@@ -137,10 +165,7 @@ func (k *keeper) beat(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, l := range k.leases {
-		if !l.lost && !now.Before(l.expires) {
-			l.lost = true
-			l.cancel(ErrLeaseLost)
-		}
+		l.end(now)
 		if !l.bound.IsZero() && !now.Before(l.bound) {
 			l.cancel(ErrAttemptTimeout) // of no effect when the lease was lost first
 		}

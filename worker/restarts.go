@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -64,10 +65,24 @@ func (r *restarts) since(stored time.Time) time.Duration {
 	return time.Until(r.at.Add(r.ackWait))
 }
 
+// explain reports whether a restart lets the server say something wrong at the given time:
+// that a message is gone which it takes for unacknowledged. It finds that out when it looks
+// for what is to be delivered again, an ack wait after it was delivered.
+func (r *restarts) explain(at time.Time) bool {
+	r.look()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	const clocks = 10 * time.Second // of server and worker may differ
+	return !r.at.IsZero() && at.After(r.at.Add(-clocks)) && at.Before(r.at.Add(2*r.ackWait+clocks))
+}
+
+// replicated reports whether several servers keep the state of a stream or consumer.
+func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replicas) > 0 }
+
 // contested is how long another worker may still have the message, because the server
 // forgot that it delivered it.
 func (w *Worker) contested(d *delivery) time.Duration {
-	if d.lane.replicated.Load() || d.contract != nil || d.lane.kind != outbox.LaneOrdered && !d.hold {
+	if d.lane.replicated.Load() || d.contract != nil || d.lane.kind != outbox.LaneOrdered && !d.hold && !d.unsure {
 		return 0
 	}
 	return w.restarts.since(d.message.Stored)

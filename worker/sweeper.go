@@ -35,6 +35,8 @@ type advisory struct {
 	Consumer   string `json:"consumer"`
 	Sequence   uint64 `json:"stream_seq"`
 	Deliveries uint64 `json:"deliveries"`
+	// Time of the advisory.
+	Time time.Time `json:"timestamp"`
 }
 
 // parseAdvisory reads an advisory about a message of the stream.
@@ -110,10 +112,15 @@ func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 	}
 	stored, err := out.GetMsg(ctx, a.Sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		if a.Type == advisoryTerminated {
-			return w.buryRemoved(ctx, a)
+		if a.Type != advisoryTerminated {
+			return nil // settled since
 		}
-		return nil // settled since
+		if w.restarts.explain(a.Time) && !replicated(out.CachedInfo().Cluster) {
+			w.log.Warn("a message is gone that the server was still waiting for: after its restart it does not know what was acknowledged just before",
+				"stream", a.Stream, "sequence", a.Sequence, "consumer", a.Consumer)
+			return nil
+		}
+		return w.buryRemoved(ctx, a)
 	}
 	if err != nil {
 		return fmt.Errorf("reading message %d of stream %s: %w", a.Sequence, a.Stream, err)
@@ -176,8 +183,8 @@ func (w *Worker) laneOf(consumer string) *lane {
 			l.source, l.kind = source, kind
 		}
 	}
-	if source, _, ok := w.config.Prefix.ParseOrderedConsumer(consumer); ok {
-		l.source, l.kind = source, outbox.LaneOrdered
+	if i := strings.LastIndex(consumer, "-ordered-"); i > 0 {
+		l.source, l.kind = consumer[:i], outbox.LaneOrdered
 	}
 	if outbox.CheckSource(l.source) != nil {
 		l.source = ""

@@ -30,7 +30,6 @@ type cli struct {
 	Dev       devCommand       `cmd:"" help:"The same, left running, to develop against."`
 	Run       runCommand       `cmd:"" help:"Run the worker."`
 	Provision provisionCommand `cmd:"" help:"Create or update streams, consumers and buckets."`
-	Lanes     lanesCommand     `cmd:"" help:"What the partitions of ordered messages wait on."`
 	Sim       simCommand       `cmd:"" help:"Run the simulator of Redox."`
 	Send      sendCommand      `cmd:"" help:"Publish a message, or a file of them, to be sent."`
 	Request   requestCommand   `cmd:"" help:"Publish a query and print its answer."`

@@ -44,13 +44,12 @@ func (c dlqReplayCommand) Run(ctx context.Context, a *app) error {
 		canary = 0
 	}
 	head, rest := s.Split(canary)
-	var sent []outbox.Handled
-	err = r.each(g.Replay(ctx, head, c.options()), func(h outbox.Handled) { sent = append(sent, h) })
+	sent, err := r.each(g.Replay(ctx, head, c.options()))
 	if err == nil && head.Len() > 0 {
 		err = c.awaitCanary(ctx, a, g, sent, rest.Len())
 	}
 	if err == nil {
-		err = r.each(g.Replay(ctx, rest, c.options()), nothing)
+		_, err = r.each(g.Replay(ctx, rest, c.options()))
 	}
 	return r.result(ctx, err, len(missing))
 }

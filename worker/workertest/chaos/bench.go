@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -152,8 +154,9 @@ quota: {scope: none}
 gateway: {enabled: false}
 admin: {listen: "off"}
 log: {level: debug, format: json}
+audit: {file: %q}
 `, b.servers.urls(), c.Nodes, cmp.Or(c.BaseURL, tokens), tokens+redoxsim.PathToken, c.Timeout, c.CAFile, clientID, keyID, b.witness.keyFile,
-		sourceName, sourceID, holdingName, sourceID, partitions, orderSecret, c.AckWait)
+		sourceName, sourceID, holdingName, sourceID, partitions, orderSecret, c.AckWait, b.auditFile())
 	path := c.Binaries.Worker
 	if c.Failpoints {
 		path = c.Binaries.FailingWorker
@@ -161,6 +164,9 @@ log: {level: debug, format: json}
 	b.workers = append(b.workers, &process{name: name, path: path, args: []string{"run", "--config", file}, log: filepath.Join(c.Dir, name+".log")})
 	return os.WriteFile(file, []byte(text), 0o600)
 }
+
+// auditFile of all workers.
+func (b *Bench) auditFile() string { return filepath.Join(b.config.Dir, "audit.ndjson") }
 
 // Start starts a worker, counted from 0. env is added to its environment: a fail point.
 func (b *Bench) Start(worker int, env ...string) error { return b.workers[worker].start(env...) }
@@ -181,10 +187,13 @@ func (b *Bench) Died(worker int) error {
 	err := p.wait(time.Minute)
 	now := time.Now()
 	b.note(Interruption{Fault: Kill, Target: p.name, From: now, To: now})
-	if err == nil || p.running() {
-		return fmt.Errorf("%s was not killed: %w: %s", p.name, err, p.tail(4000))
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("%s was not killed: %w: %s", p.name, err, p.tail(4000))
 }
 
 // StopAll ends every worker in its own way and reports those that do not exit with 0.

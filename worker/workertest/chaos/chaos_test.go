@@ -154,3 +154,24 @@ func TestChaos_ServerKilled(t *testing.T) {
 			Recipe{Fault: Kill, NATS: true, Targets: 1, First: 1500 * time.Millisecond, Every: 2500 * time.Millisecond, Times: 3, Longest: 1500 * time.Millisecond}))
 	})
 }
+
+// Three servers and three replicas: the leader of the work queue is killed and then a node
+// is cut off from the others, not from its clients.
+func TestChaos_Cluster(t *testing.T) {
+	eachSeed(t, 1, 10, func(t *testing.T, seed uint64) {
+		b := bench(t, Config{Far: flaky(seed), Nodes: 3, PublishTimeout: 2 * time.Second})
+		storm(t, b, Mix(seed, 500, 12), 20*time.Second, NewPlan(seed, time.Minute,
+			Recipe{Fault: Kill, NATS: true, Targets: Leader, First: 3 * time.Second, Shortest: time.Second, Longest: 3 * time.Second},
+			Recipe{Fault: Partition, NATS: true, Targets: 3, First: 14 * time.Second, Shortest: 8 * time.Second, Longest: 15 * time.Second}))
+	})
+}
+
+// Workers are stopped for longer than the ack wait and go on: what others took over
+// meanwhile they do not send, and they let nothing overtake it.
+func TestChaos_Zombies(t *testing.T) {
+	eachSeed(t, 1, 20, func(t *testing.T, seed uint64) {
+		b := bench(t, Config{Far: flaky(seed)})
+		storm(t, b, Mix(seed, 500, 12), 8*time.Second, NewPlan(seed, time.Minute,
+			Recipe{Fault: Stop, Targets: 3, First: time.Second, Every: 2 * time.Second, Shortest: 2200 * time.Millisecond, Longest: 5 * time.Second}))
+	})
+}

@@ -21,6 +21,7 @@ const (
 	HeldResent   Kind = "sent under hold"  // sent again although it is to be held
 	OutOfOrder   Kind = "out of order"     // sent before its predecessor of the same key was done with
 	Overlapping  Kind = "overlap"          // two requests of one key in flight at a time
+	NoAudit      Kind = "no audit entry"   // settled without an entry of that settlement
 	NoReply      Kind = "no reply"         // the durable reply is missing
 	WrongReply   Kind = "wrong reply"      // more than one reply, or one that contradicts the settlement
 	WrongDead    Kind = "dead letter"      // one too many, missing, or of another settlement
@@ -71,6 +72,7 @@ func Check(r Record, slack Slack) []Violation {
 		c.fate(m)
 		c.repeats(m)
 		c.reply(m)
+		c.audit(m)
 	}
 	c.order()
 	c.overlaps()
@@ -171,7 +173,9 @@ func (c *checker) explained(q, again Request) bool {
 	})
 }
 
-// reply: exactly one durable reply, which agrees with the settlement.
+// reply: exactly one durable reply, which agrees with the settlement. Under hold a worker may
+// die after it has told the caller that the message was taken: what is left then is to be
+// held, and the caller knows better.
 func (c *checker) reply(m Published) {
 	list := c.replies[m.ID]
 	if m.ReplyTo == "" || !m.Confirmed {
@@ -186,12 +190,25 @@ func (c *checker) reply(m Published) {
 		want = dead[0].Settlement
 	}
 	for _, p := range list {
-		if p.Settlement != want || p.Subject != m.ReplyTo {
+		told := m.Hold && p.Settlement == outbox.Delivered && c.taken(m.ID)
+		if p.Settlement != want && !told || p.Subject != m.ReplyTo {
 			c.found(WrongReply, m.ID, "%s on %s; want %s on %s", p.Settlement, p.Subject, want, m.ReplyTo)
 		}
 	}
 	if len(list) > 1 {
 		c.found(WrongReply, m.ID, "%d replies", len(list))
+	}
+}
+
+// audit: no message is gone without an entry of its settlement.
+func (c *checker) audit(m Published) {
+	want := outbox.Delivered
+	if dead := c.dead[m.ID]; len(dead) > 0 {
+		want = dead[0].Settlement
+	}
+	there := slices.ContainsFunc(c.record.Audit, func(a Audit) bool { return a.MessageID == m.ID && a.Settlement == want })
+	if m.Confirmed && !there {
+		c.found(NoAudit, m.ID, "want %s", want)
 	}
 }
 
@@ -253,9 +270,9 @@ func (c *checker) strangers() {
 			c.found(UnknownThing, id, "%s", describe(list[0]))
 		}
 	}
-	for id := range c.dead {
+	for id, list := range c.dead {
 		if _, known := c.messages[id]; !known {
-			c.found(UnknownThing, id, "a dead letter")
+			c.found(UnknownThing, id, "a dead letter: %s: %s", list[0].Settlement, list[0].Error)
 		}
 	}
 	for id := range c.replies {

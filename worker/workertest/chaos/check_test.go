@@ -41,7 +41,9 @@ func good() Record {
 		},
 		Replies: []Reply{{Subject: "redox.reply.s.m", MessageID: "m", Settlement: outbox.Delivered, Status: 200}},
 		Dead:    []Dead{{MessageID: "bad", Settlement: outbox.Rejected}},
-		Stored:  4,
+		Audit: []Audit{{MessageID: "a1", Settlement: outbox.Delivered}, {MessageID: "a2", Settlement: outbox.Delivered},
+			{MessageID: "m", Settlement: outbox.Delivered}, {MessageID: "bad", Settlement: outbox.Rejected}},
+		Stored: 4,
 	}
 }
 
@@ -81,10 +83,11 @@ func TestCheck_FindsWhatIsWrong(t *testing.T) {
 		"a second reply":         {func(r *Record) { r.Replies = append(r.Replies, r.Replies[0]) }, []Kind{WrongReply}},
 		"a contradicting reply":  {func(r *Record) { r.Replies[0].Settlement = outbox.Held }, []Kind{WrongReply}},
 		"a reply elsewhere":      {func(r *Record) { r.Replies[0].Subject = "redox.reply.s.other" }, []Kind{WrongReply}},
-		"a missing dead letter":  {func(r *Record) { r.Dead = nil }, []Kind{Lost, WrongDead}},
+		"a missing dead letter":  {func(r *Record) { r.Dead = nil }, []Kind{Lost, NoAudit, WrongDead}},
 		"a second dead letter":   {func(r *Record) { r.Dead = append(r.Dead, r.Dead[0]) }, []Kind{WrongDead}},
-		"another settlement":     {func(r *Record) { r.Dead[0].Settlement = outbox.Poison }, []Kind{WrongDead}},
-		"a dead letter unasked":  {func(r *Record) { r.Dead = append(r.Dead, Dead{MessageID: "a1", Settlement: outbox.Held}) }, []Kind{WrongDead}},
+		"another settlement":     {func(r *Record) { r.Dead[0].Settlement = outbox.Poison }, []Kind{NoAudit, WrongDead}},
+		"a dead letter unasked":  {func(r *Record) { r.Dead = append(r.Dead, Dead{MessageID: "a1", Settlement: outbox.Held}) }, []Kind{NoAudit, WrongDead}},
+		"a missing audit entry":  {func(r *Record) { r.Audit = r.Audit[1:] }, []Kind{NoAudit}},
 		"a request from nowhere": {func(r *Record) { r.Requests = append(r.Requests, sent("x", 1, 2)) }, []Kind{UnknownThing}},
 		"a reply from nowhere":   {func(r *Record) { r.Replies = append(r.Replies, Reply{MessageID: "x"}) }, []Kind{UnknownThing}},
 		"a dead letter, nowhere": {func(r *Record) { r.Dead = append(r.Dead, Dead{MessageID: "x"}) }, []Kind{UnknownThing}},
@@ -172,6 +175,12 @@ func TestCheck_AllowsWhatTheContractAllows(t *testing.T) {
 	r.Published[2].Hold = true
 	if v := Check(r, Slack{}); len(v) != 1 || v[0].Kind != HeldResent {
 		t.Errorf("violations under hold: %v", v)
+	}
+	r.Requests = r.Requests[:len(r.Requests)-1]
+	r.Dead = append(r.Dead, Dead{MessageID: "m", Settlement: outbox.Held})
+	r.Audit = append(r.Audit, Audit{MessageID: "m", Settlement: outbox.Held})
+	if v := Check(r, Slack{}); len(v) != 0 {
+		t.Errorf("violations of a message that was held after its reply: %v", v)
 	}
 }
 

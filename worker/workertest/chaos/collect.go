@@ -2,9 +2,12 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,7 +25,9 @@ func (b *Bench) Record(ctx context.Context) (Record, error) {
 	r.Requests = b.witness.requests()
 	out, err := b.state(ctx, b.prefix.OutStream())
 	r.Queued, r.Stored = out.Msgs, out.LastSeq
-	return r, errors.Join(err,
+	trail, auditErr := b.trail()
+	r.Audit = trail
+	return r, errors.Join(err, auditErr,
 		b.each(ctx, b.prefix.DeadStream(), func(m *jetstream.RawStreamMsg) error {
 			d, err := outbox.DecodeDeadLetter(b.prefix, outbox.Stored{Subject: m.Subject, Header: m.Header, Body: m.Data, Sequence: m.Sequence, Time: m.Time})
 			r.Dead = append(r.Dead, Dead{MessageID: d.MessageID, Settlement: d.Settlement, Error: d.Error, Attempts: d.Attempts, At: d.At})
@@ -35,6 +40,52 @@ func (b *Bench) Record(ctx context.Context) (Record, error) {
 		}))
 }
 
+// trail reads the audit trail. A worker that was killed while it wrote may have left part
+// of a line.
+func (b *Bench) trail() (list []Audit, err error) {
+	text, err := os.ReadFile(b.auditFile())
+	for line := range strings.Lines(string(text)) {
+		var a Audit
+		if json.Unmarshal([]byte(line), &a) == nil {
+			list = append(list, a)
+		}
+	}
+	return list, err
+}
+
+// message asks the leader of a stream. A direct get, which the client would prefer, may
+// meet a replica that does not have everything yet.
+func (b *Bench) message(ctx context.Context, stream string, seq uint64) (*jetstream.RawStreamMsg, error) {
+	request, err := json.Marshal(map[string]uint64{"seq": seq})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := b.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	if err != nil {
+		return nil, err
+	}
+	var got struct {
+		Error   *jetstream.APIError
+		Message struct {
+			Subject    string
+			Seq        uint64
+			Hdrs, Data []byte
+			Time       time.Time
+		}
+	}
+	if err := json.Unmarshal(answer.Data, &got); err != nil {
+		return nil, err
+	}
+	if got.Error != nil && got.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+		return nil, jetstream.ErrMsgNotFound
+	}
+	if got.Error != nil {
+		return nil, got.Error
+	}
+	header, err := nats.DecodeHeadersMsg(got.Message.Hdrs)
+	return &jetstream.RawStreamMsg{Subject: got.Message.Subject, Sequence: got.Message.Seq, Header: header, Data: got.Message.Data, Time: got.Message.Time}, err
+}
+
 // each calls f for every message of a stream.
 func (b *Bench) each(ctx context.Context, name string, f func(*jetstream.RawStreamMsg) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -45,7 +96,7 @@ func (b *Bench) each(ctx context.Context, name string, f func(*jetstream.RawStre
 	}
 	state := s.CachedInfo().State
 	for seq := max(1, state.FirstSeq); seq <= state.LastSeq; seq++ {
-		m, err := s.GetMsg(ctx, seq)
+		m, err := b.message(ctx, name, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}

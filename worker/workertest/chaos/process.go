@@ -117,6 +117,18 @@ func (p *process) running() bool {
 	return p.cmd != nil
 }
 
+// stopped reports whether the program is stopped by a signal: proc(5), field 3.
+func (p *process) stopped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	_, state, found := strings.Cut(string(stat), ") ")
+	return err == nil && found && strings.HasPrefix(state, "T")
+}
+
 // kill with SIGKILL, which a stopped process gets too, and wait for the end.
 func (p *process) kill() {
 	if p.signal(syscall.SIGKILL) == nil {

@@ -15,6 +15,7 @@ type Record struct {
 	Interruptions []Interruption
 	Replies       []Reply
 	Dead          []Dead
+	Audit         []Audit
 	// Queued is how many messages the work queue still holds.
 	Queued uint64
 	// Stored is how many messages the work queue ever took: its last sequence.
@@ -106,6 +107,14 @@ type Reply struct {
 	Settlement         outbox.Settlement
 	Status             int
 	Body               string
+}
+
+// Audit is one entry of the audit trail.
+type Audit struct {
+	MessageID  string            `json:"message"`
+	Settlement outbox.Settlement `json:"settlement"`
+	// PossibleDuplicate: the far side may have it more than once.
+	PossibleDuplicate bool `json:"possible_duplicate"`
 }
 
 // Dead is one stored dead letter.

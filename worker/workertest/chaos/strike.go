@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -115,4 +116,32 @@ func (b *Bench) target(ctx context.Context, e Event) (*process, *node, error) {
 		return nil, nil, nil
 	}
 	return nil, nil, errors.Join(err, fmt.Errorf("no leader of the work queue: %q", leader))
+}
+
+// Stopped waits until a worker has stopped itself, as at a fail point, and records that.
+func (b *Bench) Stopped(worker int) error {
+	p := b.workers[worker]
+	err := eventually(30*time.Second, p.name+" is stopped", p.stopped)
+	b.note(Interruption{Fault: Stop, Target: p.name, From: time.Now()})
+	return err
+}
+
+// Continue lets a stopped worker go on.
+func (b *Bench) Continue(worker int) error {
+	p := b.workers[worker]
+	b.mu.Lock()
+	for i := range b.record.Interruptions {
+		if j := &b.record.Interruptions[i]; j.Target == p.name && j.To.IsZero() {
+			j.To = time.Now()
+		}
+	}
+	b.mu.Unlock()
+	return p.signal(syscall.SIGCONT)
+}
+
+// Arrived waits until the far side has seen a message.
+func (b *Bench) Arrived(id string) error {
+	return eventually(30*time.Second, id+" arrived", func() bool {
+		return slices.ContainsFunc(b.witness.requests(), func(q Request) bool { return q.ID == id })
+	})
 }
