@@ -29,7 +29,9 @@ type DiscardOptions struct {
 func (d *DeadLetters) Discard(ctx context.Context, s Selection, o DiscardOptions) iter.Seq2[Handled, error] {
 	return func(yield func(Handled, error) bool) {
 		objects := objectUse{letters: d}
-		d.each(ctx, s, 0, yield, func(work context.Context, q queueState, e entry) (Handled, error) {
+		d.each(ctx, s, 0, yield, func(ctx context.Context, q queueState, e entry) (Handled, error) {
+			work, cancel := lingering(ctx)
+			defer cancel()
 			x := discarding{letters: d, entry: e, queue: q, objects: &objects}
 			return x.run(work, o.DryRun)
 		})

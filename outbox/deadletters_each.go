@@ -36,13 +36,11 @@ func (d *DeadLetters) each(ctx context.Context, s Selection, atOnce int, yield f
 		some := window(rest, atOnce)
 		rest = rest[len(some):]
 		results := make([]result, len(some))
-		work, cancel := lingering(ctx)
 		var all sync.WaitGroup
 		for i, e := range some {
-			all.Go(func() { results[i].handled, results[i].err = handle(work, q, e) })
+			all.Go(func() { results[i].handled, results[i].err = handle(ctx, q, e) })
 		}
 		all.Wait()
-		cancel()
 		var failed error
 		for _, r := range results {
 			if r.err != nil {

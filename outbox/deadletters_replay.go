@@ -61,18 +61,9 @@ func (d *DeadLetters) Replay(ctx context.Context, s Selection, o ReplayOptions) 
 			yield(Handled{}, err)
 			return
 		}
-		d.each(ctx, s, o.AtOnce, yield, func(work context.Context, q queueState, e entry) (Handled, error) {
+		d.each(ctx, s, o.AtOnce, yield, func(ctx context.Context, q queueState, e entry) (Handled, error) {
 			r := replaying{letters: d, selection: s, options: o, queue: q, entry: e}
-			if o.DryRun {
-				return r.rehearse(work)
-			}
-			r.pace = func() error {
-				if o.Pace == nil {
-					return nil
-				}
-				return o.Pace(ctx)
-			}
-			return r.run(work)
+			return r.run(ctx)
 		})
 	}
 }
@@ -108,31 +99,34 @@ type replaying struct {
 	options   ReplayOptions
 	queue     queueState
 	entry     entry
-	pace      func() error
 
 	letter  StoredDeadLetter
 	message replayMessage
 }
 
-// rehearse says what run would do.
-func (r *replaying) rehearse(ctx context.Context) (Handled, error) {
-	if h, done, err := r.prepare(ctx, "", 0); done || err != nil {
-		return h, err
-	}
-	return r.done(Replayed, 0), nil
-}
-
-// run takes the dead letter through all steps; see the file deadletters_claim.go.
+// run waits for its turn and takes the dead letter through all steps. Most of those that
+// cannot be sent are found before anything is written about them.
 func (r *replaying) run(ctx context.Context) (Handled, error) {
-	d := r.letters
-	// Most of those that cannot be sent are found before anything is written about them.
 	h, done, err := r.prepare(ctx, "", 0)
-	if err == nil && !done {
-		err = r.pace()
-	}
 	if err != nil || done {
 		return h, err
 	}
+	if r.options.DryRun {
+		return r.done(Replayed, 0), nil
+	}
+	if r.options.Pace != nil {
+		if err := r.options.Pace(ctx); err != nil {
+			return Handled{}, err
+		}
+	}
+	work, cancel := lingering(ctx)
+	defer cancel()
+	return r.steps(work)
+}
+
+// steps are those of deadletters_claim.go.
+func (r *replaying) steps(ctx context.Context) (Handled, error) {
+	d := r.letters
 	id, n := r.letter.ReplayID()
 	c, err := d.claim(ctx, r.entry, claim{ID: id, N: n, After: r.queue.last})
 	for tries := 0; err == nil && tries < claimTries; tries++ {

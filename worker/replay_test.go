@@ -1,12 +1,16 @@
 package worker_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -114,6 +118,98 @@ func TestReplay_BehindADeadLetterInOneRun(t *testing.T) {
 		}
 		if got := r.sent(); !slices.Equal(got, append(want, "b")) {
 			t.Errorf("sent %v", got)
+		}
+	})
+}
+
+// undeleting is a JetStream on which deleting a message fails: a replay on it ends as one
+// that is killed between publish and delete.
+type undeleting struct{ jetstream.JetStream }
+
+type undeletable struct{ jetstream.Stream }
+
+var errKilled = errors.New("killed")
+
+func (u undeleting) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	s, err := u.JetStream.Stream(ctx, name)
+	return undeletable{s}, err
+}
+
+func (undeletable) DeleteMsg(context.Context, uint64) error { return errKilled }
+
+// A replay is killed before it has deleted the dead letter. An hour later, when the queue
+// remembers no id and the message is long delivered, or dead again, it is run again: nothing
+// is sent twice.
+func TestReplay_KilledAnHourAgo(t *testing.T) {
+	for name, mended := range map[string]bool{"delivered": true, "rejected again": false} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				var broken atomic.Bool
+				broken.Store(true)
+				r.rejecting(func(string) bool { return broken.Load() })
+				r.start(worker.Config{})
+				r.publish(outbox.Message{ID: "m"})
+				r.awaitSettled("m")
+				broken.Store(!mended)
+				killed, err := outbox.NewDeadLetters(undeleting{r.js}, outbox.DeadLettersConfig{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := killed.Select(r.Context(), outbox.DeadQuery{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, err := range killed.Replay(r.Context(), s, outbox.ReplayOptions{}) {
+					if !errors.Is(err, errKilled) {
+						t.Fatalf("it was not killed: %v", err)
+					}
+				}
+				r.awaitSettled("m:r1")
+				time.Sleep(time.Hour)
+				handled := r.replayAll(r.dead(), outbox.DeadQuery{IDs: []string{"m"}})
+				if len(handled) != 1 || handled[0].Outcome != outbox.AlreadyReplayed || handled[0].ReplayID != "m:r1" {
+					t.Errorf("%+v", handled)
+				}
+				time.Sleep(time.Minute)
+				if sent := r.sent(); !slices.Equal(sent, []string{"m", "m:r1"}) {
+					t.Errorf("sent %v", sent)
+				}
+				if n := len(r.deadLetters()); n != map[bool]int{true: 0, false: 1}[mended] {
+					t.Errorf("%d dead letters", n)
+				}
+			})
+		})
+	}
+}
+
+// However slow the pace is, waiting for it does not count against the time that a dead
+// letter may take.
+func TestReplay_AtASlowPace(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.rejecting(func(id string) bool { return !strings.HasSuffix(id, ":r1") })
+		r.start(worker.Config{})
+		for i := range 5 {
+			r.awaitSettled(r.publish(outbox.Message{ID: fmt.Sprint("m", i)}))
+		}
+		d := r.dead()
+		s, err := d.Select(r.Context(), outbox.DeadQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var turns atomic.Int64
+		pace := func(context.Context) error {
+			time.Sleep(time.Duration(turns.Add(1)) * time.Hour)
+			return nil
+		}
+		n := 0
+		for h, err := range d.Replay(r.Context(), s, outbox.ReplayOptions{Pace: pace}) {
+			if err != nil || h.Outcome != outbox.Replayed {
+				t.Errorf("%+v, %v", h, err)
+			}
+			n++
+		}
+		if n != 5 || turns.Load() != 5 {
+			t.Errorf("%d replayed in %d turns", n, turns.Load())
 		}
 	})
 }
