@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -45,10 +46,19 @@ func (w *Worker) attempt(d *delivery) verdict {
 	switch {
 	case v.pauses != "":
 		v.delay = max(v.delay, d.pass.fail(v.pauses, v.pauseFor))
+	case err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, causeOf(ctx)):
+		v.delay = max(v.delay, d.pass.strike())
 	case v.action != abandon && v.action != wait:
 		d.pass.clear()
 	}
 	return v
+}
+
+// inTrouble reports whether the far side as a whole seems to be in trouble: it said so, or
+// said nothing at all, and not because the attempt was ended from here.
+func inTrouble(status int, cause error) bool {
+	return status >= 500 || status == http.StatusRequestTimeout ||
+		status == 0 && (cause == nil || errors.Is(cause, ErrAttemptTimeout))
 }
 
 // attemptContext bounds an attempt by the backstop and, for a request, by the instant

@@ -42,6 +42,11 @@ type Source struct {
 	// Scopes are the pause scopes the source depends on, for example "key:main" and
 	// "host:api.redoxengine.com". While one of them is paused the source pulls nothing.
 	Scopes []string
+	// MessageScopes are pause scopes of one message besides those of its source, such as
+	// the host that only some of them go to. While one is paused the message is given back
+	// with a delay, and nothing is counted; the source's others go on. nil means none. It
+	// must be fast and safe for concurrent use.
+	MessageScopes func(m outbox.Message) []string
 	// Hold reports whether a message of unknown outcome is to be settled held instead
 	// of being sent again. It is asked before the first attempt, so that intent can be
 	// recorded. A message whose body is in the object store it is asked about twice: first

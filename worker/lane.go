@@ -133,8 +133,8 @@ func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
 	if d == nil {
 		return
 	}
-	if !w.enter(e, d) {
-		w.refuse(d)
+	if ok, again := w.enter(e, d); !ok {
+		w.refuse(d, again)
 		return
 	}
 	w.crew.start(d)
@@ -147,29 +147,42 @@ type entry struct {
 	scarce  func()          // called when the message has to wait for its request to be granted; may end pulling
 }
 
-// enter waits for admission, a granted request and a slot; false when ctx ended, the
-// source was paused, or too little may be sent.
-func (w *Worker) enter(e entry, d *delivery) bool {
+// enter waits for admission, a granted request and a slot; not ok when ctx ended, the
+// source or what the message itself depends on was paused, or too little may be sent: the
+// message is to be given back, for others to have at once or after a while.
+func (w *Worker) enter(e entry, d *delivery) (ok bool, again time.Duration) {
 	if e.pulling.Err() != nil {
-		return false
+		return false, 0
 	}
 	l := d.lane
-	if d.pass = w.gates.admit(e.pulling, l.source); d.pass == nil {
-		return false
+	extra := w.ownScopes(d)
+	if again := w.gates.blocked(extra); again > 0 {
+		return false, again
+	}
+	if d.pass = w.gates.admit(e.pulling, l.source, extra...); d.pass == nil {
+		return false, 0
 	}
 	waiting := e.pulling
 	done, ok := w.granted(e.ctx, l, func() { e.scarce(); waiting = e.ctx })
 	if !ok {
 		d.pass.drop()
-		return false
+		return false, 0
 	}
 	d.grant.done = done
 	if w.slots.acquire(waiting, l.source, l.kind) {
-		return true
+		return true, 0
 	}
 	d.grant.end(false)
 	d.pass.drop()
-	return false
+	return false, 0
+}
+
+// ownScopes are the pause scopes of a message that its source does not have.
+func (w *Worker) ownScopes(d *delivery) []string {
+	if scopes := w.scopes[d.lane.source]; scopes != nil && d.contract == nil {
+		return scopes(d.message)
+	}
+	return nil
 }
 
 // next pulls a single message and runs it: the way of ordered lanes, and of all while a
@@ -193,8 +206,8 @@ func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer,
 	if d == nil {
 		return
 	}
-	if !w.enter(entry{ctx, ctx, func() {}}, d) {
-		w.refuse(d)
+	if ok, again := w.enter(entry{ctx, ctx, func() {}}, d); !ok {
+		w.refuse(d, again)
 		return
 	}
 	run(d)

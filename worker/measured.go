@@ -53,12 +53,16 @@ func (w *Worker) runner(l *lane) func(*delivery) {
 func (w *Worker) begin(l *lane, msg jetstream.Msg, asked time.Time, done func(sent bool)) {
 	d := w.receive(l, msg, w.since(asked))
 	if d != nil {
-		if d.pass, _ = w.gates.tryAdmit(l.source); d.pass != nil {
-			d.grant.done = done
-			w.runner(l)(d)
-			return
+		extra := w.ownScopes(d)
+		again := w.gates.blocked(extra)
+		if again == 0 {
+			if d.pass, _ = w.gates.tryAdmit(l.source, extra...); d.pass != nil {
+				d.grant.done = done
+				w.runner(l)(d)
+				return
+			}
 		}
-		w.refuse(d)
+		w.refuse(d, again)
 	}
 	done(false)
 	w.slots.release(l.source)

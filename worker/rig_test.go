@@ -50,6 +50,13 @@ func inBubble(t *testing.T, f func(r *rig), sources ...string) {
 // waits for it.
 func (r *rig) start(c worker.Config) (stop func()) {
 	r.Helper()
+	_, stop = r.launch(c)
+	return stop
+}
+
+// launch is start for a test that looks at the worker.
+func (r *rig) launch(c worker.Config) (_ *worker.Worker, stop func()) {
+	r.Helper()
 	if len(c.Sources) == 0 {
 		c.Sources = []worker.Source{{Name: source, Scopes: []string{"key:main", "host:far"}}}
 	}
@@ -75,7 +82,7 @@ func (r *rig) start(c worker.Config) (stop func()) {
 		}
 	})
 	r.stopped = append(r.stopped, stop)
-	return stop
+	return w, stop
 }
 
 func (r *rig) stop() {

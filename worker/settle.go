@@ -241,8 +241,9 @@ func (w *Worker) giveBack(d *delivery, v verdict) {
 }
 
 // refuse returns a message that was not admitted: the source was paused or the worker is
-// stopping. Another worker may take it at once, and learns that it was not sent.
-func (w *Worker) refuse(d *delivery) {
+// stopping. Another worker may take it at once, or after a delay while what the message
+// itself depends on is paused, and learns that it was not sent.
+func (w *Worker) refuse(d *delivery, delay time.Duration) {
 	defer d.cancel(nil)
 	if w.conn.IsConnected() && d.contract == nil {
 		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
@@ -252,7 +253,7 @@ func (w *Worker) refuse(d *delivery) {
 		cancel()
 	}
 	if w.keeper.release(d.lease) {
-		handBack(d.msg, 0)
+		handBack(d.msg, delay)
 	}
 }
 

@@ -157,7 +157,8 @@ func TestDeliver_MaxAgeAndDeadline(t *testing.T) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
 			return outbox.Answer{Status: 503}, errFar
 		}
-		r.start(worker.Config{Retry: worker.Retry{MaxAge: 10 * time.Minute, RequestMaxAge: time.Minute}})
+		// No host: its pause would postpone attempts.
+		r.start(worker.Config{Sources: []worker.Source{{Name: source}}, Retry: worker.Retry{MaxAge: 10 * time.Minute, RequestMaxAge: time.Minute}})
 		start := time.Now()
 		inbox, replies := r.inbox()
 		old := r.publish(outbox.Message{})

@@ -35,11 +35,13 @@ type Worker struct {
 	started atomic.Bool
 	replies outbox.ReplyPolicy
 	holds   map[string]func(outbox.Message) bool
+	scopes  map[string]func(outbox.Message) []string
 	ledger  *ledger
 	tokens  *outbox.HeldTokens
 	lanes   atomic.Pointer[[]*lane]
 	// set by Run
 	gates      *gates
+	board      *board
 	slots      *slots
 	crew       *crew // of unordered lanes
 	keeper     *keeper
@@ -89,6 +91,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	settling, cancelSettling := context.WithCancel(context.WithoutCancel(ctx))
 	w.prepareRun(work, settling)
+	w.board.note(w.board.sync(ctx)) // before anything is pulled: it may be paused
 	lanes := w.config.lanes()
 	for _, l := range lanes {
 		l.series = w.metrics.series(l)
@@ -101,6 +104,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Go(func() { w.interrupts.run(settling) })
 	background.Go(func() { w.keep(settling) })
 	pulls.Go(func() { w.sweep(ctx) })
+	background.Go(func() { w.board.run(settling) })
 	for _, l := range lanes {
 		pulls.Go(func() { w.pull(ctx, l) })
 	}
@@ -131,12 +135,17 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) prepareRun(work, settling context.Context) {
 	w.work, w.settling = work, settling
 	w.holds = make(map[string]func(outbox.Message) bool)
+	w.scopes = make(map[string]func(outbox.Message) []string)
 	for _, s := range w.config.Sources {
 		if s.Hold != nil {
 			w.holds[s.Name] = s.Hold
 		}
+		if s.MessageScopes != nil {
+			w.scopes[s.Name] = s.MessageScopes
+		}
 	}
 	w.gates = newGates(w.config.Sources, w.observe)
+	w.board = newBoard(w.js, w.config.Prefix.StateBucket(), w.config.ID, w.gates, w.log)
 	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
 	w.crew = newCrew(w.config.Concurrency, w.deliver)
 	w.restarts = newRestarts(w.conn, w.config.AckWait)
@@ -197,8 +206,10 @@ type Status struct {
 	// InFlight is the number of messages being delivered.
 	InFlight int `json:"in_flight"`
 	// Paused lists the paused scopes with what is left of their pause; one that is being
-	// probed has zero left.
+	// probed has zero left, one that lasts until an operator ends it has −1.
 	Paused map[string]time.Duration `json:"paused,omitempty"`
+	// Breakers are the hosts of the sources, each closed, open or probing.
+	Breakers map[string]string `json:"breakers,omitempty"`
 }
 
 // Ready reports whether the worker can take messages: connected to NATS and every
@@ -218,7 +229,7 @@ func (w *Worker) Status() Status {
 			s.Bound++
 		}
 	}
-	s.InFlight, s.Paused = w.slots.inUse(), w.gates.paused()
+	s.InFlight, s.Paused, s.Breakers = w.slots.inUse(), w.gates.paused(), w.gates.breakers()
 	return s
 }
 

@@ -29,6 +29,9 @@ type cli struct {
 	Demo      demoCommand      `cmd:"" help:"Watch messages go through NATS, a worker and a simulated Redox. Needs nothing."`
 	Dev       devCommand       `cmd:"" help:"The same, left running, to develop against."`
 	Run       runCommand       `cmd:"" help:"Run the worker."`
+	Status    statusCommand    `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
+	Pause     pauseCommand     `cmd:"" help:"Have no worker pull messages of a source, or of all."`
+	Resume    resumeCommand    `cmd:"" help:"End such a pause."`
 	Provision provisionCommand `cmd:"" help:"Create or update streams, consumers and buckets."`
 	Sim       simCommand       `cmd:"" help:"Run the simulator of Redox."`
 	Send      sendCommand      `cmd:"" help:"Publish a message, or a file of them, to be sent."`

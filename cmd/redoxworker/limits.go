@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
+	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
 // openGovernor makes the keeper of the quota, where one is configured.
@@ -66,5 +67,16 @@ func (w wiring) govern(ctx context.Context, js jetstream.JetStream) (stop func()
 	return func() {
 		cancel()
 		<-ended
+	}
+}
+
+// hostScopes names the host of the messages that do not go to the API's.
+func hostScopes(client *redox.Client) func(outbox.Message) []string {
+	api := client.HostScope(outbox.Message{})
+	return func(m outbox.Message) []string {
+		if host := client.HostScope(m); host != api {
+			return []string{host}
+		}
+		return nil
 	}
 }

@@ -93,7 +93,7 @@ func (w wiring) worker(js jetstream.JetStream, client *redox.Client) (*worker.Wo
 		cfg.AttemptTimeout *= 2
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
-		cfg.Sources = append(cfg.Sources, worker.Source{Name: name, Scopes: client.Scopes(name), Hold: holdPolicy(c.Sources[name])})
+		cfg.Sources = append(cfg.Sources, worker.Source{Name: name, Scopes: client.Scopes(name), MessageScopes: hostScopes(client), Hold: holdPolicy(c.Sources[name])})
 	}
 	return worker.New(js, client, cfg)
 }

@@ -32,7 +32,7 @@ type Governor struct {
 // is no longer this worker's to account for: others have.
 type tenure struct {
 	id     string
-	done   func(sent bool)
+	done   [classes]func(sent bool)
 	until  int64 // when the lease ends, in the server's time
 	flight int   // requests under way
 	used   int   // requests that ended since the last turn
@@ -104,9 +104,8 @@ func (g *Governor) Ready(lane outbox.Lane) int {
 func (g *Governor) acquire(ctx context.Context, source string, c class) (func(bool), error) {
 	g.mu.Lock()
 	if !g.waiters.any(c) && g.grant() {
-		done := g.tenure.done
+		done := g.tenure.done[c]
 		g.mu.Unlock()
-		g.metrics.granted[c].Inc()
 		return done, nil
 	}
 	if ctx.Err() != nil {
@@ -135,9 +134,8 @@ func (g *Governor) await(ctx context.Context, w *waiter) (func(bool), error) {
 		g.mu.Unlock()
 		return nil, context.Cause(ctx)
 	}
-	g.metrics.granted[w.class].Inc()
 	g.metrics.waited[w.class].Observe(time.Since(began).Seconds())
-	return w.tenure.done, nil
+	return w.tenure.done[w.class], nil
 }
 
 // grant takes one slot that may be used now.

@@ -38,7 +38,7 @@ func (g *Governor) run(ctx context.Context, s store) {
 	period := time.Duration(newLimits(g.cfg.Requests, g.cfg.Per, 0).turn)
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
-	failed := false
+	failed, asked := false, false
 	for n := 0; ; n++ {
 		got, err := g.takeTurn(ctx, s, n%clockEvery == 0 || failed)
 		if ctx.Err() != nil {
@@ -46,36 +46,38 @@ func (g *Governor) run(ctx context.Context, s store) {
 		}
 		g.noteFailure(err, &failed)
 		// A turn that was asked for comes a little later than the last, and later still
-		// when that brought nothing.
+		// when asking has brought nothing.
 		gap := period / 100
-		if got == 0 || err != nil {
+		if asked && got == 0 || err != nil {
 			gap = period / 2
 		}
-		if !g.pause(ctx, ticker.C, gap) {
+		if asked = g.pause(ctx, ticker.C, gap); ctx.Err() != nil {
 			break
 		}
 	}
 	g.leave(context.WithoutCancel(ctx), s)
 }
 
-// pause waits until the next turn is due or asked for, at least for gap.
-func (g *Governor) pause(ctx context.Context, tick <-chan time.Time, gap time.Duration) bool {
+// pause waits until the next turn is due or, at least for gap, until one is asked for. It
+// reports which.
+func (g *Governor) pause(ctx context.Context, tick <-chan time.Time, gap time.Duration) (asked bool) {
 	timer := time.NewTimer(gap)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-tick:
-		return true
+		return false
 	case <-timer.C:
 	}
 	select {
 	case <-ctx.Done():
 		return false
 	case <-tick:
+		return false
 	case <-g.kick:
+		return true
 	}
-	return true
 }
 
 func (g *Governor) noteFailure(err error, failed *bool) {
@@ -241,12 +243,17 @@ func (g *Governor) newTenure() {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
 	t := &tenure{id: g.cfg.ID + "-" + hex.EncodeToString(random[:]), back: make(map[int64]int)}
-	t.done = func(sent bool) {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		t.finish(g, sent)
-		if !sent {
-			g.serve()
+	for c := range classes {
+		t.done[c] = func(sent bool) {
+			if sent {
+				g.metrics.sent[c].Inc()
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			t.finish(g, sent)
+			if !sent {
+				g.serve()
+			}
 		}
 	}
 	g.tenure, g.held = t, nil

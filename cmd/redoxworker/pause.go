@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// pauseTarget is what is paused or resumed.
+type pauseTarget struct {
+	Source []string `placeholder:"NAME" help:"A source of the configuration; may be repeated."`
+	All    bool     `help:"Every source, those of other configurations as well."`
+}
+
+// pauseCommand has no worker pull messages of a source.
+type pauseCommand struct {
+	pauseTarget
+	For time.Duration `placeholder:"DURATION" help:"For how long; until resume by default."`
+}
+
+// resumeCommand ends such pauses.
+type resumeCommand struct {
+	pauseTarget
+}
+
+// pauseResult is what is printed with --json.
+type pauseResult struct {
+	Scope   string `json:"scope"` // "all" or "source:<name>"
+	Paused  bool   `json:"paused"`
+	Changed bool   `json:"changed"`
+	For     string `json:"for,omitempty"` // of a pause with an end
+}
+
+// Run pauses.
+func (p pauseCommand) Run(ctx context.Context, a *app) error {
+	if p.For < 0 {
+		return usagef("--for: %v; give more than 0s, or leave it out", p.For)
+	}
+	return p.each(ctx, a, func(pauses *worker.Pauses, source string) (pauseResult, error) {
+		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true}
+		if p.For > 0 {
+			r.For = p.For.String()
+		}
+		return r, pauses.Pause(ctx, source, p.For)
+	})
+}
+
+// Run resumes.
+func (r resumeCommand) Run(ctx context.Context, a *app) error {
+	return r.each(ctx, a, func(pauses *worker.Pauses, source string) (pauseResult, error) {
+		changed, err := pauses.Resume(ctx, source)
+		return pauseResult{Scope: pauseScope(source), Changed: changed}, err
+	})
+}
+
+func pauseScope(source string) string {
+	if source == "" {
+		return "all"
+	}
+	return "source:" + source
+}
+
+// each does something for every source that was named, or once for all.
+func (t pauseTarget) each(ctx context.Context, a *app, do func(*worker.Pauses, string) (pauseResult, error)) error {
+	c, err := a.load(config.PartKeys | config.PartOrderSecret)
+	if err != nil {
+		return err
+	}
+	sources, err := t.sources(c)
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(c.Log)
+	if err != nil {
+		return err
+	}
+	conn, js, err := connectOnce(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	pauses := worker.NewPauses(js, outbox.Prefix(c.NATS.Prefix), operatorName())
+	for _, source := range sources {
+		result, err := do(pauses, source)
+		if err != nil {
+			return err
+		}
+		if err := result.print(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sources that were named; "" stands for all.
+func (t pauseTarget) sources(c *config.Config) ([]string, error) {
+	switch {
+	case t.All && len(t.Source) > 0:
+		return nil, usagef("give --source or --all, not both")
+	case t.All:
+		return []string{""}, nil
+	case len(t.Source) == 0:
+		return nil, usagef("say what: --source NAME, or --all")
+	}
+	for _, s := range t.Source {
+		if _, ok := c.Sources[s]; !ok {
+			return nil, usagef("--source: %q is not configured; there are %s", s, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
+		}
+	}
+	return t.Source, nil
+}
+
+func (r pauseResult) print(a *app) error {
+	if a.globals.JSON {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	switch {
+	case r.Paused && r.For != "":
+		a.printf("%s: paused for %s\n", r.Scope, r.For)
+	case r.Paused:
+		a.printf("%s: paused until redoxworker resume\n", r.Scope)
+	case r.Changed:
+		a.printf("%s: resumed\n", r.Scope)
+	default:
+		a.printf("%s: was not paused\n", r.Scope)
+	}
+	return nil
+}
+
+// operatorName tells other operators who paused something.
+func operatorName() string {
+	name := "operator"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		return fmt.Sprintf("%s@%s", name, host)
+	}
+	return name
+}

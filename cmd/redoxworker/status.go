@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/quota"
+)
+
+// statusCommand shows what waits and why.
+type statusCommand struct{}
+
+// status is everything that the command shows.
+type status struct {
+	Lanes   []laneStatus    `json:"lanes"`
+	Backlog uint64          `json:"backlog"`
+	Dead    uint64          `json:"dead_letters"`
+	Quota   *quotaStatus    `json:"quota,omitempty"` // absent when none is kept for the fleet
+	Pauses  []worker.Paused `json:"pauses"`
+	// Tokens by key, and Breakers by host, as the worker of this configuration tells on
+	// its admin listener; absent when none answers.
+	Tokens   map[string]auth.Status `json:"tokens,omitempty"`
+	Breakers map[string]string      `json:"breakers,omitempty"`
+	// DrainSeconds is how long the backlog takes at the rate of the quota, if no more
+	// comes; absent without a quota.
+	DrainSeconds *float64 `json:"drain_seconds,omitempty"`
+}
+
+// laneStatus is the backlog of one lane of a source.
+type laneStatus struct {
+	Source string      `json:"source"`
+	Lane   outbox.Lane `json:"lane"`
+	// Waiting in the stream, in a worker's hand or for their next attempt, and those of
+	// them that were delivered before.
+	Waiting     uint64 `json:"waiting"`
+	InHand      int    `json:"in_hand"`
+	Redelivered int    `json:"redelivered"`
+	// Pulls are the workers' requests for more that wait at the server.
+	Pulls int `json:"pulls"`
+	// Missing says that the lane is not provisioned.
+	Missing bool `json:"missing,omitempty"`
+}
+
+// quotaStatus is the use of one egress group's limit.
+type quotaStatus struct {
+	Group string `json:"group"`
+	quota.Usage
+	// Idle says that no worker has used it yet.
+	Idle bool `json:"idle,omitempty"`
+}
+
+// Run looks, and changes nothing.
+func (statusCommand) Run(ctx context.Context, a *app) error {
+	c, err := a.load(config.PartKeys | config.PartOrderSecret)
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(c.Log)
+	if err != nil {
+		return err
+	}
+	conn, js, err := connectOnce(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	s, err := readStatus(ctx, c, js)
+	if err != nil {
+		return err
+	}
+	if a.globals.JSON {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(s)
+	}
+	s.print(a)
+	return nil
+}
+
+func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (s status, err error) {
+	prefix := outbox.Prefix(c.NATS.Prefix)
+	if s.Lanes, err = readLanes(ctx, c, js); err != nil {
+		return s, err
+	}
+	for _, l := range s.Lanes {
+		s.Backlog += l.Waiting + uint64(l.InHand)
+	}
+	dead, err := js.Stream(ctx, prefix.DeadStream())
+	if err != nil {
+		return s, fmt.Errorf("stream %s (run `redoxworker provision`): %w", prefix.DeadStream(), err)
+	}
+	s.Dead = dead.CachedInfo().State.Msgs
+	if s.Pauses, err = worker.NewPauses(js, prefix, "").List(ctx); err != nil {
+		return s, err
+	}
+	if c.Quota.Scope == config.ScopeFleet {
+		if s.Quota, err = readQuota(ctx, c, js); err != nil {
+			return s, err
+		}
+	}
+	if c.Quota.Scope != config.ScopeNone {
+		drain := math.Ceil(float64(s.Backlog) * c.Quota.Per.Seconds() / float64(c.Quota.Requests))
+		s.DrainSeconds = &drain
+	}
+	s.askWorker(ctx, c.Admin.Listen)
+	return s, nil
+}
+
+func readQuota(ctx context.Context, c *config.Config, js jetstream.JetStream) (*quotaStatus, error) {
+	q := &quotaStatus{Group: c.Quota.Group}
+	usage, known, err := quota.Read(ctx, js, outbox.Prefix(c.NATS.Prefix), c.Quota.Group)
+	if err != nil {
+		return nil, err
+	}
+	if q.Usage = usage; !known {
+		q.Usage = quota.Usage{Requests: c.Quota.Requests, Per: c.Quota.Per, Left: c.Quota.Requests}
+		q.Idle = true
+	}
+	return q, nil
+}
+
+// readLanes asks for all consumers at once.
+func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) ([]laneStatus, error) {
+	prefix := outbox.Prefix(c.NATS.Prefix)
+	stream, err := js.Stream(ctx, prefix.OutStream())
+	if err != nil {
+		return nil, fmt.Errorf("stream %s (run `redoxworker provision`): %w", prefix.OutStream(), err)
+	}
+	found := map[string]*jetstream.ConsumerInfo{}
+	list := stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		found[info.Name] = info
+	}
+	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return nil, fmt.Errorf("consumers of stream %s: %w", prefix.OutStream(), err)
+	}
+	var lanes []laneStatus
+	for _, source := range topology(c).Sources {
+		ordered := make([]string, c.Order.Partitions)
+		for n := range ordered {
+			ordered[n] = prefix.OrderedConsumer(source, n)
+		}
+		lanes = append(lanes,
+			laneOf(found, source, outbox.LaneRequest, prefix.RequestConsumer(source)),
+			laneOf(found, source, outbox.LaneSend, prefix.SendConsumer(source)),
+			laneOf(found, source, outbox.LaneOrdered, ordered...))
+	}
+	return lanes, nil
+}
+
+// laneOf sums the consumers of a lane up.
+func laneOf(found map[string]*jetstream.ConsumerInfo, source string, lane outbox.Lane, consumers ...string) laneStatus {
+	l := laneStatus{Source: source, Lane: lane}
+	for _, name := range consumers {
+		info := found[name]
+		if info == nil {
+			l.Missing = true
+			continue
+		}
+		l.Waiting += info.NumPending
+		l.InHand += info.NumAckPending
+		l.Redelivered += info.NumRedelivered
+		l.Pulls += info.NumWaiting
+	}
+	return l
+}
+
+// askWorker asks the worker of this configuration, if one answers, what only it knows.
+func (s *status) askWorker(ctx context.Context, listen string) {
+	if listen == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(listen)+"/readyz", nil)
+	if err != nil {
+		return
+	}
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return // no worker here
+	}
+	defer func() { _ = response.Body.Close() }()
+	var r readiness
+	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&r); err == nil {
+		s.Tokens, s.Breakers = r.Keys, r.Worker.Breakers
+	}
+}

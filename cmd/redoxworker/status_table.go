@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// print shows the status to a person.
+func (s status) print(a *app) {
+	a.printf("%s\n\n", s.laneTable())
+	a.printf("backlog       %d messages; %d dead letters\n", s.Backlog, s.Dead)
+	a.printf("time to drain %s\n", s.drain())
+	a.printf("quota         %s\n", s.quota())
+	a.printf("paused        %s\n", listed(s.Pauses, shownPause))
+	a.printf("breakers      %s\n", shownMap(s.Breakers, func(state string) string { return state }))
+	a.printf("tokens        %s\n", shownMap(s.Tokens, shownTokens))
+}
+
+func (s status) laneTable() string {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	t.AppendHeader(table.Row{"source", "lane", "waiting", "in hand", "redelivered", ""})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}})
+	for _, l := range s.Lanes {
+		note := ""
+		switch {
+		case l.Missing:
+			note = "not provisioned"
+		case l.Pulls == 0 && l.InHand == 0 && l.Waiting > 0:
+			note = "no worker pulls"
+		}
+		t.AppendRow(table.Row{l.Source, l.Lane, l.Waiting, l.InHand, l.Redelivered, note})
+	}
+	return t.Render()
+}
+
+func (s status) drain() string {
+	switch {
+	case s.DrainSeconds == nil:
+		return "unknown: no quota is kept"
+	case slices.ContainsFunc(s.Pauses, func(p worker.Paused) bool { return p.Operator && p.Scope == "all" }):
+		return "never while all is paused"
+	}
+	return fmt.Sprintf("%v at the rate of the quota", time.Duration(*s.DrainSeconds*float64(time.Second)))
+}
+
+func (s status) quota() string {
+	q := s.Quota
+	if q == nil {
+		return "not kept for the fleet"
+	}
+	line := fmt.Sprintf("group %s: %d of %d in %v used, %d left; %d workers", q.Group, q.Used, q.Requests, q.Per, q.Left, q.Workers)
+	if q.Next > 0 {
+		line += fmt.Sprintf("; the next is free in %v", q.Next.Round(time.Millisecond))
+	}
+	return line
+}
+
+func shownPause(p worker.Paused) string {
+	left := "being probed"
+	switch {
+	case p.Left < 0:
+		left = "until resume"
+	case p.Left > 0:
+		left = "for " + p.Left.Round(time.Second).String()
+	}
+	line := p.Scope + " " + left
+	if p.Operator {
+		return line + " by " + p.By
+	}
+	return fmt.Sprintf("%s after %d failures", line, p.Failures)
+}
+
+func shownTokens(t auth.Status) string {
+	switch {
+	case t.Error != "":
+		return fmt.Sprintf("%d failures: %s", t.Failures, t.Error)
+	case t.Tokens == 0:
+		return "none needed yet"
+	}
+	return fmt.Sprintf("%d, until %s", t.Tokens, t.Expires.Format(time.TimeOnly))
+}
+
+func listed[T any](list []T, show func(T) string) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	var lines []string
+	for _, item := range list {
+		lines = append(lines, show(item))
+	}
+	return strings.Join(lines, "\n              ")
+}
+
+func shownMap[T any](m map[string]T, show func(T) string) string {
+	if len(m) == 0 {
+		return "unknown: no worker answers on admin.listen"
+	}
+	return listed(slices.Sorted(maps.Keys(m)), func(name string) string { return name + ": " + show(m[name]) })
+}

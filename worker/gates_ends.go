@@ -1,0 +1,199 @@
+package worker
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// How passes end: what messages meet at the far side opens gates and closes them.
+
+// pausePolicy is the first and the longest pause of a scope: DESIGN 4, classification. A
+// host is looked at often, so that little time is lost once it works again.
+func pausePolicy(scope string) (initial, ceiling time.Duration) {
+	switch kind, _, _ := strings.Cut(scope, ":"); kind {
+	case "key":
+		return 2 * time.Second, time.Minute
+	case "group":
+		return 15 * time.Second, 5 * time.Minute
+	case "host":
+		return time.Second, 4 * time.Second
+	default:
+		return time.Second, 30 * time.Second
+	}
+}
+
+// A host is paused when so many requests in a row failed for its own trouble, none of them
+// long after the one before.
+const (
+	strikesToOpen   = 5
+	strikesTogether = 30 * time.Second
+)
+
+// strikes are the failures of a host in a row.
+type strikes struct {
+	n    int
+	last time.Time
+}
+
+// flapping is how soon after others have found a scope to work this worker's failure there
+// is taken for its own trouble, which pauses nobody else.
+const flapping = 10 * time.Second
+
+// clear says that the far side was reached: the scopes this message probed are open.
+func (p *pass) clear() {
+	if p.gates.struck.Load() > 0 {
+		p.gates.forgive(p.host())
+	}
+	p.finish("", 0)
+}
+
+// fail pauses the scope for at least d and returns how long; the other scopes this
+// message probed are open.
+func (p *pass) fail(scope string, d time.Duration) time.Duration { return p.finish(scope, d) }
+
+// strike says that the message's host answered, if at all, that it is in trouble. Enough
+// of that pause the host, as does a probe that meets it. It returns for how long.
+func (p *pass) strike() time.Duration {
+	host := p.host()
+	if host == "" {
+		return p.finish("", 0)
+	}
+	if slices.Contains(p.probes, host) || p.gates.strike(host) {
+		return p.finish(host, 0)
+	}
+	return p.finish("", 0)
+}
+
+// host is the one that the message goes to.
+func (p *pass) host() string {
+	if host := hostOf(p.extra); host != "" {
+		return host
+	}
+	return p.gates.hosts[p.source]
+}
+
+func (g *gates) strike(host string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s, now := g.strikes[host], time.Now()
+	if now.Sub(s.last) > strikesTogether {
+		s.n = 0
+	}
+	s.n, s.last = s.n+1, now
+	g.strikes[host] = s
+	g.struck.Store(int64(len(g.strikes)))
+	return s.n >= strikesToOpen
+}
+
+func (g *gates) forgive(host string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.strikes, host)
+	g.struck.Store(int64(len(g.strikes)))
+}
+
+// drop ends the pass without having learnt anything: the next message probes.
+func (p *pass) drop() {
+	if len(p.probes) == 0 {
+		return
+	}
+	g := p.gates
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, scope := range p.probes {
+		if gate := g.scopes[scope]; gate != nil && gate.probing && gate.round == p.rounds[scope] {
+			gate.probing = false
+		}
+	}
+	p.probes = nil
+	g.wake()
+}
+
+func (p *pass) finish(failed string, atLeast time.Duration) (wait time.Duration) {
+	if failed == "" && len(p.probes) == 0 {
+		return 0
+	}
+	g := p.gates
+	if failed != "" {
+		failed = g.known(p, failed)
+	}
+	var events []Event
+	g.mu.Lock()
+	for _, scope := range p.probes {
+		if gate := g.scopes[scope]; scope != failed && gate != nil && gate.round == p.rounds[scope] {
+			g.open(scope, gate)
+			events = append(events, Event{Kind: EventResumed, Scope: scope})
+		}
+	}
+	if failed != "" {
+		var event Event
+		if event, wait = g.pause(p, failed, atLeast); event.Kind != "" {
+			events = append(events, event)
+		}
+	}
+	p.probes = nil
+	g.wake()
+	g.mu.Unlock()
+	for _, event := range events {
+		g.observe(event)
+	}
+	return wait
+}
+
+// open a scope whose probe got through.
+func (g *gates) open(scope string, gate *gate) {
+	delete(g.scopes, scope)
+	delete(g.strikes, scope)
+	g.struck.Store(int64(len(g.strikes)))
+	if gate.posted {
+		g.tell(change{kind: resuming, scope: scope, base: gate.round})
+	}
+}
+
+// pause a scope. A message admitted before the scope's latest pause only lengthens it:
+// sixty-four requests failing together are one failure.
+func (g *gates) pause(p *pass, scope string, atLeast time.Duration) (Event, time.Duration) {
+	now := time.Now()
+	initial, ceiling := pausePolicy(scope)
+	current := g.scopes[scope]
+	if current == nil {
+		current = &gate{posted: g.post != nil && shared(scope) && now.Sub(g.resumed[scope]) > flapping}
+		g.scopes[scope] = current
+	} else if round, probed := p.rounds[scope]; !probed || round != current.round {
+		if until := now.Add(min(atLeast, ceiling)); until.After(current.until) {
+			current.until = until
+			g.tellPause(scope, current, 0, now)
+		}
+		return Event{}, max(0, current.until.Sub(now))
+	}
+	base := current.round
+	current.failures++
+	current.round++
+	current.probing, current.mine, current.asked, current.prober = false, false, false, ""
+	wait := max(doubling(initial, ceiling, current.failures), min(atLeast, ceiling))
+	current.until = now.Add(wait)
+	g.tellPause(scope, current, base, now)
+	return Event{Kind: EventPaused, Source: p.source, Scope: scope, Delay: wait, Probes: current.failures - 1}, wait
+}
+
+func (g *gates) tellPause(scope string, gate *gate, base uint64, now time.Time) {
+	if gate.posted {
+		g.tell(change{kind: pausing, scope: scope, base: base, left: gate.until.Sub(now), failures: gate.failures})
+	}
+}
+
+func (g *gates) tell(c change) {
+	if g.post != nil {
+		g.post(c)
+	}
+}
+
+// known is the scope itself when the message depends on it, else its source's own: a
+// scope nobody declared must not hold up anybody else.
+func (g *gates) known(p *pass, scope string) string {
+	if slices.Contains(g.sources[p.source], scope) || slices.Contains(p.extra, scope) {
+		return scope
+	}
+	return "source:" + p.source
+}
