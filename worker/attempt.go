@@ -39,6 +39,7 @@ func (w *Worker) attempt(d *delivery) verdict {
 	d.grant.end(v.counted)
 	w.trace.end(span, v)
 	w.metrics.attempt(d, v, took)
+	w.adapt(d, v, took)
 	if err != nil {
 		w.log.Debug("attempt failed", "message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence,
 			"error", v.err, "status", v.answer.Status, "duration", took)
@@ -52,6 +53,16 @@ func (w *Worker) attempt(d *delivery) verdict {
 		d.pass.clear()
 	}
 	return v
+}
+
+// adapt tells the limit on requests in flight how long an answer took. Only that of SENDs
+// is Redox's own: queries take as long as the destination, and files as long as they are.
+func (w *Worker) adapt(d *delivery, v verdict, took time.Duration) {
+	if !v.counted || v.action == abandon || d.lane.kind == outbox.LaneRequest || len(d.pass.extra) > 0 {
+		return
+	}
+	status := v.answer.Status
+	w.adaptive.observe(d.began.Add(took), took, status == http.StatusTooManyRequests || status >= 500)
 }
 
 // inTrouble reports whether the far side as a whole seems to be in trouble: it said so, or

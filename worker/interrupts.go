@@ -19,6 +19,7 @@ type interrupts struct {
 
 type interruptible struct {
 	source      string
+	window      int // messages that it may have in hand; 0 when it is not resized
 	onReconnect bool
 	cancel      context.CancelFunc
 }
@@ -30,8 +31,14 @@ func newInterrupts(conn *nats.Conn, g *gates) *interrupts {
 // watch returns a context that ends when the source is paused and, where asked, when the
 // connection was lost and is back. stop must be called.
 func (i *interrupts) watch(ctx context.Context, source string, onReconnect bool) (_ context.Context, stop func()) {
+	return i.watchWindow(ctx, source, onReconnect, 0)
+}
+
+// watchWindow is watch for a pull of many messages: its context ends also when so many are
+// out of proportion.
+func (i *interrupts) watchWindow(ctx context.Context, source string, onReconnect bool, window int) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &interruptible{source: source, onReconnect: onReconnect, cancel: cancel}
+	p := &interruptible{source: source, onReconnect: onReconnect, window: window, cancel: cancel}
 	i.mu.Lock()
 	i.pulls[p] = struct{}{}
 	i.mu.Unlock()
@@ -68,6 +75,11 @@ func (i *interrupts) run(ctx context.Context) {
 			i.cancel(func(p *interruptible) bool { return p.onReconnect })
 		}
 	}
+}
+
+// resized ends pulls whose window is out of proportion to the limit on requests in flight.
+func (i *interrupts) resized(limit int) {
+	i.cancel(func(p *interruptible) bool { return p.window > 2*limit || p.window > 0 && 2*p.window < limit })
 }
 
 func (i *interrupts) cancel(which func(*interruptible) bool) {

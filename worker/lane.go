@@ -92,13 +92,14 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 // consume pulls with a window until the source is paused, requests become scarce, the
 // consumer is gone or ctx ends. What is buffered then goes back to the server at once.
 func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consumer) {
-	pulling, stop := w.interrupts.watch(ctx, l.source, false)
+	size := w.pullWindow()
+	pulling, stop := w.interrupts.watchWindow(ctx, l.source, false, size)
 	defer stop()
-	window := newWindow(w.pullWindow(), time.Now())
+	window := newWindow(size, time.Now())
 	cc, err := consumer.Consume(func(msg jetstream.Msg) {
 		w.take(entry{ctx, pulling, stop}, l, msg, window)
 	},
-		jetstream.PullMaxMessagesWithBytesLimit(w.pullWindow(), w.pullBytes()),
+		jetstream.PullMaxMessagesWithBytesLimit(size, w.pullBytes()),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { w.pullError(pulling, l, err) }))
 	if err != nil {
@@ -240,7 +241,7 @@ func (w *Worker) pullError(ctx context.Context, l *lane, err error) {
 
 // pullWindow is how many messages a lane may have in hand: as many as can be in flight,
 // so that the window never starves the slots and hardly outlives a lease.
-func (w *Worker) pullWindow() int { return w.config.Concurrency }
+func (w *Worker) pullWindow() int { return w.slots.size() }
 
 // pullBytes bounds one pull, so that large bodies do not overrun what the server buffers
 // for a client. A message larger than the bound could never be pulled at all.

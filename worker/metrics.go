@@ -16,6 +16,7 @@ type metrics struct {
 	age          *prometheus.HistogramVec
 	ignored      *prometheus.CounterVec
 	paused       *prometheus.GaugeVec
+	limit        prometheus.Gauge
 	settleErrors prometheus.Counter
 	pullErrors   prometheus.Counter
 	leasesLost   prometheus.Counter
@@ -40,6 +41,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		ignored:  counter("ignored_deliveries_total", "Deliveries left alone, because the worker has the message in flight already or its lease may have ended in the buffer.", "reason"),
 		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redoxworker_paused",
 			Help: "1 while a scope (a key, a host, an egress group) is paused."}, []string{"scope"}),
+		limit:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_concurrency_limit", Help: "Requests that may be in flight at present."}),
 		settleErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_settle_errors_total", Help: "Settlement steps that had to be repeated."}),
 		pullErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_pull_errors_total", Help: "Pulls that failed or missed their heartbeat."}),
 		leasesLost:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_leases_lost_total", Help: "Messages whose lease could not be renewed."}),
@@ -50,7 +52,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.settled, m.attempts, m.duration, m.age, m.ignored, m.paused,
+	for _, c := range []prometheus.Collector{m.settled, m.attempts, m.duration, m.age, m.ignored, m.paused, m.limit,
 		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown, m.duplicates, m.claimed} {
 		if err := r.Register(c); err != nil {
 			return nil, err

@@ -16,8 +16,9 @@ type slots struct {
 	mu        sync.Mutex
 	limit     int
 	sources   int
-	guarantee int // slots of each source that no other may take
-	common    int // free slots beyond the guarantees; negative after the limit went down
+	guarantee int  // slots of each source that no other may take
+	common    int  // free slots beyond the guarantees; negative after the limit went down
+	waited    bool // somebody had to wait for a slot
 	held      map[string]int
 	requests  slotQueue
 	sends     slotQueue
@@ -56,6 +57,15 @@ func (s *slots) size() int {
 	return s.limit
 }
 
+// hadWaiters reports whether somebody had to wait for a slot since it was asked last.
+func (s *slots) hadWaiters() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waited := s.waited
+	s.waited = len(s.requests.turn)+len(s.sends.turn) > 0
+	return waited
+}
+
 func (s *slots) queue(lane outbox.Lane) *slotQueue {
 	if lane == outbox.LaneRequest {
 		return &s.requests
@@ -74,6 +84,7 @@ func (s *slots) acquire(ctx context.Context, source string, lane outbox.Lane) bo
 	}
 	ready := make(chan struct{})
 	q.push(source, ready)
+	s.waited = true
 	s.mu.Unlock()
 
 	select {

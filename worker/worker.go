@@ -43,6 +43,7 @@ type Worker struct {
 	gates      *gates
 	board      *board
 	slots      *slots
+	adaptive   *adaptive
 	crew       *crew // of unordered lanes
 	keeper     *keeper
 	restarts   *restarts
@@ -151,6 +152,12 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.restarts = newRestarts(w.conn, w.config.AckWait)
 	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.interrupts = newInterrupts(w.conn, w.gates)
+	w.metrics.limit.Set(float64(w.config.Concurrency))
+	w.adaptive = newAdaptive(w.config.Concurrency, func(limit int) {
+		w.slots.resize(limit)
+		w.interrupts.resized(limit)
+		w.metrics.limit.Set(float64(limit))
+	}, w.slots.hadWaiters)
 }
 
 // keep runs the lease keeper, again and again should it fail to subscribe.
@@ -205,6 +212,8 @@ type Status struct {
 	Bound int `json:"bound"`
 	// InFlight is the number of messages being delivered.
 	InFlight int `json:"in_flight"`
+	// Concurrency is how many may be at present.
+	Concurrency int `json:"concurrency"`
 	// Paused lists the paused scopes with what is left of their pause; one that is being
 	// probed has zero left, one that lasts until an operator ends it has −1.
 	Paused map[string]time.Duration `json:"paused,omitempty"`
@@ -229,6 +238,7 @@ func (w *Worker) Status() Status {
 			s.Bound++
 		}
 	}
+	s.Concurrency = w.slots.size()
 	s.InFlight, s.Paused, s.Breakers = w.slots.inUse(), w.gates.paused(), w.gates.breakers()
 	return s
 }
