@@ -12,7 +12,7 @@ import (
 // may probe. Times on it are lengths, counted from the moment it was written, so that
 // clocks need not agree. It is written when something changes, never for a message.
 
-// BoardKey is the key in the state bucket.
+// boardKey is the key in the state bucket.
 const boardKey = "gates"
 
 // probeLease is how long a worker that has said that it probes is believed to be alive.
@@ -181,7 +181,9 @@ func (g *gates) adopt(n notices, at time.Time, own string, busy map[string]bool)
 		events = append(events, Event{Kind: EventResumed, Scope: scope})
 	}
 	g.struck.Store(int64(len(g.strikes)))
-	g.wake()
+	if len(g.scopes)+len(events) > 0 {
+		g.wake()
+	}
 	g.mu.Unlock()
 	for _, event := range events {
 		g.observe(event)

@@ -3,7 +3,11 @@
 //
 // A message travels one way:
 //
-//	lane (pull) → admit (pauses) → slot (concurrency) → attempt (Deliverer) → verdict → settle
+//	lane (pull) → admit (pauses) → grant (limit) → slot (concurrency) → attempt (Deliverer) → verdict → settle
+//
+// While the [Limiter] grants little, the order is another: grant, slot, pull. Pauses of
+// hosts and egress groups, and those by operators, are shared by all workers through the
+// state bucket; see [Pauses].
 //
 // A lane is one durable consumer: `send` and `request` of a source, and one per
 // partition for ordered traffic. The [Deliverer] is the worker's only view of the far

@@ -196,3 +196,91 @@ func TestGates_ProbeEndsAPauseEarly(t *testing.T) {
 		}
 	})
 }
+
+// A worker that cannot reach what others have just found to work keeps that to itself.
+func TestGates_TroubleOfOneWorkerIsNotShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"host:h"}})
+		var posted []change
+		g.post = func(c change) { posted = append(posted, c) }
+		g.admit(t.Context(), "a").fail("host:h", 0)
+		if len(posted) != 1 || posted[0].kind != pausing {
+			t.Fatalf("a host that is down: %+v", posted)
+		}
+		// The board tells of it, then another worker's probe gets through.
+		n, _ := decodeNotices(nil)
+		n.apply(posted[0], "me")
+		g.adopt(n, time.Now(), "me", nil)
+		n, _ = decodeNotices(nil)
+		g.adopt(n, time.Now(), "me", nil)
+		if state, _, _ := g.state("a"); state != gateOpen {
+			t.Fatalf("state %v after another worker's probe", state)
+		}
+		if wait := g.admit(t.Context(), "a").fail("host:h", 0); wait != time.Second || len(posted) != 1 {
+			t.Errorf("paused for %v, told %+v: want a pause that nobody hears of", wait, posted)
+		}
+		time.Sleep(time.Second)
+		g.admit(t.Context(), "a").clear()
+		time.Sleep(flapping)
+		g.admit(t.Context(), "a").fail("host:h", 0)
+		if len(posted) != 2 {
+			t.Errorf("later trouble is kept from the others: %+v", posted)
+		}
+	})
+}
+
+func TestGates_StrikesOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"host:h"}})
+		hit := func(n int) (wait time.Duration) {
+			for range n {
+				wait = g.admit(t.Context(), "a").strike()
+			}
+			return wait
+		}
+		if hit(strikesToOpen-1) != 0 {
+			t.Error("paused too early")
+		}
+		g.admit(t.Context(), "a").clear() // one that got through
+		if hit(strikesToOpen-1) != 0 {
+			t.Error("failures before a success count")
+		}
+		time.Sleep(strikesTogether + time.Second)
+		if hit(1) != 0 {
+			t.Error("failures long ago count")
+		}
+		if hit(strikesToOpen-1) != time.Second || g.breakers()["host:h"] != "open" {
+			t.Errorf("not paused after %d failures in a row: %v", strikesToOpen, g.breakers())
+		}
+		time.Sleep(time.Second)
+		if g.breakers()["host:h"] != "probing" {
+			t.Errorf("after the pause: %v", g.breakers())
+		}
+		if wait := g.admit(t.Context(), "a").strike(); wait != 2*time.Second {
+			t.Errorf("a probe that failed pauses for %v", wait)
+		}
+		time.Sleep(2 * time.Second)
+		g.admit(t.Context(), "a").clear()
+		if g.breakers()["host:h"] != "closed" || g.struck.Load() != 0 {
+			t.Errorf("after a probe that got through: %v", g.breakers())
+		}
+	})
+}
+
+func FuzzDecodeNotices(f *testing.F) {
+	f.Add([]byte(`{"last":3,"scopes":{"host:h":{"round":3,"left":-1,"prober":"w","probe_left":5}}}`))
+	f.Add([]byte(`{"scopes":null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n, err := decodeNotices(data)
+		if err != nil {
+			return
+		}
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"host:h"}})
+		g.adopt(n.after(time.Second), time.Now(), "me", nil)
+		n.apply(change{kind: claiming, scope: "host:h", base: 3}, "me")
+		g.adopt(n, time.Now(), "me", nil)
+		g.tryAdmit("a")
+	})
+}

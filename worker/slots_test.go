@@ -115,3 +115,57 @@ func TestSlots_Accounting(t *testing.T) {
 		}
 	})
 }
+
+// REQUESTs go before SENDs of whatever source; a limit that changes takes no slot away.
+func TestSlots_RequestsFirstAndResizing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1, 2)
+		ctx := t.Context()
+		s.acquire(ctx, "a", outbox.LaneSend)
+		var order []string
+		for _, x := range []struct {
+			source string
+			lane   outbox.Lane
+		}{{"a", outbox.LaneSend}, {"b", outbox.LaneOrdered}, {"a", outbox.LaneRequest}, {"b", outbox.LaneRequest}} {
+			go func() {
+				s.acquire(ctx, x.source, x.lane)
+				order = append(order, x.source+" "+string(x.lane))
+				s.release(x.source)
+			}()
+			synctest.Wait()
+		}
+		if !s.hadWaiters() {
+			t.Error("four wait and nobody noticed")
+		}
+		s.release("a")
+		synctest.Wait()
+		if got, want := strings.Join(order, ", "), "a request, b request, a send, b ordered"; got != want {
+			t.Errorf("slots went to %s, want %s", got, want)
+		}
+
+		s = newSlots(8, 1)
+		for range 8 {
+			s.acquire(ctx, "a", outbox.LaneSend)
+		}
+		s.resize(4)
+		got := make(chan bool, 1)
+		go func() { got <- s.acquire(ctx, "a", outbox.LaneSend) }()
+		for range 4 {
+			s.release("a")
+		}
+		synctest.Wait()
+		if len(got) > 0 {
+			t.Error("a fifth slot of four was given out")
+		}
+		s.release("a")
+		synctest.Wait()
+		if len(got) != 1 || s.inUse() != 4 {
+			t.Errorf("%d slots in use, want the four", s.inUse())
+		}
+		s.resize(6)
+		if !s.acquire(ctx, "a", outbox.LaneSend) || s.size() != 6 {
+			t.Error("a higher limit gives no more slots")
+		}
+	})
+}
