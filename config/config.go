@@ -169,6 +169,7 @@ type Worker struct {
 	Concurrency  int           // messages in flight, 1 to 10,000; default 64
 	AckWait      time.Duration // lease of a message, at least 1s; default 30s
 	DrainTimeout time.Duration // at shutdown; 0 hands everything back at once; default 30s
+	BreakerAfter int           // failures in a row that pause a host; 0 never; default 5
 	Retry        Retry
 }
 

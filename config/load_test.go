@@ -16,7 +16,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Redox: Redox{Region: "us", BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", Timeout: 150 * time.Second, MaxBody: 10_000_000,
 			MaxFile: 30_000_000, Offload: Offload{Over: 200_000}},
 		Order:   Order{Partitions: 16, AfterDeadLetter: "continue"},
-		Worker:  Worker{Concurrency: 64, AckWait: 30 * time.Second, DrainTimeout: 30 * time.Second, Retry: Retry{Initial: 2 * time.Second, Max: 10 * time.Minute, MaxAge: 24 * time.Hour, RequestMaxAge: 5 * time.Minute, PoisonAfter: 5}},
+		Worker:  Worker{Concurrency: 64, AckWait: 30 * time.Second, DrainTimeout: 30 * time.Second, BreakerAfter: 5, Retry: Retry{Initial: 2 * time.Second, Max: 10 * time.Minute, MaxAge: 24 * time.Hour, RequestMaxAge: 5 * time.Minute, PoisonAfter: 5}},
 		Quota:   Quota{Requests: 7500, Per: 5 * time.Minute, Group: "default", Scope: "fleet", ReserveRequests: 0.2},
 		Reply:   Reply{Allow: []string{"_INBOX.>"}},
 		Gateway: Gateway{Enabled: true, MaxWait: 150 * time.Second},
@@ -91,6 +91,7 @@ worker:
   concurrency: 1
   ack_wait: 1s
   drain_timeout: 0s
+  breaker_after: 3
   retry: {initial: 1s, max: 1s, max_age: 7d, request_max_age: 90s, max_attempts: 3, poison_after: 0}
 quota: {requests: 100, per: 1m, group: eu, scope: process, reserve_requests: 0}
 reply: {allow: ["app.{source}.replies.>", "_INBOX.>"]}
@@ -142,7 +143,7 @@ func TestLoad_Everything(t *testing.T) {
 		"2":        {ID: "7ce6f387-c33c-417d-8682-81e83628cbd0", Key: "old", Environment: "development", OnUnknown: "resend"},
 	}, c.Sources)
 	diff(t, Order{256, "hold", NewSecret("s3cr3t-from-file"), secret}, c.Order)
-	diff(t, Worker{1, time.Second, 0, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)
+	diff(t, Worker{1, time.Second, 0, 3, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)
 	diff(t, Quota{100, time.Minute, "eu", "process", 0}, c.Quota)
 	diff(t, Reply{[]string{"app.{source}.replies.>", "_INBOX.>"}}, c.Reply)
 	diff(t, []any{DLQ{720 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Audit, c.Gateway, c.Admin, c.Log})

@@ -93,6 +93,7 @@ worker:
   concurrency: 1
   ack_wait: 1s
   drain_timeout: 0s
+  breaker_after: 3
   retry:
     initial: 1s
     max: 1s

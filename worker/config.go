@@ -98,6 +98,10 @@ type Config struct {
 	// AttemptTimeout is the backstop for a Deliverer that never returns; it is looked at
 	// every tenth of AckWait. Default 10m.
 	AttemptTimeout time.Duration
+	// BreakerAfter is how many requests in a row must fail for a host's own trouble (it
+	// answered 408 or 5xx, or not at all) before the host is paused for all workers and
+	// probed. Default 5; −1 means never.
+	BreakerAfter int
 	// Limiter grants requests under a limit shared with other workers; nil means no limit.
 	Limiter Limiter
 	// Retry says when to try again and when to give up.
@@ -147,6 +151,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Prefix, "redox")
 	setDefault(&c.Partitions, 16)
 	setDefault(&c.Concurrency, 64)
+	setDefault(&c.BreakerAfter, 5)
 	setDefault(&c.PullBytes, 8<<20)
 	setDefault(&c.MaxClaim, 64<<20)
 	setDefault(&c.MaxClaimMemory, 256<<20)
@@ -190,6 +195,7 @@ func (c Config) Validate() error {
 	}
 	bad(c.Partitions < -1, "Partitions: %d; use 1 or more, or -1 for none", c.Partitions)
 	bad(c.Concurrency < 1, "Concurrency: %d; use 1 or more", c.Concurrency)
+	bad(c.BreakerAfter < -1, "BreakerAfter: %d; use 1 or more, or -1 for never", c.BreakerAfter)
 	bad(c.PullBytes < 1, "PullBytes: %d; use 1 or more", c.PullBytes)
 	bad(c.MaxClaim < 1, "MaxClaim: %d; use 1 or more", c.MaxClaim)
 	bad(c.MaxClaimMemory < 1, "MaxClaimMemory: %d; use 1 or more", c.MaxClaimMemory)

@@ -24,9 +24,11 @@ type gates struct {
 	hosts   map[string]string   // source → the host that its messages usually go to
 	strikes map[string]strikes  // of hosts
 	struck  atomic.Int64        // how many hosts have strikes
-	resumed map[string]time.Time
-	alone   bool          // the others cannot be reached
-	changed chan struct{} // closed and replaced at each change
+	// breakAfter so many strikes a host is paused; less than 1: never
+	breakAfter int
+	resumed    map[string]time.Time
+	alone      bool          // the others cannot be reached
+	changed    chan struct{} // closed and replaced at each change
 }
 
 // gate is the state of one scope that is not simply open.
@@ -71,7 +73,7 @@ func shared(scope string) bool {
 
 func newGates(sources []Source, observe func(Event)) *gates {
 	g := &gates{
-		observe: observe,
+		observe: observe, breakAfter: 5,
 		scopes:  make(map[string]*gate),
 		sources: make(map[string][]string, len(sources)),
 		hosts:   make(map[string]string, len(sources)),

@@ -23,12 +23,9 @@ func pausePolicy(scope string) (initial, ceiling time.Duration) {
 	}
 }
 
-// A host is paused when so many requests in a row failed for its own trouble, none of them
-// long after the one before.
-const (
-	strikesToOpen   = 5
-	strikesTogether = 30 * time.Second
-)
+// strikesTogether is how far apart failures of a host may be that count as failures in a
+// row.
+const strikesTogether = 30 * time.Second
 
 // strikes are the failures of a host in a row.
 type strikes struct {
@@ -52,8 +49,8 @@ func (p *pass) clear() {
 // message probed are open.
 func (p *pass) fail(scope string, d time.Duration) time.Duration { return p.finish(scope, d) }
 
-// strike says that the message's host answered, if at all, that it is in trouble. Enough
-// of that pause the host, as does a probe that meets it. It returns for how long.
+// strike says that the message's host answered, if at all, that it is in trouble. Enough of
+// that pause the host, as does a probe that meets it. It returns for how long.
 func (p *pass) strike() time.Duration {
 	host := p.host()
 	if host == "" {
@@ -83,7 +80,7 @@ func (g *gates) strike(host string) bool {
 	s.n, s.last = s.n+1, now
 	g.strikes[host] = s
 	g.struck.Store(int64(len(g.strikes)))
-	return s.n >= strikesToOpen
+	return g.breakAfter > 0 && s.n >= g.breakAfter
 }
 
 func (g *gates) forgive(host string) {

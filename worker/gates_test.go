@@ -240,19 +240,19 @@ func TestGates_StrikesOpenTheBreaker(t *testing.T) {
 			}
 			return wait
 		}
-		if hit(strikesToOpen-1) != 0 {
+		if hit(g.breakAfter-1) != 0 {
 			t.Error("paused too early")
 		}
 		g.admit(t.Context(), "a").clear() // one that got through
-		if hit(strikesToOpen-1) != 0 {
+		if hit(g.breakAfter-1) != 0 {
 			t.Error("failures before a success count")
 		}
 		time.Sleep(strikesTogether + time.Second)
 		if hit(1) != 0 {
 			t.Error("failures long ago count")
 		}
-		if hit(strikesToOpen-1) != time.Second || g.breakers()["host:h"] != "open" {
-			t.Errorf("not paused after %d failures in a row: %v", strikesToOpen, g.breakers())
+		if hit(g.breakAfter-1) != time.Second || g.breakers()["host:h"] != "open" {
+			t.Errorf("not paused after %d failures in a row: %v", g.breakAfter, g.breakers())
 		}
 		time.Sleep(time.Second)
 		if g.breakers()["host:h"] != "probing" {

@@ -146,6 +146,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 		}
 	}
 	w.gates = newGates(w.config.Sources, w.observe)
+	w.gates.breakAfter = w.config.BreakerAfter
 	w.board = newBoard(w.js, w.config.Prefix.StateBucket(), w.config.ID, w.gates, w.log)
 	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
 	w.crew = newCrew(w.config.Concurrency, w.deliver)

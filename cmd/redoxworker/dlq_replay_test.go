@@ -56,7 +56,7 @@ func newDeadMorning(t *testing.T) *deadMorning {
 func (m *deadMorning) daemon(set ...string) *binary {
 	m.Helper()
 	var flags []string
-	for _, one := range append([]string{"worker.retry.max_attempts=1", "sources.clinic-a.on_unknown=hold", "order.after_dead_letter=hold"}, set...) {
+	for _, one := range append([]string{"worker.retry.max_attempts=1", "worker.breaker_after=0", "sources.clinic-a.on_unknown=hold", "order.after_dead_letter=hold"}, set...) {
 		flags = append(flags, "--set", one)
 	}
 	return m.start(flags...)

@@ -77,6 +77,7 @@ func (w wiring) worker(js jetstream.JetStream, client *redox.Client) (*worker.Wo
 	cfg := worker.Config{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Partitions: c.Order.Partitions, Concurrency: c.Worker.Concurrency,
 		AckWait: c.Worker.AckWait, DrainTimeout: orOff(c.Worker.DrainTimeout), ReplyAllow: c.Reply.Allow,
+		BreakerAfter: orOff(c.Worker.BreakerAfter),
 		Retry: worker.Retry{
 			Initial: c.Worker.Retry.Initial, Max: c.Worker.Retry.Max, MaxAge: orOff(c.Worker.Retry.MaxAge),
 			RequestMaxAge: c.Worker.Retry.RequestMaxAge, MaxAttempts: c.Worker.Retry.MaxAttempts, PoisonAfter: orOff(c.Worker.Retry.PoisonAfter),
