@@ -16,10 +16,10 @@ import (
 // while there is more to send, it is looked for with half as many in flight, and again
 // half, until that makes no difference.
 //
-// An answer within adaptiveSlack is quick enough whatever it took before.
+// Answers within adaptiveQuick are quick enough whatever they took before.
 type adaptive struct {
 	most, least int
-	resize      func(limit int)
+	resize      func(limit int, settled bool)
 	waited      func() bool // whether somebody waited for a slot since it was asked last
 
 	mu     sync.Mutex
@@ -32,6 +32,7 @@ type adaptive struct {
 
 const (
 	adaptiveSlack   = 20 * time.Millisecond
+	adaptiveQuick   = 50 * time.Millisecond
 	adaptiveLeast   = 4
 	adaptiveEvery   = time.Minute            // between two looks for base
 	adaptiveMinimum = 100 * time.Millisecond // of a window
@@ -54,7 +55,7 @@ type adaptiveLook struct {
 	before time.Duration // median of the step before
 }
 
-func newAdaptive(most int, resize func(int), waited func() bool) *adaptive {
+func newAdaptive(most int, resize func(limit int, settled bool), waited func() bool) *adaptive {
 	return &adaptive{most: most, least: min(adaptiveLeast, most), limit: float64(most), resize: resize, waited: waited,
 		window: adaptiveWindow{since: time.Now(), skip: most}} // at first there is no queue yet
 }
@@ -93,7 +94,7 @@ func (a *adaptive) decide(now time.Time) {
 		a.step(now, median)
 	case !busy:
 		a.calm(median)
-	case median <= adaptiveSlack:
+	case median <= adaptiveQuick:
 		a.base = median
 		a.grow()
 	case a.base == 0 || !now.Before(a.next):
@@ -109,7 +110,7 @@ func (a *adaptive) decide(now time.Time) {
 	*w = adaptiveWindow{since: now}
 	if limit := int(a.limit); limit != before {
 		w.skip = before
-		a.resize(limit)
+		a.resize(limit, !a.look.on)
 	}
 }
 

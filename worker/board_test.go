@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,9 +143,9 @@ func (throttled) SafeError() string { return "too many requests" }
 // not counted.
 func TestBreaker_TheOtherHostKeepsFlowing(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		down := true
+		var up atomic.Bool
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			if m.Kind == outbox.KindFile && down {
+			if m.Kind == outbox.KindFile && !up.Load() {
 				return outbox.Answer{}, worker.NotAttempted(errFar, "host:blob")
 			}
 			return outbox.Answer{Status: 200}, nil
@@ -180,7 +181,7 @@ func TestBreaker_TheOtherHostKeepsFlowing(t *testing.T) {
 		if files > 20+30 {
 			t.Errorf("%d tries at a host that is down", files)
 		}
-		down = false
+		up.Store(true)
 		back := time.Now()
 		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 200 })
 		if took := time.Since(back); took > 10*time.Second {

@@ -79,7 +79,7 @@ func (i *interrupts) run(ctx context.Context) {
 
 // resized ends pulls whose window is out of proportion to the limit on requests in flight.
 func (i *interrupts) resized(limit int) {
-	i.cancel(func(p *interruptible) bool { return p.window > 2*limit || p.window > 0 && 2*p.window < limit })
+	i.cancel(func(p *interruptible) bool { return p.window > 4*limit || p.window > 0 && 4*p.window < limit })
 }
 
 func (i *interrupts) cancel(which func(*interruptible) bool) {

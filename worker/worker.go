@@ -154,9 +154,11 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.interrupts = newInterrupts(w.conn, w.gates)
 	w.metrics.limit.Set(float64(w.config.Concurrency))
-	w.adaptive = newAdaptive(w.config.Concurrency, func(limit int) {
+	w.adaptive = newAdaptive(w.config.Concurrency, func(limit int, settled bool) {
 		w.slots.resize(limit)
-		w.interrupts.resized(limit)
+		if settled {
+			w.interrupts.resized(limit)
+		}
 		w.metrics.limit.Set(float64(limit))
 	}, w.slots.hadWaiters)
 }
