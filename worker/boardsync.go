@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -104,6 +105,7 @@ type board struct {
 }
 
 func newBoard(js jetstream.JetStream, bucket, own string, g *gates, log *slog.Logger) *board {
+	own = fmt.Sprintf("%s-%08x", own, rand.Uint32()) // two workers of one process are two
 	b := &board{store: boardStore{js: js, bucket: bucket}, own: own, gates: g, log: log, kick: make(chan struct{}, 1), last: time.Now()}
 	g.post = b.post
 	return b
