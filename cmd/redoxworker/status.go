@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -30,8 +29,8 @@ type status struct {
 	Pauses  []worker.Paused `json:"pauses"`
 	// Tokens by key, and Breakers by host, as the worker of this configuration tells on
 	// its admin listener; absent when none answers.
-	Tokens   map[string]auth.Status `json:"tokens,omitempty"`
-	Breakers map[string]string      `json:"breakers,omitempty"`
+	Tokens   map[string]keyStatus `json:"tokens,omitempty"`
+	Breakers map[string]string    `json:"breakers,omitempty"`
 	// DrainSeconds is how long the backlog takes at the rate of the quota, if no more
 	// comes; absent without a quota.
 	DrainSeconds *float64 `json:"drain_seconds,omitempty"`

@@ -10,7 +10,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -81,7 +80,7 @@ func shownPause(p worker.Paused) string {
 	return fmt.Sprintf("%s after %d failures", line, p.Failures)
 }
 
-func shownTokens(t auth.Status) string {
+func shownTokens(t keyStatus) string {
 	switch {
 	case t.Error != "":
 		return fmt.Sprintf("%d failures: %s", t.Failures, t.Error)
