@@ -65,7 +65,7 @@ func (a *adaptive) observe(now time.Time, took time.Duration, tooMuch bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	w := &a.window
-	if w.skip > 0 && !tooMuch {
+	if w.skip > 0 { // a crowd that fails together is one failure
 		w.skip--
 		return
 	}

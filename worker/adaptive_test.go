@@ -54,7 +54,7 @@ func TestAdaptive_Profiles(t *testing.T) {
 		"concurrency-refused": {redoxsim.Load{Base: 50 * ms, Reject: 16}, 6, 30, 60 * ms, 100},
 		"slow-knee":           {redoxsim.Load{Base: 50 * ms, Knee: 16, Slope: 10 * ms}, 10, 24, 120 * ms, 180},
 		"jittery":             {redoxsim.Load{Base: 50 * ms, Jitter: 0.8, Tail: 0.02}, 48, 64, 70 * ms, 700},
-		"quick":               {redoxsim.Load{Base: 15 * ms}, 64, 64, 16 * ms, 2000},
+		"quick":               {redoxsim.Load{Base: 40 * ms}, 64, 64, 41 * ms, 900},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
