@@ -119,6 +119,7 @@ func (d *DeadLetters) Get(ctx context.Context, id string) ([]StoredDeadLetter, e
 		if err != nil {
 			return nil, err
 		}
+		whole.DataModel, whole.EventType = readModel(whole.Body)
 		found = append(found, whole)
 	}
 	if len(found) == 0 {

@@ -71,7 +71,7 @@ func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
 			break
 		}
 		if published {
-			if err := d.delete(ctx, x.entry, false); err != nil {
+			if err := d.delete(ctx, x.entry); err != nil {
 				return Handled{}, err
 			}
 			h := l.handled(AlreadyReplayed, nil)
@@ -112,7 +112,7 @@ func (x discarding) remove(ctx context.Context, l StoredDeadLetter, c claim) (Ha
 	if err != nil {
 		return Handled{}, err
 	}
-	if err := d.delete(ctx, x.entry, true); err != nil {
+	if err := d.delete(ctx, x.entry); err != nil {
 		return Handled{}, err
 	}
 	if last {

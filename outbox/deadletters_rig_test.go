@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,11 +179,11 @@ var errCrash = errors.New("crashed")
 
 // crashing ends the nth time that a point is reached.
 func (g graveyard) crashing(point string, nth int) {
+	left := atomic.Int64{}
+	left.Store(int64(nth))
 	g.fault = func(at string) error {
-		if at == point {
-			if nth--; nth == 0 {
-				return errCrash
-			}
+		if at == point && left.Add(-1) == 0 {
+			return errCrash
 		}
 		return nil
 	}

@@ -186,7 +186,7 @@ func TestDeadLetters_GetAndBody(t *testing.T) {
 	g.put(g.bodies, "clinic-a/o-1", []byte(`{"Meta":{"DataModel":"Media","EventType":"New"}}`))
 	g.bury(letter("twice", 1), letter("twice", 2), claimed)
 	got, err := g.Get(g.ctx(), "twice")
-	if err != nil || len(got) != 2 || got[1].Sequence != 2 || !bytes.Equal(got[0].Body, letter("twice", 1).Body) {
+	if err != nil || len(got) != 2 || got[1].Sequence != 2 || got[1].DataModel != "Order" || !bytes.Equal(got[0].Body, letter("twice", 1).Body) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := g.Get(g.ctx(), "none"); !errors.Is(err, ErrNoDeadLetter) {

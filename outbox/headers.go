@@ -35,8 +35,8 @@ const (
 	HeaderReplayOf = "Redox-Replay-Of"
 	// HeaderReplayCount is the number of this replay, from 1.
 	HeaderReplayCount = "Redox-Replay-Count"
-	// HeaderOrderPosition is set by a replay in the ordered lane: the sequence under
-	// which the message was stored the first time, its place in the order of its token.
+	// HeaderOrderPosition is set by a replay: the sequence under which the message was
+	// stored the first time, in an ordered lane its place in the order of its token.
 	HeaderOrderPosition = "Redox-Order-Position"
 )
 

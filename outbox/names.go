@@ -185,6 +185,20 @@ func (p Prefix) OrderedConsumer(source string, n int) string {
 	return source + "-ordered-" + strconv.Itoa(n)
 }
 
+// ParseOrderedConsumer takes the name of a partition's consumer apart. ok is false for any
+// other name.
+func (p Prefix) ParseOrderedConsumer(name string) (source string, n int, ok bool) {
+	i := strings.LastIndex(name, "-ordered-")
+	if i < 0 {
+		return "", 0, false
+	}
+	n, err := strconv.Atoi(name[i+len("-ordered-"):])
+	if err != nil || n < 0 || p.OrderedConsumer(name[:i], n) != name || CheckSource(name[:i]) != nil {
+		return "", 0, false
+	}
+	return name[:i], n, true
+}
+
 // SweeperConsumer is the durable consumer of the advisories, on [Prefix.AdvisoryStream].
 func (p Prefix) SweeperConsumer() string { return "sweeper" }
 

@@ -183,8 +183,8 @@ func (w *Worker) laneOf(consumer string) *lane {
 			l.source, l.kind = source, kind
 		}
 	}
-	if i := strings.LastIndex(consumer, "-ordered-"); i > 0 {
-		l.source, l.kind = consumer[:i], outbox.LaneOrdered
+	if source, _, ok := w.config.Prefix.ParseOrderedConsumer(consumer); ok {
+		l.source, l.kind = source, outbox.LaneOrdered
 	}
 	if outbox.CheckSource(l.source) != nil {
 		l.source = ""

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,10 +187,8 @@ func (w *Worker) discover(ctx context.Context) error {
 		if source, ok := strings.CutSuffix(name, "-send"); ok {
 			w.config.Sources = append(w.config.Sources, Source{Name: source})
 		}
-		if i := strings.LastIndex(name, "-ordered-"); i >= 0 {
-			if n, err := strconv.Atoi(name[i+len("-ordered-"):]); err == nil {
-				partitions = max(partitions, n+1)
-			}
+		if _, n, ok := w.config.Prefix.ParseOrderedConsumer(name); ok {
+			partitions = max(partitions, n+1)
 		}
 	}
 	if w.config.Partitions >= 0 {

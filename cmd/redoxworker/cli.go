@@ -33,6 +33,7 @@ type cli struct {
 	Pause     pauseCommand     `cmd:"" help:"Have no worker pull messages of a source, or of all."`
 	Resume    resumeCommand    `cmd:"" help:"End such a pause."`
 	Provision provisionCommand `cmd:"" help:"Create or update streams, consumers and buckets."`
+	Lanes     lanesCommand     `cmd:"" help:"What the partitions of ordered messages wait on."`
 	Sim       simCommand       `cmd:"" help:"Run the simulator of Redox."`
 	Send      sendCommand      `cmd:"" help:"Publish a message, or a file of them, to be sent."`
 	Request   requestCommand   `cmd:"" help:"Publish a query and print its answer."`

@@ -70,7 +70,7 @@ func (p *past) UnmarshalText(text []byte) (err error) {
 // deadChoice are the arguments and flags that say which dead letters are to go.
 type deadChoice struct {
 	deadFilter
-	IDs    []string `arg:"" optional:"" name:"id" help:"Message ids."`
+	IDs    []string `arg:"" optional:"" name:"id" sep:"none" help:"Message ids."`
 	All    bool     `help:"All of them, as far as the other flags select them."`
 	DryRun bool     `name:"dry-run" help:"Show what would be done and change nothing."`
 	Force  bool     `help:"Do not ask. Needed where there is no terminal."`

@@ -28,6 +28,6 @@ func (c dlqDiscardCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	r := newDeadRun(a, s.Len(), c.DryRun, "deleted for good")
-	_, err = r.each(g.Discard(ctx, s, outbox.DiscardOptions{DryRun: c.DryRun}))
+	err = r.each(g.Discard(ctx, s, outbox.DiscardOptions{DryRun: c.DryRun}), nothing)
 	return r.result(ctx, err, len(missing))
 }

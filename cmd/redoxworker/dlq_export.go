@@ -15,7 +15,7 @@ import (
 type dlqExportCommand struct {
 	deadFilter
 	Out    string   `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
-	ID     []string `name:"id" placeholder:"ID" help:"Only of these messages."`
+	ID     []string `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
 	Reveal bool     `help:"With bodies and all headers: patient data."`
 	Force  bool     `help:"Overwrite the file."`
 }

@@ -15,7 +15,7 @@ import (
 // dlqLsCommand lists dead letters.
 type dlqLsCommand struct {
 	deadFilter
-	ID     []string `name:"id" placeholder:"ID" help:"Only of these messages."`
+	ID     []string `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
 	Counts bool     `help:"Count them by source, settlement and reason."`
 	Limit  int      `placeholder:"N" help:"The first N only. Default: all."`
 }
@@ -129,7 +129,7 @@ func (r *deadRows) print(row deadRow) error {
 	case r.json != nil:
 		return r.json.Encode(row)
 	case r.table != nil:
-		r.table.AppendRow(table.Row{row.ID, orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, clock(row.At), row.Error})
+		r.table.AppendRow(table.Row{printable(row.ID), orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, clock(row.At), row.Error})
 		if r.table.Length() < pageRows {
 			return nil
 		}
@@ -137,7 +137,7 @@ func (r *deadRows) print(row deadRow) error {
 		r.newPage()
 		return err
 	default:
-		_, err := fmt.Fprintf(r.app.stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", row.ID, orNone(row.Source), row.Settlement, row.model(),
+		_, err := fmt.Fprintf(r.app.stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
 			statusText(row.Status), row.Attempts, clock(row.At), row.Error)
 		return err
 	}

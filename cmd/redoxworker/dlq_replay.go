@@ -44,12 +44,13 @@ func (c dlqReplayCommand) Run(ctx context.Context, a *app) error {
 		canary = 0
 	}
 	head, rest := s.Split(canary)
-	sent, err := r.each(g.Replay(ctx, head, c.options()))
+	var sent []outbox.Handled
+	err = r.each(g.Replay(ctx, head, c.options()), func(h outbox.Handled) { sent = append(sent, h) })
 	if err == nil && head.Len() > 0 {
 		err = c.awaitCanary(ctx, a, g, sent, rest.Len())
 	}
 	if err == nil {
-		_, err = r.each(g.Replay(ctx, rest, c.options()))
+		err = r.each(g.Replay(ctx, rest, c.options()), nothing)
 	}
 	return r.result(ctx, err, len(missing))
 }

@@ -30,29 +30,31 @@ type deadRun struct {
 func newDeadRun(a *app, total int, dry bool, verb string) *deadRun {
 	r := &deadRun{app: a, total: total, dry: dry, verb: verb, outcomes: map[outbox.Outcome]int{}}
 	if isTerminal(a.stderr) && !a.globals.JSON {
-		r.bar = &deadBar{out: a.stderr, total: total, begun: time.Now()}
+		r.bar = newDeadBar(a.stderr, total)
 	}
 	return r
 }
 
-// each prints what becomes of each.
-func (r *deadRun) each(run iter.Seq2[outbox.Handled, error]) (all []outbox.Handled, err error) {
+// each prints what becomes of each, and passes it on.
+func (r *deadRun) each(run iter.Seq2[outbox.Handled, error], then func(outbox.Handled)) error {
 	for h, err := range run {
 		if err != nil {
-			return all, err
+			return err
 		}
-		all = append(all, h)
+		then(h)
 		r.outcomes[h.Outcome]++
 		if h.DeadlineDropped {
 			r.dropped++
 		}
 		if err := r.print(h); err != nil {
-			return all, err
+			return err
 		}
 		r.bar.step()
 	}
-	return all, nil
+	return nil
 }
+
+func nothing(outbox.Handled) {}
 
 // print one row: a JSON line when asked for, else columns between tabs. On a terminal, where
 // a bar shows how far it is, only what stays is worth a line, and a dry run.
@@ -128,30 +130,34 @@ func (r *deadRun) summary() string {
 // deadBar shows on a terminal how far it is, once it takes a while. A nil bar shows nothing.
 type deadBar struct {
 	out   io.Writer
-	total int
 	begun time.Time
-	done  int
 	bar   *progressbar.ProgressBar
 }
 
+func newDeadBar(out io.Writer, total int) *deadBar {
+	b := &deadBar{out: out, begun: time.Now()}
+	b.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(b), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	return b
+}
+
+// Write draws, if it is time.
+func (b *deadBar) Write(p []byte) (int, error) {
+	if time.Since(b.begun) < progressAfter {
+		return len(p), nil
+	}
+	return b.out.Write(p)
+}
+
 func (b *deadBar) step() {
-	if b == nil {
-		return
+	if b != nil {
+		_ = b.bar.Add(1) // a bar that cannot be drawn is no reason to stop
 	}
-	b.done++
-	if b.bar == nil && time.Since(b.begun) < progressAfter {
-		return
-	}
-	if b.bar == nil {
-		b.bar = progressbar.NewOptions(b.total, progressbar.OptionSetWriter(b.out), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
-	}
-	_ = b.bar.Set(b.done) // a bar that cannot be drawn is no reason to stop
 }
 
 // clear makes room for a line of text.
 func (b *deadBar) clear() {
-	if b != nil && b.bar != nil {
+	if b != nil {
 		_ = b.bar.Clear()
 	}
 }

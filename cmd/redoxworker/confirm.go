@@ -1,0 +1,25 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// confirm asks before something is changed; what says in a sentence what would be. Without
+// a terminal nobody can answer, and nothing is changed.
+func (a *app) confirm(what string, force bool) error {
+	if force {
+		return nil
+	}
+	if !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+		return fmt.Errorf("%s; nothing was changed: there is no terminal to ask on; use --force", what)
+	}
+	fmt.Fprintf(a.stderr, "%s. Go on? [y/N] ", what)
+	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if answer = strings.ToLower(strings.TrimSpace(answer)); err != nil || answer != "y" && answer != "yes" {
+		return errors.New("nothing was changed")
+	}
+	return nil
+}

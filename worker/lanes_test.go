@@ -1,0 +1,116 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// lane is the only partition that holds anything.
+func (r *rig) lane(l *worker.Lanes) worker.LaneState {
+	r.Helper()
+	list, err := l.List(r.Context(), source, false)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if len(list) != 1 {
+		r.Fatalf("%d partitions hold messages, want 1: %+v", len(list), list)
+	}
+	return list[0]
+}
+
+func TestLanes_HoldAHeadThatWaits(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			if m.ID == "stuck" {
+				return outbox.Answer{Status: 503}, errFar
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{})
+		r.ordered("stuck", "patient")
+		r.ordered("behind", "patient")
+		time.Sleep(20 * time.Minute) // by now the waits are minutes long
+		lanes := worker.NewLanes(r.js, "")
+		r.until("it waits for long", func() bool { return time.Until(r.lane(lanes).Head.Next) > time.Minute })
+		state := r.lane(lanes)
+		if h := state.Head; state.Messages != 2 || h.ID != "stuck" || h.State != worker.LaneWaiting || h.Status != 503 || h.Attempts < 5 || h.Sequence != 1 || h.ByHand {
+			t.Errorf("%+v, head %+v", state, h)
+		}
+		calls, asked := len(r.far.Of("stuck")), time.Now()
+		if state, err := lanes.Hold(r.Context(), source, "stuck"); err != nil || state.Head.State != worker.LaneWaiting {
+			t.Fatalf("%+v, %v", state, err)
+		}
+		if e := r.awaitSettled("stuck"); e.Settlement != outbox.Held || len(r.far.Of("stuck")) != calls {
+			t.Errorf("settled %s after another %d calls", e.Settlement, len(r.far.Of("stuck"))-calls)
+		}
+		if took := time.Since(asked); took > 10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if e := r.awaitSettled("behind"); e.Settlement != outbox.Delivered {
+			t.Errorf("behind: %s", e.Settlement)
+		}
+		if d := r.deadLetters(); len(d) != 1 || d[0].Settlement != outbox.Held || d[0].Status != 0 {
+			t.Errorf("dead letters %+v", d)
+		}
+		if list, err := lanes.List(r.Context(), "", false); err != nil || len(list) != 0 {
+			t.Errorf("still %+v, %v", list, err)
+		}
+		if list, err := lanes.List(r.Context(), source, true); err != nil || len(list) != 4 || list[3].Partition != 3 {
+			t.Errorf("all lanes: %+v, %v", list, err)
+		}
+	})
+}
+
+func TestLanes_HoldAHeadThatNobodyHas(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.ordered("first", "patient")
+		r.ordered("second", "patient")
+		lanes := worker.NewLanes(r.js, "")
+		if h := r.lane(lanes).Head; h.State != worker.LaneQueued || h.ID != "first" {
+			t.Errorf("head %+v", h)
+		}
+		if _, err := lanes.Hold(r.Context(), source, "second"); !errors.Is(err, worker.ErrNotHead) {
+			t.Errorf("hold of a message behind the head: %v", err)
+		}
+		if _, err := lanes.Hold(r.Context(), source, "first"); err != nil {
+			t.Fatal(err)
+		}
+		if h := r.lane(lanes).Head; !h.ByHand {
+			t.Errorf("head %+v", h)
+		}
+		r.start(worker.Config{})
+		if e := r.awaitSettled("first"); e.Settlement != outbox.Held || e.PossibleDuplicate || len(r.far.Of("first")) != 0 {
+			t.Errorf("%+v after %d calls", e, len(r.far.Of("first")))
+		}
+		if e := r.awaitSettled("second"); e.Settlement != outbox.Delivered {
+			t.Errorf("second: %s", e.Settlement)
+		}
+	})
+}
+
+func TestLanes_AnAttemptUnderWayIsNotCalledBack(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			time.Sleep(20 * time.Second)
+			if m.ID == "slow" {
+				return outbox.Answer{Status: 503}, errFar
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{})
+		r.ordered("slow", "patient")
+		r.until("sending", func() bool { return len(r.far.Calls()) == 1 })
+		lanes := worker.NewLanes(r.js, "")
+		if state, err := lanes.Hold(r.Context(), source, "slow"); err != nil || state.Head.State != worker.LaneSending {
+			t.Fatalf("%+v, %v", state, err)
+		}
+		if e := r.awaitSettled("slow"); e.Settlement != outbox.Held || len(r.far.Of("slow")) != 1 || e.Attempt != 1 {
+			t.Errorf("%+v after %d calls", e, len(r.far.Of("slow")))
+		}
+	})
+}
