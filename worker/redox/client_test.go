@@ -86,6 +86,22 @@ func TestHostScope(t *testing.T) { // not parallel: it counts allocations
 			t.Errorf("%s: %s, want %s", kind, got, want)
 		}
 	}
+	with := client(t, "https://api.example", &keyring{}, func(c *Config, _ *Source) {
+		c.BlobURL, c.Offload = "https://blob.example", Offload{Enabled: true, Over: 10}
+	})
+	for name, tc := range map[string]struct {
+		m    outbox.Message
+		want string
+	}{
+		"small":               {outbox.Message{Body: make([]byte, 10)}, "host:api.example"},
+		"large":               {outbox.Message{Kind: outbox.KindDataModel, Body: make([]byte, 11)}, "host:blob.example"},
+		"in the object store": {outbox.Message{BodyObject: "clinic-a/x"}, "host:blob.example"},
+		"large, of FHIR":      {outbox.Message{Kind: outbox.KindFHIR, Body: make([]byte, 11)}, "host:api.example"},
+	} {
+		if got := with.HostScope(tc.m); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
 	m := outbox.Message{Kind: outbox.KindFile}
 	if n := testing.AllocsPerRun(100, func() { _ = c.HostScope(m) }); n != 0 {
 		t.Errorf("%v allocations", n)

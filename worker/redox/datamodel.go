@@ -29,7 +29,7 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 	if id, other := s.other(e); other {
 		out.sourceID = []string{id}
 	}
-	if c.offloads(m.Body, e) {
+	if c.offloads(m, e) {
 		edits, answer, err := c.offload(ctx, s, m, e, out.sourceID)
 		if err != nil {
 			return answer, err

@@ -41,8 +41,8 @@ type Uploads interface {
 }
 
 // offloads reports whether a message may hold a file that is to be uploaded.
-func (c *Client) offloads(body []byte, e envelope) bool {
-	return c.cfg.Offload.Enabled && int64(len(body)) > c.cfg.Offload.Over && canEmbed(e.dataModel)
+func (c *Client) offloads(m *outbox.Message, e envelope) bool {
+	return c.mayUpload(m) && canEmbed(e.dataModel)
 }
 
 // maxMessage bounds a data-model message as it arrives: with offload it may hold one file

@@ -41,15 +41,22 @@ func newTargets(c Config) (targets, error) {
 
 func hostScope(target *url.URL) string { return "host:" + target.Host }
 
-// HostScope is the pause scope of the host that m goes to: that of the file store for
-// kind file, else that of the API. It depends on m.Kind alone and allocates nothing.
-// [Error.Pauses] names it when the host cannot be reached; with offload, a data-model
-// message may also name the scope of the file store.
+// HostScope is the pause scope of the host that decides whether m can be sent now: that of
+// the file store for kind file, and with [Offload] for a data-model message that may hold a
+// file to upload first, which is any larger than Offload.Over or in the object store; that
+// of the API for all others. [Error.Pauses] names it when the host cannot be reached. It
+// reads no body and allocates nothing.
 func (c *Client) HostScope(m outbox.Message) string {
-	if m.Kind == outbox.KindFile {
+	if m.Kind == outbox.KindFile || c.mayUpload(&m) {
 		return c.targets.blobScope
 	}
 	return c.targets.apiScope
+}
+
+// mayUpload reports whether a message may hold a file that is uploaded before it is sent.
+func (c *Client) mayUpload(m *outbox.Message) bool {
+	return c.cfg.Offload.Enabled && (m.Kind == outbox.KindDataModel || m.Kind == "") &&
+		(m.BodyObject != "" || int64(len(m.Body)) > c.cfg.Offload.Over)
 }
 
 // join joins base and path. The names are those of the settings, for errors.
