@@ -133,6 +133,12 @@ func interruptCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(running(ts, args[0]).cmd.Process.Signal(syscall.SIGTERM))
 }
 
+func crashCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "crash", neg, len(args) == 1)
+	running(ts, args[0]).kill()
+	delete(stateOf(ts).processes, args[0])
+}
+
 func finishCmd(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "finish", neg, len(args) == 1 || len(args) == 2)
 	name, want := args[0], 0

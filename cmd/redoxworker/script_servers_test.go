@@ -199,6 +199,31 @@ func takenCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
 }
 
+func arrivingCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "arriving", neg, len(args) == 2 && stateOf(ts).sim != nil)
+	want := scriptInt(ts, args[1])
+	ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		seen := 0
+		for _, a := range stateOf(ts).sim.redox.Arrivals() {
+			if a.Path == args[0] {
+				seen++
+			}
+		}
+		if seen >= want {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			ts.Fatalf("%d requests to %s, want %d", seen, args[0], want)
+		}
+	}
+}
+
 func logStateCmd(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "log-state", neg, len(args) == 2 && stateOf(ts).sim != nil)
 	ts.Check(stateOf(ts).sim.redox.SetLog(args[0], redoxsim.LogState(args[1]), 3))

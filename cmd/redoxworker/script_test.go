@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 //	                                            stranger.pem, which it does not; legacy key "legacy", secret "s3cret";
 //	                                            person.pem of a user-level key (client id and kid "person")
 //	arrivals N                                  the simulator has taken exactly N messages
+//	arriving PATH N                             wait until it has read N requests to a path
 //	taken PATH FILE                             write the body that it took last at a path to a file
 //	log-state ID STATE                          set the state of one of its logs
 //	destination ID fails|works                  what becomes of its deliveries to a destination
@@ -38,6 +39,7 @@ func TestMain(m *testing.M) {
 //	await NAME stdout|stderr REGEXP             wait until it has printed a match; its first group is then $MATCH
 //	http-get URL FILE                           GET a URL; status line and headers go to FILE.header
 //	interrupt NAME                              send it SIGTERM
+//	crash NAME                                  send it SIGKILL and wait for its end
 //	finish NAME [CODE]                          wait for its end and check the exit code; its output is left in
 //	                                            NAME.stdout and NAME.stderr
 //	exits CODE PROGRAM ARG...                   run a program in the foreground and check the exit code
@@ -59,6 +61,8 @@ func TestScript(t *testing.T) {
 			"stored":      storedCmd,
 			"simulator":   simulatorCmd,
 			"arrivals":    arrivalsCmd,
+			"arriving":    arrivingCmd,
+			"crash":       crashCmd,
 			"taken":       takenCmd,
 			"log-state":   logStateCmd,
 			"destination": destinationCmd,

@@ -101,8 +101,9 @@ func (c *Client) Close() {
 }
 
 // Deliver makes one attempt to deliver m. It blocks until Redox's answer was read, for at
-// most Config.Timeout per request: one, or two when the first token was refused. It reads
-// m.Body until it returns, and net/http possibly for a moment longer: do not reuse it.
+// most Config.Timeout per request: one, or two when the first token was refused, and as
+// many before it for each file that [Offload] uploads. It reads m.Body until it returns,
+// and net/http possibly for a moment longer: do not reuse it.
 //
 // A nil error means that Redox took the message; otherwise the error is an [*Error], and
 // the Answer still holds what Redox answered, if it did. When ctx ends, the error wraps
