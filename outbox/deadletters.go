@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -69,7 +68,8 @@ type DeadLettersConfig struct {
 // and look at it, and to write the ledger bucket.
 type DeadLetters struct {
 	js        jetstream.JetStream
-	leader    nats.JetStreamContext // reads from a stream's leader
+	letters   leader // the dead-letter stream
+	queue     leader // the work queue
 	config    DeadLettersConfig
 	publisher *Publisher
 	bodies    *Bodies
@@ -92,12 +92,11 @@ func NewDeadLetters(js jetstream.JetStream, cfg DeadLettersConfig) (*DeadLetters
 	if err != nil {
 		return nil, err
 	}
-	leader, err := js.Conn().JetStream(nats.APIPrefix(p.apiPrefix()))
-	if err != nil {
-		return nil, fmt.Errorf("outbox: %w", err)
-	}
 	cfg.MaxClaim = p.config.MaxClaim
-	return &DeadLetters{js: js, leader: leader, config: cfg, publisher: p, bodies: p.bodies, held: NewHeldTokens(js, cfg.Prefix), busy: claimBusy}, nil
+	return &DeadLetters{
+		js: js, letters: leader{js, cfg.Prefix.DeadStream()}, queue: leader{js, cfg.Prefix.OutStream()},
+		config: cfg, publisher: p, bodies: p.bodies, held: NewHeldTokens(js, cfg.Prefix), busy: claimBusy,
+	}, nil
 }
 
 // Get returns all dead letters of a message id, oldest first, with the bodies
@@ -144,18 +143,16 @@ func (d *DeadLetters) Body(ctx context.Context, l StoredDeadLetter) ([]byte, err
 // read fetches one dead letter from the stream's leader: a replica may still
 // show what was deleted a moment ago.
 func (d *DeadLetters) read(ctx context.Context, sequence uint64) (StoredDeadLetter, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	msg, err := d.leader.GetMsg(d.config.Prefix.DeadStream(), sequence, nats.Context(ctx))
+	msg, err := d.letters.get(ctx, messageRequest{Sequence: sequence})
 	switch {
-	case errors.Is(err, nats.ErrMsgNotFound):
+	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return StoredDeadLetter{}, fmt.Errorf("outbox: message %d of the dead-letter stream: %w", sequence, ErrNoDeadLetter)
-	case errors.Is(err, nats.ErrStreamNotFound):
+	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return StoredDeadLetter{}, d.missing(d.config.Prefix.DeadStream())
 	case err != nil:
 		return StoredDeadLetter{}, explain(err, d.js, "read a dead letter")
 	}
-	return d.decode(Stored{Subject: msg.Subject, Header: msg.Header, Body: msg.Data, Sequence: msg.Sequence, Time: msg.Time}, len(msg.Data))
+	return d.decode(msg, len(msg.Body))
 }
 
 func (d *DeadLetters) decode(in Stored, size int) (StoredDeadLetter, error) {

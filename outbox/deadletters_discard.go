@@ -183,19 +183,12 @@ func (d *DeadLetters) deadObjects(ctx context.Context) (map[string]map[uint64]bo
 
 // queuedObjects are the objects that messages of a source in the work queue name.
 func (d *DeadLetters) queuedObjects(ctx context.Context, source string) (map[string]bool, error) {
-	out, err := d.outStream(ctx)
-	if err != nil {
-		return nil, err
-	}
 	names := map[string]bool{}
-	for sequence := uint64(1); ; {
-		msg, err := d.nextOf(ctx, out, sequence, d.config.Prefix.String()+".out."+source+".>")
-		if err != nil || msg == nil {
-			return names, err
-		}
+	err := d.queue.each(ctx, d.config.Prefix.String()+".out."+source+".>", func(msg Stored) error {
 		if name := first(msg.Header, HeaderBodyObject); name != "" {
 			names[name] = true
 		}
-		sequence = msg.Sequence + 1
-	}
+		return nil
+	})
+	return names, explain(err, d.js, "look for what names a body in the work queue")
 }

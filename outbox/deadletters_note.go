@@ -68,22 +68,18 @@ func (d *DeadLetters) noted(ctx context.Context, source, id string) (n note, ok 
 // queue is looked at before the notes: a message leaves the one only when it is
 // in the other.
 func (d *DeadLetters) published(ctx context.Context, r replayMessage, c claim) (bool, error) {
-	out, err := d.outStream(ctx)
-	if err != nil {
-		return false, err
-	}
-	for sequence := c.After + 1; ; {
-		msg, err := d.nextOf(ctx, out, sequence, r.stored)
-		if err != nil {
-			return false, err
-		}
-		if msg == nil {
+	for from := c.After + 1; ; {
+		msg, err := d.queue.next(ctx, r.stored, from)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
+		}
+		if err != nil {
+			return false, explain(err, d.js, "look for a replay in the work queue")
 		}
 		if r.is(msg) {
 			return true, nil
 		}
-		sequence = msg.Sequence + 1
+		from = msg.Sequence + 1
 	}
 	n, ok, err := d.noted(ctx, r.source, r.id)
 	if err != nil || ok {
@@ -109,27 +105,10 @@ func (d *DeadLetters) deadAgain(ctx context.Context, r replayMessage) (bool, err
 	return false, nil
 }
 
-// nextOf is the next message of the work queue on a subject; nil when there is none.
-func (d *DeadLetters) nextOf(ctx context.Context, out jetstream.Stream, sequence uint64, subject string) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	msg, err := out.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(subject))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	return msg, explain(err, d.js, "look for a replay in the work queue")
-}
-
 // own reports whether the message that the work queue knows under the id of r is r
 // itself, published before: by this run, by another or by one that was killed.
 func (d *DeadLetters) own(ctx context.Context, r replayMessage, sequence, after uint64) (bool, error) {
-	out, err := d.outStream(ctx)
-	if err != nil {
-		return false, err
-	}
-	ask, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	msg, err := out.GetMsg(ask, sequence)
+	msg, err := d.queue.get(ctx, messageRequest{Sequence: sequence})
 	if err == nil {
 		return r.is(msg), nil
 	}
@@ -145,6 +124,6 @@ func (d *DeadLetters) own(ctx context.Context, r replayMessage, sequence, after 
 }
 
 // is compares what tells a replay from all other messages.
-func (r replayMessage) is(msg *jetstream.RawStreamMsg) bool {
+func (r replayMessage) is(msg Stored) bool {
 	return first(msg.Header, HeaderID) == r.id && first(msg.Header, HeaderOrderPosition) == first(r.msg.Header, HeaderOrderPosition)
 }

@@ -37,13 +37,7 @@ func (d *DeadLetters) waits(ctx context.Context, sequence uint64) (bool, error) 
 	if sequence == 0 {
 		return false, nil
 	}
-	out, err := d.outStream(ctx)
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	_, err = out.GetMsg(ctx, sequence)
+	_, err := d.queue.get(ctx, messageRequest{Sequence: sequence})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}
