@@ -14,7 +14,7 @@
 // Around them: [NewJWKSHandler] publishes the public halves, [Watcher] notices
 // changed key and secret files (Kubernetes mounts too), and [TokenError] turns
 // what Redox answers into the mend. The subpackage xoauth2 serves users of
-// golang.org/x/oauth2.
+// golang.org/x/oauth2, and the subpackage secret has the type behind [Secret].
 //
 // Secrets, tokens and private keys print as "[redacted]" through every fmt
 // verb, JSON, YAML, text and slog, and no error of this package carries one.

@@ -3,11 +3,13 @@ package auth_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
 )
@@ -84,4 +86,41 @@ func ExampleLegacy() {
 	// f3d1 <nil>
 	// [redacted]
 	// <nil>
+}
+
+// A rotation with overlap: the server refuses the old key, and the next one signs from then
+// on. Both public halves are served meanwhile.
+func ExampleOAuth_rotation() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header, _, _ := strings.Cut(r.PostFormValue("client_assertion"), ".")
+		text, _ := base64.RawURLEncoding.DecodeString(header)
+		if strings.Contains(string(text), `"kid":"2025"`) { // withdrawn in the dashboard
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":"invalid_request","error_description":"Public key not found, check client_id, kid and Redox dashboard settings"}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"access_token":"abc","token_type":"Bearer","expires_in":300}`))
+	}))
+	defer server.Close()
+	current, _ := auth.GenerateKey(auth.ES384, "2025")
+	next, _ := auth.GenerateKey(auth.ES384, "2026")
+
+	oauth, err := auth.NewOAuth("client id", current, auth.OAuthConfig{TokenURL: server.URL, Next: next})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	jwks := auth.NewJWKSHandler(oauth.Keys, time.Hour) // for http.Handle("/.well-known/jwks.json", jwks)
+
+	token, err := oauth.Mint(context.Background())
+	fmt.Println(token.Lifetime(), err)
+	fmt.Println(oauth.KeyInUse())
+
+	w := httptest.NewRecorder()
+	jwks.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", nil))
+	fmt.Println(strings.Count(w.Body.String(), `"kid"`), w.Header().Get("Cache-Control"))
+	// Output:
+	// 5m0s <nil>
+	// ES384 key "2026"
+	// 2 public, max-age=3600
 }

@@ -227,3 +227,28 @@ func TestRun_OneBadKeyHoldsUpItsOwnSourcesOnly(t *testing.T) {
 	s.changesLogged(r, "late", 1)
 	s.changesLogged(r, "main", 0)
 }
+
+// Redox issues tokens and refuses each of them, as for a key of another environment: the
+// key pauses, nothing is counted against the messages, and few tokens are asked for.
+func TestRun_TokensThatRedoxRefuses(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, &redoxsim.Server{}, "")
+	if err := s.sim.SetProfile("unauthorized"); err != nil {
+		t.Fatal(err)
+	}
+	r := s.run()
+	p := s.publisher()
+	s.publish(p, "clinic-a", "m", 100)
+	begun := time.Now()
+	s.eventually("the pause shows", func() bool {
+		status, body := s.readyz()
+		return status == http.StatusOK && body.Keys["main"].Paused && time.Since(begun) > 5*time.Second
+	}, r.err.String)
+	if n := s.sim.Stats().TokensIssued; n > 20 {
+		t.Errorf("%d tokens were asked for in 5 seconds, of which none is taken", n)
+	}
+	s.sim.SetRules()
+	s.drained(r.err.String)
+	s.deliveredAtFirst(p, "clinic-a", "m", 100)
+	s.eventually("the end of the pause shows", func() bool { _, body := s.readyz(); return !body.Keys["main"].Paused }, r.err.String)
+}
