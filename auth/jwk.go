@@ -21,7 +21,7 @@ func parseJWK(data []byte, id string) (Key, error) {
 		Keys []jwkset.JWKMarshal `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &set); err != nil {
-		return Key{}, keyError("it is not a JWK: the JSON cannot be read") // the JSON error may quote the data
+		return Key{}, keyError("it is not a JWK, the JSON cannot be read: copy the file again") // the JSON error may quote the data
 	}
 	if set.Keys == nil {
 		return fromJWK(set.JWKMarshal, id)

@@ -73,7 +73,7 @@ func checkRSA(p *rsa.PrivateKey) error {
 		return keyError("the RSA key has %d bits, from %d to %d are taken: make a new one", bits, minRSABits, maxRSABits)
 	}
 	if err := p.Validate(); err != nil {
-		return keyError("its numbers do not belong together, the file is damaged: %w", err)
+		return keyError("its numbers do not belong together (%w): the file is damaged, download or generate it again", err)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func checkRSA(p *rsa.PrivateKey) error {
 func checkEC(p *ecdsa.PrivateKey) error {
 	d, err := p.Bytes() // may be memory of the key itself: not to be cleared
 	if err != nil {
-		return keyError("its private number is too large, the file is damaged")
+		return keyError("its private number is too large: the file is damaged, download or generate it again")
 	}
 	own, err := ecdsa.ParseRawPrivateKey(elliptic.P384(), d)
 	if err != nil || !own.PublicKey.Equal(&p.PublicKey) {
@@ -94,11 +94,11 @@ func checkEC(p *ecdsa.PrivateKey) error {
 
 func checkKeyID(id string) error {
 	if len(id) > 256 {
-		return keyError("its kid has %d bytes, at most 256 are taken", len(id))
+		return keyError("its kid has %d bytes, at most 256 are taken: give it a shorter one", len(id))
 	}
 	for _, r := range id {
 		if r < 0x20 || r == 0x7f {
-			return keyError("its kid has a control character in it")
+			return keyError("its kid has a control character in it: remove that")
 		}
 	}
 	return nil

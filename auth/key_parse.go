@@ -25,7 +25,7 @@ func ParsePrivateKey(data []byte, id string) (Key, error) {
 	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
 	switch {
 	case len(data) == 0:
-		return Key{}, keyError("it is empty")
+		return Key{}, keyError("it is empty: write the private key into it")
 	case data[0] == '{' || data[0] == '[':
 		return parseJWK(data, id)
 	case bytes.HasPrefix(data, []byte("-----BEGIN ")):
@@ -35,7 +35,7 @@ func ParsePrivateKey(data []byte, id string) (Key, error) {
 	case bytes.Contains(data, []byte("-----BEGIN ")):
 		return parsePEM(data[bytes.Index(data, []byte("-----BEGIN ")):], id)
 	}
-	return Key{}, keyError("it is neither PEM (-----BEGIN PRIVATE KEY-----) nor a JWK ({\"kty\":…})")
+	return Key{}, keyError("it is neither PEM (-----BEGIN PRIVATE KEY-----) nor a JWK ({\"kty\":…}): give a private key in one of these forms")
 }
 
 // parsePEM takes the one private key of a PEM file, past certificates and EC
@@ -80,7 +80,7 @@ func noPrivateBlock(other string) error {
 	case "CERTIFICATE":
 		return keyError("it is a certificate: give the private key")
 	}
-	return keyError("the PEM has no PRIVATE KEY block")
+	return keyError("the PEM has no PRIVATE KEY block: give the private key")
 }
 
 func parseBlock(b *pem.Block) (any, error) {
@@ -104,7 +104,7 @@ func parseBlock(b *pem.Block) (any, error) {
 		return nil, keyError("PEM block %.40q is not taken: make an RSA key of 2048 bits or more, or an EC key on P-384", b.Type)
 	}
 	if err != nil {
-		return nil, keyError("PEM block %q cannot be read: %w", b.Type, err)
+		return nil, keyError("PEM block %q cannot be read (%w): copy the file again, or write it anew with openssl pkey -in FILE -out key.pem", b.Type, err)
 	}
 	return private, nil
 }
