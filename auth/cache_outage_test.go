@@ -337,6 +337,7 @@ func TestCache_ObserveIsToldOfEachChange(t *testing.T) {
 			b.failWith(nil)
 			time.Sleep(time.Minute)
 			bearer(t, c)
+			synctest.Wait() // what told has happened
 			if want := []bool{false, true}; !slices.Equal(told, want) {
 				t.Errorf("per request %v: told %v, want %v", perRequest, told, want)
 			}
