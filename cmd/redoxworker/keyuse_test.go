@@ -180,7 +180,7 @@ func TestRun_TokensByMode(t *testing.T) {
 			p := s.publisher()
 			s.publish(p, "clinic-a", "m", n)
 			s.drained(r.err.String)
-			s.deliveredAtFirst(p, "clinic-a", "m", n)
+			s.deliveredAtFirst("clinic-a", "m", n)
 			if got := len(b.seen); got != want {
 				t.Errorf("%d tokens served, want %d", got, want)
 			}
@@ -212,7 +212,7 @@ func TestRun_KeyOptionsReachTheServer(t *testing.T) {
 	p := s.publisher()
 	s.publish(p, "clinic-a", "m", 3)
 	s.drained(r.err.String)
-	s.deliveredAtFirst(p, "clinic-a", "m", 3)
+	s.deliveredAtFirst("clinic-a", "m", 3)
 	r.stop()
 
 	var out, errs output
