@@ -18,31 +18,38 @@ type interrupts struct {
 }
 
 type interruptible struct {
-	source      string
-	window      int // messages that it may have in hand; 0 when it is not resized
-	onReconnect bool
-	cancel      context.CancelFunc
+	source string
+	window int // messages that it may have in hand; 0 when it is not resized
+	until  until
+	cancel context.CancelFunc
 }
+
+// until says what interrupts.
+type until uint8
+
+const (
+	untilPause     until = 1 << iota // the source is paused
+	untilReconnect                   // the connection was lost and is back
+)
 
 func newInterrupts(conn *nats.Conn, g *gates) *interrupts {
 	return &interrupts{conn: conn, gates: g, pulls: make(map[*interruptible]struct{})}
 }
 
-// watch returns a context that ends when the source is paused and, where asked, when the
-// connection was lost and is back. stop must be called.
-func (i *interrupts) watch(ctx context.Context, source string, onReconnect bool) (_ context.Context, stop func()) {
-	return i.watchWindow(ctx, source, onReconnect, 0)
+// watch returns a context that ends as until says. stop must be called.
+func (i *interrupts) watch(ctx context.Context, source string, until until) (_ context.Context, stop func()) {
+	return i.watchWindow(ctx, source, until, 0)
 }
 
 // watchWindow is watch for a pull of many messages: its context ends also when so many are
 // out of proportion.
-func (i *interrupts) watchWindow(ctx context.Context, source string, onReconnect bool, window int) (_ context.Context, stop func()) {
+func (i *interrupts) watchWindow(ctx context.Context, source string, until until, window int) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &interruptible{source: source, onReconnect: onReconnect, window: window, cancel: cancel}
+	p := &interruptible{source: source, until: until, window: window, cancel: cancel}
 	i.mu.Lock()
 	i.pulls[p] = struct{}{}
 	i.mu.Unlock()
-	if state, _, _ := i.gates.state(source); state == gatePaused {
+	if state, _, _ := i.gates.state(source); until&untilPause != 0 && state == gatePaused {
 		cancel() // paused between the caller's look and now
 	}
 	return ctx, func() {
@@ -61,7 +68,7 @@ func (i *interrupts) run(ctx context.Context) {
 		_, _, changed := i.gates.state("")
 		i.cancel(func(p *interruptible) bool {
 			state, _, _ := i.gates.state(p.source)
-			return state == gatePaused
+			return p.until&untilPause != 0 && state == gatePaused
 		})
 		select {
 		case <-ctx.Done():
@@ -72,7 +79,7 @@ func (i *interrupts) run(ctx context.Context) {
 				status = nil // the connection is closed for good
 				continue
 			}
-			i.cancel(func(p *interruptible) bool { return p.onReconnect })
+			i.cancel(func(p *interruptible) bool { return p.until&untilReconnect != 0 })
 		}
 	}
 }

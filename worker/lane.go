@@ -93,7 +93,7 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 // consumer is gone or ctx ends. What is buffered then goes back to the server at once.
 func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consumer) {
 	size := w.pullWindow()
-	pulling, stop := w.interrupts.watchWindow(ctx, l.source, false, size)
+	pulling, stop := w.interrupts.watchWindow(ctx, l.source, untilPause, size)
 	defer stop()
 	window := newWindow(size, time.Now())
 	cc, err := consumer.Consume(func(msg jetstream.Msg) {
@@ -190,7 +190,9 @@ func (w *Worker) ownScopes(d *delivery) []string {
 // pause is being probed or requests are scarce.
 func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer, expiry time.Duration, run func(*delivery)) {
 	asked := time.Now()
-	fetch, stop := w.interrupts.watch(ctx, l.source, true)
+	// Not until a pause: a message that is on its way to a pull that ended would lie idle for
+	// the ack wait. One that comes during a pause is handed back.
+	fetch, stop := w.interrupts.watch(ctx, l.source, untilReconnect)
 	fetch, cancel := context.WithTimeout(fetch, expiry)
 	msg, err := consumer.Next(jetstream.FetchContext(fetch))
 	interrupted := fetch.Err() != nil

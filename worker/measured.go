@@ -14,7 +14,7 @@ import (
 // measured pulls a message only when its request was granted, and has a slot: the way of
 // all lanes while requests are scarce. An idle lane waits for a message without either.
 func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consumer) {
-	pulling, stop := w.interrupts.watch(ctx, l.source, true)
+	pulling, stop := w.interrupts.watch(ctx, l.source, untilPause|untilReconnect)
 	defer stop()
 	done, err := w.config.Limiter.Acquire(pulling, l.source, l.kind)
 	if err != nil {
@@ -38,7 +38,7 @@ func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consu
 		}
 		expiry = requestExpiry
 	}
-	w.next(pulling, l, consumer, expiry, w.runner(l))
+	w.next(ctx, l, consumer, expiry, w.runner(l))
 }
 
 // runner runs deliveries of a lane: of ordered ones one at a time.
