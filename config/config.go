@@ -16,6 +16,7 @@ type Config struct {
 	Quota   Quota             // Redox's request limit
 	Reply   Reply             // where replies may go
 	DLQ     DLQ               // dead letters
+	Bodies  Bodies            // bodies in the object store
 	Audit   Audit             // the trail of settlements
 	Gateway Gateway           // the request gateway
 	Admin   Admin             // HTTP for operators
@@ -208,6 +209,12 @@ type Reply struct {
 // DLQ is about dead letters.
 type DLQ struct {
 	MaxAge time.Duration // 0 (default) keeps them until somebody deletes them
+}
+
+// Bodies is about bodies too large for a message, which lie in the object store.
+type Bodies struct {
+	Memory      int64         // bytes of them in memory at once; default 256 MB (256,000,000)
+	OrphanAfter time.Duration // age at which one that nothing names is removed; at least 1h; default 24h
 }
 
 // Audit says where an entry of each settlement is kept. Both may be set.

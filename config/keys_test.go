@@ -77,6 +77,9 @@ func byKind(f field, pem string) string {
 	case kindBoolean:
 		return strconv.FormatBool(f.def == "false")
 	case kindDuration:
+		if f.least == "1h" {
+			return "2h"
+		}
 		return "1s"
 	case kindSize:
 		return "3MiB"

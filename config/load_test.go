@@ -23,6 +23,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Admin:   Admin{Listen: "127.0.0.1:8466"},
 		Log:     Log{Level: "info", Format: "auto"},
 
+		Bodies:    Bodies{Memory: 256_000_000, OrphanAfter: 24 * time.Hour},
 		Reconcile: Reconcile{Interval: time.Minute, GiveUp: 24 * time.Hour},
 	}
 	diff(t, want, new(Defaults()), ignoreMeta)
@@ -96,6 +97,7 @@ worker:
 quota: {requests: 100, per: 1m, group: eu, scope: process, reserve_requests: 0}
 reply: {allow: ["app.{source}.replies.>", "_INBOX.>"]}
 dlq: {max_age: 30d}
+bodies: {memory: 64MiB, orphan_after: 2d}
 audit: {file: /var/log/audit.jsonl, stream: true, max_age: 365d}
 gateway: {enabled: false, max_wait: 10s}
 reconcile: {enabled: true, key: people, interval: 5m, give_up: 7d}
@@ -146,7 +148,7 @@ func TestLoad_Everything(t *testing.T) {
 	diff(t, Worker{1, time.Second, 0, 3, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)
 	diff(t, Quota{100, time.Minute, "eu", "process", 0}, c.Quota)
 	diff(t, Reply{[]string{"app.{source}.replies.>", "_INBOX.>"}}, c.Reply)
-	diff(t, []any{DLQ{720 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Audit, c.Gateway, c.Admin, c.Log})
+	diff(t, []any{DLQ{720 * time.Hour}, Bodies{64 << 20, 48 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Bodies, c.Audit, c.Gateway, c.Admin, c.Log})
 	diff(t, []string{pem, file, secret}, c.Files())
 }
 

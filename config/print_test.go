@@ -111,6 +111,9 @@ reply:
   allow: ['app.{source}.replies.>', _INBOX.>]
 dlq:
   max_age: 720h
+bodies:
+  memory: 64MiB
+  orphan_after: 48h
 audit:
   file: /var/log/audit.jsonl
   stream: true

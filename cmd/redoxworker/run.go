@@ -172,6 +172,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.Run(ctx) })
+	group.Go(func() error { d.collect(ctx, js); return nil })
 	if gateway != nil {
 		group.Go(func() error { return runGateway(ctx, gateway, d.log) })
 	}

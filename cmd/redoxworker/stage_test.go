@@ -32,6 +32,7 @@ type stage struct {
 	nats   *natsdev.Server
 	js     jetstream.JetStream
 	sim    *redoxsim.Server
+	far    string // its URL
 	admin  string
 	config string
 	key    auth.Key
@@ -61,6 +62,7 @@ func newStage(t *testing.T, sim *redoxsim.Server, extra string) *stage {
 	}
 	far := httptest.NewServer(sim)
 	t.Cleanup(func() { sim.Release(); far.Close() })
+	s.far = far.URL
 	if s.key, err = auth.GenerateKey(auth.RS384, "stage"); err != nil {
 		t.Fatal(err)
 	}

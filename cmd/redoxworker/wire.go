@@ -85,7 +85,7 @@ func (w wiring) worker(js jetstream.JetStream, client *redox.Client) (*worker.Wo
 		HoldAfterDeadLetter: c.Order.AfterDeadLetter == config.AfterHold, Audit: w.audit(js),
 		Logger: w.log, Registerer: w.registerer, Observe: w.observe,
 		AttemptTimeout: 2*c.Redox.Timeout + time.Minute, // two requests around a 401, and the token between them
-		MaxClaim:       maxClaim(c), StreamFiles: true,
+		MaxClaim:       maxClaim(c), MaxClaimMemory: c.Bodies.Memory, StreamFiles: true,
 	}
 	if w.governor != nil {
 		cfg.Limiter = w.governor

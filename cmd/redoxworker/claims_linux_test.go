@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// inFlight is how many large messages are under way at the same time.
+const inFlight = 16
+
+// largeFar is a Redox that answers no message before it has so many of them. Tokens are
+// the simulator's.
+type largeFar struct {
+	sim      *redoxsim.Server
+	answer   []byte // to messages
+	together int
+
+	mu   sync.Mutex
+	sums map[[32]byte]bool
+	all  chan struct{} // closed when so many are there
+}
+
+func (f *largeFar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, status := f.answer, http.StatusOK
+	var body io.Reader = r.Body
+	switch {
+	case r.URL.Path == "/upload":
+		answer, status = []byte(`{"URI":"https://blob.example/1"}`), http.StatusCreated
+		form, err := r.MultipartReader()
+		var part *multipart.Part
+		if err == nil {
+			part, err = form.NextPart()
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		body = part
+	case r.URL.Path != "/endpoint":
+		f.sim.ServeHTTP(w, r)
+		return
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	f.took([32]byte(sum.Sum(nil)))
+	select {
+	case <-f.all:
+	case <-r.Context().Done():
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(answer)
+}
+
+func (f *largeFar) took(sum [32]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := len(f.sums)
+	f.sums[sum] = true
+	if before < f.together && len(f.sums) >= f.together {
+		close(f.all)
+	}
+}
+
+// peakOf is the most memory that a process has had, in bytes (proc(5), VmHWM).
+func peakOf(t *testing.T, pid int) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.SplitN(rest, "kB", 2)[0]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes << 10
+}
+
+// A NATS server with the usual max_payload of 1 MiB, a worker process, and sixteen large
+// messages at once in Redox's hands: all arrive, their objects go, and the memory of the
+// worker is bounded.
+func TestClaims_SixteenInFlight(t *testing.T) {
+	for name, tt := range map[string]struct {
+		message       outbox.Message
+		size          int
+		redox, bodies string // configuration
+		together      int
+		bound         int64
+	}{
+		"files of 30 MB": {message: outbox.Message{Kind: outbox.KindFile, ContentType: "application/pdf"}, size: 30_000_000,
+			together: inFlight, bound: inFlight * 30_000_000},
+		"messages of 10 MB": {size: 10_000_000, redox: ", max_body: 11MB", together: inFlight, bound: 2 * inFlight * 30_000_000},
+		"messages of 10 MB in 32 MB": {size: 10_000_000, redox: ", max_body: 11MB", bodies: "bodies: {memory: 32MB}",
+			together: 3, bound: inFlight * 30_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			far := &largeFar{sim: &redoxsim.Server{}, together: tt.together, sums: map[[32]byte]bool{}, all: make(chan struct{}),
+				answer: []byte(`{"Meta":{"DataModel":"PatientAdmin","EventType":"NewPatient"}}`)}
+			remote := httptest.NewServer(far)
+			t.Cleanup(remote.Close)
+			s := newStage(t, far.sim, tt.bodies)
+			s.reconfigure("redox: {base_url: ", fmt.Sprintf("redox: {blob_url: %q%s, base_url: ", remote.URL, tt.redox))
+			s.reconfigure(fmt.Sprintf("base_url: %q", s.far), fmt.Sprintf("base_url: %q", remote.URL))
+			worker := s.start()
+			s.sendLarge(tt.message, tt.size)
+			s.drained()
+			peak := peakOf(t, worker.Process.Pid)
+			t.Logf("%d %s: the worker had at most %d MB", inFlight, name, peak/1_000_000)
+			if peak > tt.bound {
+				t.Errorf("that is over %d MB", tt.bound/1_000_000)
+			}
+			if n := len(far.sums); n != inFlight {
+				t.Errorf("%d different bodies arrived", n)
+			}
+			s.eventually("all objects are gone", func() bool { return s.queued("OBJ_REDOX_BODIES") == 0 })
+			if n := s.queued("REDOX_DLQ"); n != 0 {
+				t.Errorf("%d dead letters", n)
+			}
+		})
+	}
+}
+
+// sendLarge publishes inFlight messages of a size, each different.
+func (s *stage) sendLarge(m outbox.Message, size int) {
+	s.Helper()
+	p, err := outbox.NewPublisher(s.js, outbox.PublisherConfig{ClaimCheck: true, Timeout: time.Minute})
+	if err != nil {
+		s.Fatal(err)
+	}
+	m.Source = "clinic-a"
+	for i := range inFlight {
+		head := fmt.Sprintf(`{"Meta":{"DataModel":"PatientAdmin","EventType":"NewPatient","Test":true,"Destinations":[{"ID":"af394f14-b34a-464f-8d24-895f370af4c9"}]},"Filler%d":"`, i)
+		m.Body = append(append([]byte(head), bytes.Repeat([]byte("x"), size-len(head)-2)...), `"}`...)
+		if _, err := p.Publish(context.Background(), m); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
