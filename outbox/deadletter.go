@@ -38,7 +38,8 @@ type DeadLetter struct {
 // Every Nats-* header of the original is dropped: on a write those are
 // instructions to the stream (Nats-Rollup, Nats-TTL, Nats-Expected-*, Nats-Msg-Id),
 // which could refuse the write or empty the stream; so are headers that
-// pretend to be a dead letter's own. The write expects its subject to be
+// pretend to be a dead letter's own. Where the others are more than a stream takes, some
+// of them are dropped, and the error says how many. The write expects its subject to be
 // empty: [IsAlreadyStored] tells that an earlier write succeeded.
 func (d DeadLetter) Encode(p Prefix) *nats.Msg {
 	source := d.Source
@@ -68,6 +69,7 @@ func (d DeadLetter) Encode(p Prefix) *nats.Msg {
 	set(HeaderDeadSequence, strconv.FormatUint(d.Sequence, 10))
 	set(HeaderDeadWorker, d.Worker)
 	set(HeaderExpectedLastSubjectSequence, "0")
+	d.trim(h)
 	subject := p.DeadSubject(source, d.Settlement, p.DeadToken(d.MessageID, d.Sequence))
 	return &nats.Msg{Subject: subject, Header: h, Data: d.Body}
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -177,5 +178,36 @@ func BenchmarkDeadLetter_Encode(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		d.Encode("")
+	}
+}
+
+// More headers than a stream takes beside those of a dead letter: what a worker reads stays.
+func TestDeadLetter_TooManyHeaders(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]nats.Header{
+		"one":       {"X-Large": {strings.Repeat("x", 65_000)}},
+		"contract":  {HeaderReplyTo: {strings.Repeat("x", 65_000)}},
+		"one twice": {"X-Large": {strings.Repeat("x", 40_000), strings.Repeat("x", 25_000)}},
+	} {
+		h[HeaderKind], h[HeaderBodyObject] = []string{"nonsense"}, []string{"a/x"}
+		d := DeadLetter{MessageID: "m", Source: "a", Settlement: Poison, Error: "why", At: time.Now(), Header: h}
+		msg := d.Encode("")
+		if size := payload(&nats.Msg{Header: msg.Header}); size > 65_535-1024 {
+			t.Errorf("%s: %d bytes of headers", name, size)
+		}
+		got, err := DecodeDeadLetter("", Stored{Subject: msg.Subject, Header: msg.Header})
+		if err != nil || first(got.Header, HeaderKind) != "nonsense" || first(got.Header, HeaderBodyObject) != "a/x" || got.Error != "why; 1 of its headers were too large to keep" {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if len(d.Header) != 3 {
+			t.Errorf("%s: the message's own headers were changed", name)
+		}
+	}
+	many := nats.Header{HeaderKind: {"fhir"}}
+	for i := range 1000 {
+		many[fmt.Sprint("X-", i)] = []string{strings.Repeat("x", 60)}
+	}
+	if msg := (DeadLetter{MessageID: "m", Source: "a", Settlement: Poison, At: time.Now(), Header: many}).Encode(""); payload(msg) > maxDeadHeaders+100 || first(msg.Header, HeaderKind) != "fhir" {
+		t.Errorf("many: %d bytes", payload(msg))
 	}
 }

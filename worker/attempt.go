@@ -75,7 +75,7 @@ func inTrouble(status int, cause error) bool {
 // attemptContext bounds an attempt by the backstop and, for a request, by the instant
 // after which nobody waits for the answer.
 func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFunc) {
-	end := d.began.Add(w.config.AttemptTimeout)
+	end := time.Now().Add(w.config.AttemptTimeout)
 	ctx := d.ctx
 	if d.grant.done != nil {
 		d.grant.Context, ctx = d.ctx, &d.grant
