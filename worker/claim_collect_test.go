@@ -55,7 +55,7 @@ func (r *rig) replayClaims(ctx context.Context, pause func()) error {
 // wait, are dead-lettered and replayed: each is delivered with its body in the end, and
 // nothing is left in the object store but what was orphaned, which goes.
 func TestRun_NothingThatIsNamedIsCollected(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range uint64(1) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			inBubble(t, func(r *rig) { collectUnderFire(r, rand.New(rand.NewPCG(seed, seed))) })
 		})
@@ -81,7 +81,7 @@ func collectUnderFire(r *rig, random *rand.Rand) {
 		delivered[string(m.Body)]++
 		return outbox.Answer{Status: 200}, nil
 	}
-	const messages = 40
+	const messages = 25
 	want := map[string]int{}
 	ctx, cancel := context.WithCancel(r.Context())
 	var publishing, running sync.WaitGroup

@@ -222,30 +222,89 @@ func TestRun_ClaimHoldsByItsBody(t *testing.T) {
 	})
 }
 
+// dying publishes a message that its body holds, and has it delivered to a worker that
+// dies while it sends it. It returns the key of its record in the ledger.
+func (r *rig) dying(body []byte) (id, object, key string) {
+	r.Helper()
+	id, object = r.claimed(outbox.Message{ID: "dying"}, append([]byte("Order"), body...))
+	consumer, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send")
+	if err != nil {
+		r.Fatal(err)
+	}
+	lost, err := consumer.Next()
+	if err != nil {
+		r.Fatal(err)
+	}
+	meta, err := lost.Metadata()
+	if err != nil {
+		r.Fatal(err)
+	}
+	key = source + "." + outbox.Prefix("").DeadToken(id, meta.Sequence.Stream)
+	if _, err := r.js.Publish(r.Context(), "$KV.REDOX_LEDGER."+key, []byte(`{"started":1,"intent":true}`)); err != nil {
+		r.Fatal(err)
+	}
+	if err := lost.NakWithDelay(5 * time.Second); err != nil {
+		r.Fatal(err)
+	}
+	return id, object, key
+}
+
+// orders holds what is an order, by its body.
+func orders() []worker.Source {
+	return []worker.Source{{Name: source, Hold: func(m outbox.Message) bool { return bytes.HasPrefix(m.Body, []byte("Order")) }}}
+}
+
 // A worker died while it sent a message that its body holds.
 func TestRun_ClaimWithAnIntentIsHeld(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		id, object := r.claimed(outbox.Message{ID: "m"}, append([]byte("Order"), large(1<<20)...))
-		consumer, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send")
-		if err != nil {
-			r.Fatal(err)
-		}
-		lost, err := consumer.Next()
-		if err != nil {
-			r.Fatal(err)
-		}
-		key := "$KV.REDOX_LEDGER." + source + "." + outbox.Prefix("").DeadToken(id, 1)
-		if _, err := r.js.Publish(r.Context(), key, []byte(`{"started":1,"intent":true}`)); err != nil {
-			r.Fatal(err)
-		}
-		if err := lost.Nak(); err != nil {
-			r.Fatal(err)
-		}
-		r.start(worker.Config{Sources: []worker.Source{{Name: source, Hold: func(m outbox.Message) bool { return bytes.HasPrefix(m.Body, []byte("Order")) }}}})
+		id, object, _ := r.dying(large(1 << 20))
+		r.start(worker.Config{Sources: orders()})
 		if e := r.awaitSettled(id); e.Settlement != outbox.Held || len(r.far.Calls()) != 0 || !r.has(object) {
 			t.Errorf("settled %s: %s after %d calls; the object is there: %v", e.Settlement, e.Error, len(r.far.Calls()), r.has(object))
 		}
 	})
+}
+
+// As long as the body was not read nobody knows that it holds, and the intent stays noted:
+// while it waits for room, and when NATS does not hand it out.
+func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		id, _, key := r.dying(large(1 << 20))
+		other := outbox.BodyName("clinic-b", "x")
+		if err := outbox.NewBodies(r.js, "").Put(r.Context(), other, large(1<<20)); err != nil {
+			r.Fatal(err)
+		}
+		r.naming(outbox.Message{ID: "other", Source: "clinic-b"}, other)
+		ledger, err := r.js.KeyValue(r.Context(), "REDOX_LEDGER")
+		if err != nil {
+			r.Fatal(err)
+		}
+		noted := func() string {
+			entry, err := ledger.Get(r.Context(), key)
+			if err != nil {
+				r.Fatal(err)
+			}
+			return string(entry.Value())
+		}
+		stop := r.start(worker.Config{Sources: append(orders(), worker.Source{Name: "clinic-b"}), MaxClaimMemory: 1 << 20, DrainTimeout: -1})
+		r.until("the other is sent", func() bool { return len(r.far.Of("other")) == 1 })
+		r.until("the start is noted", func() bool { return strings.Contains(noted(), `"started":2`) })
+		if !strings.Contains(noted(), `"intent":true`) {
+			t.Errorf("while it waits for room: %s", noted())
+		}
+		stop()
+		if !strings.Contains(noted(), `"intent":true`) {
+			t.Errorf("handed back unread: %s", noted())
+		}
+		r.start(worker.Config{Sources: orders()})
+		if e := r.awaitSettled(id); e.Settlement != outbox.Held || len(r.far.Of(id)) != 0 {
+			t.Errorf("settled %s: %s after %d calls", e.Settlement, e.Error, len(r.far.Of(id)))
+		}
+	}, source, "clinic-b")
 }
 
 // What is settled unsent is so without its body: it is not there, and nobody minds.
