@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -308,5 +310,29 @@ func BenchmarkBodies_Get(b *testing.B) {
 		if _, err := bodies.Get(b.Context(), objectName, -1); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What cannot be read to its end is not stored at all, and what was there stays.
+func TestBodies_PutFromAReaderThatFails(t *testing.T) {
+	t.Parallel()
+	r, b := newBodies(t)
+	r.put(b, objectName, []byte("before"))
+	broken := errors.New("broken")
+	if _, err := b.PutFrom(r.ctx(), objectName, io.MultiReader(bytes.NewReader(pattern(300_000)), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+	if got, err := b.Get(r.ctx(), objectName, -1); err != nil || string(got) != "before" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if n := r.stream("OBJ_REDOX_BODIES").State.Msgs; n != 2 {
+		t.Errorf("%d messages, want a header and a chunk", n)
+	}
+	size, err := b.PutFrom(r.ctx(), objectName, iotest.HalfReader(bytes.NewReader(pattern(300_000))))
+	if err != nil || size != 300_000 {
+		t.Errorf("%d bytes, %v", size, err)
+	}
+	if n := r.stream("OBJ_REDOX_BODIES").State.Msgs; n != 4 {
+		t.Errorf("%d messages, want a header and three chunks: chunks are full though the reader gives half", n)
 	}
 }
