@@ -65,6 +65,9 @@ func (r *restarts) since(stored time.Time) time.Duration {
 	return time.Until(r.at.Add(r.ackWait))
 }
 
+// clocks of server and worker may differ by so much.
+const clocks = 10 * time.Second
+
 // explain reports whether a restart lets the server say something wrong at the given time:
 // that a message is gone which it takes for unacknowledged. It finds that out when it looks
 // for what is to be delivered again, an ack wait after it was delivered.
@@ -72,7 +75,6 @@ func (r *restarts) explain(at time.Time) bool {
 	r.look()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	const clocks = 10 * time.Second // of server and worker may differ
 	return !r.at.IsZero() && at.After(r.at.Add(-clocks)) && at.Before(r.at.Add(2*r.ackWait+clocks))
 }
 

@@ -115,17 +115,52 @@ func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 		if a.Type != advisoryTerminated {
 			return nil // settled since
 		}
-		if w.restarts.explain(a.Time) && !replicated(out.CachedInfo().Cluster) {
-			w.log.Warn("a message is gone that the server was still waiting for: after its restart it does not know what was acknowledged just before",
-				"stream", a.Stream, "sequence", a.Sequence, "consumer", a.Consumer)
-			return nil
-		}
-		return w.buryRemoved(ctx, a)
+		return w.missed(ctx, a, replicated(out.CachedInfo().Cluster))
 	}
 	if err != nil {
 		return fmt.Errorf("reading message %d of stream %s: %w", a.Sequence, a.Stream, err)
 	}
 	return w.settleStopped(ctx, out, a, stored)
+}
+
+// missed deals with a message that is gone and that the server was still waiting for.
+// Somebody has removed it, unless the server was started or became the leader a while
+// before: then it may not know that the message was acknowledged.
+func (w *Worker) missed(ctx context.Context, a advisory, replicated bool) error {
+	newcomer := w.restarts.explain(a.Time)
+	if replicated {
+		since, err := w.leaderSince(ctx, a)
+		if err != nil {
+			return err
+		}
+		newcomer = a.Time.Before(since.Add(2*w.config.AckWait + clocks))
+	}
+	if !newcomer {
+		return w.buryRemoved(ctx, a)
+	}
+	w.log.Warn("a message is gone that the server was still waiting for; after a restart or a change of leader that is most likely one acknowledged just before",
+		"stream", a.Stream, "sequence", a.Sequence, "consumer", a.Consumer)
+	return nil
+}
+
+// leaderSince is when the leader of a replicated consumer became that: ConsumerInfo's
+// cluster.leader_since, which the client does not show.
+func (w *Worker) leaderSince(ctx context.Context, a advisory) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	answer, err := w.conn.RequestWithContext(ctx, "$JS.API.CONSUMER.INFO."+a.Stream+"."+a.Consumer, nil)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("asking for the leader of consumer %s: %w", a.Consumer, err)
+	}
+	var info struct {
+		Cluster struct {
+			LeaderSince time.Time `json:"leader_since"`
+		} `json:"cluster"`
+	}
+	if err := json.Unmarshal(answer.Data, &info); err != nil || info.Cluster.LeaderSince.IsZero() {
+		return time.Time{}, fmt.Errorf("consumer %s has no leader for the moment", a.Consumer)
+	}
+	return info.Cluster.LeaderSince, nil
 }
 
 // settleStopped settles a message that is stored and that the server delivers no more.
