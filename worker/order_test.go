@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,9 +167,9 @@ func TestGuarantee_PossibleDuplicatesAreSaid(t *testing.T) {
 
 func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		down := true
+		var up atomic.Bool
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			if down {
+			if !up.Load() {
 				return outbox.Answer{}, worker.NotAttempted(errFar, "key:main")
 			}
 			time.Sleep(20 * time.Second)
@@ -177,7 +178,7 @@ func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
 		stop := r.start(worker.Config{Concurrency: 4})
 		r.publish(outbox.Message{ID: "first"})
 		time.Sleep(time.Minute)
-		down = false
+		up.Store(true)
 		if e := r.awaitSettled("first"); e.PossibleDuplicate || e.Delivered < 3 || e.Attempt != 1 {
 			t.Errorf("%+v: it waited, and was never sent before", e)
 		}
@@ -206,11 +207,11 @@ func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
 // The audit trail is part of the settlement: while it fails the message stays.
 func TestGuarantee_NoSettlementWithoutItsAuditEntry(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		full := true
+		var room atomic.Bool
 		var entries []worker.AuditEntry
 		subject, replies := r.inbox()
 		r.start(worker.Config{ID: "me", Audit: func(_ context.Context, e worker.AuditEntry) error {
-			if full {
+			if !room.Load() {
 				return errFar
 			}
 			entries = append(entries, e)
@@ -222,7 +223,7 @@ func TestGuarantee_NoSettlementWithoutItsAuditEntry(t *testing.T) {
 		if n := r.stored("REDOX_OUT"); n != 1 {
 			t.Errorf("%d messages in the queue while the audit trail fails, want the one", n)
 		}
-		full = false
+		room.Store(true)
 		r.awaitSettled(id)
 		if len(entries) != 1 {
 			t.Fatalf("%d entries, want 1", len(entries))

@@ -1,0 +1,41 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+)
+
+// A process that was suspended before it sends finds out when it asks, without a beat of
+// the keeper.
+func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Shutdown() }()
+	conn, err := server.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const ackWait = time.Hour
+	k := newKeeper(conn, ackWait, newRestarts(conn, ackWait))
+	for sequence, c := range []struct {
+		delivered time.Time
+		want      error
+	}{
+		{time.Now(), nil},
+		{time.Now().Add(-ackWait), ErrLeaseLost},
+	} {
+		parent, cancel := context.WithCancelCause(t.Context())
+		ctx := &leasedContext{Context: parent, keeper: k, lease: k.hold(uint64(sequence), "ack", c.delivered, false, cancel)}
+		if err := ctx.Err(); (err == nil) != (c.want == nil) || !errors.Is(context.Cause(ctx), c.want) {
+			t.Errorf("delivered %v ago: %v, cause %v; want cause %v", time.Since(c.delivered), err, context.Cause(ctx), c.want)
+		}
+		cancel(nil)
+	}
+}
