@@ -309,3 +309,23 @@ func TestSweeper_LeavesWhatTheServerForgotWasAcknowledged(t *testing.T) {
 		}
 	})
 }
+
+// A worker that starts after the crash has not seen it, and learns of it from the others.
+func TestGuarantee_OrderWhenAWorkerStartsAfterTheServerForgot(t *testing.T) {
+	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(10 * time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.ordered("m1", "patient")
+		r.ordered("m2", "patient")
+		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
+		c.crash()
+		startTwo()
+		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
+		inTurn(t, r.far.Calls())
+		if n := len(r.far.Of("m1")); n != 1 {
+			t.Errorf("m1 was sent %d times", n)
+		}
+	})
+}

@@ -27,7 +27,7 @@ import (
 //   - Until then, nobody sends a message that must not be sent beside itself: one in order,
 //     or one under hold.
 //
-// A worker that connects for the first time cannot know of a restart a moment before.
+// A worker that starts learns of a restart from what others have left: see serverNote.
 type restarts struct {
 	conn    *nats.Conn
 	ackWait time.Duration
@@ -35,6 +35,7 @@ type restarts struct {
 	mu     sync.Mutex
 	server string
 	at     time.Time // when another server was seen; zero when there was none
+	left   serverNote
 }
 
 func newRestarts(conn *nats.Conn, ackWait time.Duration) *restarts {

@@ -98,11 +98,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.lanes.Store(&lanes)
 
+	if err := w.restarts.recall(ctx, w.js, w.config.Prefix.StateBucket()); err != nil && ctx.Err() == nil {
+		w.log.Warn("whether NATS was restarted just before is not known", "error", err)
+	}
+
 	// Producers stop before consumers: lanes, then attempts, then settlements, and the
 	// lease keeper last, because it serves all of them.
 	var background, pulls sync.WaitGroup
 	background.Go(func() { w.interrupts.run(settling) })
 	background.Go(func() { w.keep(settling) })
+	background.Go(func() { w.restarts.watch(settling, w.js, w.config.Prefix.StateBucket()) })
 	pulls.Go(func() { w.sweep(ctx) })
 	background.Go(func() { w.board.run(settling) })
 	for _, l := range lanes {

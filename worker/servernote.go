@@ -1,0 +1,96 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// serverKey is where workers leave word in the bucket REDOX_STATE which server they have
+// seen: one that starts learns from it of a restart that it has not seen itself.
+const serverKey = "server"
+
+// serverNote is what they leave.
+type serverNote struct {
+	Server string `json:"server"`
+	// Since is when another server was there before; zero when there was none.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// recall learns of a restart before this worker was there. Before that nothing may be
+// pulled. Where several servers keep the state there is nothing to learn. When the bucket
+// cannot be read the worker goes on without.
+func (r *restarts) recall(ctx context.Context, js jetstream.JetStream, bucket string) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	kv, err := js.KeyValue(ctx, bucket)
+	if err != nil {
+		return fmt.Errorf("opening bucket %s: %w", bucket, err)
+	}
+	entry, err := kv.Get(ctx, serverKey)
+	server := r.look()
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return r.leave(ctx, kv)
+	case err != nil:
+		return fmt.Errorf("reading key %s of bucket %s: %w", serverKey, bucket, err)
+	}
+	var n serverNote
+	if err := json.Unmarshal(entry.Value(), &n); err != nil || n.Server != server {
+		n.Since = time.Now()
+	}
+	r.mu.Lock()
+	r.at = n.Since
+	r.mu.Unlock()
+	return r.leave(ctx, kv)
+}
+
+// leave word of the server that answers now.
+func (r *restarts) leave(ctx context.Context, kv jetstream.KeyValue) error {
+	r.mu.Lock()
+	n := serverNote{Server: r.server, Since: r.at}
+	left := r.left == n
+	r.mu.Unlock()
+	if left || n.Server == "" {
+		return nil
+	}
+	data, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	if _, err := kv.Put(ctx, serverKey, data); err != nil {
+		return fmt.Errorf("writing key %s of bucket %s: %w", serverKey, kv.Bucket(), err)
+	}
+	r.mu.Lock()
+	r.left = n
+	r.mu.Unlock()
+	return nil
+}
+
+// watch leaves word of every change until ctx ends.
+func (r *restarts) watch(ctx context.Context, js jetstream.JetStream, bucket string) {
+	ticker := time.NewTicker(r.ackWait / 10)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		r.look()
+		if r.mu.Lock(); r.left.Server == r.server {
+			r.mu.Unlock()
+			continue
+		}
+		r.mu.Unlock()
+		try, cancel := context.WithTimeout(ctx, stepTimeout)
+		if kv, err := js.KeyValue(try, bucket); err == nil {
+			_ = r.leave(try, kv) // again at the next tick
+		}
+		cancel()
+	}
+}
