@@ -124,7 +124,8 @@ func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consum
 // take admits one message of a window and starts its delivery. While it waits for a slot
 // the window stays shut.
 func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
-	since := window.begin(w.keeper.alive())
+	alive := w.keeper.alive()
+	since := w.keeper.trust(window.begin(alive), alive)
 	defer window.end()
 	if time.Since(since) > w.config.AckWait*2/3 {
 		w.metrics.ignored.WithLabelValues("stale").Inc()

@@ -60,6 +60,20 @@ func newKeeper(conn *nats.Conn, ackWait time.Duration, r *restarts) *keeper {
 // before the gap.
 func (k *keeper) alive() time.Time { return *k.seen.Load() }
 
+// trust is what can be said of a message in a Consume buffer that by the count of the
+// window came at the given time. After a gap nothing later than before it: the client
+// misses heartbeats then and pulls once more, so that more may lie in the buffer than one
+// window, which passes for new.
+func (k *keeper) trust(since, alive time.Time) time.Time {
+	if since.After(alive) && time.Since(alive) >= 2*k.period() {
+		return alive
+	}
+	return since
+}
+
+// period of the keeper's beats.
+func (k *keeper) period() time.Duration { return k.ackWait / 10 }
+
 // hold starts to keep a message that was delivered at or after the given time. cancel is
 // called with ErrLeaseLost when the lease ends. It answers nil when this worker holds the
 // message already: the server delivered it once more while its settlement is under way,
@@ -113,7 +127,7 @@ func (k *keeper) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	period := k.ackWait / 10
+	period := k.period()
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for pulse := newPulse(period, time.Now()); ; {

@@ -184,6 +184,22 @@ func TestCheck_AllowsWhatTheContractAllows(t *testing.T) {
 	}
 }
 
+// A worker that was stopped in the very act of sending is excused, and one that began to
+// send only when it went on is not.
+func TestCheck_AWorkerStoppedWhileItSends(t *testing.T) {
+	for left, want := range map[int]int{1010: 0, 3001: 3} {
+		r := good()
+		late := sent("a1", 3005, 3080)
+		late.Worker, late.Left = "w3", at(left)
+		r.Requests = append(r.Requests, late, sent("a2", 3050, 3090))
+		r.Requests[2] = refused("a2", 1300, 1350)
+		r.Interruptions = []Interruption{{Fault: Stop, Target: "w3", From: at(1015), To: at(3000)}}
+		if v := Check(r, Slack{}); len(v) != want {
+			t.Errorf("left at %d: %v", left, v)
+		}
+	}
+}
+
 // The request of one message may overlap its own repetition when its worker was stopped,
 // and never another message of the key.
 func TestCheck_OverlapOfATakenOverRequest(t *testing.T) {

@@ -23,6 +23,7 @@ func (b *Bench) Record(ctx context.Context) (Record, error) {
 	r.Published, r.Interruptions = slices.Clone(r.Published), slices.Clone(r.Interruptions)
 	b.mu.Unlock()
 	r.Requests = b.witness.requests()
+	b.departures(r.Requests)
 	out, err := b.state(ctx, b.prefix.OutStream())
 	r.Queued, r.Stored = out.Msgs, out.LastSeq
 	trail, auditErr := b.trail()
@@ -38,6 +39,34 @@ func (b *Bench) Record(ctx context.Context) (Record, error) {
 			r.Replies = append(r.Replies, Reply{Subject: m.Subject, MessageID: p.MessageID, Settlement: p.Settlement, Status: p.Status, Body: string(p.Body)})
 			return err
 		}))
+}
+
+// departures notes when each request left, from the logs of the workers: the line about a
+// request comes at its end and says what it took. A request that ended with its process
+// has none.
+func (b *Bench) departures(requests []Request) {
+	for _, p := range b.workers {
+		text, _ := os.ReadFile(p.log) // nothing known without
+		for line := range strings.Lines(string(text)) {
+			var l struct {
+				Time    time.Time
+				Msg     string
+				Message string `json:"message_id"`
+				Took    time.Duration
+			}
+			if json.Unmarshal([]byte(line), &l) != nil || l.Msg != "request to redox" {
+				continue
+			}
+			left := l.Time.Add(-l.Took)
+			for i := range requests {
+				q := &requests[i]
+				if q.ID == l.Message && q.Worker == p.name && q.Left.IsZero() && !q.Start.Before(left.Add(-10*time.Millisecond)) && !q.Start.After(l.Time.Add(10*time.Millisecond)) {
+					q.Left = left
+					break
+				}
+			}
+		}
+	}
 }
 
 // trail reads the audit trail. A worker that was killed while it wrote may have left part

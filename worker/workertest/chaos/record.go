@@ -69,6 +69,9 @@ type Request struct {
 	// each began before the other finished. Finish 0 has not finished.
 	Begin, Finish uint64
 	Start, End    time.Time
+	// Left is when the worker began to send, as it says itself; zero when it does not. Stopped
+	// right then, it sends when it goes on, and nobody can keep it from that.
+	Left time.Time
 	// Status answered; 0 when there was none.
 	Status int
 	// Accepted: the far side took the message, whatever became of the answer.

@@ -82,11 +82,19 @@ func (b *Bench) strike(ctx context.Context, e Event) error {
 	if e.NATS {
 		err = errors.Join(err, b.servers.ready())
 	}
+	to := time.Now()
+	if e.NATS && len(b.servers.nodes) > 1 {
+		to = to.Add(elections)
+	}
 	b.mu.Lock()
-	b.record.Interruptions[at].To = time.Now()
+	b.record.Interruptions[at].To = to
 	b.mu.Unlock()
 	return err
 }
+
+// elections is how long a node that is back may unsettle the others: it may make each
+// stream and consumer elect its leader anew, which takes 4 to 9 s.
+const elections = 10 * time.Second
 
 // target of an event; n is nil for a worker.
 func (b *Bench) target(ctx context.Context, e Event) (*process, *node, error) {
