@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -306,6 +307,29 @@ func TestSweeper_LeavesWhatTheServerForgotWasAcknowledged(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := r.stored("REDOX_DLQ"); n != 0 {
 			t.Errorf("%d dead letters of a message that was delivered", n)
+		}
+	})
+}
+
+// That nobody is there to take a mark is no confirmation of it, as while a consumer of a
+// cluster elects its leader: the lease ends.
+func TestGuarantee_LeaseEndsWhileNobodyConfirmsIt(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		ended := make(chan error, 1)
+		r.far.Answer = func(ctx context.Context, _ outbox.Message, _ int) (outbox.Answer, error) {
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return outbox.Answer{}, worker.UnknownOutcome(ctx.Err())
+		}
+		r.start(worker.Config{})
+		r.publish(outbox.Message{})
+		r.until("in flight", func() bool { return len(r.far.Calls()) == 1 })
+		start := time.Now()
+		if err := r.js.DeleteConsumer(r.Context(), "REDOX_OUT", source+"-send"); err != nil {
+			t.Fatal(err)
+		}
+		if cause := <-ended; !errors.Is(cause, worker.ErrLeaseLost) || time.Since(start) > time.Minute {
+			t.Errorf("the attempt ended after %v: %v, want a lost lease after the ack wait", time.Since(start), cause)
 		}
 	})
 }

@@ -193,8 +193,12 @@ func (k *keeper) beat(now time.Time) {
 }
 
 // confirmed renews the lease named in the confirmation's subject from the moment its
-// mark was sent.
+// mark was sent. A status is none: while a consumer has no leader, nobody is there to
+// answer a mark, and the server says so.
 func (k *keeper) confirmed(msg *nats.Msg) {
+	if msg.Header.Get("Status") != "" {
+		return
+	}
 	rest, sent, ok := cutLast(msg.Subject)
 	if !ok {
 		return
