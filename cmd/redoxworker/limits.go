@@ -48,6 +48,17 @@ func (w wiring) grant() func(context.Context) (func(sent bool), error) {
 	}
 }
 
+// lookupGrant counts lookups that nobody waits for: they take turns with the sources'
+// SENDs, behind every REQUEST.
+func (w wiring) lookupGrant() func(context.Context) (func(sent bool), error) {
+	if w.governor == nil {
+		return nil
+	}
+	return func(ctx context.Context) (func(sent bool), error) {
+		return w.governor.Acquire(ctx, "", outbox.LaneSend)
+	}
+}
+
 // govern keeps the quota until the returned function is called, which waits until what is
 // left was given back.
 func (w wiring) govern(ctx context.Context, js jetstream.JetStream) (stop func()) {

@@ -93,7 +93,7 @@ const platformSource = "platform"
 // the transport, and with it the connections and the quota.
 func (w wiring) platformLogs(transport http.RoundTripper, name string, key *credentials) (platform.Logs, error) {
 	cfg := w.redoxConfig(transport)
-	cfg.Offload = redox.Offload{}
+	cfg.Offload, cfg.Grant = redox.Offload{}, w.lookupGrant()
 	client, err := redox.New(map[string]redox.Source{
 		platformSource: {Key: name, KeyType: redox.KeyUser, Environment: config.EnvironmentProduction},
 	}, map[string]redox.Credentials{name: key.cache}, cfg)
