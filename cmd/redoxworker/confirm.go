@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,7 +10,7 @@ import (
 
 // confirm asks before something is changed; what says in a sentence what would be. Without
 // a terminal nobody can answer, and nothing is changed.
-func (a *app) confirm(what string, force bool) error {
+func (a *app) confirm(ctx context.Context, what string, force bool) error {
 	if force {
 		return nil
 	}
@@ -17,7 +18,12 @@ func (a *app) confirm(what string, force bool) error {
 		return fmt.Errorf("%s; nothing was changed: there is no terminal to ask on; use --force", what)
 	}
 	fmt.Fprintf(a.stderr, "%s. Go on? [y/N] ", what)
-	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
+	in := newInput(ctx, a.stdin, nil) // an interrupt is an answer too
+	defer func() { _ = in.Close() }()
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil {
+		fmt.Fprintln(a.stderr) // the cursor is behind the question
+	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); err != nil || answer != "y" && answer != "yes" {
 		return errors.New("nothing was changed")
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -88,30 +87,6 @@ func (c deadChoice) query() (outbox.DeadQuery, error) {
 	return q, err
 }
 
-// confirm asks before n dead letters are changed. Without a terminal nobody can answer, and
-// nothing is changed.
-func (c deadChoice) confirm(ctx context.Context, a *app, verb string, n int) error {
-	if c.Force || c.DryRun || n == 0 {
-		return nil
-	}
-	if !isTerminal(a.stdin) || !isTerminal(a.stderr) {
-		return fmt.Errorf("%s and nothing was changed: there is no terminal to ask on; use --force, or --dry-run to see them", wouldBe(verb, n))
-	}
-	fmt.Fprintf(a.stderr, "%s. Go on? [y/N] ", wouldBe(verb, n))
-	in := newInput(ctx, a.stdin, nil) // an interrupt is an answer too
-	defer func() { _ = in.Close() }()
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil {
-		fmt.Fprintln(a.stderr) // the cursor is behind the question
-	}
-	if answer = strings.ToLower(strings.TrimSpace(answer)); err != nil || answer != "y" && answer != "yes" {
-		return errors.New("nothing was changed")
-	}
-	return nil
-}
-
-func wouldBe(verb string, n int) string { return counted(n, "dead letter") + " would be " + verb }
-
 // graveyard is an open connection to the dead letters.
 type graveyard struct {
 	*outbox.DeadLetters
@@ -152,7 +127,7 @@ func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q outbox.D
 	for _, id := range missing {
 		fmt.Fprintf(a.stderr, "redoxworker: no dead letter of message %s\n", printable(id))
 	}
-	return s, missing, c.confirm(ctx, a, verb, s.Len())
+	return s, missing, a.confirm(ctx, counted(s.Len(), "dead letter")+" would be "+verb, c.Force || c.DryRun || s.Len() == 0)
 }
 
 func (a *app) warnUnreadable(n int) {

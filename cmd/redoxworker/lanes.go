@@ -122,7 +122,7 @@ func (c lanesHoldCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer q.conn.Close()
-	if err := a.confirm("message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
+	if err := a.confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
 		return err
 	}
 	state, err := worker.NewLanes(q.js, q.prefix).Hold(ctx, c.Source, c.ID)
@@ -192,7 +192,7 @@ func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
 		return fmt.Errorf("token %s of %s is not held; see redoxworker lanes held", c.Token, c.Source)
 	}
 	what := fmt.Sprintf("new messages of the token would no longer wait behind %s", counted(len(held.Pending), "dead letter"))
-	if err := a.confirm(what, c.Force); err != nil {
+	if err := a.confirm(ctx, what, c.Force); err != nil {
 		return err
 	}
 	if err := tokens.Clear(ctx, c.Source, c.Token); err != nil {
