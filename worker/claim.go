@@ -57,7 +57,10 @@ func (w *Worker) claim(d *delivery) (v verdict, decided bool) {
 		return verdict{}, false
 	}
 	room := min(body.Size(), w.config.MaxClaimMemory)
-	if err := w.memory.Acquire(d.ctx, room); err != nil {
+	if err := w.waitForRoom(d, room); err != nil {
+		if w.pulling.Err() != nil && d.ctx.Err() == nil {
+			return verdict{action: wait, err: "the worker is stopping"}, true
+		}
 		return w.unclaimed(d, err), true
 	}
 	d.room = room
@@ -67,6 +70,17 @@ func (w *Worker) claim(d *delivery) (v verdict, decided bool) {
 		return w.unclaimed(d, err), true
 	}
 	return verdict{}, false
+}
+
+// waitForRoom waits for memory, until the lease is lost or the worker stops.
+func (w *Worker) waitForRoom(d *delivery, room int64) error {
+	if w.memory.TryAcquire(room) {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(d.ctx)
+	defer cancel()
+	defer context.AfterFunc(w.pulling, cancel)()
+	return w.memory.Acquire(ctx, room)
 }
 
 // dropBody gives up the memory of a claim-checked body.

@@ -354,6 +354,32 @@ func TestRun_ClaimsWaitForMemory(t *testing.T) {
 	})
 }
 
+// A worker that stops finishes what is being sent, and hands back at once what waits for room.
+func TestRun_ClaimThatWaitsIsHandedBackAtShutdown(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		first, _ := r.claimed(outbox.Message{}, large(1<<20))
+		second, _ := r.claimed(outbox.Message{}, large(1<<20))
+		stop := r.start(worker.Config{MaxClaimMemory: 1 << 20, DrainTimeout: 10 * time.Minute})
+		r.until("the first is sent", func() bool { return len(r.far.Calls()) == 1 })
+		if r.far.Calls()[0].ID != first {
+			first, second = second, first
+		}
+		time.Sleep(time.Second)
+		stop()
+		if _, ok := r.settled(first); !ok || len(r.far.Of(second)) != 0 {
+			t.Errorf("the first is settled: %v; the second was sent %d times", ok, len(r.far.Of(second)))
+		}
+		r.start(worker.Config{})
+		if e := r.awaitSettled(second); e.Settlement != outbox.Delivered || e.Attempt != 1 || e.PossibleDuplicate {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
 // The deadline passes while the body waits for room.
 func TestRun_ClaimWhoseDeadlinePassesWhileItWaits(t *testing.T) {
 	inBubble(t, func(r *rig) {

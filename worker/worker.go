@@ -47,6 +47,7 @@ type Worker struct {
 	keeper     *keeper
 	restarts   *restarts
 	interrupts *interrupts
+	pulling    context.Context // Run's own: what has not begun to be sent by its end is handed back
 	work       context.Context // of attempts: outlives Run's by the drain timeout
 	settling   context.Context // of settlements: outlives work by settleGrace
 }
@@ -90,6 +91,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	settling, cancelSettling := context.WithCancel(context.WithoutCancel(ctx))
+	w.pulling = ctx
 	w.prepareRun(work, settling)
 	w.board.note(w.board.sync(ctx)) // before anything is pulled: it may be paused
 	lanes := w.config.lanes()
