@@ -46,13 +46,14 @@ type Slack struct {
 	// little after that; a NATS server that is killed forgets what it has not yet
 	// written down, deliveries of the last tenth of a second. Default 300ms.
 	Before time.Duration
-	// After a request ended and until its message was surely acknowledged. Default 500ms.
+	// After a request ended and until its message was surely acknowledged. On a machine that
+	// is busy a settlement takes its time. Default 1s.
 	After time.Duration
 }
 
 func (s Slack) withDefaults() Slack {
 	s.Before = cmp.Or(s.Before, 300*time.Millisecond)
-	s.After = cmp.Or(s.After, 500*time.Millisecond)
+	s.After = cmp.Or(s.After, time.Second)
 	return s
 }
 
