@@ -55,19 +55,22 @@ type streamDifference struct {
 	difference[jetstream.StreamConfig]
 	repartition bool
 	transform   *jetstream.SubjectTransformConfig
+	move        bool // checkPartitions allows the change, which is Repartition's to make
 }
 
 // streamDrift compares a stream with what it should be. Limits on bytes and
 // messages are the operator's own affair: with discard new they refuse
 // publishers and lose nothing. Of a stream that has to be made anew nothing
 // else is changed: the server would refuse some of it.
-func streamDrift(want jetstream.StreamConfig, info *jetstream.StreamInfo) *streamDifference {
+func streamDrift(p Prefix, want jetstream.StreamConfig, info *jetstream.StreamInfo) *streamDifference {
 	d := &streamDifference{transform: want.SubjectTransform}
 	d.have = info.Config
 	if d.fixedParts(want); len(d.changes) > 0 {
 		return d
 	}
-	d.subjects(want)
+	if !d.reopen(p, want) {
+		d.subjects(want)
+	}
 	d.replicas(want)
 	d.maxAge(want, info.State)
 	h := &d.have
@@ -175,29 +178,23 @@ func sameTransform(a, b *jetstream.SubjectTransformConfig) bool {
 
 // checkPartitions decides about a changed subject transform: messages of one
 // token would come to lie in two partitions, and overtake each other, if any
-// were still stored. Publishers of ordered messages should pause meanwhile.
+// were still stored.
 func (d *streamDifference) checkPartitions(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) error {
 	from, to := transformText(d.have.SubjectTransform), transformText(d.transform)
 	if d.transform != nil {
 		ordered := strings.TrimSuffix(d.transform.Source, "send.*") + "ordered.*"
-		info, err := ask(ctx, js, func(ctx context.Context) (*jetstream.StreamInfo, error) {
-			return stream.Info(ctx, jetstream.WithSubjectFilter(ordered))
-		})
+		stored, err := storedIn(ctx, js, stream, ordered)
 		if err != nil {
 			return err
 		}
-		var stored uint64
-		for _, n := range info.State.Subjects {
-			stored += n
-		}
 		if stored > 0 {
-			d.refuse("subject transform %s -> %s with %d ordered messages stored would break their order: pause the publishers and let the workers empty the partitions first",
+			d.refuse("subject transform %s -> %s with %d ordered messages stored would break their order: let the workers empty the partitions first (redoxworker provision --drain waits for it)",
 				from, to, stored)
 			return nil
 		}
 	}
 	d.update("subject transform %s -> %s", from, to)
-	d.have.SubjectTransform = d.transform
+	d.move = true
 	return nil
 }
 

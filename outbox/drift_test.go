@@ -141,7 +141,7 @@ func TestEnsure_ShortensMaxAgeOnlyWhenNothingIsLost(t *testing.T) {
 			want := aged.WithDefaults().deadStream()
 			have := want
 			have.MaxAge = c.have
-			d := streamDrift(want, &jetstream.StreamInfo{Config: have, State: c.state})
+			d := streamDrift("", want, &jetstream.StreamInfo{Config: have, State: c.state})
 			if len(d.changes) != 1 || d.changes[0].Action != c.want {
 				t.Fatalf("changes %v, want one %s", d.changes, c.want)
 			}
@@ -161,7 +161,7 @@ func TestStreamDrift_Replicas(t *testing.T) {
 		topology := Topology{Replicas: c.want}.WithDefaults()
 		have := topology.outStream()
 		have.Replicas = c.have
-		d := streamDrift(topology.outStream(), &jetstream.StreamInfo{Config: have})
+		d := streamDrift("", topology.outStream(), &jetstream.StreamInfo{Config: have})
 		var got Action
 		if len(d.changes) > 0 {
 			got = d.changes[0].Action

@@ -44,13 +44,13 @@ func (t Topology) look(ctx context.Context, js jetstream.JetStream) ([]step, err
 	want := t.Streams()
 	steps := make([]step, len(want), len(want)+len(t.Sources))
 	// The work queue by itself, so that what is wrong with all is said once.
-	out, err := lookStream(ctx, js, want[0], &steps[0])
+	out, err := t.lookStream(ctx, js, want[0], &steps[0])
 	if err != nil {
 		return nil, err
 	}
 	var advisories jetstream.Stream
 	err = each(len(want)-1, func(i int) error {
-		stream, err := lookStream(ctx, js, want[i+1], &steps[i+1])
+		stream, err := t.lookStream(ctx, js, want[i+1], &steps[i+1])
 		if want[i+1].Name == t.Prefix.AdvisoryStream() {
 			advisories = stream
 		}
@@ -89,7 +89,7 @@ func compact(steps []step) []step {
 }
 
 // lookStream fills s and returns the stream, nil if there is none.
-func lookStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, s *step) (jetstream.Stream, error) {
+func (t Topology) lookStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, s *step) (jetstream.Stream, error) {
 	s.kind, s.name = label(want.Name)
 	stream, err := ask(ctx, js, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, want.Name) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -103,7 +103,7 @@ func lookStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	if err != nil {
 		return nil, explain(err, js, "look at "+s.kind+" "+s.name)
 	}
-	d := streamDrift(want, stream.CachedInfo())
+	d := streamDrift(t.Prefix, want, stream.CachedInfo())
 	if d.repartition {
 		if err := d.checkPartitions(ctx, js, stream); err != nil {
 			return nil, explain(err, js, "count the messages in the partitions of "+s.name)
@@ -115,6 +115,9 @@ func lookStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	if d.updated() {
 		s.write = func(ctx context.Context, js jetstream.JetStream) error {
 			_, err := js.UpdateStream(ctx, d.have)
+			if err == nil && d.move {
+				_, err = t.Repartition(ctx, js, false, nil)
+			}
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
@@ -12,7 +13,8 @@ import (
 
 // provisionCommand creates what publishers and workers need in NATS.
 type provisionCommand struct {
-	DryRun bool `name:"dry-run" help:"Show what differs and change nothing."`
+	DryRun bool `name:"dry-run" xor:"how" help:"Show what differs and change nothing."`
+	Drain  bool `xor:"how" help:"When order.partitions changed: refuse ordered messages until the workers have emptied the partitions, then change it."`
 }
 
 // Run creates or updates streams, consumers and buckets. It never deletes.
@@ -32,10 +34,18 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 	defer conn.Close()
 	t := topology(c)
 	var changes []outbox.Change
-	if p.DryRun {
+	switch {
+	case p.DryRun:
 		changes, err = t.Drift(ctx, js)
-	} else {
-		changes, err = t.Ensure(ctx, js)
+	case p.Drain:
+		if changes, err = t.Repartition(ctx, js, true, p.waiting(a)); err != nil {
+			return fmt.Errorf("provision: the partitions are as they were: %w", err)
+		}
+		fallthrough
+	default:
+		var more []outbox.Change
+		more, err = t.Ensure(ctx, js)
+		changes = append(changes, more...)
 	}
 	if err != nil && !errors.Is(err, outbox.ErrRefused) {
 		return err
@@ -47,6 +57,18 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 		return fmt.Errorf("provision: %w", err)
 	}
 	return nil
+}
+
+// waiting says on stderr what is left, every few seconds.
+func (p provisionCommand) waiting(a *app) func(uint64) {
+	var last time.Time
+	return func(left uint64) {
+		if time.Since(last) < 5*time.Second {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(a.stderr, "ordered messages are refused; waiting for the workers to deliver %d\n", left)
+	}
 }
 
 func (p provisionCommand) print(a *app, changes []outbox.Change) error {

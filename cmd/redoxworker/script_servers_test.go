@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,6 +112,24 @@ func natsPubCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(n.conn.PublishMsg(m))
 	ts.Check(n.conn.FlushTimeout(scriptPatience))
+}
+
+// natsPurgeClosedCmd empties the work queue once it refuses ordered messages.
+func natsPurgeClosedCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "nats-purge-closed", neg, len(args) == 1 && stateOf(ts).nats != nil)
+	ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		stream, err := stateOf(ts).nats.stream(ctx, args[0])
+		ts.Check(err)
+		if !slices.Contains(stream.CachedInfo().Config.Subjects, "redox.out.>") {
+			ts.Check(stream.Purge(ctx))
+			return
+		}
+		<-poll.C
+	}
 }
 
 func storedCmd(ts *testscript.TestScript, neg bool, args []string) {
