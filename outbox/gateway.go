@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -76,7 +77,12 @@ type Gateway struct {
 	config    GatewayConfig
 	publisher *Publisher
 	policy    ReplyPolicy
+	serving   atomic.Bool
 }
+
+// Serving reports whether Run has subscribed to the sources' subjects: the server has
+// them, or gets them when the connection is back.
+func (g *Gateway) Serving() bool { return g.serving.Load() }
 
 const (
 	gatewayName    = "redox-gateway"
@@ -126,6 +132,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		s.drain(cancel)
 		return err
 	}
+	g.serving.Store(true)
+	defer g.serving.Store(false)
 	g.config.Logger.Info("gateway started", "sources", len(g.config.Sources))
 	select {
 	case <-ctx.Done():

@@ -78,7 +78,9 @@ type readiness struct {
 	Ready  bool          `json:"ready"`
 	NATS   string        `json:"nats"`
 	Worker worker.Status `json:"worker"`
-	Quota  *quota.Status `json:"quota,omitempty"`
+	// Gateway: it takes requests. Without one (gateway.enabled: false) it is left out.
+	Gateway bool          `json:"gateway,omitempty"`
+	Quota   *quota.Status `json:"quota,omitempty"`
 	// Keys are informative: a worker without a token is ready, its messages wait.
 	Keys map[string]keyStatus `json:"keys"`
 }
@@ -113,6 +115,10 @@ func (d *daemon) readiness() readiness {
 	if w := d.running.Load(); w != nil {
 		r.Worker = w.Status()
 		r.Ready = r.Worker.Ready()
+	}
+	if g := d.answering.Load(); d.config.Gateway.Enabled {
+		r.Gateway = g != nil && g.Serving()
+		r.Ready = r.Ready && r.Gateway
 	}
 	if d.governor != nil {
 		status := d.governor.Status()

@@ -55,6 +55,8 @@ type daemon struct {
 	// what the admin listener looks at; nil until there is one
 	conn    atomic.Pointer[nats.Conn]
 	running atomic.Pointer[worker.Worker]
+	// answering is nil until there is a gateway
+	answering atomic.Pointer[outbox.Gateway]
 }
 
 // newDaemon builds what needs no connection, so that a mistake in the configuration shows
@@ -170,6 +172,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.answering.Store(gateway)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.Run(ctx) })
 	group.Go(func() error { d.collect(ctx, js); return nil })
