@@ -24,7 +24,7 @@ func (b *Bench) Record(ctx context.Context) (Record, error) {
 	b.mu.Unlock()
 	r.Requests = b.witness.requests()
 	b.departures(r.Requests)
-	out, err := b.state(ctx, b.prefix.OutStream())
+	out, err := b.stateOf(ctx, b.prefix.OutStream())
 	r.Queued, r.Stored = out.Msgs, out.LastSeq
 	trail, auditErr := b.trail()
 	r.Audit = trail
@@ -82,14 +82,34 @@ func (b *Bench) trail() (list []Audit, err error) {
 	return list, err
 }
 
-// message asks the leader of a stream. A direct get, which the client would prefer, may
-// meet a replica that does not have everything yet.
-func (b *Bench) message(ctx context.Context, stream string, seq uint64) (*jetstream.RawStreamMsg, error) {
+// stateOf a stream, as soon as somebody answers.
+func (b *Bench) stateOf(ctx context.Context, stream string) (state jetstream.StreamState, err error) {
+	late := eventually(time.Minute, "the state of "+stream, func() bool {
+		state, err = b.state(ctx, stream)
+		return err == nil || ctx.Err() != nil
+	})
+	return state, errors.Join(late, err)
+}
+
+// message of a stream, as soon as somebody answers: a cluster may be electing a leader.
+func (b *Bench) message(ctx context.Context, stream string, seq uint64) (m *jetstream.RawStreamMsg, err error) {
+	late := eventually(time.Minute, "message of "+stream, func() bool {
+		m, err = b.ask(ctx, stream, seq)
+		return err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || ctx.Err() != nil
+	})
+	return m, errors.Join(late, err)
+}
+
+// ask the leader of a stream. A direct get, which the client would prefer, may meet a
+// replica that does not have everything yet.
+func (b *Bench) ask(ctx context.Context, stream string, seq uint64) (*jetstream.RawStreamMsg, error) {
 	request, err := json.Marshal(map[string]uint64{"seq": seq})
 	if err != nil {
 		return nil, err
 	}
-	answer, err := b.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	try, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	answer, err := b.conn.RequestWithContext(try, "$JS.API.STREAM.MSG.GET."+stream, request)
 	if err != nil {
 		return nil, err
 	}
@@ -117,13 +137,10 @@ func (b *Bench) message(ctx context.Context, stream string, seq uint64) (*jetstr
 
 // each calls f for every message of a stream.
 func (b *Bench) each(ctx context.Context, name string, f func(*jetstream.RawStreamMsg) error) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	s, err := b.js.Stream(ctx, name)
+	state, err := b.stateOf(ctx, name)
 	if err != nil {
 		return err
 	}
-	state := s.CachedInfo().State
 	for seq := max(1, state.FirstSeq); seq <= state.LastSeq; seq++ {
 		m, err := b.message(ctx, name, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
