@@ -15,7 +15,7 @@ import (
 
 // print shows the status to a person.
 func (s status) print(a *app) {
-	a.printf("%s\n\n", s.laneTable())
+	a.printf("%s\n\n", s.laneTable(a))
 	a.printf("backlog       %d messages; %d dead letters\n", s.Backlog, s.Dead)
 	a.printf("time to drain %s\n", s.drain())
 	a.printf("quota         %s\n", s.quota())
@@ -24,10 +24,8 @@ func (s status) print(a *app) {
 	a.printf("tokens        %s\n", shownMap(s.Tokens, shownTokens))
 }
 
-func (s status) laneTable() string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
+func (s status) laneTable(a *app) string {
+	t := a.newTable()
 	t.AppendHeader(table.Row{"source", "lane", "waiting", "in hand", "redelivered", ""})
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}})
 	for _, l := range s.Lanes {
@@ -58,7 +56,7 @@ func (s status) quota() string {
 	if q == nil {
 		return "not kept for the fleet"
 	}
-	line := fmt.Sprintf("group %s: %d of %d in %v used, %d left; %d workers", q.Group, q.Used, q.Requests, q.Per, q.Left, q.Workers)
+	line := fmt.Sprintf("group %s: %d of %d in %v used or set aside, %d left; %s", q.Group, q.Used, q.Requests, q.Per, q.Left, counted(q.Workers, "worker"))
 	if q.Next > 0 {
 		line += fmt.Sprintf("; the next is free in %v", q.Next.Round(time.Millisecond))
 	}
