@@ -18,6 +18,9 @@ type leader struct {
 	stream string
 }
 
+// leaderTries is how often one message is asked for, apiTimeout each time.
+const leaderTries = 3
+
 // messageRequest is that of STREAM.MSG.GET (nats-server, JSApiMsgGetRequest).
 type messageRequest struct {
 	Sequence uint64 `json:"seq,omitempty"`
@@ -65,8 +68,15 @@ func (l leader) get(ctx context.Context, what messageRequest) (Stored, error) {
 			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
-	if err := l.request(ctx, "STREAM.MSG.GET.", what, &answer); err != nil {
-		return Stored{}, err
+	// Asking again does no harm, and a busy server may be silent for a while.
+	for try := 1; ; try++ {
+		err := l.request(ctx, "STREAM.MSG.GET.", what, &answer)
+		if err == nil {
+			break
+		}
+		if !unanswered(err) || try == leaderTries || ctx.Err() != nil || forbidden(l.js.Conn()) != nil {
+			return Stored{}, err
+		}
 	}
 	if answer.Error != nil {
 		return Stored{}, answer.Error

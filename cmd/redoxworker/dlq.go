@@ -8,9 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -90,31 +87,21 @@ func (c deadChoice) query() (outbox.DeadQuery, error) {
 // graveyard is an open connection to the dead letters.
 type graveyard struct {
 	*outbox.DeadLetters
-	conn *nats.Conn
+	*queue
 }
-
-func (g *graveyard) close() { g.conn.Close() }
 
 // openDeadLetters needs neither keys nor sources, only NATS.
 func openDeadLetters(ctx context.Context, a *app) (*graveyard, error) {
-	c, err := a.load(config.PartKeys | config.PartSources | config.PartOrderSecret)
+	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return nil, err
 	}
-	log, err := a.logger(c.Log)
+	d, err := outbox.NewDeadLetters(q.js, outbox.DeadLettersConfig{Prefix: q.prefix})
 	if err != nil {
+		q.close()
 		return nil, err
 	}
-	conn, js, err := connectOnce(ctx, c, log)
-	if err != nil {
-		return nil, err
-	}
-	d, err := outbox.NewDeadLetters(js, outbox.DeadLettersConfig{Prefix: outbox.Prefix(c.NATS.Prefix)})
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return &graveyard{d, conn}, nil
+	return &graveyard{d, q}, nil
 }
 
 // choose finds what is to be changed and asks. missing are ids without a dead letter.

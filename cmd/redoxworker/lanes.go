@@ -7,10 +7,7 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
@@ -23,30 +20,6 @@ type lanesCommand struct {
 	Release lanesReleaseCommand `cmd:"" help:"Let an order token go on whose dead letters are gone."`
 }
 
-// queue is an open connection for looking at the work queue.
-type queue struct {
-	conn   *nats.Conn
-	js     jetstream.JetStream
-	prefix outbox.Prefix
-}
-
-// openQueue needs neither keys nor sources, only NATS.
-func openQueue(ctx context.Context, a *app) (*queue, error) {
-	c, err := a.load(config.PartKeys | config.PartSources | config.PartOrderSecret)
-	if err != nil {
-		return nil, err
-	}
-	log, err := a.logger(c.Log)
-	if err != nil {
-		return nil, err
-	}
-	conn, js, err := connectOnce(ctx, c, log)
-	if err != nil {
-		return nil, err
-	}
-	return &queue{conn, js, outbox.Prefix(c.NATS.Prefix)}, nil
-}
-
 // lanesLsCommand lists partitions.
 type lanesLsCommand struct {
 	Source string `placeholder:"NAME" help:"Only of this source."`
@@ -55,11 +28,11 @@ type lanesLsCommand struct {
 
 // Run prints the partitions that hold messages, and the message each of them waits for.
 func (c lanesLsCommand) Run(ctx context.Context, a *app) error {
-	q, err := openQueue(ctx, a)
+	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
 	}
-	defer q.conn.Close()
+	defer q.close()
 	lanes, err := worker.NewLanes(q.js, q.prefix).List(ctx, c.Source, c.All)
 	if err != nil {
 		return err
@@ -117,11 +90,11 @@ type lanesHoldCommand struct {
 
 // Run notes the decision; a worker carries it out.
 func (c lanesHoldCommand) Run(ctx context.Context, a *app) error {
-	q, err := openQueue(ctx, a)
+	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
 	}
-	defer q.conn.Close()
+	defer q.close()
 	if err := a.confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
 		return err
 	}
@@ -143,11 +116,11 @@ type lanesHeldCommand struct{}
 
 // Run prints every order token that waits behind dead letters.
 func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
-	q, err := openQueue(ctx, a)
+	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
 	}
-	defer q.conn.Close()
+	defer q.close()
 	held, err := outbox.NewHeldTokens(q.js, q.prefix).List(ctx)
 	if err != nil {
 		return err
@@ -178,11 +151,11 @@ type lanesReleaseCommand struct {
 // Run releases the token. Dead letters that are still there lose their place in the order:
 // replay or discard them instead, which releases the token by itself.
 func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
-	q, err := openQueue(ctx, a)
+	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
 	}
-	defer q.conn.Close()
+	defer q.close()
 	tokens := outbox.NewHeldTokens(q.js, q.prefix)
 	held, err := tokens.Load(ctx, c.Source, c.Token)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -80,16 +79,12 @@ func (t pauseTarget) each(ctx context.Context, a *app, do func(*worker.Pauses, s
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(c.Log)
+	q, err := a.connectQueue(ctx, c)
 	if err != nil {
 		return err
 	}
-	conn, js, err := connectOnce(ctx, c, log)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	pauses := worker.NewPauses(js, outbox.Prefix(c.NATS.Prefix), operatorName())
+	defer q.close()
+	pauses := worker.NewPauses(q.js, q.prefix, operatorName())
 	for _, source := range sources {
 		result, err := do(pauses, source)
 		if err != nil {

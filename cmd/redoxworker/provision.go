@@ -19,32 +19,24 @@ type provisionCommand struct {
 
 // Run creates or updates streams, consumers and buckets. It never deletes.
 func (p provisionCommand) Run(ctx context.Context, a *app) error {
-	c, err := a.load(config.PartKeys | config.PartOrderSecret)
+	q, err := a.openQueue(ctx, config.PartKeys|config.PartOrderSecret)
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(c.Log)
-	if err != nil {
-		return err
-	}
-	conn, js, err := connectOnce(ctx, c, log)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	t := topology(c)
+	defer q.close()
+	t := topology(q.config)
 	var changes []outbox.Change
 	switch {
 	case p.DryRun:
-		changes, err = t.Drift(ctx, js)
+		changes, err = t.Drift(ctx, q.js)
 	case p.Drain:
-		if changes, err = t.Repartition(ctx, js, true, p.waiting(a)); err != nil {
+		if changes, err = t.Repartition(ctx, q.js, true, p.waiting(a)); err != nil {
 			return fmt.Errorf("provision: the partitions are as they were: %w", err)
 		}
 		fallthrough
 	default:
 		var more []outbox.Change
-		more, err = t.Ensure(ctx, js)
+		more, err = t.Ensure(ctx, q.js)
 		changes = append(changes, more...)
 	}
 	if err != nil && !errors.Is(err, outbox.ErrRefused) {

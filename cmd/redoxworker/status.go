@@ -61,20 +61,12 @@ type quotaStatus struct {
 
 // Run looks, and changes nothing.
 func (statusCommand) Run(ctx context.Context, a *app) error {
-	c, err := a.load(config.PartKeys | config.PartOrderSecret)
+	q, err := a.openQueue(ctx, config.PartKeys|config.PartOrderSecret)
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(c.Log)
-	if err != nil {
-		return err
-	}
-	conn, js, err := connectOnce(ctx, c, log)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	s, err := readStatus(ctx, c, js)
+	defer q.close()
+	s, err := readStatus(ctx, q.config, q.js)
 	if err != nil {
 		return err
 	}

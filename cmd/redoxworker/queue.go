@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// queue is what a command has that looks at streams and buckets, or changes them: the
+// configuration and an open connection.
+type queue struct {
+	config *config.Config
+	log    *slog.Logger
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	prefix outbox.Prefix
+}
+
+// natsOnly are the parts of the configuration that a command can do without which needs
+// nothing but NATS.
+const natsOnly = config.PartKeys | config.PartSources | config.PartOrderSecret
+
+// openQueue loads the configuration without the parts to skip and connects, once. Close it.
+func (a *app) openQueue(ctx context.Context, skip config.Parts) (*queue, error) {
+	c, err := a.load(skip)
+	if err != nil {
+		return nil, err
+	}
+	return a.connectQueue(ctx, c)
+}
+
+// connectQueue is openQueue with a configuration that was looked at before.
+func (a *app) connectQueue(ctx context.Context, c *config.Config) (*queue, error) {
+	log, err := a.logger(c.Log)
+	if err != nil {
+		return nil, err
+	}
+	conn, js, err := connectOnce(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	return &queue{c, log, conn, js, outbox.Prefix(c.NATS.Prefix)}, nil
+}
+
+func (q *queue) close() { q.conn.Close() }
