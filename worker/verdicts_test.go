@@ -198,3 +198,39 @@ func TestDeliver_PanicIsAnOrdinaryFailure(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for a reply hears of it too when a message is given up.
+func TestGuarantee_GivingUpAnswersTheCaller(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			return outbox.Answer{Status: 503}, errFar
+		}
+		subject, replies := r.inbox()
+		r.start(worker.Config{Retry: worker.Retry{MaxAttempts: 3, RequestMaxAge: 10 * time.Minute}})
+		want := map[string]outbox.Settlement{}
+		for name, lane := range map[string]outbox.Lane{"send": outbox.LaneSend, "request": outbox.LaneRequest} {
+			want["exhausted-"+name] = outbox.Exhausted
+			r.publish(outbox.Message{ID: "exhausted-" + name, Lane: lane, ReplyTo: subject})
+			want["expired-"+name] = outbox.Expired
+			r.publish(outbox.Message{ID: "expired-" + name, Lane: lane, ReplyTo: subject, Deadline: time.Now().Add(500 * time.Millisecond)})
+		}
+		for id := range want {
+			r.awaitSettled(id)
+		}
+		got := map[string]outbox.Settlement{}
+		r.until("all are answered", func() bool {
+			for _, reply := range replies() {
+				got[reply.MessageID] = reply.Settlement
+				if reply.Error == "" || len(reply.Body) == 0 {
+					t.Errorf("reply without a reason: %+v", reply)
+				}
+			}
+			return len(got) == len(want)
+		})
+		for id, s := range want {
+			if got[id] != s {
+				t.Errorf("%s: the caller was told %q, want %s", id, got[id], s)
+			}
+		}
+	})
+}
