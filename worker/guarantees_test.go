@@ -351,3 +351,39 @@ func TestRun_SlowSourceLeavesRoomForOthers(t *testing.T) {
 		}
 	}, source, "clinic-b")
 }
+
+// What was settled stays settled: a worker that dies between reply and ack under hold
+// leaves word, and nobody settles the message held whose caller was told otherwise.
+func TestGuarantee_HoldLeavesWordBeforeTheAck(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		stop := r.start(worker.Config{Sources: holding})
+		first := r.publish(outbox.Message{})
+		r.awaitSettled(first)
+		stop()
+		kv, err := r.js.KeyValue(r.Context(), "REDOX_LEDGER")
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry, err := kv.Get(r.Context(), source+"."+outbox.Prefix("").DeadToken(first, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var word map[string]any
+		if err := json.Unmarshal(entry.Value(), &word); err != nil || word["settled"] != "delivered" {
+			t.Fatalf("the ledger says %s, want settled delivered", entry.Value())
+		}
+
+		subject, replies := r.inbox()
+		second := r.publish(outbox.Message{ReplyTo: subject})
+		r.lose()
+		word["intent"], word["started"] = true, 1
+		r.note(second, 2, word)
+		r.start(worker.Config{Sources: holding})
+		if e := r.awaitSettled(second); e.Settlement != outbox.Delivered || len(r.far.Of(second)) != 0 {
+			t.Errorf("settled %s after %d calls, want delivered, unsent", e.Settlement, len(r.far.Of(second)))
+		}
+		if n := len(r.deadLetters()) + len(replies()); n != 0 {
+			t.Errorf("%d dead letters and replies, want none: all but the ack was done", n)
+		}
+	})
+}

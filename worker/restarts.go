@@ -107,12 +107,22 @@ func (s *settlement) yield(ctx context.Context) error {
 	case w.keeper.holds(d.lease):
 		return errNotConnected
 	}
-	if !s.verdict.done {
-		rec := d.record
-		rec.Settled, rec.Status, rec.Error = s.verdict.settlement, s.verdict.answer.Status, s.verdict.err
-		if err := w.ledger.store(ctx, d.message, rec); err != nil {
-			return fmt.Errorf("leaving word of a settlement: %w", err)
-		}
+	if err := s.leaveWord(ctx); err != nil {
+		return err
 	}
 	return backoff.Permanent(ErrLeaseLost)
+}
+
+// leaveWord notes in the ledger that everything but the ack is done: who gets the message
+// next acknowledges it and does nothing else.
+func (s *settlement) leaveWord(ctx context.Context) error {
+	if s.verdict.done {
+		return nil // that is where it comes from
+	}
+	rec := s.delivery.record
+	rec.Settled, rec.Status, rec.Error = s.verdict.settlement, s.verdict.answer.Status, s.verdict.err
+	if err := s.worker.ledger.store(ctx, s.delivery.message, rec); err != nil {
+		return fmt.Errorf("leaving word of a settlement: %w", err)
+	}
+	return nil
 }

@@ -119,6 +119,13 @@ func (s *settlement) steps() error {
 	if err := outbox.NoteReplay(ctx, s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
 		return err
 	}
+	if s.delivery.hold && s.delivery.noted {
+		// Otherwise a death before the ack would leave the intent, and make a held message
+		// of one whose caller was told that it was delivered.
+		if err := s.leaveWord(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.yield(ctx); err != nil {
 		return err
 	}
