@@ -27,18 +27,18 @@ func (w *wiring) openLogs(transport http.RoundTripper, keys map[string]*credenti
 	return err
 }
 
-// reconcile starts the reconciler and has it told of what the worker delivers. The
-// returned function ends it, and waits for that: call it when the worker has stopped.
-func (w *wiring) reconcile(ctx context.Context, js jetstream.JetStream) (stop func(), err error) {
+// reconcile starts the reconciler and answers the wiring of a worker that tells it what
+// was delivered. stop ends it, and waits for that: call it when the worker has stopped.
+func (w wiring) reconcile(ctx context.Context, js jetstream.JetStream) (told wiring, stop func(), err error) {
 	if w.logs == nil {
-		return func() {}, nil
+		return w, func() {}, nil
 	}
 	r, err := reconcile.New(js, w.logs.Look, reconcile.Config{
 		Prefix: outbox.Prefix(w.config.NATS.Prefix), Interval: w.config.Reconcile.Interval, GiveUp: w.config.Reconcile.GiveUp,
 		Pace: w.config.Quota.Per / time.Duration(w.config.Quota.Requests) * reconcileShare, Logger: w.log, Registerer: w.registerer,
 	})
 	if err != nil {
-		return nil, err
+		return w, nil, err
 	}
 	before := w.observe
 	w.observe = func(e worker.Event) {
@@ -55,7 +55,7 @@ func (w *wiring) reconcile(ctx context.Context, js jetstream.JetStream) (stop fu
 		defer close(ended)
 		r.Run(ctx)
 	}()
-	return func() {
+	return w, func() {
 		cancel()
 		<-ended
 	}, nil

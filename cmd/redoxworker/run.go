@@ -158,12 +158,12 @@ func (d *daemon) deliver(ctx context.Context) error {
 		}
 	}
 	defer d.govern(ctx, js)() // ends after the last attempt
-	stopReconciling, err := d.reconcile(ctx, js)
+	told, stopReconciling, err := d.reconcile(ctx, js)
 	if err != nil {
 		return err
 	}
 	defer stopReconciling() // after the last message was settled
-	w, err := d.worker(js, d.client)
+	w, err := told.worker(js, d.client)
 	if err != nil {
 		return err
 	}
