@@ -43,7 +43,7 @@ type AuditEntry struct {
 	// ReplayOf is the id of the dead letter this message replays.
 	ReplayOf string `json:"replay_of,omitempty"`
 	// Stored and Sequence say when and where the queue stored the message.
-	Stored   time.Time `json:"stored"`
+	Stored   time.Time `json:"stored,omitzero"`
 	Sequence uint64    `json:"sequence"`
 	// AttemptSeconds is what the last attempt took, AgeSeconds the time since Stored.
 	AttemptSeconds float64 `json:"attempt_seconds,omitempty"`

@@ -42,7 +42,8 @@ type record struct {
 }
 
 // ledger reads and writes records in the REDOX_LEDGER bucket. A message that is
-// delivered at once, as nearly all are, never touches it.
+// delivered at once touches it only under hold, behind a dead letter of its order, or
+// when its lease was lost before the ack.
 type ledger struct {
 	js     jetstream.JetStream
 	prefix outbox.Prefix

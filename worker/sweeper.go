@@ -198,6 +198,14 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 	if err != nil && !outbox.IsAlreadyStored(err) {
 		return fmt.Errorf("writing the dead letter of a removed message: %w", err)
 	}
+	if audit := w.config.Audit; audit != nil {
+		if err := audit(ctx, AuditEntry{
+			Time: letter.At.UTC(), Worker: w.config.ID, Message: letter.MessageID, Source: l.source, Lane: l.kind, Settlement: letter.Settlement,
+			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: l.kind != outbox.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
+		}); err != nil {
+			return fmt.Errorf("writing the audit trail of a removed message: %w", err)
+		}
+	}
 	w.log.Error("a message was removed from the queue before it was settled, not by a worker", "stream", a.Stream, "sequence", a.Sequence,
 		"consumer", a.Consumer, "source", l.source)
 	return nil

@@ -1,7 +1,9 @@
 package worker_test
 
 import (
+	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,11 +81,18 @@ func TestGuarantee_WhatSomebodyRemovedLeavesATrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := r.publish(outbox.Message{})
-		r.start(worker.Config{})
+		var removed atomic.Int64
+		r.start(worker.Config{Audit: func(_ context.Context, e worker.AuditEntry) error {
+			if e.Message == "REDOX_OUT:1" && e.Settlement == outbox.Poison && e.DeadLetter && e.Source == source {
+				removed.Add(1)
+			}
+			return nil
+		}})
 		if e := r.awaitSettled(kept); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
 		}
 		r.until("a dead letter", func() bool { return r.stored("REDOX_DLQ") == 1 })
+		r.until("its audit entry", func() bool { return removed.Load() > 0 })
 		d := r.deadLetters()[0]
 		if d.MessageID != "REDOX_OUT:1" || d.Source != source || d.Settlement != outbox.Poison || d.Sequence != 1 {
 			t.Errorf("dead letter %+v", d)
