@@ -65,7 +65,7 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 		return Reply{}, fmt.Errorf("outbox: message %s of source %s: %w", m.ID, m.Source, ErrDuplicate)
 	}
 	for {
-		r, found, err := p.next(ctx, sub, m.ID)
+		r, found, err := p.next(ctx, ctx, sub, m.ID)
 		if found && err == nil && private {
 			p.discardReply(ctx, r, p.config.Prefix.ReplyBodyName(m.Source, m.ID, receipt.Sequence))
 		}
@@ -135,7 +135,7 @@ func (p *Publisher) await(ctx context.Context, subject, id string, ask func() er
 			}
 		}
 		look, cancel := context.WithTimeout(ctx, awaitLook)
-		r, found, err := p.next(look, sub, id)
+		r, found, err := p.next(ctx, look, sub, id)
 		cancel()
 		if found || err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 			return r, err
@@ -163,10 +163,11 @@ func (p *Publisher) subscribe(ctx context.Context, subject string) (*nats.Subscr
 	return sub, nil
 }
 
-// next returns the next reply that comes to sub. Not found without an error
-// means that something else came: anybody may publish to an inbox.
-func (p *Publisher) next(ctx context.Context, sub *nats.Subscription, id string) (r Reply, found bool, err error) {
-	msg, err := sub.NextMsgWithContext(ctx)
+// next returns the next reply that comes to sub before look ends, with its body, for which
+// it takes the time of ctx. Not found without an error means that something else came:
+// anybody may publish to an inbox.
+func (p *Publisher) next(ctx, look context.Context, sub *nats.Subscription, id string) (r Reply, found bool, err error) {
+	msg, err := sub.NextMsgWithContext(look)
 	switch {
 	case err == nil:
 		if r, found = replyTo(msg, id); !found {
@@ -174,8 +175,8 @@ func (p *Publisher) next(ctx context.Context, sub *nats.Subscription, id string)
 		}
 		r, err = p.withBody(ctx, r)
 		return r, true, err
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
+	case look.Err() != nil:
+		err = context.Cause(look)
 	case errors.Is(err, nats.ErrSlowConsumer):
 		return Reply{}, false, nil
 	}

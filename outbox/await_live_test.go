@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -77,5 +78,40 @@ func TestAwait_LeastRights(t *testing.T) {
 	reply, err := p.Await(ctx, "redox.reply.clinic-b.x")
 	if !errors.Is(err, ErrPermission) || reply.MessageID != "" {
 		t.Errorf("another's reply: %+v, %v", reply, err)
+	}
+}
+
+// TestAwait_ALargeBodyHasTheCallersTime: looking at the stored replies again from time to
+// time does not cut off the reading of a body that came just before.
+func TestAwait_ALargeBodyHasTheCallersTime(t *testing.T) {
+	t.Parallel()
+	r, p := published(t, natsdev.Options{}, PublisherConfig{})
+	body := bytes.Repeat([]byte("x"), 20<<20)
+	if err := NewBodies(r.js, "").Put(r.ctx(), "clinic-a/reply-x", body); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := p.subscribe(r.ctx(), "redox.reply.clinic-a.x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	look, over := context.WithCancel(r.ctx())
+	defer over()
+	watch := r.connect().Conn()
+	reading, err := watch.Subscribe("$JS.API.STREAM.MSG.GET.>", func(*nats.Msg) { over() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(reading.SetPendingLimits(-1, -1), watch.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	msg := Reply{MessageID: "x", Settlement: Delivered, BodyObject: "clinic-a/reply-x"}.Encode("redox.reply.clinic-a.x")
+	if err := r.js.Conn().PublishMsg(msg); err != nil {
+		t.Fatal(err)
+	}
+	if got, found, err := p.next(r.ctx(), look, sub, "x"); err != nil || !found || len(got.Body) != len(body) {
+		t.Errorf("found %t, %d bytes, %v", found, len(got.Body), err)
+	}
+	if look.Err() == nil {
+		t.Error("the look did not end while the body was read")
 	}
 }

@@ -67,7 +67,7 @@ func (r topologyRig) connect(opts ...nats.Option) jetstream.JetStream {
 }
 
 func (r topologyRig) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	r.t.Cleanup(cancel)
 	return ctx
 }
