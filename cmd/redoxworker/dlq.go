@@ -117,6 +117,22 @@ func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q outbox.D
 	return s, missing, a.confirm(ctx, counted(s.Len(), "dead letter")+" would be "+verb, c.Force || c.DryRun || s.Len() == 0)
 }
 
+// change finds the dead letters that q selects, asks, and lets do change them. verb is what
+// it does to them.
+func (c deadChoice) change(ctx context.Context, a *app, q outbox.DeadQuery, verb string, do func(*graveyard, outbox.Selection, *deadRun) error) error {
+	g, err := openDeadLetters(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	s, missing, err := c.choose(ctx, a, g, q, verb)
+	if err != nil {
+		return err
+	}
+	r := newDeadRun(a, s.Len(), c.DryRun, verb)
+	return r.result(ctx, do(g, s, r), len(missing))
+}
+
 func (a *app) warnUnreadable(n int) {
 	if n > 0 {
 		fmt.Fprintf(a.stderr, "redoxworker: warning: %s in the stream that no worker wrote; look with dlq ls, and delete them with the nats command\n", counted(n, "message"))

@@ -18,16 +18,7 @@ func (c dlqDiscardCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	g, err := openDeadLetters(ctx, a)
-	if err != nil {
-		return err
-	}
-	defer g.close()
-	s, missing, err := c.choose(ctx, a, g, q, "deleted for good")
-	if err != nil {
-		return err
-	}
-	r := newDeadRun(a, s.Len(), c.DryRun, "deleted for good")
-	err = r.each(g.Discard(ctx, s, outbox.DiscardOptions{DryRun: c.DryRun}), nothing)
-	return r.result(ctx, err, len(missing))
+	return c.change(ctx, a, q, "deleted for good", func(g *graveyard, s outbox.Selection, r *deadRun) error {
+		return r.each(g.Discard(ctx, s, outbox.DiscardOptions{DryRun: c.DryRun}), nothing)
+	})
 }

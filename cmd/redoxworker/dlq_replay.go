@@ -29,30 +29,27 @@ func (c dlqReplayCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	g, err := openDeadLetters(ctx, a)
-	if err != nil {
-		return err
-	}
-	defer g.close()
-	s, missing, err := c.choose(ctx, a, g, q, "sent again")
-	if err != nil {
-		return err
-	}
-	r := newDeadRun(a, s.Len(), c.DryRun, "sent again")
+	return c.change(ctx, a, q, "sent again", func(g *graveyard, s outbox.Selection, r *deadRun) error {
+		return c.replay(ctx, g, s, r)
+	})
+}
+
+// replay the canary, if there is to be one, and then the others.
+func (c dlqReplayCommand) replay(ctx context.Context, g *graveyard, s outbox.Selection, r *deadRun) error {
 	canary := c.Canary
 	if c.DryRun {
 		canary = 0
 	}
 	head, rest := s.Split(canary)
 	var sent []outbox.Handled
-	err = r.each(g.Replay(ctx, head, c.options()), func(h outbox.Handled) { sent = append(sent, h) })
+	err := r.each(g.Replay(ctx, head, c.options()), func(h outbox.Handled) { sent = append(sent, h) })
 	if err == nil && head.Len() > 0 {
-		err = c.awaitCanary(ctx, a, g, sent, rest.Len())
+		err = c.awaitCanary(ctx, g, r, sent, rest.Len())
 	}
 	if err == nil {
 		err = r.each(g.Replay(ctx, rest, c.options()), nothing)
 	}
-	return r.result(ctx, err, len(missing))
+	return err
 }
 
 func (c dlqReplayCommand) check() (outbox.DeadQuery, error) {
@@ -84,7 +81,7 @@ func canaryf(format string, args ...any) error {
 
 // awaitCanary waits until the first ones are settled. Its error says that the others are
 // not sent.
-func (c dlqReplayCommand) awaitCanary(ctx context.Context, a *app, g *graveyard, sent []outbox.Handled, others int) error {
+func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *deadRun, sent []outbox.Handled, others int) error {
 	left := counted(others, "dead letter") + " left untouched"
 	ctx, cancel := context.WithTimeoutCause(ctx, c.CanaryWait, canaryf("not settled within %s, %s; does a worker run?", c.CanaryWait, left))
 	defer cancel()
@@ -104,7 +101,7 @@ func (c dlqReplayCommand) awaitCanary(ctx context.Context, a *app, g *graveyard,
 			continue
 		}
 		failed++
-		fmt.Fprintf(a.stderr, "redoxworker: canary: %s: %s\n", h.ReplayID, settlement)
+		_ = r.bar.println(r.app.stderr, fmt.Sprintf("redoxworker: canary: %s: %s", h.ReplayID, settlement))
 	}
 	switch {
 	case failed > 0:

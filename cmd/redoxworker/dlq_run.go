@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"strings"
-	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/jedib0t/go-pretty/v6/progress"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -24,15 +22,13 @@ type deadRun struct {
 
 	outcomes map[outbox.Outcome]int
 	dropped  int // deadlines
-	bar      *deadBar
+	done     int
+	bar      *progressBar
 }
 
 func newDeadRun(a *app, total int, dry bool, verb string) *deadRun {
-	r := &deadRun{app: a, total: total, dry: dry, verb: verb, outcomes: map[outbox.Outcome]int{}}
-	if isTerminal(a.stderr) && !a.globals.JSON {
-		r.bar = newDeadBar(a.stderr, total)
-	}
-	return r
+	return &deadRun{app: a, total: total, dry: dry, verb: verb, outcomes: map[outbox.Outcome]int{},
+		bar: newProgressBar(a, int64(total), progress.UnitsDefault)}
 }
 
 // each prints what becomes of each, and passes it on.
@@ -49,7 +45,8 @@ func (r *deadRun) each(run iter.Seq2[outbox.Handled, error], then func(outbox.Ha
 		if err := r.print(h); err != nil {
 			return err
 		}
-		r.bar.step()
+		r.done++
+		r.bar.show(int64(r.done), fmt.Sprintf("%d of %s", r.done, counted(r.total, "dead letter")))
 	}
 	return nil
 }
@@ -68,29 +65,23 @@ func (r *deadRun) print(h outbox.Handled) error {
 	if isTerminal(r.app.stdout) && h.Outcome.Removed() && !r.dry {
 		return nil
 	}
-	r.bar.clear()
 	outcome := string(h.Outcome)
 	if r.dry && h.Outcome.Removed() && h.Outcome != outbox.Gone {
 		outcome = "would be " + r.verb
 	}
-	_, err := fmt.Fprintln(r.app.stdout, strings.Join([]string{printable(h.MessageID), orNone(h.Source), string(h.Settlement), outcome, h.ReplayID, h.Reason}, "\t"))
-	return err
+	return r.bar.println(r.app.stdout, strings.Join([]string{printable(h.MessageID), orNone(h.Source), string(h.Settlement), outcome, h.ReplayID, h.Reason}, "\t"))
 }
 
 // result prints the summary and answers how the command ends. missing is the number of ids
 // that had no dead letter.
 func (r *deadRun) result(ctx context.Context, err error, missing int) error {
-	r.bar.clear()
-	done := 0
-	for _, n := range r.outcomes {
-		done += n
-	}
+	r.bar.end(err)
 	fmt.Fprintln(r.app.stderr, r.summary())
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		if rest := r.total - done; rest > 0 && !errors.As(err, new(canaryError)) {
+		if rest := r.total - r.done; rest > 0 && !errors.As(err, new(canaryError)) {
 			return fmt.Errorf("%w; %s left: run the same command again to go on", err, counted(rest, "dead letter"))
 		}
 		return err
@@ -125,39 +116,4 @@ func (r *deadRun) summary() string {
 		text = "dry run, nothing was changed: " + text
 	}
 	return text
-}
-
-// deadBar shows on a terminal how far it is, once it takes a while. A nil bar shows nothing.
-type deadBar struct {
-	out   io.Writer
-	begun time.Time
-	bar   *progressbar.ProgressBar
-}
-
-func newDeadBar(out io.Writer, total int) *deadBar {
-	b := &deadBar{out: out, begun: time.Now()}
-	b.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(b), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
-	return b
-}
-
-// Write draws, if it is time.
-func (b *deadBar) Write(p []byte) (int, error) {
-	if time.Since(b.begun) < progressAfter {
-		return len(p), nil
-	}
-	return b.out.Write(p)
-}
-
-func (b *deadBar) step() {
-	if b != nil {
-		_ = b.bar.Add(1) // a bar that cannot be drawn is no reason to stop
-	}
-}
-
-// clear makes room for a line of text.
-func (b *deadBar) clear() {
-	if b != nil {
-		_ = b.bar.Clear()
-	}
 }

@@ -6,36 +6,9 @@ import (
 	"iter"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
-
-// A bar is drawn only when it takes a while.
-func TestDeadBar(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		b := newDeadBar(&out, 100)
-		for range 50 {
-			b.step()
-			time.Sleep(progressAfter / 60)
-		}
-		if out.Len() > 0 {
-			t.Errorf("drawn at once: %q", out.String())
-		}
-		for range 49 {
-			b.step()
-			time.Sleep(progressAfter / 4)
-		}
-		if !strings.Contains(out.String(), "99/100") {
-			t.Errorf("%q", out.String())
-		}
-		b.clear()
-		(*deadBar)(nil).step()
-		(*deadBar)(nil).clear()
-	})
-}
 
 func handled(err error, outcomes ...outbox.Outcome) iter.Seq2[outbox.Handled, error] {
 	return func(yield func(outbox.Handled, error) bool) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/jedib0t/go-pretty/v6/progress"
+
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -26,6 +28,7 @@ type batch struct {
 	publish  func(context.Context, outbox.Message) (outbox.Receipt, error)
 	receipts *receipts
 	progress *progressBar
+	at       func() int64 // bytes read, for the bar
 
 	stored, failed int
 }
@@ -51,10 +54,10 @@ func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, so
 	limit, setting := bodyLimit(c, outbox.Kind(s.Kind))
 	b := &batch{
 		send: s, app: a, source: source, limit: limit, setting: setting, publish: p.Publish,
-		receipts: newReceipts(a), progress: newProgressBar(a, in),
+		receipts: newReceipts(a), progress: newProgressBar(a, in.size(), progress.UnitsBytes), at: in.at,
 	}
 	err = b.run(ctx, in)
-	b.progress.end()
+	b.progress.end(err)
 	fmt.Fprintf(a.stderr, "%s stored, %d failed\n", counted(b.stored, "message"), b.failed)
 	err = b.receipts.end(err)
 	if err == nil && b.failed > 0 {
@@ -152,12 +155,14 @@ func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) 
 			}
 		default:
 			b.failed++
-			fmt.Fprintf(b.app.stderr, "redoxworker: line %d: %v\n", o.line, o.err)
+			_ = b.progress.println(b.app.stderr, fmt.Sprintf("redoxworker: line %d: %v", o.line, o.err))
 			if errors.Is(o.err, outbox.ErrNoStream) || errors.Is(o.err, outbox.ErrPermission) {
 				stop(errors.New("they would fail like this one"))
 			}
 		}
-		b.progress.show(b.stored, b.failed)
+		if b.progress != nil {
+			b.progress.show(b.at(), fmt.Sprintf("%d stored, %d failed", b.stored, b.failed))
+		}
 	}
 	return failed
 }

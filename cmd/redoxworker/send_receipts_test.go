@@ -3,10 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -70,43 +67,4 @@ func TestReceipts_EndKeepsTheFirstError(t *testing.T) {
 	if err := r.end(nil); err == nil {
 		t.Error("its own error is lost")
 	}
-}
-
-// syncBuffer is a buffer that the bar draws into from its goroutine.
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func TestProgressBar_ShowsOnlyWhatTakesLong(t *testing.T) {
-	t.Parallel()
-	var out syncBuffer
-	bar := &progressBar{out: &out, in: newInput(t.Context(), strings.NewReader(""), nil), begun: time.Now()}
-	bar.show(1, 0)
-	bar.end()
-	if out.text.Len() > 0 {
-		t.Errorf("drew %q within %s", out.text.String(), progressAfter)
-	}
-	bar.begun = time.Now().Add(-progressAfter)
-	bar.show(17, 4)
-	bar.end()
-	if got := out.text.String(); !strings.Contains(got, "17 stored, 4 failed") {
-		t.Errorf("drew %q", got)
-	}
-}
-
-func TestProgressBar_NoneWithoutATerminal(t *testing.T) {
-	t.Parallel()
-	bar := newProgressBar(&app{stderr: new(bytes.Buffer)}, nil)
-	if bar != nil {
-		t.Fatal("a bar in a file")
-	}
-	bar.show(1, 1) // and harmless
-	bar.end()
 }
