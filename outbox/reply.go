@@ -15,6 +15,7 @@ const (
 	maxError     = 512 // bytes of a safe text
 	maxLogIDs    = 32
 	maxLogID     = 128
+	replyHeaders = 10 // of a reply, at most, besides its trace context
 )
 
 // Reply tells the publisher how its message was settled. Body is Redox's
@@ -55,9 +56,11 @@ func (r Reply) Encode(subject string) *nats.Msg {
 		r.ContentType, r.Body = mediaProblem, r.problem()
 	}
 	h := make(nats.Header, 8)
+	values := make([]string, 0, replyHeaders) // all in one piece of memory
 	set := func(name, value string) {
 		if value != "" {
-			h[name] = []string{value}
+			values = append(values, value)
+			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
 	set(HeaderMessageID, r.MessageID)

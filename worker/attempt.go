@@ -28,9 +28,10 @@ func (w *Worker) attempt(d *delivery) verdict {
 	answer, err := w.guarded(ctx, d)
 	took := time.Since(start)
 	d.took = took
+	cause := w.causeOf(ctx, d)
 	v := judge(outcome{
 		message: d.message, record: d.record, answer: answer, err: err,
-		cause: causeOf(ctx), hold: d.hold, now: time.Now(),
+		cause: cause, hold: d.hold, now: start.Add(took),
 	}, w.config.Retry)
 	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
 		v = w.unclaimed(d, failed) // the far side got no whole request
@@ -47,7 +48,7 @@ func (w *Worker) attempt(d *delivery) verdict {
 	switch {
 	case v.pauses != "":
 		v.delay = max(v.delay, d.pass.fail(v.pauses, v.pauseFor))
-	case err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, causeOf(ctx)):
+	case err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, cause):
 		v.delay = max(v.delay, d.pass.strike())
 	case v.action != abandon && v.action != wait:
 		d.pass.clear()
@@ -72,13 +73,25 @@ func inTrouble(status int, cause error) bool {
 		status == 0 && (cause == nil || errors.Is(cause, ErrAttemptTimeout))
 }
 
+// causeOf is why an attempt was ended from here; nil when it was not.
+func (w *Worker) causeOf(ctx context.Context, d *delivery) error {
+	cause := causeOf(ctx)
+	if !errors.As(cause, new(endedByDeliverer)) {
+		return cause
+	}
+	if !w.keeper.holds(d.lease) {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
 // attemptContext bounds an attempt by the backstop and, for a request, by the instant
 // after which nobody waits for the answer.
 func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(w.config.AttemptTimeout)
 	ctx := d.ctx
 	if d.grant.done != nil {
-		d.grant.Context, ctx = d.ctx, &d.grant
+		d.grant.leasedContext, ctx = &d.leased, &d.grant
 	}
 	if d.message.Lane == outbox.LaneRequest {
 		if at, ok := deadline(d.message, w.config.Retry); ok && at.Before(end) {

@@ -10,7 +10,7 @@ import (
 // Audit keeps one entry for each settlement. It is called before the ack: when it fails,
 // the settlement is repeated until it succeeds, so that no message leaves the queue
 // without its entry; after a crash the entry may come twice, with the same Message and
-// Sequence. It may block for as long as ctx lasts, which is 2 s at a time, and is called
+// Sequence. It may block for as long as ctx lasts, which is 2 s or a little more, and is called
 // from many goroutines at once.
 type Audit func(ctx context.Context, e AuditEntry) error
 

@@ -53,11 +53,12 @@ func BenchmarkKeeper(b *testing.B) {
 	b.Cleanup(conn.Close)
 	k := newKeeper(conn, 30*time.Second, newRestarts(conn, 30*time.Second))
 	for i := range uint64(1000) { // what is in flight besides
-		k.hold(i+1, "ack", time.Now(), false, func(error) {})
+		k.hold(&lease{sequence: i + 1, subject: "ack", cancel: func(error) {}}, time.Now(), false)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		l := k.hold(1_000_000, "ack", time.Now(), false, func(error) {})
+		l := &lease{sequence: 1_000_000, subject: "ack", cancel: func(error) {}}
+		k.hold(l, time.Now(), false)
 		k.bound(l, time.Now().Add(time.Minute))
 		if !k.holds(l) || !k.release(l) {
 			b.Fatal("lost")

@@ -161,10 +161,10 @@ func (r *streamReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fit moves the body of a dead letter or reply that is too large for a message into the
-// object store.
-func (w *Worker) fit(msg *nats.Msg, name string) error {
-	if !w.tooLarge(msg) || len(msg.Data) == 0 {
+// putAside moves the body of a dead letter or reply that is too large for a message into
+// the object store.
+func (w *Worker) putAside(msg *nats.Msg, name string) error {
+	if len(msg.Data) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)

@@ -17,7 +17,9 @@ import (
 // Deliverer sends one message to the far side. The worker calls it for every attempt.
 //
 // Deliver may block for as long as the call takes and must return soon after ctx ends;
-// context.Cause(ctx) says why it ended. It must be safe for concurrent use. It may read
+// context.Cause(ctx) says why it ended. The ctx belongs to the attempt alone: where it has
+// a method Cancel(cause error), Deliver may end it with that, as for a time limit of its
+// own, and is spared a context beneath it for each message. It must be safe for concurrent use. It may read
 // m.Body until it returns and must not change it; with Config.StreamFiles the body of a
 // file may be left to m.OpenBody. A nil error means that the far side
 // took the message. On an error the Answer still holds what was answered, if anything;

@@ -15,7 +15,8 @@ type delivery struct {
 	lane    *lane
 	msg     jetstream.Msg
 	pass    *pass
-	lease   *lease
+	leased  leasedContext
+	lease   *lease          // the one in leased; nil when there is none
 	ctx     context.Context // of the attempt; ends with a cause
 	cancel  context.CancelCauseFunc
 	message outbox.Message
@@ -46,14 +47,14 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 		return nil
 	}
 	d := &delivery{lane: l, msg: msg, delivered: meta.NumDelivered}
-	d.ctx, d.cancel = context.WithCancelCause(w.work)
-	d.lease = w.keeper.hold(meta.Sequence.Stream, msg.Reply(), since, l.replicated.Load(), d.cancel)
-	if d.lease == nil {
+	ctx, cancel := context.WithCancelCause(w.work)
+	d.leased = leasedContext{Context: ctx, keeper: w.keeper, lease: lease{sequence: meta.Sequence.Stream, subject: msg.Reply(), cancel: cancel}}
+	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.lease
+	if !w.keeper.hold(d.lease, since, l.replicated.Load()) {
 		w.metrics.ignored.WithLabelValues("in flight").Inc()
 		d.cancel(nil)
 		return nil
 	}
-	d.ctx = &leasedContext{Context: d.ctx, keeper: w.keeper, lease: d.lease}
 	w.decode(d, meta.Sequence.Stream, meta.Timestamp)
 	return d
 }

@@ -41,6 +41,7 @@ type keeper struct {
 
 	mu     sync.Mutex
 	leases map[uint64]*lease // by stream sequence
+	ended  error             // why no attempt may go on; nil as long as they may
 
 	seen atomic.Pointer[time.Time]
 }
@@ -74,22 +75,36 @@ func (k *keeper) trust(since, alive time.Time) time.Time {
 // period of the keeper's beats.
 func (k *keeper) period() time.Duration { return k.ackWait / 10 }
 
-// hold starts to keep a message that was delivered at or after the given time. cancel is
-// called with ErrLeaseLost when the lease ends. It answers nil when this worker holds the
-// message already: the server delivered it once more while its settlement is under way,
-// as after a restart. replicated says that a restart of a server changes nothing.
-func (k *keeper) hold(sequence uint64, ackSubject string, delivered time.Time, replicated bool, cancel context.CancelCauseFunc) *lease {
-	l := &lease{sequence: sequence, subject: ackSubject, cancel: cancel, expires: delivered.Add(k.ackWait), marked: delivered}
+// hold starts to keep a message that was delivered at or after the given time: the lease
+// has its sequence, subject and cancel, which is called with ErrLeaseLost when the lease
+// ends. It answers false when this worker holds the message already: the server delivered
+// it once more while its settlement is under way, as after a restart. replicated says that
+// a restart of a server changes nothing.
+func (k *keeper) hold(l *lease, delivered time.Time, replicated bool) bool {
+	l.expires, l.marked = delivered.Add(k.ackWait), delivered
 	if !replicated {
 		l.server = k.restarts.look()
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.leases[sequence] != nil {
-		return nil
+	if k.leases[l.sequence] != nil {
+		return false
 	}
-	k.leases[sequence] = l
-	return l
+	k.leases[l.sequence] = l
+	if k.ended != nil {
+		l.cancel(k.ended)
+	}
+	return true
+}
+
+// end cancels all attempts, and those to come. What is held stays held.
+func (k *keeper) end(cause error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ended = cause
+	for _, l := range k.leases {
+		l.cancel(cause)
+	}
 }
 
 // holds reports whether the lease holds still, as far as this worker can know.
@@ -159,8 +174,17 @@ func (l *lease) end(now time.Time) {
 type leasedContext struct {
 	context.Context
 	keeper *keeper
-	lease  *lease
+	lease  lease
 }
+
+// Cancel lets the Deliverer end the attempt itself, see [Deliverer].
+func (c *leasedContext) Cancel(cause error) { c.lease.cancel(endedByDeliverer{cause}) }
+
+// endedByDeliverer is the cause of an attempt that its Deliverer ended.
+type endedByDeliverer struct{ error }
+
+// Unwrap answers what the Deliverer gave.
+func (e endedByDeliverer) Unwrap() error { return e.error }
 
 // Err implements [context.Context].
 func (c *leasedContext) Err() error {

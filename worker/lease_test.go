@@ -48,7 +48,10 @@ func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
 		{time.Now().Add(-ackWait), ErrLeaseLost},
 	} {
 		parent, cancel := context.WithCancelCause(t.Context())
-		ctx := &leasedContext{Context: parent, keeper: k, lease: k.hold(uint64(sequence), "ack", c.delivered, false, cancel)}
+		ctx := &leasedContext{Context: parent, keeper: k, lease: lease{sequence: uint64(sequence), subject: "ack", cancel: cancel}}
+		if !k.hold(&ctx.lease, c.delivered, false) {
+			t.Fatal("it is held already")
+		}
 		if err := ctx.Err(); (err == nil) != (c.want == nil) || !errors.Is(context.Cause(ctx), c.want) {
 			t.Errorf("delivered %v ago: %v, cause %v; want cause %v", time.Since(c.delivered), err, context.Cause(ctx), c.want)
 		}

@@ -63,9 +63,9 @@ type grantKey struct{}
 
 // grant is the request that an attempt was granted.
 type grant struct {
-	context.Context
-	done func(sent bool)
-	used atomic.Bool
+	*leasedContext // of the attempt
+	done           func(sent bool)
+	used           atomic.Bool
 }
 
 // Value answers the grant itself, so that a context of its own costs an attempt nothing.
@@ -73,7 +73,7 @@ func (g *grant) Value(key any) any {
 	if key == (grantKey{}) {
 		return g
 	}
-	return g.Context.Value(key)
+	return g.leasedContext.Value(key)
 }
 
 // end gives the grant back; sent says that the request was made although nobody said so.

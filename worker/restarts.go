@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -97,7 +96,7 @@ var errNotConnected = errors.New("not connected to NATS")
 // JetStream would accept it, and deliver the next one beside what the other still sends.
 // It leaves word instead, so that the other, or the next, does not send it again. Without
 // a connection the client would keep the acknowledgement and deliver it who knows when.
-func (s *settlement) yield(ctx context.Context) error {
+func (s *settlement) yield() error {
 	w, d := s.worker, s.delivery
 	switch {
 	case d.lane.kind != outbox.LaneOrdered:
@@ -107,7 +106,7 @@ func (s *settlement) yield(ctx context.Context) error {
 	case w.keeper.holds(d.lease):
 		return errNotConnected
 	}
-	if err := s.leaveWord(ctx); err != nil {
+	if err := s.leaveWord(); err != nil {
 		return err
 	}
 	return backoff.Permanent(ErrLeaseLost)
@@ -115,13 +114,13 @@ func (s *settlement) yield(ctx context.Context) error {
 
 // leaveWord notes in the ledger that everything but the ack is done: who gets the message
 // next acknowledges it and does nothing else.
-func (s *settlement) leaveWord(ctx context.Context) error {
+func (s *settlement) leaveWord() error {
 	if s.verdict.done {
 		return nil // that is where it comes from
 	}
 	rec := s.delivery.record
 	rec.Settled, rec.Status, rec.Error = s.verdict.settlement, s.verdict.answer.Status, s.verdict.err
-	if err := s.worker.ledger.store(ctx, s.delivery.message, rec); err != nil {
+	if err := s.worker.ledger.store(s.ctx(), s.delivery.message, rec); err != nil {
 		return fmt.Errorf("leaving word of a settlement: %w", err)
 	}
 	return nil

@@ -15,8 +15,11 @@ import (
 // This file is the only place that acknowledges, negatively acknowledges, replies or
 // dead-letters.
 
-// stepTimeout bounds one step of a settlement before it is repeated.
+// stepTimeout is what one step of a settlement has, at least, before all that are not
+// confirmed are repeated.
 const stepTimeout = 2 * time.Second
+
+var errUnconfirmed = errors.New("NATS did not confirm within 2s")
 
 // settle carries a verdict out.
 func (w *Worker) settle(d *delivery, v verdict) {
@@ -92,16 +95,14 @@ func (s *settlement) repeat(failed error) error {
 }
 
 func (s *settlement) steps() error {
-	ctx, cancel := context.WithTimeoutCause(s.worker.settling, stepTimeout, errors.New("NATS did not confirm within 2s"))
-	defer cancel()
 	if !s.dead {
-		if err := s.bury(ctx); err != nil {
+		if err := s.bury(); err != nil {
 			return err
 		}
 		s.dead = true
 	}
 	if !s.replied && s.delivery.message.ReplyTo != "" {
-		durable, err := s.reply(ctx)
+		durable, err := s.reply()
 		if err != nil {
 			return fmt.Errorf("publishing the reply: %w", err)
 		}
@@ -109,30 +110,30 @@ func (s *settlement) steps() error {
 		failpoint("reply")
 	}
 	if audit := s.worker.config.Audit; !s.audited && audit != nil {
-		if err := audit(ctx, s.entry()); err != nil {
+		if err := audit(s.ctx(), s.entry()); err != nil {
 			return fmt.Errorf("writing the audit trail: %w", err)
 		}
 		s.audited = true
 		failpoint("audit")
 	}
 	// The last trace of a replay: once acknowledged, the queue does not show it was published.
-	if err := outbox.NoteReplay(ctx, s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
+	if err := outbox.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
 		return err
 	}
 	if s.delivery.hold && s.delivery.noted {
 		// Otherwise a death before the ack would leave the intent, and make a held message
 		// of one whose caller was told that it was delivered.
-		if err := s.leaveWord(ctx); err != nil {
+		if err := s.leaveWord(); err != nil {
 			return err
 		}
 	}
-	if err := s.yield(ctx); err != nil {
+	if err := s.yield(); err != nil {
 		return err
 	}
 	failpoint("ack")
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.
-	if err := s.delivery.msg.DoubleAck(ctx); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+	if err := s.delivery.msg.DoubleAck(s.ctx()); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
@@ -140,17 +141,20 @@ func (s *settlement) steps() error {
 	return nil
 }
 
+// ctx is that of the next step.
+func (s *settlement) ctx() context.Context { return s.worker.patience.context() }
+
 // bury writes the dead letter where one is due, and before it what waits behind it.
-func (s *settlement) bury(ctx context.Context) error {
+func (s *settlement) bury() error {
 	due := s.needsDeadLetter()
-	if err := s.worker.keepOrder(ctx, s.delivery, due); err != nil {
+	if err := s.worker.keepOrder(s.ctx(), s.delivery, due); err != nil {
 		return fmt.Errorf("noting what waits behind the message: %w", err)
 	}
 	failpoint("order")
 	if !due {
 		return nil
 	}
-	if err := s.deadLetter(ctx); err != nil {
+	if err := s.deadLetter(); err != nil {
 		return fmt.Errorf("writing the dead letter: %w", err)
 	}
 	failpoint("dead-letter")
@@ -171,7 +175,7 @@ func (s *settlement) needsDeadLetter() bool {
 	}
 }
 
-func (s *settlement) deadLetter(ctx context.Context) error {
+func (s *settlement) deadLetter() error {
 	w, d := s.worker, s.delivery
 	letter := outbox.DeadLetter{
 		Header: d.msg.Headers(), Body: d.msg.Data(), MessageID: d.message.ID, Source: d.message.Source,
@@ -179,11 +183,12 @@ func (s *settlement) deadLetter(ctx context.Context) error {
 		At: time.Now(), Subject: d.msg.Subject(), Sequence: d.message.Sequence, Worker: w.config.ID,
 	}
 	msg := letter.Encode(w.config.Prefix)
-	// The headers of a dead letter may leave no room for the body beside them.
-	if err := w.fit(msg, w.config.Prefix.DeadBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
-		return err
+	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
+		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
+			return err
+		}
 	}
-	_, err := w.js.PublishMsg(ctx, msg)
+	_, err := w.js.PublishMsg(s.ctx(), msg)
 	if err != nil && !outbox.IsAlreadyStored(err) {
 		return err
 	}
@@ -191,14 +196,16 @@ func (s *settlement) deadLetter(ctx context.Context) error {
 }
 
 // reply publishes the reply. durable reports that a stream confirmed it.
-func (s *settlement) reply(ctx context.Context) (durable bool, err error) {
+func (s *settlement) reply() (durable bool, err error) {
 	w, d := s.worker, s.delivery
 	msg := s.replyMsg().Encode(d.message.ReplyTo)
-	if err := w.fit(msg, w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
-		return false, err
+	if w.tooLarge(msg) {
+		if err := w.putAside(msg, w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
+			return false, err
+		}
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
-		_, err := w.js.PublishMsg(ctx, msg)
+		_, err := w.js.PublishMsg(s.ctx(), msg)
 		return err == nil, err
 	}
 	return false, w.conn.PublishMsg(msg)

@@ -49,6 +49,7 @@ type Worker struct {
 	interrupts *interrupts
 	pulling    context.Context // Run's own: what has not begun to be sent by its end is handed back
 	work       context.Context // of attempts: outlives Run's by the drain timeout
+	patience   *patience       // with the steps of a settlement
 	settling   context.Context // of settlements: outlives work by settleGrace
 }
 
@@ -89,8 +90,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.discover(ctx); err != nil {
 		return err
 	}
-	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
-	settling, cancelSettling := context.WithCancel(context.WithoutCancel(ctx))
+	work := context.WithoutCancel(ctx) // the keeper ends what is done under it
+	settling, cancelSettling := context.WithCancel(work)
 	w.pulling = ctx
 	w.prepareRun(work, settling)
 	w.board.note(w.board.sync(ctx)) // before anything is pulled: it may be paused
@@ -126,13 +127,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	}()
 	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", w.config.DrainTimeout)
 	if !waitFor(idle, w.config.DrainTimeout) {
-		cancelWork(ErrDrainTimeout)
+		w.keeper.end(ErrDrainTimeout)
 		if !waitFor(idle, settleGrace) {
 			cancelSettling()
 			<-idle
 		}
 	}
-	cancelWork(nil)
 	cancelSettling()
 	background.Wait()
 	w.log.Info("worker stopped", "worker", w.config.ID)
@@ -141,6 +141,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) prepareRun(work, settling context.Context) {
 	w.work, w.settling = work, settling
+	w.patience = newPatience(settling, stepTimeout, errUnconfirmed)
 	w.holds = make(map[string]func(outbox.Message) bool)
 	w.scopes = make(map[string]func(outbox.Message) []string)
 	for _, s := range w.config.Sources {

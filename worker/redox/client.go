@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -24,6 +25,8 @@ type Client struct {
 	traced    bool // the transport is net/http's, which reports to httptrace
 	log       *slog.Logger
 	metrics   *metrics
+	limits    *timeLimits
+	buffers   buffers
 }
 
 // sender is a Source, ready to use.
@@ -33,6 +36,7 @@ type sender struct {
 	credentials Credentials
 	idHeader    []string // shared by all requests; never changed; nil without an ID
 	insert      insertions
+	plain       atomic.Pointer[plainHeader]
 }
 
 func newSender(name string, s Source, k Credentials) *sender {
@@ -68,6 +72,7 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 		c.own = true
 	}
 	_, c.traced = c.transport.(*http.Transport)
+	c.limits = newTimeLimits(cfg.Timeout)
 	if c.metrics, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("redox: register metrics: %w", err)
 	}

@@ -36,15 +36,20 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 		}
 		out.body = s.edited(m.Body, edits, e.gap)
 	} else {
-		out.body = s.body(m.Body, e.gap)
+		out.body, out.buffer = c.identified(s, m.Body, e.gap)
 	}
 	if size := int64(len(out.body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
 		return outbox.Answer{}, tooLarge("body", size, c.cfg.MaxBody)
 	}
-	if out.header, err = c.header(ctx, m, out.sourceID, jsonOnly); err != nil {
-		return outbox.Answer{}, err
+	if out.plain = c.plain(ctx, s, m, out.sourceID); !out.plain {
+		if out.header, err = c.header(ctx, m, out.sourceID, jsonOnly); err != nil {
+			return outbox.Answer{}, err
+		}
 	}
 	r, err := c.exchange(ctx, &out)
+	if out.buffer != nil && !out.unfinished {
+		c.buffers.give(out.buffer)
+	}
 	if err != nil {
 		return r.answer(), err
 	}
@@ -83,13 +88,15 @@ func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
 	return e, nil
 }
 
-// body returns the message with the source's ID in it. A source without an ID changes
-// nothing.
-func (s *sender) body(body []byte, g gap) []byte {
-	if s.ID == "" {
-		return body
+// identified is body with the source's ID in it, and the buffer that it is in, nil when it is
+// body itself: a source without an ID changes nothing.
+func (c *Client) identified(s *sender, body []byte, g gap) ([]byte, *[]byte) {
+	if s.ID == "" || g.kind == gapNone {
+		return body, nil
 	}
-	return s.insert.fill(body, g)
+	b := c.buffers.take(s.insert.size(body, g))
+	*b = s.insert.fill(*b, body, g)
+	return *b, b
 }
 
 // edited is body with the edits, which are in its order, and the source's ID.

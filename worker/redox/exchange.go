@@ -33,7 +33,7 @@ func (c *Client) exchange(ctx context.Context, out *call) (reply, *Error) {
 	if err != nil {
 		return reply{}, err
 	}
-	out.authorize(bearer)
+	c.authorize(out, bearer)
 	first, err := c.send(ctx, out)
 	if err != nil || first.status != http.StatusUnauthorized {
 		return first, err
@@ -46,7 +46,7 @@ func (c *Client) exchange(ctx context.Context, out *call) (reply, *Error) {
 		return first, err
 	}
 	c.metrics.replays.Inc()
-	out.authorize(bearer)
+	c.authorize(out, bearer)
 	return c.send(ctx, out)
 }
 
@@ -95,23 +95,29 @@ func (c *Client) send(ctx context.Context, out *call) (reply, *Error) {
 // write writes one request and reads its answer. It writes again only when nothing of it
 // was written, because the other side had closed a kept-alive connection.
 func (c *Client) write(ctx context.Context, out *call) (reply, *Error) {
-	ctx, cancel := c.withTimeout(ctx)
-	defer cancel()
-	start := time.Now()
+	var s struct { // one piece of memory
+		limit timeLimit
+		watch watch
+	}
+	w, start := &s.watch, time.Now()
+	ctx = c.limits.begin(ctx, start, &s.limit)
+	defer c.limits.finish(&s.limit)
 	for stale := 0; ; stale++ {
-		var w watch
 		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx)))
 		if err == nil {
 			r := c.read(ctx, out, response)
-			c.observe(ctx, out, start, &w, r, nil)
+			out.unfinished = out.unfinished || !c.traced || !w.finished()
+			c.observe(ctx, out, start, w, r, nil)
 			return r, nil
 		}
+		out.unfinished = true
 		written := w.written(c.traced)
 		if !written && w.reused && stale < maxStale && ctx.Err() == nil {
+			w = new(watch) // net/http may still have the first
 			continue
 		}
 		e := c.noAnswer(ctx, out, err, written)
-		c.observe(ctx, out, start, &w, reply{}, e)
+		c.observe(ctx, out, start, w, reply{}, e)
 		return reply{}, e
 	}
 }

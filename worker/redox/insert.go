@@ -31,15 +31,16 @@ func newInsertions(id string) insertions {
 	}
 }
 
-// fill returns body with the missing Source ID, or body itself when none is missing. The
-// result is one piece of memory on purpose: net/http writes head and body of a request
-// together only if it knows the body's reader to be in memory, so a reader over parts
-// would cost a system call and a buffer of its own.
-func (in *insertions) fill(body []byte, g gap) []byte {
-	if g.kind == gapNone {
-		return body
-	}
-	out := make([]byte, 0, g.start+len(in[g.kind])+len(body)-g.end)
+// size of body with the missing Source ID.
+func (in *insertions) size(body []byte, g gap) int {
+	return g.start + len(in[g.kind]) + len(body) - g.end
+}
+
+// fill appends body with the missing Source ID to out. The result is one piece of memory on
+// purpose: net/http writes head and body of a request together only if it knows the body's
+// reader to be in memory, so a reader over parts would cost a system call and a buffer of
+// its own.
+func (in *insertions) fill(out, body []byte, g gap) []byte {
 	out = append(out, body[:g.start]...)
 	out = append(out, in[g.kind]...)
 	return append(out, body[g.end:]...)

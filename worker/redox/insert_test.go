@@ -20,7 +20,7 @@ func inserted(t rapid.TB, body string) string {
 		t.Fatalf("%s: %v", body, err)
 	}
 	in := newInsertions(sourceID)
-	return string(in.fill([]byte(body), e.gap))
+	return string(in.fill(nil, []byte(body), e.gap))
 }
 
 func TestInsert(t *testing.T) {
@@ -183,7 +183,7 @@ func TestInsert_Allocations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = in.fill(body, e.gap)
+			_ = in.fill(nil, body, e.gap)
 		})
 		const scanner = 3 // the pool may be empty, and is at random under the race detector
 		if got > want+scanner {

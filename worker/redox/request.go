@@ -23,10 +23,14 @@ type call struct {
 	url      *url.URL
 	sourceID []string
 	header   http.Header // of the next sending; see authorize
+	plain    bool        // header is that of all messages that ask for nothing special
 	body     []byte      // never changed
+	buffer   *[]byte     // of the client, that body is in; nil when it is the message's own
 	stream   *stream     // the body instead, when it is not in one piece
 	harmless bool        // a second one changes nothing for anybody: no outcome is unknown
 	bare     bool        // an answer without a body, or not in JSON, is nothing unusual
+	// unfinished: net/http may still read the body of a sending, although it has answered.
+	unfinished bool
 }
 
 // stream is a body that is made while it is sent.
@@ -96,9 +100,42 @@ func validHeaderValue(s string) bool {
 	return true
 }
 
+// plainHeader is the header of a source's messages that ask for nothing special, under one
+// token. All requests share it, as net/http only reads it.
+type plainHeader struct {
+	bearer string
+	header http.Header
+}
+
+// plain reports whether the header of a data-model message is that of the source's other
+// messages. Only net/http is known not to change what they share.
+func (c *Client) plain(ctx context.Context, s *sender, m *outbox.Message, sourceID []string) bool {
+	usual := func(value string) bool { return value == "" || value == jsonType[0] }
+	return c.traced && usual(m.ContentType) && usual(m.Accept) && (s.idHeader == nil || &sourceID[0] == &s.idHeader[0]) &&
+		m.TraceParent == "" && !trace.SpanContextFromContext(ctx).IsValid()
+}
+
+// plainHeader answers the header under a token, made when the token was first seen.
+func (c *Client) plainHeader(s *sender, bearer string) http.Header {
+	last := s.plain.Load()
+	if last == nil || last.bearer != bearer {
+		h := http.Header{"User-Agent": c.userAgent, "Content-Type": jsonType, "Accept": jsonType, "Authorization": {"Bearer " + bearer}}
+		if s.idHeader != nil {
+			h["Redox-Source-Id"] = s.idHeader
+		}
+		last = &plainHeader{bearer, h}
+		s.plain.Store(last)
+	}
+	return last.header
+}
+
 // authorize sets the token of the next sending. A header that was sent is copied first:
 // its request may still be under way inside net/http.
-func (out *call) authorize(bearer string) {
+func (c *Client) authorize(out *call, bearer string) {
+	if out.plain {
+		out.header = c.plainHeader(out.sender, bearer)
+		return
+	}
 	if out.header["Authorization"] != nil {
 		out.header = maps.Clone(out.header)
 	}
@@ -128,12 +165,4 @@ func (out *call) size() int64 {
 		return out.stream.size
 	}
 	return int64(len(out.body))
-}
-
-// withTimeout bounds one request.
-func (c *Client) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	if c.cfg.Timeout < 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, c.cfg.Timeout, ErrTimeout)
 }

@@ -19,7 +19,9 @@ type watch struct {
 	h2      bool
 	conn    *countedConn // nil when the connection is not ours
 	before  int64        // bytes written on conn before the request
+	conns   int          // that it had, when it began anew on another
 	headers atomic.Bool  // the headers were written, or buffered
+	ended   atomic.Int64 // how often the writing of the request came to an end
 	trace   httptrace.ClientTrace
 }
 
@@ -28,11 +30,13 @@ func (w *watch) attach(ctx context.Context) context.Context {
 	w.trace.GetConn = func(string) { w.asked = true }
 	w.trace.GotConn = w.gotConn
 	w.trace.WroteHeaders = func() { w.headers.Store(true) }
+	w.trace.WroteRequest = func(httptrace.WroteRequestInfo) { w.ended.Add(1) }
 	return httptrace.WithClientTrace(ctx, &w.trace)
 }
 
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
 	w.got, w.reused, w.h2, w.conn = true, info.Reused, false, nil
+	w.conns++
 	conn := info.Conn
 	if t, ok := conn.(*tls.Conn); ok {
 		w.h2 = t.ConnectionState().NegotiatedProtocol == "h2"
@@ -60,6 +64,11 @@ func (w *watch) written(traced bool) bool {
 		return w.conn.written.Load()-w.before >= leastRequest
 	}
 }
+
+// finished reports whether nothing reads the body of the request any more. Over HTTP/1 the
+// end of the writing says so, for each connection that the request was given to; over
+// HTTP/2, and on connections that are not ours, it is not known.
+func (w *watch) finished() bool { return w.conn != nil && !w.h2 && w.ended.Load() == int64(w.conns) }
 
 // countedConn counts the bytes written.
 type countedConn struct {
