@@ -34,6 +34,14 @@ type outcome struct {
 
 // find reads an answer's body in one pass, without keeping it.
 func find(body []byte) findings {
+	var f findings
+	if f.skim(body) {
+		return f
+	}
+	return decodeFindings(body)
+}
+
+func decodeFindings(body []byte) findings {
 	s := scan(body, lenientJSON...)
 	defer s.release()
 	var f findings
@@ -104,11 +112,15 @@ func (f *findings) readLog(s *scanner) error {
 		if err != nil || !is(name, "ID") {
 			return err
 		}
-		if id := scalar(v); isIdentifier(id) && len(f.logIDs) < maxLogIDs {
-			f.logIDs = append(f.logIDs, id)
-		}
+		f.addLog(scalar(v))
 		return nil
 	})
+}
+
+func (f *findings) addLog(id string) {
+	if isIdentifier(id) && len(f.logIDs) < maxLogIDs {
+		f.logIDs = append(f.logIDs, id)
+	}
 }
 
 // readErrors reads an Errors member. Redox documents an array of objects; anything else

@@ -67,31 +67,29 @@ const (
 	memberSourceID
 )
 
-// once marks m as seen. It fails when m had been seen before.
-func (e *envelope) once(m member, name string) *Error {
+// first marks m as seen. It fails when m had been seen before.
+func (e *envelope) first(m member) bool {
 	if e.seen&m != 0 {
-		return poison(name + " is there twice")
+		return false
 	}
 	e.seen |= m
+	return true
+}
+
+// once is first, with the error for the second.
+func (e *envelope) once(m member, name string) *Error {
+	if !e.first(m) {
+		return poison(name + " is there twice")
+	}
 	return nil
 }
 
 func readEnvelope(body []byte) (envelope, *Error) {
-	if start, end, ok := findMeta(body); ok {
-		return readMetaAt(body, start, end)
+	var e envelope
+	if e.skim(body) {
+		return e, nil
 	}
 	return decodeEnvelope(body)
-}
-
-// readMetaAt reads the Meta that findMeta found; the rest of the body is known to be JSON.
-func readMetaAt(body []byte, start, end int) (envelope, *Error) {
-	s := scan(body[start:end], strictJSON)
-	defer s.release()
-	e := envelope{seen: memberMeta}
-	err := e.readMeta(s)
-	e.gap.start += start
-	e.gap.end += start
-	return e, err
 }
 
 func decodeEnvelope(body []byte) (envelope, *Error) {

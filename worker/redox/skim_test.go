@@ -11,65 +11,69 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestFindMeta(t *testing.T) {
+func TestSkim(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		body, want string // want "" means: left to the decoder
+		body  string
+		plain bool // else it is left to the decoder
 	}{
-		"alone":                 {`{"Meta":{}}`, `{}`},
-		"first":                 {`{"Meta":{"A":[1]},"B":2}`, `{"A":[1]}`},
-		"last":                  {`{"B":{"Meta":{"x":1}},"Meta":{"A":1}}`, `{"A":1}`},
-		"white space":           {" {\n\t\"Meta\" :\r{ } , \"B\" : [ ] } ", `{ }`},
-		"values of all kinds":   {`{"a":[true,false,null,-0.5e+7,0,"",{},[]],"Meta":{}}`, `{}`},
-		"long strings":          {`{"a":"` + strings.Repeat("plain ", 99) + `","Meta":{}}`, `{}`},
-		"strings of all sizes":  {`{"a":["1","22","333","4444","55555","666666","7777777","88888888"],"Meta":{}}`, `{}`},
-		"text in other scripts": {`{"a":"Müller, 山田 😀","Meta":{}}`, `{}`},
-		"escapes in a value":    {`{"a":"\"\\\/\b\f\n\r\t\u00e9","Meta":{}}`, `{}`},
-		"names twice elsewhere": {`{"a":1,"a":2,"Meta":{}}`, `{}`},
+		"alone":                 {`{"Meta":{}}`, true},
+		"first":                 {`{"Meta":{"A":[1]},"B":2}`, true},
+		"last":                  {`{"B":{"Meta":{"x":1}},"Meta":{"A":1}}`, true},
+		"white space":           {" {\n\t\"Meta\" :\r{ } , \"B\" : [ ] } ", true},
+		"values of all kinds":   {`{"a":[true,false,null,-0.5e+7,0,"",{},[]],"Meta":{}}`, true},
+		"long strings":          {`{"a":"` + strings.Repeat("plain ", 99) + `","Meta":{}}`, true},
+		"strings of all sizes":  {`{"a":["1","22","333","4444","55555","666666","7777777","88888888"],"Meta":{}}`, true},
+		"text in other scripts": {`{"a":"Müller, 山田 😀","Meta":{}}`, true},
+		"escapes in a value":    {`{"a":"\"\\\/\b\f\n\r\t\u00e9","Meta":{}}`, true},
+		"names twice elsewhere": {`{"a":1,"a":2,"Meta":{}}`, true},
 
-		"nothing":                  {``, ``},
-		"no object":                {`[{"Meta":{}}]`, ``},
-		"no Meta":                  {`{"a":1}`, ``},
-		"empty":                    {`{}`, ``},
-		"Meta twice":               {`{"Meta":{},"Meta":{}}`, ``},
-		"Meta is no object":        {`{"Meta":[]}`, ``},
-		"Meta escaped":             {`{"\u004deta":{}}`, ``},
-		"a name escaped":           {`{"\u0061":1,"Meta":{}}`, ``},
-		"surrogates":               {`{"a":"\ud83d\ude00","Meta":{}}`, ``},
-		"deep":                     {`{"a":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `,"Meta":{}}`, ``},
-		"truncated":                {`{"Meta":{}`, ``},
-		"trailing text":            {`{"Meta":{}}x`, ``},
-		"trailing comma":           {`{"Meta":{},}`, ``},
-		"trailing comma in array":  {`{"Meta":{},"a":[1,]}`, ``},
-		"trailing comma in object": {`{"Meta":{},"a":{"b":1,}}`, ``},
-		"no comma":                 {`{"Meta":{} "a":1}`, ``},
-		"no colon":                 {`{"Meta" {}}`, ``},
-		"bare name":                {`{Meta:{}}`, ``},
-		"leading zero":             {`{"Meta":{},"a":01}`, ``},
-		"plus":                     {`{"Meta":{},"a":+1}`, ``},
-		"point without digits":     {`{"Meta":{},"a":1.}`, ``},
-		"exponent without digits":  {`{"Meta":{},"a":1e}`, ``},
-		"minus alone":              {`{"Meta":{},"a":-}`, ``},
-		"literal cut":              {`{"Meta":{},"a":tru}`, ``},
-		"control character":        {"{\"Meta\":{},\"a\":\"12345678\x01\"}", ``},
-		"Latin-1":                  {"{\"Meta\":{},\"a\":\"M\xfcller\"}", ``},
-		"bad escape":               {`{"Meta":{},"a":"\x"}`, ``},
-		"bad unicode escape":       {`{"Meta":{},"a":"\u12g4"}`, ``},
-		"escape cut":               {`{"Meta":{},"a":"\u12`, ``},
-		"string cut":               {`{"Meta":{},"a":"12345678`, ``},
+		"nothing":                  {``, false},
+		"no object":                {`[{"Meta":{}}]`, false},
+		"no Meta":                  {`{"a":1}`, false},
+		"empty":                    {`{}`, false},
+		"Meta twice":               {`{"Meta":{},"Meta":{}}`, false},
+		"Meta is no object":        {`{"Meta":[]}`, false},
+		"Meta escaped":             {`{"\u004deta":{}}`, false},
+		"a name escaped":           {`{"\u0061":1,"Meta":{}}`, false},
+		"surrogates":               {`{"a":"\ud83d\ude00","Meta":{}}`, false},
+		"deep":                     {`{"a":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `,"Meta":{}}`, false},
+		"truncated":                {`{"Meta":{}`, false},
+		"trailing text":            {`{"Meta":{}}x`, false},
+		"trailing comma":           {`{"Meta":{},}`, false},
+		"trailing comma in array":  {`{"Meta":{},"a":[1,]}`, false},
+		"trailing comma in object": {`{"Meta":{},"a":{"b":1,}}`, false},
+		"no comma":                 {`{"Meta":{} "a":1}`, false},
+		"no colon":                 {`{"Meta" {}}`, false},
+		"bare name":                {`{Meta:{}}`, false},
+		"leading zero":             {`{"Meta":{},"a":01}`, false},
+		"plus":                     {`{"Meta":{},"a":+1}`, false},
+		"point without digits":     {`{"Meta":{},"a":1.}`, false},
+		"exponent without digits":  {`{"Meta":{},"a":1e}`, false},
+		"minus alone":              {`{"Meta":{},"a":-}`, false},
+		"literal cut":              {`{"Meta":{},"a":tru}`, false},
+		"control character":        {"{\"Meta\":{},\"a\":\"12345678\x01\"}", false},
+		"Latin-1":                  {"{\"Meta\":{},\"a\":\"M\xfcller\"}", false},
+		"bad escape":               {`{"Meta":{},"a":"\x"}`, false},
+		"bad unicode escape":       {`{"Meta":{},"a":"\u12g4"}`, false},
+		"escape cut":               {`{"Meta":{},"a":"\u12`, false},
+		"value missing":            {`{"Meta":{"Destinations":[{"ID":`, false},
+		"element missing":          {`{"Meta":{"Destinations":[`, false},
+		"string cut":               {`{"Meta":{},"a":"12345678`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			start, end, ok := findMeta([]byte(tc.body))
-			if got := tc.body[start:end]; ok != (tc.want != "") || ok && got != tc.want {
-				t.Errorf("%q, %v; want %q", got, ok, tc.want)
+			var e envelope
+			if got := e.skim([]byte(tc.body)); got != tc.plain {
+				t.Errorf("%v, want %v", got, tc.plain)
 			}
+			agree(t, []byte(tc.body))
 		})
 	}
 }
 
 // Every byte at every place of a word.
-func TestPlainBytes(t *testing.T) {
+func TestSpecialBytes(t *testing.T) {
 	t.Parallel()
 	for c := range 0x80 {
 		if c == '\\' {
@@ -99,29 +103,38 @@ func agree(t interface {
 	Fatalf(string, ...any)
 }, body []byte) {
 	t.Helper()
-	start, end, ok := findMeta(body)
-	if !ok {
+	var found findings
+	if found.skim(body) {
+		if diff := cmp.Diff(decodeFindings(body), found, cmp.AllowUnexported(findings{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("%q as an answer: %s", body, diff)
+		}
+	}
+	var got envelope
+	if !got.skim(body) {
 		return
 	}
 	if !jsontext.Value(body).IsValid(jsontext.AllowDuplicateNames(true)) {
 		t.Fatalf("taken for JSON: %q", body)
 	}
-	got, gotErr := readMetaAt(body, start, end)
-	want, wantErr := decodeEnvelope(body)
-	if (gotErr == nil) != (wantErr == nil) || gotErr != nil && gotErr.Error() != wantErr.Error() {
-		t.Fatalf("%q: %v, the decoder: %v", body, gotErr, wantErr)
+	want, err := decodeEnvelope(body)
+	if err != nil {
+		t.Fatalf("%q: the decoder: %v", body, err)
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(envelope{}, gap{}), cmpopts.EquateEmpty()); gotErr == nil && diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(envelope{}, gap{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Fatalf("%q: %s", body, diff)
 	}
 }
 
-// Messages with a little damage.
-func TestFindMeta_AgreesWithTheDecoder(t *testing.T) {
+// metas holds what a Meta may look like.
+const metas = `{"Meta":{"DataModel":"Order","EventType":null,"Test":false,"Source":{"Name":"x","ID":""},` +
+	`"Destinations":[{"ID":"a"},{"Name":"b"},{"ID":"","Name":null},{},null,7],"Logs":[{"ID":"l","AttemptID":null},{"ID":4}]},"Errors2":[]}`
+
+// Messages and answers with a little damage.
+func TestSkim_AgreesWithTheDecoder(t *testing.T) {
 	t.Parallel()
 	pieces := []string{`{`, `}`, `[`, `]`, `,`, `:`, `"`, `\`, `"Meta"`, `"Source"`, `"ID"`, `"x"`, `\u004d`, `\ud800`, ` `, "\n", `1`, `-`, `.5`, `e9`, `true`, `null`, "é", "\xff", "\x00"}
 	rapid.Check(t, func(t *rapid.T) {
-		body := event
+		body := rapid.SampledFrom([]string{event, accepted, metas}).Draw(t, "body")
 		for range rapid.IntRange(0, 4).Draw(t, "changes") {
 			at := rapid.IntRange(0, len(body)).Draw(t, "at")
 			cut := rapid.IntRange(0, min(3, len(body)-at)).Draw(t, "cut")
@@ -131,24 +144,25 @@ func TestFindMeta_AgreesWithTheDecoder(t *testing.T) {
 	})
 }
 
-func FuzzFindMeta(f *testing.F) {
+func FuzzSkim(f *testing.F) {
 	for _, body := range []string{
 		event, sized(3_000), `{"Meta":{}}`, `{"a":"\u00e9\ud83d\ude00é","Meta":{"Source":{"ID":""}},"b":[-0.1e-5,{}]}`,
 		"{\"a\":\"M\xfcller\",\"Meta\":{}}", `{"Meta":{},"Meta":{}}`, `{"Meta":{"Test":true,"Test":false}}`,
+		accepted, metas, metaErrors, `{"Meta":{"Source":null,"Destinations":null}}`, `{"Meta":{"Source":{}}}`, `{"Meta":{"Destinations":[{"ID":`, `{"Meta":{"Destinations":[`,
 	} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) { agree(t, body) })
 }
 
-func BenchmarkFindMeta(b *testing.B) {
+func BenchmarkSkim(b *testing.B) {
 	for _, size := range []int{1_000, 20_000} {
 		body := []byte(sized(size))
 		b.Run(fmt.Sprintf("%dKB", size/1000), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				if _, _, ok := findMeta(body); !ok {
+				if e := (envelope{}); !e.skim(body) {
 					b.Fatal("not found")
 				}
 			}
