@@ -76,7 +76,7 @@ func inTrouble(status int, cause error) bool {
 // causeOf is why an attempt was ended from here; nil when it was not.
 func (w *Worker) causeOf(ctx context.Context, d *delivery) error {
 	cause := causeOf(ctx)
-	if !errors.As(cause, new(endedByDeliverer)) {
+	if cause == nil || !errors.As(cause, new(endedByDeliverer)) {
 		return cause
 	}
 	if !w.keeper.holds(d.lease) {

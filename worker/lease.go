@@ -122,6 +122,13 @@ func (k *keeper) bound(l *lease, end time.Time) {
 	l.bound = end
 }
 
+// forget stops the marks: none is sent once it returned.
+func (k *keeper) forget(l *lease) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.leases, l.sequence)
+}
+
 // release stops the marks: none is sent once it returned. It reports whether the message
 // may be given back: the lease holds, the server knows of it still, and there is a
 // connection, so that the negative acknowledgement does not travel much later.

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -41,17 +40,17 @@ func (w *Worker) inOrder(d *delivery) (v verdict, decided bool) {
 // keepOrder notes, before the dead letter is written, that what comes later must wait
 // behind the message, and takes that back when the message was delivered after all: at a
 // second try, as after a crash, or as a replay.
-func (w *Worker) keepOrder(ctx context.Context, d *delivery, dead bool) error {
-	token, ok := d.message.HoldToken()
+func (s *settlement) keepOrder(dead bool) error {
+	w, m := s.worker, s.delivery.message
+	token, ok := m.HoldToken()
 	if !ok || !w.config.HoldAfterDeadLetter {
 		return nil
 	}
-	m := d.message
 	switch {
 	case dead:
-		return w.tokens.Hold(ctx, m.Source, token, m.Position, m.Sequence)
-	case d.marked:
-		return w.tokens.Release(ctx, m.Source, token, m.Position, 0)
+		return w.tokens.Hold(s.ctx(), m.Source, token, m.Position, m.Sequence)
+	case s.delivery.marked:
+		return w.tokens.Release(s.ctx(), m.Source, token, m.Position, 0)
 	}
 	return nil
 }

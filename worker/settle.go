@@ -34,7 +34,7 @@ func (w *Worker) settle(d *delivery, v verdict) {
 		}
 		w.report(d, v, EventWait)
 	case abandon:
-		w.keeper.release(d.lease)
+		w.keeper.forget(d.lease)
 		w.log.Warn("lease lost: another worker may have the message; this one leaves it alone",
 			"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
 		w.report(d, v, EventAbandoned)
@@ -45,7 +45,7 @@ func (w *Worker) settle(d *delivery, v verdict) {
 // unconfirmed step until all are confirmed. The lease is kept all the while. It gives up
 // only when the worker is stopped: then the message comes again, its steps with it.
 func (w *Worker) conclude(d *delivery, v verdict) {
-	defer w.keeper.release(d.lease)
+	defer w.keeper.forget(d.lease)
 	s := settlement{worker: w, delivery: d, verdict: v, dead: v.done, replied: v.done, audited: v.done}
 	err := s.steps()
 	if err != nil {
@@ -117,8 +117,10 @@ func (s *settlement) steps() error {
 		failpoint("audit")
 	}
 	// The last trace of a replay: once acknowledged, the queue does not show it was published.
-	if err := outbox.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
-		return err
+	if s.delivery.message.ReplayOf != "" {
+		if err := outbox.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
+			return err
+		}
 	}
 	if s.delivery.hold && s.delivery.noted {
 		// Otherwise a death before the ack would leave the intent, and make a held message
@@ -147,7 +149,7 @@ func (s *settlement) ctx() context.Context { return s.worker.patience.context() 
 // bury writes the dead letter where one is due, and before it what waits behind it.
 func (s *settlement) bury() error {
 	due := s.needsDeadLetter()
-	if err := s.worker.keepOrder(s.ctx(), s.delivery, due); err != nil {
+	if err := s.keepOrder(due); err != nil {
 		return fmt.Errorf("noting what waits behind the message: %w", err)
 	}
 	failpoint("order")

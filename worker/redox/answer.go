@@ -28,7 +28,9 @@ func (c *Client) read(ctx context.Context, out *call, response *http.Response) r
 	r := reply{
 		status:      response.StatusCode,
 		contentType: response.Header.Get("Content-Type"),
-		retryAfter:  retryAfter(response.Header.Get("Retry-After"), time.Now()),
+	}
+	if value := response.Header.Get("Retry-After"); value != "" {
+		r.retryAfter = retryAfter(value, time.Now())
 	}
 	if id := response.Header.Get("Redox-Trace-Id"); isIdentifier(id) {
 		r.traceID = id
