@@ -19,10 +19,11 @@ func (c *Client) classify(out *call, r reply) (outbox.Answer, *Error) {
 	f := find(r.body)
 	a := r.answer()
 	a.LogIDs = f.logIDs
-	e := &Error{status: r.status, remote: f.remoteText(), traceID: r.traceID, written: true}
+	if r.status >= 200 && r.status <= 299 {
+		return classifySuccess(out, r, f, a)
+	}
+	e := r.failure(f)
 	switch {
-	case r.status >= 200 && r.status <= 299:
-		return c.classifySuccess(out, r, f, a, e)
 	case r.status == http.StatusBadRequest && out.request && f.transmission:
 		// Until 2020 a failed destination of a query was a 400 (Redox, recorded traffic).
 		a.Flag = flagText("the destination failed", e.remote)
@@ -66,18 +67,25 @@ func doubtful(status int) bool {
 	return true
 }
 
+// failure is the error of an answer, without its class.
+func (r reply) failure(f findings) *Error {
+	return &Error{status: r.status, remote: f.remoteText(), traceID: r.traceID, written: true}
+}
+
 // classifySuccess looks behind a 2xx: it may carry errors (Redox, Request).
-func (c *Client) classifySuccess(out *call, r reply, f findings, a outbox.Answer, e *Error) (outbox.Answer, *Error) {
+func classifySuccess(out *call, r reply, f findings, a outbox.Answer) (outbox.Answer, *Error) {
 	switch {
 	case f.failed && !out.request:
+		e := r.failure(f)
 		e.class, e.detail = ClassRefused, "redox answered with errors"
 		return a, e
 	case r.cut != nil && out.request:
 		// The answer is the point of a query, and asking again is safe.
+		e := r.failure(f)
 		e.class, e.detail, e.cause = ClassNoAnswer, "the attempt was cancelled while the answer was read", r.cut
 		return a, e
 	case f.failed:
-		a.Flag = flagText("answered with errors", e.remote)
+		a.Flag = flagText("answered with errors", f.remoteText())
 	case r.flaw != "":
 		a.Flag = r.flaw
 	case out.bare && (len(r.body) == 0 || f.broken):
