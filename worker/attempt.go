@@ -15,13 +15,8 @@ import (
 func (w *Worker) attempt(d *delivery) verdict {
 	ctx, cancel := w.attemptContext(d)
 	defer cancel()
-	if w.observed {
-		w.observe(d.event(EventAttempt))
-	}
-	if d.record.Unknown {
-		w.metrics.repeated(d)
-		w.log.Warn("sending a message again that the far side may have: a possible duplicate", "message", d.message.ID, "source", d.message.Source,
-			"sequence", d.message.Sequence, "attempts", d.record.Attempts, "delivery", d.delivered)
+	if w.observed || d.record.Unknown {
+		w.announce(d)
 	}
 	ctx, span := w.trace.start(ctx, d)
 	start := time.Now()
@@ -29,10 +24,10 @@ func (w *Worker) attempt(d *delivery) verdict {
 	took := time.Since(start)
 	d.took = took
 	cause := w.causeOf(ctx, d)
-	v := judge(outcome{
-		message: d.message, record: d.record, answer: answer, err: err,
+	v := judge(&outcome{
+		message: &d.message, record: d.record, answer: answer, err: err,
 		cause: cause, hold: d.hold, now: start.Add(took),
-	}, w.config.Retry)
+	}, &w.config.Retry)
 	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
 		v = w.unclaimed(d, failed) // the far side got no whole request
 	}
@@ -54,6 +49,19 @@ func (w *Worker) attempt(d *delivery) verdict {
 		d.pass.clear()
 	}
 	return v
+}
+
+// announce tells the observer of an attempt that begins, and the log of one that may be
+// the second.
+func (w *Worker) announce(d *delivery) {
+	if w.observed {
+		w.observe(d.event(EventAttempt))
+	}
+	if d.record.Unknown {
+		w.metrics.repeated(d)
+		w.log.Warn("sending a message again that the far side may have: a possible duplicate", "message", d.message.ID, "source", d.message.Source,
+			"sequence", d.message.Sequence, "attempts", d.record.Attempts, "delivery", d.delivered)
+	}
 }
 
 // adapt tells the limit on requests in flight how long an answer took. Only that of SENDs
@@ -94,7 +102,7 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 		d.grant.leasedContext, ctx = &d.leased, &d.grant
 	}
 	if d.message.Lane == outbox.LaneRequest {
-		if at, ok := deadline(d.message, w.config.Retry); ok && at.Before(end) {
+		if at, ok := deadline(&d.message, &w.config.Retry); ok && at.Before(end) {
 			return context.WithDeadlineCause(ctx, at, ErrDeadline)
 		}
 	}

@@ -71,10 +71,10 @@ func BenchmarkVerdict(b *testing.B) {
 	retry := Config{}.WithDefaults().Retry
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, decided := precheck(m, nil, record{}, false, time.Now(), retry); decided {
+		if _, decided := precheck(&m, nil, &record{}, false, time.Now(), &retry); decided {
 			b.Fatal("decided")
 		}
-		if v := judge(outcome{message: m, answer: outbox.Answer{Status: 200}, now: time.Now()}, retry); v.settlement != outbox.Delivered {
+		if v := judge(&outcome{message: &m, answer: outbox.Answer{Status: 200}, now: time.Now()}, &retry); v.settlement != outbox.Delivered {
 			b.Fatal(v)
 		}
 	}

@@ -77,8 +77,8 @@ func TestJudge_Table(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := Config{}.WithDefaults().Retry
 	cause := errors.New("cause")
-	send := outbox.Message{Lane: outbox.LaneSend, Stored: now}
-	request := outbox.Message{Lane: outbox.LaneRequest, Stored: now}
+	send := &outbox.Message{Lane: outbox.LaneSend, Stored: now}
+	request := &outbox.Message{Lane: outbox.LaneRequest, Stored: now}
 	doubtful := doubtfulError{cause}
 	for name, tc := range map[string]struct {
 		o    outcome
@@ -108,7 +108,7 @@ func TestJudge_Table(t *testing.T) {
 	} {
 		tc.o.now = now
 		tc.want.answer = tc.o.answer
-		got := judge(tc.o, r)
+		got := judge(&tc.o, &r)
 		if got.action != tc.want.action || got.settlement != tc.want.settlement || got.delay != tc.want.delay || got.jittered != tc.want.jittered ||
 			got.err != tc.want.err || got.pauses != tc.want.pauses || got.pauseFor != tc.want.pauseFor || got.unknown != tc.want.unknown || got.counted != tc.want.counted {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, tc.want)

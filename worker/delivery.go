@@ -131,7 +131,7 @@ func (w *Worker) askHold(d *delivery) {
 }
 
 func (w *Worker) precheck(d *delivery) (v verdict, decided bool) {
-	return precheck(d.message, d.contract, d.record, d.hold, time.Now(), w.config.Retry)
+	return precheck(&d.message, d.contract, &d.record, d.hold, time.Now(), &w.config.Retry)
 }
 
 // noteStart notes in the ledger that the message is about to be sent.

@@ -44,7 +44,7 @@ type verdict struct {
 
 // outcome is all that judge looks at.
 type outcome struct {
-	message outbox.Message
+	message *outbox.Message
 	record  record // as it was before this attempt
 	answer  outbox.Answer
 	err     error // of the Deliverer
@@ -54,7 +54,7 @@ type outcome struct {
 }
 
 // judge turns the end of an attempt into a verdict. Pure: all it knows is in o and r.
-func judge(o outcome, r Retry) verdict {
+func judge(o *outcome, r *Retry) verdict {
 	if o.err == nil {
 		return verdict{settlement: outbox.Delivered, answer: o.answer, err: o.answer.Flag, counted: true}
 	}
@@ -93,7 +93,7 @@ func judge(o outcome, r Retry) verdict {
 }
 
 // again decides between another attempt and giving up.
-func again(v *verdict, o outcome, r Retry, e reading) {
+func again(v *verdict, o *outcome, r *Retry, e reading) {
 	attempts := o.record.Attempts + 1
 	if r.MaxAttempts > 0 && attempts >= r.MaxAttempts {
 		v.settlement = outbox.Exhausted
@@ -119,7 +119,7 @@ func again(v *verdict, o outcome, r Retry, e reading) {
 }
 
 // giveUpAt is when a message that has been attempted is given up.
-func giveUpAt(m outbox.Message, r Retry) (time.Time, bool) {
+func giveUpAt(m *outbox.Message, r *Retry) (time.Time, bool) {
 	var limit time.Time
 	if r.MaxAge > 0 {
 		limit = m.Stored.Add(r.MaxAge)
@@ -132,7 +132,7 @@ func giveUpAt(m outbox.Message, r Retry) (time.Time, bool) {
 
 // deadline is the instant after which a message is not sent any more: its own, or for a
 // REQUEST without one the age at which no caller can still be waiting.
-func deadline(m outbox.Message, r Retry) (time.Time, bool) {
+func deadline(m *outbox.Message, r *Retry) (time.Time, bool) {
 	if !m.Deadline.IsZero() {
 		return m.Deadline, true
 	}
@@ -145,7 +145,7 @@ func deadline(m outbox.Message, r Retry) (time.Time, bool) {
 // precheck settles what must not be sent at all: a broken contract, a deadline passed,
 // an intent left behind, a message that kills workers. ok is false when the message is
 // to be attempted.
-func precheck(m outbox.Message, contract error, rec record, hold bool, now time.Time, r Retry) (v verdict, ok bool) {
+func precheck(m *outbox.Message, contract error, rec *record, hold bool, now time.Time, r *Retry) (v verdict, ok bool) {
 	if contract != nil {
 		e := readError(contract)
 		if e.safe == genericFailure {
