@@ -55,3 +55,31 @@ func TestRun_DeadlineEndsARequestAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A Deliverer may end its attempt itself; what it then says is judged as ever.
+func TestRun_DelivererEndsItsOwnAttempt(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		tooLong := errors.New("no answer within the time that I have")
+		r.far.Answer = func(ctx context.Context, _ outbox.Message, n int) (outbox.Answer, error) {
+			if n > 1 {
+				return outbox.Answer{Status: 200}, nil
+			}
+			own, ok := ctx.(interface{ Cancel(cause error) })
+			if !ok {
+				t.Error("the context of an attempt cannot be ended")
+				return outbox.Answer{}, errFar
+			}
+			time.AfterFunc(time.Minute, func() { own.Cancel(tooLong) })
+			<-ctx.Done()
+			if cause := context.Cause(ctx); !errors.Is(cause, tooLong) {
+				t.Errorf("the attempt ended with %v", cause)
+			}
+			return outbox.Answer{}, worker.UnknownOutcome(errFar)
+		}
+		r.start(worker.Config{})
+		r.publish(outbox.Message{ID: "send"})
+		if e := r.awaitSettled("send"); e.Settlement != outbox.Delivered || e.Attempt != 2 || !e.PossibleDuplicate {
+			t.Errorf("%+v", e)
+		}
+	})
+}

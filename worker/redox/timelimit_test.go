@@ -1,0 +1,82 @@
+package redox
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// owned is a context of one attempt, as the worker has it.
+type owned struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (o *owned) Cancel(cause error) { o.cancel(cause) }
+
+func TestTimeLimits_EachRequestHasTheWholeTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newTimeLimits(time.Minute)
+		start := time.Now()
+		var limits [6]timeLimit
+		var contexts [6]context.Context
+		for i := range limits {
+			var ctx context.Context = t.Context()
+			if i%2 == 1 {
+				own, cancel := context.WithCancelCause(ctx)
+				defer cancel(nil)
+				ctx = &owned{own, cancel}
+			}
+			if contexts[i] = l.begin(ctx, time.Now(), &limits[i]); i%2 == 1 && contexts[i] != ctx {
+				t.Errorf("request %d: a context beneath one that could be ended itself", i)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		l.finish(&limits[1])
+		l.finish(&limits[2])
+		for _, i := range []int{0, 3, 4, 5} {
+			<-contexts[i].Done()
+			if at := time.Since(start); at != time.Duration(i)*10*time.Second+time.Minute || !errors.Is(context.Cause(contexts[i]), ErrTimeout) {
+				t.Errorf("request %d ended after %v with %v", i, at, context.Cause(contexts[i]))
+			}
+			l.finish(&limits[i])
+		}
+		if contexts[1].Err() != nil {
+			t.Error("a context of the caller was ended after its request was over")
+		}
+		if !errors.Is(context.Cause(contexts[2]), context.Canceled) {
+			t.Errorf("request 2 ended with %v", context.Cause(contexts[2]))
+		}
+		if l.armed || l.ring.next != &l.ring || l.ring.prev != &l.ring {
+			t.Error("something is left")
+		}
+		// And again, after a while of nothing.
+		time.Sleep(time.Hour)
+		again, ctx := time.Now(), l.begin(t.Context(), time.Now(), &limits[0])
+		<-ctx.Done()
+		if at := time.Since(again); at != time.Minute {
+			t.Errorf("ended after %v", at)
+		}
+		l.finish(&limits[0])
+	})
+}
+
+func TestTimeLimits_None(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newTimeLimits(-1)
+		var limit timeLimit
+		ctx := l.begin(t.Context(), time.Now(), &limit)
+		time.Sleep(24 * time.Hour)
+		if ctx.Err() != nil || l.timer != nil {
+			t.Errorf("%v", ctx.Err())
+		}
+		l.finish(&limit)
+		if ctx.Err() == nil {
+			t.Error("the context outlives its request")
+		}
+	})
+}
