@@ -50,4 +50,7 @@ type Event struct {
 	// PossibleDuplicate: an earlier or this attempt had an unknown outcome, so the far
 	// side may have the message more than once.
 	PossibleDuplicate bool
+	// DeadLettered: a settled message was written to REDOX_DLQ. A REQUEST whose caller was
+	// told is not, unless it is poison.
+	DeadLettered bool
 }

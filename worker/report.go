@@ -28,6 +28,7 @@ func (w *Worker) report(d *delivery, v verdict, kind EventKind) {
 	e.PossibleDuplicate = d.possibleDuplicate(v)
 	if kind == EventSettled {
 		e.Duration = time.Since(d.message.Stored)
+		e.DeadLettered = (&settlement{delivery: d, verdict: v}).needsDeadLetter()
 	}
 	w.observe(e)
 }

@@ -170,6 +170,9 @@ func TestDeliver_MaxAgeAndDeadline(t *testing.T) {
 			if e.Settlement != outbox.Expired {
 				t.Errorf("%s: settled %s", id, e.Settlement)
 			}
+			if e.DeadLettered != (id != request) {
+				t.Errorf("dead-lettered %v (a request whose caller was told %v)", e.DeadLettered, id == request)
+			}
 			if e.Duration > limit+time.Second || e.Duration < limit-3*time.Second {
 				t.Errorf("settled after %v, want shortly before %v", e.Duration, limit)
 			}

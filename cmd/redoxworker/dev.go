@@ -41,7 +41,7 @@ func (c devCommand) Run(ctx context.Context, a *app) error {
 		profile: c.Profile, platform: true, logLevel: "warn", flags: flags, redox: redox,
 		observe: func(e worker.Event) {
 			if h, ok := happened(e); ok {
-				if e.Source != "" {
+				if e.MessageID != "" { // a pause is of a scope
 					h.Detail += fmt.Sprintf(" (%s, %s)", e.Source, e.Lane)
 				}
 				view.show(h)
@@ -129,9 +129,10 @@ func (c devCommand) printCommands(a *app, s *stack, nats string) {
 	a.printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, s.files.config, sample("registration"))
 	a.printf("  %s request --server %s --source clinic-a %s\n", program, nats, sample("patient-search"))
 	a.printf("  %s request --config %s --source clinic-a --kind fhir --method GET --path hospital/Development/Patient/1\n", program, s.files.config)
-	a.printf("  %s send --config %s --source clinic-a --kind file --wait report.pdf\n", program, s.files.config)
-	a.printf("  %s request --config %s --source platform --kind platform --path v1/organizations/%s/logs/ID\n", program, s.files.config, devOrganization)
+	a.printf("  %s send --config %s --source clinic-a --kind file --wait %s\n", program, s.files.config, filepath.Join(s.files.samples, "report.pdf"))
 	a.printf("  nats --server %s pub redox.out.clinic-a.send \"$(cat %s)\"\n", nats, sample("result"))
 	a.printf("  nats --server %s request redox.gateway.clinic-a.request \"$(cat %s)\"\n", nats, sample("free-slots"))
 	a.printf("  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n", s.sim.url())
+	a.printf("\nWhat became of a message, by a log id that request and send --wait print:\n\n")
+	a.printf("  %s log --config %s LOG-ID\n", program, s.files.config)
 }

@@ -231,3 +231,38 @@ func TestDev_FilesAndLogs(t *testing.T) {
 		t.Errorf("exit %d: %s", code, p.errs)
 	}
 }
+
+// Each command that dev prints works as it is printed.
+func TestDev_PrintedCommandsWork(t *testing.T) {
+	t.Parallel()
+	a, out, errs := demoApp("dev", "--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "off")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, *a) }()
+	(&stage{T: t}).eventually("dev is ready", func() bool { return strings.Contains(out.String(), "\nready\n") }, errs.String)
+	tried, id := 0, ""
+	for line := range strings.Lines(out.String()) {
+		_, command, found := strings.Cut(line, "  "+programName()+" ")
+		if !found || !strings.HasPrefix(line, "  ") {
+			continue
+		}
+		b, told, why := demoApp(strings.Fields(strings.ReplaceAll(command, "LOG-ID", id))...)
+		if code := run(ctx, *b); code != exitOK {
+			t.Errorf("%s: exit %d: %s", command, code, why)
+		}
+		if _, ids, found := strings.Cut(why.String(), ", log ids "); found {
+			id = strings.TrimSpace(ids)
+		}
+		if tried++; strings.HasPrefix(command, "log ") && !strings.Contains(told.String(), "succeeded") {
+			t.Errorf("%s: %s", command, told)
+		}
+	}
+	if tried < 6 {
+		t.Errorf("%d commands: %s", tried, out)
+	}
+	cancel()
+	if code := <-ended; code != exitOK || errs.String() != "" {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+}

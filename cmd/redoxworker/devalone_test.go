@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -76,5 +78,15 @@ func TestStandaloneLogger(t *testing.T) {
 	a.globals.LogLevel = "shouting"
 	if _, err := a.standaloneLogger("warn"); err == nil || !strings.HasPrefix(err.Error(), "log.level: ") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A duration is for people: 1.5s, not 1500000000.
+func TestLogHandler_ReadableDurations(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	slog.New((&app{}).logHandler(&out, "json", slog.LevelInfo)).Info("paused", "for", 1500*time.Millisecond)
+	if !strings.Contains(out.String(), `"for":"1.5s"`) {
+		t.Error(out.String())
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 )
 
-// sampleFiles are small synthetic messages. Nobody in them exists.
+// sampleFiles are small synthetic messages, and a file to upload. Nobody in them exists.
 //
-//go:embed samples/*.json
+//go:embed samples/*.json samples/report.pdf
 var sampleFiles embed.FS
 
 // What demo and dev are configured with.

@@ -58,8 +58,11 @@ func happened(e worker.Event) (happening, bool) {
 }
 
 func settledDetail(e worker.Event) string {
-	if e.Settlement != outbox.Delivered {
+	switch {
+	case e.DeadLettered:
 		return cause(e) + "; kept in " + outbox.Prefix("").DeadStream()
+	case e.Settlement != outbox.Delivered:
+		return cause(e) + "; the caller was told"
 	}
 	text := fmt.Sprintf("%d in %s", e.Status, short(e.Duration))
 	if e.Attempt > 1 {

@@ -25,7 +25,15 @@ func (a *app) logHandler(w io.Writer, format string, level slog.Level) slog.Hand
 	if format == "tint" || format != "json" && isTerminal(w) {
 		return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.color(w)})
 	}
-	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
+}
+
+// readableDuration writes 1.5s where JSON would have 1500000000.
+func readableDuration(_ []string, attr slog.Attr) slog.Attr {
+	if attr.Value.Kind() == slog.KindDuration {
+		attr.Value = slog.StringValue(attr.Value.Duration().String())
+	}
+	return attr
 }
 
 // color reports whether a stream takes colors.

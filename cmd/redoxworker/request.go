@@ -36,7 +36,7 @@ func (q requestCommand) Run(ctx context.Context, a *app) error {
 	defer p.close()
 	r, err := p.await(ctx, m, q.Timeout)
 	if err != nil {
-		return err
+		return flagError(err, "--id") // which --durable makes the reply subject of
 	}
 	return a.printReply(r, m.ReplyTo)
 }

@@ -38,6 +38,9 @@ func (a *app) printReply(r outbox.Reply, replyTo string) error {
 		if _, err := a.stdout.Write(r.Body); err != nil {
 			return err
 		}
+		if len(r.Body) > 0 && isTerminal(a.stdout) { // for the eye alone: elsewhere not a byte is added
+			a.printf("\n")
+		}
 		fmt.Fprintln(a.stderr, settlementText(r, replyTo))
 	}
 	if !r.OK() {

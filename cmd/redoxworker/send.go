@@ -46,13 +46,13 @@ func (s sendCommand) Run(ctx context.Context, a *app) error {
 	if s.Wait {
 		r, err := p.await(ctx, m, s.Timeout)
 		if err != nil {
-			return err
+			return flagError(err, "--reply-to")
 		}
 		return a.printReply(r, "")
 	}
 	receipt, err := p.Publish(ctx, m)
 	if err != nil {
-		return err
+		return flagError(err, "--reply-to")
 	}
 	out := newReceipts(a)
 	return out.end(out.print(receipt))

@@ -171,3 +171,26 @@ func (p *publisher) await(ctx context.Context, m outbox.Message, timeout time.Du
 	}
 	return r, err
 }
+
+// partFlags are the flags that give parts of a message.
+var partFlags = map[string]string{
+	outbox.HeaderID: "--id", outbox.HeaderMethod: "--method", outbox.HeaderPath: "--path",
+	outbox.HeaderContentType: "--content-type", outbox.HeaderAccept: "--accept",
+}
+
+// flagError names the flag whose value broke the contract: what the user typed. replyTo is
+// the one that the reply subject comes from.
+func flagError(err error, replyTo string) error {
+	var contract *outbox.ContractError
+	if !errors.As(err, &contract) {
+		return err
+	}
+	flag := partFlags[contract.Part]
+	if contract.Part == outbox.HeaderReplyTo {
+		flag = replyTo
+	}
+	if flag == "" {
+		return err
+	}
+	return usagef("%s: it %s; see redoxworker --help", flag, contract.Reason)
+}

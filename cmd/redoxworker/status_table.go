@@ -26,6 +26,7 @@ func (s status) print(a *app) {
 
 func (s status) laneTable(a *app) string {
 	t := a.newTable()
+	t.SuppressEmptyColumns()
 	t.AppendHeader(table.Row{"source", "lane", "waiting", "in hand", "redelivered", ""})
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}})
 	for _, l := range s.Lanes {
