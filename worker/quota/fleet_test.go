@@ -26,7 +26,7 @@ func TestGovernor_UsesTheLimitFully(t *testing.T) {
 					length := 24 * limit.Per
 					time.Sleep(length)
 					used := r.far.used(from, time.Now())
-					rate := float64(r.saves) / length.Seconds() / float64(workers)
+					rate := float64(r.saves.Load()) / length.Seconds() / float64(workers)
 					t.Logf("used %.2f %% of the limit, %.2f book updates per worker and second", used*100, rate)
 					if used < 0.97 {
 						t.Errorf("used %.2f %% of the limit", used*100)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -55,8 +56,7 @@ type wireStore struct {
 	ahead time.Duration // of the keeper's clock
 	delay func() time.Duration
 	fault func(op string) error // nil error: none; errAfter: done and yet failed
-	mu    *sync.Mutex
-	saves *int
+	saves *atomic.Int64
 }
 
 var (
@@ -100,9 +100,7 @@ func (s *wireStore) save(ctx context.Context, data []byte, revision uint64) erro
 	return s.call(ctx, "save", func() error {
 		err := s.memoryStore.save(ctx, data, revision)
 		if err == nil {
-			s.mu.Lock()
-			*s.saves++
-			s.mu.Unlock()
+			s.saves.Add(1)
 		}
 		return err
 	})
@@ -121,7 +119,7 @@ type fleetRig struct {
 	book    *memoryStore
 	latency func() time.Duration // of an answer
 	mu      sync.Mutex
-	saves   int
+	saves   atomic.Int64
 	cut     map[string]bool
 	flaky   float64
 	slow    time.Duration // the most that a way to the book takes
@@ -153,7 +151,7 @@ func (r *fleetRig) between(from, to time.Duration) time.Duration {
 }
 
 func (r *fleetRig) store(m *member) *wireStore {
-	return &wireStore{memoryStore: r.book, ahead: 17 * time.Minute, mu: &r.mu, saves: &r.saves,
+	return &wireStore{memoryStore: r.book, ahead: 17 * time.Minute, saves: &r.saves,
 		delay: func() time.Duration { return r.between(100*time.Microsecond, r.slow) },
 		fault: func(op string) error {
 			r.mu.Lock()
