@@ -99,7 +99,7 @@ var errNotConnected = errors.New("not connected to NATS")
 func (s *settlement) yield() error {
 	w, d := s.worker, s.delivery
 	switch {
-	case d.lane.kind != outbox.LaneOrdered:
+	case d.lane.kind != outbox.LaneOrdered, d.lease == nil: // without a lease: nobody has it, the server delivers it no more
 		return nil
 	case w.keeper.holds(d.lease) && w.conn.IsConnected():
 		return nil

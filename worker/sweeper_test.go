@@ -66,6 +66,41 @@ func TestGuarantee_WhatTheServerStopsDeliveringIsSettled(t *testing.T) {
 	})
 }
 
+// The same in an ordered lane, whose next message then goes on.
+func TestGuarantee_StoppedHeadOfAPartitionIsSettled(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.ordered("stopped", "patient")
+		head, err := r.js.Stream(r.Context(), "REDOX_OUT")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := head.GetMsg(r.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		partition := stored.Subject[strings.LastIndexByte(stored.Subject, '.')+1:]
+		c := r.limit(source+"-ordered-"+partition, 1)
+		if _, err := c.Next(jetstream.FetchMaxWait(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := c.Next(jetstream.FetchMaxWait(time.Minute)); err == nil {
+			t.Fatal("the server still delivers: the test shows nothing")
+		}
+		r.start(worker.Config{})
+		if e := r.awaitSettled("stopped"); e.Settlement != outbox.Poison {
+			t.Errorf("settled %s", e.Settlement)
+		}
+		r.ordered("next", "patient")
+		if e := r.awaitSettled("next"); e.Settlement != outbox.Delivered {
+			t.Errorf("the next one settled %s", e.Settlement)
+		}
+		if n := r.stored("REDOX_OUT"); n != 0 {
+			t.Errorf("%d messages left in the queue", n)
+		}
+	})
+}
+
 func TestGuarantee_WhatSomebodyRemovedLeavesATrace(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.publish(outbox.Message{ID: "gone"})
