@@ -18,8 +18,19 @@ type leader struct {
 	stream string
 }
 
-// leaderTries is how often one message is asked for, apiTimeout each time.
-const leaderTries = 3
+// leaderTries is how often a stream's leader is asked, apiTimeout each time. Before the
+// second try there is a pause, twice as long before the third, if nobody was there to answer.
+const (
+	leaderTries = 3
+	leaderPause = 250 * time.Millisecond
+)
+
+// mayPass reports whether an error says that a stream has no leader for the moment, or one
+// that is busy.
+func mayPass(err error) bool {
+	nobody := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
+	return nobody || unanswered(err) && !errors.Is(err, ErrPermission)
+}
 
 // messageRequest is that of STREAM.MSG.GET (nats-server, JSApiMsgGetRequest).
 type messageRequest struct {
@@ -74,7 +85,10 @@ func (l leader) get(ctx context.Context, what messageRequest) (Stored, error) {
 		if err == nil {
 			break
 		}
-		if !unanswered(err) || try == leaderTries || ctx.Err() != nil || forbidden(l.js.Conn()) != nil {
+		if !mayPass(err) || try == leaderTries || ctx.Err() != nil || forbidden(l.js.Conn()) != nil {
+			return Stored{}, err
+		}
+		if errors.Is(err, nats.ErrNoResponders) && !sleep(ctx, leaderPause<<try) {
 			return Stored{}, err
 		}
 	}

@@ -218,10 +218,18 @@ func (p *Publisher) fit(ctx context.Context, m *Message, s *sending) error {
 		return tooLarge
 	}
 	s.object = m.BodyObject
-	if err := p.bodies.Put(ctx, s.object, body); err != nil {
-		return err
+	return p.store(ctx, s.object, body)
+}
+
+// store puts a body into the object store, again from the start when the store did not
+// answer: its leader may just be elected.
+func (p *Publisher) store(ctx context.Context, object string, body []byte) error {
+	for try := 1; ; try++ {
+		err := p.bodies.Put(ctx, object, body)
+		if err == nil || !mayPass(err) || try == leaderTries || !sleep(ctx, leaderPause<<try) {
+			return err
+		}
 	}
-	return nil
 }
 
 // discard deletes the object of a message that surely was not stored, or stored

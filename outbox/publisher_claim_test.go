@@ -51,6 +51,26 @@ func TestPublish_ClaimOfAFailedPublish(t *testing.T) {
 	}
 }
 
+// The object store has no leader for a moment, at a chunk of the body.
+func TestPublish_ClaimWhileTheStoreElects(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{nats.ErrNoResponders, context.DeadlineExceeded} {
+		r, _ := published(t, smallServer, PublisherConfig{})
+		p, failed := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
+		must(r, failed)
+		p.bodies = NewBodies(&scripted{JetStream: r.js, left: 2, err: err}, "")
+		if _, err := p.Publish(r.ctx(), largeMessage()); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := NewBodies(r.js, "").Get(r.ctx(), r.out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
+			t.Errorf("%d bytes, %v", len(body), err)
+		}
+		if n := len(r.names()); n != 1 {
+			t.Errorf("%d objects", n)
+		}
+	}
+}
+
 // The write is repeated, and the answer of the second says duplicate: it may have been the
 // first, so the object stays.
 func TestPublish_ClaimOfALostConfirmation(t *testing.T) {

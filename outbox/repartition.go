@@ -80,8 +80,8 @@ func (r *repartition) run(ctx context.Context, wait bool) ([]Change, error) {
 	if left > 0 && !wait {
 		return nil, r.refused(left)
 	}
-	if err := r.close(ctx); err != nil {
-		return nil, err
+	if err := r.close(ctx); err != nil { // it may have been done all the same
+		return nil, errors.Join(err, r.open(context.WithoutCancel(ctx), r.have))
 	}
 	if left, err = r.drain(ctx, wait); left > 0 || err != nil {
 		if err == nil {
@@ -167,10 +167,9 @@ func (r *repartition) open(ctx context.Context, cfg jetstream.StreamConfig) erro
 	return explain(r.update(ctx, cfg), r.js, "open stream "+r.prefix.OutStream()+" for ordered messages")
 }
 
+// update may be repeated: it says what is to be, not what is to change.
 func (r *repartition) update(ctx context.Context, cfg jetstream.StreamConfig) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	_, err := r.js.UpdateStream(ctx, cfg)
+	_, err := ask(ctx, r.js, func(ctx context.Context) (jetstream.Stream, error) { return r.js.UpdateStream(ctx, cfg) })
 	return err
 }
 

@@ -99,8 +99,14 @@ func (p *pass) drop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, scope := range p.probes {
-		if gate := g.scopes[scope]; gate != nil && gate.probing && gate.round == p.rounds[scope] {
-			gate.probing = false
+		gate := g.scopes[scope]
+		if gate == nil || !gate.probing || gate.round != p.rounds[scope] {
+			continue
+		}
+		gate.probing = false
+		if gate.posted && gate.mine {
+			gate.mine, gate.prober = false, "" // another may probe
+			g.post(change{kind: dropping, scope: scope, base: gate.round})
 		}
 	}
 	p.probes = nil

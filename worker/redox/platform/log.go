@@ -44,7 +44,10 @@ type Log struct {
 	Created     time.Time `json:"created,omitzero"`
 }
 
-var errNoStatus = errors.New("the answer holds no status of an attempt")
+var (
+	errNotJSON  = errors.New("it is not JSON, or of another shape")
+	errNoStatus = errors.New("it holds no status of an attempt")
+)
 
 // parse reads an answer. Redox's documents show the log below payload.result, older ones
 // below payload; it is also found at the top. Redox may add fields at any time.
@@ -57,7 +60,7 @@ func parse(body []byte) (Log, error) {
 		} `json:"payload"`
 	}
 	if err := json.Unmarshal(body, &outer); err != nil {
-		return Log{}, errors.New("the answer is not JSON, or not of the form that Redox documents") // err quotes it
+		return Log{}, errNotJSON // err quotes it
 	}
 	for _, raw := range []rawLog{outer.Payload.Result, outer.Payload.rawLog, outer.rawLog} {
 		if l := raw.log(); l.Status != "" {

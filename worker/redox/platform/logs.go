@@ -16,6 +16,8 @@ var (
 	ErrNoLog = errors.New("redox shows no log of this id")
 	// ErrBadID is returned for an id that cannot be one of Redox's; nothing was sent.
 	ErrBadID = errors.New("not a log id: use letters, digits and -")
+	// ErrUnreadable is returned for an answer that does not have the form that Redox documents.
+	ErrUnreadable = errors.New("the answer does not have the form that Redox documents")
 )
 
 // Deliver sends one message to Redox and returns its answer. It is the Deliver method of
@@ -57,10 +59,27 @@ func (l Logs) Look(ctx context.Context, id string) (Log, error) {
 	}
 	found, err := parse(answer.Body)
 	if err != nil {
-		return Log{}, fmt.Errorf("platform: log %s: %w", id, err)
+		return Log{}, fmt.Errorf("platform: log %s: %w: %w", id, ErrUnreadable, err)
 	}
 	found.ID = id
 	return found, nil
+}
+
+// OneLog reports whether an error of Look says something about that log alone: other logs
+// may be looked up all the same.
+func OneLog(err error) bool {
+	if errors.Is(err, ErrNoLog) || errors.Is(err, ErrBadID) || errors.Is(err, ErrUnreadable) {
+		return true
+	}
+	var answered interface{ Status() int }
+	if !errors.As(err, &answered) {
+		return false
+	}
+	switch answered.Status() {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
 }
 
 // isID reports whether s is 1 to 64 letters, digits, '-' and '_', so that it is one

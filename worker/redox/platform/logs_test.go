@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -95,9 +96,9 @@ func TestLook_Errors(t *testing.T) {
 	}{
 		"not there":     {id: logID, answer: outbox.Answer{Status: 404, Body: []byte("Timothy")}, err: down, is: ErrNoLog, says: "redox shows no log of this id"},
 		"unavailable":   {id: logID, answer: outbox.Answer{Status: 503}, err: down, is: down, says: "redox: unavailable"},
-		"not JSON":      {id: logID, answer: outbox.Answer{Status: 200, Body: []byte("<Timothy>")}, says: "not JSON"},
-		"no status":     {id: logID, answer: outbox.Answer{Status: 200, Body: []byte(`{"payload":{"result":{"Timothy":1}}}`)}, says: "no status"},
-		"another form":  {id: logID, answer: outbox.Answer{Status: 200, Body: []byte(`["Timothy"]`)}, says: "not of the form"},
+		"not JSON":      {id: logID, answer: outbox.Answer{Status: 200, Body: []byte("<Timothy>")}, is: ErrUnreadable, says: "not JSON"},
+		"no status":     {id: logID, answer: outbox.Answer{Status: 200, Body: []byte(`{"payload":{"result":{"Timothy":1}}}`)}, is: ErrUnreadable, says: "no status"},
+		"another form":  {id: logID, answer: outbox.Answer{Status: 200, Body: []byte(`["Timothy"]`)}, is: ErrUnreadable, says: "not JSON, or of another shape"},
 		"a path":        {id: "../x", is: ErrBadID},
 		"a query":       {id: "x?y", is: ErrBadID},
 		"empty":         {id: "", is: ErrBadID},
@@ -110,6 +111,34 @@ func TestLook_Errors(t *testing.T) {
 		}
 		if errors.Is(err, ErrBadID) == (len(a.got) > 0) {
 			t.Errorf("%s: %d requests", name, len(a.got))
+		}
+	}
+}
+
+// status is an error of a Deliver that got an answer.
+type status int
+
+func (status) Error() string { return "redox: refused" }
+func (s status) Status() int { return int(s) }
+
+func TestOneLog(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"none":           {nil, false},
+		"no log":         {fmt.Errorf("x: %w", ErrNoLog), true},
+		"bad id":         {ErrBadID, true},
+		"unreadable":     {ErrUnreadable, true},
+		"bad request":    {fmt.Errorf("x: %w", status(400)), true},
+		"no rights":      {status(403), false},
+		"too many":       {status(429), false},
+		"unavailable":    {status(503), false},
+		"without answer": {errors.New("redox: no connection"), false},
+	} {
+		if OneLog(tc.err) != tc.want {
+			t.Errorf("%s: want %t", name, tc.want)
 		}
 	}
 }

@@ -42,9 +42,14 @@ func (r *Reconciler) handle(ctx context.Context, msg jetstream.Msg, p *patience)
 		p.failures = 0
 		r.metrics.lookup(found.Status)
 		r.again(ctx, msg, source, e, found)
+	case platform.OneLog(err):
+		p.failures = 0
+		r.metrics.errors.Inc()
+		r.log.Warn("a log cannot be looked up; the others are", "log", e.Log, "error", err)
+		r.again(ctx, msg, source, e, found)
 	case err != nil:
 		r.metrics.errors.Inc()
-		r.pause(ctx, msg, e, p.fail(err), err)
+		r.pause(ctx, msg, source, e, p.fail(err), err)
 	default:
 		p.failures = 0
 		r.metrics.lookup(found.Status)
@@ -52,10 +57,15 @@ func (r *Reconciler) handle(ctx context.Context, msg jetstream.Msg, p *patience)
 	}
 }
 
-// pause hands the log back and waits: what keeps one log from being looked up keeps all.
-func (r *Reconciler) pause(ctx context.Context, msg jetstream.Msg, e entry, d time.Duration, err error) {
+// pause hands the log back, unless it is too old, and waits: what keeps one log from being
+// looked up keeps all.
+func (r *Reconciler) pause(ctx context.Context, msg jetstream.Msg, source string, e entry, d time.Duration, err error) {
 	r.log.Warn("a log could not be looked up; pausing", "log", e.Log, "for", d, "error", err)
-	_ = msg.NakWithDelay(d)
+	if time.Since(e.At) >= r.config.GiveUp {
+		r.publishEvent(ctx, msg, source, e, Unconfirmed, platform.Log{ID: e.Log})
+	} else {
+		_ = msg.NakWithDelay(d)
+	}
 	sleep(ctx, d)
 }
 

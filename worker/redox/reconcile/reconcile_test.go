@@ -41,12 +41,17 @@ func (r *redox) look(_ context.Context, id string) (platform.Log, error) {
 	switch s := r.status[id]; {
 	case r.err != nil:
 		return platform.Log{}, r.err
+	case s == unreadable:
+		return platform.Log{}, fmt.Errorf("platform: %w", platform.ErrUnreadable)
 	case s == "":
 		return platform.Log{}, fmt.Errorf("platform: %w", platform.ErrNoLog)
 	default:
 		return platform.Log{ID: id, Status: s, Attempts: 2}, nil
 	}
 }
+
+// unreadable is the status of a log that Redox answers strangely about.
+const unreadable platform.Status = "unreadable"
 
 func (r *redox) set(id string, s platform.Status) { r.mu.Lock(); defer r.mu.Unlock(); r.status[id] = s }
 func (r *redox) fail(err error)                   { r.mu.Lock(); defer r.mu.Unlock(); r.err = err }
@@ -208,6 +213,44 @@ func TestReconciler_LooksAtTwiceTheAgeUntilItGivesUp(t *testing.T) {
 			if want := map[string]platform.Status{"slow": platform.Pending, "never-shown": ""}; e.Log.Status != want[e.Log.ID] {
 				t.Errorf("%+v", e)
 			}
+		}
+	})
+}
+
+// What Redox cannot say about one log holds up no other, and ends as any that stays open.
+func TestReconciler_OneOddLogIsNoOutage(t *testing.T) {
+	inBubble(t, func(r rig) {
+		rec, stop := r.start(Config{})
+		defer stop()
+		r.redox.set("odd", unreadable)
+		r.redox.set("ok", platform.Succeeded)
+		rec.Follow(delivered("odd", "ok"))
+		time.Sleep(2 * time.Minute)
+		if n := r.stored("REDOX_RECONCILE"); n != 1 {
+			t.Errorf("%d logs left, want the odd one alone", n)
+		}
+		time.Sleep(26 * time.Hour)
+		events, _ := r.events()
+		if len(events) != 1 || events[0].Event != Unconfirmed || events[0].Log.ID != "odd" {
+			t.Errorf("events %+v", events)
+		}
+		if n := len(r.redox.times("odd")); n < 10 || n > 50 {
+			t.Errorf("%d lookups of the odd log in a day", n)
+		}
+	})
+}
+
+// An outage that outlasts the time a log is followed does not swallow its event.
+func TestReconciler_GivesUpDuringAnOutage(t *testing.T) {
+	inBubble(t, func(r rig) {
+		rec, stop := r.start(Config{})
+		defer stop()
+		r.redox.fail(errors.New("redox: unavailable"))
+		rec.Follow(delivered("one"))
+		time.Sleep(25 * time.Hour)
+		events, _ := r.events()
+		if len(events) != 1 || events[0].Event != Unconfirmed || events[0].Log.ID != "one" || r.stored("REDOX_RECONCILE") != 0 {
+			t.Errorf("events %+v", events)
 		}
 	})
 }
