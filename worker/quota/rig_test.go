@@ -3,6 +3,7 @@ package quota
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -228,5 +229,5 @@ func (r *fleetRig) end() {
 
 func percentile(list []time.Duration, p float64) time.Duration {
 	list = slices.Sorted(slices.Values(list))
-	return list[int(float64(len(list)-1)*p)]
+	return list[int(math.Ceil(float64(len(list))*p))-1]
 }
