@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	// A reader that goes away, as head does, must not end this on the spot: there may be
+	// messages in flight, and keys in a temporary directory.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills at once
 	code := run(ctx, app{

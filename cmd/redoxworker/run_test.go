@@ -233,7 +233,7 @@ func TestRun_ShortTokensNeverExpireInFlight(t *testing.T) {
 	s := newStage(t, &redoxsim.Server{TokenTTL: 4 * time.Second}, "")
 	s.run()
 	p := s.publisher()
-	const steady = 15 * time.Second
+	const steady = time.Minute
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	n := 0

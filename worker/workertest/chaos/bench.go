@@ -217,13 +217,21 @@ func (b *Bench) Drained(ctx context.Context, limit time.Duration) error {
 }
 
 func (b *Bench) state(ctx context.Context, stream string) (jetstream.StreamState, error) {
+	info, err := b.info(ctx, stream)
+	if err != nil {
+		return jetstream.StreamState{}, err
+	}
+	return info.State, nil
+}
+
+func (b *Bench) info(ctx context.Context, stream string) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	s, err := b.js.Stream(ctx, stream)
 	if err != nil {
-		return jetstream.StreamState{}, err
+		return nil, err
 	}
-	return s.CachedInfo().State, nil
+	return s.CachedInfo(), nil
 }
 
 // Close kills what still runs and returns when nothing of the bench is left.

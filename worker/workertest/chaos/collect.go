@@ -82,11 +82,18 @@ func (b *Bench) trail() (list []Audit, err error) {
 	return list, err
 }
 
-// stateOf a stream, as soon as somebody answers.
+// stateOf a stream, as soon as somebody answers for all its replicas: a leader that was cut
+// off goes on answering for a while, and knows nothing of what was stored since.
 func (b *Bench) stateOf(ctx context.Context, stream string) (state jetstream.StreamState, err error) {
-	late := eventually(time.Minute, "the state of "+stream, func() bool {
-		state, err = b.state(ctx, stream)
-		return err == nil || ctx.Err() != nil
+	late := eventually(2*time.Minute, "the state of "+stream+", known to all its replicas", func() bool {
+		var info *jetstream.StreamInfo
+		if info, err = b.info(ctx, stream); err != nil {
+			return ctx.Err() != nil
+		}
+		state = info.State
+		return info.Cluster == nil || !slices.ContainsFunc(info.Cluster.Replicas, func(p *jetstream.PeerInfo) bool {
+			return !p.Current || p.Offline || p.Lag > 0
+		})
 	})
 	return state, errors.Join(late, err)
 }
