@@ -8,7 +8,7 @@ import (
 
 // patience hands out contexts that end after a while, the same one to all who ask within a
 // quarter of that: a settlement almost never takes as long as it may, and a timer and a
-// context for each would be 3 % of a busy worker's processor time. What it hands out lasts
+// context for each would be 2 % of a busy worker's processor time. What it hands out lasts
 // for at least the time it was made with, and for a quarter longer at most.
 type patience struct {
 	parent context.Context
