@@ -112,7 +112,8 @@ func (s *wireStore) time(ctx context.Context) (at time.Time, err error) {
 	return at, err
 }
 
-// fleetRig is a far side and workers that share one book.
+// fleetRig is a far side and workers that share one book, in a bubble of fake time
+// (synctest): its sleeps take none.
 type fleetRig struct {
 	*testing.T
 	far     *far

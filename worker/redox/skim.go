@@ -57,18 +57,10 @@ func skipObject(b []byte, i, depth int) int {
 		if uint(i) >= uint(len(b)) || b[i] != ':' {
 			return failed
 		}
-		i = skipSpace(b, skipValue(b, skipSpace(b, i+1), depth+1))
-		if uint(i) >= uint(len(b)) {
-			return failed
+		var more bool
+		if i, more = skipComma(b, skipValue(b, skipSpace(b, i+1), depth+1), '}'); !more {
+			return i
 		}
-		switch b[i] {
-		case ',':
-			i = skipSpace(b, i+1)
-			continue
-		case '}':
-			return i + 1
-		}
-		return failed
 	}
 }
 
@@ -77,19 +69,26 @@ func skipArray(b []byte, i, depth int) int {
 		return i + 1
 	}
 	for {
-		i = skipSpace(b, skipValue(b, i, depth+1))
-		if uint(i) >= uint(len(b)) {
-			return failed
+		var more bool
+		if i, more = skipComma(b, skipValue(b, i, depth+1), ']'); !more {
+			return i
 		}
-		switch b[i] {
-		case ',':
-			i = skipSpace(b, i+1)
-			continue
-		case ']':
-			return i + 1
-		}
-		return failed
 	}
+}
+
+// skipComma takes the index behind a member or element and answers that of the next, or,
+// when there are no more, that behind the object or array.
+func skipComma(b []byte, i int, closing byte) (next int, more bool) {
+	i = skipSpace(b, i)
+	switch {
+	case uint(i) >= uint(len(b)):
+		return failed, false
+	case b[i] == ',':
+		return skipSpace(b, i+1), true
+	case b[i] == closing:
+		return i + 1, false
+	}
+	return failed, false
 }
 
 // skimMembers reads an object. For each of its members read is told the name, quotes
@@ -113,18 +112,10 @@ func skimMembers(b []byte, i int, read func(name []byte, from int) int) int {
 		if i = skipSpace(b, i+1); i >= len(b) {
 			return failed
 		}
-		i = skipSpace(b, read(b[name:end], i))
-		if uint(i) >= uint(len(b)) {
-			return failed
+		var more bool
+		if i, more = skipComma(b, read(b[name:end], i), '}'); !more {
+			return i
 		}
-		switch b[i] {
-		case ',':
-			i = skipSpace(b, i+1)
-			continue
-		case '}':
-			return i + 1
-		}
-		return failed
 	}
 }
 
@@ -141,18 +132,10 @@ func skimElements(b []byte, i int, read func(from int) int) int {
 		if i >= len(b) {
 			return failed
 		}
-		i = skipSpace(b, read(i))
-		if uint(i) >= uint(len(b)) {
-			return failed
+		var more bool
+		if i, more = skipComma(b, read(i), ']'); !more {
+			return i
 		}
-		switch b[i] {
-		case ',':
-			i = skipSpace(b, i+1)
-			continue
-		case ']':
-			return i + 1
-		}
-		return failed
 	}
 }
 
