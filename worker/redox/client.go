@@ -26,7 +26,6 @@ type Client struct {
 	log       *slog.Logger
 	metrics   *metrics
 	limits    *timeLimits
-	buffers   buffers
 }
 
 // sender is a Source, ready to use.

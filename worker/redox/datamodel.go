@@ -34,11 +34,11 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 		if err != nil {
 			return answer, err
 		}
-		out.body = s.edited(m.Body, edits, e.gap)
+		out.body = pieces{s.edited(m.Body, edits, e.gap)}
 	} else {
-		out.body, out.buffer = c.identified(s, m.Body, e.gap)
+		out.body = s.identified(m.Body, e.gap)
 	}
-	if size := int64(len(out.body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
+	if size := out.body.size(); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
 		return outbox.Answer{}, tooLarge("body", size, c.cfg.MaxBody)
 	}
 	if out.plain = c.plain(ctx, s, m, out.sourceID); !out.plain {
@@ -47,9 +47,6 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 		}
 	}
 	r, err := c.exchange(ctx, &out)
-	if out.buffer != nil && !out.unfinished {
-		c.buffers.give(out.buffer)
-	}
 	if err != nil {
 		return r.answer(), err
 	}
@@ -88,15 +85,12 @@ func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
 	return e, nil
 }
 
-// identified is body with the source's ID in it, and the buffer that it is in, nil when it is
-// body itself: a source without an ID changes nothing.
-func (c *Client) identified(s *sender, body []byte, g gap) ([]byte, *[]byte) {
+// identified is body with the source's ID in it. A source without an ID changes nothing.
+func (s *sender) identified(body []byte, g gap) pieces {
 	if s.ID == "" || g.kind == gapNone {
-		return body, nil
+		return pieces{body}
 	}
-	b := c.buffers.take(s.insert.size(body, g))
-	*b = s.insert.fill(*b, body, g)
-	return *b, b
+	return s.insert.fill(body, g)
 }
 
 // edited is body with the edits, which are in its order, and the source's ID.

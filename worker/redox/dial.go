@@ -34,15 +34,11 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		return nil, err
 	}
 	defer release()
-	return d.open(ctx, network, addr)
-}
-
-func (d *dialer) open(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := d.net.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	return &countedConn{Conn: conn}, nil
+	return plainConn(conn), nil
 }
 
 // dialTLS opens a connection and shakes hands while it holds the slot: the handshake is
@@ -53,15 +49,15 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	defer release()
-	raw, err := d.open(ctx, network, addr)
+	raw, err := d.net.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	return d.handshake(ctx, raw, addr)
+	return d.handshake(ctx, &countedConn{Conn: raw}, addr)
 }
 
 // handshake makes raw a TLS connection, or closes it.
-func (d *dialer) handshake(ctx context.Context, raw net.Conn, addr string) (net.Conn, error) {
+func (d *dialer) handshake(ctx context.Context, raw *countedConn, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		raw.Close()
@@ -79,5 +75,8 @@ func (d *dialer) handshake(ctx context.Context, raw net.Conn, addr string) (net.
 		}
 		return nil, err
 	}
-	return conn, nil
+	if conn.ConnectionState().NegotiatedProtocol == "h2" {
+		return conn, nil // net/http wants to see that it is TLS
+	}
+	return &sendConn{Conn: conn, counted: raw}, nil
 }

@@ -97,7 +97,7 @@ func TestSend_GivesUpAfterManyStaleConnections(t *testing.T) {
 		calls++
 		trace := httptrace.ContextClientTrace(q.Context())
 		trace.GetConn("")
-		trace.GotConn(httptrace.GotConnInfo{Conn: &countedConn{}, Reused: true})
+		trace.GotConn(httptrace.GotConnInfo{Conn: plainConn(nil), Reused: true})
 		return nil, io.EOF
 	})
 	_, err := client(t, "https://api.example", &keyring{}, using(stale)).Deliver(t.Context(), message(outbox.LaneSend, event))

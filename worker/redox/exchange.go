@@ -103,14 +103,13 @@ func (c *Client) write(ctx context.Context, out *call) (reply, *Error) {
 	ctx = c.limits.begin(ctx, start, &s.limit)
 	defer c.limits.finish(&s.limit)
 	for stale := 0; ; stale++ {
-		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx)))
+		body := out.parts()
+		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx, body), body))
 		if err == nil {
 			r := c.read(ctx, out, response)
-			out.unfinished = out.unfinished || !c.traced || !w.finished()
 			c.observe(ctx, out, start, w, r, nil)
 			return r, nil
 		}
-		out.unfinished = true
 		written := w.written(c.traced)
 		if !written && w.reused && stale < maxStale && ctx.Err() == nil {
 			w = new(watch) // net/http may still have the first

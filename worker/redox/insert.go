@@ -31,17 +31,7 @@ func newInsertions(id string) insertions {
 	}
 }
 
-// size of body with the missing Source ID.
-func (in *insertions) size(body []byte, g gap) int {
-	return g.start + len(in[g.kind]) + len(body) - g.end
-}
-
-// fill appends body with the missing Source ID to out. The result is one piece of memory on
-// purpose: net/http writes head and body of a request together only if it knows the body's
-// reader to be in memory, so a reader over parts would cost a system call and a buffer of
-// its own.
-func (in *insertions) fill(out, body []byte, g gap) []byte {
-	out = append(out, body[:g.start]...)
-	out = append(out, in[g.kind]...)
-	return append(out, body[g.end:]...)
+// fill is body with the missing Source ID.
+func (in *insertions) fill(body []byte, g gap) pieces {
+	return pieces{body[:g.start], in[g.kind], body[g.end:]}
 }

@@ -20,7 +20,8 @@ func inserted(t rapid.TB, body string) string {
 		t.Fatalf("%s: %v", body, err)
 	}
 	in := newInsertions(sourceID)
-	return string(in.fill(nil, []byte(body), e.gap))
+	all := in.fill([]byte(body), e.gap)
+	return string(bytes.Join(all[:], nil))
 }
 
 func TestInsert(t *testing.T) {
@@ -176,18 +177,18 @@ func FuzzInsert(f *testing.F) {
 
 func TestInsert_Allocations(t *testing.T) {
 	in := newInsertions(sourceID)
-	for want, body := range map[float64]string{0: sent, 1: event} {
+	for _, body := range []string{sent, event} {
 		body := []byte(body)
 		got := testing.AllocsPerRun(100, func() {
 			e, err := readEnvelope(body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = in.fill(nil, body, e.gap)
+			_ = in.fill(body, e.gap)
 		})
 		const scanner = 3 // the pool may be empty, and is at random under the race detector
-		if got > want+scanner {
-			t.Errorf("%v allocations, want %v", got, want)
+		if got > scanner {
+			t.Errorf("%v allocations", got)
 		}
 	}
 }

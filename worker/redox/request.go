@@ -1,7 +1,6 @@
 package redox
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"maps"
@@ -24,13 +23,10 @@ type call struct {
 	sourceID []string
 	header   http.Header // of the next sending; see authorize
 	plain    bool        // header is that of all messages that ask for nothing special
-	body     []byte      // never changed
-	buffer   *[]byte     // of the client, that body is in; nil when it is the message's own
-	stream   *stream     // the body instead, when it is not in one piece
-	harmless bool        // a second one changes nothing for anybody: no outcome is unknown
-	bare     bool        // an answer without a body, or not in JSON, is nothing unusual
-	// unfinished: net/http may still read the body of a sending, although it has answered.
-	unfinished bool
+	body     pieces
+	stream   *stream // the body instead, when it is not in one piece
+	harmless bool    // a second one changes nothing for anybody: no outcome is unknown
+	bare     bool    // an answer without a body, or not in JSON, is nothing unusual
 }
 
 // stream is a body that is made while it is sent.
@@ -144,19 +140,27 @@ func (c *Client) authorize(out *call, bearer string) {
 
 // newRequest makes the request of one sending. Nothing is parsed: the URL was, once.
 // The body has no GetBody, so net/http cannot send it a second time.
-func (out *call) newRequest(ctx context.Context) *http.Request {
+func (out *call) newRequest(ctx context.Context, body *parts) *http.Request {
 	r := &http.Request{
 		Method: out.method, URL: out.url, Host: out.url.Host, Header: out.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: io.NopCloser(bytes.NewReader(out.body)), ContentLength: int64(len(out.body)),
+		Body: http.NoBody, ContentLength: out.size(),
 	}
 	switch {
 	case out.stream != nil:
-		r.Body, r.ContentLength = out.stream.open(), out.stream.size
-	case r.ContentLength == 0:
-		r.Body = http.NoBody
+		r.Body = out.stream.open()
+	case body != nil:
+		r.Body = body
 	}
 	return r.WithContext(ctx)
+}
+
+// parts are the body of one sending; nil when there is none, or it is a stream.
+func (out *call) parts() *parts {
+	if out.stream != nil || out.body.size() == 0 {
+		return nil
+	}
+	return newParts(&out.body)
 }
 
 // size of the body in bytes.
@@ -164,5 +168,5 @@ func (out *call) size() int64 {
 	if out.stream != nil {
 		return out.stream.size
 	}
-	return int64(len(out.body))
+	return out.body.size()
 }

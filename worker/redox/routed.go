@@ -25,7 +25,7 @@ func (c *Client) deliverRouted(ctx context.Context, s *sender, m *outbox.Message
 	}
 	out := call{
 		sender: s, message: m.ID, request: m.Lane == outbox.LaneRequest,
-		method: method, url: target, sourceID: sourceID, body: m.Body,
+		method: method, url: target, sourceID: sourceID, body: pieces{m.Body},
 	}
 	out.bare = method != http.MethodGet || m.Accept != "" && !isJSON(m.Accept)
 	if len(m.Body) == 0 {

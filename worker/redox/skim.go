@@ -223,9 +223,10 @@ func skipString(b []byte, i int) int {
 // or that take a closer look: quote and backslash, control characters, and what is no
 // ASCII. The lowest mark is right; behind it there may be wrong ones.
 func specialBytes(word uint64) uint64 {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	quote, backslash := word^ones*'"', word^ones*'\\'
-	return (word | (word-ones*' ')&^word | (quote-ones)&^quote | (backslash-ones)&^backslash) & highs
+	const each, highs = 0x0101010101010101, 0x8080808080808080
+	low := (word ^ each*0x02) - each*0x21 // with that bit changed, the quote is 0x20, and next to the controls
+	backslash := (word ^ each*'\\') - each
+	return (low | backslash | word) & highs
 }
 
 func skipEscape(b []byte, i int) int {

@@ -67,20 +67,10 @@ func (c TransportConfig) Validate() error {
 
 // Buffers and limits of a connection.
 const (
-	maxWriteBuffer = 32 << 10
-	minWriteBuffer = 4 << 10
-	allBuffers     = 8 << 20 // the aim for the write buffers of all connections together
 	dialTimeout    = 10 * time.Second
 	maxHeaderBytes = 64 << 10
 	http2Conns     = 16
 )
-
-// writeBuffer is the largest single knob there is: with 32 KiB, head and body of most
-// messages leave in one system call. With a thousand messages in flight it would also be
-// half of the live heap, so that it is less there.
-func (c TransportConfig) writeBuffer() int {
-	return min(max(allBuffers/c.Concurrency, minWriteBuffer), maxWriteBuffer)
-}
 
 // NewTransport returns the transport for everything that talks to Redox: data model,
 // tokens and files share its connections. TLS is 1.2 or later, as Redox demands since
@@ -107,7 +97,6 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 		MaxIdleConnsPerHost:    cfg.Concurrency,
 		IdleConnTimeout:        max(0, cfg.IdleTimeout),
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		WriteBufferSize:        cfg.writeBuffer(),
 		DisableCompression:     true,
 	}
 	t.Protocols.SetHTTP1(true)

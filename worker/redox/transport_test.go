@@ -128,14 +128,9 @@ func TestNewTransport_Problems(t *testing.T) {
 func TestNewTransport_Settings(t *testing.T) {
 	t.Parallel()
 	tr := transport(t, TransportConfig{Concurrency: 500})
-	if tr.MaxIdleConnsPerHost != 500 || tr.MaxConnsPerHost != 0 || tr.WriteBufferSize != 8<<20/500 || !tr.DisableCompression ||
+	if tr.MaxIdleConnsPerHost != 500 || tr.MaxConnsPerHost != 0 || !tr.DisableCompression ||
 		tr.IdleConnTimeout != 50*time.Second || tr.TLSClientConfig.MinVersion != tls.VersionTLS12 {
 		t.Errorf("%+v", tr)
-	}
-	for concurrency, want := range map[int]int{1: 32 << 10, 256: 32 << 10, 1024: 8 << 10, 10_000: 4 << 10} {
-		if tr := transport(t, TransportConfig{Concurrency: concurrency}); tr.WriteBufferSize != want {
-			t.Errorf("write buffer of %d connections: %d, want %d", concurrency, tr.WriteBufferSize, want)
-		}
 	}
 	if tr := transport(t, TransportConfig{IdleTimeout: -1}); tr.IdleConnTimeout != 0 {
 		t.Error(tr.IdleConnTimeout)

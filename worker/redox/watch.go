@@ -3,7 +3,6 @@ package redox
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/http/httptrace"
 	"sync/atomic"
 )
@@ -19,31 +18,40 @@ type watch struct {
 	h2      bool
 	conn    *countedConn // nil when the connection is not ours
 	before  int64        // bytes written on conn before the request
-	conns   int          // that it had, when it began anew on another
 	headers atomic.Bool  // the headers were written, or buffered
-	ended   atomic.Int64 // how often the writing of the request came to an end
+	body    *parts       // nil when it is not in parts
+	sending atomic.Pointer[sendConn]
 	trace   httptrace.ClientTrace
 }
 
 // attach makes w watch the request of the context.
-func (w *watch) attach(ctx context.Context) context.Context {
+func (w *watch) attach(ctx context.Context, body *parts) context.Context {
+	w.body = body
 	w.trace.GetConn = func(string) { w.asked = true }
 	w.trace.GotConn = w.gotConn
-	w.trace.WroteHeaders = func() { w.headers.Store(true) }
-	w.trace.WroteRequest = func(httptrace.WroteRequestInfo) { w.ended.Add(1) }
+	w.trace.WroteHeaders = w.wroteHeaders
 	return httptrace.WithClientTrace(ctx, &w.trace)
 }
 
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
 	w.got, w.reused, w.h2, w.conn = true, info.Reused, false, nil
-	w.conns++
 	conn := info.Conn
-	if t, ok := conn.(*tls.Conn); ok {
+	sending, _ := conn.(*sendConn)
+	w.sending.Store(sending)
+	if t, ok := conn.(*tls.Conn); ok { // HTTP/2, or a tunnel through a proxy
 		w.h2 = t.ConnectionState().NegotiatedProtocol == "h2"
 		conn = t.NetConn()
 	}
-	if counted, ok := conn.(*countedConn); ok {
-		w.conn, w.before = counted, counted.written.Load()
+	if ours, ok := conn.(*sendConn); ok {
+		w.conn, w.before = ours.counted, ours.counted.written.Load()
+	}
+}
+
+// wroteHeaders has the head go out together with the body.
+func (w *watch) wroteHeaders() {
+	w.headers.Store(true)
+	if c := w.sending.Load(); c != nil && w.body != nil {
+		c.hold(w.body)
 	}
 }
 
@@ -63,22 +71,4 @@ func (w *watch) written(traced bool) bool {
 	default:
 		return w.conn.written.Load()-w.before >= leastRequest
 	}
-}
-
-// finished reports whether nothing reads the body of the request any more. Over HTTP/1 the
-// end of the writing says so, for each connection that the request was given to; over
-// HTTP/2, and on connections that are not ours, it is not known.
-func (w *watch) finished() bool { return w.conn != nil && !w.h2 && w.ended.Load() == int64(w.conns) }
-
-// countedConn counts the bytes written.
-type countedConn struct {
-	net.Conn
-	written atomic.Int64
-}
-
-// Write writes to the connection and counts.
-func (c *countedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.written.Add(int64(n))
-	return n, err
 }

@@ -231,7 +231,7 @@ func dying(t *testing.T, dead *atomic.Bool) *http.Transport {
 		if err != nil {
 			return nil, err
 		}
-		return &countedConn{Conn: &deadConn{c, dead}}, nil
+		return plainConn(&deadConn{c, dead}), nil
 	}
 	return tr
 }
