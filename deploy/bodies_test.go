@@ -39,7 +39,7 @@ func TestFloor_WorkerCollects(t *testing.T) {
 	}
 	// Nothing is old enough here for Collect to look for its name.
 	for _, in := range []string{"REDOX_OUT", "REDOX_DLQ", "REDOX_REPLIES"} {
-		answer, err := nc.Request("$JS.API.STREAM.MSG.GET."+in, []byte(`{"seq":1,"next_by_subj":">"}`), 10*time.Second)
+		answer, err := nc.Request("$JS.API.STREAM.MSG.GET."+in, []byte(`{"seq":1,"next_by_subj":">"}`), 2*time.Minute)
 		if err != nil || !bytes.Contains(answer.Data, []byte(`"err_code":10037`)) {
 			t.Errorf("reading %s: %v", in, err)
 		}

@@ -107,7 +107,7 @@ func TestFloor_OthersHaveNoDeadLetters(t *testing.T) {
 	for _, user := range []string{workerUser, clinicA, gatewayClient} {
 		t.Run(user, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			if _, err := f.deadLetters(t, user).Select(ctx, outbox.DeadQuery{}); !errors.Is(err, outbox.ErrPermission) && !errors.Is(err, nats.ErrNoResponders) {
 				t.Errorf("error %v", err)

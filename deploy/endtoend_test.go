@@ -57,7 +57,7 @@ func TestFloor_TwoSources(t *testing.T) {
 // ask sends and waits for the reply.
 func ask(t *testing.T, p *outbox.Publisher, m outbox.Message) outbox.Reply {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	reply, err := p.Request(ctx, m)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestFloor_Gateway(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)
 	nc := connect(t, f.srv, gatewayClient)
-	msg, err := nc.Request("redox.gateway.clinic-a.request", []byte(`{}`), 30*time.Second)
+	msg, err := nc.Request("redox.gateway.clinic-a.request", []byte(`{}`), 2*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestFloor_Gateway(t *testing.T) {
 	ordered := nats.NewMsg("redox.gateway.clinic-a.send")
 	ordered.Header.Set(outbox.HeaderOrderKey, "patient")
 	for _, send := range []*nats.Msg{nats.NewMsg(ordered.Subject), ordered} {
-		msg, err := nc.RequestMsg(send, 30*time.Second)
+		msg, err := nc.RequestMsg(send, 2*time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestFloor_LargeAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFloor(t)
 	p := f.publisher(t, clinicA)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	reply, err := p.Request(ctx, outbox.Message{Source: clinicA, Body: []byte(`{"large":1}`)})
 	if !errors.Is(err, outbox.ErrPermission) || reply.BodyObject == "" || reply.Settlement != outbox.Delivered {

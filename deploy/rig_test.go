@@ -58,7 +58,7 @@ func start(t *testing.T, opts *server.Options) *server.Server {
 func startSingle(t *testing.T) *server.Server {
 	t.Helper()
 	srv := start(t, configure(t, "nats/single.conf"))
-	if !srv.ReadyForConnections(20 * time.Second) {
+	if !srv.ReadyForConnections(2 * time.Minute) {
 		t.Fatal("the server is not ready")
 	}
 	return srv
@@ -112,7 +112,7 @@ func provision(t *testing.T, srv *server.Server, top outbox.Topology) jetstream.
 // says so on the connection, before it answers the flush.
 func denied(t *testing.T, nc *nats.Conn, subject string) bool {
 	t.Helper()
-	if err := nc.FlushTimeout(10 * time.Second); err != nil {
+	if err := nc.FlushTimeout(2 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	last := nc.LastError()
@@ -141,7 +141,7 @@ func unset(t *testing.T, name string) {
 
 func getStatus(t *testing.T, url string) int {
 	t.Helper()
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
@@ -155,12 +155,12 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(45 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !cond() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("%s: not within 45 s", what)
+			t.Fatalf("%s: not within 2 minutes", what)
 		}
 	}
 }

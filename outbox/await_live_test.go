@@ -73,7 +73,7 @@ func TestAwait_LeastRights(t *testing.T) {
 	if reply, err := p.Await(r.ctx(), "redox.reply.clinic-a.x"); err != nil || reply.MessageID != "x" {
 		t.Errorf("its own reply: %+v, %v", reply, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	reply, err := p.Await(ctx, "redox.reply.clinic-b.x")
 	if !errors.Is(err, ErrPermission) || reply.MessageID != "" {

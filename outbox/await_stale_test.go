@@ -65,7 +65,7 @@ func TestAwait_ClosedConnectionEndsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	time.AfterFunc(200*time.Millisecond, js.Conn().Close)
 	if _, err := p.Await(ctx, "redox.reply.clinic-a.x"); err == nil || ctx.Err() != nil {
@@ -77,7 +77,7 @@ func TestGateway_OrderTokenOnARequestIsRefused(t *testing.T) {
 	t.Parallel()
 	r, client := gatewayRig(t, GatewayConfig{})
 	h := nats.Header{HeaderOrderToken: {"0123456789abcdef0123456789abcdef"}}
-	msg, err := client.RequestMsg(&nats.Msg{Subject: "redox.gateway.clinic-a.request", Header: h, Data: []byte("{}")}, 3*time.Second)
+	msg, err := client.RequestMsg(&nats.Msg{Subject: "redox.gateway.clinic-a.request", Header: h, Data: []byte("{}")}, 2*time.Minute)
 	var gateway *GatewayError
 	if err == nil {
 		_, err = DecodeReply(msg)

@@ -34,7 +34,7 @@ func TestGateway_StopAnswersWhatItTook(t *testing.T) {
 					first()
 				}
 				msg := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: []byte("{}"), Header: nats.Header{HeaderID: {fmt.Sprintf("%d-%d", c, i)}}}
-				answer, err := client.RequestMsg(msg, 20*time.Second)
+				answer, err := client.RequestMsg(msg, 2*time.Minute)
 				if err != nil {
 					t.Errorf("request %d-%d: %v", c, i, err)
 					continue

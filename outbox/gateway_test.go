@@ -42,7 +42,7 @@ func gatewayRig(t *testing.T, cfg GatewayConfig) (topologyRig, *nats.Conn) {
 
 func askGateway(t *testing.T, c *nats.Conn, subject string, h nats.Header) *nats.Msg {
 	t.Helper()
-	msg, err := c.RequestMsg(&nats.Msg{Subject: subject, Header: h, Data: []byte(`{"a":1}`)}, 10*time.Second)
+	msg, err := c.RequestMsg(&nats.Msg{Subject: subject, Header: h, Data: []byte(`{"a":1}`)}, 2*time.Minute)
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}
@@ -80,7 +80,7 @@ func TestGateway_RequestIsAnsweredByTheWorker(t *testing.T) {
 	r, client := gatewayRig(t, GatewayConfig{MaxWait: time.Minute})
 	answered := make(chan *nats.Msg, 1)
 	go func() {
-		msg, err := client.Request("redox.gateway.clinic-a.request", []byte(`{}`), 10*time.Second)
+		msg, err := client.Request("redox.gateway.clinic-a.request", []byte(`{}`), 2*time.Minute)
 		if err != nil {
 			t.Error(err)
 		}

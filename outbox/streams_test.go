@@ -134,7 +134,7 @@ func TestStreams_LedgerTakesATTLForEachKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer watch.Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	select {
 	case entry := <-watch.Updates():
@@ -169,7 +169,7 @@ func TestStreams_AdvisoriesAreCaptured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := advisories.Next(jetstream.FetchMaxWait(10 * time.Second))
+	got, err := advisories.Next(jetstream.FetchMaxWait(2 * time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestDev_GatewayAndAdminWorkAndNothingIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err := conn.Request("redox.gateway.clinic-b.request", body, 30*time.Second)
+	msg, err := conn.Request("redox.gateway.clinic-b.request", body, 2*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestDev_GatewayAndAdminWorkAndNothingIsLeft(t *testing.T) {
 		t.Errorf("reply %+v, %v", r, err)
 	}
 	keyed := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: body, Header: nats.Header{"Redox-Order-Key": {"patient 1"}}}
-	if msg, err = conn.RequestMsg(keyed, 30*time.Second); err != nil || !strings.Contains(string(msg.Data), `"stream":"REDOX_OUT"`) {
+	if msg, err = conn.RequestMsg(keyed, 2*time.Minute); err != nil || !strings.Contains(string(msg.Data), `"stream":"REDOX_OUT"`) {
 		t.Errorf("with an order key: %v, %v", msg, err)
 	}
 	for _, url := range []string{"http://" + p.Admin + "/readyz", p.Redox + "/_sim/stats"} {

@@ -104,7 +104,7 @@ func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 	to := time.Now()
 	used := s.used(from, to)
 	t.Logf("used %.1f %% of the quota", used*100)
-	if used < 0.95 { // 98 % and more on a machine that is not busy with anything else
+	if used < 0.97 {
 		t.Errorf("used %.1f %% of the quota", used*100)
 	}
 	if err := fleet[5].Process.Kill(); err != nil {

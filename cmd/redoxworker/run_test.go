@@ -25,7 +25,7 @@ func TestRun_SendAndRequestEndToEnd(t *testing.T) {
 	s := newStage(t, &redoxsim.Server{KeepBodies: true}, "")
 	r := s.run()
 	p := s.publisher()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 
 	reply, err := p.Request(ctx, outbox.Message{Source: "clinic-a", Lane: outbox.LaneSend, Body: admit("one")})
@@ -65,7 +65,7 @@ func TestRun_Gateway(t *testing.T) {
 	conn := s.js.Conn()
 	ask := func(subject string, body []byte, header nats.Header) *nats.Msg {
 		t.Helper()
-		msg, err := conn.RequestMsg(&nats.Msg{Subject: subject, Data: body, Header: header}, 20*time.Second)
+		msg, err := conn.RequestMsg(&nats.Msg{Subject: subject, Data: body, Header: header}, 2*time.Minute)
 		if err != nil {
 			t.Fatalf("%s: %v", subject, err)
 		}

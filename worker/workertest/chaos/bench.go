@@ -201,8 +201,8 @@ func (b *Bench) StopAll() error {
 	var errs []error
 	for _, p := range b.workers {
 		if p.running() {
-			up := eventually(30*time.Second, p.name+" is up", func() bool { return p.said("worker started") })
-			errs = append(errs, up, p.terminate(30*time.Second))
+			up := eventually(2*time.Minute, p.name+" is up", func() bool { return p.said("worker started") })
+			errs = append(errs, up, p.terminate(2*time.Minute))
 		}
 	}
 	return errors.Join(errs...)

@@ -96,7 +96,7 @@ func freePorts(n int) (ports []int, err error) {
 // ready waits until every server takes connections.
 func (s *servers) ready() error {
 	for _, n := range s.nodes {
-		err := eventually(30*time.Second, "connections to "+n.name, func() bool {
+		err := eventually(2*time.Minute, "connections to "+n.name, func() bool {
 			conn, err := nats.Connect(n.url)
 			if err != nil {
 				return false

@@ -73,7 +73,7 @@ func killedAt(t *testing.T, m Sending, s step) {
 	next.ID, next.Faults, next.Dies = "second", "", ""
 	must(t, b.Publish(ctx, next)) // it must not overtake the first where there is an order
 	must(t, b.Start(0))
-	must(t, b.Drained(ctx, 30*time.Second))
+	must(t, b.Drained(ctx, 2*time.Minute))
 	must(t, b.StopAll())
 	r := verify(t, b, ctx)
 	if n := len(requestsOf(r, m.ID)); n != s.requests {
@@ -129,10 +129,10 @@ func TestSteps_StoppedBeforeSending(t *testing.T) {
 			must(t, b.Publish(ctx, Sending{ID: "m", Key: key}))
 			must(t, b.Stopped(0))
 			must(t, b.Start(1))
-			must(t, b.Drained(ctx, 30*time.Second))
+			must(t, b.Drained(ctx, 2*time.Minute))
 			must(t, b.Continue(0))
 			must(t, b.Publish(ctx, Sending{ID: "n", Key: key}))
-			must(t, b.Drained(ctx, 30*time.Second))
+			must(t, b.Drained(ctx, 2*time.Minute))
 			must(t, b.StopAll())
 			r := verify(t, b, ctx)
 			if list := requestsOf(r, "m"); len(list) != 1 || list[0].Worker != "worker-2" {

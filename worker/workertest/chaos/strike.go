@@ -129,7 +129,7 @@ func (b *Bench) target(ctx context.Context, e Event) (*process, *node, error) {
 // Stopped waits until a worker has stopped itself, as at a fail point, and records that.
 func (b *Bench) Stopped(worker int) error {
 	p := b.workers[worker]
-	err := eventually(30*time.Second, p.name+" is stopped", p.stopped)
+	err := eventually(2*time.Minute, p.name+" is stopped", p.stopped)
 	b.note(Interruption{Fault: Stop, Target: p.name, From: time.Now()})
 	return err
 }
@@ -149,7 +149,7 @@ func (b *Bench) Continue(worker int) error {
 
 // Arrived waits until the far side has seen a message.
 func (b *Bench) Arrived(id string) error {
-	return eventually(30*time.Second, id+" arrived", func() bool {
+	return eventually(2*time.Minute, id+" arrived", func() bool {
 		return slices.ContainsFunc(b.witness.requests(), func(q Request) bool { return q.ID == id })
 	})
 }
