@@ -23,6 +23,7 @@ type metrics struct {
 	unknown      *prometheus.CounterVec
 	duplicates   *prometheus.CounterVec
 	claimed      prometheus.Gauge
+	backlog      backlog
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -47,13 +48,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		leasesLost:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_leases_lost_total", Help: "Messages whose lease could not be renewed."}),
 		unknown:      counter("unknown_outcomes_total", "Attempts whose outcome is unknown: Redox may have the message.", "source"),
 		claimed:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_claimed_bytes", Help: "Bodies of claim-checked messages in memory."}),
+		backlog:      newBacklog(),
 		duplicates:   counter("possible_duplicates_total", "Attempts for messages that Redox may have from an earlier attempt.", "source"),
 	}
 	if r == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.settled, m.attempts, m.duration, m.age, m.ignored, m.paused, m.limit,
-		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown, m.duplicates, m.claimed} {
+		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown, m.duplicates, m.claimed, m.backlog.messages, m.backlog.oldest} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -32,7 +32,7 @@ type Paused struct {
 	// group: "host:<host>", "group:<name>".
 	Scope string `json:"scope"`
 	// Left of the pause; −1: until it is ended; 0: it is being probed.
-	Left time.Duration `json:"left"`
+	Left time.Duration `json:"left_ns"`
 	// Operator says that a person paused it, and By, who or which worker.
 	Operator bool   `json:"operator"`
 	By       string `json:"by,omitempty"`

@@ -113,6 +113,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Go(func() { w.restarts.watch(settling, w.js, w.config.Prefix.StateBucket()) })
 	pulls.Go(func() { w.sweep(ctx) })
 	background.Go(func() { w.board.run(settling) })
+	if w.config.Registerer != nil {
+		background.Go(func() { w.metrics.backlog.watch(ctx, w.js, w.config.Prefix, lanes) })
+	}
 	for _, l := range lanes {
 		pulls.Go(func() { w.pull(ctx, l) })
 	}
@@ -224,7 +227,7 @@ type Status struct {
 	Concurrency int `json:"concurrency"`
 	// Paused lists the paused scopes with what is left of their pause; one that is being
 	// probed has zero left, one that lasts until an operator ends it has −1.
-	Paused map[string]time.Duration `json:"paused,omitempty"`
+	Paused map[string]time.Duration `json:"paused_ns,omitempty"`
 	// Breakers are the hosts of the sources, each closed, open or probing.
 	Breakers map[string]string `json:"breakers,omitempty"`
 }

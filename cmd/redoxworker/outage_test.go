@@ -95,8 +95,10 @@ func (s *stage) replies(source string) map[string]outbox.Reply {
 // readyz is the body of the admin listener's /readyz.
 func (s *stage) readyz() (status int, body struct {
 	Ready  bool
-	Worker struct{ Paused map[string]time.Duration }
-	Keys   map[string]keyStatus
+	Worker struct {
+		Paused map[string]time.Duration `json:"paused_ns"`
+	}
+	Keys map[string]keyStatus
 }) {
 	s.Helper()
 	response, err := http.Get("http://" + s.admin + "/readyz")

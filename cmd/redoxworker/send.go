@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"time"
 
@@ -76,14 +77,30 @@ func (s sendCommand) lines() bool {
 
 // load reads the order secret only when there is an order key, which needs it.
 func (s sendCommand) load(a *app) (*config.Config, string, error) {
+	var skip config.Parts
 	if s.OrderKey == "" {
-		return s.loadSource(a, config.PartOrderSecret)
+		skip = config.PartOrderSecret
 	}
-	c, source, err := s.loadSource(a, 0)
-	if err == nil && !c.Order.Secret.IsSet() {
+	c, source, err := s.loadSource(a, skip)
+	switch {
+	case err != nil:
+	case s.OrderKey != "" && !c.Order.Secret.IsSet():
 		err = usagef("order.secret: not set, and --order-key needs it; set order.secret_file to the file that all publishers of the source share")
+	case s.ReplyTo != "":
+		err = checkReplyTo(c, source, s.ReplyTo)
 	}
 	return c, source, err
+}
+
+// checkReplyTo refuses a subject that the workers of this configuration do not answer: they
+// would make a dead letter of the message.
+func checkReplyTo(c *config.Config, source, subject string) error {
+	policy := outbox.ReplyPolicy{Prefix: outbox.Prefix(c.NATS.Prefix), Allow: c.Reply.Allow}
+	var contract *outbox.ContractError
+	if err := policy.Check(source, subject); errors.As(err, &contract) {
+		return usagef("--reply-to: it %s; use _INBOX.…, %s, or what reply.allow names", contract.Reason, policy.Prefix.ReplySubject(source, "…"))
+	}
+	return nil
 }
 
 // outgoing is the message without its body.

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,6 +55,16 @@ func (f messageFlags) message(source string) outbox.Message {
 		ID: f.ID, Source: source, Kind: outbox.Kind(f.Kind), Method: f.Method, Path: f.Path,
 		ContentType: f.contentType(), Accept: f.Accept, Deadline: f.Deadline.Time,
 	}
+}
+
+// checkPath refuses a FHIR message that every worker would refuse: one that does not say where
+// to. Everything else about a path is checked when the message is published.
+func (f messageFlags) checkPath() error {
+	path, _, _ := strings.Cut(strings.TrimPrefix(f.Path, "/"), "?")
+	if f.Kind == string(outbox.KindFHIR) && !strings.Contains(path, "/") {
+		return usagef("--path: kind fhir needs one that begins with the destination's slug and the environment, as in hospital/Development/Patient/1")
+	}
+	return nil
 }
 
 // contentType is the flag, or for a file what the end of its name says.
@@ -120,6 +131,9 @@ func (p *publisher) close() { p.conn.Close() }
 // loadSource reads the settings a publisher needs, neither keys nor Redox's among them, and
 // finds the source to publish for.
 func (f messageFlags) loadSource(a *app, skip config.Parts) (*config.Config, string, error) {
+	if err := f.checkPath(); err != nil {
+		return nil, "", err
+	}
 	c, err := a.load(config.PartKeys | config.PartSources | skip)
 	if err != nil {
 		return nil, "", err

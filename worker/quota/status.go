@@ -14,14 +14,14 @@ import (
 type Usage struct {
 	// Requests allowed in each window of Per.
 	Requests int           `json:"requests"`
-	Per      time.Duration `json:"per"`
+	Per      time.Duration `json:"per_ns"`
 	// Used is how many slots of the window are in use or spoken for, Left how many are free.
 	Used int `json:"used"`
 	Left int `json:"left"`
 	// Workers that have a lease.
 	Workers int `json:"workers"`
 	// Next is when the next slot is free, from now; 0 when one is.
-	Next time.Duration `json:"next"`
+	Next time.Duration `json:"next_ns"`
 }
 
 // fleet is what this worker last saw of all, and whether it ever had a turn.

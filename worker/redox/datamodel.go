@@ -73,12 +73,12 @@ func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
 	case e.destinations > 1 && m.Lane == outbox.LaneRequest:
 		return e, poison("Meta.Destinations names " + strconv.Itoa(e.destinations) + " destinations; a request has exactly one")
 	case e.test && s.Environment == envProduction:
-		return e, guarded("a guard on its content: Meta.Test is true and the source is a production source")
+		return e, guarded("Meta.Test is true and the source is a production source")
 	}
 	switch id, other := s.other(e); {
 	case !other:
 	case !s.AllowOtherSource:
-		return e, guarded("a guard on its content: Meta.Source.ID is not that of the source")
+		return e, guarded("Meta.Source.ID is not that of the source")
 	case !isIdentifier(id):
 		return e, poison("Meta.Source.ID is not an identifier")
 	}

@@ -43,10 +43,10 @@ func (s *sender) guardFHIR(m *outbox.Message) *Error {
 	want := fhirEnvironments[s.Environment]
 	segments := strings.SplitN(resourcePath(m.Path), "/", 3)
 	if len(segments) < 2 || segments[0] == "" || segments[1] == "" {
-		return guarded("a guard on its path: it names no environment; it begins with the destination's slug and the environment, as in slug/" + want + "/Patient/1")
+		return guarded("the path names no environment; it begins with the destination's slug and the environment, as in slug/" + want + "/Patient/1")
 	}
 	if got, err := url.PathUnescape(segments[1]); err != nil || got != want {
-		return guarded("a guard on its path: the environment behind the slug is not that of the source, " + want + " (upper and lower case matter)")
+		return guarded("the environment behind the slug is not that of the source, " + want + " (upper and lower case matter)")
 	}
 	return s.guardSender(m)
 }
@@ -60,7 +60,7 @@ func (s *sender) guardSender(m *outbox.Message) *Error {
 	}
 	id := strings.TrimPrefix(messageSender(m.Body), "urn:uuid:")
 	if isUUID(id) && !strings.EqualFold(id, s.ID) {
-		return guarded("a guard on its content: MessageHeader.source.endpoint is not the Source ID of the source")
+		return guarded("MessageHeader.source.endpoint is not the Source ID of the source")
 	}
 	return nil
 }

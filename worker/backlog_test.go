@@ -1,0 +1,94 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// gauges are the values of a registry whose names begin so, by name and labels.
+func gauges(t *testing.T, r *prometheus.Registry, prefix string) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, f := range families {
+		short, ok := strings.CutPrefix(f.GetName(), prefix)
+		if !ok {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			name := short
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			values[name] = m.GetGauge().GetValue()
+		}
+	}
+	return values
+}
+
+// What waits and what is in flight is counted for the sources that a worker serves, of
+// which the queue may hold nothing; and nothing is told while NATS is away.
+func TestBacklog(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(ctx context.Context, _ outbox.Message, _ int) (outbox.Answer, error) {
+			select {
+			case <-time.After(time.Minute):
+			case <-ctx.Done():
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		for i := range 5 {
+			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+		}
+		r.ordered("o1", "patient")
+		r.ordered("o2", "patient")
+		r.publish(outbox.Message{ID: "other", Source: "clinic-c"})
+		time.Sleep(10 * time.Second)
+		registry := prometheus.NewRegistry()
+		r.start(worker.Config{Registerer: registry, Concurrency: 2, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+
+		want := map[string]float64{
+			"messages send clinic-a": 5, "messages ordered clinic-a": 2, "messages request clinic-a": 0,
+			"messages send clinic-b": 0, "messages ordered clinic-b": 0, "messages request clinic-b": 0,
+		}
+		time.Sleep(5 * time.Second)
+		got := gauges(r.T, registry, "redoxworker_queue_")
+		if oldest := got["oldest_seconds"]; oldest < 9 || oldest > 11 {
+			r.Errorf("the oldest has %v seconds", oldest)
+		}
+		delete(got, "oldest_seconds")
+		if diff := cmp.Diff(want, got); diff != "" {
+			r.Errorf("at the start: %s", diff)
+		}
+		time.Sleep(time.Hour)
+		got = gauges(r.T, registry, "redoxworker_queue_")
+		for name := range maps.Keys(want) {
+			if got[name] != 0 {
+				r.Errorf("in the end: %s is %v", name, got[name])
+			}
+		}
+		if got["oldest_seconds"] < 3000 { // that of a source which nobody serves
+			r.Errorf("in the end the oldest has %v seconds", got["oldest_seconds"])
+		}
+		if err := r.js.DeleteStream(r.Context(), "REDOX_OUT"); err != nil {
+			r.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := gauges(r.T, registry, "redoxworker_queue_"); len(got) > 0 {
+			r.Errorf("without a queue: %v", got)
+		}
+	}, "clinic-a", "clinic-b", "clinic-c")
+}
