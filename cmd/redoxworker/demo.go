@@ -32,9 +32,6 @@ func (demoCommand) Run(ctx context.Context, a *app) error {
 	if _, err := a.standaloneLogger(""); err != nil { // before anything is printed
 		return err
 	}
-	if !a.globals.JSON {
-		a.printf("A NATS server, a worker and a simulated Redox, in this process.\n\n")
-	}
 	samples, err := demoSamples()
 	if err != nil {
 		return err
@@ -92,6 +89,9 @@ func (d *demonstration) run(ctx context.Context, a *app) (summary *demoSummary, 
 		return nil, err
 	}
 	defer d.stack.close()
+	if !a.globals.JSON {
+		a.printf("A NATS server, a worker and a simulated Redox, in this process.\n\n")
+	}
 	publisher, err := outbox.NewPublisher(d.stack.js, outbox.PublisherConfig{OrderSecret: []byte(d.stack.config.Order.Secret.Reveal())})
 	if err != nil {
 		return nil, err

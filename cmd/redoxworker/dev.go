@@ -124,15 +124,17 @@ func (c devCommand) print(a *app, s *stack) {
 
 func (c devCommand) printCommands(a *app, s *stack, nats string) {
 	program := programName()
-	sample := func(name string) string { return filepath.Join(s.files.samples, name+".json") }
+	configFile := shellWord(s.files.config)
+	file := func(name string) string { return shellWord(filepath.Join(s.files.samples, name)) }
+	sample := func(name string) string { return file(name + ".json") }
 	a.printf("  %s send --server %s --source clinic-a %s\n", program, nats, sample("new-patient"))
-	a.printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, s.files.config, sample("registration"))
+	a.printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, configFile, sample("registration"))
 	a.printf("  %s request --server %s --source clinic-a %s\n", program, nats, sample("patient-search"))
-	a.printf("  %s request --config %s --source clinic-a --kind fhir --method GET --path hospital/Development/Patient/1\n", program, s.files.config)
-	a.printf("  %s send --config %s --source clinic-a --kind file --wait %s\n", program, s.files.config, filepath.Join(s.files.samples, "report.pdf"))
+	a.printf("  %s request --config %s --source clinic-a --kind fhir --method GET --path hospital/Development/Patient/1\n", program, configFile)
+	a.printf("  %s send --config %s --source clinic-a --kind file --wait %s\n", program, configFile, file("report.pdf"))
 	a.printf("  nats --server %s pub redox.out.clinic-a.send \"$(cat %s)\"\n", nats, sample("result"))
 	a.printf("  nats --server %s request redox.gateway.clinic-a.request \"$(cat %s)\"\n", nats, sample("free-slots"))
 	a.printf("  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n", s.sim.url())
 	a.printf("\nWhat became of a message, by a log id that request and send --wait print:\n\n")
-	a.printf("  %s log --config %s LOG-ID\n", program, s.files.config)
+	a.printf("  %s log --config %s LOG-ID\n", program, configFile)
 }

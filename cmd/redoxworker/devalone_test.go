@@ -90,3 +90,14 @@ func TestLogHandler_ReadableDurations(t *testing.T) {
 		t.Error(out.String())
 	}
 }
+
+func TestShellWord(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]string{
+		"/tmp/dev-1/config.yaml": "/tmp/dev-1/config.yaml", "": "''", "my data/a.json": "'my data/a.json'", "it's": `'it'\''s'`, "$HOME": "'$HOME'", "a;b": "'a;b'", "~": "'~'",
+	} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%s: %s, want %s", word, got, want)
+		}
+	}
+}
