@@ -246,12 +246,17 @@ func (c *checker) order() {
 			c.found(OutOfOrder, q.ID, "%s after %s of %s", describe(q), describe(furthest), furthest.ID)
 		}
 		if n := place[q.ID]; n > 0 {
-			if before := byKey[key][n-1]; c.messages[before].Confirmed && !taken[before] && len(c.dead[before]) == 0 {
-				c.found(OutOfOrder, q.ID, "%s before %s was taken", describe(q), before)
+			if before := byKey[key][n-1]; c.messages[before].Confirmed && !taken[before] && !c.deadBy(before, q.Start) {
+				c.found(OutOfOrder, q.ID, "%s before %s was taken or dead", describe(q), before)
 			}
 		}
 		taken[q.ID] = taken[q.ID] || q.Accepted
 	}
+}
+
+// deadBy reports whether a message had been given up at a time.
+func (c *checker) deadBy(id string, when time.Time) bool {
+	return slices.ContainsFunc(c.dead[id], func(d Dead) bool { return !d.At.After(when) })
 }
 
 // overlaps: one request of a key at a time. Only one message's own requests may overlap,

@@ -77,6 +77,12 @@ func TestCheck_FindsWhatIsWrong(t *testing.T) {
 			r.Requests[0] = refused("a1", 1000, 1050)
 			r.Requests = append(r.Requests, sent("a1", 1075, 1090), refused("a2", 1055, 1060))
 		}, []Kind{OutOfOrder, OutOfOrder}},
+		"ahead of a dead letter": {func(r *Record) {
+			r.Published[0].Dies = outbox.Rejected
+			r.Requests[0].Status, r.Requests[0].Accepted = 400, false
+			r.Dead = append(r.Dead, Dead{MessageID: "a1", Settlement: outbox.Rejected, At: at(1200)})
+			r.Audit[0].Settlement = outbox.Rejected
+		}, []Kind{OutOfOrder}},
 		"an overlap of a key":    {func(r *Record) { r.Requests[0] = sent("a1", 1000, 1110) }, []Kind{Overlapping}},
 		"an overlap, unfinished": {func(r *Record) { r.Requests[0].Finish, r.Requests[0].End = 0, time.Time{} }, []Kind{Overlapping, Overlapping}},
 		"a missing reply":        {func(r *Record) { r.Replies = nil }, []Kind{NoReply}},
