@@ -101,14 +101,7 @@ func collectUnderFire(r *rig, random *rand.Rand) {
 	}
 	for range 2 { // two workers that collect
 		r.start(worker.Config{Retry: worker.Retry{Initial: 20 * time.Minute, Max: time.Hour, MaxAge: -1}})
-		running.Go(func() {
-			for ctx.Err() == nil {
-				if _, err := outbox.NewBodies(r.js, "").Collect(ctx, outbox.LeastOrphanAge); err != nil && ctx.Err() == nil {
-					r.Errorf("collect: %v", err)
-				}
-				time.Sleep(5 * time.Minute)
-			}
-		})
+		running.Go(func() { r.collectOnAndOn(ctx) })
 	}
 	running.Go(func() {
 		for ctx.Err() == nil {
@@ -131,5 +124,15 @@ func collectUnderFire(r *rig, random *rand.Rand) {
 	}
 	if n := r.stored("OBJ_REDOX_BODIES"); n != 0 {
 		r.Errorf("%d messages are left in the object store", n)
+	}
+}
+
+// collectOnAndOn removes orphans every five minutes until ctx ends.
+func (r *rig) collectOnAndOn(ctx context.Context) {
+	for ctx.Err() == nil {
+		if _, err := outbox.NewBodies(r.js, "").Collect(ctx, outbox.LeastOrphanAge); err != nil && ctx.Err() == nil {
+			r.Errorf("collect: %v", err)
+		}
+		time.Sleep(5 * time.Minute)
 	}
 }

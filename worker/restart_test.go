@@ -18,40 +18,15 @@ import (
 
 // Over TCP: the server restarts while messages are in flight, buffered and being settled.
 func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
-	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Shutdown() }()
-	conn, err := nats.Connect(server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const ackWait = 6 * time.Second
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
+	server, js := restartable(t)
 	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 2, AckWait: ackWait}).Ensure(ctx, js); err != nil {
 		t.Fatal(err)
 	}
-	p, err := outbox.NewPublisher(js, outbox.PublisherConfig{OrderSecret: []byte("0123456789abcdef0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	const total = 600 // one in ten in order, which waits for an ack wait after the restart
-	for i := range total {
-		m := outbox.Message{ID: fmt.Sprint("m", i), Source: source, Body: []byte(`{}`)}
-		if i%10 == 0 {
-			m.OrderKey = "patient"
-		}
-		if _, err := p.Publish(ctx, m); err != nil {
-			t.Fatal(err)
-		}
-	}
+	const total = 600
+	publishSome(ctx, t, js, total)
 	far := &workertest.Far{Answer: func(context.Context, outbox.Message, int) (outbox.Answer, error) {
 		<-time.After(10 * time.Millisecond) // a far side takes its time
 		return outbox.Answer{Status: 200}, nil
@@ -90,6 +65,51 @@ func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	eachOnce(t, far, total)
+}
+
+// restartable is a server over TCP and a client that finds it again.
+func restartable(t *testing.T) (*natsdev.Server, jetstream.JetStream) {
+	t.Helper()
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Shutdown() })
+	conn, err := nats.Connect(server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, js
+}
+
+// publishSome publishes messages, one in ten in order, which waits for an ack wait after a
+// restart.
+func publishSome(ctx context.Context, t *testing.T, js jetstream.JetStream, total int) {
+	t.Helper()
+	p, err := outbox.NewPublisher(js, outbox.PublisherConfig{OrderSecret: []byte("0123456789abcdef0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range total {
+		m := outbox.Message{ID: fmt.Sprint("m", i), Source: source, Body: []byte(`{}`)}
+		if i%10 == 0 {
+			m.OrderKey = "patient"
+		}
+		if _, err := p.Publish(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// eachOnce: the far side has seen each message once.
+func eachOnce(t *testing.T, far *workertest.Far, total int) {
+	t.Helper()
 	calls := map[string]int{}
 	for _, c := range far.Calls() {
 		calls[c.ID]++

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +21,42 @@ import (
 // With the accounts of deploy/: provision as operator, run as worker without the right to
 // create anything, publish as each source. What they may not is tested in deploy.
 func TestRun_WithTheAccountsOfDeploy(t *testing.T) {
+	server, config := accounts(t)
+	as := func(user string) []string {
+		return []string{"REDOXWORKER_NATS_USER=" + user, "REDOXWORKER_NATS_PASSWORD=pw-" + user, "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_" + user}
+	}
+	var out, errs output
+	if code := run(t.Context(), app{args: []string{"provision", "--config", config}, environ: as("operator"), stdout: &out, stderr: &errs}); code != 0 {
+		t.Fatalf("provision as operator: exit %d\n%s", code, errs.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, app{args: []string{"run", "--config", config}, environ: as("worker"), stdout: &out, stderr: &errs})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if code := <-done; code != 0 {
+			t.Errorf("run as worker: exit %d", code)
+		}
+	})
+	for _, source := range []string{"clinic-a", "clinic-b"} {
+		p := publisherAs(t, server, source)
+		for _, replyTo := range []string{"", "redox.reply." + source + ".x"} {
+			reply, err := p.Request(t.Context(), outbox.Message{Source: source, Lane: outbox.LaneSend, ReplyTo: replyTo, Body: admit(source + replyTo)})
+			if err != nil || !reply.OK() {
+				t.Errorf("%s, reply to %q: %+v, %v\n%s", source, replyTo, reply, err, errs.String())
+			}
+		}
+	}
+	if strings.Contains(strings.ToLower(errs.String()), "permissions violation") {
+		t.Errorf("the worker lacks a right:\n%s", errs.String())
+	}
+}
+
+// accounts are a server with those of deploy/, and the configuration of its workers.
+func accounts(t *testing.T) (server *natsdev.Server, config string) {
+	t.Helper()
 	for _, user := range []string{"OPERATOR", "WORKER", "GATEWAY_CLIENT", "CLINIC_A", "CLINIC_B"} {
 		t.Setenv("NATS_"+user+"_PASSWORD", "pw-"+strings.ToLower(user))
 	}
@@ -38,7 +73,7 @@ func TestRun_WithTheAccountsOfDeploy(t *testing.T) {
 	if err := os.WriteFile(conf, append([]byte("jetstream: enabled\n"), text...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf})
+	server, err = natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +91,7 @@ func TestRun_WithTheAccountsOfDeploy(t *testing.T) {
 	if err := auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key); err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(dir, "redoxworker.yaml")
+	config = filepath.Join(dir, "redoxworker.yaml")
 	err = os.WriteFile(config, fmt.Appendf(nil, `
 nats: {url: %q, provision: never}
 redox: {base_url: %q}
@@ -71,50 +106,25 @@ admin: {listen: off}
 	if err != nil {
 		t.Fatal(err)
 	}
-	as := func(user string) []string {
-		return []string{"REDOXWORKER_NATS_USER=" + user, "REDOXWORKER_NATS_PASSWORD=pw-" + user, "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_" + user}
-	}
+	return server, config
+}
 
-	var out, errs output
-	if code := run(t.Context(), app{args: []string{"provision", "--config", config}, environ: as("operator"), stdout: &out, stderr: &errs}); code != 0 {
-		t.Fatalf("provision as operator: exit %d\n%s", code, errs.String())
+// publisherAs publishes with the rights of a source.
+func publisherAs(t *testing.T, server *natsdev.Server, source string) *outbox.Publisher {
+	t.Helper()
+	password := "pw-" + strings.ReplaceAll(source, "-", "_")
+	conn, err := nats.Connect(server.URL(), nats.UserInfo(source, password), nats.CustomInboxPrefix("_INBOX_"+source))
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan int, 1)
-	go func() {
-		done <- run(ctx, app{args: []string{"run", "--config", config}, environ: as("worker"), stdout: &out, stderr: &errs})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if code := <-done; code != 0 {
-			t.Errorf("run as worker: exit %d", code)
-		}
-	})
-	wait, stop := context.WithTimeout(t.Context(), time.Minute)
-	defer stop()
-	for _, source := range []string{"clinic-a", "clinic-b"} {
-		password := "pw-" + strings.ReplaceAll(source, "-", "_")
-		conn, err := nats.Connect(server.URL(), nats.UserInfo(source, password), nats.CustomInboxPrefix("_INBOX_"+source))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		js, err := jetstream.New(conn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := outbox.NewPublisher(js, outbox.PublisherConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, replyTo := range []string{"", "redox.reply." + source + ".x"} {
-			reply, err := p.Request(wait, outbox.Message{Source: source, Lane: outbox.LaneSend, ReplyTo: replyTo, Body: admit(source + replyTo)})
-			if err != nil || !reply.OK() {
-				t.Errorf("%s, reply to %q: %+v, %v\n%s", source, replyTo, reply, err, errs.String())
-			}
-		}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if strings.Contains(strings.ToLower(errs.String()), "permissions violation") {
-		t.Errorf("the worker lacks a right:\n%s", errs.String())
+	p, err := outbox.NewPublisher(js, outbox.PublisherConfig{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return p
 }

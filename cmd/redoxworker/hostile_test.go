@@ -64,7 +64,21 @@ func hostileCorpus() []hostile {
 		hostile{name: "object of another source", header: nats.Header{outbox.HeaderBodyObject: {"clinic-b/secret"}}, reason: outbox.HeaderBodyObject},
 		hostile{name: "object that is missing", header: nats.Header{outbox.HeaderBodyObject: {"clinic-a/missing"}}, settlement: outbox.Held, reason: "claim check"},
 	)
-	for name, c := range map[string]struct{ body, reason string }{
+	for name, c := range hostileBodies(good) {
+		add(hostile{name: name, body: c.body, reason: c.reason})
+	}
+	add(
+		hostile{name: "another source", body: strings.Replace(good, `"Meta":{`, `"Meta":{"Source":{"ID":"00000000-0000-0000-0000-000000000000"},`, 1),
+			settlement: outbox.Rejected, reason: "Meta.Source.ID"},
+		hostile{name: "a request to two", lane: "request", body: strings.Replace(good, `"Destinations":[`, `"Destinations":[{"ID":"x"},`, 1), reason: "destinations"},
+		hostile{name: "in the ordered lane", lane: orderedLane, body: "{", reason: "not valid JSON"},
+	)
+	return all
+}
+
+// hostileBodies are what is wrong with a body, and what the reason says of it.
+func hostileBodies(good string) map[string]struct{ body, reason string } {
+	return map[string]struct{ body, reason string }{
 		"no body":           {"", "empty"},
 		"white space":       {" \n\t", "empty"},
 		"not JSON":          {"MSH|^~\\&|EPIC", "not valid JSON"},
@@ -90,16 +104,7 @@ func hostileCorpus() []hostile {
 		"Source a text":     {`{"Meta":{"DataModel":"A","EventType":"B","Source":"x","Destinations":[{"ID":"1"}]}}`, "Meta.Source"},
 		"two Source IDs":    {`{"Meta":{"DataModel":"A","EventType":"B","Source":{"ID":"","ID":"y"},"Destinations":[{"ID":"1"}]}}`, "twice"},
 		"too large":         {strings.Replace(good, `"Timothy"`, `"`+strings.Repeat("x", 200_000)+`"`, 1), "the limit is 100000"},
-	} {
-		add(hostile{name: name, body: c.body, reason: c.reason})
 	}
-	add(
-		hostile{name: "another source", body: strings.Replace(good, `"Meta":{`, `"Meta":{"Source":{"ID":"00000000-0000-0000-0000-000000000000"},`, 1),
-			settlement: outbox.Rejected, reason: "Meta.Source.ID"},
-		hostile{name: "a request to two", lane: "request", body: strings.Replace(good, `"Destinations":[`, `"Destinations":[{"ID":"x"},`, 1), reason: "destinations"},
-		hostile{name: "in the ordered lane", lane: orderedLane, body: "{", reason: "not valid JSON"},
-	)
-	return all
 }
 
 // None of the corpus reaches Redox, none harms a stream, and each lies in the dead letters
@@ -119,6 +124,30 @@ func TestGuarantee_HostileMessagesReachNobody(t *testing.T) {
 	if len(corpus) < 60 {
 		t.Fatalf("%d messages, want 60 or more", len(corpus))
 	}
+	bySequence := s.attack(corpus)
+	p := s.publisher()
+	if _, err := p.Publish(t.Context(), outbox.Message{ID: "fine", Source: "clinic-a", Body: admit("fine")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Publish(t.Context(), outbox.Message{ID: "fine-ordered", Source: "clinic-a", OrderKey: "patient", Body: admit("fine-ordered")}); err != nil {
+		t.Fatal(err)
+	}
+	s.drained(func() string { return r.err.String() })
+	s.buried(bySequence)
+	for _, a := range s.messages() {
+		if !strings.HasPrefix(a.Key, "fine") {
+			t.Errorf("reached Redox: %+v", a)
+		}
+	}
+	if n := len(s.messages()); n != 2 {
+		t.Errorf("%d messages at Redox, want the two that are fine", n)
+	}
+	s.intact(&overheard)
+}
+
+// attack publishes the corpus and answers its messages by their sequence.
+func (s *stage) attack(corpus []hostile) map[uint64]hostile {
+	s.Helper()
 	bySequence := map[uint64]hostile{}
 	for i, c := range corpus {
 		lane := c.lane
@@ -130,32 +159,29 @@ func TestGuarantee_HostileMessagesReachNobody(t *testing.T) {
 		for name, values := range c.header {
 			msg.Header[name] = values
 		}
-		ack, err := s.js.PublishMsg(t.Context(), msg)
+		ack, err := s.js.PublishMsg(s.Context(), msg)
 		if err != nil {
-			t.Fatalf("%s: %v", c.name, err)
+			s.Fatalf("%s: %v", c.name, err)
 		}
 		bySequence[ack.Sequence] = c
 	}
-	p := s.publisher()
-	if _, err := p.Publish(t.Context(), outbox.Message{ID: "fine", Source: "clinic-a", Body: admit("fine")}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Publish(t.Context(), outbox.Message{ID: "fine-ordered", Source: "clinic-a", OrderKey: "patient", Body: admit("fine-ordered")}); err != nil {
-		t.Fatal(err)
-	}
-	s.drained(func() string { return r.err.String() })
+	return bySequence
+}
 
+// buried: each message is a dead letter, with its reason, which holds nothing of it.
+func (s *stage) buried(bySequence map[uint64]hostile) {
+	s.Helper()
 	letters, err := outbox.NewDeadLetters(s.js, outbox.DeadLettersConfig{})
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
-	for l, err := range letters.List(t.Context(), outbox.DeadQuery{}) {
+	for l, err := range letters.List(s.Context(), outbox.DeadQuery{}) {
 		if err != nil {
-			t.Fatal(err)
+			s.Fatal(err)
 		}
 		c, ok := bySequence[l.Sequence]
 		if !ok {
-			t.Errorf("a dead letter nobody expects: %s, %s", l.MessageID, l.Error)
+			s.Errorf("a dead letter nobody expects: %s, %s", l.MessageID, l.Error)
 			continue
 		}
 		delete(bySequence, l.Sequence)
@@ -164,26 +190,17 @@ func TestGuarantee_HostileMessagesReachNobody(t *testing.T) {
 			want = outbox.Poison
 		}
 		if l.Settlement != want || !strings.Contains(l.Error, c.reason) {
-			t.Errorf("%s: %s, %q; want %s with %q", c.name, l.Settlement, l.Error, want, c.reason)
+			s.Errorf("%s: %s, %q; want %s with %q", c.name, l.Settlement, l.Error, want, c.reason)
 		}
 		for _, secret := range []string{"Bixby", "evil", "patient 4711", "00000000"} {
 			if strings.Contains(l.Error, secret) {
-				t.Errorf("%s: the reason holds %q of the message: %s", c.name, secret, l.Error)
+				s.Errorf("%s: the reason holds %q of the message: %s", c.name, secret, l.Error)
 			}
 		}
 	}
 	for _, c := range bySequence {
-		t.Errorf("%s: no dead letter", c.name)
+		s.Errorf("%s: no dead letter", c.name)
 	}
-	for _, a := range s.messages() {
-		if !strings.HasPrefix(a.Key, "fine") {
-			t.Errorf("reached Redox: %+v", a)
-		}
-	}
-	if n := len(s.messages()); n != 2 {
-		t.Errorf("%d messages at Redox, want the two that are fine", n)
-	}
-	s.intact(&overheard)
 }
 
 // intact: every stream is there and nobody was answered who must not be.
