@@ -82,20 +82,34 @@ func (b *Bench) trail() (list []Audit, err error) {
 	return list, err
 }
 
-// stateOf a stream, as soon as somebody answers for all its replicas: a leader that was cut
-// off goes on answering for a while, and knows nothing of what was stored since.
+// stateOf a stream, as soon as a leader answers that others have followed up to now: one that
+// was cut off goes on answering for a while, and knows nothing of what was stored since.
 func (b *Bench) stateOf(ctx context.Context, stream string) (state jetstream.StreamState, err error) {
-	late := eventually(2*time.Minute, "the state of "+stream+", known to all its replicas", func() bool {
+	late := eventually(2*time.Minute, "the state of "+stream+", known to most of its replicas", func() bool {
 		var info *jetstream.StreamInfo
 		if info, err = b.info(ctx, stream); err != nil {
 			return ctx.Err() != nil
 		}
 		state = info.State
-		return info.Cluster == nil || !slices.ContainsFunc(info.Cluster.Replicas, func(p *jetstream.PeerInfo) bool {
-			return !p.Current || p.Offline || p.Lag > 0
-		})
+		return followed(info.Cluster)
 	})
 	return state, errors.Join(late, err)
+}
+
+// followed reports whether a leader has just heard of so many replicas that they are most of
+// all, itself among them, and that they have all that it has. To ask that of each would be
+// too much: a replica may stay behind in a stream that nobody writes to any more.
+func followed(c *jetstream.ClusterInfo) bool {
+	if c == nil {
+		return true
+	}
+	n := 0
+	for _, p := range c.Replicas {
+		if p.Current && !p.Offline && p.Lag == 0 && p.Active < 3*time.Second {
+			n++
+		}
+	}
+	return n >= (len(c.Replicas)+1)/2
 }
 
 // message of a stream, as soon as somebody answers: a cluster may be electing a leader.
