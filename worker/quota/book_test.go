@@ -3,6 +3,7 @@ package quota
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -147,6 +148,24 @@ func TestBook_StricterSettingsHold(t *testing.T) {
 	use(start+20*wide.turn, "longer", longer)
 	if got := b.Free[len(b.Free)-1].at - last; got < longer.window-wide.window {
 		t.Errorf("free slots are free %v later in a window that is 10s longer", time.Duration(got))
+	}
+}
+
+// What is taken off a limit has been free for longest: the rest stands for what is in the
+// window.
+func TestBook_LowerLimitRemembersWhatWasUsed(t *testing.T) {
+	t.Parallel()
+	before := newLimits(100, time.Minute, 0)
+	b := newBook(before, 1<<60)
+	soon := int64(1<<60) + int64(time.Minute)
+	b.Free = []cell{{1 << 60, 52}, {soon, 30}, {2 * soon, 18}}
+	b.adapt(before, 50, before.per)
+	if want := []cell{{1 << 60, 2}, {soon, 30}, {2 * soon, 18}}; b.Requests != 50 || !slices.Equal(b.Free, want) {
+		t.Errorf("%d requests, free %v, want %v", b.Requests, b.Free, want)
+	}
+	b.adapt(newLimits(50, time.Minute, 0), 10, before.per)
+	if want := []cell{{2 * soon, 10}}; b.Requests != 10 || !slices.Equal(b.Free, want) {
+		t.Errorf("%d requests, free %v, want %v", b.Requests, b.Free, want)
 	}
 }
 

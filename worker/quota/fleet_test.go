@@ -137,6 +137,42 @@ func TestGovernor_DeathCostsOneWindow(t *testing.T) {
 	})
 }
 
+// A lower limit holds at once for what was used under the higher, whether the workers with
+// that are still there or not; and so does a longer window.
+func TestGovernor_StricterLimitHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		wide, narrow Config
+		stays        bool
+	}{
+		"lower":                     {Config{Requests: 100, Per: time.Minute}, Config{Requests: 50, Per: time.Minute}, false},
+		"lower, the old one stays":  {Config{Requests: 100, Per: time.Minute}, Config{Requests: 50, Per: time.Minute}, true},
+		"longer":                    {Config{Requests: 50, Per: 20 * time.Second}, Config{Requests: 50, Per: time.Minute}, false},
+		"longer, the old one stays": {Config{Requests: 50, Per: 20 * time.Second}, Config{Requests: 50, Per: time.Minute}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newFleetRig(t, c.wide, 1)
+				r.far.limit, r.far.per = c.narrow.Requests, c.narrow.Per
+				wide := r.join("wide", 0)
+				for range 48 {
+					if _, sent := r.request(t.Context(), wide, "a", classSend); !sent {
+						t.Fatal("not sent")
+					}
+				}
+				r.cfg.Requests, r.cfg.Per = c.narrow.Requests, c.narrow.Per
+				if !c.stays {
+					wide.stop()
+				}
+				r.join("narrow", 16)
+				time.Sleep(10 * time.Minute)
+				r.end()
+			})
+		})
+	}
+}
+
 // A fleet that stops and starts again remembers what it has used; after a long stop
 // nothing is left of that.
 func TestGovernor_Restart(t *testing.T) {

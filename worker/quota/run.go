@@ -169,10 +169,13 @@ func (g *Governor) work(b *book) ([]byte, error) {
 	defer g.mu.Unlock()
 	now := g.clock.now()
 	own := newLimits(g.cfg.Requests, g.cfg.Per, g.cfg.Reserve)
-	b.expire(g.limits, now)
+	before := newLimits(b.Requests, time.Duration(b.Per), 0)
+	b.expire(before, now)
 	requests, per := b.strictest(own)
-	b.adapt(newLimits(b.Requests, time.Duration(b.Per), 0), requests, per)
-	g.limits = newLimits(requests, time.Duration(per), g.cfg.Reserve)
+	b.adapt(before, requests, per)
+	limits := newLimits(requests, time.Duration(per), g.cfg.Reserve)
+	g.tenure.lengthen(limits.window - g.limits.window)
+	g.limits = limits
 	for {
 		c := g.claim(b, now)
 		granted, ok := b.turn(g.limits, now, c)
@@ -185,6 +188,18 @@ func (g *Governor) work(b *book) ([]byte, error) {
 	}
 	g.fleet.usage = b.usage(now)
 	return b.encode()
+}
+
+// lengthen has what was used, and not noted yet, free so much later: its window was shorter.
+func (t *tenure) lengthen(by int64) {
+	if by <= 0 || len(t.back) == 0 {
+		return
+	}
+	back := make(map[int64]int, len(t.back))
+	for at, n := range t.back {
+		back[at+by] += n
+	}
+	t.back = back
 }
 
 // claim is made up from what was used, what is held and who waits.

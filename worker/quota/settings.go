@@ -34,13 +34,15 @@ func (b *book) adapt(l limits, requests int, per int64) {
 		b.Requests = requests
 		return
 	}
+	// Those that have been free for longest go: the others stand for requests that are in the
+	// window still.
 	for len(b.Free) > 0 && b.Requests > requests {
-		last := &b.Free[len(b.Free)-1]
-		n := min(last.n, b.Requests-requests)
-		last.n -= n
+		first := &b.Free[0]
+		n := min(first.n, b.Requests-requests)
+		first.n -= n
 		b.Requests -= n
-		if last.n == 0 {
-			b.Free = b.Free[:len(b.Free)-1]
+		if first.n == 0 {
+			b.Free = b.Free[1:]
 		}
 	}
 }
