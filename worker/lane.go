@@ -34,6 +34,8 @@ type lane struct {
 	bound    atomic.Bool
 	// replicated: several servers keep the consumer's state.
 	replicated atomic.Bool
+	// rest is how long a lane of REQUESTs last rested; see [Worker.measured].
+	rest time.Duration
 }
 
 // lanes lists the lanes of every source.

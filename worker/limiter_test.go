@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,6 +128,53 @@ func TestLimiter_RequestsOvertakeBulk(t *testing.T) {
 			t.Errorf("%d requests within 5s", most)
 		}
 	})
+}
+
+// tallied counts what lanes of REQUESTs were granted.
+type tallied struct {
+	worker.Limiter
+	requests atomic.Int64
+}
+
+func (l *tallied) Acquire(ctx context.Context, source string, lane outbox.Lane) (func(bool), error) {
+	done, err := l.Limiter.Acquire(ctx, source, lane)
+	if lane == outbox.LaneRequest && err == nil {
+		l.requests.Add(1)
+	}
+	return done, err
+}
+
+// Lanes without a REQUEST do not hand the slots of a scarce quota round among themselves.
+func TestLimiter_IdleRequestLanesRest(t *testing.T) {
+	sources := []string{"clinic-a", "clinic-b", "clinic-c"}
+	inBubble(t, func(r *rig) {
+		for i := range 500 {
+			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+		}
+		governor, stop := r.govern(quota.Config{Requests: 50, Per: 5 * time.Second, Reserve: 0.2, ID: "w"})
+		defer stop()
+		limiter := &tallied{Limiter: governor}
+		var all []worker.Source
+		for _, name := range sources {
+			all = append(all, worker.Source{Name: name})
+		}
+		defer r.start(worker.Config{Limiter: limiter, Sources: all})()
+		time.Sleep(6 * time.Second)
+		from, before := time.Now(), limiter.requests.Load()
+		time.Sleep(20 * time.Second)
+		if n := limiter.requests.Load() - before; n > 20*3*25 {
+			t.Errorf("three idle lanes were granted %d requests in 20s", n)
+		}
+		if _, n := r.within(5*time.Second, from, time.Now()); n < 194 {
+			t.Errorf("%d of 200 requests were used while there was a backlog", n)
+		}
+		r.publish(outbox.Message{ID: "query", Source: "clinic-c", Lane: outbox.LaneRequest, ReplyTo: "_INBOX.caller"})
+		asked := time.Now()
+		r.until("the query is sent", func() bool { return len(r.far.Of("query")) == 1 })
+		if waited := r.far.Of("query")[0].Start.Sub(asked); waited >= 200*time.Millisecond {
+			t.Errorf("a query waited %v, want under two intervals of 100ms", waited)
+		}
+	}, sources...)
 }
 
 // A limiter that grants nothing: nothing is sent, nothing counted, little held.

@@ -11,6 +11,13 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
+// A lane of REQUESTs that found none rests for so long, at first and at most: it would have
+// the next slot at once, and hand it on to the next such lane.
+const (
+	firstRest = 5 * time.Millisecond
+	mostRest  = 50 * time.Millisecond
+)
+
 // measured pulls a message only when its request was granted, and has a slot: the way of
 // all lanes while requests are scarce. An idle lane waits for a message without either.
 func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consumer) {
@@ -26,6 +33,7 @@ func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consu
 	}
 	asked := time.Now()
 	if msg := w.fetchNow(ctx, l, consumer); msg != nil {
+		l.rest = 0
 		w.begin(l, msg, asked, done)
 		return
 	}
@@ -34,7 +42,10 @@ func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consu
 	expiry := nextExpiry
 	if l.kind == outbox.LaneRequest {
 		if w.config.Limiter.Ready(l.kind) <= 0 {
-			return // look again at the next grant: REQUESTs go first wherever one is had
+			// Look again at the next grant: REQUESTs go first wherever one is had.
+			l.rest = min(max(2*l.rest, firstRest), mostRest)
+			sleep(ctx, l.rest)
+			return
 		}
 		expiry = requestExpiry
 	}
