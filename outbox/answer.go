@@ -12,4 +12,8 @@ type Answer struct {
 	// Flag is a safe text for the header Redox-Error of an answer that was
 	// delivered and yet reports a problem; empty for none.
 	Flag string
+	// Hosts are the pause scopes of the hosts that were asked, in this order: what came of
+	// the attempt, the error beside the answer included, came of the last. nil leaves open
+	// which of those that the message depends on were.
+	Hosts []string
 }

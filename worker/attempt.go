@@ -40,12 +40,13 @@ func (w *Worker) attempt(d *delivery) verdict {
 		w.log.Debug("attempt failed", "message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence,
 			"error", v.err, "status", v.answer.Status, "duration", took)
 	}
+	d.pass.hear(answer, err)
 	switch {
 	case v.pauses != "":
 		v.delay = max(v.delay, d.pass.fail(v.pauses, v.pauseFor))
 	case err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, cause):
 		v.delay = max(v.delay, d.pass.strike())
-	case v.action != abandon && v.action != wait:
+	case v.action != abandon && v.counted:
 		d.pass.clear()
 	}
 	return v

@@ -57,6 +57,9 @@ type pass struct {
 	extra  []string          // scopes of the message
 	rounds map[string]uint64 // nil when everything was open at admission
 	probes []string
+	// of the attempt: whether nobody answered, and which hosts were asked; nil: not known
+	silent bool
+	asked  []string
 }
 
 // Scopes of pauses by an operator.

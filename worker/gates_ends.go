@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // How passes end: what messages meet at the far side opens gates and closes them.
@@ -37,19 +39,38 @@ type strikes struct {
 // is taken for its own trouble, which pauses nobody else.
 const flapping = 10 * time.Second
 
-// clear says that the far side was reached: the scopes this message probed are open.
+// hear notes how an attempt ended, before what that means for the gates.
+func (p *pass) hear(answer outbox.Answer, err error) {
+	p.silent, p.asked = err != nil && answer.Status == 0, answer.Hosts
+}
+
+// proved reports whether the attempt has shown that a scope works, if it has not failed: what
+// nobody asked, or got an answer from, is left to the next probe.
+func (p *pass) proved(scope string) bool {
+	if p.asked != nil && strings.HasPrefix(scope, "host:") {
+		return !p.silent && slices.Contains(p.asked, scope)
+	}
+	return !p.silent
+}
+
+// clear says that the far side was reached: the scopes this message proved are open.
 func (p *pass) clear() {
 	if p.gates.struck.Load() > 0 {
-		p.gates.forgive(p.host())
+		if p.asked == nil {
+			p.gates.forgive(p.host())
+		}
+		for _, host := range p.asked {
+			p.gates.forgive(host)
+		}
 	}
 	p.finish("", 0)
 }
 
 // fail pauses the scope for at least d and returns how long; the other scopes this
-// message probed are open.
+// message proved are open.
 func (p *pass) fail(scope string, d time.Duration) time.Duration { return p.finish(scope, d) }
 
-// strike says that the message's host answered, if at all, that it is in trouble. Enough of
+// strike says that the host answered, if at all, that it is in trouble. Enough of
 // that pause the host, as does a probe that meets it. It returns for how long.
 func (p *pass) strike() time.Duration {
 	host := p.host()
@@ -62,8 +83,11 @@ func (p *pass) strike() time.Duration {
 	return p.finish("", 0)
 }
 
-// host is the one that the message goes to.
+// host is the one that was asked last, or that the message goes to.
 func (p *pass) host() string {
+	if n := len(p.asked); n > 0 {
+		return p.asked[n-1]
+	}
 	if host := hostOf(p.extra); host != "" {
 		return host
 	}
@@ -123,8 +147,13 @@ func (p *pass) finish(failed string, atLeast time.Duration) (wait time.Duration)
 	}
 	var events []Event
 	g.mu.Lock()
+	var unproved []string // drop hands them on
 	for _, scope := range p.probes {
-		if gate := g.scopes[scope]; scope != failed && gate != nil && gate.round == p.rounds[scope] {
+		switch gate := g.scopes[scope]; {
+		case scope == failed || gate == nil || gate.round != p.rounds[scope]:
+		case !p.proved(scope):
+			unproved = append(unproved, scope)
+		default:
 			g.open(scope, gate)
 			events = append(events, Event{Kind: EventResumed, Scope: scope})
 		}
@@ -135,7 +164,7 @@ func (p *pass) finish(failed string, atLeast time.Duration) (wait time.Duration)
 			events = append(events, event)
 		}
 	}
-	p.probes = nil
+	p.probes = unproved
 	g.wake()
 	g.mu.Unlock()
 	for _, event := range events {

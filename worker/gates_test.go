@@ -2,11 +2,14 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 type gatesBench struct {
@@ -282,5 +285,47 @@ func FuzzDecodeNotices(f *testing.F) {
 		n.apply(change{kind: claiming, scope: "host:h", base: 3}, "me")
 		g.adopt(n, time.Now(), "me", nil)
 		g.tryAdmit("a")
+	})
+}
+
+// Trouble counts for the host that was asked last, and a host that nobody asked is not found
+// to work: a message that may go to two hosts tells which it went to.
+func TestGates_OnlyHostsThatWereAskedCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGatesBench(Source{Name: "a", Scopes: []string{"host:api"}})
+		g.breakAfter = 3
+		failed := errors.New("503")
+		for range 3 {
+			p := g.admit(t.Context(), "a", "host:blob")
+			p.hear(outbox.Answer{Status: 503, Hosts: []string{"host:blob", "host:api"}}, failed)
+			p.strike()
+		}
+		if state, _ := g.stateOf([]string{"host:blob"}, time.Now()); state != gateOpen {
+			t.Error("the host that worked is paused")
+		}
+		if state, _ := g.stateOf([]string{"host:api"}, time.Now()); state != gatePaused {
+			t.Error("the host in trouble is not paused")
+		}
+		time.Sleep(time.Minute)
+		g.admit(t.Context(), "a").clear()
+		g.admit(t.Context(), "a", "host:blob").fail("host:blob", 0)
+		time.Sleep(time.Minute)
+		for _, asked := range [][]string{{"host:api"}, {}} {
+			p := g.admit(t.Context(), "a", "host:blob")
+			p.hear(outbox.Answer{Status: 200, Hosts: asked}, nil)
+			p.clear()
+			p.drop()
+			if state, _ := g.stateOf([]string{"host:blob"}, time.Now()); state != gateProbe {
+				t.Errorf("state %v after %v were asked, want a probe still to come", state, asked)
+			}
+		}
+		p := g.admit(t.Context(), "a", "host:blob")
+		p.hear(outbox.Answer{}, failed)
+		p.fail("host:api", 0)
+		p.drop()
+		if state, _ := g.stateOf([]string{"host:blob"}, time.Now()); state != gateProbe {
+			t.Errorf("state %v after nobody answered", state)
+		}
 	})
 }

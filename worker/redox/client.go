@@ -113,7 +113,11 @@ func (c *Client) Close() {
 // the Answer still holds what Redox answered, if it did. When ctx ends, the error wraps
 // [context.Cause] and says whether the request had been written.
 func (c *Client) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error) {
-	answer, err := c.deliver(ctx, &m)
+	hosts := c.targets.asked()
+	answer, err := c.deliver(ctx, &m, hosts)
+	if hosts != nil {
+		answer.Hosts = hosts.hosts
+	}
 	if err != nil { // not returned as is: a nil *Error is not a nil error
 		return answer, err
 	}
@@ -122,7 +126,7 @@ func (c *Client) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, 
 
 // deliver picks the file of the kind. It takes a pointer because a Message is large, and
 // every copy of it on the way down is part of the stack of each message in flight.
-func (c *Client) deliver(ctx context.Context, m *outbox.Message) (outbox.Answer, *Error) {
+func (c *Client) deliver(ctx context.Context, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
 	s := c.sources[m.Source]
 	if s == nil {
 		return outbox.Answer{}, &Error{
@@ -142,13 +146,13 @@ func (c *Client) deliver(ctx context.Context, m *outbox.Message) (outbox.Answer,
 	}
 	switch kind {
 	case outbox.KindDataModel:
-		return c.deliverDataModel(ctx, s, m)
+		return c.deliverDataModel(ctx, s, m, hosts)
 	case outbox.KindFHIR:
-		return c.deliverFHIR(ctx, s, m)
+		return c.deliverFHIR(ctx, s, m, hosts)
 	case outbox.KindFile:
-		return c.deliverFile(ctx, s, m)
+		return c.deliverFile(ctx, s, m, hosts)
 	case outbox.KindPlatform:
-		return c.deliverPlatform(ctx, s, m)
+		return c.deliverPlatform(ctx, s, m, hosts)
 	default:
 		return outbox.Answer{}, poison("the kind is not data-model, fhir, file or platform")
 	}

@@ -94,7 +94,9 @@ func TestHostScope(t *testing.T) { // not parallel: it counts allocations
 		want string
 	}{
 		"small":               {outbox.Message{Body: make([]byte, 10)}, "host:api.example"},
-		"large":               {outbox.Message{Kind: outbox.KindDataModel, Body: make([]byte, 11)}, "host:blob.example"},
+		"large, with a file":  {outbox.Message{Kind: outbox.KindDataModel, Body: []byte(model("Media", `"Media":{}`))}, "host:blob.example"},
+		"large, without":      {outbox.Message{Body: []byte(event)}, "host:api.example"},
+		"large, and broken":   {outbox.Message{Body: make([]byte, 11)}, "host:api.example"},
 		"in the object store": {outbox.Message{BodyObject: "clinic-a/x"}, "host:blob.example"},
 		"large, of FHIR":      {outbox.Message{Kind: outbox.KindFHIR, Body: make([]byte, 11)}, "host:api.example"},
 	} {

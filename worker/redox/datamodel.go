@@ -13,7 +13,7 @@ import (
 
 // deliverDataModel posts a message to the Data Model API: guards, the upload of large files
 // if that is wanted, the missing Source ID, one request. SENDs and queries go to the same path (Redox, Data Model API).
-func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
+func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
 	e, err := c.guard(s, m)
 	if err != nil {
 		return outbox.Answer{}, err
@@ -25,12 +25,13 @@ func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Mess
 		method:   http.MethodPost,
 		url:      c.targets.endpoint,
 		sourceID: s.idHeader,
+		asked:    hosts,
 	}
 	if id, other := s.other(e); other {
 		out.sourceID = []string{id}
 	}
 	if c.offloads(m, e) {
-		edits, answer, err := c.offload(ctx, s, m, e, out.sourceID)
+		edits, answer, err := c.offload(ctx, &out, m, e)
 		if err != nil {
 			return answer, err
 		}

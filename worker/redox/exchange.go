@@ -100,6 +100,7 @@ func (c *Client) write(ctx context.Context, out *call) (reply, *Error) {
 		watch watch
 	}
 	w, start := &s.watch, time.Now()
+	out.asked.note(out.url)
 	ctx = c.limits.begin(ctx, start, &s.limit)
 	defer c.limits.finish(&s.limit)
 	for stale := 0; ; stale++ {

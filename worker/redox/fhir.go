@@ -23,7 +23,7 @@ var fhirEnvironments = map[string]string{
 
 // deliverFHIR sends a read, a search or a writeback to the FHIR API. The message's path
 // begins with the destination's slug and the environment.
-func (c *Client) deliverFHIR(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
+func (c *Client) deliverFHIR(ctx context.Context, s *sender, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
 	if err := s.guardFHIR(m); err != nil {
 		return outbox.Answer{}, err
 	}
@@ -31,7 +31,7 @@ func (c *Client) deliverFHIR(ctx context.Context, s *sender, m *outbox.Message) 
 	if isSearch(m) {
 		usual.content = formType
 	}
-	return c.deliverRouted(ctx, s, m, c.targets.fhir, s.idHeader, usual)
+	return c.deliverRouted(ctx, call{sender: s, sourceID: s.idHeader, asked: hosts}, m, c.targets.fhir, usual)
 }
 
 // guardFHIR holds a message of one environment back from another. The path is read as

@@ -16,7 +16,7 @@ import (
 
 // deliverFile uploads the body of a message to the file store. The answer names the file
 // by its URI; what it was called goes with the media type alone.
-func (c *Client) deliverFile(ctx context.Context, s *sender, m *outbox.Message) (outbox.Answer, *Error) {
+func (c *Client) deliverFile(ctx context.Context, s *sender, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
 	f := fileOf(ctx, m)
 	if err := c.guardFile(f); err != nil {
 		return outbox.Answer{}, err
@@ -28,6 +28,7 @@ func (c *Client) deliverFile(ctx context.Context, s *sender, m *outbox.Message) 
 	if err != nil {
 		return outbox.Answer{}, err
 	}
+	out.asked = hosts
 	r, err := c.exchange(ctx, &out)
 	if err != nil {
 		return r.answer(), err

@@ -57,18 +57,18 @@ func (c *Client) maxMessage() int64 {
 	return c.cfg.MaxBody + (c.cfg.MaxFile+2)/3*4
 }
 
-// offload uploads the large files of a message and returns what replaces them. Of the
-// message itself nothing is sent: an upload whose outcome is unknown leaves behind a file
+// offload uploads the large files of a message that is to be sent, and returns what replaces
+// them. Of the message itself nothing is sent: an upload whose outcome is unknown leaves behind a file
 // that nobody refers to, and is no unknown outcome of the message. The Answer of an error
 // is that of the upload.
-func (c *Client) offload(ctx context.Context, s *sender, m *outbox.Message, e envelope, sourceID []string) ([]edit, outbox.Answer, *Error) {
+func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, e envelope) ([]edit, outbox.Answer, *Error) {
 	files, err := attachments(m.Body, e.dataModel, c.cfg.Offload.Over)
 	if err != nil {
 		return nil, outbox.Answer{}, err
 	}
 	edits := make([]edit, 0, len(files)+1) // and the Source ID
 	for n, f := range files {
-		uri, answer, err := c.uploadOnce(ctx, s, m, sourceID, n, f)
+		uri, answer, err := c.uploadOnce(ctx, send, m, n, f)
 		if err != nil {
 			err.detail = "uploading a file of the message: " + err.detail
 			return nil, answer, err
@@ -81,8 +81,9 @@ func (c *Client) offload(ctx context.Context, s *sender, m *outbox.Message, e en
 
 // uploadOnce uploads the n-th file of a message, unless that is known to have been done.
 // A crash between the answer and the note of it costs a second upload, nothing else.
-func (c *Client) uploadOnce(ctx context.Context, s *sender, m *outbox.Message, sourceID []string, n int, f attachment) (string, outbox.Answer, *Error) {
-	store, key := c.cfg.Offload.Uploads, uploadKey(s, m, sourceID, n)
+func (c *Client) uploadOnce(ctx context.Context, send *call, m *outbox.Message, n int, f attachment) (string, outbox.Answer, *Error) {
+	s := send.sender
+	store, key := c.cfg.Offload.Uploads, uploadKey(s, m, send.sourceID, n)
 	if store != nil {
 		uri, err := store.Uploaded(ctx, s.name, key)
 		switch {
@@ -95,7 +96,7 @@ func (c *Client) uploadOnce(ctx context.Context, s *sender, m *outbox.Message, s
 			return uri, outbox.Answer{}, nil
 		}
 	}
-	uri, answer, failed := c.upload(ctx, s, m, sourceID, f)
+	uri, answer, failed := c.upload(ctx, send, m, f)
 	if failed != nil {
 		return "", answer, failed
 	}
@@ -111,15 +112,16 @@ func (c *Client) uploadOnce(ctx context.Context, s *sender, m *outbox.Message, s
 	return uri, answer, nil
 }
 
-func (c *Client) upload(ctx context.Context, s *sender, m *outbox.Message, sourceID []string, f attachment) (string, outbox.Answer, *Error) {
+func (c *Client) upload(ctx context.Context, send *call, m *outbox.Message, f attachment) (string, outbox.Answer, *Error) {
 	whole := file{size: f.size, media: f.media, open: func() io.ReadCloser { return io.NopCloser(f.open()) }}
 	if err := c.guardFile(whole); err != nil {
 		return "", outbox.Answer{}, err
 	}
-	out, err := c.uploadCall(ctx, s, m, sourceID, whole)
+	out, err := c.uploadCall(ctx, send.sender, m, send.sourceID, whole)
 	if err != nil {
 		return "", outbox.Answer{}, err
 	}
+	out.asked = send.asked
 	out.request, out.harmless = false, true // errors in a 2xx refuse it, whatever the lane
 	r, err := c.exchange(ctx, &out)
 	if err != nil {

@@ -25,6 +25,7 @@ type call struct {
 	plain    bool        // header is that of all messages that ask for nothing special
 	body     pieces
 	stream   *stream // the body instead, when it is not in one piece
+	asked    *asked  // notes the hosts of the sendings; nil: nobody wants to know
 	harmless bool    // a second one changes nothing for anybody: no outcome is unknown
 	bare     bool    // an answer without a body, or not in JSON, is nothing unusual
 }

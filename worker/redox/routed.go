@@ -14,7 +14,7 @@ import (
 // deliverRouted sends a message that brings method and path to an API below base. The lane
 // alone decides whether it is a SEND or a REQUEST: a write that is published as a REQUEST
 // is repeated until its deadline, as a read is.
-func (c *Client) deliverRouted(ctx context.Context, s *sender, m *outbox.Message, base *url.URL, sourceID []string, usual media) (outbox.Answer, *Error) {
+func (c *Client) deliverRouted(ctx context.Context, out call, m *outbox.Message, base *url.URL, usual media) (outbox.Answer, *Error) {
 	target, err := below(base, m.Path)
 	if err != nil {
 		return outbox.Answer{}, err
@@ -23,15 +23,13 @@ func (c *Client) deliverRouted(ctx context.Context, s *sender, m *outbox.Message
 	if err != nil {
 		return outbox.Answer{}, err
 	}
-	out := call{
-		sender: s, message: m.ID, request: m.Lane == outbox.LaneRequest,
-		method: method, url: target, sourceID: sourceID, body: pieces{m.Body},
-	}
+	out.message, out.request, out.body = m.ID, m.Lane == outbox.LaneRequest, pieces{m.Body}
+	out.method, out.url = method, target
 	out.bare = method != http.MethodGet || m.Accept != "" && !isJSON(m.Accept)
 	if len(m.Body) == 0 {
 		usual.content = nil
 	}
-	if out.header, err = c.header(ctx, m, sourceID, usual); err != nil {
+	if out.header, err = c.header(ctx, m, out.sourceID, usual); err != nil {
 		return outbox.Answer{}, err
 	}
 	r, err := c.exchange(ctx, &out)

@@ -45,18 +45,47 @@ func hostScope(target *url.URL) string { return "host:" + target.Host }
 // the file store for kind file, and with [Offload] for a data-model message that may hold a
 // file to upload first, which is any larger than Offload.Over or in the object store; that
 // of the API for all others. [Error.Pauses] names it when the host cannot be reached. It
-// reads no body and allocates nothing.
+// reads a body only if it is so large, and then to see whether its data model has files.
 func (c *Client) HostScope(m outbox.Message) string {
-	if m.Kind == outbox.KindFile || c.mayUpload(&m) {
+	switch {
+	case m.Kind == outbox.KindFile:
 		return c.targets.blobScope
+	case !c.mayUpload(&m) || c.targets.blobScope == c.targets.apiScope:
+		return c.targets.apiScope
 	}
-	return c.targets.apiScope
+	if m.BodyObject == "" {
+		if e, err := readEnvelope(m.Body); err != nil || !canEmbed(e.dataModel) {
+			return c.targets.apiScope
+		}
+	}
+	return c.targets.blobScope
 }
 
 // mayUpload reports whether a message may hold a file that is uploaded before it is sent.
 func (c *Client) mayUpload(m *outbox.Message) bool {
 	return c.cfg.Offload.Enabled && (m.Kind == outbox.KindDataModel || m.Kind == "") &&
 		(m.BodyObject != "" || int64(len(m.Body)) > c.cfg.Offload.Over)
+}
+
+// asked are the pause scopes of the hosts that requests for a message went to. A nil one notes
+// nothing.
+type asked struct{ hosts []string }
+
+func (a *asked) note(target *url.URL) {
+	if a == nil {
+		return
+	}
+	if host := hostScope(target); len(a.hosts) == 0 || a.hosts[len(a.hosts)-1] != host {
+		a.hosts = append(a.hosts, host)
+	}
+}
+
+// asked is told of the hosts that are asked; nil when there is but one.
+func (t *targets) asked() *asked {
+	if t.apiScope == t.blobScope {
+		return nil
+	}
+	return &asked{hosts: []string{}}
 }
 
 // join joins base and path. The names are those of the settings, for errors.
