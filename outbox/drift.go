@@ -179,8 +179,17 @@ func sameTransform(a, b *jetstream.SubjectTransformConfig) bool {
 // checkPartitions decides about a changed subject transform: messages of one
 // token would come to lie in two partitions, and overtake each other, if any
 // were still stored.
-func (d *streamDifference) checkPartitions(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) error {
+func (d *streamDifference) checkPartitions(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, t Topology) error {
 	from, to := transformText(d.have.SubjectTransform), transformText(d.transform)
+	others, err := t.otherPartitioned(ctx, js, stream)
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		d.refuse("subject transform %s -> %s would leave ordered messages of sources that are not named here where nobody reads them (%s): name them in this configuration, or delete their consumers if nobody serves them any more",
+			from, to, strings.Join(others, ", "))
+		return nil
+	}
 	if d.transform != nil {
 		ordered := strings.TrimSuffix(d.transform.Source, "send.*") + "ordered.*"
 		stored, err := storedIn(ctx, js, stream, ordered)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,8 +54,48 @@ func (t Topology) Repartition(ctx context.Context, js jetstream.JetStream, wait 
 	if sameTransform(have.SubjectTransform, want.SubjectTransform) {
 		return nil, nil
 	}
+	others, err := t.otherPartitioned(ctx, js, stream)
+	if err != nil {
+		return nil, explain(err, js, "list the consumers of "+t.Prefix.OutStream())
+	}
+	if len(others) > 0 {
+		return nil, fmt.Errorf("outbox: stream %s %w: another number of partitions would leave ordered messages of sources that are not named here where nobody reads them (%s): name them in this configuration, or delete their consumers if nobody serves them any more",
+			t.Prefix.OutStream(), ErrRefused, strings.Join(others, ", "))
+	}
 	r := repartition{js: js, stream: stream, prefix: t.Prefix, have: have, want: want, progress: progress}
 	return r.run(ctx, wait)
+}
+
+// otherPartitioned are the sources that have partitions of their own and are not t's: those of
+// another fleet, whose workers would not hear of another number.
+func (t Topology) otherPartitioned(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) ([]string, error) {
+	have, err := listConsumers(ctx, js, stream)
+	if err != nil {
+		return nil, err
+	}
+	others := make(map[string]bool)
+	for name := range have {
+		if source, _, ok := t.Prefix.ParseOrderedConsumer(name); ok && !slices.Contains(t.Sources, source) {
+			others[source] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(others)), nil
+}
+
+// Partitions is the number of partitions that the work queue has; 0 when there is no queue,
+// or none that keeps order.
+func (p Prefix) Partitions(ctx context.Context, js jetstream.JetStream) (int, error) {
+	stream, err := ask(ctx, js, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, p.OutStream()) })
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, explain(err, js, "look at stream "+p.OutStream())
+	}
+	if t := stream.CachedInfo().Config.SubjectTransform; t != nil {
+		return partitionsOf(t.Destination), nil
+	}
+	return 0, nil
 }
 
 type repartition struct {

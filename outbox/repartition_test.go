@@ -82,7 +82,7 @@ func TestRepartition_OpensAgainWhenItIsStopped(t *testing.T) {
 	r.ensure(Topology{Sources: []string{"clinic-a"}, Partitions: 4})
 	r.mustPublish("redox.out.clinic-a.send.0123456789abcdef0123456789abcdef")
 	ctx, cancel := context.WithCancel(r.ctx())
-	_, err := Topology{Partitions: 8}.Repartition(ctx, r.js, true, func(uint64) { cancel() })
+	_, err := Topology{Sources: []string{"clinic-a"}, Partitions: 8}.Repartition(ctx, r.js, true, func(uint64) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -117,5 +117,35 @@ func TestRepartition_NothingToDo(t *testing.T) {
 	r.ensure(four)
 	if changes, err := four.Repartition(r.ctx(), r.js, true, nil); err != nil || changes != nil {
 		t.Errorf("same number: %v, %v", changes, err)
+	}
+}
+
+// The sources of another fleet would be read from partitions that its workers do not know.
+func TestRepartition_NotBehindTheBackOfAnotherFleet(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	r.ensure(Topology{Sources: []string{"clinic-a"}, Partitions: 4})
+	other := Topology{Sources: []string{"clinic-z"}, Partitions: 8}
+	changes, err := other.Ensure(r.ctx(), r.js)
+	if !errors.Is(err, ErrRefused) || !strings.Contains(fmt.Sprint(changes), "(clinic-a)") {
+		t.Errorf("Ensure: %v, %v", changes, err)
+	}
+	for _, wait := range []bool{false, true} {
+		if _, err := other.Repartition(r.ctx(), r.js, wait, nil); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "(clinic-a)") {
+			t.Errorf("Repartition, waiting %t: %v", wait, err)
+		}
+	}
+	if n, err := Prefix("").Partitions(r.ctx(), r.js); n != 4 || err != nil {
+		t.Errorf("%d partitions, %v", n, err)
+	}
+	if n, err := Prefix("other").Partitions(r.ctx(), r.js); n != 0 || err != nil {
+		t.Errorf("%d partitions where there is no queue, %v", n, err)
+	}
+	both := Topology{Sources: []string{"clinic-a", "clinic-z"}, Partitions: 8}
+	if _, err := both.Ensure(r.ctx(), r.js); err != nil {
+		t.Errorf("with both: %v", err)
+	}
+	if n, err := Prefix("").Partitions(r.ctx(), r.js); n != 8 || err != nil {
+		t.Errorf("%d partitions, %v", n, err)
 	}
 }

@@ -152,6 +152,9 @@ func (d *daemon) deliver(ctx context.Context) error {
 	d.conn.Store(conn)
 	d.uploads.connect(js, d.config)
 	d.log.Info("nats: connected", "server", redactURLs(conn.ConnectedUrl()))
+	if err := d.checkPartitions(ctx, js); err != nil {
+		return err
+	}
 	if d.config.NATS.Provision == config.ProvisionAuto {
 		if err := d.provision(ctx, js); err != nil {
 			return err
@@ -180,6 +183,23 @@ func (d *daemon) deliver(ctx context.Context) error {
 		group.Go(func() error { return runGateway(ctx, gateway, d.log) })
 	}
 	return group.Wait()
+}
+
+// checkPartitions refuses to serve a queue that has another number of partitions than is
+// configured: the messages of some would be read by nobody, or a number that other workers
+// know would be changed behind their backs.
+func (d *daemon) checkPartitions(ctx context.Context, js jetstream.JetStream) error {
+	prefix, want := outbox.Prefix(d.config.NATS.Prefix), d.config.Order.Partitions
+	have, err := prefix.Partitions(ctx, js)
+	if err != nil {
+		d.log.Warn("whether the queue has as many partitions as order.partitions says is not known", "error", err)
+		return nil
+	}
+	if have > 0 && have != want {
+		return usagef("order.partitions: %d, and %s has %d; set %d, or change the queue with `redoxworker provision --drain` and start all its workers anew",
+			want, prefix.OutStream(), have, have)
+	}
+	return nil
 }
 
 // provision ensures the topology; what it refuses to change is left to a person.
