@@ -2,6 +2,7 @@ package worker
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -59,6 +60,14 @@ func (w *Worker) observe(e Event) {
 		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
 		if e.Probes > 0 { // no change: it is still paused
 			w.log.Debug("still paused: the probe failed", "scope", e.Scope, "for", e.Delay, "probes", e.Probes)
+			break
+		}
+		if strings.HasPrefix(e.Scope, operatorPrefix) {
+			attrs := []any{"scope", shownScope(e.Scope)}
+			if e.Delay > 0 {
+				attrs = append(attrs, "for", e.Delay)
+			}
+			w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", attrs...)
 			break
 		}
 		w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", e.Scope, "for", e.Delay)

@@ -46,7 +46,9 @@ func happened(e worker.Event) (happening, bool) {
 	case worker.EventWait:
 		h.Detail = fmt.Sprintf("not sent: %s; again in %s", cause(e), short(e.Delay))
 	case worker.EventPaused:
-		h.Message, h.Detail = e.Scope, fmt.Sprintf("for %s", short(e.Delay))
+		if h.Message, h.Detail = e.Scope, "until it is resumed"; e.Delay > 0 {
+			h.Detail = fmt.Sprintf("for %s", short(e.Delay))
+		}
 	case worker.EventResumed:
 		h.Message = e.Scope
 	case worker.EventAbandoned:

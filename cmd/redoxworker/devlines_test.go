@@ -44,8 +44,9 @@ func TestHappened(t *testing.T) {
 		"wait": {worker.Event{Kind: worker.EventWait, Error: "no token", Delay: 2 * time.Second}, "wait", "not sent: no token; again in 2s"},
 		"pause": {worker.Event{Kind: worker.EventPaused, Scope: "key:main", Delay: 15 * time.Second},
 			"paused", "for 15s"},
-		"resumed":   {worker.Event{Kind: worker.EventResumed, Scope: "key:main"}, "resumed", ""},
-		"abandoned": {worker.Event{Kind: worker.EventAbandoned}, "abandoned", "its lease was lost; another worker may have it"},
+		"pause by hand": {worker.Event{Kind: worker.EventPaused, Scope: "pause:clinic-a"}, "paused", "until it is resumed"},
+		"resumed":       {worker.Event{Kind: worker.EventResumed, Scope: "key:main"}, "resumed", ""},
+		"abandoned":     {worker.Event{Kind: worker.EventAbandoned}, "abandoned", "its lease was lost; another worker may have it"},
 	} {
 		got, ok := happened(tt.event)
 		if !ok || got.Event != tt.want || got.Detail != tt.detail {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -24,7 +26,7 @@ type pauseTarget struct {
 // pauseCommand has no worker pull messages of a source.
 type pauseCommand struct {
 	pauseTarget
-	For time.Duration `placeholder:"DURATION" help:"For how long; until resume by default."`
+	For *time.Duration `placeholder:"DURATION" help:"For how long; until resume by default."`
 }
 
 // resumeCommand ends such pauses.
@@ -42,24 +44,55 @@ type pauseResult struct {
 
 // Run pauses.
 func (p pauseCommand) Run(ctx context.Context, a *app) error {
-	if p.For < 0 {
-		return usagef("--for: %v; give more than 0s, or leave it out", p.For)
-	}
-	return p.each(ctx, a, func(pauses *worker.Pauses, source string) (pauseResult, error) {
-		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true}
-		if p.For > 0 {
-			r.For = p.For.String()
+	var length time.Duration // 0: until resume
+	if p.For != nil {
+		if length = *p.For; length <= 0 {
+			return usagef("--for: %v; give more than 0s, or leave it out", length)
 		}
-		return r, pauses.Pause(ctx, source, p.For)
+	}
+	return p.each(ctx, a, true, func(pauses *worker.Pauses, source string) ([]pauseResult, error) {
+		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true}
+		if length > 0 {
+			r.For = length.String()
+		}
+		return []pauseResult{r}, pauses.Pause(ctx, source, length)
 	})
 }
 
-// Run resumes.
+// Run resumes. A source may have left the configuration since it was paused.
 func (r resumeCommand) Run(ctx context.Context, a *app) error {
-	return r.each(ctx, a, func(pauses *worker.Pauses, source string) (pauseResult, error) {
-		changed, err := pauses.Resume(ctx, source)
-		return pauseResult{Scope: pauseScope(source), Changed: changed}, err
+	return r.each(ctx, a, false, func(pauses *worker.Pauses, source string) (results []pauseResult, err error) {
+		scopes := []string{source}
+		if r.All {
+			if scopes, err = pausedByHand(ctx, pauses); err != nil {
+				return nil, err
+			}
+		}
+		for _, source := range scopes {
+			changed, err := pauses.Resume(ctx, source)
+			if err != nil {
+				return results, err
+			}
+			results = append(results, pauseResult{Scope: pauseScope(source), Changed: changed})
+		}
+		return results, nil
 	})
+}
+
+// pausedByHand are the sources that operators have paused, and "" for all of them, which is
+// there in any case.
+func pausedByHand(ctx context.Context, pauses *worker.Pauses) ([]string, error) {
+	list, err := pauses.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	scopes := []string{""}
+	for _, p := range list {
+		if source, ok := strings.CutPrefix(p.Scope, "source:"); ok && p.Operator {
+			scopes = append(scopes, source)
+		}
+	}
+	return scopes, nil
 }
 
 func pauseScope(source string) string {
@@ -69,13 +102,14 @@ func pauseScope(source string) string {
 	return "source:" + source
 }
 
-// each does something for every source that was named, or once for all.
-func (t pauseTarget) each(ctx context.Context, a *app, do func(*worker.Pauses, string) (pauseResult, error)) error {
+// each does something for every source that was named, or once for all. configured says that
+// only those of the configuration may be.
+func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(*worker.Pauses, string) ([]pauseResult, error)) error {
 	c, err := a.load(config.PartKeys | config.PartOrderSecret)
 	if err != nil {
 		return err
 	}
-	sources, err := t.sources(c)
+	sources, err := t.sources(c, configured)
 	if err != nil {
 		return err
 	}
@@ -86,11 +120,13 @@ func (t pauseTarget) each(ctx context.Context, a *app, do func(*worker.Pauses, s
 	defer q.close()
 	pauses := worker.NewPauses(q.js, q.prefix, operatorName())
 	for _, source := range sources {
-		result, err := do(pauses, source)
-		if err != nil {
-			return err
+		results, err := do(pauses, source)
+		for _, result := range results {
+			if err == nil || result.Changed && !result.Paused { // what was resumed before it failed
+				err = errors.Join(err, result.print(a))
+			}
 		}
-		if err := result.print(a); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -98,7 +134,7 @@ func (t pauseTarget) each(ctx context.Context, a *app, do func(*worker.Pauses, s
 }
 
 // sources that were named; "" stands for all.
-func (t pauseTarget) sources(c *config.Config) ([]string, error) {
+func (t pauseTarget) sources(c *config.Config, configured bool) ([]string, error) {
 	switch {
 	case t.All && len(t.Source) > 0:
 		return nil, usagef("give --source or --all, not both")
@@ -108,7 +144,10 @@ func (t pauseTarget) sources(c *config.Config) ([]string, error) {
 		return nil, usagef("say what: --source NAME, or --all")
 	}
 	for _, s := range t.Source {
-		if _, ok := c.Sources[s]; !ok {
+		if err := outbox.CheckSource(s); err != nil {
+			return nil, usagef("--source: %w", err)
+		}
+		if _, ok := c.Sources[s]; !ok && configured {
 			return nil, usagef("--source: %q is not configured; there are %s", s, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
 		}
 	}

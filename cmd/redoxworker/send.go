@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 type sendCommand struct {
 	messageFlags
 	NDJSON   bool          `name:"ndjson" help:"One message per line; so are files named .ndjson and .jsonl. With --id, the ids are ID-1, ID-2 and so on by line."`
-	OrderKey string        `name:"order-key" placeholder:"KEY" help:"Keep the order of all messages with this key. It never leaves this process."`
-	ReplyTo  string        `name:"reply-to" placeholder:"SUBJECT" help:"Subject for the reply, _INBOX.… or redox.reply.<source>.…"`
+	OrderKey given         `name:"order-key" placeholder:"KEY" help:"Keep the order of all messages with this key. It never leaves this process."`
+	ReplyTo  given         `name:"reply-to" placeholder:"SUBJECT" help:"Subject for the reply, _INBOX.… or redox.reply.<source>.…"`
 	Wait     bool          `help:"Wait for the reply and print its body. One message only."`
 	Timeout  time.Duration `default:"150s" help:"How long --wait waits. The message is sent later all the same."`
 }
@@ -56,7 +57,10 @@ func (s sendCommand) Run(ctx context.Context, a *app) error {
 		return flagError(err, "--reply-to")
 	}
 	out := newReceipts(a)
-	return out.end(out.print(receipt))
+	if err := out.end(out.print(receipt)); err != nil {
+		return fmt.Errorf("message %s is stored, but its receipt could not be written: %w", receipt.ID, err)
+	}
+	return nil
 }
 
 // check finds flags that do not go together.
@@ -87,7 +91,7 @@ func (s sendCommand) load(a *app) (*config.Config, string, error) {
 	case s.OrderKey != "" && !c.Order.Secret.IsSet():
 		err = usagef("order.secret: not set, and --order-key needs it; set order.secret_file to the file that all publishers of the source share")
 	case s.ReplyTo != "":
-		err = checkReplyTo(c, source, s.ReplyTo)
+		err = checkReplyTo(c, source, string(s.ReplyTo))
 	}
 	return c, source, err
 }
@@ -106,7 +110,7 @@ func checkReplyTo(c *config.Config, source, subject string) error {
 // outgoing is the message without its body.
 func (s sendCommand) outgoing(source string) outbox.Message {
 	m := s.message(source)
-	m.Lane, m.OrderKey, m.ReplyTo = outbox.LaneSend, s.OrderKey, s.ReplyTo
+	m.Lane, m.OrderKey, m.ReplyTo = outbox.LaneSend, string(s.OrderKey), string(s.ReplyTo)
 	if s.OrderKey != "" {
 		m.Lane = outbox.LaneOrdered
 	}

@@ -22,13 +22,26 @@ type messageFlags struct {
 	File string `arg:"" optional:"" help:"File with the body; - or nothing is standard input. A read, --method GET, has none."`
 
 	Source      string   `placeholder:"NAME" help:"Source to publish for. Default: the only one configured."`
-	ID          string   `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing. Default: a new one."`
+	ID          given    `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing. Default: a new one."`
 	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"One of ${enum}."`
 	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
 	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string."`
 	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: that of the kind; for a file, what its name says."`
 	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: that of the kind."`
 	Deadline    deadline `placeholder:"WHEN" help:"Do not send it later: a time (RFC 3339) or from now (90s)."`
+}
+
+// given is a text that is not empty: an empty variable of a script must not mean that there is
+// none.
+type given string
+
+// UnmarshalText serves the command line.
+func (g *given) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errors.New("it is empty; leave the flag out if there is none")
+	}
+	*g = given(text)
+	return nil
 }
 
 // deadline is an instant, typed as one or as a duration from now.
@@ -52,7 +65,7 @@ func (d *deadline) UnmarshalText(text []byte) (err error) {
 // message without its body.
 func (f messageFlags) message(source string) outbox.Message {
 	return outbox.Message{
-		ID: f.ID, Source: source, Kind: outbox.Kind(f.Kind), Method: f.Method, Path: f.Path,
+		ID: string(f.ID), Source: source, Kind: outbox.Kind(f.Kind), Method: f.Method, Path: f.Path,
 		ContentType: f.contentType(), Accept: f.Accept, Deadline: f.Deadline.Time,
 	}
 }

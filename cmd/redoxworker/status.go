@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -101,7 +103,11 @@ func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (
 		}
 	}
 	if c.Quota.Scope != config.ScopeNone {
-		drain := math.Ceil(float64(s.Backlog) * c.Quota.Per.Seconds() / float64(c.Quota.Requests))
+		requests, per := c.Quota.Requests, c.Quota.Per
+		if s.Quota != nil { // what the fleet keeps to
+			requests, per = s.Quota.Requests, s.Quota.Per
+		}
+		drain := math.Ceil(float64(s.Backlog) * per.Seconds() / float64(requests))
 		s.DrainSeconds = &drain
 	}
 	s.askWorker(ctx, c.Admin.Listen)
@@ -147,7 +153,40 @@ func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) ([
 			laneOf(found, source, outbox.LaneSend, prefix.SendConsumer(source)),
 			laneOf(found, source, outbox.LaneOrdered, ordered...))
 	}
+	return addUnread(ctx, lanes, found, prefix, stream)
+}
+
+// addUnread adds what is stored where no consumer reads: for a source that is not provisioned,
+// or in a partition that is not.
+func addUnread(ctx context.Context, lanes []laneStatus, found map[string]*jetstream.ConsumerInfo, prefix outbox.Prefix, stream jetstream.Stream) ([]laneStatus, error) {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.String()+".out.>"))
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", prefix.OutStream(), err)
+	}
+	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
+		source, lane, partition, err := prefix.ParseOut(subject)
+		if err != nil || found[consumerOf(prefix, source, lane, partition)] != nil {
+			continue
+		}
+		i := slices.IndexFunc(lanes, func(l laneStatus) bool { return l.Source == source && l.Lane == lane })
+		if i < 0 {
+			i = len(lanes)
+			lanes = append(lanes, laneStatus{Source: source, Lane: lane})
+		}
+		lanes[i].Waiting += info.State.Subjects[subject]
+		lanes[i].Missing = true
+	}
 	return lanes, nil
+}
+
+func consumerOf(prefix outbox.Prefix, source string, lane outbox.Lane, partition int) string {
+	switch lane {
+	case outbox.LaneSend:
+		return prefix.SendConsumer(source)
+	case outbox.LaneRequest:
+		return prefix.RequestConsumer(source)
+	}
+	return prefix.OrderedConsumer(source, partition)
 }
 
 // laneOf sums the consumers of a lane up.

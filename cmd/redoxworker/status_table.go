@@ -35,7 +35,9 @@ func (s status) laneTable(a *app) string {
 		case l.Missing:
 			note = "not provisioned"
 		case l.Pulls == 0 && l.InHand == 0 && l.Waiting > 0:
-			note = "no worker pulls"
+			if note = "no worker pulls"; s.Quota != nil && s.Quota.Workers > 0 {
+				note = "waits for the quota" // lanes then pull a message when its request is granted
+			}
 		}
 		t.AppendRow(table.Row{l.Source, l.Lane, l.Waiting, l.InHand, l.Redelivered, note})
 	}
