@@ -138,7 +138,7 @@ func TestRetryAfter(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"": 0, "0": 0, "1": time.Second, "120": 2 * time.Minute, "007": 7 * time.Second,
 		"86400": maxRetryAfter, "86401": maxRetryAfter, "4294967295": maxRetryAfter,
-		"99999999999999999999": 0, "-1": 0, "+5": 0, "1.5": 0, "5s": 0, " 5": 0, "soon": 0, "5, 6": 0,
+		"99999999999999999999": maxRetryAfter, "-1": 0, "+5": 0, "1.5": 0, "5s": 0, " 5": 0, "soon": 0, "5, 6": 0,
 		"Sun, 01 Mar 2026 12:00:30 GMT":  30 * time.Second,
 		"Sunday, 01-Mar-26 12:01:00 GMT": time.Minute,
 		"Sun Mar  1 12:02:00 2026":       2 * time.Minute,
