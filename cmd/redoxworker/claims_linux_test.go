@@ -3,16 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"io"
-	"mime/multipart"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,63 +17,6 @@ import (
 
 // inFlight is how many large messages are under way at the same time.
 const inFlight = 16
-
-// largeFar is a Redox that answers no message before it has so many of them. Tokens are
-// the simulator's.
-type largeFar struct {
-	sim      *redoxsim.Server
-	answer   []byte // to messages
-	together int
-
-	mu   sync.Mutex
-	sums map[[32]byte]bool
-	all  chan struct{} // closed when so many are there
-}
-
-func (f *largeFar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, status := f.answer, http.StatusOK
-	var body io.Reader = r.Body
-	switch {
-	case r.URL.Path == "/upload":
-		answer, status = []byte(`{"URI":"https://blob.example/1"}`), http.StatusCreated
-		form, err := r.MultipartReader()
-		var part *multipart.Part
-		if err == nil {
-			part, err = form.NextPart()
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		body = part
-	case r.URL.Path != "/endpoint":
-		f.sim.ServeHTTP(w, r)
-		return
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, body); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	f.took([32]byte(sum.Sum(nil)))
-	select {
-	case <-f.all:
-	case <-r.Context().Done():
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(answer)
-}
-
-func (f *largeFar) took(sum [32]byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	before := len(f.sums)
-	f.sums[sum] = true
-	if before < f.together && len(f.sums) >= f.together {
-		close(f.all)
-	}
-}
 
 // peakOf is the most memory that a process has had, in bytes (proc(5), VmHWM).
 func peakOf(t *testing.T, pid int) int64 {

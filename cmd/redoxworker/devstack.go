@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -44,6 +45,7 @@ type stackOptions struct {
 type stack struct {
 	files     devFiles
 	temporary bool
+	lock      io.Closer // of a directory that is not temporary
 	config    *config.Config
 	log       *slog.Logger
 	nats      *natsdev.Server
@@ -110,8 +112,14 @@ func (s *stack) openDir(dir string) (err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
-	s.files, err = newDevFiles(dir)
-	return err
+	if s.files, err = newDevFiles(dir); err != nil || s.temporary {
+		return err
+	}
+	// Two servers on one store would destroy it.
+	if s.lock, err = lockFile(filepath.Join(dir, "dev.lock")); err != nil {
+		return usagef("--dir: %s is in use by another redoxworker dev (%w); stop that, or choose another", dir, err)
+	}
+	return nil
 }
 
 // freeAddressFor resolves an address that something else will listen on in a moment, and
@@ -231,6 +239,9 @@ func (s *stack) close() {
 	}
 	if s.sim != nil {
 		s.sim.close()
+	}
+	if s.lock != nil {
+		_ = s.lock.Close()
 	}
 	if s.temporary && s.files.dir != "" {
 		if err := os.RemoveAll(s.files.dir); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -28,7 +29,9 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 	var changes []outbox.Change
 	switch {
 	case p.DryRun:
-		changes, err = t.Drift(ctx, q.js)
+		if changes, err = t.Drift(ctx, q.js); err == nil && slices.ContainsFunc(changes, func(c outbox.Change) bool { return c.Action == outbox.Refuse }) {
+			err = fmt.Errorf("what is marked refuse would be %w", outbox.ErrRefused)
+		}
 	case p.Drain:
 		if changes, err = t.Repartition(ctx, q.js, true, p.waiting(a)); err != nil {
 			return fmt.Errorf("provision: the partitions are as they were: %w", err)

@@ -76,7 +76,7 @@ func (s sendCommand) check() error {
 
 func (s sendCommand) lines() bool {
 	ext := filepath.Ext(s.File)
-	return s.NDJSON || ext == ".ndjson" || ext == ".jsonl"
+	return s.NDJSON || s.Kind != string(outbox.KindFile) && (ext == ".ndjson" || ext == ".jsonl") // a file goes as it is
 }
 
 // load reads the order secret only when there is an order key, which needs it.
