@@ -137,10 +137,11 @@ func TestQuota_NATSAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-time.After(10 * time.Second)
-	again, err := natsdev.Start(natsdev.Options{Dir: s.nats.Dir(), Port: port})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var again *natsdev.Server
+	s.eventually("NATS is back on its port", func() bool {
+		again, err = natsdev.Start(natsdev.Options{Dir: s.nats.Dir(), Port: port})
+		return err == nil
+	})
 	t.Cleanup(func() { _ = again.Shutdown() })
 	before := len(s.messages())
 	s.eventually("the backlog drains on", func() bool { return len(s.messages()) > before+50 })

@@ -146,7 +146,14 @@ func (s *Server) Restart() error {
 	srv, done := s.srv, s.done
 	s.srv = nil
 	stop(srv, done)
-	return s.start()
+	// An outgoing connection of this machine may have the port for a moment.
+	for begun := time.Now(); ; {
+		err := s.start()
+		if err == nil || time.Since(begun) > startTimeout {
+			return err
+		}
+		time.Sleep(startPoll)
+	}
 }
 
 // Shutdown stops the server, waits for it to end and removes its directory if

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -80,17 +81,22 @@ func (n *node) conf(dir string, port, routePort int, routes []string) string {
 	return text
 }
 
-// freePorts finds n ports that nobody listens on.
+// freePorts finds n ports that nobody listens on. They are below those that systems give to
+// outgoing connections, one of which could have such a port when a server that was killed is
+// to listen on it again.
 func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	const first, count, tries = 12_000, 20_000, 1000
+	for range tries {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count)))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer l.Close() // all at once: no port twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("no %d free ports from %d on", n, first)
 }
 
 // ready waits until every server takes connections.
