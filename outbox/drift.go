@@ -176,18 +176,18 @@ func sameTransform(a, b *jetstream.SubjectTransformConfig) bool {
 	return *a == *b
 }
 
-// checkPartitions decides about a changed subject transform: messages of one
+// checkPartitions decides about a changed subject transform. Messages of one
 // token would come to lie in two partitions, and overtake each other, if any
-// were still stored.
+// were still stored; those of another fleet's sources, where its workers do not
+// read.
 func (d *streamDifference) checkPartitions(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, t Topology) error {
 	from, to := transformText(d.have.SubjectTransform), transformText(d.transform)
-	others, err := t.otherPartitioned(ctx, js, stream)
+	stranded, err := t.stranded(ctx, js, stream)
 	if err != nil {
 		return err
 	}
-	if len(others) > 0 {
-		d.refuse("subject transform %s -> %s would leave ordered messages of sources that are not named here where nobody reads them (%s): name them in this configuration, or delete their consumers if nobody serves them any more",
-			from, to, strings.Join(others, ", "))
+	if stranded != "" {
+		d.refuse("subject transform %s -> %s %s", from, to, stranded)
 		return nil
 	}
 	if d.transform != nil {

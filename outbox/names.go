@@ -207,6 +207,21 @@ func (p Prefix) orderedSubject(source string, n int) string {
 	return p.String() + ".out." + source + ".ordered." + strconv.Itoa(n)
 }
 
+// OutSubjects is every subject of the work queue, with a wildcard.
+func (p Prefix) OutSubjects() string { return p.String() + ".out.>" }
+
+// LaneConsumer is the durable consumer of a lane of source; the partition counts in
+// [LaneOrdered] alone. It is that of what [Prefix.ParseOut] answers.
+func (p Prefix) LaneConsumer(source string, lane Lane, partition int) string {
+	switch lane {
+	case LaneSend:
+		return p.SendConsumer(source)
+	case LaneRequest:
+		return p.RequestConsumer(source)
+	}
+	return p.OrderedConsumer(source, partition)
+}
+
 // ParseOut takes a stored subject of the work queue apart. The partition is -1
 // except in LaneOrdered. The source is returned also with an error, as far as
 // the subject has a valid one. It allocates only on an error.

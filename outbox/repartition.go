@@ -54,37 +54,42 @@ func (t Topology) Repartition(ctx context.Context, js jetstream.JetStream, wait 
 	if sameTransform(have.SubjectTransform, want.SubjectTransform) {
 		return nil, nil
 	}
-	others, err := t.otherPartitioned(ctx, js, stream)
+	stranded, err := t.stranded(ctx, js, stream)
 	if err != nil {
-		return nil, explain(err, js, "list the consumers of "+t.Prefix.OutStream())
+		return nil, explain(err, js, "look at the partitions of "+t.Prefix.OutStream())
 	}
-	if len(others) > 0 {
-		return nil, fmt.Errorf("outbox: stream %s %w: another number of partitions would leave ordered messages of sources that are not named here where nobody reads them (%s): name them in this configuration, or delete their consumers if nobody serves them any more",
-			t.Prefix.OutStream(), ErrRefused, strings.Join(others, ", "))
+	if stranded != "" {
+		return nil, fmt.Errorf("outbox: stream %s %w: another number of partitions %s", t.Prefix.OutStream(), ErrRefused, stranded)
 	}
 	r := repartition{js: js, stream: stream, prefix: t.Prefix, have: have, want: want, progress: progress}
 	return r.run(ctx, wait)
 }
 
-// otherPartitioned are the sources that have partitions of their own and are not t's: those of
-// another fleet, whose workers would not hear of another number.
-func (t Topology) otherPartitioned(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) ([]string, error) {
-	have, err := listConsumers(ctx, js, stream)
-	if err != nil {
-		return nil, err
-	}
-	others := make(map[string]bool)
-	for name := range have {
-		if source, _, ok := t.Prefix.ParseOrderedConsumer(name); ok && !slices.Contains(t.Sources, source) {
-			others[source] = true
+// stranded says what another number of partitions would do to sources that have partitions and
+// are not t's: the workers of another fleet would not hear of it. It is "" if there are none.
+// Names alone are asked for, because a list of consumers may lack some in a cluster.
+func (t Topology) stranded(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) (string, error) {
+	others, err := ask(ctx, js, func(ctx context.Context) (map[string]bool, error) {
+		others := make(map[string]bool)
+		list := stream.ConsumerNames(ctx)
+		for name := range list.Name() { // always to its end: the lister sends on
+			if source, _, ok := t.Prefix.ParseOrderedConsumer(name); ok && !slices.Contains(t.Sources, source) {
+				others[source] = true
+			}
 		}
+		return others, list.Err()
+	})
+	if err != nil || len(others) == 0 {
+		return "", err
 	}
-	return slices.Sorted(maps.Keys(others)), nil
+	return fmt.Sprintf("would leave ordered messages of sources that are not named here where nobody reads them (%s): name them in this configuration, or delete their consumers if nobody serves them any more",
+		strings.Join(slices.Sorted(maps.Keys(others)), ", ")), nil
 }
 
-// Partitions is the number of partitions that the work queue has; 0 when there is no queue,
-// or none that keeps order.
-func (p Prefix) Partitions(ctx context.Context, js jetstream.JetStream) (int, error) {
+// Partitions is the number of partitions that the work queue of a prefix has; 0 when there is
+// no queue, or none that keeps order. An error wraps [ErrPermission] when the server refused
+// to tell this user. Safe for concurrent use.
+func Partitions(ctx context.Context, js jetstream.JetStream, p Prefix) (int, error) {
 	stream, err := ask(ctx, js, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, p.OutStream()) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, nil

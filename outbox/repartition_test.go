@@ -135,17 +135,17 @@ func TestRepartition_NotBehindTheBackOfAnotherFleet(t *testing.T) {
 			t.Errorf("Repartition, waiting %t: %v", wait, err)
 		}
 	}
-	if n, err := Prefix("").Partitions(r.ctx(), r.js); n != 4 || err != nil {
+	if n, err := Partitions(r.ctx(), r.js, ""); n != 4 || err != nil {
 		t.Errorf("%d partitions, %v", n, err)
 	}
-	if n, err := Prefix("other").Partitions(r.ctx(), r.js); n != 0 || err != nil {
+	if n, err := Partitions(r.ctx(), r.js, "other"); n != 0 || err != nil {
 		t.Errorf("%d partitions where there is no queue, %v", n, err)
 	}
 	both := Topology{Sources: []string{"clinic-a", "clinic-z"}, Partitions: 8}
 	if _, err := both.Ensure(r.ctx(), r.js); err != nil {
 		t.Errorf("with both: %v", err)
 	}
-	if n, err := Prefix("").Partitions(r.ctx(), r.js); n != 8 || err != nil {
+	if n, err := Partitions(r.ctx(), r.js, ""); n != 8 || err != nil {
 		t.Errorf("%d partitions, %v", n, err)
 	}
 }

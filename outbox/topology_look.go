@@ -106,7 +106,7 @@ func (t Topology) lookStream(ctx context.Context, js jetstream.JetStream, want j
 	d := streamDrift(t.Prefix, want, stream.CachedInfo())
 	if d.repartition {
 		if err := d.checkPartitions(ctx, js, stream, t); err != nil {
-			return nil, explain(err, js, "count the messages in the partitions of "+s.name)
+			return nil, explain(err, js, "look at the partitions of "+s.name)
 		}
 	}
 	for _, c := range d.changes {

@@ -52,7 +52,7 @@ func (b backlog) measure(ctx context.Context, js jetstream.JetStream, prefix out
 	if err != nil {
 		return err
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.String()+".out.>"))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.OutSubjects()))
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ type lane struct {
 	bound    atomic.Bool
 	// replicated: several servers keep the consumer's state.
 	replicated atomic.Bool
-	// rest is how long a lane of REQUESTs last rested; see [Worker.measured].
+	// rest is how long a lane of REQUESTs last rested; see measured.
 	rest time.Duration
 }
 

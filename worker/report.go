@@ -62,18 +62,17 @@ func (w *Worker) observe(e Event) {
 			w.log.Debug("still paused: the probe failed", "scope", e.Scope, "for", e.Delay, "probes", e.Probes)
 			break
 		}
-		if strings.HasPrefix(e.Scope, operatorPrefix) {
-			attrs := []any{"scope", shownScope(e.Scope)}
-			if e.Delay > 0 {
-				attrs = append(attrs, "for", e.Delay)
-			}
-			w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", attrs...)
-			break
+		switch byHand := strings.HasPrefix(e.Scope, operatorPrefix); {
+		case byHand && e.Delay > 0:
+			w.log.Warn("paused by an operator: its sources pull nothing", "scope", shownScope(e.Scope), "for", e.Delay)
+		case byHand:
+			w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", "scope", shownScope(e.Scope))
+		default:
+			w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", e.Scope, "for", e.Delay)
 		}
-		w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", e.Scope, "for", e.Delay)
 	case EventResumed:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(0)
-		w.log.Info("resumed", "scope", e.Scope)
+		w.log.Info("resumed", "scope", shownScope(e.Scope))
 	}
 	if w.config.Observe != nil {
 		w.config.Observe(e)

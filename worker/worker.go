@@ -226,7 +226,8 @@ type Status struct {
 	// Concurrency is how many may be at present.
 	Concurrency int `json:"concurrency"`
 	// Paused lists the paused scopes with what is left of their pause; one that is being
-	// probed has zero left, one that lasts until an operator ends it has −1.
+	// probed has zero left, one that lasts until an operator ends it has −1. In JSON they
+	// are nanoseconds.
 	Paused map[string]time.Duration `json:"paused_ns,omitempty"`
 	// Breakers are the hosts of the sources, each closed, open or probing.
 	Breakers map[string]string `json:"breakers,omitempty"`

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile makes the file and locks it until it is closed, or this process ends.
+// lockFile makes the file and locks it until it is closed, or this process ends. It is
+// errLocked when another has it.
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -16,6 +17,9 @@ func lockFile(path string) (io.Closer, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
+		if err == syscall.EWOULDBLOCK {
+			return nil, errLocked
+		}
 		return nil, err
 	}
 	return f, nil

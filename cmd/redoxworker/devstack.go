@@ -112,15 +112,23 @@ func (s *stack) openDir(dir string) (err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
-	if s.files, err = newDevFiles(dir); err != nil || s.temporary {
-		return err
+	if !s.temporary { // two servers on one store would destroy it
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		s.lock, err = lockFile(filepath.Join(dir, "dev.lock"))
+		if errors.Is(err, errLocked) {
+			return usagef("--dir: %s is in use by another redoxworker dev; stop that, or choose another", dir)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	// Two servers on one store would destroy it.
-	if s.lock, err = lockFile(filepath.Join(dir, "dev.lock")); err != nil {
-		return usagef("--dir: %s is in use by another redoxworker dev (%w); stop that, or choose another", dir, err)
-	}
-	return nil
+	s.files, err = newDevFiles(dir)
+	return err
 }
+
+var errLocked = errors.New("locked by another process")
 
 // freeAddressFor resolves an address that something else will listen on in a moment, and
 // finds out whether it is taken.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -50,32 +49,37 @@ func (p pauseCommand) Run(ctx context.Context, a *app) error {
 			return usagef("--for: %v; give more than 0s, or leave it out", length)
 		}
 	}
-	return p.each(ctx, a, true, func(pauses *worker.Pauses, source string) ([]pauseResult, error) {
+	return p.each(ctx, a, true, func(pauses *worker.Pauses, source string) error {
 		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true}
 		if length > 0 {
 			r.For = length.String()
 		}
-		return []pauseResult{r}, pauses.Pause(ctx, source, length)
+		if err := pauses.Pause(ctx, source, length); err != nil {
+			return err
+		}
+		return r.print(a)
 	})
 }
 
 // Run resumes. A source may have left the configuration since it was paused.
 func (r resumeCommand) Run(ctx context.Context, a *app) error {
-	return r.each(ctx, a, false, func(pauses *worker.Pauses, source string) (results []pauseResult, err error) {
-		scopes := []string{source}
+	return r.each(ctx, a, false, func(pauses *worker.Pauses, source string) (err error) {
+		sources := []string{source}
 		if r.All {
-			if scopes, err = pausedByHand(ctx, pauses); err != nil {
-				return nil, err
+			if sources, err = pausedByHand(ctx, pauses); err != nil {
+				return err
 			}
 		}
-		for _, source := range scopes {
+		for _, source := range sources {
 			changed, err := pauses.Resume(ctx, source)
 			if err != nil {
-				return results, err
+				return err
 			}
-			results = append(results, pauseResult{Scope: pauseScope(source), Changed: changed})
+			if err := (pauseResult{Scope: pauseScope(source), Changed: changed}).print(a); err != nil {
+				return err
+			}
 		}
-		return results, nil
+		return nil
 	})
 }
 
@@ -86,13 +90,13 @@ func pausedByHand(ctx context.Context, pauses *worker.Pauses) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	scopes := []string{""}
+	sources := []string{""}
 	for _, p := range list {
 		if source, ok := strings.CutPrefix(p.Scope, "source:"); ok && p.Operator {
-			scopes = append(scopes, source)
+			sources = append(sources, source)
 		}
 	}
-	return scopes, nil
+	return sources, nil
 }
 
 func pauseScope(source string) string {
@@ -104,7 +108,7 @@ func pauseScope(source string) string {
 
 // each does something for every source that was named, or once for all. configured says that
 // only those of the configuration may be.
-func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(*worker.Pauses, string) ([]pauseResult, error)) error {
+func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(*worker.Pauses, string) error) error {
 	c, err := a.load(config.PartKeys | config.PartOrderSecret)
 	if err != nil {
 		return err
@@ -120,13 +124,7 @@ func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(
 	defer q.close()
 	pauses := worker.NewPauses(q.js, q.prefix, operatorName())
 	for _, source := range sources {
-		results, err := do(pauses, source)
-		for _, result := range results {
-			if err == nil || result.Changed && !result.Paused { // what was resumed before it failed
-				err = errors.Join(err, result.print(a))
-			}
-		}
-		if err != nil {
+		if err := do(pauses, source); err != nil {
 			return err
 		}
 	}

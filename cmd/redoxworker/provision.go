@@ -30,7 +30,7 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 	switch {
 	case p.DryRun:
 		if changes, err = t.Drift(ctx, q.js); err == nil && slices.ContainsFunc(changes, func(c outbox.Change) bool { return c.Action == outbox.Refuse }) {
-			err = fmt.Errorf("what is marked refuse would be %w", outbox.ErrRefused)
+			err = fmt.Errorf("%w: see what is marked refuse", outbox.ErrRefused)
 		}
 	case p.Drain:
 		if changes, err = t.Repartition(ctx, q.js, true, p.waiting(a)); err != nil {

@@ -190,7 +190,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 // know would be changed behind their backs.
 func (d *daemon) checkPartitions(ctx context.Context, js jetstream.JetStream) error {
 	prefix, want := outbox.Prefix(d.config.NATS.Prefix), d.config.Order.Partitions
-	have, err := prefix.Partitions(ctx, js)
+	have, err := outbox.Partitions(ctx, js, prefix)
 	if err != nil {
 		d.log.Warn("whether the queue has as many partitions as order.partitions says is not known", "error", err)
 		return nil

@@ -159,13 +159,13 @@ func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) ([
 // addUnread adds what is stored where no consumer reads: for a source that is not provisioned,
 // or in a partition that is not.
 func addUnread(ctx context.Context, lanes []laneStatus, found map[string]*jetstream.ConsumerInfo, prefix outbox.Prefix, stream jetstream.Stream) ([]laneStatus, error) {
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.String()+".out.>"))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.OutSubjects()))
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", prefix.OutStream(), err)
 	}
 	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
 		source, lane, partition, err := prefix.ParseOut(subject)
-		if err != nil || found[consumerOf(prefix, source, lane, partition)] != nil {
+		if err != nil || found[prefix.LaneConsumer(source, lane, partition)] != nil {
 			continue
 		}
 		i := slices.IndexFunc(lanes, func(l laneStatus) bool { return l.Source == source && l.Lane == lane })
@@ -177,16 +177,6 @@ func addUnread(ctx context.Context, lanes []laneStatus, found map[string]*jetstr
 		lanes[i].Missing = true
 	}
 	return lanes, nil
-}
-
-func consumerOf(prefix outbox.Prefix, source string, lane outbox.Lane, partition int) string {
-	switch lane {
-	case outbox.LaneSend:
-		return prefix.SendConsumer(source)
-	case outbox.LaneRequest:
-		return prefix.RequestConsumer(source)
-	}
-	return prefix.OrderedConsumer(source, partition)
 }
 
 // laneOf sums the consumers of a lane up.

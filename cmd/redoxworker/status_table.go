@@ -36,7 +36,7 @@ func (s status) laneTable(a *app) string {
 			note = "not provisioned"
 		case l.Pulls == 0 && l.InHand == 0 && l.Waiting > 0:
 			if note = "no worker pulls"; s.Quota != nil && s.Quota.Workers > 0 {
-				note = "waits for the quota" // lanes then pull a message when its request is granted
+				note = "waits for the quota, or no worker pulls" // no pull waits while requests are scarce
 			}
 		}
 		t.AppendRow(table.Row{l.Source, l.Lane, l.Waiting, l.InHand, l.Redelivered, note})

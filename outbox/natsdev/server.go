@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -136,7 +137,8 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 }
 
 // Restart stops the server and starts it again with the same data and the same
-// port. Clients are disconnected in between.
+// port, for which it waits if something else has it. Clients are disconnected in
+// between.
 func (s *Server) Restart() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,13 +148,21 @@ func (s *Server) Restart() error {
 	srv, done := s.srv, s.done
 	s.srv = nil
 	stop(srv, done)
-	// An outgoing connection of this machine may have the port for a moment.
-	for begun := time.Now(); ; {
-		err := s.start()
-		if err == nil || time.Since(begun) > startTimeout {
-			return err
+	s.awaitPort()
+	return s.start()
+}
+
+// awaitPort waits until the port is free: an outgoing connection of this machine may have
+// been given it. That it is not in time is for the server to say.
+func (s *Server) awaitPort() {
+	poll := time.NewTicker(startPoll)
+	defer poll.Stop()
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); <-poll.C {
+		l, err := net.Listen("tcp", net.JoinHostPort(s.opts.host(), strconv.Itoa(s.port)))
+		if err == nil {
+			_ = l.Close()
+			return
 		}
-		time.Sleep(startPoll)
 	}
 }
 

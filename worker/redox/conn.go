@@ -55,7 +55,7 @@ var sendBuffers = sync.Pool{New: func() any {
 
 const (
 	sendBuffer = 32 << 10
-	// leastDirect is the size from which the copy of a body costs more than the pieces do.
+	// leastDirect is the size up to which a body is copied behind its head.
 	leastDirect = 4 << 10
 )
 

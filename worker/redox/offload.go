@@ -58,9 +58,9 @@ func (c *Client) maxMessage() int64 {
 }
 
 // offload uploads the large files of a message that is to be sent, and returns what replaces
-// them. Of the message itself nothing is sent: an upload whose outcome is unknown leaves behind a file
-// that nobody refers to, and is no unknown outcome of the message. The Answer of an error
-// is that of the upload.
+// them. Of the message itself nothing is sent: an upload whose outcome is unknown leaves
+// behind a file that nobody refers to, and is no unknown outcome of the message. The Answer
+// of an error is that of the upload.
 func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, e envelope) ([]edit, outbox.Answer, *Error) {
 	files, err := attachments(m.Body, e.dataModel, c.cfg.Offload.Over)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 const (
 	// Failed: Redox reports that the latest attempt to deliver the message failed.
 	Failed = "failed"
-	// Unconfirmed: Redox reported no end within Config.GiveUp.
+	// Unconfirmed: Redox reported no end within Config.GiveUp, or there was no time to ask.
 	Unconfirmed = "unconfirmed"
 )
 
@@ -54,7 +54,11 @@ func (r *Reconciler) publishEvent(ctx context.Context, msg jetstream.Msg, source
 		_ = msg.NakWithDelay(firstPause)
 		return
 	}
-	r.log.Warn("redox did not deliver a message that it took", "event", kind, "source", source, "message", e.Message, "log", e.Log,
+	text := "redox did not deliver a message that it took"
+	if kind == Unconfirmed {
+		text = "whether redox has delivered a message that it took is not known"
+	}
+	r.log.Warn(text, "event", kind, "source", source, "message", e.Message, "log", e.Log,
 		"status", found.Status, "attempts", found.Attempts)
 	r.settle(ctx, msg, kind)
 }

@@ -13,6 +13,10 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 )
 
+// lateLook is how long after its time a log is looked at for the last time. What more logs come
+// than can be looked up is given up then, rather than removed from the stream unsaid.
+const lateLook = 5 * time.Minute
+
 // maxApart is the longest time between two looks at a log.
 const maxApart = time.Hour
 
@@ -28,6 +32,10 @@ func (r *Reconciler) handle(ctx context.Context, msg jetstream.Msg, p *patience)
 	}
 	if wait := r.config.Interval - time.Since(e.At); wait > 0 {
 		_ = msg.NakWithDelay(wait) // if it is lost, the log comes after the ack wait
+		return
+	}
+	if time.Since(e.At) > r.config.GiveUp+lateLook {
+		r.publishEvent(ctx, msg, source, e, Unconfirmed, platform.Log{ID: e.Log})
 		return
 	}
 	if !p.wait(ctx) {

@@ -240,6 +240,25 @@ func TestReconciler_OneOddLogIsNoOutage(t *testing.T) {
 	})
 }
 
+// Of more logs than can be looked up each has its event all the same.
+func TestReconciler_MoreLogsThanLookups(t *testing.T) {
+	inBubble(t, func(r rig) {
+		rec, stop := r.start(Config{Pace: 10 * time.Minute})
+		defer stop()
+		ids := make([]string, 300)
+		for i := range ids {
+			ids[i] = fmt.Sprint("log", i)
+			r.redox.set(ids[i], platform.Succeeded)
+		}
+		rec.Follow(delivered(ids...))
+		time.Sleep(26 * time.Hour)
+		events, _ := r.events()
+		if n := r.redox.count(); n < 140 || len(events)+n != len(ids) || r.stored("REDOX_RECONCILE") != 0 {
+			t.Errorf("%d lookups, %d events, %d logs left", n, len(events), r.stored("REDOX_RECONCILE"))
+		}
+	})
+}
+
 // An outage that outlasts the time a log is followed does not swallow its event.
 func TestReconciler_GivesUpDuringAnOutage(t *testing.T) {
 	inBubble(t, func(r rig) {
