@@ -12,7 +12,7 @@ import (
 )
 
 // attempt calls the Deliverer once and judges what came of it.
-func (w *Worker) attempt(d *delivery) verdict {
+func (w *Worker) attempt(d *delivery) {
 	ctx, cancel := w.attemptContext(d)
 	defer cancel()
 	if w.observed || d.record.Unknown {
@@ -20,27 +20,31 @@ func (w *Worker) attempt(d *delivery) verdict {
 	}
 	ctx, span := w.trace.start(ctx, d)
 	start := time.Now()
-	answer, err := w.guarded(ctx, d)
-	took := time.Since(start)
-	d.took = took
+	err := w.guarded(ctx, d)
+	d.took = time.Since(start)
+	w.attempted(ctx, d, start.Add(d.took), err)
+	w.trace.end(span, &d.verdict)
+}
+
+// attempted judges an attempt that ended at an instant, and tells all who want to know.
+func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err error) {
+	d.pass.hear(d.verdict.answer, err)
 	cause := w.causeOf(ctx, d)
-	v := judge(&outcome{
-		message: &d.message, record: d.record, answer: answer, err: err,
-		cause: cause, hold: d.hold, now: start.Add(took),
+	d.verdict = judge(&outcome{
+		message: &d.message, record: d.record, answer: d.verdict.answer, err: err,
+		cause: cause, hold: d.hold, now: at,
 	}, &w.config.Retry)
+	v := &d.verdict
 	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
-		v = w.unclaimed(d, failed) // the far side got no whole request
+		*v = w.unclaimed(d, failed) // the far side got no whole request
 	}
-	d.attempted = v.counted
 	d.grant.end(v.counted)
-	w.trace.end(span, v)
-	w.metrics.attempt(d, v, took)
-	w.adapt(d, v, took)
+	w.metrics.attempt(d)
+	w.adapt(d)
 	if err != nil {
 		w.log.Debug("attempt failed", "message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence,
-			"error", v.err, "status", v.answer.Status, "duration", took)
+			"error", v.err, "status", v.answer.Status, "duration", d.took)
 	}
-	d.pass.hear(answer, err)
 	switch {
 	case v.pauses != "":
 		v.delay = max(v.delay, d.pass.fail(v.pauses, v.pauseFor))
@@ -49,7 +53,6 @@ func (w *Worker) attempt(d *delivery) verdict {
 	case v.action != abandon && v.counted:
 		d.pass.clear()
 	}
-	return v
 }
 
 // announce tells the observer of an attempt that begins, and the log of one that may be
@@ -67,12 +70,13 @@ func (w *Worker) announce(d *delivery) {
 
 // adapt tells the limit on requests in flight how long an answer took. Only that of SENDs
 // is Redox's own: queries take as long as the destination, and files as long as they are.
-func (w *Worker) adapt(d *delivery, v verdict, took time.Duration) {
+func (w *Worker) adapt(d *delivery) {
+	v := &d.verdict
 	if !v.counted || v.action == abandon || d.lane.kind == outbox.LaneRequest || len(d.pass.extra) > 0 {
 		return
 	}
 	status := v.answer.Status
-	w.adaptive.observe(d.began.Add(took), took, status == http.StatusTooManyRequests || status >= 500)
+	w.adaptive.observe(d.began.Add(d.took), d.took, status == http.StatusTooManyRequests || status >= 500)
 }
 
 // inTrouble reports whether the far side as a whole seems to be in trouble: it said so, or
@@ -113,7 +117,7 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 }
 
 // guarded is the one place where a panic is recovered. runtime.Goexit counts as one.
-func (w *Worker) guarded(ctx context.Context, d *delivery) (answer outbox.Answer, err error) {
+func (w *Worker) guarded(ctx context.Context, d *delivery) (err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -123,11 +127,11 @@ func (w *Worker) guarded(ctx context.Context, d *delivery) (answer outbox.Answer
 		p := recover()
 		w.log.Error("the deliverer panicked; the message will be tried again",
 			"message", d.message.ID, "source", d.message.Source, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-		answer, err = outbox.Answer{}, WithSafeText(errPanic, "internal error while delivering")
+		d.verdict.answer, err = outbox.Answer{}, WithSafeText(errPanic, "internal error while delivering")
 	}()
-	answer, err = w.deliverer.Deliver(ctx, d.message)
+	d.verdict.answer, err = w.deliverer.Deliver(ctx, d.message)
 	returned = true
-	return answer, err
+	return err
 }
 
 var errPanic = errors.New("worker: the deliverer panicked")

@@ -52,11 +52,12 @@ type AuditEntry struct {
 
 // entry of the settlement under way.
 func (s *settlement) entry() AuditEntry {
-	d, v, now := s.delivery, s.verdict, time.Now()
+	d, now := s.delivery, time.Now()
+	v := &d.verdict
 	return AuditEntry{
 		Time: now.UTC(), Worker: s.worker.config.ID, Message: d.message.ID, Source: d.message.Source, Lane: d.message.Lane, Kind: d.message.Kind,
 		Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(), Deliveries: d.delivered, LogIDs: v.answer.LogIDs, Error: v.err,
-		PossibleDuplicate: d.possibleDuplicate(v), DeadLetter: s.needsDeadLetter(), Answered: d.message.ReplyTo != "", ReplayOf: d.message.ReplayOf,
+		PossibleDuplicate: d.possibleDuplicate(), DeadLetter: d.needsDeadLetter(), Answered: d.message.ReplyTo != "", ReplayOf: d.message.ReplayOf,
 		Stored: d.message.Stored.UTC(), Sequence: d.message.Sequence, AttemptSeconds: d.took.Seconds(), AgeSeconds: now.Sub(d.message.Stored).Seconds(),
 	}
 }

@@ -22,54 +22,48 @@ const objectTimeout = time.Minute
 
 // prepareClaim gets a message ready whose body is in the object store: it fetches it, and
 // asks again what it may answer differently.
-func (w *Worker) prepareClaim(d *delivery) (v verdict, decided bool) {
-	if v, decided = w.claim(d); decided {
-		return v, true
+func (w *Worker) prepareClaim(d *delivery) (decided bool) {
+	if w.claim(d) {
+		return true
 	}
 	first := d.delivered <= 1 && !d.hold
 	d.unsure = false
 	w.askHold(d)
 	if d.hold && first {
 		if err := w.recall(d); err != nil {
-			return w.postpone(d, err), true
+			return d.decide(w.postpone(d, err))
 		}
 	}
 	// The wait for memory may have been long.
-	if v, decided = w.precheck(d); decided {
-		return v, true
-	}
-	if d.hold {
-		return w.noteStart(d)
-	}
-	return verdict{}, false
+	return w.precheck(d) || d.hold && w.noteStart(d)
 }
 
 // claim fetches the body of a claim-checked message or, where the Deliverer reads it as a
 // stream, makes it ready to be read. It waits until there is room for it.
-func (w *Worker) claim(d *delivery) (v verdict, decided bool) {
+func (w *Worker) claim(d *delivery) (decided bool) {
 	body, err := w.bodies.Open(d.ctx, d.message.BodyObject, w.config.MaxClaim)
 	if err != nil {
-		return w.unclaimed(d, err), true
+		return d.decide(w.unclaimed(d, err))
 	}
 	if w.config.StreamFiles && d.message.Kind == outbox.KindFile {
 		d.stream = &stream{worker: w, name: d.message.BodyObject}
 		d.message.OpenBody, d.message.BodySize = d.stream.open, body.Size()
-		return verdict{}, false
+		return false
 	}
 	room := min(body.Size(), w.config.MaxClaimMemory)
 	if err := w.waitForRoom(d, room); err != nil {
 		if w.pulling.Err() != nil && d.ctx.Err() == nil {
-			return verdict{action: wait, err: "the worker is stopping"}, true
+			return d.decide(verdict{action: wait, err: "the worker is stopping"})
 		}
-		return w.unclaimed(d, err), true
+		return d.decide(w.unclaimed(d, err))
 	}
 	d.room = room
 	w.metrics.claimed.Add(float64(room))
 	if d.message.Body, err = body.ReadAll(); err != nil {
 		w.dropBody(d)
-		return w.unclaimed(d, err), true
+		return d.decide(w.unclaimed(d, err))
 	}
-	return verdict{}, false
+	return false
 }
 
 // waitForRoom waits for memory, until the lease is lost or the worker stops.
@@ -188,7 +182,7 @@ func (w *Worker) tooLarge(msg *nats.Msg) bool {
 // leaves behind, is an orphan that is collected later.
 func (s *settlement) removeObject() {
 	w, d := s.worker, s.delivery
-	if d.message.BodyObject == "" || d.contract != nil || s.needsDeadLetter() {
+	if d.message.BodyObject == "" || d.contract != nil || d.needsDeadLetter() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)

@@ -8,6 +8,11 @@ import (
 
 func TestCrew_RunsEveryDeliveryAndKeepsSoManyGoroutines(t *testing.T) {
 	t.Parallel()
+	alive := func(c *crew) int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.alive
+	}
 	synctest.Test(t, func(t *testing.T) {
 		const size, burst = 4, 10
 		gate := make(chan struct{})
@@ -27,19 +32,19 @@ func TestCrew_RunsEveryDeliveryAndKeepsSoManyGoroutines(t *testing.T) {
 		}
 		close(gate)
 		synctest.Wait()
-		if n := c.alive.Load(); n != size {
+		if n := alive(c); n != size {
 			t.Errorf("%d goroutines are kept, want %d", n, size)
 		}
 		for range 100 {
 			c.start(&delivery{})
 			synctest.Wait()
 		}
-		if n := c.alive.Load(); n != size {
+		if n := alive(c); n != size {
 			t.Errorf("%d goroutines after work one by one, want the same %d", n, size)
 		}
 		c.wait()
-		if ran.Load() != burst+100 || c.alive.Load() != 0 {
-			t.Errorf("%d ran, %d goroutines are left", ran.Load(), c.alive.Load())
+		if ran.Load() != burst+100 || alive(c) != 0 {
+			t.Errorf("%d ran, %d goroutines are left", ran.Load(), alive(c))
 		}
 	})
 }

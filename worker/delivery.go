@@ -13,7 +13,7 @@ import (
 // delivery is one message on its way through the worker.
 type delivery struct {
 	lane    *lane
-	msg     jetstream.Msg
+	msg     inbound
 	pass    *pass
 	leased  leasedContext
 	lease   *lease          // the one in leased; nil when there is none
@@ -28,10 +28,10 @@ type delivery struct {
 	record    record // what the ledger knew when the message arrived
 	blind     bool   // the ledger could not be read
 	noted     bool   // the ledger holds the start of this attempt
-	attempted bool   // an attempt was made that counts
 	marked    bool   // its order token waits for this very message
 	began     time.Time
 	took      time.Duration // of the attempt
+	verdict   verdict       // what is to be done; before that is decided, only its answer is set
 	room      int64         // memory of a claim-checked body
 	stream    *stream       // such a body, if it is not in memory
 	grant     grant         // of the attempt's request
@@ -46,9 +46,9 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", l.consumer)
 		return nil
 	}
-	d := &delivery{lane: l, msg: msg, delivered: meta.NumDelivered}
+	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered}
 	ctx, cancel := context.WithCancelCause(w.work)
-	d.leased = leasedContext{Context: ctx, keeper: w.keeper, lease: lease{sequence: meta.Sequence.Stream, subject: msg.Reply(), cancel: cancel}}
+	d.leased = leasedContext{Context: ctx, keeper: w.keeper, lease: lease{sequence: meta.Sequence.Stream, subject: d.msg.reply, cancel: cancel}}
 	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.lease
 	if !w.keeper.hold(d.lease, since, l.replicated.Load()) {
 		w.metrics.ignored.WithLabelValues("in flight").Inc()
@@ -63,7 +63,7 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 // is forgotten.
 func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 	d.message, d.contract = outbox.Decode(w.config.Prefix, outbox.Stored{
-		Subject: d.msg.Subject(), Header: d.msg.Headers(), Body: d.msg.Data(), Sequence: sequence, Time: stored,
+		Subject: d.msg.subject, Header: d.msg.header, Body: d.msg.body, Sequence: sequence, Time: stored,
 	})
 	if d.contract == nil && d.message.ReplyTo != "" {
 		if d.contract = w.replies.Check(d.message.Source, d.message.ReplyTo); d.contract != nil {
@@ -81,45 +81,43 @@ func (w *Worker) deliver(d *delivery) {
 	defer d.cancel(nil)
 	d.began = time.Now()
 	failpoint("receive")
-	v, decided := w.prepare(d)
-	if !decided {
+	if !w.prepare(d) {
 		failpoint("send")
-		v = w.attempt(d)
+		w.attempt(d)
 		failpoint("answer")
 	}
 	w.dropBody(d)
-	w.settle(d, v)
+	w.settle(d)
 }
 
-// prepare settles what must not be sent and readies the rest. decided is false when the
-// message is to be attempted.
-func (w *Worker) prepare(d *delivery) (v verdict, decided bool) {
+// decide keeps the verdict. What a delivery has to remember is in memory of its own: on the
+// stack of each message in flight it would be there once for every call on the way down.
+func (d *delivery) decide(v verdict) (decided bool) {
+	d.verdict = v
+	return true
+}
+
+// prepare decides about what must not be sent and readies the rest. decided is false when
+// the message is to be attempted.
+func (w *Worker) prepare(d *delivery) (decided bool) {
 	if !w.keeper.holds(d.lease) {
-		return verdict{action: abandon, err: "lease lost before the attempt"}, true
+		return d.decide(verdict{action: abandon, err: "lease lost before the attempt"})
 	}
 	d.unsure = d.message.BodyObject != ""
 	w.askHold(d)
 	if left := w.contested(d); left > 0 {
-		return verdict{action: leave, delay: left, err: "NATS was restarted; another worker may still have the message"}, true
+		return d.decide(verdict{action: leave, delay: left, err: "NATS was restarted; another worker may still have the message"})
 	}
 	if err := w.recall(d); err != nil {
-		return w.postpone(d, err), true
+		return d.decide(w.postpone(d, err))
 	}
-	if v, decided = w.precheck(d); decided {
-		return v, true
+	if w.precheck(d) || w.inOrder(d) {
+		return true
 	}
-	if v, decided = w.inOrder(d); decided {
-		return v, true
+	if (d.delivered > 1 || d.hold) && w.noteStart(d) {
+		return true
 	}
-	if d.delivered > 1 || d.hold {
-		if v, decided = w.noteStart(d); decided {
-			return v, true
-		}
-	}
-	if d.message.BodyObject != "" {
-		return w.prepareClaim(d)
-	}
-	return verdict{}, false
+	return d.message.BodyObject != "" && w.prepareClaim(d)
 }
 
 // askHold asks whether an unknown outcome is settled held. What is so without a look at
@@ -130,21 +128,22 @@ func (w *Worker) askHold(d *delivery) {
 	}
 }
 
-func (w *Worker) precheck(d *delivery) (v verdict, decided bool) {
-	return precheck(&d.message, d.contract, &d.record, d.hold, time.Now(), &w.config.Retry)
+func (w *Worker) precheck(d *delivery) (decided bool) {
+	v, decided := precheck(&d.message, d.contract, &d.record, d.hold, time.Now(), &w.config.Retry)
+	return decided && d.decide(v)
 }
 
 // noteStart notes in the ledger that the message is about to be sent.
-func (w *Worker) noteStart(d *delivery) (v verdict, decided bool) {
+func (w *Worker) noteStart(d *delivery) (decided bool) {
 	started := d.record
 	started.Started++
 	started.Intent = d.hold || d.unsure && d.record.Intent
 	if err := w.ledger.store(d.ctx, d.message, started); err != nil {
-		return w.postpone(d, err), true
+		return d.decide(w.postpone(d, err))
 	}
 	d.noted = true
 	failpoint("intent")
-	return verdict{}, false
+	return false
 }
 
 // recall reads what the ledger knows of a message that was delivered before. Under hold it

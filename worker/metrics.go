@@ -83,13 +83,14 @@ func (m *metrics) series(l *lane) series {
 }
 
 // attempt notes the end of an attempt. What is attempted has the source of its lane.
-func (m *metrics) attempt(d *delivery, v verdict, took time.Duration) {
+func (m *metrics) attempt(d *delivery) {
+	v := &d.verdict
 	if v.action == settled {
 		d.lane.series.settled.Inc()
 	} else {
 		m.attempts.WithLabelValues(d.lane.source, actionNames[v.action]).Inc()
 	}
-	d.lane.series.duration.Observe(took.Seconds())
+	d.lane.series.duration.Observe(d.took.Seconds())
 	if v.unknown {
 		m.unknown.WithLabelValues(d.lane.source).Inc()
 	}
@@ -99,13 +100,13 @@ func (m *metrics) attempt(d *delivery, v verdict, took time.Duration) {
 func (m *metrics) repeated(d *delivery) { m.duplicates.WithLabelValues(d.lane.source).Inc() }
 
 // outcome notes the end of a delivery.
-func (m *metrics) outcome(d *delivery, v verdict, kind EventKind) {
+func (m *metrics) outcome(d *delivery, kind EventKind) {
 	switch kind {
 	case EventSettled:
-		if v.settlement == outbox.Delivered {
+		if d.verdict.settlement == outbox.Delivered {
 			d.lane.series.delivered.Inc()
 		} else {
-			m.settled.WithLabelValues(d.lane.source, string(d.lane.kind), string(v.settlement)).Inc()
+			m.settled.WithLabelValues(d.lane.source, string(d.lane.kind), string(d.verdict.settlement)).Inc()
 		}
 		d.lane.series.age.Observe(time.Since(d.message.Stored).Seconds())
 	case EventAbandoned:

@@ -8,33 +8,33 @@ import (
 
 // inOrder settles held what has to wait behind a dead letter of its token. Because a
 // partition has one message out at a time, what its predecessor left is there to be read.
-func (w *Worker) inOrder(d *delivery) (v verdict, decided bool) {
+func (w *Worker) inOrder(d *delivery) (decided bool) {
 	token, ok := d.message.HoldToken()
 	if !ok {
-		return verdict{}, false
+		return false
 	}
 	if d.delivered > 1 {
 		byHand, err := w.ledger.heldByHand(d.ctx, d.message)
 		if err != nil {
-			return w.postpone(d, err), true
+			return d.decide(w.postpone(d, err))
 		}
 		if byHand {
-			return verdict{settlement: outbox.Held, unknown: d.record.Unknown, err: heldByHandText(d.record)}, true
+			return d.decide(verdict{settlement: outbox.Held, unknown: d.record.Unknown, err: heldByHandText(d.record)})
 		}
 	}
 	if !w.config.HoldAfterDeadLetter {
-		return verdict{}, false
+		return false
 	}
 	held, err := w.tokens.Load(d.ctx, d.message.Source, token)
 	if err != nil {
-		return w.postpone(d, err), true
+		return d.decide(w.postpone(d, err))
 	}
 	_, d.marked = held.Pending[d.message.Position]
 	if by, blocked := held.Blocks(d.message.Position); blocked {
-		return verdict{settlement: outbox.Held, err: fmt.Sprintf(
-			"not sent: an earlier message of its order, number %d, is a dead letter; replay them together, in order", by)}, true
+		return d.decide(verdict{settlement: outbox.Held, err: fmt.Sprintf(
+			"not sent: an earlier message of its order, number %d, is a dead letter; replay them together, in order", by)})
 	}
-	return verdict{}, false
+	return false
 }
 
 // keepOrder notes, before the dead letter is written, that what comes later must wait

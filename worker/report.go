@@ -9,8 +9,9 @@ import (
 )
 
 // report tells log, metrics and observer how a delivery ended.
-func (w *Worker) report(d *delivery, v verdict, kind EventKind) {
-	w.metrics.outcome(d, v, kind)
+func (w *Worker) report(d *delivery, kind EventKind) {
+	v := &d.verdict
+	w.metrics.outcome(d, kind)
 	level := slog.LevelInfo
 	if v.settlement == outbox.Delivered {
 		level = slog.LevelDebug
@@ -18,7 +19,7 @@ func (w *Worker) report(d *delivery, v verdict, kind EventKind) {
 	if w.log.Enabled(w.settling, level) {
 		w.log.Log(w.settling, level, logText[kind], "message", d.message.ID, "source", d.message.Source, "lane", d.message.Lane,
 			"sequence", d.message.Sequence, "settlement", v.settlement, "status", v.answer.Status, "attempts", d.attempts(),
-			"delay", v.delay, "log_ids", v.answer.LogIDs, "error", v.err, "possible_duplicate", d.possibleDuplicate(v))
+			"delay", v.delay, "log_ids", v.answer.LogIDs, "error", v.err, "possible_duplicate", d.possibleDuplicate())
 	}
 	if !w.observed {
 		return
@@ -26,10 +27,10 @@ func (w *Worker) report(d *delivery, v verdict, kind EventKind) {
 	e := d.event(kind)
 	e.Attempt = d.attempts()
 	e.Settlement, e.Status, e.LogIDs, e.Delay, e.Error = v.settlement, v.answer.Status, v.answer.LogIDs, v.delay, v.err
-	e.PossibleDuplicate = d.possibleDuplicate(v)
+	e.PossibleDuplicate = d.possibleDuplicate()
 	if kind == EventSettled {
 		e.Duration = time.Since(d.message.Stored)
-		e.DeadLettered = (&settlement{delivery: d, verdict: v}).needsDeadLetter()
+		e.DeadLettered = d.needsDeadLetter()
 	}
 	w.observe(e)
 }
@@ -42,7 +43,7 @@ var logText = map[EventKind]string{
 }
 
 // possibleDuplicate: an earlier attempt or this one had an unknown outcome.
-func (d *delivery) possibleDuplicate(v verdict) bool { return d.record.Unknown || v.unknown }
+func (d *delivery) possibleDuplicate() bool { return d.record.Unknown || d.verdict.unknown }
 
 // event starts an event about this delivery.
 func (d *delivery) event(kind EventKind) Event {

@@ -115,11 +115,11 @@ func (s *settlement) yield() error {
 // leaveWord notes in the ledger that everything but the ack is done: who gets the message
 // next acknowledges it and does nothing else.
 func (s *settlement) leaveWord() error {
-	if s.verdict.done {
+	if s.delivery.verdict.done {
 		return nil // that is where it comes from
 	}
 	rec := s.delivery.record
-	rec.Settled, rec.Status, rec.Error = s.verdict.settlement, s.verdict.answer.Status, s.verdict.err
+	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.settlement, s.delivery.verdict.answer.Status, s.delivery.verdict.err
 	if err := s.worker.ledger.store(s.ctx(), s.delivery.message, rec); err != nil {
 		return fmt.Errorf("leaving word of a settlement: %w", err)
 	}

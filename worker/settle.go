@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -21,55 +20,55 @@ const stepTimeout = 2 * time.Second
 
 var errUnconfirmed = errors.New("NATS did not confirm within 2s")
 
-// settle carries a verdict out.
-func (w *Worker) settle(d *delivery, v verdict) {
-	switch v.action {
+// settle carries the verdict out.
+func (w *Worker) settle(d *delivery) {
+	switch d.verdict.action {
 	case settled:
-		w.conclude(d, v)
+		w.conclude(d)
 	case retry, wait:
-		w.giveBack(d, v)
+		w.giveBack(d)
 	case leave:
 		if w.keeper.release(d.lease) {
-			handBack(d.msg, v.delay)
+			d.msg.handBack(d.verdict.delay)
 		}
-		w.report(d, v, EventWait)
+		w.report(d, EventWait)
 	case abandon:
 		w.keeper.forget(d.lease)
 		w.log.Warn("lease lost: another worker may have the message; this one leaves it alone",
 			"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
-		w.report(d, v, EventAbandoned)
+		w.report(d, EventAbandoned)
 	}
 }
 
 // conclude takes a message through dead letter, reply and ack, repeating from the first
 // unconfirmed step until all are confirmed. The lease is kept all the while. It gives up
 // only when the worker is stopped: then the message comes again, its steps with it.
-func (w *Worker) conclude(d *delivery, v verdict) {
+func (w *Worker) conclude(d *delivery) {
 	defer w.keeper.forget(d.lease)
-	s := settlement{worker: w, delivery: d, verdict: v, dead: v.done, replied: v.done, audited: v.done}
+	done := d.verdict.done
+	s := settlement{worker: w, delivery: d, dead: done, replied: done, audited: done}
 	err := s.steps()
 	if err != nil {
 		err = s.repeat(err)
 	}
 	if errors.Is(err, ErrLeaseLost) {
 		w.log.Warn("settled, and left to another worker to acknowledge: the lease was lost meanwhile", "message", d.message.ID,
-			"source", d.message.Source, "sequence", d.message.Sequence, "settlement", v.settlement)
-		w.report(d, v, EventAbandoned)
+			"source", d.message.Source, "sequence", d.message.Sequence, "settlement", d.verdict.settlement)
+		w.report(d, EventAbandoned)
 		return
 	}
 	if err != nil {
 		w.log.Error("stopped before the settlement of a message was confirmed; it will be delivered again",
-			"message", d.message.ID, "source", d.message.Source, "settlement", v.settlement, "error", err)
+			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.settlement, "error", err)
 		return
 	}
-	w.report(d, v, EventSettled)
+	w.report(d, EventSettled)
 }
 
 // settlement is the progress of one message through the steps of its settlement.
 type settlement struct {
 	worker   *Worker
 	delivery *delivery
-	verdict  verdict
 	dead     bool // dead letter confirmed, or none needed
 	replied  bool // durable reply confirmed, or none needed
 	audited  bool // audit line written, or none wanted
@@ -90,7 +89,7 @@ func (s *settlement) repeat(failed error) error {
 	return backoff.RetryNotify(again, policy, func(err error, next time.Duration) {
 		w.metrics.settleErrors.Inc()
 		w.log.Warn("settling a message failed; repeating", "message", d.message.ID, "source", d.message.Source,
-			"settlement", s.verdict.settlement, "error", err, "next", next)
+			"settlement", d.verdict.settlement, "error", err, "next", next)
 	})
 }
 
@@ -118,7 +117,7 @@ func (s *settlement) steps() error {
 	}
 	// The last trace of a replay: once acknowledged, the queue does not show it was published.
 	if s.delivery.message.ReplayOf != "" {
-		if err := outbox.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.verdict.settlement); err != nil {
+		if err := outbox.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.delivery.verdict.settlement); err != nil {
 			return err
 		}
 	}
@@ -135,7 +134,7 @@ func (s *settlement) steps() error {
 	failpoint("ack")
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.
-	if err := s.delivery.msg.DoubleAck(s.ctx()); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+	if err := s.delivery.msg.ack(s.ctx()); err != nil {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
@@ -148,7 +147,7 @@ func (s *settlement) ctx() context.Context { return s.worker.patience.context() 
 
 // bury writes the dead letter where one is due, and before it what waits behind it.
 func (s *settlement) bury() error {
-	due := s.needsDeadLetter()
+	due := s.delivery.needsDeadLetter()
 	if err := s.keepOrder(due); err != nil {
 		return fmt.Errorf("noting what waits behind the message: %w", err)
 	}
@@ -165,24 +164,23 @@ func (s *settlement) bury() error {
 
 // needsDeadLetter: everything but delivered, except a REQUEST whose caller is told;
 // poison always.
-func (s *settlement) needsDeadLetter() bool {
-	switch s.verdict.settlement {
+func (d *delivery) needsDeadLetter() bool {
+	switch d.verdict.settlement {
 	case outbox.Delivered:
 		return false
 	case outbox.Poison:
 		return true
 	default:
-		m := s.delivery.message
-		return m.Lane != outbox.LaneRequest || m.ReplyTo == ""
+		return d.message.Lane != outbox.LaneRequest || d.message.ReplyTo == ""
 	}
 }
 
 func (s *settlement) deadLetter() error {
 	w, d := s.worker, s.delivery
 	letter := outbox.DeadLetter{
-		Header: d.msg.Headers(), Body: d.msg.Data(), MessageID: d.message.ID, Source: d.message.Source,
-		Settlement: s.verdict.settlement, Error: s.verdict.err, Status: s.verdict.answer.Status, Attempts: d.attempts(),
-		At: time.Now(), Subject: d.msg.Subject(), Sequence: d.message.Sequence, Worker: w.config.ID,
+		Header: d.msg.header, Body: d.msg.body, MessageID: d.message.ID, Source: d.message.Source,
+		Settlement: d.verdict.settlement, Error: d.verdict.err, Status: d.verdict.answer.Status, Attempts: d.attempts(),
+		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Worker: w.config.ID,
 	}
 	msg := letter.Encode(w.config.Prefix)
 	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
@@ -214,19 +212,21 @@ func (s *settlement) reply() (durable bool, err error) {
 }
 
 func (s *settlement) replyMsg() outbox.Reply {
-	d, v := s.delivery, s.verdict
+	d := s.delivery
+	v := &d.verdict
 	return outbox.Reply{
 		MessageID: d.message.ID, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
 		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Body: v.answer.Body,
 		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
-		PossibleDuplicate: d.possibleDuplicate(v),
+		PossibleDuplicate: d.possibleDuplicate(),
 	}
 }
 
 // giveBack notes what is to be remembered and returns the message to the server, to be
 // delivered again after the verdict's delay. Only while the lease holds: a late negative
 // acknowledgement would take the message away from whoever has it now.
-func (w *Worker) giveBack(d *delivery, v verdict) {
+func (w *Worker) giveBack(d *delivery) {
+	v := &d.verdict
 	if v.jittered {
 		v.delay = jitter(v.delay)
 	}
@@ -247,13 +247,13 @@ func (w *Worker) giveBack(d *delivery, v verdict) {
 		failpoint("note")
 	}
 	if w.keeper.release(d.lease) {
-		handBack(d.msg, v.delay)
+		d.msg.handBack(v.delay)
 	}
 	kind := EventRetry
 	if v.action == wait {
 		kind = EventWait
 	}
-	w.report(d, v, kind)
+	w.report(d, kind)
 }
 
 // refuse returns a message that was not admitted: the source was paused or the worker is
@@ -269,7 +269,7 @@ func (w *Worker) refuse(d *delivery, delay time.Duration) {
 		cancel()
 	}
 	if w.keeper.release(d.lease) {
-		handBack(d.msg, delay)
+		d.msg.handBack(delay)
 	}
 }
 
@@ -286,20 +286,10 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery) error {
 	return w.ledger.store(ctx, d.message, rec)
 }
 
-// handBack returns a message to the server, at once or after a delay. If it fails, the
-// message comes again after the ack wait.
-func handBack(msg jetstream.Msg, delay time.Duration) {
-	if delay > 0 {
-		_ = msg.NakWithDelay(delay)
-		return
-	}
-	_ = msg.Nak()
-}
-
 // attempts counted so far, this delivery's included.
 func (d *delivery) attempts() int {
 	n := d.record.Attempts
-	if d.attempted {
+	if d.verdict.counted {
 		n++
 	}
 	return n

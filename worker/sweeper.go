@@ -166,22 +166,22 @@ func (w *Worker) leaderSince(ctx context.Context, a advisory) (time.Time, error)
 // settleStopped settles a message that is stored and that the server delivers no more.
 func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory, stored *jetstream.RawStreamMsg) error {
 	d := &delivery{
-		lane: w.laneOf(a.Consumer), msg: &stoppedMsg{conn: w.conn, advisory: a, stored: stored},
+		lane: w.laneOf(a.Consumer), msg: stopped(w.conn, a, stored),
 		delivered: a.Deliveries, began: time.Now(),
 	}
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
 	defer d.cancel(nil)
 	w.decode(d, a.Sequence, stored.Time)
-	v := verdict{settlement: outbox.Poison, unknown: d.message.Lane != outbox.LaneRequest, err: fmt.Sprintf(
+	d.verdict = verdict{settlement: outbox.Poison, unknown: d.message.Lane != outbox.LaneRequest, err: fmt.Sprintf(
 		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them; run provision to lift it", a.Deliveries, a.Consumer)}
-	s := settlement{worker: w, delivery: d, verdict: v}
+	s := settlement{worker: w, delivery: d}
 	if err := s.steps(); err != nil {
 		return err
 	}
 	if _, err := out.GetMsg(ctx, a.Sequence); err == nil {
 		return fmt.Errorf("message %d of stream %s is settled and yet still stored; delete it by hand", a.Sequence, a.Stream)
 	}
-	w.report(d, v, EventSettled)
+	w.report(d, EventSettled)
 	return nil
 }
 
@@ -236,22 +236,12 @@ func (w *Worker) laneOf(consumer string) *lane {
 	return l
 }
 
-// stoppedMsg is a stored message as settle sees a delivered one. Its acknowledgement is
-// that of the last delivery, which removes it from the queue although the server does not
-// wait for it any more.
-type stoppedMsg struct {
-	jetstream.Msg // nothing else of it is used
-	conn          *nats.Conn
-	advisory      advisory
-	stored        *jetstream.RawStreamMsg
-}
-
-func (m *stoppedMsg) Subject() string      { return m.stored.Subject }
-func (m *stoppedMsg) Headers() nats.Header { return m.stored.Header }
-func (m *stoppedMsg) Data() []byte         { return m.stored.Data }
-
-func (m *stoppedMsg) DoubleAck(ctx context.Context) error {
-	subject := fmt.Sprintf("$JS.ACK.%s.%s.%d.%d.1.0.0", m.advisory.Stream, m.advisory.Consumer, m.advisory.Deliveries, m.advisory.Sequence)
-	_, err := m.conn.RequestWithContext(ctx, subject, []byte("+ACK"))
-	return err
+// stopped is a stored message as settle sees a delivered one. Its acknowledgement is that
+// of the last delivery, which removes it from the queue although the server does not wait
+// for it any more.
+func stopped(conn *nats.Conn, a advisory, stored *jetstream.RawStreamMsg) inbound {
+	return inbound{
+		conn: conn, subject: stored.Subject, header: stored.Header, body: stored.Data,
+		reply: fmt.Sprintf("$JS.ACK.%s.%s.%d.%d.1.0.0", a.Stream, a.Consumer, a.Deliveries, a.Sequence),
+	}
 }

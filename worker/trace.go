@@ -38,7 +38,7 @@ func (t tracing) start(ctx context.Context, d *delivery) (context.Context, trace
 	))
 }
 
-func (t tracing) end(span trace.Span, v verdict) {
+func (t tracing) end(span trace.Span, v *verdict) {
 	if span == nil {
 		return
 	}

@@ -23,30 +23,27 @@ const (
 
 // read takes the answer in, within bounds, and closes its body. A body that ends early is
 // no error: the status has arrived, and it decides.
-func (c *Client) read(ctx context.Context, out *call, response *http.Response) reply {
+func (c *Client) read(ctx context.Context, r *reply, response *http.Response) {
 	defer response.Body.Close()
-	r := reply{
-		status:      response.StatusCode,
-		contentType: response.Header.Get("Content-Type"),
-	}
+	r.Status, r.ContentType = response.StatusCode, response.Header.Get("Content-Type")
 	if value := response.Header.Get("Retry-After"); value != "" {
 		r.retryAfter = retryAfter(value, time.Now())
 	}
 	if id := response.Header.Get("Redox-Trace-Id"); isIdentifier(id) {
 		r.traceID = id
 	}
-	if !validHeaderValue(r.contentType) {
-		r.contentType = ""
+	if !validHeaderValue(r.ContentType) {
+		r.ContentType = ""
 	}
-	if r.status < http.StatusOK { // 101: what follows is not an answer
-		return r
+	if r.Status < http.StatusOK { // 101: what follows is not an answer
+		return
 	}
 	limit := c.cfg.MaxAnswer
 	if limit < 0 {
 		limit = math.MaxInt64
 	}
 	body, err := readBounded(response.Body, response.ContentLength, limit)
-	r.body = body
+	r.Body = body
 	switch {
 	case errors.Is(err, errOverLimit):
 		r.flaw = "the answer is over the limit of " + strconv.FormatInt(limit, 10) + " bytes and was cut"
@@ -57,7 +54,6 @@ func (c *Client) read(ctx context.Context, out *call, response *http.Response) r
 			r.cut = cause
 		}
 	}
-	return r
 }
 
 var errOverLimit = errors.New("over the limit")

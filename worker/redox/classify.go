@@ -9,48 +9,46 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // classify decides what an answer means: the classification table of the contract, in the
-// order of its rows. The Answer holds what Redox said in either case.
-func (c *Client) classify(out *call, r reply) (outbox.Answer, *Error) {
-	f := find(r.body)
-	a := r.answer()
-	a.LogIDs = f.logIDs
-	if r.status >= 200 && r.status <= 299 {
-		return classifySuccess(out, r, f, a)
+// order of its rows. The reply holds what Redox said in either case.
+func (c *Client) classify(out *call) *Error {
+	r := &out.reply
+	f := find(r.Body)
+	r.LogIDs = f.logIDs
+	if r.Status >= 200 && r.Status <= 299 {
+		return out.classifySuccess(&f)
 	}
-	e := r.failure(f)
+	e := r.failure(&f)
 	switch {
-	case r.status == http.StatusBadRequest && out.request && f.transmission:
+	case r.Status == http.StatusBadRequest && out.request && f.transmission:
 		// Until 2020 a failed destination of a query was a 400 (Redox, recorded traffic).
-		a.Flag = flagText("the destination failed", e.remote)
-		return a, nil
-	case r.status == http.StatusUnauthorized:
+		r.Flag = flagText("the destination failed", e.remote)
+		return nil
+	case r.Status == http.StatusUnauthorized:
 		e.class, e.pauses = ClassUnauthorized, c.keyScope(out.sender)
 		e.detail = "redox refused a new token of key " + out.sender.Key + " as well"
-	case r.status == http.StatusTooManyRequests:
+	case r.Status == http.StatusTooManyRequests:
 		e.class, e.pauses, e.retryAfter = ClassThrottled, c.groupScope(), r.retryAfter
 		e.detail = "too many requests from this egress group"
-	case r.status == http.StatusGatewayTimeout:
+	case r.Status == http.StatusGatewayTimeout:
 		e.class, e.retryAfter, e.unknown = ClassNoAnswer, r.retryAfter, out.decides()
 		e.detail = "redox gave up waiting"
 		if e.unknown {
 			e.detail += "; the outcome is unknown"
 		}
-	case r.status == http.StatusRequestTimeout, r.status >= 500:
+	case r.Status == http.StatusRequestTimeout, r.Status >= 500:
 		e.class, e.retryAfter = ClassUnavailable, r.retryAfter
-		e.doubtful = out.decides() && doubtful(r.status)
+		e.doubtful = out.decides() && doubtful(r.Status)
 		e.detail = "redox could not take it now"
 	default:
 		e.class, e.detail = ClassRefused, "redox refused it"
-		if r.status >= 300 && r.status <= 399 {
+		if r.Status >= 300 && r.Status <= 399 {
 			e.detail = "redox answered with a redirect, which is not followed"
 		}
 	}
-	return a, e
+	return e
 }
 
 // decides reports whether it matters if Redox took a request whose answer did not come: a
@@ -68,33 +66,36 @@ func doubtful(status int) bool {
 }
 
 // failure is the error of an answer, without its class.
-func (r reply) failure(f findings) *Error {
-	return &Error{status: r.status, remote: f.remoteText(), traceID: r.traceID, written: true}
+func (r *reply) failure(f *findings) *Error {
+	return &Error{status: r.Status, remote: f.remoteText(), traceID: r.traceID, written: true}
 }
 
 // classifySuccess looks behind a 2xx: it may carry errors (Redox, Request).
-func classifySuccess(out *call, r reply, f findings, a outbox.Answer) (outbox.Answer, *Error) {
+func (out *call) classifySuccess(f *findings) *Error {
+	r := &out.reply
 	switch {
 	case f.failed && !out.request:
 		e := r.failure(f)
 		e.class, e.detail = ClassRefused, "redox answered with errors"
-		return a, e
+		return e
 	case r.cut != nil && out.request:
 		// The answer is the point of a query, and asking again is safe.
 		e := r.failure(f)
 		e.class, e.detail, e.cause = ClassNoAnswer, "the attempt was cancelled while the answer was read", r.cut
-		return a, e
+		return e
 	case f.failed:
-		a.Flag = flagText("answered with errors", f.remoteText())
+		r.Flag = flagText("answered with errors", f.remoteText())
 	case r.flaw != "":
-		a.Flag = r.flaw
-	case out.bare && (len(r.body) == 0 || f.broken):
-	case len(r.body) == 0:
-		a.Flag = "the answer has no body"
+		r.Flag = r.flaw
+	case out.bare && (len(r.Body) == 0 || f.broken):
+	case len(r.Body) == 0:
+		r.Flag = "the answer has no body"
 	case f.broken:
-		a.Flag = "the answer is not JSON"
+		r.Flag = "the answer is not JSON"
+	case out.names && fileURI(r.Body) == "":
+		r.Flag = "the answer names no URI"
 	}
-	return a, nil
+	return nil
 }
 
 func flagText(text, remote string) string {

@@ -113,27 +113,39 @@ func (c *Client) Close() {
 // the Answer still holds what Redox answered, if it did. When ctx ends, the error wraps
 // [context.Cause] and says whether the request had been written.
 func (c *Client) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error) {
-	hosts := c.targets.asked()
-	answer, err := c.deliver(ctx, &m, hosts)
-	if hosts != nil {
-		answer.Hosts = hosts.hosts
+	out := call{asked: c.targets.asked()}
+	err := c.deliver(ctx, &out, &m)
+	if out.asked != nil {
+		out.reply.Hosts = out.asked.hosts
 	}
 	if err != nil { // not returned as is: a nil *Error is not a nil error
-		return answer, err
+		return out.reply.Answer, err
 	}
-	return answer, nil
+	return out.reply.Answer, nil
 }
 
-// deliver picks the file of the kind. It takes a pointer because a Message is large, and
-// every copy of it on the way down is part of the stack of each message in flight.
-func (c *Client) deliver(ctx context.Context, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
+// deliver leaves the answer in out. It takes pointers, as all below it do: what is passed by
+// value is part of the stack of each message in flight, once for every call on the way down.
+func (c *Client) deliver(ctx context.Context, out *call, m *outbox.Message) *Error {
+	if err := c.prepare(ctx, out, m); err != nil {
+		return err
+	}
+	if err := c.exchange(ctx, out); err != nil {
+		return err
+	}
+	return c.classify(out)
+}
+
+// prepare has the file of the kind make the request. Nothing of the message itself is sent.
+func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Error {
 	s := c.sources[m.Source]
 	if s == nil {
-		return outbox.Answer{}, &Error{
+		return &Error{
 			class: ClassNotSent, match: ErrUnknownSource,
 			detail: "the source is not configured here; add it, or leave its messages to another worker",
 		}
 	}
+	out.sender, out.message, out.request = s, m.ID, m.Lane == outbox.LaneRequest
 	kind := m.Kind
 	if kind == "" {
 		kind = outbox.KindDataModel
@@ -141,19 +153,19 @@ func (c *Client) deliver(ctx context.Context, m *outbox.Message, hosts *asked) (
 	switch kind {
 	case outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
 		if err := s.guardKind(kind); err != nil {
-			return outbox.Answer{}, err
+			return err
 		}
 	}
 	switch kind {
 	case outbox.KindDataModel:
-		return c.deliverDataModel(ctx, s, m, hosts)
+		return c.dataModel(ctx, out, m)
 	case outbox.KindFHIR:
-		return c.deliverFHIR(ctx, s, m, hosts)
+		return c.fhir(ctx, out, m)
 	case outbox.KindFile:
-		return c.deliverFile(ctx, s, m, hosts)
+		return c.file(ctx, out, m)
 	case outbox.KindPlatform:
-		return c.deliverPlatform(ctx, s, m, hosts)
+		return c.platform(ctx, out, m)
 	default:
-		return outbox.Answer{}, poison("the kind is not data-model, fhir, file or platform")
+		return poison("the kind is not data-model, fhir, file or platform")
 	}
 }

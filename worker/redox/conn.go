@@ -54,7 +54,7 @@ var sendBuffers = sync.Pool{New: func() any {
 }}
 
 const (
-	sendBuffer = 32 << 10
+	sendBuffer = 16 << 10 // a record of TLS
 	// leastDirect is the size up to which a body is copied behind its head.
 	leastDirect = 4 << 10
 )

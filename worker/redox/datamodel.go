@@ -11,47 +11,35 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// deliverDataModel posts a message to the Data Model API: guards, the upload of large files
-// if that is wanted, the missing Source ID, one request. SENDs and queries go to the same path (Redox, Data Model API).
-func (c *Client) deliverDataModel(ctx context.Context, s *sender, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
+// dataModel makes the request that posts a message to the Data Model API: guards, the upload
+// of large files if that is wanted, the missing Source ID. SENDs and queries go to the same
+// path (Redox, Data Model API).
+func (c *Client) dataModel(ctx context.Context, out *call, m *outbox.Message) *Error {
+	s := out.sender
 	e, err := c.guard(s, m)
 	if err != nil {
-		return outbox.Answer{}, err
+		return err
 	}
-	out := call{
-		sender:   s,
-		message:  m.ID,
-		request:  m.Lane == outbox.LaneRequest,
-		method:   http.MethodPost,
-		url:      c.targets.endpoint,
-		sourceID: s.idHeader,
-		asked:    hosts,
-	}
+	out.method, out.url, out.sourceID = http.MethodPost, c.targets.endpoint, s.idHeader
 	if id, other := s.other(e); other {
 		out.sourceID = []string{id}
 	}
 	if c.offloads(m, e) {
-		edits, answer, err := c.offload(ctx, &out, m, e)
+		edits, err := c.offload(ctx, out, m, e)
 		if err != nil {
-			return answer, err
+			return err
 		}
 		out.body = pieces{s.edited(m.Body, edits, e.gap)}
 	} else {
 		out.body = s.identified(m.Body, e.gap)
 	}
 	if size := out.body.size(); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
-		return outbox.Answer{}, tooLarge("body", size, c.cfg.MaxBody)
+		return tooLarge("body", size, c.cfg.MaxBody)
 	}
 	if out.plain = c.plain(ctx, s, m, out.sourceID); !out.plain {
-		if out.header, err = c.header(ctx, m, out.sourceID, jsonOnly); err != nil {
-			return outbox.Answer{}, err
-		}
+		out.header, err = c.header(ctx, m, out.sourceID, jsonOnly)
 	}
-	r, err := c.exchange(ctx, &out)
-	if err != nil {
-		return r.answer(), err
-	}
-	return c.classify(&out, r)
+	return err
 }
 
 // guard refuses what Redox would refuse, before a request of the quota is spent on it.

@@ -12,38 +12,30 @@ import (
 
 // reply is what came back for one request.
 type reply struct {
-	status      int // 0: nothing came
-	contentType string
-	traceID     string
-	retryAfter  time.Duration
-	body        []byte
-	flaw        string // what is wrong with the body, in our own words; "" if nothing is known to be
-	cut         error  // the cause when the caller's context ended while the body was read
-}
-
-// answer is a reply that was not classified.
-func (r reply) answer() outbox.Answer {
-	return outbox.Answer{Status: r.status, ContentType: r.contentType, Body: r.body}
+	outbox.Answer // Status 0: nothing came
+	traceID       string
+	retryAfter    time.Duration
+	flaw          string // what is wrong with the body, in our own words; "" if nothing is known to be
+	cut           error  // the cause when the caller's context ended while the body was read
 }
 
 // exchange sends out, and once more with a new token if Redox refused the first. On an
 // error the reply is what Redox answered before, if it did.
-func (c *Client) exchange(ctx context.Context, out *call) (reply, *Error) {
+func (c *Client) exchange(ctx context.Context, out *call) *Error {
 	bearer, err := c.bearer(ctx, out.sender)
 	if err != nil {
-		return reply{}, err
+		return err
 	}
 	c.authorize(out, bearer)
-	first, err := c.send(ctx, out)
-	if err != nil || first.status != http.StatusUnauthorized {
-		return first, err
+	if err := c.send(ctx, out); err != nil || out.reply.Status != http.StatusUnauthorized {
+		return err
 	}
 	out.sender.credentials.Invalidate(bearer)
 	// A 401 says that Redox did not take the message: what counts is the second request.
 	bearer, err = c.bearer(ctx, out.sender)
 	if err != nil {
-		err.status = first.status
-		return first, err
+		err.status = out.reply.Status
+		return err
 	}
 	c.metrics.replays.Inc()
 	c.authorize(out, bearer)
@@ -77,24 +69,25 @@ func (c *Client) bearer(ctx context.Context, s *sender) (string, *Error) {
 const maxStale = 5
 
 // send has a request granted and makes it.
-func (c *Client) send(ctx context.Context, out *call) (reply, *Error) {
+func (c *Client) send(ctx context.Context, out *call) *Error {
+	out.reply = reply{}
 	if c.cfg.Grant == nil {
 		return c.write(ctx, out)
 	}
 	done, err := c.cfg.Grant(ctx)
 	if err != nil {
-		return reply{}, notSent("the attempt ended while it waited for the rate limit", "", err)
+		return notSent("the attempt ended while it waited for the rate limit", "", err)
 	}
-	r, e := c.write(ctx, out)
+	e := c.write(ctx, out)
 	if done != nil {
 		done(e == nil || e.written)
 	}
-	return r, e
+	return e
 }
 
 // write writes one request and reads its answer. It writes again only when nothing of it
 // was written, because the other side had closed a kept-alive connection.
-func (c *Client) write(ctx context.Context, out *call) (reply, *Error) {
+func (c *Client) write(ctx context.Context, out *call) *Error {
 	var s struct { // one piece of memory
 		limit timeLimit
 		watch watch
@@ -107,9 +100,9 @@ func (c *Client) write(ctx context.Context, out *call) (reply, *Error) {
 		body := out.parts()
 		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx, body), body))
 		if err == nil {
-			r := c.read(ctx, out, response)
-			c.observe(ctx, out, start, w, r, nil)
-			return r, nil
+			c.read(ctx, &out.reply, response)
+			c.observe(ctx, out, start, w, nil)
+			return nil
 		}
 		written := w.written(c.traced)
 		if !written && w.reused && stale < maxStale && ctx.Err() == nil {
@@ -117,23 +110,23 @@ func (c *Client) write(ctx context.Context, out *call) (reply, *Error) {
 			continue
 		}
 		e := c.noAnswer(ctx, out, err, written)
-		c.observe(ctx, out, start, w, reply{}, e)
-		return reply{}, e
+		c.observe(ctx, out, start, w, e)
+		return e
 	}
 }
 
 // observe counts one request and logs it without anything of its content.
-func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *watch, r reply, e *Error) {
-	took := time.Since(start)
-	c.metrics.observe(r.status, took, w)
+func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *watch, e *Error) {
+	r, took := &out.reply, time.Since(start)
+	c.metrics.observe(r.Status, took, w)
 	if !c.log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	attrs := []slog.Attr{
 		slog.String("source", out.sender.name), slog.String("message_id", out.message),
-		slog.Int("status", r.status), slog.Duration("took", took),
+		slog.Int("status", r.Status), slog.Duration("took", took),
 		slog.Bool("connection_reused", w.reused), slog.Int64("request_bytes", out.size()),
-		slog.Int("answer_bytes", len(r.body)),
+		slog.Int("answer_bytes", len(r.Body)),
 	}
 	if r.traceID != "" {
 		attrs = append(attrs, slog.String("redox_trace_id", r.traceID))

@@ -21,24 +21,25 @@ var fhirEnvironments = map[string]string{
 	envDevelopment: "Development", envStaging: "Staging", envProduction: "Production",
 }
 
-// deliverFHIR sends a read, a search or a writeback to the FHIR API. The message's path
-// begins with the destination's slug and the environment.
-func (c *Client) deliverFHIR(ctx context.Context, s *sender, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
-	if err := s.guardFHIR(m); err != nil {
-		return outbox.Answer{}, err
+// fhir makes the request of a read, a search or a writeback to the FHIR API. The message's
+// path begins with the destination's slug and the environment.
+func (c *Client) fhir(ctx context.Context, out *call, m *outbox.Message) *Error {
+	if err := out.sender.guardFHIR(m); err != nil {
+		return err
 	}
+	out.sourceID = out.sender.idHeader
 	usual := media{fhirType, fhirType}
 	if isSearch(m) {
 		usual.content = formType
 	}
-	return c.deliverRouted(ctx, call{sender: s, sourceID: s.idHeader, asked: hosts}, m, c.targets.fhir, usual)
+	return c.routed(ctx, out, m, c.targets.fhir, usual)
 }
 
 // guardFHIR holds a message of one environment back from another. The path is read as
 // Redox will read it, so that no escape hides the environment.
 func (s *sender) guardFHIR(m *outbox.Message) *Error {
 	if err := outbox.CheckPath(m.Path); err != nil {
-		return nil // deliverRouted says so
+		return nil // routed says so
 	}
 	want := fhirEnvironments[s.Environment]
 	segments := strings.SplitN(resourcePath(m.Path), "/", 3)

@@ -14,30 +14,18 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// deliverFile uploads the body of a message to the file store. The answer names the file
-// by its URI; what it was called goes with the media type alone.
-func (c *Client) deliverFile(ctx context.Context, s *sender, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
+// file makes the request that uploads the body of a message to the file store. The answer
+// names the file by its URI; what it was called goes with the media type alone.
+func (c *Client) file(ctx context.Context, out *call, m *outbox.Message) *Error {
 	f := fileOf(ctx, m)
 	if err := c.guardFile(f); err != nil {
-		return outbox.Answer{}, err
+		return err
 	}
 	if !validHeaderValue(m.ContentType) {
-		return outbox.Answer{}, poison("Content-Type has characters that no header may have")
+		return poison("Content-Type has characters that no header may have")
 	}
-	out, err := c.uploadCall(ctx, s, m, s.idHeader, f)
-	if err != nil {
-		return outbox.Answer{}, err
-	}
-	out.asked = hosts
-	r, err := c.exchange(ctx, &out)
-	if err != nil {
-		return r.answer(), err
-	}
-	a, err := c.classify(&out, r)
-	if err == nil && a.Flag == "" && fileURI(a.Body) == "" {
-		a.Flag = "the answer names no URI"
-	}
-	return a, err
+	out.sourceID, out.names = out.sender.idHeader, true
+	return c.uploads(ctx, out, m, f)
 }
 
 // file is what is uploaded.
@@ -93,13 +81,10 @@ func (c *Client) guardFile(f file) *Error {
 	return nil
 }
 
-// uploadCall is the request that uploads a file: a form of one field, "file" (Redox,
-// Files). Only head and end of the form are made; the file is read while it is sent.
-func (c *Client) uploadCall(ctx context.Context, s *sender, m *outbox.Message, sourceID []string, f file) (call, *Error) {
-	out := call{
-		sender: s, message: m.ID, request: m.Lane == outbox.LaneRequest,
-		method: http.MethodPost, url: c.targets.upload, sourceID: sourceID,
-	}
+// uploads makes out upload a file: a form of one field, "file" (Redox, Files). Only head and
+// end of the form are made; the file is read while it is sent.
+func (c *Client) uploads(ctx context.Context, out *call, m *outbox.Message, f file) *Error {
+	out.method, out.url = http.MethodPost, c.targets.upload
 	boundary := rand.Text() + rand.Text() // 260 random bits: it is in no file
 	media := f.media
 	if media == "" {
@@ -119,11 +104,11 @@ func (c *Client) uploadCall(ctx context.Context, s *sender, m *outbox.Message, s
 	var err *Error
 	out.header, err = c.header(ctx, &outbox.Message{
 		Accept: jsonType[0], TraceParent: m.TraceParent, TraceState: m.TraceState,
-	}, sourceID, jsonOnly)
+	}, out.sourceID, jsonOnly)
 	if err == nil {
 		out.header["Content-Type"] = []string{"multipart/form-data; boundary=" + boundary}
 	}
-	return out, err
+	return err
 }
 
 // upload reads head, file and end; what is to be closed is the file.

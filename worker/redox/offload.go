@@ -59,83 +59,90 @@ func (c *Client) maxMessage() int64 {
 
 // offload uploads the large files of a message that is to be sent, and returns what replaces
 // them. Of the message itself nothing is sent: an upload whose outcome is unknown leaves
-// behind a file that nobody refers to, and is no unknown outcome of the message. The Answer
-// of an error is that of the upload.
-func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, e envelope) ([]edit, outbox.Answer, *Error) {
+// behind a file that nobody refers to, and is no unknown outcome of the message. With an
+// error, the reply in send is that to the upload.
+func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, e envelope) ([]edit, *Error) {
 	files, err := attachments(m.Body, e.dataModel, c.cfg.Offload.Over)
 	if err != nil {
-		return nil, outbox.Answer{}, err
+		return nil, err
 	}
 	edits := make([]edit, 0, len(files)+1) // and the Source ID
 	for n, f := range files {
-		uri, answer, err := c.uploadOnce(ctx, send, m, n, f)
+		uri, err := c.uploadOnce(ctx, send, m, n, f)
 		if err != nil {
 			err.detail = "uploading a file of the message: " + err.detail
-			return nil, answer, err
+			return nil, err
 		}
 		quoted, _ := jsontext.AppendQuote(nil, uri) // visible ASCII: see fileURI
 		edits = append(edits, edit{f.start, f.end, quoted})
 	}
-	return edits, outbox.Answer{}, nil
+	return edits, nil
 }
 
 // uploadOnce uploads the n-th file of a message, unless that is known to have been done.
 // A crash between the answer and the note of it costs a second upload, nothing else.
-func (c *Client) uploadOnce(ctx context.Context, send *call, m *outbox.Message, n int, f attachment) (string, outbox.Answer, *Error) {
+func (c *Client) uploadOnce(ctx context.Context, send *call, m *outbox.Message, n int, f attachment) (string, *Error) {
 	s := send.sender
 	store, key := c.cfg.Offload.Uploads, uploadKey(s, m, send.sourceID, n)
 	if store != nil {
 		uri, err := store.Uploaded(ctx, s.name, key)
 		switch {
 		case ctx.Err() != nil:
-			return "", outbox.Answer{}, notSent("the attempt was cancelled before anything was sent", "", context.Cause(ctx))
+			return "", notSent("the attempt was cancelled before anything was sent", "", context.Cause(ctx))
 		case err != nil:
-			return "", outbox.Answer{}, notSent("it could not be looked up whether that was done already", "", err)
+			return "", notSent("it could not be looked up whether that was done already", "", err)
 		case uri != "":
 			c.metrics.remembered.Inc()
-			return uri, outbox.Answer{}, nil
+			return uri, nil
 		}
 	}
-	uri, answer, failed := c.upload(ctx, send, m, f)
+	uri, failed := c.upload(ctx, send, m, f)
 	if failed != nil {
-		return "", answer, failed
+		return "", failed
 	}
 	c.metrics.uploaded.Inc()
 	if store == nil {
-		return uri, answer, nil
+		return uri, nil
 	}
 	if err := store.Keep(ctx, s.name, key, uri); err != nil {
 		// The message goes on: not to send it would not bring the note back.
 		c.log.WarnContext(ctx, "the upload of a file was not noted; should its message come again, so will the upload",
 			"source", s.name, "message_id", m.ID, "error", err)
 	}
-	return uri, answer, nil
+	return uri, nil
 }
 
-func (c *Client) upload(ctx context.Context, send *call, m *outbox.Message, f attachment) (string, outbox.Answer, *Error) {
+func (c *Client) upload(ctx context.Context, send *call, m *outbox.Message, f attachment) (string, *Error) {
 	whole := file{size: f.size, media: f.media, open: func() io.ReadCloser { return io.NopCloser(f.open()) }}
 	if err := c.guardFile(whole); err != nil {
-		return "", outbox.Answer{}, err
+		return "", err
 	}
-	out, err := c.uploadCall(ctx, send.sender, m, send.sourceID, whole)
+	// It is no request: errors in a 2xx refuse it, whatever the lane.
+	out := call{sender: send.sender, message: m.ID, sourceID: send.sourceID, asked: send.asked, harmless: true}
+	uri, err := c.uploaded(ctx, &out, m, whole)
 	if err != nil {
-		return "", outbox.Answer{}, err
+		send.reply = out.reply
 	}
-	out.asked = send.asked
-	out.request, out.harmless = false, true // errors in a 2xx refuse it, whatever the lane
-	r, err := c.exchange(ctx, &out)
-	if err != nil {
-		return "", r.answer(), err
+	return uri, err
+}
+
+// uploaded uploads a file and answers its URI.
+func (c *Client) uploaded(ctx context.Context, out *call, m *outbox.Message, f file) (string, *Error) {
+	if err := c.uploads(ctx, out, m, f); err != nil {
+		return "", err
 	}
-	answer, err := c.classify(&out, r)
-	if err != nil {
-		return "", answer, err
+	if err := c.exchange(ctx, out); err != nil {
+		return "", err
 	}
-	uri := fileURI(answer.Body)
+	if err := c.classify(out); err != nil {
+		return "", err
+	}
+	r := &out.reply
+	uri := fileURI(r.Body)
 	if uri == "" {
-		return "", answer, &Error{class: ClassUnavailable, status: r.status, traceID: r.traceID, written: true, detail: "the answer names no URI"}
+		return "", &Error{class: ClassUnavailable, status: r.Status, traceID: r.traceID, written: true, detail: "the answer names no URI"}
 	}
-	return uri, answer, nil
+	return uri, nil
 }
 
 // uploadKey names the n-th file of a message in the store. A file belongs to the source

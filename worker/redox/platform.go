@@ -6,8 +6,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// deliverPlatform sends a message to the Platform API. It acts for a user, not for a
-// source, so that no Redox-Source-Id goes with it.
-func (c *Client) deliverPlatform(ctx context.Context, s *sender, m *outbox.Message, hosts *asked) (outbox.Answer, *Error) {
-	return c.deliverRouted(ctx, call{sender: s, asked: hosts}, m, c.targets.platform, jsonOnly)
+// platform makes the request of a message to the Platform API. It acts for a user, not for
+// a source, so that no Redox-Source-Id goes with it.
+func (c *Client) platform(ctx context.Context, out *call, m *outbox.Message) *Error {
+	return c.routed(ctx, out, m, c.targets.platform, jsonOnly)
 }

@@ -28,6 +28,8 @@ type call struct {
 	asked    *asked  // notes the hosts of the sendings; nil: nobody wants to know
 	harmless bool    // a second one changes nothing for anybody: no outcome is unknown
 	bare     bool    // an answer without a body, or not in JSON, is nothing unusual
+	names    bool    // the answer is to name a file's URI
+	reply    reply   // to the last sending
 }
 
 // stream is a body that is made while it is sent.

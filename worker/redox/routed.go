@@ -11,32 +11,25 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// deliverRouted sends a message that brings method and path to an API below base. The lane
-// alone decides whether it is a SEND or a REQUEST: a write that is published as a REQUEST
-// is repeated until its deadline, as a read is.
-func (c *Client) deliverRouted(ctx context.Context, out call, m *outbox.Message, base *url.URL, usual media) (outbox.Answer, *Error) {
+// routed makes the request of a message that brings method and path to an API below base.
+// The lane alone decides whether it is a SEND or a REQUEST: a write that is published as a
+// REQUEST is repeated until its deadline, as a read is.
+func (c *Client) routed(ctx context.Context, out *call, m *outbox.Message, base *url.URL, usual media) *Error {
 	target, err := below(base, m.Path)
 	if err != nil {
-		return outbox.Answer{}, err
+		return err
 	}
 	method, err := c.guardRouted(m, usual)
 	if err != nil {
-		return outbox.Answer{}, err
+		return err
 	}
-	out.message, out.request, out.body = m.ID, m.Lane == outbox.LaneRequest, pieces{m.Body}
-	out.method, out.url = method, target
+	out.method, out.url, out.body = method, target, pieces{m.Body}
 	out.bare = method != http.MethodGet || m.Accept != "" && !isJSON(m.Accept)
 	if len(m.Body) == 0 {
 		usual.content = nil
 	}
-	if out.header, err = c.header(ctx, m, out.sourceID, usual); err != nil {
-		return outbox.Answer{}, err
-	}
-	r, err := c.exchange(ctx, &out)
-	if err != nil {
-		return r.answer(), err
-	}
-	return c.classify(&out, r)
+	out.header, err = c.header(ctx, m, out.sourceID, usual)
+	return err
 }
 
 // guardRouted refuses what could not be sent or what Redox could not read. The method is

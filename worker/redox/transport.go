@@ -69,7 +69,11 @@ func (c TransportConfig) Validate() error {
 const (
 	dialTimeout    = 10 * time.Second
 	maxHeaderBytes = 64 << 10
-	http2Conns     = 16
+	// connBuffer is the size of each of a connection's two buffers; net/http's default is
+	// twice that. The head of a request and a usual answer fit in, larger bodies are not
+	// copied through them.
+	connBuffer = 2 << 10
+	http2Conns = 16
 )
 
 // NewTransport returns the transport for everything that talks to Redox: data model,
@@ -97,6 +101,8 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 		MaxIdleConnsPerHost:    cfg.Concurrency,
 		IdleConnTimeout:        max(0, cfg.IdleTimeout),
 		MaxResponseHeaderBytes: maxHeaderBytes,
+		WriteBufferSize:        connBuffer,
+		ReadBufferSize:         connBuffer,
 		DisableCompression:     true,
 	}
 	t.Protocols.SetHTTP1(true)
