@@ -245,8 +245,11 @@ func (w *Worker) pullError(ctx context.Context, l *lane, err error) {
 }
 
 // pullWindow is how many messages a lane may have in hand: as many as can be in flight,
-// so that the window never starves the slots and hardly outlives a lease.
-func (w *Worker) pullWindow() int { return w.slots.size() }
+// so that the window never starves the slots and hardly outlives a lease. Half of a larger
+// one is pulled anew before the other half is through.
+func (w *Worker) pullWindow() int { return min(w.slots.size(), maxWindow) }
+
+const maxWindow = 500
 
 // pullBytes bounds one pull, so that large bodies do not overrun what the server buffers
 // for a client. A message larger than the bound could never be pulled at all.

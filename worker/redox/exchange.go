@@ -98,13 +98,13 @@ func (c *Client) write(ctx context.Context, out *call) *Error {
 	defer c.limits.finish(&s.limit)
 	for stale := 0; ; stale++ {
 		body := out.parts()
-		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx, body), body))
+		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx, body, c.traced), body))
 		if err == nil {
 			c.read(ctx, &out.reply, response)
 			c.observe(ctx, out, start, w, nil)
 			return nil
 		}
-		written := w.written(c.traced)
+		written := w.written()
 		if !written && w.reused && stale < maxStale && ctx.Err() == nil {
 			w = new(watch) // net/http may still have the first
 			continue

@@ -21,6 +21,7 @@ const (
 type targets struct {
 	endpoint, upload, fhir, platform *url.URL
 	apiScope, blobScope              string
+	apiAlone, blobAlone              []string // what most deliveries asked; shared by all of them
 }
 
 func newTargets(c Config) (targets, error) {
@@ -36,6 +37,7 @@ func newTargets(c Config) (targets, error) {
 		return targets{}, err
 	}
 	t.apiScope, t.blobScope = hostScope(t.endpoint), hostScope(t.upload)
+	t.apiAlone, t.blobAlone = []string{t.apiScope}, []string{t.blobScope}
 	return t, nil
 }
 
@@ -69,14 +71,23 @@ func (c *Client) mayUpload(m *outbox.Message) bool {
 
 // asked are the pause scopes of the hosts that requests for a message went to. A nil one notes
 // nothing.
-type asked struct{ hosts []string }
+type asked struct {
+	targets *targets
+	hosts   []string
+}
 
 func (a *asked) note(target *url.URL) {
 	if a == nil {
 		return
 	}
-	if host := hostScope(target); len(a.hosts) == 0 || a.hosts[len(a.hosts)-1] != host {
-		a.hosts = append(a.hosts, host)
+	alone := a.targets.apiAlone
+	if target.Host == a.targets.upload.Host {
+		alone = a.targets.blobAlone
+	}
+	if len(a.hosts) == 0 {
+		a.hosts = alone[:1:1] // whoever appends to it copies it
+	} else if a.hosts[len(a.hosts)-1] != alone[0] {
+		a.hosts = append(a.hosts, alone[0])
 	}
 }
 
@@ -85,7 +96,7 @@ func (t *targets) asked() *asked {
 	if t.apiScope == t.blobScope {
 		return nil
 	}
-	return &asked{hosts: []string{}}
+	return &asked{targets: t, hosts: []string{}}
 }
 
 // join joins base and path. The names are those of the settings, for errors.

@@ -24,10 +24,13 @@ type watch struct {
 	trace   httptrace.ClientTrace
 }
 
-// attach makes w watch the request of the context.
-func (w *watch) attach(ctx context.Context, body *parts) context.Context {
-	w.body = body
-	w.trace.GetConn = func(string) { w.asked = true }
+// attach makes w watch the request of the context. traced says that the transport is known
+// to report to httptrace.
+func (w *watch) attach(ctx context.Context, body *parts, traced bool) context.Context {
+	w.body, w.asked = body, traced
+	if !traced {
+		w.trace.GetConn = func(string) { w.asked = true }
+	}
 	w.trace.GotConn = w.gotConn
 	w.trace.WroteHeaders = w.wroteHeaders
 	return httptrace.WithClientTrace(ctx, &w.trace)
@@ -60,12 +63,11 @@ func (w *watch) wroteHeaders() {
 const leastRequest = 64
 
 // written reports whether the other side can have anything of the request. Call it only
-// after RoundTrip has failed: net/http has then stopped writing. traced says that the
-// transport is known to report to httptrace.
-func (w *watch) written(traced bool) bool {
+// after RoundTrip has failed: net/http has then stopped writing.
+func (w *watch) written() bool {
 	switch {
 	case !w.got:
-		return !w.asked && !traced
+		return !w.asked
 	case w.h2 || w.conn == nil: // a connection shared by many requests, or not ours
 		return w.headers.Load()
 	default:
