@@ -14,6 +14,7 @@ func (l *loader) check(c *Config) {
 	l.checkRedox(&c.Redox)
 	l.checkKeys(c)
 	l.checkSources(c)
+	l.checkOrder(&c.Order)
 	l.checkWorker(c)
 	l.checkReply(c)
 	l.checkReconcile(c)
@@ -99,6 +100,16 @@ func (l *loader) checkRedox(r *Redox) {
 	path := r.EndpointPath
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "?#\\ %") || slices.Contains(strings.Split(path, "/"), "..") {
 		l.problem("redox.endpoint_path", shown(path)+" is not a path below base_url", "write a path such as /endpoint")
+	}
+}
+
+// minOrderSecret is what package outbox demands, in bytes: who guesses the secret finds the
+// order keys behind the tokens.
+const minOrderSecret = 16
+
+func (l *loader) checkOrder(o *Order) {
+	if n := len(o.Secret.Reveal()); n > 0 && n < minOrderSecret && !(l.isSet("order.secret") && l.isSet("order.secret_file")) {
+		l.problem(l.given("order.secret"), fmt.Sprintf("has %d bytes", n), fmt.Sprintf("give at least %d random ones", minOrderSecret))
 	}
 }
 

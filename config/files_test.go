@@ -31,7 +31,7 @@ func TestLoad_PathsAreRelativeToTheFile(t *testing.T) {
 
 func TestLoad_WarnsOfFilesThatOthersCanUse(t *testing.T) {
 	t.Parallel()
-	file := writeConfig(t, minimal+"order: {secret: by-value}\nnats: {tls: {ca_file: key.pem, cert_file: key.pem, key_file: key.pem}}\n")
+	file := writeConfig(t, minimal+"order: {secret: by-value-of-more-than-16}\nnats: {tls: {ca_file: key.pem, cert_file: key.pem, key_file: key.pem}}\n")
 	dir := filepath.Dir(file)
 	chmod := func(name string, mode os.FileMode) {
 		t.Helper()

@@ -211,8 +211,8 @@ func TestLoad_HigherLayerReplacesOtherFormOfSecret(t *testing.T) {
 	t.Parallel()
 	text := minimal + "order: {secret_file: nowhere}\nnats: {creds_file: nowhere}\n"
 	c := mustLoad(t, Options{File: writeConfig(t, text), Environ: []string{
-		"REDOXWORKER_ORDER_SECRET=by-value", "REDOXWORKER_NATS_TOKEN=token", "REDOXWORKER_KEYS_MAIN_PRIVATE_KEY=" + newPEM(t)}})
-	if c.Order.Secret.Reveal() != "by-value" || c.Order.SecretFile != "" {
+		"REDOXWORKER_ORDER_SECRET=by-value-of-16-bytes-or-more", "REDOXWORKER_NATS_TOKEN=token", "REDOXWORKER_KEYS_MAIN_PRIVATE_KEY=" + newPEM(t)}})
+	if c.Order.Secret.Reveal() != "by-value-of-16-bytes-or-more" || c.Order.SecretFile != "" {
 		t.Errorf("order: %q, %q", c.Order.Secret.Reveal(), c.Order.SecretFile)
 	}
 	if c.NATS.Token.Reveal() != "token" || c.NATS.CredsFile != "" {

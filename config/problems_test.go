@@ -246,6 +246,11 @@ var wrong = []struct{ name, text, want string }{
 		`order.secret: is given by value and by file; keep order.secret or order.secret_file (redoxworker.yaml:11)`,
 	},
 	{
+		"short order secret",
+		"order: {secret: hunter2}",
+		`order.secret: has 7 bytes; give at least 16 random ones (redoxworker.yaml:11)`,
+	},
+	{
 		"redaction mark",
 		"order: {secret: \"[redacted]\"}",
 		`order.secret: is the mark that stands for a secret; give the secret itself (redoxworker.yaml:11)`,

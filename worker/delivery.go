@@ -103,6 +103,9 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	if !w.keeper.holds(d.lease) {
 		return d.decide(verdict{action: abandon, err: "lease lost before the attempt"})
 	}
+	if w.keeper.stale(d.lease) {
+		return d.decide(verdict{action: abandon, err: "NATS was restarted before the attempt"})
+	}
 	d.unsure = d.message.BodyObject != ""
 	w.askHold(d)
 	if left := w.contested(d); left > 0 {

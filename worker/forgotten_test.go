@@ -353,3 +353,32 @@ func TestGuarantee_OrderWhenAWorkerStartsAfterTheServerForgot(t *testing.T) {
 		}
 	})
 }
+
+// What a worker had in hand and had not sent when the server was killed, that server gives to
+// whoever asks first: the worker leaves it alone.
+func TestGuarantee_UnsentMessagesOfAKilledServerAreLeftAlone(t *testing.T) {
+	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(5 * time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		const inFlight, all = 64, 120
+		ids := make([]string, all)
+		for i := range ids {
+			ids[i] = r.publish(outbox.Message{})
+		}
+		r.until("all slots in use", func() bool { return len(r.far.Calls()) == inFlight })
+		sent := make(map[string]bool)
+		for _, call := range r.far.Calls() {
+			sent[call.ID] = true
+		}
+		c.crash()
+		startTwo()
+		r.until("the queue is empty", func() bool { return r.stored("REDOX_OUT") == 0 })
+		for _, id := range ids {
+			if n := len(r.far.Of(id)); n != 1 && !sent[id] {
+				t.Errorf("%s, unsent when the server was killed, was sent %d times", id, n)
+			}
+		}
+	})
+}

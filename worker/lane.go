@@ -133,6 +133,10 @@ func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
 		w.metrics.ignored.WithLabelValues("stale").Inc()
 		return
 	}
+	if !l.replicated.Load() && w.restarts.after(since) {
+		w.metrics.ignored.WithLabelValues("restart").Inc()
+		return
+	}
 	d := w.receive(l, msg, since)
 	if d == nil {
 		return

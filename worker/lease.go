@@ -114,6 +114,14 @@ func (k *keeper) holds(l *lease) bool {
 	return !l.lost && time.Now().Before(l.expires)
 }
 
+// stale reports whether the message is to be left alone although its lease holds: the server
+// that delivered it is gone, and the one that answers now may have given it to another worker.
+func (k *keeper) stale(l *lease) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.forgotten(l)
+}
+
 // bound has the attempt under the lease cancelled with ErrAttemptTimeout at the first beat
 // after end, unless the lease was released.
 func (k *keeper) bound(l *lease, end time.Time) {

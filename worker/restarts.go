@@ -25,6 +25,8 @@ import (
 //     the delivery to another worker. It ends within an ack wait.
 //   - Until then, nobody sends a message that must not be sent beside itself: one in order,
 //     or one under hold.
+//   - What came before the restart and was not sent yet is left alone: it comes again, at
+//     once if the server forgot it and after the ack wait if it did not.
 //
 // A worker that starts learns of a restart from what others have left: see serverNote.
 type restarts struct {
@@ -63,6 +65,14 @@ func (r *restarts) since(stored time.Time) time.Duration {
 		return 0
 	}
 	return time.Until(r.at.Add(r.ackWait))
+}
+
+// after reports whether another server answers than at an earlier time.
+func (r *restarts) after(earlier time.Time) bool {
+	r.look()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return earlier.Before(r.at)
 }
 
 // clocks of server and worker may differ by so much.

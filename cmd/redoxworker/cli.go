@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -105,6 +104,17 @@ var errReported = errors.New("reported")
 // run executes one command line and returns the exit code. Errors go to stderr, one line
 // each; stdout holds only what was asked for.
 func run(ctx context.Context, a app) int {
+	out := &resultOutput{out: a.stdout}
+	a.stdout = out
+	code := a.run(ctx)
+	if err := out.failure(); err != nil && code == exitOK {
+		fmt.Fprintln(a.stderr, "redoxworker: writing the result:", err)
+		return exitFailed
+	}
+	return code
+}
+
+func (a *app) run(ctx context.Context) int {
 	var c cli
 	exit := -1
 	parser, err := kong.New(&c,
@@ -125,7 +135,7 @@ func run(ctx context.Context, a app) int {
 		return exitUsage
 	}
 	a.globals = c.globals
-	return a.report(command.Run(&a))
+	return a.report(command.Run(a))
 }
 
 // exitPanic unwinds kong, which expects its exit function not to return.
@@ -190,8 +200,8 @@ func (a *app) load(skip config.Parts) (*config.Config, error) {
 
 // isTerminal reports whether a stream is a terminal that wants more than plain lines.
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	f := fileOf(stream)
+	return f != nil && term.IsTerminal(int(f.Fd()))
 }
 
 // env is a variable of the environment the command was started with.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -123,12 +124,20 @@ func tooLarge(limit int64, setting string) error {
 // nothing of it.
 func (f messageFlags) checkBody(body []byte) error {
 	switch {
+	case len(body) > 0 && (f.Method == http.MethodGet || f.Method == http.MethodHead):
+		return errors.New("method " + f.Method + " does not go with a body; leave it out, or POST a search to _search")
 	case f.Kind != string(outbox.KindDataModel):
 		return nil
 	case len(body) == 0:
 		return errors.New("the body is empty; a data-model message is a JSON document")
 	}
-	return checkJSON(body)
+	if err := checkJSON(body); err != nil {
+		return err
+	}
+	if first := bytes.TrimLeft(body, " \t\r\n"); first[0] != '{' {
+		return errors.New("not a JSON object, which every data-model message is")
+	}
+	return nil
 }
 
 // publisher to the configured NATS.

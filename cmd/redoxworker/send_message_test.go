@@ -49,6 +49,7 @@ func TestMessageFlags_Body(t *testing.T) {
 		in   io.Reader
 		want string
 	}{
+		"an array":        {outbox.KindDataModel, strings.NewReader(" [1]"), "not a JSON object, which every data-model message is"},
 		"at the limit":    {outbox.KindDataModel, strings.NewReader(`{"a":1234}`), ""},
 		"over the limit":  {outbox.KindDataModel, strings.NewReader(`{"a":12345}`), "outbox: body is over 10 bytes, the limit redox.max_file"},
 		"not JSON":        {outbox.KindDataModel, strings.NewReader(`{"a":zzz}`), "not JSON: it goes wrong at byte 6"},
