@@ -52,6 +52,9 @@ func (b *benchCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	results, err := b.drive(ctx, a)
+	if ctx.Err() != nil {
+		return errors.New("interrupted") // whatever the children said of it
+	}
 	if err != nil {
 		return err
 	}
