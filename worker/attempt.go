@@ -116,7 +116,8 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 	return ctx, func() {}
 }
 
-// guarded is the one place where a panic is recovered. runtime.Goexit counts as one.
+// guarded is the one place where a panic is recovered. A runtime.Goexit cannot be: it is
+// logged, and the message comes again after the ack wait.
 func (w *Worker) guarded(ctx context.Context, d *delivery) (err error) {
 	returned := false
 	defer func() {

@@ -47,15 +47,28 @@ func (c *crew) hire() chan<- *delivery {
 
 func (c *crew) work(d *delivery) {
 	next := make(chan *delivery, 1) // room for one, so that start does not block
+	counted := true
+	defer func() { // also after a runtime.Goexit in deliver
+		if counted {
+			c.leave()
+		}
+	}()
 	for ok := true; ok; d, ok = <-next {
 		c.deliver(d)
-		if !c.rest(next) {
+		if counted = c.rest(next); !counted {
 			return
 		}
 	}
 }
 
-// rest has the goroutine wait for its next delivery, unless there are enough that do.
+func (c *crew) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.alive--
+}
+
+// rest has the goroutine wait for its next delivery, unless there are enough that do: then
+// it is not counted any more.
 func (c *crew) rest(next chan *delivery) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +87,6 @@ func (c *crew) wait() {
 	for _, next := range c.idle {
 		close(next)
 	}
-	c.alive -= len(c.idle)
 	c.idle = nil
 	c.mu.Unlock()
 	c.all.Wait()

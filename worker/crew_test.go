@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -8,11 +9,6 @@ import (
 
 func TestCrew_RunsEveryDeliveryAndKeepsSoManyGoroutines(t *testing.T) {
 	t.Parallel()
-	alive := func(c *crew) int {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.alive
-	}
 	synctest.Test(t, func(t *testing.T) {
 		const size, burst = 4, 10
 		gate := make(chan struct{})
@@ -32,19 +28,19 @@ func TestCrew_RunsEveryDeliveryAndKeepsSoManyGoroutines(t *testing.T) {
 		}
 		close(gate)
 		synctest.Wait()
-		if n := alive(c); n != size {
+		if n := c.count(); n != size {
 			t.Errorf("%d goroutines are kept, want %d", n, size)
 		}
 		for range 100 {
 			c.start(&delivery{})
 			synctest.Wait()
 		}
-		if n := alive(c); n != size {
+		if n := c.count(); n != size {
 			t.Errorf("%d goroutines after work one by one, want the same %d", n, size)
 		}
 		c.wait()
-		if ran.Load() != burst+100 || alive(c) != 0 {
-			t.Errorf("%d ran, %d goroutines are left", ran.Load(), alive(c))
+		if ran.Load() != burst+100 || c.count() != 0 {
+			t.Errorf("%d ran, %d goroutines are left", ran.Load(), c.count())
 		}
 	})
 }
@@ -71,4 +67,43 @@ func TestCrew_WaitLetsDeliveriesEnd(t *testing.T) {
 			t.Errorf("%d deliveries ended, want 2", ran.Load())
 		}
 	})
+}
+
+// A deliverer may end its goroutine; the next ones are kept nevertheless.
+func TestCrew_OutlivesAGoexit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var exits atomic.Bool
+		c := newCrew(2, func(*delivery) {
+			if exits.Load() {
+				runtime.Goexit()
+			}
+		})
+		exits.Store(true)
+		for range 5 {
+			c.start(&delivery{})
+		}
+		synctest.Wait()
+		if n := c.count(); n != 0 {
+			t.Errorf("%d goroutines are counted after all have ended", n)
+		}
+		exits.Store(false)
+		for range 5 {
+			c.start(&delivery{})
+			synctest.Wait()
+		}
+		if n := c.count(); n != 1 {
+			t.Errorf("%d goroutines after work one by one, want one that is kept", n)
+		}
+		c.wait()
+		if n := c.count(); n != 0 {
+			t.Errorf("%d goroutines are left", n)
+		}
+	})
+}
+
+func (c *crew) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.alive
 }

@@ -79,6 +79,13 @@ func (w *Worker) deliver(d *delivery) {
 	defer d.grant.end(false)
 	defer d.pass.drop()
 	defer d.cancel(nil)
+	ended := false
+	defer func() {
+		if !ended { // the deliverer has ended the goroutine: the message comes again
+			w.dropBody(d)
+			w.keeper.forget(d.lease)
+		}
+	}()
 	d.began = time.Now()
 	failpoint("receive")
 	if !w.prepare(d) {
@@ -88,6 +95,7 @@ func (w *Worker) deliver(d *delivery) {
 	}
 	w.dropBody(d)
 	w.settle(d)
+	ended = true
 }
 
 // decide keeps the verdict. What a delivery has to remember is in memory of its own: on the

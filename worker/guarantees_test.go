@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,6 +385,23 @@ func TestGuarantee_HoldLeavesWordBeforeTheAck(t *testing.T) {
 		}
 		if n := len(r.deadLetters()) + len(replies()); n != 0 {
 			t.Errorf("%d dead letters and replies, want none: all but the ack was done", n)
+		}
+	})
+}
+
+// A deliverer that ends its goroutine loses no message.
+func TestGuarantee_GoexitLosesNoMessage(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, _ outbox.Message, n int) (outbox.Answer, error) {
+			if n == 1 {
+				runtime.Goexit()
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{})
+		id := r.publish(outbox.Message{})
+		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered || len(r.far.Of(id)) != 2 {
+			t.Errorf("settled %s after %d calls", e.Settlement, len(r.far.Of(id)))
 		}
 	})
 }

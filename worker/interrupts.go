@@ -84,9 +84,9 @@ func (i *interrupts) run(ctx context.Context) {
 	}
 }
 
-// resized ends pulls whose window is out of proportion to the limit on requests in flight.
-func (i *interrupts) resized(limit int) {
-	i.cancel(func(p *interruptible) bool { return p.window > 4*limit || p.window > 0 && 4*p.window < limit })
+// resized ends pulls whose window is out of proportion to one that is opened now.
+func (i *interrupts) resized(window int) {
+	i.cancel(func(p *interruptible) bool { return p.window > 4*window || p.window > 0 && 4*p.window < window })
 }
 
 func (i *interrupts) cancel(which func(*interruptible) bool) {

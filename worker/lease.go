@@ -134,7 +134,9 @@ func (k *keeper) bound(l *lease, end time.Time) {
 func (k *keeper) forget(l *lease) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.leases, l.sequence)
+	if k.leases[l.sequence] == l {
+		delete(k.leases, l.sequence)
+	}
 }
 
 // release stops the marks: none is sent once it returned. It reports whether the message

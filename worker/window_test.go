@@ -48,3 +48,23 @@ func TestWindow_IdleMessagesAreFresh(t *testing.T) {
 		t.Errorf("after a suspension: delivered at %v at the earliest, want before the suspension", got.Sub(opened))
 	}
 }
+
+// A window is ended when one that is opened now would be of another size by far, and not
+// whenever a limit that is larger than any window changes.
+func TestPullWindow_EndsWhenItIsOutOfProportion(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		from, to int
+		ends     bool
+	}{{64, 100, false}, {64, 300, true}, {64, 10, true}, {8000, 9000, false}, {8000, 600, false}, {8000, 100, true}, {100, 8000, true}} {
+		w := &Worker{slots: newSlots(tc.from, 1)}
+		i := newInterrupts(nil, newGates([]Source{{Name: "clinic-a"}}, func(Event) {}))
+		pulling, stop := i.watchWindow(t.Context(), "clinic-a", untilPause, w.pullWindow())
+		w.slots.resize(tc.to)
+		i.resized(w.pullWindow())
+		if ended := pulling.Err() != nil; ended != tc.ends {
+			t.Errorf("from %d to %d in flight: ended %t, want %t", tc.from, tc.to, ended, tc.ends)
+		}
+		stop()
+	}
+}

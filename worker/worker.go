@@ -167,7 +167,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.adaptive = newAdaptive(w.config.Concurrency, func(limit int, settled bool) {
 		w.slots.resize(limit)
 		if settled {
-			w.interrupts.resized(limit)
+			w.interrupts.resized(w.pullWindow())
 		}
 		w.metrics.limit.Set(float64(limit))
 	}, w.slots.hadWaiters)
