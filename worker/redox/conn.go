@@ -68,7 +68,7 @@ func (c *sendConn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	b := c.buffer()
-	if c.holds && len(*b)+len(p) <= cap(*b) {
+	if c.holds && len(*b)+len(p) < cap(*b) { // there is room left to read the body into
 		*b = append(*b, p...)
 		return len(p), nil
 	}

@@ -139,6 +139,7 @@ func TestSendConn_TheHeadComesFirst(t *testing.T) {
 		"a body that is read":                     {"head ", "body", copied},
 		"a body that is written from where it is": {"head ", large, copied},
 		"a head that is too large":                {large, "body", copied},
+		"a head that leaves no room":              {large[:sendBuffer], "body", roomy},
 		"no head":                                 {"", "body", copied},
 		"a reader that knows no more": {"head ", "body", func(c *sendConn, p *parts) error {
 			_, err := c.ReadFrom(struct{ io.Reader }{p})
@@ -153,7 +154,7 @@ func TestSendConn_TheHeadComesFirst(t *testing.T) {
 			if _, err := io.WriteString(c, tc.head); err != nil {
 				t.Fatal(err)
 			}
-			if n := c.counted.written.Load(); n > 0 && tc.head != large {
+			if n := c.counted.written.Load(); n > 0 && len(tc.head) < sendBuffer {
 				t.Errorf("%d bytes were written before the body", n)
 			}
 			if err := tc.send(c, p); err != nil {
@@ -176,6 +177,21 @@ func copied(c *sendConn, p *parts) error {
 		err = errors.New("not all of it was copied")
 	}
 	return err
+}
+
+// roomy sends a body that fails where it is read without room for any of it.
+func roomy(c *sendConn, p *parts) error {
+	_, err := c.ReadFrom(needsRoom{p})
+	return err
+}
+
+type needsRoom struct{ io.Reader }
+
+func (r needsRoom) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, io.ErrShortBuffer // a Read that returns nothing is repeated for ever
+	}
+	return r.Reader.Read(b)
 }
 
 func TestSendConn_NothingOfAHeadWhoseBodyFails(t *testing.T) {
