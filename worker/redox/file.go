@@ -17,7 +17,7 @@ import (
 // file makes the request that uploads the body of a message to the file store. The answer
 // names the file by its URI; what it was called goes with the media type alone.
 func (c *Client) file(ctx context.Context, out *call, m *outbox.Message) *Error {
-	f := fileOf(ctx, m)
+	f := fileOf(m)
 	if err := c.guardFile(f); err != nil {
 		return err
 	}
@@ -31,24 +31,24 @@ func (c *Client) file(ctx context.Context, out *call, m *outbox.Message) *Error 
 // file is what is uploaded.
 type file struct {
 	size  int64
-	media string               // media type; "" means unknown
-	open  func() io.ReadCloser // from the start, once for each sending
+	media string                              // media type; "" means unknown
+	open  func(context.Context) io.ReadCloser // from the start, once for each sending
 }
 
 // fileOf is the body of a message, in memory or in the object store.
-func fileOf(ctx context.Context, m *outbox.Message) file {
+func fileOf(m *outbox.Message) file {
 	if open := m.OpenBody; open != nil {
-		return file{size: m.BodySize, media: m.ContentType, open: func() io.ReadCloser { return &storedFile{ctx: ctx, find: open} }}
+		return file{size: m.BodySize, media: m.ContentType, open: func(ctx context.Context) io.ReadCloser { return &storedFile{ctx: ctx, find: open} }}
 	}
 	body := m.Body // not m: it would be on the heap for messages of every kind
-	return file{size: int64(len(body)), media: m.ContentType, open: func() io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }}
+	return file{size: int64(len(body)), media: m.ContentType, open: func(context.Context) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }}
 }
 
 // storedFile reads a body from the object store. It is looked for at the first Read, when
 // the request is under way. That it cannot be read breaks the request off; the worker
 // knows why.
 type storedFile struct {
-	ctx  context.Context // of the attempt: io.Reader has none
+	ctx  context.Context // of the sending, and of its time limit: io.Reader has none
 	find func(context.Context) (io.ReadCloser, error)
 	body io.ReadCloser
 	err  error
@@ -96,8 +96,8 @@ func (c *Client) uploads(ctx context.Context, out *call, m *outbox.Message, f fi
 	end := "\r\n--" + boundary + "--\r\n"
 	out.stream = &stream{
 		size: int64(len(head)) + f.size + int64(len(end)),
-		open: func() io.ReadCloser {
-			content := f.open()
+		open: func(ctx context.Context) io.ReadCloser {
+			content := f.open(ctx)
 			return upload{io.MultiReader(strings.NewReader(head), content, strings.NewReader(end)), content}
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -91,4 +92,23 @@ func TestFile_StoredSizeIsGuarded(t *testing.T) {
 			t.Errorf("%d bytes: %v, want poison", size, err)
 		}
 	}
+}
+
+// A store that says nothing does not outlast the time limit of the request.
+func TestFile_StoreThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	bubble(t, stall, func(t *testing.T, c *Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		m := stored(10, new(sync.WaitGroup), nil)
+		m.OpenBody = func(ctx context.Context) (io.ReadCloser, error) { <-ctx.Done(); return nil, ctx.Err() }
+		start := time.Now()
+		_, err := c.Deliver(ctx, m)
+		if e := failure(t, err); !errors.Is(err, ErrTimeout) || !e.Attempted() {
+			t.Errorf("%+v", e)
+		}
+		if took := time.Since(start); took != 150*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
 }

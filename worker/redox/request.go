@@ -35,7 +35,7 @@ type call struct {
 // stream is a body that is made while it is sent.
 type stream struct {
 	size int64
-	open func() io.ReadCloser // from the start, once for each sending
+	open func(context.Context) io.ReadCloser // from the start, once for each sending
 }
 
 // media are the Content-Type and Accept of requests whose messages name none.
@@ -151,7 +151,7 @@ func (out *call) newRequest(ctx context.Context, body *parts) *http.Request {
 	}
 	switch {
 	case out.stream != nil:
-		r.Body = out.stream.open()
+		r.Body = out.stream.open(ctx)
 	case body != nil:
 		r.Body = body
 	}
