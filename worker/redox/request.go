@@ -154,9 +154,20 @@ func (out *call) newRequest(ctx context.Context, body *parts) *http.Request {
 		r.Body = out.stream.open(ctx)
 	case body != nil:
 		r.Body = body
+	case out.method == http.MethodGet || out.method == http.MethodHead:
+		// With http.NoBody net/http would send it again by itself when a reused connection
+		// breaks, although all of it was written. The length is unknown, as for any other
+		// body of 0 bytes; identity keeps net/http from sending it in chunks.
+		r.Body, r.ContentLength, r.TransferEncoding = nobody{}, -1, []string{"identity"}
 	}
 	return r.WithContext(ctx)
 }
+
+// nobody is an empty body that net/http cannot tell from one that it could not send twice.
+type nobody struct{}
+
+func (nobody) Read([]byte) (int, error) { return 0, io.EOF }
+func (nobody) Close() error             { return nil }
 
 // parts are the body of one sending; nil when there is none, or it is a stream.
 func (out *call) parts() *parts {

@@ -168,6 +168,39 @@ func TestWritten_NeverResentSilently(t *testing.T) {
 	}
 }
 
+// Nor is what has no body, and what net/http takes to be safe to repeat.
+func TestWritten_NoBodyIsNeverResentSilently(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
+		for name, end := range breaks {
+			t.Run(method+" "+name, func(t *testing.T) {
+				t.Parallel()
+				var broken atomic.Int32
+				s := listen(t, func(s *rawServer, n int, c net.Conn, r *bufio.Reader) {
+					if n == 1 {
+						s.request(r)
+						say(c, "")
+					}
+					broken.Add(1)
+					end(s, c, r)
+				})
+				c := client(t, s.url, &keyring{}, using(transport(t, TransportConfig{})))
+				m := fhir(outbox.LaneRequest, method, "slug/Development/Patient/p-1", "")
+				if _, err := c.Deliver(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+				_, err := c.Deliver(t.Context(), m)
+				if e := failure(t, err); !e.Attempted() || e.Class() != ClassNoAnswer || e.Pauses() != "" {
+					t.Errorf("%+v", e)
+				}
+				if n := broken.Load(); n != 1 {
+					t.Errorf("%d connections broke for 1 request: it was sent again", n)
+				}
+			})
+		}
+	}
+}
+
 // A server that closes each connection right after its answer: the client may find the
 // connection dead before it writes, while it writes, or after. Whatever happens, no
 // message arrives twice, and one that was delivered or known not to be sent is no guess.
