@@ -2,56 +2,55 @@ package redox
 
 import "github.com/go-json-experiment/json/jsontext"
 
-// messageSender is the source.endpoint of the MessageHeader in a message Bundle, "" where
-// there is none. It is read leniently: what is no JSON is found elsewhere.
-func messageSender(body []byte) string {
+// messageSenders are the source.endpoint of every MessageHeader in a message Bundle. There
+// should be one; of several, or of a name that is there twice, nobody knows which counts for
+// Redox. It is read leniently: what is no JSON is found elsewhere.
+func messageSenders(body []byte) []string {
 	s := scan(body, lenientJSON...)
 	defer s.release()
-	var endpoint string
+	var all []string
 	_ = s.each(func(name jsontext.Value) error {
 		if !is(name, "entry") {
 			return s.skip()
 		}
 		return s.list(func() error {
-			found, err := readHeaderEntry(s)
-			if found != "" {
-				endpoint = found
-			}
-			return err
+			return s.each(func(name jsontext.Value) error {
+				if !is(name, "resource") {
+					return s.skip()
+				}
+				found, err := readSenders(s)
+				all = append(all, found...)
+				return err
+			})
 		})
 	})
-	return endpoint
+	return all
 }
 
-// readHeaderEntry reads one entry of a Bundle. resourceType may stand behind source.
-func readHeaderEntry(s *scanner) (endpoint string, err error) {
+// readSenders reads one resource. resourceType may stand behind source.
+func readSenders(s *scanner) (endpoints []string, err error) {
 	var header bool
 	err = s.each(func(name jsontext.Value) error {
-		if !is(name, "resource") {
-			return s.skip()
-		}
-		return s.each(func(name jsontext.Value) error {
-			switch {
-			case is(name, "resourceType"):
+		switch {
+		case is(name, "resourceType"):
+			v, err := s.dec.ReadValue()
+			header = header || v.Kind() == '"' && is(v, "MessageHeader")
+			return err
+		case is(name, "source"):
+			return s.each(func(name jsontext.Value) error {
 				v, err := s.dec.ReadValue()
-				header = v.Kind() == '"' && is(v, "MessageHeader")
+				if is(name, "endpoint") && v.Kind() == '"' {
+					endpoints = append(endpoints, unquote(v))
+				}
 				return err
-			case is(name, "source"):
-				return s.each(func(name jsontext.Value) error {
-					v, err := s.dec.ReadValue()
-					if is(name, "endpoint") && v.Kind() == '"' {
-						endpoint = unquote(v)
-					}
-					return err
-				})
-			}
-			return s.skip()
-		})
+			})
+		}
+		return s.skip()
 	})
 	if !header {
-		endpoint = ""
+		endpoints = nil
 	}
-	return endpoint, err
+	return endpoints, err
 }
 
 // readEntry reads one entry of a Bundle in an answer: it fails when the entry holds an

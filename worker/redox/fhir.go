@@ -59,12 +59,20 @@ func (s *sender) guardSender(m *outbox.Message) *Error {
 	if len(m.Body) == 0 || s.ID == "" || s.AllowOtherSource || m.ContentType != "" && !isJSON(m.ContentType) || isSearch(m) {
 		return nil
 	}
-	id := strings.TrimPrefix(messageSender(m.Body), "urn:uuid:")
-	if isUUID(id) && !strings.EqualFold(id, s.ID) {
-		return guarded("MessageHeader.source.endpoint is not the Source ID of the source")
+	for _, endpoint := range messageSenders(m.Body) {
+		id := endpoint
+		if n := len(uuidURN); len(id) > n && strings.EqualFold(id[:n], uuidURN) {
+			id = id[n:]
+		}
+		if isUUID(id) && !strings.EqualFold(id, s.ID) {
+			return guarded("MessageHeader.source.endpoint is not the Source ID of the source")
+		}
 	}
 	return nil
 }
+
+// uuidURN begins a UUID as a URN; upper and lower case do not matter (RFC 8141, section 3.1).
+const uuidURN = "urn:uuid:"
 
 // isSearch reports whether m is a search whose parameters are in a form (FHIR R4, search).
 func isSearch(m *outbox.Message) bool {

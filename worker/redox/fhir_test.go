@@ -85,6 +85,15 @@ func TestFHIR_Requests(t *testing.T) {
 	}
 }
 
+// headers is a Bundle with a MessageHeader from each of the sources.
+func headers(ids ...string) string {
+	var entries []string
+	for _, id := range ids {
+		entries = append(entries, `{"resource":{"resourceType":"MessageHeader","source":{"endpoint":"`+id+`"}}}`)
+	}
+	return `{"resourceType":"Bundle","entry":[` + strings.Join(entries, ",") + `]}`
+}
+
 func TestFHIR_Guards(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, patient))
@@ -93,32 +102,38 @@ func TestFHIR_Guards(t *testing.T) {
 		method, path, body, contentType string
 		poison                          bool
 	}{
-		"another environment":         {path: "slug/Production/Patient/p-1"},
-		"another case":                {path: "slug/development/Patient/p-1"},
-		"an escape":                   {path: "slug/%50roduction/Patient/p-1"},
-		"a path parameter":            {path: "slug/Development;x=1/Patient/p-1"},
-		"no environment":              {path: "metadata"},
-		"no path":                     {path: ""},
-		"no slug":                     {path: "/Development"},
-		"another source":              {method: "POST", path: "slug/Development/Patient/$write", body: bodies(otherID)},
-		"another source, without urn": {method: "POST", path: "slug/Development/Patient/$write", body: strings.Replace(writeback, "urn:uuid:"+sourceID, otherID, 1)},
-		"leaves its base":             {path: "slug/Development/../../../../endpoint", poison: true},
-		"leaves it encoded":           {path: "slug/Development/%2e%2e/x", poison: true},
-		"names a host":                {path: "//evil.example/Development/x", poison: true},
-		"a scheme":                    {path: "https://evil.example/Development", poison: true},
-		"a fragment":                  {path: "slug/Development/x#y", poison: true},
-		"a bad escape":                {path: "slug/Development/%zz", poison: true},
-		"not JSON":                    {method: "POST", path: "slug/Development/Patient", body: `{"a":`, poison: true},
-		"two texts":                   {method: "POST", path: "slug/Development/Patient", body: `{} {}`, poison: true},
-		"not JSON, as it says":        {method: "POST", path: "slug/Development/Patient", body: `x`, contentType: "application/json; charset=utf-8", poison: true},
-		"GET with a body":             {method: "GET", path: "slug/Development/Patient", body: `{}`, poison: true},
-		"another method":              {method: "TRACE", path: "slug/Development/Patient", poison: true},
-		"too large":                   {method: "POST", path: "slug/Development/Patient", body: `{"a":"` + strings.Repeat("x", 600) + `"}`, poison: true},
-		"bad header":                  {method: "POST", path: "slug/Development/Patient", body: `{}`, contentType: "a\r\nb", poison: true},
+		"another environment":                {path: "slug/Production/Patient/p-1"},
+		"another case":                       {path: "slug/development/Patient/p-1"},
+		"an escape":                          {path: "slug/%50roduction/Patient/p-1"},
+		"a path parameter":                   {path: "slug/Development;x=1/Patient/p-1"},
+		"no environment":                     {path: "metadata"},
+		"no path":                            {path: ""},
+		"no slug":                            {path: "/Development"},
+		"another source":                     {method: "POST", path: "slug/Development/Patient/$write", body: bodies(otherID)},
+		"another source, without urn":        {method: "POST", path: "slug/Development/Patient/$write", body: strings.Replace(writeback, "urn:uuid:"+sourceID, otherID, 1)},
+		"another source, in upper case":      {method: "POST", path: "slug/Development/Patient/$write", body: strings.Replace(writeback, "urn:uuid:"+sourceID, "URN:UUID:"+otherID, 1)},
+		"another source, in a first header":  {method: "POST", path: "slug/Development/Patient/$write", body: headers(otherID, sourceID)},
+		"another source, in a second header": {method: "POST", path: "slug/Development/Patient/$write", body: headers(sourceID, otherID)},
+		"another source, endpoint twice":     {method: "POST", path: "slug/Development/Patient/$write", body: strings.Replace(writeback, `"endpoint":`, `"endpoint":"`+otherID+`","endpoint":`, 1)},
+		"another source, source twice":       {method: "POST", path: "slug/Development/Patient/$write", body: strings.Replace(writeback, `"source":`, `"source":{"endpoint":"`+otherID+`"},"source":`, 1)},
+		"another source, type twice":         {method: "POST", path: "slug/Development/Patient/$write", body: bodies(otherID + `"},"resourceType":"X","x":{"y":"`)},
+		"leaves its base":                    {path: "slug/Development/../../../../endpoint", poison: true},
+		"leaves it encoded":                  {path: "slug/Development/%2e%2e/x", poison: true},
+		"names a host":                       {path: "//evil.example/Development/x", poison: true},
+		"a scheme":                           {path: "https://evil.example/Development", poison: true},
+		"a fragment":                         {path: "slug/Development/x#y", poison: true},
+		"a bad escape":                       {path: "slug/Development/%zz", poison: true},
+		"not JSON":                           {method: "POST", path: "slug/Development/Patient", body: `{"a":`, poison: true},
+		"two texts":                          {method: "POST", path: "slug/Development/Patient", body: `{} {}`, poison: true},
+		"not JSON, as it says":               {method: "POST", path: "slug/Development/Patient", body: `x`, contentType: "application/json; charset=utf-8", poison: true},
+		"GET with a body":                    {method: "GET", path: "slug/Development/Patient", body: `{}`, poison: true},
+		"another method":                     {method: "TRACE", path: "slug/Development/Patient", poison: true},
+		"too large":                          {method: "POST", path: "slug/Development/Patient", body: `{"a":"` + strings.Repeat("x", 800) + `"}`, poison: true},
+		"bad header":                         {method: "POST", path: "slug/Development/Patient", body: `{}`, contentType: "a\r\nb", poison: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxBody = 500 })
+			c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxBody = 700 })
 			m := fhir(outbox.LaneSend, tc.method, tc.path, tc.body)
 			m.ContentType = tc.contentType
 			_, err := c.Deliver(t.Context(), m)
