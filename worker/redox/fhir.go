@@ -77,7 +77,7 @@ const uuidURN = "urn:uuid:"
 // isSearch reports whether m is a search whose parameters are in a form (FHIR R4, search).
 func isSearch(m *outbox.Message) bool {
 	path := resourcePath(m.Path)
-	return m.Method == http.MethodPost && path[strings.LastIndexByte(path, '/')+1:] == "_search"
+	return methodOf(m) == http.MethodPost && path[strings.LastIndexByte(path, '/')+1:] == "_search"
 }
 
 // resourcePath is the path without a first slash and without the query string.

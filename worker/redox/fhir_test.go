@@ -44,6 +44,11 @@ func TestFHIR_Requests(t *testing.T) {
 			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search", body: "family=B%C3%BCxby&birthdate=1977-01-06"},
 			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
 		},
+		"search, by default a POST": {
+			path: "slug/Development/Patient/_search", body: "family=Bixby",
+			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search", body: "family=Bixby"},
+			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
+		},
 		"writeback": {
 			method: "POST", path: "slug/Development/Patient/$patient-update", body: writeback,
 			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/$patient-update", body: writeback},

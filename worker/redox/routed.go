@@ -38,13 +38,7 @@ func (c *Client) guardRouted(m *outbox.Message, usual media) (method string, bro
 	if size := int64(len(m.Body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
 		return "", tooLarge("body", size, c.cfg.MaxBody)
 	}
-	method = m.Method
-	if method == "" {
-		method = http.MethodPost
-		if len(m.Body) == 0 {
-			method = http.MethodGet
-		}
-	}
+	method = methodOf(m)
 	switch method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	case http.MethodGet, http.MethodHead:
@@ -62,6 +56,17 @@ func (c *Client) guardRouted(m *outbox.Message, usual media) (method string, bro
 		return method, checkJSON(m.Body)
 	}
 	return method, nil
+}
+
+// methodOf is the method of a message, or its default.
+func methodOf(m *outbox.Message) string {
+	switch {
+	case m.Method != "":
+		return m.Method
+	case len(m.Body) == 0:
+		return http.MethodGet
+	}
+	return http.MethodPost
 }
 
 // below joins the path of a message, with its query string, to base. The path was checked
