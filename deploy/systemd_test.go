@@ -1,11 +1,13 @@
 package deploy_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +49,7 @@ func TestSystemd_Hardened(t *testing.T) {
 		"LockPersonality": "yes", "MemoryDenyWriteExecute": "yes", "RestrictAddressFamilies": "AF_INET AF_INET6",
 		"RestrictNamespaces": "yes", "RestrictRealtime": "yes", "RestrictSUIDSGID": "yes", "SystemCallArchitectures": "native",
 		"LimitCORE": "0", "MemorySwapMax": "0",
-		"Restart": "on-failure", "RestartPreventExitStatus": "2", "KillSignal": "SIGTERM", "KillMode": "mixed",
+		"Restart": "on-failure", "RestartPreventExitStatus": "2", "Environment": "GOTRACEBACK=crash", "KillSignal": "SIGTERM", "KillMode": "mixed",
 	} {
 		if got := u["Service."+key]; !slices.Equal(got, []string{want}) {
 			t.Errorf("%s=%q, want %q", key, got, want)
@@ -56,10 +58,31 @@ func TestSystemd_Hardened(t *testing.T) {
 	if got := u["Service.SystemCallFilter"]; !slices.Equal(got, []string{"@system-service", "~@privileged"}) {
 		t.Errorf("SystemCallFilter=%q", got)
 	}
-	for _, key := range []string{"Service.User", "Service.Environment", "Service.EnvironmentFile", "Service.PermissionsStartOnly"} {
+	for _, key := range []string{"Service.User", "Service.EnvironmentFile", "Service.PermissionsStartOnly"} {
 		if got := u[key]; got != nil {
-			t.Errorf("%s=%q: secrets do not belong into an environment, nor a fixed user beside DynamicUser", key, got)
+			t.Errorf("%s=%q: secrets do not belong into an environment (only GOTRACEBACK does), nor a fixed user beside DynamicUser", key, got)
 		}
+	}
+}
+
+// The service is restarted after a panic, though not after a mistake in the configuration.
+func TestSystemd_RestartsAfterAPanic(t *testing.T) {
+	t.Parallel()
+	const child = "DEPLOY_TEST_PANIC"
+	if os.Getenv(child) != "" {
+		go panic("of a goroutine that nobody recovers")
+		select {}
+	}
+	u := unit(t)
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -c 0; exec "$0" "$@"`, os.Args[0], "-test.run=^TestSystemd_RestartsAfterAPanic$")
+	cmd.Env = append(append(os.Environ(), child+"=1"), u["Service.Environment"]...)
+	out, err := cmd.CombinedOutput()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || !strings.Contains(string(out), "of a goroutine") {
+		t.Fatalf("the process did not panic: %v\n%s", err, out)
+	}
+	if code := strconv.Itoa(exit.ExitCode()); slices.Contains(u["Service.RestartPreventExitStatus"], code) {
+		t.Errorf("it ends with %s, after which systemd does not start it again", code)
 	}
 }
 
