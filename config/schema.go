@@ -66,13 +66,18 @@ func below(parent object, name string) object {
 	return properties[name].(object)
 }
 
-// exclusive forbids a secret by value and by file together, in each section.
+// exclusive forbids a secret by value and by file together, in each section. One that is
+// left blank is not given.
 func exclusive(s object) {
 	properties, _ := s["properties"].(object)
+	given := object{"type": "string", "minLength": 1}
 	var not []any
 	for _, name := range sortedKeys(properties) {
 		if _, both := properties[name+"_file"]; both {
-			not = append(not, object{"type": "object", "required": []string{name, name + "_file"}})
+			not = append(not, object{
+				"type": "object", "required": []string{name, name + "_file"},
+				"properties": object{name: given, name + "_file": given},
+			})
 		}
 		exclusive(properties[name].(object))
 	}
@@ -106,27 +111,30 @@ func (f field) schema() object {
 	if f.required {
 		doc += " (required)"
 	}
-	s := object{"description": strings.ToUpper(doc[:1]) + doc[1:] + ".", "type": "string"}
+	s := object{"description": strings.ToUpper(doc[:1]) + doc[1:] + "."}
+	types := []string{"string"}
 	switch f.kind {
 	case kindInteger:
-		s["type"] = "integer"
+		types = []string{"integer"}
 	case kindNumber:
-		s["type"] = "number"
+		types = []string{"number"}
 	case kindBoolean:
-		s["type"] = "boolean"
+		types = []string{"boolean"}
 	case kindDuration:
 		s["pattern"] = durationPattern
 	case kindSize:
-		s["type"] = []string{"integer", "string"}
+		types = []string{"integer", "string"}
 		s["pattern"] = sizePattern
+		s["minimum"] = int64(f.kind.amount(f.least)) // of those that are written as a number
 	case kindList:
-		s["type"] = []string{"array", "string"}
+		types = []string{"array", "string"}
 		s["items"] = object{"type": "string"}
 	case kindSecret:
 		s["writeOnly"] = true
 	case kindURL:
 		s["pattern"] = "^(https?://|$)"
 	}
+	s["type"] = append(types, "null") // a key may be left blank
 	f.schemaLimits(s)
 	return s
 }
@@ -143,7 +151,7 @@ func (f field) schemaLimits(s object) {
 		if f.kind == kindText {
 			values = append(values, "") // means the default
 		}
-		s["enum"] = values
+		s["enum"] = append(values, nil) // so does a blank
 	}
 	switch {
 	case f.kind != kindInteger && f.kind != kindNumber:

@@ -39,15 +39,24 @@ func TestSchema_TakesWhatLoadTakes(t *testing.T) {
 	s := compileSchema(t)
 	file := writeConfig(t, minimal)
 	for name, text := range map[string]string{
-		"minimal":  minimal,
-		"blank":    "nats:\nkeys:\n  a:\n",
-		"defaults": string(new(Defaults()).YAML()),
-		"printed":  string(mustLoad(t, Options{File: file}).YAML()),
-		"golden":   printed,
-		"sizes":    "redox: {max_body: 1024, timeout: 1d12h}\nreply: {allow: 'a.>,b.>'}",
+		"minimal":            minimal,
+		"blank":              "nats:\nkeys:\n  a:\n",
+		"blanks":             "nats: {user: , password_file: , replicas: }\nlog: {level: }\nreply: {allow: }\ngateway: {enabled: }\nquota: {reserve_requests: }\nredox: {timeout: , max_body: , base_url: }",
+		"one of two secrets": "order: {secret: '', secret_file: secret.txt}\nkeys: {a: {private_key: , private_key_file: key.pem}}",
+		"defaults":           string(new(Defaults()).YAML()),
+		"printed":            string(mustLoad(t, Options{File: file}).YAML()),
+		"golden":             printed,
+		"units":              "redox: {timeout: 1.5d, max_body: 1}\nworker: {ack_wait: 1d12h30m, drain_timeout: .5s, retry: {initial: 1μs1ms}}",
+		"sizes":              "redox: {max_body: 1024, timeout: 1d12h}\nreply: {allow: 'a.>,b.>'}",
 	} {
 		if err := validate(t, s, text); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		if name == "golden" { // its secrets are redacted, and its files elsewhere
+			continue
+		}
+		if _, err := Load(Options{File: writeConfig(t, text), Skip: PartKeys | PartSources | PartOrderSecret}); err != nil {
+			t.Errorf("%s: Load does not take it: %v", name, err)
 		}
 	}
 }
@@ -72,7 +81,11 @@ func TestSchema_RefusesWhatLoadRefuses(t *testing.T) {
 		"one of texts":          "log: {level: loud}",
 		"no unit":               "redox: {timeout: 150}",
 		"wrong unit":            "redox: {timeout: '150'}",
+		"days behind hours":     "redox: {timeout: 1h1d}",
+		"days twice":            "redox: {timeout: 1d1d}",
 		"size":                  "redox: {max_body: 10M}",
+		"size below zero":       "redox: {max_body: -1}",
+		"size below the least":  "bodies: {memory: 1000}",
 		"boolean":               "gateway: {enabled: maybe}",
 		"list":                  "reply: {allow: [{a: b}]}",
 		"value and file":        "order: {secret: a, secret_file: b}",

@@ -10,7 +10,8 @@ import (
 
 // Patterns of the texts that parseDuration and parseSize take, for the schema.
 const (
-	durationPattern = `^(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d))+)$`
+	number          = `([0-9]+(\.[0-9]*)?|\.[0-9]+)`
+	durationPattern = `^(0|` + number + `d|(` + number + `d)?(` + number + `(ns|us|µs|μs|ms|s|m|h))+)$`
 	sizePattern     = `^[0-9]+ ?([kKmMgG][iI]?)?[bB]$|^[0-9]+$`
 )
 
