@@ -67,8 +67,8 @@ func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, e e
 		return nil, err
 	}
 	edits := make([]edit, 0, len(files)+1) // and the Source ID
-	for n, f := range files {
-		uri, err := c.uploadOnce(ctx, send, m, n, f)
+	for _, f := range files {
+		uri, err := c.uploadOnce(ctx, send, m, f)
 		if err != nil {
 			err.detail = "uploading a file of the message: " + err.detail
 			return nil, err
@@ -79,11 +79,11 @@ func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, e e
 	return edits, nil
 }
 
-// uploadOnce uploads the n-th file of a message, unless that is known to have been done.
+// uploadOnce uploads a file of a message, unless that is known to have been done.
 // A crash between the answer and the note of it costs a second upload, nothing else.
-func (c *Client) uploadOnce(ctx context.Context, send *call, m *outbox.Message, n int, f attachment) (string, *Error) {
+func (c *Client) uploadOnce(ctx context.Context, send *call, m *outbox.Message, f attachment) (string, *Error) {
 	s := send.sender
-	store, key := c.cfg.Offload.Uploads, uploadKey(s, m, send.sourceID, n)
+	store, key := c.cfg.Offload.Uploads, uploadKey(s, m, send.sourceID, f.start)
 	if store != nil {
 		uri, err := store.Uploaded(ctx, s.name, key)
 		switch {
@@ -145,12 +145,13 @@ func (c *Client) uploaded(ctx context.Context, out *call, m *outbox.Message, f f
 	return uri, nil
 }
 
-// uploadKey names the n-th file of a message in the store. A file belongs to the source
-// whose token uploaded it (Redox, Files), so that another Source ID or key means another
-// file. An id and a sequence name one message for ever.
-func uploadKey(s *sender, m *outbox.Message, sourceID []string, n int) string {
+// uploadKey names a file of a message in the store, by where it stands in the body: its
+// number among those that are uploaded would be another one's under another Offload.Over.
+// A file belongs to the source whose token uploaded it (Redox, Files), so that another
+// Source ID or key means another file. An id and a sequence name one message for ever.
+func uploadKey(s *sender, m *outbox.Message, sourceID []string, at int) string {
 	h := sha256.New()
-	for _, part := range append([]string{s.name, s.Key, m.ID, strconv.FormatUint(m.Sequence, 10), strconv.Itoa(n)}, sourceID...) {
+	for _, part := range append([]string{s.name, s.Key, m.ID, strconv.FormatUint(m.Sequence, 10), strconv.Itoa(at)}, sourceID...) {
 		_, _ = io.WriteString(h, strconv.Itoa(len(part))+":"+part) // a hash takes everything
 	}
 	return hex.EncodeToString(h.Sum(nil))
