@@ -161,10 +161,17 @@ func TestCache_RenewForgetsTheWait(t *testing.T) {
 // the new ones arrive: its failure says nothing about them.
 func TestCache_RenewDuringAFlight(t *testing.T) {
 	t.Parallel()
+	for _, perRequest := range []bool{false, true} {
+		renewDuringAFlight(t, CacheConfig{PerRequest: perRequest})
+	}
+}
+
+func renewDuringAFlight(t *testing.T, cfg CacheConfig) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{takes: time.Second}
 		b.failWith(&TokenError{Status: 400, Code: "invalid_client"})
-		c := startCache(t, b, CacheConfig{})
+		c := startCache(t, b, cfg)
 		var caller sync.WaitGroup
 		caller.Go(func() {
 			begun := time.Now()

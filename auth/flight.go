@@ -215,15 +215,26 @@ func (c *Cache) abandon(f *flight) {
 
 // single asks for a token that one caller uses once, in that caller's goroutine.
 func (c *Cache) single(ctx context.Context) (*lease, error) {
+	for {
+		l, outdated, err := c.askOnce(ctx)
+		if err == nil || !outdated {
+			return l, err
+		}
+	}
+}
+
+// askOnce makes one request for single. A failure is outdated when Renew was called
+// meanwhile: it says nothing about what is in use now.
+func (c *Cache) askOnce(ctx context.Context) (l *lease, outdated bool, err error) {
 	c.mu.Lock()
-	now := time.Now()
+	now, age := time.Now(), c.age
 	if c.failures > 0 && (now.Before(c.nextTry) || c.probe != nil) {
 		err := &NoTokenError{Cause: c.lastErr, NextTry: c.nextTry}
 		if c.probe != nil {
 			err.NextTry = later(c.nextTry, now.Add(time.Second)) // when the probe may have ended
 		}
 		c.mu.Unlock()
-		return nil, err
+		return nil, false, err
 	}
 	var probe *flight
 	if c.failures > 0 {
@@ -233,7 +244,7 @@ func (c *Cache) single(ctx context.Context) (*lease, error) {
 	c.mu.Unlock()
 
 	t, err := c.mint(ctx)
-	l, err := c.land(ctx, t, err, now)
+	l, err = c.land(ctx, t, err, now)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,10 +254,12 @@ func (c *Cache) single(ctx context.Context) (*lease, error) {
 	switch {
 	case err == nil:
 		c.succeeded(l)
-		return l, nil
+		return l, false, nil
 	case ctx.Err() != nil: // the caller's end, not the endpoint's failure
-		return nil, fmt.Errorf("auth: waiting for a token: %w", context.Cause(ctx))
+		return nil, false, fmt.Errorf("auth: waiting for a token: %w", context.Cause(ctx))
+	case c.age != age:
+		return nil, true, err
 	}
 	c.failed(err, probe != nil)
-	return nil, &NoTokenError{Cause: err, NextTry: c.nextTry}
+	return nil, false, &NoTokenError{Cause: err, NextTry: c.nextTry}
 }
