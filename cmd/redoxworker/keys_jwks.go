@@ -129,7 +129,7 @@ func (k keysJWKSCommand) serve(ctx context.Context, a *app, load loadKeys) error
 	fmt.Fprintf(a.stderr, "serving %d public keys at http://%s%s until a signal\n", len(keys), listener.Addr(), jwksPath)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
-	group.Go(func() error { return serve(ctx, listener, mux) })
+	group.Go(func() error { return serve(ctx, listener, mux, log) })
 	return group.Wait()
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"time"
 
@@ -27,6 +28,11 @@ func (a *app) logHandler(w io.Writer, format string, level slog.Level) slog.Hand
 	}
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
 }
+
+// dropStandardLog silences the standard logger. net/http has no other to say what it finds
+// on an idle connection to Redox, and quotes it: the rest of an answer that is longer than it
+// said, with a token or a patient's data in it.
+func dropStandardLog() { log.SetOutput(io.Discard) }
 
 // readableDuration writes 1.5s where JSON would have 1500000000.
 func readableDuration(_ []string, attr slog.Attr) slog.Attr {

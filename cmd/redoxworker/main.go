@@ -13,6 +13,7 @@ import (
 )
 
 func main() {
+	dropStandardLog()
 	// A reader that goes away, as head does, must not end this on the spot: there may be
 	// messages in flight, and keys in a temporary directory.
 	signal.Ignore(syscall.SIGPIPE)

@@ -128,7 +128,7 @@ func (d *daemon) run(ctx context.Context) error {
 		if err := distinct(d.publicKeys()); err != nil {
 			d.log.Warn("the set of all public keys lacks one; that of each key alone is complete", "set", jwksPath, "of_a_key", jwksOfKey+"NAME", "reason", err)
 		}
-		background.Go(func() error { return serve(fail, listener, d.handler()) })
+		background.Go(func() error { return serve(fail, listener, d.handler(), d.log) })
 	}
 	background.Go(func() error { return d.keep(fail, d.keys) })
 	context.AfterFunc(fail, func() { cancel(context.Cause(fail)) })
