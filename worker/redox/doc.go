@@ -45,4 +45,8 @@
 // No body, path, query string or token appears in an error, a log record or a metric. Of an
 // answer, errors carry the status and those Errors[].Type and Module that look like
 // identifiers, never Errors[].Text.
+//
+// What net/http finds on an idle connection, such as the rest of an answer that was longer
+// than it said, it quotes in the standard logger of package log, and nothing here can keep it
+// from that: a program that embeds a Client should silence it, with log.SetOutput(io.Discard).
 package redox

@@ -110,6 +110,21 @@ func TestPrivacy_PathsAndFiles(t *testing.T) {
 	}
 }
 
+// net/http quotes in the standard logger what it finds on an idle connection.
+func TestPrivacy_NoConnectionIsKeptAfterAHead(t *testing.T) {
+	t.Parallel()
+	r := serve(t, respond(200, patient))
+	c := client(t, r.URL, &keyring{})
+	for range 2 {
+		if _, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "HEAD", "slug/Development/Patient/p-1", "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen := r.seen(); len(seen) != 2 || seen[0].remote == seen[1].remote {
+		t.Errorf("%d requests on one connection", len(seen))
+	}
+}
+
 func TestPrivacy_NothingIsLoggedAboveDebug(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -159,6 +159,9 @@ func (out *call) newRequest(ctx context.Context, body *parts) *http.Request {
 		// breaks, although all of it was written. The length is unknown, as for any other
 		// body of 0 bytes; identity keeps net/http from sending it in chunks.
 		r.Body, r.ContentLength, r.TransferEncoding = nobody{}, -1, []string{"identity"}
+		// What a careless server sends after the answer to a HEAD would be found on the
+		// idle connection, and quoted in the standard logger.
+		r.Close = out.method == http.MethodHead
 	}
 	return r.WithContext(ctx)
 }
