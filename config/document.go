@@ -152,6 +152,7 @@ func (d *document) merges(prefix string, n *yaml.Node, lines map[string]int) {
 			lines[name.Value] = name.Line
 			d.entry(prefix, name, base.Content[j+1])
 		}
+		d.merges(prefix, base, lines) // what that section takes from others in its turn
 	}
 }
 

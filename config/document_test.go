@@ -25,6 +25,10 @@ func TestReadDocument(t *testing.T) {
 		{"alias", "log: {level: &l info, format: *l}", map[string]any{"log.level": "info", "log.format": "info"}},
 		{"merge", "sources:\n  a: &a {key: k, hold: [x]}\n  b:\n    <<: *a\n    hold: [y]\n",
 			map[string]any{"sources.a.key": "k", "sources.a.hold": []string{"x"}, "sources.b.key": "k", "sources.b.hold": []string{"y"}}},
+		{"merge of a merge", "sources:\n  a: &a {key: k, environment: production, hold: [x]}\n  b: &b {<<: *a, hold: [y]}\n  c: {<<: *b, key: l}\n",
+			map[string]any{"sources.a.key": "k", "sources.a.environment": "production", "sources.a.hold": []string{"x"},
+				"sources.b.key": "k", "sources.b.environment": "production", "sources.b.hold": []string{"y"},
+				"sources.c.key": "l", "sources.c.environment": "production", "sources.c.hold": []string{"y"}}},
 		{"byte order mark", "\ufefflog: {level: info}", map[string]any{"log.level": "info"}},
 		{"carriage returns", "log:\r\n  level: info\r\n", map[string]any{"log.level": "info"}},
 	} {
@@ -57,6 +61,7 @@ func TestReadDocument_HostileText(t *testing.T) {
 		"merge of text": "sources: {a: {<<: 1}}",
 		"odd keys":      "{[a]: b, {c: d}: e}",
 		"deep":          strings.Repeat("[", 5000),
+		"self merge":    "sources: {a: &a {<<: *a}}",
 		"tagged merge":  "sources: {a: {!!merge x: y}}",
 		"binary":        "log: {level: !!binary aHVudGVyMg==}",
 		"not UTF-8":     "log: {level: \xff}",
