@@ -193,15 +193,14 @@ func (f field) decode(ptr any, text string, list []string) *fault {
 
 func (f field) decodeText(p *string, text string) *fault {
 	if strings.ContainsAny(text, "\r\n\x00") {
-		if f.kind == kindSecretFile || f.kind == kindFile {
+		if f.kind.isPath() {
 			return &fault{"holds a text of several lines, not a path", "give the path of a file"}
 		}
 		return &fault{"holds several lines", "give one line"}
 	}
 	text = strings.TrimSpace(text)
-	isPath := f.kind == kindSecretFile || f.kind == kindFile
 	switch {
-	case isPath && (strings.HasPrefix(text, "-----BEGIN") || strings.HasPrefix(text, "{") || len(text) > maxPath):
+	case f.kind.isPath() && (strings.HasPrefix(text, "-----BEGIN") || strings.HasPrefix(text, "{") || len(text) > maxPath):
 		return &fault{"holds the text of a key, not a path", "give the path of a file"}
 	case f.kind == kindURL:
 		if fault := f.checkURL(text); fault != nil {

@@ -50,6 +50,7 @@ const (
 	kindSize                   // *int64, bytes
 	kindList                   // *[]string
 	kindFile                   // *string: a file that must be there
+	kindNewFile                // *string: a file that may be made
 	kindSecretFile             // *string: a file whose text goes to the sibling without _file
 	kindSecret                 // *Secret
 )
@@ -70,7 +71,7 @@ func (k kind) name() string {
 		return "size"
 	case kindList:
 		return "list"
-	case kindFile, kindSecretFile:
+	case kindFile, kindNewFile, kindSecretFile:
 		return "path"
 	case kindSecret:
 		return "secret"
@@ -124,6 +125,9 @@ func (f field) named(name string) string { return strings.Replace(f.key, "*", na
 func (f field) has(keyType string) bool {
 	return len(f.types) == 0 || slices.Contains(f.types, keyType)
 }
+
+// isPath reports whether the value is the path of a file.
+func (k kind) isPath() bool { return k == kindFile || k == kindNewFile || k == kindSecretFile }
 
 // sibling returns the field of the value for a _file field, and the other way round.
 func (f field) sibling() (field, bool) {

@@ -47,7 +47,7 @@ func (l *loader) readFile(file string) *layer {
 // fillFile resolves the path of a file field, looks at the file, and reads a
 // secret into its sibling.
 func (l *loader) fillFile(owner any, f field, key string) {
-	if f.kind != kindFile && f.kind != kindSecretFile {
+	if !f.kind.isPath() {
 		return
 	}
 	path := f.at(owner).(*string)
@@ -57,7 +57,7 @@ func (l *loader) fillFile(owner any, f field, key string) {
 	if !filepath.IsAbs(*path) && l.file != "" && strings.HasPrefix(l.where[key], l.file+":") {
 		*path = filepath.Join(filepath.Dir(l.file), *path)
 	}
-	if f.part&l.skip != 0 {
+	if f.part&l.skip != 0 || f.kind == kindNewFile {
 		return
 	}
 	l.files[*path] = true

@@ -29,6 +29,19 @@ func TestLoad_PathsAreRelativeToTheFile(t *testing.T) {
 	}
 }
 
+// The audit file may not be there yet; its path is as relative as any other.
+func TestLoad_PathOfTheAuditFile(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal+"audit: {file: audit.jsonl}\n")
+	c := mustLoad(t, Options{File: file})
+	if want := filepath.Join(filepath.Dir(file), "audit.jsonl"); c.Audit.File != want || slices.Contains(c.Files(), want) {
+		t.Errorf("%s, files %v, want %s", c.Audit.File, c.Files(), want)
+	}
+	if c = mustLoad(t, Options{File: file, Flags: map[string]any{"audit.file": "other.jsonl"}}); c.Audit.File != "other.jsonl" {
+		t.Errorf("on the command line: %s", c.Audit.File)
+	}
+}
+
 func TestLoad_WarnsOfFilesThatOthersCanUse(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, minimal+"order: {secret: by-value-of-more-than-16}\nnats: {tls: {ca_file: key.pem, cert_file: key.pem, key_file: key.pem}}\n")

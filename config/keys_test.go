@@ -85,7 +85,7 @@ func byKind(f field, pem string) string {
 		return "3MiB"
 	case kindList:
 		return "other.>"
-	case kindFile, kindSecretFile:
+	case kindFile, kindNewFile, kindSecretFile:
 		return pem
 	case kindSecret:
 		return "-----BEGIN PRIVATE KEY-----"

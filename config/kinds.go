@@ -24,7 +24,7 @@ func (k kind) article() string {
 		return "a size"
 	case kindList:
 		return "a list of texts"
-	case kindFile, kindSecretFile:
+	case kindFile, kindNewFile, kindSecretFile:
 		return "a path"
 	case kindURL, kindProxy:
 		return "a URL"
@@ -48,7 +48,7 @@ func (k kind) example() string {
 		return "write bytes, or a number and a unit, such as 10MB or 8MiB"
 	case kindList:
 		return `write a list such as ["one", "two"]`
-	case kindFile, kindSecretFile:
+	case kindFile, kindNewFile, kindSecretFile:
 		return "write the path of a file"
 	case kindServers:
 		return "write servers with commas between them, such as nats://10.0.0.1:4222,nats://10.0.0.2:4222"

@@ -136,7 +136,7 @@ func otherFields() []field {
 			at: at(func(c *Config) *int64 { return &c.Bodies.Memory })},
 		{key: "bodies.orphan_after", kind: kindDuration, def: "24h", least: "1h", doc: "age at which a body in the object store that nothing names is removed",
 			at: at(func(c *Config) *time.Duration { return &c.Bodies.OrphanAfter })},
-		{key: "audit.file", kind: kindText, doc: "file that an entry of each settlement is appended to; empty means none",
+		{key: "audit.file", kind: kindNewFile, doc: "file that an entry of each settlement is appended to; empty means none",
 			at: at(func(c *Config) *string { return &c.Audit.File })},
 		{key: "audit.stream", kind: kindBoolean, def: "false", doc: "whether an entry of each settlement is stored in the audit stream",
 			at: at(func(c *Config) *bool { return &c.Audit.Stream })},

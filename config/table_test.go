@@ -53,7 +53,7 @@ func TestTable_EveryLeafOfTheStructAndNothingElse(t *testing.T) {
 
 func TestTable_KindsFitTheStruct(t *testing.T) {
 	t.Parallel()
-	want := map[kind]string{kindText: "*string", kindURL: "*string", kindFile: "*string", kindSecretFile: "*string", kindSecret: "*secret.Text", kindServers: "*config.URL",
+	want := map[kind]string{kindText: "*string", kindURL: "*string", kindFile: "*string", kindNewFile: "*string", kindSecretFile: "*string", kindSecret: "*secret.Text", kindServers: "*config.URL",
 		kindProxy: "*config.URL", kindInteger: "*int", kindNumber: "*float64", kindBoolean: "*bool", kindDuration: "*time.Duration", kindSize: "*int64", kindList: "*[]string"}
 	owners := map[string]any{"": &Config{}, "keys": &Key{}, "sources": &Source{}}
 	for _, f := range fields {
