@@ -143,6 +143,11 @@ func readNATSEnviron(environ []string, hasPassword bool) *layer {
 	return l
 }
 
+// hasPassword reports whether the layer sets the password of nats.user.
+func (l *layer) hasPassword() bool {
+	return l.values["nats.password"] != nil || l.values["nats.password_file"] != nil
+}
+
 func sorted(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -152,6 +153,23 @@ func TestReadNATSEnviron(t *testing.T) {
 		{"empty and others", []string{"NATS_URL=", "NATS_COLOR=x", "NATS_PORT=tcp://1"}, false, map[string]any{}},
 	} {
 		diff(t, tt.want, readNATSEnviron(tt.environ, tt.password).values)
+	}
+}
+
+// The user of the nats tool may have its password from anywhere.
+func TestLoad_PasswordOfTheNATSUser(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal)
+	secret := filepath.Join(filepath.Dir(file), "secret.txt")
+	for name, o := range map[string]Options{
+		"ours":         {Environ: []string{"REDOXWORKER_NATS_PASSWORD=p"}},
+		"ours, a file": {Environ: []string{"REDOXWORKER_NATS_PASSWORD_FILE=" + secret}},
+		"command line": {Flags: map[string]any{"nats.password_file": secret}},
+	} {
+		o.File, o.Environ = file, append(o.Environ, "NATS_USER=u")
+		if c, err := Load(o); err != nil || c.NATS.User != "u" || !c.NATS.Password.IsSet() || c.NATS.Token.IsSet() {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

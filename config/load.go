@@ -42,7 +42,6 @@ func Load(o Options) (*Config, error) {
 	l := &loader{skip: o.Skip, merged: koanf.New("."), where: map[string]string{}, failed: map[string]bool{}, files: map[string]bool{}}
 	file := l.readFile(configFile(o))
 	l.add(file)
-	l.add(readNATSEnviron(o.Environ, l.has("nats.password") || l.has("nats.password_file")))
 	names := map[string][]string{"keys": l.names("keys"), "sources": l.names("sources")}
 	for key := range o.Flags {
 		if parts := strings.Split(key, "."); isMap(parts[0]) && len(parts) > 2 {
@@ -53,8 +52,10 @@ func Load(o Options) (*Config, error) {
 		slices.Sort(names[section])
 		names[section] = slices.Compact(names[section])
 	}
-	l.add(readEnviron(o.Environ, names))
-	l.add(readFlags(o.Flags))
+	ours, flags := readEnviron(o.Environ, names), readFlags(o.Flags)
+	l.add(readNATSEnviron(o.Environ, l.hasPassword() || ours.hasPassword() || flags.hasPassword()))
+	l.add(ours)
+	l.add(flags)
 	if file.broken {
 		return nil, Problems(l.problems)
 	}
@@ -143,6 +144,8 @@ func (l *loader) add(over *layer) {
 }
 
 func (l *loader) has(key string) bool { return l.merged.Exists(key) }
+
+func (l *loader) hasPassword() bool { return l.has("nats.password") || l.has("nats.password_file") }
 
 // names returns the entries of keys or sources, sorted.
 func (l *loader) names(section string) []string { return l.merged.MapKeys(section) }
