@@ -1,6 +1,7 @@
 package redox
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -32,9 +33,11 @@ type outcome struct {
 	entryCodes  []string
 }
 
-// find reads an answer's body in one pass, without keeping it.
+// find reads an answer's body in one pass, without keeping it. Some gateways put a byte order
+// mark in front (RFC 8259, section 8.1): it must not hide errors behind it.
 func find(body []byte) findings {
 	var f findings
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	if f.skim(body) {
 		return f
 	}

@@ -50,6 +50,7 @@ func TestFind(t *testing.T) {
 		"escaped names":       {`{"M\u0065ta":{"\u0045rrors":[{"\u0054ype":"\u0074ransmission"}]}}`, findings{failed: true, transmission: true, remote: []string{"transmission"}}},
 		"two Metas":           {`{"Meta":{"Logs":[{"ID":"a"}]},"Meta":{"Errors":[{}]}}`, findings{logIDs: []string{"a"}, failed: true}},
 		"Latin-1":             {"{\"Meta\":{\"Logs\":[{\"ID\":\"a\"}],\"x\":\"M\xfcller\"}}", findings{logIDs: []string{"a"}}},
+		"byte order mark":     {"\ufeff" + topErrors, findings{failed: true, remote: []string{"message/DataModels"}}},
 		"array":               {`[1]`, findings{}},
 		"text":                {`Invalid request`, findings{broken: true}},
 		"HTML":                {`<html>`, findings{broken: true}},
