@@ -131,8 +131,9 @@ func (f *findings) addLog(id string) {
 func (f *findings) readErrors(s *scanner) error {
 	if s.dec.PeekKind() != '[' {
 		v, err := s.dec.ReadValue()
-		switch text := string(v); text {
-		case "", "null", "false", `""`, "{}", "0":
+		switch text := string(v); {
+		case text == "", text == "null", text == "false", text == `""`, text == "0":
+		case v.Kind() == '{' && strings.Trim(text[1:], " \t\r\n") == "}":
 		default:
 			f.failed = true
 		}
