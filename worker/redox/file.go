@@ -120,7 +120,7 @@ type upload struct {
 // fileURI is the URI in the answer to an upload, "" where it has none. It is opaque: Redox
 // has changed its form (Redox, Files).
 func fileURI(body []byte) string {
-	s := scan(body, lenientJSON...)
+	s := scan(withoutMark(body), lenientJSON...)
 	defer s.release()
 	var uri string
 	_ = s.each(func(name jsontext.Value) error {

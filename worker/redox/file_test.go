@@ -103,6 +103,7 @@ func TestFile_Answers(t *testing.T) {
 	}{
 		"no URI":       {201, `{}`, "", "the answer names no URI"},
 		"URI of sorts": {201, `{"URI":"x y"}`, "", "the answer names no URI"},
+		"a mark first": {201, "\ufeff" + uploadAnswer, "", ""},
 		"not JSON":     {201, "x", "", "the answer is not JSON"},
 		"forbidden":    {403, "Forbidden", ClassRefused, ""},
 		"too large":    {413, "", ClassRefused, ""},

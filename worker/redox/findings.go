@@ -33,11 +33,14 @@ type outcome struct {
 	entryCodes  []string
 }
 
-// find reads an answer's body in one pass, without keeping it. Some gateways put a byte order
-// mark in front (RFC 8259, section 8.1): it must not hide errors behind it.
+// withoutMark is an answer without a byte order mark, which some gateways put in front (RFC
+// 8259, section 8.1): it must not hide what is behind it.
+func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
+
+// find reads an answer's body in one pass, without keeping it.
 func find(body []byte) findings {
 	var f findings
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	body = withoutMark(body)
 	if f.skim(body) {
 		return f
 	}
