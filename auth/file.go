@@ -22,7 +22,8 @@ func ReadKeyFile(path, id string) (Key, error) {
 	return k, nil
 }
 
-// ReadSecretFile reads a secret from a file, without the white space around it.
+// ReadSecretFile reads a secret from a file, without the white space around it and
+// without a byte order mark.
 // An empty file is an error.
 func ReadSecretFile(path string) (Secret, error) {
 	data, err := readFile(path)
@@ -30,7 +31,7 @@ func ReadSecretFile(path string) (Secret, error) {
 		return Secret{}, fmt.Errorf("auth: secret: %w", err)
 	}
 	defer clear(data)
-	s := NewSecret(string(bytes.TrimSpace(data)))
+	s := NewSecret(string(bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))))
 	if !s.IsSet() {
 		return Secret{}, fmt.Errorf("auth: secret: %s is empty: write the secret into it", path)
 	}

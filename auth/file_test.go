@@ -50,6 +50,9 @@ func TestReadSecretFile(t *testing.T) {
 	if err != nil || s.Reveal() != "s3cr3t with space" {
 		t.Errorf("%v, %v", s, err)
 	}
+	if s, err = ReadSecretFile(write(t, dir, "marked", []byte("\ufeffs3cr3t\r\n"))); err != nil || s.Reveal() != "s3cr3t" {
+		t.Errorf("with a byte order mark: %v", err)
+	}
 	for want, data := range map[string][]byte{"is empty": []byte(" \n"), "more than 65536": make([]byte, 70000)} {
 		if _, err := ReadSecretFile(write(t, dir, "b", data)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

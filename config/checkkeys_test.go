@@ -87,6 +87,19 @@ func TestLoad_Keys(t *testing.T) {
 	}
 }
 
+// Editors of Windows put a byte order mark in front.
+func TestLoad_SecretFilesWithAMark(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, "keys: {main: {client_id: c, private_key_file: private.jwk}}\nnats: {token_file: token}\n"+oneSource)
+	dir := strings.TrimSuffix(file, "redoxworker.yaml")
+	write(t, dir, "private.jwk", "\ufeff"+privateJWK)
+	write(t, dir, "token", "\ufefft0ken\r\n")
+	c := mustLoad(t, Options{File: file})
+	if k := c.Keys["main"]; k.KID != "jwk-1" || k.PrivateKey.Reveal() != privateJWK || c.NATS.Token.Reveal() != "t0ken" {
+		t.Errorf("kid %q, a key of %d bytes, a token of %d", k.KID, len(k.PrivateKey.Reveal()), len(c.NATS.Token.Reveal()))
+	}
+}
+
 func TestLoad_KIDFromJWK(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, "keys: {main: {client_id: c, private_key_file: private.jwk, next: {private_key_file: next.jwk}}}\n"+oneSource)

@@ -62,7 +62,7 @@ func (l *loader) fillFile(owner any, f field, key string) {
 	}
 	l.files[*path] = true
 	text, open, err := readSmall(*path)
-	trimmed := strings.TrimSpace(string(text))
+	trimmed := strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff")) // a byte order mark is as blank
 	switch {
 	case err != nil:
 		l.failed[key] = true
