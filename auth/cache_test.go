@@ -325,6 +325,33 @@ func TestCache_AMinterThatEndsItsGoroutine(t *testing.T) {
 	})
 }
 
+// In per-request mode it is the caller's goroutine, and the next caller asks again.
+func TestCache_PerRequestAProbeThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		m := MinterFunc(func(context.Context) (Token, error) {
+			switch calls++; calls {
+			case 1:
+				return Token{}, errDown
+			case 2:
+				runtime.Goexit()
+			}
+			return NewToken("t", time.Now(), time.Now().Add(time.Minute)), nil
+		})
+		c := must(NewCache(m, CacheConfig{PerRequest: true}))
+		for range 2 {
+			var caller sync.WaitGroup
+			caller.Go(func() { _, _ = c.Bearer(t.Context()) })
+			caller.Wait()
+			time.Sleep(time.Minute)
+		}
+		if got := bearer(t, c); got != "t" || calls != 3 {
+			t.Errorf("%s after %d requests", got, calls)
+		}
+	})
+}
+
 func TestCache_TokenSaysWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,6 +10,9 @@ import (
 // errAbandoned ends a flight that nobody waits for when Run stops.
 var errAbandoned = errors.New("nobody waits for the token any more")
 
+// errNoReturn is the failure of a Minter that ended its goroutine, or panicked.
+var errNoReturn = errors.New("auth: the minter did not return")
+
 // flight is one call of the Minter that any number of callers wait for. Its
 // result is set before done is closed.
 type flight struct {
@@ -120,7 +123,7 @@ func (c *Cache) start(s *slot, now time.Time) *flight {
 func (c *Cache) fly(ctx context.Context, f *flight) {
 	begun := time.Now()
 	var t Token
-	err := errors.New("auth: the minter did not return")
+	err := errNoReturn
 	defer func() {
 		f.cancel(nil)
 		f.lease, f.err = c.land(ctx, t, err, begun)
@@ -243,8 +246,16 @@ func (c *Cache) askOnce(ctx context.Context) (l *lease, outdated bool, err error
 	}
 	c.mu.Unlock()
 
-	t, err := c.mint(ctx)
-	l, err = c.land(ctx, t, err, now)
+	var t Token
+	err = errNoReturn
+	defer func() { l, outdated, err = c.settleOnce(ctx, t, err, now, age, probe) }() // also of a Minter that panics
+	t, err = c.mint(ctx)
+	return l, false, err
+}
+
+// settleOnce remembers what one request of askOnce came to.
+func (c *Cache) settleOnce(ctx context.Context, t Token, err error, begun time.Time, age int, probe *flight) (l *lease, outdated bool, _ error) {
+	l, err = c.land(ctx, t, err, begun)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
