@@ -62,7 +62,7 @@ func (w *Worker) pull(ctx context.Context, l *lane) {
 			case state == gatePaused:
 			case state == gateProbe:
 				w.next(ctx, l, consumer, nextExpiry, w.deliver)
-			case !w.plenty(l):
+			case !w.plenty(l) || w.slots.full(l.source):
 				w.measured(ctx, l, consumer)
 			case l.kind == outbox.LaneOrdered:
 				w.next(ctx, l, consumer, nextExpiry, w.deliver)
@@ -141,7 +141,7 @@ func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
 	if d == nil {
 		return
 	}
-	if ok, again := w.enter(e, d); !ok {
+	if ok, again := w.enter(e, d, since); !ok {
 		w.refuse(d, again)
 		return
 	}
@@ -152,13 +152,14 @@ func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
 type entry struct {
 	ctx     context.Context // of the lane
 	pulling context.Context // ends with ctx, and when the source is paused
-	scarce  func()          // called when the message has to wait for its request to be granted; may end pulling
+	scarce  func()          // called when the message has to wait for its request to be granted, or long for a slot; may end pulling
 }
 
 // enter waits for admission, a granted request and a slot; not ok when ctx ended, the
-// source or what the message itself depends on was paused, or too little may be sent: the
-// message is to be given back, for others to have at once or after a while.
-func (w *Worker) enter(e entry, d *delivery) (ok bool, again time.Duration) {
+// source or what the message itself depends on was paused, too little may be sent, or no
+// slot was free for long: the message is to be given back, for others to have at once or
+// after a while. since is the earliest time it can have been delivered.
+func (w *Worker) enter(e entry, d *delivery, since time.Time) (ok bool, again time.Duration) {
 	if e.pulling.Err() != nil {
 		return false, 0
 	}
@@ -177,12 +178,28 @@ func (w *Worker) enter(e entry, d *delivery) (ok bool, again time.Duration) {
 		return false, 0
 	}
 	d.grant.done = done
-	if w.slots.acquire(waiting, l.source, l.kind) {
+	if w.slot(waiting, l, since, e.scarce) {
 		return true, 0
 	}
 	d.grant.end(false)
 	d.pass.drop()
 	return false, 0
+}
+
+// slot has a slot taken for a message of the lane; scarce is called when none was free for
+// long. What was pulled after the message waits behind it: it would lie idle, and look as
+// if it had been sent, when its ack wait is over.
+func (w *Worker) slot(ctx context.Context, l *lane, since time.Time, scarce func()) bool {
+	if w.slots.acquire(ended, l.source, l.kind) {
+		return true
+	}
+	ctx, cancel := context.WithDeadline(ctx, since.Add(w.config.AckWait/3))
+	defer cancel()
+	if w.slots.acquire(ctx, l.source, l.kind) {
+		return true
+	}
+	scarce()
+	return false
 }
 
 // ownScopes are the pause scopes of a message that its source does not have.
@@ -194,7 +211,7 @@ func (w *Worker) ownScopes(d *delivery) []string {
 }
 
 // next pulls a single message and runs it: the way of ordered lanes, and of all while a
-// pause is being probed or requests are scarce.
+// pause is being probed, or requests or slots are scarce.
 func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer, expiry time.Duration, run func(*delivery)) {
 	asked := time.Now()
 	// Not until a pause: a message that is on its way to a pull that ended would lie idle for
@@ -212,11 +229,12 @@ func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer,
 		}
 		return
 	}
-	d := w.receive(l, msg, w.since(asked))
+	since := w.since(asked)
+	d := w.receive(l, msg, since)
 	if d == nil {
 		return
 	}
-	if ok, again := w.enter(entry{ctx, ctx, func() {}}, d); !ok {
+	if ok, again := w.enter(entry{ctx, ctx, func() {}}, d, since); !ok {
 		w.refuse(d, again)
 		return
 	}

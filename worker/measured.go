@@ -19,13 +19,17 @@ const (
 )
 
 // measured pulls a message only when its request was granted, and has a slot: the way of
-// all lanes while requests are scarce. An idle lane waits for a message without either.
+// all lanes while requests or slots are scarce. An idle lane waits for a message without
+// either.
 func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consumer) {
 	pulling, stop := w.interrupts.watch(ctx, l.source, untilPause|untilReconnect)
 	defer stop()
-	done, err := w.config.Limiter.Acquire(pulling, l.source, l.kind)
-	if err != nil {
-		return
+	limiter, done := w.config.Limiter, func(bool) {}
+	if limiter != nil {
+		var err error
+		if done, err = limiter.Acquire(pulling, l.source, l.kind); err != nil {
+			return
+		}
 	}
 	if !w.slots.acquire(pulling, l.source, l.kind) {
 		done(false)
@@ -41,7 +45,7 @@ func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consu
 	w.slots.release(l.source)
 	expiry := nextExpiry
 	if l.kind == outbox.LaneRequest {
-		if w.config.Limiter.Ready(l.kind) <= 0 {
+		if limiter != nil && limiter.Ready(l.kind) <= 0 {
 			// Look again at the next grant: REQUESTs go first wherever one is had.
 			l.rest = min(max(2*l.rest, firstRest), mostRest)
 			sleep(ctx, l.rest)

@@ -57,6 +57,13 @@ func (s *slots) size() int {
 	return s.limit
 }
 
+// full reports whether the source would have to wait for a slot.
+func (s *slots) full(source string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[source] >= s.guarantee && s.common <= 0
+}
+
 // hadWaiters reports whether somebody had to wait for a slot since it was asked last.
 func (s *slots) hadWaiters() bool {
 	s.mu.Lock()
