@@ -39,6 +39,9 @@ func natsOptions(c config.NATS, log *slog.Logger) ([]nats.Option, string, error)
 			log.Error("nats: the server reported an error", "error", err)
 		}),
 	}
+	if err := checkTLS(c.TLS); err != nil {
+		return nil, "", err
+	}
 	if c.InboxPrefix != "" {
 		opts = append(opts, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
@@ -125,9 +128,15 @@ func awaitConnection(ctx context.Context, conn *nats.Conn) error {
 		if conn.IsConnected() {
 			return nil
 		}
-		return errors.Join(errors.New("the connection was refused"), conn.LastError())
+		if last := conn.LastError(); last != nil {
+			return fmt.Errorf("the server refused it: %w; are the credentials right?", last)
+		}
+		return errors.New("the connection was closed")
 	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), conn.LastError())
+		if last := conn.LastError(); last != nil {
+			return fmt.Errorf("%w (%w)", context.Cause(ctx), last)
+		}
+		return context.Cause(ctx)
 	}
 }
 

@@ -45,6 +45,9 @@ type wiring struct {
 
 // transport is the one pool of connections to Redox: messages and tokens.
 func (w wiring) transport() (*http.Transport, error) {
+	if err := checkCA("redox.ca_file", w.config.Redox.CAFile); err != nil {
+		return nil, err
+	}
 	return redox.NewTransport(redox.TransportConfig{
 		CAFile: w.config.Redox.CAFile, ProxyURL: w.config.Redox.ProxyURL.Reveal(), Concurrency: w.config.Worker.Concurrency})
 }
