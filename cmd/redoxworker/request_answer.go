@@ -88,7 +88,7 @@ func settlementText(r outbox.Reply, replyTo string) string {
 }
 
 // counted is a number with its noun.
-func counted(n int, noun string) string {
+func counted[N int | uint64](n N, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}

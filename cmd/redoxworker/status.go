@@ -24,8 +24,10 @@ type statusCommand struct{}
 
 // status is everything that the command shows.
 type status struct {
-	Lanes   []laneStatus    `json:"lanes"`
-	Backlog uint64          `json:"backlog"`
+	Lanes []laneStatus `json:"lanes"`
+	// Strays are stored under subjects that are no lane's: no worker will ever read them.
+	Strays  uint64          `json:"strays,omitempty"`
+	Backlog uint64          `json:"backlog"` // of all lanes, and the strays
 	Dead    uint64          `json:"dead_letters"`
 	Quota   *quotaStatus    `json:"quota,omitempty"` // absent when none is kept for the fleet
 	Pauses  []worker.Paused `json:"pauses"`
@@ -83,9 +85,10 @@ func (statusCommand) Run(ctx context.Context, a *app) error {
 
 func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (s status, err error) {
 	prefix := outbox.Prefix(c.NATS.Prefix)
-	if s.Lanes, err = readLanes(ctx, c, js); err != nil {
+	if s.Lanes, s.Strays, err = readLanes(ctx, c, js); err != nil {
 		return s, err
 	}
+	s.Backlog = s.Strays
 	for _, l := range s.Lanes {
 		s.Backlog += l.Waiting + uint64(l.InHand)
 	}
@@ -128,11 +131,11 @@ func readQuota(ctx context.Context, c *config.Config, js jetstream.JetStream) (*
 }
 
 // readLanes asks for all consumers at once.
-func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) ([]laneStatus, error) {
+func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) (lanes []laneStatus, strays uint64, err error) {
 	prefix := outbox.Prefix(c.NATS.Prefix)
 	stream, err := js.Stream(ctx, prefix.OutStream())
 	if err != nil {
-		return nil, fmt.Errorf("stream %s (run `redoxworker provision`): %w", prefix.OutStream(), err)
+		return nil, 0, fmt.Errorf("stream %s (run `redoxworker provision`): %w", prefix.OutStream(), err)
 	}
 	found := map[string]*jetstream.ConsumerInfo{}
 	list := stream.ListConsumers(ctx)
@@ -140,9 +143,8 @@ func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) ([
 		found[info.Name] = info
 	}
 	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
-		return nil, fmt.Errorf("consumers of stream %s: %w", prefix.OutStream(), err)
+		return nil, 0, fmt.Errorf("consumers of stream %s: %w", prefix.OutStream(), err)
 	}
-	var lanes []laneStatus
 	for _, source := range topology(c).Sources {
 		ordered := make([]string, c.Order.Partitions)
 		for n := range ordered {
@@ -157,15 +159,19 @@ func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) ([
 }
 
 // addUnread adds what is stored where no consumer reads: for a source that is not provisioned,
-// or in a partition that is not.
-func addUnread(ctx context.Context, lanes []laneStatus, found map[string]*jetstream.ConsumerInfo, prefix outbox.Prefix, stream jetstream.Stream) ([]laneStatus, error) {
+// in a partition that is not, or under a subject that is no lane's.
+func addUnread(ctx context.Context, lanes []laneStatus, found map[string]*jetstream.ConsumerInfo, prefix outbox.Prefix, stream jetstream.Stream) (_ []laneStatus, strays uint64, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.OutSubjects()))
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", prefix.OutStream(), err)
+		return nil, 0, fmt.Errorf("stream %s: %w", prefix.OutStream(), err)
 	}
 	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
 		source, lane, partition, err := prefix.ParseOut(subject)
-		if err != nil || found[prefix.LaneConsumer(source, lane, partition)] != nil {
+		if err != nil {
+			strays += info.State.Subjects[subject]
+			continue
+		}
+		if found[prefix.LaneConsumer(source, lane, partition)] != nil {
 			continue
 		}
 		i := slices.IndexFunc(lanes, func(l laneStatus) bool { return l.Source == source && l.Lane == lane })
@@ -176,7 +182,7 @@ func addUnread(ctx context.Context, lanes []laneStatus, found map[string]*jetstr
 		lanes[i].Waiting += info.State.Subjects[subject]
 		lanes[i].Missing = true
 	}
-	return lanes, nil
+	return lanes, strays, nil
 }
 
 // laneOf sums the consumers of a lane up.

@@ -16,7 +16,10 @@ import (
 // print shows the status to a person.
 func (s status) print(a *app) {
 	a.printf("%s\n\n", s.laneTable(a))
-	a.printf("backlog       %d messages; %d dead letters\n", s.Backlog, s.Dead)
+	a.printf("backlog       %s; %s\n", counted(s.Backlog, "message"), counted(s.Dead, "dead letter"))
+	if s.Strays > 0 {
+		a.printf("astray        %s under subjects that no worker reads; see the subjects of the work queue\n", counted(s.Strays, "message"))
+	}
 	a.printf("time to drain %s\n", s.drain())
 	a.printf("quota         %s\n", s.quota())
 	a.printf("paused        %s\n", listed(s.Pauses, shownPause))
@@ -78,13 +81,13 @@ func shownPause(p worker.Paused) string {
 	if p.Operator {
 		return line + " by " + p.By
 	}
-	return fmt.Sprintf("%s after %d failures", line, p.Failures)
+	return fmt.Sprintf("%s after %s", line, counted(p.Failures, "failure"))
 }
 
 func shownTokens(t keyStatus) string {
 	switch {
 	case t.Error != "":
-		return fmt.Sprintf("%d failures: %s", t.Failures, t.Error)
+		return fmt.Sprintf("%s: %s", counted(t.Failures, "failure"), t.Error)
 	case t.Tokens == 0:
 		return "none needed yet"
 	}
