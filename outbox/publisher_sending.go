@@ -191,7 +191,11 @@ func (s *sending) overStreamLimit(ctx context.Context, err error) error {
 func (s *sending) unconfirmed(reason error) error {
 	switch {
 	case s.doubt:
-		return fmt.Errorf("not confirmed after %d tries, and it may be stored: publish it again with the same id: %w", s.tries, reason)
+		tries := "1 try"
+		if s.tries != 1 {
+			tries = fmt.Sprintf("%d tries", s.tries)
+		}
+		return fmt.Errorf("not confirmed after %s, and it may be stored: publish it again with the same id: %w", tries, reason)
 	case !s.missing.IsZero():
 		return fmt.Errorf("%w: %w", s.noStream(), reason)
 	default:

@@ -58,7 +58,7 @@ func (s *settlement) keepOrder(dead bool) error {
 func heldByHandText(r record) string {
 	text := "held by an operator"
 	if r.Attempts > 0 {
-		text += fmt.Sprintf(" after %d attempts", r.Attempts)
+		text += " after " + countedAttempts(r.Attempts)
 	}
 	if r.Error != "" {
 		text += "; the last: " + r.Error

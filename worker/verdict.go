@@ -97,7 +97,7 @@ func again(v *verdict, o *outcome, r *Retry, e reading) {
 	attempts := o.record.Attempts + 1
 	if r.MaxAttempts > 0 && attempts >= r.MaxAttempts {
 		v.settlement = outbox.Exhausted
-		v.err = fmt.Sprintf("gave up after %d attempts; the last: %s", attempts, e.safe)
+		v.err = fmt.Sprintf("gave up after %s; the last: %s", countedAttempts(attempts), e.safe)
 		return
 	}
 	v.action, v.delay, v.jittered = retry, r.Delay(attempts), true
@@ -116,6 +116,14 @@ func again(v *verdict, o *outcome, r *Retry, e reading) {
 	}
 	v.action, v.delay, v.settlement = settled, 0, outbox.Expired
 	v.err = fmt.Sprintf("no time left for another attempt after %d; the last: %s", attempts, e.safe)
+}
+
+// countedAttempts is a number of attempts in words.
+func countedAttempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
 }
 
 // giveUpAt is when a message that has been attempted is given up.

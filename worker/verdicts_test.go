@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,6 +235,20 @@ func TestGuarantee_GivingUpAnswersTheCaller(t *testing.T) {
 			if got[id] != s {
 				t.Errorf("%s: the caller was told %q, want %s", id, got[id], s)
 			}
+		}
+	})
+}
+
+// A message is given up in words that are right for one attempt too.
+func TestDeliver_GivesUpAfterOneAttempt(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			return outbox.Answer{Status: 503}, errFar
+		}
+		r.start(worker.Config{Retry: worker.Retry{MaxAttempts: 1}})
+		r.publish(outbox.Message{ID: "once"})
+		if e := r.awaitSettled("once"); !strings.HasPrefix(e.Error, "gave up after 1 attempt; ") {
+			t.Errorf("error %q", e.Error)
 		}
 	})
 }

@@ -126,7 +126,7 @@ func (k keysJWKSCommand) serve(ctx context.Context, a *app, load loadKeys) error
 	}
 	mux := http.NewServeMux()
 	mux.Handle(jwksPath, auth.NewJWKSHandler(func() []auth.Key { return *current.Load() }, 0))
-	fmt.Fprintf(a.stderr, "serving %d public keys at http://%s%s until a signal\n", len(keys), listener.Addr(), jwksPath)
+	fmt.Fprintf(a.stderr, "serving %s at http://%s%s until a signal\n", counted(len(keys), "public key"), listener.Addr(), jwksPath)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, mux, log) })
