@@ -30,7 +30,7 @@ type batch struct {
 	progress *progressBar
 	at       func() int64 // bytes read, for the bar
 
-	stored, failed int
+	stored, repeated, failed int
 }
 
 // outcome of one line.
@@ -58,12 +58,20 @@ func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, so
 	}
 	err = b.run(ctx, in)
 	b.progress.end(err)
-	fmt.Fprintf(a.stderr, "%s stored, %d failed\n", counted(b.stored, "message"), b.failed)
+	fmt.Fprintf(a.stderr, "%s stored, %s%d failed\n", counted(b.stored, "message"), b.repeats(), b.failed)
 	err = b.receipts.end(err)
 	if err == nil && b.failed > 0 {
 		return errReported
 	}
 	return err
+}
+
+// repeats tells of lines that the queue had already.
+func (b *batch) repeats() string {
+	if b.repeated == 0 {
+		return ""
+	}
+	return counted(b.repeated, "duplicate") + ", "
 }
 
 // run reads lines while others are being confirmed. Outcomes are told in the order of the
@@ -148,7 +156,11 @@ func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) 
 		o := <-done
 		switch {
 		case o.err == nil:
-			b.stored++
+			if o.receipt.Duplicate {
+				b.repeated++
+			} else {
+				b.stored++
+			}
 			if err := b.receipts.print(o.receipt); err != nil && failed == nil {
 				failed = err
 				stop(err)
@@ -161,7 +173,7 @@ func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) 
 			}
 		}
 		if b.progress != nil {
-			b.progress.show(b.at(), fmt.Sprintf("%d stored, %d failed", b.stored, b.failed))
+			b.progress.show(b.at(), fmt.Sprintf("%d stored, %s%d failed", b.stored, b.repeats(), b.failed))
 		}
 	}
 	return failed
