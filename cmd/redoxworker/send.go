@@ -38,6 +38,9 @@ func (s sendCommand) Run(ctx context.Context, a *app) error {
 		m.ID = outbox.NewID()
 	}
 	if err := s.fill(ctx, a, c, &m); err != nil {
+		if severalLines(m.Body) {
+			return fmt.Errorf("%w; if it has one message per line, use --ndjson", err)
+		}
 		return err
 	}
 	p, err := newPublisher(ctx, a, c, source)

@@ -126,6 +126,8 @@ func (f messageFlags) checkBody(body []byte) error {
 	switch {
 	case len(body) > 0 && (f.Method == http.MethodGet || f.Method == http.MethodHead):
 		return errors.New("method " + f.Method + " does not go with a body; leave it out, or POST a search to _search")
+	case f.Kind == string(outbox.KindFile) && len(body) == 0:
+		return errors.New("the file is empty, which Redox does not take")
 	case f.Kind != string(outbox.KindDataModel):
 		return nil
 	case len(body) == 0:
@@ -133,6 +135,9 @@ func (f messageFlags) checkBody(body []byte) error {
 	}
 	if err := checkJSON(body); err != nil {
 		return err
+	}
+	if at := notUTF8(body); at >= 0 {
+		return fmt.Errorf("not JSON in UTF-8: it goes wrong at byte %d", at+1)
 	}
 	if first := bytes.TrimLeft(body, " \t\r\n"); first[0] != '{' {
 		return errors.New("not a JSON object, which every data-model message is")
