@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,23 @@ func TestMessage_Limits(t *testing.T) {
 			if _, err := m.Encode(""); (err == nil) != ok {
 				t.Errorf("%s of %d: %v, want ok %v", tt.name, n, err, ok)
 			}
+		}
+	}
+}
+
+// What is too long is told with the limit.
+func TestMessage_TooLongNamesTheLimit(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", maxPath+1)
+	for limit, m := range map[int]Message{
+		maxNewID:     {ID: long},
+		maxPath:      {ID: "1", Kind: KindFHIR, Path: long},
+		maxMediaType: {ID: "1", ContentType: long},
+		maxSubject:   {ID: "1", ReplyTo: long},
+	} {
+		m.Source = "a"
+		if _, err := m.Encode(""); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(" is longer than %d bytes", limit)) {
+			t.Errorf("limit %d: %v", limit, err)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func CheckPath(path string) error { return checkPath(path) }
 // encoded forms of their characters. The empty path is the base itself.
 func checkPath(s string) error {
 	if len(s) > maxPath {
-		return errPath("is too long")
+		return tooLong(HeaderPath, maxPath)
 	}
 	if !visible(s) {
 		return errPath("holds a space or a character outside visible ASCII: percent-encode it")

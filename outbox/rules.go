@@ -1,6 +1,9 @@
 package outbox
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Limits of single headers, in bytes. Together they bound what a dead letter
 // adds to a message; see headroom.
@@ -38,12 +41,16 @@ func checkID(id string, limit int) error {
 		return &ContractError{Part: HeaderID, Reason: "is missing"}
 	}
 	if len(id) > limit {
-		return &ContractError{Part: HeaderID, Reason: "is too long"}
+		return tooLong(HeaderID, limit)
 	}
 	if !visible(id) {
 		return &ContractError{Part: HeaderID, Reason: "holds a space or a character outside visible ASCII"}
 	}
 	return nil
+}
+
+func tooLong(part string, limit int) error {
+	return &ContractError{Part: part, Reason: fmt.Sprintf("is longer than %d bytes", limit)}
 }
 
 func checkReplayOf(id string) error {
@@ -59,7 +66,7 @@ func checkMediaType(name, v string) error {
 		return nil
 	}
 	if len(v) > maxMediaType {
-		return &ContractError{Part: name, Reason: "is too long"}
+		return tooLong(name, maxMediaType)
 	}
 	for i := range len(v) {
 		if c := v[i]; c < ' ' || c > '~' {
@@ -75,8 +82,10 @@ func checkMediaType(name, v string) error {
 // checkSubject accepts a literal NATS subject of visible ASCII.
 func checkSubject(name, s string) error {
 	switch {
-	case s == "" || len(s) > maxSubject:
-		return &ContractError{Part: name, Reason: "is empty or too long"}
+	case s == "":
+		return &ContractError{Part: name, Reason: "is empty"}
+	case len(s) > maxSubject:
+		return tooLong(name, maxSubject)
 	case !visible(s):
 		return &ContractError{Part: name, Reason: "holds a space or a character outside visible ASCII"}
 	case strings.ContainsAny(s, "*>"):
