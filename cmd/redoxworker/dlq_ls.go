@@ -93,7 +93,7 @@ func (c dlqLsCommand) count(ctx context.Context, a *app, g *graveyard, q outbox.
 		t.AppendRow(table.Row{one.Messages, orNone(one.Source), one.Settlement, clock(one.Oldest), clock(one.Newest), one.Reason})
 	}
 	t.AppendFooter(table.Row{total})
-	a.printf("%s\n", t.Render())
+	a.printf("%s\n", a.fitted(t, 6))
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (r *deadRows) end() error {
 	if r.table == nil || r.table.Length() == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintln(r.app.stdout, r.table.Render())
+	_, err := fmt.Fprintln(r.app.stdout, r.app.fitted(r.table, 8))
 	return err
 }
 

@@ -58,7 +58,7 @@ func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l outbo
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(row)
 	}
-	a.printf("%s\n", c.table(a, row).Render())
+	a.printf("%s\n", a.fitted(c.table(a, row), 2))
 	if c.Reveal {
 		a.printf("\n")
 		return a.write(body)

@@ -53,7 +53,7 @@ func (c lanesLsCommand) Run(ctx context.Context, a *app) error {
 		}
 		t.AppendRow(row)
 	}
-	a.printf("%s\n", t.Render())
+	a.printf("%s\n", a.fitted(t, 9))
 	return nil
 }
 

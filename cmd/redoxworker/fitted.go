@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+)
+
+// leastText is what a column of text is left, however narrow the terminal.
+const leastText = 24
+
+// fitted renders a table whose last column, by its number, is text. On a terminal that is
+// too narrow the text wraps within its column: a row that the terminal wraps is unreadable.
+func (a *app) fitted(t table.Writer, last int) string {
+	if !isTerminal(a.stdout) {
+		return t.Render()
+	}
+	width, _, err := term.GetSize(int(fileOf(a.stdout).Fd()))
+	if err != nil {
+		return t.Render()
+	}
+	return fittedTo(t, last, width)
+}
+
+func fittedTo(t table.Writer, last, width int) string {
+	whole := t.Render()
+	if width <= 0 || text.LongestLineLen(whole) <= width {
+		return whole
+	}
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: last, Hidden: true}})
+	left := width - text.LongestLineLen(t.Render()) - text.StringWidth(" │ ")
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: last, WidthMax: max(left, leastText), WidthMaxEnforcer: text.WrapSoft}})
+	return t.Render()
+}
