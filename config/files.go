@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -35,13 +37,20 @@ func (l *loader) readFile(file string) *layer {
 		return over
 	}
 	over := readDocument(file, text)
-	for key := range over.values {
-		if f, _ := fieldOf(key); f.kind == kindSecret && open {
+	for _, key := range slices.Sorted(maps.Keys(over.values)) {
+		if open && holdsSecret(key, over.values[key]) {
 			l.warnings = append(l.warnings, Problem{Key: key, Text: "stands in a file that others than its owner can use",
 				Mend: "chmod 600 " + file, Where: over.where[key]})
 		}
 	}
 	return over
+}
+
+// holdsSecret reports whether a value is a secret, or an address with a password or token.
+func holdsSecret(key string, value any) bool {
+	f, _ := fieldOf(key)
+	address, _ := value.(string)
+	return f.kind == kindSecret || (f.kind == kindServers || f.kind == kindProxy) && NewURL(address).String() != address
 }
 
 // fillFile resolves the path of a file field, looks at the file, and reads a

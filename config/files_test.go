@@ -74,6 +74,33 @@ func TestLoad_WarnsOfFilesThatOthersCanUse(t *testing.T) {
 	}
 }
 
+// Addresses may hold secrets too, and the warnings have one order.
+func TestLoad_WarnsOfAddressesWithPasswords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		"nats: {url: \"nats://127.0.0.1:4222\"}\nredox: {proxy_url: \"http://127.0.0.1:3128\"}\n":                                                    nil,
+		"nats: {url: \"nats://a:pa55@127.0.0.1:4222,nats://b\"}\n":                                                                                   {"nats.url"},
+		"nats: {url: \"nats://t0ken@127.0.0.1:4222\"}\norder: {secret: by-value-of-more-than-16}\nredox: {proxy_url: \"http://a:pa55@127.0.0.1\"}\n": {"nats.url", "order.secret", "redox.proxy_url"},
+	} {
+		file := writeConfig(t, minimal+text)
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			var got []string
+			for _, w := range mustLoad(t, Options{File: file}).Warnings() {
+				got = append(got, w.Key)
+				if strings.Contains(w.String(), "pa55") {
+					t.Errorf("a password is shown: %v", w)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: warnings about %v, want %v", text, got, want)
+			}
+		}
+	}
+}
+
 func TestReadSmall(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
