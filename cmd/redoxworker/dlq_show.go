@@ -34,36 +34,37 @@ func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, l := range letters {
-		if err := c.print(ctx, a, g, l); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, c.print(ctx, a, g, l))
 	}
-	return nil
+	return failed
 }
 
 func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l outbox.StoredDeadLetter) error {
 	row := newDeadRow(l)
 	row.Headers = headersOf(l.Header, c.Reveal)
 	var body []byte
+	var missing error // why there is no body to show; the rest is shown all the same
 	if c.Reveal {
 		var err error
 		if body, err = g.Body(ctx, l); err != nil {
-			return fmt.Errorf("dead letter of message %s: its body: %w", l.MessageID, err)
+			missing = fmt.Errorf("dead letter of message %s: its body: %w", l.MessageID, err)
+		} else {
+			row.deadBody = newDeadBody(body)
 		}
-		row.deadBody = newDeadBody(body)
 	}
 	if a.globals.JSON {
 		encoder := json.NewEncoder(a.stdout)
 		encoder.SetEscapeHTML(false)
-		return encoder.Encode(row)
+		return errors.Join(missing, encoder.Encode(row))
 	}
 	a.printf("%s\n", a.fitted(c.table(a, row), 2))
-	if c.Reveal {
+	if c.Reveal && missing == nil {
 		a.printf("\n")
 		return a.write(body)
 	}
-	return nil
+	return missing
 }
 
 func (c dlqShowCommand) table(a *app, row deadRow) table.Writer {
