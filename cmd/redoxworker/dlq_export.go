@@ -14,7 +14,7 @@ import (
 // dlqExportCommand writes dead letters to a file.
 type dlqExportCommand struct {
 	deadFilter
-	Out    string   `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
+	Out    outFile  `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
 	ID     []string `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
 	Reveal bool     `help:"With bodies and all headers: patient data."`
 	Force  bool     `help:"Overwrite the file."`
@@ -32,7 +32,7 @@ func (c dlqExportCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer g.close()
-	f, err := newFile(c.Out, c.Force)
+	f, err := newFile(string(c.Out), c.Force)
 	if errors.Is(err, fs.ErrExist) {
 		return usagef("--out: %s exists; name another file, or use --force to overwrite it", c.Out)
 	}

@@ -21,7 +21,7 @@ import (
 type keysJWKSCommand struct {
 	Files  []string `arg:"" optional:"" name:"key-file" help:"Private keys, FILE or KID=FILE. Default: current and next of every configured key."`
 	Key    string   `placeholder:"NAME" help:"Current and next of this configured key only."`
-	Out    string   `short:"o" placeholder:"FILE" xor:"to" help:"Write the set into a file, which is replaced."`
+	Out    outFile  `short:"o" placeholder:"FILE" xor:"to" help:"Write the set into a file, which is replaced."`
 	Listen string   `placeholder:"HOST:PORT" xor:"to" help:"Serve the set over HTTP until a signal, with cache headers; put TLS before it."`
 }
 
@@ -52,7 +52,7 @@ func (k keysJWKSCommand) Run(ctx context.Context, a *app) error {
 	if k.Out == "" {
 		return a.write(set)
 	}
-	return replaceFile(k.Out, set)
+	return replaceFile(string(k.Out), set)
 }
 
 // loadKeys reads the keys, and names the files that they came from.

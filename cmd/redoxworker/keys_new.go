@@ -12,15 +12,15 @@ import (
 
 // keysNewCommand makes a key pair.
 type keysNewCommand struct {
-	Algorithm string `enum:"RS384,ES384" default:"RS384" help:"RS384 (RSA, 3072 bits) or ES384 (EC, P-384)."`
-	KID       string `name:"kid" placeholder:"ID" help:"Id under which Redox knows the key. Default: its thumbprint."`
-	Out       string `short:"o" required:"" placeholder:"FILE" help:"New file for the private key: PEM, or JWK when it ends in .json or .jwk."`
+	Algorithm string  `enum:"RS384,ES384" default:"RS384" help:"RS384 (RSA, 3072 bits) or ES384 (EC, P-384)."`
+	KID       string  `name:"kid" placeholder:"ID" help:"Id under which Redox knows the key. Default: its thumbprint."`
+	Out       outFile `short:"o" required:"" placeholder:"FILE" help:"New file for the private key: PEM, or JWK when it ends in .json or .jwk."`
 }
 
 // Run writes the private key and prints the public one. Making an RSA key takes a moment,
 // so whether the file can be had is looked at first.
 func (k keysNewCommand) Run(_ context.Context, a *app) error {
-	if _, err := os.Lstat(k.Out); err == nil {
+	if _, err := os.Lstat(string(k.Out)); err == nil {
 		return k.taken()
 	}
 	key, err := auth.GenerateKey(auth.Algorithm(k.Algorithm), k.KID)
@@ -31,7 +31,7 @@ func (k keysNewCommand) Run(_ context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := auth.WriteKeyFile(k.Out, key); errors.Is(err, fs.ErrExist) {
+	if err := auth.WriteKeyFile(string(k.Out), key); errors.Is(err, fs.ErrExist) {
 		return k.taken()
 	} else if err != nil {
 		return usagef("--out: %w; name a file in a directory that you may write to", err)
