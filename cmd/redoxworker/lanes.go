@@ -49,7 +49,7 @@ func (c lanesLsCommand) Run(ctx context.Context, a *app) error {
 	for _, l := range lanes {
 		row := table.Row{l.Source, l.Partition, l.Messages, "", "", "", "", "", ""}
 		if h := l.Head; h != nil {
-			row = table.Row{l.Source, l.Partition, l.Messages, h.ID, h.Stored.UTC().Format(time.DateTime), laneStateText(h), h.Attempts, nextTry(h), h.Error}
+			row = table.Row{l.Source, l.Partition, l.Messages, h.ID, clock(h.Stored), laneStateText(h), h.Attempts, nextTry(h), h.Error}
 		}
 		t.AppendRow(row)
 	}
@@ -135,7 +135,7 @@ func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
 	t := a.newTable()
 	t.AppendHeader(table.Row{"source", "order token", "dead letters", "since"})
 	for _, h := range held {
-		t.AppendRow(table.Row{h.Source, h.Token, len(h.Pending), h.Since.UTC().Format(time.DateTime)})
+		t.AppendRow(table.Row{h.Source, h.Token, len(h.Pending), clock(h.Since)})
 	}
 	a.printf("%s\n", t.Render())
 	return nil

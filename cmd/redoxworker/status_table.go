@@ -91,7 +91,7 @@ func shownTokens(t keyStatus) string {
 	case t.Tokens == 0:
 		return "none needed yet"
 	}
-	return fmt.Sprintf("%d, until %s", t.Tokens, t.Expires.Format(time.TimeOnly))
+	return fmt.Sprintf("%d, until %s", t.Tokens, clock(t.Expires))
 }
 
 func listed[T any](list []T, show func(T) string) string {
