@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -149,7 +150,21 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 			}
 		}
 	}()
-	return parser.Parse(args)
+	if command, err = parser.Parse(args); err == nil {
+		err = checkLists(command)
+	}
+	return command, err
+}
+
+// checkLists refuses a list that was given and is empty: an unset variable of a script must
+// not select everything. Kong takes it for a flag that was left out.
+func checkLists(command *kong.Context) error {
+	for _, step := range command.Path {
+		if f := step.Flag; f != nil && f.Target.Kind() == reflect.Slice && f.Target.Len() == 0 {
+			return fmt.Errorf("--%s: it is empty; leave the flag out if there is none", f.Name)
+		}
+	}
+	return nil
 }
 
 // report prints an error, one line for each problem, and turns it into the exit code.
