@@ -39,6 +39,9 @@ func (f deadFilter) query() (outbox.DeadQuery, error) {
 	for _, s := range f.Settlement {
 		q.Settlements = append(q.Settlements, outbox.Settlement(s))
 	}
+	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
+		return q, usagef("--until: it is not after --since; nothing lies between")
+	}
 	if err := q.Validate(); err != nil {
 		return q, usageError{err}
 	}
