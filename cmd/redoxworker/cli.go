@@ -132,7 +132,7 @@ func (a *app) run(ctx context.Context) int {
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(a.stderr, "redoxworker: %v; see redoxworker --help\n", err)
+		fmt.Fprintf(a.stderr, "redoxworker: %s; see redoxworker --help\n", parseText(err))
 		return exitUsage
 	}
 	a.globals = c.globals
@@ -154,6 +154,15 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 		err = checkLists(command)
 	}
 	return command, err
+}
+
+// parseText is what is wrong with a command line. Of a flag at its end that lacks a value
+// kong says that it got "EOL".
+func parseText(err error) string {
+	if flag, rest, ok := strings.Cut(err.Error(), ": expected "); ok && strings.HasSuffix(rest, ` but got "EOL" (<EOL>)`) {
+		return flag + ": its value is missing"
+	}
+	return err.Error()
 }
 
 // checkLists refuses a list that was given and is empty: an unset variable of a script must
