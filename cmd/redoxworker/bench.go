@@ -15,8 +15,8 @@ import (
 // leases, no tokens, no guards. Both run in turn, as child processes of this binary, against
 // an embedded NATS server and a stand-in for Redox in a third. Everything is on loopback.
 type benchCommand struct {
-	InFlight []int         `default:"1,64,1000" placeholder:"N,..." help:"Messages in flight (worker.concurrency): ${default}."`
-	Size     []benchSize   `default:"1KB,20KB" placeholder:"SIZE,..." help:"Sizes of a message: ${default}."`
+	InFlight []int         `default:"1,64,1000" placeholder:"N" help:"Messages in flight (worker.concurrency): ${default}."`
+	Size     []benchSize   `default:"1KB,20KB" placeholder:"SIZE" help:"Sizes of a message: ${default}."`
 	Messages int           `default:"10000" placeholder:"N" help:"Messages of one measurement, at most: ${default}."`
 	Duration time.Duration `default:"2s" placeholder:"TIME" help:"Length of one measurement, at most: ${default}."`
 	Rounds   int           `default:"5" placeholder:"N" help:"Measurements of worker and raw loop, in turn: ${default}. The figures are medians."`
