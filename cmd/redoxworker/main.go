@@ -17,8 +17,18 @@ func main() {
 	// A reader that goes away, as head does, must not end this on the spot: there may be
 	// messages in flight, and keys in a temporary directory.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal kills at once
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	hangsUp := !signal.Ignored(syscall.SIGHUP) // not under nohup
+	if hangsUp {
+		signals = append(signals, syscall.SIGHUP) // the terminal was closed
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal kills at once
+		if hangsUp {
+			signal.Ignore(syscall.SIGHUP) // but that of a terminal, which may come twice
+		}
+	})
 	code := run(ctx, app{
 		args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -257,6 +258,21 @@ func TestRun_ShortTokensNeverExpireInFlight(t *testing.T) {
 
 func TestRun_SIGTERMDrains(t *testing.T) {
 	t.Parallel()
+	drains(t, syscall.SIGTERM)
+}
+
+// A terminal that is closed may say so twice.
+func TestRun_SIGHUPDrains(t *testing.T) {
+	t.Parallel()
+	hung := make(chan os.Signal, 1)
+	signal.Notify(hung, syscall.SIGHUP) // under nohup the worker would ignore it, as we do
+	defer signal.Stop(hung)
+	drains(t, syscall.SIGHUP, syscall.SIGHUP)
+}
+
+// drains sends signals to a worker with requests in flight.
+func drains(t *testing.T, signals ...os.Signal) {
+	t.Helper()
 	s := newStage(t, &redoxsim.Server{Latency: 3 * time.Second}, "")
 	worker := s.start()
 	p := s.publisher()
@@ -266,8 +282,11 @@ func TestRun_SIGTERMDrains(t *testing.T) {
 		}
 	}
 	s.eventually("20 in flight", func() bool { return len(s.messages()) == 20 })
-	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	for _, sig := range signals {
+		if err := worker.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually("the worker is stopping", func() bool { return strings.Contains(worker.err.String(), "worker stopping") })
 	}
 	if err := worker.Wait(); err != nil {
 		t.Fatalf("exit: %v\n%s", err, worker.err.String())
