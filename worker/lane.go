@@ -93,17 +93,26 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 
 // consume pulls with a window until the source is paused, requests become scarce, the
 // consumer is gone or ctx ends. What is buffered then goes back to the server at once.
+//
+// After a reconnect or a missed heartbeat the client pulls anew whatever it has in its
+// buffer. By then that is more than one window, whose age nobody knows: it goes back too.
 func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consumer) {
 	size := w.pullWindow()
-	pulling, stop := w.interrupts.watchWindow(ctx, l.source, untilPause, size)
+	pulling, stop := w.interrupts.watchWindow(ctx, l.source, untilPause|untilReconnect, size)
 	defer stop()
+	w.restarts.look() // before the window opens: what comes into it comes from this server
 	window := newWindow(size, time.Now())
 	cc, err := consumer.Consume(func(msg jetstream.Msg) {
 		w.take(entry{ctx, pulling, stop}, l, msg, window)
 	},
 		jetstream.PullMaxMessagesWithBytesLimit(size, w.pullBytes()),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { w.pullError(pulling, l, err) }))
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			w.pullError(pulling, l, err)
+			if errors.Is(err, jetstream.ErrNoHeartbeat) {
+				stop()
+			}
+		}))
 	if err != nil {
 		w.pullError(pulling, l, err)
 		sleep(pulling, time.Second)
