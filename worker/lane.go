@@ -109,7 +109,7 @@ func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consum
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			w.pullError(pulling, l, err)
-			if errors.Is(err, jetstream.ErrNoHeartbeat) {
+			if errors.Is(err, jetstream.ErrNoHeartbeat) || !l.bound.Load() {
 				stop()
 			}
 		}))
