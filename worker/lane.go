@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,19 @@ func (c Config) lanes() []*lane {
 		}
 	}
 	return list
+}
+
+// tend runs a lane until ctx ends. A Deliverer that ends its goroutine ends the lane's where
+// they are one: then another goes on.
+func (w *Worker) tend(ctx context.Context, pulls *sync.WaitGroup, l *lane) {
+	pulls.Go(func() {
+		defer func() {
+			if ctx.Err() == nil {
+				w.tend(ctx, pulls, l)
+			}
+		}()
+		w.pull(ctx, l)
+	})
 }
 
 // pull runs a lane until ctx ends, through reconnects, pauses and consumers that are

@@ -1,6 +1,8 @@
 package worker_test
 
 import (
+	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -46,5 +48,25 @@ func TestRun_ReadyAgainWhenAConsumerIsBack(t *testing.T) {
 		if s := w.Status(); !s.Ready() {
 			t.Errorf("not ready: %+v", s)
 		}
+	})
+}
+
+// A deliverer that ends its goroutine ends no lane: what comes later is delivered.
+func TestGuarantee_GoexitEndsNoLane(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, n int) (outbox.Answer, error) {
+			if m.ID == "m1" && n == 1 {
+				runtime.Goexit()
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		stop := r.start(worker.Config{})
+		r.ordered("m1", "patient")
+		r.ordered("m2", "patient")
+		r.until("m2 delivered", func() bool { _, ok := r.settled("m2"); return ok })
+		if e := r.awaitSettled("m1"); !e.PossibleDuplicate {
+			t.Error("m1 was sent twice without saying so")
+		}
+		stop()
 	})
 }

@@ -117,7 +117,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		background.Go(func() { w.metrics.backlog.watch(ctx, w.js, w.config.Prefix, lanes) })
 	}
 	for _, l := range lanes {
-		pulls.Go(func() { w.pull(ctx, l) })
+		w.tend(ctx, &pulls, l)
 	}
 	w.log.Info("worker started", "worker", w.config.ID, "sources", len(w.config.Sources), "lanes", len(lanes), "concurrency", w.config.Concurrency)
 	<-ctx.Done()
