@@ -120,6 +120,10 @@ func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 	if err != nil {
 		return fmt.Errorf("reading message %d of stream %s: %w", a.Sequence, a.Stream, err)
 	}
+	if stored.Time.After(a.Time.Add(clocks)) {
+		w.log.Warn("an advisory was left alone", "reason", "the queue was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
+		return nil
+	}
 	return w.settleStopped(ctx, out, a, stored)
 }
 
