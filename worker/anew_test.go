@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
@@ -19,6 +21,14 @@ func (r *rig) makeQueueAnew() {
 		r.Fatal(err)
 	}
 	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4}).Ensure(r.Context(), r.js); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// plain publishes a message without an id, as any NATS client may.
+func (r *rig) plain(body string) {
+	r.Helper()
+	if _, err := r.js.PublishMsg(r.Context(), &nats.Msg{Subject: "redox.out." + source + ".send", Data: []byte(body)}); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -48,6 +58,59 @@ func TestSweeper_LeavesMessagesOfAQueueMadeAnew(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := r.stored("REDOX_DLQ"); n != 0 {
 			t.Errorf("%d dead letters", n)
+		}
+	})
+}
+
+// A message without an id has the name that one of the old queue had. What the ledger knows
+// of that one is not about it.
+func TestGuarantee_ALedgerEntryOfAnOldQueueSettlesNothing(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.start(worker.Config{Sources: holding})
+		r.plain(`{"n":1}`)
+		r.awaitSettled("REDOX_OUT:1")
+		r.makeQueueAnew()
+		r.plain(`{"n":2}`)
+		r.until("both settled", func() bool { return len(r.all(worker.EventSettled)) == 2 })
+		if calls := r.far.Calls(); len(calls) != 2 || string(calls[1].Body) != `{"n":2}` {
+			t.Errorf("%d calls: the second message was not sent", len(calls))
+		}
+	})
+}
+
+// Nor is an operator's decision about that one.
+func TestGuarantee_ADecisionAboutAnOldQueueHoldsNothing(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		failed := map[string]int{}
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			if failed[string(m.Body)]++; failed[string(m.Body)] == 1 || string(m.Body) == `{"n":1}` {
+				return outbox.Answer{Status: 503}, errFar
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{})
+		plain := func(body string) {
+			token, err := outbox.OrderToken([]byte("0123456789abcdef"), "patient")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.js.PublishMsg(r.Context(), &nats.Msg{Subject: "redox.out." + source + ".send." + token, Data: []byte(body)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plain(`{"n":1}`)
+		r.until("tried", func() bool { return len(r.far.Calls()) == 5 })
+		if _, err := worker.NewLanes(r.js, "").Hold(r.Context(), source, "REDOX_OUT:1"); err != nil {
+			t.Fatal(err)
+		}
+		if e := r.awaitSettled("REDOX_OUT:1"); e.Settlement != outbox.Held {
+			t.Fatalf("settled %s", e.Settlement)
+		}
+		r.makeQueueAnew()
+		plain(`{"n":2}`)
+		r.until("both settled", func() bool { return len(r.all(worker.EventSettled)) == 2 })
+		if e := r.all(worker.EventSettled)[1]; e.Settlement != outbox.Delivered {
+			t.Errorf("settled %s", e.Settlement)
 		}
 	})
 }

@@ -162,7 +162,7 @@ func (l *Lanes) Hold(ctx context.Context, source, id string) (LaneState, error) 
 
 func (l *Lanes) hold(ctx context.Context, lane LaneState) error {
 	head := lane.Head
-	m := outbox.Message{ID: head.ID, Source: lane.Source, Sequence: head.Sequence}
+	m := outbox.Message{ID: head.ID, Source: lane.Source, Sequence: head.Sequence, Stored: head.Stored}
 	if err := l.ledger.holdByHand(ctx, m); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
@@ -211,9 +211,7 @@ func (l *Lanes) wake(ctx context.Context, info *jetstream.ConsumerInfo, sequence
 // holdByHand notes an operator's decision where no worker overwrites it.
 func (l *ledger) holdByHand(ctx context.Context, m outbox.Message) error {
 	subject := "$KV." + l.bucket + "." + byHandKey(l.key(m))
-	data, err := json.Marshal(struct {
-		At time.Time `json:"at"`
-	}{time.Now().UTC()})
+	data, err := json.Marshal(byHand{At: time.Now().UTC(), Stored: m.Stored})
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ type record struct {
 	// Settled is set when everything but the ack was done by a worker that had lost its
 	// lease: whoever has the message next acknowledges it unsent.
 	Settled outbox.Settlement `json:"settled,omitempty"`
+	// Stored is when the queue stored the message. One that was made anew gives away its
+	// sequences again, and with them the names of messages without an id.
+	Stored time.Time `json:"stored,omitzero"`
 	// Status and Error (safe text) of the last failed attempt, or of the settlement.
 	Status int    `json:"status,omitempty"`
 	Error  string `json:"error,omitempty"`
@@ -68,8 +71,7 @@ func (l *ledger) key(m outbox.Message) string {
 	return m.Source + "." + l.prefix.DeadToken(m.ID, m.Sequence)
 }
 
-// load answers the record of a message; the zero record when there is none.
-// It asks the
+// load answers the record of a message; the zero record when there is none. It asks the
 // bucket's leader: a replica may not yet have the intent of a moment ago.
 func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {
 	kv, err := l.open(ctx)
@@ -87,7 +89,16 @@ func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {
 	if err := json.Unmarshal(entry.Value(), &r); err != nil {
 		return record{}, fmt.Errorf("ledger entry of message %s in bucket %s is damaged; delete key %s: %w", m.ID, l.bucket, entry.Key(), err)
 	}
+	if ofAnother(r.Stored, m) {
+		return record{}, nil
+	}
 	return r, nil
+}
+
+// ofAnother reports whether what was noted about a message that was stored at the given time
+// is about one of an earlier queue.
+func ofAnother(stored time.Time, m outbox.Message) bool {
+	return !stored.IsZero() && !m.Stored.IsZero() && !stored.Equal(m.Stored)
 }
 
 // store writes the record of a message. It is published to the bucket's subject rather
@@ -106,6 +117,7 @@ func (l *ledger) create(ctx context.Context, m outbox.Message, r record) error {
 }
 
 func (l *ledger) write(ctx context.Context, m outbox.Message, r record, opts ...jetstream.PublishOpt) error {
+	r.Stored = m.Stored
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -123,14 +135,25 @@ func (l *ledger) heldByHand(ctx context.Context, m outbox.Message) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	_, err = kv.Get(ctx, byHandKey(l.key(m)))
+	entry, err := kv.Get(ctx, byHandKey(l.key(m)))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("reading what an operator decided about message %s: %w", m.ID, err)
 	}
-	return true, nil
+	var decided byHand
+	if err := json.Unmarshal(entry.Value(), &decided); err != nil {
+		return true, nil // that there is a decision is all that counts
+	}
+	return !ofAnother(decided.Stored, m), nil
+}
+
+// byHand is an operator's decision.
+type byHand struct {
+	At time.Time `json:"at"`
+	// Stored is when the queue stored the message.
+	Stored time.Time `json:"stored,omitzero"`
 }
 
 // byHandKey is apart from the record, which workers overwrite.
