@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // DeadLetter is a message that was not delivered, and why.
@@ -122,6 +124,14 @@ func DecodeDeadLetter(p Prefix, in Stored) (DeadLetter, error) {
 		return DeadLetter{}, fmt.Errorf("outbox: not a dead letter: header %s is not a sequence", HeaderDeadSequence)
 	}
 	return d, nil
+}
+
+// DeadBefore reports whether the dead letter on a subject was stored before an instant: where
+// that is before its message was, it is that of another. It takes the right to read from the
+// stream of dead letters. Safe for concurrent use.
+func DeadBefore(ctx context.Context, js jetstream.JetStream, p Prefix, subject string, at time.Time) (bool, error) {
+	dead, err := leader{js: js, stream: p.DeadStream()}.last(ctx, subject)
+	return err == nil && dead.Time.Before(at), explain(err, js, "look at a dead letter")
 }
 
 // deadSource reads the source out of <prefix>.dlq.<source>.<settlement>.<token>.

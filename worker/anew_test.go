@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,28 @@ func TestGuarantee_ADecisionAboutAnOldQueueHoldsNothing(t *testing.T) {
 		r.until("both settled", func() bool { return len(r.all(worker.EventSettled)) == 2 })
 		if e := r.all(worker.EventSettled)[1]; e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
+		}
+	})
+}
+
+// Its dead letter does not pass for one that is written already.
+func TestGuarantee_ADeadLetterOfAnOldQueueReplacesNone(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			return outbox.Answer{Status: 400}, worker.Permanent(errFar)
+		}
+		r.start(worker.Config{})
+		r.plain(`{"n":1}`)
+		r.awaitSettled("REDOX_OUT:1")
+		r.makeQueueAnew()
+		r.plain(`{"n":2}`)
+		r.until("both settled", func() bool { return len(r.all(worker.EventSettled)) == 2 })
+		var bodies []string
+		for _, d := range r.deadLetters() {
+			bodies = append(bodies, string(d.Body))
+		}
+		if got := strings.Join(bodies, " "); got != `{"n":1} {"n":2}` {
+			t.Errorf("dead letters %s", got)
 		}
 	})
 }

@@ -182,17 +182,29 @@ func (s *settlement) deadLetter() error {
 		Settlement: d.verdict.settlement, Error: d.verdict.err, Status: d.verdict.answer.Status, Attempts: d.attempts(),
 		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Worker: w.config.ID,
 	}
+	taken, err := s.write(letter)
+	if taken && err == nil {
+		// A queue that was made anew gives sequences away again, and with them the names of
+		// messages without an id.
+		letter.MessageID += "@" + d.message.Stored.UTC().Format(time.RFC3339Nano)
+		_, err = s.write(letter)
+	}
+	return err
+}
+
+// write stores a dead letter. taken reports that its place is that of an older message's.
+func (s *settlement) write(letter outbox.DeadLetter) (taken bool, err error) {
+	w := s.worker
 	msg := letter.Encode(w.config.Prefix)
 	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
-		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
-			return err
+		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(letter.Source, letter.MessageID, letter.Sequence)); err != nil {
+			return false, err
 		}
 	}
-	_, err := w.js.PublishMsg(s.ctx(), msg)
-	if err != nil && !outbox.IsAlreadyStored(err) {
-		return err
+	if _, err = w.js.PublishMsg(s.ctx(), msg); outbox.IsAlreadyStored(err) {
+		return outbox.DeadBefore(s.ctx(), w.js, w.config.Prefix, msg.Subject, s.delivery.message.Stored.Add(-clocks))
 	}
-	return nil
+	return false, err
 }
 
 // reply publishes the reply. durable reports that a stream confirmed it.
