@@ -116,8 +116,9 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 	return ctx, func() {}
 }
 
-// guarded is the one place where a panic is recovered. A runtime.Goexit cannot be: it is
-// logged, and the message comes again after the ack wait.
+// guarded is the one place where a panic is recovered. The request may have been written by
+// then: the outcome is unknown. A runtime.Goexit cannot be recovered: it is logged, and the
+// message comes again after the ack wait.
 func (w *Worker) guarded(ctx context.Context, d *delivery) (err error) {
 	returned := false
 	defer func() {
@@ -126,9 +127,9 @@ func (w *Worker) guarded(ctx context.Context, d *delivery) (err error) {
 		}
 		// The panic value may hold anything of the message; only its type is kept.
 		p := recover()
-		w.log.Error("the deliverer panicked; the message will be tried again",
+		w.log.Error("the deliverer panicked; the far side may have the message",
 			"message", d.message.ID, "source", d.message.Source, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-		d.verdict.answer, err = outbox.Answer{}, WithSafeText(errPanic, "internal error while delivering")
+		d.verdict.answer, err = outbox.Answer{}, UnknownOutcome(WithSafeText(errPanic, "internal error while delivering"))
 	}()
 	d.verdict.answer, err = w.deliverer.Deliver(ctx, d.message)
 	returned = true

@@ -24,7 +24,7 @@ import (
 // file may be left to m.OpenBody. A nil error means that the far side
 // took the message. On an error the Answer still holds what was answered, if anything;
 // see [Permanent] and the other verbs for what an error can say. A panic is recovered
-// and treated as a temporary failure.
+// and treated as an [UnknownOutcome].
 type Deliverer interface {
 	Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error)
 }
