@@ -40,11 +40,15 @@ func (r *restarts) recall(ctx context.Context, js jetstream.JetStream, bucket st
 		return fmt.Errorf("reading key %s of bucket %s: %w", serverKey, bucket, err)
 	}
 	var n serverNote
+	now, at := time.Now(), time.Time{}
 	if err := json.Unmarshal(entry.Value(), &n); err != nil || n.Server != server {
-		n.Since = time.Now()
+		n.Since = now
+	}
+	if !n.Since.IsZero() {
+		at = now.Add(-max(0, now.Sub(n.Since))) // whatever becomes of this clock, and was wrong with the other
 	}
 	r.mu.Lock()
-	r.at = n.Since
+	r.at = at
 	r.mu.Unlock()
 	return r.leave(ctx, kv)
 }
