@@ -251,11 +251,7 @@ func (w *Worker) giveBack(d *delivery) {
 	}
 	// Else the record is another worker's by now, or could not be read and must not be lost.
 	if w.keeper.holds(d.lease) && !d.blind {
-		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-		if err := w.ledger.store(ctx, d.message, rec); err != nil {
-			w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
-		}
-		cancel()
+		w.noteEnd(d, rec)
 		failpoint("note")
 	}
 	if w.keeper.release(d.lease) {
@@ -266,6 +262,24 @@ func (w *Worker) giveBack(d *delivery) {
 		kind = EventWait
 	}
 	w.report(d, kind)
+}
+
+// noteEnd notes an attempt that has ended. Under hold it tries for as long as the lease
+// holds: an intent that stays would have the message settled held, whatever is known of it.
+func (w *Worker) noteEnd(d *delivery, rec record) {
+	for try := 1; ; try++ {
+		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+		err := w.ledger.store(ctx, d.message, rec)
+		cancel()
+		if err == nil {
+			return
+		}
+		w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
+		if !d.hold || !d.noted || !w.keeper.holds(d.lease) || w.settling.Err() != nil {
+			return
+		}
+		sleep(w.settling, doubling(100*time.Millisecond, 5*time.Second, try))
+	}
 }
 
 // refuse returns a message that was not admitted: the source was paused or the worker is
