@@ -19,8 +19,8 @@ type lease struct {
 	cancel   context.CancelCauseFunc
 
 	// guarded by keeper.mu
-	expires time.Time // as far as this worker knows for certain
-	marked  time.Time // when the last in-progress mark was sent
+	expires time.Time    // as far as this worker knows for certain
+	marked  [3]time.Time // when in-progress marks were sent, the last one first
 	lost    bool
 	bound   time.Time // when the attempt under it is cancelled; zero when there is none
 	server  string    // that delivered the message; "" when others would know of it too
@@ -81,7 +81,7 @@ func (k *keeper) period() time.Duration { return k.ackWait / 10 }
 // it once more while its settlement is under way, as after a restart. replicated says that
 // a restart of a server changes nothing.
 func (k *keeper) hold(l *lease, delivered time.Time, replicated bool) bool {
-	l.expires, l.marked = delivered.Add(k.ackWait), delivered
+	l.expires, l.marked[0] = delivered.Add(k.ackWait), delivered
 	if !replicated {
 		l.server = k.restarts.look()
 	}
@@ -111,7 +111,7 @@ func (k *keeper) end(cause error) {
 func (k *keeper) holds(l *lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !l.lost && time.Now().Before(l.expires)
+	return !l.lost && !l.over(time.Now())
 }
 
 // stale reports whether the message is to be left alone although its lease holds: the server
@@ -146,7 +146,7 @@ func (k *keeper) release(l *lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.leases, l.sequence)
-	return !l.lost && time.Now().Before(l.expires) && !k.forgotten(l) && k.conn.IsConnected()
+	return !l.lost && !l.over(time.Now()) && !k.forgotten(l) && k.conn.IsConnected()
 }
 
 // forgotten reports whether the server that delivered the message may have forgotten it.
@@ -179,10 +179,16 @@ func (k *keeper) run(ctx context.Context) error {
 
 // end gives a lease up when its time has come. The keeper's mutex is held.
 func (l *lease) end(now time.Time) {
-	if !l.lost && !now.Before(l.expires) {
+	if !l.lost && l.over(now) {
 		l.lost = true
 		l.cancel(ErrLeaseLost)
 	}
+}
+
+// over reports whether the lease has ended by either clock: one may be set back, the other
+// stands still while the machine sleeps.
+func (l *lease) over(now time.Time) bool {
+	return !now.Before(l.expires) || !now.Round(0).Before(l.expires.Round(0))
 }
 
 // leasedContext is that of an attempt. Whoever asks it for its error learns of the end of
@@ -224,10 +230,10 @@ func (k *keeper) beat(now time.Time) {
 		if !l.bound.IsZero() && !now.Before(l.bound) {
 			l.cancel(ErrAttemptTimeout) // of no effect when the lease was lost first
 		}
-		if l.lost || now.Sub(l.marked) < k.ackWait/3 {
+		if l.lost || now.Sub(l.marked[0]) < k.ackWait/3 {
 			continue
 		}
-		l.marked = now
+		l.marked = [...]time.Time{now, l.marked[0], l.marked[1]} // older ones renew nothing any more
 		reply := k.inbox + "." + strconv.FormatUint(l.sequence, 10) + "." + strconv.FormatInt(now.UnixNano(), 10)
 		_ = k.conn.PublishRequest(l.subject, reply, inProgress) // a failure shows as a confirmation that never comes
 	}
@@ -256,8 +262,10 @@ func (k *keeper) confirmed(msg *nats.Msg) {
 	if l == nil || l.lost || k.forgotten(l) {
 		return
 	}
-	if expires := time.Unix(0, nanos).Add(k.ackWait); expires.After(l.expires) {
-		l.expires = expires
+	for _, sent := range l.marked {
+		if expires := sent.Add(k.ackWait); sent.UnixNano() == nanos && expires.After(l.expires) {
+			l.expires = expires
+		}
 	}
 }
 

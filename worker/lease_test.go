@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -56,5 +58,52 @@ func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
 			t.Errorf("delivered %v ago: %v, cause %v; want cause %v", time.Since(c.delivered), err, context.Cause(ctx), c.want)
 		}
 		cancel(nil)
+	}
+}
+
+// A confirmed mark renews the lease by the clock that nobody sets: were the other one set
+// back, the lease would last that much longer, and the message be with two workers.
+func TestKeeper_RenewsByTheMonotonicClock(t *testing.T) {
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Shutdown() }()
+	conn, err := server.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	marks, err := conn.SubscribeSync("ack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ackWait = time.Hour
+	k := newKeeper(conn, ackWait, newRestarts(conn, ackWait))
+	l := &lease{sequence: 1, subject: "ack", cancel: func(error) {}}
+	now := time.Now()
+	if !k.hold(l, now, false) {
+		t.Fatal("it is held already")
+	}
+	var sent []*nats.Msg
+	for n := range 2 {
+		k.beat(now.Add(time.Duration(n+1) * ackWait * 2 / 5))
+		mark, err := marks.NextMsg(10 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, mark)
+	}
+	for n, mark := range sent {
+		k.confirmed(&nats.Msg{Subject: mark.Reply})
+		want := now.Add(time.Duration(n+1)*ackWait*2/5 + ackWait)
+		if !l.expires.Equal(want) || l.expires == l.expires.Round(0) {
+			t.Errorf("mark %d: the lease lasts until %v, want %v, by the monotonic clock", n+1, l.expires, want)
+		}
+	}
+	before := l.expires
+	k.confirmed(sent[0])
+	if l.expires != before {
+		t.Error("a confirmation that came late has shortened the lease")
 	}
 }
