@@ -34,6 +34,20 @@ func consumerDrift(want, have jetstream.ConsumerConfig) *difference[jetstream.Co
 	return d
 }
 
+// consumerInUse is consumerDrift of a consumer that workers may be using: they keep what they
+// have in flight by the ack wait that they were started with.
+func consumerInUse(want jetstream.ConsumerConfig, have *jetstream.ConsumerInfo) *difference[jetstream.ConsumerConfig] {
+	wait := want.AckWait
+	if have.NumWaiting > 0 || have.NumAckPending > 0 {
+		want.AckWait = max(wait, have.Config.AckWait)
+	}
+	d := consumerDrift(want, have.Config)
+	if want.AckWait != wait {
+		d.leave("ack_wait is %v, not %v: what running workers have in flight would be sent by others too; stop them, and provision when nothing is in flight", want.AckWait, wait)
+	}
+	return d
+}
+
 // settings makes every setting right that the server lets be changed.
 func settings(d *difference[jetstream.ConsumerConfig], want jetstream.ConsumerConfig) {
 	h := &d.have

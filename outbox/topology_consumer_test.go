@@ -84,6 +84,35 @@ func TestEnsure_KeepsAPause(t *testing.T) {
 	}
 }
 
+func TestEnsure_ShortensNoAckWaitInUse(t *testing.T) {
+	t.Parallel()
+	r := newTopologyRig(t)
+	longer := small()
+	longer.AckWait = time.Minute
+	r.ensure(longer)
+	r.mustPublish("redox.out.clinic-a.send")
+	c, err := r.js.Consumer(r.ctx(), "REDOX_OUT", "clinic-a-send")
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := c.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := withAction(r.ensure(small()), Leave)
+	if len(left) != 1 || left[0].Name != "clinic-a-send" || !strings.HasPrefix(left[0].Detail, "ack_wait is 1m0s, not 30s") {
+		t.Errorf("left %v", left)
+	}
+	if wait := r.consumer("clinic-a-send").Config.AckWait; wait != time.Minute {
+		t.Errorf("ack wait %v", wait)
+	}
+	if err := msg.DoubleAck(r.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	r.ensure(small())
+	r.settled(small())
+}
+
 func TestEnsure_LeavesASmallMaxWaiting(t *testing.T) {
 	t.Parallel()
 	r := newTopologyRig(t)

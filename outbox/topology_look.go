@@ -223,7 +223,7 @@ func consumerStep(stream string, want jetstream.ConsumerConfig, have *jetstream.
 		}
 		return s
 	}
-	d := consumerDrift(want, have.Config)
+	d := consumerInUse(want, have)
 	for _, c := range d.changes {
 		s.add(c.Action, c.Detail)
 	}

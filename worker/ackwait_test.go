@@ -1,0 +1,40 @@
+package worker_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// A release with a shorter ack wait takes no message from a worker that still runs with the
+// longer one, and whose marks come too seldom for the shorter.
+func TestGuarantee_AShorterAckWaitWaitsForTheWorkers(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		top := outbox.Topology{Sources: []string{source}, Partitions: 4, AckWait: 10 * time.Minute}
+		if _, err := top.Ensure(r.Context(), r.js); err != nil {
+			t.Fatal(err)
+		}
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(2 * time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		stop := r.start(worker.Config{ID: "old", AckWait: top.AckWait})
+		r.ordered("m1", "patient")
+		r.ordered("m2", "patient")
+		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
+		top.AckWait = 30 * time.Second
+		if _, err := top.Ensure(r.Context(), r.js); err != nil {
+			t.Fatal(err)
+		}
+		r.start(worker.Config{ID: "new", AckWait: top.AckWait})
+		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
+		inTurn(t, r.far.Calls())
+		if n := len(r.far.Of("m1")); n != 1 {
+			t.Errorf("m1 was sent %d times", n)
+		}
+		stop()
+	})
+}
