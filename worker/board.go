@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -80,6 +81,17 @@ type change struct {
 	base     uint64 // the round that it comes from; 0: the scope was open
 	left     time.Duration
 	failures int
+	at       time.Time // when a worker posted it
+}
+
+// due is a pause with what is left of it; false when it is over and one of the changes that
+// come after it says so.
+func (c change) due(now time.Time, then []change) (change, bool) {
+	if c.kind != pausing {
+		return c, true
+	}
+	c.left = max(0, c.left-now.Sub(c.at))
+	return c, c.left > 0 || !slices.ContainsFunc(then, func(t change) bool { return t.kind == resuming && t.scope == c.scope })
 }
 
 // after is the board some time later.

@@ -281,3 +281,48 @@ func TestGates_WithoutTheBucketEachProbesAlone(t *testing.T) {
 		}
 	})
 }
+
+// A pause that could not be shared while it lasted is not shared once it is over.
+func TestGates_APauseThatIsOverIsNotShared(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		stream, err := r.js.Stream(r.Context(), "KV_REDOX_STATE")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := stream.CachedInfo().Config
+		full := func(is bool) {
+			if cfg.MaxBytes = -1; is {
+				cfg.MaxBytes = 1
+			}
+			if _, err := r.js.UpdateStream(r.Context(), cfg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var limited atomic.Bool
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			if limited.Load() {
+				return outbox.Answer{}, worker.NotAttempted(errFar, "group:default")
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{Sources: []worker.Source{{Name: source, Scopes: []string{"group:default"}}}})
+		episode := func() {
+			limited.Store(true)
+			id := r.publish(outbox.Message{})
+			time.Sleep(5 * time.Second)
+			limited.Store(false)
+			r.awaitSettled(id)
+			time.Sleep(time.Minute)
+		}
+		episode()
+		full(true)
+		episode()
+		time.Sleep(time.Hour)
+		before := len(r.all(worker.EventPaused))
+		full(false)
+		time.Sleep(time.Minute)
+		if n := len(r.all(worker.EventPaused)); before != 2 || n != 2 {
+			t.Errorf("%d pauses before the board could be written again, and %d after, want 2", before, n)
+		}
+	})
+}

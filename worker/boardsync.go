@@ -113,6 +113,7 @@ func newBoard(js jetstream.JetStream, bucket, own string, g *gates, log *slog.Lo
 
 // post queues a change. It does not block.
 func (b *board) post(c change) {
+	c.at = time.Now()
 	b.mu.Lock()
 	b.queue = append(b.queue, c)
 	b.mu.Unlock()
@@ -210,8 +211,10 @@ func (b *board) make(ctx context.Context, changes []change) error {
 	}
 	now := time.Now()
 	n, changed := b.seen.after(now.Sub(b.at)), false
-	for _, c := range changes {
-		changed = n.apply(c, b.own) || changed
+	for i, c := range changes {
+		if c, is := c.due(now, changes[i+1:]); is {
+			changed = n.apply(c, b.own) || changed
+		}
 	}
 	if changed {
 		revision, err := b.store.write(ctx, n, b.revision)
