@@ -49,8 +49,11 @@ func (s *sending) run(ctx context.Context) (*jetstream.PubAck, error) {
 		if err := s.connected(ctx); err != nil {
 			return nil, err
 		}
-		if s.object != "" && time.Since(began) > repeatFor {
+		switch late := time.Since(began) > repeatFor; {
+		case late && s.object != "":
 			return nil, s.unconfirmed(errStale)
+		case late && s.doubt:
+			return nil, s.unconfirmed(errForgotten)
 		}
 		s.tries++
 		ack, err := s.try(ctx)
@@ -72,6 +75,10 @@ func (s *sending) run(ctx context.Context) (*jetstream.PubAck, error) {
 // errStale: the body was stored so long ago, before the connection was lost, that it may be
 // collected as nobody's.
 var errStale = fmt.Errorf("its body was put into the object store more than %v ago: publish it again", repeatFor)
+
+// errForgotten: the connection was lost for so long that the queue may have forgotten the id
+// of what it has stored.
+var errForgotten = fmt.Errorf("the queue surely remembers its id for %v", repeatFor)
 
 // connected waits for the connection. What is published without one is kept by
 // the client and stored later, perhaps long after the caller was told that it
