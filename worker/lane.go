@@ -138,12 +138,27 @@ func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consum
 		l.bound.Store(false)
 		return
 	}
+	w.drain(cc)
+}
+
+// drain has what is buffered handed back. It waits a moment for that; what takes longer, as
+// with a server that is far away, Run waits for.
+func (w *Worker) drain(cc jetstream.ConsumeContext) {
 	cc.Drain()
-	select {
-	case <-cc.Closed():
-	case <-time.After(stepTimeout): // no server to drain to: what is buffered comes again after the ack wait
-		cc.Stop()
+	if waitFor(cc.Closed(), stepTimeout) {
+		return
 	}
+	w.drains.Go(func() {
+		for w.conn.IsConnected() && w.settling.Err() == nil {
+			select {
+			case <-cc.Closed():
+				return
+			case <-w.settling.Done():
+			case <-time.After(stepTimeout):
+			}
+		}
+		cc.Stop() // no server to drain to: what is buffered comes again after the ack wait
+	})
 }
 
 // take admits one message of a window and starts its delivery. While it waits for a slot

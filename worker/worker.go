@@ -43,7 +43,8 @@ type Worker struct {
 	board      *board
 	slots      *slots
 	adaptive   *adaptive
-	crew       *crew // of unordered lanes
+	crew       *crew          // of unordered lanes
+	drains     sync.WaitGroup // pulls that have ended and whose buffers are being handed back
 	keeper     *keeper
 	restarts   *restarts
 	interrupts *interrupts
@@ -126,6 +127,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() {
 		defer close(idle)
 		pulls.Wait() // ordered lanes end with the delivery they have in hand
+		w.drains.Wait()
 		w.crew.wait()
 	}()
 	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", w.config.DrainTimeout)

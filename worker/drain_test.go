@@ -1,0 +1,79 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest"
+)
+
+// distant is a connection to a server that is far away.
+type distant struct{ *crashing }
+
+func (d distant) InProcessConn() (net.Conn, error) {
+	conn, err := d.crashing.InProcessConn()
+	return far{conn}, err
+}
+
+type far struct{ net.Conn }
+
+func (f far) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	time.Sleep(100 * time.Millisecond)
+	return n, err
+}
+
+// What a worker had in its buffer is handed back at once when it stops, however far the
+// server is: none of it lies idle, and none seems to have been sent.
+func TestRun_HandsBackToADistantServer(t *testing.T) {
+	workertest.Bubble(t, func(t *testing.T, _ jetstream.JetStream) {
+		c := &crashing{T: t}
+		c.start(t.TempDir())
+		defer c.stop()
+		one, two := &rig{T: t, js: c.connectBy(distant{c}), far: &workertest.Far{}}, &rig{T: t, js: c.connect()}
+		two.far = one.far
+		defer two.js.Conn().Close()
+		defer one.js.Conn().Close()
+		if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4}).Ensure(t.Context(), two.js); err != nil {
+			t.Fatal(err)
+		}
+		answers := make(chan struct{})
+		one.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			<-answers
+			return outbox.Answer{Status: 200}, nil
+		}
+		stop := one.start(worker.Config{ID: "one"})
+		const all = 200
+		for i := range all {
+			two.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+		}
+		one.until("all slots in use", func() bool { return len(one.far.Calls()) == 64 })
+		time.Sleep(3 * time.Second)
+		sent := make(map[string]bool)
+		for _, call := range one.far.Calls() {
+			sent[call.ID] = true
+		}
+		close(answers)
+		stop()
+		one.js.Conn().Close()
+		start := time.Now()
+		defer two.stop()
+		two.start(worker.Config{ID: "two", Concurrency: 200})
+		two.until("the queue is empty", func() bool { return two.stored("REDOX_OUT") == 0 })
+		if took := time.Since(start); took > 15*time.Second {
+			t.Errorf("some lay idle: it took %v", took)
+		}
+		for _, e := range two.all(worker.EventSettled) {
+			if e.PossibleDuplicate && !sent[e.MessageID] {
+				t.Errorf("%s seems to have been sent before (delivery %d)", e.MessageID, e.Delivered)
+			}
+		}
+	})
+}
