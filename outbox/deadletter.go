@@ -131,6 +131,9 @@ func DecodeDeadLetter(p Prefix, in Stored) (DeadLetter, error) {
 // stream of dead letters. Safe for concurrent use.
 func DeadBefore(ctx context.Context, js jetstream.JetStream, p Prefix, subject string, at time.Time) (bool, error) {
 	dead, err := leader{js: js, stream: p.DeadStream()}.last(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil // replayed or discarded since
+	}
 	return err == nil && dead.Time.Before(at), explain(err, js, "look at a dead letter")
 }
 

@@ -296,3 +296,22 @@ func TestDeadLetters_ShowNoBody(t *testing.T) {
 		t.Errorf("%s", text.String())
 	}
 }
+
+// A dead letter is another's where it is older than the message; one that is gone, as
+// replayed since, was this message's.
+func TestDeadBefore(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	l := letter("m-1", 1)
+	subject := l.Encode("").Subject
+	look := func(at time.Time, want bool) {
+		t.Helper()
+		if got, err := DeadBefore(g.ctx(), g.topologyRig.js, "", subject, at); got != want || err != nil {
+			t.Errorf("%v %v, want %v", got, err, want)
+		}
+	}
+	look(time.Now(), false)
+	g.bury(l)
+	look(time.Now().Add(-time.Hour), false)
+	look(time.Now().Add(time.Hour), true)
+}
