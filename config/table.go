@@ -95,7 +95,7 @@ func workerFields() []field {
 			at: at(func(c *Config) *string { return &c.Order.SecretFile })},
 		{key: "worker.concurrency", kind: kindInteger, def: "64", least: "1", most: "10000", doc: "messages in flight in one process",
 			at: num(func(w *Worker) *int { return &w.Concurrency })},
-		{key: "worker.ack_wait", kind: kindDuration, def: "30s", least: "1s", doc: "lease of a message; another worker takes it when it is not renewed",
+		{key: "worker.ack_wait", kind: kindDuration, def: "30s", least: "1s", doc: "lease of a message; another worker takes it when it is not renewed; to shorten it, stop all workers first",
 			at: dur(func(w *Worker) *time.Duration { return &w.AckWait })},
 		{key: "worker.drain_timeout", kind: kindDuration, def: "30s", least: "0s", doc: "how long messages in flight may take to finish at shutdown",
 			at: dur(func(w *Worker) *time.Duration { return &w.DrainTimeout })},

@@ -38,3 +38,26 @@ func TestGuarantee_AShorterAckWaitWaitsForTheWorkers(t *testing.T) {
 		stop()
 	})
 }
+
+// A consumer with a shorter ack wait than the worker's is not pulled from: the server would
+// have others send what this worker is still sending.
+func TestGuarantee_AConsumerWithAShorterAckWaitWaits(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		ensure := func(wait time.Duration) {
+			top := outbox.Topology{Sources: []string{source}, Partitions: 4, AckWait: wait}
+			if _, err := top.Ensure(r.Context(), r.js); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ensure(10 * time.Second)
+		w, stop := r.launch(worker.Config{AckWait: 10 * time.Minute})
+		id := r.publish(outbox.Message{})
+		time.Sleep(time.Minute)
+		if len(r.far.Calls()) > 0 || w.Status().Ready() {
+			t.Error("the worker pulls from a consumer whose ack wait is too short")
+		}
+		ensure(10 * time.Minute)
+		r.awaitSettled(id)
+		stop()
+	})
+}

@@ -75,7 +75,8 @@ type Config struct {
 	// PullBytes bounds what one pull may bring, in bytes. Default 8 MiB, at least the
 	// server's max payload.
 	PullBytes int
-	// AckWait must be that of the consumers. Default 30s.
+	// AckWait must be that of the consumers, or shorter: a consumer with a shorter one is
+	// not pulled from. Default 30s.
 	AckWait time.Duration
 	// DrainTimeout is how long attempts in flight may take after Run's context ends,
 	// before they are cancelled and handed back. Default 30s; −1 cancels at once.

@@ -26,7 +26,11 @@ func TestPause_NoMessageLiesIdle(t *testing.T) {
 			r.ordered(fmt.Sprint("m", i), fmt.Sprint("patient", i))
 		}
 		up = time.Now().Add(25 * time.Second) // several failed probes
-		r.start(worker.Config{AckWait: 5 * time.Minute})
+		top := outbox.Topology{Sources: []string{source}, Partitions: 4, AckWait: 5 * time.Minute}
+		if _, err := top.Ensure(r.Context(), r.js); err != nil {
+			t.Fatal(err)
+		}
+		r.start(worker.Config{AckWait: top.AckWait})
 		r.until("all are settled", func() bool { return len(r.all(worker.EventSettled)) == n })
 		if late := time.Since(up); late > time.Minute { // of the pause, which is over sooner
 			r.Errorf("the last message was settled %s after the far side was up", late)

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,9 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 	for attempt := 1; ; attempt++ {
 		consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)
 		if err == nil {
+			err = w.checkAckWait(consumer.CachedInfo().Config.AckWait)
+		}
+		if err == nil {
 			l.replicated.Store(replicated(consumer.CachedInfo().Cluster))
 			l.bound.Store(true)
 			return consumer
@@ -103,6 +107,15 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 			"consumer", l.consumer, "error", err)
 		sleep(ctx, doubling(250*time.Millisecond, 5*time.Second, attempt))
 	}
+}
+
+// checkAckWait refuses a consumer whose messages another worker would get, and send, while
+// this one believes that they are its own.
+func (w *Worker) checkAckWait(wait time.Duration) error {
+	if wait >= w.config.AckWait {
+		return nil
+	}
+	return fmt.Errorf("its ack wait of %v is shorter than the worker's of %v: provision with that of the worker, or give the worker this one", wait, w.config.AckWait)
 }
 
 // consume pulls with a window until the source is paused, requests become scarce, the
