@@ -241,12 +241,7 @@ func (w *Worker) enter(e entry, d *delivery, since time.Time) (ok bool, again ti
 // long. What was pulled after the message waits behind it: it would lie idle, and look as
 // if it had been sent, when its ack wait is over.
 func (w *Worker) slot(ctx context.Context, l *lane, since time.Time, scarce func()) bool {
-	if w.slots.acquire(ended, l.source, l.kind) {
-		return true
-	}
-	ctx, cancel := context.WithDeadline(ctx, since.Add(w.config.AckWait/3))
-	defer cancel()
-	if w.slots.acquire(ctx, l.source, l.kind) {
+	if w.slots.acquireBy(ctx, l.source, l.kind, since.Add(w.config.AckWait/3)) {
 		return true
 	}
 	scarce()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -83,25 +84,48 @@ func (s *slots) queue(lane outbox.Lane) *slotQueue {
 // acquire takes a slot for the source, waiting for one until ctx ends. It reports
 // whether it got one; each is given back with release.
 func (s *slots) acquire(ctx context.Context, source string, lane outbox.Lane) bool {
-	s.mu.Lock()
-	q := s.queue(lane)
-	if len(q.waiters[source]) == 0 && s.take(source) {
-		s.mu.Unlock()
+	return s.wait(ctx, source, s.ask(source, lane), lane, nil)
+}
+
+// acquireBy is acquire with a time by which it stops waiting.
+func (s *slots) acquireBy(ctx context.Context, source string, lane outbox.Lane, at time.Time) bool {
+	ready := s.ask(source, lane)
+	if ready == nil {
 		return true
 	}
-	ready := make(chan struct{})
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	return s.wait(ctx, source, ready, lane, timer.C)
+}
+
+// ask takes a slot, which nil says, or joins the queue for one.
+func (s *slots) ask(source string, lane outbox.Lane) (ready chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queue(lane)
+	if len(q.waiters[source]) == 0 && s.take(source) {
+		return nil
+	}
+	ready = make(chan struct{})
 	q.push(source, ready)
 	s.waited = true
-	s.mu.Unlock()
+	return ready
+}
 
+// wait for a slot that was asked for, until ctx ends or the time is over.
+func (s *slots) wait(ctx context.Context, source string, ready chan struct{}, lane outbox.Lane, over <-chan time.Time) bool {
+	if ready == nil {
+		return true
+	}
 	select {
 	case <-ready:
 		return true
 	case <-ctx.Done():
+	case <-over:
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !q.leave(source, ready) { // granted just as ctx ended: hand it on
+	if !s.queue(lane).leave(source, ready) { // granted just as the waiting ended: hand it on
 		s.put(source)
 	}
 	return false
