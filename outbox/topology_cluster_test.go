@@ -77,7 +77,7 @@ func newCluster(t *testing.T) topologyRig {
 // awaitPeers creates a replicated stream as soon as the cluster lets it.
 func (r topologyRig) awaitPeers() {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -52,7 +52,7 @@ func explain(err error, js jetstream.JetStream, what string) error {
 	if unanswered(err) {
 		return explainTimeout(err, js.Conn(), what)
 	}
-	if mend := mendOf(apiCode(err)); mend != "" {
+	if mend := mendOf(err); mend != "" {
 		return fmt.Errorf("outbox: %s: %w: %s", what, err, mend)
 	}
 	return fmt.Errorf("outbox: %s: %w", what, err)
@@ -85,9 +85,12 @@ func forbidden(nc *nats.Conn) error {
 	return nil
 }
 
-func mendOf(code jetstream.ErrorCode) string {
-	switch code {
+func mendOf(err error) string {
+	switch apiCode(err) {
 	case codeNotClustered, codeNoPeers:
+		if strings.Contains(err.Error(), "peer offline") {
+			return "a server of the cluster is down, or its leader has not heard of it yet: start it, and try again in a moment"
+		}
 		return "more replicas than servers with JetStream and room: lower the replicas or add servers"
 	case codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources:
 		return "raise the storage limit of the account or of the server"

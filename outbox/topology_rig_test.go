@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,14 +73,22 @@ func (r topologyRig) ctx() context.Context {
 	return ctx
 }
 
-// ensure fails the test on an error.
-func (r topologyRig) ensure(t Topology) []Change {
+// ensure fails the test on an error. A leader that was elected just now may not have heard
+// of all servers of its cluster yet.
+func (r topologyRig) ensure(t Topology) (all []Change) {
 	r.t.Helper()
-	changes, err := t.Ensure(r.ctx(), r.js)
-	if err != nil {
-		r.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(r.ctx(), time.Minute)
+	defer cancel()
+	for {
+		changes, err := t.Ensure(ctx, r.js)
+		all = append(all, changes...)
+		if err == nil {
+			return all
+		}
+		if !strings.Contains(err.Error(), "peer offline") || !sleep(ctx, 100*time.Millisecond) {
+			r.t.Fatal(err)
+		}
 	}
-	return changes
 }
 
 // settled fails the test if anything differs from the topology.
