@@ -10,22 +10,29 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
+// fillSlots publishes 20 messages, of which the first four are answered late: those that
+// fill the slots of a worker.
+func (r *rig) fillSlots() {
+	r.Helper()
+	r.far.Answer = func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+		if m.ID < "m04" {
+			select {
+			case <-time.After(140 * time.Second):
+			case <-ctx.Done():
+			}
+		}
+		return outbox.Answer{Status: 200}, nil
+	}
+	for i := range 20 {
+		r.publish(outbox.Message{ID: fmt.Sprintf("m%02d", i)})
+	}
+}
+
 // What a worker has no slot for, because Redox answers slowly, is not kept from a worker
 // that has one; and that it was pulled does not make it a possible duplicate.
 func TestRun_FullSlotsHoldNoMessagesBack(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		r.far.Answer = func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			if m.ID < "m04" { // those that fill the slots of the first worker
-				select {
-				case <-time.After(140 * time.Second):
-				case <-ctx.Done():
-				}
-			}
-			return outbox.Answer{Status: 200}, nil
-		}
-		for i := range 20 {
-			r.publish(outbox.Message{ID: fmt.Sprintf("m%02d", i)})
-		}
+		r.fillSlots()
 		start := time.Now()
 		config := worker.Config{Concurrency: 4, AckWait: 30 * time.Second}
 		r.start(config)
@@ -51,18 +58,7 @@ func TestRun_FullSlotsHoldNoMessagesBack(t *testing.T) {
 // The same with one worker, which has to wait for its own slots.
 func TestRun_FullSlotsMakeNoDuplicates(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		r.far.Answer = func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			if m.ID < "m04" {
-				select {
-				case <-time.After(140 * time.Second):
-				case <-ctx.Done():
-				}
-			}
-			return outbox.Answer{Status: 200}, nil
-		}
-		for i := range 20 {
-			r.publish(outbox.Message{ID: fmt.Sprintf("m%02d", i)})
-		}
+		r.fillSlots()
 		start := time.Now()
 		r.start(worker.Config{Concurrency: 4, AckWait: 30 * time.Second, Retry: worker.Retry{PoisonAfter: 1}})
 		for i := range 20 {
