@@ -88,6 +88,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.started.Swap(true) {
 		return errors.New("worker: Run was called twice")
 	}
+	ctx, cancel := withoutDeadline(ctx)
+	defer cancel()
 	if err := w.discover(ctx); err != nil {
 		return err
 	}
@@ -142,6 +144,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Wait()
 	w.log.Info("worker stopped", "worker", w.config.ID)
 	return nil
+}
+
+// withoutDeadline ends when ctx does and has no deadline. The client bounds a request itself
+// only when its context has none: one that a server swallowed as it started would be waited
+// for until the end of Run.
+func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	free, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unlink := context.AfterFunc(ctx, cancel)
+	return free, func() { unlink(); cancel() }
 }
 
 func (w *Worker) prepareRun(work, settling context.Context) {

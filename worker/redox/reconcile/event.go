@@ -45,7 +45,7 @@ func (r *Reconciler) publishEvent(ctx context.Context, msg jetstream.Msg, source
 		m.Header.Set(nats.MsgIdHdr, e.Log+":"+kind)
 		m.Header.Set("Content-Type", "application/json")
 		m.Data = data
-		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
+		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), natsTimeout)
 		defer cancel()
 		_, err = r.js.PublishMsg(once, m)
 	}

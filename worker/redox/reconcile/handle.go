@@ -110,7 +110,7 @@ func (r *Reconciler) end(ctx context.Context, msg jetstream.Msg, source string, 
 
 // settle takes the log out of the stream. If that fails it is looked up once more.
 func (r *Reconciler) settle(ctx context.Context, msg jetstream.Msg, outcome string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), natsTimeout)
 	defer cancel()
 	if err := msg.DoubleAck(ctx); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 		r.log.Debug("acknowledging a log failed; it will be looked up again", "error", err)

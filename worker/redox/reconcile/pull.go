@@ -15,7 +15,9 @@ const (
 	pullWait    = 30 * time.Second
 	bindWait    = 250 * time.Millisecond
 	bindMaxWait = 30 * time.Second
-	ackTimeout  = 5 * time.Second
+	// natsTimeout bounds a request to NATS. The client does so only when the context has no
+	// deadline, and a server swallows some as it starts.
+	natsTimeout = 5 * time.Second
 )
 
 // pull takes one log after the other from the stream, until ctx ends.
@@ -53,7 +55,9 @@ func (r *Reconciler) bind(ctx context.Context) jetstream.Consumer {
 	p := r.config.Prefix
 	name := outbox.Topology{Prefix: p}.ReconcileConsumer().Name
 	for failures := 0; ; failures++ {
-		consumer, err := r.js.Consumer(ctx, p.ReconcileStream(), name)
+		look, cancel := context.WithTimeout(ctx, natsTimeout)
+		consumer, err := r.js.Consumer(look, p.ReconcileStream(), name)
+		cancel()
 		if err == nil {
 			return consumer
 		}

@@ -1,0 +1,90 @@
+package worker_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// A server that starts swallows requests to its API. None of them may be waited for until
+// the deadline of Run's context, however far away that is.
+func TestRun_ASwallowedRequestDoesNotStopALane(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		js := swallowing(r)
+		w, err := worker.New(js, r.far, worker.Config{Partitions: 4, Sources: []worker.Source{{Name: source}}})
+		if err != nil {
+			r.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), 24*time.Hour)
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(ctx) }()
+		id := r.publish(outbox.Message{})
+		r.until("the message was sent", func() bool { return len(r.far.Calls()) == 1 })
+		if got := r.far.Calls()[0].ID; got != id {
+			r.Errorf("%s was sent, want %s", got, id)
+		}
+		r.until("every lane is bound", func() bool { return w.Status().Ready() })
+		if deadline, _ := ctx.Deadline(); time.Until(deadline) < 23*time.Hour {
+			r.Errorf("it took until %v before the deadline", time.Until(deadline))
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			r.Error(err)
+		}
+	})
+}
+
+// Run ends at the deadline of its context as it does when that is cancelled.
+func TestRun_EndsAtTheDeadlineOfItsContext(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		w, err := worker.New(r.js, r.far, worker.Config{Sources: []worker.Source{{Name: source}}})
+		if err != nil {
+			r.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
+		defer cancel()
+		began := time.Now()
+		if err := w.Run(ctx); err != nil {
+			r.Error(err)
+		}
+		if took := time.Since(began); took < time.Hour || took > time.Hour+time.Minute {
+			r.Errorf("Run ended after %v, want an hour", took)
+		}
+	})
+}
+
+// swallowing reaches the rig's server by way of a relay that passes on all requests to the
+// API but the first for each consumer's state.
+func swallowing(r *rig) jetstream.JetStream {
+	r.Helper()
+	const prefix = "RELAY.API"
+	conn := r.js.Conn()
+	var mu sync.Mutex
+	asked := make(map[string]bool)
+	if _, err := conn.Subscribe(prefix+".>", func(m *nats.Msg) {
+		api := strings.TrimPrefix(m.Subject, prefix)
+		mu.Lock()
+		first := strings.HasPrefix(api, ".CONSUMER.INFO.") && !asked[api]
+		asked[api] = true
+		mu.Unlock()
+		if !first {
+			_ = conn.PublishMsg(&nats.Msg{Subject: "$JS.API" + api, Reply: m.Reply, Header: m.Header, Data: m.Data})
+		}
+	}); err != nil {
+		r.Fatal(err)
+	}
+	js, err := jetstream.NewWithAPIPrefix(conn, prefix)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return js
+}
