@@ -17,8 +17,13 @@ const (
 	listBytes = 16 << 20
 	// listLook is how often the end is looked for while nothing comes.
 	listLook = time.Second
-	// listResets is how often the reading starts anew, in a row, when the connection breaks.
+	// listResets is how often the client starts the reading anew, in a row, when the
+	// connection breaks.
 	listResets = 4
+	// listTries is how often a listing without progress is tried when that did not help, and
+	// listPause what lies between.
+	listTries = 3
+	listPause = 250 * time.Millisecond
 )
 
 // headerMsgSize is set by the server on a message whose body it leaves out.
@@ -48,35 +53,30 @@ func (d *DeadLetters) List(ctx context.Context, q DeadQuery) iter.Seq2[StoredDea
 
 // list calls visit for every dead letter under subjects and says whether q
 // selects it, or for one that is unreadable; see List. visit returns false to end
-// it.
+// it. A reading that breaks off goes on where it was.
 func (d *DeadLetters) list(ctx context.Context, q DeadQuery, subjects []string, visit func(l StoredDeadLetter, matches bool, unreadable error) bool) error {
-	name := d.config.Prefix.DeadStream()
 	last, err := d.lastSequence(ctx)
 	if err != nil {
 		return err
 	}
-	open, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	consumer, err := d.js.OrderedConsumer(open, name, jetstream.OrderedConsumerConfig{
-		FilterSubjects: subjects, HeadersOnly: !q.readsBodies(), InactiveThreshold: time.Minute, MaxResetAttempts: listResets,
-	})
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return d.missing(name)
+	r := listing{letters: d, query: q, subjects: subjects, from: 1, last: last}
+	for failures := 1; ; failures++ {
+		from := r.from
+		err := r.read(ctx, visit)
+		if r.from > from {
+			failures = 0
+		}
+		if !brokeOff(err) || failures == listTries || ctx.Err() != nil || forbidden(d.js.Conn()) != nil || !sleep(ctx, listPause) {
+			return err
+		}
 	}
-	if err != nil {
-		return explain(err, d.js, "read the dead letters")
-	}
-	defer d.dropConsumer(ctx, consumer)
-	if consumer.CachedInfo().NumPending == 0 {
-		return nil
-	}
-	messages, err := consumer.Messages(d.listWindow(q), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
-	if err != nil {
-		return explain(err, d.js, "read the dead letters")
-	}
-	defer messages.Stop()
-	r := listing{letters: d, query: q, last: last, consumer: consumer, messages: messages}
-	return r.run(ctx, visit)
+}
+
+// brokeOff reports whether an error says that the consumer of a listing is gone, or does
+// not answer: the server that had it was restarted, or others had all of its time.
+func brokeOff(err error) bool {
+	return err != nil && (errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDeleted) ||
+		errors.Is(err, jetstream.ErrNoHeartbeat) || mayPass(err))
 }
 
 // listWindow bounds what the client buffers. The bytes must hold the largest
@@ -116,12 +116,43 @@ func (d *DeadLetters) lastSequence(ctx context.Context) (uint64, error) {
 type listing struct {
 	letters  *DeadLetters
 	query    DeadQuery
+	subjects []string
+	from     uint64 // the sequence at which it goes on
 	last     uint64 // the last sequence that is listed
 	consumer jetstream.Consumer
 	messages jetstream.MessagesContext
 }
 
-func (r listing) run(ctx context.Context, visit func(StoredDeadLetter, bool, error) bool) error {
+// read visits what is left.
+func (r *listing) read(ctx context.Context, visit func(StoredDeadLetter, bool, error) bool) error {
+	d := r.letters
+	name := d.config.Prefix.DeadStream()
+	open, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var err error
+	r.consumer, err = d.js.OrderedConsumer(open, name, jetstream.OrderedConsumerConfig{
+		FilterSubjects: r.subjects, HeadersOnly: !r.query.readsBodies(), InactiveThreshold: time.Minute, MaxResetAttempts: listResets,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.from,
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return d.missing(name)
+	}
+	if err != nil {
+		return explain(err, d.js, "read the dead letters")
+	}
+	defer d.dropConsumer(ctx, r.consumer)
+	if r.consumer.CachedInfo().NumPending == 0 {
+		return nil
+	}
+	r.messages, err = r.consumer.Messages(d.listWindow(r.query), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
+	if err != nil {
+		return explain(err, d.js, "read the dead letters")
+	}
+	defer r.messages.Stop()
+	return r.run(ctx, visit)
+}
+
+func (r *listing) run(ctx context.Context, visit func(StoredDeadLetter, bool, error) bool) error {
 	for {
 		msg, err := r.next(ctx)
 		if err != nil || msg == nil {
@@ -138,6 +169,7 @@ func (r listing) run(ctx context.Context, visit func(StoredDeadLetter, bool, err
 		if err != nil && !errors.As(err, new(*UnreadableError)) {
 			return err
 		}
+		r.from = meta.Sequence.Stream + 1
 		if !visit(letter, matches, err) || meta.NumPending == 0 || meta.Sequence.Stream == r.last {
 			return nil
 		}
@@ -146,7 +178,7 @@ func (r listing) run(ctx context.Context, visit func(StoredDeadLetter, bool, err
 
 // next returns nil when nothing is left to come: the last ones may have been
 // deleted meanwhile.
-func (r listing) next(ctx context.Context) (jetstream.Msg, error) {
+func (r *listing) next(ctx context.Context) (jetstream.Msg, error) {
 	for {
 		look, cancel := context.WithTimeout(ctx, listLook)
 		msg, err := r.messages.Next(jetstream.NextContext(look))
@@ -173,7 +205,7 @@ func (r listing) next(ctx context.Context) (jetstream.Msg, error) {
 
 // letter reads one message and reports whether the query selects it. An error
 // is an *UnreadableError or that of the object store.
-func (r listing) letter(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) (StoredDeadLetter, bool, error) {
+func (r *listing) letter(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) (StoredDeadLetter, bool, error) {
 	size := len(msg.Data())
 	if n, err := strconv.Atoi(first(msg.Headers(), headerMsgSize)); err == nil && !r.query.readsBodies() {
 		size = n
