@@ -113,7 +113,7 @@ func (r *deadRun) summary() string {
 		text += fmt.Sprintf("; %s without the deadline that has passed", counted(r.dropped, "message"))
 	}
 	if r.dry {
-		text = "dry run, nothing was changed: " + text
+		text = "dry run, nothing was changed; it would be " + text
 	}
 	return text
 }

@@ -51,6 +51,9 @@ func (c simCommand) Run(ctx context.Context, a *app) error {
 	if err := a.standsAlone("sim"); err != nil {
 		return err
 	}
+	if c.TokenTTL <= 0 {
+		return usagef("--token-ttl: %s is no life; use 5m, as Redox does, or 4s", c.TokenTTL)
+	}
 	log, err := a.standaloneLogger("info")
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -94,7 +95,7 @@ func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (
 	}
 	dead, err := js.Stream(ctx, prefix.DeadStream())
 	if err != nil {
-		return s, fmt.Errorf("stream %s (run `redoxworker provision`): %w", prefix.DeadStream(), err)
+		return s, streamError(prefix.DeadStream(), err)
 	}
 	s.Dead = dead.CachedInfo().State.Msgs
 	if s.Pauses, err = worker.NewPauses(js, prefix, "").List(ctx); err != nil {
@@ -117,6 +118,18 @@ func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (
 	return s, nil
 }
 
+// streamError says what to do about a stream that cannot be looked at.
+func streamError(name string, err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("stream %s: %w: run `redoxworker provision`", name, err)
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("stream %s: %w: enable jetstream in the server's configuration and for this account", name, err)
+	default:
+		return fmt.Errorf("stream %s: %w", name, err)
+	}
+}
+
 func readQuota(ctx context.Context, c *config.Config, js jetstream.JetStream) (*quotaStatus, error) {
 	q := &quotaStatus{Group: c.Quota.Group}
 	usage, known, err := quota.Read(ctx, js, outbox.Prefix(c.NATS.Prefix), c.Quota.Group)
@@ -135,7 +148,7 @@ func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) (l
 	prefix := outbox.Prefix(c.NATS.Prefix)
 	stream, err := js.Stream(ctx, prefix.OutStream())
 	if err != nil {
-		return nil, 0, fmt.Errorf("stream %s (run `redoxworker provision`): %w", prefix.OutStream(), err)
+		return nil, 0, streamError(prefix.OutStream(), err)
 	}
 	found := map[string]*jetstream.ConsumerInfo{}
 	list := stream.ListConsumers(ctx)
