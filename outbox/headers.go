@@ -21,7 +21,8 @@ const (
 	// HeaderOrderToken repeats the order token of the subject.
 	HeaderOrderToken = "Redox-Order-Token"
 	// HeaderOrderKey is for the gateway only, which makes the token and never
-	// stores the key.
+	// stores the key. It orders nothing on a message that is published to a subject
+	// of the work queue: a worker says so in its log.
 	HeaderOrderKey = "Redox-Order-Key"
 	// HeaderDeadline is an RFC 3339 instant after which nothing is sent.
 	HeaderDeadline = "Redox-Deadline"

@@ -34,6 +34,8 @@ type lane struct {
 	consumer string
 	series   series
 	bound    atomic.Bool
+	// warned: the log has said that an order asked for is not kept here.
+	warned atomic.Bool
 	// replicated: several servers keep the consumer's state.
 	replicated atomic.Bool
 	// rest is how long a lane of REQUESTs last rested; see measured.
