@@ -137,3 +137,39 @@ func TestGuarantee_ADeadLetterOfAnOldQueueReplacesNone(t *testing.T) {
 		}
 	})
 }
+
+// Nor does the body of one that is too large for a message take the place of the other's.
+func TestGuarantee_ALargeDeadLetterOfAnOldQueueKeepsItsBody(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			return outbox.Answer{Status: 400}, worker.Permanent(errFar)
+		}
+		r.start(worker.Config{})
+		large := func(first string) string {
+			return first + strings.Repeat("x", int(r.js.Conn().MaxPayload())-len(first))
+		}
+		r.plain(large("1"))
+		r.awaitSettled("REDOX_OUT:1")
+		r.makeQueueAnew()
+		r.plain(large("2"))
+		r.until("both settled", func() bool { return len(r.all(worker.EventSettled)) == 2 })
+		letters, err := outbox.NewDeadLetters(r.js, outbox.DeadLettersConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bodies []string
+		for l, err := range letters.List(r.Context(), outbox.DeadQuery{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := letters.Body(r.Context(), l)
+			if err != nil || l.Object() == "" || len(body) == 0 {
+				t.Fatalf("%s: object %q, %d bytes, %v", l.MessageID, l.Object(), len(body), err)
+			}
+			bodies = append(bodies, string(body))
+		}
+		if len(bodies) != 2 || bodies[0] != large("1") || bodies[1] != large("2") {
+			t.Errorf("%d dead letters, or their bodies are not what was published", len(bodies))
+		}
+	})
+}

@@ -186,10 +186,15 @@ func (s *settlement) deadLetter() error {
 	if taken && err == nil {
 		// A queue that was made anew gives sequences away again, and with them the names of
 		// messages without an id.
-		letter.MessageID += "@" + d.message.Stored.UTC().Format(time.RFC3339Nano)
+		letter.MessageID += s.storedAt()
 		_, err = s.write(letter)
 	}
 	return err
+}
+
+// storedAt is what tells a message from others of its id.
+func (s *settlement) storedAt() string {
+	return "@" + s.delivery.message.Stored.UTC().Format(time.RFC3339Nano)
 }
 
 // write stores a dead letter. taken reports that its place is that of an older message's.
@@ -197,7 +202,9 @@ func (s *settlement) write(letter outbox.DeadLetter) (taken bool, err error) {
 	w := s.worker
 	msg := letter.Encode(w.config.Prefix)
 	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
-		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(letter.Source, letter.MessageID, letter.Sequence)); err != nil {
+		// The time it was stored tells it from one of its name in a queue before this one, whose
+		// body may be there.
+		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(letter.Source, s.delivery.message.ID+s.storedAt(), letter.Sequence)); err != nil {
 			return false, err
 		}
 	}
