@@ -18,9 +18,19 @@ import (
 func (r *rig) makeQueueAnew() {
 	r.Helper()
 	time.Sleep(time.Hour)
+	r.deleteQueue()
+	r.provision()
+}
+
+func (r *rig) deleteQueue() {
+	r.Helper()
 	if err := r.js.DeleteStream(r.Context(), "REDOX_OUT"); err != nil {
 		r.Fatal(err)
 	}
+}
+
+func (r *rig) provision() {
+	r.Helper()
 	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4}).Ensure(r.Context(), r.js); err != nil {
 		r.Fatal(err)
 	}
@@ -171,5 +181,106 @@ func TestGuarantee_ALargeDeadLetterOfAnOldQueueKeepsItsBody(t *testing.T) {
 		if len(bodies) != 2 || bodies[0] != large("1") || bodies[1] != large("2") {
 			t.Errorf("%d dead letters, or their bodies are not what was published", len(bodies))
 		}
+	})
+}
+
+// A message of the old queue that is still being sent is not acknowledged in the new one:
+// that would remove a message that nobody has sent.
+func TestGuarantee_ASettlementOfAnOldQueueAcknowledgesNothing(t *testing.T) {
+	for name, ordered := range map[string]bool{"in any order": false, "in order": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				finish := make(chan struct{})
+				r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+					if m.ID == "old" {
+						<-finish
+					}
+					return outbox.Answer{Status: 200}, nil
+				}
+				publish := func(id string) {
+					if ordered {
+						r.ordered(id, "patient")
+					} else {
+						r.publish(outbox.Message{ID: id})
+					}
+				}
+				r.start(worker.Config{})
+				publish("old")
+				r.until("it is being sent", func() bool { return len(r.far.Of("old")) == 1 })
+				time.Sleep(time.Minute)
+				r.deleteQueue()
+				r.provision()
+				publish("new")
+				time.Sleep(10 * time.Second)
+				close(finish)
+				r.until("the new one was sent", func() bool { return len(r.far.Of("new")) == 1 })
+				if e := r.awaitSettled("new"); e.Settlement != outbox.Delivered {
+					t.Errorf("settled %s", e.Settlement)
+				}
+				r.awaitSettled("old")
+			})
+		})
+	}
+}
+
+// Nor does it wait for the new queue to come as far as the old one had.
+func TestGuarantee_ASettlementOfALongOldQueueEnds(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		finish := make(chan struct{})
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			if m.ID == "old" {
+				<-finish
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{})
+		r.awaitSettled(r.publish(outbox.Message{}))
+		r.ordered("old", "patient")
+		r.until("it is being sent", func() bool { return len(r.far.Of("old")) == 1 })
+		time.Sleep(time.Minute)
+		r.deleteQueue()
+		r.provision()
+		r.ordered("new", "patient")
+		close(finish)
+		r.awaitSettled("old")
+		r.awaitSettled("new")
+	})
+}
+
+// Nor is it given back there: a message would be sent that somebody else has.
+func TestGuarantee_ARetryOfAnOldQueueGivesNothingBack(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		finish := make(chan struct{})
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			if m.ID == "old" {
+				<-finish
+				return outbox.Answer{Status: 503}, errFar
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{Concurrency: 1}) // it pulls nothing else meanwhile
+		r.publish(outbox.Message{ID: "old"})
+		r.until("it is being sent", func() bool { return len(r.far.Of("old")) == 1 })
+		time.Sleep(time.Minute)
+		r.deleteQueue()
+		r.provision()
+		r.publish(outbox.Message{ID: "new"})
+		c, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, err := c.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(finish)
+		time.Sleep(20 * time.Second)
+		if n := len(r.far.Of("new")); n != 0 {
+			t.Errorf("the new one was sent %d times although another has it", n)
+		}
+		if err := held.Nak(); err != nil {
+			t.Fatal(err)
+		}
+		r.awaitSettled("new")
 	})
 }

@@ -53,11 +53,11 @@ func BenchmarkKeeper(b *testing.B) {
 	b.Cleanup(conn.Close)
 	k := newKeeper(conn, 30*time.Second, newRestarts(conn, 30*time.Second))
 	for i := range uint64(1000) { // what is in flight besides
-		k.hold(&lease{sequence: i + 1, subject: "ack", cancel: func(error) {}}, time.Now(), false)
+		k.hold(&lease{leaseKey: leaseKey{sequence: i + 1}, subject: "ack", cancel: func(error) {}}, time.Now(), false)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		l := &lease{sequence: 1_000_000, subject: "ack", cancel: func(error) {}}
+		l := &lease{leaseKey: leaseKey{sequence: 1_000_000}, subject: "ack", cancel: func(error) {}}
 		k.hold(l, time.Now(), false)
 		k.bound(l, time.Now().Add(time.Minute))
 		if !k.holds(l) || !k.release(l) {

@@ -48,7 +48,8 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 	}
 	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered}
 	ctx, cancel := context.WithCancelCause(w.work)
-	d.leased = leasedContext{Context: ctx, keeper: w.keeper, lease: lease{sequence: meta.Sequence.Stream, subject: d.msg.reply, cancel: cancel}}
+	d.leased = leasedContext{Context: ctx, keeper: w.keeper, lease: lease{
+		leaseKey: leaseKey{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, subject: d.msg.reply, cancel: cancel}}
 	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.lease
 	if !w.keeper.hold(d.lease, since, l.replicated.Load()) {
 		w.metrics.ignored.WithLabelValues("in flight").Inc()

@@ -14,9 +14,9 @@ import (
 // lease is the worker's hold on one delivered message: the server gives the message to
 // another worker when it hears nothing for the ack wait.
 type lease struct {
-	sequence uint64 // in the stream
-	subject  string // ack subject of the delivery
-	cancel   context.CancelCauseFunc
+	leaseKey
+	subject string // ack subject of the delivery
+	cancel  context.CancelCauseFunc
 
 	// guarded by keeper.mu
 	expires time.Time    // as far as this worker knows for certain
@@ -24,6 +24,12 @@ type lease struct {
 	lost    bool
 	bound   time.Time // when the attempt under it is cancelled; zero when there is none
 	server  string    // that delivered the message; "" when others would know of it too
+}
+
+// leaseKey tells messages apart: a queue that was made anew gives sequences away again.
+type leaseKey struct {
+	sequence uint64 // in the stream
+	stored   int64  // when, in Unix nanoseconds
 }
 
 // keeper renews leases with in-progress marks that ask for a confirmation: while the
@@ -40,8 +46,8 @@ type keeper struct {
 	restarts *restarts
 
 	mu     sync.Mutex
-	leases map[uint64]*lease // by stream sequence
-	ended  error             // why no attempt may go on; nil as long as they may
+	leases map[leaseKey]*lease
+	ended  error // why no attempt may go on; nil as long as they may
 
 	seen atomic.Pointer[time.Time]
 }
@@ -49,7 +55,7 @@ type keeper struct {
 var inProgress = []byte("+WPI")
 
 func newKeeper(conn *nats.Conn, ackWait time.Duration, r *restarts) *keeper {
-	k := &keeper{conn: conn, ackWait: ackWait, inbox: conn.NewInbox(), restarts: r, leases: make(map[uint64]*lease)}
+	k := &keeper{conn: conn, ackWait: ackWait, inbox: conn.NewInbox(), restarts: r, leases: make(map[leaseKey]*lease)}
 	now := time.Now()
 	k.seen.Store(&now)
 	return k
@@ -76,7 +82,7 @@ func (k *keeper) trust(since, alive time.Time) time.Time {
 func (k *keeper) period() time.Duration { return k.ackWait / 10 }
 
 // hold starts to keep a message that was delivered at or after the given time: the lease
-// has its sequence, subject and cancel, which is called with ErrLeaseLost when the lease
+// has its key, subject and cancel, which is called with ErrLeaseLost when the lease
 // ends. It answers false when this worker holds the message already: the server delivered
 // it once more while its settlement is under way, as after a restart. replicated says that
 // a restart of a server changes nothing.
@@ -87,10 +93,10 @@ func (k *keeper) hold(l *lease, delivered time.Time, replicated bool) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.leases[l.sequence] != nil {
+	if k.leases[l.leaseKey] != nil {
 		return false
 	}
-	k.leases[l.sequence] = l
+	k.leases[l.leaseKey] = l
 	if k.ended != nil {
 		l.cancel(k.ended)
 	}
@@ -134,8 +140,8 @@ func (k *keeper) bound(l *lease, end time.Time) {
 func (k *keeper) forget(l *lease) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.leases[l.sequence] == l {
-		delete(k.leases, l.sequence)
+	if k.leases[l.leaseKey] == l {
+		delete(k.leases, l.leaseKey)
 	}
 }
 
@@ -145,7 +151,7 @@ func (k *keeper) forget(l *lease) {
 func (k *keeper) release(l *lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.leases, l.sequence)
+	delete(k.leases, l.leaseKey)
 	return !l.lost && !l.over(time.Now()) && !k.forgotten(l) && k.conn.IsConnected()
 }
 
@@ -154,7 +160,7 @@ func (k *keeper) forgotten(l *lease) bool { return l.server != "" && l.server !=
 
 // run sends marks until ctx ends.
 func (k *keeper) run(ctx context.Context) error {
-	sub, err := k.conn.Subscribe(k.inbox+".*.*", k.confirmed)
+	sub, err := k.conn.Subscribe(k.inbox+".*.*.*", k.confirmed)
 	if err != nil {
 		return err
 	}
@@ -234,7 +240,7 @@ func (k *keeper) beat(now time.Time) {
 			continue
 		}
 		l.marked = [...]time.Time{now, l.marked[0], l.marked[1]} // older ones renew nothing any more
-		reply := k.inbox + "." + strconv.FormatUint(l.sequence, 10) + "." + strconv.FormatInt(now.UnixNano(), 10)
+		reply := k.inbox + "." + strconv.FormatUint(l.sequence, 10) + "." + strconv.FormatInt(l.stored, 10) + "." + strconv.FormatInt(now.UnixNano(), 10)
 		_ = k.conn.PublishRequest(l.subject, reply, inProgress) // a failure shows as a confirmation that never comes
 	}
 }
@@ -250,15 +256,20 @@ func (k *keeper) confirmed(msg *nats.Msg) {
 	if !ok {
 		return
 	}
+	rest, stored, _ := cutLast(rest)
 	_, seq, _ := cutLast(rest)
-	sequence, err1 := strconv.ParseUint(seq, 10, 64)
-	nanos, err2 := strconv.ParseInt(sent, 10, 64)
-	if err1 != nil || err2 != nil {
+	var key leaseKey
+	var nanos int64
+	var errs [3]error
+	key.sequence, errs[0] = strconv.ParseUint(seq, 10, 64)
+	key.stored, errs[1] = strconv.ParseInt(stored, 10, 64)
+	nanos, errs[2] = strconv.ParseInt(sent, 10, 64)
+	if errs != [3]error{} {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.leases[sequence]
+	l := k.leases[key]
 	if l == nil || l.lost || k.forgotten(l) {
 		return
 	}

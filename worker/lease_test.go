@@ -50,7 +50,7 @@ func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
 		{time.Now().Add(-ackWait), ErrLeaseLost},
 	} {
 		parent, cancel := context.WithCancelCause(t.Context())
-		ctx := &leasedContext{Context: parent, keeper: k, lease: lease{sequence: uint64(sequence), subject: "ack", cancel: cancel}}
+		ctx := &leasedContext{Context: parent, keeper: k, lease: lease{leaseKey: leaseKey{sequence: uint64(sequence)}, subject: "ack", cancel: cancel}}
 		if !k.hold(&ctx.lease, c.delivered, false) {
 			t.Fatal("it is held already")
 		}
@@ -80,7 +80,7 @@ func TestKeeper_RenewsByTheMonotonicClock(t *testing.T) {
 	}
 	const ackWait = time.Hour
 	k := newKeeper(conn, ackWait, newRestarts(conn, ackWait))
-	l := &lease{sequence: 1, subject: "ack", cancel: func(error) {}}
+	l := &lease{leaseKey: leaseKey{sequence: 1}, subject: "ack", cancel: func(error) {}}
 	now := time.Now()
 	if !k.hold(l, now, false) {
 		t.Fatal("it is held already")

@@ -128,6 +128,9 @@ func (s *settlement) steps() error {
 			return err
 		}
 	}
+	if s.worker.outlived(s.delivery) {
+		return nil // there is nothing to acknowledge
+	}
 	if err := s.yield(); err != nil {
 		return err
 	}
@@ -140,6 +143,30 @@ func (s *settlement) steps() error {
 	failpoint("acked")
 	s.removeObject()
 	return nil
+}
+
+// outlived reports whether the message is gone with its queue, and an answer to the server
+// would be about another that has its sequence now, or will have it. Nobody asks about a
+// delivery that was quick.
+func (w *Worker) outlived(d *delivery) bool {
+	if d.lease == nil || time.Since(d.began) < w.config.AckWait/3 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+	defer cancel()
+	queue, err := w.js.Stream(ctx, w.config.Prefix.OutStream())
+	if err != nil {
+		return false // without a queue there is nobody to answer either
+	}
+	if queue.CachedInfo().State.LastSeq >= d.lease.sequence {
+		there, err := queue.GetMsg(ctx, d.lease.sequence)
+		if err != nil || there.Time.UnixNano() == d.lease.stored {
+			return false
+		}
+	}
+	w.log.Warn("the queue was deleted and made anew while a message was in flight", "stream", w.config.Prefix.OutStream(),
+		"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
+	return true
 }
 
 // ctx is that of the next step.
@@ -261,7 +288,8 @@ func (w *Worker) giveBack(d *delivery) {
 		w.noteEnd(d, rec)
 		failpoint("note")
 	}
-	if w.keeper.release(d.lease) {
+	outlived := w.outlived(d)
+	if w.keeper.release(d.lease) && !outlived {
 		d.msg.handBack(v.delay)
 	}
 	kind := EventRetry
