@@ -273,6 +273,26 @@ func TestGuarantee_HoldAfterADeathBetweenSendAndAnswer(t *testing.T) {
 	})
 }
 
+// However long it takes until another worker is there: over a weekend, say.
+func TestGuarantee_HoldAfterADeathLongAgo(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			runtime.Goexit() // leaves behind what a death does
+			return outbox.Answer{}, nil
+		}
+		stop := r.start(worker.Config{Sources: holding})
+		id := r.publish(outbox.Message{})
+		r.until("it was sent", func() bool { return len(r.far.Calls()) == 1 })
+		stop()
+		time.Sleep(72 * time.Hour)
+		r.far.Answer = nil
+		r.start(worker.Config{Sources: holding})
+		if e := r.awaitSettled(id); e.Settlement != outbox.Held || len(r.far.Calls()) != 1 {
+			t.Errorf("settled %s after %d calls, want held after 1", e.Settlement, len(r.far.Calls()))
+		}
+	})
+}
+
 func TestGuarantee_HoldWritesIntentBeforeSending(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {

@@ -215,7 +215,7 @@ func (l *ledger) holdByHand(ctx context.Context, m outbox.Message) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.js.Publish(ctx, subject, data, jetstream.WithMsgTTL(l.ttl)); err != nil {
+	if _, err := l.js.Publish(ctx, subject, data, jetstream.WithMsgTTL(max(l.ttl, unread))); err != nil {
 		return fmt.Errorf("noting the decision about message %s: %w", m.ID, err)
 	}
 	return nil

@@ -66,6 +66,21 @@ func TestLanes_HoldAHeadThatWaits(t *testing.T) {
 	})
 }
 
+// The decision waits for as long as it takes until somebody serves the source.
+func TestLanes_ADecisionOutlastsAWeekend(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.ordered("first", "patient")
+		if _, err := worker.NewLanes(r.js, "").Hold(r.Context(), source, "first"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(72 * time.Hour)
+		r.start(worker.Config{})
+		if e := r.awaitSettled("first"); e.Settlement != outbox.Held || len(r.far.Calls()) != 0 {
+			t.Errorf("settled %s after %d calls, want held unsent", e.Settlement, len(r.far.Calls()))
+		}
+	})
+}
+
 func TestLanes_HoldAHeadThatNobodyHas(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.ordered("first", "patient")

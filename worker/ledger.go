@@ -57,10 +57,15 @@ type ledger struct {
 	kv jetstream.KeyValue
 }
 
+// unread is how long an intent or an operator's decision waits for a worker. Age gives up
+// no message that is not attempted: while its source is paused, or nobody serves it, a
+// message may wait for longer than retries take.
+const unread = 30 * 24 * time.Hour
+
 func newLedger(js jetstream.JetStream, c Config) *ledger {
-	// A record must outlive the message's retries; without an age limit, a month after
-	// its last change.
-	ttl := 30 * 24 * time.Hour
+	// A record must outlive the message's retries; without an age limit, for as long as
+	// what must not be forgotten while no worker is there to read it.
+	ttl := unread
 	if c.Retry.MaxAge > 0 {
 		ttl = c.Retry.MaxAge + c.Retry.Max + time.Hour
 	}
@@ -122,8 +127,12 @@ func (l *ledger) write(ctx context.Context, m outbox.Message, r record, opts ...
 	if err != nil {
 		return err
 	}
+	ttl := l.ttl
+	if r.Intent {
+		ttl = max(ttl, unread)
+	}
 	subject := "$KV." + l.bucket + "." + l.key(m)
-	if _, err := l.js.Publish(ctx, subject, data, append(opts, jetstream.WithMsgTTL(l.ttl))...); err != nil {
+	if _, err := l.js.Publish(ctx, subject, data, append(opts, jetstream.WithMsgTTL(ttl))...); err != nil {
 		return fmt.Errorf("writing the ledger entry of message %s: %w", m.ID, err)
 	}
 	return nil
