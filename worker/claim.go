@@ -26,7 +26,7 @@ func (w *Worker) prepareClaim(d *delivery) (decided bool) {
 	if w.claim(d) {
 		return true
 	}
-	first := d.delivered <= 1 && !d.hold
+	first := d.first() && !d.hold
 	d.unsure = false
 	w.askHold(d)
 	if d.hold && first {
@@ -188,7 +188,7 @@ func (s *settlement) removeObject() {
 	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)
 	defer cancel()
 	var err error
-	if d.delivered == 1 {
+	if d.first() {
 		err = w.bodies.Delete(ctx, d.message.BodyObject)
 	} else {
 		// An earlier delivery may have written one before it was cut off.

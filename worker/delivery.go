@@ -23,6 +23,7 @@ type delivery struct {
 	// contract is why the message breaks the wire contract; nil when it does not.
 	contract  error
 	delivered uint64 // deliveries by JetStream, this one included
+	older     bool   // than its consumer, which may not be the first to deliver it
 	hold      bool   // an unknown outcome is settled held
 	unsure    bool   // whether hold applies, the body has yet to tell
 	record    record // what the ledger knew when the message arrived
@@ -46,7 +47,8 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", l.consumer)
 		return nil
 	}
-	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered}
+	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered,
+		older: meta.Timestamp.UnixNano() < l.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
 	d.leased = leasedContext{Context: ctx, keeper: w.keeper, lease: lease{
 		leaseKey: leaseKey{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, subject: d.msg.reply, cancel: cancel}}
@@ -140,7 +142,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	if w.precheck(d) || w.inOrder(d) {
 		return true
 	}
-	if (d.delivered > 1 || d.hold) && w.noteStart(d) {
+	if (d.delivered > 1 || d.hold || d.record != (record{})) && w.noteStart(d) {
 		return true
 	}
 	return d.message.BodyObject != "" && w.prepareClaim(d)
@@ -172,10 +174,13 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	return false
 }
 
+// first reports whether nobody can have had the message before.
+func (d *delivery) first() bool { return d.delivered <= 1 && !d.older }
+
 // recall reads what the ledger knows of a message that was delivered before. Under hold it
 // always looks: a server that was killed can have forgotten that it delivered.
 func (w *Worker) recall(d *delivery) error {
-	if d.contract != nil || d.delivered <= 1 && !d.hold {
+	if d.contract != nil || d.first() && !d.hold {
 		return nil
 	}
 	rec, err := w.ledger.load(d.ctx, d.message)
@@ -183,7 +188,12 @@ func (w *Worker) recall(d *delivery) error {
 		return err
 	}
 	d.record = rec
-	if d.delivered <= 1 || rec.Ended+1 == d.delivered {
+	if d.delivered <= 1 { // what ended did so by another count
+		d.record.Ended = 0
+		d.record.Unknown = rec.Unknown || rec.Started > 0 && d.message.Lane != outbox.LaneRequest
+		return nil
+	}
+	if rec.Ended+1 == d.delivered {
 		return nil
 	}
 	// Somebody had it and did not come back.

@@ -38,6 +38,8 @@ type lane struct {
 	warned atomic.Bool
 	// replicated: several servers keep the consumer's state.
 	replicated atomic.Bool
+	// created is when the consumer was made, in Unix nanoseconds.
+	created atomic.Int64
 	// rest is how long a lane of REQUESTs last rested; see measured.
 	rest time.Duration
 }
@@ -99,6 +101,7 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 		}
 		if err == nil {
 			l.replicated.Store(replicated(consumer.CachedInfo().Cluster))
+			l.created.Store(consumer.CachedInfo().Created.UnixNano())
 			l.bound.Store(true)
 			return consumer
 		}

@@ -13,7 +13,7 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 	if !ok {
 		return false
 	}
-	if d.delivered > 1 {
+	if !d.first() {
 		byHand, err := w.ledger.heldByHand(d.ctx, d.message)
 		if err != nil {
 			return d.decide(w.postpone(d, err))

@@ -1,0 +1,58 @@
+package worker_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// The tests of this file make a consumer anew: it counts deliveries from 1 again.
+
+func (r *rig) makeConsumerAnew(name string) {
+	r.Helper()
+	time.Sleep(time.Second)
+	if err := r.js.DeleteConsumer(r.Context(), "REDOX_OUT", name); err != nil {
+		r.Fatal(err)
+	}
+	r.provision()
+}
+
+func TestGuarantee_AConsumerMadeAnewForgetsNoUnknownOutcome(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, n int) (outbox.Answer, error) {
+			if n <= 3 {
+				return outbox.Answer{}, worker.UnknownOutcome(errFar)
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		stop := r.start(worker.Config{Retry: worker.Retry{Initial: time.Hour, Max: time.Hour}})
+		id := r.publish(outbox.Message{})
+		r.until("it was tried", func() bool { return len(r.far.Calls()) == 3 })
+		stop()
+		r.makeConsumerAnew(source + "-send")
+		r.start(worker.Config{})
+		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered || !e.PossibleDuplicate || e.Attempt != 4 {
+			t.Errorf("settled %s after %d attempts, possible duplicate: %v", e.Settlement, e.Attempt, e.PossibleDuplicate)
+		}
+	})
+}
+
+// An operator's decision neither.
+func TestGuarantee_AConsumerMadeAnewForgetsNoDecision(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.ordered("head", "patient")
+		lanes := worker.NewLanes(r.js, "")
+		state, err := lanes.Hold(r.Context(), source, "head")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.makeConsumerAnew(outbox.Prefix("").OrderedConsumer(source, state.Partition))
+		r.start(worker.Config{})
+		if e := r.awaitSettled("head"); e.Settlement != outbox.Held {
+			t.Errorf("settled %s", e.Settlement)
+		}
+	})
+}
