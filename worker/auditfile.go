@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type AuditFile struct {
 
 	mu     sync.Mutex
 	file   *os.File // nil when it could not be opened
+	torn   bool     // the file ends within a line
 	looked time.Time
 	closed bool
 }
@@ -51,7 +53,13 @@ func (f *AuditFile) Append(_ context.Context, e AuditEntry) error {
 	if err := f.follow(); err != nil {
 		return err
 	}
-	if _, err := f.file.Write(append(line, '\n')); err != nil {
+	line = append(line, '\n')
+	if f.torn { // the half line stays one of its own, and this one whole
+		line = slices.Insert(line, 0, '\n')
+	}
+	n, err := f.file.Write(line)
+	f.torn = err != nil && (f.torn || n > 0)
+	if err != nil {
 		return fmt.Errorf("worker: audit file: %w", err)
 	}
 	return nil
@@ -102,8 +110,25 @@ func (f *AuditFile) open() error {
 	if err != nil {
 		return fmt.Errorf("worker: audit file: %w; make its folder writable for this user", err)
 	}
-	f.file, f.looked = file, time.Now()
+	f.file, f.looked, f.torn = file, time.Now(), endsTorn(f.path)
 	return nil
+}
+
+// endsTorn reports whether a file ends within a line, as when its disk was full or the
+// machine lost power. What cannot be read does not.
+func endsTorn(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return false
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }()
+	var last [1]byte
+	_, err = file.ReadAt(last[:], info.Size()-1)
+	return err == nil && last[0] != '\n'
 }
 
 // AuditStream is an [Audit] that stores entries in the stream REDOX_AUDIT, under the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -123,4 +124,31 @@ func TestAuditStream_StoresEachEntryOnce(t *testing.T) {
 			t.Errorf("%d entries, want 1", n)
 		}
 	})
+}
+
+// Nor does one that was there before the process was started.
+func TestAuditFile_BeginsALineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	if err := os.WriteFile(path, []byte("{\"message\":\"one\"}\n{\"mess"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"two", "three"} {
+		f, err := worker.NewAuditFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Append(t.Context(), worker.AuditEntry{Message: id}); err != nil {
+			t.Fatal(err)
+		}
+		_ = f.Close()
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	if len(lines) != 4 || !json.Valid([]byte(lines[2])) || !json.Valid([]byte(lines[3])) {
+		t.Errorf("%q", lines)
+	}
 }
