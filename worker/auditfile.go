@@ -132,8 +132,8 @@ func endsTorn(path string) bool {
 }
 
 // AuditStream is an [Audit] that stores entries in the stream REDOX_AUDIT, under the
-// subject redox.audit.<source>; see [outbox.Topology]. An entry that is written twice
-// within the stream's duplicate window is stored once.
+// subject redox.audit.<source>; see [outbox.Topology]. A settlement whose entry is
+// written twice within the stream's duplicate window has it once.
 func AuditStream(js jetstream.JetStream, p outbox.Prefix) Audit {
 	return func(ctx context.Context, e AuditEntry) error {
 		line, err := json.Marshal(e)
@@ -141,7 +141,7 @@ func AuditStream(js jetstream.JetStream, p outbox.Prefix) Audit {
 			return fmt.Errorf("worker: encoding an audit entry: %w", err)
 		}
 		msg := &nats.Msg{Subject: p.AuditSubject(e.Source), Data: line, Header: nats.Header{
-			outbox.HeaderID: {p.DeadToken(e.Message, e.Sequence) + ":audit"}}}
+			outbox.HeaderID: {fmt.Sprintf("%s:audit:%s:%d", p.DeadToken(e.Message, e.Sequence), e.Settlement, e.Stored.UnixNano())}}}
 		if _, err := js.PublishMsg(ctx, msg); err != nil {
 			return fmt.Errorf("worker: audit stream %s: %w", p.AuditStream(), err)
 		}

@@ -123,6 +123,17 @@ func TestAuditStream_StoresEachEntryOnce(t *testing.T) {
 		if n := r.stored("REDOX_AUDIT"); n != 1 {
 			t.Errorf("%d entries, want 1", n)
 		}
+		another, other := e, e
+		another.Settlement = outbox.Expired          // decided after a crash before the ack
+		other.Stored = e.Stored.Add(5 * time.Minute) // of its name and sequence, in a queue that was made anew
+		for _, e := range []worker.AuditEntry{another, other} {
+			if err := audit(r.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := r.stored("REDOX_AUDIT"); n != 3 {
+			t.Errorf("%d entries, want 3: one took another's place", n)
+		}
 	})
 }
 
