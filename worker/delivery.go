@@ -28,7 +28,7 @@ type delivery struct {
 	unsure    bool   // whether hold applies, the body has yet to tell
 	record    record // what the ledger knew when the message arrived
 	blind     bool   // the ledger could not be read
-	noted     bool   // the ledger holds the start of this attempt
+	noted     bool   // the ledger holds the start of this attempt, or may hold it
 	marked    bool   // its order token waits for this very message
 	began     time.Time
 	took      time.Duration // of the attempt
@@ -166,10 +166,11 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	started := d.record
 	started.Started++
 	started.Intent = d.hold || d.unsure && d.record.Intent
-	if err := w.ledger.store(d.ctx, d.message, started); err != nil {
+	err := w.ledger.store(d.ctx, d.message, started)
+	d.noted = err == nil || !refused(err)
+	if err != nil {
 		return d.decide(w.postpone(d, err))
 	}
-	d.noted = true
 	failpoint("intent")
 	return false
 }

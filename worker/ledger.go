@@ -138,6 +138,12 @@ func (l *ledger) write(ctx context.Context, m outbox.Message, r record, opts ...
 	return nil
 }
 
+// refused reports whether what could not be written is not stored either, nor will be: the
+// server said so, or there was none. Without an answer it may be.
+func refused(err error) bool {
+	return errors.As(err, new(*jetstream.APIError)) || errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
 // heldByHand reports whether an operator asked for the message to be settled held.
 func (l *ledger) heldByHand(ctx context.Context, m outbox.Message) (bool, error) {
 	kv, err := l.open(ctx)
