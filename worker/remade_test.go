@@ -56,3 +56,31 @@ func TestGuarantee_AConsumerMadeAnewForgetsNoDecision(t *testing.T) {
 		}
 	})
 }
+
+// An advisory about the consumer of before says nothing about one that delivers again.
+func TestSweeper_LeavesMessagesOfAConsumerMadeAnew(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.publish(outbox.Message{ID: "stuck"})
+		c := r.limit(source+"-send", 1)
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if n := r.stored("REDOX_ADVISORIES"); n != 1 {
+			t.Fatalf("%d advisories: the test shows nothing", n)
+		}
+		r.makeConsumerAnew(source + "-send")
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{})
+		if e := r.awaitSettled("stuck"); e.Settlement != outbox.Delivered {
+			t.Errorf("settled %s", e.Settlement)
+		}
+		time.Sleep(time.Minute)
+		if n := r.stored("REDOX_DLQ"); n != 0 {
+			t.Errorf("%d dead letters", n)
+		}
+	})
+}

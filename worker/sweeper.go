@@ -124,7 +124,27 @@ func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 		w.log.Warn("an advisory was left alone", "reason", "the queue was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
 		return nil
 	}
+	switch anew, err := w.madeAnew(ctx, a); {
+	case err != nil:
+		return err
+	case anew:
+		w.log.Warn("an advisory was left alone", "reason", "the consumer was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
+		return nil
+	}
 	return w.settleStopped(ctx, out, a, stored)
+}
+
+// madeAnew reports whether the consumer of an advisory was made after it: then it delivers
+// what the one before delivered no more.
+func (w *Worker) madeAnew(ctx context.Context, a advisory) (bool, error) {
+	consumer, err := w.js.Consumer(ctx, a.Stream, a.Consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for consumer %s: %w", a.Consumer, err)
+	}
+	return consumer.CachedInfo().Created.After(a.Time), nil
 }
 
 // missed deals with a message that is gone and that the server was still waiting for.
