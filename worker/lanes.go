@@ -172,7 +172,7 @@ func (l *Lanes) hold(ctx context.Context, lane LaneState) error {
 	}
 	switch head.State {
 	case LaneQueued:
-		return l.touch(ctx, consumer, m)
+		return l.touch(ctx, consumer)
 	case LaneWaiting:
 		return l.wake(ctx, consumer.CachedInfo(), head.Sequence)
 	}
@@ -181,21 +181,27 @@ func (l *Lanes) hold(ctx context.Context, lane LaneState) error {
 
 // touch takes a message that nobody has and hands it back, so that its next delivery is
 // not its first: only then does a worker look for instructions. The ledger says that it
-// was not sent.
-func (l *Lanes) touch(ctx context.Context, consumer jetstream.Consumer, m outbox.Message) error {
-	if err := l.ledger.create(ctx, m, record{Ended: 1}); err != nil {
-		return fmt.Errorf("worker: %w", err)
-	}
+// was not sent, which is known of what was taken alone: a worker may have been quicker.
+func (l *Lanes) touch(ctx context.Context, consumer jetstream.Consumer) error {
 	batch, err := consumer.FetchNoWait(1)
 	if err != nil {
 		return fmt.Errorf("worker: touching the head of the partition: %w", err)
 	}
 	for msg := range batch.Messages() {
-		if err := msg.Nak(); err != nil {
+		if err := l.handBack(ctx, msg); err != nil {
 			return fmt.Errorf("worker: handing back the head of the partition: %w", err)
 		}
 	}
 	return batch.Error()
+}
+
+func (l *Lanes) handBack(ctx context.Context, msg jetstream.Msg) error {
+	meta, err := msg.Metadata()
+	if err == nil && meta.NumDelivered == 1 {
+		m, _ := outbox.Decode(l.prefix, outbox.Stored{Subject: msg.Subject(), Header: msg.Headers(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp})
+		err = l.ledger.create(ctx, m, record{Ended: 1})
+	}
+	return errors.Join(err, msg.Nak())
 }
 
 // wake has a message that waits for its next attempt delivered now: a negative
