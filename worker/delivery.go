@@ -111,6 +111,9 @@ func (w *Worker) deliver(d *delivery) {
 		failpoint("answer")
 	}
 	w.dropBody(d)
+	// What was not sent has learnt nothing and made no request, however long its settlement takes.
+	d.pass.drop()
+	d.grant.end(false)
 	w.settle(d)
 	ended = true
 }
