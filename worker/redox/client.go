@@ -145,7 +145,7 @@ func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Err
 			detail: "the source is not configured here; add it, or leave its messages to another worker",
 		}
 	}
-	out.sender, out.message, out.request = s, m.ID, m.Lane == outbox.LaneRequest
+	out.sender, out.message, out.deadline, out.request = s, m.ID, m.Deadline, m.Lane == outbox.LaneRequest
 	kind := m.Kind
 	if kind == "" {
 		kind = outbox.KindDataModel

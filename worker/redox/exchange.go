@@ -72,17 +72,26 @@ const maxStale = 5
 func (c *Client) send(ctx context.Context, out *call) *Error {
 	out.reply = reply{}
 	if c.cfg.Grant == nil {
-		return c.write(ctx, out)
+		return c.inTime(ctx, out)
 	}
 	done, err := c.cfg.Grant(ctx)
 	if err != nil {
 		return notSent("the attempt ended while it waited for the rate limit", "", err)
 	}
-	e := c.write(ctx, out)
+	e := c.inTime(ctx, out)
 	if done != nil {
 		done(e == nil || e.written)
 	}
 	return e
+}
+
+// inTime writes the request unless the deadline of its message has passed while a token, a
+// file or the rate limit was waited for.
+func (c *Client) inTime(ctx context.Context, out *call) *Error {
+	if !out.deadline.IsZero() && !time.Now().Before(out.deadline) {
+		return notSent("its deadline passed before it could be sent", "", nil)
+	}
+	return c.write(ctx, out)
 }
 
 // write writes one request and reads its answer. It writes again only when nothing of it

@@ -108,6 +108,24 @@ func TestDeliver_NoToken(t *testing.T) {
 	}
 }
 
+// A deadline may pass while the message waits for its token.
+func TestDeliver_NothingIsSentAfterTheDeadline(t *testing.T) {
+	t.Parallel()
+	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		r := serve(t, respond(200, accepted))
+		late := message(lane, event)
+		late.Deadline = time.Now()
+		_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), late)
+		if e := failure(t, err); e.Attempted() || e.UnknownOutcome() || e.Permanent() || e.Pauses() != "" || e.Class() != ClassNotSent || len(r.seen()) != 0 {
+			t.Errorf("%s: %d sent, %+v", lane, len(r.seen()), e)
+		}
+		late.Deadline = time.Now().Add(time.Hour)
+		if _, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), late); err != nil || len(r.seen()) != 1 {
+			t.Errorf("%s: in time: %d sent, %v", lane, len(r.seen()), err)
+		}
+	}
+}
+
 func TestDeliver_NoTokenForTheResend(t *testing.T) {
 	t.Parallel()
 	r := serve(t, onlyToken("token-2"))

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"time"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -16,8 +17,9 @@ import (
 // call is one request to Redox, whatever its kind; it may go out twice, with two tokens.
 type call struct {
 	sender   *sender
-	message  string // id, for logs
-	request  bool   // a REQUEST: safe to repeat, its answer is the reply
+	message  string    // id, for logs
+	deadline time.Time // nothing is sent after it; zero: there is none
+	request  bool      // a REQUEST: safe to repeat, its answer is the reply
 	method   string
 	url      *url.URL
 	sourceID []string
