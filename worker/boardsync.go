@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -19,6 +20,7 @@ const (
 	boardEvery   = 500 * time.Millisecond
 	boardTimeout = time.Second
 	boardRounds  = 20 // attempts at one change, while others write
+	boardFirst   = 5  // attempts at the first look that nobody answers
 )
 
 // boardStore is the key that the board is kept in.
@@ -152,6 +154,17 @@ func (b *board) note(err error) {
 	} else if time.Since(b.last) >= 2*boardEvery {
 		b.gates.lose()
 	}
+}
+
+// first is sync before anything is sent. It asks again where nobody answers, as a server that
+// starts, but not for ever: that is also how a server keeps somebody from a bucket.
+func (b *board) first(ctx context.Context) (err error) {
+	for range boardFirst {
+		if err = b.sync(ctx); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {
+			break
+		}
+	}
+	return err
 }
 
 // sync reads the board, makes the changes that are due and has the gates follow it.

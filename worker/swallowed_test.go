@@ -18,7 +18,7 @@ import (
 // the deadline of Run's context, however far away that is.
 func TestRun_ASwallowedRequestDoesNotStopALane(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		js := swallowing(r)
+		js := swallowing(r, ".CONSUMER.INFO.", 1)
 		w, err := worker.New(js, r.far, worker.Config{Partitions: 4, Sources: []worker.Source{{Name: source}}})
 		if err != nil {
 			r.Fatal(err)
@@ -43,6 +43,29 @@ func TestRun_ASwallowedRequestDoesNotStopALane(t *testing.T) {
 	})
 }
 
+// Nor is an operator's pause overlooked because the server did not answer at once.
+func TestRun_ASwallowedRequestHidesNoPause(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		if err := worker.NewPauses(r.js, "", "operator").Pause(r.Context(), source, 0); err != nil {
+			r.Fatal(err)
+		}
+		id := r.publish(outbox.Message{})
+		js := swallowing(r, ".STREAM.INFO.KV_REDOX_STATE", 3)
+		w, err := worker.New(js, r.far, worker.Config{Sources: []worker.Source{{Name: source}}})
+		if err != nil {
+			r.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
+		defer cancel()
+		if err := w.Run(ctx); err != nil {
+			r.Error(err)
+		}
+		if calls := r.far.Calls(); len(calls) != 0 {
+			r.Errorf("%s was sent although its source is paused", id)
+		}
+	})
+}
+
 // Run ends at the deadline of its context as it does when that is cancelled.
 func TestRun_EndsAtTheDeadlineOfItsContext(t *testing.T) {
 	inBubble(t, func(r *rig) {
@@ -63,20 +86,20 @@ func TestRun_EndsAtTheDeadlineOfItsContext(t *testing.T) {
 }
 
 // swallowing reaches the rig's server by way of a relay that passes on all requests to the
-// API but the first for each consumer's state.
-func swallowing(r *rig) jetstream.JetStream {
+// API but the first n of each that begins so.
+func swallowing(r *rig, begins string, n int) jetstream.JetStream {
 	r.Helper()
 	const prefix = "RELAY.API"
 	conn := r.js.Conn()
 	var mu sync.Mutex
-	asked := make(map[string]bool)
+	asked := make(map[string]int)
 	if _, err := conn.Subscribe(prefix+".>", func(m *nats.Msg) {
 		api := strings.TrimPrefix(m.Subject, prefix)
 		mu.Lock()
-		first := strings.HasPrefix(api, ".CONSUMER.INFO.") && !asked[api]
-		asked[api] = true
+		asked[api]++
+		swallowed := strings.HasPrefix(api, begins) && asked[api] <= n
 		mu.Unlock()
-		if !first {
+		if !swallowed {
 			_ = conn.PublishMsg(&nats.Msg{Subject: "$JS.API" + api, Reply: m.Reply, Header: m.Header, Data: m.Data})
 		}
 	}); err != nil {

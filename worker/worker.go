@@ -97,7 +97,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	settling, cancelSettling := context.WithCancel(work)
 	w.pulling = ctx
 	w.prepareRun(work, settling)
-	w.board.note(w.board.sync(ctx)) // before anything is pulled: it may be paused
+	w.board.note(w.board.first(ctx)) // before anything is pulled: it may be paused
 	lanes := w.config.lanes()
 	for _, l := range lanes {
 		l.series = w.metrics.series(l)
