@@ -207,7 +207,7 @@ func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *clai
 		return r.again(ctx, c)
 	}
 	ack, err := d.send(ctx, r.message)
-	if errors.As(err, new(*SizeError)) {
+	if errors.As(err, new(*SizeError)) && !errors.Is(err, errMayBeStored) {
 		return r.letter.handled(Refused, err), nil, d.unclaim(ctx, r.entry, c)
 	}
 	if err != nil {

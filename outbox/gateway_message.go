@@ -95,6 +95,8 @@ func gatewayFault(err error) (code, text string) {
 	switch {
 	case errors.As(err, &contract):
 		return "400", contract.SafeError()
+	case errors.Is(err, errMayBeStored):
+		return "503", notForCertain
 	case errors.As(err, &size):
 		return "413", strings.TrimPrefix(size.Error(), "outbox: ")
 	case errors.Is(err, ErrDuplicate):
@@ -108,6 +110,8 @@ func gatewayFault(err error) (code, text string) {
 	case errors.Is(err, errStopping):
 		return "503", "the gateway is stopping; nothing was stored: send it again"
 	default:
-		return "503", "the message could not be stored for certain; send it again with the same " + HeaderID
+		return "503", notForCertain
 	}
 }
+
+const notForCertain = "the message could not be stored for certain; send it again with the same " + HeaderID

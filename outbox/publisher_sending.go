@@ -56,11 +56,15 @@ func (s *sending) run(ctx context.Context) (*jetstream.PubAck, error) {
 			return nil, s.unconfirmed(errForgotten)
 		}
 		s.tries++
+		before := s.doubt
 		ack, err := s.try(ctx)
 		if err == nil {
 			return ack, nil
 		}
 		if err := s.refusal(ctx, err); err != nil {
+			if before && !errors.Is(err, errMayBeStored) {
+				err = fmt.Errorf("%w; a try before got no answer, and %w", err, errMayBeStored)
+			}
 			return nil, err
 		}
 		if time.Since(began) > repeatFor {
@@ -79,6 +83,9 @@ var errStale = fmt.Errorf("its body was put into the object store more than %v a
 // errForgotten: the connection was lost for so long that the queue may have forgotten the id
 // of what it has stored.
 var errForgotten = fmt.Errorf("the queue surely remembers its id for %v", repeatFor)
+
+// errMayBeStored is in every error that does not prove the contrary.
+var errMayBeStored = errors.New("it may be stored: publish it again with the same id")
 
 // connected waits for the connection. What is published without one is kept by
 // the client and stored later, perhaps long after the caller was told that it
@@ -149,15 +156,16 @@ func (s *sending) refusal(ctx context.Context, err error) error {
 		errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrHeadersNotSupported):
 		return s.unconfirmed(err)
 	}
+	before := s.doubt
 	s.doubt = true
 	switch {
 	case errors.Is(err, jetstream.ErrInvalidJSAck):
 		return fmt.Errorf("the answer is not that of a stream: something else listens on the subjects of the queue: %w", err)
 	case refused(p.conn, s.msg.Subject):
-		s.doubt = false
+		s.doubt = before // the rights may have been others then
 		return fmt.Errorf("%w: allow this user to publish for the source", ErrPermission)
 	case refusedInbox(p.conn):
-		return fmt.Errorf("%w: allow this user to subscribe to its inbox; the message may be stored", ErrPermission)
+		return fmt.Errorf("%w: allow this user to subscribe to its inbox; %w", ErrPermission, errMayBeStored)
 	}
 	return nil
 }
@@ -202,7 +210,7 @@ func (s *sending) unconfirmed(reason error) error {
 		if s.tries != 1 {
 			tries = fmt.Sprintf("%d tries", s.tries)
 		}
-		return fmt.Errorf("not confirmed after %s, and it may be stored: publish it again with the same id: %w", tries, reason)
+		return fmt.Errorf("not confirmed after %s, and %w: %w", tries, errMayBeStored, reason)
 	case !s.missing.IsZero():
 		return fmt.Errorf("%w: %w", s.noStream(), reason)
 	default:
