@@ -36,7 +36,7 @@ type endpoint struct {
 	skew   skewMeter
 }
 
-// answer is a whole, bounded HTTP answer.
+// answer is a bounded HTTP answer.
 type answer struct {
 	status     int
 	body       []byte
@@ -108,7 +108,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// post sends one request. A nil error means a whole answer of any status.
+// post sends one request. A nil error means an answer of any status, whole if it is a success.
 func (e *endpoint) post(ctx context.Context, op, path, contentType string, body []byte) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -124,7 +124,8 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 	defer func() { _ = resp.Body.Close() }()
 	ended := time.Now()
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
+	// What a refusal says is in its status: it counts also where the rest did not come.
+	if err != nil && (resp.StatusCode <= 299 || ctx.Err() != nil) {
 		return answer{}, e.failed(op, err)
 	}
 	a.status = resp.StatusCode

@@ -74,6 +74,23 @@ func TestEndpoint_ASlowBodyEndsWithTheTimeout(t *testing.T) {
 	})
 }
 
+// A refusal counts also where its text does not come whole: the status has arrived, and with it
+// how long to wait.
+func TestEndpoint_ARefusalThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := askEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "42")
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte("slow down"))
+		})
+		if e.Status != http.StatusTooManyRequests || e.RetryAfter() != 42*time.Second || e.Description != "slow down" {
+			t.Errorf("%d, %s: %v", e.Status, e.RetryAfter(), e)
+		}
+	})
+}
+
 func TestEndpoint_ErrorsHaveNoURL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -136,9 +136,14 @@ func TestLegacy_FallsBackToTheSecret(t *testing.T) {
 	for name, fault := range map[string]func(http.ResponseWriter){
 		"refused as text": func(w http.ResponseWriter) { w.WriteHeader(401); _, _ = w.Write([]byte("Invalid request")) },
 		"refused as HTML": func(w http.ResponseWriter) { w.WriteHeader(403); _, _ = w.Write([]byte("<html><b>no</b>")) },
-		"gone":            func(w http.ResponseWriter) { w.WriteHeader(404) },
-		"failing":         func(w http.ResponseWriter) { w.WriteHeader(500) },
-		"nonsense":        func(w http.ResponseWriter) { _, _ = w.Write([]byte("OK")) },
+		"refused, cut short": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(401)
+			_, _ = w.Write([]byte("Invalid request"))
+		},
+		"gone":     func(w http.ResponseWriter) { w.WriteHeader(404) },
+		"failing":  func(w http.ResponseWriter) { w.WriteHeader(500) },
+		"nonsense": func(w http.ResponseWriter) { _, _ = w.Write([]byte("OK")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
