@@ -130,7 +130,11 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 	}
 	a.status = resp.StatusCode
 	a.date, _ = http.ParseTime(resp.Header.Get("Date"))
-	a.retryAfter = retryAfter(resp.Header.Get("Retry-After"), ended)
+	from := a.date // a date in an answer is one of its own clock
+	if from.IsZero() {
+		from = ended
+	}
+	a.retryAfter = retryAfter(resp.Header.Get("Retry-After"), from)
 	if ahead, ok := e.skew.measure(a.begun, ended, resp.Header.Get("Date")); ok {
 		a.skew = ahead
 		e.skew.log(ctx, e.logger, ahead)

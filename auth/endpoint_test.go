@@ -116,6 +116,24 @@ func TestEndpoint_RetryAfterIsKept(t *testing.T) {
 	})
 }
 
+// A date is one of the server's clock, however wrong ours is.
+func TestEndpoint_RetryAfterByTheServersClock(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{-time.Hour, 0, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			e := askEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+				now := time.Now().Add(ahead)
+				w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+				w.Header().Set("Retry-After", now.Add(42*time.Second).UTC().Format(http.TimeFormat))
+				w.WriteHeader(http.StatusTooManyRequests)
+			})
+			if e.RetryAfter() != 42*time.Second {
+				t.Errorf("with the server's clock %v ahead: %v", ahead, e.RetryAfter())
+			}
+		})
+	}
+}
+
 func TestEndpoint_ItsOwnTransport(t *testing.T) {
 	t.Parallel()
 	e := must(newEndpoint("token URL", "https://localhost/x", nil, 0, nil))

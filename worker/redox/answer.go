@@ -27,7 +27,7 @@ func (c *Client) read(ctx context.Context, r *reply, response *http.Response) {
 	defer response.Body.Close()
 	r.Status, r.ContentType = response.StatusCode, response.Header.Get("Content-Type")
 	if value := response.Header.Get("Retry-After"); value != "" {
-		r.retryAfter = retryAfter(value, time.Now())
+		r.retryAfter = retryAfter(value, dateOf(response.Header))
 	}
 	if id := response.Header.Get("Redox-Trace-Id"); isIdentifier(id) {
 		r.traceID = id
@@ -94,6 +94,15 @@ func endOfBody(err error) error {
 		return nil
 	}
 	return err
+}
+
+// dateOf is when an answer was made, by the clock of the other side: a date in it is one of
+// that clock. Without a Date it is now.
+func dateOf(h http.Header) time.Time {
+	if at, err := http.ParseTime(h.Get("Date")); err == nil {
+		return at
+	}
+	return time.Now()
 }
 
 // maxRetryAfter is the longest wait that is believed; the worker has its own cap.

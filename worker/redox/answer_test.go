@@ -153,6 +153,23 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// A date is one of the clock that made it, however wrong ours is.
+func TestDeliver_RetryAfterByTheOtherClock(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{-time.Hour, 0, time.Hour} {
+		r := serve(t, func(w http.ResponseWriter, _ arrival) {
+			now := time.Now().Add(ahead)
+			w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+			w.Header().Set("Retry-After", now.Add(30*time.Second).UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+		_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+		if got := failure(t, err).RetryAfter(); got != 30*time.Second {
+			t.Errorf("with the other clock %v ahead: %v", ahead, got)
+		}
+	}
+}
+
 func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{"", "0", "7", "-7", "1e3", "99999999999", "Sun, 01 Mar 2026 12:00:30 GMT", "nonsense"} {
 		f.Add(seed)
