@@ -1,12 +1,15 @@
 package redox
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -46,7 +49,7 @@ func (c *Client) read(ctx context.Context, r *reply, response *http.Response) {
 	r.Body = body
 	switch {
 	case errors.Is(err, errOverLimit):
-		r.flaw = "the answer is over the limit of " + strconv.FormatInt(limit, 10) + " bytes and was cut"
+		r.flaw = overLimit(limit)
 		_, _ = io.CopyN(io.Discard, response.Body, drainBytes)
 	case err != nil:
 		r.flaw = "the answer ended early"
@@ -54,6 +57,38 @@ func (c *Client) read(ctx context.Context, r *reply, response *http.Response) {
 			r.cut = cause
 		}
 	}
+	if coding := response.Header.Get("Content-Encoding"); coding != "" && len(r.Body) > 0 {
+		r.unpack(coding, limit)
+	}
+}
+
+// unpack undoes a compression that nobody asked for, as some gateways do it: errors must not
+// hide behind it. What cannot be unpacked stays as it is.
+func (r *reply) unpack(coding string, limit int64) {
+	switch strings.ToLower(coding) {
+	case "identity":
+		return
+	case "gzip", "x-gzip":
+		z, err := gzip.NewReader(bytes.NewReader(r.Body))
+		if err != nil {
+			break
+		}
+		body, err := readBounded(z, -1, limit)
+		if errors.Is(err, errOverLimit) && r.flaw == "" {
+			r.flaw = overLimit(limit)
+		}
+		if err == nil || r.flaw != "" { // of what came in part, so much
+			r.Body = body
+			return
+		}
+	}
+	if r.flaw == "" {
+		r.flaw = "the answer is compressed and cannot be read"
+	}
+}
+
+func overLimit(limit int64) string {
+	return "the answer is over the limit of " + strconv.FormatInt(limit, 10) + " bytes and was cut"
 }
 
 var errOverLimit = errors.New("over the limit")

@@ -2,6 +2,7 @@ package redox
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
@@ -113,6 +114,47 @@ func TestDeliver_TruncatedAnswer(t *testing.T) {
 	_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
 	if e := failure(t, err); !e.Permanent() {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A gateway may compress what nobody asked it to (RFC 9110, 12.5.3): an error in it is one all
+// the same.
+func TestDeliver_CompressedAnswer(t *testing.T) {
+	t.Parallel()
+	packed := func(text string) string {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = io.WriteString(z, text)
+		_ = z.Close()
+		return b.String()
+	}
+	refused := `{"Meta":{"Errors":[{"Type":"message","Module":"DataModels"}]}}`
+	half := packed(accepted)[:40]
+	for name, tc := range map[string]struct {
+		coding, body, got, flag string
+		refused                 bool
+	}{
+		"accepted":   {"gzip", packed(accepted), accepted, "", false},
+		"refused":    {"GZIP", packed(refused), refused, "", true},
+		"identity":   {"identity", accepted, accepted, "", false},
+		"too large":  {"x-gzip", packed(accepted + strings.Repeat(" ", 5000)), (accepted + strings.Repeat(" ", 5000))[:4000], "over the limit of 4000 bytes", false},
+		"half of it": {"gzip", half, half, "compressed and cannot be read", false},
+		"none":       {"gzip", accepted, accepted, "compressed and cannot be read", false},
+		"other":      {"br", "abc", "abc", "compressed and cannot be read", false},
+		"no body":    {"gzip", "", "", "no body", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := serve(t, respond(200, tc.body, "Content-Encoding", tc.coding, "Content-Type", "application/json"))
+			c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxAnswer = 4000 })
+			a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+			if tc.refused != (err != nil) || err != nil && !failure(t, err).Permanent() {
+				t.Errorf("err = %v", err)
+			}
+			if string(a.Body) != tc.got || !strings.Contains(a.Flag, tc.flag) || (tc.flag == "") != (a.Flag == "") {
+				t.Errorf("flag %q, %d bytes", a.Flag, len(a.Body))
+			}
+		})
 	}
 }
 
