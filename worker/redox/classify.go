@@ -22,6 +22,9 @@ func (c *Client) classify(out *call) *Error {
 	}
 	e := r.failure(&f)
 	switch {
+	case r.Status == http.StatusBadRequest && out.request && r.cut != nil:
+		// What it means is in its body.
+		return r.cutOff(&f)
 	case r.Status == http.StatusBadRequest && out.request && f.transmission:
 		// Until 2020 a failed destination of a query was a 400 (Redox, recorded traffic).
 		r.Flag = flagText("the destination failed", e.remote)
@@ -79,10 +82,7 @@ func (out *call) classifySuccess(f *findings) *Error {
 		e.class, e.detail = ClassRefused, "redox answered with errors"
 		return e
 	case r.cut != nil && out.request:
-		// The answer is the point of a query, and asking again is safe.
-		e := r.failure(f)
-		e.class, e.detail, e.cause = ClassNoAnswer, "the attempt was cancelled while the answer was read", r.cut
-		return e
+		return r.cutOff(f)
 	case f.failed:
 		r.Flag = flagText("answered with errors", f.remoteText())
 	case r.flaw != "":
@@ -96,6 +96,14 @@ func (out *call) classifySuccess(f *findings) *Error {
 		r.Flag = "the answer names no URI"
 	}
 	return nil
+}
+
+// cutOff is the error of a REQUEST whose answer was not read to its end, because the attempt was
+// cancelled. The answer is the point of a query, and asking again is safe.
+func (r *reply) cutOff(f *findings) *Error {
+	e := r.failure(f)
+	e.class, e.detail, e.cause = ClassNoAnswer, "the attempt was cancelled while the answer was read", r.cut
+	return e
 }
 
 func flagText(text, remote string) string {

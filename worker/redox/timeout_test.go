@@ -215,3 +215,17 @@ func TestDeliver_CancelledWhileTheAnswerIsRead(t *testing.T) {
 		}
 	})
 }
+
+// A 400 is the destination's failure or the caller's mistake: its body says which.
+func TestDeliver_CancelledWhileA400IsRead(t *testing.T) {
+	t.Parallel()
+	why := errors.New("drained")
+	bubble(t, drip(400, `{"Meta":{"Errors":[{"Type":"transmission"}]}}`), func(t *testing.T, c *Client) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
+		defer cancel()
+		_, err := c.Deliver(ctx, message(outbox.LaneRequest, event))
+		if e := failure(t, err); !errors.Is(err, why) || !e.Attempted() || e.Permanent() || e.UnknownOutcome() {
+			t.Errorf("%+v", e)
+		}
+	})
+}
