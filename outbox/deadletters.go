@@ -185,6 +185,23 @@ func (d *DeadLetters) ledger(ctx context.Context) (jetstream.KeyValue, error) {
 	})
 }
 
+// ask makes a request to the ledger, again where nobody answered: a server that starts swallows
+// some. What it changes is compared with the key's revision, so that a repeat does no harm.
+func (d *DeadLetters) ask(ctx context.Context, what string, request func(context.Context, jetstream.KeyValue) error) error {
+	kv, err := d.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		once, cancel := context.WithTimeout(ctx, apiTimeout)
+		err := request(once, kv)
+		cancel()
+		if !mayPass(err) || try == leaderTries || !sleep(ctx, leaderPause<<try) {
+			return explain(err, d.js, what)
+		}
+	}
+}
+
 func (d *DeadLetters) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()

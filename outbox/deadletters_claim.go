@@ -91,20 +91,20 @@ func claimKey(e entry) string {
 
 // claim makes want the claim of a dead letter, or returns the one that is there.
 func (d *DeadLetters) claim(ctx context.Context, e entry, want claim) (claim, error) {
-	kv, err := d.ledger(ctx)
-	if err != nil {
-		return claim{}, err
-	}
 	for ctx.Err() == nil {
 		c := want
-		if c.revision, err = kv.Create(ctx, claimKey(e), c.json(), jetstream.KeyTTL(claimTTL)); err == nil {
+		err := d.ask(ctx, "claim a dead letter in the ledger", func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+			c.revision, err = kv.Create(ctx, claimKey(e), c.json(), jetstream.KeyTTL(claimTTL))
+			return err
+		})
+		if err == nil {
 			c.made, c.read = time.Now(), time.Now()
 			return c, nil
 		}
 		if !taken(err) {
-			return claim{}, explain(err, d.js, "claim a dead letter in the ledger")
+			return claim{}, err
 		}
-		c, err = d.claimed(ctx, kv, e)
+		c, err = d.claimed(ctx, e)
 		if !errors.Is(err, jetstream.ErrKeyNotFound) {
 			return c, err
 		}
@@ -112,11 +112,15 @@ func (d *DeadLetters) claim(ctx context.Context, e entry, want claim) (claim, er
 	return claim{}, context.Cause(ctx)
 }
 
-func (d *DeadLetters) claimed(ctx context.Context, kv jetstream.KeyValue, e entry) (claim, error) {
+func (d *DeadLetters) claimed(ctx context.Context, e entry) (claim, error) {
 	read := time.Now()
-	entry, err := kv.Get(ctx, claimKey(e))
+	var entry jetstream.KeyValueEntry
+	err := d.ask(ctx, "read a claim in the ledger", func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		entry, err = kv.Get(ctx, claimKey(e))
+		return err
+	})
 	if err != nil {
-		return claim{}, explain(err, d.js, "read a claim in the ledger")
+		return claim{}, err
 	}
 	c := claim{revision: entry.Revision(), resumed: true, made: entry.Created(), read: read}
 	if err := json.Unmarshal(entry.Value(), &c); err != nil {
@@ -127,30 +131,27 @@ func (d *DeadLetters) claimed(ctx context.Context, kv jetstream.KeyValue, e entr
 
 // reclaim replaces a claim by another. False means that somebody else was faster.
 func (d *DeadLetters) reclaim(ctx context.Context, e entry, old, want claim) (claim, bool, error) {
-	kv, err := d.ledger(ctx)
-	if err != nil {
-		return claim{}, false, err
-	}
-	want.revision, err = kv.Update(ctx, claimKey(e), want.json(), old.revision)
+	err := d.ask(ctx, "claim a dead letter in the ledger", func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		want.revision, err = kv.Update(ctx, claimKey(e), want.json(), old.revision)
+		return err
+	})
 	if taken(err) {
 		return claim{}, false, nil
 	}
 	want.resumed, want.made, want.read = false, time.Now(), time.Now()
-	return want, err == nil, explain(err, d.js, "claim a dead letter in the ledger")
+	return want, err == nil, err
 }
 
 // unclaim removes a claim. That somebody else has done so, or has another claim
 // by now, is no error.
 func (d *DeadLetters) unclaim(ctx context.Context, e entry, c claim) error {
-	kv, err := d.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	err = kv.Purge(ctx, claimKey(e), jetstream.LastRevision(c.revision), jetstream.PurgeTTL(claimMarker))
+	err := d.ask(ctx, "remove a claim from the ledger", func(ctx context.Context, kv jetstream.KeyValue) error {
+		return kv.Purge(ctx, claimKey(e), jetstream.LastRevision(c.revision), jetstream.PurgeTTL(claimMarker))
+	})
 	if taken(err) {
 		return nil
 	}
-	return explain(err, d.js, "remove a claim from the ledger")
+	return err
 }
 
 func (c claim) json() []byte {

@@ -46,17 +46,17 @@ func noteKey(p Prefix, source, id string) string {
 
 // noted reads the note of a replay; none is no error.
 func (d *DeadLetters) noted(ctx context.Context, source, id string) (n note, ok bool, err error) {
-	kv, err := d.ledger(ctx)
-	if err != nil {
-		return note{}, false, err
-	}
 	key := noteKey(d.config.Prefix, source, id)
-	entry, err := kv.Get(ctx, key)
+	var entry jetstream.KeyValueEntry
+	err = d.ask(ctx, "read the note of a replay in the ledger", func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		entry, err = kv.Get(ctx, key)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return note{}, false, nil
 	}
 	if err != nil {
-		return note{}, false, explain(err, d.js, "read the note of a replay in the ledger")
+		return note{}, false, err
 	}
 	if err := json.Unmarshal(entry.Value(), &n); err != nil {
 		return note{}, false, fmt.Errorf("outbox: key %s in bucket %s is damaged: delete it: %w", key, d.config.Prefix.LedgerBucket(), err)

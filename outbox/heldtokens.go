@@ -76,6 +76,8 @@ func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken,
 	if err != nil {
 		return HeldToken{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
 	entry, err := kv.Get(ctx, heldKey(source, token))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return HeldToken{Source: source, Token: token}, nil
@@ -182,6 +184,8 @@ func (h *HeldTokens) write(ctx context.Context, t HeldToken) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
 	key := heldKey(t.Source, t.Token)
 	if len(t.Pending) == 0 {
 		return kv.Purge(ctx, key, jetstream.LastRevision(t.revision), jetstream.PurgeTTL(heldMarker))
@@ -222,6 +226,8 @@ func (h *HeldTokens) open(ctx context.Context) (jetstream.KeyValue, error) {
 	if kv != nil {
 		return kv, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
 	kv, err := h.js.KeyValue(ctx, h.bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, fmt.Errorf("outbox: open bucket %s: %w: provision it first", h.bucket, ErrNoStream)
