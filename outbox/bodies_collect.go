@@ -35,9 +35,10 @@ type Collected struct {
 	More bool
 }
 
-// Collect removes the bodies that were stored before olderThan ago and that no message
-// in the work queue, no dead letter and no reply names: those of publishers and workers
-// that died halfway, of replies to inboxes, and of dead letters and replies that expired.
+// Collect removes the bodies that were stored before olderThan ago, by the server's clock,
+// and that no message in the work queue, no dead letter and no reply names: those of
+// publishers and workers that died halfway, of replies to inboxes, and of dead letters and
+// replies that expired.
 //
 // What is named stays, also while it is published, delivered, dead-lettered and
 // replayed. An object is removed only if its header is the very one that was there
@@ -52,7 +53,23 @@ func (b *Bodies) Collect(ctx context.Context, olderThan time.Duration) (Collecte
 	if olderThan < LeastOrphanAge {
 		return Collected{}, fmt.Errorf("outbox: bodies younger than %v may belong to a message that is being published: collect those older than %v or more", olderThan, LeastOrphanAge)
 	}
-	return b.collect(ctx, time.Now().Add(-olderThan))
+	now, err := b.now(ctx)
+	if err != nil {
+		return Collected{}, err
+	}
+	return b.collect(ctx, now.Add(-olderThan))
+}
+
+// now is the time by the clock that says how old a body is: a wrong one of this host must not
+// make a body old that is being published.
+func (b *Bodies) now(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, b.stream.stream)
+	if err != nil {
+		return time.Time{}, b.explain(err, "collect")
+	}
+	return stream.CachedInfo().TimeStamp, nil
 }
 
 func (b *Bodies) collect(ctx context.Context, before time.Time) (Collected, error) {
