@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,4 +32,35 @@ func TestCollect_ByTheServersClock(t *testing.T) {
 		}
 	})
 	r.stores("a/young")
+}
+
+// Whether a run is at work, or was killed, is not decided by a clock that is wrong.
+func TestDiscard_AgeOfAClaimByTheServersClock(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		ahead, busy time.Duration
+		want        string
+	}{
+		"an hour ahead, of a run at work":     {time.Hour, claimBusy, "m-1 busy"},
+		"an hour behind, of one long stopped": {-time.Hour, 0, "m-1 discarded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGraveyard(t)
+			g.bury(letter("m-1", 1))
+			g.crashing("claimed", 1)
+			for _, err := range g.Replay(g.ctx(), g.selected(DeadQuery{}), ReplayOptions{}) {
+				if !errors.Is(err, errCrash) {
+					t.Fatal(err)
+				}
+			}
+			g.clockAhead(tt.ahead, func(r topologyRig) {
+				other := graveyard{r, r.deadLetters()}
+				other.busy = tt.busy
+				if got := other.outcomes(other.Discard(r.ctx(), other.selected(DeadQuery{}), DiscardOptions{})); got != tt.want {
+					t.Errorf("%s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -76,6 +77,7 @@ type DeadLetters struct {
 	held      *HeldTokens
 	busy      time.Duration            // claimBusy, but in tests
 	fault     func(point string) error // of tests: ends a step as a crash would; nil otherwise
+	ahead     atomic.Int64             // how far our clock was ahead of the server's, in nanoseconds
 
 	mu   sync.Mutex
 	dead jetstream.Stream // nil until found

@@ -73,8 +73,8 @@ type claim struct {
 
 	revision uint64
 	resumed  bool      // somebody else has made it
-	made     time.Time // by the server's clock
-	read     time.Time // by ours
+	made     time.Time // by our clock, as read
+	read     time.Time
 }
 
 func (c claim) discards() bool { return c.ID == "" }
@@ -122,7 +122,9 @@ func (d *DeadLetters) claimed(ctx context.Context, e entry) (claim, error) {
 	if err != nil {
 		return claim{}, err
 	}
-	c := claim{revision: entry.Revision(), resumed: true, made: entry.Created(), read: read}
+	// The clocks of several hosts meet here: with ours wrong, a run that is at work seems dead.
+	made := entry.Created().Add(time.Duration(d.ahead.Load()))
+	c := claim{revision: entry.Revision(), resumed: true, made: made, read: read}
 	if err := json.Unmarshal(entry.Value(), &c); err != nil {
 		return claim{}, fmt.Errorf("outbox: key %s in bucket %s is damaged: delete it: %w", claimKey(e), d.config.Prefix.LedgerBucket(), err)
 	}

@@ -85,6 +85,9 @@ func (d *DeadLetters) queueState(ctx context.Context) (queueState, error) {
 	if err != nil {
 		return queueState{}, explain(err, d.js, "look at the work queue")
 	}
+	if !info.TimeStamp.IsZero() {
+		d.ahead.Store(int64(time.Since(info.TimeStamp)))
+	}
 	q := queueState{last: info.State.LastSeq}
 	if t := info.Config.SubjectTransform; t != nil {
 		q.partitions = partitionsOf(t.Destination)
