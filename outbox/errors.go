@@ -66,6 +66,8 @@ func (e *SizeError) Error() string {
 
 // Codes of the JetStream API (nats-server 2.15, errors.json).
 const (
+	codeNotAvailable          jetstream.ErrorCode = 10008
+	codeNotLeader             jetstream.ErrorCode = 10009
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeAccountResources      jetstream.ErrorCode = 10002
 	codeMemoryResources       jetstream.ErrorCode = 10028

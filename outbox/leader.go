@@ -28,6 +28,10 @@ const (
 // mayPass reports whether an error says that a stream has no leader for the moment, or one
 // that is busy.
 func mayPass(err error) bool {
+	switch apiCode(err) {
+	case codeNotAvailable, codeNotLeader:
+		return true
+	}
 	nobody := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
 	return nobody || unanswered(err) && !errors.Is(err, ErrPermission)
 }
@@ -81,19 +85,20 @@ func (l leader) get(ctx context.Context, what messageRequest) (Stored, error) {
 	}
 	// Asking again does no harm, and a busy server may be silent for a while.
 	for try := 1; ; try++ {
+		answer.Error = nil
 		err := l.request(ctx, "STREAM.MSG.GET.", what, &answer)
+		if err == nil && answer.Error != nil {
+			err = answer.Error
+		}
 		if err == nil {
 			break
 		}
 		if !mayPass(err) || try == leaderTries || ctx.Err() != nil || forbidden(l.js.Conn()) != nil {
 			return Stored{}, err
 		}
-		if errors.Is(err, nats.ErrNoResponders) && !sleep(ctx, leaderPause<<try) {
+		if !unanswered(err) && !sleep(ctx, leaderPause<<try) {
 			return Stored{}, err
 		}
-	}
-	if answer.Error != nil {
-		return Stored{}, answer.Error
 	}
 	m := answer.Message
 	s := Stored{Subject: m.Subject, Body: m.Data, Sequence: m.Sequence, Time: m.Time}

@@ -54,7 +54,7 @@ func TestPublish_ClaimOfAFailedPublish(t *testing.T) {
 // The object store has no leader for a moment, at a chunk of the body.
 func TestPublish_ClaimWhileTheStoreElects(t *testing.T) {
 	t.Parallel()
-	for _, err := range []error{nats.ErrNoResponders, context.DeadlineExceeded} {
+	for _, err := range []error{nats.ErrNoResponders, context.DeadlineExceeded, &jetstream.APIError{Code: 503, ErrorCode: codeNotAvailable}} {
 		r, _ := published(t, smallServer, PublisherConfig{})
 		p, failed := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
 		must(r, failed)
