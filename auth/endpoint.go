@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -149,8 +150,28 @@ func (e *endpoint) failed(op string, err error) *TokenError {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &TokenError{Op: op, Host: e.host, Err: err}
+	return &TokenError{Op: op, Host: e.host, Err: withoutQuotes(err)}
 }
+
+// withoutQuotes cuts an error's text where it begins to quote: net/http quotes what it cannot
+// read of an answer, and that may be the token. What comes from this machine's network is
+// left as it is.
+func withoutQuotes(err error) error {
+	text, _, quotes := strings.Cut(err.Error(), `"`)
+	if !quotes || errors.As(err, new(net.Error)) {
+		return err
+	}
+	return quoted{err, strings.TrimRight(text, " :")}
+}
+
+// quoted is an error that quotes an answer, with a text that does not.
+type quoted struct {
+	error
+	text string
+}
+
+func (q quoted) Error() string { return q.text }
+func (q quoted) Unwrap() error { return q.error }
 
 // refused makes the error of an answer that holds no token.
 func (e *endpoint) refused(op, kid string, a answer, sent ...Secret) *TokenError {

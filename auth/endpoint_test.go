@@ -1,7 +1,11 @@
 package auth
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -101,6 +105,42 @@ func TestEndpoint_ErrorsHaveNoURL(t *testing.T) {
 			t.Errorf("reads %q", err)
 		}
 	})
+}
+
+// net/http quotes what it cannot read of an answer, be it a token.
+func TestEndpoint_ErrorsQuoteNoAnswer(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ answer, want string }{
+		"no HTTP":          {`{"access_token":"hunter2"}` + "\r\n\r\n", "malformed HTTP response"},
+		"header":           {"HTTP/1.1 200 OK\r\nhunter2\r\n\r\n", "malformed"},
+		"first header":     {"HTTP/1.1 200 OK\r\n hunter2\r\n\r\n", "malformed"},
+		"length":           {"HTTP/1.1 200 OK\r\nContent-Length: hunter2\r\n\r\n", "Content-Length"},
+		"status":           {"HTTP/1.1 hunter2 OK\r\n\r\n", "malformed HTTP status code"},
+		"coding":           {"HTTP/1.1 200 OK\r\nTransfer-Encoding: hunter2\r\n\r\n", "unsupported transfer encoding"},
+		"where it goes on": {"HTTP/1.1 302 Found\r\nLocation: https://h/%zz?token=hunter2\r\nContent-Length: 0\r\n\r\n", "Location"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dial := func(context.Context, string, string) (net.Conn, error) {
+				here, there := net.Pipe()
+				go func() {
+					defer func() { _ = there.Close() }()
+					r, err := http.ReadRequest(bufio.NewReader(there))
+					if err == nil {
+						_, _ = io.Copy(io.Discard, r.Body)
+						_, _ = io.WriteString(there, tt.answer)
+					}
+				}()
+				return here, nil
+			}
+			tr := &http.Transport{DialContext: dial, DisableKeepAlives: true}
+			o := must(NewOAuth("client-1", ecKey("k"), OAuthConfig{TokenURL: testURL, Transport: tr}))
+			_, err := o.Mint(t.Context())
+			if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("reads %v", err)
+			}
+		})
+	}
 }
 
 func TestEndpoint_RetryAfterIsKept(t *testing.T) {
