@@ -64,12 +64,14 @@ func readJSON(body []byte, into any) error {
 	if len(body) > maxAnswer {
 		return errors.New("it is larger than " + strconv.Itoa(maxAnswer) + " bytes")
 	}
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := json.Unmarshal(withoutMark(body), into); err != nil {
 		return errors.New("it is not a JSON object")
 	}
 	return nil
 }
+
+// withoutMark is an answer without a byte order mark, which some gateways put in front.
+func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
 
 // checkBearer takes what RFC 6750 calls a b64token, and any other printable
 // ASCII without spaces: nothing that could break out of a header.
@@ -122,7 +124,7 @@ func readRefusal(body []byte, sent []Secret) (code, description, uri string) {
 	if len(body) > maxAnswer {
 		body = body[:maxAnswer]
 	}
-	if json.Unmarshal(body, &l) != nil {
+	if json.Unmarshal(withoutMark(body), &l) != nil {
 		return "", remoteText(pageText(body), sent...), ""
 	}
 	code = clip(remoteText(text(l.Error), sent...), 64)

@@ -80,6 +80,7 @@ func TestReadRefusal_Shapes(t *testing.T) {
 	for body, want := range map[string]texts{
 		`{"error":"invalid_request","error_description":"","error_uri":"` + permalink + `"}`: {"invalid_request", "", permalink},
 		`{"error":"invalid_client"}`:                            {"invalid_client", "", ""},
+		"\xef\xbb\xbf" + `{"error":"invalid_client"}`:           {"invalid_client", "", ""},
 		`{"error":42,"error_description":["x"]}`:                {"42", "", ""},
 		`{"error":{"code":"x"},"error_description":7}`:          {"", "7", ""},
 		`{"error":"x","error_uri":"javascript:alert(1)"}`:       {"x", "", ""},

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -59,6 +60,7 @@ func parse(body []byte) (Log, error) {
 			Result rawLog `json:"result"`
 		} `json:"payload"`
 	}
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark, which some gateways put in front
 	if err := json.Unmarshal(body, &outer); err != nil {
 		return Log{}, errNotJSON // err quotes it
 	}

@@ -51,6 +51,7 @@ func TestLook(t *testing.T) {
 			ID: logID, Status: Failed, Attempts: 25, AttemptAt: time.Date(2021, 5, 6, 22, 52, 38, 93_000_000, time.UTC), DataModel: "Clinical Summary", FailedStage: "receive-request",
 		}},
 		"shortest":           {shortest, Log{ID: logID, Status: Pending, Attempts: 1}},
+		"behind a mark":      {"\xef\xbb\xbf" + shortest, Log{ID: logID, Status: Pending, Attempts: 1}},
 		"status at the top":  {`{"payload":{"status":"filtered"}}`, Log{ID: logID, Status: Filtered}},
 		"of surprising kind": {`{"payload":{"status":"failed","attempts":{"total":"3","latest":{"status":7e1,"failedStage":{"x":1}}},"dataModel":["Timothy"]}}`, Log{ID: logID, Status: "7e1", Attempts: 3}},
 		"free text":          {`{"payload":{"status":"failed","attempts":{"latest":{"failedStage":"Timothy <b>"}}}}`, Log{ID: logID, Status: Failed}},
