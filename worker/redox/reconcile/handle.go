@@ -30,8 +30,16 @@ func (r *Reconciler) handle(ctx context.Context, msg jetstream.Msg, p *patience)
 		_ = msg.Ack() // should it come again, so will this
 		return
 	}
-	if wait := r.config.Interval - time.Since(e.At); wait > 0 {
-		_ = msg.NakWithDelay(wait) // if it is lost, the log comes after the ack wait
+	meta, err := msg.Metadata()
+	if err != nil {
+		return // it comes again after the ack wait
+	}
+	if meta.Timestamp.Before(e.At) { // the clock of the worker was wrong: it is stored afterwards
+		e.At = meta.Timestamp
+	}
+	// What comes again has waited, whatever the clock of this host says.
+	if wait := r.config.Interval - time.Since(e.At); wait > 0 && meta.NumDelivered == 1 {
+		_ = msg.NakWithDelay(min(wait, r.config.Interval)) // if it is lost, the log comes after the ack wait
 		return
 	}
 	if time.Since(e.At) > r.config.GiveUp+lateLook {

@@ -437,3 +437,21 @@ func TestConfig(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A log that seems to come from the future, as the clock of the worker that delivered its
+// message was wrong or that of this host is, is followed all the same.
+func TestReconciler_FollowsALogOfAWrongClock(t *testing.T) {
+	inBubble(t, func(r rig) {
+		r.redox.set("log-1", platform.Failed)
+		rec, stop := r.start(Config{})
+		defer stop()
+		rec.Follow(Delivered{Source: "clinic-a", Message: "m-1", Sequence: 1, LogIDs: []string{"log-1"}, At: time.Now().Add(2 * day)})
+		time.Sleep(3 * day)
+		if _, subjects := r.events(); !slices.Equal(subjects, []string{"redox.event.clinic-a.failed"}) {
+			r.t.Errorf("events %v", subjects)
+		}
+		if n := r.redox.count(); n != 1 {
+			r.t.Errorf("%d looks", n)
+		}
+	})
+}
