@@ -24,7 +24,8 @@ import (
 //  5. delete the claim.
 //
 // Whoever finds a claim goes on with it, whether its owner was killed or is still at
-// work: under the same id. Within ten minutes the work queue recognises the
+// work: under the same id, and with the claim made anew if it is old, so that no discard
+// takes it for one that was left behind. Within ten minutes the work queue recognises the
 // id. Later, and after a restart of the server, what was published is found
 // where it must be: in the queue, behind the sequence of the claim, or settled,
 // which the worker has noted before it removed it; see [NoteReplay]. A dead letter
@@ -133,8 +134,13 @@ func (d *DeadLetters) claimed(ctx context.Context, e entry) (claim, error) {
 
 // reclaim replaces a claim by another. False means that somebody else was faster.
 func (d *DeadLetters) reclaim(ctx context.Context, e entry, old, want claim) (claim, bool, error) {
-	err := d.ask(ctx, "claim a dead letter in the ledger", func(ctx context.Context, kv jetstream.KeyValue) (err error) {
-		want.revision, err = kv.Update(ctx, claimKey(e), want.json(), old.revision)
+	err := d.ask(ctx, "claim a dead letter in the ledger", func(ctx context.Context, kv jetstream.KeyValue) error {
+		// Published, not put: an update cannot carry a TTL.
+		ack, err := d.js.Publish(ctx, "$KV."+kv.Bucket()+"."+claimKey(e), want.json(),
+			jetstream.WithMsgTTL(claimTTL), jetstream.WithExpectLastSequencePerSubject(old.revision))
+		if err == nil {
+			want.revision = ack.Sequence
+		}
 		return err
 	})
 	if taken(err) {

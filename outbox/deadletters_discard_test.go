@@ -3,6 +3,9 @@ package outbox
 import (
 	"errors"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func (g graveyard) discardAll(o DiscardOptions) string {
@@ -126,4 +129,40 @@ func TestDiscard_ReleasesTheToken(t *testing.T) {
 	if err != nil || len(held.Pending) != 1 || held.Pending[8] != 8 {
 		t.Errorf("%+v, %v", held, err)
 	}
+}
+
+// A replay that goes on with what a killed run has left is at work: another operator's discard
+// leaves it alone. Else the message would be sent, and its body deleted.
+func TestDiscard_WhileAnInterruptedReplayGoesOn(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	g.bury(letter("m-1", 1))
+	g.crashing("claimed", 1)
+	for _, err := range g.Replay(g.ctx(), g.selected(DeadQuery{}), ReplayOptions{}) {
+		if !errors.Is(err, errCrash) {
+			t.Fatal(err)
+		}
+	}
+	const busy = time.Second
+	sleep(g.ctx(), busy+100*time.Millisecond)
+	second, third := graveyard{g.topologyRig, g.deadLetters()}, graveyard{g.topologyRig, g.deadLetters()}
+	second.busy, third.busy = busy, busy
+	var discarded string
+	second.fault = func(point string) error {
+		if point == "claimed" && discarded == "" {
+			kept, err := leader{g.topologyRig.js, "KV_REDOX_LEDGER"}.last(g.ctx(), "$KV.REDOX_LEDGER."+claimKeys+".>")
+			if err != nil || first(kept.Header, jetstream.MsgTTLHeader) == "" {
+				t.Errorf("a claim without an end: %v, %v", kept.Header, err)
+			}
+			discarded = third.outcomes(third.Discard(g.ctx(), third.selected(DeadQuery{}), DiscardOptions{}))
+		}
+		return nil
+	}
+	if got := second.replayAll(ReplayOptions{}); got != "m-1 replayed" || discarded != "m-1 busy" {
+		t.Errorf("%s; %s", got, discarded)
+	}
+	if got := g.queuedIDs(); got != "m-1:r1" {
+		t.Errorf("queued: %s", got)
+	}
+	g.left(0)
 }

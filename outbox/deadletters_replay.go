@@ -202,6 +202,16 @@ func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *clai
 		if published {
 			return r.finish(ctx, c, AlreadyReplayed, 0)
 		}
+		if time.Since(c.made) >= d.busy/2 {
+			young, ok, err := d.reclaim(ctx, r.entry, c, c)
+			if err != nil {
+				return Handled{}, nil, err
+			}
+			if !ok { // somebody else was faster
+				return r.again(ctx, c)
+			}
+			c = young
+		}
 	}
 	if err := d.crash("claimed"); err != nil {
 		return Handled{}, nil, err
