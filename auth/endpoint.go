@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -129,6 +130,9 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 	if err != nil && (resp.StatusCode <= 299 || ctx.Err() != nil) {
 		return answer{}, e.failed(op, err)
 	}
+	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		a.body = unpacked(a.body)
+	}
 	a.status = resp.StatusCode
 	a.date, _ = http.ParseTime(resp.Header.Get("Date"))
 	from := a.date // a date in an answer is one of its own clock
@@ -141,6 +145,20 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 		e.skew.log(ctx, e.logger, ahead)
 	}
 	return a, nil
+}
+
+// unpacked undoes a compression that nobody asked for, as some gateways do it. What cannot be
+// unpacked stays as it is.
+func unpacked(body []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return body
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, maxAnswer+1))
+	if err != nil {
+		return body
+	}
+	return plain
 }
 
 // failed wraps an error of a request that got no answer, without the URL that

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -138,6 +139,28 @@ func TestEndpoint_ErrorsQuoteNoAnswer(t *testing.T) {
 			_, err := o.Mint(t.Context())
 			if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("reads %v", err)
+			}
+		})
+	}
+}
+
+// A gateway may compress what nobody asked it to (RFC 9110, 12.5.3). It must not unpack to more
+// than is read of any answer.
+func TestEndpoint_CompressedAnswer(t *testing.T) {
+	t.Parallel()
+	for padding, want := range map[int]string{0: "", maxAnswer: "larger than"} {
+		synctest.Test(t, func(t *testing.T) {
+			tr := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "gzip")
+				z := gzip.NewWriter(w)
+				_, _ = io.WriteString(z, `{"access_token":"abc","expires_in":300}`+strings.Repeat(" ", padding))
+				_ = z.Close()
+			}))
+			tr.DisableCompression = true // as that of package redox
+			o := must(NewOAuth("client-1", ecKey("k"), OAuthConfig{TokenURL: testURL, Transport: tr}))
+			token, err := o.Mint(t.Context())
+			if want == "" && (err != nil || token.Value() != "abc") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%v, %v", token, err)
 			}
 		})
 	}
