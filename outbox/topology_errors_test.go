@@ -59,6 +59,12 @@ func TestEnsure_PermissionIsNamed(t *testing.T) {
 	if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), "$JS.API.STREAM.INFO.") {
 		t.Errorf("error %v, want the subject that was refused", err)
 	}
+	// Side by side, the refusal that is known is that of one of them.
+	for line := range strings.Lines(err.Error()) {
+		if !strings.Contains(line, "(last refused: ") {
+			t.Errorf("another's refusal is said to be this one's: %s", line)
+		}
+	}
 }
 
 func TestEnsure_VerifyNeedsOnlyToRead(t *testing.T) {
