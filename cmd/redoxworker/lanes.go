@@ -35,7 +35,7 @@ func (c lanesLsCommand) Run(ctx context.Context, a *app) error {
 	defer q.close()
 	lanes, err := worker.NewLanes(q.js, q.prefix).List(ctx, c.Source, c.All)
 	if err != nil {
-		return err
+		return q.explain(err)
 	}
 	if a.globals.JSON {
 		return encodeAll(a, lanes)
@@ -100,7 +100,7 @@ func (c lanesHoldCommand) Run(ctx context.Context, a *app) error {
 	}
 	state, err := worker.NewLanes(q.js, q.prefix).Hold(ctx, c.Source, c.ID)
 	if err != nil {
-		return err
+		return q.explain(err)
 	}
 	when := map[string]string{
 		worker.LaneWaiting: "a worker settles it now",

@@ -125,7 +125,7 @@ func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(
 	pauses := worker.NewPauses(q.js, q.prefix, operatorName())
 	for _, source := range sources {
 		if err := do(pauses, source); err != nil {
-			return err
+			return q.explain(err)
 		}
 	}
 	return nil

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/nats-io/nats.go"
@@ -48,3 +50,13 @@ func (a *app) connectQueue(ctx context.Context, c *config.Config) (*queue, error
 }
 
 func (q *queue) close() { q.conn.Close() }
+
+// explain adds what the server says to the connection alone: a request for a subject that it
+// refused gets no answer.
+func (q *queue) explain(err error) error {
+	last := q.conn.LastError()
+	if errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) && !errors.Is(err, outbox.ErrPermission) {
+		return fmt.Errorf("%w: %w (last refused: %w): allow this user the subject, or be another user", err, outbox.ErrPermission, last)
+	}
+	return err
+}

@@ -73,7 +73,7 @@ func (statusCommand) Run(ctx context.Context, a *app) error {
 	defer q.close()
 	s, err := readStatus(ctx, q.config, q.js)
 	if err != nil {
-		return err
+		return q.explain(err)
 	}
 	if a.globals.JSON {
 		encoder := json.NewEncoder(a.stdout)
