@@ -76,7 +76,9 @@ func (r *deadRun) print(h outbox.Handled) error {
 // that had no dead letter.
 func (r *deadRun) result(ctx context.Context, err error, missing int) error {
 	r.bar.end(err)
-	fmt.Fprintln(r.app.stderr, r.summary())
+	if len(r.outcomes) > 0 || r.total+missing == 0 { // else there are some, or ids were mistyped
+		fmt.Fprintln(r.app.stderr, r.summary())
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")

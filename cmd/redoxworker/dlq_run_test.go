@@ -36,6 +36,8 @@ func TestDeadRun_Result(t *testing.T) {
 		"none":     {handled(nil), 0, 0, "no dead letters", ""},
 		"refused":  {handled(nil, outbox.Discarded, outbox.Refused), 2, 0, "1 discarded, 1 refused", "reported"},
 		"missing":  {handled(nil, outbox.Discarded), 1, 1, "1 discarded", "reported"},
+		"mistyped": {handled(nil), 0, 1, "", "reported"},
+		"at once":  {handled(errors.New("queue full")), 3, 0, "", "queue full; 3 dead letters left: run the same command again to go on"},
 		"stopped":  {handled(errors.New("queue full"), outbox.Discarded), 3, 0, "1 discarded", "queue full; 2 dead letters left: run the same command again to go on"},
 		"canary":   {handled(canaryf("failed"), outbox.Discarded), 3, 0, "1 discarded", "canary: failed"},
 		"the last": {handled(errors.New("queue full"), outbox.Discarded), 1, 0, "1 discarded", "queue full"},
