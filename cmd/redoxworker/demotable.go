@@ -61,7 +61,7 @@ func (s *demoSummary) factTable(a *app) string {
 	t.AppendRow(table.Row{"Redox took", fmt.Sprintf("%d messages, %d of them twice, %d requests with a Source ID", s.Redox.Accepted, s.Redox.Duplicates, s.Redox.SourceIDs)})
 	t.AppendRow(table.Row{"patients' order", order})
 	t.AppendRow(table.Row{"tokens", fmt.Sprintf("%d made, %d dropped after a 401", s.Tokens.Minted, s.Tokens.Dropped)})
-	return t.Render()
+	return a.fitted(t, 2)
 }
 
 func seconds(s float64) string { return short(time.Duration(s * float64(time.Second))) }

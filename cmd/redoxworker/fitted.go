@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/csv"
+	"strings"
+
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
@@ -10,7 +13,8 @@ import (
 const leastText = 24
 
 // fitted renders a table whose last column, by its number, is text. On a terminal that is
-// too narrow the text wraps within its column: a row that the terminal wraps is unreadable.
+// too narrow the text wraps within its column, and where that is not enough, the columns
+// stand below each other: a row that the terminal wraps is unreadable.
 func (a *app) fitted(t table.Writer, last int) string {
 	if !isTerminal(a.stdout) {
 		return t.Render()
@@ -29,6 +33,28 @@ func fittedTo(t table.Writer, last, width int) string {
 	}
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: last, Hidden: true}})
 	left := width - text.LongestLineLen(t.Render()) - text.StringWidth(" │ ")
+	if t.SetColumnConfigs(nil); left < leastText && last > 2 {
+		return fittedTo(upright(t), 2, width)
+	}
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: last, WidthMax: max(left, leastText), WidthMaxEnforcer: text.WrapSoft}})
 	return t.Render()
+}
+
+// upright is the table with a line for each cell that is not empty, named by its header.
+func upright(t table.Writer) table.Writer {
+	up := table.NewWriter()
+	up.SetStyle(*t.Style())
+	rows, _ := csv.NewReader(strings.NewReader(t.RenderCSV())).ReadAll() // a writer gives its rows back in no other way
+	for i, row := range rows {
+		if i == 0 {
+			continue
+		}
+		for column, cell := range row {
+			if cell != "" {
+				up.AppendRow(table.Row{rows[0][column], cell})
+			}
+		}
+		up.AppendSeparator()
+	}
+	return up
 }

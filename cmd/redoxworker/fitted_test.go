@@ -45,3 +45,31 @@ func TestFittedTo(t *testing.T) {
 		t.Errorf("hardly a column:\n%s", got)
 	}
 }
+
+// Where the columns have no room beside each other, they stand below each other.
+func TestFittedTo_Upright(t *testing.T) {
+	t.Parallel()
+	reason := `a "reason", with commas ` + strings.TrimSpace(strings.Repeat("and words ", 12))
+	a := &app{}
+	w := a.newTable()
+	w.SetStyle(table.StyleRounded)
+	w.Style().Format.Header = text.FormatDefault
+	w.AppendHeader(table.Row{"id", "source", "at", "status", "error"})
+	w.AppendRow(table.Row{"01a225f0-b80e-7afd-bb90-596880b07ca6", "clinic-a", "2026-01-31T12:00:00Z", "", reason})
+	w.AppendRow(table.Row{"01a225f0-b80e-7afd-bb90-596880b07ca7", "clinic-b", "2026-01-31T12:00:01Z", 400, "short"})
+	got := fittedTo(w, 5, 80)
+	if n := text.LongestLineLen(got); n > 80 {
+		t.Errorf("80 columns: the table has %d\n%s", n, got)
+	}
+	var words []string
+	for line := range strings.Lines(got) {
+		if cells := strings.Split(line, "│"); len(cells) > 2 {
+			words = append(words, strings.Fields(cells[1]+" "+cells[2])...)
+		}
+	}
+	want := "id 01a225f0-b80e-7afd-bb90-596880b07ca6 source clinic-a at 2026-01-31T12:00:00Z error " + reason +
+		" id 01a225f0-b80e-7afd-bb90-596880b07ca7 source clinic-b at 2026-01-31T12:00:01Z status 400 error short"
+	if strings.Join(words, " ") != want {
+		t.Errorf("not the cells, each with its name:\n%s", got)
+	}
+}

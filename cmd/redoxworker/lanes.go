@@ -137,7 +137,7 @@ func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
 	for _, h := range held {
 		t.AppendRow(table.Row{h.Source, h.Token, len(h.Pending), clock(h.Since)})
 	}
-	a.printf("%s\n", t.Render())
+	a.printf("%s\n", a.fitted(t, 4))
 	return nil
 }
 

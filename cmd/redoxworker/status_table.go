@@ -44,7 +44,7 @@ func (s status) laneTable(a *app) string {
 		}
 		t.AppendRow(table.Row{l.Source, l.Lane, l.Waiting, l.InHand, l.Redelivered, note})
 	}
-	return t.Render()
+	return a.fitted(t, 6)
 }
 
 func (s status) drain() string {
