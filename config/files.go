@@ -38,7 +38,7 @@ func (l *loader) readFile(file string) *layer {
 	}
 	over := readDocument(file, text)
 	for _, key := range slices.Sorted(maps.Keys(over.values)) {
-		if open && holdsSecret(key, over.values[key]) {
+		if open && !l.handed(file) && holdsSecret(key, over.values[key]) {
 			l.warnings = append(l.warnings, Problem{Key: key, Text: "stands in a file that others than its owner can use",
 				Mend: "chmod 600 " + file, Where: over.where[key]})
 		}
@@ -81,7 +81,7 @@ func (l *loader) fillFile(owner any, f field, key string) {
 		l.failed[key] = true
 		l.problem(key, "file "+strconv.Quote(*path)+" is empty", "fill it, or name another file")
 		return
-	case open && (f.private || f.kind == kindSecretFile):
+	case open && !l.handed(*path) && (f.private || f.kind == kindSecretFile):
 		l.warn(key, "file "+strconv.Quote(*path)+" can be used by others than its owner", "chmod 600 "+*path)
 	}
 	if value, ok := f.sibling(); ok && f.kind == kindSecretFile {
@@ -89,6 +89,12 @@ func (l *loader) fillFile(owner any, f field, key string) {
 			*secret = NewSecret(trimmed)
 		}
 	}
+}
+
+// handed reports whether systemd handed the file over (LoadCredential). It lets the service
+// alone in by an access list, which shows as mode 0440, and nobody may change that.
+func (l *loader) handed(file string) bool {
+	return l.credentials != "" && filepath.Dir(file) == filepath.Clean(l.credentials)
 }
 
 // readSmall reads a file, and reports whether group or world may do anything to it.

@@ -74,6 +74,24 @@ func TestLoad_WarnsOfFilesThatOthersCanUse(t *testing.T) {
 	}
 }
 
+// What systemd hands over has mode 0440 and is for the service alone.
+func TestLoad_DoesNotWarnOfCredentials(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, minimal+"order: {secret: by-value-of-more-than-16}\n")
+	dir := filepath.Dir(file)
+	for _, name := range []string{"redoxworker.yaml", "key.pem"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0o440); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for credentials, want := range map[string]int{dir: 0, dir + "/": 0, filepath.Dir(dir): 2, "": 2} {
+		c := mustLoad(t, Options{File: file, Environ: []string{"CREDENTIALS_DIRECTORY=" + credentials}})
+		if got := c.Warnings(); len(got) != want {
+			t.Errorf("CREDENTIALS_DIRECTORY=%s: %v, want %d warnings", credentials, got, want)
+		}
+	}
+}
+
 // Addresses may hold secrets too, and the warnings have one order.
 func TestLoad_WarnsOfAddressesWithPasswords(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,8 @@ type Options struct {
 // error is of type Problems and holds all of them. Load keeps nothing: call it
 // again to reload. It may be called from many goroutines.
 func Load(o Options) (*Config, error) {
-	l := &loader{skip: o.Skip, merged: koanf.New("."), where: map[string]string{}, failed: map[string]bool{}, files: map[string]bool{}}
+	l := &loader{skip: o.Skip, merged: koanf.New("."), where: map[string]string{}, failed: map[string]bool{}, files: map[string]bool{},
+		credentials: variable(o.Environ, envCredentials)}
 	file := l.readFile(configFile(o))
 	l.add(file)
 	names := map[string][]string{"keys": l.names("keys"), "sources": l.names("sources")}
@@ -75,13 +76,20 @@ func Defaults() Config {
 }
 
 func configFile(o Options) string {
-	file := o.File
-	for _, pair := range o.Environ {
-		if value, ok := strings.CutPrefix(pair, envFile+"="); ok && o.File == "" {
-			file = value
+	if o.File != "" {
+		return o.File
+	}
+	return variable(o.Environ, envFile)
+}
+
+// variable of the environment; of several the last.
+func variable(environ []string, name string) (value string) {
+	for _, pair := range environ {
+		if v, ok := strings.CutPrefix(pair, name+"="); ok {
+			value = v
 		}
 	}
-	return file
+	return value
 }
 
 // meta is what Load knows besides the settings.
@@ -110,14 +118,15 @@ func (c *Config) Origin(key string) string {
 
 // loader merges the layers and collects what is wrong.
 type loader struct {
-	skip     Parts
-	file     string // the YAML file, as its problems name it
-	merged   *koanf.Koanf
-	where    map[string]string // dotted key or section: the place that set it
-	failed   map[string]bool   // keys whose value could not be read
-	files    map[string]bool
-	problems []Problem
-	warnings []Problem
+	skip        Parts
+	file        string // the YAML file, as its problems name it
+	credentials string // directory of the files that systemd hands over, or ""
+	merged      *koanf.Koanf
+	where       map[string]string // dotted key or section: the place that set it
+	failed      map[string]bool   // keys whose value could not be read
+	files       map[string]bool
+	problems    []Problem
+	warnings    []Problem
 }
 
 // add puts a layer over those before it.

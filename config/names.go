@@ -27,9 +27,11 @@ func checkName(name string) error {
 }
 
 // envPrefix begins every environment variable of ours; envFile names the file.
+// envCredentials is systemd's.
 const (
-	envPrefix = "REDOXWORKER_"
-	envFile   = envPrefix + "CONFIG"
+	envPrefix      = "REDOXWORKER_"
+	envFile        = envPrefix + "CONFIG"
+	envCredentials = "CREDENTIALS_DIRECTORY"
 )
 
 // envName returns the environment variable of a key.
