@@ -88,7 +88,7 @@ func dial(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 	if c.Context != "" {
 		conn, _, err := natscontext.Connect(c.Context, opts...)
 		if err != nil {
-			return nil, usagef("nats.context: %q: %w", c.Context, err)
+			return nil, usagef("nats.context: %q: %w; see nats context ls", c.Context, err)
 		}
 		return conn, nil
 	}
