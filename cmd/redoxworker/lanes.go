@@ -102,6 +102,9 @@ func (c lanesHoldCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return q.explain(err)
 	}
+	if state.Head.ByHand = true; a.globals.JSON {
+		return encodeAll(a, []worker.LaneState{state})
+	}
 	when := map[string]string{
 		worker.LaneWaiting: "a worker settles it now",
 		worker.LaneQueued:  "the next worker that takes it settles it",
@@ -170,6 +173,9 @@ func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
 	}
 	if err := tokens.Clear(ctx, c.Source, c.Token); err != nil {
 		return err
+	}
+	if a.globals.JSON {
+		return encodeAll(a, []outbox.HeldToken{held})
 	}
 	a.printf("token %s of %s is released\n", c.Token, c.Source)
 	return nil
