@@ -79,8 +79,23 @@ func (r resumeCommand) Run(ctx context.Context, a *app) error {
 				return err
 			}
 		}
+		if n := len(r.Source); n > 0 && source == r.Source[n-1] {
+			return warnOfPause(ctx, a, pauses)
+		}
 		return nil
 	})
+}
+
+// warnOfPause says that all are paused, which ending the pause of a source leaves as it is.
+func warnOfPause(ctx context.Context, a *app, pauses *worker.Pauses) error {
+	list, err := pauses.List(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(list, func(p worker.Paused) bool { return p.Operator && p.Scope == pauseScope("") }) {
+		fmt.Fprintln(a.stderr, "redoxworker: warning: all sources are paused; redoxworker resume --all ends that")
+	}
+	return nil
 }
 
 // pausedByHand are the sources that operators have paused, and "" for all of them, which is
