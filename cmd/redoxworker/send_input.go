@@ -27,6 +27,10 @@ func (f messageFlags) open(ctx context.Context, a *app) (*input, error) {
 	if err != nil {
 		return nil, usagef("file: %w", err)
 	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close() // nothing was read
+		return nil, usagef("file: %s is a directory; name a file in it", f.File)
+	}
 	return newInput(ctx, file, file), nil
 }
 
