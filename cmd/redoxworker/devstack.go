@@ -114,14 +114,14 @@ func (s *stack) openDir(dir string) (err error) {
 	}
 	if !s.temporary { // two servers on one store would destroy it
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
+			return usagef("--dir: %w; name a directory that you may write to", err)
 		}
 		s.lock, err = lockFile(filepath.Join(dir, "dev.lock"))
 		if errors.Is(err, errLocked) {
 			return usagef("--dir: %s is in use by another redoxworker dev; stop that, or choose another", dir)
 		}
 		if err != nil {
-			return err
+			return usagef("--dir: %w; name a directory that you may write to", err)
 		}
 	}
 	s.files, err = newDevFiles(dir)
