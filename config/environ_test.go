@@ -173,6 +173,32 @@ func TestLoad_PasswordOfTheNATSUser(t *testing.T) {
 	}
 }
 
+// A context names servers: it takes the place of those of a layer below, and none above.
+func TestLoad_ServersOfAContext(t *testing.T) {
+	t.Parallel()
+	url, both := "nats: {url: nats://file}\n", "nats: {url: nats://file, context: file}\n"
+	for name, tt := range map[string]struct {
+		file string
+		o    Options
+		want string // where the servers are from
+	}{
+		"context over the file's servers":     {url, Options{Environ: []string{"NATS_CONTEXT=x"}}, "default"},
+		"context over the variable's servers": {url, Options{Environ: []string{"NATS_URL=nats://x"}, Flags: map[string]any{"nats.context": "x"}}, "default"},
+		"servers over the file's context":     {both, Options{Flags: map[string]any{"nats.url": "nats://x"}}, "command line"},
+		"both at once":                        {"", Options{Environ: []string{"NATS_CONTEXT=x", "NATS_URL=nats://x"}}, "environment NATS_URL"},
+		"no context":                          {url, Options{Flags: map[string]any{"nats.context": "", "worker.concurrency": 1}}, "file"},
+	} {
+		tt.o.File = writeConfig(t, minimal+tt.file)
+		got := mustLoad(t, tt.o).Origin("nats.url")
+		if strings.HasPrefix(got, tt.o.File) {
+			got = "file"
+		}
+		if got != tt.want {
+			t.Errorf("%s: servers from %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
 func TestLoad_OursOverNATSVariablesOverFile(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, minimal+"nats: {url: nats://file, context: file}\n")

@@ -135,7 +135,10 @@ func (l *loader) add(over *layer) {
 	for _, p := range over.problems {
 		l.failed[p.Key] = true
 	}
-	for key := range over.values {
+	for key, value := range over.values {
+		if key == natsContext && value == "" {
+			continue // takes the place of nothing
+		}
 		for _, rival := range rivals(key) {
 			if _, kept := over.values[rival]; !kept && l.has(rival) {
 				l.merged.Delete(rival)
@@ -159,6 +162,9 @@ func (l *loader) hasPassword() bool { return l.has("nats.password") || l.has("na
 // names returns the entries of keys or sources, sorted.
 func (l *loader) names(section string) []string { return l.merged.MapKeys(section) }
 
+// natsContext names servers, too.
+const natsContext = "nats.context"
+
 // natsLogins are the ways to log in to NATS, of which one is used.
 var natsLogins = [][]string{
 	{"nats.creds", "nats.creds_file"},
@@ -168,8 +174,11 @@ var natsLogins = [][]string{
 }
 
 // rivals returns the keys that a setting replaces when they were set by a layer
-// below: the file for the value, another way to log in.
+// below: the file for the value, another way to log in, servers.
 func rivals(key string) []string {
+	if key == natsContext {
+		return []string{"nats.url"}
+	}
 	var out []string
 	if f, ok := fieldOf(key); ok {
 		if s, ok := f.sibling(); ok {

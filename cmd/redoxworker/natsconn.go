@@ -79,13 +79,26 @@ func natsLogin(c config.NATS) ([]nats.Option, error) {
 	}
 }
 
+// serversOfContext reports whether the servers are those of the context: as with the nats
+// CLI, servers that were named beside it or after it go before.
+func serversOfContext(c *config.Config) bool {
+	return c.NATS.Context != "" && c.Origin("nats.url") == "default"
+}
+
 // dial opens the connection, through a context of the nats CLI when one is named.
-func dial(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
+func dial(of *config.Config, log *slog.Logger) (*nats.Conn, error) {
+	c := of.NATS
 	opts, servers, err := natsOptions(c, log)
 	if err != nil {
 		return nil, err
 	}
 	if c.Context != "" {
+		if !serversOfContext(of) {
+			opts = append(opts, func(o *nats.Options) error {
+				o.Servers = strings.FieldsFunc(servers, func(r rune) bool { return r == ',' || r == ' ' })
+				return nil
+			})
+		}
 		conn, _, err := natscontext.Connect(c.Context, opts...)
 		if err != nil {
 			return nil, usagef("nats.context: %q: %w; see nats context ls", c.Context, err)
@@ -101,13 +114,17 @@ func dial(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 
 // connect to NATS as the configuration says and wait for the connection until ctx ends.
 func connect(ctx context.Context, c *config.Config, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
-	conn, err := dial(c.NATS, log)
+	conn, err := dial(c, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := awaitConnection(ctx, conn); err != nil {
+		servers := redactURLs(c.NATS.URL.Reveal())
+		if serversOfContext(c) {
+			servers = strings.Join(conn.Servers(), ",")
+		}
 		conn.Close()
-		return nil, nil, fmt.Errorf("nats: cannot connect to %s: %w", redactURLs(c.NATS.URL.Reveal()), err)
+		return nil, nil, fmt.Errorf("nats: cannot connect to %s: %w", servers, err)
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {

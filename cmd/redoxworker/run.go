@@ -143,7 +143,11 @@ func (d *daemon) run(ctx context.Context) error {
 
 // deliver connects and runs worker and gateway until ctx ends.
 func (d *daemon) deliver(ctx context.Context) error {
-	d.log.Info("nats: connecting", "servers", d.config.NATS.URL)
+	servers := slog.Any("servers", d.config.NATS.URL)
+	if serversOfContext(d.config) {
+		servers = slog.String("context", d.config.NATS.Context)
+	}
+	d.log.Info("nats: connecting", servers)
 	conn, js, err := connect(ctx, d.config, d.log)
 	if err != nil {
 		return err
