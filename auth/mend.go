@@ -118,7 +118,10 @@ func mendNetwork(err error) string {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
+	var op *net.OpError
 	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect": // around one of those below
+		return "check the proxy's URL, and that it runs"
 	case errors.As(err, &dns):
 		return "check the token URL's host and this host's name server"
 	case errors.As(err, &unknown):
@@ -129,6 +132,8 @@ func mendNetwork(err error) string {
 		return "check this host's clock and the endpoint's certificate"
 	case errors.As(err, &record):
 		return "the endpoint does not speak TLS: check the port and the proxy"
+	case errors.As(err, &op) && op.Op == "dial":
+		return "check the token URL's host and port, and the firewall on the way"
 	}
 	return ""
 }

@@ -111,12 +111,14 @@ func TestTokenError_MendsTheRest(t *testing.T) {
 		"certificate is another's":             {Err: x509.HostnameError{Certificate: &x509.Certificate{}}},
 		"clock and the endpoint's certificate": {Err: x509.CertificateInvalidError{Reason: x509.Expired}},
 		"does not speak TLS":                   {Err: tls.RecordHeaderError{}},
+		"the proxy's URL":                      {Err: &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: dns}}},
+		"host and port":                        {Err: &net.OpError{Op: "dial", Err: errors.New("connection refused")}},
 	} {
 		if got := e.Mend(); !strings.Contains(got, want) {
 			t.Errorf("%d %s %q: %q, want %q in it", e.Status, e.Code, e.Description, got, want)
 		}
 	}
-	for _, e := range []TokenError{{Status: 503}, {Err: errors.New("connection reset")}} {
+	for _, e := range []TokenError{{Status: 503}, {Err: errors.New("connection reset")}, {Err: &net.OpError{Op: "read", Err: errors.New("connection reset")}}} {
 		if e.Mend() != "" {
 			t.Errorf("%d: %q, but waiting is all", e.Status, e.Mend())
 		}
