@@ -69,8 +69,11 @@ func NewLanes(js jetstream.JetStream, p outbox.Prefix) *Lanes {
 // and number. With empty false those that hold no message are left out.
 func (l *Lanes) List(ctx context.Context, source string, empty bool) ([]LaneState, error) {
 	out, err := l.js.Stream(ctx, l.prefix.OutStream())
-	if err != nil {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("worker: looking for stream %s (run `redoxworker provision`): %w", l.prefix.OutStream(), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("worker: looking for stream %s: %w", l.prefix.OutStream(), err)
 	}
 	consumers := map[string]*jetstream.ConsumerInfo{}
 	list := out.ListConsumers(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,12 +52,22 @@ func (a *app) connectQueue(ctx context.Context, c *config.Config) (*queue, error
 
 func (q *queue) close() { q.conn.Close() }
 
-// explain adds what the server says to the connection alone: a request for a subject that it
-// refused gets no answer.
+// explain adds what to do about a server without JetStream, and what the server says to the
+// connection alone: a request for a subject that it refused gets no answer.
 func (q *queue) explain(err error) error {
+	if noJetStream(err) && !strings.Contains(err.Error(), enableJetStream) {
+		return fmt.Errorf("%w: %s", err, enableJetStream)
+	}
 	last := q.conn.LastError()
 	if errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) && !errors.Is(err, outbox.ErrPermission) {
 		return fmt.Errorf("%w: %w (last refused: %w): allow this user the subject, or be another user", err, outbox.ErrPermission, last)
 	}
 	return err
+}
+
+const enableJetStream = "enable jetstream in the server's configuration and for this account"
+
+// noJetStream reports whether the server has none, for this account.
+func noJetStream(err error) bool {
+	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -123,8 +122,8 @@ func streamError(name string, err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s: %w: run `redoxworker provision`", name, err)
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return fmt.Errorf("stream %s: %w: enable jetstream in the server's configuration and for this account", name, err)
+	case noJetStream(err):
+		return fmt.Errorf("stream %s: %w: %s", name, err, enableJetStream)
 	default:
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
