@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -112,7 +113,7 @@ func (d *decoder) deadline() time.Time {
 	if s == "" {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, s)
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(s)) // t and z may be lower-case (RFC 3339, 5.6)
 	if err != nil || t.IsZero() {
 		d.fail(errDeadline)
 		return time.Time{}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -43,6 +44,18 @@ func TestDecode_MethodDefaults(t *testing.T) {
 		m, err := Decode("", Stored{Subject: "redox.out.a.request", Header: tt.header, Body: []byte(tt.body)})
 		if err != nil || m.Method != tt.want {
 			t.Errorf("%s: method %q, %v; want %q", tt.name, m.Method, err, tt.want)
+		}
+	}
+}
+
+// Other languages write an instant in other ways that RFC 3339 allows.
+func TestDecode_Deadlines(t *testing.T) {
+	t.Parallel()
+	want := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	for _, text := range []string{"2026-11-23T10:00:00Z", "2026-11-23t10:00:00z", "2026-11-23T11:00:00.000+01:00"} {
+		m, err := Decode("", Stored{Subject: "redox.out.a.send", Header: nats.Header{HeaderDeadline: {text}}, Body: []byte("{}")})
+		if err != nil || !m.Deadline.Equal(want) {
+			t.Errorf("%s: %v, %v", text, m.Deadline, err)
 		}
 	}
 }
