@@ -84,3 +84,29 @@ func TestSweeper_LeavesMessagesOfAConsumerMadeAnew(t *testing.T) {
 		}
 	})
 }
+
+// A settlement does not wait for a consumer that is gone, with a slot that others need. The
+// next consumer delivers the message again, which is not sent again.
+func TestGuarantee_ASettlementOutlivesItsConsumer(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		finish := make(chan struct{})
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			<-finish
+			return outbox.Answer{Status: 200}, nil
+		}
+		w, _ := r.launch(worker.Config{})
+		r.publish(outbox.Message{})
+		r.until("it is being sent", func() bool { return len(r.far.Calls()) == 1 })
+		if err := r.js.DeleteConsumer(r.Context(), "REDOX_OUT", source+"-send"); err != nil {
+			t.Fatal(err)
+		}
+		close(finish)
+		r.until("its slot is free", func() bool { return w.Status().InFlight == 0 })
+		time.Sleep(time.Hour)
+		r.provision()
+		r.until("it is acknowledged", func() bool { return r.stored("REDOX_OUT") == 0 })
+		if n := len(r.far.Calls()); n != 1 {
+			t.Errorf("sent %d times", n)
+		}
+	})
+}

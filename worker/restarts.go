@@ -116,6 +116,11 @@ func (s *settlement) yield() error {
 	case w.keeper.holds(d.lease):
 		return errNotConnected
 	}
+	return s.leave()
+}
+
+// leave has whoever gets the message next acknowledge it.
+func (s *settlement) leave() error {
 	if err := s.leaveWord(); err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -138,11 +140,25 @@ func (s *settlement) steps() error {
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.
 	if err := s.delivery.msg.ack(s.ctx()); err != nil {
+		if s.unheard(err) {
+			return s.leave()
+		}
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
 	s.removeObject()
 	return nil
+}
+
+// unheard reports whether nobody took the acknowledgement because the consumer is gone: its
+// source was given up, say. A slot must not wait for the next one.
+func (s *settlement) unheard(err error) bool {
+	w, d := s.worker, s.delivery
+	if d.lease == nil || !errors.Is(err, nats.ErrNoResponders) {
+		return false
+	}
+	_, err = w.js.Consumer(s.ctx(), w.config.Prefix.OutStream(), d.lane.consumer)
+	return errors.Is(err, jetstream.ErrConsumerNotFound)
 }
 
 // outlived reports whether the message is gone with its queue, and an answer to the server
