@@ -63,6 +63,7 @@ func TestRun_HandsBackToADistantServer(t *testing.T) {
 		close(answers)
 		stop()
 		one.js.Conn().Close()
+		time.Sleep(time.Second) // until its last read has come from afar: in the bubble no goroutine may outlive the test
 		start := time.Now()
 		defer two.stop()
 		two.start(worker.Config{ID: "two", Concurrency: 200})
