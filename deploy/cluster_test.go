@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
 // cluster is nats/cluster.conf on three servers.
@@ -32,7 +33,10 @@ func startCluster(t *testing.T) *cluster {
 	t.Setenv("NATS_TLS_CERT", files.cert)
 	t.Setenv("NATS_TLS_KEY", files.key)
 	t.Setenv("NATS_CLUSTER_PASSWORD", "of-the-routes")
-	ports := freePorts(t, 3)
+	ports, err := natsdev.FreePorts(3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var routes []string
 	for _, port := range ports {
 		routes = append(routes, fmt.Sprintf(`"nats://cluster:of-the-routes@127.0.0.1:%d"`, port))
@@ -74,19 +78,6 @@ func checkCluster(t *testing.T, opts *server.Options) {
 	if len(opts.Routes) != 3 {
 		t.Errorf("%d routes", len(opts.Routes))
 	}
-}
-
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // all at once: no port twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 // connect to all servers as a user.

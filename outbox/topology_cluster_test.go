@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,25 +15,13 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
-// freePorts are free now; the servers take them a moment later.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
-}
-
 // newCluster starts three servers and returns a client of the first.
 func newCluster(t *testing.T) topologyRig {
 	t.Helper()
-	ports := freePorts(t, 3)
+	ports, err := natsdev.FreePorts(3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var routes []string
 	for _, p := range ports {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", p))

@@ -91,7 +91,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 	allowed := map[string][]string{
 		"outbox": nil, "auth/secret": nil, "auth": {"auth/secret"}, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"outbox"}, "worker/redox": {"outbox"}, "worker/workertest": {"outbox", "worker"},
-		"worker/workertest/chaos": {"outbox", "auth", "worker/redoxsim"}, "worker/quota": {"outbox"},
+		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox"},
 		"worker/redox/platform": {"outbox"}, "worker/redox/reconcile": {"outbox", "worker/redox/platform"},
 	}
 	for name, p := range goList(t) {

@@ -2,14 +2,14 @@ package chaos
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
 // servers are the nats-server processes of a bench: one, or a cluster whose routes run
@@ -28,7 +28,7 @@ type node struct {
 
 // startServers starts size servers in dir and waits until they take connections.
 func startServers(binary, dir string, size int) (*servers, error) {
-	ports, err := freePorts(2 * size)
+	ports, err := natsdev.FreePorts(2 * size)
 	if err != nil {
 		return nil, err
 	}
@@ -79,24 +79,6 @@ func (n *node) conf(dir string, port, routePort int, routes []string) string {
 		text += fmt.Sprintf("cluster {name: chaos, listen: \"127.0.0.1:%d\", no_advertise: true, routes: [%s]}\n", routePort, strings.Join(routes, ", "))
 	}
 	return text
-}
-
-// freePorts finds n ports that nobody listens on. They are below those that systems give to
-// outgoing connections, one of which could have such a port when a server that was killed is
-// to listen on it again.
-func freePorts(n int) (ports []int, err error) {
-	const first, count, tries = 12_000, 20_000, 1000
-	for range tries {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count)))
-		if err != nil {
-			continue
-		}
-		defer l.Close() // all at once: no port twice
-		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
-			return ports, nil
-		}
-	}
-	return nil, fmt.Errorf("no %d free ports from %d on", n, first)
 }
 
 // ready waits until every server takes connections.
