@@ -36,6 +36,20 @@ func (r *rig) provision() {
 	}
 }
 
+// keepsWaiting has the far side answer one message when finish is called, all others at once
+// and well.
+func (r *rig) keepsWaiting(id string, answer outbox.Answer, err error) (finish func()) {
+	finished := make(chan struct{})
+	r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+		if m.ID == id {
+			<-finished
+			return answer, err
+		}
+		return outbox.Answer{Status: 200}, nil
+	}
+	return func() { close(finished) }
+}
+
 // plain publishes a message without an id, as any NATS client may.
 func (r *rig) plain(body string) {
 	r.Helper()
@@ -190,13 +204,7 @@ func TestGuarantee_ASettlementOfAnOldQueueAcknowledgesNothing(t *testing.T) {
 	for name, ordered := range map[string]bool{"in any order": false, "in order": true} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
-				finish := make(chan struct{})
-				r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-					if m.ID == "old" {
-						<-finish
-					}
-					return outbox.Answer{Status: 200}, nil
-				}
+				finish := r.keepsWaiting("old", outbox.Answer{Status: 200}, nil)
 				publish := func(id string) {
 					if ordered {
 						r.ordered(id, "patient")
@@ -212,7 +220,7 @@ func TestGuarantee_ASettlementOfAnOldQueueAcknowledgesNothing(t *testing.T) {
 				r.provision()
 				publish("new")
 				time.Sleep(10 * time.Second)
-				close(finish)
+				finish()
 				r.until("the new one was sent", func() bool { return len(r.far.Of("new")) == 1 })
 				if e := r.awaitSettled("new"); e.Settlement != outbox.Delivered {
 					t.Errorf("settled %s", e.Settlement)
@@ -226,13 +234,7 @@ func TestGuarantee_ASettlementOfAnOldQueueAcknowledgesNothing(t *testing.T) {
 // Nor does it wait for the new queue to come as far as the old one had.
 func TestGuarantee_ASettlementOfALongOldQueueEnds(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		finish := make(chan struct{})
-		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			if m.ID == "old" {
-				<-finish
-			}
-			return outbox.Answer{Status: 200}, nil
-		}
+		finish := r.keepsWaiting("old", outbox.Answer{Status: 200}, nil)
 		r.start(worker.Config{})
 		r.awaitSettled(r.publish(outbox.Message{}))
 		r.ordered("old", "patient")
@@ -241,7 +243,7 @@ func TestGuarantee_ASettlementOfALongOldQueueEnds(t *testing.T) {
 		r.deleteQueue()
 		r.provision()
 		r.ordered("new", "patient")
-		close(finish)
+		finish()
 		r.awaitSettled("old")
 		r.awaitSettled("new")
 	})
@@ -250,14 +252,7 @@ func TestGuarantee_ASettlementOfALongOldQueueEnds(t *testing.T) {
 // Nor is it given back there: a message would be sent that somebody else has.
 func TestGuarantee_ARetryOfAnOldQueueGivesNothingBack(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		finish := make(chan struct{})
-		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			if m.ID == "old" {
-				<-finish
-				return outbox.Answer{Status: 503}, errFar
-			}
-			return outbox.Answer{Status: 200}, nil
-		}
+		finish := r.keepsWaiting("old", outbox.Answer{Status: 503}, errFar)
 		r.start(worker.Config{Concurrency: 1}) // it pulls nothing else meanwhile
 		r.publish(outbox.Message{ID: "old"})
 		r.until("it is being sent", func() bool { return len(r.far.Of("old")) == 1 })
@@ -273,7 +268,7 @@ func TestGuarantee_ARetryOfAnOldQueueGivesNothingBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		close(finish)
+		finish()
 		time.Sleep(20 * time.Second)
 		if n := len(r.far.Of("new")); n != 0 {
 			t.Errorf("the new one was sent %d times although another has it", n)

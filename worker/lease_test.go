@@ -27,19 +27,27 @@ func TestKeeper_TrustsNoWindowAfterAGap(t *testing.T) {
 	}
 }
 
-// A process that was suspended before it sends finds out when it asks, without a beat of
-// the keeper.
-func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
+// liveServer is a connection to a server in real time, for tests of what lies inside the
+// package.
+func liveServer(t *testing.T) *nats.Conn {
+	t.Helper()
 	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = server.Shutdown() }()
+	t.Cleanup(func() { _ = server.Shutdown() })
 	conn, err := server.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+// A process that was suspended before it sends finds out when it asks, without a beat of
+// the keeper.
+func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
+	conn := liveServer(t)
 	const ackWait = time.Hour
 	k := newKeeper(conn, ackWait, newRestarts(conn, ackWait))
 	for sequence, c := range []struct {
@@ -64,16 +72,7 @@ func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
 // A confirmed mark renews the lease by the clock that nobody sets: were the other one set
 // back, the lease would last that much longer, and the message be with two workers.
 func TestKeeper_RenewsByTheMonotonicClock(t *testing.T) {
-	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Shutdown() }()
-	conn, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := liveServer(t)
 	marks, err := conn.SubscribeSync("ack")
 	if err != nil {
 		t.Fatal(err)

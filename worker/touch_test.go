@@ -7,24 +7,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
 // A head that a worker takes while it is being held by hand is not said to be unsent: that
 // worker may die sending it.
 func TestLanes_TouchSaysNothingOfAMessageThatAWorkerHas(t *testing.T) {
 	t.Parallel()
-	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Shutdown() }()
-	conn, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(liveServer(t))
 	if err != nil {
 		t.Fatal(err)
 	}
