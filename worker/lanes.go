@@ -186,17 +186,32 @@ func (l *Lanes) hold(ctx context.Context, lane LaneState) error {
 // not its first: only then does a worker look for instructions. The ledger says that it
 // was not sent, which is known of what was taken alone: a worker may have been quicker.
 func (l *Lanes) touch(ctx context.Context, consumer jetstream.Consumer) error {
-	batch, err := consumer.FetchNoWait(1)
-	if err != nil {
-		return fmt.Errorf("worker: touching the head of the partition: %w", err)
-	}
-	for msg := range batch.Messages() {
-		if err := l.handBack(ctx, msg); err != nil {
-			return fmt.Errorf("worker: handing back the head of the partition: %w", err)
+	for range touchTries {
+		batch, err := consumer.FetchNoWait(1)
+		if err != nil {
+			return fmt.Errorf("worker: touching the head of the partition: %w", err)
 		}
+		touched := false
+		for msg := range batch.Messages() {
+			touched = true
+			if err := l.handBack(ctx, msg); err != nil {
+				return fmt.Errorf("worker: handing back the head of the partition: %w", err)
+			}
+		}
+		if err := batch.Error(); err != nil || touched {
+			return err
+		}
+		sleep(ctx, touchPause)
 	}
-	return batch.Error()
+	return nil
 }
+
+// touchTries is how often a head is asked for when none comes, touchPause apart: a consumer
+// learns of a message a moment after the stream has it.
+const (
+	touchTries = 3
+	touchPause = 100 * time.Millisecond
+)
 
 func (l *Lanes) handBack(ctx context.Context, msg jetstream.Msg) error {
 	meta, err := msg.Metadata()
