@@ -23,7 +23,7 @@ import (
 // m.Body until it returns and must not change it; with Config.StreamFiles the body of a
 // file may be left to m.OpenBody. A nil error means that the far side
 // took the message. On an error the Answer still holds what was answered, if anything;
-// see [Permanent] and the other verbs for what an error can say. A panic is recovered
+// see [Failure] for what an error can say. A panic is recovered
 // and treated as an [UnknownOutcome].
 type Deliverer interface {
 	Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error)

@@ -45,33 +45,6 @@ func TestConfig_EveryProblemIsReported(t *testing.T) {
 	}
 }
 
-// foreign is an error of a package that does not import this one.
-type foreign struct{ error }
-
-func (foreign) Attempted() bool           { return false }
-func (foreign) Pauses() string            { return "key:x" }
-func (foreign) RetryAfter() time.Duration { return time.Minute }
-func (foreign) SafeError() string         { return "safe" }
-
-func TestReadError_UnderstandsVerbsStructurally(t *testing.T) {
-	t.Parallel()
-	cause := errors.New("cause")
-	wrapped := errors.Join(errors.New("around"), foreign{cause})
-	if got, want := readError(wrapped), (reading{pauses: "key:x", retryAfter: time.Minute, safe: "safe"}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-	if got, want := readError(cause), (reading{attempted: true, safe: genericFailure}); got != want {
-		t.Errorf("a plain error: %+v, want %+v", got, want)
-	}
-	both := RetryAfter(UnknownOutcome(WithSafeText(cause, "text")), time.Second)
-	if got, want := readError(both), (reading{attempted: true, unknown: true, retryAfter: time.Second, safe: "text"}); got != want {
-		t.Errorf("verbs together: %+v, want %+v", got, want)
-	}
-	if !errors.Is(both, cause) || Permanent(nil) != nil {
-		t.Error("a marked error must wrap its cause, and nil stay nil")
-	}
-}
-
 func TestJudge_Table(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -115,7 +88,3 @@ func TestJudge_Table(t *testing.T) {
 		}
 	}
 }
-
-type doubtfulError struct{ error }
-
-func (doubtfulError) DoubtfulOutcome() bool { return true }

@@ -12,7 +12,7 @@
 // A lane is one durable consumer: `send` and `request` of a source, and one per
 // partition for ordered traffic. The [Deliverer] is the worker's only view of the far
 // side; it answers with an [outbox.Answer] and an error that says what to do (see
-// [Permanent], [RetryAfter] and the other verbs). What follows from that is decided in
+// [Failure], and [Permanent] and the other verbs). What follows from that is decided in
 // one pure function and carried out in one file, settle.go, the only place that
 // acknowledges, replies or dead-letters, always in this order: dead letter, confirmed;
 // reply; double ack, repeated until the server confirms it. A crash at any point

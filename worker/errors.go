@@ -20,124 +20,115 @@ var (
 	ErrAttemptTimeout = errors.New("worker: the attempt outlived the attempt timeout")
 )
 
-// The verbs below tell the worker what an error means. Any error that has a method of
-// the same meaning is understood as well, so a Deliverer need not import this package:
+// Failure is what an error of a [Deliverer] can tell the worker. An error need not have all
+// of these methods, and need not come from this package: each method is looked for by itself,
+// in the error and in all that it wraps, one by one or joined. What any of them says counts;
+// false, zero and "" say nothing, as does Attempted with true. So a wrapper takes nothing
+// back: it adds.
 //
-//	Permanent() bool            settled rejected
-//	Poison() bool               settled poison
-//	Held() bool                 settled held: a person must decide
-//	Attempted() bool            false: nothing was written, no attempt is counted
-//	UnknownOutcome() bool       the request was written and no answer came
-//	DoubtfulOutcome() bool      the far side failed and did not say whether it took the message
-//	RetryAfter() time.Duration  wait at least this long before the next attempt
-//	Pauses() string             the scope to pause, one of Source.Scopes
-//	SafeError() string          the text for replies, dead letters and logs
+// Where several things are said, the first of these decides:
+//
+//  1. UnknownOutcome, and DoubtfulOutcome, where Source.Hold is true: settled held
+//  2. Poison: settled poison
+//  3. Held: settled held
+//  4. Permanent: settled rejected
+//  5. Attempted is false: the message waits, and nothing is counted. UnknownOutcome and
+//     DoubtfulOutcome overrule it: a request was written
+//  6. none of them: the attempt counts, and the message is tried again
+//
+// The longest RetryAfter counts. Pauses and SafeError are the outermost that are not empty;
+// of joined errors, SafeError is that of the one that decides. A method that panics says
+// nothing, but the outcome is unknown then, as after a panic of the Deliverer, unless it is
+// one of the last three.
+type Failure interface {
+	// Permanent: another attempt cannot help. The message is settled rejected.
+	Permanent() bool
+	// Poison: the message breaks the contract. It is settled poison.
+	Poison() bool
+	// Held: a person must decide. The message is settled held.
+	Held() bool
+	// Attempted is false when nothing was written: no attempt is counted.
+	Attempted() bool
+	// UnknownOutcome: the request was written and no answer came.
+	UnknownOutcome() bool
+	// DoubtfulOutcome: the far side failed and did not say whether it took the message.
+	DoubtfulOutcome() bool
+	// RetryAfter is how long to wait at least before the next attempt.
+	RetryAfter() time.Duration
+	// Pauses is the scope to pause, one of Source.Scopes or of Source.MessageScopes.
+	Pauses() string
+	// SafeError is the text for replies, dead letters and logs. It must hold nothing of the
+	// message's content.
+	SafeError() string
+}
+
+// The verbs below are for errors that have no methods of [Failure]. Each adds to what the
+// error says already.
 
 // Permanent marks err as final: the message is settled [outbox.Rejected].
-func Permanent(err error) error { return mark(err, func(f *failure) { f.permanent = true }) }
+func Permanent(err error) error { return mark(err, func(r *reading) { r.permanent = true }) }
 
 // Poison marks err as a breach of the contract: the message is settled [outbox.Poison].
-func Poison(err error) error { return mark(err, func(f *failure) { f.poison = true }) }
+func Poison(err error) error { return mark(err, func(r *reading) { r.poison = true }) }
 
 // Held marks err as one that a person must decide on: settled [outbox.Held].
-func Held(err error) error { return mark(err, func(f *failure) { f.held = true }) }
+func Held(err error) error { return mark(err, func(r *reading) { r.held = true }) }
 
 // RetryAfter asks for the next attempt no sooner than d. It only ever lengthens the
-// worker's own backoff and is capped at Retry.Max.
+// worker's own backoff, and what err asks for itself, and is capped at Retry.Max.
 func RetryAfter(err error, d time.Duration) error {
-	return mark(err, func(f *failure) { f.retryAfter = d })
+	return mark(err, func(r *reading) { r.retryAfter = max(r.retryAfter, d) })
 }
 
 // NotAttempted says that nothing was sent. The message waits and no attempt is counted.
-// scope names what to pause (one of Source.Scopes); "" pauses nothing.
+// scope names what to pause (one of Source.Scopes); "" leaves that to err. It does not take
+// back that the outcome is unknown.
 func NotAttempted(err error, scope string) error {
-	return mark(err, func(f *failure) { f.notAttempted, f.pauses = true, scope })
+	return mark(err, func(r *reading) {
+		r.unsent = true
+		if scope != "" {
+			r.pauses = scope
+		}
+	})
 }
 
 // UnknownOutcome says that the request was sent and no answer came: the far side may
 // have taken it.
-func UnknownOutcome(err error) error { return mark(err, func(f *failure) { f.unknown = true }) }
+func UnknownOutcome(err error) error { return mark(err, func(r *reading) { r.unknown = true }) }
 
 // WithSafeText sets the text that may leave the worker in replies, dead letters and
-// logs. It must hold nothing of the message's content.
+// logs; "" leaves that of err. It must hold nothing of the message's content.
 func WithSafeText(err error, text string) error {
-	return mark(err, func(f *failure) { f.safe = text })
+	return mark(err, func(r *reading) {
+		if text != "" {
+			r.safe = text
+		}
+	})
 }
 
-func mark(err error, set func(*failure)) error {
+func mark(err error, set func(*reading)) error {
 	if err == nil {
 		return nil
 	}
-	f := failure{err: err}
-	if prev, ok := err.(*failure); ok {
-		f = *prev
-	}
-	set(&f)
+	f := failure{err: err, says: read(err)}
+	set(&f.says)
 	return &f
 }
 
-// failure is an error with verbs. Errors without any are temporary and attempted.
+// failure is an error with verbs: what it wraps says, and one more.
 type failure struct {
-	err                                            error
-	permanent, poison, held, notAttempted, unknown bool
-	retryAfter                                     time.Duration
-	pauses, safe                                   string
+	err  error
+	says reading
 }
 
 func (f *failure) Error() string             { return f.err.Error() }
 func (f *failure) Unwrap() error             { return f.err }
-func (f *failure) Permanent() bool           { return f.permanent }
-func (f *failure) Poison() bool              { return f.poison }
-func (f *failure) Held() bool                { return f.held }
-func (f *failure) Attempted() bool           { return !f.notAttempted }
-func (f *failure) UnknownOutcome() bool      { return f.unknown }
-func (f *failure) RetryAfter() time.Duration { return f.retryAfter }
-func (f *failure) Pauses() string            { return f.pauses }
-func (f *failure) SafeError() string         { return f.safe }
-
-// reading is what the worker reads out of an error, whoever made it.
-type reading struct {
-	permanent, poison, held, attempted, unknown, doubtful bool
-	retryAfter                                            time.Duration
-	pauses, safe                                          string
-}
-
-// genericFailure is the safe text of an error that brings none of its own: an unknown
-// error's text may hold anything, so it stays inside.
-const genericFailure = "delivery failed"
-
-func readError(err error) reading {
-	r := reading{attempted: true}
-	r.permanent = says(err, func(e interface{ Permanent() bool }) bool { return e.Permanent() })
-	r.poison = says(err, func(e interface{ Poison() bool }) bool { return e.Poison() })
-	r.held = says(err, func(e interface{ Held() bool }) bool { return e.Held() })
-	r.unknown = says(err, func(e interface{ UnknownOutcome() bool }) bool { return e.UnknownOutcome() })
-	r.doubtful = says(err, func(e interface{ DoubtfulOutcome() bool }) bool { return e.DoubtfulOutcome() })
-	r.attempted = !says(err, func(e interface{ Attempted() bool }) bool { return !e.Attempted() })
-	var after interface{ RetryAfter() time.Duration }
-	if errors.As(err, &after) {
-		r.retryAfter = max(0, after.RetryAfter())
-	}
-	var pauses interface{ Pauses() string }
-	if errors.As(err, &pauses) {
-		r.pauses = pauses.Pauses()
-	}
-	r.safe = safeText(err)
-	return r
-}
-
-// says asks the first error of the chain that knows the verb.
-func says[T any](err error, ask func(T) bool) bool {
-	var e T
-	return errors.As(err, &e) && ask(e)
-}
-
-func safeText(err error) string {
-	var safe interface{ SafeError() string }
-	if errors.As(err, &safe) {
-		if text := safe.SafeError(); text != "" {
-			return text
-		}
-	}
-	return genericFailure
-}
+func (f *failure) Permanent() bool           { return f.says.permanent }
+func (f *failure) Poison() bool              { return f.says.poison }
+func (f *failure) Held() bool                { return f.says.held }
+func (f *failure) Attempted() bool           { return f.says.attempted() }
+func (f *failure) UnknownOutcome() bool      { return f.says.unknown }
+func (f *failure) DoubtfulOutcome() bool     { return f.says.doubtful }
+func (f *failure) RetryAfter() time.Duration { return f.says.retryAfter }
+func (f *failure) Pauses() string            { return f.says.pauses }
+func (f *failure) SafeError() string         { return f.says.safe }

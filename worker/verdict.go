@@ -59,19 +59,19 @@ func judge(o *outcome, r *Retry) verdict {
 		return verdict{settlement: outbox.Delivered, answer: o.answer, err: o.answer.Flag, counted: true}
 	}
 	e := readError(o.err)
-	v := verdict{answer: o.answer, err: e.safe, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max), counted: e.attempted}
-	v.unknown = e.attempted && o.message.Lane != outbox.LaneRequest && (e.unknown || (e.doubtful && o.hold))
+	v := verdict{answer: o.answer, err: e.safe, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max), counted: e.attempted()}
+	v.unknown = e.attempted() && o.message.Lane != outbox.LaneRequest && (e.unknown || (e.doubtful && o.hold))
 
 	switch {
 	case errors.Is(o.cause, ErrLeaseLost):
-		v.action, v.unknown = abandon, e.attempted && o.message.Lane != outbox.LaneRequest
+		v.action, v.unknown = abandon, e.attempted() && o.message.Lane != outbox.LaneRequest
 	case v.unknown && o.hold:
 		v.settlement = outbox.Held
 	case errors.Is(o.cause, ErrDeadline):
 		v.settlement = outbox.Expired
 	case errors.Is(o.cause, ErrDrainTimeout):
 		v.action, v.pauses = wait, ""
-		if e.attempted {
+		if e.attempted() {
 			v.action = retry
 		}
 	case e.poison:
@@ -80,7 +80,7 @@ func judge(o *outcome, r *Retry) verdict {
 		v.settlement = outbox.Held
 	case e.permanent:
 		v.settlement = outbox.Rejected
-	case !e.attempted:
+	case !e.attempted():
 		// A first, short step; the pause, if there is one, decides when, and may end early.
 		v.action, v.delay, v.jittered = wait, r.Initial, false
 		if v.pauses == "" {

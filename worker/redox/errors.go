@@ -103,6 +103,9 @@ func (e *Error) Permanent() bool { return e.class == ClassGuard || e.class == Cl
 // Poison reports that the message breaks the contract.
 func (e *Error) Poison() bool { return e.class == ClassContract }
 
+// Held reports false: what Redox answers is never for a person to decide.
+func (e *Error) Held() bool { return false }
+
 // Attempted reports whether a request for the message was written and could have been
 // taken. False means that no attempt counts and the message waits; so it is also when
 // Redox refused two tokens: no message fails because of our credentials.
