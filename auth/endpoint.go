@@ -46,6 +46,7 @@ type answer struct {
 	skew       time.Duration
 	retryAfter time.Duration
 	begun      time.Time // when the request was begun, local clock
+	ended      time.Time // when its answer came
 }
 
 func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration, l *slog.Logger) (*endpoint, error) {
@@ -124,7 +125,7 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 		return answer{}, e.failed(op, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	ended := time.Now()
+	a.ended = time.Now()
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	// What a refusal says is in its status: it counts also where the rest did not come.
 	if err != nil && (resp.StatusCode <= 299 || ctx.Err() != nil) {
@@ -134,13 +135,13 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 		a.body = unpacked(a.body)
 	}
 	a.status = resp.StatusCode
-	a.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	a.date = serverTime(resp.Header)
 	from := a.date // a date in an answer is one of its own clock
 	if from.IsZero() {
-		from = ended
+		from = a.ended
 	}
 	a.retryAfter = retryAfter(resp.Header.Get("Retry-After"), from)
-	if ahead, ok := e.skew.measure(a.begun, ended, resp.Header.Get("Date")); ok {
+	if ahead, ok := e.skew.measure(a.begun, a.ended, a.date); ok {
 		a.skew = ahead
 		e.skew.log(ctx, e.logger, ahead)
 	}

@@ -89,6 +89,12 @@ func (c OAuthConfig) Validate() error {
 // OAuth asks for tokens with a signed client assertion (RFC 7523, SMART Backend
 // Services). It keeps no token: put a [Cache] in front of it. Safe for
 // concurrent use.
+//
+// Assertions are dated by the local clock. When the server refuses one whose time
+// is not that of the refusal's own Date header, another dated by that header
+// follows at once, and that difference stays in use for as long as it gets
+// tokens: a host whose clock is off, by whatever, gets tokens at the cost of one
+// more request.
 type OAuth struct {
 	assertion assertion
 	scope     string
@@ -98,6 +104,7 @@ type OAuth struct {
 	logger    *slog.Logger
 	fallbacks prometheus.Counter
 	keys      keyPair
+	dating    dating
 }
 
 // NewOAuth returns an OAuth for the client id of an OAuth or user-level API key
@@ -159,21 +166,43 @@ func (o *OAuth) Mint(ctx context.Context) (Token, error) {
 }
 
 // mint asks with one key. A refusal that may be that of a replay, which something
-// on the way caused, is answered with one more request, whose assertion is new.
-// Redox gives such a refusal no description, as it does for some claims.
+// on the way caused, or of the clock, is answered with one more request, whose
+// assertion is new.
 func (o *OAuth) mint(ctx context.Context, k Key) (Token, error) {
-	t, err := o.ask(ctx, k)
-	if e, ok := errors.AsType[*TokenError](err); ok && (e.replayed() || e.blank()) {
-		return o.ask(ctx, k)
+	used := o.dating.get()
+	t, d, err := o.ask(ctx, k, used)
+	if err != nil {
+		var ok bool
+		if used, ok = again(used, d, err); !ok {
+			return Token{}, err
+		}
+		if t, d, err = o.ask(ctx, k, used); err != nil {
+			return Token{}, err
+		}
 	}
-	return t, err
+	o.took(ctx, used, d)
+	return t, nil
 }
 
-func (o *OAuth) ask(ctx context.Context, k Key) (Token, error) {
-	signed, err := o.assertion.sign(k, time.Now())
+// ask makes one request, whose assertion is dated by the local clock less ahead, and
+// returns what the answer says of that.
+func (o *OAuth) ask(ctx context.Context, k Key, ahead time.Duration) (Token, dated, error) {
+	d := dated{iat: time.Now().Round(0).Add(-ahead)}
+	signed, err := o.assertion.sign(k, d.iat)
 	if err != nil {
-		return Token{}, err
+		return Token{}, d, err
 	}
+	a, err := o.request(ctx, k, signed)
+	d = d.of(a)
+	if err != nil {
+		return Token{}, d, err
+	}
+	t, err := o.read(k, signed, a)
+	return t, d, err
+}
+
+// request posts an assertion.
+func (o *OAuth) request(ctx context.Context, k Key, signed Secret) (answer, error) {
 	form := url.Values{
 		"grant_type":            {"client_credentials"},
 		"client_assertion_type": {assertionType},
@@ -187,8 +216,12 @@ func (o *OAuth) ask(ctx context.Context, k Key) (Token, error) {
 		if e, ok := errors.AsType[*TokenError](err); ok {
 			e.KeyID = k.ID()
 		}
-		return Token{}, err
 	}
+	return a, err
+}
+
+// read makes a token of an answer, or an error of one that holds none.
+func (o *OAuth) read(k Key, signed Secret, a answer) (Token, error) {
 	if a.status < 200 || a.status > 299 {
 		return Token{}, o.endpoint.refused(opToken, k.ID(), a, signed)
 	}

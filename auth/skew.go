@@ -25,12 +25,21 @@ type skewMeter struct {
 	warned atomic.Bool
 }
 
+// serverTime returns the Date of an answer, the zero time when it has none that can be
+// read, or comes out of a cache: then the Date is that of another moment.
+func serverTime(h http.Header) time.Time {
+	at, err := http.ParseTime(h.Get("Date"))
+	if age := h.Get("Age"); err != nil || age != "" && age != "0" {
+		return time.Time{}
+	}
+	return at
+}
+
 // measure compares the Date of an answer with the middle of its round trip. A
 // Date has whole seconds, so half a second is added to it on average.
-func (m *skewMeter) measure(begun, ended time.Time, date string) (time.Duration, bool) {
-	at, err := http.ParseTime(date)
+func (m *skewMeter) measure(begun, ended, at time.Time) (time.Duration, bool) {
 	trip := ended.Sub(begun)
-	if err != nil || trip > maxSkewTrip {
+	if at.IsZero() || trip > maxSkewTrip {
 		return 0, false
 	}
 	// Round strips the monotonic reading: the wall clocks are what differ.
@@ -52,7 +61,7 @@ func (m *skewMeter) log(ctx context.Context, l *slog.Logger, ahead time.Duration
 		return
 	}
 	if bad {
-		l.WarnContext(ctx, "this host's clock differs from the token endpoint's: set it, or tokens will be refused", "skew", ahead)
+		l.WarnContext(ctx, "this host's clock differs from the token endpoint's: set it", "skew", ahead)
 		return
 	}
 	l.InfoContext(ctx, "this host's clock agrees with the token endpoint's again", "skew", ahead)

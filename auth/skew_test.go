@@ -38,15 +38,18 @@ func TestSkew_HalfTheRoundTripIsTakenOff(t *testing.T) {
 	t.Parallel()
 	var m skewMeter
 	begun := fixedNow
-	if got, ok := m.measure(begun, begun.Add(4*time.Second), begun.Add(2*time.Second).Format(http.TimeFormat)); !ok || got != -500*time.Millisecond {
+	if got, ok := m.measure(begun, begun.Add(4*time.Second), begun.Add(2*time.Second)); !ok || got != -500*time.Millisecond {
 		t.Errorf("%s, %v", got, ok)
 	}
-	if _, ok := m.measure(begun, begun.Add(time.Minute), begun.Format(http.TimeFormat)); ok {
+	if _, ok := m.measure(begun, begun.Add(time.Minute), begun); ok {
 		t.Error("a minute's round trip says nothing")
 	}
-	for _, date := range []string{"", "yesterday", "2026-03-01T12:00:00Z"} {
-		if _, ok := m.measure(begun, begun, date); ok {
-			t.Errorf("%q was taken for a date", date)
+	for _, h := range []http.Header{
+		{}, {"Date": {""}}, {"Date": {"yesterday"}}, {"Date": {"2026-03-01T12:00:00Z"}},
+		{"Date": {begun.Format(http.TimeFormat)}, "Age": {"30"}}, // out of a cache
+	} {
+		if _, ok := m.measure(begun, begun, serverTime(h)); ok {
+			t.Errorf("%v was taken for a date", h)
 		}
 	}
 	if got, ok := m.value(); !ok || got != -500*time.Millisecond {
