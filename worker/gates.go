@@ -49,8 +49,9 @@ type gate struct {
 // over reports that the pause has ended.
 func (g *gate) over(now time.Time) bool { return !g.until.IsZero() && !now.Before(g.until) }
 
-// pass admits one message through all scopes of a source, and those of its own. Exactly
-// one of its ends must be called: clear, fail or strike, or drop when nothing was learnt.
+// pass admits one message through all scopes of a source, and those of its own. Call at most
+// one of clear, fail and strike, then always drop, which hands on the probes that the attempt
+// did not prove.
 type pass struct {
 	gates  *gates
 	source string
@@ -239,7 +240,7 @@ func (g *gates) mayProbe(scope string, gate *gate, now time.Time) bool {
 	}
 	if !gate.asked && !g.elsewhere(gate, now) {
 		gate.asked = true
-		g.post(change{kind: claiming, scope: scope, base: gate.round})
+		g.tell(change{kind: claiming, scope: scope, base: gate.round})
 	}
 	return false
 }

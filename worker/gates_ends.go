@@ -10,8 +10,8 @@ import (
 
 // How passes end: what messages meet at the far side opens gates and closes them.
 
-// pausePolicy is the first and the longest pause of a scope: DESIGN 4, classification. A
-// host is looked at often, so that little time is lost once it works again.
+// pausePolicy is the first and the longest pause of a scope. A host is looked at often, so
+// that little time is lost once it works again.
 func pausePolicy(scope string) (initial, ceiling time.Duration) {
 	switch kind, _, _ := strings.Cut(scope, ":"); kind {
 	case "key":
@@ -114,7 +114,7 @@ func (g *gates) forgive(host string) {
 	g.struck.Store(int64(len(g.strikes)))
 }
 
-// drop ends the pass without having learnt anything: the next message probes.
+// drop ends the pass: the next message probes what this one did not prove.
 func (p *pass) drop() {
 	if len(p.probes) == 0 {
 		return
@@ -130,7 +130,7 @@ func (p *pass) drop() {
 		gate.probing = false
 		if gate.posted && gate.mine {
 			gate.mine, gate.prober = false, "" // another may probe
-			g.post(change{kind: dropping, scope: scope, base: gate.round})
+			g.tell(change{kind: dropping, scope: scope, base: gate.round})
 		}
 	}
 	p.probes = nil

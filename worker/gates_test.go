@@ -280,11 +280,25 @@ func FuzzDecodeNotices(f *testing.F) {
 		if err != nil {
 			return
 		}
-		g := newGatesBench(Source{Name: "a", Scopes: []string{"host:h"}})
-		g.adopt(n.after(time.Second), time.Now(), "me", nil)
-		n.apply(change{kind: claiming, scope: "host:h", base: 3}, "me")
-		g.adopt(n, time.Now(), "me", nil)
-		g.tryAdmit("a")
+		for _, post := range []func(change){nil, func(change) {}} {
+			g := newGatesBench(Source{Name: "a", Scopes: []string{"host:h"}})
+			g.post = post
+			g.adopt(n.after(time.Second), time.Now(), "me", nil)
+			n.apply(change{kind: claiming, scope: "host:h", base: 3}, "me")
+			for _, own := range []string{"me", "another"} {
+				g.adopt(n, time.Now(), own, nil)
+				g.renewals()
+				for _, end := range []func(*pass){(*pass).clear, func(p *pass) { p.fail("host:h", 0) }, func(p *pass) { p.strike() }} {
+					if p, _ := g.tryAdmit("a"); p != nil {
+						end(p)
+						p.drop()
+					}
+					g.state("a")
+					g.paused()
+					g.breakers()
+				}
+			}
+		}
 	})
 }
 
