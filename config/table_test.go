@@ -78,8 +78,8 @@ func TestTable_KindsFitTheStruct(t *testing.T) {
 	}
 }
 
-// design is the keys that DESIGN 10 lists, with their defaults.
-const design = `nats.url=nats://127.0.0.1:4222 nats.creds_file nats.nkey_file nats.user nats.password_file nats.token_file nats.context nats.inbox_prefix
+// promised are keys that a configuration may rely on, with their defaults.
+const promised = `nats.url=nats://127.0.0.1:4222 nats.creds_file nats.nkey_file nats.user nats.password_file nats.token_file nats.context nats.inbox_prefix
 nats.tls.ca_file nats.tls.cert_file nats.tls.key_file nats.prefix=redox nats.replicas=1 nats.provision=auto
 redox.base_url=https://api.redoxengine.com redox.blob_url=https://blob.redoxengine.com redox.token_url redox.legacy_url redox.endpoint_path=/endpoint
 redox.timeout=150s redox.max_body=10MB redox.ca_file redox.proxy_url
@@ -97,7 +97,7 @@ func TestReference_HoldsTheDesign(t *testing.T) {
 	for _, f := range Reference() {
 		got[f.Key] = f
 	}
-	for _, one := range strings.Fields(design) {
+	for _, one := range strings.Fields(promised) {
 		key, def, _ := strings.Cut(one, "=")
 		f, ok := got[key]
 		if !ok || f.Default != def {

@@ -226,7 +226,7 @@ func (l *Lanes) handBack(ctx context.Context, msg jetstream.Msg) error {
 // acknowledgement without a delay, for the delivery that the consumer counts as its last.
 func (l *Lanes) wake(ctx context.Context, info *jetstream.ConsumerInfo, sequence uint64) error {
 	subject := fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", info.Stream, info.Name, sequence, info.Delivered.Consumer)
-	if _, err := l.js.Conn().RequestWithContext(ctx, subject, []byte("-NAK")); err != nil {
+	if _, err := l.js.Conn().RequestWithContext(ctx, subject, []byte(ackBack)); err != nil {
 		return fmt.Errorf("worker: waking the head of the partition: %w", err)
 	}
 	return nil

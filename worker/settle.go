@@ -11,8 +11,11 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// This file is the only place that acknowledges, negatively acknowledges, replies or
-// dead-letters.
+// This file is the only place where a message that was pulled is acknowledged, handed back,
+// replied to or dead-lettered. There are two exceptions, both of messages that no worker has
+// in hand: Lanes hands back the head that an operator holds or releases (lanes.go), and the
+// sweeper writes the dead letter of a message that somebody removed from the queue
+// (sweeper.go).
 
 // stepTimeout is what one step of a settlement has, at least, before all that are not
 // confirmed are repeated.

@@ -1,8 +1,10 @@
 // Command redoxworker delivers Redox messages from NATS JetStream, and does what the
 // people who run it need: set up keys and streams, try them out, send, watch.
 //
-// This package holds one file per subcommand. It has the only signal handler and the only
-// call of os.Exit; wire.go connects the packages of the module with the configuration.
+// A subcommand starts in the file of its name; pause.go has resume as well. What one
+// subcommand needs besides begins with its name (bench_drive.go, dlq_row.go, devlock_unix.go);
+// the other files are shared. main.go has the only signal handler and the only call of
+// os.Exit; wire.go connects the packages of the module with the configuration.
 package main
 
 import (

@@ -108,7 +108,7 @@ func (r *countedRule) count(key string) bool {
 	return n > 0 && (r.Count == 0 || n <= r.Count) && (r.Every == 0 || n%r.Every == 0)
 }
 
-// active says that some request may go wrong, so that attempts have to be counted.
+// faulty says that some request may go wrong, so that attempts have to be counted.
 func (s *Server) faulty() bool {
 	return s.Fault != nil || s.faults.current.Load() != nil
 }

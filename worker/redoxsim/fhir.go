@@ -212,7 +212,7 @@ func acceptsFHIR(values []string) bool {
 	return false
 }
 
-// resource is a synthetic resource. The people in it do not exist.
+// synthetic is a made-up resource. The people in it do not exist.
 func (f *fhirTarget) synthetic(id string) json.RawMessage {
 	r := map[string]any{"resourceType": f.resource, "id": id, "meta": map[string]string{"lastUpdated": "2024-01-01T09:00:00.000Z"}}
 	if f.resource == "Patient" {
