@@ -220,7 +220,10 @@ func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *clai
 		return r.again(ctx, c)
 	}
 	ack, err := d.send(ctx, r.message)
-	if errors.As(err, new(*SizeError)) && !errors.Is(err, errMayBeStored) {
+	if errors.Is(err, ErrInDoubt) {
+		return r.again(ctx, c) // and look for what was published
+	}
+	if errors.As(err, new(*SizeError)) && !mayBeStored(err) {
 		return r.letter.handled(Refused, err), nil, d.unclaim(ctx, r.entry, c)
 	}
 	if err != nil {

@@ -17,6 +17,12 @@ var (
 	// ErrPermission is returned when the server refused a subject to this
 	// user. NATS shows it as a timeout, so it is found only after one.
 	ErrPermission = errors.New("not permitted by the NATS server")
+	// ErrInDoubt is returned when a write got no answer and must not be repeated
+	// under the same id: the queue may have stored the message, and may have
+	// forgotten its id since, because a single server was restarted or because
+	// it was long ago. Whoever publishes it again accepts that Redox may get it
+	// twice; whoever does not looks for it first, in the replies or at Redox.
+	ErrInDoubt = errors.New("it may be stored, and the queue may have forgotten its id: published again, it may be sent twice")
 	// ErrDuplicate is returned by Request when the id was published before:
 	// the reply goes where the first message asked for it.
 	ErrDuplicate = errors.New("already published under this id")

@@ -67,7 +67,8 @@ func (c GatewayConfig) Validate() error {
 // in the work queue. Several gateways share the requests as a queue group.
 //
 // redox.gateway.<source>.send answers with a [Receipt] in JSON as soon as the message is
-// stored. redox.gateway.<source>.request has the worker answer the caller with the final
+// stored. A caller that got none sends the request again under the same id, which the queue
+// recognises for as long as [Receipt] says. redox.gateway.<source>.request has the worker answer the caller with the final
 // reply; the gateway itself answers only when it could not store the message, with the
 // error headers of NATS micro.
 //

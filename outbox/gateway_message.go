@@ -95,6 +95,8 @@ func gatewayFault(err error) (code, text string) {
 	switch {
 	case errors.As(err, &contract):
 		return "400", contract.SafeError()
+	case errors.Is(err, ErrInDoubt):
+		return "503", "the message may be stored, and the queue may have forgotten its id: sent again, it may reach Redox twice"
 	case errors.Is(err, errMayBeStored):
 		return "503", notForCertain
 	case errors.As(err, &size):

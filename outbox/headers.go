@@ -3,7 +3,7 @@ package outbox
 // Headers of the contract. NATS headers are case-sensitive: a client must send
 // them exactly so.
 const (
-	// HeaderID is the message id: dedup, ledger and correlation.
+	// HeaderID is the message id: dedup (see [Receipt]), ledger and correlation.
 	HeaderID = "Nats-Msg-Id"
 	// HeaderKind names the Redox API; see [Kind]. Default data-model.
 	HeaderKind = "Redox-Kind"

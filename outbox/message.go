@@ -13,7 +13,7 @@ import (
 type Message struct {
 	// ID for dedup, ledger and correlation: at most 200 visible ASCII
 	// characters, unique over all sources of a prefix, since the server's dedup
-	// knows no sources. The Publisher makes a UUIDv7 when it is empty; a stored
+	// knows no sources. How long that lasts is said at [Receipt]. The Publisher makes a UUIDv7 when it is empty; a stored
 	// message without one is called REDOX_OUT:<sequence>. It is shown in logs:
 	// no patient data.
 	ID string

@@ -85,7 +85,9 @@ type Receipt struct {
 	Stream   string `json:"stream"`
 	Sequence uint64 `json:"sequence"`
 	// Duplicate: the queue had taken a message of this id before, as Sequence;
-	// this one was dropped. The queue remembers ids for ten minutes.
+	// this one was dropped. The queue remembers ids for ten minutes. At a restart
+	// a single server forgets those of messages that are settled, as does a
+	// cluster all of whose servers were down at once: then this is false.
 	Duplicate bool `json:"duplicate"`
 }
 
@@ -106,12 +108,16 @@ func NewPublisher(js jetstream.JetStream, cfg PublisherConfig) (*Publisher, erro
 //
 // Until a confirmation comes the write is repeated under the same id, which
 // the queue recognises, as long as ctx lasts and the queue surely remembers
-// the id (nine minutes). So an error after a timeout does not prove that
-// nothing was stored: publish again with the ID of the Receipt, which is set
-// also beside an error.
+// the id: for nine minutes, and on a single server until that is restarted.
+// After that the error is [ErrInDoubt], unless the message is a REQUEST, which
+// may be asked twice.
+//
+// So an error after a timeout does not prove that nothing was stored: publish
+// again with the ID of the Receipt, which is set also beside an error. If it
+// is ErrInDoubt, the message may then be sent twice.
 //
 // Errors: *[ContractError], *[SizeError], [ErrQueueFull], [ErrNoStream],
-// [ErrPermission], else the reason for which ctx ended.
+// [ErrPermission], [ErrInDoubt], else the reason for which ctx ended.
 func (p *Publisher) Publish(ctx context.Context, m Message) (Receipt, error) {
 	ctx, cancel := bounded(ctx, p.config.Timeout)
 	defer cancel()
@@ -146,7 +152,7 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, re
 	if err := p.tokenize(&m); err != nil {
 		return receipt, false, err
 	}
-	s := sending{publisher: p, source: m.Source}
+	s := sending{publisher: p, source: m.Source, query: m.Lane == LaneRequest}
 	if s.msg, err = m.Encode(p.config.Prefix); err != nil {
 		return receipt, false, err
 	}

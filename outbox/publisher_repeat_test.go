@@ -130,7 +130,7 @@ func TestPublish_NotConnectedStoresNothingLater(t *testing.T) {
 func TestPublish_UnconfirmedCountsItsTries(t *testing.T) {
 	t.Parallel()
 	for tries, want := range map[int]string{1: "after 1 try, and", 2: "after 2 tries, and"} {
-		s := &sending{doubt: true, tries: tries}
+		s := &sending{doubt: true, cluster: true, tries: tries}
 		if err := s.unconfirmed(context.DeadlineExceeded); !strings.Contains(err.Error(), want) {
 			t.Errorf("%d tries: %v", tries, err)
 		}

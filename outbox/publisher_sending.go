@@ -28,7 +28,7 @@ const (
 	// and a stream that elects its leader have none for a moment.
 	missingPatience = 5 * time.Second
 	// repeatFor is how long a write may be repeated: well within the time for
-	// which the queue remembers its id.
+	// which the queue remembers its id, if its server is not restarted.
 	repeatFor = dedupWindow - time.Minute
 )
 
@@ -39,8 +39,15 @@ type sending struct {
 	msg       *nats.Msg
 	object    string // its claim check, if it has one
 	tries     int
+	query     bool      // to ask twice does no harm
 	doubt     bool      // a try got no answer: the message may be stored
 	missing   time.Time // since when no stream answers; zero when one does
+	// of the first try without an answer: the server that got it, and whether it is one of a
+	// cluster
+	server  string
+	cluster bool
+	away    bool // no stream answered after it
+	copies  int  // that the cluster keeps of the queue; 0: not asked yet, −1: it did not say
 }
 
 // run publishes until the write is confirmed, refused or ctx ends.
@@ -49,43 +56,27 @@ func (s *sending) run(ctx context.Context) (*jetstream.PubAck, error) {
 		if err := s.connected(ctx); err != nil {
 			return nil, err
 		}
-		switch late := time.Since(began) > repeatFor; {
-		case late && s.object != "":
-			return nil, s.unconfirmed(errStale)
-		case late && s.doubt:
-			return nil, s.unconfirmed(errForgotten)
+		if err := s.unrepeatable(ctx, began); err != nil {
+			return nil, s.unconfirmed(err)
 		}
 		s.tries++
+		s.mark()
 		before := s.doubt
 		ack, err := s.try(ctx)
 		if err == nil {
-			return ack, nil
+			return s.checked(ctx, ack)
 		}
 		if err := s.refusal(ctx, err); err != nil {
-			if before && !errors.Is(err, errMayBeStored) {
-				err = fmt.Errorf("%w; a try before got no answer, and %w", err, errMayBeStored)
+			if before && !mayBeStored(err) {
+				err = fmt.Errorf("%w; a try before got no answer, and %w", err, s.maybe())
 			}
 			return nil, err
-		}
-		if time.Since(began) > repeatFor {
-			return nil, s.unconfirmed(err)
 		}
 		if !sleep(ctx, s.pause()) {
 			return nil, s.unconfirmed(context.Cause(ctx))
 		}
 	}
 }
-
-// errStale: the body was stored so long ago, before the connection was lost, that it may be
-// collected as nobody's.
-var errStale = fmt.Errorf("its body was put into the object store more than %v ago: publish it again", repeatFor)
-
-// errForgotten: the connection was lost for so long that the queue may have forgotten the id
-// of what it has stored.
-var errForgotten = fmt.Errorf("the queue surely remembers its id for %v", repeatFor)
-
-// errMayBeStored is in every error that does not prove the contrary.
-var errMayBeStored = errors.New("it may be stored: publish it again with the same id")
 
 // connected waits for the connection. What is published without one is kept by
 // the client and stored later, perhaps long after the caller was told that it
@@ -146,6 +137,7 @@ func (s *sending) refusal(ctx context.Context, err error) error {
 		if s.missing = since; since.IsZero() {
 			s.missing = time.Now()
 		}
+		s.away = s.away || s.doubt
 		if time.Since(s.missing) > missingPatience {
 			return s.noStream()
 		}
@@ -200,22 +192,6 @@ func (s *sending) overStreamLimit(ctx context.Context, err error) error {
 	}
 	limit := int64(stream.CachedInfo().Config.MaxMsgSize)
 	return &SizeError{What: "message", Size: payload(s.msg), Limit: limit, Name: "max_msg_size of the stream " + name}
-}
-
-// unconfirmed is the error of giving up for a reason that is not the message's.
-func (s *sending) unconfirmed(reason error) error {
-	switch {
-	case s.doubt:
-		tries := "1 try"
-		if s.tries != 1 {
-			tries = fmt.Sprintf("%d tries", s.tries)
-		}
-		return fmt.Errorf("not confirmed after %s, and %w: %w", tries, errMayBeStored, reason)
-	case !s.missing.IsZero():
-		return fmt.Errorf("%w: %w", s.noStream(), reason)
-	default:
-		return fmt.Errorf("nothing was stored: %w", reason)
-	}
 }
 
 func (s *sending) noStream() error {

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// dedupWindow is how long the server knows a Nats-Msg-Id. Publishers repeat
-	// a write under the same id for as long as their context lasts.
+	// dedupWindow is how long the server knows a Nats-Msg-Id: in memory, so that
+	// a single server that is restarted knows those of stored messages alone.
 	dedupWindow = 10 * time.Minute
 	// bucketWindow is the server's own default, which jetstream.CreateKeyValue asks for.
 	bucketWindow = 2 * time.Minute

@@ -23,7 +23,7 @@ type messageFlags struct {
 	File string `arg:"" optional:"" help:"File with the body; - or nothing is standard input. A read, --method GET, has none."`
 
 	Source      string   `placeholder:"NAME" help:"Source to publish for. Default: the only one configured."`
-	ID          given    `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing. Default: a new one."`
+	ID          given    `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing, unless a single NATS server was restarted since and the message is settled. Default: a new one."`
 	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"One of ${enum}."`
 	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
 	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string."`
