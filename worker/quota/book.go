@@ -21,6 +21,9 @@ type book struct {
 	Next int64
 	// Credit is how many of the moments before Next were given back unused.
 	Credit int
+	// Unknown is the moment from which slots are free whose use is not known, because the
+	// book was made anew; 0 when it never was.
+	Unknown int64
 	// Free slots by the moment from which they are free, in order.
 	Free   []cell
 	Leases map[string]lease
@@ -57,12 +60,13 @@ type wire struct {
 	Per      int64            `json:"per"`
 	Next     int64            `json:"next"`
 	Credit   int              `json:"credit"`
+	Unknown  int64            `json:"unknown,omitempty"`
 	Free     string           `json:"free"`
 	Leases   map[string]lease `json:"leases"`
 }
 
 func (b *book) encode() ([]byte, error) {
-	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit,
+	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown,
 		Free: encodeCells(b.Free), Leases: b.Leases})
 }
 
@@ -71,7 +75,7 @@ func decodeBook(data []byte) (*book, error) {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return nil, fmt.Errorf("not a quota book: %w", err)
 	}
-	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Leases: w.Leases}
+	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Leases: w.Leases}
 	if b.Leases == nil {
 		b.Leases = make(map[string]lease)
 	}

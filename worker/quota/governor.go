@@ -26,6 +26,9 @@ type Governor struct {
 	waiters waiters
 	timer   *time.Timer // grants the next slot to a waiter
 	fleet   fleet
+	lone    lone
+	spare   *book // as this worker last wrote it
+	remade  int64 // Unknown of the book in which this worker has its part
 }
 
 // tenure is a worker's time with one lease. What was granted under a lease that was lost
@@ -39,6 +42,7 @@ type tenure struct {
 	busy   bool  // SENDs were waiting at the last turn
 	back   map[int64]int
 	turn   uint64
+	noted  uint64 // the last turn that was written
 	// pending is a turn of which it is not known whether it was written.
 	pending *pending
 }
@@ -48,6 +52,7 @@ type pending struct {
 	back    map[int64]int
 	granted []run
 	until   int64
+	book    *book // as it was written
 }
 
 // New returns a Governor. It reports every problem of the config at once.

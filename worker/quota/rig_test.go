@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // far counts the requests that arrive, as Redox does.
@@ -63,6 +65,7 @@ type wireStore struct {
 var (
 	errCut   = errors.New("cut off")
 	errAfter = errors.New("the answer was lost")
+	errFull  = &jetstream.APIError{Code: 503, ErrorCode: 10077, Description: "maximum bytes exceeded"}
 )
 
 func (s *wireStore) travel(ctx context.Context) error {
@@ -76,9 +79,12 @@ func (s *wireStore) travel(ctx context.Context) error {
 
 func (s *wireStore) call(ctx context.Context, op string, do func() error) error {
 	fault := s.fault(op)
-	if errors.Is(fault, errCut) {
+	switch {
+	case errors.Is(fault, errCut):
 		<-ctx.Done()
 		return fault
+	case fault != nil && !errors.Is(fault, errAfter):
+		return errors.Join(s.travel(ctx), fault)
 	}
 	if err := s.travel(ctx); err != nil {
 		return err
@@ -123,6 +129,8 @@ type fleetRig struct {
 	mu      sync.Mutex
 	saves   atomic.Int64
 	cut     map[string]bool
+	broken  error // what every call meets
+	full    bool  // nothing can be saved
 	flaky   float64
 	slow    time.Duration // the most that a way to the book takes
 	random  *rand.Rand
@@ -161,6 +169,10 @@ func (r *fleetRig) store(m *member) *wireStore {
 			switch {
 			case m.dead || r.cut[m.name]:
 				return errCut
+			case r.broken != nil:
+				return r.broken
+			case r.full && op == "save":
+				return errFull
 			case op == "save" && r.random.Float64() < r.flaky:
 				return errAfter
 			}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	mathrand "math/rand/v2"
 	"time"
 
@@ -25,7 +24,8 @@ const (
 // what it has leased. Call Run or RunAlone once; cancel ctx when no request is made any
 // more.
 func (g *Governor) Run(ctx context.Context, js jetstream.JetStream) {
-	g.run(ctx, &bucketStore{js: js, bucket: g.cfg.Prefix.StateBucket(), key: Key(g.cfg.Group)})
+	g.run(ctx, &bucketStore{js: js, bucket: g.cfg.Prefix.StateBucket(), key: Key(g.cfg.Group),
+		queue: g.cfg.Prefix.OutStream(), within: g.cfg.Per + maxMargin})
 }
 
 // RunAlone keeps this process within the limit by itself, until ctx ends.
@@ -43,6 +43,9 @@ func (g *Governor) run(ctx context.Context, s store) {
 		got, err := g.takeTurn(ctx, s, n%clockEvery == 0 || failed)
 		if ctx.Err() != nil {
 			break
+		}
+		if g.orphaned(err) {
+			got = g.turnAlone(err)
 		}
 		g.noteFailure(err, &failed)
 		// A turn that was asked for comes a little later than the last, and later still
@@ -80,19 +83,6 @@ func (g *Governor) pause(ctx context.Context, tick <-chan time.Time, gap time.Du
 	}
 }
 
-func (g *Governor) noteFailure(err error, failed *bool) {
-	switch {
-	case err != nil && !*failed:
-		g.log.Warn("quota: no turn at the book; what is leased is used up, then requests wait", "group", g.cfg.Group, "error", err)
-	case err == nil && *failed:
-		g.log.Info("quota: turns at the book again", "group", g.cfg.Group)
-	}
-	if err != nil {
-		g.metrics.failures.Inc()
-	}
-	*failed = err != nil
-}
-
 // takeTurn reads the book, works the claim in and writes it back, again while others write
 // in between. It answers how many slots that brought.
 func (g *Governor) takeTurn(ctx context.Context, s store, measure bool) (int, error) {
@@ -126,7 +116,13 @@ func (g *Governor) tryTurn(ctx context.Context, s store) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	b, err := g.open(data)
+	lost := false
+	if data == nil && !g.hadTurn() {
+		if lost, err = s.lost(ctx); err != nil {
+			return 0, err
+		}
+	}
+	b, err := g.openBook(data, lost)
 	if err != nil {
 		return 0, err
 	}
@@ -134,41 +130,28 @@ func (g *Governor) tryTurn(ctx context.Context, s store) (int, error) {
 		return 0, err
 	}
 	if err := s.save(ctx, data, revision); err != nil {
-		return 0, err
+		return 0, g.refusedAt(revision, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.together()
 	return g.confirm(), nil
 }
 
-// open reads a book, or starts one. A worker that has had a lease starts it as if every
-// slot had just been used: what the lost one knew is lost.
-func (g *Governor) open(data []byte) (*book, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := g.clock.now()
-	l := newLimits(g.cfg.Requests, g.cfg.Per, g.cfg.Reserve)
-	if data == nil {
-		from := now.lo
-		if g.fleet.known {
-			from = l.freeFrom(now.hi + l.margin)
-		}
-		return newBook(l, from), nil
-	}
-	b, err := decodeBook(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w; delete key %s when no worker runs", err, Key(g.cfg.Group))
-	}
-	g.resolve(b)
-	return b, nil
-}
+// open reads a book, or starts one.
+func (g *Governor) open(data []byte) (*book, error) { return g.openBook(data, false) }
 
 // work claims in the book what the worker needs and gives back the rest.
 func (g *Governor) work(b *book) ([]byte, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.claimIn(b)
+	return b.encode()
+}
+
+func (g *Governor) claimIn(b *book) {
 	now := g.clock.now()
-	own := newLimits(g.cfg.Requests, g.cfg.Per, g.cfg.Reserve)
+	own := newLimits(g.requests(), g.cfg.Per, g.cfg.Reserve)
 	before := newLimits(b.Requests, time.Duration(b.Per), 0)
 	b.expire(before, now)
 	requests, per := b.strictest(own)
@@ -177,17 +160,18 @@ func (g *Governor) work(b *book) ([]byte, error) {
 	g.tenure.lengthen(limits.window - g.limits.window)
 	g.limits = limits
 	for {
-		c := g.claim(b, now)
-		granted, ok := b.turn(g.limits, now, c)
-		if ok {
-			g.tenure.pending = &pending{turn: c.turn, back: c.back, granted: granted, until: b.Leases[c.id].Until}
-			break
+		if _, held := b.Leases[g.tenure.id]; g.tenure.until == 0 || held {
+			c := g.claim(b, now)
+			granted, ok := b.turn(g.limits, now, c)
+			if ok {
+				g.tenure.pending = &pending{turn: c.turn, back: c.back, granted: granted, until: b.Leases[c.id].Until, book: b}
+				break
+			}
 		}
 		g.log.Warn("quota: the lease had ended; its slots are free again after one window", "group", g.cfg.Group)
 		g.newTenure()
 	}
 	g.fleet.usage = b.usage(now)
-	return b.encode()
 }
 
 // lengthen has what was used, and not noted yet, free so much later: its window was shorter.
@@ -206,12 +190,12 @@ func (t *tenure) lengthen(by int64) {
 func (g *Governor) claim(b *book, now moment) claim {
 	t, l := g.tenure, g.limits
 	c := claim{id: t.id, turn: t.turn + 1, renews: t.until > 0, back: t.back, want: wantAll,
-		requests: g.cfg.Requests, per: int64(g.cfg.Per)}
+		requests: g.requests(), per: int64(g.cfg.Per)}
 	t.turn, t.back = c.turn, make(map[int64]int)
 	if g.waiters.counts[classSend] == 0 {
 		// No more than a while like the last one needs, and a little at hand.
 		sharing := len(b.Leases)
-		if !c.renews {
+		if _, held := b.Leases[c.id]; !held {
 			sharing++
 		}
 		idle := min(l.requests/(100*sharing), maxIdle)
@@ -236,6 +220,14 @@ func (g *Governor) resolve(b *book) {
 		g.confirm()
 		return
 	}
+	t.undo()
+}
+
+// undo takes a turn back that was not written.
+func (t *tenure) undo() {
+	if t.pending == nil {
+		return
+	}
 	for at, n := range t.pending.back {
 		t.back[at] += n
 	}
@@ -247,7 +239,8 @@ func (g *Governor) confirm() int {
 	t := g.tenure
 	p := t.pending
 	t.pending = nil
-	t.until, g.fleet.known = p.until, true
+	t.until, t.noted, g.fleet.known = p.until, p.turn, true
+	g.spare, g.remade = p.book, p.book.Unknown
 	g.held = append(g.held, p.granted...)
 	g.serve()
 	return held(p.granted).total()

@@ -23,6 +23,7 @@ func (b *book) adapt(l limits, requests int, per int64) {
 		for i := range b.Free {
 			b.Free[i].at += longer
 		}
+		b.Unknown += longer
 	}
 	b.Per = per
 	if more := requests - b.Requests; more > 0 {

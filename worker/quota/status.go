@@ -73,6 +73,10 @@ type Status struct {
 	Waiting  int `json:"waiting"`
 	// Fleet is what all workers of the group use, as last read.
 	Fleet Usage `json:"fleet"`
+	// Trouble says why the limit is not shared with the others at present; "" when it is.
+	Trouble string `json:"trouble,omitempty"`
+	// Share of the limit that this worker keeps to by itself meanwhile; 0 when it does not.
+	Share int `json:"share,omitempty"`
 }
 
 // Status answers the state. It is safe for concurrent use.
@@ -80,7 +84,8 @@ func (g *Governor) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.clock.now()
-	s := Status{Group: g.cfg.Group, InFlight: g.tenure.flight, Fleet: g.fleet.usage, Leased: now.hi < g.tenure.until}
+	s := Status{Group: g.cfg.Group, InFlight: g.tenure.flight, Fleet: g.fleet.usage, Leased: now.hi < g.tenure.until,
+		Trouble: g.lone.trouble, Share: g.lone.share}
 	for _, n := range g.waiters.counts {
 		s.Waiting += n
 	}
