@@ -1,11 +1,12 @@
 package auth
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
 // ReadKeyFile reads a private key from a file, as [ParsePrivateKey] does.
@@ -31,7 +32,7 @@ func ReadSecretFile(path string) (Secret, error) {
 		return Secret{}, fmt.Errorf("auth: secret: %w", err)
 	}
 	defer clear(data)
-	s := NewSecret(string(bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))))
+	s := NewSecret(string(secret.Content(data)))
 	if !s.IsSet() {
 		return Secret{}, fmt.Errorf("auth: secret: %s is empty: write the secret into it", path)
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
 // ParsePrivateKey reads a private key in any of the forms people have: PEM as
@@ -22,7 +24,7 @@ func ParsePrivateKey(data []byte, id string) (Key, error) {
 	if len(data) > maxKeyFile {
 		return Key{}, keyError("it has %d bytes, a private key has less than %d: is this the right file?", len(data), maxKeyFile)
 	}
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	data = secret.Content(data)
 	switch {
 	case len(data) == 0:
 		return Key{}, keyError("it is empty: write the private key into it")

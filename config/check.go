@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
 // check looks at what one value cannot say for itself: what is missing, and what
@@ -108,7 +110,7 @@ func (l *loader) checkRedox(r *Redox) {
 const minOrderSecret = 16
 
 func (l *loader) checkOrder(o *Order) {
-	if n := len(o.Secret.Reveal()); n > 0 && n < minOrderSecret && !(l.isSet("order.secret") && l.isSet("order.secret_file")) {
+	if n := len(secret.Content([]byte(o.Secret.Reveal()))); o.Secret.IsSet() && n < minOrderSecret && !(l.isSet("order.secret") && l.isSet("order.secret_file")) {
 		l.problem(l.given("order.secret"), fmt.Sprintf("has %d bytes", n), fmt.Sprintf("give at least %d random ones", minOrderSecret))
 	}
 }

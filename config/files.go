@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
 // maxFile bounds the files that are read.
@@ -71,7 +73,7 @@ func (l *loader) fillFile(owner any, f field, key string) {
 	}
 	l.files[*path] = true
 	text, open, err := readSmall(*path)
-	trimmed := strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff")) // a byte order mark is as blank
+	trimmed := string(secret.Content(text))
 	switch {
 	case err != nil:
 		l.failed[key] = true
@@ -85,8 +87,8 @@ func (l *loader) fillFile(owner any, f field, key string) {
 		l.warn(key, "file "+strconv.Quote(*path)+" can be used by others than its owner", "chmod 600 "+*path)
 	}
 	if value, ok := f.sibling(); ok && f.kind == kindSecretFile {
-		if secret := value.at(owner).(*Secret); !secret.IsSet() {
-			*secret = NewSecret(trimmed)
+		if given := value.at(owner).(*Secret); !given.IsSet() {
+			*given = NewSecret(trimmed)
 		}
 	}
 }

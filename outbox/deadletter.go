@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,8 +41,8 @@ type DeadLetter struct {
 // Every Nats-* header of the original is dropped: on a write those are
 // instructions to the stream (Nats-Rollup, Nats-TTL, Nats-Expected-*, Nats-Msg-Id),
 // which could refuse the write or empty the stream; so are headers that
-// pretend to be a dead letter's own. Where the others are more than a stream takes, some
-// of them are dropped, and the error says how many. The write expects its subject to be
+// pretend to be a dead letter's own. Where the others are more than a stream takes, or have
+// names that a client cannot write, some of them are dropped, and the error says how many. The write expects its subject to be
 // empty: [IsAlreadyStored] tells that an earlier write succeeded.
 func (d DeadLetter) Encode(p Prefix) *nats.Msg {
 	source := d.Source
@@ -76,9 +77,16 @@ func (d DeadLetter) Encode(p Prefix) *nats.Msg {
 	return &nats.Msg{Subject: subject, Header: h, Data: d.Body}
 }
 
+// deadHeaders are the dead letter's own.
+var deadHeaders = [...]string{HeaderMessageID, HeaderDeadSettlement, HeaderDeadError, HeaderDeadStatus, HeaderDeadAttempts,
+	HeaderDeadAt, HeaderDeadSubject, HeaderDeadSequence, HeaderDeadWorker}
+
 // reservedInDeadLetter ignores case: another client library may have its own.
 func reservedInDeadLetter(name string) bool {
-	return hasPrefixFold(name, "Nats-") || hasPrefixFold(name, "Redox-Dead-") || strings.EqualFold(name, HeaderMessageID)
+	if !hasPrefixFold(name, "Redox-") {
+		return hasPrefixFold(name, "Nats-")
+	}
+	return slices.ContainsFunc(deadHeaders[:], func(own string) bool { return strings.EqualFold(name, own) })
 }
 
 func hasPrefixFold(s, prefix string) bool {

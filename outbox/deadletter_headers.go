@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 )
@@ -14,16 +15,25 @@ import (
 // its own. A worker that could not write the dead letter would never settle the message.
 const maxDeadHeaders = 60 << 10
 
-// trim drops headers of the message that died, until those of its dead letter fit: first
-// what means nothing to a worker, the largest first.
+// trim drops headers of the message that died: those that the client would refuse to write,
+// and of the others as many as it takes until those of its dead letter fit, first what means
+// nothing to a worker, the largest first.
 func (d DeadLetter) trim(h nats.Header) {
+	dropped := 0
+	for name := range h {
+		if !isHeaderName(name) {
+			delete(h, name)
+			dropped++
+		}
+	}
 	size := payload(&nats.Msg{Header: h})
 	if size <= maxDeadHeaders {
+		noteDropped(h, dropped, "cannot be kept")
 		return
 	}
 	frame := payload(&nats.Msg{Header: nats.Header{"": nil}})
 	length := func(name string) int64 { return payload(&nats.Msg{Header: nats.Header{name: h[name]}}) - frame }
-	names := slices.DeleteFunc(slices.Collect(maps.Keys(d.Header)), reservedInDeadLetter)
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(d.Header)), func(name string) bool { return reservedInDeadLetter(name) || !isHeaderName(name) })
 	slices.SortFunc(names, func(a, b string) int {
 		if x, y := isContract(a), isContract(b); x != y {
 			if y {
@@ -33,7 +43,6 @@ func (d DeadLetter) trim(h nats.Header) {
 		}
 		return cmp.Or(cmp.Compare(length(b), length(a)), cmp.Compare(a, b))
 	})
-	dropped := 0
 	for _, name := range names {
 		if size <= maxDeadHeaders {
 			break
@@ -42,11 +51,24 @@ func (d DeadLetter) trim(h nats.Header) {
 		delete(h, name)
 		dropped++
 	}
-	note := strconv.Itoa(dropped) + " of its headers were too large to keep"
+	noteDropped(h, dropped, "were too large to keep")
+}
+
+// noteDropped says in a dead letter that it lacks some headers.
+func noteDropped(h nats.Header, dropped int, why string) {
+	if dropped == 0 {
+		return
+	}
+	note := strconv.Itoa(dropped) + " of its headers " + why
 	if text := first(h, HeaderDeadError); text != "" {
 		note = text + "; " + note
 	}
 	h[HeaderDeadError] = []string{note}
+}
+
+// isHeaderName reports whether the NATS client writes a header of this name (nats.go, Msg).
+func isHeaderName(name string) bool {
+	return name != "" && visible(name) && !strings.ContainsAny(name, "\"()/,:;<=>?@[\\]{}")
 }
 
 func isContract(name string) bool {

@@ -78,7 +78,7 @@ func TestDeadLetter_StripsInstructions(t *testing.T) {
 	d := goldenDeadLetter()
 	for _, name := range []string{"Nats-Msg-Id", "Nats-Rollup", "Nats-TTL", "Nats-Expected-Stream", "Nats-Expected-Last-Msg-Id", "Nats-Expected-Last-Sequence",
 		"Nats-Expected-Last-Subject-Sequence", "Nats-Expected-Last-Subject-Sequence-Subject", "Nats-Schedule", "Nats-Marker-Reason", "Nats-Batch-Id", "Nats-Incr",
-		"nats-rollup", "NATS-MSG-ID", "Redox-Dead-Settlement", "redox-dead-error", "Redox-Dead-Extra", "Redox-Message-Id", "redox-message-id"} {
+		"nats-rollup", "NATS-MSG-ID", "Redox-Dead-Settlement", "redox-dead-error", "Redox-Message-Id", "redox-message-id"} {
 		d.Header[name] = []string{"hostile", "all"}
 	}
 	msg := d.Encode("")

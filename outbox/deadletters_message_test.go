@@ -39,7 +39,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	d := goldenDeadLetter()
 	maps.Copy(d.Header, nats.Header{HeaderOrderToken: {goldenToken}, HeaderDeadline: {"2026-11-24T00:00:01Z"}, "traceparent": {"kept"},
-		"Nats-Rollup": {"all"}, "redox-dead-x": {"forged"}})
+		"Nats-Rollup": {"all"}, "redox-dead-error": {"forged"}})
 	d.Body = []byte(`{}`)
 	before := maps.Clone(d.Header)
 	r, err := d.replay("", "m-1:r1", 1, now, 16)
@@ -78,7 +78,7 @@ func TestDeadLetter_ReplaySubjects(t *testing.T) {
 	for _, tt := range []struct{ subject, token, want string }{
 		{"redox.out.clinic-a.send", "", "redox.out.clinic-a.send"},
 		{"redox.out.clinic-a.request", "", "redox.out.clinic-a.request"},
-		{"redox.out.clinic-a.send", goldenToken, "redox.out.clinic-a.send"}, // a plain client's: it was never ordered
+		{"redox.out.clinic-a.send", goldenToken, "error: Redox-Order-Token"}, // a plain client's: it was never ordered
 		{"redox.out.clinic-a.ordered.3", goldenToken, "redox.out.clinic-a.send." + goldenToken},
 		{"redox.out.clinic-a.ordered.99", goldenToken, "redox.out.clinic-a.send." + goldenToken}, // there were more partitions
 		{"redox.out.clinic-a.ordered.3", "", "redox.out.clinic-a.ordered.3"},

@@ -21,11 +21,18 @@ type Stored struct {
 // method, id); ContentType and Accept stay empty when absent. The Body of the
 // result is in.Body itself.
 //
+// A header that begins with redox- in any case must be one of the contract, and so must
+// Nats-Msg-Id, Content-Type and Accept be written as they are here; a header of the contract
+// has one value, and not an empty one. Only a trace context is passed over where it is
+// malformed, and its names may have any case.
+//
 // An error is a *ContractError, whose Poison method reports true. The Message
 // beside it still holds what was good: ID and Source as far as known, Lane,
 // and ReplyTo only if it is a literal subject. Decode does not know which
 // reply subjects are allowed: that is [ReplyPolicy.Check].
-func Decode(p Prefix, in Stored) (Message, error) {
+func Decode(p Prefix, in Stored) (Message, error) { return decode(p, in, throughQueue) }
+
+func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m := Message{Body: in.Body, Subject: in.Subject, Sequence: in.Sequence, Stored: in.Time}
 	d := decoder{h: in.Header}
 	var err error
@@ -44,13 +51,12 @@ func Decode(p Prefix, in Stored) (Message, error) {
 	m.ReplayOf = d.get(HeaderReplayOf)
 	m.ReplayCount = d.replayCount()
 	m.Position = position(m.ReplayOf, d.get(HeaderOrderPosition), m.Sequence)
-	if parent := first(in.Header, HeaderTraceParent); isTraceParent(parent) {
-		m.TraceParent = parent
-		if state := first(in.Header, HeaderTraceState); isTraceState(state) {
-			m.TraceState = state
-		}
-	}
+	m.TraceParent, m.TraceState = traceContext(in.Header)
 	m.fill()
+	d.fail(from.check(in.Header))
+	if from == throughQueue && m.OrderToken != "" && m.Lane != LaneOrdered {
+		d.fail(errUnordered)
+	}
 	d.checkFields(&m)
 	if d.err != nil {
 		return m, d.err
@@ -70,30 +76,41 @@ func (d *decoder) fail(err error) {
 	}
 }
 
-// get returns a header's only value. Two values of one header would let two
-// readers see two messages.
+// get returns a header's only value, "" when there is no such header. Two values of one
+// header would let two readers see two messages; an empty one is that of a variable that was
+// not set, and to take it for none would send the message without what its sender asked for.
 func (d *decoder) get(name string) string {
 	v := d.h[name]
 	switch len(v) {
 	case 0:
 		return ""
 	case 1:
+		if v[0] == "" {
+			d.fail(&ContractError{Part: name, Reason: "is empty: leave it out if there is none"})
+		}
 		return v[0]
 	}
 	d.fail(&ContractError{Part: name, Reason: "is given more than once"})
 	return ""
 }
 
-func (d *decoder) id(p Prefix, sequence uint64) string {
-	id := d.get(HeaderID)
-	if id != "" {
-		err := checkID(id, maxID)
-		if err == nil {
-			return id
+// id is the message's own, else that of the stream's dedup, else where it is stored.
+func (d *decoder) id(p Prefix, sequence uint64) (id string) {
+	for _, name := range [...]string{HeaderID, HeaderMessageID} {
+		given := d.get(name)
+		if given == "" {
+			continue
 		}
-		d.fail(err)
+		if err := checkIDIn(name, given, maxID); err != nil {
+			d.fail(err)
+			continue
+		}
+		id = given
 	}
-	return p.OutStream() + ":" + strconv.FormatUint(sequence, 10)
+	if id == "" {
+		id = p.OutStream() + ":" + strconv.FormatUint(sequence, 10)
+	}
+	return id
 }
 
 func (d *decoder) replyTo() string {
@@ -113,12 +130,19 @@ func (d *decoder) deadline() time.Time {
 	if s == "" {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, strings.ToUpper(s)) // t and z may be lower-case (RFC 3339, 5.6)
-	if err != nil || t.IsZero() {
-		d.fail(errDeadline)
-		return time.Time{}
-	}
+	t, err := ParseInstant(s)
+	d.fail(err)
 	return t
+}
+
+// ParseInstant reads an instant as [HeaderDeadline] has it: RFC 3339, in which t and z may
+// be lower-case (section 5.6). The error is a *[ContractError].
+func ParseInstant(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
+	if err != nil || t.IsZero() {
+		return time.Time{}, errDeadline
+	}
+	return t, nil
 }
 
 func (d *decoder) replayCount() int {
@@ -172,6 +196,40 @@ func position(replayOf, header string, sequence uint64) uint64 {
 		return sequence
 	}
 	return n
+}
+
+// traceContext reads the W3C trace context. Its header names have no case (W3C Trace
+// Context, 3.2.1): Go's propagators, for one, write Traceparent. What is malformed or
+// there twice counts as absent.
+func traceContext(h nats.Header) (parent, state string) {
+	parent = only(folded(h, HeaderTraceParent))
+	if !isTraceParent(parent) {
+		return "", ""
+	}
+	if state = strings.Join(folded(h, HeaderTraceState), ","); !isTraceState(state) {
+		state = ""
+	}
+	return parent, state
+}
+
+// folded returns the values of a header, whatever the case of its name.
+func folded(h nats.Header, name string) []string {
+	if v := h[name]; len(v) > 0 {
+		return v
+	}
+	for other, v := range h {
+		if len(other) == len(name) && strings.EqualFold(other, name) {
+			return v
+		}
+	}
+	return nil
+}
+
+func only(values []string) string {
+	if len(values) != 1 {
+		return ""
+	}
+	return values[0]
 }
 
 func first(h nats.Header, name string) string {

@@ -69,7 +69,8 @@ var hostileHeaders = map[string][]string{
 	HeaderContentType: {"a\rb", "\x00", " text", strings.Repeat("c", maxMediaType+1)},
 	HeaderAccept:      {"a\x7f"},
 	HeaderReplyTo:     {"_INBOX.>", "a b", "a..b", "*", strings.Repeat("r", maxSubject+1)},
-	HeaderOrderToken:  {"x", strings.ToUpper(goldenToken), goldenToken + "0"},
+	HeaderMessageID:   {"a b", strings.Repeat("i", maxID+1)},
+	HeaderOrderToken:  {goldenToken, "x", strings.ToUpper(goldenToken), goldenToken + "0"},
 	HeaderDeadline:    {"tomorrow", "2026-11-23", "1700000000", "2026-11-23T10:00:00"},
 	HeaderBodyObject:  {"a b", "a/object-beside-a-body", "b/of-another-source", "no-source", "a", "/", "ab/x", strings.Repeat("o", maxObject+1)},
 	HeaderReplayCount: {"-1", "x", "99999999999999999999"},
@@ -131,7 +132,7 @@ func TestDecode_IgnoresTheRest(t *testing.T) {
 	t.Parallel()
 	plain := nats.Header{HeaderID: {"m-1"}}
 	noisy := maps.Clone(plain)
-	for name, value := range map[string]string{"Authorization": "Bearer x", "redox-reply-to": "$JS.API.x", HeaderOrderKey: "patient", "Host": "evil", "traceparent": "junk"} {
+	for name, value := range map[string]string{"Authorization": "Bearer x", "X-Redox-Kind": "fhir", "Redoxworker": "x", "Nats-Msg-Idx": "x", "Host": "evil", "traceparent": "junk"} {
 		noisy[name] = []string{value}
 	}
 	a, err1 := Decode("", Stored{Subject: "redox.out.a.send", Header: plain})
@@ -173,6 +174,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("redox.out.a.send", "NATS/1.0\r\nNats-Msg-Id: 1\r\nRedox-Kind: fhir\r\nRedox-Path: Patient/1\r\n\r\n", []byte("{}"))
 	f.Add("redox.out.a.ordered.1", "NATS/1.0\r\nRedox-Order-Token: "+goldenToken+"\r\nRedox-Deadline: 2026-11-23T10:00:00Z\r\n\r\n", []byte(""))
 	f.Add("redox.out.a.request", "NATS/1.0\r\nRedox-Reply-To: $JS.API.x\r\nRedox-Reply-To: b\r\n\r\n", []byte(""))
+	f.Add("redox.out.a.send", "NATS/1.0\r\nredox-deadline: x\r\nRedox-Kind: \r\nTraceparent: "+goldenTrace+"\r\n\r\n", []byte(""))
 	f.Add("redox.dlq.a", "NATS/1.0 503\r\n\r\n", []byte(nil))
 	f.Fuzz(func(t *testing.T, subject, raw string, body []byte) {
 		header, err := nats.DecodeHeadersMsg([]byte(raw))
@@ -190,11 +192,11 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if m.Lane == LaneOrdered && m.OrderToken == "" || m.Lane == LaneRequest && m.OrderToken != "" || len(m.ID) > maxNewID {
-			return // may be stored so by others, but not by Encode
+		if m.OrderToken != "" && m.Lane != LaneOrdered {
+			t.Fatalf("an order that %s does not keep", subject)
 		}
-		if m.Lane == LaneSend && m.OrderToken != "" {
-			return
+		if m.Lane == LaneOrdered && m.OrderToken == "" || len(m.ID) > maxNewID {
+			return // may be stored so by others, but not by Encode
 		}
 		if _, err := m.Encode(""); err != nil {
 			t.Fatalf("Decode took it, Encode does not: %v", err)

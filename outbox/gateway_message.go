@@ -14,10 +14,10 @@ var (
 	errNoKeys  = &ContractError{Part: HeaderOrderKey, Reason: "cannot be used here: the gateway has no order secret (order.secret_file)"}
 )
 
-// gatewayHeaders are what a caller may set. Everything else stays behind: Nats-* headers
-// are instructions to the stream, and claim checks and replays are not for callers.
-var gatewayHeaders = [...]string{HeaderID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept,
-	HeaderReplyTo, HeaderOrderToken, HeaderDeadline, HeaderTraceParent, HeaderTraceState}
+// gatewayHeaders are what is taken from a caller. Nats-* headers are instructions to the
+// stream and stay behind, as do those that are not of the contract.
+var gatewayHeaders = [...]string{HeaderID, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept,
+	HeaderReplyTo, HeaderOrderToken, HeaderDeadline}
 
 // store stores a request. The Receipt has the ID also beside an error, as far
 // as it is known.
@@ -63,11 +63,15 @@ func (e endpoint) message(in *nats.Msg) (Message, error) {
 			h[HeaderReplyTo] = []string{in.Reply} // the caller's own inbox wins
 		}
 	}
-	m, err := Decode(g.config.Prefix, Stored{Subject: subject, Header: h, Body: in.Data})
+	m, err := decode(g.config.Prefix, Stored{Subject: subject, Header: h, Body: in.Data}, throughGateway)
+	if err == nil {
+		err = throughGateway.check(in.Header)
+	}
 	if err != nil {
 		return m, err
 	}
-	if first(h, HeaderID) == "" {
+	m.TraceParent, m.TraceState = traceContext(in.Header)
+	if len(h[HeaderID])+len(h[HeaderMessageID]) == 0 {
 		m.ID = NewID()
 	}
 	keys := decoder{h: in.Header}

@@ -53,7 +53,7 @@ func TestGateway_SendAnswersWithAReceipt(t *testing.T) {
 	t.Parallel()
 	r, client := gatewayRig(t, GatewayConfig{OrderSecret: testSecret})
 	h := nats.Header{HeaderID: {"g-1"}, HeaderOrderKey: {"MRN 1"}, HeaderReplyTo: {"redox.reply.clinic-a.g-1"}, HeaderDeadline: {"2030-01-01T00:00:00Z"},
-		"Nats-Rollup": {"all"}, "Nats-TTL": {"1s"}, "X-Other": {"x"}, HeaderBodyObject: {"clinic-b/secret"}, HeaderReplayOf: {"x"}}
+		"Nats-Rollup": {"all"}, "Nats-TTL": {"1s"}, "X-Other": {"x"}, "Traceparent": {goldenTrace}}
 	var receipt Receipt
 	if err := json.Unmarshal(askGateway(t, client, "redox.gateway.clinic-a.send", h).Data, &receipt); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,10 @@ func TestGateway_SendAnswersWithAReceipt(t *testing.T) {
 	if string(msg.Data) != `{"a":1}` || msg.Header.Get(HeaderReplyTo) != "redox.reply.clinic-a.g-1" || len(msg.Header.Get(HeaderOrderToken)) != 32 {
 		t.Errorf("stored %v %s", msg.Header, msg.Data)
 	}
-	for _, name := range []string{"Nats-Rollup", "Nats-TTL", "X-Other", HeaderOrderKey, HeaderBodyObject, HeaderReplayOf} {
+	if got := msg.Header.Get(HeaderTraceParent); got != goldenTrace {
+		t.Errorf("the trace context of a client that writes Traceparent: %q", got)
+	}
+	for _, name := range []string{"Nats-Rollup", "Nats-TTL", "X-Other", HeaderOrderKey} {
 		if msg.Header.Get(name) != "" {
 			t.Errorf("header %s was stored", name)
 		}

@@ -1,9 +1,11 @@
 package outbox
 
 // Headers of the contract. NATS headers are case-sensitive: a client must send
-// them exactly so.
+// them exactly so. A header that begins with redox- in any case and is none of these makes
+// the message poison, and so does Nats-Msg-Id in another case.
 const (
-	// HeaderID is the message id: dedup (see [Receipt]), ledger and correlation.
+	// HeaderID is the id by which the stream knows a repeat (see [Receipt]). It is the message id too,
+	// unless there is a [HeaderMessageID].
 	HeaderID = "Nats-Msg-Id"
 	// HeaderKind names the Redox API; see [Kind]. Default data-model.
 	HeaderKind = "Redox-Kind"
@@ -18,11 +20,12 @@ const (
 	// HeaderReplyTo is the subject the reply goes to. JetStream does not store
 	// a message's own reply subject, therefore a header.
 	HeaderReplyTo = "Redox-Reply-To"
-	// HeaderOrderToken repeats the order token of the subject.
+	// HeaderOrderToken repeats the order token of the subject. On a message that is published
+	// to a subject without one it is poison: nobody would keep the order that it asks for.
 	HeaderOrderToken = "Redox-Order-Token"
 	// HeaderOrderKey is for the gateway only, which makes the token and never
-	// stores the key. It orders nothing on a message that is published to a subject
-	// of the work queue: a worker says so in its log.
+	// stores the key. On a message that is published to a subject of the work queue it is
+	// poison.
 	HeaderOrderKey = "Redox-Order-Key"
 	// HeaderDeadline is an RFC 3339 instant after which nothing is sent.
 	HeaderDeadline = "Redox-Deadline"
@@ -44,7 +47,7 @@ const (
 // Headers of a reply; HeaderContentType, HeaderBodyObject and the trace
 // headers appear in it too.
 const (
-	// HeaderMessageID is the id of the message that is answered or dead.
+	// HeaderMessageID is the message id: of the message that is published, answered or dead.
 	HeaderMessageID = "Redox-Message-Id"
 	// HeaderSettlement is the decision; see [Settlement].
 	HeaderSettlement = "Redox-Settlement"

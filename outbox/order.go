@@ -4,8 +4,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
 const (
@@ -16,22 +18,36 @@ const (
 // OrderToken turns an order key, a patient id for instance, into the token that
 // leaves the application: 32 hex digits of HMAC-SHA-256. All publishers of a
 // source need the same secret, at least 16 bytes that nobody can guess: who
-// knows it can find the keys behind tokens by trying.
-func OrderToken(secret []byte, key string) (string, error) {
-	if err := checkOrderSecret(secret); err != nil {
+// knows it can find the keys behind tokens by trying. White space around the secret is
+// no part of it, so that the content of its file may be given as it is. A key with white
+// space around it is refused, since a header does not keep that.
+func OrderToken(orderSecret []byte, key string) (string, error) {
+	if err := checkOrderSecret(orderSecret); err != nil {
 		return "", err
 	}
-	if key == "" {
-		return "", errors.New("outbox: order key is empty")
+	if err := checkOrderKey(key); err != nil {
+		return "", err
 	}
-	mac := hmac.New(sha256.New, secret)
+	mac := hmac.New(sha256.New, secret.Content(orderSecret))
 	mac.Write([]byte(key))
 	return hex.EncodeToString(mac.Sum(nil)[:tokenDigits/2]), nil
 }
 
-func checkOrderSecret(secret []byte) error {
-	if len(secret) < minOrderSecret {
-		return fmt.Errorf("outbox: order secret has %d bytes: give at least %d random ones", len(secret), minOrderSecret)
+func checkOrderSecret(orderSecret []byte) error {
+	if n := len(secret.Content(orderSecret)); n < minOrderSecret {
+		return fmt.Errorf("outbox: order secret has %d bytes: give at least %d random ones", n, minOrderSecret)
+	}
+	return nil
+}
+
+// checkOrderKey refuses a key that would make another token on another way in: a client of
+// the gateway puts it into a header, which loses the white space around it.
+func checkOrderKey(key string) error {
+	switch {
+	case key == "":
+		return &ContractError{Part: HeaderOrderKey, Reason: "is empty: leave it out if there is none"}
+	case strings.TrimSpace(key) != key:
+		return &ContractError{Part: HeaderOrderKey, Reason: "begins or ends with white space: trim it"}
 	}
 	return nil
 }

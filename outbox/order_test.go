@@ -16,6 +16,11 @@ func TestOrderToken_Golden(t *testing.T) {
 	if want := "74546042eef9a3d6e2622d4c8b139526"; got != want {
 		t.Errorf("OrderToken = %q, want %q: partitions of stored messages would change", got, want)
 	}
+	for _, file := range []string{"0123456789abcdef\n", "\t 0123456789abcdef \r\n\r\n", "\ufeff0123456789abcdef\n"} {
+		if same, err := OrderToken([]byte(file), "patient-1"); err != nil || same != got {
+			t.Errorf("secret file %q: %q, %v", file, same, err)
+		}
+	}
 	other, err := OrderToken([]byte("0123456789abcdeF"), "patient-1")
 	if err != nil || other == got {
 		t.Errorf("another secret gives %q, %v", other, err)
@@ -31,7 +36,11 @@ func TestOrderToken_Limits(t *testing.T) {
 		{"secret of 16", strings.Repeat("s", 16), "k", true},
 		{"secret of 15", strings.Repeat("s", 15), "k", false},
 		{"no secret", "", "k", false},
+		{"secret of 15 in white space", " " + strings.Repeat("s", 15) + "\r\n", "k", false},
 		{"no key", strings.Repeat("s", 16), "", false},
+		{"a key of blanks", strings.Repeat("s", 16), " ", false},
+		{"a key behind a blank", strings.Repeat("s", 16), " k", false},
+		{"a key before a line's end", strings.Repeat("s", 16), "k\n", false},
 	} {
 		token, err := OrderToken([]byte(tt.secret), tt.key)
 		if (err == nil) != tt.ok || tt.ok != isOrderToken(token) {

@@ -22,6 +22,7 @@ var (
 	errKind        = &ContractError{Part: HeaderKind, Reason: "is not data-model, fhir, file or platform"}
 	errDeadline    = &ContractError{Part: HeaderDeadline, Reason: "is not an RFC 3339 instant"}
 	errOrderToken  = &ContractError{Part: HeaderOrderToken, Reason: "is not 32 lower-case hex digits"}
+	errUnordered   = &ContractError{Part: HeaderOrderToken, Reason: "asks for an order that its subject does not keep: publish through the gateway, or to the subject that ends in the order token"}
 	errReplayCount = &ContractError{Part: HeaderReplayCount, Reason: "is not a count"}
 )
 
@@ -36,15 +37,18 @@ func visible(s string) bool {
 	return true
 }
 
-func checkID(id string, limit int) error {
+func checkID(id string, limit int) error { return checkIDIn(HeaderID, id, limit) }
+
+// checkIDIn checks the message id that a header holds.
+func checkIDIn(name, id string, limit int) error {
 	if id == "" {
-		return &ContractError{Part: HeaderID, Reason: "is missing"}
+		return &ContractError{Part: name, Reason: "is missing"}
 	}
 	if len(id) > limit {
-		return tooLong(HeaderID, limit)
+		return tooLong(name, limit)
 	}
 	if !visible(id) {
-		return &ContractError{Part: HeaderID, Reason: "holds a space or a character outside visible ASCII"}
+		return &ContractError{Part: name, Reason: "holds a space or a character outside visible ASCII"}
 	}
 	return nil
 }

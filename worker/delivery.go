@@ -73,20 +73,6 @@ func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 			d.message.ReplyTo = ""
 		}
 	}
-	if d.contract == nil {
-		w.warnUnordered(d)
-	}
-}
-
-// warnUnordered says once for each lane that a message asks for an order that its subject
-// does not keep: it was published to the plain subject, and goes in any order.
-func (w *Worker) warnUnordered(d *delivery) {
-	if d.lane.kind == outbox.LaneOrdered || len(d.msg.header[outbox.HeaderOrderKey])+len(d.msg.header[outbox.HeaderOrderToken]) == 0 ||
-		d.lane.warned.Swap(true) {
-		return
-	}
-	w.log.Warn("a message with an order key or token is not in an ordered lane and goes in any order: publish through the gateway, or to the subject with the order token",
-		"message", d.message.ID, "source", d.lane.source, "lane", d.lane.kind, "subject", d.msg.subject)
 }
 
 // deliver takes one admitted message through attempt and settlement. It returns when the

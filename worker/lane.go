@@ -34,8 +34,6 @@ type lane struct {
 	consumer string
 	series   series
 	bound    atomic.Bool
-	// warned: the log has said that an order asked for is not kept here.
-	warned atomic.Bool
 	// replicated: several servers keep the consumer's state.
 	replicated atomic.Bool
 	// created is when the consumer was made, in Unix nanoseconds.

@@ -4,6 +4,7 @@
 package secret
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"fmt"
 	"io"
@@ -29,6 +30,12 @@ func New(text string) Text {
 		return Text{}
 	}
 	return Text{text: &text}
+}
+
+// Content returns the secret that a file holds: its text without a byte order mark and
+// without the white space around it. It shares memory with text.
+func Content(text []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))
 }
 
 // Reveal returns the text itself, "" when unset. The caller keeps it out of logs and

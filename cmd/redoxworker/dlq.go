@@ -60,7 +60,7 @@ func (p *past) UnmarshalText(text []byte) (err error) {
 		p.Time = time.Now().Add(-ago)
 		return nil
 	}
-	if p.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+	if p.Time, err = outbox.ParseInstant(string(text)); err != nil {
 		return errors.New("neither a time as 2026-01-31T12:00:00Z nor a duration as 90m")
 	}
 	return nil

@@ -57,7 +57,7 @@ func (d *deadline) UnmarshalText(text []byte) (err error) {
 		d.Time = time.Now().Add(wait)
 		return nil
 	}
-	if d.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+	if d.Time, err = outbox.ParseInstant(string(text)); err != nil {
 		return errors.New("neither a time as 2026-01-31T12:00:00Z nor a duration as 90s")
 	}
 	return nil

@@ -1,0 +1,145 @@
+package outbox
+
+import (
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// entrance is a way by which a message comes in. It decides which headers are its own.
+type entrance uint8
+
+const (
+	throughQueue   entrance = iota // published to a subject of the work queue
+	throughGateway                 // a request to the gateway
+)
+
+// knows reports whether name is a header of the contract for what comes in this way.
+func (e entrance) knows(name string) bool {
+	switch name {
+	case HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath, HeaderReplyTo, HeaderOrderToken, HeaderDeadline:
+		return true
+	case HeaderOrderKey:
+		return e == throughGateway
+	case HeaderBodyObject, HeaderReplayOf, HeaderReplayCount, HeaderOrderPosition:
+		return e == throughQueue
+	}
+	return false
+}
+
+// contractHeaders are the names that a misspelt one may have meant.
+var contractHeaders = [...]string{HeaderID, HeaderContentType, HeaderAccept, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath,
+	HeaderReplyTo, HeaderOrderToken, HeaderOrderKey, HeaderDeadline, HeaderBodyObject, HeaderReplayOf, HeaderReplayCount, HeaderOrderPosition}
+
+// check refuses a header that its sender took for one of the contract and that is none: one
+// that begins with redox- in any case, and Nats-Msg-Id, Content-Type and Accept in another
+// case. To pass over it would change what happens to the message in silence. All other
+// headers are nobody's business. Of several it names the first by the alphabet.
+func (e entrance) check(h nats.Header) error {
+	bad := ""
+	for name := range h {
+		if !e.knows(name) && looksOurs(name) && (bad == "" || name < bad) {
+			bad = name
+		}
+	}
+	if bad == "" {
+		return nil
+	}
+	return e.refusal(bad)
+}
+
+// looksOurs reports whether name looks like a header of the contract. Client libraries
+// differ in how they treat the case of a name and blanks around it.
+func looksOurs(name string) bool {
+	switch name {
+	case HeaderID, HeaderContentType, HeaderAccept:
+		return false // they are
+	}
+	if len(name) > 0 && (name[0] <= ' ' || name[len(name)-1] <= ' ') {
+		name = strings.TrimSpace(name)
+		if name == HeaderID || name == HeaderContentType || name == HeaderAccept {
+			return true
+		}
+	}
+	return hasPrefixFold(name, "redox-") ||
+		len(name) == len(HeaderID) && strings.EqualFold(name, HeaderID) ||
+		len(name) == len(HeaderContentType) && strings.EqualFold(name, HeaderContentType) ||
+		len(name) == len(HeaderAccept) && strings.EqualFold(name, HeaderAccept)
+}
+
+// refusal says what is wrong with a header name, and what was probably meant.
+func (e entrance) refusal(name string) error {
+	switch {
+	case name == HeaderOrderKey:
+		return &ContractError{Part: name, Reason: "is for the gateway only, which makes the order token and does not store the key: " +
+			"publish through the gateway, or to the subject that ends in the order token"}
+	case throughQueue.knows(name):
+		return &ContractError{Part: name, Reason: "is not for callers of the gateway"}
+	}
+	unknown := &ContractError{Part: shownHeader(name), Reason: "is not a header of the contract"}
+	if meant := meantHeader(name); meant != "" {
+		unknown.Reason += "; did you mean " + meant + "?"
+	}
+	return unknown
+}
+
+// maxShownHeader bounds a header name that is shown, in bytes.
+const maxShownHeader = 40
+
+// shownHeader is a name as errors show it: only one of letters and hyphens, since in all
+// others there could be anything, the number of a patient among it.
+func shownHeader(name string) string {
+	plain := len(name) <= maxShownHeader
+	for i := 0; plain && i < len(name); i++ {
+		c := name[i] | 0x20
+		plain = name[i] == '-' || 'a' <= c && c <= 'z'
+	}
+	if plain {
+		return name
+	}
+	return "a header whose name begins like one of the contract"
+}
+
+// meantHeader is the header of the contract that is nearest to a name, "" when none is
+// near. Case, hyphens, underscores and blanks make no difference.
+func meantHeader(name string) string {
+	if len(name) > 2*maxShownHeader {
+		return ""
+	}
+	best, least := "", maxHeaderEdits+1
+	for _, known := range contractHeaders {
+		if d := edits(plainHeader(name), plainHeader(known)); d < least {
+			best, least = known, d
+		}
+	}
+	return best
+}
+
+// maxHeaderEdits is how far a suggestion may be from a name: beyond it is guessing.
+const maxHeaderEdits = 2
+
+func plainHeader(name string) string {
+	return strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(name))
+}
+
+// edits counts the letters to insert, delete or replace on the way from a to b.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			next := min(row[j], row[j+1]) + 1
+			if a[i] == b[j] {
+				next = min(next, diagonal)
+			} else {
+				next = min(next, diagonal+1)
+			}
+			diagonal, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}
