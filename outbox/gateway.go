@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
 // GatewayConfig is what a Gateway may be told.
@@ -100,6 +102,7 @@ func NewGateway(conn *nats.Conn, js jetstream.JetStream, cfg GatewayConfig) (*Ga
 		return nil, err
 	}
 	cfg = cfg.WithDefaults()
+	cfg.Logger = logsample.Wrap(cfg.Logger)
 	// Claim checks, since the headers that are added may take a message that
 	// the caller could just publish over the limit.
 	publisher, err := NewPublisher(js, PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true})
@@ -116,6 +119,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	storing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s := &session{gateway: g, ctx: storing, slots: make(chan struct{}, g.config.Concurrency), counts: map[string]*counts{}}
+	defer logsample.Flush(g.config.Logger)
 	stopped := make(chan struct{})
 	service, err := micro.AddService(g.conn, micro.Config{
 		Name: gatewayName, Version: gatewayVersion, Description: "Stores requests for delivery to Redox.",

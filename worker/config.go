@@ -114,7 +114,8 @@ type Config struct {
 	ReplyAllow []string
 	// ID names this worker in dead letters and logs. Default host name and process id.
 	ID string
-	// Logger; nil discards. No body, query string, order key or token is ever logged.
+	// Logger; nil discards. No body, query string, order key or token is ever logged. Lines
+	// that would be a flood are sampled, see package logsample.
 	Logger *slog.Logger
 	// Registerer for the redoxworker_* metrics; nil means none.
 	Registerer prometheus.Registerer

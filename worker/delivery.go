@@ -42,6 +42,7 @@ type delivery struct {
 // turn, and decodes it. since is the earliest time it can have been delivered. nil means
 // that the delivery is to be ignored.
 func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery {
+	w.troubles.pulls.Worked(l.consumer)
 	meta, err := msg.Metadata()
 	if err != nil {
 		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", l.consumer)
@@ -160,6 +161,7 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	if err != nil {
 		return d.decide(w.postpone(d, err))
 	}
+	w.troubles.ledger.Worked(itself)
 	failpoint("intent")
 	return false
 }
@@ -177,6 +179,7 @@ func (w *Worker) recall(d *delivery) error {
 	if d.blind = err != nil; d.blind {
 		return err
 	}
+	w.troubles.ledger.Worked(itself)
 	d.record = rec
 	if d.delivered <= 1 { // what ended did so by another count
 		d.record.Ended = 0
@@ -200,6 +203,7 @@ func (w *Worker) postpone(d *delivery, err error) verdict {
 	if errors.Is(causeOf(d.ctx), ErrLeaseLost) {
 		return verdict{action: abandon, err: "lease lost"}
 	}
-	w.log.Warn("a message waits: its state could not be read from or written to NATS", "message", d.message.ID, "source", d.message.Source, "error", err)
+	w.troubles.ledger.Failed(itself, "messages wait: their state could not be read from or written to NATS", err,
+		"message", d.message.ID, "source", d.message.Source)
 	return verdict{action: wait, delay: w.config.Retry.Initial, err: "NATS did not answer"}
 }

@@ -38,6 +38,9 @@ type lane struct {
 	replicated atomic.Bool
 	// created is when the consumer was made, in Unix nanoseconds.
 	created atomic.Int64
+	// recovery is when the lane is looked at again that has failed; under failed.
+	failed   sync.Mutex
+	recovery *time.Timer
 	// rest is how long a lane of REQUESTs last rested; see measured.
 	rest time.Duration
 }
@@ -106,8 +109,7 @@ func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
 		if ctx.Err() != nil {
 			return nil
 		}
-		w.log.Warn("cannot bind a consumer; trying again (is it provisioned?)", "stream", w.config.Prefix.OutStream(),
-			"consumer", l.consumer, "error", err)
+		w.unpulled(l, err)
 		sleep(ctx, doubling(250*time.Millisecond, 5*time.Second, attempt))
 	}
 }
@@ -272,7 +274,11 @@ func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer,
 	cancel()
 	stop()
 	if err != nil {
-		if !interrupted && !errors.Is(err, nats.ErrTimeout) {
+		switch {
+		case interrupted:
+		case errors.Is(err, nats.ErrTimeout):
+			w.troubles.pulls.Worked(l.consumer)
+		default:
 			w.pullError(ctx, l, err)
 			sleep(ctx, 250*time.Millisecond)
 		}
@@ -308,11 +314,11 @@ func (w *Worker) pullError(ctx context.Context, l *lane, err error) {
 	if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
 		l.bound.Store(false)
 	}
-	if errors.Is(err, jetstream.ErrNoHeartbeat) {
+	if errors.Is(err, jetstream.ErrNoHeartbeat) && w.conn.IsConnected() {
 		w.log.Debug("pull heartbeat missed", "consumer", l.consumer)
 		return
 	}
-	w.log.Warn("pulling failed; trying again", "consumer", l.consumer, "error", err)
+	w.unpulled(l, err)
 }
 
 // pullWindow is how many messages a lane may have in hand: as many as can be in flight,

@@ -13,8 +13,11 @@ func (w *Worker) report(d *delivery, kind EventKind) {
 	v := &d.verdict
 	w.metrics.outcome(d, kind)
 	level := slog.LevelInfo
-	if v.settlement == outbox.Delivered {
+	switch {
+	case v.settlement == outbox.Delivered:
 		level = slog.LevelDebug
+	case kind == EventSettled: // somebody should look at it
+		level = slog.LevelWarn
 	}
 	if w.log.Enabled(w.settling, level) {
 		w.log.Log(w.settling, level, logText[kind], "message", d.message.ID, "source", d.message.Source, "lane", d.message.Lane,
@@ -60,7 +63,7 @@ func (w *Worker) observe(e Event) {
 	case EventPaused:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
 		if e.Probes > 0 { // no change: it is still paused
-			w.log.Debug("still paused: the probe failed", "scope", e.Scope, "for", e.Delay, "probes", e.Probes)
+			w.troubles.probes.Failed(shownScope(e.Scope), "still paused: a probe failed", nil, "scope", shownScope(e.Scope), "next_in", e.Delay, "probes", e.Probes)
 			break
 		}
 		switch byHand := strings.HasPrefix(e.Scope, operatorPrefix); {
@@ -74,6 +77,7 @@ func (w *Worker) observe(e Event) {
 	case EventResumed:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(0)
 		w.log.Info("resumed", "scope", shownScope(e.Scope))
+		w.troubles.probes.Worked(shownScope(e.Scope))
 	}
 	if w.config.Observe != nil {
 		w.config.Observe(e)

@@ -54,6 +54,11 @@ func (w *Worker) conclude(d *delivery) {
 	if err != nil {
 		err = s.repeat(err)
 	}
+	if err == nil {
+		w.troubles.settlements.Worked(d.message.ID)
+	} else {
+		w.troubles.settlements.Gone(d.message.ID)
+	}
 	if errors.Is(err, ErrLeaseLost) {
 		w.log.Warn("settled, and left to another worker to acknowledge: the lease was lost meanwhile", "message", d.message.ID,
 			"source", d.message.Source, "sequence", d.message.Sequence, "settlement", d.verdict.settlement)
@@ -89,10 +94,10 @@ func (s *settlement) repeat(failed error) error {
 	}
 	policy := backoff.WithContext(backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
-	return backoff.RetryNotify(again, policy, func(err error, next time.Duration) {
+	return backoff.RetryNotify(again, policy, func(err error, _ time.Duration) {
 		w.metrics.settleErrors.Inc()
-		w.log.Warn("settling a message failed; repeating", "message", d.message.ID, "source", d.message.Source,
-			"settlement", d.verdict.settlement, "error", err, "next", next)
+		w.troubles.settlements.Failed(d.message.ID, s.unsettled(), err,
+			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.settlement)
 	})
 }
 
@@ -289,9 +294,10 @@ func (w *Worker) noteEnd(d *delivery, rec record) {
 		err := w.ledger.store(ctx, d.message, rec)
 		cancel()
 		if err == nil {
+			w.troubles.ledger.Worked(itself)
 			return
 		}
-		w.log.Warn("an attempt could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
+		w.troubles.ledger.Failed(itself, "an attempt could not be noted in the ledger", err, "message", d.message.ID, "source", d.message.Source)
 		if !d.hold || !d.noted || !w.keeper.holds(d.lease) || w.settling.Err() != nil {
 			return
 		}

@@ -66,9 +66,7 @@ func (w *Worker) sweep(ctx context.Context) {
 			attempt, err = 0, w.sweepFrom(ctx, consumer)
 		}
 		if err != nil && ctx.Err() == nil {
-			if attempt <= 1 {
-				w.log.Warn("advisories cannot be read; trying again (is it provisioned, and permitted?)", "stream", stream, "consumer", name, "error", err)
-			}
+			w.troubles.advisories.Failed(itself, "advisories cannot be read; trying again (is it provisioned, and permitted?)", err, "stream", stream, "consumer", name)
 			sleep(ctx, doubling(sweepPause, 5*time.Minute, max(1, attempt)))
 		}
 	}
@@ -82,10 +80,12 @@ func (w *Worker) sweepFrom(ctx context.Context, consumer jetstream.Consumer) err
 		cancel()
 		if err != nil {
 			if waited || errors.Is(err, nats.ErrTimeout) {
+				w.troubles.advisories.Worked(itself)
 				continue
 			}
 			return err
 		}
+		w.troubles.advisories.Worked(itself)
 		if err := w.swept(ctx, msg); err != nil {
 			w.log.Warn("an advisory could not be dealt with; trying again", "error", err)
 			_ = msg.NakWithDelay(sweepPause)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
 // Worker consumes messages and settles them. Make one with [New]; any number of workers,
@@ -25,6 +26,7 @@ type Worker struct {
 	deliverer Deliverer
 	config    Config
 	log       *slog.Logger
+	troubles  troubles
 	metrics   *metrics
 	trace     tracing
 	observed  bool
@@ -71,8 +73,9 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: registering metrics: %w", err)
 	}
+	log := logsample.Wrap(c.Logger)
 	return &Worker{
-		js: js, conn: js.Conn(), deliverer: d, config: c, log: c.Logger, metrics: m, trace: newTracing(c.Tracer),
+		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: semaphore.NewWeighted(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c),
 		tokens: outbox.NewHeldTokens(js, c.Prefix),
@@ -90,6 +93,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	ctx, cancel := withoutDeadline(ctx)
 	defer cancel()
+	defer logsample.Flush(w.log)
 	if err := w.discover(ctx); err != nil {
 		return err
 	}

@@ -89,10 +89,10 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"outbox": {"auth/secret"}, "auth/secret": nil, "auth": {"auth/secret"}, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
-		"auth/xoauth2": {"auth"}, "worker": {"outbox"}, "worker/redox": {"outbox"}, "worker/workertest": {"outbox", "worker"},
-		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox"},
-		"worker/redox/platform": {"outbox"}, "worker/redox/reconcile": {"outbox", "worker/redox/platform"},
+		"outbox": {"auth/secret", "outbox/logsample"}, "outbox/logsample": nil, "auth/secret": nil, "auth": {"auth/secret"}, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample"}, "worker/redox": {"outbox", "outbox/logsample"}, "worker/workertest": {"outbox", "worker"},
+		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
+		"worker/redox/platform": {"outbox"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
 	}
 	for name, p := range goList(t) {
 		may, known := allowed[name]

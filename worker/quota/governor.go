@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
 // Governor grants requests under the limit of its group. Make one with [New], have it
@@ -15,6 +16,7 @@ import (
 type Governor struct {
 	cfg     Config
 	log     *slog.Logger
+	turns   *logsample.Trouble
 	metrics *metrics
 	kick    chan struct{} // a turn is wanted soon
 
@@ -61,7 +63,8 @@ func New(cfg Config) (*Governor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Governor{cfg: cfg, log: cfg.Logger, kick: make(chan struct{}, 1), clock: newClock(),
+	log := logsample.Wrap(cfg.Logger)
+	g := &Governor{cfg: cfg, log: log, turns: logsample.NewTrouble(log, "quota: turns at the book again"), kick: make(chan struct{}, 1), clock: newClock(),
 		limits: newLimits(cfg.Requests, cfg.Per, cfg.Reserve)}
 	g.newTenure()
 	var err error

@@ -9,9 +9,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// remindEvery is how often the log says that there is still no book to share.
-const remindEvery = time.Minute
-
 // lone is the state of a worker that has trouble with the book.
 type lone struct {
 	// book is this worker's own while there is none to share; nil as long as there is.
@@ -27,8 +24,6 @@ type lone struct {
 	damage string
 	// trouble is what the last turn met; "" when nothing.
 	trouble string
-	told    time.Time
-	missed  int // turns, since told
 }
 
 // requests is the limit that this worker keeps to: its share while it is alone.
@@ -165,27 +160,20 @@ func (g *Governor) together() {
 	if g.lone.book != nil {
 		g.log.Info("quota: the limit is shared again", "group", g.cfg.Group)
 	}
-	g.lone = lone{trouble: g.lone.trouble, told: g.lone.told, missed: g.lone.missed}
+	g.lone = lone{trouble: g.lone.trouble}
 }
 
 // noteFailure tells the log about turns that fail: at a change, and now and then.
 func (g *Governor) noteFailure(err error, failed *bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case err == nil && *failed:
-		g.log.Info("quota: turns at the book again", "group", g.cfg.Group)
-	case err != nil && !*failed:
-		g.lone.told, g.lone.missed = time.Now(), 0
-		g.log.Warn("quota: no turn at the book; what is leased is used up, then requests wait or go within the last share", "group", g.cfg.Group, "error", err)
-	case err != nil && time.Since(g.lone.told) >= remindEvery:
-		g.log.Warn("quota: still no turn at the book", "group", g.cfg.Group, "turns", g.lone.missed, "share", g.lone.share, "error", err)
-		g.lone.told, g.lone.missed = time.Now(), 0
-	}
 	*failed, g.lone.trouble = err != nil, ""
-	if err != nil {
-		g.lone.missed++
-		g.metrics.failures.Inc()
-		g.lone.trouble = fmt.Sprintf("no turn at the shared book: %v", err)
+	if err == nil {
+		g.turns.Worked(g.cfg.Group)
+		return
 	}
+	g.turns.Failed(g.cfg.Group, "quota: no turn at the book; what is leased is used up, then requests wait or go within the last share", err,
+		"group", g.cfg.Group, "share", g.lone.share)
+	g.metrics.failures.Inc()
+	g.lone.trouble = fmt.Sprintf("no turn at the shared book: %v", err)
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
 // Client delivers messages to Redox. It is safe for concurrent use and holds no
@@ -51,7 +52,7 @@ func newSender(name string, s Source, k Credentials) *sender {
 func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*Client, error) {
 	cfg = cfg.WithDefaults()
 	errs := []error{cfg.Validate()}
-	c := &Client{cfg: cfg, log: cfg.Logger, userAgent: []string{cfg.UserAgent}, sources: make(map[string]*sender, len(sources))}
+	c := &Client{cfg: cfg, log: logsample.Wrap(cfg.Logger), userAgent: []string{cfg.UserAgent}, sources: make(map[string]*sender, len(sources))}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		s := sources[name]
 		errs = append(errs, s.validate(name, keys))

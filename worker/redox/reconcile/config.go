@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 )
 
@@ -78,7 +79,7 @@ func New(js jetstream.JetStream, look Look, c Config) (*Reconciler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reconcile: registering metrics: %w", err)
 	}
-	return &Reconciler{js: js, look: look, config: c, log: c.Logger, metrics: m, queue: make(chan Delivered, maxQueue)}, nil
+	return &Reconciler{js: js, look: look, config: c, log: logsample.Wrap(c.Logger), metrics: m, queue: make(chan Delivered, maxQueue)}, nil
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -1,0 +1,95 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/logsample"
+)
+
+// troubles are what the log is told of when it begins, changes and ends, and not for each
+// lane or message that meets it.
+type troubles struct {
+	pulls       *logsample.Trouble // members are consumers
+	settlements *logsample.Trouble // messages
+	probes      *logsample.Trouble // scopes
+	ledger      *logsample.Trouble
+	advisories  *logsample.Trouble
+}
+
+// itself is the member of a trouble that has one alone.
+const itself = ""
+
+func newTroubles(log *slog.Logger) troubles {
+	return troubles{
+		pulls:       logsample.NewTrouble(log, "messages are pulled again"),
+		settlements: logsample.NewTrouble(log, "settlements are confirmed again"),
+		probes:      logsample.NewTrouble(log, "what was paused is open again"),
+		ledger:      logsample.NewTrouble(log, "the state of messages can be read and written again"),
+		advisories:  logsample.NewTrouble(log, "advisories are read again"),
+	}
+}
+
+// steady is how long a lane that failed must not fail to work again, unless a pull of it
+// ends well before.
+const steady = 2 * pullExpiry
+
+// unpulled notes that a lane could not pull, or not be bound.
+func (w *Worker) unpulled(l *lane, err error) {
+	w.troubles.pulls.Failed(l.consumer, w.pullText(err), err, "stream", w.config.Prefix.OutStream(), "consumer", l.consumer)
+	l.failed.Lock()
+	defer l.failed.Unlock()
+	if l.recovery == nil {
+		l.recovery = time.AfterFunc(steady, func() { w.recovered(l) })
+		return
+	}
+	l.recovery.Reset(steady)
+}
+
+// recovered looks whether a lane that has not failed for a while works again.
+func (w *Worker) recovered(l *lane) {
+	switch {
+	case w.pulling.Err() != nil:
+	case l.bound.Load() && w.conn.IsConnected():
+		w.troubles.pulls.Worked(l.consumer)
+	default:
+		l.failed.Lock()
+		defer l.failed.Unlock()
+		l.recovery.Reset(steady)
+	}
+}
+
+// pullText is what the log says of an error of a pull.
+func (w *Worker) pullText(err error) string {
+	switch {
+	case !w.conn.IsConnected():
+		return "nothing is pulled: there is no connection to NATS"
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return "nothing is pulled: the queue is missing; trying again (is it provisioned?)"
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrConsumerDeleted):
+		return "a consumer is missing: its messages are not pulled; trying again (is it provisioned?)"
+	case errors.Is(err, nats.ErrNoResponders):
+		return "nobody answers for a consumer: its messages are not pulled; trying again (is JetStream enabled, and the queue provisioned?)"
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return "NATS does not answer: nothing is pulled; trying again"
+	}
+	return "pulling failed; trying again"
+}
+
+// unsettled is what the log says of a settlement that is not confirmed.
+func (s *settlement) unsettled() string {
+	switch {
+	case !s.dead:
+		return "a dead letter could not be written; repeating"
+	case !s.replied && s.delivery.message.ReplyTo != "":
+		return "a reply could not be stored; repeating"
+	case !s.audited && s.worker.config.Audit != nil:
+		return "an audit entry could not be written; repeating"
+	}
+	return "a settlement was not confirmed; repeating"
+}
