@@ -104,7 +104,7 @@ func (f field) checkURL(text string) *fault {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
+	case err != nil || !goodHost(u) || (u.Scheme != "https" && u.Scheme != "http"):
 		return f.bad(NewURL(text).String(), "is not an https URL")
 	case u.User != nil:
 		return f.bad(NewURL(text).String(), "holds a user or password")
@@ -122,26 +122,38 @@ func (f field) checkServers(text string) *fault {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return &fault{"holds a line break or another control character", f.kind.example()}
 	}
-	for _, server := range strings.Split(text, ",") {
+	safe := NewURL(text).String()
+	websockets, servers := 0, strings.Split(text, ",")
+	for _, server := range servers {
 		server = strings.TrimSpace(server)
-		safe := NewURL(text).String()
+		if server == "" {
+			return f.bad(safe, "has an empty entry between its commas")
+		}
 		if !strings.Contains(server, "://") {
 			server = "nats://" + server
 		}
 		u, err := url.Parse(server)
-		if err != nil || u.Hostname() == "" || !goodPort(u) {
+		switch {
+		case err != nil || !goodHost(u) || !goodPort(u):
 			return f.bad(safe, "is not a list of NATS servers")
-		}
-		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		case !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme):
 			return f.bad(safe, "has a scheme that NATS does not know")
+		case strings.Trim(u.Path, "/") != "" && !strings.HasPrefix(u.Scheme, "ws") || u.RawQuery != "" || u.ForceQuery || strings.Contains(server, "#"):
+			return f.bad(safe, "has a path, a query or a fragment behind a server")
 		}
+		if strings.HasPrefix(u.Scheme, "ws") {
+			websockets++
+		}
+	}
+	if websockets > 0 && websockets < len(servers) {
+		return f.bad(safe, "has servers over WebSocket beside others, which the client does not mix")
 	}
 	return nil
 }
 
 func (f field) checkProxy(text string) *fault {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || !goodPort(u) || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+	if err != nil || !goodHost(u) || !goodPort(u) || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
 		return f.bad(NewURL(text).String(), "is not an http, https or socks5 URL")
 	}
 	return nil
@@ -173,5 +185,5 @@ func checkListen(text string) bool {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return false
 	}
-	return !strings.ContainsAny(host, " /@")
+	return host == "" || isIP(host) || isDNSName(host)
 }
