@@ -27,6 +27,9 @@ const (
 // read takes the answer in, within bounds, and closes its body. A body that ends early is
 // no error: the status has arrived, and it decides.
 func (c *Client) read(ctx context.Context, r *reply, response *http.Response) {
+	if response.Body == nil { // a RoundTripper of somebody else may do that
+		response.Body = http.NoBody
+	}
 	defer response.Body.Close()
 	r.Status, r.ContentType = response.StatusCode, response.Header.Get("Content-Type")
 	if value := response.Header.Get("Retry-After"); value != "" {

@@ -1,14 +1,7 @@
 package redox
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"io"
-	"net"
 	"net/http"
-	"time"
 )
 
 // classify decides what an answer means: the classification table of the contract, in the
@@ -112,84 +105,3 @@ func flagText(text, remote string) string {
 	}
 	return text + " (" + remote + ")"
 }
-
-// noAnswer classifies a failed RoundTrip.
-func (c *Client) noAnswer(ctx context.Context, out *call, err error, written bool) *Error {
-	e := &Error{class: ClassNoAnswer, written: written, unknown: written && out.decides()}
-	cause := context.Cause(ctx)
-	switch {
-	case errors.Is(cause, ErrTimeout) && written:
-		e.match, e.detail = ErrTimeout, "no answer within redox.timeout, "+c.cfg.Timeout.String()
-	case errors.Is(cause, ErrTimeout):
-		e.match, e.detail = ErrTimeout, "no connection within redox.timeout, "+c.cfg.Timeout.String()
-	case cause != nil && written:
-		e.cause, e.detail = cause, "the attempt was cancelled before the answer"
-	case cause != nil:
-		e.cause, e.detail = cause, "the attempt was cancelled before anything was sent"
-	case written:
-		e.cause, e.detail = safeCause(err), "the connection broke before the answer"
-	default:
-		e.cause, e.detail = safeCause(err), connectFailure(err)
-	}
-	if written {
-		if e.unknown {
-			e.detail += "; the outcome is unknown"
-		}
-		return e
-	}
-	e.class = ClassNotSent
-	if cause == nil || errors.Is(cause, ErrTimeout) {
-		e.pauses = hostScope(out.url)
-	}
-	return e
-}
-
-// connectFailure says what stood in the way of a connection.
-func connectFailure(err error) string {
-	var (
-		dns      *net.DNSError
-		op       *net.OpError
-		verify   *tls.CertificateVerificationError
-		record   tls.RecordHeaderError
-		unknown  x509.UnknownAuthorityError
-		hostname x509.HostnameError
-	)
-	switch {
-	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return "the proxy could not be used"
-	case op != nil && (op.Op == "remote error" || op.Op == "local error"), // TLS alerts
-		errors.As(err, &verify), errors.As(err, &record),
-		errors.As(err, &unknown), errors.As(err, &hostname), errors.Is(err, errHandshakeTimeout):
-		return "the TLS handshake failed"
-	case errors.As(err, &dns):
-		return "the host name could not be resolved"
-	}
-	return "no connection"
-}
-
-// safeCause keeps an error whose text comes from this machine. Those of net/http may
-// quote an answer that it could not parse, and so are dropped.
-func safeCause(err error) error {
-	var op *net.OpError
-	var verify *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &verify):
-		return verify
-	case errors.As(err, &op):
-		if op.Op == "proxyconnect" { // a proxy's answer is quoted inside
-			return nil
-		}
-		return op
-	case errors.Is(err, errHandshakeTimeout):
-		return errHandshakeTimeout
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return io.ErrUnexpectedEOF
-	case errors.Is(err, io.EOF):
-		return io.EOF
-	}
-	return nil
-}
-
-var errHandshakeTimeout = errors.New("timed out after " + handshakeTimeout.String())
-
-const handshakeTimeout = 10 * time.Second

@@ -22,8 +22,8 @@ type Client struct {
 	targets   targets
 	userAgent []string // shared by all requests; never changed
 	transport http.RoundTripper
-	own       bool // the transport was made by New
-	traced    bool // the transport is net/http's, which reports to httptrace
+	own       *Transport // the transport, if New made it
+	traced    bool       // the transport is net/http's, which reports to httptrace
 	log       *slog.Logger
 	metrics   *metrics
 	limits    *timeLimits
@@ -66,10 +66,13 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 		return nil, err
 	}
 	if c.transport = cfg.Transport; c.transport == nil {
-		if c.transport, err = NewTransport(TransportConfig{}); err != nil {
+		if c.own, err = NewTransport(TransportConfig{}); err != nil {
 			return nil, err
 		}
-		c.own = true
+		c.transport = c.own
+	}
+	if t, ok := c.transport.(*Transport); ok {
+		c.transport = t.http // a watch does what t would do
 	}
 	_, c.traced = c.transport.(*http.Transport)
 	c.limits = newTimeLimits(cfg.Timeout)
@@ -100,8 +103,8 @@ func (c *Client) groupScope() string        { return "group:" + c.cfg.Group }
 // Close closes idle connections of a transport that New made; one given in Config is its
 // owner's to close. Deliveries in flight go on.
 func (c *Client) Close() {
-	if t, ok := c.transport.(*http.Transport); ok && c.own {
-		t.CloseIdleConnections()
+	if c.own != nil {
+		c.own.CloseIdleConnections()
 	}
 }
 

@@ -1,22 +1,72 @@
 package redox
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// countedConn counts the bytes written.
+// countedConn counts the bytes written, and knows when the last was read.
 type countedConn struct {
 	net.Conn
 	written atomic.Int64
+	read    atomic.Int64 // when, in nanoseconds since the epoch
+
+	end   sync.Once
+	ended chan struct{} // closed when nothing more is to be read
+}
+
+func newCountedConn(conn net.Conn) *countedConn {
+	return &countedConn{Conn: conn, ended: make(chan struct{})}
+}
+
+// Read reads, and notes when.
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.read.Store(time.Now().UnixNano())
+	}
+	if err != nil {
+		c.over()
+	}
+	return n, err
+}
+
+// Close closes the connection.
+func (c *countedConn) Close() error {
+	c.over()
+	return c.Conn.Close()
+}
+
+func (c *countedConn) over() { c.end.Do(func() { close(c.ended) }) }
+
+func (c *countedConn) lastRead() time.Time { return time.Unix(0, c.read.Load()) }
+
+// lastWords is how long a failed write waits for what the other side said before it hung up.
+const lastWords = 250 * time.Millisecond
+
+// hearOut waits until all was read that the other side has sent. A server that refuses a
+// request, or a certificate, answers and hangs up without reading on. The write fails then, and
+// net/http would drop the answer that is there to be read.
+func (c *countedConn) hearOut() {
+	wait := time.NewTimer(lastWords)
+	defer wait.Stop()
+	select {
+	case <-c.ended:
+	case <-wait.C:
+	}
 }
 
 // Write writes to the connection and counts.
 func (c *countedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.written.Add(int64(n))
+	if err != nil {
+		c.hearOut()
+	}
 	return n, err
 }
 
@@ -24,6 +74,9 @@ func (c *countedConn) Write(p []byte) (int, error) {
 func (c *countedConn) writeAll(all *net.Buffers) (int64, error) {
 	n, err := all.WriteTo(c.Conn)
 	c.written.Add(n)
+	if err != nil {
+		c.hearOut()
+	}
 	return n, err
 }
 
@@ -37,13 +90,27 @@ func (c *countedConn) writeAll(all *net.Buffers) (int64, error) {
 type sendConn struct {
 	net.Conn              // counted, or TLS over it
 	counted  *countedConn // whose bytes tell what was sent
+	span     span         // of the time in which it may be used
 	holds    bool         // the next to come is a head
 	held     *[]byte      // of sendBuffers; nil: nothing
 }
 
+// sending is the one below a connection of net/http, nil when that was not opened by a dialer
+// of this package.
+func sending(conn net.Conn) *sendConn {
+	if t, ok := conn.(*tls.Conn); ok { // a tunnel through a proxy
+		if t.ConnectionState().NegotiatedProtocol == "h2" { // many requests share it
+			return nil
+		}
+		conn = t.NetConn()
+	}
+	c, _ := conn.(*sendConn)
+	return c
+}
+
 // plainConn counts what is written to conn, without TLS.
 func plainConn(conn net.Conn) *sendConn {
-	counted := &countedConn{Conn: conn}
+	counted := newCountedConn(conn)
 	return &sendConn{Conn: counted, counted: counted}
 }
 
@@ -64,6 +131,9 @@ func (c *sendConn) hold(p *parts) { c.holds, p.holding = true, c }
 
 // Write writes to the connection, with what was kept back before it.
 func (c *sendConn) Write(p []byte) (int, error) {
+	if c.span.spent.Load() {
+		return 0, errSpent
+	}
 	if !c.holds && c.held == nil {
 		return c.Conn.Write(p)
 	}
@@ -82,6 +152,9 @@ func (c *sendConn) Write(p []byte) (int, error) {
 
 // ReadFrom writes what was kept back and all that r reads.
 func (c *sendConn) ReadFrom(r io.Reader) (n int64, err error) {
+	if c.span.spent.Load() {
+		return 0, errSpent
+	}
 	c.holds = false
 	b := c.buffer()
 	defer c.release()

@@ -62,19 +62,19 @@ func tallied(t *testing.T, secure bool, token string) (*Client, *remote, *tally)
 	}
 	if !secure {
 		r.Start()
-		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		tr.http.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := open(ctx, network, addr)
 			return plainConn(c), err
 		}
 	} else {
 		r.StartTLS()
 		d := &dialer{tls: &tls.Config{RootCAs: r.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}}
-		tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		tr.http.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := open(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			return d.handshake(ctx, &countedConn{Conn: c}, addr)
+			return d.handshake(ctx, newCountedConn(c), addr)
 		}
 	}
 	return client(t, r.URL, fixed(token), using(tr)), r, seen

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"time"
 )
 
 // dialer opens connections that count their bytes, a bounded number at a time.
@@ -12,6 +13,7 @@ type dialer struct {
 	net   net.Dialer
 	tls   *tls.Config
 	slots chan struct{} // nil: no bound
+	age   time.Duration // greatest age of a connection; none if not above 0
 }
 
 // acquire waits for a slot; release gives it back.
@@ -38,7 +40,9 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return plainConn(conn), nil
+	plain := plainConn(conn)
+	plain.span.begin(d.age)
+	return plain, nil
 }
 
 // dialTLS opens a connection and shakes hands while it holds the slot: the handshake is
@@ -53,7 +57,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	return d.handshake(ctx, &countedConn{Conn: raw}, addr)
+	return d.handshake(ctx, newCountedConn(raw), addr)
 }
 
 // handshake makes raw a TLS connection, or closes it.
@@ -78,5 +82,7 @@ func (d *dialer) handshake(ctx context.Context, raw *countedConn, addr string) (
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
 		return conn, nil // net/http wants to see that it is TLS
 	}
-	return &sendConn{Conn: conn, counted: raw}, nil
+	c := &sendConn{Conn: conn, counted: raw}
+	c.span.begin(d.age)
+	return c, nil
 }

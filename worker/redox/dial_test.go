@@ -37,17 +37,17 @@ func TestDialer_GivesItsSlotBack(t *testing.T) {
 	text := listen(t, func(_ *rawServer, _ int, c net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(c, "no TLS\r\n") })
 	tr := transport(t, TransportConfig{MaxDials: 1})
 	for range 3 { // a slot that is kept would block the second round for ever
-		if c, err := tr.DialContext(t.Context(), "tcp", refused); err == nil {
+		if c, err := tr.http.DialContext(t.Context(), "tcp", refused); err == nil {
 			c.Close()
 			t.Error("connected to nobody")
 		}
-		if c, err := tr.DialTLSContext(t.Context(), "tcp", strings.TrimPrefix(text.url, "http://")); err == nil {
+		if c, err := tr.http.DialTLSContext(t.Context(), "tcp", strings.TrimPrefix(text.url, "http://")); err == nil {
 			c.Close()
 			t.Error("shook hands with plain text")
 		}
 	}
 	free := transport(t, TransportConfig{MaxDials: -1})
-	if c, err := free.DialContext(t.Context(), "tcp", refused); err == nil {
+	if c, err := free.http.DialContext(t.Context(), "tcp", refused); err == nil {
 		c.Close()
 		t.Error("connected to nobody")
 	}
@@ -73,9 +73,9 @@ func TestDeliver_HandshakeThatNeverEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := &dialer{tls: tr.TLSClientConfig.Clone()}
-		tr.DialTLSContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return d.handshake(ctx, &countedConn{Conn: &silent{closed: make(chan struct{})}}, addr)
+		d := &dialer{tls: tr.http.TLSClientConfig.Clone()}
+		tr.http.DialTLSContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return d.handshake(ctx, newCountedConn(&silent{closed: make(chan struct{})}), addr)
 		}
 		c := client(t, "https://api.example", &keyring{}, using(tr))
 		start := time.Now()

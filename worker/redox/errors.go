@@ -55,6 +55,7 @@ type Error struct {
 	doubtful   bool
 	cause      error // only causes whose text is safe
 	match      error // a sentinel that says no more than detail
+	hidden     error // what the transport returned: it is matched, and its text stays inside
 }
 
 // Error is SafeError with the package's name and the text of the cause, which comes from
@@ -85,8 +86,11 @@ func (e *Error) SafeError() string {
 // credentials, or a network error.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports whether target is the sentinel of this error.
-func (e *Error) Is(target error) bool { return e.match != nil && target == e.match }
+// Is reports whether target is the sentinel of this error, or matches the error that
+// Config.Transport returned, whose text is not shown.
+func (e *Error) Is(target error) bool {
+	return e.match != nil && target == e.match || e.hidden != nil && errors.Is(e.hidden, target)
+}
 
 // Class in one word.
 func (e *Error) Class() Class { return e.class }

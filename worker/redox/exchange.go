@@ -105,24 +105,33 @@ func (c *Client) write(ctx context.Context, out *call) *Error {
 	out.asked.note(out.url)
 	ctx = c.limits.begin(ctx, start, &s.limit)
 	defer c.limits.finish(&s.limit)
-	for stale := 0; ; stale++ {
+	for stale := 0; ; {
 		body := out.parts()
 		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx, body, c.traced), body))
+		if err == nil && response == nil {
+			err = errNoResponse
+		}
 		if err == nil {
+			w.conn.hear(response)
 			c.read(ctx, &out.reply, response)
 			c.observe(ctx, out, start, w, nil)
 			return nil
 		}
-		written := w.written()
-		if !written && w.reused && stale < maxStale && ctx.Err() == nil {
+		if again := w.spent || stale < maxStale; again && w.reused && !w.written() && ctx.Err() == nil {
+			if !w.spent {
+				stale++
+			}
 			w = new(watch) // net/http may still have the first
 			continue
 		}
-		e := c.noAnswer(ctx, out, err, written)
+		e := c.noAnswer(ctx, out, err, w)
 		c.observe(ctx, out, start, w, e)
 		return e
 	}
 }
+
+// errNoResponse is the error of a RoundTripper that returns neither a response nor an error.
+var errNoResponse = errors.New("redox: the transport returned nothing")
 
 // observe counts one request and logs it without anything of its content.
 func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *watch, e *Error) {

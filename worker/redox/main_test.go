@@ -146,7 +146,7 @@ func client(t testing.TB, url string, keys Credentials, set ...setting) *Client 
 }
 
 // transport is NewTransport's, closed at the end of the test.
-func transport(t testing.TB, cfg TransportConfig) *http.Transport {
+func transport(t testing.TB, cfg TransportConfig) *Transport {
 	t.Helper()
 	if cfg.ProxyURL == "" {
 		cfg.ProxyURL = "none"

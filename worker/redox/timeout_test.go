@@ -55,7 +55,7 @@ func bubble(t *testing.T, h http.HandlerFunc, f func(t *testing.T, c *Client), s
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr.DialContext = p.dial
+		tr.http.DialContext = p.dial
 		f(t, client(t, "http://localhost", &keyring{}, append(set, using(tr))...))
 		tr.CloseIdleConnections()
 		s.Close()
@@ -146,7 +146,7 @@ func TestDeliver_NoConnectionInTimeIsNoAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		dialing, stop := context.WithCancel(t.Context())
-		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		tr.http.DialContext = func(context.Context, string, string) (net.Conn, error) {
 			<-dialing.Done()
 			return nil, dialing.Err()
 		}

@@ -1,69 +1,14 @@
 package redox
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
-	"os"
 	"time"
 )
-
-// TransportConfig of [NewTransport]. The zero value works.
-type TransportConfig struct {
-	// CAFile holds PEM certificates to trust besides the system's, for a gateway with a
-	// private CA.
-	CAFile string
-	// RootCAs are the certificates to trust; nil means the system's. CAFile adds to them.
-	RootCAs *x509.CertPool
-	// ProxyURL of an http, https or socks5 proxy. "" means what HTTPS_PROXY and NO_PROXY
-	// say; "none" means no proxy.
-	ProxyURL string
-	// Concurrency is how many requests may be in flight: so many idle connections are
-	// kept. Default 64.
-	Concurrency int
-	// MaxDials bounds the connections being opened at one time, TLS handshake included
-	// (through a proxy without it), so that a cold start does not open a thousand at
-	// once. Default 16; −1 means no limit.
-	MaxDials int
-	// IdleTimeout closes a connection that was idle for so long. The default of 50s is
-	// below the 60s of common load balancers: a connection that the other side closes
-	// while a request is written makes an unknown outcome. −1 means never.
-	IdleTimeout time.Duration
-	// HTTP2 allows HTTP/2. It is off by default: HTTP/1.1 costs less per request here, and
-	// one broken HTTP/2 connection leaves the outcome of every request on it unknown.
-	HTTP2 bool
-}
-
-// WithDefaults returns c with every default filled in.
-func (c TransportConfig) WithDefaults() TransportConfig {
-	setDefault(&c.Concurrency, 64)
-	setDefault(&c.MaxDials, 16)
-	setDefault(&c.IdleTimeout, 50*time.Second)
-	return c
-}
-
-// Validate reports every problem of c, each named by its field; it reads no file. It
-// expects defaults filled in.
-func (c TransportConfig) Validate() error {
-	var errs []error
-	if _, err := c.proxy(); err != nil {
-		errs = append(errs, err)
-	}
-	if c.Concurrency < 1 {
-		errs = append(errs, fmt.Errorf("redox: Concurrency: %d; use 1 or more", c.Concurrency))
-	}
-	if c.MaxDials < -1 {
-		errs = append(errs, fmt.Errorf("redox: MaxDials: %d; use 1 or more, or -1 for no limit", c.MaxDials))
-	}
-	if c.IdleTimeout < -1 {
-		errs = append(errs, fmt.Errorf("redox: IdleTimeout: %v; use more than 0s, or -1 for never", c.IdleTimeout))
-	}
-	return errors.Join(errs...)
-}
 
 // Buffers and limits of a connection.
 const (
@@ -76,11 +21,15 @@ const (
 	http2Conns = 16
 )
 
+// Transport holds the connections to Redox. Make one with [NewTransport]. It is safe for
+// concurrent use.
+type Transport struct{ http *http.Transport }
+
 // NewTransport returns the transport for everything that talks to Redox: data model,
 // tokens and files share its connections. TLS is 1.2 or later, as Redox demands since
 // October 2024 (Redox, TLS), answers are not compressed, and connections count their
 // bytes for [Client]. The caller closes its idle connections at the end.
-func NewTransport(cfg TransportConfig) (*http.Transport, error) {
+func NewTransport(cfg TransportConfig) (*Transport, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -95,6 +44,7 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 	}
 	t := &http.Transport{
 		Proxy:                  proxy,
+		OnProxyConnectResponse: openTunnel,
 		Protocols:              new(http.Protocols),
 		TLSHandshakeTimeout:    handshakeTimeout, // of connections through a proxy
 		MaxIdleConns:           0,                // bounded per host
@@ -119,49 +69,37 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 		NextProtos:         next,
 		ClientSessionCache: tls.NewLRUClientSessionCache(cfg.Concurrency),
 	}
-	d := &dialer{net: net.Dialer{Timeout: dialTimeout}, tls: t.TLSClientConfig.Clone()}
+	if cfg.ClientCertificate != nil {
+		showCertificate(t.TLSClientConfig, cfg.ClientCertificate)
+	}
+	d := &dialer{net: net.Dialer{Timeout: dialTimeout}, tls: t.TLSClientConfig.Clone(), age: cfg.MaxConnectionAge}
 	if cfg.MaxDials > 0 {
 		d.slots = make(chan struct{}, cfg.MaxDials)
 	}
 	t.DialContext, t.DialTLSContext = d.dial, d.dialTLS
-	return t, nil
+	return &Transport{http: t}, nil
 }
 
-func (c TransportConfig) roots() (*x509.CertPool, error) {
-	if c.CAFile == "" {
-		return c.RootCAs, nil
+// RoundTrip sends one request, as [http.RoundTripper] says.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	var conn *sendConn
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { conn, _ = take(info) },
+	})
+	response, err := t.http.RoundTrip(r.WithContext(ctx))
+	if err == nil {
+		conn.hear(response)
 	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("redox: CAFile: %w", err)
-	}
-	roots := c.RootCAs
-	if roots != nil {
-		roots = roots.Clone()
-	} else if roots, err = x509.SystemCertPool(); err != nil {
-		roots = x509.NewCertPool() // no system certificates, as in an image from scratch
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("redox: CAFile: %s holds no PEM certificate", c.CAFile)
-	}
-	return roots, nil
+	return response, err
 }
 
-// proxy never puts the URL into an error, as it may hold a password.
-func (c TransportConfig) proxy() (func(*http.Request) (*url.URL, error), error) {
-	switch c.ProxyURL {
-	case "":
-		return http.ProxyFromEnvironment, nil
-	case "none":
-		return nil, nil
+// CloseIdleConnections closes the connections that no request uses now.
+func (t *Transport) CloseIdleConnections() { t.http.CloseIdleConnections() }
+
+// openTunnel makes an error of a proxy's refusal that names its status and nothing else.
+func openTunnel(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+	if response.StatusCode == http.StatusOK {
+		return nil
 	}
-	u, err := url.Parse(c.ProxyURL)
-	if err != nil || u.Host == "" {
-		return nil, errors.New("redox: ProxyURL: not a URL; use one like http://proxy.example:3128")
-	}
-	switch u.Scheme {
-	case "http", "https", "socks5", "socks5h":
-		return http.ProxyURL(u), nil
-	}
-	return nil, fmt.Errorf("redox: ProxyURL: scheme %q; use http, https or socks5", u.Scheme)
+	return &proxyRefusal{status: response.StatusCode}
 }

@@ -128,15 +128,15 @@ func TestNewTransport_Problems(t *testing.T) {
 func TestNewTransport_Settings(t *testing.T) {
 	t.Parallel()
 	tr := transport(t, TransportConfig{Concurrency: 500})
-	if tr.MaxIdleConnsPerHost != 500 || tr.MaxConnsPerHost != 0 || !tr.DisableCompression ||
-		tr.IdleConnTimeout != 50*time.Second || tr.TLSClientConfig.MinVersion != tls.VersionTLS12 {
+	if tr.http.MaxIdleConnsPerHost != 500 || tr.http.MaxConnsPerHost != 0 || !tr.http.DisableCompression ||
+		tr.http.IdleConnTimeout != 50*time.Second || tr.http.TLSClientConfig.MinVersion != tls.VersionTLS12 {
 		t.Errorf("%+v", tr)
 	}
-	if tr := transport(t, TransportConfig{IdleTimeout: -1}); tr.IdleConnTimeout != 0 {
-		t.Error(tr.IdleConnTimeout)
+	if tr := transport(t, TransportConfig{IdleTimeout: -1}); tr.http.IdleConnTimeout != 0 {
+		t.Error(tr.http.IdleConnTimeout)
 	}
 	env, err := NewTransport(TransportConfig{})
-	if err != nil || env.Proxy == nil {
+	if err != nil || env.http.Proxy == nil {
 		t.Errorf("the proxy of the environment is not used: %v", err)
 	}
 }

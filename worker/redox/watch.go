@@ -3,8 +3,12 @@ package redox
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"net"
 	"net/http/httptrace"
+	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // watch tells whether anything of a request was written. httptrace alone cannot: over
@@ -15,11 +19,15 @@ type watch struct {
 	asked   bool // the transport reports to httptrace
 	got     bool // it had a connection for the request
 	reused  bool
+	spent   bool // the connection is past its time: the request will fail
 	h2      bool
-	conn    *countedConn // nil when the connection is not ours
-	before  int64        // bytes written on conn before the request
-	headers atomic.Bool  // the headers were written, or buffered
-	body    *parts       // nil when it is not in parts
+	earlier bool        // something was written on a connection before this one
+	secured *tls.Conn   // the connection, or what is below it; nil without TLS
+	conn    *sendConn   // nil when the connection is not ours, or HTTP/2
+	before  int64       // bytes written on conn before the request
+	headers atomic.Bool // the headers were written, or buffered
+	answers atomic.Bool // something of an answer was read
+	body    *parts      // nil when it is not in parts
 	sending atomic.Pointer[sendConn]
 	trace   httptrace.ClientTrace
 }
@@ -33,20 +41,23 @@ func (w *watch) attach(ctx context.Context, body *parts, traced bool) context.Co
 	}
 	w.trace.GotConn = w.gotConn
 	w.trace.WroteHeaders = w.wroteHeaders
+	w.trace.GotFirstResponseByte = func() { w.answers.Store(true) }
 	return httptrace.WithClientTrace(ctx, &w.trace)
 }
 
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
-	w.got, w.reused, w.h2, w.conn = true, info.Reused, false, nil
-	conn := info.Conn
-	sending, _ := conn.(*sendConn)
-	w.sending.Store(sending)
-	if t, ok := conn.(*tls.Conn); ok { // HTTP/2, or a tunnel through a proxy
-		w.h2 = t.ConnectionState().NegotiatedProtocol == "h2"
-		conn = t.NetConn()
+	w.earlier = w.wrote()
+	w.got, w.reused, w.h2 = true, info.Reused, false
+	w.conn, w.spent = take(info)
+	direct, _ := info.Conn.(*sendConn)
+	w.sending.Store(direct)
+	if w.secured, _ = info.Conn.(*tls.Conn); w.secured != nil { // HTTP/2, or a tunnel through a proxy
+		w.h2 = w.secured.ConnectionState().NegotiatedProtocol == "h2"
+	} else if direct != nil {
+		w.secured, _ = direct.Conn.(*tls.Conn)
 	}
-	if ours, ok := conn.(*sendConn); ok {
-		w.conn, w.before = ours.counted, ours.counted.written.Load()
+	if w.conn != nil {
+		w.before = w.conn.counted.written.Load()
 	}
 }
 
@@ -68,9 +79,50 @@ func (w *watch) written() bool {
 	switch {
 	case !w.got:
 		return !w.asked
+	case w.earlier:
+		return true
 	case w.h2 || w.conn == nil: // a connection shared by many requests, or not ours
 		return w.headers.Load()
 	default:
-		return w.conn.written.Load()-w.before >= leastRequest
+		return w.conn.counted.written.Load()-w.before >= leastRequest
 	}
+}
+
+// wrote reports whether something of the request was seen to be written. It is never a guess.
+func (w *watch) wrote() bool { return w.got && w.written() }
+
+// refused is the alert by which the other side refused the handshake; nil when it did not.
+// Over TLS 1.3 a server answers to the client's certificate when the client takes the
+// handshake to be done, and may have written a request: the answer is then the first thing to
+// be read on a new connection, and nobody has read the request (RFC 8446, section 4.4.2.4).
+// err is that of RoundTrip, which has ended.
+func (w *watch) refused(err error) *net.OpError {
+	if !w.got || w.reused || w.earlier || w.answers.Load() || w.secured == nil || w.secured.ConnectionState().Version != tls.VersionTLS13 {
+		return nil
+	}
+	if alert := handshakeAlert(err); alert != nil || w.h2 {
+		return alert
+	}
+	// Where the body could not be written either, net/http returns that error. A connection
+	// repeats the alert that ended it.
+	_ = w.secured.SetReadDeadline(time.Unix(1, 0))
+	_, err = w.secured.Read(make([]byte, 1))
+	return handshakeAlert(err)
+}
+
+// handshakeAlert is the alert in err, if the other side sent it and it is about a handshake.
+func handshakeAlert(err error) *net.OpError {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" || aboutRecords(op.Err) {
+		return nil
+	}
+	return op
+}
+
+// recordAlerts are about what was written after a handshake: unexpected_message,
+// bad_record_mac, decryption_failed and record_overflow (RFC 8446, section 6.2).
+var recordAlerts = [...]tls.AlertError{10, 20, 21, 22}
+
+func aboutRecords(alert error) bool {
+	return alert == nil || slices.ContainsFunc(recordAlerts[:], func(a tls.AlertError) bool { return a.Error() == alert.Error() })
 }

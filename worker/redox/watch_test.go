@@ -258,9 +258,9 @@ func (c *deadConn) Write(p []byte) (int, error) {
 }
 
 // dying is a transport whose connections die when dead is set.
-func dying(t *testing.T, dead *atomic.Bool) *http.Transport {
+func dying(t *testing.T, dead *atomic.Bool) *Transport {
 	tr := transport(t, TransportConfig{})
-	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	tr.http.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err

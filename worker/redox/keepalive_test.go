@@ -1,0 +1,218 @@
+package redox
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+func TestKeptFor(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{
+		"timeout=5": 4 * time.Second, "timeout=60, max=100": 59 * time.Second, "max=7,TIMEOUT = 3": 2 * time.Second, `timeout="5"`: 4 * time.Second,
+		"timeout=2": time.Second, "timeout=1": 500 * time.Millisecond, "timeout=0.2": 100 * time.Millisecond, "timeout=0": leastIdle,
+		"timeout=99999999999999": 1e6*time.Second - time.Second,
+		"":                       0, "max=5": 0, "timeout": 0, "timeout=": 0, "timeout=-1": 0, "timeout=NaN": 0, "timeout=5s": 0, "timeouts=5": 0,
+	} {
+		got, ok := keptFor(value)
+		if got != want || ok != (want != 0) {
+			t.Errorf("%q: %v %v, want %v", value, got, ok, want)
+		}
+	}
+}
+
+// keeping runs f in fake time with a transport whose connections have an age, and a server
+// that says for how long it keeps them; opened counts them.
+func keeping(t *testing.T, said string, cfg TransportConfig, f func(t *testing.T, tr *Transport, opened *atomic.Int32)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipes{make(chan net.Conn), make(chan struct{})}
+		s := &http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			_, _ = io.Copy(io.Discard, q.Body)
+			if said != "" {
+				w.Header().Set("Keep-Alive", said)
+			}
+			if q.Method != http.MethodDelete { // an answer without a body ends with its head
+				_, _ = io.WriteString(w, accepted)
+			}
+		})}
+		served := make(chan struct{})
+		go func() { _ = s.Serve(p); close(served) }()
+		cfg.ProxyURL = "none"
+		tr, err := NewTransport(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var opened atomic.Int32
+		tr.http.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := p.dial(ctx, network, addr)
+			if err == nil {
+				opened.Add(1)
+				c.(*sendConn).span.begin(cfg.MaxConnectionAge)
+			}
+			return c, err
+		}
+		f(t, tr, &opened)
+		tr.CloseIdleConnections()
+		s.Close()
+		<-served
+	})
+}
+
+// token asks as package auth does.
+func token(t *testing.T, tr *Transport) {
+	t.Helper()
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/v2/auth/token", strings.NewReader("grant"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := tr.RoundTrip(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	response.Body.Close()
+}
+
+// A connection is not used again that its server is about to close, by messages of any method
+// and by token calls.
+func TestTransport_KeepAliveOfTheServer(t *testing.T) {
+	t.Parallel()
+	deleted := fhir(outbox.LaneRequest, "DELETE", "slug/Development/Patient/p-1", "")
+	for name, send := range map[string]func(*testing.T, *Client, *Transport){
+		"message": func(t *testing.T, c *Client, _ *Transport) { deliver(t, c, message(outbox.LaneSend, event)) },
+		"get": func(t *testing.T, c *Client, _ *Transport) {
+			deliver(t, c, fhir(outbox.LaneRequest, "GET", "slug/Development/Patient/p-1", ""))
+		},
+		"no body": func(t *testing.T, c *Client, _ *Transport) { deliver(t, c, deleted) },
+		"token":   func(t *testing.T, _ *Client, tr *Transport) { token(t, tr) },
+	} {
+		for _, tc := range []struct {
+			said  string
+			pause time.Duration
+			want  int32 // connections for ten requests
+		}{
+			{"", 40 * time.Second, 1}, {"timeout=5", 3900 * time.Millisecond, 1}, {"timeout=5", 4100 * time.Millisecond, 10},
+			{"timeout=1", 400 * time.Millisecond, 1}, {"timeout=1", 600 * time.Millisecond, 10}, {"timeout=0", 0, 10},
+			{"timeout=600", 40 * time.Second, 1}, {"timeout=600", 51 * time.Second, 10}, {"nonsense", 40 * time.Second, 1},
+		} {
+			t.Run(fmt.Sprintf("%s %q %v", name, tc.said, tc.pause), func(t *testing.T) {
+				t.Parallel()
+				keeping(t, tc.said, TransportConfig{}, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
+					c := client(t, "http://localhost", &keyring{}, using(tr))
+					for range 10 {
+						send(t, c, tr)
+						time.Sleep(tc.pause + time.Nanosecond)
+					}
+					if n := opened.Load(); n != tc.want {
+						t.Errorf("10 requests over %d connections, want %d", n, tc.want)
+					}
+				})
+			})
+		}
+	}
+}
+
+func deliver(t *testing.T, c *Client, m outbox.Message) {
+	t.Helper()
+	if _, err := c.Deliver(t.Context(), m); err != nil {
+		t.Errorf("%s: %v", m.ID, err)
+	}
+}
+
+// A busy connection is given up at its greatest age, and one that is not so old stays.
+func TestTransport_MaxConnectionAge(t *testing.T) {
+	t.Parallel()
+	keeping(t, "", TransportConfig{MaxConnectionAge: 5 * time.Minute}, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
+		c := client(t, "http://localhost", &keyring{}, using(tr))
+		start := time.Now()
+		for at := 10 * time.Second; at <= time.Hour; at += 10 * time.Second {
+			deliver(t, c, message(outbox.LaneSend, event))
+			token(t, tr)
+			if n, least := opened.Load(), int32(time.Since(start)/(5*time.Minute*11/10+10*time.Second)); n < least {
+				t.Fatalf("%d connections after %v", n, time.Since(start))
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if n := opened.Load(); n > 14 {
+			t.Errorf("%d connections in an hour", n)
+		}
+	})
+	keeping(t, "", TransportConfig{MaxConnectionAge: -1}, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
+		c := client(t, "http://localhost", &keyring{}, using(tr))
+		for range 1000 {
+			deliver(t, c, message(outbox.LaneSend, event))
+			time.Sleep(10 * time.Second)
+		}
+		if n := opened.Load(); n != 1 {
+			t.Errorf("%d connections without a greatest age", n)
+		}
+	})
+}
+
+// However many connections are past their time at once, no message fails for it.
+func TestTransport_ManyPastTheirTime(t *testing.T) {
+	t.Parallel()
+	const many = 40
+	keeping(t, "", TransportConfig{MaxConnectionAge: 10 * time.Second}, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
+		c := client(t, "http://localhost", &keyring{}, using(tr))
+		for round := range 3 {
+			var all sync.WaitGroup
+			for range many {
+				all.Go(func() { deliver(t, c, message(outbox.LaneSend, event)) })
+			}
+			all.Wait()
+			if round == 1 { // one request meets all of them
+				time.Sleep(20 * time.Second)
+				deliver(t, c, message(outbox.LaneSend, event))
+			}
+			time.Sleep(20 * time.Second)
+		}
+		t.Logf("%d connections", opened.Load())
+	})
+}
+
+// Over TLS, and through a proxy, it is the same.
+func TestTransport_MaxConnectionAgeOverTLS(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"direct", "proxy"} {
+		for age, want := range map[time.Duration]int32{time.Nanosecond: 5, time.Hour: 1} {
+			t.Run(way+" "+age.String(), func(t *testing.T) {
+				t.Parallel()
+				var opened atomic.Int32
+				s, pool := secureServer(t, func(w http.ResponseWriter, q *http.Request) {
+					_, _ = io.Copy(io.Discard, q.Body)
+					_, _ = io.WriteString(w, accepted)
+				}, func(s *httptest.Server) {
+					s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+						if state == http.StateNew {
+							opened.Add(1)
+						}
+					}
+				})
+				cfg := TransportConfig{RootCAs: pool, MaxConnectionAge: age}
+				if way == "proxy" {
+					cfg.ProxyURL = tunnel(t).url
+				}
+				c := client(t, s.URL, &keyring{}, using(transport(t, cfg)))
+				for range 5 {
+					deliver(t, c, message(outbox.LaneSend, sized(100_000)))
+				}
+				if n := opened.Load(); n != want {
+					t.Errorf("5 messages over %d connections, want %d", n, want)
+				}
+			})
+		}
+	}
+}
