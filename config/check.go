@@ -99,6 +99,7 @@ func (l *loader) given(key string) string {
 }
 
 func (l *loader) checkRedox(r *Redox) {
+	l.checkPair("redox.client_cert_file", "redox.client_key_file")
 	path := r.EndpointPath
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "?#\\ %") || slices.Contains(strings.Split(path, "/"), "..") {
 		l.problem("redox.endpoint_path", shown(path)+" is not a path below base_url", "write a path such as /endpoint")

@@ -80,6 +80,11 @@ type Redox struct {
 	OrganizationID string        // id of the organization, for the Platform API; "" means unknown
 	CAFile         string        // PEM file of a private CA; "" means the system's roots
 	ProxyURL       URL           // "" means HTTPS_PROXY and NO_PROXY as Go knows them
+
+	ClientCertFile   string        // PEM file of the certificate to show, with ClientKeyFile; "" means none
+	ClientKeyFile    string        // PEM file of its key, with ClientCertFile
+	IdleTimeout      time.Duration // of a connection; default 50s; 0 means no limit
+	MaxConnectionAge time.Duration // after which a connection is not used again; default 5m; 0 means no limit
 }
 
 // Values of Redox.Region. The Canadian API host is documented (Redox, Authenticate with

@@ -33,6 +33,10 @@ func valid(f field, dir string) (value string, beside map[string]string) {
 		beside = map[string]string{"nats.tls.key_file": pem}
 	case f.key == "nats.tls.key_file":
 		beside = map[string]string{"nats.tls.cert_file": pem}
+	case f.key == "redox.client_cert_file":
+		beside = map[string]string{"redox.client_key_file": pem}
+	case f.key == "redox.client_key_file":
+		beside = map[string]string{"redox.client_cert_file": pem}
 	case f.key == "redox.endpoint_path":
 		return "/other", nil
 	case f.key == "redox.proxy_url":

@@ -40,6 +40,10 @@ redox:
     over: 1MB
   organization_id: "4711"
   ca_file: DIR/key.pem
+  client_cert_file: DIR/key.pem
+  client_key_file: DIR/key.pem
+  idle_timeout: 4s
+  max_connection_age: 0s
   proxy_url: http://[redacted]@proxy.example:3128
 keys:
   main:

@@ -276,6 +276,16 @@ var wrong = []struct{ name, text, want string }{
 		`nats.tls.cert_file: is set without nats.tls.key_file; set both or none (redoxworker.yaml:11)`,
 	},
 	{
+		"client certificate without key",
+		"redox: {client_cert_file: key.pem}",
+		`redox.client_cert_file: is set without redox.client_key_file; set both or none (redoxworker.yaml:11)`,
+	},
+	{
+		"key without client certificate",
+		"redox: {client_key_file: key.pem}",
+		`redox.client_key_file: is set without redox.client_cert_file; set both or none (redoxworker.yaml:11)`,
+	},
+	{
 		"creds",
 		"nats: {creds_file: secret.txt}",
 		`nats.creds_file: is not the text of a NATS credentials file; give the file that nsc generate creds wrote; a path belongs in nats.creds_file (redoxworker.yaml:11)`,

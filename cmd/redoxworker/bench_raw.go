@@ -28,7 +28,7 @@ func (b *benchCommand) raw(ctx context.Context, a *app) error {
 		return err
 	}
 	a.tuneGC(c.Worker.Concurrency)
-	transport, err := wiring{config: c}.transport()
+	transport, _, err := wiring{config: c}.transport()
 	if err != nil {
 		return err
 	}

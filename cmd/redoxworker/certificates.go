@@ -29,8 +29,15 @@ func checkTLS(c config.TLS) error {
 	if err := checkCA("nats.tls.ca_file", c.CAFile); err != nil || c.CertFile == "" {
 		return err
 	}
-	if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
-		return usagef("nats.tls.cert_file: file %q and nats.tls.key_file are no pair of certificate and key in PEM: %w", c.CertFile, err)
+	_, err := readPair("nats.tls.cert_file", c.CertFile, "nats.tls.key_file", c.KeyFile)
+	return err
+}
+
+// readPair reads a certificate and its key, and names both of their keys where they are none.
+func readPair(certKey, certFile, keyKey, keyFile string) (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, usagef("%s: file %q and %s are no pair of certificate and key in PEM: %w", certKey, certFile, keyKey, err)
 	}
-	return nil
+	return &pair, nil
 }

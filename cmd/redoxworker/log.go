@@ -73,7 +73,7 @@ func (l logCommand) Run(ctx context.Context, a *app) error {
 // logs looks up logs over connections of its own; call done at the end.
 func (l logCommand) logs(c *config.Config) (logs platform.Logs, done func(), err error) {
 	w := wiring{config: c, log: slog.New(slog.DiscardHandler)}
-	transport, err := w.transport()
+	transport, _, err := w.transport()
 	if err != nil {
 		return logs, nil, usageError{err}
 	}

@@ -51,6 +51,7 @@ type daemon struct {
 	gatherer prometheus.Gatherer
 	keys     map[string]*credentials
 	client   *redox.Client
+	shown    *clientCertificate
 	closers  []io.Closer
 	// what the admin listener looks at; nil until there is one
 	conn    atomic.Pointer[nats.Conn]
@@ -62,11 +63,12 @@ type daemon struct {
 // newDaemon builds what needs no connection, so that a mistake in the configuration shows
 // before anything starts.
 func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
-	transport, err := w.transport()
+	transport, shown, err := w.transport()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	d := &daemon{gatherer: gatherer}
+	d := &daemon{gatherer: gatherer, shown: shown}
+	shown.changed(transport.CloseIdleConnections)
 	w.tokens = d.tokensChanged
 	if err := w.openGovernor(); err != nil {
 		return nil, usageError{err}
@@ -131,6 +133,7 @@ func (d *daemon) run(ctx context.Context) error {
 		background.Go(func() error { return serve(fail, listener, d.handler(), d.log) })
 	}
 	background.Go(func() error { return d.keep(fail, d.keys) })
+	background.Go(func() error { return d.shown.keep(fail, d.log) })
 	context.AfterFunc(fail, func() { cancel(context.Cause(fail)) })
 
 	err := d.deliver(ctx)

@@ -72,7 +72,7 @@ func probes(c *config.Config, names ...string) (keys map[string]*credentials, do
 		c = &few
 	}
 	w := wiring{config: c, log: slog.New(slog.DiscardHandler)}
-	transport, err := w.transport()
+	transport, _, err := w.transport()
 	if err != nil {
 		return nil, nil, usageError{err}
 	}

@@ -43,13 +43,20 @@ type wiring struct {
 	tokens func(key string, usable bool)
 }
 
-// transport is the one pool of connections to Redox: messages and tokens.
-func (w wiring) transport() (*http.Transport, error) {
-	if err := checkCA("redox.ca_file", w.config.Redox.CAFile); err != nil {
-		return nil, err
+// transport is the one pool of connections to Redox: messages and tokens. shown is what it
+// shows to servers that ask for a certificate.
+func (w wiring) transport() (t *redox.Transport, shown *clientCertificate, err error) {
+	c := w.config.Redox
+	if err := checkCA("redox.ca_file", c.CAFile); err != nil {
+		return nil, nil, err
 	}
-	return redox.NewTransport(redox.TransportConfig{
-		CAFile: w.config.Redox.CAFile, ProxyURL: w.config.Redox.ProxyURL.Reveal(), Concurrency: w.config.Worker.Concurrency})
+	if shown, err = newClientCertificate(c); err != nil {
+		return nil, nil, err
+	}
+	t, err = redox.NewTransport(redox.TransportConfig{
+		CAFile: c.CAFile, ProxyURL: c.ProxyURL.Reveal(), Concurrency: w.config.Worker.Concurrency,
+		ClientCertificate: shown.get(), IdleTimeout: orOff(c.IdleTimeout), MaxConnectionAge: orOff(c.MaxConnectionAge)})
+	return t, shown, err
 }
 
 // client to Redox with the credentials of every key.

@@ -80,7 +80,13 @@ type Config struct {
 	UserAgent string
 	// Transport sends the requests; share one between everything that talks to Redox.
 	// nil means one made by [NewTransport] with defaults. With another implementation a
-	// failed request counts as written more often than it was.
+	// failed request counts as written more often than it was, unless its error says that
+	// nothing was sent: an error in its chain has a method Attempted() bool that returns
+	// false, as what package worker's NotAttempted returns. Then no attempt counts, and
+	// what its Pauses() string names is paused, else the host; its RetryAfter()
+	// time.Duration and SafeError() string are heard, its text is not shown. Where
+	// connections of [NewTransport] have written something of the request all the same,
+	// the outcome is unknown whatever the error says.
 	Transport http.RoundTripper
 	// Grant is asked before each request of an attempt, and may wait as long as the
 	// attempt's context lasts: the rate limit that the requests share with others. done, if

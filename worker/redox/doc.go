@@ -38,7 +38,11 @@
 // Redox has no idempotency key, so a request is never sent twice without a decision: the
 // bodies of requests cannot be rewound by net/http, connections made by [NewTransport]
 // count what they write, and only a request of which nothing was written goes out again
-// by itself (a keep-alive connection that the other side had closed in the meantime).
+// by itself (a keep-alive connection that the other side had closed in the meantime, or that
+// was past its time). Over TLS 1.3 a request may be written before the server has judged the
+// client's certificate: an alert that is the first thing to come over a new connection says
+// that the handshake failed and nobody has read the request. A server that says so after an
+// answer, on a connection in use, or about a record leaves the outcome unknown.
 //
 // # Patient data
 //

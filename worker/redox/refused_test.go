@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -119,11 +120,12 @@ func TestWritten_WhateverTheRoundTripperSays(t *testing.T) {
 			return nil, declining{err}
 		},
 		"after another connection": func(q *http.Request) (*http.Response, error) {
-			_, _ = tr.RoundTrip(q)
-			again := q.Clone(q.Context())
-			again.URL.Host = strings.TrimPrefix(closedPort(t), "http://")
-			_, err := tr.RoundTrip(again)
-			return nil, declining{err}
+			trace := httptrace.ContextClientTrace(q.Context())
+			first := plainConn(nil)
+			trace.GotConn(httptrace.GotConnInfo{Conn: first})
+			first.counted.written.Add(1000)
+			trace.GotConn(httptrace.GotConnInfo{Conn: plainConn(nil)})
+			return nil, declining{errCircuit}
 		},
 	} {
 		_, err := client(t, s.url, &keyring{}, using(claim)).Deliver(t.Context(), message(outbox.LaneSend, event))
