@@ -24,8 +24,10 @@ type Message struct {
 	// Kind defaults to KindDataModel.
 	Kind Kind
 	// Method and Path are for kinds fhir and platform: the path below the kind's
-	// base path, percent-encoded, with its query string. Method defaults to POST,
-	// for fhir and platform without a body to GET.
+	// base path with its query string. A worker percent-encodes what no URI has, such as
+	// blanks, | and letters outside ASCII, and leaves every %XX as it is: a percent
+	// sign itself is %25. Method defaults to POST, for fhir and platform without a body
+	// to GET.
 	Method, Path string
 	// ContentType and Accept are passed on. Empty means the kind's default, JSON.
 	ContentType, Accept string

@@ -3,6 +3,7 @@ package outbox
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 )
 
 const maxPath = 8192
@@ -36,18 +37,22 @@ func CheckPath(path string) error { return checkPath(path) }
 
 // checkPath refuses every path that could leave the base path it is joined to,
 // whoever decodes it how often: dot segments, an authority, a scheme, and the
-// encoded forms of their characters. The empty path is the base itself.
+// encoded forms of their characters. The empty path is the base itself. Characters that no
+// URI has, such as a blank, | or ü, are taken: a worker percent-encodes them.
 func checkPath(s string) error {
 	if len(s) > maxPath {
 		return tooLong(HeaderPath, maxPath)
 	}
-	if !visible(s) {
-		return errPath("holds a space or a character outside visible ASCII: percent-encode it")
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return errPath("holds a control character or is not UTF-8")
 	}
-	if strings.ContainsAny(s, `\#`) {
-		return errPath("holds a backslash or a fragment")
+	if s != "" && (s[0] == ' ' || s[len(s)-1] == ' ') {
+		return errPath("begins or ends with a space, which a header does not keep: percent-encode it")
 	}
 	path, query, _ := strings.Cut(s, "?")
+	if strings.Contains(s, "#") || strings.Contains(path, `\`) {
+		return errPath("holds a backslash or a fragment (#): percent-encode it in the query string")
+	}
 	if err := checkEscapes(path, true); err != nil {
 		return err
 	}
@@ -81,11 +86,11 @@ func checkEscapes(s string, inPath bool) error {
 			continue
 		}
 		if i+2 >= len(s) {
-			return errPath("has a broken percent-encoding")
+			return errPath("has a percent sign that encodes nothing: write %25")
 		}
 		hi, lo := unhex(s[i+1]), unhex(s[i+2])
 		if hi > 15 || lo > 15 {
-			return errPath("has a broken percent-encoding")
+			return errPath("has a percent sign that encodes nothing: write %25")
 		}
 		i += 2
 		if !inPath {

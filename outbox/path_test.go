@@ -14,6 +14,7 @@ func TestCheckPath(t *testing.T) {
 		"", "/", "Patient", "/Patient/123", "Patient/_search?family=Sm%C3%ADth&_count=10", "Patient/1/$everything", "metadata",
 		"Patient?identifier=urn:oid:1.2.3|4", "Binary/a.b.c", "Patient/...", "Patient/1/_history/2", "/development/Patient/",
 		"Patient?next=https://example.org/../x", "Patient?q=%2e%2e%2f", "Observation?code=http://loinc.org|1234-5", "a%20b", "x/y:z",
+		"a b", "Patient/ü", "?q=a b", "?name=Müller", `?q=a\b`, `Patient?identifier=<"{}^[]>`, "\u3000",
 		strings.Repeat("a", maxPath),
 	}
 	for _, s := range good {
@@ -25,7 +26,7 @@ func TestCheckPath(t *testing.T) {
 		"..", "../x", "Patient/..", "Patient/../..", "/../Patient", ".", "./x", "a/./b", "..;/x", "a/..;p=1/b", "..?x=1",
 		"%2e%2e/x", "%2E%2E/x", ".%2e/x", "%252e%252e/x", "a%2fb", "a%2Fb", "a%5cb", "a%3fb", "a%23b", "a%3bb", "a%00b", "a%0d%0ab", "a%7f",
 		"//evil.example/x", "a//b", "http://evil.example", "https:evil", "/javascript:x", "http:/x", `\\evil\x`, `a\b`, "a#b",
-		"a b", "a\tb", "a\r\nHost: evil", "a\x00b", "ü", "a%", "a%2", "a%zz", "?q=%", "?q=%zz", "?q=a b", "?q=\n",
+		" a", "a ", "?q=a ", "a\tb", "a\r\nHost: evil", "a\x00b", "M\xfcller", "?q=M\xfcller", "?q=a\x7f", "?q=a#b", "?q=50%", "a%", "a%2", "a%zz", "?q=%", "?q=%zz", "?q=\n",
 		strings.Repeat("a", maxPath+1),
 	}
 	for _, s := range bad {

@@ -26,7 +26,7 @@ type messageFlags struct {
 	ID          given    `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing, unless a single NATS server was restarted since and the message is settled. Default: a new one."`
 	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"One of ${enum}."`
 	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
-	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string."`
+	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string. Blanks, | and the like are percent-encoded for you; a % itself is %25."`
 	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: that of the kind; for a file, what its name says."`
 	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: that of the kind."`
 	Deadline    deadline `placeholder:"WHEN" help:"Do not send it later: a time (RFC 3339) or from now (90s)."`

@@ -80,9 +80,12 @@ func (out *call) classifySuccess(f *findings) *Error {
 		r.Flag = flagText("answered with errors", f.remoteText())
 	case r.flaw != "":
 		r.Flag = r.flaw
-	case out.bare && (len(r.Body) == 0 || f.broken):
+	case len(r.Body) == 0 && out.bare:
 	case len(r.Body) == 0:
 		r.Flag = "the answer has no body"
+	case f.broken && out.accept != "" && !isPage(r.ContentType, out.accept):
+	case f.broken && out.accept != "":
+		r.Flag = "the answer is a page of HTML"
 	case f.broken:
 		r.Flag = "the answer is not JSON"
 	case out.names && fileURI(r.Body) == "":

@@ -29,7 +29,8 @@ type call struct {
 	stream   *stream // the body instead, when it is not in one piece
 	asked    *asked  // notes the hosts of the sendings; nil: nobody wants to know
 	harmless bool    // a second one changes nothing for anybody: no outcome is unknown
-	bare     bool    // an answer without a body, or not in JSON, is nothing unusual
+	bare     bool    // an answer without a body is nothing unusual
+	accept   string  // what the message asked for that is not JSON; "" when it is JSON
 	names    bool    // the answer is to name a file's URI
 	reply    reply   // to the last sending
 }

@@ -24,7 +24,10 @@ func (c *Client) routed(ctx context.Context, out *call, m *outbox.Message, base 
 		return err
 	}
 	out.method, out.url, out.body = method, target, pieces{m.Body}
-	out.bare = method != http.MethodGet || m.Accept != "" && !isJSON(m.Accept)
+	if m.Accept != "" && !wantsJSON(m.Accept) {
+		out.accept = m.Accept
+	}
+	out.bare = out.accept != "" || method != http.MethodGet && !isSearch(m)
 	if len(m.Body) == 0 {
 		usual.content = nil
 	}
@@ -74,14 +77,57 @@ func methodOf(m *outbox.Message) string {
 // checked once more, and so is what became of it. No error holds anything of the path.
 func below(base *url.URL, ref string) (*url.URL, *Error) {
 	if err := outbox.CheckPath(ref); err != nil {
-		return nil, poison("the path was refused: it must be percent-encoded and stay below its base")
+		return nil, poison("the path was refused: it must stay below its base, and a percent sign in it be written %25")
 	}
-	u, err := url.Parse(base.String() + strings.TrimPrefix(ref, "/"))
+	u, err := url.Parse(base.String() + encoded(strings.TrimPrefix(ref, "/")))
 	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil || u.Fragment != "" ||
 		!strings.HasPrefix(path.Clean(u.Path)+"/", base.Path) {
 		return nil, poison("the path leaves its base")
 	}
 	return u, nil
+}
+
+// encoded is a path with its query string in which everything that no URI has is
+// percent-encoded (RFC 3986, sections 2.1, 3.3 and 3.4): servers refuse a | in the query,
+// and it is in the commonest search of FHIR. What is encoded already stays as it is.
+func encoded(ref string) string {
+	if strings.IndexFunc(ref, foreignToURI) < 0 {
+		return ref
+	}
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(ref) {
+		if c := ref[i]; foreignToURI(rune(c)) {
+			b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// foreignToURI reports whether a character may stand neither in the path nor in the query
+// of a URI. The percent sign may: it was checked before.
+func foreignToURI(c rune) bool {
+	return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"<>[\\]^`{|}", c)
+}
+
+// wantsJSON reports whether all media types of an Accept header say JSON.
+func wantsJSON(accept string) bool {
+	for mediaType := range strings.SplitSeq(accept, ",") {
+		if !isJSON(mediaType) {
+			return false
+		}
+	}
+	return true
+}
+
+// isPage reports whether an answer is a page of HTML, such as that of a sign-in, for a
+// message that asked for something else.
+func isPage(contentType, accept string) bool {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	page := kind == "text/html" || kind == "application/xhtml+xml"
+	return page && !strings.Contains(strings.ToLower(accept), "html") && !strings.Contains(accept, "*/*")
 }
 
 // isJSON reports whether a media type says JSON (RFC 6839: also what ends in +json).

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -64,6 +65,12 @@ func (x *exchange) serve() {
 		x.send(x.overQuota())
 		return
 	}
+	if !isURI(x.r.URL.EscapedPath() + x.r.URL.RawQuery) {
+		a := textAnswer(http.StatusBadRequest, "Bad Request")
+		a.reason = "the path or the query has a character that no URI has: percent-encode it"
+		x.send(a)
+		return
+	}
 	x.route = routeOf(x.r.URL.Path)
 	if x.route == nil || !slices.Contains(x.route.methods, x.r.Method) {
 		a := textAnswer(http.StatusNotFound, "Not Found")
@@ -94,6 +101,12 @@ func (x *exchange) serve() {
 		return
 	}
 	x.deliver(fault)
+}
+
+// isURI says that a path and a query have only characters that RFC 3986 allows there. What Redox does with others is not
+// known; Tomcat, which many FHIR servers run on, refuses them.
+func isURI(target string) bool {
+	return !strings.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("\"<>[\\]^`{|}", c) })
 }
 
 // discard reads the body and throws it away, so that the client gets to see an answer that does not depend on it.

@@ -55,6 +55,7 @@ func TestFHIR_Paths(t *testing.T) {
 	}{
 		{"GET", "hospital/Staging/Patient/abc-1.2", 200},
 		{"GET", "hospital/Staging/Appointment/1", 200},
+		{"GET", "hospital/Staging/Patient/1?identifier=system%7Cvalue&x=%22", 200},
 		{"GET", "hospital/Production/Patient/1", 403}, // not the source's
 		{"GET", "hospital/staging/Patient/1", 404},
 		{"GET", "hospital/STAGING/Patient/1", 404},
@@ -90,6 +91,17 @@ func TestFHIR_Paths(t *testing.T) {
 		}
 		if r.status >= 400 && c.method != "PUT" && c.method != "DELETE" && outcome(t, r) == "" {
 			t.Errorf("%s %s: no text", c.method, c.path)
+		}
+	}
+}
+
+// What is no URI is refused before it is FHIR.
+func TestFHIR_NoURI(t *testing.T) {
+	t.Parallel()
+	g := fhirRig(t)
+	for _, query := range []string{"identifier=system|value", "x={y}", "x=[1]", "x=^", `x="a"`} {
+		if r := g.fhir("GET", PathFHIR+"hospital/Staging/Patient/1?"+query, "", nil); r.status != 400 {
+			t.Errorf("%s: %d %s", query, r.status, r.body)
 		}
 	}
 }

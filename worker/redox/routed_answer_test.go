@@ -1,0 +1,122 @@
+package redox
+
+import (
+	"testing"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Whatever is asked of FHIR and of the platform, a success that is not JSON says so: a proxy
+// that signs people in, and not Redox, may have answered. An empty body is nothing unusual
+// where nothing is asked for.
+func TestDeliver_SuccessThatIsNotJSON(t *testing.T) {
+	t.Parallel()
+	const xml = `<OperationOutcome xmlns="http://hl7.org/fhir"><issue><severity value="error"/></issue></OperationOutcome>`
+	answers := []struct{ body, contentType, flag string }{
+		{"<html><title>Sign in</title></html>", "text/html", "the answer is not JSON"},
+		{`{"resourceType":"OperationOutc`, "application/fhir+json", "the answer is not JSON"},
+		{xml, "application/fhir+xml", "the answer is not JSON"},
+		{"OK", "text/plain", "the answer is not JSON"},
+		{`{"a":1}{"a":2}`, "application/json", "the answer is not JSON"},
+		{`{"resourceType":"Patient"}`, "application/fhir+json", ""},
+		{"\ufeff{}", "application/json", ""},
+	}
+	asked := []struct {
+		kind               outbox.Kind
+		method, path, body string
+		bare               bool // an empty answer is not flagged
+	}{
+		{outbox.KindFHIR, "GET", "h/Development/Patient/1", "", false},
+		{outbox.KindFHIR, "POST", "h/Development/Patient/_search", "family=x", false},
+		{outbox.KindFHIR, "POST", "h/Development/Patient", "{}", true},
+		{outbox.KindFHIR, "POST", "h/Development/Patient/$patient-update", "{}", true},
+		{outbox.KindFHIR, "PUT", "h/Development/Patient/1", "{}", true},
+		{outbox.KindFHIR, "PATCH", "h/Development/Patient/1", "[]", true},
+		{outbox.KindFHIR, "DELETE", "h/Development/Patient/1", "", true},
+		{outbox.KindPlatform, "GET", "v1/x", "", false},
+		{outbox.KindPlatform, "POST", "v1/x", "{}", true},
+		{outbox.KindPlatform, "PUT", "v1/x", "{}", true},
+		{outbox.KindPlatform, "DELETE", "v1/x", "", true},
+	}
+	for _, status := range []int{200, 201, 202} {
+		for _, a := range append(answers, struct{ body, contentType, flag string }{"", "", "the answer has no body"}) {
+			far := serve(t, respond(status, a.body, "Content-Type", a.contentType))
+			fhir := client(t, far.URL, &keyring{})
+			platform := client(t, far.URL, &keyring{}, func(_ *Config, s *Source) { s.KeyType = KeyUser })
+			for _, q := range asked {
+				c := fhir
+				if q.kind == outbox.KindPlatform {
+					c = platform
+				}
+				for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+					got, err := c.Deliver(t.Context(), outbox.Message{ID: "m-1", Source: "clinic-a", Lane: lane, Kind: q.kind, Method: q.method, Path: q.path, Body: []byte(q.body)})
+					want := a.flag
+					if a.body == "" && q.bare {
+						want = ""
+					}
+					if err != nil || got.Flag != want || string(got.Body) != a.body {
+						t.Errorf("%s %s as %s, %d %q: flag %q, %v; want %q", q.method, q.path, lane, status, a.body, got.Flag, err, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// What a message asks for by Accept is no reason for a flag; a page of HTML is, unless that
+// is what it asks for.
+func TestDeliver_SuccessInAnotherFormat(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ accept, contentType, flag string }{
+		{"application/fhir+xml", "application/fhir+xml", ""},
+		{"application/fhir+xml", "", ""},
+		{"application/fhir+xml", "text/html; charset=utf-8", "the answer is a page of HTML"},
+		{"text/html", "text/html", ""},
+		{"*/*", "text/html", ""},
+		{"application/fhir+json, application/json;q=0.9", "text/html", "the answer is not JSON"},
+		{"application/fhir+json, application/fhir+xml", "application/fhir+xml", ""},
+	} {
+		far := serve(t, respond(200, "<x/>", "Content-Type", tt.contentType))
+		m := fhir(outbox.LaneRequest, "GET", "h/Development/Patient/1", "")
+		m.Accept = tt.accept
+		if got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m); err != nil || got.Flag != tt.flag {
+			t.Errorf("%+v: flag %q, %v", tt, got.Flag, err)
+		}
+	}
+}
+
+// What goes on the wire is a URI: RFC 3986 has none of these in a path or a query.
+func TestDeliver_OnTheWireIsAURI(t *testing.T) {
+	t.Parallel()
+	far := serve(t, respond(200, "{}"))
+	c := client(t, far.URL, &keyring{})
+	const base = "/fhir/R4/h/Development/"
+	for _, tt := range []struct{ path, want string }{
+		{"Patient?identifier=http://hl7.org/fhir/sid/us-ssn|123", "Patient?identifier=http://hl7.org/fhir/sid/us-ssn%7C123"},
+		{"Patient?identifier=a%7c1&b=%C3%bc", "Patient?identifier=a%7c1&b=%C3%bc"}, // left alone
+		{`Patient?x="<>[\]^` + "`{|}", "Patient?x=%22%3C%3E%5B%5C%5D%5E%60%7B%7C%7D"},
+		{"Patient?name=Müller Ō 😀", "Patient?name=M%C3%BCller%20%C5%8C%20%F0%9F%98%80"},
+		{"Patient?a=!$&'()*+,;=:@/?-._~", "Patient?a=!$&'()*+,;=:@/?-._~"},
+		{"Patient?q=1+2&r=a%2Bb", "Patient?q=1+2&r=a%2Bb"},
+		{"Patient?", "Patient?"},
+		{`Patient/a|b"<>[]^` + "`{}", "Patient/a%7Cb%22%3C%3E%5B%5D%5E%60%7B%7D"},
+		{"Patient/ü x", "Patient/%C3%BC%20x"},
+		{"Patient/%c3%bc%20x", "Patient/%c3%bc%20x"},
+		{"Patient/1/$everything;v=1,2:3@4", "Patient/1/$everything;v=1,2:3@4"},
+	} {
+		before := len(far.seen())
+		if _, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", "h/Development/"+tt.path, "")); err != nil {
+			t.Errorf("%s: %v", tt.path, err)
+			continue
+		}
+		if got := far.seen()[before].path; got != base+tt.want {
+			t.Errorf("%s\nsent %s\nwant %s", tt.path, got, base+tt.want)
+		}
+	}
+	for _, bad := range []string{"Patient?q=50%", "Patient?q=%zz", "Patient?q=a\nb", "Patient?q=M\xfcller", "Patient?q=a#b", "Patient/a%2fb"} {
+		_, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", "h/Development/"+bad, ""))
+		if e := failure(t, err); !e.Poison() {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
