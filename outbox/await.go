@@ -20,7 +20,8 @@ const awaitLook = 2 * time.Second
 // ends or is not connected, and a REQUEST without a deadline gets that of ctx,
 // since nobody waits after it. With m.ReplyTo under redox.reply.<source>. the
 // reply is stored for a day: the same Request again, with the same ID, or
-// Await finds it. Use a subject of its own for each message. A body that was too
+// Await finds it, and nothing is published again. Of a message that was replayed, its dead
+// letter sent again, that is the latest answer, see [Reply.ReplayOf]. Use a subject of its own for each message. A body that was too
 // large for the reply lies in the object store: that of a reply to an inbox made here is
 // removed once it was read (with ClaimCheck, which takes the right); all others stay as
 // long as a stored reply names them, or for bodies.orphan_after.
@@ -103,15 +104,22 @@ func (p *Publisher) Await(ctx context.Context, subject string) (Reply, error) {
 	return p.await(ctx, subject, "", func() error { return nil })
 }
 
-// await looks for the reply to message id, of any message if id is empty. It
-// calls ask once it is subscribed: a quick reply may be passed on before it is
-// stored.
+// await looks for the reply to message id or its latest replay, of any message if id is
+// empty. It calls ask once it is subscribed, unless the reply is there already: a quick
+// reply may be passed on before it is stored.
 func (p *Publisher) await(ctx context.Context, subject, id string, ask func() error) (Reply, error) {
 	sub, err := p.subscribe(ctx, subject)
 	if err != nil {
 		return Reply{}, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
+	if id != "" {
+		if msg, err := p.storedReply(ctx, subject); err == nil && msg != nil {
+			if r, ok := replyTo(msg, id); ok {
+				return p.withBody(ctx, r)
+			}
+		}
+	}
 	if err := ask(); err != nil {
 		return Reply{}, err
 	}
@@ -187,9 +195,10 @@ func (p *Publisher) next(ctx, look context.Context, sub *nats.Subscription, id s
 	return Reply{}, false, fmt.Errorf("outbox: %s: %w: %w", what, ErrNoReply, err)
 }
 
+// replyTo reads the reply to a message or to a replay of it.
 func replyTo(msg *nats.Msg, id string) (Reply, bool) {
 	r, err := DecodeReply(msg)
-	return r, err == nil && (id == "" || r.MessageID == id)
+	return r, err == nil && (id == "" || r.MessageID == id || r.ReplayOf == id)
 }
 
 // storedReply reads the last reply on a subject from the stream; nil when

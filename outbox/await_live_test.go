@@ -38,14 +38,27 @@ func TestAwait_OverARestart(t *testing.T) {
 	}
 }
 
+// A repeated write of a durable reply is dropped, and no other message's is taken for it.
 func TestAwait_DurableReplyIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-	msg := Reply{MessageID: "x", Settlement: Held, Error: "unknown outcome"}.Encode("redox.reply.clinic-a.x")
-	for i := range 2 {
-		ack, err := r.js.PublishMsg(r.ctx(), msg)
-		if err != nil || ack.Duplicate != (i == 1) {
-			t.Errorf("write %d: %+v, %v", i, ack, err)
+	m := Message{ID: "x", Source: "clinic-a", Sequence: 7, Stored: buriedAt}
+	another := func(change func(*Message)) Message {
+		m := m
+		change(&m)
+		return m
+	}
+	for i, m := range []Message{m,
+		another(func(m *Message) { m.Source = "clinic-b" }), another(func(m *Message) { m.ID = "x:7" }),
+		another(func(m *Message) { m.Sequence = 8 }), another(func(m *Message) { m.Stored = m.Stored.Add(1) }), // a queue made anew
+	} {
+		msg := Reply{MessageID: m.ID, Settlement: Held, Error: "unknown outcome"}.Encode("redox.reply." + m.Source + ".x")
+		msg.Header.Set(HeaderID, m.ReplyID())
+		for try := range 2 {
+			ack, err := r.js.PublishMsg(r.ctx(), msg)
+			if err != nil || ack.Duplicate != (try == 1) {
+				t.Errorf("message %d, write %d: %+v, %v", i, try, ack, err)
+			}
 		}
 	}
 }

@@ -45,6 +45,61 @@ func TestRequest_DurableAgainAfterTheCallerWasDown(t *testing.T) {
 	}
 }
 
+// The message was rejected, and its dead letter sent again: the same Request finds the answer
+// to the replay, at once and without a message of its own, whatever the queue remembers.
+func TestRequest_DurableFindsTheAnswerToAReplay(t *testing.T) {
+	t.Parallel()
+	r, p := published(t, natsdev.Options{}, PublisherConfig{})
+	m := Message{ID: "a-1", Source: "clinic-a", Lane: LaneSend, ReplyTo: "redox.reply.clinic-a.a-1", Body: []byte(`{}`)}
+	for i, reply := range []Reply{
+		{MessageID: "a-1", Settlement: Rejected, Status: 400, Error: "status 400"},
+		{MessageID: "a-1:r1", ReplayOf: "a-1", Settlement: Rejected, Status: 422, Error: "status 422"},
+		{MessageID: "a-1:r2", ReplayOf: "a-1", Settlement: Delivered, Status: 200, Body: []byte(`{"ok":1}`)},
+	} {
+		if _, err := r.js.PublishMsg(r.ctx(), reply.Encode(m.ReplyTo)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.Request(r.ctx(), m)
+		if err != nil || got.MessageID != reply.MessageID || got.ReplayOf != reply.ReplayOf || got.Status != reply.Status {
+			t.Errorf("Request after answer %d: %+v, %v", i, got, err)
+		}
+		if got, err = p.Await(r.ctx(), m.ReplyTo); err != nil || got.MessageID != reply.MessageID {
+			t.Errorf("Await after answer %d: %+v, %v", i, got, err)
+		}
+	}
+	if n := r.stream("REDOX_OUT").State.Msgs; n != 0 {
+		t.Errorf("%d messages were published", n)
+	}
+}
+
+// A caller that still waits when the replay is answered hears of it, at a reply subject of
+// either sort.
+func TestRequest_HearsTheAnswerToAReplay(t *testing.T) {
+	t.Parallel()
+	r, p := published(t, natsdev.Options{}, PublisherConfig{})
+	for id, to := range map[string]string{"w1": "redox.reply.clinic-a.w", "w2": ""} {
+		sub, err := r.js.Conn().SubscribeSync("redox.out.clinic-a.send")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			msg, err := sub.NextMsgWithContext(r.ctx())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer := Reply{MessageID: id + ":r1", ReplayOf: id, Settlement: Delivered, Status: 200}.Encode(msg.Header.Get(HeaderReplyTo))
+			if err := r.js.Conn().PublishMsg(answer); err != nil {
+				t.Error(err)
+			}
+		}()
+		if got, err := p.Request(r.ctx(), Message{ID: id, Source: "clinic-a", Lane: LaneSend, ReplyTo: to, Body: []byte(`{}`)}); err != nil || got.ReplayOf != id {
+			t.Errorf("%q: %+v, %v", to, got, err)
+		}
+		_ = sub.Unsubscribe()
+	}
+}
+
 func TestRequest_StrangersReplySubjectIsRefusedBeforePublishing(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})

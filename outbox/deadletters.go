@@ -1,9 +1,11 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,17 +105,17 @@ func NewDeadLetters(js jetstream.JetStream, cfg DeadLettersConfig) (*DeadLetters
 
 // Get returns all dead letters of a message id, oldest first, with the bodies
 // that are stored in them: usually one, several when the application used an
-// id again. [ErrNoDeadLetter] means none. It reads through the stream.
+// id again. If there is none it is those of the message's replays. [ErrNoDeadLetter] means
+// none of either. It reads through the stream.
 func (d *DeadLetters) Get(ctx context.Context, id string) ([]StoredDeadLetter, error) {
+	s, err := d.Select(ctx, DeadQuery{IDs: []string{id}})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.sequence, b.sequence) })
 	var found []StoredDeadLetter
-	for l, err := range d.List(ctx, DeadQuery{IDs: []string{id}}) {
-		if unreadable := (*UnreadableError)(nil); errors.As(err, &unreadable) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		whole, err := d.read(ctx, l.DeadSequence)
+	for _, e := range s.entries {
+		whole, err := d.read(ctx, e.sequence)
 		if errors.Is(err, ErrNoDeadLetter) {
 			continue
 		}

@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,25 +12,58 @@ import (
 )
 
 // ReplayID is the id of the next replay of d, and its number: <id>:r<n>. The
-// replay of a replay counts on: that of m-1:r1 is m-1:r2.
+// replay of a replay counts on: that of m-1:r1 is m-1:r2. An id that would become longer
+// than 256 bytes is shortened first, to its first 214 bytes, a ~ and 32 digits of its
+// SHA-256: the same each time, and another for each id.
 func (d DeadLetter) ReplayID() (id string, n int) {
 	base, n := d.replayBase()
 	return replayID(base, n+1), n + 1
 }
 
-func replayID(base string, n int) string { return base + ":r" + strconv.Itoa(n) }
+// ReplayOf is the id of the message that d, which is one of its replays, goes back to; "" if
+// d is none.
+func (d DeadLetter) ReplayOf() string {
+	if base, n := d.replayBase(); n > 0 {
+		return base
+	}
+	return ""
+}
 
-// replayBase takes the id of a replay apart. An application may use ids that end
-// in :r1 itself: without the headers of a replay that is part of the id.
+func replayID(base string, n int) string {
+	suffix := ":r" + strconv.Itoa(n)
+	if len(base)+len(suffix) > maxID {
+		base = shortID(base)
+	}
+	return base + suffix
+}
+
+// shortID leaves room in a long id for the number of a replay.
+func shortID(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	digest := "~" + hex.EncodeToString(sum[:16])
+	return id[:maxID-len(digest)-len(":r")-len(strconv.Itoa(maxReplays))] + digest
+}
+
+// replayBase takes the id of a replay apart: the id of the first message, and how many
+// replays it has had. An application may use ids that end in :r1 itself: without the headers
+// of a replay that is part of the id.
 func (d DeadLetter) replayBase() (base string, n int) {
+	base = d.MessageID
+	if len(base) > maxID {
+		base = shortID(base) // a dead letter's id is longer than a message's where it names a time
+	}
 	n, err := count(d.Header, HeaderReplayCount, maxReplays)
-	if err != nil || first(d.Header, HeaderReplayOf) == "" {
-		return d.MessageID, 0
+	of := first(d.Header, HeaderReplayOf)
+	if err != nil || of == "" {
+		return base, 0
 	}
-	if base, ok := strings.CutSuffix(d.MessageID, ":r"+strconv.Itoa(n)); ok && base != "" {
-		return base, n
+	if replayID(of, n) == d.MessageID {
+		return of, n
 	}
-	return d.MessageID, n
+	if cut, ok := strings.CutSuffix(d.MessageID, ":r"+strconv.Itoa(n)); ok && cut != "" {
+		return cut, n
+	}
+	return base, n
 }
 
 // replayMessage is a dead letter made into a message again.
@@ -48,8 +83,8 @@ type replayMessage struct {
 // cannot be, is safe, and no repeat mends it. partitions is that of the work
 // queue.
 //
-// The message has the headers of the first one and says which dead letter it
-// comes from. Its position in the order of its token stays that of the first one;
+// The message has the headers of the first one and says which message it
+// is a replay of. Its position in the order of its token stays that of the first one;
 // together with the id it tells this replay from any other message for ever.
 func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions int) (replayMessage, error) {
 	source, lane, partition, err := p.ParseOut(d.Subject)
@@ -65,7 +100,8 @@ func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions
 	}
 	set := func(name, value string) { h[name] = []string{value} }
 	set(HeaderID, id)
-	set(HeaderReplayOf, d.MessageID)
+	base, _ := d.replayBase()
+	set(HeaderReplayOf, base)
 	set(HeaderReplayCount, strconv.Itoa(n))
 	set(HeaderOrderPosition, strconv.FormatUint(r.position, 10))
 	m, err := Decode(p, Stored{Subject: d.Subject, Header: h, Body: d.Body, Sequence: d.Sequence})

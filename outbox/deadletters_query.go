@@ -82,6 +82,17 @@ func (q DeadQuery) matches(l *StoredDeadLetter) bool {
 		(q.Since.IsZero() || !l.At.Before(q.Since)) && (q.Until.IsZero() || l.At.Before(q.Until))
 }
 
+// replayOf is the one of IDs of which l is a replay, if q selects l but for its own id.
+func (q DeadQuery) replayOf(l *StoredDeadLetter) (id string, ok bool) {
+	if len(q.IDs) == 0 {
+		return "", false
+	}
+	id = l.ReplayOf()
+	ok = id != "" && slices.Contains(q.IDs, id)
+	q.IDs = nil
+	return id, ok && q.matches(l) && (!q.wantsModel() || q.matchesModel(l))
+}
+
 // readsBodies reports whether bodies must be looked at.
 func (q DeadQuery) readsBodies() bool { return q.Models || q.wantsModel() }
 

@@ -36,7 +36,8 @@ type place struct {
 }
 
 // Select finds the dead letters that q selects, in the order in which they are
-// to be sent again: that in which the work queue took the messages first.
+// to be sent again: that in which the work queue took the messages first. The id of a
+// message that has none any more stands for those of its replays.
 func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error) {
 	if err := q.Validate(); err != nil {
 		return Selection{}, err
@@ -44,6 +45,7 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 	s := Selection{left: map[place]bool{}, found: map[string]bool{}}
 	// What is left out matters for what is taken, within a source.
 	wide := DeadQuery{Sources: q.Sources}
+	replays := map[string][]entry{}
 	p := d.config.Prefix
 	err := d.list(ctx, q, wide.subjects(p), func(l StoredDeadLetter, matches bool, unreadable error) bool {
 		if unreadable != nil {
@@ -57,9 +59,12 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 		if matches && len(q.IDs) > 0 {
 			s.found[l.MessageID] = true
 		}
+		of, isReplay := q.replayOf(&l)
 		switch {
 		case matches:
 			s.entries = append(s.entries, e)
+		case isReplay:
+			replays[of] = append(replays[of], e)
 		case e.place.token != "":
 			s.left[e.place] = true
 		}
@@ -68,8 +73,25 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 	if err != nil {
 		return Selection{}, err
 	}
+	s.addReplays(replays)
 	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.place.position, b.place.position) })
 	return s, nil
+}
+
+// addReplays selects the replays of messages that have no dead letter of their own.
+func (s *Selection) addReplays(replays map[string][]entry) {
+	for of, entries := range replays {
+		if !s.found[of] {
+			s.found[of] = true
+			s.entries = append(s.entries, entries...)
+			continue
+		}
+		for _, e := range entries {
+			if e.place.token != "" {
+				s.left[e.place] = true
+			}
+		}
+	}
 }
 
 // Len is the number of dead letters.

@@ -35,7 +35,8 @@ const (
 	HeaderTraceParent = "traceparent"
 	// HeaderTraceState belongs to HeaderTraceParent.
 	HeaderTraceState = "tracestate"
-	// HeaderReplayOf is the id of the dead letter's message that is sent again.
+	// HeaderReplayOf is the id of the message that is sent again: the first one, also
+	// where a replay is replayed. The reply has it too.
 	HeaderReplayOf = "Redox-Replay-Of"
 	// HeaderReplayCount is the number of this replay, from 1.
 	HeaderReplayCount = "Redox-Replay-Count"

@@ -15,13 +15,16 @@ const (
 	maxError     = 512 // bytes of a safe text
 	maxLogIDs    = 32
 	maxLogID     = 128
-	replyHeaders = 10 // of a reply, at most, besides its trace context
+	replyHeaders = 11 // of a reply, at most, besides its trace context
 )
 
 // Reply tells the publisher how its message was settled. Body is Redox's
 // answer, byte for byte.
 type Reply struct {
-	MessageID  string
+	MessageID string
+	// ReplayOf is the id of the message of which this one is a replay, its dead letter sent
+	// again; "" for one that is none.
+	ReplayOf   string
 	Settlement Settlement
 	// Status is the HTTP status of the last answer; 0 when none came.
 	Status   int
@@ -44,13 +47,16 @@ type Reply struct {
 // OK reports whether Redox took the message and its answer reports no problem.
 func (r Reply) OK() bool { return r.Settlement == Delivered && r.Error == "" }
 
-// ID is the Nats-Msg-Id of the stored reply: a repeated write is dropped.
-func (r Reply) ID() string { return r.MessageID + ":reply" }
+// ReplyID is the Nats-Msg-Id of the durable reply to a message that the work queue has
+// stored: a repeated write is dropped, and no other message's reply is taken for it, of this
+// id at another time or of another source.
+func (m Message) ReplyID() string {
+	return fmt.Sprintf("%s:%s:%d:%d:reply", m.Source, m.ID, m.Sequence, m.Stored.UnixNano())
+}
 
 // Encode makes the NATS message of the reply. A reply to a message that was
 // not delivered and has no body gets an RFC 9457 problem document as its body.
-// A reply to a durable reply subject carries [Reply.ID] for the server's
-// dedup. The result shares Body.
+// One that is stored needs a [Message.ReplyID] besides. The result shares Body.
 func (r Reply) Encode(subject string) *nats.Msg {
 	if len(r.Body) == 0 && r.BodyObject == "" && r.Settlement != Delivered {
 		r.ContentType, r.Body = mediaProblem, r.problem()
@@ -64,6 +70,9 @@ func (r Reply) Encode(subject string) *nats.Msg {
 		}
 	}
 	set(HeaderMessageID, r.MessageID)
+	if checkReplayOf(r.ReplayOf) == nil {
+		set(HeaderReplayOf, r.ReplayOf)
+	}
 	set(HeaderSettlement, string(r.Settlement))
 	if r.Status > 0 {
 		set(HeaderStatus, strconv.Itoa(r.Status))
@@ -79,17 +88,7 @@ func (r Reply) Encode(subject string) *nats.Msg {
 	}
 	set(HeaderBodyObject, r.BodyObject)
 	setTrace(h, r.TraceParent, r.TraceState)
-	if isDurable(subject) {
-		set(HeaderID, r.ID())
-	}
 	return &nats.Msg{Subject: subject, Header: h, Data: r.Body}
-}
-
-// isDurable reports whether subject looks like <prefix>.reply.…; an inbox
-// never does, since a prefix has neither _ nor upper case.
-func isDurable(subject string) bool {
-	head, rest, _ := strings.Cut(subject, ".")
-	return isName(head, maxPrefix) && strings.HasPrefix(rest, "reply.")
 }
 
 // problem is RFC 9457, section 3, with the facts of the headers as extensions.
@@ -101,12 +100,13 @@ func (r Reply) problem() []byte {
 		Detail     string     `json:"detail,omitempty"`
 		Settlement Settlement `json:"settlement"`
 		MessageID  string     `json:"message_id"`
+		ReplayOf   string     `json:"replay_of,omitempty"`
 		Attempts   int        `json:"attempts"`
 	}{
 		Type:   "urn:redoxworker:settlement:" + string(r.Settlement),
 		Title:  "message " + string(r.Settlement),
 		Status: r.Status, Detail: safeLine(r.Error),
-		Settlement: r.Settlement, MessageID: r.MessageID, Attempts: r.Attempts,
+		Settlement: r.Settlement, MessageID: r.MessageID, ReplayOf: r.ReplayOf, Attempts: r.Attempts,
 	})
 	if err != nil { // strings and integers only: cannot happen
 		return []byte(`{"type":"about:blank"}`)
@@ -123,6 +123,7 @@ func DecodeReply(in *nats.Msg) (Reply, error) {
 	}
 	r := Reply{
 		MessageID:   first(in.Header, HeaderMessageID),
+		ReplayOf:    first(in.Header, HeaderReplayOf),
 		Settlement:  Settlement(first(in.Header, HeaderSettlement)),
 		Error:       first(in.Header, HeaderError),
 		ContentType: first(in.Header, HeaderContentType),

@@ -30,7 +30,14 @@ var goldenReplies = []struct {
 		name: "durable and flagged", subject: "redox.reply.a.1",
 		reply: Reply{MessageID: "m-2", Settlement: Delivered, Status: 200, Attempts: 1, Error: "answer flagged", PossibleDuplicate: true, Body: []byte("x")},
 		header: nats.Header{"Redox-Message-Id": {"m-2"}, "Redox-Settlement": {"delivered"}, "Redox-Status": {"200"}, "Redox-Attempts": {"1"},
-			"Redox-Error": {"answer flagged"}, "Redox-Possible-Duplicate": {"true"}, "Nats-Msg-Id": {"m-2:reply"}},
+			"Redox-Error": {"answer flagged"}, "Redox-Possible-Duplicate": {"true"}},
+		body: "x",
+	},
+	{
+		name: "to a replay", subject: "redox.reply.a.1",
+		reply: Reply{MessageID: "m-1:r2", ReplayOf: "m-1", Settlement: Delivered, Status: 200, Attempts: 1, Body: []byte("x")},
+		header: nats.Header{"Redox-Message-Id": {"m-1:r2"}, "Redox-Replay-Of": {"m-1"}, "Redox-Settlement": {"delivered"}, "Redox-Status": {"200"},
+			"Redox-Attempts": {"1"}},
 		body: "x",
 	},
 	{

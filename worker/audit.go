@@ -40,7 +40,7 @@ type AuditEntry struct {
 	// DeadLetter: the message is in the dead-letter stream. Answered: it named a reply subject.
 	DeadLetter bool `json:"dead_letter,omitempty"`
 	Answered   bool `json:"answered,omitempty"`
-	// ReplayOf is the id of the dead letter this message replays.
+	// ReplayOf is the id of the message that this one is a replay of.
 	ReplayOf string `json:"replay_of,omitempty"`
 	// Stored and Sequence say when and where the queue stored the message.
 	Stored   time.Time `json:"stored,omitzero"`

@@ -62,7 +62,7 @@ type Lanes struct {
 
 // NewLanes makes no request.
 func NewLanes(js jetstream.JetStream, p outbox.Prefix) *Lanes {
-	return &Lanes{js: js, prefix: p, ledger: newLedger(js, Config{Prefix: p}.WithDefaults())}
+	return &Lanes{js: js, prefix: p, ledger: newLedger(js, p)}
 }
 
 // List answers the partitions of the source, or of all sources when it is "", by source
@@ -239,7 +239,7 @@ func (l *ledger) holdByHand(ctx context.Context, m outbox.Message) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.js.Publish(ctx, subject, data, jetstream.WithMsgTTL(max(l.ttl, unread))); err != nil {
+	if _, err := l.js.Publish(ctx, subject, data, jetstream.WithMsgTTL(unread)); err != nil {
 		return fmt.Errorf("noting the decision about message %s: %w", m.ID, err)
 	}
 	return nil

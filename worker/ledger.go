@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -51,25 +52,23 @@ type ledger struct {
 	js     jetstream.JetStream
 	prefix outbox.Prefix
 	bucket string
-	ttl    time.Duration
 
 	mu sync.Mutex
 	kv jetstream.KeyValue
 }
 
-// unread is how long an intent or an operator's decision waits for a worker. Age gives up
-// no message that is not attempted: while its source is paused, or nobody serves it, a
-// message may wait for longer than retries take.
-const unread = 30 * 24 * time.Hour
+const (
+	// unread is how long a record or an operator's decision waits for a worker. A message may
+	// wait as long as it likes, while its source is paused or nobody serves it, and what is
+	// known of it must not be forgotten before.
+	unread = 365 * 24 * time.Hour
+	// retired is how long a record stays when its message is settled and acknowledged: a server
+	// that was killed may bring one again whose acknowledgement it forgot.
+	retired = 24 * time.Hour
+)
 
-func newLedger(js jetstream.JetStream, c Config) *ledger {
-	// A record must outlive the message's retries; without an age limit, for as long as
-	// what must not be forgotten while no worker is there to read it.
-	ttl := unread
-	if c.Retry.MaxAge > 0 {
-		ttl = c.Retry.MaxAge + c.Retry.Max + time.Hour
-	}
-	return &ledger{js: js, prefix: c.Prefix, bucket: c.Prefix.LedgerBucket(), ttl: ttl}
+func newLedger(js jetstream.JetStream, p outbox.Prefix) *ledger {
+	return &ledger{js: js, prefix: p, bucket: p.LedgerBucket()}
 }
 
 func (l *ledger) key(m outbox.Message) string {
@@ -122,20 +121,29 @@ func (l *ledger) create(ctx context.Context, m outbox.Message, r record) error {
 }
 
 func (l *ledger) write(ctx context.Context, m outbox.Message, r record, opts ...jetstream.PublishOpt) error {
-	r.Stored = m.Stored
-	data, err := json.Marshal(r)
+	msg, err := l.message(m, r, unread)
 	if err != nil {
 		return err
 	}
-	ttl := l.ttl
-	if r.Intent {
-		ttl = max(ttl, unread)
-	}
-	subject := "$KV." + l.bucket + "." + l.key(m)
-	if _, err := l.js.Publish(ctx, subject, data, append(opts, jetstream.WithMsgTTL(ttl))...); err != nil {
+	if _, err := l.js.PublishMsg(ctx, msg, opts...); err != nil {
 		return fmt.Errorf("writing the ledger entry of message %s: %w", m.ID, err)
 	}
 	return nil
+}
+
+func (l *ledger) message(m outbox.Message, r record, ttl time.Duration) (*nats.Msg, error) {
+	r.Stored = m.Stored
+	data, err := json.Marshal(r)
+	return &nats.Msg{Subject: "$KV." + l.bucket + "." + l.key(m), Data: data,
+		Header: nats.Header{jetstream.MsgTTLHeader: {ttl.String()}}}, err
+}
+
+// retire leaves of a record that its message is settled and acknowledged, for as long as that
+// may be of use. Nobody waits for it: a record that keeps its time does no harm.
+func (l *ledger) retire(m outbox.Message, r record) {
+	if msg, err := l.message(m, r, retired); err == nil {
+		_ = l.js.Conn().PublishMsg(msg)
+	}
 }
 
 // refused reports whether what could not be written is not stored either, nor will be: the

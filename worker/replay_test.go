@@ -213,3 +213,34 @@ func TestReplay_AtASlowPace(t *testing.T) {
 		}
 	})
 }
+
+// Who asks again with the id of a message that was rejected gets the answer to its replay.
+func TestReplay_ItsReplyNamesTheFirstMessage(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.rejecting(func(id string) bool { return id != "a-1:r2" })
+		r.start(worker.Config{})
+		p, err := outbox.NewPublisher(r.js, outbox.PublisherConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := outbox.Message{ID: "a-1", Source: source, Lane: outbox.LaneSend, ReplyTo: "redox.reply.clinic-a.a-1", Body: []byte(`{}`)}
+		for n, want := range []outbox.Reply{
+			{MessageID: "a-1", Settlement: outbox.Rejected},
+			{MessageID: "a-1:r1", ReplayOf: "a-1", Settlement: outbox.Rejected},
+			{MessageID: "a-1:r2", ReplayOf: "a-1", Settlement: outbox.Delivered},
+		} {
+			if n > 0 {
+				r.replayAll(r.dead(), outbox.DeadQuery{})
+				r.awaitSettled(want.MessageID)
+			}
+			got, err := p.Request(r.Context(), m)
+			if err != nil || got.MessageID != want.MessageID || got.ReplayOf != want.ReplayOf || got.Settlement != want.Settlement {
+				t.Errorf("after %d replays: %+v, %v", n, got, err)
+			}
+			time.Sleep(time.Hour) // the queue has forgotten the id
+		}
+		if n := len(r.far.Calls()); n != 3 {
+			t.Errorf("sent %d times, want once each", n)
+		}
+	})
+}

@@ -133,10 +133,15 @@ func (s *settlement) leaveWord() error {
 	if s.delivery.verdict.done {
 		return nil // that is where it comes from
 	}
-	rec := s.delivery.record
-	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.settlement, s.delivery.verdict.answer.Status, s.delivery.verdict.err
-	if err := s.worker.ledger.store(s.ctx(), s.delivery.message, rec); err != nil {
+	if err := s.worker.ledger.store(s.ctx(), s.delivery.message, s.word()); err != nil {
 		return fmt.Errorf("leaving word of a settlement: %w", err)
 	}
 	return nil
+}
+
+// word is what the ledger is to hold of a message that is settled but for the ack.
+func (s *settlement) word() record {
+	rec := s.delivery.record
+	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.settlement, s.delivery.verdict.answer.Status, s.delivery.verdict.err
+	return rec
 }

@@ -152,6 +152,9 @@ func (s *settlement) steps() error {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
+	if d := s.delivery; d.noted || d.record != (record{}) {
+		s.worker.ledger.retire(d.message, s.word())
+	}
 	s.removeObject()
 	return nil
 }
@@ -238,6 +241,7 @@ func (s *settlement) reply() (durable bool, err error) {
 		}
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
+		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())
 		_, err := w.js.PublishMsg(s.ctx(), msg)
 		return err == nil, err
 	}
@@ -248,7 +252,7 @@ func (s *settlement) replyMsg() outbox.Reply {
 	d := s.delivery
 	v := &d.verdict
 	return outbox.Reply{
-		MessageID: d.message.ID, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
+		MessageID: d.message.ID, ReplayOf: d.message.ReplayOf, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
 		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Body: v.answer.Body,
 		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
 		PossibleDuplicate: d.possibleDuplicate(),

@@ -77,7 +77,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	return &Worker{
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: semaphore.NewWeighted(c.MaxClaimMemory),
-		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c),
+		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
 		tokens: outbox.NewHeldTokens(js, c.Prefix),
 	}, nil
 }

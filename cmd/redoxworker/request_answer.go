@@ -12,6 +12,7 @@ import (
 // answer is a reply as --json prints it.
 type answer struct {
 	ID          string            `json:"id"`
+	ReplayOf    string            `json:"replay_of,omitempty"`
 	Settlement  outbox.Settlement `json:"settlement"`
 	OK          bool              `json:"ok"`
 	Status      int               `json:"status,omitempty"`
@@ -51,7 +52,7 @@ func (a *app) printReply(r outbox.Reply, replyTo string) error {
 
 func (a *app) printAnswer(r outbox.Reply, replyTo string) error {
 	out := answer{
-		ID: r.MessageID, Settlement: r.Settlement, OK: r.OK(), Status: r.Status, Attempts: r.Attempts,
+		ID: r.MessageID, ReplayOf: r.ReplayOf, Settlement: r.Settlement, OK: r.OK(), Status: r.Status, Attempts: r.Attempts,
 		LogIDs: r.LogIDs, Error: r.Error, ContentType: r.ContentType, ReplyTo: replyTo,
 	}
 	switch {
@@ -70,6 +71,9 @@ func (a *app) printAnswer(r outbox.Reply, replyTo string) error {
 // settlementText is one line about a reply.
 func settlementText(r outbox.Reply, replyTo string) string {
 	parts := []string{fmt.Sprintf("%s: %s", r.MessageID, r.Settlement)}
+	if r.ReplayOf != "" {
+		parts = append(parts, "replay of "+r.ReplayOf)
+	}
 	if r.Status != 0 {
 		parts = append(parts, fmt.Sprintf("status %d", r.Status))
 	}
