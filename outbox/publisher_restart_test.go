@@ -101,6 +101,8 @@ func TestPublish_GivingUpWhileTheOnlyServerIsAwayIsInDoubt(t *testing.T) {
 	defer cancel()
 	p, err := NewPublisher(&confirmationLost{JetStream: r.js, next: func() {
 		must(r, r.server.Shutdown())
+		for r.js.Conn().IsConnected() && sleep(r.ctx(), connectPoll) {
+		}
 		cancel()
 	}}, PublisherConfig{})
 	must(r, err)

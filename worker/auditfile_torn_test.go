@@ -4,6 +4,7 @@ package worker_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -56,7 +57,7 @@ func TestAuditFile_ATornLineTakesNoOtherWithIt(t *testing.T) {
 	lines := bufio.NewReader(reader)
 	for {
 		line, err := lines.ReadString('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if strings.HasPrefix(line, "{") && strings.HasSuffix(line, "}\n") && !strings.Contains(line, "xx") {

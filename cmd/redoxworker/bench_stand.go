@@ -37,7 +37,9 @@ func (b *benchCommand) stand(ctx context.Context, a *app) error {
 		<-ctx.Done()
 	}
 	err = errors.Join(err, api.Close(), server.Shutdown())
-	<-served
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	return err
 }
 

@@ -17,7 +17,7 @@ func FreePorts(n int) (ports []int, err error) {
 		if err != nil {
 			continue
 		}
-		defer l.Close() // all at once: no port twice
+		defer func() { _ = l.Close() }() // all at once: no port twice
 		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
 			return ports, nil
 		}

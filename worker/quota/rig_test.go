@@ -211,7 +211,8 @@ func (r *fleetRig) join(name string, senders int) *member {
 	return m
 }
 
-// request makes one request as soon as it may, and answers how long it had to wait.
+// request makes one request as soon as it may, and answers how long it had to wait in the
+// time of its bubble.
 func (r *fleetRig) request(ctx context.Context, m *member, source string, c class) (waited time.Duration, sent bool) {
 	began := time.Now()
 	done, err := m.acquire(ctx, source, c)

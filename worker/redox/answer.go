@@ -30,7 +30,7 @@ func (c *Client) read(ctx context.Context, r *reply, response *http.Response) {
 	if response.Body == nil { // a RoundTripper of somebody else may do that
 		response.Body = http.NoBody
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	r.Status, r.ContentType = response.StatusCode, response.Header.Get("Content-Type")
 	if value := response.Header.Get("Retry-After"); value != "" {
 		r.retryAfter = retryAfter(value, dateOf(response.Header))
@@ -128,7 +128,7 @@ func readBounded(body io.Reader, length, limit int64) ([]byte, error) {
 }
 
 func endOfBody(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err

@@ -46,7 +46,7 @@ func measure(raw []byte) (e embedded, ok bool) {
 			n, err := u.Read(b[:])
 			ok = count(b[:n])
 			if err != nil {
-				ok = ok && err == io.EOF
+				ok = ok && errors.Is(err, io.EOF)
 				break
 			}
 		}

@@ -2,6 +2,7 @@ package redox
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -174,7 +175,7 @@ func (c *sendConn) ReadFrom(r io.Reader) (n int64, err error) {
 			}
 			*b = (*b)[:0]
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
 		if err != nil {

@@ -202,7 +202,7 @@ func TestSendConn_NothingOfAHeadWhoseBodyFails(t *testing.T) {
 	if _, err := io.WriteString(c, "head"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.ReadFrom(iotest.ErrReader(io.ErrUnexpectedEOF)); err != io.ErrUnexpectedEOF {
+	if _, err := c.ReadFrom(iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%v", err)
 	}
 	if n := c.counted.written.Load(); n != 0 || len(seen.take()) != 0 {
@@ -225,7 +225,7 @@ func TestParts_ReadAsOne(t *testing.T) {
 		for {
 			b := make([]byte, rapid.IntRange(1, 30).Draw(t, "room"))
 			n, err := p.Read(b)
-			if got = append(got, b[:n]...); err == io.EOF {
+			if got = append(got, b[:n]...); errors.Is(err, io.EOF) {
 				break
 			}
 			if n != min(len(b), len(want)-len(got)+n) {

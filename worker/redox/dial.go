@@ -64,7 +64,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 func (d *dialer) handshake(ctx context.Context, raw *countedConn, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		raw.Close()
+		_ = raw.Close()
 		return nil, err
 	}
 	cfg := d.tls.Clone()
@@ -73,7 +73,7 @@ func (d *dialer) handshake(ctx context.Context, raw *countedConn, addr string) (
 	defer cancel()
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		_ = raw.Close()
 		if errors.Is(context.Cause(ctx), errHandshakeTimeout) {
 			return nil, errHandshakeTimeout
 		}

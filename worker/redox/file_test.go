@@ -2,6 +2,7 @@ package redox
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -31,7 +32,7 @@ func form(t testing.TB, a arrival) (header map[string][]string, name string, con
 	if content, err = io.ReadAll(part); err != nil || part.FormName() != "file" {
 		t.Fatalf("%v, field %q", err, part.FormName())
 	}
-	if _, err := r.NextPart(); err != io.EOF {
+	if _, err := r.NextPart(); !errors.Is(err, io.EOF) {
 		t.Errorf("more than one field: %v", err)
 	}
 	return part.Header, part.FileName(), content

@@ -93,7 +93,7 @@ func (s *scanner) offset() int { return int(s.dec.InputOffset()) }
 func (s *scanner) end() error {
 	_, err := s.dec.ReadToken()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil
 	case err == nil:
 		return errTrailing

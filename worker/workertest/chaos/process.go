@@ -65,7 +65,7 @@ func (p *process) start(env ...string) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	if p.begin, err = out.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}

@@ -3,7 +3,11 @@ package chaos
 import (
 	"net"
 	"sync"
+	"time"
 )
+
+// dialTimeout bounds the dial of what a proxy forwards to: it is on this machine.
+const dialTimeout = 10 * time.Second
 
 // proxy forwards TCP connections to one address, until it is cut: then what travels is
 // held back for ever and nothing new gets through, as on a network that drops packets.
@@ -41,16 +45,16 @@ func (p *proxy) accept() {
 }
 
 func (p *proxy) serve(in net.Conn) {
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	if !p.keep(in) {
 		return
 	}
 	defer p.drop(in)
-	out, err := net.Dial("tcp", p.target)
+	out, err := (&net.Dialer{Timeout: dialTimeout}).Dial("tcp", p.target)
 	if err != nil {
 		return
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	if !p.keep(out) {
 		return
 	}
@@ -63,8 +67,8 @@ func (p *proxy) serve(in net.Conn) {
 
 // copy one direction; when it ends, so does the other.
 func (p *proxy) copy(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
+	defer func() { _ = to.Close() }()
+	defer func() { _ = from.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// What the source itself must not do. What the language does not say and a machine can see
+// stands here; vet, staticcheck and errcheck run beside it.
+
+// files lists the files of the repository, relative to its top, whose paths match.
+func files(t *testing.T, pattern string) []string {
+	t.Helper()
+	matches := regexp.MustCompile(pattern)
+	var all []string
+	top := os.DirFS("../..")
+	if err := fs.WalkDir(top, ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "node_modules"):
+			return fs.SkipDir
+		case !d.IsDir() && matches.MatchString(path):
+			all = append(all, path)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// source is a file of Go.
+type source struct {
+	path string
+	test bool
+	text []byte
+	tree *ast.File
+	fset *token.FileSet
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	parsing.Do(func() {
+		fset := token.NewFileSet()
+		for _, path := range files(t, `\.go$`) {
+			text, err := os.ReadFile(filepath.Join("../..", path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tree, err := parser.ParseFile(fset, path, text, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed = append(parsed, source{path: path, test: strings.HasSuffix(path, "_test.go"), text: text, tree: tree, fset: fset})
+		}
+	})
+	return parsed
+}
+
+// What all rules read, once.
+var (
+	parsing sync.Once
+	parsed  []source
+)
+
+// uses calls visit for every name of another package that the file uses, as "path.Name".
+func (s source) uses(visit func(name string, at token.Position)) {
+	imported := map[string]string{}
+	for _, i := range s.tree.Imports {
+		path := strings.Trim(i.Path.Value, `"`)
+		name := path[strings.LastIndexByte(path, '/')+1:]
+		if i.Name != nil {
+			name = i.Name.Name
+		}
+		imported[name] = path
+	}
+	ast.Inspect(s.tree, func(n ast.Node) bool {
+		if e, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := e.X.(*ast.Ident); ok && x.Obj == nil && imported[x.Name] != "" {
+				visit(imported[x.Name]+"."+e.Sel.Name, s.fset.Position(e.Pos()))
+			}
+		}
+		return true
+	})
+}
+
+// Nothing of the process that a caller does not know of, no request that cannot be
+// cancelled, and one place that ends the process.
+func TestRules_NoGlobalsAndNoRequestWithoutAContext(t *testing.T) {
+	t.Parallel()
+	forbidden := []struct {
+		names *regexp.Regexp
+		why   string
+		but   string // the one file that may
+	}{
+		{regexp.MustCompile(`^fmt\.Print`), "libraries log through their logger, the command writes to its own streams", ""},
+		{regexp.MustCompile(`^log\.`), "log through a *slog.Logger that was given", "cmd/redoxworker/logging.go"},
+		{regexp.MustCompile(`^log/slog\.(Default|SetDefault|Debug|Info|Warn|Error|Log)(Context)?$`), "log through a *slog.Logger that was given", ""},
+		{regexp.MustCompile(`^net/http\.(DefaultClient|DefaultServeMux|Handle|HandleFunc|Get|Head|Post|PostForm|NewRequest)$`), "make a request with a context, send it with a client of your own", ""},
+		{regexp.MustCompile(`^net\.(Dial|DialTimeout)$`), "use a net.Dialer and a context", ""},
+		{regexp.MustCompile(`^os/exec\.Command$`), "use exec.CommandContext", "worker/workertest/chaos/process.go"},
+		{regexp.MustCompile(`^(os\.Exit|os/signal\.Notify(Context)?)$`), "only main may", "cmd/redoxworker/main.go"},
+		{regexp.MustCompile(`^(os\.(Setenv|Unsetenv|Chdir)|net/http/pprof\..*|expvar\..*)$`), "that is global state", ""},
+		{regexp.MustCompile(`^time\.(Sleep|Tick)$`), "wait for the event, or for it and the context", "worker/failpoint_on.go"},
+	}
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		s.uses(func(name string, at token.Position) {
+			for _, f := range forbidden {
+				if f.names.MatchString(name) && s.path != f.but {
+					t.Errorf("%v: %s: %s", at, name, f.why)
+				}
+			}
+		})
+	}
+}
+
+// A test sleeps in fake time only, and is never skipped: what cannot run says so by failing.
+func TestRules_TestsSleepInBubblesAndSkipNothing(t *testing.T) {
+	t.Parallel()
+	bubble := regexp.MustCompile(`synctest|[bB]ubble`)
+	skips := regexp.MustCompile(`\b[tbf]\.(Skip|Skipf|SkipNow)\(`)
+	for _, s := range sources(t) {
+		if !s.test {
+			continue
+		}
+		if skips.Match(s.text) && !strings.HasSuffix(s.path, "rules_source_test.go") {
+			t.Errorf("%s skips a test", s.path)
+		}
+		s.uses(func(name string, at token.Position) {
+			if name == "time.Sleep" && !bubble.Match(s.text) {
+				t.Errorf("%v: time.Sleep in a file without a bubble of fake time", at)
+			}
+		})
+	}
+}
+
+// Errors are told apart by what they mean: one that is wrapped is the same.
+func TestRules_ErrorsAreNotComparedByIdentity(t *testing.T) {
+	t.Parallel()
+	sentinel := regexp.MustCompile(`^(EOF|ErrUnexpectedEOF|Err[A-Z]\w*|err[A-Z]\w*)$`)
+	named := func(e ast.Expr) bool {
+		switch e := e.(type) {
+		case *ast.SelectorExpr:
+			return sentinel.MatchString(e.Sel.Name)
+		case *ast.Ident:
+			return sentinel.MatchString(e.Name)
+		}
+		return false
+	}
+	plain := func(e ast.Expr) bool { x, ok := e.(*ast.Ident); return ok && x.Name == "err" }
+	for _, s := range sources(t) {
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BinaryExpr:
+				if (n.Op == token.EQL || n.Op == token.NEQ) && (plain(n.X) && named(n.Y) || named(n.X) && plain(n.Y)) {
+					t.Errorf("%v: use errors.Is", s.fset.Position(n.Pos()))
+				}
+			case *ast.SwitchStmt:
+				if n.Tag != nil && plain(n.Tag) {
+					t.Errorf("%v: use errors.Is", s.fset.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+}
+
+// Only settle.go ends what a worker has in hand; the exceptions are those that it names.
+func TestRules_MessagesAreSettledInOnePlace(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []struct {
+		what string
+		may  []string
+	}{
+		{`\.msg\.(ack|handBack)\(`, []string{"settle.go"}},
+		{`\.replyMsg\(\)`, []string{"settle.go"}},
+		{`\w\.Encode\(`, []string{"settle.go", "sweeper.go"}},
+		{`\.(Ack|DoubleAck|Nak|NakWithDelay|Term|TermWithReason)\(`, []string{"lanes.go", "sweeper.go"}},
+		{`"[+-](ACK|NAK|TERM)|\b(ackDone|ackBack)\b`, []string{"inbound.go", "lanes.go"}},
+	} {
+		found := regexp.MustCompile(rule.what)
+		for _, path := range files(t, `^worker/[^/]*\.go$`) {
+			text, err := os.ReadFile(filepath.Join("../..", path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name := filepath.Base(path); !strings.HasSuffix(name, "_test.go") && !slices.Contains(rule.may, name) && found.Match(text) {
+				t.Errorf("%s has %s, which %v may", path, found.Find(text), rule.may)
+			}
+		}
+	}
+}
+
+// Whoever reads this repository has nothing else: no text points to a document that is not
+// part of it, and nothing is left for later.
+func TestRules_NothingIsCitedThatIsNotHere(t *testing.T) {
+	t.Parallel()
+	outside := regexp.MustCompile(`\bDESIGN [0-9]|\bDESIGN of\b|\b[Ii]ssue #?[0-9]|(^|[^\w./])(facts|reports|cases)/[a-zA-Z]|\b(SCALE|REDOX2?|OUTBOX|PERF)\.md|\bTODO\b|\bFIXME\b|\bXXX\b`)
+	for _, path := range files(t, `\.(go|md|ya?ml|conf|service|txtar)$|^\.ci/|Dockerfile`) {
+		if strings.HasSuffix(path, "rules_source_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range bytes.Split(text, []byte("\n")) {
+			if outside.Match(line) {
+				t.Errorf("%s:%d: %s", path, i+1, bytes.TrimSpace(line))
+			}
+		}
+	}
+}
+
+// Every name that a user sees says what it is.
+func TestRules_ExportedNamesAreDocumented(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if s.test || s.tree.Name.Name == "main" {
+			continue
+		}
+		for _, d := range s.tree.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Name.IsExported() && d.Doc == nil && (d.Recv == nil || receiverExported(d)) {
+					t.Errorf("%v: %s has no comment", s.fset.Position(d.Pos()), d.Name)
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					undocumented(s, d, spec, t)
+				}
+			}
+		}
+	}
+}
+
+func receiverExported(d *ast.FuncDecl) bool {
+	x := d.Recv.List[0].Type
+	for {
+		switch e := x.(type) {
+		case *ast.StarExpr:
+			x = e.X
+		case *ast.IndexExpr:
+			x = e.X
+		case *ast.Ident:
+			return e.IsExported()
+		default:
+			return false
+		}
+	}
+}
+
+// undocumented: the comment may be the name's own or that of its group.
+func undocumented(s source, d *ast.GenDecl, spec ast.Spec, t *testing.T) {
+	var names []*ast.Ident
+	commented := d.Doc != nil
+	switch spec := spec.(type) {
+	case *ast.TypeSpec:
+		names, commented = []*ast.Ident{spec.Name}, commented || spec.Doc != nil
+	case *ast.ValueSpec:
+		names, commented = spec.Names, commented || spec.Doc != nil || spec.Comment != nil
+	}
+	for _, name := range names {
+		if name.IsExported() && !commented {
+			t.Errorf("%v: %s has no comment", s.fset.Position(name.Pos()), name)
+		}
+	}
+}
+
+// A function that does not fit on a screen does more than one thing.
+func TestRules_FunctionsAreOfAReadableSize(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		limit := 70
+		if s.test {
+			limit = 100 // a story told from its beginning to its end
+		}
+		for _, d := range s.tree.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				if n := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1; n > limit {
+					t.Errorf("%v: %s has %d lines, the limit is %d", s.fset.Position(f.Pos()), f.Name, n, limit)
+				}
+			}
+		}
+	}
+}
