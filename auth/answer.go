@@ -1,11 +1,9 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -64,14 +62,11 @@ func readJSON(body []byte, into any) error {
 	if len(body) > maxAnswer {
 		return errors.New("it is larger than " + strconv.Itoa(maxAnswer) + " bytes")
 	}
-	if err := json.Unmarshal(withoutMark(body), into); err != nil {
+	if err := json.Unmarshal(body, into); err != nil {
 		return errors.New("it is not a JSON object")
 	}
 	return nil
 }
-
-// withoutMark is an answer without a byte order mark, which some gateways put in front.
-func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
 
 // checkBearer takes what RFC 6750 calls a b64token, and any other printable
 // ASCII without spaces: nothing that could break out of a header.
@@ -124,26 +119,10 @@ func readRefusal(body []byte, sent []Secret) (code, description, uri string) {
 	if len(body) > maxAnswer {
 		body = body[:maxAnswer]
 	}
-	if json.Unmarshal(withoutMark(body), &l) != nil {
+	if json.Unmarshal(body, &l) != nil {
 		return "", remoteText(pageText(body), sent...), ""
 	}
 	code = clip(remoteText(text(l.Error), sent...), 64)
 	description = remoteText(text(l.Description), sent...)
 	return code, description, remoteURI(text(l.URI), sent...)
-}
-
-// retryAfter reads a Retry-After header, seconds or a date. Nonsense is 0, more
-// than the maximum is the maximum.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return min(max(at.Sub(now), 0), maxRetryAfter)
-	}
-	return 0
 }

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/httpanswer"
 )
 
 // What an endpoint is asked for, in [TokenError.Op].
@@ -126,21 +127,18 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 	}
 	defer func() { _ = resp.Body.Close() }()
 	a.ended = time.Now()
-	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	// What a refusal says is in its status: it counts also where the rest did not come.
-	if err != nil && (resp.StatusCode <= 299 || ctx.Err() != nil) {
-		return answer{}, e.failed(op, err)
-	}
-	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
-		a.body = unpacked(a.body)
-	}
+	a.body, err = readText(resp)
 	a.status = resp.StatusCode
-	a.date = serverTime(resp.Header)
-	from := a.date // a date in an answer is one of its own clock
-	if from.IsZero() {
-		from = a.ended
+	// What a refusal says is in its status: it counts also where the rest did not come.
+	switch coded := errors.Is(err, httpanswer.ErrCoding) || errors.Is(err, httpanswer.ErrUnknownCoding); {
+	case err == nil:
+	case ctx.Err() != nil, a.status <= 299 && !coded:
+		return answer{}, e.failed(op, err)
+	case a.status <= 299:
+		return answer{}, e.unusable(op, "", a, "its Content-Encoding cannot be undone")
 	}
-	a.retryAfter = retryAfter(resp.Header.Get("Retry-After"), from)
+	a.date = httpanswer.Date(resp.Header)
+	a.retryAfter = httpanswer.RetryAfter(resp.Header, a.ended, maxRetryAfter)
 	if ahead, ok := e.skew.measure(a.begun, a.ended, a.date); ok {
 		a.skew = ahead
 		e.skew.log(ctx, e.logger, ahead)
@@ -148,18 +146,14 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 	return a, nil
 }
 
-// unpacked undoes a compression that nobody asked for, as some gateways do it. What cannot be
-// unpacked stays as it is.
-func unpacked(body []byte) []byte {
-	z, err := gzip.NewReader(bytes.NewReader(body))
+// readText reads an answer, within bounds, as UTF-8. A part of it comes with an error.
+func readText(resp *http.Response) ([]byte, error) {
+	content, _, err := httpanswer.Decode(resp.Header, resp.Body)
 	if err != nil {
-		return body
+		return nil, err
 	}
-	plain, err := io.ReadAll(io.LimitReader(z, maxAnswer+1))
-	if err != nil {
-		return body
-	}
-	return plain
+	body, err := io.ReadAll(io.LimitReader(content, maxAnswer+1))
+	return httpanswer.Text(resp.Header.Get("Content-Type"), body), err
 }
 
 // failed wraps an error of a request that got no answer, without the URL that

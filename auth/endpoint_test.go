@@ -144,23 +144,41 @@ func TestEndpoint_ErrorsQuoteNoAnswer(t *testing.T) {
 	}
 }
 
-// A gateway may compress what nobody asked it to (RFC 9110, 12.5.3). It must not unpack to more
-// than is read of any answer.
-func TestEndpoint_CompressedAnswer(t *testing.T) {
+// Labels of a token answer are read as those of any other. A gateway may compress what nobody
+// asked it to (RFC 9110, 12.5.3); it must not unpack to more than is read of any answer.
+func TestEndpoint_Labels(t *testing.T) {
 	t.Parallel()
-	for padding, want := range map[int]string{0: "", maxAnswer: "larger than"} {
+	const good = `{"access_token":"abc","expires_in":300}`
+	gz := func(text string) string {
+		var b strings.Builder
+		z := gzip.NewWriter(&b)
+		_, _ = io.WriteString(z, text)
+		_ = z.Close()
+		return b.String()
+	}
+	for name, tt := range map[string]struct{ coding, contentType, body, want string }{
+		"gzip":         {"gzip", "", gz(good), ""},
+		"x-gzip":       {"x-gzip", "", gz(good), ""},
+		"a list":       {"gzip, identity, GZIP", "", gz(gz(good)), ""},
+		"identity":     {"identity", "", good, ""},
+		"mark":         {"", "", "\ufeff" + good, ""},
+		"mark in gzip": {"gzip", "", gz("\ufeff" + good), ""},
+		"utf-16":       {"", "application/json; charset=utf-16", "\xff\xfe" + strings.Join(strings.Split(good, ""), "\x00") + "\x00", ""},
+		"too large":    {"gzip", "", gz(good + strings.Repeat(" ", maxAnswer)), "larger than"},
+		"unknown":      {"br", "", "x", "Content-Encoding cannot be undone"},
+		"false label":  {"gzip", "", good, "Content-Encoding cannot be undone"},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			tr := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Encoding", "gzip")
-				z := gzip.NewWriter(w)
-				_, _ = io.WriteString(z, `{"access_token":"abc","expires_in":300}`+strings.Repeat(" ", padding))
-				_ = z.Close()
+				w.Header().Set("Content-Encoding", tt.coding)
+				w.Header().Set("Content-Type", tt.contentType)
+				_, _ = io.WriteString(w, tt.body)
 			}))
 			tr.DisableCompression = true // as that of package redox
 			o := must(NewOAuth("client-1", ecKey("k"), OAuthConfig{TokenURL: testURL, Transport: tr}))
 			token, err := o.Mint(t.Context())
-			if want == "" && (err != nil || token.Value() != "abc") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-				t.Errorf("%v, %v", token, err)
+			if tt.want == "" && (err != nil || token.Value() != "abc") || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%s: %v, %v", name, token, err)
 			}
 		})
 	}
@@ -168,15 +186,17 @@ func TestEndpoint_CompressedAnswer(t *testing.T) {
 
 func TestEndpoint_RetryAfterIsKept(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		e := askEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "42")
-			w.WriteHeader(http.StatusTooManyRequests)
+	for value, want := range map[string]time.Duration{"42": 42 * time.Second, "120.5": 120500 * time.Millisecond, "99999999999999999999": maxRetryAfter} {
+		synctest.Test(t, func(t *testing.T) {
+			e := askEndpoint(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", value)
+				w.WriteHeader(http.StatusTooManyRequests)
+			})
+			if e.RetryAfter() != want || !e.Temporary() {
+				t.Errorf("%s: %s: %v", value, e.RetryAfter(), e)
+			}
 		})
-		if e.RetryAfter() != 42*time.Second || !e.Temporary() {
-			t.Errorf("%s: %v", e.RetryAfter(), e)
-		}
-	})
+	}
 }
 
 // A date is one of the server's clock, however wrong ours is.

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -23,16 +22,6 @@ type skewMeter struct {
 	known  atomic.Bool
 	ahead  atomic.Int64 // nanoseconds, positive: local clock ahead
 	warned atomic.Bool
-}
-
-// serverTime returns the Date of an answer, the zero time when it has none that can be
-// read, or comes out of a cache: then the Date is that of another moment.
-func serverTime(h http.Header) time.Time {
-	at, err := http.ParseTime(h.Get("Date"))
-	if age := h.Get("Age"); err != nil || age != "" && age != "0" {
-		return time.Time{}
-	}
-	return at
 }
 
 // measure compares the Date of an answer with the middle of its round trip. A

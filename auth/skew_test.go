@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/httpanswer"
 )
 
 // behind is a token endpoint whose clock is behind by d.
@@ -48,7 +50,7 @@ func TestSkew_HalfTheRoundTripIsTakenOff(t *testing.T) {
 		{}, {"Date": {""}}, {"Date": {"yesterday"}}, {"Date": {"2026-03-01T12:00:00Z"}},
 		{"Date": {begun.Format(http.TimeFormat)}, "Age": {"30"}}, // out of a cache
 	} {
-		if _, ok := m.measure(begun, begun, serverTime(h)); ok {
+		if _, ok := m.measure(begun, begun, httpanswer.Date(h)); ok {
 			t.Errorf("%v was taken for a date", h)
 		}
 	}

@@ -85,14 +85,15 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 }
 
 // Imports run one way: cmd → {config, auth, worker/redox, worker, outbox}; worker → outbox;
-// redox → outbox. auth/secret, the texts that must not be seen, is below all of them.
+// redox → outbox. auth/secret, the texts that must not be seen, and auth/httpanswer, the
+// labels of answers, are below all of them.
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"outbox": {"auth/secret", "outbox/logsample"}, "outbox/logsample": nil, "auth/secret": nil, "auth": {"auth/secret"}, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
-		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample"}, "worker/redox": {"outbox", "outbox/logsample"}, "worker/workertest": {"outbox", "worker"},
+		"outbox": {"auth/secret", "outbox/logsample"}, "outbox/logsample": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "worker"},
 		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
-		"worker/redox/platform": {"outbox"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
+		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
 	}
 	for name, p := range goList(t) {
 		may, known := allowed[name]

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/httpanswer"
 )
 
 const (
@@ -32,9 +34,7 @@ func (c *Client) read(ctx context.Context, r *reply, response *http.Response) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	r.Status, r.ContentType = response.StatusCode, response.Header.Get("Content-Type")
-	if value := response.Header.Get("Retry-After"); value != "" {
-		r.retryAfter = retryAfter(value, dateOf(response.Header))
-	}
+	r.retryAfter = httpanswer.RetryAfter(response.Header, time.Now(), maxRetryAfter)
 	if id := response.Header.Get("Redox-Trace-Id"); isIdentifier(id) {
 		r.traceID = id
 	}
@@ -134,34 +134,5 @@ func endOfBody(err error) error {
 	return err
 }
 
-// dateOf is when an answer was made, by the clock of the other side: a date in it is one of
-// that clock. Without a Date it is now.
-func dateOf(h http.Header) time.Time {
-	if at, err := http.ParseTime(h.Get("Date")); err == nil {
-		return at
-	}
-	return time.Now()
-}
-
 // maxRetryAfter is the longest wait that is believed; the worker has its own cap.
 const maxRetryAfter = 24 * time.Hour
-
-// retryAfter reads the Retry-After header, seconds or a date (RFC 9110, 10.2.3). Anything
-// else, and a date in the past, is 0. Redox documents none, but gateways send it.
-func retryAfter(value string, now time.Time) time.Duration {
-	if value == "" {
-		return 0
-	}
-	seconds, err := strconv.ParseUint(value, 10, 32)
-	switch {
-	case err == nil:
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-	case errors.Is(err, strconv.ErrRange):
-		return maxRetryAfter
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return min(max(0, at.Sub(now)), maxRetryAfter)
-}

@@ -174,27 +174,6 @@ func TestDeliver_EveryAnswerIsDrained(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "1": time.Second, "120": 2 * time.Minute, "007": 7 * time.Second,
-		"86400": maxRetryAfter, "86401": maxRetryAfter, "4294967295": maxRetryAfter,
-		"99999999999999999999": maxRetryAfter, "-1": 0, "+5": 0, "1.5": 0, "5s": 0, " 5": 0, "soon": 0, "5, 6": 0,
-		"Sun, 01 Mar 2026 12:00:30 GMT":  30 * time.Second,
-		"Sunday, 01-Mar-26 12:01:00 GMT": time.Minute,
-		"Sun Mar  1 12:02:00 2026":       2 * time.Minute,
-		"Sun, 01 Mar 2026 11:59:00 GMT":  0,
-		"Sun, 01 Mar 2099 12:00:00 GMT":  maxRetryAfter,
-		"Sun, 32 Mar 2026 12:00:00 GMT":  0,
-		"2026-03-01T12:00:30Z":           0,
-	} {
-		if got := retryAfter(value, now); got != want {
-			t.Errorf("%q: %v, want %v", value, got, want)
-		}
-	}
-}
-
 // A date is one of the clock that made it, however wrong ours is.
 func TestDeliver_RetryAfterByTheOtherClock(t *testing.T) {
 	t.Parallel()
@@ -210,16 +189,4 @@ func TestDeliver_RetryAfterByTheOtherClock(t *testing.T) {
 			t.Errorf("with the other clock %v ahead: %v", ahead, got)
 		}
 	}
-}
-
-func FuzzRetryAfter(f *testing.F) {
-	for _, seed := range []string{"", "0", "7", "-7", "1e3", "99999999999", "Sun, 01 Mar 2026 12:00:30 GMT", "nonsense"} {
-		f.Add(seed)
-	}
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, value string) {
-		if got := retryAfter(value, now); got < 0 || got > maxRetryAfter {
-			t.Errorf("%q: %v", value, got)
-		}
-	})
 }

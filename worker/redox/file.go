@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/redoxworker/redoxworker/auth/httpanswer"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -120,7 +121,7 @@ type upload struct {
 // fileURI is the URI in the answer to an upload, "" where it has none. It is opaque: Redox
 // has changed its form (Redox, Files).
 func fileURI(body []byte) string {
-	s := scan(withoutMark(body), lenientJSON...)
+	s := scan(httpanswer.WithoutMark(body), lenientJSON...)
 	defer s.release()
 	var uri string
 	_ = s.each(func(name jsontext.Value) error {

@@ -1,11 +1,12 @@
 package redox
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/redoxworker/redoxworker/auth/httpanswer"
 )
 
 const (
@@ -33,14 +34,10 @@ type outcome struct {
 	entryCodes  []string
 }
 
-// withoutMark is an answer without a byte order mark, which some gateways put in front (RFC
-// 8259, section 8.1): it must not hide what is behind it.
-func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
-
 // find reads an answer's body in one pass, without keeping it.
 func find(body []byte) findings {
 	var f findings
-	body = withoutMark(body)
+	body = httpanswer.WithoutMark(body)
 	if f.skim(body) {
 		return f
 	}

@@ -1,11 +1,12 @@
 package platform
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/httpanswer"
 )
 
 // Status of the latest attempt of Redox to deliver a message, in Redox's words.
@@ -60,8 +61,7 @@ func parse(body []byte) (Log, error) {
 			Result rawLog `json:"result"`
 		} `json:"payload"`
 	}
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark, which some gateways put in front
-	if err := json.Unmarshal(body, &outer); err != nil {
+	if err := json.Unmarshal(httpanswer.WithoutMark(body), &outer); err != nil {
 		return Log{}, errNotJSON // err quotes it
 	}
 	for _, raw := range []rawLog{outer.Payload.Result, outer.Payload.rawLog, outer.rawLog} {
