@@ -92,6 +92,7 @@ type Cache struct {
 	lastErr  error
 	nextTry  time.Time
 	down     bool // the last log line said that there is no token
+	unasked  bool // and that none could be asked for
 	young    int  // tokens in a row that were refused when just made
 	youngAt  time.Time
 	counts   counts

@@ -35,8 +35,10 @@ type endpoint struct {
 	url    string
 	host   string
 	client *http.Client
-	logger *slog.Logger
-	skew   skewMeter
+	// timeout is not the client's: that hides what its transport says of it.
+	timeout time.Duration
+	logger  *slog.Logger
+	skew    skewMeter
 }
 
 // answer is a bounded HTTP answer.
@@ -67,9 +69,8 @@ func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
 	}
-	return &endpoint{url: raw, host: u.Host, logger: l, client: &http.Client{
+	return &endpoint{url: raw, host: u.Host, timeout: timeout, logger: l, client: &http.Client{
 		Transport:     base,
-		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -114,7 +115,9 @@ func loopback(host string) bool {
 
 // post sends one request. A nil error means an answer of any status, whole if it is a success.
 func (e *endpoint) post(ctx context.Context, op, path, contentType string, body []byte) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+path, bytes.NewReader(body))
+	limited, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(limited, http.MethodPost, e.url+path, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, e.failed(op, err)
 	}
@@ -158,7 +161,10 @@ func readText(resp *http.Response) ([]byte, error) {
 
 // failed wraps an error of a request that got no answer, without the URL that
 // net/http puts into it.
-func (e *endpoint) failed(op string, err error) *TokenError {
+func (e *endpoint) failed(op string, err error) error {
+	if why := unasked(err); why != nil {
+		return unaskedError(why)
+	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err

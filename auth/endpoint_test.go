@@ -221,7 +221,7 @@ func TestEndpoint_ItsOwnTransport(t *testing.T) {
 	t.Parallel()
 	e := must(newEndpoint("token URL", "https://localhost/x", nil, 0, nil))
 	tr, ok := e.client.Transport.(*http.Transport)
-	if !ok || tr.Proxy == nil || e.client.Timeout != defaultTimeout {
+	if !ok || tr.Proxy == nil || e.timeout != defaultTimeout {
 		t.Errorf("got %+v", e.client)
 	}
 	if _, err := newEndpoint("token URL", "https://localhost/x", nil, -1, nil); err == nil {

@@ -137,7 +137,7 @@ func (c *Cache) mint(ctx context.Context) (Token, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.MintTimeout, cause)
 	defer cancel()
 	t, err := c.minter.Mint(ctx)
-	if err != nil && errors.Is(context.Cause(ctx), cause) {
+	if err != nil && unasked(err) == nil && errors.Is(context.Cause(ctx), cause) {
 		err = fmt.Errorf("auth: %w: %w", cause, unprefixed(err))
 	}
 	return t, err

@@ -74,13 +74,21 @@ func (c *Cache) refused(l *lease, now time.Time) {
 	c.noteDown()
 }
 
-// noteDown logs, once, that there is no token. c.mu is held.
+// noteDown logs that there is no token: once, and again when it turns out that this is not
+// because none could be asked for. c.mu is held.
 func (c *Cache) noteDown() {
-	if c.down || c.lastErr == nil {
+	waits := unasked(c.lastErr) != nil
+	if c.lastErr == nil || c.down && (waits || !c.unasked) {
 		return
 	}
-	c.down = true
-	defer c.cfg.Observe(false)
+	if !c.down {
+		defer c.cfg.Observe(false)
+	}
+	c.down, c.unasked = true, waits
+	if waits {
+		c.cfg.Logger.Warn("there is no token, and none can be asked for: requests wait", "key", c.cfg.Name, "error", c.lastErr, "next_try", c.nextTry)
+		return
+	}
 	c.cfg.Logger.Error("there is no token: requests wait until one can be had", "key", c.cfg.Name, "class", classOf(c.lastErr).String(), "error", c.lastErr, "next_try", c.nextTry)
 }
 

@@ -77,9 +77,11 @@ func (d *daemon) handler() http.Handler {
 
 // readiness is the body of /readyz.
 type readiness struct {
-	Ready  bool          `json:"ready"`
-	NATS   string        `json:"nats"`
-	Worker worker.Status `json:"worker"`
+	Ready bool   `json:"ready"`
+	NATS  string `json:"nats"`
+	// WaitsFor is what a worker that is not ready waits for; empty when nothing is known.
+	WaitsFor string        `json:"waits_for,omitempty"`
+	Worker   worker.Status `json:"worker"`
 	// Gateway: it takes requests. Without one (gateway.enabled: false) it is left out.
 	Gateway bool          `json:"gateway,omitempty"`
 	Quota   *quota.Status `json:"quota,omitempty"`
@@ -114,6 +116,7 @@ func (d *daemon) readiness() readiness {
 	if conn := d.conn.Load(); conn != nil {
 		r.NATS = conn.Status().String()
 	}
+	r.WaitsFor = d.link.down()
 	if w := d.running.Load(); w != nil {
 		r.Worker = w.Status()
 		r.Ready = r.Worker.Ready()

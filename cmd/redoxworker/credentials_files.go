@@ -97,8 +97,9 @@ func (w wiring) watcher(c *credentials) (*auth.Watcher, error) {
 }
 
 // keep renews the tokens of every key in the background, and reloads keys whose files
-// change, until ctx ends.
-func (w wiring) keep(ctx context.Context, all map[string]*credentials) error {
+// change, until ctx ends. No token is asked for before from is closed: the quota that its
+// request counts in is kept where there is no connection yet.
+func (w wiring) keep(ctx context.Context, all map[string]*credentials, from <-chan struct{}) error {
 	var watchers []*auth.Watcher
 	for _, c := range all {
 		watcher, err := w.watcher(c)
@@ -111,7 +112,13 @@ func (w wiring) keep(ctx context.Context, all map[string]*credentials) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range all {
-		group.Go(func() error { return c.cache.Run(ctx) })
+		group.Go(func() error {
+			select {
+			case <-from:
+			case <-ctx.Done():
+			}
+			return c.cache.Run(ctx)
+		})
 	}
 	for _, watcher := range watchers {
 		group.Go(func() error { return watcher.Run(ctx) })

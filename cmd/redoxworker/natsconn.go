@@ -22,23 +22,12 @@ import (
 // The client's defaults give up after 60 reconnects and notice a dead peer after minutes;
 // a worker waits for ever and notices within 40 s. Permission violations arrive on the
 // connection and not as an answer, so they are logged here.
-func natsOptions(c config.NATS, log *slog.Logger) ([]nats.Option, string, error) {
+func natsOptions(c config.NATS, link *natsLink) ([]nats.Option, string, error) {
 	opts := []nats.Option{
 		nats.Name("redoxworker"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(time.Second),
 		nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				log.Warn("nats: connection lost; reconnecting", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(conn *nats.Conn) {
-			log.Info("nats: connected again", "server", redactURLs(conn.ConnectedUrl()))
-		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Debug("nats: still not connected", "error", err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Error("nats: the server reported an error", "error", err)
-		}),
 	}
+	opts = append(opts, link.options()...)
 	if err := checkTLS(c.TLS); err != nil {
 		return nil, "", err
 	}
@@ -86,9 +75,9 @@ func serversOfContext(c *config.Config) bool {
 }
 
 // dial opens the connection, through a context of the nats CLI when one is named.
-func dial(of *config.Config, log *slog.Logger) (*nats.Conn, error) {
+func dial(of *config.Config, link *natsLink) (*nats.Conn, error) {
 	c := of.NATS
-	opts, servers, err := natsOptions(c, log)
+	opts, servers, err := natsOptions(c, link)
 	if err != nil {
 		return nil, err
 	}
@@ -114,17 +103,19 @@ func dial(of *config.Config, log *slog.Logger) (*nats.Conn, error) {
 
 // connect to NATS as the configuration says and wait for the connection until ctx ends.
 func connect(ctx context.Context, c *config.Config, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
-	conn, err := dial(c, log)
+	return connectBy(ctx, c, newNATSLink(log, c.NATS.URL.String(), false))
+}
+
+// connectBy is connect for one who follows what becomes of the connection.
+func connectBy(ctx context.Context, c *config.Config, link *natsLink) (*nats.Conn, jetstream.JetStream, error) {
+	conn, err := dial(c, link)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := awaitConnection(ctx, conn); err != nil {
-		servers := redactURLs(c.NATS.URL.Reveal())
-		if serversOfContext(c) {
-			servers = strings.Join(conn.Servers(), ",")
-		}
+	link.opened(conn, serversOfContext(c))
+	if err := link.await(ctx, conn); err != nil {
 		conn.Close()
-		return nil, nil, fmt.Errorf("nats: cannot connect to %s: %w", servers, err)
+		return nil, nil, fmt.Errorf("nats: cannot connect to %s: %w", link.servers, err)
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {
@@ -132,29 +123,6 @@ func connect(ctx context.Context, c *config.Config, log *slog.Logger) (*nats.Con
 		return nil, nil, fmt.Errorf("nats: %w", err)
 	}
 	return conn, js, nil
-}
-
-func awaitConnection(ctx context.Context, conn *nats.Conn) error {
-	status := conn.StatusChanged(nats.CONNECTED, nats.CLOSED)
-	defer conn.RemoveStatusListener(status)
-	if conn.IsConnected() {
-		return nil
-	}
-	select {
-	case <-status:
-		if conn.IsConnected() {
-			return nil
-		}
-		if last := conn.LastError(); last != nil {
-			return fmt.Errorf("the server refused it: %w; are the credentials right?", last)
-		}
-		return errors.New("the connection was closed")
-	case <-ctx.Done():
-		if last := conn.LastError(); last != nil {
-			return fmt.Errorf("%w (%w)", context.Cause(ctx), last)
-		}
-		return context.Cause(ctx)
-	}
 }
 
 // redactURLs shows servers without the user and password they may hold.

@@ -56,6 +56,9 @@ type daemon struct {
 	// what the admin listener looks at; nil until there is one
 	conn    atomic.Pointer[nats.Conn]
 	running atomic.Pointer[worker.Worker]
+	// link follows the connection; connected is closed when there is the first.
+	link      *natsLink
+	connected chan struct{}
 	// answering is nil until there is a gateway
 	answering atomic.Pointer[outbox.Gateway]
 }
@@ -67,7 +70,7 @@ func newDaemon(w wiring, gatherer prometheus.Gatherer) (*daemon, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	d := &daemon{gatherer: gatherer, shown: shown}
+	d := &daemon{gatherer: gatherer, shown: shown, link: newNATSLink(w.log, w.config.NATS.URL.String(), true), connected: make(chan struct{})}
 	shown.changed(transport.CloseIdleConnections)
 	w.tokens = d.tokensChanged
 	if err := w.openGovernor(); err != nil {
@@ -132,7 +135,8 @@ func (d *daemon) run(ctx context.Context) error {
 		}
 		background.Go(func() error { return serve(fail, listener, d.handler(), d.log) })
 	}
-	background.Go(func() error { return d.keep(fail, d.keys) })
+	background.Go(func() error { d.link.watch(fail); return nil })
+	background.Go(func() error { return d.keep(fail, d.keys, d.connected) })
 	background.Go(func() error { return d.shown.keep(fail, d.log) })
 	context.AfterFunc(fail, func() { cancel(context.Cause(fail)) })
 
@@ -151,14 +155,13 @@ func (d *daemon) deliver(ctx context.Context) error {
 		servers = slog.String("context", d.config.NATS.Context)
 	}
 	d.log.Info("nats: connecting", servers)
-	conn, js, err := connect(ctx, d.config, d.log)
+	conn, js, err := connectBy(ctx, d.config, d.link)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	d.conn.Store(conn)
 	d.uploads.connect(js, d.config)
-	d.log.Info("nats: connected", "server", redactURLs(conn.ConnectedUrl()))
 	if err := d.checkPartitions(ctx, js); err != nil {
 		return err
 	}
@@ -168,6 +171,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 		}
 	}
 	defer d.govern(ctx, js)() // ends after the last attempt
+	close(d.connected)
 	told, stopReconciling, err := d.reconcile(ctx, js)
 	if err != nil {
 		return err

@@ -171,6 +171,14 @@ type inProcess struct {
 // run starts the worker and waits until it is ready.
 func (s *stage) run() *inProcess {
 	s.Helper()
+	r := s.launch()
+	s.awaitReady(func() string { return r.err.String() })
+	return r
+}
+
+// launch starts the worker.
+func (s *stage) launch() *inProcess {
+	s.Helper()
 	r := &inProcess{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
@@ -179,7 +187,6 @@ func (s *stage) run() *inProcess {
 	}()
 	r.stop = sync.OnceValue(func() int { cancel(); return <-done })
 	s.Cleanup(func() { r.stop() })
-	s.awaitReady(func() string { return r.err.String() })
 	return r
 }
 

@@ -83,21 +83,27 @@ func (t *Trouble) Failed(member, text string, err error, attrs ...any) {
 	t.log.Warn(text, attrs...)
 }
 
-// Worked notes that a member works. While there is no trouble it costs next to nothing.
-func (t *Trouble) Worked(member string) {
+// Worked notes that a member works, and reports whether that ends the trouble: then the
+// attributes are those of its last line. While there is no trouble it costs next to nothing.
+func (t *Trouble) Worked(member string, attrs ...any) (ended bool) {
 	if !t.active.Load() {
-		return
+		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drop(member)
 	if len(t.members) > 0 || t.since.IsZero() {
-		return
+		return false
 	}
-	t.log.Info(t.over, "for", time.Since(t.since).Round(time.Millisecond), "failures", t.failures, "affected", t.most)
+	attrs = append(slices.Clip(attrs), "for", time.Since(t.since).Round(time.Millisecond), "failures", t.failures)
+	if t.most > 1 {
+		attrs = append(attrs, "affected", t.most)
+	}
+	t.log.Info(t.over, attrs...)
 	t.since, t.failures, t.most = time.Time{}, 0, 0
 	clear(t.ways)
 	t.active.Store(false)
+	return true
 }
 
 // Gone notes that there is no such member any more. That does not end the trouble: the

@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -29,7 +30,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
-		return nil, err
+		return nil, t.governor.notAsked(err)
 	}
 	response, err := t.base.RoundTrip(r)
 	if err != nil {
@@ -39,6 +40,27 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response.Body = &countedBody{ReadCloser: response.Body, done: sync.OnceFunc(func() { done(true) })}
 	return response, nil
 }
+
+// notAsked is why a request was not made.
+func (g *Governor) notAsked(err error) error {
+	s := g.Status()
+	why := "no slot was free"
+	switch {
+	case s.Trouble != "":
+		why = s.Trouble
+	case !s.Leased:
+		why = "there was no turn at the book yet"
+	}
+	return notAskedError{fmt.Errorf("quota: a request waits for its turn in group %s: %s: %w", s.Group, why, err)}
+}
+
+// notAskedError says that a request was not made, in a way that package auth understands.
+type notAskedError struct{ error }
+
+// NotAsked returns true.
+func (notAskedError) NotAsked() bool { return true }
+
+func (e notAskedError) Unwrap() error { return e.error }
 
 type countedBody struct {
 	io.ReadCloser

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// natsServer starts one with a configuration file.
+func natsServer(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "server.conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Shutdown() })
+	_, address, _ := strings.Cut(s.URL(), "://")
+	return address
+}
+
+// tlsFiles are a certificate that nobody trusts and its key.
+func tlsFiles(t *testing.T) (certificate, key string) {
+	t.Helper()
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	s.Close()
+	der, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("cert.pem", "CERTIFICATE", s.Certificate().Raw), write("key.pem", "PRIVATE KEY", der)
+}
+
+// silent is an address where somebody takes connections and says nothing.
+func silent(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+// linkCase is a way to get no connection.
+type linkCase struct {
+	url, reason string
+	refused     bool // it does not go on trying
+}
+
+func (c linkCase) check(t *testing.T) {
+	log := new(output)
+	settings := &config.Config{NATS: config.NATS{URL: config.NewURL(c.url)}}
+	link := newNATSLink(slog.New(slog.NewJSONHandler(log, nil)), settings.NATS.URL.String(), true)
+	ctx, cancel := context.WithCancel(t.Context())
+	watched, ended := make(chan struct{}), make(chan error, 1)
+	go func() { defer close(watched); link.watch(ctx) }()
+	go func() {
+		conn, _, err := connectBy(ctx, settings, link)
+		if err == nil {
+			conn.Close()
+		}
+		ended <- err
+	}()
+	(&stage{T: t}).eventually("a line", func() bool { return strings.Contains(log.String(), "\n") })
+	down := link.down()
+	if !c.refused {
+		cancel()
+	}
+	err := <-ended
+	cancel()
+	<-watched
+	lines := log.String()
+	if strings.Count(lines, "\n") != 1 || !strings.Contains(lines, `"level":"WARN","msg":"nats: cannot connect; trying again"`) || !strings.Contains(lines, c.reason) {
+		t.Errorf("the log: %s", lines)
+	}
+	if !strings.HasPrefix(down, "NATS at ") || !strings.Contains(down, c.reason) && !strings.Contains(c.reason, "cannot connect") {
+		t.Errorf("/readyz: %s", down)
+	}
+	if err == nil || !strings.Contains(err.Error(), c.reason) || c.refused == errors.Is(err, context.Canceled) {
+		t.Errorf("the error: %v", err)
+	}
+	if all := lines + down + fmt.Sprint(err); strings.Contains(all, "pa55") {
+		t.Errorf("a password is shown: %s", all)
+	}
+}
+
+// A worker that gets no connection names the server and the reason at once, in one line.
+func TestNATSLink_NamesWhyThereIsNoConnection(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	cert, key := tlsFiles(t)
+	plain := natsServer(t, "max_payload: 1MB")
+	withTLS := natsServer(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", cert, key))
+	closed := natsServer(t, "authorization { user: a, password: b }")
+	for name, c := range map[string]linkCase{
+		"nobody listens":       {"nats://user:pa55@" + freeAddress(t), "connection refused", false},
+		"no such name":         {"nats://user:pa55@nats.invalid:4222", "lookup nats.invalid", false},
+		"wrong password":       {"nats://user:pa55@" + closed, "Authorization Violation; are the credentials right?", true},
+		"an HTTP server":       {"nats://user:pa55@" + web.Listener.Addr().String(), "are host and port right?", false},
+		"a silent server":      {"nats://user:pa55@" + silent(t), "are host and port right?", false},
+		"an unknown authority": {"nats://user:pa55@" + withTLS, "give nats.tls.ca_file the certificate of its CA", false},
+		"no TLS there":         {"tls://user:pa55@" + plain, "the server has no TLS", false},
+		"two servers":          {"nats://user:pa55@" + freeAddress(t) + ",nats://user:pa55@" + closed, "nats: cannot connect", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.check(t)
+		})
+	}
+}
+
+// The log has the first line at once, one a minute after that, and one at the end.
+func TestNATSLink_OneLineAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := new(output)
+		link := newNATSLink(slog.New(slog.NewJSONHandler(log, nil)), "nats://n", true)
+		for range 600 {
+			link.failed(nats.ErrNoServers)
+			time.Sleep(time.Second)
+		}
+		link.connected(&nats.Conn{})
+		link.failed(errors.New("EOF"))
+		lines := log.String()
+		if n := strings.Count(lines, "\n"); n != 10+1+1 || strings.Count(lines, "cannot connect") != 10 ||
+			strings.Count(lines, `"msg":"nats: connected"`) != 1 || strings.Count(lines, "nats: connection lost; trying again") != 1 {
+			t.Errorf("%d lines: %s", n, lines)
+		}
+	})
+}
+
+// While there is no NATS no token is asked for, and the endpoint is not blamed: the worker
+// says what it waits for. It starts when the server does.
+func TestRun_WaitsForNATSAndSaysSo(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, &redoxsim.Server{}, "quota: {requests: 1000, per: 10s}")
+	port := s.port()
+	if err := s.nats.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	r := s.launch()
+	log := func() string { return r.err.String() }
+	s.eventually("said", func() bool { return strings.Contains(r.err.String(), "nats: cannot connect; trying again") }, log)
+	status, body := s.readyBody()
+	if status != http.StatusServiceUnavailable || body.NATS != "never connected" || !strings.HasPrefix(body.WaitsFor, "NATS at nats://127.0.0.1:") {
+		t.Errorf("/readyz: %d %+v", status, body)
+	}
+	if body.Quota == nil || body.Quota.Waiting != 0 || len(s.sim.Arrivals()) != 0 {
+		t.Errorf("a token is asked for: %+v", body.Quota)
+	}
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.stop(); _ = server.Shutdown() })
+	s.awaitReady(log)
+	if _, body = s.readyBody(); body.WaitsFor != "" {
+		t.Errorf("a worker that is ready waits for %s", body.WaitsFor)
+	}
+	s.eventually("there is a token", func() bool { _, body := s.readyBody(); return body.Keys["main"].Usable }, log)
+	if log := r.err.String(); strings.Contains(log, "there is no token") {
+		t.Errorf("the endpoint is blamed: %s", log)
+	}
+}
+
+func (s *stage) port() int {
+	s.Helper()
+	_, text, err := net.SplitHostPort(strings.TrimPrefix(s.nats.URL(), "nats://"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return port
+}
+
+// readyBody is what /readyz says.
+func (s *stage) readyBody() (status int, body readiness) {
+	s.Helper()
+	response, err := http.Get("http://" + s.admin + "/readyz")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		s.Fatal(err)
+	}
+	return response.StatusCode, body
+}
