@@ -16,7 +16,7 @@ func (w *Worker) report(d *delivery, kind EventKind) {
 	switch {
 	case v.settlement == outbox.Delivered:
 		level = slog.LevelDebug
-	case kind == EventSettled: // somebody should look at it
+	case kind == EventSettled && d.needsDeadLetter(): // somebody should look at it
 		level = slog.LevelWarn
 	}
 	if w.log.Enabled(w.settling, level) {
