@@ -29,6 +29,7 @@ type delivery struct {
 	record    record // what the ledger knew when the message arrived
 	blind     bool   // the ledger could not be read
 	noted     bool   // the ledger holds the start of this attempt, or may hold it
+	aside     bool   // it has given up its slot
 	marked    bool   // its order token waits for this very message
 	began     time.Time
 	took      time.Duration // of the attempt
@@ -79,7 +80,11 @@ func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 // deliver takes one admitted message through attempt and settlement. It returns when the
 // message is settled, given back or lost.
 func (w *Worker) deliver(d *delivery) {
-	defer w.slots.release(d.lane.source)
+	defer func() {
+		if !d.aside {
+			w.slots.release(d.lane.source)
+		}
+	}()
 	defer d.grant.end(false)
 	defer d.pass.drop()
 	defer d.cancel(nil)
@@ -129,7 +134,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	if err := w.recall(d); err != nil {
 		return d.decide(w.postpone(d, err))
 	}
-	if w.precheck(d) || w.inOrder(d) {
+	if w.precheck(d) || w.inOrder(d) || w.unanswerable(d) {
 		return true
 	}
 	if (d.delivered > 1 || d.hold || d.record != (record{})) && w.noteStart(d) {

@@ -52,6 +52,7 @@ func (w *Worker) conclude(d *delivery) {
 	s := settlement{worker: w, delivery: d, dead: done, replied: done, audited: done}
 	err := s.steps()
 	if err != nil {
+		defer w.stepAside(d)()
 		err = s.repeat(err)
 	}
 	if err == nil {
@@ -73,6 +74,18 @@ func (w *Worker) conclude(d *delivery) {
 	w.report(d, EventSettled)
 }
 
+// stepAside gives up the slot of a message whose settlement cannot be confirmed at present:
+// others go on meanwhile. No more of them do so than there are slots. The returned function is
+// to be called when the settlement has ended.
+func (w *Worker) stepAside(d *delivery) func() {
+	if !w.aside.TryAcquire(1) {
+		return func() {}
+	}
+	d.aside = true
+	w.slots.release(d.lane.source)
+	return func() { w.aside.Release(1) }
+}
+
 // settlement is the progress of one message through the steps of its settlement.
 type settlement struct {
 	worker   *Worker
@@ -80,6 +93,7 @@ type settlement struct {
 	dead     bool // dead letter confirmed, or none needed
 	replied  bool // durable reply confirmed, or none needed
 	audited  bool // audit line written, or none wanted
+	tried    bool // the durable reply was published
 }
 
 // repeat takes the steps again, with backoff, until they succeed or the worker is stopped.
@@ -242,7 +256,7 @@ func (s *settlement) reply() (durable bool, err error) {
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
 		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())
-		_, err := w.js.PublishMsg(s.ctx(), msg)
+		err := w.depot.put(s.ctx(), msg, &s.tried)
 		return err == nil, err
 	}
 	return false, w.conn.PublishMsg(msg)

@@ -39,6 +39,8 @@ type Worker struct {
 	scopes  map[string]func(outbox.Message) []string
 	ledger  *ledger
 	tokens  *outbox.HeldTokens
+	depot   *depot              // of durable replies
+	aside   *semaphore.Weighted // settlements that go on without a slot
 	lanes   atomic.Pointer[[]*lane]
 	// set by Run
 	gates      *gates
@@ -78,7 +80,8 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: semaphore.NewWeighted(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
-		tokens: outbox.NewHeldTokens(js, c.Prefix),
+		tokens: outbox.NewHeldTokens(js, c.Prefix), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
+		aside: semaphore.NewWeighted(int64(c.Concurrency)),
 	}, nil
 }
 

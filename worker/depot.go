@@ -1,0 +1,129 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// How often a stream is written to that has refused something and seems to have room.
+const (
+	depotWait = 15 * time.Second
+	depotMost = 5 * time.Minute
+	depotLook = time.Second // for how long what was seen of it is believed
+	// depotRest is how long it is not looked at again when nobody answered: perhaps that is not
+	// permitted.
+	depotRest = time.Minute
+)
+
+// depot is the stream of durable replies. Whoever subscribes to the subject of a reply gets
+// it each time that it is published, whether the stream takes it or not: so none is published
+// again before the stream was seen to have room for it, and not to have it already.
+type depot struct {
+	js     jetstream.JetStream
+	stream string
+
+	mu       sync.Mutex
+	trouble  error // of the last write; nil when it was confirmed
+	refusals int   // in a row that nothing explained
+	next     time.Time
+	seen     error // why nothing can be written, as last seen
+	until    time.Time
+}
+
+// put stores a message. tried says that it was published before; put sets it.
+func (p *depot) put(ctx context.Context, msg *nats.Msg, tried *bool) error {
+	if *tried { // perhaps it is stored, and only its confirmation was lost
+		if there, err := outbox.IsStored(ctx, p.js, p.stream, msg); there && err == nil {
+			p.note(nil)
+			return nil
+		}
+	}
+	if *tried || p.troubled() {
+		if err := p.shut(ctx); err != nil {
+			return err
+		}
+	}
+	*tried = true
+	// No repeats by the client: each would be seen by all subscribers.
+	_, err := p.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+	p.note(err)
+	return err
+}
+
+func (p *depot) troubled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trouble != nil
+}
+
+func (p *depot) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trouble = err
+	if err == nil {
+		p.refusals = 0
+		return
+	}
+	if refused(err) { // without an answer it is looked for, and published again
+		p.refusals++
+		p.next = time.Now().Add(doubling(depotWait, depotMost, p.refusals))
+	}
+}
+
+// shut is why nothing should be written now; nil when something may.
+func (p *depot) shut(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.trouble == nil {
+		return nil
+	}
+	if !now.Before(p.until) {
+		seen, answered := p.look(ctx)
+		if p.seen != nil && seen == nil { // what kept it shut is over
+			p.refusals, p.next = 0, now
+		}
+		p.seen, p.until = seen, now.Add(depotLook)
+		if !answered {
+			p.until = now.Add(depotRest)
+		}
+	}
+	if p.seen == nil && now.Before(p.next) {
+		return fmt.Errorf("stream %s has refused a message although it seems to have room (is the account's storage used up?): %w", p.stream, p.trouble)
+	}
+	return p.seen
+}
+
+// look is what is wrong with the stream; answered is false when that is not known.
+func (p *depot) look(ctx context.Context) (wrong error, answered bool) {
+	stream, err := p.js.Stream(ctx, p.stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("stream %s does not exist: run `redoxworker provision`", p.stream), true
+	}
+	if err != nil {
+		return nil, false
+	}
+	return outbox.Full(stream.CachedInfo()), true
+}
+
+// unanswerable postpones a message whose reply could not be stored now: it would be sent,
+// and then wait for its settlement.
+func (w *Worker) unanswerable(d *delivery) (decided bool) {
+	if d.contract != nil || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.troubled() {
+		return false
+	}
+	err := w.depot.shut(d.ctx)
+	if err == nil {
+		return false
+	}
+	w.log.Debug("a message waits: its reply could not be stored", "message", d.message.ID, "source", d.message.Source, "error", err)
+	return d.decide(verdict{action: wait, delay: max(w.config.Retry.Initial, depotWait), jittered: true, err: "its reply could not be stored"})
+}

@@ -1,0 +1,130 @@
+package worker_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// seen counts the replies that a core subscriber gets, by message.
+func (r *rig) seen(subject string) func(id string) int {
+	r.Helper()
+	var mu sync.Mutex
+	counts := map[string]int{}
+	_, err := r.js.Conn().Subscribe(subject, func(msg *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		counts[msg.Header.Get(outbox.HeaderMessageID)]++
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return func(id string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return counts[id]
+	}
+}
+
+func (r *rig) reshape(stream string, change func(*jetstream.StreamConfig)) {
+	r.Helper()
+	s, err := r.js.Stream(r.Context(), stream)
+	if err != nil {
+		r.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	change(&cfg)
+	if _, err := r.js.UpdateStream(r.Context(), cfg); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// While replies cannot be stored, nobody who listens sees one twenty times, what needs no
+// such reply goes on, and afterwards each is stored once.
+func TestReplies_WithoutTheirStream(t *testing.T) {
+	for name, c := range map[string]struct{ lose, mend func(r *rig) }{
+		"full": {
+			func(r *rig) {
+				r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 })
+				if _, err := r.js.Publish(r.Context(), "redox.reply.other.x", nil); err != nil {
+					r.Fatal(err)
+				}
+			},
+			func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgs = -1 }) },
+		},
+		"full of bytes": {
+			func(r *rig) {
+				r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxBytes = 10_000 })
+				if _, err := r.js.Publish(r.Context(), "redox.reply.other.x", make([]byte, 9_900)); err != nil {
+					r.Fatal(err)
+				}
+			},
+			func(r *rig) {
+				s, err := r.js.Stream(r.Context(), "REDOX_REPLIES")
+				if err != nil {
+					r.Fatal(err)
+				}
+				if err := s.Purge(r.Context(), jetstream.WithPurgeSubject("redox.reply.other.x")); err != nil {
+					r.Fatal(err)
+				}
+			},
+		},
+		"takes no message of that size": {
+			func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 10 }) },
+			func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 }) },
+		},
+		"deleted": {
+			func(r *rig) {
+				if err := r.js.DeleteStream(r.Context(), "REDOX_REPLIES"); err != nil {
+					r.Fatal(err)
+				}
+			},
+			func(r *rig) { r.provision() },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				seen := r.seen("redox.reply." + source + ".>")
+				c.lose(r)
+				r.start(worker.Config{Concurrency: 4})
+				var ids []string
+				for i := range 12 {
+					ids = append(ids, r.publish(outbox.Message{ReplyTo: "redox.reply." + source + "." + fmt.Sprint(i)}))
+				}
+				time.Sleep(10 * time.Second)
+				plain := r.publish(outbox.Message{})
+				r.awaitSettled(plain)
+				time.Sleep(3 * time.Minute)
+				for _, id := range ids {
+					if n := seen(id); n > 5 {
+						t.Errorf("a subscriber saw the reply %d times", n)
+					}
+				}
+				sent := len(r.far.Calls())
+				c.mend(r)
+				for _, id := range ids {
+					r.awaitSettled(id)
+					if n := len(r.far.Of(id)); n != 1 {
+						t.Errorf("sent %d times", n)
+					}
+					if n := seen(id); n > 6 {
+						t.Errorf("a subscriber saw the reply %d times", n)
+					}
+				}
+				if name != "takes no message of that size" && sent > 1+4 {
+					t.Errorf("%d were sent although no reply could be stored", sent)
+				}
+				if n := r.stored("REDOX_REPLIES"); n < 12 || n > 13 {
+					t.Errorf("%d replies are stored", n)
+				}
+			})
+		})
+	}
+}
