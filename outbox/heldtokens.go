@@ -32,13 +32,19 @@ type HeldToken struct {
 	Pending map[uint64]uint64 `json:"pending"`
 	// Since is when the token was last held, or released in part.
 	Since time.Time `json:"since"`
+	// Damaged says that what is pending could not be read: then every message of the token
+	// waits, and the next that is dead-lettered makes the note anew.
+	Damaged bool `json:"damaged,omitempty"`
 
 	revision uint64
 }
 
 // Blocks reports whether a message of this position has to wait, and for which: the
-// first that is pending before it.
+// first that is pending before it, or 0 when that is not known.
 func (t HeldToken) Blocks(position uint64) (by uint64, blocked bool) {
+	if t.Damaged {
+		return 0, true
+	}
 	for p := range t.Pending {
 		if p < position && (!blocked || p < by) {
 			by, blocked = p, true
@@ -85,13 +91,14 @@ func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken,
 	if err != nil {
 		return HeldToken{}, explain(err, h.js, "read a held token in bucket "+h.bucket)
 	}
-	return decodeHeld(entry)
+	return decodeHeld(entry), nil
 }
 
 // Hold marks that the message stored as sequence was dead-lettered at its position. That
 // it is marked already is no error.
 func (h *HeldTokens) Hold(ctx context.Context, source, token string, position, sequence uint64) error {
-	return h.change(ctx, source, token, func(pending map[uint64]uint64) bool {
+	return h.change(ctx, source, token, func(t *HeldToken) bool {
+		pending := t.Pending
 		if pending[position] == sequence {
 			return false
 		}
@@ -104,7 +111,8 @@ func (h *HeldTokens) Hold(ctx context.Context, source, token string, position, s
 // replayed or discarded. A mark that another message has set since stays; sequence 0
 // takes back any. That there is none is no error.
 func (h *HeldTokens) Release(ctx context.Context, source, token string, position, sequence uint64) error {
-	return h.change(ctx, source, token, func(pending map[uint64]uint64) bool {
+	return h.change(ctx, source, token, func(t *HeldToken) bool {
+		pending := t.Pending
 		have, ok := pending[position]
 		if !ok || sequence != 0 && have != sequence {
 			return false
@@ -117,9 +125,9 @@ func (h *HeldTokens) Release(ctx context.Context, source, token string, position
 // Clear releases a token altogether, whatever is pending: for dead letters that were
 // removed by other means.
 func (h *HeldTokens) Clear(ctx context.Context, source, token string) error {
-	return h.change(ctx, source, token, func(pending map[uint64]uint64) bool {
-		found := len(pending) > 0
-		clear(pending)
+	return h.change(ctx, source, token, func(t *HeldToken) bool {
+		found := len(t.Pending) > 0 || t.Damaged
+		clear(t.Pending)
 		return found
 	})
 }
@@ -146,11 +154,7 @@ func (h *HeldTokens) List(ctx context.Context) ([]HeldToken, error) {
 				})
 				return list, nil
 			}
-			t, err := decodeHeld(entry)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, t)
+			list = append(list, decodeHeld(entry))
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -159,7 +163,7 @@ func (h *HeldTokens) List(ctx context.Context) ([]HeldToken, error) {
 
 // change edits the pending set of a token until nobody else was faster. edit reports
 // whether there is anything to write.
-func (h *HeldTokens) change(ctx context.Context, source, token string, edit func(map[uint64]uint64) bool) error {
+func (h *HeldTokens) change(ctx context.Context, source, token string, edit func(*HeldToken) bool) error {
 	for ctx.Err() == nil {
 		t, err := h.Load(ctx, source, token)
 		if err != nil {
@@ -168,7 +172,7 @@ func (h *HeldTokens) change(ctx context.Context, source, token string, edit func
 		if t.Pending == nil {
 			t.Pending = make(map[uint64]uint64)
 		}
-		if !edit(t.Pending) {
+		if !edit(&t) {
 			return nil
 		}
 		err = h.write(ctx, t)
@@ -208,14 +212,15 @@ type heldValue struct {
 
 func heldKey(source, token string) string { return heldKeys + "." + source + "." + token }
 
-func decodeHeld(entry jetstream.KeyValueEntry) (HeldToken, error) {
+func decodeHeld(entry jetstream.KeyValueEntry) HeldToken {
 	_, rest, _ := strings.Cut(entry.Key(), ".")
 	source, token, _ := strings.Cut(rest, ".")
 	var v heldValue
-	if err := json.Unmarshal(entry.Value(), &v); err != nil {
-		return HeldToken{}, fmt.Errorf("outbox: key %s in bucket %s is damaged: look at it, then delete it to release the token: %w", entry.Key(), entry.Bucket(), err)
+	damaged := json.Unmarshal(entry.Value(), &v) != nil || len(v.Pending) == 0
+	if damaged {
+		v.Pending = nil
 	}
-	return HeldToken{Source: source, Token: token, Pending: v.Pending, Since: entry.Created(), revision: entry.Revision()}, nil
+	return HeldToken{Source: source, Token: token, Pending: v.Pending, Since: entry.Created(), Damaged: damaged, revision: entry.Revision()}
 }
 
 // open finds the bucket once; a failure is not remembered.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,18 +50,21 @@ func decodeNotices(data []byte) (notices, error) {
 		return n, nil
 	}
 	if err := json.Unmarshal(data, &n); err != nil {
-		return n, fmt.Errorf("key %s of the state bucket does not hold pauses; delete it: %w", boardKey, err)
+		return n, fmt.Errorf("%w: %w", errBoardDamaged, err)
 	}
 	if n.Scopes == nil {
 		n.Scopes = map[string]notice{}
 	}
 	for scope, s := range n.Scopes {
 		if s.Left < forever || s.ProbeLeft < 0 || s.Failures < 0 {
-			return n, fmt.Errorf("key %s of the state bucket has a pause that makes no sense, of %q; delete it", boardKey, scope)
+			return n, fmt.Errorf("%w: that of %q makes no sense", errBoardDamaged, scope)
 		}
 	}
 	return n, nil
 }
+
+// errBoardDamaged is returned for a board that cannot be read.
+var errBoardDamaged = errors.New("key " + boardKey + " of the state bucket is damaged and does not hold pauses; a worker that runs puts back what it knows within some seconds")
 
 // changeKind says what a worker or an operator changes.
 type changeKind int

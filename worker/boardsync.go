@@ -104,6 +104,7 @@ type board struct {
 	fresh    bool // something was read
 	last     time.Time
 	failing  bool
+	damaged  int // looks in a row that could not read it
 }
 
 func newBoard(js jetstream.JetStream, bucket, own string, g *gates, log *slog.Logger) *board {
@@ -197,6 +198,11 @@ func (b *board) sync(ctx context.Context) error {
 
 func (b *board) look(ctx context.Context) error {
 	n, revision, age, err := b.store.read(ctx)
+	damaged := errors.Is(err, errBoardDamaged)
+	if damaged || err == nil && revision == 0 && b.fresh && len(b.seen.Scopes) > 0 {
+		return b.restore(ctx, revision, err)
+	}
+	b.damaged = 0
 	if err != nil {
 		return err
 	}
@@ -207,6 +213,27 @@ func (b *board) look(ctx context.Context) error {
 		age = 0 // written since the last look: a moment ago, whatever clocks say
 	}
 	b.seen, b.at, b.revision, b.fresh = n, time.Now().Add(-age), revision, true
+	return nil
+}
+
+// restore puts back what this worker knows in place of a board that is gone or damaged: nobody
+// takes a pause away like that. One that knows nothing leaves it to the others for a while.
+func (b *board) restore(ctx context.Context, revision uint64, err error) error {
+	if b.damaged++; !b.fresh && b.damaged < boardFirst {
+		return err
+	}
+	now := time.Now()
+	n := notices{Scopes: map[string]notice{}, Last: revision}
+	if b.fresh {
+		n = b.seen.after(now.Sub(b.at))
+	}
+	written, err := b.store.write(ctx, n, revision)
+	if err != nil {
+		return err
+	}
+	b.log.Warn("the pauses that workers share were deleted or damaged; what this worker knows of them was put back", "bucket", b.store.bucket,
+		"key", boardKey, "pauses", len(n.Scopes), "known", b.fresh)
+	b.seen, b.at, b.revision, b.fresh, b.damaged = n, now, written, true, 0
 	return nil
 }
 

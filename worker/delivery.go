@@ -181,6 +181,13 @@ func (w *Worker) recall(d *delivery) error {
 		return nil
 	}
 	rec, err := w.ledger.load(d.ctx, d.message)
+	if errors.Is(err, errDamaged) {
+		w.log.Warn("what the ledger knew of a message cannot be read: the message counts as possibly sent", "message", d.message.ID, "source", d.message.Source, "error", err)
+		rec, err = damagedRecord(d.message), nil
+	}
+	if err == nil {
+		rec, err = w.unremembered(d, rec)
+	}
 	if d.blind = err != nil; d.blind {
 		return err
 	}

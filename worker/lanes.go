@@ -110,6 +110,9 @@ func (l *Lanes) head(ctx context.Context, out jetstream.Stream, info *jetstream.
 		return nil, err
 	}
 	rec, err := l.ledger.load(ctx, *m)
+	if errors.Is(err, errDamaged) {
+		rec, err = record{Error: "what the ledger knew of it cannot be read"}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}

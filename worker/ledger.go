@@ -91,7 +91,7 @@ func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {
 	}
 	var r record
 	if err := json.Unmarshal(entry.Value(), &r); err != nil {
-		return record{}, fmt.Errorf("ledger entry of message %s in bucket %s is damaged; delete key %s: %w", m.ID, l.bucket, entry.Key(), err)
+		return record{}, fmt.Errorf("ledger entry of message %s, key %s of bucket %s: %w", m.ID, entry.Key(), l.bucket, errDamaged)
 	}
 	if ofAnother(r.Stored, m) {
 		return record{}, nil

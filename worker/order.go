@@ -30,6 +30,10 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 		return d.decide(w.postpone(d, err))
 	}
 	_, d.marked = held.Pending[d.message.Position]
+	if held.Damaged {
+		return d.decide(verdict{settlement: outbox.Held, err: "not sent: what waits behind a dead letter in its order is not known, because the note of it was damaged; " +
+			"replay the dead letters of its order together"})
+	}
 	if by, blocked := held.Blocks(d.message.Position); blocked {
 		return d.decide(verdict{settlement: outbox.Held, err: fmt.Sprintf(
 			"not sent: an earlier message of its order, number %d, is a dead letter; replay them together, in order", by)})

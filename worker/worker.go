@@ -115,6 +115,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.log.Warn("whether NATS was restarted just before is not known", "error", err)
 	}
 
+	w.remember(ctx)
+
 	// Producers stop before consumers: lanes, then attempts, then settlements, and the
 	// lease keeper last, because it serves all of them.
 	var background, pulls sync.WaitGroup

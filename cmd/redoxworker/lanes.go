@@ -164,10 +164,13 @@ func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if len(held.Pending) == 0 {
+	if len(held.Pending) == 0 && !held.Damaged {
 		return fmt.Errorf("token %s of %s is not held; see redoxworker lanes held", c.Token, c.Source)
 	}
 	what := fmt.Sprintf("new messages of the token would no longer wait behind %s", counted(len(held.Pending), "dead letter"))
+	if held.Damaged {
+		what = "the note of what is pending is damaged; new messages of the token would no longer wait"
+	}
 	if err := a.confirm(ctx, what, c.Force); err != nil {
 		return err
 	}
