@@ -34,7 +34,8 @@ type CacheConfig struct {
 	Logger *slog.Logger
 	// Observe is told at each such change whether a token can be had: false when
 	// there is none and none could be had, true when there is one again. It is
-	// called in order, and must neither block nor call the Cache. Default none.
+	// called in order, and must neither block nor call the Cache. A panic is logged.
+	// Default none.
 	Observe func(usable bool)
 	// Registerer takes the metrics redoxworker_auth_*; default none.
 	Registerer prometheus.Registerer
@@ -106,6 +107,9 @@ type slot struct {
 
 // NewCache returns a Cache of m's tokens. It makes no request.
 func NewCache(m Minter, cfg CacheConfig) (*Cache, error) {
+	if isNil(m) {
+		return nil, errors.New("auth: cache: there is no Minter: give what NewOAuth or NewLegacy returned, or a MinterFunc")
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("auth: cache: %w", err)
 	}
@@ -189,7 +193,7 @@ func (c *Cache) Invalidate(bearer string) {
 	c.metrics.invalidations.Inc()
 	c.cfg.Logger.Debug("the API refused a token, it is dropped", "key", c.cfg.Name)
 	if f, ok := c.minter.(interface{ Forget() }); ok {
-		f.Forget()
+		c.note(guarded("the minter", f.Forget))
 	}
 	c.signal()
 }
@@ -218,6 +222,18 @@ func (c *Cache) Renew() {
 		}
 	}
 	c.signal()
+}
+
+// observe tells the observer whether a token can be had. c.mu is held.
+func (c *Cache) observe(usable bool) {
+	c.note(guarded("the observer", func() { c.cfg.Observe(usable) }))
+}
+
+// note logs a panic of somebody else's code.
+func (c *Cache) note(err error) {
+	if p, ok := errors.AsType[*panicked](err); ok {
+		c.cfg.Logger.Error(p.what+" panicked", "key", c.cfg.Name, "panic", p.value, "stack", p.stack)
+	}
 }
 
 // signal wakes Run.

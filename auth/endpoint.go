@@ -63,8 +63,11 @@ func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	if base == nil {
+	if isNil(base) {
 		base = newBase()
+	}
+	if _, own := base.(*http.Transport); !own {
+		base = guardedTransport{base}
 	}
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
@@ -73,6 +76,14 @@ func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration
 		Transport:     base,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// guardedTransport makes an error of a panic.
+type guardedTransport struct{ base http.RoundTripper }
+
+func (g guardedTransport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	defer guard("the transport", &err)
+	return g.base.RoundTrip(r)
 }
 
 // newBase is the transport of an endpoint that was given none: a few idle

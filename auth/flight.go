@@ -10,7 +10,7 @@ import (
 // errAbandoned ends a flight that nobody waits for when Run stops.
 var errAbandoned = errors.New("nobody waits for the token any more")
 
-// errNoReturn is the failure of a Minter that ended its goroutine, or panicked.
+// errNoReturn is the failure of a Minter that ended its goroutine.
 var errNoReturn = errors.New("auth: the minter did not return")
 
 // flight is one call of the Minter that any number of callers wait for. Its
@@ -136,11 +136,18 @@ func (c *Cache) mint(ctx context.Context) (Token, error) {
 	cause := fmt.Errorf("no token after %s", c.cfg.MintTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.MintTimeout, cause)
 	defer cancel()
-	t, err := c.minter.Mint(ctx)
+	t, err := c.ask(ctx)
 	if err != nil && unasked(err) == nil && errors.Is(context.Cause(ctx), cause) {
 		err = fmt.Errorf("auth: %w: %w", cause, unprefixed(err))
 	}
 	return t, err
+}
+
+// ask calls the Minter. A panic is an error like any other.
+func (c *Cache) ask(ctx context.Context) (t Token, err error) {
+	defer func() { c.note(err) }()
+	defer guard("the minter", &err)
+	return c.minter.Mint(ctx)
 }
 
 // land makes a lease of what the Minter returned, and counts it.
@@ -248,7 +255,7 @@ func (c *Cache) askOnce(ctx context.Context) (l *lease, outdated bool, err error
 
 	var t Token
 	err = errNoReturn
-	defer func() { l, outdated, err = c.settleOnce(ctx, t, err, now, age, probe) }() // also of a Minter that panics
+	defer func() { l, outdated, err = c.settleOnce(ctx, t, err, now, age, probe) }() // also of a Minter that ends the goroutine
 	t, err = c.mint(ctx)
 	return l, false, err
 }

@@ -14,7 +14,7 @@ func (c *Cache) succeeded(l *lease) {
 	c.failures, c.lastErr, c.nextTry = 0, nil, time.Time{}
 	if c.down {
 		c.down = false
-		c.cfg.Observe(true)
+		c.observe(true)
 	}
 }
 
@@ -82,7 +82,7 @@ func (c *Cache) noteDown() {
 		return
 	}
 	if !c.down {
-		defer c.cfg.Observe(false)
+		defer c.observe(false)
 	}
 	c.down, c.unasked = true, waits
 	if waits {

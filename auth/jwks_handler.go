@@ -19,6 +19,8 @@ import (
 // should say it, and a server must not keep the set longer. A new key works
 // there no later than maxAge after it was added here, so add it as next first.
 //
+// While keys panics or is nil the answer is 500.
+//
 // The set holds nothing secret and is served to anybody, by GET and HEAD, with
 // an ETag.
 func NewJWKSHandler(keys func() []Key, maxAge time.Duration) http.Handler {
@@ -35,7 +37,11 @@ func NewJWKSHandler(keys func() []Key, maxAge time.Duration) http.Handler {
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		set, err := JWKS(keys()...)
+		var set []byte
+		var err error
+		if bad := guarded("the function that lists the keys", func() { set, err = JWKS(keys()...) }); bad != nil {
+			err = bad
+		}
 		if err != nil {
 			http.Error(w, "the key set cannot be written", http.StatusInternalServerError)
 			return

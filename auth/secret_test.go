@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -42,7 +43,7 @@ func hiddenValues(t *testing.T) map[string]any {
 	h.nested.deep = []Secret{s}
 	l := must(NewLegacy(hidden, s, LegacyConfig{}))
 	l.refresh = s
-	c := must(NewCache(MinterFunc(nil), CacheConfig{}))
+	c := must(NewCache(MinterFunc(func(context.Context) (Token, error) { return Token{}, errNoReturn }), CacheConfig{}))
 	c.slots[0].lease.Store(must(newLease(token, time.Now(), time.Now())))
 	return map[string]any{
 		"secret": s, "secret pointer": &s, "token": token, "token pointer": &token, "key": k,

@@ -57,10 +57,10 @@ func (c *Cache) Status() Status {
 		s.Error, s.Mend = c.lastErr.Error(), mendOf(c.lastErr)
 	}
 	if m, ok := c.minter.(interface{ Skew() (time.Duration, bool) }); ok {
-		s.Skew, _ = m.Skew()
+		_ = guarded("the minter", func() { s.Skew, _ = m.Skew() })
 	}
 	if m, ok := c.minter.(interface{ KeyInUse() Key }); ok {
-		s.KeyID = m.KeyInUse().ID()
+		_ = guarded("the minter", func() { s.KeyID = m.KeyInUse().ID() })
 	}
 	return s
 }

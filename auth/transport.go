@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,11 +32,14 @@ type Transport struct {
 // except on loopback hosts. base sends the requests; nil means a
 // transport of its own, with the environment's proxy.
 func NewTransport(c *Cache, origin string, base http.RoundTripper) (*Transport, error) {
+	if c == nil {
+		return nil, errors.New("auth: transport: there is no Cache: give what NewCache returned")
+	}
 	u, err := checkURL("origin", origin)
 	if err != nil {
 		return nil, fmt.Errorf("auth: transport: %w", err)
 	}
-	if base == nil {
+	if isNil(base) {
 		own := newBase()
 		own.ResponseHeaderTimeout, own.MaxIdleConnsPerHost = 0, 100
 		base = own
@@ -54,8 +58,9 @@ func originOf(u *url.URL) string {
 
 // RoundTrip sends the request with a token. It does not change r, and closes its
 // body on every path. While no token can be had its error is a [*NoTokenError]
-// and nothing is sent.
-func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+// and nothing is sent. A panic of the base is an error.
+func (t *Transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	defer guard("the transport's base", &err)
 	if originOf(r.URL) != t.origin {
 		return t.base.RoundTrip(r)
 	}
@@ -67,7 +72,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(withBearer(r, r.Body, bearer))
+	resp, err = t.base.RoundTrip(withBearer(r, r.Body, bearer))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}

@@ -232,11 +232,11 @@ func TestTransport_OtherOriginsGetNoToken(t *testing.T) {
 func TestNewTransport(t *testing.T) {
 	t.Parallel()
 	for _, origin := range []string{"", "api.redoxengine.com", "http://api.redoxengine.com", "ftp://localhost", "https://u:p@h"} {
-		if _, err := NewTransport(nil, origin, nil); err == nil || !strings.HasPrefix(err.Error(), "auth: transport: ") {
+		if _, err := NewTransport(&Cache{}, origin, nil); err == nil || !strings.HasPrefix(err.Error(), "auth: transport: ") {
 			t.Errorf("%q: %v", origin, err)
 		}
 	}
-	tr := must(NewTransport(nil, "https://h", nil))
+	tr := must(NewTransport(&Cache{}, "https://h", nil))
 	if own, ok := tr.base.(*http.Transport); !ok || own.Proxy == nil || own.ResponseHeaderTimeout != 0 {
 		t.Errorf("the default base is %+v", tr.base)
 	}
@@ -253,8 +253,8 @@ func (i *idler) CloseIdleConnections() { i.closed++ }
 func TestTransport_ClosesIdleConnectionsOfItsBase(t *testing.T) {
 	t.Parallel()
 	base := &idler{}
-	(&http.Client{Transport: must(NewTransport(nil, "https://h", base))}).CloseIdleConnections()
-	must(NewTransport(nil, "https://h", fixed(nil))).CloseIdleConnections() // has none
+	(&http.Client{Transport: must(NewTransport(&Cache{}, "https://h", base))}).CloseIdleConnections()
+	must(NewTransport(&Cache{}, "https://h", fixed(nil))).CloseIdleConnections() // has none
 	if base.closed != 1 {
 		t.Errorf("closed %d times", base.closed)
 	}

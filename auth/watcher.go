@@ -63,9 +63,12 @@ type Watcher struct {
 // make it before the files are read for the first time, and no change is missed.
 //
 // reload reads them and puts them to use. It is called in Run's goroutine, never
-// twice at once. After its error (a key file that cannot be used, say) what was
+// twice at once. After its error or panic (a key file that cannot be used, say) what was
 // in use stays so, and it is called again after each Poll until it succeeds.
 func NewWatcher(files []string, reload func() error, cfg WatcherConfig) (*Watcher, error) {
+	if reload == nil {
+		return nil, errors.New("auth: watcher: there is no reload function")
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("auth: watcher: %w", err)
 	}
@@ -177,7 +180,7 @@ func (w *Watcher) look(ctx context.Context) bool {
 		return false
 	}
 	news := now != w.refused
-	if err := w.reload(); err != nil {
+	if err := w.reloaded(); err != nil {
 		if news {
 			w.cfg.Logger.ErrorContext(ctx, "a changed key or secret file cannot be used, the old one stays in use", "error", err)
 		}
@@ -187,6 +190,12 @@ func (w *Watcher) look(ctx context.Context) bool {
 	w.applied = now
 	w.cfg.Logger.InfoContext(ctx, "key and secret files reloaded", "files", w.files)
 	return true
+}
+
+// reloaded calls reload. A panic is an error like any other.
+func (w *Watcher) reloaded() (err error) {
+	defer guard("the reload function", &err)
+	return w.reload()
 }
 
 // hash sums the files' contents up. A file that cannot be read counts as empty.

@@ -256,10 +256,10 @@ func TestWatcher_WhereNothingCanBeWatched(t *testing.T) {
 
 func TestNewWatcher_Refuses(t *testing.T) {
 	t.Parallel()
-	if _, err := NewWatcher(nil, nil, WatcherConfig{Poll: -1}); err == nil {
+	if _, err := NewWatcher(nil, func() error { return nil }, WatcherConfig{Poll: -1}); err == nil {
 		t.Error("a negative poll was taken")
 	}
-	w := must(NewWatcher(nil, nil, WatcherConfig{}))
+	w := must(NewWatcher(nil, func() error { return nil }, WatcherConfig{}))
 	w.running.Store(true)
 	if err := w.Run(t.Context()); !errors.Is(err, ErrRunning) {
 		t.Errorf("got %v", err)

@@ -36,8 +36,9 @@ type Bodies struct {
 	stream leader
 }
 
-// NewBodies makes no request.
+// NewBodies makes no request. Without a JetStream context every use is an error.
 func NewBodies(js jetstream.JetStream, p Prefix) *Bodies {
+	js = present(js)
 	bucket := p.BodyBucket()
 	return &Bodies{js: js, prefix: p, bucket: bucket, stream: leader{js: js, stream: objectStream + bucket}}
 }

@@ -138,6 +138,7 @@ func DecodeDeadLetter(p Prefix, in Stored) (DeadLetter, error) {
 // that is before its message was, it is that of another. It takes the right to read from the
 // stream of dead letters. Safe for concurrent use.
 func DeadBefore(ctx context.Context, js jetstream.JetStream, p Prefix, subject string, at time.Time) (bool, error) {
+	js = present(js)
 	dead, err := leader{js: js, stream: p.DeadStream()}.last(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil // replayed or discarded since

@@ -34,7 +34,7 @@ func NoteReplay(ctx context.Context, js jetstream.JetStream, p Prefix, m Message
 	}
 	// Published, not put: a KV update cannot carry a TTL.
 	subject := "$KV." + p.LedgerBucket() + "." + noteKey(p, m.Source, m.ID)
-	if _, err := js.Publish(ctx, subject, data, jetstream.WithMsgTTL(noteTTL)); err != nil {
+	if _, err := present(js).Publish(ctx, subject, data, jetstream.WithMsgTTL(noteTTL)); err != nil {
 		return fmt.Errorf("outbox: note the settlement of replay %s: %w", m.ID, err)
 	}
 	return nil

@@ -30,7 +30,7 @@ type ReplayOptions struct {
 	AtOnce int
 	// Pace is called before each dead letter that is sent, by several goroutines at
 	// once, and may wait: the method Wait of a rate.Limiter (golang.org/x/time) fits.
-	// Its error ends the replay. nil does not wait.
+	// Its error or panic ends the replay. nil does not wait.
 	Pace func(context.Context) error
 }
 
@@ -107,6 +107,16 @@ type replaying struct {
 	message replayMessage
 }
 
+// pace calls Pace, in a goroutine of this package: its panic is an error.
+func (r *replaying) pace(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("outbox: ReplayOptions.Pace panicked with a %T", p)
+		}
+	}()
+	return r.options.Pace(ctx)
+}
+
 // run waits for its turn and takes the dead letter through all steps. Most of those that
 // cannot be sent are found before anything is written about them.
 func (r *replaying) run(ctx context.Context) (Handled, error) {
@@ -118,7 +128,7 @@ func (r *replaying) run(ctx context.Context) (Handled, error) {
 		return r.done(Replayed, 0), nil
 	}
 	if r.options.Pace != nil {
-		if err := r.options.Pace(ctx); err != nil {
+		if err := r.pace(ctx); err != nil {
 			return Handled{}, err
 		}
 	}

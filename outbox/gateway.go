@@ -95,8 +95,8 @@ const (
 // NewGateway returns a gateway; Run starts it. Set the connection's handlers
 // for errors and for its end before Run, which wraps them (nats.go, micro.AddService).
 func NewGateway(conn *nats.Conn, js jetstream.JetStream, cfg GatewayConfig) (*Gateway, error) {
-	if conn == nil {
-		return nil, errors.New("outbox: NewGateway needs a connection")
+	if conn == nil || js == nil {
+		return nil, errors.New("outbox: NewGateway needs a connection and a JetStream context")
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err

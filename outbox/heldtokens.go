@@ -72,7 +72,7 @@ type HeldTokens struct {
 
 // NewHeldTokens makes no request: the bucket is looked for when it is first used.
 func NewHeldTokens(js jetstream.JetStream, p Prefix) *HeldTokens {
-	return &HeldTokens{js: js, bucket: p.LedgerBucket()}
+	return &HeldTokens{js: present(js), bucket: p.LedgerBucket()}
 }
 
 // Load answers what is pending for a token. A token that nothing holds has no Pending

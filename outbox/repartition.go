@@ -42,7 +42,7 @@ func (t Topology) Repartition(ctx context.Context, js jetstream.JetStream, wait 
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	t = t.WithDefaults()
+	js, t = present(js), t.WithDefaults()
 	stream, err := ask(ctx, js, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, t.Prefix.OutStream()) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
@@ -90,6 +90,7 @@ func (t Topology) stranded(ctx context.Context, js jetstream.JetStream, stream j
 // no queue, or none that keeps order. An error wraps [ErrPermission] when the server refused
 // to tell this user. Safe for concurrent use.
 func Partitions(ctx context.Context, js jetstream.JetStream, p Prefix) (int, error) {
+	js = present(js)
 	stream, err := ask(ctx, js, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, p.OutStream()) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, nil

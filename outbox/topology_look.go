@@ -41,6 +41,7 @@ func (s *step) add(a Action, detail string) {
 // look compares all there is with all there should be. When nothing differs it
 // costs one request for each stream and one for each 256 consumers.
 func (t Topology) look(ctx context.Context, js jetstream.JetStream) ([]step, error) {
+	js = present(js)
 	want := t.Streams()
 	steps := make([]step, len(want), len(want)+len(t.Sources))
 	// The work queue by itself, so that what is wrong with all is said once.

@@ -29,7 +29,7 @@ type Uploads struct {
 // NewUploads makes no request: the bucket is looked for when it is first used. A URI is
 // kept for ttl, which must be longer than a message may be retried; the least is 1 s.
 func NewUploads(js jetstream.JetStream, p Prefix, ttl time.Duration) *Uploads {
-	return &Uploads{js: js, bucket: p.LedgerBucket(), ttl: max(ttl, time.Second)}
+	return &Uploads{js: present(js), bucket: p.LedgerBucket(), ttl: max(ttl, time.Second)}
 }
 
 // Uploaded returns the URI that Keep was given for a file of the source; "" when there is

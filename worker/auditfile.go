@@ -142,6 +142,9 @@ func AuditStream(js jetstream.JetStream, p outbox.Prefix) Audit {
 		}
 		msg := &nats.Msg{Subject: p.AuditSubject(e.Source), Data: line, Header: nats.Header{
 			outbox.HeaderID: {fmt.Sprintf("%s:audit:%s:%d", p.DeadToken(e.Message, e.Sequence), e.Settlement, e.Stored.UnixNano())}}}
+		if js == nil {
+			return errNoJetStream
+		}
 		if _, err := js.PublishMsg(ctx, msg); err != nil {
 			return fmt.Errorf("worker: audit stream %s: %w", p.AuditStream(), err)
 		}

@@ -51,6 +51,9 @@ func (s *boardStore) read(ctx context.Context) (n notices, revision uint64, age 
 }
 
 func (s *boardStore) open(ctx context.Context) error {
+	if s.js == nil {
+		return errNoJetStream
+	}
 	asked := time.Now()
 	stream, err := s.js.Stream(ctx, "KV_"+s.bucket)
 	if err != nil {

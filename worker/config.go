@@ -53,7 +53,7 @@ type Source struct {
 	// of being sent again. It is asked before the first attempt, so that intent can be
 	// recorded. A message whose body is in the object store it is asked about twice: first
 	// without the body, and if that says no, with it. nil means never. It must be fast and
-	// safe for concurrent use.
+	// safe for concurrent use. A panic counts as true.
 	Hold func(m outbox.Message) bool
 }
 
@@ -125,7 +125,8 @@ type Config struct {
 	// Audit keeps an entry of each settlement; nil means none.
 	Audit Audit
 	// Observe is called for every event, from many goroutines at once and on the path
-	// of the message: it must be quick. nil means nobody listens.
+	// of the message: it must be quick. nil means nobody listens. A panic is logged, here
+	// as in every other function of this Config.
 	Observe func(Event)
 }
 
@@ -197,6 +198,7 @@ func (c Config) Validate() error {
 		bad(seen[s.Name], "Sources: %q is there twice", s.Name)
 		seen[s.Name] = true
 	}
+	bad(c.Limiter != nil && isNil(c.Limiter), "Limiter: a nil %T; leave it out for no limit", c.Limiter)
 	bad(c.Partitions < -1, "Partitions: %d; use 1 or more, or -1 for none", c.Partitions)
 	bad(c.Concurrency < 1, "Concurrency: %d; use 1 or more", c.Concurrency)
 	bad(c.BreakerAfter < -1, "BreakerAfter: %d; use 1 or more, or -1 for never", c.BreakerAfter)

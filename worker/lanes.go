@@ -68,6 +68,9 @@ func NewLanes(js jetstream.JetStream, p outbox.Prefix) *Lanes {
 // List answers the partitions of the source, or of all sources when it is "", by source
 // and number. With empty false those that hold no message are left out.
 func (l *Lanes) List(ctx context.Context, source string, empty bool) ([]LaneState, error) {
+	if l.js == nil {
+		return nil, errNoJetStream
+	}
 	out, err := l.js.Stream(ctx, l.prefix.OutStream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("worker: looking for stream %s (run `redoxworker provision`): %w", l.prefix.OutStream(), err)

@@ -14,19 +14,25 @@ import (
 // trace headers on.
 type tracing struct {
 	tracer trace.Tracer
+	guards *guards
 }
 
-func newTracing(provider trace.TracerProvider) tracing {
-	if provider == nil {
-		return tracing{}
+func newTracing(provider trace.TracerProvider, g *guards) (t tracing) {
+	t.guards = g
+	if isNil(provider) {
+		return t
 	}
-	return tracing{tracer: provider.Tracer("github.com/redoxworker/redoxworker/worker")}
+	defer g.recovered("Config.Tracer", nil)
+	t.tracer = provider.Tracer("github.com/redoxworker/redoxworker/worker")
+	return t
 }
 
-func (t tracing) start(ctx context.Context, d *delivery) (context.Context, trace.Span) {
+// start answers no span where the tracer panics.
+func (t tracing) start(ctx context.Context, d *delivery) (with context.Context, span trace.Span) {
 	if t.tracer == nil {
 		return ctx, nil
 	}
+	defer t.guards.recovered("Config.Tracer", func() { with, span = ctx, nil })
 	carrier := propagation.MapCarrier{"traceparent": d.message.TraceParent, "tracestate": d.message.TraceState}
 	ctx = propagation.TraceContext{}.Extract(ctx, carrier)
 	return t.tracer.Start(ctx, "redox deliver", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
@@ -42,6 +48,7 @@ func (t tracing) end(span trace.Span, v *verdict) {
 	if span == nil {
 		return
 	}
+	defer t.guards.recovered("Config.Tracer", nil)
 	span.SetAttributes(attribute.String("redox.settlement", string(v.settlement)), attribute.Int("http.response.status_code", v.answer.Status))
 	if v.err != "" {
 		span.SetStatus(codes.Error, v.err)

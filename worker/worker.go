@@ -64,20 +64,22 @@ const settleGrace = 5 * time.Second
 // New returns a worker that pulls from js and delivers through d. It reports every
 // problem of the config at once and touches nothing yet.
 func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
-	if js == nil || d == nil {
+	if isNil(js) || isNil(d) {
 		return nil, errors.New("worker: New needs a JetStream context and a Deliverer")
 	}
 	c = c.WithDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	g := &guards{log: c.Logger}
+	c = c.guard(g)
 	m, err := newMetrics(c.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("worker: registering metrics: %w", err)
 	}
 	log := logsample.Wrap(c.Logger)
 	return &Worker{
-		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer),
+		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: semaphore.NewWeighted(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
 		tokens: outbox.NewHeldTokens(js, c.Prefix), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},

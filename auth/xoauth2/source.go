@@ -2,6 +2,7 @@ package xoauth2
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -29,6 +30,9 @@ func TokenSource(ctx context.Context, c *auth.Cache) oauth2.TokenSource {
 
 // Token returns the Cache's present token.
 func (s source) Token() (*oauth2.Token, error) {
+	if s.cache == nil || s.ctx == nil {
+		return nil, errors.New("xoauth2: there is no Cache or no context")
+	}
 	t, err := s.cache.Token(s.ctx)
 	if err != nil {
 		return nil, err

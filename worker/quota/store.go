@@ -69,6 +69,9 @@ func (s *bucketStore) save(ctx context.Context, data []byte, revision uint64) er
 
 // time asks for the state of the bucket: the answer says when it was given.
 func (s *bucketStore) time(ctx context.Context) (time.Time, error) {
+	if s.js == nil {
+		return time.Time{}, errors.New("there is no JetStream context: give what jetstream.New returned")
+	}
 	stream, err := s.js.Stream(ctx, "KV_"+s.bucket)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return time.Time{}, fmt.Errorf("opening bucket %s: %w: run `redoxworker provision`", s.bucket, errGone)

@@ -65,7 +65,7 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 	if c.targets, err = newTargets(cfg); err != nil {
 		return nil, err
 	}
-	if c.transport = cfg.Transport; c.transport == nil {
+	if c.transport = cfg.Transport; isNil(c.transport) {
 		if c.own, err = NewTransport(TransportConfig{}); err != nil {
 			return nil, err
 		}

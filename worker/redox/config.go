@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -134,6 +135,7 @@ func (c Config) Validate() error {
 	bad(c.MaxFile < -1, "MaxFile: %d; use 1 or more, or -1 for no limit", c.MaxFile)
 	bad(c.MaxAnswer < -1, "MaxAnswer: %d; use 1 or more, or -1 for no limit", c.MaxAnswer)
 	errs = append(errs, c.Offload.validate())
+	bad(c.Offload.Uploads != nil && isNil(c.Offload.Uploads), "Offload.Uploads: a nil %T; leave it out to remember nothing", c.Offload.Uploads)
 	bad(!validHeaderValue(c.UserAgent), "UserAgent: has characters that no header may have")
 	return errors.Join(errs...)
 }
@@ -151,12 +153,24 @@ func (s Source) validate(name string, keys map[string]Credentials) error {
 	bad(s.ID != "" && !isIdentifier(s.ID), "ID: use letters, digits and -")
 	bad(s.Key == "", "Key is empty; name one of the keys")
 	bad(s.Key != "" && keys[s.Key] == nil, "Key: there are no credentials named %q", s.Key)
+	bad(keys[s.Key] != nil && isNil(keys[s.Key]), "Key: the credentials named %q are a nil %T", s.Key, keys[s.Key])
 	switch s.Environment {
 	case envDevelopment, envStaging, envProduction:
 	default:
 		bad(true, "Environment: %q; use %s, %s or %s", s.Environment, envDevelopment, envStaging, envProduction)
 	}
 	return errors.Join(errs...)
+}
+
+// isNil reports whether there is nothing: nil, or a nil pointer or function of some type.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map:
+		return r.IsNil()
+	}
+	return false
 }
 
 func setDefault[T comparable](field *T, value T) {

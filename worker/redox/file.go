@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -55,7 +56,13 @@ type storedFile struct {
 	err  error
 }
 
-func (f *storedFile) Read(p []byte) (int, error) {
+// Read turns a panic into an error: net/http calls it in a goroutine of its own.
+func (f *storedFile) Read(p []byte) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			n, err = 0, fmt.Errorf("reading the body panicked with a %T", p)
+		}
+	}()
 	if f.body == nil && f.err == nil {
 		f.body, f.err = f.find(f.ctx)
 	}
@@ -65,10 +72,15 @@ func (f *storedFile) Read(p []byte) (int, error) {
 	return f.body.Read(p)
 }
 
-func (f *storedFile) Close() error {
+func (f *storedFile) Close() (err error) {
 	if f.body == nil {
 		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("closing the body panicked with a %T", p)
+		}
+	}()
 	return f.body.Close()
 }
 

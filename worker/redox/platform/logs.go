@@ -40,6 +40,9 @@ type Logs struct {
 // Look asks for one log. It blocks until Redox has answered, for at most as long as
 // Deliver does. ErrNoLog, ErrBadID and the errors of Deliver are wrapped.
 func (l Logs) Look(ctx context.Context, id string) (Log, error) {
+	if l.Deliver == nil {
+		return Log{}, errors.New("platform: there is no Deliver: give the Deliver method of a redox.Client")
+	}
 	if !isID(id) || !isID(l.Organization) {
 		return Log{}, ErrBadID
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func (r *Reconciler) handle(ctx context.Context, msg jetstream.Msg, p *patience)
 		_ = msg.Nak()
 		return
 	}
-	found, err := r.look(ctx, e.Log)
+	found, err := r.looked(ctx, e.Log)
 	switch {
 	case ctx.Err() != nil:
 		_ = msg.Nak()
@@ -71,6 +72,16 @@ func (r *Reconciler) handle(ctx context.Context, msg jetstream.Msg, p *patience)
 		r.metrics.lookup(found.Status)
 		r.end(ctx, msg, source, e, found)
 	}
+}
+
+// looked calls Look. A panic is an error like any other; its value may hold anything.
+func (r *Reconciler) looked(ctx context.Context, id string) (found platform.Log, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the lookup panicked with a %T", p)
+		}
+	}()
+	return r.look(ctx, id)
 }
 
 // pause hands the log back, unless it is too old, and waits: what keeps one log from being

@@ -1,0 +1,128 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// guards recover panics of the functions that an embedder gives in a Config: each is then
+// as one that failed. The value of a panic may hold anything of the message: only its type
+// is kept. A runtime.Goexit cannot be recovered.
+type guards struct {
+	log    *slog.Logger
+	last   atomic.Int64 // when the log was told, Unix, nanoseconds
+	silent atomic.Int64 // panics that it was not told since
+}
+
+// errPanicked is the failure of a function that panicked.
+var errPanicked = errors.New("worker: a function of the embedder panicked")
+
+// recovered ends a panic and calls then, if there was one. Its caller defers it.
+func (g *guards) recovered(what string, then func()) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if now, last := time.Now().UnixNano(), g.last.Load(); now-last < int64(time.Minute) || !g.last.CompareAndSwap(last, now) {
+		g.silent.Add(1)
+	} else {
+		g.log.Error(what+" panicked", "panic", fmt.Sprintf("%T", p), "since_last", g.silent.Swap(0), "stack", string(debug.Stack()))
+	}
+	if then != nil {
+		then()
+	}
+}
+
+var errNoJetStream = errors.New("worker: there is no JetStream context: give what jetstream.New returned")
+
+// guard returns c with a guard around each of its functions.
+func (c Config) guard(g *guards) Config {
+	sources := make([]Source, len(c.Sources))
+	for i, s := range c.Sources {
+		sources[i] = s.guard(g)
+	}
+	if c.Sources != nil {
+		c.Sources = sources
+	}
+	if observe := c.Observe; observe != nil {
+		c.Observe = func(e Event) {
+			defer g.recovered("Config.Observe", nil)
+			observe(e)
+		}
+	}
+	if audit := c.Audit; audit != nil {
+		c.Audit = func(ctx context.Context, e AuditEntry) (err error) {
+			defer g.recovered("Config.Audit", func() { err = errPanicked })
+			return audit(ctx, e)
+		}
+	}
+	if c.Limiter != nil {
+		c.Limiter = guardedLimiter{c.Limiter, g}
+	}
+	return c
+}
+
+// guard answers true for a Hold that panics: what is held can be sent later, what was sent
+// twice cannot be taken back.
+func (s Source) guard(g *guards) Source {
+	if hold := s.Hold; hold != nil {
+		s.Hold = func(m outbox.Message) (yes bool) {
+			defer g.recovered("Source.Hold", func() { yes = true })
+			return hold(m)
+		}
+	}
+	if scopes := s.MessageScopes; scopes != nil {
+		s.MessageScopes = func(m outbox.Message) (more []string) {
+			defer g.recovered("Source.MessageScopes", func() { more = nil })
+			return scopes(m)
+		}
+	}
+	return s
+}
+
+// guardedLimiter grants nothing when its methods panic.
+type guardedLimiter struct {
+	limiter Limiter
+	guards  *guards
+}
+
+func (l guardedLimiter) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
+	defer l.guards.recovered("Config.Limiter", func() {
+		done, err = nil, errPanicked
+		sleep(ctx, time.Second) // a lane asks again at once
+	})
+	given, err := l.limiter.Acquire(ctx, source, lane)
+	if err != nil {
+		return nil, err
+	}
+	return func(sent bool) {
+		defer l.guards.recovered("the end of a grant of Config.Limiter", nil)
+		if given != nil {
+			given(sent)
+		}
+	}, nil
+}
+
+func (l guardedLimiter) Ready(lane outbox.Lane) (n int) {
+	defer l.guards.recovered("Config.Limiter", func() { n = 0 })
+	return l.limiter.Ready(lane)
+}
+
+// isNil reports whether there is nothing: nil, or a nil pointer or function of some type.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map:
+		return r.IsNil()
+	}
+	return false
+}
