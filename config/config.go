@@ -76,6 +76,7 @@ type Redox struct {
 	Timeout        time.Duration // of one HTTP request; default 150s
 	MaxBody        int64         // bytes of one message; default 10 MB (10,000,000)
 	MaxFile        int64         // bytes of one uploaded file; default 30 MB (30,000,000)
+	MaxAnswer      MaxAnswer     // bytes of one answer
 	Offload        Offload       // of files inside messages
 	OrganizationID string        // id of the organization, for the Platform API; "" means unknown
 	CAFile         string        // PEM file of a private CA; "" means the system's roots
@@ -93,6 +94,12 @@ const (
 	RegionUS = "us"
 	RegionCA = "ca"
 )
+
+// MaxAnswer bounds what is read of an answer, in bytes.
+type MaxAnswer struct {
+	Send    int64 // to a SEND; default 1 MB (1,000,000)
+	Request int64 // to a REQUEST; default 40 MB (40,000,000)
+}
 
 // Offload says whether large files inside data-model messages are uploaded first.
 type Offload struct {

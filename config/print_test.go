@@ -35,6 +35,9 @@ redox:
   timeout: 1m30s
   max_body: 8MiB
   max_file: 20MB
+  max_answer:
+    send: 2MB
+    request: 5MB
   offload:
     enabled: true
     over: 1MB

@@ -68,13 +68,10 @@ func (w *Worker) claim(d *delivery) (decided bool) {
 
 // waitForRoom waits for memory, until the lease is lost or the worker stops.
 func (w *Worker) waitForRoom(d *delivery, room int64) error {
-	if w.memory.TryAcquire(room) {
-		return nil
-	}
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
 	defer context.AfterFunc(w.pulling, cancel)()
-	return w.memory.Acquire(ctx, room)
+	return w.memory.take(ctx, room)
 }
 
 // dropBody gives up the memory of a claim-checked body.
@@ -83,9 +80,16 @@ func (w *Worker) dropBody(d *delivery) {
 		return
 	}
 	d.message.Body = nil
-	w.memory.Release(d.room)
+	w.memory.give(d.room)
 	w.metrics.claimed.Sub(float64(d.room))
 	d.room = 0
+}
+
+// dropAnswer gives up the answer and its memory. What was not settled is asked again, and
+// without a reply subject nobody wants it.
+func (w *Worker) dropAnswer(d *delivery) {
+	d.verdict.answer.Body = nil
+	d.leased.answer.end()
 }
 
 // unclaimed judges why a body could not be had.

@@ -52,7 +52,7 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered,
 		older: meta.Timestamp.UnixNano() < l.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
-	d.leased = leasedContext{Context: ctx, keeper: w.keeper, lease: lease{
+	d.leased = leasedContext{Context: ctx, keeper: w.keeper, answer: answerRoom{memory: w.memory}, lease: lease{
 		leaseKey: leaseKey{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, subject: d.msg.reply, cancel: cancel}}
 	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.lease
 	if !w.keeper.hold(d.lease, since, l.replicated.Load()) {
@@ -88,6 +88,7 @@ func (w *Worker) deliver(d *delivery) {
 	defer d.grant.end(false)
 	defer d.pass.drop()
 	defer d.cancel(nil)
+	defer w.dropAnswer(d)
 	ended := false
 	defer func() {
 		if !ended { // the deliverer has ended the goroutine: the message comes again
@@ -103,6 +104,9 @@ func (w *Worker) deliver(d *delivery) {
 		failpoint("answer")
 	}
 	w.dropBody(d)
+	if d.verdict.action != settled || d.message.ReplyTo == "" {
+		w.dropAnswer(d)
+	}
 	// What was not sent has learnt nothing and made no request, however long its settlement takes.
 	d.pass.drop()
 	d.grant.end(false)

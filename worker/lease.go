@@ -204,6 +204,15 @@ type leasedContext struct {
 	context.Context
 	keeper *keeper
 	lease  lease
+	answer answerRoom
+}
+
+// Value answers the room of the attempt's answer itself, as [grant.Value] does.
+func (c *leasedContext) Value(key any) any {
+	if key == (roomKey{}) {
+		return &c.answer
+	}
+	return c.Context.Value(key)
 }
 
 // Cancel lets the Deliverer end the attempt itself, see [Deliverer].

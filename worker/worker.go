@@ -31,7 +31,7 @@ type Worker struct {
 	trace     tracing
 	observed  bool
 	bodies    *outbox.Bodies
-	memory    *semaphore.Weighted // bytes of claim-checked bodies
+	memory    *memory // of claim-checked bodies and of answers
 
 	started atomic.Bool
 	replies outbox.ReplyPolicy
@@ -80,7 +80,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	log := logsample.Wrap(c.Logger)
 	return &Worker{
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
-		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: semaphore.NewWeighted(c.MaxClaimMemory),
+		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: newMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
 		tokens: outbox.NewHeldTokens(js, c.Prefix), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
 		aside: semaphore.NewWeighted(int64(c.Concurrency)),

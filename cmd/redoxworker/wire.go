@@ -77,6 +77,7 @@ func (w wiring) redoxConfig(transport http.RoundTripper) redox.Config {
 	return redox.Config{
 		BaseURL: c.BaseURL, EndpointPath: c.EndpointPath, BlobURL: c.BlobURL, Group: w.config.Quota.Group,
 		Timeout: c.Timeout, MaxBody: c.MaxBody, MaxFile: c.MaxFile, Offload: w.offload(),
+		MaxAnswer: c.MaxAnswer.Request, MaxSendAnswer: c.MaxAnswer.Send, Room: worker.AnswerRoom,
 		UserAgent: "redoxworker/" + readVersion().Version, Transport: transport, Grant: w.grant(), Logger: w.log, Registerer: w.registerer,
 	}
 }

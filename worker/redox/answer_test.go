@@ -32,7 +32,7 @@ func TestReadBounded(t *testing.T) {
 		case 2:
 			r = iotest.HalfReader(r)
 		}
-		got, err := readBounded(r, length, limit)
+		got, err := readBounded(r, length, limit, nil)
 		want := content
 		if int64(len(content)) > limit {
 			want = content[:limit]
@@ -49,7 +49,7 @@ func TestReadBounded(t *testing.T) {
 func TestReadBounded_Broken(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
-	got, err := readBounded(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(boom)), 100, 1000)
+	got, err := readBounded(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(boom)), 100, 1000, nil)
 	if string(got) != "half" || !errors.Is(err, boom) {
 		t.Errorf("%q %v", got, err)
 	}

@@ -1,6 +1,7 @@
 package redox
 
 import (
+	"errors"
 	"net/http"
 )
 
@@ -8,7 +9,7 @@ import (
 // order of its rows. The reply holds what Redox said in either case.
 func (c *Client) classify(out *call) *Error {
 	r := &out.reply
-	f := find(r.Body)
+	f := r.find()
 	r.LogIDs = f.logIDs
 	if r.Status >= 200 && r.Status <= 299 {
 		return out.classifySuccess(&f)
@@ -80,8 +81,8 @@ func (out *call) classifySuccess(f *findings) *Error {
 		r.Flag = flagText("answered with errors", f.remoteText())
 	case r.flaw != "":
 		r.Flag = r.flaw
-	case len(r.Body) == 0 && out.bare:
-	case len(r.Body) == 0:
+	case r.size == 0 && out.bare:
+	case r.size == 0:
 		r.Flag = "the answer has no body"
 	case f.broken && out.accept != "" && !isPage(r.ContentType, out.accept):
 	case f.broken && out.accept != "":
@@ -99,6 +100,9 @@ func (out *call) classifySuccess(f *findings) *Error {
 func (r *reply) cutOff(f *findings) *Error {
 	e := r.failure(f)
 	e.class, e.detail, e.cause = ClassNoAnswer, "the attempt was cancelled while the answer was read", r.cut
+	if errors.Is(r.cut, errCrowded) {
+		e.detail, e.cause = "memory for its answer was in use by others all the time: raise bodies.memory", nil
+	}
 	return e
 }
 

@@ -150,6 +150,7 @@ func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Err
 		}
 	}
 	out.sender, out.message, out.deadline, out.request = s, m.ID, m.Deadline, m.Lane == outbox.LaneRequest
+	out.replies = out.request || m.ReplyTo != ""
 	kind := m.Kind
 	if kind == "" {
 		kind = outbox.KindDataModel

@@ -72,9 +72,22 @@ type Config struct {
 	// MaxFile bounds one uploaded file in bytes. Default 30,000,000 (Redox, Files); −1
 	// means no limit.
 	MaxFile int64
-	// MaxAnswer bounds what is read of an answer, in bytes. Default 40,000,000, the
-	// largest message Redox documents; −1 means no limit.
+	// MaxAnswer bounds what is read of the answer to a REQUEST, in bytes. Default
+	// 40,000,000, the largest message Redox documents; −1 means no limit.
 	MaxAnswer int64
+	// MaxSendAnswer bounds what is read of the answer to a SEND, in bytes, and is itself
+	// bounded by MaxAnswer. Where the message has no ReplyTo, an answer of more than 64 KiB
+	// is looked through and not kept: [outbox.Answer] has no Body. Default 1,000,000; −1
+	// means no limit but MaxAnswer.
+	MaxSendAnswer int64
+	// Room is asked before more than 64 KiB of an answer are kept in memory, and each time
+	// before that grows, by so many bytes. With wait it may block as long as ctx, which is
+	// that of the attempt, lasts; without it must not: then an error means that the answer
+	// is looked through and not kept. An error with wait ends the attempt, which is
+	// repeated, as only REQUESTs wait. What was granted is given back by whoever gave it,
+	// when the answer is not needed any more: see AnswerRoom of package worker. nil means
+	// that there is always room.
+	Room func(ctx context.Context, bytes int64, wait bool) error
 	// Offload of the files inside data-model messages. Default off.
 	Offload Offload
 	// UserAgent header. Default "redoxworker".
@@ -110,6 +123,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.MaxBody, 10_000_000)
 	setDefault(&c.MaxFile, 30_000_000)
 	setDefault(&c.MaxAnswer, 40_000_000)
+	setDefault(&c.MaxSendAnswer, 1_000_000)
 	setDefault(&c.Offload.Over, 200_000)
 	setDefault(&c.UserAgent, "redoxworker")
 	if c.Logger == nil {
@@ -134,6 +148,7 @@ func (c Config) Validate() error {
 	bad(c.MaxBody < -1, "MaxBody: %d; use 1 or more, or -1 for no limit", c.MaxBody)
 	bad(c.MaxFile < -1, "MaxFile: %d; use 1 or more, or -1 for no limit", c.MaxFile)
 	bad(c.MaxAnswer < -1, "MaxAnswer: %d; use 1 or more, or -1 for no limit", c.MaxAnswer)
+	bad(c.MaxSendAnswer < -1, "MaxSendAnswer: %d; use 1 or more, or -1 for no limit", c.MaxSendAnswer)
 	errs = append(errs, c.Offload.validate())
 	bad(c.Offload.Uploads != nil && isNil(c.Offload.Uploads), "Offload.Uploads: a nil %T; leave it out to remember nothing", c.Offload.Uploads)
 	bad(!validHeaderValue(c.UserAgent), "UserAgent: has characters that no header may have")

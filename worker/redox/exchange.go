@@ -15,8 +15,10 @@ type reply struct {
 	outbox.Answer // Status 0: nothing came
 	traceID       string
 	retryAfter    time.Duration
-	flaw          string // what is wrong with the body, in our own words; "" if nothing is known to be
-	cut           error  // the cause when the caller's context ended while the body was read
+	flaw          string    // what is wrong with the body, in our own words; "" if nothing is known to be
+	cut           error     // the cause when the caller's context ended while the body was read
+	size          int64     // of the body, as far as it was read
+	skimmed       *findings // of a body that was not kept; nil: it was
 }
 
 // exchange sends out, and once more with a new token if Redox refused the first. On an
@@ -113,7 +115,7 @@ func (c *Client) write(ctx context.Context, out *call) *Error {
 		}
 		if err == nil {
 			w.conn.hear(response)
-			c.read(ctx, &out.reply, response)
+			c.read(ctx, out, response)
 			c.observe(ctx, out, start, w, nil)
 			return nil
 		}
@@ -144,7 +146,7 @@ func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *wat
 		slog.String("source", out.sender.name), slog.String("message_id", out.message),
 		slog.Int("status", r.Status), slog.Duration("took", took),
 		slog.Bool("connection_reused", w.reused), slog.Int64("request_bytes", out.size()),
-		slog.Int("answer_bytes", len(r.Body)),
+		slog.Int64("answer_bytes", r.size),
 	}
 	if r.traceID != "" {
 		attrs = append(attrs, slog.String("redox_trace_id", r.traceID))

@@ -47,6 +47,11 @@ func find(body []byte) findings {
 func decodeFindings(body []byte) findings {
 	s := scan(body, lenientJSON...)
 	defer s.release()
+	return s.findings()
+}
+
+// findings reads an answer from its start.
+func (s *scanner) findings() findings {
 	var f findings
 	if s.dec.PeekKind() != '{' {
 		f.broken = s.skip() != nil || s.end() != nil

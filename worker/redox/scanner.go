@@ -15,6 +15,9 @@ import (
 type scanner struct {
 	dec *jsontext.Decoder
 	buf bytes.Buffer
+	// passing says that the text is not in memory: what is read is valid until the next
+	// is. Names are kept longer, and copied.
+	passing bool
 }
 
 var (
@@ -40,6 +43,11 @@ func scan(text []byte, options ...jsontext.Options) *scanner {
 	return s
 }
 
+// scanPassing returns a scanner of a text that is read once. It is not given back.
+func scanPassing(text io.Reader, options ...jsontext.Options) *scanner {
+	return &scanner{dec: jsontext.NewDecoder(text, options...), passing: true}
+}
+
 // release lets go of the text, so that the pool does not keep messages alive.
 func (s *scanner) release() {
 	s.buf = bytes.Buffer{}
@@ -61,6 +69,9 @@ func (s *scanner) member() (name jsontext.Value, ok bool, err error) {
 		return nil, false, err
 	}
 	name, err = s.dec.ReadValue()
+	if s.passing {
+		name = bytes.Clone(name)
+	}
 	return name, err == nil, err
 }
 
@@ -75,6 +86,9 @@ func (s *scanner) element() (ok bool, err error) {
 
 // skip reads a value of any kind.
 func (s *scanner) skip() error {
+	if s.passing {
+		return s.dec.SkipValue()
+	}
 	_, err := s.dec.ReadValue()
 	return err
 }

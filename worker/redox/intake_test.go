@@ -1,0 +1,271 @@
+package redox
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+const refusedMeta = `"Meta":{"Logs":[{"ID":"` + acceptedLog + `"}],"Errors":[{"Type":"message","Module":"DataModels"}]}`
+
+// behind is an answer of about n bytes whose Meta comes last. Its filler is one long text, or
+// many short ones.
+func behind(n int, meta, filler string) string {
+	if filler == "texts" {
+		return `{"Patient":[` + strings.Repeat(`{"Name":"Timothy \"T\" Bixby","MRN":1},`, n/39) + `0],` + meta + `}`
+	}
+	return `{"Patient":{"Text":"` + strings.Repeat(`Tim\u00f3thy \\ `, n/15) + `"},` + meta + `}`
+}
+
+// ways to send one answer.
+var ways = map[string]func(w http.ResponseWriter, body string){
+	"with a length": func(w http.ResponseWriter, body string) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = io.WriteString(w, body)
+	},
+	"in chunks": func(w http.ResponseWriter, body string) {
+		_, _ = io.WriteString(w, body[:10])
+		w.(http.Flusher).Flush()
+		_, _ = io.WriteString(w, body[10:])
+	},
+	"compressed": func(w http.ResponseWriter, body string) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, body)
+		_ = z.Close()
+	},
+}
+
+// What an answer to a SEND says counts wherever it stands in it, up to the limit, kept or not.
+func TestDeliver_LargeAnswerOfASend(t *testing.T) {
+	t.Parallel()
+	const limit = 1_000_000
+	accepting := accepted[1 : len(accepted)-1]
+	for way, write := range ways {
+		for _, filler := range []string{"texts", "text"} {
+			for name, tc := range map[string]struct {
+				body    string
+				refused bool
+				flag    string
+			}{
+				"accepted":             {behind(900_000, accepting, filler), false, ""},
+				"refused":              {behind(900_000, refusedMeta, filler), true, ""},
+				"refused, marked":      {"\xef\xbb\xbf" + behind(900_000, refusedMeta, filler), true, ""},
+				"refused, then more":   {"{" + refusedMeta + "," + behind(3_000_000, accepting, filler)[1:], true, ""},
+				"refused behind limit": {behind(1_500_000, refusedMeta, filler), false, "over the limit of 1000000 bytes"},
+				"no JSON":              {"<html>" + strings.Repeat("x", 500_000), false, "not JSON"},
+				"an issue":             {`{"resourceType":"OperationOutcome","text":"` + strings.Repeat("x", 300_000) + `","issue":[{"severity":"error","code":"invalid"}]}`, true, ""},
+			} {
+				for _, replyTo := range []string{"", "redox.reply.clinic-a.x"} {
+					t.Run(strings.Join([]string{name, filler, way, replyTo}, " "), func(t *testing.T) {
+						t.Parallel()
+						r := serve(t, func(w http.ResponseWriter, _ arrival) { write(w, tc.body) })
+						m := message(outbox.LaneSend, event)
+						m.ReplyTo = replyTo
+						a, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), m)
+						if tc.refused != (err != nil) || err != nil && !failure(t, err).Permanent() {
+							t.Errorf("err = %v", err)
+						}
+						if !strings.Contains(a.Flag, tc.flag) || (tc.flag == "") != (a.Flag == "") {
+							t.Errorf("flag %q", a.Flag)
+						}
+						if want := strings.Contains(name, "accepted") || strings.Contains(name, "refused") && tc.flag == ""; want != (len(a.LogIDs) == 1) {
+							t.Errorf("log ids %q", a.LogIDs)
+						}
+						want := ""
+						if replyTo != "" {
+							want = tc.body[:min(len(tc.body), limit)]
+						}
+						if string(a.Body) != want {
+							t.Errorf("%d bytes are passed on, want %d", len(a.Body), len(want))
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// endless answers with JSON without end, and says nothing of its length, or a lie.
+type endless struct{ sent int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = "x"[0]
+		if e.sent == 0 {
+			p[i] = '"'
+		}
+		e.sent++
+	}
+	return len(p), nil
+}
+
+func (*endless) Close() error { return nil }
+
+func TestDeliver_AnswerOfASendIsNotKept(t *testing.T) { // not parallel: it counts bytes
+	for name, length := range map[string]int64{"of unknown length": -1, "of a known length": 900_000, "that lies about its length": 1 << 50} {
+		tr := roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: length, Body: &endless{}}, nil
+		})
+		c := client(t, "https://api.example", fixed("token"), using(tr))
+		if got := allocated(func() { _, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event)) }); got > 400_000 {
+			t.Errorf("%s: %d bytes", name, got)
+		}
+	}
+}
+
+// A small body that claims to be large, or unpacks to no end, takes what it may and no more.
+func TestDeliver_AnswerThatTakesNoMoreThanItBrings(t *testing.T) { // not parallel: it counts bytes
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	_, _ = io.CopyN(z, &endless{}, 200_000_000)
+	_ = z.Close()
+	for name, tc := range map[string]struct {
+		length int64
+		body   []byte
+		coding string
+		most   uint64
+	}{
+		"a lie":  {40_000_000, []byte(behind(100_000, accepted, "texts")), "", 1_000_000},
+		"a bomb": {int64(bomb.Len()), bomb.Bytes(), "gzip", 12_000_000},
+	} {
+		tr := roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Encoding": {tc.coding}}, ContentLength: tc.length, Body: io.NopCloser(bytes.NewReader(tc.body))}, nil
+		})
+		var a outbox.Answer
+		var asked int64
+		c := client(t, "https://api.example", fixed("token"), using(tr), func(c *Config, _ *Source) {
+			c.MaxAnswer = 4_000_000
+			c.Room = func(_ context.Context, n int64, _ bool) error { asked += n; return nil }
+		})
+		got := allocated(func() { a, _ = c.Deliver(t.Context(), message(outbox.LaneRequest, event)) })
+		if got > tc.most || a.Flag == "" || asked > 4_000_000 {
+			t.Errorf("%s: %d bytes, %d asked for, flag %q", name, got, asked, a.Flag)
+		}
+	}
+}
+
+// Before an answer grows its reader asks for room, once for every byte beyond the free ones; a
+// REQUEST waits for it, a SEND does without.
+func TestDeliver_AsksForRoom(t *testing.T) {
+	t.Parallel()
+	for way, write := range ways {
+		for _, size := range []int{1000, freeAnswer - 100, freeAnswer + 100, 300_000, 3_000_000} {
+			body := behind(size, accepted[1:len(accepted)-1], "texts")
+			r := serve(t, func(w http.ResponseWriter, _ arrival) { write(w, body) })
+			for _, lane := range []outbox.Lane{outbox.LaneRequest, outbox.LaneSend} {
+				var mu sync.Mutex
+				var asked int64
+				c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) {
+					c.MaxSendAnswer = -1
+					c.Room = func(_ context.Context, n int64, wait bool) error {
+						mu.Lock()
+						defer mu.Unlock()
+						if asked += n; n < 1 || wait != (lane == outbox.LaneRequest) {
+							t.Errorf("%d, wait %v", n, wait)
+						}
+						return nil
+					}
+				})
+				m := message(lane, event)
+				m.ReplyTo = "redox.reply.clinic-a.x"
+				a, err := c.Deliver(t.Context(), m)
+				if err != nil || string(a.Body) != body || a.Flag != "" {
+					t.Fatalf("%v %q, %d bytes", err, a.Flag, len(a.Body))
+				}
+				if least := int64(len(body) - freeAnswer); asked < least || asked > max(0, 2*least+2*freeAnswer) {
+					t.Errorf("%s %s: room for %d of %d bytes", way, lane, asked, len(body))
+				}
+			}
+		}
+	}
+}
+
+func TestDeliver_NoRoom(t *testing.T) {
+	t.Parallel()
+	body := behind(300_000, accepted[1:len(accepted)-1], "texts")
+	r := serve(t, respond(200, body))
+	full := func(c *Config, _ *Source) {
+		c.Room = func(context.Context, int64, bool) error { return errors.New("full") }
+	}
+	m := message(outbox.LaneSend, event)
+	if a, err := client(t, r.URL, &keyring{}, full).Deliver(t.Context(), m); err != nil || a.Flag != "" || len(a.LogIDs) != 1 {
+		t.Errorf("a SEND that nobody waits for: %v %q", err, a.Flag)
+	}
+	m.ReplyTo = "redox.reply.clinic-a.x"
+	a, err := client(t, r.URL, &keyring{}, full).Deliver(t.Context(), m)
+	if err != nil || !strings.Contains(a.Flag, "too large for the memory that is free") || len(a.LogIDs) != 1 || len(a.Body) != 0 {
+		t.Errorf("a SEND with a reply: %v %q, %d bytes", err, a.Flag, len(a.Body))
+	}
+	_, err = client(t, r.URL, &keyring{}, full).Deliver(t.Context(), message(outbox.LaneRequest, event))
+	if e := failure(t, err); !e.Attempted() || e.UnknownOutcome() || e.Permanent() || !strings.Contains(e.SafeError(), "raise bodies.memory") {
+		t.Errorf("a REQUEST: %+v", e)
+	}
+}
+
+// text is JSON with texts of any length, broken or not.
+func text(t *rapid.T) string {
+	long := rapid.Custom(func(t *rapid.T) string {
+		piece := rapid.SampledFrom([]string{`x`, `\"`, `\\`, `\u00e9`, `\ud83d\ude00`, `é`, `\ud83d`, `{`, `}`, `,`, `:`})
+		var s strings.Builder
+		for range rapid.IntRange(0, 12).Draw(t, "pieces") {
+			s.WriteString(strings.Repeat(piece.Draw(t, "piece"), rapid.SampledFrom([]int{1, 2, longString/6 - 1, longString/6 + 1, longString - 1, longString, longString + 1}).Draw(t, "times")))
+		}
+		return `"` + s.String() + `"`
+	})
+	value := rapid.Custom(func(t *rapid.T) string {
+		return rapid.SampledFrom([]string{`1`, `null`, `{}`, `[[],{}]`, `{"ID":"l-1"}`, `[{"ID":"l-2","x":[1]},{"ID":7}]`, `[{"Type":"message","Module":"A","Text":` + long.Draw(t, "text") + `}]`,
+			`[{"severity":"error","code":"invalid"}]`, `"OperationOutcome"`, `{"Logs":[{"ID":"l-3"}],"Errors":` + long.Draw(t, "error") + `}`, long.Draw(t, "long")}).Draw(t, "value")
+	})
+	var s strings.Builder
+	s.WriteString(`{`)
+	for i := range rapid.IntRange(0, 6).Draw(t, "members") {
+		if i > 0 {
+			s.WriteString(`,`)
+		}
+		fmt.Fprintf(&s, `%s : %s`, rapid.SampledFrom([]string{`"Meta"`, `"Errors"`, `"issue"`, `"resourceType"`, `"entry"`, `"x"`, `"M\u0065ta"`}).Draw(t, "name"), value.Draw(t, "value"))
+	}
+	s.WriteString(`}`)
+	return s.String()
+}
+
+// What passes is understood as what is kept.
+func TestSkim_AgreesWithWhatIsKept(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		body := text(t)
+		body = body[:rapid.SampledFrom([]int{len(body), len(body), len(body) / 2}).Draw(t, "cut")]
+		var r reply
+		if err := r.skim(iotest.HalfReader(strings.NewReader(body)), int64(len(body))); err != nil {
+			t.Fatal(err)
+		}
+		want, got := decodeFindings([]byte(body)), r.find()
+		if !reflect.DeepEqual(got, want) || r.size != int64(len(body)) {
+			t.Fatalf("%+v, want %+v\n%.300s", got, want, body)
+		}
+	})
+}
