@@ -17,6 +17,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
@@ -34,6 +35,8 @@ func (runCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	log = logsample.Wrap(log) // one for all parts: token caches have none of their own
+	defer logsample.Flush(log)
 	a.tuneGC(c.Worker.Concurrency)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
