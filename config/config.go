@@ -190,7 +190,7 @@ type Worker struct {
 type Retry struct {
 	Initial       time.Duration // before the second attempt; default 2s
 	Max           time.Duration // at least Initial; default 10m
-	MaxAge        time.Duration // of a SEND; 0 never gives up; default 24h
+	MaxAge        time.Duration // how long a SEND is tried, pauses not counted; 0 never gives up; default 24h
 	RequestMaxAge time.Duration // of a REQUEST without a deadline; default 5m
 	MaxAttempts   int           // 0 (default) means no limit
 	PoisonAfter   int           // deliveries without an attempt's end; 0 never; default 5

@@ -117,7 +117,7 @@ func workerFields() []field {
 			at: dur(func(w *Worker) *time.Duration { return &w.Retry.Initial })},
 		{key: "worker.retry.max", kind: kindDuration, def: "10m", least: "1ms", doc: "longest wait between attempts",
 			at: dur(func(w *Worker) *time.Duration { return &w.Retry.Max })},
-		{key: "worker.retry.max_age", kind: kindDuration, def: "24h", least: "0s", doc: "age at which a SEND is given up; 0s means never",
+		{key: "worker.retry.max_age", kind: kindDuration, def: "24h", least: "0s", doc: "how long a SEND is tried before it is given up, pauses not counted; 0s means never",
 			at: dur(func(w *Worker) *time.Duration { return &w.Retry.MaxAge })},
 		{key: "worker.retry.request_max_age", kind: kindDuration, def: "5m", least: "1ms", doc: "age at which a REQUEST without a deadline is given up",
 			at: dur(func(w *Worker) *time.Duration { return &w.Retry.RequestMaxAge })},

@@ -30,14 +30,21 @@ func (w *Worker) attempt(d *delivery) {
 func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err error) {
 	d.pass.hear(d.verdict.answer, err)
 	cause := w.causeOf(ctx, d)
-	d.verdict = judge(&outcome{
+	o := outcome{
 		message: &d.message, record: d.record, answer: d.verdict.answer, err: err,
-		cause: cause, hold: d.hold, now: at,
-	}, &w.config.Retry)
+		cause: cause, hold: d.hold, took: d.took, now: at,
+	}
+	d.verdict = judge(&o, &w.config.Retry)
 	v := &d.verdict
 	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
 		*v = w.unclaimed(d, failed) // the far side got no whole request
 	}
+	delay, excused := d.pass.end(v, err, cause)
+	if excused && v.counted {
+		o.excused = true
+		*v = judge(&o, &w.config.Retry)
+	}
+	v.delay = max(v.delay, delay)
 	d.grant.end(v.counted)
 	w.metrics.attempt(d)
 	w.adapt(d)
@@ -45,14 +52,23 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 		w.log.Debug("attempt failed", "message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence,
 			"error", v.err, "status", v.answer.Status, "duration", d.took)
 	}
+}
+
+// end tells the gates how an attempt ended. It answers how long its message is to wait at
+// least, and whether its failure is excused: it probed a pause, or met one, or was told that
+// there were too many requests.
+func (p *pass) end(v *verdict, err, cause error) (delay time.Duration, excused bool) {
+	excused = err != nil && (len(p.probes) > 0 || v.answer.Status == http.StatusTooManyRequests)
 	switch {
 	case v.pauses != "":
-		v.delay = max(v.delay, d.pass.fail(v.pauses, v.pauseFor))
+		return p.fail(v.pauses, v.pauseFor), true
 	case err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, cause):
-		v.delay = max(v.delay, d.pass.strike())
+		delay, paused := p.strike()
+		return delay, excused || paused
 	case v.action != abandon && v.counted:
-		d.pass.clear()
+		p.clear()
 	}
+	return 0, excused
 }
 
 // announce tells the observer of an attempt that begins, and the log of one that may be

@@ -138,14 +138,16 @@ type Retry struct {
 	Initial time.Duration
 	// Max caps every delay, and what a Retry-After may ask for. Default 10m.
 	Max time.Duration
-	// MaxAge settles a message expired when an attempt fails this long after it was
-	// stored. Default 24h; −1 means never. A message that never was attempted does not
-	// grow too old: no message fails because of us.
+	// MaxAge settles a message expired when it was tried for this long: from its first
+	// attempt on, in attempts and in the waits between them that these asked for. Time spent
+	// waiting for anything else does not count, be it a pause, a backlog or a worker, nor do
+	// attempts that probe a pause or meet one: no message fails because of us. Default 24h;
+	// −1 means never.
 	MaxAge time.Duration
 	// RequestMaxAge is the deadline of a REQUEST that brings none. Default 5m.
 	RequestMaxAge time.Duration
-	// MaxAttempts settles a message exhausted after so many failed attempts. 0 means no
-	// limit.
+	// MaxAttempts settles a message exhausted after so many failed attempts, without those
+	// that MaxAge leaves out. 0 means no limit.
 	MaxAttempts int
 	// PoisonAfter settles a message poison after so many deliveries whose attempt never
 	// ended, as when it kills its workers. Default 5; −1 means never.

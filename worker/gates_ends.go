@@ -71,16 +71,24 @@ func (p *pass) clear() {
 func (p *pass) fail(scope string, d time.Duration) time.Duration { return p.finish(scope, d) }
 
 // strike says that the host answered, if at all, that it is in trouble. Enough of
-// that pause the host, as does a probe that meets it. It returns for how long.
-func (p *pass) strike() time.Duration {
+// that pause the host, as does a probe that meets it. It returns for how long, and whether
+// the host is paused by now, for whatever reason.
+func (p *pass) strike() (delay time.Duration, paused bool) {
 	host := p.host()
 	if host == "" {
-		return p.finish("", 0)
+		return p.finish("", 0), false
 	}
 	if slices.Contains(p.probes, host) || p.gates.strike(host) {
-		return p.finish(host, 0)
+		return p.finish(host, 0), true
 	}
-	return p.finish("", 0)
+	return p.finish("", 0), p.gates.closed(host)
+}
+
+// closed reports whether a scope is paused, or has yet to be proved.
+func (g *gates) closed(scope string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.scopes[scope] != nil
 }
 
 // host is the one that was asked last, or that the message goes to.

@@ -239,7 +239,7 @@ func TestGates_StrikesOpenTheBreaker(t *testing.T) {
 		g := newGatesBench(Source{Name: "a", Scopes: []string{"host:h"}})
 		hit := func(n int) (wait time.Duration) {
 			for range n {
-				wait = g.admit(t.Context(), "a").strike()
+				wait, _ = g.admit(t.Context(), "a").strike()
 			}
 			return wait
 		}
@@ -261,7 +261,7 @@ func TestGates_StrikesOpenTheBreaker(t *testing.T) {
 		if g.breakers()["host:h"] != "probing" {
 			t.Errorf("after the pause: %v", g.breakers())
 		}
-		if wait := g.admit(t.Context(), "a").strike(); wait != 2*time.Second {
+		if wait, paused := g.admit(t.Context(), "a").strike(); wait != 2*time.Second || !paused {
 			t.Errorf("a probe that failed pauses for %v", wait)
 		}
 		time.Sleep(2 * time.Second)

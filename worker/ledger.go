@@ -20,6 +20,15 @@ import (
 type record struct {
 	// Attempts that ended and failed.
 	Attempts int `json:"attempts,omitempty"`
+	// Excused are those of them that were not the message's fault; see [outcome].
+	Excused int `json:"excused,omitempty"`
+	// Age is how long the message was tried, in attempts that count and in the waits that these
+	// asked for. What it waited for any other reason, a pause, a backlog or a worker, does not
+	// make it older.
+	Age time.Duration `json:"age,omitempty"`
+	// Since is when such a wait began, which ends with Next; zero when it waits for another
+	// reason.
+	Since time.Time `json:"since,omitzero"`
 	// Started counts the deliveries since the last attempt's end that began an attempt
 	// and never came back: what a message that kills its worker leaves behind.
 	Started int `json:"started,omitempty"`
@@ -43,6 +52,17 @@ type record struct {
 	// Status and Error (safe text) of the last failed attempt, or of the settlement.
 	Status int    `json:"status,omitempty"`
 	Error  string `json:"error,omitempty"`
+}
+
+// lateness is how much later than asked for a message may come without that having a reason.
+const lateness = 2 * time.Second
+
+// ageAt is the message's age when its next attempt begins.
+func (r *record) ageAt(begin time.Time) time.Duration {
+	if r.Since.IsZero() {
+		return r.Age
+	}
+	return r.Age + max(0, min(begin.Sub(r.Since), r.Next.Sub(r.Since)+lateness))
 }
 
 // ledger reads and writes records in the REDOX_LEDGER bucket. A message that is

@@ -25,8 +25,7 @@ func TestLedger_AttemptsOutliveAPause(t *testing.T) {
 			}
 			return outbox.Answer{Status: 400}, errFar
 		}
-		// No host: its pause would postpone attempts.
-		plain := worker.Config{Sources: []worker.Source{{Name: source}}, Retry: worker.Retry{MaxAttempts: 3}}
+		plain := worker.Config{Sources: unpaused, Retry: worker.Retry{MaxAttempts: 3}}
 		stop := r.start(plain)
 		id := r.publish(outbox.Message{})
 		r.until("two attempts", func() bool { return len(r.all(worker.EventRetry)) == 2 })

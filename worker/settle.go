@@ -281,13 +281,7 @@ func (w *Worker) giveBack(d *delivery) {
 	if v.jittered {
 		v.delay = jitter(v.delay)
 	}
-	rec := d.record
-	rec.Started, rec.Intent, rec.Ended, rec.Next = 0, d.unsure && rec.Intent, d.delivered, time.Now().Add(v.delay)
-	if v.action == retry {
-		rec.Attempts++
-		rec.Status, rec.Error = v.answer.Status, v.err
-		rec.Unknown = rec.Unknown || v.unknown
-	}
+	rec := d.ended(time.Now())
 	// Else the record is another worker's by now, or could not be read and must not be lost.
 	if w.keeper.holds(d.lease) && !d.blind {
 		w.noteEnd(d, rec)
@@ -302,6 +296,25 @@ func (w *Worker) giveBack(d *delivery) {
 		kind = EventWait
 	}
 	w.report(d, kind)
+}
+
+// ended is what the ledger is to hold of a message that is given back.
+func (d *delivery) ended(now time.Time) record {
+	v, rec := &d.verdict, d.record
+	rec.Age, rec.Since = rec.ageAt(d.began), time.Time{}
+	rec.Started, rec.Intent, rec.Ended, rec.Next = 0, d.unsure && rec.Intent, d.delivered, now.Add(v.delay)
+	if v.action != retry {
+		return rec
+	}
+	rec.Attempts++
+	rec.Status, rec.Error = v.answer.Status, v.err
+	rec.Unknown = rec.Unknown || v.unknown
+	if v.excused {
+		rec.Excused++
+	} else {
+		rec.Age, rec.Since = rec.Age+d.took, now
+	}
+	return rec
 }
 
 // noteEnd notes an attempt that has ended. Under hold it tries for as long as the lease

@@ -38,6 +38,7 @@ type verdict struct {
 	pauseFor time.Duration
 	unknown  bool // the outcome of the attempt is unknown
 	counted  bool // it was an attempt: a request was written
+	excused  bool // it says nothing of the message: no reason to give it up
 	done     bool // dead letter, reply and audit entry are written: only the ack is missing
 	answer   outbox.Answer
 }
@@ -51,6 +52,10 @@ type outcome struct {
 	cause   error // why the attempt's context ended, if it did
 	hold    bool
 	now     time.Time
+	took    time.Duration // the attempt
+	// excused: a pause was probed, or what the message depends on is paused by now. That is
+	// not the message's fault, and it is not given up for it.
+	excused bool
 }
 
 // judge turns the end of an attempt into a verdict. Pure: all it knows is in o and r.
@@ -72,7 +77,7 @@ func judge(o *outcome, r *Retry) verdict {
 	case errors.Is(o.cause, ErrDrainTimeout):
 		v.action, v.pauses = wait, ""
 		if e.attempted() {
-			v.action = retry
+			v.action, v.excused = retry, true
 		}
 	case e.poison:
 		v.settlement = outbox.Poison
@@ -95,27 +100,47 @@ func judge(o *outcome, r *Retry) verdict {
 // again decides between another attempt and giving up.
 func again(v *verdict, o *outcome, r *Retry, e reading) {
 	attempts := o.record.Attempts + 1
-	if r.MaxAttempts > 0 && attempts >= r.MaxAttempts {
+	v.excused = o.excused
+	if fair := attempts - o.record.Excused; !v.excused && r.MaxAttempts > 0 && fair >= r.MaxAttempts {
 		v.settlement = outbox.Exhausted
-		v.err = fmt.Sprintf("gave up after %s; the last: %s", countedAttempts(attempts), e.safe)
+		v.err = fmt.Sprintf("gave up after %s%s; the last: %s", countedAttempts(fair), besides(o.record.Excused), e.safe)
 		return
 	}
 	v.action, v.delay, v.jittered = retry, r.Delay(attempts), true
 	if after := min(e.retryAfter, r.Max); after > 0 {
 		v.delay, v.jittered = max(after, v.delay), false
 	}
-	limit, ok := giveUpAt(o.message, r)
-	if !ok || o.now.Add(v.delay).Before(limit) {
+	left, limited := o.left(r)
+	if !limited || v.delay < left {
 		return
 	}
 	// The next step would be too late: use what is left for a last attempt or two.
-	left := limit.Sub(o.now)
 	if left >= r.Initial && e.retryAfter < left {
 		v.delay, v.jittered = left/2, false
 		return
 	}
 	v.action, v.delay, v.settlement = settled, 0, outbox.Expired
-	v.err = fmt.Sprintf("no time left for another attempt after %d; the last: %s", attempts, e.safe)
+	v.err = fmt.Sprintf("no time left for another attempt after %d%s; the last: %s", attempts-o.record.Excused, besides(o.record.Excused), e.safe)
+}
+
+// besides is what is to be added to a number of attempts in words.
+func besides(excused int) string {
+	if excused == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d while its far side was paused", excused)
+}
+
+// left is how long the message may still be tried; not limited when for ever. Its age gives it
+// up only where an attempt shows that the message is to blame; its deadline always.
+func (o *outcome) left(r *Retry) (left time.Duration, limited bool) {
+	if !o.excused && r.MaxAge > 0 {
+		left, limited = r.MaxAge-o.record.ageAt(o.now.Add(-o.took))-o.took, true
+	}
+	if at, ok := deadline(o.message, r); ok && (!limited || at.Sub(o.now) < left) {
+		left, limited = at.Sub(o.now), true
+	}
+	return left, limited
 }
 
 // countedAttempts is a number of attempts in words.
@@ -124,18 +149,6 @@ func countedAttempts(n int) string {
 		return "1 attempt"
 	}
 	return fmt.Sprintf("%d attempts", n)
-}
-
-// giveUpAt is when a message that has been attempted is given up.
-func giveUpAt(m *outbox.Message, r *Retry) (time.Time, bool) {
-	var limit time.Time
-	if r.MaxAge > 0 {
-		limit = m.Stored.Add(r.MaxAge)
-	}
-	if d, ok := deadline(m, r); ok && (limit.IsZero() || d.Before(limit)) {
-		limit = d
-	}
-	return limit, !limit.IsZero()
 }
 
 // deadline is the instant after which a message is not sent any more: its own, or for a

@@ -13,6 +13,9 @@ import (
 
 var errFar = errors.New("far side: patient Timothy Bixby is in this text")
 
+// unpaused has no host: its pause would postpone attempts, and excuse them.
+var unpaused = []worker.Source{{Name: source}}
+
 func TestDeliver_ReplyThenAck(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
@@ -108,7 +111,7 @@ func TestDeliver_RetryScheduleAndGiveUp(t *testing.T) {
 			}
 			return outbox.Answer{Status: 503}, errFar
 		}
-		r.start(worker.Config{Retry: worker.Retry{MaxAttempts: 5}})
+		r.start(worker.Config{Sources: unpaused, Retry: worker.Retry{MaxAttempts: 5}})
 		r.publish(outbox.Message{ID: "third-time"})
 		r.publish(outbox.Message{ID: "never"})
 		if e := r.awaitSettled("third-time"); e.Settlement != outbox.Delivered || e.Attempt != 3 {
@@ -158,8 +161,7 @@ func TestDeliver_MaxAgeAndDeadline(t *testing.T) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
 			return outbox.Answer{Status: 503}, errFar
 		}
-		// No host: its pause would postpone attempts.
-		r.start(worker.Config{Sources: []worker.Source{{Name: source}}, Retry: worker.Retry{MaxAge: 10 * time.Minute, RequestMaxAge: time.Minute}})
+		r.start(worker.Config{Sources: unpaused, Retry: worker.Retry{MaxAge: 10 * time.Minute, RequestMaxAge: time.Minute}})
 		start := time.Now()
 		inbox, replies := r.inbox()
 		old := r.publish(outbox.Message{})
@@ -210,7 +212,7 @@ func TestGuarantee_GivingUpAnswersTheCaller(t *testing.T) {
 			return outbox.Answer{Status: 503}, errFar
 		}
 		subject, replies := r.inbox()
-		r.start(worker.Config{Retry: worker.Retry{MaxAttempts: 3, RequestMaxAge: 10 * time.Minute}})
+		r.start(worker.Config{Sources: unpaused, Retry: worker.Retry{MaxAttempts: 3, RequestMaxAge: 10 * time.Minute}})
 		want := map[string]outbox.Settlement{}
 		for name, lane := range map[string]outbox.Lane{"send": outbox.LaneSend, "request": outbox.LaneRequest} {
 			want["exhausted-"+name] = outbox.Exhausted
