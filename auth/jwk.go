@@ -74,9 +74,9 @@ func fromJWK(m jwkset.JWKMarshal, id string) (Key, error) {
 func checkJWK(m jwkset.JWKMarshal, id string) error {
 	switch {
 	case m.KTY == jwkset.KtyOct:
-		return keyError("it is a symmetric key (kty oct): use an RSA or EC P-384 key")
+		return keyError("it is a symmetric key (kty oct): %s", mendNew)
 	case m.KTY != jwkset.KtyRSA && m.KTY != jwkset.KtyEC:
-		return keyError("kty %.20q is not taken: use an RSA or EC P-384 key", string(m.KTY))
+		return keyError("kty %.20q is not taken: %s", string(m.KTY), mendNew)
 	case m.D == "":
 		return keyError("the JWK is the public half (no d): give the private one, Redox gets the public one")
 	case m.KTY == jwkset.KtyEC && (m.X == "" || m.Y == ""):
@@ -84,13 +84,13 @@ func checkJWK(m jwkset.JWKMarshal, id string) error {
 	case m.KTY == jwkset.KtyRSA && (m.P == "" || m.Q == "" || m.DP == "" || m.DQ == "" || m.QI == ""):
 		return keyError("the RSA JWK lacks p, q, dp, dq or qi: give a complete one, or PEM")
 	case len(m.OTH) > 0:
-		return keyError("the RSA JWK has more than two primes: make an ordinary one")
+		return keyError("the RSA JWK has more than two primes: %s", mendNew)
 	case len(m.N) > maxRSABits/4:
-		return keyError("the RSA JWK has more than %d bits: make a smaller one", maxRSABits)
+		return keyError("the RSA JWK has more than %d bits: %s", maxRSABits, mendNew)
 	case m.USE != "" && m.USE != jwkset.UseSig:
-		return keyError("the JWK is not for signing (use %.20q): make one with use sig", string(m.USE))
+		return keyError("the JWK is not for signing (use %.20q): %s", string(m.USE), mendNew)
 	case len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsSign):
-		return keyError("the JWK is not for signing (key_ops lacks sign): make one that is")
+		return keyError("the JWK is not for signing (key_ops lacks sign): %s", mendNew)
 	case id != "" && m.KID != "" && m.KID != id:
 		return keyError("the JWK's kid is %q but %q is configured: remove one of the two", clip(m.KID, 64), clip(id, 64))
 	}

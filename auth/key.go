@@ -57,20 +57,20 @@ func newKey(private any, id string) (Key, error) {
 		return Key{&key{p, RS384, id}}, nil
 	case *ecdsa.PrivateKey:
 		if p.Curve != elliptic.P384() {
-			return Key{}, keyError("the curve is %s, ES384 needs P-384: make a key with openssl ecparam -name secp384r1 -genkey -noout", p.Curve.Params().Name)
+			return Key{}, keyError("it is an EC key on the curve %s, where ES384 needs P-384: %s", p.Curve.Params().Name, mendNew)
 		}
 		if err := checkEC(p); err != nil {
 			return Key{}, err
 		}
 		return Key{&key{p, ES384, id}}, nil
 	default:
-		return Key{}, keyError("it is neither RSA nor EC (%T): make an RSA key of 2048 bits or more, or an EC key on P-384", private)
+		return Key{}, keyError("it is neither RSA nor EC: %s", mendNew)
 	}
 }
 
 func checkRSA(p *rsa.PrivateKey) error {
 	if bits := p.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return keyError("the RSA key has %d bits, from %d to %d are taken: make a new one", bits, minRSABits, maxRSABits)
+		return keyError("the RSA key has %d bits, from %d to %d are taken: %s", bits, minRSABits, maxRSABits, mendNew)
 	}
 	if err := p.Validate(); err != nil {
 		return keyError("its numbers do not belong together (%w): the file is damaged, download or generate it again", err)

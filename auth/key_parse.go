@@ -24,6 +24,7 @@ func ParsePrivateKey(data []byte, id string) (Key, error) {
 	if len(data) > maxKeyFile {
 		return Key{}, keyError("it has %d bytes, a private key has less than %d: is this the right file?", len(data), maxKeyFile)
 	}
+	whole := data // DER may end in what looks like white space
 	data = secret.Content(data)
 	switch {
 	case len(data) == 0:
@@ -32,12 +33,10 @@ func ParsePrivateKey(data []byte, id string) (Key, error) {
 		return parseJWK(data, id)
 	case bytes.HasPrefix(data, []byte("-----BEGIN ")):
 		return parsePEM(data, id)
-	case data[0] == 0x30:
-		return Key{}, keyError("it looks like DER: convert it with openssl pkey -inform DER -in FILE -out key.pem")
 	case bytes.Contains(data, []byte("-----BEGIN ")):
 		return parsePEM(data[bytes.Index(data, []byte("-----BEGIN ")):], id)
 	}
-	return Key{}, keyError("it is neither PEM (-----BEGIN PRIVATE KEY-----) nor a JWK ({\"kty\":…}): give a private key in one of these forms")
+	return Key{}, unreadableKind(whole)
 }
 
 // parsePEM takes the one private key of a PEM file, past certificates and EC
@@ -78,9 +77,17 @@ func noPrivateBlock(other string) error {
 	case "":
 		return keyError("the PEM is cut off or its lines are joined: copy the file again, with its line ends")
 	case "PUBLIC KEY", "RSA PUBLIC KEY":
-		return keyError("it is the public half: give the private one, Redox gets the public one")
-	case "CERTIFICATE":
-		return keyError("it is a certificate: give the private key")
+		return keyError("it is the public half: %s", mendPublic)
+	case "CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CERTIFICATE":
+		return keyError("it is a certificate: give the private key that belongs to it")
+	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
+		return keyError("it is a certificate request: give the private key that belongs to it")
+	case "EC PARAMETERS", "DSA PARAMETERS", "DH PARAMETERS":
+		return keyError("it holds the parameters of a key and no key: %s", mendNew)
+	case "PGP PRIVATE KEY BLOCK", "PGP PUBLIC KEY BLOCK":
+		return keyError("it is a PGP key: %s", mendNew)
+	case "PKCS7", "PKCS12":
+		return keyError("it is a container of certificates: give the private key")
 	}
 	return keyError("the PEM has no PRIVATE KEY block: give the private key")
 }
@@ -89,28 +96,34 @@ func parseBlock(b *pem.Block) (any, error) {
 	if strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED") {
 		return nil, encryptedError()
 	}
-	var private any
-	var err error
 	switch b.Type {
-	case "PRIVATE KEY":
-		private, err = x509.ParsePKCS8PrivateKey(b.Bytes)
-	case "RSA PRIVATE KEY":
-		private, err = x509.ParsePKCS1PrivateKey(b.Bytes)
-	case "EC PRIVATE KEY":
-		private, err = x509.ParseECPrivateKey(b.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
 		return nil, encryptedError()
 	case "OPENSSH PRIVATE KEY":
-		return nil, keyError("it is in OpenSSH's own form: convert it with ssh-keygen -p -m PKCS8 -N '' -f FILE")
-	default:
-		return nil, keyError("PEM block %.40q is not taken: make an RSA key of 2048 bits or more, or an EC key on P-384", b.Type)
+		return nil, openSSHKind(b.Bytes)
+	case "DSA PRIVATE KEY":
+		return nil, keyError("it is a DSA key: %s", mendNew)
+	}
+	if what, mend := kindOf(b.Bytes); what != "" {
+		return nil, keyError("it is %s: %s", what, mend)
+	}
+	// The label may be wrong: what is in the block decides.
+	private, err := x509.ParsePKCS8PrivateKey(b.Bytes)
+	for _, parse := range []func([]byte) (any, error){
+		func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
+		func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
+	} {
+		if err == nil {
+			break
+		}
+		if other, otherErr := parse(b.Bytes); otherErr == nil {
+			private, err = other, nil
+		}
 	}
 	if err != nil {
-		return nil, keyError("PEM block %q cannot be read (%w): copy the file again, or write it anew with openssl pkey -in FILE -out key.pem", b.Type, err)
+		return nil, keyError("PEM block %.40q cannot be read: it is damaged or no key of RSA or EC; copy the file again, or %s", b.Type, mendNew)
 	}
 	return private, nil
 }
 
-func encryptedError() error {
-	return keyError("it is encrypted: write it without a passphrase (openssl pkey -in FILE -out key.pem) and protect the file with its mode, 0600")
-}
+func encryptedError() error { return keyError("it is encrypted: %s", mendPhrase) }

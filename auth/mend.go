@@ -66,7 +66,7 @@ func mendOf(err error) string {
 
 func (e *TokenError) mendCode() string {
 	if e.blank() {
-		return "one of aud, alg, jti and iat is wrong: set the audience to the token URL, use a key whose algorithm Redox takes, and " + mendClock(e.Skew)
+		return "the private key is not that of its kid, or one of aud, alg, jti and iat is wrong: check that the public half of this very key is registered, set the audience to the token URL, use a key whose algorithm Redox takes, and " + mendClock(e.Skew)
 	}
 	switch e.Code {
 	case "invalid_client":

@@ -37,7 +37,7 @@ func checkedBy(t *testing.T, endpoint http.HandlerFunc, args ...string) (code in
 func TestKeysCheck_MendsEachTextOfRedox(t *testing.T) {
 	t.Parallel()
 	for description, mend := range map[string]string{
-		"": "one of aud, alg, jti and iat is wrong: set the audience to the token URL, use a key whose algorithm Redox takes, and check this host's clock",
+		"": "the private key is not that of its kid, or one of aud, alg, jti and iat is wrong: check that the public half of this very key is registered, set the audience to the token URL, use a key whose algorithm Redox takes, and check this host's clock",
 		"x-www-form-urlencoded content-type required":                             "something on the way changes the Content-Type: check the proxy and the token URL",
 		"Missing grant_type parameter":                                            "something between here and the endpoint changes the form: check the proxy and the token URL",
 		"The grant_type parameter should equal 'client_credentials'":              "something between here and the endpoint changes the form",

@@ -1,0 +1,105 @@
+package auth
+
+import (
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func der(v any) []byte { return must(asn1.Marshal(v)) }
+
+// algorithm is an AlgorithmIdentifier.
+type algorithm struct {
+	ID     asn1.ObjectIdentifier
+	Params asn1.RawValue `asn1:"optional"`
+}
+
+// pkcs8Of is a PKCS#8 structure of any kind of key.
+func pkcs8Of(id asn1.ObjectIdentifier, params ...any) []byte {
+	a := algorithm{ID: id}
+	if len(params) > 0 {
+		a.Params = asn1.RawValue{FullBytes: der(params[0])}
+	}
+	return der(struct {
+		Version   int
+		Algorithm algorithm
+		Key       []byte
+	}{0, a, []byte("0123456789abcdef")})
+}
+
+// explicitCurve is the part of explicit parameters that tells the curve: its prime.
+func explicitCurve(c elliptic.Curve) any {
+	return struct{ P any }{struct{ P []byte }{c.Params().P.Bytes()}}
+}
+
+func sec1With(params []byte) []byte {
+	return der(struct {
+		Version int
+		Key     []byte
+		Params  asn1.RawValue
+	}{1, []byte("0123456789abcdef"), asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: params}})
+}
+
+func openSSH(kind string) []byte {
+	text := func(s string) string { return string(binary.BigEndian.AppendUint32(nil, uint32(len(s)))) + s }
+	return []byte("openssh-key-v1\x00" + text("none") + text("none") + text("") + "\x00\x00\x00\x01" + text(text(kind)+"numbers") + text("private"))
+}
+
+// Each file is named for what it is, with a mend that was tried with openssl or ssh-keygen.
+func TestParsePrivateKey_SaysWhatTheFileIs(t *testing.T) {
+	t.Parallel()
+	ec := asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
+	pbes2 := algorithm{ID: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}}
+	public := must(x509.MarshalPKIXPublicKey(&ecNumbers().PublicKey))
+	private := must(x509.MarshalPKCS8PrivateKey(ecNumbers()))
+	for name, c := range map[string]struct {
+		der         []byte
+		what, mends string
+	}{
+		"RSA-PSS":             {pkcs8Of(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}), "an RSA-PSS key", mendNew},
+		"DSA":                 {pkcs8Of(asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}), "a DSA key", mendNew},
+		"DSA, traditional":    {der([]int{0, 1, 2, 3, 4, 5}), "a DSA key", mendNew},
+		"X25519":              {pkcs8Of(asn1.ObjectIdentifier{1, 3, 101, 110}), "an X25519 key", mendNew},
+		"Ed25519":             {pkcs8Of(asn1.ObjectIdentifier{1, 3, 101, 112}), "an Ed25519 key", mendNew},
+		"ML-DSA":              {pkcs8Of(asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}), "an ML-DSA key", mendNew},
+		"secp256k1":           {pkcs8Of(ec, asn1.ObjectIdentifier{1, 3, 132, 0, 10}), "secp256k1", mendNew},
+		"secp256k1, SEC1":     {sec1With(der(asn1.ObjectIdentifier{1, 3, 132, 0, 10})), "secp256k1", mendNew},
+		"P-521":               {pkcs8Of(ec, asn1.ObjectIdentifier{1, 3, 132, 0, 35}), "P-521", mendNew},
+		"brainpool":           {pkcs8Of(ec, asn1.ObjectIdentifier{1, 3, 36, 3, 3, 2, 8, 1, 1, 11}), "brainpoolP384r1", mendNew},
+		"another curve":       {pkcs8Of(ec, asn1.ObjectIdentifier{1, 2, 3, 4}), "another curve", mendNew},
+		"explicit P-384":      {pkcs8Of(ec, explicitCurve(elliptic.P384())), "explicit parameters", mendCurve},
+		"explicit, SEC1":      {sec1With(der(explicitCurve(elliptic.P384()))), "explicit parameters", mendCurve},
+		"explicit P-256":      {pkcs8Of(ec, explicitCurve(elliptic.P256())), "it is not P-384", mendNew},
+		"public":              {public, "the public half", mendPublic},
+		"encrypted in DER":    {der(struct{ A, B any }{pbes2, []byte("x")}), "encrypted", "openssl pkey -inform DER"},
+		"PKCS#12":             {der(struct{ V, A any }{3, algorithm{ID: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}}}), "a PKCS#12 container", mendPKCS12},
+		"a good key":          {private, "DER", mendDER},
+		"a good key, SEC1":    {must(x509.MarshalECPrivateKey(ecNumbers())), "DER", mendDER},
+		"OpenSSH public":      {[]byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 a@b"), "an OpenSSH public key", mendPublic},
+		"PuTTY":               {[]byte("PuTTY-User-Key-File-3: ssh-rsa\n"), "a key of PuTTY", mendNew},
+		"Java":                {[]byte("\xfe\xed\xfe\xed\x00\x00"), "a Java key store", mendNew},
+		"base64 alone":        {[]byte(base64.StdEncoding.EncodeToString(private)), "without the lines BEGIN and END", "openssl base64 -d"},
+		"OpenSSH, RSA":        {pemOf("OPENSSH PRIVATE KEY", openSSH("ssh-rsa")), "OpenSSH's own form", mendOpenSSH},
+		"OpenSSH, Ed25519":    {pemOf("OPENSSH PRIVATE KEY", openSSH("ssh-ed25519")), `of type "ssh-ed25519"`, mendNew},
+		"OpenSSH, cut off":    {pemOf("OPENSSH PRIVATE KEY", openSSH("ssh-rsa")[:20]), "OpenSSH's own form", mendOpenSSH},
+		"certificate request": {pemOf("CERTIFICATE REQUEST", []byte("x")), "a certificate request", "private key"},
+		"EC parameters":       {pemOf("EC PARAMETERS", []byte("x")), "no key", mendNew},
+		"PGP":                 {pemOf("PGP PRIVATE KEY BLOCK", []byte("x")), "a PGP key", mendNew},
+	} {
+		forms := map[string][]byte{"as it is": c.der}
+		if c.der[0] == 0x30 && c.what != "DER" {
+			forms["in PEM"] = pemOf("PRIVATE KEY", c.der)
+		}
+		for form, data := range forms {
+			_, err := ParsePrivateKey(data, "k")
+			if !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), c.what) || !strings.Contains(err.Error(), c.mends) {
+				t.Errorf("%s, %s: %v\nwant %q and %q", name, form, err, c.what, c.mends)
+			}
+		}
+	}
+}
