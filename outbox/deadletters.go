@@ -30,7 +30,7 @@ type StoredDeadLetter struct {
 	// object; see Object.
 	Size int
 	// DataModel and EventType are those of the body's Meta, as far as the body is
-	// a data-model message; see [DeadQuery].
+	// a data-model message, each as [SafeName] shows it; see [DeadQuery].
 	DataModel, EventType string
 }
 

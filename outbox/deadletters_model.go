@@ -3,16 +3,11 @@ package outbox
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 )
-
-// maxModel bounds a name of a data model or event type.
-const maxModel = 64
 
 // readModel finds Meta.DataModel and Meta.EventType, and reads no further than
 // that. It is tolerant: of a body that is no data-model message, or is broken, it
-// returns what it has found. Names that are not short plain words are left out: whatever
-// a broken message has there could be anything.
+// returns what it has found. What is no name is [NoName]: see [SafeName].
 func readModel(body []byte) (model, event string) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	members(dec, func(name string) bool {
@@ -55,16 +50,10 @@ func word(dec *json.Decoder, into *string) bool {
 	if err := dec.Decode(&v); err != nil {
 		return false
 	}
-	if s, ok := v.(string); ok && *into == "" && plainWord(s) {
-		*into = s
+	if s, ok := v.(string); ok && *into == "" {
+		*into = SafeName(s)
 	}
 	return true
-}
-
-func plainWord(s string) bool {
-	return s != "" && len(s) <= maxModel && strings.IndexFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != ' ' && r != '-' && r != '_'
-	}) < 0
 }
 
 // skipped is a value that is read over.

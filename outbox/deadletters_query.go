@@ -16,8 +16,9 @@ type DeadQuery struct {
 	Settlements []Settlement
 	// IDs are message ids.
 	IDs []string
-	// DataModels and EventTypes of the body's Meta. Bodies in the object store
-	// are read only for these.
+	// DataModels and EventTypes of the body's Meta, as [SafeName] shows them: NoName
+	// stands for all that are not shown. Bodies in the object store are read only
+	// for these.
 	DataModels, EventTypes []string
 	// Since and Until bound the instant of the settlement: Since <= At < Until.
 	Since, Until time.Time

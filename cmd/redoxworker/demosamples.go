@@ -87,5 +87,5 @@ func bodyEvent(body []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return meta.DataModel + "." + meta.EventType, nil
+	return outbox.SafeName(meta.DataModel) + "." + outbox.SafeName(meta.EventType), nil
 }

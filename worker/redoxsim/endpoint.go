@@ -42,7 +42,7 @@ func (s *Server) judgeMessage(x *exchange) *complaint {
 	case x.complaint != nil:
 		return x.complaint
 	case !s.AnyDataModel && !dataModels[m.dataModel]:
-		return malformed("Unknown data model - " + m.dataModel)
+		return malformed("Unknown data model - " + shownName(m.dataModel))
 	case x.r.URL.Path == PathQuery && !x.query:
 		return &complaint{404, "Not a query", "DataModels", ""}
 	}
@@ -134,13 +134,13 @@ func (d Destination) takes(dataModel string) bool {
 }
 
 func (s *Server) judgeFields(m *message) *complaint {
-	event := m.dataModel + ":" + m.eventType
+	event, shown := m.dataModel+":"+m.eventType, shownName(m.dataModel)+":"+shownName(m.eventType)
 	if event == "Device:New" && !m.has("Device.ID") {
-		return missing("Device.ID", event)
+		return missing("Device.ID", shown)
 	}
 	for _, path := range s.Required[event] {
 		if !m.has(path) {
-			return missing(path, event)
+			return missing(path, shown)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package redoxsim
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -96,7 +97,7 @@ func (m *message) readMeta(fields []member) *complaint {
 	case m.dataModel == "":
 		return missing("Meta.DataModel", "message")
 	case m.eventType == "":
-		return missing("Meta.EventType", m.dataModel)
+		return missing("Meta.EventType", shownName(m.dataModel))
 	}
 	return nil
 }
@@ -169,4 +170,15 @@ func IsQuery(dataModel, eventType string) bool {
 		return true
 	}
 	return strings.HasSuffix(eventType, "Query")
+}
+
+// names of data models and event types are words of letters.
+var names = regexp.MustCompile(`^[a-zA-Z]+( [a-zA-Z]+)*$`)
+
+// shownName is a name as it may be recorded and answered: what is none may be a patient's number.
+func shownName(name string) string {
+	if name == "" || len(name) <= 40 && names.MatchString(name) {
+		return name
+	}
+	return "(not a word)"
 }

@@ -73,6 +73,8 @@ type Arrival struct {
 	// HeaderSource and BodySource are the Source IDs as sent.
 	HeaderSource string `json:"header_source,omitempty"`
 	BodySource   string `json:"body_source,omitempty"`
+	// Names that are not words of letters and blanks are "(not a word)": a test may be fed
+	// with real messages, and their mistakes.
 	DataModel    string `json:"data_model,omitempty"`
 	EventType    string `json:"event_type,omitempty"`
 	// Query says that the message was a REQUEST.
