@@ -24,7 +24,7 @@ type dlqCommand struct {
 type deadFilter struct {
 	Source     []string `placeholder:"NAME" help:"Only of these sources; _ is none."`
 	Settlement []string `placeholder:"NAME" help:"Only rejected, expired, exhausted, held or poison."`
-	Model      []string `placeholder:"NAME" help:"Only of these data models; '(not a word)' for those that are not shown."`
+	Model      []string `placeholder:"NAME" help:"Only of these data models."`
 	Event      []string `placeholder:"NAME" help:"Only of these event types."`
 	Since      past     `placeholder:"WHEN" help:"Settled then or later: a time (RFC 3339) or so long ago (90m)."`
 	Until      past     `placeholder:"WHEN" help:"Settled before then."`

@@ -75,8 +75,8 @@ type Arrival struct {
 	BodySource   string `json:"body_source,omitempty"`
 	// Names that are not words of letters and blanks are "(not a word)": a test may be fed
 	// with real messages, and their mistakes.
-	DataModel    string `json:"data_model,omitempty"`
-	EventType    string `json:"event_type,omitempty"`
+	DataModel string `json:"data_model,omitempty"`
+	EventType string `json:"event_type,omitempty"`
 	// Query says that the message was a REQUEST.
 	Query bool `json:"query,omitempty"`
 
