@@ -9,7 +9,7 @@ import (
 // that. It is tolerant: of a body that is no data-model message, or is broken, it
 // returns what it has found. What is no name is [NoName]: see [SafeName].
 func readModel(body []byte) (model, event string) {
-	dec := json.NewDecoder(bytes.NewReader(body))
+	dec := json.NewDecoder(bytes.NewReader(WithoutMark(body)))
 	members(dec, func(name string) bool {
 		if name != "Meta" {
 			return skipValue(dec)

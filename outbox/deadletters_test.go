@@ -250,11 +250,12 @@ func TestReadModel(t *testing.T) {
 		`{"Meta":{"DataModel":"Timothy\nBixby","EventType":"` + strings.Repeat("x", 65) + `"}}`:                    "(not a word).(not a word)",
 		`{"Meta":[],"DataModel":"Order"}`:                                                                          ".",
 		``:                                                                                                         ".",
-		`[]`:                                                                                                       ".",
-		`"Meta"`:                                                                                                   ".",
-		"\xff\xfe":                                                                                                 ".",
-		deep:                                                                                                       ".",
-		`{"x":` + deep + `,"Meta":{"DataModel":"Order"}}`:                                                          ".",
+		"\ufeff" + `{"Meta":{"DataModel":"Order","EventType":"New"}}`:                                              "Order.New",
+		`[]`:       ".",
+		`"Meta"`:   ".",
+		"\xff\xfe": ".",
+		deep:       ".",
+		`{"x":` + deep + `,"Meta":{"DataModel":"Order"}}`: ".",
 	} {
 		model, event := readModel([]byte(body))
 		if got := model + "." + event; got != want {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -54,7 +55,7 @@ type Message struct {
 	// message was stored the first time. Decode sets it to Sequence, or to what a replay
 	// says; Encode writes it only beside ReplayOf and an OrderToken.
 	Position uint64
-	// Body in the format of the Kind.
+	// Body in the format of the Kind. A byte order mark in front of JSON is passed over.
 	Body []byte
 	// OpenBody reads the body from the object store, from its start, each time it is
 	// called; Body is then empty and BodySize its length in bytes. It may be called
@@ -71,6 +72,11 @@ type Message struct {
 	Sequence uint64
 	Stored   time.Time
 }
+
+// WithoutMark is a body without the byte order mark of UTF-8, which is no part of a JSON text
+// (RFC 8259, 8.1): whoever reads the JSON of a message passes over it, and a worker does not
+// send it. It shares memory with body.
+func WithoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
 
 // HasBody reports whether there is a body, here or in the object store.
 func (m *Message) HasBody() bool { return len(m.Body) > 0 || m.BodyObject != "" }

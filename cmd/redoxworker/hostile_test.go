@@ -41,7 +41,7 @@ func hostileCorpus() []hostile {
 	}
 	for _, path := range []string{
 		"../platform/v1/keys", "/../../endpoint", "//evil.example/x", "Patient/../../..", "%2e%2e/x", "Patient/%2E%2e/x", "..%2fx", "%252e%252e/x", "http://evil.example/", "https:evil",
-		`Patient\..\x`, "Patient/1#x", "Patient/a b", "Patient/%zz", "Patient/ü", "%2f%2fevil.example", strings.Repeat("x", 10_000),
+		`Patient\..\x`, "Patient/1#x", "Patient/a%20%", "Patient/%zz", "Patient/50%", "%2f%2fevil.example", strings.Repeat("x", 10_000),
 	} {
 		add(hostile{name: "path " + path[:min(len(path), 20)], header: nats.Header{outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {path}}, reason: outbox.HeaderPath})
 	}
@@ -86,10 +86,11 @@ func hostileBodies(good string) map[string]struct{ body, reason string } {
 		"two values":        {good + good, "not valid JSON"},
 		"an array":          {"[" + good + "]", "not a JSON object"},
 		"a text":            {`"hello"`, "not a JSON object"},
-		"byte order mark":   {"\ufeff" + good, "not valid JSON"},
+		"two marks":         {"\ufeff\ufeff" + good, "not valid JSON"},
+		"UTF-16":            {"\xff\xfe{\x00}\x00", "UTF-16: save it as UTF-8"},
 		"not UTF-8":         {strings.Replace(good, "Bixby", "B\xffxby", 1), "not valid JSON"},
 		"a NUL":             {good[:5] + "\x00" + good[5:], "not valid JSON"},
-		"a bomb":            {strings.Repeat(`{"a":[`, 15_000), "not valid JSON"},
+		"a bomb":            {strings.Repeat(`{"a":[`, 15_000), "nested deeper than 10000"},
 		"no Meta":           {`{"Patient":{}}`, "no Meta"},
 		"Meta null":         {`{"Meta":null}`, "Meta is not an object"},
 		"Meta an array":     {`{"Meta":[]}`, "Meta is not an object"},

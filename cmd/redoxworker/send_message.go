@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
 // messageFlags are the flags of a message that is published.
@@ -128,21 +128,12 @@ func (f messageFlags) checkBody(body []byte) error {
 		return errors.New("method " + f.Method + " does not go with a body; leave it out, or POST a search to _search")
 	case f.Kind == string(outbox.KindFile) && len(body) == 0:
 		return errors.New("the file is empty, which Redox does not take")
-	case f.Kind != string(outbox.KindDataModel):
-		return nil
-	case len(body) == 0:
+	case f.Kind == string(outbox.KindDataModel) && len(body) == 0:
 		return errors.New("the body is empty; a data-model message is a JSON document")
 	}
-	if err := checkJSON(body); err != nil {
-		return err
-	}
-	if at := notUTF8(body); at >= 0 {
-		return fmt.Errorf("not JSON in UTF-8: it goes wrong at byte %d", at+1)
-	}
-	if first := bytes.TrimLeft(body, " \t\r\n"); first[0] != '{' {
-		return errors.New("not a JSON object, which every data-model message is")
-	}
-	return nil
+	m := f.message("")
+	m.Body = body
+	return redox.CheckBody(m)
 }
 
 // publisher to the configured NATS.

@@ -161,6 +161,9 @@ func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Err
 			return err
 		}
 	}
+	if isText(m) {
+		m.Body = outbox.WithoutMark(m.Body)
+	}
 	switch kind {
 	case outbox.KindDataModel:
 		return c.dataModel(ctx, out, m)

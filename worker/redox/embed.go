@@ -25,7 +25,7 @@ func canEmbed(dataModel jsontext.Value) bool {
 // files). What is not base64, such as the URI of a file that is uploaded already, is none.
 // The body is known to be JSON.
 func attachments(body []byte, dataModel jsontext.Value, over int64) ([]attachment, *Error) {
-	s := scan(body, strictJSON)
+	s := scan(body, lenientJSON...)
 	defer s.release()
 	f := finder{scanner: s, over: over}
 	err := s.each(func(name jsontext.Value) error {

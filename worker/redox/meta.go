@@ -1,11 +1,9 @@
 package redox
 
 import (
-	"bytes"
-	"errors"
-	"strconv"
-
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // Meta is what this package reads of a data-model message (Redox, Data models, Meta).
@@ -25,7 +23,7 @@ type Meta struct {
 // and holds nothing of the body. A Meta without DataModel, EventType or destinations is
 // no error here. It is safe for concurrent use.
 func ReadMeta(body []byte) (Meta, error) {
-	e, err := readEnvelope(body)
+	e, err := readEnvelope(outbox.WithoutMark(body))
 	if err != nil {
 		return Meta{}, err
 	}
@@ -84,6 +82,7 @@ func (e *envelope) once(m member, name string) *Error {
 	return nil
 }
 
+// readEnvelope reads a message that has no byte order mark.
 func readEnvelope(body []byte) (envelope, *Error) {
 	var e envelope
 	if e.skim(body) {
@@ -93,11 +92,11 @@ func readEnvelope(body []byte) (envelope, *Error) {
 }
 
 func decodeEnvelope(body []byte) (envelope, *Error) {
-	s := scan(body, strictJSON)
+	s := scan(body, lenientJSON...)
 	defer s.release()
 	var e envelope
-	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
-		return e, poison("the body is empty")
+	if broken := checkText(body); broken != nil {
+		return e, broken
 	}
 	if kind := s.dec.PeekKind(); kind != '{' {
 		if kind == 0 {
@@ -106,7 +105,7 @@ func decodeEnvelope(body []byte) (envelope, *Error) {
 		if err := s.skip(); err != nil {
 			return e, s.notJSON(err)
 		}
-		return e, poison("the body is not a JSON object")
+		return e, poison(notAnObject)
 	}
 	return e, e.readTop(s)
 }
@@ -237,13 +236,4 @@ func (s *scanner) wrongKind(name, want string) *Error {
 		return s.notJSON(err)
 	}
 	return poison(name + " is not " + want)
-}
-
-// notJSON says where the text stops being JSON. It drops err's text, which quotes it.
-func (s *scanner) notJSON(err error) *Error {
-	at := s.dec.InputOffset()
-	if syntax := (*jsontext.SyntacticError)(nil); errors.As(err, &syntax) {
-		at = syntax.ByteOffset
-	}
-	return poison("the body is not valid JSON in UTF-8, at byte " + strconv.FormatInt(at, 10))
 }

@@ -54,12 +54,12 @@ func TestReadMeta_BrokenContractIsPoison(t *testing.T) {
 		"array":                {`[{"Meta":{}}]`, "not a JSON object"},
 		"string":               {`"Timothy"`, "not a JSON object"},
 		"null":                 {`null`, "not a JSON object"},
-		"text":                 {`MSH|^~\&|EPIC`, "not valid JSON in UTF-8, at byte 0"},
+		"text":                 {`MSH|^~\&|EPIC`, "not valid JSON in UTF-8, at byte 1"},
 		"truncated":            {event[:len(event)-1], "not valid JSON"},
 		"truncated in Meta":    {event[:40], "not valid JSON"},
 		"trailing":             {event + "x", "not valid JSON"},
 		"two values":           {event + event, "not valid JSON"},
-		"byte order mark":      {"\ufeff" + event, "not valid JSON in UTF-8, at byte 0"},
+		"two marks":            {"\ufeff\ufeff" + event, "not valid JSON in UTF-8, at byte 1"},
 		"Latin-1":              {"{\"Meta\":{\"DataModel\":\"M\xfcller\"}}", "not valid JSON in UTF-8"},
 		"comment":              {`{/*x*/"Meta":{}}`, "not valid JSON"},
 		"trailing comma":       {`{"Meta":{"Test":true,}}`, "not valid JSON"},
@@ -92,7 +92,7 @@ func TestReadMeta_BrokenContractIsPoison(t *testing.T) {
 		"DataModel twice":      {`{"Meta":{"DataModel":"a","DataModel":"b"}}`, "Meta.DataModel is there twice"},
 		"EventType twice":      {`{"Meta":{"EventType":"a","EventType":"b"}}`, "Meta.EventType is there twice"},
 		"Destinations twice":   {`{"Meta":{"Destinations":[],"Destinations":[{"ID":"x"}]}}`, "Meta.Destinations is there twice"},
-		"too deep":             {`{"a":` + strings.Repeat("[", 20_000), "not valid JSON"},
+		"too deep":             {`{"a":` + strings.Repeat("[", 20_000), "nested deeper than 10000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,7 +19,7 @@ func (c *Client) routed(ctx context.Context, out *call, m *outbox.Message, base 
 	if err != nil {
 		return err
 	}
-	method, err := c.guardRouted(m, usual)
+	method, err := c.guardRouted(m)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *Client) routed(ctx context.Context, out *call, m *outbox.Message, base 
 
 // guardRouted refuses what could not be sent or what Redox could not read. The method is
 // that of the message, or its default.
-func (c *Client) guardRouted(m *outbox.Message, usual media) (method string, broken *Error) {
+func (c *Client) guardRouted(m *outbox.Message) (method string, broken *Error) {
 	if size := int64(len(m.Body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
 		return "", tooLarge("body", size, c.cfg.MaxBody)
 	}
@@ -51,11 +51,7 @@ func (c *Client) guardRouted(m *outbox.Message, usual media) (method string, bro
 	default:
 		return "", poison("the method is not GET, HEAD, POST, PUT, PATCH or DELETE")
 	}
-	content := m.ContentType
-	if content == "" && usual.content != nil {
-		content = usual.content[0]
-	}
-	if len(m.Body) > 0 && isJSON(content) {
+	if isText(m) {
 		return method, checkJSON(m.Body)
 	}
 	return method, nil
@@ -134,18 +130,4 @@ func isPage(contentType, accept string) bool {
 func isJSON(mediaType string) bool {
 	kind, _, err := mime.ParseMediaType(mediaType)
 	return err == nil && (kind == jsonType[0] || strings.HasSuffix(kind, "+json"))
-}
-
-// checkJSON refuses a body that is not one JSON text.
-func checkJSON(body []byte) *Error {
-	s := scan(body, strictJSON)
-	defer s.release()
-	err := s.skip()
-	if err == nil {
-		err = s.end()
-	}
-	if err != nil {
-		return s.notJSON(err)
-	}
-	return nil
 }

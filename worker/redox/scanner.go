@@ -13,8 +13,9 @@ import (
 // valid as long as the text does: a decoder on a bytes.Buffer neither copies nor changes
 // it.
 type scanner struct {
-	dec *jsontext.Decoder
-	buf bytes.Buffer
+	dec   *jsontext.Decoder
+	buf   bytes.Buffer
+	whole []byte // the text
 	// passing says that the text is not in memory: what is read is valid until the next
 	// is. Names are kept longer, and copied.
 	passing bool
@@ -27,9 +28,9 @@ var (
 		return s
 	}}
 	// Duplicate names are legal JSON and Redox's business, except where this package
-	// reads: see the callers.
-	strictJSON = jsontext.AllowDuplicateNames(true)
-	// Answers are read for what can be had.
+	// reads: see the callers. So are escapes of half a surrogate pair, as programs leave them
+	// that cut a text in the middle of an emoji (RFC 8259, 8.2). Bytes that are no UTF-8 are
+	// taken in answers, which are read for what can be had, and refused by checkText in messages.
 	lenientJSON = jsonOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 )
 
@@ -38,7 +39,7 @@ func jsonOptions(o ...jsontext.Options) []jsontext.Options { return o }
 // scan returns a scanner of text; give it back with release.
 func scan(text []byte, options ...jsontext.Options) *scanner {
 	s := scanners.Get().(*scanner)
-	s.buf = *bytes.NewBuffer(text)
+	s.buf, s.whole = *bytes.NewBuffer(text), text
 	s.dec.Reset(&s.buf, options...)
 	return s
 }
@@ -50,7 +51,7 @@ func scanPassing(text io.Reader, options ...jsontext.Options) *scanner {
 
 // release lets go of the text, so that the pool does not keep messages alive.
 func (s *scanner) release() {
-	s.buf = bytes.Buffer{}
+	s.buf, s.whole = bytes.Buffer{}, nil
 	s.dec.Reset(&s.buf)
 	scanners.Put(s)
 }
@@ -105,12 +106,12 @@ func (s *scanner) offset() int { return int(s.dec.InputOffset()) }
 
 // end reads up to the end of the text and fails if there is more than white space.
 func (s *scanner) end() error {
-	_, err := s.dec.ReadToken()
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil
-	case err == nil:
+	if s.dec.PeekKind() != 0 {
 		return errTrailing
+	}
+	_, err := s.dec.ReadToken()
+	if errors.Is(err, io.EOF) {
+		return nil
 	}
 	return err
 }

@@ -56,7 +56,7 @@ func (c *Client) HostScope(m outbox.Message) string {
 		return c.targets.apiScope
 	}
 	if m.BodyObject == "" {
-		if e, err := readEnvelope(m.Body); err != nil || !canEmbed(e.dataModel) {
+		if e, err := readEnvelope(outbox.WithoutMark(m.Body)); err != nil || !canEmbed(e.dataModel) {
 			return c.targets.apiScope
 		}
 	}

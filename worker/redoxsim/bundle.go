@@ -121,7 +121,12 @@ func (m *message) readHeader(resource []member, operation string) *complaint {
 	if endpoint == "" || duplicate(source) != "" {
 		return missing("MessageHeader.source.endpoint", "Bundle")
 	}
-	if id := strings.TrimPrefix(endpoint, "urn:uuid:"); !strings.ContainsAny(id, ":/") { // else the address of somebody's system
+	const urn = "urn:uuid:" // in any case (RFC 8141, section 3.1)
+	id := endpoint
+	if len(id) >= len(urn) && strings.EqualFold(id[:len(urn)], urn) {
+		id = id[len(urn):]
+	}
+	if !strings.ContainsAny(id, ":/") { // else the address of somebody's system
 		m.sourceID = id
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -157,7 +158,7 @@ func (s *Server) AddSource(src Source) {
 	if s.dir.sources == nil {
 		s.dir.sources = map[string]Source{}
 	}
-	s.dir.sources[src.ID] = src
+	s.dir.sources[foldID(src.ID)] = src
 }
 
 // AddDestination registers a destination. From the first one on, messages to unknown destinations are refused.
@@ -182,9 +183,12 @@ func (d *directory) usable(id string, t *token) (known, allowed bool, count int)
 			count++
 		}
 	}
-	src, known := d.sources[id]
+	src, known := d.sources[foldID(id)]
 	return known, known && src.allows(t), count
 }
+
+// foldID is a Source ID as it is compared: it is a UUID, which may be written in either case (RFC 9562, section 4).
+func foldID(id string) string { return strings.ToLower(id) }
 
 // sourceOf is the one source that a key sends as when a message names none; empty when there is not exactly one.
 func (d *directory) sourceOf(t *token) Source {
@@ -238,7 +242,7 @@ func (d *directory) bySlug(slug string) (Destination, bool) {
 func (d *directory) environmentOf(source string) string {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.sources[source].Environment
+	return d.sources[foldID(source)].Environment
 }
 
 func (d *directory) secretOf(apiKey string) (string, bool) {

@@ -73,7 +73,7 @@ func (s *Server) judgeSource(x *exchange, rule sourceRule) *complaint {
 	switch {
 	case len(header) > 1:
 		return refuse(400, "Header Redox-Source-Id appears twice")
-	case len(header) == 1 && inBody != "" && header[0] != inBody:
+	case len(header) == 1 && inBody != "" && foldID(header[0]) != foldID(inBody):
 		return refuse(400, rule.field+" and the header Redox-Source-Id differ")
 	}
 	id := inBody

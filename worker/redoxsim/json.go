@@ -133,6 +133,25 @@ func scanEscape(b []byte, i int) bool {
 	return false
 }
 
+// tooDeep says whether a text that is no valid JSON is so because of its depth.
+func tooDeep(b []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(b) && depth <= maxDepth; i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return depth > maxDepth
+}
+
 func scanNumber(b []byte, i int) (int, bool) {
 	if i < len(b) && b[i] == '-' {
 		i++

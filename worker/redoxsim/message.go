@@ -43,6 +43,9 @@ func parseMessage(body []byte) (*message, *complaint) {
 		return m, malformed("Request body is empty")
 	}
 	top, ok, isObject := document(body)
+	if !ok && tooDeep(body) {
+		return m, malformed(fmt.Sprintf("Request body is nested deeper than %d", maxDepth))
+	}
 	if !ok {
 		return m, malformed("Request body is not valid JSON")
 	}

@@ -116,7 +116,7 @@ func (r *Rule) matches(q *Request, since time.Duration, salt uint64) bool {
 	switch {
 	case !strings.HasPrefix(q.Path, r.Path),
 		r.Client != "" && r.Client != q.Client,
-		r.Source != "" && r.Source != q.SourceID,
+		r.Source != "" && foldID(r.Source) != foldID(q.SourceID),
 		r.Key != "" && r.Key != q.Key,
 		since < r.After,
 		r.For > 0 && since >= r.After+r.For,
