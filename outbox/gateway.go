@@ -21,7 +21,7 @@ import (
 type GatewayConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix Prefix
-	// Sources with an endpoint. At least one.
+	// Sources with an endpoint. Empty means none: the gateway runs and nobody is answered.
 	Sources []string
 	// OrderSecret turns Redox-Order-Key into a token, at least 16 bytes. Empty
 	// refuses that header.
@@ -50,9 +50,6 @@ func (c GatewayConfig) WithDefaults() GatewayConfig {
 // Validate reports every field that cannot work.
 func (c GatewayConfig) Validate() error {
 	errs := []error{c.Prefix.Validate(), ReplyPolicy{Allow: c.ReplyAllow}.Validate()}
-	if len(c.Sources) == 0 {
-		errs = append(errs, errors.New("outbox: the gateway has no source: give at least one"))
-	}
 	for _, source := range c.Sources {
 		errs = append(errs, CheckSource(source))
 	}

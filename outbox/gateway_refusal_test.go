@@ -15,7 +15,6 @@ func TestGateway_Refusals(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
 	for name, cfg := range map[string]GatewayConfig{
-		"no source":      {},
 		"bad source":     {Sources: []string{"A"}},
 		"bad prefix":     {Sources: []string{"a"}, Prefix: "A"},
 		"bad pattern":    {Sources: []string{"a"}, ReplyAllow: []string{"$JS.>"}},

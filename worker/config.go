@@ -57,14 +57,18 @@ type Source struct {
 	Hold func(m outbox.Message) bool
 }
 
-// Config of a [Worker]. The zero value works: it serves every source that has consumers
-// on the stream, with the defaults below.
+// Config of a [Worker]. The zero value is valid and serves no source: name them, or set
+// AllSources.
 type Config struct {
 	// Prefix of subjects, streams and buckets. Default "redox".
 	Prefix outbox.Prefix
-	// Sources to consume. Empty means every source provisioned on the stream when Run
-	// starts, none of them with scopes or Hold.
+	// Sources to consume. Empty, nil or not, means none: the worker runs, is ready and takes
+	// nothing.
 	Sources []Source
+	// AllSources has the worker serve every source that is provisioned on the stream when Run
+	// starts, each without scopes and Hold; that there is none is an error of Run. Sources
+	// must be empty then. Default false.
+	AllSources bool
 	// Partitions is the number of ordered lanes of each source; it must be the number
 	// the stream was provisioned with. Default 16; −1 means no ordered lanes.
 	Partitions int
@@ -202,6 +206,7 @@ func (c Config) Validate() error {
 		seen[s.Name] = true
 	}
 	bad(c.Limiter != nil && isNil(c.Limiter), "Limiter: a nil %T; leave it out for no limit", c.Limiter)
+	bad(c.AllSources && len(c.Sources) > 0, "AllSources: it is set, and %d Sources are named; keep one", len(c.Sources))
 	bad(c.Partitions < -1, "Partitions: %d; use 1 or more, or -1 for none", c.Partitions)
 	bad(c.Concurrency < 1, "Concurrency: %d; use 1 or more", c.Concurrency)
 	bad(c.BreakerAfter < -1, "BreakerAfter: %d; use 1 or more, or -1 for never", c.BreakerAfter)

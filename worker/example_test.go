@@ -46,7 +46,7 @@ func Example() {
 		}
 		return outbox.Answer{Status: 200, ContentType: "application/json", Body: []byte(`{"taken":true}`)}, nil
 	})
-	w, err := worker.New(js, far, worker.Config{}) // every provisioned source, all defaults
+	w, err := worker.New(js, far, worker.Config{AllSources: true}) // every provisioned source, all defaults
 	if err != nil {
 		panic(err)
 	}

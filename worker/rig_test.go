@@ -57,7 +57,7 @@ func (r *rig) start(c worker.Config) (stop func()) {
 // launch is start for a test that looks at the worker.
 func (r *rig) launch(c worker.Config) (_ *worker.Worker, stop func()) {
 	r.Helper()
-	if len(c.Sources) == 0 {
+	if c.Sources == nil && !c.AllSources {
 		c.Sources = []worker.Source{{Name: source, Scopes: []string{"key:main", "host:far"}}}
 	}
 	if c.Partitions == 0 {
@@ -72,6 +72,11 @@ func (r *rig) launch(c worker.Config) (_ *worker.Worker, stop func()) {
 	if err != nil {
 		r.Fatal(err)
 	}
+	return w, r.serve(w)
+}
+
+// serve runs a worker until stop or the end of the bubble.
+func (r *rig) serve(w *worker.Worker) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -82,7 +87,7 @@ func (r *rig) launch(c worker.Config) (_ *worker.Worker, stop func()) {
 		}
 	})
 	r.stopped = append(r.stopped, stop)
-	return w, stop
+	return stop
 }
 
 func (r *rig) stop() {

@@ -134,6 +134,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.tend(ctx, &pulls, l)
 	}
 	w.log.Info("worker started", "worker", w.config.ID, "sources", len(w.config.Sources), "lanes", len(lanes), "concurrency", w.config.Concurrency)
+	if len(w.config.Sources) == 0 {
+		w.log.Warn("no source is served: Config.Sources is empty and Config.AllSources is not set")
+	}
 	<-ctx.Done()
 
 	idle := make(chan struct{})
@@ -207,9 +210,9 @@ func (w *Worker) keep(ctx context.Context) {
 	}
 }
 
-// discover fills in the sources that are provisioned when the config names none.
+// discover fills in the sources that are provisioned when all of them are to be served.
 func (w *Worker) discover(ctx context.Context) error {
-	if len(w.config.Sources) > 0 {
+	if !w.config.AllSources {
 		return nil
 	}
 	stream, err := w.js.Stream(ctx, w.config.Prefix.OutStream())
@@ -242,6 +245,8 @@ func (w *Worker) discover(ctx context.Context) error {
 type Status struct {
 	// Connected to NATS.
 	Connected bool `json:"connected"`
+	// Started reports that Run has begun to serve its sources, if it has any.
+	Started bool `json:"started"`
 	// Lanes is the number of consumers to pull from, Bound how many of them were found.
 	Lanes int `json:"lanes"`
 	Bound int `json:"bound"`
@@ -257,9 +262,9 @@ type Status struct {
 	Breakers map[string]string `json:"breakers,omitempty"`
 }
 
-// Ready reports whether the worker can take messages: connected to NATS and every
-// consumer bound. Redox being down or a key being paused does not make it unready.
-func (s Status) Ready() bool { return s.Connected && s.Lanes > 0 && s.Bound == s.Lanes }
+// Ready reports whether the worker can take messages: started, connected to NATS and every
+// consumer bound; one without sources has nothing to bind. Redox being down or a key being paused does not make it unready.
+func (s Status) Ready() bool { return s.Started && s.Connected && s.Bound == s.Lanes }
 
 // Status answers the worker's state. It is safe for concurrent use, also before Run.
 func (w *Worker) Status() Status {
@@ -268,7 +273,7 @@ func (w *Worker) Status() Status {
 	if lanes == nil {
 		return s
 	}
-	s.Lanes = len(*lanes)
+	s.Started, s.Lanes = true, len(*lanes)
 	for _, l := range *lanes {
 		if l.bound.Load() {
 			s.Bound++
