@@ -19,7 +19,7 @@ import (
 const inFlight = 16
 
 // peakOf is the most memory that a process has had, in bytes (proc(5), VmHWM).
-func peakOf(t *testing.T, pid int) int64 {
+func peakOf(t testing.TB, pid int) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

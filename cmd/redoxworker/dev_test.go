@@ -35,7 +35,7 @@ func startDev(t *testing.T, args ...string) *devProcess {
 	go func() { ended <- run(ctx, *a) }()
 	p := &devProcess{out: out, errs: errs}
 	p.stop = func() int { cancel(); return <-ended }
-	(&stage{T: t}).eventually("dev is ready", func() bool { return strings.Contains(out.String(), `{"event":"ready"}`) }, errs.String)
+	(&stage{TB: t}).eventually("dev is ready", func() bool { return strings.Contains(out.String(), `{"event":"ready"}`) }, errs.String)
 	first, _, _ := strings.Cut(out.String(), "\n")
 	if err := json.Unmarshal([]byte(first), p); err != nil {
 		t.Fatalf("%v: %s", err, first)
@@ -108,12 +108,12 @@ func TestDev_DirKeepsMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
-	(&stage{T: t}).eventually("the message waits for a token", func() bool { return strings.Contains(p.out.String(), `"event":"wait","message":"kept"`) }, p.out.String)
+	(&stage{TB: t}).eventually("the message waits for a token", func() bool { return strings.Contains(p.out.String(), `"event":"wait","message":"kept"`) }, p.out.String)
 	if code := p.stop(); code != exitOK {
 		t.Fatalf("exit %d: %s", code, p.errs)
 	}
 	p = startDev(t, "--dir", dir)
-	(&stage{T: t}).eventually("the message is delivered", func() bool { return strings.Contains(p.out.String(), `"event":"delivered","message":"kept"`) }, p.out.String)
+	(&stage{TB: t}).eventually("the message is delivered", func() bool { return strings.Contains(p.out.String(), `"event":"delivered","message":"kept"`) }, p.out.String)
 	if code := p.stop(); code != exitOK || p.Dir != dir {
 		t.Errorf("exit %d, dir %s", code, p.Dir)
 	}
@@ -166,7 +166,7 @@ func TestStack_EndsAlthoughRedoxHangs(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(ctx) }()
-	(&stage{T: t}).eventually("a message hangs", func() bool { return s.sim.redox.Stats().InFlight == 1 })
+	(&stage{TB: t}).eventually("a message hangs", func() bool { return s.sim.redox.Stats().InFlight == 1 })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -240,7 +240,7 @@ func TestDev_PrintedCommandsWork(t *testing.T) {
 	defer cancel()
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, *a) }()
-	(&stage{T: t}).eventually("dev is ready", func() bool { return strings.Contains(out.String(), "\nready\n") }, errs.String)
+	(&stage{TB: t}).eventually("dev is ready", func() bool { return strings.Contains(out.String(), "\nready\n") }, errs.String)
 	tried, id := 0, ""
 	for line := range strings.Lines(out.String()) {
 		_, command, found := strings.Cut(line, "  "+programName()+" ")

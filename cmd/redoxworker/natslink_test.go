@@ -93,7 +93,7 @@ func (c linkCase) check(t *testing.T) {
 		}
 		ended <- err
 	}()
-	(&stage{T: t}).eventually("a line", func() bool { return strings.Contains(log.String(), "\n") })
+	(&stage{TB: t}).eventually("a line", func() bool { return strings.Contains(log.String(), "\n") })
 	down := link.down()
 	if !c.refused {
 		cancel()

@@ -121,7 +121,7 @@ func (s *stage) shows(key string, paused bool) bool {
 		s.Errorf("status %d, ready %v: a paused key does not make the worker unready", status, body.Ready)
 	}
 	_, held := body.Worker.Paused["key:"+key]
-	metrics := get(s.T, "http://"+s.admin+"/metrics")
+	metrics := get(s, "http://"+s.admin+"/metrics")
 	gauge := func(name string, want bool) bool {
 		return strings.Contains(metrics, fmt.Sprintf("%s %d\n", name, map[bool]int{true: 1}[want]))
 	}

@@ -123,7 +123,7 @@ func (s *stage) bothServed() {
 		s.Fatal(err)
 	}
 	_ = response.Body.Close()
-	set := get(s.T, "http://"+s.admin+jwksPath)
+	set := get(s, "http://"+s.admin+jwksPath)
 	if !strings.Contains(set, `"kid": "stage"`) || !strings.Contains(set, `"kid": "next"`) || strings.Contains(set, `"d":`) {
 		s.Errorf("the key set is %s", set)
 	}

@@ -113,7 +113,7 @@ func startSim(t *testing.T, args ...string) *simProcess {
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, *a) }()
 	p := &simProcess{errs: errs, stop: func() int { cancel(); return <-ended }}
-	(&stage{T: t}).eventually("the simulator listens", func() bool { return strings.HasSuffix(out.String(), "\n") }, errs.String)
+	(&stage{TB: t}).eventually("the simulator listens", func() bool { return strings.HasSuffix(out.String(), "\n") }, errs.String)
 	if err := json.Unmarshal([]byte(out.String()), p); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -226,7 +226,7 @@ func TestSimulator_EndsAlthoughARequestHangs(t *testing.T) {
 		}
 		answered <- err
 	}()
-	(&stage{T: t}).eventually("a request hangs", func() bool { return redox.Stats().InFlight == 1 })
+	(&stage{TB: t}).eventually("a request hangs", func() bool { return redox.Stats().InFlight == 1 })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -27,7 +27,7 @@ import (
 // stage is what the command plays on: a NATS server on TCP, a simulated Redox on HTTP, a
 // key and a configuration file.
 type stage struct {
-	*testing.T
+	testing.TB
 	nats   *natsdev.Server
 	js     jetstream.JetStream
 	sim    *redoxsim.Server
@@ -43,9 +43,9 @@ const (
 	orderSecret = "an order secret of 32 bytes or so"
 )
 
-func newStage(t *testing.T, sim *redoxsim.Server, extra string) *stage {
+func newStage(t testing.TB, sim *redoxsim.Server, extra string) *stage {
 	t.Helper()
-	s := &stage{T: t, sim: sim}
+	s := &stage{TB: t, sim: sim}
 	var err error
 	if s.nats, err = natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1}); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func (s *stage) reconfigure(old, text string) {
 }
 
 // freeAddress is one that nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	ports, err := natsdev.FreePorts(1)
 	if err != nil {
