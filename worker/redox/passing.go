@@ -13,7 +13,7 @@ func (r *reply) find() findings {
 	if r.skimmed != nil {
 		return *r.skimmed
 	}
-	return find(r.Body)
+	return find(httpanswer.Text(r.ContentType, r.Body))
 }
 
 // skim reads what an answer of up to limit bytes says, and does not keep it. The errors are
