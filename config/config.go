@@ -193,7 +193,7 @@ type Retry struct {
 	MaxAge        time.Duration // how long a SEND is tried, pauses not counted; 0 never gives up; default 24h
 	RequestMaxAge time.Duration // of a REQUEST without a deadline; default 5m
 	MaxAttempts   int           // 0 (default) means no limit
-	PoisonAfter   int           // deliveries without an attempt's end; 0 never; default 5
+	PoisonAfter   int           // attempts without an end, alone; 0 never; default 5
 }
 
 // Quota is Redox's limit on requests.

@@ -123,7 +123,7 @@ func workerFields() []field {
 			at: dur(func(w *Worker) *time.Duration { return &w.Retry.RequestMaxAge })},
 		{key: "worker.retry.max_attempts", kind: kindInteger, def: "0", least: "0", most: "1000000", doc: "attempts after which a message is given up; 0 means no limit",
 			at: num(func(w *Worker) *int { return &w.Retry.MaxAttempts })},
-		{key: "worker.retry.poison_after", kind: kindInteger, def: "5", least: "0", most: "1000000", doc: "deliveries without an attempt's end after which a message is poison; 0 means never",
+		{key: "worker.retry.poison_after", kind: kindInteger, def: "5", least: "0", most: "1000000", doc: "attempts without an end, alone, after which a message is poison; 0 means never",
 			at: num(func(w *Worker) *int { return &w.Retry.PoisonAfter })},
 	}
 }

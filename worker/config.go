@@ -153,8 +153,9 @@ type Retry struct {
 	// MaxAttempts settles a message exhausted after so many failed attempts, without those
 	// that MaxAge leaves out. 0 means no limit.
 	MaxAttempts int
-	// PoisonAfter settles a message poison after so many deliveries whose attempt never
-	// ended, as when it kills its workers. Default 5; −1 means never.
+	// PoisonAfter settles a message poison after so many attempts in a row that never ended,
+	// as when it kills its workers, and during which it was the only message of its worker
+	// that this had happened to: after three times it is sent so. Default 5; −1 means never.
 	PoisonAfter int
 }
 

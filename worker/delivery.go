@@ -30,6 +30,8 @@ type delivery struct {
 	blind     bool   // the ledger could not be read
 	noted     bool   // the ledger holds the start of this attempt, or may hold it
 	aside     bool   // it has given up its slot
+	turn      int64  // the weight of a suspect's turn, while it has it
+	alone     bool   // it is the only suspect
 	marked    bool   // its order token waits for this very message
 	began     time.Time
 	took      time.Duration // of the attempt
@@ -92,6 +94,7 @@ func (w *Worker) deliver(d *delivery) {
 	ended := false
 	defer func() {
 		if !ended { // the deliverer has ended the goroutine: the message comes again
+			w.endTurn(d)
 			w.dropBody(d)
 			w.keeper.forget(d.lease)
 		}
@@ -108,6 +111,7 @@ func (w *Worker) deliver(d *delivery) {
 		w.dropAnswer(d)
 	}
 	// What was not sent has learnt nothing and made no request, however long its settlement takes.
+	w.endTurn(d)
 	d.pass.drop()
 	d.grant.end(false)
 	w.settle(d)
@@ -138,7 +142,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	if err := w.recall(d); err != nil {
 		return d.decide(w.postpone(d, err))
 	}
-	if w.precheck(d) || w.inOrder(d) || w.unanswerable(d) {
+	if w.precheck(d) || w.inOrder(d) || w.unanswerable(d) || w.turn(d) {
 		return true
 	}
 	if (d.delivered > 1 || d.hold || d.record != (record{})) && w.noteStart(d) {
@@ -164,6 +168,9 @@ func (w *Worker) precheck(d *delivery) (decided bool) {
 func (w *Worker) noteStart(d *delivery) (decided bool) {
 	started := d.record
 	started.Started++
+	if d.alone = d.turn == allTurns; d.alone {
+		started.Alone++
+	}
 	started.Intent = d.hold || d.unsure && d.record.Intent
 	err := w.ledger.store(d.ctx, d.message, started)
 	d.noted = err == nil || !refused(err)

@@ -222,7 +222,7 @@ func TestGuarantee_MessagesThatKillWorkersBecomePoison(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		id := r.publish(outbox.Message{})
 		r.lose()
-		r.note(id, 1, map[string]any{"started": 5})
+		r.note(id, 1, map[string]any{"started": 7, "alone": 5})
 		r.start(worker.Config{})
 		if e := r.awaitSettled(id); e.Settlement != outbox.Poison || len(r.far.Calls()) != 0 {
 			t.Errorf("settled %s after %d calls, want poison unsent", e.Settlement, len(r.far.Calls()))
@@ -296,7 +296,7 @@ func TestGuarantee_HoldAfterADeathLongAgo(t *testing.T) {
 func TestGuarantee_HoldWritesIntentBeforeSending(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			if n := r.stored("KV_REDOX_LEDGER"); n != 1 {
+			if n := r.records(); n != 1 {
 				t.Errorf("%d ledger entries when the message is sent, want its intent", n)
 			}
 			return outbox.Answer{Status: 200}, nil

@@ -32,6 +32,8 @@ type record struct {
 	// Started counts the deliveries since the last attempt's end that began an attempt
 	// and never came back: what a message that kills its worker leaves behind.
 	Started int `json:"started,omitempty"`
+	// Alone counts those of them in which the message was the only suspect; see suspects.go.
+	Alone int `json:"alone,omitempty"`
 	// Intent is set before a message under hold is sent and cleared when its outcome is
 	// known. Found at a delivery, it means a worker died in between.
 	Intent bool `json:"intent,omitempty"`

@@ -141,7 +141,7 @@ func TestGuarantee_WithoutHoldLaterMessagesGoOn(t *testing.T) {
 		if e := r.awaitSettled("a2"); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
 		}
-		if n := r.stored("KV_REDOX_LEDGER"); n != 0 {
+		if n := r.records(); n != 0 {
 			t.Errorf("%d ledger entries of a token that nothing waits for", n)
 		}
 	})

@@ -40,6 +40,7 @@ func (w *Worker) settle(d *delivery) {
 		w.log.Warn("lease lost: another worker may have the message; this one leaves it alone",
 			"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
 		w.report(d, EventAbandoned)
+		w.alibi(d)
 	}
 }
 
@@ -302,7 +303,8 @@ func (w *Worker) giveBack(d *delivery) {
 func (d *delivery) ended(now time.Time) record {
 	v, rec := &d.verdict, d.record
 	rec.Age, rec.Since = rec.ageAt(d.began), time.Time{}
-	rec.Started, rec.Intent, rec.Ended, rec.Next = 0, d.unsure && rec.Intent, d.delivered, now.Add(v.delay)
+	rec.Started, rec.Alone = 0, 0
+	rec.Intent, rec.Ended, rec.Next = d.unsure && rec.Intent, d.delivered, now.Add(v.delay)
 	if v.action != retry {
 		return rec
 	}
@@ -368,7 +370,7 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery) error {
 
 // attempts counted so far, this delivery's included.
 func (d *delivery) attempts() int {
-	n := d.record.Attempts
+	n := d.record.Attempts + d.verdict.lost
 	if d.verdict.counted {
 		n++
 	}

@@ -39,6 +39,7 @@ type verdict struct {
 	unknown  bool // the outcome of the attempt is unknown
 	counted  bool // it was an attempt: a request was written
 	excused  bool // it says nothing of the message: no reason to give it up
+	lost     int  // attempts that came to no end
 	done     bool // dead letter, reply and audit entry are written: only the ack is missing
 	answer   outbox.Answer
 }
@@ -178,12 +179,11 @@ func precheck(m *outbox.Message, contract error, rec *record, hold bool, now tim
 		return verdict{settlement: rec.Settled, err: rec.Error, answer: outbox.Answer{Status: rec.Status}, done: true}, true
 	}
 	if rec.Intent && hold {
-		return verdict{settlement: outbox.Held, unknown: true,
+		return verdict{settlement: outbox.Held, unknown: true, lost: max(1, rec.Started),
 			err: "a worker stopped between sending this message and learning the outcome; Redox may have it"}, true
 	}
-	if r.PoisonAfter > 0 && rec.Started >= r.PoisonAfter {
-		return verdict{settlement: outbox.Poison,
-			err: fmt.Sprintf("%d deliveries in a row ended without the end of an attempt: the message may be killing its workers", rec.Started)}, true
+	if r.PoisonAfter > 0 && rec.Alone >= r.PoisonAfter {
+		return poisonous(rec), true
 	}
 	if limit, has := deadline(m, r); has && !now.Before(limit) {
 		text := "the deadline passed before the message could be sent"

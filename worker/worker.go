@@ -49,6 +49,8 @@ type Worker struct {
 	adaptive   *adaptive
 	crew       *crew          // of unordered lanes
 	drains     sync.WaitGroup // pulls that have ended and whose buffers are being handed back
+	suspects   *suspects
+	alibis     sync.WaitGroup // of messages whose lease was lost
 	keeper     *keeper
 	restarts   *restarts
 	interrupts *interrupts
@@ -145,6 +147,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		pulls.Wait() // ordered lanes end with the delivery they have in hand
 		w.drains.Wait()
 		w.crew.wait()
+		w.alibis.Wait()
 	}()
 	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", w.config.DrainTimeout)
 	if !waitFor(idle, w.config.DrainTimeout) {
@@ -187,6 +190,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.board = newBoard(w.js, w.config.Prefix.StateBucket(), w.config.ID, w.gates, w.log)
 	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
 	w.crew = newCrew(w.config.Concurrency, w.deliver)
+	w.suspects = newSuspects()
 	w.restarts = newRestarts(w.conn, w.config.AckWait)
 	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.interrupts = newInterrupts(w.conn, w.gates)
