@@ -96,7 +96,7 @@ func (o *outageRig) deadLettersLimit(n int64) {
 var outages = map[string]outage{
 	"NATS away": {
 		begin: func(o *outageRig) { o.cable.plug(false) }, end: func(o *outageRig) { o.cable.plug(true) },
-		first: "nothing is pulled: there is no connection to NATS", last: "messages are pulled again", kinds: 2,
+		first: "there is no connection to NATS", last: "messages are pulled again", kinds: 2,
 	},
 	"queue gone": {
 		begin: func(o *outageRig) {

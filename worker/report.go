@@ -57,13 +57,15 @@ func (d *delivery) event(kind EventKind) Event {
 	}
 }
 
+const stillPaused = "still paused: a probe failed"
+
 // observe passes an event on, and notes pauses: one line at each change.
 func (w *Worker) observe(e Event) {
 	switch e.Kind {
 	case EventPaused:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
 		if e.Probes > 0 { // no change: it is still paused
-			w.troubles.probes.Failed(shownScope(e.Scope), "still paused: a probe failed", nil, "scope", shownScope(e.Scope), "next_in", e.Delay, "probes", e.Probes)
+			w.troubles.probes.Failed(shownScope(e.Scope), stillPaused, nil, "scope", shownScope(e.Scope), "next_in", e.Delay, "probes", e.Probes)
 			break
 		}
 		switch byHand := strings.HasPrefix(e.Scope, operatorPrefix); {
@@ -73,6 +75,7 @@ func (w *Worker) observe(e Event) {
 			w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", "scope", shownScope(e.Scope))
 		default:
 			w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", e.Scope, "for", e.Delay)
+			w.troubles.probes.Began(shownScope(e.Scope), stillPaused)
 		}
 	case EventResumed:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(0)

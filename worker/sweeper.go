@@ -66,7 +66,11 @@ func (w *Worker) sweep(ctx context.Context) {
 			attempt, err = 0, w.sweepFrom(ctx, consumer)
 		}
 		if err != nil && ctx.Err() == nil {
-			w.troubles.advisories.Failed(itself, "advisories cannot be read; trying again (is it provisioned, and permitted?)", err, "stream", stream, "consumer", name)
+			text := "advisories cannot be read; trying again (is it provisioned, and permitted?)"
+			if !w.conn.IsConnected() {
+				text = "advisories cannot be read: there is no connection to NATS"
+			}
+			w.troubles.advisories.Failed(itself, text, err, "stream", stream, "consumer", name)
 			sleep(ctx, doubling(sweepPause, 5*time.Minute, max(1, attempt)))
 		}
 	}

@@ -43,28 +43,24 @@ func NewTrouble(l *slog.Logger, over string) *Trouble {
 	return &Trouble{log: l, over: over, ways: make(map[string]*way), members: make(map[string]*way)}
 }
 
+// Began notes that a member fails in the way that text says, where the log has been told of
+// it already: its first line is due in a minute.
+func (t *Trouble) Began(member, text string) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w, first := t.join(member, text, now); first {
+		w.said = now
+	}
+}
+
 // Failed notes that a member failed in the way that text says. The attributes and the error
 // are those of the line, should one be due: they may name the member. A nil error is left out.
 func (t *Trouble) Failed(member, text string, err error, attrs ...any) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.since.IsZero() {
-		t.since = now
-		t.active.Store(true)
-	}
-	w := t.ways[text]
-	first := w == nil
-	if first {
-		w = &way{since: now, members: make(map[string]struct{})}
-		t.ways[text] = w
-	}
-	if was := t.members[member]; was != nil && was != w {
-		delete(was.members, member)
-	}
-	t.members[member] = w
-	w.members[member] = struct{}{}
-	t.most = max(t.most, len(t.members))
+	w, first := t.join(member, text, now)
 	t.failures++
 	w.failures++
 	if !first && now.Sub(w.said) < interval {
@@ -81,6 +77,27 @@ func (t *Trouble) Failed(member, text string, err error, attrs ...any) {
 		attrs = append(slices.Clip(attrs), "error", err)
 	}
 	t.log.Warn(text, attrs...)
+}
+
+// join has a member fail in one way, and in no other. t.mu is held.
+func (t *Trouble) join(member, text string, now time.Time) (w *way, first bool) {
+	if t.since.IsZero() {
+		t.since = now
+		t.active.Store(true)
+	}
+	w = t.ways[text]
+	first = w == nil
+	if first {
+		w = &way{since: now, members: make(map[string]struct{})}
+		t.ways[text] = w
+	}
+	if was := t.members[member]; was != nil && was != w {
+		delete(was.members, member)
+	}
+	t.members[member] = w
+	w.members[member] = struct{}{}
+	t.most = max(t.most, len(t.members))
+	return w, first
 }
 
 // Worked notes that a member works, and reports whether that ends the trouble: then the

@@ -71,3 +71,19 @@ func TestTrouble_OneThatIsGoneDoesNotEndIt(t *testing.T) {
 		}
 	})
 }
+
+func TestTrouble_WhatTheLogKnowsIsNotSaidTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := &lines{}
+		tr := NewTrouble(out.logger(), "over")
+		tr.Began("a", "still")
+		for range 119 {
+			time.Sleep(time.Second)
+			tr.Failed("a", "still", nil)
+		}
+		if got := out.take(t); len(got) != 1 || got[0]["for"] != float64(time.Minute) || got[0]["error"] != nil {
+			t.Errorf("%v", got)
+		}
+	})
+}
