@@ -31,6 +31,9 @@ type GatewayConfig struct {
 	ReplyAllow []string
 	// MaxWait is the deadline of a request that brings none. 0 means 150 s.
 	MaxWait time.Duration
+	// Now is the time by the clock of the NATS server, with which workers compare
+	// deadlines: ServerTime of a worker.Worker, say. nil means this host's clock.
+	Now func() time.Time
 	// Concurrency bounds the requests being stored at one time. 0 means 64.
 	Concurrency int
 	// Logger; nil discards.
@@ -43,6 +46,9 @@ func (c GatewayConfig) WithDefaults() GatewayConfig {
 	c.Sources = slices.Compact(slices.Sorted(slices.Values(c.Sources)))
 	c.MaxWait = cmp.Or(c.MaxWait, defaultWait)
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }

@@ -86,10 +86,20 @@ func (e endpoint) message(in *nats.Msg) (Message, error) {
 			return m, errNoInbox
 		}
 		if m.Deadline.IsZero() {
-			m.Deadline = time.Now().Add(g.config.MaxWait)
+			m.Deadline = g.now().Add(g.config.MaxWait)
 		}
 	}
 	return m, nil
+}
+
+// now is Config.Now; where it panics, this host's clock.
+func (g *Gateway) now() (now time.Time) {
+	defer func() {
+		if p := recover(); p != nil {
+			now = time.Now()
+		}
+	}()
+	return g.config.Now()
 }
 
 // gatewayFault is the safe answer to a failure: an HTTP status code and one line.

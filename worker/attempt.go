@@ -32,7 +32,7 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	cause := w.causeOf(ctx, d)
 	o := outcome{
 		message: &d.message, record: d.record, answer: d.verdict.answer, err: err,
-		cause: cause, hold: d.hold, took: d.took, now: at,
+		cause: cause, hold: d.hold, took: d.took, now: at, ahead: w.clock.Now().Sub(time.Now()),
 	}
 	d.verdict = judge(&o, &w.config.Retry)
 	v := &d.verdict
@@ -123,13 +123,24 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 		d.grant.leasedContext, ctx = &d.leased, &d.grant
 	}
 	if d.message.Lane == outbox.LaneRequest {
-		if at, ok := deadline(&d.message, &w.config.Retry); ok && at.Before(end) {
-			return context.WithDeadlineCause(ctx, at, ErrDeadline)
+		if at, ok := deadline(&d.message, &w.config.Retry); ok {
+			if at = w.localTime(at); at.Before(end) {
+				return context.WithDeadlineCause(ctx, at, ErrDeadline)
+			}
 		}
 	}
 	// The keeper looks at every lease anyway: no timer of its own for what never happens.
 	w.keeper.bound(d.lease, end)
 	return ctx, func() {}
+}
+
+// ServerTime returns the time by the clock of the NATS server, with which deadlines are
+// compared; before Run has asked for it, that of this host.
+func (w *Worker) ServerTime() time.Time { return w.clock.Now() }
+
+// localTime is an instant of the NATS server's clock by this host's.
+func (w *Worker) localTime(server time.Time) time.Time {
+	return time.Now().Add(server.Sub(w.clock.Now()))
 }
 
 // guarded is the one place where a panic is recovered. The request may have been written by
@@ -147,7 +158,11 @@ func (w *Worker) guarded(ctx context.Context, d *delivery) (err error) {
 			"message", d.message.ID, "source", d.message.Source, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		d.verdict.answer, err = outbox.Answer{}, UnknownOutcome(WithSafeText(errPanic, "internal error while delivering"))
 	}()
-	d.verdict.answer, err = w.deliverer.Deliver(ctx, d.message)
+	m := d.message
+	if !m.Deadline.IsZero() {
+		m.Deadline = w.localTime(m.Deadline)
+	}
+	d.verdict.answer, err = w.deliverer.Deliver(ctx, m)
 	returned = true
 	return err
 }

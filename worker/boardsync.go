@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/servertime"
 )
 
 // How the board is read and written. It is polled, so that the least of permissions do and
@@ -28,7 +30,7 @@ type boardStore struct {
 	js     jetstream.JetStream
 	bucket string
 	kv     jetstream.KeyValue
-	skew   time.Duration // the server's clock less this one's, when the bucket was opened
+	clock  *servertime.Clock
 }
 
 // read answers what is on the board and how long ago it was written.
@@ -47,19 +49,17 @@ func (s *boardStore) read(ctx context.Context) (n notices, revision uint64, age 
 		return n, 0, 0, fmt.Errorf("reading key %s of bucket %s: %w", boardKey, s.bucket, err)
 	}
 	n, err = decodeNotices(entry.Value())
-	return n, entry.Revision(), max(0, time.Now().Add(s.skew).Sub(entry.Created())), err
+	return n, entry.Revision(), max(0, s.clock.Now().Sub(entry.Created())), err
 }
 
 func (s *boardStore) open(ctx context.Context) error {
 	if s.js == nil {
 		return errNoJetStream
 	}
-	asked := time.Now()
-	stream, err := s.js.Stream(ctx, "KV_"+s.bucket)
+	err := s.clock.Measure(ctx, s.js, "KV_"+s.bucket)
 	if err != nil {
 		return fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", s.bucket, err)
 	}
-	s.skew = stream.CachedInfo().TimeStamp.Sub(asked)
 	if s.kv, err = s.js.KeyValue(ctx, s.bucket); err != nil {
 		return fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", s.bucket, err)
 	}
@@ -110,9 +110,9 @@ type board struct {
 	damaged  int // looks in a row that could not read it
 }
 
-func newBoard(js jetstream.JetStream, bucket, own string, g *gates, log *slog.Logger) *board {
+func newBoard(js jetstream.JetStream, bucket, own string, g *gates, clock *servertime.Clock, log *slog.Logger) *board {
 	own = fmt.Sprintf("%s-%08x", own, rand.Uint32()) // two workers of one process are two
-	b := &board{store: boardStore{js: js, bucket: bucket}, own: own, gates: g, log: log, kick: make(chan struct{}, 1), last: time.Now()}
+	b := &board{store: boardStore{js: js, bucket: bucket, clock: clock}, own: own, gates: g, log: log, kick: make(chan struct{}, 1), last: time.Now()}
 	g.post = b.post
 	return b
 }

@@ -21,7 +21,8 @@ import (
 // a method Cancel(cause error), Deliver may end it with that, as for a time limit of its
 // own, and is spared a context beneath it for each message. It must be safe for concurrent use. It may read
 // m.Body until it returns and must not change it; with Config.StreamFiles the body of a
-// file may be left to m.OpenBody. A nil error means that the far side
+// file may be left to m.OpenBody. m.Deadline is by this host's clock, whatever the difference
+// to that of the NATS server. A nil error means that the far side
 // took the message. On an error the Answer still holds what was answered, if anything;
 // see [Failure] for what an error can say. A panic is recovered
 // and treated as an [UnknownOutcome].

@@ -51,6 +51,7 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", l.consumer)
 		return nil
 	}
+	w.clock.AtLeast(meta.Timestamp)
 	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered,
 		older: meta.Timestamp.UnixNano() < l.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
@@ -160,7 +161,7 @@ func (w *Worker) askHold(d *delivery) {
 }
 
 func (w *Worker) precheck(d *delivery) (decided bool) {
-	v, decided := precheck(&d.message, d.contract, &d.record, d.hold, time.Now(), &w.config.Retry)
+	v, decided := precheck(&d.message, d.contract, &d.record, d.hold, w.clock.Now(), &w.config.Retry)
 	return decided && d.decide(v)
 }
 

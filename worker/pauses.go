@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/servertime"
 )
 
 // Pauses are what all workers of a bucket share: sources that operators have paused, and
@@ -23,7 +24,7 @@ type Pauses struct {
 
 // NewPauses opens nothing yet. by names who changes something, as "operator@host".
 func NewPauses(js jetstream.JetStream, prefix outbox.Prefix, by string) *Pauses {
-	return &Pauses{store: boardStore{js: js, bucket: prefix.StateBucket()}, by: by}
+	return &Pauses{store: boardStore{js: js, bucket: prefix.StateBucket(), clock: servertime.New(nil)}, by: by}
 }
 
 // Paused is one pause.

@@ -53,6 +53,7 @@ type outcome struct {
 	cause   error // why the attempt's context ended, if it did
 	hold    bool
 	now     time.Time
+	ahead   time.Duration // the NATS server's clock less this one's: deadlines are by the server's
 	took    time.Duration // the attempt
 	// excused: a pause was probed, or what the message depends on is paused by now. That is
 	// not the message's fault, and it is not given up for it.
@@ -138,8 +139,8 @@ func (o *outcome) left(r *Retry) (left time.Duration, limited bool) {
 	if !o.excused && r.MaxAge > 0 {
 		left, limited = r.MaxAge-o.record.ageAt(o.now.Add(-o.took))-o.took, true
 	}
-	if at, ok := deadline(o.message, r); ok && (!limited || at.Sub(o.now) < left) {
-		left, limited = at.Sub(o.now), true
+	if at, ok := deadline(o.message, r); ok && (!limited || at.Sub(o.now.Add(o.ahead)) < left) {
+		left, limited = at.Sub(o.now.Add(o.ahead)), true
 	}
 	return left, limited
 }
@@ -152,7 +153,7 @@ func countedAttempts(n int) string {
 	return fmt.Sprintf("%d attempts", n)
 }
 
-// deadline is the instant after which a message is not sent any more: its own, or for a
+// deadline is the instant, by the clock of the NATS server, after which a message is not sent any more: its own, or for a
 // REQUEST without one the age at which no caller can still be waiting.
 func deadline(m *outbox.Message, r *Retry) (time.Time, bool) {
 	if !m.Deadline.IsZero() {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/outbox/servertime"
 )
 
 // Worker consumes messages and settles them. Make one with [New]; any number of workers,
@@ -39,6 +40,7 @@ type Worker struct {
 	scopes  map[string]func(outbox.Message) []string
 	ledger  *ledger
 	tokens  *outbox.HeldTokens
+	clock   *servertime.Clock
 	depot   *depot              // of durable replies
 	aside   *semaphore.Weighted // settlements that go on without a slot
 	lanes   atomic.Pointer[[]*lane]
@@ -126,6 +128,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var background, pulls sync.WaitGroup
 	background.Go(func() { w.interrupts.run(settling) })
 	background.Go(func() { w.keep(settling) })
+	background.Go(func() { w.clock.Watch(settling, w.js, "KV_"+w.config.Prefix.StateBucket()) })
 	background.Go(func() { w.restarts.watch(settling, w.js, w.config.Prefix.StateBucket()) })
 	pulls.Go(func() { w.sweep(ctx) })
 	background.Go(func() { w.board.run(settling) })
@@ -187,7 +190,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	}
 	w.gates = newGates(w.config.Sources, w.observe)
 	w.gates.breakAfter = w.config.BreakerAfter
-	w.board = newBoard(w.js, w.config.Prefix.StateBucket(), w.config.ID, w.gates, w.log)
+	w.board = newBoard(w.js, w.config.Prefix.StateBucket(), w.config.ID, w.gates, w.clock, w.log)
 	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
 	w.crew = newCrew(w.config.Concurrency, w.deliver)
 	w.suspects = newSuspects()

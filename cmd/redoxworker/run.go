@@ -185,7 +185,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 		return err
 	}
 	d.running.Store(w)
-	gateway, err := d.gateway(conn, js)
+	gateway, err := d.gateway(conn, js, w.ServerTime)
 	if err != nil {
 		return err
 	}

@@ -131,14 +131,14 @@ func holdPolicy(s config.Source) func(outbox.Message) bool {
 }
 
 // gateway of the configuration; nil when it is switched off.
-func (w wiring) gateway(conn *nats.Conn, js jetstream.JetStream) (*outbox.Gateway, error) {
+func (w wiring) gateway(conn *nats.Conn, js jetstream.JetStream, serverTime func() time.Time) (*outbox.Gateway, error) {
 	c := w.config
 	if !c.Gateway.Enabled {
 		return nil, nil
 	}
 	return outbox.NewGateway(conn, js, outbox.GatewayConfig{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: slices.Sorted(maps.Keys(c.Sources)),
-		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, Logger: w.log,
+		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, Logger: w.log, Now: serverTime,
 	})
 }
 

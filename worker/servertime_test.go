@@ -1,0 +1,74 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/servertime"
+	"github.com/redoxworker/redoxworker/worker/workertest"
+)
+
+// A worker whose clock is off neither expires what is in time nor sends what is late:
+// deadlines are by the clock of the NATS server.
+func TestGuarantee_DeadlinesAreByTheServersClock(t *testing.T) {
+	for _, off := range []time.Duration{0, 6 * time.Minute, -6 * time.Minute, 26 * time.Hour, -26 * time.Hour} {
+		workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
+			if _, err := (outbox.Topology{Sources: []string{"clinic-a"}}).Ensure(t.Context(), js); err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			publish := func(id string, lane outbox.Lane, deadline time.Time) {
+				msg, err := outbox.Message{ID: id, Source: "clinic-a", Lane: lane, Deadline: deadline, Body: []byte(`{}`)}.Encode("")
+				if err == nil {
+					_, err = js.PublishMsg(t.Context(), msg)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			publish("request", outbox.LaneRequest, time.Time{})
+			publish("in-time", outbox.LaneSend, now.Add(time.Minute))
+			publish("late", outbox.LaneSend, now.Add(time.Second))
+			publish("late-request", outbox.LaneRequest, now.Add(time.Second))
+			time.Sleep(5 * time.Second)
+
+			far := &workertest.Far{Answer: func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+				if left := time.Until(m.Deadline); m.ID == "in-time" && (left < 50*time.Second || left > 56*time.Second) {
+					t.Errorf("%s off: the deliverer is told that %s are left", off, left)
+				}
+				return outbox.Answer{Status: 200}, nil
+			}}
+			var mu sync.Mutex
+			settled := map[string]outbox.Settlement{}
+			w, err := New(js, far, Config{Sources: []Source{{Name: "clinic-a"}}, Observe: func(e Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				if e.Kind == EventSettled {
+					settled[e.MessageID] = e.Settlement
+				}
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.clock = servertime.New(func() time.Time { return time.Now().Add(off) })
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- w.Run(ctx) }()
+			time.Sleep(10 * time.Second)
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			for id, want := range map[string]outbox.Settlement{"request": outbox.Delivered, "in-time": outbox.Delivered, "late": outbox.Expired, "late-request": outbox.Expired} {
+				if settled[id] != want || (len(far.Of(id)) > 0) != (want == outbox.Delivered) {
+					t.Errorf("%s off: %s was settled %q after %d deliveries, want %s", off, id, settled[id], len(far.Of(id)), want)
+				}
+			}
+		})
+	}
+}
