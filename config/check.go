@@ -130,9 +130,19 @@ func (l *loader) checkWorker(c *Config) {
 	}
 }
 
+// failedBelow reports whether a value of a map, or one of its names, could not be read.
+func (l *loader) failedBelow(section string) bool {
+	for key := range l.failed {
+		if key == section || strings.HasPrefix(key, section+".") {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *loader) checkSources(c *Config) {
 	names := slices.Sorted(maps.Keys(c.Sources))
-	if len(names) == 0 && l.skip&PartSources == 0 && !l.failed["sources"] {
+	if len(names) == 0 && l.skip&PartSources == 0 && !l.failedBelow("sources") {
 		l.problem("sources", "no source is configured", "name one below sources, with its id and key")
 	}
 	for _, name := range names {

@@ -26,6 +26,11 @@ func TestLoad_Sources(t *testing.T) {
 			[]string{"sources: no source is configured; name one below sources, with its id and key (redoxworker.yaml:4)"},
 		},
 		{
+			"a bad name alone",
+			"  Clinic_A: {id: " + idA + ", key: main}",
+			[]string{`sources.Clinic_A: "Clinic_A" is not a name; use 1 to 64 of a-z, 0-9 and - (redoxworker.yaml:5)`},
+		},
+		{
 			"unknown key, near",
 			"  a: {id: " + idA + ", key: mian}",
 			[]string{`sources.a.key: no key is called "mian"; did you mean main? (redoxworker.yaml:5)`},

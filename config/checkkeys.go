@@ -9,7 +9,7 @@ import (
 
 func (l *loader) checkKeys(c *Config) {
 	names := slices.Sorted(maps.Keys(c.Keys))
-	if len(names) == 0 && l.skip&PartKeys == 0 && !l.failed["keys"] {
+	if len(names) == 0 && l.skip&PartKeys == 0 && !l.failedBelow("keys") {
 		l.problem("keys", "no key is configured", "name one below keys, with its client_id, kid and private_key_file")
 	}
 	for _, name := range names {

@@ -12,6 +12,20 @@ import (
 // and a user-level key to none.
 func needsID(k Key) bool { return k.Type != KeyLegacy && k.Type != KeyUser }
 
+// UsesKey reports whether anything asks for tokens with a key by itself: a source, or the
+// reconciler where it is enabled.
+func (c *Config) UsesKey(name string) bool {
+	if c.Reconcile.Enabled && c.Reconcile.Key == name {
+		return true
+	}
+	for _, s := range c.Sources {
+		if s.Key == name {
+			return true
+		}
+	}
+	return false
+}
+
 // checkUse finds keys that do not go with what their sources want of them: Redox would
 // refuse each of their messages. names are those of the sources, sorted.
 func (l *loader) checkUse(c *Config, names []string) {

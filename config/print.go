@@ -14,7 +14,8 @@ import (
 
 // YAML returns the effective settings, defaults included and secrets redacted, in
 // the order of Reference. A secret that a file holds is printed as its path: so,
-// without secrets given by value, Load reads the text back to an equal Config.
+// without secrets given by value, Load reads the text back to an equal Config. A key that
+// nothing uses has a comment that says so.
 func (c *Config) YAML() []byte {
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
@@ -47,6 +48,9 @@ func (c *Config) tree() *yaml.Node {
 			for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
 				k := c.Keys[name]
 				putEntry(root, section, name, &k, k.Type)
+				if !c.UsesKey(name) {
+					lastName(child(root, section)).HeadComment = unusedKey
+				}
 			}
 		default:
 			add(root, section, mappingNode())
@@ -58,6 +62,12 @@ func (c *Config) tree() *yaml.Node {
 	}
 	return root
 }
+
+// unusedKey marks a key in the print.
+const unusedKey = "no source uses this key: no token is asked for with it"
+
+// lastName is the node of the name that was added last to a mapping.
+func lastName(m *yaml.Node) *yaml.Node { return m.Content[len(m.Content)-2] }
 
 func putEntry(root *yaml.Node, section, name string, entry any, keyType string) {
 	add(child(root, section), name, mappingNode())

@@ -3,9 +3,18 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// onePrefix is an error of the NATS client whose text has its prefix twice: "nats: nats: …".
+type onePrefix struct{ error }
+
+func (e onePrefix) Error() string {
+	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
+}
+func (e onePrefix) Unwrap() error { return e.error }
 
 var (
 	// ErrQueueFull is returned when the work queue, or the account's storage,

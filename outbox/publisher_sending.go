@@ -166,7 +166,7 @@ func (s *sending) refusal(ctx context.Context, err error) error {
 func (s *sending) answered(ctx context.Context, err error, code jetstream.ErrorCode) error {
 	switch code {
 	case codeStoreFailed, codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources:
-		return fmt.Errorf("%w: %w", ErrQueueFull, err)
+		return fmt.Errorf("%w: %w", ErrQueueFull, onePrefix{err})
 	case codeMessageTooLarge:
 		return s.overStreamLimit(ctx, err)
 	}

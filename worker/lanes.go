@@ -166,7 +166,7 @@ func (l *Lanes) Hold(ctx context.Context, source, id string) (LaneState, error) 
 			return lane, l.hold(ctx, lane)
 		}
 	}
-	return LaneState{}, fmt.Errorf("%w: see `redoxworker lanes`", ErrNotHead)
+	return LaneState{}, fmt.Errorf("%w: see `redoxworker lanes ls`", ErrNotHead)
 }
 
 func (l *Lanes) hold(ctx context.Context, lane LaneState) error {

@@ -41,7 +41,7 @@ func (w *Worker) report(d *delivery, kind EventKind) {
 var logText = map[EventKind]string{
 	EventSettled:   "message settled",
 	EventRetry:     "attempt failed; the message will be tried again",
-	EventWait:      "message waits; nothing was sent",
+	EventWait:      "message waits; not counted as an attempt",
 	EventAbandoned: "message abandoned",
 }
 

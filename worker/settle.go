@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -188,7 +189,7 @@ func (s *settlement) bury() error {
 		return nil
 	}
 	if err := s.deadLetter(); err != nil {
-		return fmt.Errorf("writing the dead letter: %w", err)
+		return fmt.Errorf("writing the dead letter: %w", onePrefix{err})
 	}
 	failpoint("dead-letter")
 	return nil
@@ -376,3 +377,13 @@ func (d *delivery) attempts() int {
 	}
 	return n
 }
+
+// onePrefix is an error of the NATS client whose text has its prefix twice: "nats: nats: …".
+type onePrefix struct{ error }
+
+// Error has the prefix once.
+func (e onePrefix) Error() string {
+	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
+}
+
+func (e onePrefix) Unwrap() error { return e.error }

@@ -152,7 +152,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.crew.wait()
 		w.alibis.Wait()
 	}()
-	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", w.config.DrainTimeout)
+	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", max(0, w.config.DrainTimeout))
 	if !waitFor(idle, w.config.DrainTimeout) {
 		w.keeper.end(ErrDrainTimeout)
 		if !waitFor(idle, settleGrace) {

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
 )
 
 // files that hold this key's secrets, and change when it is rotated.
@@ -97,7 +100,7 @@ func (w wiring) watcher(c *credentials) (*auth.Watcher, error) {
 }
 
 // keep renews the tokens of every key in the background, and reloads keys whose files
-// change, until ctx ends. No token is asked for before from is closed: the quota that its
+// change, until ctx ends. A key that nothing uses is asked for no token. No token is asked for before from is closed: the quota that its
 // request counts in is kept where there is no connection yet.
 func (w wiring) keep(ctx context.Context, all map[string]*credentials, from <-chan struct{}) error {
 	var watchers []*auth.Watcher
@@ -111,7 +114,11 @@ func (w wiring) keep(ctx context.Context, all map[string]*credentials, from <-ch
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range all {
+	w.warnUnused(all)
+	for name, c := range all {
+		if !w.config.UsesKey(name) {
+			continue
+		}
 		group.Go(func() error {
 			select {
 			case <-from:
@@ -124,4 +131,18 @@ func (w wiring) keep(ctx context.Context, all map[string]*credentials, from <-ch
 		group.Go(func() error { return watcher.Run(ctx) })
 	}
 	return group.Wait()
+}
+
+// warnUnused names the keys that nothing uses, once. A user-level key may be there for
+// people alone, who ask with it for logs.
+func (w wiring) warnUnused(all map[string]*credentials) {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !w.config.UsesKey(name) && w.config.Keys[name].Type != config.KeyUser {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		w.log.Warn("no source uses these keys, and no token is asked for with them: remove them, or name them in a source", "keys", names)
+	}
 }

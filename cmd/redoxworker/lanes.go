@@ -165,7 +165,7 @@ func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if len(held.Pending) == 0 && !held.Damaged {
-		return fmt.Errorf("token %s of %s is not held; see redoxworker lanes held", c.Token, c.Source)
+		return fmt.Errorf("token %s of %s is not held; see `redoxworker lanes held`", c.Token, c.Source)
 	}
 	what := fmt.Sprintf("new messages of the token would no longer wait behind %s", counted(len(held.Pending), "dead letter"))
 	if held.Damaged {

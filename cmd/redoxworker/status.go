@@ -38,6 +38,8 @@ type status struct {
 	// DrainSeconds is how long the backlog takes at the rate of the quota, if no more
 	// comes; absent without a quota.
 	DrainSeconds *float64 `json:"drain_seconds,omitempty"`
+
+	out string // name of the work queue
 }
 
 // laneStatus is the backlog of one lane of a source.
@@ -85,6 +87,7 @@ func (statusCommand) Run(ctx context.Context, a *app) error {
 
 func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (s status, err error) {
 	prefix := outbox.Prefix(c.NATS.Prefix)
+	s.out = prefix.OutStream()
 	if s.Lanes, s.Strays, err = readLanes(ctx, c, js); err != nil {
 		return s, err
 	}

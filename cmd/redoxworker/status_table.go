@@ -18,7 +18,7 @@ func (s status) print(a *app) {
 	a.printf("%s\n\n", s.laneTable(a))
 	a.printf("backlog       %s; %s\n", counted(s.Backlog, "message"), counted(s.Dead, "dead letter"))
 	if s.Strays > 0 {
-		a.printf("astray        %s under subjects that no worker reads; see the subjects of the work queue\n", counted(s.Strays, "message"))
+		a.printf("astray        %s under subjects that no worker reads; list them with `nats stream subjects %s`\n", counted(s.Strays, "message"), s.out)
 	}
 	a.printf("time to drain %s\n", s.drain())
 	a.printf("quota         %s\n", s.quota())
