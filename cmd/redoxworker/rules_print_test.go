@@ -53,7 +53,7 @@ auth.TokenError auth.Transport auth.Watcher auth.WatcherConfig
 config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey
 config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
 config.MaxAnswer config.TLS config.Worker
-logsample.Handler logsample.Trouble
+logsample.Handler logsample.Trouble servertime.Clock
 outbox.Fault outbox.Bodies outbox.Change outbox.Collected outbox.ContractError outbox.DeadCount outbox.DeadLetters outbox.DeadLettersConfig
 outbox.DeadQuery outbox.DiscardOptions outbox.GatewayError outbox.Handled outbox.HeldToken outbox.HeldTokens outbox.Receipt
 outbox.ReplayOptions outbox.ReplyPolicy outbox.Selection outbox.SizeError outbox.Topology outbox.UnreadableError outbox.Uploads

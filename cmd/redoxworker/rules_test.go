@@ -90,8 +90,8 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"outbox": {"auth/secret", "outbox/logsample"}, "outbox/logsample": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
-		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "worker"},
+		"outbox": {"auth/secret", "outbox/logsample"}, "outbox/logsample": nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample", "outbox/servertime"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "worker"},
 		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
 	}
