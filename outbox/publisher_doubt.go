@@ -100,6 +100,8 @@ func (s *sending) unconfirmed(reason error) error {
 		tries = fmt.Sprintf("%d tries", s.tries)
 	}
 	switch {
+	case errors.Is(reason, errRestarted) && !s.missing.IsZero():
+		return fmt.Errorf("not confirmed after %s, and %w: %w", tries, ErrInDoubt, s.noStream())
 	case errors.Is(reason, errForgotten), errors.Is(reason, errRestarted):
 		return fmt.Errorf("not confirmed after %s, and %w: %w", tries, ErrInDoubt, reason)
 	case s.doubt:
