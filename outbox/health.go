@@ -26,13 +26,13 @@ func Full(info *jetstream.StreamInfo) error {
 	return nil
 }
 
+// leastRoom is that of a small message with its headers.
+const leastRoom = 256
+
 // slack is how much room a stream must have not to pass for full: that of one more message
 // like those that it has.
 func slack(info *jetstream.StreamInfo) uint64 {
-	if info.State.Msgs == 0 {
-		return 0
-	}
-	return info.State.Bytes / info.State.Msgs
+	return max(leastRoom, info.State.Bytes/max(1, info.State.Msgs))
 }
 
 // IsStored reports whether the last message that a stream has on the subject of msg is msg, by

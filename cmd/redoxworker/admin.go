@@ -60,6 +60,9 @@ type readiness struct {
 	// Gateway: it takes requests. Without one (gateway.enabled: false) it is left out.
 	Gateway bool          `json:"gateway,omitempty"`
 	Quota   *quota.Status `json:"quota,omitempty"`
+	// Problems are what is missing or full at NATS, and why the quota is not shared: one line
+	// each, with what to do. They are informative.
+	Problems []string `json:"problems,omitempty"`
 	// Keys are informative: a worker without a token is ready, its messages wait.
 	Keys map[string]keyStatus `json:"keys"`
 }
@@ -87,7 +90,7 @@ func (d *daemon) keyStatus(k *credentials, paused map[string]time.Duration) keyS
 }
 
 func (d *daemon) readiness() readiness {
-	r := readiness{NATS: "never connected", Keys: make(map[string]keyStatus, len(d.keys))}
+	r := readiness{Problems: d.upkeep.found(), NATS: "never connected", Keys: make(map[string]keyStatus, len(d.keys))}
 	if conn := d.conn.Load(); conn != nil {
 		r.NATS = conn.Status().String()
 	}
@@ -103,11 +106,23 @@ func (d *daemon) readiness() readiness {
 	if d.governor != nil {
 		status := d.governor.Status()
 		r.Quota = &status
+		r.Problems = append(r.Problems, quotaProblem(status)...)
 	}
 	for name, k := range d.keys {
 		r.Keys[name] = d.keyStatus(k, r.Worker.Paused)
 	}
 	return r
+}
+
+// quotaProblem says why the quota is not shared, and what is done meanwhile.
+func quotaProblem(s quota.Status) []string {
+	switch {
+	case s.Trouble == "":
+		return nil
+	case s.Share > 0:
+		return []string{fmt.Sprintf("quota: %s; this worker goes on within its share of %s", s.Trouble, counted(s.Share, "request"))}
+	}
+	return []string{"quota: " + s.Trouble}
 }
 
 // publicKeys are the current and next keys of every OAuth key.

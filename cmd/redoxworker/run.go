@@ -64,6 +64,7 @@ type daemon struct {
 	connected chan struct{}
 	// answering is nil until there is a gateway
 	answering atomic.Pointer[outbox.Gateway]
+	upkeep    upkeep
 }
 
 // newDaemon builds what needs no connection, so that a mistake in the configuration shows
@@ -193,6 +194,7 @@ func (d *daemon) deliver(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.Run(ctx) })
 	group.Go(func() error { d.collect(ctx, js); return nil })
+	group.Go(func() error { d.lookAfter(ctx, js); return nil })
 	if gateway != nil {
 		group.Go(func() error { return runGateway(ctx, gateway, d.log) })
 	}

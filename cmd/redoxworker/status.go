@@ -31,6 +31,9 @@ type status struct {
 	Dead    uint64          `json:"dead_letters"`
 	Quota   *quotaStatus    `json:"quota,omitempty"` // absent when none is kept for the fleet
 	Pauses  []worker.Paused `json:"pauses"`
+	// Problems are what is missing or full at NATS, and what the worker of this configuration
+	// says of that.
+	Problems []string `json:"problems,omitempty"`
 	// Tokens by key, and Breakers by host, as the worker of this configuration tells on
 	// its admin listener; absent when none answers.
 	Tokens   map[string]keyStatus `json:"tokens,omitempty"`
@@ -95,18 +98,19 @@ func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (
 	for _, l := range s.Lanes {
 		s.Backlog += l.Waiting + uint64(l.InHand)
 	}
-	dead, err := js.Stream(ctx, prefix.DeadStream())
+	missing, err := s.look(ctx, c, js)
 	if err != nil {
-		return s, streamError(prefix.DeadStream(), err)
-	}
-	s.Dead = dead.CachedInfo().State.Msgs
-	if s.Pauses, err = worker.NewPauses(js, prefix, "").List(ctx); err != nil {
 		return s, err
 	}
-	if c.Quota.Scope == config.ScopeFleet {
-		if s.Quota, err = readQuota(ctx, c, js); err != nil {
-			return s, err
+	if !missing[prefix.DeadStream()] {
+		dead, err := js.Stream(ctx, prefix.DeadStream())
+		if err != nil {
+			return s, streamError(prefix.DeadStream(), err)
 		}
+		s.Dead = dead.CachedInfo().State.Msgs
+	}
+	if !missing[prefix.StateBucket()] {
+		s.readState(ctx, c, js)
 	}
 	if c.Quota.Scope != config.ScopeNone {
 		requests, per := c.Quota.Requests, c.Quota.Per
@@ -118,6 +122,32 @@ func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (
 	}
 	s.askWorker(ctx, c.Admin.Listen)
 	return s, nil
+}
+
+// look notes what is missing or full, and answers the names of what is missing.
+func (s *status) look(ctx context.Context, c *config.Config, js jetstream.JetStream) (missing map[string]bool, err error) {
+	faults, _, err := topology(c).Health(ctx, js, nil)
+	missing = make(map[string]bool)
+	for _, f := range faults {
+		missing[f.Name] = f.Missing
+		s.Problems = append(s.Problems, f.Detail)
+	}
+	return missing, err
+}
+
+// readState reads what the workers share. What cannot be read is a problem, and no reason not
+// to show the rest.
+func (s *status) readState(ctx context.Context, c *config.Config, js jetstream.JetStream) {
+	var err error
+	if s.Pauses, err = worker.NewPauses(js, outbox.Prefix(c.NATS.Prefix), "").List(ctx); err != nil {
+		s.Problems = append(s.Problems, "pauses are not known: "+err.Error())
+	}
+	if c.Quota.Scope != config.ScopeFleet {
+		return
+	}
+	if s.Quota, err = readQuota(ctx, c, js); err != nil {
+		s.Problems = append(s.Problems, "the use of the quota is not known: "+err.Error())
+	}
 }
 
 // streamError says what to do about a stream that cannot be looked at.
@@ -236,5 +266,10 @@ func (s *status) askWorker(ctx context.Context, listen string) {
 	var r readiness
 	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&r); err == nil {
 		s.Tokens, s.Breakers = r.Keys, r.Worker.Breakers
+		for _, problem := range r.Problems {
+			if !slices.Contains(s.Problems, problem) {
+				s.Problems = append(s.Problems, problem)
+			}
+		}
 	}
 }

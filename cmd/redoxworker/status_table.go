@@ -20,6 +20,9 @@ func (s status) print(a *app) {
 	if s.Strays > 0 {
 		a.printf("astray        %s under subjects that no worker reads; list them with `nats stream subjects %s`\n", counted(s.Strays, "message"), s.out)
 	}
+	if len(s.Problems) > 0 {
+		a.printf("problems      %s\n", listed(s.Problems, func(line string) string { return line }))
+	}
 	a.printf("time to drain %s\n", s.drain())
 	a.printf("quota         %s\n", s.quota())
 	a.printf("paused        %s\n", listed(s.Pauses, shownPause))
@@ -60,6 +63,9 @@ func (s status) drain() string {
 func (s status) quota() string {
 	q := s.Quota
 	if q == nil {
+		if len(s.Problems) > 0 {
+			return "not known"
+		}
 		return "not kept for the fleet"
 	}
 	line := fmt.Sprintf("group %s: %d of %d in %v used or set aside, %d left; %s", q.Group, q.Used, q.Requests, q.Per, q.Left, counted(q.Workers, "worker"))

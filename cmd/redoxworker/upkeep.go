@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
+)
+
+// upkeepEvery is how often a worker looks whether its streams and buckets are there and have
+// room.
+const upkeepEvery = 2 * time.Second
+
+// upkeep is what a running worker knows of its streams, buckets and consumers. Where it may
+// provision, it makes anew what is missing.
+type upkeep struct {
+	mu       sync.Mutex
+	problems []string
+
+	// of run alone
+	skip    []string // streams that may not be looked at
+	unbound int      // looks in a row that found a consumer missing
+	failed  map[string]bool
+	trouble *logsample.Trouble
+}
+
+// found are the problems of the last look; safe for concurrent use.
+func (u *upkeep) found() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.problems)
+}
+
+// lookAfter keeps the topology whole until ctx ends.
+func (d *daemon) lookAfter(ctx context.Context, js jetstream.JetStream) {
+	u := &d.upkeep
+	u.failed = make(map[string]bool)
+	u.trouble = logsample.NewTrouble(d.log, "all streams and buckets are there, and have room")
+	for pause(ctx, upkeepEvery) {
+		if !js.Conn().IsConnected() {
+			continue // what is missing then is NATS
+		}
+		d.inspect(ctx, js)
+	}
+}
+
+func (d *daemon) inspect(ctx context.Context, js jetstream.JetStream) {
+	u, t := &d.upkeep, topology(d.config)
+	faults, unknown, err := t.Health(ctx, js, u.skip)
+	u.skip = append(u.skip, unknown...)
+	if err != nil {
+		return // NATS does not answer; lanes and quota say so
+	}
+	missing := slices.ContainsFunc(faults, func(f outbox.Fault) bool { return f.Missing })
+	if w := d.running.Load(); w != nil && !w.Status().Ready() {
+		u.unbound++
+	} else {
+		u.unbound = 0
+	}
+	if d.config.NATS.Provision == config.ProvisionAuto && (missing || u.unbound > 1) {
+		if err := d.restore(ctx, js, t); err != nil {
+			faults = append(faults, outbox.Fault{Kind: "provision", Name: "nats.provision", Detail: "what is missing could not be made anew: " + err.Error()})
+		}
+	}
+	u.note(faults)
+}
+
+// restore makes anew what is missing.
+func (d *daemon) restore(ctx context.Context, js jetstream.JetStream, t outbox.Topology) error {
+	made, err := t.Restore(ctx, js)
+	for _, c := range made {
+		d.log.Warn("provision: it was missing and is made anew, empty; what it held is lost", "kind", c.Kind, "name", c.Name)
+	}
+	return err
+}
+
+// note tells the log what has changed, and keeps it for /readyz.
+func (u *upkeep) note(faults []outbox.Fault) {
+	problems, now := []string{}, make(map[string]bool)
+	for _, f := range faults {
+		problems = append(problems, f.Detail)
+		text := f.Kind + " " + f.Name + " is full: what cannot be written waits"
+		switch {
+		case f.Kind == "provision":
+			text = "provision: what is missing could not be made anew"
+		case f.Missing:
+			text = f.Kind + " " + f.Name + " is missing: what needs it waits"
+		}
+		u.trouble.Failed(f.Name, text, errors.New(f.Detail))
+		now[f.Name], u.failed[f.Name] = true, true
+	}
+	for name := range u.failed {
+		if !now[name] {
+			u.trouble.Worked(name)
+			delete(u.failed, name)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.problems = problems
+}
