@@ -330,7 +330,7 @@ func TestAttack_Streams(t *testing.T) {
 // streamWork is what an administrator does.
 func streamWork(js jetstream.JetStream) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"open a stream":   func(ctx context.Context) error { _, err := js.Stream(ctx, "REDOX_DLQ"); return err },
+		"open a stream":   func(ctx context.Context) error { _, err := js.Stream(ctx, "THIEF"); return err },
 		"delete a stream": func(ctx context.Context) error { return js.DeleteStream(ctx, "REDOX_OUT") },
 		"purge a stream": func(ctx context.Context) error {
 			_, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.PURGE.REDOX_OUT", nil)

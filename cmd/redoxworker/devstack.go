@@ -183,7 +183,6 @@ func (s *stack) configure(a *app, o stackOptions, admin string) (err error) {
 		return usagef("--write-config: %w", err)
 	}
 	environ, flags := a.logSettings(o.logLevel)
-	flags["nats.provision"] = config.ProvisionNever // done already
 	for key, value := range o.flags {
 		flags[key] = value
 	}

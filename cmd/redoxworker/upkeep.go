@@ -64,6 +64,10 @@ func (d *daemon) inspect(ctx context.Context, js jetstream.JetStream) {
 	} else {
 		u.unbound = 0
 	}
+	if u.unbound > 1 {
+		faults = append(faults, outbox.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true,
+			Detail: "consumers of " + t.Prefix.OutStream() + " are missing, or cannot be bound: run `redoxworker provision`"})
+	}
 	if d.config.NATS.Provision == config.ProvisionAuto && (missing || u.unbound > 1) {
 		if err := d.restore(ctx, js, t); err != nil {
 			faults = append(faults, outbox.Fault{Kind: "provision", Name: "nats.provision", Detail: "what is missing could not be made anew: " + err.Error()})
