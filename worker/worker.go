@@ -86,7 +86,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: newMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
-		tokens: outbox.NewHeldTokens(js, c.Prefix), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
+		tokens: outbox.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
 		aside: semaphore.NewWeighted(int64(c.Concurrency)),
 	}, nil
 }
