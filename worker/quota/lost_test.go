@@ -28,12 +28,17 @@ var losses = map[string]struct {
 }{
 	"deleted":                {func(r *fleetRig) { r.put(nil) }, 0},
 	"garbage":                {func(r *fleetRig) { r.put([]byte("\x00garbage")) }, 0},
-	"half":                   {func(r *fleetRig) { r.put(r.book.data[:len(r.book.data)/2]) }, 0},
+	"half":                   {func(r *fleetRig) { r.put(half(r)) }, 0},
 	"another's":              {func(r *fleetRig) { r.put([]byte(`{"requests":50,"per":5000000000,"leases":{"x":{"slots":-1}}}`)) }, 0},
 	"of the time to come":    {func(r *fleetRig) { r.put(later(r)) }, 0},
 	"bucket deleted":         {func(r *fleetRig) { r.set(errGone, false) }, 4},
 	"bucket full":            {func(r *fleetRig) { r.set(nil, true) }, 4},
 	"bucket made anew empty": {func(r *fleetRig) { r.book.mu.Lock(); r.book.data, r.book.revision = nil, 0; r.book.mu.Unlock() }, 0},
+}
+
+func half(r *fleetRig) []byte {
+	data, _, _ := r.book.load(r.Context())
+	return data[:len(data)/2]
 }
 
 func later(r *fleetRig) []byte {
