@@ -3,7 +3,6 @@ package redoxsim
 import (
 	"bytes"
 	"net/http"
-	"strings"
 )
 
 const jsonType = "application/json; charset=utf-8"
@@ -135,7 +134,7 @@ func (s *Server) failed(x *exchange, f *Fault) answer {
 	var a answer
 	switch status := f.Status; status {
 	case http.StatusBadRequest:
-		a = s.complain(x, missing("Patient.Identifiers", strings.Trim(x.msg.dataModel+":"+x.msg.eventType, ":")))
+		a = s.complain(x, missing("Patient.Identifiers", x.shownEvent()))
 	case http.StatusUnauthorized:
 		a = unauthorized("fault")
 	case http.StatusTooManyRequests:

@@ -22,18 +22,19 @@ const (
 // Log is Redox's record of one message on its way to one destination. Only its id is known to the sender, and only
 // from the Data Model API.
 type Log struct {
-	ID          string    `json:"id"`
-	State       LogState  `json:"state"`
-	Attempts    int       `json:"attempts"` // to deliver it
-	Source      string    `json:"source,omitempty"`
-	Destination string    `json:"destination"`
-	DataModel   string    `json:"data_model"`
-	EventType   string    `json:"event_type"`
-	Query       bool      `json:"query,omitempty"`
-	Key         string    `json:"key,omitempty"`
-	Seq         uint64    `json:"seq"`          // of the arrival
-	At          time.Time `json:"at"`           // when Redox took the message
-	End         time.Time `json:"end,omitzero"` // when the destination had it
+	ID          string   `json:"id"`
+	State       LogState `json:"state"`
+	Attempts    int      `json:"attempts"` // to deliver it
+	Source      string   `json:"source,omitempty"`
+	Destination string   `json:"destination"`
+	// Names that are not words of letters and blanks are "(not a word)".
+	DataModel string    `json:"data_model"`
+	EventType string    `json:"event_type"`
+	Query     bool      `json:"query,omitempty"`
+	Key       string    `json:"key,omitempty"`
+	Seq       uint64    `json:"seq"`          // of the arrival
+	At        time.Time `json:"at"`           // when Redox took the message
+	End       time.Time `json:"end,omitzero"` // when the destination had it
 	// Place is the place of the message among those that reached the destination, from 1; 0 when it has not.
 	Place int `json:"place,omitempty"`
 }
@@ -82,9 +83,10 @@ func (s *Server) addLogs(x *exchange, a answer) {
 	if l.byID == nil {
 		l.byID = map[string]*logEntry{}
 	}
+	dataModel, eventType := x.shown()
 	for i, id := range a.logIDs {
 		e := &logEntry{Log: Log{
-			ID: id, State: LogPending, Source: x.source, DataModel: x.msg.dataModel, EventType: x.msg.eventType, Query: x.query,
+			ID: id, State: LogPending, Source: x.source, DataModel: dataModel, EventType: eventType, Query: x.query,
 			Key: x.name, Seq: x.seq, At: now,
 		}}
 		if i < len(x.msg.destinations) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -205,4 +206,35 @@ func TestProfile_Undelivered(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStates(t, g.sim, "failed 1", "pending 0") // until the next attempt is due
+}
+
+// What was put where a name belongs may be a patient's number: no log has it, and no answer says it.
+func TestDelivery_NamesThatAreNoWords(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, &Server{AnyDataModel: true})
+	g.sim.AddDestination(Destination{ID: testDest})
+	g.sim.AddDestination(Destination{ID: "picky", DataModels: []string{"Results"}})
+	g.send(body("MRN4711.DOB1970", "", ""))
+	g.send(body("MRN4711.New", `"Destinations":[{"ID":"picky"}]`, ""))
+	g.send(body("MRN4711.New", "", `"_sim":{"key":"m","faults":"400"}`))
+	for _, l := range g.sim.Logs() {
+		if l.DataModel != "(not a word)" || l.EventType != "(not a word)" && l.EventType != "New" {
+			t.Errorf("%+v", l)
+		}
+	}
+	if n := len(g.sim.Logs()); n == 0 {
+		t.Error("no log")
+	}
+	arrivals := g.sim.Arrivals()
+	if len(arrivals) != 3 || arrivals[2].Status != http.StatusBadRequest {
+		t.Fatalf("%+v", arrivals)
+	}
+	if text := arrivals[1].Reason; text != "The destination has no subscription for (not a word)" {
+		t.Error(text)
+	}
+	for _, a := range arrivals {
+		if strings.Contains(a.Reason, "4711") || strings.Contains(a.Reason, "1970") {
+			t.Errorf("status %d: %s", a.Status, a.Reason)
+		}
+	}
 }

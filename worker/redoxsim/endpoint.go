@@ -3,7 +3,6 @@ package redoxsim
 import (
 	"mime"
 	"net/http"
-	"strings"
 )
 
 // serveMessage answers the Data Model endpoint. The order of the checks is inferred: who sends, what it is, where it
@@ -83,7 +82,7 @@ func (s *Server) judgeSource(x *exchange, rule sourceRule) *complaint {
 	known, allowed, count := s.dir.usable(id, x.token)
 	switch {
 	case (id == "" || inBody == "" && rule.inBody) && (s.RequireSource || count > 1):
-		return missing(rule.field, strings.Trim(x.msg.dataModel+":"+x.msg.eventType, ":"))
+		return missing(rule.field, x.shownEvent())
 	case id == "" && count == 0 && !known && x.token.kind != legacyKey:
 		return refuse(403, "This source is not authorized.")
 	case id == "":
@@ -115,7 +114,7 @@ func (s *Server) judgeDestinations(x *exchange) *complaint {
 			return refuse(400, noSubscriptions)
 		}
 		if !found.takes(m.dataModel) {
-			return refuse(403, "The destination has no subscription for "+m.dataModel)
+			return refuse(403, "The destination has no subscription for "+shownName(m.dataModel))
 		}
 		if found.Name != "" {
 			m.destinations[i].Name = found.Name

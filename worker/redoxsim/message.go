@@ -185,3 +185,18 @@ func shownName(name string) string {
 	}
 	return "(not a word)"
 }
+
+// shown are the names of the data model and event type as they may be recorded and answered. What FHIR has in their
+// place comes from a list.
+func (x *exchange) shown() (dataModel, eventType string) {
+	if x.fhir != nil {
+		return x.msg.dataModel, x.msg.eventType
+	}
+	return shownName(x.msg.dataModel), shownName(x.msg.eventType)
+}
+
+// shownEvent is both as one word, as errors name a message.
+func (x *exchange) shownEvent() string {
+	dataModel, eventType := x.shown()
+	return strings.Trim(dataModel+":"+eventType, ":")
+}

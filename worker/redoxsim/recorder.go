@@ -151,10 +151,8 @@ func (x *exchange) digest() Digest {
 
 func (x *exchange) fill(a *Arrival, digest Digest, others int) {
 	m := x.msg
-	a.Source, a.BodySource, a.DataModel, a.EventType, a.Query = x.source, m.sourceID, m.dataModel, m.eventType, x.query
-	if x.fhir == nil {
-		a.DataModel, a.EventType = shownName(m.dataModel), shownName(m.eventType)
-	}
+	a.Source, a.BodySource, a.Query = x.source, m.sourceID, x.query
+	a.DataModel, a.EventType = x.shown()
 	a.Key, a.Attempt, a.KeyInFlight, a.BodySHA256 = x.name, x.attempt, others, digest
 	a.Token, a.TokenValid = x.state, x.state == TokenValid
 	if x.token != nil {
