@@ -129,6 +129,7 @@ func (v *survivor) each(do func(kv jetstream.KeyValue, key string) error) {
 type row struct {
 	what, how                              string
 	sent, delivered, lost, doubled, buried int
+	late                                   int // lost, although published after the harm
 	said                                   string
 	healed                                 bool
 }
@@ -137,6 +138,7 @@ type row struct {
 func (v *survivor) round(p *outbox.Publisher, h harm) row {
 	r := row{what: v.what, how: h.how}
 	names := v.send(p, true, &r)
+	before := len(names)
 	h.do(v)
 	names = append(names, v.send(p, false, &r)...)
 	if h.told && (v.what != "REDOX_OUT" || h.mend == nil) { // a queue that is worked off is full for a moment
@@ -153,7 +155,10 @@ func (v *survivor) round(p *outbox.Publisher, h harm) row {
 	r.healed = true
 	names = append(names, v.send(p, false, &r)...)
 	v.drained(v.log)
-	v.count(names, &r)
+	v.count(names[:before], &r)
+	early := r.lost
+	v.count(names[before:], &r)
+	r.late = r.lost - early
 	return r
 }
 
@@ -296,7 +301,7 @@ func TestRun_SurvivesEveryHarmToItsStreams(t *testing.T) {
 	for _, r := range table {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%v\t%s\n", r.what, r.how, r.sent, r.delivered, r.lost, r.doubled, r.buried, r.healed, r.said)
 		gone := r.what == "REDOX_OUT" && (r.how == "deleted" || r.how == "made anew" || r.how == "purged") // with the queue itself
-		if r.doubled > 0 || r.lost > 0 && !gone || !r.healed {
+		if r.doubled > 0 || r.late > 0 || r.lost > 0 && !gone || !r.healed {
 			t.Errorf("%s %s: %+v", r.what, r.how, r)
 		}
 	}
