@@ -38,7 +38,7 @@ func slack(info *jetstream.StreamInfo) uint64 {
 // IsStored reports whether the last message that a stream has on the subject of msg is msg, by
 // its Nats-Msg-Id. It asks the stream's leader.
 func IsStored(ctx context.Context, js jetstream.JetStream, stream string, msg *nats.Msg) (bool, error) {
-	there, err := leader{js, stream}.last(ctx, msg.Subject)
+	there, err := leader{present(js), stream}.last(ctx, msg.Subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}
@@ -60,6 +60,7 @@ type Fault struct {
 // and changes nothing; consumers are not looked at. What may not be looked at is passed over
 // and named in unknown, so that a caller need not ask for it again; give those as skip.
 func (t Topology) Health(ctx context.Context, js jetstream.JetStream, skip []string) (faults []Fault, unknown []string, err error) {
+	js = present(js)
 	for _, want := range t.Streams() {
 		if slices.Contains(skip, want.Name) {
 			continue

@@ -41,7 +41,7 @@ func (s *sending) mark() {
 // unrepeatable is the reason for which there must be no further try; nil when there may be.
 func (s *sending) unrepeatable(ctx context.Context, began time.Time) error {
 	switch late := time.Since(began) > repeatFor; {
-	case s.doubt && late:
+	case s.doubt && !s.query && late:
 		return errForgotten
 	case s.doubt && !s.query && s.restarted() && !s.replicated(ctx):
 		return errRestarted

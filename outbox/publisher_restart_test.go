@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -158,6 +159,18 @@ func TestPublish_AnotherServerOfAClusterLeavesOnlyASingleCopyInDoubt(t *testing.
 		receipt, err := p.Publish(r.ctx(), Message{Source: "clinic-a", Body: []byte(`{}`)})
 		if single := replicas == 1; errors.Is(err, ErrInDoubt) != single || receipt.Duplicate == single {
 			t.Errorf("%d replicas: %+v, %v", replicas, receipt, err)
+		}
+	}
+}
+
+// A query may be asked for as long as somebody waits; a SEND only while its id is known.
+func TestPublish_HowLongAWriteInDoubtIsRepeated(t *testing.T) {
+	t.Parallel()
+	long := time.Now().Add(-repeatFor - time.Minute)
+	for query, want := range map[bool]error{false: errForgotten, true: nil} {
+		s := sending{publisher: &Publisher{conn: &nats.Conn{}}, doubt: true, query: query}
+		if err := s.unrepeatable(t.Context(), long); !errors.Is(err, want) {
+			t.Errorf("query %v: %v, want %v", query, err, want)
 		}
 	}
 }

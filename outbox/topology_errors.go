@@ -68,7 +68,7 @@ func unanswered(err error) bool {
 // connection keeps the last: that may be another's, of requests side by side.
 func explainTimeout(err error, nc *nats.Conn, what string) error {
 	if last := forbidden(nc); last != nil {
-		return fmt.Errorf("outbox: %s: %w (last refused: %w): allow this user the subject, or be another user", what, ErrPermission, last)
+		return fmt.Errorf("outbox: %s: %w (last refused: %w): allow this user the subject, or connect as another user", what, ErrPermission, last)
 	}
 	if !nc.IsConnected() {
 		return fmt.Errorf("outbox: %s: %w: not connected to NATS", what, err)

@@ -28,9 +28,10 @@ type natsLink struct {
 
 	mu      sync.Mutex
 	conn    *nats.Conn
-	reason  error // why there is no connection; nil while there is one
-	ever    bool  // there was a connection
-	refused int   // times that the first connection was refused the way in
+	reason  error  // why there is no connection; nil while there is one
+	ever    bool   // there was a connection
+	server  string // that the log names as connected to
+	refused int    // times that the first connection was refused the way in
 	barred  chan struct{}
 }
 
@@ -107,11 +108,12 @@ func (l *natsLink) why() error {
 
 // connected notes that the connection is up.
 func (l *natsLink) connected(conn *nats.Conn) {
-	l.mu.Lock()
-	l.reason, l.ever = nil, true
-	l.mu.Unlock()
 	server := redactURLs(conn.ConnectedUrl())
-	if !l.trouble.Worked(linkMember, "server", server) && l.daemon {
+	l.mu.Lock()
+	news := !l.ever || l.reason != nil || l.server != server
+	l.reason, l.ever, l.server = nil, true, server
+	l.mu.Unlock()
+	if !l.trouble.Worked(linkMember, "server", server) && l.daemon && news {
 		l.log.Info("nats: connected", "server", server)
 	}
 }
@@ -156,7 +158,13 @@ func (l *natsLink) look() {
 	l.mu.Lock()
 	conn, reason := l.conn, l.reason
 	l.mu.Unlock()
-	if conn == nil || conn.IsConnected() {
+	if conn == nil {
+		return
+	}
+	if conn.IsConnected() {
+		if reason != nil { // it came while the failure before was being noted
+			l.connected(conn)
+		}
 		return
 	}
 	if last := conn.LastError(); last != nil {

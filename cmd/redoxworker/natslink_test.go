@@ -116,6 +116,27 @@ func (c linkCase) check(t *testing.T) {
 	}
 }
 
+// A failure that is noted only after the connection came back is over at the next look.
+func TestNATSLink_AFailureThatIsNotedLate(t *testing.T) {
+	t.Parallel()
+	log := new(output)
+	settings := &config.Config{NATS: config.NATS{URL: config.NewURL("nats://" + natsServer(t, ""))}}
+	link := newNATSLink(slog.New(slog.NewTextHandler(log, nil)), settings.NATS.URL.String(), true)
+	conn, _, err := connectBy(t.Context(), settings, link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	link.failed(nats.ErrStaleConnection)
+	link.look()
+	link.look()
+	link.connected(conn) // what the client tells is not said twice
+	lines := log.String()
+	if strings.Count(lines, "\n") != 3 || strings.Count(lines, `level=INFO msg="nats: connected"`) != 2 || link.why() != nil {
+		t.Errorf("%v, the log: %s", link.why(), lines)
+	}
+}
+
 // A worker that gets no connection names the server and the reason at once, in one line.
 func TestNATSLink_NamesWhyThereIsNoConnection(t *testing.T) {
 	t.Parallel()

@@ -60,7 +60,7 @@ func (q *queue) explain(err error) error {
 	}
 	last := q.conn.LastError()
 	if errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) && !errors.Is(err, outbox.ErrPermission) {
-		return fmt.Errorf("%w: %w (last refused: %w): allow this user the subject, or be another user", err, outbox.ErrPermission, last)
+		return fmt.Errorf("%w: %w (last refused: %w): allow this user the subject, or connect as another user", err, outbox.ErrPermission, last)
 	}
 	return err
 }
