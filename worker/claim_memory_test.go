@@ -1,0 +1,89 @@
+package worker_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// Bodies wait for room, longer than a lease lasts, and come through at their first delivery.
+func TestRun_ClaimsWaitForMemory(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		var inMemory, most int
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			time.Sleep(time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		var ids []string
+		for range 8 {
+			id, _ := r.claimed(outbox.Message{}, large(1<<20))
+			ids = append(ids, id)
+		}
+		huge, _ := r.claimed(outbox.Message{}, large(3<<20)) // goes alone
+		r.start(worker.Config{Concurrency: 16, MaxClaimMemory: 2 << 20})
+		for _, id := range append(ids, huge) {
+			if e := r.awaitSettled(id); e.Settlement != outbox.Delivered || e.Delivered != 1 || e.Attempt != 1 {
+				t.Errorf("%+v", e)
+			}
+		}
+		for _, c := range r.far.Calls() {
+			inMemory = 0
+			for _, other := range r.far.Calls() {
+				if !other.Start.After(c.Start) && other.End.After(c.Start) {
+					inMemory += len(other.Body)
+				}
+			}
+			most = max(most, inMemory)
+		}
+		if r.far.Peak() != 2 || most > 3<<20 {
+			t.Errorf("%d at a time, %d bytes in memory", r.far.Peak(), most)
+		}
+	})
+}
+
+// A worker that stops finishes what is being sent, and hands back at once what waits for room.
+func TestRun_ClaimThatWaitsIsHandedBackAtShutdown(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		first, _ := r.claimed(outbox.Message{}, large(1<<20))
+		second, _ := r.claimed(outbox.Message{}, large(1<<20))
+		stop := r.start(worker.Config{MaxClaimMemory: 1 << 20, DrainTimeout: 10 * time.Minute})
+		r.until("the first is sent", func() bool { return len(r.far.Calls()) == 1 })
+		if r.far.Calls()[0].ID != first {
+			first, second = second, first
+		}
+		time.Sleep(time.Second)
+		stop()
+		if _, ok := r.settled(first); !ok || len(r.far.Of(second)) != 0 {
+			t.Errorf("the first is settled: %v; the second was sent %d times", ok, len(r.far.Of(second)))
+		}
+		r.start(worker.Config{})
+		if e := r.awaitSettled(second); e.Settlement != outbox.Delivered || e.Attempt != 1 || e.PossibleDuplicate {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// The deadline passes while the body waits for room.
+func TestRun_ClaimWhoseDeadlinePassesWhileItWaits(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(2 * time.Minute)
+			return outbox.Answer{Status: 200}, nil
+		}
+		first, _ := r.claimed(outbox.Message{}, large(1<<20))
+		r.start(worker.Config{MaxClaimMemory: 1 << 20})
+		r.until("the first is sent", func() bool { return len(r.far.Calls()) == 1 })
+		late, _ := r.claimed(outbox.Message{Deadline: time.Now().Add(time.Minute)}, large(1<<20))
+		r.awaitSettled(first)
+		if e := r.awaitSettled(late); e.Settlement != outbox.Expired || len(r.far.Of(late)) != 0 {
+			t.Errorf("settled %s: %s, sent %d times", e.Settlement, e.Error, len(r.far.Of(late)))
+		}
+	})
+}
