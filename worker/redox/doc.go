@@ -40,9 +40,9 @@
 // count what they write, and only a request of which nothing was written goes out again
 // by itself (a keep-alive connection that the other side had closed in the meantime, or that
 // was past its time). Over TLS 1.3 a request may be written before the server has judged the
-// client's certificate: an alert that is the first thing to come over a new connection says
-// that the handshake failed and nobody has read the request. A server that says so after an
-// answer, on a connection in use, or about a record leaves the outcome unknown.
+// client's certificate: an alert about a handshake that is the first thing to come over a new
+// connection says that nobody has read the request. One that comes after an answer, on a
+// connection in use, or that may be about something else leaves the outcome unknown.
 //
 // # Patient data
 //

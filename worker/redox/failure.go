@@ -17,10 +17,10 @@ func (c *Client) noAnswer(ctx context.Context, out *call, err error, w *watch) *
 	if alert := w.refused(err); alert != nil {
 		return notSent(connectFailure(alert), hostScope(out.url), alert)
 	}
-	declined := declines(err) && !w.wrote()
+	cause := context.Cause(ctx)
+	declined := declines(err) && !declines(cause) && !w.wrote() // err may be no more than the cause
 	written := w.written() && !declined
 	e := &Error{class: ClassNoAnswer, written: written, unknown: written && out.decides()}
-	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, ErrTimeout) && written:
 		e.match, e.detail = ErrTimeout, "no answer within redox.timeout, "+c.cfg.Timeout.String()

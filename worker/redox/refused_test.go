@@ -2,6 +2,7 @@ package redox
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -16,18 +17,18 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// An alert about a record is none about the handshake.
+// An alert that may come after a handshake as well does not tell of one that failed.
 func TestHandshakeAlert(t *testing.T) {
 	t.Parallel()
 	alert := func(n uint8) error { return &net.OpError{Op: "remote error", Err: tls.AlertError(n)} }
-	for _, n := range []uint8{40, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 70, 71, 80, 109, 115, 116, 120, 200} {
+	for _, n := range []uint8{40, 42, 43, 44, 45, 46, 48, 49, 51, 70, 71, 109, 110, 112, 113, 115, 116, 120} {
 		if handshakeAlert(alert(n)) == nil {
 			t.Errorf("alert %d", n)
 		}
 	}
-	for _, n := range []uint8{10, 20, 21, 22} {
+	for _, n := range []uint8{10, 20, 21, 22, 47, 50, 80, 86, 90, 100, 200} {
 		if handshakeAlert(alert(n)) != nil {
-			t.Errorf("alert %d is about what was written", n)
+			t.Errorf("alert %d may be about what was written", n)
 		}
 	}
 	for _, err := range []error{nil, io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "local error", Err: tls.AlertError(42)}, &net.OpError{Op: "read", Err: io.EOF}} {
@@ -106,6 +107,20 @@ func TestNotWritten_RoundTripperSaysSo(t *testing.T) {
 				t.Errorf("%v, is the transport's: %v", err, errors.Is(err, errCircuit))
 			}
 		})
+	}
+}
+
+// A transport that returns why the attempt was cancelled says nothing about the request.
+func TestWritten_WhyItWasCancelledIsNoClaim(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	c := client(t, "https://api.example", &keyring{}, using(roundTripper(func(q *http.Request) (*http.Response, error) {
+		cancel(declining{errCircuit})
+		return nil, context.Cause(q.Context())
+	})))
+	_, err := c.Deliver(ctx, message(outbox.LaneSend, event))
+	if e := failure(t, err); !e.Attempted() || !e.UnknownOutcome() {
+		t.Errorf("%+v", e)
 	}
 }
 

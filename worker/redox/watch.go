@@ -113,16 +113,23 @@ func (w *watch) refused(err error) *net.OpError {
 // handshakeAlert is the alert in err, if the other side sent it and it is about a handshake.
 func handshakeAlert(err error) *net.OpError {
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" || aboutRecords(op.Err) {
+	if !errors.As(err, &op) || op.Op != "remote error" || !aboutHandshake(op.Err) {
 		return nil
 	}
 	return op
 }
 
-// recordAlerts are about what was written after a handshake: unexpected_message,
-// bad_record_mac, decryption_failed and record_overflow (RFC 8446, section 6.2).
-var recordAlerts = [...]tls.AlertError{10, 20, 21, 22}
+// handshakeAlerts are those that only a handshake ends with: they are about the certificate
+// or the parameters that the client brought (RFC 8446, section 6.2). The others, such as
+// internal_error, may come at any time, also from a server that has read the request.
+var handshakeAlerts = [...]tls.AlertError{
+	40,                         // handshake_failure
+	42, 43, 44, 45, 46, 48, 49, // of a certificate, unknown_ca, access_denied
+	51,               // decrypt_error: a signature or Finished
+	70, 71, 109, 110, // protocol_version, insufficient_security, missing and unsupported extension
+	112, 113, 115, 116, 120, // unrecognized_name, OCSP, PSK, certificate_required, no_application_protocol
+}
 
-func aboutRecords(alert error) bool {
-	return alert == nil || slices.ContainsFunc(recordAlerts[:], func(a tls.AlertError) bool { return a.Error() == alert.Error() })
+func aboutHandshake(alert error) bool {
+	return alert != nil && slices.ContainsFunc(handshakeAlerts[:], func(a tls.AlertError) bool { return a.Error() == alert.Error() })
 }
