@@ -269,3 +269,17 @@ func TestSkim_AgreesWithWhatIsKept(t *testing.T) {
 		}
 	})
 }
+
+// The byte behind the limit is missed, whatever was made of those before it.
+func TestSkim_OneByteOverTheLimit(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"Meta":{}}`, `{"Meta":{}}` + "\n", `<html></html>`, strings.Repeat(" ", 5000)} {
+		var r reply
+		if err := r.skim(strings.NewReader(body), int64(len(body)-1)); !errors.Is(err, errOverLimit) {
+			t.Errorf("%.20q: %v", body, err)
+		}
+		if err := r.skim(strings.NewReader(body), int64(len(body))); err != nil {
+			t.Errorf("%.20q: %v", body, err)
+		}
+	}
+}

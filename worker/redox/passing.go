@@ -38,6 +38,9 @@ type bounded struct {
 
 // Read ends with the body, whatever the reason.
 func (b *bounded) Read(p []byte) (int, error) {
+	if b.err != nil { // it may be read on
+		return 0, io.EOF
+	}
 	if b.left == 0 {
 		var one [1]byte
 		if n, err := io.ReadFull(b.source, one[:]); n == 1 {
