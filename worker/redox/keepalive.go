@@ -25,7 +25,7 @@ type span struct {
 // begin sets the end. Connections that were opened together do not end together.
 func (s *span) begin(age time.Duration) {
 	if age > 0 {
-		s.ends = time.Now().Add(age*9/10 + rand.N(age/5+1))
+		s.ends = time.Now().Add(age - age/10 + rand.N(age/5+1))
 	}
 }
 

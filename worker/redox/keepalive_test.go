@@ -150,16 +150,18 @@ func TestTransport_MaxConnectionAge(t *testing.T) {
 			t.Errorf("%d connections in an hour", n)
 		}
 	})
-	keeping(t, "", TransportConfig{MaxConnectionAge: -1}, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
-		c := client(t, "http://localhost", &keyring{}, using(tr))
-		for range 1000 {
-			deliver(t, c, message(outbox.LaneSend, event))
-			time.Sleep(10 * time.Second)
-		}
-		if n := opened.Load(); n != 1 {
-			t.Errorf("%d connections without a greatest age", n)
-		}
-	})
+	for _, age := range []time.Duration{-1, 100 * 365 * 24 * time.Hour} {
+		keeping(t, "", TransportConfig{MaxConnectionAge: age}, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
+			c := client(t, "http://localhost", &keyring{}, using(tr))
+			for range 1000 {
+				deliver(t, c, message(outbox.LaneSend, event))
+				time.Sleep(10 * time.Second)
+			}
+			if n := opened.Load(); n != 1 {
+				t.Errorf("%d connections with a greatest age of %v", n, age)
+			}
+		})
+	}
 }
 
 // However many connections are past their time at once, no message fails for it.
