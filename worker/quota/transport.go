@@ -32,12 +32,18 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, t.governor.notAsked(err)
 	}
+	ended := sync.OnceFunc(func() { done(true) }) // whether a failed one arrived is not known
+	open := false
+	defer func() {
+		if !open { // also when base panics
+			ended()
+		}
+	}()
 	response, err := t.base.RoundTrip(r)
-	if err != nil {
-		done(true) // whether it arrived is not known
-		return nil, err
+	if err != nil || response == nil || response.Body == nil {
+		return response, err
 	}
-	response.Body = &countedBody{ReadCloser: response.Body, done: sync.OnceFunc(func() { done(true) })}
+	response.Body, open = &countedBody{ReadCloser: response.Body, done: ended}, true
 	return response, nil
 }
 

@@ -80,10 +80,12 @@ func (c *Client) send(ctx context.Context, out *call) *Error {
 	if err != nil {
 		return notSent("the attempt ended while it waited for the rate limit", "", err)
 	}
-	e := c.inTime(ctx, out)
+	sent := true // so it counts when the transport panics
 	if done != nil {
-		done(e == nil || e.written)
+		defer func() { done(sent) }()
 	}
+	e := c.inTime(ctx, out)
+	sent = e == nil || e.written
 	return e
 }
 

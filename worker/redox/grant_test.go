@@ -3,6 +3,8 @@ package redox
 import (
 	"context"
 	"errors"
+	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -48,5 +50,23 @@ func TestDeliver_GrantRefusedOrUnused(t *testing.T) {
 	}).Deliver(t.Context(), message(outbox.LaneSend, event))
 	if e := failure(t, err); e.Attempted() || len(ended) != 1 || ended[0] {
 		t.Errorf("%v: ended %v", err, ended)
+	}
+}
+
+// What a request was granted ends with it when its transport panics: whether it was sent is
+// not known.
+func TestDeliver_GrantEndsWithAPanic(t *testing.T) {
+	t.Parallel()
+	var ended []bool
+	c := client(t, "https://api.example", &keyring{}, func(c *Config, _ *Source) {
+		c.Transport = roundTripper(func(*http.Request) (*http.Response, error) { panic("at the far side") })
+		c.Grant = func(context.Context) (func(bool), error) { return func(sent bool) { ended = append(ended, sent) }, nil }
+	})
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	}()
+	if !slices.Equal(ended, []bool{true}) {
+		t.Error(ended)
 	}
 }
