@@ -44,8 +44,13 @@ func (c *Clock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
 
 // AtLeast takes in that the server said it was the given time, now or some time ago.
 func (c *Clock) AtLeast(server time.Time) {
-	if ahead := server.Sub(c.Now()); ahead > 0 {
-		c.offset.Add(int64(ahead))
+	local := c.local().Round(0)
+	for {
+		offset := c.offset.Load()
+		ahead := int64(server.Sub(local))
+		if ahead <= offset || c.offset.CompareAndSwap(offset, ahead) {
+			return
+		}
 	}
 }
 
