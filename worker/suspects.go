@@ -37,6 +37,9 @@ const (
 	// late where many wait.
 	suspectsWait    = 2 * time.Second
 	suspectsWaitMax = 30 * time.Second
+	// suspectsPatience is for how long suspects that go alone ask in vain before the others
+	// let one of them go first.
+	suspectsPatience = time.Minute
 )
 
 // allTurns is the weight of a suspect that goes alone. One that was lost once weighs 1.
@@ -49,6 +52,8 @@ type suspects struct {
 	mu sync.Mutex
 	// waiting are those that were given back lately, and until when they are expected.
 	waiting map[leaseKey]time.Time
+	// inVain is since when those that go alone ask in vain, and asked when one did last.
+	inVain, asked time.Time
 }
 
 func newSuspects() *suspects {
@@ -72,11 +77,32 @@ func (w *Worker) turn(d *delivery) (decided bool) {
 	if lost > 2 {
 		weight = allTurns
 	}
-	if !w.suspects.turns.TryAcquire(weight) {
+	if !w.suspects.take(weight, time.Now()) {
 		return d.decide(verdict{action: leave, delay: w.suspects.wait(d.key(), time.Now()), err: "a suspect waits for its turn"})
 	}
 	w.suspects.came(d.key())
 	d.turn = weight
+	return false
+}
+
+// take reports whether so much of the turns was free, and not kept free for one that goes
+// alone: with a few others always under way, none of these would ever find them all free.
+func (s *suspects) take(weight int64, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.asked) > suspectsWaitMax { // by now they went elsewhere
+		s.inVain = time.Time{}
+	}
+	if weight < allTurns {
+		return (s.inVain.IsZero() || now.Sub(s.inVain) < suspectsPatience) && s.turns.TryAcquire(weight)
+	}
+	if s.turns.TryAcquire(weight) {
+		s.inVain = time.Time{}
+		return true
+	}
+	if s.asked = now; s.inVain.IsZero() {
+		s.inVain = now
+	}
 	return false
 }
 
