@@ -20,6 +20,7 @@ func (w *Worker) attempt(d *delivery) {
 	}
 	ctx, span := w.trace.start(ctx, d)
 	start := time.Now()
+	d.asked = true
 	err := w.guarded(ctx, d)
 	d.took = time.Since(start)
 	w.attempted(ctx, d, start.Add(d.took), err)

@@ -33,6 +33,7 @@ type delivery struct {
 	turn      int64  // the weight of a suspect's turn, while it has it
 	alone     bool   // it is the only suspect
 	marked    bool   // its order token waits for this very message
+	asked     bool   // the Deliverer was asked to send it
 	began     time.Time
 	took      time.Duration // of the attempt
 	verdict   verdict       // what is to be done; before that is decided, only its answer is set
@@ -143,7 +144,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	if err := w.recall(d); err != nil {
 		return d.decide(w.postpone(d, err))
 	}
-	if w.precheck(d) || w.inOrder(d) || w.unanswerable(d) || w.turn(d) {
+	if w.unanswerable(d) || w.precheck(d) || w.inOrder(d) || w.turn(d) {
 		return true
 	}
 	if (d.delivered > 1 || d.hold || d.record != (record{})) && w.noteStart(d) {

@@ -104,6 +104,8 @@ func (p *depot) shut(ctx context.Context) error {
 
 // look is what is wrong with the stream; answered is false when that is not known.
 func (p *depot) look(ctx context.Context) (wrong error, answered bool) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout) // others wait for the mutex
+	defer cancel()
 	stream, err := p.js.Stream(ctx, p.stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("stream %s does not exist: run `redoxworker provision`", p.stream), true
@@ -114,10 +116,11 @@ func (p *depot) look(ctx context.Context) (wrong error, answered bool) {
 	return outbox.Full(stream.CachedInfo()), true
 }
 
-// unanswerable postpones a message whose reply could not be stored now: it would be sent,
-// and then wait for its settlement.
+// unanswerable postpones a message whose reply could not be stored now: it would be sent, or
+// given up, and then wait for its settlement. Many that wait like that would take all slots.
+// One that was replied to lacks only its ack.
 func (w *Worker) unanswerable(d *delivery) (decided bool) {
-	if d.contract != nil || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.troubled() {
+	if d.record.Settled != "" || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.troubled() {
 		return false
 	}
 	err := w.depot.shut(d.ctx)

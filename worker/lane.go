@@ -81,7 +81,7 @@ func (w *Worker) pull(ctx context.Context, l *lane) {
 			switch state := w.gates.wait(ctx, l.source); {
 			case state == gatePaused:
 			case state == gateProbe:
-				w.next(ctx, l, consumer, nextExpiry, w.deliver)
+				w.next(ctx, l, consumer, nextExpiry, w.runner(l)) // while it probes, its source waits
 			case !w.plenty(l) || w.slots.full(l.source):
 				w.measured(ctx, l, consumer)
 			case l.kind == outbox.LaneOrdered:

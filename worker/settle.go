@@ -304,8 +304,10 @@ func (w *Worker) giveBack(d *delivery) {
 func (d *delivery) ended(now time.Time) record {
 	v, rec := &d.verdict, d.record
 	rec.Age, rec.Since = rec.ageAt(d.began), time.Time{}
-	rec.Started, rec.Alone = 0, 0
-	rec.Intent, rec.Ended, rec.Next = d.unsure && rec.Intent, d.delivered, now.Add(v.delay)
+	rec.Ended, rec.Next = d.delivered, now.Add(v.delay)
+	if d.asked { // else what is suspected stays suspected
+		rec.Started, rec.Alone, rec.Intent = 0, 0, false
+	}
 	if v.action != retry {
 		return rec
 	}
