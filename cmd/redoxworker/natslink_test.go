@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -195,7 +194,7 @@ func TestRun_WaitsForNATSAndSaysSo(t *testing.T) {
 	r := s.launch()
 	log := func() string { return r.err.String() }
 	s.eventually("said", func() bool { return strings.Contains(r.err.String(), "nats: cannot connect; trying again") }, log)
-	status, body := s.readyBody()
+	status, body := s.readyz()
 	if status != http.StatusServiceUnavailable || body.NATS != "never connected" || !strings.HasPrefix(body.WaitsFor, "NATS at nats://127.0.0.1:") {
 		t.Errorf("/readyz: %d %+v", status, body)
 	}
@@ -208,10 +207,10 @@ func TestRun_WaitsForNATSAndSaysSo(t *testing.T) {
 	}
 	t.Cleanup(func() { r.stop(); _ = server.Shutdown() })
 	s.awaitReady(log)
-	if _, body = s.readyBody(); body.WaitsFor != "" {
+	if _, body = s.readyz(); body.WaitsFor != "" {
 		t.Errorf("a worker that is ready waits for %s", body.WaitsFor)
 	}
-	s.eventually("there is a token", func() bool { _, body := s.readyBody(); return body.Keys["main"].Usable }, log)
+	s.eventually("there is a token", func() bool { _, body := s.readyz(); return body.Keys["main"].Usable }, log)
 	if log := r.err.String(); strings.Contains(log, "there is no token") {
 		t.Errorf("the endpoint is blamed: %s", log)
 	}
@@ -228,18 +227,4 @@ func (s *stage) port() int {
 		s.Fatal(err)
 	}
 	return port
-}
-
-// readyBody is what /readyz says.
-func (s *stage) readyBody() (status int, body readiness) {
-	s.Helper()
-	response, err := http.Get("http://" + s.admin + "/readyz")
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
-		s.Fatal(err)
-	}
-	return response.StatusCode, body
 }

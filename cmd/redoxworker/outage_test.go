@@ -93,13 +93,7 @@ func (s *stage) replies(source string) map[string]outbox.Reply {
 }
 
 // readyz is the body of the admin listener's /readyz.
-func (s *stage) readyz() (status int, body struct {
-	Ready  bool
-	Worker struct {
-		Paused map[string]time.Duration `json:"paused_ns"`
-	}
-	Keys map[string]keyStatus
-}) {
+func (s *stage) readyz() (status int, body readiness) {
 	s.Helper()
 	response, err := http.Get("http://" + s.admin + "/readyz")
 	if err != nil {
