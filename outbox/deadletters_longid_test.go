@@ -32,8 +32,8 @@ func TestDeadLetter_ReplayOfLongIDs(t *testing.T) {
 			}
 			seen[next] = length
 			d.MessageID, d.Header = next, r.msg.Header
-			if d.ReplayOf() != first {
-				t.Fatalf("%d bytes: the dead letter of replay %d goes back to %q", length, n, d.ReplayOf())
+			if d.replayOf() != first {
+				t.Fatalf("%d bytes: the dead letter of replay %d goes back to %q", length, n, d.replayOf())
 			}
 		}
 	}

@@ -20,9 +20,9 @@ func (d DeadLetter) ReplayID() (id string, n int) {
 	return replayID(base, n+1), n + 1
 }
 
-// ReplayOf is the id of the message that d, which is one of its replays, goes back to; "" if
+// replayOf is the id of the message that d, which is one of its replays, goes back to; "" if
 // d is none.
-func (d DeadLetter) ReplayOf() string {
+func (d DeadLetter) replayOf() string {
 	if base, n := d.replayBase(); n > 0 {
 		return base
 	}

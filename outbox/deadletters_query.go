@@ -88,7 +88,7 @@ func (q DeadQuery) replayOf(l *StoredDeadLetter) (id string, ok bool) {
 	if len(q.IDs) == 0 {
 		return "", false
 	}
-	id = l.ReplayOf()
+	id = l.replayOf()
 	ok = id != "" && slices.Contains(q.IDs, id)
 	q.IDs = nil
 	return id, ok && q.matches(l) && (!q.wantsModel() || q.matchesModel(l))

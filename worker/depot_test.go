@@ -46,49 +46,52 @@ func (r *rig) reshape(stream string, change func(*jetstream.StreamConfig)) {
 	}
 }
 
+// lossesOfReplies are ways in which replies cannot be stored, and how each ends.
+var lossesOfReplies = map[string]struct{ lose, mend func(r *rig) }{
+	"full": {
+		func(r *rig) {
+			r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 })
+			if _, err := r.js.Publish(r.Context(), "redox.reply.other.x", nil); err != nil {
+				r.Fatal(err)
+			}
+		},
+		func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgs = -1 }) },
+	},
+	"full of bytes": {
+		func(r *rig) {
+			r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxBytes = 10_000 })
+			if _, err := r.js.Publish(r.Context(), "redox.reply.other.x", make([]byte, 9_900)); err != nil {
+				r.Fatal(err)
+			}
+		},
+		func(r *rig) {
+			s, err := r.js.Stream(r.Context(), "REDOX_REPLIES")
+			if err != nil {
+				r.Fatal(err)
+			}
+			if err := s.Purge(r.Context(), jetstream.WithPurgeSubject("redox.reply.other.x")); err != nil {
+				r.Fatal(err)
+			}
+		},
+	},
+	"takes no message of that size": {
+		func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 10 }) },
+		func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 }) },
+	},
+	"deleted": {
+		func(r *rig) {
+			if err := r.js.DeleteStream(r.Context(), "REDOX_REPLIES"); err != nil {
+				r.Fatal(err)
+			}
+		},
+		func(r *rig) { r.provision() },
+	},
+}
+
 // While replies cannot be stored, nobody who listens sees one twenty times, what needs no
 // such reply goes on, and afterwards each is stored once.
 func TestReplies_WithoutTheirStream(t *testing.T) {
-	for name, c := range map[string]struct{ lose, mend func(r *rig) }{
-		"full": {
-			func(r *rig) {
-				r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 })
-				if _, err := r.js.Publish(r.Context(), "redox.reply.other.x", nil); err != nil {
-					r.Fatal(err)
-				}
-			},
-			func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgs = -1 }) },
-		},
-		"full of bytes": {
-			func(r *rig) {
-				r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxBytes = 10_000 })
-				if _, err := r.js.Publish(r.Context(), "redox.reply.other.x", make([]byte, 9_900)); err != nil {
-					r.Fatal(err)
-				}
-			},
-			func(r *rig) {
-				s, err := r.js.Stream(r.Context(), "REDOX_REPLIES")
-				if err != nil {
-					r.Fatal(err)
-				}
-				if err := s.Purge(r.Context(), jetstream.WithPurgeSubject("redox.reply.other.x")); err != nil {
-					r.Fatal(err)
-				}
-			},
-		},
-		"takes no message of that size": {
-			func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 10 }) },
-			func(r *rig) { r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 }) },
-		},
-		"deleted": {
-			func(r *rig) {
-				if err := r.js.DeleteStream(r.Context(), "REDOX_REPLIES"); err != nil {
-					r.Fatal(err)
-				}
-			},
-			func(r *rig) { r.provision() },
-		},
-	} {
+	for name, c := range lossesOfReplies {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
 				seen := r.seen("redox.reply." + source + ".>")

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -56,6 +57,37 @@ func pair(t *testing.T, name, certFile, keyFile string) *x509.Certificate {
 	return leaf
 }
 
+// gate is a gateway in front of Redox that counts requests by their path.
+type gate struct {
+	mu    sync.Mutex
+	asked map[string]int
+}
+
+// start serves with TLS, writes the certificate of the gate to the file ca, and answers its URL.
+func (g *gate) start(t *testing.T, behind http.Handler, config *tls.Config, ca string) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		g.asked[r.URL.Path]++
+		g.mu.Unlock()
+		behind.ServeHTTP(w, r)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = config
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL
+}
+
+func (g *gate) paths() map[string]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.asked)
+}
+
 // A gateway in front of Redox that wants a client certificate: with one that it does not know
 // nothing is sent and messages wait, and once the files hold another everything goes through
 // it, whatever its URL.
@@ -71,28 +103,15 @@ func TestRun_ClientCertificate(t *testing.T) {
 			clients := x509.NewCertPool()
 			clients.AddCert(known)
 
-			var mu sync.Mutex
-			asked := map[string]int{}
 			sim := &redoxsim.Server{}
-			gate := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				asked[r.URL.Path]++
-				mu.Unlock()
-				sim.ServeHTTP(w, r)
-			}))
-			gate.Config.ErrorLog = log.New(io.Discard, "", 0)
-			gate.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients, MinVersion: version, MaxVersion: version}
-			gate.StartTLS()
-			t.Cleanup(gate.Close)
-			if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: gate.Certificate().Raw}), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			gate := &gate{asked: map[string]int{}}
+			server := gate.start(t, sim, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients, MinVersion: version, MaxVersion: version}, ca)
 
 			s := newStage(t, sim, "")
 			s.sim.AddSource(redoxsim.Source{ID: sourceID})
 			s.addLegacy("clinic-old", "api-key-1", sourceC)
-			s.reconfigure("redox: {base_url: ", fmt.Sprintf("redox: {blob_url: %q, ca_file: %q, client_cert_file: %q, client_key_file: %q, base_url: ", gate.URL, ca, cert, key))
-			s.reconfigure(fmt.Sprintf("base_url: %q", s.far), fmt.Sprintf("base_url: %q", gate.URL))
+			s.reconfigure("redox: {base_url: ", fmt.Sprintf("redox: {blob_url: %q, ca_file: %q, client_cert_file: %q, client_key_file: %q, base_url: ", server, ca, cert, key))
+			s.reconfigure(fmt.Sprintf("base_url: %q", s.far), fmt.Sprintf("base_url: %q", server))
 			r := s.run()
 			for id, m := range map[string]outbox.Message{
 				"model": {Source: "clinic-a", Body: admit("x")}, "old": {Source: "clinic-old", Body: admit("y")},
@@ -104,11 +123,9 @@ func TestRun_ClientCertificate(t *testing.T) {
 				}
 			}
 			s.eventually("the refusal is named", func() bool { return strings.Contains(r.err.String(), "certificate") }, r.err.String)
-			mu.Lock()
-			if len(asked) != 0 {
+			if asked := gate.paths(); len(asked) != 0 {
 				t.Errorf("requests arrived: %v", asked)
 			}
-			mu.Unlock()
 
 			for _, file := range []string{key, cert} {
 				if err := os.Rename(file+".known", file); err != nil {
@@ -125,8 +142,7 @@ func TestRun_ClientCertificate(t *testing.T) {
 					t.Errorf("%s: %+v %v", id, reply, err)
 				}
 			}
-			mu.Lock()
-			defer mu.Unlock()
+			asked := gate.paths()
 			for _, path := range []string{"/endpoint", "/upload", "/v2/auth/token", "/auth/authenticate"} {
 				if asked[path] == 0 {
 					t.Errorf("nothing arrived at %s: %v", path, asked)
