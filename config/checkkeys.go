@@ -73,6 +73,7 @@ func (l *loader) checkPrivateKey(at string, kid *string, secret Secret) {
 	case text == "":
 	case strings.HasPrefix(text, "{"):
 		l.checkJWK(at, kid, text)
+	case !strings.Contains(text, "-----BEGIN") && key == at+"private_key_file": // auth says what the file is
 	case !strings.Contains(text, "-----BEGIN"):
 		l.problem(key, "is neither PEM nor a JWK", "give a private key; a path belongs in "+at+"private_key_file")
 	case strings.Contains(text, "-----BEGIN ENCRYPTED ") || strings.Contains(text, "Proc-Type: 4,ENCRYPTED"):
