@@ -63,6 +63,9 @@ func TestReplies_WhatIsGivenUpHoldsNobodyUp(t *testing.T) {
 				}
 			}
 		}
+		if n := r.records(); n != len(expired) {
+			t.Errorf("the ledger knows %d messages, want %d: those that keep the contract", n, len(expired))
+		}
 		if n := r.stored("REDOX_REPLIES"); n < 31 || n > 32 { // with what filled it, or without
 			t.Errorf("%d replies are stored, want 31", n)
 		}

@@ -101,6 +101,7 @@ type answerRoom struct {
 	memory *memory
 	size   int64 // counted
 	beyond bool  // no more of it is counted
+	over   bool  // so is the attempt; who reads on keeps nothing for it
 }
 
 var errNoRoom = errors.New("worker: there is no room in memory for the answer")
@@ -111,7 +112,7 @@ func (a *answerRoom) grow(ctx context.Context, size int64, wait bool) error {
 	for {
 		m.mu.Lock()
 		switch {
-		case a.beyond:
+		case a.beyond || a.over:
 			m.mu.Unlock()
 			return nil
 		case m.admits(size):
@@ -145,6 +146,7 @@ func (a *answerRoom) end() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	a.over = true
 	if a.size == 0 && !a.beyond {
 		return
 	}

@@ -152,3 +152,20 @@ func TestMemory_BodiesDoNotWaitForAnswers(t *testing.T) {
 		m.idle(t)
 	})
 }
+
+// Whoever reads on after the attempt takes nothing that nobody would give back.
+func TestMemory_AnAttemptThatIsOverTakesNothing(t *testing.T) {
+	t.Parallel()
+	m := newMemory(100)
+	a := &answerRoom{memory: m}
+	for range 2 {
+		if err := a.grow(t.Context(), 60, true); err != nil {
+			t.Fatal(err)
+		}
+		a.end()
+	}
+	if err := a.grow(t.Context(), 40, false); err != nil {
+		t.Error(err)
+	}
+	m.idle(t)
+}

@@ -284,8 +284,9 @@ func (w *Worker) giveBack(d *delivery) {
 		v.delay = jitter(v.delay)
 	}
 	rec := d.ended(time.Now())
-	// Else the record is another worker's by now, or could not be read and must not be lost.
-	if w.keeper.holds(d.lease) && !d.blind {
+	// Else the record is another worker's by now, could not be read and must not be lost, or is of
+	// a message that breaks the contract: nobody would look at it.
+	if w.keeper.holds(d.lease) && !d.blind && d.contract == nil {
 		w.noteEnd(d, rec)
 		failpoint("note")
 	}

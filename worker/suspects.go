@@ -15,7 +15,7 @@ import (
 )
 
 // A message whose delivery came to no end is a suspect: it may have killed its worker. Most
-// often it was only there. So suspects are told apart by sending them in fewer and fewer
+// often it was only there. So suspects are told apart by sending them in less and less
 // company, in each worker:
 //
 //   - After one such delivery a message is sent as any other: what was in flight when a worker
