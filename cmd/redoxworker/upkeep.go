@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/worker"
 )
 
 // upkeepEvery is how often a worker looks whether its streams and buckets are there and have
@@ -26,7 +27,8 @@ type upkeep struct {
 
 	// of run alone
 	skip    []string // streams that may not be looked at
-	unbound int      // looks in a row that found a consumer missing
+	bound   int      // consumers that the worker had bound at the last look
+	unbound int      // looks in a row that found some missing, and none more bound
 	failed  map[string]bool
 	trouble *logsample.Trouble
 }
@@ -59,16 +61,12 @@ func (d *daemon) inspect(ctx context.Context, js jetstream.JetStream) {
 		return // NATS does not answer; lanes and quota say so
 	}
 	missing := slices.ContainsFunc(faults, func(f outbox.Fault) bool { return f.Missing })
-	if w := d.running.Load(); w != nil && !w.Status().Ready() {
-		u.unbound++
-	} else {
-		u.unbound = 0
-	}
-	if u.unbound > 1 {
+	stuck := u.stuck(d.running.Load().Status())
+	if stuck {
 		faults = append(faults, outbox.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true,
 			Detail: "consumers of " + t.Prefix.OutStream() + " are missing, or cannot be bound: run `redoxworker provision`"})
 	}
-	if d.config.NATS.Provision == config.ProvisionAuto && (missing || u.unbound > 1) {
+	if d.config.NATS.Provision == config.ProvisionAuto && (missing || stuck) {
 		if err := d.restore(ctx, js, t); err != nil {
 			faults = append(faults, outbox.Fault{Kind: "provision", Name: "nats.provision", Detail: "what is missing could not be made anew: " + err.Error()})
 		}
@@ -76,11 +74,27 @@ func (d *daemon) inspect(ctx context.Context, js jetstream.JetStream) {
 	u.note(faults)
 }
 
+// stuck reports whether a worker cannot bind its consumers. To bind those of thousands of
+// sources takes a while, also after a reconnect, and is no trouble.
+func (u *upkeep) stuck(s worker.Status) bool {
+	if s.Ready() || s.Bound > u.bound {
+		u.unbound = 0
+	} else {
+		u.unbound++
+	}
+	u.bound = s.Bound
+	return u.unbound > 1
+}
+
 // restore makes anew what is missing.
 func (d *daemon) restore(ctx context.Context, js jetstream.JetStream, t outbox.Topology) error {
 	made, err := t.Restore(ctx, js)
 	for _, c := range made {
-		d.log.Warn("provision: it was missing and is made anew, empty; what it held is lost", "kind", c.Kind, "name", c.Name)
+		text := "provision: it was missing and is made anew, empty; what it held is lost"
+		if c.Kind == "consumer" {
+			text = "provision: it was missing and is made anew; messages in hand may be delivered again"
+		}
+		d.log.Warn(text, "kind", c.Kind, "name", c.Name)
 	}
 	return err
 }
