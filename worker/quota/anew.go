@@ -7,20 +7,26 @@ import (
 
 // A book that is lost, damaged or cannot be written any more is not the end of sending. Each
 // worker remembers the book as it last wrote it, and has a part in it: its own lease, and of
-// the slots that were free as much as any other worker. The parts of all are never more than
-// the limit, so each may go on with its own while there is no book to share. Whoever finds
-// the place of the book empty or damaged makes it anew: its own part as it is, and all else
-// as if it had just been used. The others put their parts in the place of that.
+// the slots that were free as much as any other worker: what the others may have taken since,
+// one window later. The parts of all are never more than the limit, so each may go on with its own while
+// there is no book to share. Whoever finds the place of the book empty or damaged makes it
+// anew: its own part as it is, and all else as if it had just been used. The others put their
+// parts in the place of that.
 
-// part is what a worker may go on with when the book is lost.
-func (b *book) part(l limits, now moment, id string) *book {
+// part is what a worker may go on with when the book is lost. Of one that not all others know
+// of it is the lease alone: they count on what is free without it.
+func (b *book) part(l limits, now moment, id string, known bool) *book {
 	own := b.Leases[id]
 	own.Until = now.lo + l.life // nobody else can have it
 	p := &book{Requests: own.Slots, Per: b.Per, Next: b.Next, Leases: map[string]lease{id: own}}
+	if !known {
+		return p
+	}
 	workers := max(1, len(b.Leases))
-	most, taken := b.Requests/workers, 0
+	most := b.Requests / workers
+	taken := l.paced() + b.Credit // by others since, who may have come since
 	if workers > 1 {
-		taken = int((l.turn + l.horizon) / l.interval) // by the others since, of what was free
+		taken += (3*b.free(now.hi) + 3) / 4 // see allowance
 	}
 	seen, given := 0, 0
 	for _, c := range b.Free {
@@ -38,7 +44,84 @@ func (b *book) part(l limits, now moment, id string) *book {
 		p.Requests += k
 		p.add(c.at, k)
 	}
+	if rest := most - p.Requests; rest > 0 { // by then nobody uses what it has leased
+		p.Requests += rest
+		p.add(l.freeFrom(now.hi+l.life+l.margin), rest)
+	}
 	return p
+}
+
+// paced is how many slots all workers together can take between two turns of another one, at
+// the pace of the window.
+func (l limits) paced() int {
+	return int((l.turn+l.horizon)/l.interval) + 1 + l.burst
+}
+
+// allowance is how many slots a worker may take out of the pace, for REQUESTs that wait: never
+// more in the life of a lease, by all workers, than three of four that another one saw free
+// when it had its last turn. known says that all others know of the worker.
+func (b *book) allowance(l limits, now moment, id string, known bool) int {
+	free, workers := b.free(now.hi), len(b.Leases)
+	if _, held := b.Leases[id]; !held {
+		workers++
+	}
+	switch {
+	case workers == 1:
+		return free
+	case !known:
+		return 0
+	}
+	b.Rush.age(l, now)
+	return max(0, (3*free-b.Rush.Now-b.Rush.Before)/4)
+}
+
+// rush is how many slots were taken out of the pace, by all workers, since a moment and in
+// the life of a lease before it.
+type rush struct {
+	Since  int64 `json:"since"`
+	Now    int   `json:"now"`
+	Before int   `json:"before"`
+}
+
+func (r rush) bad() bool {
+	return r.Now < 0 || r.Before < 0 || r.Now > maxRequests || r.Before > maxRequests
+}
+
+// age begins anew when the life of a lease has passed.
+func (r *rush) age(l limits, now moment) {
+	switch passed := now.lo - r.Since; {
+	case passed >= 2*l.life, passed < -l.life: // the clock was set
+		*r = rush{Since: now.lo}
+	case passed >= l.life:
+		*r = rush{Since: now.lo, Before: r.Now}
+	}
+}
+
+// acquaintance tells whether all others know of a worker.
+type acquaintance struct {
+	known bool
+	seen  map[string]uint64 // the others' turns when it came; nil before
+}
+
+// wrote takes in a book that the worker has written.
+func (a *acquaintance) wrote(b *book, id string) {
+	if a.known {
+		return
+	}
+	if a.seen == nil {
+		a.seen = make(map[string]uint64, len(b.Leases))
+		for other, lease := range b.Leases {
+			if other != id {
+				a.seen[other] = lease.Turn
+			}
+		}
+	}
+	for other, turn := range a.seen {
+		if lease, there := b.Leases[other]; there && lease.Turn == turn {
+			return
+		}
+	}
+	a.known, a.seen = true, nil
 }
 
 // anew is a book in place of a lost one, of which b is what was last known: it has the part

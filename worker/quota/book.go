@@ -24,6 +24,8 @@ type book struct {
 	// Unknown is the moment from which slots are free whose use is not known, because the
 	// book was made anew; 0 when it never was.
 	Unknown int64
+	// Rush is what was taken out of the pace.
+	Rush rush
 	// Free slots by the moment from which they are free, in order.
 	Free   []cell
 	Leases map[string]lease
@@ -61,12 +63,13 @@ type wire struct {
 	Next     int64            `json:"next"`
 	Credit   int              `json:"credit"`
 	Unknown  int64            `json:"unknown,omitempty"`
+	Rush     rush             `json:"rush"`
 	Free     string           `json:"free"`
 	Leases   map[string]lease `json:"leases"`
 }
 
 func (b *book) encode() ([]byte, error) {
-	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown,
+	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown, Rush: b.Rush,
 		Free: encodeCells(b.Free), Leases: b.Leases})
 }
 
@@ -75,11 +78,11 @@ func decodeBook(data []byte) (*book, error) {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return nil, fmt.Errorf("not a quota book: %w", err)
 	}
-	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Leases: w.Leases}
+	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Rush: w.Rush, Leases: w.Leases}
 	if b.Leases == nil {
 		b.Leases = make(map[string]lease)
 	}
-	if w.Requests < 1 || w.Requests > maxRequests || w.Per < int64(time.Second) || w.Credit < 0 {
+	if w.Requests < 1 || w.Requests > maxRequests || w.Per < int64(time.Second) || w.Credit < 0 || w.Rush.bad() {
 		return nil, fmt.Errorf("not a quota book: %d requests in %dns", w.Requests, w.Per)
 	}
 	sum := 0

@@ -13,7 +13,9 @@
 // A worker that dies keeps its few leased slots from the others until one window after its
 // lease has ended. A worker that loses NATS uses up the lease it has and then waits: nothing
 // can be pulled without NATS either. Where NATS is there and the book is not, because its
-// bucket was deleted or is full, each worker goes on with its last share of the limit. A book
+// bucket was deleted or is full, each worker goes on with its last share of the limit, of which
+// what others may have taken since its last turn counts as used for one window. One that the
+// others do not know of yet, as it came a moment before, waits for the bucket. A book
 // that was deleted, purged or damaged is made anew at the next turn: nobody stops, and what is
 // not known of the lost one counts as used for one window.
 //

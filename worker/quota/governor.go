@@ -45,6 +45,7 @@ type tenure struct {
 	back   map[int64]int
 	turn   uint64
 	noted  uint64 // the last turn that was written
+	among  acquaintance
 	// pending is a turn of which it is not known whether it was written.
 	pending *pending
 }

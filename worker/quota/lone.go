@@ -100,7 +100,7 @@ func (g *Governor) ownPart(now moment, last *book) *book {
 	if g.lone.book != nil {
 		return g.lone.book
 	}
-	return last.part(newLimits(last.Requests, time.Duration(last.Per), 0), now, g.tenure.id)
+	return last.part(newLimits(last.Requests, time.Duration(last.Per), 0), now, g.tenure.id, g.tenure.among.known)
 }
 
 // refusedAt notes that a book could not be replaced because the bucket takes nothing.
@@ -130,19 +130,35 @@ func (g *Governor) orphaned(err error) bool {
 	return g.spare != nil && (g.lone.gone > 1 || frozen)
 }
 
+// partAlone is what this worker goes on with alone; nil while not all others know of it. Where
+// there were others, and its lease has ended, all of it counts as used until now.
+func (g *Governor) partAlone(now moment) *book {
+	p := g.ownPart(now, g.spare)
+	switch {
+	case !g.tenure.among.known, p.Requests < 1:
+		return nil
+	case now.hi < g.tenure.until, len(g.spare.Leases) < 2:
+		return p
+	}
+	g.newTenure()
+	l := newLimits(p.Requests, time.Duration(p.Per), 0)
+	return &book{Requests: p.Requests, Per: p.Per, Free: []cell{{l.unknown(now), p.Requests}}, Leases: make(map[string]lease)}
+}
+
 // turnAlone is a turn at a book of this worker's own. It answers how many slots it brought.
 func (g *Governor) turnAlone(err error) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tenure.undo()
 	if g.lone.book == nil {
-		p := g.ownPart(g.clock.now(), g.spare)
-		if p.Requests < 1 {
+		p := g.partAlone(g.clock.now())
+		if p == nil {
 			return 0
 		}
-		g.lone.book, g.lone.share = p, p.Requests
+		// A lease may be more than a share: it shrinks as its slots come back.
+		g.lone.book, g.lone.share = p, min(p.Requests, max(1, g.spare.Requests/max(1, len(g.spare.Leases))))
 		g.log.Warn("quota: there is no book to share; this worker goes on within its last share of the limit", "group", g.cfg.Group,
-			"share", p.Requests, "limit", g.cfg.Requests, "per", g.cfg.Per, "error", err)
+			"share", g.lone.share, "limit", g.cfg.Requests, "per", g.cfg.Per, "error", err)
 	}
 	g.claimIn(g.lone.book)
 	spare, remade := g.spare, g.remade

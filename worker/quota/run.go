@@ -205,7 +205,7 @@ func (g *Governor) claim(b *book, now moment) claim {
 	t.used, t.busy = 0, g.waiters.any(classSend)
 	c.kept = g.held.total()
 	if waiting := g.waiters.counts[classToken] + g.waiters.counts[classRequest]; waiting > 0 {
-		c.urgent = max(0, waiting-g.held.usable(now.lo))
+		c.urgent = min(max(0, waiting-g.held.usable(now.lo)), b.allowance(l, now, c.id, t.among.known))
 	}
 	return c
 }
@@ -240,6 +240,12 @@ func (g *Governor) confirm() int {
 	p := t.pending
 	t.pending = nil
 	t.until, t.noted, g.fleet.known = p.until, p.turn, true
+	if g.lone.book == nil {
+		if p.book.Unknown != g.remade { // another book: not all may know of this worker
+			t.among = acquaintance{}
+		}
+		t.among.wrote(p.book, t.id)
+	}
 	g.spare, g.remade = p.book, p.book.Unknown
 	g.held = append(g.held, p.granted...)
 	g.serve()

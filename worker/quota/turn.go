@@ -36,12 +36,12 @@ type claim struct {
 // the worker's lease is gone: others have taken it for dead.
 func (b *book) turn(l limits, now moment, c claim) (granted []run, ok bool) {
 	b.expire(l, now)
-	own, held := b.Leases[c.id]
+	own, leased := b.Leases[c.id]
 	back := 0
 	for _, n := range c.back {
 		back += n
 	}
-	if c.renews && !held || back > own.Slots {
+	if c.renews && !leased || back > own.Slots {
 		return nil, false
 	}
 	for at, n := range c.back {
@@ -55,6 +55,9 @@ func (b *book) turn(l limits, now moment, c claim) (granted []run, ok bool) {
 	b.Leases[c.id] = own // before it is counted among those that share
 
 	granted = b.takeUrgent(l, now, c.urgent)
+	if len(b.Leases) > 1 {
+		b.Rush.Now += held(granted).total()
+	}
 	if need := b.share(l, now, c.id) - c.kept; need > 0 {
 		granted = append(granted, b.take(l, now, need)...)
 	}
