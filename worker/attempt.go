@@ -33,7 +33,7 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	cause := w.causeOf(ctx, d)
 	o := outcome{
 		message: &d.message, record: d.record, answer: d.verdict.answer, err: err,
-		cause: cause, hold: d.hold, took: d.took, now: at, ahead: w.clock.Now().Sub(time.Now()),
+		cause: cause, hold: d.hold, took: d.took, now: at, ahead: time.Until(w.clock.Now()),
 	}
 	d.verdict = judge(&o, &w.config.Retry)
 	v := &d.verdict

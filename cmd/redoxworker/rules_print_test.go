@@ -162,7 +162,7 @@ func prints(v any) map[string]string {
 		text, err := json.Marshal(x)
 		all[name+" JSON"] = fmt.Sprint(string(text), err)
 		var b bytes.Buffer
-		for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil), tint.NewHandler(&b, nil)} {
+		for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil), tint.NewTextHandler(&b, nil)} {
 			slog.New(handler).With("with", x).WithGroup("g").Info("text", "v", x, slog.Group("group", "v", x))
 		}
 		all[name+" slog"] = b.String()

@@ -23,7 +23,6 @@ import (
 type survivor struct {
 	*stage
 	what string // the stream
-	keys string // of a bucket, the first letters of those that are harmed
 	log  func() string
 	n    int
 }
