@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -138,7 +139,11 @@ func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
 	t := a.newTable()
 	t.AppendHeader(table.Row{"source", "order token", "dead letters", "since"})
 	for _, h := range held {
-		t.AppendRow(table.Row{h.Source, h.Token, len(h.Pending), clock(h.Since)})
+		letters := strconv.Itoa(len(h.Pending))
+		if h.Damaged {
+			letters = "unknown: the note is damaged"
+		}
+		t.AppendRow(table.Row{h.Source, h.Token, letters, clock(h.Since)})
 	}
 	a.printf("%s\n", a.fitted(t, 4))
 	return nil
