@@ -125,12 +125,12 @@ func mendNetwork(err error) string {
 	case errors.As(err, &dns):
 		return "check the token URL's host and this host's name server"
 	case errors.As(err, &unknown):
-		return "give the CA that signed the endpoint's certificate, or of the proxy that opens TLS"
+		return "give the CA that signed the endpoint's certificate, or of the proxy that opens TLS (redox.ca_file)"
 	case errors.As(err, &name):
 		return "check the token URL's host: the certificate is another's"
 	case errors.As(err, &invalid):
 		return "check this host's clock and the endpoint's certificate"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the endpoint does not speak TLS: check the port and the proxy"
 	case errors.As(err, &op) && op.Op == "dial":
 		return "check the token URL's host and port, and the firewall on the way"

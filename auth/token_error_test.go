@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +113,7 @@ func TestTokenError_MendsTheRest(t *testing.T) {
 		"certificate is another's":             {Err: x509.HostnameError{Certificate: &x509.Certificate{}}},
 		"clock and the endpoint's certificate": {Err: x509.CertificateInvalidError{Reason: x509.Expired}},
 		"does not speak TLS":                   {Err: tls.RecordHeaderError{}},
+		"does not speak TLS: check the port":   {Err: &url.Error{Op: "Post", URL: "https://h", Err: http.ErrSchemeMismatch}},
 		"the proxy's URL":                      {Err: &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: dns}}},
 		"host and port":                        {Err: &net.OpError{Op: "dial", Err: errors.New("connection refused")}},
 	} {

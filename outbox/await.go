@@ -211,7 +211,7 @@ func (p *Publisher) storedReply(ctx context.Context, subject string) (*nats.Msg,
 	msg, err := p.conn.RequestWithContext(ask, api, nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return nil, fmt.Errorf("outbox: read the replies: %w: stream %s is missing: provision it", ErrNoStream, p.config.Prefix.ReplyStream())
+		return nil, fmt.Errorf("outbox: read the replies: %w: stream %s is missing: run `redoxworker provision`", ErrNoStream, p.config.Prefix.ReplyStream())
 	case err != nil && refused(p.conn, api):
 		return nil, fmt.Errorf("outbox: read the replies: %w: allow this user to publish to %sDIRECT.GET.%s.<its reply subjects>",
 			ErrPermission, p.apiPrefix(), p.config.Prefix.ReplyStream())

@@ -250,7 +250,7 @@ func (b *Bodies) explain(err error, what string) error {
 		return fmt.Errorf("outbox: %s: %w: %w", what, ErrQueueFull, err)
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrNoStreamResponse) {
-		return fmt.Errorf("outbox: %s: %w: provision it first", what, ErrNoStream)
+		return fmt.Errorf("outbox: %s: %w: run `redoxworker provision`", what, ErrNoStream)
 	}
 	return explain(err, b.js, what)
 }

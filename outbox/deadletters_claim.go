@@ -127,7 +127,7 @@ func (d *DeadLetters) claimed(ctx context.Context, e entry) (claim, error) {
 	made := entry.Created().Add(time.Duration(d.ahead.Load()))
 	c := claim{revision: entry.Revision(), resumed: true, made: made, read: read}
 	if err := json.Unmarshal(entry.Value(), &c); err != nil {
-		return claim{}, fmt.Errorf("outbox: key %s in bucket %s is damaged: it belongs to a replay that was begun; delete it only when no other replay runs and Redox does not have the message: %w", claimKey(e), d.config.Prefix.LedgerBucket(), err)
+		return claim{}, fmt.Errorf("outbox: key %s in bucket %s is damaged: it belongs to a replay that was begun; when no other replay runs, delete the key, then discard the dead letter if the message waits in the queue or Redox has it, or else replay it: %w", claimKey(e), d.config.Prefix.LedgerBucket(), err)
 	}
 	return c, nil
 }

@@ -106,7 +106,7 @@ func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions
 	set(HeaderOrderPosition, strconv.FormatUint(r.position, 10))
 	m, err := Decode(p, Stored{Subject: d.Subject, Header: h, Body: d.Body, Sequence: d.Sequence})
 	if err != nil {
-		return replayMessage{}, fmt.Errorf("a worker would refuse it again: %w; discard it", err)
+		return replayMessage{}, fmt.Errorf("a worker would refuse it again: %w; publish it anew without that, then discard it", err)
 	}
 	if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
 		r.expired = true
@@ -137,7 +137,7 @@ func replaySubject(p Prefix, m Message, partition, partitions int) (string, erro
 		return p.orderedSubject(m.Source, partition), nil
 	}
 	// A plain client published it without the header, so the token is gone.
-	return "", fmt.Errorf("it has no %s, and partition %d in which its order was kept no longer exists; publish it anew and discard it", HeaderOrderToken, partition)
+	return "", fmt.Errorf("it has no %s, and partition %d in which its order was kept no longer exists; publish it anew, then discard it", HeaderOrderToken, partition)
 }
 
 // partitionsOf reads the number of partitions out of the work queue's subject

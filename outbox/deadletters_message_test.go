@@ -125,7 +125,7 @@ func TestDeadLetter_ReplayRefuses(t *testing.T) {
 		id, n := d.ReplayID()
 		_, err := d.replay("", id, n, buriedAt, 4)
 		var contract *ContractError
-		if !errors.As(err, &contract) || !strings.Contains(err.Error(), "discard it") {
+		if !errors.As(err, &contract) || !strings.Contains(err.Error(), "publish it anew without that, then discard it") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -59,7 +59,7 @@ func (d *DeadLetters) noted(ctx context.Context, source, id string) (n note, ok 
 		return note{}, false, err
 	}
 	if err := json.Unmarshal(entry.Value(), &n); err != nil {
-		return note{}, false, fmt.Errorf("outbox: key %s in bucket %s is damaged: it said how a replay ended; delete it only when Redox does not have the message: %w", key, d.config.Prefix.LedgerBucket(), err)
+		return note{}, false, fmt.Errorf("outbox: key %s in bucket %s is damaged: it said how a replay ended; when no other replay runs, delete the key, then discard the dead letter if Redox has the message, or else replay it: %w", key, d.config.Prefix.LedgerBucket(), err)
 	}
 	return n, true, nil
 }

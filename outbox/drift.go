@@ -45,7 +45,7 @@ func set[T comparable, C any](d *difference[C], name string, have *T, want T) {
 // fixed refuses a difference that the server never lets be changed.
 func fixed[T comparable, C any](d *difference[C], name string, have, want T) {
 	if have != want {
-		d.refuse("%s is %v, not %v, and cannot be changed: empty it, delete it and provision again", name, have, want)
+		d.refuse("%s is %v, not %v, and cannot be changed: stop what uses it, delete it and provision again; what is still in it is lost by that", name, have, want)
 	}
 }
 
@@ -152,7 +152,7 @@ func (d *streamDifference) maxAge(want jetstream.StreamConfig, state jetstream.S
 	have := d.have.MaxAge
 	shorter := want.MaxAge > 0 && (have == 0 || want.MaxAge < have)
 	if shorter && state.Msgs > 0 && time.Since(state.FirstTime) > want.MaxAge {
-		d.refuse("max_age %v -> %v would delete stored messages at once: lower it by hand, or replay or discard them first", have, want.MaxAge)
+		d.refuse("max_age %v -> %v would delete stored messages at once: keep the longer one, or lower it by hand if they may go", have, want.MaxAge)
 		return
 	}
 	set(&d.difference, "max_age", &d.have.MaxAge, want.MaxAge)

@@ -107,6 +107,9 @@ func TestEnsure_RefusesToWeakenStreams(t *testing.T) {
 				t.Fatalf("error %v, want a refusal with %q", err, c.want)
 			}
 			refused := withAction(changes, Refuse)
+			if len(refused) == 1 && strings.Contains(refused[0].Detail, "cannot be changed") && !strings.Contains(refused[0].Detail, "what is still in it is lost by that") {
+				t.Errorf("%s does not say what deleting does", refused[0].Detail)
+			}
 			if len(refused) != 1 || !strings.Contains(refused[0].Detail, c.want) {
 				t.Errorf("refused %v, want %q", refused, c.want)
 			}

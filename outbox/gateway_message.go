@@ -26,7 +26,7 @@ func (e endpoint) store(in *nats.Msg) (Receipt, error) {
 	if in.Reply != "" {
 		// Also for a SEND, whose receipt goes there.
 		if err := g.policy.Check(e.source, in.Reply); err != nil {
-			return Receipt{}, err
+			return Receipt{}, inboxRefused(err)
 		}
 	}
 	m, err := e.message(in)
@@ -45,6 +45,15 @@ func (e endpoint) store(in *nats.Msg) (Receipt, error) {
 		return receipt, ErrDuplicate // the reply goes to whoever was first
 	}
 	return receipt, err
+}
+
+// inboxRefused names what the caller gave, which was no header, and where it is allowed.
+func inboxRefused(err error) error {
+	var contract *ContractError
+	if errors.As(err, &contract) {
+		return &ContractError{Part: "the reply subject of the request", Reason: contract.Reason + "; reply.allow of the gateway says which it takes"}
+	}
+	return err
 }
 
 // message reads a request as if it had been stored.

@@ -100,3 +100,15 @@ func askPing(t *testing.T, c *nats.Conn) {
 		}
 	}
 }
+
+// TestGateway_NamesTheInboxThatItDoesNotTake: a plain client gave a reply subject, no header.
+func TestGateway_NamesTheInboxThatItDoesNotTake(t *testing.T) {
+	t.Parallel()
+	r, _ := gatewayRig(t, GatewayConfig{ReplyAllow: []string{"_INBOX_other.>"}})
+	client := r.connect().Conn()
+	answer := askGateway(t, client, "redox.gateway.clinic-a.send", nil)
+	const want = "contract: the reply subject of the request is not among the allowed reply subjects; reply.allow of the gateway says which it takes"
+	if got := answer.Header.Get("Nats-Service-Error"); got != want {
+		t.Errorf("error %q, want %q", got, want)
+	}
+}

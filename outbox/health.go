@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,11 +20,25 @@ func Full(info *jetstream.StreamInfo) error {
 	case c.Discard != jetstream.DiscardNew:
 		return nil
 	case c.MaxMsgs > 0 && state.Msgs >= uint64(c.MaxMsgs):
-		return fmt.Errorf("%s %s is full: it holds %d messages and max_msgs is %d; raise it or make room", kind, name, state.Msgs, c.MaxMsgs)
+		return fmt.Errorf("%s %s is full: it holds %d messages and max_msgs is %d; raise it%s", kind, name, state.Msgs, c.MaxMsgs, emptied(kind, info))
 	case c.MaxBytes > 0 && state.Bytes+slack(info) >= uint64(c.MaxBytes):
-		return fmt.Errorf("%s %s is full: it holds %d bytes and max_bytes is %d; raise it or make room", kind, name, state.Bytes, c.MaxBytes)
+		return fmt.Errorf("%s %s is full: it holds %d bytes and max_bytes is %d; raise it%s", kind, name, state.Bytes, c.MaxBytes, emptied(kind, info))
 	}
 	return nil
+}
+
+// emptied says how a full stream is emptied without loss, for those that can be. What is
+// deleted from a bucket by hand is missed: a worker would send twice what the ledger knew of.
+func emptied(kind string, info *jetstream.StreamInfo) string {
+	switch {
+	case kind != "stream":
+		return ""
+	case info.Config.Retention == jetstream.WorkQueuePolicy:
+		return ", or let the workers empty it"
+	case strings.HasSuffix(info.Config.Name, "_DLQ"):
+		return ", or replay or discard dead letters"
+	}
+	return ""
 }
 
 // leastRoom is that of a small message with its headers.

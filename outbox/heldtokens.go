@@ -235,7 +235,7 @@ func (h *HeldTokens) open(ctx context.Context) (jetstream.KeyValue, error) {
 	defer cancel()
 	kv, err := h.js.KeyValue(ctx, h.bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, fmt.Errorf("outbox: open bucket %s: %w: provision it first", h.bucket, ErrNoStream)
+		return nil, fmt.Errorf("outbox: open bucket %s: %w: run `redoxworker provision`", h.bucket, ErrNoStream)
 	}
 	if err != nil {
 		return nil, explain(err, h.js, "open bucket "+h.bucket)

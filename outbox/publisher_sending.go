@@ -157,7 +157,7 @@ func (s *sending) refusal(ctx context.Context, err error) error {
 		s.doubt = before // the rights may have been others then
 		return fmt.Errorf("%w: allow this user to publish for the source", ErrPermission)
 	case refusedInbox(p.conn):
-		return fmt.Errorf("%w: allow this user to subscribe to its inbox; %w", ErrPermission, errMayBeStored)
+		return fmt.Errorf("%w: %s; %w", ErrPermission, mendInbox, errMayBeStored)
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func TestTopology_HealthAndRestore(t *testing.T) {
 		for _, f := range faults {
 			said = append(said, f.Detail)
 		}
-		if got, want := strings.Join(said, "; "), "stream REDOX_DLQ is full: it holds 1 messages and max_msgs is 1; raise it or make room; "+
+		if got, want := strings.Join(said, "; "), "stream REDOX_DLQ is full: it holds 1 messages and max_msgs is 1; raise it, or replay or discard dead letters; "+
 			"bucket REDOX_STATE does not exist: run `redoxworker provision`"; got != want {
 			t.Errorf("faults: %s", got)
 		}

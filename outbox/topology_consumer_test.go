@@ -136,9 +136,13 @@ func TestEnsure_AnotherConsumerTakesTheMessages(t *testing.T) {
 	if _, err := r.js.CreateConsumer(r.ctx(), "REDOX_OUT", greedy); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := small().Ensure(r.ctx(), r.js); err == nil || !strings.Contains(err.Error(), "another consumer of the work queue") {
+	if _, err := small().Ensure(r.ctx(), r.js); err == nil || !strings.Contains(err.Error(), "stop what reads from it and delete it") {
 		t.Errorf("error %v", err)
 	}
+	if err := r.js.DeleteConsumer(r.ctx(), "REDOX_OUT", "greedy"); err != nil {
+		t.Fatal(err)
+	}
+	r.ensure(small()) // the mend works
 }
 
 func TestConsumerDrift_Refuses(t *testing.T) {

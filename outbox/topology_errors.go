@@ -58,6 +58,10 @@ func explain(err error, js jetstream.JetStream, what string) error {
 	return fmt.Errorf("outbox: %s: %w", what, err)
 }
 
+// mendInbox is for a user whose answers go where it may not listen; more rights would let it
+// read what is meant for others.
+const mendInbox = "set the inbox prefix that this user may subscribe to (nats.inbox_prefix)"
+
 // unanswered reports whether a request ended without an answer.
 func unanswered(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, ErrPermission)
@@ -69,6 +73,9 @@ func unanswered(err error) bool {
 func explainTimeout(err error, nc *nats.Conn, what string) error {
 	if last := forbidden(nc); last != nil {
 		return fmt.Errorf("outbox: %s: %w (last refused: %w): allow this user the subject, or connect as another user", what, ErrPermission, last)
+	}
+	if refusedInbox(nc) {
+		return fmt.Errorf("outbox: %s: %w (last refused: %w): %s", what, ErrPermission, nc.LastError(), mendInbox)
 	}
 	if !nc.IsConnected() {
 		return fmt.Errorf("outbox: %s: %w: not connected to NATS", what, err)
@@ -100,7 +107,7 @@ func mendOf(err error) string {
 	case codeSubjectOverlap:
 		return "another stream takes these subjects: use another prefix or change that stream"
 	case codeFilterNotUnique:
-		return "another consumer of the work queue takes these messages: delete it"
+		return "another consumer of the work queue takes these messages: stop what reads from it and delete it; the messages stay in the queue"
 	}
 	return ""
 }

@@ -248,7 +248,7 @@ func (t Topology) leftovers(have map[string]*jetstream.ConsumerInfo) []step {
 				continue
 			}
 			s := step{kind: "consumer", name: name}
-			s.add(Leave, fmt.Sprintf("its partition is beyond the %d configured: delete it when it has nothing pending", t.Partitions))
+			s.add(Leave, fmt.Sprintf("its partition is beyond the %d configured: delete it when the queue has no more than these and it has nothing pending and nothing in flight", t.Partitions))
 			steps = append(steps, s)
 		}
 	}

@@ -162,6 +162,11 @@ func TestEnsure_PartitionsChange(t *testing.T) {
 	if len(left) != 2 || left[0].Name != "clinic-a-ordered-2" || left[1].Name != "clinic-a-ordered-3" {
 		t.Errorf("left over: %v", left)
 	}
+	for _, c := range left {
+		if !strings.Contains(c.Detail, "when the queue has no more than these and it has nothing pending and nothing in flight") {
+			t.Errorf("%s: %s", c.Name, c.Detail)
+		}
+	}
 	r.consumer("clinic-a-ordered-3") // nothing is deleted
 }
 

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -71,8 +72,11 @@ func (u *Uploads) open(ctx context.Context) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	kv, err := u.js.KeyValue(ctx, u.bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, fmt.Errorf("outbox: open bucket %s: %w: run `redoxworker provision`", u.bucket, ErrNoStream)
+	}
 	if err != nil {
-		return nil, explain(err, u.js, "open bucket "+u.bucket+" (run `redoxworker provision`)")
+		return nil, explain(err, u.js, "open bucket "+u.bucket)
 	}
 	u.kv = kv
 	return kv, nil

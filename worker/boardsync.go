@@ -58,12 +58,20 @@ func (s *boardStore) open(ctx context.Context) error {
 	}
 	err := s.clock.Measure(ctx, s.js, "KV_"+s.bucket)
 	if err != nil {
-		return fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", s.bucket, err)
+		return openingError(s.bucket, err)
 	}
 	if s.kv, err = s.js.KeyValue(ctx, s.bucket); err != nil {
-		return fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", s.bucket, err)
+		return openingError(s.bucket, err)
 	}
 	return nil
+}
+
+// openingError says what makes a bucket that does not exist.
+func openingError(bucket string, err error) error {
+	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", bucket, err)
+	}
+	return fmt.Errorf("opening bucket %s: %w", bucket, err)
 }
 
 // errBoardChanged says that somebody else wrote meanwhile.

@@ -212,7 +212,7 @@ func (l *ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
 	}
 	kv, err := l.js.KeyValue(ctx, l.bucket)
 	if err != nil {
-		return nil, fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", l.bucket, err)
+		return nil, openingError(l.bucket, err)
 	}
 	l.kv = kv
 	return kv, nil

@@ -36,7 +36,7 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 	}
 	if by, blocked := held.Blocks(d.message.Position); blocked {
 		return d.decide(verdict{settlement: outbox.Held, err: fmt.Sprintf(
-			"not sent: an earlier message of its order, number %d, is a dead letter; replay them together, in order", by)})
+			"not sent: an earlier message of its order, number %d, is a dead letter; replay them together, or discard that one if it cannot be sent and replay the rest", by)})
 	}
 	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -61,6 +62,8 @@ func TestGuarantee_HoldAfterADeadLetter(t *testing.T) {
 		} {
 			if e := r.awaitSettled(id); e.Settlement != want {
 				t.Errorf("%s: settled %s, want %s", id, e.Settlement, want)
+			} else if want == outbox.Held && !strings.Contains(e.Error, "replay them together, or discard that one if it cannot be sent") {
+				t.Errorf("%s: %s", id, e.Error)
 			}
 		}
 		if ids := r.sent(); slices.Contains(ids, "a2") || slices.Contains(ids, "a3") {

@@ -221,6 +221,10 @@ func natsReason(err error) error {
 		mend = "are the credentials right?"
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		mend = "give nats.tls.ca_file the certificate of its CA"
+	case errors.As(err, new(x509.HostnameError)):
+		mend = "give nats.url the name that stands in the server's certificate"
+	case strings.Contains(err.Error(), "tls: certificate required"):
+		mend = "give nats.tls.cert_file and nats.tls.key_file a certificate that the server takes"
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		mend = "the server has no TLS: use nats:// and no nats.tls, or enable it there"
 	case errors.Is(err, nats.ErrNoInfoReceived):

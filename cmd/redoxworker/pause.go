@@ -175,7 +175,11 @@ func (r pauseResult) print(a *app) error {
 	case r.Paused && r.For != "":
 		a.printf("%s: paused for %s\n", r.Scope, r.For)
 	case r.Paused:
-		a.printf("%s: paused until redoxworker resume\n", r.Scope)
+		flag := "--all"
+		if source, ok := strings.CutPrefix(r.Scope, "source:"); ok {
+			flag = "--source " + source
+		}
+		a.printf("%s: paused until redoxworker resume %s\n", r.Scope, flag)
 	case r.Changed:
 		a.printf("%s: resumed\n", r.Scope)
 	default:

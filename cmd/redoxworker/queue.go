@@ -60,6 +60,10 @@ func (q *queue) explain(err error) error {
 	}
 	last := q.conn.LastError()
 	if errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) && !errors.Is(err, outbox.ErrPermission) {
+		inbox := q.conn.NewInbox() // prefix and a unique token
+		if strings.Contains(last.Error(), `Subscription to "`+inbox[:strings.LastIndexByte(inbox, '.')+1]) {
+			return fmt.Errorf("%w: %w (last refused: %w): set nats.inbox_prefix to the one that this user may subscribe to", err, outbox.ErrPermission, last)
+		}
 		return fmt.Errorf("%w: %w (last refused: %w): allow this user the subject, or connect as another user", err, outbox.ErrPermission, last)
 	}
 	return err

@@ -199,7 +199,7 @@ func (p *publisher) await(ctx context.Context, m outbox.Message, timeout time.Du
 	case errors.Is(err, outbox.ErrNoReply) && ctx.Err() == nil:
 		return r, fmt.Errorf("message %s: stored, and no reply within %s; `redoxworker status` shows whether a worker serves source %s and what its messages wait for", m.ID, timeout, p.source)
 	case errors.Is(err, outbox.ErrDuplicate):
-		return r, fmt.Errorf("message %s: published before, and its reply goes where the first one asked for it; use another --id", m.ID)
+		return r, fmt.Errorf("message %s: published before, and its reply goes where the first one asked for it; another --id sends it a second time", m.ID)
 	}
 	return r, err
 }

@@ -77,11 +77,11 @@ func (s *bucketStore) time(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("opening bucket %s: %w: run `redoxworker provision`", s.bucket, errGone)
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", s.bucket, err)
+		return time.Time{}, fmt.Errorf("opening bucket %s: %w", s.bucket, err)
 	}
 	if s.kv == nil {
 		if s.kv, err = s.js.KeyValue(ctx, s.bucket); err != nil {
-			return time.Time{}, fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", s.bucket, err)
+			return time.Time{}, fmt.Errorf("opening bucket %s: %w", s.bucket, err)
 		}
 	}
 	return stream.CachedInfo().TimeStamp, nil

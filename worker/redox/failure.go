@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -130,7 +131,11 @@ type proxyRefusal struct{ status int }
 
 // Error holds nothing else of the proxy's answer.
 func (e *proxyRefusal) Error() string {
-	return "the proxy answered CONNECT with " + strconv.Itoa(e.status)
+	text := "the proxy answered CONNECT with " + strconv.Itoa(e.status)
+	if e.status == http.StatusProxyAuthRequired {
+		return text + ": give the proxy's URL its user and password"
+	}
+	return text + ": check the proxy's URL, and that it lets this host through"
 }
 
 // safeCause keeps an error whose text comes from this machine. Those of net/http may
