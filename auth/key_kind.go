@@ -167,7 +167,7 @@ func unreadableKind(data []byte) error {
 	if der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), "")); err == nil && len(der) > 32 && der[0] == 0x30 {
 		return keyError("it is base64 without the lines BEGIN and END: convert it with openssl base64 -d -in FILE | openssl pkey -inform DER -out key.pem (with -A after -d where it is one line)")
 	}
-	return keyError("it is neither PEM (-----BEGIN PRIVATE KEY-----) nor a JWK ({\"kty\":…}): give a private key in one of these forms")
+	return keyError("it is neither PEM nor a JWK: give a private key in one of these forms, as redoxworker keys new writes them")
 }
 
 // openSSHKind is the error of a key in OpenSSH's own form: a magic, the names of cipher and
