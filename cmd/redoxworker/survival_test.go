@@ -265,6 +265,7 @@ func (v *survivor) buried(name string) bool {
 // worker runs. Nothing is lost or sent twice, /readyz names what is wrong, and it heals by
 // itself.
 func TestRun_SurvivesEveryHarmToItsStreams(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var table []row
 	var all sync.WaitGroup
