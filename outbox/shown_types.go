@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // Format, LogValue and MarshalJSON of each type that holds a secret or patient data; see
@@ -12,12 +13,38 @@ import (
 // fields that a dead letter may show.
 func (d DeadLetter) fields() []any {
 	return []any{"id", d.MessageID, "source", d.Source, "settlement", d.Settlement, "error", d.Error, "status", d.Status, "attempts", d.Attempts,
-		"at", d.At, "subject", d.Subject, "sequence", d.Sequence, "worker", d.Worker, "headers", len(d.Header), "body_bytes", len(d.Body)}
+		"at", d.At, "subject", shownSubject(d.Subject), "sequence", d.Sequence, "worker", d.Worker, "headers", len(d.Header), "body_bytes", len(d.Body)}
+}
+
+// shownSubject is a subject without what follows prefix, class, source and lane, unless that is
+// an order token: a client may have put the id of a patient there.
+func shownSubject(subject string) string {
+	parts := strings.SplitN(subject, ".", 5)
+	if len(parts) == 5 {
+		parts[4] = shownToken(parts[4])
+	}
+	return strings.Join(parts, ".")
+}
+
+// shownToken is an order token, and nothing else.
+func shownToken(token string) string {
+	if token == "" || isOrderToken(token) {
+		return token
+	}
+	return "…"
+}
+
+// shownKind is one of the kinds of the contract, and nothing else.
+func shownKind(k Kind) Kind {
+	if k == "" || k.valid() {
+		return k
+	}
+	return "…"
 }
 
 func (m Message) shown() shown {
-	return show("Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", m.Kind, "method", SafeName(m.Method), "path_bytes", len(m.Path),
-		"order_token", m.OrderToken, "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position,
+	return show("Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", shownKind(m.Kind), "method", SafeName(m.Method), "path_bytes", len(m.Path),
+		"order_token", shownToken(m.OrderToken), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position,
 		"body_object", m.BodyObject, "body_bytes", max(m.BodySize, int64(len(m.Body))), "sequence", m.Sequence, "stored", m.Stored)
 }
 
@@ -78,7 +105,7 @@ func (l StoredDeadLetter) LogValue() slog.Value { return l.shown().value() }
 func (l StoredDeadLetter) MarshalJSON() ([]byte, error) { return l.shown().json() }
 
 func (s Stored) shown() shown {
-	return show("Stored", "subject", s.Subject, "sequence", s.Sequence, "time", s.Time, "headers", len(s.Header), "body_bytes", len(s.Body))
+	return show("Stored", "subject", shownSubject(s.Subject), "sequence", s.Sequence, "time", s.Time, "headers", len(s.Header), "body_bytes", len(s.Body))
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the headers and body.

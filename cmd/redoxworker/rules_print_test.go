@@ -28,7 +28,7 @@ var guarded = map[string]struct {
 	of    any // a pointer to a zero value
 	shows string
 }{
-	"outbox.Message":          {new(outbox.Message), "ID Source Lane Kind OrderToken ReplayOf BodyObject"},
+	"outbox.Message":          {new(outbox.Message), "ID Source Lane ReplayOf BodyObject"},
 	"outbox.Reply":            {new(outbox.Reply), "MessageID ReplayOf Settlement LogIDs Error BodyObject"},
 	"outbox.DeadLetter":       {new(outbox.DeadLetter), "MessageID Source Settlement Error Subject Worker"},
 	"outbox.StoredDeadLetter": {new(outbox.StoredDeadLetter), "MessageID Source Settlement Error Subject Worker"},
