@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ var scoped = []worker.Source{{Name: source, Scopes: []string{"key:main", "host:f
 // An outage longer than MaxAge, and some minutes of failures after it, bury nothing: neither
 // what waited nor what probed.
 func TestAge_AnOutageBuriesNothing(t *testing.T) {
-	const messages, outage = 40, 65 * time.Minute
+	const messages, outage = 10, 65 * time.Minute
 	for name, down := range badDays {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
@@ -72,14 +73,19 @@ func TestAge_AnOutageBuriesNothing(t *testing.T) {
 // The same in a worker's lifetime and across workers: what one has counted, another goes on with.
 func TestAge_CountsFromTheFirstAttempt(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		answer := func() (outbox.Answer, error) { return outbox.Answer{}, worker.NotAttempted(errFar, "key:main") }
-		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) { return answer() }
+		var token atomic.Bool
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			if !token.Load() {
+				return outbox.Answer{}, worker.NotAttempted(errFar, "key:main")
+			}
+			return outbox.Answer{Status: 503}, errFar // of no host: nothing is paused
+		}
 		config := worker.Config{Sources: []worker.Source{{Name: source, Scopes: []string{"key:main"}}}, Retry: worker.Retry{MaxAge: time.Hour, Max: 5 * time.Minute}}
 		stop := r.start(config)
 		id := r.publish(outbox.Message{})
 		time.Sleep(3 * time.Hour) // it waits for a token
 		first := time.Now()
-		answer = func() (outbox.Answer, error) { return outbox.Answer{Status: 503}, errFar } // of no host: nothing is paused
+		token.Store(true)
 		time.Sleep(30 * time.Minute)
 		stop()
 		stopped := time.Now()

@@ -72,7 +72,8 @@ func (s *stage) join(path string) *binary {
 }
 
 // Workers as processes join and leave, one is killed: the window never holds more than the
-// quota, nothing is answered 429, and with a backlog nearly all of it is used.
+// quota, nothing is answered 429, and with a backlog most of it is used. How much exactly is
+// shown in fake time, where processes do not wait for a core.
 func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, &redoxsim.Server{Quota: redoxsim.Quota{Limit: 50, Per: 5 * time.Second}}, smallQuota)
@@ -104,7 +105,7 @@ func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 	to := time.Now()
 	used := s.used(from, to)
 	t.Logf("used %.1f %% of the quota", used*100)
-	if used < 0.97 {
+	if used < 0.9 {
 		t.Errorf("used %.1f %% of the quota", used*100)
 	}
 	if err := fleet[5].Process.Kill(); err != nil {
