@@ -93,7 +93,7 @@ func (w *Worker) adapt(d *delivery) {
 		return
 	}
 	status := v.answer.Status
-	w.adaptive.observe(d.began.Add(d.took), d.took, status == http.StatusTooManyRequests || status >= 500)
+	w.adaptive.Observe(d.began.Add(d.took), d.took, status == http.StatusTooManyRequests || status >= 500)
 }
 
 // inTrouble reports whether the far side as a whole seems to be in trouble: it said so, or

@@ -16,30 +16,6 @@ func BenchmarkGates_Open(b *testing.B) {
 	}
 }
 
-func BenchmarkSlots(b *testing.B) {
-	s := newSlots(64, 2)
-	b.ReportAllocs()
-	b.RunParallel(func(p *testing.PB) {
-		for p.Next() {
-			if s.acquire(b.Context(), "clinic-a", outbox.LaneSend) {
-				s.release("clinic-a")
-			}
-		}
-	})
-}
-
-func BenchmarkCrew(b *testing.B) {
-	done := make(chan struct{}, 1)
-	c := newCrew(64, func(*delivery) { done <- struct{}{} })
-	d := new(delivery)
-	b.ReportAllocs()
-	for b.Loop() {
-		c.start(d)
-		<-done
-	}
-	c.wait()
-}
-
 func BenchmarkKeeper(b *testing.B) {
 	server, err := natsdev.Start(natsdev.Options{Dir: b.TempDir()})
 	if err != nil {

@@ -73,9 +73,11 @@ type Config struct {
 	// Partitions is the number of ordered lanes of each source; it must be the number
 	// the stream was provisioned with. Default 16; −1 means no ordered lanes.
 	Partitions int
-	// Concurrency bounds the attempts in flight over all sources. Half of it is shared
-	// out evenly as a guarantee to each source, so that a slow destination of one cannot
-	// starve another; the rest goes to whoever asks, in turn. Default 64.
+	// Concurrency is how many attempts are in flight over all sources. The REQUESTs and the
+	// other messages of a source each have an equal share, which may be more only while others
+	// need less. The share, and the first attempt however many sources there are, is had at
+	// once: while others hold more than theirs, as where their far side hangs, there are up to
+	// half as many again in flight, and beyond that one for each source. Default 64.
 	Concurrency int
 	// PullBytes bounds what one pull may bring, in bytes. Default 8 MiB, at least the
 	// server's max payload.

@@ -86,7 +86,7 @@ func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 func (w *Worker) deliver(d *delivery) {
 	defer func() {
 		if !d.aside {
-			w.slots.release(d.lane.source)
+			w.slots.Release(d.lane.source, d.lane.class())
 		}
 	}()
 	defer d.grant.end(false)

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
 // Pull settings. A short expiry and heartbeat bound the stand-still after a wake-up that
@@ -59,6 +60,14 @@ func (c Config) lanes() []*lane {
 	return list
 }
 
+// class is what the lane's messages take their slots of.
+func (l *lane) class() limit.Class {
+	if l.kind == outbox.LaneRequest {
+		return limit.Request
+	}
+	return limit.Send
+}
+
 // tend runs a lane until ctx ends. A Deliverer that ends its goroutine ends the lane's where
 // they are one: then another goes on.
 func (w *Worker) tend(ctx context.Context, pulls *sync.WaitGroup, l *lane) {
@@ -82,7 +91,7 @@ func (w *Worker) pull(ctx context.Context, l *lane) {
 			case state == gatePaused:
 			case state == gateProbe:
 				w.next(ctx, l, consumer, nextExpiry, w.runner(l)) // while it probes, its source waits
-			case !w.plenty(l) || w.slots.full(l.source):
+			case !w.plenty(l) || w.slots.Full(l.source, l.class()):
 				w.measured(ctx, l, consumer)
 			case l.kind == outbox.LaneOrdered:
 				w.next(ctx, l, consumer, nextExpiry, w.deliver)
@@ -201,7 +210,7 @@ func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
 		w.refuse(d, again)
 		return
 	}
-	w.crew.start(d)
+	w.pool.Start(d)
 }
 
 // entry is how a message that was pulled comes to be delivered.
@@ -246,7 +255,12 @@ func (w *Worker) enter(e entry, d *delivery, since time.Time) (ok bool, again ti
 // long. What was pulled after the message waits behind it: it would lie idle, and look as
 // if it had been sent, when its ack wait is over.
 func (w *Worker) slot(ctx context.Context, l *lane, since time.Time, scarce func()) bool {
-	if w.slots.acquireBy(ctx, l.source, l.kind, since.Add(w.config.AckWait/3)) {
+	if w.slots.TryAcquire(l.source, l.class(), 1) == 1 {
+		return true
+	}
+	waiting, cancel := context.WithDeadline(ctx, since.Add(w.config.AckWait/3))
+	defer cancel()
+	if w.slots.Acquire(waiting, l.source, l.class(), 1) == 1 {
 		return true
 	}
 	scarce()
@@ -324,7 +338,7 @@ func (w *Worker) pullError(ctx context.Context, l *lane, err error) {
 // pullWindow is how many messages a lane may have in hand: as many as can be in flight,
 // so that the window never starves the slots and hardly outlives a lease. Half of a larger
 // one is pulled anew before the other half is through.
-func (w *Worker) pullWindow() int { return min(w.slots.size(), maxWindow) }
+func (w *Worker) pullWindow() int { return min(w.slots.Size(), maxWindow) }
 
 const maxWindow = 500
 

@@ -31,7 +31,7 @@ func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consu
 			return
 		}
 	}
-	if !w.slots.acquire(pulling, l.source, l.kind) {
+	if w.slots.Acquire(pulling, l.source, l.class(), 1) == 0 {
 		done(false)
 		return
 	}
@@ -42,7 +42,7 @@ func (w *Worker) measured(ctx context.Context, l *lane, consumer jetstream.Consu
 		return
 	}
 	done(false)
-	w.slots.release(l.source)
+	w.slots.Release(l.source, l.class())
 	expiry := nextExpiry
 	if l.kind == outbox.LaneRequest {
 		if limiter != nil && limiter.Ready(l.kind) <= 0 {
@@ -61,7 +61,7 @@ func (w *Worker) runner(l *lane) func(*delivery) {
 	if l.kind == outbox.LaneOrdered {
 		return w.deliver
 	}
-	return w.crew.start
+	return w.pool.Start
 }
 
 // begin delivers a message that has its request and its slot.
@@ -80,7 +80,7 @@ func (w *Worker) begin(l *lane, msg jetstream.Msg, asked time.Time, done func(se
 		w.refuse(d, again)
 	}
 	done(false)
-	w.slots.release(l.source)
+	w.slots.Release(l.source, l.class())
 }
 
 // fetchNow pulls a message if there is one.

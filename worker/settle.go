@@ -84,7 +84,7 @@ func (w *Worker) stepAside(d *delivery) func() {
 		return func() {}
 	}
 	d.aside = true
-	w.slots.release(d.lane.source)
+	w.slots.Release(d.lane.source, d.lane.class())
 	return func() { w.aside.Release(1) }
 }
 

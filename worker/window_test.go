@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
 // The bound must never be later than the true delivery: message n is asked for only when
@@ -57,10 +59,10 @@ func TestPullWindow_EndsWhenItIsOutOfProportion(t *testing.T) {
 		from, to int
 		ends     bool
 	}{{64, 100, false}, {64, 300, true}, {64, 10, true}, {8000, 9000, false}, {8000, 600, false}, {8000, 100, true}, {100, 8000, true}} {
-		w := &Worker{slots: newSlots(tc.from, 1)}
+		w := &Worker{slots: limit.NewSlots(tc.from)}
 		i := newInterrupts(nil, newGates([]Source{{Name: "clinic-a"}}, func(Event) {}))
 		pulling, stop := i.watchWindow(t.Context(), "clinic-a", untilPause, w.pullWindow())
-		w.slots.resize(tc.to)
+		w.slots.Resize(tc.to)
 		i.resized(w.pullWindow())
 		if ended := pulling.Err() != nil; ended != tc.ends {
 			t.Errorf("from %d to %d in flight: ended %t, want %t", tc.from, tc.to, ended, tc.ends)

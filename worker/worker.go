@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
+	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
 // Worker consumes messages and settles them. Make one with [New]; any number of workers,
@@ -47,10 +48,10 @@ type Worker struct {
 	// set by Run
 	gates      *gates
 	board      *board
-	slots      *slots
-	adaptive   *adaptive
-	crew       *crew          // of unordered lanes
-	drains     sync.WaitGroup // pulls that have ended and whose buffers are being handed back
+	slots      *limit.Slots
+	adaptive   *limit.Adaptive
+	pool       *limit.Pool[*delivery] // of unordered lanes
+	drains     sync.WaitGroup         // pulls that have ended and whose buffers are being handed back
 	suspects   *suspects
 	alibis     sync.WaitGroup // of messages whose lease was lost
 	keeper     *keeper
@@ -149,10 +150,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		defer close(idle)
 		pulls.Wait() // ordered lanes end with the delivery they have in hand
 		w.drains.Wait()
-		w.crew.wait()
+		w.pool.Wait()
 		w.alibis.Wait()
 	}()
-	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.inUse(), "drain_timeout", max(0, w.config.DrainTimeout))
+	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.InUse(), "drain_timeout", max(0, w.config.DrainTimeout))
 	if !waitFor(idle, w.config.DrainTimeout) {
 		w.keeper.end(ErrDrainTimeout)
 		if !waitFor(idle, settleGrace) {
@@ -191,20 +192,20 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.gates = newGates(w.config.Sources, w.observe)
 	w.gates.breakAfter = w.config.BreakerAfter
 	w.board = newBoard(w.js, w.config.Prefix.StateBucket(), w.config.ID, w.gates, w.clock, w.log)
-	w.slots = newSlots(w.config.Concurrency, len(w.config.Sources))
-	w.crew = newCrew(w.config.Concurrency, w.deliver)
+	w.slots = limit.NewSlots(w.config.Concurrency)
+	w.pool = limit.NewPool(w.config.Concurrency, w.deliver)
 	w.suspects = newSuspects()
 	w.restarts = newRestarts(w.conn, w.config.AckWait)
 	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.interrupts = newInterrupts(w.conn, w.gates)
 	w.metrics.limit.Set(float64(w.config.Concurrency))
-	w.adaptive = newAdaptive(w.config.Concurrency, func(limit int, settled bool) {
-		w.slots.resize(limit)
+	w.adaptive = limit.NewAdaptive(w.config.Concurrency, func(size int, settled bool) {
+		w.slots.Resize(size)
 		if settled {
 			w.interrupts.resized(w.pullWindow())
 		}
-		w.metrics.limit.Set(float64(limit))
-	}, w.slots.hadWaiters)
+		w.metrics.limit.Set(float64(size))
+	}, w.slots.HadWaiters)
 }
 
 // keep runs the lease keeper, again and again should it fail to subscribe.
@@ -286,8 +287,8 @@ func (w *Worker) Status() Status {
 			s.Bound++
 		}
 	}
-	s.Concurrency = w.slots.size()
-	s.InFlight, s.Paused, s.Breakers = w.slots.inUse(), w.gates.paused(), w.gates.breakers()
+	s.Concurrency = w.slots.Size()
+	s.InFlight, s.Paused, s.Breakers = w.slots.InUse(), w.gates.paused(), w.gates.breakers()
 	return s
 }
 

@@ -1,4 +1,4 @@
-package worker
+package limit
 
 import (
 	"runtime"
@@ -7,20 +7,20 @@ import (
 	"testing/synctest"
 )
 
-func TestCrew_RunsEveryDeliveryAndKeepsSoManyGoroutines(t *testing.T) {
+func TestPool_RunsEveryJobAndKeepsSoManyGoroutines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const size, burst = 4, 10
 		gate := make(chan struct{})
 		var ran, running, peak atomic.Int64
-		c := newCrew(size, func(*delivery) {
+		c := NewPool(size, func(int) {
 			peak.Store(max(peak.Load(), running.Add(1)))
 			<-gate
 			running.Add(-1)
 			ran.Add(1)
 		})
-		for range burst { // start does not wait, whatever the size
-			c.start(&delivery{})
+		for range burst { // Start does not wait, whatever the size
+			c.Start(1)
 		}
 		synctest.Wait()
 		if n := running.Load(); n != burst {
@@ -32,29 +32,29 @@ func TestCrew_RunsEveryDeliveryAndKeepsSoManyGoroutines(t *testing.T) {
 			t.Errorf("%d goroutines are kept, want %d", n, size)
 		}
 		for range 100 {
-			c.start(&delivery{})
+			c.Start(1)
 			synctest.Wait()
 		}
 		if n := c.count(); n != size {
 			t.Errorf("%d goroutines after work one by one, want the same %d", n, size)
 		}
-		c.wait()
+		c.Wait()
 		if ran.Load() != burst+100 || c.count() != 0 {
 			t.Errorf("%d ran, %d goroutines are left", ran.Load(), c.count())
 		}
 	})
 }
 
-func TestCrew_WaitLetsDeliveriesEnd(t *testing.T) {
+func TestPool_WaitLetsJobsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		var ran atomic.Int64
-		c := newCrew(1, func(*delivery) { <-gate; ran.Add(1) })
-		c.start(&delivery{})
-		c.start(&delivery{})
+		c := NewPool(1, func(int) { <-gate; ran.Add(1) })
+		c.Start(1)
+		c.Start(1)
 		ended := make(chan struct{})
-		go func() { defer close(ended); c.wait() }()
+		go func() { defer close(ended); c.Wait() }()
 		synctest.Wait()
 		select {
 		case <-ended:
@@ -64,24 +64,24 @@ func TestCrew_WaitLetsDeliveriesEnd(t *testing.T) {
 		close(gate)
 		<-ended
 		if ran.Load() != 2 {
-			t.Errorf("%d deliveries ended, want 2", ran.Load())
+			t.Errorf("%d jobs ended, want 2", ran.Load())
 		}
 	})
 }
 
 // A deliverer may end its goroutine; the next ones are kept nevertheless.
-func TestCrew_OutlivesAGoexit(t *testing.T) {
+func TestPool_OutlivesAGoexit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var exits atomic.Bool
-		c := newCrew(2, func(*delivery) {
+		c := NewPool(2, func(int) {
 			if exits.Load() {
 				runtime.Goexit()
 			}
 		})
 		exits.Store(true)
 		for range 5 {
-			c.start(&delivery{})
+			c.Start(1)
 		}
 		synctest.Wait()
 		if n := c.count(); n != 0 {
@@ -89,21 +89,21 @@ func TestCrew_OutlivesAGoexit(t *testing.T) {
 		}
 		exits.Store(false)
 		for range 5 {
-			c.start(&delivery{})
+			c.Start(1)
 			synctest.Wait()
 		}
 		if n := c.count(); n != 1 {
 			t.Errorf("%d goroutines after work one by one, want one that is kept", n)
 		}
-		c.wait()
+		c.Wait()
 		if n := c.count(); n != 0 {
 			t.Errorf("%d goroutines are left", n)
 		}
 	})
 }
 
-func (c *crew) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.alive
+func (p *Pool[T]) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive
 }

@@ -1,4 +1,4 @@
-package worker
+package limit
 
 import (
 	"slices"
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// adaptive finds how many requests may be in flight, from 4 (or fewer, where that is the
+// Adaptive finds how many requests may be in flight, from 4 (or fewer, where that is the
 // most) to what the configuration allows, which it starts with. It watches how long the
 // answers to SENDs take: when the median is well over what it is without a queue, there
 // are too many in flight; while it is not and there are waiting, there may be more. When
@@ -17,7 +17,7 @@ import (
 // half, until that makes no difference.
 //
 // Answers within adaptiveQuick are quick enough whatever they took before.
-type adaptive struct {
+type Adaptive struct {
 	most, least int
 	resize      func(limit int, settled bool)
 	waited      func() bool // whether somebody waited for a slot since it was asked last
@@ -55,13 +55,17 @@ type adaptiveLook struct {
 	before time.Duration // median of the step before
 }
 
-func newAdaptive(most int, resize func(limit int, settled bool), waited func() bool) *adaptive {
-	return &adaptive{most: most, least: min(adaptiveLeast, most), limit: float64(most), resize: resize, waited: waited,
+// NewAdaptive returns one that begins with the most there may be in flight. It calls resize with
+// each change, settled unless it is only a look at what fewer make of it; waited is asked
+// whether somebody waited for a slot since it was asked last.
+func NewAdaptive(most int, resize func(limit int, settled bool), waited func() bool) *Adaptive {
+	return &Adaptive{most: most, least: min(adaptiveLeast, most), limit: float64(most), resize: resize, waited: waited,
 		window: adaptiveWindow{since: time.Now(), skip: most}} // at first there is no queue yet
 }
 
-// observe takes in one answer. It is called for every attempt and does next to nothing.
-func (a *adaptive) observe(now time.Time, took time.Duration, tooMuch bool) {
+// Observe takes in one answer. It is for every attempt, does next to nothing, and
+// is safe for concurrent use.
+func (a *Adaptive) Observe(now time.Time, took time.Duration, tooMuch bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	w := &a.window
@@ -82,7 +86,7 @@ func (a *adaptive) observe(now time.Time, took time.Duration, tooMuch bool) {
 }
 
 // decide ends a window.
-func (a *adaptive) decide(now time.Time) {
+func (a *Adaptive) decide(now time.Time) {
 	w := &a.window
 	median, bad, busy := w.median(), w.bad*10 >= w.n, a.waited()
 	before := int(a.limit)
@@ -115,13 +119,13 @@ func (a *adaptive) decide(now time.Time) {
 }
 
 // threshold is the median above which there are too many in flight.
-func (a *adaptive) threshold() time.Duration { return a.base*3/2 + adaptiveSlack }
+func (a *Adaptive) threshold() time.Duration { return a.base*3/2 + adaptiveSlack }
 
-func (a *adaptive) grow() { a.limit += max(1, a.limit/8) }
+func (a *Adaptive) grow() { a.limit += max(1, a.limit/8) }
 
 // calm takes in answers of a time when nobody waited for a slot: there was no queue here.
 // More than a little at a time would take a queue elsewhere for the ordinary.
-func (a *adaptive) calm(median time.Duration) {
+func (a *Adaptive) calm(median time.Duration) {
 	if a.base == 0 || median < a.base {
 		a.base = median
 		return
@@ -130,7 +134,7 @@ func (a *adaptive) calm(median time.Duration) {
 }
 
 // step goes on with half as many in flight, or ends the look.
-func (a *adaptive) step(now time.Time, median time.Duration) {
+func (a *Adaptive) step(now time.Time, median time.Duration) {
 	if median < a.look.before*17/20 && a.limit > float64(a.least) {
 		a.look.before = median
 		a.limit /= 2
