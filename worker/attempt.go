@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 )
 
 // attempt calls the Deliverer once and judges what came of it.
@@ -29,7 +30,7 @@ func (w *Worker) attempt(d *delivery) {
 
 // attempted judges an attempt that ended at an instant, and tells all who want to know.
 func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err error) {
-	d.pass.hear(d.verdict.answer, err)
+	d.permit.Hear(err != nil && d.verdict.answer.Status == 0, d.verdict.answer.Hosts)
 	cause := w.causeOf(ctx, d)
 	o := outcome{
 		message: &d.message, record: d.record, answer: d.verdict.answer, err: err,
@@ -40,7 +41,7 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
 		*v = w.unclaimed(d, failed) // the far side got no whole request
 	}
-	delay, excused := d.pass.end(v, err, cause)
+	delay, excused := endPermit(d.permit, v, err, cause)
 	if excused && v.counted {
 		o.excused = true
 		*v = judge(&o, &w.config.Retry)
@@ -55,19 +56,19 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	}
 }
 
-// end tells the gates how an attempt ended. It answers how long its message is to wait at
+// endPermit tells the breaker how an attempt ended. It returns how long its message is to wait at
 // least, and whether its failure is excused: it probed a pause, or met one, or was told that
 // there were too many requests.
-func (p *pass) end(v *verdict, err, cause error) (delay time.Duration, excused bool) {
-	excused = err != nil && (len(p.probes) > 0 || v.answer.Status == http.StatusTooManyRequests)
+func endPermit(p *breaker.Permit, v *verdict, err, cause error) (delay time.Duration, excused bool) {
+	excused = err != nil && (p.Probes() || v.answer.Status == http.StatusTooManyRequests)
 	switch {
 	case v.pauses != "":
-		return p.fail(v.pauses, v.pauseFor), true
+		return p.Fail(v.pauses, v.pauseFor), true
 	case err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, cause):
-		delay, paused := p.strike()
+		delay, paused := p.Strike()
 		return delay, excused || paused
 	case v.action != abandon && v.counted:
-		p.clear()
+		p.Clear()
 	}
 	return 0, excused
 }
@@ -89,7 +90,7 @@ func (w *Worker) announce(d *delivery) {
 // is Redox's own: queries take as long as the destination, and files as long as they are.
 func (w *Worker) adapt(d *delivery) {
 	v := &d.verdict
-	if !v.counted || v.action == abandon || d.lane.kind == outbox.LaneRequest || len(d.pass.extra) > 0 {
+	if !v.counted || v.action == abandon || d.lane.kind == outbox.LaneRequest || len(d.permit.Own()) > 0 {
 		return
 	}
 	status := v.answer.Status

@@ -8,14 +8,6 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
-func BenchmarkGates_Open(b *testing.B) {
-	g := newGates([]Source{{Name: "clinic-a", Scopes: []string{"key:main", "group:default", "host:far"}}}, func(Event) {})
-	b.ReportAllocs()
-	for b.Loop() {
-		g.admit(b.Context(), "clinic-a").clear()
-	}
-}
-
 func BenchmarkKeeper(b *testing.B) {
 	server, err := natsdev.Start(natsdev.Options{Dir: b.TempDir()})
 	if err != nil {

@@ -229,6 +229,15 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// sourceScopes are the scopes that each source depends on.
+func (c Config) sourceScopes() map[string][]string {
+	scopes := make(map[string][]string, len(c.Sources))
+	for _, s := range c.Sources {
+		scopes[s.Name] = s.Scopes
+	}
+	return scopes
+}
+
 func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

@@ -8,13 +8,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 )
 
 // delivery is one message on its way through the worker.
 type delivery struct {
 	lane    *lane
 	msg     inbound
-	pass    *pass
+	permit  *breaker.Permit
 	leased  leasedContext
 	lease   *lease          // the one in leased; nil when there is none
 	ctx     context.Context // of the attempt; ends with a cause
@@ -90,7 +91,7 @@ func (w *Worker) deliver(d *delivery) {
 		}
 	}()
 	defer d.grant.end(false)
-	defer d.pass.drop()
+	defer d.permit.Drop()
 	defer d.cancel(nil)
 	defer w.dropAnswer(d)
 	ended := false
@@ -114,7 +115,7 @@ func (w *Worker) deliver(d *delivery) {
 	}
 	// What was not sent has learnt nothing and made no request, however long its settlement takes.
 	w.endTurn(d)
-	d.pass.drop()
+	d.permit.Drop()
 	d.grant.end(false)
 	w.settle(d)
 	ended = true

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
 // guards recover panics of the functions that an embedder gives in a Config: each is then
@@ -41,7 +42,7 @@ func (g *guards) recovered(what string, then func()) {
 	}
 }
 
-var errNoJetStream = errors.New("worker: there is no JetStream context: give what jetstream.New returned")
+var errNoJetStream = bucket.ErrNoJetStream
 
 // guard returns c with a guard around each of its functions.
 func (c Config) guard(g *guards) Config {

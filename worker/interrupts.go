@@ -5,13 +5,15 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 )
 
 // interrupts ends pulls that have become pointless: those of a source that was paused,
 // and single pulls that a lost connection took with it.
 type interrupts struct {
-	gates *gates
-	conn  *nats.Conn
+	breaker *breaker.Breaker
+	conn    *nats.Conn
 
 	mu    sync.Mutex
 	pulls map[*interruptible]struct{}
@@ -32,8 +34,8 @@ const (
 	untilReconnect                   // the connection was lost and is back
 )
 
-func newInterrupts(conn *nats.Conn, g *gates) *interrupts {
-	return &interrupts{conn: conn, gates: g, pulls: make(map[*interruptible]struct{})}
+func newInterrupts(conn *nats.Conn, b *breaker.Breaker) *interrupts {
+	return &interrupts{conn: conn, breaker: b, pulls: make(map[*interruptible]struct{})}
 }
 
 // watch returns a context that ends as until says. stop must be called.
@@ -49,7 +51,7 @@ func (i *interrupts) watchWindow(ctx context.Context, source string, until until
 	i.mu.Lock()
 	i.pulls[p] = struct{}{}
 	i.mu.Unlock()
-	if state, _, _ := i.gates.state(source); until&untilPause != 0 && state == gatePaused {
+	if state, _, _ := i.breaker.State(source); until&untilPause != 0 && state == breaker.Paused {
 		cancel() // paused between the caller's look and now
 	}
 	return ctx, func() {
@@ -65,10 +67,10 @@ func (i *interrupts) run(ctx context.Context) {
 	status := i.conn.StatusChanged(nats.CONNECTED)
 	defer i.conn.RemoveStatusListener(status)
 	for {
-		_, _, changed := i.gates.state("")
+		_, _, changed := i.breaker.State("")
 		i.cancel(func(p *interruptible) bool {
-			state, _, _ := i.gates.state(p.source)
-			return p.until&untilPause != 0 && state == gatePaused
+			state, _, _ := i.breaker.State(p.source)
+			return p.until&untilPause != 0 && state == breaker.Paused
 		})
 		select {
 		case <-ctx.Done():

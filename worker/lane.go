@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
@@ -87,9 +88,9 @@ func (w *Worker) pull(ctx context.Context, l *lane) {
 	for ctx.Err() == nil {
 		consumer := w.bind(ctx, l)
 		for ctx.Err() == nil && l.bound.Load() {
-			switch state := w.gates.wait(ctx, l.source); {
-			case state == gatePaused:
-			case state == gateProbe:
+			switch state := w.breaker.Wait(ctx, l.source); {
+			case state == breaker.Paused:
+			case state == breaker.Probing:
 				w.next(ctx, l, consumer, nextExpiry, w.runner(l)) // while it probes, its source waits
 			case !w.plenty(l) || w.slots.Full(l.source, l.class()):
 				w.measured(ctx, l, consumer)
@@ -230,16 +231,16 @@ func (w *Worker) enter(e entry, d *delivery, since time.Time) (ok bool, again ti
 	}
 	l := d.lane
 	extra := w.ownScopes(d)
-	if again := w.gates.blocked(extra); again > 0 {
+	if again := w.breaker.Blocked(extra); again > 0 {
 		return false, again
 	}
-	if d.pass = w.gates.admit(e.pulling, l.source, extra...); d.pass == nil {
+	if d.permit = w.breaker.Admit(e.pulling, l.source, extra...); d.permit == nil {
 		return false, 0
 	}
 	waiting := e.pulling
 	done, ok := w.granted(e.ctx, l, func() { e.scarce(); waiting = e.ctx })
 	if !ok {
-		d.pass.drop()
+		d.permit.Drop()
 		return false, 0
 	}
 	d.grant.done = done
@@ -247,7 +248,7 @@ func (w *Worker) enter(e entry, d *delivery, since time.Time) (ok bool, again ti
 		return true, 0
 	}
 	d.grant.end(false)
-	d.pass.drop()
+	d.permit.Drop()
 	return false, 0
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
 // record is what the ledger remembers of a message that did not settle at its first
@@ -210,9 +211,9 @@ func (l *ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
 	if l.kv != nil {
 		return l.kv, nil
 	}
-	kv, err := l.js.KeyValue(ctx, l.bucket)
+	kv, err := bucket.Open(ctx, l.js, l.bucket)
 	if err != nil {
-		return nil, openingError(l.bucket, err)
+		return nil, err
 	}
 	l.kv = kv
 	return kv, nil

@@ -110,11 +110,11 @@ func TestLedger_LostUnderAMessage(t *testing.T) {
 }
 
 // A pause that an operator made is not ended by the loss of the key or bucket it is kept in.
-func TestBoard_LostUnderAPause(t *testing.T) {
+func TestPauses_LostUnderAPause(t *testing.T) {
 	for name, lose := range map[string]func(r *rig){
-		"key deleted":      func(r *rig) { r.must(r.bucket("REDOX_STATE").Delete(r.Context(), "gates")) },
-		"key purged":       func(r *rig) { r.must(r.bucket("REDOX_STATE").Purge(r.Context(), "gates")) },
-		"key damaged":      func(r *rig) { r.garble("REDOX_STATE", "gates") },
+		"key deleted":      func(r *rig) { r.must(r.bucket("REDOX_STATE").Delete(r.Context(), "pauses")) },
+		"key purged":       func(r *rig) { r.must(r.bucket("REDOX_STATE").Purge(r.Context(), "pauses")) },
+		"key damaged":      func(r *rig) { r.garble("REDOX_STATE", "pauses") },
 		"bucket purged":    func(r *rig) { r.purge("KV_REDOX_STATE") },
 		"bucket made anew": func(r *rig) { r.must(r.js.DeleteKeyValue(r.Context(), "REDOX_STATE")); r.provision() },
 		"bucket gone for a while": func(r *rig) {
@@ -150,9 +150,9 @@ func TestBoard_LostUnderAPause(t *testing.T) {
 }
 
 // A worker that starts and finds the pauses damaged clears them away when nobody knows them.
-func TestBoard_DamagedBeforeTheStart(t *testing.T) {
+func TestPauses_DamagedBeforeTheStart(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		_, err := r.bucket("REDOX_STATE").Put(r.Context(), "gates", []byte("garbage"))
+		_, err := r.bucket("REDOX_STATE").Put(r.Context(), "pauses", []byte("garbage"))
 		r.must(err)
 		r.start(worker.Config{})
 		r.awaitSettled(r.publish(outbox.Message{}))

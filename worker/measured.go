@@ -69,9 +69,9 @@ func (w *Worker) begin(l *lane, msg jetstream.Msg, asked time.Time, done func(se
 	d := w.receive(l, msg, w.since(asked))
 	if d != nil {
 		extra := w.ownScopes(d)
-		again := w.gates.blocked(extra)
+		again := w.breaker.Blocked(extra)
 		if again == 0 {
-			if d.pass, _ = w.gates.tryAdmit(l.source, extra...); d.pass != nil {
+			if d.permit, _ = w.breaker.TryAdmit(l.source, extra...); d.permit != nil {
 				d.grant.done = done
 				w.runner(l)(d)
 				return

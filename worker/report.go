@@ -2,10 +2,10 @@ package worker
 
 import (
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 )
 
 // report tells log, metrics and observer how a delivery ended.
@@ -59,28 +59,37 @@ func (d *delivery) event(kind EventKind) Event {
 
 const stillPaused = "still paused: a probe failed"
 
+// observeScope makes an event of what the breaker tells.
+func (w *Worker) observeScope(c breaker.Change) {
+	e := Event{Kind: EventResumed, Scope: c.Scope}
+	if c.Paused {
+		e = Event{Kind: EventPaused, Source: c.Source, Scope: c.Scope, Delay: c.Delay, Probes: c.Probes}
+	}
+	w.observe(e)
+}
+
 // observe passes an event on, and notes pauses: one line at each change.
 func (w *Worker) observe(e Event) {
 	switch e.Kind {
 	case EventPaused:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
 		if e.Probes > 0 { // no change: it is still paused
-			w.troubles.probes.Failed(shownScope(e.Scope), stillPaused, nil, "scope", shownScope(e.Scope), "next_in", e.Delay, "probes", e.Probes)
+			w.troubles.probes.Failed(breaker.Shown(e.Scope), stillPaused, nil, "scope", breaker.Shown(e.Scope), "next_in", e.Delay, "probes", e.Probes)
 			break
 		}
-		switch byHand := strings.HasPrefix(e.Scope, operatorPrefix); {
+		switch byHand := breaker.ByOperator(e.Scope); {
 		case byHand && e.Delay > 0:
-			w.log.Warn("paused by an operator: its sources pull nothing", "scope", shownScope(e.Scope), "for", e.Delay)
+			w.log.Warn("paused by an operator: its sources pull nothing", "scope", breaker.Shown(e.Scope), "for", e.Delay)
 		case byHand:
-			w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", "scope", shownScope(e.Scope))
+			w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", "scope", breaker.Shown(e.Scope))
 		default:
 			w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", e.Scope, "for", e.Delay)
-			w.troubles.probes.Began(shownScope(e.Scope), stillPaused)
+			w.troubles.probes.Began(breaker.Shown(e.Scope), stillPaused)
 		}
 	case EventResumed:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(0)
-		w.log.Info("resumed", "scope", shownScope(e.Scope))
-		w.troubles.probes.Worked(shownScope(e.Scope))
+		w.log.Info("resumed", "scope", breaker.Shown(e.Scope))
+		w.troubles.probes.Worked(breaker.Shown(e.Scope))
 	}
 	if w.config.Observe != nil {
 		w.config.Observe(e)

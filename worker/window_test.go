@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
@@ -60,7 +61,7 @@ func TestPullWindow_EndsWhenItIsOutOfProportion(t *testing.T) {
 		ends     bool
 	}{{64, 100, false}, {64, 300, true}, {64, 10, true}, {8000, 9000, false}, {8000, 600, false}, {8000, 100, true}, {100, 8000, true}} {
 		w := &Worker{slots: limit.NewSlots(tc.from)}
-		i := newInterrupts(nil, newGates([]Source{{Name: "clinic-a"}}, func(Event) {}))
+		i := newInterrupts(nil, breaker.New(map[string][]string{"clinic-a": nil}, 5, func(breaker.Change) {}))
 		pulling, stop := i.watchWindow(t.Context(), "clinic-a", untilPause, w.pullWindow())
 		w.slots.Resize(tc.to)
 		i.resized(w.pullWindow())

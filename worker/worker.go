@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
@@ -46,8 +47,8 @@ type Worker struct {
 	aside   *semaphore.Weighted // settlements that go on without a slot
 	lanes   atomic.Pointer[[]*lane]
 	// set by Run
-	gates      *gates
-	board      *board
+	breaker    *breaker.Breaker
+	pauses     *breaker.Sync
 	slots      *limit.Slots
 	adaptive   *limit.Adaptive
 	pool       *limit.Pool[*delivery] // of unordered lanes
@@ -111,7 +112,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	settling, cancelSettling := context.WithCancel(work)
 	w.pulling = ctx
 	w.prepareRun(work, settling)
-	w.board.note(w.board.first(ctx)) // before anything is pulled: it may be paused
+	w.pauses.First(ctx) // before anything is pulled: it may be paused
 	lanes := w.config.lanes()
 	for _, l := range lanes {
 		l.series = w.metrics.series(l)
@@ -132,7 +133,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Go(func() { w.clock.Watch(settling, w.js, "KV_"+w.config.Prefix.StateBucket()) })
 	background.Go(func() { w.restarts.watch(settling, w.js, w.config.Prefix.StateBucket()) })
 	pulls.Go(func() { w.sweep(ctx) })
-	background.Go(func() { w.board.run(settling) })
+	background.Go(func() { w.pauses.Run(settling) })
 	if w.config.Registerer != nil {
 		background.Go(func() { w.metrics.backlog.watch(ctx, w.js, w.config.Prefix, lanes) })
 	}
@@ -189,15 +190,14 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 			w.scopes[s.Name] = s.MessageScopes
 		}
 	}
-	w.gates = newGates(w.config.Sources, w.observe)
-	w.gates.breakAfter = w.config.BreakerAfter
-	w.board = newBoard(w.js, w.config.Prefix.StateBucket(), w.config.ID, w.gates, w.clock, w.log)
+	w.breaker = breaker.New(w.config.sourceScopes(), w.config.BreakerAfter, w.observeScope)
+	w.pauses = breaker.NewSync(breaker.NewStore(w.js, w.config.Prefix.StateBucket(), w.clock), w.config.ID, w.breaker, w.log)
 	w.slots = limit.NewSlots(w.config.Concurrency)
 	w.pool = limit.NewPool(w.config.Concurrency, w.deliver)
 	w.suspects = newSuspects()
 	w.restarts = newRestarts(w.conn, w.config.AckWait)
 	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
-	w.interrupts = newInterrupts(w.conn, w.gates)
+	w.interrupts = newInterrupts(w.conn, w.breaker)
 	w.metrics.limit.Set(float64(w.config.Concurrency))
 	w.adaptive = limit.NewAdaptive(w.config.Concurrency, func(size int, settled bool) {
 		w.slots.Resize(size)
@@ -288,7 +288,7 @@ func (w *Worker) Status() Status {
 		}
 	}
 	s.Concurrency = w.slots.Size()
-	s.InFlight, s.Paused, s.Breakers = w.slots.InUse(), w.gates.paused(), w.gates.breakers()
+	s.InFlight, s.Paused, s.Breakers = w.slots.InUse(), w.breaker.Paused(), w.breaker.Hosts()
 	return s
 }
 
@@ -298,7 +298,7 @@ func (w *Worker) Status() Status {
 // that is not paused stays as it is.
 func (w *Worker) Probe(scope string) {
 	if w.lanes.Load() != nil {
-		w.gates.probe(scope)
+		w.breaker.Probe(scope)
 	}
 }
 

@@ -95,6 +95,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
 		"worker/internal/limit": nil,
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
+		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
 	}
 	for name, p := range goList(t) {
 		may, known := allowed[name]

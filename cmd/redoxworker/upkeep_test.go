@@ -90,7 +90,7 @@ func TestStatus_WithADamagedState(t *testing.T) {
 	v.must(err)
 	kv, err := v.js.KeyValue(t.Context(), "REDOX_STATE")
 	v.must(err)
-	for _, key := range []string{"gates", quota.Key("default")} {
+	for _, key := range []string{"pauses", quota.Key("default")} {
 		_, err = kv.Put(t.Context(), key, []byte("garbage"))
 		v.must(err)
 	}

@@ -90,7 +90,7 @@ func TestBreaker_OutageIsSatOut(t *testing.T) {
 
 // A 429 pauses the whole fleet; after it one worker sends one probe, and within a second
 // of its success all send at full rate.
-func TestGates_ThrottledFleetProbesOnce(t *testing.T) {
+func TestBreaker_ThrottledFleetProbesOnce(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
@@ -262,7 +262,7 @@ func TestPauses_SeenByAllWithinASecond(t *testing.T) {
 }
 
 // Without the bucket each worker is on its own, as before.
-func TestGates_WithoutTheBucketEachProbesAlone(t *testing.T) {
+func TestBreaker_WithoutTheBucketEachProbesAlone(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		if err := r.js.DeleteKeyValue(r.Context(), "REDOX_STATE"); err != nil {
 			t.Fatal(err)
@@ -283,7 +283,7 @@ func TestGates_WithoutTheBucketEachProbesAlone(t *testing.T) {
 }
 
 // A pause that could not be shared while it lasted is not shared once it is over.
-func TestGates_APauseThatIsOverIsNotShared(t *testing.T) {
+func TestBreaker_APauseThatIsOverIsNotShared(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		stream, err := r.js.Stream(r.Context(), "KV_REDOX_STATE")
 		if err != nil {

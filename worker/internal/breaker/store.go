@@ -1,0 +1,142 @@
+package breaker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/servertime"
+	"github.com/redoxworker/redoxworker/worker/internal/bucket"
+)
+
+// maxRounds bounds the attempts at one change, while others write.
+const maxRounds = 20
+
+// Store reads and changes the shared state, for operators and for a [Sync]. It is not safe for
+// concurrent use.
+type Store struct {
+	js     jetstream.JetStream
+	bucket string
+	kv     jetstream.KeyValue
+	clock  *servertime.Clock
+}
+
+// NewStore opens nothing yet. clock is that of the NATS server.
+func NewStore(js jetstream.JetStream, bucket string, clock *servertime.Clock) *Store {
+	return &Store{js: js, bucket: bucket, clock: clock}
+}
+
+// Entry is one shared pause.
+type Entry struct {
+	Scope    string
+	Left     time.Duration // −1: until it is ended; 0: it is being probed
+	Operator bool
+	By       string
+	Failures int
+}
+
+// Pause has an operator, named by, pause a source, or all where it is "", for d or, if that is 0,
+// until Resume.
+func (s *Store) Pause(ctx context.Context, source string, d time.Duration, by string) error {
+	if d == 0 {
+		d = forever
+	}
+	_, err := s.change(ctx, update{kind: operatorPausing, scope: OperatorScope(source), left: d}, by)
+	return err
+}
+
+// Resume ends an operator's pause. It reports whether there was one.
+func (s *Store) Resume(ctx context.Context, source, by string) (bool, error) {
+	return s.change(ctx, update{kind: operatorResuming, scope: OperatorScope(source)}, by)
+}
+
+// List returns every shared pause, in the order of the scopes.
+func (s *Store) List(ctx context.Context) ([]Entry, error) {
+	state, _, age, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	state = state.after(age)
+	list := make([]Entry, 0, len(state.Scopes))
+	for _, scope := range slices.Sorted(maps.Keys(state.Scopes)) {
+		p := state.Scopes[scope]
+		list = append(list, Entry{Scope: scope, Left: p.Left, Operator: p.Operator, By: p.By, Failures: p.Failures})
+	}
+	return list, nil
+}
+
+func (s *Store) change(ctx context.Context, u update, by string) (bool, error) {
+	for range maxRounds {
+		state, revision, age, err := s.read(ctx)
+		if err != nil {
+			return false, err
+		}
+		state = state.after(age)
+		if !state.apply(u, by) {
+			return false, nil
+		}
+		if _, err = s.write(ctx, state, revision); !errors.Is(err, errChanged) {
+			return err == nil, err
+		}
+	}
+	return false, errChanged
+}
+
+// read returns the shared state and how long ago it was written.
+func (s *Store) read(ctx context.Context) (state shared, revision uint64, age time.Duration, err error) {
+	if s.kv == nil {
+		if err := s.open(ctx); err != nil {
+			return state, 0, 0, err
+		}
+	}
+	entry, err := s.kv.Get(ctx, sharedKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		state, err = decodeShared(nil)
+		return state, 0, 0, err
+	}
+	if err != nil {
+		return state, 0, 0, fmt.Errorf("reading key %s of bucket %s: %w", sharedKey, s.bucket, err)
+	}
+	state, err = decodeShared(entry.Value())
+	return state, entry.Revision(), max(0, s.clock.Now().Sub(entry.Created())), err
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if s.js == nil {
+		return bucket.ErrNoJetStream
+	}
+	if err = s.clock.Measure(ctx, s.js, "KV_"+s.bucket); err != nil {
+		return bucket.Error(s.bucket, err)
+	}
+	s.kv, err = bucket.Open(ctx, s.js, s.bucket)
+	return err
+}
+
+// errChanged is returned when somebody else wrote meanwhile.
+var errChanged = errors.New("worker: the shared pauses were changed meanwhile")
+
+func (s *Store) write(ctx context.Context, state shared, revision uint64) (uint64, error) {
+	data, err := json.Marshal(state)
+	if err != nil {
+		return 0, err
+	}
+	var written uint64
+	if revision == 0 {
+		written, err = s.kv.Create(ctx, sharedKey, data)
+	} else {
+		written, err = s.kv.Update(ctx, sharedKey, data, revision)
+	}
+	switch {
+	case err == nil:
+		return written, nil
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+		return 0, errChanged
+	}
+	return 0, fmt.Errorf("writing key %s of bucket %s: %w", sharedKey, s.bucket, err)
+}

@@ -1,0 +1,34 @@
+// Package bucket opens the key-value buckets that workers share.
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrNoJetStream is returned where the JetStream context is nil.
+var ErrNoJetStream = errors.New("worker: there is no JetStream context: give what jetstream.New returned")
+
+// Open looks a bucket up by its name. It is safe for concurrent use.
+func Open(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {
+	if js == nil {
+		return nil, ErrNoJetStream
+	}
+	kv, err := js.KeyValue(ctx, name)
+	if err != nil {
+		return nil, Error(name, err)
+	}
+	return kv, nil
+}
+
+// Error is err as the error of opening the named bucket: it advises provisioning where the bucket
+// does not exist.
+func Error(name string, err error) error {
+	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", name, err)
+	}
+	return fmt.Errorf("opening bucket %s: %w", name, err)
+}
