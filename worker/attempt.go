@@ -47,7 +47,7 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 		*v = judge(&o, &w.config.Retry)
 	}
 	v.delay = max(v.delay, delay)
-	d.grant.end(v.counted)
+	w.endGrant(d)
 	w.metrics.attempt(d)
 	w.adapt(d)
 	if err != nil {

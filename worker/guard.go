@@ -117,6 +117,11 @@ func (l guardedLimiter) Ready(lane outbox.Lane) (n int) {
 	return l.limiter.Ready(lane)
 }
 
+func (l guardedLimiter) Failed(source string) {
+	defer l.guards.recovered("Config.Limiter", nil)
+	l.limiter.Failed(source)
+}
+
 // isNil reports whether there is nothing: nil, or a nil pointer or function of some type.
 func isNil(v any) bool {
 	switch r := reflect.ValueOf(v); r.Kind() {

@@ -37,6 +37,7 @@ func (h *hostile) Acquire(context.Context, string, outbox.Lane) (func(bool), err
 }
 
 func (h *hostile) Ready(outbox.Lane) int { h.strike(); return 1 }
+func (h *hostile) Failed(string)         { h.strike() }
 
 // tracers gives a Tracer that panics.
 type tracers struct {

@@ -20,6 +20,10 @@ type Limiter interface {
 	Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error)
 	// Ready is how many requests of a lane could be made at once.
 	Ready(lane outbox.Lane) int
+	// Failed says that a request of the source, which was granted and made, was in vain: its
+	// message will be tried again. It is called before done, so that the limiter can keep
+	// failing messages of one source from using up what others wait for.
+	Failed(source string)
 }
 
 // scarceWait is how long a message waits in the worker's hand for a grant, before it is
@@ -82,6 +86,14 @@ func (g *grant) end(sent bool) {
 		g.done(sent || g.used.Load())
 		g.done = nil
 	}
+}
+
+// endGrant gives the request of an attempt back that was judged.
+func (w *Worker) endGrant(d *delivery) {
+	if d.grant.done != nil && d.verdict.counted && d.verdict.action == retry {
+		w.config.Limiter.Failed(d.message.Source)
+	}
+	d.grant.end(d.verdict.counted)
 }
 
 // Granted reports whether the request that is about to be made is the one that the Limiter

@@ -206,6 +206,7 @@ func (closed) Acquire(ctx context.Context, _ string, _ outbox.Lane) (func(bool),
 	return nil, ctx.Err()
 }
 func (closed) Ready(outbox.Lane) int { return 0 }
+func (closed) Failed(string)         {}
 
 // The request that was granted is told apart from others of the attempt, once; one that
 // was not made is given back.
@@ -248,7 +249,7 @@ func TestGranted_OncePerAttempt(t *testing.T) {
 }
 
 // counting grants everything and counts; a worker that runs alone calls it.
-type counting struct{ given, sent int }
+type counting struct{ given, sent, failed int }
 
 func (c *counting) Acquire(context.Context, string, outbox.Lane) (func(bool), error) {
 	return func(sent bool) {
@@ -259,3 +260,31 @@ func (c *counting) Acquire(context.Context, string, outbox.Lane) (func(bool), er
 	}, nil
 }
 func (c *counting) Ready(outbox.Lane) int { return 1000 }
+func (c *counting) Failed(string)         { c.failed++ }
+
+// The limiter hears of every request in vain, and of none that settles its message or was not
+// made.
+func TestLimiter_HearsOfRequestsInVain(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		l := &counting{}
+		r.far.Answer = func(_ context.Context, m outbox.Message, call int) (outbox.Answer, error) {
+			switch {
+			case m.ID == "refused":
+				return outbox.Answer{Status: 400}, worker.Permanent(errFar)
+			case m.ID == "not-made" && call == 1:
+				return outbox.Answer{}, worker.NotAttempted(errFar, "")
+			case m.ID == "failing" && call < 4:
+				return outbox.Answer{Status: 500}, errFar
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		defer r.start(worker.Config{Limiter: l})()
+		for _, id := range []string{"good", "refused", "not-made", "failing"} {
+			r.publish(outbox.Message{ID: id})
+			r.awaitSettled(id)
+		}
+		if l.failed != 3 {
+			t.Errorf("%d requests in vain, want 3", l.failed)
+		}
+	})
+}

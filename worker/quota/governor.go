@@ -77,8 +77,9 @@ func New(cfg Config) (*Governor, error) {
 // how to end it: done must be called once, with whether the request was sent, when its
 // answer is there or will not come any more. A slot that was not used serves the next.
 //
-// REQUESTs go before SENDs; within either, sources take turns. Without contention nothing
-// is allocated and nobody is asked.
+// REQUESTs go before SENDs; within either, sources take turns, and one of which nothing
+// waited before goes before those with a backlog. Without contention nothing is allocated and
+// nobody is asked.
 func (g *Governor) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
 	c := classSend
 	if lane == outbox.LaneRequest {
@@ -93,6 +94,19 @@ func (g *Governor) Extra(ctx context.Context) (done func(sent bool), err error) 
 	return g.acquire(ctx, "", classToken)
 }
 
+// Failed says that a request of a source was in vain: its message will cost another one.
+// While other sources wait, such requests of one source get no more than a fifth of what
+// this worker is granted. It is safe for concurrent use.
+func (g *Governor) Failed(source string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiters.budget.failed(source, max(leastUnderWay, g.tenure.flight))
+}
+
+// leastUnderWay is how many failures of one source may come in a row for how few are under
+// way: those that have just ended.
+const leastUnderWay = 64
+
 // Ready is how many requests of a lane could be made at once, or for REQUESTs within the
 // moment that it takes to lease what the fleet has left.
 func (g *Governor) Ready(lane outbox.Lane) int {
@@ -103,7 +117,7 @@ func (g *Governor) Ready(lane outbox.Lane) int {
 	case now.hi >= g.tenure.until:
 		return 0
 	case lane == outbox.LaneRequest:
-		return g.held.usable(now.lo) + g.fleet.usage.Left - g.waiters.counts[classRequest]
+		return g.held.usable(now.lo) + g.fleet.usage.Left - g.waiters.count(classRequest)
 	case g.waiters.any(classSend):
 		return 0
 	}
@@ -157,6 +171,7 @@ func (g *Governor) grant() bool {
 		return false
 	}
 	g.held.pop(i)
+	g.waiters.budget.granted++
 	g.tenure.flight++
 	return true
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
-// alone runs a Governor by itself in a bubble.
-func alone(t *testing.T, cfg Config, f func(t *testing.T, g *Governor)) {
+// bubble runs a Governor by itself in a bubble.
+func bubble(t *testing.T, cfg Config, f func(t *testing.T, g *Governor)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		g, err := New(cfg)
@@ -49,7 +49,7 @@ func TestConfig_Validate(t *testing.T) {
 
 func TestAcquire_CancelledWaiterLosesNothing(t *testing.T) {
 	t.Parallel()
-	alone(t, Config{Requests: 2, Per: 10 * time.Second}, func(t *testing.T, g *Governor) {
+	bubble(t, Config{Requests: 2, Per: 10 * time.Second}, func(t *testing.T, g *Governor) {
 		for range 2 {
 			done, err := g.Acquire(t.Context(), "a", outbox.LaneRequest)
 			if err != nil {
@@ -82,30 +82,6 @@ func TestAcquire_CancelledWaiterLosesNothing(t *testing.T) {
 		}
 		done(true)
 	})
-}
-
-func TestWaiters_OrderByClassThenSourcesInTurn(t *testing.T) {
-	t.Parallel()
-	var w waiters
-	var all []*waiter
-	for _, x := range []waiter{{class: classSend, source: "a"}, {class: classSend, source: "a"}, {class: classSend, source: "gone"},
-		{class: classSend, source: "b"}, {class: classSend, source: "b"}, {class: classRequest, source: "c"}, {class: classToken}} {
-		all = append(all, &x)
-		w.push(&x)
-	}
-	if !w.leave(all[2]) || w.leave(all[2]) {
-		t.Error("a waiter can leave once")
-	}
-	var order []string
-	for x := w.pop(); x != nil; x = w.pop() {
-		order = append(order, classNames[x.class]+" "+x.source)
-	}
-	if got, want := strings.Join(order, ", "), "token , request c, send a, send b, send a, send b"; got != want {
-		t.Errorf("served %s, want %s", got, want)
-	}
-	if w.any(classSend) || w.leave(all[0]) {
-		t.Error("somebody waits still")
-	}
 }
 
 func TestTransport_CountsUntilTheAnswerIsRead(t *testing.T) {

@@ -192,19 +192,19 @@ func (g *Governor) claim(b *book, now moment) claim {
 	c := claim{id: t.id, turn: t.turn + 1, renews: t.until > 0, back: t.back, want: wantAll,
 		requests: g.requests(), per: int64(g.cfg.Per)}
 	t.turn, t.back = c.turn, make(map[int64]int)
-	if g.waiters.counts[classSend] == 0 {
+	if g.waiters.count(classSend) == 0 {
 		// No more than a while like the last one needs, and a little at hand.
 		sharing := len(b.Leases)
 		if _, held := b.Leases[c.id]; !held {
 			sharing++
 		}
 		idle := min(l.requests/(100*sharing), maxIdle)
-		c.want = idle + g.waiters.counts[classRequest] + 3*t.used
+		c.want = idle + g.waiters.count(classRequest) + 3*t.used
 		c.unused = g.held.shed(c.want, l, c.back)
 	}
 	t.used, t.busy = 0, g.waiters.any(classSend)
 	c.kept = g.held.total()
-	if waiting := g.waiters.counts[classToken] + g.waiters.counts[classRequest]; waiting > 0 {
+	if waiting := g.waiters.count(classToken) + g.waiters.count(classRequest); waiting > 0 {
 		c.urgent = min(max(0, waiting-g.held.usable(now.lo)), b.allowance(l, now, c.id, t.among.known))
 	}
 	return c

@@ -86,8 +86,8 @@ func (g *Governor) Status() Status {
 	now := g.clock.now()
 	s := Status{Group: g.cfg.Group, InFlight: g.tenure.flight, Fleet: g.fleet.usage, Leased: now.hi < g.tenure.until,
 		Trouble: g.lone.trouble, Share: g.lone.share}
-	for _, n := range g.waiters.counts {
-		s.Waiting += n
+	for c := range classes {
+		s.Waiting += g.waiters.count(c)
 	}
 	if s.Leased {
 		s.Ready = g.held.usable(now.lo)
