@@ -30,7 +30,7 @@ func cpu() float64 {
 
 func BenchmarkGuardAndInsert(b *testing.B) {
 	c := client(b, "http://127.0.0.1:1", &keyring{})
-	s := c.sources["clinic-a"]
+	s := c.sender("clinic-a")
 	for _, size := range []int{1_000, 20_000} {
 		m := message(outbox.LaneSend, sized(size))
 		b.Run(fmt.Sprintf("%dKB", size/1000), func(b *testing.B) {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"sync/atomic"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -18,7 +16,7 @@ import (
 // goroutine; the connections belong to its transport.
 type Client struct {
 	cfg       Config
-	sources   map[string]*sender
+	sources   atomic.Pointer[map[string]*sender] // what it points to is never changed
 	targets   targets
 	userAgent []string // shared by all requests; never changed
 	transport http.RoundTripper
@@ -29,39 +27,15 @@ type Client struct {
 	limits    *timeLimits
 }
 
-// sender is a Source, ready to use.
-type sender struct {
-	Source
-	name        string
-	credentials Credentials
-	idHeader    []string // shared by all requests; never changed; nil without an ID
-	insert      insertions
-	plain       atomic.Pointer[plainHeader]
-}
-
-func newSender(name string, s Source, k Credentials) *sender {
-	ready := &sender{Source: s, name: name, credentials: k}
-	if s.ID != "" {
-		ready.idHeader, ready.insert = []string{s.ID}, newInsertions(s.ID)
-	}
-	return ready
-}
-
 // New returns a client for the sources, each of which names one of keys. The maps are
 // copied. The error names every problem.
 func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*Client, error) {
 	cfg = cfg.WithDefaults()
-	errs := []error{cfg.Validate()}
-	c := &Client{cfg: cfg, log: logsample.Wrap(cfg.Logger), userAgent: []string{cfg.UserAgent}, sources: make(map[string]*sender, len(sources))}
-	for _, name := range slices.Sorted(maps.Keys(sources)) {
-		s := sources[name]
-		errs = append(errs, s.validate(name, keys))
-		c.sources[name] = newSender(name, s, keys[s.Key])
-	}
-	if err := errors.Join(errs...); err != nil {
+	c := &Client{cfg: cfg, log: logsample.Wrap(cfg.Logger), userAgent: []string{cfg.UserAgent}}
+	err := errors.Join(cfg.Validate(), c.SetSources(sources, keys))
+	if err != nil {
 		return nil, err
 	}
-	var err error
 	if c.targets, err = newTargets(cfg); err != nil {
 		return nil, err
 	}
@@ -86,7 +60,7 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 // group and the API's host. [Error.Pauses] names one of them, or that of the host that the
 // message goes to: see [Client.HostScope]. An unknown source has none.
 func (c *Client) Scopes(source string) []string {
-	s := c.sources[source]
+	s := c.sender(source)
 	if s == nil {
 		return nil
 	}
@@ -142,7 +116,7 @@ func (c *Client) deliver(ctx context.Context, out *call, m *outbox.Message) *Err
 
 // prepare has the file of the kind make the request. Nothing of the message itself is sent.
 func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Error {
-	s := c.sources[m.Source]
+	s := c.sender(m.Source)
 	if s == nil {
 		return &Error{
 			class: ClassNotSent, match: ErrUnknownSource,

@@ -198,7 +198,7 @@ func TestGuard_Lanes(t *testing.T) {
 	c := client(t, "http://127.0.0.1:1", &keyring{})
 	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneOrdered, outbox.LaneRequest} {
 		m := message(lane, event)
-		if _, err := c.guard(c.sources["clinic-a"], &m); err != nil {
+		if _, err := c.guard(c.sender("clinic-a"), &m); err != nil {
 			t.Errorf("%s: %v", lane, err)
 		}
 	}
