@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nats.go/micro"
 
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
@@ -21,7 +21,8 @@ import (
 type GatewayConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix Prefix
-	// Sources with an endpoint. Empty means none: the gateway runs and nobody is answered.
+	// Sources that are served at first; see [Gateway.SetSources]. Empty means none: the
+	// gateway runs and nobody is answered.
 	Sources []string
 	// OrderSecret turns Redox-Order-Key into a token, at least 16 bytes. Empty
 	// refuses that header.
@@ -34,7 +35,8 @@ type GatewayConfig struct {
 	// Now is the time by the clock of the NATS server, with which workers compare
 	// deadlines: ServerTime of a worker.Worker, say. nil means this host's clock.
 	Now func() time.Time
-	// Concurrency bounds the requests being stored at one time. 0 means 64.
+	// Concurrency bounds the requests being stored at one time, for which the sources take
+	// turns. 0 means 64.
 	Concurrency int
 	// Logger; nil discards.
 	Logger *slog.Logger
@@ -43,7 +45,7 @@ type GatewayConfig struct {
 // WithDefaults returns a copy in which every zero field has its default and
 // the sources are sorted and unique.
 func (c GatewayConfig) WithDefaults() GatewayConfig {
-	c.Sources = slices.Compact(slices.Sorted(slices.Values(c.Sources)))
+	c.Sources = unique(c.Sources)
 	c.MaxWait = cmp.Or(c.MaxWait, defaultWait)
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
 	if c.Now == nil {
@@ -56,9 +58,7 @@ func (c GatewayConfig) WithDefaults() GatewayConfig {
 // Validate reports every field that cannot work.
 func (c GatewayConfig) Validate() error {
 	errs := []error{c.Prefix.Validate(), ReplyPolicy{Allow: c.ReplyAllow}.Validate()}
-	for _, source := range c.Sources {
-		errs = append(errs, CheckSource(source))
-	}
+	errs = append(errs, checkSources(c.Sources))
 	if c.MaxWait < 0 {
 		errs = append(errs, fmt.Errorf("outbox: gateway wait %v: use more than 0, or 0 for %v", c.MaxWait, defaultWait))
 	}
@@ -68,22 +68,42 @@ func (c GatewayConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Gateway lets any NATS client use plain requests: a NATS micro service that stores them
-// in the work queue. Several gateways share the requests as a queue group.
+func unique(sources []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(sources)))
+}
+
+func checkSources(sources []string) error {
+	var errs []error
+	for _, source := range sources {
+		errs = append(errs, CheckSource(source))
+	}
+	return errors.Join(errs...)
+}
+
+// Gateway lets any NATS client use plain requests: it stores them in the work queue, and is
+// found as the NATS micro service redox-gateway. Several gateways share the requests of a
+// source as a queue group.
 //
 // redox.gateway.<source>.send answers with a [Receipt] in JSON as soon as the message is
 // stored. A caller that got none sends the request again under the same id, which the queue
 // recognises for as long as [Receipt] says. redox.gateway.<source>.request has the worker answer the caller with the final
 // reply; the gateway itself answers only when it could not store the message, with the
-// error headers of NATS micro.
+// error headers of NATS micro. redox.gateway.status, the endpoint of the micro service,
+// answers in JSON with the number of sources, and of requests that were stored and refused.
 //
 // Requests are stored side by side: a caller that needs an order waits for each receipt.
+// A source costs two subscriptions, and nothing else until requests come.
 type Gateway struct {
 	conn      *nats.Conn
 	config    GatewayConfig
 	publisher *Publisher
 	policy    ReplyPolicy
-	serving   atomic.Bool
+
+	mu      sync.Mutex
+	sources []string // sorted
+	session *session // of Run; nil: it does not run
+
+	serving atomic.Bool
 }
 
 // Serving reports whether Run has subscribed to the sources' subjects: the server has
@@ -112,7 +132,34 @@ func NewGateway(conn *nats.Conn, js jetstream.JetStream, cfg GatewayConfig) (*Ga
 	if err != nil {
 		return nil, err
 	}
-	return &Gateway{conn: conn, config: cfg, publisher: publisher, policy: ReplyPolicy{Prefix: cfg.Prefix, Allow: cfg.ReplyAllow}}, nil
+	return &Gateway{
+		conn: conn, config: cfg, publisher: publisher, sources: cfg.Sources,
+		policy: ReplyPolicy{Prefix: cfg.Prefix, Allow: cfg.ReplyAllow},
+	}, nil
+}
+
+// SetSources replaces the sources that are served, before Run or while it runs. Requests of a
+// source that is gone are not taken any more, those that were taken are answered; a source
+// that stays notices nothing. It returns when the server knows of the change, or after five
+// seconds without an answer; while there is no connection at once, and the server is told when
+// there is one. It is safe for concurrent use.
+//
+// After an error about a name nothing has changed. [ErrPermission] names a source that the
+// user may not serve: the others are served, and this one after a reconnect that allows it.
+func (g *Gateway) SetSources(sources []string) error {
+	sources = unique(sources)
+	if err := checkSources(sources); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.sources = sources
+	if g.session == nil {
+		g.mu.Unlock()
+		return nil
+	}
+	came, err := g.session.set(sources)
+	g.mu.Unlock()
+	return errors.Join(err, g.confirm(context.Background(), came))
 }
 
 // Run serves until ctx ends, then stops taking requests and returns when those it took
@@ -121,57 +168,61 @@ func NewGateway(conn *nats.Conn, js jetstream.JetStream, cfg GatewayConfig) (*Ga
 func (g *Gateway) Run(ctx context.Context) error {
 	storing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s := &session{gateway: g, ctx: storing, slots: make(chan struct{}, g.config.Concurrency), counts: map[string]*counts{}}
+	s := newSession(g, storing)
 	defer logsample.Flush(g.config.Logger)
-	stopped := make(chan struct{})
-	service, err := micro.AddService(g.conn, micro.Config{
-		Name: gatewayName, Version: gatewayVersion, Description: "Stores requests for delivery to Redox.",
-		StatsHandler: s.stats,
-		DoneHandler:  func(micro.Service) { close(stopped) },
-		ErrorHandler: func(_ micro.Service, e *micro.NATSError) {
-			g.config.Logger.Error("gateway: the server reported an error", "subject", e.Subject, "error", e.Description)
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("outbox: start the gateway: %w", err)
+	err := g.start(ctx, s)
+	if err == nil {
+		err = s.announce(ctx)
 	}
-	if err := g.addEndpoints(ctx, service, s); err != nil {
-		err = errors.Join(err, service.Stop())
-		s.drain(cancel)
-		return err
-	}
-	g.serving.Store(true)
-	defer g.serving.Store(false)
-	g.config.Logger.Info("gateway started", "sources", len(g.config.Sources))
-	select {
-	case <-ctx.Done():
-		err = service.Stop()
-	case <-stopped:
-		if ctx.Err() == nil {
-			err = errors.New("outbox: the gateway's connection was closed")
-		}
-	}
+	g.stop(s)
 	s.drain(cancel)
 	return err
 }
 
-func (g *Gateway) addEndpoints(ctx context.Context, service micro.Service, s *session) error {
-	for _, source := range g.config.Sources {
-		for _, lane := range []Lane{LaneSend, LaneRequest} {
-			name := source + "-" + string(lane)
-			c := new(counts)
-			s.counts[name] = c
-			e := endpoint{session: s, source: source, lane: lane, counts: c}
-			if err := service.AddEndpoint(name, e, micro.WithEndpointSubject(g.config.Prefix.GatewaySubject(source, lane))); err != nil {
-				return fmt.Errorf("outbox: gateway endpoint of source %s: %w", source, err)
-			}
-		}
+func (g *Gateway) start(ctx context.Context, s *session) error {
+	g.mu.Lock()
+	if g.session != nil {
+		g.mu.Unlock()
+		return errors.New("outbox: the gateway runs already")
+	}
+	g.session = s
+	came, err := s.set(g.sources)
+	sources := len(g.sources)
+	g.mu.Unlock()
+	if err := errors.Join(err, g.confirm(ctx, came)); err != nil {
+		return err
+	}
+	g.config.Logger.Info("gateway started", "sources", sources)
+	return nil
+}
+
+// stop takes no more requests.
+func (g *Gateway) stop(s *session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.session == s {
+		g.session = nil
+	}
+	_, _ = s.set(nil)
+}
+
+// confirm waits until the server knows what is subscribed, and names one of the sources that
+// came which it refused. Not connected is no error: the client subscribes when it is.
+func (g *Gateway) confirm(ctx context.Context, came []string) error {
+	if !g.conn.IsConnected() {
+		return nil
 	}
 	flush, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	// Not connected is no error: the client subscribes when it is.
-	if err := g.conn.FlushWithContext(flush); err == nil && violates(g.conn, `Subscription to "`+g.config.Prefix.String()+".gateway.") {
-		return fmt.Errorf("outbox: gateway: %w: allow its user to subscribe to %s.gateway.>", ErrPermission, g.config.Prefix)
+	if err := g.conn.FlushWithContext(flush); err != nil || !violates(g.conn, `Subscription to "`) {
+		return nil
+	}
+	for _, source := range came {
+		for _, lane := range gatewayLanes {
+			if refusedSubscription(g.conn, g.config.Prefix.GatewaySubject(source, lane)) {
+				return fmt.Errorf("outbox: gateway: source %s: %w: allow its user to subscribe to %s.gateway.>", source, ErrPermission, g.config.Prefix)
+			}
+		}
 	}
 	return nil
 }

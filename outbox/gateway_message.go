@@ -132,6 +132,8 @@ func gatewayFault(err error) (code, text string) {
 		return "503", "the queue does not exist or does not run"
 	case errors.Is(err, ErrPermission):
 		return "500", "the gateway may not publish for this source"
+	case errors.Is(err, errCrowded):
+		return "503", "too many requests of the source wait to be stored; nothing was stored: send it again later"
 	case errors.Is(err, errStopping):
 		return "503", "the gateway is stopping; nothing was stored: send it again"
 	default:

@@ -2,8 +2,8 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,153 +16,185 @@ import (
 const (
 	// storeTimeout bounds the storing of one request, and so the drain.
 	storeTimeout = 10 * time.Second
-	// quiet is how long no request may have come for the drain to be over. The
-	// library does not tell when a service has handed out its last one.
-	quiet = 150 * time.Millisecond
+	// gatewayInbox is how many requests the client may hand over before the session has
+	// looked at the first: those beyond would be lost.
+	gatewayInbox = 1 << 16
 )
 
-// session is one Run of a gateway.
+// gatewayLanes have an endpoint for each source.
+var gatewayLanes = [...]Lane{LaneSend, LaneRequest}
+
+// session is one Run of a gateway. The requests of all sources come through one channel, as a
+// handler of its own would cost each source two goroutines.
 type session struct {
 	gateway *Gateway
 	ctx     context.Context // of the storing: outlives that of Run until the drain ends
-	slots   chan struct{}
-	counts  map[string]*counts // by endpoint; not changed once requests come
+	inbox   chan *nats.Msg
+	turns   *turns
+	stored  atomic.Int64
+	refused atomic.Int64
 
-	mu     sync.Mutex
-	flying int
-	last   time.Time // when a request last came
-	closed bool
+	// under the gateway's mutex
+	subscriptions map[string][len(gatewayLanes)]*nats.Subscription // by source
+	leaving       atomic.Int64                                     // subscriptions that the server may still serve
+
+	stop       chan struct{} // closed when nothing comes any more
+	dispatched sync.WaitGroup
 }
 
-// counts are the statistics of an endpoint.
-type counts struct{ stored, refused atomic.Int64 }
-
-// stats makes the statistics that the library cannot keep, since requests
-// outlive its handlers.
-func (s *session) stats(e *micro.Endpoint) any {
-	c := s.counts[e.Name]
-	if c == nil {
-		return nil
+func newSession(g *Gateway, storing context.Context) *session {
+	s := &session{
+		gateway: g, ctx: storing, inbox: make(chan *nats.Msg, gatewayInbox), stop: make(chan struct{}),
+		subscriptions: make(map[string][len(gatewayLanes)]*nats.Subscription),
 	}
-	return map[string]int64{"stored": c.stored.Load(), "refused": c.refused.Load()}
+	s.turns = newTurns(g.config.Concurrency, func(in *nats.Msg) { s.endpoint(in.Subject).serve(in) })
+	s.dispatched.Go(s.dispatch)
+	return s
 }
 
-// begin reports whether a request may still be taken.
-func (s *session) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
+// announce has the gateway found as a service until ctx ends. An error says that it cannot, or
+// that the connection is closed.
+func (s *session) announce(ctx context.Context) error {
+	log, closed := s.gateway.config.Logger, make(chan struct{})
+	service, err := micro.AddService(s.gateway.conn, micro.Config{
+		Name: gatewayName, Version: gatewayVersion, Description: "Stores requests for delivery to Redox.",
+		StatsHandler: func(*micro.Endpoint) any { return s.status() },
+		DoneHandler:  func(micro.Service) { close(closed) },
+		ErrorHandler: func(_ micro.Service, e *micro.NATSError) {
+			log.Error("gateway: the server reported an error", "subject", e.Subject, "error", e.Description)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("outbox: start the gateway: %w", err)
 	}
-	s.flying++
-	s.last = time.Now()
-	return true
-}
-
-func (s *session) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flying--
-}
-
-// idle closes the session if nothing is being stored and nothing has come for
-// a while.
-func (s *session) idle(since time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.last.After(since) {
-		since = s.last
+	tell := micro.HandlerFunc(func(r micro.Request) {
+		if err := r.RespondJSON(s.status()); err != nil {
+			log.Warn("gateway: answering failed", "subject", r.Subject(), "error", err)
+		}
+	})
+	if err := service.AddEndpoint("status", tell, micro.WithEndpointSubject(s.gateway.config.Prefix.String()+".gateway.status")); err != nil {
+		return errors.Join(fmt.Errorf("outbox: start the gateway: %w", err), service.Stop())
 	}
-	s.closed = s.flying == 0 && time.Since(since) >= quiet
-	return s.closed
+	s.gateway.serving.Store(true)
+	defer s.gateway.serving.Store(false)
+	select {
+	case <-ctx.Done():
+		return service.Stop()
+	case <-closed:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return errors.New("outbox: the gateway's connection was closed")
+	}
 }
 
-// drain returns when every request that came is answered. A late one is told
-// to come again: it is not stored, so nothing is lost.
+// gatewayStatus is what a gateway has done since it was started.
+type gatewayStatus struct {
+	Sources int   `json:"sources"`
+	Stored  int64 `json:"stored"`
+	Refused int64 `json:"refused"`
+}
+
+func (s *session) status() gatewayStatus {
+	s.gateway.mu.Lock()
+	defer s.gateway.mu.Unlock()
+	return gatewayStatus{Sources: len(s.subscriptions), Stored: s.stored.Load(), Refused: s.refused.Load()}
+}
+
+// set subscribes to what is new among sources and leaves the others. The caller holds the
+// gateway's mutex.
+func (s *session) set(sources []string) (came []string, err error) {
+	wanted := make(map[string]bool, len(sources))
+	for _, source := range sources {
+		wanted[source] = true
+	}
+	for source, subs := range s.subscriptions {
+		if !wanted[source] {
+			s.leave(subs[:])
+			delete(s.subscriptions, source)
+		}
+	}
+	for _, source := range sources {
+		if s.subscriptions[source][0] != nil {
+			continue
+		}
+		if err := s.subscribe(source); err != nil {
+			return came, fmt.Errorf("outbox: gateway endpoint of source %s: %w", source, err)
+		}
+		came = append(came, source)
+	}
+	return came, nil
+}
+
+func (s *session) subscribe(source string) error {
+	var subs [len(gatewayLanes)]*nats.Subscription
+	for i, lane := range gatewayLanes {
+		sub, err := s.gateway.conn.ChanQueueSubscribe(s.gateway.config.Prefix.GatewaySubject(source, lane), micro.DefaultQueueGroup, s.inbox)
+		if err != nil {
+			s.leave(subs[:i])
+			return err
+		}
+		subs[i] = sub
+	}
+	s.subscriptions[source] = subs
+	return nil
+}
+
+// leave has the server send no more requests. Those that it has sent come still.
+func (s *session) leave(subs []*nats.Subscription) {
+	for _, sub := range subs {
+		s.leaving.Add(1)
+		var once sync.Once
+		left := func() { once.Do(func() { s.leaving.Add(-1) }) }
+		sub.SetClosedHandler(func(string) { left() })
+		if sub.Drain() != nil { // it is closed, and so is the connection
+			left()
+		}
+	}
+}
+
+// dispatch puts what comes in line. It never waits for a source.
+func (s *session) dispatch() {
+	for {
+		select {
+		case in := <-s.inbox:
+			s.take(in)
+			continue
+		case <-s.stop:
+		}
+		for {
+			select {
+			case in := <-s.inbox:
+				s.take(in)
+			default:
+				return
+			}
+		}
+	}
+}
+
+func (s *session) take(in *nats.Msg) {
+	if !s.turns.add(in) {
+		s.endpoint(in.Subject).refuse(in, "", errCrowded)
+	}
+}
+
+// endpoint of a subject that the session has subscribed to.
+func (s *session) endpoint(subject string) endpoint {
+	source, lane, _ := strings.Cut(strings.TrimPrefix(subject, s.gateway.config.Prefix.String()+".gateway."), ".")
+	return endpoint{session: s, source: source, lane: Lane(lane)}
+}
+
+// drain returns when every request that came is answered. What could not be stored within
+// storeTimeout is refused: the caller is told to send it again, so nothing is lost.
 func (s *session) drain(cancel context.CancelFunc) {
 	limit := time.AfterFunc(storeTimeout, cancel)
 	defer limit.Stop()
-	ctx, stop := context.WithTimeout(context.WithoutCancel(s.ctx), apiTimeout)
-	defer stop()
-	_ = s.gateway.conn.FlushWithContext(ctx) // after it the server sends no more requests
-	for began := time.Now(); !s.idle(began); {
+	// While there is no connection no request comes, nor a word that none will.
+	for end := time.Now().Add(apiTimeout); s.leaving.Load() > 0 && time.Now().Before(end); {
 		sleep(context.WithoutCancel(s.ctx), connectPoll)
 	}
-}
-
-// endpoint serves one source and lane.
-type endpoint struct {
-	session *session
-	source  string
-	lane    Lane
-	counts  *counts
-}
-
-var errStopping = errors.New("the gateway is stopping")
-
-// Handle stores a request in a goroutine of its own, of which there are as
-// many as slots. It answers by itself: the library's request must not be used
-// after the handler has returned.
-func (e endpoint) Handle(r micro.Request) {
-	in := &nats.Msg{Subject: r.Subject(), Reply: r.Reply(), Header: nats.Header(r.Headers()), Data: r.Data()}
-	if !e.session.begin() {
-		e.refuse(in, "", errStopping)
-		return
-	}
-	e.session.slots <- struct{}{}
-	go func() {
-		defer e.session.end()
-		defer func() { <-e.session.slots }()
-		e.serve(in)
-	}()
-}
-
-func (e endpoint) serve(in *nats.Msg) {
-	receipt, err := e.store(in)
-	if err != nil {
-		e.refuse(in, receipt.ID, err)
-		return
-	}
-	e.counts.stored.Add(1)
-	if e.lane == LaneRequest || in.Reply == "" {
-		return // the worker answers, or nobody wants to know
-	}
-	data, err := json.Marshal(receipt)
-	if err != nil { // strings and numbers only: cannot happen
-		return
-	}
-	e.answer(in, nats.Header{HeaderContentType: {"application/json"}, HeaderMessageID: {receipt.ID}}, data)
-}
-
-func (e endpoint) refuse(in *nats.Msg, id string, err error) {
-	e.counts.refused.Add(1)
-	code, text := gatewayFault(err)
-	e.session.gateway.config.Logger.Warn("gateway: a request was not stored",
-		"source", e.source, "lane", e.lane, "message", id, "code", code, "reason", text, "error", err)
-	h := nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}
-	if id != "" && checkID(id, maxID) == nil {
-		h[HeaderMessageID] = []string{id}
-	}
-	if e.safe(in.Reply) {
-		e.answer(in, h, nil)
-	}
-}
-
-// safe reports whether the gateway may write to a caller's reply subject. The
-// caller chooses it and the gateway's rights publish to it: a reply subject
-// like that of a JetStream request would have the gateway make that request. A
-// refusal also goes to inboxes that the policy does not allow, so that their
-// callers need not wait: an inbox begins with _ (nats.go, NewInbox; _R_ across
-// accounts).
-func (e endpoint) safe(subject string) bool {
-	if subject == "" || checkSubject(HeaderReplyTo, subject) != nil {
-		return false
-	}
-	return strings.HasPrefix(subject, "_") || e.session.gateway.policy.Check(e.source, subject) == nil
-}
-
-func (e endpoint) answer(in *nats.Msg, h nats.Header, data []byte) {
-	if err := e.session.gateway.conn.PublishMsg(&nats.Msg{Subject: in.Reply, Header: h, Data: data}); err != nil {
-		e.session.gateway.config.Logger.Warn("gateway: answering failed", "source", e.source, "lane", e.lane, "error", err)
-	}
+	close(s.stop)
+	s.dispatched.Wait()
+	s.turns.wait()
 }
