@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/service/access"
+	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
 // raw is the loop that the worker is compared with: what a careful program does for each
@@ -28,12 +30,12 @@ func (b *benchCommand) raw(ctx context.Context, a *app) error {
 		return err
 	}
 	a.tuneGC(c.Worker.Concurrency)
-	transport, _, err := wiring{config: c}.transport()
+	transport, err := access.NewTransport(c)
 	if err != nil {
 		return err
 	}
 	defer transport.CloseIdleConnections()
-	conn, js, err := connect(ctx, c, log)
+	conn, js, err := natslink.Connect(ctx, c, log)
 	if err != nil {
 		return err
 	}

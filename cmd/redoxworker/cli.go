@@ -179,7 +179,6 @@ func checkLists(command *kong.Context) error {
 // report prints an error, one line for each problem, and turns it into the exit code.
 func (a *app) report(err error) int {
 	var problems config.Problems
-	var usage usageError
 	switch {
 	case err == nil:
 		return exitOK
@@ -190,7 +189,7 @@ func (a *app) report(err error) int {
 			fmt.Fprintln(a.stderr, "redoxworker:", p)
 		}
 		return exitUsage
-	case errors.As(err, &usage):
+	case errors.As(err, new(usageError)), errors.As(err, new(config.Mistake)):
 		a.printError(err)
 		return exitUsage
 	default:

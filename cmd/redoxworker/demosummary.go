@@ -68,10 +68,9 @@ func (d *demonstration) summarize(ctx context.Context) (*demoSummary, error) {
 			s.Delivered = x.Messages
 		}
 	}
-	for _, k := range d.stack.daemon.keys {
-		status := k.cache.Status()
-		s.Tokens.Minted += status.Mints
-		s.Tokens.Dropped += status.Invalidations
+	for _, k := range d.stack.service.Status().Keys {
+		s.Tokens.Minted += k.Mints
+		s.Tokens.Dropped += k.Invalidations
 	}
 	var p outbox.Prefix
 	for _, name := range []string{p.OutStream(), p.DeadStream(), p.ReplyStream()} {

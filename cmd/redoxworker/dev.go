@@ -79,7 +79,7 @@ func (s *stack) awaitReady(ctx context.Context, ended chan error) bool {
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if w := s.daemon.running.Load(); w != nil && w.Status().Ready() {
+		if s.service.Status().Worker.Ready() {
 			return true
 		}
 		select {

@@ -14,8 +14,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/auth"
@@ -23,6 +21,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // stackOptions are what demo and dev differ in.
@@ -52,7 +51,7 @@ type stack struct {
 	sim       *simulator
 	conn      *nats.Conn
 	js        jetstream.JetStream
-	daemon    *daemon
+	service   *service.Service
 }
 
 // newStack starts NATS, with streams and consumers, and opens the listeners. What it opened
@@ -93,12 +92,10 @@ func (s *stack) open(ctx context.Context, a *app, o stackOptions) (err error) {
 	if s.conn, s.js, err = connectOnce(ctx, s.config, s.log); err != nil {
 		return err
 	}
-	if _, err := topology(s.config).Ensure(ctx, s.js); err != nil {
+	if _, err := service.Topology(s.config).Ensure(ctx, s.js); err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.daemon, err = newDaemon(wiring{config: s.config, log: s.log, registerer: registry, observe: o.observe}, registry)
+	s.service, err = service.New(*s.config, service.Options{Logger: s.log, Registerer: newRegistry(), Observe: o.observe, Version: buildVersion})
 	return err
 }
 
@@ -226,15 +223,15 @@ func (s *stack) run(ctx context.Context) error {
 		cancel(err)
 		return err
 	})
-	err := s.daemon.run(ctx)
+	err := s.service.Run(ctx)
 	stop()
 	return errors.Join(err, group.Wait())
 }
 
 // close ends what run did not, and removes a temporary directory.
 func (s *stack) close() {
-	if s.daemon != nil {
-		s.daemon.close()
+	if s.service != nil {
+		s.service.Close()
 	}
 	if s.conn != nil {
 		s.conn.Close()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // keysCommand is about key pairs.
@@ -31,7 +32,7 @@ func configuredKeys(c *config.Config, only string) ([]auth.Key, error) {
 		if c.Keys[name].Type == config.KeyLegacy {
 			continue
 		}
-		key, next, err := signingKeys(c.Keys[name])
+		key, next, err := access.SigningKeys(c.Keys[name])
 		if err != nil {
 			errs = append(errs, usagef("keys.%s.%w", name, err))
 			continue
@@ -47,7 +48,7 @@ func configuredKeys(c *config.Config, only string) ([]auth.Key, error) {
 	if len(keys) == 0 && len(errs) == 0 {
 		return nil, usagef("keys: none has a key pair, legacy keys do not; make one with redoxworker keys new, or name key files")
 	}
-	return keys, errors.Join(append(errs, distinct(keys))...)
+	return keys, errors.Join(append(errs, access.Distinct(keys))...)
 }
 
 // keysOfFiles reads the private keys of FILE or KID=FILE arguments.
@@ -62,7 +63,7 @@ func keysOfFiles(args []string) ([]auth.Key, error) {
 		}
 		keys = append(keys, key)
 	}
-	return keys, errors.Join(append(errs, distinct(keys))...)
+	return keys, errors.Join(append(errs, access.Distinct(keys))...)
 }
 
 // keyOfFile reads a key. One without an id gets its thumbprint, as keys new gives it.
@@ -80,18 +81,6 @@ func splitKeyFile(arg string) (id, path string) {
 		return id, path
 	}
 	return "", arg
-}
-
-// distinct refuses two different keys of one kid: a server would know only one of them.
-func distinct(keys []auth.Key) error {
-	seen := make(map[string]string, len(keys))
-	for _, k := range keys {
-		if have, ok := seen[k.ID()]; ok && have != k.Thumbprint() {
-			return usagef("kid %q: two different keys have it; give each key a kid of its own", k.ID())
-		}
-		seen[k.ID()] = k.Thumbprint()
-	}
-	return nil
 }
 
 // keyText names a key pair in a sentence.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // keysCheckCommand tries the keys.
@@ -66,22 +65,22 @@ func (k keysCheckCommand) Run(ctx context.Context, a *app) error {
 }
 
 // checkKeys tries all keys at once; the results are in the order of their names.
-func checkKeys(ctx context.Context, keys map[string]*credentials) ([]checkedKey, error) {
-	names := slices.Sorted(maps.Keys(keys))
-	checks := make([][]auth.KeyCheck, len(names))
+func checkKeys(ctx context.Context, keys *access.Keys) ([]checkedKey, error) {
+	all := keys.All()
+	checks := make([][]auth.KeyCheck, len(all))
 	var group errgroup.Group
 	group.SetLimit(8)
-	for i, name := range names {
+	for i, key := range all {
 		group.Go(func() error {
-			checks[i] = keys[name].check(ctx)
+			checks[i] = checkKey(ctx, key)
 			return nil
 		})
 	}
 	_ = group.Wait() // nothing in it fails
 	var results []checkedKey
-	for i, name := range names {
+	for i, key := range all {
 		for _, c := range checks[i] {
-			r := checkedKey{Key: name, OK: c.OK(), KeyCheck: c}
+			r := checkedKey{Key: key.Name, OK: c.OK(), KeyCheck: c}
 			if c.Err != nil {
 				r.Error = c.Err.Error()
 			}
@@ -91,11 +90,11 @@ func checkKeys(ctx context.Context, keys map[string]*credentials) ([]checkedKey,
 	return results, ctx.Err()
 }
 
-func (c *credentials) check(ctx context.Context) []auth.KeyCheck {
-	if c.legacy != nil {
-		return c.legacy.Check(ctx)
+func checkKey(ctx context.Context, k *access.Key) []auth.KeyCheck {
+	if k.Legacy != nil {
+		return k.Legacy.Check(ctx)
 	}
-	return c.oauth.Check(ctx)
+	return k.OAuth.Check(ctx)
 }
 
 // String is one line: a tick with what was had, or a cross with the error and its mend.

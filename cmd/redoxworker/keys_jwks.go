@@ -15,6 +15,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/service"
+	"github.com/redoxworker/redoxworker/worker/service/httpserve"
 )
 
 // keysJWKSCommand makes the set of public keys.
@@ -24,13 +26,6 @@ type keysJWKSCommand struct {
 	Out    outFile  `short:"o" placeholder:"FILE" xor:"to" help:"Write the set into a file, which is replaced."`
 	Listen string   `placeholder:"HOST:PORT" xor:"to" help:"Serve the set over HTTP until a signal, with cache headers; put TLS before it."`
 }
-
-// jwksPath is where the set is served, here and at run's admin listener, which also serves
-// that of one configured key alone at jwksOfKey + its name.
-const (
-	jwksPath  = "/.well-known/jwks.json"
-	jwksOfKey = "/.well-known/jwks/"
-)
 
 // Run prints the set, or writes or serves it.
 func (k keysJWKSCommand) Run(ctx context.Context, a *app) error {
@@ -125,11 +120,11 @@ func (k keysJWKSCommand) serve(ctx context.Context, a *app, load loadKeys) error
 		return usagef("--listen: %w; choose another address", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(jwksPath, auth.NewJWKSHandler(func() []auth.Key { return *current.Load() }, 0))
-	fmt.Fprintf(a.stderr, "serving %s at http://%s%s until a signal\n", counted(len(keys), "public key"), listener.Addr(), jwksPath)
+	mux.Handle(service.PathJWKS, auth.NewJWKSHandler(func() []auth.Key { return *current.Load() }, 0))
+	fmt.Fprintf(a.stderr, "serving %s at http://%s%s until a signal\n", counted(len(keys), "public key"), listener.Addr(), service.PathJWKS)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
-	group.Go(func() error { return serve(ctx, listener, mux, log) })
+	group.Go(func() error { return httpserve.Serve(ctx, listener, mux, log) })
 	return group.Wait()
 }
 

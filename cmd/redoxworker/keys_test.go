@@ -91,3 +91,21 @@ func TestCheckedKey_Line(t *testing.T) {
 		}
 	}
 }
+
+// newPrivateKeys makes key pairs and returns their private halves as PEM.
+func newPrivateKeys(t *testing.T, n int) []string {
+	t.Helper()
+	var all []string
+	for range n {
+		key, err := auth.GenerateKey(auth.ES384, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pem, err := key.MarshalPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(pem))
+	}
+	return all
+}

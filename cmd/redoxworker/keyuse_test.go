@@ -177,6 +177,9 @@ func TestRun_TokensByMode(t *testing.T) {
 			s := newStage(t, &redoxsim.Server{Fault: b.watch}, "")
 			s.configure("private_key_file: ", option)
 			r := s.run()
+			if want < n { // the messages must not be faster than the tokens
+				s.eventually("all tokens", func() bool { return s.sim.Stats().TokensIssued == uint64(want) }, r.err.String)
+			}
 			p := s.publisher()
 			s.publish(p, "clinic-a", "m", n)
 			s.drained(r.err.String)

@@ -5,15 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // logCommand looks up what became of a message that Redox took.
@@ -72,35 +70,19 @@ func (l logCommand) Run(ctx context.Context, a *app) error {
 
 // logs looks up logs over connections of its own; call done at the end.
 func (l logCommand) logs(c *config.Config) (logs platform.Logs, done func(), err error) {
-	w := wiring{config: c, log: slog.New(slog.DiscardHandler)}
-	transport, _, err := w.transport()
+	transport, err := access.NewTransport(c)
 	if err != nil {
-		return logs, nil, usageError{err}
+		return logs, nil, err
 	}
-	key, err := w.credential(l.Key, c.Keys[l.Key], transport)
+	few := *c
+	few.Keys = map[string]config.Key{l.Key: c.Keys[l.Key]}
+	keys, err := access.NewKeys(&few, access.KeysOptions{Transport: transport})
 	if err != nil {
-		return logs, nil, usagef("keys.%s: %w", l.Key, err)
+		return logs, nil, err
 	}
-	logs, err = w.platformLogs(transport, l.Key, key)
+	logs, err = access.PlatformLogs(c, keys.Get(l.Key), access.RedoxConfig(c, transport, buildVersion))
 	logs.Backfill = l.Backfill
 	return logs, transport.CloseIdleConnections, err
-}
-
-// platformSource is the source of the client that asks the Platform API: nobody sends as it.
-const platformSource = "platform"
-
-// platformLogs looks up logs with a user-level key, over a client of its own that shares
-// the transport, and with it the connections and the quota.
-func (w wiring) platformLogs(transport http.RoundTripper, name string, key *credentials) (platform.Logs, error) {
-	cfg := w.redoxConfig(transport)
-	cfg.Offload, cfg.Grant = redox.Offload{}, w.lookupGrant()
-	client, err := redox.New(map[string]redox.Source{
-		platformSource: {Key: name, KeyType: redox.KeyUser, Environment: config.EnvironmentProduction},
-	}, map[string]redox.Credentials{name: key.cache}, cfg)
-	if err != nil {
-		return platform.Logs{}, usageError{err}
-	}
-	return platform.Logs{Deliver: client.Deliver, Source: platformSource, Organization: w.config.Redox.OrganizationID}, nil
 }
 
 func printLog(a *app, l platform.Log) error {

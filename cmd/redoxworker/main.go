@@ -4,7 +4,7 @@
 // A subcommand starts in the file of its name; pause.go has resume as well. What one
 // subcommand needs besides begins with its name (bench_drive.go, dlq_row.go, devlock_unix.go);
 // the other files are shared. main.go has the only signal handler and the only call of
-// os.Exit; wire.go connects the packages of the module with the configuration.
+// os.Exit. What run runs is package worker/service, for any program.
 package main
 
 import (

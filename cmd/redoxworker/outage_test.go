@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // tokensDown makes the endpoints that give tokens answer 503.
@@ -93,7 +94,7 @@ func (s *stage) replies(source string) map[string]outbox.Reply {
 }
 
 // readyz is the body of the admin listener's /readyz.
-func (s *stage) readyz() (status int, body readiness) {
+func (s *stage) readyz() (status int, body service.Status) {
 	s.Helper()
 	response, err := http.Get("http://" + s.admin + "/readyz")
 	if err != nil {

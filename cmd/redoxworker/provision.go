@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // provisionCommand creates what publishers and workers need in NATS.
@@ -25,7 +26,7 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer q.close()
-	t := topology(q.config)
+	t := service.Topology(q.config)
 	var changes []outbox.Change
 	switch {
 	case p.DryRun:

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
-	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -147,50 +144,6 @@ func TestQuota_NATSAway(t *testing.T) {
 	before := len(s.messages())
 	s.eventually("the backlog drains on", func() bool { return len(s.messages()) > before+50 })
 	s.kept()
-}
-
-// What is looked up in the background is counted, and goes behind queries.
-func TestQuota_LookupsGoBehindQueries(t *testing.T) {
-	t.Parallel()
-	governor, err := quota.New(quota.Config{Requests: 2, Per: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { defer close(ended); governor.RunAlone(ctx) }()
-	defer func() { cancel(); <-ended }()
-	w := wiring{governor: governor}
-	for range 2 {
-		done, err := w.lookupGrant()(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		done(true)
-	}
-	order := make(chan string, 2)
-	waiting := func(n int) {
-		for governor.Status().Waiting < n {
-			runtime.Gosched()
-		}
-	}
-	go func() {
-		if done, err := w.lookupGrant()(ctx); err == nil {
-			order <- "lookup"
-			done(true)
-		}
-	}()
-	waiting(1)
-	go func() {
-		if done, err := governor.Acquire(ctx, "clinic-a", outbox.LaneRequest); err == nil {
-			order <- "query"
-			done(true)
-		}
-	}()
-	if first := <-order; first != "query" {
-		t.Errorf("the %s went first", first)
-	}
-	<-order
 }
 
 // The token calls, the repeats after a 401 and the messages together stay within the

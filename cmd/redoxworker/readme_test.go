@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -30,5 +31,26 @@ func TestReadme_ConfigurationTableIsTrue(t *testing.T) {
 		} else if f.Default != row[2] {
 			t.Errorf("the README says that %s is %q by default, config says %q", row[1], row[2], f.Default)
 		}
+	}
+}
+
+// What the README shows of embedding is an example that is compiled and run.
+func TestReadme_EmbeddingIsTheExample(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("../../worker/service/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)## Embed it\n\n```go\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("the README shows no embedding")
+	}
+	indented := "\t" + strings.ReplaceAll(strings.TrimSpace(string(block[1])), "\n", "\n\t")
+	if !strings.Contains(string(example), indented+"\n}") {
+		t.Errorf("worker/service/example_test.go has another text than the README:\n%s", indented)
 	}
 }

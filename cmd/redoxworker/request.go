@@ -63,7 +63,7 @@ func (f messageFlags) fill(ctx context.Context, a *app, c *config.Config, m *out
 		return err
 	}
 	defer func() { _ = in.Close() }() // it was only read
-	limit, setting := bodyLimit(c, m.Kind)
+	limit, setting := c.Redox.BodyLimit(string(m.Kind))
 	m.Body, err = f.body(in, limit, setting)
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // generate makes an EC key, which is quick.
@@ -118,12 +119,12 @@ func TestRun_NextKeyTakesOver(t *testing.T) {
 // bothServed checks the key set at the admin listener: current and next, with cache headers.
 func (s *stage) bothServed() {
 	s.Helper()
-	response, err := http.Get("http://" + s.admin + jwksPath)
+	response, err := http.Get("http://" + s.admin + service.PathJWKS)
 	if err != nil {
 		s.Fatal(err)
 	}
 	_ = response.Body.Close()
-	set := get(s, "http://"+s.admin+jwksPath)
+	set := get(s, "http://"+s.admin+service.PathJWKS)
 	if !strings.Contains(set, `"kid": "stage"`) || !strings.Contains(set, `"kid": "next"`) || strings.Contains(set, `"d":`) {
 		s.Errorf("the key set is %s", set)
 	}

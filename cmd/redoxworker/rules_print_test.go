@@ -52,7 +52,7 @@ auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoT
 auth.TokenError auth.Transport auth.Watcher auth.WatcherConfig
 config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey
 config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
-config.MaxAnswer config.TLS config.Worker
+config.MaxAnswer config.Mistake config.TLS config.Worker
 logsample.Handler logsample.Trouble servertime.Clock
 outbox.Fault outbox.Bodies outbox.Change outbox.Collected outbox.ContractError outbox.DeadCount outbox.DeadLetters outbox.DeadLettersConfig
 outbox.DeadQuery outbox.DiscardOptions outbox.GatewayError outbox.Handled outbox.HeldToken outbox.HeldTokens outbox.Receipt
@@ -61,6 +61,7 @@ platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
+access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link service.KeyStatus service.Options service.Service service.Status
 worker.AuditEntry worker.AuditFile worker.Config worker.Event worker.LaneHead worker.LaneState worker.Lanes worker.Paused worker.Pauses
 worker.Retry worker.Source worker.Status worker.Worker`)
 

@@ -69,7 +69,8 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev"}
-	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config"} {
+	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("no package %s", name)
@@ -84,9 +85,10 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	}
 }
 
-// Imports run one way: cmd → {config, auth, worker/redox, worker, outbox}; worker → outbox;
-// redox → outbox. auth/secret, the texts that must not be seen, and auth/httpanswer, the
-// labels of answers, are below all of them. What is internal serves the package above it.
+// Imports run one way: cmd → worker/service → {config, auth, worker/redox, worker, outbox};
+// worker → outbox; redox → outbox. auth/secret, the texts that must not be seen, and
+// auth/httpanswer, the labels of answers, are below all of them. What is internal serves the
+// package above it.
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
@@ -96,6 +98,11 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/internal/limit": nil,
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
+		"worker/service": {"config", "auth", "outbox", "outbox/logsample", "worker", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
+			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo"},
+		"worker/service/access":    {"config", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
+		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
+		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}
 	for name, p := range goList(t) {
 		may, known := allowed[name]

@@ -51,7 +51,7 @@ func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, so
 		return err
 	}
 	defer p.close()
-	limit, setting := bodyLimit(c, outbox.Kind(s.Kind))
+	limit, setting := c.Redox.BodyLimit(s.Kind)
 	b := &batch{
 		send: s, app: a, source: source, limit: limit, setting: setting, publish: p.Publish,
 		receipts: newReceipts(a), progress: newProgressBar(a, in.size(), progress.UnitsBytes), at: in.at,

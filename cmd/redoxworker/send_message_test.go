@@ -110,32 +110,6 @@ func TestMessageFlags_ReadsHaveNoBody(t *testing.T) {
 	}
 }
 
-func TestBodyLimit(t *testing.T) {
-	t.Parallel()
-	c := config.Defaults()
-	limits := func() [3]int64 {
-		var all [3]int64
-		for i, kind := range []outbox.Kind{outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile} {
-			all[i], _ = bodyLimit(&c, kind)
-		}
-		return all
-	}
-	if got := limits(); got != [3]int64{10_000_000, 10_000_000, 30_000_000} {
-		t.Error(got)
-	}
-	c.Redox.Offload.Enabled = true
-	if got := limits(); got != [3]int64{50_000_000, 10_000_000, 30_000_000} {
-		t.Error(got)
-	}
-	if got := maxClaim(&c); got != 64<<20 {
-		t.Error(got)
-	}
-	c.Redox.MaxFile = 100_000_000
-	if got := maxClaim(&c); got < 140_000_000 {
-		t.Error(got)
-	}
-}
-
 func errorText(err error) string {
 	if err == nil {
 		return ""

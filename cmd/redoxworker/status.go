@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // statusCommand shows what waits and why.
@@ -36,8 +37,8 @@ type status struct {
 	Problems []string `json:"problems,omitempty"`
 	// Tokens by key, and Breakers by host, as the worker of this configuration tells on
 	// its admin listener; absent when none answers.
-	Tokens   map[string]keyStatus `json:"tokens,omitempty"`
-	Breakers map[string]string    `json:"breakers,omitempty"`
+	Tokens   map[string]service.KeyStatus `json:"tokens,omitempty"`
+	Breakers map[string]string            `json:"breakers,omitempty"`
 	// DrainSeconds is how long the backlog takes at the rate of the quota, if no more
 	// comes; absent without a quota.
 	DrainSeconds *float64 `json:"drain_seconds,omitempty"`
@@ -126,7 +127,7 @@ func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (
 
 // look notes what is missing or full, and answers the names of what is missing.
 func (s *status) look(ctx context.Context, c *config.Config, js jetstream.JetStream) (missing map[string]bool, err error) {
-	faults, _, err := topology(c).Health(ctx, js, nil)
+	faults, _, err := service.Topology(c).Health(ctx, js, nil)
 	missing = make(map[string]bool)
 	for _, f := range faults {
 		missing[f.Name] = f.Missing
@@ -190,7 +191,7 @@ func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) (l
 	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return nil, 0, fmt.Errorf("consumers of stream %s: %w", prefix.OutStream(), err)
 	}
-	for _, source := range topology(c).Sources {
+	for _, source := range service.Topology(c).Sources {
 		ordered := make([]string, c.Order.Partitions)
 		for n := range ordered {
 			ordered[n] = prefix.OrderedConsumer(source, n)
@@ -263,7 +264,7 @@ func (s *status) askWorker(ctx context.Context, listen string) {
 		return // no worker here
 	}
 	defer func() { _ = response.Body.Close() }()
-	var r readiness
+	var r service.Status
 	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&r); err == nil {
 		s.Tokens, s.Breakers = r.Keys, r.Worker.Breakers
 		for _, problem := range r.Problems {

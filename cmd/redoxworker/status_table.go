@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // print shows the status to a person.
@@ -90,7 +91,7 @@ func shownPause(p worker.Paused) string {
 	return fmt.Sprintf("%s after %s", line, counted(p.Failures, "failure"))
 }
 
-func shownTokens(t keyStatus) string {
+func shownTokens(t service.KeyStatus) string {
 	switch {
 	case t.Error != "":
 		return fmt.Sprintf("%s: %s", counted(t.Failures, "failure"), t.Error)

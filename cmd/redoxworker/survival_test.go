@@ -17,6 +17,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // survivor is a worker on a server of its own, one of whose streams meets every harm in turn.
@@ -201,7 +202,7 @@ func (v *survivor) send(p *outbox.Publisher, slow bool, r *row) (names []string)
 	return names
 }
 
-func (v *survivor) readiness() (state readiness) {
+func (v *survivor) readiness() (state service.Status) {
 	v.Helper()
 	request, err := http.NewRequestWithContext(v.Context(), http.MethodGet, "http://"+v.admin+"/readyz", nil)
 	v.must(err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // tokenCommand asks for one token. It never prints it.
@@ -50,7 +50,7 @@ func (t tokenCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer done()
-	r, err := keys[name].report(ctx, c.Redox)
+	r, err := report(ctx, keys.Get(name), c.Redox)
 	if err != nil {
 		return fmt.Errorf("keys.%s: %w", name, err)
 	}
@@ -62,7 +62,7 @@ func (t tokenCommand) Run(ctx context.Context, a *app) error {
 
 // probes are the credentials of the named keys, of all when none is named, for commands
 // that try them. These report what they find, so nothing is logged. Call done at the end.
-func probes(c *config.Config, names ...string) (keys map[string]*credentials, done func(), err error) {
+func probes(c *config.Config, names ...string) (keys *access.Keys, done func(), err error) {
 	if len(names) > 0 {
 		few := *c
 		few.Keys = make(map[string]config.Key, len(names))
@@ -71,30 +71,29 @@ func probes(c *config.Config, names ...string) (keys map[string]*credentials, do
 		}
 		c = &few
 	}
-	w := wiring{config: c, log: slog.New(slog.DiscardHandler)}
-	transport, _, err := w.transport()
+	transport, err := access.NewTransport(c)
 	if err != nil {
-		return nil, nil, usageError{err}
+		return nil, nil, err
 	}
-	if keys, err = w.credentials(transport); err != nil {
+	if keys, err = access.NewKeys(c, access.KeysOptions{Transport: transport}); err != nil {
 		return nil, nil, err
 	}
 	return keys, transport.CloseIdleConnections, nil
 }
 
-func (c *credentials) report(ctx context.Context, redox config.Redox) (tokenReport, error) {
-	r := tokenReport{Key: c.name, Type: c.key.Type, Server: redactURLs(redox.TokenURL)}
-	var minter auth.Minter = c.oauth
-	skew := c.oauth.Skew
-	if c.legacy != nil {
-		minter, skew, r.Server = c.legacy, c.legacy.Skew, redactURLs(redox.LegacyURL)
+func report(ctx context.Context, k *access.Key, redox config.Redox) (tokenReport, error) {
+	r := tokenReport{Key: k.Name, Type: k.Config.Type, Server: config.NewURL(redox.TokenURL).String()}
+	var minter auth.Minter = k.OAuth
+	skew := k.OAuth.Skew
+	if k.Legacy != nil {
+		minter, skew, r.Server = k.Legacy, k.Legacy.Skew, config.NewURL(redox.LegacyURL).String()
 	}
 	token, err := minter.Mint(ctx)
 	if err != nil {
 		return r, err
 	}
-	if c.oauth != nil {
-		r.KID = c.oauth.KeyInUse().ID()
+	if k.OAuth != nil {
+		r.KID = k.OAuth.KeyInUse().ID()
 	}
 	r.Issued, r.Expires, r.Scope = token.IssuedAt.UTC(), token.Expires.UTC(), token.Scope
 	r.Lifetime = token.Lifetime().Round(time.Second).String()

@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"runtime/debug"
+
+	"github.com/redoxworker/redoxworker/worker/service/buildinfo"
 )
 
 // versionCommand prints what was built and from what.
@@ -12,44 +13,9 @@ type versionCommand struct{}
 // buildVersion is set by release builds: -ldflags "-X main.buildVersion=v1.2.3".
 var buildVersion string
 
-// versionInfo describes this binary.
-type versionInfo struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Time     string `json:"time,omitempty"`
-	Modified bool   `json:"modified,omitempty"`
-	Go       string `json:"go"`
-}
-
-func readVersion() versionInfo {
-	v := versionInfo{Version: buildVersion}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	v.Go = info.GoVersion
-	if v.Version == "" {
-		v.Version = info.Main.Version
-	}
-	if v.Version == "" {
-		v.Version = "(devel)"
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			v.Revision = s.Value
-		case "vcs.time":
-			v.Time = s.Value
-		case "vcs.modified":
-			v.Modified = s.Value == "true"
-		}
-	}
-	return v
-}
-
 // Run prints the version.
 func (versionCommand) Run(_ context.Context, a *app) error {
-	v := readVersion()
+	v := buildinfo.Read(buildVersion)
 	if a.globals.JSON {
 		return json.NewEncoder(a.stdout).Encode(v)
 	}

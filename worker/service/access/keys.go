@@ -1,0 +1,180 @@
+package access
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
+)
+
+// KeysOptions are what [NewKeys] needs besides the configuration.
+type KeysOptions struct {
+	// Transport carries the requests for tokens; nil means http.DefaultTransport.
+	Transport http.RoundTripper
+	// Logger; nil discards.
+	Logger *slog.Logger
+	// Registerer of the redoxworker_auth_* metrics; nil means none.
+	Registerer prometheus.Registerer
+	// Observe is told when a key's tokens end, and when they can be had again. It must be
+	// quick and safe for concurrent use. nil means nobody is told.
+	Observe func(key string, usable bool)
+}
+
+// Keys are the credentials of all keys of a configuration.
+type Keys struct {
+	config  *config.Config // without secrets
+	options KeysOptions
+	all     map[string]*Key
+}
+
+// Key is the credentials of one configured key.
+type Key struct {
+	Name string
+	// Config is the key as configured, without what a rotation replaces.
+	Config config.Key
+	// Tokens of the key, for package redox.
+	Tokens *auth.Cache
+	// OAuth or Legacy makes the tokens; the other is nil.
+	OAuth  *auth.OAuth
+	Legacy *auth.Legacy
+
+	// kid and nextKID are as configured, "" when the key file says them: another
+	// key may then stand in it.
+	kid, nextKID string
+}
+
+// NewKeys makes the credentials of every key of c. It asks for no token. The error holds the
+// problems of all keys, each of them a [config.Mistake].
+func NewKeys(c *config.Config, o KeysOptions) (*Keys, error) {
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	k := &Keys{config: WithoutKeySecrets(c), options: o, all: make(map[string]*Key, len(c.Keys))}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
+		one, err := k.make(c, name)
+		if err != nil {
+			errs = append(errs, config.Mistakef("keys.%s: %w", name, err))
+			continue
+		}
+		k.all[name] = one
+	}
+	return k, errors.Join(errs...)
+}
+
+// Get returns the key of that name; nil when there is none.
+func (k *Keys) Get(name string) *Key { return k.all[name] }
+
+// All returns the keys in the order of their names.
+func (k *Keys) All() []*Key {
+	all := make([]*Key, 0, len(k.all))
+	for _, name := range slices.Sorted(maps.Keys(k.all)) {
+		all = append(all, k.all[name])
+	}
+	return all
+}
+
+// Public returns the current and the next public key of every OAuth key, always in one order.
+func (k *Keys) Public() []auth.Key {
+	var keys []auth.Key
+	for _, one := range k.All() {
+		if one.OAuth != nil {
+			keys = append(keys, one.OAuth.Keys()...)
+		}
+	}
+	return keys
+}
+
+// Distinct refuses two different keys of one kid: a server would know only one of them.
+func Distinct(keys []auth.Key) error {
+	seen := make(map[string]string, len(keys))
+	for _, k := range keys {
+		if have, ok := seen[k.ID()]; ok && have != k.Thumbprint() {
+			return config.Mistakef("kid %q: two different keys have it; give each key a kid of its own", k.ID())
+		}
+		seen[k.ID()] = k.Thumbprint()
+	}
+	return nil
+}
+
+func (k *Keys) make(c *config.Config, name string) (*Key, error) {
+	of := c.Keys[name]
+	one := &Key{Name: name, Config: withoutSecrets(of), kid: configuredKID(c, name, "kid", of.KID), nextKID: configuredKID(c, name, "next.kid", of.Next.KID)}
+	var minter auth.Minter
+	var err error
+	if of.Type == config.KeyLegacy {
+		one.Legacy, err = auth.NewLegacy(of.APIKey.Reveal(), of.Secret, auth.LegacyConfig{
+			URL: c.Redox.LegacyURL, Transport: k.options.Transport, Name: name, Logger: k.options.Logger})
+		minter = one.Legacy
+	} else {
+		one.OAuth, err = k.oauth(c, name, of)
+		minter = one.OAuth
+	}
+	if err != nil {
+		return nil, err
+	}
+	one.Tokens, err = auth.NewCache(minter, auth.CacheConfig{
+		Pool: of.Pool, PerRequest: of.Mode == config.ModePerRequest, Name: name, Logger: k.options.Logger, Registerer: k.options.Registerer,
+		Observe: func(usable bool) { k.observe(name, usable) }})
+	return one, err
+}
+
+func (k *Keys) observe(name string, usable bool) {
+	if k.options.Observe != nil {
+		k.options.Observe(name, usable)
+	}
+}
+
+// configuredKID is the kid of a key as somebody wrote it, "" when it came with the key.
+func configuredKID(c *config.Config, name, field, kid string) string {
+	if c.Origin("keys."+name+"."+field) == "default" {
+		return ""
+	}
+	return kid
+}
+
+// withoutSecrets is the key without what a rotation replaces.
+func withoutSecrets(k config.Key) config.Key {
+	k.PrivateKey, k.Next.PrivateKey, k.APIKey, k.Secret = config.Secret{}, config.Secret{}, config.Secret{}, config.Secret{}
+	return k
+}
+
+// WithoutKeySecrets copies the configuration for the life of a process, after its credentials
+// were made: what they replace when a file changes must not live on in it.
+func WithoutKeySecrets(c *config.Config) *config.Config {
+	rest := *c
+	rest.Keys = make(map[string]config.Key, len(c.Keys))
+	for name, k := range c.Keys {
+		rest.Keys[name] = withoutSecrets(k)
+	}
+	return &rest
+}
+
+func (k *Keys) oauth(c *config.Config, name string, of config.Key) (*auth.OAuth, error) {
+	key, next, err := SigningKeys(of)
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewOAuth(of.ClientID, key, auth.OAuthConfig{
+		TokenURL: c.Redox.TokenURL, Audience: of.Audience, Scope: of.Scope, Algorithm: auth.Algorithm(of.Algorithm), Next: next,
+		Transport: k.options.Transport, Name: name, Logger: k.options.Logger, Registerer: k.options.Registerer})
+}
+
+// SigningKeys returns the current and the next key pair of an OAuth key; next may be zero.
+func SigningKeys(k config.Key) (key, next auth.Key, err error) {
+	if key, err = auth.ParsePrivateKey([]byte(k.PrivateKey.Reveal()), k.KID); err != nil {
+		return key, next, fmt.Errorf("private_key: %w", err)
+	}
+	if k.Next.PrivateKey.IsSet() {
+		if next, err = auth.ParsePrivateKey([]byte(k.Next.PrivateKey.Reveal()), k.Next.KID); err != nil {
+			return key, next, fmt.Errorf("next.private_key: %w", err)
+		}
+	}
+	return key, next, nil
+}

@@ -1,0 +1,50 @@
+package service
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// openAudit opens the audit file before anything starts, so that a path that does not
+// work shows at once.
+func (s *Service) openAudit() error {
+	if s.config.Audit.File == "" {
+		return nil
+	}
+	file, err := worker.NewAuditFile(s.config.Audit.File)
+	if err != nil {
+		return config.Mistakef("audit.file: %w", err)
+	}
+	s.auditFile = file
+	return nil
+}
+
+// audit is where entries go: file, stream, both or nowhere.
+func (s *Service) audit(js jetstream.JetStream) worker.Audit {
+	var all []worker.Audit
+	if s.auditFile != nil {
+		all = append(all, s.auditFile.Append)
+	}
+	if s.config.Audit.Stream {
+		all = append(all, worker.AuditStream(js, outbox.Prefix(s.config.NATS.Prefix)))
+	}
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return func(ctx context.Context, e worker.AuditEntry) error {
+		var errs []error
+		for _, audit := range all {
+			errs = append(errs, audit(ctx, e))
+		}
+		return errors.Join(errs...)
+	}
+}

@@ -1,0 +1,118 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/service"
+)
+
+// A service inside a program that has a registry, a connection and a web server of its own, and
+// a say in what is sent.
+func ExampleNew() {
+	w, err := newWorld(&redoxsim.Server{}, "clinic-a: {id: "+clinicA+", key: main}, clinic-b: {id: "+clinicB+", key: main}", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer w.close()
+	c, err := w.configure(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	conn, err := nats.Connect(w.nats.URL(), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.Close()
+	registry := prometheus.NewRegistry()
+	var sent atomic.Int64
+
+	s, err := service.New(c, service.Options{
+		Name: "outbound", Registerer: registry, NATS: conn,
+		Middleware: func(redox worker.Deliverer) worker.Deliverer {
+			return worker.DelivererFunc(func(ctx context.Context, m outbox.Message) (outbox.Answer, error) {
+				if m.Source == "clinic-b" {
+					return outbox.Answer{}, worker.WithSafeText(worker.Permanent(errors.New("no contract")), "no contract with clinic-b")
+				}
+				sent.Add(1)
+				return redox.Deliver(ctx, m)
+			})
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	web := httptest.NewServer(s.Handler())
+	defer web.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+
+	if err := w.provision(c); err != nil { // here, since the application is as early as the service
+		fmt.Println(err)
+		return
+	}
+	publisher, err := w.publisher("")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, source := range []string{"clinic-a", "clinic-b"} {
+		reply, err := publisher.Request(ctx, outbox.Message{ID: "m-" + source, Source: source, Lane: outbox.LaneSend, Body: admit("1")})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s %s %q\n", source, reply.Settlement, reply.Error)
+	}
+	page, err := http.Get(web.URL + "/readyz")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = page.Body.Close()
+	fmt.Println("sent", sent.Load(), "ready", page.StatusCode, "settled", settled(registry, "outbound"))
+	stop()
+	fmt.Println(<-done, "and the connection is open:", conn.IsConnected())
+	// Output:
+	// clinic-a delivered ""
+	// clinic-b rejected "no contract with clinic-b"
+	// sent 1 ready 200 settled 2
+	// <nil> and the connection is open: true
+}
+
+// settled adds up a counter of one service.
+func settled(g prometheus.Gatherer, service string) (sum float64) {
+	families, err := g.Gather()
+	if err != nil {
+		panic(err)
+	}
+	for _, family := range families {
+		if family.GetName() != "redoxworker_settled_total" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "service" && l.GetValue() == service {
+					sum += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sum
+}

@@ -1,0 +1,35 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// newGateway answers the gateway of the configuration; nil when it is switched off.
+func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime func() time.Time) (*outbox.Gateway, error) {
+	c := s.config
+	if !c.Gateway.Enabled {
+		return nil, nil
+	}
+	return outbox.NewGateway(conn, js, outbox.GatewayConfig{
+		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: gatewaySources(c.Sources),
+		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, Logger: s.log, Now: serverTime,
+	})
+}
+
+// runGateway keeps the gateway up: that it cannot start does not stop deliveries.
+func (s *Service) runGateway(ctx context.Context, g *outbox.Gateway) {
+	for ctx.Err() == nil {
+		err := g.Run(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		s.log.Error("the gateway stopped; starting it again", "error", err)
+		pause(ctx, 5*time.Second)
+	}
+}

@@ -1,0 +1,73 @@
+package service
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// registration is where the parts of a service register their metrics. It labels them with the
+// service's name, and takes them back at the end, so that another may register the same.
+type registration struct {
+	under prometheus.Registerer
+
+	mu   sync.Mutex
+	done []prometheus.Collector
+}
+
+// register answers the registration of a service, and what shows all metrics of its registry;
+// nil when that is not known.
+func (o Options) register(version string) (*registration, prometheus.Gatherer, error) {
+	under, gatherer := o.Registerer, o.Gatherer
+	if under == nil {
+		under = prometheus.NewRegistry()
+	}
+	if g, ok := under.(prometheus.Gatherer); ok && gatherer == nil {
+		gatherer = g
+	}
+	if o.Name != "" {
+		under = prometheus.WrapRegistererWith(prometheus.Labels{"service": o.Name}, under)
+	}
+	r := &registration{under: under}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_build_info",
+		Help: "1, with the version of the program.", ConstLabels: prometheus.Labels{"version": version}})
+	if err := r.Register(info); err != nil { // before anything else, and not when it runs
+		return nil, nil, fmt.Errorf("service: another service has its metrics in this registry; give each an Options.Name of its own: %w", err)
+	}
+	info.Set(1)
+	return r, gatherer, nil
+}
+
+// Register registers c until the end of the service.
+func (r *registration) Register(c prometheus.Collector) error {
+	err := r.under.Register(c)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.done = append(r.done, c)
+	}
+	return err
+}
+
+// MustRegister serves [prometheus.Registerer].
+func (r *registration) MustRegister(all ...prometheus.Collector) {
+	for _, c := range all {
+		if err := r.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// Unregister serves [prometheus.Registerer].
+func (r *registration) Unregister(c prometheus.Collector) bool { return r.under.Unregister(c) }
+
+// close takes everything back.
+func (r *registration) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.done {
+		r.under.Unregister(c)
+	}
+	r.done = nil
+}

@@ -1,0 +1,66 @@
+package service
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// Options are what a program gives to a [Service] besides its configuration. The zero value
+// works: the service then logs nothing and shares nothing.
+type Options struct {
+	// Name tells a service from others of the process: it is the value of the label service of
+	// all its metrics, an attribute of its log, and part of its worker's id in logs and dead
+	// letters. "" means no label and no attribute, for the only service of a registry: either
+	// all services of one have a name, or there is one without.
+	Name string
+	// Logger; nil discards. No body, query string, order key, token or secret is ever logged.
+	Logger *slog.Logger
+	// Registerer of the redoxworker_* metrics, which are taken back when Run returns. nil means
+	// a registry of the service's own.
+	Registerer prometheus.Registerer
+	// Gatherer is what Handler shows at /metrics. nil means Registerer where that is a registry,
+	// as prometheus.NewRegistry makes it, else that there is no such page.
+	Gatherer prometheus.Gatherer
+	// TracerProvider for a span per attempt; nil means none. The trace context of a message is
+	// continued either way.
+	TracerProvider trace.TracerProvider
+	// NATS is a connection to use instead of one by the configuration. Run waits until it is up,
+	// neither closes nor drains it, and ends with an error when somebody closes it before. Have
+	// it reconnect for ever (nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true)). What the
+	// server reports to the connection alone, such as a permission that is missing, goes to its
+	// own handlers. nil means a connection by the configuration.
+	NATS *nats.Conn
+	// Middleware is called once, by New, with what sends a message to Redox, and returns what
+	// the worker calls instead, for every attempt. What it wraps may be called for the same
+	// message, or not at all; see [worker.Deliverer] for what an answer and an error mean. nil
+	// means that nothing stands between.
+	Middleware func(worker.Deliverer) worker.Deliverer
+	// Observe is called for every event of the worker, from many goroutines at once and on the
+	// path of the message: it must be quick. A panic is logged. nil means nobody listens.
+	Observe func(worker.Event)
+	// Version of the program, for /version and the User-Agent of requests. "" means that of
+	// this module in the build.
+	Version string
+}
+
+// wrap puts the middleware around what delivers.
+func (o Options) wrap(d worker.Deliverer) (wrapped worker.Deliverer, err error) {
+	if o.Middleware == nil {
+		return d, nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("service: Options.Middleware panicked (%T); what it panicked with may hold anything and is not shown", p)
+		}
+	}()
+	if wrapped = o.Middleware(d); wrapped == nil {
+		return nil, fmt.Errorf("service: Options.Middleware returned nil; return the Deliverer that it was given, or one around it")
+	}
+	return wrapped, nil
+}

@@ -1,0 +1,58 @@
+package service
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/redoxworker/redoxworker/auth"
+)
+
+// Where the set of all public keys is served, and below which that of one configured key
+// alone, by its name.
+const (
+	PathJWKS      = "/.well-known/jwks.json"
+	PathJWKSOfKey = "/.well-known/jwks/"
+)
+
+// Handler serves the pages for operators: /livez, /readyz (200 or 503, with [Status] as the
+// body), /metrics, /version and the public keys. Run serves it at admin.listen, where that is
+// set; it may be mounted elsewhere as well, before Run and after it. The pages hold no secret
+// and no patient data; who may see them is up to what stands in front.
+func (s *Service) Handler() http.Handler { return s.pages }
+
+func (s *Service) newPages() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "live"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		now := s.Status()
+		status := http.StatusOK
+		if !now.Ready {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, now)
+	})
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.build) })
+	if s.gatherer != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{}))
+	}
+	mux.Handle(PathJWKS, auth.NewJWKSHandler(s.keys.Public, 0))
+	for _, k := range s.keys.All() {
+		if k.OAuth != nil {
+			mux.Handle(PathJWKSOfKey+k.Name, auth.NewJWKSHandler(k.OAuth.Keys, 0))
+		}
+	}
+	return mux
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(v) // the client went away
+}

@@ -1,0 +1,95 @@
+package service
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/service/access"
+)
+
+// newClient to Redox with the credentials of every key.
+func (s *Service) newClient() (*redox.Client, error) {
+	sources := make(map[string]redox.Source, len(s.config.Sources))
+	for name, source := range s.config.Sources {
+		sources[name] = s.redoxSource(source)
+	}
+	tokens := make(map[string]redox.Credentials, len(s.config.Keys))
+	for _, k := range s.keys.All() {
+		tokens[k.Name] = k.Tokens
+	}
+	client, err := redox.New(sources, tokens, s.redoxConfig())
+	if err != nil {
+		return nil, config.Mistake{Err: err}
+	}
+	return client, nil
+}
+
+func (s *Service) redoxConfig() redox.Config {
+	cfg := access.RedoxConfig(s.config, s.transport, s.build.Version)
+	cfg.Grant, cfg.Logger, cfg.Registerer, cfg.Offload.Uploads = s.grant(), s.log, s.metrics, s.uploads
+	return cfg
+}
+
+// newWorker of the configuration. follow is told of every event before the program is; nil means
+// nobody follows.
+func (s *Service) newWorker(js jetstream.JetStream, follow func(worker.Event)) (*worker.Worker, error) {
+	c := s.config
+	cfg := worker.Config{
+		Prefix: outbox.Prefix(c.NATS.Prefix), Partitions: c.Order.Partitions, Concurrency: c.Worker.Concurrency,
+		AckWait: c.Worker.AckWait, DrainTimeout: orOff(c.Worker.DrainTimeout), ReplyAllow: c.Reply.Allow,
+		BreakerAfter: orOff(c.Worker.BreakerAfter),
+		Retry: worker.Retry{
+			Initial: c.Worker.Retry.Initial, Max: c.Worker.Retry.Max, MaxAge: orOff(c.Worker.Retry.MaxAge),
+			RequestMaxAge: c.Worker.Retry.RequestMaxAge, MaxAttempts: c.Worker.Retry.MaxAttempts, PoisonAfter: orOff(c.Worker.Retry.PoisonAfter),
+		},
+		HoldAfterDeadLetter: c.Order.AfterDeadLetter == config.AfterHold, Audit: s.audit(js),
+		ID: s.workerID(), Logger: s.log, Registerer: s.metrics, Tracer: s.options.TracerProvider, Observe: inTurn(follow, s.options.Observe),
+		AttemptTimeout: 2*c.Redox.Timeout + time.Minute, // two requests around a 401, and the token between them
+		MaxClaim:       maxClaim(c), MaxClaimMemory: c.Bodies.Memory, StreamFiles: true,
+	}
+	if s.governor != nil {
+		cfg.Limiter = s.governor
+	}
+	if c.Redox.Offload.Enabled { // uploads come first; those that are done are not repeated
+		cfg.AttemptTimeout *= 2
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
+		cfg.Sources = append(cfg.Sources, s.workerSource(name, c.Sources[name]))
+	}
+	return worker.New(js, s.deliverer, cfg)
+}
+
+// workerID tells the workers of one process apart; "" is the default.
+func (s *Service) workerID() string {
+	if s.options.Name == "" {
+		return ""
+	}
+	return worker.Config{}.WithDefaults().ID + "-" + s.options.Name
+}
+
+// inTurn has the first observer told of an event before the second, which is the program's own
+// and may panic. Either may be nil.
+func inTurn(first, second func(worker.Event)) func(worker.Event) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(e worker.Event) { first(e); second(e) }
+}
+
+// orOff turns the configuration's "0 means never" into the library's −1.
+func orOff[T time.Duration | int](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}

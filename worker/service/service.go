@@ -1,0 +1,132 @@
+package service
+
+import (
+	"cmp"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/quota"
+	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/redox/platform"
+	"github.com/redoxworker/redoxworker/worker/service/access"
+	"github.com/redoxworker/redoxworker/worker/service/buildinfo"
+	"github.com/redoxworker/redoxworker/worker/service/natslink"
+)
+
+// Service is everything that a configuration asks for, running in this process. Make one with
+// [New]. Its methods are safe for concurrent use.
+type Service struct {
+	options   Options
+	config    *config.Config // without the secrets of its keys
+	build     buildinfo.Info
+	log       *slog.Logger
+	metrics   *registration
+	gatherer  prometheus.Gatherer // nil when it is not known
+	transport *access.Transport
+	keys      *access.Keys
+	client    *redox.Client
+	deliverer worker.Deliverer // the client, in the program's middleware
+	governor  *quota.Governor  // nil when no quota is kept
+	uploads   *lateUploads
+	logs      *platform.Logs    // nil when no logs are followed
+	auditFile *worker.AuditFile // nil when there is none
+	link      *natslink.Link
+	pages     http.Handler
+
+	started   atomic.Bool
+	closing   sync.Once
+	connected chan struct{} // closed when there is a connection, and the quota is kept
+	upkeep    upkeep
+	// what Status looks at; nil until there is one
+	conn    atomic.Pointer[nats.Conn]
+	worker  atomic.Pointer[worker.Worker]
+	gateway atomic.Pointer[outbox.Gateway]
+}
+
+// New builds a service of a configuration that [config.Load] has checked. It connects to nothing
+// and starts nothing, so that a mistake shows before anything runs: an error that a change of
+// the settings mends is a [config.Mistake]. c is copied. Call [Service.Run], or, without it,
+// [Service.Close].
+func New(c config.Config, o Options) (*Service, error) {
+	log := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	if o.Name != "" {
+		log = log.With("service", o.Name)
+	}
+	s := &Service{
+		options: o, config: access.WithoutKeySecrets(&c), build: buildinfo.Read(o.Version), uploads: new(lateUploads), connected: make(chan struct{}),
+		log: logsample.Wrap(log), // one for all parts: token caches have none of their own
+	}
+	if err := s.assemble(&c); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// assemble makes the parts that need no connection. c has the secrets of its keys.
+func (s *Service) assemble(c *config.Config) (err error) {
+	if s.metrics, s.gatherer, err = s.options.register(s.build.Version); err != nil {
+		return err
+	}
+	if s.transport, err = access.NewTransport(c); err != nil {
+		return err
+	}
+	if err = s.openGovernor(); err != nil {
+		return err
+	}
+	s.keys, err = access.NewKeys(c, access.KeysOptions{
+		Transport: s.countTokens(s.transport), Logger: s.log, Registerer: s.metrics, Observe: s.tokensChanged})
+	if err != nil {
+		return err
+	}
+	if s.client, err = s.newClient(); err != nil {
+		return err
+	}
+	if s.deliverer, err = s.options.wrap(s.client); err != nil {
+		return err
+	}
+	if err = s.openLogs(); err != nil {
+		return err
+	}
+	if err = s.openAudit(); err != nil {
+		return err
+	}
+	s.link = natslink.New(s.log, s.config.NATS.URL.String())
+	s.pages = s.newPages()
+	return nil
+}
+
+// tokensChanged sends a message as soon as a key that was paused has a token again. The
+// end of a pause would come by itself, but up to a minute later.
+func (s *Service) tokensChanged(key string, usable bool) {
+	if w := s.worker.Load(); w != nil && usable {
+		w.Probe(redox.KeyScope(key))
+	}
+}
+
+// Close gives up what New opened: idle connections, the audit file, metrics. Run calls it at
+// its end; call it for a service that is not to run. Later calls do nothing.
+func (s *Service) Close() {
+	s.started.Store(true)
+	s.closing.Do(func() {
+		if s.auditFile != nil {
+			_ = s.auditFile.Close()
+		}
+		if s.transport != nil {
+			s.transport.CloseIdleConnections()
+		}
+		if s.metrics != nil {
+			s.metrics.close()
+		}
+		logsample.Flush(s.log)
+	})
+}

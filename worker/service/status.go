@@ -1,0 +1,101 @@
+package service
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/quota"
+	"github.com/redoxworker/redoxworker/worker/redox"
+)
+
+// Status is what a [Service] is doing, and the body of /readyz.
+type Status struct {
+	// Ready means connected to NATS with every consumer bound, and the gateway serving.
+	Ready bool `json:"ready"`
+	// NATS is the state of the connection, as nats.go names it.
+	NATS string `json:"nats"`
+	// WaitsFor is what a worker that is not ready waits for; empty when nothing is known.
+	WaitsFor string `json:"waits_for,omitempty"`
+	// Worker is zero before there is a connection.
+	Worker worker.Status `json:"worker"`
+	// Gateway: it takes requests. Without one (gateway.enabled: false) it is left out.
+	Gateway bool `json:"gateway,omitempty"`
+	// Quota is nil where none is kept.
+	Quota *quota.Status `json:"quota,omitempty"`
+	// Problems are what is missing or full at NATS, and why the quota is not shared: one line
+	// each, with what to do. They are informative.
+	Problems []string `json:"problems,omitempty"`
+	// Keys are informative: a worker without a token is ready, its messages wait.
+	Keys map[string]KeyStatus `json:"keys"`
+}
+
+// KeyStatus is what a [Status] says about one key.
+type KeyStatus struct {
+	auth.Status
+	// Type is that of the configuration: oauth, legacy or user.
+	Type string `json:"type"`
+	// Paused says that its sources pull nothing: no token can be had, or Redox refuses
+	// those that were.
+	Paused bool `json:"paused"`
+	// Sources that use it, sorted.
+	Sources []string `json:"sources"`
+}
+
+// keyStatuses of all keys, given what the worker has paused.
+func (s *Service) keyStatuses(paused map[string]time.Duration) map[string]KeyStatus {
+	all := make(map[string]KeyStatus)
+	for _, k := range s.keys.All() {
+		is := KeyStatus{Status: k.Tokens.Status(), Type: k.Config.Type, Sources: []string{}}
+		_, is.Paused = paused[redox.KeyScope(k.Name)]
+		all[k.Name] = is
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.config.Sources)) {
+		key := s.config.Sources[name].Key
+		if is, ok := all[key]; ok {
+			is.Sources = append(is.Sources, name)
+			all[key] = is
+		}
+	}
+	return all
+}
+
+// Status says what the service is doing now. It asks nobody.
+func (s *Service) Status() Status {
+	r := Status{Problems: s.upkeep.found(), NATS: "never connected"}
+	if conn := s.conn.Load(); conn != nil {
+		r.NATS = conn.Status().String()
+	}
+	r.WaitsFor = s.link.Down()
+	if w := s.worker.Load(); w != nil {
+		r.Worker = w.Status()
+		r.Ready = r.Worker.Ready()
+	}
+	if g := s.gateway.Load(); s.config.Gateway.Enabled {
+		r.Gateway = g != nil && g.Serving()
+		r.Ready = r.Ready && r.Gateway
+	}
+	if s.governor != nil {
+		status := s.governor.Status()
+		r.Quota = &status
+		r.Problems = append(r.Problems, quotaProblem(status)...)
+	}
+	r.Keys = s.keyStatuses(r.Worker.Paused)
+	return r
+}
+
+// quotaProblem says why the quota is not shared, and what is done meanwhile.
+func quotaProblem(s quota.Status) []string {
+	switch {
+	case s.Trouble == "":
+		return nil
+	case s.Share == 1:
+		return []string{fmt.Sprintf("quota: %s; this worker goes on within its share of 1 request", s.Trouble)}
+	case s.Share > 0:
+		return []string{fmt.Sprintf("quota: %s; this worker goes on within its share of %d requests", s.Trouble, s.Share)}
+	}
+	return []string{"quota: " + s.Trouble}
+}

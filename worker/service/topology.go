@@ -1,0 +1,68 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Topology is the streams and buckets of a configuration.
+func Topology(c *config.Config) outbox.Topology {
+	return outbox.Topology{
+		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, Partitions: c.Order.Partitions,
+		Sources: slices.Sorted(maps.Keys(c.Sources)), AckWait: c.Worker.AckWait, DeadMaxAge: c.DLQ.MaxAge,
+		Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c),
+	}
+}
+
+// prepareQueue looks at the streams before anything is read from them, and makes them where it
+// may.
+func (s *Service) prepareQueue(ctx context.Context, js jetstream.JetStream) error {
+	if err := s.checkPartitions(ctx, js); err != nil {
+		return err
+	}
+	if s.config.NATS.Provision != config.ProvisionAuto {
+		return nil
+	}
+	return s.provision(ctx, js)
+}
+
+// provision ensures the topology; what it refuses to change is left to a person.
+func (s *Service) provision(ctx context.Context, js jetstream.JetStream) error {
+	changes, err := Topology(s.config).Ensure(ctx, js)
+	for _, c := range changes {
+		s.log.Info("provision", "action", c.Action, "kind", c.Kind, "name", c.Name, "detail", c.Detail)
+	}
+	if errors.Is(err, outbox.ErrRefused) {
+		s.log.Warn("provision: some differences were left as they are; see redoxworker provision --dry-run", "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("provision (or set nats.provision: never): %w", err)
+	}
+	return nil
+}
+
+// checkPartitions refuses to serve a queue that has another number of partitions than is
+// configured: the messages of some would be read by nobody, or a number that other workers
+// know would be changed behind their backs.
+func (s *Service) checkPartitions(ctx context.Context, js jetstream.JetStream) error {
+	prefix, want := outbox.Prefix(s.config.NATS.Prefix), s.config.Order.Partitions
+	have, err := outbox.Partitions(ctx, js, prefix)
+	if err != nil {
+		s.log.Warn("whether the queue has as many partitions as order.partitions says is not known", "error", err)
+		return nil
+	}
+	if have > 0 && have != want {
+		return config.Mistakef("order.partitions: %d, and %s has %d; set %d, or change the queue with `redoxworker provision --drain` and start all its workers anew",
+			want, prefix.OutStream(), have, have)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// upkeepEvery is how often a worker looks whether its streams and buckets are there and have
+// room.
+const upkeepEvery = 2 * time.Second
+
+// upkeep is what a running worker knows of its streams, buckets and consumers. Where it may
+// provision, it makes anew what is missing.
+type upkeep struct {
+	mu       sync.Mutex
+	problems []string
+
+	// of run alone
+	skip    []string // streams that may not be looked at
+	bound   int      // consumers that the worker had bound at the last look
+	unbound int      // looks in a row that found some missing, and none more bound
+	failed  map[string]bool
+	trouble *logsample.Trouble
+}
+
+// found are the problems of the last look; safe for concurrent use.
+func (u *upkeep) found() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.problems)
+}
+
+// lookAfter keeps the topology whole until ctx ends.
+func (s *Service) lookAfter(ctx context.Context, js jetstream.JetStream) {
+	u := &s.upkeep
+	u.failed = make(map[string]bool)
+	u.trouble = logsample.NewTrouble(s.log, "all streams and buckets are there, and have room")
+	for pause(ctx, upkeepEvery) {
+		if !js.Conn().IsConnected() {
+			continue // what is missing then is NATS
+		}
+		s.inspect(ctx, js)
+	}
+}
+
+func (s *Service) inspect(ctx context.Context, js jetstream.JetStream) {
+	u, t := &s.upkeep, Topology(s.config)
+	faults, unknown, err := t.Health(ctx, js, u.skip)
+	u.skip = append(u.skip, unknown...)
+	if err != nil {
+		return // NATS does not answer; lanes and quota say so
+	}
+	missing := slices.ContainsFunc(faults, func(f outbox.Fault) bool { return f.Missing })
+	stuck := u.stuck(s.worker.Load().Status())
+	if stuck {
+		faults = append(faults, outbox.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true,
+			Detail: "consumers of " + t.Prefix.OutStream() + " are missing, or cannot be bound: run `redoxworker provision`"})
+	}
+	if s.config.NATS.Provision == config.ProvisionAuto && (missing || stuck) {
+		if err := s.restore(ctx, js, t); err != nil {
+			faults = append(faults, outbox.Fault{Kind: "provision", Name: "nats.provision", Detail: "what is missing could not be made anew: " + err.Error()})
+		}
+	}
+	u.note(faults)
+}
+
+// stuck reports whether a worker cannot bind its consumers. To bind those of thousands of
+// sources takes a while, also after a reconnect, and is no trouble.
+func (u *upkeep) stuck(s worker.Status) bool {
+	if s.Ready() || s.Bound > u.bound {
+		u.unbound = 0
+	} else {
+		u.unbound++
+	}
+	u.bound = s.Bound
+	return u.unbound > 1
+}
+
+// restore makes anew what is missing.
+func (s *Service) restore(ctx context.Context, js jetstream.JetStream, t outbox.Topology) error {
+	made, err := t.Restore(ctx, js)
+	for _, c := range made {
+		text := "provision: it was missing and is made anew, empty; what it held is lost"
+		if c.Kind == "consumer" {
+			text = "provision: it was missing and is made anew; messages in hand may be delivered again"
+		}
+		s.log.Warn(text, "kind", c.Kind, "name", c.Name)
+	}
+	return err
+}
+
+// note tells the log what has changed, and keeps it for /readyz.
+func (u *upkeep) note(faults []outbox.Fault) {
+	problems, now := []string{}, make(map[string]bool)
+	for _, f := range faults {
+		problems = append(problems, f.Detail)
+		text := f.Kind + " " + f.Name + " is full: what cannot be written waits"
+		switch {
+		case f.Kind == "provision":
+			text = "provision: what is missing could not be made anew"
+		case f.Missing:
+			text = f.Kind + " " + f.Name + " is missing: what needs it waits"
+		}
+		u.trouble.Failed(f.Name, text, errors.New(f.Detail))
+		now[f.Name], u.failed[f.Name] = true, true
+	}
+	for name := range u.failed {
+		if !now[name] {
+			u.trouble.Worked(name)
+			delete(u.failed, name)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.problems = problems
+}
