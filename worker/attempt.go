@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
 // attempt calls the Deliverer once and judges what came of it.
@@ -49,7 +51,7 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	v.delay = max(v.delay, delay)
 	w.endGrant(d)
 	w.metrics.attempt(d)
-	w.adapt(d)
+	w.adapt(d, err, cause)
 	if err != nil {
 		w.log.Debug("attempt failed", "message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence,
 			"error", v.err, "status", v.answer.Status, "duration", d.took)
@@ -64,7 +66,7 @@ func endPermit(p *breaker.Permit, v *verdict, err, cause error) (delay time.Dura
 	switch {
 	case v.pauses != "":
 		return p.Fail(v.pauses, v.pauseFor), true
-	case err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, cause):
+	case v.failed(err, cause):
 		delay, paused := p.Strike()
 		return delay, excused || paused
 	case v.action != abandon && v.counted:
@@ -86,15 +88,30 @@ func (w *Worker) announce(d *delivery) {
 	}
 }
 
-// adapt tells the limit on requests in flight how long an answer took. Only that of SENDs
-// is Redox's own: queries take as long as the destination, and files as long as they are.
-func (w *Worker) adapt(d *delivery) {
+// adapt tells the limits on requests in flight what came of an attempt. How long it took says
+// something about Redox itself only for SENDs: queries take as long as the destination, and
+// files as long as they are.
+func (w *Worker) adapt(d *delivery, err, cause error) {
 	v := &d.verdict
-	if !v.counted || v.action == abandon || d.lane.kind == outbox.LaneRequest || len(d.permit.Own()) > 0 {
+	if !v.counted || v.action == abandon {
 		return
 	}
-	status := v.answer.Status
-	w.adaptive.Observe(d.began.Add(d.took), d.took, status == http.StatusTooManyRequests || status >= 500)
+	a := limit.Answer{Source: d.lane.source, Class: d.lane.class(), At: d.began.Add(d.took)}
+	switch status := v.answer.Status; {
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		a.Load = limit.Refused
+	case v.failed(err, cause): // which may be the message's own fault
+		a.Load = limit.Failed
+	}
+	if d.lane.kind != outbox.LaneRequest && !slices.ContainsFunc(d.permit.Own(), breaker.IsHost) {
+		a.Took = d.took
+	}
+	w.adaptive.Observe(a)
+}
+
+// failed reports whether the attempt was counted and the far side seems to be in trouble.
+func (v *verdict) failed(err, cause error) bool {
+	return err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, cause)
 }
 
 // inTrouble reports whether the far side as a whole seems to be in trouble: it said so, or

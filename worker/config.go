@@ -74,10 +74,11 @@ type Config struct {
 	// the stream was provisioned with. Default 16; −1 means no ordered lanes.
 	Partitions int
 	// Concurrency is how many attempts are in flight over all sources. The REQUESTs and the
-	// other messages of a source each have an equal share, which may be more only while others
-	// need less. The share, and the first attempt however many sources there are, is had at
-	// once: while others hold more than theirs, as where their far side hangs, there are up to
-	// half as many again in flight, and beyond that one for each source. Default 64.
+	// other messages of a source each have an equal share, and more while others need less.
+	// The first attempt of each, however many there are, is made at once, and so are those of
+	// its share: while others hold more than theirs, as where their far side hangs, up to half
+	// as many again are in flight, and one for each besides. It is narrowed to what the far
+	// side copes with; what one source alone meets narrows that source alone. Default 64.
 	Concurrency int
 	// PullBytes bounds what one pull may bring, in bytes. Default 8 MiB, at least the
 	// server's max payload.

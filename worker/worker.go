@@ -199,13 +199,12 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.interrupts = newInterrupts(w.conn, w.breaker)
 	w.metrics.limit.Set(float64(w.config.Concurrency))
-	w.adaptive = limit.NewAdaptive(w.config.Concurrency, func(size int, settled bool) {
-		w.slots.Resize(size)
+	w.adaptive = limit.NewAdaptive(w.slots, func(size int, settled bool) {
 		if settled {
 			w.interrupts.resized(w.pullWindow())
 		}
 		w.metrics.limit.Set(float64(size))
-	}, w.slots.HadWaiters)
+	})
 }
 
 // keep runs the lease keeper, again and again should it fail to subscribe.

@@ -290,7 +290,7 @@ func (b *Breaker) Hosts() map[string]string {
 	}
 	for scope, p := range b.scopes {
 		switch {
-		case !isHost(scope):
+		case !IsHost(scope):
 		case p.over(now):
 			list[scope] = "probing"
 		default:

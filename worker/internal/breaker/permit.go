@@ -46,7 +46,7 @@ func (p *Permit) Hear(silent bool, hosts []string) { p.silent, p.asked = silent,
 // proved reports whether the attempt has shown that a scope works, if it has not failed: what
 // nobody asked, or got an answer from, is left to the next probe.
 func (p *Permit) proved(scope string) bool {
-	if p.asked != nil && isHost(scope) {
+	if p.asked != nil && IsHost(scope) {
 		return !p.silent && slices.Contains(p.asked, scope)
 	}
 	return !p.silent

@@ -40,13 +40,14 @@ func ownScopes(source string) []string {
 
 // isShared reports whether the pause of a scope is the whole fleet's. A key's is not: each
 // worker has tokens of its own.
-func isShared(scope string) bool { return isHost(scope) || strings.HasPrefix(scope, "group:") }
+func isShared(scope string) bool { return IsHost(scope) || strings.HasPrefix(scope, "group:") }
 
-func isHost(scope string) bool { return strings.HasPrefix(scope, "host:") }
+// IsHost reports whether a scope is a host.
+func IsHost(scope string) bool { return strings.HasPrefix(scope, "host:") }
 
 // hostOf is the first host among scopes; "" if there is none.
 func hostOf(scopes []string) string {
-	if i := slices.IndexFunc(scopes, isHost); i >= 0 {
+	if i := slices.IndexFunc(scopes, IsHost); i >= 0 {
 		return scopes[i]
 	}
 	return ""

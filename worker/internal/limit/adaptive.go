@@ -1,156 +1,174 @@
 package limit
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
 
-// Adaptive finds how many requests may be in flight, from 4 (or fewer, where that is the
-// most) to what the configuration allows, which it starts with. It watches how long the
-// answers to SENDs take: when the median is well over what it is without a queue, there
-// are too many in flight; while it is not and there are waiting, there may be more. When
-// the far side says that it has too much, there are too many at once.
+// Adaptive narrows [Slots] to what the far side copes with. There is a limit for each class of
+// a source, which follows the answers to its own messages, and one over all, which follows what
+// most sources meet: answers that take longer, or that say there is too much, of one source
+// alone narrow that source alone. Where only one has traffic, its own limit is all that moves.
 //
-// What an answer takes without a queue is not known at first and may change: once a minute,
-// while there is more to send, it is looked for with half as many in flight, and again
-// half, until that makes no difference.
-//
-// Answers within adaptiveQuick are quick enough whatever they took before.
+// A source has a state here only while it has traffic, and for some minutes after. Adaptive is
+// safe for concurrent use.
 type Adaptive struct {
-	most, least int
-	resize      func(limit int, settled bool)
-	waited      func() bool // whether somebody waited for a slot since it was asked last
+	slots   *Slots
+	most    int
+	resized func(size int, settled bool)
 
-	mu     sync.Mutex
-	limit  float64
-	base   time.Duration // what an answer takes without a queue; 0: not known
-	window adaptiveWindow
-	look   adaptiveLook
-	next   time.Time // when to look for base again
+	mu    sync.Mutex
+	all   control
+	crowd crowd
+	units map[unitKey]*scope
+	swept time.Time // when those without traffic were looked for last
 }
 
+// forgetAfter is how long a source without traffic keeps its limit.
+const forgetAfter = 5 * time.Minute
+
+// scope is the state of one source's class.
+type scope struct {
+	unitKey
+	control
+	window   window
+	seen     time.Time
+	failed   float64       // which part of its latest answers was bad
+	usual    time.Duration // what its answers take usually; 0: not known yet
+	learnt   time.Time     // when that was looked at last
+	quickest time.Duration // of its answers
+	member   member
+}
+
+// Answer is what came of an attempt.
+type Answer struct {
+	Source string
+	Class  Class
+	At     time.Time
+	// Took is how long the far side itself took; 0 where it says nothing of its load, since it
+	// depends on the message, or on somebody behind.
+	Took time.Duration
+	Load Load
+}
+
+// Load is what an answer says of the far side's load.
+type Load uint8
+
+// The loads.
 const (
-	adaptiveSlack   = 20 * time.Millisecond
-	adaptiveQuick   = 50 * time.Millisecond
-	adaptiveLeast   = 4
-	adaptiveEvery   = time.Minute            // between two looks for base
-	adaptiveMinimum = 100 * time.Millisecond // of a window
+	// Fine says that there is not too much.
+	Fine Load = iota
+	// Failed says that the message, its source or what is behind it has trouble.
+	Failed
+	// Refused says that the far side may have too much altogether, if others meet it too.
+	Refused
 )
 
-// adaptiveWindow collects what is decided on at once.
-type adaptiveWindow struct {
-	took  [128]time.Duration
-	n     int // answers, the latest of them in took
-	bad   int // those that said that it is too much
-	skip  int // answers still to come of requests from before the latest change
-	since time.Time
+// NewAdaptive returns one that leaves the slots as they are to begin with. It calls resized, which
+// may be nil, with each change of their number; settled means that it is more than a look at what
+// fewer make of it.
+func NewAdaptive(slots *Slots, resized func(size int, settled bool)) *Adaptive {
+	most := slots.Size()
+	return &Adaptive{slots: slots, most: most, resized: resized, all: newControl(most), crowd: crowd{round: 1}, units: make(map[unitKey]*scope)}
 }
 
-// adaptiveLook is a look for base that is under way.
-type adaptiveLook struct {
-	on     bool
-	from   float64       // limit when it began
-	first  time.Duration // median then
-	before time.Duration // median of the step before
-}
-
-// NewAdaptive returns one that begins with the most there may be in flight. It calls resize with
-// each change, settled unless it is only a look at what fewer make of it; waited is asked
-// whether somebody waited for a slot since it was asked last.
-func NewAdaptive(most int, resize func(limit int, settled bool), waited func() bool) *Adaptive {
-	return &Adaptive{most: most, least: min(adaptiveLeast, most), limit: float64(most), resize: resize, waited: waited,
-		window: adaptiveWindow{since: time.Now(), skip: most}} // at first there is no queue yet
-}
-
-// Observe takes in one answer. It is for every attempt, does next to nothing, and
-// is safe for concurrent use.
-func (a *Adaptive) Observe(now time.Time, took time.Duration, tooMuch bool) {
+// Observe takes in one answer. It is called for every attempt and does next to nothing.
+func (a *Adaptive) Observe(o Answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w := &a.window
-	if w.skip > 0 { // a crowd that fails together is one failure
-		w.skip--
-		return
+	u := a.scope(o)
+	if o.Took > 0 && (u.quickest == 0 || o.Took < u.quickest) {
+		u.quickest = o.Took
 	}
-	w.took[w.n%len(w.took)] = took
-	w.n++
-	if tooMuch {
-		w.bad++
+	a.crowd.add(o, u, a.slots.InUse)
+	bad := 0.0
+	if o.Load != Fine {
+		bad = 1
 	}
-	enough := max(16, min(int(a.limit), len(w.took)))
-	if w.n < enough && w.bad < 8 || now.Sub(w.since) < adaptiveMinimum {
-		return
+	u.failed += (bad - u.failed) / 8
+	if u.window.add(o, int(u.limit)) {
+		f := u.window.finding()
+		u.learn(o.At, f.median)
+		f.busy = a.slots.hadWaiters(u.unitKey)
+		a.narrow(u, o.At, f)
 	}
-	a.decide(now)
-}
-
-// decide ends a window.
-func (a *Adaptive) decide(now time.Time) {
-	w := &a.window
-	median, bad, busy := w.median(), w.bad*10 >= w.n, a.waited()
-	before := int(a.limit)
-	switch {
-	case bad:
-		a.limit *= 0.7
-		a.look.on = false
-	case a.look.on:
-		a.step(now, median)
-	case !busy:
-		a.calm(median)
-	case median <= adaptiveQuick:
-		a.base = median
-		a.grow()
-	case a.base == 0 || !now.Before(a.next):
-		a.look = adaptiveLook{on: true, from: a.limit, first: median, before: median}
-		a.limit /= 2
-	case median > a.threshold():
-		a.limit *= max(0.5, float64(a.threshold())/float64(median))
-	case median < a.threshold()*9/10:
-		a.base = min(a.base, median)
-		a.grow()
-	}
-	a.limit = min(max(a.limit, float64(a.least)), float64(a.most))
-	*w = adaptiveWindow{since: now}
-	if limit := int(a.limit); limit != before {
-		w.skip = before
-		a.resize(limit, !a.look.on)
+	if a.crowd.full(o.At, int(a.all.limit)) {
+		f := a.crowd.finding()
+		f.busy = a.slots.HadWaiters()
+		a.resize(o.At, f)
 	}
 }
 
-// threshold is the median above which there are too many in flight.
-func (a *Adaptive) threshold() time.Duration { return a.base*3/2 + adaptiveSlack }
-
-func (a *Adaptive) grow() { a.limit += max(1, a.limit/8) }
-
-// calm takes in answers of a time when nobody waited for a slot: there was no queue here.
-// More than a little at a time would take a queue elsewhere for the ordinary.
-func (a *Adaptive) calm(median time.Duration) {
-	if a.base == 0 || median < a.base {
-		a.base = median
+// learn takes into what answers take usually what they took in the latest window: the first time
+// at once, later so slowly that a queue shows against it.
+func (u *scope) learn(now time.Time, median time.Duration) {
+	if median == 0 {
 		return
 	}
-	a.base += (median - a.base) / 10
+	part := 1.0
+	if u.usual > 0 {
+		part = min(1, float64(now.Sub(u.learnt))/float64(usualTime))
+	}
+	u.usual += time.Duration(float64(median-u.usual) * part)
+	u.learnt = now
 }
 
-// step goes on with half as many in flight, or ends the look.
-func (a *Adaptive) step(now time.Time, median time.Duration) {
-	if median < a.look.before*17/20 && a.limit > float64(a.least) {
-		a.look.before = median
-		a.limit /= 2
+const usualTime = 10 * time.Minute
+
+// scope returns that of an answer, made where there is none.
+func (a *Adaptive) scope(o Answer) *scope {
+	if o.At.Sub(a.swept) > forgetAfter {
+		a.forget(o.At)
+	}
+	key := unitKey{o.Source, o.Class}
+	u := a.units[key]
+	if u == nil {
+		u = &scope{unitKey: key, control: newControl(a.most), window: window{since: o.At, first: true, skip: min(a.slots.held(key), a.most)}}
+		a.units[key] = u
+	}
+	u.seen = o.At
+	return u
+}
+
+// forget drops what has had no traffic for long.
+func (a *Adaptive) forget(now time.Time) {
+	a.swept = now
+	for key, u := range a.units {
+		if now.Sub(u.seen) > forgetAfter {
+			delete(a.units, key)
+			a.slots.narrow(key, 0)
+		}
+	}
+}
+
+// narrow decides about one source.
+func (a *Adaptive) narrow(u *scope, now time.Time, f finding) {
+	before := int(u.limit)
+	changed := u.decide(now, f)
+	u.window = window{since: now}
+	if !changed {
 		return
 	}
-	a.base = min(median, a.look.before)
-	a.look.on, a.next = false, now.Add(adaptiveEvery)
-	back := a.look.from
-	if over := a.threshold(); a.look.first > over {
-		back = max(2*a.limit, a.look.from*float64(over)/float64(a.look.first))
+	u.window.skip = min(before, a.slots.held(u.unitKey))
+	if int(u.limit) == a.most {
+		a.slots.narrow(u.unitKey, 0)
+		return
 	}
-	a.limit = min(back, a.look.from)
+	a.slots.narrow(u.unitKey, int(u.limit))
 }
 
-func (w *adaptiveWindow) median() time.Duration {
-	list := slices.Clone(w.took[:min(w.n, len(w.took))])
-	slices.Sort(list)
-	return list[len(list)/2]
+// resize decides about all.
+func (a *Adaptive) resize(now time.Time, f finding) {
+	before := int(a.all.limit)
+	changed := a.all.decide(now, f)
+	a.crowd.reset(now)
+	if !changed {
+		return
+	}
+	a.crowd.skip = min(before, a.slots.InUse())
+	size := int(a.all.limit)
+	a.slots.Resize(size)
+	if a.resized != nil {
+		a.resized(size, !a.all.look.on)
+	}
 }

@@ -20,26 +20,27 @@ const (
 //
 //   - The first slot is always to be had at once, for any number of sources, also when all
 //     are taken.
-//   - So is a share of size/n slots, where n sources have work, for as long as no more than
-//     half as many again as the size are taken. What another holds beyond its own share, for
-//     as long as its far side hangs, is therefore not missing to the others.
+//   - So is a share of size/n slots, where n have work, for as long as no more than half as
+//     many again as the size are taken. What another holds beyond its own share, because its
+//     far side hangs or is slow, is therefore not missing to the others.
 //   - What nobody claims goes to whoever wants it. Who waits and holds fewest is next.
 //
 // In flight are thus no more than 1.5 × size, and one for each class of each source that has
-// work. Beyond the size there is something only while somebody holds more than its share.
-// (A part kept free for those who come would be idle most of the time, and is too small for
-// any number of sources.)
+// work. Beyond the size there is something only until those that held more than their shares
+// have given it back. (To keep a part free for those who come would leave it idle most of the
+// time, and no part is enough for any number of sources.)
 //
 // A source exists for Slots only while it holds a slot or waits for one. All methods are
 // safe for concurrent use.
 type Slots struct {
-	mu     sync.Mutex
-	size   int
-	inUse  int
-	waited bool // somebody had to wait for a slot
-	turn   uint64
-	units  map[unitKey]*unit
-	queue  unitQueue // with waiters
+	mu       sync.Mutex
+	size     int
+	inUse    int
+	waited   bool // somebody had to wait for a slot
+	turn     uint64
+	units    map[unitKey]*unit
+	queue    unitQueue // with waiters, and slots to come
+	narrowed map[unitKey]int
 
 	// kept for the next that comes, so that nothing is allocated
 	spareUnits   []*unit
@@ -59,6 +60,8 @@ type unitKey struct {
 type unit struct {
 	unitKey
 	held        int
+	most        int  // it has at most; 0: no limit of its own
+	waited      bool // somebody had to wait
 	first, last *waiter
 	turn        uint64 // when it was served last, or began to wait
 	index       int    // in the queue; -1: not in it
@@ -72,7 +75,9 @@ type waiter struct {
 }
 
 // NewSlots returns so many slots.
-func NewSlots(size int) *Slots { return &Slots{size: size, units: make(map[unitKey]*unit)} }
+func NewSlots(size int) *Slots {
+	return &Slots{size: size, units: make(map[unitKey]*unit), narrowed: make(map[unitKey]int)}
+}
 
 // Acquire takes at least one slot and at most n, and waits for the first until ctx ends. It
 // returns how many; none means that ctx ended. Each is given back with Release.
@@ -95,11 +100,11 @@ func (s *Slots) Acquire(ctx context.Context, source string, class Class, n int) 
 		s.spare(w)
 		return taken
 	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.leave(u, w)
+		return 0
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leave(u, w)
-	return 0
 }
 
 // TryAcquire takes as many of n slots as the source can have without waiting, which may be
@@ -122,10 +127,7 @@ func (s *Slots) Release(source string, class Class) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.units[unitKey{source, class}]
-	u.held--
-	s.inUse--
-	s.settle(u)
-	s.grant()
+	s.give(u, 1)
 }
 
 // Full reports whether the source would have to wait for a slot.
@@ -167,6 +169,45 @@ func (s *Slots) HadWaiters() bool {
 	return waited
 }
 
+// hadWaiters is HadWaiters of one class of a source.
+func (s *Slots) hadWaiters(key unitKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.units[key]
+	if u == nil {
+		return false
+	}
+	waited := u.waited
+	u.waited = u.first != nil
+	return waited
+}
+
+// held is how many slots a class of a source has.
+func (s *Slots) held(key unitKey) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.units[key]; u != nil {
+		return u.held
+	}
+	return 0
+}
+
+// narrow has a class of a source take no more than so many; 0 ends that.
+func (s *Slots) narrow(key unitKey, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if most > 0 {
+		s.narrowed[key] = most
+	} else {
+		delete(s.narrowed, key)
+	}
+	if u := s.units[key]; u != nil {
+		u.most = most
+		s.settle(u)
+		s.grant()
+	}
+}
+
 // unit returns that of a name, made where there is none.
 func (s *Slots) unit(key unitKey) *unit {
 	u := s.units[key]
@@ -179,19 +220,31 @@ func (s *Slots) unit(key unitKey) *unit {
 		u = new(unit)
 	}
 	*u = unit{unitKey: key, index: -1}
+	if len(s.narrowed) > 0 {
+		u.most = s.narrowed[key]
+	}
 	s.units[key] = u
 	return u
 }
 
+// narrow reports that the unit has all that it may have, whatever is free.
+func (u *unit) narrow() bool { return u.most > 0 && u.held >= u.most }
+
 // free reports whether the unit may have one more.
 func (s *Slots) free(u *unit) bool {
 	switch {
-	case u.held == 0 || s.inUse < s.size:
+	case u.held == 0:
 		return true
-	default:
-		return u.held < s.size/len(s.units) && s.inUse < s.size+s.size/2
+	case u.narrow():
+		return false
+	case s.inUse < s.size:
+		return true
 	}
+	return u.held < s.share() && s.inUse < s.size+s.size/2
 }
+
+// share is that of each.
+func (s *Slots) share() int { return s.size / len(s.units) }
 
 // take takes up to n slots.
 func (s *Slots) take(u *unit, n int) (taken int) {
@@ -203,16 +256,23 @@ func (s *Slots) take(u *unit, n int) (taken int) {
 	return taken
 }
 
+// give takes n slots back and hands them on.
+func (s *Slots) give(u *unit, n int) {
+	u.held -= n
+	s.inUse -= n
+	s.settle(u)
+	s.grant()
+}
+
 // settle puts a unit whose slots or waiters have changed in its place, or away.
 func (s *Slots) settle(u *unit) {
 	switch {
-	case u.first != nil:
+	case u.first != nil && !u.narrow():
 		s.queue.put(u)
-		return
 	case u.index >= 0:
 		s.queue.remove(u)
 	}
-	if u.held == 0 {
+	if u.held == 0 && u.first == nil {
 		delete(s.units, u.unitKey)
 		if len(s.spareUnits) < mostSpare {
 			s.spareUnits = append(s.spareUnits, u)
@@ -237,7 +297,8 @@ func (s *Slots) join(u *unit, n int) *waiter {
 		u.last.next = w
 	}
 	u.last = w
-	s.waited = true
+	u.waited = true
+	s.waited = s.waited || !u.narrow()
 	s.settle(u)
 	return w
 }
@@ -245,16 +306,14 @@ func (s *Slots) join(u *unit, n int) *waiter {
 // leave takes a waiter away whose waiting has ended. What it was granted just then is handed
 // on.
 func (s *Slots) leave(u *unit, w *waiter) {
+	taken := 0
 	select {
-	case taken := <-w.ready:
-		u.held -= taken
-		s.inUse -= taken
+	case taken = <-w.ready:
 	default:
 		u.without(w)
 	}
 	s.spare(w)
-	s.settle(u)
-	s.grant()
+	s.give(u, taken)
 }
 
 // spare keeps a waiter for the next that waits.

@@ -1,0 +1,107 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// waits are how long messages of others than the troublemaker were not sent, sorted.
+func (r *rig) waits(published map[string]time.Time) (list []time.Duration) {
+	r.Helper()
+	for id, at := range published {
+		calls := r.far.Of(id)
+		if len(calls) == 0 {
+			r.Fatalf("%s was not sent", id)
+		}
+		list = append(list, calls[0].Start.Sub(at))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// One of many sources has a thousand messages that are not answered, and nobody else waits
+// for a slot, of either class.
+func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
+	for _, n := range []int{2, 40} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			var names []string
+			var sources []worker.Source
+			for i := range n {
+				names = append(names, fmt.Sprint("s", i))
+				sources = append(sources, worker.Source{Name: names[i]})
+			}
+			inBubble(t, func(r *rig) {
+				r.far.Answer = func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+					if m.Source == "s0" && m.Lane != outbox.LaneRequest {
+						select {
+						case <-time.After(150 * time.Second):
+						case <-ctx.Done():
+						}
+						return outbox.Answer{}, worker.UnknownOutcome(errFar)
+					}
+					time.Sleep(20 * time.Millisecond)
+					return outbox.Answer{Status: 200}, nil
+				}
+				r.start(worker.Config{Sources: sources, Partitions: -1, BreakerAfter: -1})
+				for i := range 1000 {
+					r.publish(outbox.Message{ID: fmt.Sprint("hang", i), Source: "s0"})
+				}
+				time.Sleep(3 * time.Second)
+				at := map[string]time.Time{}
+				for i, name := range names {
+					for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+						if i == 0 && lane == outbox.LaneSend {
+							continue
+						}
+						id := fmt.Sprint(name, lane)
+						at[id] = time.Now()
+						r.publish(outbox.Message{ID: id, Source: name, Lane: lane, ReplyTo: "redox.reply." + name + ".x"})
+					}
+				}
+				time.Sleep(3 * time.Second)
+				if took := r.waits(at); took[len(took)-1] > 0 {
+					t.Errorf("%d sources: the others wait %v, %v at most", n, took[len(took)/2], took[len(took)-1])
+				}
+			}, names...)
+		})
+	}
+}
+
+// One source's messages are all answered 500, and another has its throughput.
+func TestRun_ASourcesOwnFailuresNarrowNobodyElse(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			time.Sleep(100 * time.Millisecond)
+			if m.Source == "clinic-b" {
+				return outbox.Answer{Status: 500}, errFar
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		w, _ := r.launch(worker.Config{Partitions: -1, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		at := map[string]time.Time{}
+		for i := range 50 {
+			for k := range 30 {
+				id := fmt.Sprintf("a%d-%d", i, k)
+				at[id] = time.Now()
+				r.publish(outbox.Message{ID: id})
+			}
+			for range 5 {
+				r.publish(outbox.Message{Source: "clinic-b"})
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if took := r.waits(at); took[len(took)*99/100] > 10*time.Millisecond {
+			t.Errorf("another source's messages wait %v, p99 %v", took[len(took)/2], took[len(took)*99/100])
+		}
+		if n := w.Status().Concurrency; n != 64 {
+			t.Errorf("the limit over all is %d", n)
+		}
+	}, source, "clinic-b")
+}
