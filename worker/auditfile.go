@@ -141,7 +141,7 @@ func AuditStream(js jetstream.JetStream, p outbox.Prefix) Audit {
 			return fmt.Errorf("worker: encoding an audit entry: %w", err)
 		}
 		msg := &nats.Msg{Subject: p.AuditSubject(e.Source), Data: line, Header: nats.Header{
-			outbox.HeaderID: {fmt.Sprintf("%s:audit:%s:%d", p.DeadToken(e.Message, e.Sequence), e.Settlement, e.Stored.UnixNano())}}}
+			outbox.HeaderID: {fmt.Sprintf("%s:%s:audit:%s:%d", e.Source, p.DeadToken(e.Message, e.Sequence), e.Settlement, e.Stored.UnixNano())}}}
 		if js == nil {
 			return errNoJetStream
 		}

@@ -138,7 +138,7 @@ func TestReply_AnIDThatComesAgainIsAnswered(t *testing.T) {
 		r.awaitSettled("1001")
 		time.Sleep(11*time.Minute - time.Since(start)) // the queue has forgotten the id
 		r.publish(outbox.Message{ID: "1001", Source: "clinic-b", ReplyTo: "redox.reply.clinic-b.second"})
-		r.publish(outbox.Message{ID: "1002", ReplyTo: "redox.reply.clinic-a.third"})
+		r.publish(outbox.Message{ID: "1001", ReplyTo: "redox.reply.clinic-a.third"})
 		r.until("three are settled", func() bool { return len(r.all(worker.EventSettled)) == 3 })
 		if n := r.stored("REDOX_REPLIES"); n != 3 {
 			t.Errorf("%d durable replies, want 3", n)

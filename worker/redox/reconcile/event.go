@@ -42,7 +42,7 @@ func (r *Reconciler) publishEvent(ctx context.Context, msg jetstream.Msg, source
 	})
 	if err == nil {
 		m := nats.NewMsg(r.config.Prefix.EventSubject(source, kind))
-		m.Header.Set(nats.MsgIdHdr, e.Log+":"+kind)
+		m.Header.Set(nats.MsgIdHdr, source+":"+e.Log+":"+kind)
 		m.Header.Set("Content-Type", "application/json")
 		m.Data = data
 		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), natsTimeout)

@@ -77,7 +77,7 @@ func (r *Reconciler) messages(d Delivered) []*nats.Msg {
 	all := make([]*nats.Msg, 0, len(d.LogIDs))
 	for _, id := range d.LogIDs {
 		m := nats.NewMsg(r.config.Prefix.ReconcileSubject(d.Source))
-		m.Header.Set(nats.MsgIdHdr, id)
+		m.Header.Set(nats.MsgIdHdr, d.Source+":"+id)
 		var err error
 		if m.Data, err = json.Marshal(entry{Log: id, Message: d.Message, Sequence: d.Sequence, At: d.At.UTC()}); err != nil {
 			r.log.Error("a log cannot be followed", "log", id, "message", d.Message, "error", err)
