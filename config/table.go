@@ -101,7 +101,7 @@ func workerFields() []field {
 			at: at(func(c *Config) *int { return &c.Order.Partitions })},
 		{key: "order.after_dead_letter", kind: kindText, def: AfterContinue, values: []string{AfterContinue, AfterHold}, doc: "what becomes of the messages behind a dead letter of the same order key",
 			at: at(func(c *Config) *string { return &c.Order.AfterDeadLetter })},
-		{key: "order.secret", kind: kindSecret, part: PartOrderSecret, doc: "turns order keys into tokens; publishers and the gateway only",
+		{key: "order.secret", kind: kindSecret, part: PartOrderSecret, doc: "turns order keys into tokens and keys the ids of the queue; publishers and the gateway only",
 			at: at(func(c *Config) *Secret { return &c.Order.Secret })},
 		{key: "order.secret_file", kind: kindSecretFile, part: PartOrderSecret, doc: "file with the order secret",
 			at: at(func(c *Config) *string { return &c.Order.SecretFile })},

@@ -172,7 +172,7 @@ func (c *cluster) delivered(t *testing.T, ctx context.Context, ids ...string) {
 			msg, err = consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
 			return err == nil
 		})
-		if got := msg.Headers().Get(outbox.HeaderID); got != id {
+		if got := msg.Headers().Get(outbox.HeaderMessageID); got != id {
 			t.Errorf("message %s, want %s", got, id)
 		}
 		if err := msg.DoubleAck(ctx); err != nil {

@@ -57,7 +57,7 @@ func TestFloor_OperatorReplaysAndDiscards(t *testing.T) {
 			t.Errorf("%s: %d deliveries", id, f.deliveries(id))
 		}
 	}
-	if letters, err := d.Get(t.Context(), "bad-plain:r1"); err != nil || !bytes.Equal(letters[0].Body, plain.Data) {
+	if letters, err := d.Get(t.Context(), "clinic-a", "bad-plain:r1"); err != nil || !bytes.Equal(letters[0].Body, plain.Data) {
 		t.Errorf("%+v, %v", letters, err)
 	}
 	worker := stream(t, connect(t, f.srv, workerUser))

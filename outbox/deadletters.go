@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,25 @@ type StoredDeadLetter struct {
 // Object is the name of the body in the object store; empty when the body is
 // in the dead letter.
 func (l StoredDeadLetter) Object() string { return first(l.Header, HeaderBodyObject) }
+
+// SharedIDError is returned when a message id alone does not say which message is meant:
+// messages of several sources have it.
+type SharedIDError struct {
+	ID      string
+	Sources []string // sorted
+}
+
+// shownSources bounds the sources that an error names.
+const shownSources = 10
+
+// Error names the first of the sources.
+func (e *SharedIDError) Error() string {
+	shown, more := e.Sources, ""
+	if n := len(shown) - shownSources; n > 0 {
+		shown, more = shown[:shownSources], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("message id %s is that of messages of %d sources, %s%s: name the source", safeLine(e.ID), len(e.Sources), strings.Join(shown, ", "), more)
+}
 
 // UnreadableError is about one message of the dead-letter stream that is no
 // dead letter: something else than a worker wrote it.
@@ -85,6 +105,7 @@ type DeadLetters struct {
 	dead jetstream.Stream // nil until found
 	out  jetstream.Stream
 	kv   jetstream.KeyValue
+	key  []byte // see dedupKey
 }
 
 // NewDeadLetters returns a view on js. It makes no request.
@@ -103,14 +124,23 @@ func NewDeadLetters(js jetstream.JetStream, cfg DeadLettersConfig) (*DeadLetters
 	}, nil
 }
 
-// Get returns all dead letters of a message id, oldest first, with the bodies
-// that are stored in them: usually one, several when the application used an
-// id again. If there is none it is those of the message's replays. [ErrNoDeadLetter] means
-// none of either. It reads through the stream.
-func (d *DeadLetters) Get(ctx context.Context, id string) ([]StoredDeadLetter, error) {
-	s, err := d.Select(ctx, DeadQuery{IDs: []string{id}})
+// Get returns all dead letters of a message id of a source, oldest first, with the bodies
+// that are stored in them: usually one, several when the application used an id again. If
+// there is none it is those of the message's replays. Without a source it is that of the
+// one source that has the id; several are a *[SharedIDError]. [NoSource] stands for
+// dead letters whose subject named none. [ErrNoDeadLetter] means that there is nothing. It
+// reads through the stream.
+func (d *DeadLetters) Get(ctx context.Context, source, id string) ([]StoredDeadLetter, error) {
+	q := DeadQuery{IDs: []string{id}}
+	if source != "" {
+		q.Sources = []string{source}
+	}
+	s, err := d.Select(ctx, q)
 	if err != nil {
 		return nil, err
+	}
+	if sources := s.SourcesOf(id); len(sources) > 1 {
+		return nil, &SharedIDError{ID: id, Sources: sources}
 	}
 	slices.SortFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.sequence, b.sequence) })
 	var found []StoredDeadLetter

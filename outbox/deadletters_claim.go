@@ -33,8 +33,9 @@ import (
 //
 // An id alone is no proof that a message is this replay: an application may have
 // used it, or used the id of the dead letter twice. So a replay is recognised by
-// its id and its position together, and where the id is taken by something
-// else the next number is used.
+// source, id and position together, and where the id is taken by another replay the next
+// number is used. No publisher can take it: the work queue knows replays by a Nats-Msg-Id
+// that takes a key which is kept in the ledger.
 //
 // A run that is stopped between claim and publish (SIGSTOP, a machine asleep), while
 // another replays the dead letter, starts over when it has taken longer than the work

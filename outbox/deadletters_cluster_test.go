@@ -38,7 +38,7 @@ func TestReplay_OnACluster(t *testing.T) {
 	all.Wait()
 	count, last := map[string]int{}, ""
 	for _, m := range g.queued() {
-		id := first(m.Header, HeaderID)
+		id := idOf(m.Header)
 		if count[id]++; count[id] > 1 {
 			t.Errorf("%s was published %d times", id, count[id])
 		}

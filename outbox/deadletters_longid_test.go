@@ -75,7 +75,7 @@ func TestReplay_LongID(t *testing.T) {
 			again.Header = queued[0].Header
 			g.remove(m.Sequence)
 			g.bury(again)
-			if found, err := g.Get(g.ctx(), id); err != nil || len(found) != 1 || found[0].MessageID != m.ID {
+			if found, err := g.Get(g.ctx(), "clinic-a", id); err != nil || len(found) != 1 || found[0].MessageID != m.ID {
 				t.Errorf("%s, replay %d: %d dead letters, %v", point, n, len(found), err)
 			}
 		}

@@ -69,6 +69,7 @@ func (d DeadLetter) replayBase() (base string, n int) {
 // replayMessage is a dead letter made into a message again.
 type replayMessage struct {
 	msg      *nats.Msg
+	prefix   Prefix
 	source   string
 	id       string
 	position uint64
@@ -85,13 +86,14 @@ type replayMessage struct {
 //
 // The message has the headers of the first one and says which message it
 // is a replay of. Its position in the order of its token stays that of the first one;
-// together with the id it tells this replay from any other message for ever.
+// together with source and id it tells this replay from any other message for ever.
+// Its Nats-Msg-Id is still to be set; see dedupKey.
 func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions int) (replayMessage, error) {
 	source, lane, partition, err := p.ParseOut(d.Subject)
 	if err != nil {
 		return replayMessage{}, fmt.Errorf("the subject it was published to is none that a worker serves: %w; discard it", err)
 	}
-	r := replayMessage{source: source, id: id, position: d.Position()}
+	r := replayMessage{prefix: p, source: source, id: id, position: d.Position()}
 	h := make(nats.Header, len(d.Header)+4)
 	for name, values := range d.Header {
 		if !reservedInDeadLetter(name) {
@@ -99,7 +101,7 @@ func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions
 		}
 	}
 	set := func(name, value string) { h[name] = []string{value} }
-	set(HeaderID, id)
+	set(HeaderMessageID, id)
 	base, _ := d.replayBase()
 	set(HeaderReplayOf, base)
 	set(HeaderReplayCount, strconv.Itoa(n))

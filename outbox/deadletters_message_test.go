@@ -50,7 +50,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 	}
 	want := nats.Header{
 		"Redox-Reply-To": {"_INBOX.x"}, "X-Mine": {"1", "2"}, "Redox-Order-Token": {goldenToken}, "Redox-Deadline": {"2026-11-24T00:00:01Z"},
-		"traceparent": {"kept"}, "Nats-Msg-Id": {"m-1:r1"}, "Redox-Replay-Of": {"m-1"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"77"},
+		"traceparent": {"kept"}, "Redox-Message-Id": {"m-1:r1"}, "Redox-Replay-Of": {"m-1"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"77"},
 	}
 	if diff := cmp.Diff(want, r.msg.Header); diff != "" {
 		t.Errorf("header (-want +got)\n%s", diff)
@@ -68,7 +68,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 	if r, err = again.replay("", id, n, now.Add(time.Second), 16); err != nil {
 		t.Fatal(err)
 	}
-	want["Nats-Msg-Id"], want["Redox-Replay-Of"], want["Redox-Replay-Count"] = []string{"m-1:r2"}, []string{"m-1"}, []string{"2"}
+	want["Redox-Message-Id"], want["Redox-Replay-Of"], want["Redox-Replay-Count"] = []string{"m-1:r2"}, []string{"m-1"}, []string{"2"}
 	delete(want, "Redox-Deadline")
 	if diff := cmp.Diff(want, r.msg.Header); diff != "" || !r.expired {
 		t.Errorf("second replay, expired %v (-want +got)\n%s", r.expired, diff)

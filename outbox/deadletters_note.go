@@ -125,5 +125,6 @@ func (d *DeadLetters) own(ctx context.Context, r replayMessage, sequence, after 
 
 // is compares what tells a replay from all other messages.
 func (r replayMessage) is(msg Stored) bool {
-	return first(msg.Header, HeaderID) == r.id && first(msg.Header, HeaderOrderPosition) == first(r.msg.Header, HeaderOrderPosition)
+	source, _, _, _ := r.prefix.ParseOut(msg.Subject)
+	return source == r.source && first(msg.Header, HeaderMessageID) == r.id && first(msg.Header, HeaderOrderPosition) == first(r.msg.Header, HeaderOrderPosition)
 }

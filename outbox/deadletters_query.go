@@ -14,7 +14,7 @@ type DeadQuery struct {
 	Sources []string
 	// Settlements, all but Delivered.
 	Settlements []Settlement
-	// IDs are message ids.
+	// IDs are message ids. One may be in use by several sources: name the source too.
 	IDs []string
 	// DataModels and EventTypes of the body's Meta, as [SafeName] shows them: NoName
 	// stands for all that are not shown. Bodies in the object store are read only

@@ -53,7 +53,7 @@ func (o ReplayOptions) Validate() error {
 // once. Each dead letter is published once.
 //
 // A replay has the id <id>:r<n>, so it is stored also while the work queue
-// remembers the first message. With order.after_dead_letter hold, the token is
+// remembers the first message; its Nats-Msg-Id is none that a publisher can make. With order.after_dead_letter hold, the token is
 // released by the worker, when it has delivered the replay.
 func (d *DeadLetters) Replay(ctx context.Context, s Selection, o ReplayOptions) iter.Seq2[Handled, error] {
 	return func(yield func(Handled, error) bool) {
@@ -301,6 +301,11 @@ func (d *DeadLetters) send(ctx context.Context, r replayMessage) (*jetstream.Pub
 	if err := s.connected(ctx); err != nil {
 		return nil, err
 	}
+	key, err := d.dedupKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.msg.Header[HeaderID] = []string{dedupID(key, r.source, r.id)}
 	if size, limit := payload(s.msg), d.js.Conn().MaxPayload(); size > limit {
 		if len(r.msg.Data) == 0 {
 			return nil, &SizeError{What: "message", Size: size, Limit: limit, Name: maxPayloadName}

@@ -74,7 +74,7 @@ func TestReplay_KeepsTheOrderOfTokens(t *testing.T) {
 			if first(m.Header, HeaderOrderToken) != token {
 				continue
 			}
-			id := first(m.Header, HeaderID)
+			id := idOf(m.Header)
 			if id <= last || !strings.HasPrefix(m.Subject, "redox.out.clinic-a.ordered.") {
 				t.Errorf("%s comes after %s, in %s", id, last, m.Subject)
 			}
@@ -105,7 +105,7 @@ func TestReplay_CrashBetweenSteps(t *testing.T) {
 				delivered := map[string]int{}
 				if strings.Contains(meanwhile, "delivered") {
 					for _, m := range g.queued() {
-						delivered[first(m.Header, HeaderID)]++
+						delivered[idOf(m.Header)]++
 						g.settle(m)
 					}
 				}
@@ -119,7 +119,7 @@ func TestReplay_CrashBetweenSteps(t *testing.T) {
 					t.Errorf("the second run: %s, want %s", got, want[point])
 				}
 				for _, m := range g.queued() {
-					delivered[first(m.Header, HeaderID)]++
+					delivered[idOf(m.Header)]++
 				}
 				for _, id := range []string{"m-000:r1", "m-001:r1", "m-002:r1"} {
 					if delivered[id] != 1 || len(delivered) != 3 {
@@ -184,8 +184,8 @@ func TestReplay_ManyOperatorsAtOnce(t *testing.T) {
 	all.Wait()
 	count, last := map[string]int{}, ""
 	for _, m := range g.queued() {
-		count[first(m.Header, HeaderID)]++
-		if id := first(m.Header, HeaderID); first(m.Header, HeaderOrderToken) != "" {
+		count[idOf(m.Header)]++
+		if id := idOf(m.Header); first(m.Header, HeaderOrderToken) != "" {
 			if id <= last {
 				t.Errorf("%s comes after %s", id, last)
 			}
@@ -201,7 +201,8 @@ func TestReplay_ManyOperatorsAtOnce(t *testing.T) {
 	g.left(0)
 }
 
-// The id of a replay may be somebody else's, within the window and after it.
+// An id may be that of two dead letters: their replays have ids of their own. A message of the
+// application that is called like a replay takes no number.
 func TestReplay_IDsThatAreTaken(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
@@ -211,13 +212,13 @@ func TestReplay_IDsThatAreTaken(t *testing.T) {
 	if got := g.replayAll(ReplayOptions{AtOnce: 1}); got != "m-1 replayed, m-1 replayed" {
 		t.Fatal(got)
 	}
-	if got := g.queuedIDs(); got != "m-1:r1 m-1:r2 m-1:r3" {
+	if got := g.queuedIDs(); got != "m-1:r1 m-1:r1 m-1:r2" {
 		t.Errorf("queued %s", got)
 	}
 	if got := sequences(g.queued(), HeaderOrderPosition); got != "1: 2:5 3:9" {
 		t.Errorf("positions %s", got)
 	}
-	if got := sequences(g.queued(), HeaderReplayCount); got != "1: 2:2 3:3" {
+	if got := sequences(g.queued(), HeaderReplayCount); got != "1: 2:1 3:2" {
 		t.Errorf("counts %s", got)
 	}
 	g.left(0)

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,11 +135,14 @@ func (r topologyRig) queued() []*jetstream.RawStreamMsg {
 	}
 }
 
+// idOf is the message id in headers.
+func idOf(h nats.Header) string { return cmp.Or(first(h, HeaderMessageID), first(h, HeaderID)) }
+
 func (r topologyRig) queuedIDs() string {
 	r.t.Helper()
 	var ids []string
 	for _, m := range r.queued() {
-		ids = append(ids, first(m.Header, HeaderID))
+		ids = append(ids, idOf(m.Header))
 	}
 	return strings.Join(ids, " ")
 }

@@ -14,11 +14,14 @@ type Selection struct {
 	entries []entry
 	// left are the dead letters of ordered lanes that were not selected.
 	left map[place]bool
-	// found are the message ids that were asked for and are there.
-	found map[string]bool
+	// found are the messages that were asked for and are there.
+	found map[messageKey]bool
 	// Unreadable counts the messages of the stream that are no dead letters.
 	Unreadable int
 }
+
+// messageKey names a message: its id is unique only within its source.
+type messageKey struct{ source, id string }
 
 // entry finds one dead letter again.
 type entry struct {
@@ -37,15 +40,16 @@ type place struct {
 
 // Select finds the dead letters that q selects, in the order in which they are
 // to be sent again: that in which the work queue took the messages first. The id of a
-// message that has none any more stands for those of its replays.
+// message of a source that has none any more stands for those of its replays. An id may be
+// in use by several sources; see [Selection.SourcesOf].
 func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error) {
 	if err := q.Validate(); err != nil {
 		return Selection{}, err
 	}
-	s := Selection{left: map[place]bool{}, found: map[string]bool{}}
+	s := Selection{left: map[place]bool{}, found: map[messageKey]bool{}}
 	// What is left out matters for what is taken, within a source.
 	wide := DeadQuery{Sources: q.Sources}
-	replays := map[string][]entry{}
+	replays := map[messageKey][]entry{}
 	p := d.config.Prefix
 	err := d.list(ctx, q, wide.subjects(p), func(l StoredDeadLetter, matches bool, unreadable error) bool {
 		if unreadable != nil {
@@ -57,14 +61,15 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 			e.place.source, e.place.token = l.Source, token
 		}
 		if matches && len(q.IDs) > 0 {
-			s.found[l.MessageID] = true
+			s.found[messageKey{l.Source, l.MessageID}] = true
 		}
 		of, isReplay := q.replayOf(&l)
 		switch {
 		case matches:
 			s.entries = append(s.entries, e)
 		case isReplay:
-			replays[of] = append(replays[of], e)
+			key := messageKey{l.Source, of}
+			replays[key] = append(replays[key], e)
 		case e.place.token != "":
 			s.left[e.place] = true
 		}
@@ -79,7 +84,7 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 }
 
 // addReplays selects the replays of messages that have no dead letter of their own.
-func (s *Selection) addReplays(replays map[string][]entry) {
+func (s *Selection) addReplays(replays map[messageKey][]entry) {
 	for of, entries := range replays {
 		if !s.found[of] {
 			s.found[of] = true
@@ -98,9 +103,26 @@ func (s *Selection) addReplays(replays map[string][]entry) {
 func (s Selection) Len() int { return len(s.entries) }
 
 // Missing are those of the message ids, in the query that made s, that have no
-// dead letter.
+// dead letter of any source.
 func (s Selection) Missing(ids []string) []string {
-	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.found[id] })
+	there := make(map[string]bool, len(s.found))
+	for key := range s.found {
+		there[key.id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return there[id] })
+}
+
+// SourcesOf are the sources that have a dead letter of a message id in the query that made
+// s, sorted; [NoSource] stands for none.
+func (s Selection) SourcesOf(id string) []string {
+	var sources []string
+	for key := range s.found {
+		if key.id == id {
+			sources = append(sources, cmp.Or(key.source, NoSource))
+		}
+	}
+	slices.Sort(sources)
+	return sources
 }
 
 // Split returns the first n dead letters and the rest.

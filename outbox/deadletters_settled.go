@@ -23,7 +23,7 @@ func (d *DeadLetters) Settled(ctx context.Context, h Handled) (s Settlement, ok 
 	if ok || err != nil || h.Sequence == 0 {
 		return n.Settlement, ok, err
 	}
-	for l, err := range d.List(ctx, DeadQuery{IDs: []string{h.ReplayID}}) {
+	for l, err := range d.List(ctx, DeadQuery{Sources: []string{h.Source}, IDs: []string{h.ReplayID}}) {
 		if errors.As(err, new(*UnreadableError)) {
 			continue
 		}

@@ -98,7 +98,7 @@ func TestDeadLetters_ListUnreadable(t *testing.T) {
 	if s := g.selected(DeadQuery{}); s.Len() != 2 || s.Unreadable != 2 {
 		t.Errorf("selected %d, %d unreadable", s.Len(), s.Unreadable)
 	}
-	if got, err := g.Get(g.ctx(), "last"); err != nil || len(got) != 1 {
+	if got, err := g.Get(g.ctx(), "", "last"); err != nil || len(got) != 1 {
 		t.Errorf("%d, %v", len(got), err)
 	}
 	if counts, unreadable, err := g.Counts(g.ctx(), DeadQuery{}); err != nil || unreadable != 2 || counts[0].Messages != 2 {
@@ -185,11 +185,11 @@ func TestDeadLetters_GetAndBody(t *testing.T) {
 	claimed.Header[HeaderBodyObject] = []string{"clinic-a/o-1"}
 	g.put(g.bodies, "clinic-a/o-1", []byte(`{"Meta":{"DataModel":"Media","EventType":"New"}}`))
 	g.bury(letter("twice", 1), letter("twice", 2), claimed)
-	got, err := g.Get(g.ctx(), "twice")
+	got, err := g.Get(g.ctx(), "", "twice")
 	if err != nil || len(got) != 2 || got[1].Sequence != 2 || got[1].DataModel != "Order" || !bytes.Equal(got[0].Body, letter("twice", 1).Body) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := g.Get(g.ctx(), "none"); !errors.Is(err, ErrNoDeadLetter) {
+	if _, err := g.Get(g.ctx(), "", "none"); !errors.Is(err, ErrNoDeadLetter) {
 		t.Errorf("%v", err)
 	}
 	for l, err := range g.List(g.ctx(), DeadQuery{Models: true}) {

@@ -38,7 +38,7 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	var err error
 	m.Source, m.Lane, _, err = p.ParseOut(in.Subject)
 	d.fail(err)
-	m.ID = d.id(p, in.Sequence)
+	m.ID = d.id(p, in.Sequence, from.longestID())
 	m.Kind = Kind(d.get(HeaderKind))
 	m.Method = d.get(HeaderMethod)
 	m.Path = d.get(HeaderPath)
@@ -95,22 +95,26 @@ func (d *decoder) get(name string) string {
 }
 
 // id is the message's own, else that of the stream's dedup, else where it is stored.
-func (d *decoder) id(p Prefix, sequence uint64) (id string) {
-	for _, name := range [...]string{HeaderID, HeaderMessageID} {
-		given := d.get(name)
-		if given == "" {
-			continue
-		}
-		if err := checkIDIn(name, given, maxID); err != nil {
-			d.fail(err)
-			continue
-		}
-		id = given
+func (d *decoder) id(p Prefix, sequence uint64, limit int) string {
+	own, dedup := d.get(HeaderMessageID), d.get(HeaderID)
+	switch {
+	case d.isID(HeaderMessageID, own, limit):
+		d.isID(HeaderID, dedup, maxDedupID)
+		return own
+	case d.isID(HeaderID, dedup, limit):
+		return dedup
 	}
+	return p.OutStream() + ":" + strconv.FormatUint(sequence, 10)
+}
+
+// isID reports whether a header holds an id.
+func (d *decoder) isID(name, id string, limit int) bool {
 	if id == "" {
-		id = p.OutStream() + ":" + strconv.FormatUint(sequence, 10)
+		return false
 	}
-	return id
+	err := checkID(name, id, limit)
+	d.fail(err)
+	return err == nil
 }
 
 func (d *decoder) replyTo() string {

@@ -62,7 +62,7 @@ func TestDecode_Deadlines(t *testing.T) {
 
 // hostileHeaders are values that must be poison, each under its header.
 var hostileHeaders = map[string][]string{
-	HeaderID:          {"a b", "a\rb", strings.Repeat("i", maxID+1), "ü"},
+	HeaderID:          {"a b", "a\rb", strings.Repeat("i", maxID+1), "ü"}, // where it is the message id
 	HeaderKind:        {"FHIR", "hl7", " fhir"},
 	HeaderMethod:      {"GET", "post", "POST\r\nHost: x"},
 	HeaderPath:        {"Patient", "../x"}, // on a data-model message
@@ -182,7 +182,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		m, err := Decode("", Stored{Subject: subject, Header: header, Body: body, Sequence: 1})
-		if checkID(m.ID, maxID) != nil || (m.ReplyTo != "" && checkSubject("", m.ReplyTo) != nil) || (m.Source != "" && CheckSource(m.Source) != nil) {
+		if checkID(HeaderMessageID, m.ID, maxID) != nil || (m.ReplyTo != "" && checkSubject("", m.ReplyTo) != nil) || (m.Source != "" && CheckSource(m.Source) != nil) {
 			t.Fatalf("unsafe beside error %v: id %q, reply %q, source %q", err, m.ID, m.ReplyTo, m.Source)
 		}
 		if err != nil {

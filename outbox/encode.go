@@ -10,7 +10,9 @@ import (
 // Encode makes the NATS message that stores m: its publish subject, headers
 // and body (shared with m). It checks what Decode checks, so that a worker
 // finds nothing to refuse, and returns a *ContractError. A non-empty OrderKey
-// is an error: make the token first, or use a [Publisher], which does.
+// is an error: make the token first, or use a [Publisher], which does. The Nats-Msg-Id
+// is <source>:<id>; with an order secret a Publisher replaces it by one that no other
+// source can make.
 func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 	explicit := m.Method
 	m.fill()
@@ -27,7 +29,8 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 			h[name] = []string{value}
 		}
 	}
-	set(HeaderID, m.ID)
+	set(HeaderID, dedupID(nil, m.Source, m.ID))
+	set(HeaderMessageID, m.ID)
 	if m.Kind != KindDataModel {
 		set(HeaderKind, string(m.Kind))
 	}
@@ -83,7 +86,7 @@ func (m *Message) publishSubject(p Prefix) (string, error) {
 
 // check applies the rules of the wire to every field that becomes a header.
 func (m *Message) check() error {
-	if err := checkID(m.ID, maxNewID); err != nil {
+	if err := checkID(HeaderMessageID, m.ID, maxNewID); err != nil {
 		return err
 	}
 	if !m.Kind.valid() {

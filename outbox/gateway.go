@@ -25,7 +25,8 @@ type GatewayConfig struct {
 	// gateway runs and nobody is answered.
 	Sources []string
 	// OrderSecret turns Redox-Order-Key into a token, at least 16 bytes. Empty
-	// refuses that header.
+	// refuses that header. It also keys the ids by which the queue knows repeats; see
+	// [PublisherConfig].
 	OrderSecret []byte
 	// ReplyAllow are the reply subjects allowed besides redox.reply.<source>.>; it must be
 	// what the workers have. nil means _INBOX.>.
@@ -85,8 +86,9 @@ func checkSources(sources []string) error {
 // source as a queue group.
 //
 // redox.gateway.<source>.send answers with a [Receipt] in JSON as soon as the message is
-// stored. A caller that got none sends the request again under the same id, which the queue
-// recognises for as long as [Receipt] says. redox.gateway.<source>.request has the worker answer the caller with the final
+// stored. A caller that got none sends the request again under the same id, in
+// Redox-Message-Id or Nats-Msg-Id, which the queue recognises among those of the source for
+// as long as [Receipt] says. redox.gateway.<source>.request has the worker answer the caller with the final
 // reply; the gateway itself answers only when it could not store the message, with the
 // error headers of NATS micro. redox.gateway.status, the endpoint of the micro service,
 // answers in JSON with the number of sources, and of requests that were stored and refused.

@@ -125,7 +125,7 @@ func gatewayFault(err error) (code, text string) {
 	case errors.As(err, &size):
 		return "413", strings.TrimPrefix(size.Error(), "outbox: ")
 	case errors.Is(err, ErrDuplicate):
-		return "409", "a message was already published under this id; its reply goes to its first caller"
+		return "409", "a message of this source was already published under this id; its reply goes to its first caller"
 	case errors.Is(err, ErrQueueFull):
 		return "503", "the queue is full; nothing was stored"
 	case errors.Is(err, ErrNoStream):
@@ -141,4 +141,4 @@ func gatewayFault(err error) (code, text string) {
 	}
 }
 
-const notForCertain = "the message could not be stored for certain; send it again with the same " + HeaderID
+const notForCertain = "the message could not be stored for certain; send it again with the same " + HeaderMessageID

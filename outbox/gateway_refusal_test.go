@@ -80,7 +80,7 @@ func TestGateway_SecondRequestUnderOneID(t *testing.T) {
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
 	stop := serveGateway(r, GatewayConfig{Sources: []string{"clinic-a"}})
 	defer stop()
-	if _, err := r.publish("redox.out.clinic-a.request", HeaderID, "q-1"); err != nil {
+	if _, err := r.publish("redox.out.clinic-a.request", HeaderID, "clinic-a:q-1"); err != nil {
 		t.Fatal(err)
 	}
 	var refused *GatewayError

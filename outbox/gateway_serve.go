@@ -49,7 +49,7 @@ func (e endpoint) refuse(in *nats.Msg, id string, err error) {
 	e.session.gateway.config.Logger.Warn("gateway: a request was not stored",
 		"source", e.source, "lane", e.lane, "message", id, "code", code, "reason", text, "error", err)
 	h := nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}
-	if id != "" && checkID(id, maxID) == nil {
+	if id != "" && checkID(HeaderMessageID, id, maxID) == nil {
 		h[HeaderMessageID] = []string{id}
 	}
 	if e.safe(in.Reply) {

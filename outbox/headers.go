@@ -4,8 +4,11 @@ package outbox
 // them exactly so. A header that begins with redox- in any case and is none of these makes
 // the message poison, and so does Nats-Msg-Id in another case.
 const (
-	// HeaderID is the id by which the stream knows a repeat (see [Receipt]). It is the message id too,
-	// unless there is a [HeaderMessageID].
+	// HeaderID is the id by which the stream knows a repeat (see [Receipt]), of all sources
+	// together. A [Publisher] and the [Gateway] make it from source and message id, with
+	// the order secret where there is one, so that no source suppresses the messages of
+	// another. A client that publishes to the queue by itself chooses it. It is the message
+	// id too, unless there is a [HeaderMessageID]; so it is for callers of the gateway.
 	HeaderID = "Nats-Msg-Id"
 	// HeaderKind names the Redox API; see [Kind]. Default data-model.
 	HeaderKind = "Redox-Kind"
@@ -48,7 +51,8 @@ const (
 // Headers of a reply; HeaderContentType, HeaderBodyObject and the trace
 // headers appear in it too.
 const (
-	// HeaderMessageID is the message id: of the message that is published, answered or dead.
+	// HeaderMessageID is the message id, unique within its source: of the message that is
+	// published, answered or dead.
 	HeaderMessageID = "Redox-Message-Id"
 	// HeaderSettlement is the decision; see [Settlement].
 	HeaderSettlement = "Redox-Settlement"

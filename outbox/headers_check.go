@@ -27,6 +27,14 @@ func (e entrance) knows(name string) bool {
 	return false
 }
 
+// longestID is how long a message id may be: what comes through the gateway is new.
+func (e entrance) longestID() int {
+	if e == throughGateway {
+		return maxNewID
+	}
+	return maxID
+}
+
 // contractHeaders are the names that a misspelt one may have meant.
 var contractHeaders = [...]string{HeaderID, HeaderContentType, HeaderAccept, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath,
 	HeaderReplyTo, HeaderOrderToken, HeaderOrderKey, HeaderDeadline, HeaderBodyObject, HeaderReplayOf, HeaderReplayCount, HeaderOrderPosition}

@@ -13,10 +13,9 @@ import (
 // value; Body is shared, never copied.
 type Message struct {
 	// ID for dedup, ledger and correlation: at most 200 visible ASCII
-	// characters, unique over all sources of a prefix, since the server's dedup
-	// knows no sources. How long that lasts is said at [Receipt]. The Publisher makes a UUIDv7 when it is empty; a stored
-	// message without one is called REDOX_OUT:<sequence>. It is shown in logs:
-	// no patient data.
+	// characters, unique within its source. How long the queue recognises it is said
+	// at [Receipt]. The Publisher makes a UUIDv7 when it is empty; a stored message
+	// without one is called REDOX_OUT:<sequence>. It is shown in logs: no patient data.
 	ID string
 	// Source is the configured sender, [a-z0-9-]{1,64}.
 	Source string

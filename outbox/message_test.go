@@ -28,7 +28,7 @@ var goldenMessages = []struct {
 		name:    "least",
 		message: Message{ID: "m-1", Source: "clinic-a", Lane: LaneSend, Kind: KindDataModel, Method: "POST", Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send",
-		header:  nats.Header{"Nats-Msg-Id": {"m-1"}},
+		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-1"}, "Redox-Message-Id": {"m-1"}},
 	},
 	{
 		name: "ordered",
@@ -36,7 +36,7 @@ var goldenMessages = []struct {
 			OrderToken: goldenToken, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
 		stored:  "redox.out.clinic-a.ordered.5",
-		header:  nats.Header{"Nats-Msg-Id": {"m-2"}, "Redox-Order-Token": {goldenToken}},
+		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-2"}, "Redox-Message-Id": {"m-2"}, "Redox-Order-Token": {goldenToken}},
 	},
 	{
 		name: "request with everything",
@@ -48,7 +48,7 @@ var goldenMessages = []struct {
 		},
 		subject: "redox.out.clinic-b.request",
 		header: nats.Header{
-			"Nats-Msg-Id": {"m-3:r2"}, "Redox-Kind": {"fhir"}, "Redox-Method": {"PUT"}, "Redox-Path": {"Patient/1?_pretty=true"},
+			"Nats-Msg-Id": {"clinic-b:m-3:r2"}, "Redox-Message-Id": {"m-3:r2"}, "Redox-Kind": {"fhir"}, "Redox-Method": {"PUT"}, "Redox-Path": {"Patient/1?_pretty=true"},
 			"Content-Type": {"application/fhir+json; charset=utf-8"}, "Accept": {"application/fhir+json"}, "Redox-Reply-To": {"_INBOX.x.1"},
 			"Redox-Deadline": {"2026-11-23T10:00:00.5Z"}, "traceparent": {goldenTrace}, "tracestate": {"a=1,b=2"},
 			"Redox-Replay-Of": {"m-3"}, "Redox-Replay-Count": {"2"},
@@ -60,20 +60,20 @@ var goldenMessages = []struct {
 			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
 		stored:  "redox.out.clinic-a.ordered.5",
-		header: nats.Header{"Nats-Msg-Id": {"m-2:r1"}, "Redox-Order-Token": {goldenToken},
+		header: nats.Header{"Nats-Msg-Id": {"clinic-a:m-2:r1"}, "Redox-Message-Id": {"m-2:r1"}, "Redox-Order-Token": {goldenToken},
 			"Redox-Replay-Of": {"m-2"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"17"}},
 	},
 	{
 		name:    "claim check",
 		message: Message{ID: "m-4", Source: "clinic-a", Lane: LaneSend, Kind: KindFile, Method: "POST", BodyObject: "clinic-a/9f"},
 		subject: "redox.out.clinic-a.send",
-		header:  nats.Header{"Nats-Msg-Id": {"m-4"}, "Redox-Kind": {"file"}, "Redox-Body-Object": {"clinic-a/9f"}},
+		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-4"}, "Redox-Message-Id": {"m-4"}, "Redox-Kind": {"file"}, "Redox-Body-Object": {"clinic-a/9f"}},
 	},
 	{
 		name:    "a read of the platform",
 		message: Message{ID: "m-5", Source: "clinic-a", Lane: LaneRequest, Kind: KindPlatform, Method: "GET", Path: "v1/x"},
 		subject: "redox.out.clinic-a.request",
-		header:  nats.Header{"Nats-Msg-Id": {"m-5"}, "Redox-Kind": {"platform"}, "Redox-Method": {"GET"}, "Redox-Path": {"v1/x"}},
+		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-5"}, "Redox-Message-Id": {"m-5"}, "Redox-Kind": {"platform"}, "Redox-Method": {"GET"}, "Redox-Path": {"v1/x"}},
 	},
 }
 
@@ -126,16 +126,16 @@ func TestMessage_EncodeDefaults(t *testing.T) {
 		subject string
 		header  nats.Header
 	}{
-		{"lane and kind", Message{ID: "1", Source: "a"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"1"}}},
+		{"lane and kind", Message{ID: "1", Source: "a"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
 		{"a token makes it ordered", Message{ID: "1", Source: "a", Lane: LaneSend, OrderToken: goldenToken}, "redox.out.a.send." + goldenToken,
-			nats.Header{"Nats-Msg-Id": {"1"}, "Redox-Order-Token": {goldenToken}}},
-		{"malformed trace is dropped", Message{ID: "1", Source: "a", TraceParent: "00-zz", TraceState: "a=1"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"1"}}},
+			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}, "Redox-Order-Token": {goldenToken}}},
+		{"malformed trace is dropped", Message{ID: "1", Source: "a", TraceParent: "00-zz", TraceState: "a=1"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
 		{"malformed state is dropped", Message{ID: "1", Source: "a", TraceParent: goldenTrace, TraceState: "a=\n"}, "redox.out.a.send",
-			nats.Header{"Nats-Msg-Id": {"1"}, "traceparent": {goldenTrace}}},
+			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}, "traceparent": {goldenTrace}}},
 		{"default method stays off the wire", Message{ID: "1", Source: "a", Kind: KindFHIR, Path: "Patient"}, "redox.out.a.send",
-			nats.Header{"Nats-Msg-Id": {"1"}, "Redox-Kind": {"fhir"}, "Redox-Path": {"Patient"}}},
+			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}, "Redox-Kind": {"fhir"}, "Redox-Path": {"Patient"}}},
 		{"deadline in UTC", Message{ID: "1", Source: "a", Deadline: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}, "redox.out.a.send",
-			nats.Header{"Nats-Msg-Id": {"1"}, "Redox-Deadline": {"2026-01-02T02:04:05Z"}}},
+			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}, "Redox-Deadline": {"2026-01-02T02:04:05Z"}}},
 	} {
 		msg, err := tt.message.Encode("")
 		if err != nil {
@@ -158,8 +158,8 @@ func TestMessage_EncodeRefuses(t *testing.T) {
 		"source":                func(m *Message) { m.Source = "A.b" },
 		"order key":             func(m *Message) { m.OrderKey = "patient-secret" },
 		"lane":                  func(m *Message) { m.Lane = "fast" },
-		HeaderID:                func(m *Message) { m.ID = "" },
-		HeaderID + " ":          func(m *Message) { m.ID = "a\r\nb" },
+		HeaderMessageID:         func(m *Message) { m.ID = "" },
+		HeaderMessageID + " ":   func(m *Message) { m.ID = "a\r\nb" },
 		HeaderKind:              func(m *Message) { m.Kind = "hl7" },
 		HeaderMethod:            func(m *Message) { m.Kind, m.Method = KindFHIR, "patient-secret" },
 		HeaderPath:              func(m *Message) { m.Kind, m.Path = KindFHIR, "../patient-secret" },

@@ -58,7 +58,7 @@ func TestNewID_FormAndOrder(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 2000 {
 		id := NewID()
-		if len(id) != 36 || id[14] != '7' || !strings.ContainsRune("89ab", rune(id[19])) || seen[id] || checkID(id, maxNewID) != nil {
+		if len(id) != 36 || id[14] != '7' || !strings.ContainsRune("89ab", rune(id[19])) || seen[id] || checkID(HeaderMessageID, id, maxNewID) != nil {
 			t.Fatalf("NewID = %q: not a fresh UUIDv7", id)
 		}
 		seen[id] = true

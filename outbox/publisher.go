@@ -24,7 +24,10 @@ type PublisherConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix Prefix
 	// OrderSecret turns order keys into tokens, at least 16 bytes; see
-	// [OrderToken]. Empty refuses messages with an order key.
+	// [OrderToken]. Empty refuses messages with an order key. It also keys the ids by
+	// which the queue knows repeats: without it, a client that may publish for another
+	// source can guess one and so suppress a message of this one. A repeat is
+	// recognised only under the same secret.
 	OrderSecret []byte
 	// Timeout bounds a Publish whose context has no deadline. 0 means 30 s, -1
 	// no bound but that of the repeats; see Publish.
@@ -84,7 +87,7 @@ type Receipt struct {
 	ID       string `json:"id"`
 	Stream   string `json:"stream"`
 	Sequence uint64 `json:"sequence"`
-	// Duplicate: the queue had taken a message of this id before, as Sequence;
+	// Duplicate: the queue had taken a message of this source and id before, as Sequence;
 	// this one was dropped. The queue remembers ids for ten minutes. At a restart
 	// a single server forgets those of messages that are settled, as does a
 	// cluster all of whose servers were down at once: then this is false.
@@ -153,7 +156,7 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, re
 		return receipt, false, err
 	}
 	s := sending{publisher: p, source: m.Source, query: m.Lane == LaneRequest}
-	if s.msg, err = m.Encode(p.config.Prefix); err != nil {
+	if s.msg, err = p.encode(m); err != nil {
 		return receipt, false, err
 	}
 	if p.config.MaxBody >= 0 && int64(len(m.Body)) > p.config.MaxBody {
@@ -179,6 +182,15 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, re
 	}
 	receipt.Stream, receipt.Sequence, receipt.Duplicate = ack.Stream, ack.Sequence, ack.Duplicate
 	return receipt, s.tries > 1, nil
+}
+
+// encode makes the message as the queue stores it.
+func (p *Publisher) encode(m Message) (*nats.Msg, error) {
+	msg, err := m.Encode(p.config.Prefix)
+	if err == nil {
+		msg.Header[HeaderID] = []string{dedupID(p.config.OrderSecret, m.Source, m.ID)}
+	}
+	return msg, err
 }
 
 func (p *Publisher) tokenize(m *Message) error {
@@ -217,7 +229,7 @@ func (p *Publisher) fit(ctx context.Context, m *Message, s *sending) error {
 	body := m.Body
 	m.Body, m.BodyObject = nil, BodyName(m.Source, NewID())
 	var err error
-	if s.msg, err = m.Encode(p.config.Prefix); err != nil {
+	if s.msg, err = p.encode(*m); err != nil {
 		return err
 	}
 	if payload(s.msg) > limit {

@@ -94,7 +94,7 @@ func TestPublish_ClaimOfADuplicateAfterRefusals(t *testing.T) {
 	r, first := published(t, smallServer, PublisherConfig{ClaimCheck: true})
 	_, err := first.Publish(r.ctx(), largeMessage())
 	must(r, err)
-	p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
+	p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true, OrderSecret: testSecret})
 	must(r, err)
 	p.js = &scripted{JetStream: r.js, left: 2, err: &jetstream.APIError{Code: 503, ErrorCode: 10008}}
 	if receipt, err := p.Publish(r.ctx(), largeMessage()); err != nil || !receipt.Duplicate {

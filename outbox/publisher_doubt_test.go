@@ -70,7 +70,7 @@ func TestPublish_ARefusalAfterALostConfirmation(t *testing.T) {
 				t.Errorf("the gateway says %s %s", code, text)
 			}
 			for _, stored := range r.queued() {
-				if first(stored.Header, HeaderID) != m.ID {
+				if first(stored.Header, HeaderMessageID) != m.ID {
 					continue
 				}
 				if body, err := NewBodies(r.js, "").Get(r.ctx(), first(stored.Header, HeaderBodyObject), -1); err != nil || len(body) != len(m.Body) {

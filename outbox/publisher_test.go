@@ -103,7 +103,7 @@ func TestPublish_SizeAtTheLimitAndOneOver(t *testing.T) {
 	r, p := published(t, natsdev.Options{MaxPayload: limit}, PublisherConfig{})
 	fit := func(extra int) Message {
 		m := Message{ID: "m", Source: "clinic-a", Body: []byte{}}
-		msg, err := m.Encode("")
+		msg, err := p.encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestPublish_SizeAtTheLimitAndOneOver(t *testing.T) {
 	if _, err := p.Publish(t.Context(), fit(1)); !errors.As(err, &size) || size.Limit != limit || size.Size != limit+1 {
 		t.Errorf("a byte more: %v", err)
 	}
-	claims, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
+	claims, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true, OrderSecret: testSecret})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,10 +37,8 @@ func visible(s string) bool {
 	return true
 }
 
-func checkID(id string, limit int) error { return checkIDIn(HeaderID, id, limit) }
-
-// checkIDIn checks the message id that a header holds.
-func checkIDIn(name, id string, limit int) error {
+// checkID checks the id that a header holds.
+func checkID(name, id string, limit int) error {
 	if id == "" {
 		return &ContractError{Part: name, Reason: "is missing"}
 	}

@@ -34,6 +34,11 @@ func (f deadFilter) empty() bool {
 	return len(f.Source)+len(f.Settlement)+len(f.Model)+len(f.Event) == 0 && f.Since.IsZero() && f.Until.IsZero()
 }
 
+func (f deadFilter) withoutSource() deadFilter {
+	f.Source = nil
+	return f
+}
+
 func (f deadFilter) query() (outbox.DeadQuery, error) {
 	q := outbox.DeadQuery{Sources: f.Source, DataModels: f.Model, EventTypes: f.Event, Since: f.Since.Time, Until: f.Until.Time}
 	for _, s := range f.Settlement {
@@ -77,8 +82,8 @@ type deadChoice struct {
 
 func (c deadChoice) query() (outbox.DeadQuery, error) {
 	switch {
-	case len(c.IDs) > 0 && (c.All || !c.empty()):
-		return outbox.DeadQuery{}, usagef("id: message ids go without --all and the flags that select")
+	case len(c.IDs) > 0 && (c.All || !c.withoutSource().empty()):
+		return outbox.DeadQuery{}, usagef("id: message ids go without --all and the flags that select, but for --source")
 	case len(c.IDs) == 0 && !c.All && c.empty():
 		return outbox.DeadQuery{}, usagef("id: missing; name message ids, flags that select, or --all")
 	}
@@ -113,9 +118,14 @@ func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q outbox.D
 		return s, nil, err
 	}
 	a.warnUnreadable(s.Unreadable)
+	for _, id := range c.IDs {
+		if sources := s.SourcesOf(id); len(c.Source) == 0 && len(sources) > 1 {
+			return s, nil, sharedID(&outbox.SharedIDError{ID: id, Sources: sources})
+		}
+	}
 	missing = s.Missing(c.IDs)
 	for _, id := range missing {
-		fmt.Fprintf(a.stderr, "redoxworker: no dead letter of message %s\n", printable(id))
+		fmt.Fprintln(a.stderr, "redoxworker:", noDeadLetter(id, c.Source...))
 	}
 	return s, missing, a.confirm(ctx, counted(s.Len(), "dead letter")+" would be "+verb, c.Force || c.DryRun || s.Len() == 0)
 }
@@ -134,6 +144,18 @@ func (c deadChoice) change(ctx context.Context, a *app, q outbox.DeadQuery, verb
 	}
 	r := newDeadRun(a, s.Len(), c.DryRun, verb)
 	return r.result(ctx, do(g, s, r), len(missing))
+}
+
+// sharedID asks for the flag that says which message is meant.
+func sharedID(err error) error { return usagef("id: %w with --source", err) }
+
+// noDeadLetter says that there is none of a message, in the sources that were asked for.
+func noDeadLetter(id string, sources ...string) error {
+	of := ""
+	if len(sources) > 0 {
+		of = " of source " + strings.Join(sources, " or ")
+	}
+	return fmt.Errorf("no dead letter of message %s%s", printable(id), of)
 }
 
 func (a *app) warnUnreadable(n int) {

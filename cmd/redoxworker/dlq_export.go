@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -32,6 +33,9 @@ func (c dlqExportCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer g.close()
+	if err := c.unshared(ctx, g, q); err != nil {
+		return err
+	}
 	f, err := newFile(string(c.Out), c.Force)
 	if errors.Is(err, fs.ErrExist) {
 		return usagef("--out: %s exists; name another file, or use --force to overwrite it", c.Out)
@@ -45,6 +49,31 @@ func (c dlqExportCommand) Run(ctx context.Context, a *app) error {
 		return fmt.Errorf("export: %s is incomplete: %w", c.Out, err)
 	}
 	fmt.Fprintf(a.stderr, "%s written to %s\n", counted(n, "dead letter"), c.Out)
+	return nil
+}
+
+// unshared refuses ids that messages of several sources have, unless these are named.
+func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q outbox.DeadQuery) error {
+	if len(q.IDs) == 0 || len(q.Sources) > 0 {
+		return nil
+	}
+	q.Models = false
+	sources := map[string][]string{}
+	for l, err := range g.List(ctx, q) {
+		switch of := sources[l.MessageID]; {
+		case errors.As(err, new(*outbox.UnreadableError)):
+		case err != nil:
+			return err
+		case !slices.Contains(of, orNone(l.Source)):
+			sources[l.MessageID] = append(of, orNone(l.Source))
+		}
+	}
+	for _, id := range q.IDs {
+		if of := sources[id]; len(of) > 1 {
+			slices.Sort(of)
+			return sharedID(&outbox.SharedIDError{ID: id, Sources: of})
+		}
+	}
 	return nil
 }
 
@@ -66,7 +95,7 @@ func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q ou
 				continue // replayed or discarded meanwhile
 			}
 			if errors.Is(err, outbox.ErrBodyMissing) || errors.Is(err, outbox.ErrBodyAltered) {
-				fmt.Fprintf(a.stderr, "redoxworker: warning: message %s is written without its body: %v\n", l.MessageID, err)
+				fmt.Fprintf(a.stderr, "redoxworker: warning: message %s of source %s is written without its body: %v\n", l.MessageID, orNone(l.Source), err)
 			} else if err != nil {
 				return n, err
 			} else {

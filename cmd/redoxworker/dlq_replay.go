@@ -101,7 +101,7 @@ func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *dead
 			continue
 		}
 		failed++
-		_ = r.bar.println(r.app.stderr, fmt.Sprintf("redoxworker: canary: %s: %s", h.ReplayID, settlement))
+		_ = r.bar.println(r.app.stderr, fmt.Sprintf("redoxworker: canary: %s of source %s: %s", h.ReplayID, h.Source, settlement))
 	}
 	switch {
 	case failed > 0:

@@ -17,21 +17,31 @@ import (
 // dlqShowCommand shows one message's dead letter.
 type dlqShowCommand struct {
 	ID     string `arg:"" name:"id" help:"Message id."`
+	Source string `placeholder:"NAME" help:"Its source, where several have messages of this id; _ is none."`
 	Reveal bool   `help:"Print the body and all headers too: patient data."`
 }
 
 // Run prints all dead letters of the message: more than one where an id was used again.
 func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
+	var of []string
+	if c.Source != "" {
+		of = []string{c.Source}
+	}
+	if err := (outbox.DeadQuery{Sources: of}).Validate(); err != nil {
+		return usagef("--source: %w", err)
+	}
 	g, err := openDeadLetters(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer g.close()
-	letters, err := g.Get(ctx, c.ID)
-	if errors.Is(err, outbox.ErrNoDeadLetter) {
-		return fmt.Errorf("no dead letter of message %s", printable(c.ID))
-	}
-	if err != nil {
+	letters, err := g.Get(ctx, c.Source, c.ID)
+	switch {
+	case errors.Is(err, outbox.ErrNoDeadLetter):
+		return noDeadLetter(c.ID, of...)
+	case errors.As(err, new(*outbox.SharedIDError)):
+		return sharedID(err)
+	case err != nil:
 		return err
 	}
 	var failed error
@@ -49,7 +59,7 @@ func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l outbo
 	if c.Reveal {
 		var err error
 		if body, err = g.Body(ctx, l); err != nil {
-			missing = fmt.Errorf("dead letter of message %s: its body: %w", l.MessageID, err)
+			missing = fmt.Errorf("dead letter of message %s of source %s: its body: %w", l.MessageID, orNone(l.Source), err)
 		} else {
 			row.deadBody = newDeadBody(body)
 		}

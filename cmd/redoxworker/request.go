@@ -21,7 +21,7 @@ func (q requestCommand) Run(ctx context.Context, a *app) error {
 	if q.Timeout <= 0 {
 		return usagef("--timeout: %s is no time to wait; use 30s, say", q.Timeout)
 	}
-	c, source, err := q.loadSource(a, config.PartOrderSecret)
+	c, source, err := q.loadSource(a, false)
 	if err != nil {
 		return err
 	}

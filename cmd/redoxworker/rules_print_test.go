@@ -56,7 +56,7 @@ config.MaxAnswer config.Mistake config.TLS config.Worker
 logsample.Handler logsample.Trouble servertime.Clock
 outbox.Fault outbox.Bodies outbox.Change outbox.Collected outbox.ContractError outbox.DeadCount outbox.DeadLetters outbox.DeadLettersConfig
 outbox.DeadQuery outbox.DiscardOptions outbox.GatewayError outbox.Handled outbox.HeldToken outbox.HeldTokens outbox.Receipt
-outbox.ReplayOptions outbox.ReplyPolicy outbox.Selection outbox.SizeError outbox.Topology outbox.UnreadableError outbox.Uploads
+outbox.ReplayOptions outbox.ReplyPolicy outbox.Selection outbox.SharedIDError outbox.SizeError outbox.Topology outbox.UnreadableError outbox.Uploads
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler

@@ -82,13 +82,9 @@ func (s sendCommand) lines() bool {
 	return s.NDJSON || s.Kind != string(outbox.KindFile) && (ext == ".ndjson" || ext == ".jsonl") // a file goes as it is
 }
 
-// load reads the order secret only when there is an order key, which needs it.
+// load answers with the settings and the source.
 func (s sendCommand) load(a *app) (*config.Config, string, error) {
-	var skip config.Parts
-	if s.OrderKey == "" {
-		skip = config.PartOrderSecret
-	}
-	c, source, err := s.loadSource(a, skip)
+	c, source, err := s.loadSource(a, s.OrderKey != "")
 	switch {
 	case err != nil:
 	case s.OrderKey != "" && !c.Order.Secret.IsSet():

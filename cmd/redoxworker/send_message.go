@@ -23,7 +23,7 @@ type messageFlags struct {
 	File string `arg:"" optional:"" help:"File with the body; - or nothing is standard input. A read, --method GET, has none."`
 
 	Source      string   `placeholder:"NAME" help:"Source to publish for. Default: the only one configured."`
-	ID          given    `name:"id" placeholder:"ID" help:"Message id. Publishing an id again within 10 minutes stores nothing, unless a single NATS server was restarted since and the message is settled. Default: a new one."`
+	ID          given    `name:"id" placeholder:"ID" help:"Message id, unique within the source. Publishing it again within 10 minutes stores nothing, unless a single NATS server was restarted since and the message is settled. Default: a new one."`
 	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"One of ${enum}."`
 	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
 	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string. Blanks, | and the like are percent-encoded for you; a % itself is %25."`
@@ -147,12 +147,17 @@ type publisher struct {
 func (p *publisher) close() { p.conn.Close() }
 
 // loadSource reads the settings a publisher needs, neither keys nor Redox's among them, and
-// finds the source to publish for.
-func (f messageFlags) loadSource(a *app, skip config.Parts) (*config.Config, string, error) {
+// finds the source to publish for. The order secret is read only for an order key, and for
+// an id that may come again: the queue knows the repeats of all that have the same secret.
+func (f messageFlags) loadSource(a *app, ordered bool) (*config.Config, string, error) {
 	if err := f.checkPath(); err != nil {
 		return nil, "", err
 	}
-	c, err := a.load(config.PartKeys | config.PartSources | skip)
+	skip := config.PartKeys | config.PartSources
+	if !ordered && f.ID == "" {
+		skip |= config.PartOrderSecret
+	}
+	c, err := a.load(skip)
 	if err != nil {
 		return nil, "", err
 	}
@@ -199,14 +204,14 @@ func (p *publisher) await(ctx context.Context, m outbox.Message, timeout time.Du
 	case errors.Is(err, outbox.ErrNoReply) && ctx.Err() == nil:
 		return r, fmt.Errorf("message %s: stored, and no reply within %s; `redoxworker status` shows whether a worker serves source %s and what its messages wait for", m.ID, timeout, p.source)
 	case errors.Is(err, outbox.ErrDuplicate):
-		return r, fmt.Errorf("message %s: published before, and its reply goes where the first one asked for it; another --id sends it a second time", m.ID)
+		return r, fmt.Errorf("message %s of source %s: published before, and its reply goes where the first one asked for it; another --id sends it a second time", m.ID, p.source)
 	}
 	return r, err
 }
 
 // partFlags are the flags that give parts of a message.
 var partFlags = map[string]string{
-	outbox.HeaderID: "--id", outbox.HeaderMethod: "--method", outbox.HeaderPath: "--path",
+	outbox.HeaderMessageID: "--id", outbox.HeaderMethod: "--method", outbox.HeaderPath: "--path",
 	outbox.HeaderContentType: "--content-type", outbox.HeaderAccept: "--accept",
 }
 
