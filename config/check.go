@@ -142,13 +142,18 @@ func (l *loader) failedBelow(section string) bool {
 
 func (l *loader) checkSources(c *Config) {
 	names := slices.Sorted(maps.Keys(c.Sources))
-	if len(names) == 0 && l.skip&PartSources == 0 && !l.failedBelow("sources") {
+	if len(names) == 0 && l.skip&PartSources == 0 && c.SourcesDir == "" && !c.Registry && !l.failedBelow("sources") {
 		l.problem("sources", "no source is configured", "name one below sources, with its id and key")
 	}
 	for _, name := range names {
 		l.checkSource(c, "sources."+name, c.Sources[name])
 	}
 	l.checkUse(c, names)
+	l.checkSourceIDs(c, names)
+}
+
+// checkSourceIDs warns of a Source ID that two sources have.
+func (l *loader) checkSourceIDs(c *Config, names []string) {
 	seen := map[string]string{}
 	for _, name := range names {
 		s := c.Sources[name]

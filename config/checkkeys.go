@@ -8,11 +8,14 @@ import (
 )
 
 func (l *loader) checkKeys(c *Config) {
-	names := slices.Sorted(maps.Keys(c.Keys))
-	if len(names) == 0 && l.skip&PartKeys == 0 && !l.failedBelow("keys") {
+	if len(c.Keys) == 0 && l.skip&PartKeys == 0 && c.SourcesDir == "" && !l.failedBelow("keys") {
 		l.problem("keys", "no key is configured", "name one below keys, with its client_id, kid and private_key_file")
 	}
-	for _, name := range names {
+	l.checkKeyEntries(c)
+}
+
+func (l *loader) checkKeyEntries(c *Config) {
+	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
 		k := c.Keys[name]
 		at := "keys." + name + "."
 		for _, f := range fields {

@@ -11,16 +11,19 @@ type Config struct {
 	Redox   Redox             // the far side
 	Keys    map[string]Key    // credentials by name
 	Sources map[string]Source // senders by name
-	Order   Order             // ordered messages
-	Worker  Worker            // delivery
-	Quota   Quota             // Redox's request limit
-	Reply   Reply             // where replies may go
-	DLQ     DLQ               // dead letters
-	Bodies  Bodies            // bodies in the object store
-	Audit   Audit             // the trail of settlements
-	Gateway Gateway           // the request gateway
-	Admin   Admin             // HTTP for operators
-	Log     Log               // the log
+	// SourcesDir is a directory of files with more sources and keys, see ReadDir; "" means none.
+	SourcesDir string
+	Registry   bool    // whether there are also the sources of the registry in NATS; default false
+	Order      Order   // ordered messages
+	Worker     Worker  // delivery
+	Quota      Quota   // Redox's request limit
+	Reply      Reply   // where replies may go
+	DLQ        DLQ     // dead letters
+	Bodies     Bodies  // bodies in the object store
+	Audit      Audit   // the trail of settlements
+	Gateway    Gateway // the request gateway
+	Admin      Admin   // HTTP for operators
+	Log        Log     // the log
 	// Reconcile follows delivered messages until Redox reports their end.
 	Reconcile Reconcile
 

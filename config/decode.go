@@ -11,6 +11,19 @@ import (
 // decode fills a Config from the merged layers and the defaults.
 func (l *loader) decode() *Config {
 	c := &Config{}
+	l.decodeEntries(c)
+	for _, f := range fields {
+		if f.section() == "" {
+			l.fill(c, f, f.key)
+		}
+	}
+	l.derive(c)
+	l.deriveEntries(c)
+	return c
+}
+
+// decodeEntries fills the keys and the sources.
+func (l *loader) decodeEntries(c *Config) {
 	keys, sources := l.names("keys"), l.names("sources")
 	for _, name := range keys {
 		if c.Keys == nil {
@@ -28,13 +41,6 @@ func (l *loader) decode() *Config {
 		l.fillEntry(&s, "sources", name)
 		c.Sources[name] = s
 	}
-	for _, f := range fields {
-		if f.section() == "" {
-			l.fill(c, f, f.key)
-		}
-	}
-	l.derive(c)
-	return c
 }
 
 func (l *loader) fillEntry(entry any, section, name string) {
@@ -102,9 +108,13 @@ func (l *loader) derive(c *Config) {
 	if c.Admin.Listen == listenOff {
 		c.Admin.Listen = ""
 	}
+}
+
+// deriveEntries is derive of keys and sources.
+func (l *loader) deriveEntries(c *Config) {
 	for name, k := range c.Keys {
 		if k.Type != KeyLegacy && k.Audience == "" {
-			k.Audience = r.TokenURL
+			k.Audience = c.Redox.TokenURL
 		}
 		c.Keys[name] = k
 	}

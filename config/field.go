@@ -51,6 +51,7 @@ const (
 	kindList                   // *[]string
 	kindFile                   // *string: a file that must be there
 	kindNewFile                // *string: a file that may be made
+	kindDir                    // *string: a directory that must be there
 	kindSecretFile             // *string: a file whose text goes to the sibling without _file
 	kindSecret                 // *Secret
 )
@@ -71,7 +72,7 @@ func (k kind) name() string {
 		return "size"
 	case kindList:
 		return "list"
-	case kindFile, kindNewFile, kindSecretFile:
+	case kindFile, kindNewFile, kindDir, kindSecretFile:
 		return "path"
 	case kindSecret:
 		return "secret"
@@ -127,7 +128,9 @@ func (f field) has(keyType string) bool {
 }
 
 // isPath reports whether the value is the path of a file.
-func (k kind) isPath() bool { return k == kindFile || k == kindNewFile || k == kindSecretFile }
+func (k kind) isPath() bool {
+	return k == kindFile || k == kindNewFile || k == kindDir || k == kindSecretFile
+}
 
 // sibling returns the field of the value for a _file field, and the other way round.
 func (f field) sibling() (field, bool) {
@@ -175,7 +178,7 @@ func isSection(key string) bool {
 
 // fields is the table; fieldIndex finds a row by its key. Both are never changed.
 var (
-	fields     = slices.Concat(natsFields(), redoxFields(), keyFields(), sourceFields(), workerFields(), otherFields())
+	fields     = slices.Concat(natsFields(), redoxFields(), keyFields(), sourceFields(), feedFields(), workerFields(), otherFields())
 	fieldIndex = indexFields()
 )
 

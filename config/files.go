@@ -71,6 +71,10 @@ func (l *loader) fillFile(owner any, f field, key string) {
 	if f.part&l.skip != 0 || f.kind == kindNewFile {
 		return
 	}
+	if f.kind == kindDir {
+		l.lookAtDir(key, *path)
+		return
+	}
 	l.files[*path] = true
 	text, open, err := readSmall(*path)
 	trimmed := string(secret.Content(text))
@@ -90,6 +94,14 @@ func (l *loader) fillFile(owner any, f field, key string) {
 		if given := value.at(owner).(*Secret); !given.IsSet() {
 			*given = NewSecret(trimmed)
 		}
+	}
+}
+
+// lookAtDir finds a directory that is none, or may not be read.
+func (l *loader) lookAtDir(key, path string) {
+	if _, err := os.ReadDir(path); err != nil {
+		l.failed[key] = true
+		l.problem(key, "directory "+strconv.Quote(path)+" "+reason(err), "check the path and who may read it, or make the directory")
 	}
 }
 

@@ -91,6 +91,8 @@ func byKind(f field, pem string) string {
 		return "other.>"
 	case kindFile, kindNewFile, kindSecretFile:
 		return pem
+	case kindDir:
+		return filepath.Dir(pem)
 	case kindSecret:
 		return "-----BEGIN PRIVATE KEY-----"
 	default:

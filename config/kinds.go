@@ -24,7 +24,7 @@ func (k kind) article() string {
 		return "a size"
 	case kindList:
 		return "a list of texts"
-	case kindFile, kindNewFile, kindSecretFile:
+	case kindFile, kindNewFile, kindDir, kindSecretFile:
 		return "a path"
 	case kindURL, kindProxy:
 		return "a URL"
@@ -50,6 +50,8 @@ func (k kind) example() string {
 		return `write a list such as ["one", "two"]`
 	case kindFile, kindNewFile, kindSecretFile:
 		return "write the path of a file"
+	case kindDir:
+		return "write the path of a directory"
 	case kindServers:
 		return "write servers with commas between them, such as nats://10.0.0.1:4222,nats://10.0.0.2:4222"
 	case kindURL:

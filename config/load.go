@@ -53,7 +53,8 @@ func Load(o Options) (*Config, error) {
 		slices.Sort(names[section])
 		names[section] = slices.Compact(names[section])
 	}
-	ours, flags := readEnviron(o.Environ, names), readFlags(o.Flags)
+	flags := readFlags(o.Flags)
+	ours := l.readOwnEnviron(o, names, flags)
 	l.add(readNATSEnviron(o.Environ, l.hasPassword() || ours.hasPassword() || flags.hasPassword()))
 	l.add(ours)
 	l.add(flags)
@@ -65,7 +66,7 @@ func Load(o Options) (*Config, error) {
 	if len(l.problems) > 0 {
 		return nil, Problems(l.problems)
 	}
-	c.meta = meta{origins: l.where, files: slices.Sorted(maps.Keys(l.files)), warnings: l.warnings}
+	c.meta = meta{origins: l.where, files: slices.Sorted(maps.Keys(l.files)), warnings: l.warnings, skip: o.Skip}
 	return c, nil
 }
 
@@ -97,6 +98,7 @@ type meta struct {
 	origins  map[string]string
 	files    []string
 	warnings []Problem
+	skip     Parts
 }
 
 // Files returns the paths of all files that were read, or that somebody else
@@ -127,6 +129,7 @@ type loader struct {
 	files       map[string]bool
 	problems    []Problem
 	warnings    []Problem
+	unbounded   bool // all problems count, not the first maxProblems
 }
 
 // add puts a layer over those before it.
@@ -205,7 +208,7 @@ func rivals(key string) []string {
 // problem records what is wrong with a key, with the place that set it, or that
 // set the nearest section above it.
 func (l *loader) problem(key, text, mend string) {
-	if len(l.problems) < maxProblems {
+	if len(l.problems) < maxProblems || l.unbounded {
 		l.problems = append(l.problems, Problem{Key: key, Text: text, Mend: mend, Where: l.place(key)})
 	}
 }

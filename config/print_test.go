@@ -92,6 +92,8 @@ sources:
     environment: production
     on_unknown: hold
     hold: [Order.*, Clinical Summary.Sign-on]
+sources_dir: ""
+registry: false
 order:
   partitions: 256
   after_dead_letter: hold

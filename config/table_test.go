@@ -53,7 +53,7 @@ func TestTable_EveryLeafOfTheStructAndNothingElse(t *testing.T) {
 
 func TestTable_KindsFitTheStruct(t *testing.T) {
 	t.Parallel()
-	want := map[kind]string{kindText: "*string", kindURL: "*string", kindFile: "*string", kindNewFile: "*string", kindSecretFile: "*string", kindSecret: "*secret.Text", kindServers: "*config.URL",
+	want := map[kind]string{kindText: "*string", kindURL: "*string", kindFile: "*string", kindNewFile: "*string", kindDir: "*string", kindSecretFile: "*string", kindSecret: "*secret.Text", kindServers: "*config.URL",
 		kindProxy: "*config.URL", kindInteger: "*int", kindNumber: "*float64", kindBoolean: "*bool", kindDuration: "*time.Duration", kindSize: "*int64", kindList: "*[]string"}
 	owners := map[string]any{"": &Config{}, "keys": &Key{}, "sources": &Source{}}
 	for _, f := range fields {
@@ -85,7 +85,7 @@ redox.base_url=https://api.redoxengine.com redox.blob_url=https://blob.redoxengi
 redox.timeout=150s redox.max_body=10MB redox.max_answer.send=1MB redox.max_answer.request=40MB redox.ca_file redox.client_cert_file redox.client_key_file redox.idle_timeout=50s redox.max_connection_age=5m redox.proxy_url
 keys.<name>.type=oauth keys.<name>.client_id keys.<name>.kid keys.<name>.private_key_file keys.<name>.next.kid keys.<name>.next.private_key_file keys.<name>.algorithm
 keys.<name>.audience keys.<name>.scope keys.<name>.mode=cached keys.<name>.pool=1 keys.<name>.api_key keys.<name>.secret_file
-sources.<name>.id sources.<name>.key sources.<name>.environment=development sources.<name>.on_unknown=resend sources.<name>.hold
+sources.<name>.id sources.<name>.key sources.<name>.environment=development sources.<name>.on_unknown=resend sources.<name>.hold sources_dir registry=false
 order.partitions=16 order.after_dead_letter=continue order.secret_file worker.concurrency=64 worker.ack_wait=30s worker.drain_timeout=30s
 worker.retry.initial=2s worker.retry.max=10m worker.retry.max_age=24h worker.retry.request_max_age=5m worker.retry.max_attempts=0 worker.retry.poison_after=5
 quota.requests=7500 quota.per=5m quota.group=default quota.scope=fleet quota.reserve_requests=0.2 reply.allow=_INBOX.> dlq.max_age=0s

@@ -51,6 +51,16 @@ func keyFields() []field {
 	return rows
 }
 
+// feedFields say where more sources and keys come from.
+func feedFields() []field {
+	return []field{
+		{key: "sources_dir", kind: kindDir, part: PartSources, doc: "directory of files with more sources and keys, followed while the worker runs",
+			at: at(func(c *Config) *string { return &c.SourcesDir })},
+		{key: "registry", kind: kindBoolean, def: "false", doc: "whether the sources of the registry in NATS are served, too; see redoxworker sources",
+			at: at(func(c *Config) *bool { return &c.Registry })},
+	}
+}
+
 func sourceFields() []field {
 	str := at[Source, string]
 	rows := []field{

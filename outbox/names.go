@@ -114,6 +114,9 @@ func (p Prefix) EventSubject(source, what string) string {
 // StateBucket is the name of the key-value bucket that all workers share, REDOX_STATE.
 func (p Prefix) StateBucket() string { return p.upper("_STATE") }
 
+// SourcesBucket is the name of the key-value bucket of the registry of sources, REDOX_SOURCES.
+func (p Prefix) SourcesBucket() string { return p.upper("_SOURCES") }
+
 // LedgerBucket is the name of the key-value bucket of attempts, REDOX_LEDGER.
 func (p Prefix) LedgerBucket() string { return p.upper("_LEDGER") }
 

@@ -37,6 +37,9 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 	if t.Audit {
 		all = append(all, t.auditStream())
 	}
+	if t.Registry {
+		all = append(all, t.sourcesBucket())
+	}
 	if t.Reconcile > 0 {
 		all = append(all, t.reconcileStream(), t.eventStream())
 	}
@@ -129,6 +132,12 @@ func (t Topology) ledgerBucket() jetstream.StreamConfig {
 	cfg.AllowMsgTTL = true
 	cfg.SubjectDeleteMarkerTTL = markerTTL
 	cfg.AllowDirect = false // any replica answers a direct get, also one that has not yet the intent of a moment ago
+	return cfg
+}
+
+func (t Topology) sourcesBucket() jetstream.StreamConfig {
+	cfg := t.bucket(t.Prefix.SourcesBucket())
+	cfg.Description = "Sources that are served besides those of files. No secrets."
 	return cfg
 }
 

@@ -47,6 +47,8 @@ type Topology struct {
 	// entries are kept: 0 and -1 mean for ever; the least is 1 min.
 	Audit       bool
 	AuditMaxAge time.Duration
+	// Registry adds the bucket of the registry of sources, REDOX_SOURCES.
+	Registry bool
 	// Reconcile adds the queue of Redox's logs that are followed, REDOX_RECONCILE, with its
 	// consumer, and the stream of events, REDOX_EVENTS. It is how long a log may be followed.
 	// 0 means that none is.

@@ -207,18 +207,24 @@ func (a *app) printError(err error) {
 	}
 }
 
-// load reads the configuration, without the parts the command does not need, and warns
-// about what is allowed and yet unwise.
+// load reads the configuration and the files of sources_dir, without the parts the command does
+// not need, and warns about what is allowed and yet unwise, and of files that cannot be used.
 func (a *app) load(skip config.Parts) (*config.Config, error) {
-	c, err := config.Load(config.Options{
-		File: a.globals.ConfigFile, Environ: a.environ, Flags: a.globals.settings(), Skip: skip})
+	options := config.Options{File: a.globals.ConfigFile, Environ: a.environ, Flags: a.globals.settings(), Skip: skip}
+	c, err := config.Load(options)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range c.Warnings() {
+	set := config.Combine(c, config.ReadDir(c, options, nil).Parts, nil)
+	for _, w := range set.Warnings {
 		fmt.Fprintln(a.stderr, "redoxworker: warning:", w)
 	}
-	return c, nil
+	for _, r := range set.Refused {
+		for _, p := range r.Problems {
+			fmt.Fprintln(a.stderr, "redoxworker: warning: left out:", p)
+		}
+	}
+	return set.Config, nil
 }
 
 // isTerminal reports whether a stream is a terminal that wants more than plain lines.
