@@ -61,7 +61,7 @@ platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
-access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link service.KeyStatus service.Options service.Service service.Status
+access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link service.KeyStatus service.Options service.Service service.Status
 worker.AuditEntry worker.AuditFile worker.Config worker.Event worker.LaneHead worker.LaneState worker.Lanes worker.Paused worker.Pauses
 worker.Retry worker.Source worker.Status worker.Worker`)
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,6 +87,9 @@ func ExampleNew() {
 		return
 	}
 	_ = page.Body.Close()
+	for settled(registry, "outbound") < 2 { // it is counted when the acknowledgement is confirmed
+		<-time.After(time.Millisecond)
+	}
 	fmt.Println("sent", sent.Load(), "ready", page.StatusCode, "settled", settled(registry, "outbound"))
 	stop()
 	fmt.Println(<-done, "and the connection is open:", conn.IsConnected())

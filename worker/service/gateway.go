@@ -17,7 +17,7 @@ func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime
 		return nil, nil
 	}
 	return outbox.NewGateway(conn, js, outbox.GatewayConfig{
-		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: gatewaySources(c.Sources),
+		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: s.served.Load().names(),
 		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, Logger: s.log, Now: serverTime,
 	})
 }

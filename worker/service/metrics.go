@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +61,12 @@ func (r *registration) MustRegister(all ...prometheus.Collector) {
 }
 
 // Unregister serves [prometheus.Registerer].
-func (r *registration) Unregister(c prometheus.Collector) bool { return r.under.Unregister(c) }
+func (r *registration) Unregister(c prometheus.Collector) bool {
+	r.mu.Lock()
+	r.done = slices.DeleteFunc(r.done, func(one prometheus.Collector) bool { return one == c })
+	r.mu.Unlock()
+	return r.under.Unregister(c)
+}
 
 // close takes everything back.
 func (r *registration) close() {

@@ -40,11 +40,14 @@ func (s *Service) newPages() http.Handler {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{}))
 	}
 	mux.Handle(PathJWKS, auth.NewJWKSHandler(s.keys.Public, 0))
-	for _, k := range s.keys.All() {
-		if k.OAuth != nil {
-			mux.Handle(PathJWKSOfKey+k.Name, auth.NewJWKSHandler(k.OAuth.Keys, 0))
+	mux.HandleFunc(PathJWKSOfKey+"{key}", func(w http.ResponseWriter, r *http.Request) {
+		k := s.keys.Get(r.PathValue("key"))
+		if k == nil || k.OAuth == nil {
+			http.NotFound(w, r)
+			return
 		}
-	}
+		auth.NewJWKSHandler(k.OAuth.Keys, 0).ServeHTTP(w, r)
+	})
 	return mux
 }
 

@@ -1,10 +1,9 @@
 package service
 
 import (
-	"maps"
-	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -16,15 +15,7 @@ import (
 
 // newClient to Redox with the credentials of every key.
 func (s *Service) newClient() (*redox.Client, error) {
-	sources := make(map[string]redox.Source, len(s.config.Sources))
-	for name, source := range s.config.Sources {
-		sources[name] = s.redoxSource(source)
-	}
-	tokens := make(map[string]redox.Credentials, len(s.config.Keys))
-	for _, k := range s.keys.All() {
-		tokens[k.Name] = k.Tokens
-	}
-	client, err := redox.New(sources, tokens, s.redoxConfig())
+	client, err := redox.New(s.served.Load().ofRedox(), s.keys.Credentials(), s.redoxConfig())
 	if err != nil {
 		return nil, config.Mistake{Err: err}
 	}
@@ -35,6 +26,24 @@ func (s *Service) redoxConfig() redox.Config {
 	cfg := access.RedoxConfig(s.config, s.transport, s.build.Version)
 	cfg.Grant, cfg.Logger, cfg.Registerer, cfg.Offload.Uploads = s.grant(), s.log, s.metrics, s.uploads
 	return cfg
+}
+
+// newConsumers makes worker and gateway, nil where there is to be none, of the sources that are
+// served now.
+func (s *Service) newConsumers(conn *nats.Conn, js jetstream.JetStream, follow func(worker.Event)) (*worker.Worker, *outbox.Gateway, error) {
+	s.changing.mu.Lock()
+	defer s.changing.mu.Unlock()
+	w, err := s.newWorker(js, follow)
+	if err != nil {
+		return nil, nil, err
+	}
+	gateway, err := s.newGateway(conn, js, w.ServerTime)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.worker.Store(w)
+	s.gateway.Store(gateway)
+	return w, gateway, nil
 }
 
 // newWorker of the configuration. follow is told of every event before the program is; nil means
@@ -51,19 +60,22 @@ func (s *Service) newWorker(js jetstream.JetStream, follow func(worker.Event)) (
 		},
 		HoldAfterDeadLetter: c.Order.AfterDeadLetter == config.AfterHold, Audit: s.audit(js),
 		ID: s.workerID(), Logger: s.log, Registerer: s.metrics, Tracer: s.options.TracerProvider, Observe: inTurn(follow, s.options.Observe),
-		AttemptTimeout: 2*c.Redox.Timeout + time.Minute, // two requests around a 401, and the token between them
-		MaxClaim:       maxClaim(c), MaxClaimMemory: c.Bodies.Memory, StreamFiles: true,
+		AttemptTimeout: s.attemptTimeout(), MaxClaim: maxClaim(c), MaxClaimMemory: c.Bodies.Memory, StreamFiles: true,
+		Sources: s.served.Load().ofWorker(s.client),
 	}
 	if s.governor != nil {
 		cfg.Limiter = s.governor
 	}
-	if c.Redox.Offload.Enabled { // uploads come first; those that are done are not repeated
-		cfg.AttemptTimeout *= 2
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
-		cfg.Sources = append(cfg.Sources, s.workerSource(name, c.Sources[name]))
-	}
 	return worker.New(js, s.deliverer, cfg)
+}
+
+// attemptTimeout is enough for two requests around a 401, and the token between them.
+func (s *Service) attemptTimeout() time.Duration {
+	most := 2*s.config.Redox.Timeout + time.Minute
+	if s.config.Redox.Offload.Enabled { // uploads come first; those that are done are not repeated
+		most *= 2
+	}
+	return most
 }
 
 // workerID tells the workers of one process apart; "" is the default.

@@ -74,16 +74,10 @@ func (s *Service) deliver(ctx context.Context) error {
 		return err
 	}
 	defer stopFollowing()
-	w, err := s.newWorker(js, follow)
+	w, gateway, err := s.newConsumers(conn, js, follow)
 	if err != nil {
 		return err
 	}
-	s.worker.Store(w)
-	gateway, err := s.newGateway(conn, js, w.ServerTime)
-	if err != nil {
-		return err
-	}
-	s.gateway.Store(gateway)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.Run(ctx) })
 	group.Go(func() error { s.collect(ctx, js); return nil })

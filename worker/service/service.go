@@ -42,6 +42,8 @@ type Service struct {
 	link      *natslink.Link
 	pages     http.Handler
 
+	served    atomic.Pointer[served] // what is served now
+	changing  changing
 	started   atomic.Bool
 	closing   sync.Once
 	connected chan struct{} // closed when there is a connection, and the quota is kept
@@ -65,6 +67,7 @@ func New(c config.Config, o Options) (*Service, error) {
 		options: o, config: access.WithoutKeySecrets(&c), build: buildinfo.Read(o.Version), uploads: new(lateUploads), connected: make(chan struct{}),
 		log: logsample.Wrap(log), // one for all parts: token caches have none of their own
 	}
+	s.served.Store(servedBy(&c))
 	if err := s.assemble(&c); err != nil {
 		s.Close()
 		return nil, err
@@ -118,6 +121,10 @@ func (s *Service) tokensChanged(key string, usable bool) {
 func (s *Service) Close() {
 	s.started.Store(true)
 	s.closing.Do(func() {
+		s.changing.mu.Lock()
+		s.changing.ended = true
+		s.changing.stop()
+		s.changing.mu.Unlock()
 		if s.auditFile != nil {
 			_ = s.auditFile.Close()
 		}

@@ -115,9 +115,7 @@ func TestService_TwoOnOneRegistry(t *testing.T) {
 	r.deliver("one", "clinic-a", "m-1")
 	r.deliver("two", "clinic-a", "m-1")
 	r.deliver("two", "clinic-a", "m-2")
-	if a, b := settled(registry, "one"), settled(registry, "two"); a != 1 || b != 2 {
-		t.Errorf("%v and %v are settled, want 1 and 2", a, b)
-	}
+	r.eventually("one and two are settled", func() bool { return settled(registry, "one") == 1 && settled(registry, "two") == 2 })
 	for name, says := range map[string]string{"two": "another service has its metrics in this registry", "": "another service has its metrics in this registry"} {
 		_, err := service.New(r.config(nil), service.Options{Name: name, Registerer: registry})
 		if err == nil || !strings.Contains(err.Error(), says) {

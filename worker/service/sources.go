@@ -11,20 +11,41 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
-// What a configured source is to each part: the client to Redox, the worker, the gateway.
-
-func (s *Service) redoxSource(source config.Source) redox.Source {
-	return redox.Source{ID: source.ID, Key: source.Key, KeyType: redox.KeyType(s.config.Keys[source.Key].Type), Environment: source.Environment}
+// served are the sources of a service at one moment, as each part knows them: the client to
+// Redox, the worker, the gateway. It is never changed.
+type served struct {
+	sources map[string]config.Source
+	types   map[string]string // of keys
 }
 
-// workerSource is that of a source which the client knows already.
-func (s *Service) workerSource(name string, source config.Source) worker.Source {
-	return worker.Source{Name: name, Scopes: s.client.Scopes(name), MessageScopes: hostScopes(s.client), Hold: holdPolicy(source)}
+func servedBy(c *config.Config) *served {
+	s := &served{maps.Clone(c.Sources), make(map[string]string, len(c.Keys))}
+	for name, k := range c.Keys {
+		s.types[name] = k.Type
+	}
+	return s
 }
 
-// gatewaySources are the names that the gateway answers to.
-func gatewaySources(sources map[string]config.Source) []string {
-	return slices.Sorted(maps.Keys(sources))
+// names are sorted; the gateway answers to them.
+func (s *served) names() []string { return slices.Sorted(maps.Keys(s.sources)) }
+
+// ofRedox are the sources of the client.
+func (s *served) ofRedox() map[string]redox.Source {
+	all := make(map[string]redox.Source, len(s.sources))
+	for name, source := range s.sources {
+		all[name] = redox.Source{ID: source.ID, Key: source.Key, KeyType: redox.KeyType(s.types[source.Key]), Environment: source.Environment}
+	}
+	return all
+}
+
+// ofWorker are the sources of the worker. The client must know them already.
+func (s *served) ofWorker(client *redox.Client) []worker.Source {
+	hosts := hostScopes(client)
+	all := make([]worker.Source, 0, len(s.sources))
+	for _, name := range s.names() {
+		all = append(all, worker.Source{Name: name, Scopes: client.Scopes(name), MessageScopes: hosts, Hold: holdPolicy(s.sources[name])})
+	}
+	return all
 }
 
 // hostScopes names the host of the messages that do not go to the API's.

@@ -2,8 +2,6 @@ package service
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
@@ -53,8 +51,9 @@ func (s *Service) keyStatuses(paused map[string]time.Duration) map[string]KeySta
 		_, is.Paused = paused[redox.KeyScope(k.Name)]
 		all[k.Name] = is
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.config.Sources)) {
-		key := s.config.Sources[name].Key
+	sources := s.served.Load()
+	for _, name := range sources.names() {
+		key := sources.sources[name].Key
 		if is, ok := all[key]; ok {
 			is.Sources = append(is.Sources, name)
 			all[key] = is

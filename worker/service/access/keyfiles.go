@@ -1,13 +1,9 @@
 package access
 
 import (
-	"context"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/redoxworker/redoxworker/auth"
-	"github.com/redoxworker/redoxworker/config"
 )
 
 // files that hold this key's secrets, and change when it is rotated.
@@ -93,53 +89,4 @@ func (k *Keys) watcher(one *Key) (*auth.Watcher, error) {
 		log.Error("a key or secret file cannot be used any more, what it held before stays in use", "key", one.Name, "error", err)
 	}
 	return watcher, nil
-}
-
-// Run renews the tokens of every key in the background, and reloads keys whose files
-// change, until ctx ends. No token is asked for before from is closed: the quota that its
-// request counts in is kept where there is no connection yet. A key that nothing uses is
-// asked for none at all.
-func (k *Keys) Run(ctx context.Context, from <-chan struct{}) error {
-	var watchers []*auth.Watcher
-	for _, one := range k.all {
-		watcher, err := k.watcher(one)
-		if err != nil {
-			return err
-		}
-		if watcher != nil {
-			watchers = append(watchers, watcher)
-		}
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	k.warnUnused()
-	for name, one := range k.all {
-		if !k.config.UsesKey(name) {
-			continue
-		}
-		group.Go(func() error {
-			select {
-			case <-from:
-			case <-ctx.Done():
-			}
-			return one.Tokens.Run(ctx)
-		})
-	}
-	for _, watcher := range watchers {
-		group.Go(func() error { return watcher.Run(ctx) })
-	}
-	return group.Wait()
-}
-
-// warnUnused names the keys that nothing uses, once. A user-level key may be there for
-// people alone, who ask with it for logs.
-func (k *Keys) warnUnused() {
-	var names []string
-	for _, one := range k.All() {
-		if !k.config.UsesKey(one.Name) && one.Config.Type != config.KeyUser {
-			names = append(names, one.Name)
-		}
-	}
-	if len(names) > 0 {
-		k.options.Logger.Warn("no source uses these keys, and no token is asked for with them: remove them, or name them in a source", "keys", names)
-	}
 }

@@ -2,17 +2,20 @@ package access
 
 import (
 	"cmp"
-	"errors"
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
 // KeysOptions are what [NewKeys] needs besides the configuration.
@@ -28,11 +31,14 @@ type KeysOptions struct {
 	Observe func(key string, usable bool)
 }
 
-// Keys are the credentials of all keys of a configuration.
+// Keys are the credentials of all keys of a configuration. It is safe for concurrent use.
 type Keys struct {
-	config  *config.Config // without secrets
 	options KeysOptions
-	all     map[string]*Key
+
+	mu   sync.Mutex
+	all  map[string]*Key
+	used map[string]bool // what asks for tokens by itself
+	life *life           // of Run; nil while it does not run
 }
 
 // Key is the credentials of one configured key.
@@ -49,33 +55,51 @@ type Key struct {
 	// kid and nextKID are as configured, "" when the key file says them: another
 	// key may then stand in it.
 	kid, nextKID string
+	inline       [sha256.Size]byte // of the secrets that no file holds
+	metrics      *keyMetrics       // nil when none are registered
+
+	// while Run runs
+	stop, stopTokens context.CancelFunc
+	renewed          chan struct{} // closed when the renewal of before has ended
 }
 
 // NewKeys makes the credentials of every key of c. It asks for no token. The error holds the
 // problems of all keys, each of them a [config.Mistake].
 func NewKeys(c *config.Config, o KeysOptions) (*Keys, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	k := &Keys{config: WithoutKeySecrets(c), options: o, all: make(map[string]*Key, len(c.Keys))}
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
-		one, err := k.make(c, name)
-		if err != nil {
-			errs = append(errs, config.Mistakef("keys.%s: %w", name, err))
-			continue
-		}
-		k.all[name] = one
-	}
-	return k, errors.Join(errs...)
+	k := &Keys{options: o}
+	return k, k.set(c)
 }
 
 // Get returns the key of that name; nil when there is none.
-func (k *Keys) Get(name string) *Key { return k.all[name] }
+func (k *Keys) Get(name string) *Key {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.all[name]
+}
 
 // All returns the keys in the order of their names.
 func (k *Keys) All() []*Key {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	all := make([]*Key, 0, len(k.all))
 	for _, name := range slices.Sorted(maps.Keys(k.all)) {
 		all = append(all, k.all[name])
+	}
+	return all
+}
+
+// Credentials returns the tokens of every key by its name, for package redox.
+func (k *Keys) Credentials() map[string]redox.Credentials {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return credentials(k.all)
+}
+
+func credentials(of map[string]*Key) map[string]redox.Credentials {
+	all := make(map[string]redox.Credentials, len(of))
+	for name, one := range of {
+		all[name] = one.Tokens
 	}
 	return all
 }
@@ -105,7 +129,12 @@ func Distinct(keys []auth.Key) error {
 
 func (k *Keys) make(c *config.Config, name string) (*Key, error) {
 	of := c.Keys[name]
-	one := &Key{Name: name, Config: withoutSecrets(of), kid: configuredKID(c, name, "kid", of.KID), nextKID: configuredKID(c, name, "next.kid", of.Next.KID)}
+	one := &Key{Name: name, Config: withoutSecrets(of), inline: inlineSecrets(of), kid: configuredKID(c, name, "kid", of.KID), nextKID: configuredKID(c, name, "next.kid", of.Next.KID)}
+	var registerer prometheus.Registerer
+	if k.options.Registerer != nil {
+		one.metrics = &keyMetrics{Registerer: k.options.Registerer}
+		registerer = one.metrics
+	}
 	var minter auth.Minter
 	var err error
 	if of.Type == config.KeyLegacy {
@@ -113,14 +142,14 @@ func (k *Keys) make(c *config.Config, name string) (*Key, error) {
 			URL: c.Redox.LegacyURL, Transport: k.options.Transport, Name: name, Logger: k.options.Logger})
 		minter = one.Legacy
 	} else {
-		one.OAuth, err = k.oauth(c, name, of)
+		one.OAuth, err = k.oauth(c, name, of, registerer)
 		minter = one.OAuth
 	}
 	if err != nil {
 		return nil, err
 	}
 	one.Tokens, err = auth.NewCache(minter, auth.CacheConfig{
-		Pool: of.Pool, PerRequest: of.Mode == config.ModePerRequest, Name: name, Logger: k.options.Logger, Registerer: k.options.Registerer,
+		Pool: of.Pool, PerRequest: of.Mode == config.ModePerRequest, Name: name, Logger: k.options.Logger, Registerer: registerer,
 		Observe: func(usable bool) { k.observe(name, usable) }})
 	return one, err
 }
@@ -156,14 +185,14 @@ func WithoutKeySecrets(c *config.Config) *config.Config {
 	return &rest
 }
 
-func (k *Keys) oauth(c *config.Config, name string, of config.Key) (*auth.OAuth, error) {
+func (k *Keys) oauth(c *config.Config, name string, of config.Key, registerer prometheus.Registerer) (*auth.OAuth, error) {
 	key, next, err := SigningKeys(of)
 	if err != nil {
 		return nil, err
 	}
 	return auth.NewOAuth(of.ClientID, key, auth.OAuthConfig{
 		TokenURL: c.Redox.TokenURL, Audience: of.Audience, Scope: of.Scope, Algorithm: auth.Algorithm(of.Algorithm), Next: next,
-		Transport: k.options.Transport, Name: name, Logger: k.options.Logger, Registerer: k.options.Registerer})
+		Transport: k.options.Transport, Name: name, Logger: k.options.Logger, Registerer: registerer})
 }
 
 // SigningKeys returns the current and the next key pair of an OAuth key; next may be zero.

@@ -40,7 +40,7 @@ func TestKeys_AsksNoTokenWithAKeyThatNothingUses(t *testing.T) {
 			all[name] = &Key{Name: name, Tokens: cache, Config: c.Keys[name]}
 		}
 		var log bytes.Buffer
-		keys := &Keys{config: c, options: KeysOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))}, all: all}
+		keys := &Keys{options: KeysOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))}, all: all, used: usedKeys(c)}
 		connected := make(chan struct{})
 		close(connected)
 		ctx, cancel := context.WithCancel(t.Context())

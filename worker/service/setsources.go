@@ -1,0 +1,172 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redox"
+)
+
+// sourceSetter is a worker whose sources can be replaced while it runs.
+type sourceSetter interface {
+	SetSources([]worker.Source) error
+}
+
+// changing is the state of changes of sources.
+type changing struct {
+	mu    sync.Mutex // held while sources change, and while the parts that have them are made
+	ended bool
+	// leaving are sources that are gone, of which messages may be in flight.
+	leaving map[string]leaving
+	forget  *time.Timer // of those; nil before there are any
+}
+
+type leaving struct {
+	source      redox.Source
+	credentials redox.Credentials
+	until       time.Time
+}
+
+// SetSources has the service serve the sources of c, with the keys of c, instead of those it has,
+// before Run or while it runs. Everything else of c is not looked at. Sources and keys that did
+// not change notice nothing: no connection is closed, no token dropped, no message handed back.
+// A source that comes is served at once. Of one that goes nothing new is taken: what is in flight
+// is delivered, and what is stored waits in the queue for whoever serves it again.
+//
+// After an error everything is as it was before, but for [outbox.ErrPermission]: then a source is
+// served whose requests the gateway may not take. The key that the reconciler uses is fixed. It is
+// safe for concurrent use, and blocks for some seconds at most.
+func (s *Service) SetSources(c config.Config) error {
+	s.changing.mu.Lock()
+	defer s.changing.mu.Unlock()
+	if s.changing.ended {
+		return errors.New("service: SetSources was called after Run returned, or after Close; make another service with New")
+	}
+	if r := s.config.Reconcile; r.Enabled && !s.keys.Same(&c, r.Key) {
+		return config.Mistakef("keys.%s: the reconciler uses it, and it is fixed while the service runs; start the service anew", r.Key)
+	}
+	next := servedBy(&c)
+	for _, name := range next.names() {
+		if err := outbox.CheckSource(name); err != nil {
+			return config.Mistakef("sources.%s: %w", name, err)
+		}
+	}
+	change, err := s.keys.Plan(&c)
+	if err != nil {
+		return err
+	}
+	before := s.served.Load()
+	was := maps.Clone(s.changing.leaving)
+	s.leave(before, next)
+	if err := s.tellClient(next, change.Credentials()); err != nil {
+		s.changing.leaving = was
+		return config.Mistake{Err: err}
+	}
+	refused, err := s.tellOthers(before, next)
+	if err != nil {
+		s.changing.leaving = was
+		return errors.Join(err, s.tellClient(before, s.keys.Credentials()))
+	}
+	s.served.Store(next)
+	s.log.Info("sources were replaced", "sources", len(next.sources), "before", len(before.sources))
+	return errors.Join(change.Apply(), refused)
+}
+
+// leave notes the sources that are gone, for as long as an attempt may take: what the worker has
+// in hand of them is delivered. s.changing.mu is held.
+func (s *Service) leave(before, next *served) {
+	now := time.Now()
+	left := make(map[string]leaving)
+	for name, l := range s.changing.leaving {
+		if _, back := next.sources[name]; !back && now.Before(l.until) {
+			left[name] = l
+		}
+	}
+	credentials, patience := s.keys.Credentials(), s.attemptTimeout()
+	for name, source := range before.ofRedox() {
+		if _, stays := next.sources[name]; !stays {
+			left[name] = leaving{source, credentials[source.Key], now.Add(patience)}
+		}
+	}
+	s.changing.leaving = left
+	if len(left) > 0 {
+		s.changing.stop()
+		s.changing.forget = time.AfterFunc(patience, s.forgetLeaving)
+	}
+}
+
+// forgetLeaving has the client forget what has left, and with it the credentials of keys that
+// are gone.
+func (s *Service) forgetLeaving() {
+	s.changing.mu.Lock()
+	defer s.changing.mu.Unlock()
+	if s.changing.ended {
+		return
+	}
+	now := s.served.Load()
+	s.leave(now, now)
+	if err := s.tellClient(now, s.keys.Credentials()); err != nil { // what it was told before
+		s.log.Error("sources that are gone were not forgotten", "error", err)
+	}
+}
+
+func (c *changing) stop() {
+	if c.forget != nil {
+		c.forget.Stop()
+	}
+}
+
+// tellClient has the client know the sources that are served and those that leave.
+// s.changing.mu is held.
+func (s *Service) tellClient(of *served, credentials map[string]redox.Credentials) error {
+	sources := of.ofRedox()
+	for name, l := range s.changing.leaving {
+		if _, back := sources[name]; back {
+			continue
+		}
+		key := l.source.Key
+		if credentials[key] != l.credentials { // another key of that name, or none
+			key = fmt.Sprintf("%s (of %s, which is gone)", key, name)
+			credentials[key], l.source.Key = l.credentials, key
+		}
+		sources[name] = l.source
+	}
+	return s.client.SetSources(sources, credentials)
+}
+
+// tellOthers has worker and gateway serve the sources, where they are. The gateway takes nothing
+// of what goes before the worker stops pulling it, and takes what comes after the worker pulls it.
+// s.changing.mu is held.
+func (s *Service) tellOthers(before, next *served) (refused, err error) {
+	w, gateway := s.worker.Load(), s.gateway.Load()
+	if w == nil {
+		return nil, nil // they will be made with them
+	}
+	set, ok := any(w).(sourceSetter)
+	if !ok {
+		return nil, errors.New("service: this worker cannot change its sources while it runs; start the service anew")
+	}
+	if gateway != nil {
+		both := &served{sources: maps.Clone(before.sources)}
+		maps.DeleteFunc(both.sources, func(name string, _ config.Source) bool { _, stays := next.sources[name]; return !stays })
+		if len(both.sources) < len(before.sources) {
+			_ = gateway.SetSources(both.names()) // those it has; what it may not serve it says below
+		}
+	}
+	if err := set.SetSources(next.ofWorker(s.client)); err != nil {
+		if gateway != nil {
+			_ = gateway.SetSources(before.names())
+		}
+		return nil, fmt.Errorf("service: %w", err)
+	}
+	if gateway == nil {
+		return nil, nil
+	}
+	return gateway.SetSources(next.names()), nil
+}

@@ -1,0 +1,146 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox"
+)
+
+// clinics is a configuration with legacy keys, and with sources by the names of their keys.
+func clinics(keys string, sources map[string]string) config.Config {
+	c := config.Defaults()
+	c.Admin.Listen, c.Quota.Scope, c.Redox.BaseURL = "", config.ScopeNone, "http://127.0.0.1:1"
+	c.Keys, c.Sources = map[string]config.Key{}, map[string]config.Source{}
+	for _, key := range strings.Fields(keys) {
+		c.Keys[key] = config.Key{Type: config.KeyLegacy, APIKey: config.NewSecret("api-" + key), Secret: config.NewSecret("s3cr3t"), Pool: 1}
+	}
+	for source, key := range sources {
+		c.Sources[source] = config.Source{Key: key, Environment: config.EnvironmentDevelopment}
+	}
+	return c
+}
+
+func newService(t *testing.T, c config.Config) *Service {
+	t.Helper()
+	s, err := New(c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// known reports whether the client knows a source.
+func (s *Service) known(source string) bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := s.client.Deliver(ctx, outbox.Message{Source: source, Lane: outbox.LaneSend, Kind: outbox.KindDataModel,
+		Body: []byte(`{"Meta":{"DataModel":"Results","EventType":"New","Destinations":[{"ID":"d"}]}}`)})
+	return !errors.Is(err, redox.ErrUnknownSource)
+}
+
+// What leaves is known to the client for as long as an attempt may take, under the key that it
+// had, whatever key has that name now.
+func TestSetSources_WhatLeavesIsDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, clinics("k1 k2", map[string]string{"stays": "k1", "goes": "k2", "other": "k1"}))
+		defer s.Close()
+		if err := s.SetSources(clinics("k1", map[string]string{"stays": "k1", "comes": "k1"})); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.served.Load().names(); !slices.Equal(got, []string{"comes", "stays"}) {
+			t.Errorf("%v are served", got)
+		}
+		for _, name := range []string{"stays", "goes", "other", "comes"} {
+			if !s.known(name) {
+				t.Errorf("%s is not known", name)
+			}
+		}
+		if got := slices.Sorted(maps.Keys(s.Status().Keys)); !slices.Equal(got, []string{"k1"}) {
+			t.Errorf("keys %v", got)
+		}
+		time.Sleep(s.attemptTimeout() + time.Second)
+		for name, want := range map[string]bool{"stays": true, "goes": false, "other": false, "comes": true} {
+			if s.known(name) != want {
+				t.Errorf("%s is known: %v", name, !want)
+			}
+		}
+		// It comes back, goes, and comes back under a new key while it leaves.
+		for _, keys := range []map[string]string{{"goes": "k1"}, {"stays": "k1"}, {"goes": "k3"}} {
+			if err := s.SetSources(clinics("k1 k3", keys)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(s.client.Scopes("goes"), []string{"key:k3", "group:default", s.client.HostScope(outbox.Message{})}) {
+			t.Errorf("scopes %v", s.client.Scopes("goes"))
+		}
+	})
+}
+
+// An error names what is wrong and changes nothing.
+func TestSetSources_AnErrorChangesNothing(t *testing.T) {
+	t.Parallel()
+	c := clinics("k1 user", map[string]string{"a": "k1"})
+	c.Keys["user"] = config.Key{Type: config.KeyLegacy, APIKey: config.NewSecret("u"), Secret: config.NewSecret("u"), Pool: 1}
+	c.Reconcile = config.Reconcile{Enabled: true, Key: "user", Interval: time.Minute, GiveUp: time.Hour}
+	s := newService(t, c)
+	key := s.keys.Get("k1")
+	other := clinics("k1", map[string]string{"b": "k1"})
+	other.Keys["user"] = c.Keys["user"]
+	change := func(do func(c *config.Config)) config.Config {
+		changed := other
+		changed.Keys, changed.Sources = maps.Clone(other.Keys), maps.Clone(other.Sources)
+		do(&changed)
+		return changed
+	}
+	for want, bad := range map[string]config.Config{
+		"sources.NO: ": change(func(c *config.Config) { c.Sources["NO"] = config.Source{Key: "k1"} }),
+		`source b: Key: there are no credentials named "k9"`: change(func(c *config.Config) { c.Sources["b"] = config.Source{Key: "k9", Environment: "development"} }),
+		"keys.k1: ":                 change(func(c *config.Config) { c.Keys["k1"] = config.Key{Type: config.KeyLegacy} }),
+		"keys.user: the reconciler": change(func(c *config.Config) { delete(c.Keys, "user") }),
+	} {
+		err := s.SetSources(bad)
+		if !errors.As(err, new(config.Mistake)) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if s.known("b") || !s.known("a") || s.keys.Get("k1") != key || !slices.Equal(s.served.Load().names(), []string{"a"}) {
+			t.Errorf("after %v: something has changed", err)
+		}
+	}
+	if err := s.SetSources(other); err != nil || s.keys.Get("k1") != key {
+		t.Errorf("%v, or a key that did not change was made anew", err)
+	}
+	s.Close()
+	if err := s.SetSources(other); err == nil || !strings.Contains(err.Error(), "after Close") {
+		t.Error(err)
+	}
+}
+
+// Five thousand sources are exchanged in a moment.
+func BenchmarkSetSources(b *testing.B) {
+	sources := map[string]string{}
+	for i := range 5000 {
+		sources["clinic-"+strings.Repeat("a", i%50)+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))] = "k1"
+	}
+	c := clinics("k1", sources)
+	s, err := New(c, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	few := clinics("k1", map[string]string{"one": "k1"})
+	for b.Loop() {
+		if err := errors.Join(s.SetSources(few), s.SetSources(c)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
