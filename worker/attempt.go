@@ -32,7 +32,6 @@ func (w *Worker) attempt(d *delivery) {
 
 // attempted judges an attempt that ended at an instant, and tells all who want to know.
 func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err error) {
-	d.permit.Hear(err != nil && d.verdict.answer.Status == 0, d.verdict.answer.Hosts)
 	cause := w.causeOf(ctx, d)
 	o := outcome{
 		message: &d.message, record: d.record, answer: d.verdict.answer, err: err,
@@ -43,12 +42,12 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
 		*v = w.unclaimed(d, failed) // the far side got no whole request
 	}
-	delay, excused := endPermit(d.permit, v, err, cause)
-	if excused && v.counted {
-		o.excused = true
+	end := endPermit(d, err, cause)
+	if end.excused && v.counted || end.spared {
+		o.excused, o.spared = end.excused, end.spared
 		*v = judge(&o, &w.config.Retry)
 	}
-	v.delay = max(v.delay, delay)
+	v.delay = max(v.delay, end.delay)
 	w.endGrant(d)
 	w.metrics.attempt(d)
 	w.adapt(d, err, cause)
@@ -58,21 +57,33 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	}
 }
 
-// endPermit tells the breaker how an attempt ended. It returns how long its message is to wait at
-// least, and whether its failure is excused: it probed a pause, or met one, or was told that
-// there were too many requests.
-func endPermit(p *breaker.Permit, v *verdict, err, cause error) (delay time.Duration, excused bool) {
-	excused = err != nil && (p.Probes() || v.answer.Status == http.StatusTooManyRequests)
+// permitEnd is what the end of an attempt meant to the breaker.
+type permitEnd struct {
+	delay   time.Duration // the message is to wait for at least
+	excused bool          // it probed a pause, or met one, or was told that there were too many requests
+	spared  bool          // its source was refused, not the message
+}
+
+// endPermit tells the breaker how an attempt ended.
+func endPermit(d *delivery, err, cause error) (end permitEnd) {
+	v, p := &d.verdict, d.permit
+	end.excused = err != nil && (p.Probes() && !v.refused || v.answer.Status == http.StatusTooManyRequests)
+	p.Hear(breaker.Attempt{Silent: err != nil && v.answer.Status == 0, Hosts: v.answer.Hosts, Message: d.message.Sequence, Reason: v.err})
 	switch {
+	case v.refused && !v.counted:
+		var whose breaker.Verdict
+		end.delay, whose = p.RefuseToken()
+		end.spared = whose == breaker.Proven
+	case v.refused && v.settlement == outbox.Rejected:
+		end.delay, end.spared = p.Refuse()
 	case v.pauses != "":
-		return p.Fail(v.pauses, v.pauseFor), true
+		end.delay, end.excused = p.Fail(v.pauses, v.pauseFor), true
 	case v.failed(err, cause):
-		delay, paused := p.Strike()
-		return delay, excused || paused
+		end.delay, end.excused = p.Strike(v.answer.Status == http.StatusInternalServerError)
 	case v.action != abandon && v.counted:
 		p.Clear()
 	}
-	return 0, excused
+	return end
 }
 
 // announce tells the observer of an attempt that begins, and the log of one that may be

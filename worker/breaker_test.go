@@ -49,9 +49,9 @@ func TestBreaker_OutageIsSatOut(t *testing.T) {
 			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
 		}
 		time.Sleep(1500 * time.Millisecond)
-		for _, w := range []*worker.Worker{one, two} {
-			if s := w.Status().Breakers["host:far"]; s == "closed" {
-				t.Error("a worker's breaker is closed a second after the host was found to be down")
+		for _, w := range []*worker.Worker{one, two} { // one source alone has traffic: pausing it does the same
+			if s := w.Status(); len(s.Pauses) != 1 || s.Pauses[0].Scope != "source:"+source || s.Pauses[0].Reason == "" || s.Pauses[0].Since.Before(start) {
+				t.Errorf("paused %+v a second after the host was found to be down", s.Pauses)
 			}
 		}
 		if n := len(r.far.Calls()); n > 4*8 {
@@ -82,8 +82,8 @@ func TestBreaker_OutageIsSatOut(t *testing.T) {
 				t.Errorf("%s: %s", e.MessageID, e.Settlement)
 			}
 		}
-		if got := one.Status().Breakers["host:far"]; got != "closed" {
-			t.Errorf("the breaker is %s at the end", got)
+		if s := one.Status(); len(s.Pauses) != 0 || s.Breakers["host:far"] != "closed" {
+			t.Errorf("paused %+v at the end", s.Pauses)
 		}
 	})
 }

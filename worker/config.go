@@ -43,10 +43,12 @@ type Source struct {
 	// Name is the subject token of the source: [a-z0-9-]{1,64}.
 	Name string
 	// Scopes are the pause scopes the source depends on, for example "key:main" and
-	// "host:api.redoxengine.com". While one of them is paused the source pulls nothing.
+	// "host:api.redoxengine.com". While one of them is paused the source pulls nothing. Without a
+	// host nothing is paused because the far side is in trouble.
 	Scopes []string
-	// MessageScopes are pause scopes of one message besides those of its source, such as
-	// the host that only some of them go to. While one is paused the message is given back
+	// MessageScopes are pause scopes of one message besides those of its source, such as the host
+	// that only some of them go to, and "dest:<source>:<id>" of a destination behind the far side
+	// whose trouble is not the source's. They must hold nothing of a patient. While one is paused the message is given back
 	// with a delay, and nothing is counted; the source's others go on. nil means none. It
 	// must be fast and safe for concurrent use.
 	MessageScopes func(m outbox.Message) []string
@@ -110,9 +112,11 @@ type Config struct {
 	// AttemptTimeout is the backstop for a Deliverer that never returns; it is looked at
 	// every tenth of AckWait. Default 10m.
 	AttemptTimeout time.Duration
-	// BreakerAfter is how many requests in a row must fail for a host's own trouble (it
-	// answered 408 or 5xx, or not at all) before the host is paused for all workers and
-	// probed. Default 5; −1 means never.
+	// BreakerAfter is how many requests in a row must fail for the far side's own trouble (it
+	// answered 408 or 5xx, or not at all) before what they have in common is paused for all workers
+	// and probed: a destination, a source, or the host where failures of two sources and
+	// destinations were seen with no success between. So many times in a row the same refusal of a
+	// source (see [Failure]) pauses the source. Default 5; −1 means never.
 	BreakerAfter int
 	// Limiter grants requests under a limit shared with other workers; nil means no limit.
 	Limiter Limiter

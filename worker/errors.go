@@ -36,6 +36,10 @@ var (
 //     DoubtfulOutcome overrule it: a request was written
 //  6. none of them: the attempt counts, and the message is tried again
 //
+// SourceRefused says whom the far side refuses, where it refuses: the same refusal
+// Config.BreakerAfter times in a row pauses the source, and its messages are tried again instead
+// of being settled rejected.
+//
 // The longest RetryAfter counts. Pauses and SafeError are the outermost that are not empty;
 // of joined errors, SafeError is that of the one that decides. A method that panics says
 // nothing, but the outcome is unknown then, as after a panic of the Deliverer, unless it is
@@ -53,6 +57,9 @@ type Failure interface {
 	UnknownOutcome() bool
 	// DoubtfulOutcome: the far side failed and did not say whether it took the message.
 	DoubtfulOutcome() bool
+	// SourceRefused: whatever the source sent would have been refused, as with a Source ID that
+	// the far side does not take. Where Attempted is false as well, it refused a new token.
+	SourceRefused() bool
 	// RetryAfter is how long to wait at least before the next attempt.
 	RetryAfter() time.Duration
 	// Pauses is the scope to pause, one of Source.Scopes or of Source.MessageScopes.
@@ -129,6 +136,7 @@ func (f *failure) Held() bool                { return f.says.held }
 func (f *failure) Attempted() bool           { return f.says.attempted() }
 func (f *failure) UnknownOutcome() bool      { return f.says.unknown }
 func (f *failure) DoubtfulOutcome() bool     { return f.says.doubtful }
+func (f *failure) SourceRefused() bool       { return f.says.refused }
 func (f *failure) RetryAfter() time.Duration { return f.says.retryAfter }
 func (f *failure) Pauses() string            { return f.says.pauses }
 func (f *failure) SafeError() string         { return f.says.safe }

@@ -46,7 +46,11 @@ type Event struct {
 	Scope      string
 	// Probes counts the probes of a paused scope that failed: 0 when its pause begins.
 	Probes int
-	Error  string // safe text
+	// Error is a safe text: why an attempt failed, or why a scope was paused.
+	Error string
+	// Refused: the scope is a source, or a destination of one, that the far side refuses; somebody
+	// has to see to it.
+	Refused bool
 	// PossibleDuplicate: an earlier or this attempt had an unknown outcome, so the far
 	// side may have the message more than once.
 	PossibleDuplicate bool

@@ -231,7 +231,7 @@ func (w *Worker) enter(e entry, d *delivery, since time.Time) (ok bool, again ti
 	}
 	l := d.lane
 	extra := w.ownScopes(d)
-	if again := w.breaker.Blocked(extra); again > 0 {
+	if again := w.breaker.Blocked(l.source, extra); again > 0 {
 		return false, again
 	}
 	if d.permit = w.breaker.Admit(e.pulling, l.source, extra...); d.permit == nil {

@@ -90,7 +90,7 @@ func (g *grant) end(sent bool) {
 
 // endGrant gives the request of an attempt back that was judged.
 func (w *Worker) endGrant(d *delivery) {
-	if d.grant.done != nil && d.verdict.counted && d.verdict.action == retry {
+	if w.config.Limiter != nil && d.grant.done != nil && d.verdict.counted && d.verdict.action == retry {
 		w.config.Limiter.Failed(d.message.Source)
 	}
 	d.grant.end(d.verdict.counted)

@@ -69,7 +69,7 @@ func (w *Worker) begin(l *lane, msg jetstream.Msg, asked time.Time, done func(se
 	d := w.receive(l, msg, w.since(asked))
 	if d != nil {
 		extra := w.ownScopes(d)
-		again := w.breaker.Blocked(extra)
+		again := w.breaker.Blocked(l.source, extra)
 		if again == 0 {
 			if d.permit, _ = w.breaker.TryAdmit(l.source, extra...); d.permit != nil {
 				d.grant.done = done

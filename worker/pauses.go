@@ -12,8 +12,8 @@ import (
 )
 
 // Pauses are what all workers of a bucket share: sources that operators have paused, and
-// the hosts and egress groups that do not work at present. Every worker sees a change
-// within a second. It is safe for concurrent use by different values of it, not of one.
+// destinations, sources, hosts and egress groups that do not work at present. Every worker sees a
+// change within a second. It is safe for concurrent use by different values of it, not of one.
 type Pauses struct {
 	store *breaker.Store
 	by    string
@@ -26,11 +26,18 @@ func NewPauses(js jetstream.JetStream, prefix outbox.Prefix, by string) *Pauses 
 
 // Paused is one pause.
 type Paused struct {
-	// Scope is "source:<name>" or "all" of an operator's pause, else the host or egress
-	// group: "host:<host>", "group:<name>".
+	// Scope is "source:<name>" or "all" of an operator's pause, else what does not work:
+	// "source:<name>", "dest:<source>:<destination>", "host:<host>", "group:<name>", and of one
+	// worker alone "key:<name>".
 	Scope string `json:"scope"`
-	// Left of the pause; −1: until it is ended; 0: it is being probed.
+	// Left of the pause, until the next probe; −1: until it is ended; 0: it is being probed.
 	Left time.Duration `json:"left_ns"`
+	// Since is when the first failure was seen; zero for an operator's pause.
+	Since time.Time `json:"since,omitzero"`
+	// Reason is what the messages met: a text without anything of them.
+	Reason string `json:"reason,omitempty"`
+	// Refused: the far side refuses the source. Somebody has to see to its Source ID or key.
+	Refused bool `json:"refused,omitempty"`
 	// Operator says that a person paused it, and By, who or which worker.
 	Operator bool   `json:"operator"`
 	By       string `json:"by,omitempty"`
@@ -56,9 +63,17 @@ func (p *Pauses) List(ctx context.Context) ([]Paused, error) {
 	if err != nil {
 		return nil, err
 	}
+	return pausedOf(entries), nil
+}
+
+func pausedOf(entries []breaker.Entry) []Paused {
 	list := make([]Paused, 0, len(entries))
 	for _, e := range entries {
-		list = append(list, Paused{Scope: breaker.Shown(e.Scope), Left: e.Left, Operator: e.Operator, By: e.By, Failures: e.Failures})
+		p := Paused{Scope: breaker.Shown(e.Scope), Left: e.Left, Since: e.Since, Reason: e.Reason, Refused: e.Refused, Operator: e.Operator, By: e.By, Failures: e.Failures}
+		if e.Operator {
+			p.Since = time.Time{}
+		}
+		list = append(list, p)
 	}
-	return list, nil
+	return list
 }

@@ -4,9 +4,9 @@ import "time"
 
 // reading is what the worker reads out of an error, whoever made it: see [Failure].
 type reading struct {
-	permanent, poison, held, unsent, unknown, doubtful bool
-	retryAfter                                         time.Duration
-	pauses, safe                                       string
+	permanent, poison, held, unsent, unknown, doubtful, refused bool
+	retryAfter                                                  time.Duration
+	pauses, safe                                                string
 }
 
 // attempted reports whether a request was written, as far as is known.
@@ -82,6 +82,11 @@ func readOne(err error) (r reading) {
 	decides(&r.unknown, func() bool { e, ok := method[interface{ UnknownOutcome() bool }](err); return ok && e.UnknownOutcome() })
 	r.unknown = r.unknown || broken
 	safely(func() {
+		if e, ok := method[interface{ SourceRefused() bool }](err); ok {
+			r.refused = e.SourceRefused()
+		}
+	})
+	safely(func() {
 		if e, ok := method[interface{ RetryAfter() time.Duration }](err); ok {
 			r.retryAfter = max(0, e.RetryAfter())
 		}
@@ -130,6 +135,7 @@ func (r *reading) add(other reading) {
 	r.unsent = r.unsent || other.unsent
 	r.unknown = r.unknown || other.unknown
 	r.doubtful = r.doubtful || other.doubtful
+	r.refused = r.refused || other.refused
 	r.retryAfter = max(r.retryAfter, other.retryAfter)
 	if r.pauses == "" {
 		r.pauses = other.pauses

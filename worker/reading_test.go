@@ -48,6 +48,7 @@ func (silent) Held() bool                { return false }
 func (silent) Attempted() bool           { return true }
 func (silent) UnknownOutcome() bool      { return false }
 func (silent) DoubtfulOutcome() bool     { return false }
+func (silent) SourceRefused() bool       { return false }
 func (silent) RetryAfter() time.Duration { return 0 }
 func (silent) Pauses() string            { return "" }
 func (silent) SafeError() string         { return "" }

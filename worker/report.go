@@ -61,9 +61,9 @@ const stillPaused = "still paused: a probe failed"
 
 // observeScope makes an event of what the breaker tells.
 func (w *Worker) observeScope(c breaker.Change) {
-	e := Event{Kind: EventResumed, Scope: c.Scope}
+	e := Event{Kind: EventResumed, Scope: c.Scope, Error: c.Reason}
 	if c.Paused {
-		e = Event{Kind: EventPaused, Source: c.Source, Scope: c.Scope, Delay: c.Delay, Probes: c.Probes}
+		e = Event{Kind: EventPaused, Source: c.Source, Scope: c.Scope, Delay: c.Delay, Probes: c.Probes, Error: c.Reason, Refused: c.Refused}
 	}
 	w.observe(e)
 }
@@ -73,25 +73,42 @@ func (w *Worker) observe(e Event) {
 	switch e.Kind {
 	case EventPaused:
 		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
-		if e.Probes > 0 { // no change: it is still paused
-			w.troubles.probes.Failed(breaker.Shown(e.Scope), stillPaused, nil, "scope", breaker.Shown(e.Scope), "next_in", e.Delay, "probes", e.Probes)
+		w.logPause(e)
+	case EventResumed:
+		if breaker.Narrow(e.Scope) { // there are as many as there are sources, and more
+			w.metrics.paused.DeleteLabelValues(e.Scope)
+		} else {
+			w.metrics.paused.WithLabelValues(e.Scope).Set(0)
+		}
+		if w.troubles.probes.Worked(breaker.Shown(e.Scope)); e.Error != "" {
+			w.log.Info("no longer paused by itself", "scope", breaker.Shown(e.Scope), "reason", e.Error)
 			break
 		}
-		switch byHand := breaker.ByOperator(e.Scope); {
-		case byHand && e.Delay > 0:
-			w.log.Warn("paused by an operator: its sources pull nothing", "scope", breaker.Shown(e.Scope), "for", e.Delay)
-		case byHand:
-			w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", "scope", breaker.Shown(e.Scope))
-		default:
-			w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", e.Scope, "for", e.Delay)
-			w.troubles.probes.Began(breaker.Shown(e.Scope), stillPaused)
-		}
-	case EventResumed:
-		w.metrics.paused.WithLabelValues(e.Scope).Set(0)
 		w.log.Info("resumed", "scope", breaker.Shown(e.Scope))
-		w.troubles.probes.Worked(breaker.Shown(e.Scope))
 	}
 	if w.config.Observe != nil {
 		w.config.Observe(e)
 	}
+}
+
+func (w *Worker) logPause(e Event) {
+	scope := breaker.Shown(e.Scope)
+	switch byHand := breaker.ByOperator(e.Scope); {
+	case e.Probes > 0: // no change: it is still paused
+		w.troubles.probes.Failed(scope, stillPaused, nil, "scope", scope, "next_in", e.Delay, "probes", e.Probes, "reason", e.Error)
+		return
+	case byHand && e.Delay > 0:
+		w.log.Warn("paused by an operator: its sources pull nothing", "scope", scope, "for", e.Delay)
+		return
+	case byHand:
+		w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", "scope", scope)
+		return
+	case e.Refused:
+		w.log.Error("paused: the far side refuses this source, and its messages wait; check its Source ID and its key", "scope", scope, "for", e.Delay, "reason", e.Error)
+	case breaker.Narrow(e.Scope):
+		w.log.Warn("paused: its messages wait until a probe succeeds", "scope", scope, "for", e.Delay, "reason", e.Error)
+	default:
+		w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", scope, "for", e.Delay, "reason", e.Error)
+	}
+	w.troubles.probes.Began(scope, stillPaused)
 }

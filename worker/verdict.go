@@ -33,6 +33,8 @@ type verdict struct {
 	delay      time.Duration     // of retry and wait, before jitter where jittered says so
 	jittered   bool
 	err        string // safe text
+	// refused: the far side refused the source, whatever its message.
+	refused bool
 	// pauses is the scope to pause, for at least pauseFor.
 	pauses   string
 	pauseFor time.Duration
@@ -58,6 +60,9 @@ type outcome struct {
 	// excused: a pause was probed, or what the message depends on is paused by now. That is
 	// not the message's fault, and it is not given up for it.
 	excused bool
+	// spared: what was refused is the source, again and again, and not the message: it counts as
+	// tried, and the rules for giving up end it.
+	spared bool
 }
 
 // judge turns the end of an attempt into a verdict. Pure: all it knows is in o and r.
@@ -66,7 +71,10 @@ func judge(o *outcome, r *Retry) verdict {
 		return verdict{settlement: outbox.Delivered, answer: o.answer, err: o.answer.Flag, counted: true}
 	}
 	e := readError(o.err)
-	v := verdict{answer: o.answer, err: e.safe, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max), counted: e.attempted()}
+	if o.spared {
+		e.permanent, e.unsent, e.pauses = false, false, ""
+	}
+	v := verdict{answer: o.answer, err: e.safe, refused: e.refused, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max), counted: e.attempted()}
 	v.unknown = e.attempted() && o.message.Lane != outbox.LaneRequest && (e.unknown || (e.doubtful && o.hold))
 
 	switch {
@@ -77,7 +85,7 @@ func judge(o *outcome, r *Retry) verdict {
 	case errors.Is(o.cause, ErrDeadline):
 		v.settlement = outbox.Expired
 	case errors.Is(o.cause, ErrDrainTimeout):
-		v.action, v.pauses = wait, ""
+		v.action, v.pauses, v.refused = wait, "", false
 		if e.attempted() {
 			v.action, v.excused = retry, true
 		}

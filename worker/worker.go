@@ -265,6 +265,8 @@ type Status struct {
 	// probed has zero left, one that lasts until an operator ends it has −1. In JSON they
 	// are nanoseconds.
 	Paused map[string]time.Duration `json:"paused_ns,omitempty"`
+	// Pauses says of each of them since when and why.
+	Pauses []Paused `json:"pauses,omitempty"`
 	// Breakers are the hosts of the sources, each closed, open or probing.
 	Breakers map[string]string `json:"breakers,omitempty"`
 }
@@ -287,7 +289,15 @@ func (w *Worker) Status() Status {
 		}
 	}
 	s.Concurrency = w.slots.Size()
-	s.InFlight, s.Paused, s.Breakers = w.slots.InUse(), w.breaker.Paused(), w.breaker.Hosts()
+	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
+	entries := w.breaker.Entries()
+	s.Pauses = pausedOf(entries)
+	for _, e := range entries {
+		if s.Paused == nil {
+			s.Paused = make(map[string]time.Duration, len(entries))
+		}
+		s.Paused[e.Scope] = e.Left
+	}
 	return s
 }
 

@@ -58,13 +58,29 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 
 // Scopes are the pause scopes that messages of the source depend on: its key, the egress
 // group and the API's host. [Error.Pauses] names one of them, or that of the host that the
-// message goes to: see [Client.HostScope]. An unknown source has none.
+// message goes to: see [Client.MessageScopes]. An unknown source has none.
 func (c *Client) Scopes(source string) []string {
 	s := c.sender(source)
 	if s == nil {
 		return nil
 	}
 	return []string{c.keyScope(s), c.groupScope(), c.targets.apiScope}
+}
+
+// MessageScopes are the pause scopes of a message besides those of its source: the host that it
+// goes to, where that is not the API's, and its destination, "dest:<source>:<id>", where that is
+// part of the answer: the slug of a FHIR path, and the destination of a data-model REQUEST. SENDs are
+// answered by Redox, which queues them. It reads the body of such a REQUEST. It is safe for
+// concurrent use.
+func (c *Client) MessageScopes(m outbox.Message) []string {
+	var scopes []string
+	if host := c.HostScope(m); host != c.targets.apiScope {
+		scopes = append(scopes, host)
+	}
+	if id := destination(&m); id != "" {
+		scopes = append(scopes, "dest:"+m.Source+":"+id)
+	}
+	return scopes
 }
 
 // KeyScope is the pause scope of a key, by its name in the map given to [New]: its sources

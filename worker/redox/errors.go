@@ -2,6 +2,7 @@ package redox
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 	"time"
 )
@@ -123,6 +124,12 @@ func (e *Error) UnknownOutcome() bool { return e.unknown }
 // it: 500, and the 5xx that Redox does not document. Redox calls a 502 dropped (Redox,
 // Error handling), and a 503 did not reach the application.
 func (e *Error) DoubtfulOutcome() bool { return e.doubtful }
+
+// SourceRefused reports that Redox refused the source rather than the message: 403, and 401 to a
+// new token. Only that it goes on tells them apart.
+func (e *Error) SourceRefused() bool {
+	return e.class == ClassUnauthorized || e.class == ClassRefused && e.status == http.StatusForbidden
+}
 
 // RetryAfter is how long Redox asked to wait; 0 when it did not say.
 func (e *Error) RetryAfter() time.Duration { return e.retryAfter }

@@ -39,6 +39,7 @@ func ReadMeta(body []byte) (Meta, error) {
 // envelope is what one pass over a message finds. The values alias the body.
 type envelope struct {
 	dataModel, eventType, sourceID jsontext.Value // JSON strings; nil when absent or null
+	destinationID                  jsontext.Value // of the first destination that has one
 	test                           bool
 	destinations                   int
 	gap                            gap

@@ -132,8 +132,12 @@ func (e *envelope) skimDestination(b []byte, from int) int {
 	named := false
 	end := skimMembers(b, from, func(name []byte, from int) int {
 		end := skipValue(b, from, depthInMeta)
-		if n := string(name); (n == `"ID"` || n == `"Name"`) && b[from] == '"' && end > from+len(`""`) {
-			named = true
+		if end <= from+len(`""`) || b[from] != '"' {
+			return end
+		}
+		id := string(name) == `"ID"`
+		if named = named || id || string(name) == `"Name"`; id && e.destinationID == nil {
+			e.destinationID = b[from:end]
 		}
 		return end
 	})

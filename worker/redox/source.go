@@ -83,7 +83,7 @@ func (e *envelope) readDestinations(s *scanner) *Error {
 		if !ok {
 			return nil
 		}
-		named, err := s.namesDestination()
+		named, err := e.readDestination(s)
 		if err != nil {
 			return s.notJSON(err)
 		}
@@ -93,8 +93,8 @@ func (e *envelope) readDestinations(s *scanner) *Error {
 	}
 }
 
-// namesDestination reads one destination and reports whether it has an ID or a name.
-func (s *scanner) namesDestination() (named bool, err error) {
+// readDestination reads one destination and reports whether it has an ID or a name.
+func (e *envelope) readDestination(s *scanner) (named bool, err error) {
 	if s.dec.PeekKind() != '{' {
 		return false, s.skip()
 	}
@@ -110,8 +110,12 @@ func (s *scanner) namesDestination() (named bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if v.Kind() == '"' && len(v) > len(`""`) && (is(name, "ID") || is(name, "Name")) {
-			named = true
+		if v.Kind() != '"' || len(v) == len(`""`) {
+			continue
+		}
+		id := is(name, "ID")
+		if named = named || id || is(name, "Name"); id && e.destinationID == nil {
+			e.destinationID = v
 		}
 	}
 }

@@ -40,23 +40,11 @@ func (s *served) ofRedox() map[string]redox.Source {
 
 // ofWorker are the sources of the worker. The client must know them already.
 func (s *served) ofWorker(client *redox.Client) []worker.Source {
-	hosts := hostScopes(client)
 	all := make([]worker.Source, 0, len(s.sources))
 	for _, name := range s.names() {
-		all = append(all, worker.Source{Name: name, Scopes: client.Scopes(name), MessageScopes: hosts, Hold: holdPolicy(s.sources[name])})
+		all = append(all, worker.Source{Name: name, Scopes: client.Scopes(name), MessageScopes: client.MessageScopes, Hold: holdPolicy(s.sources[name])})
 	}
 	return all
-}
-
-// hostScopes names the host of the messages that do not go to the API's.
-func hostScopes(client *redox.Client) func(outbox.Message) []string {
-	api := client.HostScope(outbox.Message{})
-	return func(m outbox.Message) []string {
-		if host := client.HostScope(m); host != api {
-			return []string{host}
-		}
-		return nil
-	}
 }
 
 // holdPolicy decides which messages of a source are held when their outcome is unknown.

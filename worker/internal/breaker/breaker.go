@@ -8,24 +8,28 @@ import (
 )
 
 // Breaker is the circuit breaker of one worker: it holds the pauses that the worker knows of. A
-// paused scope ("key:main", "host:…") closes every source that depends on it. When the pause
-// ends, one message goes first as a probe; what the probe meets opens the scope or pauses it
-// again for twice as long. Pauses of hosts and egress groups are the whole fleet's, and so is
-// their probe: see [Sync]. It is safe for concurrent use.
+// paused scope ("key:main", "host:…") closes every source that depends on it, and one of a
+// destination the messages to it. When the pause ends, one message goes first as a probe; what the
+// probe meets opens the scope or pauses it again for twice as long. All pauses but those of keys
+// are the whole fleet's, and so is their probe: see [Sync]. It is safe for concurrent use.
 type Breaker struct {
 	changes func(Change)
-	after   int          // failures in a row that pause a host; less than 1: never
+	after   int          // failures in a row that pause a scope; less than 1: never
 	post    func(update) // tells the other workers; nil when there is nobody to tell
 
-	mu      sync.Mutex
-	scopes  map[string]*pause
-	sources map[string][]string // source → scopes
-	hosts   map[string]string   // source → the host that its messages usually go to
-	strikes map[string]strikes  // of hosts
-	struck  atomic.Int64        // number of hosts that have strikes
-	resumed map[string]time.Time
-	alone   bool          // the others cannot be reached
-	changed chan struct{} // closed and replaced at each change
+	mu       sync.Mutex
+	scopes   map[string]*pause
+	sources  map[string]*source
+	users    map[string]int       // scope → how many sources depend on it
+	strikes  map[string]*strikes  // scope → its failures in a row
+	refusals map[string]*refusals // narrow scope → how often in a row it was refused
+	works    map[string]time.Time // host → when it last worked, while that is of interest
+	swept    time.Time            // when strikes that are long ago were dropped
+	interest atomic.Int64         // number of scopes of which a success must be noted
+	resumed  map[string]time.Time
+	narrow   int           // pauses of narrow scopes in the shared state
+	alone    bool          // the others cannot be reached
+	changed  chan struct{} // closed and replaced at each change
 }
 
 // Change is what a [Breaker] tells its owner: a scope was paused, paused again after a failed
@@ -34,59 +38,70 @@ type Change struct {
 	Scope string
 	// Source of the message that paused the scope; "" if another worker or an operator did.
 	Source string
-	// Paused is true for a pause of length Delay, false when the scope is open again. A Delay
-	// of 0 lasts until an operator ends it.
+	// Paused is true for a pause of length Delay, false when it has ended. A Delay of 0 lasts until
+	// an operator ends it.
 	Paused bool
 	Delay  time.Duration
 	// Probes counts the failed probes: 0 when the pause begins.
 	Probes int
+	// Reason is what was met, as the messages' owner put it, or why a pause ended that no probe
+	// ended.
+	Reason string
+	// Refused: the far side refuses the source itself; somebody has to do something about it.
+	Refused bool
 }
 
 // pause is the state of one scope that is not simply open.
 type pause struct {
 	until      time.Time // zero: until it is opened by an operator
 	failures   int
-	probing    bool
 	generation uint64 // distinguishes the pauses of a scope, so that a crowd failing at once counts once
 	operator   bool   // paused by an operator: no probe at its end
+
+	since   time.Time // when the first of the failures was seen
+	reason  string
+	refused bool   // the source is refused, rather than in trouble
+	key     string // whose token was refused
+
+	probing    bool      // a probe is under way
+	probeSince time.Time // when it began
+	prober     who       // whose message it is, or was the last one that failed
+	vain       time.Time // when a message of the prober asked for admission meanwhile
 	// of a scope that is shared:
 	posted     bool      // the others know of it
 	asked      bool      // this worker has asked to probe
-	prober     string    // who probes
+	holder     string    // the worker that probes
 	mine       bool      // it is this worker
-	probeUntil time.Time // until when the prober is believed to be alive
+	probeUntil time.Time // until when the holder is believed to be alive
 }
 
-// over reports that the pause has ended.
-func (p *pause) over(now time.Time) bool { return !p.until.IsZero() && !now.Before(p.until) }
+const (
+	// patience is how long a probe keeps all others from probing. One that takes longer may hang
+	// for a reason of its own: then a message of another source goes as well, or of another
+	// destination where the source itself is paused.
+	patience = 2 * time.Second
+	// yielding is for how long a source whose probe of a wider scope failed leaves the next one to
+	// others: one that is in trouble itself must not keep those waiting that are not.
+	yielding = 500 * time.Millisecond
+)
 
 // New returns a breaker for sources and the scopes that each depends on, in which nothing is
-// paused. A host is paused after so many failures in a row; less than 1 means never. changed is
+// paused. A scope is paused after so many failures in a row; less than 1 means never. changed is
 // called for every change, from many goroutines at once.
 func New(sources map[string][]string, after int, changed func(Change)) *Breaker {
 	b := &Breaker{
 		changes: changed, after: after,
-		scopes:  make(map[string]*pause),
-		strikes: make(map[string]strikes),
-		resumed: make(map[string]time.Time),
-		changed: make(chan struct{}),
+		scopes:   make(map[string]*pause),
+		sources:  make(map[string]*source, len(sources)),
+		users:    make(map[string]int),
+		strikes:  make(map[string]*strikes),
+		refusals: make(map[string]*refusals),
+		works:    make(map[string]time.Time),
+		resumed:  make(map[string]time.Time),
+		changed:  make(chan struct{}),
 	}
 	b.SetSources(sources)
 	return b
-}
-
-// SetSources replaces the sources and the scopes that each depends on. Scopes that are paused
-// stay so, also those that no source depends on any more.
-func (b *Breaker) SetSources(sources map[string][]string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sources = make(map[string][]string, len(sources))
-	b.hosts = make(map[string]string, len(sources))
-	for name, scopes := range sources {
-		b.sources[name] = append(ownScopes(name), scopes...)
-		b.hosts[name] = hostOf(scopes)
-	}
-	b.wake()
 }
 
 // State of a source.
@@ -104,27 +119,28 @@ const (
 func (b *Breaker) State(source string) (State, time.Duration, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	state, wait := b.stateOf(b.sources[source], time.Now())
+	state, wait := Open, time.Duration(0)
+	if s := b.sources[source]; s != nil {
+		state, wait = b.stateOf(s.scopes, who{source: source}, time.Now())
+	}
 	return state, wait, b.changed
 }
 
-func (b *Breaker) stateOf(scopes []string, now time.Time) (state State, wait time.Duration) {
+// stateOf is that of a message that depends on scopes.
+func (b *Breaker) stateOf(scopes []string, m who, now time.Time) (state State, wait time.Duration) {
 	if len(b.scopes) == 0 {
 		return Open, 0
 	}
 	for _, scope := range scopes {
 		p := b.scopes[scope]
-		switch {
-		case p == nil || p.operator && p.over(now):
-		case !p.over(now):
+		if p == nil || p.operator && p.over(now) {
+			continue
+		}
+		switch left := b.left(scope, p, m, now); {
+		case left > 0:
+			state, wait = Paused, max(wait, left)
+		case left < 0:
 			state = Paused
-			if !p.until.IsZero() {
-				wait = max(wait, p.until.Sub(now))
-			}
-		case p.probing:
-			state = Paused
-		case b.elsewhere(p, now):
-			state, wait = Paused, max(wait, p.probeUntil.Sub(now))
 		default:
 			state = max(state, Probing)
 		}
@@ -132,9 +148,59 @@ func (b *Breaker) stateOf(scopes []string, now time.Time) (state State, wait tim
 	return state, wait
 }
 
-// elsewhere reports that another worker probes.
-func (b *Breaker) elsewhere(p *pause, now time.Time) bool {
-	return !b.alone && p.prober != "" && !p.mine && now.Before(p.probeUntil)
+// over reports that the pause has ended.
+func (p *pause) over(now time.Time) bool { return !p.until.IsZero() && !now.Before(p.until) }
+
+// who a message is to a breaker: its source and the narrowest of its scopes, "" if that is not
+// known.
+type who struct{ source, narrow string }
+
+// ends is when the pause ends for a message: a source whose probe of a wider scope failed leaves
+// the next one to others.
+func (b *Breaker) ends(scope string, p *pause, m who) time.Time {
+	if p.failures > 1 && !p.probing && p.prober.source == m.source && !Narrow(scope) && b.users[scope] > 1 {
+		return p.until.Add(yielding)
+	}
+	return p.until
+}
+
+// rivals reports whether a message may probe a scope beside the prober: it depends on other
+// narrower scopes.
+func (p *pause) rivals(scope string, m who) bool {
+	if Narrow(scope) {
+		return !isDest(scope) && p.prober.narrow != m.narrow
+	}
+	return p.prober.source != m.source
+}
+
+// left is how long a message has to wait before it may probe the paused scope: 0 when it may, less
+// when only a change can end its waiting.
+func (b *Breaker) left(scope string, p *pause, m who, now time.Time) time.Duration {
+	if p.until.IsZero() {
+		return -1
+	}
+	ends := b.ends(scope, p, m)
+	switch {
+	case now.Before(ends):
+		return ends.Sub(now)
+	case !p.probing:
+		return b.heldElsewhere(p, now)
+	case !p.rivals(scope, m):
+		return -1
+	}
+	begin := p.probeSince
+	if m.narrow == "" && p.vain.After(begin) { // what it is about to pull may be in vain again
+		begin = p.vain
+	}
+	return max(0, begin.Add(patience).Sub(now), b.heldElsewhere(p, now))
+}
+
+// heldElsewhere is for how long another worker is the one to probe.
+func (b *Breaker) heldElsewhere(p *pause, now time.Time) time.Duration {
+	if b.alone || p.holder == "" || p.mine {
+		return 0
+	}
+	return max(0, p.probeUntil.Sub(now))
 }
 
 // Wait blocks until the source may pull, fully or for a probe. It returns Paused only when ctx
@@ -148,27 +214,34 @@ func (b *Breaker) Wait(ctx context.Context, source string) State {
 		if wait == 0 {
 			wait = time.Hour // a change ends it
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-changed:
-		case <-ctx.Done():
-			timer.Stop()
+		if !await(ctx, changed, wait) {
 			return Paused
 		}
-		timer.Stop()
 	}
 }
 
-// Blocked returns how long a message with these scopes of its own has to wait for them; 0 when
-// they are open or may be probed.
-func (b *Breaker) Blocked(own []string) time.Duration {
+// await waits for a change, for d at most; false when ctx ended.
+func await(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// Blocked returns how long a message of the source, with these scopes of its own, has to wait for
+// the latter; 0 when they are open or may be probed.
+func (b *Breaker) Blocked(source string, own []string) time.Duration {
 	if len(own) == 0 {
 		return 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	state, wait := b.stateOf(own, time.Now())
+	state, wait := b.stateOf(own, who{source, narrowest(source, own)}, time.Now())
 	if state == Paused {
 		return max(wait, time.Second)
 	}
@@ -181,13 +254,8 @@ func (b *Breaker) Blocked(own []string) time.Duration {
 func (b *Breaker) Admit(ctx context.Context, source string, own ...string) *Permit {
 	for {
 		p, changed := b.TryAdmit(source, own...)
-		if p != nil || changed == nil {
+		if p != nil || changed == nil || !await(ctx, changed, patience) {
 			return p
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil
 		}
 	}
 }
@@ -197,20 +265,25 @@ func (b *Breaker) Admit(ctx context.Context, source string, own ...string) *Perm
 func (b *Breaker) TryAdmit(source string, own ...string) (*Permit, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	permit := &Permit{breaker: b, source: source, own: own}
+	permit := &Permit{breaker: b, source: b.sources[source], own: own}
+	if permit.source == nil {
+		permit.source = newSource(source, nil)
+	}
 	if len(b.scopes) == 0 {
 		return permit, nil
 	}
-	now := time.Now()
-	for _, scopes := range [...][]string{b.sources[source], own} {
+	now, m := time.Now(), who{source, permit.narrow()}
+	for _, scopes := range [...][]string{permit.source.scopes, own} {
 		for _, scope := range scopes {
 			p := b.scopes[scope]
-			switch {
-			case p == nil || p.operator && p.over(now):
+			if p == nil || p.operator && p.over(now) {
 				continue
-			case !p.over(now):
+			}
+			if p.until.IsZero() || now.Before(b.ends(scope, p, m)) {
 				return nil, nil
-			case p.probing, !b.mayProbe(scope, p, now):
+			}
+			if b.left(scope, p, m, now) != 0 || !b.mayProbe(scope, p, now) {
+				p.noteVain(m, now)
 				return nil, b.changed
 			}
 			if permit.generations == nil {
@@ -221,9 +294,17 @@ func (b *Breaker) TryAdmit(source string, own ...string) (*Permit, <-chan struct
 		}
 	}
 	for _, scope := range permit.probes {
-		b.scopes[scope].probing = true
+		p := b.scopes[scope]
+		p.probing, p.probeSince, p.prober = true, now, m
 	}
 	return permit, nil
+}
+
+// noteVain notes that a message could not go beside a probe that takes long.
+func (p *pause) noteVain(m who, now time.Time) {
+	if p.probing && p.prober == m && now.Sub(p.probeSince) >= patience && now.Sub(p.vain) >= 2*patience {
+		p.vain = now
+	}
 }
 
 // mayProbe reports whether this worker is the one to probe the scope, and asks to be it.
@@ -231,71 +312,29 @@ func (b *Breaker) mayProbe(scope string, p *pause, now time.Time) bool {
 	if !p.posted || b.alone || p.mine {
 		return true
 	}
-	if !p.asked && !b.elsewhere(p, now) {
+	if !p.asked && b.heldElsewhere(p, now) == 0 {
 		p.asked = true
 		b.tell(update{kind: claiming, scope: scope, base: p.generation})
 	}
 	return false
 }
 
-// Probe ends what is left of a scope's pause: the next message goes as its probe. A scope that
-// is not paused, or paused by an operator, stays as it is.
+// Probe ends what is left of a scope's pause, and of those of sources whose token of that key
+// was refused: the next message goes as its probe. A scope that is not paused, or paused by an
+// operator, stays as it is.
 func (b *Breaker) Probe(scope string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p, now := b.scopes[scope], time.Now(); p != nil && !p.operator && p.until.After(now) {
-		p.until = now
-		b.wake()
+	now := time.Now()
+	for name, p := range b.scopes {
+		if (name == scope || p.key != "" && p.key == scope) && !p.operator && p.until.After(now) {
+			p.until = now
+			b.wake()
+		}
 	}
 }
 
 func (b *Breaker) wake() {
 	close(b.changed)
 	b.changed = make(chan struct{})
-}
-
-// Paused lists the scopes that are not open and what is left of their pause; less than 0
-// means that it lasts until somebody ends it.
-func (b *Breaker) Paused() map[string]time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	var list map[string]time.Duration
-	for scope, p := range b.scopes {
-		if p.operator && p.over(now) {
-			continue
-		}
-		if list == nil {
-			list = make(map[string]time.Duration, len(b.scopes))
-		}
-		if p.until.IsZero() {
-			list[scope] = -1
-		} else {
-			list[scope] = max(0, p.until.Sub(now))
-		}
-	}
-	return list
-}
-
-// Hosts returns the state of every host: closed, open or probing, as a circuit breaker is.
-func (b *Breaker) Hosts() map[string]string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	list := make(map[string]string)
-	for _, host := range b.hosts {
-		if host != "" {
-			list[host] = "closed"
-		}
-	}
-	for scope, p := range b.scopes {
-		switch {
-		case !IsHost(scope):
-		case p.over(now):
-			list[scope] = "probing"
-		default:
-			list[scope] = "open"
-		}
-	}
-	return list
 }

@@ -12,8 +12,29 @@ import (
 // rig is a breaker whose changes are noted.
 type rig struct {
 	*Breaker
-	mu      sync.Mutex
-	changes []Change
+	mu       sync.Mutex
+	changes  []Change
+	messages uint64
+}
+
+// trouble is an attempt at another message of a source that is met by 503.
+func (r *rig) trouble(source string, own ...string) (delay time.Duration, excused bool) {
+	p, _ := r.TryAdmit(source, own...)
+	if p == nil {
+		return -1, false
+	}
+	defer p.Drop()
+	r.messages++
+	p.Hear(Attempt{Message: r.messages, Reason: "status 503"})
+	return p.Strike(false)
+}
+
+// paused lists the paused scopes.
+func (r *rig) paused() (list []string) {
+	for _, e := range r.Entries() {
+		list = append(list, e.Scope)
+	}
+	return list
 }
 
 // scopes of sources.
@@ -140,8 +161,8 @@ func TestBreaker_UnknownScopePausesOnlyItsSource(t *testing.T) {
 		if g.Admit(t.Context(), "b") == nil {
 			t.Error("another source was paused")
 		}
-		if got := g.Paused(); len(got) != 1 || got["source:a"] == 0 {
-			t.Errorf("paused: %v", got)
+		if got := g.Entries(); len(got) != 1 || got[0].Scope != "source:a" || got[0].Left == 0 {
+			t.Errorf("paused: %+v", got)
 		}
 	})
 }
@@ -229,41 +250,44 @@ func TestBreaker_TroubleOfOneWorkerIsNotShared(t *testing.T) {
 	})
 }
 
+// A host is paused by failures of more than one source in a row.
 func TestBreaker_StrikesOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(scopes{"a": {"host:h"}})
-		hit := func(n int) (wait time.Duration) {
-			for range n {
-				wait, _ = g.Admit(t.Context(), "a").Strike()
+		g := newRig(scopes{"a": {"host:h"}, "b": {"host:h"}})
+		n := 0
+		hit := func(times int) (wait time.Duration, excused bool) {
+			for range times {
+				n++
+				wait, excused = g.trouble([]string{"a", "b"}[n%2])
 			}
-			return wait
+			return wait, excused
 		}
-		if hit(g.after-1) != 0 {
+		if wait, excused := hit(g.after - 1); wait != 0 || excused {
 			t.Error("paused too early")
 		}
 		g.Admit(t.Context(), "a").Clear() // one that got through
-		if hit(g.after-1) != 0 {
+		if wait, _ := hit(g.after - 1); wait != 0 {
 			t.Error("failures before a success count")
 		}
 		time.Sleep(strikesTogether + time.Second)
-		if hit(1) != 0 {
+		if wait, _ := hit(1); wait != 0 {
 			t.Error("failures long ago count")
 		}
-		if hit(g.after-1) != time.Second || g.Hosts()["host:h"] != "open" {
+		if wait, excused := hit(g.after - 1); wait != time.Second || !excused || g.Hosts()["host:h"] != "open" {
 			t.Errorf("not paused after %d failures in a row: %v", g.after, g.Hosts())
 		}
 		time.Sleep(time.Second)
 		if g.Hosts()["host:h"] != "probing" {
 			t.Errorf("after the pause: %v", g.Hosts())
 		}
-		if wait, paused := g.Admit(t.Context(), "a").Strike(); wait != 2*time.Second || !paused {
+		if wait, excused := g.trouble("a"); wait != 2*time.Second || !excused {
 			t.Errorf("a probe that failed pauses for %v", wait)
 		}
 		time.Sleep(2 * time.Second)
-		g.Admit(t.Context(), "a").Clear()
-		if g.Hosts()["host:h"] != "closed" || g.struck.Load() != 0 {
-			t.Errorf("after a probe that got through: %v", g.Hosts())
+		g.Admit(t.Context(), "b").Clear()
+		if g.Hosts()["host:h"] != "closed" || len(g.Entries()) != 0 {
+			t.Errorf("after a probe that got through: %v %v", g.Hosts(), g.Entries())
 		}
 	})
 }
@@ -284,13 +308,13 @@ func FuzzDecodeShared(f *testing.F) {
 			for _, own := range []string{"me", "another"} {
 				g.adopt(n, time.Now(), own, nil)
 				g.renewals()
-				for _, end := range []func(*Permit){(*Permit).Clear, func(p *Permit) { p.Fail("host:h", 0) }, func(p *Permit) { p.Strike() }} {
+				for _, end := range []func(*Permit){(*Permit).Clear, func(p *Permit) { p.Fail("host:h", 0) }, func(p *Permit) { p.Strike(false) }, func(p *Permit) { p.Refuse() }, func(p *Permit) { p.RefuseToken() }} {
 					if p, _ := g.TryAdmit("a"); p != nil {
 						end(p)
 						p.Drop()
 					}
 					g.State("a")
-					g.Paused()
+					g.Entries()
 					g.Hosts()
 				}
 			}
@@ -303,17 +327,17 @@ func FuzzDecodeShared(f *testing.F) {
 func TestBreaker_OnlyHostsThatWereAskedCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(scopes{"a": {"host:api"}})
+		g := newRig(scopes{"a": {"host:api"}, "b": {"host:api"}})
 		g.after = 3
-		for range 3 {
-			p := g.Admit(t.Context(), "a", "host:blob")
-			p.Hear(false, []string{"host:blob", "host:api"})
-			p.Strike()
+		for i := range 3 {
+			p := g.Admit(t.Context(), []string{"a", "b"}[i%2], "host:blob")
+			p.Hear(Attempt{Hosts: []string{"host:blob", "host:api"}, Message: uint64(i)})
+			p.Strike(false)
 		}
-		if state, _ := g.stateOf([]string{"host:blob"}, time.Now()); state != Open {
+		if state, _ := g.stateOf([]string{"host:blob"}, who{source: "a"}, time.Now()); state != Open {
 			t.Error("the host that worked is paused")
 		}
-		if state, _ := g.stateOf([]string{"host:api"}, time.Now()); state != Paused {
+		if state, _ := g.stateOf([]string{"host:api"}, who{source: "a"}, time.Now()); state != Paused {
 			t.Error("the host in trouble is not paused")
 		}
 		time.Sleep(time.Minute)
@@ -322,18 +346,18 @@ func TestBreaker_OnlyHostsThatWereAskedCount(t *testing.T) {
 		time.Sleep(time.Minute)
 		for _, asked := range [][]string{{"host:api"}, {}} {
 			p := g.Admit(t.Context(), "a", "host:blob")
-			p.Hear(false, asked)
+			p.Hear(Attempt{Hosts: asked})
 			p.Clear()
 			p.Drop()
-			if state, _ := g.stateOf([]string{"host:blob"}, time.Now()); state != Probing {
+			if state, _ := g.stateOf([]string{"host:blob"}, who{source: "a"}, time.Now()); state != Probing {
 				t.Errorf("state %v after %v were asked, want a probe still to come", state, asked)
 			}
 		}
 		p := g.Admit(t.Context(), "a", "host:blob")
-		p.Hear(true, nil)
+		p.Hear(Attempt{Silent: true})
 		p.Fail("host:api", 0)
 		p.Drop()
-		if state, _ := g.stateOf([]string{"host:blob"}, time.Now()); state != Probing {
+		if state, _ := g.stateOf([]string{"host:blob"}, who{source: "a"}, time.Now()); state != Probing {
 			t.Errorf("state %v after nobody answered", state)
 		}
 	})

@@ -5,11 +5,30 @@ import (
 	"strings"
 )
 
-// Scopes of pauses by an operator.
+// The kinds of scopes, narrow ones first. What a message met counts for the narrowest that
+// explains it.
+//
+//	dest:<source>:<destination>   what is behind the far side, for one source
+//	source:<source>
+//	key:<key>                     the credentials of one or more sources
+//	host:<host>
+//	group:<group>                 everybody behind an egress address
+//	pause:<source>, pause:*       a source, or all, paused by an operator
 const (
-	operatorAll    = "pause:*"
+	destPrefix     = "dest:"
+	sourcePrefix   = "source:"
+	keyPrefix      = "key:"
+	hostPrefix     = "host:"
 	operatorPrefix = "pause:"
+	operatorAll    = "pause:*"
 )
+
+// Destination returns the scope of a destination of a source. Its id must hold nothing of a
+// patient.
+func Destination(source, id string) string { return destPrefix + source + ":" + id }
+
+// Source returns the scope of a source.
+func Source(name string) string { return sourcePrefix + name }
 
 // OperatorScope is the scope of an operator's pause of a source, or of all when it is "".
 func OperatorScope(source string) string {
@@ -22,32 +41,56 @@ func OperatorScope(source string) string {
 // ByOperator reports whether a scope is that of an operator's pause.
 func ByOperator(scope string) bool { return strings.HasPrefix(scope, operatorPrefix) }
 
+// Narrow reports whether a scope is a source or a destination of one: its pause holds up nobody
+// else.
+func Narrow(scope string) bool {
+	return strings.HasPrefix(scope, sourcePrefix) || isDest(scope)
+}
+
 // Shown is what a scope is called outside: an operator's pause of a source is that of the source.
 func Shown(scope string) string {
 	if scope == operatorAll {
 		return "all"
 	}
 	if source, ok := strings.CutPrefix(scope, operatorPrefix); ok {
-		return "source:" + source
+		return Source(source)
 	}
 	return scope
 }
 
-// ownScopes are the scopes that every source has by itself.
-func ownScopes(source string) []string {
-	return []string{"source:" + source, operatorAll, operatorPrefix + source}
+// ofSource is the source of a narrow scope; "" of any other.
+func ofSource(scope string) string {
+	if source, ok := strings.CutPrefix(scope, sourcePrefix); ok {
+		return source
+	}
+	if rest, ok := strings.CutPrefix(scope, destPrefix); ok {
+		source, _, _ := strings.Cut(rest, ":")
+		return source
+	}
+	return ""
 }
+
+// idOf is the destination itself, of whichever source; "" of any other scope.
+func idOf(dest string) string {
+	rest, _ := strings.CutPrefix(dest, destPrefix)
+	_, id, _ := strings.Cut(rest, ":")
+	return id
+}
+
+// IsHost reports whether a scope is a host.
+func IsHost(scope string) bool { return strings.HasPrefix(scope, hostPrefix) }
 
 // isShared reports whether the pause of a scope is the whole fleet's. A key's is not: each
 // worker has tokens of its own.
-func isShared(scope string) bool { return IsHost(scope) || strings.HasPrefix(scope, "group:") }
+func isShared(scope string) bool { return !strings.HasPrefix(scope, keyPrefix) }
 
-// IsHost reports whether a scope is a host.
-func IsHost(scope string) bool { return strings.HasPrefix(scope, "host:") }
+func isDest(scope string) bool { return strings.HasPrefix(scope, destPrefix) }
 
-// hostOf is the first host among scopes; "" if there is none.
-func hostOf(scopes []string) string {
-	if i := slices.IndexFunc(scopes, IsHost); i >= 0 {
+func isKey(scope string) bool { return strings.HasPrefix(scope, keyPrefix) }
+
+// first is the first of the scopes of a kind; "" if there is none.
+func first(scopes []string, is func(string) bool) string {
+	if i := slices.IndexFunc(scopes, is); i >= 0 {
 		return scopes[i]
 	}
 	return ""

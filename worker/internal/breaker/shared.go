@@ -34,6 +34,11 @@ type shared struct {
 type sharedPause struct {
 	Generation uint64 `json:"generation"`
 	Failures   int    `json:"failures,omitempty"`
+	// Lasted is how long ago the first failure was seen.
+	Lasted time.Duration `json:"lasted,omitempty"`
+	// Reason is what was met: a text that may be shown. Refused: the far side refuses the source.
+	Reason  string `json:"reason,omitempty"`
+	Refused bool   `json:"refused,omitempty"`
 	// Left of the pause, in nanoseconds; −1: until it is ended.
 	Left time.Duration `json:"left"`
 	// Prober is the worker that probes, ProbeLeft for how long that is believed.
@@ -56,7 +61,7 @@ func decodeShared(data []byte) (shared, error) {
 		s.Scopes = map[string]sharedPause{}
 	}
 	for scope, p := range s.Scopes {
-		if p.Left < forever || p.ProbeLeft < 0 || p.Failures < 0 {
+		if p.Left < forever || p.ProbeLeft < 0 || p.Failures < 0 || p.Lasted < 0 {
 			return s, fmt.Errorf("%w: that of %q makes no sense", errDamaged, scope)
 		}
 	}
@@ -84,7 +89,10 @@ type update struct {
 	scope    string
 	base     uint64 // the generation that it comes from; 0: the scope was open
 	left     time.Duration
+	lasted   time.Duration
 	failures int
+	reason   string
+	refused  bool
 	at       time.Time // when a worker posted it
 }
 
@@ -94,7 +102,7 @@ func (u update) due(now time.Time, then []update) (update, bool) {
 	if u.kind != pausing {
 		return u, true
 	}
-	u.left = max(0, u.left-now.Sub(u.at))
+	u.left, u.lasted = max(0, u.left-now.Sub(u.at)), u.lasted+now.Sub(u.at)
 	return u, u.left > 0 || !slices.ContainsFunc(then, func(t update) bool { return t.kind == resuming && t.scope == u.scope })
 }
 
@@ -105,6 +113,7 @@ func (s shared) after(d time.Duration) shared {
 		if p.Left != forever {
 			p.Left = max(0, p.Left-d)
 		}
+		p.Lasted += d
 		if p.ProbeLeft = max(0, p.ProbeLeft-d); p.ProbeLeft == 0 {
 			p.Prober = ""
 		}
@@ -131,7 +140,8 @@ func (s *shared) apply(u update, by string) bool {
 			break
 		}
 		s.Last++
-		p = sharedPause{Generation: s.Last, Failures: max(u.failures, p.Failures), Left: u.left, By: by}
+		p = sharedPause{Generation: s.Last, Failures: max(u.failures, p.Failures), Left: u.left, By: by,
+			Lasted: max(u.lasted, p.Lasted), Reason: u.reason, Refused: u.refused}
 	case operatorPausing:
 		s.Last++
 		p = sharedPause{Generation: s.Last, Left: u.left, Operator: true, By: by}
@@ -157,18 +167,26 @@ func (s *shared) apply(u update, by string) bool {
 }
 
 // adopt takes in what the shared state was at a moment; own is this worker's name in it, busy the
-// scopes whose updates by this worker are not in it yet.
+// scopes whose updates by this worker are not in it yet. Narrow scopes of sources that are not
+// served here are left out.
 func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool) {
 	var changes []Change
 	b.mu.Lock()
-	now := time.Now()
-	b.alone = false
+	now, moved := time.Now(), b.alone
+	b.alone, b.narrow = false, 0
 	for scope, p := range s.Scopes {
+		if Narrow(scope) {
+			if b.narrow++; b.sources[ofSource(scope)] == nil {
+				continue
+			}
+		}
 		if busy[scope] || p.Operator && p.Left == 0 {
 			continue
 		}
-		if b.adoptPause(scope, p, at, now, own) {
-			changes = append(changes, Change{Scope: scope, Paused: true, Delay: max(0, p.Left), Probes: max(0, p.Failures-1)})
+		news, differs := b.adoptPause(scope, p, at, now, own)
+		moved = moved || differs
+		if news {
+			changes = append(changes, Change{Scope: scope, Paused: true, Delay: max(0, p.Left), Probes: max(0, p.Failures-1), Reason: p.Reason, Refused: p.Refused})
 		}
 	}
 	for scope, current := range b.scopes {
@@ -180,45 +198,59 @@ func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool
 		b.resumed[scope] = now
 		changes = append(changes, Change{Scope: scope})
 	}
-	b.struck.Store(int64(len(b.strikes)))
-	if len(b.scopes)+len(changes) > 0 {
+	for scope, at := range b.resumed {
+		if now.Sub(at) > flapping {
+			delete(b.resumed, scope)
+		}
+	}
+	b.count()
+	if moved || len(changes) > 0 {
 		b.wake()
 	}
 	b.mu.Unlock()
-	for _, change := range changes {
-		b.changes(change)
-	}
+	b.report(changes)
 }
 
-// adoptPause takes in one pause and reports whether it is news.
-func (b *Breaker) adoptPause(scope string, p sharedPause, at, now time.Time, own string) (news bool) {
+// adoptPause takes in one pause and reports whether it is news for the owner of the breaker, and
+// whether it differs at all.
+func (b *Breaker) adoptPause(scope string, p sharedPause, at, now time.Time, own string) (news, differs bool) {
 	current := b.scopes[scope]
+	var before pause
+	if current != nil {
+		before = *current
+	}
 	if current == nil || current.generation != p.Generation || !current.posted {
 		news = current == nil || current.until.Before(now) || current.until.IsZero() != (p.Left == forever)
-		probing := current != nil && current.probing && current.posted // a probe that is under way stays one
-		current = &pause{generation: p.Generation, posted: true, operator: p.Operator, probing: probing && p.Prober == own}
+		current = &pause{generation: p.Generation, posted: true, operator: p.Operator, key: before.key, prober: before.prober, probeSince: before.probeSince}
+		current.probing = before.probing && before.posted && p.Prober == own // a probe that is under way stays one
 		b.scopes[scope] = current
 	}
-	current.failures = p.Failures
+	current.failures, current.reason, current.refused = p.Failures, p.Reason, p.Refused
+	current.since = at.Add(-p.Lasted)
 	current.until = time.Time{}
 	if p.Left != forever {
 		current.until = at.Add(p.Left)
 	}
-	current.prober, current.mine = p.Prober, p.Prober == own
+	current.holder, current.mine = p.Prober, p.Prober == own
 	current.probeUntil = at.Add(p.ProbeLeft)
-	if current.prober != "" || current.over(now) {
+	if current.holder != "" || current.over(now) {
 		current.asked = false
 	}
-	return news
+	return news, *current != before
 }
 
-// renewals are the claims that must be renewed because this worker's probes go on.
+// renewals are the claims that must be renewed because this worker's probes go on. One that takes
+// long may hang for a reason of its own, and is given up: another worker may probe as well.
 func (b *Breaker) renewals() []update {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []update
 	for scope, p := range b.scopes {
-		if p.posted && p.mine && p.probing && time.Until(p.probeUntil) < probeLease/2 {
+		switch {
+		case !p.posted || !p.mine || !p.probing:
+		case !isDest(scope) && time.Since(p.probeSince) > patience:
+			list = append(list, update{kind: dropping, scope: scope, base: p.generation})
+		case time.Until(p.probeUntil) < probeLease/2:
 			list = append(list, update{kind: claiming, scope: scope, base: p.generation})
 		}
 	}

@@ -32,15 +32,6 @@ func NewStore(js jetstream.JetStream, bucket string, clock *servertime.Clock) *S
 	return &Store{js: js, bucket: bucket, clock: clock}
 }
 
-// Entry is one shared pause.
-type Entry struct {
-	Scope    string
-	Left     time.Duration // −1: until it is ended; 0: it is being probed
-	Operator bool
-	By       string
-	Failures int
-}
-
 // Pause has an operator, named by, pause a source, or all where it is "", for d or, if that is 0,
 // until Resume.
 func (s *Store) Pause(ctx context.Context, source string, d time.Duration, by string) error {
@@ -66,7 +57,11 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	list := make([]Entry, 0, len(state.Scopes))
 	for _, scope := range slices.Sorted(maps.Keys(state.Scopes)) {
 		p := state.Scopes[scope]
-		list = append(list, Entry{Scope: scope, Left: p.Left, Operator: p.Operator, By: p.By, Failures: p.Failures})
+		e := Entry{Scope: scope, Left: p.Left, Operator: p.Operator, By: p.By, Failures: p.Failures, Reason: p.Reason, Refused: p.Refused}
+		if p.Lasted > 0 {
+			e.Since = time.Now().Add(-p.Lasted)
+		}
+		list = append(list, e)
 	}
 	return list, nil
 }

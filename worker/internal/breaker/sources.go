@@ -1,0 +1,92 @@
+package breaker
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// source is what a breaker knows of one source.
+type source struct {
+	name   string
+	scopes []string // all that it depends on
+	key    string   // "" if it names none
+	host   string   // that its messages usually go to; "" if it names none
+	// worked is when it was answered last and not refused, in Unix nanoseconds.
+	worked atomic.Int64
+	// refused is set while its last answer was a refusal of its token; see refusals.go.
+	refused atomic.Bool
+
+	// Of such refusals in a row, under the breaker's mutex:
+	refusals  int
+	since     time.Time // the first
+	last      time.Time
+	confirmed bool // the key worked for another source meanwhile
+}
+
+func newSource(name string, scopes []string) *source {
+	s := &source{name: name}
+	s.depend(scopes)
+	return s
+}
+
+// depend replaces the scopes that the source has besides its own.
+func (s *source) depend(scopes []string) {
+	s.scopes = append([]string{Source(s.name), operatorAll, OperatorScope(s.name)}, scopes...)
+	s.key, s.host = first(scopes, isKey), first(scopes, IsHost)
+}
+
+// SetSources replaces the sources and the scopes that each depends on. What is known of a source
+// that stays is kept; pauses of one that is gone are forgotten here, not by other workers. Permits
+// go on.
+func (b *Breaker) SetSources(sources map[string][]string) {
+	b.mu.Lock()
+	var gone []Change
+	for name := range b.sources {
+		if _, stays := sources[name]; !stays {
+			delete(b.sources, name)
+		}
+	}
+	for name, scopes := range sources {
+		if s := b.sources[name]; s == nil {
+			b.sources[name] = newSource(name, scopes)
+		} else if !slices.Equal(s.scopes[3:], scopes) {
+			replaced := newSource(name, scopes) // permits read the old one
+			replaced.worked.Store(s.worked.Load())
+			b.sources[name] = replaced
+		}
+	}
+	clear(b.users)
+	for _, s := range b.sources {
+		for _, scope := range s.scopes {
+			b.users[scope]++
+		}
+	}
+	for scope := range b.scopes {
+		if Narrow(scope) && b.sources[ofSource(scope)] == nil {
+			delete(b.scopes, scope)
+			gone = append(gone, Change{Scope: scope, Reason: "the source is not served here any more"})
+		}
+	}
+	for scope := range b.strikes {
+		if Narrow(scope) && b.sources[ofSource(scope)] == nil {
+			delete(b.strikes, scope)
+		}
+	}
+	for scope := range b.refusals {
+		if b.sources[ofSource(scope)] == nil {
+			delete(b.refusals, scope)
+		}
+	}
+	b.count()
+	b.wake()
+	b.mu.Unlock()
+	b.report(gone)
+}
+
+// report tells the owner of changes.
+func (b *Breaker) report(changes []Change) {
+	for _, c := range changes {
+		b.changes(c)
+	}
+}
