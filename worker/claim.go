@@ -50,15 +50,12 @@ func (w *Worker) claim(d *delivery) (decided bool) {
 		d.message.OpenBody, d.message.BodySize = d.stream.open, body.Size()
 		return false
 	}
-	room := min(body.Size(), w.config.MaxClaimMemory)
-	if err := w.waitForRoom(d, room); err != nil {
+	if err := w.waitForRoom(d, body.Size()); err != nil {
 		if w.pulling.Err() != nil && d.ctx.Err() == nil {
 			return d.decide(verdict{action: wait, err: "the worker is stopping"})
 		}
 		return d.decide(w.unclaimed(d, err))
 	}
-	d.room = room
-	w.metrics.claimed.Add(float64(room))
 	if d.message.Body, err = body.ReadAll(); err != nil {
 		w.dropBody(d)
 		return d.decide(w.unclaimed(d, err))
@@ -67,29 +64,37 @@ func (w *Worker) claim(d *delivery) (decided bool) {
 }
 
 // waitForRoom waits for memory, until the lease is lost or the worker stops.
-func (w *Worker) waitForRoom(d *delivery, room int64) error {
+func (w *Worker) waitForRoom(d *delivery, size int64) error {
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
 	defer context.AfterFunc(w.pulling, cancel)()
-	return w.memory.take(ctx, room)
+	give, err := w.memory.Take(ctx, d.lane.source, size)
+	if err != nil {
+		return err
+	}
+	w.metrics.claimed.Add(float64(size))
+	d.room = func() {
+		give()
+		w.metrics.claimed.Sub(float64(size))
+	}
+	return nil
 }
 
 // dropBody gives up the memory of a claim-checked body.
 func (w *Worker) dropBody(d *delivery) {
-	if d.room == 0 {
+	if d.room == nil {
 		return
 	}
 	d.message.Body = nil
-	w.memory.give(d.room)
-	w.metrics.claimed.Sub(float64(d.room))
-	d.room = 0
+	d.room()
+	d.room = nil
 }
 
 // dropAnswer gives up the answer and its memory. What was not settled is asked again, and
 // without a reply subject nobody wants it.
 func (w *Worker) dropAnswer(d *delivery) {
 	d.verdict.answer.Body = nil
-	d.leased.answer.end()
+	d.leased.answer.End()
 }
 
 // unclaimed judges why a body could not be had.

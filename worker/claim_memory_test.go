@@ -22,8 +22,8 @@ func TestRun_ClaimsWaitForMemory(t *testing.T) {
 			id, _ := r.claimed(outbox.Message{}, large(1<<20))
 			ids = append(ids, id)
 		}
-		huge, _ := r.claimed(outbox.Message{}, large(3<<20)) // goes alone
-		r.start(worker.Config{Concurrency: 16, MaxClaimMemory: 2 << 20})
+		huge, _ := r.claimed(outbox.Message{}, large(5<<20)) // goes alone
+		r.start(worker.Config{Concurrency: 16, MaxClaimMemory: 4 << 20})
 		for _, id := range append(ids, huge) {
 			if e := r.awaitSettled(id); e.Settlement != outbox.Delivered || e.Delivered != 1 || e.Attempt != 1 {
 				t.Errorf("%+v", e)
@@ -38,7 +38,7 @@ func TestRun_ClaimsWaitForMemory(t *testing.T) {
 			}
 			most = max(most, inMemory)
 		}
-		if r.far.Peak() != 2 || most > 3<<20 {
+		if r.far.Peak() != 3 || most > 5<<20 {
 			t.Errorf("%d at a time, %d bytes in memory", r.far.Peak(), most)
 		}
 	})
@@ -86,4 +86,31 @@ func TestRun_ClaimWhoseDeadlinePassesWhileItWaits(t *testing.T) {
 			t.Errorf("settled %s: %s, sent %d times", e.Settlement, e.Error, len(r.far.Of(late)))
 		}
 	})
+}
+
+// One source's large bodies, whose far side hangs, leave room for another's.
+func TestRun_LargeBodiesOfOneSourceKeepNobodyWaiting(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			if m.Source == source {
+				time.Sleep(150 * time.Second)
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		for range 12 {
+			r.claimed(outbox.Message{}, large(1<<20))
+		}
+		r.start(worker.Config{MaxClaimMemory: 8 << 20, Partitions: -1, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		time.Sleep(10 * time.Second)
+		object := outbox.BodyName("clinic-b", "x")
+		r.must(outbox.NewBodies(r.js, "").Put(r.Context(), object, large(1<<20)))
+		r.naming(outbox.Message{ID: "other", Source: "clinic-b"}, object)
+		time.Sleep(time.Second)
+		if _, ok := r.settled("other"); !ok {
+			t.Errorf("another source's body waits for room behind %d", r.far.Peak())
+		}
+		if n := r.far.Peak(); n != 7 {
+			t.Errorf("%d bodies of 8 at a time, want six of one source and one of another", n)
+		}
+	}, source, "clinic-b")
 }

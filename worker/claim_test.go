@@ -274,11 +274,11 @@ func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
 			return outbox.Answer{Status: 200}, nil
 		}
 		id, _, key := r.dying(large(1 << 20))
-		other := outbox.BodyName("clinic-b", "x")
+		other := outbox.BodyName(source, "x")
 		if err := outbox.NewBodies(r.js, "").Put(r.Context(), other, large(1<<20)); err != nil {
 			r.Fatal(err)
 		}
-		r.naming(outbox.Message{ID: "other", Source: "clinic-b"}, other)
+		r.naming(outbox.Message{ID: "other"}, other)
 		ledger, err := r.js.KeyValue(r.Context(), "REDOX_LEDGER")
 		if err != nil {
 			r.Fatal(err)
@@ -290,7 +290,7 @@ func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
 			}
 			return string(entry.Value())
 		}
-		stop := r.start(worker.Config{Sources: append(orders(), worker.Source{Name: "clinic-b"}), MaxClaimMemory: 1 << 20, DrainTimeout: -1})
+		stop := r.start(worker.Config{Sources: orders(), MaxClaimMemory: 1 << 20, DrainTimeout: -1})
 		r.until("the other is sent", func() bool { return len(r.far.Of("other")) == 1 })
 		r.until("the start is noted", func() bool { return strings.Contains(noted(), `"started":2`) })
 		if !strings.Contains(noted(), `"intent":true`) {

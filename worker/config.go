@@ -101,9 +101,11 @@ type Config struct {
 	MaxClaim int64
 	// MaxClaimMemory bounds the bodies of claim-checked messages in memory, in bytes over
 	// all attempts in flight; those that find no room wait for it with their lease kept,
-	// and nothing is counted. One that is larger goes alone. Answers for which a Deliverer
-	// asks [AnswerRoom] share it: they have half of it at most, and one of them at a time may
-	// go beyond. The Deliverer's own copies come on top. Default 256 MiB.
+	// and nothing is counted. Answers for which a Deliverer asks [AnswerRoom] share it: they
+	// have half of it at most. A source that has some already leaves a quarter to others, and
+	// one body and one answer at a time may go beyond: a source that has nothing yet does not
+	// wait for the large bodies of others. The Deliverer's own copies come on top. Default
+	// 256 MiB.
 	MaxClaimMemory int64
 	// StreamFiles leaves the bodies of claim-checked messages of kind file where they are,
 	// for a Deliverer that reads them with [outbox.Message.OpenBody]: no more than 128 KiB

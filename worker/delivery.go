@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
 // delivery is one message on its way through the worker.
@@ -38,7 +39,7 @@ type delivery struct {
 	began     time.Time
 	took      time.Duration // of the attempt
 	verdict   verdict       // what is to be done; before that is decided, only its answer is set
-	room      int64         // memory of a claim-checked body
+	room      func()        // gives the memory of a claim-checked body back; nil: it has none
 	stream    *stream       // such a body, if it is not in memory
 	grant     grant         // of the attempt's request
 }
@@ -57,7 +58,7 @@ func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery 
 	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered,
 		older: meta.Timestamp.UnixNano() < l.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
-	d.leased = leasedContext{Context: ctx, keeper: w.keeper, answer: answerRoom{memory: w.memory}, lease: lease{
+	d.leased = leasedContext{Context: ctx, keeper: w.keeper, answer: limit.Room{Memory: w.memory, Source: l.source}, lease: lease{
 		leaseKey: leaseKey{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, subject: d.msg.reply, cancel: cancel}}
 	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.lease
 	if !w.keeper.hold(d.lease, since, l.replicated.Load()) {

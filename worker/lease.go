@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
 // lease is the worker's hold on one delivered message: the server gives the message to
@@ -204,7 +206,7 @@ type leasedContext struct {
 	context.Context
 	keeper *keeper
 	lease  lease
-	answer answerRoom
+	answer limit.Room
 }
 
 // Value answers the room of the attempt's answer itself, as [grant.Value] does.

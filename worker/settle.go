@@ -77,15 +77,17 @@ func (w *Worker) conclude(d *delivery) {
 }
 
 // stepAside gives up the slot of a message whose settlement cannot be confirmed at present:
-// others go on meanwhile. No more of them do so than there are slots. The returned function is
-// to be called when the settlement has ended.
+// others go on meanwhile. Those that do so have slots of their own, as many, which are shared
+// out in the same way: what one source cannot settle keeps nothing from another, and is bounded.
+// The returned function is to be called when the settlement has ended.
 func (w *Worker) stepAside(d *delivery) func() {
-	if !w.aside.TryAcquire(1) {
+	source, class := d.lane.source, d.lane.class()
+	if w.aside.TryAcquire(source, class, 1) == 0 {
 		return func() {}
 	}
 	d.aside = true
-	w.slots.Release(d.lane.source, d.lane.class())
-	return func() { w.aside.Release(1) }
+	w.slots.Release(source, class)
+	return func() { w.aside.Release(source, class) }
 }
 
 // settlement is the progress of one message through the steps of its settlement.

@@ -2,8 +2,10 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +104,49 @@ func TestRun_ASourcesOwnFailuresNarrowNobodyElse(t *testing.T) {
 		}
 		if n := w.Status().Concurrency; n != 64 {
 			t.Errorf("the limit over all is %d", n)
+		}
+	}, source, "clinic-b")
+}
+
+// What of one source cannot be settled keeps no other source's from stepping aside, however
+// much it is.
+func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			return outbox.Answer{Status: 200}, nil
+		}
+		mended := make(chan struct{})
+		audit := func(_ context.Context, e worker.AuditEntry) error {
+			select {
+			case <-mended:
+			default:
+				if e.Source == source || strings.HasPrefix(e.Message, "stuck") {
+					return errors.New("no room")
+				}
+			}
+			return nil
+		}
+		r.start(worker.Config{Concurrency: 8, Partitions: -1, Audit: audit, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		var all []string
+		for range 100 {
+			all = append(all, r.publish(outbox.Message{}))
+		}
+		time.Sleep(time.Minute)
+		for i := range 4 {
+			all = append(all, r.publish(outbox.Message{ID: fmt.Sprint("stuck", i), Source: "clinic-b"}))
+		}
+		time.Sleep(10 * time.Second)
+		plain := r.publish(outbox.Message{ID: "plain", Source: "clinic-b"})
+		time.Sleep(time.Second)
+		if _, ok := r.settled(plain); !ok {
+			t.Error("a message waits for settlements of others")
+		}
+		if n := len(r.far.Calls()); n > 8+4+4+4+5 {
+			t.Errorf("%d were sent and could not be settled", n)
+		}
+		close(mended)
+		for _, id := range all {
+			r.awaitSettled(id)
 		}
 	}, source, "clinic-b")
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
@@ -34,7 +33,7 @@ type Worker struct {
 	trace     tracing
 	observed  bool
 	bodies    *outbox.Bodies
-	memory    *memory // of claim-checked bodies and of answers
+	memory    *limit.Memory // of claim-checked bodies and of answers
 
 	started atomic.Bool
 	replies outbox.ReplyPolicy
@@ -43,8 +42,8 @@ type Worker struct {
 	ledger  *ledger
 	tokens  *outbox.HeldTokens
 	clock   *servertime.Clock
-	depot   *depot              // of durable replies
-	aside   *semaphore.Weighted // settlements that go on without a slot
+	depot   *depot       // of durable replies
+	aside   *limit.Slots // settlements that go on without a slot
 	lanes   atomic.Pointer[[]*lane]
 	// set by Run
 	breaker    *breaker.Breaker
@@ -86,10 +85,10 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	log := logsample.Wrap(c.Logger)
 	return &Worker{
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
-		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: newMemory(c.MaxClaimMemory),
+		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
 		tokens: outbox.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
-		aside: semaphore.NewWeighted(int64(c.Concurrency)),
+		aside: limit.NewSlots(c.Concurrency),
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,44 @@ func TestAdaptive_TroubleOfOneIsItsOwn(t *testing.T) {
 				}
 				f.stop()
 			})
+		})
+	}
+}
+
+// That sources come whose answers always take longer, or whose messages are always refused, is
+// no trouble of the far side, though they are more than the others.
+func TestAdaptive_HabitsOfSomeAreNoTrouble(t *testing.T) {
+	for _, habit := range []string{"slow", "refused"} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(64, func(source string) (time.Duration, Load) {
+				switch {
+				case !strings.HasPrefix(source, "some"):
+					return 100 * time.Millisecond, Fine
+				case habit == "slow":
+					return time.Second, Fine
+				}
+				return 100 * time.Millisecond, Refused
+			})
+			plain, some := 6, 4
+			if habit == "slow" {
+				plain, some = 2, 12
+			}
+			for i := range plain {
+				f.drain(fmt.Sprint("plain-", i), Send, 1<<30)
+			}
+			time.Sleep(10 * time.Second)
+			for i := range some {
+				f.drain(fmt.Sprint("some-", i), Send, 1<<30)
+			}
+			least := 64
+			for range 50 {
+				time.Sleep(time.Second)
+				least = min(least, f.slots.Size())
+			}
+			if least < 44 || f.slots.Size() < 64 {
+				t.Errorf("the limit over all is narrowed by those that are %s: %v", habit, f.sizes)
+			}
+			f.stop()
 		})
 	}
 }
