@@ -156,7 +156,7 @@ func (d *DeadLetters) Get(ctx context.Context, source, id string) ([]StoredDeadL
 		found = append(found, whole)
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("outbox: message %s: %w", safeLine(id), ErrNoDeadLetter)
+		return nil, fmt.Errorf("outbox: message %s of %s: %w", safeLine(id), cmp.Or(source, "any source"), ErrNoDeadLetter)
 	}
 	return found, nil
 }

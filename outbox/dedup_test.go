@@ -204,16 +204,58 @@ func (r dedupRig) answersFrom(sources ...string) (stop func()) {
 // Thousands of sources that all count from one lose nothing to each other.
 func TestDedup_ManySourcesOneID(t *testing.T) {
 	t.Parallel()
-	const sources = 5000
 	r := newDedupRig(t, testSecret)
-	for i := range sources {
-		receipt, err := r.publisher.Publish(r.ctx(), Message{Source: fmt.Sprintf("clinic-%04d", i), ID: "1", Body: []byte(`{}`)})
-		if err != nil || receipt.Duplicate {
-			t.Fatalf("source %d: %+v, %v", i, receipt, err)
+	sources := crowd(5000)
+	stop := serveGateway(r.topologyRig, GatewayConfig{Sources: sources, OrderSecret: testSecret})
+	defer stop()
+	for _, source := range sources {
+		for way, id := range map[string]string{"library": "1", "gateway": "2"} {
+			if receipt := r.send(way, source, id); receipt.Duplicate {
+				t.Fatalf("%s, %s: %+v", source, way, receipt)
+			}
 		}
 	}
-	if n := r.stream("REDOX_OUT").State.Msgs; n != sources {
-		t.Errorf("%d messages are stored, want %d", n, sources)
+	if n := r.stream("REDOX_OUT").State.Msgs; n != uint64(2*len(sources)) {
+		t.Errorf("%d messages are stored, want %d", n, 2*len(sources))
+	}
+	if again := r.send("gateway", sources[4711], "1"); !again.Duplicate {
+		t.Errorf("the id of the same source again: %+v", again)
+	}
+}
+
+// A message id is bounded by itself, and what the stream alone uses is longer.
+func TestDedup_LongIDs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		dedup, own int
+		want       int // the length of the message id; 0: poison
+	}{
+		{maxID, 0, maxID}, {maxID + 1, 0, 0}, {0, maxID, maxID}, {0, maxID + 1, 0},
+		{maxSource + 1 + maxID, maxID, maxID}, {maxDedupID, 1, 1}, {maxDedupID + 1, 1, 0},
+	} {
+		h := nats.Header{}
+		for name, n := range map[string]int{HeaderID: tt.dedup, HeaderMessageID: tt.own} {
+			if n > 0 {
+				h[name] = []string{strings.Repeat("i", n)}
+			}
+		}
+		m, err := Decode("", Stored{Subject: "redox.out.clinic-a.send", Header: h, Sequence: 1})
+		if (err != nil) != (tt.want == 0) || err == nil && len(m.ID) != tt.want || len(m.ID) > maxID {
+			t.Errorf("%d bytes, %d of its own: %d, %v", tt.dedup, tt.own, len(m.ID), err)
+		}
+	}
+	r := newDedupRig(t, nil)
+	for _, name := range []string{HeaderID, HeaderMessageID} {
+		answer := askGateway(t, r.client, Prefix("").GatewaySubject("clinic-a", LaneSend), nats.Header{name: {strings.Repeat("i", maxNewID+1)}})
+		var refused *GatewayError
+		if _, err := DecodeReply(answer); !errors.As(err, &refused) || refused.Code != "400" || !strings.Contains(refused.Error(), name+" is longer than 200 bytes") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var receipt Receipt
+	both := nats.Header{HeaderID: {"stream's"}, HeaderMessageID: {"own"}}
+	if err := json.Unmarshal(askGateway(t, r.client, Prefix("").GatewaySubject("clinic-a", LaneSend), both).Data, &receipt); err != nil || receipt.ID != "own" {
+		t.Errorf("both: %+v, %v", receipt, err)
 	}
 }
 

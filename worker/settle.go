@@ -52,15 +52,16 @@ func (w *Worker) conclude(d *delivery) {
 	defer w.keeper.forget(d.lease)
 	done := d.verdict.done
 	s := settlement{worker: w, delivery: d, dead: done, replied: done, audited: done}
-	err := s.steps()
+	err, member := s.steps(), itself
 	if err != nil {
+		member = d.message.Source + " " + d.message.ID
 		defer w.stepAside(d)()
-		err = s.repeat(err)
+		err = s.repeat(member, err)
 	}
 	if err == nil {
-		w.troubles.settlements.Worked(d.message.ID)
+		w.troubles.settlements.Worked(member)
 	} else {
-		w.troubles.settlements.Gone(d.message.ID)
+		w.troubles.settlements.Gone(member)
 	}
 	if errors.Is(err, ErrLeaseLost) {
 		w.log.Warn("settled, and left to another worker to acknowledge: the lease was lost meanwhile", "message", d.message.ID,
@@ -102,7 +103,8 @@ type settlement struct {
 
 // repeat takes the steps again, with backoff, until they succeed or the worker is stopped.
 // failed is how they failed the first time: the schedule is made only when that happens.
-func (s *settlement) repeat(failed error) error {
+// member is what the log calls the message.
+func (s *settlement) repeat(member string, failed error) error {
 	w, d := s.worker, s.delivery
 	again := func() (err error) {
 		if err, failed = failed, nil; err != nil {
@@ -114,7 +116,7 @@ func (s *settlement) repeat(failed error) error {
 		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
 	return backoff.RetryNotify(again, policy, func(err error, _ time.Duration) {
 		w.metrics.settleErrors.Inc()
-		w.troubles.settlements.Failed(d.message.ID, s.unsettled(), err,
+		w.troubles.settlements.Failed(member, s.unsettled(), err,
 			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.settlement)
 	})
 }

@@ -16,7 +16,7 @@ import (
 // lane or message that meets it.
 type troubles struct {
 	pulls       *logsample.Trouble // members are consumers
-	settlements *logsample.Trouble // messages
+	settlements *logsample.Trouble // messages, by source and id
 	probes      *logsample.Trouble // scopes
 	ledger      *logsample.Trouble
 	advisories  *logsample.Trouble

@@ -80,7 +80,7 @@ func (r *Reconciler) messages(d Delivered) []*nats.Msg {
 		m.Header.Set(nats.MsgIdHdr, d.Source+":"+id)
 		var err error
 		if m.Data, err = json.Marshal(entry{Log: id, Message: d.Message, Sequence: d.Sequence, At: d.At.UTC()}); err != nil {
-			r.log.Error("a log cannot be followed", "log", id, "message", d.Message, "error", err)
+			r.log.Error("a log cannot be followed", "log", id, "source", d.Source, "message", d.Message, "error", err)
 			continue
 		}
 		all = append(all, m)
