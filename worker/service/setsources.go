@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,11 +141,9 @@ func (s *Service) tellClient(of *served, credentials map[string]redox.Credential
 	return s.client.SetSources(sources, credentials)
 }
 
-// tellOthers has worker and gateway serve the sources, where they are. The gateway takes nothing
-// of what goes before the worker stops pulling it, and takes what comes after the worker pulls it.
-// s.changing.mu is held.
+// tellOthers has worker and gateway serve the sources, where they are. s.changing.mu is held.
 func (s *Service) tellOthers(before, next *served) (refused, err error) {
-	w, gateway := s.worker.Load(), s.gateway.Load()
+	w := s.worker.Load()
 	if w == nil {
 		return nil, nil // they will be made with them
 	}
@@ -152,21 +151,24 @@ func (s *Service) tellOthers(before, next *served) (refused, err error) {
 	if !ok {
 		return nil, errors.New("service: this worker cannot change its sources while it runs; start the service anew")
 	}
-	if gateway != nil {
-		both := &served{sources: maps.Clone(before.sources)}
-		maps.DeleteFunc(both.sources, func(name string, _ config.Source) bool { _, stays := next.sources[name]; return !stays })
-		if len(both.sources) < len(before.sources) {
-			_ = gateway.SetSources(both.names()) // those it has; what it may not serve it says below
-		}
+	pull := func() error { return set.SetSources(next.ofWorker(s.client)) }
+	if gateway := s.gateway.Load(); gateway != nil {
+		return takeTurns(pull, gateway.SetSources, before, next)
 	}
-	if err := set.SetSources(next.ofWorker(s.client)); err != nil {
-		if gateway != nil {
-			_ = gateway.SetSources(before.names())
-		}
+	return takeTurns(pull, func([]string) error { return nil }, before, next)
+}
+
+// takeTurns has the gateway take nothing of what goes before the worker stops pulling it, and what
+// comes after the worker pulls it. Where the worker refuses, the gateway is as it was; refused is
+// what the gateway may not serve.
+func takeTurns(pull func() error, serve func([]string) error, before, next *served) (refused, err error) {
+	stays := slices.DeleteFunc(before.names(), func(name string) bool { _, ok := next.sources[name]; return !ok })
+	if len(stays) < len(before.sources) {
+		_ = serve(stays) // what it may not serve of those it says below
+	}
+	if err := pull(); err != nil {
+		_ = serve(before.names())
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	if gateway == nil {
-		return nil, nil
-	}
-	return gateway.SetSources(next.names()), nil
+	return serve(next.names()), nil
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -122,6 +123,30 @@ func TestSetSources_AnErrorChangesNothing(t *testing.T) {
 	s.Close()
 	if err := s.SetSources(other); err == nil || !strings.Contains(err.Error(), "after Close") {
 		t.Error(err)
+	}
+}
+
+// The gateway takes nothing of what goes before the worker stops with it, and takes what comes
+// after the worker has it.
+func TestSetSources_InTurn(t *testing.T) {
+	t.Parallel()
+	a, b := clinics("k1", map[string]string{"goes": "k1", "stays": "k1"}), clinics("k1", map[string]string{"stays": "k1", "comes": "k1"})
+	for name, tc := range map[string]struct {
+		refuses error
+		next    config.Config
+		want    string
+	}{
+		"both":     {nil, b, "[stays] worker [comes stays]"},
+		"refused":  {errors.New("no"), b, "[stays] worker [goes stays]"},
+		"the same": {nil, a, "worker [goes stays]"},
+	} {
+		var did []string
+		gateway := errors.New("not permitted")
+		refused, err := takeTurns(func() error { did = append(did, "worker"); return tc.refuses },
+			func(names []string) error { did = append(did, fmt.Sprint(names)); return gateway }, servedBy(&a), servedBy(&tc.next))
+		if got := strings.Join(did, " "); got != tc.want || !errors.Is(err, tc.refuses) || (err == nil) != errors.Is(refused, gateway) {
+			t.Errorf("%s: %s, %v, %v", name, got, refused, err)
+		}
 	}
 }
 
