@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -263,8 +264,12 @@ func TestService_DrainsInOrder(t *testing.T) {
 		return nil
 	}}
 	r := newRig(t, sim, oneClinic, "quota: {requests: 700, per: 10s}")
-	var log strings.Builder
-	run := r.start(r.config(map[string]any{"admin.listen": "127.0.0.1:0"}), service.Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	log := &lines{}
+	run := r.start(r.config(map[string]any{"admin.listen": "127.0.0.1:0"}), service.Options{Logger: slog.New(slog.NewJSONHandler(log, nil))})
+	address := regexp.MustCompile(`"address":"([^"]+)"`).FindStringSubmatch(log.String())
+	if address == nil {
+		t.Fatal(log.String())
+	}
 	replied := make(chan outbox.Reply, 1)
 	go func() {
 		p, err := r.publisher("")
@@ -283,7 +288,7 @@ func TestService_DrainsInOrder(t *testing.T) {
 	t.Cleanup(pages.Close)
 	run.stop()
 	r.eventually("draining", func() bool { return !ready(t, pages.URL).Gateway })
-	if s := ready(t, pages.URL); s.Worker.InFlight != 1 || s.NATS != "CONNECTED" || s.Quota == nil {
+	if s := ready(t, "http://"+address[1]); s.Worker.InFlight != 1 || s.NATS != "CONNECTED" || s.Quota == nil {
 		t.Errorf("while it drains: %+v", s)
 	}
 	select {
@@ -301,14 +306,32 @@ func TestService_DrainsInOrder(t *testing.T) {
 	if s := ready(t, pages.URL); s.Ready || s.NATS != "CLOSED" {
 		t.Errorf("afterwards: %+v", s)
 	}
+	rest := log.String()
 	for _, line := range []string{`"admin listener"`, `"nats: connected"`, `"gateway started"`, `"worker stopped"`} {
-		_, rest, ok := strings.Cut(log.String(), line)
-		if !ok {
+		var ok bool
+		if _, rest, ok = strings.Cut(rest, line); !ok {
 			t.Fatalf("%s is missing or too early: %s", line, log.String())
 		}
-		log.Reset()
-		log.WriteString(rest)
 	}
+}
+
+// lines are a log that can be read meanwhile.
+type lines struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
 }
 
 // ready is the body of /readyz.
