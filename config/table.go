@@ -111,7 +111,7 @@ func workerFields() []field {
 			at: dur(func(w *Worker) *time.Duration { return &w.AckWait })},
 		{key: "worker.drain_timeout", kind: kindDuration, def: "30s", least: "0s", doc: "how long messages in flight may take to finish at shutdown",
 			at: dur(func(w *Worker) *time.Duration { return &w.DrainTimeout })},
-		{key: "worker.breaker_after", kind: kindInteger, def: "5", least: "0", most: "1000000", doc: "requests in a row that fail for a host's own trouble before it is paused for all; 0 means never",
+		{key: "worker.breaker_after", kind: kindInteger, def: "5", least: "0", most: "1000000", doc: "requests in a row that fail before what they have in common (a destination, a source, a host) is paused for all; 0 means never",
 			at: num(func(w *Worker) *int { return &w.BreakerAfter })},
 		{key: "worker.retry.initial", kind: kindDuration, def: "2s", least: "1ms", doc: "wait before the second attempt; doubles from there",
 			at: dur(func(w *Worker) *time.Duration { return &w.Retry.Initial })},

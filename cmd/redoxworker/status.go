@@ -267,6 +267,11 @@ func (s *status) askWorker(ctx context.Context, listen string) {
 	var r service.Status
 	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&r); err == nil {
 		s.Tokens, s.Breakers = r.Keys, r.Worker.Breakers
+		for _, p := range r.Worker.Pauses { // what it does not share, such as pauses of keys
+			if !slices.ContainsFunc(s.Pauses, func(known worker.Paused) bool { return known.Scope == p.Scope }) {
+				s.Pauses = append(s.Pauses, p)
+			}
+		}
 		for _, problem := range r.Problems {
 			if !slices.Contains(s.Problems, problem) {
 				s.Problems = append(s.Problems, problem)

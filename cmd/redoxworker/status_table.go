@@ -84,11 +84,23 @@ func shownPause(p worker.Paused) string {
 	case p.Left > 0:
 		left = "for " + p.Left.Round(time.Second).String()
 	}
-	line := p.Scope + " " + left
 	if p.Operator {
-		return line + " by " + p.By
+		return p.Scope + " " + left + " by " + p.By
 	}
-	return fmt.Sprintf("%s after %s", line, counted(p.Failures, "failure"))
+	if p.Left > 0 {
+		left = "next probe in " + p.Left.Round(time.Second).String()
+	}
+	line := fmt.Sprintf("%s %s after %s", p.Scope, left, counted(p.Failures, "failure"))
+	if !p.Since.IsZero() {
+		line += " since " + clock(p.Since)
+	}
+	if p.Refused {
+		line += ", refused: check its Source ID and key"
+	}
+	if p.Reason != "" {
+		line += ": " + p.Reason
+	}
+	return line
 }
 
 func shownTokens(t service.KeyStatus) string {
