@@ -16,13 +16,26 @@ import (
 // the order of Reference. A secret that a file holds is printed as its path: so,
 // without secrets given by value, Load reads the text back to an equal Config. A key that
 // nothing uses has a comment that says so.
-func (c *Config) YAML() []byte {
+func (c *Config) YAML() []byte { return encode(c.tree()) }
+
+func encode(tree *yaml.Node) []byte {
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
-	_ = enc.Encode(c.tree()) // a tree of maps and scalars, into memory
+	_ = enc.Encode(tree) // of maps and scalars, into memory
 	_ = enc.Close()
 	return b.Bytes()
+}
+
+// SourcesYAML returns sources as a file of sources_dir has them.
+func SourcesYAML(sources map[string]Source) []byte {
+	root := mappingNode()
+	add(root, "sources", mappingNode())
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		s := sources[name]
+		putEntry(root, "sources", name, &s, "")
+	}
+	return encode(root)
 }
 
 // JSON returns what YAML returns, as indented JSON.

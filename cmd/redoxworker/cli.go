@@ -39,6 +39,7 @@ type cli struct {
 	Request   requestCommand   `cmd:"" help:"Publish a query and print its answer."`
 	Log       logCommand       `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
 	DLQ       dlqCommand       `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
+	Sources   sourcesCommand   `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
 	Keys      keysCommand      `cmd:"" help:"Key pairs and their public set."`
 	Token     tokenCommand     `cmd:"" help:"Ask for a token and say what came of it."`
 	Config    configCommand    `cmd:"" help:"Print the effective settings or their schema."`

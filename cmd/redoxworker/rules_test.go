@@ -70,7 +70,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev"}
 	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
-		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo"} {
+		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("no package %s", name)
@@ -102,6 +102,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo"},
 		"worker/service/access":    {"config", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
+		"worker/service/registry":  {"config", "outbox"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}
 	for name, p := range goList(t) {
