@@ -196,49 +196,6 @@ func TestGateway_AnIdleSourceCostsNoGoroutine(t *testing.T) {
 	}
 }
 
-func TestTurns_AFloodKeepsNobodyWaiting(t *testing.T) {
-	t.Parallel()
-	first, hold, order := make(chan struct{}), make(chan struct{}), []string{}
-	q := newTurns(1, func(m *nats.Msg) {
-		if len(order) == 0 {
-			close(first)
-			<-hold
-		}
-		order = append(order, m.Subject)
-	})
-	for range 100_000 {
-		q.add(&nats.Msg{Subject: "flood"})
-	}
-	<-first
-	q.add(&nats.Msg{Subject: "one"})
-	q.add(&nats.Msg{Subject: "two"})
-	q.add(&nats.Msg{Subject: "two"})
-	close(hold)
-	q.wait()
-	if got := strings.Join(order[:7], " "); got != "flood flood one two flood two flood" || len(order) != 100_003 {
-		t.Errorf("%d served, first %s", len(order), got)
-	}
-	if len(q.waiting)+len(q.ring) != 0 {
-		t.Error("something is kept of subjects that have nothing")
-	}
-}
-
-func TestTurns_ALineHasAnEnd(t *testing.T) {
-	t.Parallel()
-	hold := make(chan struct{})
-	q := newTurns(1, func(*nats.Msg) { <-hold })
-	big := &nats.Msg{Subject: "flood", Data: make([]byte, maxLine/4)}
-	n := 0
-	for q.add(big) {
-		n++
-	}
-	if n < 3 || n > 5 || !q.add(&nats.Msg{Subject: "one", Data: big.Data}) {
-		t.Errorf("%d of a quarter of the bound were taken, or none of a neighbour's", n)
-	}
-	close(hold)
-	q.wait()
-}
-
 // BenchmarkGateway_SetSources takes 5,000 sources up and leaves them again.
 func BenchmarkGateway_SetSources(b *testing.B) {
 	s, err := natsdev.Start(natsdev.Options{Dir: b.TempDir(), Port: -1})

@@ -1,86 +1,125 @@
 package outbox
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
 )
 
-// maxLine bounds the bytes of one source's requests of a lane that wait to be stored.
-const maxLine = 64 << 20
+// maxInLine bounds the bytes of the requests of all sources that wait to be stored.
+const maxInLine = 128 << 20
 
 // turns serves requests, so many at a time. The subjects that have some take turns: one with
 // a hundred thousand keeps another's first waiting no longer than one with two.
+//
+// A subject may have no more than three times of what stays free beside it, of the requests
+// that are served as of the bytes that wait. So one alone leaves a quarter to those who come,
+// however long its requests take, and something stays free beside any number.
 type turns struct {
 	serve func(*nats.Msg)
 	limit int
 
-	mu      sync.Mutex
-	waiting map[string]*line // those with a request
-	ring    []string         // their subjects; the first is the next
-	busy    int              // goroutines
-	all     sync.WaitGroup
+	mu    sync.Mutex
+	lines map[string]*line // subjects with a request
+	ring  []*line          // those with one that waits; the first is the next
+	busy  int              // requests that are served
+	bytes int              // of those that wait
+	all   sync.WaitGroup
 }
 
-// line are the waiting requests of a subject, the oldest first.
+// line are the requests of a subject.
 type line struct {
-	requests []*nats.Msg
-	bytes    int
+	subject string
+	waiting []*nats.Msg // the oldest first
+	bytes   int         // of those
+	busy    int         // how many are served
 }
 
 func newTurns(limit int, serve func(*nats.Msg)) *turns {
-	return &turns{serve: serve, limit: limit, waiting: make(map[string]*line)}
+	return &turns{serve: serve, limit: limit, lines: make(map[string]*line)}
 }
 
-// add puts a request in line. It reports false, and does nothing, where the line is too long.
+// leaves reports whether one that has so much leaves enough free.
+func leaves(has, free int) bool { return free >= 0 && has <= 3*free }
+
+// add puts a request in line. It reports false, and does nothing, where too much waits already.
 // It must not be called after wait.
 func (t *turns) add(in *nats.Msg) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.waiting[in.Subject]
+	l := t.lines[in.Subject]
 	if l == nil {
-		l = new(line)
-		t.waiting[in.Subject] = l
-		t.ring = append(t.ring, in.Subject)
+		l = &line{subject: in.Subject}
 	}
-	if l.bytes > 0 && l.bytes+in.Size() > maxLine {
+	free := maxInLine - t.bytes - in.Size()
+	if free < 0 || l.bytes > 0 && !leaves(l.bytes+in.Size(), free) {
 		return false
 	}
-	l.requests, l.bytes = append(l.requests, in), l.bytes+in.Size()
-	if t.busy < t.limit {
-		t.busy++
-		t.all.Go(t.run)
+	t.lines[in.Subject] = l
+	if len(l.waiting) == 0 {
+		t.ring = append(t.ring, l)
 	}
+	l.waiting = append(l.waiting, in)
+	l.bytes += in.Size()
+	t.bytes += in.Size()
+	t.start()
 	return true
 }
 
-// run serves until nothing waits.
-func (t *turns) run() {
-	for in := t.next(); in != nil; in = t.next() {
-		t.serve(in)
+// start serves what may be served, each request on a goroutine of its own.
+func (t *turns) start() {
+	for l, in := t.next(); in != nil; l, in = t.next() {
+		t.all.Go(func() { t.run(l, in) })
 	}
 }
 
-// next is the oldest request of the subject whose turn it is; nil ends the goroutine.
-func (t *turns) next() *nats.Msg {
+// run serves a request, and then others for as long as there are some.
+func (t *turns) run(l *line, in *nats.Msg) {
+	for in != nil {
+		t.serve(in)
+		l, in = t.served(l)
+	}
+}
+
+// served notes that a request of the line was served, and returns the next one.
+func (t *turns) served(l *line) (*line, *nats.Msg) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.ring) == 0 {
-		t.busy--
-		return nil
+	l.busy--
+	t.busy--
+	if l.busy == 0 && len(l.waiting) == 0 {
+		delete(t.lines, l.subject)
 	}
-	subject := t.ring[0]
-	t.ring = t.ring[1:]
-	l := t.waiting[subject]
-	in := l.requests[0]
-	l.requests[0] = nil
-	l.requests, l.bytes = l.requests[1:], l.bytes-in.Size()
-	if len(l.requests) > 0 {
-		t.ring = append(t.ring, subject)
-	} else {
-		delete(t.waiting, subject)
+	l, in := t.next()
+	t.start()
+	return l, in
+}
+
+// next takes the oldest request of the subject whose turn it is, of those that may have one
+// more served; nil when there is none.
+func (t *turns) next() (*line, *nats.Msg) {
+	free := t.limit - t.busy - 1
+	if free < 0 {
+		return nil, nil
 	}
-	return in
+	i := slices.IndexFunc(t.ring, func(l *line) bool { return l.busy == 0 || leaves(l.busy+1, free) })
+	if i < 0 {
+		return nil, nil
+	}
+	l := t.ring[i]
+	t.ring = slices.Delete(t.ring, i, i+1)
+	in := l.waiting[0]
+	l.waiting[0] = nil
+	l.waiting = l.waiting[1:]
+	l.bytes -= in.Size()
+	t.bytes -= in.Size()
+	l.busy++
+	t.busy++
+	if len(l.waiting) > 0 {
+		t.ring = append(t.ring, l)
+	}
+	return l, in
 }
 
 // wait returns when everything in line was served.
