@@ -1,8 +1,10 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,8 +61,10 @@ func (o Options) wrap(d worker.Deliverer) (wrapped worker.Deliverer, err error) 
 			err = fmt.Errorf("service: Options.Middleware panicked (%T); what it panicked with may hold anything and is not shown", p)
 		}
 	}()
-	if wrapped = o.Middleware(d); wrapped == nil {
-		return nil, fmt.Errorf("service: Options.Middleware returned nil; return the Deliverer that it was given, or one around it")
+	wrapped = o.Middleware(d)
+	switch r := reflect.ValueOf(wrapped); {
+	case wrapped == nil, (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil():
+		return nil, errors.New("service: Options.Middleware returned nil; return the Deliverer that it was given, or one around it")
 	}
 	return wrapped, nil
 }

@@ -22,9 +22,13 @@ func (s *Service) openLogs() error {
 	if !s.config.Reconcile.Enabled {
 		return nil
 	}
+	key := s.keys.Get(s.config.Reconcile.Key)
+	if key == nil {
+		return config.Mistakef("reconcile.key: there is no key %q; name a user-level key", s.config.Reconcile.Key)
+	}
 	cfg := s.redoxConfig()
 	cfg.Grant = s.lookupGrant()
-	logs, err := access.PlatformLogs(s.config, s.keys.Get(s.config.Reconcile.Key), cfg)
+	logs, err := access.PlatformLogs(s.config, key, cfg)
 	s.logs = &logs
 	return err
 }

@@ -77,6 +77,9 @@ func New(c config.Config, o Options) (*Service, error) {
 
 // assemble makes the parts that need no connection. c has the secrets of its keys.
 func (s *Service) assemble(c *config.Config) (err error) {
+	if c.Worker.Concurrency == 0 || c.Quota.Requests == 0 {
+		return config.Mistakef("service: the configuration has no defaults; make it with config.Load, or begin with config.Defaults")
+	}
 	if s.metrics, s.gatherer, err = s.options.register(s.build.Version); err != nil {
 		return err
 	}
