@@ -116,9 +116,21 @@ func (k *Keys) plan(c *config.Config) (next map[string]*Key, fresh []*Key, err e
 // is reports whether the key is that of a configuration. What its files hold is not looked at:
 // it follows them.
 func (k *Key) is(c *config.Config, name string) bool {
-	of := c.Keys[name]
-	return k.Config == withoutSecrets(of) && k.inline == inlineSecrets(of) &&
-		k.kid == configuredKID(c, name, "kid", of.KID) && k.nextKID == configuredKID(c, name, "next.kid", of.Next.KID)
+	return k.written() == withoutSecrets(asWritten(c, name)) && k.inline == inlineSecrets(c.Keys[name])
+}
+
+// written is the key as asWritten would have it, without secrets.
+func (k *Key) written() config.Key {
+	w := k.Config
+	w.KID, w.Next.KID = k.kid, k.nextKID
+	return w
+}
+
+// asWritten is a key without the kids that came with a key file.
+func asWritten(c *config.Config, name string) config.Key {
+	k := c.Keys[name]
+	k.KID, k.Next.KID = configuredKID(c, name, "kid", k.KID), configuredKID(c, name, "next.kid", k.Next.KID)
+	return k
 }
 
 // salt keeps sums of secrets from being of any use.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
 )
 
@@ -189,5 +192,39 @@ func TestKeys_AChangeThatFailsChangesNothing(t *testing.T) {
 	}
 	if got := usable(t, registry); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("metrics of %v", got)
+	}
+}
+
+// A key whose file holds another key pair, with another kid, is the same key: it follows its file.
+func TestKeys_AFileThatChangedIsNoChange(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "key.jwk")
+	write := func(kid string) *config.Config {
+		t.Helper()
+		key, err := auth.GenerateKey(auth.ES384, kid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := auth.WriteKeyFile(file, key); err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.Load(config.Options{Flags: map[string]any{"keys.main.client_id": "c", "keys.main.private_key_file": file}, Skip: config.PartSources})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	keys := open(t, write("one"))
+	before := keys.Get("main")
+	if err := keys.set(write("two")); err != nil || keys.Get("main") != before {
+		t.Errorf("%v, or the key was made anew", err)
+	}
+	changed := write("two")
+	changed.Keys["main"] = func(k config.Key) config.Key { k.Scope = "other"; return k }(changed.Keys["main"])
+	if err := keys.set(changed); err != nil || keys.Get("main") == before {
+		t.Errorf("%v, or the key was not made anew", err)
 	}
 }
