@@ -105,7 +105,7 @@ func workerFields() []field {
 			at: at(func(c *Config) *Secret { return &c.Order.Secret })},
 		{key: "order.secret_file", kind: kindSecretFile, part: PartOrderSecret, doc: "file with the order secret",
 			at: at(func(c *Config) *string { return &c.Order.SecretFile })},
-		{key: "worker.concurrency", kind: kindInteger, def: "64", least: "1", most: "10000", doc: "messages in flight in one process",
+		{key: "worker.concurrency", kind: kindInteger, def: "64", least: "1", most: "10000", doc: "messages in flight in one process; each source with work has its first beyond that, too",
 			at: num(func(w *Worker) *int { return &w.Concurrency })},
 		{key: "worker.ack_wait", kind: kindDuration, def: "30s", least: "1s", doc: "lease of a message; another worker takes it when it is not renewed; to shorten it, stop all workers first",
 			at: dur(func(w *Worker) *time.Duration { return &w.AckWait })},

@@ -107,14 +107,15 @@ func (w *Worker) adapt(d *delivery, err, cause error) {
 	if !v.counted || v.action == abandon {
 		return
 	}
-	a := limit.Answer{Source: d.lane.source, Class: d.lane.class(), At: d.began.Add(d.took)}
+	own := d.permit.Own()
+	a := limit.Answer{Source: d.lane.source, Class: d.lane.class(), At: d.began.Add(d.took), Behind: slices.ContainsFunc(own, breaker.Narrow)}
 	switch status := v.answer.Status; {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		a.Load = limit.Refused
 	case v.failed(err, cause): // which may be the message's own fault
 		a.Load = limit.Failed
 	}
-	if d.lane.kind != outbox.LaneRequest && !slices.ContainsFunc(d.permit.Own(), breaker.IsHost) {
+	if d.lane.kind != outbox.LaneRequest && !slices.ContainsFunc(own, breaker.IsHost) {
 		a.Took = d.took
 	}
 	w.adaptive.Observe(a)

@@ -102,8 +102,8 @@ func TestRun_ASourcesOwnFailuresNarrowNobodyElse(t *testing.T) {
 		if took := r.waits(at); took[len(took)*99/100] > 10*time.Millisecond {
 			t.Errorf("another source's messages wait %v, p99 %v", took[len(took)/2], took[len(took)*99/100])
 		}
-		if n := w.Status().Concurrency; n != 64 {
-			t.Errorf("the limit over all is %d", n)
+		if s := w.Status(); s.Concurrency != 64 || s.Narrowed[source] != 0 || s.Narrowed["clinic-b"] == 0 {
+			t.Errorf("the limit over all is %d, those of sources %v", s.Concurrency, s.Narrowed)
 		}
 	}, source, "clinic-b")
 }

@@ -260,6 +260,9 @@ type Status struct {
 	InFlight int `json:"in_flight"`
 	// Concurrency is how many may be at present.
 	Concurrency int `json:"concurrency"`
+	// Narrowed are the sources that may have fewer in flight than Concurrency says, because of
+	// what their own messages meet, with how many.
+	Narrowed map[string]int `json:"narrowed,omitempty"`
 	// Paused lists the paused scopes with what is left of their pause; one that is being
 	// probed has zero left, one that lasts until an operator ends it has −1. In JSON they
 	// are nanoseconds.
@@ -287,7 +290,7 @@ func (w *Worker) Status() Status {
 			s.Bound++
 		}
 	}
-	s.Concurrency = w.slots.Size()
+	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
 	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
 	entries := w.breaker.Entries()
 	s.Pauses = pausedOf(entries)

@@ -49,6 +49,9 @@ type Answer struct {
 	// depends on the message, or on somebody behind.
 	Took time.Duration
 	Load Load
+	// Behind reports that the answer is that of somebody behind the far side: it says nothing
+	// about what the far side itself copes with.
+	Behind bool
 }
 
 // Load is what an answer says of the far side's load.

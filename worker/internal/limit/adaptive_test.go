@@ -10,12 +10,10 @@ import (
 
 // limitOf is what a source may have in flight at most.
 func (f *fleet) limitOf(source string) int {
-	f.slots.mu.Lock()
-	defer f.slots.mu.Unlock()
-	if n := f.slots.narrowed[unitKey{source, Send}]; n > 0 {
+	if n := f.slots.Narrowed()[source]; n > 0 {
 		return n
 	}
-	return f.slots.size
+	return f.slots.Size()
 }
 
 // A backlog is sent with all that may be in flight from the start, where no queue shows.
@@ -125,25 +123,28 @@ func TestAdaptive_HabitsOfSomeAreNoTrouble(t *testing.T) {
 	}
 }
 
-// What all meet narrows all together.
+// What all meet narrows all together, unless it is somebody behind the far side.
 func TestAdaptive_TroubleOfSeveralIsTheFarSides(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		f := newFleet(64, func(string) (time.Duration, Load) {
-			if n++; n%4 == 0 {
-				return 20 * time.Millisecond, Refused
+	for _, behind := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			f := newFleet(64, func(string) (time.Duration, Load) {
+				if n++; n%4 == 0 {
+					return 20 * time.Millisecond, Refused
+				}
+				return 100 * time.Millisecond, Fine
+			})
+			f.behind = behind
+			for i := range 5 {
+				f.drain(fmt.Sprint("source-", i), Send, 1<<30)
 			}
-			return 100 * time.Millisecond, Fine
+			time.Sleep(time.Minute)
+			if n := f.slots.Size(); behind != (n == 64) || !behind && n > 16 {
+				t.Errorf("the limit is %d where a quarter is refused to all, behind the far side %v: %v", n, behind, f.sizes)
+			}
+			f.stop()
 		})
-		for i := range 5 {
-			f.drain(fmt.Sprint("source-", i), Send, 1<<30)
-		}
-		time.Sleep(time.Minute)
-		if n := f.slots.Size(); n > 16 {
-			t.Errorf("the limit is %d where a quarter is refused to all: %v", n, f.sizes)
-		}
-		f.stop()
-	})
+	}
 }
 
 // Nothing is kept of sources without traffic.

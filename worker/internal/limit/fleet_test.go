@@ -17,6 +17,7 @@ type fleet struct {
 	adaptive *Adaptive
 	far      func(source string) (time.Duration, Load)
 	answered func()
+	behind   bool
 	ctx      context.Context
 	cancel   context.CancelFunc
 	all      sync.WaitGroup
@@ -74,7 +75,7 @@ func (f *fleet) attempt(source string, class Class, start time.Time) {
 	f.mu.Unlock()
 	time.Sleep(took)
 	f.answered()
-	f.adaptive.Observe(Answer{Source: source, Class: class, At: time.Now(), Took: time.Since(start), Load: load})
+	f.adaptive.Observe(Answer{Source: source, Class: class, At: time.Now(), Took: time.Since(start), Load: load, Behind: f.behind})
 	f.slots.Release(source, class)
 }
 

@@ -182,6 +182,22 @@ func (s *Slots) hadWaiters(key unitKey) bool {
 	return waited
 }
 
+// Narrowed returns the sources that may take fewer slots than there are, whatever is free, with
+// how many of a class; nil when there is none.
+func (s *Slots) Narrowed() (most map[string]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, n := range s.narrowed {
+		if most == nil {
+			most = make(map[string]int)
+		}
+		if other, ok := most[key.source]; !ok || n < other {
+			most[key.source] = n
+		}
+	}
+	return most
+}
+
 // held is how many slots a class of a source has.
 func (s *Slots) held(key unitKey) int {
 	s.mu.Lock()

@@ -103,7 +103,7 @@ func (c *crowd) add(o Answer, u *scope, inUse func() int) {
 		return
 	}
 	took := u.relative(o.Took)
-	if o.Load == Failed || o.Load == Fine && took == 0 || c.n == len(c.answers) {
+	if o.Behind || o.Load == Failed || o.Load == Fine && took == 0 || c.n == len(c.answers) {
 		return
 	}
 	m := &u.member
