@@ -28,6 +28,9 @@ type DeadLetter struct {
 	// Subject and Sequence are the message's in the work queue.
 	Subject  string
 	Sequence uint64
+	// Behind is the position of the message before it in the order of its token; 0 when none
+	// was noted. See [HeaderDeadBehind].
+	Behind uint64
 	// Worker names the process that settled it.
 	Worker string
 	// Header and Body are the original ones.
@@ -70,6 +73,9 @@ func (d DeadLetter) Encode(p Prefix) *nats.Msg {
 	set(HeaderDeadAt, d.At.UTC().Format(time.RFC3339Nano))
 	set(HeaderDeadSubject, d.Subject)
 	set(HeaderDeadSequence, strconv.FormatUint(d.Sequence, 10))
+	if d.Behind > 0 {
+		set(HeaderDeadBehind, strconv.FormatUint(d.Behind, 10))
+	}
 	set(HeaderDeadWorker, d.Worker)
 	set(HeaderExpectedLastSubjectSequence, "0")
 	d.trim(h)
@@ -79,7 +85,7 @@ func (d DeadLetter) Encode(p Prefix) *nats.Msg {
 
 // deadHeaders are the dead letter's own.
 var deadHeaders = [...]string{HeaderMessageID, HeaderDeadSettlement, HeaderDeadError, HeaderDeadStatus, HeaderDeadAttempts,
-	HeaderDeadAt, HeaderDeadSubject, HeaderDeadSequence, HeaderDeadWorker}
+	HeaderDeadAt, HeaderDeadSubject, HeaderDeadSequence, HeaderDeadBehind, HeaderDeadWorker}
 
 // reservedInDeadLetter ignores case: another client library may have its own.
 func reservedInDeadLetter(name string) bool {
@@ -130,6 +136,11 @@ func DecodeDeadLetter(p Prefix, in Stored) (DeadLetter, error) {
 	}
 	if d.Sequence, err = strconv.ParseUint(first(in.Header, HeaderDeadSequence), 10, 64); err != nil {
 		return DeadLetter{}, fmt.Errorf("outbox: not a dead letter: header %s is not a sequence", HeaderDeadSequence)
+	}
+	if text := first(in.Header, HeaderDeadBehind); text != "" {
+		if d.Behind, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return DeadLetter{}, fmt.Errorf("outbox: not a dead letter: header %s is not a position", HeaderDeadBehind)
+		}
 	}
 	return d, nil
 }

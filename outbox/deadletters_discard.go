@@ -25,7 +25,9 @@ type DiscardOptions struct {
 // replay was interrupted at, and whose message is in the work queue or was
 // settled, is not discarded but finished: AlreadyReplayed.
 //
-// With order.after_dead_letter hold, what waited behind it does so no longer.
+// With order.after_dead_letter hold, what waited behind it does so no longer. Of one order
+// token 256 runs of messages may be discarded that have others waiting before them; beyond
+// that a dead letter stays, with the Outcome Behind, until those were replayed or discarded.
 func (d *DeadLetters) Discard(ctx context.Context, s Selection, o DiscardOptions) iter.Seq2[Handled, error] {
 	return func(yield func(Handled, error) bool) {
 		objects := objectUse{letters: d}
@@ -103,8 +105,15 @@ func (x discarding) published(ctx context.Context, l StoredDeadLetter, c claim) 
 // letter without one.
 func (x discarding) remove(ctx context.Context, l StoredDeadLetter, c claim) (Handled, error) {
 	d := x.letters
-	if at := x.entry.place; at.token != "" {
-		if err := d.held.Release(ctx, at.source, at.token, at.position, l.Sequence); err != nil {
+	if at, ordered := l.OrderPlace(d.config.Prefix); ordered {
+		full, err := d.held.skip(ctx, at)
+		if err != nil {
+			return Handled{}, err
+		}
+		if full {
+			return l.handled(Behind, errGaps), d.unclaim(ctx, x.entry, c)
+		}
+		if err := d.crash("skipped"); err != nil {
 			return Handled{}, err
 		}
 	}
@@ -122,6 +131,8 @@ func (x discarding) remove(ctx context.Context, l StoredDeadLetter, c claim) (Ha
 	}
 	return l.handled(Discarded, nil), d.unclaim(ctx, x.entry, c)
 }
+
+var errGaps = fmt.Errorf("%d runs of its order token were discarded already while earlier dead letters wait; replay or discard those first", maxGaps)
 
 // objectUse knows which objects are named by dead letters and by messages in the
 // work queue. It looks when the first object is about to go.

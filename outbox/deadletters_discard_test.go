@@ -2,9 +2,13 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -118,16 +122,100 @@ func TestDiscard_AfterAnInterruptedDiscard(t *testing.T) {
 	g.left(0)
 }
 
-func TestDiscard_ReleasesTheToken(t *testing.T) {
+// The first goes, one in the middle, the last: what is left waits for what is left before it.
+func TestDiscard_LetsTheRestGo(t *testing.T) {
+	t.Parallel()
+	ids := []string{"first", "second", "third", "last"}
+	for _, gone := range [][]int{{0}, {1}, {2}, {3}, {0, 1}, {1, 2}, {2, 1}, {3, 2}, {3, 0}, {1, 3}, {3, 2, 1}, {1, 2, 3}, {0, 1, 2, 3}, {3, 2, 1, 0}} {
+		g := newGraveyard(t)
+		for i, id := range ids {
+			g.buryHeld(orderedLetter(id, goldenToken, uint64(7+i*3)))
+			g.buryHeld(orderedLetter("neighbour "+id, strings.Repeat("f", 32), uint64(8+i*3)))
+		}
+		neighbour := g.note(strings.Repeat("f", 32))
+		for _, i := range gone {
+			if got := g.outcomes(g.Discard(g.ctx(), g.selected(DeadQuery{IDs: []string{ids[i]}}), DiscardOptions{})); got != ids[i]+" discarded" {
+				t.Errorf("%v: %s", gone, got)
+			}
+		}
+		left := slices.DeleteFunc([]int{0, 1, 2, 3}, func(i int) bool { return slices.Contains(gone, i) })
+		newcomer := OrderPlace{Position: 40, Behind: 39}
+		for n, i := range left {
+			note := g.note(goldenToken)
+			for m, j := range left {
+				letter := orderedLetter(ids[j], goldenToken, uint64(7+j*3))
+				at, _ := g.listed(letter.MessageID).OrderPlace("")
+				if _, blocked := note.Blocks(at); blocked != (m > n) {
+					t.Errorf("%v: with %s first, %s is blocked: %v", gone, ids[i], ids[j], blocked)
+				}
+			}
+			if _, blocked := note.Blocks(newcomer); !blocked {
+				t.Errorf("%v: one that is new goes before %s", gone, ids[i])
+			}
+			at, _ := g.listed(ids[i]).OrderPlace("")
+			must(g.topologyRig, g.held.Release(g.ctx(), at))
+		}
+		if note := g.note(goldenToken); note.Last != 0 {
+			t.Errorf("%v: the token is still held: %s", gone, note.value())
+		}
+		if diff := cmp.Diff(string(neighbour.value()), string(g.note(strings.Repeat("f", 32)).value())); diff != "" {
+			t.Errorf("%v: the neighbour's note has changed (-want +got)\n%s", gone, diff)
+		}
+	}
+}
+
+// Killed after it let the rest go, a discard is run again, or the dead letter replayed: what
+// is behind goes once what is before is through.
+func TestDiscard_KilledAfterItLetTheRestGo(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
-	g.bury(orderedLetter("first", goldenToken, 7))
-	must(g.topologyRig, g.held.Hold(g.ctx(), "clinic-a", goldenToken, 7, 7))
-	must(g.topologyRig, g.held.Hold(g.ctx(), "clinic-a", goldenToken, 8, 8))
-	g.discardAll(DiscardOptions{})
-	held, err := g.held.Load(g.ctx(), "clinic-a", goldenToken)
-	if err != nil || len(held.Pending) != 1 || held.Pending[8] != 8 {
-		t.Errorf("%+v, %v", held, err)
+	g.buryHeld(orderedLetter("first", goldenToken, 7), orderedLetter("second", goldenToken, 8), orderedLetter("third", goldenToken, 9))
+	second := DeadQuery{IDs: []string{"second"}}
+	g.crashing("skipped", 1)
+	for _, err := range g.Discard(g.ctx(), g.selected(second), DiscardOptions{}) {
+		if !errors.Is(err, errCrash) {
+			t.Fatalf("it was not killed: %v", err)
+		}
+	}
+	g.fault = nil
+	before := g.note(goldenToken)
+	if got := g.outcomes(g.Discard(g.ctx(), g.selected(second), DiscardOptions{})); got != "second discarded" {
+		t.Error(got)
+	}
+	if diff := cmp.Diff(string(before.value()), string(g.note(goldenToken).value())); diff != "" {
+		t.Errorf("(-before +after)\n%s", diff)
+	}
+	g.left(2)
+}
+
+// There is an end to what may be discarded out of turn, and a way on.
+func TestDiscard_TooManyGaps(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	for i := range uint64(2*maxGaps + 3) {
+		g.buryHeld(orderedLetter(fmt.Sprintf("%s-%03d", []string{"stays", "goes"}[i%2], i), goldenToken, i+1))
+	}
+	var odd []string
+	for i := 1; i < 2*maxGaps+3; i += 2 {
+		odd = append(odd, fmt.Sprintf("goes-%03d", i))
+	}
+	outcomes := map[Outcome]int{}
+	for h, err := range g.Discard(g.ctx(), g.selected(DeadQuery{IDs: odd}), DiscardOptions{}) {
+		must(g.topologyRig, err)
+		if outcomes[h.Outcome]++; h.Outcome == Behind && !strings.Contains(h.Reason, "replay or discard those first") {
+			t.Error(h.Reason)
+		}
+	}
+	if diff := cmp.Diff(map[Outcome]int{Discarded: maxGaps, Behind: 1}, outcomes); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	g.left(maxGaps + 3)
+	if got := g.outcomes(g.Discard(g.ctx(), g.selected(DeadQuery{IDs: []string{"stays-000"}}), DiscardOptions{})); got != "stays-000 discarded" {
+		t.Error(got)
+	}
+	last := odd[len(odd)-1]
+	if got := g.outcomes(g.Discard(g.ctx(), g.selected(DeadQuery{IDs: []string{last}}), DiscardOptions{})); got != last+" discarded" {
+		t.Error(got)
 	}
 }
 

@@ -17,7 +17,7 @@ const (
 	Refused Outcome = "refused"
 	// Late: its deadline has passed, and was to be kept; it stays.
 	Late Outcome = "late"
-	// Behind: an earlier dead letter holds its order token; it stays.
+	// Behind: earlier dead letters hold its order token; it stays.
 	Behind Outcome = "behind"
 	// Busy: another run is at it and does something else with it; it stays.
 	Busy Outcome = "busy"

@@ -106,6 +106,10 @@ func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions
 	set(HeaderReplayOf, base)
 	set(HeaderReplayCount, strconv.Itoa(n))
 	set(HeaderOrderPosition, strconv.FormatUint(r.position, 10))
+	delete(h, HeaderOrderBehind)
+	if at, ok := d.OrderPlace(p); ok && at.Behind < at.Position-1 {
+		set(HeaderOrderBehind, strconv.FormatUint(at.Behind, 10))
+	}
 	m, err := Decode(p, Stored{Subject: d.Subject, Header: h, Body: d.Body, Sequence: d.Sequence})
 	if err != nil {
 		return replayMessage{}, fmt.Errorf("a worker would refuse it again: %w; publish it anew without that, then discard it", err)

@@ -51,6 +51,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 	want := nats.Header{
 		"Redox-Reply-To": {"_INBOX.x"}, "X-Mine": {"1", "2"}, "Redox-Order-Token": {goldenToken}, "Redox-Deadline": {"2026-11-24T00:00:01Z"},
 		"traceparent": {"kept"}, "Redox-Message-Id": {"m-1:r1"}, "Redox-Replay-Of": {"m-1"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"77"},
+		"Redox-Order-Behind": {"70"},
 	}
 	if diff := cmp.Diff(want, r.msg.Header); diff != "" {
 		t.Errorf("header (-want +got)\n%s", diff)

@@ -252,10 +252,9 @@ func TestReplay_BehindAnotherDeadLetter(t *testing.T) {
 	token := strings.Repeat("e", 32)
 	behind := orderedLetter("second", token, 8)
 	behind.Settlement = Held
-	g.bury(orderedLetter("first", token, 7), behind, letter("other", 9))
+	g.buryHeld(orderedLetter("first", token, 7), behind)
+	g.bury(letter("other", 9))
 	held := DeadQuery{Settlements: []Settlement{Held}}
-	must(g.topologyRig, g.held.Hold(g.ctx(), "clinic-a", token, 7, 7))
-	must(g.topologyRig, g.held.Hold(g.ctx(), "clinic-a", token, 8, 8))
 	if got := g.outcomes(g.Replay(g.ctx(), g.selected(held), ReplayOptions{})); got != "second behind" {
 		t.Error(got)
 	}

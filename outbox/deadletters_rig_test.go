@@ -68,11 +68,42 @@ func (g graveyard) bury(letters ...DeadLetter) {
 	}
 }
 
+// buryHeld stores dead letters as a worker does that holds what is behind them.
+func (g graveyard) buryHeld(letters ...DeadLetter) {
+	g.t.Helper()
+	for _, l := range letters {
+		at, ordered := l.OrderPlace("")
+		if !ordered {
+			g.t.Fatalf("%s has no order", l.MessageID)
+		}
+		var err error
+		l.Behind, err = g.held.Hold(g.ctx(), at)
+		must(g.topologyRig, err)
+		g.bury(l)
+	}
+}
+
 func (g graveyard) buryMany(n int) {
 	g.t.Helper()
 	for i := range n {
 		g.bury(letter(fmt.Sprintf("m-%03d", i), uint64(i+1)))
 	}
+}
+
+// note is what is noted of an order token of clinic-a.
+func (g graveyard) note(token string) HeldToken {
+	g.t.Helper()
+	note, err := g.held.Load(g.ctx(), "clinic-a", token)
+	must(g.topologyRig, err)
+	return note
+}
+
+// listed is a dead letter as its stream holds it.
+func (g graveyard) listed(id string) StoredDeadLetter {
+	g.t.Helper()
+	found, err := g.Get(g.ctx(), "clinic-a", id)
+	must(g.topologyRig, err)
+	return found[0]
 }
 
 func (g graveyard) ids(q DeadQuery) string {

@@ -12,8 +12,9 @@ import (
 // for each.
 type Selection struct {
 	entries []entry
-	// left are the dead letters of ordered lanes that were not selected.
-	left map[place]bool
+	// left are the positions of the dead letters of ordered lanes that were not selected,
+	// sorted, by their order: a place without a position.
+	left map[place][]uint64
 	// found are the messages that were asked for and are there.
 	found map[messageKey]bool
 	// Unreadable counts the messages of the stream that are no dead letters.
@@ -38,6 +39,9 @@ type place struct {
 	position      uint64
 }
 
+// order is that of all messages of the token.
+func (p place) order() place { return place{source: p.source, token: p.token} }
+
 // Select finds the dead letters that q selects, in the order in which they are
 // to be sent again: that in which the work queue took the messages first. The id of a
 // message of a source that has none any more stands for those of its replays. An id may be
@@ -46,7 +50,7 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 	if err := q.Validate(); err != nil {
 		return Selection{}, err
 	}
-	s := Selection{left: map[place]bool{}, found: map[messageKey]bool{}}
+	s := Selection{left: map[place][]uint64{}, found: map[messageKey]bool{}}
 	// What is left out matters for what is taken, within a source.
 	wide := DeadQuery{Sources: q.Sources}
 	replays := map[messageKey][]entry{}
@@ -70,8 +74,8 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 		case isReplay:
 			key := messageKey{l.Source, of}
 			replays[key] = append(replays[key], e)
-		case e.place.token != "":
-			s.left[e.place] = true
+		default:
+			s.leave(e)
 		}
 		return true
 	})
@@ -79,6 +83,9 @@ func (d *DeadLetters) Select(ctx context.Context, q DeadQuery) (Selection, error
 		return Selection{}, err
 	}
 	s.addReplays(replays)
+	for _, positions := range s.left {
+		slices.Sort(positions)
+	}
 	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.place.position, b.place.position) })
 	return s, nil
 }
@@ -92,10 +99,15 @@ func (s *Selection) addReplays(replays map[messageKey][]entry) {
 			continue
 		}
 		for _, e := range entries {
-			if e.place.token != "" {
-				s.left[e.place] = true
-			}
+			s.leave(e)
 		}
+	}
+}
+
+// leave notes a dead letter that is not selected.
+func (s *Selection) leave(e entry) {
+	if e.place.token != "" {
+		s.left[e.place.order()] = append(s.left[e.place.order()], e.place.position)
 	}
 }
 
@@ -149,19 +161,16 @@ func window(entries []entry, n int) []entry {
 // blocked reports whether a dead letter that was not selected comes first in the
 // order of this one's token, and still holds it.
 func (d *DeadLetters) blocked(ctx context.Context, s Selection, at place) (bool, error) {
-	if at.token == "" || len(s.left) == 0 {
+	left := s.left[at.order()]
+	if len(left) == 0 || left[0] >= at.position {
 		return false, nil
 	}
 	held, err := d.held.Load(ctx, at.source, at.token)
 	if err != nil {
 		return false, err
 	}
-	for position := range held.Pending {
-		if position < at.position && s.left[place{at.source, at.token, position}] {
-			return true, nil
-		}
-	}
-	return false, nil
+	_, blocked := held.firstOf(left, at.position)
+	return blocked, nil
 }
 
 var errBehind = errors.New("it is held behind an earlier dead letter of its order token that is not part of this run; replay or discard that one first, or both at once")

@@ -118,10 +118,11 @@ func TestHeldTokens_ASwallowedRequest(t *testing.T) {
 		left.Store(1)
 		held := outbox.NewHeldTokens(swallowing{js, left}, "")
 		began := time.Now()
-		if err := held.Hold(ctx, "clinic-a", "t", 1, 1); err == nil || time.Since(began) > 20*time.Second {
+		at := outbox.OrderPlace{Source: "clinic-a", Token: "t", Position: 1, Sequence: 1}
+		if _, err := held.Hold(ctx, at); err == nil || time.Since(began) > 20*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
-		if err := held.Hold(ctx, "clinic-a", "t", 1, 1); err != nil {
+		if _, err := held.Hold(ctx, at); err != nil {
 			t.Error(err)
 		}
 	})

@@ -51,6 +51,7 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m.ReplayOf = d.get(HeaderReplayOf)
 	m.ReplayCount = d.replayCount()
 	m.Position = position(m.ReplayOf, d.get(HeaderOrderPosition), m.Sequence)
+	m.Behind = behind(m.ReplayOf, d.get(HeaderOrderBehind), m.Position)
 	m.TraceParent, m.TraceState = traceContext(in.Header)
 	m.fill()
 	d.fail(from.check(in.Header))
@@ -198,6 +199,20 @@ func position(replayOf, header string, sequence uint64) uint64 {
 	n, err := strconv.ParseUint(header, 10, 64)
 	if err != nil || n == 0 || n > sequence {
 		return sequence
+	}
+	return n
+}
+
+// behind is the position before another in the order of a token: what a replay says, or else
+// all before it.
+func behind(replayOf, header string, position uint64) uint64 {
+	all := max(position, 1) - 1
+	if replayOf == "" || header == "" {
+		return all
+	}
+	n, err := strconv.ParseUint(header, 10, 64)
+	if err != nil || n > all {
+		return all
 	}
 	return n
 }

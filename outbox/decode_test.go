@@ -19,7 +19,7 @@ func TestDecode_Defaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Message{ID: "TEAM_7_OUT:9", Source: "a", Lane: LaneSend, Kind: KindDataModel, Method: "POST", Body: body, Subject: "team-7.out.a.send", Sequence: 9, Position: 9}
+	want := Message{ID: "TEAM_7_OUT:9", Source: "a", Lane: LaneSend, Kind: KindDataModel, Method: "POST", Body: body, Subject: "team-7.out.a.send", Sequence: 9, Position: 9, Behind: 8}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

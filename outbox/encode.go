@@ -53,6 +53,9 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 	}
 	if m.Position > 0 && m.ReplayOf != "" && m.OrderToken != "" {
 		set(HeaderOrderPosition, strconv.FormatUint(m.Position, 10))
+		if m.Behind > 0 && m.Behind < m.Position-1 {
+			set(HeaderOrderBehind, strconv.FormatUint(m.Behind, 10))
+		}
 	}
 	return &nats.Msg{Subject: subject, Header: h, Data: m.Body}, nil
 }

@@ -46,6 +46,8 @@ const (
 	// HeaderOrderPosition is set by a replay: the sequence under which the message was
 	// stored the first time, in an ordered lane its place in the order of its token.
 	HeaderOrderPosition = "Redox-Order-Position"
+	// HeaderOrderBehind is set by a replay: the HeaderDeadBehind of its dead letter.
+	HeaderOrderBehind = "Redox-Order-Behind"
 )
 
 // Headers of a reply; HeaderContentType, HeaderBodyObject and the trace
@@ -87,6 +89,9 @@ const (
 	HeaderDeadSequence = "Redox-Dead-Sequence"
 	// HeaderDeadWorker names the worker that settled it.
 	HeaderDeadWorker = "Redox-Dead-Worker"
+	// HeaderDeadBehind is the position of the message before this one in the order of its
+	// token, with order.after_dead_letter hold; absent on the first that is held.
+	HeaderDeadBehind = "Redox-Dead-Behind"
 )
 
 // HeaderExpectedLastSubjectSequence with the value 0 makes the server refuse a

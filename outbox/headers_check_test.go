@@ -28,6 +28,7 @@ var oneHeader = []struct{ name, value, queue, gateway string }{
 	{HeaderReplayOf, "m-0", "", "Redox-Replay-Of is not for callers"},
 	{HeaderReplayCount, "1", "", "Redox-Replay-Count is not for callers"},
 	{HeaderOrderPosition, "1", "", "Redox-Order-Position is not for callers"},
+	{HeaderOrderBehind, "1", "", "Redox-Order-Behind is not for callers"},
 	{HeaderBodyObject, "clinic-a/x", "", "Redox-Body-Object is not for callers"},
 	// In another case, or with blanks around.
 	{"redox-deadline", "2020-01-01T00:00:00Z", "redox-deadline is not a header of the contract; did you mean Redox-Deadline?", "did you mean Redox-Deadline?"},
@@ -76,6 +77,7 @@ var oneHeader = []struct{ name, value, queue, gateway string }{
 	{HeaderReplayOf, "", "Redox-Replay-Of is empty", "Redox-Replay-Of is not for callers"},
 	{HeaderReplayCount, "", "Redox-Replay-Count is empty", "Redox-Replay-Count is not for callers"},
 	{HeaderOrderPosition, "", "Redox-Order-Position is empty", "Redox-Order-Position is not for callers"},
+	{HeaderOrderBehind, "", "Redox-Order-Behind is empty", "Redox-Order-Behind is not for callers"},
 }
 
 // TestDecode_OneHeader and TestGateway_OneHeader hold both ways in to one table.

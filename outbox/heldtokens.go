@@ -1,8 +1,8 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,48 +20,16 @@ const heldKeys = "hold"
 // heldMarker is how long the bucket shows that a held token was released.
 const heldMarker = time.Minute
 
-// HeldToken is an order token that waits: with order.after_dead_letter hold, a message
-// that was dead-lettered holds all later messages of its token behind it.
-type HeldToken struct {
-	Source string `json:"source"`
-	// Token is the order token; see [Message.HoldToken].
-	Token string `json:"token"`
-	// Pending are the messages whose dead letters wait for a person: their position in
-	// the order of the token, and the sequence in the work queue of the message that
-	// was dead-lettered last at this position.
-	Pending map[uint64]uint64 `json:"pending"`
-	// Since is when the token was last held, or released in part.
-	Since time.Time `json:"since"`
-	// Damaged says that what is pending could not be read: then every message of the token
-	// waits, and the next that is dead-lettered makes the note anew.
-	Damaged bool `json:"damaged,omitempty"`
-
-	revision uint64
-}
-
-// Blocks reports whether a message of this position has to wait, and for which: the
-// first that is pending before it, or 0 when that is not known.
-func (t HeldToken) Blocks(position uint64) (by uint64, blocked bool) {
-	if t.Damaged {
-		return 0, true
-	}
-	for p := range t.Pending {
-		if p < position && (!blocked || p < by) {
-			by, blocked = p, true
-		}
-	}
-	return by, blocked
-}
-
 // HeldTokens keeps which order tokens wait for a person, in the ledger bucket that all
 // workers share. Every change is a compare-and-set, and every read comes from the
 // bucket's leader. It is safe for concurrent use, in any number of processes.
 //
-// The order of effects is what makes it hold through crashes. A worker marks the token
-// before it writes the dead letter. A replay publishes the message with its position
-// ([HeaderOrderPosition]), then calls Release, then deletes the dead letter: a message
-// that fails again in between marks its position anew, with another sequence, and
-// Release leaves that one alone.
+// The order of effects is what makes it hold through crashes, where any of them may be
+// repeated. A worker calls Hold before it writes a dead letter, and Release when it has
+// delivered a message that was held, before it acknowledges it. A replay has the place of
+// its dead letter ([HeaderOrderPosition], [HeaderOrderBehind]) and changes nothing here. A
+// discard takes the message out of the order before it deletes the dead letter. Of one token
+// no two messages may be in the hands of workers at a time.
 type HeldTokens struct {
 	js     jetstream.JetStream
 	bucket string
@@ -75,8 +43,8 @@ func NewHeldTokens(js jetstream.JetStream, p Prefix) *HeldTokens {
 	return &HeldTokens{js: present(js), bucket: p.LedgerBucket()}
 }
 
-// Load answers what is pending for a token. A token that nothing holds has no Pending
-// and is no error.
+// Load answers what waits of a token. A token that nothing holds has no Last and is no
+// error.
 func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken, error) {
 	kv, err := h.open(ctx)
 	if err != nil {
@@ -94,41 +62,41 @@ func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken,
 	return decodeHeld(entry), nil
 }
 
-// Hold marks that the message stored as sequence was dead-lettered at its position. That
-// it is marked already is no error.
-func (h *HeldTokens) Hold(ctx context.Context, source, token string, position, sequence uint64) error {
-	return h.change(ctx, source, token, func(t *HeldToken) bool {
-		pending := t.Pending
-		if pending[position] == sequence {
-			return false
-		}
-		pending[position] = sequence
+// Hold notes that a message was dead-lettered, and answers the position of the message before
+// it, which belongs into its dead letter. That it is noted already is no error.
+func (h *HeldTokens) Hold(ctx context.Context, at OrderPlace) (behind uint64, err error) {
+	err = h.change(ctx, at.Source, at.Token, func(t *HeldToken) bool {
+		behind = t.hold(at)
+		return true
+	})
+	return behind, err
+}
+
+// Release notes that a message was delivered that nothing blocked. That it was not held is no
+// error.
+func (h *HeldTokens) Release(ctx context.Context, at OrderPlace) error {
+	return h.change(ctx, at.Source, at.Token, func(t *HeldToken) bool {
+		t.release(at.Position)
 		return true
 	})
 }
 
-// Release takes back the mark of a position that is done: its message was delivered,
-// replayed or discarded. A mark that another message has set since stays; sequence 0
-// takes back any. That there is none is no error.
-func (h *HeldTokens) Release(ctx context.Context, source, token string, position, sequence uint64) error {
-	return h.change(ctx, source, token, func(t *HeldToken) bool {
-		pending := t.Pending
-		have, ok := pending[position]
-		if !ok || sequence != 0 && have != sequence {
-			return false
-		}
-		delete(pending, position)
-		return true
+// skip notes that a message was discarded: what is behind it waits for what is before it.
+// full reports that this was not noted, because too many gaps are.
+func (h *HeldTokens) skip(ctx context.Context, at OrderPlace) (full bool, err error) {
+	err = h.change(ctx, at.Source, at.Token, func(t *HeldToken) bool {
+		full = t.skip(at)
+		return !full
 	})
+	return full, err
 }
 
-// Clear releases a token altogether, whatever is pending: for dead letters that were
+// Clear releases a token altogether, whatever waits: for dead letters that were
 // removed by other means.
 func (h *HeldTokens) Clear(ctx context.Context, source, token string) error {
 	return h.change(ctx, source, token, func(t *HeldToken) bool {
-		found := len(t.Pending) > 0 || t.Damaged
-		clear(t.Pending)
-		return found
+		*t = HeldToken{Source: source, Token: token, revision: t.revision}
+		return true
 	})
 }
 
@@ -161,18 +129,16 @@ func (h *HeldTokens) List(ctx context.Context) ([]HeldToken, error) {
 	}
 }
 
-// change edits the pending set of a token until nobody else was faster. edit reports
-// whether there is anything to write.
+// change edits the note of a token until nobody else was faster. edit reports whether its
+// change is wanted.
 func (h *HeldTokens) change(ctx context.Context, source, token string, edit func(*HeldToken) bool) error {
 	for ctx.Err() == nil {
 		t, err := h.Load(ctx, source, token)
 		if err != nil {
 			return err
 		}
-		if t.Pending == nil {
-			t.Pending = make(map[uint64]uint64)
-		}
-		if !edit(&t) {
+		before, damaged := t.value(), t.Damaged
+		if !edit(&t) || t.Damaged == damaged && bytes.Equal(before, t.value()) {
 			return nil
 		}
 		err = h.write(ctx, t)
@@ -191,37 +157,18 @@ func (h *HeldTokens) write(ctx context.Context, t HeldToken) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	key := heldKey(t.Source, t.Token)
-	if len(t.Pending) == 0 {
+	switch {
+	case t.Last == 0:
 		return kv.Purge(ctx, key, jetstream.LastRevision(t.revision), jetstream.PurgeTTL(heldMarker))
+	case t.revision == 0:
+		_, err = kv.Create(ctx, key, t.value())
+	default:
+		_, err = kv.Update(ctx, key, t.value(), t.revision)
 	}
-	data, err := json.Marshal(heldValue{t.Pending})
-	if err != nil {
-		return err
-	}
-	if t.revision == 0 {
-		_, err = kv.Create(ctx, key, data)
-		return err
-	}
-	_, err = kv.Update(ctx, key, data, t.revision)
 	return err
 }
 
-type heldValue struct {
-	Pending map[uint64]uint64 `json:"pending"`
-}
-
 func heldKey(source, token string) string { return heldKeys + "." + source + "." + token }
-
-func decodeHeld(entry jetstream.KeyValueEntry) HeldToken {
-	_, rest, _ := strings.Cut(entry.Key(), ".")
-	source, token, _ := strings.Cut(rest, ".")
-	var v heldValue
-	damaged := json.Unmarshal(entry.Value(), &v) != nil || len(v.Pending) == 0
-	if damaged {
-		v.Pending = nil
-	}
-	return HeldToken{Source: source, Token: token, Pending: v.Pending, Since: entry.Created(), Damaged: damaged, revision: entry.Revision()}
-}
 
 // open finds the bucket once; a failure is not remembered.
 func (h *HeldTokens) open(ctx context.Context) (jetstream.KeyValue, error) {
@@ -253,6 +200,13 @@ func (m *Message) HoldToken() (token string, ok bool) {
 	return holdToken(m.Lane, m.OrderToken, m.Subject)
 }
 
+// OrderPlace is where the message stands in the order of its [Message.HoldToken]. ok is false
+// in the other lanes.
+func (m *Message) OrderPlace() (at OrderPlace, ok bool) {
+	token, ok := m.HoldToken()
+	return OrderPlace{Source: m.Source, Token: token, Position: m.Position, Behind: m.Behind, Sequence: m.Sequence}, ok
+}
+
 // HoldToken is that of the message that died; see [Message.HoldToken].
 func (d DeadLetter) HoldToken(p Prefix) (token string, ok bool) {
 	_, lane, _, err := p.ParseOut(d.Subject)
@@ -265,6 +219,16 @@ func (d DeadLetter) HoldToken(p Prefix) (token string, ok bool) {
 // Position is the place of the message that died in the order of its token.
 func (d DeadLetter) Position() uint64 {
 	return position(first(d.Header, HeaderReplayOf), first(d.Header, HeaderOrderPosition), d.Sequence)
+}
+
+// OrderPlace is that of the message that died; see [Message.OrderPlace].
+func (d DeadLetter) OrderPlace(p Prefix) (at OrderPlace, ok bool) {
+	token, ok := d.HoldToken(p)
+	at = OrderPlace{Source: d.Source, Token: token, Position: d.Position(), Behind: d.Behind, Sequence: d.Sequence}
+	if at.Behind == 0 || at.Behind >= at.Position {
+		at.Behind = behind(first(d.Header, HeaderReplayOf), first(d.Header, HeaderOrderBehind), at.Position)
+	}
+	return at, ok
 }
 
 func holdToken(lane Lane, token, subject string) (string, bool) {

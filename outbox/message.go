@@ -54,6 +54,10 @@ type Message struct {
 	// message was stored the first time. Decode sets it to Sequence, or to what a replay
 	// says; Encode writes it only beside ReplayOf and an OrderToken.
 	Position uint64
+	// Behind is the position of the message before this one in the order of the token, as far
+	// as it is known. Decode sets it to what a replay says, else to all before Position; Encode
+	// writes it beside Position.
+	Behind uint64
 	// Body in the format of the Kind. A byte order mark in front of JSON is passed over.
 	Body []byte
 	// OpenBody reads the body from the object store, from its start, each time it is

@@ -57,11 +57,11 @@ var goldenMessages = []struct {
 	{
 		name: "replay in order",
 		message: Message{ID: "m-2:r1", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
-			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Body: []byte(`{}`)},
+			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Behind: 9, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
 		stored:  "redox.out.clinic-a.ordered.5",
 		header: nats.Header{"Nats-Msg-Id": {"clinic-a:m-2:r1"}, "Redox-Message-Id": {"m-2:r1"}, "Redox-Order-Token": {goldenToken},
-			"Redox-Replay-Of": {"m-2"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"17"}},
+			"Redox-Replay-Of": {"m-2"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"17"}, "Redox-Order-Behind": {"9"}},
 	},
 	{
 		name:    "claim check",
@@ -110,7 +110,7 @@ func TestMessage_DecodeGolden(t *testing.T) {
 		want := tt.message
 		want.Subject, want.Sequence, want.Stored = in.Subject, 42, at
 		if want.Position == 0 {
-			want.Position = 42
+			want.Position, want.Behind = 42, 41
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", tt.name, diff)

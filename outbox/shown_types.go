@@ -13,7 +13,7 @@ import (
 // fields that a dead letter may show.
 func (d DeadLetter) fields() []any {
 	return []any{"id", d.MessageID, "source", d.Source, "settlement", d.Settlement, "error", d.Error, "status", d.Status, "attempts", d.Attempts,
-		"at", d.At, "subject", shownSubject(d.Subject), "sequence", d.Sequence, "worker", d.Worker, "headers", len(d.Header), "body_bytes", len(d.Body)}
+		"at", d.At, "subject", shownSubject(d.Subject), "sequence", d.Sequence, "behind", d.Behind, "worker", d.Worker, "headers", len(d.Header), "body_bytes", len(d.Body)}
 }
 
 // shownSubject is a subject without what follows prefix, class, source and lane, unless that is
@@ -44,7 +44,7 @@ func shownKind(k Kind) Kind {
 
 func (m Message) shown() shown {
 	return show("Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", shownKind(m.Kind), "method", SafeName(m.Method), "path_bytes", len(m.Path),
-		"order_token", shownToken(m.OrderToken), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position,
+		"order_token", shownToken(m.OrderToken), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position, "behind", m.Behind,
 		"body_object", m.BodyObject, "body_bytes", max(m.BodySize, int64(len(m.Body))), "sequence", m.Sequence, "stored", m.Stored)
 }
 

@@ -186,7 +186,7 @@ func TestOrder_DamagedNoteOfADeadLetter(t *testing.T) {
 			}
 		}
 		held, err := outbox.NewHeldTokens(r.js, "").List(r.Context())
-		if err != nil || len(held) != 1 || held[0].Damaged || len(held[0].Pending) != 2 {
+		if err != nil || len(held) != 1 || held[0].Damaged || held[0].First != 2 || held[0].Last != 3 {
 			t.Errorf("held: %+v, %v", held, err)
 		}
 	})

@@ -9,7 +9,7 @@ import (
 // inOrder settles held what has to wait behind a dead letter of its token. Because a
 // partition has one message out at a time, what its predecessor left is there to be read.
 func (w *Worker) inOrder(d *delivery) (decided bool) {
-	token, ok := d.message.HoldToken()
+	at, ok := d.message.OrderPlace()
 	if !ok {
 		return false
 	}
@@ -25,18 +25,13 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 	if !w.config.HoldAfterDeadLetter {
 		return false
 	}
-	held, err := w.tokens.Load(d.ctx, d.message.Source, token)
+	held, err := w.tokens.Load(d.ctx, at.Source, at.Token)
 	if err != nil {
 		return d.decide(w.postpone(d, err))
 	}
-	_, d.marked = held.Pending[d.message.Position]
-	if held.Damaged {
-		return d.decide(verdict{settlement: outbox.Held, err: "not sent: what waits behind a dead letter in its order is not known, because the note of it was damaged; " +
-			"replay the dead letters of its order together"})
-	}
-	if by, blocked := held.Blocks(d.message.Position); blocked {
-		return d.decide(verdict{settlement: outbox.Held, err: fmt.Sprintf(
-			"not sent: an earlier message of its order, number %d, is a dead letter; replay them together, or discard that one if it cannot be sent and replay the rest", by)})
+	d.marked = held.Waits(at.Position)
+	if by, blocked := held.Blocks(at); blocked {
+		return d.decide(verdict{settlement: outbox.Held, err: heldBehindText(held, by)})
 	}
 	return false
 }
@@ -46,17 +41,34 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 // second try, as after a crash, or as a replay.
 func (s *settlement) keepOrder(dead bool) error {
 	w, m := s.worker, s.delivery.message
-	token, ok := m.HoldToken()
+	at, ok := m.OrderPlace()
 	if !ok || !w.config.HoldAfterDeadLetter {
 		return nil
 	}
 	switch {
 	case dead:
-		return w.tokens.Hold(s.ctx(), m.Source, token, m.Position, m.Sequence)
+		var err error
+		s.behind, err = w.tokens.Hold(s.ctx(), at)
+		return err
 	case s.delivery.marked:
-		return w.tokens.Release(s.ctx(), m.Source, token, m.Position, 0)
+		return w.tokens.Release(s.ctx(), at)
 	}
 	return nil
+}
+
+// heldBehindText says what a message waits behind: by is the number of the first, 0 when it is
+// not known.
+func heldBehindText(held outbox.HeldToken, by uint64) string {
+	switch {
+	case held.Damaged:
+		return "not sent: what waits behind a dead letter in its order is not known, because the note of it was damaged; " +
+			"replay the dead letters of its order together"
+	case by == 0:
+		return fmt.Sprintf("not sent: earlier messages of its order, behind number %d, are dead letters; replay them together, "+
+			"or discard those that cannot be sent and replay the rest", held.Through)
+	}
+	return fmt.Sprintf("not sent: an earlier message of its order, number %d, is a dead letter; replay them together, "+
+		"or discard that one if it cannot be sent and replay the rest", by)
 }
 
 func heldByHandText(r record) string {

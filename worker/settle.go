@@ -95,10 +95,11 @@ func (w *Worker) stepAside(d *delivery) func() {
 type settlement struct {
 	worker   *Worker
 	delivery *delivery
-	dead     bool // dead letter confirmed, or none needed
-	replied  bool // durable reply confirmed, or none needed
-	audited  bool // audit line written, or none wanted
-	tried    bool // the durable reply was published
+	dead     bool   // dead letter confirmed, or none needed
+	replied  bool   // durable reply confirmed, or none needed
+	audited  bool   // audit line written, or none wanted
+	tried    bool   // the durable reply was published
+	behind   uint64 // the position before the message in its order, where it is held
 }
 
 // repeat takes the steps again, with backoff, until they succeed or the worker is stopped.
@@ -217,7 +218,7 @@ func (s *settlement) deadLetter() error {
 	letter := outbox.DeadLetter{
 		Header: d.msg.header, Body: d.msg.body, MessageID: d.message.ID, Source: d.message.Source,
 		Settlement: d.verdict.settlement, Error: d.verdict.err, Status: d.verdict.answer.Status, Attempts: d.attempts(),
-		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Worker: w.config.ID,
+		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Behind: s.behind, Worker: w.config.ID,
 	}
 	taken, err := s.write(letter)
 	if taken && err == nil {

@@ -79,7 +79,7 @@ func headerOf(h nats.Header, name string) string {
 // shownHeaders are those whose values hold no patient data by the contract.
 var shownHeaders = []string{
 	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
-	outbox.HeaderOrderPosition, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
+	outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
 	outbox.HeaderReplayOf, outbox.HeaderReplayCount,
 }
 

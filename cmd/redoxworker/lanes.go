@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -118,7 +117,8 @@ func (c lanesHoldCommand) Run(ctx context.Context, a *app) error {
 // lanesHeldCommand lists held tokens.
 type lanesHeldCommand struct{}
 
-// Run prints every order token that waits behind dead letters.
+// Run prints every order token that waits behind dead letters, and the places of the first and
+// the last of these in the queue: the "sequence" of `dlq ls --json`.
 func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
 	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
@@ -137,15 +137,18 @@ func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	t := a.newTable()
-	t.AppendHeader(table.Row{"source", "order token", "dead letters", "since"})
+	t.AppendHeader(table.Row{"source", "order token", "first", "last", "since"})
 	for _, h := range held {
-		letters := strconv.Itoa(len(h.Pending))
-		if h.Damaged {
-			letters = "unknown: the note is damaged"
+		row := table.Row{h.Source, h.Token, h.First, h.Last, clock(h.Since)}
+		switch {
+		case h.Damaged:
+			row[2], row[3] = "unknown: the note is damaged", ""
+		case h.First == 0:
+			row[2] = fmt.Sprint("after ", h.Through)
 		}
-		t.AppendRow(table.Row{h.Source, h.Token, letters, clock(h.Since)})
+		t.AppendRow(row)
 	}
-	a.printf("%s\n", a.fitted(t, 4))
+	a.printf("%s\n", a.fitted(t, 5))
 	return nil
 }
 
@@ -169,12 +172,12 @@ func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if len(held.Pending) == 0 && !held.Damaged {
+	if held.Last == 0 && !held.Damaged {
 		return fmt.Errorf("token %s of %s is not held; see `redoxworker lanes held`", c.Token, c.Source)
 	}
-	what := fmt.Sprintf("new messages of the token would no longer wait behind %s", counted(len(held.Pending), "dead letter"))
+	what := fmt.Sprintf("new messages of the token would no longer wait behind its dead letters, the last of which is number %d", held.Last)
 	if held.Damaged {
-		what = "the note of what is pending is damaged; new messages of the token would no longer wait"
+		what = "the note of what waits is damaged; new messages of the token would no longer wait"
 	}
 	if err := a.confirm(ctx, what, c.Force); err != nil {
 		return err

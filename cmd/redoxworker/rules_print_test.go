@@ -55,7 +55,7 @@ config.Offload config.Options config.Order config.Problem config.Quota config.Re
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 logsample.Handler logsample.Trouble servertime.Clock
 outbox.Fault outbox.Bodies outbox.Change outbox.Collected outbox.ContractError outbox.DeadCount outbox.DeadLetters outbox.DeadLettersConfig
-outbox.DeadQuery outbox.DiscardOptions outbox.GatewayError outbox.Handled outbox.HeldToken outbox.HeldTokens outbox.Receipt
+outbox.DeadQuery outbox.DiscardOptions outbox.GatewayError outbox.Handled outbox.HeldToken outbox.HeldTokens outbox.OrderPlace outbox.Receipt
 outbox.ReplayOptions outbox.ReplyPolicy outbox.Selection outbox.SharedIDError outbox.SizeError outbox.Topology outbox.UnreadableError outbox.Uploads
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
