@@ -18,25 +18,16 @@ import (
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
-// A service inside a program that has a registry, a connection and a web server of its own, and
-// a say in what is sent.
+// A service inside a program that has a registry, a connection and a web server of its own, and a
+// say in what is sent.
 func ExampleNew() {
 	w, err := newWorld(&redoxsim.Server{}, "clinic-a: {id: "+clinicA+", key: main}, clinic-b: {id: "+clinicB+", key: main}", "")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	defer w.close()
 	c, err := w.configure(nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	conn, err := nats.Connect(w.nats.URL(), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	defer conn.Close()
 	registry := prometheus.NewRegistry()
 	var sent atomic.Int64
@@ -53,10 +44,7 @@ func ExampleNew() {
 			})
 		},
 	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	web := httptest.NewServer(s.Handler())
 	defer web.Close()
 	ctx, stop := context.WithCancel(context.Background())
@@ -64,28 +52,16 @@ func ExampleNew() {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 
-	if err := w.provision(c); err != nil { // here, since the application is as early as the service
-		fmt.Println(err)
-		return
-	}
+	check(w.provision(c)) // here, since the application is as early as the service
 	publisher, err := w.publisher("")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	for _, source := range []string{"clinic-a", "clinic-b"} {
-		reply, err := publisher.Request(ctx, outbox.Message{ID: "m-" + source, Source: source, Lane: outbox.LaneSend, Body: admit("1")})
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
+		reply, err := publisher.Request(ctx, outbox.Message{Source: source, Lane: outbox.LaneSend, Body: admit("1")})
+		check(err)
 		fmt.Printf("%s %s %q\n", source, reply.Settlement, reply.Error)
 	}
 	page, err := http.Get(web.URL + "/readyz")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	_ = page.Body.Close()
 	for settled(registry, "outbound") < 2 { // it is counted when the acknowledgement is confirmed
 		<-time.After(time.Millisecond)

@@ -29,20 +29,11 @@ func embed(ctx context.Context, file string, logger *slog.Logger) error {
 // an application stores in the queue.
 func Example() {
 	w, err := newWorld(&redoxsim.Server{}, "clinic-a: {id: "+clinicA+", key: main}", "quota: {requests: 7500, per: 5m}")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	defer w.close()
 	c, err := w.configure(nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	if err := w.provision(c); err != nil { // here, since the application is as early as the service
-		fmt.Println(err)
-		return
-	}
+	check(err)
+	check(w.provision(c)) // here, since the application is as early as the service
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -50,16 +41,10 @@ func Example() {
 	go func() { done <- embed(ctx, w.file, slog.New(slog.DiscardHandler)) }()
 
 	publisher, err := w.publisher("")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	check(err)
 	for _, mrn := range []string{"1", "2"} {
 		reply, err := publisher.Request(ctx, outbox.Message{ID: "admission-" + mrn, Source: "clinic-a", Lane: outbox.LaneSend, Body: admit(mrn)})
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
+		check(err)
 		fmt.Println(reply.MessageID, reply.Settlement, reply.Status)
 	}
 	stop()

@@ -35,6 +35,7 @@ type world struct {
 const (
 	clinicA = "7ce6f387-c33c-417d-8682-81e83628cbd9"
 	clinicB = "1f8c54c4-4b1b-4a3f-9f6f-0d8f3e2b7c11"
+	clinicC = "a0d2c7de-54a1-4f0c-8a39-3c5a1b0f7e42"
 )
 
 // newWorld starts one. sources is their section of the configuration file, extra what comes
@@ -100,6 +101,13 @@ func admit(patient string) []byte {
 // publisher under the prefix of a queue; "" is the usual one.
 func (w *world) publisher(prefix outbox.Prefix) (*outbox.Publisher, error) {
 	return outbox.NewPublisher(w.js, outbox.PublisherConfig{Prefix: prefix})
+}
+
+// check ends an example that cannot go on.
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 func (w *world) close() {
