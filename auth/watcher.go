@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -49,7 +51,8 @@ func (c WatcherConfig) Validate() error {
 // Watcher calls a function when the content of key or secret files changed. It
 // watches their directories, not the files: editors and tools replace files, and
 // Kubernetes swaps a symlink beside them. Content is compared by hash, so events
-// that change nothing call nothing.
+// that change nothing call nothing. A directory among the files stands for the
+// names in it.
 type Watcher struct {
 	files   []string
 	reload  func() error
@@ -122,6 +125,9 @@ func (w *Watcher) watch() (*fsnotify.Watcher, error) {
 func (w *Watcher) dirs() []string {
 	var dirs []string
 	for _, f := range w.files {
+		if info, err := os.Stat(f); err == nil && info.IsDir() {
+			dirs = append(dirs, f)
+		}
 		dirs = append(dirs, filepath.Dir(f))
 		if target, err := filepath.EvalSymlinks(f); err == nil {
 			dirs = append(dirs, filepath.Dir(target))
@@ -200,16 +206,38 @@ func (w *Watcher) reloaded() (err error) {
 
 // hash sums the files' contents up. A file that cannot be read counts as empty.
 func (w *Watcher) hash() (sum [sha256.Size]byte) {
-	h := sha256.New()
+	h, one, buffer := sha256.New(), sha256.New(), make([]byte, 32<<10)
+	defer clear(buffer)
 	for _, f := range w.files {
-		data, err := readFile(f)
-		part := sha256.Sum256(data)
-		clear(data)
-		if err != nil {
-			part = [sha256.Size]byte{}
+		one.Reset()
+		part := make([]byte, sha256.Size)
+		if err := hashFile(one, f, buffer); err == nil {
+			part = one.Sum(part[:0])
 		}
-		h.Write(part[:])
+		h.Write(part)
 	}
 	h.Sum(sum[:0])
 	return sum
+}
+
+// maxHashed bounds what is read of a file to compare it.
+const maxHashed = 64 << 20
+
+// hashFile writes what a file holds, or the names in a directory, to h.
+func hashFile(h io.Writer, path string, buffer []byte) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err != nil || !info.IsDir() {
+		_, err = io.CopyBuffer(h, io.LimitReader(f, maxHashed), buffer)
+		return err
+	}
+	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
+	for _, name := range names {
+		_, _ = io.WriteString(h, name+"\x00") // a hash takes everything
+	}
+	return err
 }
