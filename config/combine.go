@@ -58,8 +58,10 @@ func Combine(c *Config, parts []Part, before *Set) *Set {
 		s = m.merge()
 	}
 	for i, p := range m.parts {
-		if m.level[i] == fresh {
-			m.good[p.Name] = p
+		// A name that another part has was not tried.
+		untried := m.doubles[p.Name]
+		if _, before := m.good[p.Name]; m.level[i] == fresh && (len(untried) == 0 || !before) {
+			m.good[p.Name] = p.lacking(untried)
 		}
 	}
 	for i, p := range parts {
@@ -214,6 +216,9 @@ func (m *merger) degrade(problems []Problem, from map[string]string) bool {
 
 // lacking is the part without the entries that problems name.
 func (p Part) lacking(problems []Problem) Part {
+	if len(problems) == 0 {
+		return p
+	}
 	p.Keys, p.Sources = maps.Clone(p.Keys), maps.Clone(p.Sources)
 	for _, problem := range problems {
 		section, name, _ := strings.Cut(entryOf(problem.Key), ".")

@@ -48,6 +48,7 @@ var userRights = map[string]rights{
 			"$JS.API.CONSUMER.INFO.REDOX_RECONCILE.reconcile", "$JS.API.CONSUMER.MSG.NEXT.REDOX_RECONCILE.reconcile",
 			"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
 			"redox.reconcile.clinic-a", "redox.event.clinic-a.failed",
+			"$JS.API.STREAM.INFO.KV_REDOX_SOURCES", "$JS.API.DIRECT.GET.KV_REDOX_SOURCES",
 		}),
 		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
 	},
@@ -59,6 +60,7 @@ var userRights = map[string]rights{
 				"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
 				"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
 				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway",
+				"$KV.REDOX_SOURCES.source.clinic-a", "redox.audit.clinic-a",
 				"redox.out.clinic-a.ordered.0", "redox.out.clinic-b.ordered.0",
 			}),
 		subscribe: []string{"_INBOX_operator.>", "_INBOX_operator.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
@@ -75,6 +77,7 @@ var jetStreamAPI = []string{
 	"$JS.API.STREAM.INFO.REDOX_OUT", "$JS.API.STREAM.INFO.REDOX_DLQ", "$JS.API.STREAM.INFO.REDOX_REPLIES",
 	"$JS.API.STREAM.INFO.REDOX_ADVISORIES", "$JS.API.STREAM.INFO.REDOX_AUDIT", "$JS.API.STREAM.INFO.REDOX_RECONCILE", "$JS.API.STREAM.INFO.REDOX_EVENTS",
 	"$JS.API.STREAM.INFO.KV_REDOX_LEDGER", "$JS.API.STREAM.INFO.KV_REDOX_STATE", "$JS.API.STREAM.INFO.OBJ_REDOX_BODIES",
+	"$JS.API.STREAM.INFO.KV_REDOX_SOURCES", "$JS.API.DIRECT.GET.KV_REDOX_SOURCES",
 	"$JS.API.STREAM.CREATE.REDOX_OUT", "$JS.API.STREAM.CREATE.THIEF", "$JS.API.STREAM.UPDATE.REDOX_OUT",
 	"$JS.API.STREAM.DELETE.REDOX_OUT", "$JS.API.STREAM.DELETE.REDOX_DLQ", "$JS.API.STREAM.DELETE.KV_REDOX_LEDGER",
 	"$JS.API.STREAM.PURGE.REDOX_OUT", "$JS.API.STREAM.PURGE.REDOX_DLQ", "$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES",
@@ -108,7 +111,7 @@ var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
 	"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "redox.audit.clinic-a",
 	"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
 	"redox.reconcile.clinic-a", "redox.event.clinic-a.failed",
-	"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$KV.OTHER.k", "$O.REDOX_BODIES.C.x", "$O.OTHER.C.x",
+	"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$KV.REDOX_SOURCES.source.clinic-a", "$KV.OTHER.k", "$O.REDOX_BODIES.C.x", "$O.OTHER.C.x",
 	"$SRV.PING", "$SRV.STATS.redox-gateway", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.REDOX.INFO", "anything.else",
 })
 

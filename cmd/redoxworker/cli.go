@@ -90,6 +90,7 @@ type app struct {
 	stdout  io.Writer
 	stderr  io.Writer
 	globals globals
+	hangup  *hangup // nil in tests
 }
 
 // usageError is an error in what the user typed or configured: exit code 2.
@@ -208,10 +209,15 @@ func (a *app) printError(err error) {
 	}
 }
 
+// settings say where the configuration is read from.
+func (a *app) settings(skip config.Parts) config.Options {
+	return config.Options{File: a.globals.ConfigFile, Environ: a.environ, Flags: a.globals.settings(), Skip: skip}
+}
+
 // load reads the configuration and the files of sources_dir, without the parts the command does
 // not need, and warns about what is allowed and yet unwise, and of files that cannot be used.
 func (a *app) load(skip config.Parts) (*config.Config, error) {
-	options := config.Options{File: a.globals.ConfigFile, Environ: a.environ, Flags: a.globals.settings(), Skip: skip}
+	options := a.settings(skip)
 	c, err := config.Load(options)
 	if err != nil {
 		return nil, err

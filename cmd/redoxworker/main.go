@@ -11,29 +11,42 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 )
+
+// hangup is what SIGHUP does: it ends the command, as the terminal was closed, or has a daemon
+// that has none read its files again.
+type hangup struct{ reread atomic.Pointer[func()] }
+
+func (h *hangup) watch(signals <-chan os.Signal, end func()) {
+	for range signals {
+		if reread := h.reread.Load(); reread != nil {
+			(*reread)()
+		} else {
+			end()
+		}
+	}
+}
 
 func main() {
 	dropStandardLog()
 	// A reader that goes away, as head does, must not end this on the spot: there may be
 	// messages in flight, and keys in a temporary directory.
 	signal.Ignore(syscall.SIGPIPE)
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	hangsUp := !signal.Ignored(syscall.SIGHUP) // not under nohup
-	if hangsUp {
-		signals = append(signals, syscall.SIGHUP) // the terminal was closed
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(ctx, stop) // a second signal kills at once
+	hung := new(hangup)
+	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGHUP) // that of a terminal may come twice
+		go hung.watch(signals, cancel)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
-	context.AfterFunc(ctx, func() {
-		stop() // a second signal kills at once
-		if hangsUp {
-			signal.Ignore(syscall.SIGHUP) // but that of a terminal, which may come twice
-		}
-	})
 	code := run(ctx, app{
-		args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, hangup: hung,
 	})
+	cancel()
 	stop()
 	os.Exit(code)
 }

@@ -60,7 +60,7 @@ outbox.ReplayOptions outbox.ReplyPolicy outbox.Selection outbox.SharedIDError ou
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
-registry.Entry registry.Options registry.Registry registry.Snapshot
+feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Registry registry.Snapshot
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
 access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link service.KeyStatus service.Options service.Service service.Status
 worker.AuditEntry worker.AuditFile worker.Config worker.Event worker.LaneHead worker.LaneState worker.Lanes worker.Paused worker.Pauses

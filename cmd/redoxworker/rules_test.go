@@ -70,7 +70,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev"}
 	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
-		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry"} {
+		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("no package %s", name)
@@ -99,10 +99,11 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
 		"worker/service": {"config", "auth", "outbox", "outbox/logsample", "worker", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
-			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo"},
+			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed"},
 		"worker/service/access":    {"config", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
 		"worker/service/registry":  {"config", "outbox"},
+		"worker/service/feed":      {"auth", "config", "outbox", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}
 	for name, p := range goList(t) {

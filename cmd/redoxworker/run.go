@@ -23,9 +23,18 @@ func (runCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	a.tuneGC(c.Worker.Concurrency)
-	s, err := service.New(*c, service.Options{Logger: log, Registerer: newRegistry(), Version: buildVersion})
+	settings := a.settings(0)
+	s, err := service.New(*c, service.Options{Settings: &settings, Logger: log, Registerer: newRegistry(), Version: buildVersion})
 	if err != nil {
 		return err
+	}
+	if a.hangup != nil && !isTerminal(a.stdin) {
+		reread := func() {
+			log.Info("hangup: reading the configuration again")
+			s.Reread()
+		}
+		a.hangup.reread.Store(&reread)
+		defer a.hangup.reread.Store(nil)
 	}
 	return s.Run(ctx)
 }

@@ -261,13 +261,43 @@ func TestRun_SIGTERMDrains(t *testing.T) {
 	drains(t, syscall.SIGTERM)
 }
 
-// A terminal that is closed may say so twice.
-func TestRun_SIGHUPDrains(t *testing.T) {
+// Without a terminal SIGHUP asks for the configuration to be read again, and ends nothing.
+func TestRun_SIGHUPRereads(t *testing.T) {
 	t.Parallel()
 	hung := make(chan os.Signal, 1)
-	signal.Notify(hung, syscall.SIGHUP) // under nohup the worker would ignore it, as we do
+	signal.Notify(hung, syscall.SIGHUP) // under nohup the worker would ignore it
 	defer signal.Stop(hung)
-	drains(t, syscall.SIGHUP, syscall.SIGHUP)
+	s := newStage(t, &redoxsim.Server{}, "")
+	worker := s.start()
+	for range 2 {
+		if err := worker.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.eventually("it reads the configuration again", func() bool { return strings.Contains(worker.err.String(), "reading the configuration again") })
+	if _, err := s.publisher().Publish(t.Context(), outbox.Message{Source: "clinic-a", Body: admit("m")}); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("it delivers", func() bool { return len(s.messages()) == 1 })
+}
+
+// With a terminal, or where nothing can be read again, it ends the command.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	signals, h, told := make(chan os.Signal), new(hangup), make(chan string)
+	go h.watch(signals, func() { told <- "ended" })
+	defer close(signals)
+	reread := func() { told <- "reread" }
+	for _, step := range []struct {
+		do   *func()
+		want string
+	}{{nil, "ended"}, {&reread, "reread"}, {&reread, "reread"}, {nil, "ended"}} {
+		h.reread.Store(step.do)
+		signals <- syscall.SIGHUP
+		if got := <-told; got != step.want {
+			t.Errorf("%s, want %s", got, step.want)
+		}
+	}
 }
 
 // drains sends signals to a worker with requests in flight.

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/worker/service/feed"
 )
 
 // registration is where the parts of a service register their metrics. It labels them with the
@@ -76,4 +78,19 @@ func (r *registration) close() {
 		r.under.Unregister(c)
 	}
 	r.done = nil
+}
+
+// countSources registers how many sources are served, and how many files and entries are refused.
+func (s *Service) countSources() {
+	if !s.feed.Needed() {
+		return
+	}
+	for state, count := range map[string]func(feed.Status) int{
+		"served":  func(now feed.Status) int { return now.Sources },
+		"refused": func(now feed.Status) int { return now.Refused },
+	} {
+		s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "redoxworker_sources",
+			Help: "Sources that are served, and files and entries of the registry that are refused.", ConstLabels: prometheus.Labels{"state": state}},
+			func() float64 { return float64(count(s.feed.Status())) }))
+	}
 }

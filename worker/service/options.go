@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -21,6 +22,11 @@ type Options struct {
 	// letters. "" means no label and no attribute, for the only service of a registry: either
 	// all services of one have a name, or there is one without.
 	Name string
+	// Settings are what the configuration was loaded with. With them the service follows the main
+	// file and the files of sources_dir: sources and keys are taken over while it runs, of all
+	// else that changed Status says that it is not. nil means that no file is followed. The
+	// registry is, wherever the configuration has registry: true.
+	Settings *config.Options
 	// Logger; nil discards. No body, query string, order key, token or secret is ever logged.
 	Logger *slog.Logger
 	// Registerer of the redoxworker_* metrics, which are taken back when Run returns. nil means

@@ -68,6 +68,9 @@ func (s *Service) deliver(ctx context.Context) error {
 		return err
 	}
 	defer s.govern(ctx, js)()
+	if s.feed.Needed() {
+		s.feed.First(ctx, js)
+	}
 	close(s.connected) // tokens may be asked for: their requests are counted
 	follow, stopFollowing, err := s.reconcile(ctx, js)
 	if err != nil {
@@ -80,6 +83,7 @@ func (s *Service) deliver(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.Run(ctx) })
+	group.Go(func() error { s.feed.Run(ctx, js); return nil })
 	group.Go(func() error { s.collect(ctx, js); return nil })
 	group.Go(func() error { s.lookAfter(ctx, js); return nil })
 	if gateway != nil {

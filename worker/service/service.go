@@ -19,6 +19,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 	"github.com/redoxworker/redoxworker/worker/service/buildinfo"
+	"github.com/redoxworker/redoxworker/worker/service/feed"
 	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
@@ -39,6 +40,7 @@ type Service struct {
 	uploads   *lateUploads
 	logs      *platform.Logs    // nil when no logs are followed
 	auditFile *worker.AuditFile // nil when there is none
+	feed      *feed.Feed        // of sources
 	link      *natslink.Link
 	pages     http.Handler
 
@@ -106,6 +108,8 @@ func (s *Service) assemble(c *config.Config) (err error) {
 	if err = s.openAudit(); err != nil {
 		return err
 	}
+	s.feed = feed.New(c, feed.Options{Settings: s.options.Settings, Apply: s.SetSources, Logger: s.log})
+	s.countSources()
 	s.link = natslink.New(s.log, s.config.NATS.URL.String())
 	s.pages = s.newPages()
 	return nil

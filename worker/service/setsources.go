@@ -40,6 +40,8 @@ type leaving struct {
 // A source that comes is served at once. Of one that goes nothing new is taken: what is in flight
 // is delivered, and what is stored waits in the queue for whoever serves it again.
 //
+// What the service follows itself, files and the registry, replaces it with the next change there.
+//
 // After an error everything is as it was before, but for [outbox.ErrPermission]: then a source is
 // served whose requests the gateway may not take. The key that the reconciler uses is fixed. It is
 // safe for concurrent use, and blocks for some seconds at most.
@@ -78,6 +80,11 @@ func (s *Service) SetSources(c config.Config) error {
 	s.log.Info("sources were replaced", "sources", len(next.sources), "before", len(before.sources))
 	return errors.Join(change.Apply(), refused)
 }
+
+// Reread reads the main file and the files of sources_dir now, as after a signal that asks for it;
+// a change of theirs is noticed without it. It returns when that is done. Without
+// Options.Settings it does nothing.
+func (s *Service) Reread() { s.feed.Reread() }
 
 // leave notes the sources that are gone, for as long as an attempt may take: what the worker has
 // in hand of them is delivered. s.changing.mu is held.

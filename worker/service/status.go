@@ -8,6 +8,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/service/feed"
 )
 
 // Status is what a [Service] is doing, and the body of /readyz.
@@ -24,9 +25,12 @@ type Status struct {
 	Gateway bool `json:"gateway,omitempty"`
 	// Quota is nil where none is kept.
 	Quota *quota.Status `json:"quota,omitempty"`
-	// Problems are what is missing or full at NATS, and why the quota is not shared: one line
-	// each, with what to do. They are informative.
+	// Problems are what is missing or full at NATS, why the quota is not shared, and what of files
+	// and registry cannot be used: one line each, with what to do. They are informative.
 	Problems []string `json:"problems,omitempty"`
+	// Sources counts what is served, and the files and entries that are refused: Problems names
+	// those. It is left out where neither files nor the registry are followed.
+	Sources *feed.Status `json:"sources,omitempty"`
 	// Keys are informative: a worker without a token is ready, its messages wait.
 	Keys map[string]KeyStatus `json:"keys"`
 }
@@ -81,6 +85,11 @@ func (s *Service) Status() Status {
 		status := s.governor.Status()
 		r.Quota = &status
 		r.Problems = append(r.Problems, quotaProblem(status)...)
+	}
+	if s.feed.Needed() {
+		sources := s.feed.Status()
+		r.Sources = &sources
+		r.Problems = append(r.Problems, sources.Problems...)
 	}
 	r.Keys = s.keyStatuses(r.Worker.Paused)
 	return r

@@ -1,0 +1,313 @@
+// Package feed follows the places that sources come from: the main file, the files of
+// sources_dir and the registry in NATS. It hands on the whole of it after each change. What
+// cannot be used changes nothing and is named.
+package feed
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/service/registry"
+)
+
+const (
+	// filesPoll is how often files are read although no event came: network file systems send
+	// none.
+	filesPoll = 30 * time.Second
+	// applyAgain is when what could not be applied is tried again.
+	applyAgain = 5 * time.Second
+	// firstTimeout bounds the wait for the registry at the start.
+	firstTimeout = 5 * time.Second
+)
+
+// Options of a [Feed].
+type Options struct {
+	// Settings are what the configuration was loaded with, so that its files can be read again.
+	// nil means that they are not followed.
+	Settings *config.Options
+	// Apply puts a complete configuration to use, of which only sources and keys differ from the
+	// one before. It is never called twice at once. After an error what was in use stays so, and
+	// it is called again. Required.
+	Apply func(config.Config) error
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// Feed follows sources while Run runs. It is safe for concurrent use.
+type Feed struct {
+	options Options
+	started *config.Config // what was in use first
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	main     *config.Config
+	mainErr  []string // why the main file cannot be used, or what of it is not taken over
+	dir      *config.Dir
+	registry registry.Snapshot
+	set      *config.Set
+	revision uint64
+	applied  *config.Config
+	failed   string // why the last set could not be applied
+	said     map[string]bool
+	changed  chan struct{} // closed when the files are others
+
+	status atomic.Pointer[Status]
+}
+
+// Status is what a feed knows.
+type Status struct {
+	// Revision counts the sets that were put to use.
+	Revision uint64 `json:"revision"`
+	// Sources that are served, and how many parts were refused: files and entries.
+	Sources int `json:"sources"`
+	Refused int `json:"refused"`
+	// Problems is one line for each thing that is wrong, with its place and what to do. It is
+	// cut at 100.
+	Problems []string `json:"-"`
+}
+
+const maxProblems = 100
+
+// New makes a feed of a configuration that is in use: c is what Apply need not be told. c may
+// already have what the files of sources_dir say.
+func New(c *config.Config, o Options) *Feed {
+	started := *c
+	started.Keys, started.Sources = nil, nil
+	f := &Feed{options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), started: &started, main: c, applied: c,
+		said: make(map[string]bool), changed: make(chan struct{})}
+	f.status.Store(&Status{Sources: len(c.Sources)})
+	return f
+}
+
+// Needed reports whether there is anything to follow.
+func (f *Feed) Needed() bool { return f.options.Settings != nil || f.started.Registry }
+
+// Status returns what is served and what is wrong.
+func (f *Feed) Status() Status { return *f.status.Load() }
+
+// First puts to use what there is now. It gives the registry some seconds to answer.
+func (f *Feed) First(ctx context.Context, js jetstream.JetStream) {
+	var first registry.Snapshot
+	if f.started.Registry {
+		ctx, cancel := context.WithTimeout(ctx, firstTimeout)
+		defer cancel()
+		var entries []registry.Entry
+		entries, first.Err = f.registryOf(js).List(ctx)
+		for _, e := range entries {
+			first.Parts = append(first.Parts, e.Part)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.registry = first
+	f.read()
+	f.update()
+}
+
+func (f *Feed) registryOf(js jetstream.JetStream) *registry.Registry {
+	return registry.New(js, registry.Options{Prefix: outbox.Prefix(f.started.NATS.Prefix)})
+}
+
+// Run follows files, and, where the configuration asks for it, the registry, until ctx ends.
+func (f *Feed) Run(ctx context.Context, js jetstream.JetStream) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	if f.options.Settings != nil {
+		all.Go(func() { f.followFiles(ctx) })
+	}
+	if f.started.Registry {
+		all.Go(func() { f.registryOf(js).Watch(ctx, f.registered) })
+	}
+	all.Go(func() { f.retry(ctx) })
+}
+
+// Reread reads the files now, without waiting until they are quiet.
+func (f *Feed) Reread() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.read()
+	f.update()
+}
+
+// followFiles rereads files when they change. The files are others after that.
+func (f *Feed) followFiles(ctx context.Context) {
+	for ctx.Err() == nil {
+		f.mu.Lock()
+		files, changed := f.files(), f.changed
+		f.mu.Unlock()
+		watcher, err := auth.NewWatcher(files, func() error { f.Reread(); return nil }, auth.WatcherConfig{Poll: filesPoll})
+		if err != nil {
+			f.log.Error("sources: the files are not followed", "error", err)
+			return
+		}
+		f.Reread() // for a change before the watch began
+		watching, stop := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = watcher.Run(watching) }()
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+		stop()
+		<-ended
+	}
+}
+
+// files to watch: the main file, and those that the last look has read. The caller holds mu.
+func (f *Feed) files() []string {
+	files := f.main.Files()
+	if f.main.SourcesDir != "" {
+		files = append(files, f.main.SourcesDir)
+	}
+	if f.dir != nil {
+		files = append(files, f.dir.Files...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+// registered takes a state of the registry.
+func (f *Feed) registered(s registry.Snapshot) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.registry = s
+	f.update()
+}
+
+// retry applies again what could not be applied.
+func (f *Feed) retry(ctx context.Context) {
+	tick := time.NewTicker(applyAgain)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		f.mu.Lock()
+		if f.failed != "" {
+			f.update()
+		}
+		f.mu.Unlock()
+	}
+}
+
+// read reads main file and directory. The caller holds mu.
+func (f *Feed) read() {
+	if f.options.Settings == nil {
+		return
+	}
+	before := f.files()
+	f.mainErr = nil
+	next, err := config.Load(*f.options.Settings)
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			f.mainErr = append(f.mainErr, strings.TrimSpace(line))
+		}
+	} else {
+		f.main = next
+		for _, key := range f.started.Fixed(next) {
+			f.mainErr = append(f.mainErr, key+": is fixed while the worker runs; start it anew ("+next.Origin(key)+")")
+		}
+	}
+	f.dir = config.ReadDir(f.main, *f.options.Settings, f.dir)
+	if !slices.Equal(before, f.files()) {
+		close(f.changed)
+		f.changed = make(chan struct{})
+	}
+}
+
+// update combines what is known, and puts it to use where that is something new. The caller
+// holds mu.
+func (f *Feed) update() {
+	var parts []config.Part
+	if f.dir != nil {
+		parts = append(parts, f.dir.Parts...)
+	}
+	f.set = config.Combine(f.main, append(parts, f.registry.Parts...), f.set)
+	next := f.set.Config
+	switch f.failed = ""; {
+	case sameSources(f.applied, next):
+		f.applied = next // of what files hold it has what they hold now
+	default:
+		if err := f.apply(*next); err != nil {
+			f.failed = "sources: the last change could not be put to use: " + err.Error()
+			break
+		}
+		f.applied, f.revision = next, f.revision+1
+	}
+	f.say()
+}
+
+// apply calls Apply, whose panic is an error.
+func (f *Feed) apply(c config.Config) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("Options.Apply panicked (%T)", p)
+		}
+	}()
+	return f.options.Apply(c)
+}
+
+// sameSources reports whether sources and keys are the same in both.
+func sameSources(a, b *config.Config) bool {
+	if !reflect.DeepEqual(a.Sources, b.Sources) || len(a.Keys) != len(b.Keys) {
+		return false
+	}
+	for name := range a.Keys {
+		if _, there := b.Keys[name]; !there || !a.SameKey(b, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// say notes what is wrong, and logs what is new. The caller holds mu.
+func (f *Feed) say() {
+	lines := slices.Clone(f.mainErr)
+	if f.dir != nil && f.dir.Problem != nil {
+		lines = append(lines, f.dir.Problem.String())
+	}
+	if f.registry.Err != nil {
+		lines = append(lines, "registry: "+f.registry.Err.Error())
+	}
+	for _, r := range f.set.Refused {
+		for _, p := range r.Problems {
+			line := p.String()
+			if r.Kept {
+				line += ": what it said before is in use"
+			}
+			lines = append(lines, line)
+		}
+	}
+	if f.failed != "" {
+		lines = append(lines, f.failed)
+	}
+	now := make(map[string]bool, len(lines))
+	for _, line := range lines {
+		if now[line] = true; !f.said[line] {
+			f.log.Warn("sources: something cannot be used", "problem", line)
+		}
+	}
+	for line := range maps.Keys(f.said) {
+		if !now[line] {
+			f.log.Info("sources: a problem is gone", "problem", line)
+		}
+	}
+	f.said = now
+	f.status.Store(&Status{Revision: f.revision, Sources: len(f.applied.Sources), Refused: len(f.set.Refused), Problems: lines[:min(len(lines), maxProblems)]})
+}
