@@ -72,25 +72,51 @@ func (b *Breaker) pause(p *Permit, scope string, atLeast time.Duration) ([]Chang
 	base := current.generation
 	current.failures++
 	current.generation++
-	current.reason, current.prober = p.heard.Reason, who{p.source.name, p.narrow()}
+	current.reason, current.prober = clip(p.heard.Reason), who{p.source.name, p.narrow()}
 	current.probing, current.mine, current.asked, current.holder = false, false, false, ""
 	initial, ceiling := b.policy(scope, current)
 	wait := max(doubled(initial, ceiling, current.failures), min(atLeast, ceiling))
 	current.until = now.Add(wait)
 	b.tellPause(scope, current, base, now)
-	changes := b.fold(scope)
+	var changes []Change
+	if current.failures == 1 {
+		changes = b.fold(scope)
+	}
 	return append(changes, Change{Scope: scope, Source: p.source.name, Paused: true, Delay: wait,
 		Probes: current.failures - 1, Reason: current.reason}), wait
 }
 
-// shares reports whether a new pause of the scope is to be told to the other workers.
+// shares decides whether a new pause of the scope is told to the other workers.
 func (b *Breaker) shares(scope string, now time.Time) bool {
-	return b.post != nil && isShared(scope) && now.Sub(b.resumed[scope]) > flapping && (b.narrow < maxNarrow || !Narrow(scope))
+	if b.post == nil || !isShared(scope) || now.Sub(b.resumed[scope]) <= flapping {
+		return false
+	}
+	if !Narrow(scope) {
+		return true
+	}
+	b.narrow++
+	return b.narrow <= maxNarrow
+}
+
+// maxReason bounds the reason of a pause, which is in the shared state.
+const maxReason = 200
+
+func clip(reason string) string {
+	if len(reason) > maxReason {
+		return strings.ToValidUTF8(reason[:maxReason], "") + "…"
+	}
+	return reason
 }
 
 // fold ends the pauses of narrower scopes that one of a wider scope explains.
 func (b *Breaker) fold(wide string) (changes []Change) {
+	if isDest(wide) {
+		return nil
+	}
 	for scope, p := range b.scopes {
+		if Narrow(wide) && !isDest(scope) {
+			continue
+		}
 		s := b.sources[ofSource(scope)]
 		var explained bool
 		switch {
