@@ -147,6 +147,9 @@ func checkVerdict(t *testing.T, lane string, want verdict, a outbox.Answer, err 
 		if e.Attempted() == (e.Class() == ClassUnauthorized) || e.Poison() || e.Status() != a.Status || a.Flag != "" {
 			t.Errorf("%s: attempted %v, poison %v, status %d, flag %q", lane, e.Attempted(), e.Poison(), e.Status(), a.Flag)
 		}
+		if e.SourceRefused() != (a.Status == 401 || a.Status == 403) {
+			t.Errorf("%s: status %d refuses the source: %v", lane, a.Status, e.SourceRefused())
+		}
 	}
 	for _, text := range []string{got.flag, got.safe} {
 		if strings.Contains(text, "Timothy") || strings.ContainsAny(text, "\r\n") {
