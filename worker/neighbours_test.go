@@ -179,9 +179,9 @@ func TestNeighbours_DoNotFeelTheTroubleOfOne(t *testing.T) {
 		for _, n := range []int{1, 2, 33, 500} {
 			t.Run(fmt.Sprintf("%s/%d", name, n), func(t *testing.T) {
 				inFleet(t, n, h, func(f *fleet) {
-					quiet, trouble := 20*time.Second, 100*time.Second
-					if n > 100 {
-						quiet, trouble = 10*time.Second, 45*time.Second
+					quiet, trouble := 10*time.Second, 60*time.Second
+					if n > 100 && name != "hangs" {
+						quiet, trouble = 5*time.Second, 20*time.Second
 					}
 					before, _ := f.p99(f.send(quiet))
 					f.harmed.Store(true)
@@ -218,7 +218,13 @@ func (f *fleet) paused(scope, name string) {
 		if len(f.sources) == 1 && name == "401" { // for all that is known it is the key
 			continue
 		}
-		if len(list) != 1 || list[0].Scope != scope || list[0].Reason == "" || time.Since(list[0].Since) < 10*time.Second ||
+		if list = slices.Clone(list); name == "hangs" { // what was met first may be its destination alone
+			list = slices.DeleteFunc(list, func(p worker.Paused) bool { return p.Scope == "dest:s000:big-clinic" })
+			if len(list) == 0 {
+				continue
+			}
+		}
+		if len(list) != 1 || list[0].Scope != scope || list[0].Reason == "" || time.Since(list[0].Since) < 5*time.Second ||
 			list[0].Refused != (name == "401" || name == "403") || list[0].Left > time.Minute {
 			f.Errorf("%s: paused %+v, want %s", what, list, scope)
 		}
