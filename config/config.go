@@ -19,6 +19,7 @@ type Config struct {
 	Quota      Quota   // Redox's request limit
 	Reply      Reply   // where replies may go
 	DLQ        DLQ     // dead letters
+	Queue      Queue   // what may wait
 	Bodies     Bodies  // bodies in the object store
 	Audit      Audit   // the trail of settlements
 	Gateway    Gateway // the request gateway
@@ -168,7 +169,6 @@ const (
 
 // Order is about messages that have an order key.
 type Order struct {
-	Partitions      int    // per source, 1 to 256; default 16
 	AfterDeadLetter string // AfterContinue (default) or AfterHold
 	Secret          Secret // of the HMAC that makes tokens; publishers and the gateway only
 	SecretFile      string // path; Secret then holds its text
@@ -224,6 +224,13 @@ type Reply struct {
 // DLQ is about dead letters.
 type DLQ struct {
 	MaxAge time.Duration // 0 (default) keeps them until somebody deletes them
+}
+
+// Queue bounds what waits. A publisher is refused when the queue is full; nothing is dropped.
+// A bound that was set at NATS by hand stays where there is none here.
+type Queue struct {
+	MaxBytes int64 // of messages with their headers; -1 (default) and 0 mean no bound
+	MaxMsgs  int   // of messages of all sources; -1 (default) and 0 mean no bound
 }
 
 // Bodies is about bodies too large for a message, which lie in the object store.

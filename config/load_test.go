@@ -15,7 +15,7 @@ func TestLoad_Defaults(t *testing.T) {
 		NATS: NATS{URL: NewURL("nats://127.0.0.1:4222"), Prefix: "redox", Replicas: 1, Provision: "auto"},
 		Redox: Redox{Region: "us", BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", Timeout: 150 * time.Second, MaxBody: 10_000_000,
 			MaxFile: 30_000_000, MaxAnswer: MaxAnswer{1_000_000, 40_000_000}, Offload: Offload{Over: 200_000}, IdleTimeout: 50 * time.Second, MaxConnectionAge: 5 * time.Minute},
-		Order:   Order{Partitions: 16, AfterDeadLetter: "continue"},
+		Order:   Order{AfterDeadLetter: "continue"},
 		Worker:  Worker{Concurrency: 64, AckWait: 30 * time.Second, DrainTimeout: 30 * time.Second, BreakerAfter: 5, Retry: Retry{Initial: 2 * time.Second, Max: 10 * time.Minute, MaxAge: 24 * time.Hour, RequestMaxAge: 5 * time.Minute, PoisonAfter: 5}},
 		Quota:   Quota{Requests: 7500, Per: 5 * time.Minute, Group: "default", Scope: "fleet", ReserveRequests: 0.2},
 		Reply:   Reply{Allow: []string{"_INBOX.>"}},
@@ -23,6 +23,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Admin:   Admin{Listen: "127.0.0.1:8466"},
 		Log:     Log{Level: "info", Format: "auto"},
 
+		Queue:     Queue{MaxBytes: -1, MaxMsgs: -1},
 		Bodies:    Bodies{Memory: 256_000_000, OrphanAfter: 24 * time.Hour},
 		Reconcile: Reconcile{Interval: time.Minute, GiveUp: 24 * time.Hour},
 	}
@@ -92,7 +93,7 @@ sources:
     on_unknown: hold
     hold: ["Order.*", "Clinical Summary.Sign-on"]
   2: {id: 7ce6f387-c33c-417d-8682-81e83628cbd0, key: old}
-order: {partitions: 256, after_dead_letter: hold, secret_file: secret.txt}
+order: {after_dead_letter: hold, secret_file: secret.txt}
 worker:
   concurrency: 1
   ack_wait: 1s
@@ -102,6 +103,7 @@ worker:
 quota: {requests: 100, per: 1m, group: eu, scope: process, reserve_requests: 0}
 reply: {allow: ["app.{source}.replies.>", "_INBOX.>"]}
 dlq: {max_age: 30d}
+queue: {max_bytes: 10GB, max_msgs: 100000}
 bodies: {memory: 64MiB, orphan_after: 2d}
 audit: {file: /var/log/audit.jsonl, stream: true, max_age: 365d}
 gateway: {enabled: false, max_wait: 10s}
@@ -150,11 +152,11 @@ func TestLoad_Everything(t *testing.T) {
 		"clinic-a": {ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "production", OnUnknown: "hold", Hold: []string{"Order.*", "Clinical Summary.Sign-on"}},
 		"2":        {ID: "7ce6f387-c33c-417d-8682-81e83628cbd0", Key: "old", Environment: "development", OnUnknown: "resend"},
 	}, c.Sources)
-	diff(t, Order{256, "hold", NewSecret("s3cr3t-from-file"), secret}, c.Order)
+	diff(t, Order{"hold", NewSecret("s3cr3t-from-file"), secret}, c.Order)
 	diff(t, Worker{1, time.Second, 0, 3, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)
 	diff(t, Quota{100, time.Minute, "eu", "process", 0}, c.Quota)
 	diff(t, Reply{[]string{"app.{source}.replies.>", "_INBOX.>"}}, c.Reply)
-	diff(t, []any{DLQ{720 * time.Hour}, Bodies{64 << 20, 48 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Bodies, c.Audit, c.Gateway, c.Admin, c.Log})
+	diff(t, []any{DLQ{720 * time.Hour}, Queue{10_000_000_000, 100000}, Bodies{64 << 20, 48 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Queue, c.Bodies, c.Audit, c.Gateway, c.Admin, c.Log})
 	diff(t, []string{pem, file, secret}, c.Files())
 }
 

@@ -154,7 +154,7 @@ func scalar(f field, ptr any) *yaml.Node {
 
 func sizeNode(n int64) *yaml.Node {
 	text := formatSize(n)
-	if isDigits(text) {
+	if isDigits(strings.TrimPrefix(text, "-")) {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: text}
 	}
 	return textNode(text)

@@ -95,7 +95,6 @@ sources:
 sources_dir: ""
 registry: false
 order:
-  partitions: 256
   after_dead_letter: hold
   secret_file: DIR/secret.txt
 worker:
@@ -120,6 +119,9 @@ reply:
   allow: ['app.{source}.replies.>', _INBOX.>]
 dlq:
   max_age: 720h
+queue:
+  max_bytes: 10GB
+  max_msgs: 100000
 bodies:
   memory: 64MiB
   orphan_after: 48h

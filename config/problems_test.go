@@ -86,18 +86,18 @@ var wrong = []struct{ name, text, want string }{
 	},
 	{
 		"not an integer",
-		"order: {partitions: 1.5}",
-		`order.partitions: "1.5" is not a whole number; write a number such as 16 (redoxworker.yaml:11)`,
+		"worker: {concurrency: 1.5}",
+		`worker.concurrency: "1.5" is not a whole number; write a number such as 16 (redoxworker.yaml:11)`,
 	},
 	{
-		"too many partitions",
-		"order: {partitions: 257}",
-		`order.partitions: "257" is too large; give at most 256 (redoxworker.yaml:11)`,
+		"too many at once",
+		"worker: {concurrency: 10001}",
+		`worker.concurrency: "10001" is too large; give at most 10000 (redoxworker.yaml:11)`,
 	},
 	{
-		"no partitions",
-		"order: {partitions: 0}",
-		`order.partitions: "0" is too small; give at least 1 (redoxworker.yaml:11)`,
+		"none at once",
+		"worker: {concurrency: 0}",
+		`worker.concurrency: "0" is too small; give at least 1 (redoxworker.yaml:11)`,
 	},
 	{
 		"replicas",

@@ -97,8 +97,6 @@ func workerFields() []field {
 		return at(func(c *Config) *time.Duration { return f(&c.Worker) })
 	}
 	return []field{
-		{key: "order.partitions", kind: kindInteger, def: "16", least: "1", most: "256", doc: "lanes of ordered messages, per source",
-			at: at(func(c *Config) *int { return &c.Order.Partitions })},
 		{key: "order.after_dead_letter", kind: kindText, def: AfterContinue, values: []string{AfterContinue, AfterHold}, doc: "what becomes of the messages behind a dead letter of the same order key",
 			at: at(func(c *Config) *string { return &c.Order.AfterDeadLetter })},
 		{key: "order.secret", kind: kindSecret, part: PartOrderSecret, doc: "turns order keys into tokens and keys the ids of the queue; publishers and the gateway only",
@@ -144,6 +142,10 @@ func otherFields() []field {
 			at: at(func(c *Config) *[]string { return &c.Reply.Allow })},
 		{key: "dlq.max_age", kind: kindDuration, def: "0s", least: "0s", doc: "age at which dead letters are deleted; 0s means never",
 			at: at(func(c *Config) *time.Duration { return &c.DLQ.MaxAge })},
+		{key: "queue.max_bytes", kind: kindSize, def: "-1", least: "-1", doc: "bytes that the queue may hold; publishers are refused when it is full; -1 means what NATS has room for",
+			at: at(func(c *Config) *int64 { return &c.Queue.MaxBytes })},
+		{key: "queue.max_msgs", kind: kindInteger, def: "-1", least: "-1", doc: "messages that the queue may hold; publishers are refused when it is full; -1 means no bound",
+			at: at(func(c *Config) *int { return &c.Queue.MaxMsgs })},
 		{key: "bodies.memory", kind: kindSize, def: "256MB", least: "1MB", doc: "bodies from the object store, and answers to REQUESTs, that may be in memory at once; more of them wait",
 			at: at(func(c *Config) *int64 { return &c.Bodies.Memory })},
 		{key: "bodies.orphan_after", kind: kindDuration, def: "24h", least: "1h", doc: "age at which a body in the object store that nothing names is removed",

@@ -12,7 +12,7 @@ import (
 const (
 	number          = `([0-9]+(\.[0-9]*)?|\.[0-9]+)`
 	durationPattern = `^(0|` + number + `d|(` + number + `d)?(` + number + `(ns|us|µs|μs|ms|s|m|h))+)$`
-	sizePattern     = `^[0-9]+ ?([kKmMgG][iI]?)?[bB]$|^[0-9]+$`
+	sizePattern     = `^[0-9]+ ?([kKmMgG][iI]?)?[bB]$|^[0-9]+$|^-1$`
 )
 
 var (
@@ -81,6 +81,9 @@ var sizeUnits = []struct {
 // parseSize reads bytes: a plain number, or one with B, kB, MB, GB (powers of
 // 1000) or KiB, MiB, GiB (powers of 1024), in any case.
 func parseSize(text string) (int64, error) {
+	if text == "-1" { // where no size has a meaning of its own
+		return -1, nil
+	}
 	digits := strings.TrimRight(text, "kmgibKMGIB")
 	unit := text[len(digits):]
 	digits = strings.TrimSuffix(digits, " ")

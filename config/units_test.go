@@ -42,8 +42,8 @@ func TestParseSize(t *testing.T) {
 		want int64
 		err  error
 	}{
-		{"10MB", 10_000_000, nil}, {"8MiB", 8 << 20, nil}, {"10485760", 10 << 20, nil}, {"0", 0, nil}, {"1 kB", 1000, nil}, {"1kib", 1024, nil}, {"2GB", 2e9, nil}, {"2gib", 2 << 30, nil}, {"7B", 7, nil}, {"7b", 7, nil},
-		{"", 0, errUnit}, {"MB", 0, errUnit}, {"10M", 0, errUnit}, {"10k", 0, errUnit}, {"1.5MB", 0, errUnit}, {"-1", 0, errUnit}, {"10 megs", 0, errUnit}, {"10TB", 0, errUnit}, {"1  MB", 0, errUnit}, {"1iB", 0, errUnit},
+		{"10MB", 10_000_000, nil}, {"8MiB", 8 << 20, nil}, {"10485760", 10 << 20, nil}, {"0", 0, nil}, {"1 kB", 1000, nil}, {"1kib", 1024, nil}, {"2GB", 2e9, nil}, {"2gib", 2 << 30, nil}, {"-1", -1, nil}, {"7B", 7, nil}, {"7b", 7, nil},
+		{"", 0, errUnit}, {"MB", 0, errUnit}, {"10M", 0, errUnit}, {"10k", 0, errUnit}, {"1.5MB", 0, errUnit}, {"-2", 0, errUnit}, {"-1B", 0, errUnit}, {"10 megs", 0, errUnit}, {"10TB", 0, errUnit}, {"1  MB", 0, errUnit}, {"1iB", 0, errUnit},
 		{"99999999999999999999", 0, errRange}, {"9223372036854775807kB", 0, errRange},
 	} {
 		got, err := parseSize(tt.text)

@@ -19,10 +19,10 @@ import (
 // the worker write where he may not.
 var targets = []string{
 	"redox.out.clinic-b.send", "redox.out.clinic-b.request", "redox.dlq.clinic-b.held.x", "redox.reply.clinic-b.x",
-	"_INBOX_clinic-b.spam", "_INBOX_operator.spam", "_INBOX_worker.spam",
+	"redox.wake.clinic-b.send", "_INBOX_clinic-b.spam", "_INBOX_operator.spam", "_INBOX_worker.spam",
 	"$KV.REDOX_STATE.x", "$KV.REDOX_LEDGER.x", "$O.REDOX_BODIES.C.x",
 	"$JS.API.STREAM.PURGE.REDOX_OUT", "$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES", "$JS.API.STREAM.DELETE.REDOX_DLQ",
-	"$JS.API.CONSUMER.DELETE.REDOX_OUT.clinic-b-send", "$JS.ACK.REDOX_OUT.clinic-b-send.1.1.1.1.0",
+	"$JS.API.CONSUMER.CREATE.REDOX_OUT.thief", "$JS.API.CONSUMER.DELETE.REDOX_OUT.clinic-b-send", "$JS.ACK.REDOX_OUT.clinic-b-send.1.1.1.1.0",
 }
 
 // victim is a deployment without a worker, in which clinic-b has something to lose.
@@ -44,7 +44,8 @@ func newVictim(t *testing.T, f *floor) *victim {
 	if err := outbox.NewBodies(worker, "").Put(t.Context(), "clinic-b/secret", []byte("clinic-b's")); err != nil {
 		t.Fatal(err)
 	}
-	consumer, err := worker.Consumer(t.Context(), "REDOX_OUT", "clinic-b-send")
+	consumer, err := worker.CreateConsumer(t.Context(), "REDOX_OUT", jetstream.ConsumerConfig{
+		Durable: "clinic-b-send", AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: []string{"redox.out.clinic-b.send", "redox.out.clinic-b.send.>"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func queued(t *testing.T, js jetstream.JetStream, filter string) (n uint64) {
 func newStore(t *testing.T) *floor {
 	t.Helper()
 	f := &floor{srv: startSingle(t)}
-	f.op = provision(t, f.srv, outbox.Topology{Partitions: partitions})
+	f.op = provision(t, f.srv, outbox.Topology{})
 	return f
 }
 

@@ -101,7 +101,7 @@ func TestCluster_KeepsMessagesWithoutOneServer(t *testing.T) {
 	c := startCluster(t)
 	checkClientTLS(t, c)
 	op := stream(t, c.connect(t, operator))
-	top := outbox.Topology{Sources: []string{clinicA, clinicB}, Partitions: 1, Replicas: 3}
+	top := outbox.Topology{Replicas: 3}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := top.Ensure(ctx, op); err != nil {
@@ -162,7 +162,8 @@ func (c *cluster) delivered(t *testing.T, ctx context.Context, ids ...string) {
 	var consumer jetstream.Consumer
 	eventually(t, "a leader of the consumer", func() bool {
 		var err error
-		consumer, err = js.Consumer(ctx, "REDOX_OUT", "clinic-a-send")
+		consumer, err = js.CreateOrUpdateConsumer(ctx, "REDOX_OUT", jetstream.ConsumerConfig{
+			Durable: "clinic-a-send", AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: []string{"redox.out.clinic-a.send", "redox.out.clinic-a.send.>"}})
 		return err == nil
 	})
 	for _, id := range ids {

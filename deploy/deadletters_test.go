@@ -37,7 +37,7 @@ func TestFloor_OperatorReplaysAndDiscards(t *testing.T) {
 		}
 		ask(t, p, m)
 	}
-	plain := nats.NewMsg("redox.out.clinic-a.send." + strings.Repeat("a", 32)) // without a token of its own
+	plain := nats.NewMsg("redox.out.clinic-a.send." + strings.Repeat("a", 32)) // without the header
 	plain.Header.Set(outbox.HeaderID, "bad-plain")
 	plain.Data = []byte(`{"refuse":1}`)
 	if err := connect(t, f.srv, clinicA).PublishMsg(plain); err != nil {

@@ -32,12 +32,10 @@ type floor struct {
 	wrong []error // what NATS refused the worker
 }
 
-const partitions = 2
-
 func newFloor(t *testing.T) *floor {
 	t.Helper()
 	f := &floor{srv: startSingle(t), conf: loadSample(t, nil), sent: map[string]int{}, first: map[string]bool{}}
-	f.op = provision(t, f.srv, outbox.Topology{Partitions: partitions})
+	f.op = provision(t, f.srv, outbox.Topology{})
 	f.run(t)
 	return f
 }
@@ -65,7 +63,7 @@ func (f *floor) run(t *testing.T) {
 	})
 	js := stream(t, nc)
 	w, err := worker.New(js, worker.DelivererFunc(f.deliver), worker.Config{
-		Sources: []worker.Source{{Name: clinicA}, {Name: clinicB, Hold: func(outbox.Message) bool { return true }}}, Partitions: partitions,
+		Sources:    []worker.Source{{Name: clinicA}, {Name: clinicB, Hold: func(outbox.Message) bool { return true }}},
 		ReplyAllow: f.conf.Reply.Allow, Retry: worker.Retry{Initial: 10 * time.Millisecond}, DrainTimeout: 10 * time.Second,
 	})
 	if err != nil {

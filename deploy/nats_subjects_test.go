@@ -34,7 +34,9 @@ var userRights = map[string]rights{
 		publish: slices.Concat(storing, []string{
 			"redox.dlq.clinic-a.rejected." + token, "redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
 			"_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x", "_INBOX_operator.x",
-			"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-ordered-0",
+			"$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-request.redox.out.clinic-a.request",
+			"$JS.API.CONSUMER.CREATE.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.CREATE.REDOX_RECONCILE.reconcile",
+			"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-request",
 			"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
 			"$JS.API.CONSUMER.INFO.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.MSG.NEXT.REDOX_ADVISORIES.sweeper", "$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0",
 			"$JS.API.STREAM.INFO.REDOX_OUT", "$JS.API.STREAM.MSG.GET.REDOX_OUT", "redox.audit.clinic-a",
@@ -50,7 +52,8 @@ var userRights = map[string]rights{
 			"redox.reconcile.clinic-a", "redox.event.clinic-a.failed",
 			"$JS.API.STREAM.INFO.KV_REDOX_SOURCES", "$JS.API.DIRECT.GET.KV_REDOX_SOURCES",
 		}),
-		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
+		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send",
+			"redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
 	},
 	operator: {
 		publish: slices.Concat(storing, without(jetStreamAPI,
@@ -61,7 +64,6 @@ var userRights = map[string]rights{
 				"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
 				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway",
 				"$KV.REDOX_SOURCES.source.clinic-a", "redox.audit.clinic-a",
-				"redox.out.clinic-a.ordered.0", "redox.out.clinic-b.ordered.0",
 			}),
 		subscribe: []string{"_INBOX_operator.>", "_INBOX_operator.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
 			"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "redox.reply.*.id", "$JS.EVENT.>"},
@@ -86,13 +88,15 @@ var jetStreamAPI = []string{
 	"$JS.API.STREAM.MSG.GET.KV_REDOX_LEDGER", "$JS.API.STREAM.MSG.GET.KV_REDOX_STATE", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES",
 	"$JS.API.STREAM.MSG.DELETE.REDOX_OUT", "$JS.API.STREAM.MSG.DELETE.REDOX_DLQ",
 	"$JS.API.CONSUMER.NAMES.REDOX_OUT", "$JS.API.CONSUMER.LIST.REDOX_OUT",
-	"$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-send.redox.out.clinic-a.send", "$JS.API.CONSUMER.CREATE.REDOX_REPLIES",
+	"$JS.API.CONSUMER.CREATE.REDOX_OUT", "$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.CREATE.REDOX_REPLIES",
+	"$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-request.redox.out.clinic-a.request", "$JS.API.CONSUMER.CREATE.REDOX_RECONCILE.reconcile",
+	"$JS.API.CONSUMER.CREATE.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.CREATE.REDOX_ADVISORIES.other", "$JS.API.CONSUMER.CREATE.REDOX_RECONCILE.other",
 	"$JS.API.CONSUMER.CREATE.REDOX_REPLIES.x.redox.reply.clinic-a.>", "$JS.API.CONSUMER.CREATE.KV_REDOX_STATE.x",
 	"$JS.API.CONSUMER.DURABLE.CREATE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.DELETE.REDOX_OUT.clinic-a-send",
 	"$JS.API.CONSUMER.PAUSE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.RESET.REDOX_OUT.clinic-a-send",
 	"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.INFO.REDOX_DLQ.browse",
 	"$JS.API.CONSUMER.CREATE.REDOX_DLQ.browse.redox.dlq.clinic-a.held.x", "$JS.API.CONSUMER.DELETE.REDOX_DLQ.browse",
-	"$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-ordered-0", "$JS.API.CONSUMER.MSG.NEXT.REDOX_DLQ.browse",
+	"$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-request", "$JS.API.CONSUMER.MSG.NEXT.REDOX_DLQ.browse",
 	"$JS.API.CONSUMER.INFO.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.MSG.NEXT.REDOX_ADVISORIES.sweeper",
 	"$JS.API.CONSUMER.INFO.REDOX_RECONCILE.reconcile", "$JS.API.CONSUMER.MSG.NEXT.REDOX_RECONCILE.reconcile", "$JS.API.CONSUMER.INFO.REDOX_EVENTS.x",
 	"$JS.API.DIRECT.GET.REDOX_REPLIES", "$JS.API.DIRECT.GET.REDOX_DLQ", "$JS.API.DIRECT.GET.REDOX_DLQ.redox.dlq.clinic-a.held." + token,
@@ -102,8 +106,8 @@ var jetStreamAPI = []string{
 }
 
 var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
-	"redox.out.clinic-a", "redox.out.clinic-a.ordered.0", "redox.out.clinic-a.send.a.b", "redox.out.clinic-a.request.x",
-	"redox.out.clinic-b.ordered.0", "redox.gateway.clinic-a.send", "redox.gateway.clinic-a.request",
+	"redox.out.clinic-a", "redox.out.clinic-a.other", "redox.wake.clinic-a.send", "redox.out.clinic-a.send.a.b", "redox.out.clinic-a.request.x",
+	"redox.gateway.clinic-a.send", "redox.gateway.clinic-a.request",
 	"redox.gateway.clinic-b.send", "redox.gateway.clinic-b.request", "redox.dlq.clinic-a.rejected." + token,
 	"redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
 	"_INBOX.x", "_INBOX_operator.x", "_INBOX_worker.x", "_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x",
@@ -117,6 +121,7 @@ var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
 
 var subscribeSubjects = []string{
 	">", "*", "redox.>", "redox.out.>", "redox.out.clinic-a.>", "redox.out.clinic-b.send", "redox.dlq.>", "redox.gateway.>",
+	"redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send",
 	"redox.gateway.clinic-a.send", "redox.reply.>", "redox.reply.*.id", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
 	"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "_INBOX.>", "_INBOX.x", "_INBOX_operator.>", "_INBOX_operator.x",
 	"_INBOX_worker.>", "_INBOX_worker.x", "_INBOX_clinic-a.>", "_INBOX_clinic-a.x", "_INBOX_clinic-b.>", "_INBOX_clinic-b.x",

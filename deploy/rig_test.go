@@ -91,10 +91,6 @@ func stream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 func provision(t *testing.T, srv *server.Server, top outbox.Topology) jetstream.JetStream {
 	t.Helper()
 	js := stream(t, connect(t, srv, operator))
-	top.Sources = []string{clinicA, clinicB}
-	if top.Partitions == 0 {
-		top.Partitions = 2
-	}
 	changes, err := top.Ensure(t.Context(), js)
 	if err != nil {
 		t.Fatal(err)

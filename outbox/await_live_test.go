@@ -73,7 +73,7 @@ func TestAwait_LeastRights(t *testing.T) {
 			publish: ["redox.out.clinic-a.>", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.>"],
 			subscribe: ["_INBOX.>", "redox.reply.clinic-a.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	r.ensure(Topology{Sources: []string{"clinic-a", "clinic-b"}})
+	r.ensure(Topology{})
 	for _, source := range []string{"clinic-a", "clinic-b"} {
 		if _, err := r.js.PublishMsg(r.ctx(), Reply{MessageID: "x", Settlement: Delivered}.Encode("redox.reply."+source+".x")); err != nil {
 			t.Fatal(err)

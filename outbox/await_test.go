@@ -14,7 +14,7 @@ import (
 // answering plays a worker: it answers every request of clinic-a.
 func answering(r topologyRig, ack bool) {
 	r.t.Helper()
-	c, err := r.js.Consumer(r.ctx(), "REDOX_OUT", "clinic-a-request")
+	c, err := readerOf(r.ctx(), r.js, "clinic-a", LaneRequest)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func goldenDeadLetter() DeadLetter {
 	return DeadLetter{
 		MessageID: "m-1", Source: "clinic-a", Settlement: Rejected, Error: "status 400", Status: 400, Attempts: 3,
-		At: time.Date(2026, 11, 23, 10, 0, 0, 7_000_000, time.UTC), Subject: "redox.out.clinic-a.ordered.5", Sequence: 77, Behind: 70, Worker: "w-1",
+		At: time.Date(2026, 11, 23, 10, 0, 0, 7_000_000, time.UTC), Subject: "redox.out.clinic-a.send." + goldenToken, Sequence: 77, Behind: 70, Worker: "w-1",
 		Header: nats.Header{"Redox-Reply-To": {"_INBOX.x"}, "X-Mine": {"1", "2"}}, Body: []byte("body"),
 	}
 }
@@ -23,7 +23,7 @@ func goldenDeadLetter() DeadLetter {
 var goldenDeadHeader = nats.Header{
 	"Redox-Reply-To": {"_INBOX.x"}, "X-Mine": {"1", "2"},
 	"Redox-Message-Id": {"m-1"}, "Redox-Dead-Settlement": {"rejected"}, "Redox-Dead-Error": {"status 400"}, "Redox-Dead-Status": {"400"},
-	"Redox-Dead-Attempts": {"3"}, "Redox-Dead-At": {"2026-11-23T10:00:00.007Z"}, "Redox-Dead-Subject": {"redox.out.clinic-a.ordered.5"},
+	"Redox-Dead-Attempts": {"3"}, "Redox-Dead-At": {"2026-11-23T10:00:00.007Z"}, "Redox-Dead-Subject": {"redox.out.clinic-a.send." + goldenToken},
 	"Redox-Dead-Sequence": {"77"}, "Redox-Dead-Behind": {"70"}, "Redox-Dead-Worker": {"w-1"}, "Nats-Expected-Last-Subject-Sequence": {"0"},
 }
 

@@ -13,7 +13,7 @@ import (
 func TestReplay_OnACluster(t *testing.T) {
 	t.Parallel()
 	r := newCluster(t)
-	r.ensure(Topology{Sources: []string{"clinic-a", "clinic-b"}, Partitions: 4, Replicas: 3})
+	r.ensure(Topology{Replicas: 3})
 	g := graveyard{r, r.deadLetters()}
 	const n = 60
 	g.buryMany(n)

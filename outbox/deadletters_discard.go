@@ -94,7 +94,7 @@ func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
 // published reports whether the replay of an interrupted run was stored.
 func (x discarding) published(ctx context.Context, l StoredDeadLetter, c claim) (bool, error) {
 	d := x.letters
-	r, err := l.replay(d.config.Prefix, c.ID, c.N, time.Now(), x.queue.partitions)
+	r, err := l.replay(d.config.Prefix, c.ID, c.N, time.Now())
 	if err != nil {
 		return false, nil // then it was never sent either
 	}

@@ -19,7 +19,7 @@ func TestDeadLetter_ReplayOfLongIDs(t *testing.T) {
 		}
 		for want := 1; want <= 1001; want++ {
 			next, n := d.ReplayID()
-			r, err := d.replay("", next, n, buriedAt, 4)
+			r, err := d.replay("", next, n, buriedAt)
 			if err != nil || n != want {
 				t.Fatalf("%d bytes, replay %d: number %d, %v", length, want, n, err)
 			}

@@ -73,23 +73,19 @@ type replayMessage struct {
 	source   string
 	id       string
 	position uint64
-	// stored is the subject, or the pattern of subjects, under which the work
-	// queue stores it.
-	stored string
 	// expired: its deadline has passed and was left out.
 	expired bool
 }
 
 // replay makes the message that sends d again under an id. The error says why that
-// cannot be, is safe, and no repeat mends it. partitions is that of the work
-// queue.
+// cannot be, is safe, and no repeat mends it.
 //
 // The message has the headers of the first one and says which message it
 // is a replay of. Its position in the order of its token stays that of the first one;
 // together with source and id it tells this replay from any other message for ever.
 // Its Nats-Msg-Id is still to be set; see dedupKey.
-func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions int) (replayMessage, error) {
-	source, lane, partition, err := p.ParseOut(d.Subject)
+func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time) (replayMessage, error) {
+	source, _, _, err := p.ParseOut(d.Subject)
 	if err != nil {
 		return replayMessage{}, fmt.Errorf("the subject it was published to is none that a worker serves: %w; discard it", err)
 	}
@@ -118,42 +114,6 @@ func (d DeadLetter) replay(p Prefix, id string, n int, now time.Time, partitions
 		r.expired = true
 		delete(h, HeaderDeadline)
 	}
-	r.msg = &nats.Msg{Header: h, Data: d.Body}
-	if r.msg.Subject, err = replaySubject(p, m, partition, partitions); err != nil {
-		return replayMessage{}, err
-	}
-	r.stored = r.msg.Subject
-	if lane == LaneOrdered {
-		r.stored = p.String() + ".out." + source + ".ordered.*"
-	}
+	r.msg = &nats.Msg{Subject: d.Subject, Header: h, Data: d.Body}
 	return r, nil
-}
-
-// replaySubject is the subject that leads into the lane of the first message,
-// also when the number of partitions has changed since.
-func replaySubject(p Prefix, m Message, partition, partitions int) (string, error) {
-	switch {
-	case m.Lane == LaneRequest:
-		return p.RequestSubject(m.Source), nil
-	case m.Lane != LaneOrdered:
-		return p.SendSubject(m.Source), nil
-	case m.OrderToken != "":
-		return p.OrderedSubject(m.Source, m.OrderToken), nil
-	case partition < partitions:
-		return p.orderedSubject(m.Source, partition), nil
-	}
-	// A plain client published it without the header, so the token is gone.
-	return "", fmt.Errorf("it has no %s, and partition %d in which its order was kept no longer exists; publish it anew, then discard it", HeaderOrderToken, partition)
-}
-
-// partitionsOf reads the number of partitions out of the work queue's subject
-// transform; 0 when it has none.
-func partitionsOf(destination string) int {
-	_, rest, _ := strings.Cut(destination, "partition(")
-	digits, _, _ := strings.Cut(rest, ",")
-	n, err := strconv.Atoi(strings.TrimSpace(digits))
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
 }

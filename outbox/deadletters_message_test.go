@@ -44,7 +44,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 		"Nats-Rollup": {"all"}, "redox-dead-error": {"forged"}})
 	d.Body = []byte(`{}`)
 	before := maps.Clone(d.Header)
-	r, err := d.replay("", "m-1:r1", 1, now, 16)
+	r, err := d.replay("", "m-1:r1", 1, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 	if diff := cmp.Diff(want, r.msg.Header); diff != "" {
 		t.Errorf("header (-want +got)\n%s", diff)
 	}
-	if r.msg.Subject != "redox.out.clinic-a.send."+goldenToken || string(r.msg.Data) != "{}" || r.expired || r.stored != "redox.out.clinic-a.ordered.*" {
+	if r.msg.Subject != "redox.out.clinic-a.send."+goldenToken || string(r.msg.Data) != "{}" || r.expired {
 		t.Errorf("%+v", r)
 	}
 	if diff := cmp.Diff(before, d.Header); diff != "" {
@@ -66,7 +66,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 	again := goldenDeadLetter()
 	again.MessageID, again.Sequence, again.Header, again.Body = "m-1:r1", 200, r.msg.Header, d.Body
 	id, n := again.ReplayID()
-	if r, err = again.replay("", id, n, now.Add(time.Second), 16); err != nil {
+	if r, err = again.replay("", id, n, now.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	want["Redox-Message-Id"], want["Redox-Replay-Of"], want["Redox-Replay-Count"] = []string{"m-1:r2"}, []string{"m-1"}, []string{"2"}
@@ -82,11 +82,11 @@ func TestDeadLetter_ReplaySubjects(t *testing.T) {
 		{"redox.out.clinic-a.send", "", "redox.out.clinic-a.send"},
 		{"redox.out.clinic-a.request", "", "redox.out.clinic-a.request"},
 		{"redox.out.clinic-a.send", goldenToken, "error: Redox-Order-Token"}, // a plain client's: it was never ordered
-		{"redox.out.clinic-a.ordered.3", goldenToken, "redox.out.clinic-a.send." + goldenToken},
-		{"redox.out.clinic-a.ordered.99", goldenToken, "redox.out.clinic-a.send." + goldenToken}, // there were more partitions
-		{"redox.out.clinic-a.ordered.3", "", "redox.out.clinic-a.ordered.3"},
-		{"redox.out.clinic-a.ordered.4", "", "error: no longer exists"},
-		{"redox.out.clinic-a.ordered.3", "no token", "error: Redox-Order-Token"},
+		{"redox.out.clinic-a.send." + goldenToken, goldenToken, "redox.out.clinic-a.send." + goldenToken},
+		{"redox.out.clinic-a.send." + goldenToken, "", "redox.out.clinic-a.send." + goldenToken}, // a plain client's
+		{"redox.out.clinic-a.send." + goldenToken, "no token", "error: Redox-Order-Token"},
+		{"redox.out.clinic-a.send." + goldenToken, strings.Repeat("0", 32), "error: Redox-Order-Token"},
+		{"redox.out.clinic-a.send.patient-1", "", "error: none that a worker serves"},
 		{"redox.out.A.send", "", "error: none that a worker serves"},
 		{"redox.out.clinic-a", "", "error: none that a worker serves"},
 		{"redox.out.clinic-a.send.x.y", "", "error: none that a worker serves"},
@@ -98,7 +98,7 @@ func TestDeadLetter_ReplaySubjects(t *testing.T) {
 		if tt.token != "" {
 			d.Header[HeaderOrderToken] = []string{tt.token}
 		}
-		r, err := d.replay("", "m-1:r1", 1, buriedAt, 4)
+		r, err := d.replay("", "m-1:r1", 1, buriedAt)
 		if text, refuses := strings.CutPrefix(tt.want, "error: "); refuses {
 			if err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "no token") {
 				t.Errorf("%s: error %v, want one with %q", tt.subject, err, text)
@@ -124,24 +124,10 @@ func TestDeadLetter_ReplayRefuses(t *testing.T) {
 		d := goldenDeadLetter()
 		change(&d)
 		id, n := d.ReplayID()
-		_, err := d.replay("", id, n, buriedAt, 4)
+		_, err := d.replay("", id, n, buriedAt)
 		var contract *ContractError
 		if !errors.As(err, &contract) || !strings.Contains(err.Error(), "publish it anew without that, then discard it") {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestPartitionsOf(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1, 16, 1024} {
-		if got := partitionsOf(Topology{Partitions: n}.outStream().SubjectTransform.Destination); got != n {
-			t.Errorf("%d, want %d", got, n)
-		}
-	}
-	for _, s := range []string{"", "partition(", "partition(-3,2)", "partition(x,2)"} {
-		if got := partitionsOf(s); got != 0 {
-			t.Errorf("%q: %d", s, got)
 		}
 	}
 }
@@ -150,7 +136,7 @@ func TestPartitionsOf(t *testing.T) {
 // from, and carries no instruction to the stream.
 func FuzzDeadLetter_Replay(f *testing.F) {
 	f.Add("redox.out.clinic-a.send", "m-1", "Redox-Kind: fhir\r\nRedox-Path: /Patient\r\n", "{}")
-	f.Add("redox.out.clinic-a.ordered.1", "m:r3", "Redox-Replay-Of: m\r\nRedox-Replay-Count: 3\r\nNats-Rollup: all\r\n", "")
+	f.Add("redox.out.clinic-a.send."+goldenToken, "m:r3", "Redox-Replay-Of: m\r\nRedox-Replay-Count: 3\r\nNats-Rollup: all\r\n", "")
 	f.Add("redox.out.a.request", "", "Redox-Deadline: 2020-01-01T00:00:00Z\r\nRedox-Order-Position: 9\r\n", "x")
 	f.Fuzz(func(t *testing.T, subject, id, headers, body string) {
 		h, err := nats.DecodeHeadersMsg([]byte("NATS/1.0\r\n" + headers + "\r\n"))
@@ -160,7 +146,7 @@ func FuzzDeadLetter_Replay(f *testing.F) {
 		d := DeadLetter{MessageID: id, Subject: subject, Sequence: 9, Header: h, Body: []byte(body)}
 		base, _ := d.replayBase()
 		next, n := d.ReplayID()
-		r, err := d.replay("", next, n, buriedAt, 4)
+		r, err := d.replay("", next, n, buriedAt)
 		if err != nil {
 			return
 		}

@@ -69,7 +69,7 @@ func (d *DeadLetters) noted(ctx context.Context, source, id string) (n note, ok 
 // in the other.
 func (d *DeadLetters) published(ctx context.Context, r replayMessage, c claim) (bool, error) {
 	for from := c.After + 1; ; {
-		msg, err := d.queue.next(ctx, r.stored, from)
+		msg, err := d.queue.next(ctx, r.msg.Subject, from)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
 		}

@@ -70,8 +70,7 @@ func (d *DeadLetters) Replay(ctx context.Context, s Selection, o ReplayOptions) 
 
 // queueState is what the work queue was like before a dead letter was started.
 type queueState struct {
-	last       uint64
-	partitions int
+	last uint64
 }
 
 func (d *DeadLetters) queueState(ctx context.Context) (queueState, error) {
@@ -88,11 +87,7 @@ func (d *DeadLetters) queueState(ctx context.Context) (queueState, error) {
 	if !info.TimeStamp.IsZero() {
 		d.ahead.Store(int64(time.Since(info.TimeStamp)))
 	}
-	q := queueState{last: info.State.LastSeq}
-	if t := info.Config.SubjectTransform; t != nil {
-		q.partitions = partitionsOf(t.Destination)
-	}
-	return q, nil
+	return queueState{last: info.State.LastSeq}, nil
 }
 
 // replaying is one dead letter on its way back into the work queue.
@@ -186,7 +181,7 @@ func (r *replaying) prepare(ctx context.Context, id string, n int) (h Handled, d
 	if id == "" {
 		id, n = r.letter.ReplayID()
 	}
-	r.message, err = r.letter.replay(d.config.Prefix, id, n, time.Now(), r.queue.partitions)
+	r.message, err = r.letter.replay(d.config.Prefix, id, n, time.Now())
 	if err != nil {
 		return r.letter.handled(Refused, err), true, nil
 	}

@@ -27,7 +27,7 @@ var buriedAt = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 func newGraveyard(t *testing.T) graveyard {
 	t.Helper()
 	r := newTopologyRig(t)
-	r.ensure(Topology{Sources: []string{"clinic-a", "clinic-b"}, Partitions: 4})
+	r.ensure(Topology{})
 	return graveyard{r, r.deadLetters()}
 }
 
@@ -53,7 +53,7 @@ func letter(id string, sequence uint64) DeadLetter {
 // orderedLetter is one of an order token.
 func orderedLetter(id, token string, sequence uint64) DeadLetter {
 	l := letter(id, sequence)
-	l.Subject = "redox.out.clinic-a.ordered.1"
+	l.Subject = "redox.out.clinic-a.send." + token
 	l.Header[HeaderOrderToken] = []string{token}
 	return l
 }

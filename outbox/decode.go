@@ -36,7 +36,8 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m := Message{Body: in.Body, Subject: in.Subject, Sequence: in.Sequence, Stored: in.Time}
 	d := decoder{h: in.Header}
 	var err error
-	m.Source, m.Lane, _, err = p.ParseOut(in.Subject)
+	var token string
+	m.Source, m.Lane, token, err = p.ParseOut(in.Subject)
 	d.fail(err)
 	m.ID = d.id(p, in.Sequence, from.longestID())
 	m.Kind = Kind(d.get(HeaderKind))
@@ -46,7 +47,7 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m.Accept = d.get(HeaderAccept)
 	m.BodyObject = d.get(HeaderBodyObject)
 	m.ReplyTo = d.replyTo()
-	m.OrderToken = d.get(HeaderOrderToken)
+	m.OrderToken = d.orderToken(m.Lane, token)
 	m.Deadline = d.deadline()
 	m.ReplayOf = d.get(HeaderReplayOf)
 	m.ReplayCount = d.replayCount()
@@ -128,6 +129,18 @@ func (d *decoder) replyTo() string {
 		return ""
 	}
 	return s
+}
+
+// orderToken is that of the subject, which decides what comes after what; the header repeats it.
+func (d *decoder) orderToken(l Lane, subject string) string {
+	header := d.get(HeaderOrderToken)
+	if l != LaneOrdered {
+		return header
+	}
+	if header != "" && header != subject {
+		d.fail(errOtherToken)
+	}
+	return subject
 }
 
 func (d *decoder) deadline() time.Time {

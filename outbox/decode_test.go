@@ -106,6 +106,38 @@ func TestDecode_HostileHeaders(t *testing.T) {
 	}
 }
 
+// The subject decides about the order; a header that says otherwise is a mistake, and so is a
+// fourth part that is no token, which may hold what nobody may see.
+func TestDecode_OrderToken(t *testing.T) {
+	t.Parallel()
+	other := strings.Repeat("0", tokenDigits)
+	for _, tt := range []struct{ last, header, token, bad string }{
+		{goldenToken, "", goldenToken, ""}, // a plain client's
+		{goldenToken, goldenToken, goldenToken, ""},
+		{goldenToken, other, goldenToken, HeaderOrderToken},
+		{goldenToken, "MRN-4711", goldenToken, HeaderOrderToken},
+		{"MRN-4711", "", "", "subject"},
+		{"MRN-4711", goldenToken, "", "subject"},
+		{goldenToken + ".x", "", "", "subject"},
+	} {
+		h := nats.Header{}
+		if tt.header != "" {
+			h.Set(HeaderOrderToken, tt.header)
+		}
+		m, err := Decode("", Stored{Subject: "redox.out.clinic-a.send." + tt.last, Header: h, Body: []byte("{}"), Sequence: 3})
+		var contract *ContractError
+		if (tt.bad != "") != errors.As(err, &contract) || contract != nil && (contract.Part != tt.bad || strings.Contains(err.Error(), "4711")) {
+			t.Errorf("%s, header %q: error %v", tt.last, tt.header, err)
+		}
+		if m.OrderToken != tt.token || m.Lane != LaneOrdered || m.Source != "clinic-a" {
+			t.Errorf("%s, header %q: %+v", tt.last, tt.header, m)
+		}
+		if token, ok := m.HoldToken(); token != tt.token || ok != (tt.token != "") {
+			t.Errorf("%s, header %q: held by %q, %v", tt.last, tt.header, token, ok)
+		}
+	}
+}
+
 func TestDecode_HeaderGivenTwice(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{HeaderID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept, HeaderReplyTo,
@@ -172,7 +204,7 @@ func TestDecode_ReadsWhatEncodeWrites(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add("redox.out.a.send", "NATS/1.0\r\nNats-Msg-Id: 1\r\nRedox-Kind: fhir\r\nRedox-Path: Patient/1\r\n\r\n", []byte("{}"))
-	f.Add("redox.out.a.ordered.1", "NATS/1.0\r\nRedox-Order-Token: "+goldenToken+"\r\nRedox-Deadline: 2026-11-23T10:00:00Z\r\n\r\n", []byte(""))
+	f.Add("redox.out.a.send."+goldenToken, "NATS/1.0\r\nRedox-Order-Token: "+goldenToken+"\r\nRedox-Deadline: 2026-11-23T10:00:00Z\r\n\r\n", []byte(""))
 	f.Add("redox.out.a.request", "NATS/1.0\r\nRedox-Reply-To: $JS.API.x\r\nRedox-Reply-To: b\r\n\r\n", []byte(""))
 	f.Add("redox.out.a.send", "NATS/1.0\r\nredox-deadline: x\r\nRedox-Kind: \r\nTraceparent: "+goldenTrace+"\r\n\r\n", []byte(""))
 	f.Add("redox.dlq.a", "NATS/1.0 503\r\n\r\n", []byte(nil))
@@ -195,7 +227,10 @@ func FuzzDecode(f *testing.F) {
 		if m.OrderToken != "" && m.Lane != LaneOrdered {
 			t.Fatalf("an order that %s does not keep", subject)
 		}
-		if m.Lane == LaneOrdered && m.OrderToken == "" || len(m.ID) > maxNewID {
+		if m.Lane == LaneOrdered && m.OrderToken == "" {
+			t.Fatalf("no token in %s", subject)
+		}
+		if len(m.ID) > maxNewID {
 			return // may be stored so by others, but not by Encode
 		}
 		if _, err := m.Encode(""); err != nil {
@@ -205,7 +240,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func benchmarkStored() Stored {
-	return Stored{Subject: "redox.out.clinic-a.ordered.7", Body: make([]byte, 1024), Sequence: 1, Header: nats.Header{
+	return Stored{Subject: "redox.out.clinic-a.send." + goldenToken, Body: make([]byte, 1024), Sequence: 1, Header: nats.Header{
 		HeaderID: {"018f0000-0000-7000-8000-000000000000"}, HeaderReplyTo: {"_INBOX.abcdefghijk.1"}, HeaderOrderToken: {goldenToken},
 		HeaderTraceParent: {goldenTrace}, HeaderContentType: {"application/json"},
 	}}

@@ -28,7 +28,7 @@ type dedupRig struct {
 func newDedupRig(t *testing.T, orderSecret []byte) dedupRig {
 	t.Helper()
 	r := topologyRigWith(t, natsdev.Options{})
-	r.ensure(Topology{Sources: []string{"clinic-a", "clinic-b"}, Partitions: 2})
+	r.ensure(Topology{})
 	stop := serveGateway(r, GatewayConfig{Sources: []string{"clinic-a", "clinic-b"}, OrderSecret: orderSecret})
 	t.Cleanup(stop)
 	p, err := NewPublisher(r.js, PublisherConfig{OrderSecret: orderSecret})

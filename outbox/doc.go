@@ -6,7 +6,7 @@
 // subject and headers. A worker delivers it to Redox, writes a [Reply] to the
 // message's reply subject, and writes a [DeadLetter] for what could not be
 // delivered; [DeadLetters] browses, replays and discards those. [Topology] creates
-// the streams, buckets and consumers.
+// the streams and buckets.
 //
 // The package knows NATS and nothing else: no HTTP, no tokens, no worker.
 // Bodies, order keys and secrets appear in no error, subject or name made here.

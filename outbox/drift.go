@@ -1,16 +1,14 @@
 package outbox
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// difference is how one stream or consumer differs from what it should be.
+// difference is how one thing differs from what it should be.
 // have is its configuration with all updates made and everything else, such as
 // placement, as its operator set it.
 type difference[C any] struct {
@@ -24,10 +22,6 @@ func (d *difference[C]) update(format string, args ...any) {
 
 func (d *difference[C]) refuse(format string, args ...any) {
 	d.changes = append(d.changes, Change{Action: Refuse, Detail: fmt.Sprintf(format, args...)})
-}
-
-func (d *difference[C]) leave(format string, args ...any) {
-	d.changes = append(d.changes, Change{Action: Leave, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (d *difference[C]) updated() bool {
@@ -49,28 +43,22 @@ func fixed[T comparable, C any](d *difference[C], name string, have, want T) {
 	}
 }
 
-// streamDifference is the difference of a stream. repartition says that the
-// subject transform differs, which only checkPartitions can decide about.
+// streamDifference is the difference of a stream.
 type streamDifference struct {
 	difference[jetstream.StreamConfig]
-	repartition bool
-	transform   *jetstream.SubjectTransformConfig
-	move        bool // checkPartitions allows the change, which is Repartition's to make
 }
 
 // streamDrift compares a stream with what it should be. Limits on bytes and
-// messages are the operator's own affair: with discard new they refuse
-// publishers and lose nothing. Of a stream that has to be made anew nothing
+// messages that the topology does not set are the operator's own affair: with discard new they
+// refuse publishers and lose nothing. Of a stream that has to be made anew nothing
 // else is changed: the server would refuse some of it.
-func streamDrift(p Prefix, want jetstream.StreamConfig, info *jetstream.StreamInfo) *streamDifference {
-	d := &streamDifference{transform: want.SubjectTransform}
+func streamDrift(want jetstream.StreamConfig, info *jetstream.StreamInfo) *streamDifference {
+	d := &streamDifference{}
 	d.have = info.Config
 	if d.fixedParts(want); len(d.changes) > 0 {
 		return d
 	}
-	if !d.reopen(p, want) {
-		d.subjects(want)
-	}
+	d.subjects(want)
 	d.replicas(want)
 	d.maxAge(want, info.State)
 	h := &d.have
@@ -92,7 +80,8 @@ func streamDrift(p Prefix, want jetstream.StreamConfig, info *jetstream.StreamIn
 	}
 	set(&d.difference, "allow_rollup", &h.AllowRollup, want.AllowRollup)
 	d.directGet(want)
-	d.repartition = !sameTransform(h.SubjectTransform, want.SubjectTransform)
+	d.bounds(want)
+	d.routes(want)
 	return d
 }
 
@@ -169,47 +158,46 @@ func (d *streamDifference) directGet(want jetstream.StreamConfig) {
 	}
 }
 
-func sameTransform(a, b *jetstream.SubjectTransformConfig) bool {
-	if a == nil || b == nil {
-		return a == b
+// bounds of what the stream holds, and of its consumers.
+func (d *streamDifference) bounds(want jetstream.StreamConfig) {
+	h := &d.have
+	if want.MaxBytes > 0 {
+		set(&d.difference, "max_bytes", &h.MaxBytes, want.MaxBytes)
 	}
-	return *a == *b
+	if want.MaxMsgs > 0 {
+		set(&d.difference, "max_msgs", &h.MaxMsgs, want.MaxMsgs)
+	}
+	if want.MaxConsumers > 0 || h.MaxConsumers == maxConsumers { // the account has got a bound of its own
+		set(&d.difference, "max_consumers", &h.MaxConsumers, want.MaxConsumers)
+	}
 }
 
-// checkPartitions decides about a changed subject transform. Messages of one
-// token would come to lie in two partitions, and overtake each other, if any
-// were still stored; those of another fleet's sources, where its workers do not
-// read.
-func (d *streamDifference) checkPartitions(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, t Topology) error {
-	from, to := transformText(d.have.SubjectTransform), transformText(d.transform)
-	stranded, err := t.stranded(ctx, js, stream)
-	if err != nil {
-		return err
+// routes are where the stream stores a message and who is told. An operator may have what is
+// stored elsewhere sent on.
+func (d *streamDifference) routes(want jetstream.StreamConfig) {
+	if t := d.have.SubjectTransform; t != nil {
+		d.update("subject_transform %s -> none", t.Destination)
+		d.have.SubjectTransform = nil
 	}
-	if stranded != "" {
-		d.refuse("subject transform %s -> %s %s", from, to, stranded)
-		return nil
+	if want.RePublish == nil {
+		return
 	}
-	if d.transform != nil {
-		ordered := strings.TrimSuffix(d.transform.Source, "send.*") + "ordered.*"
-		stored, err := storedIn(ctx, js, stream, ordered)
-		if err != nil {
-			return err
-		}
-		if stored > 0 {
-			d.refuse("subject transform %s -> %s with %d ordered messages stored would break their order: let the workers empty the partitions first (redoxworker provision --drain waits for it)",
-				from, to, stored)
-			return nil
-		}
+	var have jetstream.RePublish
+	if d.have.RePublish != nil {
+		have = *d.have.RePublish
 	}
-	d.update("subject transform %s -> %s", from, to)
-	d.move = true
-	return nil
+	if have != *want.RePublish {
+		d.update("republish %s -> %s", republishText(have), republishText(*want.RePublish))
+		d.have.RePublish = want.RePublish
+	}
 }
 
-func transformText(t *jetstream.SubjectTransformConfig) string {
-	if t == nil {
+func republishText(r jetstream.RePublish) string {
+	switch {
+	case r.Destination == "":
 		return "none"
+	case r.HeadersOnly:
+		return r.Destination + " (headers only)"
 	}
-	return t.Destination
+	return r.Destination + " (headers and body)"
 }

@@ -90,7 +90,6 @@ const (
 	codeMessageTooLarge       jetstream.ErrorCode = 10054
 	codeWrongLastSequence     jetstream.ErrorCode = 10071
 	codeStoreFailed           jetstream.ErrorCode = 10077
-	codeConsumerExists        jetstream.ErrorCode = 10148
 	codeWrongLastSequenceRace jetstream.ErrorCode = 10164
 )
 

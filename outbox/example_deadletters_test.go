@@ -63,7 +63,7 @@ func deadLetterServer(ctx context.Context) (js jetstream.JetStream, stop func())
 	if js, err = jetstream.New(conn); err != nil {
 		panic(err)
 	}
-	if _, err := (outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 1}).Ensure(ctx, js); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
 		panic(err)
 	}
 	for i, s := range []outbox.Settlement{outbox.Rejected, outbox.Expired} {

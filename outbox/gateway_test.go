@@ -90,7 +90,7 @@ func TestGateway_RequestIsAnsweredByTheWorker(t *testing.T) {
 		}
 		answered <- msg
 	}()
-	c, err := r.js.Consumer(r.ctx(), "REDOX_OUT", "clinic-a-request")
+	c, err := readerOf(r.ctx(), r.js, "clinic-a", LaneRequest)
 	if err != nil {
 		t.Fatal(err)
 	}

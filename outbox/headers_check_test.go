@@ -187,7 +187,7 @@ func TestDeadLetter_ReplayOfAMisspeltHeader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r, err := back.replay("", "m-1:r1", 1, time.Now(), 16); err == nil {
+		if r, err := back.replay("", "m-1:r1", 1, time.Now()); err == nil {
 			t.Errorf("%s: replayed as %v", name, r.msg.Header)
 		}
 	}

@@ -62,7 +62,7 @@ func IsStored(ctx context.Context, js jetstream.JetStream, stream string, msg *n
 
 // Fault is one thing of a topology that is missing or takes nothing more.
 type Fault struct {
-	// Kind is stream, bucket, object store or consumer.
+	// Kind is stream, bucket or object store.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	// Missing says that it does not exist; else it is full.
@@ -72,7 +72,7 @@ type Fault struct {
 }
 
 // Health looks for streams and buckets that are missing or full. It costs one request for each
-// and changes nothing; consumers are not looked at. What may not be looked at is passed over
+// and changes nothing. What may not be looked at is passed over
 // and named in unknown, so that a caller need not ask for it again; give those as skip.
 func (t Topology) Health(ctx context.Context, js jetstream.JetStream, skip []string) (faults []Fault, unknown []string, err error) {
 	js = present(js)

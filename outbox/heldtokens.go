@@ -193,11 +193,10 @@ func (h *HeldTokens) open(ctx context.Context) (jetstream.KeyValue, error) {
 	return kv, nil
 }
 
-// HoldToken names what a message of the ordered lane waits behind: its order token, or,
-// when a plain client left the header out, the partition that the token led to. ok is
+// HoldToken names what a message of the ordered lane waits behind: its order token. ok is
 // false in the other lanes.
 func (m *Message) HoldToken() (token string, ok bool) {
-	return holdToken(m.Lane, m.OrderToken, m.Subject)
+	return m.OrderToken, m.Lane == LaneOrdered && m.OrderToken != ""
 }
 
 // OrderPlace is where the message stands in the order of its [Message.HoldToken]. ok is false
@@ -209,11 +208,8 @@ func (m *Message) OrderPlace() (at OrderPlace, ok bool) {
 
 // HoldToken is that of the message that died; see [Message.HoldToken].
 func (d DeadLetter) HoldToken(p Prefix) (token string, ok bool) {
-	_, lane, _, err := p.ParseOut(d.Subject)
-	if err != nil {
-		return "", false
-	}
-	return holdToken(lane, first(d.Header, HeaderOrderToken), d.Subject)
+	_, lane, token, err := p.ParseOut(d.Subject)
+	return token, err == nil && lane == LaneOrdered
 }
 
 // Position is the place of the message that died in the order of its token.
@@ -229,14 +225,4 @@ func (d DeadLetter) OrderPlace(p Prefix) (at OrderPlace, ok bool) {
 		at.Behind = behind(first(d.Header, HeaderReplayOf), first(d.Header, HeaderOrderBehind), at.Position)
 	}
 	return at, ok
-}
-
-func holdToken(lane Lane, token, subject string) (string, bool) {
-	if lane != LaneOrdered {
-		return "", false
-	}
-	if isOrderToken(token) {
-		return token, true
-	}
-	return "partition-" + subject[strings.LastIndexByte(subject, '.')+1:], true
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -65,13 +66,13 @@ func TestHeldTokens_HoldAndRelease(t *testing.T) {
 	do(h.Release(r.ctx(), heldAt(9)))
 	note(none)
 	hold(heldAt(20), 19) // over the marker that the release left
-	other := OrderPlace{Source: "hold", Token: "partition-3", Position: 21, Behind: 20, Sequence: 21}
+	other := OrderPlace{Source: "hold", Token: strings.Repeat("3", 32), Position: 21, Behind: 20, Sequence: 21}
 	hold(other, 20)
 	list, err := h.List(r.ctx())
-	if err != nil || len(list) != 2 || list[0].Source != "clinic-a" || list[1].Token != "partition-3" || list[1].First != 21 || list[1].Since.IsZero() {
+	if err != nil || len(list) != 2 || list[0].Source != "clinic-a" || list[1].Token != strings.Repeat("3", 32) || list[1].First != 21 || list[1].Since.IsZero() {
 		t.Errorf("list: %+v, %v", list, err)
 	}
-	do(h.Clear(r.ctx(), "hold", "partition-3"))
+	do(h.Clear(r.ctx(), "hold", strings.Repeat("3", 32)))
 	do(h.Clear(r.ctx(), "clinic-a", heldTestToken))
 	do(h.Clear(r.ctx(), "clinic-a", heldTestToken))
 	if list, err = h.List(r.ctx()); err != nil || len(list) != 0 {
@@ -118,9 +119,10 @@ func TestHeldTokens_ManyAtOnce(t *testing.T) {
 func TestHoldToken(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ subject, header, want string }{
-		{"redox.out.clinic-a.ordered.3", heldTestToken, heldTestToken},
-		{"redox.out.clinic-a.ordered.3", "", "partition-3"},
-		{"redox.out.clinic-a.ordered.3", "not a token", "partition-3"},
+		{"redox.out.clinic-a.send." + heldTestToken, heldTestToken, heldTestToken},
+		{"redox.out.clinic-a.send." + heldTestToken, "", heldTestToken},
+		{"redox.out.clinic-a.send." + heldTestToken, "not a token", heldTestToken},
+		{"redox.out.clinic-a.send.x", heldTestToken, ""},
 		{"redox.out.clinic-a.send", heldTestToken, ""},
 		{"redox.out.clinic-a", heldTestToken, ""},
 	} {

@@ -11,7 +11,7 @@ import (
 // What a full stream advises loses nothing: what is deleted from a bucket by hand is missed.
 func TestFull_AdvisesNothingThatHurts(t *testing.T) {
 	t.Parallel()
-	topology := Topology{Sources: []string{"clinic-a"}}
+	topology := Topology{}
 	for name, want := range map[string]string{
 		"REDOX_OUT": "raise it, or let the workers empty it", "REDOX_DLQ": "raise it, or replay or discard dead letters",
 		"REDOX_REPLIES": "raise it", "KV_REDOX_LEDGER": "raise it", "KV_REDOX_STATE": "raise it", "OBJ_REDOX_BODIES": "raise it",

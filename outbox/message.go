@@ -37,8 +37,8 @@ type Message struct {
 	// OrderKey (a patient id, say) exists on the publisher's side only: it never
 	// leaves the process, but becomes OrderToken.
 	OrderKey string
-	// OrderToken of the messages that stay in order; see [OrderToken]. A stored
-	// message of LaneOrdered may have none: the header only repeats the subject's.
+	// OrderToken of the messages that stay in order; see [OrderToken]. A stored message of
+	// LaneOrdered has that of its subject.
 	OrderToken string
 	// Deadline after which the message is not sent; zero means none.
 	Deadline time.Time

@@ -129,8 +129,7 @@ func (p Prefix) SendSubject(source string) string {
 }
 
 // OrderedSubject is where a SEND is published that stays in order with the
-// others of the same token; see [OrderToken]. The stream stores it under the
-// subject of the token's partition.
+// others of the same token; see [OrderToken].
 func (p Prefix) OrderedSubject(source, token string) string {
 	return p.SendSubject(source) + "." + token
 }
@@ -177,76 +176,96 @@ func (p Prefix) IsReplySubject(subject string) bool {
 	return ok && strings.HasPrefix(rest, ".reply.") && len(rest) > len(".reply.")
 }
 
-// SendConsumer is the durable consumer of the unordered SENDs of source.
+// SendConsumer is the durable consumer of the SENDs of source, ordered and unordered. It exists
+// while the source has something to send.
 func (p Prefix) SendConsumer(source string) string { return source + "-send" }
 
-// RequestConsumer is the durable consumer of the REQUESTs of source.
+// RequestConsumer is the durable consumer of the REQUESTs of source. It exists while the source
+// has something to send.
 func (p Prefix) RequestConsumer(source string) string { return source + "-request" }
-
-// OrderedConsumer is the durable consumer of partition n of source.
-func (p Prefix) OrderedConsumer(source string, n int) string {
-	return source + "-ordered-" + strconv.Itoa(n)
-}
-
-// ParseOrderedConsumer takes the name of a partition's consumer apart. ok is false for any
-// other name.
-func (p Prefix) ParseOrderedConsumer(name string) (source string, n int, ok bool) {
-	i := strings.LastIndex(name, "-ordered-")
-	if i < 0 {
-		return "", 0, false
-	}
-	n, err := strconv.Atoi(name[i+len("-ordered-"):])
-	if err != nil || n < 0 || p.OrderedConsumer(name[:i], n) != name || CheckSource(name[:i]) != nil {
-		return "", 0, false
-	}
-	return name[:i], n, true
-}
 
 // SweeperConsumer is the durable consumer of the advisories, on [Prefix.AdvisoryStream].
 func (p Prefix) SweeperConsumer() string { return "sweeper" }
 
-// orderedSubject is the stored subject of partition n.
-func (p Prefix) orderedSubject(source string, n int) string {
-	return p.String() + ".out." + source + ".ordered." + strconv.Itoa(n)
-}
-
 // OutSubjects is every subject of the work queue, with a wildcard.
 func (p Prefix) OutSubjects() string { return p.String() + ".out.>" }
 
-// LaneConsumer is the durable consumer of a lane of source; the partition counts in
-// [LaneOrdered] alone. It is that of what [Prefix.ParseOut] answers.
-func (p Prefix) LaneConsumer(source string, lane Lane, partition int) string {
-	switch lane {
-	case LaneSend:
-		return p.SendConsumer(source)
-	case LaneRequest:
+// WakeSubjects is every subject under which the server says to workers that a source has
+// something, with a wildcard: the work queue's own after another word. Such a message has
+// headers and no body.
+func (p Prefix) WakeSubjects() string { return p.String() + ".wake.>" }
+
+// LaneConsumer is the durable consumer of a lane of source, as [Prefix.ParseOut] answers it:
+// ordered and unordered SENDs have one.
+func (p Prefix) LaneConsumer(source string, lane Lane) string {
+	if lane == LaneRequest {
 		return p.RequestConsumer(source)
 	}
-	return p.OrderedConsumer(source, partition)
+	return p.SendConsumer(source)
 }
 
-// ParseOut takes a stored subject of the work queue apart. The partition is -1
-// except in LaneOrdered. The source is returned also with an error, as far as
-// the subject has a valid one. It allocates only on an error.
-func (p Prefix) ParseOut(subject string) (source string, lane Lane, partition int, err error) {
-	rest, ok := strings.CutPrefix(subject, p.String())
-	if ok {
-		rest, ok = strings.CutPrefix(rest, ".out.")
+// ParseLaneConsumer takes the name of a consumer of the work queue apart. The lane is LaneSend
+// also for ordered messages; ok is false for a name that is no lane's.
+func (p Prefix) ParseLaneConsumer(name string) (source string, lane Lane, ok bool) {
+	for _, lane := range [...]Lane{LaneSend, LaneRequest} {
+		if source, ok := strings.CutSuffix(name, "-"+string(lane)); ok && isName(source, maxSource) {
+			return source, lane, true
+		}
 	}
-	source, rest, more := strings.Cut(rest, ".")
-	if !ok || !isName(source, maxSource) {
-		return "", "", -1, &ContractError{Part: "subject", Reason: "is not one of " + p.String() + ".out.<source>"}
+	return "", "", false
+}
+
+// ParseOut takes a subject of the work queue apart. The token is that of the order in
+// LaneOrdered, "" in the others; a fourth part that is no token is an error, since no order
+// can be kept by it. Source and lane are returned also with an error, as far as the subject has
+// valid ones: a lane says that a worker reads it. It allocates only on an error.
+func (p Prefix) ParseOut(subject string) (source string, lane Lane, token string, err error) {
+	source, rest, ok := p.cut(subject, ".out.")
+	if !ok {
+		return "", "", "", &ContractError{Part: "subject", Reason: "is not one of " + p.String() + ".out.<source>"}
 	}
+	lane, token, ok = parseLane(rest)
 	switch {
-	case more && rest == "send":
-		return source, LaneSend, -1, nil
-	case more && rest == "request":
-		return source, LaneRequest, -1, nil
+	case !ok:
+		return source, "", "", &ContractError{Part: "subject", Reason: "has no lane that a worker serves"}
+	case lane == LaneOrdered && !isOrderToken(token):
+		return source, lane, "", &ContractError{Part: "subject", Reason: "does not end in an order token, 32 lower-case hex digits"}
 	}
-	digits, ok := strings.CutPrefix(rest, "ordered.")
-	n, convErr := strconv.Atoi(digits)
-	if !ok || convErr != nil || n < 0 || len(digits) > 1 && digits[0] == '0' || digits[0] == '+' || digits[0] == '-' {
-		return source, "", -1, &ContractError{Part: "subject", Reason: "has no lane that a worker serves"}
+	return source, lane, token, nil
+}
+
+// ParseWake takes a subject of [Prefix.WakeSubjects] apart. ok is false where no worker has
+// anything to do. LaneOrdered is also that of a message whose token is none: a worker has to
+// say so. It does not allocate.
+func (p Prefix) ParseWake(subject string) (source string, lane Lane, ok bool) {
+	source, rest, ok := p.cut(subject, ".wake.")
+	if !ok {
+		return "", "", false
 	}
-	return source, LaneOrdered, n, nil
+	if lane, _, ok = parseLane(rest); !ok {
+		return "", "", false
+	}
+	return source, lane, true
+}
+
+// cut takes what is behind the prefix and a word apart.
+func (p Prefix) cut(subject, word string) (source, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(subject, p.String())
+	if ok {
+		rest, ok = strings.CutPrefix(rest, word)
+	}
+	source, rest, _ = strings.Cut(rest, ".")
+	return source, rest, ok && isName(source, maxSource)
+}
+
+// parseLane reads what is behind the source; last is what follows an ordered lane.
+func parseLane(rest string) (lane Lane, last string, ok bool) {
+	switch rest {
+	case string(LaneSend):
+		return LaneSend, "", true
+	case string(LaneRequest):
+		return LaneRequest, "", true
+	}
+	last, ok = strings.CutPrefix(rest, string(LaneSend)+".")
+	return LaneOrdered, last, ok
 }

@@ -44,7 +44,8 @@ func TestPrefix_Subjects(t *testing.T) {
 		{p.ReplySubject("a", "x.y"), "redox.reply.a.x.y"},
 		{p.SendConsumer("a"), "a-send"},
 		{p.RequestConsumer("a"), "a-request"},
-		{p.OrderedConsumer("a", 11), "a-ordered-11"},
+		{p.WakeSubjects(), "redox.wake.>"},
+		{p.OutSubjects(), "redox.out.>"},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("got %q, want %q", pair[0], pair[1])
@@ -106,37 +107,38 @@ func TestPrefix_IsReplySubject(t *testing.T) {
 	}
 }
 
+const namesToken = "0123456789abcdef0123456789abcdef"
+
 func TestParseOut(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		subject, source string
 		lane            Lane
-		partition       int
+		token           string
 		bad             bool
 	}{
-		{"redox.out.clinic-a.send", "clinic-a", LaneSend, -1, false},
-		{"redox.out.clinic-a.request", "clinic-a", LaneRequest, -1, false},
-		{"redox.out.clinic-a.ordered.0", "clinic-a", LaneOrdered, 0, false},
-		{"redox.out.clinic-a.ordered.127", "clinic-a", LaneOrdered, 127, false},
-		{"redox.out.clinic-a.send.0123", "clinic-a", "", -1, true}, // stored so only without the transform
-		{"redox.out.clinic-a.ordered.01", "clinic-a", "", -1, true},
-		{"redox.out.clinic-a.ordered.+1", "clinic-a", "", -1, true},
-		{"redox.out.clinic-a.ordered.-0", "clinic-a", "", -1, true},
-		{"redox.out.clinic-a.ordered.1.2", "clinic-a", "", -1, true},
-		{"redox.out.clinic-a.ordered.", "clinic-a", "", -1, true},
-		{"redox.out.clinic-a.ordered", "clinic-a", "", -1, true},
-		{"redox.out.clinic-a.", "clinic-a", "", -1, true},
-		{"redox.out.clinic-a", "clinic-a", "", -1, true},
-		{"redox.out.Clinic.send", "", "", -1, true},
-		{"redox.out..send", "", "", -1, true},
-		{"redox.in.clinic-a.send", "", "", -1, true},
-		{"other.out.clinic-a.send", "", "", -1, true},
-		{"", "", "", -1, true},
+		{"redox.out.clinic-a.send", "clinic-a", LaneSend, "", false},
+		{"redox.out.clinic-a.request", "clinic-a", LaneRequest, "", false},
+		{"redox.out.clinic-a.send." + namesToken, "clinic-a", LaneOrdered, namesToken, false},
+		{"redox.out.clinic-a.send.0123", "clinic-a", LaneOrdered, "", true},
+		{"redox.out.clinic-a.send." + strings.ToUpper(namesToken), "clinic-a", LaneOrdered, "", true},
+		{"redox.out.clinic-a.send." + namesToken + "0", "clinic-a", LaneOrdered, "", true},
+		{"redox.out.clinic-a.send." + namesToken + ".0", "clinic-a", LaneOrdered, "", true},
+		{"redox.out.clinic-a.send.", "clinic-a", LaneOrdered, "", true},
+		{"redox.out.clinic-a.request." + namesToken, "clinic-a", "", "", true},
+		{"redox.out.clinic-a.ordered.1", "clinic-a", "", "", true},
+		{"redox.out.clinic-a.", "clinic-a", "", "", true},
+		{"redox.out.clinic-a", "clinic-a", "", "", true},
+		{"redox.out.Clinic.send", "", "", "", true},
+		{"redox.out..send", "", "", "", true},
+		{"redox.wake.clinic-a.send", "", "", "", true},
+		{"other.out.clinic-a.send", "", "", "", true},
+		{"", "", "", "", true},
 	}
 	for _, tt := range tests {
-		source, lane, n, err := Prefix("").ParseOut(tt.subject)
-		if source != tt.source || lane != tt.lane || n != tt.partition || (err != nil) != tt.bad {
-			t.Errorf("ParseOut(%q) = %q %q %d %v", tt.subject, source, lane, n, err)
+		source, lane, token, err := Prefix("").ParseOut(tt.subject)
+		if source != tt.source || lane != tt.lane || token != tt.token || (err != nil) != tt.bad {
+			t.Errorf("ParseOut(%q) = %q %q %q %v", tt.subject, source, lane, token, err)
 		}
 		var contract *ContractError
 		if tt.bad && (!errors.As(err, &contract) || !contract.Poison()) {
@@ -145,22 +147,86 @@ func TestParseOut(t *testing.T) {
 	}
 }
 
+// A wake leads to whatever a worker reads of the queue, what it has to refuse included.
+func TestParseWake(t *testing.T) {
+	t.Parallel()
+	for subject, want := range map[string]struct {
+		source string
+		lane   Lane
+		ok     bool
+	}{
+		"redox.wake.clinic-a.send":               {"clinic-a", LaneSend, true},
+		"redox.wake.clinic-a.request":            {"clinic-a", LaneRequest, true},
+		"redox.wake.clinic-a.send." + namesToken: {"clinic-a", LaneOrdered, true},
+		"redox.wake.clinic-a.send.patient-1":     {"clinic-a", LaneOrdered, true},
+		"redox.wake.clinic-a.send.x.y":           {"clinic-a", LaneOrdered, true},
+		"redox.wake.clinic-a.other":              {},
+		"redox.wake.clinic-a.request.x":          {},
+		"redox.wake.clinic-a":                    {},
+		"redox.wake.Clinic.send":                 {},
+		"redox.out.clinic-a.send":                {},
+		"other.wake.clinic-a.send":               {},
+		"":                                       {},
+	} {
+		source, lane, ok := Prefix("").ParseWake(subject)
+		if source != want.source || lane != want.lane || ok != want.ok {
+			t.Errorf("ParseWake(%q) = %q %q %v", subject, source, lane, ok)
+		}
+	}
+}
+
+func TestParseLaneConsumer(t *testing.T) {
+	t.Parallel()
+	var p Prefix
+	for name, want := range map[string]struct {
+		source string
+		lane   Lane
+	}{
+		p.SendConsumer("clinic-a"):    {"clinic-a", LaneSend},
+		p.RequestConsumer("clinic-a"): {"clinic-a", LaneRequest},
+		p.SendConsumer("a-request"):   {"a-request", LaneSend},
+		p.RequestConsumer("a-send"):   {"a-send", LaneRequest},
+		"-send":                       {},
+		"A-send":                      {},
+		"clinic-a-ordered-1":          {},
+		"send":                        {},
+		"":                            {},
+	} {
+		source, lane, ok := p.ParseLaneConsumer(name)
+		if source != want.source || lane != want.lane || ok != (want.source != "") {
+			t.Errorf("%q: %q %q %v", name, source, lane, ok)
+		}
+		if ok && p.LaneConsumer(source, lane) != name {
+			t.Errorf("%q becomes %q", name, p.LaneConsumer(source, lane))
+		}
+	}
+	if p.LaneConsumer("a", LaneOrdered) != p.SendConsumer("a") {
+		t.Error("ordered messages have a consumer of their own")
+	}
+}
+
 func FuzzParseOut(f *testing.F) {
-	for _, s := range []string{"redox.out.a.send", "redox.out.a.ordered.3", "redox.out.a.request", "redox.out..send", "redox.out.a.ordered.99999999999999999999", "$JS.API.>"} {
+	for _, s := range []string{"redox.out.a.send", "redox.out.a.send." + namesToken, "redox.out.a.request", "redox.out..send", "redox.out.a.send.x", "$JS.API.>"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, subject string) {
 		p := Prefix("")
-		source, lane, n, err := p.ParseOut(subject)
+		source, lane, token, err := p.ParseOut(subject)
+		if rest, ok := strings.CutPrefix(subject, "redox.out."); ok {
+			woken, by, ok := p.ParseWake("redox.wake." + rest)
+			if ok != (lane != "") || ok && (woken != source || by != lane) {
+				t.Fatalf("%q is read as source %q, lane %q, and wakes %q, %q, %v", subject, source, lane, woken, by, ok)
+			}
+		}
 		if err != nil {
 			if source != "" && CheckSource(source) != nil {
 				t.Fatalf("%q: bad source %q beside an error", subject, source)
 			}
 			return
 		}
-		again := map[Lane]string{LaneSend: p.SendSubject(source), LaneRequest: p.RequestSubject(source), LaneOrdered: p.orderedSubject(source, n)}
+		again := map[Lane]string{LaneSend: p.SendSubject(source), LaneRequest: p.RequestSubject(source), LaneOrdered: p.OrderedSubject(source, token)}
 		if again[lane] != subject {
-			t.Fatalf("%q was read as source %q, lane %q, partition %d", subject, source, lane, n)
+			t.Fatalf("%q was read as source %q, lane %q, token %q", subject, source, lane, token)
 		}
 	})
 }
@@ -168,7 +234,7 @@ func FuzzParseOut(f *testing.F) {
 func BenchmarkParseOut(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, _, err := Prefix("").ParseOut("redox.out.clinic-a.ordered.12"); err != nil {
+		if _, _, _, err := Prefix("").ParseOut("redox.out.clinic-a.send." + namesToken); err != nil {
 			b.Fatal(err)
 		}
 	}

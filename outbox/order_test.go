@@ -14,7 +14,7 @@ func TestOrderToken_Golden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "74546042eef9a3d6e2622d4c8b139526"; got != want {
-		t.Errorf("OrderToken = %q, want %q: partitions of stored messages would change", got, want)
+		t.Errorf("OrderToken = %q, want %q: what is stored would overtake what comes", got, want)
 	}
 	for _, file := range []string{"0123456789abcdef\n", "\t 0123456789abcdef \r\n\r\n", "\ufeff0123456789abcdef\n"} {
 		if same, err := OrderToken([]byte(file), "patient-1"); err != nil || same != got {

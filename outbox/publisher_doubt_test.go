@@ -40,7 +40,7 @@ func TestPublish_ARefusalAfterALostConfirmation(t *testing.T) {
 		accounts { A { jetstream: enabled, users: [
 		{user: op, password: p}, {user: b, password: p, permissions: {publish: ["$JS.API.>", "$O.>"], subscribe: ["_INBOX.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	r.ensure(Topology{Sources: []string{"clinic-a"}})
+	r.ensure(Topology{})
 	for name, tt := range map[string]struct {
 		err  error // nil: the server's own
 		want error

@@ -22,7 +22,7 @@ var testSecret = []byte("0123456789abcdef0123456789abcdef")
 func published(t *testing.T, o natsdev.Options, cfg PublisherConfig) (topologyRig, *Publisher) {
 	t.Helper()
 	r := topologyRigWith(t, o, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	if _, err := (Topology{Sources: []string{"clinic-a"}, Partitions: 2}).Ensure(r.ctx(), r.js); err != nil {
+	if _, err := (Topology{}).Ensure(r.ctx(), r.js); err != nil {
 		t.Fatal(err)
 	}
 	if cfg.OrderSecret == nil {
@@ -70,7 +70,7 @@ func TestPublish_TwiceIsStoredOnce(t *testing.T) {
 	}
 }
 
-func TestPublish_OrderKeyBecomesTokenAndPartition(t *testing.T) {
+func TestPublish_OrderKeyBecomesTheTokenOfTheSubject(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
 	receipt, err := p.Publish(t.Context(), Message{Source: "clinic-a", OrderKey: "MRN 12345"})
@@ -82,7 +82,7 @@ func TestPublish_OrderKeyBecomesTokenAndPartition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(msg.Subject, "redox.out.clinic-a.ordered.") || msg.Header.Get(HeaderOrderToken) != token {
+	if msg.Subject != "redox.out.clinic-a.send."+token || msg.Header.Get(HeaderOrderToken) != token {
 		t.Errorf("stored under %s with %v", msg.Subject, msg.Header)
 	}
 	if strings.Contains(fmt.Sprint(msg.Subject, msg.Header), "12345") {
@@ -176,7 +176,7 @@ func TestPublish_PermissionShowsByName(t *testing.T) {
 		accounts { A { jetstream: enabled, users: [
 		{user: op, password: p}, {user: b, password: p, permissions: {publish: ["redox.out.clinic-b.>"], subscribe: ["_INBOX.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	if _, err := (Topology{Sources: []string{"clinic-a", "clinic-b"}}).Ensure(r.ctx(), r.js); err != nil {
+	if _, err := (Topology{}).Ensure(r.ctx(), r.js); err != nil {
 		t.Fatal(err)
 	}
 	p, err := NewPublisher(r.connect(nats.UserInfo("b", "p")), PublisherConfig{})
@@ -250,7 +250,7 @@ func BenchmarkPublish(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := (Topology{Sources: []string{"clinic-a"}}).Ensure(b.Context(), js); err != nil {
+	if _, err := (Topology{}).Ensure(b.Context(), js); err != nil {
 		b.Fatal(err)
 	}
 	p, err := NewPublisher(js, PublisherConfig{OrderSecret: testSecret})

@@ -23,6 +23,7 @@ var (
 	errDeadline    = &ContractError{Part: HeaderDeadline, Reason: "is not an RFC 3339 instant"}
 	errOrderToken  = &ContractError{Part: HeaderOrderToken, Reason: "is not 32 lower-case hex digits"}
 	errUnordered   = &ContractError{Part: HeaderOrderToken, Reason: "asks for an order that its subject does not keep: publish through the gateway, or to the subject that ends in the order token"}
+	errOtherToken  = &ContractError{Part: HeaderOrderToken, Reason: "is not the token at the end of the subject: leave it out, or repeat that one"}
 	errReplayCount = &ContractError{Part: HeaderReplayCount, Reason: "is not a count"}
 )
 

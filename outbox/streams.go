@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,6 +18,9 @@ const (
 	// what allows a TTL of its own for each key (ADR-48).
 	markerTTL = time.Minute
 )
+
+// maxConsumers of the work queue. -1 would be the server's own bound, 1,000.
+const maxConsumers = 1 << 20
 
 const (
 	bucketStream = "KV_"  // ADR-8
@@ -70,13 +72,11 @@ func (t Topology) stream(name, about string, subjects ...string) jetstream.Strea
 // outStream is the work queue. It takes no schedules, TTLs or roll-ups: with
 // any of them a publisher could remove what others have stored.
 func (t Topology) outStream() jetstream.StreamConfig {
-	out := t.Prefix.String() + ".out."
-	cfg := t.stream(t.Prefix.OutStream(), "Messages to be delivered to Redox.", out+">")
+	cfg := t.stream(t.Prefix.OutStream(), "Messages to be delivered to Redox.", t.Prefix.OutSubjects())
 	cfg.Retention = jetstream.WorkQueuePolicy
-	cfg.SubjectTransform = &jetstream.SubjectTransformConfig{
-		Source:      out + "*.send.*",
-		Destination: out + "{{wildcard(1)}}.ordered.{{partition(" + strconv.Itoa(t.Partitions) + ",2)}}",
-	}
+	cfg.MaxConsumers = maxConsumers
+	cfg.MaxBytes, cfg.MaxMsgs = t.QueueMaxBytes, t.QueueMaxMsgs
+	cfg.RePublish = &jetstream.RePublish{Source: t.Prefix.OutSubjects(), Destination: t.Prefix.WakeSubjects(), HeadersOnly: true}
 	return cfg
 }
 

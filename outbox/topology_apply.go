@@ -6,22 +6,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// apply makes the changes that can be made, streams before consumers, and
-// returns those that were made. A failure does not keep it from the others.
+// apply makes the changes that can be made and returns those that were made. A failure does
+// not keep it from the others.
 func apply(ctx context.Context, js jetstream.JetStream, steps []step) ([]Change, error) {
-	made, err := applySome(ctx, js, steps, false)
-	if err != nil {
-		return made, err
-	}
-	more, err := applySome(ctx, js, steps, true)
-	return append(made, more...), err
-}
-
-func applySome(ctx context.Context, js jetstream.JetStream, steps []step, consumers bool) ([]Change, error) {
 	written := make([]bool, len(steps))
 	err := each(len(steps), func(i int) error {
 		s := steps[i]
-		if s.write == nil || s.consumer != consumers {
+		if s.write == nil {
 			return nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -61,7 +52,7 @@ func remaining(steps []step) []Change {
 	var rest []Change
 	for _, s := range steps {
 		for _, c := range s.changes {
-			if c.Action == Refuse || c.Action == Leave {
+			if c.Action == Refuse {
 				rest = append(rest, c)
 			}
 		}

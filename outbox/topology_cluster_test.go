@@ -105,7 +105,7 @@ func TestEnsure_OnACluster(t *testing.T) {
 	}
 	r.settled(three)
 
-	fresh := Topology{Prefix: "fresh", Sources: []string{"clinic-a"}, Partitions: 4, Replicas: 3}
+	fresh := Topology{Prefix: "fresh", Replicas: 3}
 	var wg sync.WaitGroup
 	for range 3 {
 		js := r.connect()

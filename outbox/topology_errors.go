@@ -13,17 +13,13 @@ import (
 // Codes of the JetStream API that only the topology meets (nats-server 2.15,
 // errors.json).
 const (
-	codeNoPeers           jetstream.ErrorCode = 10005
-	codeConsumerName      jetstream.ErrorCode = 10013
-	codeMaxConsumers      jetstream.ErrorCode = 10026
-	codeMaxStreams        jetstream.ErrorCode = 10027
-	codeStreamCreate      jetstream.ErrorCode = 10049
-	codeStreamName        jetstream.ErrorCode = 10058
-	codeSubjectOverlap    jetstream.ErrorCode = 10065
-	codeNotClustered      jetstream.ErrorCode = 10074
-	codeFilterNotUnique   jetstream.ErrorCode = 10100
-	codeConsumerNotThere  jetstream.ErrorCode = 10149
-	codeConsumerNotActive jetstream.ErrorCode = 10105
+	codeNoPeers        jetstream.ErrorCode = 10005
+	codeMaxConsumers   jetstream.ErrorCode = 10026
+	codeMaxStreams     jetstream.ErrorCode = 10027
+	codeStreamCreate   jetstream.ErrorCode = 10049
+	codeStreamName     jetstream.ErrorCode = 10058
+	codeSubjectOverlap jetstream.ErrorCode = 10065
+	codeNotClustered   jetstream.ErrorCode = 10074
 )
 
 // conflicted reports whether another process may have created or changed the
@@ -33,7 +29,7 @@ func conflicted(err error) bool {
 		return !errors.Is(err, ErrPermission)
 	}
 	switch apiCode(err) {
-	case codeStreamName, codeStreamCreate, codeConsumerName, codeConsumerExists, codeConsumerNotThere, codeConsumerNotActive:
+	case codeStreamName, codeStreamCreate:
 		return true
 	}
 	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse)
@@ -102,12 +98,10 @@ func mendOf(err error) string {
 		return "more replicas than servers with JetStream and room: lower the replicas or add servers"
 	case codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources:
 		return "raise the storage limit of the account or of the server"
-	case codeMaxConsumers, codeMaxStreams:
-		return "raise the limit of the account or of the stream, or use fewer sources or partitions"
+	case codeMaxStreams:
+		return "raise the account's limit of streams"
 	case codeSubjectOverlap:
 		return "another stream takes these subjects: use another prefix or change that stream"
-	case codeFilterNotUnique:
-		return "another consumer of the work queue takes these messages: stop what reads from it and delete it; the messages stay in the queue"
 	}
 	return ""
 }

@@ -24,9 +24,7 @@ func TestEnsure_SaysWhatToDo(t *testing.T) {
 		"not for account":   {"jetstream {}\nno_auth_user: u\naccounts { A { users: [{user: u, password: p}] } }", nil, Topology{}, "enable jetstream"},
 		"too many replicas": {"jetstream {}", nil, Topology{Replicas: 3}, "lower the replicas or add servers"},
 		"streams limit": {"jetstream {}\nno_auth_user: u\naccounts { A { jetstream: {max_streams: 2}, users: [{user: u, password: p}] } }", nil,
-			Topology{}, "raise the limit"},
-		"consumers limit": {"jetstream {}\nno_auth_user: u\naccounts { A { jetstream: {max_consumers: 3}, users: [{user: u, password: p}] } }", nil,
-			Topology{Sources: []string{"a"}}, "fewer sources or partitions"},
+			Topology{}, "raise the account's limit of streams"},
 		"subjects taken": {"jetstream {}", func(r topologyRig) {
 			r.createStream(jetstream.StreamConfig{Name: "ALL", Subjects: []string{"redox.>"}})
 		}, Topology{}, "use another prefix"},
@@ -84,7 +82,7 @@ func TestEnsure_MayNotCreate(t *testing.T) {
 	if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), "$JS.API.STREAM.CREATE.") || changes != nil {
 		t.Errorf("changes %v, error %v", changes, err)
 	}
-	if drift, err := small().Drift(r.ctx(), r.js); err != nil || len(withAction(drift, Create)) != 12 {
+	if drift, err := small().Drift(r.ctx(), r.js); err != nil || len(withAction(drift, Create)) != 7 {
 		t.Errorf("drift %v, error %v", drift, err)
 	}
 }
@@ -112,7 +110,6 @@ func TestConflicted(t *testing.T) {
 	}{
 		{jetstream.ErrStreamNameAlreadyInUse, true},
 		{jetstream.ErrStreamNotFound, true},
-		{&jetstream.APIError{ErrorCode: codeConsumerExists}, true},
 		{fmt.Errorf("wrapped: %w", &jetstream.APIError{ErrorCode: codeStreamCreate}), true},
 		{context.DeadlineExceeded, true},
 		{fmt.Errorf("%w: %w", ErrPermission, context.DeadlineExceeded), false},

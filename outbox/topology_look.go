@@ -3,7 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,56 +25,31 @@ const (
 	apiParallel = 8
 )
 
-// step is one stream or consumer that differs: its changes, and the one write
+// step is one stream that differs: its changes, and the one write
 // that makes those of them that can be made.
 type step struct {
 	kind, name string
 	changes    []Change
 	write      func(context.Context, jetstream.JetStream) error // nil: nothing to write
-	consumer   bool
 }
 
 func (s *step) add(a Action, detail string) {
 	s.changes = append(s.changes, Change{Kind: s.kind, Name: s.name, Action: a, Detail: detail})
 }
 
-// look compares all there is with all there should be. When nothing differs it
-// costs one request for each stream and one for each 256 consumers.
+// look compares all there is with all there should be. When nothing differs it costs one
+// request for each stream.
 func (t Topology) look(ctx context.Context, js jetstream.JetStream) ([]step, error) {
 	js = present(js)
 	want := t.Streams()
-	steps := make([]step, len(want), len(want)+len(t.Sources))
+	steps := make([]step, len(want))
 	// The work queue by itself, so that what is wrong with all is said once.
-	out, err := t.lookStream(ctx, js, want[0], &steps[0])
-	if err != nil {
+	if err := t.lookStream(ctx, js, want[0], &steps[0]); err != nil {
 		return nil, err
 	}
-	var advisories jetstream.Stream
-	err = each(len(want)-1, func(i int) error {
-		stream, err := t.lookStream(ctx, js, want[i+1], &steps[i+1])
-		if want[i+1].Name == t.Prefix.AdvisoryStream() {
-			advisories = stream
-		}
-		return err
-	})
+	err := each(len(want)-1, func(i int) error { return t.lookStream(ctx, js, want[i+1], &steps[i+1]) })
 	if err != nil {
 		return nil, err
-	}
-	consumers, err := t.lookConsumers(ctx, js, out)
-	if err != nil {
-		return nil, err
-	}
-	sweeper, err := t.lookSweeper(ctx, js, advisories)
-	if err != nil {
-		return nil, err
-	}
-	steps = append(append(steps, consumers...), sweeper)
-	if t.Reconcile > 0 {
-		one, err := t.lookReconciler(ctx, js)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, one)
 	}
 	return compact(steps), nil
 }
@@ -89,40 +64,62 @@ func compact(steps []step) []step {
 	return kept
 }
 
-// lookStream fills s and returns the stream, nil if there is none.
-func (t Topology) lookStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, s *step) (jetstream.Stream, error) {
+// lookStream fills s.
+func (t Topology) lookStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, s *step) error {
 	s.kind, s.name = label(want.Name)
 	stream, err := ask(ctx, js, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, want.Name) })
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	missing := errors.Is(err, jetstream.ErrStreamNotFound)
+	if err != nil && !missing {
+		return explain(err, js, "look at "+s.kind+" "+s.name)
+	}
+	if missing {
 		s.add(Create, "")
-		s.write = func(ctx context.Context, js jetstream.JetStream) error {
-			_, err := js.CreateStream(ctx, want)
-			return err
-		}
-		return nil, nil
+		s.write = func(ctx context.Context, js jetstream.JetStream) error { return create(ctx, js, want) }
+		return nil
 	}
-	if err != nil {
-		return nil, explain(err, js, "look at "+s.kind+" "+s.name)
+	if want.MaxConsumers > 0 && stream.CachedInfo().Config.MaxConsumers <= 0 {
+		want.MaxConsumers = allowedConsumers(ctx, js, want)
 	}
-	d := streamDrift(t.Prefix, want, stream.CachedInfo())
-	if d.repartition {
-		if err := d.checkPartitions(ctx, js, stream, t); err != nil {
-			return nil, explain(err, js, "look at the partitions of "+s.name)
-		}
-	}
+	d := streamDrift(want, stream.CachedInfo())
 	for _, c := range d.changes {
 		s.add(c.Action, c.Detail)
 	}
 	if d.updated() {
 		s.write = func(ctx context.Context, js jetstream.JetStream) error {
 			_, err := js.UpdateStream(ctx, d.have)
-			if err == nil && d.move {
-				_, err = t.Repartition(ctx, js, false, nil)
-			}
 			return err
 		}
 	}
-	return stream, nil
+	return nil
+}
+
+// create makes a stream. Where the account has a bound of its own for consumers, the server
+// takes no greater one, and the account's counts for a stream without any.
+func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+	_, err := js.CreateStream(ctx, want)
+	if want.MaxConsumers > 0 && apiCode(err) == codeMaxConsumers {
+		want.MaxConsumers = -1
+		_, err = js.CreateStream(ctx, want)
+	}
+	return err
+}
+
+// allowedConsumers is the bound that create sets. What this user may not ask is not known.
+func allowedConsumers(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) int {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	account, err := js.AccountInfo(ctx)
+	if err != nil {
+		return want.MaxConsumers
+	}
+	limits := account.Limits
+	if tier, ok := account.Tiers["R"+strconv.Itoa(want.Replicas)]; ok {
+		limits = tier.Limits
+	}
+	if limits.MaxConsumers > 0 && limits.MaxConsumers < want.MaxConsumers {
+		return -1
+	}
+	return want.MaxConsumers
 }
 
 // label is how users know the stream.
@@ -136,61 +133,6 @@ func label(stream string) (kind, name string) {
 	return "stream", stream
 }
 
-// lookConsumers compares the consumers; out is nil when the work queue does
-// not exist yet.
-func (t Topology) lookConsumers(ctx context.Context, js jetstream.JetStream, out jetstream.Stream) ([]step, error) {
-	have, err := listConsumers(ctx, js, out)
-	if err != nil {
-		return nil, explain(err, js, "list the consumers of "+t.Prefix.OutStream())
-	}
-	want := t.Consumers()
-	steps := make([]step, len(want))
-	err = each(len(want), func(i int) error {
-		w := want[i]
-		info := have[w.Name]
-		if info == nil && out != nil {
-			// In a cluster the list lacks consumers whose leader did not answer in time.
-			found, err := findConsumer(ctx, js, out, w.Name)
-			if err != nil {
-				return explain(err, js, "look at consumer "+w.Name)
-			}
-			info = found
-		}
-		steps[i] = consumerStep(t.Prefix.OutStream(), w, info)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return append(steps, t.leftovers(have)...), nil
-}
-
-func listConsumers(ctx context.Context, js jetstream.JetStream, out jetstream.Stream) (map[string]*jetstream.ConsumerInfo, error) {
-	if out == nil {
-		return nil, nil
-	}
-	return ask(ctx, js, func(ctx context.Context) (map[string]*jetstream.ConsumerInfo, error) {
-		have := make(map[string]*jetstream.ConsumerInfo)
-		list := out.ListConsumers(ctx)
-		for info := range list.Info() { // always to its end: the lister sends on
-			have[info.Name] = info
-		}
-		return have, list.Err()
-	})
-}
-
-// findConsumer returns nil if there is none of that name.
-func findConsumer(ctx context.Context, js jetstream.JetStream, out jetstream.Stream, name string) (*jetstream.ConsumerInfo, error) {
-	c, err := ask(ctx, js, func(ctx context.Context) (jetstream.Consumer, error) { return out.Consumer(ctx, name) })
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return c.CachedInfo(), nil
-}
-
 // ask repeats a question that nobody answers, unless the server has refused it.
 func ask[T any](ctx context.Context, js jetstream.JetStream, question func(context.Context) (T, error)) (T, error) {
 	for try := 1; ; try++ {
@@ -201,58 +143,6 @@ func ask[T any](ctx context.Context, js jetstream.JetStream, question func(conte
 			return answer, err
 		}
 	}
-}
-
-// lookSweeper compares the consumer of the advisories; stream is nil when there is none yet.
-func (t Topology) lookSweeper(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) (step, error) {
-	want := t.sweeper()
-	have, err := listConsumers(ctx, js, stream)
-	if err != nil {
-		return step{}, explain(err, js, "list the consumers of "+t.Prefix.AdvisoryStream())
-	}
-	return consumerStep(t.Prefix.AdvisoryStream(), want, have[want.Name]), nil
-}
-
-// consumerStep is what to do about one consumer; have is nil if it is missing.
-func consumerStep(stream string, want jetstream.ConsumerConfig, have *jetstream.ConsumerInfo) step {
-	s := step{kind: "consumer", name: want.Name, consumer: true}
-	if have == nil {
-		s.add(Create, "")
-		s.write = func(ctx context.Context, js jetstream.JetStream) error {
-			_, err := js.CreateConsumer(ctx, stream, want)
-			return err
-		}
-		return s
-	}
-	d := consumerInUse(want, have)
-	for _, c := range d.changes {
-		s.add(c.Action, c.Detail)
-	}
-	if d.updated() {
-		s.write = func(ctx context.Context, js jetstream.JetStream) error {
-			_, err := js.UpdateConsumer(ctx, stream, d.have)
-			return err
-		}
-	}
-	return s
-}
-
-// leftovers reports consumers of partitions that the stream no longer has.
-// Those of other sources belong to other fleets.
-func (t Topology) leftovers(have map[string]*jetstream.ConsumerInfo) []step {
-	var steps []step
-	for _, source := range t.Sources {
-		for n := t.Partitions; n < maxPartitions; n++ {
-			name := t.Prefix.OrderedConsumer(source, n)
-			if have[name] == nil {
-				continue
-			}
-			s := step{kind: "consumer", name: name}
-			s.add(Leave, fmt.Sprintf("its partition is beyond the %d configured: delete it when the queue has no more than these and it has nothing pending and nothing in flight", t.Partitions))
-			steps = append(steps, s)
-		}
-	}
-	return steps
 }
 
 // each calls f for 0 to n-1, some at a time, and joins the errors. After a

@@ -128,13 +128,25 @@ func (r topologyRig) createStream(cfg jetstream.StreamConfig) {
 	}
 }
 
-func (r topologyRig) consumer(name string) *jetstream.ConsumerInfo {
+// reader is the consumer of a lane, as a worker makes it.
+func (r topologyRig) reader(source string, lane Lane) jetstream.Consumer {
 	r.t.Helper()
-	c, err := r.js.Consumer(r.ctx(), Prefix("").OutStream(), name)
+	c, err := readerOf(r.ctx(), r.js, source, lane)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return c.CachedInfo()
+	return c
+}
+
+func readerOf(ctx context.Context, js jetstream.JetStream, source string, lane Lane) (jetstream.Consumer, error) {
+	var p Prefix
+	filters := []string{p.RequestSubject(source)}
+	if lane != LaneRequest {
+		filters = []string{p.SendSubject(source), p.SendSubject(source) + ".>"}
+	}
+	return js.CreateOrUpdateConsumer(ctx, p.OutStream(), jetstream.ConsumerConfig{
+		Durable: p.LaneConsumer(source, lane), FilterSubjects: filters, AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1,
+	})
 }
 
 func (r topologyRig) publish(subject string, header ...string) (*jetstream.PubAck, error) {

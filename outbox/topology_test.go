@@ -1,8 +1,6 @@
 package outbox
 
 import (
-	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +12,12 @@ import (
 
 const topologyToken = "0123456789abcdef0123456789abcdef"
 
-func small() Topology { return Topology{Sources: []string{"clinic-a"}, Partitions: 2} }
+func small() Topology { return Topology{} }
 
 func TestEnsure_CreatesAllAndThenNothing(t *testing.T) {
 	t.Parallel()
 	r := newTopologyRig(t)
-	topology := Topology{Sources: []string{"clinic-a", "clinic-b"}, Partitions: 3, DeadMaxAge: time.Hour}
+	topology := Topology{DeadMaxAge: time.Hour}
 	drift, err := topology.Drift(r.ctx(), r.js)
 	if err != nil {
 		t.Fatal(err)
@@ -28,8 +26,8 @@ func TestEnsure_CreatesAllAndThenNothing(t *testing.T) {
 	if diff := cmp.Diff(drift, made); diff != "" {
 		t.Errorf("Drift announced other changes than Ensure made (-drift +made):\n%s", diff)
 	}
-	if n := len(withAction(made, Create)); n != 7+2*5+1 || n != len(made) {
-		t.Errorf("%d of %d changes create something, want all 18", n, len(made))
+	if n := len(withAction(made, Create)); n != 7 || n != len(made) {
+		t.Errorf("%d of %d changes create something, want all 7", n, len(made))
 	}
 	if again := r.ensure(topology); again != nil {
 		t.Errorf("the second Ensure changed %v", again)
@@ -45,24 +43,21 @@ func TestEnsure_CreatesAllAndThenNothing(t *testing.T) {
 func TestEnsure_VerifiesWithFewRequests(t *testing.T) {
 	t.Parallel()
 	r := newTopologyRig(t)
-	topology := Topology{Sources: []string{"a", "b", "c"}}
+	topology := Topology{}
 	r.ensure(topology)
 	before := r.js.Conn().Stats().OutMsgs
 	if changes := r.ensure(topology); changes != nil {
 		t.Fatalf("changed %v", changes)
 	}
-	if n := r.js.Conn().Stats().OutMsgs - before; n > 9 {
-		t.Errorf("%d requests, want one for each of 7 streams and one for the consumers of two", n)
+	if n := r.js.Conn().Stats().OutMsgs - before; n > 7 {
+		t.Errorf("%d requests, want one for each of 7 streams", n)
 	}
 }
 
 func TestEnsure_ManyAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newTopologyRig(t)
-	topologies := []Topology{
-		{Sources: []string{"clinic-a"}, Partitions: 4}, {Sources: []string{"clinic-a", "clinic-b"}, Partitions: 4},
-		{Sources: []string{"clinic-c"}, Partitions: 4}, {Sources: []string{"clinic-b"}, Partitions: 4},
-	}
+	topologies := []Topology{{}, {}, {DeadMaxAge: -1}, {QueueMaxBytes: -1}}
 	var wg sync.WaitGroup
 	for _, topology := range topologies {
 		js := r.connect()
@@ -114,7 +109,7 @@ func TestEnsure_SurvivesRestart(t *testing.T) {
 func TestEnsure_TwoPrefixesInOneAccount(t *testing.T) {
 	t.Parallel()
 	r := newTopologyRig(t)
-	other := Topology{Prefix: "redox-test", Sources: []string{"clinic-a"}, Partitions: 2}
+	other := Topology{Prefix: "redox-test"}
 	r.ensure(small())
 	r.ensure(other)
 	r.mustPublish(Prefix("redox-test").OrderedSubject("clinic-a", topologyToken))
@@ -128,46 +123,53 @@ func TestEnsure_TwoPrefixesInOneAccount(t *testing.T) {
 	r.settled(other)
 }
 
-func TestEnsure_PartitionsChange(t *testing.T) {
+// The queue's bounds are the topology's when it has any, and its operator's when it has none.
+func TestEnsure_BoundsOfTheQueue(t *testing.T) {
 	t.Parallel()
 	r := newTopologyRig(t)
-	r.ensure(Topology{Sources: []string{"clinic-a"}, Partitions: 4})
-	r.mustPublish(Prefix("").SendSubject("clinic-a")) // unordered messages are not in the way
-	r.mustPublish(Prefix("").OrderedSubject("clinic-a", topologyToken))
-
-	fewer := small()
-	changes, err := fewer.Ensure(r.ctx(), r.js)
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "1 ordered messages") {
-		t.Fatalf("with a message in a partition: %v", err)
-	}
-	if n := len(withAction(changes, Refuse)); n != 1 {
-		t.Errorf("%d refusals, want 1: %v", n, changes)
-	}
-	if got := r.stream("REDOX_OUT").Config.SubjectTransform.Destination; !strings.Contains(got, "partition(4,2)") {
-		t.Errorf("the transform was changed nevertheless: %s", got)
-	}
-
-	s, err := r.js.Stream(r.ctx(), "REDOX_OUT")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Purge(r.ctx(), jetstream.WithPurgeSubject("redox.out.*.ordered.*")); err != nil {
-		t.Fatal(err)
-	}
-	changes = r.ensure(fewer)
-	if n := len(withAction(changes, Update)); n != 1 {
-		t.Errorf("%d updates, want the transform: %v", n, changes)
-	}
-	left := withAction(changes, Leave)
-	if len(left) != 2 || left[0].Name != "clinic-a-ordered-2" || left[1].Name != "clinic-a-ordered-3" {
-		t.Errorf("left over: %v", left)
-	}
-	for _, c := range left {
-		if !strings.Contains(c.Detail, "when the queue has no more than these and it has nothing pending and nothing in flight") {
-			t.Errorf("%s: %s", c.Name, c.Detail)
+	bounds := func(bytes, msgs int64) {
+		t.Helper()
+		if c := r.stream("REDOX_OUT").Config; c.MaxBytes != bytes || c.MaxMsgs != msgs {
+			t.Errorf("%d bytes and %d messages, want %d and %d", c.MaxBytes, c.MaxMsgs, bytes, msgs)
 		}
 	}
-	r.consumer("clinic-a-ordered-3") // nothing is deleted
+	bounded := Topology{QueueMaxBytes: 1 << 20, QueueMaxMsgs: 2}
+	r.ensure(bounded)
+	r.settled(bounded)
+	bounds(1<<20, 2)
+	subject := Prefix("").SendSubject("clinic-a")
+	r.mustPublish(subject)
+	r.mustPublish(subject)
+	if _, err := r.publish(subject); apiCode(err) != codeStoreFailed {
+		t.Errorf("beyond the bound: %v", err)
+	}
+	bounded.QueueMaxMsgs = 1 // what is stored stays
+	if changes := r.ensure(bounded); len(changes) != 1 || changes[0].Detail != "max_msgs 2 -> 1" {
+		t.Errorf("changes %v", changes)
+	}
+	if n := r.stream("REDOX_OUT").State.Msgs; n != 2 {
+		t.Errorf("%d messages stored, want both", n)
+	}
+	r.settled(small())
+	bounds(1<<20, 1)
+}
+
+// An account may have a bound of consumers that is below the queue's; the server takes no
+// greater one for a stream.
+func TestEnsure_InAnAccountThatLimitsConsumers(t *testing.T) {
+	t.Parallel()
+	r := configured(t, "jetstream {}\nno_auth_user: u\naccounts { A { jetstream: {max_consumers: 300}, users: [{user: u, password: p}] } }")
+	r.ensure(small())
+	r.settled(small())
+	if n := r.stream("REDOX_OUT").Config.MaxConsumers; n != -1 {
+		t.Errorf("max_consumers %d", n)
+	}
+	have := jetstream.StreamInfo{Config: small().WithDefaults().outStream()} // from before the account had one
+	want := have.Config
+	want.MaxConsumers = -1
+	if d := streamDrift(want, &have); d.have.MaxConsumers != -1 {
+		t.Errorf("max_consumers %d stays: no update would be taken", d.have.MaxConsumers)
+	}
 }
 
 func TestTopology_Validate(t *testing.T) {
@@ -177,14 +179,11 @@ func TestTopology_Validate(t *testing.T) {
 		want     string
 	}{
 		"prefix":         {Topology{Prefix: "Redox"}, "prefix"},
-		"source":         {Topology{Sources: []string{"ok", "not ok"}}, `source "not ok"`},
 		"replicas":       {Topology{Replicas: 6}, "replicas 6"},
 		"replicas below": {Topology{Replicas: -1}, "replicas -1"},
-		"partitions":     {Topology{Partitions: 1025}, "partitions 1025"},
-		"ack wait":       {Topology{AckWait: time.Millisecond}, "ack wait 1ms"},
 		"dead max age":   {Topology{DeadMaxAge: time.Second}, "max age 1s"},
 		"zero":           {Topology{}, ""},
-		"limits":         {Topology{Replicas: 5, Partitions: 1024, AckWait: time.Second, DeadMaxAge: time.Minute}, ""},
+		"limits":         {Topology{Replicas: 5, DeadMaxAge: time.Minute}, ""},
 		"for ever":       {Topology{DeadMaxAge: -1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +194,7 @@ func TestTopology_Validate(t *testing.T) {
 			}
 		})
 	}
-	all := Topology{Prefix: "X", Replicas: 9, Partitions: -1}.Validate()
+	all := Topology{Prefix: "X", Replicas: 9, AuditMaxAge: 1}.Validate()
 	if n := strings.Count(all.Error(), "outbox: "); n != 3 {
 		t.Errorf("%d problems reported, want all 3: %v", n, all)
 	}
@@ -209,14 +208,10 @@ func TestTopology_Validate(t *testing.T) {
 
 func TestTopology_WithDefaults(t *testing.T) {
 	t.Parallel()
-	given := []string{"b", "a", "b"}
-	got := Topology{Sources: given, DeadMaxAge: -1}.WithDefaults()
-	want := Topology{Prefix: "redox", Sources: []string{"a", "b"}, Replicas: 1, Partitions: 16, AckWait: 30 * time.Second}
+	got := Topology{DeadMaxAge: -1, QueueMaxMsgs: 7}.WithDefaults()
+	want := Topology{Prefix: "redox", Replicas: 1, QueueMaxBytes: -1, QueueMaxMsgs: 7}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
-	}
-	if !slices.Equal(given, []string{"b", "a", "b"}) {
-		t.Errorf("the caller's sources were changed: %v", given)
 	}
 }
 
@@ -235,7 +230,7 @@ func TestChange_String(t *testing.T) {
 
 func BenchmarkEnsure_Verify(b *testing.B) {
 	r := benchRig(b)
-	topology := Topology{Sources: []string{"a", "b", "c"}}
+	topology := Topology{}
 	if _, err := topology.Ensure(b.Context(), r); err != nil {
 		b.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package worker_test
 
 import (
+	"github.com/nats-io/nats.go/jetstream"
+
 	"context"
 	"testing"
 	"time"
@@ -13,7 +15,7 @@ import (
 // longer one, and whose marks come too seldom for the shorter.
 func TestGuarantee_AShorterAckWaitWaitsForTheWorkers(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		top := outbox.Topology{Sources: []string{source}, Partitions: 4, AckWait: 10 * time.Minute}
+		top := outbox.Topology{}
 		if _, err := top.Ensure(r.Context(), r.js); err != nil {
 			t.Fatal(err)
 		}
@@ -21,15 +23,11 @@ func TestGuarantee_AShorterAckWaitWaitsForTheWorkers(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
-		stop := r.start(worker.Config{ID: "old", AckWait: top.AckWait})
+		stop := r.start(worker.Config{ID: "old", AckWait: 10 * time.Minute})
 		r.ordered("m1", "patient")
 		r.ordered("m2", "patient")
 		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
-		top.AckWait = 30 * time.Second
-		if _, err := top.Ensure(r.Context(), r.js); err != nil {
-			t.Fatal(err)
-		}
-		r.start(worker.Config{ID: "new", AckWait: top.AckWait})
+		r.start(worker.Config{ID: "new", AckWait: 30 * time.Second})
 		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
 		inTurn(t, r.far.Calls())
 		if n := len(r.far.Of("m1")); n != 1 {
@@ -44,8 +42,9 @@ func TestGuarantee_AShorterAckWaitWaitsForTheWorkers(t *testing.T) {
 func TestGuarantee_AConsumerWithAShorterAckWaitWaits(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		ensure := func(wait time.Duration) {
-			top := outbox.Topology{Sources: []string{source}, Partitions: 4, AckWait: wait}
-			if _, err := top.Ensure(r.Context(), r.js); err != nil {
+			_, err := r.js.CreateOrUpdateConsumer(r.Context(), "REDOX_OUT", jetstream.ConsumerConfig{
+				Durable: outbox.Prefix("").SendConsumer(source), FilterSubjects: []string{"redox.out." + source + ".send", "redox.out." + source + ".send.>"}, AckPolicy: jetstream.AckExplicitPolicy, AckWait: wait, MaxDeliver: -1})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -53,7 +52,7 @@ func TestGuarantee_AConsumerWithAShorterAckWaitWaits(t *testing.T) {
 		w, stop := r.launch(worker.Config{AckWait: 10 * time.Minute})
 		id := r.publish(outbox.Message{})
 		time.Sleep(time.Minute)
-		if len(r.far.Calls()) > 0 || w.Status().Ready() {
+		if s := w.Status(); len(r.far.Calls()) > 0 || s.Lanes != 1 || s.Bound != 0 || !s.Ready() {
 			t.Error("the worker pulls from a consumer whose ack wait is too short")
 		}
 		ensure(10 * time.Minute)

@@ -31,7 +31,7 @@ func (r *rig) deleteQueue() {
 
 func (r *rig) provision() {
 	r.Helper()
-	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4}).Ensure(r.Context(), r.js); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(r.Context(), r.js); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -125,7 +125,7 @@ func TestGuarantee_ADecisionAboutAnOldQueueHoldsNothing(t *testing.T) {
 		}
 		plain(`{"n":1}`)
 		r.until("tried", func() bool { return len(r.far.Calls()) == 5 })
-		if _, err := worker.NewLanes(r.js, "").Hold(r.Context(), source, "REDOX_OUT:1"); err != nil {
+		if _, err := worker.NewOrder(r.js, "").Hold(r.Context(), source, "REDOX_OUT:1"); err != nil {
 			t.Fatal(err)
 		}
 		if e := r.awaitSettled("REDOX_OUT:1"); e.Settlement != outbox.Held {
@@ -260,7 +260,7 @@ func TestGuarantee_ARetryOfAnOldQueueGivesNothingBack(t *testing.T) {
 		r.deleteQueue()
 		r.provision()
 		r.publish(outbox.Message{ID: "new"})
-		c, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send")
+		c, err := r.consumer(source + "-send")
 		if err != nil {
 			t.Fatal(err)
 		}

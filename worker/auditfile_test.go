@@ -98,7 +98,7 @@ func TestAuditFile_FollowsARotation(t *testing.T) {
 
 func TestAuditStream_StoresEachEntryOnce(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4, Audit: true, AuditMaxAge: 24 * time.Hour}).Ensure(r.Context(), r.js); err != nil {
+		if _, err := (outbox.Topology{Audit: true, AuditMaxAge: 24 * time.Hour}).Ensure(r.Context(), r.js); err != nil {
 			t.Fatal(err)
 		}
 		audit := worker.AuditStream(r.js, "")

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,10 +9,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-const (
-	backlogEvery   = 15 * time.Second
-	backlogTimeout = 5 * time.Second
-)
+// backlogTimeout bounds a look at the queue.
+const backlogTimeout = 5 * time.Second
 
 // backlog measures what the work queue holds for the worker's sources: what waits, and what
 // any worker has in flight. Every worker tells the same, and none of it when NATS does not
@@ -21,6 +18,7 @@ const (
 type backlog struct {
 	messages *prometheus.GaugeVec
 	oldest   *prometheus.GaugeVec
+	shown    map[[2]string]uint64
 }
 
 func newBacklog() backlog {
@@ -33,42 +31,34 @@ func newBacklog() backlog {
 	}
 }
 
-// watch measures now and then until ctx ends.
-func (b backlog) watch(ctx context.Context, js jetstream.JetStream, prefix outbox.Prefix, lanes []*lane) {
-	for ctx.Err() == nil {
-		if err := b.measure(ctx, js, prefix, lanes); err != nil {
-			b.messages.Reset()
-			b.oldest.Reset()
-		}
-		sleep(ctx, backlogEvery)
-	}
-}
-
-// measure asks once for all lanes.
-func (b backlog) measure(ctx context.Context, js jetstream.JetStream, prefix outbox.Prefix, lanes []*lane) error {
-	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
-	defer cancel()
-	stream, err := js.Stream(ctx, prefix.OutStream())
-	if err != nil {
-		return err
-	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.OutSubjects()))
-	if err != nil {
-		return err
-	}
+// show tells what was found when the queue was looked at: of served sources that have, or had,
+// something there. It is for one goroutine.
+func (b *backlog) show(info *jetstream.StreamInfo, prefix outbox.Prefix, served func(source string) bool) {
 	count := make(map[[2]string]uint64)
 	for subject, n := range info.State.Subjects {
-		if source, kind, _, err := prefix.ParseOut(subject); err == nil {
+		if source, kind, _, _ := prefix.ParseOut(subject); kind != "" && served(source) {
 			count[[2]string{source, string(kind)}] += n
 		}
 	}
-	for _, l := range lanes {
-		b.messages.WithLabelValues(l.source, string(l.kind)).Set(float64(count[[2]string{l.source, string(l.kind)}]))
+	for key, n := range count {
+		b.messages.WithLabelValues(key[0], key[1]).Set(float64(n))
 	}
+	for key := range b.shown {
+		if count[key] == 0 {
+			b.messages.WithLabelValues(key[0], key[1]).Set(0)
+		}
+	}
+	b.shown = count
 	age := 0.0
 	if info.State.Msgs > 0 {
 		age = max(0, info.TimeStamp.Sub(info.State.FirstTime).Seconds())
 	}
 	b.oldest.WithLabelValues().Set(age)
-	return nil
+}
+
+// hide tells nothing: the queue could not be looked at.
+func (b *backlog) hide() {
+	b.messages.Reset()
+	b.oldest.Reset()
+	b.shown = nil
 }

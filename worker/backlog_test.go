@@ -61,12 +61,11 @@ func TestBacklog(t *testing.T) {
 		r.start(worker.Config{Registerer: registry, Concurrency: 2, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 
 		want := map[string]float64{
-			"messages send clinic-a": 5, "messages ordered clinic-a": 2, "messages request clinic-a": 0,
-			"messages send clinic-b": 0, "messages ordered clinic-b": 0, "messages request clinic-b": 0,
+			"messages send clinic-a": 5, "messages ordered clinic-a": 2,
 		}
 		time.Sleep(5 * time.Second)
 		got := gauges(r.T, registry, "redoxworker_queue_")
-		if oldest := got["oldest_seconds"]; oldest < 9 || oldest > 11 {
+		if oldest := got["oldest_seconds"]; oldest < 9 || oldest > 16 {
 			r.Errorf("the oldest has %v seconds", oldest)
 		}
 		delete(got, "oldest_seconds")

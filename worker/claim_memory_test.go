@@ -100,7 +100,7 @@ func TestRun_LargeBodiesOfOneSourceKeepNobodyWaiting(t *testing.T) {
 		for range 12 {
 			r.claimed(outbox.Message{}, large(1<<20))
 		}
-		r.start(worker.Config{MaxClaimMemory: 8 << 20, Partitions: -1, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		r.start(worker.Config{MaxClaimMemory: 8 << 20, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 		time.Sleep(10 * time.Second)
 		object := outbox.BodyName("clinic-b", "x")
 		r.must(outbox.NewBodies(r.js, "").Put(r.Context(), object, large(1<<20)))

@@ -227,7 +227,7 @@ func TestRun_ClaimHoldsByItsBody(t *testing.T) {
 func (r *rig) dying(body []byte) (id, object, key string) {
 	r.Helper()
 	id, object = r.claimed(outbox.Message{ID: "dying"}, append([]byte("Order"), body...))
-	consumer, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send")
+	consumer, err := r.consumer(source + "-send")
 	if err != nil {
 		r.Fatal(err)
 	}

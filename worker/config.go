@@ -68,13 +68,9 @@ type Config struct {
 	// Sources to consume. Empty, nil or not, means none: the worker runs, is ready and takes
 	// nothing.
 	Sources []Source
-	// AllSources has the worker serve every source that is provisioned on the stream when Run
-	// starts, each without scopes and Hold; that there is none is an error of Run. Sources
-	// must be empty then. Default false.
+	// AllSources has the worker serve every source that has messages on the stream, each
+	// without scopes and Hold. Sources must be empty then. Default false.
 	AllSources bool
-	// Partitions is the number of ordered lanes of each source; it must be the number
-	// the stream was provisioned with. Default 16; −1 means no ordered lanes.
-	Partitions int
 	// Concurrency is how many attempts are in flight over all sources. The REQUESTs and the
 	// other messages of a source each have an equal share, and more while others need less.
 	// The first attempt of each, however many there are, is made at once, and so are those of
@@ -85,8 +81,8 @@ type Config struct {
 	// PullBytes bounds what one pull may bring, in bytes. Default 8 MiB, at least the
 	// server's max payload.
 	PullBytes int
-	// AckWait must be that of the consumers, or shorter: a consumer with a shorter one is
-	// not pulled from. Default 30s.
+	// AckWait is that of the consumers that this worker makes. One that others made with a
+	// shorter one is not pulled from. Default 30s.
 	AckWait time.Duration
 	// DrainTimeout is how long attempts in flight may take after Run's context ends,
 	// before they are cancelled and handed back. Default 30s; −1 cancels at once.
@@ -172,7 +168,6 @@ type Retry struct {
 // WithDefaults returns c with every default filled in.
 func (c Config) WithDefaults() Config {
 	setDefault(&c.Prefix, "redox")
-	setDefault(&c.Partitions, 16)
 	setDefault(&c.Concurrency, 64)
 	setDefault(&c.BreakerAfter, 5)
 	setDefault(&c.PullBytes, 8<<20)
@@ -208,17 +203,11 @@ func (c Config) Validate() error {
 	if err := (outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}).Validate(); err != nil {
 		errs = append(errs, err) // of the prefix too
 	}
-	seen := map[string]bool{}
-	for _, s := range c.Sources {
-		if err := outbox.CheckSource(s.Name); err != nil {
-			errs = append(errs, err)
-		}
-		bad(seen[s.Name], "Sources: %q is there twice", s.Name)
-		seen[s.Name] = true
+	if err := checkSources(c.Sources); err != nil {
+		errs = append(errs, err)
 	}
 	bad(c.Limiter != nil && isNil(c.Limiter), "Limiter: a nil %T; leave it out for no limit", c.Limiter)
 	bad(c.AllSources && len(c.Sources) > 0, "AllSources: it is set, and %d Sources are named; keep one", len(c.Sources))
-	bad(c.Partitions < -1, "Partitions: %d; use 1 or more, or -1 for none", c.Partitions)
 	bad(c.Concurrency < 1, "Concurrency: %d; use 1 or more", c.Concurrency)
 	bad(c.BreakerAfter < -1, "BreakerAfter: %d; use 1 or more, or -1 for never", c.BreakerAfter)
 	bad(c.PullBytes < 1, "PullBytes: %d; use 1 or more", c.PullBytes)
@@ -234,15 +223,6 @@ func (c Config) Validate() error {
 	bad(c.Retry.MaxAttempts < 0, "Retry.MaxAttempts: %d; use 0 for no limit", c.Retry.MaxAttempts)
 	bad(c.Retry.PoisonAfter < -1, "Retry.PoisonAfter: %d; use 1 or more, or -1 for never", c.Retry.PoisonAfter)
 	return errors.Join(errs...)
-}
-
-// sourceScopes are the scopes that each source depends on.
-func (c Config) sourceScopes() map[string][]string {
-	scopes := make(map[string][]string, len(c.Sources))
-	for _, s := range c.Sources {
-		scopes[s.Name] = s.Scopes
-	}
-	return scopes
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -15,7 +15,7 @@ func TestConfig_ZeroValueIsValidWithDefaults(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	if c.Concurrency != 64 || c.AckWait != 30*time.Second || c.Partitions != 16 || c.Retry.MaxAge != 24*time.Hour || c.ID == "" {
+	if c.Concurrency != 64 || c.AckWait != 30*time.Second || c.Retry.MaxAge != 24*time.Hour || c.ID == "" {
 		t.Errorf("defaults %+v", c)
 	}
 	if again := c.WithDefaults(); again.ID != c.ID || again.Retry != c.Retry {
@@ -26,7 +26,7 @@ func TestConfig_ZeroValueIsValidWithDefaults(t *testing.T) {
 func TestConfig_EveryProblemIsReported(t *testing.T) {
 	t.Parallel()
 	c := Config{
-		Prefix: "Red Ox", Sources: []Source{{Name: "A"}, {Name: "b"}, {Name: "b"}}, Partitions: -2, Concurrency: -1, PullBytes: -1,
+		Prefix: "Red Ox", Sources: []Source{{Name: "A"}, {Name: "b"}, {Name: "b"}}, Concurrency: -1, PullBytes: -1,
 		AckWait: time.Millisecond, DrainTimeout: -5, AttemptTimeout: -1, ReplyAllow: []string{"$JS.>"},
 		Retry: Retry{Initial: time.Minute, Max: time.Second, MaxAge: -2, RequestMaxAge: -1, MaxAttempts: -1, PoisonAfter: -2},
 	}
@@ -34,7 +34,7 @@ func TestConfig_EveryProblemIsReported(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, part := range []string{"Red Ox", `"A"`, "twice", "Partitions", "Concurrency", "PullBytes", "AckWait", "DrainTimeout",
+	for _, part := range []string{"Red Ox", `"A"`, "twice", "Concurrency", "PullBytes", "AckWait", "DrainTimeout",
 		"AttemptTimeout", "$JS", "Retry.Max:", "Retry.MaxAge", "Retry.RequestMaxAge", "Retry.MaxAttempts", "Retry.PoisonAfter"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not mentioned in:\n%v", part, err)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
@@ -25,6 +25,7 @@ type delivery struct {
 	// contract is why the message breaks the wire contract; nil when it does not.
 	contract  error
 	delivered uint64 // deliveries by JetStream, this one included
+	consumed  uint64 // the number of this one among those of its consumer
 	older     bool   // than its consumer, which may not be the first to deliver it
 	hold      bool   // an unknown outcome is settled held
 	unsure    bool   // whether hold applies, the body has yet to tell
@@ -32,6 +33,7 @@ type delivery struct {
 	blind     bool   // the ledger could not be read
 	noted     bool   // the ledger holds the start of this attempt, or may hold it
 	aside     bool   // it has given up its slot
+	over      bool   // it is settled, and the server confirmed that
 	turn      int64  // the weight of a suspect's turn, while it has it
 	alone     bool   // it is the only suspect
 	marked    bool   // its order token waits for this very message
@@ -47,15 +49,14 @@ type delivery struct {
 // receive starts to keep the lease of a delivered message, so that it may wait for its
 // turn, and decodes it. since is the earliest time it can have been delivered. nil means
 // that the delivery is to be ignored.
-func (w *Worker) receive(l *lane, msg jetstream.Msg, since time.Time) *delivery {
-	w.troubles.pulls.Worked(l.consumer)
+func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
 	meta, err := msg.Metadata()
 	if err != nil {
 		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", l.consumer)
 		return nil
 	}
 	w.clock.AtLeast(meta.Timestamp)
-	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered,
+	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered, consumed: meta.Sequence.Consumer,
 		older: meta.Timestamp.UnixNano() < l.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
 	d.leased = leasedContext{Context: ctx, keeper: w.keeper, answer: limit.Room{Memory: w.memory, Source: l.source}, lease: lease{
@@ -141,10 +142,13 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	d.unsure = d.message.BodyObject != ""
 	w.askHold(d)
 	if left := w.contested(d); left > 0 {
-		return d.decide(verdict{action: leave, delay: left, err: "NATS was restarted; another worker may still have the message"})
+		return d.decide(verdict{action: leave, delay: left, err: "NATS was restarted, or the consumer deleted; another worker may still have the message"})
 	}
 	if err := w.recall(d); err != nil {
 		return d.decide(w.postpone(d, err))
+	}
+	if left := w.elsewhere(d); left > 0 {
+		return d.decide(verdict{action: leave, delay: left, err: "another worker has just begun to send it"})
 	}
 	if w.unanswerable(d) || w.precheck(d) || w.inOrder(d) || w.turn(d) {
 		return true
@@ -158,8 +162,8 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 // askHold asks whether an unknown outcome is settled held. What is so without a look at
 // the body stays so with it.
 func (w *Worker) askHold(d *delivery) {
-	if hold := w.holds[d.message.Source]; hold != nil && d.contract == nil && !d.hold {
-		d.hold = hold(d.message)
+	if s := w.source(d.message.Source); s != nil && s.Hold != nil && d.contract == nil && !d.hold {
+		d.hold = s.Hold(d.message)
 	}
 }
 
@@ -172,6 +176,7 @@ func (w *Worker) precheck(d *delivery) (decided bool) {
 func (w *Worker) noteStart(d *delivery) (decided bool) {
 	started := d.record
 	started.Started++
+	started.Begun = w.clock.Now()
 	if d.alone = d.turn == allTurns; d.alone {
 		started.Alone++
 	}
@@ -184,6 +189,18 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	w.troubles.ledger.Worked(itself)
 	failpoint("intent")
 	return false
+}
+
+// elsewhere is how long a message is left alone that another worker began to send a moment ago.
+// It was not lost: that shows after an ack wait. It was woken, just when it came by itself.
+func (w *Worker) elsewhere(d *delivery) time.Duration {
+	if !d.ordered() || d.record.Started == 0 || d.record.Ended+1 == d.delivered {
+		return 0
+	}
+	if since := w.clock.Now().Sub(d.record.Begun); since >= 0 && since < w.config.AckWait/2 {
+		return w.config.AckWait - since
+	}
+	return 0
 }
 
 // first reports whether nobody can have had the message before.

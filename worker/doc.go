@@ -3,22 +3,30 @@
 //
 // A message travels one way:
 //
-//	lane (pull) → admit (pauses) → grant (limit) → slot (concurrency) → attempt (Deliverer) → verdict → settle
+//	admit (pauses → limit → slot) → pull → head of its order? → attempt (Deliverer) → verdict → settle
 //
-// While the [Limiter] grants little, the order is another: grant, slot, pull. Pauses of
-// hosts and egress groups, and those by operators, are shared by all workers through the
-// state bucket; see [Pauses].
+// Nothing is pulled that could not be sent at once. Pauses of hosts and egress groups, and
+// those by operators, are shared by all workers through the state bucket; see [Pauses].
 //
-// A lane is one durable consumer: `send` and `request` of a source, and one per
-// partition for ordered traffic. The [Deliverer] is the worker's only view of the far
-// side; it answers with an [outbox.Answer] and an error that says what to do (see
-// [Failure], and [Permanent] and the other verbs). What follows from that is decided in
-// one pure function and carried out in one file, settle.go, always in this order: dead
-// letter, confirmed; reply; double ack, repeated until the server confirms it. A crash at
-// any point repeats a step and never skips one. Only two things happen elsewhere, both to
-// messages that no worker has in hand: [Lanes] hands back the head that an operator holds or
-// releases, and the sweeper writes the dead letter of a message that somebody removed from
-// the queue.
+// A source that has something to send has two durable consumers, for its SENDs and for its
+// REQUESTs, made by the worker that finds it: the server says of each message that is stored
+// that it is there, and the worker looks at the queue now and then. A lane pulls from one
+// consumer while there is something. The server removes a consumer that nobody uses: an idle
+// source costs nothing.
+//
+// An ordered message goes only while it is the first of its subject, which names its order
+// token, in the stream. Its followers are kept in hand while the head is, or handed back until
+// about their turn; who settles the head has the next one delivered at once. So a message that
+// fails holds up its own token only, and which worker has it makes no difference.
+//
+// The [Deliverer] is the worker's only view of the far side; it answers with an
+// [outbox.Answer] and an error that says what to do (see [Failure], and [Permanent] and the
+// other verbs). What follows from that is decided in one pure function and carried out in one
+// file, settle.go, always in this order: dead letter, confirmed; reply; double ack, repeated
+// until the server confirms it. A crash at any point repeats a step and never skips one. Only
+// three things happen elsewhere, all to messages that no worker has in hand: a head that is
+// settled wakes its successor, [Order] wakes a head that an operator holds, and the sweeper
+// writes the dead letter of a message that somebody removed from the queue.
 //
 // Delivery is at least once. A worker holds no state of its own: start more processes
 // to scale out, kill any of them to scale in.

@@ -41,7 +41,7 @@ func TestRun_HandsBackToADistantServer(t *testing.T) {
 		two.far = one.far
 		defer two.js.Conn().Close()
 		defer one.js.Conn().Close()
-		if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4}).Ensure(t.Context(), two.js); err != nil {
+		if _, err := (outbox.Topology{}).Ensure(t.Context(), two.js); err != nil {
 			t.Fatal(err)
 		}
 		answers := make(chan struct{})

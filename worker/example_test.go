@@ -36,7 +36,7 @@ func Example() {
 		panic(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	if _, err := (outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 1}).Ensure(ctx, js); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
 		panic(err)
 	}
 

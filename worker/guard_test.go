@@ -99,7 +99,7 @@ func TestGuarantee_APanicOfTheEmbeddersCodeLosesNothing(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
 				log := &syncBuffer{}
-				c := worker.Config{Partitions: 4, Sources: []worker.Source{{Name: source}}, Logger: slog.New(slog.NewTextHandler(log, nil))}
+				c := worker.Config{Sources: []worker.Source{{Name: source}}, Logger: slog.New(slog.NewTextHandler(log, nil))}
 				set(&c)
 				w, err := worker.New(r.js, r.far, c)
 				if err != nil {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // inbound is what the worker keeps of a message that JetStream delivered. It is not the
@@ -21,8 +20,8 @@ type inbound struct {
 	body    []byte
 }
 
-func newInbound(conn *nats.Conn, msg jetstream.Msg) inbound {
-	return inbound{conn: conn, subject: msg.Subject(), reply: msg.Reply(), header: msg.Headers(), body: msg.Data()}
+func newInbound(conn *nats.Conn, msg *nats.Msg) inbound {
+	return inbound{conn: conn, subject: msg.Subject, reply: msg.Reply, header: msg.Header, body: msg.Data}
 }
 
 // Acknowledgements of JetStream (NATS, JetStream wire API; nats.go, jetstream/message.go).

@@ -49,7 +49,7 @@ func (h *hanging) left() (delivered, left int) {
 func TestRun_AHangingRequestKeepsNoOtherMessageInMemory(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		far := &hanging{}
-		w, err := worker.New(r.js, far, worker.Config{Concurrency: 4, Sources: []worker.Source{{Name: source}}, Partitions: 4})
+		w, err := worker.New(r.js, far, worker.Config{Concurrency: 4, Sources: []worker.Source{{Name: source}}})
 		if err != nil {
 			r.Fatal(err)
 		}

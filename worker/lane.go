@@ -12,116 +12,212 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/worker/internal/breaker"
-	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
-// Pull settings. A short expiry and heartbeat bound the stand-still after a wake-up that
-// nats.go can lose (a pull issued while the last buffered message is handled) to 2 s.
-const (
-	pullExpiry    = 5 * time.Second
-	pullHeartbeat = time.Second
-	// nextExpiry is that of a pull for a single message, which cannot lose its wake-up;
-	// reconnects and pauses interrupt it.
-	nextExpiry = 30 * time.Second
-	// requestExpiry is that of a REQUEST lane while the limiter has its requests granted one
-	// by one: a worker that waits for a message for long may have nothing left to send it by.
-	requestExpiry = time.Second
-)
-
-// lane is one durable consumer and the goroutine that pulls from it.
+// lane is what a source has to send, or to request: one durable consumer, and while there is
+// something, the goroutine that pulls from it.
 type lane struct {
 	source   string
-	kind     outbox.Lane
+	kind     outbox.Lane // LaneSend, which has the ordered messages too, or LaneRequest
 	consumer string
-	series   series
-	bound    atomic.Bool
+	series   map[outbox.Lane]*series // under mu
+	ctx      context.Context         // ends when the source is given up
+	cancel   context.CancelFunc
+
+	// bound: the consumer was there when it was looked at last.
+	bound atomic.Bool
 	// replicated: several servers keep the consumer's state.
 	replicated atomic.Bool
 	// created is when the consumer was made, in Unix nanoseconds.
 	created atomic.Int64
+	// stored is how many messages the queue held when it was looked at last.
+	stored atomic.Int64
+	// reason wakes the goroutine; see notify.
+	reason chan struct{}
+	// remade is when the consumer was found to have been deleted and made anew, in Unix nanoseconds.
+	remade atomic.Int64
+	// used is when it was asked for messages last; the goroutine's own.
+	used time.Time
+	// batch is how many messages are asked for at once; the goroutine's own.
+	batch int
+
+	mu      sync.Mutex
+	running bool
+	empty   int       // pulls in a row that brought nothing
+	polled  time.Time // when it was asked for messages without knowing of any
 	// recovery is when the lane is looked at again that has failed; under failed.
 	failed   sync.Mutex
 	recovery *time.Timer
-	// rest is how long a lane of REQUESTs last rested; see measured.
-	rest time.Duration
 }
 
-// lanes lists the lanes of every source.
-func (c Config) lanes() []*lane {
-	var list []*lane
-	for _, s := range c.Sources {
-		list = append(list,
-			&lane{source: s.Name, kind: outbox.LaneSend, consumer: c.Prefix.SendConsumer(s.Name)},
-			&lane{source: s.Name, kind: outbox.LaneRequest, consumer: c.Prefix.RequestConsumer(s.Name)})
-		for n := range max(0, c.Partitions) {
-			list = append(list, &lane{source: s.Name, kind: outbox.LaneOrdered, consumer: c.Prefix.OrderedConsumer(s.Name, n)})
-		}
+func (w *Worker) newLane(ctx context.Context, source string, kind outbox.Lane) *lane {
+	l := &lane{source: source, kind: kind, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
+	if kind == outbox.LaneRequest {
+		l.consumer = w.config.Prefix.RequestConsumer(source)
 	}
-	return list
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	return l
 }
 
-// class is what the lane's messages take their slots of.
-func (l *lane) class() limit.Class {
-	if l.kind == outbox.LaneRequest {
-		return limit.Request
+// notify has the lane pull when it can.
+func (l *lane) notify() {
+	select {
+	case l.reason <- struct{}{}:
+	default:
 	}
-	return limit.Send
 }
 
-// tend runs a lane until ctx ends. A Deliverer that ends its goroutine ends the lane's where
-// they are one: then another goes on.
-func (w *Worker) tend(ctx context.Context, pulls *sync.WaitGroup, l *lane) {
-	pulls.Go(func() {
-		defer func() {
-			if ctx.Err() == nil {
-				w.tend(ctx, pulls, l)
+// open has a lane pull: there is reason to believe that it has a message. One without is
+// nothing but a name.
+func (w *Worker) open(l *lane) {
+	l.notify()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running || l.ctx.Err() != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running {
+		l.running = true
+		w.tend(l)
+	}
+}
+
+// tend runs a lane until it is empty or its source given up.
+func (w *Worker) tend(l *lane) {
+	w.pulls.Go(func() {
+		for {
+			w.pull(l)
+			if l.leave() {
+				return
 			}
-		}()
-		w.pull(ctx, l)
+		}
 	})
 }
 
-// pull runs a lane until ctx ends, through reconnects, pauses and consumers that are
-// deleted and made anew.
-func (w *Worker) pull(ctx context.Context, l *lane) {
-	for ctx.Err() == nil {
-		consumer := w.bind(ctx, l)
-		for ctx.Err() == nil && l.bound.Load() {
-			switch state := w.breaker.Wait(ctx, l.source); {
-			case state == breaker.Paused:
-			case state == breaker.Probing:
-				w.next(ctx, l, consumer, nextExpiry, w.runner(l)) // while it probes, its source waits
-			case !w.plenty(l) || w.slots.Full(l.source, l.class()):
-				w.measured(ctx, l, consumer)
-			case l.kind == outbox.LaneOrdered:
-				w.next(ctx, l, consumer, nextExpiry, w.deliver)
-			default:
-				w.consume(ctx, l, consumer)
+// leave ends the goroutine of a lane unless there is a reason to go on.
+func (l *lane) leave() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.reason) > 0 && l.ctx.Err() == nil {
+		return false
+	}
+	l.running = false
+	return true
+}
+
+// pull takes what the lane has, through reconnects, pauses and consumers that are deleted and
+// made anew, until there is no more.
+func (w *Worker) pull(l *lane) {
+	for attempt := 1; l.ctx.Err() == nil; {
+		if !w.connected(l.ctx) {
+			return
+		}
+		if !l.bound.Load() {
+			if err := w.bind(l.ctx, l); l.ctx.Err() != nil {
+				return
+			} else if err != nil {
+				w.unpulled(l, err)
+				sleep(l.ctx, doubling(250*time.Millisecond, 5*time.Second, attempt))
+				attempt++
+				continue
+			}
+			attempt = 1
+		}
+		again, err := w.take(l)
+		switch {
+		case err != nil && l.ctx.Err() == nil:
+			w.pullError(l, err)
+			sleep(l.ctx, 250*time.Millisecond)
+		case again:
+			l.found(true)
+		case l.found(false) && l.stored.Load() == 0:
+			return
+		default:
+			select {
+			case <-l.reason:
+			case <-l.ctx.Done():
 			}
 		}
 	}
 }
 
-// bind looks the consumer up until it is there.
-func (w *Worker) bind(ctx context.Context, l *lane) jetstream.Consumer {
-	for attempt := 1; ; attempt++ {
-		consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)
-		if err == nil {
-			err = w.checkAckWait(consumer.CachedInfo().Config.AckWait)
-		}
-		if err == nil {
-			l.replicated.Store(replicated(consumer.CachedInfo().Cluster))
-			l.created.Store(consumer.CachedInfo().Created.UnixNano())
-			l.bound.Store(true)
-			return consumer
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		w.unpulled(l, err)
-		sleep(ctx, doubling(250*time.Millisecond, 5*time.Second, attempt))
+// found notes whether a pull brought something. It reports whether there was none, and no
+// reason came up meanwhile to pull again.
+func (l *lane) found(some bool) (idle bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if some {
+		l.empty = 0
+		return false
 	}
+	l.empty++
+	return len(l.reason) == 0
+}
+
+// connected waits for a connection: what is asked for without one piles up in the client.
+func (w *Worker) connected(ctx context.Context) bool {
+	for pause := 10 * time.Millisecond; !w.conn.IsConnected() && ctx.Err() == nil; pause = min(2*pause, 250*time.Millisecond) {
+		sleep(ctx, pause)
+	}
+	return ctx.Err() == nil
+}
+
+// Limits of a consumer. What waits for its retry is pending, and what waits behind the head of
+// its token: the server would deliver nothing else of the source beyond the limit.
+const (
+	mostPending = 1 << 20
+	// mostPulls bounds the pulls that wait at a consumer. None does for long.
+	mostPulls = 2048
+	// unusedFor is after what time the server removes a consumer that nobody asks and that has
+	// nothing acknowledged, at least.
+	unusedFor = 30 * time.Minute
+)
+
+// consumer is the configuration of a lane's. It leaves the number of replicas to the stream.
+// Neither MaxDeliver nor BackOff is set: the worker decides when to try again and when to give
+// up, and the server would stop delivering without telling anybody.
+func (w *Worker) consumer(l *lane) jetstream.ConsumerConfig {
+	p := w.config.Prefix
+	cfg := jetstream.ConsumerConfig{
+		Name: l.consumer, Durable: l.consumer, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: w.config.AckWait, MaxDeliver: -1, MaxAckPending: mostPending, MaxWaiting: mostPulls,
+		InactiveThreshold: max(unusedFor, 2*w.config.Retry.Max, 2*w.config.AttemptTimeout),
+	}
+	if l.kind == outbox.LaneRequest {
+		cfg.FilterSubject = p.RequestSubject(l.source)
+	} else {
+		cfg.FilterSubjects = []string{p.SendSubject(l.source), p.SendSubject(l.source) + ".>"}
+	}
+	return cfg
+}
+
+// bind looks the consumer up, and makes it where there is none.
+func (w *Worker) bind(ctx context.Context, l *lane) error {
+	stream := w.config.Prefix.OutStream()
+	consumer, err := w.js.Consumer(ctx, stream, l.consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if consumer, err = w.js.CreateConsumer(ctx, stream, w.consumer(l)); errors.Is(err, jetstream.ErrConsumerExists) {
+			consumer, err = w.js.Consumer(ctx, stream, l.consumer) // another worker was quicker
+		}
+	}
+	if err != nil {
+		return err
+	}
+	info := consumer.CachedInfo()
+	if err := w.checkAckWait(info.Config.AckWait); err != nil {
+		return err
+	}
+	l.replicated.Store(replicated(info.Cluster))
+	if before := l.created.Swap(info.Created.UnixNano()); before != 0 && before != info.Created.UnixNano() && time.Since(l.used) < unusedFor {
+		// Somebody has deleted it. Marks are confirmed by the new one, which gives what is in
+		// flight here to others.
+		l.remade.Store(time.Now().UnixNano())
+		w.keeper.lose(l.consumer)
+	}
+	l.bound.Store(true)
+	return nil
 }
 
 // checkAckWait refuses a consumer whose messages another worker would get, and send, while
@@ -130,218 +226,19 @@ func (w *Worker) checkAckWait(wait time.Duration) error {
 	if wait >= w.config.AckWait {
 		return nil
 	}
-	return fmt.Errorf("its ack wait of %v is shorter than the worker's of %v: provision with that of the worker, or give the worker this one", wait, w.config.AckWait)
-}
-
-// consume pulls with a window until the source is paused, requests become scarce, the
-// consumer is gone or ctx ends. What is buffered then goes back to the server at once.
-//
-// After a reconnect or a missed heartbeat the client pulls anew whatever it has in its
-// buffer. By then that is more than one window, whose age nobody knows: it goes back too.
-func (w *Worker) consume(ctx context.Context, l *lane, consumer jetstream.Consumer) {
-	size := w.pullWindow()
-	pulling, stop := w.interrupts.watchWindow(ctx, l.source, untilPause|untilReconnect, size)
-	defer stop()
-	w.restarts.look() // before the window opens: what comes into it comes from this server
-	window := newWindow(size, time.Now())
-	cc, err := consumer.Consume(func(msg jetstream.Msg) {
-		w.take(entry{ctx, pulling, stop}, l, msg, window)
-	},
-		jetstream.PullMaxMessagesWithBytesLimit(size, w.pullBytes()),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			w.pullError(pulling, l, err)
-			if errors.Is(err, jetstream.ErrNoHeartbeat) || !l.bound.Load() {
-				stop()
-			}
-		}))
-	if err != nil {
-		w.pullError(pulling, l, err)
-		sleep(pulling, time.Second)
-		return
-	}
-	select {
-	case <-pulling.Done():
-	case <-cc.Closed():
-		l.bound.Store(false)
-		return
-	}
-	w.drain(cc)
-}
-
-// drain has what is buffered handed back. It waits a moment for that; what takes longer, as
-// with a server that is far away, Run waits for.
-func (w *Worker) drain(cc jetstream.ConsumeContext) {
-	cc.Drain()
-	if waitFor(cc.Closed(), stepTimeout) {
-		return
-	}
-	w.drains.Go(func() {
-		for w.conn.IsConnected() && w.settling.Err() == nil {
-			select {
-			case <-cc.Closed():
-				return
-			case <-w.settling.Done():
-			case <-time.After(stepTimeout):
-			}
-		}
-		cc.Stop() // no server to drain to: what is buffered comes again after the ack wait
-	})
-}
-
-// take admits one message of a window and starts its delivery. While it waits for a slot
-// the window stays shut.
-func (w *Worker) take(e entry, l *lane, msg jetstream.Msg, window *window) {
-	alive := w.keeper.alive()
-	since := w.keeper.trust(window.begin(alive), alive)
-	defer window.end()
-	if time.Since(since) > w.config.AckWait*2/3 {
-		w.metrics.ignored.WithLabelValues("stale").Inc()
-		return
-	}
-	if !l.replicated.Load() && w.restarts.after(since) {
-		w.metrics.ignored.WithLabelValues("restart").Inc()
-		return
-	}
-	d := w.receive(l, msg, since)
-	if d == nil {
-		return
-	}
-	if ok, again := w.enter(e, d, since); !ok {
-		w.refuse(d, again)
-		return
-	}
-	w.pool.Start(d)
-}
-
-// entry is how a message that was pulled comes to be delivered.
-type entry struct {
-	ctx     context.Context // of the lane
-	pulling context.Context // ends with ctx, and when the source is paused
-	scarce  func()          // called when the message has to wait for its request to be granted, or long for a slot; may end pulling
-}
-
-// enter waits for admission, a granted request and a slot; not ok when ctx ended, the
-// source or what the message itself depends on was paused, too little may be sent, or no
-// slot was free for long: the message is to be given back, for others to have at once or
-// after a while. since is the earliest time it can have been delivered.
-func (w *Worker) enter(e entry, d *delivery, since time.Time) (ok bool, again time.Duration) {
-	if e.pulling.Err() != nil {
-		return false, 0
-	}
-	l := d.lane
-	extra := w.ownScopes(d)
-	if again := w.breaker.Blocked(l.source, extra); again > 0 {
-		return false, again
-	}
-	if d.permit = w.breaker.Admit(e.pulling, l.source, extra...); d.permit == nil {
-		return false, 0
-	}
-	waiting := e.pulling
-	done, ok := w.granted(e.ctx, l, func() { e.scarce(); waiting = e.ctx })
-	if !ok {
-		d.permit.Drop()
-		return false, 0
-	}
-	d.grant.done = done
-	if w.slot(waiting, l, since, e.scarce) {
-		return true, 0
-	}
-	d.grant.end(false)
-	d.permit.Drop()
-	return false, 0
-}
-
-// slot has a slot taken for a message of the lane; scarce is called when none was free for
-// long. What was pulled after the message waits behind it: it would lie idle, and look as
-// if it had been sent, when its ack wait is over.
-func (w *Worker) slot(ctx context.Context, l *lane, since time.Time, scarce func()) bool {
-	if w.slots.TryAcquire(l.source, l.class(), 1) == 1 {
-		return true
-	}
-	waiting, cancel := context.WithDeadline(ctx, since.Add(w.config.AckWait/3))
-	defer cancel()
-	if w.slots.Acquire(waiting, l.source, l.class(), 1) == 1 {
-		return true
-	}
-	scarce()
-	return false
-}
-
-// ownScopes are the pause scopes of a message that its source does not have.
-func (w *Worker) ownScopes(d *delivery) []string {
-	if scopes := w.scopes[d.lane.source]; scopes != nil && d.contract == nil {
-		return scopes(d.message)
-	}
-	return nil
-}
-
-// next pulls a single message and runs it: the way of ordered lanes, and of all while a
-// pause is being probed, or requests or slots are scarce.
-func (w *Worker) next(ctx context.Context, l *lane, consumer jetstream.Consumer, expiry time.Duration, run func(*delivery)) {
-	asked := time.Now()
-	// Not until a pause: a message that is on its way to a pull that ended would lie idle for
-	// the ack wait. One that comes during a pause is handed back.
-	fetch, stop := w.interrupts.watch(ctx, l.source, untilReconnect)
-	fetch, cancel := context.WithTimeout(fetch, expiry)
-	msg, err := consumer.Next(jetstream.FetchContext(fetch))
-	interrupted := fetch.Err() != nil
-	cancel()
-	stop()
-	if err != nil {
-		switch {
-		case interrupted:
-		case errors.Is(err, nats.ErrTimeout):
-			w.troubles.pulls.Worked(l.consumer)
-		default:
-			w.pullError(ctx, l, err)
-			sleep(ctx, 250*time.Millisecond)
-		}
-		return
-	}
-	since := w.since(asked)
-	d := w.receive(l, msg, since)
-	if d == nil {
-		return
-	}
-	if ok, again := w.enter(entry{ctx, ctx, func() {}}, d, since); !ok {
-		w.refuse(d, again)
-		return
-	}
-	run(d)
-}
-
-// since is the earliest moment at which a message that was asked for can have been
-// delivered: it was not there yet when this process was last seen waiting for it.
-func (w *Worker) since(asked time.Time) time.Time {
-	if alive := w.keeper.alive(); alive.After(asked) {
-		return alive
-	}
-	return asked
+	return fmt.Errorf("its ack wait of %v is shorter than the worker's of %v: give all workers of a source the same, and delete the consumer when none runs", wait, w.config.AckWait)
 }
 
 // pullError notes what went wrong with a pull. A consumer that is gone is bound anew.
-func (w *Worker) pullError(ctx context.Context, l *lane, err error) {
-	if ctx.Err() != nil {
-		return
-	}
+func (w *Worker) pullError(l *lane, err error) {
 	w.metrics.pullErrors.Inc()
-	if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
+	if errors.Is(err, errNoConsumer) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, errNoAnswer) {
 		l.bound.Store(false)
 	}
-	if errors.Is(err, jetstream.ErrNoHeartbeat) && w.conn.IsConnected() {
-		w.log.Debug("pull heartbeat missed", "consumer", l.consumer)
-		return
+	if w.conn.IsConnected() {
+		w.unpulled(l, err)
 	}
-	w.unpulled(l, err)
 }
-
-// pullWindow is how many messages a lane may have in hand: as many as can be in flight,
-// so that the window never starves the slots and hardly outlives a lease. Half of a larger
-// one is pulled anew before the other half is through.
-func (w *Worker) pullWindow() int { return min(w.slots.Size(), maxWindow) }
-
-const maxWindow = 500
 
 // pullBytes bounds one pull, so that large bodies do not overrun what the server buffers
 // for a client. A message larger than the bound could never be pulled at all.

@@ -115,6 +115,18 @@ func (k *keeper) end(cause error) {
 	}
 }
 
+// lose ends the leases of what a consumer has delivered.
+func (k *keeper) lose(consumer string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range k.leases {
+		if !l.lost && consumerOf(l.subject) == consumer {
+			l.lost = true
+			l.cancel(ErrLeaseLost)
+		}
+	}
+}
+
 // holds reports whether the lease holds still, as far as this worker can know.
 func (k *keeper) holds(l *lease) bool {
 	k.mu.Lock()

@@ -33,6 +33,8 @@ type record struct {
 	// Started counts the deliveries since the last attempt's end that began an attempt
 	// and never came back: what a message that kills its worker leaves behind.
 	Started int `json:"started,omitempty"`
+	// Begun is when the last of them began, by the NATS server's clock.
+	Begun time.Time `json:"begun,omitzero"`
 	// Alone counts those of them in which the message was the only suspect; see suspects.go.
 	Alone int `json:"alone,omitempty"`
 	// Intent is set before a message under hold is sent and cleared when its outcome is

@@ -26,8 +26,8 @@ type Limiter interface {
 	Failed(source string)
 }
 
-// scarceWait is how long a message waits in the worker's hand for a grant, before it is
-// given back to be taken by whoever has one.
+// scarceWait is how long a follower waits in the worker's hand for what it needs to be sent,
+// before it is given back to be taken by whoever has it.
 const scarceWait = 2 * time.Second
 
 // ended is a context for asking without waiting.
@@ -36,31 +36,6 @@ var ended = func() context.Context {
 	cancel()
 	return ctx
 }()
-
-// plenty reports whether a lane may pull as many messages as can be in flight: whether
-// each of them would be granted its request at once. While that is not so, a lane has its
-// request granted first and then pulls one message for it, so that no message waits in a
-// worker that may not send while another may.
-func (w *Worker) plenty(l *lane) bool {
-	return w.config.Limiter == nil || w.config.Limiter.Ready(l.kind) >= w.pullWindow()
-}
-
-// granted has a request of the lane granted, within scarceWait; scarce is called when that
-// takes any time at all. done is nil without a limiter.
-func (w *Worker) granted(ctx context.Context, l *lane, scarce func()) (done func(sent bool), ok bool) {
-	limiter := w.config.Limiter
-	if limiter == nil {
-		return nil, true
-	}
-	if done, err := limiter.Acquire(ended, l.source, l.kind); err == nil {
-		return done, true
-	}
-	scarce()
-	ctx, cancel := context.WithTimeout(ctx, scarceWait)
-	defer cancel()
-	done, err := limiter.Acquire(ctx, l.source, l.kind)
-	return done, err == nil
-}
 
 // grantKey finds the grant of an attempt in its context.
 type grantKey struct{}

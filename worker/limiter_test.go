@@ -30,7 +30,7 @@ func (r *rig) govern(cfg quota.Config) (*quota.Governor, func()) {
 // inHand counts the messages of a consumer that some worker has.
 func (r *rig) inHand(consumer string) int {
 	r.Helper()
-	c, err := r.js.Consumer(r.Context(), "REDOX_OUT", consumer)
+	c, err := r.consumer(consumer)
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func (o *outageRig) fail(err error) {
 
 func (o *outageRig) provision() {
 	o.Helper()
-	if _, err := (outbox.Topology{Sources: o.sources, Partitions: 1}).Ensure(o.Context(), o.admin); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(o.Context(), o.admin); err != nil {
 		o.Fatal(err)
 	}
 }
@@ -105,7 +105,7 @@ var outages = map[string]outage{
 			}
 		},
 		end:   func(o *outageRig) { o.provision() },
-		first: "not pulled", last: "messages are pulled again", kinds: 2,
+		first: "the queue is missing", last: "messages are pulled again", kinds: 2,
 	},
 	"far side answers 503": {
 		begin: func(o *outageRig) { o.fail(errors.New("status 503")); o.publishAll() }, end: func(o *outageRig) { o.fail(nil) },
@@ -167,7 +167,7 @@ func logOutage(t *testing.T, name string, outage outage) {
 		}
 		out := &logged{}
 		defer o.stop()
-		w, _ := o.launch(worker.Config{Sources: list, Partitions: 1, Logger: slog.New(slog.NewJSONHandler(out, nil))})
+		w, _ := o.launch(worker.Config{Sources: list, Logger: slog.New(slog.NewJSONHandler(out, nil))})
 		o.until("ready", func() bool { return w.Status().Ready() })
 		out.take(t)
 		outage.begin(o)

@@ -73,24 +73,39 @@ type series struct {
 	age       prometheus.Observer
 }
 
-func (m *metrics) series(l *lane) series {
-	return series{
-		delivered: m.settled.WithLabelValues(l.source, string(l.kind), string(outbox.Delivered)),
-		settled:   m.attempts.WithLabelValues(l.source, actionNames[settled]),
-		duration:  m.duration.WithLabelValues(l.source),
-		age:       m.age.WithLabelValues(l.source),
+func (m *metrics) series(source string, kind outbox.Lane) *series {
+	return &series{
+		delivered: m.settled.WithLabelValues(source, string(kind), string(outbox.Delivered)),
+		settled:   m.attempts.WithLabelValues(source, actionNames[settled]),
+		duration:  m.duration.WithLabelValues(source),
+		age:       m.age.WithLabelValues(source),
 	}
+}
+
+// seriesOf are those of a message. What breaks the contract may be of no lane.
+func (m *metrics) seriesOf(d *delivery) *series {
+	l := d.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.series[d.message.Lane]
+	if s == nil {
+		if s = m.series(l.source, d.message.Lane); l.series == nil {
+			l.series = make(map[outbox.Lane]*series, 2)
+		}
+		l.series[d.message.Lane] = s
+	}
+	return s
 }
 
 // attempt notes the end of an attempt. What is attempted has the source of its lane.
 func (m *metrics) attempt(d *delivery) {
 	v := &d.verdict
 	if v.action == settled {
-		d.lane.series.settled.Inc()
+		m.seriesOf(d).settled.Inc()
 	} else {
 		m.attempts.WithLabelValues(d.lane.source, actionNames[v.action]).Inc()
 	}
-	d.lane.series.duration.Observe(d.took.Seconds())
+	m.seriesOf(d).duration.Observe(d.took.Seconds())
 	if v.unknown {
 		m.unknown.WithLabelValues(d.lane.source).Inc()
 	}
@@ -104,11 +119,11 @@ func (m *metrics) outcome(d *delivery, kind EventKind) {
 	switch kind {
 	case EventSettled:
 		if d.verdict.settlement == outbox.Delivered {
-			d.lane.series.delivered.Inc()
+			m.seriesOf(d).delivered.Inc()
 		} else {
-			m.settled.WithLabelValues(d.lane.source, string(d.lane.kind), string(d.verdict.settlement)).Inc()
+			m.settled.WithLabelValues(d.lane.source, string(d.message.Lane), string(d.verdict.settlement)).Inc()
 		}
-		d.lane.series.age.Observe(time.Since(d.message.Stored).Seconds())
+		m.seriesOf(d).age.Observe(time.Since(d.message.Stored).Seconds())
 	case EventAbandoned:
 		m.leasesLost.Inc()
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,8 +79,8 @@ func inFleet(t *testing.T, n int, h harm, run func(f *fleet)) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
 		f.rig = &rig{T: t, js: js, far: &workertest.Far{Answer: f.answer}}
 		defer f.stop()
-		f.provisionMany()
-		config := worker.Config{Partitions: -1, Observe: func(e worker.Event) {
+		f.provision()
+		config := worker.Config{Observe: func(e worker.Event) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if e.Kind == worker.EventSettled && e.Settlement == outbox.Delivered {
@@ -104,33 +103,6 @@ func inFleet(t *testing.T, n int, h harm, run func(f *fleet)) {
 		f.serve(f.worker)
 		run(f)
 	})
-}
-
-// provisionMany makes the two unordered consumers of each source.
-func (f *fleet) provisionMany() {
-	f.Helper()
-	top := outbox.Topology{Sources: f.sources[:1], Partitions: 1}
-	if _, err := top.Ensure(f.Context(), f.js); err != nil {
-		f.Fatal(err)
-	}
-	f.must(f.js.DeleteConsumer(f.Context(), "REDOX_OUT", outbox.Prefix("").OrderedConsumer(f.sources[0], 0)))
-	for _, kind := range []string{"-send", "-request"} {
-		consumer, err := f.js.Consumer(f.Context(), "REDOX_OUT", f.sources[0]+kind)
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, name := range f.sources[1:] {
-			c := consumer.CachedInfo().Config
-			c.Name, c.Durable, c.FilterSubjects = name+kind, name+kind, nil
-			c.FilterSubject = strings.ReplaceAll(c.FilterSubject, f.sources[0], name)
-			for _, subject := range consumer.CachedInfo().Config.FilterSubjects {
-				c.FilterSubjects = append(c.FilterSubjects, strings.ReplaceAll(subject, f.sources[0], name))
-			}
-			if _, err := f.js.CreateConsumer(f.Context(), "REDOX_OUT", c); err != nil {
-				f.Fatal(err)
-			}
-		}
-	}
 }
 
 // send publishes messages of all sources in turn, a SEND and a REQUEST each, for so long; the first

@@ -6,14 +6,14 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// inOrder settles held what has to wait behind a dead letter of its token. Because a
-// partition has one message out at a time, what its predecessor left is there to be read.
+// inOrder settles held what has to wait behind a dead letter of its token. Because only the
+// first message of a token goes, what its predecessor left is there to be read.
 func (w *Worker) inOrder(d *delivery) (decided bool) {
 	at, ok := d.message.OrderPlace()
 	if !ok {
 		return false
 	}
-	if !d.first() {
+	if !d.first() || w.mayBeDecided(d.message) {
 		byHand, err := w.ledger.heldByHand(d.ctx, d.message)
 		if err != nil {
 			return d.decide(w.postpone(d, err))
@@ -34,6 +34,13 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 		return d.decide(verdict{settlement: outbox.Held, err: heldBehindText(held, by)})
 	}
 	return false
+}
+
+// mayBeDecided reports whether an operator has decided about a message that nobody had yet, as
+// far as was seen when the ledger was looked at last.
+func (w *Worker) mayBeDecided(m outbox.Message) bool {
+	decided := w.decided.Load()
+	return decided != nil && (*decided)[byHandKey(w.ledger.key(m))]
 }
 
 // keepOrder notes, before the dead letter is written, that what comes later must wait

@@ -282,7 +282,7 @@ func TestHoldBehind_HeldByHand(t *testing.T) {
 		r.ordered("a-01", heldKey)
 		r.ordered("a-02", heldKey)
 		r.until("it is held by hand", func() bool {
-			_, err := worker.NewLanes(r.js, "").Hold(r.Context(), source, "a-01")
+			_, err := worker.NewOrder(r.js, "").Hold(r.Context(), source, "a-01")
 			return err == nil
 		})
 		r.start(worker.Config{HoldAfterDeadLetter: true})

@@ -183,10 +183,12 @@ func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
 			t.Errorf("%+v: it waited, and was never sent before", e)
 		}
 		for i := range 10 {
-			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+			r.ordered(fmt.Sprint("m", i), "patient")
 		}
-		r.until("four in flight", func() bool { return len(r.far.Calls()) > 4 })
-		stop() // hands back what was buffered
+		calls := len(r.far.Calls())
+		r.until("the head is in flight", func() bool { return len(r.far.Calls()) > calls })
+		time.Sleep(time.Second)
+		stop() // hands back what is kept in hand
 		r.start(worker.Config{})
 		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 11 })
 		again := 0

@@ -101,7 +101,7 @@ func secondWindow(t *testing.T, js, other jetstream.JetStream, trouble func(publ
 	one, two := &rig{T: t, js: js, far: far}, &rig{T: t, js: other, far: far}
 	defer other.Conn().Close()
 	defer js.Conn().Close()
-	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 4}).Ensure(t.Context(), js); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	one.start(worker.Config{ID: "one", Concurrency: 1})

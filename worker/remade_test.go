@@ -2,8 +2,11 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -14,7 +17,7 @@ import (
 func (r *rig) makeConsumerAnew(name string) {
 	r.Helper()
 	time.Sleep(time.Second)
-	if err := r.js.DeleteConsumer(r.Context(), "REDOX_OUT", name); err != nil {
+	if err := r.js.DeleteConsumer(r.Context(), "REDOX_OUT", name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		r.Fatal(err)
 	}
 	r.provision()
@@ -44,12 +47,12 @@ func TestGuarantee_AConsumerMadeAnewForgetsNoUnknownOutcome(t *testing.T) {
 func TestGuarantee_AConsumerMadeAnewForgetsNoDecision(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.ordered("head", "patient")
-		lanes := worker.NewLanes(r.js, "")
+		lanes := worker.NewOrder(r.js, "")
 		state, err := lanes.Hold(r.Context(), source, "head")
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.makeConsumerAnew(outbox.Prefix("").OrderedConsumer(source, state.Partition))
+		r.makeConsumerAnew(outbox.Prefix("").SendConsumer(state.Source))
 		r.start(worker.Config{})
 		if e := r.awaitSettled("head"); e.Settlement != outbox.Held {
 			t.Errorf("settled %s", e.Settlement)

@@ -22,7 +22,7 @@ func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	server, js := restartable(t)
-	if _, err := (outbox.Topology{Sources: []string{source}, Partitions: 2, AckWait: ackWait}).Ensure(ctx, js); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
 		t.Fatal(err)
 	}
 	const total = 600
@@ -34,7 +34,7 @@ func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
 	var settled atomic.Int64
 	done := make(chan struct{})
 	half := make(chan struct{})
-	w, err := worker.New(js, far, worker.Config{Partitions: 2, Concurrency: 16, AckWait: ackWait, Sources: []worker.Source{{Name: source}},
+	w, err := worker.New(js, far, worker.Config{Concurrency: 16, AckWait: ackWait, Sources: []worker.Source{{Name: source}},
 		Observe: func(e worker.Event) {
 			if e.Kind != worker.EventSettled {
 				return

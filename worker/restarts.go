@@ -9,8 +9,6 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // restarts notices that another NATS server answers than before. A single server that is
@@ -92,9 +90,12 @@ func (r *restarts) explain(at time.Time) bool {
 func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replicas) > 0 }
 
 // contested is how long another worker may still have the message, because the server
-// forgot that it delivered it.
+// forgot that it delivered it, or its consumer was deleted.
 func (w *Worker) contested(d *delivery) time.Duration {
-	if d.lane.replicated.Load() || d.contract != nil || d.lane.kind != outbox.LaneOrdered && !d.hold && !d.unsure {
+	if remade := time.Unix(0, d.lane.remade.Load()); d.older && (d.ordered() || d.hold || d.unsure) && time.Since(remade) < w.config.AckWait {
+		return w.config.AckWait - time.Since(remade)
+	}
+	if d.lane.replicated.Load() || d.contract != nil || !d.ordered() && !d.hold && !d.unsure {
 		return 0
 	}
 	return w.restarts.since(d.message.Stored)
@@ -109,7 +110,7 @@ var errNotConnected = errors.New("not connected to NATS")
 func (s *settlement) yield() error {
 	w, d := s.worker, s.delivery
 	switch {
-	case d.lane.kind != outbox.LaneOrdered, d.lease == nil: // without a lease: nobody has it, the server delivers it no more
+	case !d.ordered(), d.lease == nil: // without a lease: nobody has it, the server delivers it no more
 		return nil
 	case w.keeper.holds(d.lease) && w.conn.IsConnected():
 		return nil

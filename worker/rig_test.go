@@ -2,7 +2,9 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,7 +38,7 @@ func inBubble(t *testing.T, f func(r *rig), sources ...string) {
 		sources = []string{source}
 	}
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		top := outbox.Topology{Sources: sources, Partitions: 4}
+		top := outbox.Topology{}
 		if _, err := top.Ensure(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
@@ -59,9 +61,6 @@ func (r *rig) launch(c worker.Config) (_ *worker.Worker, stop func()) {
 	r.Helper()
 	if c.Sources == nil && !c.AllSources {
 		c.Sources = []worker.Source{{Name: source, Scopes: []string{"key:main", "host:far"}}}
-	}
-	if c.Partitions == 0 {
-		c.Partitions = 4
 	}
 	c.Observe = func(e worker.Event) {
 		r.mu.Lock()
@@ -126,6 +125,25 @@ func (r *rig) ordered(id, key string) {
 		r.Fatal(err)
 	}
 	r.publish(outbox.Message{ID: id, OrderToken: token})
+}
+
+// consumer is one of the queue, made where there is none as a worker makes it.
+func (r *rig) consumer(name string) (jetstream.Consumer, error) {
+	r.Helper()
+	c, err := r.js.Consumer(r.Context(), "REDOX_OUT", name)
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return c, err
+	}
+	cfg := jetstream.ConsumerConfig{Name: name, Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second,
+		MaxDeliver: -1, MaxAckPending: 1 << 20, InactiveThreshold: time.Hour}
+	of, request := strings.CutSuffix(name, "-request")
+	if request {
+		cfg.FilterSubject = outbox.Prefix("").RequestSubject(of)
+	} else {
+		subject := outbox.Prefix("").SendSubject(strings.TrimSuffix(name, "-send"))
+		cfg.FilterSubjects = []string{subject, subject + ".>"}
+	}
+	return r.js.CreateConsumer(r.Context(), "REDOX_OUT", cfg)
 }
 
 // until waits, in fake time, for a condition.

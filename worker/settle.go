@@ -14,9 +14,8 @@ import (
 
 // This file is the only place where a message that was pulled is acknowledged, handed back,
 // replied to or dead-lettered. There are two exceptions, both of messages that no worker has
-// in hand: Lanes hands back the head that an operator holds or releases (lanes.go), and the
-// sweeper writes the dead letter of a message that somebody removed from the queue
-// (sweeper.go).
+// in hand: what was handed back until later is woken (heads.go, waiting.go), and the sweeper
+// writes the dead letter of a message that somebody removed from the queue (sweeper.go).
 
 // stepTimeout is what one step of a settlement has, at least, before all that are not
 // confirmed are repeated.
@@ -34,6 +33,7 @@ func (w *Worker) settle(d *delivery) {
 	case leave:
 		if w.keeper.release(d.lease) {
 			d.msg.handBack(d.verdict.delay)
+			w.comesAgain(d.lane, d.verdict.delay)
 		}
 		w.report(d, EventWait)
 	case abandon:
@@ -74,6 +74,7 @@ func (w *Worker) conclude(d *delivery) {
 			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.settlement, "error", err)
 		return
 	}
+	d.over = true
 	w.report(d, EventSettled)
 }
 
@@ -298,6 +299,7 @@ func (w *Worker) giveBack(d *delivery) {
 	outlived := w.outlived(d)
 	if w.keeper.release(d.lease) && !outlived {
 		d.msg.handBack(v.delay)
+		w.comesAgain(d.lane, v.delay)
 	}
 	kind := EventRetry
 	if v.action == wait {
@@ -354,26 +356,41 @@ func (w *Worker) refuse(d *delivery, delay time.Duration) {
 	defer d.cancel(nil)
 	if w.conn.IsConnected() && d.contract == nil {
 		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-		if err := w.noteUnsent(ctx, d); err != nil {
+		if err := w.noteUnsent(ctx, d, delay); err != nil {
 			w.log.Debug("an unsent message could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
 		}
 		cancel()
 	}
 	if w.keeper.release(d.lease) {
 		d.msg.handBack(delay)
+		w.comesAgain(d.lane, delay)
 	}
 }
 
+// comesAgain has a lane pull when a message comes that was handed back.
+func (w *Worker) comesAgain(l *lane, delay time.Duration) {
+	if delay <= w.config.Retry.Max { // what comes later is found in time without
+		time.AfterFunc(delay+comesAfter, func() { w.open(l) })
+	}
+}
+
+// comesAfter is how much later than asked for the server delivers a message again.
+const comesAfter = 15 * time.Millisecond
+
 // noteUnsent keeps the next delivery of a message from counting as a possible duplicate.
-func (w *Worker) noteUnsent(ctx context.Context, d *delivery) error {
+func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duration) error {
+	next := time.Time{}
+	if delay > 0 {
+		next = w.clock.Now().Add(delay)
+	}
 	if d.delivered == 1 {
-		return w.ledger.create(ctx, d.message, record{Ended: 1})
+		return w.ledger.create(ctx, d.message, record{Ended: 1, Next: next})
 	}
 	rec, err := w.ledger.load(ctx, d.message)
 	if err != nil || rec.Ended+1 != d.delivered {
 		return err // what is suspected stays suspected
 	}
-	rec.Ended = d.delivered
+	rec.Ended, rec.Next = d.delivered, next
 	return w.ledger.store(ctx, d.message, rec)
 }
 

@@ -50,7 +50,7 @@ func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
 					time.Sleep(20 * time.Millisecond)
 					return outbox.Answer{Status: 200}, nil
 				}
-				r.start(worker.Config{Sources: sources, Partitions: -1, BreakerAfter: -1})
+				r.start(worker.Config{Sources: sources, BreakerAfter: -1})
 				for i := range 1000 {
 					r.publish(outbox.Message{ID: fmt.Sprint("hang", i), Source: "s0"})
 				}
@@ -85,7 +85,7 @@ func TestRun_ASourcesOwnFailuresNarrowNobodyElse(t *testing.T) {
 			}
 			return outbox.Answer{Status: 200}, nil
 		}
-		w, _ := r.launch(worker.Config{Partitions: -1, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		w, _ := r.launch(worker.Config{Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 		at := map[string]time.Time{}
 		for i := range 50 {
 			for k := range 30 {

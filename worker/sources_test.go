@@ -52,7 +52,7 @@ func TestRun_AllSources(t *testing.T) {
 		for _, id := range ids {
 			r.awaitSettled(id)
 		}
-		if s := w.Status(); s.Lanes != 2*(2+4) {
+		if s := w.Status(); s.Sources != 2 {
 			t.Errorf("%+v", s)
 		}
 	}, "clinic-a", "clinic-b")

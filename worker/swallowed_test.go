@@ -19,7 +19,7 @@ import (
 func TestRun_ASwallowedRequestDoesNotStopALane(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		js := swallowing(r, ".CONSUMER.INFO.", 1)
-		w, err := worker.New(js, r.far, worker.Config{Partitions: 4, Sources: []worker.Source{{Name: source}}})
+		w, err := worker.New(js, r.far, worker.Config{Sources: []worker.Source{{Name: source}}})
 		if err != nil {
 			r.Fatal(err)
 		}

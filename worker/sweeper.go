@@ -25,6 +25,9 @@ const (
 	advisoryTerminated = "io.nats.jetstream.advisory.v1.terminated"
 )
 
+// sweepExpiry is how long one pull for an advisory waits.
+const sweepExpiry = 30 * time.Second
+
 // sweepPause is how long the sweeper waits after a failure.
 const sweepPause = 5 * time.Second
 
@@ -61,7 +64,7 @@ func parseAdvisory(data []byte, stream string) (advisory, error) {
 func (w *Worker) sweep(ctx context.Context) {
 	stream, name := w.config.Prefix.AdvisoryStream(), w.config.Prefix.SweeperConsumer()
 	for attempt := 1; ctx.Err() == nil; attempt++ {
-		consumer, err := w.js.Consumer(ctx, stream, name)
+		consumer, err := w.sweeper(ctx, stream, name)
 		if err == nil {
 			attempt, err = 0, w.sweepFrom(ctx, consumer)
 		}
@@ -76,9 +79,22 @@ func (w *Worker) sweep(ctx context.Context) {
 	}
 }
 
+// sweeper looks the consumer of the advisories up, and makes it where there is none: of one
+// message at a time, for whichever worker.
+func (w *Worker) sweeper(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
+	consumer, err := w.js.Consumer(ctx, stream, name)
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return consumer, err
+	}
+	return w.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		Name: name, Durable: name, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: w.config.AckWait, MaxDeliver: -1, MaxAckPending: 1,
+	})
+}
+
 func (w *Worker) sweepFrom(ctx context.Context, consumer jetstream.Consumer) error {
 	for ctx.Err() == nil {
-		fetch, cancel := context.WithTimeout(ctx, nextExpiry)
+		fetch, cancel := context.WithTimeout(ctx, sweepExpiry)
 		msg, err := consumer.Next(jetstream.FetchContext(fetch))
 		waited := fetch.Err() != nil
 		cancel()
@@ -237,31 +253,6 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 	w.log.Error("a message was removed from the queue before it was settled, not by a worker", "stream", a.Stream, "sequence", a.Sequence,
 		"consumer", a.Consumer, "source", l.source)
 	return nil
-}
-
-// laneOf is the lane of a consumer, which another worker may serve.
-func (w *Worker) laneOf(consumer string) *lane {
-	if lanes := w.lanes.Load(); lanes != nil {
-		for _, l := range *lanes {
-			if l.consumer == consumer {
-				return l
-			}
-		}
-	}
-	l := &lane{consumer: consumer}
-	for suffix, kind := range map[string]outbox.Lane{"-send": outbox.LaneSend, "-request": outbox.LaneRequest} {
-		if source, ok := strings.CutSuffix(consumer, suffix); ok {
-			l.source, l.kind = source, kind
-		}
-	}
-	if source, _, ok := w.config.Prefix.ParseOrderedConsumer(consumer); ok {
-		l.source, l.kind = source, outbox.LaneOrdered
-	}
-	if outbox.CheckSource(l.source) != nil {
-		l.source = ""
-	}
-	l.series = w.metrics.series(l)
-	return l
 }
 
 // stopped is a stored message as settle sees a delivered one. Its acknowledgement is that

@@ -37,7 +37,7 @@ func newTroubles(log *slog.Logger) troubles {
 
 // steady is how long a lane that failed must not fail to work again, unless a pull of it
 // ends well before.
-const steady = 2 * pullExpiry
+const steady = 10 * time.Second
 
 // unpulled notes that a lane could not pull, or not be bound.
 func (w *Worker) unpulled(l *lane, err error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,32 +34,42 @@ type Worker struct {
 	bodies    *outbox.Bodies
 	memory    *limit.Memory // of claim-checked bodies and of answers
 
-	started atomic.Bool
-	replies outbox.ReplyPolicy
-	holds   map[string]func(outbox.Message) bool
-	scopes  map[string]func(outbox.Message) []string
-	ledger  *ledger
-	tokens  *outbox.HeldTokens
-	clock   *servertime.Clock
-	depot   *depot       // of durable replies
-	aside   *limit.Slots // settlements that go on without a slot
-	lanes   atomic.Pointer[[]*lane]
+	started     atomic.Bool
+	replies     outbox.ReplyPolicy
+	ledger      *ledger
+	tokens      *outbox.HeldTokens
+	clock       *servertime.Clock
+	depot       *depot       // of durable replies
+	aside       *limit.Slots // settlements that go on without a slot
+	guards      *guards
+	headSubject string // where the first message of a subject is asked for
+
+	serving        sync.Mutex // held while the sources are replaced
+	mu             sync.Mutex
+	sources        map[string]*served
+	begun, running bool          // Run has begun to serve the sources, and does
+	look           chan struct{} // has the worker look at the queue
+
+	queue      atomic.Pointer[jetstream.Stream]
+	decided    atomic.Pointer[map[string]bool] // keys of the ledger; see mayBeDecided
+	queueThere atomic.Bool                     // when it was looked at last
 	// set by Run
-	breaker    *breaker.Breaker
-	pauses     *breaker.Sync
-	slots      *limit.Slots
-	adaptive   *limit.Adaptive
-	pool       *limit.Pool[*delivery] // of unordered lanes
-	drains     sync.WaitGroup         // pulls that have ended and whose buffers are being handed back
-	suspects   *suspects
-	alibis     sync.WaitGroup // of messages whose lease was lost
-	keeper     *keeper
-	restarts   *restarts
-	interrupts *interrupts
-	pulling    context.Context // Run's own: what has not begun to be sent by its end is handed back
-	work       context.Context // of attempts: outlives Run's by the drain timeout
-	patience   *patience       // with the steps of a settlement
-	settling   context.Context // of settlements: outlives work by settleGrace
+	breaker  *breaker.Breaker
+	pauses   *breaker.Sync
+	slots    *limit.Slots
+	adaptive *limit.Adaptive
+	pool     *limit.Pool[*delivery]
+	pulls    sync.WaitGroup // of lanes
+	suspects *suspects
+	alibis   sync.WaitGroup // of messages whose lease was lost
+	keeper   *keeper
+	restarts *restarts
+	puller   *puller
+	lines    *lines
+	pulling  context.Context // Run's own: what has not begun to be sent by its end is handed back
+	work     context.Context // of attempts: outlives Run's by the drain timeout
+	patience *patience       // with the steps of a settlement
+	settling context.Context // of settlements: outlives work by settleGrace
 }
 
 // settleGrace is how long settlements may go on after the last attempts were cancelled.
@@ -83,13 +92,19 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 		return nil, fmt.Errorf("worker: registering metrics: %w", err)
 	}
 	log := logsample.Wrap(c.Logger)
-	return &Worker{
-		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
+	w := &Worker{
+		guards: g, sources: make(map[string]*served), look: make(chan struct{}, 1),
+		headSubject: apiPrefix(js) + "STREAM.MSG.GET." + c.Prefix.OutStream(),
+		js:          js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
 		tokens: outbox.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
 		aside: limit.NewSlots(c.Concurrency),
-	}, nil
+	}
+	for _, s := range c.Sources {
+		w.sources[s.Name] = &served{Source: s}
+	}
+	return w, nil
 }
 
 // Run pulls, delivers and settles until ctx ends. It then stops pulling, hands back what
@@ -104,52 +119,76 @@ func (w *Worker) Run(ctx context.Context) error {
 	ctx, cancel := withoutDeadline(ctx)
 	defer cancel()
 	defer logsample.Flush(w.log)
-	if err := w.discover(ctx); err != nil {
-		return err
-	}
 	work := context.WithoutCancel(ctx) // the keeper ends what is done under it
 	settling, cancelSettling := context.WithCancel(work)
 	w.pulling = ctx
 	w.prepareRun(work, settling)
 	w.pauses.First(ctx) // before anything is pulled: it may be paused
-	lanes := w.config.lanes()
-	for _, l := range lanes {
-		l.series = w.metrics.series(l)
-	}
-	w.lanes.Store(&lanes)
-
 	if err := w.restarts.recall(ctx, w.js, w.config.Prefix.StateBucket()); err != nil && ctx.Err() == nil {
 		w.log.Warn("whether NATS was restarted just before is not known", "error", err)
 	}
-
 	w.remember(ctx)
 
 	// Producers stop before consumers: lanes, then attempts, then settlements, and the
 	// lease keeper last, because it serves all of them.
-	var background, pulls sync.WaitGroup
-	background.Go(func() { w.interrupts.run(settling) })
+	var background sync.WaitGroup
 	background.Go(func() { w.keep(settling) })
 	background.Go(func() { w.clock.Watch(settling, w.js, "KV_"+w.config.Prefix.StateBucket()) })
 	background.Go(func() { w.restarts.watch(settling, w.js, w.config.Prefix.StateBucket()) })
-	pulls.Go(func() { w.sweep(ctx) })
 	background.Go(func() { w.pauses.Run(settling) })
-	if w.config.Registerer != nil {
-		background.Go(func() { w.metrics.backlog.watch(ctx, w.js, w.config.Prefix, lanes) })
+	defer background.Wait()
+	defer cancelSettling()
+	stop, err := w.serve()
+	if err != nil {
+		cancel()
+		return err
 	}
-	for _, l := range lanes {
-		w.tend(ctx, &pulls, l)
+	defer stop()
+	w.pulls.Go(func() { w.sweep(ctx) })
+	w.pulls.Go(func() { w.survey(ctx) })
+	<-ctx.Done()
+	w.stop(cancelSettling)
+	return nil
+}
+
+// serve begins to hear of messages for the sources that are to be served.
+func (w *Worker) serve() (stop func(), err error) {
+	unlisten, err := w.puller.listen()
+	if err != nil {
+		return nil, err
 	}
-	w.log.Info("worker started", "worker", w.config.ID, "sources", len(w.config.Sources), "lanes", len(lanes), "concurrency", w.config.Concurrency)
-	if len(w.config.Sources) == 0 {
+	w.mu.Lock()
+	for name, s := range w.sources {
+		s.lanes = w.newLanes(name)
+	}
+	w.begun, w.running = true, true
+	n := len(w.sources)
+	w.mu.Unlock()
+	if _, err := w.surveyed(w.pulling); err != nil { // before anything is heard of
+		w.log.Warn("the queue cannot be looked at; trying again", "stream", w.config.Prefix.OutStream(), "error", err)
+	}
+	unhear, err := w.listen()
+	if err != nil {
+		unlisten()
+		return nil, fmt.Errorf("worker: subscribing to %s: %w", w.config.Prefix.WakeSubjects(), err)
+	}
+	w.log.Info("worker started", "worker", w.config.ID, "sources", n, "concurrency", w.config.Concurrency)
+	if n == 0 && !w.config.AllSources {
 		w.log.Warn("no source is served: Config.Sources is empty and Config.AllSources is not set")
 	}
-	<-ctx.Done()
+	return func() { unhear(); unlisten() }, nil
+}
 
+// stop waits for what is in flight, for as long as it may.
+func (w *Worker) stop(cancelSettling func()) {
+	w.mu.Lock()
+	w.running = false
+	w.mu.Unlock()
 	idle := make(chan struct{})
 	go func() {
 		defer close(idle)
-		pulls.Wait() // ordered lanes end with the delivery they have in hand
-		w.drains.Wait()
+		w.pulls.Wait()
+		w.handBackAll(w.lines.close())
 		w.pool.Wait()
 		w.alibis.Wait()
 	}()
@@ -161,10 +200,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			<-idle
 		}
 	}
-	cancelSettling()
-	background.Wait()
 	w.log.Info("worker stopped", "worker", w.config.ID)
-	return nil
 }
 
 // withoutDeadline ends when ctx does and has no deadline. The client bounds a request itself
@@ -179,29 +215,17 @@ func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) 
 func (w *Worker) prepareRun(work, settling context.Context) {
 	w.work, w.settling = work, settling
 	w.patience = newPatience(settling, stepTimeout, errUnconfirmed)
-	w.holds = make(map[string]func(outbox.Message) bool)
-	w.scopes = make(map[string]func(outbox.Message) []string)
-	for _, s := range w.config.Sources {
-		if s.Hold != nil {
-			w.holds[s.Name] = s.Hold
-		}
-		if s.MessageScopes != nil {
-			w.scopes[s.Name] = s.MessageScopes
-		}
-	}
-	w.breaker = breaker.New(w.config.sourceScopes(), w.config.BreakerAfter, w.observeScope)
+	w.breaker = breaker.New(scopesOf(w.sources), w.config.BreakerAfter, w.observeScope)
 	w.pauses = breaker.NewSync(breaker.NewStore(w.js, w.config.Prefix.StateBucket(), w.clock), w.config.ID, w.breaker, w.log)
 	w.slots = limit.NewSlots(w.config.Concurrency)
-	w.pool = limit.NewPool(w.config.Concurrency, w.deliver)
+	w.pool = limit.NewPool(w.config.Concurrency, w.run)
 	w.suspects = newSuspects()
 	w.restarts = newRestarts(w.conn, w.config.AckWait)
 	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
-	w.interrupts = newInterrupts(w.conn, w.breaker)
+	w.puller = newPuller(w.js, w.config.Prefix.OutStream(), w.late)
+	w.lines = newLines(4 * w.config.Concurrency)
 	w.metrics.limit.Set(float64(w.config.Concurrency))
-	w.adaptive = limit.NewAdaptive(w.slots, func(size int, settled bool) {
-		if settled {
-			w.interrupts.resized(w.pullWindow())
-		}
+	w.adaptive = limit.NewAdaptive(w.slots, func(size int, _ bool) {
 		w.metrics.limit.Set(float64(size))
 	})
 }
@@ -216,44 +240,18 @@ func (w *Worker) keep(ctx context.Context) {
 	}
 }
 
-// discover fills in the sources that are provisioned when all of them are to be served.
-func (w *Worker) discover(ctx context.Context) error {
-	if !w.config.AllSources {
-		return nil
-	}
-	stream, err := w.js.Stream(ctx, w.config.Prefix.OutStream())
-	if err != nil {
-		return fmt.Errorf("worker: looking for sources on stream %s (run `redoxworker provision`, or name the sources): %w", w.config.Prefix.OutStream(), err)
-	}
-	names := stream.ConsumerNames(ctx)
-	partitions := 0
-	for name := range names.Name() {
-		if source, ok := strings.CutSuffix(name, "-send"); ok {
-			w.config.Sources = append(w.config.Sources, Source{Name: source})
-		}
-		if _, n, ok := w.config.Prefix.ParseOrderedConsumer(name); ok {
-			partitions = max(partitions, n+1)
-		}
-	}
-	if w.config.Partitions >= 0 {
-		w.config.Partitions = partitions
-	}
-	if err := names.Err(); err != nil {
-		return fmt.Errorf("worker: listing the consumers of stream %s: %w", w.config.Prefix.OutStream(), err)
-	}
-	if len(w.config.Sources) == 0 {
-		return fmt.Errorf("worker: stream %s has no consumers; provision the sources first", w.config.Prefix.OutStream())
-	}
-	return nil
-}
-
 // Status is a worker's state at one moment.
 type Status struct {
 	// Connected to NATS.
 	Connected bool `json:"connected"`
 	// Started reports that Run has begun to serve its sources, if it has any.
 	Started bool `json:"started"`
-	// Lanes is the number of consumers to pull from, Bound how many of them were found.
+	// Queue reports that the work queue was there when it was looked at last.
+	Queue bool `json:"queue"`
+	// Sources is how many are served.
+	Sources int `json:"sources"`
+	// Lanes is how many of their consumers are pulled from at present, because there is, or
+	// was a moment ago, something to send. Bound is how many of these were found or made.
 	Lanes int `json:"lanes"`
 	Bound int `json:"bound"`
 	// InFlight is the number of messages being delivered.
@@ -273,22 +271,29 @@ type Status struct {
 	Breakers map[string]string `json:"breakers,omitempty"`
 }
 
-// Ready reports whether the worker can take messages: started, connected to NATS and every
-// consumer bound; one without sources has nothing to bind. Redox being down or a key being paused does not make it unready.
-func (s Status) Ready() bool { return s.Started && s.Connected && s.Bound == s.Lanes }
+// Ready reports whether the worker can take messages: started, connected to NATS, and the work
+// queue found. Redox being down, a key being paused or a source whose consumer cannot be made
+// does not make it unready.
+func (s Status) Ready() bool { return s.Started && s.Connected && s.Queue }
 
 // Status answers the worker's state. It is safe for concurrent use, also before Run.
 func (w *Worker) Status() Status {
-	s := Status{Connected: w.conn.IsConnected()}
-	lanes := w.lanes.Load()
-	if lanes == nil {
+	s := Status{Connected: w.conn.IsConnected(), Queue: w.queueThere.Load()}
+	w.mu.Lock()
+	s.Started, s.Sources = w.begun, len(w.sources)
+	w.mu.Unlock()
+	if !s.Started {
 		return s
 	}
-	s.Started, s.Lanes = true, len(*lanes)
-	for _, l := range *lanes {
-		if l.bound.Load() {
-			s.Bound++
+	for _, l := range w.allLanes() {
+		l.mu.Lock()
+		if l.running {
+			s.Lanes++
+			if l.bound.Load() {
+				s.Bound++
+			}
 		}
+		l.mu.Unlock()
 	}
 	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
 	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
@@ -308,7 +313,10 @@ func (w *Worker) Status() Status {
 // waits for is known to work again. It is safe for concurrent use, also before Run; a scope
 // that is not paused stays as it is.
 func (w *Worker) Probe(scope string) {
-	if w.lanes.Load() != nil {
+	w.mu.Lock()
+	begun := w.begun
+	w.mu.Unlock()
+	if begun {
 		w.breaker.Probe(scope)
 	}
 }

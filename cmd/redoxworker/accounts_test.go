@@ -99,7 +99,6 @@ keys: {main: {client_id: %s, kid: k, private_key_file: key.pem}}
 sources:
   clinic-a: {id: %s, key: main}
   clinic-b: {id: 8ce6f387-c33c-417d-8682-81e83628cbd9, key: main}
-order: {partitions: 2}
 reply: {allow: ["_INBOX_{source}.>", "_INBOX_gateway-client.>"]}
 admin: {listen: off}
 `, server.URL(), far.URL, clientID, sourceID), 0o600)

@@ -70,7 +70,7 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 	b.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	must(err)
-	_, err = (outbox.Topology{Sources: []string{benchSource}}).Ensure(b.Context(), js)
+	_, err = (outbox.Topology{}).Ensure(b.Context(), js)
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)

@@ -72,7 +72,7 @@ func (b *benchCommand) measureSetting(ctx context.Context, a *app, dir string, s
 	if err != nil {
 		return benchResult{}, err
 	}
-	if _, err := (outbox.Topology{Sources: []string{benchSource}}).Ensure(ctx, js); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
 		return benchResult{}, err
 	}
 	file := filepath.Join(dir, "redoxworker.yaml")

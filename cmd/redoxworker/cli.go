@@ -19,6 +19,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2 // usage or configuration
+	exitDrift  = 3 // provision --dry-run found something to do
 )
 
 // cli is the command line. Each subcommand is a struct with its flags and a method
@@ -32,8 +33,8 @@ type cli struct {
 	Status    statusCommand    `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
 	Pause     pauseCommand     `cmd:"" help:"Have no worker pull messages of a source, or of all."`
 	Resume    resumeCommand    `cmd:"" help:"End such a pause."`
-	Provision provisionCommand `cmd:"" help:"Create or update streams, consumers and buckets."`
-	Lanes     lanesCommand     `cmd:"" help:"What the partitions of ordered messages wait on."`
+	Provision provisionCommand `cmd:"" help:"Create or update streams and buckets."`
+	Order     orderCommand     `cmd:"" help:"What ordered messages wait behind, and why."`
 	Sim       simCommand       `cmd:"" help:"Run the simulator of Redox."`
 	Send      sendCommand      `cmd:"" help:"Publish a message, or a file of them, to be sent."`
 	Request   requestCommand   `cmd:"" help:"Publish a query and print its answer."`
@@ -103,6 +104,9 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // errReported ends a command with exit code 1 when it has said why already.
 var errReported = errors.New("reported")
+
+// errDrift ends a command with exit code 3.
+var errDrift = errors.New("drift")
 
 // run executes one command line and returns the exit code. Errors go to stderr, one line
 // each; stdout holds only what was asked for.
@@ -186,6 +190,8 @@ func (a *app) report(err error) int {
 		return exitOK
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.Is(err, errDrift):
+		return exitDrift
 	case errors.As(err, &problems):
 		for _, p := range problems {
 			fmt.Fprintln(a.stderr, "redoxworker:", p)

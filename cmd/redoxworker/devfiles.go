@@ -102,7 +102,7 @@ keys:
 %ssources:
   clinic-a: {id: %s, key: main}
   clinic-b: {id: %s, key: main}
-%sorder: {partitions: 4, secret_file: %q}
+%sorder: {secret_file: %q}
 worker: {drain_timeout: 5s}
 admin: {listen: %q}
 `, devConfigMark, nats, redox, redox, devOrganization, devClientID, devKID, f.key, key, devSourceA, devSourceB, source, f.secret, admin)

@@ -50,7 +50,7 @@ var opaque = []string{"outbox.Publisher", "outbox.Gateway", "outbox.BodyReader",
 var harmless = strings.Fields(`
 auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoTokenError auth.OAuth auth.OAuthConfig auth.Status
 auth.TokenError auth.Transport auth.Watcher auth.WatcherConfig
-config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey
+config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
 config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 logsample.Handler logsample.Trouble servertime.Clock
@@ -63,7 +63,7 @@ reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
 feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Registry registry.Snapshot
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
 access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link service.KeyStatus service.Options service.Service service.Status
-worker.AuditEntry worker.AuditFile worker.Config worker.Event worker.LaneHead worker.LaneState worker.Lanes worker.Paused worker.Pauses
+worker.AuditEntry worker.AuditFile worker.Config worker.Event worker.OrderHead worker.OrderState worker.Order worker.Paused worker.Pauses
 worker.Retry worker.Source worker.Status worker.Worker`)
 
 // Whoever adds an exported struct says here whether it holds what must not be printed.

@@ -189,8 +189,8 @@ func TestRules_MessagesAreSettledInOnePlace(t *testing.T) {
 		{`\.msg\.(ack|handBack)\(`, []string{"settle.go"}},
 		{`\.replyMsg\(\)`, []string{"settle.go"}},
 		{`\w\.Encode\(`, []string{"settle.go", "sweeper.go"}},
-		{`\.(Ack|DoubleAck|Nak|NakWithDelay|Term|TermWithReason)\(`, []string{"lanes.go", "sweeper.go"}},
-		{`"[+-](ACK|NAK|TERM)|\b(ackDone|ackBack)\b`, []string{"inbound.go", "lanes.go"}},
+		{`\.(Ack|DoubleAck|Nak|NakWithDelay|Term|TermWithReason)\(`, []string{"waiting.go", "sweeper.go"}},
+		{`"[+-](ACK|NAK|TERM)|\b(ackDone|ackBack)\b`, []string{"inbound.go", "waiting.go", "heads.go"}},
 	} {
 		found := regexp.MustCompile(rule.what)
 		for _, path := range files(t, `^worker/[^/]*\.go$`) {

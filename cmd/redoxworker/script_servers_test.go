@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -114,22 +114,17 @@ func natsPubCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(n.conn.FlushTimeout(scriptPatience))
 }
 
-// natsPurgeClosedCmd empties the work queue once it refuses ordered messages.
-func natsPurgeClosedCmd(ts *testscript.TestScript, neg bool, args []string) {
-	plain(ts, "nats-purge-closed", neg, len(args) == 1 && stateOf(ts).nats != nil)
+// natsStreamCmd makes a stream of the configuration in a file.
+func natsStreamCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "nats-stream", neg, len(args) == 1 && stateOf(ts).nats != nil)
+	n := stateOf(ts).nats
+	ts.Check(n.connect())
+	var c jetstream.StreamConfig
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &c))
 	ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
 	defer cancel()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		stream, err := stateOf(ts).nats.stream(ctx, args[0])
-		ts.Check(err)
-		if !slices.Contains(stream.CachedInfo().Config.Subjects, "redox.out.>") {
-			ts.Check(stream.Purge(ctx))
-			return
-		}
-		<-poll.C
-	}
+	_, err := n.js.CreateStream(ctx, c)
+	ts.Check(err)
 }
 
 func storedCmd(ts *testscript.TestScript, neg bool, args []string) {

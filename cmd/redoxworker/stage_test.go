@@ -87,7 +87,7 @@ keys:
 sources:
   clinic-a: {id: %s, key: main}
   # more sources
-order: {partitions: 4, secret: %q}
+order: {secret: %q}
 admin: {listen: %q}
 log: {level: debug}
 %s`, s.nats.URL(), far.URL, clientID, keyFile, sourceID, orderSecret, s.admin, extra)

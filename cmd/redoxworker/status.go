@@ -43,10 +43,11 @@ type status struct {
 	// comes; absent without a quota.
 	DrainSeconds *float64 `json:"drain_seconds,omitempty"`
 
-	out string // name of the work queue
+	out     string // name of the work queue
+	unknown bool   // whether workers pull
 }
 
-// laneStatus is the backlog of one lane of a source.
+// laneStatus is the backlog of the SENDs or of the REQUESTs of a source that has any.
 type laneStatus struct {
 	Source string      `json:"source"`
 	Lane   outbox.Lane `json:"lane"`
@@ -55,10 +56,12 @@ type laneStatus struct {
 	Waiting     uint64 `json:"waiting"`
 	InHand      int    `json:"in_hand"`
 	Redelivered int    `json:"redelivered"`
+	// Ordered are those of them that have an order token.
+	Ordered uint64 `json:"ordered,omitempty"`
 	// Pulls are the workers' requests for more that wait at the server.
 	Pulls int `json:"pulls"`
-	// Missing says that the lane is not provisioned.
-	Missing bool `json:"missing,omitempty"`
+
+	served bool // there is a consumer
 }
 
 // quotaStatus is the use of one egress group's limit.
@@ -71,12 +74,12 @@ type quotaStatus struct {
 
 // Run looks, and changes nothing.
 func (statusCommand) Run(ctx context.Context, a *app) error {
-	q, err := a.openQueue(ctx, config.PartKeys|config.PartOrderSecret)
+	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
 	}
 	defer q.close()
-	s, err := readStatus(ctx, q.config, q.js)
+	s, err := q.status(ctx)
 	if err != nil {
 		return q.explain(err)
 	}
@@ -89,15 +92,22 @@ func (statusCommand) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-func readStatus(ctx context.Context, c *config.Config, js jetstream.JetStream) (s status, err error) {
-	prefix := outbox.Prefix(c.NATS.Prefix)
+// status of the whole queue, whatever sources the configuration at hand names.
+func (q *queue) status(ctx context.Context) (s status, err error) {
+	c, js, prefix := q.config, q.js, q.prefix
 	s.out = prefix.OutStream()
-	if s.Lanes, s.Strays, err = readLanes(ctx, c, js); err != nil {
+	if s.Lanes, s.Strays, err = readLanes(ctx, prefix, js); err != nil {
 		return s, err
 	}
 	s.Backlog = s.Strays
 	for _, l := range s.Lanes {
-		s.Backlog += l.Waiting + uint64(l.InHand)
+		s.Backlog += l.Waiting
+	}
+	if len(s.Lanes) > 0 {
+		if err := readInHand(ctx, prefix, js, s.Lanes); err != nil {
+			s.unknown = true
+			s.Problems = append(s.Problems, "what workers have in hand is not known: "+q.explain(err).Error())
+		}
 	}
 	missing, err := s.look(ctx, c, js)
 	if err != nil {
@@ -176,76 +186,67 @@ func readQuota(ctx context.Context, c *config.Config, js jetstream.JetStream) (*
 	return q, nil
 }
 
-// readLanes asks for all consumers at once.
-func readLanes(ctx context.Context, c *config.Config, js jetstream.JetStream) (lanes []laneStatus, strays uint64, err error) {
-	prefix := outbox.Prefix(c.NATS.Prefix)
+// readLanes counts what is stored by its subject, since an idle source has no consumer.
+func readLanes(ctx context.Context, prefix outbox.Prefix, js jetstream.JetStream) (lanes []laneStatus, strays uint64, err error) {
 	stream, err := js.Stream(ctx, prefix.OutStream())
 	if err != nil {
 		return nil, 0, streamError(prefix.OutStream(), err)
 	}
-	found := map[string]*jetstream.ConsumerInfo{}
-	list := stream.ListConsumers(ctx)
-	for info := range list.Info() {
-		found[info.Name] = info
-	}
-	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
-		return nil, 0, fmt.Errorf("consumers of stream %s: %w", prefix.OutStream(), err)
-	}
-	for _, source := range service.Topology(c).Sources {
-		ordered := make([]string, c.Order.Partitions)
-		for n := range ordered {
-			ordered[n] = prefix.OrderedConsumer(source, n)
-		}
-		lanes = append(lanes,
-			laneOf(found, source, outbox.LaneRequest, prefix.RequestConsumer(source)),
-			laneOf(found, source, outbox.LaneSend, prefix.SendConsumer(source)),
-			laneOf(found, source, outbox.LaneOrdered, ordered...))
-	}
-	return addUnread(ctx, lanes, found, prefix, stream)
-}
-
-// addUnread adds what is stored where no consumer reads: for a source that is not provisioned,
-// in a partition that is not, or under a subject that is no lane's.
-func addUnread(ctx context.Context, lanes []laneStatus, found map[string]*jetstream.ConsumerInfo, prefix outbox.Prefix, stream jetstream.Stream) (_ []laneStatus, strays uint64, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix.OutSubjects()))
 	if err != nil {
 		return nil, 0, fmt.Errorf("stream %s: %w", prefix.OutStream(), err)
 	}
-	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
-		source, lane, partition, err := prefix.ParseOut(subject)
-		if err != nil {
-			strays += info.State.Subjects[subject]
+	byConsumer := map[string]*laneStatus{}
+	for subject, n := range info.State.Subjects {
+		source, lane, _, _ := prefix.ParseOut(subject)
+		if lane == "" {
+			strays += n
 			continue
 		}
-		if found[prefix.LaneConsumer(source, lane, partition)] != nil {
-			continue
+		name := prefix.LaneConsumer(source, lane)
+		l := byConsumer[name]
+		if l == nil {
+			l = &laneStatus{Source: source, Lane: outbox.LaneSend}
+			if lane == outbox.LaneRequest {
+				l.Lane = lane
+			}
+			byConsumer[name] = l
 		}
-		i := slices.IndexFunc(lanes, func(l laneStatus) bool { return l.Source == source && l.Lane == lane })
-		if i < 0 {
-			i = len(lanes)
-			lanes = append(lanes, laneStatus{Source: source, Lane: lane})
+		l.Waiting += n
+		if lane == outbox.LaneOrdered {
+			l.Ordered += n
 		}
-		lanes[i].Waiting += info.State.Subjects[subject]
-		lanes[i].Missing = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(byConsumer)) {
+		lanes = append(lanes, *byConsumer[name])
 	}
 	return lanes, strays, nil
 }
 
-// laneOf sums the consumers of a lane up.
-func laneOf(found map[string]*jetstream.ConsumerInfo, source string, lane outbox.Lane, consumers ...string) laneStatus {
-	l := laneStatus{Source: source, Lane: lane}
-	for _, name := range consumers {
-		info := found[name]
-		if info == nil {
-			l.Missing = true
-			continue
-		}
-		l.Waiting += info.NumPending
-		l.InHand += info.NumAckPending
-		l.Redelivered += info.NumRedelivered
-		l.Pulls += info.NumWaiting
+// readInHand splits what is stored into what waits and what workers have, as the consumers
+// that there are tell it.
+func readInHand(ctx context.Context, prefix outbox.Prefix, js jetstream.JetStream, lanes []laneStatus) error {
+	stream, err := js.Stream(ctx, prefix.OutStream())
+	if err != nil {
+		return streamError(prefix.OutStream(), err)
 	}
-	return l
+	list := stream.ListConsumers(ctx)
+	found := map[string]*jetstream.ConsumerInfo{}
+	for info := range list.Info() { // always to its end: the lister sends on
+		found[info.Name] = info
+	}
+	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return fmt.Errorf("consumers of stream %s: %w", prefix.OutStream(), err)
+	}
+	for i := range lanes {
+		l := &lanes[i]
+		if info := found[prefix.LaneConsumer(l.Source, l.Lane)]; info != nil {
+			inHand := min(l.Waiting, uint64(max(info.NumAckPending, 0)))
+			l.InHand, l.Waiting = int(inHand), l.Waiting-inHand
+			l.Redelivered, l.Pulls, l.served = info.NumRedelivered, info.NumWaiting, true
+		}
+	}
+	return nil
 }
 
 // askWorker asks the worker of this configuration, if one answers, what only it knows.

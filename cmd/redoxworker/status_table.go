@@ -16,7 +16,9 @@ import (
 
 // print shows the status to a person.
 func (s status) print(a *app) {
-	a.printf("%s\n\n", s.laneTable(a))
+	if len(s.Lanes) > 0 {
+		a.printf("%s\n\n", s.laneTable(a))
+	}
 	a.printf("backlog       %s; %s\n", counted(s.Backlog, "message"), counted(s.Dead, "dead letter"))
 	if s.Strays > 0 {
 		a.printf("astray        %s under subjects that no worker reads; list them with `nats stream subjects %s`\n", counted(s.Strays, "message"), s.out)
@@ -34,21 +36,25 @@ func (s status) print(a *app) {
 func (s status) laneTable(a *app) string {
 	t := a.newTable()
 	t.SuppressEmptyColumns()
-	t.AppendHeader(table.Row{"source", "lane", "waiting", "in hand", "redelivered", ""})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}})
+	t.AppendHeader(table.Row{"source", "lane", "waiting", "ordered", "in hand", "redelivered", ""})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}, {Number: 6, Align: text.AlignRight}})
 	for _, l := range s.Lanes {
-		note := ""
-		switch {
-		case l.Missing:
-			note = "not provisioned"
-		case l.Pulls == 0 && l.InHand == 0 && l.Waiting > 0:
-			if note = "no worker pulls"; s.Quota != nil && s.Quota.Workers > 0 {
-				note = "waits for the quota, or no worker pulls" // no pull waits while requests are scarce
-			}
-		}
-		t.AppendRow(table.Row{l.Source, l.Lane, l.Waiting, l.InHand, l.Redelivered, note})
+		t.AppendRow(table.Row{l.Source, l.Lane, l.Waiting, l.Ordered, l.InHand, l.Redelivered, s.note(l)})
 	}
-	return a.fitted(t, 6)
+	return a.fitted(t, 7)
+}
+
+// note says why nobody takes what waits.
+func (s status) note(l laneStatus) string {
+	switch {
+	case s.unknown || l.Pulls > 0 || l.InHand > 0 || l.Waiting == 0:
+		return ""
+	case !l.served:
+		return "no worker serves it"
+	case s.Quota != nil && s.Quota.Workers > 0:
+		return "waits for the quota, or no worker pulls" // no pull waits while requests are scarce
+	}
+	return "no worker pulls"
 }
 
 func (s status) drain() string {

@@ -46,7 +46,7 @@ func harms() []harm {
 			_, err := v.js.CreateStream(v.Context(), cfg)
 			v.must(ignore(err, jetstream.ErrStreamNameAlreadyInUse))
 		}},
-		{how: "consumers deleted", kind: "queue", told: true, do: func(v *survivor) {
+		{how: "consumers deleted", kind: "queue", do: func(v *survivor) {
 			names := v.stream().ConsumerNames(v.Context())
 			for name := range names.Name() {
 				v.must(v.js.DeleteConsumer(v.Context(), v.what, name))

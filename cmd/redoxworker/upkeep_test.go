@@ -29,7 +29,7 @@ func TestRun_SaysWhatIsMissingWhereItMayNotProvision(t *testing.T) {
 	v := &survivor{what: "KV_REDOX_STATE"}
 	v.stage = newStage(t, &redoxsim.Server{}, "quota: {requests: 4000, per: 2s}\n")
 	v.reconfigure("nats: {url:", "nats: {provision: never, url:")
-	topology := outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 4}
+	topology := outbox.Topology{}
 	_, err := topology.Ensure(t.Context(), v.js)
 	v.must(err)
 	running := v.run()
@@ -70,7 +70,7 @@ func TestStatus_WithADamagedState(t *testing.T) {
 	t.Parallel()
 	v := &survivor{what: "KV_REDOX_STATE"}
 	v.stage = newStage(t, &redoxsim.Server{}, "quota: {requests: 4000, per: 2s}\n")
-	_, err := (outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 4}).Ensure(t.Context(), v.js)
+	_, err := (outbox.Topology{}).Ensure(t.Context(), v.js)
 	v.must(err)
 	kv, err := v.js.KeyValue(t.Context(), "REDOX_STATE")
 	v.must(err)

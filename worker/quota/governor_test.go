@@ -131,7 +131,7 @@ func TestRun_OnNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (outbox.Topology{Sources: []string{"a"}, Partitions: 1}).Ensure(t.Context(), js); err != nil {
+	if _, err := (outbox.Topology{}).Ensure(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()

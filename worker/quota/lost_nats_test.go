@@ -46,7 +46,7 @@ func (s onServer) must(err error) {
 
 func (s onServer) provision() {
 	s.Helper()
-	_, err := (outbox.Topology{Sources: []string{"a"}, Partitions: 1}).Ensure(s.Context(), s.js)
+	_, err := (outbox.Topology{}).Ensure(s.Context(), s.js)
 	s.must(err)
 }
 

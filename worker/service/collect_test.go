@@ -21,7 +21,7 @@ import (
 func TestCollect_OneWorkerOfAFleetAtATime(t *testing.T) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := (outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 1}).Ensure(ctx, js); err != nil {
+		if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
 			t.Fatal(err)
 		}
 		c := config.Defaults()
@@ -74,7 +74,7 @@ func TestCollect_FailsAndGoesOn(t *testing.T) {
 		if !strings.Contains(log.String(), "level=WARN") {
 			t.Errorf("nothing is provisioned, and the log says %q", log.String())
 		}
-		if _, err := (outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 1}).Ensure(ctx, js); err != nil {
+		if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
 			t.Fatal(err)
 		}
 		if err := outbox.NewBodies(js, "").Put(ctx, "clinic-a/orphan", []byte("x")); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -16,18 +14,14 @@ import (
 // Topology is the streams and buckets of a configuration.
 func Topology(c *config.Config) outbox.Topology {
 	return outbox.Topology{
-		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, Partitions: c.Order.Partitions,
-		Sources: slices.Sorted(maps.Keys(c.Sources)), AckWait: c.Worker.AckWait, DeadMaxAge: c.DLQ.MaxAge,
-		Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c), Registry: c.Registry,
+		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, QueueMaxBytes: c.Queue.MaxBytes, QueueMaxMsgs: int64(c.Queue.MaxMsgs),
+		DeadMaxAge: c.DLQ.MaxAge, Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c), Registry: c.Registry,
 	}
 }
 
 // prepareQueue looks at the streams before anything is read from them, and makes them where it
 // may.
 func (s *Service) prepareQueue(ctx context.Context, js jetstream.JetStream) error {
-	if err := s.checkPartitions(ctx, js); err != nil {
-		return err
-	}
 	if s.config.NATS.Provision != config.ProvisionAuto {
 		return nil
 	}
@@ -46,23 +40,6 @@ func (s *Service) provision(ctx context.Context, js jetstream.JetStream) error {
 	}
 	if err != nil {
 		return fmt.Errorf("provision (or set nats.provision: never): %w", err)
-	}
-	return nil
-}
-
-// checkPartitions refuses to serve a queue that has another number of partitions than is
-// configured: the messages of some would be read by nobody, or a number that other workers
-// know would be changed behind their backs.
-func (s *Service) checkPartitions(ctx context.Context, js jetstream.JetStream) error {
-	prefix, want := outbox.Prefix(s.config.NATS.Prefix), s.config.Order.Partitions
-	have, err := outbox.Partitions(ctx, js, prefix)
-	if err != nil {
-		s.log.Warn("whether the queue has as many partitions as order.partitions says is not known", "error", err)
-		return nil
-	}
-	if have > 0 && have != want {
-		return config.Mistakef("order.partitions: %d, and %s has %d; set %d, or change the queue with `redoxworker provision --drain` and start all its workers anew",
-			want, prefix.OutStream(), have, have)
 	}
 	return nil
 }

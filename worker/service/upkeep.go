@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -61,12 +62,12 @@ func (s *Service) inspect(ctx context.Context, js jetstream.JetStream) {
 		return // NATS does not answer; lanes and quota say so
 	}
 	missing := slices.ContainsFunc(faults, func(f outbox.Fault) bool { return f.Missing })
-	stuck := u.stuck(s.worker.Load().Status())
-	if stuck {
-		faults = append(faults, outbox.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true,
-			Detail: "consumers of " + t.Prefix.OutStream() + " are missing, or cannot be bound: run `redoxworker provision`"})
+	if w := s.worker.Load().Status(); u.stuck(w) && !missing {
+		faults = append(faults, outbox.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true, Detail: fmt.Sprintf(
+			"%d of the %d lanes of %s that hold messages have no consumer that this worker may use: its log says why; the messages wait",
+			w.Lanes-w.Bound, w.Lanes, t.Prefix.OutStream())})
 	}
-	if s.config.NATS.Provision == config.ProvisionAuto && (missing || stuck) {
+	if s.config.NATS.Provision == config.ProvisionAuto && missing {
 		if err := s.restore(ctx, js, t); err != nil {
 			faults = append(faults, outbox.Fault{Kind: "provision", Name: "nats.provision", Detail: "what is missing could not be made anew: " + err.Error()})
 		}
@@ -74,10 +75,10 @@ func (s *Service) inspect(ctx context.Context, js jetstream.JetStream) {
 	u.note(faults)
 }
 
-// stuck reports whether a worker cannot bind its consumers. To bind those of thousands of
+// stuck reports whether a worker cannot make or bind consumers. To bind those of thousands of
 // sources takes a while, also after a reconnect, and is no trouble.
 func (u *upkeep) stuck(s worker.Status) bool {
-	if s.Ready() || s.Bound > u.bound {
+	if !s.Ready() || s.Bound >= s.Lanes || s.Bound > u.bound {
 		u.unbound = 0
 	} else {
 		u.unbound++
@@ -90,11 +91,7 @@ func (u *upkeep) stuck(s worker.Status) bool {
 func (s *Service) restore(ctx context.Context, js jetstream.JetStream, t outbox.Topology) error {
 	made, err := t.Restore(ctx, js)
 	for _, c := range made {
-		text := "provision: it was missing and is made anew, empty; what it held is lost"
-		if c.Kind == "consumer" {
-			text = "provision: it was missing and is made anew; messages in hand may be delivered again"
-		}
-		s.log.Warn(text, "kind", c.Kind, "name", c.Name)
+		s.log.Warn("provision: it was missing and is made anew, empty; what it held is lost", "kind", c.Kind, "name", c.Name)
 	}
 	return err
 }

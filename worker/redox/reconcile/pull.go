@@ -20,6 +20,17 @@ const (
 	natsTimeout = 5 * time.Second
 )
 
+const (
+	// lease of a log: longer than two requests to Redox may take.
+	lease = 5*time.Minute + 30*time.Second
+	// maxPending bounds the logs that were looked at and wait for the next look; the others
+	// wait in the stream.
+	maxPending = 20000
+	// maxWaiting bounds the workers whose requests for a log may wait at once. The server never
+	// lets it be changed.
+	maxWaiting = 2048
+)
+
 // pull takes one log after the other from the stream, until ctx ends.
 func (r *Reconciler) pull(ctx context.Context) {
 	p := patience{pace: r.config.Pace}
@@ -50,13 +61,21 @@ func (r *Reconciler) next(ctx context.Context, consumer jetstream.Consumer) (jet
 	return msg, err
 }
 
-// bind looks the consumer up until it is there; nil when ctx ended.
+// consumerConfig of the logs to look up, the same for all workers of a prefix.
+func consumerConfig(p outbox.Prefix) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:   p.ReconcileConsumer(),
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: lease, MaxDeliver: -1, MaxAckPending: maxPending, MaxWaiting: maxWaiting,
+	}
+}
+
+// bind makes the consumer, or finds it made by another worker; nil when ctx ended.
 func (r *Reconciler) bind(ctx context.Context) jetstream.Consumer {
 	p := r.config.Prefix
-	name := outbox.Topology{Prefix: p}.ReconcileConsumer().Name
+	name := p.ReconcileConsumer()
 	for failures := 0; ; failures++ {
 		look, cancel := context.WithTimeout(ctx, natsTimeout)
-		consumer, err := r.js.Consumer(look, p.ReconcileStream(), name)
+		consumer, err := r.js.CreateOrUpdateConsumer(look, p.ReconcileStream(), consumerConfig(p))
 		cancel()
 		if err == nil {
 			return consumer
@@ -64,7 +83,7 @@ func (r *Reconciler) bind(ctx context.Context) jetstream.Consumer {
 		if ctx.Err() != nil {
 			return nil
 		}
-		r.log.Warn("cannot bind the consumer of logs to look up; trying again (is it provisioned?)",
+		r.log.Warn("cannot bind the consumer of logs to look up; trying again (is the stream provisioned?)",
 			"stream", p.ReconcileStream(), "consumer", name, "error", err)
 		sleep(ctx, doubling(bindWait, bindMaxWait, failures))
 	}

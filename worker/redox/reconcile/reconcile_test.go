@@ -73,7 +73,7 @@ const day = 24 * time.Hour
 
 func inBubble(t *testing.T, f func(r rig)) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		if _, err := (outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 1, Reconcile: day}).Ensure(t.Context(), js); err != nil {
+		if _, err := (outbox.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
 		f(rig{t, js, newRedox()})
@@ -326,12 +326,33 @@ func TestReconciler_WaitsForTheStream(t *testing.T) {
 		r.redox.set("ok", platform.Failed)
 		rec.Follow(delivered("ok"))
 		time.Sleep(5 * time.Minute)
-		if _, err := (outbox.Topology{Sources: []string{"clinic-a"}, Partitions: 1, Reconcile: day}).Ensure(t.Context(), js); err != nil {
+		if _, err := (outbox.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
 		if events, _ := r.events(); len(events) != 1 {
 			t.Errorf("%d events", len(events))
+		}
+	})
+}
+
+// The consumer is the reconcilers' own: they make it, as often as it is removed, and agree on it.
+func TestReconciler_MakesItsConsumer(t *testing.T) {
+	inBubble(t, func(r rig) {
+		rec, stop := r.start(Config{})
+		defer stop()
+		_, stopOther := r.start(Config{})
+		defer stopOther()
+		for i, id := range []string{"first", "second"} {
+			r.redox.set(id, platform.Failed)
+			rec.Follow(delivered(id))
+			time.Sleep(10 * time.Minute)
+			if events, _ := r.events(); len(events) != i+1 {
+				r.t.Fatalf("%d events after %s", len(events), id)
+			}
+			if err := r.js.DeleteConsumer(r.t.Context(), "REDOX_RECONCILE", outbox.Prefix("").ReconcileConsumer()); err != nil {
+				r.t.Fatal(err)
+			}
 		}
 	})
 }

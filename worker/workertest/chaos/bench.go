@@ -23,7 +23,6 @@ const (
 	sourceName  = "clinic-a" // resends what is unknown
 	holdingName = "clinic-h" // holds it
 	orderSecret = "an order secret for the bench that breaks things"
-	partitions  = 16
 )
 
 // Config of a [Bench].
@@ -119,7 +118,7 @@ func (b *Bench) open(ctx context.Context) (err error) {
 
 // provision repeats until a young cluster has its leaders.
 func (b *Bench) provision(ctx context.Context) error {
-	top := outbox.Topology{Sources: []string{sourceName, holdingName}, Partitions: partitions, Replicas: b.config.Nodes, AckWait: b.config.AckWait}
+	top := outbox.Topology{Replicas: b.config.Nodes}
 	var err error
 	late := eventually(time.Minute, "streams and consumers", func() bool {
 		_, err = top.Ensure(ctx, b.js)
@@ -144,7 +143,7 @@ keys:
 sources:
   %s: {id: %s, key: main}
   %s: {id: %s, key: main, on_unknown: hold}
-order: {partitions: %d, secret: %q}
+order: {secret: %q}
 worker:
   concurrency: 16
   ack_wait: %v
@@ -156,7 +155,7 @@ admin: {listen: "off"}
 log: {level: debug, format: json}
 audit: {file: %q}
 `, b.servers.urls(), c.Nodes, cmp.Or(c.BaseURL, tokens), tokens+redoxsim.PathToken, c.Timeout, c.CAFile, clientID, keyID, b.witness.keyFile,
-		sourceName, sourceID, holdingName, sourceID, partitions, orderSecret, c.AckWait, b.auditFile())
+		sourceName, sourceID, holdingName, sourceID, orderSecret, c.AckWait, b.auditFile())
 	path := c.Binaries.Worker
 	if c.Failpoints {
 		path = c.Binaries.FailingWorker

@@ -12,59 +12,64 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
-// lanesCommand is about ordered messages: one partition waits for its first message.
-type lanesCommand struct {
-	Ls      lanesLsCommand      `cmd:"" default:"withargs" help:"What each partition is waiting on."`
-	Hold    lanesHoldCommand    `cmd:"" help:"Have the first message of a partition settled held, so that the partition goes on."`
-	Held    lanesHeldCommand    `cmd:"" help:"Order tokens that wait behind a dead letter (order.after_dead_letter: hold)."`
-	Release lanesReleaseCommand `cmd:"" help:"Let an order token go on whose dead letters are gone."`
+// orderCommand is about ordered messages: those of one token wait for its first message.
+type orderCommand struct {
+	Ls      orderLsCommand      `cmd:"" default:"withargs" help:"The messages that others of their order wait behind, and why."`
+	Hold    orderHoldCommand    `cmd:"" help:"Have the first message of an order settled held, so that those behind it go on."`
+	Held    orderHeldCommand    `cmd:"" help:"Order tokens that wait behind a dead letter (order.after_dead_letter: hold)."`
+	Release orderReleaseCommand `cmd:"" help:"Let an order token go on whose dead letters are gone."`
 }
 
-// lanesLsCommand lists partitions.
-type lanesLsCommand struct {
+// orderLsCommand lists heads.
+type orderLsCommand struct {
 	Source string `placeholder:"NAME" help:"Only of this source."`
-	All    bool   `help:"Those without messages, too."`
+	All    bool   `help:"Those that nothing waits behind, too."`
+	Limit  int    `default:"100" placeholder:"N" help:"At most so many, those with most messages first; 0 means all."`
 }
 
-// Run prints the partitions that hold messages, and the message each of them waits for.
-func (c lanesLsCommand) Run(ctx context.Context, a *app) error {
+// Run prints the order tokens that hold messages, and the message that each of them waits for.
+func (c orderLsCommand) Run(ctx context.Context, a *app) error {
 	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
 	}
 	defer q.close()
-	lanes, err := worker.NewLanes(q.js, q.prefix).List(ctx, c.Source, c.All)
+	messages := uint64(2)
+	if c.All {
+		messages = 1
+	}
+	if c.Limit < 0 {
+		return usageError{fmt.Errorf("--limit %d: use 1 or more, or 0 for all", c.Limit)}
+	}
+	states, err := worker.NewOrder(q.js, q.prefix).List(ctx, c.Source, messages, c.Limit)
 	if err != nil {
 		return q.explain(err)
 	}
 	if a.globals.JSON {
-		return encodeAll(a, lanes)
+		return encodeAll(a, states)
 	}
-	if len(lanes) == 0 {
-		fmt.Fprintln(a.stderr, "no partition holds a message")
+	if len(states) == 0 {
+		fmt.Fprintln(a.stderr, "no message waits behind another of its order")
 		return nil
 	}
 	t := a.newTable()
-	t.AppendHeader(table.Row{"source", "partition", "messages", "waits for", "stored", "state", "attempts", "next try", "last error"})
-	for _, l := range lanes {
-		row := table.Row{l.Source, l.Partition, l.Messages, "", "", "", "", "", ""}
-		if h := l.Head; h != nil {
-			row = table.Row{l.Source, l.Partition, l.Messages, h.ID, clock(h.Stored), laneStateText(h), h.Attempts, nextTry(h), h.Error}
-		}
-		t.AppendRow(row)
+	t.AppendHeader(table.Row{"source", "order token", "messages", "waits for", "stored", "state", "attempts", "next try", "last error"})
+	for _, s := range states {
+		h := &s.Head
+		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, h.ID, clock(h.Stored), headStateText(h), h.Attempts, nextTry(h), h.Error})
 	}
 	a.printf("%s\n", a.fitted(t, 9))
 	return nil
 }
 
-func laneStateText(h *worker.LaneHead) string {
+func headStateText(h *worker.OrderHead) string {
 	if h.ByHand {
 		return h.State + ", to be held"
 	}
 	return h.State
 }
 
-func nextTry(h *worker.LaneHead) string {
+func nextTry(h *worker.OrderHead) string {
 	if h.Next.IsZero() {
 		return ""
 	}
@@ -81,15 +86,15 @@ func encodeAll[T any](a *app, all []T) error {
 	return nil
 }
 
-// lanesHoldCommand settles a head by hand.
-type lanesHoldCommand struct {
-	ID     string `arg:"" help:"Message id, as lanes shows it."`
+// orderHoldCommand settles a head by hand.
+type orderHoldCommand struct {
+	ID     string `arg:"" help:"Message id, as order ls shows it."`
 	Source string `required:"" placeholder:"NAME" help:"Source of the message."`
 	Force  bool   `help:"Do not ask. Needed where there is no terminal."`
 }
 
 // Run notes the decision; a worker carries it out.
-func (c lanesHoldCommand) Run(ctx context.Context, a *app) error {
+func (c orderHoldCommand) Run(ctx context.Context, a *app) error {
 	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
@@ -98,28 +103,28 @@ func (c lanesHoldCommand) Run(ctx context.Context, a *app) error {
 	if err := a.confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
 		return err
 	}
-	state, err := worker.NewLanes(q.js, q.prefix).Hold(ctx, c.Source, c.ID)
+	state, err := worker.NewOrder(q.js, q.prefix).Hold(ctx, c.Source, c.ID)
 	if err != nil {
 		return q.explain(err)
 	}
 	if state.Head.ByHand = true; a.globals.JSON {
-		return encodeAll(a, []worker.LaneState{state})
+		return encodeAll(a, []worker.OrderState{state})
 	}
 	when := map[string]string{
-		worker.LaneWaiting: "a worker settles it now",
-		worker.LaneQueued:  "the next worker that takes it settles it",
-		worker.LaneSending: "a worker settles it when the attempt under way has failed; if that succeeds, it is delivered",
+		worker.HeadWaiting: "a worker settles it now",
+		worker.HeadQueued:  "the next worker that takes it settles it",
+		worker.HeadSending: "a worker settles it when the attempt under way has failed; if that succeeds, it is delivered",
 	}[state.Head.State]
-	a.printf("%s of %s, partition %d, is to be held: %s\n", c.ID, c.Source, state.Partition, when)
+	a.printf("%s of %s is to be held: %s\n", c.ID, c.Source, when)
 	return nil
 }
 
-// lanesHeldCommand lists held tokens.
-type lanesHeldCommand struct{}
+// orderHeldCommand lists held tokens.
+type orderHeldCommand struct{}
 
 // Run prints every order token that waits behind dead letters, and the places of the first and
 // the last of these in the queue: the "sequence" of `dlq ls --json`.
-func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
+func (orderHeldCommand) Run(ctx context.Context, a *app) error {
 	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
@@ -152,16 +157,16 @@ func (lanesHeldCommand) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// lanesReleaseCommand releases a held token.
-type lanesReleaseCommand struct {
+// orderReleaseCommand releases a held token.
+type orderReleaseCommand struct {
 	Source string `required:"" placeholder:"NAME" help:"Source of the token."`
-	Token  string `required:"" placeholder:"TOKEN" help:"Order token, as lanes held shows it."`
+	Token  string `required:"" placeholder:"TOKEN" help:"Order token, as order held shows it."`
 	Force  bool   `help:"Do not ask. Needed where there is no terminal."`
 }
 
 // Run releases the token. Dead letters that are still there lose their place in the order:
 // replay or discard them instead, which releases the token by itself.
-func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
+func (c orderReleaseCommand) Run(ctx context.Context, a *app) error {
 	q, err := a.openQueue(ctx, natsOnly)
 	if err != nil {
 		return err
@@ -173,7 +178,7 @@ func (c lanesReleaseCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if held.Last == 0 && !held.Damaged {
-		return fmt.Errorf("token %s of %s is not held; see `redoxworker lanes held`", c.Token, c.Source)
+		return fmt.Errorf("token %s of %s is not held; see `redoxworker order held`", c.Token, c.Source)
 	}
 	what := fmt.Sprintf("new messages of the token would no longer wait behind its dead letters, the last of which is number %d", held.Last)
 	if held.Damaged {

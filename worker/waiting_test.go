@@ -10,20 +10,20 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
-// lane is the only partition that holds anything.
-func (r *rig) lane(l *worker.Lanes) worker.LaneState {
+// waiting is the only order token that has a message.
+func (r *rig) waiting(o *worker.Order) worker.OrderState {
 	r.Helper()
-	list, err := l.List(r.Context(), source, false)
+	list, err := o.List(r.Context(), source, 1, 0)
 	if err != nil {
 		r.Fatal(err)
 	}
 	if len(list) != 1 {
-		r.Fatalf("%d partitions hold messages, want 1: %+v", len(list), list)
+		r.Fatalf("%d tokens have messages, want 1: %+v", len(list), list)
 	}
 	return list[0]
 }
 
-func TestLanes_HoldAHeadThatWaits(t *testing.T) {
+func TestOrder_HoldAHeadThatWaits(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
 			if m.ID == "stuck" {
@@ -35,14 +35,14 @@ func TestLanes_HoldAHeadThatWaits(t *testing.T) {
 		r.ordered("stuck", "patient")
 		r.ordered("behind", "patient")
 		time.Sleep(20 * time.Minute) // by now the waits are minutes long
-		lanes := worker.NewLanes(r.js, "")
-		r.until("it waits for long", func() bool { return time.Until(r.lane(lanes).Head.Next) > time.Minute })
-		state := r.lane(lanes)
-		if h := state.Head; state.Messages != 2 || h.ID != "stuck" || h.State != worker.LaneWaiting || h.Status != 503 || h.Attempts < 5 || h.Sequence != 1 || h.ByHand {
+		order := worker.NewOrder(r.js, "")
+		r.until("it waits for long", func() bool { return time.Until(r.waiting(order).Head.Next) > time.Minute })
+		state := r.waiting(order)
+		if h := state.Head; state.Messages != 2 || h.ID != "stuck" || h.State != worker.HeadWaiting || h.Status != 503 || h.Attempts < 5 || h.Sequence != 1 || h.ByHand {
 			t.Errorf("%+v, head %+v", state, h)
 		}
 		calls, asked := len(r.far.Of("stuck")), time.Now()
-		if state, err := lanes.Hold(r.Context(), source, "stuck"); err != nil || state.Head.State != worker.LaneWaiting {
+		if state, err := order.Hold(r.Context(), source, "stuck"); err != nil || state.Head.State != worker.HeadWaiting {
 			t.Fatalf("%+v, %v", state, err)
 		}
 		if e := r.awaitSettled("stuck"); e.Settlement != outbox.Held || len(r.far.Of("stuck")) != calls {
@@ -57,20 +57,17 @@ func TestLanes_HoldAHeadThatWaits(t *testing.T) {
 		if d := r.deadLetters(); len(d) != 1 || d[0].Settlement != outbox.Held || d[0].Status != 0 {
 			t.Errorf("dead letters %+v", d)
 		}
-		if list, err := lanes.List(r.Context(), "", false); err != nil || len(list) != 0 {
+		if list, err := order.List(r.Context(), "", 1, 0); err != nil || len(list) != 0 {
 			t.Errorf("still %+v, %v", list, err)
-		}
-		if list, err := lanes.List(r.Context(), source, true); err != nil || len(list) != 4 || list[3].Partition != 3 {
-			t.Errorf("all lanes: %+v, %v", list, err)
 		}
 	})
 }
 
 // The decision waits for as long as it takes until somebody serves the source.
-func TestLanes_ADecisionOutlastsAWeekend(t *testing.T) {
+func TestOrder_ADecisionOutlastsAWeekend(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.ordered("first", "patient")
-		if _, err := worker.NewLanes(r.js, "").Hold(r.Context(), source, "first"); err != nil {
+		if _, err := worker.NewOrder(r.js, "").Hold(r.Context(), source, "first"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(72 * time.Hour)
@@ -81,21 +78,21 @@ func TestLanes_ADecisionOutlastsAWeekend(t *testing.T) {
 	})
 }
 
-func TestLanes_HoldAHeadThatNobodyHas(t *testing.T) {
+func TestOrder_HoldAHeadThatNobodyHas(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.ordered("first", "patient")
 		r.ordered("second", "patient")
-		lanes := worker.NewLanes(r.js, "")
-		if h := r.lane(lanes).Head; h.State != worker.LaneQueued || h.ID != "first" {
+		order := worker.NewOrder(r.js, "")
+		if h := r.waiting(order).Head; h.State != worker.HeadQueued || h.ID != "first" {
 			t.Errorf("head %+v", h)
 		}
-		if _, err := lanes.Hold(r.Context(), source, "second"); !errors.Is(err, worker.ErrNotHead) {
+		if _, err := order.Hold(r.Context(), source, "second"); !errors.Is(err, worker.ErrNotHead) {
 			t.Errorf("hold of a message behind the head: %v", err)
 		}
-		if _, err := lanes.Hold(r.Context(), source, "first"); err != nil {
+		if _, err := order.Hold(r.Context(), source, "first"); err != nil {
 			t.Fatal(err)
 		}
-		if h := r.lane(lanes).Head; !h.ByHand {
+		if h := r.waiting(order).Head; !h.ByHand {
 			t.Errorf("head %+v", h)
 		}
 		r.start(worker.Config{})
@@ -108,7 +105,7 @@ func TestLanes_HoldAHeadThatNobodyHas(t *testing.T) {
 	})
 }
 
-func TestLanes_AnAttemptUnderWayIsNotCalledBack(t *testing.T) {
+func TestOrder_AnAttemptUnderWayIsNotCalledBack(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
 			time.Sleep(20 * time.Second)
@@ -120,8 +117,8 @@ func TestLanes_AnAttemptUnderWayIsNotCalledBack(t *testing.T) {
 		r.start(worker.Config{})
 		r.ordered("slow", "patient")
 		r.until("sending", func() bool { return len(r.far.Calls()) == 1 })
-		lanes := worker.NewLanes(r.js, "")
-		if state, err := lanes.Hold(r.Context(), source, "slow"); err != nil || state.Head.State != worker.LaneSending {
+		order := worker.NewOrder(r.js, "")
+		if state, err := order.Hold(r.Context(), source, "slow"); err != nil || state.Head.State != worker.HeadSending {
 			t.Fatalf("%+v, %v", state, err)
 		}
 		if e := r.awaitSettled("slow"); e.Settlement != outbox.Held || len(r.far.Of("slow")) != 1 || e.Attempt != 1 {

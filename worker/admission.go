@@ -1,0 +1,171 @@
+package worker
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/limit"
+)
+
+// A message is admitted in one order: pauses, limit, slot, pull. Nothing is pulled that could
+// not be sent at once, so that no message waits in a worker that may not send while another may.
+
+// class is the kind of slots that a lane's messages take.
+func (l *lane) class() limit.Class {
+	if l.kind == outbox.LaneRequest {
+		return limit.Request
+	}
+	return limit.Send
+}
+
+// A pull asks for pullFirst messages where nothing is known, and for twice as many as came last
+// where all did, up to pullMost: slots that were taken for what does not come are missing to
+// others meanwhile.
+const (
+	pullFirst = 8
+	pullMost  = 256
+)
+
+// admission is what a lane holds for the messages that it pulls.
+type admission struct {
+	worker *Worker
+	lane   *lane
+	slots  int
+	grants []func(sent bool) // one for each slot; empty without a limiter
+	probes bool              // one message goes, to see whether a pause is over
+}
+
+// admit waits until at least one message of the lane may be sent, and takes what as many need
+// as may be. nil means that the lane was given up, or paused meanwhile.
+func (w *Worker) admit(l *lane) *admission {
+	state := w.breaker.Wait(l.ctx, l.source)
+	if state == breaker.Paused {
+		return nil
+	}
+	a, most := &admission{worker: w, lane: l}, max(l.batch, pullFirst)
+	if state == breaker.Probing {
+		a.probes, most = true, 1
+	}
+	if limiter := w.config.Limiter; limiter != nil {
+		done, err := limiter.Acquire(l.ctx, l.source, l.kind)
+		if err != nil {
+			a.release()
+			return nil
+		}
+		a.grants = append(a.grants, done)
+	}
+	if a.slots = w.slots.Acquire(l.ctx, l.source, l.class(), most); a.slots == 0 {
+		a.release()
+		return nil
+	}
+	for w.config.Limiter != nil && len(a.grants) < a.slots {
+		done, err := w.config.Limiter.Acquire(ended, l.source, l.kind)
+		if err != nil {
+			break
+		}
+		a.grants = append(a.grants, done)
+	}
+	for w.config.Limiter != nil && a.slots > len(a.grants) {
+		a.slots--
+		w.slots.Release(l.source, l.class())
+	}
+	if state, _, _ := w.breaker.State(l.source); state == breaker.Paused || state == breaker.Probing && !a.probes {
+		a.release() // while it waited
+		return nil
+	}
+	return a
+}
+
+// release gives back what no message has taken.
+func (a *admission) release() {
+	for _, done := range a.grants {
+		done(false)
+	}
+	for range a.slots {
+		a.worker.slots.Release(a.lane.source, a.lane.class())
+	}
+	a.grants, a.slots = nil, 0
+}
+
+// take pulls as many messages as are admitted and begins to deliver them. again reports whether
+// there may be more.
+func (w *Worker) take(l *lane) (again bool, err error) {
+	a := w.admit(l)
+	if a == nil {
+		return true, nil
+	}
+	defer a.release()
+	w.restarts.look() // what comes now comes from this server
+	asked := time.Now()
+	l.used = asked
+	n := a.slots
+	list, err := w.puller.fetch(l.ctx, l.consumer, n, w.pullBytes())
+	if err == nil || len(list) > 0 {
+		w.troubles.pulls.Worked(l.consumer)
+	}
+	for _, msg := range list {
+		w.begin(a, msg, w.since(asked))
+	}
+	if l.batch = min(2*len(list), pullMost); len(list) < n {
+		l.batch = len(list)
+	}
+	return len(list) > 0, err
+}
+
+// since is the earliest moment at which a message that was asked for can have been
+// delivered: it was not there yet when this process was last seen waiting for it.
+func (w *Worker) since(asked time.Time) time.Time {
+	if alive := w.keeper.alive(); alive.After(asked) {
+		return alive
+	}
+	return asked
+}
+
+// begin starts the delivery of a message that was pulled for an admission. What the message
+// itself depends on may be paused: then it is handed back.
+func (w *Worker) begin(a *admission, msg *nats.Msg, since time.Time) {
+	l := a.lane
+	d := w.receive(l, msg, since)
+	if d == nil {
+		return
+	}
+	extra := w.ownScopes(d)
+	if again := w.breaker.Blocked(l.source, extra); again > 0 {
+		w.refuse(d, again)
+		return
+	}
+	if a.probes { // another may probe at this moment
+		d.permit = w.breaker.Admit(l.ctx, l.source, extra...)
+	} else {
+		d.permit, _ = w.breaker.TryAdmit(l.source, extra...)
+	}
+	if d.permit == nil {
+		w.refuse(d, w.breaker.Blocked(l.source, extra))
+		return
+	}
+	a.slots--
+	if n := len(a.grants) - 1; n >= 0 {
+		d.grant.done = a.grants[n]
+		a.grants = a.grants[:n]
+	}
+	w.pool.Start(d)
+}
+
+// late hands back a message that came after its pull was given up.
+func (w *Worker) late(msg *nats.Msg) {
+	l := w.laneOf(consumerOf(msg.Reply))
+	if d := w.receive(l, msg, w.since(time.Now().Add(-stepTimeout))); d != nil {
+		w.refuse(d, 0)
+	}
+}
+
+// ownScopes are the pause scopes of a message that its source does not have.
+func (w *Worker) ownScopes(d *delivery) []string {
+	if s := w.source(d.lane.source); s != nil && s.MessageScopes != nil && d.contract == nil {
+		return s.MessageScopes(d.message)
+	}
+	return nil
+}

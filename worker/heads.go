@@ -1,0 +1,335 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// place is where a message stands in the order of its token.
+type place int
+
+const (
+	placeHead   place = iota // the first stored message of its subject: it goes
+	placeBehind              // another is before it
+	placeGone                // it is stored no more
+)
+
+// errNoHead is what a leader answers that has no message of the subject.
+var errNoHead = errors.New("no message of the subject is stored")
+
+// firstStored answers the sequence of the first stored message of a subject of the queue. It
+// asks the leader of the stream (STREAM.MSG.GET): a replica may have a message yet that was
+// acknowledged a moment ago, or not have one yet. A leader that was replaced and does not know
+// it may name an older message: then a follower waits for one that is gone, for a moment.
+//
+// The answer holds the whole message; see [Worker.alone].
+func (w *Worker) firstStored(ctx context.Context, subject string) (uint64, error) {
+	ask, err := json.Marshal(map[string]any{"next_by_subj": subject, "no_hdr": true})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	answer, err := w.conn.RequestWithContext(ctx, w.headSubject, ask)
+	if err != nil {
+		return 0, fmt.Errorf("asking for the first message of an order: %w", err)
+	}
+	return readSequence(answer.Data)
+}
+
+// readSequence reads the sequence out of an answer to STREAM.MSG.GET, and not the body that
+// follows it.
+func readSequence(answer []byte) (uint64, error) {
+	d := jsontext.NewDecoder(bytes.NewReader(answer))
+	for {
+		token, err := d.ReadToken()
+		if err != nil {
+			return 0, fmt.Errorf("reading the answer about the first message of an order: %w", err)
+		}
+		switch depth := d.StackDepth(); {
+		case depth == 0 && token.Kind() == '}':
+			return 0, errors.New("the answer about the first message of an order names none")
+		case token.Kind() != '"' || isValue(d):
+		case depth == 2 && token.String() == "seq":
+			return readUint(d)
+		case depth == 1 && token.String() == "error":
+			return 0, readAPIError(d)
+		}
+	}
+}
+
+func readUint(d *jsontext.Decoder) (uint64, error) {
+	value, err := d.ReadToken()
+	if err != nil || value.Kind() != '0' {
+		return 0, errors.New("the answer about the first message of an order has no sequence")
+	}
+	return value.Uint()
+}
+
+// isValue reports whether the string that was read last is a member's value, not its name.
+func isValue(d *jsontext.Decoder) bool {
+	kind, n := d.StackIndex(d.StackDepth())
+	return kind == '{' && n%2 == 0
+}
+
+func readAPIError(d *jsontext.Decoder) error {
+	value, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	refusal := &jetstream.APIError{}
+	if err := json.Unmarshal(value, refusal); err != nil {
+		return err
+	}
+	if refusal.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+		return errNoHead
+	}
+	return refusal
+}
+
+// largeBody is the size from which a message is not read again to learn that it is the first.
+const largeBody = 32 << 10
+
+// alone reports whether a message is the only one of its subject, as far as the queue says.
+func (w *Worker) alone(ctx context.Context, subject string) bool {
+	queue := w.queue.Load()
+	if queue == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	info, err := (*queue).Info(ctx, jetstream.WithSubjectFilter(subject))
+	return err == nil && info.State.Subjects[subject] == 1
+}
+
+// placeOf asks where an ordered message stands.
+func (w *Worker) placeOf(ctx context.Context, d *delivery) (place, uint64, error) {
+	if len(d.msg.body) > largeBody && w.alone(ctx, d.msg.subject) {
+		return placeHead, d.message.Sequence, nil
+	}
+	first, err := w.firstStored(ctx, d.msg.subject)
+	switch {
+	case errors.Is(err, errNoHead):
+		return placeGone, 0, nil
+	case err != nil:
+		return placeBehind, 0, err
+	case first == d.message.Sequence:
+		return placeHead, first, nil
+	case first > d.message.Sequence:
+		return placeGone, first, nil
+	}
+	return placeBehind, first, nil
+}
+
+// ordered reports whether a message goes only while it is the first of its subject.
+func (d *delivery) ordered() bool { return d.message.Lane == outbox.LaneOrdered }
+
+// run takes an admitted message through its delivery, and after it those of its token that
+// are in hand, one after the other.
+func (w *Worker) run(d *delivery) {
+	if !d.ordered() {
+		w.deliver(d)
+		return
+	}
+	for d != nil && w.inTurn(d) {
+		d = w.deliverHead(d)
+	}
+}
+
+// deliverHead delivers the head of a token and answers what goes next, if that is here. A
+// Deliverer that ends the goroutine leaves the others to be delivered again.
+func (w *Worker) deliverHead(d *delivery) (next *delivery) {
+	returned := false
+	defer func() {
+		if !returned {
+			w.lines.leave(d, false, time.Now())
+			w.handBackAll(w.lines.drop(d.msg.subject))
+		}
+	}()
+	w.deliver(d)
+	returned = true
+	return w.successor(d)
+}
+
+// inTurn reports whether an ordered message may go. One that may not is kept back, without its slot.
+func (w *Worker) inTurn(d *delivery) bool {
+	at, known := w.lines.arrive(d, time.Now())
+	var err error
+	if !known {
+		var first uint64
+		if at, first, err = w.placeOf(d.ctx, d); err == nil {
+			w.lines.learn(d, at, first, time.Now())
+		}
+	}
+	switch {
+	case err != nil:
+		w.unadmit(d)
+		w.troubles.ledger.Failed(itself, "messages wait: their state could not be read from or written to NATS", err, "message", d.message.ID, "source", d.message.Source)
+		w.refuse(d, w.config.Retry.Initial)
+	case at == placeHead:
+		return true
+	case at == placeGone:
+		w.unadmit(d)
+		w.keeper.forget(d.lease)
+		d.cancel(nil)
+	case at == placeBehind:
+		w.unadmit(d)
+		w.keepBack(d)
+	}
+	return false
+}
+
+// unadmit gives back what an admitted message holds that is not sent.
+func (w *Worker) unadmit(d *delivery) {
+	d.permit.Drop()
+	d.grant.end(false)
+	w.slots.Release(d.lane.source, d.lane.class())
+}
+
+// keepBack keeps a follower in hand while its head is, or hands it back.
+func (w *Worker) keepBack(d *delivery) {
+	if !w.lines.park(d) {
+		w.handBack(d)
+	}
+}
+
+// handBack hands a follower back until about its turn. Where that may come at any moment it is
+// looked at once more: who settled the head meanwhile may have woken it before it was handed back.
+func (w *Worker) handBack(d *delivery) {
+	delay, near := w.lines.back(d, time.Now())
+	w.refuse(d, delay)
+	if !near || w.pulling.Err() != nil {
+		return
+	}
+	if first, err := w.firstStored(w.settling, d.msg.subject); err == nil && first == d.message.Sequence {
+		w.wake(d.lane, []handedBack{{sequence: first, delivery: d.consumed}})
+	}
+}
+
+// successor is what goes next of the token of a message that was delivered, ready to be run;
+// nil when it is not here. Where the message is settled its successor is known and handed
+// back, it is asked for at once.
+func (w *Worker) successor(d *delivery) *delivery {
+	settled := d.verdict.action == settled && d.over
+	crowd := w.lines.leave(d, settled, time.Now())
+	if !settled || w.pulling.Err() != nil {
+		w.handBackAll(w.lines.drop(d.msg.subject))
+		return nil
+	}
+	if !crowd && d.delivered <= 1 {
+		return nil
+	}
+	first, err := w.firstStored(w.settling, d.msg.subject)
+	if err != nil {
+		if errors.Is(err, errNoHead) {
+			w.lines.forget(d.msg.subject)
+		}
+		w.handBackAll(w.lines.drop(d.msg.subject))
+		return nil
+	}
+	next, rest, parked := w.lines.next(d.msg.subject, first, time.Now())
+	w.wake(d.lane, parked)
+	if next == nil {
+		if len(parked) == 0 {
+			w.wakeOther(d, first)
+		}
+		w.handBackAll(rest)
+		return nil
+	}
+	if !w.readmit(next) {
+		w.lines.leave(next, false, time.Now())
+		w.handBackAll(append(w.lines.drop(d.msg.subject), next))
+		return nil
+	}
+	return next
+}
+
+// readmit gives a follower in hand what it needs to be sent.
+func (w *Worker) readmit(d *delivery) bool {
+	l := d.lane
+	ctx, cancel := context.WithTimeout(w.pulling, scarceWait)
+	defer cancel()
+	if d.permit, _ = w.breaker.TryAdmit(l.source, w.ownScopes(d)...); d.permit == nil {
+		return false
+	}
+	if limiter := w.config.Limiter; limiter != nil {
+		done, err := limiter.Acquire(ctx, l.source, l.kind)
+		if err != nil {
+			d.permit.Drop()
+			return false
+		}
+		d.grant.done = done
+	}
+	if w.slots.Acquire(ctx, l.source, l.class(), 1) == 0 {
+		d.grant.end(false)
+		d.permit.Drop()
+		return false
+	}
+	return true
+}
+
+// handBackAll hands followers back that were in hand.
+func (w *Worker) handBackAll(list []*delivery) {
+	for _, d := range list {
+		w.handBack(d)
+	}
+}
+
+// wake has followers that were handed back delivered now: with a negative acknowledgement
+// without a delay. A pull that overtakes it brings nothing: the server's word for the last is
+// waited for.
+func (w *Worker) wake(l *lane, list []handedBack) {
+	if len(list) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+	defer cancel()
+	for i, b := range list {
+		subject := ackSubject(w.config.Prefix.OutStream(), l.consumer, b.sequence, b.delivery)
+		if i < len(list)-1 {
+			_ = w.conn.Publish(subject, []byte(ackBack))
+			continue
+		}
+		_, _ = w.conn.RequestWithContext(ctx, subject, []byte(ackBack)) // otherwise it comes at its time
+	}
+	w.open(l)
+}
+
+// wakeOther wakes a successor that another worker handed back: the ledger says that it waits.
+func (w *Worker) wakeOther(d *delivery, sequence uint64) {
+	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+	defer cancel()
+	queue := w.queue.Load()
+	if queue == nil {
+		return
+	}
+	msg, err := (*queue).GetMsg(ctx, sequence)
+	if err != nil {
+		return
+	}
+	m, _ := outbox.Decode(w.config.Prefix, outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
+	rec, err := w.ledger.load(ctx, m)
+	if err != nil || !rec.Next.After(w.clock.Now()) {
+		return
+	}
+	consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), d.lane.consumer)
+	if err != nil {
+		return
+	}
+	w.wake(d.lane, []handedBack{{sequence: sequence, delivery: consumer.CachedInfo().Delivered.Consumer}})
+}
+
+// ackSubject is where a delivery of a message is answered: by its sequence in the stream and
+// that of a delivery, which must not be below all that is acknowledged.
+func ackSubject(stream, consumer string, sequence, delivery uint64) string {
+	return fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", stream, consumer, sequence, delivery)
+}

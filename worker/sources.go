@@ -1,0 +1,165 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// served is a source whose messages this worker consumes.
+type served struct {
+	Source
+	lanes [2]*lane // SENDs and REQUESTs
+}
+
+// SetSources has the worker serve these sources instead of those it serves, while it runs or
+// before. A source that comes is served at once; one that goes is pulled from no more, and what
+// is in flight of it is delivered. One that stays goes on, with its new functions and scopes
+// for messages that are pulled from now on. An error changes nothing and names every bad source.
+// It is safe for concurrent use.
+func (w *Worker) SetSources(list []Source) error {
+	if w.config.AllSources {
+		return errors.New("worker: SetSources: Config.AllSources is set: the worker serves all there are")
+	}
+	if err := checkSources(list); err != nil {
+		return err
+	}
+	w.serving.Lock()
+	defer w.serving.Unlock()
+	w.mu.Lock()
+	next := make(map[string]*served, len(list))
+	for _, source := range list {
+		s := &served{Source: source.guard(w.guards)}
+		if old := w.sources[source.Name]; old != nil {
+			s.lanes = old.lanes
+		} else if w.running {
+			s.lanes = w.newLanes(source.Name)
+		}
+		next[source.Name] = s
+	}
+	gone, running := w.sources, w.running
+	w.sources = next
+	w.mu.Unlock()
+	if !running {
+		return nil
+	}
+	w.breaker.SetSources(scopesOf(next))
+	for name, s := range gone {
+		if next[name] == nil {
+			s.lanes[0].cancel()
+			s.lanes[1].cancel()
+		}
+	}
+	w.lookNow()
+	return nil
+}
+
+func checkSources(list []Source) error {
+	var errs []error
+	seen := make(map[string]bool, len(list))
+	for _, s := range list {
+		if err := outbox.CheckSource(s.Name); err != nil {
+			errs = append(errs, err)
+		}
+		if seen[s.Name] {
+			errs = append(errs, fmt.Errorf("worker: Sources: %q is there twice", s.Name))
+		}
+		seen[s.Name] = true
+	}
+	return errors.Join(errs...)
+}
+
+// newLanes are those of a source. The mutex is held, or nobody else is there yet.
+func (w *Worker) newLanes(source string) [2]*lane {
+	return [2]*lane{w.newLane(w.pulling, source, outbox.LaneSend), w.newLane(w.pulling, source, outbox.LaneRequest)}
+}
+
+// source answers what a source is to be served by; nil when it is not.
+func (w *Worker) source(name string) *Source {
+	if s := w.servedBy(name); s != nil {
+		return &s.Source
+	}
+	return nil
+}
+
+// laneFor is the lane of a message of a kind; nil when its source is not served. Where all
+// sources are served, a new one is from now on.
+func (w *Worker) laneFor(source string, kind outbox.Lane) *lane {
+	s := w.servedBy(source)
+	if s == nil && w.config.AllSources {
+		s = w.adopt(source)
+	}
+	switch {
+	case s == nil:
+		return nil
+	case kind == outbox.LaneRequest:
+		return s.lanes[1]
+	}
+	return s.lanes[0]
+}
+
+func (w *Worker) servedBy(source string) *served {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sources[source]
+}
+
+// adopt serves a source that was found on the queue.
+func (w *Worker) adopt(source string) *served {
+	w.serving.Lock()
+	defer w.serving.Unlock()
+	if s := w.servedBy(source); s != nil {
+		return s
+	}
+	w.mu.Lock()
+	running, scopes := w.running, scopesOf(w.sources)
+	w.mu.Unlock()
+	if !running {
+		return nil
+	}
+	scopes[source] = nil
+	w.breaker.SetSources(scopes) // before anything of it is pulled: it may be paused
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := &served{Source: Source{Name: source}, lanes: w.newLanes(source)}
+	w.sources[source] = s
+	return s
+}
+
+// scopesOf are the scopes that each source depends on.
+func scopesOf(sources map[string]*served) map[string][]string {
+	scopes := make(map[string][]string, len(sources))
+	for name, s := range sources {
+		scopes[name] = s.Scopes
+	}
+	return scopes
+}
+
+// allLanes are those of all sources that are served.
+func (w *Worker) allLanes() []*lane {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := make([]*lane, 0, 2*len(w.sources))
+	for _, s := range w.sources {
+		if s.lanes[0] != nil {
+			list = append(list, s.lanes[:]...)
+		}
+	}
+	return list
+}
+
+// laneOf is the lane of a consumer, which another worker may serve.
+func (w *Worker) laneOf(consumer string) *lane {
+	source, kind, ok := w.config.Prefix.ParseLaneConsumer(consumer)
+	s := w.servedBy(source)
+	switch {
+	case s == nil || s.lanes[0] == nil || !ok:
+		l := w.newLane(w.pulling, source, kind)
+		l.consumer = consumer
+		return l
+	case kind == outbox.LaneRequest:
+		return s.lanes[1]
+	}
+	return s.lanes[0]
+}

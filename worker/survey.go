@@ -1,0 +1,156 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What has to be pulled a worker learns in two ways. The server says of each message that is
+// stored that it is there: the queue republishes its headers under another subject. And now and
+// then the worker looks what the queue holds, for what nobody said, was handed back by a worker
+// that is gone, or was there before.
+
+const (
+	// surveyEvery is how often a worker looks while there is something to do, and surveyMost
+	// while there has not been for long.
+	surveyEvery = time.Second
+	surveyMost  = 8 * time.Second
+	// surveyShare is what part of the time is spent looking at most: one in so many.
+	surveyShare = 20
+	// pollMost is how often a lane is asked for messages at least that are stored and do not come.
+	pollMost = 2 * time.Second
+)
+
+// listen hears of messages that are stored. Without the right to, what is stored is found by
+// looking.
+func (w *Worker) listen() (stop func(), err error) {
+	sub, err := w.conn.Subscribe(w.config.Prefix.WakeSubjects(), func(msg *nats.Msg) {
+		source, kind, ok := w.config.Prefix.ParseWake(msg.Subject)
+		if !ok {
+			return
+		}
+		if l := w.laneFor(source, kind); l != nil {
+			w.open(l)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}
+
+// lookNow has the worker look at the queue at once.
+func (w *Worker) lookNow() {
+	select {
+	case w.look <- struct{}{}:
+	default:
+	}
+}
+
+// survey looks at the queue until ctx ends.
+func (w *Worker) survey(ctx context.Context) {
+	pause := surveyEvery
+	for ctx.Err() == nil {
+		if !w.conn.IsConnected() {
+			w.troubles.pulls.Failed(w.config.Prefix.OutStream(), w.pullText(errNotConnected), errNotConnected, "stream", w.config.Prefix.OutStream())
+			if !w.connected(ctx) {
+				return
+			}
+		}
+		began := time.Now()
+		found, err := w.surveyed(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.metrics.backlog.hide()
+			w.troubles.pulls.Failed(w.config.Prefix.OutStream(), w.pullText(err), err, "stream", w.config.Prefix.OutStream())
+			pause = surveyEvery
+		default:
+			w.troubles.pulls.Worked(w.config.Prefix.OutStream())
+			if pause = min(pause+pause/4, surveyMost); found {
+				pause = surveyEvery
+			}
+		}
+		w.lines.clean(time.Now())
+		timer := time.NewTimer(max(pause, time.Since(began)*surveyShare))
+		select {
+		case <-timer.C:
+		case <-w.look:
+			pause = surveyEvery
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// surveyed opens the lanes of what is stored. found reports whether a lane was opened that had
+// not been.
+func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
+	defer cancel()
+	queue := w.queue.Load()
+	if queue == nil {
+		stream, err := w.js.Stream(ctx, w.config.Prefix.OutStream())
+		if err != nil {
+			return false, err
+		}
+		queue = &stream
+		w.queue.Store(queue)
+	}
+	info, err := (*queue).Info(ctx, jetstream.WithSubjectFilter(w.config.Prefix.OutSubjects()))
+	if err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			w.queueThere.Store(false)
+		}
+		return false, err
+	}
+	w.queueThere.Store(true)
+	if decided, err := w.ledger.decided(ctx); err == nil {
+		w.decided.Store(&decided)
+	}
+	count := make(map[*lane]int64)
+	for subject, n := range info.State.Subjects {
+		source, kind, _, _ := w.config.Prefix.ParseOut(subject)
+		if kind == "" {
+			continue
+		}
+		if l := w.laneFor(source, kind); l != nil {
+			count[l] += int64(n)
+		}
+	}
+	now := time.Now()
+	for _, l := range w.allLanes() {
+		n := count[l]
+		l.stored.Store(n)
+		found = w.poll(l, n, now) || found
+	}
+	if w.config.Registerer != nil {
+		w.metrics.backlog.show(info, w.config.Prefix, func(source string) bool { return w.source(source) != nil })
+	}
+	return found, nil
+}
+
+// poll has a lane pull that has messages, and one leave that has none. What is asked for often in
+// vain is asked for less often.
+func (w *Worker) poll(l *lane, n int64, now time.Time) (opened bool) {
+	l.mu.Lock()
+	running := l.running
+	due := !now.Before(l.polled.Add(min(surveyEvery<<min(l.empty, 4), pollMost) - surveyEvery/2))
+	if due {
+		l.polled = now
+	}
+	l.mu.Unlock()
+	switch {
+	case n > 0 && due:
+		w.open(l)
+		return !running
+	case n == 0 && running:
+		l.notify()
+	}
+	return false
+}
