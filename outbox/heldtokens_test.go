@@ -148,7 +148,7 @@ func TestHoldToken(t *testing.T) {
 		{nats.Header{HeaderReplayOf: {"m"}, HeaderOrderPosition: {"41"}}, 0, 40, 39},
 		{nats.Header{HeaderReplayOf: {"m"}, HeaderOrderPosition: {"x"}}, 0, 40, 39},
 	} {
-		d := DeadLetter{Source: "clinic-a", Subject: "redox.out.clinic-a.ordered.3", Sequence: 40, Header: tt.header, Behind: tt.noted}
+		d := DeadLetter{Source: "clinic-a", Subject: "redox.out.clinic-a.send." + heldTestToken, Sequence: 40, Header: tt.header, Behind: tt.noted}
 		if at, ok := d.OrderPlace(""); !ok || at.Position != tt.position || at.Behind != tt.behind || at.Sequence != 40 || at.Source != "clinic-a" {
 			t.Errorf("place of %v: %+v, %v; want %d behind %d", tt.header, at, ok, tt.position, tt.behind)
 		}

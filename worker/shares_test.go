@@ -126,7 +126,7 @@ func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
 			}
 			return nil
 		}
-		r.start(worker.Config{Concurrency: 8, Partitions: -1, Audit: audit, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		r.start(worker.Config{Concurrency: 8, Audit: audit, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 		var all []string
 		for range 100 {
 			all = append(all, r.publish(outbox.Message{}))
