@@ -21,6 +21,7 @@ type Adaptive struct {
 	all   control
 	crowd crowd
 	units map[unitKey]*scope
+	seen  time.Time // when the latest answer came
 	swept time.Time // when those without traffic were looked for last
 }
 
@@ -79,6 +80,10 @@ func NewAdaptive(slots *Slots, resized func(size int, settled bool)) *Adaptive {
 func (a *Adaptive) Observe(o Answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !a.seen.IsZero() && o.At.Sub(a.seen) > forgetAfter {
+		a.reset(o.At)
+	}
+	a.seen = o.At
 	u := a.scope(o)
 	if o.Took > 0 && (u.quickest == 0 || o.Took < u.quickest) {
 		u.quickest = o.Took
@@ -144,6 +149,16 @@ func (a *Adaptive) forget(now time.Time) {
 	}
 }
 
+// reset has all begin anew, after a time without traffic.
+func (a *Adaptive) reset(now time.Time) {
+	a.forget(now)
+	a.crowd.reset(now)
+	a.crowd.started = false
+	if a.all = newControl(a.most); a.slots.Size() != a.most {
+		a.apply()
+	}
+}
+
 // narrow decides about one source.
 func (a *Adaptive) narrow(u *scope, now time.Time, f finding) {
 	before := int(u.limit)
@@ -169,6 +184,11 @@ func (a *Adaptive) resize(now time.Time, f finding) {
 		return
 	}
 	a.crowd.skip = min(before, a.slots.InUse())
+	a.apply()
+}
+
+// apply has the slots be as many as all may have in flight.
+func (a *Adaptive) apply() {
 	size := int(a.all.limit)
 	a.slots.Resize(size)
 	if a.resized != nil {

@@ -115,7 +115,7 @@ func TestAdaptive_HabitsOfSomeAreNoTrouble(t *testing.T) {
 				time.Sleep(time.Second)
 				least = min(least, f.slots.Size())
 			}
-			if least < 44 || f.slots.Size() < 64 {
+			if least < 30 || f.slots.Size() < 64 {
 				t.Errorf("the limit over all is narrowed by those that are %s: %v", habit, f.sizes)
 			}
 			f.stop()
@@ -160,9 +160,20 @@ func TestAdaptive_ForgetsIdleSources(t *testing.T) {
 	if len(a.units) != 5000 || len(s.narrowed) != 5000 {
 		t.Fatalf("%d sources, %d narrowed", len(a.units), len(s.narrowed))
 	}
-	a.Observe(Answer{Source: "busy", At: now.Add(forgetAfter + time.Minute), Took: 1})
-	if len(a.units) != 1 || len(s.narrowed) != 0 {
-		t.Errorf("%d sources are kept, %d narrowed", len(a.units), len(s.narrowed))
+	for i := range 500 { // all are refused what they were not before
+		at := now.Add(3*time.Minute + time.Duration(i)*10*time.Millisecond)
+		a.Observe(Answer{Source: fmt.Sprint("late", i%50), At: at, Took: 1, Load: Refused})
+	}
+	if n := s.Size(); n == 64 {
+		t.Error("the limit over all is not narrowed")
+	}
+	a.Observe(Answer{Source: "late", At: now.Add(forgetAfter + time.Minute), Took: 1})
+	if len(a.units) != 51 {
+		t.Errorf("%d sources are kept, want those of late", len(a.units))
+	}
+	a.Observe(Answer{Source: "busy", At: now.Add(3 * forgetAfter), Took: 1})
+	if len(a.units) != 1 || len(s.narrowed) != 0 || s.Size() != 64 {
+		t.Errorf("%d sources are kept, %d narrowed, the limit over all is %d", len(a.units), len(s.narrowed), s.Size())
 	}
 	s.unused(t)
 }
