@@ -89,8 +89,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// HoldAfterDeadLetter settles held, unsent, what comes later in the order of a
 	// message that was dead-lettered, until a replay has brought that one through. It
-	// costs one read of the ledger for each ordered message. Default: later messages go
-	// on.
+	// costs one read of the ledger for each ordered message, and one write of some 100
+	// bytes for each that is held, however many are. Default: later messages go on.
 	HoldAfterDeadLetter bool
 	// MaxClaim bounds the body a claim check may bring, in bytes; a larger one is settled
 	// poison. Default 64 MiB.
