@@ -24,6 +24,11 @@
 // What is left of the quota is given back after the last of them, and tokens last as long as they
 // may be needed.
 //
+// # Sources at run time
+//
+// [Service.SetSources] replaces sources and keys while the service runs, by a difference: what did
+// not change notices nothing, what comes is served at once, what goes drains.
+//
 // # What is optional
 //
 // All of [Options]: a logger, a registry for metrics, traces, a connection of one's own, something

@@ -12,14 +12,15 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
-// A service inside a program that has a registry, a connection and a web server of its own, and a
-// say in what is sent.
+// A service inside a program that has a registry, a connection and a web server of its own, a
+// say in what is sent, and new tenants while it runs.
 func ExampleNew() {
 	w, err := newWorld(&redoxsim.Server{}, "clinic-a: {id: "+clinicA+", key: main}, clinic-b: {id: "+clinicB+", key: main}", "")
 	check(err)
@@ -60,10 +61,16 @@ func ExampleNew() {
 		check(err)
 		fmt.Printf("%s %s %q\n", source, reply.Settlement, reply.Error)
 	}
+	// A tenant is added while it runs. A file of settings that was read again does as well.
+	c.Sources["clinic-c"] = config.Source{ID: clinicC, Key: "main", Environment: config.EnvironmentDevelopment}
+	check(s.SetSources(c))
+	reply, err := publisher.Request(ctx, outbox.Message{Source: "clinic-c", Lane: outbox.LaneSend, Body: admit("1")})
+	check(err)
+	fmt.Println("clinic-c", reply.Settlement)
 	page, err := http.Get(web.URL + "/readyz")
 	check(err)
 	_ = page.Body.Close()
-	for settled(registry, "outbound") < 2 { // it is counted when the acknowledgement is confirmed
+	for settled(registry, "outbound") < 3 { // it is counted when the acknowledgement is confirmed
 		<-time.After(time.Millisecond)
 	}
 	fmt.Println("sent", sent.Load(), "ready", page.StatusCode, "settled", settled(registry, "outbound"))
@@ -72,7 +79,8 @@ func ExampleNew() {
 	// Output:
 	// clinic-a delivered ""
 	// clinic-b rejected "no contract with clinic-b"
-	// sent 1 ready 200 settled 2
+	// clinic-c delivered
+	// sent 2 ready 200 settled 3
 	// <nil> and the connection is open: true
 }
 

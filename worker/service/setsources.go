@@ -10,14 +10,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
-
-// sourceSetter is a worker whose sources can be replaced while it runs.
-type sourceSetter interface {
-	SetSources([]worker.Source) error
-}
 
 // changing is the state of changes of sources.
 type changing struct {
@@ -154,11 +148,7 @@ func (s *Service) tellOthers(before, next *served) (refused, err error) {
 	if w == nil {
 		return nil, nil // they will be made with them
 	}
-	set, ok := any(w).(sourceSetter)
-	if !ok {
-		return nil, errors.New("service: this worker cannot change its sources while it runs; start the service anew")
-	}
-	pull := func() error { return set.SetSources(next.ofWorker(s.client)) }
+	pull := func() error { return w.SetSources(next.ofWorker(s.client)) }
 	if gateway := s.gateway.Load(); gateway != nil {
 		return takeTurns(pull, gateway.SetSources, before, next)
 	}
