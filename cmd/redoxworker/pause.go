@@ -160,7 +160,7 @@ func (t pauseTarget) sources(c *config.Config, configured bool) ([]string, error
 		if err := outbox.CheckSource(s); err != nil {
 			return nil, usagef("--source: %w", err)
 		}
-		if _, ok := c.Sources[s]; !ok && configured {
+		if _, ok := c.Sources[s]; !ok && configured && !c.Registry {
 			return nil, usagef("--source: %q is not configured; there are %s", s, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
 		}
 	}

@@ -162,7 +162,7 @@ func (f messageFlags) loadSource(a *app, ordered bool) (*config.Config, string, 
 		return nil, "", err
 	}
 	source := f.Source
-	if source == "" || len(c.Sources) > 0 {
+	if source == "" || len(c.Sources) > 0 && !c.Registry { // which may have it
 		if source, err = only("source", f.Source, c.Sources); err != nil {
 			return nil, "", err
 		}
