@@ -95,6 +95,33 @@ func TestLimiter_BacklogDrainsAtTheQuota(t *testing.T) {
 	}
 }
 
+// After a rest a burst goes out as fast as the far side answers.
+func TestLimiter_BurstAfterARest(t *testing.T) {
+	for _, governed := range []bool{false, true} {
+		inBubble(t, func(r *rig) {
+			r.far.Answer = answerIn(20 * time.Millisecond)
+			var limiter worker.Limiter
+			if governed {
+				g, stop := r.govern(quota.Config{Requests: 7500, Per: 5 * time.Minute, Reserve: 0.2, ID: "w"})
+				defer stop()
+				limiter = g
+			}
+			defer r.start(worker.Config{Limiter: limiter, Concurrency: 64})()
+			time.Sleep(10 * time.Minute)
+			began := time.Now()
+			for i := range 2000 {
+				r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
+			}
+			r.until("all sent", func() bool { return len(r.far.Calls()) == 2000 })
+			took := time.Since(began)
+			t.Logf("governed %t: %v", governed, took)
+			if took > 1500*time.Millisecond {
+				t.Errorf("governed %t: it took %v", governed, took)
+			}
+		})
+	}
+}
+
 // Queries overtake what is queued, also when it came first.
 func TestLimiter_RequestsOvertakeBulk(t *testing.T) {
 	inBubble(t, func(r *rig) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -100,6 +101,9 @@ func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 	}
 	wait(5 * time.Second)
 	to := time.Now()
+	if usage, _, err := quota.Read(t.Context(), s.js, "", "default"); err != nil || usage.Pace < 5 || usage.Pace > 11 {
+		t.Errorf("SENDs are paced at %v/s by the book, %v; want about 10", usage.Pace, err)
+	}
 	used := s.used(from, to)
 	t.Logf("used %.1f %% of the quota", used*100)
 	if used < 0.9 {
@@ -113,6 +117,18 @@ func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 		t.Error("the backlog came to an end: nothing was measured")
 	}
 	s.kept()
+}
+
+// The status says that SENDs are paced, and at what rate, when they are.
+func TestQuota_StatusSaysPaced(t *testing.T) {
+	t.Parallel()
+	for pace, want := range map[float64]string{0: "", 25: "; SENDs are paced at 25/s", 4.96: "; SENDs are paced at 4.96/s"} {
+		q := quotaStatus{Group: "default", Usage: quota.Usage{Requests: 7500, Per: 5 * time.Minute, Used: 7400, Left: 100, Workers: 2, Pace: pace}}
+		line := status{Quota: &q}.quota()
+		if before, after, _ := strings.Cut(line, "2 workers"); before == "" || after != want {
+			t.Errorf("at a pace of %v: %s", pace, line)
+		}
+	}
 }
 
 // NATS is away for ten seconds: the quota is kept all the while, and afterwards the

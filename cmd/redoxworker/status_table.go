@@ -76,6 +76,9 @@ func (s status) quota() string {
 		return "not kept for the fleet"
 	}
 	line := fmt.Sprintf("group %s: %d of %d in %v used or set aside, %d left; %s", q.Group, q.Used, q.Requests, q.Per, q.Left, counted(q.Workers, "worker"))
+	if q.Pace > 0 {
+		line += fmt.Sprintf("; SENDs are paced at %.3g/s", q.Pace)
+	}
 	if q.Next > 0 {
 		line += fmt.Sprintf("; the next is free in %v", q.Next.Round(time.Millisecond))
 	}

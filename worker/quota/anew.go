@@ -188,7 +188,7 @@ func (b *book) disown(id string) {
 // written: a server whose clock was set back, or a damaged book, would stop all for as long.
 func (b *book) plausible(l limits, now moment) bool {
 	latest := now.hi + 2*l.window + 2*l.margin + 2*l.life
-	if b.Next > latest || len(b.Free) > 0 && b.Free[len(b.Free)-1].at > latest {
+	if max(b.Next, b.Paced.Until) > latest || len(b.Free) > 0 && b.Free[len(b.Free)-1].at > latest {
 		return false
 	}
 	for _, lease := range b.Leases {

@@ -26,6 +26,8 @@ type book struct {
 	Unknown int64
 	// Rush is what was taken out of the pace.
 	Rush rush
+	// Paced is whether SENDs keep the pace of the window.
+	Paced paced
 	// Free slots by the moment from which they are free, in order.
 	Free   []cell
 	Leases map[string]lease
@@ -64,12 +66,13 @@ type wire struct {
 	Credit   int              `json:"credit"`
 	Unknown  int64            `json:"unknown,omitempty"`
 	Rush     rush             `json:"rush"`
+	Paced    paced            `json:"paced"`
 	Free     string           `json:"free"`
 	Leases   map[string]lease `json:"leases"`
 }
 
 func (b *book) encode() ([]byte, error) {
-	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown, Rush: b.Rush,
+	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown, Rush: b.Rush, Paced: b.Paced,
 		Free: encodeCells(b.Free), Leases: b.Leases})
 }
 
@@ -78,11 +81,11 @@ func decodeBook(data []byte) (*book, error) {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return nil, fmt.Errorf("not a quota book: %w", err)
 	}
-	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Rush: w.Rush, Leases: w.Leases}
+	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Rush: w.Rush, Paced: w.Paced, Leases: w.Leases}
 	if b.Leases == nil {
 		b.Leases = make(map[string]lease)
 	}
-	if w.Requests < 1 || w.Requests > maxRequests || w.Per < int64(time.Second) || w.Credit < 0 || w.Rush.bad() {
+	if w.Requests < 1 || w.Requests > maxRequests || w.Per < int64(time.Second) || w.Credit < 0 || w.Rush.bad() || w.Paced.Rate < 0 {
 		return nil, fmt.Errorf("not a quota book: %d requests in %dns", w.Requests, w.Per)
 	}
 	sum := 0

@@ -124,7 +124,7 @@ func TestBook_StricterSettingsHold(t *testing.T) {
 		now := moment{at, at}
 		b.expire(own, now)
 		requests, per := b.strictest(own)
-		b.adapt(newLimits(b.Requests, time.Duration(b.Per), 0), requests, per)
+		b.adapt(newLimits(b.Requests, time.Duration(b.Per), 0), now, requests, per)
 		l := newLimits(requests, time.Duration(per), 0)
 		if _, ok := b.turn(l, now, claim{id: id, requests: own.requests, per: own.per}); !ok {
 			t.Fatal("no turn")
@@ -159,11 +159,12 @@ func TestBook_LowerLimitRemembersWhatWasUsed(t *testing.T) {
 	b := newBook(before, 1<<60)
 	soon := int64(1<<60) + int64(time.Minute)
 	b.Free = []cell{{1 << 60, 52}, {soon, 30}, {2 * soon, 18}}
-	b.adapt(before, 50, before.per)
+	now := moment{1 << 60, 1 << 60}
+	b.adapt(before, now, 50, before.per)
 	if want := []cell{{1 << 60, 2}, {soon, 30}, {2 * soon, 18}}; b.Requests != 50 || !slices.Equal(b.Free, want) {
 		t.Errorf("%d requests, free %v, want %v", b.Requests, b.Free, want)
 	}
-	b.adapt(newLimits(50, time.Minute, 0), 10, before.per)
+	b.adapt(newLimits(50, time.Minute, 0), now, 10, before.per)
 	if want := []cell{{2 * soon, 10}}; b.Requests != 10 || !slices.Equal(b.Free, want) {
 		t.Errorf("%d requests, free %v, want %v", b.Requests, b.Free, want)
 	}

@@ -22,8 +22,10 @@ type Config struct {
 	// of its own. Default "default".
 	Group string
 	// Reserve is the share of the limit that is kept for REQUESTs, from 0 to less than 1.
-	// A twentieth of it is never used by SENDs, so that a burst of REQUESTs finds slots
-	// that are free; the rest is lent to SENDs while no REQUEST waits.
+	// A burst of SENDs leaves it free, and a sixteenth of the rest for sources that have sent
+	// little. What SENDs use of it afterwards, while no REQUEST waits, is no more than what
+	// lets REQUESTs go at this share of the rate until more is free. A twentieth of it is
+	// never used by SENDs, so that a burst of REQUESTs finds slots that are free.
 	Reserve float64
 	// Prefix names the bucket. Default "redox", which makes it REDOX_STATE.
 	Prefix outbox.Prefix
@@ -91,15 +93,26 @@ type limits struct {
 	interval int64 // between two grants when all are used
 	turn     int64 // between two turns of a worker
 	horizon  int64 // how far ahead slots are leased
+	slack    int64 // how far ahead slots are mostly leased, so that REQUESTs find few in the book
 	life     int64 // of a lease that is not renewed
 	margin   int64 // how long after its grant a request may arrive, of a worker that is not heard of
 	grain    int64 // to which moments of freedom are rounded up; whole milliseconds
-	burst    int   // grants that idleness saves up
-	reserve  int   // free slots that only REQUESTs may take
+	burst    int   // grants of the pace that idleness saves up
+	reserve  int   // free slots that SENDs with a backlog never take; workers have as many at hand
+	kept     int   // free slots that a burst leaves: the reserve, and a little for sources without a backlog
+	due      int64 // between two of them, if they are to last for a window; 0: none are kept
+	asked    int64 // the same of the reserve alone
 }
 
 func newLimits(requests int, per time.Duration, reserve float64) limits {
 	turn := min(maxTurn, per/10)
+	every := func(share float64) int64 {
+		if n := int64(float64(requests) * share); n > 0 {
+			return int64(per) / n
+		}
+		return 0
+	}
+	kept := reserve + (1-reserve)/16
 	return limits{
 		requests: requests,
 		per:      int64(per),
@@ -107,11 +120,15 @@ func newLimits(requests int, per time.Duration, reserve float64) limits {
 		interval: max(1, int64(per)/int64(requests)),
 		turn:     int64(turn),
 		horizon:  int64(2 * turn),
+		slack:    int64(4 * turn),
 		life:     int64(5 * turn),
 		margin:   int64(min(maxMargin, per/5)),
 		grain:    max(1, int64(per/time.Millisecond)/grains) * int64(time.Millisecond),
 		burst:    max(1, requests/50),
-		reserve:  int(float64(requests) * reserve / 20),
+		reserve:  int(float64(requests) * reserve / 40),
+		kept:     int(float64(requests) * kept),
+		due:      every(kept),
+		asked:    every(reserve),
 	}
 }
 

@@ -7,12 +7,24 @@
 // that are free, and when they will be, are noted in one key of the bucket that all
 // workers share (the book). Once a second a worker notes there what it has used and takes
 // what it may use in the next two: a lease of slots, each with the moment from which it
-// may be used. These moments are spread evenly over the window. Nothing is written for a
-// single request.
+// may be used. Nothing is written for a single request.
 //
-// A worker that dies keeps its few leased slots from the others until one window after its
-// lease has ended. A worker that loses NATS uses up the lease it has and then waits: nothing
-// can be pulled without NATS either. Where NATS is there and the book is not, because its
+// What is free may be used at once: after a rest SENDs go out as fast as they are answered,
+// until what is kept for REQUESTs, and a little for sources that have sent nothing, is all that
+// is left. From then on they are paced: first such that REQUESTs could go at their share of
+// the rate until more is free, then, when the slots of the burst are free again, at the even
+// rate of the limit, for as long as any wait. By that the next window is used evenly, and no
+// slot is lost.
+//
+// REQUESTs go before SENDs, and sources take turns. A source without a backlog goes before
+// those with one and does not wait for the pace. While others wait, requests in vain of one
+// source get no more than a fifth of what a worker is granted. Each worker sees to that among
+// what waits in it; between workers with a backlog the limit is shared evenly. The book does
+// not know of sources: its size depends on workers and window alone.
+//
+// A worker that dies keeps what it has leased, about what it could use in the next seconds,
+// from the others until one window after its lease has ended. A worker that loses NATS uses up
+// the lease it has and then waits: nothing can be pulled without NATS either. Where NATS is there and the book is not, because its
 // bucket was deleted or is full, each worker goes on with its last share of the limit, of which
 // what others may have taken since its last turn counts as used for one window. One that the
 // others do not know of yet, as it came a moment before, waits for the bucket. A book

@@ -42,10 +42,14 @@ type tenure struct {
 	flight int   // requests under way
 	used   int   // requests that ended since the last turn
 	busy   bool  // SENDs were waiting at the last turn
-	back   map[int64]int
-	turn   uint64
-	noted  uint64 // the last turn that was written
-	among  acquaintance
+	// granted counts the grants since the last turn. When ahead more have come, half of what
+	// that turn brought is used, and low is set: where more can be had at once, it is asked for.
+	granted, ahead int
+	low            bool
+	back           map[int64]int
+	turn           uint64
+	noted          uint64 // the last turn that was written
+	among          acquaintance
 	// pending is a turn of which it is not known whether it was written.
 	pending *pending
 }
@@ -107,8 +111,8 @@ func (g *Governor) Failed(source string) {
 // way: those that have just ended.
 const leastUnderWay = 64
 
-// Ready is how many requests of a lane could be made at once, or for REQUESTs within the
-// moment that it takes to lease what the fleet has left.
+// Ready is how many requests of a lane could be made at once, or within the moment that it
+// takes to lease what the fleet has left for them.
 func (g *Governor) Ready(lane outbox.Lane) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -117,19 +121,21 @@ func (g *Governor) Ready(lane outbox.Lane) int {
 	case now.hi >= g.tenure.until:
 		return 0
 	case lane == outbox.LaneRequest:
-		return g.held.usable(now.lo) + g.fleet.usage.Left - g.waiters.count(classRequest)
+		return g.held.usable(now.lo, false) + g.fleet.usage.Left - g.waiters.count(classRequest)
 	case g.waiters.any(classSend):
 		return 0
 	}
-	return g.held.usable(now.lo)
+	return g.held.usable(now.lo, false) + g.fleet.room
 }
 
 func (g *Governor) acquire(ctx context.Context, source string, c class) (func(bool), error) {
 	g.mu.Lock()
-	if !g.waiters.any(c) && g.grant() {
-		done := g.tenure.done[c]
-		g.mu.Unlock()
-		return done, nil
+	if !g.waiters.any(c) {
+		if i, ok := g.usable(c < classSend); ok {
+			done := g.take(i, c)
+			g.mu.Unlock()
+			return done, nil
+		}
 	}
 	if ctx.Err() != nil {
 		g.mu.Unlock()
@@ -151,54 +157,94 @@ func (g *Governor) await(ctx context.Context, w *waiter) (func(bool), error) {
 		g.mu.Lock()
 		left := g.waiters.leave(w)
 		if !left { // granted just as ctx ended: hand it on
-			w.tenure.finish(g, false)
-			g.serve()
+			defer w.done(false)
 		}
 		g.mu.Unlock()
 		return nil, context.Cause(ctx)
 	}
 	g.metrics.waited[w.class].Observe(time.Since(began).Seconds())
-	return w.tenure.done[w.class], nil
+	return w.done, nil
 }
 
-// grant takes one slot that may be used now.
-func (g *Governor) grant() bool {
-	at, i := g.held.first()
+// usable finds a slot that may be used now.
+func (g *Governor) usable(goesFirst bool) (i int, ok bool) {
+	at, i := g.held.first(goesFirst)
 	if i < 0 {
-		return false
+		return 0, false
 	}
-	if now := g.clock.now(); at > now.lo || now.hi >= g.tenure.until {
-		return false
-	}
+	now := g.clock.now()
+	return i, at <= now.lo && now.hi < g.tenure.until
+}
+
+// take takes a slot into use, and answers how that ends.
+func (g *Governor) take(i int, c class) (done func(sent bool)) {
+	paced, now := g.held[i], g.clock.now().lo
+	paced.step, paced.n, paced.free = 0, 1, min(paced.free, now)
 	g.held.pop(i)
 	g.waiters.budget.granted++
 	g.tenure.flight++
-	return true
+	g.tenure.granted++
+	if g.tenure.ahead--; g.tenure.ahead == 0 && g.fleet.room > 0 {
+		g.tenure.low = true
+		g.soon()
+	}
+	if paced.at <= now && !paced.stock {
+		return g.tenure.done[c]
+	}
+	return g.tenure.ending(g, c, paced) // it keeps its place if it is not used
+}
+
+// soon asks for a turn.
+func (g *Governor) soon() {
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
 }
 
 // serve grants what may be granted to whoever waits, and sees to the next.
 func (g *Governor) serve() {
 	for g.waiters.any(classSend) {
-		if !g.grant() {
+		w := g.serveNext()
+		if w == nil {
 			g.later()
 			return
 		}
-		w := g.waiters.pop()
-		w.tenure = g.tenure
 		close(w.ready)
 	}
 }
 
+// serveNext takes a slot and the waiter out that it is for.
+func (g *Governor) serveNext() *waiter {
+	i, ok := g.usable(false)
+	if ok {
+		w := g.waiters.pop()
+		w.done = g.take(i, w.class)
+		return w
+	}
+	if i, ok = g.usable(true); !ok {
+		return nil
+	}
+	w := g.waiters.popFirst()
+	if w != nil {
+		w.done = g.take(i, w.class)
+	}
+	return w
+}
+
 // later has serve called when the next slot may be used, and asks for a turn where one
-// could help: for a REQUEST when the fleet has something left, else when the last turn did
-// not know of anybody who waits.
+// could help: when something can be had at once for what waits, or when the last turn did not
+// know of anybody who waits.
 func (g *Governor) later() {
-	at, i := g.held.first()
-	if i < 0 && !g.tenure.busy || g.fleet.usage.Left > 0 && g.waiters.any(classRequest) {
-		select {
-		case g.kick <- struct{}{}:
-		default:
+	at, i := g.held.first(false)
+	asked, fresh := g.waiters.urgent()
+	if asked+fresh > 0 {
+		if sooner, j := g.held.first(true); j >= 0 && sooner > g.clock.now().lo && (i < 0 || sooner < at) {
+			at, i = sooner, j
 		}
+	}
+	if i < 0 && !g.tenure.busy || g.fleet.room > 0 || asked > 0 && g.fleet.usage.Left > 0 || fresh > 0 && g.fleet.lendable > 0 {
+		g.soon()
 	}
 	if i < 0 {
 		return
@@ -219,16 +265,30 @@ func (g *Governor) later() {
 	g.timer.Reset(wait)
 }
 
-// finish ends a request of this tenure. g.mu is held.
-func (t *tenure) finish(g *Governor, sent bool) {
-	if g.tenure != t {
-		return
+// ending is what ends a request that has the slot. Where that was not used it is held again,
+// as it was.
+func (t *tenure) ending(g *Governor, c class, slot run) func(sent bool) {
+	return func(sent bool) {
+		if sent {
+			g.metrics.sent[c].Inc()
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.tenure != t {
+			return
+		}
+		t.flight--
+		if sent {
+			t.used++
+			t.back[g.limits.freeFrom(g.clock.now().hi)]++
+			return
+		}
+		if slot.n == 0 {
+			now := g.clock.now().lo
+			slot = run{at: now, free: now}
+		}
+		slot.n = 1
+		g.held = append(g.held, slot)
+		g.serve()
 	}
-	t.flight--
-	if !sent {
-		g.held = append(g.held, run{at: g.clock.now().lo, n: 1})
-		return
-	}
-	t.used++
-	t.back[g.limits.freeFrom(g.clock.now().hi)]++
 }

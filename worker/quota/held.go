@@ -7,11 +7,18 @@ type held []run
 
 // first is the earliest moment at which one may be used, and where it is; −1 when there
 // is none.
-func (h held) first() (at int64, i int) {
+func (h held) first(goesFirst bool) (at int64, i int) {
 	i = -1
 	for j, r := range h {
-		if i < 0 || r.at < at {
-			at, i = r.at, j
+		if r.stock && !goesFirst {
+			continue
+		}
+		from := r.at
+		if goesFirst {
+			from = r.free
+		}
+		if i < 0 || from < at {
+			at, i = from, j
 		}
 	}
 	return at, i
@@ -36,18 +43,56 @@ func (h held) total() int {
 }
 
 // usable counts the slots that may be used at a moment.
-func (h held) usable(now int64) int {
+func (h held) usable(now int64, goesFirst bool) int {
 	n := 0
 	for _, r := range h {
 		switch {
-		case r.at > now:
-		case r.step == 0:
+		case goesFirst && r.free <= now, !r.stock && r.at <= now && r.step == 0:
 			n += r.n
+		case goesFirst || r.stock || r.at > now:
 		default:
 			n += min(r.n, int((now-r.at)/r.step)+1)
 		}
 	}
 	return n
+}
+
+// lengthen has all be free so much later: whatever they were used for before was under a
+// shorter window.
+func (h held) lengthen(by int64) {
+	for i := range h {
+		h[i].at += by
+		h[i].free += by
+	}
+}
+
+// stock counts the slots for what goes first.
+func (h held) stock() int {
+	n := 0
+	for _, r := range h {
+		if r.stock {
+			n += r.n
+		}
+	}
+	return n
+}
+
+// release lets SENDs use what is more than so many slots of the stock.
+func (h *held) release(keep int) {
+	for i := range *h {
+		r := &(*h)[i]
+		switch {
+		case !r.stock:
+		case r.n <= keep:
+			keep -= r.n
+		case keep == 0:
+			r.stock = false
+		default: // at one moment all: stock is not paced
+			more := *r
+			more.n, more.stock, r.n, keep = r.n-keep, false, keep, 0
+			*h = append(*h, more)
+		}
+	}
 }
 
 // shed takes slots out, those that may be used last first, until at most n are left, and

@@ -45,7 +45,7 @@ func (g *Governor) openBook(data []byte, lost bool) (*book, error) {
 	g.lone.damage = ""
 	if data == nil {
 		if !g.fleet.known && !lost {
-			return newBook(l, now.lo), nil
+			return newBook(l, now.lo-l.grain), nil
 		}
 		return g.makeAnew(l, now, g.spare, "is gone"), nil
 	}

@@ -150,15 +150,22 @@ func (g *Governor) work(b *book) ([]byte, error) {
 }
 
 func (g *Governor) claimIn(b *book) {
+	select {
+	case <-g.kick: // this is the turn that was asked for
+	default:
+	}
 	now := g.clock.now()
 	own := newLimits(g.requests(), g.cfg.Per, g.cfg.Reserve)
 	before := newLimits(b.Requests, time.Duration(b.Per), 0)
 	b.expire(before, now)
 	requests, per := b.strictest(own)
-	b.adapt(before, requests, per)
+	b.adapt(before, now, requests, per)
 	limits := newLimits(requests, time.Duration(per), g.cfg.Reserve)
-	g.tenure.lengthen(limits.window - g.limits.window)
-	g.limits = limits
+	if by := limits.window - g.limits.window; by > 0 {
+		g.tenure.lengthen(by)
+		g.held.lengthen(by)
+	}
+	g.limits, g.waiters.interval = limits, time.Duration(limits.interval)
 	for {
 		if _, held := b.Leases[g.tenure.id]; g.tenure.until == 0 || held {
 			c := g.claim(b, now)
@@ -172,13 +179,12 @@ func (g *Governor) claimIn(b *book) {
 		g.newTenure()
 	}
 	g.fleet.usage = b.usage(now)
+	rush := b.allowance(g.limits, now, g.tenure.id, g.tenure.among.known)
+	g.fleet.room, g.fleet.lendable = min(rush, b.room(g.limits, now)), min(rush, b.lendable(g.limits, now))
 }
 
 // lengthen has what was used, and not noted yet, free so much later: its window was shorter.
 func (t *tenure) lengthen(by int64) {
-	if by <= 0 || len(t.back) == 0 {
-		return
-	}
 	back := make(map[int64]int, len(t.back))
 	for at, n := range t.back {
 		back[at+by] += n
@@ -192,7 +198,11 @@ func (g *Governor) claim(b *book, now moment) claim {
 	c := claim{id: t.id, turn: t.turn + 1, renews: t.until > 0, back: t.back, want: wantAll,
 		requests: g.requests(), per: int64(g.cfg.Per)}
 	t.turn, t.back = c.turn, make(map[int64]int)
-	if g.waiters.count(classSend) == 0 {
+	c.waiting = g.waiters.count(classSend)
+	if b.Requests > l.requests && g.lone.share == 0 { // the limit is lower now
+		c.unused = g.held.shed(0, l, c.back)
+	}
+	if c.waiting == 0 && !t.low {
 		// No more than a while like the last one needs, and a little at hand.
 		sharing := len(b.Leases)
 		if _, held := b.Leases[c.id]; !held {
@@ -200,14 +210,41 @@ func (g *Governor) claim(b *book, now moment) claim {
 		}
 		idle := min(l.requests/(100*sharing), maxIdle)
 		c.want = idle + g.waiters.count(classRequest) + 3*t.used
-		c.unused = g.held.shed(c.want, l, c.back)
+		c.unused += g.held.shed(c.want, l, c.back)
 	}
 	t.used, t.busy = 0, g.waiters.any(classSend)
-	c.kept = g.held.total()
-	if waiting := g.waiters.count(classToken) + g.waiters.count(classRequest); waiting > 0 {
-		c.urgent = min(max(0, waiting-g.held.usable(now.lo)), b.allowance(l, now, c.id, t.among.known))
+	stock := 0
+	if c.want == wantAll {
+		stock = l.reserve / max(1, len(b.Leases))
 	}
+	g.held.release(stock)
+	c.kept = g.held.total() - g.held.stock()
+	g.hurry(b, now, stock, &c)
+	t.granted = 0
 	return c
+}
+
+// hurry makes up what a claim wants out of the pace: for what goes first, with a little at
+// hand for what is to come, and for other SENDs as many as the worker could use before its
+// next turn. That is not known: it is taken to be some times what was used since the last one.
+func (g *Governor) hurry(b *book, now moment, stock int, c *claim) {
+	l, t := g.limits, g.tenure
+	asked, fresh := g.waiters.urgent()
+	if asked+fresh == 0 && c.want != wantAll {
+		return
+	}
+	c.rush = b.allowance(l, now, c.id, t.among.known)
+	atHand := g.held.usable(now.lo, true)
+	if c.want == wantAll {
+		fresh += max(0, stock-g.held.stock())
+		usable := g.held.usable(now.lo, false)
+		c.eager = max(0, c.waiting+max(l.burst, 4*t.granted)-usable)
+		atHand -= usable
+	}
+	c.urgent = max(0, asked-atHand)
+	c.urgent += min(max(0, fresh-max(0, atHand-asked)), b.lendable(l, now))
+	c.urgent = min(c.urgent, c.rush)
+	c.rush = max(0, c.rush-c.urgent-l.kept/4) // a burst leaves something to REQUESTs
 }
 
 // resolve finds out whether the last turn was written, where that is not known.
@@ -248,8 +285,10 @@ func (g *Governor) confirm() int {
 	}
 	g.spare, g.remade = p.book, p.book.Unknown
 	g.held = append(g.held, p.granted...)
+	n := held(p.granted).total()
+	t.low, t.ahead = false, n/2
 	g.serve()
-	return held(p.granted).total()
+	return n
 }
 
 // newTenure starts without a lease. Requests under way are left to whoever took it away.
@@ -258,17 +297,7 @@ func (g *Governor) newTenure() {
 	_, _ = rand.Read(random[:]) // never fails
 	t := &tenure{id: g.cfg.ID + "-" + hex.EncodeToString(random[:]), back: make(map[int64]int)}
 	for c := range classes {
-		t.done[c] = func(sent bool) {
-			if sent {
-				g.metrics.sent[c].Inc()
-			}
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			t.finish(g, sent)
-			if !sent {
-				g.serve()
-			}
-		}
+		t.done[c] = t.ending(g, c, run{})
 	}
 	g.tenure, g.held = t, nil
 }
@@ -305,7 +334,7 @@ func (g *Governor) tryLeave(ctx context.Context, s store) error {
 	}
 	g.mu.Lock()
 	t := g.tenure
-	b.Credit += g.held.shed(0, g.limits, t.back)
+	b.handBack(g.limits, g.held.shed(0, g.limits, t.back))
 	own, ok := b.Leases[t.id]
 	for at, n := range t.back {
 		b.add(g.limits.ceil(at), n)

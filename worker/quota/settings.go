@@ -17,7 +17,7 @@ func (b *book) strictest(l limits) (requests int, per int64) {
 
 // adapt changes the book to other limits; l are those of before. Slots that are to go and
 // are leased go when they come back.
-func (b *book) adapt(l limits, requests int, per int64) {
+func (b *book) adapt(l limits, now moment, requests int, per int64) {
 	if per > b.Per { // what was free one shorter window after its use is so one longer after
 		longer := l.ceil(per + per/1000 - b.Per - b.Per/1000)
 		for i := range b.Free {
@@ -35,11 +35,26 @@ func (b *book) adapt(l limits, requests int, per int64) {
 		b.Requests = requests
 		return
 	}
-	// Those that have been free for longest go: the others stand for requests that are in the
-	// window still.
-	for len(b.Free) > 0 && b.Requests > requests {
-		first := &b.Free[0]
-		n := min(first.n, b.Requests-requests)
+	b.trim(now, requests, "")
+}
+
+// trim takes slots away that are more than the limit. Those that have been free for longest
+// go: the others stand for requests that are in the window still. What others than the worker
+// id have leased they may not have used: it comes before what was.
+func (b *book) trim(now moment, requests int, id string) {
+	leased := -b.Leases[id].Slots
+	for _, lease := range b.Leases {
+		leased += lease.Slots
+	}
+	for len(b.Free) > 0 {
+		first, over := &b.Free[0], b.Requests-requests
+		if first.at > now.hi {
+			over -= leased
+		}
+		n := min(first.n, over)
+		if n <= 0 {
+			return
+		}
 		first.n -= n
 		b.Requests -= n
 		if first.n == 0 {

@@ -107,16 +107,16 @@ func TestGovernor_SourcesTakeTurns(t *testing.T) {
 				}
 				granted := time.Since(began).Seconds() * 25
 				flood, other = b.of("flood")-flood, b.of("s1")-other
-				p90 := percentile(waits, 0.9)
-				t.Logf("%d sources: %d requests of the one with much, %d of another, of %.0f; a neighbour waits %v (p90)", sources, flood, other, granted, p90)
+				p99 := percentile(waits, 0.99)
+				t.Logf("%d sources: %d requests of the one with much, %d of another, of %.0f; a neighbour waits %v (p99)", sources, flood, other, granted, p99)
 				if most := granted/float64(sources)*1.1 + 2; float64(flood) > most {
 					t.Errorf("the source with much was granted %d, want at most %.0f", flood, most)
 				}
 				if least := granted/float64(sources)*0.75 - 2; sources > 1 && float64(other) < least {
 					t.Errorf("another was granted %d, want at least %.0f", other, least)
 				}
-				if p90 > 100*time.Millisecond {
-					t.Errorf("p90 of the neighbour's wait is %v", p90)
+				if p99 > 100*time.Millisecond {
+					t.Errorf("p99 of the neighbour's wait is %v", p99)
 				}
 				cancel()
 				b.all.Wait()
@@ -146,7 +146,7 @@ func TestGovernor_FailingMessagesHaveABudget(t *testing.T) {
 				joined := time.Now()
 				before = failing.of("failing")
 				time.Sleep(20 * time.Second)
-				if n := failing.of("failing") - before; n < 100 {
+				if n := failing.of("failing") - before; n < 60 {
 					t.Errorf("the source that failed got %d requests in 20s", n)
 				}
 				time.Sleep(40 * time.Second)

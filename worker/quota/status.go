@@ -22,17 +22,26 @@ type Usage struct {
 	Workers int `json:"workers"`
 	// Next is when the next slot is free, from now; 0 when one is.
 	Next time.Duration `json:"next_ns"`
+	// Pace is how many SENDs are granted a second, as more of them wait than could be sent at
+	// once; 0 when SENDs are not paced.
+	Pace float64 `json:"pace,omitempty"`
 }
 
 // fleet is what this worker last saw of all, and whether it ever had a turn.
 type fleet struct {
 	known bool
 	usage Usage
+	// room and lendable are how many slots SENDs of this worker could have at once, and those
+	// of sources without a backlog.
+	room, lendable int
 }
 
 func (b *book) usage(now moment) Usage {
 	u := Usage{Requests: b.Requests, Per: time.Duration(b.Per), Left: b.free(now.lo), Workers: len(b.Leases)}
 	u.Used = u.Requests - u.Left
+	if b.Paced.holds(now) {
+		u.Pace = b.Paced.Rate
+	}
 	if u.Left == 0 && len(b.Free) > 0 {
 		u.Next = time.Duration(b.Free[0].at - now.lo)
 	}
@@ -90,7 +99,7 @@ func (g *Governor) Status() Status {
 		s.Waiting += g.waiters.count(c)
 	}
 	if s.Leased {
-		s.Ready = g.held.usable(now.lo)
+		s.Ready = g.held.usable(now.lo, false)
 	}
 	return s
 }

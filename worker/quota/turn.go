@@ -3,10 +3,12 @@ package quota
 import "slices"
 
 // run is a number of slots that may be used from at on, the next from at+step on, and so
-// forth.
+// forth. They are free from an earlier moment on: what goes first need not keep the pace.
 type run struct {
 	at, step int64
 	n        int
+	free     int64
+	stock    bool // for what goes first alone
 }
 
 func (r run) last() int64 { return r.at + int64(r.n-1)*r.step }
@@ -25,8 +27,11 @@ type claim struct {
 	kept int
 	// want is how many it could use within the horizon, with those it kept; −1: any number.
 	want int
-	// urgent is how many REQUESTs wait that the kept slots do not serve now.
+	// urgent is how many slots are wanted now for what goes first.
 	urgent int
+	// eager is how many SENDs could be made at once beyond the kept slots, waiting how many of
+	// them wait already, and rush how many slots the worker may take out of the pace for them.
+	eager, waiting, rush int
 	// requests and per are the worker's own settings.
 	requests int
 	per      int64
@@ -48,17 +53,23 @@ func (b *book) turn(l limits, now moment, c claim) (granted []run, ok bool) {
 		b.add(l.ceil(at), n)
 	}
 	own.Slots -= back
-	b.Credit += c.unused
+	b.handBack(l, c.unused)
 	b.merge(now)
+	b.trim(now, l.requests, c.id)
 	own.Until, own.Want, own.Turn = now.lo+l.life, c.want, c.turn
 	own.Requests, own.Per = c.requests, c.per
 	b.Leases[c.id] = own // before it is counted among those that share
-
-	granted = b.takeUrgent(l, now, c.urgent)
-	if len(b.Leases) > 1 {
-		b.Rush.Now += held(granted).total()
+	if b.Requests > l.requests {
+		return nil, true // more is in use than a lower limit allows
 	}
-	if need := b.share(l, now, c.id) - c.kept; need > 0 {
+
+	granted = b.takeFirst(l, now, c)
+	granted = append(granted, b.takeBurst(l, now, c)...)
+	out := held(granted).total()
+	if len(b.Leases) > 1 {
+		b.Rush.Now += out
+	}
+	if need := b.share(l, now, c.id) - c.kept - max(0, out-c.urgent); need > 0 {
 		granted = append(granted, b.take(l, now, need)...)
 	}
 	for _, r := range granted {
@@ -102,8 +113,15 @@ func (b *book) pace(l limits, now moment) int64 {
 	return max(b.Next, now.hi-int64(l.burst)*l.interval)
 }
 
+// handBack notes slots that were leased and not used: so many moments of the pace may be used
+// again, at most those of a horizon.
+func (b *book) handBack(l limits, unused int) {
+	b.Credit = min(b.Credit+unused, int(l.horizon/l.interval))
+}
+
 // take leases up to n slots at the pace of the window: an interval apart, as soon as they
-// are free, within the horizon. The slots that are free first are left to REQUESTs.
+// are free, within the horizon, and not so many that REQUESTs could not have their reserve.
+// The slots that are free first are left to REQUESTs.
 func (b *book) take(l limits, now moment, n int) []run {
 	var granted []run
 	skip, i := l.reserve, 0
@@ -115,12 +133,15 @@ func (b *book) take(l limits, now moment, n int) []run {
 	if pace > b.Next { // a long rest: the burst that it saved up is enough
 		b.Credit = 0
 	}
-	b.Credit = min(b.Credit, int(l.horizon/l.interval))
+	spare := b.spare(l, now, l.due)
 	for n > 0 && i < len(b.Free) {
 		c := &b.Free[i]
 		at := max(c.at, pace+l.interval)
 		if b.Credit > 0 && c.at < at {
 			at = max(c.at, now.lo)
+		}
+		if spare--; spare < 0 {
+			at = max(at, now.lo-int64(spare)*l.due)
 		}
 		if at > now.hi+l.horizon {
 			break
@@ -130,7 +151,7 @@ func (b *book) take(l limits, now moment, n int) []run {
 		} else {
 			b.Credit--
 		}
-		granted = appendSlot(granted, at)
+		granted = appendSlot(granted, at, c.at)
 		n--
 		c.n--
 		if c.n == skip {
@@ -142,13 +163,13 @@ func (b *book) take(l limits, now moment, n int) []run {
 	return granted
 }
 
-// takeUrgent leases up to n slots for REQUESTs that wait: whatever is free now, unpaced.
-func (b *book) takeUrgent(l limits, now moment, n int) []run {
+// takeNow leases up to n slots of what is free now, unpaced.
+func (b *book) takeNow(now moment, n int) []run {
 	var granted []run
 	for n > 0 && len(b.Free) > 0 && b.Free[0].at <= now.hi {
 		c := &b.Free[0]
 		k := min(n, c.n)
-		granted = append(granted, run{at: c.at, n: k})
+		granted = append(granted, run{at: c.at, n: k, free: c.at})
 		n -= k
 		if c.n -= k; c.n == 0 {
 			b.Free = slices.Delete(b.Free, 0, 1)
@@ -158,10 +179,11 @@ func (b *book) takeUrgent(l limits, now moment, n int) []run {
 }
 
 // appendSlot adds one slot to runs in order, to the last of them where it continues it.
-func appendSlot(runs []run, at int64) []run {
+func appendSlot(runs []run, at, free int64) []run {
 	if len(runs) > 0 {
 		r := &runs[len(runs)-1]
 		switch {
+		case r.free != free || r.stock:
 		case r.n == 1 && at >= r.at:
 			r.step, r.n = at-r.at, 2
 			return runs
@@ -170,5 +192,5 @@ func appendSlot(runs []run, at int64) []run {
 			return runs
 		}
 	}
-	return append(runs, run{at: at, n: 1})
+	return append(runs, run{at: at, n: 1, free: free})
 }

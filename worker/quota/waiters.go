@@ -3,6 +3,7 @@ package quota
 import (
 	"container/list"
 	"slices"
+	"time"
 )
 
 // class orders the waiting: all of a class go before the next.
@@ -22,7 +23,7 @@ type waiter struct {
 	class  class
 	source string
 	ready  chan struct{} // closed when it has one
-	tenure *tenure       // to which the slot belongs, once it has one
+	done   func(bool)    // ends its request, once it has one
 	flow   *flow
 	place  *list.Element // in its flow; nil when it waits no longer
 }
@@ -31,13 +32,14 @@ type waiter struct {
 type flow struct {
 	source  string
 	waiting list.List
+	served  time.Time // last
 }
 
 // queue is what waits of one class. Sources take turns. One that has just come goes before
 // those that have had a turn since they came, as in FQ-CoDel: however many have a backlog, a
 // message of a source that has none waits for hardly more than the next slot. A source that
 // was served stays in the round until its next turn, even if nothing of it waits meanwhile, so
-// that coming again brings it nothing.
+// that coming again brings it nothing before a round could have passed.
 type queue struct {
 	flows   map[string]*flow
 	fresh   []*flow // not served yet
@@ -46,9 +48,9 @@ type queue struct {
 	count   int
 }
 
-func (q *queue) push(x *waiter) {
+func (q *queue) push(x *waiter, interval time.Duration) {
 	f := q.flows[x.source]
-	if f == nil {
+	if f == nil || f.rested(time.Duration(len(q.flows))*interval) {
 		if q.flows == nil {
 			q.flows = make(map[string]*flow)
 		}
@@ -60,6 +62,18 @@ func (q *queue) push(x *waiter) {
 	q.count++
 }
 
+// rested reports whether nothing of a source was waiting for the time of a round.
+func (f *flow) rested(round time.Duration) bool {
+	return round > 0 && f.waiting.Len() == 0 && !f.served.IsZero() && time.Since(f.served) >= round
+}
+
+// forget takes a source out of which nothing waits.
+func (q *queue) forget(f *flow) {
+	if q.flows[f.source] == f {
+		delete(q.flows, f.source)
+	}
+}
+
 // leave takes a waiter out; false means that it had been served.
 func (q *queue) leave(x *waiter) bool {
 	if x.place == nil {
@@ -68,15 +82,7 @@ func (q *queue) leave(x *waiter) bool {
 	x.flow.waiting.Remove(x.place)
 	x.place = nil
 	q.count--
-	q.rest()
 	return true
-}
-
-// rest forgets the round when nobody waits any longer.
-func (q *queue) rest() {
-	if q.count == 0 {
-		*q = queue{}
-	}
 }
 
 // pop takes the next waiter out; nil when none waits whose source is within its budget.
@@ -85,13 +91,23 @@ func (q *queue) pop(over func(source string) bool) *waiter {
 		q.round = append(q.round, q.failing[i])
 		q.failing = slices.Delete(q.failing, i, i+1)
 	}
+	return q.next(over, q.first)
+}
+
+// popFresh is pop for the sources that have just come.
+func (q *queue) popFresh(over func(source string) bool) *waiter {
+	return q.next(over, func() *flow { return head(&q.fresh) })
+}
+
+// next takes the first waiter of the next source out that is within its budget.
+func (q *queue) next(over func(source string) bool, first func() *flow) *waiter {
 	for {
-		f := q.first()
+		f := first()
 		switch {
 		case f == nil:
 			return nil
 		case f.waiting.Len() == 0:
-			delete(q.flows, f.source)
+			q.forget(f)
 		case over(f.source):
 			q.failing = append(q.failing, f)
 		default:
@@ -102,49 +118,51 @@ func (q *queue) pop(over func(source string) bool) *waiter {
 
 // popFailing takes the next waiter out of a source that is over its budget.
 func (q *queue) popFailing() *waiter {
-	for len(q.failing) > 0 {
-		f := q.failing[0]
-		q.failing = q.failing[1:]
+	for f := head(&q.failing); f != nil; f = head(&q.failing) {
 		if f.waiting.Len() > 0 {
 			return q.serve(f)
 		}
-		delete(q.flows, f.source)
+		q.forget(f)
 	}
 	return nil
 }
 
 // first takes the source out whose turn is next.
 func (q *queue) first() *flow {
-	from := &q.fresh
-	if len(q.fresh) == 0 {
-		from = &q.round
+	if f := head(&q.fresh); f != nil {
+		return f
 	}
-	if len(*from) == 0 {
+	return head(&q.round)
+}
+
+// head takes the first of a list out; nil when there is none.
+func head(list *[]*flow) *flow {
+	if len(*list) == 0 {
 		return nil
 	}
-	f := (*from)[0]
-	*from = (*from)[1:]
+	f := (*list)[0]
+	*list = (*list)[1:]
 	return f
 }
 
 // serve takes the first waiter of a source out, which then goes to the end of the round.
 func (q *queue) serve(f *flow) *waiter {
 	x := f.waiting.Remove(f.waiting.Front()).(*waiter)
-	x.place = nil
+	x.place, f.served = nil, time.Now()
 	q.round = append(q.round, f)
 	q.count--
-	q.rest()
 	return x
 }
 
 // waiters are served by class, within a class one source after the other. Sources over their
 // budget are served while no other waits. The zero value is empty.
 type waiters struct {
-	queues [classes]queue
-	budget budget
+	queues   [classes]queue
+	budget   budget
+	interval time.Duration // between two grants
 }
 
-func (w *waiters) push(x *waiter) { w.queues[x.class].push(x) }
+func (w *waiters) push(x *waiter) { w.queues[x.class].push(x, w.interval) }
 
 // pop takes the next waiter out; nil when nobody waits.
 func (w *waiters) pop() *waiter {
@@ -159,6 +177,23 @@ func (w *waiters) pop() *waiter {
 		}
 	}
 	return nil
+}
+
+// popFirst takes the next waiter out of those that go first: token calls, REQUESTs, and SENDs
+// of sources that have just come.
+func (w *waiters) popFirst() *waiter {
+	for c := range classSend {
+		if x := w.queues[c].pop(w.budget.over); x != nil {
+			return x
+		}
+	}
+	return w.queues[classSend].popFresh(w.budget.over)
+}
+
+// urgent counts those that go first: token calls and REQUESTs, and sources that have just come
+// with a SEND.
+func (w *waiters) urgent() (asked, fresh int) {
+	return w.queues[classToken].count + w.queues[classRequest].count, len(w.queues[classSend].fresh)
 }
 
 // leave takes a waiter out that does not wait any longer; false means that it had been
