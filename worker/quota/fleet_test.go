@@ -173,6 +173,40 @@ func TestGovernor_StricterLimitHoldsAtOnce(t *testing.T) {
 	}
 }
 
+// Slots that a worker has leased and not used when the window becomes longer are free so much
+// later: what they were used for before was under the shorter one.
+func TestGovernor_LongerWindowHoldsForLeasedSlots(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &memoryStore{}
+		turn := func(g *Governor) {
+			t.Helper()
+			if _, err := g.takeTurn(t.Context(), s, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		short, err := New(Config{Requests: 50, Per: 20 * time.Second, ID: "short"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		long, err := New(Config{Requests: 50, Per: time.Minute, ID: "long"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		short.waiters.push(&waiter{class: classSend, source: "a", ready: make(chan struct{})})
+		turn(short)
+		if short.held.total() == 0 {
+			t.Fatal("nothing is leased and unused")
+		}
+		turn(long)
+		time.Sleep(time.Second)
+		turn(short)
+		if n := short.Status().Fleet.Left; n != 0 {
+			t.Errorf("%d slots are free at once that may have been used 20s ago", n)
+		}
+	})
+}
+
 // A fleet that stops and starts again remembers what it has used; after a long stop
 // nothing is left of that.
 func TestGovernor_Restart(t *testing.T) {
