@@ -24,9 +24,9 @@ func TestWhose_AMessageThatFailsAloneIsGivenUp(t *testing.T) {
 		retry      worker.Retry
 		settlement outbox.Settlement
 	}{
-		"503, by its age":      {badDays["503"], worker.Retry{MaxAge: 2 * time.Hour}, outbox.Expired},
+		"503, by its age":      {badDays["503"], worker.Retry{MaxAge: 20 * time.Minute}, outbox.Expired},
 		"503, by its attempts": {badDays["503"], worker.Retry{MaxAttempts: 8}, outbox.Exhausted},
-		"no answer":            {badDays["no answer"], worker.Retry{MaxAge: 2 * time.Hour}, outbox.Expired},
+		"no answer":            {badDays["no answer"], worker.Retry{MaxAge: 20 * time.Minute}, outbox.Expired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
@@ -55,12 +55,12 @@ func TestWhose_AnOutageOfTheHostBuriesNothing(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			if time.Since(start) < 3*time.Hour {
+			if time.Since(start) < 40*time.Minute {
 				return outbox.Answer{Status: 503}, errFar
 			}
 			return outbox.Answer{Status: 200}, nil
 		}
-		w, _ := r.launch(worker.Config{Sources: couple, Retry: worker.Retry{MaxAge: time.Hour, MaxAttempts: 6}})
+		w, _ := r.launch(worker.Config{Sources: couple, Retry: worker.Retry{MaxAge: 15 * time.Minute, MaxAttempts: 6}})
 		for i := range 20 {
 			r.publish(outbox.Message{Source: couple[i%2].Name, ID: fmt.Sprint("m", i)})
 		}
@@ -68,7 +68,7 @@ func TestWhose_AnOutageOfTheHostBuriesNothing(t *testing.T) {
 		if s := w.Status(); s.Breakers["host:far"] == "closed" || len(s.Pauses) != 1 {
 			t.Errorf("breakers %v, paused %+v", s.Breakers, s.Pauses)
 		}
-		time.Sleep(time.Until(start.Add(3 * time.Hour)))
+		time.Sleep(time.Until(start.Add(40 * time.Minute)))
 		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 20 })
 		for _, e := range r.all(worker.EventSettled) {
 			if e.Settlement != outbox.Delivered {
@@ -91,7 +91,7 @@ func TestWhose_ARefusedTokenOfOneSourceEnds(t *testing.T) {
 			}
 			return outbox.Answer{Status: 200}, nil
 		}
-		r.start(worker.Config{Sources: couple, Retry: worker.Retry{MaxAge: 2 * time.Hour}})
+		r.start(worker.Config{Sources: couple, Retry: worker.Retry{MaxAge: 15 * time.Minute}})
 		id := r.publish(outbox.Message{})
 		start := time.Now()
 		for {
@@ -120,7 +120,7 @@ func TestWhose_ARefusedSourceKeepsItsMessages(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			if m.Source == source && time.Since(start) < 6*time.Hour {
+			if m.Source == source && time.Since(start) < time.Hour {
 				return harms["403"].answer(ctx)
 			}
 			return outbox.Answer{Status: 200}, nil
@@ -129,7 +129,7 @@ func TestWhose_ARefusedSourceKeepsItsMessages(t *testing.T) {
 		for range 100 {
 			r.publish(outbox.Message{})
 		}
-		time.Sleep(time.Until(start.Add(6 * time.Hour)))
+		time.Sleep(time.Until(start.Add(time.Hour)))
 		if n := len(r.deadLetters()); n != 2 {
 			t.Errorf("%d dead letters, want those before the third refusal in a row", n)
 		}
