@@ -185,3 +185,25 @@ func TestBudget_ForgetsWhatHasPassed(t *testing.T) {
 		t.Error("a source that failed a thousand times is kept from its turn for more than what is under way")
 	}
 }
+
+// What it costs to wait and be served, by the number of sources that wait, over that of one.
+func BenchmarkWaiters_Sources(b *testing.B) {
+	cost := func(b *testing.B, sources int) float64 {
+		var w waiters
+		all := make([]string, sources)
+		for i := range all {
+			all[i] = fmt.Sprint("clinic-", i)
+			w.push(&waiter{class: classSend, source: all[i]})
+			w.push(&waiter{class: classSend, source: all[i]})
+		}
+		began := time.Now()
+		for i := range b.N {
+			w.push(&waiter{class: classSend, source: all[i%sources]})
+			w.pop()
+		}
+		return float64(time.Since(began).Nanoseconds()) / float64(b.N)
+	}
+	one, few, many := cost(b, 1), cost(b, 300), cost(b, 5000)
+	b.ReportMetric(few/one, "300/1")
+	b.ReportMetric(many/one, "5000/1")
+}
