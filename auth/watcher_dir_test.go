@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // A directory stands for the names in it: a file that comes or goes is a change, what is in one
@@ -25,6 +26,7 @@ func TestWatcher_ADirectoryStandsForItsNames(t *testing.T) {
 	runWatcher(t, w)
 	write(t, dir, "two", []byte("2"))
 	expect(t, read, "one two ")
+	<-time.After(10 * slowPoll.Settle) // the look after a change is over
 	write(t, dir, "one", []byte("1.1"))
 	if err := os.Rename(file, filepath.Join(dir, "three")); err != nil {
 		t.Fatal(err)

@@ -154,6 +154,11 @@ func TestFeed_FollowsFiles(t *testing.T) {
 	if n := r.applied.Load() - before; n != 0 {
 		t.Errorf("another content of a key's file was handed on %d times", n)
 	}
+	r.write("redoxworker.yaml", strings.ReplaceAll(mainFile, "kid-1", "kid-2"))
+	r.Reread()
+	if n := r.applied.Load() - before; n != 1 || r.now.Load().Keys["main"].KID != "kid-2" {
+		t.Errorf("another kid was handed on %d times", n)
+	}
 }
 
 func TestFeed_ConfigMapSwappedAndBack(t *testing.T) {
@@ -195,7 +200,9 @@ func TestFeed_WhatCannotBeAppliedIsTriedAgain(t *testing.T) {
 	r.fail.Store(&refusal)
 	r.write("sources.d/b.yaml", fileOf("clinic-b"))
 	r.run(nil)
-	r.until("clinic-a", "could not be put to use: no room")
+	for r.applied.Load() < 2 { // as often as the files are read at first
+		r.until("clinic-a", "could not be put to use: no room")
+	}
 	r.fail.Store(nil)
 	r.until("clinic-a clinic-b")
 	panics := New(r.now.Load(), Options{Settings: &r.settings, Apply: func(config.Config) error { panic("secret") }})
