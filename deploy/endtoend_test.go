@@ -11,9 +11,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/redox/reconcile"
+	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
 
 // Everything the two sources may do works, with exactly the rights of accounts.conf.
@@ -157,6 +159,58 @@ func TestFloor_WorkerReconciles(t *testing.T) {
 	}
 	if uri, err := uploads.Uploaded(t.Context(), clinicA, "f"); err != nil || uri != "https://blob.example/1" {
 		t.Errorf("%q, %v", uri, err)
+	}
+}
+
+// The operator adds and removes sources, which leaves an entry in the audit trail; the worker's
+// user sees them and may change none.
+func TestFloor_RegistryOfSources(t *testing.T) {
+	t.Parallel()
+	srv := startSingle(t)
+	js := provision(t, srv, outbox.Topology{Registry: true, Audit: true})
+	admin := registry.New(stream(t, connect(t, srv, operator)), registry.Options{By: "operator@host", Audit: true})
+	reader := registry.New(stream(t, connect(t, srv, workerUser)), registry.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	snapshots := make(chan registry.Snapshot, 16)
+	var watching sync.WaitGroup
+	watching.Go(func() { reader.Watch(ctx, func(s registry.Snapshot) { snapshots <- s }) })
+	defer watching.Wait()
+	defer cancel()
+	await := func(n int) {
+		t.Helper()
+		for {
+			select {
+			case s := <-snapshots:
+				if s.Err != nil {
+					t.Fatal(s.Err)
+				}
+				if len(s.Parts) == n {
+					return
+				}
+			case <-ctx.Done():
+				t.Fatalf("the worker does not see %d sources", n)
+			}
+		}
+	}
+	await(0)
+	source := config.Source{ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "development", OnUnknown: "resend"}
+	entry, err := admin.Put(ctx, clinicA, source, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(1)
+	short, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	if _, err := reader.Put(short, clinicB, source, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the worker's user adds a source: %v", err)
+	}
+	if err := admin.Delete(ctx, clinicA, entry.Revision); err != nil {
+		t.Fatal(err)
+	}
+	await(0)
+	if n := messages(t, js, "REDOX_AUDIT"); n != 2 {
+		t.Errorf("%d entries in the audit trail", n)
 	}
 }
 
