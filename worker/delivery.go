@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
@@ -30,6 +31,7 @@ type delivery struct {
 	hold      bool   // an unknown outcome is settled held
 	unsure    bool   // whether hold applies, the body has yet to tell
 	record    record // what the ledger knew when the message arrived
+	revision  uint64 // of that
 	blind     bool   // the ledger could not be read
 	noted     bool   // the ledger holds the start of this attempt, or may hold it
 	aside     bool   // it has given up its slot
@@ -181,8 +183,15 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 		started.Alone++
 	}
 	started.Intent = d.hold || d.unsure && d.record.Intent
-	err := w.ledger.store(d.ctx, d.message, started)
+	var since []jetstream.PublishOpt
+	if d.ordered() { // it may have been woken while another worker has just begun to send it
+		since = append(since, jetstream.WithExpectLastSequencePerSubject(d.revision))
+	}
+	err := w.ledger.write(d.ctx, d.message, started, since...)
 	d.noted = err == nil || !refused(err)
+	if outbox.IsAlreadyStored(err) {
+		return d.decide(verdict{action: leave, delay: time.Second + jitter(time.Second), err: "another worker has just begun to send it"})
+	}
 	if err != nil {
 		return d.decide(w.postpone(d, err))
 	}
@@ -212,7 +221,7 @@ func (w *Worker) recall(d *delivery) error {
 	if d.contract != nil || d.first() && !d.hold {
 		return nil
 	}
-	rec, err := w.ledger.load(d.ctx, d.message)
+	rec, revision, err := w.ledger.loadAt(d.ctx, d.message)
 	if errors.Is(err, errDamaged) {
 		w.log.Warn("what the ledger knew of a message cannot be read: the message counts as possibly sent", "message", d.message.ID, "source", d.message.Source, "error", err)
 		rec, err = damagedRecord(d.message), nil
@@ -224,7 +233,7 @@ func (w *Worker) recall(d *delivery) error {
 		return err
 	}
 	w.troubles.ledger.Worked(itself)
-	d.record = rec
+	d.record, d.revision = rec, revision
 	if d.delivered <= 1 { // what ended did so by another count
 		d.record.Ended = 0
 		d.record.Unknown = rec.Unknown || rec.Started > 0 && d.message.Lane != outbox.LaneRequest

@@ -103,25 +103,31 @@ func (l *ledger) key(m outbox.Message) string {
 // load answers the record of a message; the zero record when there is none. It asks the
 // bucket's leader: a replica may not yet have the intent of a moment ago.
 func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {
+	r, _, err := l.loadAt(ctx, m)
+	return r, err
+}
+
+// loadAt is load with the revision of the record, 0 when there is none.
+func (l *ledger) loadAt(ctx context.Context, m outbox.Message) (record, uint64, error) {
 	kv, err := l.open(ctx)
 	if err != nil {
-		return record{}, err
+		return record{}, 0, err
 	}
 	entry, err := kv.Get(ctx, l.key(m))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return record{}, nil
+		return record{}, 0, nil
 	}
 	if err != nil {
-		return record{}, fmt.Errorf("reading the ledger entry of message %s: %w", m.ID, err)
+		return record{}, 0, fmt.Errorf("reading the ledger entry of message %s: %w", m.ID, err)
 	}
 	var r record
 	if err := json.Unmarshal(entry.Value(), &r); err != nil {
-		return record{}, fmt.Errorf("ledger entry of message %s, key %s of bucket %s: %w", m.ID, entry.Key(), l.bucket, errDamaged)
+		return record{}, entry.Revision(), fmt.Errorf("ledger entry of message %s, key %s of bucket %s: %w", m.ID, entry.Key(), l.bucket, errDamaged)
 	}
 	if ofAnother(r.Stored, m) {
-		return record{}, nil
+		return record{}, entry.Revision(), nil
 	}
-	return r, nil
+	return r, entry.Revision(), nil
 }
 
 // ofAnother reports whether what was noted about a message that was stored at the given time

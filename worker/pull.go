@@ -178,7 +178,7 @@ func pullStatus(msg *nats.Msg) error {
 		return errNoConsumer
 	case status == "409" && strings.Contains(text, "Consumer Deleted"):
 		return errNoConsumer
-	case status == "409" && (strings.Contains(text, "MaxBytes") || strings.Contains(text, "MaxAckPending")):
+	case status == "409" && (strings.Contains(text, "MaxBytes") || strings.Contains(text, "MaxAckPending") || strings.Contains(text, "Batch Completed")):
 		return nil
 	}
 	return fmt.Errorf("a pull was refused: %s %s", status, text)
