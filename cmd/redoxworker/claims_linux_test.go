@@ -48,7 +48,7 @@ func TestClaims_SixteenInFlight(t *testing.T) {
 			together: inFlight, bound: inFlight * 30_000_000},
 		"messages of 10 MB": {size: 10_000_000, redox: ", max_body: 11MB", together: inFlight, bound: 2 * inFlight * 30_000_000},
 		"messages of 10 MB in 32 MB": {size: 10_000_000, redox: ", max_body: 11MB", bodies: "bodies: {memory: 32MB}",
-			together: 3, bound: inFlight * 30_000_000},
+			together: 2, bound: inFlight * 30_000_000}, // a source alone leaves others a quarter of it
 	} {
 		t.Run(name, func(t *testing.T) {
 			far := &largeFar{sim: &redoxsim.Server{}, together: tt.together, sums: map[[32]byte]bool{}, all: make(chan struct{}),
