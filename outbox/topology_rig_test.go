@@ -194,15 +194,3 @@ func benchRig(b *testing.B) jetstream.JetStream {
 	}
 	return js
 }
-
-// eventually waits until ok, asking anew every few milliseconds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); <-ticker.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}

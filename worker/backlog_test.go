@@ -89,5 +89,5 @@ func TestBacklog(t *testing.T) {
 		if got := gauges(r.T, registry, "redoxworker_queue_"); len(got) > 0 {
 			r.Errorf("without a queue: %v", got)
 		}
-	}, "clinic-a", "clinic-b", "clinic-c")
+	})
 }

@@ -258,7 +258,7 @@ func TestPauses_SeenByAllWithinASecond(t *testing.T) {
 			}
 		}
 		r.until("all settled", func() bool { return r.stored("REDOX_OUT") == 0 })
-	}, source, "clinic-b")
+	})
 }
 
 // Without the bucket each worker is on its own, as before.

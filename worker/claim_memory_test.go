@@ -112,5 +112,5 @@ func TestRun_LargeBodiesOfOneSourceKeepNobodyWaiting(t *testing.T) {
 		if n := r.far.Peak(); n != 7 {
 			t.Errorf("%d bodies of 8 at a time, want six of one source and one of another", n)
 		}
-	}, source, "clinic-b")
+	})
 }

@@ -304,7 +304,7 @@ func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
 		if e := r.awaitSettled(id); e.Settlement != outbox.Held || len(r.far.Of(id)) != 0 {
 			t.Errorf("settled %s: %s after %d calls", e.Settlement, e.Error, len(r.far.Of(id)))
 		}
-	}, source, "clinic-b")
+	})
 }
 
 // What is settled unsent is so without its body: it is not there, and nobody minds.

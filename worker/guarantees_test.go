@@ -86,7 +86,7 @@ func TestGuarantee_NoAttemptIsCountedWhileNoTokenCanBeHad(t *testing.T) {
 				t.Errorf("%s: %s with %d attempts, want delivered with 1", e.MessageID, e.Settlement, e.Attempt)
 			}
 		}
-	}, source, "clinic-b")
+	})
 }
 
 func TestGuarantee_UnattemptedMessagesDoNotGrowTooOld(t *testing.T) {
@@ -305,7 +305,7 @@ func TestRun_SlowSourceLeavesRoomForOthers(t *testing.T) {
 				t.Errorf("slow%d was sent %d times", i, n)
 			}
 		}
-	}, source, "clinic-b")
+	})
 }
 
 // A deliverer that ends its goroutine loses no message.

@@ -201,7 +201,7 @@ func TestLimiter_IdleRequestLanesRest(t *testing.T) {
 		if waited := r.far.Of("query")[0].Start.Sub(asked); waited >= 200*time.Millisecond {
 			t.Errorf("a query waited %v, want under two intervals of 100ms", waited)
 		}
-	}, sources...)
+	})
 }
 
 // A limiter that grants nothing: nothing is sent, nothing counted, little held.

@@ -39,7 +39,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		attempts: counter("attempts_total", "Delivery tries by what followed: settled, retry, wait or abandon.", "source", "outcome"),
 		duration: histogram("attempt_duration_seconds", "Duration of delivery attempts.", 0.001, 18),
 		age:      histogram("message_age_seconds", "Time from a message being stored to its confirmed settlement.", 0.001, 28),
-		ignored:  counter("ignored_deliveries_total", "Deliveries left alone, because the worker has the message in flight already, its lease may have ended in the buffer, or another NATS server answers since.", "reason"),
+		ignored:  counter("ignored_deliveries_total", "Deliveries left alone, because the worker has the message in flight already.", "reason"),
 		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redoxworker_paused",
 			Help: "1 while a scope (a key, a host, an egress group) is paused."}, []string{"scope"}),
 		limit:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_concurrency_limit", Help: "Requests that may be in flight at present."}),

@@ -42,5 +42,5 @@ func TestPause_AnUnsentProbeIsHandedOnBeforeItsSettlement(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.until("both settled", func() bool { return len(r.all(worker.EventSettled)) == 2 })
-	}, source, "clinic-b")
+	})
 }

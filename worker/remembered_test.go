@@ -120,7 +120,7 @@ func TestLedger_ForgetsWhatIsAcknowledged(t *testing.T) {
 		if n := r.records(); n != 0 {
 			t.Errorf("%d records are left", n)
 		}
-	}, source, "clinic-b")
+	})
 }
 
 // A message whose id comes again, of its own source or another's, is answered too.
@@ -143,5 +143,5 @@ func TestReply_AnIDThatComesAgainIsAnswered(t *testing.T) {
 		if n := r.stored("REDOX_REPLIES"); n != 3 {
 			t.Errorf("%d durable replies, want 3", n)
 		}
-	}, source, "clinic-b")
+	})
 }

@@ -65,14 +65,6 @@ func (r *restarts) since(stored time.Time) time.Duration {
 	return time.Until(r.at.Add(r.ackWait))
 }
 
-// after reports whether another server answers than at an earlier time.
-func (r *restarts) after(earlier time.Time) bool {
-	r.look()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return earlier.Before(r.at)
-}
-
 // clocks of server and worker may differ by so much.
 const clocks = 10 * time.Second
 

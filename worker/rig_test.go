@@ -31,12 +31,9 @@ type rig struct {
 
 const source = "clinic-a"
 
-// inBubble runs f with a rig of the given sources (clinic-a when none are named).
-func inBubble(t *testing.T, f func(r *rig), sources ...string) {
+// inBubble runs f with a rig.
+func inBubble(t *testing.T, f func(r *rig)) {
 	t.Helper()
-	if len(sources) == 0 {
-		sources = []string{source}
-	}
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
 		top := outbox.Topology{}
 		if _, err := top.Ensure(t.Context(), js); err != nil {

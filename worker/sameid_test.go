@@ -58,5 +58,5 @@ func TestLog_AnIDOfTwoSources(t *testing.T) {
 		if lines := out.take(t); !slices.Contains(lines, over) {
 			t.Errorf("afterwards: %q", lines)
 		}
-	}, source, "clinic-b")
+	})
 }

@@ -70,7 +70,7 @@ func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
 				if took := r.waits(at); took[len(took)-1] > 0 {
 					t.Errorf("%d sources: the others wait %v, %v at most", n, took[len(took)/2], took[len(took)-1])
 				}
-			}, names...)
+			})
 		})
 	}
 }
@@ -105,7 +105,7 @@ func TestRun_ASourcesOwnFailuresNarrowNobodyElse(t *testing.T) {
 		if s := w.Status(); s.Concurrency != 64 || s.Narrowed[source] != 0 || s.Narrowed["clinic-b"] == 0 {
 			t.Errorf("the limit over all is %d, those of sources %v", s.Concurrency, s.Narrowed)
 		}
-	}, source, "clinic-b")
+	})
 }
 
 // What of one source cannot be settled keeps no other source's from stepping aside, however
@@ -148,5 +148,5 @@ func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
 		for _, id := range all {
 			r.awaitSettled(id)
 		}
-	}, source, "clinic-b")
+	})
 }

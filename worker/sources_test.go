@@ -55,7 +55,7 @@ func TestRun_AllSources(t *testing.T) {
 		if s := w.Status(); s.Sources != 2 {
 			t.Errorf("%+v", s)
 		}
-	}, "clinic-a", "clinic-b")
+	})
 	c := worker.Config{AllSources: true, Sources: []worker.Source{{Name: "a"}}}.WithDefaults()
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "AllSources") {
 		t.Errorf("all sources and one by name: %v", err)

@@ -168,7 +168,7 @@ func TestSuspects_KillersBecomePoisonAndNobodyElse(t *testing.T) {
 						t.Errorf("%s: %s after %d attempts of %d: %s", d.MessageID, d.Settlement, d.Attempts, sent, d.Error)
 					}
 				}
-			}, source, "clinic-b")
+			})
 		})
 	}
 }

@@ -78,7 +78,7 @@ func TestWhose_AnOutageOfTheHostBuriesNothing(t *testing.T) {
 		if s := w.Status(); s.Breakers["host:far"] != "closed" || len(s.Pauses) != 0 {
 			t.Errorf("afterwards: breakers %v, paused %+v", s.Breakers, s.Pauses)
 		}
-	}, source, "clinic-b")
+	})
 }
 
 // One message whose source is refused by 401 comes to an end, and keeps no other source of its key
@@ -111,7 +111,7 @@ func TestWhose_ARefusedTokenOfOneSourceEnds(t *testing.T) {
 				t.Errorf("a message of another source of the key waited %v", e.Duration)
 			}
 		}
-	}, source, "clinic-b")
+	})
 }
 
 // The same refusal again and again buries no more messages: they wait, and are delivered when
@@ -146,7 +146,7 @@ func TestWhose_ARefusedSourceKeepsItsMessages(t *testing.T) {
 		if n := len(r.deadLetters()); n != 2 {
 			t.Errorf("%d dead letters in the end", n)
 		}
-	}, source, "clinic-b")
+	})
 }
 
 // A probe that hangs keeps the host closed for nobody else for longer than a moment.
@@ -178,5 +178,5 @@ func TestWhose_AHangingProbeHoldsNobodyElse(t *testing.T) {
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("it took %v", took)
 		}
-	}, source, "clinic-b")
+	})
 }
