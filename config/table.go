@@ -40,7 +40,7 @@ func natsFields() []field {
 			at: str(func(n *NATS) *string { return &n.Prefix })},
 		{key: "nats.replicas", kind: kindInteger, def: "1", values: []string{"1", "3", "5"}, doc: "copies of each stream: 1 on one server, 3 on a cluster",
 			at: at(func(c *Config) *int { return &c.NATS.Replicas })},
-		{key: "nats.provision", kind: kindText, def: ProvisionAuto, values: []string{ProvisionAuto, ProvisionNever}, doc: "whether run may create streams and consumers",
+		{key: "nats.provision", kind: kindText, def: ProvisionAuto, values: []string{ProvisionAuto, ProvisionNever}, doc: "whether run may create streams and buckets",
 			at: str(func(n *NATS) *string { return &n.Provision })},
 	}
 }

@@ -212,7 +212,7 @@ func TestGuarantee_LeaseOfAForgottenDeliveryEnds(t *testing.T) {
 		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
 		inTurn(t, r.far.Calls())
 		if took := time.Since(start); took > 2*time.Minute {
-			t.Errorf("the partition stood still for %v", took)
+			t.Errorf("the token stood still for %v", took)
 		}
 	})
 }
