@@ -13,7 +13,7 @@ import (
 
 // Status is what a [Service] is doing, and the body of /readyz.
 type Status struct {
-	// Ready means connected to NATS with every consumer bound, and the gateway serving.
+	// Ready means connected to NATS, the work queue found, and the gateway serving.
 	Ready bool `json:"ready"`
 	// NATS is the state of the connection, as nats.go names it.
 	NATS string `json:"nats"`
