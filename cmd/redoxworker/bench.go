@@ -11,12 +11,15 @@ import (
 )
 
 // benchCommand measures the worker beside a raw loop that does the same work without the
-// guarantees: the same pull, the same transport, a core reply, a double ack; no retries, no
-// leases, no tokens, no guards. Both run in turn, as child processes of this binary, against
+// guarantees: a pull, net/http with its defaults, a core reply, a double ack; no order, no
+// retries, no leases, no tokens, no guards. Both run in turn, as child processes of this binary, against
 // an embedded NATS server and a stand-in for Redox in a third. Everything is on loopback.
 type benchCommand struct {
 	InFlight []int         `default:"1,64,1000" placeholder:"N" help:"Messages in flight (worker.concurrency): ${default}."`
 	Size     []benchSize   `default:"1KB,20KB" placeholder:"SIZE" help:"Sizes of a message: ${default}."`
+	Sources  []int         `default:"1" placeholder:"N" help:"Sources whose messages come in turn: ${default}. Several show what a source costs."`
+	Idle     int           `default:"0" placeholder:"N" help:"Sources that have nothing to send, besides: ${default}."`
+	Keys     int           `default:"0" placeholder:"N" help:"Order keys of each source whose messages come in turn: ${default}, without an order."`
 	Messages int           `default:"10000" placeholder:"N" help:"Messages of one measurement, at most: ${default}."`
 	Duration time.Duration `default:"2s" placeholder:"TIME" help:"Length of one measurement, at most: ${default}."`
 	Rounds   int           `default:"5" placeholder:"N" help:"Measurements of worker and raw loop, in turn: ${default}. The figures are medians."`
@@ -72,6 +75,8 @@ const (
 	benchMaxInFlight = 10_000
 	benchMaxMessages = 1_000_000
 	benchMaxDuration = time.Minute
+	benchMaxSources  = 5_000
+	benchMaxKeys     = 100_000
 )
 
 func (b *benchCommand) validate() error {
@@ -87,6 +92,11 @@ func (b *benchCommand) validate() error {
 	for _, n := range b.Size {
 		bad(n < benchMinSize || n > benchMaxSize, "--size: %d bytes; use %d to %d", n, benchMinSize, benchMaxSize)
 	}
+	for _, n := range b.Sources {
+		bad(n < 1 || n > benchMaxSources, "--sources: %d; use 1 to %d", n, benchMaxSources)
+	}
+	bad(b.Idle < 0 || b.Idle > benchMaxSources, "--idle: %d; use 0 to %d", b.Idle, benchMaxSources)
+	bad(b.Keys < 0 || b.Keys > benchMaxKeys, "--keys: %d; use 0 to %d", b.Keys, benchMaxKeys)
 	bad(b.Messages < 1 || b.Messages > benchMaxMessages, "--messages: %d; use 1 to %d", b.Messages, benchMaxMessages)
 	bad(b.Duration <= 0 || b.Duration > benchMaxDuration, "--duration: %v; use more than 0s, up to %v", b.Duration, benchMaxDuration)
 	bad(b.Rounds < 1 || b.Rounds > 100, "--rounds: %d; use 1 to 100", b.Rounds)

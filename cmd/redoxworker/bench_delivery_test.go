@@ -63,7 +63,7 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 	must(err)
 	must(auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key))
 	file := filepath.Join(dir, "redoxworker.yaml")
-	must(os.WriteFile(file, []byte(benchConfig(benchAddresses{NATS: server.URL(), API: api.URL}, dir, 64)), 0o600))
+	must(os.WriteFile(file, []byte(benchConfig(benchAddresses{NATS: server.URL(), API: api.URL}, dir, 64, 1)), 0o600))
 
 	conn, err := server.Connect()
 	must(err)
@@ -84,7 +84,7 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 			b.Errorf("exit %d: %s", code, stderr.String())
 		}
 	})
-	load := &benchLoad{conn: conn, js: js, body: benchBody(size)}
+	load := &benchLoad{conn: conn, js: js, body: benchBody(size), sources: 1}
 	replies, err := load.listen()
 	must(err)
 	b.Cleanup(replies.close)

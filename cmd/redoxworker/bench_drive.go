@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,12 +17,12 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// benchSource is the one source of the benchmark.
-const benchSource = "bench"
+// benchSource is the name of a source of the benchmark.
+func benchSource(n int) string { return "bench-" + strconv.Itoa(n) }
 
 // benchSetting is one combination of the flags.
 type benchSetting struct {
-	inFlight, size int
+	inFlight, size, sources int
 }
 
 // drive measures every setting.
@@ -38,15 +39,17 @@ func (b *benchCommand) drive(ctx context.Context, a *app) (results []benchResult
 	if err := auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key); err != nil {
 		return nil, err
 	}
-	progress := a.benchProgress(len(b.InFlight) * len(b.Size) * b.Rounds * 2)
+	progress := a.benchProgress(len(b.InFlight) * len(b.Size) * len(b.Sources) * b.Rounds * 2)
 	defer progress.end()
 	for _, n := range b.InFlight {
 		for _, size := range b.Size {
-			r, err := b.measureSetting(ctx, a, dir, benchSetting{n, int(size)}, progress)
-			if err != nil {
-				return nil, err
+			for _, sources := range b.Sources {
+				r, err := b.measureSetting(ctx, a, dir, benchSetting{n, int(size), sources}, progress)
+				if err != nil {
+					return nil, err
+				}
+				results = append(results, r)
 			}
-			results = append(results, r)
 		}
 	}
 	return results, nil
@@ -76,11 +79,11 @@ func (b *benchCommand) measureSetting(ctx context.Context, a *app, dir string, s
 		return benchResult{}, err
 	}
 	file := filepath.Join(dir, "redoxworker.yaml")
-	if err := os.WriteFile(file, []byte(benchConfig(at, dir, s.inFlight)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(benchConfig(at, dir, s.inFlight, s.sources+b.Idle)), 0o600); err != nil {
 		return benchResult{}, err
 	}
 	rounds := newBenchRounds(s)
-	load := benchLoad{conn: conn, js: js, body: benchBody(s.size)}
+	load := benchLoad{conn: conn, js: js, body: benchBody(s.size), sources: s.sources, keys: b.Keys}
 	for range b.Rounds {
 		for _, role := range []benchRole{benchWorker, benchRaw} {
 			progress.step(s, role)
@@ -145,19 +148,22 @@ func (b *benchCommand) amount(s benchSetting) benchAmount {
 
 // benchConfig is what a user would write, but for the quota, which the raw loop does not
 // keep either; everything else is at its default.
-func benchConfig(at benchAddresses, dir string, inFlight int) string {
+func benchConfig(at benchAddresses, dir string, inFlight, sources int) string {
+	var list strings.Builder
+	for n := range sources {
+		fmt.Fprintf(&list, "  %s: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}\n", benchSource(n))
+	}
 	return fmt.Sprintf(`
 nats: {url: %q}
 redox: {base_url: %q}
 keys:
   main: {client_id: bench, kid: bench, private_key_file: %q}
 sources:
-  %s: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}
-worker: {concurrency: %d}
+%sworker: {concurrency: %d}
 quota: {scope: none}
 admin: {listen: "127.0.0.1:0"}
 log: {format: json}
-`, at.NATS, at.API, filepath.Join(dir, "key.pem"), benchSource, inFlight)
+`, at.NATS, at.API, filepath.Join(dir, "key.pem"), list.String(), inFlight)
 }
 
 // benchProgress shows on a terminal what is being measured.
@@ -175,7 +181,7 @@ func (a *app) benchProgress(total int) *benchProgress {
 }
 
 func (p *benchProgress) step(s benchSetting, role benchRole) {
-	p.show("%3d %%  %d in flight, %s: %s", 100*p.done/p.total, s.inFlight, benchSize(s.size), role)
+	p.show("%3d %%  %d in flight, %s, %s: %s", 100*p.done/p.total, s.inFlight, benchSize(s.size), counted(s.sources, "source"), role)
 	p.done++
 }
 

@@ -35,14 +35,25 @@ type benchLoad struct {
 	js   jetstream.JetStream
 	body []byte
 	next int // number of the next message
+	// of how many sources the messages are, and how many order keys each has; 0: they have none
+	sources, keys int
 }
 
 // message with the next number. Its reply comes to a subject that ends in the number.
 func (l *benchLoad) message(r *benchReplies) *nats.Msg {
 	name := benchID(r.inbox, l.next)
 	l.next++
-	return &nats.Msg{Subject: outbox.Prefix("").SendSubject(benchSource), Data: l.body,
+	return &nats.Msg{Subject: l.subject(l.next), Data: l.body,
 		Header: nats.Header{outbox.HeaderID: {name}, outbox.HeaderReplyTo: {name}}}
+}
+
+// subject of the message with a number.
+func (l *benchLoad) subject(n int) string {
+	source := benchSource(n % l.sources)
+	if l.keys == 0 {
+		return outbox.Prefix("").SendSubject(source)
+	}
+	return outbox.Prefix("").OrderedSubject(source, fmt.Sprintf("%032x", n/l.sources%l.keys))
 }
 
 // first waits for the child to answer one message: then it is up.

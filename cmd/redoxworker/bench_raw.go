@@ -13,13 +13,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/worker/service/access"
 	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
 // raw is the loop that the worker is compared with: what a careful program does for each
-// message and nothing that only goes wrong needs. Settings of the pull, the connection and
-// the transport are the worker's, and so is the garbage collector's.
+// message and nothing that only goes wrong needs. It has net/http's transport with as many
+// connections as it needs, the defaults of the client and of the garbage collector, and one
+// consumer for all sources.
 func (b *benchCommand) raw(ctx context.Context, a *app) error {
 	c, err := a.load(0)
 	if err != nil {
@@ -29,11 +29,8 @@ func (b *benchCommand) raw(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	a.tuneGC(c.Worker.Concurrency)
-	transport, err := access.NewTransport(c)
-	if err != nil {
-		return err
-	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = c.Worker.Concurrency, c.Worker.Concurrency
 	defer transport.CloseIdleConnections()
 	conn, js, err := natslink.Connect(ctx, c, log)
 	if err != nil {
@@ -41,11 +38,12 @@ func (b *benchCommand) raw(ctx context.Context, a *app) error {
 	}
 	defer conn.Close()
 	prefix := outbox.Prefix(c.NATS.Prefix)
-	consumer, err := js.Consumer(ctx, prefix.OutStream(), prefix.SendConsumer(benchSource))
+	consumer, err := rawConsumer(ctx, js, prefix)
 	if err != nil {
 		return err
 	}
-	loop := rawLoop{ctx: context.WithoutCancel(ctx), conn: conn, http: &http.Client{Transport: transport}, url: c.Redox.BaseURL + c.Redox.EndpointPath, id: c.Sources[benchSource].ID}
+	defer func() { _ = js.DeleteConsumer(context.WithoutCancel(ctx), prefix.OutStream(), rawDurable) }()
+	loop := rawLoop{ctx: context.WithoutCancel(ctx), conn: conn, http: &http.Client{Transport: transport}, url: c.Redox.BaseURL + c.Redox.EndpointPath, id: c.Sources[benchSource(0)].ID}
 	var inFlight sync.WaitGroup
 	slots := make(chan struct{}, c.Worker.Concurrency)
 	pull, err := consumer.Consume(func(msg jetstream.Msg) {
@@ -66,6 +64,30 @@ func (b *benchCommand) raw(ctx context.Context, a *app) error {
 	<-pull.Closed()
 	inFlight.Wait()
 	return nil
+}
+
+// rawDurable is the raw loop's consumer.
+const rawDurable = "raw"
+
+// rawConsumer makes it, in the place of those that a worker has left: a work queue takes one
+// for each subject.
+func rawConsumer(ctx context.Context, js jetstream.JetStream, prefix outbox.Prefix) (jetstream.Consumer, error) {
+	stream, err := js.Stream(ctx, prefix.OutStream())
+	if err != nil {
+		return nil, err
+	}
+	names := stream.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if err := stream.DeleteConsumer(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := names.Err(); err != nil {
+		return nil, err
+	}
+	subject := prefix.SendSubject("*")
+	return stream.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: rawDurable, AckPolicy: jetstream.AckExplicitPolicy,
+		FilterSubjects: []string{subject, subject + ".>"}, MaxAckPending: -1})
 }
 
 type rawLoop struct {

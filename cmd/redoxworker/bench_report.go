@@ -15,6 +15,7 @@ import (
 type benchResult struct {
 	InFlight int          `json:"in_flight"`
 	Size     int          `json:"size"`
+	Sources  int          `json:"sources"` // whose messages came in turn
 	Rounds   int          `json:"rounds"`
 	Messages int          `json:"messages"` // measured under full load, over all rounds, of both
 	Worker   benchFigures `json:"worker"`
@@ -59,7 +60,7 @@ func (m measurement) cpuEach() float64 {
 func (r benchRounds) result() benchResult {
 	worker, raw := r.all[benchWorker], r.all[benchRaw]
 	result := benchResult{
-		InFlight: r.setting.inFlight, Size: r.setting.size, Rounds: len(worker),
+		InFlight: r.setting.inFlight, Size: r.setting.size, Sources: r.setting.sources, Rounds: len(worker),
 		Worker: figures(worker), Raw: figures(raw),
 	}
 	var throughput, cpu []float64
@@ -97,15 +98,15 @@ func benchTable(results []benchResult) string {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(table.Row{"in flight", "size", "msg/s", "raw", "ratio", "CPU µs", "raw", "ratio", "MB", "raw", "p50 ms", "raw", "p99 ms", "raw"})
-	columns := make([]table.ColumnConfig, 14)
+	t.AppendHeader(table.Row{"in flight", "size", "sources", "msg/s", "raw", "ratio", "CPU µs", "raw", "ratio", "MB", "raw", "p50 ms", "raw", "p99 ms", "raw"})
+	columns := make([]table.ColumnConfig, 15)
 	for i := range columns {
 		columns[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
 	}
 	t.SetColumnConfigs(columns)
 	for _, r := range results {
 		w, raw := r.Worker, r.Raw
-		row := table.Row{r.InFlight, benchSize(r.Size)}
+		row := table.Row{r.InFlight, benchSize(r.Size), r.Sources}
 		for _, f := range []struct {
 			format string
 			value  float64
@@ -118,6 +119,6 @@ func benchTable(results []benchResult) string {
 		}
 		t.AppendRow(row)
 	}
-	t.SetCaption("raw: a loop with the same pull, transport, reply and double ack, and none of the guarantees")
+	t.SetCaption("raw: one loop of pull, net/http, reply and double ack for all sources, and none of the guarantees")
 	return t.Render()
 }

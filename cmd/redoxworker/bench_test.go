@@ -64,8 +64,8 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 		args string
 		want []string // one for each line
 	}{
-		"all at once": {"--in-flight 0,20000 --size 10,2MB --messages 0 --duration 0s --rounds 0 --rate 0 --latency 1m",
-			[]string{"--in-flight: 0;", "--in-flight: 20000;", "--size: 10 bytes", "--size: 2000000 bytes", "--messages: 0", "--duration: 0s", "--rounds: 0", "--rate: 0", "--latency: 1m"}},
+		"all at once": {"--in-flight 0,20000 --size 10,2MB --sources 0 --idle=-1 --keys=-1 --messages 0 --duration 0s --rounds 0 --rate 0 --latency 1m",
+			[]string{"--in-flight: 0;", "--in-flight: 20000;", "--size: 10 bytes", "--size: 2000000 bytes", "--sources: 0", "--idle: -1", "--keys: -1", "--messages: 0", "--duration: 0s", "--rounds: 0", "--rate: 0", "--latency: 1m"}},
 		"size without a number": {"--size big", []string{`"big" is not a size`}},
 		"size too large":        {"--size 99999999999999999999", []string{"is not a size"}},
 		"no profile directory":  {"--profile /no/such/directory", []string{"--profile"}},
@@ -201,7 +201,7 @@ func TestTail_KeepsWholeLinesOfTheEnd(t *testing.T) {
 func TestBenchAmount_IsBounded(t *testing.T) {
 	t.Parallel()
 	for _, messages := range []int{1, 10_000, benchMaxMessages} {
-		for _, s := range []benchSetting{{1, benchMinSize}, {64, 20_000}, {benchMaxInFlight, benchMinSize}, {benchMaxInFlight, benchMaxSize}} {
+		for _, s := range []benchSetting{{1, benchMinSize, 1}, {64, 20_000, 1}, {benchMaxInFlight, benchMinSize, 300}, {benchMaxInFlight, benchMaxSize, 1}} {
 			got := (&benchCommand{Messages: messages, Duration: time.Second}).amount(s)
 			if got.measured < 1 || got.measured >= got.published || got.published-got.measured < s.inFlight {
 				t.Errorf("%d messages, %+v: %+v", messages, s, got)
