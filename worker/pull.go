@@ -65,11 +65,11 @@ func apiPrefix(js jetstream.JetStream) string {
 func (p *puller) listen() (stop func(), err error) {
 	sub, err := p.conn.Subscribe(p.inbox+".*", p.hear)
 	if err != nil {
-		return nil, fmt.Errorf("worker: subscribing to the messages that are pulled: %w", err)
+		return nil, fmt.Errorf("subscribing to the messages that are pulled: %w", err)
 	}
 	// What comes is bounded by what was asked for.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, fmt.Errorf("worker: subscribing to the messages that are pulled: %w", err)
+		return nil, fmt.Errorf("subscribing to the messages that are pulled: %w", err)
 	}
 	return func() { _ = sub.Unsubscribe() }, nil
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,7 +39,7 @@ func (w *Worker) listen() (stop func(), err error) {
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("subscribing to %s: %w", w.config.Prefix.WakeSubjects(), err)
 	}
 	return func() { _ = sub.Unsubscribe() }, nil
 }

@@ -138,12 +138,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Go(func() { w.pauses.Run(settling) })
 	defer background.Wait()
 	defer cancelSettling()
-	stop, err := w.serve()
-	if err != nil {
-		cancel()
-		return err
-	}
-	defer stop()
+	defer w.serve()()
 	w.pulls.Go(func() { w.sweep(ctx) })
 	w.pulls.Go(func() { w.survey(ctx) })
 	<-ctx.Done()
@@ -152,11 +147,8 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // serve begins to hear of messages for the sources that are to be served.
-func (w *Worker) serve() (stop func(), err error) {
-	unlisten, err := w.puller.listen()
-	if err != nil {
-		return nil, err
-	}
+func (w *Worker) serve() (stop func()) {
+	unlisten := w.subscribed(w.puller.listen)
 	w.mu.Lock()
 	for name, s := range w.sources {
 		s.lanes = w.newLanes(name)
@@ -167,16 +159,39 @@ func (w *Worker) serve() (stop func(), err error) {
 	if _, err := w.surveyed(w.pulling); err != nil { // before anything is heard of
 		w.log.Warn("the queue cannot be looked at; trying again", "stream", w.config.Prefix.OutStream(), "error", err)
 	}
-	unhear, err := w.listen()
-	if err != nil {
-		unlisten()
-		return nil, fmt.Errorf("worker: subscribing to %s: %w", w.config.Prefix.WakeSubjects(), err)
-	}
+	unhear := w.subscribed(w.listen)
 	w.log.Info("worker started", "worker", w.config.ID, "sources", n, "concurrency", w.config.Concurrency)
 	if n == 0 && !w.config.AllSources {
 		w.log.Warn("no source is served: Config.Sources is empty and Config.AllSources is not set")
 	}
-	return func() { unhear(); unlisten() }, nil
+	return func() { unhear(); unlisten() }
+}
+
+// subscribed subscribes, again and again should that fail, until stop is called.
+func (w *Worker) subscribed(subscribe func() (stop func(), err error)) (stop func()) {
+	unsubscribe, err := subscribe()
+	if err == nil {
+		return unsubscribe
+	}
+	w.log.Warn("the worker cannot subscribe; trying again", "error", err)
+	unsubscribe = func() {}
+	ctx, cancel := context.WithCancel(w.settling)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for err != nil && ctx.Err() == nil {
+			sleep(ctx, time.Second)
+			var stop func()
+			if stop, err = subscribe(); err == nil {
+				unsubscribe = stop
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+		unsubscribe()
+	}
 }
 
 // stop waits for what is in flight, for as long as it may.
