@@ -32,6 +32,8 @@ type lane struct {
 	created atomic.Int64
 	// stored is how many messages the queue held when it was looked at last.
 	stored atomic.Int64
+	// heard counts the pulls in vain since the server said that a message is stored.
+	heard atomic.Int32
 	// reason wakes the goroutine; see notify.
 	reason chan struct{}
 	// remade is when the consumer was found to have been deleted and made anew, in Unix nanoseconds.
@@ -132,15 +134,34 @@ func (w *Worker) pull(l *lane) {
 			sleep(l.ctx, 250*time.Millisecond)
 		case again:
 			l.found(true)
-		case l.found(false) && l.stored.Load() == 0:
+		case !w.rest(l):
 			return
-		default:
-			select {
-			case <-l.reason:
-			case <-l.ctx.Done():
-			}
 		}
 	}
+}
+
+// hearsay is after what times a lane that heard of a message and found none looks again: the
+// server says that a message is stored a moment before its consumer knows of it.
+var hearsay = [...]time.Duration{3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, time.Second}
+
+// rest waits for a reason to pull again after a pull that brought nothing; false when there is
+// none to wait.
+func (w *Worker) rest(l *lane) (goOn bool) {
+	idle := l.found(false)
+	var again <-chan time.Time
+	if n := l.heard.Add(1) - 1; n < int32(len(hearsay)) {
+		timer := time.NewTimer(hearsay[n])
+		defer timer.Stop()
+		again = timer.C
+	} else if l.heard.Store(int32(len(hearsay))); idle && l.stored.Load() == 0 {
+		return false
+	}
+	select {
+	case <-l.reason:
+	case <-again:
+	case <-l.ctx.Done():
+	}
+	return true
 }
 
 // found notes whether a pull brought something. It reports whether there was none, and no

@@ -35,6 +35,7 @@ func (w *Worker) listen() (stop func(), err error) {
 			return
 		}
 		if l := w.laneFor(source, kind); l != nil {
+			l.heard.Store(0)
 			w.open(l)
 		}
 	})
