@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
@@ -183,11 +182,13 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 		started.Alone++
 	}
 	started.Intent = d.hold || d.unsure && d.record.Intent
-	var since []jetstream.PublishOpt
+	store := w.ledger.store
 	if d.ordered() { // it may have been woken while another worker has just begun to send it
-		since = append(since, jetstream.WithExpectLastSequencePerSubject(d.revision))
+		store = func(ctx context.Context, m outbox.Message, r record) error {
+			return w.ledger.follow(ctx, m, r, d.revision)
+		}
 	}
-	err := w.ledger.write(d.ctx, d.message, started, since...)
+	err := store(d.ctx, d.message, started)
 	d.noted = err == nil || !refused(err)
 	if outbox.IsAlreadyStored(err) {
 		return d.decide(verdict{action: leave, delay: time.Second + jitter(time.Second), err: "another worker has just begun to send it"})

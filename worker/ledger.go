@@ -151,6 +151,36 @@ func (l *ledger) create(ctx context.Context, m outbox.Message, r record) error {
 	return err
 }
 
+// follow writes the record of a message in the place of the one of a revision, 0 when there was
+// none. That another was written since is an error of which outbox.IsAlreadyStored tells.
+func (l *ledger) follow(ctx context.Context, m outbox.Message, r record, revision uint64) error {
+	err := l.write(ctx, m, r, jetstream.WithExpectLastSequencePerSubject(revision))
+	if revision != 0 || !outbox.IsAlreadyStored(err) {
+		return err
+	}
+	if marker := l.marker(ctx, m); marker != 0 {
+		return l.write(ctx, m, r, jetstream.WithExpectLastSequencePerSubject(marker))
+	}
+	return err
+}
+
+// marker is the revision of what a record left that was deleted or has expired; 0 when there is
+// none.
+func (l *ledger) marker(ctx context.Context, m outbox.Message) uint64 {
+	stream, err := l.js.Stream(ctx, bucketStream+l.bucket)
+	if err != nil {
+		return 0
+	}
+	last, err := stream.GetLastMsgForSubject(ctx, "$KV."+l.bucket+"."+l.key(m))
+	if err != nil || last.Header.Get("KV-Operation") == "" && last.Header.Get("Nats-Marker-Reason") == "" {
+		return 0
+	}
+	return last.Sequence
+}
+
+// bucketStream begins the name of the stream of a bucket (ADR-8).
+const bucketStream = "KV_"
+
 func (l *ledger) write(ctx context.Context, m outbox.Message, r record, opts ...jetstream.PublishOpt) error {
 	msg, err := l.message(m, r, unread)
 	if err != nil {

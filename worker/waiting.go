@@ -251,7 +251,7 @@ func (l *ledger) holdByHand(ctx context.Context, m outbox.Message) error {
 
 // decided lists the keys of the messages about which an operator has decided.
 func (l *ledger) decided(ctx context.Context) (map[string]bool, error) {
-	stream, err := l.js.Stream(ctx, "KV_"+l.bucket)
+	stream, err := l.js.Stream(ctx, bucketStream+l.bucket)
 	if err != nil {
 		return nil, err
 	}
