@@ -32,8 +32,8 @@ type lane struct {
 	created atomic.Int64
 	// stored is how many messages the queue held when it was looked at last.
 	stored atomic.Int64
-	// heard counts the pulls in vain since the server said that a message is stored.
-	heard atomic.Int32
+	// heard is when the server said last that a message is stored, in Unix nanoseconds.
+	heard atomic.Int64
 	// reason wakes the goroutine; see notify.
 	reason chan struct{}
 	// remade is when the consumer was found to have been deleted and made anew, in Unix nanoseconds.
@@ -140,20 +140,23 @@ func (w *Worker) pull(l *lane) {
 	}
 }
 
-// hearsay is after what times a lane that heard of a message and found none looks again: the
-// server says that a message is stored a moment before its consumer knows of it.
-var hearsay = [...]time.Duration{3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, time.Second}
+// A lane that heard of a message and found none looks again, a moment later and then less and
+// less often: the server says that a message is stored before its consumer knows of it.
+const (
+	hearsayFirst = 2 * time.Millisecond
+	hearsayLast  = 500 * time.Millisecond
+)
 
 // rest waits for a reason to pull again after a pull that brought nothing; false when there is
 // none to wait.
 func (w *Worker) rest(l *lane) (goOn bool) {
 	idle := l.found(false)
 	var again <-chan time.Time
-	if n := l.heard.Add(1) - 1; n < int32(len(hearsay)) {
-		timer := time.NewTimer(hearsay[n])
+	if since := time.Since(time.Unix(0, l.heard.Load())); since < hearsayLast {
+		timer := time.NewTimer(max(hearsayFirst, 3*since))
 		defer timer.Stop()
 		again = timer.C
-	} else if l.heard.Store(int32(len(hearsay))); idle && l.stored.Load() == 0 {
+	} else if idle && l.stored.Load() == 0 {
 		return false
 	}
 	select {

@@ -35,7 +35,7 @@ func (w *Worker) listen() (stop func(), err error) {
 			return
 		}
 		if l := w.laneFor(source, kind); l != nil {
-			l.heard.Store(0)
+			l.heard.Store(time.Now().UnixNano())
 			w.open(l)
 		}
 	})
