@@ -249,7 +249,8 @@ func TestGranted_OncePerAttempt(t *testing.T) {
 				return worker.NotAttempted(worker.Permanent(errFar), "")
 			},
 		} {
-			l.sent, l.given = 0, 0
+			l.sent.Store(0)
+			l.given.Store(0)
 			var first, second bool
 			r.far.Answer = func(ctx context.Context, _ outbox.Message, _ int) (outbox.Answer, error) {
 				if id == "made" {
@@ -261,12 +262,12 @@ func TestGranted_OncePerAttempt(t *testing.T) {
 			r.publish(outbox.Message{ID: id})
 			r.awaitSettled(id)
 			stop()
-			want := 1
+			want := int32(1)
 			if id == "not-made" {
 				want = 0
 			}
-			if l.sent != want || l.given < l.sent {
-				t.Errorf("%s: %d of %d granted requests count as sent, want %d", id, l.sent, l.given, want)
+			if l.sent.Load() != want || l.given.Load() < l.sent.Load() {
+				t.Errorf("%s: %d of %d granted requests count as sent, want %d", id, l.sent.Load(), l.given.Load(), want)
 			}
 			if id == "made" && (!first || second) {
 				t.Errorf("granted %v, then %v; want true, then false", first, second)
@@ -275,19 +276,19 @@ func TestGranted_OncePerAttempt(t *testing.T) {
 	})
 }
 
-// counting grants everything and counts; a worker that runs alone calls it.
-type counting struct{ given, sent, failed int }
+// counting grants everything and counts.
+type counting struct{ given, sent, failed atomic.Int32 }
 
 func (c *counting) Acquire(context.Context, string, outbox.Lane) (func(bool), error) {
 	return func(sent bool) {
-		c.given++
+		c.given.Add(1)
 		if sent {
-			c.sent++
+			c.sent.Add(1)
 		}
 	}, nil
 }
 func (c *counting) Ready(outbox.Lane) int { return 1000 }
-func (c *counting) Failed(string)         { c.failed++ }
+func (c *counting) Failed(string)         { c.failed.Add(1) }
 
 // The limiter hears of every request in vain, and of none that settles its message or was not
 // made.
@@ -310,8 +311,8 @@ func TestLimiter_HearsOfRequestsInVain(t *testing.T) {
 			r.publish(outbox.Message{ID: id})
 			r.awaitSettled(id)
 		}
-		if l.failed != 3 {
-			t.Errorf("%d requests in vain, want 3", l.failed)
+		if l.failed.Load() != 3 {
+			t.Errorf("%d requests in vain, want 3", l.failed.Load())
 		}
 	})
 }

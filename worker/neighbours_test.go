@@ -149,6 +149,9 @@ func (f *fleet) p99(ids []string) (took time.Duration, missing int) {
 func TestNeighbours_DoNotFeelTheTroubleOfOne(t *testing.T) {
 	for name, h := range harms {
 		for _, n := range []int{1, 2, 33, 500} {
+			if n == 500 && name != "hangs" && name != "503" { // which differ in nothing that their number changes
+				continue
+			}
 			t.Run(fmt.Sprintf("%s/%d", name, n), func(t *testing.T) {
 				inFleet(t, n, h, func(f *fleet) {
 					quiet, trouble := 10*time.Second, 60*time.Second
