@@ -21,12 +21,11 @@
 //
 // The [Deliverer] is the worker's only view of the far side; it answers with an
 // [outbox.Answer] and an error that says what to do (see [Failure], and [Permanent] and the
-// other verbs). What follows from that is decided in one pure function and carried out in one
-// file, settle.go, always in this order: dead letter, confirmed; reply; double ack, repeated
-// until the server confirms it. A crash at any point repeats a step and never skips one. Only
-// three things happen elsewhere, all to messages that no worker has in hand: a head that is
-// settled wakes its successor, [Order] wakes a head that an operator holds, and the sweeper
-// writes the dead letter of a message that somebody removed from the queue.
+// other verbs). What follows from that is decided in one pure function and carried out in
+// settle*.go, always in this order: dead letter, confirmed; reply; double ack, repeated until
+// the server confirms it. A crash at any point repeats a step and never skips one. Only the
+// sweeper settles elsewhere: it writes the dead letter of a message that somebody removed from
+// the queue.
 //
 // Delivery is at least once. A worker holds no state of its own: start more processes
 // to scale out, kill any of them to scale in.

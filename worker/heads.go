@@ -294,12 +294,8 @@ func (w *Worker) wake(l *lane, list []handedBack) {
 	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
 	defer cancel()
 	for i, b := range list {
-		subject := ackSubject(w.config.Prefix.OutStream(), l.consumer, b.sequence, b.delivery)
-		if i < len(list)-1 {
-			_ = w.conn.Publish(subject, []byte(ackBack))
-			continue
-		}
-		_, _ = w.conn.RequestWithContext(ctx, subject, []byte(ackBack)) // otherwise it comes at its time
+		at := later{stream: w.config.Prefix.OutStream(), consumer: l.consumer, sequence: b.sequence, delivery: b.delivery}
+		_ = at.wake(ctx, w.conn, i == len(list)-1) // otherwise it comes at its time
 	}
 	w.open(l)
 }
@@ -326,10 +322,4 @@ func (w *Worker) wakeOther(d *delivery, sequence uint64) {
 		return
 	}
 	w.wake(d.lane, []handedBack{{sequence: sequence, delivery: consumer.CachedInfo().Delivered.Consumer}})
-}
-
-// ackSubject is where a delivery of a message is answered: by its sequence in the stream and
-// that of a delivery, which must not be below all that is acknowledged.
-func ackSubject(stream, consumer string, sequence, delivery uint64) string {
-	return fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", stream, consumer, sequence, delivery)
 }

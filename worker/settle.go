@@ -12,10 +12,10 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// This file is the only place where a message that was pulled is acknowledged, handed back,
-// replied to or dead-lettered. There are two exceptions, both of messages that no worker has
-// in hand: what was handed back until later is woken (heads.go, waiting.go), and the sweeper
-// writes the dead letter of a message that somebody removed from the queue (sweeper.go).
+// This file and settle_handback.go are the only place where a message that was pulled is
+// acknowledged, handed back, replied to or dead-lettered, and where one that was handed back
+// until later is woken. There is one exception, of a message that no worker has in hand: the
+// sweeper writes the dead letter of one that somebody removed from the queue (sweeper.go).
 
 // stepTimeout is what one step of a settlement has, at least, before all that are not
 // confirmed are repeated.
@@ -279,119 +279,6 @@ func (s *settlement) replyMsg() outbox.Reply {
 		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
 		PossibleDuplicate: d.possibleDuplicate(),
 	}
-}
-
-// giveBack notes what is to be remembered and returns the message to the server, to be
-// delivered again after the verdict's delay. Only while the lease holds: a late negative
-// acknowledgement would take the message away from whoever has it now.
-func (w *Worker) giveBack(d *delivery) {
-	v := &d.verdict
-	if v.jittered {
-		v.delay = jitter(v.delay)
-	}
-	rec := d.ended(time.Now())
-	// Else the record is another worker's by now, could not be read and must not be lost, or is of
-	// a message that breaks the contract: nobody would look at it.
-	if w.keeper.holds(d.lease) && !d.blind && d.contract == nil {
-		w.noteEnd(d, rec)
-		failpoint("note")
-	}
-	outlived := w.outlived(d)
-	if w.keeper.release(d.lease) && !outlived {
-		d.msg.handBack(v.delay)
-		w.comesAgain(d.lane, v.delay)
-	}
-	kind := EventRetry
-	if v.action == wait {
-		kind = EventWait
-	}
-	w.report(d, kind)
-}
-
-// ended is what the ledger is to hold of a message that is given back.
-func (d *delivery) ended(now time.Time) record {
-	v, rec := &d.verdict, d.record
-	rec.Age, rec.Since = rec.ageAt(d.began), time.Time{}
-	rec.Ended, rec.Next = d.delivered, now.Add(v.delay)
-	if d.asked { // else what is suspected stays suspected
-		rec.Started, rec.Alone, rec.Intent = 0, 0, false
-	}
-	if v.action != retry {
-		return rec
-	}
-	rec.Attempts++
-	rec.Status, rec.Error = v.answer.Status, v.err
-	rec.Unknown = rec.Unknown || v.unknown
-	if v.excused {
-		rec.Excused++
-	} else {
-		rec.Age, rec.Since = rec.Age+d.took, now
-	}
-	return rec
-}
-
-// noteEnd notes an attempt that has ended. Under hold it tries for as long as the lease
-// holds: an intent that stays would have the message settled held, whatever is known of it.
-func (w *Worker) noteEnd(d *delivery, rec record) {
-	for try := 1; ; try++ {
-		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-		err := w.ledger.store(ctx, d.message, rec)
-		cancel()
-		if err == nil {
-			w.troubles.ledger.Worked(itself)
-			return
-		}
-		w.troubles.ledger.Failed(itself, "an attempt could not be noted in the ledger", err, "message", d.message.ID, "source", d.message.Source)
-		if !d.hold || !d.noted || !w.keeper.holds(d.lease) || w.settling.Err() != nil {
-			return
-		}
-		sleep(w.settling, doubling(100*time.Millisecond, 5*time.Second, try))
-	}
-}
-
-// refuse returns a message that was not admitted: the source was paused or the worker is
-// stopping. Another worker may take it at once, or after a delay while what the message
-// itself depends on is paused, and learns that it was not sent.
-func (w *Worker) refuse(d *delivery, delay time.Duration) {
-	defer d.cancel(nil)
-	if w.conn.IsConnected() && d.contract == nil {
-		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-		if err := w.noteUnsent(ctx, d, delay); err != nil {
-			w.log.Debug("an unsent message could not be noted in the ledger", "message", d.message.ID, "source", d.message.Source, "error", err)
-		}
-		cancel()
-	}
-	if w.keeper.release(d.lease) {
-		d.msg.handBack(delay)
-		w.comesAgain(d.lane, delay)
-	}
-}
-
-// comesAgain has a lane pull when a message comes that was handed back.
-func (w *Worker) comesAgain(l *lane, delay time.Duration) {
-	if delay <= w.config.Retry.Max { // what comes later is found in time without
-		time.AfterFunc(delay+comesAfter, func() { w.open(l) })
-	}
-}
-
-// comesAfter is how much later than asked for the server delivers a message again.
-const comesAfter = 15 * time.Millisecond
-
-// noteUnsent keeps the next delivery of a message from counting as a possible duplicate.
-func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duration) error {
-	next := time.Time{}
-	if delay > 0 {
-		next = w.clock.Now().Add(delay)
-	}
-	if d.delivered == 1 {
-		return w.ledger.create(ctx, d.message, record{Ended: 1, Next: next})
-	}
-	rec, err := w.ledger.load(ctx, d.message)
-	if err != nil || rec.Ended+1 != d.delivered {
-		return err // what is suspected stays suspected
-	}
-	rec.Ended, rec.Next = d.delivered, next
-	return w.ledger.store(ctx, d.message, rec)
 }
 
 // attempts counted so far, this delivery's included.

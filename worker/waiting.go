@@ -221,17 +221,10 @@ func (o *Order) hold(ctx context.Context, s OrderState, info *jetstream.Consumer
 		return fmt.Errorf("worker: %w", err)
 	}
 	if s.Head.State == HeadWaiting && info != nil {
-		return o.wake(ctx, info, m.Sequence)
-	}
-	return nil
-}
-
-// wake has a message that waits for its next attempt delivered now: a negative
-// acknowledgement without a delay, for the delivery that the consumer counts as its last.
-func (o *Order) wake(ctx context.Context, info *jetstream.ConsumerInfo, sequence uint64) error {
-	subject := ackSubject(info.Stream, info.Name, sequence, info.Delivered.Consumer)
-	if _, err := o.js.Conn().RequestWithContext(ctx, subject, []byte(ackBack)); err != nil {
-		return fmt.Errorf("worker: waking the head of an order: %w", err)
+		at := later{stream: info.Stream, consumer: info.Name, sequence: m.Sequence, delivery: info.Delivered.Consumer}
+		if err := at.wake(ctx, o.js.Conn(), true); err != nil {
+			return fmt.Errorf("worker: waking the head of an order: %w", err)
+		}
 	}
 	return nil
 }

@@ -318,45 +318,6 @@ func TestReconciler_ADamagedEntryDoesNotBlock(t *testing.T) {
 	})
 }
 
-func TestReconciler_WaitsForTheStream(t *testing.T) {
-	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		r := rig{t, js, newRedox()}
-		rec, stop := r.start(Config{})
-		defer stop()
-		r.redox.set("ok", platform.Failed)
-		rec.Follow(delivered("ok"))
-		time.Sleep(5 * time.Minute)
-		if _, err := (outbox.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Minute)
-		if events, _ := r.events(); len(events) != 1 {
-			t.Errorf("%d events", len(events))
-		}
-	})
-}
-
-// The consumer is the reconcilers' own: they make it, as often as it is removed, and agree on it.
-func TestReconciler_MakesItsConsumer(t *testing.T) {
-	inBubble(t, func(r rig) {
-		rec, stop := r.start(Config{})
-		defer stop()
-		_, stopOther := r.start(Config{})
-		defer stopOther()
-		for i, id := range []string{"first", "second"} {
-			r.redox.set(id, platform.Failed)
-			rec.Follow(delivered(id))
-			time.Sleep(10 * time.Minute)
-			if events, _ := r.events(); len(events) != i+1 {
-				r.t.Fatalf("%d events after %s", len(events), id)
-			}
-			if err := r.js.DeleteConsumer(r.t.Context(), "REDOX_RECONCILE", outbox.Prefix("").ReconcileConsumer()); err != nil {
-				r.t.Fatal(err)
-			}
-		}
-	})
-}
-
 func TestFollow_NeverBlocks(t *testing.T) {
 	t.Parallel()
 	m, err := newMetrics(nil)
