@@ -43,8 +43,7 @@ import (
 // write, and a restart of the server in the second in which two runs publish the
 // same dead letter.
 
-// claimKeys and noteKeys are first tokens of keys of three tokens in the ledger; keys of
-// messages have two. See heldKeys.
+// claimKeys and noteKeys are first tokens of keys of three tokens in the ledger; see heldKeys.
 const (
 	claimKeys = "replay"
 	noteKeys  = "replayed"

@@ -14,7 +14,8 @@ import (
 )
 
 // heldKeys is the first token of the ledger keys of held tokens. A source of that name
-// does no harm: the keys of its messages have two tokens, these have three.
+// does no harm: the keys of its messages have two tokens, and those that have three begin with
+// what they are.
 const heldKeys = "hold"
 
 // heldMarker is how long the bucket shows that a held token was released.
@@ -107,7 +108,7 @@ func (h *HeldTokens) List(ctx context.Context) ([]HeldToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	watch, err := kv.Watch(ctx, heldKeys+".>", jetstream.IgnoreDeletes())
+	watch, err := kv.Watch(ctx, heldKey("*", "*"), jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, explain(err, h.js, "list the held tokens in bucket "+h.bucket)
 	}

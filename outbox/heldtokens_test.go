@@ -68,6 +68,10 @@ func TestHeldTokens_HoldAndRelease(t *testing.T) {
 	hold(heldAt(20), 19) // over the marker that the release left
 	other := OrderPlace{Source: "hold", Token: strings.Repeat("3", 32), Position: 21, Behind: 20, Sequence: 21}
 	hold(other, 20)
+	kv, err := r.js.KeyValue(r.ctx(), Prefix("").LedgerBucket())
+	do(err)
+	_, err = kv.PutString(r.ctx(), "hold."+strings.Repeat("4", 32), "{}") // the record of a message of source hold
+	do(err)
 	list, err := h.List(r.ctx())
 	if err != nil || len(list) != 2 || list[0].Source != "clinic-a" || list[1].Token != strings.Repeat("3", 32) || list[1].First != 21 || list[1].Since.IsZero() {
 		t.Errorf("list: %+v, %v", list, err)

@@ -240,8 +240,9 @@ type byHand struct {
 	Stored time.Time `json:"stored,omitzero"`
 }
 
-// byHandKey is apart from the record, which workers overwrite.
-func byHandKey(key string) string { return key + ".by-hand" }
+// byHandKey is apart from the record, which workers overwrite. Like every key of the ledger that
+// has three tokens it begins with what it is, so that no source's name makes it another's.
+func byHandKey(key string) string { return "by-hand." + key }
 
 func (l *ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
 	l.mu.Lock()

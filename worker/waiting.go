@@ -249,7 +249,7 @@ func (l *ledger) decided(ctx context.Context) (map[string]bool, error) {
 		return nil, err
 	}
 	prefix := "$KV." + l.bucket + "."
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(byHandKey(prefix+"*.*")))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix+byHandKey("*.*")))
 	if err != nil {
 		return nil, err
 	}
