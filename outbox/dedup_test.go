@@ -138,7 +138,7 @@ func TestDedup_AnotherSourceCannotSuppress(t *testing.T) {
 		if json.Unmarshal(answer.Data, &receipt) != nil {
 			continue // refused
 		}
-		token := r.out(receipt.Sequence).Header.Get(HeaderOrderToken)
+		_, _, token, _ := Prefix("").ParseOut(r.out(receipt.Sequence).Subject)
 		for _, forged := range []string{token, "clinic-a:" + token} {
 			_, err := r.topologyRig.publish(Prefix("").SendSubject("clinic-b"), HeaderID, forged)
 			must(r.topologyRig, err)

@@ -41,7 +41,6 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 	set(HeaderContentType, m.ContentType)
 	set(HeaderAccept, m.Accept)
 	set(HeaderReplyTo, m.ReplyTo)
-	set(HeaderOrderToken, m.OrderToken)
 	if !m.Deadline.IsZero() {
 		set(HeaderDeadline, m.Deadline.UTC().Format(time.RFC3339Nano))
 	}

@@ -23,8 +23,9 @@ const (
 	// HeaderReplyTo is the subject the reply goes to. JetStream does not store
 	// a message's own reply subject, therefore a header.
 	HeaderReplyTo = "Redox-Reply-To"
-	// HeaderOrderToken repeats the order token of the subject. On a message that is published
-	// to a subject without one it is poison: nobody would keep the order that it asks for.
+	// HeaderOrderToken is the order token for callers of the gateway that make it themselves. On
+	// a message that is published to the queue the subject has it, and the header may repeat it;
+	// without one in the subject it is poison: nobody would keep the order that it asks for.
 	HeaderOrderToken = "Redox-Order-Token"
 	// HeaderOrderKey is for the gateway only, which makes the token and never
 	// stores the key. On a message that is published to a subject of the work queue it is

@@ -34,7 +34,7 @@ var goldenMessages = []struct {
 		message: Message{ID: "m-2", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
 			OrderToken: goldenToken, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
-		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-2"}, "Redox-Message-Id": {"m-2"}, "Redox-Order-Token": {goldenToken}},
+		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-2"}, "Redox-Message-Id": {"m-2"}},
 	},
 	{
 		name: "request with everything",
@@ -57,7 +57,7 @@ var goldenMessages = []struct {
 		message: Message{ID: "m-2:r1", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
 			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Behind: 9, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
-		header: nats.Header{"Nats-Msg-Id": {"clinic-a:m-2:r1"}, "Redox-Message-Id": {"m-2:r1"}, "Redox-Order-Token": {goldenToken},
+		header: nats.Header{"Nats-Msg-Id": {"clinic-a:m-2:r1"}, "Redox-Message-Id": {"m-2:r1"},
 			"Redox-Replay-Of": {"m-2"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"17"}, "Redox-Order-Behind": {"9"}},
 	},
 	{
@@ -122,7 +122,7 @@ func TestMessage_EncodeDefaults(t *testing.T) {
 	}{
 		{"lane and kind", Message{ID: "1", Source: "a"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
 		{"a token makes it ordered", Message{ID: "1", Source: "a", Lane: LaneSend, OrderToken: goldenToken}, "redox.out.a.send." + goldenToken,
-			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}, "Redox-Order-Token": {goldenToken}}},
+			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
 		{"malformed trace is dropped", Message{ID: "1", Source: "a", TraceParent: "00-zz", TraceState: "a=1"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
 		{"malformed state is dropped", Message{ID: "1", Source: "a", TraceParent: goldenTrace, TraceState: "a=\n"}, "redox.out.a.send",
 			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}, "traceparent": {goldenTrace}}},

@@ -82,7 +82,7 @@ func TestPublish_OrderKeyBecomesTheTokenOfTheSubject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if msg.Subject != "redox.out.clinic-a.send."+token || msg.Header.Get(HeaderOrderToken) != token {
+	if msg.Subject != "redox.out.clinic-a.send."+token || msg.Header.Get(HeaderOrderToken) != "" {
 		t.Errorf("stored under %s with %v", msg.Subject, msg.Header)
 	}
 	if strings.Contains(fmt.Sprint(msg.Subject, msg.Header), "12345") {
