@@ -30,74 +30,104 @@ type depot struct {
 	js     jetstream.JetStream
 	stream string
 
-	mu       sync.Mutex
-	trouble  error // of the last write; nil when it was confirmed
-	refusals int   // in a row that nothing explained
-	next     time.Time
-	seen     error // why nothing can be written, as last seen
-	until    time.Time
+	mu    sync.Mutex
+	all   refusing            // whatever is written
+	own   map[string]refusing // sources whose last reply was refused for what it is
+	seen  error               // why nothing can be written, as last seen
+	until time.Time
 }
 
-// put stores a message. tried says that it was published before; put sets it.
-func (p *depot) put(ctx context.Context, msg *nats.Msg, tried *bool) error {
+// refusing is what the last write met.
+type refusing struct {
+	trouble  error // nil when it was confirmed
+	refusals int   // in a row that nothing explained
+	next     time.Time
+}
+
+// put stores a message of a source. tried says that it was published before; put sets it.
+func (p *depot) put(ctx context.Context, source string, msg *nats.Msg, tried *bool) error {
 	if *tried { // perhaps it is stored, and only its confirmation was lost
 		if there, err := outbox.IsStored(ctx, p.js, p.stream, msg); there && err == nil {
-			p.note(nil)
+			p.note(source, nil)
 			return nil
 		}
 	}
-	if *tried || p.troubled() {
-		if err := p.shut(ctx); err != nil {
+	if *tried || p.troubled(source) {
+		if err := p.shut(ctx, source); err != nil {
 			return err
 		}
 	}
 	*tried = true
 	// No repeats by the client: each would be seen by all subscribers.
 	_, err := p.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
-	p.note(err)
+	p.note(source, err)
 	return err
 }
 
-func (p *depot) troubled() bool {
+// troubled reports whether the last write failed that says something about those of a source.
+func (p *depot) troubled(source string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.trouble != nil
+	return p.all.trouble != nil || p.own[source].trouble != nil
 }
 
-func (p *depot) note(err error) {
+func (p *depot) note(source string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble = err
-	if err == nil {
-		p.refusals = 0
-		return
+	switch {
+	case err == nil:
+		p.all = refusing{}
+		delete(p.own, source)
+	case forItself(err): // replies of other sources may be taken
+		if p.own == nil {
+			p.own = make(map[string]refusing)
+		}
+		p.own[source] = p.own[source].with(err)
+	default:
+		p.all = p.all.with(err)
 	}
+}
+
+// with notes one more failure.
+func (r refusing) with(err error) refusing {
+	r.trouble = err
 	if refused(err) { // without an answer it is looked for, and published again
-		p.refusals++
-		p.next = time.Now().Add(doubling(depotWait, depotMost, p.refusals))
+		r.refusals++
+		r.next = time.Now().Add(doubling(depotWait, depotMost, r.refusals))
 	}
+	return r
 }
 
-// shut is why nothing should be written now; nil when something may.
-func (p *depot) shut(ctx context.Context) error {
+// forItself reports whether a stream refused a message for what it is: it, or its headers, are
+// larger than the stream takes (nats-server, errors 10054 and 10097).
+func forItself(err error) bool {
+	var refusal *jetstream.APIError
+	return errors.As(err, &refusal) && (refusal.ErrorCode == 10054 || refusal.ErrorCode == 10097)
+}
+
+// shut is why nothing of a source should be written now; nil when something may.
+func (p *depot) shut(ctx context.Context, source string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if p.trouble == nil {
+	if own := p.own[source]; now.Before(own.next) {
+		return fmt.Errorf("stream %s has refused a message of the source for its size: %w", p.stream, own.trouble)
+	}
+	if p.all.trouble == nil {
 		return nil
 	}
 	if !now.Before(p.until) {
 		seen, answered := p.look(ctx)
 		if p.seen != nil && seen == nil { // what kept it shut is over
-			p.refusals, p.next = 0, now
+			p.all.refusals, p.all.next = 0, now
 		}
 		p.seen, p.until = seen, now.Add(depotLook)
 		if !answered {
 			p.until = now.Add(depotRest)
 		}
 	}
-	if p.seen == nil && now.Before(p.next) {
-		return fmt.Errorf("stream %s has refused a message although it seems to have room (is the account's storage used up?): %w", p.stream, p.trouble)
+	if p.seen == nil && now.Before(p.all.next) {
+		return fmt.Errorf("stream %s has refused a message although it seems to have room (is the account's storage used up?): %w", p.stream, p.all.trouble)
 	}
 	return p.seen
 }
@@ -120,10 +150,10 @@ func (p *depot) look(ctx context.Context) (wrong error, answered bool) {
 // given up, and then wait for its settlement. Many that wait like that would take all slots.
 // One that was replied to lacks only its ack.
 func (w *Worker) unanswerable(d *delivery) (decided bool) {
-	if d.record.Settled != "" || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.troubled() {
+	if d.record.Settled != "" || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.troubled(d.message.Source) {
 		return false
 	}
-	err := w.depot.shut(d.ctx)
+	err := w.depot.shut(d.ctx, d.message.Source)
 	if err == nil {
 		return false
 	}

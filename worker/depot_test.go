@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -130,4 +131,36 @@ func TestReplies_WithoutTheirStream(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A reply that the stream refuses for its size holds up those of its own source alone.
+func TestReplies_OneThatIsTooLargeHoldsUpNoOtherSource(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 4000 })
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			if m.Source == source {
+				return outbox.Answer{Status: 200, Body: make([]byte, 5000)}, nil
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.start(worker.Config{Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		large := r.publish(outbox.Message{ReplyTo: replyTo(0)})
+		time.Sleep(5 * time.Second)
+		for i := range 30 {
+			id, start := r.publish(outbox.Message{Source: "clinic-b", ReplyTo: fmt.Sprint("redox.reply.clinic-b.", i)}), time.Now()
+			r.awaitSettled(id)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("a reply of another source took %v", took)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if _, settled := r.settled(large); settled || r.stored("REDOX_REPLIES") != 30 {
+			t.Errorf("settled %v, %d replies are stored", settled, r.stored("REDOX_REPLIES"))
+		}
+		r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 })
+		r.awaitSettled(large)
+		if n := len(r.far.Of(large)); n != 1 {
+			t.Errorf("sent %d times", n)
+		}
+	})
 }
