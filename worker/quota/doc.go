@@ -24,12 +24,13 @@
 //
 // A worker that dies keeps what it has leased, about what it could use in the next seconds,
 // from the others until one window after its lease has ended. A worker that loses NATS uses up
-// the lease it has and then waits: nothing can be pulled without NATS either. Where NATS is there and the book is not, because its
-// bucket was deleted or is full, each worker goes on with its last share of the limit, of which
-// what others may have taken since its last turn counts as used for one window. One that the
-// others do not know of yet, as it came a moment before, waits for the bucket. A book
-// that was deleted, purged or damaged is made anew at the next turn: nobody stops, and what is
-// not known of the lost one counts as used for one window.
+// the lease it has and then waits: nothing can be pulled without NATS either. Where NATS is
+// there and the book is not, because its bucket was deleted or is full, each worker goes on
+// with its last share of the limit, of which what others may have taken since its last turn
+// counts as used for one window. One that the others do not know of yet, as it came a moment
+// before, waits for the bucket. A book that was deleted, purged or damaged is made anew at the
+// next turn: nobody stops, and what is not known of the lost one counts as used for one
+// window.
 //
 // All moments in the book are in the time of the NATS server; each worker knows that time
 // within the bounds of a round trip and always takes the safer bound, so that the clocks

@@ -283,12 +283,12 @@ func (t *tenure) ending(g *Governor, c class, slot run) func(sent bool) {
 			t.back[g.limits.freeFrom(g.clock.now().hi)]++
 			return
 		}
+		now := g.clock.now().lo
 		if slot.n == 0 {
-			now := g.clock.now().lo
 			slot = run{at: now, free: now}
 		}
 		slot.n = 1
-		g.held = append(g.held, slot)
+		g.held.put(slot, now, g.limits.grain)
 		g.serve()
 	}
 }

@@ -33,6 +33,21 @@ func (h *held) pop(i int) {
 	}
 }
 
+// put adds one slot that came back unused: if it may be used by now, to others that may since much
+// the same moment, so that there are not as many runs as slots.
+func (h *held) put(slot run, now, grain int64) {
+	for i := range *h {
+		r := &(*h)[i]
+		switch {
+		case slot.stock || r.stock, r.step != 0, slot.at > now || r.at > now:
+		case max(slot.at-r.at, r.at-slot.at) < grain:
+			r.at, r.free, r.n = max(r.at, slot.at), max(r.free, slot.free), r.n+1
+			return
+		}
+	}
+	*h = append(*h, slot)
+}
+
 // total counts the slots.
 func (h held) total() int {
 	n := 0
