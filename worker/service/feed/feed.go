@@ -180,10 +180,14 @@ func (f *Feed) files() []string {
 	return slices.Compact(files)
 }
 
-// registered takes a state of the registry.
+// registered takes a state of the registry. Where it cannot be read, what First has seen is as good
+// as what the watch has.
 func (f *Feed) registered(s registry.Snapshot) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.Err != nil {
+		s.Parts = f.registry.Parts
+	}
 	f.registry = s
 	f.update()
 }

@@ -297,6 +297,27 @@ func TestFeed_First(t *testing.T) {
 	}
 }
 
+// TestFeed_TheRegistryGoesAwayAfterTheFirstLook: the watch has read nothing yet, and takes nothing
+// away that First has found.
+func TestFeed_TheRegistryGoesAwayAfterTheFirstLook(t *testing.T) {
+	t.Parallel()
+	_, js := queue(t)
+	r := newRig(t, "registry: true\n")
+	if _, err := registry.New(js, registry.Options{}).Put(t.Context(), "clinic-b", config.Source{ID: "11111111-2222-3333-4444-555555555555", Key: "main"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.First(t.Context(), js)
+	r.until("clinic-a clinic-b")
+	if err := js.DeleteKeyValue(t.Context(), "REDOX_SOURCES"); err != nil {
+		t.Fatal(err)
+	}
+	r.run(js)
+	r.until("clinic-a clinic-b", "registry: the registry of sources does not exist")
+	if n := r.applied.Load(); n != 1 {
+		t.Errorf("applied %d times", n)
+	}
+}
+
 // The program gives a configuration that is in no file; the registry is followed all the same.
 func TestFeed_WithoutSettings(t *testing.T) {
 	t.Parallel()
