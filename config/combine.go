@@ -34,7 +34,8 @@ func (s *Set) From(source string) string { return s.from["sources."+source] }
 
 // Combine puts the parts beside what the main file c says. Where two say the same name, the
 // main file wins, then the earlier part; the name in the other is refused, and the rest of that
-// part is not. A part that cannot be used, by itself or beside the others, keeps the state in
+// part is not, but for sources that use a key whose name another key of another file has: they are
+// never sent with that one. A part that cannot be used, by itself or beside the others, keeps the state in
 // which it was used last, as before has it; before is the last Set, or nil. What is gone from
 // parts is gone from the set. Combine has no effects, and the same parts give the same set in
 // every process that has seen the same ones before.
@@ -165,9 +166,11 @@ func owned[V any](m map[string]V) map[string]V {
 // it added.
 func (m *merger) take(p Part, c *Config, from map[string]string) map[string]bool {
 	taken := make(map[string]bool, len(p.Keys)+len(p.Sources))
+	strange := make(map[string]bool) // keys of the part in whose place stands another's
 	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
-		if _, there := c.Keys[name]; there {
+		if other, there := c.Keys[name]; there {
 			m.double(p, "keys."+name, from)
+			strange[name] = !equalKeys(other, p.Keys[name])
 			continue
 		}
 		c.Keys[name], taken["keys."+name] = p.Keys[name], true
@@ -175,6 +178,11 @@ func (m *merger) take(p Part, c *Config, from map[string]string) map[string]bool
 	for _, name := range slices.Sorted(maps.Keys(p.Sources)) {
 		if _, there := c.Sources[name]; there {
 			m.double(p, "sources."+name, from)
+			continue
+		}
+		if key := p.Sources[name].Key; strange[key] {
+			m.doubles[p.Name] = append(m.doubles[p.Name], Problem{Key: "sources." + name + ".key", Text: "names keys." + key + " of its file, and another file has that name for a key of its own",
+				Mend: "give the key a name that no other has", Where: p.where["sources."+name]})
 			continue
 		}
 		c.Sources[name], taken["sources."+name] = p.Sources[name], true

@@ -37,6 +37,24 @@ func TestCombine_ANameInTwoPlaces(t *testing.T) {
 	}
 }
 
+// TestCombine_AKeyOfTheSameName: no source is sent with the key of another file because that has the
+// name of its own.
+func TestCombine_AKeyOfTheSameName(t *testing.T) {
+	t.Parallel()
+	b := newBeside(t)
+	b.write("b.yaml", keyExtra+sourceOfC)
+	b.expect(b.look(), "clinic-a clinic-c")
+	b.write("a.yaml", strings.ReplaceAll(keyExtra, "client-2", "client-3")+strings.ReplaceAll(sourceOfB, "main", "extra"))
+	for range 2 {
+		b.expect(b.look(), "clinic-a clinic-b", "b.yaml kept=false keys.extra: is also in ",
+			"b.yaml kept=false sources.clinic-c.key: names keys.extra of its file, and another file has that name for a key of its own")
+	}
+	b.write("a.yaml", keyExtra+strings.ReplaceAll(sourceOfB, "main", "extra")) // the same key
+	b.expect(b.look(), "clinic-a clinic-b clinic-c", "b.yaml kept=false keys.extra: is also in ")
+	b.write("a.yaml", sourceOfB)
+	b.expect(b.look(), "clinic-a clinic-b clinic-c")
+}
+
 func TestCombine_AKeyThatGoes(t *testing.T) {
 	t.Parallel()
 	b := newBeside(t)

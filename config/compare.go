@@ -32,7 +32,10 @@ func sameValue(a, b any) bool {
 // credentials made of one go on serving for the other. What a file holds is not compared:
 // whoever uses the key follows its files.
 func (c *Config) SameKey(other *Config, name string) bool {
-	a, b := c.asWritten(name), other.asWritten(name)
+	return equalKeys(c.asWritten(name), other.asWritten(name))
+}
+
+func equalKeys(a, b Key) bool {
 	secrets := func(k *Key) []Secret {
 		list := []Secret{k.PrivateKey, k.Next.PrivateKey, k.APIKey, k.Secret}
 		k.PrivateKey, k.Next.PrivateKey, k.APIKey, k.Secret = Secret{}, Secret{}, Secret{}, Secret{}
