@@ -17,6 +17,13 @@ func (c *Config) Fixed(other *Config) []string {
 	return keys
 }
 
+// WithEntries returns c with the sources and keys of other: what a running worker takes over.
+func (c *Config) WithEntries(other *Config) *Config {
+	next := *c
+	next.Keys, next.Sources, next.meta = other.Keys, other.Sources, other.meta
+	return &next
+}
+
 // sameValue compares what two pointers of a field point to.
 func sameValue(a, b any) bool {
 	switch a := a.(type) {

@@ -223,7 +223,7 @@ func (f *Feed) read() {
 			f.mainErr = append(f.mainErr, strings.TrimSpace(line))
 		}
 	} else {
-		f.main = next
+		f.main = f.started.WithEntries(next)
 		for _, key := range f.started.Fixed(next) {
 			f.mainErr = append(f.mainErr, key+": is fixed while the worker runs; start it anew ("+next.Origin(key)+")")
 		}

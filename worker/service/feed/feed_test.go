@@ -161,6 +161,26 @@ func TestFeed_FollowsFiles(t *testing.T) {
 	}
 }
 
+// TestFeed_WhatIsFixedStaysSo: a directory or an address that the main file names from the next
+// start on is not half in use before.
+func TestFeed_WhatIsFixedStaysSo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	r.write("sources.d/b.yaml", fileOf("clinic-b"))
+	r.Reread()
+	r.until("clinic-a clinic-b")
+	if err := os.Mkdir(filepath.Join(r.dir, "other.d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := r.now.Load().Redox.TokenURL
+	r.write("redoxworker.yaml", strings.NewReplacer("sources.d", "other.d", "clinic-a", "clinic-e").Replace(mainFile)+"redox: {token_url: https://other.test/token}\n")
+	r.Reread()
+	r.until("clinic-b clinic-e", "redox.token_url: is fixed", "sources_dir: is fixed")
+	if now := r.now.Load().Redox.TokenURL; now != before {
+		t.Errorf("keys are made with %s", now)
+	}
+}
+
 func TestFeed_ConfigMapSwappedAndBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
