@@ -134,13 +134,13 @@ func (w *Worker) placeOf(ctx context.Context, d *delivery) (place, uint64, error
 func (d *delivery) ordered() bool { return d.message.Lane == outbox.LaneOrdered }
 
 // run takes an admitted message through its delivery, and after it those of its token that
-// are in hand, one after the other.
+// are in hand, one after the other: each was found to be the first when its turn came.
 func (w *Worker) run(d *delivery) {
 	if !d.ordered() {
 		w.deliver(d)
 		return
 	}
-	for d != nil && w.inTurn(d) {
+	for goes := w.inTurn(d); goes; goes = d != nil {
 		d = w.deliverHead(d)
 	}
 }

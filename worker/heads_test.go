@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -135,5 +138,27 @@ func TestHeads_AStuckOneHoldsUpNobodyElse(t *testing.T) {
 			}
 		}
 		keptOrder(t, calls)
+	})
+}
+
+// What was found to be the first when its predecessor was settled is not asked about again: an
+// answer that does not come, or is of another leader, would leave those behind it in hand for good.
+func TestHeads_AreAskedForOnce(t *testing.T) {
+	const n = 60
+	inBubble(t, func(r *rig) {
+		var asks atomic.Int64
+		_, err := r.js.Conn().Subscribe("$JS.API.STREAM.MSG.GET.REDOX_OUT", func(*nats.Msg) { asks.Add(1) })
+		r.must(err)
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			time.Sleep(time.Second)
+			return outbox.Answer{Status: 200}, nil
+		}
+		r.crowd(1, n)
+		r.start(worker.Config{})
+		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == n })
+		keptOrder(t, r.far.Calls())
+		if asked := asks.Load(); asked >= 2*n-1 {
+			t.Errorf("%d questions for %d messages", asked, n)
+		}
 	})
 }
