@@ -34,6 +34,18 @@ func TestReadme_ConfigurationTableIsTrue(t *testing.T) {
 	}
 }
 
+// The README is to be read in one go.
+func TestReadme_IsShort(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n > 200 {
+		t.Errorf("the README has %d lines; 200 are enough", n)
+	}
+}
+
 // What the README shows of embedding is an example that is compiled and run.
 func TestReadme_EmbeddingIsTheExample(t *testing.T) {
 	t.Parallel()
