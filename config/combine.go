@@ -41,8 +41,11 @@ func (s *Set) From(source string) string { return s.from["sources."+source] }
 // every process that has seen the same ones before.
 //
 // A source of the main file uses a key of the main file, any other a key of any file.
-func Combine(c *Config, parts []Part, before *Set) *Set {
-	m := &merger{config: c, parts: slices.Clone(parts), good: make(map[string]Part, len(parts)), level: make([]level, len(parts)), problems: make(map[string][]Problem)}
+//
+// unusable answers why no credentials can be made of a key, for those of which that is so; nil
+// where nobody knows.
+func Combine(c *Config, parts []Part, before *Set, unusable func(*Config) map[string]error) *Set {
+	m := &merger{config: c, unusable: unusable, parts: slices.Clone(parts), good: make(map[string]Part, len(parts)), level: make([]level, len(parts)), problems: make(map[string][]Problem)}
 	for i, p := range parts {
 		if before != nil {
 			if last, ok := before.good[p.Name]; ok {
@@ -78,6 +81,7 @@ func Combine(c *Config, parts []Part, before *Set) *Set {
 // merger looks for states of the parts that go together.
 type merger struct {
 	config   *Config
+	unusable func(*Config) map[string]error
 	parts    []Part // the states that are tried now
 	level    []level
 	good     map[string]Part
@@ -146,12 +150,21 @@ func (m *merger) merge() *Set {
 	}
 	l := &loader{skip: c.meta.skip, where: c.meta.origins, unbounded: true}
 	l.checkTogether(&c, append(order, changed...))
-	if m.degrade(l.problems, from) {
+	if m.degrade(l.problems, from) || m.unusable != nil && m.degrade(l.unusableKeys(m.unusable(&c)), from) {
 		return nil
 	}
 	slices.Sort(c.meta.files)
 	c.meta.files, c.meta.warnings = slices.Compact(c.meta.files), append(warnings, l.warnings...)
 	return &Set{Config: &c, from: from, Warnings: c.Warnings()}
+}
+
+// unusableKeys are problems of keys.
+func (l *loader) unusableKeys(why map[string]error) (problems []Problem) {
+	for _, name := range slices.Sorted(maps.Keys(why)) {
+		key := "keys." + name
+		problems = append(problems, Problem{Key: key, Text: "cannot be used: " + why[name].Error(), Where: l.place(key)})
+	}
+	return problems
 }
 
 // owned is a copy that may be changed.

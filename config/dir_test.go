@@ -51,7 +51,7 @@ func (b *beside) look(more ...Part) *Set {
 		b.main = mustLoad(b.t, b.options)
 	}
 	b.read = ReadDir(b.main, b.options, b.read)
-	b.set = Combine(b.main, append(slices.Clone(b.read.Parts), more...), b.set)
+	b.set = Combine(b.main, append(slices.Clone(b.read.Parts), more...), b.set, nil)
 	return b.set
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // Exit codes.
@@ -228,7 +229,11 @@ func (a *app) load(skip config.Parts) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := config.Combine(c, config.ReadDir(c, options, nil).Parts, nil)
+	unusable := access.Unusable
+	if skip != 0 {
+		unusable = nil // the command needs no keys, or says itself what is wrong with one
+	}
+	set := config.Combine(c, config.ReadDir(c, options, nil).Parts, nil, unusable)
 	for _, w := range set.Warnings {
 		fmt.Fprintln(a.stderr, "redoxworker: warning:", w)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // clinics is a configuration with legacy keys, and with sources by the names of their keys.
@@ -167,5 +170,59 @@ func BenchmarkSetSources(b *testing.B) {
 		if err := errors.Join(s.SetSources(few), s.SetSources(c)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestService_ADamagedKeyOfOneFile: what looks like a key and is none refuses the file that names
+// it, and nothing else, at the start as after a change.
+func TestService_ADamagedKeyOfOneFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source := func(name, key string) string {
+		return "sources: {" + name + ": {id: 11111111-2222-3333-4444-555555555555, key: " + key + "}}\n"
+	}
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("c.yaml", "admin: {listen: \"off\"}\nquota: {scope: none}\nsources_dir: d\nkeys: {main: {type: legacy, api_key: k, secret: s}}\n")
+	write("bad.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+	write("d/a.yaml", "keys: {bad: {client_id: c, kid: k, private_key_file: ../bad.pem}}\n"+source("clinic-a", "bad"))
+	write("d/b.yaml", source("clinic-b", "main"))
+	settings := config.Options{File: filepath.Join(dir, "c.yaml")}
+	c, err := config.Load(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(*c, Options{Settings: &settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, change := range []func(){func() {}, func() { write("d/c.yaml", source("clinic-c", "main")) }} {
+		change()
+		s.Reread()
+		p := s.Status().Problems
+		if len(p) != 1 || !strings.HasPrefix(p[0], "keys.bad: cannot be used: ") || strings.Contains(p[0], "AAAA") {
+			t.Errorf("problems %q", p)
+		}
+	}
+	if got := s.served.Load().names(); !slices.Equal(got, []string{"clinic-b", "clinic-c"}) {
+		t.Errorf("%v are served", got)
+	}
+	set := config.Combine(c, config.ReadDir(c, settings, nil).Parts, nil, access.Unusable)
+	if len(set.Refused) != 1 || len(set.Config.Sources) != 2 {
+		t.Errorf("%+v", set.Refused)
+	}
+	write("c.yaml", "admin: {listen: \"off\"}\nquota: {scope: none}\nsources_dir: d\nkeys: {main: {type: legacy, api_key: k, secret: s}, bad2: {client_id: c, kid: k, private_key_file: bad.pem}}\n")
+	write("d/e.yaml", source("clinic-e", "main"))
+	s.Reread()
+	if p := s.Status().Problems; len(p) != 2 || !strings.HasPrefix(p[0], "keys.bad2: cannot be used: ") || len(s.served.Load().names()) != 3 {
+		t.Errorf("problems %q, served %v", p, s.served.Load().names())
 	}
 }

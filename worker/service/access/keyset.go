@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -85,6 +86,28 @@ func (k *Keys) set(c *config.Config) error {
 		return err
 	}
 	return change.Apply()
+}
+
+// Unusable answers of which keys of c no credentials can be made, and why. Those that are as they
+// were are not among them.
+func (k *Keys) Unusable(c *config.Config) map[string]error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	why := make(map[string]error)
+	for name := range c.Keys {
+		if old := k.all[name]; old != nil && old.is(c, name) {
+			continue
+		}
+		if _, err := k.make(c, name); err != nil {
+			why[name] = err
+		}
+	}
+	return why
+}
+
+// Unusable is [Keys.Unusable] where there are no keys yet.
+func Unusable(c *config.Config) map[string]error {
+	return (&Keys{options: KeysOptions{Logger: slog.New(slog.DiscardHandler)}}).Unusable(c)
 }
 
 // Same reports whether c has the key as it is now.

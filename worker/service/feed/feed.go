@@ -6,6 +6,7 @@ package feed
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -43,6 +44,9 @@ type Options struct {
 	// one before. It is never called twice at once. After an error what was in use stays so, and
 	// it is called again. Required.
 	Apply func(config.Config) error
+	// Unusable answers why no credentials can be made of a key, for those of which that is so: the
+	// file with such a key is refused, and no other. nil means nobody knows.
+	Unusable func(*config.Config) map[string]error
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -218,6 +222,9 @@ func (f *Feed) read() {
 	before := f.files()
 	f.mainErr = nil
 	next, err := config.Load(*f.options.Settings)
+	if err == nil {
+		err = f.usable(next)
+	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			f.mainErr = append(f.mainErr, strings.TrimSpace(line))
@@ -235,6 +242,19 @@ func (f *Feed) read() {
 	}
 }
 
+// usable fails where a key of the main file cannot be used.
+func (f *Feed) usable(c *config.Config) error {
+	if f.options.Unusable == nil {
+		return nil
+	}
+	var errs []error
+	why := f.options.Unusable(c)
+	for _, name := range slices.Sorted(maps.Keys(why)) {
+		errs = append(errs, fmt.Errorf("keys.%s: cannot be used: %w", name, why[name]))
+	}
+	return errors.Join(errs...)
+}
+
 // update combines what is known, and puts it to use where that is something new. The caller
 // holds mu.
 func (f *Feed) update() {
@@ -242,7 +262,7 @@ func (f *Feed) update() {
 	if f.dir != nil {
 		parts = append(parts, f.dir.Parts...)
 	}
-	f.set = config.Combine(f.main, append(parts, f.registry.Parts...), f.set)
+	f.set = config.Combine(f.main, append(parts, f.registry.Parts...), f.set, f.options.Unusable)
 	next := f.set.Config
 	switch f.failed = ""; {
 	case sameSources(f.applied, next):

@@ -46,7 +46,7 @@ func (w *watched) until(sources string, problems ...string) {
 		case <-end:
 			w.t.Fatalf("sources %q, problems %q; want %q, %q", got, found, sources, problems)
 		}
-		w.set = config.Combine(main, w.last.Parts, w.set)
+		w.set = config.Combine(main, w.last.Parts, w.set, nil)
 		var names []string
 		for name, s := range w.set.Config.Sources {
 			names = append(names, name+"="+s.ID[:1])
