@@ -36,6 +36,19 @@ func (s *source) depend(scopes []string) {
 	s.key, s.host = first(scopes, isKey), first(scopes, IsHost)
 }
 
+// replaced is the source with other scopes; permits read the old one. Of a new key nothing is
+// known.
+func (s *source) replaced(scopes []string) *source {
+	next := newSource(s.name, scopes)
+	if next.key != s.key {
+		return next
+	}
+	next.worked.Store(s.worked.Load())
+	next.refused.Store(s.refused.Load())
+	next.refusals, next.since, next.last, next.confirmed = s.refusals, s.since, s.last, s.confirmed
+	return next
+}
+
 // SetSources replaces the sources and the scopes that each depends on. What is known of a source
 // that stays is kept; pauses of one that is gone are forgotten here, not by other workers. Permits
 // go on.
@@ -51,9 +64,7 @@ func (b *Breaker) SetSources(sources map[string][]string) {
 		if s := b.sources[name]; s == nil {
 			b.sources[name] = newSource(name, scopes)
 		} else if !slices.Equal(s.scopes[3:], scopes) {
-			replaced := newSource(name, scopes) // permits read the old one
-			replaced.worked.Store(s.worked.Load())
-			b.sources[name] = replaced
+			b.sources[name] = s.replaced(scopes)
 		}
 	}
 	clear(b.users)

@@ -48,6 +48,31 @@ func TestSetSources_WhileTheyArePaused(t *testing.T) {
 	})
 }
 
+// What is known of a source's key is kept while the source has that key, and no longer.
+func TestSetSources_AnotherKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		refused := func(g *rig) Verdict {
+			p, _ := g.TryAdmit("b")
+			defer p.Drop()
+			_, verdict := p.RefuseToken()
+			return verdict
+		}
+		g := newRig(scopes{"a": {"key:one"}, "b": {"key:two"}})
+		g.Admit(t.Context(), "a").Clear()
+		g.SetSources(scopes{"a": {"key:two"}, "b": {"key:two"}})
+		if verdict := refused(g); verdict != OfKey {
+			t.Errorf("verdict %d, want %d: the key has worked for nobody", verdict, OfKey)
+		}
+		g = newRig(scopes{"a": {"key:two"}, "b": {"key:two"}})
+		refused(g)
+		g.SetSources(scopes{"a": {"key:two"}, "b": {"key:two", "host:h"}})
+		if s := g.sources["b"]; s.refusals != 1 || !s.refused.Load() {
+			t.Errorf("%d refusals of b are known after it got another host, want 1", s.refusals)
+		}
+	})
+}
+
 // Thousands of sources in trouble pause one by one, and the state that workers share stays small.
 func TestShared_StaysSmallWithThousandsOfSources(t *testing.T) {
 	t.Parallel()
