@@ -113,13 +113,12 @@ func (w *Worker) adopt(source string) *served {
 		return s
 	}
 	w.mu.Lock()
-	running, scopes := w.running, scopesOf(w.sources)
+	running := w.running
 	w.mu.Unlock()
 	if !running {
 		return nil
 	}
-	scopes[source] = nil
-	w.breaker.SetSources(scopes) // before anything of it is pulled: it may be paused
+	w.breaker.AddSource(source) // before anything of it is pulled: it may be paused
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &served{Source: Source{Name: source}, lanes: w.newLanes(source)}

@@ -69,9 +69,7 @@ func (b *Breaker) SetSources(sources map[string][]string) {
 	}
 	clear(b.users)
 	for _, s := range b.sources {
-		for _, scope := range s.scopes {
-			b.users[scope]++
-		}
+		b.use(s)
 	}
 	for scope := range b.scopes {
 		if Narrow(scope) && b.sources[ofSource(scope)] == nil {
@@ -93,6 +91,24 @@ func (b *Breaker) SetSources(sources map[string][]string) {
 	b.wake()
 	b.mu.Unlock()
 	b.report(gone)
+}
+
+// AddSource adds a source that depends on nothing but its own scopes, at no cost for the others.
+func (b *Breaker) AddSource(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sources[name] == nil {
+		s := newSource(name, nil)
+		b.sources[name] = s
+		b.use(s)
+	}
+}
+
+// use counts who depends on the scopes of a source.
+func (b *Breaker) use(s *source) {
+	for _, scope := range s.scopes {
+		b.users[scope]++
+	}
 }
 
 // report tells the owner of changes.

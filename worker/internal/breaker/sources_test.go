@@ -73,6 +73,29 @@ func TestSetSources_AnotherKey(t *testing.T) {
 	})
 }
 
+// A source that is added leaves the others as they are.
+func TestAddSource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(two)
+		g.Admit(t.Context(), "a").Fail("group:g", 0)
+		g.AddSource("c")
+		g.AddSource("a")
+		if state, _, _ := g.State("a"); state != Paused {
+			t.Errorf("a is %v while its group is paused", state)
+		}
+		if !g.works("c") {
+			t.Error("c does not depend on the group, and does not work")
+		}
+		state, _ := decodeShared(nil)
+		state.apply(update{kind: pausing, scope: "source:c", left: time.Second}, "another")
+		g.adopt(state, time.Now(), "me", nil)
+		if state, _, _ := g.State("c"); state != Paused {
+			t.Errorf("c is %v although another worker has paused it", state)
+		}
+	})
+}
+
 // Thousands of sources in trouble pause one by one, and the state that workers share stays small.
 func TestShared_StaysSmallWithThousandsOfSources(t *testing.T) {
 	t.Parallel()
