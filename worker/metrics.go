@@ -41,7 +41,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		age:      histogram("message_age_seconds", "Time from a message being stored to its confirmed settlement.", 0.001, 28),
 		ignored:  counter("ignored_deliveries_total", "Deliveries left alone, because the worker has the message in flight already.", "reason"),
 		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redoxworker_paused",
-			Help: "1 while a scope (a key, a host, an egress group) is paused."}, []string{"scope"}),
+			Help: "1 while a scope (a key, a host, an egress group, a source or a destination of one) is paused, by itself or by an operator."}, []string{"scope"}),
 		limit:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_concurrency_limit", Help: "Requests that may be in flight at present."}),
 		settleErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_settle_errors_total", Help: "Settlement steps that had to be repeated."}),
 		pullErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_pull_errors_total", Help: "Pulls that failed or missed their heartbeat."}),

@@ -75,7 +75,7 @@ func (w *Worker) observe(e Event) {
 		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
 		w.logPause(e)
 	case EventResumed:
-		if breaker.Narrow(e.Scope) { // there are as many as there are sources, and more
+		if breaker.Narrow(e.Scope) || breaker.ByOperator(e.Scope) { // there are as many as there are sources, and more
 			w.metrics.paused.DeleteLabelValues(e.Scope)
 		} else {
 			w.metrics.paused.WithLabelValues(e.Scope).Set(0)

@@ -49,6 +49,12 @@ type sharedPause struct {
 	By       string `json:"by,omitempty"`
 }
 
+// ranOut reports that an operator's pause that was written at a moment is over, which nobody
+// writes.
+func (p sharedPause) ranOut(at, now time.Time) bool {
+	return p.Operator && p.Left != forever && !now.Before(at.Add(p.Left))
+}
+
 func decodeShared(data []byte) (shared, error) {
 	s := shared{Scopes: map[string]sharedPause{}}
 	if len(data) == 0 {
@@ -180,7 +186,7 @@ func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool
 				continue
 			}
 		}
-		if busy[scope] || p.Operator && p.Left == 0 {
+		if busy[scope] || p.ranOut(at, now) {
 			continue
 		}
 		news, differs := b.adoptPause(scope, p, at, now, own)
@@ -190,7 +196,7 @@ func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool
 		}
 	}
 	for scope, current := range b.scopes {
-		if _, there := s.Scopes[scope]; there || busy[scope] || !current.posted {
+		if p, there := s.Scopes[scope]; there && !p.ranOut(at, now) || busy[scope] || !current.posted {
 			continue
 		}
 		delete(b.scopes, scope)

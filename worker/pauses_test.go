@@ -1,0 +1,43 @@
+package worker_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// An operator's pause that has run out is over for log, metrics and workers that start
+// later, although nobody has written that; and no metric is left of one that is over.
+func TestPauses_ThatRunOut(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		registry := prometheus.NewRegistry()
+		r.start(worker.Config{Registerer: registry})
+		p := worker.NewPauses(r.js, "", "test")
+		r.must(p.Pause(r.Context(), source, 10*time.Second))
+		r.must(p.Pause(r.Context(), "clinic-b", 0))
+		time.Sleep(time.Second)
+		if got := gauges(t, registry, "redoxworker_paused"); len(got) != 2 || got[" pause:clinic-a"] != 1 || got[" pause:clinic-b"] != 1 {
+			t.Errorf("paused: %v", got)
+		}
+		time.Sleep(10 * time.Second)
+		if got := gauges(t, registry, "redoxworker_paused"); len(got) != 1 || len(r.all(worker.EventResumed)) != 1 {
+			t.Errorf("after one has run out: %v, %d resumed", got, len(r.all(worker.EventResumed)))
+		}
+		_, err := p.Resume(r.Context(), "clinic-b")
+		r.must(err)
+		r.must(p.Pause(r.Context(), source, 10*time.Second))
+		time.Sleep(time.Minute)
+		paused := len(r.all(worker.EventPaused))
+		r.start(worker.Config{ID: "later"})
+		time.Sleep(time.Second)
+		if n := len(r.all(worker.EventPaused)) - paused; n != 0 {
+			t.Errorf("a worker that starts later is told of %d pauses that are over", n)
+		}
+		if got := gauges(t, registry, "redoxworker_paused"); len(got) != 0 {
+			t.Errorf("at the end: %v", got)
+		}
+	})
+}
