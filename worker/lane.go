@@ -70,8 +70,13 @@ func (l *lane) notify() {
 }
 
 // open has a lane pull: there is reason to believe that it has a message. One without is
-// nothing but a name.
+// nothing but a name. Where its source has left and come again, the lane in its place does.
 func (w *Worker) open(l *lane) {
+	if l.ctx.Err() != nil {
+		if l = w.servedBy(l.source).lane(l.kind); l == nil {
+			return
+		}
+	}
 	l.notify()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -90,6 +90,11 @@ func (w *Worker) laneFor(source string, kind outbox.Lane) *lane {
 	if s == nil && w.config.AllSources {
 		s = w.adopt(source)
 	}
+	return s.lane(kind)
+}
+
+// lane is that of a kind; nil when the source is not served, or not yet.
+func (s *served) lane(kind outbox.Lane) *lane {
 	switch {
 	case s == nil:
 		return nil
@@ -148,17 +153,15 @@ func (w *Worker) allLanes() []*lane {
 	return list
 }
 
-// laneOf is the lane of a consumer, which another worker may serve.
+// laneOf is the lane of a consumer. One that this worker does not serve is nothing but a name:
+// it is never pulled from.
 func (w *Worker) laneOf(consumer string) *lane {
 	source, kind, ok := w.config.Prefix.ParseLaneConsumer(consumer)
-	s := w.servedBy(source)
-	switch {
-	case s == nil || s.lanes[0] == nil || !ok:
-		l := w.newLane(w.pulling, source, kind)
-		l.consumer = consumer
+	if l := w.servedBy(source).lane(kind); ok && l != nil {
 		return l
-	case kind == outbox.LaneRequest:
-		return s.lanes[1]
 	}
-	return s.lanes[0]
+	l := w.newLane(w.pulling, source, kind)
+	l.consumer = consumer
+	l.cancel()
+	return l
 }

@@ -55,6 +55,8 @@ func (w *Worker) unpulled(l *lane, err error) {
 func (w *Worker) recovered(l *lane) {
 	switch {
 	case w.pulling.Err() != nil:
+	case l.ctx.Err() != nil: // its source has left
+		w.troubles.pulls.Gone(l.consumer)
 	case l.bound.Load() && w.conn.IsConnected():
 		w.troubles.pulls.Worked(l.consumer)
 	default:

@@ -1,0 +1,87 @@
+package worker_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// What was handed back before its source left and came again is sent when its time has come.
+func TestSetSources_OneThatComesAgainHasItsRetriesInTime(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		const later = 2 * time.Minute
+		r.far.Answer = func(_ context.Context, _ outbox.Message, n int) (outbox.Answer, error) {
+			if n == 1 {
+				return outbox.Answer{Status: 400}, worker.RetryAfter(errFar, later)
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		w, _ := r.launch(worker.Config{})
+		id := r.publish(outbox.Message{})
+		r.until("tried once", func() bool { return len(r.all(worker.EventRetry)) == 1 })
+		r.must(w.SetSources(nil))
+		time.Sleep(time.Second)
+		r.must(w.SetSources([]worker.Source{{Name: source}}))
+		r.awaitSettled(id)
+		if calls := r.far.Of(id); len(calls) != 2 || calls[1].Start.Sub(calls[0].End) > later+time.Second {
+			t.Errorf("sent at %s", seconds(calls))
+		}
+	})
+}
+
+// A message that comes when its source has left is handed back, and nothing of the source is
+// pulled for it.
+func TestSetSources_WhatComesLateIsNotSent(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		pulls, err := r.js.Conn().SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT." + source + "-send")
+		r.must(err)
+		w, _ := r.launch(worker.Config{})
+		r.awaitSettled(r.publish(outbox.Message{}))
+		pull, err := pulls.NextMsg(time.Second)
+		r.must(err)
+		inbox := pull.Reply[:strings.LastIndexByte(pull.Reply, '.')]
+		r.must(w.SetSources(nil))
+		r.publish(outbox.Message{ID: "late"})
+		time.Sleep(time.Minute)
+		r.must(r.js.Conn().PublishMsg(&nats.Msg{Subject: pull.Subject, Reply: inbox + ".0", Data: []byte(`{"batch":1,"no_wait":true}`)}))
+		time.Sleep(time.Minute)
+		if n := len(r.far.Of("late")); n != 0 || r.stored("REDOX_OUT") != 1 {
+			t.Errorf("sent %d times by a worker that does not serve its source", n)
+		}
+		c, err := r.consumer(source + "-send")
+		r.must(err)
+		if n := c.CachedInfo().Delivered.Consumer; n != 2 {
+			t.Errorf("%d deliveries", n)
+		}
+	})
+}
+
+// A source that leaves while its consumer cannot be had ends its trouble.
+func TestSetSources_OneThatLeavesEndsItsTrouble(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		_, err := r.js.CreateConsumer(r.Context(), "REDOX_OUT", jetstream.ConsumerConfig{
+			Durable: source + "-send", FilterSubject: "redox.out." + source + ".send", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Second})
+		r.must(err)
+		log := new(logged)
+		w, _ := r.launch(worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil)), Sources: []worker.Source{{Name: source}, {Name: "stays"}}})
+		r.publish(outbox.Message{})
+		time.Sleep(time.Minute)
+		if !strings.Contains(log.String(), "pulling failed") {
+			t.Fatalf("no trouble: %s", log)
+		}
+		r.must(w.SetSources([]worker.Source{{Name: "stays"}}))
+		time.Sleep(time.Minute)
+		r.awaitSettled(r.publish(outbox.Message{Source: "stays"}))
+		if !strings.Contains(log.String(), "messages are pulled again") {
+			t.Errorf("the trouble has not ended: %s", log)
+		}
+	})
+}
