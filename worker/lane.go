@@ -117,6 +117,9 @@ func (l *lane) leave() bool {
 // pull takes what the lane has, through reconnects, pauses and consumers that are deleted and
 // made anew, until there is no more.
 func (w *Worker) pull(l *lane) {
+	if time.Since(l.used) >= unusedFor/2 {
+		l.bound.Store(false) // the server may have removed it, as it should
+	}
 	for attempt := 1; l.ctx.Err() == nil; {
 		if !w.connected(l.ctx) {
 			return

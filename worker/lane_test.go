@@ -2,7 +2,10 @@ package worker_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,5 +65,22 @@ func TestGuarantee_GoexitEndsNoLane(t *testing.T) {
 			t.Error("m1 was sent twice without saying so")
 		}
 		stop()
+	})
+}
+
+// That the server removed the consumer of a source that had nothing to send is no trouble.
+func TestLane_AConsumerThatNobodyUsedIsMadeAnew(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		log := new(logged)
+		r.start(worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		r.awaitSettled(r.publish(outbox.Message{}))
+		time.Sleep(2 * time.Hour)
+		if _, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			t.Fatalf("the consumer is still there: %v", err)
+		}
+		r.awaitSettled(r.publish(outbox.Message{}))
+		if strings.Contains(log.String(), "level=WARN") {
+			t.Errorf("the log: %s", log)
+		}
 	})
 }
