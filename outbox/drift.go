@@ -150,10 +150,10 @@ func (d *streamDifference) maxAge(want jetstream.StreamConfig, state jetstream.S
 	}
 }
 
-// directGet is needed for the dead letters and the buckets, and must not be
-// used for bodies. Elsewhere it makes no difference.
+// directGet is needed for the dead letters, the replies and most buckets, and must not be
+// used for the ledger and for bodies. Elsewhere it makes no difference.
 func (d *streamDifference) directGet(want jetstream.StreamConfig) {
-	if kind, _ := label(want.Name); want.AllowDirect || kind == "object store" {
+	if kind, _ := label(want.Name); want.AllowDirect || kind != "stream" {
 		set(&d.difference, "allow_direct", &d.have.AllowDirect, want.AllowDirect)
 	}
 }

@@ -44,6 +44,7 @@ func TestEnsure_RepairsStreams(t *testing.T) {
 		"bucket discard":   {"KV_REDOX_STATE", func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard DiscardOld -> DiscardNew"},
 		"bucket max age":   {"KV_REDOX_LEDGER", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age 1h0m0s -> 0s"},
 		"marker":           {"KV_REDOX_LEDGER", func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL = 0 }, "subject_delete_marker_ttl 0s -> 1m0s"},
+		"stale ledger":     {"KV_REDOX_LEDGER", func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "allow_direct true -> false"},
 		"stale bodies":     {"OBJ_REDOX_BODIES", func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "allow_direct true -> false"},
 	} {
 		t.Run(name, func(t *testing.T) {
