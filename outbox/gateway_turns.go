@@ -7,8 +7,16 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxInLine bounds the bytes of the requests of all sources that wait to be stored.
-const maxInLine = 128 << 20
+const (
+	// maxInLine bounds the memory for requests of all sources that wait to be stored, in bytes.
+	maxInLine = 128 << 20
+	// besideBytes is what a request takes of that beside its own bytes: without it millions of
+	// small ones would wait.
+	besideBytes = 512
+)
+
+// held is the memory that a request takes while it waits.
+func held(in *nats.Msg) int { return in.Size() + besideBytes }
 
 // turns serves requests, so many at a time. The subjects that have some take turns: one with
 // a hundred thousand keeps another's first waiting no longer than one with two.
@@ -52,8 +60,9 @@ func (t *turns) add(in *nats.Msg) bool {
 	if l == nil {
 		l = &line{subject: in.Subject}
 	}
-	free := maxInLine - t.bytes - in.Size()
-	if free < 0 || l.bytes > 0 && !leaves(l.bytes+in.Size(), free) {
+	size := held(in)
+	free := maxInLine - t.bytes - size
+	if free < 0 || l.bytes > 0 && !leaves(l.bytes+size, free) {
 		return false
 	}
 	t.lines[in.Subject] = l
@@ -61,8 +70,8 @@ func (t *turns) add(in *nats.Msg) bool {
 		t.ring = append(t.ring, l)
 	}
 	l.waiting = append(l.waiting, in)
-	l.bytes += in.Size()
-	t.bytes += in.Size()
+	l.bytes += size
+	t.bytes += size
 	t.start()
 	return true
 }
@@ -112,8 +121,9 @@ func (t *turns) next() (*line, *nats.Msg) {
 	in := l.waiting[0]
 	l.waiting[0] = nil
 	l.waiting = l.waiting[1:]
-	l.bytes -= in.Size()
-	t.bytes -= in.Size()
+	size := held(in)
+	l.bytes -= size
+	t.bytes -= size
 	l.busy++
 	t.busy++
 	if len(l.waiting) > 0 {

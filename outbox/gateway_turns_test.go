@@ -68,6 +68,25 @@ func TestTurns_ALineHasAnEnd(t *testing.T) {
 	}
 }
 
+// A request takes memory beside its bytes.
+func TestTurns_ALineOfSmallRequestsHasAnEnd(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	q := newTurns(1, func(*nats.Msg) { <-hold })
+	n, small := 0, &nats.Msg{Subject: "flood"}
+	for n < maxInLine/besideBytes && q.add(small) {
+		n++
+	}
+	if n == maxInLine/besideBytes {
+		t.Errorf("%d small requests wait, and more are taken", n)
+	}
+	if !q.add(&nats.Msg{Subject: "another"}) {
+		t.Error("a neighbour has no room")
+	}
+	close(hold)
+	q.wait()
+}
+
 // A source whose requests take long has no more of them served than leaves others their turn.
 func TestTurns_SlowRequestsLeaveOthersTheirShare(t *testing.T) {
 	t.Parallel()
