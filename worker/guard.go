@@ -89,19 +89,25 @@ func (s Source) guard(g *guards) Source {
 	return s
 }
 
-// guardedLimiter grants nothing when its methods panic.
+// guardedLimiter grants nothing when its methods panic, and for a while when they fail.
 type guardedLimiter struct {
 	limiter Limiter
 	guards  *guards
 }
 
+// limiterPause is how long a limiter that failed is not asked for: a lane would do so at once.
+const limiterPause = time.Second
+
 func (l guardedLimiter) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
 	defer l.guards.recovered("Config.Limiter", func() {
 		done, err = nil, errPanicked
-		sleep(ctx, time.Second) // a lane asks again at once
+		sleep(ctx, limiterPause)
 	})
 	given, err := l.limiter.Acquire(ctx, source, lane)
 	if err != nil {
+		if ctx.Err() == nil {
+			sleep(ctx, limiterPause)
+		}
 		return nil, err
 	}
 	return func(sent bool) {
@@ -110,11 +116,6 @@ func (l guardedLimiter) Acquire(ctx context.Context, source string, lane outbox.
 			given(sent)
 		}
 	}, nil
-}
-
-func (l guardedLimiter) Ready(lane outbox.Lane) (n int) {
-	defer l.guards.recovered("Config.Limiter", func() { n = 0 })
-	return l.limiter.Ready(lane)
 }
 
 func (l guardedLimiter) Failed(source string) {

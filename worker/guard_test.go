@@ -36,8 +36,7 @@ func (h *hostile) Acquire(context.Context, string, outbox.Lane) (func(bool), err
 	return func(bool) { panic(patient) }, nil
 }
 
-func (h *hostile) Ready(outbox.Lane) int { h.strike(); return 1 }
-func (h *hostile) Failed(string)         { h.strike() }
+func (h *hostile) Failed(string) { h.strike() }
 
 // tracers gives a Tracer that panics.
 type tracers struct {

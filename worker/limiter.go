@@ -14,12 +14,11 @@ import (
 // there is enough for all it should neither allocate nor ask anybody.
 type Limiter interface {
 	// Acquire waits until one more request of the source may be made, for as long as ctx
-	// lasts; with a ctx that has ended it answers at once. REQUESTs go before SENDs. done
+	// lasts; with a ctx that has ended it answers at once. One that fails before is asked again a
+	// second later. REQUESTs go before SENDs. done
 	// must be called once, when the request is answered or will not be made: sent says
 	// whether it was, or may have been.
 	Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error)
-	// Ready is how many requests of a lane could be made at once.
-	Ready(lane outbox.Lane) int
 	// Failed says that a request of the source, which was granted and made, was in vain: its
 	// message will be tried again. It is called before done, so that the limiter can keep
 	// failing messages of one source from using up what others wait for.

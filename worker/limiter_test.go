@@ -232,8 +232,7 @@ func (closed) Acquire(ctx context.Context, _ string, _ outbox.Lane) (func(bool),
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
-func (closed) Ready(outbox.Lane) int { return 0 }
-func (closed) Failed(string)         {}
+func (closed) Failed(string) {}
 
 // The request that was granted is told apart from others of the attempt, once; one that
 // was not made is given back.
@@ -287,8 +286,7 @@ func (c *counting) Acquire(context.Context, string, outbox.Lane) (func(bool), er
 		}
 	}, nil
 }
-func (c *counting) Ready(outbox.Lane) int { return 1000 }
-func (c *counting) Failed(string)         { c.failed.Add(1) }
+func (c *counting) Failed(string) { c.failed.Add(1) }
 
 // The limiter hears of every request in vain, and of none that settles its message or was not
 // made.
@@ -313,6 +311,31 @@ func TestLimiter_HearsOfRequestsInVain(t *testing.T) {
 		}
 		if l.failed.Load() != 3 {
 			t.Errorf("%d requests in vain, want 3", l.failed.Load())
+		}
+	})
+}
+
+// refusing fails so many times, as a limiter does whose store is away, and grants then.
+type refusing struct{ left atomic.Int32 }
+
+func (f *refusing) Acquire(context.Context, string, outbox.Lane) (func(bool), error) {
+	if f.left.Add(-1) >= 0 {
+		return nil, errFar
+	}
+	return func(bool) {}, nil
+}
+func (*refusing) Failed(string) {}
+
+// A limiter that fails is asked again after a while, not all the time.
+func TestLimiter_OneThatFailsIsLeftAloneForAMoment(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		l := &refusing{}
+		l.left.Store(3)
+		r.start(worker.Config{Limiter: l})
+		start := time.Now()
+		r.awaitSettled(r.publish(outbox.Message{}))
+		if took := time.Since(start); took < 2*time.Second {
+			t.Errorf("asked 4 times within %v", took)
 		}
 	})
 }

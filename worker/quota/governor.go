@@ -111,23 +111,6 @@ func (g *Governor) Failed(source string) {
 // way: those that have just ended.
 const leastUnderWay = 64
 
-// Ready is how many requests of a lane could be made at once, or within the moment that it
-// takes to lease what the fleet has left for them.
-func (g *Governor) Ready(lane outbox.Lane) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := g.clock.now()
-	switch {
-	case now.hi >= g.tenure.until:
-		return 0
-	case lane == outbox.LaneRequest:
-		return g.held.usable(now.lo, false) + g.fleet.usage.Left - g.waiters.count(classRequest)
-	case g.waiters.any(classSend):
-		return 0
-	}
-	return g.held.usable(now.lo, false) + g.fleet.room
-}
-
 func (g *Governor) acquire(ctx context.Context, source string, c class) (func(bool), error) {
 	g.mu.Lock()
 	if !g.waiters.any(c) {
