@@ -69,17 +69,6 @@ func newKeeper(conn *nats.Conn, ackWait time.Duration, r *restarts) *keeper {
 // before the gap.
 func (k *keeper) alive() time.Time { return *k.seen.Load() }
 
-// trust is what can be said of a message in a Consume buffer that by the count of the
-// window came at the given time. After a gap nothing later than before it: the client
-// misses heartbeats then and pulls once more, so that more may lie in the buffer than one
-// window, which passes for new.
-func (k *keeper) trust(since, alive time.Time) time.Time {
-	if since.After(alive) && time.Since(alive) >= 2*k.period() {
-		return alive
-	}
-	return since
-}
-
 // period of the keeper's beats.
 func (k *keeper) period() time.Duration { return k.ackWait / 10 }
 

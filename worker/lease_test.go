@@ -11,22 +11,6 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
-// In a process that was suspended the count of a window says nothing.
-func TestKeeper_TrustsNoWindowAfterAGap(t *testing.T) {
-	k := &keeper{ackWait: 30 * time.Second}
-	now := time.Now()
-	for _, c := range []struct{ since, alive, want time.Duration }{
-		{since: -time.Second, alive: -2 * time.Second, want: -time.Second},
-		{since: -4 * time.Second, alive: -2 * time.Second, want: -4 * time.Second},
-		{since: -time.Second, alive: -40 * time.Second, want: -40 * time.Second},
-		{since: -50 * time.Second, alive: -40 * time.Second, want: -50 * time.Second},
-	} {
-		if got := k.trust(now.Add(c.since), now.Add(c.alive)); !got.Equal(now.Add(c.want)) {
-			t.Errorf("%v with the process alive %v: trusted as %v, want %v", c.since, c.alive, got.Sub(now), c.want)
-		}
-	}
-}
-
 // liveServer is a connection to a server in real time, for tests of what lies inside the
 // package.
 func liveServer(t *testing.T) *nats.Conn {

@@ -22,7 +22,8 @@ const (
 	surveyMost  = 8 * time.Second
 	// surveyShare is what part of the time is spent looking at most: one in so many.
 	surveyShare = 20
-	// pollMost is how often a lane is asked for messages at least that are stored and do not come.
+	// pollMost is after what time at most a look at the queue has a lane asked again whose
+	// messages do not come.
 	pollMost = 2 * time.Second
 )
 
