@@ -25,7 +25,7 @@ func TestCollect_OneWorkerOfAFleetAtATime(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := config.Defaults()
-		log := &output{}
+		log := &workertest.Output{}
 		var fleet sync.WaitGroup
 		for range 2 {
 			s := Service{config: &c, log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
@@ -66,7 +66,7 @@ func TestCollect_FailsAndGoesOn(t *testing.T) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := config.Defaults()
-		log := &output{}
+		log := &workertest.Output{}
 		s := Service{config: &c, log: slog.New(slog.NewTextHandler(log, nil))}
 		done := make(chan struct{})
 		go func() { defer close(done); s.collect(ctx, js) }()

@@ -1,7 +1,6 @@
 package natslink
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
 // natsServer starts one with a configuration file.
@@ -82,24 +81,6 @@ func deserted(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
-// output collects a log and can be read meanwhile.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // linkCase is a way to get no connection.
 type linkCase struct {
 	url, reason string
@@ -107,7 +88,7 @@ type linkCase struct {
 }
 
 func (c linkCase) check(t *testing.T) {
-	log := new(output)
+	log := new(workertest.Output)
 	settings := &config.Config{NATS: config.NATS{URL: config.NewURL(c.url)}}
 	link := New(slog.New(slog.NewJSONHandler(log, nil)), settings.NATS.URL.String())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -148,7 +129,7 @@ func (c linkCase) check(t *testing.T) {
 // A failure that is noted only after the connection came back is over at the next look.
 func TestNATSLink_AFailureThatIsNotedLate(t *testing.T) {
 	t.Parallel()
-	log := new(output)
+	log := new(workertest.Output)
 	settings := &config.Config{NATS: config.NATS{URL: config.NewURL("nats://" + natsServer(t, ""))}}
 	link := New(slog.New(slog.NewTextHandler(log, nil)), settings.NATS.URL.String())
 	conn, _, err := link.connect(t.Context(), settings)
@@ -196,7 +177,7 @@ func TestNATSLink_NamesWhyThereIsNoConnection(t *testing.T) {
 func TestNATSLink_OneLineAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log := new(output)
+		log := new(workertest.Output)
 		link := New(slog.New(slog.NewJSONHandler(log, nil)), "nats://n")
 		for range 600 {
 			link.failed(nats.ErrNoServers)
