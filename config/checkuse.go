@@ -124,6 +124,11 @@ func (l *loader) checkLegacySources(c *Config, names []string) {
 // of one that asks for it in other environments than those of the key's sources: they may
 // send no FHIR at all. Redox's FHIR scopes are fhir:<environment>.
 func (l *loader) checkScopes(c *Config, names []string) {
+	of := make(map[string][]string, len(c.Keys)) // sources by their key
+	for _, source := range names {
+		key := c.Sources[source].Key
+		of[key] = append(of[key], source)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
 		k := c.Keys[name]
 		asked := fhirScopes(k.Scope)
@@ -134,9 +139,9 @@ func (l *loader) checkScopes(c *Config, names []string) {
 			l.problem("keys."+name+".scope", "asks for FHIR, and a key of type user is for the Platform API only", "remove the fhir: scopes, or set keys."+name+".type to oauth")
 			continue
 		}
-		for _, source := range names {
+		for _, source := range of[name] {
 			s := c.Sources[source]
-			if s.Key == name && s.Environment != "" && !slices.Contains(asked, s.Environment) {
+			if s.Environment != "" && !slices.Contains(asked, s.Environment) {
 				l.warn("keys."+name+".scope", fmt.Sprintf("asks for FHIR in %s, and sources.%s is in %s", strings.Join(asked, " and "), source, s.Environment),
 					"add fhir:"+s.Environment+", or remove the scope")
 				break
