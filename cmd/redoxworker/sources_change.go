@@ -66,7 +66,7 @@ func (c sourceChange) print(a *app) error {
 	}
 	done := map[string]string{"add": "added", "set": "changed", "rm": "removed"}[c.Action]
 	switch {
-	case !c.Changed && !c.DryRun:
+	case !c.Changed:
 		a.printf("%s: nothing to change, revision %d\n", c.Source, c.Revision)
 	case c.DryRun:
 		a.printf("%s: would be %s\n", c.Source, done)
