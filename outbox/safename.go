@@ -1,5 +1,7 @@
 package outbox
 
+import "strings"
+
 // NoName stands for the name of a data model or event type that is not shown, because it
 // could be anything; see [SafeName].
 const NoName = "(not a word)"
@@ -30,4 +32,18 @@ func SafeName(name string) string {
 		return NoName
 	}
 	return name
+}
+
+// SafeSubject is a subject as it may be shown: what follows prefix, class and source only where
+// it is a lane or a settlement and an order token or the token of a dead letter. A client may
+// have put the number of a patient there.
+func SafeSubject(subject string) string {
+	parts := strings.SplitN(subject, ".", 5)
+	if len(parts) > 3 && parts[3] != string(LaneSend) && parts[3] != string(LaneRequest) && !Settlement(parts[3]).Valid() {
+		parts[3] = "…"
+	}
+	if len(parts) > 4 {
+		parts[4] = shownToken(parts[4])
+	}
+	return strings.Join(parts, ".")
 }

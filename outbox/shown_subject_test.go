@@ -13,6 +13,7 @@ func TestShown_NoPatientInSubjectTokenAndKind(t *testing.T) {
 	for _, x := range []any{
 		Stored{Subject: "redox.out.clinic-a.send." + patient},
 		DeadLetter{Subject: "redox.out.clinic-a.send." + patient + ".more"},
+		DeadLetter{Subject: "redox.out.clinic-a." + patient},
 		Message{OrderToken: patient, Kind: Kind(patient)},
 	} {
 		if text := fmt.Sprintf("%+v", x); strings.Contains(text, patient) {
@@ -20,7 +21,9 @@ func TestShown_NoPatientInSubjectTokenAndKind(t *testing.T) {
 		}
 	}
 	token := strings.Repeat("a1", 16)
-	if got := shownSubject("redox.out.clinic-a.send." + token); got != "redox.out.clinic-a.send."+token {
-		t.Error(got)
+	for _, subject := range []string{"redox.out.clinic-a.send." + token, "redox.out.clinic-a.send", "redox.out.clinic-a.request", "redox.dlq.clinic-a.held." + token, "redox.out", ""} {
+		if got := SafeSubject(subject); got != subject {
+			t.Errorf("%s is shown as %s", subject, got)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 )
 
 // Format, LogValue and MarshalJSON of each type that holds a secret or patient data; see
@@ -13,17 +12,7 @@ import (
 // fields that a dead letter may show.
 func (d DeadLetter) fields() []any {
 	return []any{"id", d.MessageID, "source", d.Source, "settlement", d.Settlement, "error", d.Error, "status", d.Status, "attempts", d.Attempts,
-		"at", d.At, "subject", shownSubject(d.Subject), "sequence", d.Sequence, "behind", d.Behind, "worker", d.Worker, "headers", len(d.Header), "body_bytes", len(d.Body)}
-}
-
-// shownSubject is a subject without what follows prefix, class, source and lane, unless that is
-// an order token: a client may have put the id of a patient there.
-func shownSubject(subject string) string {
-	parts := strings.SplitN(subject, ".", 5)
-	if len(parts) == 5 {
-		parts[4] = shownToken(parts[4])
-	}
-	return strings.Join(parts, ".")
+		"at", d.At, "subject", SafeSubject(d.Subject), "sequence", d.Sequence, "behind", d.Behind, "worker", d.Worker, "headers", len(d.Header), "body_bytes", len(d.Body)}
 }
 
 // shownToken is an order token, and nothing else.
@@ -105,7 +94,7 @@ func (l StoredDeadLetter) LogValue() slog.Value { return l.shown().value() }
 func (l StoredDeadLetter) MarshalJSON() ([]byte, error) { return l.shown().json() }
 
 func (s Stored) shown() shown {
-	return show("Stored", "subject", shownSubject(s.Subject), "sequence", s.Sequence, "time", s.Time, "headers", len(s.Header), "body_bytes", len(s.Body))
+	return show("Stored", "subject", SafeSubject(s.Subject), "sequence", s.Sequence, "time", s.Time, "headers", len(s.Header), "body_bytes", len(s.Body))
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the headers and body.

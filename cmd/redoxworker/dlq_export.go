@@ -88,7 +88,7 @@ func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q ou
 			return n, err
 		}
 		row := newDeadRow(l)
-		row.Headers = headersOf(l.Header, c.Reveal)
+		row.addHeaders(l, c.Reveal)
 		if c.Reveal {
 			body, err := g.Body(ctx, l)
 			if errors.Is(err, outbox.ErrNoDeadLetter) {

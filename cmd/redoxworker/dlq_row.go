@@ -57,10 +57,11 @@ func newDeadBody(body []byte) deadBody {
 	}
 }
 
+// newDeadRow has no headers and no body; see addHeaders.
 func newDeadRow(l outbox.StoredDeadLetter) deadRow {
 	return deadRow{
 		ID: l.MessageID, Source: l.Source, Settlement: l.Settlement, Error: l.Error, Status: l.Status, Attempts: l.Attempts, At: l.At,
-		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: l.Subject, Sequence: l.Sequence,
+		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
 		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
 		ReplayOf: headerOf(l.Header, outbox.HeaderReplayOf), ReplayCount: headerOf(l.Header, outbox.HeaderReplayCount),
 	}
@@ -76,6 +77,15 @@ func headerOf(h nats.Header, name string) string {
 	return ""
 }
 
+// addHeaders adds the headers, with all that they and the subject hold where that is to be
+// revealed.
+func (r *deadRow) addHeaders(l outbox.StoredDeadLetter, reveal bool) {
+	r.Headers = headersOf(l, reveal)
+	if reveal {
+		r.Subject = l.Subject
+	}
+}
+
 // shownHeaders are those whose values hold no patient data by the contract.
 var shownHeaders = []string{
 	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
@@ -87,13 +97,26 @@ const hiddenValue = "(hidden; see --reveal)"
 
 // headersOf hides what may hold patient data: paths, their query strings, and headers that
 // are the application's own.
-func headersOf(h nats.Header, reveal bool) map[string][]string {
+func headersOf(l outbox.StoredDeadLetter, reveal bool) map[string][]string {
 	all := map[string][]string{}
-	for name, values := range h {
+	for name, values := range l.Header {
 		all[name] = values
-		if !reveal && !slices.Contains(shownHeaders, name) {
+		if !reveal && !shownHeader(l, name) {
 			all[name] = []string{hiddenValue}
 		}
 	}
 	return all
+}
+
+// shownHeader reports whether the value of a header may be shown. That of a message which may
+// have broken the contract could be anything but for a kind that there is.
+func shownHeader(l outbox.StoredDeadLetter, name string) bool {
+	if l.Settlement != outbox.Poison {
+		return slices.Contains(shownHeaders, name)
+	}
+	switch outbox.Kind(headerOf(l.Header, name)) {
+	case outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
+		return name == outbox.HeaderKind && len(l.Header[name]) == 1
+	}
+	return false
 }

@@ -2,13 +2,36 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"iter"
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/redoxworker/redoxworker/outbox"
 )
+
+// A message that breaks the contract may have the number of a patient anywhere.
+func TestDeadRow_ShowsNoPatient(t *testing.T) {
+	t.Parallel()
+	const patient = "MRN-4711"
+	var l outbox.StoredDeadLetter
+	l.Settlement, l.Subject = outbox.Poison, "redox.out.clinic-a.send."+patient
+	l.Header = nats.Header{outbox.HeaderKind: {patient}, outbox.HeaderOrderToken: {patient}, outbox.HeaderReplyTo: {patient}, "Patient": {patient}}
+	for _, reveal := range []bool{false, true} {
+		row := newDeadRow(l)
+		row.addHeaders(l, reveal)
+		text, err := json.Marshal(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte(patient)); reveal && n != 5 || !reveal && n != 0 {
+			t.Errorf("revealed %v: %s", reveal, text)
+		}
+	}
+}
 
 func handled(err error, outcomes ...outbox.Outcome) iter.Seq2[outbox.Handled, error] {
 	return func(yield func(outbox.Handled, error) bool) {

@@ -53,7 +53,7 @@ func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
 
 func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l outbox.StoredDeadLetter) error {
 	row := newDeadRow(l)
-	row.Headers = headersOf(l.Header, c.Reveal)
+	row.addHeaders(l, c.Reveal)
 	var body []byte
 	var missing error // why there is no body to show; the rest is shown all the same
 	if c.Reveal {
