@@ -85,21 +85,29 @@ func (s *Store) change(ctx context.Context, u update, by string) (bool, error) {
 
 // read returns the shared state and how long ago it was written.
 func (s *Store) read(ctx context.Context) (state shared, revision uint64, age time.Duration, err error) {
+	data, revision, age, err := s.fetch(ctx)
+	if err != nil {
+		return state, 0, 0, err
+	}
+	state, err = decodeShared(data)
+	return state, revision, age, err
+}
+
+// fetch is read without making sense of it; nil data, and revision 0, where there is nothing.
+func (s *Store) fetch(ctx context.Context) (data []byte, revision uint64, age time.Duration, err error) {
 	if s.kv == nil {
 		if err := s.open(ctx); err != nil {
-			return state, 0, 0, err
+			return nil, 0, 0, err
 		}
 	}
 	entry, err := s.kv.Get(ctx, sharedKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		state, err = decodeShared(nil)
-		return state, 0, 0, err
+		return nil, 0, 0, nil
 	}
 	if err != nil {
-		return state, 0, 0, fmt.Errorf("reading key %s of bucket %s: %w", sharedKey, s.bucket, err)
+		return nil, 0, 0, fmt.Errorf("reading key %s of bucket %s: %w", sharedKey, s.bucket, err)
 	}
-	state, err = decodeShared(entry.Value())
-	return state, entry.Revision(), max(0, s.clock.Now().Sub(entry.Created())), err
+	return entry.Value(), entry.Revision(), max(0, s.clock.Now().Sub(entry.Created())), nil
 }
 
 func (s *Store) open(ctx context.Context) (err error) {

@@ -134,7 +134,15 @@ func (s *Sync) sync(ctx context.Context) error {
 }
 
 func (s *Sync) look(ctx context.Context) error {
-	state, revision, age, err := s.store.read(ctx)
+	data, revision, age, err := s.store.fetch(ctx)
+	if err == nil && s.fresh && revision == s.revision && revision != 0 {
+		s.damaged = 0
+		return nil // thousands of pauses are not decoded twice a second
+	}
+	var state shared
+	if err == nil {
+		state, err = decodeShared(data)
+	}
 	damaged := errors.Is(err, errDamaged)
 	if damaged || err == nil && revision == 0 && s.fresh && len(s.seen.Scopes) > 0 {
 		return s.restore(ctx, revision, err)
@@ -142,9 +150,6 @@ func (s *Sync) look(ctx context.Context) error {
 	s.damaged = 0
 	if err != nil {
 		return err
-	}
-	if s.fresh && revision == s.revision {
-		return nil
 	}
 	if s.fresh {
 		age = 0 // written since the last look: a moment ago, whatever clocks say
