@@ -1,6 +1,9 @@
 package worker_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +41,31 @@ func TestPauses_ThatRunOut(t *testing.T) {
 		}
 		if got := gauges(t, registry, "redoxworker_paused"); len(got) != 0 {
 			t.Errorf("at the end: %v", got)
+		}
+	})
+}
+
+// However many sources operators pause, there is room for what workers tell each other.
+func TestPauses_LeaveRoomForThoseOfWorkers(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		scopes := map[string]any{}
+		for i := range 10_000 {
+			scopes[fmt.Sprintf("pause:%030d", i)] = map[string]any{"generation": 1, "left": -1, "operator": true}
+		}
+		data, err := json.Marshal(map[string]any{"last": 1, "scopes": scopes})
+		r.must(err)
+		_, err = r.bucket("REDOX_STATE").Put(r.Context(), "pauses", data)
+		r.must(err)
+		p := worker.NewPauses(r.js, "", "test")
+		if err := p.Pause(r.Context(), source, 0); err == nil || !strings.Contains(err.Error(), "10000 pauses") {
+			t.Errorf("one more pause in %d bytes: %v", len(data), err)
+		}
+		if found, err := p.Resume(r.Context(), fmt.Sprintf("%030d", 7)); !found || err != nil {
+			t.Errorf("resuming one: %v, %v", found, err)
+		}
+		list, err := p.List(r.Context())
+		if err != nil || len(list) != 9_999 {
+			t.Errorf("%d pauses, %v", len(list), err)
 		}
 	})
 }

@@ -66,6 +66,8 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return list, nil
 }
 
+// change makes one update. Pauses by operators leave a quarter of what a message may hold to those
+// that workers find: without room for these none of them could tell the others anything.
 func (s *Store) change(ctx context.Context, u update, by string) (bool, error) {
 	for range maxRounds {
 		state, revision, age, err := s.read(ctx)
@@ -76,7 +78,14 @@ func (s *Store) change(ctx context.Context, u update, by string) (bool, error) {
 		if !state.apply(u, by) {
 			return false, nil
 		}
-		if _, err = s.write(ctx, state, revision); !errors.Is(err, errChanged) {
+		data, err := json.Marshal(state)
+		if err != nil {
+			return false, err
+		}
+		if most := s.js.Conn().MaxPayload() / 4 * 3; u.kind == operatorPausing && int64(len(data)) > most {
+			return false, fmt.Errorf("there is no room for more than the %d pauses that there are: resume some, or pause all sources at once", len(state.Scopes)-1)
+		}
+		if _, err = s.put(ctx, data, revision); !errors.Is(err, errChanged) {
 			return err == nil, err
 		}
 	}
@@ -129,7 +138,10 @@ func (s *Store) write(ctx context.Context, state shared, revision uint64) (uint6
 	if err != nil {
 		return 0, err
 	}
-	var written uint64
+	return s.put(ctx, data, revision)
+}
+
+func (s *Store) put(ctx context.Context, data []byte, revision uint64) (written uint64, err error) {
 	if revision == 0 {
 		written, err = s.kv.Create(ctx, sharedKey, data)
 	} else {
