@@ -65,7 +65,7 @@ func (b *Breaker) pause(p *Permit, scope string, atLeast time.Duration) ([]Chang
 		_, ceiling := b.policy(scope, current)
 		if until := now.Add(min(atLeast, ceiling)); until.After(current.until) {
 			current.until = until
-			b.tellPause(scope, current, 0, now)
+			b.tellPause(scope, current, lengthening, now)
 		}
 		return nil, max(0, current.until.Sub(now))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -102,6 +103,9 @@ type update struct {
 	at       time.Time // when a worker posted it
 }
 
+// lengthening is the base of a pause that goes on for longer, whichever generation it is by then.
+const lengthening = math.MaxUint64
+
 // due is a pause with what is left of it; false when it is over and one of the changes that
 // come after it says so.
 func (u update) due(now time.Time, then []update) (update, bool) {
@@ -110,6 +114,24 @@ func (u update) due(now time.Time, then []update) (update, bool) {
 	}
 	u.left, u.lasted = max(0, u.left-now.Sub(u.at)), u.lasted+now.Sub(u.at)
 	return u, u.left > 0 || !slices.ContainsFunc(then, func(t update) bool { return t.kind == resuming && t.scope == u.scope })
+}
+
+// queued has an update wait with others. One that says how a pause goes on, or that it is over, takes
+// the place of what waits to be said of it: however long nobody can be told, there is little to tell.
+func queued(queue []update, u update) []update {
+	if u.kind != pausing && u.kind != resuming {
+		return append(queue, u)
+	}
+	said := func(other update) bool { return other.kind == pausing && other.scope == u.scope }
+	first := slices.IndexFunc(queue, func(other update) bool { return said(other) && other.base != lengthening })
+	if first >= 0 {
+		u.base = queue[first].base
+	}
+	queue = slices.DeleteFunc(queue, said)
+	if u.kind == resuming && first >= 0 && u.base == 0 {
+		return queue // the others never knew
+	}
+	return append(queue, u)
 }
 
 // after is the shared state some time later.

@@ -27,8 +27,9 @@ type Sync struct {
 	log     *slog.Logger
 	kick    chan struct{}
 
-	mu    sync.Mutex
-	queue []update // not in the shared state yet
+	mu     sync.Mutex
+	queue  []update // not in the shared state yet
+	flying int      // of them, the first are about to be
 
 	// of Run alone
 	seen     shared
@@ -53,7 +54,7 @@ func NewSync(store *Store, own string, b *Breaker, log *slog.Logger) *Sync {
 func (s *Sync) post(u update) {
 	u.at = time.Now()
 	s.mu.Lock()
-	s.queue = append(s.queue, u)
+	s.queue = append(s.queue[:s.flying], queued(s.queue[s.flying:], u)...)
 	s.mu.Unlock()
 	select {
 	case s.kick <- struct{}{}:
@@ -115,14 +116,15 @@ func (s *Sync) sync(ctx context.Context) error {
 		}
 		updates := s.due()
 		err := s.make(ctx, updates)
+		s.landed()
 		if errors.Is(err, errChanged) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		s.mu.Lock()
 		busy := make(map[string]bool)
+		s.mu.Lock()
 		for _, u := range s.queue {
 			busy[u.scope] = true
 		}
@@ -179,10 +181,18 @@ func (s *Sync) restore(ctx context.Context, revision uint64, err error) error {
 	return nil
 }
 
+// landed says that no update is about to be in the shared state.
+func (s *Sync) landed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flying = 0
+}
+
 func (s *Sync) due() []update {
 	renewals := s.breaker.renewals()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.flying = len(s.queue)
 	return append(renewals, s.queue...)
 }
 
@@ -213,6 +223,6 @@ func (s *Sync) make(ctx context.Context, updates []update) error {
 			mine++
 		}
 	}
-	s.queue = s.queue[mine:]
+	s.queue, s.flying = s.queue[mine:], 0
 	return nil
 }
