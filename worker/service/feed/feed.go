@@ -42,7 +42,8 @@ type Options struct {
 	Settings *config.Options
 	// Apply puts a complete configuration to use, of which only sources and keys differ from the
 	// one before. It is never called twice at once. After an error what was in use stays so, and
-	// it is called again. Required.
+	// it is called again, but for [outbox.ErrPermission]: then the configuration is in use, and the
+	// error is shown until the next one is. Required.
 	Apply func(config.Config) error
 	// Unusable answers why no credentials can be made of a key, for those of which that is so: the
 	// file with such a key is refused, and no other. nil means nobody knows.
@@ -66,6 +67,7 @@ type Feed struct {
 	revision uint64
 	applied  *config.Config
 	failed   string // why the last set could not be applied
+	partly   string // what was not permitted when the present one was
 	said     map[string]bool
 	changed  chan struct{} // closed when the files are others
 
@@ -268,11 +270,15 @@ func (f *Feed) update() {
 	case sameSources(f.applied, next):
 		f.applied = next // of what files hold it has what they hold now
 	default:
-		if err := f.apply(*next); err != nil {
+		err := f.apply(*next)
+		if err != nil && !errors.Is(err, outbox.ErrPermission) {
 			f.failed = "sources: the last change could not be put to use: " + err.Error()
 			break
 		}
-		f.applied, f.revision = next, f.revision+1
+		f.applied, f.revision, f.partly = next, f.revision+1, ""
+		if err != nil {
+			f.partly = "sources: the last change is in use, and this was not permitted then: " + err.Error()
+		}
 	}
 	f.say()
 }
@@ -318,8 +324,10 @@ func (f *Feed) say() {
 			lines = append(lines, line)
 		}
 	}
-	if f.failed != "" {
-		lines = append(lines, f.failed)
+	for _, line := range []string{f.partly, f.failed} {
+		if line != "" {
+			lines = append(lines, line)
+		}
 	}
 	now := make(map[string]bool, len(lines))
 	for _, line := range lines {

@@ -167,8 +167,6 @@ func TestFeed_WhatIsFixedStaysSo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.write("sources.d/b.yaml", fileOf("clinic-b"))
-	r.Reread()
-	r.until("clinic-a clinic-b")
 	if err := os.Mkdir(filepath.Join(r.dir, "other.d"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -230,6 +228,32 @@ func TestFeed_WhatCannotBeAppliedIsTriedAgain(t *testing.T) {
 	panics.Reread()
 	if p := panics.Status().Problems; len(p) != 1 || !strings.Contains(p[0], "panicked (string)") {
 		t.Errorf("%q", p)
+	}
+}
+
+// TestFeed_WhatIsNotPermitted: the sources are served, and what the gateway may not take is named
+// for as long as they are.
+func TestFeed_WhatIsNotPermitted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	calls := 0
+	f := New(r.now.Load(), Options{Settings: &r.settings, Apply: func(c config.Config) error {
+		if calls++; calls == 1 {
+			return fmt.Errorf("clinic-b: %w", outbox.ErrPermission)
+		}
+		return nil
+	}})
+	r.write("sources.d/b.yaml", fileOf("clinic-b"))
+	for range 2 {
+		f.Reread()
+		if s := f.Status(); s.Sources != 2 || s.Revision != 1 || calls != 1 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "not permitted then: clinic-b") {
+			t.Errorf("%+v after %d calls", s, calls)
+		}
+	}
+	r.write("sources.d/b.yaml", fileOf("clinic-c"))
+	f.Reread()
+	if s := f.Status(); s.Revision != 2 || len(s.Problems) != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 
