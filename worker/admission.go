@@ -41,9 +41,12 @@ type admission struct {
 // admit waits until at least one message of the lane may be sent, and takes what as many need
 // as may be. nil means that the lane was given up, or paused meanwhile.
 func (w *Worker) admit(l *lane) *admission {
-	state := w.breaker.Wait(l.ctx, l.source)
+	state, _, _ := w.breaker.State(l.source)
 	if state == breaker.Paused {
-		return nil
+		if state = w.breaker.Wait(l.ctx, l.source); state == breaker.Paused {
+			return nil
+		}
+		w.decidedMeanwhile(l)
 	}
 	a, most := &admission{worker: w, lane: l}, max(l.batch, pullFirst)
 	if state == breaker.Probing {

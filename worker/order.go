@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -41,6 +43,32 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 func (w *Worker) mayBeDecided(m outbox.Message) bool {
 	decided := w.decided.Load()
 	return decided != nil && (*decided)[byHandKey(w.ledger.key(m))]
+}
+
+// learnDecided looks in the ledger which messages operators have decided about.
+func (w *Worker) learnDecided(ctx context.Context) {
+	if decided, err := w.ledger.decided(ctx); err == nil {
+		w.decided.Store(&decided)
+	}
+}
+
+// decidedMeanwhile is learnDecided for a lane whose pause has ended: who decides about a message
+// of a paused source and resumes it does not wait until this worker looks again. Lanes whose
+// pauses end together look once.
+func (w *Worker) decidedMeanwhile(l *lane) {
+	if l.kind == outbox.LaneRequest {
+		return
+	}
+	reopened := time.Now()
+	w.deciding.Lock()
+	defer w.deciding.Unlock()
+	if w.decidedAt.After(reopened) {
+		return
+	}
+	w.decidedAt = time.Now()
+	ctx, cancel := context.WithTimeout(l.ctx, backlogTimeout)
+	defer cancel()
+	w.learnDecided(ctx)
 }
 
 // keepOrder notes, before the dead letter is written, that what comes later must wait

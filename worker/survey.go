@@ -113,9 +113,7 @@ func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 		return false, err
 	}
 	w.queueThere.Store(true)
-	if decided, err := w.ledger.decided(ctx); err == nil {
-		w.decided.Store(&decided)
-	}
+	w.learnDecided(ctx)
 	count := make(map[*lane]int64)
 	for subject, n := range info.State.Subjects {
 		source, kind, _, _ := w.config.Prefix.ParseOut(subject)

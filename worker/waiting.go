@@ -187,7 +187,8 @@ var ErrNotHead = errors.New("worker: it is not the first message of an order of 
 // next attempt or nobody has it; otherwise when the attempt under way has failed. It
 // answers the state the message was found in.
 //
-// The instruction lies in the ledger. An attempt that is under way is not called back: if
+// The instruction lies in the ledger, where workers look every few seconds, and when a pause of
+// the source ends: a message that one takes before that is sent. An attempt that is under way is not called back: if
 // it succeeds, the message is delivered.
 func (o *Order) Hold(ctx context.Context, source, id string) (OrderState, error) {
 	if o.js == nil {

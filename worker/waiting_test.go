@@ -126,3 +126,25 @@ func TestOrder_AnAttemptUnderWayIsNotCalledBack(t *testing.T) {
 		}
 	})
 }
+
+// Who decides about a message of a paused source, and then resumes it, finds it settled so.
+func TestOrder_HoldAHeadOfAPausedSource(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.start(worker.Config{})
+		pauses := worker.NewPauses(r.js, "", "me@test")
+		r.must(pauses.Pause(r.Context(), source, 0))
+		time.Sleep(5 * time.Second)
+		r.ordered("first", "patient")
+		time.Sleep(time.Minute)
+		state, err := worker.NewOrder(r.js, "").Hold(r.Context(), source, "first")
+		if r.must(err); state.Head.State != worker.HeadQueued {
+			t.Errorf("head %+v", state.Head)
+		}
+		if resumed, err := pauses.Resume(r.Context(), source); err != nil || !resumed {
+			t.Fatalf("%v, %v", resumed, err)
+		}
+		if e := r.awaitSettled("first"); e.Settlement != outbox.Held || len(r.far.Calls()) != 0 {
+			t.Errorf("settled %s after %d calls, want held unsent", e.Settlement, len(r.far.Calls()))
+		}
+	})
+}

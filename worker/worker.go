@@ -52,7 +52,9 @@ type Worker struct {
 
 	queue      atomic.Pointer[jetstream.Stream]
 	decided    atomic.Pointer[map[string]bool] // keys of the ledger; see mayBeDecided
-	queueThere atomic.Bool                     // when it was looked at last
+	deciding   sync.Mutex
+	decidedAt  time.Time   // when a lane looked last, under deciding; see decidedMeanwhile
+	queueThere atomic.Bool // when it was looked at last
 	// set by Run
 	breaker  *breaker.Breaker
 	pauses   *breaker.Sync
