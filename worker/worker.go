@@ -278,11 +278,7 @@ type Status struct {
 	// Narrowed are the sources that may have fewer in flight than Concurrency says, because of
 	// what their own messages meet, with how many.
 	Narrowed map[string]int `json:"narrowed,omitempty"`
-	// Paused lists the paused scopes with what is left of their pause; one that is being
-	// probed has zero left, one that lasts until an operator ends it has −1. In JSON they
-	// are nanoseconds.
-	Paused map[string]time.Duration `json:"paused_ns,omitempty"`
-	// Pauses says of each of them since when and why.
+	// Pauses lists what is paused, since when and why.
 	Pauses []Paused `json:"pauses,omitempty"`
 	// Breakers are the hosts of the sources, each closed, open or probing.
 	Breakers map[string]string `json:"breakers,omitempty"`
@@ -314,14 +310,7 @@ func (w *Worker) Status() Status {
 	}
 	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
 	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
-	entries := w.breaker.Entries()
-	s.Pauses = pausedOf(entries)
-	for _, e := range entries {
-		if s.Paused == nil {
-			s.Paused = make(map[string]time.Duration, len(entries))
-		}
-		s.Paused[e.Scope] = e.Left
-	}
+	s.Pauses = pausedOf(w.breaker.Entries())
 	return s
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -31,7 +30,10 @@ func TestBreaker_EndToEnd(t *testing.T) {
 		if status != http.StatusOK {
 			t.Fatalf("/readyz: %d %+v", status, body)
 		}
-		return slices.Sorted(maps.Keys(body.Worker.Paused))
+		for _, p := range body.Worker.Pauses {
+			scopes = append(scopes, p.Scope)
+		}
+		return scopes
 	}
 	s.eventually("the breaker opens", func() bool { return slices.Equal(paused(), []string{"source:clinic-a"}) })
 	<-time.After(5 * time.Second)

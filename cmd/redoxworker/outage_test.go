@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -115,7 +116,7 @@ func (s *stage) shows(key string, paused bool) bool {
 	if status != http.StatusOK || !body.Ready {
 		s.Errorf("status %d, ready %v: a paused key does not make the worker unready", status, body.Ready)
 	}
-	_, held := body.Worker.Paused["key:"+key]
+	held := slices.ContainsFunc(body.Worker.Pauses, func(p worker.Paused) bool { return p.Scope == "key:"+key })
 	metrics := get(s, "http://"+s.admin+"/metrics")
 	gauge := func(name string, want bool) bool {
 		return strings.Contains(metrics, fmt.Sprintf("%s %d\n", name, map[bool]int{true: 1}[want]))

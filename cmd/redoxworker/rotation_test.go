@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -153,7 +155,10 @@ func (s *stage) rotated(fresh auth.Key, longPause bool, put func()) {
 	s.sim.RevokeTokens()
 	s.eventually("the old key fails", func() bool { _, body := s.readyz(); return !body.Keys["main"].Usable }, r.err.String)
 	if longPause {
-		s.eventually("the pause is a long one", func() bool { _, body := s.readyz(); return body.Worker.Paused["key:main"] > 2*pickUp }, r.err.String)
+		s.eventually("the pause is a long one", func() bool {
+			_, body := s.readyz()
+			return slices.ContainsFunc(body.Worker.Pauses, func(p worker.Paused) bool { return p.Scope == "key:main" && p.Left > 2*pickUp })
+		}, r.err.String)
 	}
 	before, delivered := s.sim.Stats().TokensIssued, s.taken()
 	put()

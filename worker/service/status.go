@@ -2,7 +2,6 @@ package service
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/worker"
@@ -48,11 +47,15 @@ type KeyStatus struct {
 }
 
 // keyStatuses of all keys, given what the worker has paused.
-func (s *Service) keyStatuses(paused map[string]time.Duration) map[string]KeyStatus {
+func (s *Service) keyStatuses(pauses []worker.Paused) map[string]KeyStatus {
+	paused := make(map[string]bool, len(pauses))
+	for _, p := range pauses {
+		paused[p.Scope] = true
+	}
 	all := make(map[string]KeyStatus)
 	for _, k := range s.keys.All() {
 		is := KeyStatus{Status: k.Tokens.Status(), Type: k.Config.Type, Sources: []string{}}
-		_, is.Paused = paused[redox.KeyScope(k.Name)]
+		is.Paused = paused[redox.KeyScope(k.Name)]
 		all[k.Name] = is
 	}
 	sources := s.served.Load()
@@ -91,7 +94,7 @@ func (s *Service) Status() Status {
 		r.Sources = &sources
 		r.Problems = append(r.Problems, sources.Problems...)
 	}
-	r.Keys = s.keyStatuses(r.Worker.Paused)
+	r.Keys = s.keyStatuses(r.Worker.Pauses)
 	return r
 }
 
