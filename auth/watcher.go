@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -26,7 +27,8 @@ type WatcherConfig struct {
 	Settle time.Duration
 	// Poll is how often the files are read although no event came, and how often
 	// a failed reload is tried again; default 10 s. Network file systems send no
-	// events. Where the system refuses to watch at all, it is 1 s at most.
+	// events. Where the system refuses to watch at all, it is 1 s at most, but not where it
+	// has no watches left: then there are many.
 	Poll time.Duration
 	// Logger takes one line for each reload; default none.
 	Logger *slog.Logger
@@ -38,6 +40,14 @@ func (c WatcherConfig) WithDefaults() WatcherConfig {
 	c.Poll = orElse(c.Poll, 10*time.Second)
 	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
 	return c
+}
+
+// unwatched is how often files are read that the system does not watch, and why.
+func (c WatcherConfig) unwatched(why error) time.Duration {
+	if errors.Is(why, syscall.EMFILE) || errors.Is(why, syscall.ENFILE) || errors.Is(why, syscall.ENOSPC) {
+		return c.Poll
+	}
+	return min(c.Poll, time.Second)
 }
 
 // Validate reports every problem of the config at once.
@@ -96,7 +106,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	defer w.running.Store(false)
 	n, err := w.watch()
 	if err != nil {
-		w.cfg.Poll = min(w.cfg.Poll, time.Second)
+		w.cfg.Poll = w.cfg.unwatched(err)
 		w.cfg.Logger.WarnContext(ctx, "the system does not watch the key files, they are read at intervals", "interval", w.cfg.Poll, "error", err)
 		n = new(fsnotify.Watcher) // its nil channels never fire
 	} else {
@@ -206,7 +216,7 @@ func (w *Watcher) reloaded() (err error) {
 
 // hash sums the files' contents up. A file that cannot be read counts as empty.
 func (w *Watcher) hash() (sum [sha256.Size]byte) {
-	h, one, buffer := sha256.New(), sha256.New(), make([]byte, 32<<10)
+	h, one, buffer := sha256.New(), sha256.New(), make([]byte, 4<<10)
 	defer clear(buffer)
 	for _, f := range w.files {
 		one.Reset()

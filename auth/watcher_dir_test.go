@@ -1,8 +1,11 @@
 package auth
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -48,4 +51,18 @@ func TestWatcher_ALargeFile(t *testing.T) {
 	text[len(text)-1] = 1
 	write(t, dir, "large", text)
 	expect(t, read, "changed")
+}
+
+// Thousands of files that the system has no watches for are not read each second.
+func TestWatcher_NoWatchesLeft(t *testing.T) {
+	t.Parallel()
+	c := WatcherConfig{}.WithDefaults()
+	for _, why := range []error{syscall.EMFILE, syscall.ENFILE, errors.Join(nil, fmt.Errorf("add: %w", syscall.ENOSPC))} {
+		if got := c.unwatched(why); got != c.Poll {
+			t.Errorf("%v: %v", why, got)
+		}
+	}
+	if got := c.unwatched(errors.New("no inotify")); got != time.Second {
+		t.Errorf("%v", got)
+	}
 }
