@@ -209,13 +209,7 @@ func (d *DeadLetters) outStream(ctx context.Context) (jetstream.Stream, error) {
 
 func (d *DeadLetters) ledger(ctx context.Context) (jetstream.KeyValue, error) {
 	return openOnce(&d.mu, &d.kv, func() (jetstream.KeyValue, error) {
-		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		kv, err := d.js.KeyValue(ctx, d.config.Prefix.LedgerBucket())
-		if errors.Is(err, jetstream.ErrBucketNotFound) {
-			return nil, d.missing(d.config.Prefix.LedgerBucket())
-		}
-		return kv, explain(err, d.js, "open bucket "+d.config.Prefix.LedgerBucket())
+		return openBucket(ctx, d.js, d.config.Prefix.LedgerBucket())
 	})
 }
 
@@ -248,26 +242,6 @@ func (d *DeadLetters) stream(ctx context.Context, name string) (jetstream.Stream
 
 func (d *DeadLetters) missing(name string) error {
 	return fmt.Errorf("outbox: %s: %w: run `redoxworker provision`", name, ErrNoStream)
-}
-
-// openOnce returns what place holds and fills it if it is empty. Callers that
-// come at the same time may each open it: nobody waits for another's request.
-func openOnce[T comparable](mu *sync.Mutex, place *T, open func() (T, error)) (T, error) {
-	var none T
-	mu.Lock()
-	have := *place
-	mu.Unlock()
-	if have != none {
-		return have, nil
-	}
-	got, err := open()
-	if err != nil {
-		return none, err
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	*place = got
-	return got, nil
 }
 
 // crash is where a test ends a step.

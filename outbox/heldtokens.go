@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -171,27 +170,8 @@ func (h *HeldTokens) write(ctx context.Context, t HeldToken) error {
 
 func heldKey(source, token string) string { return heldKeys + "." + source + "." + token }
 
-// open finds the bucket once; a failure is not remembered.
 func (h *HeldTokens) open(ctx context.Context) (jetstream.KeyValue, error) {
-	h.mu.Lock()
-	kv := h.kv
-	h.mu.Unlock()
-	if kv != nil {
-		return kv, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	kv, err := h.js.KeyValue(ctx, h.bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, fmt.Errorf("outbox: open bucket %s: %w: run `redoxworker provision`", h.bucket, ErrNoStream)
-	}
-	if err != nil {
-		return nil, explain(err, h.js, "open bucket "+h.bucket)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.kv = kv
-	return kv, nil
+	return openOnce(&h.mu, &h.kv, func() (jetstream.KeyValue, error) { return openBucket(ctx, h.js, h.bucket) })
 }
 
 // HoldToken names what a message of the ordered lane waits behind: its order token. ok is

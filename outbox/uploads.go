@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -64,20 +63,5 @@ func (u *Uploads) Keep(ctx context.Context, source, file, uri string) error {
 func uploadKey(source, file string) string { return uploadKeys + "." + source + "." + file }
 
 func (u *Uploads) open(ctx context.Context) (jetstream.KeyValue, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.kv != nil {
-		return u.kv, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	kv, err := u.js.KeyValue(ctx, u.bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, fmt.Errorf("outbox: open bucket %s: %w: run `redoxworker provision`", u.bucket, ErrNoStream)
-	}
-	if err != nil {
-		return nil, explain(err, u.js, "open bucket "+u.bucket)
-	}
-	u.kv = kv
-	return kv, nil
+	return openOnce(&u.mu, &u.kv, func() (jetstream.KeyValue, error) { return openBucket(ctx, u.js, u.bucket) })
 }
