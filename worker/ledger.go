@@ -244,16 +244,20 @@ type byHand struct {
 // has three tokens it begins with what it is, so that no source's name makes it another's.
 func byHandKey(key string) string { return "by-hand." + key }
 
+// open finds the bucket once; a failure is not remembered. Nobody waits for another's request.
 func (l *ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.kv != nil {
-		return l.kv, nil
+	kv := l.kv
+	l.mu.Unlock()
+	if kv != nil {
+		return kv, nil
 	}
 	kv, err := bucket.Open(ctx, l.js, l.bucket)
 	if err != nil {
 		return nil, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.kv = kv
 	return kv, nil
 }
