@@ -147,27 +147,42 @@ func (o *Order) consumer(ctx context.Context, source string) (*jetstream.Consume
 	return consumer.CachedInfo(), nil
 }
 
-// head reads the first message of a token; found is false when all are settled meanwhile.
+// head reads the first message of a token, and what is known of it; found is false when all are
+// settled meanwhile.
 func (o *Order) head(ctx context.Context, queue jetstream.Stream, s *OrderState, info *jetstream.ConsumerInfo) (found bool, err error) {
+	m, found, err := o.first(ctx, queue, s)
+	if err != nil || !found {
+		return false, err
+	}
+	return true, o.describe(ctx, m, s, info)
+}
+
+// first reads the first message of a token.
+func (o *Order) first(ctx context.Context, queue jetstream.Stream, s *OrderState) (m outbox.Message, found bool, err error) {
 	msg, err := queue.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(o.prefix.OrderedSubject(s.Source, s.Token)))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
+		return m, false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("worker: reading the first message of an order of source %s: %w", s.Source, err)
+		return m, false, fmt.Errorf("worker: reading the first message of an order of source %s: %w", s.Source, err)
 	}
 	// A breach of the contract is the worker's to settle; what can be read is enough here.
-	m, _ := outbox.Decode(o.prefix, outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
+	m, _ = outbox.Decode(o.prefix, outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
+	return m, true, nil
+}
+
+// describe says what the head of a token is doing.
+func (o *Order) describe(ctx context.Context, m outbox.Message, s *OrderState, info *jetstream.ConsumerInfo) error {
 	rec, err := o.ledger.load(ctx, m)
 	if errors.Is(err, errDamaged) {
 		rec, err = record{Error: "what the ledger knew of it cannot be read"}, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("worker: %w", err)
+		return fmt.Errorf("worker: %w", err)
 	}
 	s.Head = OrderHead{ID: m.ID, Sequence: m.Sequence, Stored: m.Stored, Attempts: rec.Attempts, Status: rec.Status, Error: rec.Error, State: HeadQueued}
 	if s.Head.ByHand, err = o.ledger.heldByHand(ctx, m); err != nil {
-		return false, fmt.Errorf("worker: %w", err)
+		return fmt.Errorf("worker: %w", err)
 	}
 	switch {
 	case rec.Next.After(time.Now()):
@@ -175,7 +190,7 @@ func (o *Order) head(ctx context.Context, queue jetstream.Stream, s *OrderState,
 	case info != nil && info.NumAckPending > 0 && info.Delivered.Stream >= m.Sequence:
 		s.Head.State = HeadSending
 	}
-	return true, nil
+	return nil
 }
 
 // ErrNotHead is returned when the message is not, or no longer, the head of an order of
@@ -207,11 +222,17 @@ func (o *Order) Hold(ctx context.Context, source, id string) (OrderState, error)
 		return OrderState{}, err
 	}
 	for _, c := range crowds {
-		if found, err := o.head(ctx, queue, &c, info); err != nil {
+		m, found, err := o.first(ctx, queue, &c)
+		if err != nil {
 			return OrderState{}, err
-		} else if found && c.Head.ID == id {
-			return c, o.hold(ctx, c, info)
 		}
+		if !found || m.ID != id {
+			continue
+		}
+		if err := o.describe(ctx, m, &c, info); err != nil {
+			return OrderState{}, err
+		}
+		return c, o.hold(ctx, c, info)
 	}
 	return OrderState{}, fmt.Errorf("%w: see `redoxworker order ls`", ErrNotHead)
 }

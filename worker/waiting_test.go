@@ -3,8 +3,13 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -145,6 +150,26 @@ func TestOrder_HoldAHeadOfAPausedSource(t *testing.T) {
 		}
 		if e := r.awaitSettled("first"); e.Settlement != outbox.Held || len(r.far.Calls()) != 0 {
 			t.Errorf("settled %s after %d calls, want held unsent", e.Settlement, len(r.far.Calls()))
+		}
+	})
+}
+
+// A hold looks up in the ledger the message that it is about, and not the heads of all orders.
+func TestOrder_HoldReadsTheLedgerForOneMessage(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		for i := range 50 {
+			r.ordered(fmt.Sprint("m", i), fmt.Sprint("patient ", i))
+		}
+		var reads atomic.Int64
+		for _, subject := range []string{"$JS.API.STREAM.MSG.GET.KV_REDOX_LEDGER", "$JS.API.DIRECT.GET.KV_REDOX_LEDGER.>"} {
+			_, err := r.js.Conn().Subscribe(subject, func(*nats.Msg) { reads.Add(1) })
+			r.must(err)
+		}
+		_, err := worker.NewOrder(r.js, "").Hold(r.Context(), source, "m30")
+		r.must(err)
+		synctest.Wait()
+		if n := reads.Load(); n == 0 || n > 4 {
+			t.Errorf("the ledger was read %d times", n)
 		}
 	})
 }
