@@ -193,11 +193,10 @@ func (f *fleet) paused(scope, name string) {
 		if len(f.sources) == 1 && name == "401" { // for all that is known it is the key
 			continue
 		}
-		if list = slices.Clone(list); name == "hangs" { // what was met first may be its destination alone
-			list = slices.DeleteFunc(list, func(p worker.Paused) bool { return p.Scope == "dest:s000:big-clinic" })
-			if len(list) == 0 {
-				continue
-			}
+		// Its destination may be paused too: the backlog may have met the trouble first.
+		list = slices.DeleteFunc(slices.Clone(list), func(p worker.Paused) bool { return p.Scope == "dest:s000:big-clinic" && p.Scope != scope })
+		if len(list) == 0 && name == "hangs" { // where it was met there alone, so far
+			continue
 		}
 		if len(list) != 1 || list[0].Scope != scope || list[0].Reason == "" || time.Since(list[0].Since) < 5*time.Second ||
 			list[0].Refused != (name == "401" || name == "403") || list[0].Left > time.Minute {
