@@ -82,7 +82,7 @@ func (l *loader) checkPair(one, other string) {
 
 // isSet reports whether a layer sets a key to something.
 func (l *loader) isSet(key string) bool {
-	value := l.merged.Get(key)
+	value := l.merged[key]
 	text, ok := value.(string)
 	return value != nil && (!ok || text != "")
 }

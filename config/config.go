@@ -6,27 +6,32 @@ import "time"
 //
 // Load makes it, and nothing changes it afterwards: it may be read from many
 // goroutines. Maps and slices belong to the Config; copy before changing.
+//
+// The tags of the fields are the table of all keys: key is the name in the file, doc the
+// meaning, default the value when nothing is set (as written in YAML), values all that are
+// allowed, least, most and below the bounds. A field whose name ends in File beside one of
+// type Secret is a path: Load puts the text of that file into the Secret.
 type Config struct {
-	NATS    NATS              // connection and what lies in NATS
-	Redox   Redox             // the far side
-	Keys    map[string]Key    // credentials by name
-	Sources map[string]Source // senders by name
-	// SourcesDir is a directory of files with more sources and keys, see ReadDir; "" means none.
-	SourcesDir string
-	Registry   bool    // whether there are also the sources of the registry in NATS; default false
-	Order      Order   // ordered messages
-	Worker     Worker  // delivery
-	Quota      Quota   // Redox's request limit
-	Reply      Reply   // where replies may go
-	DLQ        DLQ     // dead letters
-	Queue      Queue   // what may wait
-	Bodies     Bodies  // bodies in the object store
-	Audit      Audit   // the trail of settlements
-	Gateway    Gateway // the request gateway
-	Admin      Admin   // HTTP for operators
-	Log        Log     // the log
-	// Reconcile follows delivered messages until Redox reports their end.
-	Reconcile Reconcile
+	NATS    NATS              `key:"nats"`
+	Redox   Redox             `key:"redox"`
+	Keys    map[string]Key    `key:"keys"`
+	Sources map[string]Source `key:"sources"`
+
+	SourcesDir string `key:"sources_dir" kind:"directory" skip:"sources" doc:"directory of files with more sources and keys, followed while the worker runs"`
+	Registry   bool   `key:"registry" default:"false" doc:"whether the sources of the registry in NATS are served, too; see redoxworker sources"`
+
+	Order     Order     `key:"order"`
+	Worker    Worker    `key:"worker"`
+	Quota     Quota     `key:"quota"`
+	Reply     Reply     `key:"reply"`
+	DLQ       DLQ       `key:"dlq"`
+	Queue     Queue     `key:"queue"`
+	Bodies    Bodies    `key:"bodies"`
+	Audit     Audit     `key:"audit"`
+	Gateway   Gateway   `key:"gateway"`
+	Reconcile Reconcile `key:"reconcile"`
+	Admin     Admin     `key:"admin"`
+	Log       Log       `key:"log"`
 
 	meta meta
 }
@@ -37,22 +42,22 @@ type Config struct {
 // by file. With Context set, the other connection settings that are not
 // defaults (see Config.Origin) go over those of the context.
 type NATS struct {
-	URL          URL    // comma list; default nats://127.0.0.1:4222
-	Creds        Secret // text of a credentials file
-	CredsFile    string // path of a credentials file; Creds then holds its text
-	NKey         Secret // NKey seed
-	NKeyFile     string // path of a file with the seed; NKey then holds it
-	User         string // with Password
-	Password     Secret // with User
-	PasswordFile string // path; Password then holds its text
-	Token        Secret // NATS authentication token
-	TokenFile    string // path; Token then holds its text
-	Context      string // name of a context of the nats CLI
-	InboxPrefix  string // "" means _INBOX
-	TLS          TLS
-	Prefix       string // of subjects; upper case in names of streams; default redox
-	Replicas     int    // of streams: 1, 3 or 5; default 1
-	Provision    string // ProvisionAuto or ProvisionNever: may run create streams
+	URL          URL    `key:"url" kind:"servers" default:"nats://127.0.0.1:4222" doc:"servers, separated by commas"`
+	Creds        Secret `key:"creds" doc:"text of a NATS credentials file"`
+	CredsFile    string `key:"creds_file" kind:"secret file" doc:"NATS credentials file (JWT and seed)"`
+	NKey         Secret `key:"nkey" doc:"NKey seed"`
+	NKeyFile     string `key:"nkey_file" kind:"secret file" doc:"file with an NKey seed"`
+	User         string `key:"user" doc:"user name, with nats.password"`
+	Password     Secret `key:"password" doc:"password of nats.user"`
+	PasswordFile string `key:"password_file" kind:"secret file" doc:"file with the password of nats.user"`
+	Token        Secret `key:"token" doc:"NATS authentication token"`
+	TokenFile    string `key:"token_file" kind:"secret file" doc:"file with a NATS authentication token"`
+	Context      string `key:"context" doc:"context of the nats command line tool to take the connection from"`
+	InboxPrefix  string `key:"inbox_prefix" doc:"prefix of reply inboxes; empty means _INBOX"`
+	TLS          TLS    `key:"tls"`
+	Prefix       string `key:"prefix" default:"redox" doc:"first token of subjects and, in upper case, of streams and buckets"`
+	Replicas     int    `key:"replicas" default:"1" values:"1 3 5" doc:"copies of each stream: 1 on one server, 3 on a cluster"`
+	Provision    string `key:"provision" default:"auto" values:"auto never" doc:"whether run may create streams and buckets"`
 }
 
 // Values of NATS.Provision.
@@ -64,32 +69,32 @@ const (
 // TLS holds paths of PEM files; "" means the system's roots and no client
 // certificate.
 type TLS struct {
-	CAFile   string
-	CertFile string // with KeyFile
-	KeyFile  string // with CertFile
+	CAFile   string `key:"ca_file" kind:"file" doc:"PEM file of the authority that signed the servers' certificates"`
+	CertFile string `key:"cert_file" kind:"file" doc:"PEM file of the client certificate"`
+	KeyFile  string `key:"key_file" kind:"file" is:"private" doc:"PEM file of the client certificate's key"`
 }
 
 // Redox says where Redox is and what its requests are bound by.
 type Redox struct {
-	Region         string        // RegionUS (default) or RegionCA: the defaults of BaseURL and BlobURL
-	BaseURL        string        // no slash at its end; default https://api.redoxengine.com, or that of the region
-	BlobURL        string        // no slash at its end; default https://blob.redoxengine.com, or that of the region
-	TokenURL       string        // default BaseURL + /v2/auth/token
-	LegacyURL      string        // parent of authenticate and refreshToken; default BaseURL + /auth
-	EndpointPath   string        // below BaseURL; default /endpoint
-	Timeout        time.Duration // of one HTTP request; default 150s
-	MaxBody        int64         // bytes of one message; default 10 MB (10,000,000)
-	MaxFile        int64         // bytes of one uploaded file; default 30 MB (30,000,000)
-	MaxAnswer      MaxAnswer     // bytes of one answer
-	Offload        Offload       // of files inside messages
-	OrganizationID string        // id of the organization, for the Platform API; "" means unknown
-	CAFile         string        // PEM file of a private CA; "" means the system's roots
-	ProxyURL       URL           // "" means HTTPS_PROXY and NO_PROXY as Go knows them
-
-	ClientCertFile   string        // PEM file of the certificate to show, with ClientKeyFile; "" means none
-	ClientKeyFile    string        // PEM file of its key, with ClientCertFile
-	IdleTimeout      time.Duration // of a connection; default 50s; 0 means no limit
-	MaxConnectionAge time.Duration // after which a connection is not used again; default 5m; 0 means no limit
+	Region string `key:"region" default:"us" values:"us ca" doc:"where Redox keeps the organization: the hosts of base_url and blob_url unless they are set"`
+	// BaseURL has no slash at its end, nor have BlobURL and LegacyURL.
+	BaseURL          string        `key:"base_url" kind:"url" default:"https://api.redoxengine.com" doc:"Redox's API"`
+	BlobURL          string        `key:"blob_url" kind:"url" default:"https://blob.redoxengine.com" doc:"Redox's file store"`
+	TokenURL         string        `key:"token_url" kind:"url" doc:"OAuth token endpoint; empty means base_url + /v2/auth/token"`
+	LegacyURL        string        `key:"legacy_url" kind:"url" doc:"parent of authenticate and refreshToken; empty means base_url + /auth"`
+	EndpointPath     string        `key:"endpoint_path" default:"/endpoint" doc:"path of the data model API below base_url"`
+	Timeout          time.Duration `key:"timeout" default:"150s" least:"1ms" doc:"longest wait for one HTTP answer"`
+	MaxBody          int64         `key:"max_body" default:"10MB" least:"1" doc:"largest body of a message"`
+	MaxFile          int64         `key:"max_file" default:"30MB" least:"1" doc:"largest file to upload"`
+	MaxAnswer        MaxAnswer     `key:"max_answer"`
+	Offload          Offload       `key:"offload"`
+	OrganizationID   string        `key:"organization_id" doc:"id of the organization in Redox's dashboard, to look up logs over the Platform API"`
+	CAFile           string        `key:"ca_file" kind:"file" doc:"PEM file of a private authority; empty means the system's"`
+	ClientCertFile   string        `key:"client_cert_file" kind:"file" doc:"PEM file of the certificate to show to a server that asks for one, such as a gateway with mutual TLS"`
+	ClientKeyFile    string        `key:"client_key_file" kind:"file" is:"private" doc:"PEM file of the key of redox.client_cert_file"`
+	IdleTimeout      time.Duration `key:"idle_timeout" default:"50s" least:"0s" doc:"how long a connection may be idle and be used again, unless the server says less; 0s means no limit"`
+	MaxConnectionAge time.Duration `key:"max_connection_age" default:"5m" least:"0s" doc:"how long after it was opened a connection may be used again; 0s means no limit"`
+	ProxyURL         URL           `key:"proxy_url" kind:"proxy" doc:"HTTP, HTTPS or SOCKS5 proxy; empty means HTTPS_PROXY and NO_PROXY"`
 }
 
 // Values of Redox.Region. The Canadian API host is documented (Redox, Authenticate with
@@ -101,41 +106,43 @@ const (
 
 // MaxAnswer bounds what is read of an answer, in bytes.
 type MaxAnswer struct {
-	Send    int64 // to a SEND; default 1 MB (1,000,000)
-	Request int64 // to a REQUEST; default 40 MB (40,000,000)
+	Send    int64 `key:"send" default:"1MB" least:"1" doc:"how much of an answer to a SEND is read"`
+	Request int64 `key:"request" default:"40MB" least:"1" doc:"how much of an answer to a REQUEST is read; answers share bodies.memory"`
 }
 
 // Offload says whether large files inside data-model messages are uploaded first.
 type Offload struct {
-	Enabled bool  // default false
-	Over    int64 // bytes of a file above which it is uploaded; default 200 KB (200,000)
+	Enabled bool  `key:"enabled" default:"false" doc:"whether large files inside Media, Notes and Results messages are uploaded first and replaced by their URI"`
+	Over    int64 `key:"over" default:"200KB" least:"1" doc:"size of a file above which it is uploaded first"`
 }
 
 // Key is the credentials of one Redox API key. Which fields are used depends on
 // Type; the others are zero.
 type Key struct {
-	Type           string  // KeyOAuth, KeyLegacy or KeyUser; default oauth
-	ClientID       string  // oauth, user
-	KID            string  // oauth, user; taken from the private key where that is a JWK with a kid
-	PrivateKey     Secret  // oauth, user: PEM or JWK
-	PrivateKeyFile string  // path; PrivateKey then holds its text
-	Next           NextKey // oauth, user: the key that is to replace this one
-	Algorithm      string  // RS384 or ES384; "" means what the private key calls for
-	Audience       string  // aud of the assertion; default Redox.TokenURL
-	Scope          string  // "" asks for none
-	Mode           string  // ModeCached or ModePerRequest; default cached
-	Pool           int     // tokens held at once, 1 to 64; default 1
-	APIKey         Secret  // legacy
-	APIKeyFile     string  // path; APIKey then holds its text
-	Secret         Secret  // legacy
-	SecretFile     string  // path; Secret then holds its text
+	Type     string `key:"type" default:"oauth" values:"oauth legacy user" doc:"user is an OAuth key for the Platform API"`
+	ClientID string `key:"client_id" types:"oauth user" is:"required" doc:"client id of the key, from Redox's dashboard"`
+	// KID is taken from the private key where that is a JWK with a kid.
+	KID            string  `key:"kid" types:"oauth user" is:"required" doc:"key id; read from a private key that is a JWK with one"`
+	PrivateKey     Secret  `key:"private_key" types:"oauth user" doc:"private key, PEM or JWK"`
+	PrivateKeyFile string  `key:"private_key_file" kind:"secret file" types:"oauth user" is:"required" doc:"file with the private key, PEM or JWK"`
+	Next           NextKey `key:"next"`
+	Algorithm      string  `key:"algorithm" values:"RS384 ES384" types:"oauth user" doc:"empty means RS384 for RSA and ES384 for EC keys"`
+	// Audience is Redox.TokenURL where it is not set.
+	Audience   string `key:"audience" types:"oauth user" doc:"aud of the client assertion; empty means redox.token_url"`
+	Scope      string `key:"scope" types:"oauth user" doc:"scope to ask for; empty asks for none"`
+	Mode       string `key:"mode" default:"cached" values:"cached per-request" types:"oauth user" doc:"whether a token serves until it expires or for one request"`
+	Pool       int    `key:"pool" default:"1" least:"1" most:"64" types:"oauth user" doc:"tokens held at once"`
+	APIKey     Secret `key:"api_key" types:"legacy" doc:"API key"`
+	APIKeyFile string `key:"api_key_file" kind:"secret file" types:"legacy" is:"required" doc:"file with the API key"`
+	Secret     Secret `key:"secret" types:"legacy" doc:"secret of the API key"`
+	SecretFile string `key:"secret_file" kind:"secret file" types:"legacy" is:"required" doc:"file with the secret of the API key"`
 }
 
 // NextKey is the second key pair of a rotation. It is unset when PrivateKey is.
 type NextKey struct {
-	KID            string
-	PrivateKey     Secret
-	PrivateKeyFile string
+	KID            string `key:"kid" types:"oauth user" doc:"key id of the next key pair of a rotation"`
+	PrivateKey     Secret `key:"private_key" types:"oauth user" doc:"the next private key, PEM or JWK"`
+	PrivateKeyFile string `key:"private_key_file" kind:"secret file" types:"oauth user" doc:"file with the next private key"`
 }
 
 // Values of Key.Type and Key.Mode.
@@ -150,11 +157,13 @@ const (
 
 // Source is one sender.
 type Source struct {
-	ID          string   // Redox's Source ID, a UUID in lower case
-	Key         string   // name in Config.Keys
-	Environment string   // EnvironmentDevelopment (default), EnvironmentStaging or EnvironmentProduction
-	OnUnknown   string   // OnUnknownResend (default) or OnUnknownHold
-	Hold        []string // DataModel.EventType that hold although OnUnknown is resend; * stands for either part
+	// ID is in lower case.
+	ID          string `key:"id" is:"required" doc:"Redox's Source ID, a UUID; may be left out with a key of type legacy or user"`
+	Key         string `key:"key" is:"required" doc:"name of the key under keys"`
+	Environment string `key:"environment" default:"development" values:"development staging production" doc:"Redox environment of the source"`
+	OnUnknown   string `key:"on_unknown" default:"resend" values:"resend hold" doc:"what to do when a request was written and no answer came"`
+	// Hold has patterns in which * stands for either part.
+	Hold []string `key:"hold" doc:"DataModel.EventType patterns that hold although on_unknown is resend"`
 }
 
 // Values of Source.Environment and Source.OnUnknown.
@@ -169,9 +178,9 @@ const (
 
 // Order is about messages that have an order key.
 type Order struct {
-	AfterDeadLetter string // AfterContinue (default) or AfterHold
-	Secret          Secret // of the HMAC that makes tokens; publishers and the gateway only
-	SecretFile      string // path; Secret then holds its text
+	AfterDeadLetter string `key:"after_dead_letter" default:"continue" values:"continue hold" doc:"what becomes of the messages behind a dead letter of the same order key"`
+	Secret          Secret `key:"secret" skip:"order secret" doc:"turns order keys into tokens and keys the ids of the queue; publishers and the gateway only"`
+	SecretFile      string `key:"secret_file" kind:"secret file" skip:"order secret" doc:"file with the order secret"`
 }
 
 // Values of Order.AfterDeadLetter.
@@ -182,30 +191,30 @@ const (
 
 // Worker bounds delivery.
 type Worker struct {
-	Concurrency  int           // messages in flight, 1 to 10,000; default 64
-	AckWait      time.Duration // lease of a message, at least 1s; default 30s
-	DrainTimeout time.Duration // at shutdown; 0 hands everything back at once; default 30s
-	BreakerAfter int           // failures in a row that pause a host; 0 never; default 5
-	Retry        Retry
+	Concurrency  int           `key:"concurrency" default:"64" least:"1" most:"10000" doc:"messages in flight in one process; each source with work has its first beyond that, too"`
+	AckWait      time.Duration `key:"ack_wait" default:"30s" least:"1s" doc:"lease of a message; another worker takes it when it is not renewed; to shorten it, stop all workers first"`
+	DrainTimeout time.Duration `key:"drain_timeout" default:"30s" least:"0s" doc:"how long messages in flight may take to finish at shutdown"`
+	BreakerAfter int           `key:"breaker_after" default:"5" least:"0" most:"1000000" doc:"requests in a row that fail before what they have in common (a destination, a source, a host) is paused for all; 0 means never"`
+	Retry        Retry         `key:"retry"`
 }
 
 // Retry says when a message is tried again and when it is given up.
 type Retry struct {
-	Initial       time.Duration // before the second attempt; default 2s
-	Max           time.Duration // at least Initial; default 10m
-	MaxAge        time.Duration // how long a SEND is tried, pauses not counted; 0 never gives up; default 24h
-	RequestMaxAge time.Duration // of a REQUEST without a deadline; default 5m
-	MaxAttempts   int           // 0 (default) means no limit
-	PoisonAfter   int           // attempts without an end, alone; 0 never; default 5
+	Initial       time.Duration `key:"initial" default:"2s" least:"1ms" doc:"wait before the second attempt; doubles from there"`
+	Max           time.Duration `key:"max" default:"10m" least:"1ms" doc:"longest wait between attempts"`
+	MaxAge        time.Duration `key:"max_age" default:"24h" least:"0s" doc:"how long a SEND is tried before it is given up, pauses not counted; 0s means never"`
+	RequestMaxAge time.Duration `key:"request_max_age" default:"5m" least:"1ms" doc:"age at which a REQUEST without a deadline is given up"`
+	MaxAttempts   int           `key:"max_attempts" default:"0" least:"0" most:"1000000" doc:"attempts after which a message is given up; 0 means no limit"`
+	PoisonAfter   int           `key:"poison_after" default:"5" least:"0" most:"1000000" doc:"attempts without an end, alone, after which a message is poison; 0 means never"`
 }
 
 // Quota is Redox's limit on requests.
 type Quota struct {
-	Requests        int           // per Per; default 7500
-	Per             time.Duration // rolling window; default 5m
-	Group           string        // egress group: what shares one address; default "default"
-	Scope           string        // ScopeFleet (default), ScopeProcess or ScopeNone
-	ReserveRequests float64       // share kept for REQUESTs, 0 to below 1; default 0.2
+	Requests        int           `key:"requests" default:"7500" least:"1" most:"100000000" doc:"requests allowed in each window"`
+	Per             time.Duration `key:"per" default:"5m" least:"1s" doc:"length of the rolling window"`
+	Group           string        `key:"group" default:"default" doc:"egress group: the workers that share one public address"`
+	Scope           string        `key:"scope" default:"fleet" values:"fleet process none" doc:"who shares the quota"`
+	ReserveRequests float64       `key:"reserve_requests" default:"0.2" least:"0" below:"1" doc:"share of the quota kept for waiting REQUESTs"`
 }
 
 // Values of Quota.Scope.
@@ -218,55 +227,58 @@ const (
 // Reply lists the subjects that a reply may go to besides the source's own
 // below <prefix>.reply.
 type Reply struct {
-	Allow []string // NATS patterns; {source} stands for the source; default _INBOX.>
+	Allow []string `key:"allow" default:"_INBOX.>" doc:"subjects that replies may go to besides <prefix>.reply.<source>.>; {source} is replaced"`
 }
 
 // DLQ is about dead letters.
 type DLQ struct {
-	MaxAge time.Duration // 0 (default) keeps them until somebody deletes them
+	MaxAge time.Duration `key:"max_age" default:"0s" least:"0s" doc:"age at which dead letters are deleted; 0s means never"`
 }
 
 // Queue bounds what waits. A publisher is refused when the queue is full; nothing is dropped.
 // A bound that was set at NATS by hand stays where there is none here.
 type Queue struct {
-	MaxBytes int64 // of messages with their headers; -1 (default) and 0 mean no bound
-	MaxMsgs  int   // of messages of all sources; -1 (default) and 0 mean no bound
+	// MaxBytes counts headers, too. -1 and 0 mean no bound.
+	MaxBytes int64 `key:"max_bytes" default:"-1" least:"-1" doc:"bytes that the queue may hold; publishers are refused when it is full; -1 means what NATS has room for"`
+	// MaxMsgs counts those of all sources. -1 and 0 mean no bound.
+	MaxMsgs int `key:"max_msgs" default:"-1" least:"-1" doc:"messages that the queue may hold; publishers are refused when it is full; -1 means no bound"`
 }
 
 // Bodies is about bodies too large for a message, which lie in the object store.
 type Bodies struct {
-	Memory      int64         // bytes of them in memory at once; default 256 MB (256,000,000)
-	OrphanAfter time.Duration // age at which one that nothing names is removed; at least 1h; default 24h
+	Memory      int64         `key:"memory" default:"256MB" least:"1MB" doc:"bodies from the object store, and answers to REQUESTs, that may be in memory at once; more of them wait"`
+	OrphanAfter time.Duration `key:"orphan_after" default:"24h" least:"1h" doc:"age at which a body in the object store that nothing names is removed"`
 }
 
 // Audit says where an entry of each settlement is kept. Both may be set.
 type Audit struct {
-	File   string        // path; "" means none
-	Stream bool          // in the stream REDOX_AUDIT; default false
-	MaxAge time.Duration // of entries in the stream; 0 (default) keeps them
+	File   string        `key:"file" kind:"new file" doc:"file that an entry of each settlement is appended to; empty means none"`
+	Stream bool          `key:"stream" default:"false" doc:"whether an entry of each settlement is stored in the audit stream"`
+	MaxAge time.Duration `key:"max_age" default:"0s" least:"0s" doc:"age at which entries of the audit stream are deleted; 0s means never"`
 }
 
 // Gateway is the NATS micro service for plain clients.
 type Gateway struct {
-	Enabled bool          // default true
-	MaxWait time.Duration // deadline of a request that has none; default 150s
+	Enabled bool          `key:"enabled" default:"true" doc:"whether run serves the request gateway"`
+	MaxWait time.Duration `key:"max_wait" default:"150s" least:"1ms" doc:"deadline of a gateway request that has none"`
 }
 
 // Reconcile asks Redox's Platform API what became of the logs of delivered messages.
 type Reconcile struct {
-	Enabled  bool          // default false
-	Key      string        // name in Config.Keys of a user-level key; default the only one
-	Interval time.Duration // before a log is looked at first; doubles from there; default 1m
-	GiveUp   time.Duration // age at which a log is no longer followed; default 24h
+	Enabled  bool          `key:"enabled" default:"false" doc:"whether run follows delivered messages until Redox reports them delivered or failed"`
+	Key      string        `key:"key" doc:"name of the user-level key to ask with; empty means the only one"`
+	Interval time.Duration `key:"interval" default:"1m" least:"1s" doc:"wait before a log is looked at first; doubles from there"`
+	GiveUp   time.Duration `key:"give_up" default:"24h" least:"1s" doc:"age at which a log is no longer followed"`
 }
 
 // Admin is the HTTP listener for operators.
 type Admin struct {
-	Listen string // host:port; "" means no listener, in a file written as off; default 127.0.0.1:8466
+	// Listen is "" for no listener.
+	Listen string `key:"listen" default:"127.0.0.1:8466" doc:"host:port of /livez, /readyz, /metrics and /version; off means none"`
 }
 
 // Log says what is logged, and how.
 type Log struct {
-	Level  string // debug, info (default), warn or error
-	Format string // auto (default: tint on a terminal, else json), tint or json
+	Level  string `key:"level" default:"info" values:"debug info warn error" doc:"least level that is logged"`
+	Format string `key:"format" default:"auto" values:"auto tint json" doc:"auto is tint on a terminal and json elsewhere"`
 }

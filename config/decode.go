@@ -62,7 +62,7 @@ func (l *loader) fillEntry(entry any, section, name string) {
 
 // fill sets one field: what the layers say, or its default.
 func (l *loader) fill(owner any, f field, key string) {
-	value := l.merged.Get(key)
+	value := l.merged[key]
 	if text, ok := value.(string); value == nil || (ok && text == "") {
 		value = f.def // "" in the file means the default, too
 	}

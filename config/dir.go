@@ -171,7 +171,7 @@ func (l *loader) dirOf(ours, flags *layer) string {
 			return dir
 		}
 	}
-	dir := l.merged.String(key)
+	dir, _ := l.merged[key].(string)
 	if dir != "" && !filepath.IsAbs(dir) && l.file != "" {
 		dir = filepath.Join(filepath.Dir(l.file), dir)
 	}

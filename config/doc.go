@@ -6,9 +6,9 @@
 // mend. A Config is plain data. The command fills the Config structs of the
 // other packages from it; none of them imports this one.
 //
-// One table of fields drives everything: decoding, defaults, the names of
+// The tags of Config drive everything: decoding, defaults, the names of
 // environment variables, [Config.YAML] and [Config.JSON], [Schema] and
-// [Reference]. A key is written with dots, as in sources.clinic-a.on_unknown;
+// [Reference]. A new key is a field with tags. A key is written with dots, as in sources.clinic-a.on_unknown;
 // its variable is REDOXWORKER_SOURCES_CLINIC_A_ON_UNKNOWN.
 //
 // Secrets have a type of their own, [Secret], which prints as [redacted]

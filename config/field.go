@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -91,15 +92,15 @@ type field struct {
 	least, most string   // bounds, as the value is written; "" for none
 	below       bool     // most itself is not allowed
 	required    bool
-	private     bool          // kindFile: only its owner should read it
-	types       []string      // keys: the types of key that have it; nil for all
-	part        Parts         // what may be skipped
-	at          func(any) any // pointer to the value in a *Config, *Key or *Source
+	private     bool     // kindFile: only its owner should read it
+	types       []string // keys: the types of key that have it; nil for all
+	part        Parts    // what may be skipped
+	index       []int    // of the value in a Config, Key or Source
 }
 
-// at adapts a typed accessor to the table.
-func at[T, V any](f func(*T) *V) func(any) any {
-	return func(owner any) any { return f(owner.(*T)) }
+// at returns a pointer to the value in a *Config, *Key or *Source.
+func (f field) at(owner any) any {
+	return reflect.ValueOf(owner).Elem().FieldByIndex(f.index).Addr().Interface()
 }
 
 // last returns the key below the name of the map entry, or the whole key.
@@ -174,18 +175,4 @@ func isSection(key string) bool {
 	}
 	prefix := generic(key) + "."
 	return slices.ContainsFunc(fields, func(f field) bool { return strings.HasPrefix(f.key, prefix) })
-}
-
-// fields is the table; fieldIndex finds a row by its key. Both are never changed.
-var (
-	fields     = slices.Concat(natsFields(), redoxFields(), keyFields(), sourceFields(), feedFields(), workerFields(), otherFields())
-	fieldIndex = indexFields()
-)
-
-func indexFields() map[string]int {
-	index := make(map[string]int, len(fields))
-	for i, f := range fields {
-		index[f.key] = i
-	}
-	return index
 }

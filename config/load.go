@@ -4,9 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/v2"
 )
 
 // Parts names parts of the configuration, to be combined with |.
@@ -39,7 +36,7 @@ type Options struct {
 // error is of type Problems and holds all of them. Load keeps nothing: call it
 // again to reload. It may be called from many goroutines.
 func Load(o Options) (*Config, error) {
-	l := &loader{skip: o.Skip, merged: koanf.New("."), where: map[string]string{}, failed: map[string]bool{}, files: map[string]bool{},
+	l := &loader{skip: o.Skip, merged: map[string]any{}, where: map[string]string{}, failed: map[string]bool{}, files: map[string]bool{},
 		credentials: variable(o.Environ, envCredentials)}
 	file := l.readFile(configFile(o))
 	l.add(file)
@@ -72,7 +69,7 @@ func Load(o Options) (*Config, error) {
 
 // Defaults returns the settings when nothing is set: no keys and no sources.
 func Defaults() Config {
-	l := &loader{merged: koanf.New("."), failed: map[string]bool{}}
+	l := &loader{merged: map[string]any{}, failed: map[string]bool{}}
 	return *l.decode()
 }
 
@@ -121,9 +118,9 @@ func (c *Config) Origin(key string) string {
 // loader merges the layers and collects what is wrong.
 type loader struct {
 	skip        Parts
-	file        string // the YAML file, as its problems name it
-	credentials string // directory of the files that systemd hands over, or ""
-	merged      *koanf.Koanf
+	file        string            // the YAML file, as its problems name it
+	credentials string            // directory of the files that systemd hands over, or ""
+	merged      map[string]any    // dotted key: string or []string; nil of an entry of keys or sources
 	where       map[string]string // dotted key or section: the place that set it
 	failed      map[string]bool   // keys whose value could not be read
 	files       map[string]bool
@@ -144,26 +141,37 @@ func (l *loader) add(over *layer) {
 		}
 		for _, rival := range rivals(key) {
 			if _, kept := over.values[rival]; !kept && l.has(rival) {
-				l.merged.Delete(rival)
+				delete(l.merged, rival)
 				delete(l.where, rival)
 			}
 		}
 	}
 	for _, key := range over.entries {
-		if !l.has(key) {
-			_ = l.merged.Set(key, map[string]any{}) // fails only in strict mode
+		l.merged[key] = nil
+	}
+	for key, value := range over.values {
+		l.merged[key] = value
+		if entry := entryOf(key); entry != "" {
+			l.merged[entry] = nil
 		}
 	}
-	_ = l.merged.Load(confmap.Provider(over.values, "."), nil) // a map that is there cannot fail to load
 	maps.Copy(l.where, over.where)
 }
 
-func (l *loader) has(key string) bool { return l.merged.Exists(key) }
+func (l *loader) has(key string) bool { _, ok := l.merged[key]; return ok }
 
 func (l *loader) hasPassword() bool { return l.has("nats.password") || l.has("nats.password_file") }
 
 // names returns the entries of keys or sources, sorted.
-func (l *loader) names(section string) []string { return l.merged.MapKeys(section) }
+func (l *loader) names(section string) (names []string) {
+	for key := range l.merged {
+		if name, ok := strings.CutPrefix(key, section+"."); ok && !strings.Contains(name, ".") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
 // natsContext names servers, too.
 const natsContext = "nats.context"

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/knadh/koanf/v2"
 )
 
 // Part is one file of sources_dir, or one entry of the registry. What it says counts as a whole
@@ -46,7 +44,7 @@ func SourcePart(part, name string, s Source) Part {
 // needs a look at other parts is left to Combine.
 func partOf(name string, over, environ *layer, main *Config, o Options) Part {
 	l := &loader{
-		skip: o.Skip, file: name, credentials: variable(o.Environ, envCredentials), merged: koanf.New("."),
+		skip: o.Skip, file: name, credentials: variable(o.Environ, envCredentials), merged: map[string]any{},
 		where: map[string]string{}, failed: map[string]bool{}, files: map[string]bool{},
 	}
 	l.add(over)

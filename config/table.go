@@ -1,178 +1,97 @@
 package config
 
-import "time"
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
 
-func natsFields() []field {
-	str := func(f func(*NATS) *string) func(any) any { return at(func(c *Config) *string { return f(&c.NATS) }) }
-	sec := func(f func(*NATS) *Secret) func(any) any { return at(func(c *Config) *Secret { return f(&c.NATS) }) }
-	return []field{
-		{key: "nats.url", kind: kindServers, def: "nats://127.0.0.1:4222", doc: "servers, separated by commas",
-			at: at(func(c *Config) *URL { return &c.NATS.URL })},
-		{key: "nats.creds", kind: kindSecret, doc: "text of a NATS credentials file",
-			at: sec(func(n *NATS) *Secret { return &n.Creds })},
-		{key: "nats.creds_file", kind: kindSecretFile, doc: "NATS credentials file (JWT and seed)",
-			at: str(func(n *NATS) *string { return &n.CredsFile })},
-		{key: "nats.nkey", kind: kindSecret, doc: "NKey seed",
-			at: sec(func(n *NATS) *Secret { return &n.NKey })},
-		{key: "nats.nkey_file", kind: kindSecretFile, doc: "file with an NKey seed",
-			at: str(func(n *NATS) *string { return &n.NKeyFile })},
-		{key: "nats.user", kind: kindText, doc: "user name, with nats.password",
-			at: str(func(n *NATS) *string { return &n.User })},
-		{key: "nats.password", kind: kindSecret, doc: "password of nats.user",
-			at: sec(func(n *NATS) *Secret { return &n.Password })},
-		{key: "nats.password_file", kind: kindSecretFile, doc: "file with the password of nats.user",
-			at: str(func(n *NATS) *string { return &n.PasswordFile })},
-		{key: "nats.token", kind: kindSecret, doc: "NATS authentication token",
-			at: sec(func(n *NATS) *Secret { return &n.Token })},
-		{key: "nats.token_file", kind: kindSecretFile, doc: "file with a NATS authentication token",
-			at: str(func(n *NATS) *string { return &n.TokenFile })},
-		{key: "nats.context", kind: kindText, doc: "context of the nats command line tool to take the connection from",
-			at: str(func(n *NATS) *string { return &n.Context })},
-		{key: "nats.inbox_prefix", kind: kindText, doc: "prefix of reply inboxes; empty means _INBOX",
-			at: str(func(n *NATS) *string { return &n.InboxPrefix })},
-		{key: "nats.tls.ca_file", kind: kindFile, doc: "PEM file of the authority that signed the servers' certificates",
-			at: str(func(n *NATS) *string { return &n.TLS.CAFile })},
-		{key: "nats.tls.cert_file", kind: kindFile, doc: "PEM file of the client certificate",
-			at: str(func(n *NATS) *string { return &n.TLS.CertFile })},
-		{key: "nats.tls.key_file", kind: kindFile, private: true, doc: "PEM file of the client certificate's key",
-			at: str(func(n *NATS) *string { return &n.TLS.KeyFile })},
-		{key: "nats.prefix", kind: kindText, def: "redox", doc: "first token of subjects and, in upper case, of streams and buckets",
-			at: str(func(n *NATS) *string { return &n.Prefix })},
-		{key: "nats.replicas", kind: kindInteger, def: "1", values: []string{"1", "3", "5"}, doc: "copies of each stream: 1 on one server, 3 on a cluster",
-			at: at(func(c *Config) *int { return &c.NATS.Replicas })},
-		{key: "nats.provision", kind: kindText, def: ProvisionAuto, values: []string{ProvisionAuto, ProvisionNever}, doc: "whether run may create streams and buckets",
-			at: str(func(n *NATS) *string { return &n.Provision })},
+// fields is the table of all keys, read from the tags of Config; fieldIndex finds a row by its
+// key. Both are never changed.
+var (
+	fields     = readTable()
+	fieldIndex = indexFields()
+)
+
+func indexFields() map[string]int {
+	index := make(map[string]int, len(fields))
+	for i, f := range fields {
+		index[f.key] = i
+	}
+	return index
+}
+
+func readTable() []field {
+	t := table{}
+	t.section(reflect.TypeFor[Config](), field{})
+	return t.rows
+}
+
+type table struct{ rows []field }
+
+// section appends the rows of a struct. above is what they have in common: the key of the
+// section, its index and part.
+func (t *table) section(of reflect.Type, above field) {
+	for i := range of.NumField() {
+		f := of.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		row := above
+		row.key, row.index = join(above.key, f.Tag.Get("key")), append(slices.Clone(above.index), i)
+		switch {
+		case f.Type.Kind() == reflect.Map:
+			t.section(f.Type.Elem(), field{key: row.key + ".*", part: partsByName[row.key]})
+		case f.Tag.Get("doc") != "":
+			row.read(f)
+			t.rows = append(t.rows, row)
+		default:
+			t.section(f.Type, row)
+		}
 	}
 }
 
-func redoxFields() []field {
-	str := func(f func(*Redox) *string) func(any) any { return at(func(c *Config) *string { return f(&c.Redox) }) }
-	return []field{
-		{key: "redox.region", kind: kindText, def: RegionUS, values: []string{RegionUS, RegionCA}, doc: "where Redox keeps the organization: the hosts of base_url and blob_url unless they are set",
-			at: str(func(r *Redox) *string { return &r.Region })},
-		{key: "redox.base_url", kind: kindURL, def: "https://api.redoxengine.com", doc: "Redox's API",
-			at: str(func(r *Redox) *string { return &r.BaseURL })},
-		{key: "redox.blob_url", kind: kindURL, def: "https://blob.redoxengine.com", doc: "Redox's file store",
-			at: str(func(r *Redox) *string { return &r.BlobURL })},
-		{key: "redox.token_url", kind: kindURL, doc: "OAuth token endpoint; empty means base_url + /v2/auth/token",
-			at: str(func(r *Redox) *string { return &r.TokenURL })},
-		{key: "redox.legacy_url", kind: kindURL, doc: "parent of authenticate and refreshToken; empty means base_url + /auth",
-			at: str(func(r *Redox) *string { return &r.LegacyURL })},
-		{key: "redox.endpoint_path", kind: kindText, def: "/endpoint", doc: "path of the data model API below base_url",
-			at: str(func(r *Redox) *string { return &r.EndpointPath })},
-		{key: "redox.timeout", kind: kindDuration, def: "150s", least: "1ms", doc: "longest wait for one HTTP answer",
-			at: at(func(c *Config) *time.Duration { return &c.Redox.Timeout })},
-		{key: "redox.max_body", kind: kindSize, def: "10MB", least: "1", doc: "largest body of a message",
-			at: at(func(c *Config) *int64 { return &c.Redox.MaxBody })},
-		{key: "redox.max_file", kind: kindSize, def: "30MB", least: "1", doc: "largest file to upload",
-			at: at(func(c *Config) *int64 { return &c.Redox.MaxFile })},
-		{key: "redox.max_answer.send", kind: kindSize, def: "1MB", least: "1", doc: "how much of an answer to a SEND is read",
-			at: at(func(c *Config) *int64 { return &c.Redox.MaxAnswer.Send })},
-		{key: "redox.max_answer.request", kind: kindSize, def: "40MB", least: "1", doc: "how much of an answer to a REQUEST is read; answers share bodies.memory",
-			at: at(func(c *Config) *int64 { return &c.Redox.MaxAnswer.Request })},
-		{key: "redox.offload.enabled", kind: kindBoolean, def: "false", doc: "whether large files inside Media, Notes and Results messages are uploaded first and replaced by their URI",
-			at: at(func(c *Config) *bool { return &c.Redox.Offload.Enabled })},
-		{key: "redox.offload.over", kind: kindSize, def: "200KB", least: "1", doc: "size of a file above which it is uploaded first",
-			at: at(func(c *Config) *int64 { return &c.Redox.Offload.Over })},
-		{key: "redox.organization_id", kind: kindText, doc: "id of the organization in Redox's dashboard, to look up logs over the Platform API",
-			at: str(func(r *Redox) *string { return &r.OrganizationID })},
-		{key: "redox.ca_file", kind: kindFile, doc: "PEM file of a private authority; empty means the system's",
-			at: str(func(r *Redox) *string { return &r.CAFile })},
-		{key: "redox.client_cert_file", kind: kindFile, doc: "PEM file of the certificate to show to a server that asks for one, such as a gateway with mutual TLS",
-			at: str(func(r *Redox) *string { return &r.ClientCertFile })},
-		{key: "redox.client_key_file", kind: kindFile, private: true, doc: "PEM file of the key of redox.client_cert_file",
-			at: str(func(r *Redox) *string { return &r.ClientKeyFile })},
-		{key: "redox.idle_timeout", kind: kindDuration, def: "50s", least: "0s", doc: "how long a connection may be idle and be used again, unless the server says less; 0s means no limit",
-			at: at(func(c *Config) *time.Duration { return &c.Redox.IdleTimeout })},
-		{key: "redox.max_connection_age", kind: kindDuration, def: "5m", least: "0s", doc: "how long after it was opened a connection may be used again; 0s means no limit",
-			at: at(func(c *Config) *time.Duration { return &c.Redox.MaxConnectionAge })},
-		{key: "redox.proxy_url", kind: kindProxy, doc: "HTTP, HTTPS or SOCKS5 proxy; empty means HTTPS_PROXY and NO_PROXY",
-			at: at(func(c *Config) *URL { return &c.Redox.ProxyURL })},
+// partsByName are the parts in tags, and the sections that are parts.
+var partsByName = map[string]Parts{"keys": PartKeys, "sources": PartSources, "order secret": PartOrderSecret}
+
+// read takes the tags of a field.
+func (f *field) read(of reflect.StructField) {
+	tag := of.Tag.Get
+	f.doc, f.def, f.least, f.most = tag("doc"), tag("default"), tag("least"), tag("most")
+	if limit := tag("below"); limit != "" {
+		f.most, f.below = limit, true
 	}
+	f.values, f.types = words(tag("values")), words(tag("types"))
+	is := words(tag("is"))
+	f.required, f.private = slices.Contains(is, "required"), slices.Contains(is, "private")
+	f.part |= partsByName[tag("skip")]
+	f.kind = kindOf(of.Type, tag("kind"))
 }
 
-func workerFields() []field {
-	num := func(f func(*Worker) *int) func(any) any { return at(func(c *Config) *int { return f(&c.Worker) }) }
-	dur := func(f func(*Worker) *time.Duration) func(any) any {
-		return at(func(c *Config) *time.Duration { return f(&c.Worker) })
+func words(text string) []string {
+	if text == "" {
+		return nil
 	}
-	return []field{
-		{key: "order.after_dead_letter", kind: kindText, def: AfterContinue, values: []string{AfterContinue, AfterHold}, doc: "what becomes of the messages behind a dead letter of the same order key",
-			at: at(func(c *Config) *string { return &c.Order.AfterDeadLetter })},
-		{key: "order.secret", kind: kindSecret, part: PartOrderSecret, doc: "turns order keys into tokens and keys the ids of the queue; publishers and the gateway only",
-			at: at(func(c *Config) *Secret { return &c.Order.Secret })},
-		{key: "order.secret_file", kind: kindSecretFile, part: PartOrderSecret, doc: "file with the order secret",
-			at: at(func(c *Config) *string { return &c.Order.SecretFile })},
-		{key: "worker.concurrency", kind: kindInteger, def: "64", least: "1", most: "10000", doc: "messages in flight in one process; each source with work has its first beyond that, too",
-			at: num(func(w *Worker) *int { return &w.Concurrency })},
-		{key: "worker.ack_wait", kind: kindDuration, def: "30s", least: "1s", doc: "lease of a message; another worker takes it when it is not renewed; to shorten it, stop all workers first",
-			at: dur(func(w *Worker) *time.Duration { return &w.AckWait })},
-		{key: "worker.drain_timeout", kind: kindDuration, def: "30s", least: "0s", doc: "how long messages in flight may take to finish at shutdown",
-			at: dur(func(w *Worker) *time.Duration { return &w.DrainTimeout })},
-		{key: "worker.breaker_after", kind: kindInteger, def: "5", least: "0", most: "1000000", doc: "requests in a row that fail before what they have in common (a destination, a source, a host) is paused for all; 0 means never",
-			at: num(func(w *Worker) *int { return &w.BreakerAfter })},
-		{key: "worker.retry.initial", kind: kindDuration, def: "2s", least: "1ms", doc: "wait before the second attempt; doubles from there",
-			at: dur(func(w *Worker) *time.Duration { return &w.Retry.Initial })},
-		{key: "worker.retry.max", kind: kindDuration, def: "10m", least: "1ms", doc: "longest wait between attempts",
-			at: dur(func(w *Worker) *time.Duration { return &w.Retry.Max })},
-		{key: "worker.retry.max_age", kind: kindDuration, def: "24h", least: "0s", doc: "how long a SEND is tried before it is given up, pauses not counted; 0s means never",
-			at: dur(func(w *Worker) *time.Duration { return &w.Retry.MaxAge })},
-		{key: "worker.retry.request_max_age", kind: kindDuration, def: "5m", least: "1ms", doc: "age at which a REQUEST without a deadline is given up",
-			at: dur(func(w *Worker) *time.Duration { return &w.Retry.RequestMaxAge })},
-		{key: "worker.retry.max_attempts", kind: kindInteger, def: "0", least: "0", most: "1000000", doc: "attempts after which a message is given up; 0 means no limit",
-			at: num(func(w *Worker) *int { return &w.Retry.MaxAttempts })},
-		{key: "worker.retry.poison_after", kind: kindInteger, def: "5", least: "0", most: "1000000", doc: "attempts without an end, alone, after which a message is poison; 0 means never",
-			at: num(func(w *Worker) *int { return &w.Retry.PoisonAfter })},
-	}
+	return strings.Fields(text)
 }
 
-func otherFields() []field {
-	return []field{
-		{key: "quota.requests", kind: kindInteger, def: "7500", least: "1", most: "100000000", doc: "requests allowed in each window",
-			at: at(func(c *Config) *int { return &c.Quota.Requests })},
-		{key: "quota.per", kind: kindDuration, def: "5m", least: "1s", doc: "length of the rolling window",
-			at: at(func(c *Config) *time.Duration { return &c.Quota.Per })},
-		{key: "quota.group", kind: kindText, def: "default", doc: "egress group: the workers that share one public address",
-			at: at(func(c *Config) *string { return &c.Quota.Group })},
-		{key: "quota.scope", kind: kindText, def: ScopeFleet, values: []string{ScopeFleet, ScopeProcess, ScopeNone}, doc: "who shares the quota",
-			at: at(func(c *Config) *string { return &c.Quota.Scope })},
-		{key: "quota.reserve_requests", kind: kindNumber, def: "0.2", least: "0", most: "1", below: true, doc: "share of the quota kept for waiting REQUESTs",
-			at: at(func(c *Config) *float64 { return &c.Quota.ReserveRequests })},
-		{key: "reply.allow", kind: kindList, def: "_INBOX.>", doc: "subjects that replies may go to besides <prefix>.reply.<source>.>; {source} is replaced",
-			at: at(func(c *Config) *[]string { return &c.Reply.Allow })},
-		{key: "dlq.max_age", kind: kindDuration, def: "0s", least: "0s", doc: "age at which dead letters are deleted; 0s means never",
-			at: at(func(c *Config) *time.Duration { return &c.DLQ.MaxAge })},
-		{key: "queue.max_bytes", kind: kindSize, def: "-1", least: "-1", doc: "bytes that the queue may hold; publishers are refused when it is full; -1 means what NATS has room for",
-			at: at(func(c *Config) *int64 { return &c.Queue.MaxBytes })},
-		{key: "queue.max_msgs", kind: kindInteger, def: "-1", least: "-1", doc: "messages that the queue may hold; publishers are refused when it is full; -1 means no bound",
-			at: at(func(c *Config) *int { return &c.Queue.MaxMsgs })},
-		{key: "bodies.memory", kind: kindSize, def: "256MB", least: "1MB", doc: "bodies from the object store, and answers to REQUESTs, that may be in memory at once; more of them wait",
-			at: at(func(c *Config) *int64 { return &c.Bodies.Memory })},
-		{key: "bodies.orphan_after", kind: kindDuration, def: "24h", least: "1h", doc: "age at which a body in the object store that nothing names is removed",
-			at: at(func(c *Config) *time.Duration { return &c.Bodies.OrphanAfter })},
-		{key: "audit.file", kind: kindNewFile, doc: "file that an entry of each settlement is appended to; empty means none",
-			at: at(func(c *Config) *string { return &c.Audit.File })},
-		{key: "audit.stream", kind: kindBoolean, def: "false", doc: "whether an entry of each settlement is stored in the audit stream",
-			at: at(func(c *Config) *bool { return &c.Audit.Stream })},
-		{key: "audit.max_age", kind: kindDuration, def: "0s", least: "0s", doc: "age at which entries of the audit stream are deleted; 0s means never",
-			at: at(func(c *Config) *time.Duration { return &c.Audit.MaxAge })},
-		{key: "gateway.enabled", kind: kindBoolean, def: "true", doc: "whether run serves the request gateway",
-			at: at(func(c *Config) *bool { return &c.Gateway.Enabled })},
-		{key: "gateway.max_wait", kind: kindDuration, def: "150s", least: "1ms", doc: "deadline of a gateway request that has none",
-			at: at(func(c *Config) *time.Duration { return &c.Gateway.MaxWait })},
-		{key: "reconcile.enabled", kind: kindBoolean, def: "false", doc: "whether run follows delivered messages until Redox reports them delivered or failed",
-			at: at(func(c *Config) *bool { return &c.Reconcile.Enabled })},
-		{key: "reconcile.key", kind: kindText, doc: "name of the user-level key to ask with; empty means the only one",
-			at: at(func(c *Config) *string { return &c.Reconcile.Key })},
-		{key: "reconcile.interval", kind: kindDuration, def: "1m", least: "1s", doc: "wait before a log is looked at first; doubles from there",
-			at: at(func(c *Config) *time.Duration { return &c.Reconcile.Interval })},
-		{key: "reconcile.give_up", kind: kindDuration, def: "24h", least: "1s", doc: "age at which a log is no longer followed",
-			at: at(func(c *Config) *time.Duration { return &c.Reconcile.GiveUp })},
-		{key: "admin.listen", kind: kindText, def: "127.0.0.1:8466", doc: "host:port of /livez, /readyz, /metrics and /version; off means none",
-			at: at(func(c *Config) *string { return &c.Admin.Listen })},
-		{key: "log.level", kind: kindText, def: "info", values: []string{"debug", "info", "warn", "error"}, doc: "least level that is logged",
-			at: at(func(c *Config) *string { return &c.Log.Level })},
-		{key: "log.format", kind: kindText, def: "auto", values: []string{"auto", "tint", "json"}, doc: "auto is tint on a terminal and json elsewhere",
-			at: at(func(c *Config) *string { return &c.Log.Format })},
+// kindOf is the kind of a tag, or that of the type. A tag that is none is found by every test.
+func kindOf(of reflect.Type, tag string) kind {
+	named := map[string]kind{"url": kindURL, "servers": kindServers, "proxy": kindProxy, "file": kindFile, "new file": kindNewFile,
+		"directory": kindDir, "secret file": kindSecretFile}
+	typed := map[reflect.Type]kind{
+		reflect.TypeFor[string](): kindText, reflect.TypeFor[int](): kindInteger, reflect.TypeFor[float64](): kindNumber,
+		reflect.TypeFor[bool](): kindBoolean, reflect.TypeFor[time.Duration](): kindDuration, reflect.TypeFor[int64](): kindSize,
+		reflect.TypeFor[[]string](): kindList, reflect.TypeFor[Secret](): kindSecret,
 	}
+	k, ok := typed[of]
+	if tag != "" {
+		k, ok = named[tag]
+	}
+	if !ok {
+		panic(fmt.Sprintf("config: no kind %q of a %s", tag, of))
+	}
+	return k
 }

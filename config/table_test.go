@@ -116,6 +116,19 @@ func TestReference_HoldsTheDesign(t *testing.T) {
 	}
 }
 
+func TestTable_ValuesAreTheConstants(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string][]string{
+		"nats.provision": {ProvisionAuto, ProvisionNever}, "redox.region": {RegionUS, RegionCA}, "quota.scope": {ScopeFleet, ScopeProcess, ScopeNone},
+		"keys.*.type": {KeyOAuth, KeyLegacy, KeyUser}, "keys.*.mode": {ModeCached, ModePerRequest}, "order.after_dead_letter": {AfterContinue, AfterHold},
+		"sources.*.environment": {EnvironmentDevelopment, EnvironmentStaging, EnvironmentProduction}, "sources.*.on_unknown": {OnUnknownResend, OnUnknownHold},
+	} {
+		if f, _ := fieldOf(key); !slices.Equal(f.values, want) {
+			t.Errorf("%s: %q, want %q", key, f.values, want)
+		}
+	}
+}
+
 func TestSuggest(t *testing.T) {
 	t.Parallel()
 	names := []string{"on_unknown", "environment", "id", "key", "hold"}
