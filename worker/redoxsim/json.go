@@ -5,133 +5,25 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The scanner below accepts exactly the texts that json.Valid accepts (a fuzz test holds it to that), and lets the
-// caller walk objects by their exact member names and in order. encoding/json would match "meta" for "Meta" and merge
-// duplicates silently, and both are mistakes that a simulator must see.
+// JSON is read member by member, by exact name and in order: encoding/json would match "meta"
+// for "Meta" and merge duplicates silently, and both are mistakes that a simulator must see.
 
 // maxDepth is the nesting that encoding/json allows.
 const maxDepth = 10000
 
+// lenient takes exactly what json.Valid takes; a fuzz test holds it to that.
+var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+func newDecoder(b []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(b), lenient...)
+}
+
 // validJSON says whether b is one JSON value with nothing but white space around it.
-func validJSON(b []byte) bool {
-	i, ok := scanValue(b, skipSpace(b, 0), 0)
-	return ok && skipSpace(b, i) == len(b)
-}
-
-func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
-		i++
-	}
-	return i
-}
-
-// scanValue returns the index after the value that starts at i.
-func scanValue(b []byte, i, depth int) (int, bool) {
-	if i >= len(b) {
-		return i, false
-	}
-	switch c := b[i]; {
-	case c == '{' || c == '[':
-		return scanContainer(b, i, depth+1)
-	case c == '"':
-		return scanString(b, i)
-	case c == 't':
-		return scanWord(b, i, "true")
-	case c == 'f':
-		return scanWord(b, i, "false")
-	case c == 'n':
-		return scanWord(b, i, "null")
-	default:
-		return scanNumber(b, i)
-	}
-}
-
-func scanWord(b []byte, i int, word string) (int, bool) {
-	end := i + len(word)
-	return end, end <= len(b) && string(b[i:end]) == word
-}
-
-func scanContainer(b []byte, i, depth int) (int, bool) {
-	if depth > maxDepth {
-		return i, false
-	}
-	object := b[i] == '{'
-	closing := b[i] + 2 // '}' and ']' follow their opening at a distance of two
-	i = skipSpace(b, i+1)
-	if i < len(b) && b[i] == closing {
-		return i + 1, true
-	}
-	for ok := true; ; i = skipSpace(b, i+1) {
-		if object {
-			if i >= len(b) || b[i] != '"' {
-				return i, false
-			}
-			if i, ok = scanString(b, i); !ok {
-				return i, false
-			}
-			if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
-				return i, false
-			}
-			i = skipSpace(b, i+1)
-		}
-		if i, ok = scanValue(b, i, depth); !ok {
-			return i, false
-		}
-		if i = skipSpace(b, i); i >= len(b) {
-			return i, false
-		}
-		if b[i] == closing {
-			return i + 1, true
-		}
-		if b[i] != ',' {
-			return i, false
-		}
-	}
-}
-
-func scanString(b []byte, i int) (int, bool) {
-	for i++; i < len(b); i++ {
-		c := b[i]
-		if c > '"' && c != '\\' { // most of them
-			continue
-		}
-		switch {
-		case c == '"':
-			return i + 1, true
-		case c < 0x20:
-			return i, false
-		case c == '\\':
-			i++
-			if i >= len(b) || !scanEscape(b, i) {
-				return i, false
-			}
-			if b[i] == 'u' {
-				i += 4
-			}
-		}
-	}
-	return i, false
-}
-
-func scanEscape(b []byte, i int) bool {
-	switch b[i] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return true
-	case 'u':
-		if i+4 >= len(b) {
-			return false
-		}
-		for _, c := range b[i+1 : i+5] {
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
+func validJSON(b []byte) bool { return jsontext.Value(b).IsValid(lenient...) }
 
 // tooDeep says whether a text that is no valid JSON is so because of its depth.
 func tooDeep(b []byte) bool {
@@ -152,130 +44,68 @@ func tooDeep(b []byte) bool {
 	return depth > maxDepth
 }
 
-func scanNumber(b []byte, i int) (int, bool) {
-	if i < len(b) && b[i] == '-' {
-		i++
-	}
-	start := i
-	i = digits(b, i)
-	if i == start || b[start] == '0' && i > start+1 {
-		return i, false
-	}
-	if i < len(b) && b[i] == '.' {
-		frac := i + 1
-		if i = digits(b, frac); i == frac {
-			return i, false
-		}
-	}
-	if i < len(b) && b[i]|0x20 == 'e' {
-		i++
-		if i < len(b) && (b[i] == '+' || b[i] == '-') {
-			i++
-		}
-		exp := i
-		if i = digits(b, exp); i == exp {
-			return i, false
-		}
-	}
-	return i, true
-}
-
-func digits(b []byte, i int) int {
-	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
-		i++
-	}
-	return i
-}
-
 // member is one member of a JSON object.
 type member struct {
 	name  string
 	value []byte
 }
 
-// members lists the members of an object that validJSON accepted, in order; false when it is no object.
+// members lists the members of an object that is valid, in order; false when it is no object.
 func members(object []byte) ([]member, bool) {
-	list, end, ok := scanMembers(object, 0)
-	return list, ok && end == len(object)
+	list, ok, isObject := document(object)
+	return list, ok && isObject
 }
 
 // document lists the members of a body in one pass. ok says that it is JSON, isObject that it is an object.
 func document(b []byte) (list []member, ok, isObject bool) {
-	i := skipSpace(b, 0)
-	if i >= len(b) || b[i] != '{' {
+	d := newDecoder(b)
+	if d.PeekKind() != '{' {
 		return nil, validJSON(b), false
 	}
-	list, end, ok := scanMembers(b, i)
-	return list, ok && skipSpace(b, end) == len(b), true
-}
-
-// scanMembers is scanContainer for an object at i, keeping its members.
-func scanMembers(b []byte, i int) (list []member, end int, ok bool) {
-	if i >= len(b) || b[i] != '{' {
-		return nil, i, false
-	}
-	i = skipSpace(b, i+1)
-	if i < len(b) && b[i] == '}' {
-		return nil, i + 1, true
-	}
+	_, _ = d.ReadToken() // it was seen
 	list = make([]member, 0, 8)
-	for ; i < len(b) && b[i] == '"'; i = skipSpace(b, i+1) {
-		start := i
-		if i, ok = scanString(b, start); !ok {
-			return nil, i, false
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return nil, false, true
 		}
-		name := textOf(b[start:i])
-		if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
-			return nil, i, false
+		m := member{name: name.String()}
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, false, true
 		}
-		start = skipSpace(b, i+1)
-		if i, ok = scanValue(b, start, 1); !ok {
-			return nil, i, false
-		}
-		list = append(list, member{name, b[start:i]})
-		if i = skipSpace(b, i); i >= len(b) {
-			return nil, i, false
-		}
-		if b[i] == '}' {
-			return list, i + 1, true
-		}
-		if b[i] != ',' {
-			return nil, i, false
-		}
+		end := d.InputOffset()
+		m.value = b[end-int64(len(value)) : end]
+		list = append(list, m)
 	}
-	return nil, i, false
+	if _, err := d.ReadToken(); err != nil { // what closes it
+		return nil, false, true
+	}
+	_, err := d.ReadToken()
+	return list, errors.Is(err, io.EOF), true
 }
 
-// elements lists the elements of an array that validJSON accepted; false when it is no array.
-func elements(array []byte) ([][]byte, bool) {
-	if len(array) == 0 || array[0] != '[' {
+// elements lists the elements of an array that is valid; false when it is no array.
+func elements(array []byte) (list [][]byte, ok bool) {
+	d := newDecoder(array)
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
 		return nil, false
 	}
-	var list [][]byte
-	i := skipSpace(array, 1)
-	for i < len(array) && array[i] != ']' {
-		end, ok := scanValue(array, i, 0)
-		if !ok {
+	for d.PeekKind() != ']' {
+		value, err := d.ReadValue()
+		if err != nil {
 			break
 		}
-		list = append(list, array[i:end])
-		i = skipSpace(array, end)
-		i = skipSpace(array, i+1)
+		end := d.InputOffset()
+		list = append(list, array[end-int64(len(value)):end])
 	}
 	return list, true
 }
 
 // textOf is the Go string of a valid JSON string.
 func textOf(quoted []byte) string {
-	inner := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner)
-	}
-	var text string
-	if err := json.Unmarshal(quoted, &text); err != nil {
-		return ""
-	}
-	return text
+	text, _ := jsontext.AppendUnquote(nil, quoted) // what is not UTF-8 becomes U+FFFD, and is an error
+	return string(text)
 }
 
 // lookup finds a member by exact name; duplicate tells that there is more than one.
