@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/outbox/servertime"
+	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
@@ -45,17 +45,17 @@ func TestGuarantee_DeadlinesAreByTheServersClock(t *testing.T) {
 			}}
 			var mu sync.Mutex
 			settled := map[string]outbox.Settlement{}
-			w, err := New(js, far, Config{Sources: []Source{{Name: "clinic-a"}}, Observe: func(e Event) {
+			w, err := worker.New(js, far, worker.Config{Sources: []worker.Source{{Name: "clinic-a"}}, Observe: func(e worker.Event) {
 				mu.Lock()
 				defer mu.Unlock()
-				if e.Kind == EventSettled {
+				if e.Kind == worker.EventSettled {
 					settled[e.MessageID] = e.Settlement
 				}
 			}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.clock = servertime.New(func() time.Time { return time.Now().Add(off) })
+			worker.SetClock(w, func() time.Time { return time.Now().Add(off) })
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- w.Run(ctx) }()

@@ -93,7 +93,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
 		"outbox": {"auth/secret", "outbox/logsample"}, "outbox/logsample": nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
-		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample", "outbox/servertime"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "worker"},
+		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample", "outbox/servertime"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
 		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
 		"worker/internal/limit": nil,
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
