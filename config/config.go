@@ -94,8 +94,16 @@ type Redox struct {
 	ClientKeyFile    string        `key:"client_key_file" kind:"file" is:"private" doc:"PEM file of the key of redox.client_cert_file"`
 	IdleTimeout      time.Duration `key:"idle_timeout" default:"50s" least:"0s" doc:"how long a connection may be idle and be used again, unless the server says less; 0s means no limit"`
 	MaxConnectionAge time.Duration `key:"max_connection_age" default:"5m" least:"0s" doc:"how long after it was opened a connection may be used again; 0s means no limit"`
+	HTTP2            string        `key:"http2" default:"auto" values:"auto on off" doc:"whether requests go over HTTP/2 to hosts that offer it; auto means where worker.concurrency is 256 or more"`
 	ProxyURL         URL           `key:"proxy_url" kind:"proxy" doc:"HTTP, HTTPS or SOCKS5 proxy; empty means HTTPS_PROXY and NO_PROXY"`
 }
+
+// Values of Redox.HTTP2.
+const (
+	HTTP2Auto = "auto" // HTTP2On where Worker.Concurrency is 256 or more
+	HTTP2On   = "on"   // with hosts that offer it
+	HTTP2Off  = "off"
+)
 
 // Values of Redox.Region. The Canadian API host is documented (Redox, Authenticate with
 // JWT); that of the Canadian file store is not, and is a guess.

@@ -47,6 +47,7 @@ redox:
   client_key_file: DIR/key.pem
   idle_timeout: 4s
   max_connection_age: 0s
+  http2: "on"
   proxy_url: http://[redacted]@proxy.example:3128
 keys:
   main:

@@ -20,6 +20,7 @@ type Client struct {
 	targets   targets
 	userAgent []string // shared by all requests; never changed
 	transport http.RoundTripper
+	net       *Transport // the transport, if it is of this package
 	own       *Transport // the transport, if New made it
 	traced    bool       // the transport is net/http's, which reports to httptrace
 	log       *slog.Logger
@@ -45,10 +46,10 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 		}
 		c.transport = c.own
 	}
-	if t, ok := c.transport.(*Transport); ok {
-		c.transport = t.http // a watch does what t would do
+	c.net, _ = c.transport.(*Transport)
+	if _, c.traced = c.transport.(*http.Transport); c.net != nil {
+		c.traced = true
 	}
-	_, c.traced = c.transport.(*http.Transport)
 	c.limits = newTimeLimits(cfg.Timeout)
 	if c.metrics, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("redox: register metrics: %w", err)

@@ -5,37 +5,68 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
 	"time"
 )
 
 // dialer opens connections that count their bytes, a bounded number at a time.
 type dialer struct {
-	net   net.Dialer
-	tls   *tls.Config
-	slots chan struct{} // nil: no bound
-	age   time.Duration // greatest age of a connection; none if not above 0
+	net net.Dialer
+	tls *tls.Config
+	age time.Duration // greatest age of a connection; none if not above 0
+
+	// how many are opened at one time at first, later and after one has failed; no bound if
+	// first is not above 0
+	first, most, failed int
+
+	mu    sync.Mutex
+	slots map[string]*dialSlots // by address
 }
 
-// acquire waits for a slot; release gives it back.
-func (d *dialer) acquire(ctx context.Context) (release func(), err error) {
-	if d.slots == nil {
-		return func() {}, nil
+// acquire waits for a slot; release gives it back, with the error of what was opened. Where the
+// connection is not needed any more there is none.
+func (d *dialer) acquire(ctx context.Context, addr string) (release func(error), err error) {
+	if d.first <= 0 {
+		return func(error) {}, nil
 	}
-	select {
-	case d.slots <- struct{}{}:
-		return func() { <-d.slots }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	s := d.slotsOf(addr)
+	if err := s.acquire(ctx); err != nil {
+		return nil, err
 	}
+	if !needed(ctx) {
+		s.release(dialUnneeded)
+		return nil, errUnneeded
+	}
+	return func(err error) {
+		if err != nil {
+			s.release(dialFailed)
+			return
+		}
+		s.release(dialOpened)
+	}, nil
+}
+
+func (d *dialer) slotsOf(addr string) *dialSlots {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.slots[addr]
+	if s == nil {
+		if d.slots == nil {
+			d.slots = make(map[string]*dialSlots)
+		}
+		s = newDialSlots(d.first, d.most, d.failed)
+		d.slots[addr] = s
+	}
+	return s
 }
 
 // dial opens a plain connection: to a loopback host, or to a proxy.
-func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	release, err := d.acquire(ctx)
+func (d *dialer) dial(ctx context.Context, network, addr string) (opened net.Conn, err error) {
+	release, err := d.acquire(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer func() { release(err) }()
 	conn, err := d.net.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -47,12 +78,12 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 
 // dialTLS opens a connection and shakes hands while it holds the slot: the handshake is
 // the dear part of a cold start.
-func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
-	release, err := d.acquire(ctx)
+func (d *dialer) dialTLS(ctx context.Context, network, addr string) (opened net.Conn, err error) {
+	release, err := d.acquire(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer func() { release(err) }()
 	raw, err := d.net.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err

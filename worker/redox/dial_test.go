@@ -19,8 +19,10 @@ import (
 
 func TestDialer_WaitingForASlotEndsWithTheContext(t *testing.T) {
 	t.Parallel()
-	d := &dialer{slots: make(chan struct{}, 1)}
-	d.slots <- struct{}{}
+	d := &dialer{first: 1}
+	if err := d.slotsOf("127.0.0.1:1").acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := d.dial(ctx, "tcp", "127.0.0.1:1"); !errors.Is(err, context.Canceled) {

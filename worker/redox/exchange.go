@@ -70,6 +70,9 @@ func (c *Client) bearer(ctx context.Context, s *sender) (string, *Error) {
 // them leaves the pool, so that a fresh dial is near.
 const maxStale = 5
 
+// maxUnread is how often one request is sent anew that the other side has not looked at.
+const maxUnread = 2
+
 // send has a request granted and makes it.
 func (c *Client) send(ctx context.Context, out *call) *Error {
 	out.reply = reply{}
@@ -98,8 +101,26 @@ func (c *Client) inTime(ctx context.Context, out *call) *Error {
 	return c.write(ctx, out)
 }
 
+// retries are how often one request is sent anew that nobody has read.
+type retries struct{ stale, unread int }
+
+// take reports whether a request that has failed is sent anew.
+func (t *retries) take(w *watch, err error) bool {
+	switch {
+	case w.unread(err):
+		t.unread--
+		return t.unread >= 0
+	case !w.reused || w.written():
+		return false
+	case !w.spent:
+		t.stale--
+	}
+	return w.spent || t.stale >= 0
+}
+
 // write writes one request and reads its answer. It writes again only when nothing of it
-// was written, because the other side had closed a kept-alive connection.
+// was written, because the other side had closed a kept-alive connection, and when the other
+// side says over HTTP/2 that it has not looked at it.
 func (c *Client) write(ctx context.Context, out *call) *Error {
 	var s struct { // one piece of memory
 		limit timeLimit
@@ -109,9 +130,9 @@ func (c *Client) write(ctx context.Context, out *call) *Error {
 	out.asked.note(out.url)
 	ctx = c.limits.begin(ctx, start, &s.limit)
 	defer c.limits.finish(&s.limit)
-	for stale := 0; ; {
+	for tries := (retries{maxStale, maxUnread}); ; {
 		body := out.parts()
-		response, err := c.transport.RoundTrip(out.newRequest(w.attach(ctx, body, c.traced), body))
+		response, err := c.roundTrip(out.newRequest(w.attach(ctx, body, c.traced, c.net == nil || c.net.side != nil), body), w)
 		if err == nil && response == nil {
 			err = errNoResponse
 		}
@@ -121,10 +142,7 @@ func (c *Client) write(ctx context.Context, out *call) *Error {
 			c.observe(ctx, out, start, w, nil)
 			return nil
 		}
-		if again := w.spent || stale < maxStale; again && w.reused && !w.written() && ctx.Err() == nil {
-			if !w.spent {
-				stale++
-			}
+		if ctx.Err() == nil && tries.take(w, err) {
 			w = new(watch) // net/http may still have the first
 			continue
 		}
@@ -132,6 +150,14 @@ func (c *Client) write(ctx context.Context, out *call) *Error {
 		c.observe(ctx, out, start, w, e)
 		return e
 	}
+}
+
+// roundTrip sends one request through the transport.
+func (c *Client) roundTrip(r *http.Request, w *watch) (*http.Response, error) {
+	if c.net != nil {
+		return c.net.send(r, &w.way) // the watch does what else it would do
+	}
+	return c.transport.RoundTrip(r)
 }
 
 // errNoResponse is the error of a RoundTripper that returns neither a response nor an error.

@@ -20,7 +20,8 @@ func (c *Client) noAnswer(ctx context.Context, out *call, err error, w *watch) *
 	}
 	cause := context.Cause(ctx)
 	declined := declines(err) && !declines(cause) && !w.wrote() // err may be no more than the cause
-	written := w.written() && !declined
+	refused := w.unread(err)
+	written := w.written() && !declined && !refused
 	e := &Error{class: ClassNoAnswer, written: written, unknown: written && out.decides()}
 	switch {
 	case errors.Is(cause, ErrTimeout) && written:
@@ -35,6 +36,8 @@ func (c *Client) noAnswer(ctx context.Context, out *call, err error, w *watch) *
 		return notSentBy(err, hostScope(out.url))
 	case written:
 		e.cause, e.hidden, e.detail = safeCause(err), err, "the connection broke before the answer"
+	case refused:
+		e.hidden, e.detail = err, "the other side refused the request over HTTP/2 without looking at it, again and again"
 	default:
 		e.cause, e.hidden, e.detail = safeCause(err), err, connectFailure(err)
 	}

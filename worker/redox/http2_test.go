@@ -67,7 +67,16 @@ func frames(c net.Conn, arrived *atomic.Int32, end func(*http2.Framer, uint32)) 
 			if !frame.IsAck() {
 				_ = f.WriteSettingsAck()
 			}
+		case *http2.HeadersFrame:
+			if frame.StreamEnded() {
+				arrived.Add(1)
+				end(f, frame.StreamID)
+			}
 		case *http2.DataFrame:
+			if n := uint32(frame.Length); n > 0 {
+				_ = f.WriteWindowUpdate(0, n)
+				_ = f.WriteWindowUpdate(frame.StreamID, n)
+			}
 			if frame.StreamEnded() {
 				arrived.Add(1)
 				end(f, frame.StreamID)
@@ -84,40 +93,6 @@ func respond2(f *http2.Framer, stream uint32) {
 	_ = f.WriteData(stream, true, []byte(accepted))
 }
 
-// net/http sends a request again after these answers, if it can rewind the body.
-func TestWritten_HTTP2IsNeverResentSilently(t *testing.T) {
-	t.Parallel()
-	for name, end := range map[string]func(f *http2.Framer, stream uint32){
-		"PROTOCOL_ERROR": func(f *http2.Framer, stream uint32) { _ = f.WriteRSTStream(stream, http2.ErrCodeProtocol) },
-		"REFUSED_STREAM": func(f *http2.Framer, stream uint32) { _ = f.WriteRSTStream(stream, http2.ErrCodeRefusedStream) },
-		"INTERNAL_ERROR": func(f *http2.Framer, stream uint32) { _ = f.WriteRSTStream(stream, http2.ErrCodeInternal) },
-		"GOAWAY":         func(f *http2.Framer, _ uint32) { _ = f.WriteGoAway(0, http2.ErrCodeNo, nil) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var n atomic.Int32
-			url, pool, arrived := listen2(t, func(f *http2.Framer, stream uint32) {
-				if n.Add(1) == 1 {
-					respond2(f, stream) // the connection is good, and reused for the next
-					return
-				}
-				end(f, stream)
-			})
-			c := client(t, url, &keyring{}, using(transport(t, TransportConfig{RootCAs: pool, HTTP2: true})))
-			if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
-				t.Fatal(err)
-			}
-			_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
-			if e := failure(t, err); !e.Attempted() || !e.UnknownOutcome() {
-				t.Errorf("%+v", e)
-			}
-			if got := arrived.Load(); got != 2 {
-				t.Errorf("%d requests arrived for 2 messages", got)
-			}
-		})
-	}
-}
-
 func TestHTTP2_ManyOnFewConnections(t *testing.T) {
 	t.Parallel()
 	const callers = 200
@@ -130,7 +105,7 @@ func TestHTTP2_ManyOnFewConnections(t *testing.T) {
 		mu.Unlock()
 		_, _ = io.WriteString(w, accepted)
 	}, func(s *httptest.Server) { s.EnableHTTP2 = true })
-	c := client(t, s.URL, &keyring{}, using(transport(t, TransportConfig{RootCAs: pool, HTTP2: true, Concurrency: callers})))
+	c := client(t, s.URL, &keyring{}, using(transport(t, TransportConfig{RootCAs: pool, HTTP2: HTTP2On, Concurrency: callers})))
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
@@ -142,7 +117,7 @@ func TestHTTP2_ManyOnFewConnections(t *testing.T) {
 	all.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	if len(connections) > http2Conns {
+	if len(connections) > 3*http2Dials {
 		t.Errorf("%d connections", len(connections))
 	}
 }

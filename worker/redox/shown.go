@@ -24,12 +24,12 @@ type shownTransport struct {
 	MaxDials          int           `json:"max_dials,omitempty"`
 	IdleTimeout       time.Duration `json:"idle_timeout,omitempty"`
 	MaxConnectionAge  time.Duration `json:"max_connection_age,omitempty"`
-	HTTP2             bool          `json:"http2,omitempty"`
+	HTTP2             HTTP2         `json:"http2,omitempty"`
 }
 
 func (c TransportConfig) shown() shownTransport {
 	s := shownTransport{CAFile: c.CAFile, RootCAs: c.RootCAs != nil, ClientCertificate: c.ClientCertificate != nil,
-		Concurrency: c.Concurrency, MaxDials: c.MaxDials, IdleTimeout: c.IdleTimeout, MaxConnectionAge: c.MaxConnectionAge, HTTP2: c.HTTP2}
+		Concurrency: c.Concurrency, MaxDials: c.MaxDials, IdleTimeout: c.IdleTimeout, MaxConnectionAge: c.MaxConnectionAge, HTTP2: c.HTTP2.shown()}
 	switch u, err := url.Parse(c.ProxyURL); {
 	case c.ProxyURL == "" || c.ProxyURL == "none":
 		s.Proxy = c.ProxyURL

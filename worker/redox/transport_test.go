@@ -35,7 +35,7 @@ func secureServer(t *testing.T, h http.HandlerFunc, set func(*httptest.Server)) 
 
 func TestNewTransport_TLS(t *testing.T) {
 	t.Parallel()
-	for _, http2 := range []bool{false, true} {
+	for http2, want := range map[HTTP2]string{HTTP2Off: "HTTP/1.1", HTTP2On: "HTTP/2.0", HTTP2Auto: "HTTP/1.1"} {
 		protocols := make(chan string, 2)
 		s, pool := secureServer(t, func(w http.ResponseWriter, q *http.Request) {
 			_, _ = io.Copy(io.Discard, q.Body)
@@ -50,7 +50,6 @@ func TestNewTransport_TLS(t *testing.T) {
 		if err := os.WriteFile(file, block, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		want := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]
 		for name, cfg := range map[string]TransportConfig{
 			"pool": {RootCAs: pool, HTTP2: http2},
 			"file": {CAFile: file, HTTP2: http2},
@@ -117,6 +116,7 @@ func TestNewTransport_Problems(t *testing.T) {
 		"redox: Concurrency: -3; use 1 or more":       {Concurrency: -3},
 		"redox: MaxDials: -2; use 1 or more, or -1":   {MaxDials: -2},
 		"redox: IdleTimeout: -2ns; use more than 0s,": {IdleTimeout: -2},
+		`redox: HTTP2: "yes"; use auto, on or off`:    {HTTP2: "yes"},
 	} {
 		_, err := NewTransport(cfg)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {

@@ -29,9 +29,10 @@ type TransportConfig struct {
 	// Concurrency is how many requests may be in flight: so many idle connections are
 	// kept. Default 64.
 	Concurrency int
-	// MaxDials bounds the connections being opened at one time, TLS handshake included
-	// (through a proxy without it), so that a cold start does not open a thousand at
-	// once. Default 16; −1 means no limit.
+	// MaxDials bounds the connections to one host that are being opened at one time, TLS
+	// handshake included (through a proxy without it), so that a cold start does not open a
+	// thousand at once. Each that was opened allows for one more, up to an eighth of
+	// Concurrency, until one fails. Default 16; −1 means no limit.
 	MaxDials int
 	// IdleTimeout is how long a connection may be idle and be used again. The default of 50s
 	// is below the 60s of common load balancers: a connection that the other side closes
@@ -41,11 +42,10 @@ type TransportConfig struct {
 	// MaxConnectionAge is how long after it was opened a connection may be used again, give
 	// or take a tenth, so that a busy one does not outlive a change of the address behind
 	// the host's name. A request under way is not cut off. Default 5m; −1 means no limit.
-	// HTTP/2 connections have none.
+	// Those of HTTP/2 are given up together.
 	MaxConnectionAge time.Duration
-	// HTTP2 allows HTTP/2. It is off by default: HTTP/1.1 costs less per request here, and
-	// one broken HTTP/2 connection leaves the outcome of every request on it unknown.
-	HTTP2 bool
+	// HTTP2 says when requests go over HTTP/2. Default HTTP2Auto.
+	HTTP2 HTTP2
 }
 
 // WithDefaults returns c with every default filled in.
@@ -54,6 +54,7 @@ func (c TransportConfig) WithDefaults() TransportConfig {
 	setDefault(&c.MaxDials, 16)
 	setDefault(&c.IdleTimeout, 50*time.Second)
 	setDefault(&c.MaxConnectionAge, 5*time.Minute)
+	setDefault(&c.HTTP2, HTTP2Auto)
 	return c
 }
 
@@ -75,6 +76,9 @@ func (c TransportConfig) Validate() error {
 	}
 	if c.MaxConnectionAge < -1 {
 		errs = append(errs, fmt.Errorf("redox: MaxConnectionAge: %v; use more than 0s, or -1 for no limit", c.MaxConnectionAge))
+	}
+	if !c.HTTP2.known() {
+		errs = append(errs, fmt.Errorf("redox: HTTP2: %q; use %s, %s or %s", string(c.HTTP2), HTTP2Auto, HTTP2On, HTTP2Off))
 	}
 	return errors.Join(errs...)
 }

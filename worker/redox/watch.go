@@ -16,6 +16,8 @@ import (
 // connections of our own dialer count their bytes; for others a request in the buffer
 // counts as written, which errs on the safe side.
 type watch struct {
+	way     way
+	need    need
 	asked   bool // the transport reports to httptrace
 	got     bool // it had a connection for the request
 	reused  bool
@@ -26,6 +28,7 @@ type watch struct {
 	conn    *sendConn   // nil when the connection is not ours, or HTTP/2
 	before  int64       // bytes written on conn before the request
 	headers atomic.Bool // the headers were written, or buffered
+	fields  atomic.Bool // they were about to be; not always known
 	answers atomic.Bool // something of an answer was read
 	body    *parts      // nil when it is not in parts
 	sending atomic.Pointer[sendConn]
@@ -33,19 +36,30 @@ type watch struct {
 }
 
 // attach makes w watch the request of the context. traced says that the transport is known
-// to report to httptrace.
-func (w *watch) attach(ctx context.Context, body *parts, traced bool) context.Context {
+// to report to httptrace, mayBe2 that it may speak HTTP/2.
+func (w *watch) attach(ctx context.Context, body *parts, traced, mayBe2 bool) context.Context {
 	w.body, w.asked = body, traced
-	if !traced {
-		w.trace.GetConn = func(string) { w.asked = true }
-	}
+	w.need.Context = ctx
+	w.trace.GetConn = w.getConn
 	w.trace.GotConn = w.gotConn
 	w.trace.WroteHeaders = w.wroteHeaders
+	if mayBe2 {
+		// It is called before anything is written. Over HTTP/2 the request may have ended before
+		// the goroutine that writes the headers tells so.
+		w.trace.WroteHeaderField = func(string, []string) { w.fields.Store(true) }
+	}
 	w.trace.GotFirstResponseByte = func() { w.answers.Store(true) }
-	return httptrace.WithClientTrace(ctx, &w.trace)
+	return httptrace.WithClientTrace(&w.need, &w.trace)
+}
+
+func (w *watch) getConn(string) {
+	w.asked = true
+	w.need.met.Store(false)
 }
 
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
+	w.need.met.Store(true)
+	w.way.heard(info)
 	w.earlier = w.wrote()
 	w.got, w.reused, w.h2 = true, info.Reused, false
 	w.conn, w.spent = take(info)
@@ -82,7 +96,7 @@ func (w *watch) written() bool {
 	case w.earlier:
 		return true
 	case w.h2 || w.conn == nil: // a connection shared by many requests, or not ours
-		return w.headers.Load()
+		return w.headers.Load() || w.h2 && w.fields.Load()
 	default:
 		return w.conn.counted.written.Load()-w.before >= leastRequest
 	}

@@ -32,7 +32,7 @@ func NewTransport(c *config.Config) (*Transport, error) {
 	}
 	t, err := redox.NewTransport(redox.TransportConfig{
 		CAFile: r.CAFile, ProxyURL: r.ProxyURL.Reveal(), Concurrency: c.Worker.Concurrency,
-		ClientCertificate: shown.get(), IdleTimeout: orOff(r.IdleTimeout), MaxConnectionAge: orOff(r.MaxConnectionAge)})
+		ClientCertificate: shown.get(), IdleTimeout: orOff(r.IdleTimeout), MaxConnectionAge: orOff(r.MaxConnectionAge), HTTP2: redox.HTTP2(r.HTTP2)})
 	if err != nil {
 		return nil, config.Mistake{Err: err}
 	}
