@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // targets are reply subjects with which somebody could make the server, the gateway or
@@ -123,7 +125,7 @@ func queued(t *testing.T, js jetstream.JetStream, filter string) (n uint64) {
 func newStore(t *testing.T) *floor {
 	t.Helper()
 	f := &floor{srv: startSingle(t)}
-	f.op = provision(t, f.srv, outbox.Topology{})
+	f.op = provision(t, f.srv, topology.Topology{})
 	return f
 }
 
@@ -156,8 +158,8 @@ func TestAttack_ReplySubjectOfAGatewayRequest(t *testing.T) {
 	f := newStore(t)
 	v := newVictim(t, f)
 	f.conf = loadSample(t, nil)
-	g, err := outbox.NewGateway(connect(t, f.srv, workerUser), stream(t, connect(t, f.srv, workerUser)),
-		outbox.GatewayConfig{Sources: []string{clinicA, clinicB}, ReplyAllow: f.conf.Reply.Allow})
+	g, err := gateway.New(connect(t, f.srv, workerUser), stream(t, connect(t, f.srv, workerUser)),
+		gateway.Config{Sources: []string{clinicA, clinicB}, ReplyAllow: f.conf.Reply.Allow})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // cluster is nats/cluster.conf on three servers.
@@ -101,7 +102,7 @@ func TestCluster_KeepsMessagesWithoutOneServer(t *testing.T) {
 	c := startCluster(t)
 	checkClientTLS(t, c)
 	op := stream(t, c.connect(t, operator))
-	top := outbox.Topology{Replicas: 3}
+	top := topology.Topology{Replicas: 3}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := top.Ensure(ctx, op); err != nil {

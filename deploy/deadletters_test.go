@@ -12,12 +12,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // deadLetters with the rights of a user.
-func (f *floor) deadLetters(t *testing.T, user string) *outbox.DeadLetters {
+func (f *floor) deadLetters(t *testing.T, user string) *dlq.Store {
 	t.Helper()
-	d, err := outbox.NewDeadLetters(stream(t, connect(t, f.srv, user)), outbox.DeadLettersConfig{})
+	d, err := dlq.New(stream(t, connect(t, f.srv, user)), dlq.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func TestFloor_OperatorReplaysAndDiscards(t *testing.T) {
 	eventually(t, "three dead letters", func() bool { return messages(t, f.op, "REDOX_DLQ") == 3 })
 
 	d := f.deadLetters(t, operator)
-	replayed := f.handle(t, d, outbox.DeadQuery{}, false)
+	replayed := f.handle(t, d, dlq.Query{}, false)
 	if want := []string{"bad-ordered:r1", "bad-plain:r1", "bad-send:r1"}; !slices.Equal(replayed, want) {
 		t.Errorf("replayed %v, want %v", replayed, want)
 	}
@@ -64,12 +65,12 @@ func TestFloor_OperatorReplaysAndDiscards(t *testing.T) {
 	if err := outbox.NewBodies(worker, "").Put(t.Context(), "clinic-a/dlq-x", []byte("body")); err != nil {
 		t.Fatal(err)
 	}
-	claim := outbox.DeadLetter{MessageID: "claim", Source: clinicA, Settlement: outbox.Held, At: time.Now(), Subject: "redox.out.clinic-a.send",
+	claim := dlq.Letter{MessageID: "claim", Source: clinicA, Settlement: outbox.Held, At: time.Now(), Subject: "redox.out.clinic-a.send",
 		Header: nats.Header{outbox.HeaderBodyObject: {"clinic-a/dlq-x"}}}
 	if _, err := worker.PublishMsg(t.Context(), claim.Encode("")); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(f.handle(t, d, outbox.DeadQuery{}, true)); n != 4 {
+	if n := len(f.handle(t, d, dlq.Query{}, true)); n != 4 {
 		t.Errorf("%d discarded", n)
 	}
 	if n := messages(t, f.op, "REDOX_DLQ") + messages(t, f.op, "OBJ_REDOX_BODIES"); n != 0 {
@@ -79,15 +80,15 @@ func TestFloor_OperatorReplaysAndDiscards(t *testing.T) {
 
 // handle replays or discards what a query selects; it answers the ids of the replays, or of
 // the messages discarded, sorted.
-func (f *floor) handle(t *testing.T, d *outbox.DeadLetters, q outbox.DeadQuery, discard bool) []string {
+func (f *floor) handle(t *testing.T, d *dlq.Store, q dlq.Query, discard bool) []string {
 	t.Helper()
 	s, err := d.Select(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := d.Replay(t.Context(), s, outbox.ReplayOptions{})
+	run := d.Replay(t.Context(), s, dlq.ReplayOptions{})
 	if discard {
-		run = d.Discard(t.Context(), s, outbox.DiscardOptions{})
+		run = d.Discard(t.Context(), s, dlq.DiscardOptions{})
 	}
 	var ids []string
 	for h, err := range run {
@@ -109,7 +110,7 @@ func TestFloor_OthersHaveNoDeadLetters(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
-			if _, err := f.deadLetters(t, user).Select(ctx, outbox.DeadQuery{}); !errors.Is(err, outbox.ErrPermission) && !errors.Is(err, nats.ErrNoResponders) {
+			if _, err := f.deadLetters(t, user).Select(ctx, dlq.Query{}); !errors.Is(err, outbox.ErrPermission) && !errors.Is(err, nats.ErrNoResponders) {
 				t.Errorf("error %v", err)
 			}
 		})

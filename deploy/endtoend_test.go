@@ -13,6 +13,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
+	"github.com/redoxworker/redoxworker/outbox/uploads"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/redox/reconcile"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
@@ -138,7 +140,7 @@ func TestFloor_WorkerStores(t *testing.T) {
 func TestFloor_WorkerReconciles(t *testing.T) {
 	t.Parallel()
 	srv := startSingle(t)
-	js := provision(t, srv, outbox.Topology{Reconcile: time.Hour})
+	js := provision(t, srv, topology.Topology{Reconcile: time.Hour})
 	look := func(_ context.Context, id string) (platform.Log, error) {
 		return platform.Log{ID: id, Status: platform.Failed}, nil
 	}
@@ -153,7 +155,7 @@ func TestFloor_WorkerReconciles(t *testing.T) {
 	defer cancel()
 	r.Follow(reconcile.Delivered{Source: clinicA, Message: "m", LogIDs: []string{"l"}})
 	eventually(t, "an event", func() bool { return messages(t, js, "REDOX_EVENTS") == 1 && messages(t, js, "REDOX_RECONCILE") == 0 })
-	uploads := outbox.NewUploads(stream(t, connect(t, srv, workerUser)), "", time.Hour)
+	uploads := uploads.New(stream(t, connect(t, srv, workerUser)), "", time.Hour)
 	if err := uploads.Keep(t.Context(), clinicA, "f", "https://blob.example/1"); err != nil {
 		t.Error(err)
 	}
@@ -167,7 +169,7 @@ func TestFloor_WorkerReconciles(t *testing.T) {
 func TestFloor_RegistryOfSources(t *testing.T) {
 	t.Parallel()
 	srv := startSingle(t)
-	js := provision(t, srv, outbox.Topology{Registry: true, Audit: true})
+	js := provision(t, srv, topology.Topology{Registry: true, Audit: true})
 	admin := registry.New(stream(t, connect(t, srv, operator)), registry.Options{By: "operator@host", Audit: true})
 	reader := registry.New(stream(t, connect(t, srv, workerUser)), registry.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

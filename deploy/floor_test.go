@@ -16,6 +16,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -35,7 +37,7 @@ type floor struct {
 func newFloor(t *testing.T) *floor {
 	t.Helper()
 	f := &floor{srv: startSingle(t), conf: loadSample(t, nil), sent: map[string]int{}, first: map[string]bool{}}
-	f.op = provision(t, f.srv, outbox.Topology{})
+	f.op = provision(t, f.srv, topology.Topology{})
 	f.run(t)
 	return f
 }
@@ -69,7 +71,7 @@ func (f *floor) run(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := outbox.NewGateway(nc, js, outbox.GatewayConfig{Sources: []string{clinicA, clinicB}, OrderSecret: orderSecret, ReplyAllow: f.conf.Reply.Allow})
+	g, err := gateway.New(nc, js, gateway.Config{Sources: []string{clinicA, clinicB}, OrderSecret: orderSecret, ReplyAllow: f.conf.Reply.Allow})
 	if err != nil {
 		t.Fatal(err)
 	}

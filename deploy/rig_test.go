@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // configure reads a server configuration as it stands. Only what would collide on
@@ -88,7 +88,7 @@ func stream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 }
 
 // provision makes the topology of two sources as the operator.
-func provision(t *testing.T, srv *server.Server, top outbox.Topology) jetstream.JetStream {
+func provision(t *testing.T, srv *server.Server, top topology.Topology) jetstream.JetStream {
 	t.Helper()
 	js := stream(t, connect(t, srv, operator))
 	changes, err := top.Ensure(t.Context(), js)

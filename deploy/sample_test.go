@@ -15,6 +15,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // sampleKey is one line of redoxworker.yaml that sets a key or would.
@@ -135,7 +136,7 @@ func TestSample_AsOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	top := outbox.Topology{Replicas: c.NATS.Replicas}
+	top := topology.Topology{Replicas: c.NATS.Replicas}
 	if changes, err := top.Ensure(t.Context(), stream(t, nc)); err != nil || len(changes) != 7 {
 		t.Errorf("%d changes, %v", len(changes), err)
 	}

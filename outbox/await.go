@@ -7,6 +7,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/publish"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // awaitLook is how often the stored replies are looked at while the next one
@@ -44,25 +48,25 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 		if err := (ReplyPolicy{Prefix: p.config.Prefix}).Check(m.Source, m.ReplyTo); err != nil {
 			return Reply{}, err
 		}
-		return p.await(ctx, m.ReplyTo, m.ID, func() error { _, _, err := p.publish(ctx, m); return err })
+		return p.await(ctx, m.ReplyTo, m.ID, func() error { _, err := p.publish(ctx, m); return err })
 	}
 	if at, ok := ctx.Deadline(); ok && m.Lane == LaneRequest && m.Deadline.IsZero() {
 		m.Deadline = at
 	}
 	private := m.ReplyTo == ""
 	if private {
-		m.ReplyTo = p.conn.NewInbox()
+		m.ReplyTo = p.js.Conn().NewInbox()
 	}
 	sub, err := p.subscribe(ctx, m.ReplyTo)
 	if err != nil {
 		return Reply{}, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	receipt, repeated, err := p.publish(ctx, m)
+	receipt, err := p.publish(ctx, m)
 	if err != nil {
 		return Reply{}, err
 	}
-	if receipt.Duplicate && !repeated {
+	if receipt.Duplicate && !receipt.Repeated {
 		return Reply{}, fmt.Errorf("outbox: message %s of source %s: %w", m.ID, m.Source, ErrDuplicate)
 	}
 	for {
@@ -82,7 +86,7 @@ func (p *Publisher) discardReply(ctx context.Context, r Reply, own string) {
 	if r.BodyObject != own || !p.config.ClaimCheck {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
 	defer cancel()
 	_ = p.bodies.Delete(ctx, own)
 }
@@ -131,7 +135,7 @@ func (p *Publisher) await(ctx context.Context, subject, id string, ask func() er
 			missing = time.Time{}
 		case missing.IsZero():
 			missing, err = time.Now(), nil
-		case time.Since(missing) < missingPatience:
+		case time.Since(missing) < publish.MissingPatience:
 			err = nil
 		}
 		if err != nil {
@@ -157,14 +161,14 @@ func (p *Publisher) subscribe(ctx context.Context, subject string) (*nats.Subscr
 	if err := checkSubject(HeaderReplyTo, subject); err != nil {
 		return nil, err
 	}
-	sub, err := p.conn.SubscribeSync(subject)
+	sub, err := p.js.Conn().SubscribeSync(subject)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: subscribe to replies: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 	defer cancel()
 	// Not connected is no error: the client subscribes when it is.
-	if err := p.conn.FlushWithContext(ctx); err == nil && refusedSubscription(p.conn, subject) {
+	if err := p.js.Conn().FlushWithContext(ctx); err == nil && jsapi.RefusedSubscription(p.js.Conn(), subject) {
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("outbox: subscribe to replies: %w: allow this user to subscribe to its reply subjects", ErrPermission)
 	}
@@ -207,21 +211,19 @@ func replyTo(msg *nats.Msg, id string) (Reply, bool) {
 func (p *Publisher) storedReply(ctx context.Context, subject string) (*nats.Msg, error) {
 	ask, cancel := context.WithTimeout(ctx, awaitLook)
 	defer cancel()
-	api := p.apiPrefix() + "DIRECT.GET." + p.config.Prefix.ReplyStream() + "." + subject
-	msg, err := p.conn.RequestWithContext(ask, api, nil)
+	api := jsapi.APIPrefix(p.js) + "DIRECT.GET." + p.config.Prefix.ReplyStream() + "." + subject
+	msg, err := p.js.Conn().RequestWithContext(ask, api, nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("outbox: read the replies: %w: stream %s is missing: run `redoxworker provision`", ErrNoStream, p.config.Prefix.ReplyStream())
-	case err != nil && refused(p.conn, api):
+	case err != nil && jsapi.Refused(p.js.Conn(), api):
 		return nil, fmt.Errorf("outbox: read the replies: %w: allow this user to publish to %sDIRECT.GET.%s.<its reply subjects>",
-			ErrPermission, p.apiPrefix(), p.config.Prefix.ReplyStream())
-	case err != nil, first(msg.Header, "Status") != "": // 404 and 408: none
+			ErrPermission, jsapi.APIPrefix(p.js), p.config.Prefix.ReplyStream())
+	case err != nil, wire.First(msg.Header, "Status") != "": // 404 and 408: none
 		return nil, nil
 	}
 	return msg, nil
 }
-
-func (p *Publisher) apiPrefix() string { return apiPrefix(p.js) }
 
 // withBody fetches the body of a reply from the object store if it is there.
 func (p *Publisher) withBody(ctx context.Context, r Reply) (Reply, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -22,15 +23,15 @@ func TestAwait_OverARestart(t *testing.T) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		reply, err := p.Await(r.ctx(), "redox.reply.clinic-a.x")
+		reply, err := p.Await(r.Ctx(), "redox.reply.clinic-a.x")
 		done <- result{reply, err}
 	}()
-	if err := r.server.Restart(); err != nil {
+	if err := r.Server.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	other := r.connect()
+	other := r.Connect()
 	msg := Reply{MessageID: "x", Settlement: Delivered, Body: []byte("late")}.Encode("redox.reply.clinic-a.x")
-	if _, err := other.PublishMsg(r.ctx(), msg); err != nil {
+	if _, err := other.PublishMsg(r.Ctx(), msg); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-done; got.err != nil || string(got.reply.Body) != "late" {
@@ -42,7 +43,7 @@ func TestAwait_OverARestart(t *testing.T) {
 func TestAwait_DurableReplyIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-	m := Message{ID: "x", Source: "clinic-a", Sequence: 7, Stored: buriedAt}
+	m := Message{ID: "x", Source: "clinic-a", Sequence: 7, Stored: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
 	another := func(change func(*Message)) Message {
 		m := m
 		change(&m)
@@ -55,7 +56,7 @@ func TestAwait_DurableReplyIsStoredOnce(t *testing.T) {
 		msg := Reply{MessageID: m.ID, Settlement: Held, Error: "unknown outcome"}.Encode("redox.reply." + m.Source + ".x")
 		msg.Header.Set(HeaderID, m.ReplyID())
 		for try := range 2 {
-			ack, err := r.js.PublishMsg(r.ctx(), msg)
+			ack, err := r.JS.PublishMsg(r.Ctx(), msg)
 			if err != nil || ack.Duplicate != (try == 1) {
 				t.Errorf("message %d, write %d: %+v, %v", i, try, ack, err)
 			}
@@ -73,17 +74,17 @@ func TestAwait_LeastRights(t *testing.T) {
 			publish: ["redox.out.clinic-a.>", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.>"],
 			subscribe: ["_INBOX.>", "redox.reply.clinic-a.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	r.ensure(Topology{})
+	r.Provision(streams.Set{Names: Prefix("")})
 	for _, source := range []string{"clinic-a", "clinic-b"} {
-		if _, err := r.js.PublishMsg(r.ctx(), Reply{MessageID: "x", Settlement: Delivered}.Encode("redox.reply."+source+".x")); err != nil {
+		if _, err := r.JS.PublishMsg(r.Ctx(), Reply{MessageID: "x", Settlement: Delivered}.Encode("redox.reply."+source+".x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p, err := NewPublisher(r.connect(nats.UserInfo("a", "p")), PublisherConfig{})
+	p, err := NewPublisher(r.Connect(nats.UserInfo("a", "p")), PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reply, err := p.Await(r.ctx(), "redox.reply.clinic-a.x"); err != nil || reply.MessageID != "x" {
+	if reply, err := p.Await(r.Ctx(), "redox.reply.clinic-a.x"); err != nil || reply.MessageID != "x" {
 		t.Errorf("its own reply: %+v, %v", reply, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -100,16 +101,16 @@ func TestAwait_ALargeBodyHasTheCallersTime(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
 	body := bytes.Repeat([]byte("x"), 20<<20)
-	if err := NewBodies(r.js, "").Put(r.ctx(), "clinic-a/reply-x", body); err != nil {
+	if err := NewBodies(r.JS, "").Put(r.Ctx(), "clinic-a/reply-x", body); err != nil {
 		t.Fatal(err)
 	}
-	sub, err := p.subscribe(r.ctx(), "redox.reply.clinic-a.x")
+	sub, err := p.subscribe(r.Ctx(), "redox.reply.clinic-a.x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	look, over := context.WithCancel(r.ctx())
+	look, over := context.WithCancel(r.Ctx())
 	defer over()
-	watch := r.connect().Conn()
+	watch := r.Connect().Conn()
 	reading, err := watch.Subscribe("$JS.API.STREAM.MSG.GET.>", func(*nats.Msg) { over() })
 	if err != nil {
 		t.Fatal(err)
@@ -118,10 +119,10 @@ func TestAwait_ALargeBodyHasTheCallersTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	msg := Reply{MessageID: "x", Settlement: Delivered, BodyObject: "clinic-a/reply-x"}.Encode("redox.reply.clinic-a.x")
-	if err := r.js.Conn().PublishMsg(msg); err != nil {
+	if err := r.JS.Conn().PublishMsg(msg); err != nil {
 		t.Fatal(err)
 	}
-	if got, found, err := p.next(r.ctx(), look, sub, "x"); err != nil || !found || len(got.Body) != len(body) {
+	if got, found, err := p.next(r.Ctx(), look, sub, "x"); err != nil || !found || len(got.Body) != len(body) {
 		t.Errorf("found %t, %d bytes, %v", found, len(got.Body), err)
 	}
 	if look.Err() == nil {

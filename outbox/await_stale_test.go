@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -17,11 +15,11 @@ func TestRequest_DurableSkipsTheReplyToAnotherMessage(t *testing.T) {
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
 	const subject = "redox.reply.clinic-a.used"
 	old := Reply{MessageID: "old", Settlement: Delivered, Body: []byte(`"old"`)}
-	if _, err := r.js.PublishMsg(r.ctx(), old.Encode(subject)); err != nil {
+	if _, err := r.JS.PublishMsg(r.Ctx(), old.Encode(subject)); err != nil {
 		t.Fatal(err)
 	}
 	answering(r, true)
-	reply, err := p.Request(r.ctx(), Message{ID: "new", Source: "clinic-a", ReplyTo: subject, Body: []byte(`"new"`)})
+	reply, err := p.Request(r.Ctx(), Message{ID: "new", Source: "clinic-a", ReplyTo: subject, Body: []byte(`"new"`)})
 	if err != nil || reply.MessageID != "new" {
 		t.Errorf("reply %+v, %v", reply, err)
 	}
@@ -32,15 +30,15 @@ func TestRequest_DurableAgainAfterTheCallerWasDown(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
 	m := Message{ID: "q", Source: "clinic-a", Lane: LaneRequest, ReplyTo: "redox.reply.clinic-a.q", Body: []byte(`{}`)}
-	if _, err := p.Publish(r.ctx(), m); err != nil {
+	if _, err := p.Publish(r.Ctx(), m); err != nil {
 		t.Fatal(err)
 	}
 	answering(r, true)
-	again, err := NewPublisher(r.connect(), PublisherConfig{})
+	again, err := NewPublisher(r.Connect(), PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reply, err := again.Request(r.ctx(), m); err != nil || reply.MessageID != "q" {
+	if reply, err := again.Request(r.Ctx(), m); err != nil || reply.MessageID != "q" {
 		t.Errorf("reply %+v, %v", reply, err)
 	}
 }
@@ -56,18 +54,18 @@ func TestRequest_DurableFindsTheAnswerToAReplay(t *testing.T) {
 		{MessageID: "a-1:r1", ReplayOf: "a-1", Settlement: Rejected, Status: 422, Error: "status 422"},
 		{MessageID: "a-1:r2", ReplayOf: "a-1", Settlement: Delivered, Status: 200, Body: []byte(`{"ok":1}`)},
 	} {
-		if _, err := r.js.PublishMsg(r.ctx(), reply.Encode(m.ReplyTo)); err != nil {
+		if _, err := r.JS.PublishMsg(r.Ctx(), reply.Encode(m.ReplyTo)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := p.Request(r.ctx(), m)
+		got, err := p.Request(r.Ctx(), m)
 		if err != nil || got.MessageID != reply.MessageID || got.ReplayOf != reply.ReplayOf || got.Status != reply.Status {
 			t.Errorf("Request after answer %d: %+v, %v", i, got, err)
 		}
-		if got, err = p.Await(r.ctx(), m.ReplyTo); err != nil || got.MessageID != reply.MessageID {
+		if got, err = p.Await(r.Ctx(), m.ReplyTo); err != nil || got.MessageID != reply.MessageID {
 			t.Errorf("Await after answer %d: %+v, %v", i, got, err)
 		}
 	}
-	if n := r.stream("REDOX_OUT").State.Msgs; n != 0 {
+	if n := r.Stream("REDOX_OUT").State.Msgs; n != 0 {
 		t.Errorf("%d messages were published", n)
 	}
 }
@@ -78,22 +76,22 @@ func TestRequest_HearsTheAnswerToAReplay(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
 	for id, to := range map[string]string{"w1": "redox.reply.clinic-a.w", "w2": ""} {
-		sub, err := r.js.Conn().SubscribeSync("redox.out.clinic-a.send")
+		sub, err := r.JS.Conn().SubscribeSync("redox.out.clinic-a.send")
 		if err != nil {
 			t.Fatal(err)
 		}
 		go func() {
-			msg, err := sub.NextMsgWithContext(r.ctx())
+			msg, err := sub.NextMsgWithContext(r.Ctx())
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			answer := Reply{MessageID: id + ":r1", ReplayOf: id, Settlement: Delivered, Status: 200}.Encode(msg.Header.Get(HeaderReplyTo))
-			if err := r.js.Conn().PublishMsg(answer); err != nil {
+			if err := r.JS.Conn().PublishMsg(answer); err != nil {
 				t.Error(err)
 			}
 		}()
-		if got, err := p.Request(r.ctx(), Message{ID: id, Source: "clinic-a", Lane: LaneSend, ReplyTo: to, Body: []byte(`{}`)}); err != nil || got.ReplayOf != id {
+		if got, err := p.Request(r.Ctx(), Message{ID: id, Source: "clinic-a", Lane: LaneSend, ReplyTo: to, Body: []byte(`{}`)}); err != nil || got.ReplayOf != id {
 			t.Errorf("%q: %+v, %v", to, got, err)
 		}
 		_ = sub.Unsubscribe()
@@ -104,10 +102,10 @@ func TestRequest_StrangersReplySubjectIsRefusedBeforePublishing(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
 	var contract *ContractError
-	if _, err := p.Request(r.ctx(), Message{Source: "clinic-a", ReplyTo: "redox.reply.clinic-b.x"}); !errors.As(err, &contract) {
+	if _, err := p.Request(r.Ctx(), Message{Source: "clinic-a", ReplyTo: "redox.reply.clinic-b.x"}); !errors.As(err, &contract) {
 		t.Errorf("error %v", err)
 	}
-	if n := r.stream("REDOX_OUT").State.Msgs; n != 0 {
+	if n := r.Stream("REDOX_OUT").State.Msgs; n != 0 {
 		t.Errorf("%d messages stored", n)
 	}
 }
@@ -115,7 +113,7 @@ func TestRequest_StrangersReplySubjectIsRefusedBeforePublishing(t *testing.T) {
 func TestAwait_ClosedConnectionEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-	js := r.connect()
+	js := r.Connect()
 	p, err := NewPublisher(js, PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -125,22 +123,5 @@ func TestAwait_ClosedConnectionEndsAtOnce(t *testing.T) {
 	time.AfterFunc(200*time.Millisecond, js.Conn().Close)
 	if _, err := p.Await(ctx, "redox.reply.clinic-a.x"); err == nil || ctx.Err() != nil {
 		t.Errorf("error %v, context %v", err, ctx.Err())
-	}
-}
-
-func TestGateway_OrderTokenOnARequestIsRefused(t *testing.T) {
-	t.Parallel()
-	r, client := gatewayRig(t, GatewayConfig{})
-	h := nats.Header{HeaderOrderToken: {"0123456789abcdef0123456789abcdef"}}
-	msg, err := client.RequestMsg(&nats.Msg{Subject: "redox.gateway.clinic-a.request", Header: h, Data: []byte("{}")}, 2*time.Minute)
-	var gateway *GatewayError
-	if err == nil {
-		_, err = DecodeReply(msg)
-	}
-	if !errors.As(err, &gateway) || gateway.Code != "400" {
-		t.Errorf("answer: %v", err)
-	}
-	if n := r.stream("REDOX_OUT").State.Msgs; n != 0 {
-		t.Errorf("%d messages stored, the first under %s", n, r.out(1).Subject)
 	}
 }

@@ -8,32 +8,33 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
 // answering plays a worker: it answers every request of clinic-a.
-func answering(r topologyRig, ack bool) {
-	r.t.Helper()
-	c, err := readerOf(r.ctx(), r.js, "clinic-a", LaneRequest)
+func answering(r rig, ack bool) {
+	r.T.Helper()
+	c, err := outboxtest.ReaderOf(r.Ctx(), r.JS, "clinic-a", "request")
 	if err != nil {
-		r.t.Fatal(err)
+		r.T.Fatal(err)
 	}
 	cc, err := c.Consume(func(msg jetstream.Msg) {
 		m, err := Decode("", Stored{Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data()})
 		if err != nil {
-			r.t.Error(err)
+			r.T.Error(err)
 		}
-		if err := r.js.Conn().PublishMsg(Reply{MessageID: m.ID, Settlement: Delivered, Status: 200, Body: m.Body}.Encode(m.ReplyTo)); err != nil {
-			r.t.Error(err)
+		if err := r.JS.Conn().PublishMsg(Reply{MessageID: m.ID, Settlement: Delivered, Status: 200, Body: m.Body}.Encode(m.ReplyTo)); err != nil {
+			r.T.Error(err)
 		}
 		if ack {
 			_ = msg.Ack()
 		}
 	})
 	if err != nil {
-		r.t.Fatal(err)
+		r.T.Fatal(err)
 	}
-	r.t.Cleanup(cc.Stop)
+	r.T.Cleanup(cc.Stop)
 }
 
 func TestRequest_InboxAndDurable(t *testing.T) {
@@ -41,17 +42,17 @@ func TestRequest_InboxAndDurable(t *testing.T) {
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
 	answering(r, true)
 	for _, replyTo := range []string{"", "redox.reply.clinic-a.q-1"} {
-		reply, err := p.Request(r.ctx(), Message{Source: "clinic-a", ReplyTo: replyTo, Body: []byte(`{"q":1}`)})
+		reply, err := p.Request(r.Ctx(), Message{Source: "clinic-a", ReplyTo: replyTo, Body: []byte(`{"q":1}`)})
 		if err != nil || !reply.OK() || string(reply.Body) != `{"q":1}` {
 			t.Errorf("reply to %q: %+v, %v", replyTo, reply, err)
 		}
 	}
 	// A caller that was down reads its answer later.
-	later, err := NewPublisher(r.connect(), PublisherConfig{})
+	later, err := NewPublisher(r.Connect(), PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reply, err := later.Await(r.ctx(), "redox.reply.clinic-a.q-1"); err != nil || !reply.OK() {
+	if reply, err := later.Await(r.Ctx(), "redox.reply.clinic-a.q-1"); err != nil || !reply.OK() {
 		t.Errorf("the stored reply: %+v, %v", reply, err)
 	}
 }
@@ -64,10 +65,10 @@ func TestRequest_DuplicateAndNobodyAnswers(t *testing.T) {
 	if _, err := p.Request(ctx, Message{ID: "q", Source: "clinic-a"}); !errors.Is(err, ErrNoReply) {
 		t.Errorf("nobody answers: %v", err)
 	}
-	if _, err := p.Request(r.ctx(), Message{ID: "q", Source: "clinic-a"}); !errors.Is(err, ErrDuplicate) {
+	if _, err := p.Request(r.Ctx(), Message{ID: "q", Source: "clinic-a"}); !errors.Is(err, ErrDuplicate) {
 		t.Errorf("the same id again: %v", err)
 	}
-	msg := r.out(1)
+	msg := r.Out(1)
 	if msg.Header.Get(HeaderDeadline) == "" {
 		t.Error("the request has no deadline although its caller's context has")
 	}
@@ -77,7 +78,7 @@ func TestRequest_DuplicateAndNobodyAnswers(t *testing.T) {
 		t.Errorf("awaiting what never comes: %v", err)
 	}
 	var contract *ContractError
-	if _, err := p.Await(r.ctx(), "other.subject"); !errors.As(err, &contract) {
+	if _, err := p.Await(r.Ctx(), "other.subject"); !errors.As(err, &contract) {
 		t.Errorf("awaiting elsewhere: %v", err)
 	}
 }

@@ -13,6 +13,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 )
 
 // chunkSize is that of the client library (ADR-20).
@@ -20,7 +23,7 @@ const chunkSize = 128 << 10
 
 // Bodies keeps message and reply bodies that are too large for a message
 // (claim check): the message names the object in Redox-Body-Object. The store
-// is made by [Topology.Ensure]. Safe for concurrent use.
+// is made by package outbox/topology. Safe for concurrent use.
 //
 // An object belongs to one message: who delivers the message removes it. A dead
 // letter keeps it for its replay, which names the same object. What nothing names
@@ -33,14 +36,14 @@ type Bodies struct {
 	js     jetstream.JetStream
 	prefix Prefix
 	bucket string
-	stream leader
+	stream jsapi.Leader
 }
 
 // NewBodies makes no request. Without a JetStream context every use is an error.
 func NewBodies(js jetstream.JetStream, p Prefix) *Bodies {
-	js = present(js)
+	js = jsapi.Present(js)
 	bucket := p.BodyBucket()
-	return &Bodies{js: js, prefix: p, bucket: bucket, stream: leader{js: js, stream: objectStream + bucket}}
+	return &Bodies{js: js, prefix: p, bucket: bucket, stream: jsapi.Leader{JS: js, Stream: streams.ObjectPrefix + bucket}}
 }
 
 // BodyName is the name of a claim check's object: below its source, since a
@@ -88,13 +91,13 @@ func (b *Bodies) PutFrom(ctx context.Context, name string, r io.Reader) (size in
 	}
 	if err := b.write(ctx, info, r, make([]byte, chunk)); err != nil {
 		tidy := context.WithoutCancel(ctx)
-		return 0, errors.Join(b.explain(err, "store a body"), b.explain(b.stream.purge(tidy, b.chunks(info.NUID), 0), "remove parts of a body"))
+		return 0, errors.Join(b.explain(err, "store a body"), b.explain(b.stream.Purge(tidy, b.chunks(info.NUID), 0), "remove parts of a body"))
 	}
 	if _, err := b.writeHeader(ctx, info, nil); err != nil {
 		return 0, b.explain(err, "store the header of a body")
 	}
 	if old.info.NUID != "" {
-		return int64(info.Size), b.explain(b.stream.purge(ctx, b.chunks(old.info.NUID), 0), "remove the body that was replaced")
+		return int64(info.Size), b.explain(b.stream.Purge(ctx, b.chunks(old.info.NUID), 0), "remove the body that was replaced")
 	}
 	return int64(info.Size), nil
 }
@@ -138,7 +141,7 @@ func (b *Bodies) writeHeader(ctx context.Context, info *jetstream.ObjectInfo, is
 }
 
 func (b *Bodies) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (sequence uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 	defer cancel()
 	ack, err := b.js.PublishMsg(ctx, m, opts...)
 	if err != nil {
@@ -165,23 +168,23 @@ func (b *Bodies) Delete(ctx context.Context, name string) error {
 // the message has written it and was cut off before the message was acknowledged. It
 // takes the right to read from the stream of dead letters.
 func (b *Bodies) DeleteUnlessDead(ctx context.Context, m Message) error {
-	dead := leader{js: b.js, stream: b.prefix.DeadStream()}
-	_, err := dead.last(ctx, b.prefix.DeadSubject(m.Source, "*", b.prefix.DeadToken(m.ID, m.Sequence)))
+	dead := jsapi.Leader{JS: b.js, Stream: b.prefix.DeadStream()}
+	_, err := dead.Last(ctx, b.prefix.DeadSubject(m.Source, "*", b.prefix.DeadToken(m.ID, m.Sequence)))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return b.Delete(ctx, m.BodyObject)
 	}
-	return explain(err, b.js, "look for a dead letter")
+	return jsapi.Explain(err, b.js, "look for a dead letter")
 }
 
 // remove takes the chunks first: as long as the header is there, it can be repeated. A
 // header that was stored meanwhile stays.
 func (b *Bodies) remove(ctx context.Context, o object) error {
 	if o.info.NUID != "" {
-		if err := b.stream.purge(ctx, b.chunks(o.info.NUID), 0); err != nil {
+		if err := b.stream.Purge(ctx, b.chunks(o.info.NUID), 0); err != nil {
 			return err
 		}
 	}
-	return b.stream.purge(ctx, o.subject, o.sequence+1)
+	return b.stream.Purge(ctx, o.subject, o.sequence+1)
 }
 
 // Touch makes the object of a message young again, so that Collect leaves it alone: who
@@ -197,7 +200,7 @@ func (b *Bodies) Touch(ctx context.Context, name string) error {
 		}
 		o.info.Name, o.info.ModTime = name, time.Now().UTC()
 		_, err = b.writeHeader(ctx, &o.info, &o.sequence)
-		if !IsAlreadyStored(err) {
+		if !jsapi.AlreadyStored(err) {
 			return b.explain(err, "store the header of a body")
 		}
 	}
@@ -215,16 +218,16 @@ type object struct {
 // look finds the header of an object, also of one that is marked as deleted.
 // [jetstream.ErrMsgNotFound] means that there is none.
 func (b *Bodies) look(ctx context.Context, name string) (object, error) {
-	msg, err := b.stream.last(ctx, b.header(name))
+	msg, err := b.stream.Last(ctx, b.header(name))
 	if err != nil {
 		return object{}, err
 	}
 	return readObject(msg)
 }
 
-func readObject(msg Stored) (object, error) {
+func readObject(msg *jetstream.RawStreamMsg) (object, error) {
 	o := object{subject: msg.Subject, sequence: msg.Sequence, stored: msg.Time}
-	if err := json.Unmarshal(msg.Body, &o.info); err != nil {
+	if err := json.Unmarshal(msg.Data, &o.info); err != nil {
 		return o, fmt.Errorf("%w: its header cannot be read", ErrBodyAltered)
 	}
 	return o, nil
@@ -245,12 +248,11 @@ func (b *Bodies) explain(err error, what string) error {
 		return nil
 	}
 	what += " (object store " + b.bucket + ")"
-	switch apiCode(err) {
-	case codeStoreFailed, codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources:
+	if jsapi.NoRoom(err) {
 		return fmt.Errorf("outbox: %s: %w: %w", what, ErrQueueFull, err)
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return fmt.Errorf("outbox: %s: %w: run `redoxworker provision`", what, ErrNoStream)
 	}
-	return explain(err, b.js, what)
+	return jsapi.Explain(err, b.js, what)
 }

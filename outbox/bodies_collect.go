@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 const (
@@ -63,9 +66,9 @@ func (b *Bodies) Collect(ctx context.Context, olderThan time.Duration) (Collecte
 // now is the time by the clock that says how old a body is: a wrong one of this host must not
 // make a body old that is being published.
 func (b *Bodies) now(ctx context.Context) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 	defer cancel()
-	stream, err := b.js.Stream(ctx, b.stream.stream)
+	stream, err := b.js.Stream(ctx, b.stream.Stream)
 	if err != nil {
 		return time.Time{}, b.explain(err, "collect")
 	}
@@ -101,7 +104,7 @@ func (c *collecting) listParts(ctx context.Context) error {
 	b := c.bodies
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	stream, err := b.js.Stream(ctx, b.stream.stream)
+	stream, err := b.js.Stream(ctx, b.stream.Stream)
 	if err != nil {
 		return b.explain(err, "collect")
 	}
@@ -119,7 +122,7 @@ func (c *collecting) listParts(ctx context.Context) error {
 // listObjects finds the objects that are old enough.
 func (c *collecting) listObjects(ctx context.Context) error {
 	b := c.bodies
-	return b.stream.each(ctx, b.headers(), func(msg Stored) error {
+	return b.stream.Each(ctx, b.headers(), func(msg *jetstream.RawStreamMsg) error {
 		o, err := readObject(msg)
 		if err != nil || b.header(o.info.Name) != msg.Subject {
 			c.done.Foreign++ // something else has written it
@@ -136,7 +139,7 @@ func (c *collecting) listObjects(ctx context.Context) error {
 		c.done.Objects++
 		source, _, below := strings.Cut(o.info.Name, "/")
 		switch {
-		case !below || !isName(source, maxSource):
+		case !below || !wire.IsName(source, wire.MaxSource):
 			c.done.Foreign++
 		case !old:
 		case c.done.Kept >= collectAtOnce:
@@ -182,7 +185,7 @@ func (c *collecting) keepNamedIn(ctx context.Context, source string, in naming) 
 	if len(names) == 0 {
 		return nil
 	}
-	err := leader{js: c.bodies.js, stream: in.stream}.each(ctx, in.subject, func(msg Stored) error {
+	err := jsapi.Leader{JS: c.bodies.js, Stream: in.stream}.Each(ctx, in.subject, func(msg *jetstream.RawStreamMsg) error {
 		for _, name := range msg.Header[HeaderBodyObject] {
 			delete(names, name)
 		}
@@ -194,7 +197,7 @@ func (c *collecting) keepNamedIn(ctx context.Context, source string, in naming) 
 	if errors.Is(err, errNothingLeft) {
 		return nil
 	}
-	return explain(err, c.bodies.js, "look for what names a body in "+in.stream)
+	return jsapi.Explain(err, c.bodies.js, "look for what names a body in "+in.stream)
 }
 
 // errNothingLeft ends a search.
@@ -227,7 +230,7 @@ func (b *Bodies) removeIf(ctx context.Context, o object) (removed bool, err erro
 	read := o.sequence
 	o.info.Deleted = true
 	o.sequence, err = b.writeHeader(ctx, &o.info, &read)
-	if IsAlreadyStored(err) {
+	if jsapi.AlreadyStored(err) {
 		return false, nil
 	}
 	if err == nil {
@@ -245,13 +248,13 @@ func (c *collecting) removeParts(ctx context.Context) error {
 			c.done.More = true
 			return nil
 		}
-		last, err := b.stream.last(ctx, b.chunks(nuid))
+		last, err := b.stream.Last(ctx, b.chunks(nuid))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
 		if err == nil && last.Time.Before(c.before) {
 			c.done.Parts++
-			err = b.stream.purge(ctx, b.chunks(nuid), last.Sequence+1)
+			err = b.stream.Purge(ctx, b.chunks(nuid), last.Sequence+1)
 		}
 		if err != nil {
 			return b.explain(err, "remove parts of a body")

@@ -136,7 +136,7 @@ func (r *BodyReader) chunk() ([]byte, error) {
 		}
 		return nil, io.EOF
 	}
-	msg, err := b.stream.next(r.ctx, b.chunks(info.NUID), r.next)
+	msg, err := b.stream.Next(r.ctx, b.chunks(info.NUID), r.next)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, fmt.Errorf("outbox: %w: a part is missing", ErrBodyAltered)
 	}
@@ -144,18 +144,18 @@ func (r *BodyReader) chunk() ([]byte, error) {
 		return nil, b.explain(err, "read a body")
 	}
 	r.chunks++
-	r.read += uint64(len(msg.Body))
+	r.read += uint64(len(msg.Data))
 	r.next = msg.Sequence + 1
 	if r.read > info.Size {
 		return nil, fmt.Errorf("outbox: %w: it is longer than its header says", ErrBodyAltered)
 	}
-	r.sum.Write(msg.Body)
+	r.sum.Write(msg.Data)
 	if r.chunks == info.Chunks {
 		if err := r.verify(); !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 	}
-	return msg.Body, nil
+	return msg.Data, nil
 }
 
 // verify is io.EOF when all that was read is the body.

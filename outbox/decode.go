@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // Stored is a message as a stream holds it.
@@ -51,8 +53,8 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m.Deadline = d.deadline()
 	m.ReplayOf = d.get(HeaderReplayOf)
 	m.ReplayCount = d.replayCount()
-	m.Position = position(m.ReplayOf, d.get(HeaderOrderPosition), m.Sequence)
-	m.Behind = behind(m.ReplayOf, d.get(HeaderOrderBehind), m.Position)
+	m.Position = wire.Position(m.ReplayOf, d.get(HeaderOrderPosition), m.Sequence)
+	m.Behind = wire.Behind(m.ReplayOf, d.get(HeaderOrderBehind), m.Position)
 	m.TraceParent, m.TraceState = traceContext(in.Header)
 	m.fill()
 	d.fail(from.check(in.Header))
@@ -101,7 +103,7 @@ func (d *decoder) id(p Prefix, sequence uint64, limit int) string {
 	own, dedup := d.get(HeaderMessageID), d.get(HeaderID)
 	switch {
 	case d.isID(HeaderMessageID, own, limit):
-		d.isID(HeaderID, dedup, maxDedupID)
+		d.isID(HeaderID, dedup, wire.MaxDedupID)
 		return own
 	case d.isID(HeaderID, dedup, limit):
 		return dedup
@@ -169,7 +171,7 @@ func (d *decoder) replayCount() int {
 		return 0
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > maxReplays {
+	if err != nil || n < 0 || n > wire.MaxReplays {
 		d.fail(errReplayCount)
 		return 0
 	}
@@ -192,7 +194,7 @@ func (d *decoder) checkFields(m *Message) {
 	if d.err == nil {
 		d.fail(checkMediaType(HeaderAccept, m.Accept))
 	}
-	if d.err == nil && m.OrderToken != "" && !isOrderToken(m.OrderToken) {
+	if d.err == nil && m.OrderToken != "" && !wire.IsOrderToken(m.OrderToken) {
 		d.fail(errOrderToken)
 	}
 	if d.err == nil {
@@ -201,33 +203,6 @@ func (d *decoder) checkFields(m *Message) {
 	if d.err == nil && m.ReplayOf != "" {
 		d.fail(checkReplayOf(m.ReplayOf))
 	}
-}
-
-// position is what a replay says, as far as it can be: before itself. Anything else is
-// where the message is stored.
-func position(replayOf, header string, sequence uint64) uint64 {
-	if replayOf == "" || header == "" {
-		return sequence
-	}
-	n, err := strconv.ParseUint(header, 10, 64)
-	if err != nil || n == 0 || n > sequence {
-		return sequence
-	}
-	return n
-}
-
-// behind is the position before another in the order of a token: what a replay says, or else
-// all before it.
-func behind(replayOf, header string, position uint64) uint64 {
-	all := max(position, 1) - 1
-	if replayOf == "" || header == "" {
-		return all
-	}
-	n, err := strconv.ParseUint(header, 10, 64)
-	if err != nil || n > all {
-		return all
-	}
-	return n
 }
 
 // traceContext reads the W3C trace context. Its header names have no case (W3C Trace
@@ -262,11 +237,4 @@ func only(values []string) string {
 		return ""
 	}
 	return values[0]
-}
-
-func first(h nats.Header, name string) string {
-	if v := h[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
 }

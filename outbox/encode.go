@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // Encode makes the NATS message that stores m: its publish subject, headers
@@ -29,7 +31,7 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 			h[name] = []string{value}
 		}
 	}
-	set(HeaderID, dedupID(nil, m.Source, m.ID))
+	set(HeaderID, wire.DedupID(nil, m.Source, m.ID))
 	set(HeaderMessageID, m.ID)
 	if m.Kind != KindDataModel {
 		set(HeaderKind, string(m.Kind))
@@ -60,7 +62,7 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 }
 
 func (m *Message) publishSubject(p Prefix) (string, error) {
-	if !isName(m.Source, maxSource) {
+	if !wire.IsName(m.Source, wire.MaxSource) {
 		return "", &ContractError{Part: "source", Reason: "is missing or not made of a-z, 0-9 and -"}
 	}
 	if m.OrderKey != "" {
@@ -108,7 +110,7 @@ func (m *Message) check() error {
 			return err
 		}
 	}
-	if m.OrderToken != "" && !isOrderToken(m.OrderToken) {
+	if m.OrderToken != "" && !wire.IsOrderToken(m.OrderToken) {
 		return errOrderToken
 	}
 	if err := m.checkBody(); err != nil {
@@ -117,7 +119,7 @@ func (m *Message) check() error {
 	if y := m.Deadline.UTC().Year(); y < 1 || y > 9999 {
 		return errDeadline
 	}
-	if m.ReplayCount < 0 || m.ReplayCount > maxReplays {
+	if m.ReplayCount < 0 || m.ReplayCount > wire.MaxReplays {
 		return errReplayCount
 	}
 	if m.ReplayOf != "" {

@@ -3,44 +3,37 @@ package outbox
 import (
 	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/publish"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
-
-// onePrefix is an error of the NATS client whose text has its prefix twice: "nats: nats: …".
-type onePrefix struct{ error }
-
-func (e onePrefix) Error() string {
-	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
-}
-func (e onePrefix) Unwrap() error { return e.error }
 
 var (
 	// ErrQueueFull is returned when the work queue, or the account's storage,
 	// has reached its limit. Nothing was stored; publish again later.
-	ErrQueueFull = errors.New("queue full")
+	ErrQueueFull = jsapi.ErrQueueFull
 	// ErrNoStream is returned when no stream takes the subject: the topology
 	// is missing, or JetStream is not running.
-	ErrNoStream = errors.New("no stream takes this subject")
+	ErrNoStream = jsapi.ErrNoStream
 	// ErrPermission is returned when the server refused a subject to this
 	// user. NATS shows it as a timeout, so it is found only after one.
-	ErrPermission = errors.New("not permitted by the NATS server")
+	ErrPermission = jsapi.ErrPermission
 	// ErrInDoubt is returned when a write got no answer and must not be repeated
 	// under the same id: the queue may have stored the message, and may have
 	// forgotten its id since, because a single server was restarted or because
 	// it was long ago. Whoever publishes it again accepts that Redox may get it
 	// twice; whoever does not looks for it first, in the replies or at Redox.
-	ErrInDoubt = errors.New("it may be stored, and the queue may have forgotten its id: published again, it may be sent twice")
+	ErrInDoubt = publish.ErrInDoubt
 	// ErrDuplicate is returned by Request when the id was published before:
 	// the reply goes where the first message asked for it.
 	ErrDuplicate = errors.New("already published under this id")
 	// ErrNoReply is returned when the wait for a reply ended first. The message
 	// itself is stored and is still delivered.
 	ErrNoReply = errors.New("no reply yet")
-	// ErrRefused is returned by Ensure when a difference was left as it is,
-	// because mending it would weaken or lose something.
-	ErrRefused = errors.New("refused")
 	// ErrBodyMissing is returned when a claim check names no stored object.
 	ErrBodyMissing = errors.New("body object is missing")
 	// ErrBodyAltered is returned when a stored object does not match its digest.
@@ -79,32 +72,21 @@ func (e *SizeError) Error() string {
 	return fmt.Sprintf("outbox: %s of %d bytes is over %d bytes, the %s", e.What, e.Size, e.Limit, e.Name)
 }
 
-// Codes of the JetStream API (nats-server 2.15, errors.json).
-const (
-	codeNotAvailable          jetstream.ErrorCode = 10008
-	codeNotLeader             jetstream.ErrorCode = 10009
-	codeInsufficientResources jetstream.ErrorCode = 10023
-	codeAccountResources      jetstream.ErrorCode = 10002
-	codeMemoryResources       jetstream.ErrorCode = 10028
-	codeStorageResources      jetstream.ErrorCode = 10047
-	codeMessageTooLarge       jetstream.ErrorCode = 10054
-	codeWrongLastSequence     jetstream.ErrorCode = 10071
-	codeStoreFailed           jetstream.ErrorCode = 10077
-	codeWrongLastSequenceRace jetstream.ErrorCode = 10164
-)
-
-// apiCode returns the JetStream error code inside err, 0 if there is none.
-func apiCode(err error) jetstream.ErrorCode {
-	var e jetstream.JetStreamError
-	if errors.As(err, &e) && e.APIError() != nil {
-		return e.APIError().ErrorCode
-	}
-	return 0
+// GatewayError is the gateway's own answer to a request that it did not store.
+type GatewayError struct {
+	// Code is the header Nats-Service-Error-Code, an HTTP status code.
+	Code string
+	// Text is the header Nats-Service-Error.
+	Text string
 }
 
-// IsAlreadyStored reports whether err is the server's answer to a write that
-// expected an empty subject and found it taken: an earlier write succeeded.
-func IsAlreadyStored(err error) bool {
-	code := apiCode(err)
-	return code == codeWrongLastSequence || code == codeWrongLastSequenceRace
+// Error shows code and text.
+func (e *GatewayError) Error() string { return "outbox: gateway: " + e.Code + " " + e.Text }
+
+// gatewayError returns nil for every other message.
+func gatewayError(in *nats.Msg) error {
+	if code := wire.First(in.Header, micro.ErrorCodeHeader); code != "" {
+		return &GatewayError{Code: wire.Line(code), Text: wire.Line(wire.First(in.Header, micro.ErrorHeader))}
+	}
+	return nil
 }

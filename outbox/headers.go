@@ -5,7 +5,7 @@ package outbox
 // the message poison, and so does Nats-Msg-Id in another case.
 const (
 	// HeaderID is the id by which the stream knows a repeat (see [Receipt]), of all sources
-	// together. A [Publisher] and the [Gateway] make it from source and message id, with
+	// together. A [Publisher] and gateway make it from source and message id, with
 	// the order secret where there is one, so that no source suppresses the messages of
 	// another. A client that publishes to the queue by itself chooses it. It is the message
 	// id too, unless there is a [HeaderMessageID]; so it is for callers of the gateway.
@@ -47,7 +47,7 @@ const (
 	// HeaderOrderPosition is set by a replay: the sequence under which the message was
 	// stored the first time, in an ordered lane its place in the order of its token.
 	HeaderOrderPosition = "Redox-Order-Position"
-	// HeaderOrderBehind is set by a replay: the HeaderDeadBehind of its dead letter.
+	// HeaderOrderBehind is set by a replay: the Redox-Dead-Behind of its dead letter.
 	HeaderOrderBehind = "Redox-Order-Behind"
 )
 
@@ -71,31 +71,3 @@ const (
 	// have the message more than once, or although it was not delivered.
 	HeaderPossibleDuplicate = "Redox-Possible-Duplicate"
 )
-
-// Headers that a dead letter adds to the original ones.
-const (
-	// HeaderDeadSettlement is the decision; see [Settlement].
-	HeaderDeadSettlement = "Redox-Dead-Settlement"
-	// HeaderDeadError is one safe line.
-	HeaderDeadError = "Redox-Dead-Error"
-	// HeaderDeadStatus is the HTTP status of the last answer; absent if none came.
-	HeaderDeadStatus = "Redox-Dead-Status"
-	// HeaderDeadAttempts is the number of attempts made.
-	HeaderDeadAttempts = "Redox-Dead-Attempts"
-	// HeaderDeadAt is the RFC 3339 instant of the decision.
-	HeaderDeadAt = "Redox-Dead-At"
-	// HeaderDeadSubject is the stored subject of the message in the work queue.
-	HeaderDeadSubject = "Redox-Dead-Subject"
-	// HeaderDeadSequence is its sequence in the work queue.
-	HeaderDeadSequence = "Redox-Dead-Sequence"
-	// HeaderDeadWorker names the worker that settled it.
-	HeaderDeadWorker = "Redox-Dead-Worker"
-	// HeaderDeadBehind is the position of the message before this one in the order of its
-	// token, with order.after_dead_letter hold; absent on the first that is held.
-	HeaderDeadBehind = "Redox-Dead-Behind"
-)
-
-// HeaderExpectedLastSubjectSequence with the value 0 makes the server refuse a
-// write to a subject that already holds a message (ADR-50; measured codes
-// 10071 and, racing on replicas, 10164).
-const HeaderExpectedLastSubjectSequence = "Nats-Expected-Last-Subject-Sequence"

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // entrance is a way by which a message comes in. It decides which headers are its own.
@@ -32,7 +34,7 @@ func (e entrance) longestID() int {
 	if e == throughGateway {
 		return maxNewID
 	}
-	return maxID
+	return wire.MaxID
 }
 
 // contractHeaders are the names that a misspelt one may have meant.
@@ -70,7 +72,7 @@ func looksOurs(name string) bool {
 			return true
 		}
 	}
-	return hasPrefixFold(name, "redox-") ||
+	return wire.HasPrefixFold(name, "redox-") ||
 		len(name) == len(HeaderID) && strings.EqualFold(name, HeaderID) ||
 		len(name) == len(HeaderContentType) && strings.EqualFold(name, HeaderContentType) ||
 		len(name) == len(HeaderAccept) && strings.EqualFold(name, HeaderAccept)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 )
 
 // relayed reaches the API of JetStream by way of a relay.
@@ -19,9 +21,9 @@ func (relayed) Options() jetstream.JetStreamOptions {
 
 // electing answers as many requests for a message as left says as a stream does that elects its
 // leader (nats-server, jsMsgGetRequest), and passes all others on.
-func (r topologyRig) electing(left *atomic.Int64) jetstream.JetStream {
-	r.t.Helper()
-	conn := r.js.Conn()
+func (r rig) electing(left *atomic.Int64) jetstream.JetStream {
+	r.T.Helper()
+	conn := r.JS.Conn()
 	_, err := conn.Subscribe("RELAY.API.>", func(m *nats.Msg) {
 		api := strings.TrimPrefix(m.Subject, "RELAY.")
 		if strings.HasPrefix(api, "API.STREAM.MSG.GET.") && left.Add(-1) >= 0 {
@@ -30,8 +32,8 @@ func (r topologyRig) electing(left *atomic.Int64) jetstream.JetStream {
 		}
 		_ = conn.PublishMsg(&nats.Msg{Subject: "$JS." + api, Reply: m.Reply, Header: m.Header, Data: m.Data})
 	})
-	must(r, err)
-	return relayed{r.js}
+	r.Must(err)
+	return relayed{r.JS}
 }
 
 // A stream that elects its leader says that it is not available. It is asked again, as one that
@@ -42,9 +44,9 @@ func TestLeader_WhileItIsElected(t *testing.T) {
 	left := new(atomic.Int64)
 	b := NewBodies(r.electing(left), "")
 	left.Store(2)
-	must(r, b.Put(r.ctx(), "a/x", pattern(300_000)))
+	r.Must(b.Put(r.Ctx(), "a/x", outboxtest.Pattern(300_000)))
 	left.Store(2)
-	if body, err := b.Get(r.ctx(), "a/x", -1); err != nil || !bytes.Equal(body, pattern(300_000)) {
+	if body, err := b.Get(r.Ctx(), "a/x", -1); err != nil || !bytes.Equal(body, outboxtest.Pattern(300_000)) {
 		t.Errorf("%d bytes, %v", len(body), err)
 	}
 }

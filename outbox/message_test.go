@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 const (
@@ -193,11 +195,11 @@ func TestMessage_Limits(t *testing.T) {
 		{"path", maxPath, func(m *Message, n int) { m.Kind, m.Path = KindFHIR, strings.Repeat("p", n) }},
 		{"content type", maxMediaType, func(m *Message, n int) { m.ContentType = strings.Repeat("c", n) }},
 		{"accept", maxMediaType, func(m *Message, n int) { m.Accept = strings.Repeat("c", n) }},
-		{"reply subject", maxSubject, func(m *Message, n int) { m.ReplyTo = strings.Repeat("r", n) }},
+		{"reply subject", wire.MaxSubject, func(m *Message, n int) { m.ReplyTo = strings.Repeat("r", n) }},
 		{"object", maxObject, func(m *Message, n int) { m.BodyObject = "a/" + strings.Repeat("o", n-2) }},
-		{"replay of", maxID, func(m *Message, n int) { m.ReplayOf = strings.Repeat("i", n) }},
-		{"replays", maxReplays, func(m *Message, n int) { m.ReplayCount = n }},
-		{"source", maxSource, func(m *Message, n int) { m.Source = strings.Repeat("s", n) }},
+		{"replay of", wire.MaxID, func(m *Message, n int) { m.ReplayOf = strings.Repeat("i", n) }},
+		{"replays", wire.MaxReplays, func(m *Message, n int) { m.ReplayCount = n }},
+		{"source", wire.MaxSource, func(m *Message, n int) { m.Source = strings.Repeat("s", n) }},
 	} {
 		for n, ok := range map[int]bool{tt.limit: true, tt.limit + 1: false} {
 			m := Message{ID: "1", Source: "a"}
@@ -214,10 +216,10 @@ func TestMessage_TooLongNamesTheLimit(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxPath+1)
 	for limit, m := range map[int]Message{
-		maxNewID:     {ID: long},
-		maxPath:      {ID: "1", Kind: KindFHIR, Path: long},
-		maxMediaType: {ID: "1", ContentType: long},
-		maxSubject:   {ID: "1", ReplyTo: long},
+		maxNewID:        {ID: long},
+		maxPath:         {ID: "1", Kind: KindFHIR, Path: long},
+		maxMediaType:    {ID: "1", ContentType: long},
+		wire.MaxSubject: {ID: "1", ReplyTo: long},
 	} {
 		m.Source = "a"
 		if _, err := m.Encode(""); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(" is longer than %d bytes", limit)) {
@@ -232,6 +234,24 @@ func BenchmarkMessage_Encode(b *testing.B) {
 	for b.Loop() {
 		if _, err := m.Encode(""); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestTraceContext(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]bool{
+		goldenTrace: true, "01" + goldenTrace[2:]: true,
+		"ff" + goldenTrace[2:]: false, goldenTrace + "0": false, goldenTrace[1:]: false, strings.ToUpper(goldenTrace): false,
+		strings.ReplaceAll(goldenTrace, "-", "_"): false, "": false,
+	} {
+		if got := isTraceParent(in); got != want {
+			t.Errorf("isTraceParent(%q) = %v", in, got)
+		}
+	}
+	for in, want := range map[string]bool{"a=1,b=2": true, strings.Repeat("s", maxState): true, strings.Repeat("s", maxState+1): false, "": false, "a=\n": false} {
+		if got := isTraceState(in); got != want {
+			t.Errorf("isTraceState(%.20q) = %v", in, got)
 		}
 	}
 }

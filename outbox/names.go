@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // Prefix is the first token of every subject and, upper-cased, the start of
@@ -13,47 +15,27 @@ import (
 // share one NATS account without touching each other.
 type Prefix string
 
-const (
-	maxPrefix = 32
-	maxSource = 64
-)
+const maxPrefix = 32
 
 // Validate reports whether p is empty or matches [a-z0-9-]{1,32}.
 func (p Prefix) Validate() error {
-	if p != "" && !isName(string(p), maxPrefix) {
-		return fmt.Errorf("outbox: prefix %q: use 1 to %d of a-z, 0-9 and -", clip(string(p)), maxPrefix)
+	if p != "" && !wire.IsName(string(p), maxPrefix) {
+		return fmt.Errorf("outbox: prefix %q: use 1 to %d of a-z, 0-9 and -", wire.Clip(string(p)), maxPrefix)
 	}
 	return nil
 }
+
+// NoSource is the source of a dead letter whose subject named none, in
+// subjects and queries.
+const NoSource = "_"
 
 // CheckSource reports whether name can be the name of a source: a subject
 // token that matches [a-z0-9-]{1,64}.
 func CheckSource(name string) error {
-	if !isName(name, maxSource) {
-		return fmt.Errorf("outbox: source %q: use 1 to %d of a-z, 0-9 and -", clip(name), maxSource)
+	if !wire.IsName(name, wire.MaxSource) {
+		return fmt.Errorf("outbox: source %q: use 1 to %d of a-z, 0-9 and -", wire.Clip(name), wire.MaxSource)
 	}
 	return nil
-}
-
-func isName(s string, limit int) bool {
-	if s == "" || len(s) > limit {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-// clip bounds a bad name so that it can be shown in an error.
-func clip(s string) string {
-	if len(s) > maxSource {
-		return s[:maxSource] + "..."
-	}
-	return s
 }
 
 // String returns the prefix as subjects use it.
@@ -90,7 +72,7 @@ func (p Prefix) AuditStream() string { return p.upper("_AUDIT") }
 // AuditSubject is where the audit entry of a settlement is stored; the source of a
 // message whose subject names none is _.
 func (p Prefix) AuditSubject(source string) string {
-	if !isName(source, maxSource) {
+	if !wire.IsName(source, wire.MaxSource) {
 		source = NoSource
 	}
 	return p.String() + ".audit." + source
@@ -139,7 +121,7 @@ func (p Prefix) RequestSubject(source string) string {
 	return p.String() + ".out." + source + ".request"
 }
 
-// GatewaySubject is where a plain NATS request reaches the [Gateway].
+// GatewaySubject is where a plain NATS request reaches gateway.
 // LaneOrdered shares the subject of LaneSend: the header Redox-Order-Key
 // makes the difference.
 func (p Prefix) GatewaySubject(source string, l Lane) string {
@@ -208,7 +190,7 @@ func (p Prefix) LaneConsumer(source string, lane Lane) string {
 // also for ordered messages; ok is false for a name that is no lane's.
 func (p Prefix) ParseLaneConsumer(name string) (source string, lane Lane, ok bool) {
 	for _, lane := range [...]Lane{LaneSend, LaneRequest} {
-		if source, ok := strings.CutSuffix(name, "-"+string(lane)); ok && isName(source, maxSource) {
+		if source, ok := strings.CutSuffix(name, "-"+string(lane)); ok && wire.IsName(source, wire.MaxSource) {
 			return source, lane, true
 		}
 	}
@@ -228,7 +210,7 @@ func (p Prefix) ParseOut(subject string) (source string, lane Lane, token string
 	switch {
 	case !ok:
 		return source, "", "", &ContractError{Part: "subject", Reason: "has no lane that a worker serves"}
-	case lane == LaneOrdered && !isOrderToken(token):
+	case lane == LaneOrdered && !wire.IsOrderToken(token):
 		return source, lane, "", &ContractError{Part: "subject", Reason: "does not end in an order token, 32 lower-case hex digits"}
 	}
 	return source, lane, token, nil
@@ -255,7 +237,7 @@ func (p Prefix) cut(subject, word string) (source, rest string, ok bool) {
 		rest, ok = strings.CutPrefix(rest, word)
 	}
 	source, rest, _ = strings.Cut(rest, ".")
-	return source, rest, ok && isName(source, maxSource)
+	return source, rest, ok && wire.IsName(source, wire.MaxSource)
 }
 
 // parseLane reads what is behind the source; last is what follows an ordered lane.
@@ -269,3 +251,7 @@ func parseLane(rest string) (lane Lane, last string, ok bool) {
 	last, ok = strings.CutPrefix(rest, string(LaneSend)+".")
 	return LaneOrdered, last, ok
 }
+
+// ReconcileConsumer is the durable consumer of [Prefix.ReconcileStream] that all workers pull
+// logs from.
+func (p Prefix) ReconcileConsumer() string { return "reconcile" }

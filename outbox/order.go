@@ -8,11 +8,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/auth/secret"
-)
-
-const (
-	minOrderSecret = 16
-	tokenDigits    = 32
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // OrderToken turns an order key, a patient id for instance, into the token that
@@ -30,12 +26,12 @@ func OrderToken(orderSecret []byte, key string) (string, error) {
 	}
 	mac := hmac.New(sha256.New, secret.Content(orderSecret))
 	mac.Write([]byte(key))
-	return hex.EncodeToString(mac.Sum(nil)[:tokenDigits/2]), nil
+	return hex.EncodeToString(mac.Sum(nil)[:wire.TokenDigits/2]), nil
 }
 
 func checkOrderSecret(orderSecret []byte) error {
-	if n := len(secret.Content(orderSecret)); n < minOrderSecret {
-		return fmt.Errorf("outbox: order secret has %d bytes: give at least %d random ones", n, minOrderSecret)
+	if n := len(secret.Content(orderSecret)); n < wire.MinSecret {
+		return fmt.Errorf("outbox: order secret has %d bytes: give at least %d random ones", n, wire.MinSecret)
 	}
 	return nil
 }
@@ -50,16 +46,4 @@ func checkOrderKey(key string) error {
 		return &ContractError{Part: HeaderOrderKey, Reason: "begins or ends with white space: trim it"}
 	}
 	return nil
-}
-
-func isOrderToken(s string) bool {
-	if len(s) != tokenDigits {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 func TestOrderToken_Golden(t *testing.T) {
@@ -43,7 +45,7 @@ func TestOrderToken_Limits(t *testing.T) {
 		{"a key before a line's end", strings.Repeat("s", 16), "k\n", false},
 	} {
 		token, err := OrderToken([]byte(tt.secret), tt.key)
-		if (err == nil) != tt.ok || tt.ok != isOrderToken(token) {
+		if (err == nil) != tt.ok || tt.ok != wire.IsOrderToken(token) {
 			t.Errorf("%s: %q, %v", tt.name, token, err)
 		}
 	}

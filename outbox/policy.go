@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // ReplyPolicy decides which reply subjects a worker answers. A publisher
@@ -35,7 +37,7 @@ func (r ReplyPolicy) Validate() error {
 	errs := []error{r.Prefix.Validate()}
 	for _, pattern := range r.Allow {
 		if reason := r.badPattern(pattern); reason != "" {
-			errs = append(errs, fmt.Errorf("outbox: reply pattern %q %s", clip(pattern), reason))
+			errs = append(errs, fmt.Errorf("outbox: reply pattern %q %s", wire.Clip(pattern), reason))
 		}
 	}
 	return errors.Join(errs...)
@@ -47,7 +49,7 @@ func (r ReplyPolicy) badPattern(pattern string) string {
 		switch {
 		case t == "":
 			return "has an empty token"
-		case !visible(t):
+		case !wire.Visible(t):
 			return "holds a space or a character outside visible ASCII"
 		case t == ">" && i != len(tokens)-1:
 			return "has > before its end"

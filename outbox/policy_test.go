@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 func TestReplyPolicy_Check(t *testing.T) {
@@ -55,8 +57,8 @@ func TestReplyPolicy_Check(t *testing.T) {
 		{"too short", custom, "a", "apps.x", false},
 		{"source before text", custom, "a", "a-box.one", true},
 		{"default does not apply beside patterns", custom, "a", "_INBOX.1", false},
-		{"512 bytes", nil, "a", "_INBOX." + strings.Repeat("x", maxSubject-7), true},
-		{"513 bytes", nil, "a", "_INBOX." + strings.Repeat("x", maxSubject-6), false},
+		{"512 bytes", nil, "a", "_INBOX." + strings.Repeat("x", wire.MaxSubject-7), true},
+		{"513 bytes", nil, "a", "_INBOX." + strings.Repeat("x", wire.MaxSubject-6), false},
 	}
 	for _, tt := range tests {
 		err := ReplyPolicy{Allow: tt.allow}.Check(tt.source, tt.subject)

@@ -9,13 +9,15 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/publish"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 const (
-	defaultPublishTimeout = 30 * time.Second
-	defaultWait           = 150 * time.Second
-	defaultMaxClaim       = 64 << 20
-	maxPayloadName        = "max_payload of the NATS server"
+	defaultWait     = 150 * time.Second
+	defaultMaxClaim = 64 << 20
 )
 
 // PublisherConfig is what a Publisher may be told. The zero value works for
@@ -49,7 +51,7 @@ type PublisherConfig struct {
 
 // WithDefaults returns a copy in which every zero field has its default.
 func (c PublisherConfig) WithDefaults() PublisherConfig {
-	c.Timeout = cmp.Or(c.Timeout, defaultPublishTimeout)
+	c.Timeout = cmp.Or(c.Timeout, publish.Timeout)
 	c.Wait = cmp.Or(c.Wait, defaultWait)
 	c.MaxBody = cmp.Or(c.MaxBody, -1)
 	c.MaxClaim = cmp.Or(c.MaxClaim, defaultMaxClaim)
@@ -77,7 +79,6 @@ func (c PublisherConfig) Validate() error {
 // for concurrent use.
 type Publisher struct {
 	js     jetstream.JetStream
-	conn   *nats.Conn
 	config PublisherConfig
 	bodies *Bodies
 }
@@ -92,6 +93,8 @@ type Receipt struct {
 	// a single server forgets those of messages that are settled, as does a
 	// cluster all of whose servers were down at once: then this is false.
 	Duplicate bool `json:"duplicate"`
+	// Repeated: the write was sent more than once, so a Duplicate may be this call's own.
+	Repeated bool `json:"-"`
 }
 
 // NewPublisher returns a publisher on js. It makes no request.
@@ -102,7 +105,7 @@ func NewPublisher(js jetstream.JetStream, cfg PublisherConfig) (*Publisher, erro
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Publisher{js: js, conn: js.Conn(), config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
+	return &Publisher{js: js, config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
 }
 
 // Publish stores m and returns when the server has confirmed it. It makes an
@@ -124,8 +127,7 @@ func NewPublisher(js jetstream.JetStream, cfg PublisherConfig) (*Publisher, erro
 func (p *Publisher) Publish(ctx context.Context, m Message) (Receipt, error) {
 	ctx, cancel := bounded(ctx, p.config.Timeout)
 	defer cancel()
-	receipt, _, err := p.publish(ctx, m)
-	return receipt, err
+	return p.publish(ctx, m)
 }
 
 // bounded gives ctx a deadline when it has none; a negative bound is none.
@@ -133,62 +135,57 @@ func bounded(ctx context.Context, bound time.Duration) (context.Context, context
 	if _, ok := ctx.Deadline(); ok || bound < 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeoutCause(ctx, bound, timeoutError(bound))
+	return context.WithTimeoutCause(ctx, bound, publish.TimeoutError(bound))
 }
 
-// timeoutError says whose timeout it was.
-type timeoutError time.Duration
-
-func (t timeoutError) Error() string {
-	return "timed out after " + time.Duration(t).String() + ", the default where the context has no deadline"
-}
-
-func (t timeoutError) Unwrap() error { return context.DeadlineExceeded }
-
-// publish stores m. repeated reports that the write was sent more than once:
-// a duplicate may then be this call's own.
-func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, repeated bool, err error) {
+// publish stores m.
+func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, err error) {
 	if m.ID == "" {
 		m.ID = NewID()
 	}
 	receipt.ID = m.ID
 	if err := p.tokenize(&m); err != nil {
-		return receipt, false, err
+		return receipt, err
 	}
-	s := sending{publisher: p, source: m.Source, query: m.Lane == LaneRequest}
-	if s.msg, err = p.encode(m); err != nil {
-		return receipt, false, err
+	w := publish.Message{Queue: p.queue(), Subject: p.config.Prefix.SendSubject(m.Source), Query: m.Lane == LaneRequest}
+	if w.Msg, err = p.encode(m); err != nil {
+		return receipt, err
 	}
 	if p.config.MaxBody >= 0 && int64(len(m.Body)) > p.config.MaxBody {
-		return receipt, false, &SizeError{What: "body", Size: int64(len(m.Body)), Limit: p.config.MaxBody, Name: "MaxBody of the publisher"}
+		return receipt, &SizeError{What: "body", Size: int64(len(m.Body)), Limit: p.config.MaxBody, Name: "MaxBody of the publisher"}
 	}
 	// The server's limit is known only while there is a connection.
-	if err := s.connected(ctx); err != nil {
-		return receipt, false, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
+	if err := w.Connected(ctx); err != nil {
+		return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
-	if err := p.fit(ctx, &m, &s); err != nil {
-		return receipt, false, err
+	if err := p.fit(ctx, &m, &w); err != nil {
+		return receipt, err
 	}
-	ack, err := s.run(ctx)
+	ack, err := w.Publish(ctx)
+	receipt.Repeated = w.Repeated()
 	if err != nil {
-		p.discard(ctx, &s)
+		w.Discard(ctx, p.bodies)
 		if errors.As(err, new(*SizeError)) {
-			return receipt, false, err
+			return receipt, err
 		}
-		return receipt, s.tries > 1, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
+		return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
 	if ack.Duplicate {
-		p.discard(ctx, &s)
+		w.Discard(ctx, p.bodies)
 	}
 	receipt.Stream, receipt.Sequence, receipt.Duplicate = ack.Stream, ack.Sequence, ack.Duplicate
-	return receipt, s.tries > 1, nil
+	return receipt, nil
+}
+
+func (p *Publisher) queue() publish.Queue {
+	return publish.Queue{JS: p.js, Stream: p.config.Prefix.OutStream(), TooLarge: tooLarge}
 }
 
 // encode makes the message as the queue stores it.
 func (p *Publisher) encode(m Message) (*nats.Msg, error) {
 	msg, err := m.Encode(p.config.Prefix)
 	if err == nil {
-		msg.Header[HeaderID] = []string{dedupID(p.config.OrderSecret, m.Source, m.ID)}
+		msg.Header[HeaderID] = []string{wire.DedupID(p.config.OrderSecret, m.Source, m.ID)}
 	}
 	return msg, err
 }
@@ -215,28 +212,27 @@ var errNoOrderSecret = errors.New("outbox: the message has an order key, but the
 
 // fit moves the body of a message that is too large for the server into the
 // object store, if that is allowed.
-func (p *Publisher) fit(ctx context.Context, m *Message, s *sending) error {
-	size, limit := payload(s.msg), p.conn.MaxPayload()
+func (p *Publisher) fit(ctx context.Context, m *Message, w *publish.Message) error {
+	size, limit := wire.Size(w.Msg), p.js.Conn().MaxPayload()
 	if size <= limit {
 		return nil
 	}
-	tooLarge := &SizeError{What: "message", Size: size, Limit: limit, Name: maxPayloadName}
 	if !p.config.ClaimCheck || len(m.Body) == 0 {
-		return tooLarge
+		return tooLarge(size, limit, publish.MaxPayloadName)
 	}
 	// A name of its own for each call: a repeated id must not replace the body
 	// of the message that is stored already.
 	body := m.Body
 	m.Body, m.BodyObject = nil, BodyName(m.Source, NewID())
 	var err error
-	if s.msg, err = p.encode(*m); err != nil {
+	if w.Msg, err = p.encode(*m); err != nil {
 		return err
 	}
-	if payload(s.msg) > limit {
-		return tooLarge
+	if wire.Size(w.Msg) > limit {
+		return tooLarge(size, limit, publish.MaxPayloadName)
 	}
-	s.object = m.BodyObject
-	return p.store(ctx, s.object, body)
+	w.Object = m.BodyObject
+	return p.store(ctx, w.Object, body)
 }
 
 // store puts a body into the object store, again from the start when the store did not
@@ -244,35 +240,12 @@ func (p *Publisher) fit(ctx context.Context, m *Message, s *sending) error {
 func (p *Publisher) store(ctx context.Context, object string, body []byte) error {
 	for try := 1; ; try++ {
 		err := p.bodies.Put(ctx, object, body)
-		if err == nil || !mayPass(err) || try == leaderTries || !sleep(ctx, leaderPause<<try) {
+		if err == nil || !jsapi.MayPass(err) || try == jsapi.Tries || !jsapi.Sleep(ctx, jsapi.Pause<<try) {
 			return err
 		}
 	}
 }
 
-// discard deletes the object of a message that surely was not stored, or stored
-// before by somebody else, with an object of its own. What may be needed, or is left when
-// that fails, is collected when it is old; see [Bodies.Collect].
-func (p *Publisher) discard(ctx context.Context, s *sending) {
-	if s.object == "" || s.doubt {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
-	defer cancel()
-	_ = p.bodies.Delete(ctx, s.object)
-}
-
-// payload is what the server counts against max_payload: the header block and
-// the body (NATS client protocol, HPUB).
-func payload(msg *nats.Msg) int64 {
-	n := len(msg.Data)
-	if len(msg.Header) > 0 {
-		n += len("NATS/1.0\r\n") + len("\r\n")
-	}
-	for name, values := range msg.Header {
-		for _, v := range values {
-			n += len(name) + len(": ") + len(v) + len("\r\n")
-		}
-	}
-	return int64(n)
+func tooLarge(size, limit int64, name string) error {
+	return &SizeError{What: "message", Size: size, Limit: limit, Name: name}
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
+	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -29,7 +32,7 @@ func TestPublish_ClaimOfAFailedPublish(t *testing.T) {
 		kept    bool // the message may be stored
 	}{
 		"refused for good":                {fails: scripted{left: 1, err: &jetstream.APIError{Code: 400, ErrorCode: 10060}}},
-		"queue full":                      {fails: scripted{left: 1, err: &jetstream.APIError{Code: 503, ErrorCode: codeStoreFailed}}},
+		"queue full":                      {fails: scripted{left: 1, err: &jetstream.APIError{Code: 503, ErrorCode: jsapi.CodeStoreFailed}}},
 		"nobody there until the end":      {fails: scripted{left: 1000, err: nats.ErrNoResponders}, timeout: 300 * time.Millisecond},
 		"no answer until the end":         {fails: scripted{left: 1000, err: context.DeadlineExceeded}, timeout: 300 * time.Millisecond, kept: true},
 		"stored, but no answer until end": {fails: scripted{left: 1000, err: context.DeadlineExceeded, stored: true}, timeout: 300 * time.Millisecond, kept: true},
@@ -37,9 +40,9 @@ func TestPublish_ClaimOfAFailedPublish(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, _ := published(t, smallServer, PublisherConfig{})
-			p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true, Timeout: tt.timeout})
-			must(r, err)
-			tt.fails.JetStream = r.js
+			p, err := NewPublisher(r.JS, PublisherConfig{ClaimCheck: true, Timeout: tt.timeout})
+			r.Must(err)
+			tt.fails.JetStream = r.JS
 			p.js = &tt.fails // after the store was given the good one
 			if _, err := p.Publish(context.Background(), largeMessage()); err == nil {
 				t.Fatal("no error")
@@ -54,15 +57,15 @@ func TestPublish_ClaimOfAFailedPublish(t *testing.T) {
 // The object store has no leader for a moment, at a chunk of the body.
 func TestPublish_ClaimWhileTheStoreElects(t *testing.T) {
 	t.Parallel()
-	for _, err := range []error{nats.ErrNoResponders, context.DeadlineExceeded, &jetstream.APIError{Code: 503, ErrorCode: codeNotAvailable}} {
+	for _, err := range []error{nats.ErrNoResponders, context.DeadlineExceeded, &jetstream.APIError{Code: 503, ErrorCode: jsapi.CodeNotAvailable}} {
 		r, _ := published(t, smallServer, PublisherConfig{})
-		p, failed := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
-		must(r, failed)
-		p.bodies = NewBodies(&scripted{JetStream: r.js, left: 2, err: err}, "")
-		if _, err := p.Publish(r.ctx(), largeMessage()); err != nil {
+		p, failed := NewPublisher(r.JS, PublisherConfig{ClaimCheck: true})
+		r.Must(failed)
+		p.bodies = NewBodies(&scripted{JetStream: r.JS, left: 2, err: err}, "")
+		if _, err := p.Publish(r.Ctx(), largeMessage()); err != nil {
 			t.Fatal(err)
 		}
-		if body, err := NewBodies(r.js, "").Get(r.ctx(), r.out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
+		if body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
 			t.Errorf("%d bytes, %v", len(body), err)
 		}
 		if n := len(r.names()); n != 1 {
@@ -76,14 +79,14 @@ func TestPublish_ClaimWhileTheStoreElects(t *testing.T) {
 func TestPublish_ClaimOfALostConfirmation(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, smallServer, PublisherConfig{})
-	p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true})
-	must(r, err)
-	p.js = &scripted{JetStream: r.js, left: 1, stored: true, err: context.DeadlineExceeded}
-	receipt, err := p.Publish(r.ctx(), largeMessage())
+	p, err := NewPublisher(r.JS, PublisherConfig{ClaimCheck: true})
+	r.Must(err)
+	p.js = &scripted{JetStream: r.JS, left: 1, stored: true, err: context.DeadlineExceeded}
+	receipt, err := p.Publish(r.Ctx(), largeMessage())
 	if err != nil || !receipt.Duplicate {
 		t.Fatalf("receipt %+v, %v", receipt, err)
 	}
-	if body, err := NewBodies(r.js, "").Get(r.ctx(), r.out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
+	if body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
 		t.Errorf("%d bytes, %v", len(body), err)
 	}
 }
@@ -92,37 +95,37 @@ func TestPublish_ClaimOfALostConfirmation(t *testing.T) {
 func TestPublish_ClaimOfADuplicateAfterRefusals(t *testing.T) {
 	t.Parallel()
 	r, first := published(t, smallServer, PublisherConfig{ClaimCheck: true})
-	_, err := first.Publish(r.ctx(), largeMessage())
-	must(r, err)
-	p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true, OrderSecret: testSecret})
-	must(r, err)
-	p.js = &scripted{JetStream: r.js, left: 2, err: &jetstream.APIError{Code: 503, ErrorCode: 10008}}
-	if receipt, err := p.Publish(r.ctx(), largeMessage()); err != nil || !receipt.Duplicate {
+	_, err := first.Publish(r.Ctx(), largeMessage())
+	r.Must(err)
+	p, err := NewPublisher(r.JS, PublisherConfig{ClaimCheck: true, OrderSecret: outboxtest.Secret})
+	r.Must(err)
+	p.js = &scripted{JetStream: r.JS, left: 2, err: &jetstream.APIError{Code: 503, ErrorCode: 10008}}
+	if receipt, err := p.Publish(r.Ctx(), largeMessage()); err != nil || !receipt.Duplicate {
 		t.Fatalf("receipt %+v, %v", receipt, err)
 	}
-	r.stores(r.out(1).Header.Get(HeaderBodyObject))
+	r.stores(r.Out(1).Header.Get(HeaderBodyObject))
 }
 
 // answersLarge answers a request with a reply whose body is in the object store, as a worker does.
-func (r topologyRig) answersLarge(object func(m Message) string) {
-	r.t.Helper()
-	_, err := r.js.Conn().Subscribe("redox.out.clinic-a.request", func(in *nats.Msg) {
+func (r rig) answersLarge(object func(m Message) string) {
+	r.T.Helper()
+	_, err := r.JS.Conn().Subscribe("redox.out.clinic-a.request", func(in *nats.Msg) {
 		ack := nats.NewMsg(in.Reply)
 		ack.Data = []byte(`{"stream":"REDOX_OUT","seq":7}`)
-		if err := r.js.Conn().PublishMsg(ack); err != nil {
-			r.t.Error(err)
+		if err := r.JS.Conn().PublishMsg(ack); err != nil {
+			r.T.Error(err)
 		}
 		m, err := Decode("", Stored{Subject: in.Subject, Header: in.Header, Body: in.Data, Sequence: 7})
 		if err != nil {
-			r.t.Error(err)
+			r.T.Error(err)
 			return
 		}
 		reply := Reply{MessageID: m.ID, Settlement: Delivered, Status: 200, BodyObject: object(m)}
-		if err := r.js.Conn().PublishMsg(reply.Encode(m.ReplyTo)); err != nil {
-			r.t.Error(err)
+		if err := r.JS.Conn().PublishMsg(reply.Encode(m.ReplyTo)); err != nil {
+			r.T.Error(err)
 		}
 	})
-	must(r, err)
+	r.Must(err)
 }
 
 // Only the caller knows of the reply to its own inbox, and removes the body when it has
@@ -139,28 +142,28 @@ func TestRequest_RemovesTheBodyOfItsOwnReply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := topologyRigWith(t, natsdev.Options{})
-			cfg := (Topology{}).bodyStore()
-			r.createStream(cfg)
-			b := NewBodies(r.js, "")
+			r := rig{outboxtest.With(t, natsdev.Options{})}
+			cfg := (streams.Set{Names: Prefix("")}).Configs()[6] // of bodies
+			r.CreateStream(cfg)
+			b := NewBodies(r.JS, "")
 			r.answersLarge(func(m Message) string {
 				object := "clinic-a/something-else"
 				if tt.own {
 					object = Prefix("").ReplyBodyName("clinic-a", m.ID, 7)
 				}
-				if err := b.Put(context.Background(), object, pattern(3<<20)); err != nil {
+				if err := b.Put(context.Background(), object, outboxtest.Pattern(3<<20)); err != nil {
 					t.Error(err)
 				}
 				return object
 			})
-			p, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: tt.claims})
-			must(r, err)
+			p, err := NewPublisher(r.JS, PublisherConfig{ClaimCheck: tt.claims})
+			r.Must(err)
 			m := Message{Source: "clinic-a", Body: []byte(`{}`)}
 			if tt.given {
-				m.ReplyTo = r.js.Conn().NewInbox()
+				m.ReplyTo = r.JS.Conn().NewInbox()
 			}
-			reply, err := p.Request(r.ctx(), m)
-			if err != nil || !bytes.Equal(reply.Body, pattern(3<<20)) {
+			reply, err := p.Request(r.Ctx(), m)
+			if err != nil || !bytes.Equal(reply.Body, outboxtest.Pattern(3<<20)) {
 				t.Fatalf("%d bytes, %v", len(reply.Body), err)
 			}
 			if gone := len(r.names()) == 0; gone != tt.gone {
@@ -174,31 +177,31 @@ func TestRequest_RemovesTheBodyOfItsOwnReply(t *testing.T) {
 func TestBodies_GetWhileItIsReplaced(t *testing.T) {
 	t.Parallel()
 	r, b := newBodies(t)
-	r.put(b, "a/x", pattern(300_000))
-	body, err := b.Open(r.ctx(), "a/x", -1)
-	must(r, err)
-	r.put(b, "a/x", pattern(300_000))
+	r.put(b, "a/x", outboxtest.Pattern(300_000))
+	body, err := b.Open(r.Ctx(), "a/x", -1)
+	r.Must(err)
+	r.put(b, "a/x", outboxtest.Pattern(300_000))
 	if _, err := body.ReadAll(); !errors.Is(err, ErrBodyAltered) || !body.replaced() {
 		t.Errorf("reading what was replaced: %v", err)
 	}
-	ctx, stop := context.WithCancel(r.ctx())
+	ctx, stop := context.WithCancel(r.Ctx())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if err := b.Put(ctx, "a/x", pattern(300_000)); err != nil && ctx.Err() == nil {
+			if err := b.Put(ctx, "a/x", outboxtest.Pattern(300_000)); err != nil && ctx.Err() == nil {
 				t.Error(err)
 			}
 		}
 	}()
 	for range 50 { // whole, or not at all
-		if got, err := b.Get(r.ctx(), "a/x", -1); (err != nil || !bytes.Equal(got, pattern(300_000))) && !errors.Is(err, ErrBodyAltered) {
+		if got, err := b.Get(r.Ctx(), "a/x", -1); (err != nil || !bytes.Equal(got, outboxtest.Pattern(300_000))) && !errors.Is(err, ErrBodyAltered) {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 	}
 	stop()
 	<-done
-	if got, err := b.Get(r.ctx(), "a/x", -1); err != nil || !bytes.Equal(got, pattern(300_000)) {
+	if got, err := b.Get(r.Ctx(), "a/x", -1); err != nil || !bytes.Equal(got, outboxtest.Pattern(300_000)) {
 		t.Errorf("when nobody replaces it: %d bytes, %v", len(got), err)
 	}
 }

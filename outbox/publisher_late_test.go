@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
@@ -76,7 +77,7 @@ func TestPublish_StoresOnceAfterALongLossOfTheConnection(t *testing.T) {
 			if u.JetStream, err = jetstream.New(conn); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := (outbox.Topology{}).Ensure(t.Context(), u.JetStream); err != nil {
+			if _, err := (topology.Topology{}).Ensure(t.Context(), u.JetStream); err != nil {
 				t.Fatal(err)
 			}
 			p, err := outbox.NewPublisher(u, outbox.PublisherConfig{Timeout: -1})

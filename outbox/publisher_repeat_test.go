@@ -47,11 +47,11 @@ func TestPublish_RepeatsWhatWillHeal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, newErr := NewPublisher(&scripted{JetStream: r.js, left: 1, err: err}, PublisherConfig{})
+			p, newErr := NewPublisher(&scripted{JetStream: r.JS, left: 1, err: err}, PublisherConfig{})
 			if newErr != nil {
 				t.Fatal(newErr)
 			}
-			if receipt, err := p.Publish(r.ctx(), Message{Source: "clinic-a"}); err != nil || receipt.Sequence == 0 {
+			if receipt, err := p.Publish(r.Ctx(), Message{Source: "clinic-a"}); err != nil || receipt.Sequence == 0 {
 				t.Errorf("receipt %+v, %v", receipt, err)
 			}
 		})
@@ -64,11 +64,11 @@ func TestRequest_LostConfirmationIsNoDuplicate(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
 	answering(r, true)
-	p, err := NewPublisher(&scripted{JetStream: r.js, left: 1, stored: true, err: context.DeadlineExceeded}, PublisherConfig{})
+	p, err := NewPublisher(&scripted{JetStream: r.JS, left: 1, stored: true, err: context.DeadlineExceeded}, PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reply, err := p.Request(r.ctx(), Message{Source: "clinic-a", Body: []byte(`{}`)}); err != nil || !reply.OK() {
+	if reply, err := p.Request(r.Ctx(), Message{Source: "clinic-a", Body: []byte(`{}`)}); err != nil || !reply.OK() {
 		t.Errorf("reply %+v, %v", reply, err)
 	}
 }
@@ -76,7 +76,7 @@ func TestRequest_LostConfirmationIsNoDuplicate(t *testing.T) {
 func TestPublish_ErrorKeepsTheMadeID(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-	p, err := NewPublisher(&scripted{JetStream: r.js, left: 1000, err: context.DeadlineExceeded}, PublisherConfig{Timeout: 300 * time.Millisecond})
+	p, err := NewPublisher(&scripted{JetStream: r.JS, left: 1000, err: context.DeadlineExceeded}, PublisherConfig{Timeout: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,18 +94,18 @@ func TestPublish_DuplicateClaimKeepsTheFirstBody(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{MaxPayload: 4096}, PublisherConfig{ClaimCheck: true})
 	m := Message{ID: "m", Source: "clinic-a", Body: []byte(strings.Repeat("1", 5000))}
-	if _, err := p.Publish(r.ctx(), m); err != nil {
+	if _, err := p.Publish(r.Ctx(), m); err != nil {
 		t.Fatal(err)
 	}
 	m.Body = []byte(strings.Repeat("2", 5000))
-	if again, err := p.Publish(r.ctx(), m); err != nil || !again.Duplicate {
+	if again, err := p.Publish(r.Ctx(), m); err != nil || !again.Duplicate {
 		t.Fatalf("second receipt %+v, %v", again, err)
 	}
-	body, err := NewBodies(r.js, "").Get(r.ctx(), r.out(1).Header.Get(HeaderBodyObject), -1)
+	body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(HeaderBodyObject), -1)
 	if err != nil || body[0] != '1' {
 		t.Errorf("body begins with %.1s, %v", body, err)
 	}
-	if n := r.stream("OBJ_REDOX_BODIES").State.NumSubjects; n != 2 {
+	if n := r.Stream("OBJ_REDOX_BODIES").State.NumSubjects; n != 2 {
 		t.Errorf("%d subjects in the store, want one object: chunks and header", n)
 	}
 }
@@ -115,24 +115,13 @@ func TestPublish_DuplicateClaimKeepsTheFirstBody(t *testing.T) {
 func TestPublish_NotConnectedStoresNothingLater(t *testing.T) {
 	t.Parallel()
 	r, _ := published(t, natsdev.Options{}, PublisherConfig{})
-	proxied := r.connect(nats.NoReconnect())
+	proxied := r.Connect(nats.NoReconnect())
 	p, err := NewPublisher(proxied, PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxied.Conn().Close()
-	if _, err := p.Publish(r.ctx(), Message{Source: "clinic-a"}); !errors.Is(err, nats.ErrConnectionClosed) || !strings.Contains(err.Error(), "nothing was stored") {
+	if _, err := p.Publish(r.Ctx(), Message{Source: "clinic-a"}); !errors.Is(err, nats.ErrConnectionClosed) || !strings.Contains(err.Error(), "nothing was stored") {
 		t.Errorf("error %v", err)
-	}
-}
-
-// One try is one try.
-func TestPublish_UnconfirmedCountsItsTries(t *testing.T) {
-	t.Parallel()
-	for tries, want := range map[int]string{1: "after 1 try, and", 2: "after 2 tries, and"} {
-		s := &sending{doubt: true, cluster: true, tries: tries}
-		if err := s.unconfirmed(context.DeadlineExceeded); !strings.Contains(err.Error(), want) {
-			t.Errorf("%d tries: %v", tries, err)
-		}
 	}
 }

@@ -13,40 +13,27 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
+	"github.com/redoxworker/redoxworker/outbox/internal/streams"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
-var testSecret = []byte("0123456789abcdef0123456789abcdef")
-
 // published is a provisioned server with a publisher for clinic-a.
-func published(t *testing.T, o natsdev.Options, cfg PublisherConfig) (topologyRig, *Publisher) {
+func published(t *testing.T, o natsdev.Options, cfg PublisherConfig) (rig, *Publisher) {
 	t.Helper()
-	r := topologyRigWith(t, o, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	if _, err := (Topology{}).Ensure(r.ctx(), r.js); err != nil {
+	r := rig{outboxtest.With(t, o, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))}
+	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: Prefix("")}); err != nil {
 		t.Fatal(err)
 	}
 	if cfg.OrderSecret == nil {
-		cfg.OrderSecret = testSecret
+		cfg.OrderSecret = outboxtest.Secret
 	}
-	p, err := NewPublisher(r.js, cfg)
+	p, err := NewPublisher(r.JS, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r, p
-}
-
-// out reads a message of the work queue.
-func (r topologyRig) out(sequence uint64) *jetstream.RawStreamMsg {
-	r.t.Helper()
-	s, err := r.js.Stream(r.ctx(), "REDOX_OUT")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	msg, err := s.GetMsg(r.ctx(), sequence)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return msg
 }
 
 func TestPublish_TwiceIsStoredOnce(t *testing.T) {
@@ -77,8 +64,8 @@ func TestPublish_OrderKeyBecomesTheTokenOfTheSubject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg := r.out(receipt.Sequence)
-	token, err := OrderToken(testSecret, "MRN 12345")
+	msg := r.Out(receipt.Sequence)
+	token, err := OrderToken(outboxtest.Secret, "MRN 12345")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +75,7 @@ func TestPublish_OrderKeyBecomesTheTokenOfTheSubject(t *testing.T) {
 	if strings.Contains(fmt.Sprint(msg.Subject, msg.Header), "12345") {
 		t.Error("the order key left the process")
 	}
-	bare, err := NewPublisher(r.js, PublisherConfig{})
+	bare, err := NewPublisher(r.JS, PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +94,7 @@ func TestPublish_SizeAtTheLimitAndOneOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Body = bytes.Repeat([]byte("x"), limit-int(payload(msg))+extra)
+		m.Body = bytes.Repeat([]byte("x"), limit-int(wire.Size(msg))+extra)
 		return m
 	}
 	if _, err := p.Publish(t.Context(), fit(0)); err != nil {
@@ -117,7 +104,7 @@ func TestPublish_SizeAtTheLimitAndOneOver(t *testing.T) {
 	if _, err := p.Publish(t.Context(), fit(1)); !errors.As(err, &size) || size.Limit != limit || size.Size != limit+1 {
 		t.Errorf("a byte more: %v", err)
 	}
-	claims, err := NewPublisher(r.js, PublisherConfig{ClaimCheck: true, OrderSecret: testSecret})
+	claims, err := NewPublisher(r.JS, PublisherConfig{ClaimCheck: true, OrderSecret: outboxtest.Secret})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +114,8 @@ func TestPublish_SizeAtTheLimitAndOneOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg := r.out(receipt.Sequence)
-	body, err := NewBodies(r.js, "").Get(t.Context(), msg.Header.Get(HeaderBodyObject), limit*2)
+	msg := r.Out(receipt.Sequence)
+	body, err := NewBodies(r.JS, "").Get(t.Context(), msg.Header.Get(HeaderBodyObject), limit*2)
 	if err != nil || !bytes.Equal(body, large.Body) || len(msg.Data) != 0 {
 		t.Errorf("claim check: %d bytes beside %d, %v", len(body), len(msg.Data), err)
 	}
@@ -137,13 +124,13 @@ func TestPublish_SizeAtTheLimitAndOneOver(t *testing.T) {
 func TestPublish_ErrorsSayWhatAndTheMend(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
-	s, err := r.js.Stream(r.ctx(), "REDOX_OUT")
+	s, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := s.CachedInfo().Config
 	cfg.MaxMsgs = 1
-	if _, err := r.js.UpdateStream(r.ctx(), cfg); err != nil {
+	if _, err := r.JS.UpdateStream(r.Ctx(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Publish(t.Context(), Message{Source: "clinic-a"}); err != nil {
@@ -152,7 +139,7 @@ func TestPublish_ErrorsSayWhatAndTheMend(t *testing.T) {
 	if _, err := p.Publish(t.Context(), Message{Source: "clinic-a"}); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("a full queue: %v", err)
 	}
-	elsewhere, err := NewPublisher(r.js, PublisherConfig{Prefix: "other", Timeout: time.Second})
+	elsewhere, err := NewPublisher(r.JS, PublisherConfig{Prefix: "other", Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,14 +163,14 @@ func TestPublish_PermissionShowsByName(t *testing.T) {
 		accounts { A { jetstream: enabled, users: [
 		{user: op, password: p}, {user: b, password: p, permissions: {publish: ["redox.out.clinic-b.>"], subscribe: ["_INBOX.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	if _, err := (Topology{}).Ensure(r.ctx(), r.js); err != nil {
+	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: Prefix("")}); err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPublisher(r.connect(nats.UserInfo("b", "p")), PublisherConfig{})
+	p, err := NewPublisher(r.Connect(nats.UserInfo("b", "p")), PublisherConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Publish(r.ctx(), Message{Source: "clinic-b"}); err != nil {
+	if _, err := p.Publish(r.Ctx(), Message{Source: "clinic-b"}); err != nil {
 		t.Errorf("its own source: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -209,9 +196,9 @@ func TestPublish_ServerRestart(t *testing.T) {
 					restarted.Wait()
 				}
 				m := Message{ID: fmt.Sprintf("%d-%d", w, i), Source: "clinic-a"}
-				_, err := p.Publish(r.ctx(), m)
+				_, err := p.Publish(r.Ctx(), m)
 				if errors.Is(err, ErrInDoubt) { // nothing is settled here, so that the queue knows all ids
-					_, err = p.Publish(r.ctx(), m)
+					_, err = p.Publish(r.Ctx(), m)
 				}
 				if err != nil {
 					t.Errorf("message %d-%d: %v", w, i, err)
@@ -221,12 +208,12 @@ func TestPublish_ServerRestart(t *testing.T) {
 	}
 	all.Go(func() {
 		restarted.Done() // in the middle of publishing
-		if err := r.server.Restart(); err != nil {
+		if err := r.Server.Restart(); err != nil {
 			t.Error(err)
 		}
 	})
 	all.Wait()
-	s, err := r.js.Stream(r.ctx(), "REDOX_OUT")
+	s, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,10 +237,10 @@ func BenchmarkPublish(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := (Topology{}).Ensure(b.Context(), js); err != nil {
+	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: Prefix("")}); err != nil {
 		b.Fatal(err)
 	}
-	p, err := NewPublisher(js, PublisherConfig{OrderSecret: testSecret})
+	p, err := NewPublisher(js, PublisherConfig{OrderSecret: outboxtest.Secret})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
@@ -18,7 +20,7 @@ import (
 // comes back, or is made anew while a write waits for it, is used at once.
 func TestQueue_VanishesUnderPublisherAndGateway(t *testing.T) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		topology := outbox.Topology{}
+		topology := topology.Topology{}
 		must := func(err error) {
 			t.Helper()
 			if err != nil {
@@ -29,7 +31,7 @@ func TestQueue_VanishesUnderPublisherAndGateway(t *testing.T) {
 		must(err)
 		p, err := outbox.NewPublisher(js, outbox.PublisherConfig{})
 		must(err)
-		g, err := outbox.NewGateway(js.Conn(), js, outbox.GatewayConfig{Sources: []string{"clinic-a"}})
+		g, err := gateway.New(js.Conn(), js, gateway.Config{Sources: []string{"clinic-a"}})
 		must(err)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -76,7 +78,7 @@ func TestQueue_VanishesUnderPublisherAndGateway(t *testing.T) {
 // nothing else.
 func TestTopology_HealthAndRestore(t *testing.T) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		topology := outbox.Topology{Audit: true}
+		topology := topology.Topology{Audit: true}
 		must := func(err error) {
 			t.Helper()
 			if err != nil {

@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 const (
 	mediaProblem = "application/problem+json"
-	maxError     = 512 // bytes of a safe text
 	maxLogIDs    = 32
 	maxLogID     = 128
 	replyHeaders = 11 // of a reply, at most, besides its trace context
@@ -79,7 +80,7 @@ func (r Reply) Encode(subject string) *nats.Msg {
 	}
 	set(HeaderAttempts, strconv.Itoa(r.Attempts))
 	set(HeaderLogIDs, joinLogIDs(r.LogIDs))
-	set(HeaderError, safeLine(r.Error))
+	set(HeaderError, wire.Line(r.Error))
 	if r.PossibleDuplicate {
 		set(HeaderPossibleDuplicate, "true")
 	}
@@ -105,7 +106,7 @@ func (r Reply) problem() []byte {
 	}{
 		Type:   "urn:redoxworker:settlement:" + string(r.Settlement),
 		Title:  "message " + string(r.Settlement),
-		Status: r.Status, Detail: safeLine(r.Error),
+		Status: r.Status, Detail: wire.Line(r.Error),
 		Settlement: r.Settlement, MessageID: r.MessageID, ReplayOf: r.ReplayOf, Attempts: r.Attempts,
 	})
 	if err != nil { // strings and integers only: cannot happen
@@ -122,17 +123,17 @@ func DecodeReply(in *nats.Msg) (Reply, error) {
 		return Reply{}, err
 	}
 	r := Reply{
-		MessageID:   first(in.Header, HeaderMessageID),
-		ReplayOf:    first(in.Header, HeaderReplayOf),
-		Settlement:  Settlement(first(in.Header, HeaderSettlement)),
-		Error:       first(in.Header, HeaderError),
-		ContentType: first(in.Header, HeaderContentType),
-		BodyObject:  first(in.Header, HeaderBodyObject),
-		TraceParent: first(in.Header, HeaderTraceParent),
-		TraceState:  first(in.Header, HeaderTraceState),
+		MessageID:   wire.First(in.Header, HeaderMessageID),
+		ReplayOf:    wire.First(in.Header, HeaderReplayOf),
+		Settlement:  Settlement(wire.First(in.Header, HeaderSettlement)),
+		Error:       wire.First(in.Header, HeaderError),
+		ContentType: wire.First(in.Header, HeaderContentType),
+		BodyObject:  wire.First(in.Header, HeaderBodyObject),
+		TraceParent: wire.First(in.Header, HeaderTraceParent),
+		TraceState:  wire.First(in.Header, HeaderTraceState),
 		Body:        in.Data,
 
-		PossibleDuplicate: first(in.Header, HeaderPossibleDuplicate) == "true",
+		PossibleDuplicate: wire.First(in.Header, HeaderPossibleDuplicate) == "true",
 	}
 	if r.MessageID == "" {
 		return Reply{}, errors.New("outbox: not a reply: " + HeaderMessageID + " is missing")
@@ -141,27 +142,35 @@ func DecodeReply(in *nats.Msg) (Reply, error) {
 		return Reply{}, errors.New("outbox: not a reply: " + HeaderSettlement + " is missing or unknown")
 	}
 	var err error
-	if r.Status, err = count(in.Header, HeaderStatus, 999); err != nil {
+	if r.Status, err = wire.Count(in.Header, HeaderStatus, 999); err != nil {
 		return Reply{}, err
 	}
-	if r.Attempts, err = count(in.Header, HeaderAttempts, 1<<31-1); err != nil {
+	if r.Attempts, err = wire.Count(in.Header, HeaderAttempts, 1<<31-1); err != nil {
 		return Reply{}, err
 	}
-	if ids := first(in.Header, HeaderLogIDs); ids != "" {
+	if ids := wire.First(in.Header, HeaderLogIDs); ids != "" {
 		r.LogIDs = strings.Split(ids, ",")
 	}
 	return r, nil
 }
 
-// count reads a header that is a decimal from 0 to limit; absent is 0.
-func count(h nats.Header, name string, limit int) (int, error) {
-	s := first(h, name)
-	if s == "" {
-		return 0, nil
+// joinLogIDs drops ids that would not survive a comma list in a header: they
+// come from the far side.
+func joinLogIDs(ids []string) string {
+	var b strings.Builder
+	kept := 0
+	for _, id := range ids {
+		if kept == maxLogIDs {
+			break
+		}
+		if id == "" || len(id) > maxLogID || !wire.Visible(id) || strings.Contains(id, ",") {
+			continue
+		}
+		if kept > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(id)
+		kept++
 	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > limit {
-		return 0, fmt.Errorf("outbox: header %s is not a number from 0 to %d", name, limit)
-	}
-	return n, nil
+	return b.String()
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 var goldenReplies = []struct {
@@ -127,10 +129,10 @@ func TestReply_EncodeCleansWhatComesFromOutside(t *testing.T) {
 	if _, ok := msg.Header[HeaderContentType]; ok {
 		t.Errorf("content type %q", msg.Header[HeaderContentType])
 	}
-	if text := first(msg.Header, HeaderError); len(text) > maxError || strings.ContainsAny(text, "\r\n") || !strings.HasPrefix(text, "a") {
+	if text := wire.First(msg.Header, HeaderError); len(text) > wire.MaxLine || strings.ContainsAny(text, "\r\n") || !strings.HasPrefix(text, "a") {
 		t.Errorf("error %q", text)
 	}
-	if ids := strings.Split(first(msg.Header, HeaderLogIDs), ","); len(ids) != maxLogIDs || ids[0] != "ok" || ids[1] != many[0] {
+	if ids := strings.Split(wire.First(msg.Header, HeaderLogIDs), ","); len(ids) != maxLogIDs || ids[0] != "ok" || ids[1] != many[0] {
 		t.Errorf("%d log ids: %q", len(ids), ids[:2])
 	}
 	if _, ok := msg.Header[HeaderTraceParent]; ok {

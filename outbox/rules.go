@@ -1,19 +1,17 @@
 package outbox
 
 import (
-	"fmt"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // Limits of single headers, in bytes. Together they bound what a dead letter
 // adds to a message; see headroom.
 const (
 	maxNewID     = 200 // of an id that is published; a replay adds ":r<n>"
-	maxID        = 256 // of an id that is read
 	maxMediaType = 255
-	maxSubject   = 512
 	maxObject    = 512
-	maxReplays   = 1_000_000
 	traceParent  = 55  // W3C Trace Context, version 00
 	maxState     = 512 // W3C Trace Context: what every system must pass on
 )
@@ -27,17 +25,6 @@ var (
 	errReplayCount = &ContractError{Part: HeaderReplayCount, Reason: "is not a count"}
 )
 
-// visible reports whether s is made of visible ASCII: no space, no control
-// characters, nothing that a header or a log line could be broken with.
-func visible(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
-}
-
 // checkID checks the id that a header holds.
 func checkID(name, id string, limit int) error {
 	if id == "" {
@@ -46,18 +33,18 @@ func checkID(name, id string, limit int) error {
 	if len(id) > limit {
 		return tooLong(name, limit)
 	}
-	if !visible(id) {
+	if !wire.Visible(id) {
 		return &ContractError{Part: name, Reason: "holds a space or a character outside visible ASCII"}
 	}
 	return nil
 }
 
 func tooLong(part string, limit int) error {
-	return &ContractError{Part: part, Reason: fmt.Sprintf("is longer than %d bytes", limit)}
+	return &ContractError{Part: part, Reason: wire.TooLong(limit)}
 }
 
 func checkReplayOf(id string) error {
-	if len(id) > maxID || !visible(id) {
+	if len(id) > wire.MaxID || !wire.Visible(id) {
 		return &ContractError{Part: HeaderReplayOf, Reason: "is not a message id"}
 	}
 	return nil
@@ -84,17 +71,8 @@ func checkMediaType(name, v string) error {
 
 // checkSubject accepts a literal NATS subject of visible ASCII.
 func checkSubject(name, s string) error {
-	switch {
-	case s == "":
-		return &ContractError{Part: name, Reason: "is empty"}
-	case len(s) > maxSubject:
-		return tooLong(name, maxSubject)
-	case !visible(s):
-		return &ContractError{Part: name, Reason: "holds a space or a character outside visible ASCII"}
-	case strings.ContainsAny(s, "*>"):
-		return &ContractError{Part: name, Reason: "holds a wildcard"}
-	case s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, ".."):
-		return &ContractError{Part: name, Reason: "has an empty token"}
+	if fault := wire.SubjectFault(s); fault != "" {
+		return &ContractError{Part: name, Reason: fault}
 	}
 	return nil
 }
@@ -103,7 +81,7 @@ func (m *Message) checkBody() error {
 	if m.BodyObject == "" {
 		return nil
 	}
-	if len(m.BodyObject) > maxObject || !visible(m.BodyObject) {
+	if len(m.BodyObject) > maxObject || !wire.Visible(m.BodyObject) {
 		return &ContractError{Part: HeaderBodyObject, Reason: "is not the name of an object"}
 	}
 	// The name comes with the message: it must not reach what another source stored.

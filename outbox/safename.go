@@ -1,6 +1,10 @@
 package outbox
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/shown"
+)
 
 // NoName stands for the name of a data model or event type that is not shown, because it
 // could be anything; see [SafeName].
@@ -43,7 +47,7 @@ func SafeSubject(subject string) string {
 		parts[3] = "…"
 	}
 	if len(parts) > 4 {
-		parts[4] = shownToken(parts[4])
+		parts[4] = shown.Token(parts[4])
 	}
 	return strings.Join(parts, ".")
 }

@@ -1,13 +1,14 @@
 package worker_test
 
 import (
-	"github.com/nats-io/nats.go/jetstream"
-
 	"context"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -15,7 +16,7 @@ import (
 // longer one, and whose marks come too seldom for the shorter.
 func TestGuarantee_AShorterAckWaitWaitsForTheWorkers(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		top := outbox.Topology{}
+		top := topology.Topology{}
 		if _, err := top.Ensure(r.Context(), r.js); err != nil {
 			t.Fatal(err)
 		}

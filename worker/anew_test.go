@@ -9,6 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -31,7 +33,7 @@ func (r *rig) deleteQueue() {
 
 func (r *rig) provision() {
 	r.Helper()
-	if _, err := (outbox.Topology{}).Ensure(r.Context(), r.js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(r.Context(), r.js); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -177,12 +179,12 @@ func TestGuarantee_ALargeDeadLetterOfAnOldQueueKeepsItsBody(t *testing.T) {
 		r.makeQueueAnew()
 		r.plain(large("2"))
 		r.until("both settled", func() bool { return len(r.all(worker.EventSettled)) == 2 })
-		letters, err := outbox.NewDeadLetters(r.js, outbox.DeadLettersConfig{})
+		letters, err := dlq.New(r.js, dlq.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var bodies []string
-		for l, err := range letters.List(r.Context(), outbox.DeadQuery{}) {
+		for l, err := range letters.List(r.Context(), dlq.Query{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

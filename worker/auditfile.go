@@ -132,7 +132,7 @@ func endsTorn(path string) bool {
 }
 
 // AuditStream is an [Audit] that stores entries in the stream REDOX_AUDIT, under the
-// subject redox.audit.<source>; see [outbox.Topology]. A settlement whose entry is
+// subject redox.audit.<source>; see [topology.Topology]. A settlement whose entry is
 // written twice within the stream's duplicate window has it once.
 func AuditStream(js jetstream.JetStream, p outbox.Prefix) Audit {
 	return func(ctx context.Context, e AuditEntry) error {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -98,7 +99,7 @@ func TestAuditFile_FollowsARotation(t *testing.T) {
 
 func TestAuditStream_StoresEachEntryOnce(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		if _, err := (outbox.Topology{Audit: true, AuditMaxAge: 24 * time.Hour}).Ensure(r.Context(), r.js); err != nil {
+		if _, err := (topology.Topology{Audit: true, AuditMaxAge: 24 * time.Hour}).Ensure(r.Context(), r.js); err != nil {
 			t.Fatal(err)
 		}
 		audit := worker.AuditStream(r.js, "")

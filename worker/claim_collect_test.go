@@ -18,7 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
-// replayClaims sends every dead letter again, as outbox.DeadLetters does: the object is
+// replayClaims sends every dead letter again, as a dlq.Store does: the object is
 // touched, the message published, and at last the dead letter deleted. It pauses in between.
 func (r *rig) replayClaims(ctx context.Context, pause func()) error {
 	s, err := r.js.Stream(ctx, "REDOX_DLQ")

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -180,7 +181,7 @@ func TestRun_ClaimOfWhatIsNotDelivered(t *testing.T) {
 func TestRun_ClaimThatAnEarlierDeadLetterNames(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		id, object := r.claimed(outbox.Message{ID: "m"}, large(1<<20))
-		letter := outbox.DeadLetter{MessageID: id, Source: source, Settlement: outbox.Rejected, At: time.Now(), Subject: "redox.out." + source + ".send", Sequence: 1}
+		letter := dlq.Letter{MessageID: id, Source: source, Settlement: outbox.Rejected, At: time.Now(), Subject: "redox.out." + source + ".send", Sequence: 1}
 		if _, err := r.js.PublishMsg(r.Context(), letter.Encode("")); err != nil {
 			r.Fatal(err)
 		}

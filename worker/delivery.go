@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
@@ -190,7 +191,7 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	}
 	err := store(d.ctx, d.message, started)
 	d.noted = err == nil || !refused(err)
-	if outbox.IsAlreadyStored(err) {
+	if dlq.IsAlreadyStored(err) {
 		return d.decide(verdict{action: leave, delay: time.Second + jitter(time.Second), err: "another worker has just begun to send it"})
 	}
 	if err != nil {

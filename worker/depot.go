@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // How often a stream is written to that has refused something and seems to have room.
@@ -47,7 +47,7 @@ type refusing struct {
 // put stores a message of a source. tried says that it was published before; put sets it.
 func (p *depot) put(ctx context.Context, source string, msg *nats.Msg, tried *bool) error {
 	if *tried { // perhaps it is stored, and only its confirmation was lost
-		if there, err := outbox.IsStored(ctx, p.js, p.stream, msg); there && err == nil {
+		if there, err := topology.IsStored(ctx, p.js, p.stream, msg); there && err == nil {
 			p.note(source, nil)
 			return nil
 		}
@@ -143,7 +143,7 @@ func (p *depot) look(ctx context.Context) (wrong error, answered bool) {
 	if err != nil {
 		return nil, false
 	}
-	return outbox.Full(stream.CachedInfo()), true
+	return topology.Full(stream.CachedInfo()), true
 }
 
 // unanswerable postpones a message whose reply could not be stored now: it would be sent, or

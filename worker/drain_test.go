@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -41,7 +42,7 @@ func TestRun_HandsBackToADistantServer(t *testing.T) {
 		two.far = one.far
 		defer two.js.Conn().Close()
 		defer one.js.Conn().Close()
-		if _, err := (outbox.Topology{}).Ensure(t.Context(), two.js); err != nil {
+		if _, err := (topology.Topology{}).Ensure(t.Context(), two.js); err != nil {
 			t.Fatal(err)
 		}
 		answers := make(chan struct{})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -36,7 +37,7 @@ func Example() {
 		panic(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(ctx, js); err != nil {
 		panic(err)
 	}
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -146,7 +147,7 @@ func onCrashing(t *testing.T, sources []worker.Source, f func(one *rig, c *cable
 		one, two := &rig{T: t, js: c.connectBy(c), far: &workertest.Far{}}, &rig{T: t, js: c.connect()}
 		defer two.js.Conn().Close()
 		defer one.js.Conn().Close()
-		if _, err := (outbox.Topology{}).Ensure(t.Context(), one.js); err != nil {
+		if _, err := (topology.Topology{}).Ensure(t.Context(), one.js); err != nil {
 			t.Fatal(err)
 		}
 		two.far = one.far

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -26,7 +27,7 @@ func TestRun_ReadyAgainWhenAConsumerIsBack(t *testing.T) {
 		r, other := &rig{T: t, js: c.connectBy(c), far: &workertest.Far{}}, &rig{T: t, js: c.connect()}
 		defer other.js.Conn().Close()
 		defer r.js.Conn().Close()
-		top := outbox.Topology{}
+		top := topology.Topology{}
 		if _, err := top.Ensure(t.Context(), r.js); err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
@@ -145,17 +146,17 @@ func (l *ledger) store(ctx context.Context, m outbox.Message, r record) error {
 // create writes the record of a message that has none. That it has one is no error.
 func (l *ledger) create(ctx context.Context, m outbox.Message, r record) error {
 	err := l.write(ctx, m, r, jetstream.WithExpectLastSequencePerSubject(0))
-	if outbox.IsAlreadyStored(err) {
+	if dlq.IsAlreadyStored(err) {
 		return nil
 	}
 	return err
 }
 
 // follow writes the record of a message in the place of the one of a revision, 0 when there was
-// none. That another was written since is an error of which outbox.IsAlreadyStored tells.
+// none. That another was written since is an error of which dlq.IsAlreadyStored tells.
 func (l *ledger) follow(ctx context.Context, m outbox.Message, r record, revision uint64) error {
 	err := l.write(ctx, m, r, jetstream.WithExpectLastSequencePerSubject(revision))
-	if revision != 0 || !outbox.IsAlreadyStored(err) {
+	if revision != 0 || !dlq.IsAlreadyStored(err) {
 		return err
 	}
 	if marker := l.marker(ctx, m); marker != 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -185,7 +186,7 @@ func TestOrder_DamagedNoteOfADeadLetter(t *testing.T) {
 				t.Errorf("%s is settled %s, want %s", id, e.Settlement, want)
 			}
 		}
-		held, err := outbox.NewHeldTokens(r.js, "").List(r.Context())
+		held, err := dlq.NewHeldTokens(r.js, "").List(r.Context())
 		if err != nil || len(held) != 1 || held[0].Damaged || held[0].First != 2 || held[0].Last != 3 {
 			t.Errorf("held: %+v, %v", held, err)
 		}

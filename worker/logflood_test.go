@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -66,7 +67,7 @@ func (o *outageRig) fail(err error) {
 
 func (o *outageRig) provision() {
 	o.Helper()
-	if _, err := (outbox.Topology{}).Ensure(o.Context(), o.admin); err != nil {
+	if _, err := (topology.Topology{}).Ensure(o.Context(), o.admin); err != nil {
 		o.Fatal(err)
 	}
 }

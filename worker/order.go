@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // inOrder settles held what has to wait behind a dead letter of its token. Because only the
 // first message of a token goes, what its predecessor left is there to be read.
 func (w *Worker) inOrder(d *delivery) (decided bool) {
-	at, ok := d.message.OrderPlace()
+	at, ok := dlq.PlaceOf(&d.message)
 	if !ok {
 		return false
 	}
@@ -76,7 +77,7 @@ func (w *Worker) decidedMeanwhile(l *lane) {
 // second try, as after a crash, or as a replay.
 func (s *settlement) keepOrder(dead bool) error {
 	w, m := s.worker, s.delivery.message
-	at, ok := m.OrderPlace()
+	at, ok := dlq.PlaceOf(&m)
 	if !ok || !w.config.HoldAfterDeadLetter {
 		return nil
 	}
@@ -93,7 +94,7 @@ func (s *settlement) keepOrder(dead bool) error {
 
 // heldBehindText says what a message waits behind: by is the number of the first, 0 when it is
 // not known.
-func heldBehindText(held outbox.HeldToken, by uint64) string {
+func heldBehindText(held dlq.HeldToken, by uint64) string {
 	switch {
 	case held.Damaged:
 		return "not sent: what waits behind a dead letter in its order is not known, because the note of it was damaged; " +

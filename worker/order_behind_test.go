@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -47,12 +48,12 @@ func (r *rig) heldNote(key string) string {
 }
 
 // replayed sends dead letters again by their ids, as one selection, and waits for their messages.
-func (r *rig) replayed(d *outbox.DeadLetters, ids ...string) string {
+func (r *rig) replayed(d *dlq.Store, ids ...string) string {
 	r.Helper()
 	var all []string
-	for _, h := range r.replayAll(d, outbox.DeadQuery{IDs: ids}) {
+	for _, h := range r.replayAll(d, dlq.Query{IDs: ids}) {
 		what := h.MessageID + " " + string(h.Outcome)
-		if h.Outcome == outbox.Replayed {
+		if h.Outcome == dlq.Replayed {
 			what = h.MessageID + " " + string(r.awaitSettled(h.ReplayID).Settlement)
 		}
 		all = append(all, what)
@@ -60,12 +61,12 @@ func (r *rig) replayed(d *outbox.DeadLetters, ids ...string) string {
 	return strings.Join(all, ", ")
 }
 
-func (r *rig) discarded(d *outbox.DeadLetters, id string) {
+func (r *rig) discarded(d *dlq.Store, id string) {
 	r.Helper()
-	s, err := d.Select(r.Context(), outbox.DeadQuery{IDs: []string{id}})
+	s, err := d.Select(r.Context(), dlq.Query{IDs: []string{id}})
 	r.must(err)
-	for h, err := range d.Discard(r.Context(), s, outbox.DiscardOptions{}) {
-		if r.must(err); h.Outcome != outbox.Discarded {
+	for h, err := range d.Discard(r.Context(), s, dlq.DiscardOptions{}) {
+		if r.must(err); h.Outcome != dlq.Discarded {
 			r.Errorf("%s: %s (%s)", id, h.Outcome, h.Reason)
 		}
 	}
@@ -101,7 +102,7 @@ func TestHoldBehind_ItsNoteDoesNotGrow(t *testing.T) {
 				t.Error("the neighbour is held")
 			}
 			var want []string
-			for _, h := range r.replayAll(r.dead(), outbox.DeadQuery{}) {
+			for _, h := range r.replayAll(r.dead(), dlq.Query{}) {
 				if e := r.awaitSettled(h.ReplayID); e.Settlement != outbox.Delivered {
 					t.Errorf("%s: %s (%s)", h.ReplayID, e.Settlement, e.Error)
 				}
@@ -176,7 +177,7 @@ func TestHoldBehind_ASelection(t *testing.T) {
 }
 
 // deleteLetter deletes the dead letter of a message that was published again by hand.
-func (r *rig) deleteLetter(letter outbox.DeadLetter) {
+func (r *rig) deleteLetter(letter dlq.Letter) {
 	r.Helper()
 	s, err := r.js.Stream(r.Context(), "REDOX_DLQ")
 	r.must(err)
@@ -206,7 +207,7 @@ func TestHoldBehind_Discards(t *testing.T) {
 				for _, id := range tt.discard {
 					r.discarded(d, id)
 				}
-				for _, h := range r.replayAll(d, outbox.DeadQuery{}) {
+				for _, h := range r.replayAll(d, dlq.Query{}) {
 					if e := r.awaitSettled(h.ReplayID); e.Settlement != outbox.Delivered {
 						t.Errorf("%s: %s (%s)", h.ReplayID, e.Settlement, e.Error)
 					}
@@ -225,10 +226,10 @@ func TestHoldBehind_InterruptedAndResumed(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.heldBehind(6)
 		d := r.dead()
-		s, err := d.Select(r.Context(), outbox.DeadQuery{})
+		s, err := d.Select(r.Context(), dlq.Query{})
 		r.must(err)
 		n := 0
-		for h, err := range d.Replay(r.Context(), s, outbox.ReplayOptions{}) {
+		for h, err := range d.Replay(r.Context(), s, dlq.ReplayOptions{}) {
 			r.must(err)
 			r.awaitSettled(h.ReplayID)
 			if n++; n == 3 {
@@ -239,7 +240,7 @@ func TestHoldBehind_InterruptedAndResumed(t *testing.T) {
 		if e := r.awaitSettled("between"); e.Settlement != outbox.Held {
 			t.Errorf("%s", e.Settlement)
 		}
-		for _, h := range r.replayAll(d, outbox.DeadQuery{}) {
+		for _, h := range r.replayAll(d, dlq.Query{}) {
 			r.awaitSettled(h.ReplayID)
 		}
 		r.goesOn()
@@ -255,12 +256,12 @@ func TestHoldBehind_TwoReplaysSideBySide(t *testing.T) {
 		const n = 20
 		r.heldBehind(n)
 		d, other := r.dead(), r.dead()
-		s, err := d.Select(r.Context(), outbox.DeadQuery{})
+		s, err := d.Select(r.Context(), dlq.Query{})
 		r.must(err)
 		var both sync.WaitGroup
-		for _, letters := range []*outbox.DeadLetters{d, other} {
+		for _, letters := range []*dlq.Store{d, other} {
 			both.Go(func() {
-				for h, err := range letters.Replay(r.Context(), s, outbox.ReplayOptions{}) {
+				for h, err := range letters.Replay(r.Context(), s, dlq.ReplayOptions{}) {
 					if err != nil || !h.Outcome.Removed() {
 						t.Errorf("%+v, %v", h, err)
 					}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -34,9 +35,9 @@ func (r *rig) rejecting(refused func(id string) bool) {
 }
 
 // replay publishes a dead letter again as a replay does: in order, with its position.
-func (r *rig) replay(d outbox.DeadLetter, key string) string {
+func (r *rig) replay(d dlq.Letter, key string) string {
 	r.Helper()
-	at, _ := d.OrderPlace("")
+	at, _ := d.Place("")
 	return r.publish(outbox.Message{ID: d.MessageID + ":r1", ReplayOf: d.MessageID, ReplayCount: 1, OrderToken: r.tokenOf(key), Position: at.Position, Behind: at.Behind})
 }
 
@@ -103,7 +104,7 @@ func TestGuarantee_ReplayInOrderBehindADeadLetter(t *testing.T) {
 				t.Errorf("%s: settled %s, want %s", id, e.Settlement, want)
 			}
 		}
-		held, err := outbox.NewHeldTokens(r.js, "").Load(r.Context(), source, r.tokenOf(key))
+		held, err := dlq.NewHeldTokens(r.js, "").Load(r.Context(), source, r.tokenOf(key))
 		if a2, a5 := letters[1].Position(), uint64(7); err != nil || held.First != a2 || held.Last != a5 {
 			t.Errorf("held %+v, %v: want a2 (%d) to a5 (%d)", held, err, a2, a5)
 		}
@@ -114,8 +115,8 @@ func TestGuarantee_ReplayInOrderBehindADeadLetter(t *testing.T) {
 // the message is delivered, and nothing waits behind it.
 func TestGuarantee_AMarkOfAMessageDeliveredAfterAllIsTakenBack(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		tokens := outbox.NewHeldTokens(r.js, "")
-		if _, err := tokens.Hold(r.Context(), outbox.OrderPlace{Source: source, Token: r.tokenOf("patient a"), Position: 1, Sequence: 1}); err != nil {
+		tokens := dlq.NewHeldTokens(r.js, "")
+		if _, err := tokens.Hold(r.Context(), dlq.OrderPlace{Source: source, Token: r.tokenOf("patient a"), Position: 1, Sequence: 1}); err != nil {
 			t.Fatal(err)
 		}
 		r.ordered("a1", "patient a")
@@ -141,7 +142,7 @@ func TestGuarantee_WithoutHoldLaterMessagesGoOn(t *testing.T) {
 		if e := r.awaitSettled("a2"); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
 		}
-		if list, err := outbox.NewHeldTokens(r.js, "").List(r.Context()); err != nil || len(list) != 0 {
+		if list, err := dlq.NewHeldTokens(r.js, "").List(r.Context()); err != nil || len(list) != 0 {
 			t.Errorf("held: %v, %v", list, err)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -101,7 +102,7 @@ func secondWindow(t *testing.T, js, other jetstream.JetStream, trouble func(publ
 	one, two := &rig{T: t, js: js, far: far}, &rig{T: t, js: other, far: far}
 	defer other.Conn().Close()
 	defer js.Conn().Close()
-	if _, err := (outbox.Topology{}).Ensure(t.Context(), js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	one.start(worker.Config{ID: "one", Concurrency: 1})

@@ -13,13 +13,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
 // dead is an operator's view on the rig's dead letters.
-func (r *rig) dead() *outbox.DeadLetters {
+func (r *rig) dead() *dlq.Store {
 	r.Helper()
-	d, err := outbox.NewDeadLetters(r.js, outbox.DeadLettersConfig{})
+	d, err := dlq.New(r.js, dlq.Config{})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -27,14 +28,14 @@ func (r *rig) dead() *outbox.DeadLetters {
 }
 
 // replayAll sends all dead letters again and answers what Replay yields.
-func (r *rig) replayAll(d *outbox.DeadLetters, q outbox.DeadQuery) []outbox.Handled {
+func (r *rig) replayAll(d *dlq.Store, q dlq.Query) []dlq.Handled {
 	r.Helper()
 	s, err := d.Select(r.Context(), q)
 	if err != nil {
 		r.Fatal(err)
 	}
-	var all []outbox.Handled
-	for h, err := range d.Replay(r.Context(), s, outbox.ReplayOptions{}) {
+	var all []dlq.Handled
+	for h, err := range d.Replay(r.Context(), s, dlq.ReplayOptions{}) {
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -57,7 +58,7 @@ func TestReplay_IsDelivered(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.publish(outbox.Message{ID: "new"})
 		r.awaitSettled("new")
-		for _, h := range r.replayAll(d, outbox.DeadQuery{}) {
+		for _, h := range r.replayAll(d, dlq.Query{}) {
 			if e := r.awaitSettled(h.ReplayID); e.Settlement != outbox.Rejected {
 				t.Errorf("%s: %s", h.ReplayID, e.Settlement)
 			}
@@ -67,7 +68,7 @@ func TestReplay_IsDelivered(t *testing.T) {
 		}
 		broken.Store(false)
 		var ids []string
-		for _, h := range r.replayAll(d, outbox.DeadQuery{}) {
+		for _, h := range r.replayAll(d, dlq.Query{}) {
 			ids = append(ids, h.ReplayID)
 			if e := r.awaitSettled(h.ReplayID); e.Settlement != outbox.Delivered {
 				t.Errorf("%s: %s", h.ReplayID, e.Settlement)
@@ -97,13 +98,13 @@ func TestReplay_BehindADeadLetterInOneRun(t *testing.T) {
 		r.awaitSettled(fmt.Sprintf("a%02d", n-1))
 		broken.Store(false)
 		d := r.dead()
-		held := outbox.DeadQuery{Settlements: []outbox.Settlement{outbox.Held}}
+		held := dlq.Query{Settlements: []outbox.Settlement{outbox.Held}}
 		for _, h := range r.replayAll(d, held) {
-			if h.Outcome != outbox.Behind {
+			if h.Outcome != dlq.Behind {
 				t.Errorf("%s was sent before the one that holds it: %s", h.MessageID, h.Outcome)
 			}
 		}
-		for _, h := range r.replayAll(d, outbox.DeadQuery{}) {
+		for _, h := range r.replayAll(d, dlq.Query{}) {
 			if e := r.awaitSettled(h.ReplayID); e.Settlement != outbox.Delivered {
 				t.Errorf("%s: %s (%s)", h.ReplayID, e.Settlement, e.Error)
 			}
@@ -151,23 +152,23 @@ func TestReplay_KilledAnHourAgo(t *testing.T) {
 				r.publish(outbox.Message{ID: "m"})
 				r.awaitSettled("m")
 				broken.Store(!mended)
-				killed, err := outbox.NewDeadLetters(undeleting{r.js}, outbox.DeadLettersConfig{})
+				killed, err := dlq.New(undeleting{r.js}, dlq.Config{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				s, err := killed.Select(r.Context(), outbox.DeadQuery{})
+				s, err := killed.Select(r.Context(), dlq.Query{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, err := range killed.Replay(r.Context(), s, outbox.ReplayOptions{}) {
+				for _, err := range killed.Replay(r.Context(), s, dlq.ReplayOptions{}) {
 					if !errors.Is(err, errKilled) {
 						t.Fatalf("it was not killed: %v", err)
 					}
 				}
 				r.awaitSettled("m:r1")
 				time.Sleep(time.Hour)
-				handled := r.replayAll(r.dead(), outbox.DeadQuery{IDs: []string{"m"}})
-				if len(handled) != 1 || handled[0].Outcome != outbox.AlreadyReplayed || handled[0].ReplayID != "m:r1" {
+				handled := r.replayAll(r.dead(), dlq.Query{IDs: []string{"m"}})
+				if len(handled) != 1 || handled[0].Outcome != dlq.AlreadyReplayed || handled[0].ReplayID != "m:r1" {
 					t.Errorf("%+v", handled)
 				}
 				time.Sleep(time.Minute)
@@ -192,7 +193,7 @@ func TestReplay_AtASlowPace(t *testing.T) {
 			r.awaitSettled(r.publish(outbox.Message{ID: fmt.Sprint("m", i)}))
 		}
 		d := r.dead()
-		s, err := d.Select(r.Context(), outbox.DeadQuery{})
+		s, err := d.Select(r.Context(), dlq.Query{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,8 +203,8 @@ func TestReplay_AtASlowPace(t *testing.T) {
 			return nil
 		}
 		n := 0
-		for h, err := range d.Replay(r.Context(), s, outbox.ReplayOptions{Pace: pace}) {
-			if err != nil || h.Outcome != outbox.Replayed {
+		for h, err := range d.Replay(r.Context(), s, dlq.ReplayOptions{Pace: pace}) {
+			if err != nil || h.Outcome != dlq.Replayed {
 				t.Errorf("%+v, %v", h, err)
 			}
 			n++
@@ -230,7 +231,7 @@ func TestReplay_ItsReplyNamesTheFirstMessage(t *testing.T) {
 			{MessageID: "a-1:r2", ReplayOf: "a-1", Settlement: outbox.Delivered},
 		} {
 			if n > 0 {
-				r.replayAll(r.dead(), outbox.DeadQuery{})
+				r.replayAll(r.dead(), dlq.Query{})
 				r.awaitSettled(want.MessageID)
 			}
 			got, err := p.Request(r.Context(), m)

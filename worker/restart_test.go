@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -22,7 +23,7 @@ func TestRun_ServerRestartLosesAndRepeatsNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	server, js := restartable(t)
-	if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(ctx, js); err != nil {
 		t.Fatal(err)
 	}
 	const total = 600

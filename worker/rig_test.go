@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -35,7 +37,7 @@ const source = "clinic-a"
 func inBubble(t *testing.T, f func(r *rig)) {
 	t.Helper()
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		top := outbox.Topology{}
+		top := topology.Topology{}
 		if _, err := top.Ensure(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
@@ -206,19 +208,19 @@ func (r *rig) stored(stream string) uint64 {
 }
 
 // deadLetters reads the dead-letter stream.
-func (r *rig) deadLetters() []outbox.DeadLetter {
+func (r *rig) deadLetters() []dlq.Letter {
 	r.Helper()
 	s, err := r.js.Stream(r.Context(), "REDOX_DLQ")
 	if err != nil {
 		r.Fatal(err)
 	}
-	var letters []outbox.DeadLetter
+	var letters []dlq.Letter
 	for seq := max(1, s.CachedInfo().State.FirstSeq); seq <= s.CachedInfo().State.LastSeq; seq++ {
 		msg, err := s.GetMsg(r.Context(), seq)
 		if err != nil {
 			r.Fatal(err)
 		}
-		d, err := outbox.DecodeDeadLetter("", outbox.Stored{Subject: msg.Subject, Header: msg.Header, Body: msg.Data, Sequence: msg.Sequence, Time: msg.Time})
+		d, err := dlq.Decode("", outbox.Stored{Subject: msg.Subject, Header: msg.Header, Body: msg.Data, Sequence: msg.Sequence, Time: msg.Time})
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -18,7 +19,7 @@ import (
 func TestGuarantee_DeadlinesAreByTheServersClock(t *testing.T) {
 	for _, off := range []time.Duration{0, 6 * time.Minute, -6 * time.Minute, 26 * time.Hour, -26 * time.Hour} {
 		workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-			if _, err := (outbox.Topology{}).Ensure(t.Context(), js); err != nil {
+			if _, err := (topology.Topology{}).Ensure(t.Context(), js); err != nil {
 				t.Fatal(err)
 			}
 			now := time.Now()

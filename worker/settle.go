@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // This file and settle_handback.go are the only place where a message that was pulled is
@@ -147,7 +148,7 @@ func (s *settlement) steps() error {
 	}
 	// The last trace of a replay: once acknowledged, the queue does not show it was published.
 	if s.delivery.message.ReplayOf != "" {
-		if err := outbox.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.delivery.verdict.settlement); err != nil {
+		if err := dlq.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.delivery.verdict.settlement); err != nil {
 			return err
 		}
 	}
@@ -216,7 +217,7 @@ func (d *delivery) needsDeadLetter() bool {
 
 func (s *settlement) deadLetter() error {
 	w, d := s.worker, s.delivery
-	letter := outbox.DeadLetter{
+	letter := dlq.Letter{
 		Header: d.msg.header, Body: d.msg.body, MessageID: d.message.ID, Source: d.message.Source,
 		Settlement: d.verdict.settlement, Error: d.verdict.err, Status: d.verdict.answer.Status, Attempts: d.attempts(),
 		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Behind: s.behind, Worker: w.config.ID,
@@ -237,7 +238,7 @@ func (s *settlement) storedAt() string {
 }
 
 // write stores a dead letter. taken reports that its place is that of an older message's.
-func (s *settlement) write(letter outbox.DeadLetter) (taken bool, err error) {
+func (s *settlement) write(letter dlq.Letter) (taken bool, err error) {
 	w := s.worker
 	msg := letter.Encode(w.config.Prefix)
 	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
@@ -247,8 +248,8 @@ func (s *settlement) write(letter outbox.DeadLetter) (taken bool, err error) {
 			return false, err
 		}
 	}
-	if _, err = w.js.PublishMsg(s.ctx(), msg); outbox.IsAlreadyStored(err) {
-		return outbox.DeadBefore(s.ctx(), w.js, w.config.Prefix, msg.Subject, s.delivery.message.Stored.Add(-clocks))
+	if _, err = w.js.PublishMsg(s.ctx(), msg); dlq.IsAlreadyStored(err) {
+		return dlq.StoredBefore(s.ctx(), w.js, w.config.Prefix, msg.Subject, s.delivery.message.Stored.Add(-clocks))
 	}
 	return false, err
 }

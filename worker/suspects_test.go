@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -190,7 +191,7 @@ func TestSuspects_OutagesOfNATSAreNoDeaths(t *testing.T) {
 		one, two := &rig{T: t, js: c.connectBy(c), far: far}, &rig{T: t, js: c.connect(), far: far}
 		defer two.js.Conn().Close()
 		defer one.js.Conn().Close()
-		if _, err := (outbox.Topology{}).Ensure(t.Context(), two.js); err != nil {
+		if _, err := (topology.Topology{}).Ensure(t.Context(), two.js); err != nil {
 			t.Fatal(err)
 		}
 		one.start(worker.Config{Sources: unpaused, Retry: worker.Retry{PoisonAfter: 1}})

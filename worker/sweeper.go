@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // The sweeper settles what no worker gets to see. The consumers of the queue have no
@@ -233,13 +234,13 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 // settled. Its content is gone; that it was there is not.
 func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 	l := w.laneOf(a.Consumer)
-	letter := outbox.DeadLetter{
+	letter := dlq.Letter{
 		MessageID: fmt.Sprintf("%s:%d", a.Stream, a.Sequence), Source: l.source, Settlement: outbox.Poison,
 		Error: "removed from the queue before it was settled, not by a worker; neither its body nor its id is known",
 		At:    time.Now(), Subject: a.Stream + "." + a.Consumer, Sequence: a.Sequence, Worker: w.config.ID,
 	}
 	_, err := w.js.PublishMsg(ctx, letter.Encode(w.config.Prefix))
-	if err != nil && !outbox.IsAlreadyStored(err) {
+	if err != nil && !dlq.IsAlreadyStored(err) {
 		return fmt.Errorf("writing the dead letter of a removed message: %w", err)
 	}
 	if audit := w.config.Audit; audit != nil {

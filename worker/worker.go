@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
@@ -37,7 +38,7 @@ type Worker struct {
 	started     atomic.Bool
 	replies     outbox.ReplyPolicy
 	ledger      *ledger
-	tokens      *outbox.HeldTokens
+	tokens      *dlq.HeldTokens
 	clock       *servertime.Clock
 	depot       *depot       // of durable replies
 	aside       *limit.Slots // settlements that go on without a slot
@@ -100,7 +101,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 		js:          js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
-		tokens: outbox.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
+		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
 		aside: limit.NewSlots(c.Concurrency),
 	}
 	for _, s := range c.Sources {

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // BenchmarkDeliverEndToEnd is one delivery, all in this process: publish, worker, stand-in
@@ -70,7 +70,7 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 	b.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	must(err)
-	_, err = (outbox.Topology{}).Ensure(b.Context(), js)
+	_, err = (topology.Topology{}).Ensure(b.Context(), js)
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // benchSource is the name of a source of the benchmark.
@@ -75,7 +75,7 @@ func (b *benchCommand) measureSetting(ctx context.Context, a *app, dir string, s
 	if err != nil {
 		return benchResult{}, err
 	}
-	if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(ctx, js); err != nil {
 		return benchResult{}, err
 	}
 	file := filepath.Join(dir, "redoxworker.yaml")

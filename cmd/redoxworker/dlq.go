@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // dlqCommand browses, replays and discards dead letters.
@@ -39,8 +40,8 @@ func (f deadFilter) withoutSource() deadFilter {
 	return f
 }
 
-func (f deadFilter) query() (outbox.DeadQuery, error) {
-	q := outbox.DeadQuery{Sources: f.Source, DataModels: f.Model, EventTypes: f.Event, Since: f.Since.Time, Until: f.Until.Time}
+func (f deadFilter) query() (dlq.Query, error) {
+	q := dlq.Query{Sources: f.Source, DataModels: f.Model, EventTypes: f.Event, Since: f.Since.Time, Until: f.Until.Time}
 	for _, s := range f.Settlement {
 		q.Settlements = append(q.Settlements, outbox.Settlement(s))
 	}
@@ -80,12 +81,12 @@ type deadChoice struct {
 	Force  bool     `help:"Do not ask. Needed where there is no terminal."`
 }
 
-func (c deadChoice) query() (outbox.DeadQuery, error) {
+func (c deadChoice) query() (dlq.Query, error) {
 	switch {
 	case len(c.IDs) > 0 && (c.All || !c.withoutSource().empty()):
-		return outbox.DeadQuery{}, usagef("id: message ids go without --all and the flags that select, but for --source")
+		return dlq.Query{}, usagef("id: message ids go without --all and the flags that select, but for --source")
 	case len(c.IDs) == 0 && !c.All && c.empty():
-		return outbox.DeadQuery{}, usagef("id: missing; name message ids, flags that select, or --all")
+		return dlq.Query{}, usagef("id: missing; name message ids, flags that select, or --all")
 	}
 	q, err := c.deadFilter.query()
 	q.IDs = c.IDs
@@ -94,7 +95,7 @@ func (c deadChoice) query() (outbox.DeadQuery, error) {
 
 // graveyard is an open connection to the dead letters.
 type graveyard struct {
-	*outbox.DeadLetters
+	*dlq.Store
 	*queue
 }
 
@@ -104,7 +105,7 @@ func openDeadLetters(ctx context.Context, a *app) (*graveyard, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := outbox.NewDeadLetters(q.js, outbox.DeadLettersConfig{Prefix: q.prefix})
+	d, err := dlq.New(q.js, dlq.Config{Prefix: q.prefix})
 	if err != nil {
 		q.close()
 		return nil, err
@@ -113,14 +114,14 @@ func openDeadLetters(ctx context.Context, a *app) (*graveyard, error) {
 }
 
 // choose finds what is to be changed and asks. missing are ids without a dead letter.
-func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery, verb string) (s outbox.Selection, missing []string, err error) {
+func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q dlq.Query, verb string) (s dlq.Selection, missing []string, err error) {
 	if s, err = g.Select(ctx, q); err != nil {
 		return s, nil, err
 	}
 	a.warnUnreadable(s.Unreadable)
 	for _, id := range c.IDs {
 		if sources := s.SourcesOf(id); len(c.Source) == 0 && len(sources) > 1 {
-			return s, nil, sharedID(&outbox.SharedIDError{ID: id, Sources: sources})
+			return s, nil, sharedID(&dlq.SharedIDError{ID: id, Sources: sources})
 		}
 	}
 	missing = s.Missing(c.IDs)
@@ -132,7 +133,7 @@ func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q outbox.D
 
 // change finds the dead letters that q selects, asks, and lets do change them. verb is what
 // it does to them.
-func (c deadChoice) change(ctx context.Context, a *app, q outbox.DeadQuery, verb string, do func(*graveyard, outbox.Selection, *deadRun) error) error {
+func (c deadChoice) change(ctx context.Context, a *app, q dlq.Query, verb string, do func(*graveyard, dlq.Selection, *deadRun) error) error {
 	g, err := openDeadLetters(ctx, a)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // dlqDiscardCommand deletes dead letters for good.
@@ -18,7 +18,7 @@ func (c dlqDiscardCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, a, q, "deleted for good", func(g *graveyard, s outbox.Selection, r *deadRun) error {
-		return r.each(g.Discard(ctx, s, outbox.DiscardOptions{DryRun: c.DryRun}), nothing)
+	return c.change(ctx, a, q, "deleted for good", func(g *graveyard, s dlq.Selection, r *deadRun) error {
+		return r.each(g.Discard(ctx, s, dlq.DiscardOptions{DryRun: c.DryRun}), nothing)
 	})
 }

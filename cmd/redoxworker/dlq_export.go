@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // dlqExportCommand writes dead letters to a file.
@@ -53,7 +54,7 @@ func (c dlqExportCommand) Run(ctx context.Context, a *app) error {
 }
 
 // unshared refuses ids that messages of several sources have, unless these are named.
-func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q outbox.DeadQuery) error {
+func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q dlq.Query) error {
 	if len(q.IDs) == 0 || len(q.Sources) > 0 {
 		return nil
 	}
@@ -61,7 +62,7 @@ func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q outbox.D
 	sources := map[string][]string{}
 	for l, err := range g.List(ctx, q) {
 		switch of := sources[l.MessageID]; {
-		case errors.As(err, new(*outbox.UnreadableError)):
+		case errors.As(err, new(*dlq.UnreadableError)):
 		case err != nil:
 			return err
 		case !slices.Contains(of, orNone(l.Source)):
@@ -71,16 +72,16 @@ func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q outbox.D
 	for _, id := range q.IDs {
 		if of := sources[id]; len(of) > 1 {
 			slices.Sort(of)
-			return sharedID(&outbox.SharedIDError{ID: id, Sources: of})
+			return sharedID(&dlq.SharedIDError{ID: id, Sources: of})
 		}
 	}
 	return nil
 }
 
-func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery, to *json.Encoder) (n int, err error) {
+func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q dlq.Query, to *json.Encoder) (n int, err error) {
 	to.SetEscapeHTML(false)
 	for l, err := range g.List(ctx, q) {
-		if errors.As(err, new(*outbox.UnreadableError)) {
+		if errors.As(err, new(*dlq.UnreadableError)) {
 			fmt.Fprintln(a.stderr, "redoxworker: warning:", err)
 			continue
 		}
@@ -91,7 +92,7 @@ func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q ou
 		row.addHeaders(l, c.Reveal)
 		if c.Reveal {
 			body, err := g.Body(ctx, l)
-			if errors.Is(err, outbox.ErrNoDeadLetter) {
+			if errors.Is(err, dlq.ErrNotFound) {
 				continue // replayed or discarded meanwhile
 			}
 			if errors.Is(err, outbox.ErrBodyMissing) || errors.Is(err, outbox.ErrBodyAltered) {

@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // dlqLsCommand lists dead letters.
@@ -42,11 +43,11 @@ func (c dlqLsCommand) Run(ctx context.Context, a *app) error {
 	return c.list(ctx, a, g, q)
 }
 
-func (c dlqLsCommand) list(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery) error {
+func (c dlqLsCommand) list(ctx context.Context, a *app, g *graveyard, q dlq.Query) error {
 	out := newDeadRows(a)
 	n := 0
 	for l, err := range g.List(ctx, q) {
-		if errors.As(err, new(*outbox.UnreadableError)) {
+		if errors.As(err, new(*dlq.UnreadableError)) {
 			fmt.Fprintln(a.stderr, "redoxworker: warning:", err)
 			continue
 		}
@@ -66,7 +67,7 @@ func (c dlqLsCommand) list(ctx context.Context, a *app, g *graveyard, q outbox.D
 	return out.end()
 }
 
-func (c dlqLsCommand) count(ctx context.Context, a *app, g *graveyard, q outbox.DeadQuery) error {
+func (c dlqLsCommand) count(ctx context.Context, a *app, g *graveyard, q dlq.Query) error {
 	counts, unreadable, err := g.Counts(ctx, q)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // dlqReplayCommand sends dead letters again.
@@ -29,20 +30,20 @@ func (c dlqReplayCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, a, q, "sent again", func(g *graveyard, s outbox.Selection, r *deadRun) error {
+	return c.change(ctx, a, q, "sent again", func(g *graveyard, s dlq.Selection, r *deadRun) error {
 		return c.replay(ctx, g, s, r)
 	})
 }
 
 // replay the canary, if there is to be one, and then the others.
-func (c dlqReplayCommand) replay(ctx context.Context, g *graveyard, s outbox.Selection, r *deadRun) error {
+func (c dlqReplayCommand) replay(ctx context.Context, g *graveyard, s dlq.Selection, r *deadRun) error {
 	canary := c.Canary
 	if c.DryRun {
 		canary = 0
 	}
 	head, rest := s.Split(canary)
-	var sent []outbox.Handled
-	err := r.each(g.Replay(ctx, head, c.options()), func(h outbox.Handled) { sent = append(sent, h) })
+	var sent []dlq.Handled
+	err := r.each(g.Replay(ctx, head, c.options()), func(h dlq.Handled) { sent = append(sent, h) })
 	if err == nil && head.Len() > 0 {
 		err = c.awaitCanary(ctx, g, r, sent, rest.Len())
 	}
@@ -52,20 +53,20 @@ func (c dlqReplayCommand) replay(ctx context.Context, g *graveyard, s outbox.Sel
 	return err
 }
 
-func (c dlqReplayCommand) check() (outbox.DeadQuery, error) {
+func (c dlqReplayCommand) check() (dlq.Query, error) {
 	switch {
 	case c.Rate < 0:
-		return outbox.DeadQuery{}, usagef("--rate: %g; use a number above 0, of messages per second", c.Rate)
+		return dlq.Query{}, usagef("--rate: %g; use a number above 0, of messages per second", c.Rate)
 	case c.Canary < 0:
-		return outbox.DeadQuery{}, usagef("--canary: %d; use 1 or more", c.Canary)
+		return dlq.Query{}, usagef("--canary: %d; use 1 or more", c.Canary)
 	case c.CanaryWait <= 0:
-		return outbox.DeadQuery{}, usagef("--canary-wait: %s is no time to wait; use 5m, say", c.CanaryWait)
+		return dlq.Query{}, usagef("--canary-wait: %s is no time to wait; use 5m, say", c.CanaryWait)
 	}
 	return c.query()
 }
 
-func (c dlqReplayCommand) options() outbox.ReplayOptions {
-	o := outbox.ReplayOptions{DryRun: c.DryRun, KeepDeadline: c.KeepDeadline}
+func (c dlqReplayCommand) options() dlq.ReplayOptions {
+	o := dlq.ReplayOptions{DryRun: c.DryRun, KeepDeadline: c.KeepDeadline}
 	if c.Rate > 0 {
 		o.Pace = rate.NewLimiter(rate.Limit(c.Rate), 1).Wait
 	}
@@ -81,7 +82,7 @@ func canaryf(format string, args ...any) error {
 
 // awaitCanary waits until the first ones are settled. Its error says that the others are
 // not sent.
-func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *deadRun, sent []outbox.Handled, others int) error {
+func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *deadRun, sent []dlq.Handled, others int) error {
 	left := counted(others, "dead letter") + " left untouched"
 	ctx, cancel := context.WithTimeoutCause(ctx, c.CanaryWait, canaryf("not settled within %s, %s; does a worker run?", c.CanaryWait, left))
 	defer cancel()
@@ -112,7 +113,7 @@ func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *dead
 	return nil
 }
 
-func settledOf(ctx context.Context, g *graveyard, h outbox.Handled, poll *time.Ticker) (outbox.Settlement, error) {
+func settledOf(ctx context.Context, g *graveyard, h dlq.Handled, poll *time.Ticker) (outbox.Settlement, error) {
 	for {
 		settlement, ok, err := g.Settled(ctx, h)
 		if ok {

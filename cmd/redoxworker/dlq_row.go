@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // deadRow is a dead letter as --json prints it.
@@ -58,7 +59,7 @@ func newDeadBody(body []byte) deadBody {
 }
 
 // newDeadRow has no headers and no body; see addHeaders.
-func newDeadRow(l outbox.StoredDeadLetter) deadRow {
+func newDeadRow(l dlq.Stored) deadRow {
 	return deadRow{
 		ID: l.MessageID, Source: l.Source, Settlement: l.Settlement, Error: l.Error, Status: l.Status, Attempts: l.Attempts, At: l.At,
 		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
@@ -79,7 +80,7 @@ func headerOf(h nats.Header, name string) string {
 
 // addHeaders adds the headers, with all that they and the subject hold where that is to be
 // revealed.
-func (r *deadRow) addHeaders(l outbox.StoredDeadLetter, reveal bool) {
+func (r *deadRow) addHeaders(l dlq.Stored, reveal bool) {
 	r.Headers = headersOf(l, reveal)
 	if reveal {
 		r.Subject = l.Subject
@@ -97,7 +98,7 @@ const hiddenValue = "(hidden; see --reveal)"
 
 // headersOf hides what may hold patient data: paths, their query strings, and headers that
 // are the application's own.
-func headersOf(l outbox.StoredDeadLetter, reveal bool) map[string][]string {
+func headersOf(l dlq.Stored, reveal bool) map[string][]string {
 	all := map[string][]string{}
 	for name, values := range l.Header {
 		all[name] = values
@@ -110,7 +111,7 @@ func headersOf(l outbox.StoredDeadLetter, reveal bool) map[string][]string {
 
 // shownHeader reports whether the value of a header may be shown. That of a message which may
 // have broken the contract could be anything but for a kind that there is.
-func shownHeader(l outbox.StoredDeadLetter, name string) bool {
+func shownHeader(l dlq.Stored, name string) bool {
 	if l.Settlement != outbox.Poison {
 		return slices.Contains(shownHeaders, name)
 	}

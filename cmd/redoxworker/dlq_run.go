@@ -10,7 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/progress"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // deadRun tells what becomes of dead letters, and what came of it all.
@@ -20,19 +20,19 @@ type deadRun struct {
 	dry   bool
 	verb  string // what is done to them: "sent again"
 
-	outcomes map[outbox.Outcome]int
+	outcomes map[dlq.Outcome]int
 	dropped  int // deadlines
 	done     int
 	bar      *progressBar
 }
 
 func newDeadRun(a *app, total int, dry bool, verb string) *deadRun {
-	return &deadRun{app: a, total: total, dry: dry, verb: verb, outcomes: map[outbox.Outcome]int{},
+	return &deadRun{app: a, total: total, dry: dry, verb: verb, outcomes: map[dlq.Outcome]int{},
 		bar: newProgressBar(a, int64(total), progress.UnitsDefault)}
 }
 
 // each prints what becomes of each, and passes it on.
-func (r *deadRun) each(run iter.Seq2[outbox.Handled, error], then func(outbox.Handled)) error {
+func (r *deadRun) each(run iter.Seq2[dlq.Handled, error], then func(dlq.Handled)) error {
 	for h, err := range run {
 		if err != nil {
 			return err
@@ -51,14 +51,14 @@ func (r *deadRun) each(run iter.Seq2[outbox.Handled, error], then func(outbox.Ha
 	return nil
 }
 
-func nothing(outbox.Handled) {}
+func nothing(dlq.Handled) {}
 
 // print one row: a JSON line when asked for, else columns between tabs. On a terminal, where
 // a bar shows how far it is, only what stays is worth a line, and a dry run.
-func (r *deadRun) print(h outbox.Handled) error {
+func (r *deadRun) print(h dlq.Handled) error {
 	if r.app.globals.JSON {
 		return json.NewEncoder(r.app.stdout).Encode(struct {
-			outbox.Handled
+			dlq.Handled
 			DryRun bool `json:"dry_run,omitempty"`
 		}{h, r.dry})
 	}
@@ -66,7 +66,7 @@ func (r *deadRun) print(h outbox.Handled) error {
 		return nil
 	}
 	outcome := string(h.Outcome)
-	if r.dry && h.Outcome.Removed() && h.Outcome != outbox.Gone {
+	if r.dry && h.Outcome.Removed() && h.Outcome != dlq.Gone {
 		outcome = "would be " + r.verb
 	}
 	return r.bar.println(r.app.stdout, strings.Join([]string{printable(h.MessageID), orNone(h.Source), string(h.Settlement), outcome, h.ReplayID, h.Reason}, "\t"))
@@ -102,7 +102,7 @@ func (r *deadRun) result(ctx context.Context, err error, missing int) error {
 
 func (r *deadRun) summary() string {
 	var parts []string
-	for _, o := range []outbox.Outcome{outbox.Replayed, outbox.AlreadyReplayed, outbox.Discarded, outbox.Gone, outbox.Refused, outbox.Late, outbox.Behind, outbox.Busy} {
+	for _, o := range []dlq.Outcome{dlq.Replayed, dlq.AlreadyReplayed, dlq.Discarded, dlq.Gone, dlq.Refused, dlq.Late, dlq.Behind, dlq.Busy} {
 		if n := r.outcomes[o]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, o))
 		}

@@ -11,13 +11,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // A message that breaks the contract may have the number of a patient anywhere.
 func TestDeadRow_ShowsNoPatient(t *testing.T) {
 	t.Parallel()
 	const patient = "MRN-4711"
-	var l outbox.StoredDeadLetter
+	var l dlq.Stored
 	l.Settlement, l.Subject = outbox.Poison, "redox.out.clinic-a.send."+patient
 	l.Header = nats.Header{outbox.HeaderKind: {patient}, outbox.HeaderOrderToken: {patient}, outbox.HeaderReplyTo: {patient}, "Patient": {patient}}
 	for _, reveal := range []bool{false, true} {
@@ -33,15 +34,15 @@ func TestDeadRow_ShowsNoPatient(t *testing.T) {
 	}
 }
 
-func handled(err error, outcomes ...outbox.Outcome) iter.Seq2[outbox.Handled, error] {
-	return func(yield func(outbox.Handled, error) bool) {
+func handled(err error, outcomes ...dlq.Outcome) iter.Seq2[dlq.Handled, error] {
+	return func(yield func(dlq.Handled, error) bool) {
 		for _, o := range outcomes {
-			if !yield(outbox.Handled{MessageID: "m\x1b[2J", Outcome: o, DeadlineDropped: o == outbox.Replayed}, nil) {
+			if !yield(dlq.Handled{MessageID: "m\x1b[2J", Outcome: o, DeadlineDropped: o == dlq.Replayed}, nil) {
 				return
 			}
 		}
 		if err != nil {
-			yield(outbox.Handled{}, err)
+			yield(dlq.Handled{}, err)
 		}
 	}
 }
@@ -49,21 +50,21 @@ func handled(err error, outcomes ...outbox.Outcome) iter.Seq2[outbox.Handled, er
 func TestDeadRun_Result(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		run     iter.Seq2[outbox.Handled, error]
+		run     iter.Seq2[dlq.Handled, error]
 		total   int
 		missing int
 		summary string
 		err     string
 	}{
-		"all":      {handled(nil, outbox.Replayed, outbox.AlreadyReplayed, outbox.Gone), 3, 0, "1 replayed, 1 already replayed, 1 gone; 1 message without the deadline that has passed", ""},
+		"all":      {handled(nil, dlq.Replayed, dlq.AlreadyReplayed, dlq.Gone), 3, 0, "1 replayed, 1 already replayed, 1 gone; 1 message without the deadline that has passed", ""},
 		"none":     {handled(nil), 0, 0, "no dead letters", ""},
-		"refused":  {handled(nil, outbox.Discarded, outbox.Refused), 2, 0, "1 discarded, 1 refused", "reported"},
-		"missing":  {handled(nil, outbox.Discarded), 1, 1, "1 discarded", "reported"},
+		"refused":  {handled(nil, dlq.Discarded, dlq.Refused), 2, 0, "1 discarded, 1 refused", "reported"},
+		"missing":  {handled(nil, dlq.Discarded), 1, 1, "1 discarded", "reported"},
 		"mistyped": {handled(nil), 0, 1, "", "reported"},
 		"at once":  {handled(errors.New("queue full")), 3, 0, "", "queue full; 3 dead letters left: run the same command again to go on"},
-		"stopped":  {handled(errors.New("queue full"), outbox.Discarded), 3, 0, "1 discarded", "queue full; 2 dead letters left: run the same command again to go on"},
-		"canary":   {handled(canaryf("failed"), outbox.Discarded), 3, 0, "1 discarded", "canary: failed"},
-		"the last": {handled(errors.New("queue full"), outbox.Discarded), 1, 0, "1 discarded", "queue full"},
+		"stopped":  {handled(errors.New("queue full"), dlq.Discarded), 3, 0, "1 discarded", "queue full; 2 dead letters left: run the same command again to go on"},
+		"canary":   {handled(canaryf("failed"), dlq.Discarded), 3, 0, "1 discarded", "canary: failed"},
+		"the last": {handled(errors.New("queue full"), dlq.Discarded), 1, 0, "1 discarded", "queue full"},
 	} {
 		var out, errs bytes.Buffer
 		r := newDeadRun(&app{stdout: &out, stderr: &errs}, tt.total, false, "sent again")

@@ -11,7 +11,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // dlqShowCommand shows one message's dead letter.
@@ -27,7 +27,7 @@ func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
 	if c.Source != "" {
 		of = []string{c.Source}
 	}
-	if err := (outbox.DeadQuery{Sources: of}).Validate(); err != nil {
+	if err := (dlq.Query{Sources: of}).Validate(); err != nil {
 		return usagef("--source: %w", err)
 	}
 	g, err := openDeadLetters(ctx, a)
@@ -37,9 +37,9 @@ func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
 	defer g.close()
 	letters, err := g.Get(ctx, c.Source, c.ID)
 	switch {
-	case errors.Is(err, outbox.ErrNoDeadLetter):
+	case errors.Is(err, dlq.ErrNotFound):
 		return noDeadLetter(c.ID, of...)
-	case errors.As(err, new(*outbox.SharedIDError)):
+	case errors.As(err, new(*dlq.SharedIDError)):
 		return sharedID(err)
 	case err != nil:
 		return err
@@ -51,7 +51,7 @@ func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
 	return failed
 }
 
-func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l outbox.StoredDeadLetter) error {
+func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l dlq.Stored) error {
 	row := newDeadRow(l)
 	row.addHeaders(l, c.Reveal)
 	var body []byte

@@ -9,6 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -172,11 +174,11 @@ func (s *stage) attack(corpus []hostile) map[uint64]hostile {
 // buried: each message is a dead letter, with its reason, which holds nothing of it.
 func (s *stage) buried(bySequence map[uint64]hostile) {
 	s.Helper()
-	letters, err := outbox.NewDeadLetters(s.js, outbox.DeadLettersConfig{})
+	letters, err := dlq.New(s.js, dlq.Config{})
 	if err != nil {
 		s.Fatal(err)
 	}
-	for l, err := range letters.List(s.Context(), outbox.DeadQuery{}) {
+	for l, err := range letters.List(s.Context(), dlq.Query{}) {
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -207,7 +209,7 @@ func (s *stage) buried(bySequence map[uint64]hostile) {
 // intact: every stream is there and nobody was answered who must not be.
 func (s *stage) intact(overheard *atomic.Int64) {
 	s.Helper()
-	if drift, err := (outbox.Topology{}).Drift(s.Context(), s.js); err != nil || len(drift) != 0 {
+	if drift, err := (topology.Topology{}).Drift(s.Context(), s.js); err != nil || len(drift) != 0 {
 		s.Errorf("the streams have changed: %v, %v", drift, err)
 	}
 	if n := overheard.Load(); n != 0 {

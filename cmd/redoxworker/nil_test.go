@@ -18,6 +18,10 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/auth/xoauth2"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/outbox/topology"
+	"github.com/redoxworker/redoxworker/outbox/uploads"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
@@ -58,12 +62,12 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, err := outbox.NewPublisher(nil, outbox.PublisherConfig{})
 		return []error{err}
 	},
-	"outbox.NewDeadLetters": func(context.Context) []error {
-		_, err := outbox.NewDeadLetters(nil, outbox.DeadLettersConfig{})
+	"dlq.New": func(context.Context) []error {
+		_, err := dlq.New(nil, dlq.Config{})
 		return []error{err}
 	},
-	"outbox.NewGateway": func(context.Context) []error {
-		_, err := outbox.NewGateway(nil, nil, outbox.GatewayConfig{})
+	"gateway.New": func(context.Context) []error {
+		_, err := gateway.New(nil, nil, gateway.Config{})
 		return []error{err}
 	},
 	"outbox.NewBodies": func(ctx context.Context) []error {
@@ -74,26 +78,26 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, collect := b.Collect(ctx, time.Hour)
 		return []error{get, open, put, collect, b.Put(ctx, "a/b", nil), b.Touch(ctx, "a/b"), b.Delete(ctx, "a/b"), b.DeleteUnlessDead(ctx, outbox.Message{Source: "a"})}
 	},
-	"outbox.NewUploads": func(ctx context.Context) []error {
-		u := outbox.NewUploads(nil, "", time.Hour)
+	"uploads.New": func(ctx context.Context) []error {
+		u := uploads.New(nil, "", time.Hour)
 		_, err := u.Uploaded(ctx, "a", "b")
 		return []error{err, u.Keep(ctx, "a", "b", "c")}
 	},
-	"outbox.NewHeldTokens": func(ctx context.Context) []error {
-		_, err := outbox.NewHeldTokens(nil, "").Load(ctx, "a", strings.Repeat("0", 32))
+	"dlq.NewHeldTokens": func(ctx context.Context) []error {
+		_, err := dlq.NewHeldTokens(nil, "").Load(ctx, "a", strings.Repeat("0", 32))
 		return []error{err}
 	},
-	"outbox.Topology": func(ctx context.Context) []error {
-		top := outbox.Topology{}
+	"topology.Topology": func(ctx context.Context) []error {
+		top := topology.Topology{}
 		_, ensure := top.Ensure(ctx, nil)
 		_, drift := top.Drift(ctx, nil)
 		return []error{ensure, drift}
 	},
-	"outbox.NoteReplay": func(ctx context.Context) []error {
-		return []error{outbox.NoteReplay(ctx, nil, "", outbox.Message{ReplayOf: "a", Source: "a"}, outbox.Delivered)}
+	"dlq.NoteReplay": func(ctx context.Context) []error {
+		return []error{dlq.NoteReplay(ctx, nil, "", outbox.Message{ReplayOf: "a", Source: "a"}, outbox.Delivered)}
 	},
-	"outbox.DeadBefore": func(ctx context.Context) []error {
-		_, err := outbox.DeadBefore(ctx, nil, "", "redox.dlq.a.b.c", time.Now())
+	"dlq.StoredBefore": func(ctx context.Context) []error {
+		_, err := dlq.StoredBefore(ctx, nil, "", "redox.dlq.a.b.c", time.Now())
 		return []error{err}
 	},
 	"worker.New": func(context.Context) []error {
@@ -132,7 +136,7 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, missing := redox.New(sources, nil, redox.Config{})
 		_, null := redox.New(sources, map[string]redox.Credentials{"k": nil}, redox.Config{})
 		_, typed := redox.New(sources, map[string]redox.Credentials{"k": none}, redox.Config{})
-		var uploads *outbox.Uploads
+		var uploads *uploads.Store
 		_, offload := redox.New(nil, nil, redox.Config{Offload: redox.Offload{Uploads: uploads}})
 		return []error{missing, null, typed, offload}
 	},
@@ -173,7 +177,7 @@ var takesNoNil = []string{
 // Every constructor of the libraries is in the table above.
 func TestConstructors_AllAreTried(t *testing.T) {
 	for pkg, dir := range map[string]string{
-		"auth": "auth", "outbox": "outbox", "worker": "worker", "quota": "worker/quota", "redox": "worker/redox",
+		"auth": "auth", "outbox": "outbox", "dlq": "outbox/dlq", "gateway": "outbox/gateway", "uploads": "outbox/uploads", "topology": "outbox/topology", "worker": "worker", "quota": "worker/quota", "redox": "worker/redox",
 		"reconcile": "worker/redox/reconcile", "platform": "worker/redox/platform",
 	} {
 		for name := range constructors(t, filepath.Join("..", "..", dir)) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -130,7 +130,7 @@ func (orderHeldCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer q.close()
-	held, err := outbox.NewHeldTokens(q.js, q.prefix).List(ctx)
+	held, err := dlq.NewHeldTokens(q.js, q.prefix).List(ctx)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (c orderReleaseCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer q.close()
-	tokens := outbox.NewHeldTokens(q.js, q.prefix)
+	tokens := dlq.NewHeldTokens(q.js, q.prefix)
 	held, err := tokens.Load(ctx, c.Source, c.Token)
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (c orderReleaseCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if a.globals.JSON {
-		return encodeAll(a, []outbox.HeldToken{held})
+		return encodeAll(a, []dlq.HeldToken{held})
 	}
 	a.printf("token %s of %s is released\n", c.Token, c.Source)
 	return nil

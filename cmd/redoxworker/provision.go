@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -27,7 +27,7 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 		act = service.Topology(q.config).Drift
 	}
 	changes, err := act(ctx, q.js)
-	if err != nil && !errors.Is(err, outbox.ErrRefused) {
+	if err != nil && !errors.Is(err, topology.ErrRefused) {
 		return err
 	}
 	if printErr := p.print(a, changes); printErr != nil {
@@ -42,7 +42,7 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-func (p provisionCommand) print(a *app, changes []outbox.Change) error {
+func (p provisionCommand) print(a *app, changes []topology.Change) error {
 	if a.globals.JSON {
 		encoder := json.NewEncoder(a.stdout)
 		for _, c := range changes {

@@ -19,6 +19,8 @@ import (
 	"github.com/lmittmann/tint"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -28,21 +30,21 @@ var guarded = map[string]struct {
 	of    any // a pointer to a zero value
 	shows string
 }{
-	"outbox.Message":          {new(outbox.Message), "ID Source Lane ReplayOf BodyObject"},
-	"outbox.Reply":            {new(outbox.Reply), "MessageID ReplayOf Settlement LogIDs Error BodyObject"},
-	"outbox.DeadLetter":       {new(outbox.DeadLetter), "MessageID Source Settlement Error Subject Worker"},
-	"outbox.StoredDeadLetter": {new(outbox.StoredDeadLetter), "MessageID Source Settlement Error Subject Worker"},
-	"outbox.Stored":           {new(outbox.Stored), "Subject"},
-	"outbox.Answer":           {new(outbox.Answer), "LogIDs Flag Hosts"},
-	"outbox.PublisherConfig":  {new(outbox.PublisherConfig), "Prefix"},
-	"outbox.GatewayConfig":    {new(outbox.GatewayConfig), "Prefix Sources ReplyAllow"},
-	"redox.TransportConfig":   {new(redox.TransportConfig), "CAFile"},
-	"redox.Meta":              {new(redox.Meta), ""},
+	"outbox.Message":         {new(outbox.Message), "ID Source Lane ReplayOf BodyObject"},
+	"outbox.Reply":           {new(outbox.Reply), "MessageID ReplayOf Settlement LogIDs Error BodyObject"},
+	"dlq.Letter":             {new(dlq.Letter), "MessageID Source Settlement Error Subject Worker"},
+	"dlq.Stored":             {new(dlq.Stored), "MessageID Source Settlement Error Subject Worker"},
+	"outbox.Stored":          {new(outbox.Stored), "Subject"},
+	"outbox.Answer":          {new(outbox.Answer), "LogIDs Flag Hosts"},
+	"outbox.PublisherConfig": {new(outbox.PublisherConfig), "Prefix"},
+	"gateway.Config":         {new(gateway.Config), "Prefix Sources ReplyAllow"},
+	"redox.TransportConfig":  {new(redox.TransportConfig), "CAFile"},
+	"redox.Meta":             {new(redox.Meta), ""},
 }
 
 // opaque are types that hold such things where no caller can put them without their
 // constructors; they are made by the tests below, or printed by tests of their package.
-var opaque = []string{"outbox.Publisher", "outbox.Gateway", "outbox.BodyReader", "redox.Error",
+var opaque = []string{"outbox.Publisher", "gateway.Gateway", "outbox.BodyReader", "redox.Error",
 	"auth.Token", "auth.Key", "secret.Text", "config.URL"}
 
 // harmless are types of which every text may be shown: ids, names, settings, safe texts, or
@@ -54,9 +56,9 @@ config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field co
 config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 logsample.Handler logsample.Trouble servertime.Clock
-outbox.Fault outbox.Bodies outbox.Change outbox.Collected outbox.ContractError outbox.DeadCount outbox.DeadLetters outbox.DeadLettersConfig
-outbox.DeadQuery outbox.DiscardOptions outbox.GatewayError outbox.Handled outbox.HeldToken outbox.HeldTokens outbox.OrderPlace outbox.Receipt
-outbox.ReplayOptions outbox.ReplyPolicy outbox.Selection outbox.SharedIDError outbox.SizeError outbox.Topology outbox.UnreadableError outbox.Uploads
+outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.Receipt outbox.ReplyPolicy outbox.SizeError
+dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection
+dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler

@@ -68,8 +68,8 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	packages := goList(t)
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
-		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev"}
-	for _, name := range []string{"outbox", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
@@ -86,19 +86,28 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 }
 
 // Imports run one way: cmd → worker/service → {config, auth, worker/redox, worker, outbox};
-// worker → outbox; redox → outbox. auth/secret, the texts that must not be seen, and
+// worker → outbox and what is beneath it; redox → outbox. auth/secret, the texts that must not be seen, and
 // auth/httpanswer, the labels of answers, are below all of them. What is internal serves the
 // package above it.
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"outbox": {"auth/secret", "outbox/logsample"}, "outbox/logsample": nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
-		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/logsample", "outbox/servertime"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
-		"worker/workertest/chaos": {"outbox", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
+		"outbox":          {"auth/secret"},
+		"outbox/topology": {"outbox", "outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
+		"outbox/dlq":      {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/streams", "outbox/internal/wire"},
+		"outbox/gateway":  {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
+		"outbox/uploads":  {"outbox", "outbox/internal/jsapi"},
+		// What is internal to outbox knows no type of it.
+		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
+		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
+		"outbox/internal/outboxtest": {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire", "outbox/natsdev"},
+		"outbox/logsample":           nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"auth/xoauth2": {"auth"}, "worker": {"outbox", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
+		"worker/workertest/chaos": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
 		"worker/internal/limit": nil,
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
-		"worker/service": {"config", "auth", "outbox", "outbox/logsample", "worker", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
+		"worker/service": {"config", "auth", "outbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
 			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed"},
 		"worker/service/access":    {"config", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
@@ -121,9 +130,12 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		}
 	}
 	// The simulator shares nothing with what it checks, and outbox needs no other module than NATS.
-	for _, dep := range goList(t)["outbox"].Imports {
-		if strings.Contains(dep, ".") && !strings.HasPrefix(dep, "github.com/nats-io/nats.go") && !strings.HasPrefix(dep, module+"/") {
-			t.Errorf("outbox imports %s", dep)
+	packages := goList(t)
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads"} {
+		for _, dep := range packages[name].Imports {
+			if strings.Contains(dep, ".") && !strings.HasPrefix(dep, "github.com/nats-io/nats.go") && !strings.HasPrefix(dep, module+"/") {
+				t.Errorf("%s imports %s", name, dep)
+			}
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -19,7 +20,7 @@ import (
 func TestStatus_OfThousandsOfSources(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, &redoxsim.Server{}, "")
-	if _, err := (outbox.Topology{}).Ensure(t.Context(), s.js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(t.Context(), s.js); err != nil {
 		t.Fatal(err)
 	}
 	var p outbox.Prefix

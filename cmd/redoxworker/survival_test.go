@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -253,9 +254,9 @@ func (v *survivor) count(names []string, r *row) {
 
 // buried reports whether a dead letter of the message is there.
 func (v *survivor) buried(name string) bool {
-	letters, err := outbox.NewDeadLetters(v.js, outbox.DeadLettersConfig{})
+	letters, err := dlq.New(v.js, dlq.Config{})
 	v.must(err)
-	for _, err := range letters.List(v.Context(), outbox.DeadQuery{IDs: []string{name}}) {
+	for _, err := range letters.List(v.Context(), dlq.Query{IDs: []string{name}}) {
 		v.must(err)
 		return true
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -29,7 +29,7 @@ func TestRun_SaysWhatIsMissingWhereItMayNotProvision(t *testing.T) {
 	v := &survivor{what: "KV_REDOX_STATE"}
 	v.stage = newStage(t, &redoxsim.Server{}, "quota: {requests: 4000, per: 2s}\n")
 	v.reconfigure("nats: {url:", "nats: {provision: never, url:")
-	topology := outbox.Topology{}
+	topology := topology.Topology{}
 	_, err := topology.Ensure(t.Context(), v.js)
 	v.must(err)
 	running := v.run()
@@ -70,7 +70,7 @@ func TestStatus_WithADamagedState(t *testing.T) {
 	t.Parallel()
 	v := &survivor{what: "KV_REDOX_STATE"}
 	v.stage = newStage(t, &redoxsim.Server{}, "quota: {requests: 4000, per: 2s}\n")
-	_, err := (outbox.Topology{}).Ensure(t.Context(), v.js)
+	_, err := (topology.Topology{}).Ensure(t.Context(), v.js)
 	v.must(err)
 	kv, err := v.js.KeyValue(t.Context(), "REDOX_STATE")
 	v.must(err)

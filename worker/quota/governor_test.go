@@ -17,6 +17,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // bubble runs a Governor by itself in a bubble.
@@ -131,7 +132,7 @@ func TestRun_OnNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (outbox.Topology{}).Ensure(t.Context(), js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()

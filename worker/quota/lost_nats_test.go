@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // onServer is the bucket of a real server.
@@ -46,7 +47,7 @@ func (s onServer) must(err error) {
 
 func (s onServer) provision() {
 	s.Helper()
-	_, err := (outbox.Topology{}).Ensure(s.Context(), s.js)
+	_, err := (topology.Topology{}).Ensure(s.Context(), s.js)
 	s.must(err)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 const (
@@ -45,7 +46,7 @@ func (s *Service) collectInTurn(ctx context.Context, js jetstream.JetStream) err
 		return err
 	}
 	_, err = ledger.Create(ctx, collectKey, []byte(time.Now().UTC().Format(time.RFC3339)), jetstream.KeyTTL(collectEvery))
-	if errors.Is(err, jetstream.ErrKeyExists) || outbox.IsAlreadyStored(err) {
+	if errors.Is(err, jetstream.ErrKeyExists) || dlq.IsAlreadyStored(err) {
 		return nil
 	}
 	if err != nil {

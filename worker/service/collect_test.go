@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
@@ -21,7 +22,7 @@ import (
 func TestCollect_OneWorkerOfAFleetAtATime(t *testing.T) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
+		if _, err := (topology.Topology{}).Ensure(ctx, js); err != nil {
 			t.Fatal(err)
 		}
 		c := config.Defaults()
@@ -74,7 +75,7 @@ func TestCollect_FailsAndGoesOn(t *testing.T) {
 		if !strings.Contains(log.String(), "level=WARN") {
 			t.Errorf("nothing is provisioned, and the log says %q", log.String())
 		}
-		if _, err := (outbox.Topology{}).Ensure(ctx, js); err != nil {
+		if _, err := (topology.Topology{}).Ensure(ctx, js); err != nil {
 			t.Fatal(err)
 		}
 		if err := outbox.NewBodies(js, "").Put(ctx, "clinic-a/orphan", []byte("x")); err != nil {

@@ -8,22 +8,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
 )
 
 // newGateway answers the gateway of the configuration; nil when it is switched off.
-func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime func() time.Time) (*outbox.Gateway, error) {
+func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime func() time.Time) (*gateway.Gateway, error) {
 	c := s.config
 	if !c.Gateway.Enabled {
 		return nil, nil
 	}
-	return outbox.NewGateway(conn, js, outbox.GatewayConfig{
+	return gateway.New(conn, js, gateway.Config{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: s.served.Load().names(),
 		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, Logger: s.log, Now: serverTime,
 	})
 }
 
 // runGateway keeps the gateway up: that it cannot start does not stop deliveries.
-func (s *Service) runGateway(ctx context.Context, g *outbox.Gateway) {
+func (s *Service) runGateway(ctx context.Context, g *gateway.Gateway) {
 	for ctx.Err() == nil {
 		err := g.Run(ctx)
 		if err == nil || ctx.Err() != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/service/access"
@@ -30,7 +31,7 @@ func (s *Service) redoxConfig() redox.Config {
 
 // newConsumers makes worker and gateway, nil where there is to be none, of the sources that are
 // served now.
-func (s *Service) newConsumers(conn *nats.Conn, js jetstream.JetStream, follow func(worker.Event)) (*worker.Worker, *outbox.Gateway, error) {
+func (s *Service) newConsumers(conn *nats.Conn, js jetstream.JetStream, follow func(worker.Event)) (*worker.Worker, *gateway.Gateway, error) {
 	s.changing.mu.Lock()
 	defer s.changing.mu.Unlock()
 	w, err := s.newWorker(js, follow)

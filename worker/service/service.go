@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
@@ -53,7 +53,7 @@ type Service struct {
 	// what Status looks at; nil until there is one
 	conn    atomic.Pointer[nats.Conn]
 	worker  atomic.Pointer[worker.Worker]
-	gateway atomic.Pointer[outbox.Gateway]
+	gateway atomic.Pointer[gateway.Gateway]
 }
 
 // New builds a service of a configuration that [config.Load] has checked. It connects to nothing

@@ -9,11 +9,12 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // Topology is the streams and buckets of a configuration.
-func Topology(c *config.Config) outbox.Topology {
-	return outbox.Topology{
+func Topology(c *config.Config) topology.Topology {
+	return topology.Topology{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, QueueMaxBytes: c.Queue.MaxBytes, QueueMaxMsgs: int64(c.Queue.MaxMsgs),
 		DeadMaxAge: c.DLQ.MaxAge, Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c), Registry: c.Registry,
 	}
@@ -34,7 +35,7 @@ func (s *Service) provision(ctx context.Context, js jetstream.JetStream) error {
 	for _, c := range changes {
 		s.log.Info("provision", "action", c.Action, "kind", c.Kind, "name", c.Name, "detail", c.Detail)
 	}
-	if errors.Is(err, outbox.ErrRefused) {
+	if errors.Is(err, topology.ErrRefused) {
 		s.log.Warn("provision: some differences were left as they are; see redoxworker provision --dry-run", "error", err)
 		return nil
 	}

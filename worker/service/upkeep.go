@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -61,15 +61,15 @@ func (s *Service) inspect(ctx context.Context, js jetstream.JetStream) {
 	if err != nil {
 		return // NATS does not answer; lanes and quota say so
 	}
-	missing := slices.ContainsFunc(faults, func(f outbox.Fault) bool { return f.Missing })
+	missing := slices.ContainsFunc(faults, func(f topology.Fault) bool { return f.Missing })
 	if w := s.worker.Load().Status(); u.stuck(w) && !missing {
-		faults = append(faults, outbox.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true, Detail: fmt.Sprintf(
+		faults = append(faults, topology.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true, Detail: fmt.Sprintf(
 			"%d of the %d lanes of %s that hold messages have no consumer that this worker may use: its log says why; the messages wait",
 			w.Lanes-w.Bound, w.Lanes, t.Prefix.OutStream())})
 	}
 	if s.config.NATS.Provision == config.ProvisionAuto && missing {
 		if err := s.restore(ctx, js, t); err != nil {
-			faults = append(faults, outbox.Fault{Kind: "provision", Name: "nats.provision", Detail: "what is missing could not be made anew: " + err.Error()})
+			faults = append(faults, topology.Fault{Kind: "provision", Name: "nats.provision", Detail: "what is missing could not be made anew: " + err.Error()})
 		}
 	}
 	u.note(faults)
@@ -88,7 +88,7 @@ func (u *upkeep) stuck(s worker.Status) bool {
 }
 
 // restore makes anew what is missing.
-func (s *Service) restore(ctx context.Context, js jetstream.JetStream, t outbox.Topology) error {
+func (s *Service) restore(ctx context.Context, js jetstream.JetStream, t topology.Topology) error {
 	made, err := t.Restore(ctx, js)
 	for _, c := range made {
 		s.log.Warn("provision: it was missing and is made anew, empty; what it held is lost", "kind", c.Kind, "name", c.Name)
@@ -97,7 +97,7 @@ func (s *Service) restore(ctx context.Context, js jetstream.JetStream, t outbox.
 }
 
 // note tells the log what has changed, and keeps it for /readyz.
-func (u *upkeep) note(faults []outbox.Fault) {
+func (u *upkeep) note(faults []topology.Fault) {
 	problems, now := []string{}, make(map[string]bool)
 	for _, f := range faults {
 		problems = append(problems, f.Detail)

@@ -10,11 +10,12 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/uploads"
 )
 
-// lateUploads is an [outbox.Uploads] that comes with the connection: the client to Redox is made
+// lateUploads is an [uploads.Store] that comes with the connection: the client to Redox is made
 // before there is one.
-type lateUploads struct{ atomic.Pointer[outbox.Uploads] }
+type lateUploads struct{ atomic.Pointer[uploads.Store] }
 
 var errNoUploadsYet = errors.New("not connected to NATS yet")
 
@@ -24,7 +25,7 @@ func (l *lateUploads) connect(js jetstream.JetStream, c *config.Config) {
 	if age := c.Worker.Retry.MaxAge; age > 0 {
 		ttl = age + c.Worker.Retry.Max + time.Hour
 	}
-	l.Store(outbox.NewUploads(js, outbox.Prefix(c.NATS.Prefix), ttl))
+	l.Store(uploads.New(js, outbox.Prefix(c.NATS.Prefix), ttl))
 }
 
 // Uploaded serves redox.Uploads.

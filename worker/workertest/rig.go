@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -118,7 +119,7 @@ func newRig(t testing.TB, js jetstream.JetStream, o Options) (r *Rig, stop func(
 			t.Fatal(err)
 		}
 	}
-	_, err := outbox.Topology{}.Ensure(t.Context(), js)
+	_, err := topology.Topology{}.Ensure(t.Context(), js)
 	check(err)
 	r.Publisher, err = outbox.NewPublisher(js, outbox.PublisherConfig{OrderSecret: []byte(OrderSecret), ClaimCheck: true})
 	check(err)

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -19,7 +20,7 @@ func TestReconciler_WaitsForTheStream(t *testing.T) {
 		r.redox.set("ok", platform.Failed)
 		rec.Follow(delivered("ok"))
 		time.Sleep(5 * time.Minute)
-		if _, err := (outbox.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
+		if _, err := (topology.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)

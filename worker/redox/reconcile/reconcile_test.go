@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -73,7 +73,7 @@ const day = 24 * time.Hour
 
 func inBubble(t *testing.T, f func(r rig)) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		if _, err := (outbox.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
+		if _, err := (topology.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
 		f(rig{t, js, newRedox()})

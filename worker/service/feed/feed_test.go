@@ -25,6 +25,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
 
@@ -278,7 +279,7 @@ func queue(t testing.TB) (*natsdev.Server, jetstream.JetStream) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (outbox.Topology{Registry: true}).Ensure(context.Background(), js); err != nil {
+	if _, err := (topology.Topology{Registry: true}).Ensure(context.Background(), js); err != nil {
 		t.Fatal(err)
 	}
 	return s, js

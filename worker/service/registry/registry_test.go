@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -60,7 +60,7 @@ func newRig(t testing.TB) *rig {
 
 func (r *rig) provision() {
 	r.t.Helper()
-	if _, err := (outbox.Topology{Registry: true, Audit: true}).Ensure(context.Background(), r.js); err != nil {
+	if _, err := (topology.Topology{Registry: true, Audit: true}).Ensure(context.Background(), r.js); err != nil {
 		r.t.Fatal(err)
 	}
 }

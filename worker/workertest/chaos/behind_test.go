@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -57,17 +58,17 @@ func heldBehind(t *testing.T, dying, replayed string) {
 		t.Errorf("of the neighbour sent %q", got)
 	}
 
-	dead, err := outbox.NewDeadLetters(b.js, outbox.DeadLettersConfig{})
+	dead, err := dlq.New(b.js, dlq.Config{})
 	must(t, err)
-	first, err := dead.Select(ctx, outbox.DeadQuery{IDs: []string{"a1"}})
+	first, err := dead.Select(ctx, dlq.Query{IDs: []string{"a1"}})
 	must(t, err)
-	for _, err := range dead.Discard(ctx, first, outbox.DiscardOptions{}) {
+	for _, err := range dead.Discard(ctx, first, dlq.DiscardOptions{}) {
 		must(t, err)
 	}
-	rest, err := dead.Select(ctx, outbox.DeadQuery{})
+	rest, err := dead.Select(ctx, dlq.Query{})
 	must(t, err)
-	for h, err := range dead.Replay(ctx, rest, outbox.ReplayOptions{}) {
-		if must(t, err); h.Outcome != outbox.Replayed {
+	for h, err := range dead.Replay(ctx, rest, dlq.ReplayOptions{}) {
+		if must(t, err); h.Outcome != dlq.Replayed {
 			t.Errorf("%s: %s", h.MessageID, h.Outcome)
 		}
 	}
@@ -79,11 +80,11 @@ func heldBehind(t *testing.T, dying, replayed string) {
 	if got := sentOf(t, b, ctx, "a"); got != "a1 a2 a3 a4" {
 		t.Errorf("sent %s", got)
 	}
-	held, err := outbox.NewHeldTokens(b.js, "").List(ctx)
+	held, err := dlq.NewHeldTokens(b.js, "").List(ctx)
 	if must(t, err); len(held) > 0 {
 		t.Errorf("still held: %+v", held)
 	}
-	if left, err := dead.Select(ctx, outbox.DeadQuery{}); err != nil || left.Len() > 0 {
+	if left, err := dead.Select(ctx, dlq.Query{}); err != nil || left.Len() > 0 {
 		t.Errorf("%d dead letters are left, %v", left.Len(), err)
 	}
 	if t.Failed() {

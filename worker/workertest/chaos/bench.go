@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -118,7 +119,7 @@ func (b *Bench) open(ctx context.Context) (err error) {
 
 // provision repeats until a young cluster has its leaders.
 func (b *Bench) provision(ctx context.Context) error {
-	top := outbox.Topology{Replicas: b.config.Nodes}
+	top := topology.Topology{Replicas: b.config.Nodes}
 	var err error
 	late := eventually(time.Minute, "streams and consumers", func() bool {
 		_, err = top.Ensure(ctx, b.js)

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // Record collects what was seen until now. The workers should have ended.
@@ -30,7 +31,7 @@ func (b *Bench) Record(ctx context.Context) (Record, error) {
 	r.Audit = trail
 	return r, errors.Join(err, auditErr,
 		b.each(ctx, b.prefix.DeadStream(), func(m *jetstream.RawStreamMsg) error {
-			d, err := outbox.DecodeDeadLetter(b.prefix, outbox.Stored{Subject: m.Subject, Header: m.Header, Body: m.Data, Sequence: m.Sequence, Time: m.Time})
+			d, err := dlq.Decode(b.prefix, outbox.Stored{Subject: m.Subject, Header: m.Header, Body: m.Data, Sequence: m.Sequence, Time: m.Time})
 			r.Dead = append(r.Dead, Dead{MessageID: d.MessageID, Settlement: d.Settlement, Error: d.Error, Attempts: d.Attempts, At: d.At})
 			return err
 		}),

@@ -1,0 +1,45 @@
+package outbox
+
+import "github.com/nats-io/nats.go"
+
+// requestHeaders are what is taken from a caller. Nats-* headers are instructions to the
+// stream and stay behind, as do those that are not of the contract.
+var requestHeaders = [...]string{HeaderID, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept,
+	HeaderReplyTo, HeaderOrderToken, HeaderDeadline}
+
+// DecodeRequest reads a request that came to [Prefix.GatewaySubject] of a source and lane, as the
+// message to be stored. Of its headers those of the contract count, with Redox-Order-Key, which
+// becomes the OrderKey; in the lane of requests its reply subject is where the reply goes. A
+// request without an id gets one. Which reply subjects are allowed is decided by
+// [ReplyPolicy.Check].
+//
+// An error is a *[ContractError]. The Message beside it has the ID, as far as it is known.
+func DecodeRequest(p Prefix, source string, l Lane, in *nats.Msg) (Message, error) {
+	h := make(nats.Header, len(in.Header))
+	for _, name := range requestHeaders {
+		if values := in.Header[name]; len(values) > 0 {
+			h[name] = values
+		}
+	}
+	subject := p.SendSubject(source)
+	if l == LaneRequest {
+		subject = p.RequestSubject(source)
+		if in.Reply != "" {
+			h[HeaderReplyTo] = []string{in.Reply} // the caller's own inbox wins
+		}
+	}
+	m, err := decode(p, Stored{Subject: subject, Header: h, Body: in.Data}, throughGateway)
+	if err == nil {
+		err = throughGateway.check(in.Header)
+	}
+	if err != nil {
+		return m, err
+	}
+	m.TraceParent, m.TraceState = traceContext(in.Header)
+	if len(h[HeaderID])+len(h[HeaderMessageID]) == 0 {
+		m.ID = NewID()
+	}
+	keys := decoder{h: in.Header}
+	m.OrderKey = keys.get(HeaderOrderKey)
+	return m, keys.err
+}

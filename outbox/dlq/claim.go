@@ -1,0 +1,177 @@
+package dlq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/streams"
+)
+
+// A dead letter is replayed in steps that no transaction joins: the message is
+// stored in the work queue, then the dead letter is deleted. Between them a run
+// may be killed, and another may work on the same dead letter. A claim in the
+// ledger makes that safe:
+//
+//  1. claim: a key of the dead letter's own, created once; it names the id of the
+//     replay and the last sequence of the work queue at that time.
+//  2. read the dead letter from the stream's leader. If it is gone, somebody
+//     else has done all of this.
+//  3. publish under the id of the claim, confirmed.
+//  4. delete the dead letter.
+//  5. delete the claim.
+//
+// Whoever finds a claim goes on with it, whether its owner was killed or is still at
+// work: under the same id, and with the claim made anew if it is old, so that no discard
+// takes it for one that was left behind. Within ten minutes the work queue recognises the
+// id. Later, and after a restart of the server, what was published is found
+// where it must be: in the queue, behind the sequence of the claim, or settled,
+// which the worker has noted before it removed it; see [NoteReplay]. A dead letter
+// is deleted before its claim, so whoever claims it anew finds it gone in step 2.
+//
+// An id alone is no proof that a message is this replay: an application may have
+// used it, or used the id of the dead letter twice. So a replay is recognised by
+// source, id and position together, and where the id is taken by another replay the next
+// number is used. No publisher can take it: the work queue knows replays by a Nats-Msg-Id
+// that takes a key which is kept in the ledger.
+//
+// A run that is stopped between claim and publish (SIGSTOP, a machine asleep), while
+// another replays the dead letter, starts over when it has taken longer than the work
+// queue surely remembers ids. What is left is a stop of minutes within the one
+// write, and a restart of the server in the second in which two runs publish the
+// same dead letter.
+
+// claimKeys and noteKeys are first tokens of keys of three tokens in the ledger; see heldKeys.
+const (
+	claimKeys = "replay"
+	noteKeys  = "replayed"
+)
+
+const (
+	// claimTTL is how long a claim lasts that its owner left behind: longer than the notes
+	// of the worker, with which it is compared.
+	claimTTL = 2 * noteTTL
+	// claimMarker is how long the bucket shows that a claim is gone.
+	claimMarker = time.Minute
+	// claimFresh is how long after a claim was read its replay may be published: what
+	// another run publishes meanwhile, the work queue still recognises.
+	claimFresh = streams.DedupWindow / 2
+	// claimBusy is how old the claim of a run that does something else must be
+	// before it is taken over: that run was killed.
+	claimBusy = time.Minute
+)
+
+// claim says what a run does with a dead letter.
+type claim struct {
+	// ID is that of the replay, N its number; both are empty for a discard.
+	ID string `json:"id,omitempty"`
+	N  int    `json:"n,omitempty"`
+	// After is the last sequence of the work queue before anything was published
+	// under ID.
+	After uint64 `json:"after,omitempty"`
+
+	revision uint64
+	resumed  bool      // somebody else has made it
+	made     time.Time // by our clock, as read
+	read     time.Time
+}
+
+func (c claim) discards() bool { return c.ID == "" }
+
+func (c claim) fresh() bool { return time.Since(c.read) < claimFresh }
+
+func claimKey(e entry) string {
+	source := e.source
+	if source == "" {
+		source = outbox.NoSource
+	}
+	return claimKeys + "." + source + "." + e.token
+}
+
+// claim makes want the claim of a dead letter, or returns the one that is there.
+func (d *Store) claim(ctx context.Context, e entry, want claim) (claim, error) {
+	for ctx.Err() == nil {
+		c := want
+		err := d.ask(ctx, "claim a dead letter in the ledger", func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+			c.revision, err = kv.Create(ctx, claimKey(e), c.json(), jetstream.KeyTTL(claimTTL))
+			return err
+		})
+		if err == nil {
+			c.made, c.read = time.Now(), time.Now()
+			return c, nil
+		}
+		if !taken(err) {
+			return claim{}, err
+		}
+		c, err = d.claimed(ctx, e)
+		if !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return c, err
+		}
+	}
+	return claim{}, context.Cause(ctx)
+}
+
+func (d *Store) claimed(ctx context.Context, e entry) (claim, error) {
+	read := time.Now()
+	var entry jetstream.KeyValueEntry
+	err := d.ask(ctx, "read a claim in the ledger", func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		entry, err = kv.Get(ctx, claimKey(e))
+		return err
+	})
+	if err != nil {
+		return claim{}, err
+	}
+	// The clocks of several hosts meet here: with ours wrong, a run that is at work seems dead.
+	made := entry.Created().Add(time.Duration(d.ahead.Load()))
+	c := claim{revision: entry.Revision(), resumed: true, made: made, read: read}
+	if err := json.Unmarshal(entry.Value(), &c); err != nil {
+		return claim{}, fmt.Errorf("outbox: key %s in bucket %s is damaged: it belongs to a replay that was begun; when no other replay runs, delete the key, then discard the dead letter if the message waits in the queue or Redox has it, or else replay it: %w", claimKey(e), d.config.Prefix.LedgerBucket(), err)
+	}
+	return c, nil
+}
+
+// reclaim replaces a claim by another. False means that somebody else was faster.
+func (d *Store) reclaim(ctx context.Context, e entry, old, want claim) (claim, bool, error) {
+	err := d.ask(ctx, "claim a dead letter in the ledger", func(ctx context.Context, kv jetstream.KeyValue) error {
+		// Published, not put: an update cannot carry a TTL.
+		ack, err := d.js.Publish(ctx, "$KV."+kv.Bucket()+"."+claimKey(e), want.json(),
+			jetstream.WithMsgTTL(claimTTL), jetstream.WithExpectLastSequencePerSubject(old.revision))
+		if err == nil {
+			want.revision = ack.Sequence
+		}
+		return err
+	})
+	if taken(err) {
+		return claim{}, false, nil
+	}
+	want.resumed, want.made, want.read = false, time.Now(), time.Now()
+	return want, err == nil, err
+}
+
+// unclaim removes a claim. That somebody else has done so, or has another claim
+// by now, is no error.
+func (d *Store) unclaim(ctx context.Context, e entry, c claim) error {
+	err := d.ask(ctx, "remove a claim from the ledger", func(ctx context.Context, kv jetstream.KeyValue) error {
+		return kv.Purge(ctx, claimKey(e), jetstream.LastRevision(c.revision), jetstream.PurgeTTL(claimMarker))
+	})
+	if taken(err) {
+		return nil
+	}
+	return err
+}
+
+func (c claim) json() []byte {
+	data, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // strings and numbers
+	}
+	return data
+}
+
+func taken(err error) bool { return errors.Is(err, jetstream.ErrKeyExists) || jsapi.AlreadyStored(err) }

@@ -1,0 +1,48 @@
+package dlq
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+)
+
+// Settled answers how the message of a replay was settled. ok is false as long as
+// it is not. h is what Replay has yielded, with the Outcome Replayed or
+// AlreadyReplayed; ask within a month.
+func (d *Store) Settled(ctx context.Context, h Handled) (s outbox.Settlement, ok bool, err error) {
+	n, ok, err := d.noted(ctx, h.Source, h.ReplayID)
+	if ok || err != nil {
+		return n.Settlement, ok, err
+	}
+	if waits, err := d.waits(ctx, h.Sequence); waits || err != nil {
+		return "", false, err
+	}
+	// It left the queue between the two looks, or by the hand of somebody who writes no note.
+	n, ok, err = d.noted(ctx, h.Source, h.ReplayID)
+	if ok || err != nil || h.Sequence == 0 {
+		return n.Settlement, ok, err
+	}
+	for l, err := range d.List(ctx, Query{Sources: []string{h.Source}, IDs: []string{h.ReplayID}}) {
+		if errors.As(err, new(*UnreadableError)) {
+			continue
+		}
+		return l.Settlement, err == nil, err
+	}
+	return outbox.Delivered, true, nil
+}
+
+// waits reports whether the work queue holds a message of this sequence.
+func (d *Store) waits(ctx context.Context, sequence uint64) (bool, error) {
+	if sequence == 0 {
+		return false, nil
+	}
+	_, err := d.queue.At(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil, jsapi.Explain(err, d.js, "look at a message of the work queue")
+}

@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
+)
+
+// Config is what a Gateway may be told.
+type Config struct {
+	// Prefix of subjects and streams. Empty means redox.
+	Prefix outbox.Prefix
+	// Sources that are served at first; see [Gateway.SetSources]. Empty means none: the
+	// gateway runs and nobody is answered.
+	Sources []string
+	// OrderSecret turns Redox-Order-Key into a token, at least 16 bytes. Empty
+	// refuses that header. It also keys the ids by which the queue knows repeats; see
+	// [outbox.PublisherConfig].
+	OrderSecret []byte
+	// ReplyAllow are the reply subjects allowed besides redox.reply.<source>.>; it must be
+	// what the workers have. nil means _INBOX.>.
+	ReplyAllow []string
+	// MaxWait is the deadline of a request that brings none. 0 means 150 s.
+	MaxWait time.Duration
+	// Now is the time by the clock of the NATS server, with which workers compare
+	// deadlines: ServerTime of a worker.Worker, say. nil means this host's clock.
+	Now func() time.Time
+	// Concurrency bounds the requests being stored at one time, for which the sources take
+	// turns. 0 means 64.
+	Concurrency int
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
+
+// WithDefaults returns a copy in which every zero field has its default and
+// the sources are sorted and unique.
+func (c Config) WithDefaults() Config {
+	c.Sources = unique(c.Sources)
+	c.MaxWait = cmp.Or(c.MaxWait, defaultWait)
+	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Validate reports every field that cannot work.
+func (c Config) Validate() error {
+	errs := []error{c.Prefix.Validate(), outbox.ReplyPolicy{Allow: c.ReplyAllow}.Validate()}
+	errs = append(errs, checkSources(c.Sources))
+	if c.MaxWait < 0 {
+		errs = append(errs, fmt.Errorf("outbox: gateway wait %v: use more than 0, or 0 for %v", c.MaxWait, defaultWait))
+	}
+	if c.Concurrency < 0 {
+		errs = append(errs, fmt.Errorf("outbox: gateway concurrency %d: use 1 or more, or 0 for the default", c.Concurrency))
+	}
+	return errors.Join(errs...)
+}
+
+func unique(sources []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(sources)))
+}
+
+func checkSources(sources []string) error {
+	var errs []error
+	for _, source := range sources {
+		errs = append(errs, outbox.CheckSource(source))
+	}
+	return errors.Join(errs...)
+}
+
+// Gateway lets any NATS client use plain requests: it stores them in the work queue, and is
+// found as the NATS micro service redox-gateway. Several gateways share the requests of a
+// source as a queue group.
+//
+// redox.gateway.<source>.send answers with a [outbox.Receipt] in JSON as soon as the message is
+// stored. A caller that got none sends the request again under the same id, in
+// Redox-Message-Id or Nats-Msg-Id, which the queue recognises among those of the source for
+// as long as [outbox.Receipt] says. redox.gateway.<source>.request has the worker answer the caller with the final
+// reply; the gateway itself answers only when it could not store the message, with the
+// error headers of NATS micro. redox.gateway.status, the endpoint of the micro service,
+// answers in JSON with the number of sources, and of requests that were stored and refused.
+//
+// Requests are stored side by side: a caller that needs an order waits for each receipt.
+// A source costs two subscriptions, and nothing else until requests come.
+type Gateway struct {
+	conn      *nats.Conn
+	config    Config
+	publisher *outbox.Publisher
+	policy    outbox.ReplyPolicy
+
+	mu      sync.Mutex
+	sources []string // sorted
+	session *session // of Run; nil: it does not run
+
+	serving atomic.Bool
+}
+
+// Serving reports whether Run has subscribed to the sources' subjects: the server has
+// them, or gets them when the connection is back.
+func (g *Gateway) Serving() bool { return g.serving.Load() }
+
+// defaultWait is how long a publisher waits for its reply.
+var defaultWait = outbox.PublisherConfig{}.WithDefaults().Wait
+
+const (
+	serviceName    = "redox-gateway"
+	serviceVersion = "1.0.0" // of the contract, not of the program
+)
+
+// New returns a gateway; Run starts it. Set the connection's handlers
+// for errors and for its end before Run, which wraps them (nats.go, micro.AddService).
+func New(conn *nats.Conn, js jetstream.JetStream, cfg Config) (*Gateway, error) {
+	if conn == nil || js == nil {
+		return nil, errors.New("outbox: gateway.New needs a connection and a JetStream context")
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.WithDefaults()
+	cfg.Logger = logsample.Wrap(cfg.Logger)
+	// Claim checks, since the headers that are added may take a message that
+	// the caller could just publish over the limit.
+	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true})
+	if err != nil {
+		return nil, err
+	}
+	return &Gateway{
+		conn: conn, config: cfg, publisher: publisher, sources: cfg.Sources,
+		policy: outbox.ReplyPolicy{Prefix: cfg.Prefix, Allow: cfg.ReplyAllow},
+	}, nil
+}
+
+// SetSources replaces the sources that are served, before Run or while it runs. Requests of a
+// source that is gone are not taken any more, those that were taken are answered; a source
+// that stays notices nothing. It returns when the server knows of the change, or after five
+// seconds without an answer; while there is no connection at once, and the server is told when
+// there is one. It is safe for concurrent use.
+//
+// After an error about a name nothing has changed. [outbox.ErrPermission] names a source that the
+// user may not serve: the others are served, and this one after a reconnect that allows it.
+func (g *Gateway) SetSources(sources []string) error {
+	sources = unique(sources)
+	if err := checkSources(sources); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.sources = sources
+	if g.session == nil {
+		g.mu.Unlock()
+		return nil
+	}
+	came, err := g.session.set(sources)
+	g.mu.Unlock()
+	return errors.Join(err, g.confirm(context.Background(), came))
+}
+
+// Run serves until ctx ends, then stops taking requests and returns when those it took
+// are answered, ten seconds later at most. It survives reconnects; that the connection is
+// closed is an error. Errors: [outbox.ErrPermission] when the user may not serve a source.
+func (g *Gateway) Run(ctx context.Context) error {
+	storing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s := newSession(g, storing)
+	defer logsample.Flush(g.config.Logger)
+	err := g.start(ctx, s)
+	if err == nil {
+		err = s.announce(ctx)
+	}
+	g.stop(s)
+	s.drain(cancel)
+	return err
+}
+
+func (g *Gateway) start(ctx context.Context, s *session) error {
+	g.mu.Lock()
+	if g.session != nil {
+		g.mu.Unlock()
+		return errors.New("outbox: the gateway runs already")
+	}
+	g.session = s
+	came, err := s.set(g.sources)
+	sources := len(g.sources)
+	g.mu.Unlock()
+	if err := errors.Join(err, g.confirm(ctx, came)); err != nil {
+		return err
+	}
+	g.config.Logger.Info("gateway started", "sources", sources)
+	return nil
+}
+
+// stop takes no more requests.
+func (g *Gateway) stop(s *session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.session == s {
+		g.session = nil
+	}
+	_, _ = s.set(nil)
+}
+
+// confirm waits until the server knows what is subscribed, and names one of the sources that
+// came which it refused. Not connected is no error: the client subscribes when it is.
+func (g *Gateway) confirm(ctx context.Context, came []string) error {
+	if !g.conn.IsConnected() {
+		return nil
+	}
+	flush, cancel := context.WithTimeout(ctx, jsapi.Timeout)
+	defer cancel()
+	if err := g.conn.FlushWithContext(flush); err != nil || !jsapi.Violates(g.conn, `Subscription to "`) {
+		return nil
+	}
+	for _, source := range came {
+		for _, lane := range lanes {
+			if jsapi.RefusedSubscription(g.conn, g.config.Prefix.GatewaySubject(source, lane)) {
+				return fmt.Errorf("outbox: gateway: source %s: %w: allow its user to subscribe to %s.gateway.>", source, outbox.ErrPermission, g.config.Prefix)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
+)
+
+// oneHeader are headers that each stand alone in a message, and what both ways in make of
+// them: "" is taken, anything else a part of the refusal.
+var oneHeader = []struct{ name, value, queue, gateway string }{
+	// As they are written.
+	{outbox.HeaderID, "m-1", "", ""},
+	{outbox.HeaderMessageID, "m-1", "", ""},
+	{outbox.HeaderKind, "data-model", "", ""},
+	{outbox.HeaderContentType, "application/json", "", ""},
+	{outbox.HeaderAccept, "application/json", "", ""},
+	{outbox.HeaderReplyTo, "redox.reply.clinic-a.x", "", ""},
+	{outbox.HeaderDeadline, "2999-01-01T00:00:00Z", "", ""},
+	// Each belongs to one way in.
+	{outbox.HeaderOrderKey, "MRN 1", "Redox-Order-Key is for the gateway only", ""},
+	{outbox.HeaderOrderToken, goldenToken, "Redox-Order-Token asks for an order", ""},
+	{outbox.HeaderReplayOf, "m-0", "", "Redox-Replay-Of is not for callers"},
+	{outbox.HeaderReplayCount, "1", "", "Redox-Replay-Count is not for callers"},
+	{outbox.HeaderOrderPosition, "1", "", "Redox-Order-Position is not for callers"},
+	{outbox.HeaderOrderBehind, "1", "", "Redox-Order-Behind is not for callers"},
+	{outbox.HeaderBodyObject, "clinic-a/x", "", "Redox-Body-Object is not for callers"},
+	// In another case, or with blanks around.
+	{"redox-deadline", "2020-01-01T00:00:00Z", "redox-deadline is not a header of the contract; did you mean Redox-Deadline?", "did you mean Redox-Deadline?"},
+	{"REDOX-KIND", "fhir", "did you mean Redox-Kind?", "did you mean Redox-Kind?"},
+	{"Redox-order-key", "MRN 1", "did you mean Redox-Order-Key?", "did you mean Redox-Order-Key?"},
+	{"redox-replay-of", "m-0", "did you mean Redox-Replay-Of?", "did you mean Redox-Replay-Of?"},
+	{"redox-method", "GET", "did you mean Redox-Method?", "did you mean Redox-Method?"},
+	{"redox-reply-to", "$JS.API.x", "did you mean Redox-Reply-To?", "did you mean Redox-Reply-To?"},
+	{"nats-msg-id", "m-1", "did you mean Nats-Msg-Id?", "did you mean Nats-Msg-Id?"},
+	{"NATS-MSG-ID", "m-1", "did you mean Nats-Msg-Id?", "did you mean Nats-Msg-Id?"},
+	{"content-type", "application/xml", "did you mean Content-Type?", "did you mean Content-Type?"},
+	{"accept", "application/xml", "did you mean Accept?", "did you mean Accept?"},
+	// Misspelt.
+	{"Redox-Dead-Line", "2020-01-01T00:00:00Z", "did you mean Redox-Deadline?", "did you mean Redox-Deadline?"},
+	{"Redox-Dedline", "2020-01-01T00:00:00Z", "did you mean Redox-Deadline?", "did you mean Redox-Deadline?"},
+	{"Redox_Deadline", "2020-01-01T00:00:00Z", "", ""}, // it does not begin with redox-
+	{"Redox-Order_Key", "MRN 1", "did you mean Redox-Order-Key?", "did you mean Redox-Order-Key?"},
+	{"Redox-Oder-Key", "MRN 1", "did you mean Redox-Order-Key?", "did you mean Redox-Order-Key?"},
+	// Of what workers write, or made up.
+	{outbox.HeaderSettlement, "delivered", "Redox-Settlement is not a header of the contract", "Redox-Settlement is not"},
+	{outbox.HeaderStatus, "200", "Redox-Status is not", "Redox-Status is not"},
+	{"Redox-Dead-Error", "x", "Redox-Dead-Error is not", "Redox-Dead-Error is not"},
+	{"Redox-Header-Prefer", "return=minimal", "Redox-Header-Prefer is not", "Redox-Header-Prefer is not"},
+	{"redox-", "x", "redox- is not", "redox- is not"},
+	{"Redox-Patient-4711", "x", "a header whose name begins like one", "a header whose name begins like one"},
+	{"Redox-" + strings.Repeat("x", 100), "x", "a header whose name begins like one", "a header whose name begins like one"},
+	// Nobody's business.
+	{"X-Redox-Kind", "fhir", "", ""},
+	{"Traceparent", goldenTrace, "", ""},
+	{"tracestate", "", "", ""},
+	{"Nats-Msg-Ids", "x", "", ""},
+	// Empty ones: a variable that was not set.
+	{outbox.HeaderOrderKey, "", "Redox-Order-Key is for the gateway only", "Redox-Order-Key is empty"},
+	{outbox.HeaderOrderKey, "  ", "Redox-Order-Key is for the gateway only", "Redox-Order-Key is empty"}, // the client trims it
+	{outbox.HeaderID, "", "Nats-Msg-Id is empty", "Nats-Msg-Id is empty"},
+	{outbox.HeaderMessageID, "", "Redox-Message-Id is empty", "Redox-Message-Id is empty"},
+	{outbox.HeaderKind, "", "Redox-Kind is empty", "Redox-Kind is empty"},
+	{outbox.HeaderMethod, "", "Redox-Method is empty", "Redox-Method is empty"},
+	{outbox.HeaderPath, "", "Redox-Path is empty", "Redox-Path is empty"},
+	{outbox.HeaderContentType, "", "Content-Type is empty", "Content-Type is empty"},
+	{outbox.HeaderAccept, "", "Accept is empty", "Accept is empty"},
+	{outbox.HeaderReplyTo, "", "Redox-Reply-To is empty", "Redox-Reply-To is empty"},
+	{outbox.HeaderOrderToken, "", "Redox-Order-Token is empty", "Redox-Order-Token is empty"},
+	{outbox.HeaderDeadline, "", "Redox-Deadline is empty", "Redox-Deadline is empty"},
+	{outbox.HeaderBodyObject, "", "Redox-Body-Object is empty", "Redox-Body-Object is not for callers"},
+	{outbox.HeaderReplayOf, "", "Redox-Replay-Of is empty", "Redox-Replay-Of is not for callers"},
+	{outbox.HeaderReplayCount, "", "Redox-Replay-Count is empty", "Redox-Replay-Count is not for callers"},
+	{outbox.HeaderOrderPosition, "", "Redox-Order-Position is empty", "Redox-Order-Position is not for callers"},
+	{outbox.HeaderOrderBehind, "", "Redox-Order-Behind is empty", "Redox-Order-Behind is not for callers"},
+}
+
+// TestDecode_OneHeader and TestGateway_OneHeader hold both ways in to one table.
+func TestDecode_OneHeader(t *testing.T) {
+	t.Parallel()
+	for _, tt := range oneHeader {
+		in := outbox.Stored{Subject: "redox.out.clinic-a.send", Header: nats.Header{tt.name: {strings.TrimSpace(tt.value)}}, Sequence: 1}
+		_, err := outbox.Decode("", in)
+		checkOneHeader(t, tt.name, tt.value, tt.queue, err)
+	}
+}
+
+func TestGateway_OneHeader(t *testing.T) {
+	t.Parallel()
+	r := provisioned(t)
+	serveGateway(r, Config{Sources: []string{"clinic-a"}, OrderSecret: outboxtest.Secret})
+	client := r.Connect().Conn()
+	for _, tt := range oneHeader {
+		_, err := outbox.DecodeReply(askGateway(t, client, "redox.gateway.clinic-a.send", nats.Header{tt.name: {tt.value}}))
+		var gateway *outbox.GatewayError
+		if errors.As(err, &gateway) {
+			if gateway.Code != "400" {
+				t.Errorf("%s: code %s", tt.name, gateway.Code)
+			}
+		} else {
+			err = nil // a receipt is no reply
+		}
+		checkOneHeader(t, tt.name, tt.value, tt.gateway, err)
+	}
+}
+
+func checkOneHeader(t *testing.T, name, value, want string, err error) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("%s: %q: %v, want %q", name, value, err, want)
+	case err != nil && len(strings.TrimSpace(value)) > 2 && !strings.Contains(name, value) && strings.Contains(err.Error(), value):
+		t.Errorf("%s: the value is shown: %v", name, err)
+	}
+}
