@@ -7,7 +7,7 @@ import (
 )
 
 // Limits of single headers, in bytes. Together they bound what a dead letter
-// adds to a message; see headroom.
+// adds to a message.
 const (
 	maxNewID     = 200 // of an id that is published; a replay adds ":r<n>"
 	maxMediaType = 255

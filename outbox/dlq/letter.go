@@ -58,7 +58,7 @@ func (d Letter) Encode(p outbox.Prefix) *nats.Msg {
 	}
 	h := make(nats.Header, len(d.Header)+10)
 	for name, values := range d.Header {
-		if !reservedInDeadLetter(name) {
+		if !reserved(name) {
 			h[name] = values
 		}
 	}
@@ -91,8 +91,8 @@ func (d Letter) Encode(p outbox.Prefix) *nats.Msg {
 var deadHeaders = [...]string{outbox.HeaderMessageID, HeaderDeadSettlement, HeaderDeadError, HeaderDeadStatus, HeaderDeadAttempts,
 	HeaderDeadAt, HeaderDeadSubject, HeaderDeadSequence, HeaderDeadBehind, HeaderDeadWorker}
 
-// reservedInDeadLetter ignores case: another client library may have its own.
-func reservedInDeadLetter(name string) bool {
+// reserved ignores case: another client library may have its own.
+func reserved(name string) bool {
 	if !wire.HasPrefixFold(name, "Redox-") {
 		return wire.HasPrefixFold(name, "Nats-")
 	}
@@ -114,7 +114,7 @@ func Decode(p outbox.Prefix, in outbox.Stored) (Letter, error) {
 		Body:       in.Body,
 	}
 	for name, values := range in.Header {
-		if !reservedInDeadLetter(name) {
+		if !reserved(name) {
 			d.Header[name] = values
 		}
 	}

@@ -95,7 +95,7 @@ func (d Letter) replay(p outbox.Prefix, id string, n int, now time.Time) (replay
 	r := replayMessage{prefix: p, source: source, id: id, position: d.Position()}
 	h := make(nats.Header, len(d.Header)+4)
 	for name, values := range d.Header {
-		if !reservedInDeadLetter(name) {
+		if !reserved(name) {
 			h[name] = values
 		}
 	}

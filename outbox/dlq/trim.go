@@ -36,7 +36,7 @@ func (d Letter) trim(h nats.Header) {
 	}
 	frame := wire.Size(&nats.Msg{Header: nats.Header{"": nil}})
 	length := func(name string) int64 { return wire.Size(&nats.Msg{Header: nats.Header{name: h[name]}}) - frame }
-	names := slices.DeleteFunc(slices.Collect(maps.Keys(d.Header)), func(name string) bool { return reservedInDeadLetter(name) || !isHeaderName(name) })
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(d.Header)), func(name string) bool { return reserved(name) || !isHeaderName(name) })
 	slices.SortFunc(names, func(a, b string) int {
 		if x, y := isContract(a), isContract(b); x != y {
 			if y {

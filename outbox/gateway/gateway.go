@@ -87,7 +87,7 @@ func checkSources(sources []string) error {
 // found as the NATS micro service redox-gateway. Several gateways share the requests of a
 // source as a queue group.
 //
-// redox.gateway.<source>.send answers with a [outbox.Receipt] in JSON as soon as the message is
+// redox.gateway.<source>.send answers with an [outbox.Receipt] in JSON as soon as the message is
 // stored. A caller that got none sends the request again under the same id, in
 // Redox-Message-Id or Nats-Msg-Id, which the queue recognises among those of the source for
 // as long as [outbox.Receipt] says. redox.gateway.<source>.request has the worker answer the caller with the final

@@ -8,23 +8,23 @@ import (
 
 // Codes of the JetStream API (nats-server 2.15, errors.json).
 const (
-	CodeAccountResources      jetstream.ErrorCode = 10002
-	CodeNoPeers               jetstream.ErrorCode = 10005
+	codeAccountResources      jetstream.ErrorCode = 10002
+	codeNoPeers               jetstream.ErrorCode = 10005
 	CodeNotAvailable          jetstream.ErrorCode = 10008
-	CodeNotLeader             jetstream.ErrorCode = 10009
+	codeNotLeader             jetstream.ErrorCode = 10009
 	CodeInsufficientResources jetstream.ErrorCode = 10023
 	CodeMaxConsumers          jetstream.ErrorCode = 10026
-	CodeMaxStreams            jetstream.ErrorCode = 10027
-	CodeMemoryResources       jetstream.ErrorCode = 10028
-	CodeStorageResources      jetstream.ErrorCode = 10047
+	codeMaxStreams            jetstream.ErrorCode = 10027
+	codeMemoryResources       jetstream.ErrorCode = 10028
+	codeStorageResources      jetstream.ErrorCode = 10047
 	CodeStreamCreate          jetstream.ErrorCode = 10049
 	CodeMessageTooLarge       jetstream.ErrorCode = 10054
 	CodeStreamName            jetstream.ErrorCode = 10058
-	CodeSubjectOverlap        jetstream.ErrorCode = 10065
-	CodeWrongLastSequence     jetstream.ErrorCode = 10071
+	codeSubjectOverlap        jetstream.ErrorCode = 10065
+	codeWrongLastSequence     jetstream.ErrorCode = 10071
 	CodeNotClustered          jetstream.ErrorCode = 10074
 	CodeStoreFailed           jetstream.ErrorCode = 10077
-	CodeWrongLastSequenceRace jetstream.ErrorCode = 10164
+	codeWrongLastSequenceRace jetstream.ErrorCode = 10164
 )
 
 // Code returns the JetStream error code inside err, 0 if there is none.
@@ -40,14 +40,14 @@ func Code(err error) jetstream.ErrorCode {
 // expected an empty subject and found it taken: an earlier write succeeded.
 func AlreadyStored(err error) bool {
 	code := Code(err)
-	return code == CodeWrongLastSequence || code == CodeWrongLastSequenceRace
+	return code == codeWrongLastSequence || code == codeWrongLastSequenceRace
 }
 
 // NoRoom reports whether err says that the stream, or the account's storage, has reached its
 // limit.
 func NoRoom(err error) bool {
 	switch Code(err) {
-	case CodeStoreFailed, CodeAccountResources, CodeInsufficientResources, CodeMemoryResources, CodeStorageResources:
+	case CodeStoreFailed, codeAccountResources, CodeInsufficientResources, codeMemoryResources, codeStorageResources:
 		return true
 	}
 	return false

@@ -66,16 +66,16 @@ func Forbidden(nc *nats.Conn) error {
 
 func mendOf(err error) string {
 	switch Code(err) {
-	case CodeNotClustered, CodeNoPeers:
+	case CodeNotClustered, codeNoPeers:
 		if strings.Contains(err.Error(), "peer offline") {
 			return "a server of the cluster is down, or its leader has not heard of it yet: start it, and try again in a moment"
 		}
 		return "more replicas than servers with JetStream and room: lower the replicas or add servers"
-	case CodeAccountResources, CodeInsufficientResources, CodeMemoryResources, CodeStorageResources:
+	case codeAccountResources, CodeInsufficientResources, codeMemoryResources, codeStorageResources:
 		return "raise the storage limit of the account or of the server"
-	case CodeMaxStreams:
+	case codeMaxStreams:
 		return "raise the account's limit of streams"
-	case CodeSubjectOverlap:
+	case codeSubjectOverlap:
 		return "another stream takes these subjects: use another prefix or change that stream"
 	}
 	return ""

@@ -15,7 +15,7 @@ func TestMendOf_APeerThatIsOffline(t *testing.T) {
 		"no suitable peers for placement":               "add servers",
 		"no suitable peers for placement, peer offline": "try again",
 	} {
-		if mend := mendOf(&jetstream.APIError{ErrorCode: CodeNoPeers, Description: description}); !strings.Contains(mend, want) {
+		if mend := mendOf(&jetstream.APIError{ErrorCode: codeNoPeers, Description: description}); !strings.Contains(mend, want) {
 			t.Errorf("%s: %s", description, mend)
 		}
 	}

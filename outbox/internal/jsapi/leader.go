@@ -31,7 +31,7 @@ const (
 // that is busy.
 func MayPass(err error) bool {
 	switch Code(err) {
-	case CodeNotAvailable, CodeNotLeader:
+	case CodeNotAvailable, codeNotLeader:
 		return true
 	}
 	nobody := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)

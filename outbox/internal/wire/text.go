@@ -28,7 +28,7 @@ func Line(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// Visible reports whether s is made of Visible ASCII: no space, no control
+// Visible reports whether s is made of visible ASCII: no space, no control
 // characters, nothing that a header or a log line could be broken with.
 func Visible(s string) bool {
 	for i := range len(s) {

@@ -22,7 +22,7 @@ func TestSafeLine(t *testing.T) {
 		strings.Repeat("x", 513): strings.Repeat("x", 512),
 	} {
 		if got := Line(in); got != want {
-			t.Errorf("safeLine(%q) = %q, want %q", in, got, want)
+			t.Errorf("Line(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -34,10 +34,10 @@ func FuzzSafeLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		got := Line(s)
 		if len(got) > MaxLine || !utf8.ValidString(got) || strings.ContainsAny(got, "\r\n\x00\x1b") {
-			t.Fatalf("safeLine(%q) = %q", s, got)
+			t.Fatalf("Line(%q) = %q", s, got)
 		}
 		if Line(got) != got {
-			t.Fatalf("safeLine is not stable: %q", got)
+			t.Fatalf("Line is not stable: %q", got)
 		}
 	})
 }
