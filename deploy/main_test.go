@@ -4,8 +4,11 @@ package deploy_test
 
 import (
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,7 +35,12 @@ func passwordVar(user string) string {
 	return "NATS_" + strings.ToUpper(strings.ReplaceAll(user, "-", "_")) + "_PASSWORD"
 }
 
+// TestMain lets more tests run side by side than there are cores, unless -parallel says how
+// many: they wait for servers.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(4+2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	for _, user := range users {
 		passwords[user] = rand.Text()
 		hash, err := bcrypt.GenerateFromPassword([]byte(passwords[user]), bcrypt.MinCost)

@@ -82,7 +82,7 @@ func TestAdaptive_FollowsChange(t *testing.T) {
 		far.mu.Lock()
 		far.load = redoxsim.Load{Base: 200 * time.Millisecond} // slower, and no queue
 		far.mu.Unlock()
-		run(150, 320)
+		run(90, 320)
 		if n := peak(320); n < 40 {
 			t.Errorf("limit %d long after the far side became slower without a queue", n)
 		}

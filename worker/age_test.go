@@ -37,7 +37,7 @@ var scoped = []worker.Source{{Name: source, Scopes: []string{"key:main", "host:f
 // An outage longer than MaxAge, and some minutes of failures after it, bury nothing: neither
 // what waited nor what probed.
 func TestAge_AnOutageBuriesNothing(t *testing.T) {
-	const messages, outage = 10, 65 * time.Minute
+	const messages, maxAge, outage = 10, 20 * time.Minute, 25 * time.Minute
 	for name, down := range badDays {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
@@ -52,7 +52,7 @@ func TestAge_AnOutageBuriesNothing(t *testing.T) {
 					}
 					return outbox.Answer{Status: 200}, nil
 				}
-				r.start(worker.Config{Sources: scoped, Retry: worker.Retry{MaxAge: time.Hour, MaxAttempts: 6}})
+				r.start(worker.Config{Sources: scoped, Retry: worker.Retry{MaxAge: maxAge, MaxAttempts: 6}})
 				for i := range messages {
 					r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
 				}

@@ -234,7 +234,7 @@ func TestRun_ShortTokensNeverExpireInFlight(t *testing.T) {
 	s := newStage(t, &redoxsim.Server{TokenTTL: 4 * time.Second}, "")
 	s.run()
 	p := s.publisher()
-	const steady = time.Minute
+	const steady = 20 * time.Second
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	n := 0

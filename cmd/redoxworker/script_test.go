@@ -16,7 +16,7 @@ import (
 // TestMain makes this program a command of the scripts. More tests run side by side than
 // there are cores unless -parallel says how many: they wait for processes and servers.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", strconv.Itoa(2+runtime.GOMAXPROCS(0))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(4+2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
 	testscript.Main(m, map[string]func(){"redoxworker": main})

@@ -17,6 +17,7 @@ import (
 // message that dies, of the one that is held behind it, and of their replays. Nothing is lost,
 // nothing goes before its turn, and at the end nothing is held.
 func TestSteps_HoldBehindADeadLetter(t *testing.T) {
+	t.Parallel()
 	for _, way := range []struct{ dying, replayed string }{
 		{"receive", "receive"}, {"order", "order"}, {"dead-letter", "answer"}, {"reply", "reply"}, {"ack", "ack"}, {"acked", "acked"},
 	} {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +28,12 @@ var binaries = sync.OnceValues(func() (Binaries, error) { return Build(buildDir)
 
 var buildDir string
 
+// TestMain lets more tests run side by side than there are cores, unless -parallel says how
+// many: most of their time they wait for processes.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(4+2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "redoxworker-chaos-")
 	if err != nil {
@@ -38,13 +45,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// eachSeed runs a scenario as often as the version asks for.
-func eachSeed(t *testing.T, short, full int, run func(t *testing.T, seed uint64)) {
-	n := short
+// eachSeed runs a scenario once, beside others, or as often as the long version asks for.
+func eachSeed(t *testing.T, full int, run func(t *testing.T, seed uint64)) {
+	n := cmp.Or(*runs, 1)
 	if *long {
-		n = full
+		n = cmp.Or(*runs, full)
+	} else {
+		t.Parallel()
 	}
-	n = cmp.Or(*runs, n)
 	for i := range n {
 		s := *seed + uint64(i)
 		if !t.Run(fmt.Sprint("seed=", s), func(t *testing.T) { run(t, s) }) && *keep == "" {
@@ -138,7 +146,7 @@ func must(t *testing.T, err error) {
 // 500 messages while a random worker of three is killed about every second: nothing lost,
 // every duplicate explained, 12 keys in order.
 func TestChaos_WorkersKilled(t *testing.T) {
-	eachSeed(t, 2, 50, func(t *testing.T, seed uint64) {
+	eachSeed(t, 50, func(t *testing.T, seed uint64) {
 		b := bench(t, Config{Far: flaky(seed)})
 		storm(t, b, Mix(seed, 500, 12), 6*time.Second, NewPlan(seed, 2*time.Minute,
 			Recipe{Fault: Kill, Targets: 3, First: time.Second, Every: time.Second, Longest: 300 * time.Millisecond}))
@@ -148,7 +156,7 @@ func TestChaos_WorkersKilled(t *testing.T) {
 // nats-server is killed and started again while publishers publish: nothing lost, nothing
 // stored twice, though publishers saw errors and repeated with the same id.
 func TestChaos_ServerKilled(t *testing.T) {
-	eachSeed(t, 1, 20, func(t *testing.T, seed uint64) {
+	eachSeed(t, 20, func(t *testing.T, seed uint64) {
 		b := bench(t, Config{Far: flaky(seed)})
 		storm(t, b, Mix(seed, 500, 12), 6*time.Second, NewPlan(seed, 20*time.Second,
 			Recipe{Fault: Kill, NATS: true, Targets: 1, First: 1500 * time.Millisecond, Every: 2500 * time.Millisecond, Times: 3, Longest: 1500 * time.Millisecond}))
@@ -158,7 +166,7 @@ func TestChaos_ServerKilled(t *testing.T) {
 // Three servers and three replicas: the leader of the work queue is killed and then a node
 // is cut off from the others, not from its clients.
 func TestChaos_Cluster(t *testing.T) {
-	eachSeed(t, 1, 10, func(t *testing.T, seed uint64) {
+	eachSeed(t, 10, func(t *testing.T, seed uint64) {
 		b := bench(t, Config{Far: flaky(seed), Nodes: 3, PublishTimeout: 2 * time.Second})
 		storm(t, b, Mix(seed, 500, 12), 20*time.Second, NewPlan(seed, time.Minute,
 			Recipe{Fault: Kill, NATS: true, Targets: Leader, First: 3 * time.Second, Shortest: time.Second, Longest: 3 * time.Second},
@@ -169,7 +177,7 @@ func TestChaos_Cluster(t *testing.T) {
 // Workers are stopped for longer than the ack wait and go on: what others took over
 // meanwhile they do not send, and they let nothing overtake it.
 func TestChaos_Zombies(t *testing.T) {
-	eachSeed(t, 1, 20, func(t *testing.T, seed uint64) {
+	eachSeed(t, 20, func(t *testing.T, seed uint64) {
 		b := bench(t, Config{Far: flaky(seed)})
 		storm(t, b, Mix(seed, 500, 12), 8*time.Second, NewPlan(seed, time.Minute,
 			Recipe{Fault: Stop, Targets: 3, First: time.Second, Every: 2 * time.Second, Shortest: 2200 * time.Millisecond, Longest: 5 * time.Second}))
@@ -179,7 +187,7 @@ func TestChaos_Zombies(t *testing.T) {
 // Workers and nats-server are killed in one run: a worker may start just after the server
 // did, and has not seen what the others know.
 func TestChaos_WorkersAndServerKilled(t *testing.T) {
-	eachSeed(t, 1, 20, func(t *testing.T, seed uint64) {
+	eachSeed(t, 20, func(t *testing.T, seed uint64) {
 		b := bench(t, Config{Far: flaky(seed)})
 		storm(t, b, Mix(seed, 500, 12), 6*time.Second, NewPlan(seed, 30*time.Second,
 			Recipe{Fault: Kill, NATS: true, Targets: 1, First: 1500 * time.Millisecond, Every: 3500 * time.Millisecond, Times: 3, Longest: 1500 * time.Millisecond},

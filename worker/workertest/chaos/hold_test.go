@@ -27,6 +27,7 @@ import (
 // Under hold a message whose outcome is unknown is sent exactly once. It ends as a dead
 // letter that says what is known, and its reply says held.
 func TestHold_ExactlyOneRequest(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		faults string
 		kill   func(*Bench, *testing.T)

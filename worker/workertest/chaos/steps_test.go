@@ -22,6 +22,7 @@ type step struct {
 // has to be: nothing is lost, one dead letter, one reply, and a second request only where
 // the first may not have been heard of.
 func TestSteps_KilledBetween(t *testing.T) {
+	t.Parallel()
 	for _, way := range []struct {
 		name    string
 		message Sending
@@ -119,6 +120,7 @@ func settledAs(r Record, id string) outbox.Settlement {
 // A worker is stopped just before it sends, for longer than the ack wait. When it goes on,
 // another has sent the message, and it does not.
 func TestSteps_StoppedBeforeSending(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{"", "patient"} {
 		t.Run(fmt.Sprintf("key=%q", key), func(t *testing.T) {
 			t.Parallel()
