@@ -250,6 +250,8 @@ type Queue struct {
 	MaxBytes int64 `key:"max_bytes" default:"-1" least:"-1" doc:"bytes that the queue may hold; publishers are refused when it is full; -1 means what NATS has room for"`
 	// MaxMsgs counts those of all sources. -1 and 0 mean no bound.
 	MaxMsgs int `key:"max_msgs" default:"-1" least:"-1" doc:"messages that the queue may hold; publishers are refused when it is full; -1 means no bound"`
+	// MaxShare is asked for by the gateway, and by whoever gives it to an outbox.Publisher.
+	MaxShare float64 `key:"max_share" default:"0.5" least:"0.01" most:"1" doc:"part of a queue that has a bound that one source may fill through the gateway; 1 means all of it"`
 }
 
 // Bodies is about bodies too large for a message, which lie in the object store.

@@ -23,7 +23,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Admin:   Admin{Listen: "127.0.0.1:8466"},
 		Log:     Log{Level: "info", Format: "auto"},
 
-		Queue:     Queue{MaxBytes: -1, MaxMsgs: -1},
+		Queue:     Queue{MaxBytes: -1, MaxMsgs: -1, MaxShare: 0.5},
 		Bodies:    Bodies{Memory: 256_000_000, OrphanAfter: 24 * time.Hour},
 		Reconcile: Reconcile{Interval: time.Minute, GiveUp: 24 * time.Hour},
 	}
@@ -157,7 +157,7 @@ func TestLoad_Everything(t *testing.T) {
 	diff(t, Worker{1, time.Second, 0, 3, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)
 	diff(t, Quota{100, time.Minute, "eu", "process", 0}, c.Quota)
 	diff(t, Reply{[]string{"app.{source}.replies.>", "_INBOX.>"}}, c.Reply)
-	diff(t, []any{DLQ{720 * time.Hour}, Queue{10_000_000_000, 100000}, Bodies{64 << 20, 48 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Queue, c.Bodies, c.Audit, c.Gateway, c.Admin, c.Log})
+	diff(t, []any{DLQ{720 * time.Hour}, Queue{10_000_000_000, 100000, 0.5}, Bodies{64 << 20, 48 * time.Hour}, Audit{"/var/log/audit.jsonl", true, 365 * 24 * time.Hour}, Gateway{false, 10 * time.Second}, Admin{}, Log{"debug", "json"}}, []any{c.DLQ, c.Queue, c.Bodies, c.Audit, c.Gateway, c.Admin, c.Log})
 	diff(t, []string{pem, file, secret}, c.Files())
 }
 

@@ -16,6 +16,9 @@ var (
 	// ErrQueueFull is returned when the work queue, or the account's storage,
 	// has reached its limit. Nothing was stored; publish again later.
 	ErrQueueFull = jsapi.ErrQueueFull
+	// ErrShareFull is the [ErrQueueFull] of a source that has its share of the queue, see
+	// PublisherConfig.MaxShare. The queue has room for others.
+	ErrShareFull = fmt.Errorf("%w for this source", ErrQueueFull)
 	// ErrNoStream is returned when no stream takes the subject: the topology
 	// is missing, or JetStream is not running.
 	ErrNoStream = jsapi.ErrNoStream

@@ -47,6 +47,12 @@ type PublisherConfig struct {
 	// MaxClaim bounds a reply's body in the object store, in bytes. 0 means
 	// 64 MiB, -1 no bound.
 	MaxClaim int64
+	// MaxShare is what part of a queue that has a bound (queue.max_bytes, queue.max_msgs)
+	// one source may fill, above 0 to 1; more of it is refused with [ErrQueueFull]. The queue
+	// is looked at once a second, so that what many processes publish at once may be a
+	// little over. It takes the right to look at the queue, with which one sees
+	// how much each source has there. 0 and 1 mean all of it.
+	MaxShare float64
 }
 
 // WithDefaults returns a copy in which every zero field has its default.
@@ -72,6 +78,9 @@ func (c PublisherConfig) Validate() error {
 			errs = append(errs, fmt.Errorf("outbox: %s %d: use more than 0, 0 for the default or -1 for no bound", f.name, f.value))
 		}
 	}
+	if !(c.MaxShare >= 0 && c.MaxShare <= 1) {
+		errs = append(errs, fmt.Errorf("outbox: MaxShare %v: use more than 0, up to 1", c.MaxShare))
+	}
 	return errors.Join(errs...)
 }
 
@@ -81,6 +90,7 @@ type Publisher struct {
 	js     jetstream.JetStream
 	config PublisherConfig
 	bodies *Bodies
+	shares *shares // nil without a MaxShare
 }
 
 // Receipt says where the work queue has a message.
@@ -105,7 +115,11 @@ func NewPublisher(js jetstream.JetStream, cfg PublisherConfig) (*Publisher, erro
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Publisher{js: js, config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
+	p := &Publisher{js: js, config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}
+	if cfg.MaxShare > 0 && cfg.MaxShare < 1 {
+		p.shares = &shares{js: js, prefix: cfg.Prefix, most: cfg.MaxShare}
+	}
+	return p, nil
 }
 
 // Publish stores m and returns when the server has confirmed it. It makes an
@@ -158,6 +172,11 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 	if err := w.Connected(ctx); err != nil {
 		return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
+	if p.shares != nil {
+		if err := p.shares.check(ctx, m.Source); err != nil {
+			return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
+		}
+	}
 	if err := p.fit(ctx, &m, &w); err != nil {
 		return receipt, err
 	}
@@ -172,6 +191,8 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 	}
 	if ack.Duplicate {
 		w.Discard(ctx, p.bodies)
+	} else if p.shares != nil {
+		p.shares.published(m.Source, wire.Size(w.Msg))
 	}
 	receipt.Stream, receipt.Sequence, receipt.Duplicate = ack.Stream, ack.Sequence, ack.Duplicate
 	return receipt, nil

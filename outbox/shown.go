@@ -82,7 +82,7 @@ func (a Answer) MarshalJSON() ([]byte, error) { return a.shown().JSON() }
 
 func (c PublisherConfig) shown() shown.Value {
 	return shown.Of("outbox.PublisherConfig", "prefix", c.Prefix, "order_secret_set", len(c.OrderSecret) > 0, "timeout", c.Timeout, "wait", c.Wait,
-		"max_body", c.MaxBody, "claim_check", c.ClaimCheck, "max_claim", c.MaxClaim)
+		"max_body", c.MaxBody, "claim_check", c.ClaimCheck, "max_claim", c.MaxClaim, "max_share", c.MaxShare)
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the order secret.

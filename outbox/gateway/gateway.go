@@ -41,6 +41,9 @@ type Config struct {
 	// Concurrency bounds the requests being stored at one time, for which the sources take
 	// turns. 0 means 64.
 	Concurrency int
+	// MaxShare is what part of a queue that has a bound one source may fill through gateways;
+	// see [outbox.PublisherConfig]. 0 means 0.5, 1 all of it.
+	MaxShare float64
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -51,6 +54,7 @@ func (c Config) WithDefaults() Config {
 	c.Sources = unique(c.Sources)
 	c.MaxWait = cmp.Or(c.MaxWait, defaultWait)
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	c.MaxShare = cmp.Or(c.MaxShare, 0.5)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -67,6 +71,9 @@ func (c Config) Validate() error {
 	}
 	if c.Concurrency < 0 {
 		errs = append(errs, fmt.Errorf("outbox: gateway concurrency %d: use 1 or more, or 0 for the default", c.Concurrency))
+	}
+	if !(c.MaxShare >= 0 && c.MaxShare <= 1) {
+		errs = append(errs, fmt.Errorf("outbox: gateway MaxShare %v: use more than 0, up to 1, or 0 for the default", c.MaxShare))
 	}
 	return errors.Join(errs...)
 }
@@ -135,7 +142,7 @@ func New(conn *nats.Conn, js jetstream.JetStream, cfg Config) (*Gateway, error) 
 	cfg.Logger = logsample.Wrap(cfg.Logger)
 	// Claim checks, since the headers that are added may take a message that
 	// the caller could just publish over the limit.
-	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true})
+	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true, MaxShare: cfg.MaxShare})
 	if err != nil {
 		return nil, err
 	}

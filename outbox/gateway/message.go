@@ -100,6 +100,8 @@ func fault(err error) (code, text string) {
 		return "413", strings.TrimPrefix(size.Error(), "outbox: ")
 	case errors.Is(err, outbox.ErrDuplicate):
 		return "409", "a message of this source was already published under this id; its reply goes to its first caller"
+	case errors.Is(err, outbox.ErrShareFull):
+		return "503", "the source has its share of the queue; nothing was stored: send it again when some of its messages are delivered"
 	case errors.Is(err, outbox.ErrQueueFull):
 		return "503", "the queue is full; nothing was stored"
 	case errors.Is(err, outbox.ErrNoStream):

@@ -19,7 +19,7 @@ func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime
 	}
 	return gateway.New(conn, js, gateway.Config{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: s.served.Load().names(),
-		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, Logger: s.log, Now: serverTime,
+		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, MaxShare: c.Queue.MaxShare, Logger: s.log, Now: serverTime,
 	})
 }
 
