@@ -123,6 +123,7 @@ dlq:
 queue:
   max_bytes: 10GB
   max_msgs: 100000
+  max_share: 0.5
 bodies:
   memory: 64MiB
   orphan_after: 48h
