@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -113,6 +114,10 @@ type Gateway struct {
 	mu      sync.Mutex
 	sources []string // sorted
 	session *session // of Run; nil: it does not run
+	// refused are the sources that the server has not let this user serve, in the connection with
+	// this number.
+	refused    map[string]error
+	refusedFor uint64
 
 	serving atomic.Bool
 }
@@ -167,6 +172,7 @@ func (g *Gateway) SetSources(sources []string) error {
 	}
 	g.mu.Lock()
 	g.sources = sources
+	maps.DeleteFunc(g.refused, func(source string, _ error) bool { _, stays := slices.BinarySearch(sources, source); return !stays })
 	if g.session == nil {
 		g.mu.Unlock()
 		return nil
@@ -178,7 +184,7 @@ func (g *Gateway) SetSources(sources []string) error {
 
 // Run serves until ctx ends, then stops taking requests and returns when those it took
 // are answered, ten seconds later at most. It survives reconnects; that the connection is
-// closed is an error. Errors: [outbox.ErrPermission] when the user may not serve a source.
+// closed is an error. A source that the user may not serve stops no other: see Refused.
 func (g *Gateway) Run(ctx context.Context) error {
 	storing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -203,8 +209,11 @@ func (g *Gateway) start(ctx context.Context, s *session) error {
 	came, err := s.set(g.sources)
 	sources := len(g.sources)
 	g.mu.Unlock()
-	if err := errors.Join(err, g.confirm(ctx, came)); err != nil {
+	if err != nil {
 		return err
+	}
+	if err := g.confirm(ctx, came); err != nil {
+		g.config.Logger.Error("gateway: a source cannot be served", "error", err)
 	}
 	g.config.Logger.Info("gateway started", "sources", sources)
 	return nil
@@ -228,14 +237,47 @@ func (g *Gateway) confirm(ctx context.Context, came []string) error {
 	}
 	flush, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 	defer cancel()
-	if err := g.conn.FlushWithContext(flush); err != nil || !jsapi.Violates(g.conn, `Subscription to "`) {
+	if g.conn.FlushWithContext(flush) != nil {
 		return nil
 	}
-	for _, source := range came {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.look(came)
+}
+
+// Refused answers, joined, an [outbox.ErrPermission] for each source that this user was seen not to be
+// allowed to serve, until it is, in another connection, or the source is gone; nil for none. The
+// server tells of the last such subject only, so of several sources that are refused at once one is
+// named.
+func (g *Gateway) Refused() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_ = g.look(g.sources)
+	var errs []error
+	for _, source := range slices.Sorted(maps.Keys(g.refused)) {
+		errs = append(errs, g.refused[source])
+	}
+	return errors.Join(errs...)
+}
+
+// look notes which of the sources the connection says it refused last. The caller holds mu.
+func (g *Gateway) look(sources []string) error {
+	if now := g.conn.Stats().Reconnects; now != g.refusedFor {
+		g.refused, g.refusedFor = nil, now
+	}
+	if !jsapi.Violates(g.conn, `Subscription to "`) {
+		return nil
+	}
+	for _, source := range sources {
 		for _, lane := range lanes {
-			if jsapi.RefusedSubscription(g.conn, g.config.Prefix.GatewaySubject(source, lane)) {
-				return fmt.Errorf("outbox: gateway: source %s: %w: allow its user to subscribe to %s.gateway.>", source, outbox.ErrPermission, g.config.Prefix)
+			if !jsapi.RefusedSubscription(g.conn, g.config.Prefix.GatewaySubject(source, lane)) {
+				continue
 			}
+			if g.refused == nil {
+				g.refused = make(map[string]error)
+			}
+			g.refused[source] = fmt.Errorf("outbox: gateway: source %s: %w: allow its user to subscribe to %s.gateway.>", source, outbox.ErrPermission, g.config.Prefix)
+			return g.refused[source]
 		}
 	}
 	return nil

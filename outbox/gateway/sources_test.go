@@ -181,8 +181,28 @@ authorization { users: [
 	if err := g.SetSources([]string{"clinic-a", "clinic-b"}); err != nil {
 		t.Errorf("nothing came, and yet: %v", err)
 	}
-	if gatewayError(askGateway(t, r.Connect(nats.UserInfo("root", "root")).Conn(), "redox.gateway.clinic-a.send", nil)) != nil {
+	root := r.Connect(nats.UserInfo("root", "root")).Conn()
+	if gatewayError(askGateway(t, root, "redox.gateway.clinic-a.send", nil)) != nil {
 		t.Error("clinic-a is not served")
+	}
+	if err := g.Refused(); !errors.Is(err, outbox.ErrPermission) || !strings.Contains(err.Error(), "clinic-b") {
+		t.Errorf("Refused: %v", err)
+	}
+	if err := g.SetSources([]string{"clinic-a"}); err != nil || g.Refused() != nil {
+		t.Errorf("clinic-b is gone: %v, %v", err, g.Refused())
+	}
+
+	// The same at the start.
+	js = r.Connect(nats.UserInfo("a", "a"))
+	if g, err = New(js.Conn(), js, Config{Sources: []string{"clinic-0", "clinic-a"}}); err != nil {
+		t.Fatal(err)
+	}
+	runGateway(t, g)
+	if gatewayError(askGateway(t, root, "redox.gateway.clinic-a.send", nil)) != nil {
+		t.Error("clinic-a is not served beside one that may not be")
+	}
+	if err := g.Refused(); !errors.Is(err, outbox.ErrPermission) || !strings.Contains(err.Error(), "clinic-0") {
+		t.Errorf("Refused at the start: %v", err)
 	}
 }
 

@@ -2,6 +2,8 @@ package service
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/worker"
@@ -24,8 +26,9 @@ type Status struct {
 	Gateway bool `json:"gateway,omitempty"`
 	// Quota is nil where none is kept.
 	Quota *quota.Status `json:"quota,omitempty"`
-	// Problems are what is missing or full at NATS, why the quota is not shared, and what of files
-	// and registry cannot be used: one line each, with what to do. They are informative.
+	// Problems are what is missing or full at NATS, which source the gateway may not take requests
+	// of, why the quota is not shared, and what of files and registry cannot be used: one line each,
+	// with what to do. They are informative.
 	Problems []string `json:"problems,omitempty"`
 	// Sources counts what is served, and the files and entries that are refused: Problems names
 	// those. It is left out where neither files nor the registry are followed.
@@ -94,8 +97,28 @@ func (s *Service) Status() Status {
 		r.Sources = &sources
 		r.Problems = append(r.Problems, sources.Problems...)
 	}
+	r.Problems = append(r.Problems, s.refusedByGateway(r.Problems)...)
 	r.Keys = s.keyStatuses(r.Worker.Pauses)
 	return r
+}
+
+// refusedByGateway names the sources whose requests the gateway may not take, but for those that
+// are named already.
+func (s *Service) refusedByGateway(named []string) (lines []string) {
+	g := s.gateway.Load()
+	if g == nil {
+		return nil
+	}
+	err := g.Refused()
+	if err == nil {
+		return nil
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.ContainsFunc(named, func(other string) bool { return strings.Contains(other, line) }) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // quotaProblem says why the quota is not shared, and what is done meanwhile.
