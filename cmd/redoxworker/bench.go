@@ -27,8 +27,10 @@ type benchCommand struct {
 	Latency  time.Duration `default:"0s" placeholder:"TIME" help:"What the stand-in for Redox takes to answer: ${default}."`
 	Profile  string        `placeholder:"DIR" type:"existingdir" help:"Write CPU and heap profiles of worker and raw loop there."`
 
+	benchFleet
+
 	// Role makes this process one of the children.
-	Role benchRole `hidden:"" enum:"driver,stand,worker,raw" default:"driver"`
+	Role benchRole `hidden:"" enum:"driver,stand,worker,raw,server" default:"driver"`
 }
 
 // benchRole is what a process of the benchmark is.
@@ -39,6 +41,7 @@ const (
 	benchStand  benchRole = "stand"  // NATS and the stand-in for Redox
 	benchWorker benchRole = "worker" // what `run` runs
 	benchRaw    benchRole = "raw"    // the raw loop
+	benchServer benchRole = "server" // NATS on disk, until a signal
 )
 
 // Run measures, or plays a child's role.
@@ -50,9 +53,14 @@ func (b *benchCommand) Run(ctx context.Context, a *app) error {
 		return b.controlled(ctx, a, runCommand{}.Run)
 	case benchRaw:
 		return b.controlled(ctx, a, b.raw)
+	case benchServer:
+		return b.server(ctx, a)
 	}
 	if err := b.validate(); err != nil {
 		return err
+	}
+	if b.Fleet {
+		return b.fleet(ctx, a)
 	}
 	results, err := b.drive(ctx, a)
 	if ctx.Err() != nil {
@@ -101,6 +109,9 @@ func (b *benchCommand) validate() error {
 	bad(b.Duration <= 0 || b.Duration > benchMaxDuration, "--duration: %v; use more than 0s, up to %v", b.Duration, benchMaxDuration)
 	bad(b.Rounds < 1 || b.Rounds > 100, "--rounds: %d; use 1 to 100", b.Rounds)
 	bad(b.Rate < 1 || b.Rate > 10_000, "--rate: %d; use 1 to 10000", b.Rate)
+	bad(b.Backlog < 0 || b.Backlog > benchMaxMessages, "--backlog: %d; use 0 to %d", b.Backlog, benchMaxMessages)
+	bad(b.Quiet <= 0 || b.Quiet > time.Hour, "--quiet: %v; use more than 0s, up to 1h", b.Quiet)
+	bad(b.NATSServer != "" && !b.Fleet, "--nats-server: is for --fleet")
 	bad(b.Latency < 0 || b.Latency > 10*time.Second, "--latency: %v; use 0s to 10s", b.Latency)
 	return errors.Join(errs...)
 }

@@ -96,11 +96,7 @@ func (b *benchCommand) child(ctx context.Context, a *app, role benchRole, args .
 	c := &benchChild{role: role, cmd: exec.CommandContext(ctx, path)}
 	c.cmd.Args = append([]string{"redoxworker", "bench", "--role", string(role)}, args...)
 	c.cmd.Stderr = &c.stderr
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOCOVERDIR"} {
-		if value := a.env(name); value != "" {
-			c.cmd.Env = append(c.cmd.Env, name+"="+value)
-		}
-	}
+	c.cmd.Env = benchEnviron(a)
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -116,6 +112,16 @@ func (b *benchCommand) child(ctx context.Context, a *app, role benchRole, args .
 	}
 	c.stop = sync.OnceValue(c.end)
 	return c, nil
+}
+
+// benchEnviron is what a child gets of the user's environment.
+func benchEnviron(a *app) (environ []string) {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOCOVERDIR"} {
+		if value := a.env(name); value != "" {
+			environ = append(environ, name+"="+value)
+		}
+	}
+	return environ
 }
 
 func (c *benchChild) end() error {

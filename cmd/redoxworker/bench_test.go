@@ -64,8 +64,8 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 		args string
 		want []string // one for each line
 	}{
-		"all at once": {"--in-flight 0,20000 --size 10,2MB --sources 0 --idle=-1 --keys=-1 --messages 0 --duration 0s --rounds 0 --rate 0 --latency 1m",
-			[]string{"--in-flight: 0;", "--in-flight: 20000;", "--size: 10 bytes", "--size: 2000000 bytes", "--sources: 0", "--idle: -1", "--keys: -1", "--messages: 0", "--duration: 0s", "--rounds: 0", "--rate: 0", "--latency: 1m"}},
+		"all at once": {"--in-flight 0,20000 --size 10,2MB --sources 0 --idle=-1 --keys=-1 --messages 0 --duration 0s --rounds 0 --rate 0 --latency 1m --backlog=-1 --quiet 0s --nats-server x",
+			[]string{"--in-flight: 0;", "--in-flight: 20000;", "--size: 10 bytes", "--size: 2000000 bytes", "--sources: 0", "--idle: -1", "--keys: -1", "--messages: 0", "--duration: 0s", "--rounds: 0", "--rate: 0", "--backlog: -1", "--quiet: 0s", "--nats-server: is for", "--latency: 1m"}},
 		"size without a number": {"--size big", []string{`"big" is not a size`}},
 		"size too large":        {"--size 99999999999999999999", []string{"is not a size"}},
 		"no profile directory":  {"--profile /no/such/directory", []string{"--profile"}},
