@@ -1,0 +1,15 @@
+package dlq
+
+import (
+	"os"
+	"testing"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
+)
+
+func TestMain(m *testing.M) {
+	if err := outboxtest.SideBySide(); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
