@@ -1,20 +1,53 @@
 // Package auth obtains and keeps access tokens for Redox, and for any other
-// server that speaks SMART Backend Services (RFC 7523 client assertions).
+// server that takes signed client assertions: SMART Backend Services, or OAuth
+// 2.0 with private_key_jwt.
 //
-// The parts, from the bottom up:
+//	key, err := auth.ReadKeyFile("key.pem", "my-kid")
+//	oauth, err := auth.NewOAuth("client id", key, auth.OAuthConfig{})
+//	cache, err := auth.NewCache(oauth, auth.CacheConfig{})
+//	transport, err := auth.NewTransport(cache, "https://api.redoxengine.com", nil)
+//	client := &http.Client{Transport: transport} // sends and renews the token
+//
+// # Three kinds of credentials
+//
+// An OAuth API key of Redox is a client id, a private key, and the id under
+// which Redox knows its public half. [OAuth] signs a new assertion for each
+// request (RS384 or ES384; iss and sub are the client id, aud is the token
+// endpoint) and exchanges it for a token that lasts five minutes. Two keys may
+// overlap ([OAuthConfig]): when the endpoint refuses one, the other is tried at
+// once. The assertion is dated so that a host whose clock is minutes off still
+// gets tokens.
+//
+// A legacy API key is a key and a secret. [Legacy] gets a token that lasts 24
+// hours, refreshes it, and authenticates anew when a refresh is refused. It is
+// not for Redox's FHIR API.
+//
+// A user-level key is an OAuth key as well, made for the Platform API: use
+// [OAuth].
+//
+// For another SMART server set OAuthConfig.TokenURL and Scope. Do not discover
+// Redox's endpoint: the metadata that its host publishes describes another
+// server.
+//
+// # The parts
 //
 //   - [Key] is a private signing key, read from PEM or JWK, RSA or EC P-384.
-//   - [OAuth] and [Legacy] are the two ways of asking Redox for one token.
-//     Both are a [Minter].
+//   - [OAuth] and [Legacy] ask for one token. Both are a [Minter].
 //   - [Cache] keeps tokens of one Minter ready: one request for any number of
 //     callers, renewal ahead of the end, the old token while the endpoint is
 //     down, compare-and-drop when the far side refuses a token.
-//   - [Transport] gives any [net/http.Client] the Cache's credentials.
+//   - [Transport] gives any [net/http.Client] the Cache's credentials, for one
+//     origin. After a 401 it sends a request again with a new token, once, where
+//     its body can be had again.
 //
 // Around them: [NewJWKSHandler] publishes the public halves, [Watcher] notices
 // changed key and secret files (Kubernetes mounts too), and [TokenError] turns
-// what Redox answers into the mend. The subpackage xoauth2 serves users of
-// golang.org/x/oauth2, and the subpackage secret has the type behind [Secret].
+// what the endpoint answers into the mend. The subpackage xoauth2 serves users
+// of golang.org/x/oauth2, and the subpackage secret has the type behind
+// [Secret]. Two servers that are not part of this project judge the assertions in
+// auth/conformance.
+//
+// # What it keeps to
 //
 // Secrets, tokens and private keys print as "[redacted]" through every fmt
 // verb, JSON, YAML, text and slog, and no error of this package carries one.
@@ -22,4 +55,18 @@
 // The package starts goroutines in two places only: [Cache.Run], which joins
 // what it started before it returns, and the one request under way that waiting
 // callers share, which [CacheConfig.MintTimeout] bounds.
+//
+// # References
+//
+//   - client assertions: [RFC 7523]; their JWT and keys: [RFC 7519], [RFC 7517]
+//   - [SMART Backend Services] and its asymmetric client authentication
+//   - Redox: [OAuth API keys], [legacy API keys], [user-level API keys]
+//
+// [RFC 7523]: https://www.rfc-editor.org/rfc/rfc7523
+// [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
+// [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517
+// [SMART Backend Services]: https://hl7.org/fhir/smart-app-launch/backend-services.html
+// [OAuth API keys]: https://docs.redoxengine.com/how-to-use-redox/send-and-manage-requests/authenticate-an-oauth-api-key/
+// [legacy API keys]: https://docs.redoxengine.com/how-to-use-redox/send-and-manage-requests/authenticate-a-legacy-api-key/
+// [user-level API keys]: https://docs.redoxengine.com/api-reference/platform-api-reference/authenticate-a-user-level-api-key/
 package auth

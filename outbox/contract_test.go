@@ -8,9 +8,9 @@ import (
 	"go/token"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // CONTRACT.md says what the code does. Its examples are run by package conformance.
@@ -66,31 +67,41 @@ func named(t *testing.T, heading string) (names []string) {
 	return names
 }
 
-// constants are those of headers.go whose names begin so, by their values.
-func constants(t *testing.T, prefix string) map[string]string {
+// headers are the names of headers that are constants of the packages of the contract, with the
+// names of these.
+func headers(t *testing.T) map[string]string {
 	t.Helper()
-	tree, err := parser.ParseFile(token.NewFileSet(), "headers.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := map[string]string{}
-	ast.Inspect(tree, func(n ast.Node) bool {
-		if spec, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, prefix) {
-			value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+	for _, pattern := range []string{"*.go", "dlq/*.go", "gateway/*.go"} {
+		list, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range list {
+			tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			found[value] = spec.Names[0].Name
+			ast.Inspect(tree, func(n ast.Node) bool {
+				if spec, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Header") && len(spec.Values) == 1 {
+					if value, ok := spec.Values[0].(*ast.BasicLit); ok {
+						found[strings.Trim(value.Value, `"`)] = spec.Names[0].Name
+					}
+				}
+				return true
+			})
 		}
-		return true
-	})
+	}
+	if len(found) < 35 {
+		t.Fatalf("%d headers found", len(found))
+	}
 	return found
 }
 
 func TestContract_HasEveryHeader(t *testing.T) {
 	t.Parallel()
 	documented := slices.Concat(named(t, "Headers of a message"), named(t, "Replies"), named(t, "Dead letters"))
-	known := constants(t, "Header")
+	known := headers(t)
 	for header, name := range known {
 		if !slices.Contains(documented, header) {
 			t.Errorf("%s, %s, is in no table of CONTRACT.md", header, name)
@@ -98,7 +109,7 @@ func TestContract_HasEveryHeader(t *testing.T) {
 	}
 	for _, header := range documented {
 		if known[header] == "" && !strings.HasPrefix(header, "REDOX_OUT:") && header != "visit-1" {
-			t.Errorf("CONTRACT.md has the header %s, headers.go has not", header)
+			t.Errorf("CONTRACT.md has the header %s, the code has not", header)
 		}
 	}
 	for _, m := range regexp.MustCompile("`(Redox-[A-Za-z-]+)`").FindAllStringSubmatch(contract(t), -1) {
@@ -113,7 +124,7 @@ func TestContract_HasEveryHeader(t *testing.T) {
 func TestContract_HeadersOfAMessage(t *testing.T) {
 	t.Parallel()
 	table := named(t, "Headers of a message")
-	for header, name := range constants(t, "Header") {
+	for header, name := range headers(t) {
 		_, err := outbox.Decode("", outbox.Stored{Subject: "redox.out.clinic-a.send", Sequence: 1, Header: nats.Header{header: {"1"}}})
 		refused := err != nil && (strings.Contains(err.Error(), "is not a header of the contract") || strings.Contains(err.Error(), "is for the gateway only"))
 		if strings.HasPrefix(header, "Redox-") && header != outbox.HeaderOrderKey && refused == slices.Contains(table, header) {
@@ -158,7 +169,7 @@ func TestContract_StreamsAreAsConfigured(t *testing.T) {
 	t.Parallel()
 	yes := map[bool]string{true: "yes", false: "no"}
 	var want []string
-	for _, s := range (outbox.Topology{Audit: true, Registry: true, Reconcile: 24 * time.Hour}).Streams() {
+	for _, s := range (topology.Topology{Audit: true, Registry: true, Reconcile: 24 * time.Hour}).Streams() {
 		kept := "ever"
 		if s.MaxAge > 0 {
 			kept = short(s.MaxAge)
@@ -241,7 +252,7 @@ func TestContract_Ids(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (outbox.Topology{}).Ensure(t.Context(), js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	table := rows(section(t, "Ids"))
