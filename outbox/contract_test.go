@@ -71,7 +71,7 @@ func named(t *testing.T, heading string) (names []string) {
 // names of these.
 func headers(t *testing.T) map[string]string {
 	t.Helper()
-	found := map[string]string{}
+	found := map[string]string{jetstream.ExpectedLastSubjSeqHeader: "of package jetstream"}
 	for _, pattern := range []string{"*.go", "dlq/*.go", "gateway/*.go"} {
 		list, err := filepath.Glob(pattern)
 		if err != nil {
@@ -92,7 +92,7 @@ func headers(t *testing.T) map[string]string {
 			})
 		}
 	}
-	if len(found) < 35 {
+	if len(found) < 30 {
 		t.Fatalf("%d headers found", len(found))
 	}
 	return found

@@ -8,6 +8,9 @@
 // delivered: package outbox/dlq browses, replays and discards those. Package outbox/topology
 // creates the streams and buckets.
 //
+// CONTRACT.md beside this file has all of it for clients in any language: subjects, headers,
+// streams, order tokens and ids with test vectors, what is refused, and examples.
+//
 // The package knows NATS and nothing else: no HTTP, no tokens, no worker.
 // Bodies, order keys and secrets appear in no error, subject or name made here.
 package outbox
