@@ -1,6 +1,6 @@
 package outbox
 
-// Headers of the contract. NATS headers are case-sensitive: a client must send
+// Headers of the contract, see CONTRACT.md. NATS headers are case-sensitive: a client must send
 // them exactly so. A header that begins with redox- in any case and is none of these makes
 // the message poison, and so does Nats-Msg-Id in another case.
 const (

@@ -27,6 +27,9 @@
 // sweeper settles elsewhere: it writes the dead letter of a message that somebody removed from
 // the queue.
 //
+// DESIGN.md beside this file has all of it: guarantees, the states of a delivery, the tables of
+// classification, what is kept where, and the words.
+//
 // Delivery is at least once. A worker holds no state of its own: start more processes
 // to scale out, kill any of them to scale in.
 package worker
