@@ -90,6 +90,10 @@ func TestParsePrivateKey_SaysWhatTheFileIs(t *testing.T) {
 		"certificate request": {pemOf("CERTIFICATE REQUEST", []byte("x")), "a certificate request", "private key"},
 		"EC parameters":       {pemOf("EC PARAMETERS", []byte("x")), "no key", mendNew},
 		"PGP":                 {pemOf("PGP PRIVATE KEY BLOCK", []byte("x")), "a PGP key", mendNew},
+		"PGP, as gpg writes":  {[]byte("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\neA==\n=iV0r\n-----END PGP PRIVATE KEY BLOCK-----\n"), "a PGP key", mendNew},
+		"PGP public":          {[]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\neA==\n=iV0r\n-----END PGP PUBLIC KEY BLOCK-----\n"), "a PGP key", mendNew},
+		"NATS credentials":    {[]byte("-----BEGIN NATS USER JWT-----\neA==\n------END NATS USER JWT------\n"), "no PRIVATE KEY block", "give the private key"},
+		"PEM cut off":         {[]byte("-----BEGIN PRIVATE KEY-----\neA==\n"), "cut off", "copy the file again"},
 	} {
 		forms := map[string][]byte{"as it is": c.der}
 		if c.der[0] == 0x30 && c.what != "DER" {

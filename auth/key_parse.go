@@ -47,7 +47,7 @@ func parsePEM(data []byte, id string) (Key, error) {
 		data = bytes.ReplaceAll(data, []byte(`\n`), []byte("\n"))
 	}
 	var found *pem.Block
-	var other string
+	other := foreignLabel(data)
 	for {
 		var b *pem.Block
 		if b, data = pem.Decode(data); b == nil {
@@ -70,6 +70,17 @@ func parsePEM(data []byte, id string) (Key, error) {
 		return Key{}, err
 	}
 	return newKey(private, id)
+}
+
+// foreignLabel is that of the first block if it is none of a private key: what looks like PEM
+// and is not, as the armor of PGP with its checksum, has no block that can be decoded.
+func foreignLabel(data []byte) string {
+	_, rest, _ := bytes.Cut(data, []byte("-----BEGIN "))
+	label, _, ok := bytes.Cut(rest, []byte("-----"))
+	if !ok || bytes.HasSuffix(label, []byte("PRIVATE KEY")) {
+		return ""
+	}
+	return string(label)
 }
 
 func noPrivateBlock(other string) error {

@@ -101,7 +101,7 @@ func (e *TokenError) mendStatus() string {
 	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed:
 		return "check the token URL"
 	case s == http.StatusProxyAuthRequired:
-		return "give the proxy its credentials"
+		return "give the proxy's URL the right user and password"
 	case s == http.StatusUnsupportedMediaType:
 		return documented[0].mend
 	case s == http.StatusTooManyRequests:

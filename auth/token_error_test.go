@@ -103,7 +103,7 @@ func TestTokenError_MendsTheRest(t *testing.T) {
 		"enable the source":                    {Op: opAuthenticate, Status: 401, Description: "This source is not authorized."},
 		"never followed":                       {Status: 308},
 		"check the token URL":                  {Status: 404},
-		"the proxy its credentials":            {Status: 407},
+		"the right user and password":          {Status: 407},
 		"changes the Content-Type":             {Status: 415},
 		"what else sends":                      {Status: 429},
 		"the client id and the key":            {Status: 418},

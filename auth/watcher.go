@@ -53,7 +53,7 @@ func (c WatcherConfig) unwatched(why error) time.Duration {
 // Validate reports every problem of the config at once.
 func (c WatcherConfig) Validate() error {
 	if c.Settle < 0 || c.Poll < 0 {
-		return errors.New("settle and poll must not be negative")
+		return fmt.Errorf("settle is %s and poll %s: give positive ones, or 0 for 200ms and 10s", c.Settle, c.Poll)
 	}
 	return nil
 }

@@ -214,7 +214,7 @@ func (c Config) Validate() error {
 	bad(c.MaxClaim < 1, "MaxClaim: %d; use 1 or more", c.MaxClaim)
 	bad(c.MaxClaimMemory < 1, "MaxClaimMemory: %d; use 1 or more", c.MaxClaimMemory)
 	bad(c.AckWait < time.Second, "AckWait: %v; use 1s or more", c.AckWait)
-	bad(c.DrainTimeout < -1, "DrainTimeout: %v; use 0s or more, or -1", c.DrainTimeout)
+	bad(c.DrainTimeout < -1, "DrainTimeout: %v; use more than 0s, or -1 to cancel at once", c.DrainTimeout)
 	bad(c.AttemptTimeout < 0, "AttemptTimeout: %v; use more than 0s", c.AttemptTimeout)
 	bad(c.Retry.Initial < 0, "Retry.Initial: %v; use more than 0s", c.Retry.Initial)
 	bad(c.Retry.Max < c.Retry.Initial, "Retry.Max: %v is less than Retry.Initial (%v)", c.Retry.Max, c.Retry.Initial)

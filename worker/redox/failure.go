@@ -135,8 +135,8 @@ type proxyRefusal struct{ status int }
 // Error holds nothing else of the proxy's answer.
 func (e *proxyRefusal) Error() string {
 	text := "the proxy answered CONNECT with " + strconv.Itoa(e.status)
-	if e.status == http.StatusProxyAuthRequired {
-		return text + ": give the proxy's URL its user and password"
+	if e.status == http.StatusProxyAuthRequired || e.status == http.StatusUnauthorized { // which tinyproxy says of a wrong password
+		return text + ": give the proxy's URL the right user and password"
 	}
 	return text + ": check the proxy's URL, and that it lets this host through"
 }

@@ -235,7 +235,7 @@ func TestNotWritten_ProxyRefusesByName(t *testing.T) {
 // A proxy that opens no tunnel is told apart by its status, with what helps.
 func TestProxyRefusal_SaysWhatHelps(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]string{407: "give the proxy's URL its user and password", 403: "that it lets this host through", 502: "check the proxy's URL"} {
+	for status, want := range map[int]string{407: "give the proxy's URL the right user and password", 401: "the right user and password", 403: "that it lets this host through", 502: "check the proxy's URL"} {
 		if got := (&proxyRefusal{status: status}).Error(); !strings.Contains(got, want) {
 			t.Errorf("%d: %s", status, got)
 		}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
+)
+
+// mend is a mistake in what a function of the libraries is given: what its error says to do,
+// the error, and what comes of doing each thing that it names.
+type mend struct {
+	says   string
+	wrong  error
+	mended []error
+}
+
+func mended(says string, wrong error, after ...error) mend { return mend{says, wrong, after} }
+
+// mendsTried are the files whose texts are all in the table.
+var mendsTried = []string{
+	"auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/metrics.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/watcher.go",
+	"outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
+	"outbox/dlq/query.go", "outbox/dlq/replay.go", "outbox/dlq/store.go", "outbox/gateway/gateway.go", "outbox/topology/topology.go",
+	"worker/config.go", "worker/sources.go", "worker/quota/config.go",
+	"worker/redox/config.go", "worker/redox/targets.go", "worker/redox/transportconfig.go", "worker/redox/platform/logs.go", "worker/redox/reconcile/config.go",
+	"worker/service/service.go",
+}
+
+// mendsElsewhere are texts of these files whose mends other tests follow, on a server.
+var mendsElsewhere = []string{
+	"other runs are at it all the time; run this one again",
+	"allow its user to subscribe to",
+	"name the source",
+	"look at it with the nats command",
+	"run `redoxworker provision`",
+	"is not that of the order key: give one of the two",
+	"there is no order secret to make its token with",
+	"another run is discarding it",
+	"replay message %s of source",
+}
+
+// A mistake in an argument of the libraries is named with what to do about it. Whoever does
+// that has no error any more.
+func TestConstructors_MendsLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Shutdown() })
+	conn, err := server.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := slices.Concat(mendsOfAuth(t), mendsOfOutbox(t, conn, js), mendsOfWorker(js), mendsOfSources(),
+		mendsOfTransport(), mendsOfReconciler(js), mendsOfService(t))
+	var said []string
+	done := 0
+	for _, m := range table {
+		if m.wrong == nil || !strings.Contains(m.wrong.Error(), m.says) {
+			t.Errorf("the error is %v, want %q", m.wrong, m.says)
+			continue
+		}
+		said = append(said, m.wrong.Error())
+		done += len(m.mended)
+		for i, err := range m.mended {
+			if err != nil {
+				t.Errorf("%s\n\tafter mend %d: %v", m.wrong, i+1, err)
+			}
+		}
+	}
+	t.Logf("%d texts, %d mends", len(said), done)
+	allMendsTried(t, said)
+}
+
+// imperative finds a text that tells somebody to do something.
+var imperative = regexp.MustCompile(`[:;,] (use|give|set|run|add|remove|raise|lower|ask|check|make|wait|choose|start|try|write|name|keep|leave|copy|change|allow|generate|trim|replay|discard|look|read|must be)\b|must not be`)
+
+// allMendsTried: every such text of the files is one that was provoked.
+func allMendsTried(t *testing.T, said []string) {
+	t.Helper()
+	verb := regexp.MustCompile(`%[-+#0-9.\[\]]*[a-zA-Z]`)
+	for place, text := range literals(t, "../..") {
+		name := strings.TrimPrefix(filepath.ToSlash(place), "../../")
+		name, _, _ = strings.Cut(name, ":")
+		if !slices.Contains(mendsTried, name) || !imperative.MatchString(text) {
+			continue
+		}
+		if slices.ContainsFunc(mendsElsewhere, func(s string) bool { return strings.Contains(text, s) }) {
+			continue
+		}
+		var parts []string
+		for _, part := range verb.Split(text, -1) {
+			parts = append(parts, regexp.QuoteMeta(part))
+		}
+		provoked := regexp.MustCompile(strings.Join(parts, "(?s:.*)"))
+		if !slices.ContainsFunc(said, provoked.MatchString) {
+			t.Errorf("%s: nobody has done what it says: %q", place, text)
+		}
+	}
+	for _, name := range mendsTried {
+		if _, err := os.Stat(filepath.Join("../..", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// second is the error of a constructor whose product is not looked at.
+func second[T any](_ T, err error) error { return err }
+
+func mendsOfAuth(t *testing.T) []mend {
+	t.Helper()
+	token := auth.MinterFunc(func(context.Context) (auth.Token, error) { return auth.Token{}, nil })
+	cache := func(c auth.CacheConfig) error { return second(auth.NewCache(token, c)) }
+	legacy := func(c auth.LegacyConfig) error { return second(auth.NewLegacy("key", auth.NewSecret("s"), c)) }
+	kept, err := auth.NewCache(token, auth.CacheConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := func(origin string) error { return second(auth.NewTransport(kept, origin, nil)) }
+	watcher := func(c auth.WatcherConfig) error {
+		return second(auth.NewWatcher([]string{t.TempDir()}, func() error { return nil }, c))
+	}
+	taken := prometheus.NewRegistry()
+	if err := cache(auth.CacheConfig{Registerer: taken}); err != nil {
+		t.Fatal(err)
+	}
+	return append(mendsOfOAuth(t),
+		mended("give what NewOAuth or NewLegacy returned, or a MinterFunc", second(auth.NewCache(nil, auth.CacheConfig{})), cache(auth.CacheConfig{})),
+		mended("pool is -1: give 1 to 64", cache(auth.CacheConfig{Pool: -1}), cache(auth.CacheConfig{Pool: 1}), cache(auth.CacheConfig{Pool: 64})),
+		mended("pool is 65: give 1 to 64", cache(auth.CacheConfig{Pool: 65}), cache(auth.CacheConfig{Pool: 64})),
+		mended("choose one", cache(auth.CacheConfig{Pool: 2, PerRequest: true}), cache(auth.CacheConfig{PerRequest: true}), cache(auth.CacheConfig{Pool: 2})),
+		mended("give a positive one, or 0 for 45s", cache(auth.CacheConfig{MintTimeout: -1}), cache(auth.CacheConfig{MintTimeout: 1}), cache(auth.CacheConfig{})),
+		mended("give each its own name", cache(auth.CacheConfig{Registerer: taken}), cache(auth.CacheConfig{Registerer: taken, Name: "other"})),
+		mended("the API key is missing: copy it", second(auth.NewLegacy("", auth.NewSecret("s"), auth.LegacyConfig{})), legacy(auth.LegacyConfig{})),
+		mended("the secret is missing: generate one", second(auth.NewLegacy("key", auth.Secret{}, auth.LegacyConfig{})), legacy(auth.LegacyConfig{})),
+		mended("timeout is -1ns: give a positive one, or 0 for 15s", legacy(auth.LegacyConfig{Timeout: -1}), legacy(auth.LegacyConfig{Timeout: 1}), legacy(auth.LegacyConfig{})),
+		mended("give what NewCache returned", second(auth.NewTransport(nil, "https://h", nil)), transport("https://h")),
+		mended("has a user or password in it: remove it", transport("https://a:b@h"), transport("https://h")),
+		mended("has no host: write https://HOST/PATH", transport("api.redoxengine.com"), transport("https://api.redoxengine.com")),
+		mended("has a fragment (#): remove it", transport("https://h/#a"), transport("https://h/")),
+		mended("credentials go to https only (http for loopback hosts)", transport("http://h"), transport("https://h"), transport("http://127.0.0.1:1")),
+		mended("give positive ones, or 0 for 200ms and 10s", watcher(auth.WatcherConfig{Settle: -1}), watcher(auth.WatcherConfig{Settle: 1, Poll: 1}), watcher(auth.WatcherConfig{})),
+	)
+}
+
+func mendsOfOAuth(t *testing.T) []mend {
+	t.Helper()
+	key := func(a auth.Algorithm, id string) auth.Key {
+		k, err := auth.GenerateKey(a, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	one, other, another := key(auth.ES384, "one"), key(auth.ES384, "other"), key(auth.ES384, "one")
+	text, err := one.MarshalPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameless, err := auth.ParsePrivateKey(text, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	oauth := func(c auth.OAuthConfig) error { return second(auth.NewOAuth("client", one, c)) }
+	return []mend{
+		mended("the client id is missing: copy it", second(auth.NewOAuth("", one, auth.OAuthConfig{})), oauth(auth.OAuthConfig{})),
+		mended("has no kid: set the one", second(auth.NewOAuth("client", nameless, auth.OAuthConfig{})), oauth(auth.OAuthConfig{})),
+		mended("assertion lifetime is 6m0s: give 1s to 5m0s", oauth(auth.OAuthConfig{AssertionLifetime: 6 * time.Minute}),
+			oauth(auth.OAuthConfig{AssertionLifetime: time.Second}), oauth(auth.OAuthConfig{AssertionLifetime: 5 * time.Minute})),
+		mended("timeout is -1ns: give a positive one, or 0 for 15s", oauth(auth.OAuthConfig{Timeout: -1}), oauth(auth.OAuthConfig{Timeout: 1}), oauth(auth.OAuthConfig{})),
+		mended("give the next key its own", oauth(auth.OAuthConfig{Next: another}), oauth(auth.OAuthConfig{Next: other})),
+		mended("change one of the two", oauth(auth.OAuthConfig{Algorithm: auth.RS384}), oauth(auth.OAuthConfig{Algorithm: auth.ES384}),
+			second(auth.NewOAuth("client", key(auth.RS384, "rsa"), auth.OAuthConfig{Algorithm: auth.RS384}))),
+		mended("use RS384 (RSA) or ES384 (EC P-384)", oauth(auth.OAuthConfig{Algorithm: "HS256"}), oauth(auth.OAuthConfig{Algorithm: auth.ES384})),
+	}
+}
+
+func mendsOfOutbox(t *testing.T, conn *nats.Conn, js jetstream.JetStream) []mend {
+	t.Helper()
+	sixteen := []byte("0123456789abcdef")
+	publisher := func(c outbox.PublisherConfig) error { return second(outbox.NewPublisher(js, c)) }
+	token := func(secret []byte, key string) error { return second(outbox.OrderToken(secret, key)) }
+	gate := func(c gateway.Config) error { return second(gateway.New(conn, js, c)) }
+	allow := func(patterns ...string) error { return outbox.ReplyPolicy{Allow: patterns}.Validate() }
+	const bound = ": use more than 0, 0 for the default or -1 for no bound"
+	list := []mend{
+		mended(`prefix "A": use 1 to 32 of a-z, 0-9 and -`, publisher(outbox.PublisherConfig{Prefix: "A"}), publisher(outbox.PublisherConfig{Prefix: "a-0"}),
+			publisher(outbox.PublisherConfig{Prefix: outbox.Prefix(strings.Repeat("a", 32))})),
+		mended(`source "A": use 1 to 64 of a-z, 0-9 and -`, outbox.CheckSource("A"), outbox.CheckSource("a-0"), outbox.CheckSource(strings.Repeat("a", 64))),
+		mended("give at least 16 random ones", publisher(outbox.PublisherConfig{OrderSecret: []byte("short")}), publisher(outbox.PublisherConfig{OrderSecret: sixteen})),
+		mended("is empty: leave it out if there is none", token(sixteen, ""), token(sixteen, "a"), second(outbox.Message{ID: "1", Source: "a", Body: []byte("{}")}.Encode(""))),
+		mended("begins or ends with white space: trim it", token(sixteen, " a"), token(sixteen, "a")),
+		mended("needs a JetStream context", second(outbox.NewPublisher(nil, outbox.PublisherConfig{})), publisher(outbox.PublisherConfig{})),
+		mended("needs a connection and a JetStream context", second(gateway.New(nil, nil, gateway.Config{})), gate(gateway.Config{})),
+		mended("gateway wait -1ns: use more than 0, or 0 for 2m30s", gate(gateway.Config{MaxWait: -1}), gate(gateway.Config{MaxWait: 1}), gate(gateway.Config{})),
+		mended("gateway concurrency -1: use 1 or more, or 0 for the default", gate(gateway.Config{Concurrency: -1}), gate(gateway.Config{Concurrency: 1}), gate(gateway.Config{})),
+		mended("gateway MaxShare 2: use more than 0, up to 1, or 0 for the default", gate(gateway.Config{MaxShare: 2}), gate(gateway.Config{MaxShare: 0.5}), gate(gateway.Config{MaxShare: 1}), gate(gateway.Config{})),
+		mended("outbox: MaxShare 2: use more than 0, up to 1", publisher(outbox.PublisherConfig{MaxShare: 2}), publisher(outbox.PublisherConfig{MaxShare: 0.5}), publisher(outbox.PublisherConfig{MaxShare: 1})),
+		mended("it must be a token of its own", allow("a.b>"), allow("a.b.>"), allow("a.*.c")),
+		mended("begins with a wildcard: name the first token", allow("*.a"), allow("a.*")),
+		mended("needs a JetStream context", second(dlq.New(nil, dlq.Config{})), second(dlq.New(js, dlq.Config{}))),
+		mended("use rejected, expired, exhausted, held or poison", dlq.Query{Settlements: []outbox.Settlement{"failed"}}.Validate(),
+			dlq.Query{Settlements: []outbox.Settlement{outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison}}.Validate()),
+		mended("AtOnce 257: use 1 to 256", dlq.ReplayOptions{AtOnce: 257}.Validate(), dlq.ReplayOptions{AtOnce: 1}.Validate(), dlq.ReplayOptions{AtOnce: 256}.Validate()),
+		mended("replicas 6: use 1 to 5", topology.Topology{Replicas: 6}.Validate(), topology.Topology{Replicas: 1}.Validate(), topology.Topology{Replicas: 5}.Validate()),
+		mended("dead letter max age 1s: use at least 1m0s, or 0", topology.Topology{DeadMaxAge: time.Second}.Validate(), topology.Topology{DeadMaxAge: time.Minute}.Validate(), topology.Topology{}.Validate()),
+		mended("audit max age 1s: use at least 1m0s, or 0", topology.Topology{AuditMaxAge: time.Second}.Validate(), topology.Topology{AuditMaxAge: time.Minute}.Validate()),
+	}
+	for name, c := range map[string]func(n int64) outbox.PublisherConfig{
+		"Timeout":  func(n int64) outbox.PublisherConfig { return outbox.PublisherConfig{Timeout: time.Duration(n)} },
+		"Wait":     func(n int64) outbox.PublisherConfig { return outbox.PublisherConfig{Wait: time.Duration(n)} },
+		"MaxBody":  func(n int64) outbox.PublisherConfig { return outbox.PublisherConfig{MaxBody: n} },
+		"MaxClaim": func(n int64) outbox.PublisherConfig { return outbox.PublisherConfig{MaxClaim: n} },
+	} {
+		list = append(list, mended(name+" -2"+bound, publisher(c(-2)), publisher(c(1)), publisher(c(0)), publisher(c(-1))))
+	}
+	return list
+}
