@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,7 +12,8 @@ import (
 )
 
 // A message is admitted in one order: pauses, limit, slot, pull. Nothing is pulled that could
-// not be sent at once, so that no message waits in a worker that may not send while another may.
+// not be sent at once, so that no message waits in a worker that may not send while another may;
+// but a busy lane pulls what it begins within the next moment: see [hand].
 
 // class is the kind of slots that a lane's messages take.
 func (l *lane) class() limit.Class {
@@ -43,6 +45,7 @@ type admission struct {
 func (w *Worker) admit(l *lane) *admission {
 	state, _, _ := w.breaker.State(l.source)
 	if state == breaker.Paused {
+		w.putBack(l)
 		if state = w.breaker.Wait(l.ctx, l.source); state == breaker.Paused {
 			return nil
 		}
@@ -52,15 +55,7 @@ func (w *Worker) admit(l *lane) *admission {
 	if state == breaker.Probing {
 		a.probes, most = true, 1
 	}
-	if limiter := w.config.Limiter; limiter != nil {
-		done, err := limiter.Acquire(l.ctx, l.source, l.kind)
-		if err != nil {
-			a.release()
-			return nil
-		}
-		a.grants = append(a.grants, done)
-	}
-	if a.slots = w.slots.Acquire(l.ctx, l.source, l.class(), most); a.slots == 0 {
+	if !a.begin(most) {
 		a.release()
 		return nil
 	}
@@ -82,6 +77,32 @@ func (w *Worker) admit(l *lane) *admission {
 	return a
 }
 
+// begin waits for the first grant and the first slot. What is in hand waits for them no longer
+// than a moment.
+func (a *admission) begin(most int) bool {
+	w, l := a.worker, a.lane
+	if len(l.hand.list) > 0 {
+		if l.hand.wait(l.ctx); a.await(l.hand.ctx, most) || l.ctx.Err() != nil {
+			return a.slots > 0
+		}
+		w.putBack(l)
+	}
+	return a.await(l.ctx, most)
+}
+
+func (a *admission) await(ctx context.Context, most int) bool {
+	w, l := a.worker, a.lane
+	if limiter := w.config.Limiter; limiter != nil && len(a.grants) == 0 {
+		done, err := limiter.Acquire(ctx, l.source, l.kind)
+		if err != nil {
+			return false
+		}
+		a.grants = append(a.grants, done)
+	}
+	a.slots = w.slots.Acquire(ctx, l.source, l.class(), most)
+	return a.slots > 0
+}
+
 // release gives back what no message has taken.
 func (a *admission) release() {
 	for _, done := range a.grants {
@@ -98,20 +119,47 @@ func (a *admission) release() {
 func (w *Worker) take(l *lane) (again bool, err error) {
 	a := w.admit(l)
 	if a == nil {
+		w.putBack(l)
 		return true, nil
 	}
 	defer a.release()
+	if len(l.hand.list) == 0 {
+		again, err = w.fetch(a)
+	}
+	for a.slots > 0 {
+		d := l.hand.take()
+		if d == nil {
+			break
+		}
+		again = true
+		w.begin(a, d)
+	}
+	return again, err
+}
+
+// fetch pulls messages for the slots of an admission, and some ahead. some reports whether any came.
+func (w *Worker) fetch(a *admission) (some bool, err error) {
+	l := a.lane
 	w.restarts.look() // what comes now comes from this server
 	asked := time.Now()
 	l.used = asked
 	n := a.slots
+	if !a.probes {
+		n += l.hand.ahead(asked)
+	}
 	list, err := w.puller.fetch(l.ctx, l.consumer, n, w.pullBytes())
 	if err == nil || len(list) > 0 {
 		w.troubles.pulls.Worked(l.consumer)
 	}
+	since, got := w.since(asked), make([]*delivery, 0, len(list))
 	for _, msg := range list {
-		w.begin(a, msg, w.since(asked))
+		if d := w.receive(l, msg, since); d != nil {
+			got = append(got, d)
+		}
 	}
+	w.lookUp(l, got)
+	l.hand.put(got)
+	l.hand.plenty = len(list) == n
 	if l.batch = min(2*len(list), pullMost); len(list) < n {
 		l.batch = len(list)
 	}
@@ -127,14 +175,10 @@ func (w *Worker) since(asked time.Time) time.Time {
 	return asked
 }
 
-// begin starts the delivery of a message that was pulled for an admission. What the message
+// begin starts the delivery of a message that was pulled, under an admission. What the message
 // itself depends on may be paused: then it is handed back.
-func (w *Worker) begin(a *admission, msg *nats.Msg, since time.Time) {
+func (w *Worker) begin(a *admission, d *delivery) {
 	l := a.lane
-	d := w.receive(l, msg, since)
-	if d == nil {
-		return
-	}
 	extra := w.ownScopes(d)
 	if again := w.breaker.Blocked(l.source, extra); again > 0 {
 		w.refuse(d, again)

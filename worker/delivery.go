@@ -28,6 +28,7 @@ type delivery struct {
 	delivered uint64 // deliveries by JetStream, this one included
 	consumed  uint64 // the number of this one among those of its consumer
 	older     bool   // than its consumer, which may not be the first to deliver it
+	unnoted   bool   // the ledger holds nothing of the source, as of when the message was pulled
 	hold      bool   // an unknown outcome is settled held
 	unsure    bool   // whether hold applies, the body has yet to tell
 	record    record // what the ledger knew when the message arrived
@@ -220,7 +221,7 @@ func (d *delivery) first() bool { return d.delivered <= 1 && !d.older }
 // recall reads what the ledger knows of a message that was delivered before. Under hold it
 // always looks: a server that was killed can have forgotten that it delivered.
 func (w *Worker) recall(d *delivery) error {
-	if d.contract != nil || d.first() && !d.hold {
+	if d.contract != nil || (d.first() || d.unnoted) && !d.hold {
 		return nil
 	}
 	rec, revision, err := w.ledger.loadAt(d.ctx, d.message)

@@ -33,15 +33,20 @@ var errNoHead = errors.New("no message of the subject is stored")
 //
 // The answer holds the whole message; see [Worker.alone].
 func (w *Worker) firstStored(ctx context.Context, subject string) (uint64, error) {
+	return w.firstOf(ctx, w.headSubject, subject)
+}
+
+// firstOf is firstStored of the stream that a subject of the API reads from.
+func (w *Worker) firstOf(ctx context.Context, from, subject string) (uint64, error) {
 	ask, err := json.Marshal(map[string]any{"next_by_subj": subject, "no_hdr": true})
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	answer, err := w.conn.RequestWithContext(ctx, w.headSubject, ask)
+	answer, err := w.conn.RequestWithContext(ctx, from, ask)
 	if err != nil {
-		return 0, fmt.Errorf("asking for the first message of an order: %w", err)
+		return 0, fmt.Errorf("asking for the first message of a subject: %w", err)
 	}
 	return readSequence(answer.Data)
 }

@@ -42,6 +42,8 @@ type lane struct {
 	used time.Time
 	// batch is how many messages are asked for at once; the goroutine's own.
 	batch int
+	// hand is what was pulled ahead; the goroutine's own.
+	hand hand
 
 	mu      sync.Mutex
 	running bool
@@ -117,6 +119,7 @@ func (l *lane) leave() bool {
 // pull takes what the lane has, through reconnects, pauses and consumers that are deleted and
 // made anew, until there is no more.
 func (w *Worker) pull(l *lane) {
+	defer w.putBack(l)
 	if time.Since(l.used) >= unusedFor/2 {
 		l.bound.Store(false) // the server may have removed it, as it should
 	}

@@ -101,6 +101,9 @@ func (l *ledger) key(m outbox.Message) string {
 	return m.Source + "." + l.prefix.DeadToken(m.ID, m.Sequence)
 }
 
+// subjects are those of all records of a source.
+func (l *ledger) subjects(source string) string { return "$KV." + l.bucket + "." + source + ".*" }
+
 // load answers the record of a message; the zero record when there is none. It asks the
 // bucket's leader: a replica may not yet have the intent of a moment ago.
 func (l *ledger) load(ctx context.Context, m outbox.Message) (record, error) {

@@ -43,7 +43,8 @@ type Worker struct {
 	depot       *depot       // of durable replies
 	aside       *limit.Slots // settlements that go on without a slot
 	guards      *guards
-	headSubject string // where the first message of a subject is asked for
+	headSubject string // where the first message of a subject of the queue is asked for
+	noteSubject string // where that of the ledger is
 
 	serving        sync.Mutex // held while the sources are replaced
 	mu             sync.Mutex
@@ -98,6 +99,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	w := &Worker{
 		guards: g, sources: make(map[string]*served), look: make(chan struct{}, 1),
 		headSubject: apiPrefix(js) + "STREAM.MSG.GET." + c.Prefix.OutStream(),
+		noteSubject: apiPrefix(js) + "STREAM.MSG.GET." + bucketStream + c.Prefix.LedgerBucket(),
 		js:          js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
