@@ -148,7 +148,8 @@ func (w *Worker) causeOf(ctx context.Context, d *delivery) error {
 // attemptContext bounds an attempt by the backstop and, for a request, by the instant
 // after which nobody waits for the answer.
 func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(w.config.AttemptTimeout)
+	now := time.Now()
+	end := now.Add(w.config.AttemptTimeout)
 	ctx := d.ctx
 	if d.grant.done != nil {
 		d.grant.leasedContext, ctx = &d.leased, &d.grant
@@ -156,12 +157,13 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 	if d.message.Lane == outbox.LaneRequest {
 		if at, ok := deadline(&d.message, &w.config.Retry); ok {
 			if at = w.localTime(at); at.Before(end) {
+				w.keeper.bound(d.lease, now, time.Time{})
 				return context.WithDeadlineCause(ctx, at, ErrDeadline)
 			}
 		}
 	}
 	// The keeper looks at every lease anyway: no timer of its own for what never happens.
-	w.keeper.bound(d.lease, end)
+	w.keeper.bound(d.lease, now, end)
 	return ctx, func() {}
 }
 

@@ -27,7 +27,7 @@ func BenchmarkKeeper(b *testing.B) {
 	for b.Loop() {
 		l := &lease{leaseKey: leaseKey{sequence: 1_000_000}, subject: "ack", cancel: func(error) {}}
 		k.hold(l, time.Now(), false)
-		k.bound(l, time.Now().Add(time.Minute))
+		k.bound(l, time.Now(), time.Now().Add(time.Minute))
 		if !k.holds(l) || !k.release(l) {
 			b.Fatal("lost")
 		}

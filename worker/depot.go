@@ -34,13 +34,15 @@ type depot struct {
 	all   refusing            // whatever is written
 	own   map[string]refusing // sources whose last reply was refused for what it is
 	seen  error               // why nothing can be written, as last seen
-	until time.Time
+	most  int32               // the size of a message that the stream takes, as last seen; −1: any
+	until time.Time           // for how long what was seen is believed
 }
 
 // refusing is what the last write met.
 type refusing struct {
 	trouble  error // nil when it was confirmed
 	refusals int   // in a row that nothing explained
+	most     int32 // the size that the stream took when it refused one; 0: not known
 	next     time.Time
 }
 
@@ -91,9 +93,11 @@ func (p *depot) note(source string, err error) {
 // with notes one more failure.
 func (r refusing) with(err error) refusing {
 	r.trouble = err
-	if refused(err) { // without an answer it is looked for, and published again
+	// Without an answer it is looked for, and published again. Those that were under way together
+	// are refused together, once.
+	if now := time.Now(); refused(err) && !now.Before(r.next) {
 		r.refusals++
-		r.next = time.Now().Add(doubling(depotWait, depotMost, r.refusals))
+		r.next = now.Add(doubling(depotWait, depotMost, r.refusals))
 	}
 	return r
 }
@@ -110,40 +114,66 @@ func (p *depot) shut(ctx context.Context, source string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if own := p.own[source]; now.Before(own.next) {
+	if own := p.own[source]; now.Before(own.next) && !p.widened(ctx, source, own) {
 		return fmt.Errorf("stream %s has refused a message of the source for its size: %w", p.stream, own.trouble)
 	}
 	if p.all.trouble == nil {
 		return nil
 	}
-	if !now.Before(p.until) {
-		seen, answered := p.look(ctx)
-		if p.seen != nil && seen == nil { // what kept it shut is over
-			p.all.refusals, p.all.next = 0, now
-		}
-		p.seen, p.until = seen, now.Add(depotLook)
-		if !answered {
-			p.until = now.Add(depotRest)
-		}
-	}
-	if p.seen == nil && now.Before(p.all.next) {
+	if p.look(ctx); p.seen == nil && now.Before(p.all.next) {
 		return fmt.Errorf("stream %s has refused a message although it seems to have room (is the account's storage used up?): %w", p.stream, p.all.trouble)
 	}
 	return p.seen
 }
 
-// look is what is wrong with the stream; answered is false when that is not known.
-func (p *depot) look(ctx context.Context) (wrong error, answered bool) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout) // others wait for the mutex
+// widened reports whether the stream takes larger messages than when it refused one of the source.
+func (p *depot) widened(ctx context.Context, source string, own refusing) bool {
+	if p.look(ctx); p.most < 0 {
+		return true
+	}
+	if own.most == 0 {
+		own.most = p.most
+		p.own[source] = own
+	}
+	return p.most > own.most
+}
+
+// look notes what is wrong with the stream, unless that is known from a moment ago. Others wait
+// for the mutex meanwhile.
+func (p *depot) look(ctx context.Context) {
+	if time.Now().Before(p.until) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	stream, err := p.js.Stream(ctx, p.stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("stream %s does not exist: run `redoxworker provision`", p.stream), true
+	p.until = time.Now().Add(depotLook)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		p.seen = fmt.Errorf("stream %s does not exist: run `redoxworker provision`", p.stream)
+	case err != nil: // nobody answered: perhaps that is not permitted
+		p.seen, p.most, p.until = nil, 0, time.Now().Add(depotRest)
+	default:
+		before := p.seen
+		p.seen, p.most = topology.Full(stream.CachedInfo()), stream.CachedInfo().Config.MaxMsgSize
+		if before != nil && p.seen == nil { // what kept it shut is over
+			p.all.refusals, p.all.next = 0, time.Time{}
+		}
 	}
-	if err != nil {
-		return nil, false
+}
+
+// refusals are the sources whose last reply was refused for what it is, and why.
+func (p *depot) refusals() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.own) == 0 {
+		return nil
 	}
-	return topology.Full(stream.CachedInfo()), true
+	all := make(map[string]string, len(p.own))
+	for source, r := range p.own {
+		all[source] = fmt.Sprintf("stream %s refused a reply for its size: %v", p.stream, r.trouble)
+	}
+	return all
 }
 
 // unanswerable postpones a message whose reply could not be stored now: it would be sent, or

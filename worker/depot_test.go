@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -161,6 +162,37 @@ func TestReplies_OneThatIsTooLargeHoldsUpNoOtherSource(t *testing.T) {
 		r.awaitSettled(large)
 		if n := len(r.far.Of(large)); n != 1 {
 			t.Errorf("sent %d times", n)
+		}
+	})
+}
+
+// Once a stream takes larger messages, those that it had refused for their size are replied to soon,
+// however many it had refused together.
+func TestReplies_AreStoredSoonAfterTheLimitOfTheirSizeIsRaised(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 4000 })
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			return outbox.Answer{Status: 200, Body: make([]byte, 5000)}, nil
+		}
+		w, _ := r.launch(worker.Config{})
+		var ids []string
+		for i := range 32 {
+			ids = append(ids, r.publish(outbox.Message{ReplyTo: replyTo(i)}))
+		}
+		time.Sleep(30 * time.Second)
+		if s := w.Status(); !strings.Contains(s.Unanswered[source], "REDOX_REPLIES") {
+			t.Errorf("status does not say whose replies are refused: %+v", s.Unanswered)
+		}
+		r.reshape("REDOX_REPLIES", func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 })
+		raised := time.Now()
+		for _, id := range ids {
+			r.awaitSettled(id)
+		}
+		if took := time.Since(raised); took > time.Minute {
+			t.Errorf("they were replied to %v after the limit was raised", took)
+		}
+		if s := w.Status(); len(s.Unanswered) > 0 {
+			t.Errorf("still unanswered: %v", s.Unanswered)
 		}
 	})
 }

@@ -25,6 +25,7 @@ type lease struct {
 	marked  [3]time.Time // when in-progress marks were sent, the last one first
 	lost    bool
 	bound   time.Time // when the attempt under it is cancelled; zero when there is none
+	begun   time.Time // when that attempt began; zero as long as there was none
 	server  string    // that delivered the message; "" when others would know of it too
 }
 
@@ -131,12 +132,37 @@ func (k *keeper) stale(l *lease) bool {
 	return k.forgotten(l)
 }
 
-// bound has the attempt under the lease cancelled with ErrAttemptTimeout at the first beat
-// after end, unless the lease was released.
-func (k *keeper) bound(l *lease, end time.Time) {
+// bound has the attempt under the lease, which begins now, cancelled with ErrAttemptTimeout at the
+// first beat after end, unless the lease was released or end is zero.
+func (k *keeper) bound(l *lease, now, end time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l.bound = end
+	l.begun, l.bound = now, end
+}
+
+// leasedSince are messages of one consumer.
+type leasedSince struct {
+	n     int
+	first time.Time // when the attempt at the one began that began first
+}
+
+// sending are the messages, by consumer, whose attempt began before an instant and that are not
+// settled yet.
+func (k *keeper) sending(before time.Time) map[string]leasedSince {
+	found := make(map[string]leasedSince)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range k.leases {
+		if l.begun.IsZero() || l.lost || !l.begun.Before(before) {
+			continue
+		}
+		s := found[consumerOf(l.subject)]
+		if s.n++; s.n == 1 || l.begun.Before(s.first) {
+			s.first = l.begun
+		}
+		found[consumerOf(l.subject)] = s
+	}
+	return found
 }
 
 // forget stops the marks: none is sent once it returned.

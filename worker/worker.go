@@ -260,63 +260,6 @@ func (w *Worker) keep(ctx context.Context) {
 	}
 }
 
-// Status is a worker's state at one moment.
-type Status struct {
-	// Connected to NATS.
-	Connected bool `json:"connected"`
-	// Started reports that Run has begun to serve its sources, if it has any.
-	Started bool `json:"started"`
-	// Queue reports that the work queue was there when it was looked at last.
-	Queue bool `json:"queue"`
-	// Sources is how many are served.
-	Sources int `json:"sources"`
-	// Lanes is how many of their consumers are pulled from at present, because there is, or
-	// was a moment ago, something to send. Bound is how many of these were found or made.
-	Lanes int `json:"lanes"`
-	Bound int `json:"bound"`
-	// InFlight is the number of messages being delivered.
-	InFlight int `json:"in_flight"`
-	// Concurrency is how many may be at present.
-	Concurrency int `json:"concurrency"`
-	// Narrowed are the sources that may have fewer in flight than Concurrency says, because of
-	// what their own messages meet, with how many.
-	Narrowed map[string]int `json:"narrowed,omitempty"`
-	// Pauses lists what is paused, since when and why.
-	Pauses []Paused `json:"pauses,omitempty"`
-	// Breakers are the hosts of the sources, each closed, open or probing.
-	Breakers map[string]string `json:"breakers,omitempty"`
-}
-
-// Ready reports whether the worker can take messages: started, connected to NATS, and the work
-// queue found. Redox being down, a key being paused or a source whose consumer cannot be made
-// does not make it unready.
-func (s Status) Ready() bool { return s.Started && s.Connected && s.Queue }
-
-// Status answers the worker's state. It is safe for concurrent use, also before Run.
-func (w *Worker) Status() Status {
-	s := Status{Connected: w.conn.IsConnected(), Queue: w.queueThere.Load()}
-	w.mu.Lock()
-	s.Started, s.Sources = w.begun, len(w.sources)
-	w.mu.Unlock()
-	if !s.Started {
-		return s
-	}
-	for _, l := range w.allLanes() {
-		l.mu.Lock()
-		if l.running {
-			s.Lanes++
-			if l.bound.Load() {
-				s.Bound++
-			}
-		}
-		l.mu.Unlock()
-	}
-	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
-	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
-	s.Pauses = pausedOf(w.breaker.Entries())
-	return s
-}
-
 // Probe ends the pause of a scope ("key:main") early: the next message goes as its probe
 // now, and what that meets opens the scope or pauses it again. Call it when what the scope
 // waits for is known to work again. It is safe for concurrent use, also before Run; a scope

@@ -10,6 +10,13 @@ import (
 	"time"
 )
 
+// benchCommands measure what the worker costs and what its sources feel of each other.
+type benchCommands struct {
+	Loop  benchCommand      `cmd:"" default:"withargs" help:"Throughput, latency, processor time and memory beside a raw loop."`
+	Harm  benchHarmCommand  `cmd:"" help:"What other sources feel while one of them meets trouble, and whether anything is lost."`
+	Burst benchBurstCommand `cmd:"" help:"How fast a burst after a rest goes out under the quota."`
+}
+
 // benchCommand measures the worker beside a raw loop that does the same work without the
 // guarantees: a pull, net/http with its defaults, a core reply, a double ack; no order, no
 // retries, no leases, no tokens, no guards. Both run in turn, as child processes of this binary, against
@@ -30,7 +37,7 @@ type benchCommand struct {
 	benchFleet
 
 	// Role makes this process one of the children.
-	Role benchRole `hidden:"" enum:"driver,stand,worker,raw,server" default:"driver"`
+	Role benchRole `hidden:"" enum:"driver,stand,sim,worker,raw,server" default:"driver"`
 }
 
 // benchRole is what a process of the benchmark is.
@@ -39,6 +46,7 @@ type benchRole string
 const (
 	benchDriver benchRole = "driver" // publishes, takes the replies and the time
 	benchStand  benchRole = "stand"  // NATS and the stand-in for Redox
+	benchSim    benchRole = "sim"    // what `sim` runs
 	benchWorker benchRole = "worker" // what `run` runs
 	benchRaw    benchRole = "raw"    // the raw loop
 	benchServer benchRole = "server" // NATS on disk, until a signal
@@ -49,6 +57,10 @@ func (b *benchCommand) Run(ctx context.Context, a *app) error {
 	switch b.Role {
 	case benchStand:
 		return b.controlled(ctx, a, b.stand)
+	case benchSim:
+		a.globals.JSON = true // the driver reads its address
+		sim := simCommand{Listen: "127.0.0.1:0", Profile: "none", TokenTTL: 5 * time.Minute}
+		return b.controlled(ctx, a, sim.Run)
 	case benchWorker:
 		return b.controlled(ctx, a, runCommand{}.Run)
 	case benchRaw:

@@ -86,17 +86,27 @@ type benchChild struct {
 // benchStopTimeout is how long a child may take to end before it is killed.
 const benchStopTimeout = 20 * time.Second
 
-// child starts this binary in a role, with an environment of its own: the user's settings
+// itself is a command line of this binary, with an environment of its own: the user's settings
 // are not what is measured.
-func (b *benchCommand) child(ctx context.Context, a *app, role benchRole, args ...string) (*benchChild, error) {
+func (a *app) itself(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &benchChild{role: role, cmd: exec.CommandContext(ctx, path)}
-	c.cmd.Args = append([]string{"redoxworker", "bench", "--role", string(role)}, args...)
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Args = append([]string{"redoxworker"}, args...)
+	cmd.Env = benchEnviron(a)
+	return cmd, nil
+}
+
+// benchChild starts this binary in a role.
+func (a *app) benchChild(ctx context.Context, role benchRole, args ...string) (*benchChild, error) {
+	cmd, err := a.itself(ctx, append([]string{"bench", "--role", string(role)}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	c := &benchChild{role: role, cmd: cmd}
 	c.cmd.Stderr = &c.stderr
-	c.cmd.Env = benchEnviron(a)
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}

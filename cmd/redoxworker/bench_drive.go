@@ -57,7 +57,7 @@ func (b *benchCommand) drive(ctx context.Context, a *app) (results []benchResult
 
 // measureSetting runs all rounds of one setting against a fresh stand.
 func (b *benchCommand) measureSetting(ctx context.Context, a *app, dir string, s benchSetting, progress *benchProgress) (_ benchResult, err error) {
-	stand, err := b.child(ctx, a, benchStand, "--latency", b.Latency.String())
+	stand, err := a.benchChild(ctx, benchStand, "--latency", b.Latency.String())
 	if err != nil {
 		return benchResult{}, err
 	}
@@ -103,7 +103,7 @@ func (b *benchCommand) measure(ctx context.Context, a *app, load *benchLoad, rol
 	if b.Profile != "" {
 		args = append(args, "--profile", b.Profile)
 	}
-	child, err := b.child(ctx, a, role, args...)
+	child, err := a.benchChild(ctx, role, args...)
 	if err != nil {
 		return m, err
 	}

@@ -88,8 +88,7 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 
 func TestBench_SaysWhyAChildFailed(t *testing.T) {
 	t.Parallel()
-	var b benchCommand
-	child, err := b.child(t.Context(), &app{}, benchWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
+	child, err := (&app{}).benchChild(t.Context(), benchWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

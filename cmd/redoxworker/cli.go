@@ -45,7 +45,7 @@ type cli struct {
 	Keys      keysCommand      `cmd:"" help:"Key pairs and their public set."`
 	Token     tokenCommand     `cmd:"" help:"Ask for a token and say what came of it."`
 	Config    configCommand    `cmd:"" help:"Print the effective settings or their schema."`
-	Bench     benchCommand     `cmd:"" help:"Throughput, latency, processor time and memory beside a raw loop."`
+	Bench     benchCommands    `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 

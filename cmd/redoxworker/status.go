@@ -39,6 +39,10 @@ type status struct {
 	// its admin listener; absent when none answers.
 	Tokens   map[string]service.KeyStatus `json:"tokens,omitempty"`
 	Breakers map[string]string            `json:"breakers,omitempty"`
+	// Slow are sources with messages that the worker has been sending for long, and Unanswered
+	// those whose replies cannot be stored, and why, as that worker tells.
+	Slow       []worker.SlowSource `json:"slow,omitempty"`
+	Unanswered map[string]string   `json:"unanswered,omitempty"`
 	// DrainSeconds is how long the backlog takes at the rate of the quota, if no more
 	// comes; absent without a quota.
 	DrainSeconds *float64 `json:"drain_seconds,omitempty"`
@@ -268,6 +272,7 @@ func (s *status) askWorker(ctx context.Context, listen string) {
 	var r service.Status
 	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&r); err == nil {
 		s.Tokens, s.Breakers = r.Keys, r.Worker.Breakers
+		s.Slow, s.Unanswered = r.Worker.Slow, r.Worker.Unanswered
 		for _, p := range r.Worker.Pauses { // what it does not share, such as pauses of keys
 			if !slices.ContainsFunc(s.Pauses, func(known worker.Paused) bool { return known.Scope == p.Scope }) {
 				s.Pauses = append(s.Pauses, p)

@@ -29,6 +29,12 @@ func (s status) print(a *app) {
 	a.printf("time to drain %s\n", s.drain())
 	a.printf("quota         %s\n", s.quota())
 	a.printf("paused        %s\n", listed(s.Pauses, shownPause))
+	if len(s.Slow) > 0 {
+		a.printf("slow          %s\n", listed(s.Slow, shownSlow))
+	}
+	if len(s.Unanswered) > 0 {
+		a.printf("unanswered    %s\n", shownMap(s.Unanswered, func(why string) string { return why }))
+	}
 	a.printf("breakers      %s\n", shownMap(s.Breakers, func(state string) string { return state }))
 	a.printf("tokens        %s\n", shownMap(s.Tokens, shownTokens))
 }
@@ -110,6 +116,10 @@ func shownPause(p worker.Paused) string {
 		line += ": " + p.Reason
 	}
 	return line
+}
+
+func shownSlow(s worker.SlowSource) string {
+	return fmt.Sprintf("%s: %s being sent, the longest for %v", s.Source, counted(s.Messages, "message"), s.Longest.Round(time.Second))
 }
 
 func shownTokens(t service.KeyStatus) string {

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// benchHarmCommand has one source of a fleet meet one trouble after another, while all have light
+// steady traffic, and tells what the others feel of it. After each trouble it waits until
+// everything is settled, and looks in the record of the simulated Redox whether it came once and in
+// order.
+type benchHarmCommand struct {
+	sceneFleet
+	Harms    []string      `arg:"" optional:"" name:"harm" help:"What one source meets, such as hang or flood; all that are listed below by default."`
+	Sources  []int         `default:"500" placeholder:"N" help:"Sources of the fleet: ${default}."`
+	Rate     int           `default:"100" placeholder:"N" help:"Messages a second of all sources together: ${default}."`
+	Duration time.Duration `default:"20s" placeholder:"TIME" help:"How long latency is measured, before the trouble and during it: ${default}."`
+	Many     int           `default:"100000" placeholder:"N" help:"Messages of a flood, and followers of a head that is stuck: ${default}."`
+	Some     int           `default:"200" placeholder:"N" help:"Messages that meet the other troubles: ${default}."`
+	Quota    simQuota      `default:"300000/5m" placeholder:"N[/DURATION]" help:"The worker's quota: ${default}."`
+	Patience time.Duration `default:"5m" placeholder:"TIME" help:"How long everything may take to be settled after a trouble: ${default}."`
+}
+
+// Help lists the harms.
+func (benchHarmCommand) Help() string {
+	var b strings.Builder
+	b.WriteString("Harms:\n")
+	for _, h := range benchHarms() {
+		fmt.Fprintf(&b, "  %-13s %s\n", h.name, h.about)
+	}
+	b.WriteString("\nLatency is from being published to the reply, of the messages of all sources but the one in trouble. It needs a\nmachine that does nothing else. The exit code is 1 when a message was lost, doubled or out of order, or when\n/readyz or `redoxworker status` did not name the trouble, whatever the latency.\n")
+	return b.String()
+}
+
+// Bounds of the flags.
+const (
+	harmMaxRate = 2_000
+	harmMaxMany = 1_000_000
+)
+
+// Run measures.
+func (h *benchHarmCommand) Run(ctx context.Context, a *app) error {
+	harms, err := h.validate()
+	if err != nil {
+		return err
+	}
+	var results []harmResult
+	for _, n := range h.Sources {
+		if err = h.fleet(ctx, a, n, harms, &results); err != nil {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	switch { // what was measured is shown in any case
+	case len(results) == 0:
+	case a.globals.JSON:
+		err = errors.Join(err, json.NewEncoder(a.stdout).Encode(results))
+	default:
+		a.printf("%s\n", harmTable(results))
+	}
+	if err == nil && slices.ContainsFunc(results, func(r harmResult) bool { return !r.kept() }) {
+		fmt.Fprintln(a.stderr, "redoxworker: not all harms were kept from others: see the table")
+		return errReported
+	}
+	return err
+}
+
+func (h *benchHarmCommand) validate() (harms []benchHarm, err error) {
+	var errs []error
+	bad := func(cond bool, format string, args ...any) {
+		if cond {
+			errs = append(errs, usagef(format, args...))
+		}
+	}
+	all := benchHarms()
+	for _, name := range h.Harms {
+		i := slices.IndexFunc(all, func(b benchHarm) bool { return b.name == name })
+		if bad(i < 0, "harm: there is no %q; see redoxworker bench harm --help", name); i >= 0 {
+			harms = append(harms, all[i])
+		}
+	}
+	if len(h.Harms) == 0 {
+		harms = all
+	}
+	for _, n := range h.Sources {
+		bad(n < 3 || n > benchMaxSources, "--sources: %d; use 3 to %d", n, benchMaxSources)
+	}
+	bad(h.Rate < 1 || h.Rate > harmMaxRate, "--rate: %d; use 1 to %d", h.Rate, harmMaxRate)
+	bad(h.Duration <= 0 || h.Duration > 10*time.Minute, "--duration: %v; use more than 0s, up to 10m", h.Duration)
+	bad(h.Many < 1 || h.Many > harmMaxMany, "--many: %d; use 1 to %d", h.Many, harmMaxMany)
+	bad(h.Some < 1 || h.Some > harmMaxMany, "--some: %d; use 1 to %d", h.Some, harmMaxMany)
+	bad(h.Latency < 0 || h.Latency > 10*time.Second, "--latency: %v; use 0s to 10s", h.Latency)
+	bad(h.Patience <= 0, "--patience: %v; use more than 0s", h.Patience)
+	return harms, errors.Join(errs...)
+}
+
+// quotaLine is the worker's quota in its configuration.
+func quotaLine(q simQuota) string {
+	per := q.Per
+	if per == 0 {
+		per = 5 * time.Minute
+	}
+	return fmt.Sprintf("{requests: %d, per: %v}", q.Limit, per)
+}
+
+// fleet has one fleet meet all harms in turn.
+func (h *benchHarmCommand) fleet(ctx context.Context, a *app, sources int, harms []benchHarm, results *[]harmResult) (err error) {
+	s, err := h.open(ctx, a, sources, quotaLine(h.Quota))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.end()) }()
+	warm := time.Duration(4*sources) * time.Second / time.Duration(h.Rate) // each of a source's lanes once
+	from, to, err := s.traffic.steady(ctx, h.Rate, min(warm, h.Duration))
+	if err != nil {
+		return err
+	}
+	s.traffic.settled(ctx, from, to, -1, h.Patience)
+	for _, harm := range harms {
+		a.harmProgress("%s: %s: %s", counted(sources, "source"), harm.name, harm.about)
+		r, err := h.round(ctx, s, harm)
+		if err != nil {
+			return fmt.Errorf("bench: %s: %w", harm.name, err)
+		}
+		*results = append(*results, r)
+	}
+	return nil
+}
+
+// harmProgress says on a terminal what is being measured.
+func (a *app) harmProgress(format string, args ...any) {
+	if isTerminal(a.stderr) {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// round measures before a trouble and during it, ends it, and looks what became of all messages.
+func (h *benchHarmCommand) round(ctx context.Context, s *benchScene, harm benchHarm) (r harmResult, err error) {
+	r = harmResult{Harm: harm.name, Sources: s.sources, Silent: harm.silent}
+	count, err := h.startCount(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	from, to, err := s.traffic.steady(ctx, h.Rate, h.Duration)
+	if err != nil {
+		return r, err
+	}
+	s.traffic.settled(ctx, from, to, harm.source, benchPatience)
+	r.Before = h.lanes(s, from, to, harm.source)
+
+	if err := harm.start(ctx, h, s); err != nil {
+		return r, err
+	}
+	loaded := make(chan error, 1)
+	go func() { loaded <- harm.load(ctx, h, s) }()
+	from, to, err = s.traffic.steady(ctx, h.Rate, h.Duration)
+	if err = errors.Join(err, <-loaded); err != nil {
+		return r, err
+	}
+	if r.Readyz, r.Status, err = s.told(ctx, harm); err != nil {
+		return r, err
+	}
+	s.traffic.settled(ctx, from, to, harm.source, benchPatience)
+	r.During = h.lanes(s, from, to, harm.source)
+
+	ended := time.Now()
+	if err := errors.Join(harm.stop(ctx, h, s), s.answerIn(ctx, 0)); err != nil { // what waits in order goes one by one
+		return r, err
+	}
+	s.drained(ctx, h.Patience)
+	r.Drained = time.Since(ended).Seconds()
+	return r, errors.Join(count.end(ctx, &r), s.answerIn(ctx, h.Latency))
+}
+
+// lanes are the latencies of both.
+func (h *benchHarmCommand) lanes(s *benchScene, from, to, but int) harmLanes {
+	return harmLanes{Sends: s.traffic.latency(from, to, but, false), Requests: s.traffic.latency(from, to, but, true)}
+}

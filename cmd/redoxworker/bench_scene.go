@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/service"
+)
+
+// sceneFleet are the flags about the fleet that a scene has.
+type sceneFleet struct {
+	Latency    time.Duration `default:"20ms" placeholder:"TIME" help:"What the simulated Redox takes to answer: ${default}."`
+	NATSServer string        `name:"nats-server" placeholder:"FILE" type:"existingfile" help:"A nats-server to start with its defaults, on disk; by default one inside of a child process."`
+	Settings   []string      `name:"with" sep:"none" placeholder:"YAML" help:"Further lines of the worker's configuration. Repeatable."`
+}
+
+// benchScene is one worker with many sources, on a NATS server and a simulated Redox of its
+// own, each a process. The first source has a key of its own; the second, and all others, share one.
+type benchScene struct {
+	app     *app
+	sources int
+	config  string // file
+	admin   string // address of the worker's pages
+	sim     string // URL
+	http    http.Client
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	worker  *benchChild
+	keys    map[string]auth.Key // by client id
+	traffic *benchTraffic
+
+	stops []func() error // what end stops, the last one first
+}
+
+// The two sources that meet trouble.
+const (
+	sceneKeyed = 0 // with a key of its own
+	sceneOne   = 1
+)
+
+// Client ids of the two keys.
+const (
+	sceneOwnKey    = "own"
+	sceneSharedKey = "main"
+)
+
+// sceneSourceID is the Redox Source ID of a source.
+func sceneSourceID(n int) string { return fmt.Sprintf("7ce6f387-c33c-417d-8682-%012d", n) }
+
+// open starts everything and waits until the worker is ready. quota is a line of configuration.
+func (f sceneFleet) open(ctx context.Context, a *app, sources int, quota string) (_ *benchScene, err error) {
+	s := &benchScene{app: a, sources: sources, keys: map[string]auth.Key{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.end())
+		}
+	}()
+	dir, err := os.MkdirTemp("", "redoxworker-bench-")
+	if err != nil {
+		return nil, err
+	}
+	s.stops = append(s.stops, func() error { return os.RemoveAll(dir) })
+	address, err := s.startNATS(ctx, f.NATSServer, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx, address); err != nil {
+		return nil, err
+	}
+	if err := s.startSim(ctx, dir); err != nil {
+		return nil, err
+	}
+	if err := s.answerIn(ctx, f.Latency); err != nil {
+		return nil, err
+	}
+	ports, err := natsdev.FreePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	s.admin = fmt.Sprintf("127.0.0.1:%d", ports[0])
+	s.config = filepath.Join(dir, "redoxworker.yaml")
+	text := s.configuration(address, dir, quota) + strings.Join(f.Settings, "\n") + "\n"
+	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	if s.worker, err = a.benchChild(ctx, benchWorker, "--config", s.config); err != nil {
+		return nil, err
+	}
+	s.stops = append(s.stops, s.worker.stop)
+	if s.traffic, err = newBenchTraffic(s); err != nil {
+		return nil, err
+	}
+	return s, s.ready(ctx)
+}
+
+// configuration is what a user would write; everything else is at its default.
+func (s *benchScene) configuration(address, dir, quota string) string {
+	var sources strings.Builder
+	for n := range s.sources {
+		key := sceneSharedKey
+		if n == sceneKeyed {
+			key = sceneOwnKey
+		}
+		fmt.Fprintf(&sources, "  %s: {id: %s, key: %s}\n", benchSource(n), sceneSourceID(n), key)
+	}
+	var keys strings.Builder
+	for client := range s.keys {
+		fmt.Fprintf(&keys, "  %s: {client_id: %s, kid: %s, private_key_file: %q}\n", client, client, client, filepath.Join(dir, client+".pem"))
+	}
+	return fmt.Sprintf("nats: {url: %q}\nredox: {base_url: %q}\nkeys:\n%ssources:\n%squota: %s\nadmin: {listen: %q}\nlog: {format: json}\n",
+		address, s.sim, keys.String(), sources.String(), quota, s.admin)
+}
+
+// startNATS starts a server and answers its URL.
+func (s *benchScene) startNATS(ctx context.Context, binary, dir string) (string, error) {
+	if binary == "" {
+		stand, err := s.app.benchChild(ctx, benchStand)
+		if err != nil {
+			return "", err
+		}
+		s.stops = append(s.stops, stand.stop)
+		var at benchAddresses
+		err = stand.line(&at)
+		return at.NATS, err
+	}
+	cmd := exec.CommandContext(ctx, binary, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(dir, "js"), "--ports_file_dir", dir)
+	var stderr tail
+	cmd.Stderr = &stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = benchStopTimeout
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("bench: starting %s: %w", binary, err)
+	}
+	s.stops = append(s.stops, func() error {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait() // it ends with 1 after a signal
+		return nil
+	})
+	var ports struct {
+		NATS []string `json:"nats"`
+	}
+	file := filepath.Join(dir, fmt.Sprintf("%s_%d.ports", filepath.Base(binary), cmd.Process.Pid))
+	err := eventually(ctx, benchPatience, func() error {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(text, &ports)
+		}
+		if err == nil && len(ports.NATS) == 0 {
+			err = errors.New("it names no port")
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("bench: %s is not up: %w\n%s", binary, err, stderr.String())
+	}
+	return ports.NATS[0], nil
+}
+
+func (s *benchScene) connect(ctx context.Context, address string) (err error) {
+	if s.conn, err = nats.Connect(address); err != nil {
+		return err
+	}
+	s.stops = append(s.stops, func() error { s.conn.Close(); return nil })
+	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncMaxPending(1000)); err != nil {
+		return err
+	}
+	_, err = (outbox.Topology{}).Ensure(ctx, s.js)
+	return err
+}
+
+// startSim starts the simulated Redox and makes its keys known to it.
+func (s *benchScene) startSim(ctx context.Context, dir string) error {
+	sim, err := s.app.benchChild(ctx, benchSim)
+	if err != nil {
+		return err
+	}
+	s.stops = append(s.stops, sim.stop)
+	var at struct {
+		URL string `json:"url"`
+	}
+	if err := sim.line(&at); err != nil {
+		return err
+	}
+	s.sim = at.URL
+	for _, client := range []string{sceneOwnKey, sceneSharedKey} {
+		key, err := auth.GenerateKey(auth.ES384, client)
+		if err != nil {
+			return err
+		}
+		if err := auth.WriteKeyFile(filepath.Join(dir, client+".pem"), key); err != nil {
+			return err
+		}
+		s.keys[client] = key
+		if err := s.allow(ctx, client); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allow has the simulator accept a key.
+func (s *benchScene) allow(ctx context.Context, client string) error {
+	set, err := auth.JWKS(s.keys[client])
+	if err != nil {
+		return err
+	}
+	_, err = s.ask(ctx, http.MethodPost, "keys?client_id="+client, json.RawMessage(set))
+	return err
+}
+
+// answerIn has the simulator take so long to answer.
+func (s *benchScene) answerIn(ctx context.Context, latency time.Duration) error {
+	_, err := s.ask(ctx, http.MethodPost, "load", redoxsim.Load{Base: latency})
+	return err
+}
+
+// rules puts faults in force; none end those there are.
+func (s *benchScene) rules(ctx context.Context, rules ...redoxsim.Rule) error {
+	setting := map[string]any{"profile": "none"}
+	if len(rules) > 0 {
+		setting = map[string]any{"rules": rules}
+	}
+	_, err := s.ask(ctx, http.MethodPost, "fault", setting)
+	return err
+}
+
+// ask sends a request to the routes of the simulator itself.
+func (s *benchScene) ask(ctx context.Context, method, route string, body any) ([]byte, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, s.sim+redoxsim.PathAdmin+route, bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := io.ReadAll(response.Body)
+	err = errors.Join(err, response.Body.Close())
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("bench: the simulator answered %s %s with %s: %s", method, route, response.Status, answer)
+	}
+	return answer, err
+}
+
+// readyz asks the worker how it is.
+func (s *benchScene) readyz(ctx context.Context) (state service.Status, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/readyz", nil)
+	if err != nil {
+		return state, err
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		return state, err
+	}
+	return state, errors.Join(json.NewDecoder(response.Body).Decode(&state), response.Body.Close())
+}
+
+// ready waits until the worker is.
+func (s *benchScene) ready(ctx context.Context) error {
+	err := eventually(ctx, benchPatience, func() error {
+		state, err := s.readyz(ctx)
+		if err == nil && !state.Ready {
+			err = errors.New("it is not ready: " + state.WaitsFor)
+		}
+		return err
+	})
+	if err != nil {
+		return s.worker.failed(err)
+	}
+	return nil
+}
+
+// command runs another command of this binary, for the fleet, and answers what it printed.
+func (s *benchScene) command(ctx context.Context, args ...string) (string, error) {
+	cmd, err := s.app.itself(ctx, append(args, "--config", s.config)...)
+	if err != nil {
+		return "", err
+	}
+	var stderr tail
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("bench: redoxworker %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), nil
+}
+
+// end stops everything.
+func (s *benchScene) end() (err error) {
+	for len(s.stops) > 0 {
+		n := len(s.stops) - 1
+		err, s.stops = errors.Join(err, s.stops[n]()), s.stops[:n]
+	}
+	return err
+}
+
+// eventually tries until there is no error, or answers the last one.
+func eventually(ctx context.Context, patience time.Duration, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}

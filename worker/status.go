@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Status is a worker's state at one moment.
+type Status struct {
+	// Connected to NATS.
+	Connected bool `json:"connected"`
+	// Started reports that Run has begun to serve its sources, if it has any.
+	Started bool `json:"started"`
+	// Queue reports that the work queue was there when it was looked at last.
+	Queue bool `json:"queue"`
+	// Sources is how many are served.
+	Sources int `json:"sources"`
+	// Lanes is how many of their consumers are pulled from at present, because there is, or
+	// was a moment ago, something to send. Bound is how many of these were found or made.
+	Lanes int `json:"lanes"`
+	Bound int `json:"bound"`
+	// InFlight is the number of messages being delivered.
+	InFlight int `json:"in_flight"`
+	// Concurrency is how many may be at present.
+	Concurrency int `json:"concurrency"`
+	// Narrowed are the sources that may have fewer in flight than Concurrency says, because of
+	// what their own messages meet, with how many.
+	Narrowed map[string]int `json:"narrowed,omitempty"`
+	// Slow are the sources with messages that have been being sent, or settled, for over ten
+	// seconds, the one with most of them first, and no more than ten sources.
+	Slow []SlowSource `json:"slow,omitempty"`
+	// Backlog are the sources with more than twice Concurrency messages in the queue when the
+	// worker looked at it last, the one with most of them first, and no more than ten.
+	Backlog []SourceBacklog `json:"backlog,omitempty"`
+	// Unanswered are the sources whose last reply the stream of replies refused for its size, and
+	// what it said. Their messages with a durable reply wait.
+	Unanswered map[string]string `json:"unanswered,omitempty"`
+	// Pauses lists what is paused, since when and why.
+	Pauses []Paused `json:"pauses,omitempty"`
+	// Breakers are the hosts of the sources, each closed, open or probing.
+	Breakers map[string]string `json:"breakers,omitempty"`
+}
+
+// SlowSource is a source with messages that have been in hand for long.
+type SlowSource struct {
+	Source   string `json:"source"`
+	Messages int    `json:"messages"`
+	// Longest is how long the oldest of them has been.
+	Longest time.Duration `json:"longest_ns"`
+}
+
+// SourceBacklog is a source of whose messages many are stored.
+type SourceBacklog struct {
+	Source   string `json:"source"`
+	Messages int64  `json:"messages"`
+}
+
+// mostShown bounds the sources that a list of [Status] names.
+const mostShown = 10
+
+// slowAfter is from when on a message that is being sent, or settled, is slow.
+const slowAfter = 10 * time.Second
+
+// Ready reports whether the worker can take messages: started, connected to NATS, and the work
+// queue found. Redox being down, a key being paused or a source whose consumer cannot be made
+// does not make it unready.
+func (s Status) Ready() bool { return s.Started && s.Connected && s.Queue }
+
+// Status answers the worker's state. It is safe for concurrent use, also before Run.
+func (w *Worker) Status() Status {
+	s := Status{Connected: w.conn.IsConnected(), Queue: w.queueThere.Load()}
+	w.mu.Lock()
+	s.Started, s.Sources = w.begun, len(w.sources)
+	w.mu.Unlock()
+	if !s.Started {
+		return s
+	}
+	stored := make(map[string]int64)
+	for _, l := range w.allLanes() {
+		stored[l.source] += l.stored.Load()
+		l.mu.Lock()
+		if l.running {
+			s.Lanes++
+			if l.bound.Load() {
+				s.Bound++
+			}
+		}
+		l.mu.Unlock()
+	}
+	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
+	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
+	s.Pauses = pausedOf(w.breaker.Entries())
+	s.Slow, s.Unanswered = w.slowSources(time.Now()), w.depot.refusals()
+	s.Backlog = backlogs(stored, 2*int64(w.config.Concurrency))
+	return s
+}
+
+// slowSources looks at what is in hand.
+func (w *Worker) slowSources(now time.Time) []SlowSource {
+	slow := make(map[string]*SlowSource)
+	for consumer, age := range w.keeper.sending(now.Add(-slowAfter)) {
+		source, _, _ := w.config.Prefix.ParseLaneConsumer(consumer)
+		s := slow[source]
+		if s == nil {
+			s = &SlowSource{Source: source}
+			slow[source] = s
+		}
+		s.Messages += age.n
+		s.Longest = max(s.Longest, now.Sub(age.first))
+	}
+	list := make([]SlowSource, 0, len(slow))
+	for _, s := range slow {
+		list = append(list, *s)
+	}
+	slices.SortFunc(list, func(a, b SlowSource) int {
+		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Source, b.Source))
+	})
+	return list[:min(len(list), mostShown)]
+}
+
+// backlogs are the sources with more than so many messages.
+func backlogs(stored map[string]int64, than int64) (list []SourceBacklog) {
+	for source, n := range stored {
+		if n > than {
+			list = append(list, SourceBacklog{source, n})
+		}
+	}
+	slices.SortFunc(list, func(a, b SourceBacklog) int {
+		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Source, b.Source))
+	})
+	return list[:min(len(list), mostShown)]
+}
