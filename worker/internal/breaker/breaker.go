@@ -17,19 +17,20 @@ type Breaker struct {
 	after   int          // failures in a row that pause a scope; less than 1: never
 	post    func(update) // tells the other workers; nil when there is nobody to tell
 
-	mu       sync.Mutex
-	scopes   map[string]*pause
-	sources  map[string]*source
-	users    map[string]int       // scope → how many sources depend on it
-	strikes  map[string]*strikes  // scope → its failures in a row
-	refusals map[string]*refusals // narrow scope → how often in a row it was refused
-	works    map[string]time.Time // host → when it last worked, while that is of interest
-	swept    time.Time            // when strikes that are long ago were dropped
-	interest atomic.Int64         // number of scopes of which a success must be noted
-	resumed  map[string]time.Time
-	narrow   int           // pauses of narrow scopes in the shared state
-	alone    bool          // the others cannot be reached
-	changed  chan struct{} // closed and replaced at each change
+	mu        sync.Mutex
+	scopes    map[string]*pause
+	sources   map[string]*source
+	users     map[string]int       // scope → how many sources depend on it
+	strikes   map[string]*strikes  // scope → its failures in a row
+	refusals  map[string]*refusals // narrow scope → how often in a row it was refused
+	throttles map[string]*throttle // group → who met its limit last
+	works     map[string]time.Time // host → when it last worked, while that is of interest
+	swept     time.Time            // when strikes that are long ago were dropped
+	interest  atomic.Int64         // number of scopes of which a success must be noted
+	resumed   map[string]time.Time
+	narrow    int           // pauses of narrow scopes in the shared state
+	alone     bool          // the others cannot be reached
+	changed   chan struct{} // closed and replaced at each change
 }
 
 // Change is what a [Breaker] tells its owner: a scope was paused, paused again after a failed
@@ -95,10 +96,10 @@ func New(sources map[string][]string, after int, changed func(Change)) *Breaker 
 		sources:  make(map[string]*source, len(sources)),
 		users:    make(map[string]int),
 		strikes:  make(map[string]*strikes),
-		refusals: make(map[string]*refusals),
-		works:    make(map[string]time.Time),
-		resumed:  make(map[string]time.Time),
-		changed:  make(chan struct{}),
+		refusals: make(map[string]*refusals), throttles: make(map[string]*throttle),
+		works:   make(map[string]time.Time),
+		resumed: make(map[string]time.Time),
+		changed: make(chan struct{}),
 	}
 	b.SetSources(sources)
 	return b

@@ -91,14 +91,21 @@ func (p *Permit) Clear() {
 }
 
 // Fail pauses the scope for at least d and returns how long; the other scopes this message
-// proved are open. A scope that the message does not depend on pauses its source.
+// proved are open. A scope that the message does not depend on pauses its source, and so does a
+// group where the source alone meets its limit again and again while others are answered.
 func (p *Permit) Fail(scope string, d time.Duration) time.Duration {
 	b := p.breaker
 	b.mu.Lock()
 	if !slices.Contains(p.source.scopes, scope) && !slices.Contains(p.own, scope) {
 		scope = Source(p.source.name) // one that nobody declared must not hold up anybody else
 	}
+	if isGroup(scope) {
+		scope = b.limited(p, scope)
+	}
 	changes, wait := b.finish(p, scope, d)
+	if isGroup(scope) {
+		b.throttled(scope, wait)
+	}
 	b.mu.Unlock()
 	b.report(changes)
 	return wait
