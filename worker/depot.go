@@ -146,6 +146,7 @@ func (p *depot) look(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
+	before := p.seen
 	stream, err := p.js.Stream(ctx, p.stream)
 	p.until = time.Now().Add(depotLook)
 	switch {
@@ -154,11 +155,10 @@ func (p *depot) look(ctx context.Context) {
 	case err != nil: // nobody answered: perhaps that is not permitted
 		p.seen, p.most, p.until = nil, 0, time.Now().Add(depotRest)
 	default:
-		before := p.seen
 		p.seen, p.most = topology.Full(stream.CachedInfo()), stream.CachedInfo().Config.MaxMsgSize
-		if before != nil && p.seen == nil { // what kept it shut is over
-			p.all.refusals, p.all.next = 0, time.Time{}
-		}
+	}
+	if before != nil && p.seen == nil { // what kept it shut is over
+		p.all.refusals, p.all.next = 0, time.Time{}
 	}
 }
 

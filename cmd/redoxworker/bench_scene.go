@@ -19,8 +19,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -182,7 +182,7 @@ func (s *benchScene) connect(ctx context.Context, address string) (err error) {
 	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncMaxPending(1000)); err != nil {
 		return err
 	}
-	_, err = (outbox.Topology{}).Ensure(ctx, s.js)
+	_, err = (topology.Topology{}).Ensure(ctx, s.js)
 	return err
 }
 
