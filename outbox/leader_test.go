@@ -30,7 +30,7 @@ func (r rig) electing(left *atomic.Int64) jetstream.JetStream {
 			_ = m.Respond([]byte(`{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}`))
 			return
 		}
-		_ = conn.PublishMsg(&nats.Msg{Subject: "$JS." + api, Reply: m.Reply, Header: m.Header, Data: m.Data})
+		_ = conn.PublishMsg(&nats.Msg{Subject: strings.Replace("$JS."+api, "$JS.API.$KV.", "$KV.", 1), Reply: m.Reply, Header: m.Header, Data: m.Data})
 	})
 	r.Must(err)
 	return relayed{r.JS}

@@ -199,7 +199,7 @@ func (l *ledger) write(ctx context.Context, m outbox.Message, r record, opts ...
 func (l *ledger) message(m outbox.Message, r record, ttl time.Duration) (*nats.Msg, error) {
 	r.Stored = m.Stored
 	data, err := json.Marshal(r)
-	return &nats.Msg{Subject: "$KV." + l.bucket + "." + l.key(m), Data: data,
+	return &nats.Msg{Subject: outbox.BucketSubject(l.js, l.bucket, l.key(m)), Data: data,
 		Header: nats.Header{jetstream.MsgTTLHeader: {ttl.String()}}}, err
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // puller asks consumers of one stream for messages. All its pulls share one subscription, and
@@ -46,19 +48,8 @@ var (
 )
 
 func newPuller(js jetstream.JetStream, stream string, late func(*nats.Msg)) *puller {
-	return &puller{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: apiPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
+	return &puller{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: outbox.APIPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
 		pulls: make(map[string]*pull), asked: make(map[string]*pull)}
-}
-
-// apiPrefix is that of the JetStream API as the application reaches it.
-func apiPrefix(js jetstream.JetStream) string {
-	switch o := js.Options(); {
-	case o.APIPrefix != "":
-		return strings.TrimSuffix(o.APIPrefix, ".") + "."
-	case o.Domain != "":
-		return "$JS." + o.Domain + ".API."
-	}
-	return jetstream.DefaultAPIPrefix
 }
 
 // listen subscribes to what the pulls bring. stop must be called.

@@ -129,7 +129,8 @@ type later struct {
 }
 
 // wake has the message delivered now: a negative acknowledgement without a delay takes the place
-// of the one with it. Where it is to be confirmed, the server's answer is waited for.
+// of the one with it. Where it is to be confirmed, the server's answer is waited for. The subject is
+// of the form that servers take whatever form they use (ADR-15), also in a domain of JetStream.
 func (l later) wake(ctx context.Context, conn *nats.Conn, confirmed bool) error {
 	subject := fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", l.stream, l.consumer, l.sequence, l.delivery)
 	if !confirmed {

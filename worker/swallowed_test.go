@@ -100,7 +100,7 @@ func swallowing(r *rig, begins string, n int) jetstream.JetStream {
 		swallowed := strings.HasPrefix(api, begins) && asked[api] <= n
 		mu.Unlock()
 		if !swallowed {
-			_ = conn.PublishMsg(&nats.Msg{Subject: "$JS.API" + api, Reply: m.Reply, Header: m.Header, Data: m.Data})
+			_ = conn.PublishMsg(&nats.Msg{Subject: strings.Replace("$JS.API"+api, "$JS.API.$KV.", "$KV.", 1), Reply: m.Reply, Header: m.Header, Data: m.Data})
 		}
 	}); err != nil {
 		r.Fatal(err)

@@ -193,7 +193,7 @@ func (w *Worker) missed(ctx context.Context, a advisory, replicated bool) error 
 func (w *Worker) leaderSince(ctx context.Context, a advisory) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	answer, err := w.conn.RequestWithContext(ctx, "$JS.API.CONSUMER.INFO."+a.Stream+"."+a.Consumer, nil)
+	answer, err := w.conn.RequestWithContext(ctx, outbox.APIPrefix(w.js)+"CONSUMER.INFO."+a.Stream+"."+a.Consumer, nil)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("asking for the leader of consumer %s: %w", a.Consumer, err)
 	}
@@ -258,7 +258,8 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 
 // stopped is a stored message as settle sees a delivered one. Its acknowledgement is that
 // of the last delivery, which removes it from the queue although the server does not wait
-// for it any more.
+// for it any more. Its subject is of the form that servers take whatever form they use (ADR-15), and
+// has no part in the prefix of the API.
 func stopped(conn *nats.Conn, a advisory, stored *jetstream.RawStreamMsg) inbound {
 	return inbound{
 		conn: conn, subject: stored.Subject, header: stored.Header, body: stored.Data,

@@ -253,7 +253,7 @@ func (o *Order) hold(ctx context.Context, s OrderState, info *jetstream.Consumer
 
 // holdByHand notes an operator's decision where no worker overwrites it.
 func (l *ledger) holdByHand(ctx context.Context, m outbox.Message) error {
-	subject := "$KV." + l.bucket + "." + byHandKey(l.key(m))
+	subject := outbox.BucketSubject(l.js, l.bucket, byHandKey(l.key(m)))
 	data, err := json.Marshal(byHand{At: time.Now().UTC(), Stored: m.Stored})
 	if err != nil {
 		return err

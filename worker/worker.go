@@ -98,8 +98,8 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	log := logsample.Wrap(c.Logger)
 	w := &Worker{
 		guards: g, sources: make(map[string]*served), look: make(chan struct{}, 1),
-		headSubject: apiPrefix(js) + "STREAM.MSG.GET." + c.Prefix.OutStream(),
-		noteSubject: apiPrefix(js) + "STREAM.MSG.GET." + bucketStream + c.Prefix.LedgerBucket(),
+		headSubject: outbox.APIPrefix(js) + "STREAM.MSG.GET." + c.Prefix.OutStream(),
+		noteSubject: outbox.APIPrefix(js) + "STREAM.MSG.GET." + bucketStream + c.Prefix.LedgerBucket(),
 		js:          js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),

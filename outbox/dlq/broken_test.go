@@ -93,7 +93,7 @@ func newRelay(r outboxtest.Rig) *relay {
 		if take, ok := takes.(func(*nats.Msg) bool); ok && take(m) {
 			return
 		}
-		_ = conn.PublishMsg(&nats.Msg{Subject: "$JS.API" + api, Reply: m.Reply, Header: m.Header, Data: m.Data})
+		_ = conn.PublishMsg(&nats.Msg{Subject: strings.Replace("$JS.API"+api, "$JS.API.$KV.", "$KV.", 1), Reply: m.Reply, Header: m.Header, Data: m.Data})
 	}); err != nil {
 		r.T.Fatal(err)
 	}

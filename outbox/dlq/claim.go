@@ -140,7 +140,7 @@ func (d *Store) claimed(ctx context.Context, e entry) (claim, error) {
 func (d *Store) reclaim(ctx context.Context, e entry, old, want claim) (claim, bool, error) {
 	err := d.ask(ctx, "claim a dead letter in the ledger", func(ctx context.Context, kv jetstream.KeyValue) error {
 		// Published, not put: an update cannot carry a TTL.
-		ack, err := d.js.Publish(ctx, "$KV."+kv.Bucket()+"."+claimKey(e), want.json(),
+		ack, err := d.js.Publish(ctx, jsapi.BucketSubject(d.js, kv.Bucket(), claimKey(e)), want.json(),
 			jetstream.WithMsgTTL(claimTTL), jetstream.WithExpectLastSequencePerSubject(old.revision))
 		if err == nil {
 			want.revision = ack.Sequence

@@ -38,8 +38,8 @@ func NoteReplay(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, m 
 		return err
 	}
 	// Published, not put: a KV update cannot carry a TTL.
-	subject := "$KV." + p.LedgerBucket() + "." + noteKey(p, m.Source, m.ID)
-	if _, err := jsapi.Present(js).Publish(ctx, subject, data, jetstream.WithMsgTTL(noteTTL)); err != nil {
+	js = jsapi.Present(js)
+	if _, err := js.Publish(ctx, jsapi.BucketSubject(js, p.LedgerBucket(), noteKey(p, m.Source, m.ID)), data, jetstream.WithMsgTTL(noteTTL)); err != nil {
 		return fmt.Errorf("outbox: note the settlement of replay %s: %w", m.ID, err)
 	}
 	return nil

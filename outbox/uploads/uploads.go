@@ -59,7 +59,7 @@ func (u *Store) Uploaded(ctx context.Context, source, file string) (string, erro
 func (u *Store) Keep(ctx context.Context, source, file, uri string) error {
 	ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 	defer cancel()
-	_, err := u.js.Publish(ctx, "$KV."+u.bucket+"."+uploadKey(source, file), []byte(uri), jetstream.WithMsgTTL(u.ttl))
+	_, err := u.js.Publish(ctx, jsapi.BucketSubject(u.js, u.bucket, uploadKey(source, file)), []byte(uri), jetstream.WithMsgTTL(u.ttl))
 	return jsapi.Explain(err, u.js, "note an upload in bucket "+u.bucket)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -145,15 +146,27 @@ func (l Leader) request(ctx context.Context, verb string, what, answer any) erro
 	return json.Unmarshal(msg.Data, answer)
 }
 
-// APIPrefix is that of the JetStream API, which a domain changes.
+// APIPrefix begins the subjects of the JetStream API as js reaches it, and ends in a dot: in a domain,
+// or by an account's import under another name, it is another than "$JS.API.".
 func APIPrefix(js jetstream.JetStream) string {
 	opts := js.Options()
 	switch {
 	case opts.APIPrefix != "":
-		return opts.APIPrefix
+		return strings.TrimSuffix(opts.APIPrefix, ".") + "."
 	case opts.Domain != "":
 		return "$JS." + opts.Domain + ".API."
 	default:
-		return "$JS.API."
+		return jetstream.DefaultAPIPrefix
 	}
+}
+
+// BucketSubject is where a key of a bucket is written that cannot be put, for example because it has
+// a TTL. It is stored under "$KV.<bucket>.<key>". Where js has another [APIPrefix], it begins with
+// that, as the client's own puts do: leaf nodes pass nothing else on from one domain to another.
+func BucketSubject(js jetstream.JetStream, bucket, key string) string {
+	subject := "$KV." + bucket + "." + key
+	if prefix := APIPrefix(js); prefix != jetstream.DefaultAPIPrefix {
+		return prefix + subject
+	}
+	return subject
 }
