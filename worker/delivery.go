@@ -204,9 +204,10 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 }
 
 // elsewhere is how long a message is left alone that another worker began to send a moment ago.
-// It was not lost: that shows after an ack wait. It was woken, just when it came by itself.
+// It was not lost: that shows after an ack wait. It was woken, just when it came by itself. Which of
+// the two deliveries is the later one says nothing: either may begin first.
 func (w *Worker) elsewhere(d *delivery) time.Duration {
-	if !d.ordered() || d.record.Started == 0 || d.record.Ended+1 == d.delivered {
+	if !d.ordered() || d.record.Started == 0 {
 		return 0
 	}
 	if since := w.clock.Now().Sub(d.record.Begun); since >= 0 && since < w.config.AckWait/2 {

@@ -1,0 +1,29 @@
+package worker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/servertime"
+)
+
+// A message that was woken while it came by itself is in the hands of two workers. Whichever begins
+// first, the other leaves it alone, be its delivery the earlier or the later one.
+func TestHeads_TheOtherOfTwoDeliveriesIsLeftAlone(t *testing.T) {
+	w := &Worker{config: Config{}.WithDefaults(), clock: servertime.New(nil)}
+	for _, delivered := range []uint64{2, 3} {
+		d := &delivery{message: outbox.Message{Lane: outbox.LaneOrdered}, delivered: delivered, record: record{Ended: 1, Started: 1, Begun: w.clock.Now()}}
+		if w.elsewhere(d) <= 0 {
+			t.Errorf("delivery %d is sent beside the other, which has just begun", delivered)
+		}
+		d.record.Begun = d.record.Begun.Add(-w.config.AckWait)
+		if left := w.elsewhere(d); left > 0 {
+			t.Errorf("delivery %d is left alone for %v, and the other never came back", delivered, left)
+		}
+		d.record = record{Ended: 1, Begun: time.Now()}
+		if left := w.elsewhere(d); left > 0 {
+			t.Errorf("delivery %d is left alone for %v, and no other began", delivered, left)
+		}
+	}
+}
