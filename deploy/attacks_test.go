@@ -21,7 +21,7 @@ import (
 // the worker write where he may not.
 var targets = []string{
 	"redox.out.clinic-b.send", "redox.out.clinic-b.request", "redox.dlq.clinic-b.held.x", "redox.reply.clinic-b.x",
-	"redox.wake.clinic-b.send", "_INBOX_clinic-b.spam", "_INBOX_operator.spam", "_INBOX_worker.spam",
+	"redox.wake.clinic-b.send", "redox.turn.clinic-b", "_INBOX_clinic-b.spam", "_INBOX_operator.spam", "_INBOX_worker.spam",
 	"$KV.REDOX_STATE.x", "$KV.REDOX_LEDGER.x", "$O.REDOX_BODIES.C.x",
 	"$JS.API.STREAM.PURGE.REDOX_OUT", "$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES", "$JS.API.STREAM.DELETE.REDOX_DLQ",
 	"$JS.API.CONSUMER.CREATE.REDOX_OUT.thief", "$JS.API.CONSUMER.DELETE.REDOX_OUT.clinic-b-send", "$JS.ACK.REDOX_OUT.clinic-b-send.1.1.1.1.0",

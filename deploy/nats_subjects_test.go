@@ -39,7 +39,7 @@ var userRights = map[string]rights{
 			"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-request",
 			"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
 			"$JS.API.CONSUMER.INFO.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.MSG.NEXT.REDOX_ADVISORIES.sweeper", "$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0",
-			"$JS.API.STREAM.INFO.REDOX_OUT", "$JS.API.STREAM.MSG.GET.REDOX_OUT", "redox.audit.clinic-a",
+			"$JS.API.STREAM.INFO.REDOX_OUT", "$JS.API.STREAM.MSG.GET.REDOX_OUT", "redox.audit.clinic-a", "redox.turn.clinic-a",
 			"$JS.API.STREAM.INFO.KV_REDOX_LEDGER", "$JS.API.STREAM.INFO.KV_REDOX_STATE", "$JS.API.STREAM.INFO.OBJ_REDOX_BODIES",
 			"$JS.API.STREAM.MSG.GET.KV_REDOX_LEDGER", "$JS.API.DIRECT.GET.KV_REDOX_STATE.$KV.REDOX_STATE.k", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES",
 			"$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES", "$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x",
@@ -52,7 +52,7 @@ var userRights = map[string]rights{
 			"$JS.API.STREAM.INFO.KV_REDOX_SOURCES", "$JS.API.DIRECT.GET.KV_REDOX_SOURCES",
 		}),
 		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send",
-			"redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
+			"redox.turn.*", "redox.turn.clinic-a", "redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
 	},
 	operator: {
 		publish: slices.Concat(storing, without(jetStreamAPI,
@@ -105,7 +105,7 @@ var jetStreamAPI = []string{
 }
 
 var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
-	"redox.out.clinic-a", "redox.out.clinic-a.other", "redox.wake.clinic-a.send", "redox.out.clinic-a.send.a.b", "redox.out.clinic-a.request.x",
+	"redox.out.clinic-a", "redox.out.clinic-a.other", "redox.wake.clinic-a.send", "redox.turn.clinic-a", "redox.out.clinic-a.send.a.b", "redox.out.clinic-a.request.x",
 	"redox.gateway.clinic-a.send", "redox.gateway.clinic-a.request",
 	"redox.gateway.clinic-b.send", "redox.gateway.clinic-b.request", "redox.dlq.clinic-a.rejected." + token,
 	"redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
@@ -120,7 +120,7 @@ var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
 
 var subscribeSubjects = []string{
 	">", "*", "redox.>", "redox.out.>", "redox.out.clinic-a.>", "redox.out.clinic-b.send", "redox.dlq.>", "redox.gateway.>",
-	"redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send",
+	"redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send", "redox.turn.*", "redox.turn.clinic-a",
 	"redox.gateway.clinic-a.send", "redox.reply.>", "redox.reply.*.id", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
 	"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "_INBOX.>", "_INBOX.x", "_INBOX_operator.>", "_INBOX_operator.x",
 	"_INBOX_worker.>", "_INBOX_worker.x", "_INBOX_clinic-a.>", "_INBOX_clinic-a.x", "_INBOX_clinic-b.>", "_INBOX_clinic-b.x",

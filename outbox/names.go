@@ -177,6 +177,16 @@ func (p Prefix) OutSubjects() string { return p.String() + ".out.>" }
 // headers and no body.
 func (p Prefix) WakeSubjects() string { return p.String() + ".wake.>" }
 
+// TurnSubject is where workers tell each other about the order tokens of source: whose turn it is.
+// Nobody else has anything to say or to hear there.
+func (p Prefix) TurnSubject(source string) string { return p.String() + ".turn." + source }
+
+// ParseTurn takes a subject of [Prefix.TurnSubject] apart.
+func (p Prefix) ParseTurn(subject string) (source string, ok bool) {
+	source, rest, ok := p.cut(subject, ".turn.")
+	return source, ok && rest == ""
+}
+
 // LaneConsumer is the durable consumer of a lane of source, as [Prefix.ParseOut] answers it:
 // ordered and unordered SENDs have one.
 func (p Prefix) LaneConsumer(source string, lane Lane) string {

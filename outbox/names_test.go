@@ -45,6 +45,7 @@ func TestPrefix_Subjects(t *testing.T) {
 		{p.SendConsumer("a"), "a-send"},
 		{p.RequestConsumer("a"), "a-request"},
 		{p.WakeSubjects(), "redox.wake.>"},
+		{p.TurnSubject("a"), "redox.turn.a"},
 		{p.OutSubjects(), "redox.out.>"},
 	} {
 		if pair[0] != pair[1] {
@@ -143,6 +144,17 @@ func TestParseOut(t *testing.T) {
 		var contract *ContractError
 		if tt.bad && (!errors.As(err, &contract) || !contract.Poison()) {
 			t.Errorf("ParseOut(%q): error %v is no poison", tt.subject, err)
+		}
+	}
+}
+
+func TestParseTurn(t *testing.T) {
+	t.Parallel()
+	for subject, want := range map[string]string{
+		"redox.turn.clinic-a": "clinic-a", "redox.turn.clinic-a.x": "", "redox.turn.": "", "redox.turn.Clinic": "", "redox.wake.clinic-a": "", "other.turn.clinic-a": "", "": "",
+	} {
+		if source, ok := Prefix("").ParseTurn(subject); ok != (want != "") || ok && source != want {
+			t.Errorf("ParseTurn(%q) = %q %v", subject, source, ok)
 		}
 	}
 }

@@ -145,7 +145,14 @@ func (w *Worker) run(d *delivery) {
 		w.deliver(d)
 		return
 	}
-	for goes := w.inTurn(d); goes; goes = d != nil {
+	if w.inTurn(d) {
+		w.runHead(d)
+	}
+}
+
+// runHead delivers the head of a token, and those after it that are in hand.
+func (w *Worker) runHead(d *delivery) {
+	for d != nil {
 		d = w.deliverHead(d)
 	}
 }
@@ -202,8 +209,12 @@ func (w *Worker) unadmit(d *delivery) {
 
 // keepBack keeps a follower in hand while its head is, or hands it back.
 func (w *Worker) keepBack(d *delivery) {
-	if !w.lines.park(d) {
-		w.handBack(d)
+	instead, first := w.lines.park(d, time.Now())
+	if first {
+		w.sayWaits(d)
+	}
+	if instead != nil {
+		w.handBack(instead)
 	}
 }
 
@@ -221,8 +232,8 @@ func (w *Worker) handBack(d *delivery) {
 }
 
 // successor is what goes next of the token of a message that was delivered, ready to be run;
-// nil when it is not here. Where the message is settled its successor is known and handed
-// back, it is asked for at once.
+// nil when it is not here. Where the message is settled and others are known to wait, who is the
+// next is asked for at once, and the other workers are told if it is not here.
 func (w *Worker) successor(d *delivery) *delivery {
 	settled := d.verdict.action == settled && d.over
 	crowd := w.lines.leave(d, settled, time.Now())
@@ -241,21 +252,35 @@ func (w *Worker) successor(d *delivery) *delivery {
 		w.handBackAll(w.lines.drop(d.msg.subject))
 		return nil
 	}
-	next, rest, parked := w.lines.next(d.msg.subject, first, time.Now())
-	w.wake(d.lane, parked)
+	next, here := w.headIs(d.lane, d.msg.subject, first)
 	if next == nil {
-		if len(parked) == 0 {
-			w.wakeOther(d, first)
-		}
-		w.handBackAll(rest)
-		return nil
+		w.tell(d.lane, d.msg.subject, first, false)
+	}
+	if !here {
+		w.lines.owe(d.msg.subject, first)
+	}
+	w.watch(d.lane, d.msg.subject)
+	return next
+}
+
+// headIs takes in who the head of a token is. It answers that if it is in hand, ready to be run;
+// here reports whether it is, or was woken.
+func (w *Worker) headIs(l *lane, subject string, first uint64) (next *delivery, here bool) {
+	next, gone, woken := w.lines.next(subject, first, time.Now())
+	w.wake(l, woken)
+	for _, d := range gone {
+		w.keeper.forget(d.lease)
+		d.cancel(nil)
+	}
+	if next == nil {
+		return nil, len(woken) > 0 && woken[0].sequence == first
 	}
 	if !w.readmit(next) {
 		w.lines.leave(next, false, time.Now())
-		w.handBackAll(append(w.lines.drop(d.msg.subject), next))
-		return nil
+		w.handBackAll(append(w.lines.drop(subject), next))
+		return nil, true
 	}
-	return next
+	return next, true
 }
 
 // readmit gives a follower in hand what it needs to be sent.
@@ -303,28 +328,4 @@ func (w *Worker) wake(l *lane, list []handedBack) {
 		_ = at.wake(ctx, w.conn, i == len(list)-1) // otherwise it comes at its time
 	}
 	w.open(l)
-}
-
-// wakeOther wakes a successor that another worker handed back: the ledger says that it waits.
-func (w *Worker) wakeOther(d *delivery, sequence uint64) {
-	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-	defer cancel()
-	queue := w.queue.Load()
-	if queue == nil {
-		return
-	}
-	msg, err := (*queue).GetMsg(ctx, sequence)
-	if err != nil {
-		return
-	}
-	m, _ := outbox.Decode(w.config.Prefix, outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
-	rec, err := w.ledger.load(ctx, m)
-	if err != nil || !rec.Next.After(w.clock.Now()) {
-		return
-	}
-	consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), d.lane.consumer)
-	if err != nil {
-		return
-	}
-	w.wake(d.lane, []handedBack{{sequence: sequence, delivery: consumer.CachedInfo().Delivered.Consumer}})
 }

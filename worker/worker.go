@@ -164,12 +164,12 @@ func (w *Worker) serve() (stop func()) {
 	if _, err := w.surveyed(w.pulling); err != nil { // before anything is heard of
 		w.log.Warn("the queue cannot be looked at; trying again", "stream", w.config.Prefix.OutStream(), "error", err)
 	}
-	unhear := w.subscribed(w.listen)
+	unhear, untell := w.subscribed(w.listen), w.subscribed(w.listenTurns)
 	w.log.Info("worker started", "worker", w.config.ID, "sources", n, "concurrency", w.config.Concurrency)
 	if n == 0 && !w.config.AllSources {
 		w.log.Warn("no source is served: Config.Sources is empty and Config.AllSources is not set")
 	}
-	return func() { unhear(); unlisten() }
+	return func() { untell(); unhear(); unlisten() }
 }
 
 // subscribed subscribes, again and again should that fail, until stop is called.

@@ -1,0 +1,147 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Workers tell each other whose turn it is, so that a follower may wait in the hands of one for a
+// head in those of another: who settles a head, and has not the next, names it. It is what the
+// stream's leader answered, and holds until that message is settled. Nobody relies on being told:
+// who waits and hears nothing asks the leader, and hands back what it has when the head stands.
+
+// turn is what a worker tells the others about a token.
+type turn struct {
+	Token string `json:"token"`
+	// Head is the first message of the token, by its sequence; 0 when nothing is said about it.
+	Head uint64 `json:"head,omitempty"`
+	// Waits: who tells has a follower, and not the head.
+	Waits bool `json:"waits,omitempty"`
+}
+
+// lookEvery is after what time without news a worker asks who the head of a token is of which it
+// has followers.
+const lookEvery = 200 * time.Millisecond
+
+// listenTurns hears of other workers' turns.
+func (w *Worker) listenTurns() (stop func(), err error) {
+	sub, err := w.conn.Subscribe(w.config.Prefix.TurnSubject("*"), w.hearTurn)
+	if err != nil {
+		return nil, fmt.Errorf("subscribing to what other workers say of orders: %w", err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}
+
+func (w *Worker) hearTurn(msg *nats.Msg) {
+	source, ok := w.config.Prefix.ParseTurn(msg.Subject)
+	if !ok {
+		return
+	}
+	l := w.laneFor(source, outbox.LaneSend)
+	var t turn
+	if l == nil || json.Unmarshal(msg.Data, &t) != nil {
+		return
+	}
+	subject := w.config.Prefix.OrderedSubject(source, t.Token)
+	if w.lines.hear(subject, t) {
+		w.background(func() { w.takeTurn(l, subject, t.Head) })
+	}
+}
+
+// tell says something about a token to all workers.
+func (w *Worker) tell(l *lane, subject string, head uint64, waits bool) {
+	_, _, token, err := w.config.Prefix.ParseOut(subject)
+	if err != nil {
+		return
+	}
+	data, err := json.Marshal(turn{Token: token, Head: head, Waits: waits})
+	if err != nil {
+		return
+	}
+	_ = w.conn.Publish(w.config.Prefix.TurnSubject(l.source), data) // who is not told looks
+}
+
+// sayWaits says that a follower is here, and looks after it.
+func (w *Worker) sayWaits(d *delivery) {
+	w.tell(d.lane, d.msg.subject, 0, true)
+	w.watch(d.lane, d.msg.subject)
+}
+
+// takeTurn goes on with the head of a token if it is here.
+func (w *Worker) takeTurn(l *lane, subject string, head uint64) {
+	if next, _ := w.headIs(l, subject, head); next != nil {
+		w.runHead(next)
+	}
+}
+
+// background runs something that Run waits for, unless it is ending.
+func (w *Worker) background(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running {
+		w.pulls.Go(f)
+	}
+}
+
+// watch looks at a token after a while, as long as there is something to look after.
+func (w *Worker) watch(l *lane, subject string) {
+	if w.lines.watch(subject) {
+		time.AfterFunc(lookEvery, func() { w.background(func() { w.lookAt(l, subject) }) })
+	}
+}
+
+// lookAt asks who the head of a token is that nobody told about.
+func (w *Worker) lookAt(l *lane, subject string) {
+	head, due := w.lines.look(subject, time.Now())
+	defer w.watch(l, subject)
+	if !due {
+		return
+	}
+	first, err := w.firstStored(w.settling, subject)
+	switch {
+	case errors.Is(err, errNoHead):
+		w.lines.forget(subject)
+		w.handBackAll(w.lines.drop(subject))
+	case err != nil: // at the next look
+	case first != head:
+		w.tell(l, subject, first, true)
+		w.takeTurn(l, subject, first)
+	default:
+		owed, stuck := w.lines.stands(subject, first, time.Now())
+		if owed {
+			w.wakeOther(l, first)
+		}
+		w.handBackAll(stuck)
+	}
+}
+
+// wakeOther wakes a head that another worker handed back: the ledger says that it waits.
+func (w *Worker) wakeOther(l *lane, sequence uint64) {
+	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+	defer cancel()
+	queue := w.queue.Load()
+	if queue == nil {
+		return
+	}
+	msg, err := (*queue).GetMsg(ctx, sequence)
+	if err != nil {
+		return
+	}
+	m, _ := outbox.Decode(w.config.Prefix, outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
+	rec, err := w.ledger.load(ctx, m)
+	if err != nil || rec.Started > 0 || !rec.Next.After(w.clock.Now()) {
+		return
+	}
+	consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)
+	if err != nil {
+		return
+	}
+	w.wake(l, []handedBack{{sequence: sequence, delivery: consumer.CachedInfo().Delivered.Consumer}})
+}
