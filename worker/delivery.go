@@ -210,8 +210,9 @@ func (w *Worker) elsewhere(d *delivery) time.Duration {
 	if !d.ordered() || d.record.Started == 0 {
 		return 0
 	}
-	if since := w.clock.Now().Sub(d.record.Begun); since >= 0 && since < w.config.AckWait/2 {
-		return w.config.AckWait - since
+	// By their clocks, which are not quite the same, the other may begin a moment from now.
+	if since := w.clock.Now().Sub(d.record.Begun); since > -clocks && since < w.config.AckWait/2 {
+		return w.config.AckWait - max(0, since)
 	}
 	return 0
 }

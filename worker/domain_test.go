@@ -16,6 +16,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -71,7 +72,7 @@ func TestWorker_InADomain(t *testing.T) {
 			break
 		}
 	}
-	if _, err := (outbox.Topology{}).Ensure(t.Context(), js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {

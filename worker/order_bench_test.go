@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -121,7 +122,7 @@ func startBench(b *testing.B) (url string, js jetstream.JetStream) {
 	}
 	b.Cleanup(func() { _ = server.Shutdown() })
 	js = dialBench(b, server.URL())
-	if _, err := (outbox.Topology{}).Ensure(b.Context(), js); err != nil {
+	if _, err := (topology.Topology{}).Ensure(b.Context(), js); err != nil {
 		b.Fatal(err)
 	}
 	return server.URL(), js

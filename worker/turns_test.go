@@ -17,6 +17,10 @@ func TestHeads_TheOtherOfTwoDeliveriesIsLeftAlone(t *testing.T) {
 		if w.elsewhere(d) <= 0 {
 			t.Errorf("delivery %d is sent beside the other, which has just begun", delivered)
 		}
+		d.record.Begun = d.record.Begun.Add(100 * time.Millisecond)
+		if left := w.elsewhere(d); left != w.config.AckWait {
+			t.Errorf("delivery %d is left alone for %v: the other has just begun, by another clock", delivered, left)
+		}
 		d.record.Begun = d.record.Begun.Add(-w.config.AckWait)
 		if left := w.elsewhere(d); left > 0 {
 			t.Errorf("delivery %d is left alone for %v, and the other never came back", delivered, left)
