@@ -147,7 +147,7 @@ func TestContract_HasEverySubject(t *testing.T) {
 		"SendSubject": {p.SendSubject(source)}, "OrderedSubject": {p.OrderedSubject(source, token)}, "RequestSubject": {p.RequestSubject(source)},
 		"GatewaySubject": {p.GatewaySubject(source, outbox.LaneSend), p.GatewaySubject(source, outbox.LaneRequest), "redox.gateway.status"},
 		"ReplySubject":   {p.ReplySubject(source, ">")}, "DeadSubject": {p.DeadSubject(source, "<settlement>", token)},
-		"WakeSubjects": {p.WakeSubjects()}, "EventSubject": {p.EventSubject(source, "<what>")}, "ReconcileSubject": {p.ReconcileSubject(source)},
+		"WakeSubjects": {p.WakeSubjects()}, "TurnSubject": {p.TurnSubject(source)}, "EventSubject": {p.EventSubject(source, "<what>")}, "ReconcileSubject": {p.ReconcileSubject(source)},
 		"AuditSubject": {strings.Replace(p.AuditSubject("clinic-a"), "clinic-a", source, 1)},
 		"OutSubjects":  nil, "IsReplySubject": nil, // others have them
 	}
