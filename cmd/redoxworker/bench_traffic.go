@@ -24,11 +24,10 @@ type benchTraffic struct {
 	inbox     string
 	token     string // last part of the inbox
 
-	mu     sync.Mutex
-	all    []sceneMessage // by number
-	open   int            // without a reply
-	failed error          // of an asynchronous publish
-	turn   int            // of the light traffic
+	mu   sync.Mutex
+	all  []sceneMessage // by number
+	open int            // without a reply
+	turn int            // of the light traffic
 }
 
 // sceneMessage is one that was published.
