@@ -18,7 +18,7 @@ import (
 func (b *book) part(l limits, now moment, id string, known bool) *book {
 	own := b.Leases[id]
 	own.Until = now.lo + l.life // nobody else can have it
-	p := &book{Requests: own.Slots, Per: b.Per, Next: b.Next, Leases: map[string]lease{id: own}}
+	p := &book{Requests: own.Slots, Per: b.Per, Next: b.Next, Gone: b.Gone, Leases: map[string]lease{id: own}}
 	if !known {
 		return p
 	}
@@ -127,7 +127,7 @@ func (a *acquaintance) wrote(b *book, id string) {
 // anew is a book in place of a lost one, of which b is what was last known: it has the part
 // of the worker that makes it, and all else counts as used until now.
 func (b *book) anew(l limits, now moment, p *book, id string) *book {
-	n := &book{Requests: b.Requests, Per: b.Per, Next: b.Next, Unknown: l.unknown(now), Free: slices.Clone(p.Free), Leases: maps.Clone(p.Leases)}
+	n := &book{Requests: b.Requests, Per: b.Per, Next: b.Next, Gone: max(b.Gone, p.Gone), Unknown: l.unknown(now), Free: slices.Clone(p.Free), Leases: maps.Clone(p.Leases)}
 	rest := n.Requests - p.Requests
 	for other, lease := range b.Leases {
 		// One that is over may have been used since, by a worker that went on alone.
@@ -188,7 +188,7 @@ func (b *book) disown(id string) {
 // written: a server whose clock was set back, or a damaged book, would stop all for as long.
 func (b *book) plausible(l limits, now moment) bool {
 	latest := now.hi + 2*l.window + 2*l.margin + 2*l.life
-	if max(b.Next, b.Paced.Until) > latest || len(b.Free) > 0 && b.Free[len(b.Free)-1].at > latest {
+	if max(b.Next, b.Paced.Until, b.Gone) > latest || len(b.Free) > 0 && b.Free[len(b.Free)-1].at > latest {
 		return false
 	}
 	for _, lease := range b.Leases {

@@ -21,6 +21,8 @@ type book struct {
 	Next int64
 	// Credit is how many of the moments before Next were given back unused.
 	Credit int
+	// Gone is the moment from which the slots that a lower limit took away would all be free.
+	Gone int64
 	// Unknown is the moment from which slots are free whose use is not known, because the
 	// book was made anew; 0 when it never was.
 	Unknown int64
@@ -65,6 +67,7 @@ type wire struct {
 	Next     int64            `json:"next"`
 	Credit   int              `json:"credit"`
 	Unknown  int64            `json:"unknown,omitempty"`
+	Gone     int64            `json:"gone,omitempty"`
 	Rush     rush             `json:"rush"`
 	Paced    paced            `json:"paced"`
 	Free     string           `json:"free"`
@@ -72,7 +75,7 @@ type wire struct {
 }
 
 func (b *book) encode() ([]byte, error) {
-	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown, Rush: b.Rush, Paced: b.Paced,
+	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown, Gone: b.Gone, Rush: b.Rush, Paced: b.Paced,
 		Free: encodeCells(b.Free), Leases: b.Leases})
 }
 
@@ -81,7 +84,7 @@ func decodeBook(data []byte) (*book, error) {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return nil, fmt.Errorf("not a quota book: %w", err)
 	}
-	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Rush: w.Rush, Paced: w.Paced, Leases: w.Leases}
+	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Gone: w.Gone, Rush: w.Rush, Paced: w.Paced, Leases: w.Leases}
 	if b.Leases == nil {
 		b.Leases = make(map[string]lease)
 	}

@@ -1,7 +1,6 @@
 package quota
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -26,8 +25,14 @@ type lone struct {
 	trouble string
 }
 
-// requests is the limit that this worker keeps to: its share while it is alone.
-func (g *Governor) requests() int { return cmp.Or(g.lone.share, g.cfg.Requests) }
+// requests is the limit that this worker keeps to in a book: its share in one of its own. A
+// book that is shared must not shrink to that: what it lost would be free when it grows again.
+func (g *Governor) requests(b *book) int {
+	if b == g.lone.book {
+		return g.lone.share
+	}
+	return g.cfg.Requests
+}
 
 func (g *Governor) hadTurn() bool {
 	g.mu.Lock()

@@ -2,6 +2,8 @@ package quota
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,7 +101,8 @@ func TestGovernor_GoesOnWithoutItsBook(t *testing.T) {
 // The book is lost again and again, in every way.
 func TestGovernor_NeverExceedsTheLimitWhenBooksAreLost(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	names := slices.Sorted(maps.Keys(losses))
+	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -110,10 +113,8 @@ func TestGovernor_NeverExceedsTheLimitWhenBooksAreLost(t *testing.T) {
 				}
 				for range 40 {
 					time.Sleep(r.between(time.Second, 15*time.Second))
-					for _, loss := range losses { // any
-						loss.lose(r)
-						break
-					}
+					pick := names[int(r.between(0, time.Duration(len(names))))]
+					losses[pick].lose(r)
 					time.Sleep(r.between(100*time.Millisecond, 12*time.Second))
 					r.set(nil, false)
 				}
@@ -154,5 +155,34 @@ func TestGovernor_SuspendedWorkerGoesOn(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A limit that is lower for a moment makes nothing free: what it took away was used.
+func TestBook_AMomentOfALowerLimitFreesNothing(t *testing.T) {
+	t.Parallel()
+	l := newLimits(100, 10*time.Second, 0)
+	now := moment{lo: int64(time.Hour), hi: int64(time.Hour)}
+	for name, used := range map[string]int{"all used": 100, "some used": 60} {
+		b := &book{Requests: 100, Per: l.per, Leases: map[string]lease{}}
+		b.add(now.lo-int64(time.Second), 100-used)
+		b.add(now.lo+int64(5*time.Second), used/2)
+		b.add(now.lo+int64(9*time.Second), used-used/2)
+		for _, requests := range []int{25, 100, 30, 100} {
+			b.adapt(newLimits(b.Requests, 10*time.Second, 0), now, requests, l.per)
+			data, err := b.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err = decodeBook(data); err != nil {
+				t.Fatal(err)
+			}
+			if free := b.free(now.hi); free > 100-used {
+				t.Errorf("%s: %d free under a limit of %d, want %d at most", name, free, requests, 100-used)
+			}
+		}
+		if free := b.free(now.lo + int64(9*time.Second)); free != 100 {
+			t.Errorf("%s: %d free when all use is over, want 100", name, free)
+		}
 	}
 }

@@ -155,7 +155,7 @@ func (g *Governor) claimIn(b *book) {
 	default:
 	}
 	now := g.clock.now()
-	own := newLimits(g.requests(), g.cfg.Per, g.cfg.Reserve)
+	own := newLimits(g.requests(b), g.cfg.Per, g.cfg.Reserve)
 	before := newLimits(b.Requests, time.Duration(b.Per), 0)
 	b.expire(before, now)
 	requests, per := b.strictest(own)
@@ -196,7 +196,7 @@ func (t *tenure) lengthen(by int64) {
 func (g *Governor) claim(b *book, now moment) claim {
 	t, l := g.tenure, g.limits
 	c := claim{id: t.id, turn: t.turn + 1, renews: t.until > 0, back: t.back, want: wantAll,
-		requests: g.requests(), per: int64(g.cfg.Per)}
+		requests: g.requests(b), per: int64(g.cfg.Per)}
 	t.turn, t.back = c.turn, make(map[int64]int)
 	c.waiting = g.waiters.count(classSend)
 	if b.Requests > l.requests && g.lone.share == 0 { // the limit is lower now

@@ -24,12 +24,13 @@ func (b *book) adapt(l limits, now moment, requests int, per int64) {
 			b.Free[i].at += longer
 		}
 		b.Unknown += longer
+		b.Gone += longer
 	}
 	b.Per = per
 	if more := requests - b.Requests; more > 0 {
-		at := int64(0)
+		at := b.Gone // they may be those that a lower limit took away within this window
 		if len(b.Free) > 0 {
-			at = b.Free[0].at
+			at = max(at, b.Free[0].at)
 		}
 		b.add(at, more)
 		b.Requests = requests
@@ -57,6 +58,7 @@ func (b *book) trim(now moment, requests int, id string) {
 		}
 		first.n -= n
 		b.Requests -= n
+		b.Gone = max(b.Gone, first.at)
 		if first.n == 0 {
 			b.Free = b.Free[1:]
 		}
