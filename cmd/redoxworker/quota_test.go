@@ -81,7 +81,7 @@ func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 	}
 	wait := func(d time.Duration) { <-time.After(d) }
 	fleet := []*binary{s.join(path)}
-	s.backlog(500)
+	s.backlog(2000)
 	wait(5 * time.Second)
 	from := time.Now()
 	for _, more := range []int{2, 5} {
