@@ -36,6 +36,8 @@ type depot struct {
 	seen  error               // why nothing can be written, as last seen
 	most  int32               // the size of a message that the stream takes, as last seen; −1: any
 	until time.Time           // for how long what was seen is believed
+
+	looking bool // somebody asks the stream
 }
 
 // refusing is what the last write met.
@@ -114,21 +116,29 @@ func (p *depot) shut(ctx context.Context, source string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if own := p.own[source]; now.Before(own.next) && !p.widened(ctx, source, own) {
+	if own := p.own[source]; now.Before(own.next) && !p.widened(ctx, source) {
 		return fmt.Errorf("stream %s has refused a message of the source for its size: %w", p.stream, own.trouble)
 	}
 	if p.all.trouble == nil {
 		return nil
 	}
-	if p.look(ctx); p.seen == nil && now.Before(p.all.next) {
+	p.look(ctx)
+	if p.all.trouble == nil { // one was taken meanwhile
+		return nil
+	}
+	if p.seen == nil && now.Before(p.all.next) {
 		return fmt.Errorf("stream %s has refused a message although it seems to have room (is the account's storage used up?): %w", p.stream, p.all.trouble)
 	}
 	return p.seen
 }
 
 // widened reports whether the stream takes larger messages than when it refused one of the source.
-func (p *depot) widened(ctx context.Context, source string, own refusing) bool {
+func (p *depot) widened(ctx context.Context, source string) bool {
 	if p.look(ctx); p.most < 0 {
+		return true
+	}
+	own, still := p.own[source]
+	if !still { // one was taken meanwhile
 		return true
 	}
 	if own.most == 0 {
@@ -138,17 +148,20 @@ func (p *depot) widened(ctx context.Context, source string, own refusing) bool {
 	return p.most > own.most
 }
 
-// look notes what is wrong with the stream, unless that is known from a moment ago. Others wait
-// for the mutex meanwhile.
+// look notes what is wrong with the stream, unless that is known from a moment ago. The mutex,
+// which is held, is free while the stream is asked: others go by what was seen before.
 func (p *depot) look(ctx context.Context) {
-	if time.Now().Before(p.until) {
+	if p.looking || time.Now().Before(p.until) {
 		return
 	}
+	p.looking = true
+	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	before := p.seen
 	stream, err := p.js.Stream(ctx, p.stream)
-	p.until = time.Now().Add(depotLook)
+	cancel()
+	p.mu.Lock()
+	before := p.seen
+	p.looking, p.until = false, time.Now().Add(depotLook)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		p.seen = fmt.Errorf("stream %s does not exist: run `redoxworker provision`", p.stream)
