@@ -37,7 +37,7 @@ type depot struct {
 	most  int32               // the size of a message that the stream takes, as last seen; −1: any
 	until time.Time           // for how long what was seen is believed
 
-	looking bool // somebody asks the stream
+	looking chan struct{} // closed when the stream has been asked; nil while nobody asks
 }
 
 // refusing is what the last write met.
@@ -123,6 +123,7 @@ func (p *depot) shut(ctx context.Context, source string) error {
 		return nil
 	}
 	p.look(ctx)
+	p.await(ctx)
 	if p.all.trouble == nil { // one was taken meanwhile
 		return nil
 	}
@@ -151,17 +152,19 @@ func (p *depot) widened(ctx context.Context, source string) bool {
 // look notes what is wrong with the stream, unless that is known from a moment ago. The mutex,
 // which is held, is free while the stream is asked: others go by what was seen before.
 func (p *depot) look(ctx context.Context) {
-	if p.looking || time.Now().Before(p.until) {
+	if p.looking != nil || time.Now().Before(p.until) {
 		return
 	}
-	p.looking = true
+	asked := make(chan struct{})
+	p.looking = asked
+	defer close(asked)
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	stream, err := p.js.Stream(ctx, p.stream)
 	cancel()
 	p.mu.Lock()
 	before := p.seen
-	p.looking, p.until = false, time.Now().Add(depotLook)
+	p.looking, p.until = nil, time.Now().Add(depotLook)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		p.seen = fmt.Errorf("stream %s does not exist: run `redoxworker provision`", p.stream)
@@ -172,6 +175,21 @@ func (p *depot) look(ctx context.Context) {
 	}
 	if before != nil && p.seen == nil { // what kept it shut is over
 		p.all.refusals, p.all.next = 0, time.Time{}
+	}
+}
+
+// await waits for the answer that somebody else awaits: what is wrong with the stream may not have
+// been seen before. The mutex, which is held, is free meanwhile.
+func (p *depot) await(ctx context.Context) {
+	asked := p.looking
+	if asked == nil {
+		return
+	}
+	p.mu.Unlock()
+	defer p.mu.Lock()
+	select {
+	case <-asked:
+	case <-ctx.Done():
 	}
 }
 

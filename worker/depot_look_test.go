@@ -18,30 +18,61 @@ func (unanswering) Stream(ctx context.Context, _ string) (jetstream.Stream, erro
 	return nil, ctx.Err()
 }
 
-// While one source's reply waits for what the stream says, nobody else's does.
+// While a source that was refused something for its size waits for what the stream says, nobody
+// else does.
 func TestDepot_AStreamThatIsSilentHoldsUpNobodyElse(t *testing.T) {
-	for name, err := range map[string]error{
-		"refused for its size": &jetstream.APIError{Code: 400, ErrorCode: 10054},
-		"refused for all":      &jetstream.APIError{Code: 503, ErrorCode: 10077},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := &depot{js: unanswering{}, stream: "REDOX_REPLIES"}
-				p.note("clinic-a", err)
-				done := make(chan error, 1)
-				go func() { done <- p.shut(t.Context(), "clinic-a") }()
-				synctest.Wait()
-				began := time.Now()
-				_ = p.troubled("clinic-b")
-				_ = p.shut(t.Context(), "clinic-b")
-				p.note("clinic-b", nil)
-				if waited := time.Since(began); waited > 0 {
-					t.Errorf("another waited %v", waited)
-				}
-				if err := <-done; errors.Is(err, context.DeadlineExceeded) {
-					t.Error(err)
-				}
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		p := &depot{js: unanswering{}, stream: "REDOX_REPLIES"}
+		p.note("clinic-a", &jetstream.APIError{Code: 400, ErrorCode: 10054})
+		done := make(chan error, 1)
+		go func() { done <- p.shut(t.Context(), "clinic-a") }()
+		synctest.Wait()
+		began := time.Now()
+		_ = p.troubled("clinic-b")
+		_ = p.shut(t.Context(), "clinic-b")
+		p.note("clinic-b", nil)
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("another waited %v", waited)
+		}
+		if err := <-done; errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+// missing is a JetStream without a stream, which takes a moment to say so.
+type missing struct{ jetstream.JetStream }
+
+func (missing) Stream(context.Context, string) (jetstream.Stream, error) {
+	time.Sleep(time.Second)
+	return nil, jetstream.ErrStreamNotFound
+}
+
+// Where nothing could be written nobody writes before the stream was seen; what does not write
+// does not wait.
+func TestDepot_NobodyWritesBeforeAStreamInTroubleWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &depot{js: missing{}, stream: "REDOX_REPLIES"}
+		p.note("clinic-a", context.DeadlineExceeded) // no answer: a subscriber got it, no stream
+		shut := make(chan error, 5)
+		for range cap(shut) {
+			go func() { shut <- p.shut(t.Context(), "clinic-b") }()
+		}
+		synctest.Wait()
+		began := time.Now()
+		_, _ = p.troubled("clinic-b"), p.refusals()
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("who does not write waited %v", waited)
+		}
+		for range cap(shut) {
+			if <-shut == nil {
+				t.Error("one may write although the stream does not exist")
+			}
+		}
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.shut(cancelled, "clinic-b"); err == nil {
+			t.Error("one may write without having asked")
+		}
+	})
 }
