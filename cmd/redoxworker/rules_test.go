@@ -104,7 +104,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox/logsample":           nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"worker/audit", "outbox", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer"}, "worker/workertest": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
 		"worker/workertest/chaos": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker/redoxsim"}, "worker/quota": {"outbox", "outbox/logsample"},
-		"worker/audit": {"outbox", "worker/internal/bucket"}, "worker/internal/limit": nil, "worker/internal/backoff": nil,
+		"worker/audit": {"outbox", "worker/internal/bucket"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"},
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/logsample", "worker/redox/platform"},
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
 		"worker/service": {"config", "auth", "outbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/audit", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
