@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 func TestConfig_ZeroValueIsValidWithDefaults(t *testing.T) {
@@ -61,7 +60,7 @@ func TestJudge_Table(t *testing.T) {
 		"delivered":                             {outcome{message: send}, verdict{settlement: outbox.Delivered, counted: true}},
 		"flagged":                               {outcome{message: request, answer: outbox.Answer{Flag: "flag"}}, verdict{settlement: outbox.Delivered, err: "flag", counted: true}},
 		"temporary":                             {outcome{message: send, err: cause}, verdict{action: retry, delay: 2 * time.Second, jittered: true, err: genericFailure, counted: true}},
-		"third":                                 {outcome{message: send, err: cause, record: ledger.Record{Attempts: 2}}, verdict{action: retry, delay: 8 * time.Second, jittered: true, err: genericFailure, counted: true}},
+		"third":                                 {outcome{message: send, err: cause, record: record{Attempts: 2}}, verdict{action: retry, delay: 8 * time.Second, jittered: true, err: genericFailure, counted: true}},
 		"unknown, resend":                       {outcome{message: send, err: UnknownOutcome(cause)}, verdict{action: retry, delay: 2 * time.Second, jittered: true, err: genericFailure, unknown: true, counted: true}},
 		"unknown, hold":                         {outcome{message: send, err: UnknownOutcome(cause), hold: true}, verdict{settlement: outbox.Held, err: genericFailure, unknown: true, counted: true}},
 		"unknown request":                       {outcome{message: request, err: UnknownOutcome(cause), hold: true}, verdict{action: retry, delay: 2 * time.Second, jittered: true, err: genericFailure, counted: true}},
@@ -87,19 +86,5 @@ func TestJudge_Table(t *testing.T) {
 			got.err != tc.want.err || got.pauses != tc.want.pauses || got.pauseFor != tc.want.pauseFor || got.unknown != tc.want.unknown || got.counted != tc.want.counted {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, tc.want)
 		}
-	}
-}
-
-func TestRetry_DelayTable(t *testing.T) {
-	t.Parallel()
-	r := Config{}.WithDefaults().Retry
-	want := []time.Duration{2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600}
-	for i, seconds := range want {
-		if got := r.Delay(i + 1); got != seconds*time.Second {
-			t.Errorf("after %d attempts: %v, want %v", i+1, got, seconds*time.Second)
-		}
-	}
-	if got := r.Delay(1 << 30); got != r.Max {
-		t.Errorf("after very many attempts: %v, want the cap %v", got, r.Max)
 	}
 }

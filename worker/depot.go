@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox/topology"
-	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // How often a stream is written to that has refused something and seems to have room.
@@ -100,7 +99,7 @@ func (r refusing) with(err error) refusing {
 	// are refused together, once.
 	if now := time.Now(); refused(err) && !now.Before(r.next) {
 		r.refusals++
-		r.next = now.Add(backoff.Exponential(depotWait, depotMost, r.refusals))
+		r.next = now.Add(doubling(depotWait, depotMost, r.refusals))
 	}
 	return r
 }
@@ -221,10 +220,4 @@ func (w *Worker) unanswerable(d *delivery) (decided bool) {
 	}
 	w.log.Debug("a message waits: its reply could not be stored", "message", d.message.ID, "source", d.message.Source, "error", err)
 	return d.decide(verdict{action: wait, delay: max(w.config.Retry.Initial, depotWait), jittered: true, err: "its reply could not be stored"})
-}
-
-// refused reports whether what could not be written is not stored either, nor will be: the
-// server said so, or there was none. Without an answer it may be.
-func refused(err error) bool {
-	return errors.As(err, new(*jetstream.APIError)) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }

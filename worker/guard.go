@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
@@ -60,10 +59,10 @@ func (c Config) guard(g *guards) Config {
 			observe(e)
 		}
 	}
-	if keep := c.Audit; keep != nil {
-		c.Audit = func(ctx context.Context, e audit.Entry) (err error) {
+	if audit := c.Audit; audit != nil {
+		c.Audit = func(ctx context.Context, e AuditEntry) (err error) {
 			defer g.recovered("Config.Audit", func() { err = errPanicked })
-			return keep(ctx, e)
+			return audit(ctx, e)
 		}
 	}
 	if c.Limiter != nil {

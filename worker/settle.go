@@ -11,7 +11,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
-	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // This file and settle_handback.go are the only place where a message that was pulled is
@@ -140,8 +139,8 @@ func (s *settlement) steps() error {
 		s.replied = durable
 		failpoint("reply")
 	}
-	if keep := s.worker.config.Audit; !s.audited && keep != nil {
-		if err := keep(s.ctx(), s.entry()); err != nil {
+	if audit := s.worker.config.Audit; !s.audited && audit != nil {
+		if err := audit(s.ctx(), s.entry()); err != nil {
 			return fmt.Errorf("writing the audit trail: %w", err)
 		}
 		s.audited = true
@@ -176,8 +175,8 @@ func (s *settlement) steps() error {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
-	if d := s.delivery; d.noted || d.record != (ledger.Record{}) {
-		s.worker.ledger.Retire(d.message, s.word())
+	if d := s.delivery; d.noted || d.record != (record{}) {
+		s.worker.ledger.retire(d.message, s.word())
 	}
 	s.removeObject()
 	return nil

@@ -6,9 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"github.com/redoxworker/redoxworker/worker/internal/backoff"
-	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // giveBack notes what is to be remembered and returns the message to the server, to be
@@ -17,7 +14,7 @@ import (
 func (w *Worker) giveBack(d *delivery) {
 	v := &d.verdict
 	if v.jittered {
-		v.delay = backoff.FullJitter(v.delay)
+		v.delay = jitter(v.delay)
 	}
 	rec := d.ended(time.Now())
 	// Else the record is another worker's by now, could not be read and must not be lost, or is of
@@ -39,9 +36,9 @@ func (w *Worker) giveBack(d *delivery) {
 }
 
 // ended is what the ledger is to hold of a message that is given back.
-func (d *delivery) ended(now time.Time) ledger.Record {
+func (d *delivery) ended(now time.Time) record {
 	v, rec := &d.verdict, d.record
-	rec.Age, rec.Since = rec.AgeAt(d.began), time.Time{}
+	rec.Age, rec.Since = rec.ageAt(d.began), time.Time{}
 	rec.Ended, rec.Next = d.delivered, now.Add(v.delay)
 	if d.asked { // else what is suspected stays suspected
 		rec.Started, rec.Alone, rec.Intent = 0, 0, false
@@ -62,10 +59,10 @@ func (d *delivery) ended(now time.Time) ledger.Record {
 
 // noteEnd notes an attempt that has ended. Under hold it tries for as long as the lease
 // holds: an intent that stays would have the message settled held, whatever is known of it.
-func (w *Worker) noteEnd(d *delivery, rec ledger.Record) {
+func (w *Worker) noteEnd(d *delivery, rec record) {
 	for try := 1; ; try++ {
 		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-		err := w.ledger.Store(ctx, d.message, rec)
+		err := w.ledger.store(ctx, d.message, rec)
 		cancel()
 		if err == nil {
 			w.troubles.ledger.Worked(itself)
@@ -75,7 +72,7 @@ func (w *Worker) noteEnd(d *delivery, rec ledger.Record) {
 		if !d.hold || !d.noted || !w.keeper.holds(d.lease) || w.settling.Err() != nil {
 			return
 		}
-		sleep(w.settling, backoff.Exponential(100*time.Millisecond, 5*time.Second, try))
+		sleep(w.settling, doubling(100*time.Millisecond, 5*time.Second, try))
 	}
 }
 
@@ -114,14 +111,14 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duratio
 		next = w.clock.Now().Add(delay)
 	}
 	if d.delivered == 1 {
-		return w.ledger.Create(ctx, d.message, ledger.Record{Ended: 1, Next: next})
+		return w.ledger.create(ctx, d.message, record{Ended: 1, Next: next})
 	}
-	rec, _, err := w.ledger.Load(ctx, d.message)
+	rec, err := w.ledger.load(ctx, d.message)
 	if err != nil || rec.Ended+1 != d.delivered {
 		return err // what is suspected stays suspected
 	}
 	rec.Ended, rec.Next = d.delivered, next
-	return w.ledger.Store(ctx, d.message, rec)
+	return w.ledger.store(ctx, d.message, rec)
 }
 
 // later is a message that was handed back until later.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
-	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // waits are how long messages of others than the troublemaker were not sent, sorted.
@@ -117,7 +116,7 @@ func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
 			return outbox.Answer{Status: 200}, nil
 		}
 		mended := make(chan struct{})
-		keep := func(_ context.Context, e audit.Entry) error {
+		audit := func(_ context.Context, e worker.AuditEntry) error {
 			select {
 			case <-mended:
 			default:
@@ -127,7 +126,7 @@ func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
 			}
 			return nil
 		}
-		r.start(worker.Config{Concurrency: 8, Audit: keep, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		r.start(worker.Config{Concurrency: 8, Audit: audit, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 		var all []string
 		for range 100 {
 			all = append(all, r.publish(outbox.Message{}))

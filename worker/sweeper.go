@@ -13,8 +13,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
-	"github.com/redoxworker/redoxworker/worker/audit"
-	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // The sweeper settles what no worker gets to see. The consumers of the queue have no
@@ -77,7 +75,7 @@ func (w *Worker) sweep(ctx context.Context) {
 				text = "advisories cannot be read: there is no connection to NATS"
 			}
 			w.troubles.advisories.Failed(itself, text, err, "stream", stream, "consumer", name)
-			sleep(ctx, backoff.Exponential(sweepPause, 5*time.Minute, max(1, attempt)))
+			sleep(ctx, doubling(sweepPause, 5*time.Minute, max(1, attempt)))
 		}
 	}
 }
@@ -245,8 +243,8 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 	if err != nil && !dlq.IsAlreadyStored(err) {
 		return fmt.Errorf("writing the dead letter of a removed message: %w", err)
 	}
-	if keep := w.config.Audit; keep != nil {
-		if err := keep(ctx, audit.Entry{
+	if audit := w.config.Audit; audit != nil {
+		if err := audit(ctx, AuditEntry{
 			Time: letter.At.UTC(), Worker: w.config.ID, Message: letter.MessageID, Source: l.source, Lane: l.kind, Settlement: letter.Settlement,
 			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: l.kind != outbox.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
 		}); err != nil {

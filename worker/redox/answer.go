@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/httpanswer"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // read takes the answer in, within bounds, and closes its body. A body that ends early is
@@ -18,7 +19,7 @@ func (c *Client) read(ctx context.Context, out *call, response *http.Response) {
 	defer func() { _ = response.Body.Close() }()
 	r.Status, r.ContentType = response.StatusCode, response.Header.Get("Content-Type")
 	r.retryAfter = httpanswer.RetryAfter(response.Header, time.Now(), maxRetryAfter)
-	if id := response.Header.Get("Redox-Trace-Id"); isIdentifier(id) {
+	if id := response.Header.Get("Redox-Trace-Id"); jsonscan.IsIdentifier(id) {
 		r.traceID = id
 	}
 	if !validHeaderValue(r.ContentType) {

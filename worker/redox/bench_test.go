@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 )
 
 // sized is an event of about n bytes, in the shape of a real one: small values in nested
@@ -43,7 +44,7 @@ func BenchmarkGuardAndInsert(b *testing.B) {
 					b.Fatal(err)
 				}
 				all := s.insert.fill(m.Body, e.gap)
-				sent += all.size()
+				sent += all.Size()
 			}
 		})
 	}
@@ -56,7 +57,7 @@ func BenchmarkFind(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				if f := find(body); f.broken {
+				if f := answer.Find(body); f.Broken {
 					b.Fatal("broken")
 				}
 			}

@@ -3,6 +3,8 @@ package redox
 import (
 	"errors"
 	"net/http"
+
+	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 )
 
 // classify decides what an answer means: the classification table of the contract, in the
@@ -10,7 +12,7 @@ import (
 func (c *Client) classify(out *call) *Error {
 	r := &out.reply
 	f := r.find()
-	r.LogIDs = f.logIDs
+	r.LogIDs = f.LogIDs
 	if r.Status >= 200 && r.Status <= 299 {
 		return out.classifySuccess(&f)
 	}
@@ -19,7 +21,7 @@ func (c *Client) classify(out *call) *Error {
 	case r.Status == http.StatusBadRequest && out.request && r.cut != nil:
 		// What it means is in its body.
 		return r.cutOff(&f)
-	case r.Status == http.StatusBadRequest && out.request && f.transmission:
+	case r.Status == http.StatusBadRequest && out.request && f.Transmission:
 		// Until 2020 a failed destination of a query was a 400 (Redox, recorded traffic).
 		r.Flag = flagText("the destination failed", e.remote)
 		return nil
@@ -63,31 +65,31 @@ func doubtful(status int) bool {
 }
 
 // failure is the error of an answer, without its class.
-func (r *reply) failure(f *findings) *Error {
-	return &Error{status: r.Status, remote: f.remoteText(), traceID: r.traceID, written: true}
+func (r *reply) failure(f *answer.Findings) *Error {
+	return &Error{status: r.Status, remote: f.RemoteText(), traceID: r.traceID, written: true}
 }
 
 // classifySuccess looks behind a 2xx: it may carry errors (Redox, Request).
-func (out *call) classifySuccess(f *findings) *Error {
+func (out *call) classifySuccess(f *answer.Findings) *Error {
 	r := &out.reply
 	switch {
-	case f.failed && !out.request:
+	case f.Failed && !out.request:
 		e := r.failure(f)
 		e.class, e.detail = ClassRefused, "redox answered with errors"
 		return e
 	case r.cut != nil && out.request:
 		return r.cutOff(f)
-	case f.failed:
-		r.Flag = flagText("answered with errors", f.remoteText())
+	case f.Failed:
+		r.Flag = flagText("answered with errors", f.RemoteText())
 	case r.flaw != "":
 		r.Flag = r.flaw
 	case r.size == 0 && out.bare:
 	case r.size == 0:
 		r.Flag = "the answer has no body"
-	case f.broken && out.accept != "" && !isPage(r.ContentType, out.accept):
-	case f.broken && out.accept != "":
+	case f.Broken && out.accept != "" && !isPage(r.ContentType, out.accept):
+	case f.Broken && out.accept != "":
 		r.Flag = "the answer is a page of HTML"
-	case f.broken:
+	case f.Broken:
 		r.Flag = "the answer is not JSON"
 	case out.names && fileURI(r.Body) == "":
 		r.Flag = "the answer names no URI"
@@ -97,7 +99,7 @@ func (out *call) classifySuccess(f *findings) *Error {
 
 // cutOff is the error of a REQUEST whose answer was not read to its end, because the attempt was
 // cancelled. The answer is the point of a query, and asking again is safe.
-func (r *reply) cutOff(f *findings) *Error {
+func (r *reply) cutOff(f *answer.Findings) *Error {
 	e := r.failure(f)
 	e.class, e.detail, e.cause = ClassNoAnswer, "the attempt was cancelled while the answer was read", r.cut
 	if errors.Is(r.cut, errCrowded) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // Client delivers messages to Redox. It is safe for concurrent use and holds no
@@ -20,12 +21,12 @@ type Client struct {
 	targets   targets
 	userAgent []string // shared by all requests; never changed
 	transport http.RoundTripper
-	net       *Transport // the transport, if it is of this package
-	own       *Transport // the transport, if New made it
-	traced    bool       // the transport is net/http's, which reports to httptrace
+	net       *httpwire.Transport // the transport, if it is of this package
+	own       *Transport          // the transport, if New made it
+	traced    bool                // the transport is net/http's, which reports to httptrace
 	log       *slog.Logger
 	metrics   *metrics
-	limits    *timeLimits
+	limits    *httpwire.TimeLimits
 }
 
 // New returns a client for the sources, each of which names one of keys. The maps are
@@ -46,11 +47,13 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 		}
 		c.transport = c.own
 	}
-	c.net, _ = c.transport.(*Transport)
+	if t, ok := c.transport.(*Transport); ok {
+		c.net = t.wire
+	}
 	if _, c.traced = c.transport.(*http.Transport); c.net != nil {
 		c.traced = true
 	}
-	c.limits = newTimeLimits(cfg.Timeout)
+	c.limits = httpwire.NewTimeLimits(cfg.Timeout, ErrTimeout)
 	if c.metrics, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("redox: register metrics: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // Credentials hand out the bearer tokens of one key.
@@ -165,7 +166,7 @@ func (s Source) validate(name string, keys map[string]Credentials) error {
 	}
 	bad(!s.KeyType.known(), "KeyType: %q; use %s, %s or %s", s.KeyType, KeyOAuth, KeyLegacy, KeyUser)
 	bad(s.ID == "" && s.KeyType.needsSourceID(), "ID is empty; set the Source ID that Redox shows for it")
-	bad(s.ID != "" && !isIdentifier(s.ID), "ID: use letters, digits and -")
+	bad(s.ID != "" && !jsonscan.IsIdentifier(s.ID), "ID: use letters, digits and -")
 	bad(s.Key == "", "Key is empty; name one of the keys")
 	bad(s.Key != "" && keys[s.Key] == nil, "Key: there are no credentials named %q", s.Key)
 	bad(keys[s.Key] != nil && isNil(keys[s.Key]), "Key: the credentials named %q are a nil %T", s.Key, keys[s.Key])

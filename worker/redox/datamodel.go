@@ -8,7 +8,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // dataModel makes the request that posts a message to the Data Model API: guards, the upload
@@ -29,11 +33,11 @@ func (c *Client) dataModel(ctx context.Context, out *call, m *outbox.Message) *E
 		if err != nil {
 			return err
 		}
-		out.body = pieces{s.edited(m.Body, edits, e.gap)}
+		out.body = httpwire.Pieces{s.edited(m.Body, edits, e.gap)}
 	} else {
 		out.body = s.identified(m.Body, e.gap)
 	}
-	if size := out.body.size(); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
+	if size := out.body.Size(); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
 		return tooLarge("body", size, c.cfg.MaxBody)
 	}
 	if out.plain = c.plain(ctx, s, m, out.sourceID); !out.plain {
@@ -68,16 +72,16 @@ func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
 	case !other:
 	case !s.AllowOtherSource:
 		return e, guarded("Meta.Source.ID is not that of the source")
-	case !isIdentifier(id):
+	case !jsonscan.IsIdentifier(id):
 		return e, poison("Meta.Source.ID is not an identifier")
 	}
 	return e, nil
 }
 
 // identified is body with the source's ID in it. A source without an ID changes nothing.
-func (s *sender) identified(body []byte, g gap) pieces {
+func (s *sender) identified(body []byte, g gap) httpwire.Pieces {
 	if s.ID == "" || g.kind == gapNone {
-		return pieces{body}
+		return httpwire.Pieces{body}
 	}
 	return s.insert.fill(body, g)
 }
@@ -94,13 +98,47 @@ func (s *sender) edited(body []byte, edits []edit, g gap) []byte {
 // other returns the Source ID that the message brings, if it is not the source's. UUIDs
 // may be written in either case. A source without an ID cannot tell.
 func (s *sender) other(e envelope) (id string, other bool) {
-	if s.ID == "" || e.sourceID == nil || is(e.sourceID, s.ID) {
+	if s.ID == "" || e.sourceID == nil || jsonscan.Is(e.sourceID, s.ID) {
 		return "", false
 	}
-	id = unquote(e.sourceID)
+	id = jsonscan.Unquote(e.sourceID)
 	return id, !strings.EqualFold(id, s.ID)
 }
 
 func tooLarge(what string, size, limit int64) *Error {
 	return poison("the " + what + " has " + strconv.FormatInt(size, 10) + " bytes; the limit is " + strconv.FormatInt(limit, 10))
+}
+
+// gapKind says how the Source ID is missing.
+type gapKind uint8
+
+const (
+	gapNone        gapKind = iota
+	gapEmptyMeta           // Meta is {}
+	gapNoSource            // Meta has other members only
+	gapNullSource          // Meta.Source is null
+	gapEmptySource         // Meta.Source is {}
+	gapNoID                // Meta.Source has other members only
+	gapEmptyID             // Meta.Source.ID is null or ""
+)
+
+// insertions are the texts that fill each kind of gap with one Source ID.
+type insertions [gapEmptyID + 1][]byte
+
+func newInsertions(id string) insertions {
+	quoted, _ := jsontext.AppendQuote(nil, id) // an ID is checked before, and is ASCII
+	q := string(quoted)
+	return insertions{
+		gapEmptyMeta:   []byte(`"Source":{"ID":` + q + `}`),
+		gapNoSource:    []byte(`"Source":{"ID":` + q + `},`),
+		gapNullSource:  []byte(`{"ID":` + q + `}`),
+		gapEmptySource: []byte(`"ID":` + q),
+		gapNoID:        []byte(`"ID":` + q + `,`),
+		gapEmptyID:     quoted,
+	}
+}
+
+// fill is body with the missing Source ID.
+func (in *insertions) fill(body []byte, g gap) httpwire.Pieces {
+	return httpwire.Pieces{body[:g.start], in[g.kind], body[g.end:]}
 }

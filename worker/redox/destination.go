@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // destination is who is behind Redox for a message, where its answer is theirs; "" where Redox
@@ -20,7 +21,7 @@ func destination(m *outbox.Message) string {
 		if err != nil || e.destinations != 1 {
 			return ""
 		}
-		if id := unquote(e.destinationID); isUUID(id) {
+		if id := jsonscan.Unquote(e.destinationID); isUUID(id) {
 			return strings.ToLower(id)
 		}
 	}

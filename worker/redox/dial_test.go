@@ -15,43 +15,32 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
-
-func TestDialer_WaitingForASlotEndsWithTheContext(t *testing.T) {
-	t.Parallel()
-	d := &dialer{first: 1}
-	if err := d.slotsOf("127.0.0.1:1").acquire(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := d.dial(ctx, "tcp", "127.0.0.1:1"); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if _, err := d.dialTLS(ctx, "tcp", "127.0.0.1:1"); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-}
 
 func TestDialer_GivesItsSlotBack(t *testing.T) {
 	t.Parallel()
-	refused := strings.TrimPrefix(closedPort(t), "http://")
+	refused := closedPort(t)
 	text := listen(t, func(_ *rawServer, _ int, c net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(c, "no TLS\r\n") })
 	tr := transport(t, TransportConfig{MaxDials: 1})
 	for range 3 { // a slot that is kept would block the second round for ever
-		if c, err := tr.http.DialContext(t.Context(), "tcp", refused); err == nil {
-			c.Close()
-			t.Error("connected to nobody")
-		}
-		if c, err := tr.http.DialTLSContext(t.Context(), "tcp", strings.TrimPrefix(text.url, "http://")); err == nil {
-			c.Close()
-			t.Error("shook hands with plain text")
-		}
+		get(t, tr, refused)
+		get(t, tr, "https://"+strings.TrimPrefix(text.url, "http://"))
 	}
 	free := transport(t, TransportConfig{MaxDials: -1})
-	if c, err := free.http.DialContext(t.Context(), "tcp", refused); err == nil {
-		c.Close()
-		t.Error("connected to nobody")
+	get(t, free, refused)
+}
+
+// get asks url over a connection that cannot be opened.
+func get(t *testing.T, tr *Transport, url string) {
+	t.Helper()
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, err := tr.RoundTrip(q); err == nil {
+		response.Body.Close()
+		t.Error("there is an answer of", url)
 	}
 }
 
@@ -71,13 +60,11 @@ func (c *silent) SetReadDeadline(time.Time) error { return nil }
 func TestDeliver_HandshakeThatNeverEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr, err := NewTransport(TransportConfig{ProxyURL: "none"})
+		tr, err := newTransport(TransportConfig{ProxyURL: "none"}, func(context.Context, string, string) (net.Conn, error) {
+			return &silent{closed: make(chan struct{})}, nil
+		})
 		if err != nil {
 			t.Fatal(err)
-		}
-		d := &dialer{tls: tr.http.TLSClientConfig.Clone()}
-		tr.http.DialTLSContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return d.handshake(ctx, newCountedConn(&silent{closed: make(chan struct{})}), addr)
 		}
 		c := client(t, "https://api.example", &keyring{}, using(tr))
 		start := time.Now()
@@ -86,7 +73,7 @@ func TestDeliver_HandshakeThatNeverEnds(t *testing.T) {
 		if e.Attempted() || e.Pauses() != "host:api.example" || e.SafeError() != "not-sent: the TLS handshake failed" {
 			t.Errorf("%+v", e)
 		}
-		if took := time.Since(start); took != handshakeTimeout || !strings.Contains(e.Error(), "timed out after 10s") {
+		if took := time.Since(start); took != 10*time.Second || !strings.Contains(e.Error(), "timed out after 10s") {
 			t.Errorf("after %v: %v", took, e)
 		}
 	})
@@ -99,7 +86,7 @@ func TestSend_GivesUpAfterManyStaleConnections(t *testing.T) {
 		calls++
 		trace := httptrace.ContextClientTrace(q.Context())
 		trace.GetConn("")
-		trace.GotConn(httptrace.GotConnInfo{Conn: plainConn(nil), Reused: true})
+		trace.GotConn(httptrace.GotConnInfo{Conn: httpwire.PlainConn(nil), Reused: true})
 		return nil, io.EOF
 	})
 	_, err := client(t, "https://api.example", &keyring{}, using(stale)).Deliver(t.Context(), message(outbox.LaneSend, event))

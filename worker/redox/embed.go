@@ -4,19 +4,20 @@ import (
 	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // attachment is a file inside a data-model message: body[start:end] is the JSON string
 // that holds it, quotes included.
 type attachment struct {
 	start, end int
-	embedded
+	jsonscan.Embedded
 	media string // of the file; "" when the message does not say
 }
 
 // canEmbed reports whether messages of a data model may hold files (Redox, Send a file).
 func canEmbed(dataModel jsontext.Value) bool {
-	return is(dataModel, "Media") || is(dataModel, "Notes") || is(dataModel, "Results")
+	return jsonscan.Is(dataModel, "Media") || jsonscan.Is(dataModel, "Notes") || jsonscan.Is(dataModel, "Results")
 }
 
 // attachments finds the files of more than over bytes in a message, in their order:
@@ -25,22 +26,22 @@ func canEmbed(dataModel jsontext.Value) bool {
 // files). What is not base64, such as the URI of a file that is uploaded already, is none.
 // The body is known to be JSON.
 func attachments(body []byte, dataModel jsontext.Value, over int64) ([]attachment, *Error) {
-	s := scan(body, lenientJSON...)
-	defer s.release()
-	f := finder{scanner: s, over: over}
-	err := s.each(func(name jsontext.Value) error {
+	s := jsonscan.Scan(body, jsonscan.LenientJSON...)
+	defer s.Release()
+	f := finder{Scanner: s, over: over}
+	err := s.Each(func(name jsontext.Value) error {
 		switch {
-		case is(dataModel, "Media") && is(name, "Media"):
+		case jsonscan.Is(dataModel, "Media") && jsonscan.Is(name, "Media"):
 			return f.object(place{contents: "FileContents"})
-		case is(dataModel, "Notes") && is(name, "Note"):
+		case jsonscan.Is(dataModel, "Notes") && jsonscan.Is(name, "Note"):
 			return f.object(place{contents: "FileContents", when: "ContentType", says: "Base64 Encoded"})
-		case is(dataModel, "Results") && is(name, "Orders"):
+		case jsonscan.Is(dataModel, "Results") && jsonscan.Is(name, "Orders"):
 			return f.orders()
 		}
-		return s.skip()
+		return s.Skip()
 	})
 	if err != nil {
-		return nil, s.notJSON(err)
+		return nil, notJSON(s, err)
 	}
 	return f.found, nil
 }
@@ -50,18 +51,18 @@ func attachments(body []byte, dataModel jsontext.Value, over int64) ([]attachmen
 type place struct{ contents, when, says string }
 
 type finder struct {
-	*scanner
+	*jsonscan.Scanner
 	over  int64
 	found []attachment
 }
 
 func (f *finder) orders() error {
-	return f.list(func() error {
-		return f.each(func(name jsontext.Value) error {
-			if !is(name, "Results") {
-				return f.skip()
+	return f.List(func() error {
+		return f.Each(func(name jsontext.Value) error {
+			if !jsonscan.Is(name, "Results") {
+				return f.Skip()
 			}
-			return f.list(func() error {
+			return f.List(func() error {
 				return f.object(place{contents: "Value", when: "ValueType", says: "Encapsulated Data"})
 			})
 		})
@@ -73,17 +74,17 @@ func (f *finder) object(p place) error {
 	holds := p.when == ""
 	var media string
 	var contents []attachment // a name may be there twice: both give way
-	err := f.each(func(name jsontext.Value) error {
-		v, start, end, err := f.value()
+	err := f.Each(func(name jsontext.Value) error {
+		v, start, end, err := f.Value()
 		if err != nil || v.Kind() != '"' {
 			return err
 		}
 		switch {
-		case is(name, p.contents) && int64(len(v)) > f.over:
-			contents = append(contents, attachment{start: start, end: end, embedded: embedded{raw: v[1 : len(v)-1]}})
-		case p.when != "" && is(name, p.when):
-			holds = is(v, p.says)
-		case is(name, "FileType"):
+		case jsonscan.Is(name, p.contents) && int64(len(v)) > f.over:
+			contents = append(contents, attachment{start: start, end: end, Embedded: jsonscan.Embedded{Raw: v[1 : len(v)-1]}})
+		case p.when != "" && jsonscan.Is(name, p.when):
+			holds = jsonscan.Is(v, p.says)
+		case jsonscan.Is(name, "FileType"):
 			media = mediaTypes[string(bytes.ToLower(v[1:len(v)-1]))]
 		}
 		return nil
@@ -93,7 +94,7 @@ func (f *finder) object(p place) error {
 	}
 	for _, a := range contents {
 		var ok bool
-		if a.embedded, ok = measure(a.raw); ok && a.size > f.over {
+		if a.Embedded, ok = jsonscan.Measure(a.Raw); ok && a.Size > f.over {
 			a.media = media
 			f.found = append(f.found, a)
 		}

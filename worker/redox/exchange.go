@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // reply is what came back for one request.
@@ -15,10 +17,10 @@ type reply struct {
 	outbox.Answer // Status 0: nothing came
 	traceID       string
 	retryAfter    time.Duration
-	flaw          string    // what is wrong with the body, in our own words; "" if nothing is known to be
-	cut           error     // the cause when the caller's context ended while the body was read
-	size          int64     // of the body, as far as it was read
-	skimmed       *findings // of a body that was not kept; nil: it was
+	flaw          string           // what is wrong with the body, in our own words; "" if nothing is known to be
+	cut           error            // the cause when the caller's context ended while the body was read
+	size          int64            // of the body, as far as it was read
+	skimmed       *answer.Findings // of a body that was not kept; nil: it was
 }
 
 // exchange sends out, and once more with a new token if Redox refused the first. On an
@@ -105,17 +107,17 @@ func (c *Client) inTime(ctx context.Context, out *call) *Error {
 type retries struct{ stale, unread int }
 
 // take reports whether a request that has failed is sent anew.
-func (t *retries) take(w *watch, err error) bool {
+func (t *retries) take(w *httpwire.Watch, err error) bool {
 	switch {
-	case w.unread(err):
+	case w.Unread(err):
 		t.unread--
 		return t.unread >= 0
-	case !w.reused || w.written():
+	case !w.Reused || w.Written():
 		return false
-	case !w.spent:
+	case !w.Spent:
 		t.stale--
 	}
-	return w.spent || t.stale >= 0
+	return w.Spent || t.stale >= 0
 }
 
 // write writes one request and reads its answer. It writes again only when nothing of it
@@ -123,27 +125,27 @@ func (t *retries) take(w *watch, err error) bool {
 // side says over HTTP/2 that it has not looked at it.
 func (c *Client) write(ctx context.Context, out *call) *Error {
 	var s struct { // one piece of memory
-		limit timeLimit
-		watch watch
+		limit httpwire.TimeLimit
+		watch httpwire.Watch
 	}
 	w, start := &s.watch, time.Now()
 	out.asked.note(out.url)
-	ctx = c.limits.begin(ctx, start, &s.limit)
-	defer c.limits.finish(&s.limit)
+	ctx = c.limits.Begin(ctx, start, &s.limit)
+	defer c.limits.Finish(&s.limit)
 	for tries := (retries{maxStale, maxUnread}); ; {
 		body := out.parts()
-		response, err := c.roundTrip(out.newRequest(w.attach(ctx, body, c.traced, c.net == nil || c.net.side != nil), body), w)
+		response, err := c.roundTrip(out.newRequest(w.Attach(ctx, body, c.traced, c.net == nil || c.net.Speaks2()), body), w)
 		if err == nil && response == nil {
 			err = errNoResponse
 		}
 		if err == nil {
-			w.conn.hear(response)
+			w.Hear(response)
 			c.read(ctx, out, response)
 			c.observe(ctx, out, start, w, nil)
 			return nil
 		}
 		if ctx.Err() == nil && tries.take(w, err) {
-			w = new(watch) // net/http may still have the first
+			w = new(httpwire.Watch) // net/http may still have the first
 			continue
 		}
 		e := c.noAnswer(ctx, out, err, w)
@@ -153,9 +155,9 @@ func (c *Client) write(ctx context.Context, out *call) *Error {
 }
 
 // roundTrip sends one request through the transport.
-func (c *Client) roundTrip(r *http.Request, w *watch) (*http.Response, error) {
+func (c *Client) roundTrip(r *http.Request, w *httpwire.Watch) (*http.Response, error) {
 	if c.net != nil {
-		return c.net.send(r, &w.way) // the watch does what else it would do
+		return c.net.Send(r, w) // the watch does what else it would do
 	}
 	return c.transport.RoundTrip(r)
 }
@@ -164,7 +166,7 @@ func (c *Client) roundTrip(r *http.Request, w *watch) (*http.Response, error) {
 var errNoResponse = errors.New("redox: the transport returned nothing")
 
 // observe counts one request and logs it without anything of its content.
-func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *watch, e *Error) {
+func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *httpwire.Watch, e *Error) {
 	r, took := &out.reply, time.Since(start)
 	c.metrics.observe(r.Status, took, w)
 	if !c.log.Enabled(ctx, slog.LevelDebug) {
@@ -173,7 +175,7 @@ func (c *Client) observe(ctx context.Context, out *call, start time.Time, w *wat
 	attrs := []slog.Attr{
 		slog.String("source", out.sender.name), slog.String("message_id", out.message),
 		slog.Int("status", r.Status), slog.Duration("took", took),
-		slog.Bool("connection_reused", w.reused), slog.Int64("request_bytes", out.size()),
+		slog.Bool("connection_reused", w.Reused), slog.Int64("request_bytes", out.size()),
 		slog.Int64("answer_bytes", r.size),
 	}
 	if r.traceID != "" {

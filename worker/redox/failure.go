@@ -7,21 +7,22 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // noAnswer classifies a failed RoundTrip.
-func (c *Client) noAnswer(ctx context.Context, out *call, err error, w *watch) *Error {
-	if alert := w.refused(err); alert != nil {
+func (c *Client) noAnswer(ctx context.Context, out *call, err error, w *httpwire.Watch) *Error {
+	if alert := w.Refused(err); alert != nil {
 		return notSent(connectFailure(alert), hostScope(out.url), alert)
 	}
 	cause := context.Cause(ctx)
-	declined := declines(err) && !declines(cause) && !w.wrote() // err may be no more than the cause
-	refused := w.unread(err)
-	written := w.written() && !declined && !refused
+	declined := declines(err) && !declines(cause) && !w.Wrote() // err may be no more than the cause
+	refused := w.Unread(err)
+	written := w.Written() && !declined && !refused
 	e := &Error{class: ClassNoAnswer, written: written, unknown: written && out.decides()}
 	switch {
 	case errors.Is(cause, ErrTimeout) && written:
@@ -87,7 +88,7 @@ func connectFailure(err error) string {
 	var (
 		dns      *net.DNSError
 		op       *net.OpError
-		proxy    *proxyRefusal
+		proxy    *httpwire.ProxyRefusal
 		verify   *tls.CertificateVerificationError
 		record   tls.RecordHeaderError
 		unknown  x509.UnknownAuthorityError
@@ -95,7 +96,7 @@ func connectFailure(err error) string {
 	)
 	switch {
 	case errors.As(err, &proxy):
-		return "the proxy refused the connection with status " + strconv.Itoa(proxy.status)
+		return "the proxy refused the connection with status " + strconv.Itoa(proxy.Status)
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return "the proxy could not be used"
 	case op != nil && strings.HasPrefix(op.Op, "socks "):
@@ -104,7 +105,7 @@ func connectFailure(err error) string {
 		return "the TLS handshake failed: the other side answered " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	case op != nil && op.Op == "local error",
 		errors.As(err, &verify), errors.As(err, &record),
-		errors.As(err, &unknown), errors.As(err, &hostname), errors.Is(err, errHandshakeTimeout):
+		errors.As(err, &unknown), errors.As(err, &hostname), errors.Is(err, httpwire.ErrHandshakeTimeout):
 		return "the TLS handshake failed"
 	case errors.As(err, &dns):
 		return "the host name could not be resolved"
@@ -129,24 +130,12 @@ func socksFailure(op *net.OpError) string {
 	return "the proxy could not be used"
 }
 
-// proxyRefusal is the answer of a proxy that opens no tunnel.
-type proxyRefusal struct{ status int }
-
-// Error holds nothing else of the proxy's answer.
-func (e *proxyRefusal) Error() string {
-	text := "the proxy answered CONNECT with " + strconv.Itoa(e.status)
-	if e.status == http.StatusProxyAuthRequired || e.status == http.StatusUnauthorized { // which tinyproxy says of a wrong password
-		return text + ": give the proxy's URL the right user and password"
-	}
-	return text + ": check the proxy's URL, and that it lets this host through"
-}
-
 // safeCause keeps an error whose text comes from this machine. Those of net/http may
 // quote an answer that it could not parse, and so are dropped.
 func safeCause(err error) error {
 	var op *net.OpError
 	var verify *tls.CertificateVerificationError
-	var proxy *proxyRefusal
+	var proxy *httpwire.ProxyRefusal
 	switch {
 	case errors.As(err, &proxy):
 		return proxy
@@ -157,8 +146,8 @@ func safeCause(err error) error {
 			return nil
 		}
 		return op
-	case errors.Is(err, errHandshakeTimeout):
-		return errHandshakeTimeout
+	case errors.Is(err, httpwire.ErrHandshakeTimeout):
+		return httpwire.ErrHandshakeTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return io.ErrUnexpectedEOF
 	case errors.Is(err, io.EOF):
@@ -166,7 +155,3 @@ func safeCause(err error) error {
 	}
 	return nil
 }
-
-var errHandshakeTimeout = errors.New("timed out after " + handshakeTimeout.String())
-
-const handshakeTimeout = 10 * time.Second

@@ -6,7 +6,9 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // Media types of FHIR (FHIR R4, RESTful API).
@@ -93,11 +95,60 @@ func isUUID(s string) bool {
 	}
 	for i := range len(s) {
 		c := s[i]
-		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && !isHex(c) {
+		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && !jsonscan.IsHex(c) {
 			return false
 		}
 	}
 	return true
 }
 
-func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+// messageSenders are the source.endpoint of every MessageHeader in a message Bundle. There
+// should be one; of several, or of a name that is there twice, nobody knows which counts for
+// Redox. It is read leniently: what is no JSON is found elsewhere.
+func messageSenders(body []byte) []string {
+	s := jsonscan.Scan(body, jsonscan.LenientJSON...)
+	defer s.Release()
+	var all []string
+	_ = s.Each(func(name jsontext.Value) error {
+		if !jsonscan.Is(name, "entry") {
+			return s.Skip()
+		}
+		return s.List(func() error {
+			return s.Each(func(name jsontext.Value) error {
+				if !jsonscan.Is(name, "resource") {
+					return s.Skip()
+				}
+				found, err := readSenders(s)
+				all = append(all, found...)
+				return err
+			})
+		})
+	})
+	return all
+}
+
+// readSenders reads one resource. resourceType may stand behind source.
+func readSenders(s *jsonscan.Scanner) (endpoints []string, err error) {
+	var header bool
+	err = s.Each(func(name jsontext.Value) error {
+		switch {
+		case jsonscan.Is(name, "resourceType"):
+			v, err := s.Read()
+			header = header || v.Kind() == '"' && jsonscan.Is(v, "MessageHeader")
+			return err
+		case jsonscan.Is(name, "source"):
+			return s.Each(func(name jsontext.Value) error {
+				v, err := s.Read()
+				if jsonscan.Is(name, "endpoint") && v.Kind() == '"' {
+					endpoints = append(endpoints, jsonscan.Unquote(v))
+				}
+				return err
+			})
+		}
+		return s.Skip()
+	})
+	if !header {
+		endpoints = nil
+	}
+	return endpoints, err
+}

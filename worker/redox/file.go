@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth/httpanswer"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // file makes the request that uploads the body of a message to the file store. The answer
@@ -133,13 +134,13 @@ type upload struct {
 // fileURI is the URI in the answer to an upload, "" where it has none. It is opaque: Redox
 // has changed its form (Redox, Files).
 func fileURI(body []byte) string {
-	s := scan(httpanswer.WithoutMark(body), lenientJSON...)
-	defer s.release()
+	s := jsonscan.Scan(httpanswer.WithoutMark(body), jsonscan.LenientJSON...)
+	defer s.Release()
 	var uri string
-	_ = s.each(func(name jsontext.Value) error {
-		v, err := s.dec.ReadValue()
-		if is(name, "URI") && v.Kind() == '"' {
-			uri = unquote(v)
+	_ = s.Each(func(name jsontext.Value) error {
+		v, err := s.Read()
+		if jsonscan.Is(name, "URI") && v.Kind() == '"' {
+			uri = jsonscan.Unquote(v)
 		}
 		return err
 	})

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // crowded is a server that answers when so many requests are there at once, with or without
@@ -72,13 +73,13 @@ func TestHTTP2_AllInFlightAtOnce(t *testing.T) {
 		want    string
 		most    int32 // connections
 	}{
-		"few, offered":       {64, true, HTTP2On, "HTTP/2.0", 3 * http2Dials},
+		"few, offered":       {64, true, HTTP2On, "HTTP/2.0", 3 * httpwire.Http2Dials},
 		"few, not offered":   {64, false, HTTP2On, "HTTP/1.1", 64 + 1},
 		"few, by itself":     {64, true, HTTP2Auto, "HTTP/1.1", 64},
-		"many, offered":      {1000, true, HTTP2Auto, "HTTP/2.0", 3 * http2Dials},
+		"many, offered":      {1000, true, HTTP2Auto, "HTTP/2.0", 3 * httpwire.Http2Dials},
 		"many, not offered":  {300, false, HTTP2Auto, "HTTP/1.1", 300 + 1},
 		"many, not wanted":   {300, true, HTTP2Off, "HTTP/1.1", 300},
-		"just as many as it": {manyInFlight, true, HTTP2Auto, "HTTP/2.0", 3 * http2Dials},
+		"just as many as it": {manyInFlight, true, HTTP2Auto, "HTTP/2.0", 3 * httpwire.Http2Dials},
 		"one less":           {manyInFlight - 1, true, HTTP2Auto, "HTTP/1.1", manyInFlight - 1},
 	} {
 		for _, way := range []string{"direct", "proxy"} {
@@ -134,68 +135,7 @@ func TestHTTP2_ColdStartOpensOne(t *testing.T) {
 	}
 }
 
-// A host that cannot be reached keeps nobody: who has waited for the first fails with it.
-func TestHTTP2_FirstThatFails(t *testing.T) {
-	t.Parallel()
-	s := &http2Side{open: func() *http.Transport { return new(http.Transport) }, hosts: make(map[string]*spoken)}
-	var first way
-	if over, err := s.choose(t.Context(), "host", &first); over == nil || err != nil || first.ahead == nil {
-		t.Fatal(over, err)
-	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errPanicky)
-	if _, err := s.choose(ctx, "host", new(way)); !errors.Is(err, errPanicky) {
-		t.Errorf("one that was cancelled: %v", err)
-	}
-	var all sync.WaitGroup
-	for range 50 {
-		all.Go(func() {
-			var w way
-			if over, err := s.choose(t.Context(), "host", &w); over == nil || err != nil {
-				t.Error(over, err)
-			}
-			w.end()
-		})
-	}
-	first.end()
-	all.Wait()
-}
-
 var errPanicky = errors.New("given up")
-
-// A host may begin to offer HTTP/2, and cease to.
-func TestHTTP2_HostThatChanges(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &http2Side{open: func() *http.Transport { return new(http.Transport) }, hosts: make(map[string]*spoken)}
-		over := func() (bool, *way) {
-			w := new(way)
-			got, err := s.choose(t.Context(), "host", w)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return got != nil, w
-		}
-		_, w := over()
-		w.speaks(protocol1)
-		if got, _ := over(); got {
-			t.Error("HTTP/2 to a host without it")
-		}
-		time.Sleep(http2Again)
-		got, w := over()
-		if again, _ := over(); !got || again {
-			t.Errorf("after a while: first asked %v, the next too %v", got, again)
-		}
-		w.speaks(protocol2)
-		if got, w = over(); !got {
-			t.Error("not HTTP/2 to a host that has it now")
-		}
-		w.speaks(protocol1)
-		if got, _ = over(); got {
-			t.Error("HTTP/2 to a host that has it no more")
-		}
-	})
-}
 
 // speaking is a server over TLS in fake time, and a transport with HTTP/2 to it.
 func speaking(t *testing.T, cfg TransportConfig, h http.HandlerFunc, f func(t *testing.T, tr *Transport, opened *atomic.Int32)) {
@@ -209,24 +149,13 @@ func speaking(t *testing.T, cfg TransportConfig, h http.HandlerFunc, f func(t *t
 		go func() { _ = s.ServeTLS(p, "", ""); close(served) }()
 		cfg.ProxyURL, cfg.HTTP2, cfg.RootCAs = "none", HTTP2On, x509.NewCertPool()
 		cfg.RootCAs.AddCert(certified.Certificate())
-		tr, err := NewTransport(cfg)
+		var opened atomic.Int32
+		tr, err := newTransport(cfg, func(ctx context.Context, network, addr string) (net.Conn, error) {
+			opened.Add(1)
+			return p.dial(ctx, network, addr)
+		})
 		if err != nil {
 			t.Fatal(err)
-		}
-		var opened atomic.Int32
-		open := tr.side.open
-		tr.side.open = func() *http.Transport {
-			t2 := open()
-			d := &dialer{tls: t2.TLSClientConfig.Clone(), age: cfg.MaxConnectionAge}
-			t2.DialTLSContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-				c, err := p.dial(ctx, network, "")
-				if err != nil {
-					return nil, err
-				}
-				opened.Add(1)
-				return d.handshake(ctx, newCountedConn(c.(*sendConn).counted.Conn), "example.com:443")
-			}
-			return t2
 		}
 		f(t, tr, &opened)
 		tr.CloseIdleConnections()

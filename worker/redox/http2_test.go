@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // listen2 speaks bare HTTP/2: it reads each request whole, then calls end. It answers how
@@ -117,7 +118,7 @@ func TestHTTP2_ManyOnFewConnections(t *testing.T) {
 	all.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	if len(connections) > 3*http2Dials {
+	if len(connections) > 3*httpwire.Http2Dials {
 		t.Errorf("%d connections", len(connections))
 	}
 }

@@ -1,8 +1,6 @@
 package redox
 
 import (
-	"net"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,23 +107,5 @@ func TestNotWritten_HTTP2RefusesEachTime(t *testing.T) {
 				t.Errorf("%d requests arrived", got)
 			}
 		})
-	}
-}
-
-// A host that wants HTTP/1.1 gets it from then on.
-func TestHTTP2_HostThatWantsHTTP1(t *testing.T) {
-	t.Parallel()
-	s := &http2Side{open: func() *http.Transport { return new(http.Transport) }, hosts: make(map[string]*spoken)}
-	var w way
-	if over, err := s.choose(t.Context(), "host", &w); over == nil || err != nil {
-		t.Fatal(over, err)
-	}
-	w.refused(http2.StreamError{StreamID: 1, Code: http2.ErrCodeHTTP11Required})
-	if over, err := s.choose(t.Context(), "host", new(way)); over != nil || err != nil {
-		t.Error(over, err)
-	}
-	w.refused(net.ErrClosed) // says nothing
-	if over, _ := s.choose(t.Context(), "host", new(way)); over != nil {
-		t.Error("HTTP/2 again")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // inserted is body with the Source ID, as a request would carry it.
@@ -86,7 +87,7 @@ func checkInsertion(t rapid.TB, body string) {
 	if err != nil {
 		t.Fatalf("the result breaks the contract: %v\n%s", err, out)
 	}
-	if again.gap.kind != gapNone || (e.sourceID == nil && unquote(again.sourceID) != sourceID) {
+	if again.gap.kind != gapNone || (e.sourceID == nil && jsonscan.Unquote(again.sourceID) != sourceID) {
 		t.Errorf("the Source ID is not there:\n%s", out)
 	}
 	if !json.Valid([]byte(out)) {

@@ -5,20 +5,16 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
-
-	"pgregory.net/rapid"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 )
 
 const refusedMeta = `"Meta":{"Logs":[{"ID":"` + acceptedLog + `"}],"Errors":[{"Type":"message","Module":"DataModels"}]}`
@@ -174,7 +170,7 @@ func TestDeliver_AnswerThatTakesNoMoreThanItBrings(t *testing.T) { // not parall
 func TestDeliver_AsksForRoom(t *testing.T) {
 	t.Parallel()
 	for way, write := range ways {
-		for _, size := range []int{1000, freeAnswer - 100, freeAnswer + 100, 300_000, 3_000_000} {
+		for _, size := range []int{1000, answer.FreeBytes - 100, answer.FreeBytes + 100, 300_000, 3_000_000} {
 			body := behind(size, accepted[1:len(accepted)-1], "texts")
 			r := serve(t, func(w http.ResponseWriter, _ arrival) { write(w, body) })
 			for _, lane := range []outbox.Lane{outbox.LaneRequest, outbox.LaneSend} {
@@ -197,7 +193,7 @@ func TestDeliver_AsksForRoom(t *testing.T) {
 				if err != nil || string(a.Body) != body || a.Flag != "" {
 					t.Fatalf("%v %q, %d bytes", err, a.Flag, len(a.Body))
 				}
-				if least := int64(len(body) - freeAnswer); asked < least || asked > max(0, 2*least+2*freeAnswer) {
+				if least := int64(len(body) - answer.FreeBytes); asked < least || asked > max(0, 2*least+2*answer.FreeBytes) {
 					t.Errorf("%s %s: room for %d of %d bytes", way, lane, asked, len(body))
 				}
 			}
@@ -224,62 +220,5 @@ func TestDeliver_NoRoom(t *testing.T) {
 	_, err = client(t, r.URL, &keyring{}, full).Deliver(t.Context(), message(outbox.LaneRequest, event))
 	if e := failure(t, err); !e.Attempted() || e.UnknownOutcome() || e.Permanent() || !strings.Contains(e.SafeError(), "raise bodies.memory") {
 		t.Errorf("a REQUEST: %+v", e)
-	}
-}
-
-// text is JSON with texts of any length, broken or not.
-func text(t *rapid.T) string {
-	long := rapid.Custom(func(t *rapid.T) string {
-		piece := rapid.SampledFrom([]string{`x`, `\"`, `\\`, `\u00e9`, `\ud83d\ude00`, `é`, `\ud83d`, `{`, `}`, `,`, `:`})
-		var s strings.Builder
-		for range rapid.IntRange(0, 12).Draw(t, "pieces") {
-			s.WriteString(strings.Repeat(piece.Draw(t, "piece"), rapid.SampledFrom([]int{1, 2, longString/6 - 1, longString/6 + 1, longString - 1, longString, longString + 1}).Draw(t, "times")))
-		}
-		return `"` + s.String() + `"`
-	})
-	value := rapid.Custom(func(t *rapid.T) string {
-		return rapid.SampledFrom([]string{`1`, `null`, `{}`, `[[],{}]`, `{"ID":"l-1"}`, `[{"ID":"l-2","x":[1]},{"ID":7}]`, `[{"Type":"message","Module":"A","Text":` + long.Draw(t, "text") + `}]`,
-			`[{"severity":"error","code":"invalid"}]`, `"OperationOutcome"`, `{"Logs":[{"ID":"l-3"}],"Errors":` + long.Draw(t, "error") + `}`, long.Draw(t, "long")}).Draw(t, "value")
-	})
-	var s strings.Builder
-	s.WriteString(`{`)
-	for i := range rapid.IntRange(0, 6).Draw(t, "members") {
-		if i > 0 {
-			s.WriteString(`,`)
-		}
-		fmt.Fprintf(&s, `%s : %s`, rapid.SampledFrom([]string{`"Meta"`, `"Errors"`, `"issue"`, `"resourceType"`, `"entry"`, `"x"`, `"M\u0065ta"`}).Draw(t, "name"), value.Draw(t, "value"))
-	}
-	s.WriteString(`}`)
-	return s.String()
-}
-
-// What passes is understood as what is kept.
-func TestSkim_AgreesWithWhatIsKept(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		body := text(t)
-		body = body[:rapid.SampledFrom([]int{len(body), len(body), len(body) / 2}).Draw(t, "cut")]
-		var r reply
-		if err := r.skim(iotest.HalfReader(strings.NewReader(body)), int64(len(body))); err != nil {
-			t.Fatal(err)
-		}
-		want, got := decodeFindings([]byte(body)), r.find()
-		if !reflect.DeepEqual(got, want) || r.size != int64(len(body)) {
-			t.Fatalf("%+v, want %+v\n%.300s", got, want, body)
-		}
-	})
-}
-
-// The byte behind the limit is missed, whatever was made of those before it.
-func TestSkim_OneByteOverTheLimit(t *testing.T) {
-	t.Parallel()
-	for _, body := range []string{`{"Meta":{}}`, `{"Meta":{}}` + "\n", `<html></html>`, strings.Repeat(" ", 5000)} {
-		var r reply
-		if err := r.skim(strings.NewReader(body), int64(len(body)-1)); !errors.Is(err, errOverLimit) {
-			t.Errorf("%.20q: %v", body, err)
-		}
-		if err := r.skim(strings.NewReader(body), int64(len(body))); err != nil {
-			t.Errorf("%.20q: %v", body, err)
-		}
 	}
 }

@@ -17,21 +17,6 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-func TestKeptFor(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]time.Duration{
-		"timeout=5": 4 * time.Second, "timeout=60, max=100": 59 * time.Second, "max=7,TIMEOUT = 3": 2 * time.Second, `timeout="5"`: 4 * time.Second,
-		"timeout=2": time.Second, "timeout=1": 500 * time.Millisecond, "timeout=0.2": 100 * time.Millisecond, "timeout=0": leastIdle,
-		"timeout=99999999999999": 1e6*time.Second - time.Second,
-		"":                       0, "max=5": 0, "timeout": 0, "timeout=": 0, "timeout=-1": 0, "timeout=NaN": 0, "timeout=5s": 0, "timeouts=5": 0,
-	} {
-		got, ok := keptFor(value)
-		if got != want || ok != (want != 0) {
-			t.Errorf("%q: %v %v, want %v", value, got, ok, want)
-		}
-	}
-}
-
 // keeping runs f in fake time with a transport whose connections have an age, and a server
 // that says for how long it keeps them; opened counts them.
 func keeping(t *testing.T, said string, cfg TransportConfig, f func(t *testing.T, tr *Transport, opened *atomic.Int32)) {
@@ -51,18 +36,16 @@ func keeping(t *testing.T, said string, cfg TransportConfig, f func(t *testing.T
 		served := make(chan struct{})
 		go func() { _ = s.Serve(p); close(served) }()
 		cfg.ProxyURL = "none"
-		tr, err := NewTransport(cfg)
-		if err != nil {
-			t.Fatal(err)
+		if cfg.MaxConnectionAge == 0 {
+			cfg.MaxConnectionAge = -1
 		}
 		var opened atomic.Int32
-		tr.http.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := p.dial(ctx, network, addr)
-			if err == nil {
-				opened.Add(1)
-				c.(*sendConn).span.begin(cfg.MaxConnectionAge)
-			}
-			return c, err
+		tr, err := newTransport(cfg, func(ctx context.Context, network, addr string) (net.Conn, error) {
+			opened.Add(1)
+			return p.dial(ctx, network, addr)
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 		f(t, tr, &opened)
 		tr.CloseIdleConnections()

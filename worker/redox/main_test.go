@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -148,10 +149,16 @@ func client(t testing.TB, url string, keys Credentials, set ...setting) *Client 
 // transport is NewTransport's, closed at the end of the test.
 func transport(t testing.TB, cfg TransportConfig) *Transport {
 	t.Helper()
+	return dialing(t, cfg, nil)
+}
+
+// dialing is a transport whose connections dial opens, closed at the end of the test.
+func dialing(t testing.TB, cfg TransportConfig, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *Transport {
+	t.Helper()
 	if cfg.ProxyURL == "" {
 		cfg.ProxyURL = "none"
 	}
-	tr, err := NewTransport(cfg)
+	tr, err := newTransport(cfg, dial)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // Meta is what this package reads of a data-model message (Redox, Data models, Meta).
@@ -28,9 +29,9 @@ func ReadMeta(body []byte) (Meta, error) {
 		return Meta{}, err
 	}
 	return Meta{
-		DataModel:    unquote(e.dataModel),
-		EventType:    unquote(e.eventType),
-		SourceID:     unquote(e.sourceID),
+		DataModel:    jsonscan.Unquote(e.dataModel),
+		EventType:    jsonscan.Unquote(e.eventType),
+		SourceID:     jsonscan.Unquote(e.sourceID),
 		Test:         e.test,
 		Destinations: e.destinations,
 	}, nil
@@ -93,40 +94,40 @@ func readEnvelope(body []byte) (envelope, *Error) {
 }
 
 func decodeEnvelope(body []byte) (envelope, *Error) {
-	s := scan(body, lenientJSON...)
-	defer s.release()
+	s := jsonscan.Scan(body, jsonscan.LenientJSON...)
+	defer s.Release()
 	var e envelope
 	if broken := checkText(body); broken != nil {
 		return e, broken
 	}
-	if kind := s.dec.PeekKind(); kind != '{' {
+	if kind := s.Kind(); kind != '{' {
 		if kind == 0 {
-			return e, s.notJSON(s.enter())
+			return e, notJSON(s, s.Enter())
 		}
-		if err := s.skip(); err != nil {
-			return e, s.notJSON(err)
+		if err := s.Skip(); err != nil {
+			return e, notJSON(s, err)
 		}
 		return e, poison(notAnObject)
 	}
 	return e, e.readTop(s)
 }
 
-func (e *envelope) readTop(s *scanner) *Error {
-	if err := s.enter(); err != nil {
-		return s.notJSON(err)
+func (e *envelope) readTop(s *jsonscan.Scanner) *Error {
+	if err := s.Enter(); err != nil {
+		return notJSON(s, err)
 	}
 	var broken *Error
 	for {
-		name, ok, err := s.member()
+		name, ok, err := s.Member()
 		if err != nil {
-			return s.notJSON(err)
+			return notJSON(s, err)
 		}
 		if !ok {
 			break
 		}
-		if !is(name, "Meta") {
-			if err := s.skip(); err != nil {
-				return s.notJSON(err)
+		if !jsonscan.Is(name, "Meta") {
+			if err := s.Skip(); err != nil {
+				return notJSON(s, err)
 			}
 			continue
 		}
@@ -137,8 +138,8 @@ func (e *envelope) readTop(s *scanner) *Error {
 			return broken
 		}
 	}
-	if err := s.end(); err != nil {
-		return s.notJSON(err)
+	if err := s.End(); err != nil {
+		return notJSON(s, err)
 	}
 	if e.seen&memberMeta == 0 {
 		return poison("there is no Meta")
@@ -146,18 +147,18 @@ func (e *envelope) readTop(s *scanner) *Error {
 	return nil
 }
 
-func (e *envelope) readMeta(s *scanner) *Error {
-	if s.dec.PeekKind() != '{' {
-		return s.wrongKind("Meta", "an object")
+func (e *envelope) readMeta(s *jsonscan.Scanner) *Error {
+	if s.Kind() != '{' {
+		return wrongKind(s, "Meta", "an object")
 	}
-	if err := s.enter(); err != nil {
-		return s.notJSON(err)
+	if err := s.Enter(); err != nil {
+		return notJSON(s, err)
 	}
-	e.gap = gap{start: s.offset(), end: s.offset(), kind: gapEmptyMeta}
+	e.gap = gap{start: s.Offset(), end: s.Offset(), kind: gapEmptyMeta}
 	for {
-		name, ok, err := s.member()
+		name, ok, err := s.Member()
 		if err != nil {
-			return s.notJSON(err)
+			return notJSON(s, err)
 		}
 		if !ok {
 			return nil
@@ -171,59 +172,59 @@ func (e *envelope) readMeta(s *scanner) *Error {
 	}
 }
 
-func (e *envelope) readMetaMember(s *scanner, name jsontext.Value) (broken *Error) {
+func (e *envelope) readMetaMember(s *jsonscan.Scanner, name jsontext.Value) (broken *Error) {
 	switch {
-	case is(name, "DataModel"):
+	case jsonscan.Is(name, "DataModel"):
 		if broken = e.once(memberDataModel, "Meta.DataModel"); broken == nil {
-			e.dataModel, broken = s.text("Meta.DataModel")
+			e.dataModel, broken = readText(s, "Meta.DataModel")
 		}
-	case is(name, "EventType"):
+	case jsonscan.Is(name, "EventType"):
 		if broken = e.once(memberEventType, "Meta.EventType"); broken == nil {
-			e.eventType, broken = s.text("Meta.EventType")
+			e.eventType, broken = readText(s, "Meta.EventType")
 		}
-	case is(name, "Test"):
+	case jsonscan.Is(name, "Test"):
 		if broken = e.once(memberTest, "Meta.Test"); broken == nil {
 			broken = e.readTest(s)
 		}
-	case is(name, "Source"):
+	case jsonscan.Is(name, "Source"):
 		if broken = e.once(memberSource, "Meta.Source"); broken == nil {
 			broken = e.readSource(s)
 		}
-	case is(name, "Destinations"):
+	case jsonscan.Is(name, "Destinations"):
 		if broken = e.once(memberDestinations, "Meta.Destinations"); broken == nil {
 			broken = e.readDestinations(s)
 		}
 	default:
-		if err := s.skip(); err != nil {
-			return s.notJSON(err)
+		if err := s.Skip(); err != nil {
+			return notJSON(s, err)
 		}
 	}
 	return broken
 }
 
-func (e *envelope) readTest(s *scanner) *Error {
-	switch s.dec.PeekKind() {
+func (e *envelope) readTest(s *jsonscan.Scanner) *Error {
+	switch s.Kind() {
 	case 't':
 		e.test = true
 	case 'f', 'n':
 	default:
-		return s.wrongKind("Meta.Test", "true, false or null")
+		return wrongKind(s, "Meta.Test", "true, false or null")
 	}
-	if err := s.skip(); err != nil {
-		return s.notJSON(err)
+	if err := s.Skip(); err != nil {
+		return notJSON(s, err)
 	}
 	return nil
 }
 
-// text reads a string, or null, which is as good as absent.
-func (s *scanner) text(name string) (jsontext.Value, *Error) {
-	kind := s.dec.PeekKind()
+// readText reads a string, or null, which is as good as absent.
+func readText(s *jsonscan.Scanner, name string) (jsontext.Value, *Error) {
+	kind := s.Kind()
 	if kind != '"' && kind != 'n' {
-		return nil, s.wrongKind(name, "a string")
+		return nil, wrongKind(s, name, "a string")
 	}
-	v, err := s.dec.ReadValue()
+	v, err := s.Read()
 	if err != nil {
-		return nil, s.notJSON(err)
+		return nil, notJSON(s, err)
 	}
 	if kind == 'n' || len(v) == len(`""`) {
 		return nil, nil
@@ -232,9 +233,9 @@ func (s *scanner) text(name string) (jsontext.Value, *Error) {
 }
 
 // wrongKind reads a value that should have been something else.
-func (s *scanner) wrongKind(name, want string) *Error {
-	if err := s.skip(); err != nil {
-		return s.notJSON(err)
+func wrongKind(s *jsonscan.Scanner, name, want string) *Error {
+	if err := s.Skip(); err != nil {
+		return notJSON(s, err)
 	}
 	return poison(name + " is not " + want)
 }

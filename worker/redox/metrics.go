@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // metrics count requests, not messages; no label grows with traffic or configuration.
@@ -81,7 +82,7 @@ func register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
 	return c, err
 }
 
-func (m *metrics) observe(status int, took time.Duration, w *watch) {
+func (m *metrics) observe(status int, took time.Duration, w *httpwire.Watch) {
 	class := statusClasses[0]
 	if n := status / 100; n > 0 && n < len(statusClasses) {
 		class = statusClasses[n]
@@ -89,9 +90,9 @@ func (m *metrics) observe(status int, took time.Duration, w *watch) {
 	m.status[class].Inc()
 	m.duration.Observe(took.Seconds())
 	switch {
-	case w.got && w.reused:
+	case w.Got && w.Reused:
 		m.reused.Inc()
-	case w.got:
+	case w.Got:
 		m.opened.Inc()
 	}
 }

@@ -113,7 +113,7 @@ func (c *Client) uploadOnce(ctx context.Context, send *call, m *outbox.Message, 
 }
 
 func (c *Client) upload(ctx context.Context, send *call, m *outbox.Message, f attachment) (string, *Error) {
-	whole := file{size: f.size, media: f.media, open: func(context.Context) io.ReadCloser { return io.NopCloser(f.open()) }}
+	whole := file{size: f.Size, media: f.media, open: func(context.Context) io.ReadCloser { return io.NopCloser(f.Open()) }}
 	if err := c.guardFile(whole); err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // notes is an [Uploads] in memory, which fails on demand.
@@ -328,7 +329,7 @@ func FuzzAttachments(f *testing.F) {
 			edits = append(edits, edit{a.start, a.end, []byte(`"U"`)})
 			kept += body[from:a.start] + `"U"`
 			from = a.end
-			if _, ok := measure([]byte(body[a.start+1 : a.end-1])); !ok || body[a.start] != '"' || body[a.end-1] != '"' {
+			if _, ok := jsonscan.Measure([]byte(body[a.start+1 : a.end-1])); !ok || body[a.start] != '"' || body[a.end-1] != '"' {
 				t.Fatalf("%q is no file", body[a.start:a.end])
 			}
 		}

@@ -3,7 +3,6 @@ package redox
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -15,57 +14,8 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
-
-// An alert that may come after a handshake as well does not tell of one that failed.
-func TestHandshakeAlert(t *testing.T) {
-	t.Parallel()
-	alert := func(n uint8) error { return &net.OpError{Op: "remote error", Err: tls.AlertError(n)} }
-	for _, n := range []uint8{40, 42, 43, 44, 45, 46, 48, 49, 51, 70, 71, 109, 110, 112, 113, 115, 116, 120} {
-		if handshakeAlert(alert(n)) == nil {
-			t.Errorf("alert %d", n)
-		}
-	}
-	for _, n := range []uint8{10, 20, 21, 22, 47, 50, 80, 86, 90, 100, 200} {
-		if handshakeAlert(alert(n)) != nil {
-			t.Errorf("alert %d may be about what was written", n)
-		}
-	}
-	for _, err := range []error{nil, io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "local error", Err: tls.AlertError(42)}, &net.OpError{Op: "read", Err: io.EOF}} {
-		if handshakeAlert(err) != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// An alert tells of a handshake that failed only where it is the first thing that came over a
-// new connection of TLS 1.3.
-func TestWatch_Refused(t *testing.T) {
-	t.Parallel()
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		s, pool := secureServer(t, func(http.ResponseWriter, *http.Request) {}, func(s *httptest.Server) { s.TLS = &tls.Config{MaxVersion: version} })
-		for name, set := range map[string]func(*watch){
-			"new":    func(*watch) {},
-			"no TLS": func(w *watch) { w.secured = nil }, "no connection": func(w *watch) { w.got = false }, "reused": func(w *watch) { w.reused = true },
-			"after an answer": func(w *watch) { w.answers.Store(true) }, "after another connection": func(w *watch) { w.earlier = true },
-		} {
-			conn, err := tls.Dial("tcp", s.Listener.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "example.com"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			w := &watch{got: true, secured: conn}
-			set(w)
-			want := name == "new" && version == tls.VersionTLS13
-			if got := w.refused(&net.OpError{Op: "remote error", Err: tls.AlertError(116)}) != nil; got != want {
-				t.Errorf("%s, %s: %v", tls.VersionName(version), name, got)
-			}
-			if w.refused(io.ErrUnexpectedEOF) != nil {
-				t.Errorf("%s, %s: refused without an alert", tls.VersionName(version), name)
-			}
-		}
-	}
-}
 
 // declining is the error of a RoundTripper that says that it sent nothing.
 type declining struct{ error }
@@ -136,10 +86,10 @@ func TestWritten_WhateverTheRoundTripperSays(t *testing.T) {
 		},
 		"after another connection": func(q *http.Request) (*http.Response, error) {
 			trace := httptrace.ContextClientTrace(q.Context())
-			first := plainConn(nil)
+			first := httpwire.PlainConn(nil)
 			trace.GotConn(httptrace.GotConnInfo{Conn: first})
-			first.counted.written.Add(1000)
-			trace.GotConn(httptrace.GotConnInfo{Conn: plainConn(nil)})
+			first.Counted.Written.Add(1000)
+			trace.GotConn(httptrace.GotConnInfo{Conn: httpwire.PlainConn(nil)})
 			return nil, declining{errCircuit}
 		},
 	} {
@@ -229,15 +179,5 @@ func TestNotWritten_ProxyRefusesByName(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// A proxy that opens no tunnel is told apart by its status, with what helps.
-func TestProxyRefusal_SaysWhatHelps(t *testing.T) {
-	t.Parallel()
-	for status, want := range map[int]string{407: "give the proxy's URL the right user and password", 401: "the right user and password", 403: "that it lets this host through", 502: "check the proxy's URL"} {
-		if got := (&proxyRefusal{status: status}).Error(); !strings.Contains(got, want) {
-			t.Errorf("%d: %s", status, got)
-		}
 	}
 }

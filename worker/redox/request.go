@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // call is one request to Redox, whatever its kind; it may go out twice, with two tokens.
@@ -26,7 +27,7 @@ type call struct {
 	sourceID []string
 	header   http.Header // of the next sending; see authorize
 	plain    bool        // header is that of all messages that ask for nothing special
-	body     pieces
+	body     httpwire.Pieces
 	stream   *stream // the body instead, when it is not in one piece
 	asked    *asked  // notes the hosts of the sendings; nil: nobody wants to know
 	harmless bool    // a second one changes nothing for anybody: no outcome is unknown
@@ -147,7 +148,7 @@ func (c *Client) authorize(out *call, bearer string) {
 
 // newRequest makes the request of one sending. Nothing is parsed: the URL was, once.
 // The body has no GetBody, so net/http cannot send it a second time.
-func (out *call) newRequest(ctx context.Context, body *parts) *http.Request {
+func (out *call) newRequest(ctx context.Context, body *httpwire.Parts) *http.Request {
 	r := &http.Request{
 		Method: out.method, URL: out.url, Host: out.url.Host, Header: out.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -177,11 +178,11 @@ func (nobody) Read([]byte) (int, error) { return 0, io.EOF }
 func (nobody) Close() error             { return nil }
 
 // parts are the body of one sending; nil when there is none, or it is a stream.
-func (out *call) parts() *parts {
-	if out.stream != nil || out.body.size() == 0 {
+func (out *call) parts() *httpwire.Parts {
+	if out.stream != nil || out.body.Size() == 0 {
 		return nil
 	}
-	return newParts(&out.body)
+	return httpwire.NewParts(&out.body)
 }
 
 // size of the body in bytes.
@@ -189,5 +190,5 @@ func (out *call) size() int64 {
 	if out.stream != nil {
 		return out.stream.size
 	}
-	return out.body.size()
+	return out.body.Size()
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
 // routed makes the request of a message that brings method and path to an API below base.
@@ -23,7 +24,7 @@ func (c *Client) routed(ctx context.Context, out *call, m *outbox.Message, base 
 	if err != nil {
 		return err
 	}
-	out.method, out.url, out.body = method, target, pieces{m.Body}
+	out.method, out.url, out.body = method, target, httpwire.Pieces{m.Body}
 	if m.Accept != "" && !wantsJSON(m.Accept) {
 		out.accept = m.Accept
 	}
@@ -130,4 +131,10 @@ func isPage(contentType, accept string) bool {
 func isJSON(mediaType string) bool {
 	kind, _, err := mime.ParseMediaType(mediaType)
 	return err == nil && (kind == jsonType[0] || strings.HasSuffix(kind, "+json"))
+}
+
+// platform makes the request of a message to the Platform API. It acts for a user, not for
+// a source, so that no Redox-Source-Id goes with it.
+func (c *Client) platform(ctx context.Context, out *call, m *outbox.Message) *Error {
+	return c.routed(ctx, out, m, c.targets.platform, jsonOnly)
 }

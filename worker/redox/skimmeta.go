@@ -1,25 +1,28 @@
 package redox
 
-import "github.com/go-json-experiment/json/jsontext"
+import (
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
+)
 
 // skim checks in one quick pass that body is one JSON object in UTF-8 and reads its Meta.
-// The decoder of scanner.go does the same, and takes almost twice as long: for messages of
+// The decoder of package jsonscan does the same, and takes almost twice as long: for messages of
 // 20 KB that would be a tenth of a busy worker's processor time.
 //
 // It is false for all that is not plain: broken JSON and broken messages, but also escapes
 // in names, deep nesting, lone surrogates. Then it has decided nothing, and e is worth
 // nothing: the decoder reads the body from the start and has the last word.
 func (e *envelope) skim(body []byte) bool {
-	end := skimMembers(body, skipSpace(body, 0), func(name []byte, from int) int {
+	end := jsonscan.SkimMembers(body, jsonscan.SkipSpace(body, 0), func(name []byte, from int) int {
 		if string(name) != `"Meta"` {
-			return skipValue(body, from, 1)
+			return jsonscan.SkipValue(body, from, 1)
 		}
 		if !e.first(memberMeta) {
-			return failed
+			return jsonscan.Failed
 		}
 		return e.skimMeta(body, from)
 	})
-	return end >= 0 && e.seen&memberMeta != 0 && skipSpace(body, end) == len(body)
+	return end >= 0 && e.seen&memberMeta != 0 && jsonscan.SkipSpace(body, end) == len(body)
 }
 
 // depthInMeta is more than the depth of what is skipped there.
@@ -27,16 +30,16 @@ const depthInMeta = 4
 
 func (e *envelope) skimMeta(b []byte, from int) int {
 	e.gap = gap{from + 1, from + 1, gapEmptyMeta}
-	return skimMembers(b, from, func(name []byte, from int) int {
+	return jsonscan.SkimMembers(b, from, func(name []byte, from int) int {
 		if e.gap.kind == gapEmptyMeta {
 			e.gap.kind = gapNoSource
 		}
 		m := metaMember(name)
 		if m == 0 {
-			return skipValue(b, from, depthInMeta)
+			return jsonscan.SkipValue(b, from, depthInMeta)
 		}
 		if !e.first(m) {
-			return failed
+			return jsonscan.Failed
 		}
 		switch m {
 		case memberDataModel:
@@ -72,9 +75,9 @@ func metaMember(name []byte) member {
 // skimText reads a string, or null, which is as good as absent, into v.
 func skimText(b []byte, from int, v *jsontext.Value) int {
 	if b[from] == 'n' {
-		return skipLiteral(b, from, "null")
+		return jsonscan.SkipLiteral(b, from, "null")
 	}
-	end := skipString(b, from)
+	end := jsonscan.SkipString(b, from)
 	if end > from+len(`""`) {
 		*v = b[from:end:end]
 	}
@@ -85,29 +88,29 @@ func (e *envelope) skimTest(b []byte, from int) int {
 	switch b[from] {
 	case 't':
 		e.test = true
-		return skipLiteral(b, from, "true")
+		return jsonscan.SkipLiteral(b, from, "true")
 	case 'f':
-		return skipLiteral(b, from, "false")
+		return jsonscan.SkipLiteral(b, from, "false")
 	}
-	return skipLiteral(b, from, "null")
+	return jsonscan.SkipLiteral(b, from, "null")
 }
 
 func (e *envelope) skimSource(b []byte, from int) int {
 	if b[from] == 'n' {
-		end := skipLiteral(b, from, "null")
+		end := jsonscan.SkipLiteral(b, from, "null")
 		e.gap = gap{from, end, gapNullSource}
 		return end
 	}
 	e.gap = gap{from + 1, from + 1, gapEmptySource}
-	return skimMembers(b, from, func(name []byte, from int) int {
+	return jsonscan.SkimMembers(b, from, func(name []byte, from int) int {
 		if string(name) != `"ID"` {
 			if e.gap.kind == gapEmptySource {
 				e.gap.kind = gapNoID
 			}
-			return skipValue(b, from, depthInMeta)
+			return jsonscan.SkipValue(b, from, depthInMeta)
 		}
 		if !e.first(memberSourceID) {
-			return failed
+			return jsonscan.Failed
 		}
 		end := skimText(b, from, &e.sourceID)
 		if e.gap = (gap{}); e.sourceID == nil {
@@ -119,19 +122,19 @@ func (e *envelope) skimSource(b []byte, from int) int {
 
 func (e *envelope) skimDestinations(b []byte, i int) int {
 	if b[i] == 'n' {
-		return skipLiteral(b, i, "null")
+		return jsonscan.SkipLiteral(b, i, "null")
 	}
-	return skimElements(b, i, func(from int) int { return e.skimDestination(b, from) })
+	return jsonscan.SkimElements(b, i, func(from int) int { return e.skimDestination(b, from) })
 }
 
 // skimDestination counts one that has an ID or a name.
 func (e *envelope) skimDestination(b []byte, from int) int {
 	if b[from] != '{' {
-		return skipValue(b, from, depthInMeta)
+		return jsonscan.SkipValue(b, from, depthInMeta)
 	}
 	named := false
-	end := skimMembers(b, from, func(name []byte, from int) int {
-		end := skipValue(b, from, depthInMeta)
+	end := jsonscan.SkimMembers(b, from, func(name []byte, from int) int {
+		end := jsonscan.SkipValue(b, from, depthInMeta)
 		if end <= from+len(`""`) || b[from] != '"' {
 			return end
 		}

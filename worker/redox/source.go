@@ -1,37 +1,39 @@
 package redox
 
+import "github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
+
 // readSource finds the Source ID, or where it is missing.
-func (e *envelope) readSource(s *scanner) *Error {
-	switch s.dec.PeekKind() {
+func (e *envelope) readSource(s *jsonscan.Scanner) *Error {
+	switch s.Kind() {
 	case 'n':
-		_, start, end, err := s.value()
+		_, start, end, err := s.Value()
 		if err != nil {
-			return s.notJSON(err)
+			return notJSON(s, err)
 		}
 		e.gap = gap{start, end, gapNullSource}
 		return nil
 	case '{':
 	default:
-		return s.wrongKind("Meta.Source", "an object or null")
+		return wrongKind(s, "Meta.Source", "an object or null")
 	}
-	if err := s.enter(); err != nil {
-		return s.notJSON(err)
+	if err := s.Enter(); err != nil {
+		return notJSON(s, err)
 	}
-	e.gap = gap{start: s.offset(), end: s.offset(), kind: gapEmptySource}
+	e.gap = gap{start: s.Offset(), end: s.Offset(), kind: gapEmptySource}
 	for {
-		name, ok, err := s.member()
+		name, ok, err := s.Member()
 		if err != nil {
-			return s.notJSON(err)
+			return notJSON(s, err)
 		}
 		if !ok {
 			return nil
 		}
-		if !is(name, "ID") {
+		if !jsonscan.Is(name, "ID") {
 			if e.gap.kind == gapEmptySource {
 				e.gap.kind = gapNoID
 			}
-			if err := s.skip(); err != nil {
-				return s.notJSON(err)
+			if err := s.Skip(); err != nil {
+				return notJSON(s, err)
 			}
 			continue
 		}
@@ -41,16 +43,16 @@ func (e *envelope) readSource(s *scanner) *Error {
 	}
 }
 
-func (e *envelope) readSourceID(s *scanner) *Error {
+func (e *envelope) readSourceID(s *jsonscan.Scanner) *Error {
 	if broken := e.once(memberSourceID, "Meta.Source.ID"); broken != nil {
 		return broken
 	}
-	if kind := s.dec.PeekKind(); kind != '"' && kind != 'n' {
-		return s.wrongKind("Meta.Source.ID", "a string or null")
+	if kind := s.Kind(); kind != '"' && kind != 'n' {
+		return wrongKind(s, "Meta.Source.ID", "a string or null")
 	}
-	v, start, end, err := s.value()
+	v, start, end, err := s.Value()
 	if err != nil {
-		return s.notJSON(err)
+		return notJSON(s, err)
 	}
 	if len(v) > len(`""`) && v.Kind() == '"' {
 		e.sourceID, e.gap = v, gap{}
@@ -61,31 +63,31 @@ func (e *envelope) readSourceID(s *scanner) *Error {
 }
 
 // readDestinations counts the elements that name a destination.
-func (e *envelope) readDestinations(s *scanner) *Error {
-	switch s.dec.PeekKind() {
+func (e *envelope) readDestinations(s *jsonscan.Scanner) *Error {
+	switch s.Kind() {
 	case 'n':
-		if err := s.skip(); err != nil {
-			return s.notJSON(err)
+		if err := s.Skip(); err != nil {
+			return notJSON(s, err)
 		}
 		return nil
 	case '[':
 	default:
-		return s.wrongKind("Meta.Destinations", "an array")
+		return wrongKind(s, "Meta.Destinations", "an array")
 	}
-	if err := s.enter(); err != nil {
-		return s.notJSON(err)
+	if err := s.Enter(); err != nil {
+		return notJSON(s, err)
 	}
 	for {
-		ok, err := s.element()
+		ok, err := s.Element()
 		if err != nil {
-			return s.notJSON(err)
+			return notJSON(s, err)
 		}
 		if !ok {
 			return nil
 		}
 		named, err := e.readDestination(s)
 		if err != nil {
-			return s.notJSON(err)
+			return notJSON(s, err)
 		}
 		if named {
 			e.destinations++
@@ -94,27 +96,27 @@ func (e *envelope) readDestinations(s *scanner) *Error {
 }
 
 // readDestination reads one destination and reports whether it has an ID or a name.
-func (e *envelope) readDestination(s *scanner) (named bool, err error) {
-	if s.dec.PeekKind() != '{' {
-		return false, s.skip()
+func (e *envelope) readDestination(s *jsonscan.Scanner) (named bool, err error) {
+	if s.Kind() != '{' {
+		return false, s.Skip()
 	}
-	if err := s.enter(); err != nil {
+	if err := s.Enter(); err != nil {
 		return false, err
 	}
 	for {
-		name, ok, err := s.member()
+		name, ok, err := s.Member()
 		if err != nil || !ok {
 			return named, err
 		}
-		v, err := s.dec.ReadValue()
+		v, err := s.Read()
 		if err != nil {
 			return false, err
 		}
 		if v.Kind() != '"' || len(v) == len(`""`) {
 			continue
 		}
-		id := is(name, "ID")
-		if named = named || id || is(name, "Name"); id && e.destinationID == nil {
+		id := jsonscan.Is(name, "ID")
+		if named = named || id || jsonscan.Is(name, "Name"); id && e.destinationID == nil {
 			e.destinationID = v
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // CheckBody refuses a body that every worker would refuse because it is not the JSON text
@@ -56,14 +57,14 @@ func checkJSON(body []byte) *Error {
 	if broken := checkText(body); broken != nil {
 		return broken
 	}
-	s := scan(body, lenientJSON...)
-	defer s.release()
-	err := s.skip()
+	s := jsonscan.Scan(body, jsonscan.LenientJSON...)
+	defer s.Release()
+	err := s.Skip()
 	if err == nil {
-		err = s.end()
+		err = s.End()
 	}
 	if err != nil {
-		return s.notJSON(err)
+		return notJSON(s, err)
 	}
 	return nil
 }
@@ -94,14 +95,14 @@ func badByte(at int) *Error {
 const maxDepth = 10_000
 
 // notJSON says where the text stops being JSON. It drops err's text, which quotes it.
-func (s *scanner) notJSON(err error) *Error {
-	at := s.dec.InputOffset()
-	if errors.Is(err, errTrailing) {
-		at = int64(skipSpaces(s.whole, int(at)))
+func notJSON(s *jsonscan.Scanner, err error) *Error {
+	at := int64(s.Offset())
+	if errors.Is(err, jsonscan.ErrTrailing) {
+		at = int64(jsonscan.SkipSpaces(s.Whole, int(at)))
 	}
 	if syntax := (*jsontext.SyntacticError)(nil); errors.As(err, &syntax) {
 		at = syntax.ByteOffset
-		if isTooDeep(s.whole, int(at)) {
+		if isTooDeep(s.Whole, int(at)) {
 			return poison("the body is nested deeper than " + strconv.Itoa(maxDepth))
 		}
 	}

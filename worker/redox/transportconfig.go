@@ -121,3 +121,37 @@ func (c TransportConfig) proxy() (func(*http.Request) (*url.URL, error), error) 
 	}
 	return nil, fmt.Errorf("redox: ProxyURL: scheme %q; use http, https or socks5", u.Scheme)
 }
+
+// HTTP2 says when requests go over HTTP/2, which only a host over TLS can offer. Many of them
+// share a connection then: with hundreds in flight that takes half the memory and two thirds
+// of the processor time, with few it takes more of it than HTTP/1.1. Where a connection
+// breaks, the outcome of each request on it is unknown.
+type HTTP2 string
+
+// The values of [TransportConfig.HTTP2].
+const (
+	// HTTP2Auto means HTTP2On where Concurrency is 256 or more, else HTTP2Off.
+	HTTP2Auto HTTP2 = "auto"
+	// HTTP2On uses HTTP/2 with the hosts that offer it, and HTTP/1.1 with the others.
+	HTTP2On HTTP2 = "on"
+	// HTTP2Off uses HTTP/1.1 alone.
+	HTTP2Off HTTP2 = "off"
+)
+
+// manyInFlight is from where on HTTP/2 costs less than HTTP/1.1.
+const manyInFlight = 256
+
+// used reports whether HTTP/2 is, with so many requests in flight.
+func (h HTTP2) used(concurrency int) bool {
+	return h == HTTP2On || h == HTTP2Auto && concurrency >= manyInFlight
+}
+
+func (h HTTP2) known() bool { return h == HTTP2Auto || h == HTTP2On || h == HTTP2Off }
+
+// shown is h where it is one of the values.
+func (h HTTP2) shown() HTTP2 {
+	if h != "" && !h.known() {
+		return "(unknown)"
+	}
+	return h
+}

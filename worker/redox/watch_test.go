@@ -259,15 +259,10 @@ func (c *deadConn) Write(p []byte) (int, error) {
 
 // dying is a transport whose connections die when dead is set.
 func dying(t *testing.T, dead *atomic.Bool) *Transport {
-	tr := transport(t, TransportConfig{})
-	tr.http.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return dialing(t, TransportConfig{}, func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return plainConn(&deadConn{c, dead}), nil
-	}
-	return tr
+		return &deadConn{c, dead}, err
+	})
 }
 
 func TestWritten_DeadReusedConnectionIsReplaced(t *testing.T) {
