@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -26,13 +27,13 @@ func TestRun_WithTheAccountsOfDeploy(t *testing.T) {
 		return []string{"REDOXWORKER_NATS_USER=" + user, "REDOXWORKER_NATS_PASSWORD=pw-" + user, "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_" + user}
 	}
 	var out, errs output
-	if code := run(t.Context(), app{args: []string{"provision", "--config", config}, environ: as("operator"), stdout: &out, stderr: &errs}); code != 0 {
+	if code := run(t.Context(), cli.App{Args: []string{"provision", "--config", config}, Environ: as("operator"), Stdout: &out, Stderr: &errs}); code != 0 {
 		t.Fatalf("provision as operator: exit %d\n%s", code, errs.String())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, app{args: []string{"run", "--config", config}, environ: as("worker"), stdout: &out, stderr: &errs})
+		done <- run(ctx, cli.App{Args: []string{"run", "--config", config}, Environ: as("worker"), Stdout: &out, Stderr: &errs})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // benchCommands measure what the worker costs and what its sources feel of each other.
@@ -53,12 +55,12 @@ const (
 )
 
 // Run measures, or plays a child's role.
-func (b *benchCommand) Run(ctx context.Context, a *app) error {
+func (b *benchCommand) Run(ctx context.Context, a *cli.App) error {
 	switch b.Role {
 	case benchStand:
 		return b.controlled(ctx, a, b.stand)
 	case benchSim:
-		a.globals.JSON = true // the driver reads its address
+		a.Globals.JSON = true // the driver reads its address
 		sim := simCommand{Listen: "127.0.0.1:0", Profile: "none", TokenTTL: 5 * time.Minute}
 		return b.controlled(ctx, a, sim.Run)
 	case benchWorker:
@@ -81,10 +83,10 @@ func (b *benchCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if a.globals.JSON {
-		return json.NewEncoder(a.stdout).Encode(results)
+	if a.Globals.JSON {
+		return json.NewEncoder(a.Stdout).Encode(results)
 	}
-	a.printf("%s\n", benchTable(results))
+	a.Printf("%s\n", benchTable(results))
 	return nil
 }
 
@@ -103,7 +105,7 @@ func (b *benchCommand) validate() error {
 	var errs []error
 	bad := func(cond bool, format string, args ...any) {
 		if cond {
-			errs = append(errs, usagef(format, args...))
+			errs = append(errs, cli.Usagef(format, args...))
 		}
 	}
 	for _, n := range b.InFlight {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -45,7 +46,7 @@ type burstTimes struct {
 }
 
 // Run measures.
-func (b *benchBurstCommand) Run(ctx context.Context, a *app) error {
+func (b *benchBurstCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := b.validate(); err != nil {
 		return err
 	}
@@ -55,16 +56,16 @@ func (b *benchBurstCommand) Run(ctx context.Context, a *app) error {
 		return errors.New("interrupted")
 	case err != nil:
 		return err
-	case a.globals.JSON:
-		return json.NewEncoder(a.stdout).Encode(r)
+	case a.Globals.JSON:
+		return json.NewEncoder(a.Stdout).Encode(r)
 	}
 	show := func(name string, t burstTimes) {
-		a.printf("%-16s %d messages in %.2f s; REQUESTs: p99 %.1f ms idle (%d), %.1f ms during it (%d)\n",
+		a.Printf("%-16s %d messages in %.2f s; REQUESTs: p99 %.1f ms idle (%d), %.1f ms during it (%d)\n",
 			name, r.Messages, t.Took, t.Idle.P99, t.Idle.Messages, t.Busy.P99, t.Busy.Messages)
 	}
 	show("without a quota", r.Free)
 	show("under the quota", r.Quota)
-	a.printf("ratio            %.2f\nfullest window   %d of %d; %d requests refused\n", r.Ratio, r.Window, r.Limit, r.Refused)
+	a.Printf("ratio            %.2f\nfullest window   %d of %d; %d requests refused\n", r.Ratio, r.Window, r.Limit, r.Refused)
 	return nil
 }
 
@@ -75,16 +76,16 @@ func (b *benchBurstCommand) validate() error {
 		n, least int
 	}{{"messages", b.Messages, 1}, {"sources", b.Sources, 3}, {"requests", b.Requests, 1}} {
 		if f.n < f.least || f.n > harmMaxMany {
-			errs = append(errs, usagef("--%s: %d; use %d to %d", f.name, f.n, f.least, harmMaxMany))
+			errs = append(errs, cli.Usagef("--%s: %d; use %d to %d", f.name, f.n, f.least, harmMaxMany))
 		}
 	}
 	if b.Rest < 0 || b.Latency < 0 {
-		errs = append(errs, usagef("--rest and --latency: use 0s or more"))
+		errs = append(errs, cli.Usagef("--rest and --latency: use 0s or more"))
 	}
 	return errors.Join(errs...)
 }
 
-func (b *benchBurstCommand) both(ctx context.Context, a *app) (r burstResult, err error) {
+func (b *benchBurstCommand) both(ctx context.Context, a *cli.App) (r burstResult, err error) {
 	r = burstResult{Messages: b.Messages, Limit: b.Quota.Limit}
 	if r.Free, err = b.burst(ctx, a, "{scope: none}", 0, nil); err != nil {
 		return r, err
@@ -98,7 +99,7 @@ func (b *benchBurstCommand) both(ctx context.Context, a *app) (r burstResult, er
 
 // burst runs a fleet for one burst. With into, the simulated Redox keeps to the limit too, and what it
 // has seen goes there.
-func (b *benchBurstCommand) burst(ctx context.Context, a *app, quota string, rest time.Duration, into *burstResult) (times burstTimes, err error) {
+func (b *benchBurstCommand) burst(ctx context.Context, a *cli.App, quota string, rest time.Duration, into *burstResult) (times burstTimes, err error) {
 	s, err := b.open(ctx, a, b.Sources, quota)
 	if err != nil {
 		return times, err
@@ -112,7 +113,7 @@ func (b *benchBurstCommand) burst(ctx context.Context, a *app, quota string, res
 	if times.Idle, err = s.requests(ctx, b.Requests, nil); err != nil {
 		return times, err
 	}
-	a.harmProgress("resting for %v", rest)
+	harmProgress(a, "resting for %v", rest)
 	timer := time.NewTimer(rest)
 	defer timer.Stop()
 	select {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // fleetRequests is which messages of a fleet are REQUESTs: one of so many.
@@ -41,7 +43,7 @@ func (f *benchFleetRun) busy(ctx context.Context) error {
 		}
 	}
 	for _, n := range f.bench.Sources {
-		where := counted(n, "source") + " with messages"
+		where := cli.Counted(n, "source") + " with messages"
 		f.figure(where, "rate, median", "/s", median(slices.Clone(rates[n])))
 		f.figure(where, "worker, of a message", "µs", median(cpu[n][0]))
 		f.figure(where, "server, of a message", "µs", median(cpu[n][1]))

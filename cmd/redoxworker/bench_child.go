@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // benchUsage is what a process has used so far.
@@ -26,19 +28,19 @@ type benchUsage struct {
 
 // controlled plays a role until its standard input ends, which also happens when the driver
 // dies. Each line of the input asks for the usage; the answer is a line of JSON.
-func (b *benchCommand) controlled(ctx context.Context, a *app, role func(context.Context, *app) error) error {
+func (b *benchCommand) controlled(ctx context.Context, a *cli.App, role func(context.Context, *cli.App) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The reader cannot be interrupted; it ends with the process, which a role's end brings about.
 	go func() {
 		defer cancel()
-		for in := bufio.NewScanner(a.stdin); in.Scan(); {
+		for in := bufio.NewScanner(a.Stdin); in.Scan(); {
 			usage, err := readUsage()
 			if err == nil {
-				err = json.NewEncoder(a.stdout).Encode(usage)
+				err = json.NewEncoder(a.Stdout).Encode(usage)
 			}
 			if err != nil {
-				fmt.Fprintln(a.stderr, "redoxworker:", err)
+				fmt.Fprintln(a.Stderr, "redoxworker:", err)
 				return
 			}
 		}
@@ -88,7 +90,7 @@ const benchStopTimeout = 20 * time.Second
 
 // itself is a command line of this binary, with an environment of its own: the user's settings
 // are not what is measured.
-func (a *app) itself(ctx context.Context, args ...string) (*exec.Cmd, error) {
+func itself(ctx context.Context, a *cli.App, args ...string) (*exec.Cmd, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -99,9 +101,9 @@ func (a *app) itself(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// benchChild starts this binary in a role.
-func (a *app) benchChild(ctx context.Context, role benchRole, args ...string) (*benchChild, error) {
-	cmd, err := a.itself(ctx, append([]string{"bench", "--role", string(role)}, args...)...)
+// startBenchChild starts this binary in a role.
+func startBenchChild(ctx context.Context, a *cli.App, role benchRole, args ...string) (*benchChild, error) {
+	cmd, err := itself(ctx, a, append([]string{"bench", "--role", string(role)}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +127,9 @@ func (a *app) benchChild(ctx context.Context, role benchRole, args ...string) (*
 }
 
 // benchEnviron is what a child gets of the user's environment.
-func benchEnviron(a *app) (environ []string) {
+func benchEnviron(a *cli.App) (environ []string) {
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOCOVERDIR"} {
-		if value := a.env(name); value != "" {
+		if value := a.Env(name); value != "" {
 			environ = append(environ, name+"="+value)
 		}
 	}

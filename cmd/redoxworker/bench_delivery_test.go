@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -76,11 +77,11 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 	done := make(chan int, 1)
 	var stdout, stderr output
 	go func() {
-		done <- run(ctx, app{args: []string{"run", "--config", file}, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr})
+		done <- run(ctx, cli.App{Args: []string{"run", "--config", file}, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr})
 	}()
 	b.Cleanup(func() {
 		cancel()
-		if code := <-done; code != exitOK {
+		if code := <-done; code != cli.ExitOK {
 			b.Errorf("exit %d: %s", code, stderr.String())
 		}
 	})
@@ -95,7 +96,7 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 func BenchmarkBench(b *testing.B) {
 	for b.Loop() {
 		code, stdout, stderr := runBench(b.Context(), smallBench...)
-		if code != exitOK {
+		if code != cli.ExitOK {
 			b.Fatalf("exit %d: %s", code, stderr)
 		}
 		var results []benchResult

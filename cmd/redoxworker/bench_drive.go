@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
@@ -26,7 +27,7 @@ type benchSetting struct {
 }
 
 // drive measures every setting.
-func (b *benchCommand) drive(ctx context.Context, a *app) (results []benchResult, err error) {
+func (b *benchCommand) drive(ctx context.Context, a *cli.App) (results []benchResult, err error) {
 	dir, err := os.MkdirTemp("", "redoxworker-bench-")
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func (b *benchCommand) drive(ctx context.Context, a *app) (results []benchResult
 	if err := auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key); err != nil {
 		return nil, err
 	}
-	progress := a.benchProgress(len(b.InFlight) * len(b.Size) * len(b.Sources) * b.Rounds * 2)
+	progress := newBenchProgress(a, len(b.InFlight)*len(b.Size)*len(b.Sources)*b.Rounds*2)
 	defer progress.end()
 	for _, n := range b.InFlight {
 		for _, size := range b.Size {
@@ -56,8 +57,8 @@ func (b *benchCommand) drive(ctx context.Context, a *app) (results []benchResult
 }
 
 // measureSetting runs all rounds of one setting against a fresh stand.
-func (b *benchCommand) measureSetting(ctx context.Context, a *app, dir string, s benchSetting, progress *benchProgress) (_ benchResult, err error) {
-	stand, err := a.benchChild(ctx, benchStand, "--latency", b.Latency.String())
+func (b *benchCommand) measureSetting(ctx context.Context, a *cli.App, dir string, s benchSetting, progress *benchProgress) (_ benchResult, err error) {
+	stand, err := startBenchChild(ctx, a, benchStand, "--latency", b.Latency.String())
 	if err != nil {
 		return benchResult{}, err
 	}
@@ -98,12 +99,12 @@ func (b *benchCommand) measureSetting(ctx context.Context, a *app, dir string, s
 }
 
 // measure starts the worker or the raw loop, lets it work, and ends it.
-func (b *benchCommand) measure(ctx context.Context, a *app, load *benchLoad, role benchRole, file string, s benchSetting) (m measurement, err error) {
+func (b *benchCommand) measure(ctx context.Context, a *cli.App, load *benchLoad, role benchRole, file string, s benchSetting) (m measurement, err error) {
 	args := []string{"--config", file}
 	if b.Profile != "" {
 		args = append(args, "--profile", b.Profile)
 	}
-	child, err := a.benchChild(ctx, role, args...)
+	child, err := startBenchChild(ctx, a, role, args...)
 	if err != nil {
 		return m, err
 	}
@@ -172,16 +173,16 @@ type benchProgress struct {
 	done, total int
 }
 
-func (a *app) benchProgress(total int) *benchProgress {
+func newBenchProgress(a *cli.App, total int) *benchProgress {
 	p := &benchProgress{total: total, show: func(string, ...any) {}}
-	if isTerminal(a.stderr) {
-		p.show = func(format string, args ...any) { fmt.Fprintf(a.stderr, "\r\x1b[K"+format, args...) }
+	if cli.IsTerminal(a.Stderr) {
+		p.show = func(format string, args ...any) { fmt.Fprintf(a.Stderr, "\r\x1b[K"+format, args...) }
 	}
 	return p
 }
 
 func (p *benchProgress) step(s benchSetting, role benchRole) {
-	p.show("%3d %%  %d in flight, %s, %s: %s", 100*p.done/p.total, s.inFlight, benchSize(s.size), counted(s.sources, "source"), role)
+	p.show("%3d %%  %d in flight, %s, %s: %s", 100*p.done/p.total, s.inFlight, benchSize(s.size), cli.Counted(s.sources, "source"), role)
 	p.done++
 }
 

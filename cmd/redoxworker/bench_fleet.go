@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
@@ -63,7 +64,7 @@ const (
 // benchFleetRun is one measurement of a fleet.
 type benchFleetRun struct {
 	bench *benchCommand
-	app   *app
+	app   *cli.App
 	dir   string
 	key   string // file
 	ports []int  // of NATS, and of its monitoring
@@ -76,22 +77,22 @@ type benchFleetRun struct {
 }
 
 // fleet measures and prints, also what it had when it failed.
-func (b *benchCommand) fleet(ctx context.Context, a *app) error {
+func (b *benchCommand) fleet(ctx context.Context, a *cli.App) error {
 	figures, err := b.measureFleet(ctx, a)
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
 	switch {
 	case len(figures) == 0:
-	case a.globals.JSON:
-		err = errors.Join(err, json.NewEncoder(a.stdout).Encode(figures))
+	case a.Globals.JSON:
+		err = errors.Join(err, json.NewEncoder(a.Stdout).Encode(figures))
 	default:
-		a.printf("%s\n", fleetTable(figures))
+		a.Printf("%s\n", fleetTable(figures))
 	}
 	return err
 }
 
-func (b *benchCommand) measureFleet(ctx context.Context, a *app) (figures []fleetFigure, err error) {
+func (b *benchCommand) measureFleet(ctx context.Context, a *cli.App) (figures []fleetFigure, err error) {
 	dir, err := os.MkdirTemp("", "redoxworker-bench-")
 	if err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (b *benchCommand) measureFleet(ctx context.Context, a *app) (figures []flee
 	if err := auth.WriteKeyFile(f.key, key); err != nil {
 		return nil, err
 	}
-	progress := a.benchProgress(1)
+	progress := newBenchProgress(a, 1)
 	defer progress.end()
 	for _, step := range []struct {
 		name string
@@ -193,8 +194,8 @@ func (f *benchFleetRun) seconds(where, what string, d time.Duration) {
 }
 
 // server is the role of the built-in server: it runs until ctx ends.
-func (b *benchCommand) server(ctx context.Context, a *app) error {
-	server, err := natsdev.Start(natsdev.Options{ConfigFile: a.globals.ConfigFile, Port: b.Port})
+func (b *benchCommand) server(ctx context.Context, a *cli.App) error {
+	server, err := natsdev.Start(natsdev.Options{ConfigFile: a.Globals.ConfigFile, Port: b.Port})
 	if err != nil {
 		return err
 	}

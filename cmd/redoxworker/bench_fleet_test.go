@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // A small fleet is measured in every state, beside the built-in server.
@@ -11,7 +13,7 @@ func TestBench_Fleet(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := runBench(t.Context(), "bench", "--fleet", "--json", "--sources", "2,4", "--idle", "6",
 		"--size", "1KB", "--messages", "60", "--rounds", "1", "--quiet", "20ms", "--backlog", "60")
-	if code != exitOK {
+	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	var figures []fleetFigure

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // benchHarmCommand has one source of a fleet meet one trouble after another, while all have light
@@ -44,7 +46,7 @@ const (
 )
 
 // Run measures.
-func (h *benchHarmCommand) Run(ctx context.Context, a *app) error {
+func (h *benchHarmCommand) Run(ctx context.Context, a *cli.App) error {
 	harms, err := h.validate()
 	if err != nil {
 		return err
@@ -60,14 +62,14 @@ func (h *benchHarmCommand) Run(ctx context.Context, a *app) error {
 	}
 	switch { // what was measured is shown in any case
 	case len(results) == 0:
-	case a.globals.JSON:
-		err = errors.Join(err, json.NewEncoder(a.stdout).Encode(results))
+	case a.Globals.JSON:
+		err = errors.Join(err, json.NewEncoder(a.Stdout).Encode(results))
 	default:
-		a.printf("%s\n", harmTable(results))
+		a.Printf("%s\n", harmTable(results))
 	}
 	if err == nil && slices.ContainsFunc(results, func(r harmResult) bool { return !r.kept() }) {
-		fmt.Fprintln(a.stderr, "redoxworker: not all harms were kept from others: see the table")
-		return errReported
+		fmt.Fprintln(a.Stderr, "redoxworker: not all harms were kept from others: see the table")
+		return cli.ErrReported
 	}
 	return err
 }
@@ -76,7 +78,7 @@ func (h *benchHarmCommand) validate() (harms []benchHarm, err error) {
 	var errs []error
 	bad := func(cond bool, format string, args ...any) {
 		if cond {
-			errs = append(errs, usagef(format, args...))
+			errs = append(errs, cli.Usagef(format, args...))
 		}
 	}
 	all := benchHarms()
@@ -111,7 +113,7 @@ func quotaLine(q simQuota) string {
 }
 
 // fleet has one fleet meet all harms in turn.
-func (h *benchHarmCommand) fleet(ctx context.Context, a *app, sources int, harms []benchHarm, results *[]harmResult) (err error) {
+func (h *benchHarmCommand) fleet(ctx context.Context, a *cli.App, sources int, harms []benchHarm, results *[]harmResult) (err error) {
 	s, err := h.open(ctx, a, sources, quotaLine(h.Quota))
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ func (h *benchHarmCommand) fleet(ctx context.Context, a *app, sources int, harms
 	}
 	s.traffic.settled(ctx, from, to, -1, h.Patience)
 	for _, harm := range harms {
-		a.harmProgress("%s: %s: %s", counted(sources, "source"), harm.name, harm.about)
+		harmProgress(a, "%s: %s: %s", cli.Counted(sources, "source"), harm.name, harm.about)
 		r, err := h.round(ctx, s, harm)
 		if err != nil {
 			return fmt.Errorf("bench: %s: %w", harm.name, err)
@@ -135,9 +137,9 @@ func (h *benchHarmCommand) fleet(ctx context.Context, a *app, sources int, harms
 }
 
 // harmProgress says on a terminal what is being measured.
-func (a *app) harmProgress(format string, args ...any) {
-	if isTerminal(a.stderr) {
-		fmt.Fprintf(a.stderr, format+"\n", args...)
+func harmProgress(a *cli.App, format string, args ...any) {
+	if cli.IsTerminal(a.Stderr) {
+		fmt.Fprintf(a.Stderr, format+"\n", args...)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -56,10 +57,10 @@ func change(before, during sceneLatency) string {
 func toldByReadyz(state service.Status) (lines []string) {
 	lines = append(lines, state.Problems...)
 	for _, p := range state.Worker.Pauses {
-		lines = append(lines, shownPause(p))
+		lines = append(lines, cli.ShownPause(p))
 	}
 	for _, slow := range state.Worker.Slow {
-		lines = append(lines, shownSlow(slow))
+		lines = append(lines, cli.ShownSlow(slow))
 	}
 	for _, b := range state.Worker.Backlog {
 		lines = append(lines, fmt.Sprintf("%s: %d messages wait", b.Source, b.Messages))

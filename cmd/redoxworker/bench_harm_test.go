@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -35,7 +36,7 @@ func TestBenchHarm_IsToldAndLosesNothing(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, shown)
 		}
 	}
-	if code != exitOK {
+	if code != cli.ExitOK {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
@@ -44,7 +45,7 @@ func TestBenchBurst_KeepsToTheWindow(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := runBench(t.Context(), "bench", "burst", "--json", "--messages", "100", "--sources", "4", "--rest", "0s", "--requests", "10", "--latency", "5ms")
 	var r burstResult
-	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitOK {
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != cli.ExitOK {
 		t.Fatalf("exit %d: %s: %v: %s", code, stderr, err, stdout)
 	}
 	if r.Window < 110 || r.Window > r.Limit || r.Refused > 0 || r.Ratio <= 0 || r.Quota.Idle.Messages != 10 || r.Quota.Busy.Messages == 0 || r.Quota.Busy.Missing > 0 {
@@ -60,7 +61,7 @@ func TestBenchHarm_BadFlagsAreUsageErrors(t *testing.T) {
 		"burst --messages 0": "--messages: 0", "burst --sources 2": "--sources: 2", "burst --requests 0": "--requests: 0", "burst --rest=-1s": "--rest",
 	} {
 		code, stdout, stderr := runBench(t.Context(), append([]string{"bench"}, strings.Fields(args)...)...)
-		if code != exitUsage || stdout != "" || !strings.Contains(stderr, want) {
+		if code != cli.ExitUsage || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", args, code, stdout, stderr)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
@@ -37,7 +38,7 @@ func (f *benchFleetRun) mainFile(n int, more string) error {
 	if n > 0 {
 		more += "sources:\n" + list.String()
 	}
-	return replaceFile(f.config(), fmt.Appendf(nil, `
+	return cli.ReplaceFile(f.config(), fmt.Appendf(nil, `
 nats: {url: %q}
 redox: {base_url: %q, blob_url: %q}
 keys:
@@ -84,7 +85,7 @@ func (f *benchFleetRun) inDirectory(ctx context.Context) error {
 		return err
 	}
 	put := func(n int) error {
-		return replaceFile(filepath.Join(dir, benchSource(n)+".yaml"), []byte("sources:\n"+fleetLine(n)))
+		return cli.ReplaceFile(filepath.Join(dir, benchSource(n)+".yaml"), []byte("sources:\n"+fleetLine(n)))
 	}
 	for n := range f.all() {
 		if err := put(n); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
@@ -20,12 +21,12 @@ import (
 // message and nothing that only goes wrong needs. It has net/http's transport with as many
 // connections as it needs, the defaults of the client and of the garbage collector, and one
 // consumer for all sources.
-func (b *benchCommand) raw(ctx context.Context, a *app) error {
-	c, err := a.load(0)
+func (b *benchCommand) raw(ctx context.Context, a *cli.App) error {
+	c, err := a.Load(0)
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(c.Log)
+	log, err := a.Logger(c.Log)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (b *benchCommand) raw(ctx context.Context, a *app) error {
 		inFlight.Go(func() {
 			defer func() { <-slots }()
 			if err := loop.handle(msg); err != nil {
-				fmt.Fprintln(a.stderr, "redoxworker:", err)
+				fmt.Fprintln(a.Stderr, "redoxworker:", err)
 			}
 		})
 	}, jetstream.PullMaxMessagesWithBytesLimit(c.Worker.Concurrency, 8<<20),

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -35,7 +36,7 @@ type sceneFleet struct {
 // benchScene is one worker with many sources, on a NATS server and a simulated Redox of its
 // own, each a process. The first source has a key of its own; the second, and all others, share one.
 type benchScene struct {
-	app     *app
+	app     *cli.App
 	sources int
 	config  string // file
 	admin   string // address of the worker's pages
@@ -66,7 +67,7 @@ const (
 func sceneSourceID(n int) string { return fmt.Sprintf("7ce6f387-c33c-417d-8682-%012d", n) }
 
 // open starts everything and waits until the worker is ready. quota is a line of configuration.
-func (f sceneFleet) open(ctx context.Context, a *app, sources int, quota string) (_ *benchScene, err error) {
+func (f sceneFleet) open(ctx context.Context, a *cli.App, sources int, quota string) (_ *benchScene, err error) {
 	s := &benchScene{app: a, sources: sources, keys: map[string]auth.Key{}}
 	defer func() {
 		if err != nil {
@@ -101,7 +102,7 @@ func (f sceneFleet) open(ctx context.Context, a *app, sources int, quota string)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	if s.worker, err = a.benchChild(ctx, benchWorker, "--config", s.config); err != nil {
+	if s.worker, err = startBenchChild(ctx, a, benchWorker, "--config", s.config); err != nil {
 		return nil, err
 	}
 	s.stops = append(s.stops, s.worker.stop)
@@ -132,7 +133,7 @@ func (s *benchScene) configuration(address, dir, quota string) string {
 // startNATS starts a server and answers its URL.
 func (s *benchScene) startNATS(ctx context.Context, binary, dir string) (string, error) {
 	if binary == "" {
-		stand, err := s.app.benchChild(ctx, benchStand)
+		stand, err := startBenchChild(ctx, s.app, benchStand)
 		if err != nil {
 			return "", err
 		}
@@ -188,7 +189,7 @@ func (s *benchScene) connect(ctx context.Context, address string) (err error) {
 
 // startSim starts the simulated Redox and makes its keys known to it.
 func (s *benchScene) startSim(ctx context.Context, dir string) error {
-	sim, err := s.app.benchChild(ctx, benchSim)
+	sim, err := startBenchChild(ctx, s.app, benchSim)
 	if err != nil {
 		return err
 	}
@@ -294,7 +295,7 @@ func (s *benchScene) ready(ctx context.Context) error {
 
 // command runs another command of this binary, for the fleet, and answers what it printed.
 func (s *benchScene) command(ctx context.Context, args ...string) (string, error) {
-	cmd, err := s.app.itself(ctx, append(args, "--config", s.config)...)
+	cmd, err := itself(ctx, s.app, append(args, "--config", s.config)...)
 	if err != nil {
 		return "", err
 	}

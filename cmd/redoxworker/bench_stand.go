@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -20,7 +21,7 @@ type benchAddresses struct {
 
 // stand runs NATS and the stand-in for Redox until ctx ends. Its first line of output says
 // where they are.
-func (b *benchCommand) stand(ctx context.Context, a *app) error {
+func (b *benchCommand) stand(ctx context.Context, a *cli.App) error {
 	server, err := natsdev.Start(natsdev.Options{Port: -1})
 	if err != nil {
 		return err
@@ -32,7 +33,7 @@ func (b *benchCommand) stand(ctx context.Context, a *app) error {
 	api := &http.Server{Handler: benchAPI(b.Latency), ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- api.Serve(listener) }()
-	err = json.NewEncoder(a.stdout).Encode(benchAddresses{NATS: server.URL(), API: "http://" + listener.Addr().String()})
+	err = json.NewEncoder(a.Stdout).Encode(benchAddresses{NATS: server.URL(), API: "http://" + listener.Addr().String()})
 	if err == nil {
 		<-ctx.Done()
 	}

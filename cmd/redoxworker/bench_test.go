@@ -13,6 +13,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -22,14 +23,14 @@ var smallBench = []string{"bench", "--json", "--rounds", "1", "--in-flight", "8"
 // runBench runs the command with the children that belong to it.
 func runBench(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(ctx, app{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs})
+	code = run(ctx, cli.App{Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs})
 	return code, out.String(), errs.String()
 }
 
 func TestBench_MeasuresWorkerAndRawLoop(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := runBench(t.Context(), smallBench...)
-	if code != exitOK {
+	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	var results []benchResult
@@ -53,7 +54,7 @@ func TestBench_EndsWhenInterrupted(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	code, stdout, stderr := runBench(ctx, "bench", "--duration", "1m", "--in-flight", "1")
-	if code != exitFailed || stdout != "" || stderr == "" || time.Since(start) > benchStopTimeout {
+	if code != cli.ExitFailed || stdout != "" || stderr == "" || time.Since(start) > benchStopTimeout {
 		t.Errorf("exit %d after %v, stdout %q, stderr %q", code, time.Since(start), stdout, stderr)
 	}
 }
@@ -74,7 +75,7 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 			t.Parallel()
 			code, stdout, stderr := runBench(t.Context(), append([]string{"bench"}, strings.Fields(tc.args)...)...)
 			lines := strings.Split(strings.TrimSpace(stderr), "\n")
-			if code != exitUsage || stdout != "" || len(lines) != len(tc.want) {
+			if code != cli.ExitUsage || stdout != "" || len(lines) != len(tc.want) {
 				t.Fatalf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 			}
 			for i, want := range tc.want {
@@ -88,7 +89,7 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 
 func TestBench_SaysWhyAChildFailed(t *testing.T) {
 	t.Parallel()
-	child, err := (&app{}).benchChild(t.Context(), benchWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
+	child, err := startBenchChild(t.Context(), &cli.App{}, benchWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,12 +210,5 @@ func TestBenchAmount_IsBounded(t *testing.T) {
 				t.Errorf("%d messages, %+v: %d bytes", messages, s, got.published*s.size)
 			}
 		}
-	}
-}
-
-func TestGCPercent_SparesMemoryWhenMuchIsInFlight(t *testing.T) {
-	t.Parallel()
-	if few, many := gcPercent(64), gcPercent(1000); few <= 100 || many != 100 {
-		t.Errorf("%d with few in flight, %d with many", few, many)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -34,7 +35,7 @@ func TestClaims_LargeAnswer(t *testing.T) {
 		t.Helper()
 		var out, errs output
 		args := append([]string{"request", "--config", s.config, query}, flags...)
-		if code := run(context.Background(), app{args: args, stdout: &out, stderr: &errs, stdin: strings.NewReader("")}); code != 0 {
+		if code := run(context.Background(), cli.App{Args: args, Stdout: &out, Stderr: &errs, Stdin: strings.NewReader("")}); code != 0 {
 			t.Fatalf("exit %d: %s", code, errs.String())
 		}
 		if out.String() != string(far.answer) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 )
 
@@ -15,28 +16,21 @@ type configCommand struct {
 type configPrintCommand struct{}
 
 // Run prints what run would work with. It demands what run demands.
-func (configPrintCommand) Run(_ context.Context, a *app) error {
-	c, err := a.load(0)
+func (configPrintCommand) Run(_ context.Context, a *cli.App) error {
+	c, err := a.Load(0)
 	if err != nil {
 		return err
 	}
 	text := c.YAML()
-	if a.globals.JSON {
+	if a.Globals.JSON {
 		text = c.JSON()
 	}
-	return a.write(text)
+	return a.PrintText(text)
 }
 
 type configSchemaCommand struct{}
 
 // Run prints the schema, which depends on no file.
-func (configSchemaCommand) Run(_ context.Context, a *app) error { return a.write(config.Schema()) }
-
-// write prints a text that ends in one line end, whatever it had.
-func (a *app) write(text []byte) error {
-	if n := len(text); n == 0 || text[n-1] != '\n' {
-		text = append(text[:n:n], '\n')
-	}
-	_, err := a.stdout.Write(text)
-	return err
+func (configSchemaCommand) Run(_ context.Context, a *cli.App) error {
+	return a.PrintText(config.Schema())
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -25,11 +26,11 @@ const (
 
 // Run publishes samples, shows what becomes of them and ends without error when that is
 // what should have.
-func (demoCommand) Run(ctx context.Context, a *app) error {
-	if err := a.standsAlone("demo"); err != nil {
+func (demoCommand) Run(ctx context.Context, a *cli.App) error {
+	if err := standsAlone(a, "demo"); err != nil {
 		return err
 	}
-	if _, err := a.standaloneLogger(""); err != nil { // before anything is printed
+	if _, err := standaloneLogger(a, ""); err != nil { // before anything is printed
 		return err
 	}
 	samples, err := demoSamples()
@@ -38,7 +39,7 @@ func (demoCommand) Run(ctx context.Context, a *app) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, demoLimit, fmt.Errorf("not everything was settled within %s", demoLimit))
 	defer cancel()
-	d := newDemonstration("demo", samples, a.newLines(29))
+	d := newDemonstration("demo", samples, newLines(a, 29))
 	summary, err := d.run(ctx, a)
 	d.view.close()
 	if err != nil {
@@ -78,8 +79,8 @@ func newDemonstration(profile string, samples []sample, view *lines) *demonstrat
 
 // run publishes everything, waits for what becomes of it, stops the worker and looks at
 // what is left behind.
-func (d *demonstration) run(ctx context.Context, a *app) (summary *demoSummary, err error) {
-	d.stack, err = a.newStack(ctx, stackOptions{
+func (d *demonstration) run(ctx context.Context, a *cli.App) (summary *demoSummary, err error) {
+	d.stack, err = newStack(ctx, a, stackOptions{
 		natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", profile: d.profile, logLevel: "error",
 		flags:   map[string]any{"worker.retry.initial": "600ms", "gateway.enabled": false},
 		redox:   &redoxsim.Server{MessageKey: arrivalKey},
@@ -89,8 +90,8 @@ func (d *demonstration) run(ctx context.Context, a *app) (summary *demoSummary, 
 		return nil, err
 	}
 	defer d.stack.close()
-	if !a.globals.JSON {
-		a.printf("A NATS server, a worker and a simulated Redox, in this process.\n\n")
+	if !a.Globals.JSON {
+		a.Printf("A NATS server, a worker and a simulated Redox, in this process.\n\n")
 	}
 	publisher, err := outbox.NewPublisher(d.stack.js, outbox.PublisherConfig{OrderSecret: []byte(d.stack.config.Order.Secret.Reveal())})
 	if err != nil {

@@ -15,20 +15,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
 // demoApp is an app of its own streams.
-func demoApp(args ...string) (*app, *output, *output) {
+func demoApp(args ...string) (*cli.App, *output, *output) {
 	var out, errs output
-	return &app{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs}, &out, &errs
+	return &cli.App{Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs}, &out, &errs
 }
 
 func TestDemo_TellsEveryMessageAndEndsWell(t *testing.T) {
 	t.Parallel()
 	a, out, errs := demoApp("demo", "--json")
-	if code := run(t.Context(), *a); code != exitOK || errs.String() != "" {
+	if code := run(t.Context(), *a); code != cli.ExitOK || errs.String() != "" {
 		t.Fatalf("exit %d, stderr %s", code, errs)
 	}
 	told := map[string][]string{}
@@ -72,7 +73,7 @@ func TestDemo_SaysWhatDiffered(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, out, _ := demoApp()
-	d := newDemonstration("none", samples, a.newLines(29))
+	d := newDemonstration("none", samples, newLines(a, 29))
 	summary, err := d.run(t.Context(), a)
 	d.view.close()
 	if err != nil {
@@ -107,7 +108,7 @@ func TestDemo_NamesWhatIsOpenWhenItsTimeIsUp(t *testing.T) {
 	a, _, _ := demoApp()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("time is up"))
 	defer cancel()
-	d := newDemonstration("unauthorized", samples, a.newLines(29))
+	d := newDemonstration("unauthorized", samples, newLines(a, 29))
 	_, err = d.run(ctx, a)
 	d.view.close()
 	if err == nil || !strings.HasPrefix(err.Error(), "time is up; still open: appointment, arrival, device, discharge") {

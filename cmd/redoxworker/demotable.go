@@ -7,38 +7,28 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // print the summary as tables, or as one object.
-func (s *demoSummary) print(a *app) {
-	if a.globals.JSON {
-		_ = json.NewEncoder(a.stdout).Encode(s) // a closed pipe is the reader's wish
+func (s *demoSummary) print(a *cli.App) {
+	if a.Globals.JSON {
+		_ = json.NewEncoder(a.Stdout).Encode(s) // a closed pipe is the reader's wish
 		return
 	}
-	a.printf("\n%s\n\n%s\n\n", s.settlementTable(a), s.factTable(a))
+	a.Printf("\n%s\n\n%s\n\n", s.settlementTable(a), s.factTable(a))
 	if !s.OK {
 		return
 	}
 	program := programName()
-	a.printf("All %d messages went as they should, in %.1fs. Next:\n\n", s.Messages, s.Took)
-	a.printf("  %-*s  the same, left running on ports, with commands to copy\n", len(program)+12, program+" dev")
-	a.printf("  %-*s  send a message of your own to it\n", len(program)+12, program+" send --help")
+	a.Printf("All %d messages went as they should, in %.1fs. Next:\n\n", s.Messages, s.Took)
+	a.Printf("  %-*s  the same, left running on ports, with commands to copy\n", len(program)+12, program+" dev")
+	a.Printf("  %-*s  send a message of your own to it\n", len(program)+12, program+" send --help")
 }
 
-// newTable has lines where somebody looks at it, on a terminal.
-func (a *app) newTable() table.Writer {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleRounded)
-	t.Style().Format.Header = 0
-	if !isTerminal(a.stdout) {
-		t.SuppressTrailingSpaces()
-		t.Style().Options = table.OptionsNoBordersAndSeparators
-	}
-	return t
-}
-
-func (s *demoSummary) settlementTable(a *app) string {
-	t := a.newTable()
+func (s *demoSummary) settlementTable(a *cli.App) string {
+	t := a.NewTable()
 	t.AppendHeader(table.Row{"settlement", "messages", "attempts", "median", "longest"})
 	for _, x := range s.Settlements {
 		t.AppendRow(table.Row{x.Settlement, x.Messages, x.Attempts, seconds(x.Median), seconds(x.Longest)})
@@ -46,8 +36,8 @@ func (s *demoSummary) settlementTable(a *app) string {
 	return t.Render()
 }
 
-func (s *demoSummary) factTable(a *app) string {
-	t := a.newTable()
+func (s *demoSummary) factTable(a *cli.App) string {
+	t := a.NewTable()
 	var streams []string
 	for _, x := range s.Streams {
 		streams = append(streams, fmt.Sprintf("%s %d", x.Name, x.Messages))
@@ -61,7 +51,7 @@ func (s *demoSummary) factTable(a *app) string {
 	t.AppendRow(table.Row{"Redox took", fmt.Sprintf("%d messages, %d of them twice, %d requests with a Source ID", s.Redox.Accepted, s.Redox.Duplicates, s.Redox.SourceIDs)})
 	t.AppendRow(table.Row{"patients' order", order})
 	t.AppendRow(table.Row{"tokens", fmt.Sprintf("%d made, %d dropped after a 401", s.Tokens.Minted, s.Tokens.Dropped)})
-	return a.fitted(t, 2)
+	return a.Fitted(t, 2)
 }
 
 func seconds(s float64) string { return short(time.Duration(s * float64(time.Second))) }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -22,21 +23,21 @@ type devCommand struct {
 }
 
 // Run until a signal, then drain.
-func (c devCommand) Run(ctx context.Context, a *app) error {
-	if err := a.standsAlone("dev"); err != nil {
+func (c devCommand) Run(ctx context.Context, a *cli.App) error {
+	if err := standsAlone(a, "dev"); err != nil {
 		return err
 	}
 	redox, err := c.server()
 	if err != nil {
 		return err
 	}
-	view := a.newLines(36) // a UUID
+	view := newLines(a, 36) // a UUID
 	defer view.close()
 	flags := map[string]any{}
-	for key, value := range a.globals.Set {
+	for key, value := range a.Globals.Set {
 		flags[key] = value
 	}
-	s, err := a.newStack(ctx, stackOptions{
+	s, err := newStack(ctx, a, stackOptions{
 		dir: c.Dir, natsListen: c.NATSListen, simListen: c.SimListen, adminListen: c.AdminListen, writeConfig: c.WriteConfig,
 		profile: c.Profile, platform: true, logLevel: "warn", flags: flags, redox: redox,
 		observe: func(e worker.Event) {
@@ -56,22 +57,22 @@ func (c devCommand) Run(ctx context.Context, a *app) error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(ctx) }()
 	if s.awaitReady(ctx, ended) {
-		a.devLine("ready")
+		devLine(a, "ready")
 	}
 	err = <-ended
 	if err == nil {
-		a.devLine("stopped")
+		devLine(a, "stopped")
 	}
 	return err
 }
 
 // devLine tells people what dev itself does; programs read the lines of JSON around it.
-func (a *app) devLine(text string) {
-	if a.globals.JSON {
-		a.printf("{\"event\":%q}\n", text)
+func devLine(a *cli.App, text string) {
+	if a.Globals.JSON {
+		a.Printf("{\"event\":%q}\n", text)
 		return
 	}
-	a.printf("%s\n", text)
+	a.Printf("%s\n", text)
 }
 
 // awaitReady waits until the worker takes messages; false when it will not.
@@ -94,10 +95,10 @@ func (s *stack) awaitReady(ctx context.Context, ended chan error) bool {
 }
 
 // print says where everything is, and commands that work against it.
-func (c devCommand) print(a *app, s *stack) {
+func (c devCommand) print(a *cli.App, s *stack) {
 	nats, admin := s.config.NATS.URL.String(), s.config.Admin.Listen
-	if a.globals.JSON {
-		_ = json.NewEncoder(a.stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
+	if a.Globals.JSON {
+		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
 			"event": "listening", "nats": nats, "redox": s.sim.url(), "organization": devOrganization, "admin": admin, "config": s.files.config, "dir": s.files.dir})
 		return
 	}
@@ -108,33 +109,33 @@ func (c devCommand) print(a *app, s *stack) {
 	if admin != "" {
 		admin = fmt.Sprintf("http://%s  (/readyz, /metrics)", reachable(admin))
 	}
-	a.printf("redoxworker dev: NATS, a simulated Redox (faults: %s), a worker and the gateway.\n\n", c.Profile)
+	a.Printf("redoxworker dev: NATS, a simulated Redox (faults: %s), a worker and the gateway.\n\n", c.Profile)
 	for _, row := range [][2]string{
 		{"NATS", nats}, {"Redox", s.sim.url() + "  (API, FHIR, files, platform; /_sim/stats, /_sim/arrivals, /_sim/logs, /_sim/fault)"}, {"admin", admin},
 		{"config", s.files.config}, {"data", s.files.dir + "  (" + kept + ")"}, {"sources", "clinic-a, clinic-b, and platform for the Platform API"},
 	} {
 		if row[1] != "" {
-			a.printf("  %-8s %s\n", row[0], row[1])
+			a.Printf("  %-8s %s\n", row[0], row[1])
 		}
 	}
-	a.printf("\nIn another terminal:\n\n")
+	a.Printf("\nIn another terminal:\n\n")
 	c.printCommands(a, s, nats)
-	a.printf("\nBelow, a line for each message that is settled or tried again. Stop with Ctrl-C.\n\n")
+	a.Printf("\nBelow, a line for each message that is settled or tried again. Stop with Ctrl-C.\n\n")
 }
 
-func (c devCommand) printCommands(a *app, s *stack, nats string) {
+func (c devCommand) printCommands(a *cli.App, s *stack, nats string) {
 	program := programName()
 	configFile := shellWord(s.files.config)
 	file := func(name string) string { return shellWord(filepath.Join(s.files.samples, name)) }
 	sample := func(name string) string { return file(name + ".json") }
-	a.printf("  %s send --server %s --source clinic-a %s\n", program, nats, sample("new-patient"))
-	a.printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, configFile, sample("registration"))
-	a.printf("  %s request --server %s --source clinic-a %s\n", program, nats, sample("patient-search"))
-	a.printf("  %s request --config %s --source clinic-a --kind fhir --method GET --path hospital/Development/Patient/1\n", program, configFile)
-	a.printf("  %s send --config %s --source clinic-a --kind file --wait %s\n", program, configFile, file("report.pdf"))
-	a.printf("  nats --server %s pub redox.out.clinic-a.send \"$(cat %s)\"\n", nats, sample("result"))
-	a.printf("  nats --server %s request redox.gateway.clinic-a.request \"$(cat %s)\"\n", nats, sample("free-slots"))
-	a.printf("  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n", s.sim.url())
-	a.printf("\nWhat became of a message, by a log id that request and send --wait print:\n\n")
-	a.printf("  %s log --config %s LOG-ID\n", program, configFile)
+	a.Printf("  %s send --server %s --source clinic-a %s\n", program, nats, sample("new-patient"))
+	a.Printf("  %s send --config %s --source clinic-b --order-key patient-1 %s\n", program, configFile, sample("registration"))
+	a.Printf("  %s request --server %s --source clinic-a %s\n", program, nats, sample("patient-search"))
+	a.Printf("  %s request --config %s --source clinic-a --kind fhir --method GET --path hospital/Development/Patient/1\n", program, configFile)
+	a.Printf("  %s send --config %s --source clinic-a --kind file --wait %s\n", program, configFile, file("report.pdf"))
+	a.Printf("  nats --server %s pub redox.out.clinic-a.send \"$(cat %s)\"\n", nats, sample("result"))
+	a.Printf("  nats --server %s request redox.gateway.clinic-a.request \"$(cat %s)\"\n", nats, sample("free-slots"))
+	a.Printf("  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n", s.sim.url())
+	a.Printf("\nWhat became of a message, by a log id that request and send --wait print:\n\n")
+	a.Printf("  %s log --config %s LOG-ID\n", program, configFile)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -76,7 +77,7 @@ func TestDev_GatewayAndAdminWorkAndNothingIsLeft(t *testing.T) {
 			t.Errorf("%s: %s", url, response.Status)
 		}
 	}
-	if code := p.stop(); code != exitOK || p.errs.String() != "" {
+	if code := p.stop(); code != cli.ExitOK || p.errs.String() != "" {
 		t.Errorf("exit %d, stderr %s", code, p.errs)
 	}
 	if !strings.HasSuffix(p.out.String(), "{\"event\":\"stopped\"}\n") {
@@ -109,12 +110,12 @@ func TestDev_DirKeepsMessages(t *testing.T) {
 	}
 	conn.Close()
 	(&stage{TB: t}).eventually("the message waits for a token", func() bool { return strings.Contains(p.out.String(), `"event":"wait","message":"kept"`) }, p.out.String)
-	if code := p.stop(); code != exitOK {
+	if code := p.stop(); code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, p.errs)
 	}
 	p = startDev(t, "--dir", dir)
 	(&stage{TB: t}).eventually("the message is delivered", func() bool { return strings.Contains(p.out.String(), `"event":"delivered","message":"kept"`) }, p.out.String)
-	if code := p.stop(); code != exitOK || p.Dir != dir {
+	if code := p.stop(); code != cli.ExitOK || p.Dir != dir {
 		t.Errorf("exit %d, dir %s", code, p.Dir)
 	}
 }
@@ -138,7 +139,7 @@ func TestDev_TakenPortNamesTheFlag(t *testing.T) {
 		}
 		a, out, errs := demoApp(args...)
 		code := run(t.Context(), *a)
-		if text := errs.String(); code != exitUsage || out.String() != "" || strings.Count(text, "\n") != 1 ||
+		if text := errs.String(); code != cli.ExitUsage || out.String() != "" || strings.Count(text, "\n") != 1 ||
 			!strings.HasPrefix(text, "redoxworker: "+flag+": listen tcp "+taken.Addr().String()) || !strings.Contains(text, "choose another address") {
 			t.Errorf("%s: exit %d, %s", flag, code, text)
 		}
@@ -149,7 +150,7 @@ func TestDev_TakenPortNamesTheFlag(t *testing.T) {
 func TestStack_EndsAlthoughRedoxHangs(t *testing.T) {
 	t.Parallel()
 	a, _, _ := demoApp()
-	s, err := a.newStack(t.Context(), stackOptions{natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", profile: "hang",
+	s, err := newStack(t.Context(), a, stackOptions{natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", profile: "hang",
 		logLevel: "error", redox: &redoxsim.Server{}, flags: map[string]any{"worker.drain_timeout": "100ms"}})
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +198,7 @@ func TestDev_FilesAndLogs(t *testing.T) {
 		}
 		return out.String()
 	}
-	sent := command(exitOK, "send", "--source", "clinic-a", "--wait", file)
+	sent := command(cli.ExitOK, "send", "--source", "clinic-a", "--wait", file)
 	var reply struct {
 		Meta struct{ Logs []struct{ ID string } }
 	}
@@ -206,7 +207,7 @@ func TestDev_FilesAndLogs(t *testing.T) {
 	}
 	id := reply.Meta.Logs[0].ID
 	path := "v1/organizations/" + p.Organization + "/logs/" + id
-	told := command(exitOK, "request", "--source", "platform", "--kind", "platform", "--method", "GET", "--path", path)
+	told := command(cli.ExitOK, "request", "--source", "platform", "--kind", "platform", "--method", "GET", "--path", path)
 	if !strings.Contains(told, `"attempts":{"total":1,"latest":{"status":"succeeded"}}`) {
 		t.Errorf("the log: %s", told)
 	}
@@ -227,7 +228,7 @@ func TestDev_FilesAndLogs(t *testing.T) {
 	if err := json.NewDecoder(response.Body).Decode(&quota); err != nil || quota.Quota != (redoxsim.Quota{Limit: 50, Per: 5 * time.Second}) {
 		t.Errorf("%+v, %v", quota, err)
 	}
-	if code := p.stop(); code != exitOK {
+	if code := p.stop(); code != cli.ExitOK {
 		t.Errorf("exit %d: %s", code, p.errs)
 	}
 }
@@ -248,7 +249,7 @@ func TestDev_PrintedCommandsWork(t *testing.T) {
 			continue
 		}
 		b, told, why := demoApp(strings.Fields(strings.ReplaceAll(command, "LOG-ID", id))...)
-		if code := run(ctx, *b); code != exitOK {
+		if code := run(ctx, *b); code != cli.ExitOK {
 			t.Errorf("%s: exit %d: %s", command, code, why)
 		}
 		if _, ids, found := strings.Cut(why.String(), ", log ids "); found {
@@ -262,7 +263,7 @@ func TestDev_PrintedCommandsWork(t *testing.T) {
 		t.Errorf("%d commands: %s", tried, out)
 	}
 	cancel()
-	if code := <-ended; code != exitOK || errs.String() != "" {
+	if code := <-ended; code != cli.ExitOK || errs.String() != "" {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 }

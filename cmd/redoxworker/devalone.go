@@ -5,58 +5,59 @@ import (
 	"os"
 	"strings"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 )
 
 // demo, dev and sim bring everything themselves: of the user's settings they take the log's.
 
 // standsAlone refuses the flags that would mean nothing to such a command.
-func (a *app) standsAlone(command string) error {
-	g := a.globals
+func standsAlone(a *cli.App, command string) error {
+	g := a.Globals
 	for _, flag := range []struct{ name, value string }{
 		{"config", g.ConfigFile}, {"server", g.Server}, {"creds", g.Creds}, {"nkey", g.Nkey}, {"user", g.User},
 		{"context", g.Context}, {"tlsca", g.TLSCA}, {"tlscert", g.TLSCert}, {"tlskey", g.TLSKey},
 	} {
 		if flag.value != "" {
-			return usagef("--%s: %s brings its own NATS and settings; leave this flag out", flag.name, command)
+			return cli.Usagef("--%s: %s brings its own NATS and settings; leave this flag out", flag.name, command)
 		}
 	}
 	if len(g.Set) > 0 && command != "dev" {
-		return usagef("--set: %s has its own settings; leave this flag out, or use dev", command)
+		return cli.Usagef("--set: %s has its own settings; leave this flag out, or use dev", command)
 	}
 	return nil
 }
 
 // logSettings are the log's settings of command line and environment over a level of the
 // command's own, "" for none.
-func (a *app) logSettings(level string) (environ []string, flags map[string]any) {
+func logSettings(a *cli.App, level string) (environ []string, flags map[string]any) {
 	flags = map[string]any{}
-	for _, e := range a.environ {
+	for _, e := range a.Environ {
 		if strings.HasPrefix(e, "REDOXWORKER_LOG_") {
 			environ = append(environ, e)
 		}
 	}
 	switch {
-	case a.globals.LogLevel != "":
-		flags["log.level"] = a.globals.LogLevel
-	case a.env("REDOXWORKER_LOG_LEVEL") == "" && level != "":
+	case a.Globals.LogLevel != "":
+		flags["log.level"] = a.Globals.LogLevel
+	case a.Env("REDOXWORKER_LOG_LEVEL") == "" && level != "":
 		flags["log.level"] = level
 	}
-	if a.globals.LogFormat != "" {
-		flags["log.format"] = a.globals.LogFormat
+	if a.Globals.LogFormat != "" {
+		flags["log.format"] = a.Globals.LogFormat
 	}
 	return environ, flags
 }
 
 // standaloneLogger is the logger of a command without configuration.
-func (a *app) standaloneLogger(level string) (*slog.Logger, error) {
-	environ, flags := a.logSettings(level)
+func standaloneLogger(a *cli.App, level string) (*slog.Logger, error) {
+	environ, flags := logSettings(a, level)
 	c, err := config.Load(config.Options{
 		Environ: environ, Flags: flags, Skip: config.PartKeys | config.PartSources | config.PartOrderSecret})
 	if err != nil {
 		return nil, err
 	}
-	return a.logger(c.Log)
+	return a.Logger(c.Log)
 }
 
 // programName is how this program is started, for commands to copy.

@@ -3,36 +3,36 @@ package main
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 func TestStandsAlone(t *testing.T) {
 	t.Parallel()
 	set := map[string]string{"worker.concurrency": "1"}
 	for name, tt := range map[string]struct {
-		globals globals
+		globals cli.Globals
 		command string
 		flag    string // that is refused
 	}{
-		"nothing":      {globals{}, "demo", ""},
-		"log and json": {globals{LogLevel: "debug", LogFormat: "json", JSON: true}, "sim", ""},
-		"settings":     {globals{Set: set}, "dev", ""},
-		"sim settings": {globals{Set: set}, "sim", "--set"},
-		"server":       {globals{Server: "nats://127.0.0.1:1"}, "demo", "--server"},
-		"config":       {globals{ConfigFile: "x.yaml"}, "dev", "--config"},
-		"context":      {globals{Context: "prod"}, "dev", "--context"},
-		"creds":        {globals{Creds: "x"}, "demo", "--creds"},
-		"nkey":         {globals{Nkey: "x"}, "demo", "--nkey"},
-		"user":         {globals{User: "x"}, "demo", "--user"},
-		"tls":          {globals{TLSCA: "x"}, "demo", "--tlsca"},
+		"nothing":      {cli.Globals{}, "demo", ""},
+		"log and json": {cli.Globals{LogLevel: "debug", LogFormat: "json", JSON: true}, "sim", ""},
+		"settings":     {cli.Globals{Set: set}, "dev", ""},
+		"sim settings": {cli.Globals{Set: set}, "sim", "--set"},
+		"server":       {cli.Globals{Server: "nats://127.0.0.1:1"}, "demo", "--server"},
+		"config":       {cli.Globals{ConfigFile: "x.yaml"}, "dev", "--config"},
+		"context":      {cli.Globals{Context: "prod"}, "dev", "--context"},
+		"creds":        {cli.Globals{Creds: "x"}, "demo", "--creds"},
+		"nkey":         {cli.Globals{Nkey: "x"}, "demo", "--nkey"},
+		"user":         {cli.Globals{User: "x"}, "demo", "--user"},
+		"tls":          {cli.Globals{TLSCA: "x"}, "demo", "--tlsca"},
 	} {
-		err := (&app{globals: tt.globals}).standsAlone(tt.command)
-		var usage usageError
+		err := standsAlone(&cli.App{Globals: tt.globals}, tt.command)
+		var usage cli.UsageError
 		if (err != nil) != (tt.flag != "") || err != nil && (!errors.As(err, &usage) || !strings.HasPrefix(err.Error(), tt.flag+": "+tt.command)) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -44,18 +44,18 @@ func TestLogSettings(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		environ []string
-		globals globals
+		globals cli.Globals
 		level   string
 		want    []string
 		flags   map[string]any
 	}{
-		"default":     {nil, globals{}, "warn", nil, map[string]any{"log.level": "warn"}},
-		"none":        {nil, globals{}, "", nil, map[string]any{}},
-		"flags":       {nil, globals{LogLevel: "debug", LogFormat: "json"}, "warn", nil, map[string]any{"log.level": "debug", "log.format": "json"}},
-		"environment": {[]string{"REDOXWORKER_NATS_URL=nats://prod", "REDOXWORKER_LOG_LEVEL=info", "REDOXWORKER_CONFIG=x"}, globals{}, "warn", []string{"REDOXWORKER_LOG_LEVEL=info"}, map[string]any{}},
-		"both":        {[]string{"REDOXWORKER_LOG_LEVEL=info"}, globals{LogLevel: "error"}, "warn", []string{"REDOXWORKER_LOG_LEVEL=info"}, map[string]any{"log.level": "error"}},
+		"default":     {nil, cli.Globals{}, "warn", nil, map[string]any{"log.level": "warn"}},
+		"none":        {nil, cli.Globals{}, "", nil, map[string]any{}},
+		"flags":       {nil, cli.Globals{LogLevel: "debug", LogFormat: "json"}, "warn", nil, map[string]any{"log.level": "debug", "log.format": "json"}},
+		"environment": {[]string{"REDOXWORKER_NATS_URL=nats://prod", "REDOXWORKER_LOG_LEVEL=info", "REDOXWORKER_CONFIG=x"}, cli.Globals{}, "warn", []string{"REDOXWORKER_LOG_LEVEL=info"}, map[string]any{}},
+		"both":        {[]string{"REDOXWORKER_LOG_LEVEL=info"}, cli.Globals{LogLevel: "error"}, "warn", []string{"REDOXWORKER_LOG_LEVEL=info"}, map[string]any{"log.level": "error"}},
 	} {
-		environ, flags := (&app{environ: tt.environ, globals: tt.globals}).logSettings(tt.level)
+		environ, flags := logSettings(&cli.App{Environ: tt.environ, Globals: tt.globals}, tt.level)
 		if diff := cmp.Diff(tt.want, environ) + cmp.Diff(tt.flags, flags); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -65,8 +65,8 @@ func TestLogSettings(t *testing.T) {
 func TestStandaloneLogger(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	a := &app{stderr: &out, environ: []string{"REDOXWORKER_NATS_URL=not a url"}}
-	log, err := a.standaloneLogger("warn")
+	a := &cli.App{Stderr: &out, Environ: []string{"REDOXWORKER_NATS_URL=not a url"}}
+	log, err := standaloneLogger(a, "warn")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,19 +75,9 @@ func TestStandaloneLogger(t *testing.T) {
 	if text := out.String(); strings.Contains(text, "quiet") || !strings.Contains(text, "loud") {
 		t.Errorf("logged %s", text)
 	}
-	a.globals.LogLevel = "shouting"
-	if _, err := a.standaloneLogger("warn"); err == nil || !strings.HasPrefix(err.Error(), "log.level: ") {
+	a.Globals.LogLevel = "shouting"
+	if _, err := standaloneLogger(a, "warn"); err == nil || !strings.HasPrefix(err.Error(), "log.level: ") {
 		t.Errorf("error %v", err)
-	}
-}
-
-// A duration is for people: 1.5s, not 1500000000.
-func TestLogHandler_ReadableDurations(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	slog.New((&app{}).logHandler(&out, "json", slog.LevelInfo)).Info("paused", "for", 1500*time.Millisecond)
-	if !strings.Contains(out.String(), `"for":"1.5s"`) {
-		t.Error(out.String())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
@@ -115,8 +116,8 @@ type lines struct {
 }
 
 // newLines starts printing to stdout; the caller ends it with close.
-func (a *app) newLines(width int) *lines {
-	l := &lines{out: a.stdout, start: time.Now(), width: width, json: a.globals.JSON, color: a.color(a.stdout),
+func newLines(a *cli.App, width int) *lines {
+	l := &lines{out: a.Stdout, start: time.Now(), width: width, json: a.Globals.JSON, color: a.Color(a.Stdout),
 		queue: make(chan happening, 1024), done: make(chan struct{})}
 	go func() {
 		defer close(l.done)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
@@ -64,7 +65,7 @@ func TestHappened(t *testing.T) {
 func TestLines_Text(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	l := (&app{stdout: &out}).newLines(10)
+	l := newLines(&cli.App{Stdout: &out}, 10)
 	l.show(happening{Event: "publish", Message: "m-1", Detail: "clinic-a, send"})
 	l.show(happening{Event: "delivered", Message: "m-1", Name: "Order.New", Detail: "200 in 4ms"})
 	l.show(happening{Event: "resumed", Message: "key:main"})
@@ -100,8 +101,8 @@ func TestLines_Color(t *testing.T) {
 func TestLines_JSON(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	a := &app{stdout: &out, globals: globals{JSON: true}}
-	l := a.newLines(10)
+	a := &cli.App{Stdout: &out, Globals: cli.Globals{JSON: true}}
+	l := newLines(a, 10)
 	l.show(happening{Event: "retry", Message: "m-1", Source: "clinic-a", Lane: "send", Status: 503, Attempt: 1, Delay: 0.5, Error: "unavailable", Detail: "not here"})
 	l.close()
 	var got map[string]any
@@ -135,7 +136,7 @@ func TestLines_SlowReaderLosesLinesAndHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	w := &stuckWriter{entered: make(chan struct{}), release: make(chan struct{})}
 	entered := w.entered
-	l := (&app{stdout: w}).newLines(5)
+	l := newLines(&cli.App{Stdout: w}, 5)
 	l.show(happening{Event: "publish", Message: "first"})
 	<-entered
 	for range cap(l.queue) + 7 {
@@ -155,7 +156,7 @@ func (closedPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 func TestLines_ClosedPipe(t *testing.T) {
 	t.Parallel()
 	for _, asJSON := range []bool{false, true} {
-		l := (&app{stdout: closedPipe{}, globals: globals{JSON: asJSON}}).newLines(5)
+		l := newLines(&cli.App{Stdout: closedPipe{}, Globals: cli.Globals{JSON: asJSON}}, 5)
 		l.show(happening{Event: "publish"})
 		l.close()
 	}

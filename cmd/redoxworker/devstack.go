@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker"
@@ -56,7 +57,7 @@ type stack struct {
 
 // newStack starts NATS, with streams and consumers, and opens the listeners. What it opened
 // is closed by close, also after an error.
-func (a *app) newStack(ctx context.Context, o stackOptions) (*stack, error) {
+func newStack(ctx context.Context, a *cli.App, o stackOptions) (*stack, error) {
 	s := &stack{}
 	if err := s.open(ctx, a, o); err != nil {
 		s.close()
@@ -65,8 +66,8 @@ func (a *app) newStack(ctx context.Context, o stackOptions) (*stack, error) {
 	return s, nil
 }
 
-func (s *stack) open(ctx context.Context, a *app, o stackOptions) (err error) {
-	if s.log, err = a.standaloneLogger(o.logLevel); err != nil {
+func (s *stack) open(ctx context.Context, a *cli.App, o stackOptions) (err error) {
+	if s.log, err = standaloneLogger(a, o.logLevel); err != nil {
 		return err
 	}
 	if err := s.openDir(o.dir); err != nil {
@@ -89,13 +90,13 @@ func (s *stack) open(ctx context.Context, a *app, o stackOptions) (err error) {
 	if err := s.registerAtSim(); err != nil {
 		return err
 	}
-	if s.conn, s.js, err = connectOnce(ctx, s.config, s.log); err != nil {
+	if s.conn, s.js, err = cli.ConnectOnce(ctx, s.config, s.log); err != nil {
 		return err
 	}
 	if _, err := service.Topology(s.config).Ensure(ctx, s.js); err != nil {
 		return err
 	}
-	s.service, err = service.New(*s.config, service.Options{Logger: s.log, Registerer: newRegistry(), Observe: o.observe, Version: buildVersion})
+	s.service, err = service.New(*s.config, service.Options{Logger: s.log, Registerer: newRegistry(), Observe: o.observe, Version: a.Version})
 	return err
 }
 
@@ -111,14 +112,14 @@ func (s *stack) openDir(dir string) (err error) {
 	}
 	if !s.temporary { // two servers on one store would destroy it
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return usagef("--dir: %w; name a directory that you may write to", err)
+			return cli.Usagef("--dir: %w; name a directory that you may write to", err)
 		}
 		s.lock, err = lockFile(filepath.Join(dir, "dev.lock"))
 		if errors.Is(err, errLocked) {
-			return usagef("--dir: %s is in use by another redoxworker dev; stop that, or choose another", dir)
+			return cli.Usagef("--dir: %s is in use by another redoxworker dev; stop that, or choose another", dir)
 		}
 		if err != nil {
-			return usagef("--dir: %w; name a directory that you may write to", err)
+			return cli.Usagef("--dir: %w; name a directory that you may write to", err)
 		}
 	}
 	s.files, err = newDevFiles(dir)
@@ -145,7 +146,7 @@ func freeAddressFor(flag, address string) (string, error) {
 func (s *stack) openNATS(listen string) error {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return usagef("--nats-listen: %w; write host:port", err)
+		return cli.Usagef("--nats-listen: %w; write host:port", err)
 	}
 	number := -1
 	if port != "0" {
@@ -170,16 +171,16 @@ func (s *stack) natsURL() string {
 
 // configure writes the configuration file and reads it back: what runs here is what others
 // are given.
-func (s *stack) configure(a *app, o stackOptions, admin string) (err error) {
+func (s *stack) configure(a *cli.App, o stackOptions, admin string) (err error) {
 	if o.writeConfig != "" {
 		if s.files.config, err = filepath.Abs(o.writeConfig); err != nil {
 			return err
 		}
 	}
 	if err := writeConfig(s.files.config, s.files.configText(s.natsURL(), s.sim.url(), admin, o.platform)); err != nil {
-		return usagef("--write-config: %w", err)
+		return cli.Usagef("--write-config: %w", err)
 	}
-	environ, flags := a.logSettings(o.logLevel)
+	environ, flags := logSettings(a, o.logLevel)
 	for key, value := range o.flags {
 		flags[key] = value
 	}

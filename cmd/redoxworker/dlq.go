@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
@@ -46,10 +47,10 @@ func (f deadFilter) query() (dlq.Query, error) {
 		q.Settlements = append(q.Settlements, outbox.Settlement(s))
 	}
 	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
-		return q, usagef("--until: it is not after --since; nothing lies between")
+		return q, cli.Usagef("--until: it is not after --since; nothing lies between")
 	}
 	if err := q.Validate(); err != nil {
-		return q, usageError{err}
+		return q, cli.Usagef("%w", err)
 	}
 	return q, nil
 }
@@ -84,9 +85,9 @@ type deadChoice struct {
 func (c deadChoice) query() (dlq.Query, error) {
 	switch {
 	case len(c.IDs) > 0 && (c.All || !c.withoutSource().empty()):
-		return dlq.Query{}, usagef("id: message ids go without --all and the flags that select, but for --source")
+		return dlq.Query{}, cli.Usagef("id: message ids go without --all and the flags that select, but for --source")
 	case len(c.IDs) == 0 && !c.All && c.empty():
-		return dlq.Query{}, usagef("id: missing; name message ids, flags that select, or --all")
+		return dlq.Query{}, cli.Usagef("id: missing; name message ids, flags that select, or --all")
 	}
 	q, err := c.deadFilter.query()
 	q.IDs = c.IDs
@@ -96,29 +97,29 @@ func (c deadChoice) query() (dlq.Query, error) {
 // graveyard is an open connection to the dead letters.
 type graveyard struct {
 	*dlq.Store
-	*queue
+	*cli.Session
 }
 
 // openDeadLetters needs neither keys nor sources, only NATS.
-func openDeadLetters(ctx context.Context, a *app) (*graveyard, error) {
-	q, err := a.openQueue(ctx, natsOnly)
+func openDeadLetters(ctx context.Context, a *cli.App) (*graveyard, error) {
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return nil, err
 	}
-	d, err := dlq.New(q.js, dlq.Config{Prefix: q.prefix})
+	d, err := dlq.New(q.JS, dlq.Config{Prefix: q.Prefix})
 	if err != nil {
-		q.close()
+		q.Close()
 		return nil, err
 	}
 	return &graveyard{d, q}, nil
 }
 
 // choose finds what is to be changed and asks. missing are ids without a dead letter.
-func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q dlq.Query, verb string) (s dlq.Selection, missing []string, err error) {
+func (c deadChoice) choose(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, verb string) (s dlq.Selection, missing []string, err error) {
 	if s, err = g.Select(ctx, q); err != nil {
 		return s, nil, err
 	}
-	a.warnUnreadable(s.Unreadable)
+	warnUnreadable(a, s.Unreadable)
 	for _, id := range c.IDs {
 		if sources := s.SourcesOf(id); len(c.Source) == 0 && len(sources) > 1 {
 			return s, nil, sharedID(&dlq.SharedIDError{ID: id, Sources: sources})
@@ -126,19 +127,19 @@ func (c deadChoice) choose(ctx context.Context, a *app, g *graveyard, q dlq.Quer
 	}
 	missing = s.Missing(c.IDs)
 	for _, id := range missing {
-		fmt.Fprintln(a.stderr, "redoxworker:", noDeadLetter(id, c.Source...))
+		fmt.Fprintln(a.Stderr, "redoxworker:", noDeadLetter(id, c.Source...))
 	}
-	return s, missing, a.confirm(ctx, counted(s.Len(), "dead letter")+" would be "+verb, c.Force || c.DryRun || s.Len() == 0)
+	return s, missing, a.Confirm(ctx, cli.Counted(s.Len(), "dead letter")+" would be "+verb, c.Force || c.DryRun || s.Len() == 0)
 }
 
 // change finds the dead letters that q selects, asks, and lets do change them. verb is what
 // it does to them.
-func (c deadChoice) change(ctx context.Context, a *app, q dlq.Query, verb string, do func(*graveyard, dlq.Selection, *deadRun) error) error {
+func (c deadChoice) change(ctx context.Context, a *cli.App, q dlq.Query, verb string, do func(*graveyard, dlq.Selection, *deadRun) error) error {
 	g, err := openDeadLetters(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer g.close()
+	defer g.Close()
 	s, missing, err := c.choose(ctx, a, g, q, verb)
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (c deadChoice) change(ctx context.Context, a *app, q dlq.Query, verb string
 }
 
 // sharedID asks for the flag that says which message is meant.
-func sharedID(err error) error { return usagef("id: %w with --source", err) }
+func sharedID(err error) error { return cli.Usagef("id: %w with --source", err) }
 
 // noDeadLetter says that there is none of a message, in the sources that were asked for.
 func noDeadLetter(id string, sources ...string) error {
@@ -159,9 +160,9 @@ func noDeadLetter(id string, sources ...string) error {
 	return fmt.Errorf("no dead letter of message %s%s", printable(id), of)
 }
 
-func (a *app) warnUnreadable(n int) {
+func warnUnreadable(a *cli.App, n int) {
 	if n > 0 {
-		fmt.Fprintf(a.stderr, "redoxworker: warning: %s in the stream that no worker wrote; look with dlq ls, and delete them with the nats command\n", counted(n, "message"))
+		fmt.Fprintf(a.Stderr, "redoxworker: warning: %s in the stream that no worker wrote; look with dlq ls, and delete them with the nats command\n", cli.Counted(n, "message"))
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -13,7 +14,7 @@ type dlqDiscardCommand struct {
 
 // Run deletes dead letters, and their bodies in the object store where nothing else
 // names them.
-func (c dlqDiscardCommand) Run(ctx context.Context, a *app) error {
+func (c dlqDiscardCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.query()
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
@@ -16,14 +17,14 @@ import (
 // dlqExportCommand writes dead letters to a file.
 type dlqExportCommand struct {
 	deadFilter
-	Out    outFile  `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
-	ID     []string `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
-	Reveal bool     `help:"With bodies and all headers: patient data."`
-	Force  bool     `help:"Overwrite the file."`
+	Out    cli.OutFile `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
+	ID     []string    `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
+	Reveal bool        `help:"With bodies and all headers: patient data."`
+	Force  bool        `help:"Overwrite the file."`
 }
 
 // Run writes the file and changes no dead letter.
-func (c dlqExportCommand) Run(ctx context.Context, a *app) error {
+func (c dlqExportCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.query()
 	if err != nil {
 		return err
@@ -33,23 +34,23 @@ func (c dlqExportCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	defer g.close()
+	defer g.Close()
 	if err := c.unshared(ctx, g, q); err != nil {
 		return err
 	}
 	f, err := newFile(string(c.Out), c.Force)
 	if errors.Is(err, fs.ErrExist) {
-		return usagef("--out: %s exists; name another file, or use --force to overwrite it", c.Out)
+		return cli.Usagef("--out: %s exists; name another file, or use --force to overwrite it", c.Out)
 	}
 	if err != nil {
-		return usagef("--out: %w", err)
+		return cli.Usagef("--out: %w", err)
 	}
 	out := bufio.NewWriter(f)
 	n, err := c.export(ctx, a, g, q, json.NewEncoder(out))
 	if err = errors.Join(err, out.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("export: %s is incomplete: %w", c.Out, err)
 	}
-	fmt.Fprintf(a.stderr, "%s written to %s\n", counted(n, "dead letter"), c.Out)
+	fmt.Fprintf(a.Stderr, "%s written to %s\n", cli.Counted(n, "dead letter"), c.Out)
 	return nil
 }
 
@@ -78,11 +79,11 @@ func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q dlq.Quer
 	return nil
 }
 
-func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q dlq.Query, to *json.Encoder) (n int, err error) {
+func (c dlqExportCommand) export(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, to *json.Encoder) (n int, err error) {
 	to.SetEscapeHTML(false)
 	for l, err := range g.List(ctx, q) {
 		if errors.As(err, new(*dlq.UnreadableError)) {
-			fmt.Fprintln(a.stderr, "redoxworker: warning:", err)
+			fmt.Fprintln(a.Stderr, "redoxworker: warning:", err)
 			continue
 		}
 		if err != nil {
@@ -96,7 +97,7 @@ func (c dlqExportCommand) export(ctx context.Context, a *app, g *graveyard, q dl
 				continue // replayed or discarded meanwhile
 			}
 			if errors.Is(err, outbox.ErrBodyMissing) || errors.Is(err, outbox.ErrBodyAltered) {
-				fmt.Fprintf(a.stderr, "redoxworker: warning: message %s of source %s is written without its body: %v\n", l.MessageID, orNone(l.Source), err)
+				fmt.Fprintf(a.Stderr, "redoxworker: warning: message %s of source %s is written without its body: %v\n", l.MessageID, orNone(l.Source), err)
 			} else if err != nil {
 				return n, err
 			} else {

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
@@ -22,20 +22,20 @@ type dlqLsCommand struct {
 }
 
 // Run prints dead letters in the order in which they were stored, oldest first.
-func (c dlqLsCommand) Run(ctx context.Context, a *app) error {
+func (c dlqLsCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.query()
 	if err != nil {
 		return err
 	}
 	if c.Limit < 0 {
-		return usagef("--limit: %d; use 1 or more", c.Limit)
+		return cli.Usagef("--limit: %d; use 1 or more", c.Limit)
 	}
 	q.IDs = c.ID
 	g, err := openDeadLetters(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer g.close()
+	defer g.Close()
 	if c.Counts {
 		return c.count(ctx, a, g, q)
 	}
@@ -43,12 +43,12 @@ func (c dlqLsCommand) Run(ctx context.Context, a *app) error {
 	return c.list(ctx, a, g, q)
 }
 
-func (c dlqLsCommand) list(ctx context.Context, a *app, g *graveyard, q dlq.Query) error {
+func (c dlqLsCommand) list(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
 	out := newDeadRows(a)
 	n := 0
 	for l, err := range g.List(ctx, q) {
 		if errors.As(err, new(*dlq.UnreadableError)) {
-			fmt.Fprintln(a.stderr, "redoxworker: warning:", err)
+			fmt.Fprintln(a.Stderr, "redoxworker: warning:", err)
 			continue
 		}
 		if err != nil {
@@ -61,20 +61,20 @@ func (c dlqLsCommand) list(ctx context.Context, a *app, g *graveyard, q dlq.Quer
 			break
 		}
 	}
-	if n == 0 && !a.globals.JSON {
-		fmt.Fprintln(a.stderr, "no dead letters")
+	if n == 0 && !a.Globals.JSON {
+		fmt.Fprintln(a.Stderr, "no dead letters")
 	}
 	return out.end()
 }
 
-func (c dlqLsCommand) count(ctx context.Context, a *app, g *graveyard, q dlq.Query) error {
+func (c dlqLsCommand) count(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
 	counts, unreadable, err := g.Counts(ctx, q)
 	if err != nil {
 		return err
 	}
-	a.warnUnreadable(unreadable)
-	if a.globals.JSON {
-		encoder := json.NewEncoder(a.stdout)
+	warnUnreadable(a, unreadable)
+	if a.Globals.JSON {
+		encoder := json.NewEncoder(a.Stdout)
 		for _, one := range counts {
 			if err := encoder.Encode(one); err != nil {
 				return err
@@ -83,25 +83,25 @@ func (c dlqLsCommand) count(ctx context.Context, a *app, g *graveyard, q dlq.Que
 		return nil
 	}
 	if len(counts) == 0 {
-		fmt.Fprintln(a.stderr, "no dead letters")
+		fmt.Fprintln(a.Stderr, "no dead letters")
 		return nil
 	}
-	t := a.newTable()
+	t := a.NewTable()
 	t.AppendHeader(table.Row{"messages", "source", "settlement", "oldest", "newest", "reason"})
 	total := 0
 	for _, one := range counts {
 		total += one.Messages
-		t.AppendRow(table.Row{one.Messages, orNone(one.Source), one.Settlement, clock(one.Oldest), clock(one.Newest), one.Reason})
+		t.AppendRow(table.Row{one.Messages, orNone(one.Source), one.Settlement, cli.Clock(one.Oldest), cli.Clock(one.Newest), one.Reason})
 	}
 	t.AppendFooter(table.Row{total})
-	a.printf("%s\n", a.fitted(t, 6))
+	a.Printf("%s\n", a.Fitted(t, 6))
 	return nil
 }
 
 // deadRows prints one row per dead letter: JSON lines when asked for, tables on a terminal,
 // columns between tabs elsewhere. It keeps a page of them at most.
 type deadRows struct {
-	app   *app
+	app   *cli.App
 	json  *json.Encoder
 	table table.Writer
 }
@@ -109,19 +109,19 @@ type deadRows struct {
 // pageRows is the length of a table on a terminal: the columns are aligned within it.
 const pageRows = 200
 
-func newDeadRows(a *app) *deadRows {
+func newDeadRows(a *cli.App) *deadRows {
 	r := &deadRows{app: a}
 	switch {
-	case a.globals.JSON:
-		r.json = json.NewEncoder(a.stdout)
-	case isTerminal(a.stdout):
+	case a.Globals.JSON:
+		r.json = json.NewEncoder(a.Stdout)
+	case cli.IsTerminal(a.Stdout):
 		r.newPage()
 	}
 	return r
 }
 
 func (r *deadRows) newPage() {
-	r.table = r.app.newTable()
+	r.table = r.app.NewTable()
 	r.table.AppendHeader(table.Row{"id", "source", "settlement", "message", "status", "attempts", "at", "error"})
 }
 
@@ -130,7 +130,7 @@ func (r *deadRows) print(row deadRow) error {
 	case r.json != nil:
 		return r.json.Encode(row)
 	case r.table != nil:
-		r.table.AppendRow(table.Row{printable(row.ID), orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, clock(row.At), row.Error})
+		r.table.AppendRow(table.Row{printable(row.ID), orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error})
 		if r.table.Length() < pageRows {
 			return nil
 		}
@@ -138,8 +138,8 @@ func (r *deadRows) print(row deadRow) error {
 		r.newPage()
 		return err
 	default:
-		_, err := fmt.Fprintf(r.app.stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
-			statusText(row.Status), row.Attempts, clock(row.At), row.Error)
+		_, err := fmt.Fprintf(r.app.Stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
+			statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error)
 		return err
 	}
 }
@@ -149,7 +149,7 @@ func (r *deadRows) end() error {
 	if r.table == nil || r.table.Length() == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintln(r.app.stdout, r.app.fitted(r.table, 8))
+	_, err := fmt.Fprintln(r.app.Stdout, r.app.Fitted(r.table, 8))
 	return err
 }
 
@@ -166,5 +166,3 @@ func statusText(status int) string {
 	}
 	return fmt.Sprint(status)
 }
-
-func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }

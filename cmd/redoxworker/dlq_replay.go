@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
@@ -25,7 +26,7 @@ const canaryPoll = 200 * time.Millisecond
 
 // Run replays in the order in which the messages were first published. It can be interrupted
 // at any time; the same command again goes on with what is left.
-func (c dlqReplayCommand) Run(ctx context.Context, a *app) error {
+func (c dlqReplayCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.check()
 	if err != nil {
 		return err
@@ -56,11 +57,11 @@ func (c dlqReplayCommand) replay(ctx context.Context, g *graveyard, s dlq.Select
 func (c dlqReplayCommand) check() (dlq.Query, error) {
 	switch {
 	case c.Rate < 0:
-		return dlq.Query{}, usagef("--rate: %g; use a number above 0, of messages per second", c.Rate)
+		return dlq.Query{}, cli.Usagef("--rate: %g; use a number above 0, of messages per second", c.Rate)
 	case c.Canary < 0:
-		return dlq.Query{}, usagef("--canary: %d; use 1 or more", c.Canary)
+		return dlq.Query{}, cli.Usagef("--canary: %d; use 1 or more", c.Canary)
 	case c.CanaryWait <= 0:
-		return dlq.Query{}, usagef("--canary-wait: %s is no time to wait; use 5m, say", c.CanaryWait)
+		return dlq.Query{}, cli.Usagef("--canary-wait: %s is no time to wait; use 5m, say", c.CanaryWait)
 	}
 	return c.query()
 }
@@ -83,7 +84,7 @@ func canaryf(format string, args ...any) error {
 // awaitCanary waits until the first ones are settled. Its error says that the others are
 // not sent.
 func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *deadRun, sent []dlq.Handled, others int) error {
-	left := counted(others, "dead letter") + " left untouched"
+	left := cli.Counted(others, "dead letter") + " left untouched"
 	ctx, cancel := context.WithTimeoutCause(ctx, c.CanaryWait, canaryf("not settled within %s, %s; does a worker run?", c.CanaryWait, left))
 	defer cancel()
 	poll := time.NewTicker(canaryPoll)
@@ -102,13 +103,13 @@ func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *dead
 			continue
 		}
 		failed++
-		_ = r.bar.println(r.app.stderr, fmt.Sprintf("redoxworker: canary: %s of source %s: %s", h.ReplayID, h.Source, settlement))
+		_ = r.bar.Println(r.app.Stderr, fmt.Sprintf("redoxworker: canary: %s of source %s: %s", h.ReplayID, h.Source, settlement))
 	}
 	switch {
 	case failed > 0:
 		return canaryf("%d of %d failed again, %s; see dlq show", failed, failed+delivered, left)
 	case delivered == 0 && others > 0:
-		return canaryf("none of the first %s could be sent, %s", counted(len(sent), "dead letter"), left)
+		return canaryf("none of the first %s could be sent, %s", cli.Counted(len(sent), "dead letter"), left)
 	}
 	return nil
 }
@@ -125,7 +126,7 @@ func settledOf(ctx context.Context, g *graveyard, h dlq.Handled, poll *time.Tick
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return "", whyEnded(ctx)
+			return "", cli.WhyEnded(ctx)
 		}
 	}
 }

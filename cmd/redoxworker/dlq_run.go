@@ -10,12 +10,13 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/progress"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // deadRun tells what becomes of dead letters, and what came of it all.
 type deadRun struct {
-	app   *app
+	app   *cli.App
 	total int
 	dry   bool
 	verb  string // what is done to them: "sent again"
@@ -23,12 +24,12 @@ type deadRun struct {
 	outcomes map[dlq.Outcome]int
 	dropped  int // deadlines
 	done     int
-	bar      *progressBar
+	bar      *cli.ProgressBar
 }
 
-func newDeadRun(a *app, total int, dry bool, verb string) *deadRun {
+func newDeadRun(a *cli.App, total int, dry bool, verb string) *deadRun {
 	return &deadRun{app: a, total: total, dry: dry, verb: verb, outcomes: map[dlq.Outcome]int{},
-		bar: newProgressBar(a, int64(total), progress.UnitsDefault)}
+		bar: cli.NewProgressBar(a, int64(total), progress.UnitsDefault)}
 }
 
 // each prints what becomes of each, and passes it on.
@@ -46,7 +47,7 @@ func (r *deadRun) each(run iter.Seq2[dlq.Handled, error], then func(dlq.Handled)
 			return err
 		}
 		r.done++
-		r.bar.show(int64(r.done), fmt.Sprintf("%d of %s", r.done, counted(r.total, "dead letter")))
+		r.bar.Show(int64(r.done), fmt.Sprintf("%d of %s", r.done, cli.Counted(r.total, "dead letter")))
 	}
 	return nil
 }
@@ -56,35 +57,35 @@ func nothing(dlq.Handled) {}
 // print one row: a JSON line when asked for, else columns between tabs. On a terminal, where
 // a bar shows how far it is, only what stays is worth a line, and a dry run.
 func (r *deadRun) print(h dlq.Handled) error {
-	if r.app.globals.JSON {
-		return json.NewEncoder(r.app.stdout).Encode(struct {
+	if r.app.Globals.JSON {
+		return json.NewEncoder(r.app.Stdout).Encode(struct {
 			dlq.Handled
 			DryRun bool `json:"dry_run,omitempty"`
 		}{h, r.dry})
 	}
-	if isTerminal(r.app.stdout) && h.Outcome.Removed() && !r.dry {
+	if cli.IsTerminal(r.app.Stdout) && h.Outcome.Removed() && !r.dry {
 		return nil
 	}
 	outcome := string(h.Outcome)
 	if r.dry && h.Outcome.Removed() && h.Outcome != dlq.Gone {
 		outcome = "would be " + r.verb
 	}
-	return r.bar.println(r.app.stdout, strings.Join([]string{printable(h.MessageID), orNone(h.Source), string(h.Settlement), outcome, h.ReplayID, h.Reason}, "\t"))
+	return r.bar.Println(r.app.Stdout, strings.Join([]string{printable(h.MessageID), orNone(h.Source), string(h.Settlement), outcome, h.ReplayID, h.Reason}, "\t"))
 }
 
 // result prints the summary and answers how the command ends. missing is the number of ids
 // that had no dead letter.
 func (r *deadRun) result(ctx context.Context, err error, missing int) error {
-	r.bar.end(err)
+	r.bar.End(err)
 	if len(r.outcomes) > 0 || r.total+missing == 0 { // else there are some, or ids were mistyped
-		fmt.Fprintln(r.app.stderr, r.summary())
+		fmt.Fprintln(r.app.Stderr, r.summary())
 	}
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
 		if rest := r.total - r.done; rest > 0 && !errors.As(err, new(canaryError)) {
-			return fmt.Errorf("%w; %s left: run the same command again to go on", err, counted(rest, "dead letter"))
+			return fmt.Errorf("%w; %s left: run the same command again to go on", err, cli.Counted(rest, "dead letter"))
 		}
 		return err
 	}
@@ -95,7 +96,7 @@ func (r *deadRun) result(ctx context.Context, err error, missing int) error {
 		}
 	}
 	if stay+missing > 0 {
-		return errReported // each has been named
+		return cli.ErrReported // each has been named
 	}
 	return nil
 }
@@ -112,7 +113,7 @@ func (r *deadRun) summary() string {
 	}
 	text := strings.Join(parts, ", ")
 	if r.dropped > 0 {
-		text += fmt.Sprintf("; %s without the deadline that has passed", counted(r.dropped, "message"))
+		text += fmt.Sprintf("; %s without the deadline that has passed", cli.Counted(r.dropped, "message"))
 	}
 	if r.dry {
 		text = "dry run, nothing was changed; it would be " + text

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
@@ -67,7 +68,7 @@ func TestDeadRun_Result(t *testing.T) {
 		"the last": {handled(errors.New("queue full"), dlq.Discarded), 1, 0, "1 discarded", "queue full"},
 	} {
 		var out, errs bytes.Buffer
-		r := newDeadRun(&app{stdout: &out, stderr: &errs}, tt.total, false, "sent again")
+		r := newDeadRun(&cli.App{Stdout: &out, Stderr: &errs}, tt.total, false, "sent again")
 		err := r.result(t.Context(), r.each(tt.run, nothing), tt.missing)
 		if got := strings.TrimSpace(errs.String()); got != tt.summary {
 			t.Errorf("%s: summary %q, want %q", name, got, tt.summary)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -22,19 +23,19 @@ type dlqShowCommand struct {
 }
 
 // Run prints all dead letters of the message: more than one where an id was used again.
-func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
+func (c dlqShowCommand) Run(ctx context.Context, a *cli.App) error {
 	var of []string
 	if c.Source != "" {
 		of = []string{c.Source}
 	}
 	if err := (dlq.Query{Sources: of}).Validate(); err != nil {
-		return usagef("--source: %w", err)
+		return cli.Usagef("--source: %w", err)
 	}
 	g, err := openDeadLetters(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer g.close()
+	defer g.Close()
 	letters, err := g.Get(ctx, c.Source, c.ID)
 	switch {
 	case errors.Is(err, dlq.ErrNotFound):
@@ -51,7 +52,7 @@ func (c dlqShowCommand) Run(ctx context.Context, a *app) error {
 	return failed
 }
 
-func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l dlq.Stored) error {
+func (c dlqShowCommand) print(ctx context.Context, a *cli.App, g *graveyard, l dlq.Stored) error {
 	row := newDeadRow(l)
 	row.addHeaders(l, c.Reveal)
 	var body []byte
@@ -64,21 +65,21 @@ func (c dlqShowCommand) print(ctx context.Context, a *app, g *graveyard, l dlq.S
 			row.deadBody = newDeadBody(body)
 		}
 	}
-	if a.globals.JSON {
-		encoder := json.NewEncoder(a.stdout)
+	if a.Globals.JSON {
+		encoder := json.NewEncoder(a.Stdout)
 		encoder.SetEscapeHTML(false)
 		return errors.Join(missing, encoder.Encode(row))
 	}
-	a.printf("%s\n", a.fitted(c.table(a, row), 2))
+	a.Printf("%s\n", a.Fitted(c.table(a, row), 2))
 	if c.Reveal && missing == nil {
-		a.printf("\n")
-		return a.write(body)
+		a.Printf("\n")
+		return a.PrintText(body)
 	}
 	return missing
 }
 
-func (c dlqShowCommand) table(a *app, row deadRow) table.Writer {
-	t := a.newTable()
+func (c dlqShowCommand) table(a *cli.App, row deadRow) table.Writer {
+	t := a.NewTable()
 	add := func(name string, value any) {
 		if text := printable(fmt.Sprint(value)); text != "" {
 			t.AppendRow(table.Row{name, text})
@@ -91,13 +92,13 @@ func (c dlqShowCommand) table(a *app, row deadRow) table.Writer {
 	add("status", statusText(row.Status))
 	add("attempts", row.Attempts)
 	add("data model", row.model())
-	size := counted(row.Size, "byte")
+	size := cli.Counted(row.Size, "byte")
 	if row.Object != "" {
 		size = "in the object store as " + row.Object
 	}
 	add("body", size)
-	add("settled", clock(row.At)+" by "+row.Worker)
-	add("stored", fmt.Sprintf("%s as number %d of the dead letters", clock(row.Stored), row.DeadSequence))
+	add("settled", cli.Clock(row.At)+" by "+row.Worker)
+	add("stored", fmt.Sprintf("%s as number %d of the dead letters", cli.Clock(row.Stored), row.DeadSequence))
 	add("was", fmt.Sprintf("%s, number %d of the work queue", row.Subject, row.Sequence))
 	if row.ReplayOf != "" {
 		add("replay", fmt.Sprintf("number %s, of %s", row.ReplayCount, row.ReplayOf))

@@ -157,7 +157,7 @@ func TestDocs_ConfigurationKeysExist(t *testing.T) {
 // What stands in backticks as a command line is one that the command takes, its arguments aside.
 func TestDocs_CommandsExist(t *testing.T) {
 	t.Parallel()
-	var c cli
+	var c rootCommand
 	app, err := kong.New(&c, kong.Vars{}, kong.Exit(func(int) {}))
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 )
@@ -34,7 +35,7 @@ func configuredKeys(c *config.Config, only string) ([]auth.Key, error) {
 		}
 		key, next, err := access.SigningKeys(c.Keys[name])
 		if err != nil {
-			errs = append(errs, usagef("keys.%s.%w", name, err))
+			errs = append(errs, cli.Usagef("keys.%s.%w", name, err))
 			continue
 		}
 		keys = append(keys, key)
@@ -43,10 +44,10 @@ func configuredKeys(c *config.Config, only string) ([]auth.Key, error) {
 		}
 	}
 	if len(keys) == 0 && len(errs) == 0 && only != "" {
-		return nil, usagef("keys.%s: is a legacy key, which has no key pair; name another one", only)
+		return nil, cli.Usagef("keys.%s: is a legacy key, which has no key pair; name another one", only)
 	}
 	if len(keys) == 0 && len(errs) == 0 {
-		return nil, usagef("keys: none has a key pair, legacy keys do not; make one with redoxworker keys new, or name key files")
+		return nil, cli.Usagef("keys: none has a key pair, legacy keys do not; make one with redoxworker keys new, or name key files")
 	}
 	return keys, errors.Join(append(errs, access.Distinct(keys))...)
 }
@@ -58,7 +59,7 @@ func keysOfFiles(args []string) ([]auth.Key, error) {
 	for _, arg := range args {
 		key, err := keyOfFile(arg)
 		if err != nil {
-			errs = append(errs, usageError{err})
+			errs = append(errs, cli.Usagef("%w", err))
 			continue
 		}
 		keys = append(keys, key)

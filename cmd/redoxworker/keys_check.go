@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 )
@@ -28,8 +29,8 @@ type checkedKey struct {
 }
 
 // Run asks for a token with each key, current and next, and fails when one fails.
-func (k keysCheckCommand) Run(ctx context.Context, a *app) error {
-	c, err := a.load(config.PartSources | config.PartOrderSecret)
+func (k keysCheckCommand) Run(ctx context.Context, a *cli.App) error {
+	c, err := a.Load(config.PartSources | config.PartOrderSecret)
 	if err != nil {
 		return err
 	}
@@ -49,17 +50,17 @@ func (k keysCheckCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	encoder, failed := json.NewEncoder(a.stdout), false
+	encoder, failed := json.NewEncoder(a.Stdout), false
 	for _, r := range results {
 		failed = failed || !r.OK
-		if !a.globals.JSON {
-			a.printf("%s\n", r)
+		if !a.Globals.JSON {
+			a.Printf("%s\n", r)
 		} else if err := encoder.Encode(r); err != nil {
 			return err
 		}
 	}
 	if failed {
-		return errReported
+		return cli.ErrReported
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // checkedBy runs keys check against an endpoint and returns its exit code and output.
@@ -22,7 +24,7 @@ func checkedBy(t *testing.T, endpoint http.HandlerFunc, args ...string) (code in
 		"REDOXWORKER_KEYS_MAIN_CLIENT_ID=client", "REDOXWORKER_KEYS_MAIN_KID=k1", "REDOXWORKER_KEYS_MAIN_PRIVATE_KEY=" + newPrivateKeys(t, 1)[0],
 		"REDOXWORKER_KEYS_OLD_TYPE=legacy", "REDOXWORKER_KEYS_OLD_API_KEY=an-api-key", "REDOXWORKER_KEYS_OLD_SECRET=s3cr3t",
 	}
-	code = run(context.Background(), app{args: append([]string{"keys", "check"}, args...), environ: environ, stdout: &out, stderr: &errs, stdin: strings.NewReader("")})
+	code = run(context.Background(), cli.App{Args: append([]string{"keys", "check"}, args...), Environ: environ, Stdout: &out, Stderr: &errs, Stdin: strings.NewReader("")})
 	if errs.String() != "" {
 		t.Errorf("stderr: %s", errs.String())
 	}
@@ -60,7 +62,7 @@ func TestKeysCheck_MendsEachTextOfRedox(t *testing.T) {
 				_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": description, "error_uri": "https://docs.redoxengine.com/permalink/abc"})
 			}
 			code, stdout := checkedBy(t, refuse, "--key", "main")
-			if code != exitFailed || !strings.HasPrefix(stdout, `✗ main (current, ES384, kid "k1"): auth: `) ||
+			if code != cli.ExitFailed || !strings.HasPrefix(stdout, `✗ main (current, ES384, kid "k1"): auth: `) ||
 				!strings.Contains(stdout, description) || strings.Count(stdout, mend) != 1 || strings.Count(stdout, "\n") != 1 {
 				t.Errorf("%d %q: exit %d, %s\nwant once: %s", status, description, code, stdout, mend)
 			}
@@ -70,7 +72,7 @@ func TestKeysCheck_MendsEachTextOfRedox(t *testing.T) {
 				Mend  string
 				Error string
 			}
-			if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitFailed || r.OK || !strings.Contains(r.Mend, mend) || r.Error == "" {
+			if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != cli.ExitFailed || r.OK || !strings.Contains(r.Mend, mend) || r.Error == "" {
 				t.Errorf("%d %q as JSON: exit %d, %s", status, description, code, stdout)
 			}
 		}
@@ -91,7 +93,7 @@ func TestKeysCheck_MendsEachTextOfLegacy(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			_, _ = w.Write([]byte(body))
 		}, "--key", "old")
-		if code != exitFailed || !strings.HasPrefix(stdout, "✗ old: auth: authenticate from ") || strings.Count(stdout, mend) != 1 || strings.Contains(stdout, "<") {
+		if code != cli.ExitFailed || !strings.HasPrefix(stdout, "✗ old: auth: authenticate from ") || strings.Count(stdout, mend) != 1 || strings.Contains(stdout, "<") {
 			t.Errorf("%q: exit %d, %s\nwant once: %s", body, code, stdout, mend)
 		}
 	}
@@ -105,13 +107,13 @@ func TestKeysCheck_TheClock(t *testing.T) {
 		code  int
 		want  string
 	}{
-		{0, exitOK, "clock right to the second"},
-		{3 * time.Second, exitOK, "clock 3s ahead of the server's"},
-		{7 * time.Second, exitOK, "clock 7s ahead of the server's; warning: this host's clock is 7s ahead of the server's: set it"},
-		{-30 * time.Second, exitOK, "clock 30s behind the server's; warning: this host's clock is 30s behind the server's: set it"},
-		{55 * time.Second, exitOK, "clock 55s ahead of the server's; warning: "},
-		{65 * time.Second, exitFailed, "✗ NAME: auth: this host's clock is 1m5s ahead of the server's; set this host's clock"},
-		{-2 * time.Hour, exitFailed, "✗ NAME: auth: this host's clock is 2h0m0s behind the server's; set this host's clock"},
+		{0, cli.ExitOK, "clock right to the second"},
+		{3 * time.Second, cli.ExitOK, "clock 3s ahead of the server's"},
+		{7 * time.Second, cli.ExitOK, "clock 7s ahead of the server's; warning: this host's clock is 7s ahead of the server's: set it"},
+		{-30 * time.Second, cli.ExitOK, "clock 30s behind the server's; warning: this host's clock is 30s behind the server's: set it"},
+		{55 * time.Second, cli.ExitOK, "clock 55s ahead of the server's; warning: "},
+		{65 * time.Second, cli.ExitFailed, "✗ NAME: auth: this host's clock is 1m5s ahead of the server's; set this host's clock"},
+		{-2 * time.Hour, cli.ExitFailed, "✗ NAME: auth: this host's clock is 2h0m0s behind the server's; set this host's clock"},
 	} {
 		answer := func(w http.ResponseWriter, r *http.Request) {
 			now := time.Now().Add(-tc.ahead)

@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service"
 	"github.com/redoxworker/redoxworker/worker/service/httpserve"
@@ -21,14 +19,14 @@ import (
 
 // keysJWKSCommand makes the set of public keys.
 type keysJWKSCommand struct {
-	Files  []string `arg:"" optional:"" name:"key-file" help:"Private keys, FILE or KID=FILE. Default: current and next of every configured key."`
-	Key    string   `placeholder:"NAME" help:"Current and next of this configured key only."`
-	Out    outFile  `short:"o" placeholder:"FILE" xor:"to" help:"Write the set into a file, which is replaced."`
-	Listen string   `placeholder:"HOST:PORT" xor:"to" help:"Serve the set over HTTP until a signal, with cache headers; put TLS before it."`
+	Files  []string    `arg:"" optional:"" name:"key-file" help:"Private keys, FILE or KID=FILE. Default: current and next of every configured key."`
+	Key    string      `placeholder:"NAME" help:"Current and next of this configured key only."`
+	Out    cli.OutFile `short:"o" placeholder:"FILE" xor:"to" help:"Write the set into a file, which is replaced."`
+	Listen string      `placeholder:"HOST:PORT" xor:"to" help:"Serve the set over HTTP until a signal, with cache headers; put TLS before it."`
 }
 
 // Run prints the set, or writes or serves it.
-func (k keysJWKSCommand) Run(ctx context.Context, a *app) error {
+func (k keysJWKSCommand) Run(ctx context.Context, a *cli.App) error {
 	load, err := k.source(a)
 	if err != nil {
 		return err
@@ -45,25 +43,25 @@ func (k keysJWKSCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if k.Out == "" {
-		return a.write(set)
+		return a.PrintText(set)
 	}
-	return replaceFile(string(k.Out), set)
+	return cli.ReplaceFile(string(k.Out), set)
 }
 
 // loadKeys reads the keys, and names the files that they came from.
 type loadKeys func() (keys []auth.Key, files []string, err error)
 
 // source is the files that were named, else the configuration.
-func (k keysJWKSCommand) source(a *app) (loadKeys, error) {
+func (k keysJWKSCommand) source(a *cli.App) (loadKeys, error) {
 	if len(k.Files) > 0 && k.Key != "" {
-		return nil, usagef("--key: names a configured key, and key files are given, too; keep one of the two")
+		return nil, cli.Usagef("--key: names a configured key, and key files are given, too; keep one of the two")
 	}
 	if len(k.Files) > 0 {
 		files := make([]string, len(k.Files))
 		for i, arg := range k.Files {
 			_, files[i] = splitKeyFile(arg)
 			if line := auth.Exposure(files[i]); line != "" {
-				fmt.Fprintln(a.stderr, "redoxworker: warning:", line)
+				fmt.Fprintln(a.Stderr, "redoxworker: warning:", line)
 			}
 		}
 		return func() ([]auth.Key, []string, error) {
@@ -72,7 +70,7 @@ func (k keysJWKSCommand) source(a *app) (loadKeys, error) {
 		}, nil
 	}
 	const skip = config.PartSources | config.PartOrderSecret
-	c, err := a.load(skip) // with its warnings, once
+	c, err := a.Load(skip) // with its warnings, once
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +80,7 @@ func (k keysJWKSCommand) source(a *app) (loadKeys, error) {
 		}
 	}
 	return func() ([]auth.Key, []string, error) {
-		fresh, err := config.Load(config.Options{File: a.globals.ConfigFile, Environ: a.environ, Flags: a.globals.settings(), Skip: skip})
+		fresh, err := config.Load(config.Options{File: a.Globals.ConfigFile, Environ: a.Environ, Flags: a.Globals.Settings(), Skip: skip})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -93,12 +91,12 @@ func (k keysJWKSCommand) source(a *app) (loadKeys, error) {
 
 // serve answers with the keys as they are now: files are watched, and what cannot be used
 // leaves the set as it was.
-func (k keysJWKSCommand) serve(ctx context.Context, a *app, load loadKeys) error {
+func (k keysJWKSCommand) serve(ctx context.Context, a *cli.App, load loadKeys) error {
 	keys, files, err := load()
 	if err != nil {
 		return err
 	}
-	log := slog.New(a.logHandler(a.stderr, a.globals.LogFormat, slog.LevelInfo))
+	log := slog.New(a.LogHandler(a.Stderr, a.Globals.LogFormat, slog.LevelInfo))
 	var current atomic.Pointer[[]auth.Key]
 	current.Store(&keys)
 	watcher, err := auth.NewWatcher(files, func() error {
@@ -117,31 +115,13 @@ func (k keysJWKSCommand) serve(ctx context.Context, a *app, load loadKeys) error
 	}
 	listener, err := net.Listen("tcp", k.Listen)
 	if err != nil {
-		return usagef("--listen: %w; choose another address", err)
+		return cli.Usagef("--listen: %w; choose another address", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle(service.PathJWKS, auth.NewJWKSHandler(func() []auth.Key { return *current.Load() }, 0))
-	fmt.Fprintf(a.stderr, "serving %s at http://%s%s until a signal\n", counted(len(keys), "public key"), listener.Addr(), service.PathJWKS)
+	fmt.Fprintf(a.Stderr, "serving %s at http://%s%s until a signal\n", cli.Counted(len(keys), "public key"), listener.Addr(), service.PathJWKS)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return httpserve.Serve(ctx, listener, mux, log) })
 	return group.Wait()
-}
-
-// replaceFile writes a file that readers see whole, old or new.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return usagef("--out: %w; name a file in a directory that you may write to", err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return usagef("--out: %w; name a file that can be replaced", err)
-	}
-	return nil
 }

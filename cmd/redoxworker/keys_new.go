@@ -8,24 +8,25 @@ import (
 	"os"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // keysNewCommand makes a key pair.
 type keysNewCommand struct {
-	Algorithm string  `enum:"RS384,ES384" default:"RS384" help:"RS384 (RSA, 3072 bits) or ES384 (EC, P-384)."`
-	KID       string  `name:"kid" placeholder:"ID" help:"Id under which Redox knows the key. Default: its thumbprint."`
-	Out       outFile `short:"o" required:"" placeholder:"FILE" help:"New file for the private key: PEM, or JWK when it ends in .json or .jwk."`
+	Algorithm string      `enum:"RS384,ES384" default:"RS384" help:"RS384 (RSA, 3072 bits) or ES384 (EC, P-384)."`
+	KID       string      `name:"kid" placeholder:"ID" help:"Id under which Redox knows the key. Default: its thumbprint."`
+	Out       cli.OutFile `short:"o" required:"" placeholder:"FILE" help:"New file for the private key: PEM, or JWK when it ends in .json or .jwk."`
 }
 
 // Run writes the private key and prints the public one. Making an RSA key takes a moment,
 // so whether the file can be had is looked at first.
-func (k keysNewCommand) Run(_ context.Context, a *app) error {
+func (k keysNewCommand) Run(_ context.Context, a *cli.App) error {
 	if _, err := os.Lstat(string(k.Out)); err == nil {
 		return k.taken()
 	}
 	key, err := auth.GenerateKey(auth.Algorithm(k.Algorithm), k.KID)
 	if err != nil {
-		return usagef("--kid: %w", err)
+		return cli.Usagef("--kid: %w", err)
 	}
 	public, err := key.PublicJWK()
 	if err != nil {
@@ -34,9 +35,9 @@ func (k keysNewCommand) Run(_ context.Context, a *app) error {
 	if err := auth.WriteKeyFile(string(k.Out), key); errors.Is(err, fs.ErrExist) {
 		return k.taken()
 	} else if err != nil {
-		return usagef("--out: %w; name a file in a directory that you may write to", err)
+		return cli.Usagef("--out: %w; name a file in a directory that you may write to", err)
 	}
-	if err := a.write(public); err != nil {
+	if err := a.PrintText(public); err != nil {
 		return err
 	}
 	k.explain(a, key)
@@ -44,11 +45,11 @@ func (k keysNewCommand) Run(_ context.Context, a *app) error {
 }
 
 func (k keysNewCommand) taken() error {
-	return usagef("--out: %s exists and is not overwritten; name another file", k.Out)
+	return cli.Usagef("--out: %s exists and is not overwritten; name another file", k.Out)
 }
 
-func (k keysNewCommand) explain(a *app, key auth.Key) {
-	fmt.Fprintf(a.stderr, `wrote %[1]s: the private key (%[2]s), readable by its owner only; keep it secret and out of version control
+func (k keysNewCommand) explain(a *cli.App, key auth.Key) {
+	fmt.Fprintf(a.Stderr, `wrote %[1]s: the private key (%[2]s), readable by its owner only; keep it secret and out of version control
 next:
   1. in Redox's dashboard make an OAuth API key, paste the public JWK that was printed into it, and save it
      (or give it a JWKS URL instead: see redoxworker keys jwks --help)

@@ -2,12 +2,12 @@ package main
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 func TestKeyOfFile_IDs(t *testing.T) {
@@ -39,39 +39,13 @@ func TestKeyOfFile_IDs(t *testing.T) {
 func TestKeysOfFiles_ReportsEachBadFile(t *testing.T) {
 	t.Parallel()
 	_, err := keysOfFiles([]string{"no-such-1.pem", "no-such-2.pem"})
-	var usage usageError
+	var usage cli.UsageError
 	if !errors.As(err, &usage) {
 		t.Fatalf("error %v is no usage error", err)
 	}
 	const want = "auth: private key: open no-such-1.pem: no such file or directory\nauth: private key: open no-such-2.pem: no such file or directory"
 	if err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
-	}
-}
-
-func TestReplaceFile(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "set.json")
-	for _, text := range []string{"old", "new"} {
-		if err := replaceFile(path, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := os.ReadFile(path); err != nil || string(got) != text {
-			t.Errorf("read %q, %v; want %q", got, err, text)
-		}
-	}
-	busy := filepath.Join(dir, "busy")
-	if err := os.MkdirAll(filepath.Join(busy, "in"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	var usage usageError
-	if err := replaceFile(busy, nil); !errors.As(err, &usage) {
-		t.Errorf("a directory was replaced: %v", err)
-	}
-	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 2 {
-		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

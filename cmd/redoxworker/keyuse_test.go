@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -219,15 +220,15 @@ func TestRun_KeyOptionsReachTheServer(t *testing.T) {
 	r.stop()
 
 	var out, errs output
-	app := app{args: []string{"token", "--config", s.config, "--json"}, stdout: &out, stderr: &errs, stdin: strings.NewReader("")}
+	app := cli.App{Args: []string{"token", "--config", s.config, "--json"}, Stdout: &out, Stderr: &errs, Stdin: strings.NewReader("")}
 	var report struct{ Scope string }
-	if code := run(t.Context(), app); code != exitOK || json.Unmarshal([]byte(out.String()), &report) != nil || report.Scope != "fhir:development" {
+	if code := run(t.Context(), app); code != cli.ExitOK || json.Unmarshal([]byte(out.String()), &report) != nil || report.Scope != "fhir:development" {
 		t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
 	}
 	s.reconfigure("algorithm: RS384", "algorithm: ES384")
 	var refused output
-	app.stdout, app.stderr = &output{}, &refused
-	if code := run(t.Context(), app); code != exitUsage || !strings.Contains(refused.String(), "keys.main: ") || !strings.Contains(refused.String(), "signs RS384 but the algorithm is set to ES384: change one of the two") {
+	app.Stdout, app.Stderr = &output{}, &refused
+	if code := run(t.Context(), app); code != cli.ExitUsage || !strings.Contains(refused.String(), "keys.main: ") || !strings.Contains(refused.String(), "signs RS384 but the algorithm is set to ES384: change one of the two") {
 		t.Errorf("exit %d: %s", code, refused.String())
 	}
 }

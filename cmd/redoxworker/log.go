@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/service/access"
@@ -25,11 +26,11 @@ type logCommand struct {
 
 // Run prints the state. It fails when Redox has not delivered the message and will not:
 // when the latest attempt failed, and when there is no such log.
-func (l logCommand) Run(ctx context.Context, a *app) error {
+func (l logCommand) Run(ctx context.Context, a *cli.App) error {
 	if l.Timeout <= 0 {
-		return usagef("--timeout: %s is no time to wait; use 30s, say", l.Timeout)
+		return cli.Usagef("--timeout: %s is no time to wait; use 30s, say", l.Timeout)
 	}
-	c, err := a.load(config.PartSources | config.PartOrderSecret)
+	c, err := a.Load(config.PartSources | config.PartOrderSecret)
 	if err != nil {
 		return err
 	}
@@ -37,15 +38,15 @@ func (l logCommand) Run(ctx context.Context, a *app) error {
 		c.Redox.OrganizationID = l.Organization
 	}
 	if c.Redox.OrganizationID == "" {
-		return usagef("redox.organization_id: not set; copy the organization's id from Redox's dashboard")
+		return cli.Usagef("redox.organization_id: not set; copy the organization's id from Redox's dashboard")
 	}
 	if l.Key == "" {
 		l.Key = c.Reconcile.Key
 	}
 	if l.Key, err = c.UserKey(l.Key); err != nil {
-		return usagef("--key: %w", err)
+		return cli.Usagef("--key: %w", err)
 	}
-	logs, done, err := l.logs(c)
+	logs, done, err := l.logs(c, a.Version)
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func (l logCommand) Run(ctx context.Context, a *app) error {
 	found, err := logs.Look(ctx, l.ID)
 	switch {
 	case errors.Is(err, platform.ErrBadID):
-		return usagef("%q: %w", l.ID, err)
+		return cli.Usagef("%q: %w", l.ID, err)
 	case err != nil:
 		return err
 	}
@@ -63,13 +64,13 @@ func (l logCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if found.Status == platform.Failed {
-		return errReported
+		return cli.ErrReported
 	}
 	return nil
 }
 
 // logs looks up logs over connections of its own; call done at the end.
-func (l logCommand) logs(c *config.Config) (logs platform.Logs, done func(), err error) {
+func (l logCommand) logs(c *config.Config, version string) (logs platform.Logs, done func(), err error) {
 	transport, err := access.NewTransport(c)
 	if err != nil {
 		return logs, nil, err
@@ -80,16 +81,16 @@ func (l logCommand) logs(c *config.Config) (logs platform.Logs, done func(), err
 	if err != nil {
 		return logs, nil, err
 	}
-	logs, err = access.PlatformLogs(c, keys.Get(l.Key), access.RedoxConfig(c, transport, buildVersion))
+	logs, err = access.PlatformLogs(c, keys.Get(l.Key), access.RedoxConfig(c, transport, version))
 	logs.Backfill = l.Backfill
 	return logs, transport.CloseIdleConnections, err
 }
 
-func printLog(a *app, l platform.Log) error {
-	if a.globals.JSON {
-		return json.NewEncoder(a.stdout).Encode(l)
+func printLog(a *cli.App, l platform.Log) error {
+	if a.Globals.JSON {
+		return json.NewEncoder(a.Stdout).Encode(l)
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "%s\t%s\n", name, value)

@@ -21,7 +21,7 @@ var commandLine = regexp.MustCompile("(`?)redoxworker ((?:[a-z][a-z-]*|--[a-z][a
 // A text that tells somebody to run a command names one that there is, with flags that it has.
 func TestRules_TextsNameCommandsThatExist(t *testing.T) {
 	t.Parallel()
-	var c cli
+	var c rootCommand
 	app, err := kong.New(&c, kong.Vars{}, kong.Exit(func(int) {}))
 	if err != nil {
 		t.Fatal(err)

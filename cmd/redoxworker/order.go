@@ -8,6 +8,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 )
@@ -28,37 +29,37 @@ type orderLsCommand struct {
 }
 
 // Run prints the order tokens that hold messages, and the message that each of them waits for.
-func (c orderLsCommand) Run(ctx context.Context, a *app) error {
-	q, err := a.openQueue(ctx, natsOnly)
+func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
-	defer q.close()
+	defer q.Close()
 	messages := uint64(2)
 	if c.All {
 		messages = 1
 	}
 	if c.Limit < 0 {
-		return usageError{fmt.Errorf("--limit %d: use 1 or more, or 0 for all", c.Limit)}
+		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
 	}
-	states, err := worker.NewOrder(q.js, q.prefix).List(ctx, c.Source, messages, c.Limit)
+	states, err := worker.NewOrder(q.JS, q.Prefix).List(ctx, c.Source, messages, c.Limit)
 	if err != nil {
-		return q.explain(err)
+		return q.Explain(err)
 	}
-	if a.globals.JSON {
+	if a.Globals.JSON {
 		return encodeAll(a, states)
 	}
 	if len(states) == 0 {
-		fmt.Fprintln(a.stderr, "no message waits behind another of its order")
+		fmt.Fprintln(a.Stderr, "no message waits behind another of its order")
 		return nil
 	}
-	t := a.newTable()
+	t := a.NewTable()
 	t.AppendHeader(table.Row{"source", "order token", "messages", "waits for", "stored", "state", "attempts", "next try", "last error"})
 	for _, s := range states {
 		h := &s.Head
-		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, h.ID, clock(h.Stored), headStateText(h), h.Attempts, nextTry(h), h.Error})
+		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, h.ID, cli.Clock(h.Stored), headStateText(h), h.Attempts, nextTry(h), h.Error})
 	}
-	a.printf("%s\n", a.fitted(t, 9))
+	a.Printf("%s\n", a.Fitted(t, 9))
 	return nil
 }
 
@@ -76,8 +77,8 @@ func nextTry(h *worker.OrderHead) string {
 	return "in " + time.Until(h.Next).Round(time.Second).String()
 }
 
-func encodeAll[T any](a *app, all []T) error {
-	encoder := json.NewEncoder(a.stdout)
+func encodeAll[T any](a *cli.App, all []T) error {
+	encoder := json.NewEncoder(a.Stdout)
 	for _, one := range all {
 		if err := encoder.Encode(one); err != nil {
 			return err
@@ -94,20 +95,20 @@ type orderHoldCommand struct {
 }
 
 // Run notes the decision; a worker carries it out.
-func (c orderHoldCommand) Run(ctx context.Context, a *app) error {
-	q, err := a.openQueue(ctx, natsOnly)
+func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
-	defer q.close()
-	if err := a.confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
+	defer q.Close()
+	if err := a.Confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
 		return err
 	}
-	state, err := worker.NewOrder(q.js, q.prefix).Hold(ctx, c.Source, c.ID)
+	state, err := worker.NewOrder(q.JS, q.Prefix).Hold(ctx, c.Source, c.ID)
 	if err != nil {
-		return q.explain(err)
+		return q.Explain(err)
 	}
-	if state.Head.ByHand = true; a.globals.JSON {
+	if state.Head.ByHand = true; a.Globals.JSON {
 		return encodeAll(a, []worker.OrderState{state})
 	}
 	when := map[string]string{
@@ -115,7 +116,7 @@ func (c orderHoldCommand) Run(ctx context.Context, a *app) error {
 		worker.HeadQueued:  "the next worker that takes it settles it",
 		worker.HeadSending: "a worker settles it when the attempt under way has failed; if that succeeds, it is delivered",
 	}[state.Head.State]
-	a.printf("%s of %s is to be held: %s\n", c.ID, c.Source, when)
+	a.Printf("%s of %s is to be held: %s\n", c.ID, c.Source, when)
 	return nil
 }
 
@@ -124,27 +125,27 @@ type orderHeldCommand struct{}
 
 // Run prints every order token that waits behind dead letters, and the places of the first and
 // the last of these in the queue: the "sequence" of `dlq ls --json`.
-func (orderHeldCommand) Run(ctx context.Context, a *app) error {
-	q, err := a.openQueue(ctx, natsOnly)
+func (orderHeldCommand) Run(ctx context.Context, a *cli.App) error {
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
-	defer q.close()
-	held, err := dlq.NewHeldTokens(q.js, q.prefix).List(ctx)
+	defer q.Close()
+	held, err := dlq.NewHeldTokens(q.JS, q.Prefix).List(ctx)
 	if err != nil {
 		return err
 	}
-	if a.globals.JSON {
+	if a.Globals.JSON {
 		return encodeAll(a, held)
 	}
 	if len(held) == 0 {
-		fmt.Fprintln(a.stderr, "no order token waits behind a dead letter")
+		fmt.Fprintln(a.Stderr, "no order token waits behind a dead letter")
 		return nil
 	}
-	t := a.newTable()
+	t := a.NewTable()
 	t.AppendHeader(table.Row{"source", "order token", "first", "last", "since"})
 	for _, h := range held {
-		row := table.Row{h.Source, h.Token, h.First, h.Last, clock(h.Since)}
+		row := table.Row{h.Source, h.Token, h.First, h.Last, cli.Clock(h.Since)}
 		switch {
 		case h.Damaged:
 			row[2], row[3] = "unknown: the note is damaged", ""
@@ -153,7 +154,7 @@ func (orderHeldCommand) Run(ctx context.Context, a *app) error {
 		}
 		t.AppendRow(row)
 	}
-	a.printf("%s\n", a.fitted(t, 5))
+	a.Printf("%s\n", a.Fitted(t, 5))
 	return nil
 }
 
@@ -166,13 +167,13 @@ type orderReleaseCommand struct {
 
 // Run releases the token. Dead letters that are still there lose their place in the order:
 // replay or discard them instead, which releases the token by itself.
-func (c orderReleaseCommand) Run(ctx context.Context, a *app) error {
-	q, err := a.openQueue(ctx, natsOnly)
+func (c orderReleaseCommand) Run(ctx context.Context, a *cli.App) error {
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
-	defer q.close()
-	tokens := dlq.NewHeldTokens(q.js, q.prefix)
+	defer q.Close()
+	tokens := dlq.NewHeldTokens(q.JS, q.Prefix)
 	held, err := tokens.Load(ctx, c.Source, c.Token)
 	if err != nil {
 		return err
@@ -184,15 +185,15 @@ func (c orderReleaseCommand) Run(ctx context.Context, a *app) error {
 	if held.Damaged {
 		what = "the note of what waits is damaged; new messages of the token would no longer wait"
 	}
-	if err := a.confirm(ctx, what, c.Force); err != nil {
+	if err := a.Confirm(ctx, what, c.Force); err != nil {
 		return err
 	}
 	if err := tokens.Clear(ctx, c.Source, c.Token); err != nil {
 		return err
 	}
-	if a.globals.JSON {
+	if a.Globals.JSON {
 		return encodeAll(a, []dlq.HeldToken{held})
 	}
-	a.printf("token %s of %s is released\n", c.Token, c.Source)
+	a.Printf("token %s of %s is released\n", c.Token, c.Source)
 	return nil
 }

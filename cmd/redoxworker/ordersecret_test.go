@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -42,7 +43,7 @@ func TestRun_OneOrderTokenFromOneFile(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	args := []string{"send", "--config", s.config, "--source", "clinic-a", "--order-key", "MRN 1"}
-	if code := run(t.Context(), app{args: args, stdin: bytes.NewReader(admit("command")), stdout: &out, stderr: &errs}); code != 0 {
+	if code := run(t.Context(), cli.App{Args: args, Stdin: bytes.NewReader(admit("command")), Stdout: &out, Stderr: &errs}); code != 0 {
 		t.Fatalf("send: %d, %s", code, &errs)
 	}
 	request := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: admit("gateway"), Header: nats.Header{outbox.HeaderOrderKey: {"MRN 1"}}}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -42,11 +43,11 @@ type pauseResult struct {
 }
 
 // Run pauses.
-func (p pauseCommand) Run(ctx context.Context, a *app) error {
+func (p pauseCommand) Run(ctx context.Context, a *cli.App) error {
 	var length time.Duration // 0: until resume
 	if p.For != nil {
 		if length = *p.For; length <= 0 {
-			return usagef("--for: %v; give more than 0s, or leave it out", length)
+			return cli.Usagef("--for: %v; give more than 0s, or leave it out", length)
 		}
 	}
 	return p.each(ctx, a, true, func(pauses *worker.Pauses, source string) error {
@@ -62,7 +63,7 @@ func (p pauseCommand) Run(ctx context.Context, a *app) error {
 }
 
 // Run resumes. A source may have left the configuration since it was paused.
-func (r resumeCommand) Run(ctx context.Context, a *app) error {
+func (r resumeCommand) Run(ctx context.Context, a *cli.App) error {
 	return r.each(ctx, a, false, func(pauses *worker.Pauses, source string) (err error) {
 		sources := []string{source}
 		if r.All {
@@ -87,13 +88,13 @@ func (r resumeCommand) Run(ctx context.Context, a *app) error {
 }
 
 // warnOfPause says that all are paused, which ending the pause of a source leaves as it is.
-func warnOfPause(ctx context.Context, a *app, pauses *worker.Pauses) error {
+func warnOfPause(ctx context.Context, a *cli.App, pauses *worker.Pauses) error {
 	list, err := pauses.List(ctx)
 	if err != nil {
 		return err
 	}
 	if slices.ContainsFunc(list, func(p worker.Paused) bool { return p.Operator && p.Scope == pauseScope("") }) {
-		fmt.Fprintln(a.stderr, "redoxworker: warning: all sources are paused; redoxworker resume --all ends that")
+		fmt.Fprintln(a.Stderr, "redoxworker: warning: all sources are paused; redoxworker resume --all ends that")
 	}
 	return nil
 }
@@ -123,8 +124,8 @@ func pauseScope(source string) string {
 
 // each does something for every source that was named, or once for all. configured says that
 // only those of the configuration may be.
-func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(*worker.Pauses, string) error) error {
-	c, err := a.load(config.PartKeys | config.PartOrderSecret)
+func (t pauseTarget) each(ctx context.Context, a *cli.App, configured bool, do func(*worker.Pauses, string) error) error {
+	c, err := a.Load(config.PartKeys | config.PartOrderSecret)
 	if err != nil {
 		return err
 	}
@@ -132,15 +133,15 @@ func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(
 	if err != nil {
 		return err
 	}
-	q, err := a.connectQueue(ctx, c)
+	q, err := a.Connect(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer q.close()
-	pauses := worker.NewPauses(q.js, q.prefix, operatorName())
+	defer q.Close()
+	pauses := worker.NewPauses(q.JS, q.Prefix, operatorName())
 	for _, source := range sources {
 		if err := do(pauses, source); err != nil {
-			return q.explain(err)
+			return q.Explain(err)
 		}
 	}
 	return nil
@@ -150,40 +151,40 @@ func (t pauseTarget) each(ctx context.Context, a *app, configured bool, do func(
 func (t pauseTarget) sources(c *config.Config, configured bool) ([]string, error) {
 	switch {
 	case t.All && len(t.Source) > 0:
-		return nil, usagef("give --source or --all, not both")
+		return nil, cli.Usagef("give --source or --all, not both")
 	case t.All:
 		return []string{""}, nil
 	case len(t.Source) == 0:
-		return nil, usagef("say what: --source NAME, or --all")
+		return nil, cli.Usagef("say what: --source NAME, or --all")
 	}
 	for _, s := range t.Source {
 		if err := outbox.CheckSource(s); err != nil {
-			return nil, usagef("--source: %w", err)
+			return nil, cli.Usagef("--source: %w", err)
 		}
 		if _, ok := c.Sources[s]; !ok && configured && !c.Registry {
-			return nil, usagef("--source: %q is not configured; there are %s", s, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
+			return nil, cli.Usagef("--source: %q is not configured; there are %s", s, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
 		}
 	}
 	return t.Source, nil
 }
 
-func (r pauseResult) print(a *app) error {
-	if a.globals.JSON {
-		return json.NewEncoder(a.stdout).Encode(r)
+func (r pauseResult) print(a *cli.App) error {
+	if a.Globals.JSON {
+		return json.NewEncoder(a.Stdout).Encode(r)
 	}
 	switch {
 	case r.Paused && r.For != "":
-		a.printf("%s: paused for %s\n", r.Scope, r.For)
+		a.Printf("%s: paused for %s\n", r.Scope, r.For)
 	case r.Paused:
 		flag := "--all"
 		if source, ok := strings.CutPrefix(r.Scope, "source:"); ok {
 			flag = "--source " + source
 		}
-		a.printf("%s: paused until redoxworker resume %s\n", r.Scope, flag)
+		a.Printf("%s: paused until redoxworker resume %s\n", r.Scope, flag)
 	case r.Changed:
-		a.printf("%s: resumed\n", r.Scope)
+		a.Printf("%s: resumed\n", r.Scope)
 	default:
-		a.printf("%s: was not paused\n", r.Scope)
+		a.Printf("%s: was not paused\n", r.Scope)
 	}
 	return nil
 }

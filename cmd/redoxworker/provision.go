@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -16,17 +17,17 @@ type provisionCommand struct {
 }
 
 // Run creates or updates streams and buckets, whatever sources there are. It never deletes.
-func (p provisionCommand) Run(ctx context.Context, a *app) error {
-	q, err := a.openQueue(ctx, natsOnly)
+func (p provisionCommand) Run(ctx context.Context, a *cli.App) error {
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
-	defer q.close()
-	act := service.Topology(q.config).Ensure
+	defer q.Close()
+	act := service.Topology(q.Config).Ensure
 	if p.DryRun {
-		act = service.Topology(q.config).Drift
+		act = service.Topology(q.Config).Drift
 	}
-	changes, err := act(ctx, q.js)
+	changes, err := act(ctx, q.JS)
 	if err != nil && !errors.Is(err, topology.ErrRefused) {
 		return err
 	}
@@ -37,14 +38,14 @@ func (p provisionCommand) Run(ctx context.Context, a *app) error {
 	case err != nil:
 		return fmt.Errorf("provision: %w", err)
 	case p.DryRun && len(changes) > 0:
-		return errDrift
+		return cli.ErrDrift
 	}
 	return nil
 }
 
-func (p provisionCommand) print(a *app, changes []topology.Change) error {
-	if a.globals.JSON {
-		encoder := json.NewEncoder(a.stdout)
+func (p provisionCommand) print(a *cli.App, changes []topology.Change) error {
+	if a.Globals.JSON {
+		encoder := json.NewEncoder(a.Stdout)
 		for _, c := range changes {
 			if err := encoder.Encode(c); err != nil {
 				return err
@@ -53,14 +54,14 @@ func (p provisionCommand) print(a *app, changes []topology.Change) error {
 		return nil
 	}
 	if len(changes) == 0 {
-		a.printf("nothing to do: streams and buckets are as configured\n")
+		a.Printf("nothing to do: streams and buckets are as configured\n")
 		return nil
 	}
 	for _, c := range changes {
-		a.printf("%s\n", c)
+		a.Printf("%s\n", c)
 	}
 	if p.DryRun {
-		a.printf("dry run: nothing was changed\n")
+		a.Printf("dry run: nothing was changed\n")
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -17,9 +18,9 @@ type requestCommand struct {
 }
 
 // Run prints the answer.
-func (q requestCommand) Run(ctx context.Context, a *app) error {
+func (q requestCommand) Run(ctx context.Context, a *cli.App) error {
 	if q.Timeout <= 0 {
-		return usagef("--timeout: %s is no time to wait; use 30s, say", q.Timeout)
+		return cli.Usagef("--timeout: %s is no time to wait; use 30s, say", q.Timeout)
 	}
 	c, source, err := q.loadSource(a, false)
 	if err != nil {
@@ -38,10 +39,10 @@ func (q requestCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return flagError(err, "--id") // which --durable makes the reply subject of
 	}
-	return a.printReply(r, m.ReplyTo)
+	return printReply(a, r, m.ReplyTo)
 }
 
-func (q requestCommand) read(ctx context.Context, a *app, c *config.Config, source string) (outbox.Message, error) {
+func (q requestCommand) read(ctx context.Context, a *cli.App, c *config.Config, source string) (outbox.Message, error) {
 	m := q.message(source)
 	m.Lane = outbox.LaneRequest
 	if m.ID == "" {
@@ -54,11 +55,11 @@ func (q requestCommand) read(ctx context.Context, a *app, c *config.Config, sour
 }
 
 // fill reads the body of a message that has one.
-func (f messageFlags) fill(ctx context.Context, a *app, c *config.Config, m *outbox.Message) error {
+func (f messageFlags) fill(ctx context.Context, a *cli.App, c *config.Config, m *outbox.Message) error {
 	if f.bodyless(a) {
 		return nil
 	}
-	in, err := f.open(ctx, a)
+	in, err := a.OpenInput(ctx, f.File)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -30,27 +31,27 @@ type answer struct {
 // printReply prints the reply's body, byte for byte, on stdout and what became of the
 // message on stderr; with --json all of it on stdout. A message that was not delivered, or
 // whose answer reports an error, is a failure.
-func (a *app) printReply(r outbox.Reply, replyTo string) error {
-	if a.globals.JSON {
-		if err := a.printAnswer(r, replyTo); err != nil {
+func printReply(a *cli.App, r outbox.Reply, replyTo string) error {
+	if a.Globals.JSON {
+		if err := printAnswer(a, r, replyTo); err != nil {
 			return err
 		}
 	} else {
-		if _, err := a.stdout.Write(r.Body); err != nil {
+		if _, err := a.Stdout.Write(r.Body); err != nil {
 			return err
 		}
-		if len(r.Body) > 0 && isTerminal(a.stdout) { // for the eye alone: elsewhere not a byte is added
-			a.printf("\n")
+		if len(r.Body) > 0 && cli.IsTerminal(a.Stdout) { // for the eye alone: elsewhere not a byte is added
+			a.Printf("\n")
 		}
-		fmt.Fprintln(a.stderr, settlementText(r, replyTo))
+		fmt.Fprintln(a.Stderr, settlementText(r, replyTo))
 	}
 	if !r.OK() {
-		return errReported
+		return cli.ErrReported
 	}
 	return nil
 }
 
-func (a *app) printAnswer(r outbox.Reply, replyTo string) error {
+func printAnswer(a *cli.App, r outbox.Reply, replyTo string) error {
 	out := answer{
 		ID: r.MessageID, ReplayOf: r.ReplayOf, Settlement: r.Settlement, OK: r.OK(), Status: r.Status, Attempts: r.Attempts,
 		LogIDs: r.LogIDs, Error: r.Error, ContentType: r.ContentType, ReplyTo: replyTo,
@@ -63,7 +64,7 @@ func (a *app) printAnswer(r outbox.Reply, replyTo string) error {
 	default:
 		out.BodyBase64 = r.Body
 	}
-	encoder := json.NewEncoder(a.stdout)
+	encoder := json.NewEncoder(a.Stdout)
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(out)
 }
@@ -77,7 +78,7 @@ func settlementText(r outbox.Reply, replyTo string) string {
 	if r.Status != 0 {
 		parts = append(parts, fmt.Sprintf("status %d", r.Status))
 	}
-	parts = append(parts, counted(r.Attempts, "attempt"))
+	parts = append(parts, cli.Counted(r.Attempts, "attempt"))
 	if len(r.LogIDs) > 0 {
 		parts = append(parts, "log ids "+strings.Join(r.LogIDs, " "))
 	}
@@ -89,12 +90,4 @@ func settlementText(r outbox.Reply, replyTo string) string {
 		line += ": " + r.Error
 	}
 	return line
-}
-
-// counted is a number with its noun.
-func counted[N int | uint64](n N, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -59,8 +60,8 @@ func TestPrintReply(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr bytes.Buffer
-			err := (&app{stdout: &stdout, stderr: &stderr, globals: globals{JSON: tc.json}}).printReply(tc.reply, tc.replyTo)
-			if errors.Is(err, errReported) != tc.fails || err != nil && !tc.fails {
+			err := printReply(&cli.App{Stdout: &stdout, Stderr: &stderr, Globals: cli.Globals{JSON: tc.json}}, tc.reply, tc.replyTo)
+			if errors.Is(err, cli.ErrReported) != tc.fails || err != nil && !tc.fails {
 				t.Errorf("error %v", err)
 			}
 			if diff := cmp.Diff([2]string{tc.stdout, tc.stderr}, [2]string{stdout.String(), stderr.String()}); diff != "" {
@@ -73,8 +74,8 @@ func TestPrintReply(t *testing.T) {
 func TestPrintReply_WriteErrors(t *testing.T) {
 	t.Parallel()
 	for _, json := range []bool{false, true} {
-		a := &app{stdout: brokenWriter{}, stderr: new(bytes.Buffer), globals: globals{JSON: json}}
-		if err := a.printReply(outbox.Reply{Settlement: outbox.Delivered, Body: []byte("{}")}, ""); err == nil || errors.Is(err, errReported) {
+		a := &cli.App{Stdout: brokenWriter{}, Stderr: new(bytes.Buffer), Globals: cli.Globals{JSON: json}}
+		if err := printReply(a, outbox.Reply{Settlement: outbox.Delivered, Body: []byte("{}")}, ""); err == nil || errors.Is(err, cli.ErrReported) {
 			t.Errorf("json %t: error %v", json, err)
 		}
 	}

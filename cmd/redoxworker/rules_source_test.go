@@ -105,7 +105,7 @@ func TestRules_NoGlobalsAndNoRequestWithoutAContext(t *testing.T) {
 		but   string // the one file that may
 	}{
 		{regexp.MustCompile(`^fmt\.Print`), "libraries log through their logger, the command writes to its own streams", ""},
-		{regexp.MustCompile(`^log\.`), "log through a *slog.Logger that was given", "cmd/redoxworker/logging.go"},
+		{regexp.MustCompile(`^log\.`), "log through a *slog.Logger that was given", "cmd/redoxworker/internal/cli/logging.go"},
 		{regexp.MustCompile(`^log/slog\.(Default|SetDefault|Debug|Info|Warn|Error|Log)(Context)?$`), "log through a *slog.Logger that was given", ""},
 		{regexp.MustCompile(`^net/http\.(DefaultClient|DefaultServeMux|Handle|HandleFunc|Get|Head|Post|PostForm|NewRequest)$`), "make a request with a context, send it with a client of your own", ""},
 		{regexp.MustCompile(`^net\.(Dial|DialTimeout)$`), "use a net.Dialer and a context", ""},

@@ -118,8 +118,20 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/service/feed":      {"auth", "config", "outbox", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}
+	inside := []string{"internal/cli"}
 	for name, p := range goList(t) {
 		may, known := allowed[name]
+		if own, ok := strings.CutPrefix(name, "cmd/redoxworker/"); ok {
+			at := slices.Index(inside, own)
+			for _, dep := range p.Imports {
+				if other, ok := strings.CutPrefix(dep, module+"/cmd/redoxworker/"); ok && !slices.Contains(inside[:max(at, 0)], other) {
+					t.Errorf("package %s imports %s", name, other)
+				}
+			}
+			if at < 0 {
+				t.Errorf("package %s is not in the layout", name)
+			}
+		}
 		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "deploy") {
 			continue
 		}
@@ -205,7 +217,7 @@ func TestRules_ReadmeCommandsExist(t *testing.T) {
 			continue
 		}
 		args := shellWords(regexp.MustCompile(`[#|>].*`).ReplaceAllString(rest, ""))
-		var c cli
+		var c rootCommand
 		parser, err := kong.New(&c, kong.Vars{}, kong.Exit(func(int) {}))
 		if err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -13,29 +14,26 @@ import (
 type runCommand struct{}
 
 // Run delivers until a signal, then drains and exits 0.
-func (runCommand) Run(ctx context.Context, a *app) error {
-	c, err := a.load(0)
+func (runCommand) Run(ctx context.Context, a *cli.App) error {
+	c, err := a.Load(0)
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(c.Log)
+	log, err := a.Logger(c.Log)
 	if err != nil {
 		return err
 	}
-	a.tuneGC(c.Worker.Concurrency)
-	settings := a.settings(0)
-	s, err := service.New(*c, service.Options{Settings: &settings, Logger: log, Registerer: newRegistry(), Version: buildVersion})
+	tuneGC(a, c.Worker.Concurrency)
+	settings := a.Settings(0)
+	s, err := service.New(*c, service.Options{Settings: &settings, Logger: log, Registerer: newRegistry(), Version: a.Version})
 	if err != nil {
 		return err
 	}
-	if a.hangup != nil && !isTerminal(a.stdin) {
-		reread := func() {
-			log.Info("hangup: reading the configuration again")
-			s.Reread()
-		}
-		a.hangup.reread.Store(&reread)
-		defer a.hangup.reread.Store(nil)
-	}
+	undo := a.OnHangup(func() {
+		log.Info("hangup: reading the configuration again")
+		s.Reread()
+	})
+	defer undo()
 	return s.Run(ctx)
 }
 

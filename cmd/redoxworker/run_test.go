@@ -281,25 +281,6 @@ func TestRun_SIGHUPRereads(t *testing.T) {
 	s.eventually("it delivers", func() bool { return len(s.messages()) == 1 })
 }
 
-// With a terminal, or where nothing can be read again, it ends the command.
-func TestHangup(t *testing.T) {
-	t.Parallel()
-	signals, h, told := make(chan os.Signal), new(hangup), make(chan string)
-	go h.watch(signals, func() { told <- "ended" })
-	defer close(signals)
-	reread := func() { told <- "reread" }
-	for _, step := range []struct {
-		do   *func()
-		want string
-	}{{nil, "ended"}, {&reread, "reread"}, {&reread, "reread"}, {nil, "ended"}} {
-		h.reread.Store(step.do)
-		signals <- syscall.SIGHUP
-		if got := <-told; got != step.want {
-			t.Errorf("%s, want %s", got, step.want)
-		}
-	}
-}
-
 // drains sends signals to a worker with requests in flight.
 func drains(t *testing.T, signals ...os.Signal) {
 	t.Helper()

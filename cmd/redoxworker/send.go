@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -22,7 +23,7 @@ type sendCommand struct {
 }
 
 // Run publishes one message, or each line of a file.
-func (s sendCommand) Run(ctx context.Context, a *app) error {
+func (s sendCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (s sendCommand) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return flagError(err, "--reply-to")
 		}
-		return a.printReply(r, "")
+		return printReply(a, r, "")
 	}
 	receipt, err := p.Publish(ctx, m)
 	if err != nil {
@@ -70,9 +71,9 @@ func (s sendCommand) Run(ctx context.Context, a *app) error {
 func (s sendCommand) check() error {
 	switch {
 	case s.Wait && s.lines():
-		return usagef("--wait: goes with one message, not with one per line; use --reply-to to collect the replies")
+		return cli.Usagef("--wait: goes with one message, not with one per line; use --reply-to to collect the replies")
 	case s.Timeout <= 0:
-		return usagef("--timeout: %s is no time to wait; use 30s, say", s.Timeout)
+		return cli.Usagef("--timeout: %s is no time to wait; use 30s, say", s.Timeout)
 	}
 	return nil
 }
@@ -83,12 +84,12 @@ func (s sendCommand) lines() bool {
 }
 
 // load answers with the settings and the source.
-func (s sendCommand) load(a *app) (*config.Config, string, error) {
+func (s sendCommand) load(a *cli.App) (*config.Config, string, error) {
 	c, source, err := s.loadSource(a, s.OrderKey != "")
 	switch {
 	case err != nil:
 	case s.OrderKey != "" && !c.Order.Secret.IsSet():
-		err = usagef("order.secret: not set, and --order-key needs it; set order.secret_file to the file that all publishers of the source share")
+		err = cli.Usagef("order.secret: not set, and --order-key needs it; set order.secret_file to the file that all publishers of the source share")
 	case s.ReplyTo != "":
 		err = checkReplyTo(c, source, string(s.ReplyTo))
 	}
@@ -101,7 +102,7 @@ func checkReplyTo(c *config.Config, source, subject string) error {
 	policy := outbox.ReplyPolicy{Prefix: outbox.Prefix(c.NATS.Prefix), Allow: c.Reply.Allow}
 	var contract *outbox.ContractError
 	if err := policy.Check(source, subject); errors.As(err, &contract) {
-		return usagef("--reply-to: it %s; use _INBOX.…, %s, or what reply.allow names", contract.Reason, policy.Prefix.ReplySubject(source, "…"))
+		return cli.Usagef("--reply-to: it %s; use _INBOX.…, %s, or what reply.allow names", contract.Reason, policy.Prefix.ReplySubject(source, "…"))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/progress"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -21,13 +22,13 @@ const linesInFlight = 64
 // batch publishes one message per line.
 type batch struct {
 	send     sendCommand
-	app      *app
+	app      *cli.App
 	source   string
 	limit    int64
 	setting  string // where the limit comes from
 	publish  func(context.Context, outbox.Message) (outbox.Receipt, error)
 	receipts *receipts
-	progress *progressBar
+	progress *cli.ProgressBar
 	at       func() int64 // bytes read, for the bar
 
 	stored, repeated, failed int
@@ -40,8 +41,8 @@ type outcome struct {
 	err     error
 }
 
-func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, source string) error {
-	in, err := s.open(ctx, a)
+func (s sendCommand) sendLines(ctx context.Context, a *cli.App, c *config.Config, source string) error {
+	in, err := a.OpenInput(ctx, s.File)
 	if err != nil {
 		return err
 	}
@@ -54,14 +55,14 @@ func (s sendCommand) sendLines(ctx context.Context, a *app, c *config.Config, so
 	limit, setting := c.Redox.BodyLimit(s.Kind)
 	b := &batch{
 		send: s, app: a, source: source, limit: limit, setting: setting, publish: p.Publish,
-		receipts: newReceipts(a), progress: newProgressBar(a, in.size(), progress.UnitsBytes), at: in.at,
+		receipts: newReceipts(a), progress: cli.NewProgressBar(a, in.Size(), progress.UnitsBytes), at: in.At,
 	}
 	err = b.run(ctx, in)
-	b.progress.end(err)
-	fmt.Fprintf(a.stderr, "%s stored, %s%d failed\n", counted(b.stored, "message"), b.repeats(), b.failed)
+	b.progress.End(err)
+	fmt.Fprintf(a.Stderr, "%s stored, %s%d failed\n", cli.Counted(b.stored, "message"), b.repeats(), b.failed)
 	err = b.receipts.end(err)
 	if err == nil && b.failed > 0 {
-		return errReported
+		return cli.ErrReported
 	}
 	return err
 }
@@ -71,7 +72,7 @@ func (b *batch) repeats() string {
 	if b.repeated == 0 {
 		return ""
 	}
-	return counted(b.repeated, "duplicate") + ", "
+	return cli.Counted(b.repeated, "duplicate") + ", "
 }
 
 // run reads lines while others are being confirmed. Outcomes are told in the order of the
@@ -101,7 +102,7 @@ func (b *batch) read(ctx context.Context, in io.Reader, pending chan<- chan outc
 		case errors.Is(err, io.EOF):
 			return nil
 		case ctx.Err() != nil:
-			err = whyEnded(ctx)
+			err = cli.WhyEnded(ctx)
 			fallthrough
 		case err != nil && !errors.As(err, &tooLong):
 			return fmt.Errorf("line %d and those after it were not sent: %w", number, err)
@@ -167,13 +168,13 @@ func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) 
 			}
 		default:
 			b.failed++
-			_ = b.progress.println(b.app.stderr, fmt.Sprintf("redoxworker: line %d: %v", o.line, o.err))
+			_ = b.progress.Println(b.app.Stderr, fmt.Sprintf("redoxworker: line %d: %v", o.line, o.err))
 			if errors.Is(o.err, outbox.ErrNoStream) || errors.Is(o.err, outbox.ErrPermission) {
 				stop(errors.New("they would fail like this one"))
 			}
 		}
 		if b.progress != nil {
-			b.progress.show(b.at(), fmt.Sprintf("%d stored, %s%d failed", b.stored, b.repeats(), b.failed))
+			b.progress.Show(b.at(), fmt.Sprintf("%d stored, %s%d failed", b.stored, b.repeats(), b.failed))
 		}
 	}
 	return failed

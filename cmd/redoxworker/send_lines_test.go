@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -54,7 +55,7 @@ func (s *shelf) publish(ctx context.Context, m outbox.Message) (outbox.Receipt, 
 // batchOf sends to a shelf; what it printed is in the two buffers.
 func batchOf(s sendCommand, shelf *shelf) (b *batch, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
-	a := &app{stdout: stdout, stderr: stderr}
+	a := &cli.App{Stdout: stdout, Stderr: stderr}
 	if s.Kind == "" {
 		s.Kind = string(outbox.KindDataModel)
 	}
@@ -223,7 +224,7 @@ func TestBatch_ReportsAReadErrorAndWhatWasStored(t *testing.T) {
 func TestBatch_AClosedStdoutEndsIt(t *testing.T) {
 	t.Parallel()
 	b, _, _ := batchOf(sendCommand{}, &shelf{})
-	b.receipts = newReceipts(&app{stdout: brokenWriter{}})
+	b.receipts = newReceipts(&cli.App{Stdout: brokenWriter{}})
 	if err := b.run(t.Context(), strings.NewReader(numbered(10))); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("error %v, want %v", err, io.ErrClosedPipe)
 	}
@@ -310,7 +311,7 @@ func BenchmarkBatch(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
 		batch, _, _ := batchOf(sendCommand{}, &shelf{})
-		batch.receipts = newReceipts(&app{stdout: io.Discard})
+		batch.receipts = newReceipts(&cli.App{Stdout: io.Discard})
 		if err := batch.run(b.Context(), strings.NewReader(text)); err != nil {
 			b.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox"
@@ -76,7 +77,7 @@ func (f messageFlags) message(source string) outbox.Message {
 func (f messageFlags) checkPath() error {
 	path, _, _ := strings.Cut(strings.TrimPrefix(f.Path, "/"), "?")
 	if f.Kind == string(outbox.KindFHIR) && !strings.Contains(path, "/") {
-		return usagef("--path: kind fhir needs one that begins with the destination's slug and the environment, as in hospital/Development/Patient/1")
+		return cli.Usagef("--path: kind fhir needs one that begins with the destination's slug and the environment, as in hospital/Development/Patient/1")
 	}
 	return nil
 }
@@ -91,7 +92,7 @@ func (f messageFlags) contentType() string {
 
 // bodyless reports whether the message has no body to read: a read, or a delete without
 // a file. Standard input is then left alone, as it may never end.
-func (f messageFlags) bodyless(a *app) bool {
+func (f messageFlags) bodyless(a *cli.App) bool {
 	if f.File != "" || f.Kind != string(outbox.KindFHIR) && f.Kind != string(outbox.KindPlatform) {
 		return false
 	}
@@ -99,7 +100,7 @@ func (f messageFlags) bodyless(a *app) bool {
 	case http.MethodGet, http.MethodHead, http.MethodDelete:
 		return true
 	case "": // a read, unless there is something on standard input
-		return isTerminal(a.stdin)
+		return cli.IsTerminal(a.Stdin)
 	}
 	return false
 }
@@ -149,7 +150,7 @@ func (p *publisher) close() { p.conn.Close() }
 // loadSource reads the settings a publisher needs, neither keys nor Redox's among them, and
 // finds the source to publish for. The order secret is read only for an order key, and for
 // an id that may come again: the queue knows the repeats of all that have the same secret.
-func (f messageFlags) loadSource(a *app, ordered bool) (*config.Config, string, error) {
+func (f messageFlags) loadSource(a *cli.App, ordered bool) (*config.Config, string, error) {
 	if err := f.checkPath(); err != nil {
 		return nil, "", err
 	}
@@ -157,7 +158,7 @@ func (f messageFlags) loadSource(a *app, ordered bool) (*config.Config, string, 
 	if !ordered && f.ID == "" {
 		skip |= config.PartOrderSecret
 	}
-	c, err := a.load(skip)
+	c, err := a.Load(skip)
 	if err != nil {
 		return nil, "", err
 	}
@@ -168,18 +169,18 @@ func (f messageFlags) loadSource(a *app, ordered bool) (*config.Config, string, 
 		}
 	}
 	if err := outbox.CheckSource(source); err != nil {
-		return nil, "", usagef("--source: %w", err)
+		return nil, "", cli.Usagef("--source: %w", err)
 	}
 	return c, source, nil
 }
 
 // newPublisher connects.
-func newPublisher(ctx context.Context, a *app, c *config.Config, source string) (*publisher, error) {
-	log, err := a.logger(c.Log)
+func newPublisher(ctx context.Context, a *cli.App, c *config.Config, source string) (*publisher, error) {
+	log, err := a.Logger(c.Log)
 	if err != nil {
 		return nil, err
 	}
-	conn, js, err := connectOnce(ctx, c, log)
+	conn, js, err := cli.ConnectOnce(ctx, c, log)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +191,7 @@ func newPublisher(ctx context.Context, a *app, c *config.Config, source string) 
 	p, err := outbox.NewPublisher(js, cfg)
 	if err != nil {
 		conn.Close()
-		return nil, usagef("order.secret: %w", err) // all else was checked by the configuration
+		return nil, cli.Usagef("order.secret: %w", err) // all else was checked by the configuration
 	}
 	return &publisher{Publisher: p, conn: conn, config: c, source: source}, nil
 }
@@ -229,5 +230,5 @@ func flagError(err error, replyTo string) error {
 	if flag == "" {
 		return err
 	}
-	return usagef("%s: it %s; see redoxworker --help", flag, contract.Reason)
+	return cli.Usagef("%s: it %s; see redoxworker --help", flag, contract.Reason)
 }

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 )
@@ -100,12 +97,12 @@ func TestMessageFlags_ReadsHaveNoBody(t *testing.T) {
 	c := config.Defaults()
 	for _, f := range []messageFlags{{Kind: "fhir", Method: "GET"}, {Kind: "platform", Method: "HEAD"}, {Kind: "fhir", Method: "DELETE"}} {
 		var m outbox.Message
-		if err := f.fill(t.Context(), &app{stdin: unreadable{t}}, &c, &m); err != nil || m.Body != nil {
+		if err := f.fill(t.Context(), &cli.App{Stdin: unreadable{t}}, &c, &m); err != nil || m.Body != nil {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}
 	m := outbox.Message{Kind: outbox.KindFHIR}
-	if err := (messageFlags{Kind: "fhir", Method: "POST", Path: "h/Development/Patient/_search"}).fill(t.Context(), &app{stdin: strings.NewReader("a=b")}, &c, &m); err != nil || string(m.Body) != "a=b" {
+	if err := (messageFlags{Kind: "fhir", Method: "POST", Path: "h/Development/Patient/_search"}).fill(t.Context(), &cli.App{Stdin: strings.NewReader("a=b")}, &c, &m); err != nil || string(m.Body) != "a=b" {
 		t.Errorf("%v, %q", err, m.Body)
 	}
 }
@@ -129,51 +126,5 @@ func TestSendCommand_OutgoingLanes(t *testing.T) {
 	s.OrderKey = "k"
 	if m := s.outgoing("clinic-a"); m.Lane != outbox.LaneOrdered || m.OrderKey != "k" {
 		t.Errorf("lane %s", m.Lane)
-	}
-}
-
-func TestInput_InterruptEndsABlockedRead(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	endless, feed := io.Pipe()
-	defer func() { _ = feed.Close() }() // lets the abandoned read go
-	in, err := messageFlags{File: "-"}.open(ctx, &app{stdin: endless})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if _, err := io.ReadAll(in); errorText(err) != "interrupted" {
-		t.Errorf("error %v", err)
-	}
-	if err := in.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestInput_KnowsHowFarAFileIs(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "body.json")
-	body := bytes.Repeat([]byte("x"), 1<<20)
-	if err := os.WriteFile(path, body, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	in, err := messageFlags{File: path}.open(t.Context(), &app{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if in.size() != 1<<20 {
-		t.Errorf("size %d", in.size())
-	}
-	if got, err := io.ReadAll(in); err != nil || !bytes.Equal(got, body) {
-		t.Errorf("read %d bytes, %v", len(got), err)
-	}
-	if in.at() != in.size() {
-		t.Errorf("at %d of %d when all is read", in.at(), in.size())
-	}
-	if err := in.Close(); err != nil {
-		t.Error(err)
-	}
-	if stream := newInput(t.Context(), strings.NewReader(""), nil); stream.size() != 0 || stream.at() != 0 {
-		t.Error("a stream has a size")
 	}
 }

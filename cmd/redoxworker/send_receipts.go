@@ -7,6 +7,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -18,12 +19,12 @@ type receipts struct {
 	table table.Writer
 }
 
-func newReceipts(a *app) *receipts {
-	r := &receipts{out: a.stdout}
+func newReceipts(a *cli.App) *receipts {
+	r := &receipts{out: a.Stdout}
 	switch {
-	case a.globals.JSON:
-		r.json = json.NewEncoder(a.stdout)
-	case isTerminal(a.stdout):
+	case a.Globals.JSON:
+		r.json = json.NewEncoder(a.Stdout)
+	case cli.IsTerminal(a.Stdout):
 		r.table = newReceiptTable()
 	}
 	return r

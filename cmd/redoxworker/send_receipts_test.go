@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -31,7 +32,7 @@ func TestReceipts_Forms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			a := &app{stdout: &out, globals: globals{JSON: tc.json}}
+			a := &cli.App{Stdout: &out, Globals: cli.Globals{JSON: tc.json}}
 			r := newReceipts(a)
 			if tc.terminal {
 				r.table = newReceiptTable()

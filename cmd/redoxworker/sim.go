@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -47,14 +48,14 @@ Redox goes on accepting; heal ends that. POST /_sim/logs sets the state of a log
 }
 
 // Run serves until a signal.
-func (c simCommand) Run(ctx context.Context, a *app) error {
-	if err := a.standsAlone("sim"); err != nil {
+func (c simCommand) Run(ctx context.Context, a *cli.App) error {
+	if err := standsAlone(a, "sim"); err != nil {
 		return err
 	}
 	if c.TokenTTL <= 0 {
-		return usagef("--token-ttl: %s is no life; use 5m, as Redox does, or 4s", c.TokenTTL)
+		return cli.Usagef("--token-ttl: %s is no life; use 5m, as Redox does, or 4s", c.TokenTTL)
 	}
-	log, err := a.standaloneLogger("info")
+	log, err := standaloneLogger(a, "info")
 	if err != nil {
 		return err
 	}
@@ -79,22 +80,22 @@ func (c simCommand) Run(ctx context.Context, a *app) error {
 }
 
 // print says where the simulator is and how to use it.
-func (c simCommand) print(a *app, s *simulator, keys []string) {
-	if a.globals.JSON {
-		_ = json.NewEncoder(a.stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
+func (c simCommand) print(a *cli.App, s *simulator, keys []string) {
+	if a.Globals.JSON {
+		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
 			"url": s.url(), "token_url": s.url() + redoxsim.PathToken, "legacy_url": s.url() + "/auth", "profile": c.Profile, "keys": keys})
 		return
 	}
-	a.printf("A simulated Redox listens on %s (faults: %s). Stop it with Ctrl-C.\n\n", s.url(), c.Profile)
+	a.Printf("A simulated Redox listens on %s (faults: %s). Stop it with Ctrl-C.\n\n", s.url(), c.Profile)
 	if len(keys) == 0 {
-		a.printf("It accepts no key yet: start it with --client-id and --key FILE, or\n"+
+		a.Printf("It accepts no key yet: start it with --client-id and --key FILE, or\n"+
 			"  curl --data-binary @jwks.json '%s/_sim/keys?client_id=ID'\n\n", s.url())
 	}
 	for _, k := range keys {
-		a.printf("It accepts %s.\n", k)
+		a.Printf("It accepts %s.\n", k)
 	}
-	a.printf("In redoxworker.yaml, or as REDOXWORKER_REDOX_BASE_URL and _BLOB_URL:\n  redox: {base_url: %q, blob_url: %q}\n\n", s.url(), s.url())
-	a.printf("What it has seen, and trouble while it runs:\n  curl %s/_sim/stats\n  curl %s/_sim/arrivals\n  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n\n",
+	a.Printf("In redoxworker.yaml, or as REDOXWORKER_REDOX_BASE_URL and _BLOB_URL:\n  redox: {base_url: %q, blob_url: %q}\n\n", s.url(), s.url())
+	a.Printf("What it has seen, and trouble while it runs:\n  curl %s/_sim/stats\n  curl %s/_sim/arrivals\n  curl -d '{\"profile\":\"flaky\"}' %s/_sim/fault\n\n",
 		s.url(), s.url(), s.url())
 }
 
@@ -109,7 +110,7 @@ type simulator struct {
 // flag that holds the address.
 func newSimulator(redox *redoxsim.Server, profile, flag, listen string, log *slog.Logger) (*simulator, error) {
 	if err := redox.SetProfile(profile); err != nil {
-		return nil, usagef("--profile: there is no %q; use one of %s", profile, strings.Join(redoxsim.Profiles(), ", "))
+		return nil, cli.Usagef("--profile: there is no %q; use one of %s", profile, strings.Join(redoxsim.Profiles(), ", "))
 	}
 	if redox.Quota.Limit > 0 { // what is asked for is more than what a profile says
 		redox.SetQuota(redox.Quota)
@@ -125,7 +126,7 @@ func newSimulator(redox *redoxsim.Server, profile, flag, listen string, log *slo
 func openListener(flag, address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, usagef("--%s: %w; stop what is there, or choose another address such as 127.0.0.1:0", flag, err)
+		return nil, cli.Usagef("--%s: %w; stop what is there, or choose another address such as 127.0.0.1:0", flag, err)
 	}
 	return listener, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -151,10 +152,10 @@ func TestSim_AcceptsItsKeys(t *testing.T) {
 				settings = []string{"--set", "keys.main.type=legacy", "--set", "keys.main.api_key=lk", "--set", "keys.main.secret=s3cret"}
 			}
 			a, _, errs := demoApp(append([]string{"token", "--set", "redox.base_url=" + p.URL}, settings...)...)
-			if code := run(t.Context(), *a); code != exitOK {
+			if code := run(t.Context(), *a); code != cli.ExitOK {
 				t.Errorf("token: exit %d, %s", code, errs)
 			}
-			if code := p.stop(); code != exitOK {
+			if code := p.stop(); code != cli.ExitOK {
 				t.Errorf("sim: exit %d", code)
 			}
 			if log := p.errs.String(); !strings.Contains(log, `"status":200`) || strings.Contains(log, "s3cret") || strings.Contains(log, "eyJ") {
@@ -192,7 +193,7 @@ func TestSim_LogsEachRequestOnce(t *testing.T) {
 	if err := send(); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.stop(); code != exitOK {
+	if code := p.stop(); code != cli.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 	log := p.errs.String()
@@ -205,7 +206,7 @@ func TestSim_LogsEachRequestOnce(t *testing.T) {
 func TestSimulator_EndsAlthoughARequestHangs(t *testing.T) {
 	t.Parallel()
 	a, _, _ := demoApp()
-	log, err := a.standaloneLogger("error")
+	log, err := standaloneLogger(a, "error")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -28,10 +29,10 @@ func (c simCommand) addKeys(redox *redoxsim.Server) ([]string, error) {
 		for _, file := range set.files {
 			kid, public, err := readPublicKey(file, c.KID)
 			if err != nil {
-				return nil, usagef("--%s: %w", set.flag, err)
+				return nil, cli.Usagef("--%s: %w", set.flag, err)
 			}
 			if err := set.add(set.client, kid, public); err != nil {
-				return nil, usagef("--%s: %w", set.flag, err)
+				return nil, cli.Usagef("--%s: %w", set.flag, err)
 			}
 			known = append(known, fmt.Sprintf("client id %s with kid %s%s", set.client, kid, set.about))
 		}
@@ -39,10 +40,10 @@ func (c simCommand) addKeys(redox *redoxsim.Server) ([]string, error) {
 	if c.JWKS != "" {
 		set, err := os.ReadFile(c.JWKS)
 		if err != nil {
-			return nil, usagef("--jwks: %w", err)
+			return nil, cli.Usagef("--jwks: %w", err)
 		}
 		if err := redox.AddJWKS(c.ClientID, set); err != nil {
-			return nil, usagef("--jwks: %w", err)
+			return nil, cli.Usagef("--jwks: %w", err)
 		}
 		known = append(known, fmt.Sprintf("client id %s with the keys in %s", c.ClientID, c.JWKS))
 	}
@@ -62,17 +63,17 @@ func (c simCommand) checkKeys() error {
 	hasKeys := len(c.Key) > 0 || c.JWKS != "" || c.JWKSURL != ""
 	switch {
 	case hasKeys && c.ClientID == "":
-		return usagef("--client-id: give the client id that the keys belong to")
+		return cli.Usagef("--client-id: give the client id that the keys belong to")
 	case !hasKeys && c.ClientID != "":
-		return usagef("--client-id: give the client's public keys too, with --key, --jwks or --jwks-url")
+		return cli.Usagef("--client-id: give the client's public keys too, with --key, --jwks or --jwks-url")
 	case c.JWKSURL != "" && (len(c.Key) > 0 || c.JWKS != ""):
-		return usagef("--jwks-url: Redox ignores other keys of a client that has a URL; leave --key and --jwks out")
+		return cli.Usagef("--jwks-url: Redox ignores other keys of a client that has a URL; leave --key and --jwks out")
 	case (len(c.UserKey) > 0) != (c.UserClientID != ""):
-		return usagef("--user-client-id and --user-key: give both or neither")
+		return cli.Usagef("--user-client-id and --user-key: give both or neither")
 	case c.UserClientID != "" && c.UserClientID == c.ClientID:
-		return usagef("--user-client-id: it is that of --client-id, and a client id is of one level; give another")
+		return cli.Usagef("--user-client-id: it is that of --client-id, and a client id is of one level; give another")
 	case (c.LegacyKey == "") != (c.LegacySecret == ""):
-		return usagef("--legacy-key and --legacy-secret: give both or neither")
+		return cli.Usagef("--legacy-key and --legacy-secret: give both or neither")
 	}
 	return nil
 }

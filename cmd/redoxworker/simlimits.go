@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -24,15 +25,15 @@ func (l simLimits) server() (*redoxsim.Server, error) {
 	quota := redoxsim.Quota(l.Quota)
 	switch {
 	case l.Per != 0 && quota.Limit == 0:
-		return nil, usagef("--per: give the number of requests too, with --quota")
+		return nil, cli.Usagef("--per: give the number of requests too, with --quota")
 	case l.Per < 0:
-		return nil, usagef("--per: %s is no window; give a duration such as 5s", l.Per)
+		return nil, cli.Usagef("--per: %s is no window; give a duration such as 5s", l.Per)
 	case l.Per != 0 && quota.Per != 0:
-		return nil, usagef("--per: --quota has a window already; leave one of them out")
+		return nil, cli.Usagef("--per: --quota has a window already; leave one of them out")
 	case l.RetryAfter && quota.Limit == 0:
-		return nil, usagef("--retry-after: it belongs to --quota; give that too")
+		return nil, cli.Usagef("--retry-after: it belongs to --quota; give that too")
 	case l.Latency < 0:
-		return nil, usagef("--latency: %s is negative", l.Latency)
+		return nil, cli.Usagef("--latency: %s is negative", l.Latency)
 	case l.Per != 0:
 		quota.Per = l.Per
 	}

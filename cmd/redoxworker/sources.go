@@ -12,6 +12,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
@@ -28,31 +29,31 @@ type sourcesCommand struct {
 
 // registrar is a queue and the registry in it.
 type registrar struct {
-	*queue
+	*cli.Session
 	*registry.Registry
 }
 
 // openRegistry loads the configuration, of which it needs nothing but NATS, and connects.
 // names are those of sources that are to be changed.
-func (a *app) openRegistry(ctx context.Context, names ...string) (*registrar, error) {
+func openRegistry(ctx context.Context, a *cli.App, names ...string) (*registrar, error) {
 	for _, name := range names {
 		if err := outbox.CheckSource(name); err != nil {
-			return nil, usageError{err}
+			return nil, cli.Usagef("%w", err)
 		}
 	}
-	q, err := a.openQueue(ctx, natsOnly)
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return nil, err
 	}
-	return &registrar{q, registry.New(q.js, registry.Options{Prefix: q.prefix, By: operatorName(), Audit: q.config.Audit.Stream})}, nil
+	return &registrar{q, registry.New(q.JS, registry.Options{Prefix: q.Prefix, By: operatorName(), Audit: q.Config.Audit.Stream})}, nil
 }
 
 // inFile says where the configuration has a source; "" where it does not.
 func (r *registrar) inFile(name string) string {
-	if _, there := r.config.Sources[name]; !there {
+	if _, there := r.Config.Sources[name]; !there {
 		return ""
 	}
-	if where := r.config.Origin("sources." + name); where != "default" {
+	if where := r.Config.Origin("sources." + name); where != "default" {
 		return where
 	}
 	return "the environment"
@@ -80,28 +81,28 @@ func newSourceRow(name, from string, s config.Source) sourceRow {
 type sourcesLsCommand struct{}
 
 // Run prints every source that the configuration at hand and the registry have.
-func (sourcesLsCommand) Run(ctx context.Context, a *app) error {
-	r, err := a.openRegistry(ctx)
+func (sourcesLsCommand) Run(ctx context.Context, a *cli.App) error {
+	r, err := openRegistry(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer r.Close()
 	entries, err := r.List(ctx)
-	if errors.Is(err, registry.ErrNoRegistry) && !r.config.Registry {
+	if errors.Is(err, registry.ErrNoRegistry) && !r.Config.Registry {
 		err = nil // and none is asked for
 	}
 	if err != nil {
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	rows := r.rows(entries)
-	if a.globals.JSON {
+	if a.Globals.JSON {
 		return encodeAll(a, rows)
 	}
 	if len(rows) == 0 {
-		fmt.Fprintln(a.stderr, "no sources")
+		fmt.Fprintln(a.Stderr, "no sources")
 		return nil
 	}
-	t := a.newTable()
+	t := a.NewTable()
 	t.AppendHeader(table.Row{"source", "from", "id", "key", "environment", "on unknown", "revision", "problem"})
 	for _, row := range rows {
 		revision := any("")
@@ -110,7 +111,7 @@ func (sourcesLsCommand) Run(ctx context.Context, a *app) error {
 		}
 		t.AppendRow(table.Row{printable(row.Source), row.From, row.ID, row.Key, row.Environment, unknownText(row), revision, row.Problem})
 	}
-	a.printf("%s\n", a.fitted(t, 8))
+	a.Printf("%s\n", a.Fitted(t, 8))
 	return nil
 }
 
@@ -123,14 +124,14 @@ func unknownText(row sourceRow) string {
 
 // rows of the configuration's sources and the registry's, by name.
 func (r *registrar) rows(entries []registry.Entry) []sourceRow {
-	rows := make([]sourceRow, 0, len(entries)+len(r.config.Sources))
-	for _, name := range slices.Sorted(maps.Keys(r.config.Sources)) {
-		row := newSourceRow(name, r.inFile(name), r.config.Sources[name])
+	rows := make([]sourceRow, 0, len(entries)+len(r.Config.Sources))
+	for _, name := range slices.Sorted(maps.Keys(r.Config.Sources)) {
+		row := newSourceRow(name, r.inFile(name), r.Config.Sources[name])
 		row.Problem = r.unknownKey(row.Key)
 		rows = append(rows, row)
 	}
 	for _, e := range entries {
-		row := newSourceRow(e.Name, r.prefix.SourcesBucket(), e.Source())
+		row := newSourceRow(e.Name, r.Prefix.SourcesBucket(), e.Source())
 		row.Revision, row.Changed = e.Revision, &e.Changed
 		row.Problem = r.trouble(e)
 		rows = append(rows, row)
@@ -146,7 +147,7 @@ func (r *registrar) trouble(e registry.Entry) string {
 		return e.Part.Problems[0].Text + "; " + e.Part.Problems[0].Mend
 	case file != "":
 		return "is also in " + file + ", which wins"
-	case !r.config.Registry:
+	case !r.Config.Registry:
 		return "registry is false in this configuration: its workers do not serve it"
 	}
 	return r.unknownKey(e.Source().Key)
@@ -154,14 +155,14 @@ func (r *registrar) trouble(e registry.Entry) string {
 
 // unknownKey says that the configuration at hand has keys, and not this one.
 func (r *registrar) unknownKey(key string) string {
-	if len(r.config.Keys) == 0 || r.knows(key) {
+	if len(r.Config.Keys) == 0 || r.knows(key) {
 		return ""
 	}
 	return fmt.Sprintf("no key is called %q in this configuration", key)
 }
 
 func (r *registrar) knows(key string) bool {
-	_, known := r.config.Keys[key]
+	_, known := r.Config.Keys[key]
 	return known
 }
 
@@ -169,32 +170,32 @@ func (r *registrar) knows(key string) bool {
 type sourcesExportCommand struct{}
 
 // Run prints all entries that can be used as YAML, or, with --json, as JSON of the same form.
-func (sourcesExportCommand) Run(ctx context.Context, a *app) error {
-	r, err := a.openRegistry(ctx)
+func (sourcesExportCommand) Run(ctx context.Context, a *cli.App) error {
+	r, err := openRegistry(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer r.Close()
 	entries, err := r.List(ctx)
 	if err != nil {
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	sources := make(map[string]config.Source, len(entries))
 	for _, e := range entries {
 		if problems := e.Part.Problems; len(problems) > 0 {
-			fmt.Fprintln(a.stderr, "redoxworker: warning: left out:", problems[0])
+			fmt.Fprintln(a.Stderr, "redoxworker: warning: left out:", problems[0])
 			continue
 		}
 		sources[e.Name] = e.Source()
 	}
-	if a.globals.JSON {
+	if a.Globals.JSON {
 		rows := map[string]map[string]sourceValue{"sources": {}}
 		for name, s := range sources {
 			rows["sources"][name] = sourceValue(s)
 		}
-		return json.NewEncoder(a.stdout).Encode(rows)
+		return json.NewEncoder(a.Stdout).Encode(rows)
 	}
-	return a.write(config.SourcesYAML(sources))
+	return a.PrintText(config.SourcesYAML(sources))
 }
 
 // sourceValue is a source as a file of sources has it, in JSON.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
@@ -60,20 +61,20 @@ type sourceChange struct {
 	Waiting  uint64       `json:"waiting,omitempty"` // messages of the source in the queue
 }
 
-func (c sourceChange) print(a *app) error {
-	if a.globals.JSON {
-		return json.NewEncoder(a.stdout).Encode(c)
+func (c sourceChange) print(a *cli.App) error {
+	if a.Globals.JSON {
+		return json.NewEncoder(a.Stdout).Encode(c)
 	}
 	done := map[string]string{"add": "added", "set": "changed", "rm": "removed"}[c.Action]
 	switch {
 	case !c.Changed:
-		a.printf("%s: nothing to change, revision %d\n", c.Source, c.Revision)
+		a.Printf("%s: nothing to change, revision %d\n", c.Source, c.Revision)
 	case c.DryRun:
-		a.printf("%s: would be %s\n", c.Source, done)
+		a.Printf("%s: would be %s\n", c.Source, done)
 	case c.Action == "rm":
-		a.printf("%s: removed\n", c.Source)
+		a.Printf("%s: removed\n", c.Source)
 	default:
-		a.printf("%s: %s, revision %d\n", c.Source, done, c.Revision)
+		a.Printf("%s: %s, revision %d\n", c.Source, done, c.Revision)
 	}
 	return nil
 }
@@ -84,17 +85,17 @@ type sourcesAddCommand struct {
 }
 
 // Run adds a source that the registry does not have.
-func (c sourcesAddCommand) Run(ctx context.Context, a *app) error {
-	r, err := a.openRegistry(ctx, c.Name)
+func (c sourcesAddCommand) Run(ctx context.Context, a *cli.App) error {
+	r, err := openRegistry(ctx, a, c.Name)
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer r.Close()
 	if _, err := r.Get(ctx, c.Name); !errors.Is(err, registry.ErrNotFound) {
 		if err == nil {
 			err = fmt.Errorf("source %s: %w; change it with `redoxworker sources set %s`", c.Name, registry.ErrExists, c.Name)
 		}
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	return r.put(ctx, a, c.sourceFlags, sourceChange{Source: c.Name, Action: "add"}, config.Source{}, 0)
 }
@@ -106,15 +107,15 @@ type sourcesSetCommand struct {
 }
 
 // Run changes what was given, in the state that was named or read just before.
-func (c sourcesSetCommand) Run(ctx context.Context, a *app) error {
-	r, err := a.openRegistry(ctx, c.Name)
+func (c sourcesSetCommand) Run(ctx context.Context, a *cli.App) error {
+	r, err := openRegistry(ctx, a, c.Name)
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer r.Close()
 	e, err := r.Get(ctx, c.Name)
 	if err != nil {
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	if err := expected(e, c.Revision); err != nil {
 		return err
@@ -136,7 +137,7 @@ func expected(e registry.Entry, revision *uint64) error {
 }
 
 // put stores a source, or says what it would store.
-func (r *registrar) put(ctx context.Context, a *app, f sourceFlags, change sourceChange, before config.Source, revision uint64) error {
+func (r *registrar) put(ctx context.Context, a *cli.App, f sourceFlags, change sourceChange, before config.Source, revision uint64) error {
 	part := r.Check(f.Name, f.over(before))
 	if len(part.Problems) > 0 {
 		return config.Problems(part.Problems)
@@ -146,7 +147,7 @@ func (r *registrar) put(ctx context.Context, a *app, f sourceFlags, change sourc
 		return err
 	}
 	if file := r.inFile(f.Name); file != "" {
-		fmt.Fprintf(a.stderr, "redoxworker: warning: source %s is also in %s, which wins\n", f.Name, file)
+		fmt.Fprintf(a.Stderr, "redoxworker: warning: source %s is also in %s, which wins\n", f.Name, file)
 	}
 	after := sourceValue(source)
 	change.After, change.Revision, change.DryRun = &after, revision, f.DryRun
@@ -156,7 +157,7 @@ func (r *registrar) put(ctx context.Context, a *app, f sourceFlags, change sourc
 	}
 	e, err := r.Put(ctx, f.Name, source, revision)
 	if err != nil && !errors.Is(err, registry.ErrNoAudit) {
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	change.Revision = e.Revision
 	return errors.Join(change.print(a), err)
@@ -170,13 +171,13 @@ func sameSource(a, b config.Source) bool {
 // checkKey finds a key that the configuration does not have, and a Source ID that is missing
 // where the key needs one.
 func (r *registrar) checkKey(f sourceFlags, s config.Source) error {
-	switch known := slices.Sorted(maps.Keys(r.config.Keys)); {
+	switch known := slices.Sorted(maps.Keys(r.Config.Keys)); {
 	case s.Key == "":
-		return usagef("--key: missing; name a key of the workers' configuration")
+		return cli.Usagef("--key: missing; name a key of the workers' configuration")
 	case !f.Force && len(known) > 0 && !r.knows(s.Key):
-		return usagef("--key: no key is called %q in this configuration; it has %s. Use --force where the workers have it", s.Key, strings.Join(known, ", "))
-	case s.ID == "" && (!r.knows(s.Key) || r.config.Keys[s.Key].Type == config.KeyOAuth):
-		return usagef("--id: missing; copy the Source ID from Redox's dashboard")
+		return cli.Usagef("--key: no key is called %q in this configuration; it has %s. Use --force where the workers have it", s.Key, strings.Join(known, ", "))
+	case s.ID == "" && (!r.knows(s.Key) || r.Config.Keys[s.Key].Type == config.KeyOAuth):
+		return cli.Usagef("--id: missing; copy the Source ID from Redox's dashboard")
 	}
 	return nil
 }
@@ -190,26 +191,26 @@ type sourcesRmCommand struct {
 }
 
 // Run removes a source for which no message waits.
-func (c sourcesRmCommand) Run(ctx context.Context, a *app) error {
-	r, err := a.openRegistry(ctx, c.Name)
+func (c sourcesRmCommand) Run(ctx context.Context, a *cli.App) error {
+	r, err := openRegistry(ctx, a, c.Name)
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer r.Close()
 	e, err := r.Get(ctx, c.Name)
 	missing := errors.Is(err, registry.ErrNotFound)
 	switch file := r.inFile(c.Name); {
 	case missing && !c.Force && file != "":
 		return fmt.Errorf("source %s: it is in %s, not in the registry; remove it there", c.Name, file)
 	case err != nil && !(missing && c.Force):
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	if err := expected(e, c.Revision); err != nil {
 		return err
 	}
 	change := sourceChange{Source: c.Name, Action: "rm", Changed: true, DryRun: c.DryRun}
 	if change.Waiting, err = r.waiting(ctx, c.Name); err != nil {
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	if change.Waiting > 0 && !c.Force {
 		return fmt.Errorf("source %s: %d messages of it are in the queue, which nobody would serve; nothing was changed: wait until they are delivered, or use --force", c.Name, change.Waiting)
@@ -222,21 +223,21 @@ func (c sourcesRmCommand) Run(ctx context.Context, a *app) error {
 		err = r.Delete(ctx, c.Name, e.Revision)
 	}
 	if err != nil && !errors.Is(err, registry.ErrNoAudit) {
-		return r.explain(err)
+		return r.Explain(err)
 	}
 	return errors.Join(change.print(a), err)
 }
 
 // waiting counts the messages of a source in the queue, those in flight included.
 func (r *registrar) waiting(ctx context.Context, name string) (n uint64, err error) {
-	stream, err := r.js.Stream(ctx, r.prefix.OutStream())
+	stream, err := r.JS.Stream(ctx, r.Prefix.OutStream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, err
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(r.prefix.String()+".out."+name+".>"))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(r.Prefix.String()+".out."+name+".>"))
 	if err != nil {
 		return 0, err
 	}

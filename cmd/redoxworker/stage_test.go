@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -168,7 +169,7 @@ func (s *stage) launch() *inProcess {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, app{args: []string{"run", "--config", s.config}, stdout: &r.out, stderr: &r.err, stdin: strings.NewReader("")})
+		done <- run(ctx, cli.App{Args: []string{"run", "--config", s.config}, Stdout: &r.out, Stderr: &r.err, Stdin: strings.NewReader("")})
 	}()
 	r.stop = sync.OnceValue(func() int { cancel(); return <-done })
 	s.Cleanup(func() { r.stop() })

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -77,18 +78,18 @@ type quotaStatus struct {
 }
 
 // Run looks, and changes nothing.
-func (statusCommand) Run(ctx context.Context, a *app) error {
-	q, err := a.openQueue(ctx, natsOnly)
+func (statusCommand) Run(ctx context.Context, a *cli.App) error {
+	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
-	defer q.close()
-	s, err := q.status(ctx)
+	defer q.Close()
+	s, err := statusOf(ctx, q)
 	if err != nil {
-		return q.explain(err)
+		return q.Explain(err)
 	}
-	if a.globals.JSON {
-		encoder := json.NewEncoder(a.stdout)
+	if a.Globals.JSON {
+		encoder := json.NewEncoder(a.Stdout)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(s)
 	}
@@ -97,8 +98,8 @@ func (statusCommand) Run(ctx context.Context, a *app) error {
 }
 
 // status of the whole queue, whatever sources the configuration at hand names.
-func (q *queue) status(ctx context.Context) (s status, err error) {
-	c, js, prefix := q.config, q.js, q.prefix
+func statusOf(ctx context.Context, q *cli.Session) (s status, err error) {
+	c, js, prefix := q.Config, q.JS, q.Prefix
 	s.out = prefix.OutStream()
 	if s.Lanes, s.Strays, err = readLanes(ctx, prefix, js); err != nil {
 		return s, err
@@ -110,7 +111,7 @@ func (q *queue) status(ctx context.Context) (s status, err error) {
 	if len(s.Lanes) > 0 {
 		if err := readInHand(ctx, prefix, js, s.Lanes); err != nil {
 			s.unknown = true
-			s.Problems = append(s.Problems, "what workers have in hand is not known: "+q.explain(err).Error())
+			s.Problems = append(s.Problems, "what workers have in hand is not known: "+q.Explain(err).Error())
 		}
 	}
 	missing, err := s.look(ctx, c, js)
@@ -170,8 +171,8 @@ func streamError(name string, err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s: %w: run `redoxworker provision`", name, err)
-	case noJetStream(err):
-		return fmt.Errorf("stream %s: %w: %s", name, err, enableJetStream)
+	case cli.NoJetStream(err):
+		return fmt.Errorf("stream %s: %w: %s", name, err, cli.EnableJetStream)
 	default:
 		return fmt.Errorf("stream %s: %w", name, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -51,7 +52,7 @@ func TestStatus_OfThousandsOfSources(t *testing.T) {
 	}
 
 	var stdout, stderr bytes.Buffer
-	a := app{args: []string{"status", "--json", "--server", s.nats.URL()}, stdout: &stdout, stderr: &stderr, stdin: strings.NewReader("")}
+	a := cli.App{Args: []string{"status", "--json", "--server", s.nats.URL()}, Stdout: &stdout, Stderr: &stderr, Stdin: strings.NewReader("")}
 	if code := run(context.Background(), a); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}

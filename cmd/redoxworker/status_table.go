@@ -10,44 +10,45 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // print shows the status to a person.
-func (s status) print(a *app) {
+func (s status) print(a *cli.App) {
 	if len(s.Lanes) > 0 {
-		a.printf("%s\n\n", s.laneTable(a))
+		a.Printf("%s\n\n", s.laneTable(a))
 	}
-	a.printf("backlog       %s; %s\n", counted(s.Backlog, "message"), counted(s.Dead, "dead letter"))
+	a.Printf("backlog       %s; %s\n", cli.Counted(s.Backlog, "message"), cli.Counted(s.Dead, "dead letter"))
 	if s.Strays > 0 {
-		a.printf("astray        %s under subjects that no worker reads; list them with `nats stream subjects %s`\n", counted(s.Strays, "message"), s.out)
+		a.Printf("astray        %s under subjects that no worker reads; list them with `nats stream subjects %s`\n", cli.Counted(s.Strays, "message"), s.out)
 	}
 	if len(s.Problems) > 0 {
-		a.printf("problems      %s\n", listed(s.Problems, func(line string) string { return line }))
+		a.Printf("problems      %s\n", listed(s.Problems, func(line string) string { return line }))
 	}
-	a.printf("time to drain %s\n", s.drain())
-	a.printf("quota         %s\n", s.quota())
-	a.printf("paused        %s\n", listed(s.Pauses, shownPause))
+	a.Printf("time to drain %s\n", s.drain())
+	a.Printf("quota         %s\n", s.quota())
+	a.Printf("paused        %s\n", listed(s.Pauses, cli.ShownPause))
 	if len(s.Slow) > 0 {
-		a.printf("slow          %s\n", listed(s.Slow, shownSlow))
+		a.Printf("slow          %s\n", listed(s.Slow, cli.ShownSlow))
 	}
 	if len(s.Unanswered) > 0 {
-		a.printf("unanswered    %s\n", shownMap(s.Unanswered, func(why string) string { return why }))
+		a.Printf("unanswered    %s\n", shownMap(s.Unanswered, func(why string) string { return why }))
 	}
-	a.printf("breakers      %s\n", shownMap(s.Breakers, func(state string) string { return state }))
-	a.printf("tokens        %s\n", shownMap(s.Tokens, shownTokens))
+	a.Printf("breakers      %s\n", shownMap(s.Breakers, func(state string) string { return state }))
+	a.Printf("tokens        %s\n", shownMap(s.Tokens, shownTokens))
 }
 
-func (s status) laneTable(a *app) string {
-	t := a.newTable()
+func (s status) laneTable(a *cli.App) string {
+	t := a.NewTable()
 	t.SuppressEmptyColumns()
 	t.AppendHeader(table.Row{"source", "lane", "waiting", "ordered", "in hand", "redelivered", ""})
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}, {Number: 6, Align: text.AlignRight}})
 	for _, l := range s.Lanes {
 		t.AppendRow(table.Row{l.Source, l.Lane, l.Waiting, l.Ordered, l.InHand, l.Redelivered, s.note(l)})
 	}
-	return a.fitted(t, 7)
+	return a.Fitted(t, 7)
 }
 
 // note says why nobody takes what waits.
@@ -81,7 +82,7 @@ func (s status) quota() string {
 		}
 		return "not kept for the fleet"
 	}
-	line := fmt.Sprintf("group %s: %d of %d in %v used or set aside, %d left; %s", q.Group, q.Used, q.Requests, q.Per, q.Left, counted(q.Workers, "worker"))
+	line := fmt.Sprintf("group %s: %d of %d in %v used or set aside, %d left; %s", q.Group, q.Used, q.Requests, q.Per, q.Left, cli.Counted(q.Workers, "worker"))
 	if q.Pace > 0 {
 		line += fmt.Sprintf("; SENDs are paced at %.3g/s", q.Pace)
 	}
@@ -91,45 +92,14 @@ func (s status) quota() string {
 	return line
 }
 
-func shownPause(p worker.Paused) string {
-	left := "being probed"
-	switch {
-	case p.Left < 0:
-		left = "until resume"
-	case p.Left > 0:
-		left = "for " + p.Left.Round(time.Second).String()
-	}
-	if p.Operator {
-		return p.Scope + " " + left + " by " + p.By
-	}
-	if p.Left > 0 {
-		left = "next probe in " + p.Left.Round(time.Second).String()
-	}
-	line := fmt.Sprintf("%s %s after %s", p.Scope, left, counted(p.Failures, "failure"))
-	if !p.Since.IsZero() {
-		line += " since " + clock(p.Since)
-	}
-	if p.Refused {
-		line += ", refused: check its Source ID and key"
-	}
-	if p.Reason != "" {
-		line += ": " + p.Reason
-	}
-	return line
-}
-
-func shownSlow(s worker.SlowSource) string {
-	return fmt.Sprintf("%s: %s being sent, the longest for %v", s.Source, counted(s.Messages, "message"), s.Longest.Round(time.Second))
-}
-
 func shownTokens(t service.KeyStatus) string {
 	switch {
 	case t.Error != "":
-		return fmt.Sprintf("%s: %s", counted(t.Failures, "failure"), t.Error)
+		return fmt.Sprintf("%s: %s", cli.Counted(t.Failures, "failure"), t.Error)
 	case t.Tokens == 0:
 		return "none needed yet"
 	}
-	return fmt.Sprintf("%d, until %s", t.Tokens, clock(t.Expires))
+	return fmt.Sprintf("%d, until %s", t.Tokens, cli.Clock(t.Expires))
 }
 
 func listed[T any](list []T, show func(T) string) string {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 // A result that could not be written is a failure: a script would go on with half of it.
@@ -15,8 +17,8 @@ func TestRun_AFullDiskBehindStdoutIsAFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		var stderr output
-		code := run(t.Context(), app{args: args, stdin: strings.NewReader(""), stdout: full, stderr: &stderr})
-		if code != exitFailed || !strings.Contains(stderr.String(), "no space left on device") {
+		code := run(t.Context(), cli.App{Args: args, Stdin: strings.NewReader(""), Stdout: full, Stderr: &stderr})
+		if code != cli.ExitFailed || !strings.Contains(stderr.String(), "no space left on device") {
 			t.Errorf("%v: exit %d, %q", args, code, stderr.String())
 		}
 		if err := full.Close(); err != nil {
@@ -36,7 +38,7 @@ func TestRun_AReaderThatWentAwayIsNoFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stderr output
-	if code := run(t.Context(), app{args: []string{"version"}, stdin: strings.NewReader(""), stdout: w, stderr: &stderr}); code != exitOK {
+	if code := run(t.Context(), cli.App{Args: []string{"version"}, Stdin: strings.NewReader(""), Stdout: w, Stderr: &stderr}); code != cli.ExitOK {
 		t.Errorf("exit %d, %q", code, stderr.String())
 	}
 	if err := w.Close(); err != nil {

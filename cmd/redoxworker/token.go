@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 )
@@ -36,8 +37,8 @@ type tokenReport struct {
 }
 
 // Run asks for a token and says what came of it.
-func (t tokenCommand) Run(ctx context.Context, a *app) error {
-	c, err := a.load(config.PartSources | config.PartOrderSecret)
+func (t tokenCommand) Run(ctx context.Context, a *cli.App) error {
+	c, err := a.Load(config.PartSources | config.PartOrderSecret)
 	if err != nil {
 		return err
 	}
@@ -54,8 +55,8 @@ func (t tokenCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("keys.%s: %w", name, err)
 	}
-	if a.globals.JSON {
-		return json.NewEncoder(a.stdout).Encode(r)
+	if a.Globals.JSON {
+		return json.NewEncoder(a.Stdout).Encode(r)
 	}
 	return r.print(a)
 }
@@ -102,8 +103,8 @@ func report(ctx context.Context, k *access.Key, redox config.Redox) (tokenReport
 	return r, nil
 }
 
-func (r tokenReport) print(a *app) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+func (r tokenReport) print(a *cli.App) error {
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "key\t%s (%s)\n", r.Key, r.Type)
 	if r.KID != "" {
 		fmt.Fprintf(w, "kid\t%s\n", r.KID)
@@ -136,14 +137,14 @@ func only[T any](what, asked string, have map[string]T) (string, error) {
 	list := strings.Join(names, ", ")
 	switch {
 	case asked != "" && !slices.Contains(names, asked):
-		return "", usagef("--%s: no %s is called %q; configured: %s", what, what, asked, cmp.Or(list, "none"))
+		return "", cli.Usagef("--%s: no %s is called %q; configured: %s", what, what, asked, cmp.Or(list, "none"))
 	case asked != "":
 		return asked, nil
 	case len(names) == 1:
 		return names[0], nil
 	case len(names) == 0:
-		return "", usagef("--%s: missing, and the configuration has no %s; name one", what, what)
+		return "", cli.Usagef("--%s: missing, and the configuration has no %s; name one", what, what)
 	default:
-		return "", usagef("--%s: missing, and there are several; name one of %s", what, list)
+		return "", cli.Usagef("--%s: missing, and there are several; name one of %s", what, list)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
 func TestOnly(t *testing.T) {
@@ -59,7 +61,7 @@ func TestTokenReport_Print(t *testing.T) {
 		Key: "main", Type: "oauth", KID: "k1", Server: "https://api.redoxengine.com/v2/auth/token", Lifetime: "5m0s",
 		Expires: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), SkewMS: 12_000, skewKnown: true,
 	}
-	if err := r.print(&app{stdout: &out}); err != nil {
+	if err := r.print(&cli.App{Stdout: &out}); err != nil {
 		t.Fatal(err)
 	}
 	const want = `key      main (oauth)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -15,7 +16,7 @@ import (
 func (s *stage) status() string {
 	s.Helper()
 	var stdout, stderr bytes.Buffer
-	a := app{args: []string{"status", "--config", s.config}, stdout: &stdout, stderr: &stderr, stdin: strings.NewReader("")}
+	a := cli.App{Args: []string{"status", "--config", s.config}, Stdout: &stdout, Stderr: &stderr, Stdin: strings.NewReader("")}
 	if code := run(context.Background(), a); code != 0 {
 		s.Fatalf("status: exit code %d: %s", code, stderr.String())
 	}

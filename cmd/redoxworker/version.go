@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/service/buildinfo"
 )
 
@@ -14,15 +15,15 @@ type versionCommand struct{}
 var buildVersion string
 
 // Run prints the version.
-func (versionCommand) Run(_ context.Context, a *app) error {
-	v := buildinfo.Read(buildVersion)
-	if a.globals.JSON {
-		return json.NewEncoder(a.stdout).Encode(v)
+func (versionCommand) Run(_ context.Context, a *cli.App) error {
+	v := buildinfo.Read(a.Version)
+	if a.Globals.JSON {
+		return json.NewEncoder(a.Stdout).Encode(v)
 	}
-	a.printf("redoxworker %s", v.Version)
+	a.Printf("redoxworker %s", v.Version)
 	if v.Revision != "" {
-		a.printf(" (%.12s, %s)", v.Revision, v.Time)
+		a.Printf(" (%.12s, %s)", v.Revision, v.Time)
 	}
-	a.printf(" %s\n", v.Go)
+	a.Printf(" %s\n", v.Go)
 	return nil
 }

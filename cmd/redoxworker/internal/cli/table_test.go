@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"strings"
@@ -13,8 +13,8 @@ func TestFittedTo(t *testing.T) {
 	t.Parallel()
 	reason := strings.TrimSpace(strings.Repeat("some words of a reason ", 8))
 	newTable := func() table.Writer {
-		a := &app{}
-		w := a.newTable()
+		a := &App{}
+		w := a.NewTable()
 		w.SetStyle(table.StyleRounded)
 		w.AppendHeader(table.Row{"id", "error"})
 		w.AppendRow(table.Row{"01a225f0-b80e-7afd-bb90-596880b07ca6", reason})
@@ -50,8 +50,8 @@ func TestFittedTo(t *testing.T) {
 func TestFittedTo_Upright(t *testing.T) {
 	t.Parallel()
 	reason := `a "reason", with commas ` + strings.TrimSpace(strings.Repeat("and words ", 12))
-	a := &app{}
-	w := a.newTable()
+	a := &App{}
+	w := a.NewTable()
 	w.SetStyle(table.StyleRounded)
 	w.Style().Format.Header = text.FormatDefault
 	w.AppendHeader(table.Row{"id", "source", "at", "status", "error"})

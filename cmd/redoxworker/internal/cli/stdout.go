@@ -1,11 +1,14 @@
-package main
+package cli
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 // resultOutput is standard output, of which a command that prints need not check every write: the
@@ -31,6 +34,7 @@ func (o *resultOutput) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// failure is what kept something from being written.
 func (o *resultOutput) failure() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -44,4 +48,22 @@ func fileOf(stream any) *os.File {
 	}
 	f, _ := stream.(*os.File)
 	return f
+}
+
+// IsTerminal reports whether a stream is a terminal that wants more than plain lines.
+func IsTerminal(stream any) bool {
+	f := fileOf(stream)
+	return f != nil && term.IsTerminal(int(f.Fd()))
+}
+
+// Printf writes to stdout. A closed pipe is the reader's wish and no error.
+func (a *App) Printf(format string, args ...any) { fmt.Fprintf(a.Stdout, format, args...) }
+
+// PrintText prints a text that ends in one line end, whatever it had.
+func (a *App) PrintText(text []byte) error {
+	if n := len(text); n == 0 || text[n-1] != '\n' {
+		text = append(text[:n:n], '\n')
+	}
+	_, err := a.Stdout.Write(text)
+	return err
 }

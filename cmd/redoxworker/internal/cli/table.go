@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/csv"
@@ -9,17 +9,29 @@ import (
 	"golang.org/x/term"
 )
 
+// NewTable has lines where somebody looks at it, on a terminal.
+func (a *App) NewTable() table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleRounded)
+	t.Style().Format.Header = 0
+	if !IsTerminal(a.Stdout) {
+		t.SuppressTrailingSpaces()
+		t.Style().Options = table.OptionsNoBordersAndSeparators
+	}
+	return t
+}
+
 // leastText is what a column of text is left, however narrow the terminal.
 const leastText = 24
 
-// fitted renders a table whose last column, by its number, is text. On a terminal that is
+// Fitted renders a table whose last column, by its number, is text. On a terminal that is
 // too narrow the text wraps within its column, and where that is not enough, the columns
 // stand below each other: a row that the terminal wraps is unreadable.
-func (a *app) fitted(t table.Writer, last int) string {
-	if !isTerminal(a.stdout) {
+func (a *App) Fitted(t table.Writer, last int) string {
+	if !IsTerminal(a.Stdout) {
 		return t.Render()
 	}
-	width, _, err := term.GetSize(int(fileOf(a.stdout).Fd()))
+	width, _, err := term.GetSize(int(fileOf(a.Stdout).Fd()))
 	if err != nil {
 		return t.Render()
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ import (
 // progressAfter is how long something takes before a bar is worth the ink.
 const progressAfter = 2 * time.Second
 
-// progressBar shows on a terminal how far something is, once it takes a while. It is for
+// ProgressBar shows on a terminal how far something is, once it takes a while. It is for
 // one goroutine. A nil bar shows nothing.
-type progressBar struct {
+type ProgressBar struct {
 	out   io.Writer
 	total int64 // 0: nobody knows
 	units progress.Units
@@ -26,16 +26,16 @@ type progressBar struct {
 	ended   chan struct{}
 }
 
-// newProgressBar returns nil where stderr is no terminal, or where JSON lines share it.
-func newProgressBar(a *app, total int64, units progress.Units) *progressBar {
-	if !isTerminal(a.stderr) || a.globals.JSON && isTerminal(a.stdout) {
+// NewProgressBar starts the time of a bar up to total, 0 for what nobody knows. It returns nil where stderr is no terminal, or where JSON lines share it.
+func NewProgressBar(a *App, total int64, units progress.Units) *ProgressBar {
+	if !IsTerminal(a.Stderr) || a.Globals.JSON && IsTerminal(a.Stdout) {
 		return nil
 	}
-	return &progressBar{out: a.stderr, total: total, units: units, begun: time.Now()}
+	return &ProgressBar{out: a.Stderr, total: total, units: units, begun: time.Now()}
 }
 
-// show brings the bar up to date, and up when it is time.
-func (p *progressBar) show(done int64, message string) {
+// Show brings the bar up to date, and up when it is time.
+func (p *ProgressBar) Show(done int64, message string) {
 	if p == nil || time.Since(p.begun) < progressAfter {
 		return
 	}
@@ -48,7 +48,7 @@ func (p *progressBar) show(done int64, message string) {
 	}
 }
 
-func (p *progressBar) start() {
+func (p *ProgressBar) start() {
 	p.tracker = &progress.Tracker{Total: p.total, Units: p.units, AutoStopDisabled: true}
 	p.writer = progress.NewWriter()
 	p.writer.SetOutputWriter(p.out)
@@ -67,9 +67,9 @@ func (p *progressBar) start() {
 	}()
 }
 
-// println prints a line of text to a stream: above the bar, where both are on a terminal.
-func (p *progressBar) println(out io.Writer, line string) error {
-	if p != nil && p.writer != nil && (out == p.out || isTerminal(out)) {
+// Println prints a line of text to a stream: above the bar, where both are on a terminal.
+func (p *ProgressBar) Println(out io.Writer, line string) error {
+	if p != nil && p.writer != nil && (out == p.out || IsTerminal(out)) {
 		p.writer.Log(line)
 		return nil
 	}
@@ -77,9 +77,9 @@ func (p *progressBar) println(out io.Writer, line string) error {
 	return err
 }
 
-// end takes the bar to its end, which an error shows, and waits for it to be drawn.
+// End takes the bar to its end, which an error shows, and waits for it to be drawn.
 // Afterwards there is none.
-func (p *progressBar) end(err error) {
+func (p *ProgressBar) End(err error) {
 	if p == nil || p.writer == nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
+
+	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
 // A bar is drawn only when it takes a while.
@@ -27,10 +29,10 @@ func TestProgressBar_ShowsOnlyWhatTakesLong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var out output
-				bar := &progressBar{out: &out, total: tt.total, units: progress.UnitsDefault, begun: time.Now()}
+				var out workertest.Output
+				bar := &ProgressBar{out: &out, total: tt.total, units: progress.UnitsDefault, begun: time.Now()}
 				step := func(done int, took time.Duration) {
-					bar.show(int64(done), fmt.Sprintf("%d of 100", done))
+					bar.Show(int64(done), fmt.Sprintf("%d of 100", done))
 					time.Sleep(took)
 				}
 				for done := range 50 {
@@ -45,11 +47,11 @@ func TestProgressBar_ShowsOnlyWhatTakesLong(t *testing.T) {
 				if got := lastLine(out.String()); !strings.Contains(got, "99 of 100") || strings.Contains(got, "!") {
 					t.Errorf("under way: %q", got)
 				}
-				bar.end(tt.err)
+				bar.End(tt.err)
 				if got := lastLine(out.String()); !strings.Contains(got, tt.end) {
 					t.Errorf("at its end %q, want %q", got, tt.end)
 				}
-				bar.end(nil) // there is none any more
+				bar.End(nil) // there is none any more
 			})
 		})
 	}
@@ -65,10 +67,10 @@ func lastLine(text string) string {
 func TestProgressBar_PrintlnKeepsTheLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var screen, file output
-		bar := &progressBar{out: &screen, total: 10, begun: time.Now()}
-		print := func(out *output, line string) {
-			if err := bar.println(out, line); err != nil {
+		var screen, file workertest.Output
+		bar := &ProgressBar{out: &screen, total: 10, begun: time.Now()}
+		print := func(out *workertest.Output, line string) {
+			if err := bar.Println(out, line); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -77,11 +79,11 @@ func TestProgressBar_PrintlnKeepsTheLine(t *testing.T) {
 			t.Errorf("without a bar: %q", got)
 		}
 		time.Sleep(progressAfter)
-		bar.show(1, "at work")
+		bar.Show(1, "at work")
 		synctest.Wait()
 		print(&screen, "100% kept")
 		print(&file, "a row")
-		bar.end(nil)
+		bar.End(nil)
 		if got := screen.String(); !strings.Contains(got, "100% kept\n") || strings.Contains(got, "a row") {
 			t.Errorf("on the screen: %q", got)
 		}
@@ -98,13 +100,13 @@ func TestProgressBar_PrintlnKeepsTheLine(t *testing.T) {
 func TestProgressBar_NoneWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	bar := newProgressBar(&app{stderr: new(bytes.Buffer)}, 1, progress.UnitsBytes)
+	bar := NewProgressBar(&App{Stderr: new(bytes.Buffer)}, 1, progress.UnitsBytes)
 	if bar != nil {
 		t.Fatal("a bar in a file")
 	}
-	bar.show(1, "") // and harmless
-	bar.end(nil)
-	if err := bar.println(&out, "text"); err != nil || out.String() != "text\n" {
+	bar.Show(1, "") // and harmless
+	bar.End(nil)
+	if err := bar.Println(&out, "text"); err != nil || out.String() != "text\n" {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"io"
+	"log"
+	"log/slog"
+	"time"
+
+	"github.com/lmittmann/tint"
+
+	"github.com/redoxworker/redoxworker/config"
+)
+
+// Logger writes to stderr: tint on a terminal, JSON otherwise, or what the configuration
+// says. NO_COLOR and TERM=dumb are honoured.
+func (a *App) Logger(c config.Log) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, Usagef("log.level: %q is none of debug, info, warn and error", c.Level)
+	}
+	return slog.New(a.LogHandler(a.Stderr, c.Format, level)), nil
+}
+
+// LogHandler is the handler of a format: json, tint, or auto, which is tint on a terminal and JSON otherwise.
+func (a *App) LogHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+	if format == "tint" || format != "json" && IsTerminal(w) {
+		return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.Color(w)})
+	}
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
+}
+
+// DropStandardLog silences the standard logger. net/http has no other to say what it finds
+// on an idle connection to Redox, and quotes it: the rest of an answer that is longer than it
+// said, with a token or a patient's data in it.
+func DropStandardLog() { log.SetOutput(io.Discard) }
+
+// readableDuration writes 1.5s where JSON would have 1500000000.
+func readableDuration(_ []string, attr slog.Attr) slog.Attr {
+	if attr.Value.Kind() == slog.KindDuration {
+		attr.Value = slog.StringValue(attr.Value.Duration().String())
+	}
+	return attr
+}
+
+// Color reports whether a stream takes colors.
+func (a *App) Color(stream any) bool {
+	return a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb" && IsTerminal(stream)
+}

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redoxworker/redoxworker/worker"
+)
+
+// Counted is a number with its noun, in the plural unless it is 1.
+func Counted[N int | uint64](n N, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// Clock is a time as tables show it: UTC, to the second.
+func Clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// ShownPause says in a line who is paused, how long and why.
+func ShownPause(p worker.Paused) string {
+	left := "being probed"
+	switch {
+	case p.Left < 0:
+		left = "until resume"
+	case p.Left > 0:
+		left = "for " + p.Left.Round(time.Second).String()
+	}
+	if p.Operator {
+		return p.Scope + " " + left + " by " + p.By
+	}
+	if p.Left > 0 {
+		left = "next probe in " + p.Left.Round(time.Second).String()
+	}
+	line := fmt.Sprintf("%s %s after %s", p.Scope, left, Counted(p.Failures, "failure"))
+	if !p.Since.IsZero() {
+		line += " since " + Clock(p.Since)
+	}
+	if p.Refused {
+		line += ", refused: check its Source ID and key"
+	}
+	if p.Reason != "" {
+		line += ": " + p.Reason
+	}
+	return line
+}
+
+// ShownSlow says in a line which source is slow.
+func ShownSlow(s worker.SlowSource) string {
+	return fmt.Sprintf("%s: %s being sent, the longest for %v", s.Source, Counted(s.Messages, "message"), s.Longest.Round(time.Second))
+}
