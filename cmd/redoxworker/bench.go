@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 )
 
 // benchCommands measure what the worker costs and what its sources feel of each other.
@@ -61,7 +62,7 @@ func (b *benchCommand) Run(ctx context.Context, a *cli.App) error {
 		return b.controlled(ctx, a, b.stand)
 	case benchSim:
 		a.Globals.JSON = true // the driver reads its address
-		sim := simCommand{Listen: "127.0.0.1:0", Profile: "none", TokenTTL: 5 * time.Minute}
+		sim := devstack.SimCommand{Listen: "127.0.0.1:0", Profile: "none", TokenTTL: 5 * time.Minute}
 		return b.controlled(ctx, a, sim.Run)
 	case benchWorker:
 		return b.controlled(ctx, a, runCommand{}.Run)

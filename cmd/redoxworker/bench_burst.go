@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -18,11 +19,11 @@ import (
 // under it. Meanwhile a REQUEST at a time is asked, by another source.
 type benchBurstCommand struct {
 	sceneFleet
-	Messages int           `default:"2000" placeholder:"N" help:"Messages of the burst: ${default}."`
-	Sources  int           `default:"20" placeholder:"N" help:"Sources of the fleet: ${default}. The burst is of one of them."`
-	Rest     time.Duration `default:"10m" placeholder:"TIME" help:"How long nothing is sent before it: ${default}."`
-	Quota    simQuota      `default:"7500/5m" placeholder:"N[/DURATION]" help:"The worker's quota, and the simulated Redox's: ${default}."`
-	Requests int           `default:"200" placeholder:"N" help:"REQUESTs that are timed before the burst, one after the other: ${default}."`
+	Messages int               `default:"2000" placeholder:"N" help:"Messages of the burst: ${default}."`
+	Sources  int               `default:"20" placeholder:"N" help:"Sources of the fleet: ${default}. The burst is of one of them."`
+	Rest     time.Duration     `default:"10m" placeholder:"TIME" help:"How long nothing is sent before it: ${default}."`
+	Quota    devstack.SimQuota `default:"7500/5m" placeholder:"N[/DURATION]" help:"The worker's quota, and the simulated Redox's: ${default}."`
+	Requests int               `default:"200" placeholder:"N" help:"REQUESTs that are timed before the burst, one after the other: ${default}."`
 }
 
 // burstResult is what came of both bursts.

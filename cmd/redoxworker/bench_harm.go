@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 )
 
 // benchHarmCommand has one source of a fleet meet one trouble after another, while all have light
@@ -18,14 +19,14 @@ import (
 // order.
 type benchHarmCommand struct {
 	sceneFleet
-	Harms    []string      `arg:"" optional:"" name:"harm" help:"What one source meets, such as hang or flood; all that are listed below by default."`
-	Sources  []int         `default:"500" placeholder:"N" help:"Sources of the fleet: ${default}."`
-	Rate     int           `default:"100" placeholder:"N" help:"Messages a second of all sources together: ${default}."`
-	Duration time.Duration `default:"20s" placeholder:"TIME" help:"How long latency is measured, before the trouble and during it: ${default}."`
-	Many     int           `default:"100000" placeholder:"N" help:"Messages of a flood, and followers of a head that is stuck: ${default}."`
-	Some     int           `default:"200" placeholder:"N" help:"Messages that meet the other troubles: ${default}."`
-	Quota    simQuota      `default:"300000/5m" placeholder:"N[/DURATION]" help:"The worker's quota: ${default}."`
-	Patience time.Duration `default:"5m" placeholder:"TIME" help:"How long everything may take to be settled after a trouble: ${default}."`
+	Harms    []string          `arg:"" optional:"" name:"harm" help:"What one source meets, such as hang or flood; all that are listed below by default."`
+	Sources  []int             `default:"500" placeholder:"N" help:"Sources of the fleet: ${default}."`
+	Rate     int               `default:"100" placeholder:"N" help:"Messages a second of all sources together: ${default}."`
+	Duration time.Duration     `default:"20s" placeholder:"TIME" help:"How long latency is measured, before the trouble and during it: ${default}."`
+	Many     int               `default:"100000" placeholder:"N" help:"Messages of a flood, and followers of a head that is stuck: ${default}."`
+	Some     int               `default:"200" placeholder:"N" help:"Messages that meet the other troubles: ${default}."`
+	Quota    devstack.SimQuota `default:"300000/5m" placeholder:"N[/DURATION]" help:"The worker's quota: ${default}."`
+	Patience time.Duration     `default:"5m" placeholder:"TIME" help:"How long everything may take to be settled after a trouble: ${default}."`
 }
 
 // Help lists the harms.
@@ -104,7 +105,7 @@ func (h *benchHarmCommand) validate() (harms []benchHarm, err error) {
 }
 
 // quotaLine is the worker's quota in its configuration.
-func quotaLine(q simQuota) string {
+func quotaLine(q devstack.SimQuota) string {
 	per := q.Per
 	if per == 0 {
 		per = 5 * time.Minute

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 )
 
 // rootCommand is what can be typed. Each subcommand is a struct with its flags and a method
@@ -11,25 +12,25 @@ import (
 type rootCommand struct {
 	cli.Globals
 
-	Demo      demoCommand      `cmd:"" help:"Watch messages go through NATS, a worker and a simulated Redox. Needs nothing."`
-	Dev       devCommand       `cmd:"" help:"The same, left running, to develop against."`
-	Run       runCommand       `cmd:"" help:"Run the worker."`
-	Status    statusCommand    `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
-	Pause     pauseCommand     `cmd:"" help:"Have no worker pull messages of a source, or of all."`
-	Resume    resumeCommand    `cmd:"" help:"End such a pause."`
-	Provision provisionCommand `cmd:"" help:"Create or update streams and buckets."`
-	Order     orderCommand     `cmd:"" help:"What ordered messages wait behind, and why."`
-	Sim       simCommand       `cmd:"" help:"Run the simulator of Redox."`
-	Send      sendCommand      `cmd:"" help:"Publish a message, or a file of them, to be sent."`
-	Request   requestCommand   `cmd:"" help:"Publish a query and print its answer."`
-	Log       logCommand       `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
-	DLQ       dlqCommand       `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
-	Sources   sourcesCommand   `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
-	Keys      keysCommand      `cmd:"" help:"Key pairs and their public set."`
-	Token     tokenCommand     `cmd:"" help:"Ask for a token and say what came of it."`
-	Config    configCommand    `cmd:"" help:"Print the effective settings or their schema."`
-	Bench     benchCommands    `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Demo      devstack.DemoCommand `cmd:"" help:"Watch messages go through NATS, a worker and a simulated Redox. Needs nothing."`
+	Dev       devstack.DevCommand  `cmd:"" help:"The same, left running, to develop against."`
+	Run       runCommand           `cmd:"" help:"Run the worker."`
+	Status    statusCommand        `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
+	Pause     pauseCommand         `cmd:"" help:"Have no worker pull messages of a source, or of all."`
+	Resume    resumeCommand        `cmd:"" help:"End such a pause."`
+	Provision provisionCommand     `cmd:"" help:"Create or update streams and buckets."`
+	Order     orderCommand         `cmd:"" help:"What ordered messages wait behind, and why."`
+	Sim       devstack.SimCommand  `cmd:"" help:"Run the simulator of Redox."`
+	Send      sendCommand          `cmd:"" help:"Publish a message, or a file of them, to be sent."`
+	Request   requestCommand       `cmd:"" help:"Publish a query and print its answer."`
+	Log       logCommand           `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
+	DLQ       dlqCommand           `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
+	Sources   sourcesCommand       `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
+	Keys      keysCommand          `cmd:"" help:"Key pairs and their public set."`
+	Token     tokenCommand         `cmd:"" help:"Ask for a token and say what came of it."`
+	Config    configCommand        `cmd:"" help:"Print the effective settings or their schema."`
+	Bench     benchCommands        `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
+	Version   versionCommand       `cmd:"" help:"Print the version."`
 }
 
 // run executes one command line and returns the exit code.

@@ -99,7 +99,7 @@ func TestRun_Gateway(t *testing.T) {
 func TestRun_SamplesArriveUnchanged(t *testing.T) {
 	t.Parallel()
 	files, _ := filepath.Glob("../../../shared/samples/*.json") // where the folder is there
-	local, _ := filepath.Glob("samples/*.json")
+	local, _ := filepath.Glob("internal/devstack/samples/*.json")
 	files = append(files, local...)
 	s := newStage(t, &redoxsim.Server{KeepBodies: true, AnyDataModel: true}, "worker: {retry: {initial: 200ms}}")
 	s.run()

@@ -19,10 +19,10 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
-	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
 // stage is what the command plays on: a NATS server on TCP, a simulated Redox on HTTP, a
@@ -146,7 +146,7 @@ func freeAddress(t testing.TB) string {
 }
 
 // output collects a stream and can be read meanwhile.
-type output = workertest.Output
+type output = clitest.Output
 
 // inProcess is a `redoxworker run` in this process.
 type inProcess struct {
@@ -191,19 +191,7 @@ func (s *stage) awaitReady(log func() string) {
 // eventually polls a condition of the outside world for up to a minute.
 func (s *stage) eventually(what string, cond func() bool, log ...func() string) {
 	s.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	limit := time.After(time.Minute)
-	for !cond() {
-		select {
-		case <-ticker.C:
-		case <-limit:
-			for _, l := range log {
-				s.Log(l())
-			}
-			s.Fatalf("not within a minute: %s", what)
-		}
-	}
+	clitest.Eventually(s, what, cond, log...)
 }
 
 // binary is a redoxworker binary that was started.

@@ -261,7 +261,7 @@ func (s *status) askWorker(ctx context.Context, listen string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(listen)+"/readyz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+cli.Reachable(listen)+"/readyz", nil)
 	if err != nil {
 		return
 	}

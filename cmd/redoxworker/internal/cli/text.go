@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/redoxworker/redoxworker/worker"
@@ -49,4 +50,13 @@ func ShownPause(p worker.Paused) string {
 // ShownSlow says in a line which source is slow.
 func ShownSlow(s worker.SlowSource) string {
 	return fmt.Sprintf("%s: %s being sent, the longest for %v", s.Source, Counted(s.Messages, "message"), s.Longest.Round(time.Second))
+}
+
+// Reachable is an address to connect to for one that is listened on.
+func Reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
 }

@@ -1,4 +1,4 @@
-package main
+package devstack
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 
 // simLimits are the flags of sim and dev about what the simulated Redox allows and how fast it is.
 type simLimits struct {
-	Quota        simQuota      `placeholder:"N[/DURATION]" help:"Requests per rolling window and client, tokens among them, such as 7500/5m. No limit by default."`
+	Quota        SimQuota      `placeholder:"N[/DURATION]" help:"Requests per rolling window and client, tokens among them, such as 7500/5m. No limit by default."`
 	Per          time.Duration `placeholder:"DURATION" help:"Window of --quota. Default: 5m."`
 	RetryAfter   bool          `name:"retry-after" help:"Send Retry-After with a 429 of --quota, as Redox does not."`
 	ClientHeader string        `name:"client-header" placeholder:"NAME" help:"Header that names the client for --quota. Default: its address."`
@@ -45,11 +45,11 @@ func (l simLimits) server() (*redoxsim.Server, error) {
 	return redox, nil
 }
 
-// simQuota is a limit as a flag: requests, or requests/duration. Its window is 0 when none is given.
-type simQuota redoxsim.Quota
+// SimQuota is a limit as a flag: requests, or requests/duration. Its window is 0 when none is given.
+type SimQuota redoxsim.Quota
 
 // UnmarshalText reads N or N/DURATION.
-func (q *simQuota) UnmarshalText(text []byte) error {
+func (q *SimQuota) UnmarshalText(text []byte) error {
 	count, window, hasWindow := strings.Cut(string(text), "/")
 	n, err := strconv.Atoi(count)
 	if err != nil || n < 1 {
@@ -61,7 +61,7 @@ func (q *simQuota) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%q is not N/DURATION, such as 7500/5m", text)
 		}
 	}
-	*q = simQuota{Limit: n, Per: per}
+	*q = SimQuota{Limit: n, Per: per}
 	return nil
 }
 

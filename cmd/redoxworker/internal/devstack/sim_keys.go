@@ -1,4 +1,4 @@
-package main
+package devstack
 
 import (
 	"crypto"
@@ -13,7 +13,7 @@ import (
 )
 
 // addKeys makes the keys of the flags known to the simulator, and says which they are.
-func (c simCommand) addKeys(redox *redoxsim.Server) ([]string, error) {
+func (c SimCommand) addKeys(redox *redoxsim.Server) ([]string, error) {
 	if err := c.checkKeys(); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (c simCommand) addKeys(redox *redoxsim.Server) ([]string, error) {
 }
 
 // checkKeys finds flags that make no sense without each other.
-func (c simCommand) checkKeys() error {
+func (c SimCommand) checkKeys() error {
 	hasKeys := len(c.Key) > 0 || c.JWKS != "" || c.JWKSURL != ""
 	switch {
 	case hasKeys && c.ClientID == "":

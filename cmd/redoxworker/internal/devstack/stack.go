@@ -1,4 +1,4 @@
-package main
+package devstack
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker"
@@ -96,7 +97,7 @@ func (s *stack) open(ctx context.Context, a *cli.App, o stackOptions) (err error
 	if _, err := service.Topology(s.config).Ensure(ctx, s.js); err != nil {
 		return err
 	}
-	s.service, err = service.New(*s.config, service.Options{Logger: s.log, Registerer: newRegistry(), Observe: o.observe, Version: a.Version})
+	s.service, err = service.New(*s.config, service.Options{Logger: s.log, Registerer: daemon.NewRegistry(), Observe: o.observe, Version: a.Version})
 	return err
 }
 
@@ -166,7 +167,7 @@ func (s *stack) openNATS(listen string) error {
 
 // natsURL is where NATS is reached from this machine.
 func (s *stack) natsURL() string {
-	return "nats://" + reachable(strings.TrimPrefix(s.nats.URL(), "nats://"))
+	return "nats://" + cli.Reachable(strings.TrimPrefix(s.nats.URL(), "nats://"))
 }
 
 // configure writes the configuration file and reads it back: what runs here is what others

@@ -1,4 +1,4 @@
-package main
+package devstack
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// demoCommand shows the whole way of a message in one process.
-type demoCommand struct{}
+// DemoCommand shows the whole way of a message in one process.
+type DemoCommand struct{}
 
 const (
 	demoPace  = 120 * time.Millisecond // between two messages, to be watched
@@ -26,7 +26,7 @@ const (
 
 // Run publishes samples, shows what becomes of them and ends without error when that is
 // what should have.
-func (demoCommand) Run(ctx context.Context, a *cli.App) error {
+func (DemoCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := standsAlone(a, "demo"); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package devstack
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// simCommand runs the simulator of Redox alone.
-type simCommand struct {
+// SimCommand runs the simulator of Redox alone.
+type SimCommand struct {
 	Listen       string        `default:"127.0.0.1:8467" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one."`
 	Profile      string        `default:"none" placeholder:"NAME" help:"Faults to begin with."`
 	ClientID     string        `name:"client-id" placeholder:"ID" help:"OAuth client that may ask for tokens."`
@@ -35,7 +35,7 @@ type simCommand struct {
 }
 
 // Help is shown below the flags.
-func (simCommand) Help() string {
+func (SimCommand) Help() string {
 	return profileHelp() + `
 While it runs, GET /_sim/arrivals, /_sim/stats and /_sim/windows show what it has seen: the last has the largest
 number of requests of each client in any rolling window. POST /_sim/fault, /_sim/quota, /_sim/load, /_sim/revoke
@@ -48,7 +48,7 @@ Redox goes on accepting; heal ends that. POST /_sim/logs sets the state of a log
 }
 
 // Run serves until a signal.
-func (c simCommand) Run(ctx context.Context, a *cli.App) error {
+func (c SimCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := standsAlone(a, "sim"); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (c simCommand) Run(ctx context.Context, a *cli.App) error {
 }
 
 // print says where the simulator is and how to use it.
-func (c simCommand) print(a *cli.App, s *simulator, keys []string) {
+func (c SimCommand) print(a *cli.App, s *simulator, keys []string) {
 	if a.Globals.JSON {
 		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
 			"url": s.url(), "token_url": s.url() + redoxsim.PathToken, "legacy_url": s.url() + "/auth", "profile": c.Profile, "keys": keys})
@@ -132,16 +132,7 @@ func openListener(flag, address string) (net.Listener, error) {
 }
 
 // url of the simulator, as seen from this machine.
-func (s *simulator) url() string { return "http://" + reachable(s.listener.Addr().String()) }
-
-// reachable is an address to connect to for one that is listened on.
-func reachable(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return net.JoinHostPort("127.0.0.1", port)
-	}
-	return address
-}
+func (s *simulator) url() string { return "http://" + cli.Reachable(s.listener.Addr().String()) }
 
 // simGrace is how long requests may take that are being answered when the simulator ends.
 const simGrace = 2 * time.Second

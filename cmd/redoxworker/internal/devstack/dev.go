@@ -1,4 +1,4 @@
-package main
+package devstack
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
-// devCommand runs NATS, a simulated Redox, a worker and the gateway to develop against.
-type devCommand struct {
+// DevCommand runs NATS, a simulated Redox, a worker and the gateway to develop against.
+type DevCommand struct {
 	NATSListen  string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address of NATS; port 0 takes a free one."`
 	SimListen   string `name:"sim-listen" default:"127.0.0.1:8467" placeholder:"HOST:PORT" help:"Address of the simulated Redox."`
 	AdminListen string `name:"admin-listen" default:"127.0.0.1:8466" placeholder:"HOST:PORT" help:"Address of the admin listener; off for none."`
@@ -23,7 +23,7 @@ type devCommand struct {
 }
 
 // Run until a signal, then drain.
-func (c devCommand) Run(ctx context.Context, a *cli.App) error {
+func (c DevCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := standsAlone(a, "dev"); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (s *stack) awaitReady(ctx context.Context, ended chan error) bool {
 }
 
 // print says where everything is, and commands that work against it.
-func (c devCommand) print(a *cli.App, s *stack) {
+func (c DevCommand) print(a *cli.App, s *stack) {
 	nats, admin := s.config.NATS.URL.String(), s.config.Admin.Listen
 	if a.Globals.JSON {
 		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
@@ -107,7 +107,7 @@ func (c devCommand) print(a *cli.App, s *stack) {
 		kept = "removed at the end"
 	}
 	if admin != "" {
-		admin = fmt.Sprintf("http://%s  (/readyz, /metrics)", reachable(admin))
+		admin = fmt.Sprintf("http://%s  (/readyz, /metrics)", cli.Reachable(admin))
 	}
 	a.Printf("redoxworker dev: NATS, a simulated Redox (faults: %s), a worker and the gateway.\n\n", c.Profile)
 	for _, row := range [][2]string{
@@ -123,7 +123,7 @@ func (c devCommand) print(a *cli.App, s *stack) {
 	a.Printf("\nBelow, a line for each message that is settled or tried again. Stop with Ctrl-C.\n\n")
 }
 
-func (c devCommand) printCommands(a *cli.App, s *stack, nats string) {
+func (c DevCommand) printCommands(a *cli.App, s *stack, nats string) {
 	program := programName()
 	configFile := shellWord(s.files.config)
 	file := func(name string) string { return shellWord(filepath.Join(s.files.samples, name)) }

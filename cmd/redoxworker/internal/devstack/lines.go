@@ -1,4 +1,4 @@
-package main
+package devstack
 
 import (
 	"encoding/json"

@@ -1,0 +1,45 @@
+// Package daemon runs a worker/service as a process does that is a command: configured by the files,
+// the environment and the flags of that command, with the metrics of the process, and read again
+// at SIGHUP.
+package daemon
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/worker/service"
+)
+
+// Run delivers until ctx ends, then drains and returns nil.
+func Run(ctx context.Context, a *cli.App) error {
+	c, err := a.Load(0)
+	if err != nil {
+		return err
+	}
+	log, err := a.Logger(c.Log)
+	if err != nil {
+		return err
+	}
+	tuneGC(a, c.Worker.Concurrency)
+	settings := a.Settings(0)
+	s, err := service.New(*c, service.Options{Settings: &settings, Logger: log, Registerer: NewRegistry(), Version: a.Version})
+	if err != nil {
+		return err
+	}
+	undo := a.OnHangup(func() {
+		log.Info("hangup: reading the configuration again")
+		s.Reread()
+	})
+	defer undo()
+	return s.Run(ctx)
+}
+
+// NewRegistry is for the metrics of a process: those of Go and the process are in it.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
