@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // Deliverer sends one message to the far side. The worker calls it for every attempt.
@@ -223,6 +224,15 @@ func (c Config) Validate() error {
 	bad(c.Retry.MaxAttempts < 0, "Retry.MaxAttempts: %d; use 0 for no limit", c.Retry.MaxAttempts)
 	bad(c.Retry.PoisonAfter < -1, "Retry.PoisonAfter: %d; use 1 or more, or -1 for never", c.Retry.PoisonAfter)
 	return errors.Join(errs...)
+}
+
+// Delay is the upper bound of the wait after the given number of failed attempts: a
+// pure function, without jitter. With the defaults:
+//
+//	attempts   1   2   3   4    5    6    7     8     9     10 …
+//	delay      2s  4s  8s  16s  32s  64s  128s  256s  512s  10m
+func (r Retry) Delay(attempts int) time.Duration {
+	return backoff.Exponential(r.Initial, r.Max, attempts)
 }
 
 func setDefault[T comparable](field *T, value T) {

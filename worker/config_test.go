@@ -88,3 +88,17 @@ func TestJudge_Table(t *testing.T) {
 		}
 	}
 }
+
+func TestRetry_DelayTable(t *testing.T) {
+	t.Parallel()
+	r := Config{}.WithDefaults().Retry
+	want := []time.Duration{2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600}
+	for i, seconds := range want {
+		if got := r.Delay(i + 1); got != seconds*time.Second {
+			t.Errorf("after %d attempts: %v, want %v", i+1, got, seconds*time.Second)
+		}
+	}
+	if got := r.Delay(1 << 30); got != r.Max {
+		t.Errorf("after very many attempts: %v, want the cap %v", got, r.Max)
+	}
+}

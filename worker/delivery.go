@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
@@ -193,7 +194,7 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	err := store(d.ctx, d.message, started)
 	d.noted = err == nil || !refused(err)
 	if dlq.IsAlreadyStored(err) {
-		return d.decide(verdict{action: leave, delay: time.Second + jitter(time.Second), err: "another worker has just begun to send it"})
+		return d.decide(verdict{action: leave, delay: time.Second + backoff.FullJitter(time.Second), err: "another worker has just begun to send it"})
 	}
 	if err != nil {
 		return d.decide(w.postpone(d, err))

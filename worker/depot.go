@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox/topology"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // How often a stream is written to that has refused something and seems to have room.
@@ -99,7 +100,7 @@ func (r refusing) with(err error) refusing {
 	// are refused together, once.
 	if now := time.Now(); refused(err) && !now.Before(r.next) {
 		r.refusals++
-		r.next = now.Add(doubling(depotWait, depotMost, r.refusals))
+		r.next = now.Add(backoff.Exponential(depotWait, depotMost, r.refusals))
 	}
 	return r
 }

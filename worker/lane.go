@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // lane is what a source has to send, or to request: one durable consumer, and while there is
@@ -132,7 +133,7 @@ func (w *Worker) pull(l *lane) {
 				return
 			} else if err != nil {
 				w.unpulled(l, err)
-				sleep(l.ctx, doubling(250*time.Millisecond, 5*time.Second, attempt))
+				sleep(l.ctx, backoff.Exponential(250*time.Millisecond, 5*time.Second, attempt))
 				attempt++
 				continue
 			}

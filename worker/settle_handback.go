@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // giveBack notes what is to be remembered and returns the message to the server, to be
@@ -14,7 +16,7 @@ import (
 func (w *Worker) giveBack(d *delivery) {
 	v := &d.verdict
 	if v.jittered {
-		v.delay = jitter(v.delay)
+		v.delay = backoff.FullJitter(v.delay)
 	}
 	rec := d.ended(time.Now())
 	// Else the record is another worker's by now, could not be read and must not be lost, or is of
@@ -72,7 +74,7 @@ func (w *Worker) noteEnd(d *delivery, rec record) {
 		if !d.hold || !d.noted || !w.keeper.holds(d.lease) || w.settling.Err() != nil {
 			return
 		}
-		sleep(w.settling, doubling(100*time.Millisecond, 5*time.Second, try))
+		sleep(w.settling, backoff.Exponential(100*time.Millisecond, 5*time.Second, try))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // A message whose delivery came to no end is a suspect: it may have killed its worker. Most
@@ -71,7 +72,7 @@ func (w *Worker) turn(d *delivery) (decided bool) {
 		weight = allTurns / suspectsTogether
 		uptime := time.Since(w.suspects.started)
 		if early := suspectsSettle*time.Duration(1+d.record.Alone) - uptime; early > 0 {
-			return d.decide(verdict{action: leave, delay: early + jitter(time.Second), err: "a suspect waits until its worker has run for a while"})
+			return d.decide(verdict{action: leave, delay: early + backoff.FullJitter(time.Second), err: "a suspect waits until its worker has run for a while"})
 		}
 	}
 	if lost > 2 {
@@ -128,7 +129,7 @@ func (s *suspects) wait(key leaseKey, now time.Time) time.Duration {
 	}
 	s.waiting[key] = now.Add(suspectsWaitMax)
 	most := min(max(suspectsWait, time.Duration(len(s.waiting))*suspectsWait/suspectsTogether), suspectsWaitMax)
-	return most/4 + jitter(most)*3/4
+	return most/4 + backoff.FullJitter(most)*3/4
 }
 
 func (s *suspects) came(key leaseKey) {
@@ -168,7 +169,7 @@ func (w *Worker) alibi(d *delivery) {
 			if w.pulling.Err() != nil {
 				return
 			}
-			sleep(w.pulling, doubling(250*time.Millisecond, 5*time.Second, tries))
+			sleep(w.pulling, backoff.Exponential(250*time.Millisecond, 5*time.Second, tries))
 		}
 	})
 }

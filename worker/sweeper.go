@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // The sweeper settles what no worker gets to see. The consumers of the queue have no
@@ -75,7 +76,7 @@ func (w *Worker) sweep(ctx context.Context) {
 				text = "advisories cannot be read: there is no connection to NATS"
 			}
 			w.troubles.advisories.Failed(itself, text, err, "stream", stream, "consumer", name)
-			sleep(ctx, doubling(sweepPause, 5*time.Minute, max(1, attempt)))
+			sleep(ctx, backoff.Exponential(sweepPause, 5*time.Minute, max(1, attempt)))
 		}
 	}
 }
