@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
@@ -135,7 +136,7 @@ type Config struct {
 	// message is continued either way.
 	Tracer trace.TracerProvider
 	// Audit keeps an entry of each settlement; nil means none.
-	Audit Audit
+	Audit audit.Sink
 	// Observe is called for every event, from many goroutines at once and on the path
 	// of the message: it must be quick. nil means nobody listens. A panic is logged, here
 	// as in every other function of this Config.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
@@ -59,10 +60,10 @@ func (c Config) guard(g *guards) Config {
 			observe(e)
 		}
 	}
-	if audit := c.Audit; audit != nil {
-		c.Audit = func(ctx context.Context, e AuditEntry) (err error) {
+	if keep := c.Audit; keep != nil {
+		c.Audit = func(ctx context.Context, e audit.Entry) (err error) {
 			defer g.recovered("Config.Audit", func() { err = errPanicked })
-			return audit(ctx, e)
+			return keep(ctx, e)
 		}
 	}
 	if c.Limiter != nil {

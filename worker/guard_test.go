@@ -15,6 +15,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 const patient = "patient 4711"
@@ -90,7 +91,7 @@ func TestGuarantee_APanicOfTheEmbeddersCodeLosesNothing(t *testing.T) {
 		},
 		"Config.Audit": func(c *worker.Config) {
 			h := once()
-			c.Audit = func(context.Context, worker.AuditEntry) error { h.strike(); return nil }
+			c.Audit = func(context.Context, audit.Entry) error { h.strike(); return nil }
 		},
 		"Config.Limiter": func(c *worker.Config) { c.Limiter = once() },
 		"Config.Tracer":  func(c *worker.Config) { c.Tracer = tracers{h: always()} },

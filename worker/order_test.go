@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // tokenOf is the token that ordered publishes under.
@@ -154,8 +155,8 @@ func TestGuarantee_PossibleDuplicatesAreSaid(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		id := r.publish(outbox.Message{})
 		r.lose()
-		var entries []worker.AuditEntry
-		stop := r.start(worker.Config{Audit: func(_ context.Context, e worker.AuditEntry) error { entries = append(entries, e); return nil }})
+		var entries []audit.Entry
+		stop := r.start(worker.Config{Audit: func(_ context.Context, e audit.Entry) error { entries = append(entries, e); return nil }})
 		if e := r.awaitSettled(id); !e.PossibleDuplicate || e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s, possible duplicate %v: a delivery before ended without a trace", e.Settlement, e.PossibleDuplicate)
 		}
@@ -211,9 +212,9 @@ func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
 func TestGuarantee_NoSettlementWithoutItsAuditEntry(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		var room atomic.Bool
-		var entries []worker.AuditEntry
+		var entries []audit.Entry
 		subject, replies := r.inbox()
-		r.start(worker.Config{ID: "me", Audit: func(_ context.Context, e worker.AuditEntry) error {
+		r.start(worker.Config{ID: "me", Audit: func(_ context.Context, e audit.Entry) error {
 			if !room.Load() {
 				return errFar
 			}

@@ -139,8 +139,8 @@ func (s *settlement) steps() error {
 		s.replied = durable
 		failpoint("reply")
 	}
-	if audit := s.worker.config.Audit; !s.audited && audit != nil {
-		if err := audit(s.ctx(), s.entry()); err != nil {
+	if keep := s.worker.config.Audit; !s.audited && keep != nil {
+		if err := keep(s.ctx(), s.entry()); err != nil {
 			return fmt.Errorf("writing the audit trail: %w", err)
 		}
 		s.audited = true

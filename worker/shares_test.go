@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // waits are how long messages of others than the troublemaker were not sent, sorted.
@@ -116,7 +117,7 @@ func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
 			return outbox.Answer{Status: 200}, nil
 		}
 		mended := make(chan struct{})
-		audit := func(_ context.Context, e worker.AuditEntry) error {
+		keep := func(_ context.Context, e audit.Entry) error {
 			select {
 			case <-mended:
 			default:
@@ -126,7 +127,7 @@ func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
 			}
 			return nil
 		}
-		r.start(worker.Config{Concurrency: 8, Audit: audit, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
+		r.start(worker.Config{Concurrency: 8, Audit: keep, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 		var all []string
 		for range 100 {
 			all = append(all, r.publish(outbox.Message{}))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
@@ -244,8 +245,8 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 	if err != nil && !dlq.IsAlreadyStored(err) {
 		return fmt.Errorf("writing the dead letter of a removed message: %w", err)
 	}
-	if audit := w.config.Audit; audit != nil {
-		if err := audit(ctx, AuditEntry{
+	if keep := w.config.Audit; keep != nil {
+		if err := keep(ctx, audit.Entry{
 			Time: letter.At.UTC(), Worker: w.config.ID, Message: letter.MessageID, Source: l.source, Lane: l.kind, Settlement: letter.Settlement,
 			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: l.kind != outbox.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
 		}); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // limit gives a consumer a delivery limit, as a person with the nats CLI might.
@@ -108,7 +109,7 @@ func TestGuarantee_WhatSomebodyRemovedLeavesATrace(t *testing.T) {
 		}
 		kept := r.publish(outbox.Message{})
 		var removed atomic.Int64
-		r.start(worker.Config{Audit: func(_ context.Context, e worker.AuditEntry) error {
+		r.start(worker.Config{Audit: func(_ context.Context, e audit.Entry) error {
 			if e.Message == "REDOX_OUT:1" && e.Settlement == outbox.Poison && e.DeadLetter && e.Source == source {
 				removed.Add(1)
 			}

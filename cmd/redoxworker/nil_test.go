@@ -23,6 +23,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/outbox/uploads"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
@@ -123,8 +124,8 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, resume := p.Resume(ctx, "a")
 		return []error{list, resume, p.Pause(ctx, "a", time.Hour)}
 	},
-	"worker.AuditStream": func(ctx context.Context) []error {
-		return []error{worker.AuditStream(nil, "")(ctx, worker.AuditEntry{})}
+	"audit.NewStream": func(ctx context.Context) []error {
+		return []error{audit.NewStream(nil, "").Append(ctx, audit.Entry{})}
 	},
 	"quota.Read": func(ctx context.Context) []error {
 		_, _, err := quota.Read(ctx, nil, "", "default")
@@ -171,13 +172,13 @@ func TestConstructors_RefuseNil(t *testing.T) {
 var takesNoNil = []string{
 	"auth.NewJWKSHandler", // answers 500: see its test
 	"auth.NewLegacy", "auth.NewOAuth", "auth.NewSecret", "auth.NewToken",
-	"outbox.NewID", "worker.NewAuditFile", "quota.New", "redox.NewTransport",
+	"outbox.NewID", "audit.NewFile", "quota.New", "redox.NewTransport",
 }
 
 // Every constructor of the libraries is in the table above.
 func TestConstructors_AllAreTried(t *testing.T) {
 	for pkg, dir := range map[string]string{
-		"auth": "auth", "outbox": "outbox", "dlq": "outbox/dlq", "gateway": "outbox/gateway", "uploads": "outbox/uploads", "topology": "outbox/topology", "worker": "worker", "quota": "worker/quota", "redox": "worker/redox",
+		"auth": "auth", "outbox": "outbox", "dlq": "outbox/dlq", "gateway": "outbox/gateway", "uploads": "outbox/uploads", "topology": "outbox/topology", "worker": "worker", "audit": "worker/audit", "quota": "worker/quota", "redox": "worker/redox",
 		"reconcile": "worker/redox/reconcile", "platform": "worker/redox/platform",
 	} {
 		for name := range constructors(t, filepath.Join("..", "..", dir)) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // openAudit opens the audit file before anything starts, so that a path that does not
@@ -17,7 +17,7 @@ func (s *Service) openAudit() error {
 	if s.config.Audit.File == "" {
 		return nil
 	}
-	file, err := worker.NewAuditFile(s.config.Audit.File)
+	file, err := audit.NewFile(s.config.Audit.File)
 	if err != nil {
 		return config.Mistakef("audit.file: %w", err)
 	}
@@ -26,13 +26,13 @@ func (s *Service) openAudit() error {
 }
 
 // audit is where entries go: file, stream, both or nowhere.
-func (s *Service) audit(js jetstream.JetStream) worker.Audit {
-	var all []worker.Audit
+func (s *Service) audit(js jetstream.JetStream) audit.Sink {
+	var all []audit.Sink
 	if s.auditFile != nil {
 		all = append(all, s.auditFile.Append)
 	}
 	if s.config.Audit.Stream {
-		all = append(all, worker.AuditStream(js, outbox.Prefix(s.config.NATS.Prefix)))
+		all = append(all, audit.NewStream(js, outbox.Prefix(s.config.NATS.Prefix)).Append)
 	}
 	switch len(all) {
 	case 0:
@@ -40,10 +40,10 @@ func (s *Service) audit(js jetstream.JetStream) worker.Audit {
 	case 1:
 		return all[0]
 	}
-	return func(ctx context.Context, e worker.AuditEntry) error {
+	return func(ctx context.Context, e audit.Entry) error {
 		var errs []error
-		for _, audit := range all {
-			errs = append(errs, audit(ctx, e))
+		for _, keep := range all {
+			errs = append(errs, keep(ctx, e))
 		}
 		return errors.Join(errs...)
 	}

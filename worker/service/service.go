@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
@@ -38,9 +39,9 @@ type Service struct {
 	deliverer worker.Deliverer // the client, in the program's middleware
 	governor  *quota.Governor  // nil when no quota is kept
 	uploads   *lateUploads
-	logs      *platform.Logs    // nil when no logs are followed
-	auditFile *worker.AuditFile // nil when there is none
-	feed      *feed.Feed        // of sources
+	logs      *platform.Logs // nil when no logs are followed
+	auditFile *audit.File    // nil when there is none
+	feed      *feed.Feed     // of sources
 	link      *natslink.Link
 	pages     http.Handler
 

@@ -1,4 +1,6 @@
-package worker
+// Package audit keeps the audit trail of a worker: one entry for each settlement, in a file,
+// in a JetStream stream, or wherever a [Sink] puts it.
+package audit
 
 import (
 	"context"
@@ -7,18 +9,18 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// Audit keeps one entry for each settlement. It is called before the ack: when it fails,
+// Sink keeps one entry for each settlement. A worker calls it before the ack: when it fails,
 // the settlement is repeated until it succeeds, so that no message leaves the queue
 // without its entry; after a crash the entry may come twice, with the same Message and
 // Sequence. It may block for as long as ctx lasts, which is 2 s or a little more, and is called
 // from many goroutines at once.
-type Audit func(ctx context.Context, e AuditEntry) error
+type Sink func(ctx context.Context, e Entry) error
 
-// AuditEntry is one settlement: what was decided and why, and nothing of the patient.
-type AuditEntry struct {
+// Entry is one settlement: what was decided and why, and nothing of the patient.
+type Entry struct {
 	// Time of the decision.
 	Time time.Time `json:"time"`
-	// Worker that settled it; see [Config.ID].
+	// Worker that settled it, as the ID of its Config names it.
 	Worker     string            `json:"worker"`
 	Message    string            `json:"message"`
 	Source     string            `json:"source,omitempty"`
@@ -48,16 +50,4 @@ type AuditEntry struct {
 	// AttemptSeconds is what the last attempt took, AgeSeconds the time since Stored.
 	AttemptSeconds float64 `json:"attempt_seconds,omitempty"`
 	AgeSeconds     float64 `json:"age_seconds"`
-}
-
-// entry of the settlement under way.
-func (s *settlement) entry() AuditEntry {
-	d, now := s.delivery, time.Now()
-	v := &d.verdict
-	return AuditEntry{
-		Time: now.UTC(), Worker: s.worker.config.ID, Message: d.message.ID, Source: d.message.Source, Lane: d.message.Lane, Kind: d.message.Kind,
-		Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(), Deliveries: d.delivered, LogIDs: v.answer.LogIDs, Error: v.err,
-		PossibleDuplicate: d.possibleDuplicate(), DeadLetter: d.needsDeadLetter(), Answered: d.message.ReplyTo != "", ReplayOf: d.message.ReplayOf,
-		Stored: d.message.Stored.UTC(), Sequence: d.message.Sequence, AttemptSeconds: d.took.Seconds(), AgeSeconds: now.Sub(d.message.Stored).Seconds(),
-	}
 }

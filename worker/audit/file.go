@@ -1,4 +1,4 @@
-package worker
+package audit
 
 import (
 	"context"
@@ -9,20 +9,15 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// auditLook is how often an AuditFile looks whether its file was moved away.
-const auditLook = time.Second
+// lookEvery is how often a File looks whether its file was moved away.
+const lookEvery = time.Second
 
-// AuditFile appends entries to a file, one JSON object in a line. Each line is one write
+// File appends entries to a file, one JSON object in a line. Each line is one write
 // at the file's end, so several processes may share the file. A file that was moved or
 // removed, as by logrotate, is opened anew within a second. It is safe for concurrent use.
-type AuditFile struct {
+type File struct {
 	path string
 
 	mu     sync.Mutex
@@ -32,18 +27,18 @@ type AuditFile struct {
 	closed bool
 }
 
-// NewAuditFile opens the file, or creates it for its owner alone (0600).
-func NewAuditFile(path string) (*AuditFile, error) {
-	f := &AuditFile{path: path}
+// NewFile opens the file, or creates it for its owner alone (0600).
+func NewFile(path string) (*File, error) {
+	f := &File{path: path}
 	if err := f.open(); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// Append is an [Audit]. The line is with the operating system when it returns, not
+// Append is a [Sink]. The line is with the operating system when it returns, not
 // necessarily on the disk.
-func (f *AuditFile) Append(_ context.Context, e AuditEntry) error {
+func (f *File) Append(_ context.Context, e Entry) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("worker: encoding an audit entry: %w", err)
@@ -66,7 +61,7 @@ func (f *AuditFile) Append(_ context.Context, e AuditEntry) error {
 }
 
 // Close closes the file. Appends after it fail.
-func (f *AuditFile) Close() error {
+func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
@@ -79,13 +74,13 @@ func (f *AuditFile) Close() error {
 }
 
 // follow opens the file anew when its path leads elsewhere by now.
-func (f *AuditFile) follow() error {
+func (f *File) follow() error {
 	switch {
 	case f.closed:
 		return fmt.Errorf("worker: audit file: %w", os.ErrClosed)
 	case f.file == nil:
 		return f.open()
-	case time.Since(f.looked) < auditLook:
+	case time.Since(f.looked) < lookEvery:
 		return nil
 	}
 	f.looked = time.Now()
@@ -105,7 +100,7 @@ func (f *AuditFile) follow() error {
 	return f.open()
 }
 
-func (f *AuditFile) open() error {
+func (f *File) open() error {
 	file, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("worker: audit file: %w; make its folder writable for this user", err)
@@ -129,25 +124,4 @@ func endsTorn(path string) bool {
 	var last [1]byte
 	_, err = file.ReadAt(last[:], info.Size()-1)
 	return err == nil && last[0] != '\n'
-}
-
-// AuditStream is an [Audit] that stores entries in the stream REDOX_AUDIT, under the
-// subject redox.audit.<source>; see [topology.Topology]. A settlement whose entry is
-// written twice within the stream's duplicate window has it once.
-func AuditStream(js jetstream.JetStream, p outbox.Prefix) Audit {
-	return func(ctx context.Context, e AuditEntry) error {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return fmt.Errorf("worker: encoding an audit entry: %w", err)
-		}
-		msg := &nats.Msg{Subject: p.AuditSubject(e.Source), Data: line, Header: nats.Header{
-			outbox.HeaderID: {fmt.Sprintf("%s:%s:audit:%s:%d", e.Source, p.DeadToken(e.Message, e.Sequence), e.Settlement, e.Stored.UnixNano())}}}
-		if js == nil {
-			return errNoJetStream
-		}
-		if _, err := js.PublishMsg(ctx, msg); err != nil {
-			return fmt.Errorf("worker: audit stream %s: %w", p.AuditStream(), err)
-		}
-		return nil
-	}
 }

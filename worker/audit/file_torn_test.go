@@ -1,6 +1,6 @@
 //go:build unix
 
-package worker_test
+package audit_test
 
 import (
 	"bufio"
@@ -12,12 +12,12 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // A line that got through in part, as to a disk that was full, takes no other with it. The
 // file is a pipe here, whose reader leaves in the middle of a line.
-func TestAuditFile_ATornLineTakesNoOtherWithIt(t *testing.T) {
+func TestFile_ATornLineTakesNoOtherWithIt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
@@ -28,12 +28,12 @@ func TestAuditFile_ATornLineTakesNoOtherWithIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := worker.NewAuditFile(path)
+	f, err := audit.NewFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- f.Append(t.Context(), worker.AuditEntry{Error: strings.Repeat("x", 1<<20)}) }()
+	go func() { failed <- f.Append(t.Context(), audit.Entry{Error: strings.Repeat("x", 1<<20)}) }()
 	if _, err := reader.Read(make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestAuditFile_ATornLineTakesNoOtherWithIt(t *testing.T) {
 	defer func() { _ = reader.Close() }()
 	go func() {
 		for _, id := range []string{"one", "two"} {
-			if err := f.Append(t.Context(), worker.AuditEntry{Message: id}); err != nil {
+			if err := f.Append(t.Context(), audit.Entry{Message: id}); err != nil {
 				t.Error(err)
 			}
 		}
