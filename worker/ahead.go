@@ -94,7 +94,7 @@ func (w *Worker) lookUp(l *lane, list []*delivery) {
 	if len(old) < 2 {
 		return
 	}
-	_, err := w.firstOf(l.ctx, w.noteSubject, w.ledger.subjects(l.source))
+	_, err := w.firstOf(l.ctx, w.noteSubject, w.ledger.Subjects(l.source))
 	for _, d := range old {
 		d.unnoted = errors.Is(err, errNoHead)
 	}

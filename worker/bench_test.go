@@ -6,6 +6,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 func BenchmarkKeeper(b *testing.B) {
@@ -39,7 +40,7 @@ func BenchmarkVerdict(b *testing.B) {
 	retry := Config{}.WithDefaults().Retry
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, decided := precheck(&m, nil, &record{}, false, time.Now(), &retry); decided {
+		if _, decided := precheck(&m, nil, &ledger.Record{}, false, time.Now(), &retry); decided {
 			b.Fatal("decided")
 		}
 		if v := judge(&outcome{message: &m, answer: outbox.Answer{Status: 200}, now: time.Now()}, &retry); v.settlement != outbox.Delivered {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 func TestConfig_ZeroValueIsValidWithDefaults(t *testing.T) {
@@ -60,7 +61,7 @@ func TestJudge_Table(t *testing.T) {
 		"delivered":                             {outcome{message: send}, verdict{settlement: outbox.Delivered, counted: true}},
 		"flagged":                               {outcome{message: request, answer: outbox.Answer{Flag: "flag"}}, verdict{settlement: outbox.Delivered, err: "flag", counted: true}},
 		"temporary":                             {outcome{message: send, err: cause}, verdict{action: retry, delay: 2 * time.Second, jittered: true, err: genericFailure, counted: true}},
-		"third":                                 {outcome{message: send, err: cause, record: record{Attempts: 2}}, verdict{action: retry, delay: 8 * time.Second, jittered: true, err: genericFailure, counted: true}},
+		"third":                                 {outcome{message: send, err: cause, record: ledger.Record{Attempts: 2}}, verdict{action: retry, delay: 8 * time.Second, jittered: true, err: genericFailure, counted: true}},
 		"unknown, resend":                       {outcome{message: send, err: UnknownOutcome(cause)}, verdict{action: retry, delay: 2 * time.Second, jittered: true, err: genericFailure, unknown: true, counted: true}},
 		"unknown, hold":                         {outcome{message: send, err: UnknownOutcome(cause), hold: true}, verdict{settlement: outbox.Held, err: genericFailure, unknown: true, counted: true}},
 		"unknown request":                       {outcome{message: request, err: UnknownOutcome(cause), hold: true}, verdict{action: retry, delay: 2 * time.Second, jittered: true, err: genericFailure, counted: true}},

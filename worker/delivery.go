@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
@@ -26,22 +26,22 @@ type delivery struct {
 	message outbox.Message
 	// contract is why the message breaks the wire contract; nil when it does not.
 	contract  error
-	delivered uint64 // deliveries by JetStream, this one included
-	consumed  uint64 // the number of this one among those of its consumer
-	older     bool   // than its consumer, which may not be the first to deliver it
-	unnoted   bool   // the ledger holds nothing of the source, as of when the message was pulled
-	hold      bool   // an unknown outcome is settled held
-	unsure    bool   // whether hold applies, the body has yet to tell
-	record    record // what the ledger knew when the message arrived
-	revision  uint64 // of that
-	blind     bool   // the ledger could not be read
-	noted     bool   // the ledger holds the start of this attempt, or may hold it
-	aside     bool   // it has given up its slot
-	over      bool   // it is settled, and the server confirmed that
-	turn      int64  // the weight of a suspect's turn, while it has it
-	alone     bool   // it is the only suspect
-	marked    bool   // its order token waits for this very message
-	asked     bool   // the Deliverer was asked to send it
+	delivered uint64        // deliveries by JetStream, this one included
+	consumed  uint64        // the number of this one among those of its consumer
+	older     bool          // than its consumer, which may not be the first to deliver it
+	unnoted   bool          // the ledger holds nothing of the source, as of when the message was pulled
+	hold      bool          // an unknown outcome is settled held
+	unsure    bool          // whether hold applies, the body has yet to tell
+	record    ledger.Record // what the ledger knew when the message arrived
+	revision  uint64        // of that
+	blind     bool          // the ledger could not be read
+	noted     bool          // the ledger holds the start of this attempt, or may hold it
+	aside     bool          // it has given up its slot
+	over      bool          // it is settled, and the server confirmed that
+	turn      int64         // the weight of a suspect's turn, while it has it
+	alone     bool          // it is the only suspect
+	marked    bool          // its order token waits for this very message
+	asked     bool          // the Deliverer was asked to send it
 	began     time.Time
 	took      time.Duration // of the attempt
 	verdict   verdict       // what is to be done; before that is decided, only its answer is set
@@ -157,7 +157,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	if w.unanswerable(d) || w.precheck(d) || w.inOrder(d) || w.turn(d) {
 		return true
 	}
-	if (d.delivered > 1 || d.hold || d.record != (record{})) && w.noteStart(d) {
+	if (d.delivered > 1 || d.hold || d.record != (ledger.Record{})) && w.noteStart(d) {
 		return true
 	}
 	return d.message.BodyObject != "" && w.prepareClaim(d)
@@ -185,10 +185,10 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 		started.Alone++
 	}
 	started.Intent = d.hold || d.unsure && d.record.Intent
-	store := w.ledger.store
+	store := w.ledger.Store
 	if d.ordered() { // it may have been woken while another worker has just begun to send it
-		store = func(ctx context.Context, m outbox.Message, r record) error {
-			return w.ledger.follow(ctx, m, r, d.revision)
+		store = func(ctx context.Context, m outbox.Message, r ledger.Record) error {
+			return w.ledger.Replace(ctx, m, r, d.revision)
 		}
 	}
 	err := store(d.ctx, d.message, started)
@@ -220,49 +220,3 @@ func (w *Worker) elsewhere(d *delivery) time.Duration {
 
 // first reports whether nobody can have had the message before.
 func (d *delivery) first() bool { return d.delivered <= 1 && !d.older }
-
-// recall reads what the ledger knows of a message that was delivered before. Under hold it
-// always looks: a server that was killed can have forgotten that it delivered.
-func (w *Worker) recall(d *delivery) error {
-	if d.contract != nil || (d.first() || d.unnoted) && !d.hold {
-		return nil
-	}
-	rec, revision, err := w.ledger.loadAt(d.ctx, d.message)
-	if errors.Is(err, errDamaged) {
-		w.log.Warn("what the ledger knew of a message cannot be read: the message counts as possibly sent", "message", d.message.ID, "source", d.message.Source, "error", err)
-		rec, err = damagedRecord(d.message), nil
-	}
-	if err == nil {
-		rec, err = w.unremembered(d, rec)
-	}
-	if d.blind = err != nil; d.blind {
-		return err
-	}
-	w.troubles.ledger.Worked(itself)
-	d.record, d.revision = rec, revision
-	if d.delivered <= 1 { // what ended did so by another count
-		d.record.Ended = 0
-		d.record.Unknown = rec.Unknown || rec.Started > 0 && d.message.Lane != outbox.LaneRequest
-		return nil
-	}
-	if rec.Ended+1 == d.delivered {
-		return nil
-	}
-	// Somebody had it and did not come back.
-	d.record.Unknown = d.message.Lane != outbox.LaneRequest
-	if rec == (record{}) {
-		d.record.Started = 1
-	}
-	return nil
-}
-
-// postpone gives a message back because NATS did not let the worker read or note what it
-// must before sending.
-func (w *Worker) postpone(d *delivery, err error) verdict {
-	if errors.Is(causeOf(d.ctx), ErrLeaseLost) {
-		return verdict{action: abandon, err: "lease lost"}
-	}
-	w.troubles.ledger.Failed(itself, "messages wait: their state could not be read from or written to NATS", err,
-		"message", d.message.ID, "source", d.message.Source)
-	return verdict{action: wait, delay: w.config.Retry.Initial, err: "NATS did not answer"}
-}

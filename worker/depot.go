@@ -222,3 +222,9 @@ func (w *Worker) unanswerable(d *delivery) (decided bool) {
 	w.log.Debug("a message waits: its reply could not be stored", "message", d.message.ID, "source", d.message.Source, "error", err)
 	return d.decide(verdict{action: wait, delay: max(w.config.Retry.Initial, depotWait), jittered: true, err: "its reply could not be stored"})
 }
+
+// refused reports whether what could not be written is not stored either, nor will be: the
+// server said so, or there was none. Without an answer it may be.
+func refused(err error) bool {
+	return errors.As(err, new(*jetstream.APIError)) || errors.Is(err, jetstream.ErrNoStreamResponse)
+}

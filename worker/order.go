@@ -7,6 +7,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // inOrder settles held what has to wait behind a dead letter of its token. Because only the
@@ -17,7 +18,7 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 		return false
 	}
 	if !d.first() || w.mayBeDecided(d.message) {
-		byHand, err := w.ledger.heldByHand(d.ctx, d.message)
+		byHand, err := w.ledger.HeldByHand(d.ctx, d.message)
 		if err != nil {
 			return d.decide(w.postpone(d, err))
 		}
@@ -42,14 +43,13 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 // mayBeDecided reports whether an operator has decided about a message that nobody had yet, as
 // far as was seen when the ledger was looked at last.
 func (w *Worker) mayBeDecided(m outbox.Message) bool {
-	decided := w.decided.Load()
-	return decided != nil && (*decided)[byHandKey(w.ledger.key(m))]
+	return w.decided.Load().About(m)
 }
 
 // learnDecided looks in the ledger which messages operators have decided about.
 func (w *Worker) learnDecided(ctx context.Context) {
-	if decided, err := w.ledger.decided(ctx); err == nil {
-		w.decided.Store(&decided)
+	if decided, err := w.ledger.Decisions(ctx); err == nil {
+		w.decided.Store(decided)
 	}
 }
 
@@ -107,7 +107,7 @@ func heldBehindText(held dlq.HeldToken, by uint64) string {
 		"or discard that one if it cannot be sent and replay the rest", by)
 }
 
-func heldByHandText(r record) string {
+func heldByHandText(r ledger.Record) string {
 	text := "held by an operator"
 	if r.Attempts > 0 {
 		text += " after " + countedAttempts(r.Attempts)

@@ -9,6 +9,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // restarts notices that another NATS server answers than before. A single server that is
@@ -126,14 +128,14 @@ func (s *settlement) leaveWord() error {
 	if s.delivery.verdict.done {
 		return nil // that is where it comes from
 	}
-	if err := s.worker.ledger.store(s.ctx(), s.delivery.message, s.word()); err != nil {
+	if err := s.worker.ledger.Store(s.ctx(), s.delivery.message, s.word()); err != nil {
 		return fmt.Errorf("leaving word of a settlement: %w", err)
 	}
 	return nil
 }
 
 // word is what the ledger is to hold of a message that is settled but for the ack.
-func (s *settlement) word() record {
+func (s *settlement) word() ledger.Record {
 	rec := s.delivery.record
 	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.settlement, s.delivery.verdict.answer.Status, s.delivery.verdict.err
 	return rec

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // This file and settle_handback.go are the only place where a message that was pulled is
@@ -175,8 +176,8 @@ func (s *settlement) steps() error {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
 	failpoint("acked")
-	if d := s.delivery; d.noted || d.record != (record{}) {
-		s.worker.ledger.retire(d.message, s.word())
+	if d := s.delivery; d.noted || d.record != (ledger.Record{}) {
+		s.worker.ledger.Retire(d.message, s.word())
 	}
 	s.removeObject()
 	return nil

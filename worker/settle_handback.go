@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // giveBack notes what is to be remembered and returns the message to the server, to be
@@ -38,9 +39,9 @@ func (w *Worker) giveBack(d *delivery) {
 }
 
 // ended is what the ledger is to hold of a message that is given back.
-func (d *delivery) ended(now time.Time) record {
+func (d *delivery) ended(now time.Time) ledger.Record {
 	v, rec := &d.verdict, d.record
-	rec.Age, rec.Since = rec.ageAt(d.began), time.Time{}
+	rec.Age, rec.Since = rec.AgeAt(d.began), time.Time{}
 	rec.Ended, rec.Next = d.delivered, now.Add(v.delay)
 	if d.asked { // else what is suspected stays suspected
 		rec.Started, rec.Alone, rec.Intent = 0, 0, false
@@ -61,10 +62,10 @@ func (d *delivery) ended(now time.Time) record {
 
 // noteEnd notes an attempt that has ended. Under hold it tries for as long as the lease
 // holds: an intent that stays would have the message settled held, whatever is known of it.
-func (w *Worker) noteEnd(d *delivery, rec record) {
+func (w *Worker) noteEnd(d *delivery, rec ledger.Record) {
 	for try := 1; ; try++ {
 		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-		err := w.ledger.store(ctx, d.message, rec)
+		err := w.ledger.Store(ctx, d.message, rec)
 		cancel()
 		if err == nil {
 			w.troubles.ledger.Worked(itself)
@@ -113,14 +114,14 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duratio
 		next = w.clock.Now().Add(delay)
 	}
 	if d.delivered == 1 {
-		return w.ledger.create(ctx, d.message, record{Ended: 1, Next: next})
+		return w.ledger.Create(ctx, d.message, ledger.Record{Ended: 1, Next: next})
 	}
-	rec, err := w.ledger.load(ctx, d.message)
+	rec, _, err := w.ledger.Load(ctx, d.message)
 	if err != nil || rec.Ended+1 != d.delivered {
 		return err // what is suspected stays suspected
 	}
 	rec.Ended, rec.Next = d.delivered, next
-	return w.ledger.store(ctx, d.message, rec)
+	return w.ledger.Store(ctx, d.message, rec)
 }
 
 // later is a message that was handed back until later.

@@ -2,17 +2,15 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // A message whose delivery came to no end is a suspect: it may have killed its worker. Most
@@ -139,7 +137,7 @@ func (s *suspects) came(key leaseKey) {
 }
 
 // poisonous is the verdict about a message that was lost alone so often.
-func poisonous(rec *record) verdict {
+func poisonous(rec *ledger.Record) verdict {
 	return verdict{settlement: outbox.Poison, lost: rec.Started, err: fmt.Sprintf(
 		"sent alone %d times in a row, and each time its worker was gone before the attempt ended: it may be killing its workers; it may have been sent %d times",
 		rec.Alone, rec.Started+rec.Attempts)}
@@ -152,13 +150,13 @@ func (w *Worker) alibi(d *delivery) {
 	if d.contract != nil || !d.noted && d.delivered > 1 {
 		return // nobody takes it for lost
 	}
-	m, noted, alone, sent := d.message, d.noted, d.noted && d.alone, d.verdict.unknown
+	m, alibi := d.message, ledger.Alibi{Noted: d.noted, Alone: d.noted && d.alone, Sent: d.verdict.unknown}
 	m.Body = nil
 	w.alibis.Go(func() {
 		for tries := 1; w.settling.Err() == nil && tries < 20; tries++ {
 			if w.conn.IsConnected() {
 				ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-				err := w.ledger.exonerate(ctx, m, noted, alone, sent)
+				err := w.ledger.Exonerate(ctx, m, alibi)
 				cancel()
 				if err == nil {
 					return
@@ -172,34 +170,4 @@ func (w *Worker) alibi(d *delivery) {
 			sleep(w.pulling, backoff.Exponential(250*time.Millisecond, 5*time.Second, tries))
 		}
 	})
-}
-
-// exonerate takes one start back from the record of a message, or notes that there was none
-// to suspect it for. Others may write to the record at the same time: an error asks for a
-// repeat.
-func (l *ledger) exonerate(ctx context.Context, m outbox.Message, noted, alone, sent bool) error {
-	kv, err := l.open(ctx)
-	if err != nil {
-		return err
-	}
-	entry, err := kv.Get(ctx, l.key(m))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		if noted { // what the ledger knew is lost, and must not look as if it was not
-			return nil
-		}
-		return l.create(ctx, m, record{Unknown: sent})
-	}
-	if err != nil {
-		return err
-	}
-	var r record
-	if err := json.Unmarshal(entry.Value(), &r); err != nil || ofAnother(r.Stored, m) || r.Settled != "" || r.Started == 0 {
-		return nil // damaged, another's, or counted no more
-	}
-	r.Started--
-	if alone {
-		r.Alone = max(0, r.Alone-1)
-	}
-	r.Unknown = r.Unknown || sent
-	return l.write(ctx, m, r, jetstream.WithExpectLastSequencePerSubject(entry.Revision()))
 }

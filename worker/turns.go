@@ -135,7 +135,7 @@ func (w *Worker) wakeOther(l *lane, sequence uint64) {
 		return
 	}
 	m, _ := outbox.Decode(w.config.Prefix, outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
-	rec, err := w.ledger.load(ctx, m)
+	rec, _, err := w.ledger.Load(ctx, m)
 	if err != nil || rec.Started > 0 || !rec.Next.After(w.clock.Now()) {
 		return
 	}

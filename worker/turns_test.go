@@ -6,6 +6,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // A message that was woken while it came by itself is in the hands of two workers. Whichever begins
@@ -13,7 +14,7 @@ import (
 func TestHeads_TheOtherOfTwoDeliveriesIsLeftAlone(t *testing.T) {
 	w := &Worker{config: Config{}.WithDefaults(), clock: servertime.New(nil)}
 	for _, delivered := range []uint64{2, 3} {
-		d := &delivery{message: outbox.Message{Lane: outbox.LaneOrdered}, delivered: delivered, record: record{Ended: 1, Started: 1, Begun: w.clock.Now()}}
+		d := &delivery{message: outbox.Message{Lane: outbox.LaneOrdered}, delivered: delivered, record: ledger.Record{Ended: 1, Started: 1, Begun: w.clock.Now()}}
 		if w.elsewhere(d) <= 0 {
 			t.Errorf("delivery %d is sent beside the other, which has just begun", delivered)
 		}
@@ -25,7 +26,7 @@ func TestHeads_TheOtherOfTwoDeliveriesIsLeftAlone(t *testing.T) {
 		if left := w.elsewhere(d); left > 0 {
 			t.Errorf("delivery %d is left alone for %v, and the other never came back", delivered, left)
 		}
-		d.record = record{Ended: 1, Begun: time.Now()}
+		d.record = ledger.Record{Ended: 1, Begun: time.Now()}
 		if left := w.elsewhere(d); left > 0 {
 			t.Errorf("delivery %d is left alone for %v, and no other began", delivered, left)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // action is what settle does with a delivery.
@@ -49,7 +50,7 @@ type verdict struct {
 // outcome is all that judge looks at.
 type outcome struct {
 	message *outbox.Message
-	record  record // as it was before this attempt
+	record  ledger.Record // as it was before this attempt
 	answer  outbox.Answer
 	err     error // of the Deliverer
 	cause   error // why the attempt's context ended, if it did
@@ -145,7 +146,7 @@ func besides(excused int) string {
 // up only where an attempt shows that the message is to blame; its deadline always.
 func (o *outcome) left(r *Retry) (left time.Duration, limited bool) {
 	if !o.excused && r.MaxAge > 0 {
-		left, limited = r.MaxAge-o.record.ageAt(o.now.Add(-o.took))-o.took, true
+		left, limited = r.MaxAge-o.record.AgeAt(o.now.Add(-o.took))-o.took, true
 	}
 	if at, ok := deadline(o.message, r); ok && (!limited || at.Sub(o.now.Add(o.ahead)) < left) {
 		left, limited = at.Sub(o.now.Add(o.ahead)), true
@@ -176,7 +177,7 @@ func deadline(m *outbox.Message, r *Retry) (time.Time, bool) {
 // precheck settles what must not be sent at all: a broken contract, a deadline passed,
 // an intent left behind, a message that kills workers. ok is false when the message is
 // to be attempted.
-func precheck(m *outbox.Message, contract error, rec *record, hold bool, now time.Time, r *Retry) (v verdict, ok bool) {
+func precheck(m *outbox.Message, contract error, rec *ledger.Record, hold bool, now time.Time, r *Retry) (v verdict, ok bool) {
 	if contract != nil {
 		e := readError(contract)
 		if e.safe == genericFailure {

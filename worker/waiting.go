@@ -3,7 +3,6 @@ package worker
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
 // What the head of an order is doing.
@@ -57,12 +57,12 @@ type OrderHead struct {
 type Order struct {
 	js     jetstream.JetStream
 	prefix outbox.Prefix
-	ledger *ledger
+	ledger *ledger.Ledger
 }
 
 // NewOrder makes no request.
 func NewOrder(js jetstream.JetStream, p outbox.Prefix) *Order {
-	return &Order{js: js, prefix: p, ledger: newLedger(js, p)}
+	return &Order{js: js, prefix: p, ledger: ledger.New(js, p)}
 }
 
 // List answers the order tokens of the source, or of all sources when it is "", with at least
@@ -173,15 +173,15 @@ func (o *Order) first(ctx context.Context, queue jetstream.Stream, s *OrderState
 
 // describe says what the head of a token is doing.
 func (o *Order) describe(ctx context.Context, m outbox.Message, s *OrderState, info *jetstream.ConsumerInfo) error {
-	rec, err := o.ledger.load(ctx, m)
-	if errors.Is(err, errDamaged) {
-		rec, err = record{Error: "what the ledger knew of it cannot be read"}, nil
+	rec, _, err := o.ledger.Load(ctx, m)
+	if errors.Is(err, ledger.ErrDamaged) {
+		rec, err = ledger.Record{Error: "what the ledger knew of it cannot be read"}, nil
 	}
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
 	s.Head = OrderHead{ID: m.ID, Sequence: m.Sequence, Stored: m.Stored, Attempts: rec.Attempts, Status: rec.Status, Error: rec.Error, State: HeadQueued}
-	if s.Head.ByHand, err = o.ledger.heldByHand(ctx, m); err != nil {
+	if s.Head.ByHand, err = o.ledger.HeldByHand(ctx, m); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
 	switch {
@@ -239,7 +239,7 @@ func (o *Order) Hold(ctx context.Context, source, id string) (OrderState, error)
 
 func (o *Order) hold(ctx context.Context, s OrderState, info *jetstream.ConsumerInfo) error {
 	m := outbox.Message{ID: s.Head.ID, Source: s.Source, Sequence: s.Head.Sequence, Stored: s.Head.Stored}
-	if err := o.ledger.holdByHand(ctx, m); err != nil {
+	if err := o.ledger.HoldByHand(ctx, m); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
 	if s.Head.State == HeadWaiting && info != nil {
@@ -249,35 +249,4 @@ func (o *Order) hold(ctx context.Context, s OrderState, info *jetstream.Consumer
 		}
 	}
 	return nil
-}
-
-// holdByHand notes an operator's decision where no worker overwrites it.
-func (l *ledger) holdByHand(ctx context.Context, m outbox.Message) error {
-	subject := outbox.BucketSubject(l.js, l.bucket, byHandKey(l.key(m)))
-	data, err := json.Marshal(byHand{At: time.Now().UTC(), Stored: m.Stored})
-	if err != nil {
-		return err
-	}
-	if _, err := l.js.Publish(ctx, subject, data, jetstream.WithMsgTTL(unread)); err != nil {
-		return fmt.Errorf("noting the decision about message %s: %w", m.ID, err)
-	}
-	return nil
-}
-
-// decided lists the keys of the messages about which an operator has decided.
-func (l *ledger) decided(ctx context.Context) (map[string]bool, error) {
-	stream, err := l.js.Stream(ctx, bucketStream+l.bucket)
-	if err != nil {
-		return nil, err
-	}
-	prefix := "$KV." + l.bucket + "."
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix+byHandKey("*.*")))
-	if err != nil {
-		return nil, err
-	}
-	keys := make(map[string]bool, len(info.State.Subjects))
-	for subject := range info.State.Subjects {
-		keys[subject[len(prefix):]] = true
-	}
-	return keys, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
@@ -37,7 +38,7 @@ type Worker struct {
 
 	started     atomic.Bool
 	replies     outbox.ReplyPolicy
-	ledger      *ledger
+	ledger      *ledger.Ledger
 	tokens      *dlq.HeldTokens
 	clock       *servertime.Clock
 	depot       *depot       // of durable replies
@@ -53,7 +54,7 @@ type Worker struct {
 	look           chan struct{} // has the worker look at the queue
 
 	queue      atomic.Pointer[jetstream.Stream]
-	decided    atomic.Pointer[map[string]bool] // keys of the ledger; see mayBeDecided
+	decided    atomic.Pointer[ledger.Decisions] // of operators; see mayBeDecided
 	deciding   sync.Mutex
 	decidedAt  time.Time   // when a lane looked last, under deciding; see decidedMeanwhile
 	queueThere atomic.Bool // when it was looked at last
@@ -95,14 +96,14 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: registering metrics: %w", err)
 	}
-	log := logsample.Wrap(c.Logger)
+	log, notes := logsample.Wrap(c.Logger), ledger.New(js, c.Prefix)
 	w := &Worker{
 		guards: g, sources: make(map[string]*served), look: make(chan struct{}, 1),
 		headSubject: outbox.APIPrefix(js) + "STREAM.MSG.GET." + c.Prefix.OutStream(),
-		noteSubject: outbox.APIPrefix(js) + "STREAM.MSG.GET." + bucketStream + c.Prefix.LedgerBucket(),
+		noteSubject: outbox.APIPrefix(js) + "STREAM.MSG.GET." + notes.Stream(),
 		js:          js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
-		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: newLedger(js, c.Prefix),
+		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: notes,
 		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
 		aside: limit.NewSlots(c.Concurrency),
 	}

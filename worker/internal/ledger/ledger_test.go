@@ -1,4 +1,4 @@
-package worker
+package ledger
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // not listed as a held token, a claim of a replay or an upload.
 func TestLedger_NoSourceNamesAKindOfKeys(t *testing.T) {
 	t.Parallel()
-	l := newLedger(nil, "")
+	l := New(nil, "")
 	for _, source := range []string{"hold", "replay", "replayed", "file", "collect", "by-hand"} {
 		key := l.key(outbox.Message{Source: source, ID: "m", Sequence: 7})
 		if tokens := strings.Split(key, "."); len(tokens) != 2 {
@@ -45,11 +45,11 @@ func (s silentJS) KeyValue(context.Context, string) (jetstream.KeyValue, error) 
 func TestLedger_NobodyWaitsForAnotherToOpenIt(t *testing.T) {
 	t.Parallel()
 	js := silentJS{asked: make(chan struct{}), answer: make(chan struct{})}
-	l := newLedger(js, "")
+	l := New(js, "")
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {
-			if _, err := l.load(t.Context(), outbox.Message{Source: "clinic-a", ID: "m"}); !errors.Is(err, jetstream.ErrBucketNotFound) {
+			if _, _, err := l.Load(t.Context(), outbox.Message{Source: "clinic-a", ID: "m"}); !errors.Is(err, jetstream.ErrBucketNotFound) {
 				t.Error(err)
 			}
 		})
