@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/order"
 )
 
 // The tests of this file make the work queue anew while everything else stays: its
@@ -127,7 +128,7 @@ func TestGuarantee_ADecisionAboutAnOldQueueHoldsNothing(t *testing.T) {
 		}
 		plain(`{"n":1}`)
 		r.until("tried", func() bool { return len(r.far.Calls()) == 5 })
-		if _, err := worker.NewOrder(r.js, "").Hold(r.Context(), source, "REDOX_OUT:1"); err != nil {
+		if _, err := order.NewTokens(r.js, "").Hold(r.Context(), source, "REDOX_OUT:1"); err != nil {
 			t.Fatal(err)
 		}
 		if e := r.awaitSettled("REDOX_OUT:1"); e.Settlement != outbox.Held {

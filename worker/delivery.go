@@ -60,7 +60,7 @@ func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
 		return nil
 	}
 	w.clock.AtLeast(meta.Timestamp)
-	d := &delivery{lane: l, msg: newInbound(w.conn, msg), delivered: meta.NumDelivered, consumed: meta.Sequence.Consumer,
+	d := &delivery{lane: l, msg: newInbound(msg), delivered: meta.NumDelivered, consumed: meta.Sequence.Consumer,
 		older: meta.Timestamp.UnixNano() < l.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
 	d.leased = leasedContext{Context: ctx, keeper: w.keeper, answer: limit.Room{Memory: w.memory, Source: l.source}, lease: lease{

@@ -12,7 +12,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/audit"
-	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
 // guards recover panics of the functions that an embedder gives in a Config: each is then
@@ -42,8 +41,6 @@ func (g *guards) recovered(what string, then func()) {
 		then()
 	}
 }
-
-var errNoJetStream = bucket.ErrNoJetStream
 
 // guard returns c with a guard around each of its functions.
 func (c Config) guard(g *guards) Config {

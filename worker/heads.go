@@ -313,19 +313,3 @@ func (w *Worker) handBackAll(list []*delivery) {
 		w.handBack(d)
 	}
 }
-
-// wake has followers that were handed back delivered now: with a negative acknowledgement
-// without a delay. A pull that overtakes it brings nothing: the server's word for the last is
-// waited for.
-func (w *Worker) wake(l *lane, list []handedBack) {
-	if len(list) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
-	defer cancel()
-	for i, b := range list {
-		at := later{stream: w.config.Prefix.OutStream(), consumer: l.consumer, sequence: b.sequence, delivery: b.delivery}
-		_ = at.wake(ctx, w.conn, i == len(list)-1) // otherwise it comes at its time
-	}
-	w.open(l)
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
@@ -54,8 +55,6 @@ type keeper struct {
 
 	seen atomic.Pointer[time.Time]
 }
-
-var inProgress = []byte("+WPI")
 
 func newKeeper(conn *nats.Conn, ackWait time.Duration, r *restarts) *keeper {
 	k := &keeper{conn: conn, ackWait: ackWait, inbox: conn.NewInbox(), restarts: r, leases: make(map[leaseKey]*lease)}
@@ -279,7 +278,7 @@ func (k *keeper) beat(now time.Time) {
 		}
 		l.marked = [...]time.Time{now, l.marked[0], l.marked[1]} // older ones renew nothing any more
 		reply := k.inbox + "." + strconv.FormatUint(l.sequence, 10) + "." + strconv.FormatInt(l.stored, 10) + "." + strconv.FormatInt(now.UnixNano(), 10)
-		_ = k.conn.PublishRequest(l.subject, reply, inProgress) // a failure shows as a confirmation that never comes
+		ack.InProgress(k.conn, l.subject, reply)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/order"
 )
 
 const heldKey = "patient a"
@@ -283,7 +284,7 @@ func TestHoldBehind_HeldByHand(t *testing.T) {
 		r.ordered("a-01", heldKey)
 		r.ordered("a-02", heldKey)
 		r.until("it is held by hand", func() bool {
-			_, err := worker.NewOrder(r.js, "").Hold(r.Context(), source, "a-01")
+			_, err := order.NewTokens(r.js, "").Hold(r.Context(), source, "a-01")
 			return err == nil
 		})
 		r.start(worker.Config{HoldAfterDeadLetter: true})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/order"
 )
 
 // The tests of this file make a consumer anew: it counts deliveries from 1 again.
@@ -47,8 +48,8 @@ func TestGuarantee_AConsumerMadeAnewForgetsNoUnknownOutcome(t *testing.T) {
 func TestGuarantee_AConsumerMadeAnewForgetsNoDecision(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.ordered("head", "patient")
-		lanes := worker.NewOrder(r.js, "")
-		state, err := lanes.Hold(r.Context(), source, "head")
+		tokens := order.NewTokens(r.js, "")
+		state, err := tokens.Hold(r.Context(), source, "head")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
@@ -34,7 +35,7 @@ func (w *Worker) settle(d *delivery) {
 		w.giveBack(d)
 	case leave:
 		if w.keeper.release(d.lease) {
-			d.msg.handBack(d.verdict.delay)
+			ack.Back(w.conn, d.msg.reply, d.verdict.delay)
 			w.comesAgain(d.lane, d.verdict.delay)
 		}
 		w.report(d, EventWait)
@@ -169,7 +170,7 @@ func (s *settlement) steps() error {
 	failpoint("ack")
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.
-	if err := s.delivery.msg.ack(s.ctx()); err != nil {
+	if err := ack.Done(s.ctx(), s.worker.conn, s.delivery.msg.reply); err != nil {
 		if s.unheard(err) {
 			return s.leave()
 		}

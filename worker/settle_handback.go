@@ -2,11 +2,9 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
+	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
@@ -28,7 +26,7 @@ func (w *Worker) giveBack(d *delivery) {
 	}
 	outlived := w.outlived(d)
 	if w.keeper.release(d.lease) && !outlived {
-		d.msg.handBack(v.delay)
+		ack.Back(w.conn, d.msg.reply, v.delay)
 		w.comesAgain(d.lane, v.delay)
 	}
 	kind := EventRetry
@@ -92,7 +90,7 @@ func (w *Worker) refuse(d *delivery, delay time.Duration) {
 		cancel()
 	}
 	if w.keeper.release(d.lease) {
-		d.msg.handBack(delay)
+		ack.Back(w.conn, d.msg.reply, delay)
 		w.comesAgain(d.lane, delay)
 	}
 }
@@ -124,21 +122,18 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duratio
 	return w.ledger.Store(ctx, d.message, rec)
 }
 
-// later is a message that was handed back until later.
-type later struct {
-	stream, consumer string
-	sequence         uint64 // in the stream
-	delivery         uint64 // one of the consumer's, not below all that are acknowledged
-}
-
-// wake has the message delivered now: a negative acknowledgement without a delay takes the place
-// of the one with it. Where it is to be confirmed, the server's answer is waited for. The subject is
-// of the form that servers take whatever form they use (ADR-15), also in a domain of JetStream.
-func (l later) wake(ctx context.Context, conn *nats.Conn, confirmed bool) error {
-	subject := fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.0.0", l.stream, l.consumer, l.sequence, l.delivery)
-	if !confirmed {
-		return conn.Publish(subject, []byte(ackBack))
+// wake has followers that were handed back delivered now: with a negative acknowledgement
+// without a delay. A pull that overtakes it brings nothing: the server's word for the last is
+// waited for.
+func (w *Worker) wake(l *lane, list []handedBack) {
+	if len(list) == 0 {
+		return
 	}
-	_, err := conn.RequestWithContext(ctx, subject, []byte(ackBack))
-	return err
+	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+	defer cancel()
+	for i, b := range list {
+		at := ack.Delivery{Stream: w.config.Prefix.OutStream(), Consumer: l.consumer, Sequence: b.sequence, Consumed: b.delivery}
+		_ = at.Wake(ctx, w.conn, i == len(list)-1) // otherwise it comes at its time
+	}
+	w.open(l)
 }

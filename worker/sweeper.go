@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
@@ -213,7 +214,7 @@ func (w *Worker) leaderSince(ctx context.Context, a advisory) (time.Time, error)
 // settleStopped settles a message that is stored and that the server delivers no more.
 func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory, stored *jetstream.RawStreamMsg) error {
 	d := &delivery{
-		lane: w.laneOf(a.Consumer), msg: stopped(w.conn, a, stored),
+		lane: w.laneOf(a.Consumer), msg: stopped(a, stored),
 		delivered: a.Deliveries, began: time.Now(),
 	}
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
@@ -260,11 +261,8 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 
 // stopped is a stored message as settle sees a delivered one. Its acknowledgement is that
 // of the last delivery, which removes it from the queue although the server does not wait
-// for it any more. Its subject is of the form that servers take whatever form they use (ADR-15), and
-// has no part in the prefix of the API.
-func stopped(conn *nats.Conn, a advisory, stored *jetstream.RawStreamMsg) inbound {
-	return inbound{
-		conn: conn, subject: stored.Subject, header: stored.Header, body: stored.Data,
-		reply: fmt.Sprintf("$JS.ACK.%s.%s.%d.%d.1.0.0", a.Stream, a.Consumer, a.Deliveries, a.Sequence),
-	}
+// for it any more.
+func stopped(a advisory, stored *jetstream.RawStreamMsg) inbound {
+	last := ack.Delivery{Stream: a.Stream, Consumer: a.Consumer, Sequence: a.Sequence, Consumed: 1, Count: a.Deliveries}
+	return inbound{subject: stored.Subject, header: stored.Header, body: stored.Data, reply: last.Reply()}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/uploads"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/order"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
@@ -112,10 +113,10 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, limiter := worker.New(js, worker.DelivererFunc(none.Deliver), worker.Config{Limiter: governor})
 		return []error{err, deliverer, typed, function, limiter}
 	},
-	"worker.NewOrder": func(ctx context.Context) []error {
-		o := worker.NewOrder(nil, "")
-		_, list := o.List(ctx, "a", 1, 0)
-		_, hold := o.Hold(ctx, "a", "b")
+	"order.NewTokens": func(ctx context.Context) []error {
+		t := order.NewTokens(nil, "")
+		_, list := t.List(ctx, "a", 1, 0)
+		_, hold := t.Hold(ctx, "a", "b")
 		return []error{list, hold}
 	},
 	"worker.NewPauses": func(ctx context.Context) []error {
@@ -178,7 +179,7 @@ var takesNoNil = []string{
 // Every constructor of the libraries is in the table above.
 func TestConstructors_AllAreTried(t *testing.T) {
 	for pkg, dir := range map[string]string{
-		"auth": "auth", "outbox": "outbox", "dlq": "outbox/dlq", "gateway": "outbox/gateway", "uploads": "outbox/uploads", "topology": "outbox/topology", "worker": "worker", "audit": "worker/audit", "quota": "worker/quota", "redox": "worker/redox",
+		"auth": "auth", "outbox": "outbox", "dlq": "outbox/dlq", "gateway": "outbox/gateway", "uploads": "outbox/uploads", "topology": "outbox/topology", "worker": "worker", "audit": "worker/audit", "order": "worker/order", "quota": "worker/quota", "redox": "worker/redox",
 		"reconcile": "worker/redox/reconcile", "platform": "worker/redox/platform",
 	} {
 		for name := range constructors(t, filepath.Join("..", "..", dir)) {

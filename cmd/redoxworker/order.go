@@ -10,7 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
-	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/order"
 )
 
 // orderCommand is about ordered messages: those of one token wait for its first message.
@@ -42,7 +42,7 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 	if c.Limit < 0 {
 		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
 	}
-	states, err := worker.NewOrder(q.JS, q.Prefix).List(ctx, c.Source, messages, c.Limit)
+	states, err := order.NewTokens(q.JS, q.Prefix).List(ctx, c.Source, messages, c.Limit)
 	if err != nil {
 		return q.Explain(err)
 	}
@@ -63,14 +63,14 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 	return nil
 }
 
-func headStateText(h *worker.OrderHead) string {
+func headStateText(h *order.Head) string {
 	if h.ByHand {
 		return h.State + ", to be held"
 	}
 	return h.State
 }
 
-func nextTry(h *worker.OrderHead) string {
+func nextTry(h *order.Head) string {
 	if h.Next.IsZero() {
 		return ""
 	}
@@ -104,17 +104,17 @@ func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := a.Confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
 		return err
 	}
-	state, err := worker.NewOrder(q.JS, q.Prefix).Hold(ctx, c.Source, c.ID)
+	state, err := order.NewTokens(q.JS, q.Prefix).Hold(ctx, c.Source, c.ID)
 	if err != nil {
 		return q.Explain(err)
 	}
 	if state.Head.ByHand = true; a.Globals.JSON {
-		return encodeAll(a, []worker.OrderState{state})
+		return encodeAll(a, []order.State{state})
 	}
 	when := map[string]string{
-		worker.HeadWaiting: "a worker settles it now",
-		worker.HeadQueued:  "the next worker that takes it settles it",
-		worker.HeadSending: "a worker settles it when the attempt under way has failed; if that succeeds, it is delivered",
+		order.Waiting: "a worker settles it now",
+		order.Queued:  "the next worker that takes it settles it",
+		order.Sending: "a worker settles it when the attempt under way has failed; if that succeeds, it is delivered",
 	}[state.Head.State]
 	a.Printf("%s of %s is to be held: %s\n", c.ID, c.Source, when)
 	return nil
