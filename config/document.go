@@ -96,7 +96,7 @@ func (d *document) syntax(err error) {
 func (d *document) enter(n *yaml.Node, key string) bool {
 	d.nodes++
 	if d.nodes == maxNodes {
-		d.problem(key, d.at(n), "the file is too large or refers to itself", "write it without nested aliases")
+		d.problem(key, d.at(n), "the file is too large or refers to itself", "write less, and without nested aliases")
 	}
 	return d.nodes < maxNodes
 }
