@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 )
 
 // A reader that has seen enough leaves nothing behind: the directory of the demonstration
@@ -12,10 +14,7 @@ import (
 func TestDemo_ReaderGoesAway(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path, err := buildOnce()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := clitest.Build(t)
 	cmd := exec.Command(path, "demo")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	out, err := cmd.StdoutPipe()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -104,12 +105,8 @@ func (m *deadMorning) publish() {
 // dlq runs the real binary until it ends, or what meanwhile does ends it.
 func (m *deadMorning) dlq(meanwhile func(*exec.Cmd), args ...string) (code int, stdout, stderr string) {
 	m.Helper()
-	path, err := buildOnce()
-	if err != nil {
-		m.Fatal(err)
-	}
 	var out, errs output
-	cmd := exec.Command(path, append([]string{"dlq"}, append(args, "--config", m.config)...)...)
+	cmd := exec.Command(clitest.Build(m), append([]string{"dlq"}, append(args, "--config", m.config)...)...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {
 		m.Fatal(err)

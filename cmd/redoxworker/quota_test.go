@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker/quota"
@@ -75,10 +76,7 @@ func (s *stage) join(path string) *binary {
 func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, &redoxsim.Server{Quota: redoxsim.Quota{Limit: 50, Per: 5 * time.Second}}, smallQuota)
-	path, err := buildOnce()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := clitest.Build(t)
 	wait := func(d time.Duration) { <-time.After(d) }
 	fleet := []*binary{s.join(path)}
 	s.backlog(2000)

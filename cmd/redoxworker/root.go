@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/bench"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 )
@@ -29,7 +30,7 @@ type rootCommand struct {
 	Keys      keysCommand          `cmd:"" help:"Key pairs and their public set."`
 	Token     tokenCommand         `cmd:"" help:"Ask for a token and say what came of it."`
 	Config    configCommand        `cmd:"" help:"Print the effective settings or their schema."`
-	Bench     benchCommands        `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
+	Bench     bench.Commands       `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
 	Version   versionCommand       `cmd:"" help:"Print the version."`
 }
 

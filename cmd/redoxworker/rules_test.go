@@ -120,7 +120,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/service/feed":      {"auth", "config", "outbox", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}
-	inside := []string{"internal/cli", "internal/clitest", "internal/daemon", "internal/devstack"}
+	inside := []string{"internal/cli", "internal/clitest", "internal/daemon", "internal/devstack", "internal/bench"}
 	for name, p := range goList(t) {
 		may, known := allowed[name]
 		if own, ok := strings.CutPrefix(name, "cmd/redoxworker/"); ok {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 )
 
 // TestMain makes this program a command of the scripts. More tests run side by side than
@@ -19,7 +21,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", strconv.Itoa(4+2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"redoxworker": main})
+	testscript.Main(clitest.M{M: m}, map[string]func(){"redoxworker": main})
 }
 
 // TestScript runs each script of testdata/script as a user would: the program is a process,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -46,10 +47,7 @@ func newSourcesFleet(t *testing.T) *sourcesFleet {
 	f := &sourcesFleet{stage: newStage(t, &redoxsim.Server{}, "registry: true\n"), busy: []string{"clinic-a", "clinic-b", "clinic-c"}}
 	f.addSource("clinic-b", "00000000-0000-0000-0000-00000000000b", "main")
 	f.addSource("clinic-c", "00000000-0000-0000-0000-00000000000c", "main")
-	var err error
-	if f.binary, err = buildOnce(); err != nil {
-		t.Fatal(err)
-	}
+	f.binary = clitest.Build(t)
 	for range 3 {
 		f.admin = freeAddress(t)
 		f.admins = append(f.admins, f.admin)

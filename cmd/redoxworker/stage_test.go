@@ -200,25 +200,10 @@ type binary struct {
 	out, err output
 }
 
-var buildOnce = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "redoxworker-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "redoxworker")
-	if text, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, text)
-	}
-	return path, nil
-})
-
 // start runs the real binary, with flags, and waits until it is ready.
 func (s *stage) start(flags ...string) *binary {
 	s.Helper()
-	path, err := buildOnce()
-	if err != nil {
-		s.Fatal(err)
-	}
+	path := clitest.Build(s)
 	p := &binary{Cmd: exec.Command(path, append([]string{"run", "--config", s.config}, flags...)...)}
 	p.Stdout, p.Stderr = &p.out, &p.err
 	if err := p.Start(); err != nil {

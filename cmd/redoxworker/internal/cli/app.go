@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -19,6 +20,7 @@ type App struct {
 	Globals Globals // set by Execute
 	Hangup  *Hangup // nil in tests
 	Version string  // of a release build, such as v1.2.3
+	Program string  // what Executable answers; "" is the file of this process
 }
 
 // Settings say where the configuration is read from, and which parts of it the command can do without.
@@ -58,4 +60,12 @@ func (a *App) Env(name string) string {
 		}
 	}
 	return ""
+}
+
+// Executable is the file of this program, to start it again.
+func (a *App) Executable() (string, error) {
+	if a.Program != "" {
+		return a.Program, nil
+	}
+	return os.Executable()
 }

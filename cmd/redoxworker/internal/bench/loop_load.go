@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// benchPatience is how long the driver waits for what should take no time.
-const benchPatience = 30 * time.Second
+// stepPatience is how long the driver waits for what should take no time.
+const stepPatience = 30 * time.Second
 
 // measurement of one child.
 type measurement struct {
@@ -29,8 +29,8 @@ type measurement struct {
 	latency  *hdrhistogram.Histogram // microseconds
 }
 
-// benchLoad publishes. It belongs to one goroutine.
-type benchLoad struct {
+// loopLoad publishes. It belongs to one goroutine.
+type loopLoad struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
 	body []byte
@@ -42,16 +42,16 @@ type benchLoad struct {
 }
 
 // message with the next number. Its reply comes to a subject that ends in the number.
-func (l *benchLoad) message(r *benchReplies) *nats.Msg {
-	name := benchID(r.inbox, l.next)
+func (l *loopLoad) message(r *loopReplies) *nats.Msg {
+	name := messageID(r.inbox, l.next)
 	l.next++
 	return &nats.Msg{Subject: l.subject(l.next), Data: l.body,
 		Header: nats.Header{outbox.HeaderID: {name}, outbox.HeaderReplyTo: {name}}}
 }
 
 // subject of the message with a number.
-func (l *benchLoad) subject(n int) string {
-	source := benchSource(l.from + n%l.sources)
+func (l *loopLoad) subject(n int) string {
+	source := sourceName(l.from + n%l.sources)
 	switch {
 	case l.requests > 0 && n/l.sources%l.requests == 0:
 		return outbox.Prefix("").RequestSubject(source)
@@ -62,16 +62,16 @@ func (l *benchLoad) subject(n int) string {
 }
 
 // first waits for the child to answer one message: then it is up.
-func (l *benchLoad) first(ctx context.Context, r *benchReplies) error {
+func (l *loopLoad) first(ctx context.Context, r *loopReplies) error {
 	reached := r.await(1)
 	if err := l.conn.PublishMsg(l.message(r)); err != nil {
 		return err
 	}
-	return within(ctx, reached, benchPatience, "no reply to the first message")
+	return within(ctx, reached, stepPatience, "no reply to the first message")
 }
 
 // paced publishes at a rate and answers the latencies from publish to reply.
-func (l *benchLoad) paced(ctx context.Context, r *benchReplies, rate int, d time.Duration) (*hdrhistogram.Histogram, error) {
+func (l *loopLoad) paced(ctx context.Context, r *loopReplies, rate int, d time.Duration) (*hdrhistogram.Histogram, error) {
 	n := max(1, int(float64(rate)*d.Seconds()))
 	reached := r.time(l.next, n)
 	ticker := time.NewTicker(time.Second / time.Duration(rate))
@@ -87,21 +87,21 @@ func (l *benchLoad) paced(ctx context.Context, r *benchReplies, rate int, d time
 			return nil, err
 		}
 	}
-	if err := within(ctx, reached, benchPatience, "replies are missing at a low rate"); err != nil {
+	if err := within(ctx, reached, stepPatience, "replies are missing at a low rate"); err != nil {
 		return nil, err
 	}
 	return r.timed(), nil
 }
 
 // full publishes a backlog and then watches the child work it off.
-func (l *benchLoad) full(ctx context.Context, r *benchReplies, child *benchChild, amount benchAmount) (m measurement, err error) {
+func (l *loopLoad) full(ctx context.Context, r *loopReplies, child *childProcess, amount loopAmount) (m measurement, err error) {
 	before := r.received()
 	for range amount.published {
-		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(benchPatience)); err != nil {
+		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(stepPatience)); err != nil {
 			return m, fmt.Errorf("bench: publishing: %w", err)
 		}
 	}
-	if err := within(ctx, l.js.PublishAsyncComplete(), benchPatience, "the backlog was not stored"); err != nil {
+	if err := within(ctx, l.js.PublishAsyncComplete(), stepPatience, "the backlog was not stored"); err != nil {
 		return m, err
 	}
 	start, err := child.usage()
@@ -110,7 +110,7 @@ func (l *benchLoad) full(ctx context.Context, r *benchReplies, child *benchChild
 	}
 	from, at := r.received(), time.Now()
 	err = within(ctx, r.await(before+amount.measured), amount.limit, "")
-	if err != nil && !errors.Is(err, errBenchTimeout) {
+	if err != nil && !errors.Is(err, errTimeout) {
 		return m, err
 	}
 	took, messages := time.Since(at), r.received()-from
@@ -125,7 +125,7 @@ func (l *benchLoad) full(ctx context.Context, r *benchReplies, child *benchChild
 }
 
 // purge takes away what is left of the backlog.
-func (l *benchLoad) purge(ctx context.Context) error {
+func (l *loopLoad) purge(ctx context.Context) error {
 	stream, err := l.js.Stream(ctx, outbox.Prefix("").OutStream())
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (l *benchLoad) purge(ctx context.Context) error {
 	return stream.Purge(ctx)
 }
 
-var errBenchTimeout = errors.New("bench: time is up")
+var errTimeout = errors.New("bench: time is up")
 
 // within waits for done until ctx ends or the time is up.
 func within(ctx context.Context, done <-chan struct{}, d time.Duration, what string) error {
@@ -143,14 +143,14 @@ func within(ctx context.Context, done <-chan struct{}, d time.Duration, what str
 	case <-done:
 		return nil
 	case <-timer.C:
-		return fmt.Errorf("%w after %v: %s", errBenchTimeout, d, what)
+		return fmt.Errorf("%w after %v: %s", errTimeout, d, what)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// benchReplies counts the replies of one measurement.
-type benchReplies struct {
+// loopReplies counts the replies of one measurement.
+type loopReplies struct {
 	inbox string
 	sub   *nats.Subscription
 	any   bool // answer of the simulator, not of the stand
@@ -165,8 +165,8 @@ type benchReplies struct {
 	histogram *hdrhistogram.Histogram
 }
 
-func (l *benchLoad) listen() (*benchReplies, error) {
-	r := &benchReplies{any: l.requests > 0, inbox: l.conn.NewInbox(), histogram: hdrhistogram.New(1, benchPatience.Microseconds(), 3)}
+func (l *loopLoad) listen() (*loopReplies, error) {
+	r := &loopReplies{any: l.requests > 0, inbox: l.conn.NewInbox(), histogram: hdrhistogram.New(1, stepPatience.Microseconds(), 3)}
 	var err error
 	if r.sub, err = l.conn.Subscribe(r.inbox+".*", r.take); err != nil {
 		return nil, err
@@ -174,24 +174,24 @@ func (l *benchLoad) listen() (*benchReplies, error) {
 	return r, r.sub.SetPendingLimits(-1, -1)
 }
 
-func (r *benchReplies) close() { _ = r.sub.Unsubscribe() }
+func (r *loopReplies) close() { _ = r.sub.Unsubscribe() }
 
-func (r *benchReplies) take(msg *nats.Msg) {
+func (r *loopReplies) take(msg *nats.Msg) {
 	now := time.Now()
 	number, _ := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count++
-	if msg.Header.Get(outbox.HeaderSettlement) != string(outbox.Delivered) || !r.any && len(msg.Data) != len(benchAnswer) {
+	if msg.Header.Get(outbox.HeaderSettlement) != string(outbox.Delivered) || !r.any && len(msg.Data) != len(standAnswer) {
 		r.bad++
 	}
 	if i := number - r.base; i >= 0 && i < len(r.sent) {
-		_ = r.histogram.RecordValue(min(now.Sub(r.sent[i]).Microseconds(), benchPatience.Microseconds()))
+		_ = r.histogram.RecordValue(min(now.Sub(r.sent[i]).Microseconds(), stepPatience.Microseconds()))
 	}
 	r.check()
 }
 
-func (r *benchReplies) check() {
+func (r *loopReplies) check() {
 	if r.reached != nil && r.count >= r.target {
 		close(r.reached)
 		r.reached = nil
@@ -199,7 +199,7 @@ func (r *benchReplies) check() {
 }
 
 // await answers a channel that closes when so many replies have come in all.
-func (r *benchReplies) await(total int) <-chan struct{} {
+func (r *loopReplies) await(total int) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reached := make(chan struct{})
@@ -209,7 +209,7 @@ func (r *benchReplies) await(total int) <-chan struct{} {
 }
 
 // time readies for n messages to be timed, from the given number on.
-func (r *benchReplies) time(from, n int) <-chan struct{} {
+func (r *loopReplies) time(from, n int) <-chan struct{} {
 	r.mu.Lock()
 	r.base, r.sent = from, make([]time.Time, n)
 	total := r.count + n
@@ -218,35 +218,35 @@ func (r *benchReplies) time(from, n int) <-chan struct{} {
 }
 
 // sending notes that a message that is timed goes out now.
-func (r *benchReplies) sending(number int) {
+func (r *loopReplies) sending(number int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sent[number-r.base] = time.Now()
 }
 
 // timed ends the timing.
-func (r *benchReplies) timed() *hdrhistogram.Histogram {
+func (r *loopReplies) timed() *hdrhistogram.Histogram {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sent = nil
 	return r.histogram
 }
 
-func (r *benchReplies) received() int {
+func (r *loopReplies) received() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
 }
 
-func (r *benchReplies) refused() int {
+func (r *loopReplies) refused() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bad
 }
 
-// benchBody is a message of the given size in the shape of a real one: small values in
+// messageBody is a message of the given size in the shape of a real one: small values in
 // nested objects, and no Source ID.
-func benchBody(size int) []byte {
+func messageBody(size int) []byte {
 	const head = `{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","EventDateTime":"2026-01-05T12:00:00.000Z","Test":true,` +
 		`"Destinations":[{"ID":"af394f14-b34a-464f-8d24-895f370af4c9","Name":"Redox EMR"}]},"Patient":{"Identifiers":[`
 	const item = `{"ID":"e167267c-16c9-4fe3-96ae-9cff5703e90a","IDType":"EHRID","Value":12.5,"Flag":null},`

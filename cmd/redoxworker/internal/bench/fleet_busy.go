@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 const fleetRequests = 10
 
 // busy measures the rate by the number of sources whose messages come in turn, round by round.
-func (f *benchFleetRun) busy(ctx context.Context) error {
+func (f *fleetRun) busy(ctx context.Context) error {
 	rates, cpu := make(map[int][]float64), make(map[int][2][]float64)
 	load := f.load()
 	for range f.bench.Rounds {
@@ -53,12 +53,12 @@ func (f *benchFleetRun) busy(ctx context.Context) error {
 	return f.peaks(ctx, "after messages")
 }
 
-func (f *benchFleetRun) load() *benchLoad {
-	return &benchLoad{conn: f.conn.conn, js: f.conn.js, body: benchBody(int(f.bench.Size[0])), keys: f.bench.Keys, requests: fleetRequests}
+func (f *fleetRun) load() *loopLoad {
+	return &loopLoad{conn: f.conn.conn, js: f.conn.js, body: messageBody(int(f.bench.Size[0])), keys: f.bench.Keys, requests: fleetRequests}
 }
 
 // round publishes messages and takes their answers.
-func (f *benchFleetRun) round(ctx context.Context, load *benchLoad) (rate float64, err error) {
+func (f *fleetRun) round(ctx context.Context, load *loopLoad) (rate float64, err error) {
 	replies, err := load.listen()
 	if err != nil {
 		return 0, err
@@ -82,17 +82,17 @@ func (f *benchFleetRun) round(ctx context.Context, load *benchLoad) (rate float6
 const fleetPatience = 5 * time.Minute
 
 // store publishes n messages and waits until they are stored.
-func (l *benchLoad) store(ctx context.Context, r *benchReplies, n int) error {
+func (l *loopLoad) store(ctx context.Context, r *loopReplies, n int) error {
 	for range n {
-		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(benchPatience)); err != nil {
+		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(stepPatience)); err != nil {
 			return err
 		}
 	}
-	return within(ctx, l.js.PublishAsyncComplete(), benchPatience, "messages were not stored")
+	return within(ctx, l.js.PublishAsyncComplete(), stepPatience, "messages were not stored")
 }
 
 // peaks notes memory and consumers.
-func (f *benchFleetRun) peaks(ctx context.Context, where string) error {
+func (f *fleetRun) peaks(ctx context.Context, where string) error {
 	u, err := f.uses(ctx)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (f *benchFleetRun) peaks(ctx context.Context, where string) error {
 
 // restarted stops the server while a worker has its consumers and works on a backlog, starts it,
 // and then the worker as well.
-func (f *benchFleetRun) restarted(ctx context.Context) error {
+func (f *fleetRun) restarted(ctx context.Context) error {
 	if err := f.cycle(ctx, "nothing waits"); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (f *benchFleetRun) restarted(ctx context.Context) error {
 }
 
 // cycle stops and starts the server, and waits until the worker is ready again.
-func (f *benchFleetRun) cycle(ctx context.Context, where string) error {
+func (f *fleetRun) cycle(ctx context.Context, where string) error {
 	if err := f.peaks(ctx, where); err != nil {
 		return err
 	}

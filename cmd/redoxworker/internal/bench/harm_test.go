@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ import (
 // How long that takes depends on what else the machine does.
 func TestBenchHarm_IsToldAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := runBench(t.Context(), "bench", "harm", "503", "key", "head", "--json", "--sources", "4", "--rate", "40", "--duration", "1s",
+	code, stdout, stderr := runBench(t.Context(), t, "bench", "harm", "503", "key", "head", "--json", "--sources", "4", "--rate", "40", "--duration", "1s",
 		"--many", "200", "--some", "24", "--latency", "5ms")
 	var results []harmResult
 	if err := json.Unmarshal([]byte(stdout), &results); err != nil || len(results) != 3 {
@@ -43,7 +43,7 @@ func TestBenchHarm_IsToldAndLosesNothing(t *testing.T) {
 
 func TestBenchBurst_KeepsToTheWindow(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := runBench(t.Context(), "bench", "burst", "--json", "--messages", "100", "--sources", "4", "--rest", "0s", "--requests", "10", "--latency", "5ms")
+	code, stdout, stderr := runBench(t.Context(), t, "bench", "burst", "--json", "--messages", "100", "--sources", "4", "--rest", "0s", "--requests", "10", "--latency", "5ms")
 	var r burstResult
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != cli.ExitOK {
 		t.Fatalf("exit %d: %s: %v: %s", code, stderr, err, stdout)
@@ -60,7 +60,7 @@ func TestBenchHarm_BadFlagsAreUsageErrors(t *testing.T) {
 		"harm --duration 0s": "--duration: 0s", "harm --latency 1m": "--latency: 1m", "harm --patience 0s": "--patience: 0s", "harm --quota x": "--quota",
 		"burst --messages 0": "--messages: 0", "burst --sources 2": "--sources: 2", "burst --requests 0": "--requests: 0", "burst --rest=-1s": "--rest",
 	} {
-		code, stdout, stderr := runBench(t.Context(), append([]string{"bench"}, strings.Fields(args)...)...)
+		code, stdout, stderr := runBench(t.Context(), t, append([]string{"bench"}, strings.Fields(args)...)...)
 		if code != cli.ExitUsage || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", args, code, stdout, stderr)
 		}
@@ -70,7 +70,7 @@ func TestBenchHarm_BadFlagsAreUsageErrors(t *testing.T) {
 // What is lost, doubled or out of order is counted as that.
 func TestHarmCount_Disorder(t *testing.T) {
 	t.Parallel()
-	c := &harmCount{from: 1, scene: &benchScene{traffic: &benchTraffic{all: make([]sceneMessage, 6)}}}
+	c := &harmCount{from: 1, scene: &scene{traffic: &sceneTraffic{all: make([]sceneMessage, 6)}}}
 	for i := 1; i <= 4; i++ {
 		c.scene.traffic.all[i].order = []string{"a", "b"}[i%2]
 	}
@@ -96,7 +96,7 @@ func TestHarmNamed(t *testing.T) {
 		"paused        source:bench-1 next probe in 3s": true, "bench-1: 3 messages being sent": true, "dest:bench-1:big-clinic": true, "bench-1  send  3  4": true,
 		"source:bench-11 next probe in 3s": false, "bench-10: 3 messages": false, "": false,
 	} {
-		if got := saysOf([]string{line}, benchHarm{source: 1}) != ""; got != want {
+		if got := saysOf([]string{line}, harmKind{source: 1}) != ""; got != want {
 			t.Errorf("%q: %v", line, got)
 		}
 	}
@@ -105,17 +105,17 @@ func TestHarmNamed(t *testing.T) {
 func TestBenchHarms_AreComplete(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, h := range benchHarms() {
-		if seen[h.name] || h.about == "" || !strings.Contains(benchHarmCommand{}.Help(), h.name) {
+	for _, h := range allHarms() {
+		if seen[h.name] || h.about == "" || !strings.Contains(harmCommand{}.Help(), h.name) {
 			t.Errorf("%+v", h)
 		}
 		seen[h.name] = true
 	}
-	m := (&benchTraffic{inbox: "_INBOX.x", token: "x"}).message(sceneKind{source: 1, lane: outbox.LaneRequest, durable: true}, 7)
+	m := (&sceneTraffic{inbox: "_INBOX.x", token: "x"}).message(sceneKind{source: 1, lane: outbox.LaneRequest, durable: true}, 7)
 	if m.ReplyTo != "redox.reply.bench-1.x.7" || !json.Valid(m.Body) {
 		t.Errorf("%+v", m)
 	}
-	if l := (&benchTraffic{all: []sceneMessage{{sent: time.Now()}}}).latency(0, 1, 5, false); l.Missing != 1 || l.Messages != 1 {
+	if l := (&sceneTraffic{all: []sceneMessage{{sent: time.Now()}}}).latency(0, 1, 5, false); l.Missing != 1 || l.Messages != 1 {
 		t.Errorf("%+v", l)
 	}
 }

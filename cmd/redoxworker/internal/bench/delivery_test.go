@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +13,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -21,7 +22,7 @@ import (
 // BenchmarkDeliverEndToEnd is one delivery, all in this process: publish, worker, stand-in
 // for Redox, reply. The allocations are those of the servers and of the publisher too.
 func BenchmarkDeliverEndToEnd(b *testing.B) {
-	for _, size := range []benchSize{1_000, 20_000} {
+	for _, size := range []byteSize{1_000, 20_000} {
 		b.Run(size.String(), func(b *testing.B) {
 			load, replies := deliveryRig(b, int(size))
 			if err := load.first(b.Context(), replies); err != nil {
@@ -34,7 +35,7 @@ func BenchmarkDeliverEndToEnd(b *testing.B) {
 				if err := load.conn.PublishMsg(load.message(replies)); err != nil {
 					b.Fatal(err)
 				}
-				if err := within(b.Context(), reached, benchPatience, "no reply"); err != nil {
+				if err := within(b.Context(), reached, stepPatience, "no reply"); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -46,7 +47,7 @@ func BenchmarkDeliverEndToEnd(b *testing.B) {
 }
 
 // deliveryRig runs the worker as `run` does.
-func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
+func deliveryRig(b *testing.B, size int) (*loopLoad, *loopReplies) {
 	b.Helper()
 	must := func(err error) {
 		b.Helper()
@@ -57,14 +58,14 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 	server, err := natsdev.Start(natsdev.Options{Dir: b.TempDir(), Port: -1})
 	must(err)
 	b.Cleanup(func() { _ = server.Shutdown() })
-	api := httptest.NewServer(benchAPI(0))
+	api := httptest.NewServer(standAPI(0))
 	b.Cleanup(api.Close)
 	dir := b.TempDir()
 	key, err := auth.GenerateKey(auth.ES384, "bench")
 	must(err)
 	must(auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key))
 	file := filepath.Join(dir, "redoxworker.yaml")
-	must(os.WriteFile(file, []byte(benchConfig(benchAddresses{NATS: server.URL(), API: api.URL}, dir, 64, 1)), 0o600))
+	must(os.WriteFile(file, []byte(loopConfig(standAddresses{NATS: server.URL(), API: api.URL}, dir, 64, 1)), 0o600))
 
 	conn, err := server.Connect()
 	must(err)
@@ -74,18 +75,17 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 	_, err = (topology.Topology{}).Ensure(b.Context(), js)
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan int, 1)
-	var stdout, stderr output
-	go func() {
-		done <- run(ctx, cli.App{Args: []string{"run", "--config", file}, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr})
-	}()
+	done := make(chan error, 1)
+	worker, _, stderr := clitest.App()
+	worker.Globals.ConfigFile = file
+	go func() { done <- daemon.Run(ctx, worker) }()
 	b.Cleanup(func() {
 		cancel()
-		if code := <-done; code != cli.ExitOK {
-			b.Errorf("exit %d: %s", code, stderr.String())
+		if err := <-done; err != nil {
+			b.Errorf("%v: %s", err, stderr.String())
 		}
 	})
-	load := &benchLoad{conn: conn, js: js, body: benchBody(size), sources: 1}
+	load := &loopLoad{conn: conn, js: js, body: messageBody(size), sources: 1}
 	replies, err := load.listen()
 	must(err)
 	b.Cleanup(replies.close)
@@ -95,11 +95,11 @@ func deliveryRig(b *testing.B, size int) (*benchLoad, *benchReplies) {
 // BenchmarkBench runs the bench command, small; its own figures are the point.
 func BenchmarkBench(b *testing.B) {
 	for b.Loop() {
-		code, stdout, stderr := runBench(b.Context(), smallBench...)
+		code, stdout, stderr := runBench(b.Context(), b, smallLoop...)
 		if code != cli.ExitOK {
 			b.Fatalf("exit %d: %s", code, stderr)
 		}
-		var results []benchResult
+		var results []loopResult
 		if err := json.Unmarshal([]byte(stdout), &results); err != nil {
 			b.Fatal(err)
 		}

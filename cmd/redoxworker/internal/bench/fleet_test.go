@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 // A small fleet is measured in every state, beside the built-in server.
 func TestBench_Fleet(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := runBench(t.Context(), "bench", "--fleet", "--json", "--sources", "2,4", "--idle", "6",
+	code, stdout, stderr := runBench(t.Context(), t, "bench", "--fleet", "--json", "--sources", "2,4", "--idle", "6",
 		"--size", "1KB", "--messages", "60", "--rounds", "1", "--quiet", "20ms", "--backlog", "60")
 	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)

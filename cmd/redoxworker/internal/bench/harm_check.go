@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -22,13 +22,13 @@ import (
 
 // harmCount counts what becomes of the messages of one harm.
 type harmCount struct {
-	scene *benchScene
+	scene *scene
 	from  int    // number of the first message
 	dead  uint64 // dead letters before
 }
 
 // startCount has the simulator's record begin.
-func (h *benchHarmCommand) startCount(ctx context.Context, s *benchScene) (*harmCount, error) {
+func (h *harmCommand) startCount(ctx context.Context, s *scene) (*harmCount, error) {
 	if _, err := s.ask(ctx, http.MethodPost, "reset", nil); err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (h *benchHarmCommand) startCount(ctx context.Context, s *benchScene) (*harm
 }
 
 // stored is how many messages a stream holds.
-func (s *benchScene) stored(ctx context.Context, name string) (uint64, error) {
+func (s *scene) stored(ctx context.Context, name string) (uint64, error) {
 	stream, err := s.js.Stream(ctx, name)
 	if err != nil {
 		return 0, err
@@ -46,17 +46,17 @@ func (s *benchScene) stored(ctx context.Context, name string) (uint64, error) {
 }
 
 // drained waits until every message has its reply and the queue is empty, or patience is over.
-func (s *benchScene) drained(ctx context.Context, patience time.Duration) {
+func (s *scene) drained(ctx context.Context, patience time.Duration) {
 	_ = eventually(ctx, patience, func() error {
 		s.traffic.mu.Lock()
 		open := s.traffic.open
 		s.traffic.mu.Unlock()
 		if open > 0 {
-			return errBenchTimeout
+			return errTimeout
 		}
 		n, err := s.stored(ctx, outbox.Prefix("").OutStream())
 		if err == nil && n > 0 {
-			err = errBenchTimeout
+			err = errTimeout
 		}
 		return err
 	})
@@ -142,7 +142,7 @@ func (c *harmCount) disorder(arrivals []redoxsim.Arrival) (disordered int) {
 }
 
 // arrivals reads the record of the simulator.
-func (s *benchScene) arrivals(ctx context.Context) (all []redoxsim.Arrival, err error) {
+func (s *scene) arrivals(ctx context.Context) (all []redoxsim.Arrival, err error) {
 	for after := uint64(0); ; {
 		page, err := s.ask(ctx, http.MethodGet, fmt.Sprintf("arrivals?after=%d&limit=50000", after), nil)
 		if err != nil {
@@ -169,7 +169,7 @@ const harmTold = 20 * time.Second
 
 // told is what /readyz and `redoxworker status` say of a trouble: the lines of them that name it. It
 // asks again while they say nothing, and there is something to say.
-func (s *benchScene) told(ctx context.Context, harm benchHarm) (readyz, status string, err error) {
+func (s *scene) told(ctx context.Context, harm harmKind) (readyz, status string, err error) {
 	_ = eventually(ctx, harmTold, func() error {
 		var state service.Status
 		if state, err = s.readyz(ctx); err != nil {
@@ -187,7 +187,7 @@ func (s *benchScene) told(ctx context.Context, harm benchHarm) (readyz, status s
 			readyz, status = cmp.Or(readyz, harmOver), cmp.Or(status, harmOver)
 			return nil
 		}
-		return errBenchTimeout
+		return errTimeout
 	})
 	return readyz, status, err
 }
@@ -196,7 +196,7 @@ func (s *benchScene) told(ctx context.Context, harm benchHarm) (readyz, status s
 const harmOver = "(it was over by then)"
 
 // saysOf are the lines that name the trouble, in short.
-func saysOf(lines []string, harm benchHarm) string {
+func saysOf(lines []string, harm harmKind) string {
 	var found []string
 	for _, line := range lines {
 		words := strings.FieldsFunc(line, func(r rune) bool { return !strings.ContainsRune(harmWord, r) })

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -10,23 +10,17 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 )
 
-// benchCommands measure what the worker costs and what its sources feel of each other.
-type benchCommands struct {
-	Loop  benchCommand      `cmd:"" default:"withargs" help:"Throughput, latency, processor time and memory beside a raw loop."`
-	Harm  benchHarmCommand  `cmd:"" help:"What other sources feel while one of them meets trouble, and whether anything is lost."`
-	Burst benchBurstCommand `cmd:"" help:"How fast a burst after a rest goes out under the quota."`
-}
-
-// benchCommand measures the worker beside a raw loop that does the same work without the
+// loopCommand measures the worker beside a raw loop that does the same work without the
 // guarantees: a pull, net/http with its defaults, a core reply, a double ack; no order, no
 // retries, no leases, no tokens, no guards. Both run in turn, as child processes of this binary, against
 // an embedded NATS server and a stand-in for Redox in a third. Everything is on loopback.
-type benchCommand struct {
+type loopCommand struct {
 	InFlight []int         `default:"1,64,1000" placeholder:"N" help:"Messages in flight (worker.concurrency): ${default}."`
-	Size     []benchSize   `default:"1KB,20KB" placeholder:"SIZE" help:"Sizes of a message: ${default}."`
+	Size     []byteSize    `default:"1KB,20KB" placeholder:"SIZE" help:"Sizes of a message: ${default}."`
 	Sources  []int         `default:"1" placeholder:"N" help:"Sources whose messages come in turn: ${default}. Several show what a source costs."`
 	Idle     int           `default:"0" placeholder:"N" help:"Sources that have nothing to send, besides: ${default}."`
 	Keys     int           `default:"0" placeholder:"N" help:"Order keys of each source whose messages come in turn: ${default}, without an order."`
@@ -37,38 +31,38 @@ type benchCommand struct {
 	Latency  time.Duration `default:"0s" placeholder:"TIME" help:"What the stand-in for Redox takes to answer: ${default}."`
 	Profile  string        `placeholder:"DIR" type:"existingdir" help:"Write CPU and heap profiles of worker and raw loop there."`
 
-	benchFleet
+	fleetFlags
 
 	// Role makes this process one of the children.
-	Role benchRole `hidden:"" enum:"driver,stand,sim,worker,raw,server" default:"driver"`
+	Role processRole `hidden:"" enum:"driver,stand,sim,worker,raw,server" default:"driver"`
 }
 
-// benchRole is what a process of the benchmark is.
-type benchRole string
+// processRole is what a process of the benchmark is.
+type processRole string
 
 const (
-	benchDriver benchRole = "driver" // publishes, takes the replies and the time
-	benchStand  benchRole = "stand"  // NATS and the stand-in for Redox
-	benchSim    benchRole = "sim"    // what `sim` runs
-	benchWorker benchRole = "worker" // what `run` runs
-	benchRaw    benchRole = "raw"    // the raw loop
-	benchServer benchRole = "server" // NATS on disk, until a signal
+	roleDriver processRole = "driver" // publishes, takes the replies and the time
+	roleStand  processRole = "stand"  // NATS and the stand-in for Redox
+	roleSim    processRole = "sim"    // what `sim` runs
+	roleWorker processRole = "worker" // what `run` runs
+	roleRaw    processRole = "raw"    // the raw loop
+	roleServer processRole = "server" // NATS on disk, until a signal
 )
 
 // Run measures, or plays a child's role.
-func (b *benchCommand) Run(ctx context.Context, a *cli.App) error {
+func (b *loopCommand) Run(ctx context.Context, a *cli.App) error {
 	switch b.Role {
-	case benchStand:
+	case roleStand:
 		return b.controlled(ctx, a, b.stand)
-	case benchSim:
+	case roleSim:
 		a.Globals.JSON = true // the driver reads its address
 		sim := devstack.SimCommand{Listen: "127.0.0.1:0", Profile: "none", TokenTTL: 5 * time.Minute}
 		return b.controlled(ctx, a, sim.Run)
-	case benchWorker:
-		return b.controlled(ctx, a, runCommand{}.Run)
-	case benchRaw:
+	case roleWorker:
+		return b.controlled(ctx, a, daemon.Run)
+	case roleRaw:
 		return b.controlled(ctx, a, b.raw)
-	case benchServer:
+	case roleServer:
 		return b.server(ctx, a)
 	}
 	if err := b.validate(); err != nil {
@@ -87,22 +81,22 @@ func (b *benchCommand) Run(ctx context.Context, a *cli.App) error {
 	if a.Globals.JSON {
 		return json.NewEncoder(a.Stdout).Encode(results)
 	}
-	a.Printf("%s\n", benchTable(results))
+	a.Printf("%s\n", loopTable(results))
 	return nil
 }
 
 // Bounds of the flags. A message must fit into NATS's default limit of 1 MiB, headers included.
 const (
-	benchMinSize     = 500
-	benchMaxSize     = 1_000_000
-	benchMaxInFlight = 10_000
-	benchMaxMessages = 1_000_000
-	benchMaxDuration = time.Minute
-	benchMaxSources  = 5_000
-	benchMaxKeys     = 100_000
+	minSize     = 500
+	maxSize     = 1_000_000
+	maxInFlight = 10_000
+	maxMessages = 1_000_000
+	maxDuration = time.Minute
+	maxSources  = 5_000
+	maxKeys     = 100_000
 )
 
-func (b *benchCommand) validate() error {
+func (b *loopCommand) validate() error {
 	var errs []error
 	bad := func(cond bool, format string, args ...any) {
 		if cond {
@@ -110,32 +104,32 @@ func (b *benchCommand) validate() error {
 		}
 	}
 	for _, n := range b.InFlight {
-		bad(n < 1 || n > benchMaxInFlight, "--in-flight: %d; use 1 to %d", n, benchMaxInFlight)
+		bad(n < 1 || n > maxInFlight, "--in-flight: %d; use 1 to %d", n, maxInFlight)
 	}
 	for _, n := range b.Size {
-		bad(n < benchMinSize || n > benchMaxSize, "--size: %d bytes; use %d to %d", n, benchMinSize, benchMaxSize)
+		bad(n < minSize || n > maxSize, "--size: %d bytes; use %d to %d", n, minSize, maxSize)
 	}
 	for _, n := range b.Sources {
-		bad(n < 1 || n > benchMaxSources, "--sources: %d; use 1 to %d", n, benchMaxSources)
+		bad(n < 1 || n > maxSources, "--sources: %d; use 1 to %d", n, maxSources)
 	}
-	bad(b.Idle < 0 || b.Idle > benchMaxSources, "--idle: %d; use 0 to %d", b.Idle, benchMaxSources)
-	bad(b.Keys < 0 || b.Keys > benchMaxKeys, "--keys: %d; use 0 to %d", b.Keys, benchMaxKeys)
-	bad(b.Messages < 1 || b.Messages > benchMaxMessages, "--messages: %d; use 1 to %d", b.Messages, benchMaxMessages)
-	bad(b.Duration <= 0 || b.Duration > benchMaxDuration, "--duration: %v; use more than 0s, up to %v", b.Duration, benchMaxDuration)
+	bad(b.Idle < 0 || b.Idle > maxSources, "--idle: %d; use 0 to %d", b.Idle, maxSources)
+	bad(b.Keys < 0 || b.Keys > maxKeys, "--keys: %d; use 0 to %d", b.Keys, maxKeys)
+	bad(b.Messages < 1 || b.Messages > maxMessages, "--messages: %d; use 1 to %d", b.Messages, maxMessages)
+	bad(b.Duration <= 0 || b.Duration > maxDuration, "--duration: %v; use more than 0s, up to %v", b.Duration, maxDuration)
 	bad(b.Rounds < 1 || b.Rounds > 100, "--rounds: %d; use 1 to 100", b.Rounds)
 	bad(b.Rate < 1 || b.Rate > 10_000, "--rate: %d; use 1 to 10000", b.Rate)
-	bad(b.Backlog < 0 || b.Backlog > benchMaxMessages, "--backlog: %d; use 0 to %d", b.Backlog, benchMaxMessages)
+	bad(b.Backlog < 0 || b.Backlog > maxMessages, "--backlog: %d; use 0 to %d", b.Backlog, maxMessages)
 	bad(b.Quiet <= 0 || b.Quiet > time.Hour, "--quiet: %v; use more than 0s, up to 1h", b.Quiet)
 	bad(b.NATSServer != "" && !b.Fleet, "--nats-server: is for --fleet")
 	bad(b.Latency < 0 || b.Latency > 10*time.Second, "--latency: %v; use 0s to 10s", b.Latency)
 	return errors.Join(errs...)
 }
 
-// benchSize is a size in bytes, written 500, 1KB or 1MB (powers of 1000).
-type benchSize int
+// byteSize is a size in bytes, written 500, 1KB or 1MB (powers of 1000).
+type byteSize int
 
 // UnmarshalText reads a size.
-func (s *benchSize) UnmarshalText(text []byte) error {
+func (s *byteSize) UnmarshalText(text []byte) error {
 	digits, factor := strings.ToUpper(string(text)), 1
 	for _, unit := range []struct {
 		name  string
@@ -150,12 +144,12 @@ func (s *benchSize) UnmarshalText(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a size; write one like 500, 1KB or 1MB", text)
 	}
-	*s = benchSize(int(n) * factor)
+	*s = byteSize(int(n) * factor)
 	return nil
 }
 
 // String writes a size as UnmarshalText reads it.
-func (s benchSize) String() string {
+func (s byteSize) String() string {
 	switch n := int(s); {
 	case n > 0 && n%1_000_000 == 0:
 		return strconv.Itoa(n/1_000_000) + "MB"

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// benchBurstCommand has a fleet rest, then publishes a burst of SENDs, once without a quota and once
+// burstCommand has a fleet rest, then publishes a burst of SENDs, once without a quota and once
 // under it. Meanwhile a REQUEST at a time is asked, by another source.
-type benchBurstCommand struct {
+type burstCommand struct {
 	sceneFleet
 	Messages int               `default:"2000" placeholder:"N" help:"Messages of the burst: ${default}."`
 	Sources  int               `default:"20" placeholder:"N" help:"Sources of the fleet: ${default}. The burst is of one of them."`
@@ -47,7 +47,7 @@ type burstTimes struct {
 }
 
 // Run measures.
-func (b *benchBurstCommand) Run(ctx context.Context, a *cli.App) error {
+func (b *burstCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := b.validate(); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (b *benchBurstCommand) Run(ctx context.Context, a *cli.App) error {
 	return nil
 }
 
-func (b *benchBurstCommand) validate() error {
+func (b *burstCommand) validate() error {
 	var errs []error
 	for _, f := range []struct {
 		name     string
@@ -86,7 +86,7 @@ func (b *benchBurstCommand) validate() error {
 	return errors.Join(errs...)
 }
 
-func (b *benchBurstCommand) both(ctx context.Context, a *cli.App) (r burstResult, err error) {
+func (b *burstCommand) both(ctx context.Context, a *cli.App) (r burstResult, err error) {
 	r = burstResult{Messages: b.Messages, Limit: b.Quota.Limit}
 	if r.Free, err = b.burst(ctx, a, "{scope: none}", 0, nil); err != nil {
 		return r, err
@@ -100,7 +100,7 @@ func (b *benchBurstCommand) both(ctx context.Context, a *cli.App) (r burstResult
 
 // burst runs a fleet for one burst. With into, the simulated Redox keeps to the limit too, and what it
 // has seen goes there.
-func (b *benchBurstCommand) burst(ctx context.Context, a *cli.App, quota string, rest time.Duration, into *burstResult) (times burstTimes, err error) {
+func (b *burstCommand) burst(ctx context.Context, a *cli.App, quota string, rest time.Duration, into *burstResult) (times burstTimes, err error) {
 	s, err := b.open(ctx, a, b.Sources, quota)
 	if err != nil {
 		return times, err
@@ -140,7 +140,7 @@ func (b *benchBurstCommand) burst(ctx context.Context, a *cli.App, quota string,
 }
 
 // rush publishes the burst, and asks REQUESTs meanwhile.
-func (b *benchBurstCommand) rush(ctx context.Context, s *benchScene, times *burstTimes) error {
+func (b *burstCommand) rush(ctx context.Context, s *scene, times *burstTimes) error {
 	over := make(chan struct{})
 	var asking sync.WaitGroup
 	var asked error
@@ -159,7 +159,7 @@ func (b *benchBurstCommand) rush(ctx context.Context, s *benchScene, times *burs
 }
 
 // requests asks a REQUEST each 10 ms, of one source after another, n in all or, with 0, until over.
-func (s *benchScene) requests(ctx context.Context, n int, over <-chan struct{}) (sceneLatency, error) {
+func (s *scene) requests(ctx context.Context, n int, over <-chan struct{}) (sceneLatency, error) {
 	from := s.traffic.count()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -176,6 +176,6 @@ func (s *benchScene) requests(ctx context.Context, n int, over <-chan struct{}) 
 		}
 	}
 	to := s.traffic.count()
-	s.traffic.settled(ctx, from, to, sceneOne, benchPatience)
+	s.traffic.settled(ctx, from, to, sceneOne, stepPatience)
 	return s.traffic.latency(from, to, sceneOne, true), nil
 }

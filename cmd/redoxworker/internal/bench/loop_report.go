@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"fmt"
@@ -10,21 +10,21 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// benchResult is what was found for one setting: medians over the rounds. Latencies are
+// loopResult is what was found for one setting: medians over the rounds. Latencies are
 // those of all rounds together.
-type benchResult struct {
-	InFlight int          `json:"in_flight"`
-	Size     int          `json:"size"`
-	Sources  int          `json:"sources"` // whose messages came in turn
-	Rounds   int          `json:"rounds"`
-	Messages int          `json:"messages"` // measured under full load, over all rounds, of both
-	Worker   benchFigures `json:"worker"`
-	Raw      benchFigures `json:"raw"`
-	Ratio    benchRatios  `json:"ratio"`
+type loopResult struct {
+	InFlight int         `json:"in_flight"`
+	Size     int         `json:"size"`
+	Sources  int         `json:"sources"` // whose messages came in turn
+	Rounds   int         `json:"rounds"`
+	Messages int         `json:"messages"` // measured under full load, over all rounds, of both
+	Worker   loopFigures `json:"worker"`
+	Raw      loopFigures `json:"raw"`
+	Ratio    loopRatios  `json:"ratio"`
 }
 
-// benchFigures of the worker or of the raw loop.
-type benchFigures struct {
+// loopFigures of the worker or of the raw loop.
+type loopFigures struct {
 	PerSecond float64 `json:"messages_per_second"`
 	CPU       float64 `json:"cpu_us_per_message"`
 	Peak      float64 `json:"peak_mb"`
@@ -32,24 +32,24 @@ type benchFigures struct {
 	P99       float64 `json:"p99_ms"`
 }
 
-// benchRatios are worker/raw, medians over the rounds of each round's ratio: what disturbs
+// loopRatios are worker/raw, medians over the rounds of each round's ratio: what disturbs
 // the machine mostly disturbs both halves of a round.
-type benchRatios struct {
+type loopRatios struct {
 	Throughput float64 `json:"throughput"`
 	CPU        float64 `json:"cpu"`
 }
 
-// benchRounds collects the measurements of one setting.
-type benchRounds struct {
-	setting benchSetting
-	all     map[benchRole][]measurement
+// loopRounds collects the measurements of one setting.
+type loopRounds struct {
+	setting loopSetting
+	all     map[processRole][]measurement
 }
 
-func newBenchRounds(s benchSetting) benchRounds {
-	return benchRounds{s, make(map[benchRole][]measurement)}
+func newLoopRounds(s loopSetting) loopRounds {
+	return loopRounds{s, make(map[processRole][]measurement)}
 }
 
-func (r benchRounds) add(role benchRole, m measurement) { r.all[role] = append(r.all[role], m) }
+func (r loopRounds) add(role processRole, m measurement) { r.all[role] = append(r.all[role], m) }
 
 func (m measurement) perSecond() float64 { return float64(m.messages) / m.took.Seconds() }
 
@@ -57,9 +57,9 @@ func (m measurement) cpuEach() float64 {
 	return float64(m.cpu) / float64(m.messages) / float64(time.Microsecond)
 }
 
-func (r benchRounds) result() benchResult {
-	worker, raw := r.all[benchWorker], r.all[benchRaw]
-	result := benchResult{
+func (r loopRounds) result() loopResult {
+	worker, raw := r.all[roleWorker], r.all[roleRaw]
+	result := loopResult{
 		InFlight: r.setting.inFlight, Size: r.setting.size, Sources: r.setting.sources, Rounds: len(worker),
 		Worker: figures(worker), Raw: figures(raw),
 	}
@@ -69,18 +69,18 @@ func (r benchRounds) result() benchResult {
 		cpu = append(cpu, worker[i].cpuEach()/raw[i].cpuEach())
 		result.Messages += worker[i].messages + raw[i].messages
 	}
-	result.Ratio = benchRatios{Throughput: median(throughput), CPU: median(cpu)}
+	result.Ratio = loopRatios{Throughput: median(throughput), CPU: median(cpu)}
 	return result
 }
 
-func figures(list []measurement) benchFigures {
+func figures(list []measurement) loopFigures {
 	var perSecond, cpu, peak []float64
-	latency := hdrhistogram.New(1, benchPatience.Microseconds(), 3)
+	latency := hdrhistogram.New(1, stepPatience.Microseconds(), 3)
 	for _, m := range list {
 		perSecond, cpu, peak = append(perSecond, m.perSecond()), append(cpu, m.cpuEach()), append(peak, float64(m.peak)/1e6)
 		latency.Merge(m.latency)
 	}
-	return benchFigures{
+	return loopFigures{
 		PerSecond: median(perSecond), CPU: median(cpu), Peak: median(peak),
 		P50: float64(latency.ValueAtQuantile(50)) / 1e3, P99: float64(latency.ValueAtQuantile(99)) / 1e3,
 	}
@@ -93,8 +93,8 @@ func median(list []float64) float64 {
 	return (list[(n-1)/2] + list[n/2]) / 2
 }
 
-// benchTable shows results to a person.
-func benchTable(results []benchResult) string {
+// loopTable shows results to a person.
+func loopTable(results []loopResult) string {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
@@ -106,7 +106,7 @@ func benchTable(results []benchResult) string {
 	t.SetColumnConfigs(columns)
 	for _, r := range results {
 		w, raw := r.Worker, r.Raw
-		row := table.Row{r.InFlight, benchSize(r.Size), r.Sources}
+		row := table.Row{r.InFlight, byteSize(r.Size), r.Sources}
 		for _, f := range []struct {
 			format string
 			value  float64

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -20,17 +20,17 @@ import (
 )
 
 // all is the number of sources that are configured.
-func (f *benchFleetRun) all() int { return slices.Max(f.bench.Sources) + f.bench.Idle }
+func (f *fleetRun) all() int { return slices.Max(f.bench.Sources) + f.bench.Idle }
 
 // fleetID is the Source ID of a source with a number.
 func fleetID(n int) string { return fmt.Sprintf("7ce6f387-c33c-417d-8682-%012d", n) }
 
 func fleetLine(n int) string {
-	return fmt.Sprintf("  %s: {id: %s, key: main}\n", benchSource(n), fleetID(n))
+	return fmt.Sprintf("  %s: {id: %s, key: main}\n", sourceName(n), fleetID(n))
 }
 
 // mainFile writes it with n sources and says what is in it.
-func (f *benchFleetRun) mainFile(n int, more string) error {
+func (f *fleetRun) mainFile(n int, more string) error {
 	var list strings.Builder
 	for i := range n {
 		list.WriteString(fleetLine(i))
@@ -50,10 +50,10 @@ log: {format: json}
 %s`, f.natsURL(), f.simURL, f.simURL, f.key, f.inFlight(), more))
 }
 
-func (f *benchFleetRun) config() string { return filepath.Join(f.dir, "redoxworker.yaml") }
+func (f *fleetRun) config() string { return filepath.Join(f.dir, "redoxworker.yaml") }
 
 // inFlight is the one that was asked for, else the worker's default.
-func (f *benchFleetRun) inFlight() int {
+func (f *fleetRun) inFlight() int {
 	if len(f.bench.InFlight) == 1 {
 		return f.bench.InFlight[0]
 	}
@@ -61,10 +61,10 @@ func (f *benchFleetRun) inFlight() int {
 }
 
 // inRegistry has all sources in the registry.
-func (f *benchFleetRun) inRegistry(ctx context.Context) error {
+func (f *fleetRun) inRegistry(ctx context.Context) error {
 	r := registry.New(f.conn.js, registry.Options{By: "bench"})
 	put := func(n int) error {
-		_, err := r.Put(ctx, benchSource(n), config.Source{ID: fleetID(n), Key: "main"}, 0)
+		_, err := r.Put(ctx, sourceName(n), config.Source{ID: fleetID(n), Key: "main"}, 0)
 		return err
 	}
 	for n := range f.all() {
@@ -79,13 +79,13 @@ func (f *benchFleetRun) inRegistry(ctx context.Context) error {
 }
 
 // inDirectory has each source in a file of sources_dir.
-func (f *benchFleetRun) inDirectory(ctx context.Context) error {
+func (f *fleetRun) inDirectory(ctx context.Context) error {
 	dir := filepath.Join(f.dir, "sources.d")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	put := func(n int) error {
-		return cli.ReplaceFile(filepath.Join(dir, benchSource(n)+".yaml"), []byte("sources:\n"+fleetLine(n)))
+		return cli.ReplaceFile(filepath.Join(dir, sourceName(n)+".yaml"), []byte("sources:\n"+fleetLine(n)))
 	}
 	for n := range f.all() {
 		if err := put(n); err != nil {
@@ -99,7 +99,7 @@ func (f *benchFleetRun) inDirectory(ctx context.Context) error {
 }
 
 // inMainFile has all sources in the main file. The worker goes on.
-func (f *benchFleetRun) inMainFile(ctx context.Context) error {
+func (f *fleetRun) inMainFile(ctx context.Context) error {
 	if err := f.mainFile(f.all(), ""); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (f *benchFleetRun) inMainFile(ctx context.Context) error {
 
 // place measures a worker whose sources are in a place: its start, memory, what goes on when all
 // is quiet, and one source more.
-func (f *benchFleetRun) place(ctx context.Context, where string, put func(n int) error) error {
+func (f *fleetRun) place(ctx context.Context, where string, put func(n int) error) error {
 	if err := f.startWorker(ctx, where); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (f *benchFleetRun) place(ctx context.Context, where string, put func(n int)
 }
 
 // startWorker waits until the worker is ready.
-func (f *benchFleetRun) startWorker(ctx context.Context, where string) (err error) {
+func (f *fleetRun) startWorker(ctx context.Context, where string) (err error) {
 	from := time.Now()
 	if f.worker, err = f.process(ctx, "worker", "", "run", "--config", f.config()); err != nil {
 		return err
@@ -143,15 +143,15 @@ func (f *benchFleetRun) startWorker(ctx context.Context, where string) (err erro
 	return nil
 }
 
-func (f *benchFleetRun) stopWorker(where string) error {
+func (f *fleetRun) stopWorker(where string) error {
 	took, err := f.worker.stop()
 	f.seconds(where, "worker stopped", took)
 	return err
 }
 
 // oneMore adds a source of which a message waits, and returns how long its answer took.
-func (f *benchFleetRun) oneMore(ctx context.Context, put func(n int) error) (time.Duration, error) {
-	load := benchLoad{conn: f.conn.conn, js: f.conn.js, body: benchBody(1000), sources: 1, from: f.all()}
+func (f *fleetRun) oneMore(ctx context.Context, put func(n int) error) (time.Duration, error) {
+	load := loopLoad{conn: f.conn.conn, js: f.conn.js, body: messageBody(1000), sources: 1, from: f.all()}
 	replies, err := load.listen()
 	if err != nil {
 		return 0, err
@@ -165,12 +165,12 @@ func (f *benchFleetRun) oneMore(ctx context.Context, put func(n int) error) (tim
 	if err := put(f.all()); err != nil {
 		return 0, err
 	}
-	err = within(ctx, reached, benchPatience, "the new source's message was not answered")
+	err = within(ctx, reached, stepPatience, "the new source's message was not answered")
 	return time.Since(from), err
 }
 
 // quiet watches what goes on when nothing is to be done.
-func (f *benchFleetRun) quiet(ctx context.Context, where string) error {
+func (f *fleetRun) quiet(ctx context.Context, where string) error {
 	if err := pauseFor(ctx, f.bench.Quiet/4); err != nil { // until it is
 		return err
 	}
@@ -184,7 +184,7 @@ func (f *benchFleetRun) quiet(ctx context.Context, where string) error {
 	}
 	after, err := f.uses(ctx)
 	took := time.Since(from)
-	ofCore := func(before, after benchProcessUse) float64 {
+	ofCore := func(before, after processUse) float64 {
 		return 100 * (after.cpu - before.cpu).Seconds() / took.Seconds()
 	}
 	f.figure(where, fleetServerCPU, "%", ofCore(before.server, after.server))
@@ -197,11 +197,11 @@ func (f *benchFleetRun) quiet(ctx context.Context, where string) error {
 
 // fleetUse is what all of a fleet have used.
 type fleetUse struct {
-	server, worker benchProcessUse
+	server, worker processUse
 	messages       int64
 }
 
-func (f *benchFleetRun) uses(ctx context.Context) (u fleetUse, err error) {
+func (f *fleetRun) uses(ctx context.Context) (u fleetUse, err error) {
 	if u.server, err = f.server.use(); err != nil {
 		return u, err
 	}
@@ -228,25 +228,25 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// benchConn is the driver's connection, which outlives a restart of the server.
-type benchConn struct {
+// fleetConn is the driver's connection, which outlives a restart of the server.
+type fleetConn struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
 }
 
-func openBenchConn(url string) (*benchConn, error) {
+func openFleetConn(url string) (*fleetConn, error) {
 	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		return nil, err
 	}
 	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1000))
-	return &benchConn{conn, js}, err
+	return &fleetConn{conn, js}, err
 }
 
-func (c *benchConn) close() { c.conn.Close() }
+func (c *fleetConn) close() { c.conn.Close() }
 
 // stored is how many messages the queue holds.
-func (c *benchConn) stored(ctx context.Context) (uint64, error) {
+func (c *fleetConn) stored(ctx context.Context) (uint64, error) {
 	stream, err := c.js.Stream(ctx, outbox.Prefix("").OutStream())
 	if err != nil {
 		return 0, err

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// benchHarm is what one source meets.
-type benchHarm struct {
+// harmKind is what one source meets.
+type harmKind struct {
 	name, about string
 	source      int    // its number
 	silent      bool   // there is nothing to be told of it
@@ -20,17 +20,17 @@ type benchHarm struct {
 	fault redoxsim.Fault
 	rule  redoxsim.Rule
 	// begin and mend are what else makes and ends the trouble.
-	begin, mend func(ctx context.Context, s *benchScene) error
+	begin, mend func(ctx context.Context, s *scene) error
 	// fill publishes the messages that meet it; by default some of each lane.
-	fill func(ctx context.Context, h *benchHarmCommand, s *benchScene) error
+	fill func(ctx context.Context, h *harmCommand, s *scene) error
 }
 
-// benchHarms are all there are.
-func benchHarms() []benchHarm {
-	answered := func(name, about string, f redoxsim.Fault) benchHarm {
-		return benchHarm{name: name, about: about, source: sceneOne, fault: f}
+// allHarms are all there are.
+func allHarms() []harmKind {
+	answered := func(name, about string, f redoxsim.Fault) harmKind {
+		return harmKind{name: name, about: about, source: sceneOne, fault: f}
 	}
-	return []benchHarm{
+	return []harmKind{
 		answered("hang", "it gets no answers", redoxsim.Fault{Action: redoxsim.Hang}),
 		answered("500", "it is answered 500", redoxsim.Fault{Status: 500}),
 		answered("503", "it is answered 503", redoxsim.Fault{Status: 503}),
@@ -41,11 +41,11 @@ func benchHarms() []benchHarm {
 		{name: "head", about: "many messages (--many) wait in order behind one that is answered 503", source: sceneOne, fault: redoxsim.Fault{Status: 503},
 			rule: redoxsim.Rule{Contains: sceneStuck}, fill: fillBehind},
 		{name: "key", about: "its key, which nobody else uses, is refused", source: sceneKeyed, scope: "key:" + sceneOwnKey,
-			begin: func(ctx context.Context, s *benchScene) error { return s.withdraw(ctx, sceneOwnKey) },
-			mend:  func(ctx context.Context, s *benchScene) error { return s.allow(ctx, sceneOwnKey) }},
-		{name: "fhir", about: "its FHIR destination is down", source: sceneOne, scope: "dest:" + benchSource(sceneOne) + ":" + sceneSlug,
+			begin: func(ctx context.Context, s *scene) error { return s.withdraw(ctx, sceneOwnKey) },
+			mend:  func(ctx context.Context, s *scene) error { return s.allow(ctx, sceneOwnKey) }},
+		{name: "fhir", about: "its FHIR destination is down", source: sceneOne, scope: "dest:" + sourceName(sceneOne) + ":" + sceneSlug,
 			fault: redoxsim.Fault{Status: 502}, rule: redoxsim.Rule{Path: redoxsim.PathFHIR},
-			fill: func(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
+			fill: func(ctx context.Context, h *harmCommand, s *scene) error {
 				return s.traffic.many(ctx, h.Some, sceneKind{source: sceneOne, lane: outbox.LaneSend, fhir: true})
 			}},
 		answered("reset", "its connections break before an answer", redoxsim.Fault{Action: redoxsim.Reset}),
@@ -53,36 +53,36 @@ func benchHarms() []benchHarm {
 		{name: "large", about: "its messages are of 10 MB", silent: true, source: sceneOne, fill: fillLarge},
 		{name: "answers", about: "its answers are of 10 MB", silent: true, source: sceneOne, fault: redoxsim.Fault{Action: redoxsim.Huge, Size: 10_000_000, Accept: true}},
 		{name: "dead", about: "all its messages, many of them (a fifth of --many), are dead-lettered", silent: true, source: sceneOne, fault: redoxsim.Fault{Status: 400},
-			fill: func(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
+			fill: func(ctx context.Context, h *harmCommand, s *scene) error {
 				return s.traffic.many(ctx, h.Many/5, sceneKind{source: sceneOne, lane: outbox.LaneSend})
 			}},
 		{name: "replies", about: "its replies are larger than their stream takes", source: sceneOne, fault: redoxsim.Fault{Action: redoxsim.Huge, Size: 100_000, Accept: true},
 			begin: limitReplies(50_000), mend: limitReplies(-1),
-			fill: func(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
+			fill: func(ctx context.Context, h *harmCommand, s *scene) error {
 				return s.traffic.many(ctx, h.Some, sceneKind{source: sceneOne, lane: outbox.LaneRequest, durable: true})
 			}},
 		{name: "pause", about: "an operator has paused it", source: sceneOne,
-			begin: func(ctx context.Context, s *benchScene) error {
-				_, err := s.command(ctx, "pause", "--source", benchSource(sceneOne))
+			begin: func(ctx context.Context, s *scene) error {
+				_, err := s.command(ctx, "pause", "--source", sourceName(sceneOne))
 				return err
 			},
-			mend: func(ctx context.Context, s *benchScene) error {
-				_, err := s.command(ctx, "resume", "--source", benchSource(sceneOne))
+			mend: func(ctx context.Context, s *scene) error {
+				_, err := s.command(ctx, "resume", "--source", sourceName(sceneOne))
 				return err
 			}},
 	}
 }
 
 // names what the trouble is called where operators look.
-func (b benchHarm) names() string {
+func (b harmKind) names() string {
 	if b.scope != "" {
 		return b.scope
 	}
-	return benchSource(b.source)
+	return sourceName(b.source)
 }
 
 // start begins the trouble.
-func (b benchHarm) start(ctx context.Context, _ *benchHarmCommand, s *benchScene) error {
+func (b harmKind) start(ctx context.Context, _ *harmCommand, s *scene) error {
 	if b.begin != nil {
 		if err := b.begin(ctx, s); err != nil {
 			return err
@@ -97,7 +97,7 @@ func (b benchHarm) start(ctx context.Context, _ *benchHarmCommand, s *benchScene
 }
 
 // load publishes what meets the trouble.
-func (b benchHarm) load(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
+func (b harmKind) load(ctx context.Context, h *harmCommand, s *scene) error {
 	if b.fill != nil {
 		return b.fill(ctx, h, s)
 	}
@@ -111,7 +111,7 @@ func (b benchHarm) load(ctx context.Context, h *benchHarmCommand, s *benchScene)
 }
 
 // stop ends the trouble.
-func (b benchHarm) stop(ctx context.Context, _ *benchHarmCommand, s *benchScene) error {
+func (b harmKind) stop(ctx context.Context, _ *harmCommand, s *scene) error {
 	err := s.rules(ctx)
 	if b.mend != nil {
 		err = errors.Join(err, b.mend(ctx, s))
@@ -120,8 +120,8 @@ func (b benchHarm) stop(ctx context.Context, _ *benchHarmCommand, s *benchScene)
 	return errors.Join(err, released)
 }
 
-func fillMany(k sceneKind) func(context.Context, *benchHarmCommand, *benchScene) error {
-	return func(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
+func fillMany(k sceneKind) func(context.Context, *harmCommand, *scene) error {
+	return func(ctx context.Context, h *harmCommand, s *scene) error {
 		return s.traffic.many(ctx, h.Many, k)
 	}
 }
@@ -130,7 +130,7 @@ func fillMany(k sceneKind) func(context.Context, *benchHarmCommand, *benchScene)
 const sceneStuck = "stuck-head"
 
 // fillBehind publishes the head and those behind it.
-func fillBehind(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
+func fillBehind(ctx context.Context, h *harmCommand, s *scene) error {
 	k := sceneKind{source: sceneOne, order: sceneToken(sceneOne, 8), note: sceneStuck}
 	if err := s.traffic.publish(ctx, k); err != nil {
 		return err
@@ -140,7 +140,7 @@ func fillBehind(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
 }
 
 // fillLarge publishes messages of 10 MB, as long as the trouble lasts.
-func fillLarge(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
+func fillLarge(ctx context.Context, h *harmCommand, s *scene) error {
 	for i := range max(1, h.Some/10) {
 		lane := []outbox.Lane{outbox.LaneSend, outbox.LaneRequest}[i%2]
 		if err := s.traffic.publish(ctx, sceneKind{source: sceneOne, lane: lane, size: 9_900_000}); err != nil {
@@ -151,7 +151,7 @@ func fillLarge(ctx context.Context, h *benchHarmCommand, s *benchScene) error {
 }
 
 // withdraw has the simulator accept a key and its tokens no longer.
-func (s *benchScene) withdraw(ctx context.Context, client string) error {
+func (s *scene) withdraw(ctx context.Context, client string) error {
 	_, err := s.ask(ctx, http.MethodDelete, "keys?client_id="+client+"&kid="+client, nil)
 	if err == nil {
 		_, err = s.ask(ctx, http.MethodPost, "revoke?owner="+client, nil)
@@ -160,8 +160,8 @@ func (s *benchScene) withdraw(ctx context.Context, client string) error {
 }
 
 // limitReplies has the stream of replies take none that is larger; −1 for any.
-func limitReplies(size int32) func(context.Context, *benchScene) error {
-	return func(ctx context.Context, s *benchScene) error {
+func limitReplies(size int32) func(context.Context, *scene) error {
+	return func(ctx context.Context, s *scene) error {
 		stream, err := s.js.Stream(ctx, outbox.Prefix("").ReplyStream())
 		if err != nil {
 			return err

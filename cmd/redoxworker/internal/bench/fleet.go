@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -20,9 +20,9 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
-// benchFleet are the flags of what a fleet of many sources costs as a whole: the server on disk,
+// fleetFlags are the flags of what a fleet of many sources costs as a whole: the server on disk,
 // a worker and the simulator, each a process of its own as a user starts it.
-type benchFleet struct {
+type fleetFlags struct {
 	Fleet      bool          `help:"Instead: what --sources with messages and --idle ones cost beside NATS on disk and the simulator: starts, stops, memory, consumers, rate, and what goes on when all is quiet. Linux only."`
 	NATSServer string        `name:"nats-server" placeholder:"PROGRAM" help:"The nats-server of --fleet; by default the one that is built in, as a process."`
 	Backlog    int           `default:"100000" placeholder:"N" help:"Messages that wait while the server of --fleet is stopped and started: ${default}."`
@@ -61,23 +61,23 @@ const (
 	fleetRestart   = "server started until ready"
 )
 
-// benchFleetRun is one measurement of a fleet.
-type benchFleetRun struct {
-	bench *benchCommand
+// fleetRun is one measurement of a fleet.
+type fleetRun struct {
+	bench *loopCommand
 	app   *cli.App
 	dir   string
 	key   string // file
 	ports []int  // of NATS, and of its monitoring
 
-	server, sim, worker *benchProcess
+	server, sim, worker *fleetProcess
 	simURL, admin       string
-	conn                *benchConn
+	conn                *fleetConn
 
 	figures []fleetFigure
 }
 
 // fleet measures and prints, also what it had when it failed.
-func (b *benchCommand) fleet(ctx context.Context, a *cli.App) error {
+func (b *loopCommand) fleet(ctx context.Context, a *cli.App) error {
 	figures, err := b.measureFleet(ctx, a)
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
@@ -92,12 +92,12 @@ func (b *benchCommand) fleet(ctx context.Context, a *cli.App) error {
 	return err
 }
 
-func (b *benchCommand) measureFleet(ctx context.Context, a *cli.App) (figures []fleetFigure, err error) {
+func (b *loopCommand) measureFleet(ctx context.Context, a *cli.App) (figures []fleetFigure, err error) {
 	dir, err := os.MkdirTemp("", "redoxworker-bench-")
 	if err != nil {
 		return nil, err
 	}
-	f := &benchFleetRun{bench: b, app: a, dir: dir, key: filepath.Join(dir, "key.pem")}
+	f := &fleetRun{bench: b, app: a, dir: dir, key: filepath.Join(dir, "key.pem")}
 	defer func() { err = errors.Join(err, f.close(), os.RemoveAll(dir)) }()
 	key, err := auth.GenerateKey(auth.ES384, "bench")
 	if err != nil {
@@ -106,7 +106,7 @@ func (b *benchCommand) measureFleet(ctx context.Context, a *cli.App) (figures []
 	if err := auth.WriteKeyFile(f.key, key); err != nil {
 		return nil, err
 	}
-	progress := newBenchProgress(a, 1)
+	progress := newLoopProgress(a, 1)
 	defer progress.end()
 	for _, step := range []struct {
 		name string
@@ -129,7 +129,7 @@ func (b *benchCommand) measureFleet(ctx context.Context, a *cli.App) (figures []
 }
 
 // start starts NATS and the simulator.
-func (f *benchFleetRun) start(ctx context.Context) (err error) {
+func (f *fleetRun) start(ctx context.Context) (err error) {
 	if f.ports, err = natsdev.FreePorts(2); err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (f *benchFleetRun) start(ctx context.Context) (err error) {
 	if f.simURL, err = f.sim.says(ctx, "url"); err != nil {
 		return err
 	}
-	if f.conn, err = openBenchConn(f.natsURL()); err != nil {
+	if f.conn, err = openFleetConn(f.natsURL()); err != nil {
 		return err
 	}
 	_, err = (topology.Topology{Registry: true}).Ensure(ctx, f.conn.js)
@@ -155,10 +155,10 @@ func (f *benchFleetRun) start(ctx context.Context) (err error) {
 }
 
 // startServer starts NATS and says how long that took.
-func (f *benchFleetRun) startServer(ctx context.Context) (took time.Duration, err error) {
+func (f *fleetRun) startServer(ctx context.Context) (took time.Duration, err error) {
 	config, from := filepath.Join(f.dir, "nats.conf"), time.Now()
 	if f.bench.NATSServer == "" {
-		f.server, err = f.process(ctx, "server", "", "bench", "--role", string(benchServer), "--config", config, "--port", fmt.Sprint(f.ports[0]))
+		f.server, err = f.process(ctx, "server", "", "bench", "--role", string(roleServer), "--config", config, "--port", fmt.Sprint(f.ports[0]))
 	} else {
 		f.server, err = f.process(ctx, "server", f.bench.NATSServer, "-c", config)
 	}
@@ -169,14 +169,14 @@ func (f *benchFleetRun) startServer(ctx context.Context) (took time.Duration, er
 	return time.Since(from), err
 }
 
-func (f *benchFleetRun) natsURL() string { return fmt.Sprintf("nats://127.0.0.1:%d", f.ports[0]) }
+func (f *fleetRun) natsURL() string { return fmt.Sprintf("nats://127.0.0.1:%d", f.ports[0]) }
 
 // close ends what runs.
-func (f *benchFleetRun) close() (err error) {
+func (f *fleetRun) close() (err error) {
 	if f.conn != nil {
 		f.conn.close()
 	}
-	for _, p := range []*benchProcess{f.worker, f.sim, f.server} {
+	for _, p := range []*fleetProcess{f.worker, f.sim, f.server} {
 		if p != nil {
 			_, end := p.stop()
 			err = errors.Join(err, end)
@@ -185,16 +185,16 @@ func (f *benchFleetRun) close() (err error) {
 	return err
 }
 
-func (f *benchFleetRun) figure(where, what, unit string, value float64) {
+func (f *fleetRun) figure(where, what, unit string, value float64) {
 	f.figures = append(f.figures, fleetFigure{where, what, value, unit, fleetAims[what]})
 }
 
-func (f *benchFleetRun) seconds(where, what string, d time.Duration) {
+func (f *fleetRun) seconds(where, what string, d time.Duration) {
 	f.figure(where, what, "s", d.Seconds())
 }
 
 // server is the role of the built-in server: it runs until ctx ends.
-func (b *benchCommand) server(ctx context.Context, a *cli.App) error {
+func (b *loopCommand) server(ctx context.Context, a *cli.App) error {
 	server, err := natsdev.Start(natsdev.Options{ConfigFile: a.Globals.ConfigFile, Port: b.Port})
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (b *benchCommand) server(ctx context.Context, a *cli.App) error {
 }
 
 // consumers counts those of the queue.
-func (f *benchFleetRun) consumers(ctx context.Context) (float64, error) {
+func (f *fleetRun) consumers(ctx context.Context) (float64, error) {
 	stream, err := f.conn.js.Stream(ctx, outbox.Prefix("").OutStream())
 	if err != nil {
 		return 0, err
@@ -213,7 +213,7 @@ func (f *benchFleetRun) consumers(ctx context.Context) (float64, error) {
 }
 
 // emptied waits until the queue holds nothing.
-func (f *benchFleetRun) emptied(ctx context.Context) error {
+func (f *fleetRun) emptied(ctx context.Context) error {
 	return poll(ctx, func() (bool, error) {
 		stream, err := f.conn.js.Stream(ctx, outbox.Prefix("").OutStream())
 		if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -13,15 +13,15 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
-// benchAddresses is where a stand listens.
-type benchAddresses struct {
+// standAddresses is where a stand listens.
+type standAddresses struct {
 	NATS string `json:"nats"`
 	API  string `json:"api"`
 }
 
 // stand runs NATS and the stand-in for Redox until ctx ends. Its first line of output says
 // where they are.
-func (b *benchCommand) stand(ctx context.Context, a *cli.App) error {
+func (b *loopCommand) stand(ctx context.Context, a *cli.App) error {
 	server, err := natsdev.Start(natsdev.Options{Port: -1})
 	if err != nil {
 		return err
@@ -30,10 +30,10 @@ func (b *benchCommand) stand(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return errors.Join(err, server.Shutdown())
 	}
-	api := &http.Server{Handler: benchAPI(b.Latency), ReadHeaderTimeout: time.Minute}
+	api := &http.Server{Handler: standAPI(b.Latency), ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- api.Serve(listener) }()
-	err = json.NewEncoder(a.Stdout).Encode(benchAddresses{NATS: server.URL(), API: "http://" + listener.Addr().String()})
+	err = json.NewEncoder(a.Stdout).Encode(standAddresses{NATS: server.URL(), API: "http://" + listener.Addr().String()})
 	if err == nil {
 		<-ctx.Done()
 	}
@@ -45,13 +45,13 @@ func (b *benchCommand) stand(ctx context.Context, a *cli.App) error {
 }
 
 const (
-	benchToken  = `{"access_token":"bench","token_type":"Bearer","expires_in":300}`
-	benchAnswer = `{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","Logs":[{"ID":"d9f5d293-7110-461e-a875-3beb089e79f3","AttemptID":"925d1617-2fe0-468c-a14c-f8c04b572c54"}]}}`
+	standToken  = `{"access_token":"bench","token_type":"Bearer","expires_in":300}`
+	standAnswer = `{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","Logs":[{"ID":"d9f5d293-7110-461e-a875-3beb089e79f3","AttemptID":"925d1617-2fe0-468c-a14c-f8c04b572c54"}]}}`
 )
 
-// benchAPI answers as little as a worker needs: a simulator that checks what Redox checks
+// standAPI answers as little as a worker needs: a simulator that checks what Redox checks
 // would be a good part of what is measured.
-func benchAPI(latency time.Duration) http.Handler {
+func standAPI(latency time.Duration) http.Handler {
 	answer := func(text string, latency time.Duration) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -69,7 +69,7 @@ func benchAPI(latency time.Duration) http.Handler {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST /v2/auth/token", answer(benchToken, 0))
-	mux.Handle("POST /endpoint", answer(benchAnswer, latency))
+	mux.Handle("POST /v2/auth/token", answer(standToken, 0))
+	mux.Handle("POST /endpoint", answer(standAnswer, latency))
 	return mux
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 // message and nothing that only goes wrong needs. It has net/http's transport with as many
 // connections as it needs, the defaults of the client and of the garbage collector, and one
 // consumer for all sources.
-func (b *benchCommand) raw(ctx context.Context, a *cli.App) error {
+func (b *loopCommand) raw(ctx context.Context, a *cli.App) error {
 	c, err := a.Load(0)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (b *benchCommand) raw(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	defer func() { _ = js.DeleteConsumer(context.WithoutCancel(ctx), prefix.OutStream(), rawDurable) }()
-	loop := rawLoop{ctx: context.WithoutCancel(ctx), conn: conn, http: &http.Client{Transport: transport}, url: c.Redox.BaseURL + c.Redox.EndpointPath, id: c.Sources[benchSource(0)].ID}
+	loop := rawLoop{ctx: context.WithoutCancel(ctx), conn: conn, http: &http.Client{Transport: transport}, url: c.Redox.BaseURL + c.Redox.EndpointPath, id: c.Sources[sourceName(0)].ID}
 	var inFlight sync.WaitGroup
 	slots := make(chan struct{}, c.Worker.Concurrency)
 	pull, err := consumer.Consume(func(msg jetstream.Msg) {

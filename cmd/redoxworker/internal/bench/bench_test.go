@@ -1,7 +1,6 @@
-package main
+package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -14,26 +13,36 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
-// smallBench is a run of a second or two.
-var smallBench = []string{"bench", "--json", "--rounds", "1", "--in-flight", "8", "--size", "1KB", "--messages", "400", "--duration", "400ms", "--rate", "100"}
+// smallLoop is a run of a second or two.
+var smallLoop = []string{"bench", "--json", "--rounds", "1", "--in-flight", "8", "--size", "1KB", "--messages", "400", "--duration", "400ms", "--rate", "100"}
+
+// grammar is a command line of bench alone.
+type grammar struct {
+	cli.Globals
+
+	Bench Commands `cmd:""`
+}
 
 // runBench runs the command with the children that belong to it.
-func runBench(ctx context.Context, args ...string) (code int, stdout, stderr string) {
-	var out, errs bytes.Buffer
-	code = run(ctx, cli.App{Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs})
+func runBench(ctx context.Context, t testing.TB, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	a, out, errs := clitest.App(args...)
+	a.Program = clitest.Build(t)
+	code = cli.Execute(ctx, *a, new(grammar))
 	return code, out.String(), errs.String()
 }
 
 func TestBench_MeasuresWorkerAndRawLoop(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := runBench(t.Context(), smallBench...)
+	code, stdout, stderr := runBench(t.Context(), t, smallLoop...)
 	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	var results []benchResult
+	var results []loopResult
 	if err := json.Unmarshal([]byte(stdout), &results); err != nil || len(results) != 1 {
 		t.Fatalf("%v: %s", err, stdout)
 	}
@@ -41,7 +50,7 @@ func TestBench_MeasuresWorkerAndRawLoop(t *testing.T) {
 	if r.InFlight != 8 || r.Size != 1000 || r.Rounds != 1 || r.Messages == 0 || r.Ratio.Throughput <= 0 || r.Ratio.CPU <= 0 {
 		t.Errorf("%+v", r)
 	}
-	for _, f := range []benchFigures{r.Worker, r.Raw} {
+	for _, f := range []loopFigures{r.Worker, r.Raw} {
 		if f.PerSecond <= 0 || f.CPU <= 0 || f.Peak < 5 || f.Peak > 1000 || f.P50 <= 0 || f.P99 < f.P50 {
 			t.Errorf("%+v", f)
 		}
@@ -53,8 +62,8 @@ func TestBench_EndsWhenInterrupted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	code, stdout, stderr := runBench(ctx, "bench", "--duration", "1m", "--in-flight", "1")
-	if code != cli.ExitFailed || stdout != "" || stderr == "" || time.Since(start) > benchStopTimeout {
+	code, stdout, stderr := runBench(ctx, t, "bench", "--duration", "1m", "--in-flight", "1")
+	if code != cli.ExitFailed || stdout != "" || stderr == "" || time.Since(start) > stopTimeout {
 		t.Errorf("exit %d after %v, stdout %q, stderr %q", code, time.Since(start), stdout, stderr)
 	}
 }
@@ -73,7 +82,7 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			code, stdout, stderr := runBench(t.Context(), append([]string{"bench"}, strings.Fields(tc.args)...)...)
+			code, stdout, stderr := runBench(t.Context(), t, append([]string{"bench"}, strings.Fields(tc.args)...)...)
 			lines := strings.Split(strings.TrimSpace(stderr), "\n")
 			if code != cli.ExitUsage || stdout != "" || len(lines) != len(tc.want) {
 				t.Fatalf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
@@ -89,7 +98,7 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 
 func TestBench_SaysWhyAChildFailed(t *testing.T) {
 	t.Parallel()
-	child, err := startBenchChild(t.Context(), &cli.App{}, benchWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
+	child, err := startChild(t.Context(), &cli.App{Program: clitest.Build(t)}, roleWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,12 +112,12 @@ func TestBench_SaysWhyAChildFailed(t *testing.T) {
 
 func TestBenchSize(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]benchSize{"500": 500, "1KB": 1000, "20kb": 20_000, "1MB": 1_000_000, "700B": 700} {
-		var got benchSize
+	for text, want := range map[string]byteSize{"500": 500, "1KB": 1000, "20kb": 20_000, "1MB": 1_000_000, "700B": 700} {
+		var got byteSize
 		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
 			t.Errorf("%s: %d, %v", text, got, err)
 		}
-		var again benchSize
+		var again byteSize
 		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != want {
 			t.Errorf("%s is written %s", text, got)
 		}
@@ -117,8 +126,8 @@ func TestBenchSize(t *testing.T) {
 
 func TestBenchBody_IsAMessageOfExactlyThatSize(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{benchMinSize, 501, 1000, 1037, 20_000, benchMaxSize} {
-		body := benchBody(size)
+	for _, size := range []int{minSize, 501, 1000, 1037, 20_000, maxSize} {
+		body := messageBody(size)
 		meta, err := redox.ReadMeta(body)
 		if len(body) != size || err != nil || meta.DataModel == "" || meta.EventType == "" || meta.Destinations != 1 || !meta.Test || meta.SourceID != "" {
 			t.Errorf("size %d: %d bytes, %+v, %v", size, len(body), meta, err)
@@ -128,8 +137,8 @@ func TestBenchBody_IsAMessageOfExactlyThatSize(t *testing.T) {
 
 func TestBenchAPI(t *testing.T) {
 	t.Parallel()
-	api := benchAPI(time.Millisecond)
-	for path, want := range map[string]string{"/v2/auth/token": benchToken, "/endpoint": benchAnswer} {
+	api := standAPI(time.Millisecond)
+	for path, want := range map[string]string{"/v2/auth/token": standToken, "/endpoint": standAnswer} {
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}")))
 		if w.Code != http.StatusOK || w.Body.String() != want || !json.Valid(w.Body.Bytes()) {
@@ -144,21 +153,21 @@ func TestBenchAPI(t *testing.T) {
 
 func TestBenchRounds_MediansOfRatios(t *testing.T) {
 	t.Parallel()
-	rounds := newBenchRounds(benchSetting{inFlight: 64, size: 1000})
-	add := func(role benchRole, perSecond int, cpu time.Duration, latency int64) {
-		h := hdrhistogram.New(1, benchPatience.Microseconds(), 3)
+	rounds := newLoopRounds(loopSetting{inFlight: 64, size: 1000})
+	add := func(role processRole, perSecond int, cpu time.Duration, latency int64) {
+		h := hdrhistogram.New(1, stepPatience.Microseconds(), 3)
 		if err := h.RecordValue(latency); err != nil {
 			t.Fatal(err)
 		}
 		rounds.add(role, measurement{messages: perSecond, took: time.Second, cpu: cpu * time.Duration(perSecond), peak: 20e6, latency: h})
 	}
 	// The second round was disturbed, both halves of it; the third in one half only.
-	add(benchWorker, 900, 55*time.Microsecond, 1000)
-	add(benchRaw, 1000, 50*time.Microsecond, 900)
-	add(benchWorker, 450, 110*time.Microsecond, 2000)
-	add(benchRaw, 500, 100*time.Microsecond, 900)
-	add(benchWorker, 100, 400*time.Microsecond, 1000)
-	add(benchRaw, 1000, 50*time.Microsecond, 900)
+	add(roleWorker, 900, 55*time.Microsecond, 1000)
+	add(roleRaw, 1000, 50*time.Microsecond, 900)
+	add(roleWorker, 450, 110*time.Microsecond, 2000)
+	add(roleRaw, 500, 100*time.Microsecond, 900)
+	add(roleWorker, 100, 400*time.Microsecond, 1000)
+	add(roleRaw, 1000, 50*time.Microsecond, 900)
 	r := rounds.result()
 	if r.Rounds != 3 || r.Messages != 3950 || r.Ratio.Throughput != 0.9 || r.Ratio.CPU != 1.1 {
 		t.Errorf("%+v", r)
@@ -166,7 +175,7 @@ func TestBenchRounds_MediansOfRatios(t *testing.T) {
 	if w := r.Worker; w.PerSecond != 450 || w.CPU != 110 || w.Peak != 20 || w.P50 != 1 || w.P99 < 2 {
 		t.Errorf("%+v", w)
 	}
-	shown := benchTable([]benchResult{r})
+	shown := loopTable([]loopResult{r})
 	for _, want := range []string{"in flight", "64", "1KB", "450", "1000", "0.90", "110.0", "50.0", "1.10"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is missing in\n%s", want, shown)
@@ -200,13 +209,13 @@ func TestTail_KeepsWholeLinesOfTheEnd(t *testing.T) {
 
 func TestBenchAmount_IsBounded(t *testing.T) {
 	t.Parallel()
-	for _, messages := range []int{1, 10_000, benchMaxMessages} {
-		for _, s := range []benchSetting{{1, benchMinSize, 1}, {64, 20_000, 1}, {benchMaxInFlight, benchMinSize, 300}, {benchMaxInFlight, benchMaxSize, 1}} {
-			got := (&benchCommand{Messages: messages, Duration: time.Second}).amount(s)
+	for _, messages := range []int{1, 10_000, maxMessages} {
+		for _, s := range []loopSetting{{1, minSize, 1}, {64, 20_000, 1}, {maxInFlight, minSize, 300}, {maxInFlight, maxSize, 1}} {
+			got := (&loopCommand{Messages: messages, Duration: time.Second}).amount(s)
 			if got.measured < 1 || got.measured >= got.published || got.published-got.measured < s.inFlight {
 				t.Errorf("%d messages, %+v: %+v", messages, s, got)
 			}
-			if got.published*s.size > benchMaxBacklog && got.published > 2*s.inFlight+300 {
+			if got.published*s.size > maxBacklog && got.published > 2*s.inFlight+300 {
 				t.Errorf("%d messages, %+v: %d bytes", messages, s, got.published*s.size)
 			}
 		}

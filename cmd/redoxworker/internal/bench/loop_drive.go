@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -18,16 +18,16 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
-// benchSource is the name of a source of the benchmark.
-func benchSource(n int) string { return "bench-" + strconv.Itoa(n) }
+// sourceName is the name of a source of the benchmark.
+func sourceName(n int) string { return "bench-" + strconv.Itoa(n) }
 
-// benchSetting is one combination of the flags.
-type benchSetting struct {
+// loopSetting is one combination of the flags.
+type loopSetting struct {
 	inFlight, size, sources int
 }
 
 // drive measures every setting.
-func (b *benchCommand) drive(ctx context.Context, a *cli.App) (results []benchResult, err error) {
+func (b *loopCommand) drive(ctx context.Context, a *cli.App) (results []loopResult, err error) {
 	dir, err := os.MkdirTemp("", "redoxworker-bench-")
 	if err != nil {
 		return nil, err
@@ -40,12 +40,12 @@ func (b *benchCommand) drive(ctx context.Context, a *cli.App) (results []benchRe
 	if err := auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key); err != nil {
 		return nil, err
 	}
-	progress := newBenchProgress(a, len(b.InFlight)*len(b.Size)*len(b.Sources)*b.Rounds*2)
+	progress := newLoopProgress(a, len(b.InFlight)*len(b.Size)*len(b.Sources)*b.Rounds*2)
 	defer progress.end()
 	for _, n := range b.InFlight {
 		for _, size := range b.Size {
 			for _, sources := range b.Sources {
-				r, err := b.measureSetting(ctx, a, dir, benchSetting{n, int(size), sources}, progress)
+				r, err := b.measureSetting(ctx, a, dir, loopSetting{n, int(size), sources}, progress)
 				if err != nil {
 					return nil, err
 				}
@@ -57,40 +57,40 @@ func (b *benchCommand) drive(ctx context.Context, a *cli.App) (results []benchRe
 }
 
 // measureSetting runs all rounds of one setting against a fresh stand.
-func (b *benchCommand) measureSetting(ctx context.Context, a *cli.App, dir string, s benchSetting, progress *benchProgress) (_ benchResult, err error) {
-	stand, err := startBenchChild(ctx, a, benchStand, "--latency", b.Latency.String())
+func (b *loopCommand) measureSetting(ctx context.Context, a *cli.App, dir string, s loopSetting, progress *loopProgress) (_ loopResult, err error) {
+	stand, err := startChild(ctx, a, roleStand, "--latency", b.Latency.String())
 	if err != nil {
-		return benchResult{}, err
+		return loopResult{}, err
 	}
 	defer func() { err = errors.Join(err, stand.stop()) }()
-	var at benchAddresses
+	var at standAddresses
 	if err := stand.line(&at); err != nil {
-		return benchResult{}, err
+		return loopResult{}, err
 	}
 	conn, err := nats.Connect(at.NATS)
 	if err != nil {
-		return benchResult{}, err
+		return loopResult{}, err
 	}
 	defer conn.Close()
 	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1000))
 	if err != nil {
-		return benchResult{}, err
+		return loopResult{}, err
 	}
 	if _, err := (topology.Topology{}).Ensure(ctx, js); err != nil {
-		return benchResult{}, err
+		return loopResult{}, err
 	}
 	file := filepath.Join(dir, "redoxworker.yaml")
-	if err := os.WriteFile(file, []byte(benchConfig(at, dir, s.inFlight, s.sources+b.Idle)), 0o600); err != nil {
-		return benchResult{}, err
+	if err := os.WriteFile(file, []byte(loopConfig(at, dir, s.inFlight, s.sources+b.Idle)), 0o600); err != nil {
+		return loopResult{}, err
 	}
-	rounds := newBenchRounds(s)
-	load := benchLoad{conn: conn, js: js, body: benchBody(s.size), sources: s.sources, keys: b.Keys}
+	rounds := newLoopRounds(s)
+	load := loopLoad{conn: conn, js: js, body: messageBody(s.size), sources: s.sources, keys: b.Keys}
 	for range b.Rounds {
-		for _, role := range []benchRole{benchWorker, benchRaw} {
+		for _, role := range []processRole{roleWorker, roleRaw} {
 			progress.step(s, role)
 			m, err := b.measure(ctx, a, &load, role, file, s)
 			if err != nil {
-				return benchResult{}, err
+				return loopResult{}, err
 			}
 			rounds.add(role, m)
 		}
@@ -99,12 +99,12 @@ func (b *benchCommand) measureSetting(ctx context.Context, a *cli.App, dir strin
 }
 
 // measure starts the worker or the raw loop, lets it work, and ends it.
-func (b *benchCommand) measure(ctx context.Context, a *cli.App, load *benchLoad, role benchRole, file string, s benchSetting) (m measurement, err error) {
+func (b *loopCommand) measure(ctx context.Context, a *cli.App, load *loopLoad, role processRole, file string, s loopSetting) (m measurement, err error) {
 	args := []string{"--config", file}
 	if b.Profile != "" {
 		args = append(args, "--profile", b.Profile)
 	}
-	child, err := startBenchChild(ctx, a, role, args...)
+	child, err := startChild(ctx, a, role, args...)
 	if err != nil {
 		return m, err
 	}
@@ -131,28 +131,28 @@ func (b *benchCommand) measure(ctx context.Context, a *cli.App, load *benchLoad,
 	return m, load.purge(ctx)
 }
 
-// benchMaxBacklog bounds what one measurement stores, in bytes.
-const benchMaxBacklog = 256 << 20
+// maxBacklog bounds what one measurement stores, in bytes.
+const maxBacklog = 256 << 20
 
-// benchAmount bounds one measurement at full load.
-type benchAmount struct {
+// loopAmount bounds one measurement at full load.
+type loopAmount struct {
 	published int           // messages
 	measured  int           // replies after which the clock stops; fewer, so that there is work to the last moment
 	limit     time.Duration // after which it stops anyway
 }
 
-func (b *benchCommand) amount(s benchSetting) benchAmount {
+func (b *loopCommand) amount(s loopSetting) loopAmount {
 	spare := 2*s.inFlight + 200
-	published := min(b.Messages+spare, max(benchMaxBacklog/s.size, spare+1))
-	return benchAmount{published: published, measured: published - spare/2, limit: b.Duration}
+	published := min(b.Messages+spare, max(maxBacklog/s.size, spare+1))
+	return loopAmount{published: published, measured: published - spare/2, limit: b.Duration}
 }
 
-// benchConfig is what a user would write, but for the quota, which the raw loop does not
+// loopConfig is what a user would write, but for the quota, which the raw loop does not
 // keep either; everything else is at its default.
-func benchConfig(at benchAddresses, dir string, inFlight, sources int) string {
+func loopConfig(at standAddresses, dir string, inFlight, sources int) string {
 	var list strings.Builder
 	for n := range sources {
-		fmt.Fprintf(&list, "  %s: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}\n", benchSource(n))
+		fmt.Fprintf(&list, "  %s: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}\n", sourceName(n))
 	}
 	return fmt.Sprintf(`
 nats: {url: %q}
@@ -167,26 +167,26 @@ log: {format: json}
 `, at.NATS, at.API, filepath.Join(dir, "key.pem"), list.String(), inFlight)
 }
 
-// benchProgress shows on a terminal what is being measured.
-type benchProgress struct {
+// loopProgress shows on a terminal what is being measured.
+type loopProgress struct {
 	show        func(format string, args ...any)
 	done, total int
 }
 
-func newBenchProgress(a *cli.App, total int) *benchProgress {
-	p := &benchProgress{total: total, show: func(string, ...any) {}}
+func newLoopProgress(a *cli.App, total int) *loopProgress {
+	p := &loopProgress{total: total, show: func(string, ...any) {}}
 	if cli.IsTerminal(a.Stderr) {
 		p.show = func(format string, args ...any) { fmt.Fprintf(a.Stderr, "\r\x1b[K"+format, args...) }
 	}
 	return p
 }
 
-func (p *benchProgress) step(s benchSetting, role benchRole) {
-	p.show("%3d %%  %d in flight, %s, %s: %s", 100*p.done/p.total, s.inFlight, benchSize(s.size), cli.Counted(s.sources, "source"), role)
+func (p *loopProgress) step(s loopSetting, role processRole) {
+	p.show("%3d %%  %d in flight, %s, %s: %s", 100*p.done/p.total, s.inFlight, byteSize(s.size), cli.Counted(s.sources, "source"), role)
 	p.done++
 }
 
-func (p *benchProgress) end() { p.show("") }
+func (p *loopProgress) end() { p.show("") }
 
-// benchID names a message of one measurement.
-func benchID(inbox string, n int) string { return inbox + "." + strconv.Itoa(n) }
+// messageID names a message of one measurement.
+func messageID(inbox string, n int) string { return inbox + "." + strconv.Itoa(n) }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"cmp"
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// benchProcess is a program that runs as a user would run it.
-type benchProcess struct {
+// fleetProcess is a program that runs as a user would run it.
+type fleetProcess struct {
 	name   string
 	cmd    *exec.Cmd
 	output string // file of stdout and stderr
@@ -23,14 +23,14 @@ type benchProcess struct {
 	err    error // of its end, once ended is closed
 }
 
-// benchPoll is how often what has no event is looked at.
-const benchPoll = 5 * time.Millisecond
+// pollEvery is how often what has no event is looked at.
+const pollEvery = 5 * time.Millisecond
 
 // process starts a program, or, without one, this program.
-func (f *benchFleetRun) process(ctx context.Context, name, program string, args ...string) (*benchProcess, error) {
+func (f *fleetRun) process(ctx context.Context, name, program string, args ...string) (*fleetProcess, error) {
 	called := program
 	if program == "" {
-		own, err := os.Executable()
+		own, err := f.app.Executable()
 		if err != nil {
 			return nil, err
 		}
@@ -41,12 +41,12 @@ func (f *benchFleetRun) process(ctx context.Context, name, program string, args 
 		return nil, err
 	}
 	defer func() { _ = out.Close() }() // it is the process's
-	p := &benchProcess{name: name, cmd: exec.CommandContext(ctx, program, args...), output: out.Name(), ended: make(chan struct{})}
+	p := &fleetProcess{name: name, cmd: exec.CommandContext(ctx, program, args...), output: out.Name(), ended: make(chan struct{})}
 	p.cmd.Args[0] = called
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = benchEnviron(f.app)
+	p.cmd.Env = childEnviron(f.app)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
-	p.cmd.WaitDelay = benchStopTimeout
+	p.cmd.WaitDelay = stopTimeout
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the %s: %w", name, err)
 	}
@@ -58,7 +58,7 @@ func (f *benchFleetRun) process(ctx context.Context, name, program string, args 
 }
 
 // stop ends the process and says how long that took. It is safe to call again.
-func (p *benchProcess) stop() (took time.Duration, err error) {
+func (p *fleetProcess) stop() (took time.Duration, err error) {
 	from := time.Now()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	<-p.ended
@@ -70,7 +70,7 @@ func (p *benchProcess) stop() (took time.Duration, err error) {
 }
 
 // failed says what became of the process, with the end of what it wrote.
-func (p *benchProcess) failed(err error) error {
+func (p *fleetProcess) failed(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (p *benchProcess) failed(err error) error {
 
 // poll calls try until it is true, fails, or ctx ends.
 func poll(ctx context.Context, try func() (bool, error)) error {
-	tick := time.NewTicker(benchPoll)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		if done, err := try(); done || err != nil {
@@ -98,7 +98,7 @@ func poll(ctx context.Context, try func() (bool, error)) error {
 }
 
 // until polls while the process runs.
-func (p *benchProcess) until(ctx context.Context, try func() bool) error {
+func (p *fleetProcess) until(ctx context.Context, try func() bool) error {
 	return poll(ctx, func() (bool, error) {
 		if try() {
 			return true, nil
@@ -113,7 +113,7 @@ func (p *benchProcess) until(ctx context.Context, try func() bool) error {
 }
 
 // await waits until a URL answers 200.
-func (p *benchProcess) await(ctx context.Context, url string) error {
+func (p *fleetProcess) await(ctx context.Context, url string) error {
 	return p.until(ctx, func() bool { return readJSON(ctx, url, &struct{}{}) == nil })
 }
 
@@ -123,7 +123,7 @@ func readJSON(ctx context.Context, url string, v any) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Timeout: benchPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: stepPatience, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Do(request)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func readJSON(ctx context.Context, url string, v any) error {
 }
 
 // says waits for a line of JSON with a text under a name.
-func (p *benchProcess) says(ctx context.Context, name string) (value string, err error) {
+func (p *fleetProcess) says(ctx context.Context, name string) (value string, err error) {
 	err = p.until(ctx, func() bool {
 		text, err := os.ReadFile(p.output)
 		if err != nil {
@@ -155,14 +155,14 @@ func (p *benchProcess) says(ctx context.Context, name string) (value string, err
 	return value, err
 }
 
-// benchProcessUse is what a process uses.
-type benchProcessUse struct {
+// processUse is what a process uses.
+type processUse struct {
 	cpu       time.Duration
 	rss, peak float64 // MB
 }
 
 // use reads /proc.
-func (p *benchProcess) use() (u benchProcessUse, err error) {
+func (p *fleetProcess) use() (u processUse, err error) {
 	pid := p.cmd.Process.Pid
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

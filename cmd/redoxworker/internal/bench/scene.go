@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -33,9 +33,9 @@ type sceneFleet struct {
 	Settings   []string      `name:"with" sep:"none" placeholder:"YAML" help:"Further lines of the worker's configuration. Repeatable."`
 }
 
-// benchScene is one worker with many sources, on a NATS server and a simulated Redox of its
+// scene is one worker with many sources, on a NATS server and a simulated Redox of its
 // own, each a process. The first source has a key of its own; the second, and all others, share one.
-type benchScene struct {
+type scene struct {
 	app     *cli.App
 	sources int
 	config  string // file
@@ -44,9 +44,9 @@ type benchScene struct {
 	http    http.Client
 	conn    *nats.Conn
 	js      jetstream.JetStream
-	worker  *benchChild
+	worker  *childProcess
 	keys    map[string]auth.Key // by client id
-	traffic *benchTraffic
+	traffic *sceneTraffic
 
 	stops []func() error // what end stops, the last one first
 }
@@ -67,8 +67,8 @@ const (
 func sceneSourceID(n int) string { return fmt.Sprintf("7ce6f387-c33c-417d-8682-%012d", n) }
 
 // open starts everything and waits until the worker is ready. quota is a line of configuration.
-func (f sceneFleet) open(ctx context.Context, a *cli.App, sources int, quota string) (_ *benchScene, err error) {
-	s := &benchScene{app: a, sources: sources, keys: map[string]auth.Key{}}
+func (f sceneFleet) open(ctx context.Context, a *cli.App, sources int, quota string) (_ *scene, err error) {
+	s := &scene{app: a, sources: sources, keys: map[string]auth.Key{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.end())
@@ -102,25 +102,25 @@ func (f sceneFleet) open(ctx context.Context, a *cli.App, sources int, quota str
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	if s.worker, err = startBenchChild(ctx, a, benchWorker, "--config", s.config); err != nil {
+	if s.worker, err = startChild(ctx, a, roleWorker, "--config", s.config); err != nil {
 		return nil, err
 	}
 	s.stops = append(s.stops, s.worker.stop)
-	if s.traffic, err = newBenchTraffic(s); err != nil {
+	if s.traffic, err = newSceneTraffic(s); err != nil {
 		return nil, err
 	}
 	return s, s.ready(ctx)
 }
 
 // configuration is what a user would write; everything else is at its default.
-func (s *benchScene) configuration(address, dir, quota string) string {
+func (s *scene) configuration(address, dir, quota string) string {
 	var sources strings.Builder
 	for n := range s.sources {
 		key := sceneSharedKey
 		if n == sceneKeyed {
 			key = sceneOwnKey
 		}
-		fmt.Fprintf(&sources, "  %s: {id: %s, key: %s}\n", benchSource(n), sceneSourceID(n), key)
+		fmt.Fprintf(&sources, "  %s: {id: %s, key: %s}\n", sourceName(n), sceneSourceID(n), key)
 	}
 	var keys strings.Builder
 	for client := range s.keys {
@@ -131,14 +131,14 @@ func (s *benchScene) configuration(address, dir, quota string) string {
 }
 
 // startNATS starts a server and answers its URL.
-func (s *benchScene) startNATS(ctx context.Context, binary, dir string) (string, error) {
+func (s *scene) startNATS(ctx context.Context, binary, dir string) (string, error) {
 	if binary == "" {
-		stand, err := startBenchChild(ctx, s.app, benchStand)
+		stand, err := startChild(ctx, s.app, roleStand)
 		if err != nil {
 			return "", err
 		}
 		s.stops = append(s.stops, stand.stop)
-		var at benchAddresses
+		var at standAddresses
 		err = stand.line(&at)
 		return at.NATS, err
 	}
@@ -146,7 +146,7 @@ func (s *benchScene) startNATS(ctx context.Context, binary, dir string) (string,
 	var stderr tail
 	cmd.Stderr = &stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = benchStopTimeout
+	cmd.WaitDelay = stopTimeout
 	if err := cmd.Start(); err != nil {
 		return "", fmt.Errorf("bench: starting %s: %w", binary, err)
 	}
@@ -159,7 +159,7 @@ func (s *benchScene) startNATS(ctx context.Context, binary, dir string) (string,
 		NATS []string `json:"nats"`
 	}
 	file := filepath.Join(dir, fmt.Sprintf("%s_%d.ports", filepath.Base(binary), cmd.Process.Pid))
-	err := eventually(ctx, benchPatience, func() error {
+	err := eventually(ctx, stepPatience, func() error {
 		text, err := os.ReadFile(file)
 		if err == nil {
 			err = json.Unmarshal(text, &ports)
@@ -175,7 +175,7 @@ func (s *benchScene) startNATS(ctx context.Context, binary, dir string) (string,
 	return ports.NATS[0], nil
 }
 
-func (s *benchScene) connect(ctx context.Context, address string) (err error) {
+func (s *scene) connect(ctx context.Context, address string) (err error) {
 	if s.conn, err = nats.Connect(address); err != nil {
 		return err
 	}
@@ -188,8 +188,8 @@ func (s *benchScene) connect(ctx context.Context, address string) (err error) {
 }
 
 // startSim starts the simulated Redox and makes its keys known to it.
-func (s *benchScene) startSim(ctx context.Context, dir string) error {
-	sim, err := startBenchChild(ctx, s.app, benchSim)
+func (s *scene) startSim(ctx context.Context, dir string) error {
+	sim, err := startChild(ctx, s.app, roleSim)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (s *benchScene) startSim(ctx context.Context, dir string) error {
 }
 
 // allow has the simulator accept a key.
-func (s *benchScene) allow(ctx context.Context, client string) error {
+func (s *scene) allow(ctx context.Context, client string) error {
 	set, err := auth.JWKS(s.keys[client])
 	if err != nil {
 		return err
@@ -228,13 +228,13 @@ func (s *benchScene) allow(ctx context.Context, client string) error {
 }
 
 // answerIn has the simulator take so long to answer.
-func (s *benchScene) answerIn(ctx context.Context, latency time.Duration) error {
+func (s *scene) answerIn(ctx context.Context, latency time.Duration) error {
 	_, err := s.ask(ctx, http.MethodPost, "load", redoxsim.Load{Base: latency})
 	return err
 }
 
 // rules puts faults in force; none end those there are.
-func (s *benchScene) rules(ctx context.Context, rules ...redoxsim.Rule) error {
+func (s *scene) rules(ctx context.Context, rules ...redoxsim.Rule) error {
 	setting := map[string]any{"profile": "none"}
 	if len(rules) > 0 {
 		setting = map[string]any{"rules": rules}
@@ -244,7 +244,7 @@ func (s *benchScene) rules(ctx context.Context, rules ...redoxsim.Rule) error {
 }
 
 // ask sends a request to the routes of the simulator itself.
-func (s *benchScene) ask(ctx context.Context, method, route string, body any) ([]byte, error) {
+func (s *scene) ask(ctx context.Context, method, route string, body any) ([]byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func (s *benchScene) ask(ctx context.Context, method, route string, body any) ([
 }
 
 // readyz asks the worker how it is.
-func (s *benchScene) readyz(ctx context.Context) (state service.Status, err error) {
+func (s *scene) readyz(ctx context.Context) (state service.Status, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/readyz", nil)
 	if err != nil {
 		return state, err
@@ -279,8 +279,8 @@ func (s *benchScene) readyz(ctx context.Context) (state service.Status, err erro
 }
 
 // ready waits until the worker is.
-func (s *benchScene) ready(ctx context.Context) error {
-	err := eventually(ctx, benchPatience, func() error {
+func (s *scene) ready(ctx context.Context) error {
+	err := eventually(ctx, stepPatience, func() error {
 		state, err := s.readyz(ctx)
 		if err == nil && !state.Ready {
 			err = errors.New("it is not ready: " + state.WaitsFor)
@@ -294,7 +294,7 @@ func (s *benchScene) ready(ctx context.Context) error {
 }
 
 // command runs another command of this binary, for the fleet, and answers what it printed.
-func (s *benchScene) command(ctx context.Context, args ...string) (string, error) {
+func (s *scene) command(ctx context.Context, args ...string) (string, error) {
 	cmd, err := itself(ctx, s.app, append(args, "--config", s.config)...)
 	if err != nil {
 		return "", err
@@ -309,7 +309,7 @@ func (s *benchScene) command(ctx context.Context, args ...string) (string, error
 }
 
 // end stops everything.
-func (s *benchScene) end() (err error) {
+func (s *scene) end() (err error) {
 	for len(s.stops) > 0 {
 		n := len(s.stops) - 1
 		err, s.stops = errors.Join(err, s.stops[n]()), s.stops[:n]

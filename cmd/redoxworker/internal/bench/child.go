@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -20,15 +20,15 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
-// benchUsage is what a process has used so far.
-type benchUsage struct {
+// processUsage is what a process has used so far.
+type processUsage struct {
 	CPU  time.Duration `json:"cpu"`  // user and system
 	Peak int64         `json:"peak"` // resident memory in bytes
 }
 
 // controlled plays a role until its standard input ends, which also happens when the driver
 // dies. Each line of the input asks for the usage; the answer is a line of JSON.
-func (b *benchCommand) controlled(ctx context.Context, a *cli.App, role func(context.Context, *cli.App) error) error {
+func (b *loopCommand) controlled(ctx context.Context, a *cli.App, role func(context.Context, *cli.App) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The reader cannot be interrupted; it ends with the process, which a role's end brings about.
@@ -53,8 +53,8 @@ func (b *benchCommand) controlled(ctx context.Context, a *cli.App, role func(con
 }
 
 // profile writes profiles of this process when stop is called.
-func (b *benchCommand) profile() (stop func() error, err error) {
-	if b.Profile == "" || b.Role == benchStand {
+func (b *loopCommand) profile() (stop func() error, err error) {
+	if b.Profile == "" || b.Role == roleStand {
 		return func() error { return nil }, nil
 	}
 	name := filepath.Join(b.Profile, fmt.Sprintf("%s-%d", b.Role, os.Getpid()))
@@ -75,9 +75,9 @@ func (b *benchCommand) profile() (stop func() error, err error) {
 	}, nil
 }
 
-// benchChild is a child process as the driver sees it.
-type benchChild struct {
-	role   benchRole
+// childProcess is a child process as the driver sees it.
+type childProcess struct {
+	role   processRole
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stdout *bufio.Scanner
@@ -85,29 +85,29 @@ type benchChild struct {
 	stop   func() error // ends the child and waits for it; safe to call again
 }
 
-// benchStopTimeout is how long a child may take to end before it is killed.
-const benchStopTimeout = 20 * time.Second
+// stopTimeout is how long a child may take to end before it is killed.
+const stopTimeout = 20 * time.Second
 
 // itself is a command line of this binary, with an environment of its own: the user's settings
 // are not what is measured.
 func itself(ctx context.Context, a *cli.App, args ...string) (*exec.Cmd, error) {
-	path, err := os.Executable()
+	path, err := a.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Args = append([]string{"redoxworker"}, args...)
-	cmd.Env = benchEnviron(a)
+	cmd.Env = childEnviron(a)
 	return cmd, nil
 }
 
-// startBenchChild starts this binary in a role.
-func startBenchChild(ctx context.Context, a *cli.App, role benchRole, args ...string) (*benchChild, error) {
+// startChild starts this binary in a role.
+func startChild(ctx context.Context, a *cli.App, role processRole, args ...string) (*childProcess, error) {
 	cmd, err := itself(ctx, a, append([]string{"bench", "--role", string(role)}, args...)...)
 	if err != nil {
 		return nil, err
 	}
-	c := &benchChild{role: role, cmd: cmd}
+	c := &childProcess{role: role, cmd: cmd}
 	c.cmd.Stderr = &c.stderr
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func startBenchChild(ctx context.Context, a *cli.App, role benchRole, args ...st
 	}
 	c.stdout = bufio.NewScanner(out)
 	c.cmd.Cancel = c.stdin.Close
-	c.cmd.WaitDelay = benchStopTimeout
+	c.cmd.WaitDelay = stopTimeout
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("bench: starting the %s: %w", role, err)
 	}
@@ -126,8 +126,8 @@ func startBenchChild(ctx context.Context, a *cli.App, role benchRole, args ...st
 	return c, nil
 }
 
-// benchEnviron is what a child gets of the user's environment.
-func benchEnviron(a *cli.App) (environ []string) {
+// childEnviron is what a child gets of the user's environment.
+func childEnviron(a *cli.App) (environ []string) {
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOCOVERDIR"} {
 		if value := a.Env(name); value != "" {
 			environ = append(environ, name+"="+value)
@@ -136,9 +136,9 @@ func benchEnviron(a *cli.App) (environ []string) {
 	return environ
 }
 
-func (c *benchChild) end() error {
+func (c *childProcess) end() error {
 	_ = c.stdin.Close()
-	kill := time.AfterFunc(benchStopTimeout, func() { _ = c.cmd.Process.Kill() })
+	kill := time.AfterFunc(stopTimeout, func() { _ = c.cmd.Process.Kill() })
 	defer kill.Stop()
 	if err := c.cmd.Wait(); err != nil {
 		return c.failed(err)
@@ -147,22 +147,22 @@ func (c *benchChild) end() error {
 }
 
 // failed says what became of a child, with the end of what it wrote to stderr.
-func (c *benchChild) failed(err error) error {
+func (c *childProcess) failed(err error) error {
 	return fmt.Errorf("bench: the %s failed: %w\n%s", c.role, err, c.stderr.String())
 }
 
 // usage asks the child what it has used.
-func (c *benchChild) usage() (benchUsage, error) {
+func (c *childProcess) usage() (processUsage, error) {
 	if _, err := io.WriteString(c.stdin, "usage\n"); err != nil {
-		return benchUsage{}, c.failed(err)
+		return processUsage{}, c.failed(err)
 	}
-	var u benchUsage
+	var u processUsage
 	err := c.line(&u)
 	return u, err
 }
 
 // line reads a line of JSON from the child.
-func (c *benchChild) line(v any) error {
+func (c *childProcess) line(v any) error {
 	if !c.stdout.Scan() {
 		err := c.stdout.Err()
 		if err == nil {

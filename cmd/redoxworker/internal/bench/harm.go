@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 )
 
-// benchHarmCommand has one source of a fleet meet one trouble after another, while all have light
+// harmCommand has one source of a fleet meet one trouble after another, while all have light
 // steady traffic, and tells what the others feel of it. After each trouble it waits until
 // everything is settled, and looks in the record of the simulated Redox whether it came once and in
 // order.
-type benchHarmCommand struct {
+type harmCommand struct {
 	sceneFleet
 	Harms    []string          `arg:"" optional:"" name:"harm" help:"What one source meets, such as hang or flood; all that are listed below by default."`
 	Sources  []int             `default:"500" placeholder:"N" help:"Sources of the fleet: ${default}."`
@@ -30,10 +30,10 @@ type benchHarmCommand struct {
 }
 
 // Help lists the harms.
-func (benchHarmCommand) Help() string {
+func (harmCommand) Help() string {
 	var b strings.Builder
 	b.WriteString("Harms:\n")
-	for _, h := range benchHarms() {
+	for _, h := range allHarms() {
 		fmt.Fprintf(&b, "  %-13s %s\n", h.name, h.about)
 	}
 	b.WriteString("\nLatency is from being published to the reply, of the messages of all sources but the one in trouble. It needs a\nmachine that does nothing else. The exit code is 1 when a message was lost, doubled or out of order, or when\n/readyz or `redoxworker status` did not name the trouble, whatever the latency.\n")
@@ -47,7 +47,7 @@ const (
 )
 
 // Run measures.
-func (h *benchHarmCommand) Run(ctx context.Context, a *cli.App) error {
+func (h *harmCommand) Run(ctx context.Context, a *cli.App) error {
 	harms, err := h.validate()
 	if err != nil {
 		return err
@@ -75,16 +75,16 @@ func (h *benchHarmCommand) Run(ctx context.Context, a *cli.App) error {
 	return err
 }
 
-func (h *benchHarmCommand) validate() (harms []benchHarm, err error) {
+func (h *harmCommand) validate() (harms []harmKind, err error) {
 	var errs []error
 	bad := func(cond bool, format string, args ...any) {
 		if cond {
 			errs = append(errs, cli.Usagef(format, args...))
 		}
 	}
-	all := benchHarms()
+	all := allHarms()
 	for _, name := range h.Harms {
-		i := slices.IndexFunc(all, func(b benchHarm) bool { return b.name == name })
+		i := slices.IndexFunc(all, func(b harmKind) bool { return b.name == name })
 		if bad(i < 0, "harm: there is no %q; see redoxworker bench harm --help", name); i >= 0 {
 			harms = append(harms, all[i])
 		}
@@ -93,7 +93,7 @@ func (h *benchHarmCommand) validate() (harms []benchHarm, err error) {
 		harms = all
 	}
 	for _, n := range h.Sources {
-		bad(n < 3 || n > benchMaxSources, "--sources: %d; use 3 to %d", n, benchMaxSources)
+		bad(n < 3 || n > maxSources, "--sources: %d; use 3 to %d", n, maxSources)
 	}
 	bad(h.Rate < 1 || h.Rate > harmMaxRate, "--rate: %d; use 1 to %d", h.Rate, harmMaxRate)
 	bad(h.Duration <= 0 || h.Duration > 10*time.Minute, "--duration: %v; use more than 0s, up to 10m", h.Duration)
@@ -114,7 +114,7 @@ func quotaLine(q devstack.SimQuota) string {
 }
 
 // fleet has one fleet meet all harms in turn.
-func (h *benchHarmCommand) fleet(ctx context.Context, a *cli.App, sources int, harms []benchHarm, results *[]harmResult) (err error) {
+func (h *harmCommand) fleet(ctx context.Context, a *cli.App, sources int, harms []harmKind, results *[]harmResult) (err error) {
 	s, err := h.open(ctx, a, sources, quotaLine(h.Quota))
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func harmProgress(a *cli.App, format string, args ...any) {
 }
 
 // round measures before a trouble and during it, ends it, and looks what became of all messages.
-func (h *benchHarmCommand) round(ctx context.Context, s *benchScene, harm benchHarm) (r harmResult, err error) {
+func (h *harmCommand) round(ctx context.Context, s *scene, harm harmKind) (r harmResult, err error) {
 	r = harmResult{Harm: harm.name, Sources: s.sources, Silent: harm.silent}
 	count, err := h.startCount(ctx, s)
 	if err != nil {
@@ -155,7 +155,7 @@ func (h *benchHarmCommand) round(ctx context.Context, s *benchScene, harm benchH
 	if err != nil {
 		return r, err
 	}
-	s.traffic.settled(ctx, from, to, harm.source, benchPatience)
+	s.traffic.settled(ctx, from, to, harm.source, stepPatience)
 	r.Before = h.lanes(s, from, to, harm.source)
 
 	if err := harm.start(ctx, h, s); err != nil {
@@ -170,7 +170,7 @@ func (h *benchHarmCommand) round(ctx context.Context, s *benchScene, harm benchH
 	if r.Readyz, r.Status, err = s.told(ctx, harm); err != nil {
 		return r, err
 	}
-	s.traffic.settled(ctx, from, to, harm.source, benchPatience)
+	s.traffic.settled(ctx, from, to, harm.source, stepPatience)
 	r.During = h.lanes(s, from, to, harm.source)
 
 	ended := time.Now()
@@ -183,6 +183,6 @@ func (h *benchHarmCommand) round(ctx context.Context, s *benchScene, harm benchH
 }
 
 // lanes are the latencies of both.
-func (h *benchHarmCommand) lanes(s *benchScene, from, to, but int) harmLanes {
+func (h *harmCommand) lanes(s *scene, from, to, but int) harmLanes {
 	return harmLanes{Sends: s.traffic.latency(from, to, but, false), Requests: s.traffic.latency(from, to, but, true)}
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -16,10 +16,10 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// benchTraffic publishes messages of many sources and knows what became of each. It is safe
+// sceneTraffic publishes messages of many sources and knows what became of each. It is safe
 // for concurrent use.
-type benchTraffic struct {
-	scene     *benchScene
+type sceneTraffic struct {
+	scene     *scene
 	publisher *outbox.Publisher // for what does not fit into a message
 	inbox     string
 	token     string // last part of the inbox
@@ -51,8 +51,8 @@ type sceneKind struct {
 	note    string // stands in the body
 }
 
-func newBenchTraffic(s *benchScene) (*benchTraffic, error) {
-	t := &benchTraffic{scene: s, inbox: s.conn.NewInbox()}
+func newSceneTraffic(s *scene) (*sceneTraffic, error) {
+	t := &sceneTraffic{scene: s, inbox: s.conn.NewInbox()}
 	t.token = t.inbox[strings.LastIndexByte(t.inbox, '.')+1:]
 	var err error
 	if t.publisher, err = outbox.NewPublisher(s.js, outbox.PublisherConfig{ClaimCheck: true}); err != nil {
@@ -71,7 +71,7 @@ func newBenchTraffic(s *benchScene) (*benchTraffic, error) {
 }
 
 // take notes a reply. The first counts: a durable one is seen each time that it is published.
-func (t *benchTraffic) take(msg *nats.Msg) {
+func (t *sceneTraffic) take(msg *nats.Msg) {
 	now := time.Now()
 	number, err := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
 	t.mu.Lock()
@@ -86,7 +86,7 @@ func (t *benchTraffic) take(msg *nats.Msg) {
 
 // light is the kind of the next message of the light traffic: of all sources in turn, one half
 // SENDs and one half REQUESTs, half of those in order, and half of these answered durably.
-func (t *benchTraffic) light() sceneKind {
+func (t *sceneTraffic) light() sceneKind {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	source, round := t.turn%t.scene.sources, t.turn/t.scene.sources
@@ -107,7 +107,7 @@ func (t *benchTraffic) light() sceneKind {
 func sceneToken(source, n int) string { return fmt.Sprintf("%016x%016x", source, n) }
 
 // publish stores a message, without waiting for its confirmation.
-func (t *benchTraffic) publish(ctx context.Context, k sceneKind) error {
+func (t *sceneTraffic) publish(ctx context.Context, k sceneKind) error {
 	if k.order != "" {
 		k.lane = outbox.LaneOrdered
 	}
@@ -126,16 +126,16 @@ func (t *benchTraffic) publish(ctx context.Context, k sceneKind) error {
 		return err
 	}
 	msg.Header.Set(outbox.HeaderID, m.ID)
-	_, err = t.scene.js.PublishMsgAsync(msg, jetstream.WithStallWait(benchPatience))
+	_, err = t.scene.js.PublishMsgAsync(msg, jetstream.WithStallWait(stepPatience))
 	return err
 }
 
 // message with a number.
-func (t *benchTraffic) message(k sceneKind, number int) outbox.Message {
-	m := outbox.Message{ID: benchID(t.inbox, number), Source: benchSource(k.source), Lane: k.lane, OrderToken: k.order,
-		ReplyTo: benchID(t.inbox, number), Body: sceneBody(k, number)}
+func (t *sceneTraffic) message(k sceneKind, number int) outbox.Message {
+	m := outbox.Message{ID: messageID(t.inbox, number), Source: sourceName(k.source), Lane: k.lane, OrderToken: k.order,
+		ReplyTo: messageID(t.inbox, number), Body: sceneBody(k, number)}
 	if k.durable {
-		m.ReplyTo = "redox.reply." + m.Source + "." + benchID(t.token, number)
+		m.ReplyTo = "redox.reply." + m.Source + "." + messageID(t.token, number)
 	}
 	if k.fhir {
 		m.Kind, m.Method, m.Path, m.ContentType = outbox.KindFHIR, http.MethodPost, sceneSlug+"/Development/Patient/$patient-update", "application/fhir+json"
@@ -164,17 +164,17 @@ func sceneBody(k sceneKind, number int) []byte {
 }
 
 // many publishes n messages of a kind as fast as they are confirmed.
-func (t *benchTraffic) many(ctx context.Context, n int, k sceneKind) error {
+func (t *sceneTraffic) many(ctx context.Context, n int, k sceneKind) error {
 	for range n {
 		if err := t.publish(ctx, k); err != nil {
 			return err
 		}
 	}
-	return within(ctx, t.scene.js.PublishAsyncComplete(), benchPatience, "messages were not stored")
+	return within(ctx, t.scene.js.PublishAsyncComplete(), stepPatience, "messages were not stored")
 }
 
 // steady publishes light traffic for so long, and answers the numbers from and before which it was.
-func (t *benchTraffic) steady(ctx context.Context, rate int, d time.Duration) (from, to int, err error) {
+func (t *sceneTraffic) steady(ctx context.Context, rate int, d time.Duration) (from, to int, err error) {
 	from = t.count()
 	ticker := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticker.Stop()
@@ -191,14 +191,14 @@ func (t *benchTraffic) steady(ctx context.Context, rate int, d time.Duration) (f
 	return from, t.count(), nil
 }
 
-func (t *benchTraffic) count() int {
+func (t *sceneTraffic) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.all)
 }
 
 // openOf is how many messages of a source are not settled.
-func (t *benchTraffic) openOf(source int) (n int) {
+func (t *sceneTraffic) openOf(source int) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.all {
@@ -211,13 +211,13 @@ func (t *benchTraffic) openOf(source int) (n int) {
 
 // settled waits until the messages from a number on and before another that are not of a source
 // are settled, or patience is over. It does not fail.
-func (t *benchTraffic) settled(ctx context.Context, from, to, but int, patience time.Duration) {
+func (t *sceneTraffic) settled(ctx context.Context, from, to, but int, patience time.Duration) {
 	_ = eventually(ctx, patience, func() error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		for i := range t.all[from:to] {
 			if m := &t.all[from+i]; m.settled.IsZero() && m.source != but {
-				return errBenchTimeout
+				return errTimeout
 			}
 		}
 		return nil
@@ -226,7 +226,7 @@ func (t *benchTraffic) settled(ctx context.Context, from, to, but int, patience 
 
 // done waits until all messages of a source from a number on are settled, and answers how many
 // seconds after a moment the last one was.
-func (t *benchTraffic) done(ctx context.Context, source, from int, since time.Time) (seconds float64, err error) {
+func (t *sceneTraffic) done(ctx context.Context, source, from int, since time.Time) (seconds float64, err error) {
 	err = eventually(ctx, 10*time.Minute, func() error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -236,7 +236,7 @@ func (t *benchTraffic) done(ctx context.Context, source, from int, since time.Ti
 				continue
 			}
 			if m.settled.IsZero() {
-				return errBenchTimeout
+				return errTimeout
 			}
 			seconds = max(seconds, m.settled.Sub(since).Seconds())
 		}
@@ -254,7 +254,7 @@ type sceneLatency struct {
 }
 
 // latency of SENDs, or of REQUESTs, from a number on and before another, that are not of a source.
-func (t *benchTraffic) latency(from, to, but int, requests bool) (l sceneLatency) {
+func (t *sceneTraffic) latency(from, to, but int, requests bool) (l sceneLatency) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var took []time.Duration
