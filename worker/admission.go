@@ -140,7 +140,7 @@ func (w *Worker) take(l *lane) (again bool, err error) {
 // fetch pulls messages for the slots of an admission, and some ahead. some reports whether any came.
 func (w *Worker) fetch(a *admission) (some bool, err error) {
 	l := a.lane
-	w.restarts.look() // what comes now comes from this server
+	w.restarts.Look() // what comes now comes from this server
 	asked := time.Now()
 	l.used = asked
 	n := a.slots
@@ -169,7 +169,7 @@ func (w *Worker) fetch(a *admission) (some bool, err error) {
 // since is the earliest moment at which a message that was asked for can have been
 // delivered: it was not there yet when this process was last seen waiting for it.
 func (w *Worker) since(asked time.Time) time.Time {
-	if alive := w.keeper.alive(); alive.After(asked) {
+	if alive := w.keeper.Alive(); alive.After(asked) {
 		return alive
 	}
 	return asked

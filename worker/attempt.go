@@ -139,7 +139,7 @@ func (w *Worker) causeOf(ctx context.Context, d *delivery) error {
 	if cause == nil || !errors.As(cause, new(endedByDeliverer)) {
 		return cause
 	}
-	if !w.keeper.holds(d.lease) {
+	if !w.keeper.Holds(d.lease) {
 		return ErrLeaseLost
 	}
 	return nil
@@ -157,13 +157,13 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 	if d.message.Lane == outbox.LaneRequest {
 		if at, ok := deadline(&d.message, &w.config.Retry); ok {
 			if at = w.localTime(at); at.Before(end) {
-				w.keeper.bound(d.lease, now, time.Time{})
+				w.keeper.Begin(d.lease, now, time.Time{})
 				return context.WithDeadlineCause(ctx, at, ErrDeadline)
 			}
 		}
 	}
 	// The keeper looks at every lease anyway: no timer of its own for what never happens.
-	w.keeper.bound(d.lease, now, end)
+	w.keeper.Begin(d.lease, now, end)
 	return ctx, func() {}
 }
 

@@ -104,7 +104,7 @@ func (w *Worker) unclaimed(d *delivery, err error) verdict {
 		return verdict{settlement: outbox.Poison, err: "claim check: " + err.Error()}
 	case !errors.Is(err, outbox.ErrBodyMissing) && !errors.Is(err, outbox.ErrBodyAltered):
 		return w.postpone(d, err)
-	case !w.keeper.holds(d.lease):
+	case !w.keeper.Holds(d.lease):
 		// Whoever has the message by now may have delivered it and removed its body.
 		return verdict{action: abandon, err: "lease lost"}
 	default:

@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
@@ -20,7 +21,7 @@ type delivery struct {
 	msg     inbound
 	permit  *breaker.Permit
 	leased  leasedContext
-	lease   *lease          // the one in leased; nil when there is none
+	lease   *lease.Lease    // the one in leased; nil when there is none
 	ctx     context.Context // of the attempt; ends with a cause
 	cancel  context.CancelCauseFunc
 	message outbox.Message
@@ -63,10 +64,10 @@ func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
 	d := &delivery{lane: l, msg: newInbound(msg), delivered: meta.NumDelivered, consumed: meta.Sequence.Consumer,
 		older: meta.Timestamp.UnixNano() < l.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
-	d.leased = leasedContext{Context: ctx, keeper: w.keeper, answer: limit.Room{Memory: w.memory, Source: l.source}, lease: lease{
-		leaseKey: leaseKey{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, subject: d.msg.reply, cancel: cancel}}
-	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.lease
-	if !w.keeper.hold(d.lease, since, l.replicated.Load()) {
+	d.leased = leasedContext{answer: limit.Room{Memory: w.memory, Source: l.source}, Context: lease.Context{Context: ctx, Keeper: w.keeper, Lease: lease.Lease{
+		Key: lease.Key{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp.UnixNano()}, Reply: d.msg.reply, Consumer: l.consumer, Cancel: cancel}}}
+	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.Lease
+	if !w.keeper.Hold(d.lease, since, l.replicated.Load()) {
 		w.metrics.ignored.WithLabelValues("in flight").Inc()
 		d.cancel(nil)
 		return nil
@@ -105,7 +106,7 @@ func (w *Worker) deliver(d *delivery) {
 		if !ended { // the deliverer has ended the goroutine: the message comes again
 			w.endTurn(d)
 			w.dropBody(d)
-			w.keeper.forget(d.lease)
+			w.keeper.Forget(d.lease)
 		}
 	}()
 	d.began = time.Now()
@@ -137,10 +138,10 @@ func (d *delivery) decide(v verdict) (decided bool) {
 // prepare decides about what must not be sent and readies the rest. decided is false when
 // the message is to be attempted.
 func (w *Worker) prepare(d *delivery) (decided bool) {
-	if !w.keeper.holds(d.lease) {
+	if !w.keeper.Holds(d.lease) {
 		return d.decide(verdict{action: abandon, err: "lease lost before the attempt"})
 	}
-	if w.keeper.stale(d.lease) {
+	if w.keeper.Stale(d.lease) {
 		return d.decide(verdict{action: abandon, err: "NATS was restarted before the attempt"})
 	}
 	d.unsure = d.message.BodyObject != ""
@@ -212,7 +213,7 @@ func (w *Worker) elsewhere(d *delivery) time.Duration {
 		return 0
 	}
 	// By their clocks, which are not quite the same, the other may begin a moment from now.
-	if since := w.clock.Now().Sub(d.record.Begun); since > -clocks && since < w.config.AckWait/2 {
+	if since := w.clock.Now().Sub(d.record.Begun); since > -lease.ClockSkew && since < w.config.AckWait/2 {
 		return w.config.AckWait - max(0, since)
 	}
 	return 0
@@ -220,3 +221,15 @@ func (w *Worker) elsewhere(d *delivery) time.Duration {
 
 // first reports whether nobody can have had the message before.
 func (d *delivery) first() bool { return d.delivered <= 1 && !d.older }
+
+// contested is how long another worker may still have the message, because the server
+// forgot that it delivered it, or its consumer was deleted.
+func (w *Worker) contested(d *delivery) time.Duration {
+	if remade := time.Unix(0, d.lane.remade.Load()); d.older && (d.ordered() || d.hold || d.unsure) && time.Since(remade) < w.config.AckWait {
+		return w.config.AckWait - time.Since(remade)
+	}
+	if d.lane.replicated.Load() || d.contract != nil || !d.ordered() && !d.hold && !d.unsure {
+		return 0
+	}
+	return w.restarts.Contested(d.message.Stored)
+}

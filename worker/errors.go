@@ -3,6 +3,8 @@ package worker
 import (
 	"errors"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/internal/lease"
 )
 
 // Causes with which the worker cancels an attempt's context; read them with
@@ -10,14 +12,14 @@ import (
 var (
 	// ErrLeaseLost is returned when the lease of a message could not be renewed in
 	// time: the server may have given the message to another worker.
-	ErrLeaseLost = errors.New("worker: the lease of the message could not be renewed within the ack wait; another worker may have it")
+	ErrLeaseLost = lease.ErrLost
 	// ErrDrainTimeout is returned when an attempt was still running at the end of
 	// Config.DrainTimeout.
 	ErrDrainTimeout = errors.New("worker: the drain timeout ended before the attempt did")
 	// ErrDeadline is returned when the deadline of a request passed during its attempt.
 	ErrDeadline = errors.New("worker: the deadline of the request passed during the attempt")
 	// ErrAttemptTimeout is returned when an attempt outlived Config.AttemptTimeout.
-	ErrAttemptTimeout = errors.New("worker: the attempt outlived the attempt timeout")
+	ErrAttemptTimeout = lease.ErrAttemptTimeout
 )
 
 // Failure is what an error of a [Deliverer] can tell the worker. An error need not have all

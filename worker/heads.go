@@ -191,7 +191,7 @@ func (w *Worker) inTurn(d *delivery) bool {
 		return true
 	case at == placeGone:
 		w.unadmit(d)
-		w.keeper.forget(d.lease)
+		w.keeper.Forget(d.lease)
 		d.cancel(nil)
 	case at == placeBehind:
 		w.unadmit(d)
@@ -269,7 +269,7 @@ func (w *Worker) headIs(l *lane, subject string, first uint64) (next *delivery, 
 	next, gone, woken := w.lines.next(subject, first, time.Now())
 	w.wake(l, woken)
 	for _, d := range gone {
-		w.keeper.forget(d.lease)
+		w.keeper.Forget(d.lease)
 		d.cancel(nil)
 	}
 	if next == nil {

@@ -250,7 +250,7 @@ func (w *Worker) bind(ctx context.Context, l *lane) error {
 		// Somebody has deleted it. Marks are confirmed by the new one, which gives what is in
 		// flight here to others.
 		l.remade.Store(time.Now().UnixNano())
-		w.keeper.lose(l.consumer)
+		w.keeper.LoseAll(l.consumer)
 	}
 	l.bound.Store(true)
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
+	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
@@ -34,13 +35,13 @@ func (w *Worker) settle(d *delivery) {
 	case retry, wait:
 		w.giveBack(d)
 	case leave:
-		if w.keeper.release(d.lease) {
+		if w.keeper.Release(d.lease) {
 			ack.Back(w.conn, d.msg.reply, d.verdict.delay)
 			w.comesAgain(d.lane, d.verdict.delay)
 		}
 		w.report(d, EventWait)
 	case abandon:
-		w.keeper.forget(d.lease)
+		w.keeper.Forget(d.lease)
 		w.log.Warn("lease lost: another worker may have the message; this one leaves it alone",
 			"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
 		w.report(d, EventAbandoned)
@@ -52,7 +53,7 @@ func (w *Worker) settle(d *delivery) {
 // unconfirmed step until all are confirmed. The lease is kept all the while. It gives up
 // only when the worker is stopped: then the message comes again, its steps with it.
 func (w *Worker) conclude(d *delivery) {
-	defer w.keeper.forget(d.lease)
+	defer w.keeper.Forget(d.lease)
 	done := d.verdict.done
 	s := settlement{worker: w, delivery: d, dead: done, replied: done, audited: done}
 	err, member := s.steps(), itself
@@ -185,7 +186,7 @@ func (s *settlement) steps() error {
 }
 
 // ctx is that of the next step.
-func (s *settlement) ctx() context.Context { return s.worker.patience.context() }
+func (s *settlement) ctx() context.Context { return s.worker.deadlines.context() }
 
 // bury writes the dead letter where one is due, and before it what waits behind it.
 func (s *settlement) bury() error {
@@ -251,7 +252,7 @@ func (s *settlement) write(letter dlq.Letter) (taken bool, err error) {
 		}
 	}
 	if _, err = w.js.PublishMsg(s.ctx(), msg); dlq.IsAlreadyStored(err) {
-		return dlq.StoredBefore(s.ctx(), w.js, w.config.Prefix, msg.Subject, s.delivery.message.Stored.Add(-clocks))
+		return dlq.StoredBefore(s.ctx(), w.js, w.config.Prefix, msg.Subject, s.delivery.message.Stored.Add(-lease.ClockSkew))
 	}
 	return false, err
 }

@@ -20,12 +20,12 @@ func (w *Worker) giveBack(d *delivery) {
 	rec := d.ended(time.Now())
 	// Else the record is another worker's by now, could not be read and must not be lost, or is of
 	// a message that breaks the contract: nobody would look at it.
-	if w.keeper.holds(d.lease) && !d.blind && d.contract == nil {
+	if w.keeper.Holds(d.lease) && !d.blind && d.contract == nil {
 		w.noteEnd(d, rec)
 		failpoint("note")
 	}
 	outlived := w.outlived(d)
-	if w.keeper.release(d.lease) && !outlived {
+	if w.keeper.Release(d.lease) && !outlived {
 		ack.Back(w.conn, d.msg.reply, v.delay)
 		w.comesAgain(d.lane, v.delay)
 	}
@@ -70,7 +70,7 @@ func (w *Worker) noteEnd(d *delivery, rec ledger.Record) {
 			return
 		}
 		w.troubles.ledger.Failed(itself, "an attempt could not be noted in the ledger", err, "message", d.message.ID, "source", d.message.Source)
-		if !d.hold || !d.noted || !w.keeper.holds(d.lease) || w.settling.Err() != nil {
+		if !d.hold || !d.noted || !w.keeper.Holds(d.lease) || w.settling.Err() != nil {
 			return
 		}
 		sleep(w.settling, backoff.Exponential(100*time.Millisecond, 5*time.Second, try))
@@ -89,7 +89,7 @@ func (w *Worker) refuse(d *delivery, delay time.Duration) {
 		}
 		cancel()
 	}
-	if w.keeper.release(d.lease) {
+	if w.keeper.Release(d.lease) {
 		ack.Back(w.conn, d.msg.reply, delay)
 		w.comesAgain(d.lane, delay)
 	}

@@ -99,15 +99,15 @@ func (w *Worker) Status() Status {
 // slowSources looks at what is in hand.
 func (w *Worker) slowSources(now time.Time) []SlowSource {
 	slow := make(map[string]*SlowSource)
-	for consumer, age := range w.keeper.sending(now.Add(-slowAfter)) {
+	for consumer, attempts := range w.keeper.Sending(now.Add(-slowAfter)) {
 		source, _, _ := w.config.Prefix.ParseLaneConsumer(consumer)
 		s := slow[source]
 		if s == nil {
 			s = &SlowSource{Source: source}
 			slow[source] = s
 		}
-		s.Messages += age.n
-		s.Longest = max(s.Longest, now.Sub(age.first))
+		s.Messages += attempts.Messages
+		s.Longest = max(s.Longest, now.Sub(attempts.First))
 	}
 	list := make([]SlowSource, 0, len(slow))
 	for _, s := range slow {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
@@ -50,13 +51,13 @@ type suspects struct {
 
 	mu sync.Mutex
 	// waiting are those that were given back lately, and until when they are expected.
-	waiting map[leaseKey]time.Time
+	waiting map[lease.Key]time.Time
 	// inVain is since when those that go alone ask in vain, and asked when one did last.
 	inVain, asked time.Time
 }
 
 func newSuspects() *suspects {
-	return &suspects{started: time.Now(), turns: semaphore.NewWeighted(allTurns), waiting: make(map[leaseKey]time.Time)}
+	return &suspects{started: time.Now(), turns: semaphore.NewWeighted(allTurns), waiting: make(map[lease.Key]time.Time)}
 }
 
 // turn gives a suspect its turn. Without one it is decided that it comes again.
@@ -113,11 +114,13 @@ func (w *Worker) endTurn(d *delivery) {
 	}
 }
 
-func (d *delivery) key() leaseKey { return leaseKey{d.message.Sequence, d.message.Stored.UnixNano()} }
+func (d *delivery) key() lease.Key {
+	return lease.Key{Sequence: d.message.Sequence, Stored: d.message.Stored.UnixNano()}
+}
 
 // wait is how long a suspect without a turn waits: longer the more of them there are, so that
 // those who ask in vain are few.
-func (s *suspects) wait(key leaseKey, now time.Time) time.Duration {
+func (s *suspects) wait(key lease.Key, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for other, until := range s.waiting {
@@ -130,7 +133,7 @@ func (s *suspects) wait(key leaseKey, now time.Time) time.Duration {
 	return most/4 + backoff.FullJitter(most)*3/4
 }
 
-func (s *suspects) came(key leaseKey) {
+func (s *suspects) came(key lease.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.waiting, key)

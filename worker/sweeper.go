@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/lease"
 )
 
 // The sweeper settles what no worker gets to see. The consumers of the queue have no
@@ -144,7 +145,7 @@ func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 	if err != nil {
 		return fmt.Errorf("reading message %d of stream %s: %w", a.Sequence, a.Stream, err)
 	}
-	if stored.Time.After(a.Time.Add(clocks)) {
+	if stored.Time.After(a.Time.Add(lease.ClockSkew)) {
 		w.log.Warn("an advisory was left alone", "reason", "the queue was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
 		return nil
 	}
@@ -175,13 +176,13 @@ func (w *Worker) madeAnew(ctx context.Context, a advisory) (bool, error) {
 // Somebody has removed it, unless the server was started or became the leader a while
 // before: then it may not know that the message was acknowledged.
 func (w *Worker) missed(ctx context.Context, a advisory, replicated bool) error {
-	newcomer := w.restarts.explain(a.Time)
+	newcomer := w.restarts.Explains(a.Time)
 	if replicated {
 		since, err := w.leaderSince(ctx, a)
 		if err != nil {
 			return err
 		}
-		newcomer = a.Time.Before(since.Add(2*w.config.AckWait + clocks))
+		newcomer = a.Time.Before(since.Add(2*w.config.AckWait + lease.ClockSkew))
 	}
 	if !newcomer {
 		return w.buryRemoved(ctx, a)
@@ -266,3 +267,6 @@ func stopped(a advisory, stored *jetstream.RawStreamMsg) inbound {
 	last := ack.Delivery{Stream: a.Stream, Consumer: a.Consumer, Sequence: a.Sequence, Consumed: 1, Count: a.Deliveries}
 	return inbound{subject: stored.Subject, header: stored.Header, body: stored.Data, reply: last.Reply()}
 }
+
+// replicated reports whether several servers keep the state of a stream or consumer.
+func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replicas) > 0 }

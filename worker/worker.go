@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
@@ -59,22 +60,22 @@ type Worker struct {
 	decidedAt  time.Time   // when a lane looked last, under deciding; see decidedMeanwhile
 	queueThere atomic.Bool // when it was looked at last
 	// set by Run
-	breaker  *breaker.Breaker
-	pauses   *breaker.Sync
-	slots    *limit.Slots
-	adaptive *limit.Adaptive
-	pool     *limit.Pool[*delivery]
-	pulls    sync.WaitGroup // of lanes
-	suspects *suspects
-	alibis   sync.WaitGroup // of messages whose lease was lost
-	keeper   *keeper
-	restarts *restarts
-	puller   *puller
-	lines    *lines
-	pulling  context.Context // Run's own: what has not begun to be sent by its end is handed back
-	work     context.Context // of attempts: outlives Run's by the drain timeout
-	patience *patience       // with the steps of a settlement
-	settling context.Context // of settlements: outlives work by settleGrace
+	breaker   *breaker.Breaker
+	pauses    *breaker.Sync
+	slots     *limit.Slots
+	adaptive  *limit.Adaptive
+	pool      *limit.Pool[*delivery]
+	pulls     sync.WaitGroup // of lanes
+	suspects  *suspects
+	alibis    sync.WaitGroup // of messages whose lease was lost
+	keeper    *lease.Keeper
+	restarts  *lease.Restarts
+	puller    *puller
+	lines     *lines
+	pulling   context.Context // Run's own: what has not begun to be sent by its end is handed back
+	work      context.Context // of attempts: outlives Run's by the drain timeout
+	deadlines *deadlines      // of the steps of settlements
+	settling  context.Context // of settlements: outlives work by settleGrace
 }
 
 // settleGrace is how long settlements may go on after the last attempts were cancelled.
@@ -130,7 +131,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.pulling = ctx
 	w.prepareRun(work, settling)
 	w.pauses.First(ctx) // before anything is pulled: it may be paused
-	if err := w.restarts.recall(ctx, w.js, w.config.Prefix.StateBucket()); err != nil && ctx.Err() == nil {
+	if err := w.restarts.Recall(ctx, w.js, w.config.Prefix.StateBucket()); err != nil && ctx.Err() == nil {
 		w.log.Warn("whether NATS was restarted just before is not known", "error", err)
 	}
 	w.remember(ctx)
@@ -140,7 +141,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { w.keep(settling) })
 	background.Go(func() { w.clock.Watch(settling, w.js, "KV_"+w.config.Prefix.StateBucket()) })
-	background.Go(func() { w.restarts.watch(settling, w.js, w.config.Prefix.StateBucket()) })
+	background.Go(func() { w.restarts.Watch(settling, w.js, w.config.Prefix.StateBucket()) })
 	background.Go(func() { w.pauses.Run(settling) })
 	defer background.Wait()
 	defer cancelSettling()
@@ -215,7 +216,7 @@ func (w *Worker) stop(cancelSettling func()) {
 	}()
 	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.InUse(), "drain_timeout", max(0, w.config.DrainTimeout))
 	if !waitFor(idle, w.config.DrainTimeout) {
-		w.keeper.end(ErrDrainTimeout)
+		w.keeper.End(ErrDrainTimeout)
 		if !waitFor(idle, settleGrace) {
 			cancelSettling()
 			<-idle
@@ -235,14 +236,14 @@ func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) 
 
 func (w *Worker) prepareRun(work, settling context.Context) {
 	w.work, w.settling = work, settling
-	w.patience = newPatience(settling, stepTimeout, errUnconfirmed)
+	w.deadlines = newDeadlines(settling, stepTimeout, errUnconfirmed)
 	w.breaker = breaker.New(scopesOf(w.sources), w.config.BreakerAfter, w.observeScope)
 	w.pauses = breaker.NewSync(breaker.NewStore(w.js, w.config.Prefix.StateBucket(), w.clock), w.config.ID, w.breaker, w.log)
 	w.slots = limit.NewSlots(w.config.Concurrency)
 	w.pool = limit.NewPool(w.config.Concurrency, w.run)
 	w.suspects = newSuspects()
-	w.restarts = newRestarts(w.conn, w.config.AckWait)
-	w.keeper = newKeeper(w.conn, w.config.AckWait, w.restarts)
+	w.restarts = lease.NewRestarts(w.conn, w.config.AckWait)
+	w.keeper = lease.NewKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.puller = newPuller(w.js, w.config.Prefix.OutStream(), w.late)
 	w.lines = newLines(4 * w.config.Concurrency)
 	w.metrics.limit.Set(float64(w.config.Concurrency))
@@ -254,7 +255,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 // keep runs the lease keeper, again and again should it fail to subscribe.
 func (w *Worker) keep(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := w.keeper.run(ctx); err != nil {
+		if err := w.keeper.Run(ctx); err != nil {
 			w.log.Warn("leases cannot be renewed; trying again", "error", err)
 			sleep(ctx, time.Second)
 		}

@@ -1,4 +1,4 @@
-package worker
+package lease
 
 import (
 	"context"
@@ -30,20 +30,20 @@ func liveServer(t *testing.T) *nats.Conn {
 
 // A process that was suspended before it sends finds out when it asks, without a beat of
 // the keeper.
-func TestLeasedContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
+func TestContext_SaysAtOnceThatTheLeaseHasEnded(t *testing.T) {
 	conn := liveServer(t)
 	const ackWait = time.Hour
-	k := newKeeper(conn, ackWait, newRestarts(conn, ackWait))
+	k := NewKeeper(conn, ackWait, NewRestarts(conn, ackWait))
 	for sequence, c := range []struct {
 		delivered time.Time
 		want      error
 	}{
 		{time.Now(), nil},
-		{time.Now().Add(-ackWait), ErrLeaseLost},
+		{time.Now().Add(-ackWait), ErrLost},
 	} {
 		parent, cancel := context.WithCancelCause(t.Context())
-		ctx := &leasedContext{Context: parent, keeper: k, lease: lease{leaseKey: leaseKey{sequence: uint64(sequence)}, subject: "ack", cancel: cancel}}
-		if !k.hold(&ctx.lease, c.delivered, false) {
+		ctx := &Context{Context: parent, Keeper: k, Lease: Lease{Key: Key{Sequence: uint64(sequence)}, Reply: "ack", Cancel: cancel}}
+		if !k.Hold(&ctx.Lease, c.delivered, false) {
 			t.Fatal("it is held already")
 		}
 		if err := ctx.Err(); (err == nil) != (c.want == nil) || !errors.Is(context.Cause(ctx), c.want) {
@@ -62,10 +62,10 @@ func TestKeeper_RenewsByTheMonotonicClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	const ackWait = time.Hour
-	k := newKeeper(conn, ackWait, newRestarts(conn, ackWait))
-	l := &lease{leaseKey: leaseKey{sequence: 1}, subject: "ack", cancel: func(error) {}}
+	k := NewKeeper(conn, ackWait, NewRestarts(conn, ackWait))
+	l := &Lease{Key: Key{Sequence: 1}, Reply: "ack", Cancel: func(error) {}}
 	now := time.Now()
-	if !k.hold(l, now, false) {
+	if !k.Hold(l, now, false) {
 		t.Fatal("it is held already")
 	}
 	var sent []*nats.Msg

@@ -1,4 +1,4 @@
-package worker
+package lease
 
 import (
 	"context"
@@ -14,6 +14,9 @@ import (
 // seen: one that starts learns from it of a restart that it has not seen itself.
 const serverKey = "server"
 
+// requestTimeout is how long the bucket is waited for.
+const requestTimeout = 2 * time.Second
+
 // serverNote is what they leave.
 type serverNote struct {
 	Server string `json:"server"`
@@ -21,18 +24,18 @@ type serverNote struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// recall learns of a restart before this worker was there. Before that nothing may be
+// Recall learns of a restart before this worker was there. Before that nothing may be
 // pulled. Where several servers keep the state there is nothing to learn. When the bucket
 // cannot be read the worker goes on without.
-func (r *restarts) recall(ctx context.Context, js jetstream.JetStream, bucket string) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+func (r *Restarts) Recall(ctx context.Context, js jetstream.JetStream, bucket string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	kv, err := js.KeyValue(ctx, bucket)
 	if err != nil {
 		return fmt.Errorf("opening bucket %s: %w", bucket, err)
 	}
 	entry, err := kv.Get(ctx, serverKey)
-	server := r.look()
+	server := r.Look()
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return r.leave(ctx, kv)
@@ -54,7 +57,7 @@ func (r *restarts) recall(ctx context.Context, js jetstream.JetStream, bucket st
 }
 
 // leave word of the server that answers now.
-func (r *restarts) leave(ctx context.Context, kv jetstream.KeyValue) error {
+func (r *Restarts) leave(ctx context.Context, kv jetstream.KeyValue) error {
 	r.mu.Lock()
 	n := serverNote{Server: r.server, Since: r.at}
 	left := r.left == n
@@ -75,8 +78,8 @@ func (r *restarts) leave(ctx context.Context, kv jetstream.KeyValue) error {
 	return nil
 }
 
-// watch leaves word of every change until ctx ends.
-func (r *restarts) watch(ctx context.Context, js jetstream.JetStream, bucket string) {
+// Watch leaves word of every change until ctx ends.
+func (r *Restarts) Watch(ctx context.Context, js jetstream.JetStream, bucket string) {
 	ticker := time.NewTicker(r.ackWait / 10)
 	defer ticker.Stop()
 	for {
@@ -85,13 +88,13 @@ func (r *restarts) watch(ctx context.Context, js jetstream.JetStream, bucket str
 			return
 		case <-ticker.C:
 		}
-		r.look()
+		r.Look()
 		if r.mu.Lock(); r.left.Server == r.server {
 			r.mu.Unlock()
 			continue
 		}
 		r.mu.Unlock()
-		try, cancel := context.WithTimeout(ctx, stepTimeout)
+		try, cancel := context.WithTimeout(ctx, requestTimeout)
 		if kv, err := js.KeyValue(try, bucket); err == nil {
 			_ = r.leave(try, kv) // again at the next tick
 		}

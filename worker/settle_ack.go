@@ -1,0 +1,95 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/worker/internal/ledger"
+)
+
+var errNotConnected = errors.New("not connected to NATS")
+
+// yield keeps a worker from acknowledging a message in order that another has taken over:
+// JetStream would accept it, and deliver the next one beside what the other still sends.
+// It leaves word instead, so that the other, or the next, does not send it again. Without
+// a connection the client would keep the acknowledgement and deliver it who knows when.
+func (s *settlement) yield() error {
+	w, d := s.worker, s.delivery
+	switch {
+	case !d.ordered(), d.lease == nil: // without a lease: nobody has it, the server delivers it no more
+		return nil
+	case w.keeper.Holds(d.lease) && w.conn.IsConnected():
+		return nil
+	case w.keeper.Holds(d.lease):
+		return errNotConnected
+	}
+	return s.leave()
+}
+
+// leave has whoever gets the message next acknowledge it.
+func (s *settlement) leave() error {
+	if err := s.leaveWord(); err != nil {
+		return err
+	}
+	return backoff.Permanent(ErrLeaseLost)
+}
+
+// leaveWord notes in the ledger that everything but the ack is done: who gets the message
+// next acknowledges it and does nothing else.
+func (s *settlement) leaveWord() error {
+	if s.delivery.verdict.done {
+		return nil // that is where it comes from
+	}
+	if err := s.worker.ledger.Store(s.ctx(), s.delivery.message, s.word()); err != nil {
+		return fmt.Errorf("leaving word of a settlement: %w", err)
+	}
+	return nil
+}
+
+// word is what the ledger is to hold of a message that is settled but for the ack.
+func (s *settlement) word() ledger.Record {
+	rec := s.delivery.record
+	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.settlement, s.delivery.verdict.answer.Status, s.delivery.verdict.err
+	return rec
+}
+
+// unheard reports whether nobody took the acknowledgement because the consumer is gone: its
+// source was given up, say. A slot must not wait for the next one.
+func (s *settlement) unheard(err error) bool {
+	w, d := s.worker, s.delivery
+	if d.lease == nil || !errors.Is(err, nats.ErrNoResponders) {
+		return false
+	}
+	_, err = w.js.Consumer(s.ctx(), w.config.Prefix.OutStream(), d.lane.consumer)
+	return errors.Is(err, jetstream.ErrConsumerNotFound)
+}
+
+// outlived reports whether the message is gone with its queue, and an answer to the server
+// would be about another that has its sequence now, or will have it. Nobody asks about a
+// delivery that was quick.
+func (w *Worker) outlived(d *delivery) bool {
+	if d.lease == nil || time.Since(d.began) < w.config.AckWait/3 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+	defer cancel()
+	queue, err := w.js.Stream(ctx, w.config.Prefix.OutStream())
+	if err != nil {
+		return false // without a queue there is nobody to answer either
+	}
+	if queue.CachedInfo().State.LastSeq >= d.lease.Sequence {
+		there, err := queue.GetMsg(ctx, d.lease.Sequence)
+		if err != nil || there.Time.UnixNano() == d.lease.Stored {
+			return false
+		}
+	}
+	w.log.Warn("the queue was deleted and made anew while a message was in flight", "stream", w.config.Prefix.OutStream(),
+		"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
+	return true
+}
