@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
@@ -162,49 +160,4 @@ func (r *streamReader) Read(p []byte) (int, error) {
 		r.stream.failed(r.ctx, err)
 	}
 	return n, err
-}
-
-// putAside moves the body of a dead letter or reply that is too large for a message into
-// the object store.
-func (w *Worker) putAside(msg *nats.Msg, name string) error {
-	if len(msg.Data) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)
-	defer cancel()
-	if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
-		return err
-	}
-	msg.Data = nil
-	msg.Header.Set(outbox.HeaderBodyObject, name)
-	return nil
-}
-
-// tooLarge reports whether a message exceeds the server's max payload, which counts
-// headers and body.
-func (w *Worker) tooLarge(msg *nats.Msg) bool {
-	return int64(msg.Size()-len(msg.Subject)-len(msg.Reply)) > w.conn.MaxPayload()
-}
-
-// removeObject removes the body of a message that is done: settled, acknowledged, and
-// without a dead letter that would keep it for a replay. What it cannot remove, or a crash
-// leaves behind, is an orphan that is collected later.
-func (s *settlement) removeObject() {
-	w, d := s.worker, s.delivery
-	if d.message.BodyObject == "" || d.contract != nil || d.needsDeadLetter() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)
-	defer cancel()
-	var err error
-	if d.first() {
-		err = w.bodies.Delete(ctx, d.message.BodyObject)
-	} else {
-		// An earlier delivery may have written one before it was cut off.
-		err = w.bodies.DeleteUnlessDead(ctx, d.message)
-	}
-	if err != nil {
-		w.log.Warn("the body object of a settled message could not be removed; it is collected later",
-			"message", d.message.ID, "source", d.message.Source, "error", err)
-	}
 }

@@ -23,9 +23,9 @@
 // [outbox.Answer] and an error that says what to do (see [Failure], and [Permanent] and the
 // other verbs). What follows from that is decided in one pure function and carried out in
 // settle*.go, always in this order: dead letter, confirmed; reply; double ack, repeated until
-// the server confirms it. A crash at any point repeats a step and never skips one. Only the
-// sweeper settles elsewhere: it writes the dead letter of a message that somebody removed from
-// the queue.
+// the server confirms it. A crash at any point repeats a step and never skips one. Messages that
+// no worker has in hand are settled there, too: those that somebody removed from the queue, and
+// those that the server stopped delivering.
 //
 // DESIGN.md beside this file has all of it: guarantees, the states of a delivery, the tables of
 // classification, what is kept where, and the words.

@@ -4,22 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
-	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
-// This file and settle_handback.go are the only place where a message that was pulled is
-// acknowledged, handed back, replied to or dead-lettered, and where one that was handed back
-// until later is woken. There is one exception, of a message that no worker has in hand: the
-// sweeper writes the dead letter of one that somebody removed from the queue (sweeper.go).
+// The files settle*.go are the only place where a message is acknowledged, handed back, woken,
+// replied to or dead-lettered: settle.go has the order of the steps, the others have the steps.
 
 // stepTimeout is what one step of a settlement has, at least, before all that are not
 // confirmed are repeated.
@@ -188,103 +183,6 @@ func (s *settlement) steps() error {
 // ctx is that of the next step.
 func (s *settlement) ctx() context.Context { return s.worker.deadlines.context() }
 
-// bury writes the dead letter where one is due, and before it what waits behind it.
-func (s *settlement) bury() error {
-	due := s.delivery.needsDeadLetter()
-	if err := s.keepOrder(due); err != nil {
-		return fmt.Errorf("noting what waits behind the message: %w", err)
-	}
-	failpoint("order")
-	if !due {
-		return nil
-	}
-	if err := s.deadLetter(); err != nil {
-		return fmt.Errorf("writing the dead letter: %w", onePrefix{err})
-	}
-	failpoint("dead-letter")
-	return nil
-}
-
-// needsDeadLetter: everything but delivered, except a REQUEST whose caller is told;
-// poison always.
-func (d *delivery) needsDeadLetter() bool {
-	switch d.verdict.settlement {
-	case outbox.Delivered:
-		return false
-	case outbox.Poison:
-		return true
-	default:
-		return d.message.Lane != outbox.LaneRequest || d.message.ReplyTo == ""
-	}
-}
-
-func (s *settlement) deadLetter() error {
-	w, d := s.worker, s.delivery
-	letter := dlq.Letter{
-		Header: d.msg.header, Body: d.msg.body, MessageID: d.message.ID, Source: d.message.Source,
-		Settlement: d.verdict.settlement, Error: d.verdict.err, Status: d.verdict.answer.Status, Attempts: d.attempts(),
-		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Behind: s.behind, Worker: w.config.ID,
-	}
-	taken, err := s.write(letter)
-	if taken && err == nil {
-		// A queue that was made anew gives sequences away again, and with them the names of
-		// messages without an id.
-		letter.MessageID += s.storedAt()
-		_, err = s.write(letter)
-	}
-	return err
-}
-
-// storedAt is what tells a message from others of its id.
-func (s *settlement) storedAt() string {
-	return "@" + s.delivery.message.Stored.UTC().Format(time.RFC3339Nano)
-}
-
-// write stores a dead letter. taken reports that its place is that of an older message's.
-func (s *settlement) write(letter dlq.Letter) (taken bool, err error) {
-	w := s.worker
-	msg := letter.Encode(w.config.Prefix)
-	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
-		// The time it was stored tells it from one of its name in a queue before this one, whose
-		// body may be there.
-		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(letter.Source, s.delivery.message.ID+s.storedAt(), letter.Sequence)); err != nil {
-			return false, err
-		}
-	}
-	if _, err = w.js.PublishMsg(s.ctx(), msg); dlq.IsAlreadyStored(err) {
-		return dlq.StoredBefore(s.ctx(), w.js, w.config.Prefix, msg.Subject, s.delivery.message.Stored.Add(-lease.ClockSkew))
-	}
-	return false, err
-}
-
-// reply publishes the reply. durable reports that a stream confirmed it.
-func (s *settlement) reply() (durable bool, err error) {
-	w, d := s.worker, s.delivery
-	msg := s.replyMsg().Encode(d.message.ReplyTo)
-	if w.tooLarge(msg) {
-		if err := w.putAside(msg, w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
-			return false, err
-		}
-	}
-	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
-		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())
-		err := w.depot.put(s.ctx(), d.message.Source, msg, &s.tried)
-		return err == nil, err
-	}
-	return false, w.conn.PublishMsg(msg)
-}
-
-func (s *settlement) replyMsg() outbox.Reply {
-	d := s.delivery
-	v := &d.verdict
-	return outbox.Reply{
-		MessageID: d.message.ID, ReplayOf: d.message.ReplayOf, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
-		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Body: v.answer.Body,
-		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
-		PossibleDuplicate: d.possibleDuplicate(),
-	}
-}
-
 // attempts counted so far, this delivery's included.
 func (d *delivery) attempts() int {
 	n := d.record.Attempts + d.verdict.lost
@@ -294,12 +192,15 @@ func (d *delivery) attempts() int {
 	return n
 }
 
-// onePrefix is an error of the NATS client whose text has its prefix twice: "nats: nats: …".
-type onePrefix struct{ error }
-
-// Error has the prefix once.
-func (e onePrefix) Error() string {
-	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
+// unsettled is what the log says of a settlement that is not confirmed.
+func (s *settlement) unsettled() string {
+	switch {
+	case !s.dead:
+		return "a dead letter could not be written; repeating"
+	case !s.replied && s.delivery.message.ReplyTo != "":
+		return "a reply could not be stored; repeating"
+	case !s.audited && s.worker.config.Audit != nil:
+		return "an audit entry could not be written; repeating"
+	}
+	return "a settlement was not confirmed; repeating"
 }
-
-func (e onePrefix) Unwrap() error { return e.error }

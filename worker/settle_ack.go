@@ -93,3 +93,26 @@ func (w *Worker) outlived(d *delivery) bool {
 		"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
 	return true
 }
+
+// removeObject removes the body of a message that is done: settled, acknowledged, and
+// without a dead letter that would keep it for a replay. What it cannot remove, or a crash
+// leaves behind, is an orphan that is collected later.
+func (s *settlement) removeObject() {
+	w, d := s.worker, s.delivery
+	if d.message.BodyObject == "" || d.contract != nil || d.needsDeadLetter() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)
+	defer cancel()
+	var err error
+	if d.first() {
+		err = w.bodies.Delete(ctx, d.message.BodyObject)
+	} else {
+		// An earlier delivery may have written one before it was cut off.
+		err = w.bodies.DeleteUnlessDead(ctx, d.message)
+	}
+	if err != nil {
+		w.log.Warn("the body object of a settled message could not be removed; it is collected later",
+			"message", d.message.ID, "source", d.message.Source, "error", err)
+	}
+}

@@ -12,9 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/outbox/dlq"
-	"github.com/redoxworker/redoxworker/worker/audit"
-	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 )
@@ -111,14 +108,8 @@ func (w *Worker) sweepFrom(ctx context.Context, consumer jetstream.Consumer) err
 			return err
 		}
 		w.troubles.advisories.Worked(itself)
-		if err := w.swept(ctx, msg); err != nil {
-			w.log.Warn("an advisory could not be dealt with; trying again", "error", err)
-			_ = msg.NakWithDelay(sweepPause)
-			sleep(ctx, time.Second)
-			continue
-		}
-		if err := msg.DoubleAck(ctx); err != nil && ctx.Err() == nil {
-			return err // it comes again; all that it leads to repeats safely
+		if err := w.settleAdvisory(ctx, msg); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -210,62 +201,6 @@ func (w *Worker) leaderSince(ctx context.Context, a advisory) (time.Time, error)
 		return time.Time{}, fmt.Errorf("consumer %s has no leader for the moment", a.Consumer)
 	}
 	return info.Cluster.LeaderSince, nil
-}
-
-// settleStopped settles a message that is stored and that the server delivers no more.
-func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory, stored *jetstream.RawStreamMsg) error {
-	d := &delivery{
-		lane: w.laneOf(a.Consumer), msg: stopped(a, stored),
-		delivered: a.Deliveries, began: time.Now(),
-	}
-	d.ctx, d.cancel = context.WithCancelCause(ctx)
-	defer d.cancel(nil)
-	w.decode(d, a.Sequence, stored.Time)
-	d.verdict = verdict{settlement: outbox.Poison, unknown: d.message.Lane != outbox.LaneRequest, err: fmt.Sprintf(
-		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them; `redoxworker provision` lifts it", a.Deliveries, a.Consumer)}
-	s := settlement{worker: w, delivery: d}
-	if err := s.steps(); err != nil {
-		return err
-	}
-	if _, err := out.GetMsg(ctx, a.Sequence); err == nil {
-		return fmt.Errorf("message %d of stream %s is settled and yet still stored; delete it by hand", a.Sequence, a.Stream)
-	}
-	w.report(d, EventSettled)
-	return nil
-}
-
-// buryRemoved leaves a dead letter for a message that somebody removed before it was
-// settled. Its content is gone; that it was there is not.
-func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
-	l := w.laneOf(a.Consumer)
-	letter := dlq.Letter{
-		MessageID: fmt.Sprintf("%s:%d", a.Stream, a.Sequence), Source: l.source, Settlement: outbox.Poison,
-		Error: "removed from the queue before it was settled, not by a worker; neither its body nor its id is known",
-		At:    time.Now(), Subject: a.Stream + "." + a.Consumer, Sequence: a.Sequence, Worker: w.config.ID,
-	}
-	_, err := w.js.PublishMsg(ctx, letter.Encode(w.config.Prefix))
-	if err != nil && !dlq.IsAlreadyStored(err) {
-		return fmt.Errorf("writing the dead letter of a removed message: %w", err)
-	}
-	if keep := w.config.Audit; keep != nil {
-		if err := keep(ctx, audit.Entry{
-			Time: letter.At.UTC(), Worker: w.config.ID, Message: letter.MessageID, Source: l.source, Lane: l.kind, Settlement: letter.Settlement,
-			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: l.kind != outbox.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
-		}); err != nil {
-			return fmt.Errorf("writing the audit trail of a removed message: %w", err)
-		}
-	}
-	w.log.Error("a message was removed from the queue before it was settled, not by a worker", "stream", a.Stream, "sequence", a.Sequence,
-		"consumer", a.Consumer, "source", l.source)
-	return nil
-}
-
-// stopped is a stored message as settle sees a delivered one. Its acknowledgement is that
-// of the last delivery, which removes it from the queue although the server does not wait
-// for it any more.
-func stopped(a advisory, stored *jetstream.RawStreamMsg) inbound {
-	last := ack.Delivery{Stream: a.Stream, Consumer: a.Consumer, Sequence: a.Sequence, Consumed: 1, Count: a.Deliveries}
-	return inbound{subject: stored.Subject, header: stored.Header, body: stored.Data, reply: last.Reply()}
 }
 
 // replicated reports whether several servers keep the state of a stream or consumer.

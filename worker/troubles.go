@@ -82,16 +82,3 @@ func (w *Worker) pullText(err error) string {
 	}
 	return "pulling failed; trying again"
 }
-
-// unsettled is what the log says of a settlement that is not confirmed.
-func (s *settlement) unsettled() string {
-	switch {
-	case !s.dead:
-		return "a dead letter could not be written; repeating"
-	case !s.replied && s.delivery.message.ReplyTo != "":
-		return "a reply could not be stored; repeating"
-	case !s.audited && s.worker.config.Audit != nil:
-		return "an audit entry could not be written; repeating"
-	}
-	return "a settlement was not confirmed; repeating"
-}

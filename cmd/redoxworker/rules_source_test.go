@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,29 +178,40 @@ func TestRules_ErrorsAreNotComparedByIdentity(t *testing.T) {
 	}
 }
 
-// Only settle*.go ends what a worker has in hand; the exception is the one that it names.
+// Only settle*.go acknowledges, hands back, wakes, replies, dead-letters and writes the audit trail.
+// What JetStream is told stands in one package, of which others use no more than they are named for.
 func TestRules_MessagesAreSettledInOnePlace(t *testing.T) {
 	t.Parallel()
-	for _, rule := range []struct {
-		what string
-		may  []string
-	}{
-		{`\.msg\.(ack|handBack)\(`, []string{"settle.go", "settle_handback.go"}},
-		{`\.replyMsg\(\)`, []string{"settle.go"}},
-		{`\w\.Encode\(`, []string{"settle.go", "sweeper.go"}},
-		{`\.(Ack|DoubleAck|Nak|NakWithDelay|Term|TermWithReason)\(`, []string{"sweeper.go"}},
-		{`"[+-](ACK|NAK|TERM)|\b(ackDone|ackBack)\b`, []string{"inbound.go", "settle_handback.go"}},
-	} {
-		found := regexp.MustCompile(rule.what)
-		for _, path := range files(t, `^worker/[^/]*\.go$`) {
-			text, err := os.ReadFile(filepath.Join("../..", path))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if name := filepath.Base(path); !strings.HasSuffix(name, "_test.go") && !slices.Contains(rule.may, name) && found.Match(text) {
-				t.Errorf("%s has %s, which %v may", path, found.Find(text), rule.may)
-			}
+	const acks = module + "/worker/internal/ack."
+	rooms := regexp.MustCompile(`^worker/(audit/|order/|internal/[a-z]+/)?[^/]+\.go$`)
+	settling := regexp.MustCompile(`^worker/settle(_[a-z]+)?\.go$`)
+	may := map[string]string{acks + "InProgress": "worker/internal/lease/keeper.go", acks + "Delivery": "worker/order/order.go"}
+	names := regexp.MustCompile(`^` + regexp.QuoteMeta(module) + `/(worker/internal/ack\.\w+|outbox/dlq\.(Letter|NoteReplay|StoredBefore)|outbox\.Reply)$`)
+	calls := regexp.MustCompile(`\.(Ack|DoubleAck|Nak|NakWithDelay|Term|TermWithReason|Respond|RespondMsg|Encode|depot\.put)\(|\.config\.Audit\b`)
+	wire := regexp.MustCompile("[\"`]([+-](ACK|NAK|TERM|WPI|NXT)|\\$JS\\.ACK)")
+	settlers := 0
+	for _, s := range sources(t) {
+		if s.test || !rooms.MatchString(s.path) {
+			continue
 		}
+		if s.path != "worker/internal/ack/ack.go" && wire.Match(s.text) {
+			t.Errorf("%s has %s, which package ack writes", s.path, wire.Find(s.text))
+		}
+		if settling.MatchString(s.path) {
+			settlers++
+			continue
+		}
+		if found := calls.Find(s.text); found != nil {
+			t.Errorf("%s has %s, which settle*.go may", s.path, found)
+		}
+		s.uses(func(name string, at token.Position) {
+			if names.MatchString(name) && may[name] != s.path {
+				t.Errorf("%v: %s, which settle*.go may", at, name)
+			}
+		})
+	}
+	if settlers < 2 {
+		t.Errorf("%d files settle", settlers)
 	}
 }
 

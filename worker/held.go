@@ -72,26 +72,6 @@ func (w *Worker) decidedMeanwhile(l *lane) {
 	w.learnDecided(ctx)
 }
 
-// keepOrder notes, before the dead letter is written, that what comes later must wait
-// behind the message, and takes that back when the message was delivered after all: at a
-// second try, as after a crash, or as a replay.
-func (s *settlement) keepOrder(dead bool) error {
-	w, m := s.worker, s.delivery.message
-	at, ok := dlq.PlaceOf(&m)
-	if !ok || !w.config.HoldAfterDeadLetter {
-		return nil
-	}
-	switch {
-	case dead:
-		var err error
-		s.behind, err = w.tokens.Hold(s.ctx(), at)
-		return err
-	case s.delivery.marked:
-		return w.tokens.Release(s.ctx(), at)
-	}
-	return nil
-}
-
 // heldBehindText says what a message waits behind: by is the number of the first, 0 when it is
 // not known.
 func heldBehindText(held dlq.HeldToken, by uint64) string {

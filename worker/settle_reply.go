@@ -1,0 +1,45 @@
+package worker
+
+import (
+	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// reply publishes the reply. durable reports that a stream confirmed it.
+func (s *settlement) reply() (durable bool, err error) {
+	w, d := s.worker, s.delivery
+	msg := s.replyMsg().Encode(d.message.ReplyTo)
+	if w.tooLarge(msg) {
+		if err := w.putAside(msg, w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
+			return false, err
+		}
+	}
+	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
+		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())
+		err := w.depot.put(s.ctx(), d.message.Source, msg, &s.tried)
+		return err == nil, err
+	}
+	return false, w.conn.PublishMsg(msg)
+}
+
+func (s *settlement) replyMsg() outbox.Reply {
+	d := s.delivery
+	v := &d.verdict
+	return outbox.Reply{
+		MessageID: d.message.ID, ReplayOf: d.message.ReplayOf, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
+		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Body: v.answer.Body,
+		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
+		PossibleDuplicate: d.possibleDuplicate(),
+	}
+}
+
+// onePrefix is an error of the NATS client whose text has its prefix twice: "nats: nats: …".
+type onePrefix struct{ error }
+
+// Error has the prefix once.
+func (e onePrefix) Error() string {
+	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
+}
+
+func (e onePrefix) Unwrap() error { return e.error }
