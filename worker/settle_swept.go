@@ -41,7 +41,7 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 	defer d.cancel(nil)
 	w.decode(d, a.Sequence, stored.Time)
 	d.verdict = verdict{settlement: outbox.Poison, unknown: d.message.Lane != outbox.LaneRequest, err: fmt.Sprintf(
-		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them; `redoxworker provision` lifts it", a.Deliveries, a.Consumer)}
+		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them, which no worker sets; nats consumer edit %s %s --max-deliver=-1 lifts it", a.Deliveries, a.Consumer, a.Stream, a.Consumer)}
 	s := settlement{worker: w, delivery: d}
 	if err := s.steps(); err != nil {
 		return err

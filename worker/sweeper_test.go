@@ -64,6 +64,20 @@ func TestGuarantee_WhatTheServerStopsDeliveringIsSettled(t *testing.T) {
 		if n := len(r.far.Calls()); n != 0 {
 			t.Errorf("sent %d times", n)
 		}
+		// What the dead letter says to do has the consumer deliver as often as it takes.
+		if !strings.Contains(letters[0].Error, "nats consumer edit REDOX_OUT "+source+"-send --max-deliver=-1") {
+			t.Errorf("it says %s", letters[0].Error)
+		}
+		r.limit(source+"-send", -1)
+		r.far.Answer = func(_ context.Context, _ outbox.Message, n int) (outbox.Answer, error) {
+			if n <= 5 {
+				return outbox.Answer{Status: 503}, errFar
+			}
+			return outbox.Answer{Status: 200}, nil
+		}
+		if e := r.awaitSettled(r.publish(outbox.Message{})); e.Settlement != outbox.Delivered || e.Attempt != 6 {
+			t.Errorf("settled %s after %d attempts", e.Settlement, e.Attempt)
+		}
 	})
 }
 
