@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
 // sendCommand publishes messages that Redox takes and answers with a receipt.
@@ -115,4 +117,12 @@ func (s sendCommand) outgoing(source string) outbox.Message {
 		m.Lane = outbox.LaneOrdered
 	}
 	return m
+}
+
+// severalLines reports whether each line of a body that is no JSON is a message by itself, as
+// far as its first two tell.
+func severalLines(body []byte) bool {
+	first, rest, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
+	second, _, _ := bytes.Cut(bytes.TrimSpace(rest), []byte("\n"))
+	return redox.CheckBody(outbox.Message{Body: first}) == nil && redox.CheckBody(outbox.Message{Body: second}) == nil
 }

@@ -115,12 +115,8 @@ func (b *burstCommand) burst(ctx context.Context, a *cli.App, quota string, rest
 		return times, err
 	}
 	harmProgress(a, "resting for %v", rest)
-	timer := time.NewTimer(rest)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return times, context.Cause(ctx)
+	if err := pauseFor(ctx, rest); err != nil {
+		return times, err
 	}
 	if err := b.rush(ctx, s, &times); err != nil || into == nil {
 		return times, err

@@ -69,7 +69,7 @@ type fleetRun struct {
 	key   string // file
 	ports []int  // of NATS, and of its monitoring
 
-	server, sim, worker *fleetProcess
+	server, sim, worker *process
 	simURL, admin       string
 	conn                *fleetConn
 
@@ -140,7 +140,7 @@ func (f *fleetRun) start(ctx context.Context) (err error) {
 	if _, err := f.startServer(ctx); err != nil {
 		return err
 	}
-	if f.sim, err = f.process(ctx, "sim", "", "sim", "--listen", "127.0.0.1:0", "--client-id", "bench", "--key", f.key, "--kid", "bench", "--json",
+	if f.sim, err = startProcess(ctx, f.app, f.dir, "sim", "", "sim", "--listen", "127.0.0.1:0", "--client-id", "bench", "--key", f.key, "--kid", "bench", "--json",
 		"--latency", f.bench.Latency.String()); err != nil {
 		return err
 	}
@@ -158,9 +158,9 @@ func (f *fleetRun) start(ctx context.Context) (err error) {
 func (f *fleetRun) startServer(ctx context.Context) (took time.Duration, err error) {
 	config, from := filepath.Join(f.dir, "nats.conf"), time.Now()
 	if f.bench.NATSServer == "" {
-		f.server, err = f.process(ctx, "server", "", "bench", "--role", string(roleServer), "--config", config, "--port", fmt.Sprint(f.ports[0]))
+		f.server, err = startProcess(ctx, f.app, f.dir, "server", "", "bench", "--role", string(roleServer), "--config", config, "--port", fmt.Sprint(f.ports[0]))
 	} else {
-		f.server, err = f.process(ctx, "server", f.bench.NATSServer, "-c", config)
+		f.server, err = startProcess(ctx, f.app, f.dir, "server", f.bench.NATSServer, "-c", config)
 	}
 	if err != nil {
 		return 0, err
@@ -176,7 +176,7 @@ func (f *fleetRun) close() (err error) {
 	if f.conn != nil {
 		f.conn.close()
 	}
-	for _, p := range []*fleetProcess{f.worker, f.sim, f.server} {
+	for _, p := range []*process{f.worker, f.sim, f.server} {
 		if p != nil {
 			_, end := p.stop()
 			err = errors.Join(err, end)
@@ -225,9 +225,7 @@ func (f *fleetRun) emptied(ctx context.Context) error {
 
 // fleetTable shows figures to a person.
 func fleetTable(figures []fleetFigure) string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
+	t := newTable()
 	t.AppendHeader(table.Row{"", "figure", "value", "unit", "at most"})
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, AutoMerge: true}, {Number: 3, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}})
 	for _, f := range figures {

@@ -22,11 +22,9 @@ import (
 // all is the number of sources that are configured.
 func (f *fleetRun) all() int { return slices.Max(f.bench.Sources) + f.bench.Idle }
 
-// fleetID is the Source ID of a source with a number.
-func fleetID(n int) string { return fmt.Sprintf("7ce6f387-c33c-417d-8682-%012d", n) }
-
+// fleetLine configures a source.
 func fleetLine(n int) string {
-	return fmt.Sprintf("  %s: {id: %s, key: main}\n", sourceName(n), fleetID(n))
+	return fmt.Sprintf("  %s: {id: %s, key: main}\n", sourceName(n), sourceID(n))
 }
 
 // mainFile writes it with n sources and says what is in it.
@@ -64,7 +62,7 @@ func (f *fleetRun) inFlight() int {
 func (f *fleetRun) inRegistry(ctx context.Context) error {
 	r := registry.New(f.conn.js, registry.Options{By: "bench"})
 	put := func(n int) error {
-		_, err := r.Put(ctx, sourceName(n), config.Source{ID: fleetID(n), Key: "main"}, 0)
+		_, err := r.Put(ctx, sourceName(n), config.Source{ID: sourceID(n), Key: "main"}, 0)
 		return err
 	}
 	for n := range f.all() {
@@ -128,7 +126,7 @@ func (f *fleetRun) place(ctx context.Context, where string, put func(n int) erro
 // startWorker waits until the worker is ready.
 func (f *fleetRun) startWorker(ctx context.Context, where string) (err error) {
 	from := time.Now()
-	if f.worker, err = f.process(ctx, "worker", "", "run", "--config", f.config()); err != nil {
+	if f.worker, err = startProcess(ctx, f.app, f.dir, "worker", "", "run", "--config", f.config()); err != nil {
 		return err
 	}
 	address, err := f.worker.says(ctx, "address")
@@ -215,17 +213,6 @@ func (f *fleetRun) uses(ctx context.Context) (u fleetUse, err error) {
 	err = readJSON(ctx, fmt.Sprintf("http://127.0.0.1:%d/varz", f.ports[1]), &varz)
 	u.messages = varz.In + varz.Out
 	return u, err
-}
-
-func pauseFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // fleetConn is the driver's connection, which outlives a restart of the server.

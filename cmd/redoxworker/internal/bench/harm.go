@@ -137,13 +137,6 @@ func (h *harmCommand) fleet(ctx context.Context, a *cli.App, sources int, harms 
 	return nil
 }
 
-// harmProgress says on a terminal what is being measured.
-func harmProgress(a *cli.App, format string, args ...any) {
-	if cli.IsTerminal(a.Stderr) {
-		fmt.Fprintf(a.Stderr, format+"\n", args...)
-	}
-}
-
 // round measures before a trouble and during it, ends it, and looks what became of all messages.
 func (h *harmCommand) round(ctx context.Context, s *scene, harm harmKind) (r harmResult, err error) {
 	r = harmResult{Harm: harm.name, Sources: s.sources, Silent: harm.silent}

@@ -92,7 +92,7 @@ func (b harmKind) start(ctx context.Context, _ *harmCommand, s *scene) error {
 		return nil
 	}
 	rule := b.rule
-	rule.Source, rule.Fault = sceneSourceID(b.source), b.fault
+	rule.Source, rule.Fault = sourceID(b.source), b.fault
 	return s.rules(ctx, rule)
 }
 

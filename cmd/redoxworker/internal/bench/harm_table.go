@@ -77,9 +77,7 @@ func toldByReadyz(state service.Status) (lines []string) {
 
 // harmTable shows results to a person.
 func harmTable(results []harmResult) string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
+	t := newTable()
 	t.AppendHeader(table.Row{"sources", "harm", "SEND p99 ms", "during", "", "REQUEST p99 ms", "during", "", "published", "delivered", "dead", "lost", "doubled", "disordered", "drained s"})
 	columns := make([]table.ColumnConfig, 15)
 	for i := range columns {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,9 +16,6 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
-
-// sourceName is the name of a source of the benchmark.
-func sourceName(n int) string { return "bench-" + strconv.Itoa(n) }
 
 // loopSetting is one combination of the flags.
 type loopSetting struct {
@@ -152,7 +148,7 @@ func (b *loopCommand) amount(s loopSetting) loopAmount {
 func loopConfig(at standAddresses, dir string, inFlight, sources int) string {
 	var list strings.Builder
 	for n := range sources {
-		fmt.Fprintf(&list, "  %s: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}\n", sourceName(n))
+		fmt.Fprintf(&list, "  %s: {id: %s, key: main}\n", sourceName(n), sourceID(n))
 	}
 	return fmt.Sprintf(`
 nats: {url: %q}
@@ -166,27 +162,3 @@ admin: {listen: "127.0.0.1:0"}
 log: {format: json}
 `, at.NATS, at.API, filepath.Join(dir, "key.pem"), list.String(), inFlight)
 }
-
-// loopProgress shows on a terminal what is being measured.
-type loopProgress struct {
-	show        func(format string, args ...any)
-	done, total int
-}
-
-func newLoopProgress(a *cli.App, total int) *loopProgress {
-	p := &loopProgress{total: total, show: func(string, ...any) {}}
-	if cli.IsTerminal(a.Stderr) {
-		p.show = func(format string, args ...any) { fmt.Fprintf(a.Stderr, "\r\x1b[K"+format, args...) }
-	}
-	return p
-}
-
-func (p *loopProgress) step(s loopSetting, role processRole) {
-	p.show("%3d %%  %d in flight, %s, %s: %s", 100*p.done/p.total, s.inFlight, byteSize(s.size), cli.Counted(s.sources, "source"), role)
-	p.done++
-}
-
-func (p *loopProgress) end() { p.show("") }
-
-// messageID names a message of one measurement.
-func messageID(inbox string, n int) string { return inbox + "." + strconv.Itoa(n) }

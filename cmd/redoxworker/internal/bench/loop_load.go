@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -133,22 +132,6 @@ func (l *loopLoad) purge(ctx context.Context) error {
 	return stream.Purge(ctx)
 }
 
-var errTimeout = errors.New("bench: time is up")
-
-// within waits for done until ctx ends or the time is up.
-func within(ctx context.Context, done <-chan struct{}, d time.Duration, what string) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-timer.C:
-		return fmt.Errorf("%w after %v: %s", errTimeout, d, what)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // loopReplies counts the replies of one measurement.
 type loopReplies struct {
 	inbox string
@@ -242,20 +225,4 @@ func (r *loopReplies) refused() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bad
-}
-
-// messageBody is a message of the given size in the shape of a real one: small values in
-// nested objects, and no Source ID.
-func messageBody(size int) []byte {
-	const head = `{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","EventDateTime":"2026-01-05T12:00:00.000Z","Test":true,` +
-		`"Destinations":[{"ID":"af394f14-b34a-464f-8d24-895f370af4c9","Name":"Redox EMR"}]},"Patient":{"Identifiers":[`
-	const item = `{"ID":"e167267c-16c9-4fe3-96ae-9cff5703e90a","IDType":"EHRID","Value":12.5,"Flag":null},`
-	const tail, end = `{"ID":"0"}],"Notes":["`, `"]}}`
-	body := []byte(head)
-	for len(body)+len(item)+len(tail)+len(end) <= size {
-		body = append(body, item...)
-	}
-	body = append(body, tail...)
-	body = append(body, bytes.Repeat([]byte("x"), max(0, size-len(body)-len(end)))...)
-	return append(body, end...)
 }

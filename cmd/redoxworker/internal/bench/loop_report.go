@@ -95,9 +95,7 @@ func median(list []float64) float64 {
 
 // loopTable shows results to a person.
 func loopTable(results []loopResult) string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
+	t := newTable()
 	t.AppendHeader(table.Row{"in flight", "size", "sources", "msg/s", "raw", "ratio", "CPU µs", "raw", "ratio", "MB", "raw", "p50 ms", "raw", "p99 ms", "raw"})
 	columns := make([]table.ColumnConfig, 15)
 	for i := range columns {

@@ -9,10 +9,8 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,9 +60,6 @@ const (
 	sceneOwnKey    = "own"
 	sceneSharedKey = "main"
 )
-
-// sceneSourceID is the Redox Source ID of a source.
-func sceneSourceID(n int) string { return fmt.Sprintf("7ce6f387-c33c-417d-8682-%012d", n) }
 
 // open starts everything and waits until the worker is ready. quota is a line of configuration.
 func (f sceneFleet) open(ctx context.Context, a *cli.App, sources int, quota string) (_ *scene, err error) {
@@ -120,7 +115,7 @@ func (s *scene) configuration(address, dir, quota string) string {
 		if n == sceneKeyed {
 			key = sceneOwnKey
 		}
-		fmt.Fprintf(&sources, "  %s: {id: %s, key: %s}\n", sourceName(n), sceneSourceID(n), key)
+		fmt.Fprintf(&sources, "  %s: {id: %s, key: %s}\n", sourceName(n), sourceID(n), key)
 	}
 	var keys strings.Builder
 	for client := range s.keys {
@@ -142,35 +137,22 @@ func (s *scene) startNATS(ctx context.Context, binary, dir string) (string, erro
 		err = stand.line(&at)
 		return at.NATS, err
 	}
-	cmd := exec.CommandContext(ctx, binary, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(dir, "js"), "--ports_file_dir", dir)
-	var stderr tail
-	cmd.Stderr = &stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = stopTimeout
-	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("bench: starting %s: %w", binary, err)
+	server, err := startProcess(ctx, s.app, dir, "server", binary, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(dir, "js"), "--ports_file_dir", dir)
+	if err != nil {
+		return "", fmt.Errorf("bench: %w", err)
 	}
-	s.stops = append(s.stops, func() error {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait() // it ends with 1 after a signal
-		return nil
-	})
+	s.stops = append(s.stops, func() error { _, err := server.stop(); return err })
+	ctx, cancel := context.WithTimeoutCause(ctx, stepPatience, errTimeout)
+	defer cancel()
 	var ports struct {
 		NATS []string `json:"nats"`
 	}
-	file := filepath.Join(dir, fmt.Sprintf("%s_%d.ports", filepath.Base(binary), cmd.Process.Pid))
-	err := eventually(ctx, stepPatience, func() error {
+	file := filepath.Join(dir, fmt.Sprintf("%s_%d.ports", filepath.Base(binary), server.cmd.Process.Pid))
+	if err := server.until(ctx, func() bool {
 		text, err := os.ReadFile(file)
-		if err == nil {
-			err = json.Unmarshal(text, &ports)
-		}
-		if err == nil && len(ports.NATS) == 0 {
-			err = errors.New("it names no port")
-		}
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("bench: %s is not up: %w\n%s", binary, err, stderr.String())
+		return err == nil && json.Unmarshal(text, &ports) == nil && len(ports.NATS) > 0
+	}); err != nil {
+		return "", fmt.Errorf("bench: %s is not up: %w", binary, err)
 	}
 	return ports.NATS[0], nil
 }
@@ -315,23 +297,4 @@ func (s *scene) end() (err error) {
 		err, s.stops = errors.Join(err, s.stops[n]()), s.stops[:n]
 	}
 	return err
-}
-
-// eventually tries until there is no error, or answers the last one.
-func eventually(ctx context.Context, patience time.Duration, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		}
-	}
 }

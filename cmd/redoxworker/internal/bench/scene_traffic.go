@@ -152,7 +152,7 @@ func sceneBody(k sceneKind, number int) []byte {
 	if k.fhir {
 		return fmt.Appendf(nil, `{"_sim":{"key":"%d"},"resourceType":"Bundle","type":"message","entry":[{"resource":{"resourceType":"MessageHeader",`+
 			`"eventUri":"https://fhir.redoxengine.com/EventDefinition/PatientUpdate","source":{"endpoint":"urn:uuid:%s"}}},`+
-			`{"resource":{"resourceType":"Patient","name":[{"family":"Patient%s"}]}}]}`, number, sceneSourceID(k.source), filling)
+			`{"resource":{"resourceType":"Patient","name":[{"family":"Patient%s"}]}}]}`, number, sourceID(k.source), filling)
 	}
 	model, event := "PatientAdmin", "Arrival"
 	if k.lane == outbox.LaneRequest {

@@ -12,10 +12,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
-// fleetProcess is a program that runs as a user would run it.
-type fleetProcess struct {
+// process is a program that runs as a user would run it.
+type process struct {
 	name   string
 	cmd    *exec.Cmd
 	output string // file of stdout and stderr
@@ -23,28 +25,25 @@ type fleetProcess struct {
 	err    error // of its end, once ended is closed
 }
 
-// pollEvery is how often what has no event is looked at.
-const pollEvery = 5 * time.Millisecond
-
-// process starts a program, or, without one, this program.
-func (f *fleetRun) process(ctx context.Context, name, program string, args ...string) (*fleetProcess, error) {
+// startProcess starts a program, or, without one, this program. What it writes goes to a file in dir.
+func startProcess(ctx context.Context, a *cli.App, dir, name, program string, args ...string) (*process, error) {
 	called := program
 	if program == "" {
-		own, err := f.app.Executable()
+		own, err := a.Executable()
 		if err != nil {
 			return nil, err
 		}
 		program, called = own, "redoxworker"
 	}
-	out, err := os.CreateTemp(f.dir, name+"-*.log")
+	out, err := os.CreateTemp(dir, name+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = out.Close() }() // it is the process's
-	p := &fleetProcess{name: name, cmd: exec.CommandContext(ctx, program, args...), output: out.Name(), ended: make(chan struct{})}
+	p := &process{name: name, cmd: exec.CommandContext(ctx, program, args...), output: out.Name(), ended: make(chan struct{})}
 	p.cmd.Args[0] = called
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = childEnviron(f.app)
+	p.cmd.Env = childEnviron(a)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = stopTimeout
 	if err := p.cmd.Start(); err != nil {
@@ -58,7 +57,7 @@ func (f *fleetRun) process(ctx context.Context, name, program string, args ...st
 }
 
 // stop ends the process and says how long that took. It is safe to call again.
-func (p *fleetProcess) stop() (took time.Duration, err error) {
+func (p *process) stop() (took time.Duration, err error) {
 	from := time.Now()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	<-p.ended
@@ -70,7 +69,7 @@ func (p *fleetProcess) stop() (took time.Duration, err error) {
 }
 
 // failed says what became of the process, with the end of what it wrote.
-func (p *fleetProcess) failed(err error) error {
+func (p *process) failed(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -81,24 +80,8 @@ func (p *fleetProcess) failed(err error) error {
 	return fmt.Errorf("the %s failed: %w\n%s", p.name, err, end.String())
 }
 
-// poll calls try until it is true, fails, or ctx ends.
-func poll(ctx context.Context, try func() (bool, error)) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		if done, err := try(); done || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
 // until polls while the process runs.
-func (p *fleetProcess) until(ctx context.Context, try func() bool) error {
+func (p *process) until(ctx context.Context, try func() bool) error {
 	return poll(ctx, func() (bool, error) {
 		if try() {
 			return true, nil
@@ -113,7 +96,7 @@ func (p *fleetProcess) until(ctx context.Context, try func() bool) error {
 }
 
 // await waits until a URL answers 200.
-func (p *fleetProcess) await(ctx context.Context, url string) error {
+func (p *process) await(ctx context.Context, url string) error {
 	return p.until(ctx, func() bool { return readJSON(ctx, url, &struct{}{}) == nil })
 }
 
@@ -136,7 +119,7 @@ func readJSON(ctx context.Context, url string, v any) error {
 }
 
 // says waits for a line of JSON with a text under a name.
-func (p *fleetProcess) says(ctx context.Context, name string) (value string, err error) {
+func (p *process) says(ctx context.Context, name string) (value string, err error) {
 	err = p.until(ctx, func() bool {
 		text, err := os.ReadFile(p.output)
 		if err != nil {
@@ -162,7 +145,7 @@ type processUse struct {
 }
 
 // use reads /proc.
-func (p *fleetProcess) use() (u processUse, err error) {
+func (p *process) use() (u processUse, err error) {
 	pid := p.cmd.Process.Pid
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
