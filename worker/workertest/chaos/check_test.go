@@ -1,225 +1,311 @@
 package chaos
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// zero is the instant from which the records of these tests count.
-var zero = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+// Kind of a violation.
+type Kind string
 
-func at(ms int) time.Time { return zero.Add(time.Duration(ms) * time.Millisecond) }
+// The guarantees that [Check] holds a record against.
+const (
+	Lost         Kind = "lost"             // confirmed to its publisher, and neither taken by the far side nor dead
+	Left         Kind = "left in queue"    // still in the work queue
+	StoredTwice  Kind = "stored twice"     // a repeated publish was taken for a new message
+	Unexplained  Kind = "duplicate"        // sent again with no interruption to explain it
+	HeldResent   Kind = "sent under hold"  // sent again although it is to be held
+	OutOfOrder   Kind = "out of order"     // sent before its predecessor of the same key was done with
+	Overlapping  Kind = "overlap"          // two requests of one key in flight at a time
+	NoAudit      Kind = "no audit entry"   // settled without an entry of that settlement
+	NoReply      Kind = "no reply"         // the durable reply is missing
+	WrongReply   Kind = "wrong reply"      // more than one reply, or one that contradicts the settlement
+	WrongDead    Kind = "dead letter"      // one too many, missing, or of another settlement
+	UnknownThing Kind = "from nowhere"     // a request, reply or dead letter of a message nobody published
+	NeverSent    Kind = "nothing happened" // the run proves nothing: no message, no request
+)
 
-// sent is a request of worker w1 that was taken, from and to in ms, which serve as ticks too.
-func sent(id string, from, to int) Request {
-	return Request{ID: id, Worker: "w1", Begin: uint64(from), Finish: uint64(to), Start: at(from), End: at(to), Status: 200, Accepted: true}
+// Violation is one breach of one guarantee.
+type Violation struct {
+	Kind Kind
+	ID   string // of the message
+	What string
 }
 
-func refused(id string, from, to int) Request {
-	q := sent(id, from, to)
-	q.Status, q.Accepted = 503, false
-	return q
+// String is one line.
+func (v Violation) String() string { return fmt.Sprintf("%s: %s: %s", v.Kind, v.ID, v.What) }
+
+// Slack says how far an interruption may be from a request that it explains. Both are
+// measured by the clock of the process that records.
+type Slack struct {
+	// Before a request started. The request of a worker that was stopped arrives a
+	// little after that; a NATS server that is killed forgets what it has not yet
+	// written down, deliveries of the last tenth of a second. Default 300ms.
+	Before time.Duration
+	// After a request ended and until its message was surely acknowledged. On a machine that
+	// is busy a settlement takes its time. Default 1s.
+	After time.Duration
 }
 
-// good is a record without fault: two ordered messages, the second after a 503, one with a
-// reply, one that is rejected.
-func good() Record {
-	return Record{
-		Published: []Published{
-			{ID: "a1", Key: "a", Confirmed: true},
-			{ID: "a2", Key: "a", Confirmed: true},
-			{ID: "m", Confirmed: true, ReplyTo: "redox.reply.s.m"},
-			{ID: "bad", Confirmed: true, Dies: outbox.Rejected},
-		},
-		Requests: []Request{
-			sent("a1", 1000, 1050), refused("a2", 1100, 1150), sent("a2", 1300, 1350),
-			sent("m", 1010, 1060), {ID: "bad", Worker: "w2", Begin: 1400, Finish: 1420, Start: at(1400), End: at(1420), Status: 400},
-		},
-		Replies: []Reply{{Subject: "redox.reply.s.m", MessageID: "m", Settlement: outbox.Delivered, Status: 200}},
-		Dead:    []Dead{{MessageID: "bad", Settlement: outbox.Rejected}},
-		Audit: []Audit{{MessageID: "a1", Settlement: outbox.Delivered}, {MessageID: "a2", Settlement: outbox.Delivered},
-			{MessageID: "m", Settlement: outbox.Delivered}, {MessageID: "bad", Settlement: outbox.Rejected}},
-		Stored: 4,
+func (s Slack) withDefaults() Slack {
+	s.Before = cmp.Or(s.Before, 300*time.Millisecond)
+	s.After = cmp.Or(s.After, time.Second)
+	return s
+}
+
+// Check holds a record against the guarantees and returns every violation. It is pure.
+func Check(r Record, slack Slack) []Violation {
+	c := newChecker(r, slack.withDefaults())
+	if len(r.Published) == 0 || len(r.Requests) == 0 {
+		c.found(NeverSent, "-", "%d messages, %d requests", len(r.Published), len(r.Requests))
+	}
+	if r.Queued > 0 {
+		c.found(Left, "-", "%d messages", r.Queued)
+	}
+	if known := uint64(len(c.messages)); r.Stored > known {
+		c.found(StoredTwice, "-", "the queue took %d messages under %d ids", r.Stored, known)
+	}
+	for _, m := range r.Published {
+		c.fate(m)
+		c.repeats(m)
+		c.reply(m)
+		c.audit(m)
+	}
+	c.order()
+	c.overlaps()
+	c.strangers()
+	return c.violations
+}
+
+// checker is a record, indexed.
+type checker struct {
+	record     Record
+	slack      Slack
+	messages   map[string]Published
+	requests   map[string][]Request // by message, by Begin
+	dead       map[string][]Dead
+	replies    map[string][]Reply
+	violations []Violation
+}
+
+func newChecker(r Record, slack Slack) *checker {
+	c := &checker{record: r, slack: slack, messages: map[string]Published{}, requests: map[string][]Request{},
+		dead: map[string][]Dead{}, replies: map[string][]Reply{}}
+	for _, m := range r.Published {
+		c.messages[m.ID] = m
+	}
+	c.record.Requests = slices.SortedFunc(slices.Values(r.Requests), func(a, b Request) int { return cmp.Compare(a.Begin, b.Begin) })
+	for _, q := range c.record.Requests {
+		c.requests[q.ID] = append(c.requests[q.ID], q)
+	}
+	for _, d := range r.Dead {
+		c.dead[d.MessageID] = append(c.dead[d.MessageID], d)
+	}
+	for _, p := range r.Replies {
+		c.replies[p.MessageID] = append(c.replies[p.MessageID], p)
+	}
+	return c
+}
+
+func (c *checker) found(kind Kind, id, format string, args ...any) {
+	c.violations = append(c.violations, Violation{kind, id, fmt.Sprintf(format, args...)})
+}
+
+// taken reports that the far side took the message at least once.
+func (c *checker) taken(id string) bool {
+	return slices.ContainsFunc(c.requests[id], func(q Request) bool { return q.Accepted })
+}
+
+// fate: nothing is lost, and nothing dies twice or unasked.
+func (c *checker) fate(m Published) {
+	dead := c.dead[m.ID]
+	switch {
+	case len(dead) > 1:
+		c.found(WrongDead, m.ID, "%d dead letters", len(dead))
+	case len(dead) == 1 && !mayDie(m, dead[0].Settlement):
+		c.found(WrongDead, m.ID, "%s: %s; want %q", dead[0].Settlement, dead[0].Error, cmp.Or(m.Dies, outbox.Delivered))
+	case len(dead) == 0 && m.Dies != "" && m.Confirmed:
+		c.found(WrongDead, m.ID, "none; want %s", m.Dies)
+	}
+	if m.Confirmed && len(dead) == 0 && !c.taken(m.ID) {
+		c.found(Lost, m.ID, "%d requests, none taken", len(c.requests[m.ID]))
 	}
 }
 
-func TestCheck_AcceptsAGoodRecord(t *testing.T) {
-	if v := Check(good(), Slack{}); len(v) != 0 {
-		t.Errorf("violations of a good record: %v", v)
+// mayDie: under hold an interruption may leave any message to a person.
+func mayDie(m Published, s outbox.Settlement) bool {
+	return s == m.Dies || m.Hold && s == outbox.Held
+}
+
+// repeats: a message is sent again only after an answer that says so, or when something
+// explains that the answer was not known or not noted. Under hold, nothing does.
+func (c *checker) repeats(m Published) {
+	list := c.requests[m.ID]
+	for i := 1; i < len(list); i++ {
+		before, again := list[i-1], list[i]
+		if before.refused() {
+			continue
+		}
+		if m.Hold {
+			c.found(HeldResent, m.ID, "%s and then %s", describe(before), describe(again))
+			continue
+		}
+		if !before.Broken && !c.explained(before, again) && !c.late(again) {
+			c.found(Unexplained, m.ID, "%s and then %s", describe(before), describe(again))
+		}
 	}
 }
 
-// drop removes what fits from a slice.
-func drop[T any](list *[]T, fits func(T) bool) { *list = slices.DeleteFunc(*list, fits) }
+// explained reports whether the worker of a request, or a NATS server, was interrupted
+// while the request was in flight or its settlement under way.
+func (c *checker) explained(q, again Request) bool {
+	until := again.Start
+	if !q.End.IsZero() && q.End.Add(c.slack.After).Before(until) {
+		until = q.End.Add(c.slack.After)
+	}
+	from := q.Start.Add(-c.slack.Before)
+	return slices.ContainsFunc(c.record.Interruptions, func(i Interruption) bool {
+		mine := i.NATS || i.Target == q.Worker
+		return mine && i.From.Before(until) && (i.To.IsZero() || i.To.After(from))
+	})
+}
 
-func TestCheck_FindsWhatIsWrong(t *testing.T) {
-	for name, c := range map[string]struct {
-		breaks func(*Record)
-		want   []Kind
-	}{
-		"a loss":                {func(r *Record) { drop(&r.Requests, func(q Request) bool { return q.ID == "a2" }) }, []Kind{Lost}},
-		"a loss after refusals": {func(r *Record) { drop(&r.Requests, func(q Request) bool { return q.ID == "a2" && q.Accepted }) }, []Kind{Lost}},
-		"a message left behind": {func(r *Record) { r.Queued = 1 }, []Kind{Left}},
-		"stored twice":          {func(r *Record) { r.Stored++ }, []Kind{StoredTwice}},
-		"an empty record":       {func(r *Record) { *r = Record{} }, []Kind{NeverSent}},
-		"a duplicate":           {func(r *Record) { r.Requests = append(r.Requests, sent("m", 1200, 1250)) }, []Kind{Unexplained}},
-		"a duplicate unanswered": {func(r *Record) {
-			r.Requests[3].Status, r.Requests[3].Accepted = 0, false
-			r.Requests = append(r.Requests, sent("m", 1200, 1250))
-		}, []Kind{Unexplained}},
-		"an earlier message": {func(r *Record) { r.Requests = append(r.Requests, refused("a1", 1500, 1550)) }, []Kind{OutOfOrder, Unexplained}},
-		"a swapped pair":     {func(r *Record) { r.Published[0], r.Published[1] = r.Published[1], r.Published[0] }, []Kind{OutOfOrder, OutOfOrder, OutOfOrder}},
-		"ahead of a retry": {func(r *Record) {
-			r.Requests[0] = refused("a1", 1000, 1050)
-			r.Requests = append(r.Requests, sent("a1", 1075, 1090), refused("a2", 1055, 1060))
-		}, []Kind{OutOfOrder, OutOfOrder}},
-		"ahead of a dead letter": {func(r *Record) {
-			r.Published[0].Dies = outbox.Rejected
-			r.Requests[0].Status, r.Requests[0].Accepted = 400, false
-			r.Dead = append(r.Dead, Dead{MessageID: "a1", Settlement: outbox.Rejected, At: at(1200)})
-			r.Audit[0].Settlement = outbox.Rejected
-		}, []Kind{OutOfOrder}},
-		"an overlap of a key":    {func(r *Record) { r.Requests[0] = sent("a1", 1000, 1110) }, []Kind{Overlapping}},
-		"an overlap, unfinished": {func(r *Record) { r.Requests[0].Finish, r.Requests[0].End = 0, time.Time{} }, []Kind{Overlapping, Overlapping}},
-		"a missing reply":        {func(r *Record) { r.Replies = nil }, []Kind{NoReply}},
-		"a second reply":         {func(r *Record) { r.Replies = append(r.Replies, r.Replies[0]) }, []Kind{WrongReply}},
-		"a contradicting reply":  {func(r *Record) { r.Replies[0].Settlement = outbox.Held }, []Kind{WrongReply}},
-		"a reply elsewhere":      {func(r *Record) { r.Replies[0].Subject = "redox.reply.s.other" }, []Kind{WrongReply}},
-		"a missing dead letter":  {func(r *Record) { r.Dead = nil }, []Kind{Lost, NoAudit, WrongDead}},
-		"a second dead letter":   {func(r *Record) { r.Dead = append(r.Dead, r.Dead[0]) }, []Kind{WrongDead}},
-		"another settlement":     {func(r *Record) { r.Dead[0].Settlement = outbox.Poison }, []Kind{NoAudit, WrongDead}},
-		"a dead letter unasked":  {func(r *Record) { r.Dead = append(r.Dead, Dead{MessageID: "a1", Settlement: outbox.Held}) }, []Kind{NoAudit, WrongDead}},
-		"a missing audit entry":  {func(r *Record) { r.Audit = r.Audit[1:] }, []Kind{NoAudit}},
-		"a request from nowhere": {func(r *Record) { r.Requests = append(r.Requests, sent("x", 1, 2)) }, []Kind{UnknownThing}},
-		"a reply from nowhere":   {func(r *Record) { r.Replies = append(r.Replies, Reply{MessageID: "x"}) }, []Kind{UnknownThing}},
-		"a dead letter, nowhere": {func(r *Record) { r.Dead = append(r.Dead, Dead{MessageID: "x"}) }, []Kind{UnknownThing}},
-		"held and sent again":    {func(r *Record) { r.Published[2].Hold = true; r.Requests = append(r.Requests, sent("m", 1200, 1250)) }, []Kind{HeldResent}},
-		"held, kill is no excuse": {func(r *Record) {
-			r.Published[2].Hold = true
-			r.Requests = append(r.Requests, sent("m", 1200, 1250))
-			r.Interruptions = killed("w1", 1030)
-		}, []Kind{HeldResent}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := good()
-			c.breaks(&r)
-			var got []Kind
-			for _, v := range Check(r, Slack{}) {
-				got = append(got, v.Kind)
+// late reports whether a worker was stopped between the moment it began to send a request
+// and the arrival: it could not know that others had taken the message over.
+func (c *checker) late(q Request) bool {
+	return !q.Left.IsZero() && slices.ContainsFunc(c.record.Interruptions, func(i Interruption) bool {
+		const before, after = 20 * time.Millisecond, 200 * time.Millisecond // the clocks are one; signals and arrivals take their time
+		return i.Fault == Stop && i.Target == q.Worker && q.Left.Before(i.From.Add(before)) && q.Start.After(i.To.Add(-before)) && q.Start.Before(i.To.Add(after))
+	})
+}
+
+// reply: exactly one durable reply, which agrees with the settlement. Under hold a worker may
+// die after it has told the caller that the message was taken: what is left then is to be
+// held, and the caller knows better.
+func (c *checker) reply(m Published) {
+	list := c.replies[m.ID]
+	if m.ReplyTo == "" || !m.Confirmed {
+		return
+	}
+	if len(list) == 0 {
+		c.found(NoReply, m.ID, "on %s", m.ReplyTo)
+		return
+	}
+	want := outbox.Delivered
+	if dead := c.dead[m.ID]; len(dead) > 0 {
+		want = dead[0].Settlement
+	}
+	for _, p := range list {
+		told := m.Hold && p.Settlement == outbox.Delivered && c.taken(m.ID)
+		if p.Settlement != want && !told || p.Subject != m.ReplyTo {
+			c.found(WrongReply, m.ID, "%s on %s; want %s on %s", p.Settlement, p.Subject, want, m.ReplyTo)
+		}
+	}
+	if len(list) > 1 {
+		c.found(WrongReply, m.ID, "%d replies", len(list))
+	}
+}
+
+// audit: no message is gone without an entry of its settlement.
+func (c *checker) audit(m Published) {
+	want := outbox.Delivered
+	if dead := c.dead[m.ID]; len(dead) > 0 {
+		want = dead[0].Settlement
+	}
+	there := slices.ContainsFunc(c.record.Audit, func(a Audit) bool { return a.MessageID == m.ID && a.Settlement == want })
+	if m.Confirmed && !there {
+		c.found(NoAudit, m.ID, "want %s", want)
+	}
+}
+
+// order: the requests of a key never go back to an earlier message, and a message is sent
+// only when its predecessor was taken or is dead.
+func (c *checker) order() {
+	place := map[string]int{}
+	byKey := map[string][]string{}
+	for _, m := range c.record.Published {
+		if _, seen := place[m.ID]; m.Key != "" && !seen {
+			place[m.ID] = len(byKey[m.Key])
+			byKey[m.Key] = append(byKey[m.Key], m.ID)
+		}
+	}
+	last := map[string]Request{} // of a key, the furthest
+	taken := map[string]bool{}
+	for _, q := range c.record.Requests {
+		key := c.messages[q.ID].Key
+		if key == "" || c.late(q) {
+			continue
+		}
+		if furthest, ok := last[key]; !ok || place[q.ID] >= place[furthest.ID] {
+			last[key] = q
+		} else {
+			c.found(OutOfOrder, q.ID, "%s after %s of %s", describe(q), describe(furthest), furthest.ID)
+		}
+		if n := place[q.ID]; n > 0 {
+			if before := byKey[key][n-1]; c.messages[before].Confirmed && !taken[before] && !c.deadBy(before, q.Start) {
+				c.found(OutOfOrder, q.ID, "%s before %s was taken or dead", describe(q), before)
 			}
-			slices.Sort(got)
-			slices.Sort(c.want)
-			if !slices.Equal(got, c.want) {
-				t.Errorf("found %v, want %v", got, c.want)
+		}
+		taken[q.ID] = taken[q.ID] || q.Accepted
+	}
+}
+
+// deadBy reports whether a message had been given up at a time.
+func (c *checker) deadBy(id string, when time.Time) bool {
+	return slices.ContainsFunc(c.dead[id], func(d Dead) bool { return !d.At.After(when) })
+}
+
+// overlaps: one request of a key at a time. Only one message's own requests may overlap,
+// when something explains that the first was given up while it was on its way.
+func (c *checker) overlaps() {
+	open := map[string][]Request{}
+	for _, q := range c.record.Requests {
+		key := c.messages[q.ID].Key
+		if key == "" || c.late(q) {
+			continue
+		}
+		running := slices.DeleteFunc(open[key], func(o Request) bool { return o.Finish != 0 && o.Finish < q.Begin })
+		for _, o := range running {
+			if o.ID != q.ID || !c.explained(o, q) {
+				c.found(Overlapping, q.ID, "%s while %s of %s was in flight", describe(q), describe(o), o.ID)
 			}
-		})
+		}
+		open[key] = append(running, q)
 	}
 }
 
-func killed(worker string, ms int) []Interruption {
-	return []Interruption{{Fault: Kill, Target: worker, From: at(ms), To: at(ms + 10)}}
-}
-
-// A duplicate is excused by an interruption of its own worker or of NATS while the first
-// request was in flight or about to be acknowledged, and by nothing else.
-func TestCheck_ExplainsDuplicates(t *testing.T) {
-	nats := func(ms int) []Interruption {
-		return []Interruption{{Fault: Kill, Target: "nats-1", NATS: true, From: at(ms), To: at(ms + 100)}}
+// strangers: everything seen belongs to something published.
+func (c *checker) strangers() {
+	for id, list := range c.requests {
+		if _, known := c.messages[id]; !known {
+			c.found(UnknownThing, id, "%s", describe(list[0]))
+		}
 	}
-	stopped := []Interruption{{Fault: Stop, Target: "w1", From: at(1020), To: at(4000)}}
-	for name, c := range map[string]struct {
-		why    []Interruption
-		excuse bool
-	}{
-		"killed while in flight":           {killed("w1", 1030), true},
-		"killed before the ack":            {killed("w1", 1080), true},
-		"killed long after":                {killed("w1", 2500), false},
-		"killed long before":               {killed("w1", 300), false},
-		"another worker killed":            {killed("w2", 1030), false},
-		"stopped while in flight":          {stopped, true},
-		"NATS killed while in flight":      {nats(1030), true},
-		"NATS killed just before":          {nats(850), true},
-		"NATS killed long before":          {nats(300), false},
-		"killed after it was sent again":   {killed("w1", 3100), false},
-		"nothing happened":                 {nil, false},
-		"NATS killed after the second one": {nats(3100), false},
-	} {
-		r := good()
-		again := sent("m", 3000, 3050)
-		again.Worker = "w3"
-		r.Requests = append(r.Requests, again)
-		r.Interruptions = c.why
-		want := fmt.Sprint([]Kind{Unexplained})
-		if c.excuse {
-			want = fmt.Sprint([]Kind(nil))
+	for id, list := range c.dead {
+		if _, known := c.messages[id]; !known {
+			c.found(UnknownThing, id, "a dead letter: %s: %s", list[0].Settlement, list[0].Error)
 		}
-		var got []Kind
-		for _, v := range Check(r, Slack{}) {
-			got = append(got, v.Kind)
-		}
-		if fmt.Sprint(got) != want {
-			t.Errorf("%s: found %v, want %s", name, got, want)
+	}
+	for id := range c.replies {
+		if m, known := c.messages[id]; !known || m.ReplyTo == "" {
+			c.found(UnknownThing, id, "a reply")
 		}
 	}
 }
 
-// What a fault of the far side broke off may be sent again, unless it is to be held; an
-// unconfirmed message may be lost.
-func TestCheck_AllowsWhatTheContractAllows(t *testing.T) {
-	r := good()
-	broken := Request{ID: "m", Worker: "w1", Begin: 900, Finish: 950, Start: at(900), End: at(950), Broken: true, Accepted: true}
-	r.Requests = append(r.Requests, broken)
-	r.Published = append(r.Published, Published{ID: "unconfirmed", Errors: 1})
-	r.Stored++
-	if v := Check(r, Slack{}); len(v) != 0 {
-		t.Errorf("violations: %v", v)
-	}
-	r.Published[2].Hold = true
-	if v := Check(r, Slack{}); len(v) != 1 || v[0].Kind != HeldResent {
-		t.Errorf("violations under hold: %v", v)
-	}
-	r.Requests = r.Requests[:len(r.Requests)-1]
-	r.Dead = append(r.Dead, Dead{MessageID: "m", Settlement: outbox.Held})
-	r.Audit = append(r.Audit, Audit{MessageID: "m", Settlement: outbox.Held})
-	if v := Check(r, Slack{}); len(v) != 0 {
-		t.Errorf("violations of a message that was held after its reply: %v", v)
-	}
-}
+const clock = "15:04:05.000"
 
-// A worker that was stopped in the very act of sending is excused, and one that began to
-// send only when it went on is not.
-func TestCheck_AWorkerStoppedWhileItSends(t *testing.T) {
-	for left, want := range map[int]int{1010: 0, 3001: 3} {
-		r := good()
-		late := sent("a1", 3005, 3080)
-		late.Worker, late.Left = "w3", at(left)
-		r.Requests = append(r.Requests, late, sent("a2", 3050, 3090))
-		r.Requests[2] = refused("a2", 1300, 1350)
-		r.Interruptions = []Interruption{{Fault: Stop, Target: "w3", From: at(1015), To: at(3000)}}
-		if v := Check(r, Slack{}); len(v) != want {
-			t.Errorf("left at %d: %v", left, v)
-		}
+func describe(q Request) string {
+	end, outcome := "open", fmt.Sprint(q.Status)
+	if !q.End.IsZero() {
+		end = q.End.Format(clock)
 	}
-}
-
-// The request of one message may overlap its own repetition when its worker was stopped,
-// and never another message of the key.
-func TestCheck_OverlapOfATakenOverRequest(t *testing.T) {
-	r := good()
-	first := sent("a1", 1000, 1900)
-	again := sent("a1", 1060, 1080)
-	again.Worker = "w2"
-	r.Requests = append(r.Requests[1:], first, again)
-	r.Interruptions = []Interruption{{Fault: Stop, Target: "w1", From: at(1010), To: at(5000)}}
-	var got []Kind
-	for _, v := range Check(r, Slack{}) {
-		got = append(got, v.Kind)
+	if q.Accepted {
+		outcome += " taken"
 	}
-	if fmt.Sprint(got) != fmt.Sprint([]Kind{Overlapping, Overlapping}) { // both of a2's, with the first of a1
-		t.Errorf("found %v", got)
-	}
+	return fmt.Sprintf("%s %s–%s (%s)", q.Worker, q.Start.Format(clock), end, outcome)
 }

@@ -1,7 +1,8 @@
 // Package chaos is the bench that breaks things: worker processes and NATS servers that
 // are killed, stopped and cut off while messages flow, with a simulated Redox as the
-// witness. A [Record] holds what was published, what arrived, what was answered and what
-// the streams hold in the end; [Check] holds it against the guarantees of the worker.
+// witness. It is test code alone, and has nothing to import. A Record holds what was published,
+// what arrived, what was answered and what the streams hold in the end; Check holds it against
+// the guarantees of the worker.
 //
 // The short version runs with the other tests: each scenario once, all side by side. The
 // long one, about three quarters of an hour on two cores, one after the other; three runs of
@@ -16,5 +17,5 @@
 // directory in which the logs of failed runs stay. Each run prints its seed and its
 // schedule. A seed replays load and schedule; what the processes make of it varies.
 //
-// It links test-only packages; import it from tests only. It needs the go command.
+// It needs the go command.
 package chaos
