@@ -1,7 +1,9 @@
 package worker_test
 
 import (
+	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +50,43 @@ func TestAuditStream_StoresEachEntryOnce(t *testing.T) {
 		}
 		if n := r.stored("REDOX_AUDIT"); n != 3 {
 			t.Errorf("%d entries, want 3: one took another's place", n)
+		}
+	})
+}
+
+// The audit trail is part of the settlement: while it fails the message stays.
+func TestGuarantee_NoSettlementWithoutItsAuditEntry(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		var room atomic.Bool
+		var entries []audit.Entry
+		subject, replies := r.inbox()
+		r.start(worker.Config{ID: "me", Audit: func(_ context.Context, e audit.Entry) error {
+			if !room.Load() {
+				return errFar
+			}
+			entries = append(entries, e)
+			return nil
+		}})
+		r.rejecting(func(string) bool { return true })
+		id := r.publish(outbox.Message{ReplyTo: subject})
+		time.Sleep(time.Minute)
+		if n := r.stored("REDOX_OUT"); n != 1 {
+			t.Errorf("%d messages in the queue while the audit trail fails, want the one", n)
+		}
+		room.Store(true)
+		r.awaitSettled(id)
+		if len(entries) != 1 {
+			t.Fatalf("%d entries, want 1", len(entries))
+		}
+		e := entries[0]
+		if e.Worker != "me" || e.Settlement != outbox.Rejected || e.Status != 400 || !e.DeadLetter || !e.Answered || e.Attempts != 1 || e.AgeSeconds < 60 {
+			t.Errorf("entry %+v", e)
+		}
+		if n := len(r.far.Calls()); n != 1 {
+			t.Errorf("sent %d times while the audit trail failed, want once", n)
+		}
+		if n := len(replies()); n == 0 {
+			t.Error("no reply")
 		}
 	})
 }

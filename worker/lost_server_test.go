@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -123,4 +124,29 @@ func eachOnce(t *testing.T, far *workertest.Far, total int) {
 	if len(calls) != total {
 		t.Errorf("%d messages were sent, want %d", len(calls), total)
 	}
+}
+
+// A worker whose clock was wrong says that NATS was restarted years from now: nobody waits
+// for that.
+func TestRestarts_ANoteOfTheFutureHoldsNothingUp(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		note, err := json.Marshal(map[string]any{"server": r.js.Conn().ConnectedServerId(), "since": time.Now().AddDate(5, 0, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kv, err := r.js.KeyValue(r.Context(), "REDOX_STATE")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.Put(r.Context(), "server", note); err != nil {
+			t.Fatal(err)
+		}
+		r.start(worker.Config{})
+		r.ordered("m", "patient")
+		start := time.Now()
+		r.awaitSettled("m")
+		if took := time.Since(start); took > 2*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+	})
 }

@@ -2,17 +2,13 @@ package worker_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
-	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // tokenOf is the token that ordered publishes under.
@@ -145,102 +141,6 @@ func TestGuarantee_WithoutHoldLaterMessagesGoOn(t *testing.T) {
 		}
 		if list, err := dlq.NewHeldTokens(r.js, "").List(r.Context()); err != nil || len(list) != 0 {
 			t.Errorf("held: %v, %v", list, err)
-		}
-	})
-}
-
-// What the worker cannot rule out, it says: a message that somebody had and did not bring
-// to an end is a possible duplicate; one that was handed back unsent is not.
-func TestGuarantee_PossibleDuplicatesAreSaid(t *testing.T) {
-	inBubble(t, func(r *rig) {
-		id := r.publish(outbox.Message{})
-		r.lose()
-		var entries []audit.Entry
-		stop := r.start(worker.Config{Audit: func(_ context.Context, e audit.Entry) error { entries = append(entries, e); return nil }})
-		if e := r.awaitSettled(id); !e.PossibleDuplicate || e.Settlement != outbox.Delivered {
-			t.Errorf("settled %s, possible duplicate %v: a delivery before ended without a trace", e.Settlement, e.PossibleDuplicate)
-		}
-		if len(entries) != 1 || !entries[0].PossibleDuplicate || entries[0].Message != id || entries[0].Deliveries != 2 {
-			t.Errorf("audit entries %+v", entries)
-		}
-		stop()
-	})
-}
-
-func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
-	inBubble(t, func(r *rig) {
-		var up atomic.Bool
-		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			if !up.Load() {
-				return outbox.Answer{}, worker.NotAttempted(errFar, "key:main")
-			}
-			time.Sleep(20 * time.Second)
-			return outbox.Answer{Status: 200}, nil
-		}
-		stop := r.start(worker.Config{Concurrency: 4})
-		r.publish(outbox.Message{ID: "first"})
-		time.Sleep(time.Minute)
-		up.Store(true)
-		if e := r.awaitSettled("first"); e.PossibleDuplicate || e.Delivered < 3 || e.Attempt != 1 {
-			t.Errorf("%+v: it waited, and was never sent before", e)
-		}
-		for i := range 10 {
-			r.ordered(fmt.Sprint("m", i), "patient")
-		}
-		calls := len(r.far.Calls())
-		r.until("the head is in flight", func() bool { return len(r.far.Calls()) > calls })
-		time.Sleep(time.Second)
-		stop() // hands back what is kept in hand
-		r.start(worker.Config{})
-		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 11 })
-		again := 0
-		for _, e := range r.all(worker.EventSettled) {
-			if e.Delivered > 1 && e.MessageID != "first" {
-				again++
-			}
-			if e.PossibleDuplicate {
-				t.Errorf("%s: a possible duplicate, and it was only handed back", e.MessageID)
-			}
-		}
-		if again == 0 {
-			t.Error("nothing was handed back: the test shows nothing")
-		}
-	})
-}
-
-// The audit trail is part of the settlement: while it fails the message stays.
-func TestGuarantee_NoSettlementWithoutItsAuditEntry(t *testing.T) {
-	inBubble(t, func(r *rig) {
-		var room atomic.Bool
-		var entries []audit.Entry
-		subject, replies := r.inbox()
-		r.start(worker.Config{ID: "me", Audit: func(_ context.Context, e audit.Entry) error {
-			if !room.Load() {
-				return errFar
-			}
-			entries = append(entries, e)
-			return nil
-		}})
-		r.rejecting(func(string) bool { return true })
-		id := r.publish(outbox.Message{ReplyTo: subject})
-		time.Sleep(time.Minute)
-		if n := r.stored("REDOX_OUT"); n != 1 {
-			t.Errorf("%d messages in the queue while the audit trail fails, want the one", n)
-		}
-		room.Store(true)
-		r.awaitSettled(id)
-		if len(entries) != 1 {
-			t.Fatalf("%d entries, want 1", len(entries))
-		}
-		e := entries[0]
-		if e.Worker != "me" || e.Settlement != outbox.Rejected || e.Status != 400 || !e.DeadLetter || !e.Answered || e.Attempts != 1 || e.AgeSeconds < 60 {
-			t.Errorf("entry %+v", e)
-		}
-		if n := len(r.far.Calls()); n != 1 {
-			t.Errorf("sent %d times while the audit trail failed, want once", n)
-		}
-		if n := len(replies()); n == 0 {
-			t.Error("no reply")
 		}
 	})
 }

@@ -3,9 +3,12 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
@@ -251,6 +254,38 @@ func TestDeliver_GivesUpAfterOneAttempt(t *testing.T) {
 		r.publish(outbox.Message{ID: "once"})
 		if e := r.awaitSettled("once"); !strings.HasPrefix(e.Error, "gave up after 1 attempt; ") {
 			t.Errorf("error %q", e.Error)
+		}
+	})
+}
+
+// A header that its sender took for one of the contract stops the message: passed over, it
+// would have been sent years after its deadline, or out of order.
+func TestRun_AHeaderThatIsNotOfTheContractIsPoison(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		log := new(logged)
+		r.start(worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		for name, value := range map[string]string{
+			"redox-deadline": "2020-01-01T00:00:00Z", "Redox-Dead-Line": "2020-01-01T00:00:00Z", outbox.HeaderOrderKey: "MRN-4711",
+			outbox.HeaderOrderToken: strings.Repeat("4711", 8), outbox.HeaderDeadline: "", "nats-msg-id": "4711",
+		} {
+			msg := &nats.Msg{Subject: "redox.out." + source + ".send", Data: []byte("{}"), Header: nats.Header{outbox.HeaderMessageID: {"of-" + name}, name: {value}}}
+			if _, err := r.js.PublishMsg(r.Context(), msg); err != nil {
+				r.Fatal(err)
+			}
+			if e := r.awaitSettled("of-" + name); e.Settlement != outbox.Poison || !strings.Contains(e.Error, name) {
+				r.Errorf("%s: settled %s: %s", name, e.Settlement, e.Error)
+			}
+		}
+		if calls := r.far.Calls(); len(calls) != 0 {
+			r.Errorf("%d were sent", len(calls))
+		}
+		for _, d := range r.deadLetters() {
+			if d.MessageID == "of-redox-deadline" && d.Header["redox-deadline"] == nil {
+				r.Errorf("the dead letter lost the header: %v", d.Header)
+			}
+		}
+		if strings.Contains(log.String(), "4711") {
+			r.Errorf("a value is in the log:\n%s", log)
 		}
 	})
 }
