@@ -10,9 +10,12 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/bucket"
+	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
+	"github.com/redoxworker/redoxworker/worker/internal/replies"
 )
 
 // delivery is one message on its way through the worker.
@@ -49,6 +52,21 @@ type delivery struct {
 	room      func()        // gives the memory of a claim-checked body back; nil: it has none
 	stream    *stream       // such a body, if it is not in memory
 	grant     grant         // of the attempt's request
+}
+
+// inbound is what the worker keeps of a message that JetStream delivered. It is not the
+// client's own: that points to the one after it for as long as it is kept (nats.go 1.55,
+// Conn.waitForMsgs), so that a message whose answer takes minutes would keep in memory
+// all that came in behind it, long settled, with their bodies.
+type inbound struct {
+	subject string
+	reply   string // where it is acknowledged
+	header  nats.Header
+	body    []byte
+}
+
+func newInbound(msg *nats.Msg) inbound {
+	return inbound{subject: msg.Subject, reply: msg.Reply, header: msg.Header, body: msg.Data}
 }
 
 // receive starts to keep the lease of a delivered message, so that it may wait for its
@@ -110,11 +128,11 @@ func (w *Worker) deliver(d *delivery) {
 		}
 	}()
 	d.began = time.Now()
-	failpoint("receive")
+	failpoint.At("receive")
 	if !w.prepare(d) {
-		failpoint("send")
+		failpoint.At("send")
 		w.attempt(d)
-		failpoint("answer")
+		failpoint.At("answer")
 	}
 	w.dropBody(d)
 	if d.verdict.action != settled || d.message.ReplyTo == "" {
@@ -193,7 +211,7 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 		}
 	}
 	err := store(d.ctx, d.message, started)
-	d.noted = err == nil || !refused(err)
+	d.noted = err == nil || !bucket.Refused(err)
 	if dlq.IsAlreadyStored(err) {
 		return d.decide(verdict{action: leave, delay: time.Second + backoff.FullJitter(time.Second), err: "another worker has just begun to send it"})
 	}
@@ -201,7 +219,7 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 		return d.decide(w.postpone(d, err))
 	}
 	w.troubles.ledger.Worked(itself)
-	failpoint("intent")
+	failpoint.At("intent")
 	return false
 }
 
@@ -232,4 +250,19 @@ func (w *Worker) contested(d *delivery) time.Duration {
 		return 0
 	}
 	return w.restarts.Contested(d.message.Stored)
+}
+
+// unanswerable postpones a message whose reply could not be stored now: it would be sent, or
+// given up, and then wait for its settlement. Many that wait like that would take all slots.
+// One that was replied to lacks only its ack.
+func (w *Worker) unanswerable(d *delivery) (decided bool) {
+	if d.record.Settled != "" || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.Troubled(d.message.Source) {
+		return false
+	}
+	err := w.depot.Shut(d.ctx, d.message.Source)
+	if err == nil {
+		return false
+	}
+	w.log.Debug("a message waits: its reply could not be stored", "message", d.message.ID, "source", d.message.Source, "error", err)
+	return d.decide(verdict{action: wait, delay: max(w.config.Retry.Initial, replies.Wait), jittered: true, err: "its reply could not be stored"})
 }

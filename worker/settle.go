@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
+	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
@@ -135,14 +136,14 @@ func (s *settlement) steps() error {
 			return fmt.Errorf("publishing the reply: %w", err)
 		}
 		s.replied = durable
-		failpoint("reply")
+		failpoint.At("reply")
 	}
 	if keep := s.worker.config.Audit; !s.audited && keep != nil {
 		if err := keep(s.ctx(), s.entry()); err != nil {
 			return fmt.Errorf("writing the audit trail: %w", err)
 		}
 		s.audited = true
-		failpoint("audit")
+		failpoint.At("audit")
 	}
 	// The last trace of a replay: once acknowledged, the queue does not show it was published.
 	if s.delivery.message.ReplayOf != "" {
@@ -163,7 +164,7 @@ func (s *settlement) steps() error {
 	if err := s.yield(); err != nil {
 		return err
 	}
-	failpoint("ack")
+	failpoint.At("ack")
 	// A core reply travels before the ack on the same connection, so the ack's
 	// confirmation covers it: no flush of its own. If that does not come, both repeat.
 	if err := ack.Done(s.ctx(), s.worker.conn, s.delivery.msg.reply); err != nil {
@@ -172,7 +173,7 @@ func (s *settlement) steps() error {
 		}
 		return fmt.Errorf("acknowledging: %w", err)
 	}
-	failpoint("acked")
+	failpoint.At("acked")
 	if d := s.delivery; d.noted || d.record != (ledger.Record{}) {
 		s.worker.ledger.Retire(d.message, s.word())
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
@@ -22,7 +23,7 @@ func (w *Worker) giveBack(d *delivery) {
 	// a message that breaks the contract: nobody would look at it.
 	if w.keeper.Holds(d.lease) && !d.blind && d.contract == nil {
 		w.noteEnd(d, rec)
-		failpoint("note")
+		failpoint.At("note")
 	}
 	outlived := w.outlived(d)
 	if w.keeper.Release(d.lease) && !outlived {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 )
 
@@ -18,14 +19,14 @@ func (s *settlement) bury() error {
 	if err := s.keepOrder(due); err != nil {
 		return fmt.Errorf("noting what waits behind the message: %w", err)
 	}
-	failpoint("order")
+	failpoint.At("order")
 	if !due {
 		return nil
 	}
 	if err := s.deadLetter(); err != nil {
 		return fmt.Errorf("writing the dead letter: %w", onePrefix{err})
 	}
-	failpoint("dead-letter")
+	failpoint.At("dead-letter")
 	return nil
 }
 

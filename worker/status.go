@@ -91,7 +91,7 @@ func (w *Worker) Status() Status {
 	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
 	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
 	s.Pauses = pausedOf(w.breaker.Entries())
-	s.Slow, s.Unanswered = w.slowSources(time.Now()), w.depot.refusals()
+	s.Slow, s.Unanswered = w.slowSources(time.Now()), w.depot.Refusals()
 	s.Backlog = backlogs(stored, 2*int64(w.config.Concurrency))
 	return s
 }

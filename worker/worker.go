@@ -20,6 +20,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
+	"github.com/redoxworker/redoxworker/worker/internal/replies"
 )
 
 // Worker consumes messages and settles them. Make one with [New]; any number of workers,
@@ -42,8 +43,8 @@ type Worker struct {
 	ledger      *ledger.Ledger
 	tokens      *dlq.HeldTokens
 	clock       *servertime.Clock
-	depot       *depot       // of durable replies
-	aside       *limit.Slots // settlements that go on without a slot
+	depot       *replies.Store // of durable replies
+	aside       *limit.Slots   // settlements that go on without a slot
 	guards      *guards
 	headSubject string // where the first message of a subject of the queue is asked for
 	noteSubject string // where that of the ledger is
@@ -105,7 +106,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 		js:          js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: notes,
-		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: &depot{js: js, stream: c.Prefix.ReplyStream()},
+		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: replies.New(js, c.Prefix.ReplyStream()),
 		aside: limit.NewSlots(c.Concurrency),
 	}
 	for _, s := range c.Sources {

@@ -111,7 +111,7 @@ func TestRules_NoGlobalsAndNoRequestWithoutAContext(t *testing.T) {
 		{regexp.MustCompile(`^os/exec\.Command$`), "use exec.CommandContext", ""},
 		{regexp.MustCompile(`^(os\.Exit|os/signal\.Notify(Context)?)$`), "only main may", "cmd/redoxworker/main.go"},
 		{regexp.MustCompile(`^(os\.(Setenv|Unsetenv|Chdir)|net/http/pprof\..*|expvar\..*)$`), "that is global state", ""},
-		{regexp.MustCompile(`^time\.(Sleep|Tick)$`), "wait for the event, or for it and the context", "worker/failpoint_on.go"},
+		{regexp.MustCompile(`^time\.(Sleep|Tick)$`), "wait for the event, or for it and the context", "worker/internal/failpoint/on.go"},
 	}
 	for _, s := range sources(t) {
 		if s.test {
@@ -187,7 +187,7 @@ func TestRules_MessagesAreSettledInOnePlace(t *testing.T) {
 	settling := regexp.MustCompile(`^worker/settle(_[a-z]+)?\.go$`)
 	may := map[string]string{acks + "InProgress": "worker/internal/lease/keeper.go", acks + "Delivery": "worker/order/order.go"}
 	names := regexp.MustCompile(`^` + regexp.QuoteMeta(module) + `/(worker/internal/ack\.\w+|outbox/dlq\.(Letter|NoteReplay|StoredBefore)|outbox\.Reply)$`)
-	calls := regexp.MustCompile(`\.(Ack|DoubleAck|Nak|NakWithDelay|Term|TermWithReason|Respond|RespondMsg|Encode|depot\.put)\(|\.config\.Audit\b`)
+	calls := regexp.MustCompile(`\.(Ack|DoubleAck|Nak|NakWithDelay|Term|TermWithReason|Respond|RespondMsg|Encode|depot\.Put)\(|\.config\.Audit\b`)
 	wire := regexp.MustCompile("[\"`]([+-](ACK|NAK|TERM|WPI|NXT)|\\$JS\\.ACK)")
 	settlers := 0
 	for _, s := range sources(t) {

@@ -1,4 +1,4 @@
-// Package bucket opens the key-value buckets that workers share.
+// Package bucket opens the key-value buckets that workers share, and reads the errors of JetStream.
 package bucket
 
 import (
@@ -31,4 +31,10 @@ func Error(name string, err error) error {
 		return fmt.Errorf("opening bucket %s (run `redoxworker provision`): %w", name, err)
 	}
 	return fmt.Errorf("opening bucket %s: %w", name, err)
+}
+
+// Refused reports whether what could not be written is not stored either, nor will be: the
+// server said so, or there was none. Without an answer it may be.
+func Refused(err error) bool {
+	return errors.As(err, new(*jetstream.APIError)) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }

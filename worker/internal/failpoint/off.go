@@ -1,8 +1,8 @@
 //go:build !failpoint
 
-package worker
+package failpoint
 
-// failpoint marks a step of a delivery at which a test may kill this process, built with
+// At marks a step of a delivery at which a test may kill this process, built with
 // the tag failpoint. Without the tag it does nothing and costs nothing. The steps, in the
 // order in which a delivery takes them:
 //
@@ -17,4 +17,4 @@ package worker
 //	audit        the audit entry is written, where one is wanted
 //	ack          everything is done but the acknowledgement
 //	acked        the acknowledgement is confirmed
-func failpoint(string) {}
+func At(string) {}

@@ -1,4 +1,4 @@
-package worker
+package replies
 
 import (
 	"context"
@@ -20,17 +20,17 @@ func (unanswering) Stream(ctx context.Context, _ string) (jetstream.Stream, erro
 
 // While a source that was refused something for its size waits for what the stream says, nobody
 // else does.
-func TestDepot_AStreamThatIsSilentHoldsUpNobodyElse(t *testing.T) {
+func TestStore_AStreamThatIsSilentHoldsUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &depot{js: unanswering{}, stream: "REDOX_REPLIES"}
-		p.note("clinic-a", &jetstream.APIError{Code: 400, ErrorCode: 10054})
+		s := New(unanswering{}, "REDOX_REPLIES")
+		s.note("clinic-a", &jetstream.APIError{Code: 400, ErrorCode: 10054})
 		done := make(chan error, 1)
-		go func() { done <- p.shut(t.Context(), "clinic-a") }()
+		go func() { done <- s.Shut(t.Context(), "clinic-a") }()
 		synctest.Wait()
 		began := time.Now()
-		_ = p.troubled("clinic-b")
-		_ = p.shut(t.Context(), "clinic-b")
-		p.note("clinic-b", nil)
+		_ = s.Troubled("clinic-b")
+		_ = s.Shut(t.Context(), "clinic-b")
+		s.note("clinic-b", nil)
 		if waited := time.Since(began); waited > 0 {
 			t.Errorf("another waited %v", waited)
 		}
@@ -50,17 +50,17 @@ func (missing) Stream(context.Context, string) (jetstream.Stream, error) {
 
 // Where nothing could be written nobody writes before the stream was seen; what does not write
 // does not wait.
-func TestDepot_NobodyWritesBeforeAStreamInTroubleWasSeen(t *testing.T) {
+func TestStore_NobodyWritesBeforeAStreamInTroubleWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &depot{js: missing{}, stream: "REDOX_REPLIES"}
-		p.note("clinic-a", context.DeadlineExceeded) // no answer: a subscriber got it, no stream
+		s := New(missing{}, "REDOX_REPLIES")
+		s.note("clinic-a", context.DeadlineExceeded) // no answer: a subscriber got it, no stream
 		shut := make(chan error, 5)
 		for range cap(shut) {
-			go func() { shut <- p.shut(t.Context(), "clinic-b") }()
+			go func() { shut <- s.Shut(t.Context(), "clinic-b") }()
 		}
 		synctest.Wait()
 		began := time.Now()
-		_, _ = p.troubled("clinic-b"), p.refusals()
+		_, _ = s.Troubled("clinic-b"), s.Refusals()
 		if waited := time.Since(began); waited > 0 {
 			t.Errorf("who does not write waited %v", waited)
 		}
@@ -71,7 +71,7 @@ func TestDepot_NobodyWritesBeforeAStreamInTroubleWasSeen(t *testing.T) {
 		}
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := p.shut(cancelled, "clinic-b"); err == nil {
+		if err := s.Shut(cancelled, "clinic-b"); err == nil {
 			t.Error("one may write without having asked")
 		}
 	})

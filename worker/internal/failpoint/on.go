@@ -1,6 +1,6 @@
 //go:build failpoint
 
-package worker
+package failpoint
 
 import (
 	"os"
@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// failpoint kills or stops this process at a step: see failpoint.go. The environment says
+// At kills or stops this process at a step: see off.go. The environment says
 // which, WORKER_FAILPOINT=<step>[:<nth>[:stop]]. The nth time (from 1, the default)
 // that any delivery comes to the step the process gets SIGKILL, or SIGSTOP with the word
 // stop, from which it goes on when somebody sends it SIGCONT.
-func failpoint(step string) {
+func At(step string) {
 	want := wantedFailure()
 	if step != want.step || passed.Add(1) != want.nth {
 		return
