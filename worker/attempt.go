@@ -123,7 +123,7 @@ func (w *Worker) adapt(d *delivery, err, cause error) {
 
 // failed reports whether the attempt was counted and the far side seems to be in trouble.
 func (v *verdict) failed(err, cause error) bool {
-	return err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && inTrouble(v.answer.Status, cause)
+	return err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && (v.trouble || inTrouble(v.answer.Status, cause))
 }
 
 // inTrouble reports whether the far side as a whole seems to be in trouble: it said so, or

@@ -45,7 +45,7 @@ var (
 // The longest RetryAfter counts. Pauses and SafeError are the outermost that are not empty;
 // of joined errors, SafeError is that of the one that decides. A method that panics says
 // nothing, but the outcome is unknown then, as after a panic of the Deliverer, unless it is
-// one of the last three.
+// one of the last five.
 type Failure interface {
 	// Permanent: another attempt cannot help. The message is settled rejected.
 	Permanent() bool
@@ -62,6 +62,9 @@ type Failure interface {
 	// SourceRefused: whatever the source sent would have been refused, as with a Source ID that
 	// the far side does not take. Where Attempted is false as well, it refused a new token.
 	SourceRefused() bool
+	// Trouble: the far side, or something on the way to it, is in trouble whatever the status of
+	// the answer: it counts for destination, source and host as a 5xx does.
+	Trouble() bool
 	// RetryAfter is how long to wait at least before the next attempt.
 	RetryAfter() time.Duration
 	// Pauses is the scope to pause, one of Source.Scopes or of Source.MessageScopes.
@@ -139,6 +142,7 @@ func (f *failure) Attempted() bool           { return f.says.attempted() }
 func (f *failure) UnknownOutcome() bool      { return f.says.unknown }
 func (f *failure) DoubtfulOutcome() bool     { return f.says.doubtful }
 func (f *failure) SourceRefused() bool       { return f.says.refused }
+func (f *failure) Trouble() bool             { return f.says.trouble }
 func (f *failure) RetryAfter() time.Duration { return f.says.retryAfter }
 func (f *failure) Pauses() string            { return f.says.pauses }
 func (f *failure) SafeError() string         { return f.says.safe }

@@ -4,9 +4,9 @@ import "time"
 
 // reading is what the worker reads out of an error, whoever made it: see [Failure].
 type reading struct {
-	permanent, poison, held, unsent, unknown, doubtful, refused bool
-	retryAfter                                                  time.Duration
-	pauses, safe                                                string
+	permanent, poison, held, unsent, unknown, doubtful, refused, trouble bool
+	retryAfter                                                           time.Duration
+	pauses, safe                                                         string
 }
 
 // attempted reports whether a request was written, as far as is known.
@@ -87,6 +87,11 @@ func readOne(err error) (r reading) {
 		}
 	})
 	safely(func() {
+		if e, ok := method[interface{ Trouble() bool }](err); ok {
+			r.trouble = e.Trouble()
+		}
+	})
+	safely(func() {
 		if e, ok := method[interface{ RetryAfter() time.Duration }](err); ok {
 			r.retryAfter = max(0, e.RetryAfter())
 		}
@@ -136,6 +141,7 @@ func (r *reading) add(other reading) {
 	r.unknown = r.unknown || other.unknown
 	r.doubtful = r.doubtful || other.doubtful
 	r.refused = r.refused || other.refused
+	r.trouble = r.trouble || other.trouble
 	r.retryAfter = max(r.retryAfter, other.retryAfter)
 	if r.pauses == "" {
 		r.pauses = other.pauses

@@ -49,6 +49,7 @@ func (silent) Attempted() bool           { return true }
 func (silent) UnknownOutcome() bool      { return false }
 func (silent) DoubtfulOutcome() bool     { return false }
 func (silent) SourceRefused() bool       { return false }
+func (silent) Trouble() bool             { return false }
 func (silent) RetryAfter() time.Duration { return 0 }
 func (silent) Pauses() string            { return "" }
 func (silent) SafeError() string         { return "" }

@@ -36,6 +36,7 @@ type verdict struct {
 	err        string // safe text
 	// refused: the far side refused the source, whatever its message.
 	refused bool
+	trouble bool // the far side is in trouble, whatever the status says
 	// pauses is the scope to pause, for at least pauseFor.
 	pauses   string
 	pauseFor time.Duration
@@ -75,7 +76,7 @@ func judge(o *outcome, r *Retry) verdict {
 	if o.spared {
 		e.permanent, e.unsent, e.pauses = false, false, ""
 	}
-	v := verdict{answer: o.answer, err: e.safe, refused: e.refused, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max), counted: e.attempted()}
+	v := verdict{answer: o.answer, err: e.safe, refused: e.refused, trouble: e.trouble, pauses: e.pauses, pauseFor: min(e.retryAfter, r.Max), counted: e.attempted()}
 	v.unknown = e.attempted() && o.message.Lane != outbox.LaneRequest && (e.unknown || (e.doubtful && o.hold))
 
 	switch {

@@ -12,6 +12,7 @@ import (
 type verdict struct {
 	result     string // delivered, rejected, retry, unknown
 	doubtful   bool
+	trouble    bool // it counts for the host whatever the status is
 	pauses     string
 	retryAfter time.Duration
 	flag       string // part of Answer.Flag
@@ -41,6 +42,9 @@ var (
 	rejected  = verdict{result: "rejected"}
 	retry     = verdict{result: "retry"}
 	doubt     = verdict{result: "retry", doubtful: true}
+	unknown   = verdict{result: "unknown"}
+	foreign   = verdict{result: "unknown", trouble: true, safe: "foreign: status"} // a SEND that somebody else took
+	notRedox  = verdict{result: "retry", trouble: true, safe: "foreign: status"}   // the same of a REQUEST, or a page
 )
 
 func flagged(flag string) verdict { return verdict{result: "delivered", flag: flag} }
@@ -59,24 +63,41 @@ func key(text string) verdict { return verdict{result: "retry", pauses: "key:mai
 var classifications = map[string]classification{
 	"200":                   {200, accepted, nil, delivered, delivered},
 	"201":                   {201, accepted, nil, delivered, delivered},
-	"202":                   {202, `{}`, nil, delivered, delivered},
+	"202":                   {202, `{}`, nil, safe(foreign, "it has no Meta; the outcome is unknown"), notRedox},
 	"299":                   {299, `{"Meta":{"Errors":[]}}`, nil, delivered, delivered},
-	"204":                   {204, ``, nil, flagged("no body"), flagged("no body")},
-	"200 empty":             {200, ``, nil, flagged("no body"), flagged("no body")},
-	"200 text":              {200, `OK`, nil, flagged("not JSON"), flagged("not JSON")},
+	"204":                   {204, ``, nil, safe(foreign, "it has no body"), notRedox},
+	"200 empty":             {200, ``, nil, foreign, safe(notRedox, "redox cannot have sent this answer: it has no body")},
+	"200 text":              {200, `OK`, nil, safe(foreign, "it is not JSON"), notRedox},
+	"200 list":              {200, `[{"Meta":{}}]`, nil, safe(foreign, "it has no Meta"), notRedox},
+	"200 Meta is no object": {200, `{"Meta":[]}`, nil, foreign, notRedox},
+	"200 page":              {200, ` <!DOCTYPE html><p>Sign in`, []string{"Content-Type", "text/html"}, safe(foreign, "it is a page of HTML"), notRedox},
 	"200 half":              {200, accepted[:90], nil, flagged("not JSON"), flagged("not JSON")},
 	"200 Meta.Errors":       {200, metaErrors, nil, safe(rejected, "refused: status 200: redox answered with errors (message/Subscriptions)"), flagged("answered with errors (message/Subscriptions)")},
 	"200 Errors":            {200, topErrors, nil, safe(rejected, "(message/DataModels)"), flagged("(message/DataModels)")},
 	"200 transmission":      {200, transmission, nil, safe(rejected, "(transmission/Send)"), flagged("(transmission/Send)")},
 	"200 Errors null":       {200, `{"Meta":{"Errors":null},"Errors":null}`, nil, delivered, delivered},
 	"200 outcome":           {200, operation, nil, safe(rejected, "(processing)"), flagged("(processing)")},
-	"200 outcome, warning":  {200, operationInfo, nil, delivered, delivered},
+	"200 outcome, warning":  {200, operationInfo, nil, foreign, notRedox},
+	"200 issues":            {200, `{"issues":[{"severity":"error","code":"invalid","diagnostics":"Timothy"}]}`, nil, safe(rejected, "(invalid)"), flagged("answered with errors (invalid)")},
+	"200 Issues":            {200, `{"Meta":{},"Issues":[{"Text":"Timothy","DestinationStatusCode":503}]}`, nil, safe(rejected, "(/503)"), flagged("(/503)")},
 	"200 Meta.Errors, half": {200, metaErrors[:len(metaErrors)-9], nil, safe(rejected, "(message/Subscriptions)"), flagged("(message/Subscriptions)")},
 	"301":                   {301, ``, []string{"Location", "/other"}, safe(rejected, "redirect"), safe(rejected, "redirect")},
 	"302":                   {302, ``, []string{"Location", "https://evil.example/"}, rejected, rejected},
 	"307":                   {307, ``, []string{"Location", "/other"}, rejected, rejected},
 	"308":                   {308, ``, []string{"Location", "/other"}, rejected, rejected},
 	"304":                   {304, ``, nil, rejected, rejected},
+	"302 page":              {302, `<html>moved`, nil, notRedox, notRedox},
+	"403 page":              {403, "\n<!doctype HTML>", []string{"Retry-After", "7"}, waits(notRedox, 7*time.Second), waits(notRedox, 7*time.Second)},
+	"403 comment":           {403, `<!-- waf --><html>`, []string{"Content-Type", "text/html; charset=utf-8"}, notRedox, notRedox},
+	"404 page":              {404, `<html>`, nil, notRedox, notRedox},
+	"405 page":              {405, `<html>`, nil, notRedox, notRedox},
+	"404 text":              {404, `Cannot`, []string{"Content-Type", "text/html"}, rejected, rejected},
+	"404 XML":               {404, `<OperationOutcome/>`, []string{"Content-Type", "application/fhir+xml"}, rejected, rejected},
+	"410 page":              {410, `<html>`, nil, rejected, rejected},
+	"421":                   {421, ``, nil, verdict{result: "retry", trouble: true}, verdict{result: "retry", trouble: true}},
+	"423 lock":              {423, `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"lock-error"}]}`, nil, safe(retry, "unavailable: status 423: redox could not take it now (lock-error)"), retry},
+	"409 lock and more":     {409, `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"lock-error"},{"severity":"error","code":"invalid"}]}`, nil, rejected, rejected},
+	"425":                   {425, ``, nil, retry, retry},
 	"400":                   {400, topErrors, nil, safe(rejected, "refused: status 400: redox refused it (message/DataModels)"), safe(rejected, "(message/DataModels)")},
 	"400 transmission":      {400, transmission, nil, safe(rejected, "(transmission/Send)"), flagged("the destination failed (transmission/Send)")},
 	"400 text":              {400, `nope`, nil, safe(rejected, "refused: status 400: redox refused it"), rejected},
@@ -93,13 +114,18 @@ var classifications = map[string]classification{
 	"429 seconds":           {429, ``, []string{"Retry-After", "7"}, group(7 * time.Second), group(7 * time.Second)},
 	"429 nonsense":          {429, ``, []string{"Retry-After", "soon"}, group(0), group(0)},
 	"500":                   {500, ``, nil, safe(doubt, "unavailable: status 500"), retry},
-	"501":                   {501, ``, nil, doubt, retry},
+	"501":                   {501, ``, nil, safe(rejected, "refused: status 501"), rejected},
+	"505":                   {505, ``, nil, rejected, rejected},
+	"511":                   {511, `<html>`, nil, retry, retry},
 	"502":                   {502, ``, nil, safe(retry, "unavailable: status 502"), retry},
 	"503":                   {503, ``, nil, retry, retry},
 	"503 seconds":           {503, ``, []string{"Retry-After", "120"}, waits(retry, 2*time.Minute), waits(retry, 2*time.Minute)},
 	"504":                   {504, ``, nil, verdict{result: "unknown", safe: "no-answer: status 504"}, safe(retry, "no-answer: status 504")},
-	"520":                   {520, ``, nil, doubt, retry},
-	"599":                   {599, ``, nil, doubt, retry},
+	"520":                   {520, ``, nil, safe(unknown, "no-answer: status 520: no answer came from behind the gateway; the outcome is unknown"), retry},
+	"521":                   {521, ``, nil, retry, retry},
+	"524":                   {524, ``, nil, unknown, retry},
+	"530":                   {530, ``, nil, retry, retry},
+	"599":                   {599, ``, nil, unknown, retry},
 	"700":                   {700, ``, nil, doubt, retry},
 }
 
@@ -143,11 +169,12 @@ func checkVerdict(t *testing.T, lane string, want verdict, a outbox.Answer, err 
 		case e.UnknownOutcome():
 			got.result = "unknown"
 		}
+		got.trouble = e.Trouble()
 		got.doubtful, got.pauses, got.retryAfter, got.safe = e.DoubtfulOutcome(), e.Pauses(), e.RetryAfter(), e.SafeError()
 		if e.Attempted() == (e.Class() == ClassUnauthorized) || e.Poison() || e.Status() != a.Status || a.Flag != "" {
 			t.Errorf("%s: attempted %v, poison %v, status %d, flag %q", lane, e.Attempted(), e.Poison(), e.Status(), a.Flag)
 		}
-		if e.SourceRefused() != (a.Status == 401 || a.Status == 403) {
+		if e.SourceRefused() != (a.Status == 401 || a.Status == 403 && !e.Trouble()) {
 			t.Errorf("%s: status %d refuses the source: %v", lane, a.Status, e.SourceRefused())
 		}
 	}

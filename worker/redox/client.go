@@ -131,7 +131,7 @@ func (c *Client) deliver(ctx context.Context, out *call, m *outbox.Message) *Err
 	if err := c.exchange(ctx, out); err != nil {
 		return err
 	}
-	return c.classify(out)
+	return c.classify(ctx, out)
 }
 
 // prepare has the file of the kind make the request. Nothing of the message itself is sent.
@@ -149,6 +149,7 @@ func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Err
 	if kind == "" {
 		kind = outbox.KindDataModel
 	}
+	out.kind = kind
 	switch kind {
 	case outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
 		if err := s.guardKind(kind); err != nil {

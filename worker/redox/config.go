@@ -91,6 +91,8 @@ type Config struct {
 	Room func(ctx context.Context, bytes int64, wait bool) error
 	// Offload of the files inside data-model messages. Default off.
 	Offload Offload
+	// StrictAnswers says what a 2xx is that Redox cannot have sent. Default StrictAuto.
+	StrictAnswers StrictAnswers
 	// UserAgent header. Default "redoxworker".
 	UserAgent string
 	// Transport sends the requests; share one between everything that talks to Redox.
@@ -117,7 +119,7 @@ type Config struct {
 // WithDefaults returns c with every default filled in but that of Transport.
 func (c Config) WithDefaults() Config {
 	setDefault(&c.BaseURL, "https://api.redoxengine.com")
-	setDefault(&c.EndpointPath, "/endpoint")
+	setDefault(&c.EndpointPath, defaultEndpoint)
 	setDefault(&c.BlobURL, "https://blob.redoxengine.com")
 	setDefault(&c.Group, "default")
 	setDefault(&c.Timeout, 150*time.Second)
@@ -127,6 +129,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.MaxSendAnswer, 1_000_000)
 	setDefault(&c.Offload.Over, 200_000)
 	setDefault(&c.UserAgent, "redoxworker")
+	setDefault(&c.StrictAnswers, StrictAuto)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -152,6 +155,7 @@ func (c Config) Validate() error {
 	bad(c.MaxSendAnswer < -1, "MaxSendAnswer: %d; use 1 or more, or -1 for no limit", c.MaxSendAnswer)
 	errs = append(errs, c.Offload.validate())
 	bad(c.Offload.Uploads != nil && isNil(c.Offload.Uploads), "Offload.Uploads: a nil %T; leave it out to remember nothing", c.Offload.Uploads)
+	bad(!c.StrictAnswers.known(), "StrictAnswers: %q; use %s, %s or %s", string(c.StrictAnswers), StrictAuto, StrictOn, StrictOff)
 	bad(!validHeaderValue(c.UserAgent), "UserAgent: has characters that no header may have")
 	return errors.Join(errs...)
 }

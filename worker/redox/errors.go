@@ -37,6 +37,8 @@ const (
 	ClassUnavailable Class = "unavailable"
 	// ClassNoAnswer: the request was written and no answer came.
 	ClassNoAnswer Class = "no-answer"
+	// ClassForeign: somebody else than Redox answered, such as a gateway or a sign-in page.
+	ClassForeign Class = "foreign"
 	// ClassNotSent: nothing was written: no token, no connection.
 	ClassNotSent Class = "not-sent"
 )
@@ -54,6 +56,7 @@ type Error struct {
 	written    bool
 	unknown    bool
 	doubtful   bool
+	trouble    bool
 	cause      error // only causes whose text is safe
 	match      error // a sentinel that says no more than detail
 	hidden     error // what the transport returned: it is matched, and its text stays inside
@@ -116,14 +119,20 @@ func (e *Error) Held() bool { return false }
 // Redox refused two tokens: no message fails because of our credentials.
 func (e *Error) Attempted() bool { return e.written && e.class != ClassUnauthorized }
 
-// UnknownOutcome reports that a SEND was written and no answer came, or a 504: Redox may
-// have it. It is false for a REQUEST, which is safe to repeat.
+// UnknownOutcome reports that a SEND was written and no answer of Redox came, or one that says
+// that no answer came (504, 520, 524, 598, 599): Redox may have it. It is false for a REQUEST,
+// which is safe to repeat.
 func (e *Error) UnknownOutcome() bool { return e.unknown }
 
 // DoubtfulOutcome reports that Redox failed on a SEND without saying whether it had taken
 // it: 500, and the 5xx that Redox does not document. Redox calls a 502 dropped (Redox,
-// Error handling), and a 503 did not reach the application.
+// Error handling), a 503 did not reach the application, and 511, 521 to 523, 525, 526 and 530 did
+// not reach Redox.
 func (e *Error) DoubtfulOutcome() bool { return e.doubtful }
+
+// Trouble reports that the answer tells of trouble on the way to Redox, whatever its status: a
+// page of a gateway, a 2xx that Redox cannot have sent, 421.
+func (e *Error) Trouble() bool { return e.trouble }
 
 // SourceRefused reports that Redox refused the source rather than the message: 403, and 401 to a
 // new token. Only that it goes on tells them apart.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -134,8 +133,6 @@ func TestHTTP2_ColdStartOpensOne(t *testing.T) {
 		t.Errorf("%d connections more", n)
 	}
 }
-
-var errPanicky = errors.New("given up")
 
 // speaking is a server over TLS in fake time, and a transport with HTTP/2 to it.
 func speaking(t *testing.T, cfg TransportConfig, h http.HandlerFunc, f func(t *testing.T, tr *Transport, opened *atomic.Int32)) {

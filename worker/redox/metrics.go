@@ -15,6 +15,7 @@ type metrics struct {
 	opened   prometheus.Counter
 	reused   prometheus.Counter
 	replays  prometheus.Counter
+	foreign  prometheus.Counter
 	// files of messages, see Offload
 	uploaded   prometheus.Counter
 	remembered prometheus.Counter
@@ -45,13 +46,18 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "redoxworker_redox_offloaded_files_total",
 		Help: "Files inside messages that were replaced by their URI, by whether they were uploaded or had been by an earlier attempt.",
 	}, []string{"upload"})
+	foreign := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "redoxworker_redox_foreign_answers_total",
+		Help: "Answers that Redox cannot have given, as those of a gateway or a sign-in page.",
+	})
 	if r != nil {
-		var errs [5]error
+		var errs [6]error
 		requests, errs[0] = register(r, requests)
 		connections, errs[1] = register(r, connections)
 		duration, errs[2] = register(r, duration)
 		replays, errs[3] = register(r, replays)
 		files, errs[4] = register(r, files)
+		foreign, errs[5] = register(r, foreign)
 		if err := errors.Join(errs[:]...); err != nil {
 			return nil, err
 		}
@@ -62,6 +68,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		opened:   connections.WithLabelValues("false"),
 		reused:   connections.WithLabelValues("true"),
 		replays:  replays,
+		foreign:  foreign,
 		uploaded: files.WithLabelValues("now"), remembered: files.WithLabelValues("before"),
 	}
 	for _, class := range statusClasses {

@@ -134,7 +134,7 @@ func (c *Client) uploaded(ctx context.Context, out *call, m *outbox.Message, f f
 	if err := c.exchange(ctx, out); err != nil {
 		return "", err
 	}
-	if err := c.classify(out); err != nil {
+	if err := c.classify(ctx, out); err != nil {
 		return "", err
 	}
 	r := &out.reply

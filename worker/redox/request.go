@@ -20,8 +20,9 @@ type call struct {
 	sender   *sender
 	message  string    // id, for logs
 	deadline time.Time // nothing is sent after it; zero: there is none
-	request  bool      // a REQUEST: safe to repeat, its answer is the reply
-	replies  bool      // somebody gets the answer
+	kind     outbox.Kind
+	request  bool // a REQUEST: safe to repeat, its answer is the reply
+	replies  bool // somebody gets the answer
 	method   string
 	url      *url.URL
 	sourceID []string

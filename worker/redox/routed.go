@@ -119,12 +119,15 @@ func wantsJSON(accept string) bool {
 	return true
 }
 
-// isPage reports whether an answer is a page of HTML, such as that of a sign-in, for a
-// message that asked for something else.
-func isPage(contentType, accept string) bool {
-	kind, _, _ := mime.ParseMediaType(contentType)
-	page := kind == "text/html" || kind == "application/xhtml+xml"
-	return page && !strings.Contains(strings.ToLower(accept), "html") && !strings.Contains(accept, "*/*")
+// isHTML reports whether a media type says HTML.
+func isHTML(mediaType string) bool {
+	kind, _, _ := mime.ParseMediaType(mediaType)
+	return kind == "text/html" || kind == "application/xhtml+xml"
+}
+
+// asksForHTML reports whether a message has asked for what may be HTML.
+func asksForHTML(accept string) bool {
+	return strings.Contains(strings.ToLower(accept), "html") || strings.Contains(accept, "*/*")
 }
 
 // isJSON reports whether a media type says JSON (RFC 6839: also what ends in +json).

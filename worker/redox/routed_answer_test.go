@@ -13,7 +13,7 @@ func TestDeliver_SuccessThatIsNotJSON(t *testing.T) {
 	t.Parallel()
 	const xml = `<OperationOutcome xmlns="http://hl7.org/fhir"><issue><severity value="error"/></issue></OperationOutcome>`
 	answers := []struct{ body, contentType, flag string }{
-		{"<html><title>Sign in</title></html>", "text/html", "the answer is not JSON"},
+		{"<html><title>Sign in</title></html>", "text/html", "foreign"},
 		{`{"resourceType":"OperationOutc`, "application/fhir+json", "the answer is not JSON"},
 		{xml, "application/fhir+xml", "the answer is not JSON"},
 		{"OK", "text/plain", "the answer is not JSON"},
@@ -54,6 +54,12 @@ func TestDeliver_SuccessThatIsNotJSON(t *testing.T) {
 					if a.body == "" && q.bare {
 						want = ""
 					}
+					if want == "foreign" { // not an answer of Redox
+						if e := failure(t, err); e.Class() != ClassForeign || !e.Trouble() || e.Permanent() || e.UnknownOutcome() != (lane == outbox.LaneSend) {
+							t.Errorf("%s %s as %s, %d: %v", q.method, q.path, lane, status, err)
+						}
+						continue
+					}
 					if err != nil || got.Flag != want || string(got.Body) != a.body {
 						t.Errorf("%s %s as %s, %d %q: flag %q, %v; want %q", q.method, q.path, lane, status, a.body, got.Flag, err, want)
 					}
@@ -63,23 +69,34 @@ func TestDeliver_SuccessThatIsNotJSON(t *testing.T) {
 	}
 }
 
-// What a message asks for by Accept is no reason for a flag; a page of HTML is, unless that
-// is what it asks for.
+// lax takes every 2xx.
+func lax(c *Config, _ *Source) { c.StrictAnswers = StrictOff }
+
+// What a message asks for by Accept is no reason for a flag; a page of HTML is nothing
+// of Redox, unless that is what it asks for.
 func TestDeliver_SuccessInAnotherFormat(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ accept, contentType, flag string }{
 		{"application/fhir+xml", "application/fhir+xml", ""},
 		{"application/fhir+xml", "", ""},
-		{"application/fhir+xml", "text/html; charset=utf-8", "the answer is a page of HTML"},
+		{"application/fhir+xml", "text/html; charset=utf-8", "foreign"},
 		{"text/html", "text/html", ""},
 		{"*/*", "text/html", ""},
-		{"application/fhir+json, application/json;q=0.9", "text/html", "the answer is not JSON"},
+		{"application/fhir+json, application/json;q=0.9", "text/html", "foreign"},
 		{"application/fhir+json, application/fhir+xml", "application/fhir+xml", ""},
 	} {
 		far := serve(t, respond(200, "<x/>", "Content-Type", tt.contentType))
 		m := fhir(outbox.LaneRequest, "GET", "h/Development/Patient/1", "")
 		m.Accept = tt.accept
-		if got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m); err != nil || got.Flag != tt.flag {
+		got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m)
+		if tt.flag == "foreign" {
+			if e := failure(t, err); e.Class() != ClassForeign {
+				t.Errorf("%+v: %v", tt, err)
+			}
+			got, err = client(t, far.URL, &keyring{}, lax).Deliver(t.Context(), m)
+			tt.flag = "the answer is a page of HTML"
+		}
+		if err != nil || got.Flag != tt.flag {
 			t.Errorf("%+v: flag %q, %v", tt, got.Flag, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -19,20 +20,15 @@ const (
 // leniently: Redox may add fields at any time, and asks for tolerant readers.
 type Findings struct {
 	LogIDs       []string // Meta.Logs[].ID
-	Failed       bool     // Meta.Errors, top-level Errors, or an OperationOutcome with an error
+	Meta         bool     // a JSON object with an object Meta, as all answers of the Data Model API are
+	Failed       bool     // Meta.Errors, top-level Errors, or issues of which one is an error
 	Transmission bool     // one of the errors has Type transmission: the destination failed, not Redox
+	Transient    bool     // all errors are issues that FHIR says may go away by themselves
 	remote       []string // "type/module" of the errors, identifiers only
 	Broken       bool     // not one JSON text; what was found before that stands
-}
-
-// outcome collects the parts of an OperationOutcome, which may come in any order.
-type outcome struct {
-	is     bool
-	failed bool
-	codes  []string
-	// the same of the entries of a Bundle, which need no OperationOutcome around them
-	entryFailed bool
-	entryCodes  []string
+	Markup       bool     // it begins with a tag, or with what may stand before the first
+	HTML         bool     // it begins as a page of HTML does, whatever its media type
+	lasting      bool     // one of the errors is no transient issue
 }
 
 // Find reads an answer's body in one pass, without keeping it.
@@ -42,7 +38,21 @@ func Find(body []byte) Findings {
 	if f.skim(body) {
 		return f
 	}
-	return decodeFindings(body)
+	f = decodeFindings(body)
+	f.begin(body)
+	return f
+}
+
+// begin looks at how the text of an answer begins.
+func (f *Findings) begin(text []byte) {
+	text = bytes.TrimLeft(text, " \t\r\n\f")
+	if len(text) == 0 || text[0] != '<' {
+		return
+	}
+	f.Markup = true
+	for _, tag := range [...]string{"<!doctype html", "<html"} {
+		f.HTML = f.HTML || len(text) >= len(tag) && strings.EqualFold(string(text[:len(tag)]), tag)
+	}
 }
 
 func decodeFindings(body []byte) Findings {
@@ -59,51 +69,32 @@ func (f *Findings) read(s *jsonscan.Scanner) {
 		f.Broken = s.Skip() != nil || s.End() != nil
 		return
 	}
-	var o outcome
+	var o resource
 	err := s.Each(func(name jsontext.Value) error {
 		switch {
 		case jsonscan.Is(name, "Meta"):
 			return f.readMeta(s)
 		case jsonscan.Is(name, "Errors"):
 			return f.readErrors(s)
-		case jsonscan.Is(name, "resourceType"):
-			v, err := s.Read()
-			o.is = v.Kind() == '"' && jsonscan.Is(v, "OperationOutcome")
-			return err
-		case jsonscan.Is(name, "issue"):
-			return s.List(func() error { return o.readIssue(s) })
+		case jsonscan.Is(name, "Issues"), jsonscan.Is(name, "issues"):
+			return f.readIssues(s)
 		case jsonscan.Is(name, "entry"):
 			return s.List(func() error { return o.readEntry(s) })
 		}
-		return s.Skip()
+		return o.readMember(s, name)
 	})
 	if err == nil {
 		err = s.End()
 	}
 	f.Broken = err != nil
-	f.judge(o)
-}
-
-// judge adds what the OperationOutcomes of an answer say.
-func (f *Findings) judge(o outcome) {
-	if o.is && o.failed {
-		f.Failed = true
-		for _, code := range o.codes {
-			f.add(code)
-		}
-	}
-	if o.entryFailed {
-		f.Failed = true
-		for _, code := range o.entryCodes {
-			f.add(code)
-		}
-	}
+	f.judge(&o)
 }
 
 func (f *Findings) readMeta(s *jsonscan.Scanner) error {
 	if s.Kind() != '{' {
 		return s.Skip()
 	}
+	f.Meta = true
 	return s.Each(func(name jsontext.Value) error {
 		switch {
 		case jsonscan.Is(name, "Logs"):
@@ -135,35 +126,35 @@ func (f *Findings) addLog(id string) {
 // readErrors reads an Errors member. Redox documents an array of objects; anything else
 // that is not empty counts as an error too, as a success must not be guessed.
 func (f *Findings) readErrors(s *jsonscan.Scanner) error {
+	return f.readList(s, func() error {
+		f.fail()
+		return f.readError(s)
+	})
+}
+
+// readList reads the list of what went wrong. read is called for the elements that are objects.
+func (f *Findings) readList(s *jsonscan.Scanner, read func() error) error {
 	if s.Kind() != '[' {
 		v, err := s.Read()
 		switch text := string(v); {
 		case text == "", text == "null", text == "false", text == `""`, text == "0":
 		case v.Kind() == '{' && strings.Trim(text[1:], " \t\r\n") == "}":
 		default:
-			f.Failed = true
+			f.fail()
 		}
 		return err
 	}
-	if err := s.Enter(); err != nil {
-		return err
-	}
-	for {
-		ok, err := s.Element()
-		if err != nil || !ok {
-			return err
+	return s.List(func() error {
+		if s.Kind() == '{' {
+			return read()
 		}
-		f.Failed = true
-		if s.Kind() != '{' {
-			err = s.Skip()
-		} else {
-			err = f.readError(s)
-		}
-		if err != nil {
-			return err
-		}
-	}
+		f.fail()
+		return s.Skip()
+	})
 }
+
+// fail notes an error that does not go away by itself.
+func (f *Findings) fail() { f.Failed, f.lasting = true, true }
 
 // readError takes Type and Module of one error. Its Text may quote the message and is
 // left alone.
@@ -201,29 +192,3 @@ func (f *Findings) add(remote string) {
 
 // RemoteText is what there is of Remote in one line.
 func (f *Findings) RemoteText() string { return strings.Join(f.remote, ", ") }
-
-// readIssue takes severity and code of one issue (FHIR R4, OperationOutcome).
-func (o *outcome) readIssue(s *jsonscan.Scanner) error {
-	var failed bool
-	var code string
-	err := s.Each(func(name jsontext.Value) error {
-		v, err := s.Read()
-		if err != nil || v.Kind() != '"' {
-			return err
-		}
-		switch {
-		case jsonscan.Is(name, "severity"):
-			failed = jsonscan.Is(v, "error") || jsonscan.Is(v, "fatal")
-		case jsonscan.Is(name, "code"):
-			code = jsonscan.Unquote(v)
-		}
-		return nil
-	})
-	if failed {
-		o.failed = true
-		if jsonscan.IsIdentifier(code) && len(o.codes) < maxRemote {
-			o.codes = append(o.codes, code)
-		}
-	}
-	return err
-}

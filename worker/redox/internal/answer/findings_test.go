@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -79,7 +80,7 @@ func TestFind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := Find([]byte(tc.body))
-			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(Findings{})); diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(Findings{}), cmpopts.IgnoreFields(Findings{}, "Meta", "Markup", "HTML", "lasting")); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -17,10 +17,15 @@ func FindPassing(body io.Reader, limit int64) (Findings, int64, error) {
 	mark, _ := text.Peek(len("\ufeff"))
 	_, _ = text.Discard(len(mark) - len(httpanswer.WithoutMark(mark)))
 	var found Findings
+	head, _ := text.Peek(longestStart)
+	found.begin(head)
 	found.read(jsonscan.ScanPassing(&shortened{source: text}, jsonscan.LenientJSON...))
 	_, _ = io.Copy(io.Discard, text) // where it is no JSON
 	return found, limit - whole.left, whole.err
 }
+
+// longestStart is how much of a text is looked at to see how it begins.
+const longestStart = 512
 
 // bounded is a body up to a limit. It notes why it ended, if not by its own end.
 type bounded struct {

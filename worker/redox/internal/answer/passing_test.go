@@ -3,6 +3,7 @@ package answer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -36,6 +37,9 @@ func text(t *rapid.T) string {
 	s.WriteString(`}`)
 	return s.String()
 }
+
+// chunks is a text that comes byte by byte.
+func chunks(text string) io.Reader { return iotest.OneByteReader(strings.NewReader(text)) }
 
 // What passes is understood as what is kept.
 func TestSkim_AgreesWithWhatIsKept(t *testing.T) {

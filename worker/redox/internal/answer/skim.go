@@ -12,7 +12,7 @@ func (f *Findings) skim(body []byte) bool {
 		switch string(name) {
 		case `"Meta"`:
 			return f.skimMeta(body, from)
-		case `"Errors"`, `"resourceType"`, `"issue"`, `"entry"`:
+		case `"Errors"`, `"resourceType"`, `"issue"`, `"issues"`, `"Issues"`, `"entry"`:
 			return jsonscan.Failed
 		}
 		return jsonscan.SkipValue(body, from, 1)
@@ -28,6 +28,7 @@ func (f *Findings) skim(body []byte) bool {
 const depthInAnswer = 4
 
 func (f *Findings) skimMeta(b []byte, from int) int {
+	f.Meta = true // or it is no object, and the skim fails
 	return jsonscan.SkimMembers(b, from, func(name []byte, from int) int {
 		switch string(name) {
 		case `"Logs"`:
