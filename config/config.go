@@ -87,6 +87,7 @@ type Redox struct {
 	MaxBody          int64         `key:"max_body" default:"10MB" least:"1" doc:"largest body of a message"`
 	MaxFile          int64         `key:"max_file" default:"30MB" least:"1" doc:"largest file to upload"`
 	MaxAnswer        MaxAnswer     `key:"max_answer"`
+	StrictAnswers    string        `key:"strict_answers" default:"auto" values:"auto on off" doc:"whether a 2xx that Redox cannot have sent, such as a sign-in page, is an unknown outcome; auto means also one without a Meta, unless endpoint_path is changed"`
 	Offload          Offload       `key:"offload"`
 	OrganizationID   string        `key:"organization_id" doc:"id of the organization in Redox's dashboard, to look up logs over the Platform API"`
 	CAFile           string        `key:"ca_file" kind:"file" doc:"PEM file of a private authority; empty means the system's"`
@@ -103,6 +104,13 @@ const (
 	HTTP2Auto = "auto" // HTTP2On where Worker.Concurrency is 256 or more
 	HTTP2On   = "on"   // with hosts that offer it
 	HTTP2Off  = "off"
+)
+
+// Values of Redox.StrictAnswers.
+const (
+	StrictAuto = "auto" // StrictOn, but without a look for Meta where EndpointPath is changed
+	StrictOn   = "on"   // an answer to a data-model message has a Meta, and no answer is a page of HTML
+	StrictOff  = "off"  // every 2xx delivers
 )
 
 // Values of Redox.Region. The Canadian API host is documented (Redox, Authenticate with

@@ -38,6 +38,7 @@ redox:
   max_answer:
     send: 2MB
     request: 5MB
+  strict_answers: "off"
   offload:
     enabled: true
     over: 1MB

@@ -82,7 +82,7 @@ func TestTable_KindsFitTheStruct(t *testing.T) {
 const promised = `nats.url=nats://127.0.0.1:4222 nats.creds_file nats.nkey_file nats.user nats.password_file nats.token_file nats.context nats.inbox_prefix
 nats.tls.ca_file nats.tls.cert_file nats.tls.key_file nats.prefix=redox nats.replicas=1 nats.provision=auto
 redox.base_url=https://api.redoxengine.com redox.blob_url=https://blob.redoxengine.com redox.token_url redox.legacy_url redox.endpoint_path=/endpoint
-redox.timeout=150s redox.max_body=10MB redox.max_answer.send=1MB redox.max_answer.request=40MB redox.ca_file redox.client_cert_file redox.client_key_file redox.idle_timeout=50s redox.max_connection_age=5m redox.http2=auto redox.proxy_url
+redox.timeout=150s redox.max_body=10MB redox.max_answer.send=1MB redox.max_answer.request=40MB redox.strict_answers=auto redox.ca_file redox.client_cert_file redox.client_key_file redox.idle_timeout=50s redox.max_connection_age=5m redox.http2=auto redox.proxy_url
 keys.<name>.type=oauth keys.<name>.client_id keys.<name>.kid keys.<name>.private_key_file keys.<name>.next.kid keys.<name>.next.private_key_file keys.<name>.algorithm
 keys.<name>.audience keys.<name>.scope keys.<name>.mode=cached keys.<name>.pool=1 keys.<name>.api_key keys.<name>.secret_file
 sources.<name>.id sources.<name>.key sources.<name>.environment=development sources.<name>.on_unknown=resend sources.<name>.hold sources_dir registry=false

@@ -89,6 +89,8 @@ func mendsOfSources() []mend {
 		mended("BaseURL: use scheme, host and path only, like https://api.redoxengine.com", client(redox.Config{BaseURL: "api.redoxengine.com"}), client(redox.Config{BaseURL: "https://api.redoxengine.com"})),
 		mended("BaseURL: http to h would show the token; use https", client(redox.Config{BaseURL: "http://h"}), client(redox.Config{BaseURL: "https://h"})),
 		mended(`EndpointPath: "endpoint"; start it with /`, client(redox.Config{EndpointPath: "endpoint"}), client(redox.Config{EndpointPath: "/endpoint"})),
+		mended(`StrictAnswers: "true"; use auto, on or off`, client(redox.Config{StrictAnswers: "true"}), client(redox.Config{StrictAnswers: redox.StrictAuto}),
+			client(redox.Config{StrictAnswers: redox.StrictOn}), client(redox.Config{StrictAnswers: redox.StrictOff})),
 		mended("EndpointPath: use a path only, like /endpoint", client(redox.Config{EndpointPath: "/endpoint?a=b"}), client(redox.Config{EndpointPath: "/endpoint"})),
 	}
 	for name, c := range map[string]func(n int64) redox.Config{

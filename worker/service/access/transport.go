@@ -54,7 +54,7 @@ func RedoxConfig(c *config.Config, t *Transport, version string) redox.Config {
 	return redox.Config{
 		BaseURL: r.BaseURL, EndpointPath: r.EndpointPath, BlobURL: r.BlobURL, Group: c.Quota.Group,
 		Timeout: r.Timeout, MaxBody: r.MaxBody, MaxFile: r.MaxFile, Offload: redox.Offload{Enabled: r.Offload.Enabled, Over: r.Offload.Over},
-		MaxAnswer: r.MaxAnswer.Request, MaxSendAnswer: r.MaxAnswer.Send, Room: worker.AnswerRoom,
+		MaxAnswer: r.MaxAnswer.Request, MaxSendAnswer: r.MaxAnswer.Send, StrictAnswers: redox.StrictAnswers(r.StrictAnswers), Room: worker.AnswerRoom,
 		UserAgent: "redoxworker/" + buildinfo.Read(version).Version, Transport: t,
 	}
 }
