@@ -51,6 +51,9 @@ func (s *Server) replacement(x *exchange, f *Fault) answer {
 	if x.msg == nil {
 		x.msg = &message{}
 	}
+	if foreign, ok := f.answer(); ok {
+		return foreign
+	}
 	if f.Action == Redirect || f.Status == 0 {
 		return answer{}
 	}
@@ -59,7 +62,7 @@ func (s *Server) replacement(x *exchange, f *Fault) answer {
 
 // damage sends an answer through a fault.
 func (x *exchange) damage(a answer, f *Fault) {
-	if f.Accept && f.Status != 0 {
+	if _, words := f.answer(); f.Accept && (f.Status != 0 || words) {
 		taken := a
 		a = x.s.replacement(x, f)
 		a.accepted, a.logIDs = taken.accepted, taken.logIDs

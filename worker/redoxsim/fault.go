@@ -31,6 +31,14 @@ const (
 	Errors Action = "errors"
 	// Redirect answers with Status (default 307) and Fault.Location.
 	Redirect Action = "redirect"
+	// Page answers with Status (default 200) and a page of HTML, as somebody on the way does: a sign-in, a firewall.
+	Page Action = "page"
+	// Issues answers with Status (default 200) and issues in Redox's own words (Redox, Responding to queries).
+	Issues Action = "issues"
+	// Outcome answers with Status (default 200) and an OperationOutcome with an error of Fault.Code.
+	Outcome Action = "outcome"
+	// Response answers with Status (default 200) and a message Bundle whose MessageHeader.response has Fault.Code.
+	Response Action = "response"
 )
 
 // Fault says how one request goes wrong. The zero value changes nothing. It is read only, and may be shared.
@@ -52,6 +60,8 @@ type Fault struct {
 	Over time.Duration
 	// Location is the target of a Redirect. Default: the same URL.
 	Location string
+	// Code is that of an Outcome, default "processing", or a Response, default "fatal-error".
+	Code string
 	// Accept makes Redox take the message before the fault strikes: an answer that was lost, not a message.
 	Accept bool
 }
@@ -66,6 +76,10 @@ type Fault struct {
 //	huge or huge=64MB     bytes, or with KB or MB (decimal)
 //	slow-body or slow-body=5s
 //	redirect or redirect=https://example.com/
+//	page                  a page of HTML, as of a sign-in; 200 unless a status says else
+//	issues                FHIR errors as Redox words them, in a 200 unless a status says else
+//	outcome or outcome=lock-error
+//	response or response=transient-error
 //	accept                the message is taken all the same
 //
 // "accept reset" is an answer that got lost. Body and Header have no text form.
@@ -101,7 +115,9 @@ func (f *Fault) set(name, value string) (err error) {
 		}
 	case string(Redirect):
 		f.Action, f.Location = Redirect, value
-	case string(ResetEarly), string(Reset), string(Hang), string(Truncate), string(Errors):
+	case string(Outcome), string(Response):
+		f.Action, f.Code = Action(name), value
+	case string(ResetEarly), string(Reset), string(Hang), string(Truncate), string(Errors), string(Page), string(Issues):
 		f.Action = Action(name)
 	default:
 		f.Status, err = strconv.Atoi(name)
@@ -154,6 +170,8 @@ func (f Fault) String() string {
 		word += "=" + f.Over.String()
 	case f.Action == Redirect && f.Location != "":
 		word += "=" + f.Location
+	case (f.Action == Outcome || f.Action == Response) && f.Code != "":
+		word += "=" + f.Code
 	}
 	add(word != "", word)
 	if len(words) == 0 {
@@ -177,7 +195,7 @@ func (f *Fault) replaces() bool {
 		return false
 	}
 	switch f.Action {
-	case Reset, ResetEarly, Hang, Redirect:
+	case Reset, ResetEarly, Hang, Redirect, Page, Issues, Outcome, Response:
 		return true
 	}
 	return f.Status != 0

@@ -33,6 +33,10 @@ func TestParseFault_Text(t *testing.T) {
 		"400 errors":                   {Status: 400, Action: Errors},
 		"hang":                         {Action: Hang},
 		"truncate accept":              {Action: Truncate, Accept: true},
+		"403 page":                     {Status: 403, Action: Page},
+		"issues":                       {Action: Issues},
+		"423 outcome=lock-error":       {Status: 423, Action: Outcome, Code: "lock-error"},
+		"response":                     {Action: Response},
 	} {
 		got, err := ParseFault(text)
 		if err != nil {

@@ -70,6 +70,7 @@ func profiles() map[string]profile {
 	maps.Copy(all, breaking())
 	maps.Copy(all, loading())
 	maps.Copy(all, accepting())
+	maps.Copy(all, standingIn())
 	return all
 }
 
@@ -102,6 +103,24 @@ func refusing() map[string]profile {
 func accepting() map[string]profile {
 	return map[string]profile{
 		"undelivered": {about: "everything is accepted, and no destination takes anything: its queue pauses", undelivered: true},
+	}
+}
+
+// standingIn are the profiles of somebody else answering, and of answers that are read wrong easily.
+func standingIn() map[string]profile {
+	api := func(f Fault) []Rule { return everywhere(Rule{Fault: f}) }
+	fhir := func(r Rule) []Rule { r.Path = PathFHIR; return []Rule{r} }
+	return map[string]profile{
+		"event-unauthorized": {about: "401 to Device.New, whatever its token; the rest works", rules: []Rule{{Path: PathEndpoint, Event: "Device.New", Fault: Fault{Status: 401}}}},
+		"sign-in":            {about: "200 and the page of a sign-in: nothing is taken", rules: api(Fault{Action: Page})},
+		"no-content":         {about: "204 to everything but tokens: nothing is taken", rules: api(Fault{Status: 204})},
+		"blocked":            {about: "403 and the page of a firewall", rules: api(Fault{Status: 403, Action: Page})},
+		"issues-in-200":      {about: "200 with issues in Redox's own words to FHIR requests", rules: fhir(Rule{Fault: Fault{Action: Issues}})},
+		"locked":             {about: "423 and an issue lock-error to the first attempt of each FHIR request", rules: fhir(Rule{Attempts: 1, Fault: Fault{Status: 423, Action: Outcome, Code: "lock-error"}})},
+		"fatal-response":     {about: "200 and a message with response.code fatal-error to FHIR requests", rules: fhir(Rule{Fault: Fault{Action: Response}})},
+		"cut-off-behind":     {about: "524: each message is taken, and no answer comes back from behind", rules: api(Fault{Status: 524, Action: Page, Accept: true})},
+		"origin-down":        {about: "521 and a page: Redox is not reached", rules: api(Fault{Status: 521, Action: Page})},
+		"not-implemented":    {about: "501 to everything but tokens", rules: api(Fault{Status: 501})},
 	}
 }
 
