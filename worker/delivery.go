@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 	"github.com/redoxworker/redoxworker/worker/internal/replies"
+	"github.com/redoxworker/redoxworker/worker/internal/suspects"
 )
 
 // delivery is one message on its way through the worker.
@@ -42,7 +43,7 @@ type delivery struct {
 	noted     bool          // the ledger holds the start of this attempt, or may hold it
 	aside     bool          // it has given up its slot
 	over      bool          // it is settled, and the server confirmed that
-	turn      int64         // the weight of a suspect's turn, while it has it
+	turn      suspects.Turn // of a suspect, while it has it
 	alone     bool          // it is the only suspect
 	marked    bool          // its order token waits for this very message
 	asked     bool          // the Deliverer was asked to send it
@@ -122,7 +123,7 @@ func (w *Worker) deliver(d *delivery) {
 	ended := false
 	defer func() {
 		if !ended { // the deliverer has ended the goroutine: the message comes again
-			w.endTurn(d)
+			w.suspects.End(&d.turn)
 			w.dropBody(d)
 			w.keeper.Forget(d.lease)
 		}
@@ -139,7 +140,7 @@ func (w *Worker) deliver(d *delivery) {
 		w.dropAnswer(d)
 	}
 	// What was not sent has learnt nothing and made no request, however long its settlement takes.
-	w.endTurn(d)
+	w.suspects.End(&d.turn)
 	d.permit.Drop()
 	d.grant.end(false)
 	w.settle(d)
@@ -200,7 +201,7 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	started := d.record
 	started.Started++
 	started.Begun = w.clock.Now()
-	if d.alone = d.turn == allTurns; d.alone {
+	if d.alone = d.turn.Alone(); d.alone {
 		started.Alone++
 	}
 	started.Intent = d.hold || d.unsure && d.record.Intent

@@ -21,6 +21,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 	"github.com/redoxworker/redoxworker/worker/internal/replies"
+	"github.com/redoxworker/redoxworker/worker/internal/suspects"
 )
 
 // Worker consumes messages and settles them. Make one with [New]; any number of workers,
@@ -67,7 +68,7 @@ type Worker struct {
 	adaptive  *limit.Adaptive
 	pool      *limit.Pool[*delivery]
 	pulls     sync.WaitGroup // of lanes
-	suspects  *suspects
+	suspects  *suspects.Turns
 	alibis    sync.WaitGroup // of messages whose lease was lost
 	keeper    *lease.Keeper
 	restarts  *lease.Restarts
@@ -242,7 +243,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.pauses = breaker.NewSync(breaker.NewStore(w.js, w.config.Prefix.StateBucket(), w.clock), w.config.ID, w.breaker, w.log)
 	w.slots = limit.NewSlots(w.config.Concurrency)
 	w.pool = limit.NewPool(w.config.Concurrency, w.run)
-	w.suspects = newSuspects()
+	w.suspects = suspects.New()
 	w.restarts = lease.NewRestarts(w.conn, w.config.AckWait)
 	w.keeper = lease.NewKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.puller = newPuller(w.js, w.config.Prefix.OutStream(), w.late)
