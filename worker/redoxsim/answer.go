@@ -40,7 +40,7 @@ type logRef struct {
 
 // errorItem is one of Meta.Errors[]; ID is opaque.
 type errorItem struct {
-	ID                    uint64 `json:"ID"`
+	ID                    uint64 `json:"ID,omitempty"`
 	Text                  string `json:"Text"`
 	Type                  string `json:"Type"`
 	Module                string `json:"Module"`
@@ -73,7 +73,7 @@ func (s *Server) answerSend(x *exchange) answer {
 
 // answerQuery puts a synthetic result before the Meta.
 func (s *Server) answerQuery(x *exchange) answer {
-	meta, ids := x.metaOf(responseOf(x.msg.dataModel, x.msg.eventType))
+	meta, ids := x.metaOf(x.msg.eventType) // the query's own, as in all recordings; Redox's "Response" events are schemas
 	a := jsonAnswer(http.StatusOK, struct{ Meta answerMeta }{meta})
 	a.body = splice(resultOf(x.msg), a.body)
 	a.accepted, a.logIDs = true, ids
@@ -95,7 +95,7 @@ func splice(first, second []byte) []byte {
 func (s *Server) complain(x *exchange, c *complaint) answer {
 	switch {
 	case x.isFHIR():
-		return outcomeAnswer(c.status, c.text)
+		return s.complainFHIR(x, c)
 	case x.route != nil && x.route.kind != dataModelAPI: // no error body of these is documented (inferred: as the 401)
 		a := textAnswer(c.status, c.text)
 		a.reason = c.text

@@ -27,20 +27,24 @@ type bundleEntry struct {
 }
 
 type searchMode struct {
-	Mode string `json:"mode"`
+	Mode  string  `json:"mode"`
+	Score float64 `json:"score,omitempty"`
 }
 
 type entryResponse struct {
-	Status   string `json:"status"`
-	Location string `json:"location"`
+	Status       string `json:"status"`
+	Location     string `json:"location,omitempty"`
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"lastModified,omitempty"`
 }
 
 // eventDefinitions begins the eventUri of a writeback (Redox, Patient/$patient-update).
 const eventDefinitions = "https://fhir.redoxengine.com/EventDefinition/"
 
 // parseBundle reads the body of a writeback: a Bundle of type message whose first entry is a MessageHeader. With a
-// complaint, the message holds what could be read before it.
-func parseBundle(body []byte, operation string) (*message, *complaint) {
+// complaint, the message holds what could be read before it. Where lax, type and MessageHeader may be missing: Redox's
+// sandbox was seen to take such (recorded 2024).
+func parseBundle(body []byte, operation string, lax bool) (*message, *complaint) {
 	m := &message{}
 	top, ok, isObject := document(body)
 	if !ok {
@@ -57,7 +61,7 @@ func parseBundle(body []byte, operation string) (*message, *complaint) {
 	if kind, _ := jwtMembers(top).text("resourceType"); kind != "Bundle" {
 		return m, malformed("The body is not a Bundle")
 	}
-	if kind, _ := jwtMembers(top).text("type"); kind != "message" {
+	if kind, given := jwtMembers(top).text("type"); kind != "message" && (given || !lax) {
 		return m, malformed("Bundle.type is not message")
 	}
 	entries, _, _ := lookup(top, "entry")
@@ -70,12 +74,15 @@ func parseBundle(body []byte, operation string) (*message, *complaint) {
 		switch {
 		case !fhirResources[kind]:
 			return m, malformed("Each Bundle.entry needs a resource with a resourceType of R4")
-		case i == 0 && kind != "MessageHeader":
-			return m, malformed("The first entry of the Bundle is not a MessageHeader")
-		case i == 0:
+		case i == 0 && kind == "MessageHeader":
 			if c := m.readHeader(resource, operation); c != nil {
 				return m, c
 			}
+		case i == 0 && !lax:
+			return m, malformed("The first entry of the Bundle is not a MessageHeader")
+		case m.resource == "":
+			m.resource = kind
+			m.resourceID, _ = jwtMembers(resource).text("id")
 		}
 	}
 	return m, nil
@@ -105,7 +112,7 @@ func (m *message) readHeader(resource []member, operation string) *complaint {
 	switch {
 	case hasCoding == header.has("eventUri"):
 		return malformed("MessageHeader needs eventUri or eventCoding, and one only")
-	case operation == "$write":
+	case hasCoding, operation == "$write": // also for newer operations (Redox, Observation/$write-results)
 		fields, _ := members(coding)
 		system, _ := jwtMembers(fields).text("system")
 		code, _ := jwtMembers(fields).text("code")

@@ -62,6 +62,7 @@ type want struct {
 	description string // error_description of a token error
 	contains    string
 	not         string
+	empty       bool
 }
 
 func (w want) check(t *testing.T, r received) {
@@ -81,6 +82,9 @@ func (w want) check(t *testing.T, r received) {
 	}
 	if w.not != "" && strings.Contains(r.body, w.not) {
 		t.Errorf("body %q contains %q", r.body, w.not)
+	}
+	if w.empty && r.body != "" {
+		t.Errorf("body %q", r.body)
 	}
 	if w.description == "" {
 		return

@@ -1,93 +1,71 @@
 package redoxsim
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
-// fhirTarget is what the path of a FHIR request names (Redox, FHIR API: /fhir/R4/{slug}/{environment}/...).
-type fhirTarget struct {
-	slug, environment string
-	resource          string
-	id                string // of a read
-	operation         string // "read", "_search", or a writeback such as "$patient-update"
-}
-
-// parseFHIRPath takes a path apart that begins with PathFHIR, as it was sent. Every part is case sensitive. GET with
-// search parameters, updates, deletes and operations on one resource are not documented, and not found here.
-func parseFHIRPath(method, escaped string) (*fhirTarget, bool) {
-	rest, ok := strings.CutPrefix(escaped, PathFHIR)
-	parts := strings.Split(rest, "/")
-	if !ok || len(parts) != 4 {
-		return nil, false
-	}
-	for i, part := range parts {
-		text, err := url.PathUnescape(part)
-		if err != nil || !plain(text) {
-			return nil, false
-		}
-		parts[i] = text
-	}
-	f := &fhirTarget{slug: parts[0], environment: parts[1], resource: parts[2], operation: parts[3]}
-	switch f.environment {
-	case "Development", "Staging", "Production":
-	default:
-		return nil, false
-	}
-	if !fhirResources[f.resource] {
-		return nil, false
-	}
-	switch last := parts[3]; {
-	case method == http.MethodGet && last[0] != '_' && last[0] != '$' && len(last) <= 64:
-		f.id, f.operation = last, "read"
-		return f, !strings.ContainsAny(last, "_$")
-	case method == http.MethodPost && last == "_search":
-		return f, true
-	}
-	return f, method == http.MethodPost && isWriteback(f.operation)
-}
-
-// isWriteback knows the form of Redox's operations. There is no generic $process-message.
-func isWriteback(operation string) bool {
-	name, ok := strings.CutPrefix(operation, "$")
-	if !ok || name == "" || name == "process-message" {
-		return false
-	}
-	return !strings.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' })
-}
-
-// plain says that a part of a path is made of letters, digits and - . _ $, and is no step to another directory.
-func plain(part string) bool {
-	if strings.Trim(part, ".") == "" {
-		return false
-	}
-	return !strings.ContainsFunc(part, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._$", r)
-	})
-}
-
 // identifyFHIR reads the path, the message Bundle of a writeback and the token, and counts the attempt.
 func (x *exchange) identifyFHIR() {
 	x.msg, x.path = &message{}, x.r.Method+" "+x.r.URL.Path
 	target, ok := parseFHIRPath(x.r.Method, x.r.URL.EscapedPath())
 	if !ok {
-		x.complaint = &complaint{http.StatusNotFound, "Not found: the path is /fhir/R4/{slug}/{environment}/{resource}/...", "", ""}
+		x.complaint = notFound(x.r.Method, target)
 	}
 	if ok {
 		x.fhir = target
-		if isWriteback(target.operation) {
-			x.msg, x.complaint = parseBundle(x.body, target.operation)
+		if x.query = target.isQuery(); !x.query {
+			x.msg, x.complaint = parseBundle(x.body, target.operation, x.s.Lax)
 		}
-		x.query = !isWriteback(target.operation)
 		x.msg.dataModel, x.msg.eventType = "FHIR."+target.resource, target.operation
 	}
 	x.bearer(orgKey) // legacy keys are for the Data Model API alone (Redox, Legacy API keys)
 	x.findSource()
 	x.count()
+}
+
+// Words of complaints that are no plain OperationOutcome, as recorded (2024). They stand for the module.
+const (
+	wordsParser   = "Parser"        // Meta.Errors with a log, as in the Data Model API
+	wordsNoModule = "MSG_NO_MODULE" // a fatal issue of that coding
+	wordsNone     = "none"          // no body
+)
+
+// notFound is what a path that is no request of FHIR is answered: nothing at all to a POST to one resource, and
+// elsewhere a text that speaks of the slug, whatever is wrong.
+func notFound(method string, target *fhirTarget) *complaint {
+	words := wordsNoModule
+	if method == http.MethodPost && target != nil && fhirResources[target.resource] && isID(target.operation) {
+		words = wordsNone
+	}
+	return &complaint{http.StatusNotFound, "Unknown slug: the path is /fhir/R4/{slug}/{environment}/{resource}/...", words, ""}
+}
+
+// complainFHIR words a complaint.
+func (s *Server) complainFHIR(x *exchange, c *complaint) answer {
+	a := outcomeAnswer(c.status, c.text)
+	switch c.module {
+	case wordsNone:
+		a.body, a.contentType = nil, ""
+	case wordsNoModule:
+		a = fhirAnswer(c.status, operationOutcome{"OperationOutcome", []issue{{
+			Severity: "fatal", Code: "not-found", Details: issueText{Text: c.text, Coding: []issueCoding{{"http://hl7.org/fhir/operation-outcome", wordsNoModule}}},
+		}}})
+	case wordsParser:
+		ids := x.newLogs()
+		meta := answerMeta{Source: &idName{ID: x.source}, Errors: []errorItem{{Text: c.text, Type: "message", Module: wordsParser}}}
+		for _, id := range ids {
+			meta.Logs = append(meta.Logs, logRef{id, uuid()})
+		}
+		a = jsonAnswer(c.status, struct{ Meta answerMeta }{meta})
+		a.logIDs = ids
+	}
+	if a.reason = c.reason; a.reason == "" {
+		a.reason = c.text
+	}
+	return a
 }
 
 // serveFHIR answers a FHIR request.
@@ -116,7 +94,7 @@ func (s *Server) judgeFHIR(x *exchange) *complaint {
 	}
 	found, ok := s.dir.bySlug(x.fhir.slug)
 	if !ok {
-		return &complaint{http.StatusNotFound, "Not found: no destination has this slug", "", ""}
+		return &complaint{http.StatusNotFound, "Unknown slug", wordsNoModule, "no destination has this slug"}
 	}
 	if !found.takes(x.msg.dataModel) {
 		return &complaint{http.StatusForbidden, "The destination has no subscription for " + x.msg.dataModel, "", ""}
@@ -127,7 +105,10 @@ func (s *Server) judgeFHIR(x *exchange) *complaint {
 			return c
 		}
 	}
-	if c := judgeFHIRForm(x); c != nil {
+	if !x.query && x.fhir.foreign() { // recorded (2024), with whatever body
+		return &complaint{http.StatusBadRequest, "Invalid data model and/or event type.", wordsParser, "the operation is of another resource"}
+	}
+	if c := s.judgeFHIRForm(x); c != nil {
 		return c
 	}
 	return x.complaint
@@ -150,15 +131,18 @@ func (s *Server) judgeFHIRSource(x *exchange) *complaint {
 	return nil
 }
 
-// judgeFHIRForm checks the headers and the body of a search.
-func judgeFHIRForm(x *exchange) *complaint {
+// judgeFHIRForm checks the headers and the body of a search. With [Server.Lax] a body needs no Content-Type, JSON may be
+// called so, a search needs no parameters, and a read may have a body (recorded 2024).
+func (s *Server) judgeFHIRForm(x *exchange) *complaint {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	switch {
 	case !acceptsFHIR(x.r.Header.Values("Accept")):
 		return malformed("Accept does not allow application/fhir+json")
 	case x.r.Header.Get("Content-Encoding") != "":
 		return malformed("Content-Encoding is not supported")
-	case x.fhir.operation == "read":
+	case s.Lax && (err != nil || media == "application/json" || len(x.body) == 0 || x.fhir.operation == "read"):
+		return nil
+	case x.fhir.operation == "read", x.fhir.operation == "page":
 		if len(x.body) > 0 {
 			return malformed("A read has no body")
 		}
@@ -170,6 +154,17 @@ func judgeFHIRForm(x *exchange) *complaint {
 		return judgeSearch(x.body)
 	case err != nil || media != "application/fhir+json":
 		return malformed("Content-Type is not application/fhir+json")
+	case x.fhir.operation == "$match":
+		return judgeMatch(x.body)
+	}
+	return nil
+}
+
+// judgeMatch wants the Parameters of FHIR's Patient/$match (FHIR R4). Redox's page names the operation and no more.
+func judgeMatch(body []byte) *complaint {
+	top, ok, isObject := document(body)
+	if kind, _ := jwtMembers(top).text("resourceType"); !ok || !isObject || kind != "Parameters" {
+		return malformed("The body is not Parameters")
 	}
 	return nil
 }
@@ -210,56 +205,4 @@ func acceptsFHIR(values []string) bool {
 		}
 	}
 	return false
-}
-
-// synthetic is a made-up resource. The people in it do not exist.
-func (f *fhirTarget) synthetic(id string) json.RawMessage {
-	r := map[string]any{"resourceType": f.resource, "id": id, "meta": map[string]string{"lastUpdated": "2024-01-01T09:00:00.000Z"}}
-	if f.resource == "Patient" {
-		r["identifier"] = []map[string]string{{"system": "urn:redox:sim", "value": "SIM0000001"}}
-		r["name"] = []map[string]any{{"family": "Patient", "given": []string{"Sim"}}}
-		r["birthDate"], r["gender"] = "1980-01-01", "other"
-	}
-	text, err := json.Marshal(r)
-	if err != nil { // cannot be: it is made of texts
-		return nil
-	}
-	return text
-}
-
-// answerFHIR answers a read with a resource and a search with a Bundle of one.
-func (s *Server) answerFHIR(x *exchange) answer {
-	a := answer{status: http.StatusOK, contentType: fhirType}
-	if x.fhir.operation == "read" {
-		a.body = x.fhir.synthetic(x.fhir.id)
-	} else {
-		id := "sim-" + strings.ToLower(x.fhir.resource) + "-1"
-		base := schemeOf(x.r) + x.r.Host + PathFHIR + x.fhir.slug + "/" + x.fhir.environment + "/" + x.fhir.resource
-		a = fhirAnswer(http.StatusOK, bundle{
-			ResourceType: "Bundle", Type: "searchset", Total: 1, Link: []bundleLink{{"self", base + "/_search"}},
-			Entry: []bundleEntry{{FullURL: base + "/" + id, Resource: x.fhir.synthetic(id), Search: &searchMode{"match"}}},
-		})
-	}
-	a.accepted, a.logIDs = true, x.newLogs()
-	return a
-}
-
-// answerWriteback answers as the sandbox was seen to: a Bundle whose entry says 201 Created. The id of the log is in no
-// header and no body: none was found at Redox.
-func (s *Server) answerWriteback(x *exchange) answer {
-	a := fhirAnswer(http.StatusOK, bundle{
-		ResourceType: "Bundle", Type: "transaction-response",
-		Entry: []bundleEntry{{Response: &entryResponse{"201 Created", x.fhir.resource + "/" + strings.ToLower(rand.Text())}}},
-	})
-	a.accepted, a.logIDs = true, x.newLogs()
-	return a
-}
-
-// newLogs makes the ids of the logs of a request: one for each destination.
-func (x *exchange) newLogs() []string {
-	ids := make([]string, len(x.msg.destinations))
-	for i := range ids {
-		ids[i] = uuid()
-	}
-	return ids
 }

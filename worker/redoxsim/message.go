@@ -13,6 +13,7 @@ type message struct {
 	destinations         []Destination
 	top                  []member // the top-level members, aliasing the body
 	key, script          string   // of the member _sim
+	resource, resourceID string   // the first of a writeback, behind its MessageHeader
 }
 
 // complaint is why a message is refused: one item of Meta.Errors[].
@@ -30,7 +31,7 @@ func missing(field, of string) *complaint {
 // dataModels are the names that Redox has, with their spaces.
 var dataModels = map[string]bool{
 	"Claim": true, "Clinical Decisions": true, "Clinical Summary": true, "Device": true, "Enrichment": true,
-	"Financial": true, "Flowsheet": true, "Inventory": true, "Media": true, "Medications": true, "Notes": true,
+	"FHIR Bulk Data Access": true, "Financial": true, "Flowsheet": true, "Inventory": true, "Media": true, "Medications": true, "Notes": true,
 	"Order": true, "Organization": true, "PatientAdmin": true, "PatientEducation": true, "PatientSearch": true,
 	"Provider": true, "Referral": true, "Research": true, "Results": true, "SSO": true, "Scheduling": true,
 	"SurgicalScheduling": true, "Vaccination": true,

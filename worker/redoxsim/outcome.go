@@ -22,13 +22,19 @@ type issue struct {
 }
 
 type issueText struct {
-	Text string `json:"text"`
+	Coding []issueCoding `json:"coding,omitempty"`
+	Text   string        `json:"text"`
+}
+
+type issueCoding struct {
+	System string `json:"system"`
+	Code   string `json:"code"`
 }
 
 // outcomeAnswer is an OperationOutcome with one error.
 func outcomeAnswer(status int, text string) answer {
 	a := fhirAnswer(status, operationOutcome{"OperationOutcome", []issue{
-		{Severity: "error", Code: issueCode(status), Details: issueText{text}, Diagnostics: "status " + strconv.Itoa(status)},
+		{Severity: "error", Code: issueCode(status), Details: issueText{Text: text}, Diagnostics: "status " + strconv.Itoa(status)},
 	}})
 	a.reason = text
 	return a
@@ -62,7 +68,7 @@ func (s *Server) fhirFailed(x *exchange, status int) answer {
 		status = http.StatusOK
 	}
 	a := fhirAnswer(status, operationOutcome{"OperationOutcome", []issue{{
-		Severity: "error", Code: "processing", Details: issueText{"The destination returned an error"},
+		Severity: "error", Code: "processing", Details: issueText{Text: "The destination returned an error"},
 		Diagnostics: "DestinationStatusCode 400",
 	}}})
 	a.logIDs, a.reason = x.newLogs(), "the destination failed"

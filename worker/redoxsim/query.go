@@ -2,15 +2,6 @@ package redoxsim
 
 import "strings"
 
-// responseOf is the event type of the answer to a query: Query becomes Response for a patient search, and everything
-// else gets "Response" behind it (PatientQueryResponse, AvailableSlotsResponse).
-func responseOf(dataModel, eventType string) string {
-	if dataModel == "PatientSearch" && eventType == "Query" {
-		return "Response"
-	}
-	return eventType + "Response"
-}
-
 // resultOf is a synthetic result for a query, as the JSON object that Meta is added to. The people in it do not exist.
 func resultOf(m *message) []byte {
 	if body, ok := results[m.dataModel+":"+m.eventType]; ok {

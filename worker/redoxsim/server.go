@@ -48,6 +48,12 @@ type Server struct {
 	// AnyDataModel accepts names of data models that Redox does not have. By default they are refused: a missing space
 	// in "Clinical Summary" is the usual mistake.
 	AnyDataModel bool
+	// Lax takes what recordings of 2024 show Redox's FHIR sandbox to take although its documents ask for more: Bundles
+	// without a type or a MessageHeader, no Content-Type or application/json, a search without parameters, a read with a
+	// body. The default is strict.
+	Lax bool
+	// Matches is how many resources a FHIR search finds, in pages of 10 or of what _count says. Default 1.
+	Matches int
 	// Required lists further required fields, by "DataModel:EventType", as dotted paths. Default: "Device:New" needs
 	// Device.ID (Redox, HTTP status codes).
 	Required map[string][]string
@@ -108,6 +114,7 @@ type Server struct {
 	faults faultBox
 	blobs  blobStore
 	logs   logStore
+	pages  pageStore
 
 	releaseMu sync.Mutex
 	released  chan struct{}

@@ -18,6 +18,8 @@ type simLimits struct {
 	RetryAfter   bool          `name:"retry-after" help:"Send Retry-After with a 429 of --quota, as Redox does not."`
 	ClientHeader string        `name:"client-header" placeholder:"NAME" help:"Header that names the client for --quota. Default: its address."`
 	Latency      time.Duration `placeholder:"DURATION" help:"Delay of each answer but those to token requests."`
+	Strict       bool          `default:"true" negatable:"" help:"Be as strict as Redox's documents; --no-strict also takes what its FHIR sandbox was recorded to take."`
+	Matches      int           `default:"1" placeholder:"N" help:"How many resources a FHIR search finds, in pages of 10 or of what _count says."`
 }
 
 // server is a simulator with these limits.
@@ -32,13 +34,15 @@ func (l simLimits) server() (*redoxsim.Server, error) {
 		return nil, cli.Usagef("--per: --quota has a window already; leave one of them out")
 	case l.RetryAfter && quota.Limit == 0:
 		return nil, cli.Usagef("--retry-after: it belongs to --quota; give that too")
+	case l.Matches < 1:
+		return nil, cli.Usagef("--matches: %d; a search finds 1 or more", l.Matches)
 	case l.Latency < 0:
 		return nil, cli.Usagef("--latency: %s is negative", l.Latency)
 	case l.Per != 0:
 		quota.Per = l.Per
 	}
 	quota.RetryAfter = l.RetryAfter
-	redox := &redoxsim.Server{Quota: quota, Latency: l.Latency}
+	redox := &redoxsim.Server{Quota: quota, Latency: l.Latency, Lax: !l.Strict, Matches: l.Matches}
 	if name := l.ClientHeader; name != "" {
 		redox.ClientIP = func(r *http.Request) string { return r.Header.Get(name) }
 	}

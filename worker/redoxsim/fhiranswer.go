@@ -1,0 +1,171 @@
+package redoxsim
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fhirStore begins the addresses at which Redox names resources: they are no paths of its API (recorded 2024).
+const fhirStore = "https://fhir.redoxengine.com/"
+
+// stored is the address of a resource: the slug redox-fhir-sandbox is fhir-sandbox there.
+func (f *fhirTarget) stored(resource, id string) string {
+	return fhirStore + strings.TrimPrefix(f.slug, "redox-") + "/" + resource + "/" + id
+}
+
+// synthetic is a made-up resource. The people in it do not exist.
+func (f *fhirTarget) synthetic(id string) json.RawMessage {
+	r := map[string]any{"resourceType": f.resource, "id": id, "meta": map[string]string{"versionId": "1", "lastUpdated": "2024-01-01T09:00:00.000Z"}}
+	if f.version != "" {
+		r["meta"] = map[string]string{"versionId": f.version, "lastUpdated": "2024-01-01T09:00:00.000Z"}
+	}
+	if f.resource == "Patient" {
+		r["identifier"] = []map[string]string{{"system": "urn:redox:sim", "value": "SIM0000001"}}
+		r["name"] = []map[string]any{{"family": "Patient", "given": []string{"Sim"}}}
+		r["birthDate"], r["gender"] = "1980-01-01", "other"
+	}
+	text, err := json.Marshal(r)
+	if err != nil { // cannot be: it is made of texts
+		return nil
+	}
+	return text
+}
+
+// answerFHIR answers a read with a resource, and a search or a match with a Bundle.
+func (s *Server) answerFHIR(x *exchange) answer {
+	var a answer
+	switch x.fhir.operation {
+	case "read":
+		a = answer{status: http.StatusOK, contentType: fhirType, body: x.fhir.synthetic(x.fhir.id)}
+	case "$match":
+		a = fhirAnswer(http.StatusOK, bundle{ResourceType: "Bundle", Type: "searchset", Total: 1, Entry: []bundleEntry{x.fhir.found(0, &searchMode{"match", 0.9})}})
+	case "page":
+		p, ok := s.pages.find(x.fhir)
+		if !ok {
+			return outcomeAnswer(http.StatusNotFound, "No such page")
+		}
+		a = s.answerPage(x, p)
+	default:
+		size := defaultPage
+		if form, err := url.ParseQuery(string(x.body)); err == nil {
+			if n, err := strconv.Atoi(form.Get("_count")); err == nil && n > 0 {
+				size = min(n, maxPage)
+			}
+		}
+		a = s.answerPage(x, page{resource: x.fhir.resource, size: size})
+	}
+	a.accepted, a.logIDs = true, x.newLogs()
+	return a
+}
+
+// found is the n-th resource that a search finds.
+func (f *fhirTarget) found(n int, mode *searchMode) bundleEntry {
+	id := "sim-" + strings.ToLower(f.resource) + "-" + strconv.Itoa(n+1)
+	return bundleEntry{FullURL: f.stored(f.resource, id), Resource: f.synthetic(id), Search: mode}
+}
+
+// Pages of a search have so many resources, unless it says another number, up to the larger one (inferred).
+const (
+	defaultPage = 10
+	maxPage     = 1000
+)
+
+// page is a part of what a search finds.
+type page struct {
+	resource     string
+	offset, size int
+}
+
+// pageStore knows the pages that links name. Its zero value is empty.
+type pageStore struct {
+	mu  sync.Mutex
+	ids map[string]page
+}
+
+// mostPages is how many searches are remembered.
+const mostPages = 10_000
+
+// keep gives a page a name.
+func (p *pageStore) keep(of page) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ids == nil || len(p.ids) >= mostPages {
+		p.ids = map[string]page{}
+	}
+	id := uuid()
+	p.ids[id] = of
+	return id
+}
+
+// find is the page that a link leads to: the name of the page it stood on, and the relation.
+func (p *pageStore) find(f *fhirTarget) (of page, ok bool) {
+	id, relation, _ := strings.Cut(f.page, ".")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if of, ok = p.ids[id]; !ok || of.resource != f.resource {
+		return page{}, false
+	}
+	switch relation {
+	case "first", "search":
+		of.offset = 0
+	case "next":
+		of.offset += of.size
+	case "self":
+	default:
+		return page{}, false
+	}
+	return of, true
+}
+
+// answerPage is a page of [Server.Matches] resources, with links as recorded (2024): search, next, first and self.
+func (s *Server) answerPage(x *exchange, p page) answer {
+	f, total := x.fhir, max(s.Matches, 1)
+	b := bundle{ResourceType: "Bundle", Type: "searchset", Total: total, Entry: []bundleEntry{}}
+	for n := p.offset; n < min(p.offset+p.size, total); n++ {
+		b.Entry = append(b.Entry, f.found(n, &searchMode{Mode: "match"}))
+	}
+	base := schemeOf(x.r) + x.r.Host + PathFHIR + f.slug + "/" + f.environment + "/page/" + f.resource + "/search/" + s.pages.keep(p) + "."
+	for _, relation := range []string{"search", "next", "first", "self"} {
+		if relation != "next" || p.offset+p.size < total {
+			b.Link = append(b.Link, bundleLink{relation, base + relation})
+		}
+	}
+	return fhirAnswer(http.StatusOK, b)
+}
+
+// answerWriteback answers as the sandbox was seen to (2024): an entry with the address of what was written and its
+// version. A resource that brings an id is taken to exist (inferred). The ids of the logs are in no header and no body.
+func (s *Server) answerWriteback(x *exchange) answer {
+	status, resource, id := "201 Created", x.msg.resource, strings.ToLower(rand.Text())
+	if x.msg.resourceID != "" {
+		status, id = "200 OK", x.msg.resourceID
+	}
+	if resource == "" {
+		resource = x.fhir.resource
+	}
+	version := strings.ToLower(rand.Text())
+	a := fhirAnswer(http.StatusOK, bundle{
+		ResourceType: "Bundle", Type: "transaction-response",
+		Entry: []bundleEntry{{Response: &entryResponse{
+			Status: status, Location: x.fhir.stored(resource, id) + "/_history/" + version,
+			ETag: `W/"` + version + `"`, LastModified: s.now().UTC().Format(time.RFC3339Nano),
+		}}},
+	})
+	a.accepted, a.logIDs = true, x.newLogs()
+	return a
+}
+
+// newLogs makes the ids of the logs of a request: one for each destination.
+func (x *exchange) newLogs() []string {
+	ids := make([]string, len(x.msg.destinations))
+	for i := range ids {
+		ids[i] = uuid()
+	}
+	return ids
+}
