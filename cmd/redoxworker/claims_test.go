@@ -18,7 +18,7 @@ import (
 func TestClaims_LargeAnswer(t *testing.T) {
 	t.Parallel()
 	far := &largeFar{sim: &redoxsim.Server{}, sums: map[[32]byte]bool{},
-		answer: append(append([]byte(`{"Meta":{"DataModel":"PatientSearch","EventType":"Response"},"Filler":"`), bytes.Repeat([]byte("x"), 5<<20)...), `"}`...)}
+		answer: append(append([]byte(`{"Meta":{"DataModel":"PatientSearch","EventType":"Query"},"Filler":"`), bytes.Repeat([]byte("x"), 5<<20)...), `"}`...)}
 	far.all = make(chan struct{})
 	close(far.all)
 	remote := httptest.NewServer(far)

@@ -41,7 +41,7 @@ func TestExamples_DoWhatTheContractSays(t *testing.T) {
 			shows("read-reply", <-waiting, "delivered", "200", `"DataModel":"PatientAdmin"`)
 			shows("read-reply", run("read-reply"), "delivered", "200", `"DataModel":"PatientAdmin"`)
 
-			shows("request", run("request"), `"EventType":"Response"`)
+			shows("request", run("request"), `"EventType":"Query"`)
 			d.await(event{Event: "answered", Source: "clinic-a", Lane: "request", Status: 200})
 
 			if out := run("dead-letters"); strings.Contains(out, "poison") {

@@ -58,7 +58,7 @@ func TestDev_GatewayAndAdminWorkAndNothingIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err := outbox.DecodeReply(msg); err != nil || !r.OK() || !strings.Contains(string(r.Body), "AvailableSlotsResponse") {
+	if r, err := outbox.DecodeReply(msg); err != nil || !r.OK() || !strings.Contains(string(r.Body), `"EventType":"AvailableSlots"`) {
 		t.Errorf("reply %+v, %v", r, err)
 	}
 	keyed := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: sampleBody(t, "free-slots"), Header: nats.Header{"Redox-Order-Key": {"patient 1"}}}

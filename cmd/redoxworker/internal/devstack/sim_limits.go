@@ -34,8 +34,8 @@ func (l simLimits) server() (*redoxsim.Server, error) {
 		return nil, cli.Usagef("--per: --quota has a window already; leave one of them out")
 	case l.RetryAfter && quota.Limit == 0:
 		return nil, cli.Usagef("--retry-after: it belongs to --quota; give that too")
-	case l.Matches < 1:
-		return nil, cli.Usagef("--matches: %d; a search finds 1 or more", l.Matches)
+	case l.Matches < 0:
+		return nil, cli.Usagef("--matches: %d is negative", l.Matches)
 	case l.Latency < 0:
 		return nil, cli.Usagef("--latency: %s is negative", l.Latency)
 	case l.Per != 0:
