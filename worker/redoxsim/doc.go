@@ -4,7 +4,8 @@
 //
 // It is written from what Redox documents and from recorded traffic, and it imports no other package of this module: a
 // client that misreads Redox fails here instead of being agreed with. Where Redox's documents are silent the simulator
-// takes the stricter reading and the comment says so with the word "inferred".
+// takes the stricter reading and the comment says so with the word "inferred". Where recordings show Redox to take more
+// than its documents allow, [Server.Lax] has the simulator take it too.
 //
 // What it is strict about: the form and every claim of a client assertion (signature by kid, RS384 or ES384, iss = sub,
 // aud, iat window, exp, one use per jti), five-minute tokens, 401 as text/html, the Source ID rules, required Meta
@@ -23,7 +24,8 @@
 //
 //   - A record of each request, with its digest, token, order and overlap, in Go ([Server.Arrivals]) and over HTTP
 //     (GET /_sim/arrivals); of each file ([Server.Blobs]) and each log ([Server.Logs]).
-//   - Faults: a hook ([Server.Fault]), rules ([Rule]), named profiles ([Profiles]) and scripts inside a message.
+//   - Faults: a hook ([Server.Fault]), rules ([Rule]), named profiles ([Profiles]) and scripts inside a message; also
+//     what somebody on the way answers instead, such as the page of a sign-in ([Page]).
 //   - Control while it runs: revoke tokens, withdraw keys, change faults, clear the record, over /_sim/ as well.
 //
 // A message, and the Bundle of a writeback, may carry a top-level member "_sim", which Redox would ignore like any
