@@ -1,6 +1,7 @@
 package redox
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -203,5 +204,34 @@ func TestDeliver_TraceIDOfTheAnswer(t *testing.T) {
 	_, err = client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
 	if got := failure(t, err).TraceID(); got != "" {
 		t.Errorf("trace id %q", got)
+	}
+}
+
+// What a 2xx is that Redox cannot have sent depends on the configuration.
+func TestConfig_StrictAnswers(t *testing.T) {
+	t.Parallel()
+	page, empty := respond(200, "<html>", "Content-Type", "text/html"), respond(204, "")
+	for _, tc := range []struct {
+		strict      StrictAnswers
+		path        string
+		page, empty bool // are taken
+	}{
+		{"", "", false, false}, {StrictAuto, "/endpoint", false, false}, {StrictAuto, "/engine", false, true},
+		{StrictOn, "/engine", false, false}, {StrictOff, "", true, true},
+	} {
+		for _, answer := range []struct {
+			what  string
+			write func(http.ResponseWriter, arrival)
+			taken bool
+		}{{"page", page, tc.page}, {"empty", empty, tc.empty}} {
+			far := serve(t, answer.write)
+			c := client(t, far.URL, &keyring{}, func(c *Config, _ *Source) { c.StrictAnswers, c.EndpointPath = tc.strict, tc.path })
+			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+				a, err := c.Deliver(t.Context(), message(lane, event))
+				if (err == nil) != answer.taken || answer.taken && a.Flag == "" {
+					t.Errorf("%q with %q, %s as %s: %v, flag %q", tc.strict, tc.path, answer.what, lane, err, a.Flag)
+				}
+			}
+		}
 	}
 }
