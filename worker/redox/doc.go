@@ -16,7 +16,8 @@
 // destination's slug and the environment; that must be the source's, and a MessageHeader
 // must not name another source. Bodies and answers are application/fhir+json unless the
 // message says otherwise, the body of a POST to _search is a form. An OperationOutcome
-// with an error counts as an error in any answer, also inside a Bundle.
+// with an error counts as an error in any answer, also inside a Bundle, and so do issues in
+// Redox's own words and a MessageHeader whose response is an error.
 //
 // A file is uploaded to the file store as a form of one field; the answer names its URI. It
 // is called "file" and an extension after its media type, never by a name of its own.
@@ -26,6 +27,13 @@
 //
 // Whether a message is a SEND or a REQUEST is its lane's to say, whatever its kind and
 // method: a write in the lane of REQUESTs is repeated until its deadline, as a read is.
+//
+// # Answers of others
+//
+// What stands between may answer as well: a sign-in, a firewall, whoever listens at a wrong
+// address. A page of HTML with 3xx, 403, 404 or 405 refuses nothing: the message is tried again. A
+// 2xx that Redox cannot have sent leaves the outcome of a SEND unknown; see [StrictAnswers]. Both
+// are [ClassForeign], count as trouble of the host, and are logged as a warning.
 //
 // # Errors
 //
