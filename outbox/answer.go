@@ -1,5 +1,7 @@
 package outbox
 
+import "net/http"
+
 // Answer is what the far side answered to one attempt.
 type Answer struct {
 	// Status is the HTTP status; 0 when no answer came.
@@ -7,6 +9,8 @@ type Answer struct {
 	// ContentType and Body are as received.
 	ContentType string
 	Body        []byte
+	// Header are the HTTP headers of the answer that its reply has; see [AnswerHeader].
+	Header http.Header
 	// LogIDs are the ids of Meta.Logs, with which Redox support finds a message.
 	LogIDs []string
 	// Flag is a safe text for the header Redox-Error of an answer that was

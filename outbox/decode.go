@@ -23,7 +23,8 @@ type Stored struct {
 // method, id); ContentType and Accept stay empty when absent. The Body of the
 // result is in.Body itself.
 //
-// A header that begins with redox- in any case must be one of the contract, and so must
+// A header that begins with redox- in any case must be one of the contract, or name an HTTP header
+// behind [RequestHeaderPrefix], and so must
 // Nats-Msg-Id, Content-Type and Accept be written as they are here; a header of the contract
 // has one value, and not an empty one. Only a trace context is passed over where it is
 // malformed, and its names may have any case.
@@ -47,6 +48,7 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m.Path = d.get(HeaderPath)
 	m.ContentType = d.get(HeaderContentType)
 	m.Accept = d.get(HeaderAccept)
+	m.Header = d.httpHeaders()
 	m.BodyObject = d.get(HeaderBodyObject)
 	m.ReplyTo = d.replyTo()
 	m.OrderToken = d.orderToken(m.Lane, token)

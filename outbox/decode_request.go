@@ -21,6 +21,11 @@ func DecodeRequest(p Prefix, source string, l Lane, in *nats.Msg) (Message, erro
 			h[name] = values
 		}
 	}
+	for name, values := range in.Header {
+		if isRequestHeader(name) {
+			h[name] = values
+		}
+	}
 	subject := p.SendSubject(source)
 	if l == LaneRequest {
 		subject = p.RequestSubject(source)

@@ -42,6 +42,7 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 	set(HeaderPath, m.Path)
 	set(HeaderContentType, m.ContentType)
 	set(HeaderAccept, m.Accept)
+	setHTTPHeaders(h, m.Header)
 	set(HeaderReplyTo, m.ReplyTo)
 	if !m.Deadline.IsZero() {
 		set(HeaderDeadline, m.Deadline.UTC().Format(time.RFC3339Nano))
@@ -103,6 +104,9 @@ func (m *Message) check() error {
 		return err
 	}
 	if err := checkMediaType(HeaderAccept, m.Accept); err != nil {
+		return err
+	}
+	if err := checkHTTPHeaders(m.Header); err != nil {
 		return err
 	}
 	if m.ReplyTo != "" {

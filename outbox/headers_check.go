@@ -26,7 +26,7 @@ func (e entrance) knows(name string) bool {
 	case HeaderBodyObject, HeaderReplayOf, HeaderReplayCount, HeaderOrderPosition, HeaderOrderBehind:
 		return e == throughQueue
 	}
-	return false
+	return isRequestHeader(name)
 }
 
 // longestID is how long a message id may be: what comes through the gateway is new.
@@ -88,6 +88,10 @@ func (e entrance) refusal(name string) error {
 		return &ContractError{Part: name, Reason: "is not for callers of the gateway"}
 	}
 	unknown := &ContractError{Part: shownHeader(name), Reason: "is not a header of the contract"}
+	if wire.HasPrefixFold(name, RequestHeaderPrefix) {
+		unknown.Reason += "; did you mean " + RequestHeaderPrefix + "…?"
+		return unknown
+	}
 	if meant := meantHeader(name); meant != "" {
 		unknown.Reason += "; did you mean " + meant + "?"
 	}

@@ -31,6 +31,11 @@ type Message struct {
 	Method, Path string
 	// ContentType and Accept are passed on. Empty means the kind's default, JSON.
 	ContentType, Accept string
+	// Header are HTTP headers of the request to Redox besides these, such as Prefer, If-Match
+	// and the metadata of Carequality queries: one value each, of printable ASCII, at most
+	// 2,048 bytes long, 32 headers and 8,192 bytes in all. Which names a worker lets through is
+	// decided by its [HeaderPolicy]. Values may be patient data: they are never logged.
+	Header http.Header
 	// ReplyTo is the subject for the reply; empty means that nobody waits. Which
 	// subjects a worker answers is decided by its [ReplyPolicy].
 	ReplyTo string

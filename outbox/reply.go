@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ const (
 	mediaProblem = "application/problem+json"
 	maxLogIDs    = 32
 	maxLogID     = 128
-	replyHeaders = 11 // of a reply, at most, besides its trace context
+	replyHeaders = 11 + len(answerHeaders) // of a reply, at most, besides its trace context
 )
 
 // Reply tells the publisher how its message was settled. Body is Redox's
@@ -38,6 +39,9 @@ type Reply struct {
 	// more than once, or although it was not delivered.
 	PossibleDuplicate bool
 	ContentType       string
+	// Header are the HTTP headers of the answer that tell more than its body, see
+	// [AnswerHeaders]; nil for none. A Location may name a patient.
+	Header http.Header
 	// BodyObject names the object in REDOX_BODIES that holds a body too large
 	// for a message; Body is then empty.
 	BodyObject              string
@@ -87,6 +91,12 @@ func (r Reply) Encode(subject string) *nats.Msg {
 	if checkMediaType(HeaderContentType, r.ContentType) == nil {
 		set(HeaderContentType, r.ContentType)
 	}
+	if r.Header != nil {
+		kept := AnswerHeader(r.Header)
+		for _, name := range answerHeaders {
+			set(AnswerHeaderPrefix+name, kept.Get(name))
+		}
+	}
 	set(HeaderBodyObject, r.BodyObject)
 	setTrace(h, r.TraceParent, r.TraceState)
 	return &nats.Msg{Subject: subject, Header: h, Data: r.Body}
@@ -128,6 +138,7 @@ func DecodeReply(in *nats.Msg) (Reply, error) {
 		Settlement:  Settlement(wire.First(in.Header, HeaderSettlement)),
 		Error:       wire.First(in.Header, HeaderError),
 		ContentType: wire.First(in.Header, HeaderContentType),
+		Header:      decodeAnswerHeader(in.Header),
 		BodyObject:  wire.First(in.Header, HeaderBodyObject),
 		TraceParent: wire.First(in.Header, HeaderTraceParent),
 		TraceState:  wire.First(in.Header, HeaderTraceState),

@@ -21,7 +21,7 @@ func shownKind(k Kind) Kind {
 
 func (m Message) shown() shown.Value {
 	return shown.Of("outbox.Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", shownKind(m.Kind), "method", SafeName(m.Method), "path_bytes", len(m.Path),
-		"order_token", shown.Token(m.OrderToken), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position, "behind", m.Behind,
+		"order_token", shown.Token(m.OrderToken), "headers", len(m.Header), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position, "behind", m.Behind,
 		"body_object", m.BodyObject, "body_bytes", max(m.BodySize, int64(len(m.Body))), "sequence", m.Sequence, "stored", m.Stored)
 }
 
@@ -42,7 +42,7 @@ func (m *Message) UnmarshalJSON([]byte) error {
 
 func (r Reply) shown() shown.Value {
 	return shown.Of("outbox.Reply", "id", r.MessageID, "replay_of", r.ReplayOf, "settlement", r.Settlement, "status", r.Status, "attempts", r.Attempts,
-		"log_ids", r.LogIDs, "error", r.Error, "possible_duplicate", r.PossibleDuplicate, "body_object", r.BodyObject, "body_bytes", len(r.Body))
+		"headers", len(r.Header), "log_ids", r.LogIDs, "error", r.Error, "possible_duplicate", r.PossibleDuplicate, "body_object", r.BodyObject, "body_bytes", len(r.Body))
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the body.
@@ -68,7 +68,7 @@ func (s Stored) LogValue() slog.Value { return s.shown().LogValue() }
 func (s Stored) MarshalJSON() ([]byte, error) { return s.shown().JSON() }
 
 func (a Answer) shown() shown.Value {
-	return shown.Of("outbox.Answer", "status", a.Status, "log_ids", a.LogIDs, "flag", a.Flag, "hosts", a.Hosts, "body_bytes", len(a.Body))
+	return shown.Of("outbox.Answer", "status", a.Status, "headers", len(a.Header), "log_ids", a.LogIDs, "flag", a.Flag, "hosts", a.Hosts, "body_bytes", len(a.Body))
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the body.
