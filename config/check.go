@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -98,11 +99,20 @@ func (l *loader) given(key string) string {
 	return key
 }
 
+// headerPattern is a name of an HTTP header in which * may stand for letters. Which of them no
+// message may set knows package outbox.
+var headerPattern = regexp.MustCompile(`^[A-Za-z0-9*-]{1,64}$`)
+
 func (l *loader) checkRedox(r *Redox) {
 	l.checkPair("redox.client_cert_file", "redox.client_key_file")
 	path := r.EndpointPath
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "?#\\ %") || slices.Contains(strings.Split(path, "/"), "..") {
 		l.problem("redox.endpoint_path", shown(path)+" is not a path below base_url", "write a path such as /endpoint")
+	}
+	for _, name := range r.Headers {
+		if !headerPattern.MatchString(name) {
+			l.problem("redox.headers", shown(name)+" is not the name of a header", "write names such as Prefer, or X-* for all that begin so")
+		}
 	}
 }
 

@@ -89,6 +89,7 @@ type Redox struct {
 	MaxAnswer        MaxAnswer     `key:"max_answer"`
 	StrictAnswers    string        `key:"strict_answers" default:"auto" values:"auto on off" doc:"whether a 2xx that Redox cannot have sent, such as a sign-in page, is an unknown outcome; auto means also one without a Meta, unless endpoint_path is changed"`
 	Offload          Offload       `key:"offload"`
+	Headers          []string      `key:"headers" default:"Prefer,If-*,X-Sender-Organization-Id,X-User-Id" doc:"HTTP headers that messages may set, in any case; * stands for any letters"`
 	OrganizationID   string        `key:"organization_id" doc:"id of the organization in Redox's dashboard, to look up logs over the Platform API"`
 	CAFile           string        `key:"ca_file" kind:"file" doc:"PEM file of a private authority; empty means the system's"`
 	ClientCertFile   string        `key:"client_cert_file" kind:"file" doc:"PEM file of the certificate to show to a server that asks for one, such as a gateway with mutual TLS"`

@@ -88,6 +88,9 @@ func byKind(f field, pem string) string {
 	case kindSize:
 		return "3MiB"
 	case kindList:
+		if f.key == "redox.headers" {
+			return "X-Other"
+		}
 		return "other.>"
 	case kindFile, kindNewFile, kindSecretFile:
 		return pem

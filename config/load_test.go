@@ -14,7 +14,7 @@ func TestLoad_Defaults(t *testing.T) {
 	want := &Config{
 		NATS: NATS{URL: NewURL("nats://127.0.0.1:4222"), Prefix: "redox", Replicas: 1, Provision: "auto"},
 		Redox: Redox{Region: "us", BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", Timeout: 150 * time.Second, MaxBody: 10_000_000,
-			MaxFile: 30_000_000, MaxAnswer: MaxAnswer{1_000_000, 40_000_000}, StrictAnswers: StrictAuto, Offload: Offload{Over: 200_000}, IdleTimeout: 50 * time.Second, MaxConnectionAge: 5 * time.Minute, HTTP2: HTTP2Auto},
+			MaxFile: 30_000_000, MaxAnswer: MaxAnswer{1_000_000, 40_000_000}, StrictAnswers: StrictAuto, Offload: Offload{Over: 200_000}, Headers: []string{"Prefer", "If-*", "X-Sender-Organization-Id", "X-User-Id"}, IdleTimeout: 50 * time.Second, MaxConnectionAge: 5 * time.Minute, HTTP2: HTTP2Auto},
 		Order:   Order{AfterDeadLetter: "continue"},
 		Worker:  Worker{Concurrency: 64, AckWait: 30 * time.Second, DrainTimeout: 30 * time.Second, BreakerAfter: 5, Retry: Retry{Initial: 2 * time.Second, Max: 10 * time.Minute, MaxAge: 24 * time.Hour, RequestMaxAge: 5 * time.Minute, PoisonAfter: 5}},
 		Quota:   Quota{Requests: 7500, Per: 5 * time.Minute, Group: "default", Scope: "fleet", ReserveRequests: 0.2},
@@ -69,6 +69,7 @@ redox:
   client_cert_file: key.pem
   client_key_file: key.pem
   strict_answers: off
+  headers: [Prefer, x-*]
   idle_timeout: 4s
   max_connection_age: 0s
   http2: on
@@ -140,7 +141,7 @@ func TestLoad_Everything(t *testing.T) {
 		InboxPrefix: "_INBOX_worker", TLS: TLS{pem, pem, pem}, Prefix: "acme-redox", Replicas: 3, Provision: "never"}, c.NATS)
 	diff(t, Redox{Region: "ca", BaseURL: "http://127.0.0.1:9000/api", BlobURL: "http://localhost:9000/blob", TokenURL: "http://[::1]:9000/token", LegacyURL: "https://legacy.example/auth",
 		EndpointPath: "/v3/endpoint", Timeout: 90 * time.Second, MaxBody: 8 << 20, MaxFile: 20_000_000, MaxAnswer: MaxAnswer{2_000_000, 5_000_000}, StrictAnswers: StrictOff,
-		Offload: Offload{Enabled: true, Over: 1_000_000}, OrganizationID: "4711", CAFile: pem, ClientCertFile: pem, ClientKeyFile: pem, IdleTimeout: 4 * time.Second, HTTP2: HTTP2On,
+		Offload: Offload{Enabled: true, Over: 1_000_000}, Headers: []string{"Prefer", "x-*"}, OrganizationID: "4711", CAFile: pem, ClientCertFile: pem, ClientKeyFile: pem, IdleTimeout: 4 * time.Second, HTTP2: HTTP2On,
 		ProxyURL: NewURL("http://user:pa55@proxy.example:3128")}, c.Redox)
 	diff(t, Key{Type: "legacy", APIKey: NewSecret("the-api-key"), Secret: NewSecret("s3cr3t-from-file"), SecretFile: secret}, c.Keys["old"])
 	main := c.Keys["main"]

@@ -97,6 +97,7 @@ var fileMends = []struct {
 	{"write a pattern such as _INBOX.> or app.{source}.replies.>", flagged("reply.allow", "a b"), []trial{flagged("reply.allow", "_INBOX.>,app.{source}.replies.>")}},
 	{"allow subjects of applications only", flagged("reply.allow", "$JS.>"), []trial{flagged("reply.allow", "app.>")}},
 	{"remove it; redox.reply.{source}.> is always allowed", flagged("reply.allow", "redox.out.>"), []trial{{}}},
+	{"write names such as Prefer, or X-* for all that begin so", flagged("redox.headers", "Prefer: a"), []trial{flagged("redox.headers", "Prefer,X-*")}},
 	{"set it in the main file, and start the worker anew", inDir(ofClinicB + "admin: {listen: 'off'}\n"),
 		[]trial{{file: minimal + "admin: {listen: 'off'}\n", dir: map[string]string{"a.yaml": ofClinicB}}}},
 	{"put it into a file of its own, and name that as keys.other.private_key_file; or set REDOXWORKER_KEYS_OTHER_PRIVATE_KEY",

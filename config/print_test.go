@@ -42,6 +42,7 @@ redox:
   offload:
     enabled: true
     over: 1MB
+  headers: [Prefer, x-*]
   organization_id: "4711"
   ca_file: DIR/key.pem
   client_cert_file: DIR/key.pem

@@ -93,6 +93,9 @@ func headers(t *testing.T) map[string]string {
 						found[strings.Trim(value.Value, `"`)] = spec.Names[0].Name
 					}
 				}
+				if spec, ok := n.(*ast.ValueSpec); ok && strings.HasSuffix(spec.Names[0].Name, "HeaderPrefix") {
+					found[strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)+"<Name>"] = spec.Names[0].Name
+				}
 				return true
 			})
 		}

@@ -36,6 +36,9 @@ func AnswerHeaders() []string { return slices.Clone(answerHeaders[:]) }
 
 var answerHeaders = [...]string{"Location", "Content-Location", "ETag", "Last-Modified", "Retry-After"}
 
+// canonical are the names of answerHeaders as net/http has them.
+var canonical = [len(answerHeaders)]string{"Location", "Content-Location", "Etag", "Last-Modified", "Retry-After"}
+
 // neverSet are the HTTP headers, beside those that begin with Proxy-, Redox- or Sec-, that no
 // message may set: who the sender is, where the request goes and how it is framed is decided
 // by the worker, and what a header of the contract says is said once.
@@ -221,8 +224,7 @@ func setHTTPHeaders(h nats.Header, from http.Header) {
 // AnswerHeader takes from the HTTP headers of an answer those that a reply has: what could
 // not be a header of NATS is left out. nil when there are none.
 func AnswerHeader(from http.Header) (kept http.Header) {
-	for _, name := range answerHeaders {
-		key := http.CanonicalHeaderKey(name)
+	for _, key := range canonical {
 		values := from[key]
 		if len(values) == 0 || valueFault(values[0]) != "" {
 			continue
@@ -237,12 +239,12 @@ func AnswerHeader(from http.Header) (kept http.Header) {
 
 // decodeAnswerHeader reads those of a reply; nil when there are none.
 func decodeAnswerHeader(h nats.Header) (found http.Header) {
-	for _, name := range answerHeaders {
+	for i, name := range answerHeaders {
 		if v := wire.First(h, AnswerHeaderPrefix+name); v != "" {
 			if found == nil {
 				found = make(http.Header, len(answerHeaders))
 			}
-			found.Set(name, v)
+			found[canonical[i]] = []string{v}
 		}
 	}
 	return found

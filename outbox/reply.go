@@ -93,8 +93,8 @@ func (r Reply) Encode(subject string) *nats.Msg {
 	}
 	if r.Header != nil {
 		kept := AnswerHeader(r.Header)
-		for _, name := range answerHeaders {
-			set(AnswerHeaderPrefix+name, kept.Get(name))
+		for i, name := range answerHeaders {
+			set(AnswerHeaderPrefix+name, only(kept[canonical[i]]))
 		}
 	}
 	set(HeaderBodyObject, r.BodyObject)

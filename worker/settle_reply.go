@@ -28,7 +28,7 @@ func (s *settlement) replyMsg() outbox.Reply {
 	v := &d.verdict
 	return outbox.Reply{
 		MessageID: d.message.ID, ReplayOf: d.message.ReplayOf, Settlement: v.settlement, Status: v.answer.Status, Attempts: d.attempts(),
-		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Body: v.answer.Body,
+		LogIDs: v.answer.LogIDs, Error: v.err, ContentType: v.answer.ContentType, Header: v.answer.Header, Body: v.answer.Body,
 		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
 		PossibleDuplicate: d.possibleDuplicate(),
 	}

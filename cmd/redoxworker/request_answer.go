@@ -21,7 +21,9 @@ type answer struct {
 	LogIDs      []string          `json:"log_ids,omitempty"`
 	Error       string            `json:"error,omitempty"`
 	ContentType string            `json:"content_type,omitempty"`
-	ReplyTo     string            `json:"reply_to,omitempty"`
+	// Headers of the answer: Location and what else tells more than the body.
+	Headers map[string]string `json:"headers,omitempty"`
+	ReplyTo string            `json:"reply_to,omitempty"`
 	// One of the three: JSON as it is, other text, other bytes in base64.
 	Body       json.RawMessage `json:"body,omitempty"`
 	BodyText   string          `json:"body_text,omitempty"`
@@ -55,6 +57,14 @@ func printAnswer(a *cli.App, r outbox.Reply, replyTo string) error {
 	out := answer{
 		ID: r.MessageID, ReplayOf: r.ReplayOf, Settlement: r.Settlement, OK: r.OK(), Status: r.Status, Attempts: r.Attempts,
 		LogIDs: r.LogIDs, Error: r.Error, ContentType: r.ContentType, ReplyTo: replyTo,
+	}
+	for _, name := range outbox.AnswerHeaders() {
+		if value := r.Header.Get(name); value != "" {
+			if out.Headers == nil {
+				out.Headers = make(map[string]string)
+			}
+			out.Headers[name] = value
+		}
 	}
 	switch {
 	case json.Valid(r.Body):

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,6 +44,12 @@ func TestPrintReply(t *testing.T) {
 			reply: delivered, json: true, replyTo: "redox.reply.a.m",
 			stdout: `{"id":"m","settlement":"delivered","ok":true,"status":200,"attempts":1,"log_ids":["l1","l2"],` +
 				`"content_type":"application/json","reply_to":"redox.reply.a.m","body":{"a":"<&>","b":1e400}}` + "\n",
+		},
+		"json, headers": {
+			reply: outbox.Reply{MessageID: "m", Settlement: outbox.Delivered, Status: 202, Header: http.Header{"Content-Location": {"/e/1"}, "Etag": {`W/"1"`}, "Retry-After": {"7"}}, Body: []byte("{}")},
+			json:  true,
+			stdout: `{"id":"m","settlement":"delivered","ok":true,"status":202,"attempts":0,` +
+				`"headers":{"Content-Location":"/e/1","ETag":"W/\"1\"","Retry-After":"7"},"body":{}}` + "\n",
 		},
 		"json, failed": {
 			reply: outbox.Reply{MessageID: "m", Settlement: outbox.Rejected, Status: 403, Attempts: 2, Error: "status 403"}, json: true, fails: true,

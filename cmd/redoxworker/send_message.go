@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // messageFlags are the flags of a message that is published.
@@ -30,6 +31,7 @@ type messageFlags struct {
 	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string. Blanks, | and the like are percent-encoded for you; a % itself is %25."`
 	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: that of the kind; for a file, what its name says."`
 	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: that of the kind."`
+	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"HTTP header of the request to Redox, such as 'Prefer: return=minimal'; may be repeated. Which may be set says redox.headers."`
 	Deadline    deadline `placeholder:"WHEN" help:"Do not send it later: a time (RFC 3339) or from now (90s)."`
 }
 
@@ -68,8 +70,37 @@ func (d *deadline) UnmarshalText(text []byte) (err error) {
 func (f messageFlags) message(source string) outbox.Message {
 	return outbox.Message{
 		ID: string(f.ID), Source: source, Kind: outbox.Kind(f.Kind), Method: f.Method, Path: f.Path,
-		ContentType: f.contentType(), Accept: f.Accept, Deadline: f.Deadline.Time,
+		ContentType: f.contentType(), Accept: f.Accept, Header: f.header(), Deadline: f.Deadline.Time,
 	}
+}
+
+// header are the HTTP headers, whose form checkHeaders has checked.
+func (f messageFlags) header() http.Header {
+	if len(f.Header) == 0 {
+		return nil
+	}
+	h := make(http.Header, len(f.Header))
+	for _, line := range f.Header {
+		name, value, _ := strings.Cut(line, ":")
+		h.Add(name, strings.Trim(value, " "))
+	}
+	return h
+}
+
+// checkHeaders refuses what is no header, and one that the workers of the configuration at hand
+// would refuse. A value may be patient data, and is not quoted.
+func (f messageFlags) checkHeaders(c *config.Config) error {
+	for _, line := range f.Header {
+		if _, _, ok := strings.Cut(line, ":"); !ok {
+			return cli.Usagef("--header: it has no colon; write a name, a colon and a value, as in 'Prefer: return=minimal'")
+		}
+	}
+	err := outbox.HeaderPolicy{Allow: access.Headers(c)}.Check(f.header())
+	var contract *outbox.ContractError
+	if errors.As(err, &contract) {
+		return cli.Usagef("--header: %s %s", strings.TrimPrefix(contract.Part, outbox.RequestHeaderPrefix), contract.Reason)
+	}
+	return err
 }
 
 // checkPath refuses a FHIR message that every worker would refuse: one that does not say where
@@ -160,6 +191,9 @@ func (f messageFlags) loadSource(a *cli.App, ordered bool) (*config.Config, stri
 	}
 	c, err := a.Load(skip)
 	if err != nil {
+		return nil, "", err
+	}
+	if err := f.checkHeaders(c); err != nil {
 		return nil, "", err
 	}
 	source := f.Source

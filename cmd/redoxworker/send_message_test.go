@@ -69,17 +69,20 @@ func TestMessageFlags_Body(t *testing.T) {
 
 func TestMessageFlags_WhatAFileIs(t *testing.T) {
 	t.Parallel()
-	for flags, want := range map[messageFlags]string{
-		{Kind: "file", File: "/tmp/Timothy Bixby.PDF"}:            "application/pdf",
-		{Kind: "file", File: "scan.jpeg"}:                         "image/jpeg",
-		{Kind: "file", File: "-"}:                                 "",
-		{Kind: "file", File: "a.pdf", ContentType: "text/x"}:      "text/x",
-		{Kind: "fhir", File: "bundle.json"}:                       "",
-		{Kind: "data-model", File: "a.pdf"}:                       "",
-		{Kind: "fhir", ContentType: "application/fhir+json; v=1"}: "application/fhir+json; v=1",
+	for _, tc := range []struct {
+		flags messageFlags
+		want  string
+	}{
+		{messageFlags{Kind: "file", File: "/tmp/Timothy Bixby.PDF"}, "application/pdf"},
+		{messageFlags{Kind: "file", File: "scan.jpeg"}, "image/jpeg"},
+		{messageFlags{Kind: "file", File: "-"}, ""},
+		{messageFlags{Kind: "file", File: "a.pdf", ContentType: "text/x"}, "text/x"},
+		{messageFlags{Kind: "fhir", File: "bundle.json"}, ""},
+		{messageFlags{Kind: "data-model", File: "a.pdf"}, ""},
+		{messageFlags{Kind: "fhir", ContentType: "application/fhir+json; v=1"}, "application/fhir+json; v=1"},
 	} {
-		if got := flags.message("clinic-a").ContentType; got != want {
-			t.Errorf("%+v: %q, want %q", flags, got, want)
+		if got := tc.flags.message("clinic-a").ContentType; got != tc.want {
+			t.Errorf("%+v: %q, want %q", tc.flags, got, tc.want)
 		}
 	}
 }

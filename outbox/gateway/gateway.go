@@ -34,6 +34,9 @@ type Config struct {
 	// ReplyAllow are the reply subjects allowed besides redox.reply.<source>.>; it must be
 	// what the workers have. nil means _INBOX.>.
 	ReplyAllow []string
+	// HeaderAllow are the HTTP headers that a message may set, see [outbox.HeaderPolicy]; it must
+	// be what the workers have.
+	HeaderAllow []string
 	// MaxWait is the deadline of a request that brings none. 0 means 150 s.
 	MaxWait time.Duration
 	// Now is the time by the clock of the NATS server, with which workers compare
@@ -65,7 +68,7 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports every field that cannot work.
 func (c Config) Validate() error {
-	errs := []error{c.Prefix.Validate(), outbox.ReplyPolicy{Allow: c.ReplyAllow}.Validate()}
+	errs := []error{c.Prefix.Validate(), outbox.ReplyPolicy{Allow: c.ReplyAllow}.Validate(), outbox.HeaderPolicy{Allow: c.HeaderAllow}.Validate()}
 	errs = append(errs, checkSources(c.Sources))
 	if c.MaxWait < 0 {
 		errs = append(errs, fmt.Errorf("outbox: gateway wait %v: use more than 0, or 0 for %v", c.MaxWait, defaultWait))

@@ -61,6 +61,9 @@ func (e endpoint) message(in *nats.Msg) (outbox.Message, error) {
 	if err != nil {
 		return m, err
 	}
+	if err := (outbox.HeaderPolicy{Allow: g.config.HeaderAllow}).Check(m.Header); err != nil {
+		return m, err
+	}
 	if m.OrderKey != "" && len(g.config.OrderSecret) == 0 {
 		return m, errNoKeys
 	}

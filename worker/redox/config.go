@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -93,6 +95,9 @@ type Config struct {
 	Offload Offload
 	// StrictAnswers says what a 2xx is that Redox cannot have sent. Default StrictAuto.
 	StrictAnswers StrictAnswers
+	// Headers are the HTTP headers that messages may set, as [outbox.HeaderPolicy] has them. nil
+	// means its default, an empty slice none. A message with another one is poison.
+	Headers []string
 	// UserAgent header. Default "redoxworker".
 	UserAgent string
 	// Transport sends the requests; share one between everything that talks to Redox.
@@ -153,7 +158,7 @@ func (c Config) Validate() error {
 	bad(c.MaxFile < -1, "MaxFile: %d; use 1 or more, or -1 for no limit", c.MaxFile)
 	bad(c.MaxAnswer < -1, "MaxAnswer: %d; use 1 or more, or -1 for no limit", c.MaxAnswer)
 	bad(c.MaxSendAnswer < -1, "MaxSendAnswer: %d; use 1 or more, or -1 for no limit", c.MaxSendAnswer)
-	errs = append(errs, c.Offload.validate())
+	errs = append(errs, c.Offload.validate(), outbox.HeaderPolicy{Allow: c.Headers}.Validate())
 	bad(c.Offload.Uploads != nil && isNil(c.Offload.Uploads), "Offload.Uploads: a nil %T; leave it out to remember nothing", c.Offload.Uploads)
 	bad(!c.StrictAnswers.known(), "StrictAnswers: %q; use %s, %s or %s", string(c.StrictAnswers), StrictAuto, StrictOn, StrictOff)
 	bad(!validHeaderValue(c.UserAgent), "UserAgent: has characters that no header may have")

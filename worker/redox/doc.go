@@ -25,6 +25,9 @@
 // A platform message brings method and path below /platform/ and goes out with a
 // user-level key, which is for this kind only.
 //
+// A message of any kind may set HTTP headers of its request, those that [Config.Headers]
+// allows and no others. Of the answer's, those that say more than its body come back.
+//
 // Whether a message is a SEND or a REQUEST is its lane's to say, whatever its kind and
 // method: a write in the lane of REQUESTs is repeated until its deadline, as a read is.
 //

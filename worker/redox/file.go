@@ -28,7 +28,10 @@ func (c *Client) file(ctx context.Context, out *call, m *outbox.Message) *Error 
 		return poison("Content-Type has characters that no header may have")
 	}
 	out.sourceID, out.names = out.sender.idHeader, true
-	return c.uploads(ctx, out, m, f)
+	if err := c.uploads(ctx, out, m, f); err != nil {
+		return err
+	}
+	return c.passOn(m, out.header)
 }
 
 // file is what is uploaded.

@@ -2,6 +2,7 @@ package redox
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -55,6 +56,9 @@ var (
 
 // header builds what one message's request carries besides the token. Nothing else of
 // the message's headers reaches Redox.
+//
+// The HTTP headers that the message sets are checked against Config.Headers, and never name
+// one of those that are built here.
 func (c *Client) header(ctx context.Context, m *outbox.Message, sourceID []string, usual media) (http.Header, *Error) {
 	h := make(http.Header, 8)
 	if sourceID != nil {
@@ -76,7 +80,27 @@ func (c *Client) header(ctx context.Context, m *outbox.Message, sourceID []strin
 		}
 	}
 	continueTrace(ctx, m, h)
-	return h, nil
+	return h, c.passOn(m, h)
+}
+
+// passOn adds the HTTP headers that a message sets itself.
+func (c *Client) passOn(m *outbox.Message, h http.Header) *Error {
+	if len(m.Header) == 0 {
+		return nil
+	}
+	if err := (outbox.HeaderPolicy{Allow: c.cfg.Headers}).Check(m.Header); err != nil {
+		var broken *outbox.ContractError
+		if errors.As(err, &broken) {
+			return poison(broken.Part + " " + broken.Reason)
+		}
+		return poison("it sets a header that no message may set")
+	}
+	for name, values := range m.Header {
+		if len(values) > 0 {
+			h[http.CanonicalHeaderKey(name)] = values[:1:1]
+		}
+	}
+	return nil
 }
 
 // continueTrace passes the trace context on: that of the span under way, else the
@@ -116,7 +140,7 @@ type plainHeader struct {
 // messages. Only net/http is known not to change what they share.
 func (c *Client) plain(ctx context.Context, s *sender, m *outbox.Message, sourceID []string) bool {
 	usual := func(value string) bool { return value == "" || value == jsonType[0] }
-	return c.traced && usual(m.ContentType) && usual(m.Accept) && (s.idHeader == nil || &sourceID[0] == &s.idHeader[0]) &&
+	return c.traced && len(m.Header) == 0 && usual(m.ContentType) && usual(m.Accept) && (s.idHeader == nil || &sourceID[0] == &s.idHeader[0]) &&
 		m.TraceParent == "" && !trace.SpanContextFromContext(ctx).IsValid()
 }
 

@@ -3,6 +3,7 @@ package redoxsim
 import (
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -116,6 +117,9 @@ type Arrival struct {
 	Fault string `json:"fault,omitempty"`
 	// Reason says why the request was refused, in the simulator's own words: more than Redox would tell.
 	Reason string `json:"reason,omitempty"`
+	// Header are the other HTTP headers as sent, but for those that every client sends; nil for none. The token is not
+	// among them.
+	Header http.Header `json:"header,omitempty"`
 	// TraceParent is the W3C header as sent, and TraceID the Redox-Trace-Id of the answer.
 	TraceParent string `json:"traceparent,omitempty"`
 	TraceID     string `json:"trace_id,omitempty"`

@@ -55,10 +55,25 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 	x.rec = &record{Arrival: Arrival{
 		Seq: l.seq, Begin: l.tick, Start: now, InFlight: l.open, Method: r.Method, Path: r.URL.Path, Client: x.client,
-		HeaderSource: r.Header.Get("Redox-Source-Id"), TraceParent: r.Header.Get("Traceparent"),
+		HeaderSource: r.Header.Get("Redox-Source-Id"), TraceParent: r.Header.Get("Traceparent"), Header: unusual(r.Header),
 	}}
 	l.keep(x.rec, s.maxArrivals())
 	return x
+}
+
+// unusual are the headers of a request that not every client sends to Redox; nil for none.
+func unusual(all http.Header) (h http.Header) {
+	for name, values := range all {
+		switch name {
+		case "Authorization", "User-Agent", "Content-Type", "Content-Length", "Accept", "Accept-Encoding", "Redox-Source-Id", "Traceparent", "Tracestate":
+			continue
+		}
+		if h == nil {
+			h = make(http.Header)
+		}
+		h[name] = values
+	}
+	return h
 }
 
 func (s *Server) maxArrivals() int {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
 // newGateway answers the gateway of the configuration; nil when it is switched off.
@@ -19,7 +20,7 @@ func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime
 	}
 	return gateway.New(conn, js, gateway.Config{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: s.served.Load().names(),
-		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, MaxShare: c.Queue.MaxShare, Logger: s.log, Now: serverTime,
+		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, HeaderAllow: access.Headers(c), MaxShare: c.Queue.MaxShare, Logger: s.log, Now: serverTime,
 	})
 }
 

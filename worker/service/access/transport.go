@@ -55,9 +55,12 @@ func RedoxConfig(c *config.Config, t *Transport, version string) redox.Config {
 		BaseURL: r.BaseURL, EndpointPath: r.EndpointPath, BlobURL: r.BlobURL, Group: c.Quota.Group,
 		Timeout: r.Timeout, MaxBody: r.MaxBody, MaxFile: r.MaxFile, Offload: redox.Offload{Enabled: r.Offload.Enabled, Over: r.Offload.Over},
 		MaxAnswer: r.MaxAnswer.Request, MaxSendAnswer: r.MaxAnswer.Send, StrictAnswers: redox.StrictAnswers(r.StrictAnswers), Room: worker.AnswerRoom,
-		UserAgent: "redoxworker/" + buildinfo.Read(version).Version, Transport: t,
+		Headers: Headers(c), UserAgent: "redoxworker/" + buildinfo.Read(version).Version, Transport: t,
 	}
 }
+
+// Headers are the HTTP headers that messages may set; never nil, which would mean a default.
+func Headers(c *config.Config) []string { return append([]string{}, c.Redox.Headers...) }
 
 // orOff turns the configuration's "0 means never" into the library's −1.
 func orOff(v time.Duration) time.Duration {
