@@ -31,7 +31,7 @@ type messageFlags struct {
 	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string. Blanks, | and the like are percent-encoded for you; a % itself is %25."`
 	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: that of the kind; for a file, what its name says."`
 	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: that of the kind."`
-	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"HTTP header of the request to Redox, such as 'Prefer: return=minimal'; may be repeated. Which may be set says redox.headers."`
+	Header      []string `sep:"none" placeholder:"HEADER" help:"HTTP header of the request to Redox, such as 'Prefer: return=minimal'; may be repeated. Which may be set says redox.headers."`
 	Deadline    deadline `placeholder:"WHEN" help:"Do not send it later: a time (RFC 3339) or from now (90s)."`
 }
 
