@@ -136,6 +136,8 @@ func (s *Server) judgeFHIRSource(x *exchange) *complaint {
 func (s *Server) judgeFHIRForm(x *exchange) *complaint {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	switch {
+	case x.fhir.anyForm():
+		return x.fhir.judgeBulk(x.r)
 	case !acceptsFHIR(x.r.Header.Values("Accept")):
 		return malformed("Accept does not allow application/fhir+json")
 	case x.r.Header.Get("Content-Encoding") != "":

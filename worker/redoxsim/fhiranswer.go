@@ -41,14 +41,23 @@ func (f *fhirTarget) synthetic(id string) json.RawMessage {
 func (s *Server) answerFHIR(x *exchange) answer {
 	var a answer
 	switch x.fhir.operation {
+	case export, exportStatus, exportFile:
+		a = s.answerExport(x)
+	case createBinary:
+		a = s.answerBinary(x)
 	case "read":
+		if kept, ok := s.bulk.binary(x.fhir); ok {
+			a = kept
+			break
+		}
 		a = answer{status: http.StatusOK, contentType: fhirType, body: x.fhir.synthetic(x.fhir.id)}
 	case "$match":
 		a = fhirAnswer(http.StatusOK, bundle{ResourceType: "Bundle", Type: "searchset", Total: 1, Entry: []bundleEntry{x.fhir.found(0, &searchMode{"match", 0.9})}})
 	case "page":
 		p, ok := s.pages.find(x.fhir)
 		if !ok {
-			return outcomeAnswer(http.StatusNotFound, "No such page")
+			a = outcomeAnswer(http.StatusNotFound, "No such page")
+			break
 		}
 		a = s.answerPage(x, p)
 	default:
@@ -60,7 +69,9 @@ func (s *Server) answerFHIR(x *exchange) answer {
 		}
 		a = s.answerPage(x, page{resource: x.fhir.resource, size: size})
 	}
-	a.accepted, a.logIDs = true, x.newLogs()
+	if a.accepted = a.status < 300; a.accepted {
+		a.logIDs = x.newLogs()
+	}
 	return a
 }
 

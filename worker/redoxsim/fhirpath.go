@@ -12,8 +12,8 @@ type fhirTarget struct {
 	slug, environment string
 	resource          string
 	id, version       string // of a read
-	page              string // of a search, as its link names it
-	operation         string // "read", "_search", "page", "$match", or a writeback such as "$patient-update"
+	page              string // of a search, as its link names it; the name of an export
+	operation         string // "read", "_search", "page", "$match", those of fhirbulk.go, or a writeback such as "$patient-update"
 }
 
 // parseFHIRPath takes a path apart that begins with PathFHIR, as it was sent. Every part is case sensitive. GET with
@@ -21,7 +21,7 @@ type fhirTarget struct {
 func parseFHIRPath(method, escaped string) (*fhirTarget, bool) {
 	rest, ok := strings.CutPrefix(escaped, PathFHIR)
 	parts := strings.Split(rest, "/")
-	if !ok || len(parts) < 4 {
+	if !ok || len(parts) < 3 {
 		return nil, false
 	}
 	for i, part := range parts {
@@ -42,6 +42,9 @@ func parseFHIRPath(method, escaped string) (*fhirTarget, bool) {
 
 // parse reads what is behind the environment.
 func (f *fhirTarget) parse(method string, parts []string) bool {
+	if f.parseBulk(method, parts) {
+		return true
+	}
 	switch {
 	case len(parts) == 4 && parts[0] == "page" && parts[2] == "search": // as recorded (2024); that it is a GET is inferred
 		f.resource, f.operation, f.page = parts[1], "page", parts[3]
@@ -68,7 +71,7 @@ func isID(text string) bool { return text != "" && len(text) <= 64 && !strings.C
 
 // isQuery says that the request asks for something and writes nothing.
 func (f *fhirTarget) isQuery() bool {
-	return slices.Contains([]string{"read", "_search", "page", "$match"}, f.operation)
+	return slices.Contains([]string{"read", "_search", "page", "$match", export, exportStatus, exportFile, createBinary}, f.operation)
 }
 
 // isWriteback knows the form of Redox's operations. There is no generic $process-message.

@@ -115,6 +115,7 @@ type Server struct {
 	blobs  blobStore
 	logs   logStore
 	pages  pageStore
+	bulk   bulkStore
 
 	releaseMu sync.Mutex
 	released  chan struct{}
