@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -129,5 +130,39 @@ func TestSendCommand_OutgoingLanes(t *testing.T) {
 	s.OrderKey = "k"
 	if m := s.outgoing("clinic-a"); m.Lane != outbox.LaneOrdered || m.OrderKey != "k" {
 		t.Errorf("lane %s", m.Lane)
+	}
+}
+
+// One header and as many as there may be are taken; what is refused is not quoted.
+func TestMessageFlags_Headers(t *testing.T) {
+	t.Parallel()
+	c := &config.Config{}
+	c.Redox.Headers = []string{"Prefer", "x-*"}
+	var most []string
+	for i := range 32 {
+		name := fmt.Sprintf("X-H%c%c", 'A'+i/26, 'a'+i%26)
+		most = append(most, name+": "+strings.Repeat("v", 8192/32-len(name)))
+	}
+	for n, lines := range map[int][]string{0: nil, 1: {"Prefer:return=minimal"}, 2: {"prefer: a: b", "X-User-Id:  Ada Example "}, 32: most} {
+		f := messageFlags{Header: lines}
+		if err := f.checkHeaders(c); err != nil || len(f.message("a").Header) != n {
+			t.Errorf("%d headers: %v, %v", n, f.message("a").Header, err)
+		}
+	}
+	if got := (messageFlags{Header: []string{"prefer: a: b"}}).header().Get("Prefer"); got != "a: b" {
+		t.Errorf("a value with a colon: %q", got)
+	}
+	for want, lines := range map[string][]string{
+		"it has no colon": {"SECRET"}, "is empty": {"Prefer:"}, "is given more than once": {"Prefer: SECRET", "prefer: SECRET"},
+		"Host is never set": {"Host: SECRET"}, "If-Match is not among": {"If-Match: SECRET"}, "longer than 8192": append([]string{"Prefer: SECRET"}, most[1:]...),
+		"more than 32": append([]string{"Prefer: SECRET"}, most...), "outside printable ASCII": {"Prefer: SECRET\nHost: x"},
+	} {
+		if want == "longer than 8192" {
+			lines = append(lines, "X-More: "+strings.Repeat("v", 300))[1:]
+		}
+		err := messageFlags{Header: lines}.checkHeaders(c)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }

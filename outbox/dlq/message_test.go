@@ -2,6 +2,7 @@ package dlq
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -169,4 +170,30 @@ func FuzzDeadLetter_Replay(f *testing.F) {
 			t.Fatal("a deadline that has passed is sent")
 		}
 	})
+}
+
+// A dead letter keeps all HTTP headers that a message may have, and its replay has them again.
+func TestReplay_KeepsHTTPHeaders(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 32} {
+		d := letter("id", 1)
+		for i := range n {
+			name := fmt.Sprintf("X-H%c%c", 'A'+i/26, 'a'+i%26)
+			d.Header[outbox.RequestHeaderPrefix+name] = []string{strings.Repeat("v", min(2048, 8192/n-len(name)))}
+		}
+		msg := d.Encode("")
+		back, err := Decode("", outbox.Stored{Subject: msg.Subject, Header: msg.Header, Body: msg.Data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, count := back.ReplayID()
+		r, err := back.replay("", id, count, buriedAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := outbox.Decode("", outbox.Stored{Subject: r.msg.Subject, Header: r.msg.Header, Body: r.msg.Data, Sequence: 9})
+		if err != nil || len(m.Header) != n {
+			t.Errorf("%d of %d headers, %v", len(m.Header), n, err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -127,5 +128,44 @@ func checkOneHeader(t *testing.T, name, value, want string, err error) {
 		t.Errorf("%s: %q: %v, want %q", name, value, err, want)
 	case err != nil && len(strings.TrimSpace(value)) > 2 && !strings.Contains(name, value) && strings.Contains(err.Error(), value):
 		t.Errorf("%s: the value is shown: %v", name, err)
+	}
+}
+
+// As many HTTP headers as a message may have, as long as they may be, are stored as they came,
+// and one byte more is refused.
+func TestGateway_HeadersAtTheBound(t *testing.T) {
+	t.Parallel()
+	r := provisioned(t)
+	serveGateway(r, Config{Sources: []string{"clinic-a"}, HeaderAllow: []string{"x-*"}})
+	client, most := r.Connect().Conn(), make(nats.Header)
+	for i := range 32 {
+		name := fmt.Sprintf("X-H%c%c", 'A'+i/26, 'a'+i%26)
+		most[outbox.RequestHeaderPrefix+name] = []string{strings.Repeat("v", 8192/32-len(name))}
+	}
+	answer := askGateway(t, client, "redox.gateway.clinic-a.send", most)
+	if text := answer.Header.Get("Nats-Service-Error"); text != "" {
+		t.Fatal(text)
+	}
+	msg, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := msg.GetMsg(r.Ctx(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := outbox.Decode("", outbox.Stored{Subject: raw.Subject, Header: raw.Header, Body: raw.Data, Sequence: 1})
+	if err != nil || len(m.Header) != 32 {
+		t.Fatalf("%d headers, %v", len(m.Header), err)
+	}
+	for name, values := range most {
+		if got := m.Header.Get(name[len(outbox.RequestHeaderPrefix):]); got != values[0] {
+			t.Errorf("%s has %d bytes", name, len(got))
+		}
+	}
+	most[outbox.RequestHeaderPrefix+"X-HAa"][0] += "v"
+	answer = askGateway(t, client, "redox.gateway.clinic-a.send", most)
+	if text := answer.Header.Get("Nats-Service-Error"); !strings.Contains(text, "are longer than 8192 bytes together") {
+		t.Errorf("one byte more: %q", text)
 	}
 }
