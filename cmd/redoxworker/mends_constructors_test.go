@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,7 +36,7 @@ func mended(says string, wrong error, after ...error) mend { return mend{says, w
 // mendsTried are the files whose texts are all in the table.
 var mendsTried = []string{
 	"auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/metrics.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/watcher.go",
-	"outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
+	"outbox/httpheader.go", "outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
 	"outbox/dlq/query.go", "outbox/dlq/replay.go", "outbox/dlq/store.go", "outbox/gateway/gateway.go", "outbox/topology/topology.go",
 	"worker/config.go", "worker/sources.go", "worker/quota/config.go",
 	"worker/redox/config.go", "worker/redox/targets.go", "worker/redox/transportconfig.go", "worker/redox/platform/logs.go", "worker/redox/reconcile/config.go",
@@ -203,6 +204,10 @@ func mendsOfOutbox(t *testing.T, conn *nats.Conn, js jetstream.JetStream) []mend
 	publisher := func(c outbox.PublisherConfig) error { return second(outbox.NewPublisher(js, c)) }
 	token := func(secret []byte, key string) error { return second(outbox.OrderToken(secret, key)) }
 	gate := func(c gateway.Config) error { return second(gateway.New(conn, js, c)) }
+	headers := func(names ...string) error { return outbox.HeaderPolicy{Allow: names}.Validate() }
+	with := func(name, value string) error {
+		return second(outbox.Message{ID: "1", Source: "a", Header: http.Header{name: {value}}, Body: []byte("{}")}.Encode(""))
+	}
 	allow := func(patterns ...string) error { return outbox.ReplyPolicy{Allow: patterns}.Validate() }
 	const bound = ": use more than 0, 0 for the default or -1 for no bound"
 	list := []mend{
@@ -218,6 +223,10 @@ func mendsOfOutbox(t *testing.T, conn *nats.Conn, js jetstream.JetStream) []mend
 		mended("gateway concurrency -1: use 1 or more, or 0 for the default", gate(gateway.Config{Concurrency: -1}), gate(gateway.Config{Concurrency: 1}), gate(gateway.Config{})),
 		mended("gateway MaxShare 2: use more than 0, up to 1, or 0 for the default", gate(gateway.Config{MaxShare: 2}), gate(gateway.Config{MaxShare: 0.5}), gate(gateway.Config{MaxShare: 1}), gate(gateway.Config{})),
 		mended("outbox: MaxShare 2: use more than 0, up to 1", publisher(outbox.PublisherConfig{MaxShare: 2}), publisher(outbox.PublisherConfig{MaxShare: 0.5}), publisher(outbox.PublisherConfig{MaxShare: 1})),
+		mended(`header "a b": use 1 to 64 letters, digits, - and *`, headers("a b"), headers("a-b"), headers("X-*")),
+		mended("header Host: no message may set it: remove it", headers("Host", "Prefer"), headers("Prefer")),
+		mended("Redox-Header-Prefer is empty: leave it out if there is none", with("Prefer", ""), with("Prefer", "return=minimal"), second(outbox.Message{ID: "1", Source: "a", Body: []byte("{}")}.Encode(""))),
+		mended("has a header of its own: use Accept", with("Accept", "a/b"), second(outbox.Message{ID: "1", Source: "a", Accept: "a/b", Body: []byte("{}")}.Encode(""))),
 		mended("it must be a token of its own", allow("a.b>"), allow("a.b.>"), allow("a.*.c")),
 		mended("begins with a wildcard: name the first token", allow("*.a"), allow("a.*")),
 		mended("needs a JetStream context", second(dlq.New(nil, dlq.Config{})), second(dlq.New(js, dlq.Config{}))),
