@@ -69,6 +69,13 @@ func TestPauses_LeaveRoomForThoseOfWorkers(t *testing.T) {
 		if err != nil || len(list) != 9_999 {
 			t.Errorf("%d pauses, %v", len(list), err)
 		}
+		// What the error says: pause all at once, or resume some.
+		r.must(p.Pause(r.Context(), "", 0))
+		for i := 0; p.Pause(r.Context(), source, 0) != nil; i++ {
+			if _, err := p.Resume(r.Context(), fmt.Sprintf("%030d", 100+i)); err != nil || i == 5000 {
+				t.Fatalf("%d resumed: %v", i, err)
+			}
+		}
 	})
 }
 

@@ -127,6 +127,15 @@ func TestSetSources_AnErrorChangesNothing(t *testing.T) {
 	if err := s.SetSources(other); err == nil || !strings.Contains(err.Error(), "after Close") {
 		t.Error(err)
 	}
+	// What is fixed while a service runs, the next one takes.
+	rotated := change(func(c *config.Config) {
+		c.Keys["user"] = config.Key{Type: config.KeyLegacy, APIKey: config.NewSecret("u2"), Secret: config.NewSecret("u2"), Pool: 1}
+	})
+	rotated.Reconcile = c.Reconcile
+	anew := newService(t, rotated)
+	if err := anew.SetSources(rotated); err != nil || !anew.known("b") {
+		t.Error(err)
+	}
 }
 
 // The gateway takes nothing of what goes before the worker stops with it, and takes what comes

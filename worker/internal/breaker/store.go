@@ -67,7 +67,8 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 }
 
 // change makes one update. Pauses by operators leave a quarter of what a message may hold to those
-// that workers find: without room for these none of them could tell the others anything.
+// that workers find: without room for these none of them could tell the others anything. There is
+// always room for the one pause of all sources.
 func (s *Store) change(ctx context.Context, u update, by string) (bool, error) {
 	for range maxRounds {
 		state, revision, age, err := s.read(ctx)
@@ -82,7 +83,7 @@ func (s *Store) change(ctx context.Context, u update, by string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if most := s.js.Conn().MaxPayload() / 4 * 3; u.kind == operatorPausing && int64(len(data)) > most {
+		if most := s.js.Conn().MaxPayload() / 4 * 3; u.kind == operatorPausing && u.scope != OperatorScope("") && int64(len(data)) > most {
 			return false, fmt.Errorf("there is no room for more than the %d pauses that there are: resume some, or pause all sources at once", len(state.Scopes)-1)
 		}
 		if _, err = s.put(ctx, data, revision); !errors.Is(err, errChanged) {
