@@ -164,8 +164,7 @@ func TestRun_TokenEndpointDownAtTheStart(t *testing.T) {
 		s.sim.AddSource(redoxsim.Source{ID: id})
 	}
 	s.tokensDown()
-	up := time.AfterFunc(outage, func() { s.sim.SetRules() })
-	defer up.Stop()
+	down := time.Now()
 	r := s.run()
 	p := s.publisher()
 	for source := range sources {
@@ -177,6 +176,8 @@ func TestRun_TokenEndpointDownAtTheStart(t *testing.T) {
 	if n := len(s.messages()); n != 0 {
 		t.Errorf("%d messages were sent without a token", n)
 	}
+	s.eventually("the outage is over", func() bool { return time.Since(down) > outage })
+	s.sim.SetRules()
 	s.drained(r.err.String)
 	for source, key := range sources {
 		s.deliveredAtFirst(source, source, each)

@@ -81,9 +81,9 @@ func (s *running) end() error {
 
 func (r *rig) eventually(what string, is func() bool) {
 	r.Helper()
-	for limit := time.Now().Add(time.Minute); !is(); {
+	for limit := time.Now().Add(3 * time.Minute); !is(); {
 		if time.Now().After(limit) {
-			r.Fatalf("not within a minute: %s", what)
+			r.Fatalf("not within three minutes: %s", what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}

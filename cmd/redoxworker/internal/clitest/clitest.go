@@ -39,13 +39,13 @@ func Start(t testing.TB, execute func(context.Context, cli.App) int, ready strin
 	return p
 }
 
-// Eventually polls a condition of the outside world for up to a minute; after that the test
+// Eventually polls a condition of the outside world for up to three minutes; after that the test
 // ends, with the logs.
 func Eventually(t testing.TB, what string, cond func() bool, logs ...func() string) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	limit := time.After(time.Minute)
+	limit := time.After(3 * time.Minute)
 	for !cond() {
 		select {
 		case <-ticker.C:
@@ -53,7 +53,7 @@ func Eventually(t testing.TB, what string, cond func() bool, logs ...func() stri
 			for _, l := range logs {
 				t.Log(l())
 			}
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not within three minutes: %s", what)
 		}
 	}
 }
