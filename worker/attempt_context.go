@@ -7,14 +7,14 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 )
 
-// roomKey finds the room of an attempt's answer in its context.
+// roomKey is the key of the room of an attempt's answer in its context.
 type roomKey struct{}
 
-// AnswerRoom is for a [Deliverer] that is about to keep more of an answer in memory, by so many
-// bytes, in the attempt of this context. It counts them against Config.MaxClaimMemory until the
-// message is settled. With wait it blocks until there is room, or until ctx ends, and returns
-// [context.Cause] then; without, it answers at once, with an error when there is none. In a
-// context that is not an attempt's there always is. It is safe for concurrent use.
+// AnswerRoom counts more bytes of an answer against Config.MaxClaimMemory, until the message of
+// the attempt is settled. A [Deliverer] calls it with the context of the attempt before it keeps
+// more of an answer in memory. With wait it blocks until there is room, or until ctx ends and it
+// returns [context.Cause]; without wait it returns an error if there is no room. In any other
+// context there is always room. It is safe for concurrent use.
 func AnswerRoom(ctx context.Context, bytes int64, wait bool) error {
 	a, ok := ctx.Value(roomKey{}).(*limit.Room)
 	if !ok || a.Memory == nil {
@@ -23,13 +23,14 @@ func AnswerRoom(ctx context.Context, bytes int64, wait bool) error {
 	return a.Grow(ctx, bytes, wait)
 }
 
-// leasedContext is that of an attempt: under a lease, with the room of its answer.
+// leasedContext is the context of an attempt: it has a lease, and room for the answer.
 type leasedContext struct {
 	lease.Context
 	answer limit.Room
 }
 
-// Value answers the room of the attempt's answer itself, as [grant.Value] does.
+// Value returns the room of the answer for its key, so that the attempt needs no context of its
+// own for it.
 func (c *leasedContext) Value(key any) any {
 	if key == (roomKey{}) {
 		return &c.answer
@@ -37,11 +38,11 @@ func (c *leasedContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Cancel lets the Deliverer end the attempt itself, see [Deliverer].
+// Cancel ends the attempt for the Deliverer; see [Deliverer].
 func (c *leasedContext) Cancel(cause error) { c.Lease.Cancel(endedByDeliverer{cause}) }
 
 // endedByDeliverer is the cause of an attempt that its Deliverer ended.
 type endedByDeliverer struct{ error }
 
-// Unwrap answers what the Deliverer gave.
+// Unwrap returns the cause that the Deliverer gave.
 func (e endedByDeliverer) Unwrap() error { return e.error }

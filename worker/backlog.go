@@ -12,9 +12,9 @@ import (
 // backlogTimeout bounds a look at the queue.
 const backlogTimeout = 5 * time.Second
 
-// backlog measures what the work queue holds for the worker's sources: what waits, and what
-// any worker has in flight. Every worker tells the same, and none of it when NATS does not
-// answer.
+// backlog holds the gauges of what the work queue holds for the worker's sources: messages that
+// wait, and messages that any worker has in flight. All workers report the same. A worker reports
+// none while NATS does not answer.
 type backlog struct {
 	messages *prometheus.GaugeVec
 	oldest   *prometheus.GaugeVec
@@ -31,8 +31,8 @@ func newBacklog() backlog {
 	}
 }
 
-// show tells what was found when the queue was looked at: of served sources that have, or had,
-// something there. It is for one goroutine.
+// show sets the gauges to what a look at the queue found, for served sources that have messages
+// or had some. It must not be called concurrently.
 func (b *backlog) show(info *jetstream.StreamInfo, prefix outbox.Prefix, served func(source string) bool) {
 	count := make(map[[2]string]uint64)
 	for subject, n := range info.State.Subjects {
@@ -56,7 +56,7 @@ func (b *backlog) show(info *jetstream.StreamInfo, prefix outbox.Prefix, served 
 	b.oldest.WithLabelValues().Set(age)
 }
 
-// hide tells nothing: the queue could not be looked at.
+// hide resets the gauges: the queue could not be looked at.
 func (b *backlog) hide() {
 	b.messages.Reset()
 	b.oldest.Reset()

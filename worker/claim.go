@@ -14,12 +14,12 @@ import (
 // is fetched when everything else says that the message is to be sent, and it is in memory
 // for the attempt alone.
 
-// objectTimeout bounds the storing or removing of one object. It is no step of a
-// settlement that must come to its end within stepTimeout: 64 MiB take their time.
+// objectTimeout bounds the storing or removing of one object. It is longer than stepTimeout
+// because an object of 64 MiB takes a while.
 const objectTimeout = time.Minute
 
-// prepareClaim gets a message ready whose body is in the object store: it fetches it, and
-// asks again what it may answer differently.
+// prepareClaim fetches the body of a claim-checked message, then re-runs the checks whose result
+// depends on the body or on the time.
 func (w *Worker) prepareClaim(d *delivery) (decided bool) {
 	if w.claim(d) {
 		return true
@@ -36,8 +36,8 @@ func (w *Worker) prepareClaim(d *delivery) (decided bool) {
 	return w.precheck(d) || d.hold && w.noteStart(d)
 }
 
-// claim fetches the body of a claim-checked message or, where the Deliverer reads it as a
-// stream, makes it ready to be read. It waits until there is room for it.
+// claim fetches the body of a claim-checked message once there is memory for it, or prepares a
+// stream where the Deliverer reads the body itself.
 func (w *Worker) claim(d *delivery) (decided bool) {
 	body, err := w.bodies.Open(d.ctx, d.message.BodyObject, w.config.MaxClaim)
 	if err != nil {
@@ -61,7 +61,7 @@ func (w *Worker) claim(d *delivery) (decided bool) {
 	return false
 }
 
-// waitForRoom waits for memory, until the lease is lost or the worker stops.
+// waitForRoom waits for memory until the lease is lost or the worker stops.
 func (w *Worker) waitForRoom(d *delivery, size int64) error {
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
@@ -78,7 +78,7 @@ func (w *Worker) waitForRoom(d *delivery, size int64) error {
 	return nil
 }
 
-// dropBody gives up the memory of a claim-checked body.
+// dropBody releases the memory of a claim-checked body.
 func (w *Worker) dropBody(d *delivery) {
 	if d.room == nil {
 		return
@@ -88,14 +88,14 @@ func (w *Worker) dropBody(d *delivery) {
 	d.room = nil
 }
 
-// dropAnswer gives up the answer and its memory. What was not settled is asked again, and
-// without a reply subject nobody wants it.
+// dropAnswer releases the answer and its memory: a message that is not settled is sent again, and
+// without a reply subject nobody reads the answer.
 func (w *Worker) dropAnswer(d *delivery) {
 	d.verdict.answer.Body = nil
 	d.leased.answer.End()
 }
 
-// unclaimed judges why a body could not be had.
+// unclaimed is the verdict about a message whose body could not be fetched.
 func (w *Worker) unclaimed(d *delivery, err error) verdict {
 	switch {
 	case errors.As(err, new(*outbox.SizeError)):
@@ -110,8 +110,8 @@ func (w *Worker) unclaimed(d *delivery, err error) verdict {
 	}
 }
 
-// stream is a body that the Deliverer reads from the object store itself. It remembers
-// why that failed: the far side then got half a request, whatever it made of it.
+// stream is a body that the Deliverer reads from the object store itself. It remembers a read
+// error: the far side then received a truncated request, and its answer proves nothing.
 type stream struct {
 	worker *Worker
 	name   string
@@ -129,7 +129,7 @@ func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
 	return &streamReader{ReadCloser: body, ctx: ctx, stream: s}, nil
 }
 
-// failed notes an error that is not the end of the attempt.
+// failed notes a read error, unless it is due to the end of the attempt.
 func (s *stream) failed(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *stream) failed(ctx context.Context, err error) {
 	}
 }
 
-// failure is why the body could not be read; nil when it could, or is no stream.
+// failure returns the read error; nil if there was none or the body is no stream.
 func (s *stream) failure() error {
 	if s == nil {
 		return nil

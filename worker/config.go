@@ -16,18 +16,20 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
-// Deliverer sends one message to the far side. The worker calls it for every attempt.
+// Deliverer sends one message to the far side. The worker calls it once for each attempt. It must
+// be safe for concurrent use.
 //
-// Deliver may block for as long as the call takes and must return soon after ctx ends;
-// context.Cause(ctx) says why it ended. The ctx belongs to the attempt alone: where it has
-// a method Cancel(cause error), Deliver may end it with that, as for a time limit of its
-// own, and is spared a context beneath it for each message. It must be safe for concurrent use. It may read
-// m.Body until it returns and must not change it; with Config.StreamFiles the body of a
-// file may be left to m.OpenBody. m.Deadline is by this host's clock, whatever the difference
-// to that of the NATS server. A nil error means that the far side
-// took the message. On an error the Answer still holds what was answered, if anything;
-// see [Failure] for what an error can say. A panic is recovered
-// and treated as an [UnknownOutcome].
+// Deliver may block for as long as the request takes. It must return soon after ctx ends;
+// context.Cause(ctx) says why it ended. It may read m.Body until it returns and must not change
+// it. With Config.StreamFiles it reads the body of a file with m.OpenBody. m.Deadline is by this
+// host's clock: the worker has converted it from the clock of the NATS server.
+//
+// A nil error means that the far side took the message. With an error, the Answer still holds
+// what was answered, if anything; see [Failure] for what an error can say. A panic is recovered
+// and counts as an [UnknownOutcome].
+//
+// Optimization: if ctx has a method Cancel(cause error), Deliver may call it to abort the
+// attempt, for a time limit of its own say, instead of wrapping ctx.
 type Deliverer interface {
 	Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, error)
 }
@@ -44,21 +46,21 @@ func (f DelivererFunc) Deliver(ctx context.Context, m outbox.Message) (outbox.An
 type Source struct {
 	// Name is the subject token of the source: [a-z0-9-]{1,64}.
 	Name string
-	// Scopes are the pause scopes the source depends on, for example "key:main" and
-	// "host:api.redoxengine.com". While one of them is paused the source pulls nothing. Without a
-	// host nothing is paused because the far side is in trouble.
+	// Scopes are the pause scopes that the source depends on, for example "key:main" and
+	// "host:api.redoxengine.com". While one of them is paused, nothing of the source is pulled.
+	// Without a host scope, trouble of the far side pauses no host.
 	Scopes []string
-	// MessageScopes are pause scopes of one message besides those of its source, such as the host
-	// that only some of them go to, and "dest:<source>:<id>" of a destination behind the far side
-	// whose trouble is not the source's. They must hold nothing of a patient. While one is paused the message is given back
-	// with a delay, and nothing is counted; the source's others go on. nil means none. It
-	// must be fast and safe for concurrent use.
+	// MessageScopes returns the pause scopes of one message besides those of its source: another
+	// host that only some messages go to, or "dest:<source>:<id>" for a destination behind the
+	// far side whose trouble is not the source's. They must hold nothing of a patient. While one
+	// of them is paused the message is handed back with a delay and nothing is counted; other
+	// messages of the source go on. It must be fast and safe for concurrent use. nil means none.
 	MessageScopes func(m outbox.Message) []string
-	// Hold reports whether a message of unknown outcome is to be settled held instead
-	// of being sent again. It is asked before the first attempt, so that intent can be
-	// recorded. A message whose body is in the object store it is asked about twice: first
-	// without the body, and if that says no, with it. nil means never. It must be fast and
-	// safe for concurrent use. A panic counts as true.
+	// Hold reports whether a message of unknown outcome is settled held instead of being sent
+	// again. The worker asks before the first attempt, so that it can record the intent. For a
+	// message whose body is in the object store it asks without the body, and once more with the
+	// body if the answer was no. It must be fast and safe for concurrent use. nil means never. A
+	// panic counts as true.
 	Hold func(m outbox.Message) bool
 }
 
@@ -73,50 +75,51 @@ type Config struct {
 	// AllSources has the worker serve every source that has messages on the stream, each
 	// without scopes and Hold. Sources must be empty then. Default false.
 	AllSources bool
-	// Concurrency is how many attempts are in flight over all sources. The REQUESTs and the
-	// other messages of a source each have an equal share, and more while others need less.
-	// The first attempt of each, however many there are, is made at once, and so are those of
-	// its share: while others hold more than theirs, as where their far side hangs, up to half
-	// as many again are in flight, and one for each besides. It is narrowed to what the far
-	// side copes with; what one source alone meets narrows that source alone. Default 64.
+	// Concurrency is how many attempts are in flight over all sources. Each source has an equal
+	// share for its REQUESTs and one for its other messages, and more while others need less. A
+	// source gets its first attempt at once, however many sources there are, and so the rest of
+	// its share: while others hold more than theirs, because their far side hangs say, up to half
+	// as many again are in flight, plus one for each source. The worker narrows the limit to what
+	// the far side copes with; what one source alone meets narrows that source alone. Default 64.
 	Concurrency int
-	// PullBytes bounds what one pull may bring, in bytes. Default 8 MiB, at least the
-	// server's max payload.
+	// PullBytes bounds the messages of one pull, in bytes. Default 8 MiB, at least the server's
+	// max payload.
 	PullBytes int
-	// AckWait is that of the consumers that this worker makes. One that others made with a
-	// shorter one is not pulled from. Default 30s.
+	// AckWait is the ack wait of the consumers that this worker makes, and the time for which it
+	// leases a message. A consumer that somebody made with a shorter one is not pulled from.
+	// Default 30s.
 	AckWait time.Duration
-	// DrainTimeout is how long attempts in flight may take after Run's context ends,
-	// before they are cancelled and handed back. Default 30s; −1 cancels at once.
+	// DrainTimeout is how long attempts in flight may go on after Run's context ends, before they
+	// are cancelled and handed back. Default 30s; −1 cancels at once.
 	DrainTimeout time.Duration
-	// HoldAfterDeadLetter settles held, unsent, what comes later in the order of a
-	// message that was dead-lettered, until a replay has brought that one through. It
-	// costs one read of the ledger for each ordered message, and one write of some 100
-	// bytes for each that is held, however many are. Default: later messages go on.
+	// HoldAfterDeadLetter has later messages of an order token settled held, unsent, after one
+	// was dead-lettered, until a replay brings that one through. It costs one read of the ledger
+	// for each ordered message and one write of some 100 bytes for each held one, however many
+	// there are. Default: later messages go on.
 	HoldAfterDeadLetter bool
-	// MaxClaim bounds the body a claim check may bring, in bytes; a larger one is settled
-	// poison. Default 64 MiB.
+	// MaxClaim bounds the body of a claim-checked message, in bytes. A message with a larger one
+	// is settled poison. Default 64 MiB.
 	MaxClaim int64
-	// MaxClaimMemory bounds the bodies of claim-checked messages in memory, in bytes over
-	// all attempts in flight; those that find no room wait for it with their lease kept,
-	// and nothing is counted. Answers for which a Deliverer asks [AnswerRoom] share it: they
-	// have half of it at most. A source that has some already leaves a quarter to others, and
-	// one body and one answer at a time may go beyond: a source that has nothing yet does not
-	// wait for the large bodies of others. The Deliverer's own copies come on top. Default
-	// 256 MiB.
+	// MaxClaimMemory bounds the memory for the bodies of claim-checked messages over all attempts
+	// in flight, in bytes. A message that finds no room waits for it with its lease kept, and
+	// nothing is counted. Answers for which a Deliverer asks [AnswerRoom] share the memory, and
+	// get half of it at most. A source that holds some already leaves a quarter to others. One
+	// body and one answer at a time may exceed the bound, so that a source that holds nothing
+	// does not wait for the large bodies of others. Copies that the Deliverer makes come on top.
+	// Default 256 MiB.
 	MaxClaimMemory int64
-	// StreamFiles leaves the bodies of claim-checked messages of kind file where they are,
-	// for a Deliverer that reads them with [outbox.Message.OpenBody]: no more than 128 KiB
-	// of each are in memory.
+	// StreamFiles leaves the bodies of claim-checked messages of kind file in the object store,
+	// for a Deliverer that reads them with [outbox.Message.OpenBody]. No more than 128 KiB of
+	// each are in memory.
 	StreamFiles bool
-	// AttemptTimeout is the backstop for a Deliverer that never returns; it is looked at
+	// AttemptTimeout bounds an attempt whose Deliverer does not return. The worker checks it
 	// every tenth of AckWait. Default 10m.
 	AttemptTimeout time.Duration
-	// BreakerAfter is how many requests in a row must fail for the far side's own trouble (it
-	// answered 408 or 5xx, or not at all) before what they have in common is paused for all workers
-	// and probed: a destination, a source, or the host where failures of two sources and
-	// destinations were seen with no success between. So many times in a row the same refusal of a
-	// source (see [Failure]) pauses the source. Default 5; −1 means never.
+	// BreakerAfter is how many requests in a row must fail through the far side's own trouble (it
+	// answered 408 or 5xx, or not at all) before what they have in common is paused for all
+	// workers and probed: a destination, a source, or the host if two sources and destinations
+	// failed with no success between. The same refusal of a source that often in a row (see
+	// [Failure]) pauses the source. Default 5; −1 means never.
 	BreakerAfter int
 	// Limiter grants requests under a limit shared with other workers; nil means no limit.
 	Limiter Limiter
@@ -127,19 +130,19 @@ type Config struct {
 	ReplyAllow []string
 	// ID names this worker in dead letters and logs. Default host name and process id.
 	ID string
-	// Logger; nil discards. No body, query string, order key or token is ever logged. Lines
-	// that would be a flood are sampled, see package logsample.
+	// Logger receives the log lines; nil discards them. No body, query string, order key or token
+	// is ever logged. Package logsample samples lines that would be a flood.
 	Logger *slog.Logger
 	// Registerer for the redoxworker_* metrics; nil means none.
 	Registerer prometheus.Registerer
-	// Tracer provider for a span per attempt; nil means none. The trace context of a
-	// message is continued either way.
+	// Tracer provides a span for each attempt; nil means none. The trace context of a message is
+	// passed on either way.
 	Tracer trace.TracerProvider
 	// Audit keeps an entry of each settlement; nil means none.
 	Audit audit.Sink
-	// Observe is called for every event, from many goroutines at once and on the path
-	// of the message: it must be quick. nil means nobody listens. A panic is logged, here
-	// as in every other function of this Config.
+	// Observe is called for every event, from many goroutines at once and on the path of the
+	// message: it must be fast. nil means nobody listens. A panic is recovered and logged, as in
+	// every other function of this Config.
 	Observe func(Event)
 }
 
@@ -150,20 +153,20 @@ type Retry struct {
 	Initial time.Duration
 	// Max caps every delay, and what a Retry-After may ask for. Default 10m.
 	Max time.Duration
-	// MaxAge settles a message expired when it was tried for this long: from its first
-	// attempt on, in attempts and in the waits between them that these asked for. Time spent
-	// waiting for anything else does not count, be it a pause, a backlog or a worker, nor do
-	// attempts that probe a pause or meet one: no message fails because of us. Default 24h;
-	// −1 means never.
+	// MaxAge is how long a message is tried before it is settled expired. The age grows through
+	// attempts, from the first one on, and through the waits that these asked for. It does not
+	// grow while the message waits for anything else, a pause, a backlog or a worker, nor through
+	// attempts that probe a pause or meet one: no message fails because of us. Default 24h; −1
+	// means never.
 	MaxAge time.Duration
-	// RequestMaxAge is the deadline of a REQUEST that brings none. Default 5m.
+	// RequestMaxAge is how old a REQUEST without a deadline of its own may become. Default 5m.
 	RequestMaxAge time.Duration
-	// MaxAttempts settles a message exhausted after so many failed attempts, without those
-	// that MaxAge leaves out. 0 means no limit.
+	// MaxAttempts is after how many failed attempts a message is settled exhausted; attempts that
+	// MaxAge leaves out do not count. 0 means no limit.
 	MaxAttempts int
-	// PoisonAfter settles a message poison after so many attempts in a row that never ended,
-	// as when it kills its workers, and during which it was the only message of its worker
-	// that this had happened to: after three times it is sent so. Default 5; −1 means never.
+	// PoisonAfter is after how many attempts in a row without an end a message is settled poison,
+	// as when it kills its workers. Only attempts during which it was its worker's only suspect
+	// count; it is sent alone after the third. Default 5; −1 means never.
 	PoisonAfter int
 }
 
@@ -227,7 +230,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Delay is the upper bound of the wait after the given number of failed attempts: a
+// Delay returns the upper bound of the wait after the given number of failed attempts. It is a
 // pure function, without jitter. With the defaults:
 //
 //	attempts   1   2   3   4    5    6    7     8     9     10 …

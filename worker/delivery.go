@@ -55,10 +55,10 @@ type delivery struct {
 	grant     grant         // of the attempt's request
 }
 
-// inbound is what the worker keeps of a message that JetStream delivered. It is not the
-// client's own: that points to the one after it for as long as it is kept (nats.go 1.55,
-// Conn.waitForMsgs), so that a message whose answer takes minutes would keep in memory
-// all that came in behind it, long settled, with their bodies.
+// inbound is the worker's copy of a message that JetStream delivered. The client's own message
+// points to the one behind it for as long as it is kept (nats.go 1.55, Conn.waitForMsgs): a
+// message whose answer takes minutes would keep everything that came in behind it in memory,
+// bodies included, long after that was settled.
 type inbound struct {
 	subject string
 	reply   string // where it is acknowledged
@@ -70,9 +70,9 @@ func newInbound(msg *nats.Msg) inbound {
 	return inbound{subject: msg.Subject, reply: msg.Reply, header: msg.Header, body: msg.Data}
 }
 
-// receive starts to keep the lease of a delivered message, so that it may wait for its
-// turn, and decodes it. since is the earliest time it can have been delivered. nil means
-// that the delivery is to be ignored.
+// receive starts to renew the lease of a delivered message, so that it may wait for its turn, and
+// decodes it. since is the earliest time at which it can have been delivered. It returns nil if
+// the delivery is to be ignored.
 func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -95,8 +95,8 @@ func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
 	return d
 }
 
-// decode reads the message. A reply subject that is not allowed breaks the contract, and
-// is forgotten.
+// decode decodes the message. A reply subject that is not allowed breaks the contract and is
+// dropped.
 func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 	d.message, d.contract = outbox.Decode(w.config.Prefix, outbox.Stored{
 		Subject: d.msg.subject, Header: d.msg.header, Body: d.msg.body, Sequence: sequence, Time: stored,
@@ -108,8 +108,8 @@ func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 	}
 }
 
-// deliver takes one admitted message through attempt and settlement. It returns when the
-// message is settled, given back or lost.
+// deliver takes one admitted message through attempt and settlement. It returns when the message
+// is settled, handed back or lost.
 func (w *Worker) deliver(d *delivery) {
 	defer func() {
 		if !d.aside {
@@ -147,14 +147,14 @@ func (w *Worker) deliver(d *delivery) {
 	ended = true
 }
 
-// decide keeps the verdict. What a delivery has to remember is in memory of its own: on the
-// stack of each message in flight it would be there once for every call on the way down.
+// decide stores the verdict in the delivery and returns true. On the stack a verdict would exist
+// once for every call on the way down, for each message in flight.
 func (d *delivery) decide(v verdict) (decided bool) {
 	d.verdict = v
 	return true
 }
 
-// prepare decides about what must not be sent and readies the rest. decided is false when
+// prepare decides about messages that must not be sent, and readies the rest. It returns false if
 // the message is to be attempted.
 func (w *Worker) prepare(d *delivery) (decided bool) {
 	if !w.keeper.Holds(d.lease) {
@@ -183,8 +183,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	return d.message.BodyObject != "" && w.prepareClaim(d)
 }
 
-// askHold asks whether an unknown outcome is settled held. What is so without a look at
-// the body stays so with it.
+// askHold asks whether an unknown outcome is settled held. A yes without the body stands.
 func (w *Worker) askHold(d *delivery) {
 	if s := w.source(d.message.Source); s != nil && s.Hold != nil && d.contract == nil && !d.hold {
 		d.hold = s.Hold(d.message)
@@ -196,7 +195,8 @@ func (w *Worker) precheck(d *delivery) (decided bool) {
 	return decided && d.decide(v)
 }
 
-// noteStart notes in the ledger that the message is about to be sent.
+// noteStart notes in the ledger that the message is about to be sent. It returns true if it
+// decided otherwise.
 func (w *Worker) noteStart(d *delivery) (decided bool) {
 	started := d.record
 	started.Started++
@@ -224,9 +224,10 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	return false
 }
 
-// elsewhere is how long a message is left alone that another worker began to send a moment ago.
-// It was not lost: that shows after an ack wait. It was woken, just when it came by itself. Which of
-// the two deliveries is the later one says nothing: either may begin first.
+// elsewhere returns how long to leave a message alone because another worker began to send it a
+// moment ago. Such a message was not lost, which would show only after an ack wait: it was woken
+// just when it came by itself. Which of the two deliveries is the later one does not matter:
+// either may begin first.
 func (w *Worker) elsewhere(d *delivery) time.Duration {
 	if !d.ordered() || d.record.Started == 0 {
 		return 0
@@ -238,11 +239,11 @@ func (w *Worker) elsewhere(d *delivery) time.Duration {
 	return 0
 }
 
-// first reports whether nobody can have had the message before.
+// first reports whether no worker can have had the message before.
 func (d *delivery) first() bool { return d.delivered <= 1 && !d.older }
 
-// contested is how long another worker may still have the message, because the server
-// forgot that it delivered it, or its consumer was deleted.
+// contested returns how long another worker may still have the message, because the server forgot
+// that it delivered it, or its consumer was deleted.
 func (w *Worker) contested(d *delivery) time.Duration {
 	if remade := time.Unix(0, d.lane.remade.Load()); d.older && (d.ordered() || d.hold || d.unsure) && time.Since(remade) < w.config.AckWait {
 		return w.config.AckWait - time.Since(remade)
@@ -253,9 +254,9 @@ func (w *Worker) contested(d *delivery) time.Duration {
 	return w.restarts.Contested(d.message.Stored)
 }
 
-// unanswerable postpones a message whose reply could not be stored now: it would be sent, or
-// given up, and then wait for its settlement. Many that wait like that would take all slots.
-// One that was replied to lacks only its ack.
+// unanswerable postpones a message whose reply could not be stored now. It would be sent, or
+// given up, and then wait for its settlement; many that wait like that would take all slots. A
+// message whose reply is stored already lacks only its ack and goes on.
 func (w *Worker) unanswerable(d *delivery) (decided bool) {
 	if d.record.Settled != "" || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.Troubled(d.message.Source) {
 		return false

@@ -14,19 +14,19 @@ import (
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
-// guards recover panics of the functions that an embedder gives in a Config: each is then
-// as one that failed. The value of a panic may hold anything of the message: only its type
-// is kept. A runtime.Goexit cannot be recovered.
+// guards recover panics of the functions in a Config: each then counts as failed. The value of a
+// panic may hold anything of the message, so only its type is kept. A runtime.Goexit cannot be
+// recovered.
 type guards struct {
 	log    *slog.Logger
 	last   atomic.Int64 // when the log was told, Unix, nanoseconds
 	silent atomic.Int64 // panics that it was not told since
 }
 
-// errPanicked is the failure of a function that panicked.
+// errPanicked is the error of a function that panicked.
 var errPanicked = errors.New("worker: a function of the embedder panicked")
 
-// recovered ends a panic and calls then, if there was one. Its caller defers it.
+// recovered recovers a panic, logs it, and calls then. It is to be deferred.
 func (g *guards) recovered(what string, then func()) {
 	p := recover()
 	if p == nil {
@@ -69,8 +69,8 @@ func (c Config) guard(g *guards) Config {
 	return c
 }
 
-// guard answers true for a Hold that panics: what is held can be sent later, what was sent
-// twice cannot be taken back.
+// guard counts a panic of Hold as true: a held message can be sent later, one that was sent twice
+// cannot be taken back.
 func (s Source) guard(g *guards) Source {
 	if hold := s.Hold; hold != nil {
 		s.Hold = func(m outbox.Message) (yes bool) {
@@ -87,13 +87,14 @@ func (s Source) guard(g *guards) Source {
 	return s
 }
 
-// guardedLimiter grants nothing when its methods panic, and for a while when they fail.
+// guardedLimiter grants nothing when a method panics, and waits a while after a failure.
 type guardedLimiter struct {
 	limiter Limiter
 	guards  *guards
 }
 
-// limiterPause is how long a limiter that failed is not asked for: a lane would do so at once.
+// limiterPause is how long the worker does not ask a limiter that failed: lanes would ask again
+// at once.
 const limiterPause = time.Second
 
 func (l guardedLimiter) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
@@ -121,7 +122,7 @@ func (l guardedLimiter) Failed(source string) {
 	l.limiter.Failed(source)
 }
 
-// isNil reports whether there is nothing: nil, or a nil pointer or function of some type.
+// isNil reports whether v is nil, or a nil pointer or function.
 func isNil(v any) bool {
 	switch r := reflect.ValueOf(v); r.Kind() {
 	case reflect.Invalid:

@@ -14,7 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// place is where a message stands in the order of its token.
+// place is the place of a message in the order of its token.
 type place int
 
 const (
@@ -23,20 +23,20 @@ const (
 	placeGone                // it is stored no more
 )
 
-// errNoHead is what a leader answers that has no message of the subject.
+// errNoHead is returned when the stream has no message of the subject.
 var errNoHead = errors.New("no message of the subject is stored")
 
-// firstStored answers the sequence of the first stored message of a subject of the queue. It
-// asks the leader of the stream (STREAM.MSG.GET): a replica may have a message yet that was
-// acknowledged a moment ago, or not have one yet. A leader that was replaced and does not know
-// it may name an older message: then a follower waits for one that is gone, for a moment.
+// firstStored returns the sequence of the first stored message of a subject of the queue. It asks
+// the leader of the stream (STREAM.MSG.GET): a replica may still have a message that was
+// acknowledged a moment ago, or not have a new one yet. A leader that was replaced and does not
+// know it may name an older message: a follower then waits a moment for a message that is gone.
 //
 // The answer holds the whole message; see [Worker.alone].
 func (w *Worker) firstStored(ctx context.Context, subject string) (uint64, error) {
 	return w.firstOf(ctx, w.headSubject, subject)
 }
 
-// firstOf is firstStored of the stream that a subject of the API reads from.
+// firstOf is firstStored for the stream that the given subject of the API reads from.
 func (w *Worker) firstOf(ctx context.Context, from, subject string) (uint64, error) {
 	ask, err := json.Marshal(map[string]any{"next_by_subj": subject, "no_hdr": true})
 	if err != nil {
@@ -51,8 +51,7 @@ func (w *Worker) firstOf(ctx context.Context, from, subject string) (uint64, err
 	return readSequence(answer.Data)
 }
 
-// readSequence reads the sequence out of an answer to STREAM.MSG.GET, and not the body that
-// follows it.
+// readSequence reads the sequence of an answer to STREAM.MSG.GET without its body.
 func readSequence(answer []byte) (uint64, error) {
 	d := jsontext.NewDecoder(bytes.NewReader(answer))
 	for {
@@ -80,7 +79,7 @@ func readUint(d *jsontext.Decoder) (uint64, error) {
 	return value.Uint()
 }
 
-// isValue reports whether the string that was read last is a member's value, not its name.
+// isValue reports whether the string that was read last is the value of a member, not its name.
 func isValue(d *jsontext.Decoder) bool {
 	kind, n := d.StackIndex(d.StackDepth())
 	return kind == '{' && n%2 == 0
@@ -101,10 +100,12 @@ func readAPIError(d *jsontext.Decoder) error {
 	return refusal
 }
 
-// largeBody is the size from which a message is not read again to learn that it is the first.
+// largeBody is the size of a body from which on the worker asks whether the message is alone,
+// instead of having the leader send the first message.
 const largeBody = 32 << 10
 
-// alone reports whether a message is the only one of its subject, as far as the queue says.
+// alone reports whether a message is the only one of its subject, according to the state of the
+// queue.
 func (w *Worker) alone(ctx context.Context, subject string) bool {
 	queue := w.queue.Load()
 	if queue == nil {
@@ -116,7 +117,7 @@ func (w *Worker) alone(ctx context.Context, subject string) bool {
 	return err == nil && info.State.Subjects[subject] == 1
 }
 
-// placeOf asks where an ordered message stands.
+// placeOf asks for the place of an ordered message. It also returns the sequence of the head.
 func (w *Worker) placeOf(ctx context.Context, d *delivery) (place, uint64, error) {
 	if len(d.msg.body) > largeBody && w.alone(ctx, d.msg.subject) {
 		return placeHead, d.message.Sequence, nil
@@ -135,11 +136,11 @@ func (w *Worker) placeOf(ctx context.Context, d *delivery) (place, uint64, error
 	return placeBehind, first, nil
 }
 
-// ordered reports whether a message goes only while it is the first of its subject.
+// ordered reports whether a message may go only while it is the first of its subject.
 func (d *delivery) ordered() bool { return d.message.Lane == outbox.LaneOrdered }
 
-// run takes an admitted message through its delivery, and after it those of its token that
-// are in hand, one after the other: each was found to be the first when its turn came.
+// run delivers an admitted message, then those of its token that are in hand, one after the
+// other. Each of them was found to be the head when its turn came.
 func (w *Worker) run(d *delivery) {
 	if !d.ordered() {
 		w.deliver(d)
@@ -150,15 +151,15 @@ func (w *Worker) run(d *delivery) {
 	}
 }
 
-// runHead delivers the head of a token, and those after it that are in hand.
+// runHead delivers the head of a token, then those behind it that are in hand.
 func (w *Worker) runHead(d *delivery) {
 	for d != nil {
 		d = w.deliverHead(d)
 	}
 }
 
-// deliverHead delivers the head of a token and answers what goes next, if that is here. A
-// Deliverer that ends the goroutine leaves the others to be delivered again.
+// deliverHead delivers the head of a token. It returns the next one if that is in hand. If the
+// Deliverer ends the goroutine, the others are delivered again.
 func (w *Worker) deliverHead(d *delivery) (next *delivery) {
 	returned := false
 	defer func() {
@@ -172,7 +173,8 @@ func (w *Worker) deliverHead(d *delivery) (next *delivery) {
 	return w.successor(d)
 }
 
-// inTurn reports whether an ordered message may go. One that may not is kept back, without its slot.
+// inTurn reports whether an ordered message may go. A message that may not is kept back, without
+// its slot.
 func (w *Worker) inTurn(d *delivery) bool {
 	at, known := w.lines.arrive(d, time.Now())
 	var err error
@@ -200,14 +202,14 @@ func (w *Worker) inTurn(d *delivery) bool {
 	return false
 }
 
-// unadmit gives back what an admitted message holds that is not sent.
+// unadmit releases what an admitted message holds that will not be sent.
 func (w *Worker) unadmit(d *delivery) {
 	d.permit.Drop()
 	d.grant.end(false)
 	w.slots.Release(d.lane.source, d.lane.class())
 }
 
-// keepBack keeps a follower in hand while its head is, or hands it back.
+// keepBack keeps a follower in hand while its head is in hand, or hands it back.
 func (w *Worker) keepBack(d *delivery) {
 	instead, first := w.lines.park(d, time.Now())
 	if first {
@@ -218,8 +220,9 @@ func (w *Worker) keepBack(d *delivery) {
 	}
 }
 
-// handBack hands a follower back until about its turn. Where that may come at any moment it is
-// looked at once more: who settled the head meanwhile may have woken it before it was handed back.
+// handBack hands a follower back until about its turn. If its turn may come at any moment it then
+// asks for the head once more: whoever settled the head meanwhile may have woken the follower
+// before it was handed back.
 func (w *Worker) handBack(d *delivery) {
 	delay, near := w.lines.back(d, time.Now())
 	w.refuse(d, delay)
@@ -231,9 +234,9 @@ func (w *Worker) handBack(d *delivery) {
 	}
 }
 
-// successor is what goes next of the token of a message that was delivered, ready to be run;
-// nil when it is not here. Where the message is settled and others are known to wait, who is the
-// next is asked for at once, and the other workers are told if it is not here.
+// successor returns the message that goes after a delivered one of its token, ready to be run;
+// nil if it is not in hand. If the message is settled and others are known to wait, it asks for
+// the new head at once, and tells the other workers if that is not here.
 func (w *Worker) successor(d *delivery) *delivery {
 	settled := d.verdict.action == settled && d.over
 	crowd := w.lines.leave(d, settled, time.Now())
@@ -263,8 +266,8 @@ func (w *Worker) successor(d *delivery) *delivery {
 	return next
 }
 
-// headIs takes in who the head of a token is. It answers that if it is in hand, ready to be run;
-// here reports whether it is, or was woken.
+// headIs notes who the head of a token is. It returns the head if that is in hand, ready to be
+// run. here reports whether the head is in hand or was woken.
 func (w *Worker) headIs(l *lane, subject string, first uint64) (next *delivery, here bool) {
 	next, gone, woken := w.lines.next(subject, first, time.Now())
 	w.wake(l, woken)
@@ -283,7 +286,7 @@ func (w *Worker) headIs(l *lane, subject string, first uint64) (next *delivery, 
 	return next, true
 }
 
-// readmit gives a follower in hand what it needs to be sent.
+// readmit acquires what a follower in hand needs to be sent.
 func (w *Worker) readmit(d *delivery) bool {
 	l := d.lane
 	ctx, cancel := context.WithTimeout(w.pulling, scarceWait)
@@ -307,7 +310,7 @@ func (w *Worker) readmit(d *delivery) bool {
 	return true
 }
 
-// handBackAll hands followers back that were in hand.
+// handBackAll hands back followers that were in hand.
 func (w *Worker) handBackAll(list []*delivery) {
 	for _, d := range list {
 		w.handBack(d)

@@ -10,8 +10,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
-// inOrder settles held what has to wait behind a dead letter of its token. Because only the
-// first message of a token goes, what its predecessor left is there to be read.
+// inOrder settles a message held if an operator decided so, or if it waits behind a dead letter
+// of its token. Only the head of a token goes, so whatever its predecessor noted can be read.
 func (w *Worker) inOrder(d *delivery) (decided bool) {
 	at, ok := dlq.PlaceOf(&d.message)
 	if !ok {
@@ -40,22 +40,22 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 	return false
 }
 
-// mayBeDecided reports whether an operator has decided about a message that nobody had yet, as
-// far as was seen when the ledger was looked at last.
+// mayBeDecided reports whether an operator had decided about a message when the worker last
+// looked in the ledger.
 func (w *Worker) mayBeDecided(m outbox.Message) bool {
 	return w.decided.Load().About(m)
 }
 
-// learnDecided looks in the ledger which messages operators have decided about.
+// learnDecided reads the decisions of operators from the ledger.
 func (w *Worker) learnDecided(ctx context.Context) {
 	if decided, err := w.ledger.Decisions(ctx); err == nil {
 		w.decided.Store(decided)
 	}
 }
 
-// decidedMeanwhile is learnDecided for a lane whose pause has ended: who decides about a message
-// of a paused source and resumes it does not wait until this worker looks again. Lanes whose
-// pauses end together look once.
+// decidedMeanwhile is learnDecided for a lane whose pause has ended, so that a decision about a
+// message of a paused source holds when the source is resumed right after it. Lanes whose pauses
+// end together look once.
 func (w *Worker) decidedMeanwhile(l *lane) {
 	if l.kind == outbox.LaneRequest {
 		return
@@ -72,8 +72,8 @@ func (w *Worker) decidedMeanwhile(l *lane) {
 	w.learnDecided(ctx)
 }
 
-// heldBehindText says what a message waits behind: by is the number of the first, 0 when it is
-// not known.
+// heldBehindText says what a message waits behind. by is the number of the first dead letter, 0
+// if it is not known.
 func heldBehindText(held dlq.HeldToken, by uint64) string {
 	switch {
 	case held.Damaged:

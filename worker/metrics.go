@@ -65,7 +65,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 
 var actionNames = [...]string{settled: "settled", retry: "retry", wait: "wait", abandon: "abandon"}
 
-// series are the metrics of the ordinary message of a lane, looked up once.
+// series are the metrics of the ordinary messages of a lane, looked up once.
 type series struct {
 	delivered prometheus.Counter
 	settled   prometheus.Counter // attempts
@@ -82,7 +82,7 @@ func (m *metrics) series(source string, kind outbox.Lane) *series {
 	}
 }
 
-// seriesOf are those of a message. What breaks the contract may be of no lane.
+// seriesOf returns the metrics of a message. A message that breaks the contract may have no lane.
 func (m *metrics) seriesOf(d *delivery) *series {
 	l := d.lane
 	l.mu.Lock()
@@ -97,7 +97,7 @@ func (m *metrics) seriesOf(d *delivery) *series {
 	return s
 }
 
-// attempt notes the end of an attempt. What is attempted has the source of its lane.
+// attempt counts an attempt that has ended. An attempted message has the source of its lane.
 func (m *metrics) attempt(d *delivery) {
 	v := &d.verdict
 	if v.action == settled {
@@ -111,10 +111,10 @@ func (m *metrics) attempt(d *delivery) {
 	}
 }
 
-// repeated notes an attempt that may make a duplicate.
+// repeated counts an attempt that may make a duplicate.
 func (m *metrics) repeated(d *delivery) { m.duplicates.WithLabelValues(d.lane.source).Inc() }
 
-// outcome notes the end of a delivery.
+// outcome counts the end of a delivery.
 func (m *metrics) outcome(d *delivery, kind EventKind) {
 	switch kind {
 	case EventSettled:

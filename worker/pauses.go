@@ -11,15 +11,16 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 )
 
-// Pauses are what all workers of a bucket share: sources that operators have paused, and
-// destinations, sources, hosts and egress groups that do not work at present. Every worker sees a
-// change within a second. It is safe for concurrent use by different values of it, not of one.
+// Pauses reads and changes the pauses that all workers of a prefix share: sources that operators
+// have paused, and destinations, sources, hosts and egress groups that do not work at present.
+// Every worker sees a change within a second. A value must not be used concurrently; several
+// values may be.
 type Pauses struct {
 	store *breaker.Store
 	by    string
 }
 
-// NewPauses opens nothing yet. by names who changes something, as "operator@host".
+// NewPauses makes no request. by names who changes something, as "operator@host".
 func NewPauses(js jetstream.JetStream, prefix outbox.Prefix, by string) *Pauses {
 	return &Pauses{store: breaker.NewStore(js, prefix.StateBucket(), servertime.New(nil)), by: by}
 }
@@ -30,34 +31,35 @@ type Paused struct {
 	// "source:<name>", "dest:<source>:<destination>", "host:<host>", "group:<name>", and of one
 	// worker alone "key:<name>".
 	Scope string `json:"scope"`
-	// Left of the pause, until the next probe; −1: until it is ended; 0: it is being probed.
+	// Left is the time until the pause ends or the scope is probed next; −1 means that it lasts
+	// until somebody ends it, 0 that it is being probed.
 	Left time.Duration `json:"left_ns"`
 	// Since is when the first failure was seen; zero for an operator's pause.
 	Since time.Time `json:"since,omitzero"`
-	// Reason is what the messages met: a text without anything of them.
+	// Reason is a safe text that says what the messages met.
 	Reason string `json:"reason,omitempty"`
 	// Refused: the far side refuses the source. Somebody has to see to its Source ID or key.
 	Refused bool `json:"refused,omitempty"`
-	// Operator says that a person paused it, and By, who or which worker.
+	// Operator reports that a person made the pause. By names that person, or the worker.
 	Operator bool   `json:"operator"`
 	By       string `json:"by,omitempty"`
 	// Failures counts how often in a row the scope has been found not to work.
 	Failures int `json:"failures,omitempty"`
 }
 
-// Pause has no worker pull messages of a source, or of any source when it is "", for d or,
-// if that is 0, until Resume. What is in flight goes on.
+// Pause keeps all workers from pulling messages of a source, or of every source if it is "", for
+// d, or until Resume if d is 0. What is in flight goes on.
 func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration) error {
 	return p.store.Pause(ctx, source, d, p.by)
 }
 
-// Resume ends an operator's pause of a source, or that of all when it is "". It reports
+// Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports
 // whether there was one. A source stays paused while all are.
 func (p *Pauses) Resume(ctx context.Context, source string) (bool, error) {
 	return p.store.Resume(ctx, source, p.by)
 }
 
-// List answers every pause there is, in the order of the scopes.
+// List returns all pauses, in the order of their scopes.
 func (p *Pauses) List(ctx context.Context) ([]Paused, error) {
 	entries, err := p.store.List(ctx)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
-// recall reads what the ledger knows of a message that was delivered before. Under hold it
-// always looks: a server that was killed can have forgotten that it delivered.
+// recall reads the record of a message that may have been delivered before. Under hold it always
+// does: a server that was killed may have forgotten a delivery.
 func (w *Worker) recall(d *delivery) error {
 	if d.contract != nil || (d.first() || d.unnoted) && !d.hold {
 		return nil
@@ -43,8 +43,8 @@ func (w *Worker) recall(d *delivery) error {
 	return nil
 }
 
-// postpone gives a message back because NATS did not let the worker read or note what it
-// must before sending.
+// postpone is the verdict about a message that waits because NATS did not let the worker read or
+// write what it must before sending.
 func (w *Worker) postpone(d *delivery, err error) verdict {
 	if errors.Is(causeOf(d.ctx), ErrLeaseLost) {
 		return verdict{action: abandon, err: "lease lost"}
@@ -54,7 +54,8 @@ func (w *Worker) postpone(d *delivery, err error) verdict {
 	return verdict{action: wait, delay: w.config.Retry.Initial, err: "NATS did not answer"}
 }
 
-// remember has the ledger note since when it remembers everything, as soon as a worker starts.
+// remember notes in the ledger since when it remembers everything. It is called when the worker
+// starts.
 func (w *Worker) remember(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -63,8 +64,9 @@ func (w *Worker) remember(ctx context.Context) {
 	}
 }
 
-// unremembered suspects a message under hold of which the ledger knows nothing although somebody had
-// it, if the ledger has lost what it knew.
+// unremembered returns the record of a message that counts as possibly sent, if the message is
+// under hold, somebody had it, and the ledger has lost what it knew of it. Otherwise it returns
+// rec.
 func (w *Worker) unremembered(d *delivery, rec ledger.Record) (ledger.Record, error) {
 	if rec != (ledger.Record{}) || d.first() || !d.hold && !d.unsure {
 		return rec, nil

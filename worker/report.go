@@ -45,10 +45,10 @@ var logText = map[EventKind]string{
 	EventAbandoned: "message abandoned",
 }
 
-// possibleDuplicate: an earlier attempt or this one had an unknown outcome.
+// possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome.
 func (d *delivery) possibleDuplicate() bool { return d.record.Unknown || d.verdict.unknown }
 
-// event starts an event about this delivery.
+// event returns an event about this delivery.
 func (d *delivery) event(kind EventKind) Event {
 	return Event{
 		Kind: kind, Source: d.message.Source, Lane: d.message.Lane, MessageID: d.message.ID, Sequence: d.message.Sequence,
@@ -59,7 +59,7 @@ func (d *delivery) event(kind EventKind) Event {
 
 const stillPaused = "still paused: a probe failed"
 
-// observeScope makes an event of what the breaker tells.
+// observeScope turns a change that the breaker reports into an event.
 func (w *Worker) observeScope(c breaker.Change) {
 	e := Event{Kind: EventResumed, Scope: c.Scope, Error: c.Reason}
 	if c.Paused {
@@ -68,7 +68,7 @@ func (w *Worker) observeScope(c breaker.Change) {
 	w.observe(e)
 }
 
-// observe passes an event on, and notes pauses: one line at each change.
+// observe passes an event on, and logs a line at each change of a pause.
 func (w *Worker) observe(e Event) {
 	switch e.Kind {
 	case EventPaused:

@@ -17,13 +17,13 @@ import (
 // The files settle*.go are the only place where a message is acknowledged, handed back, woken,
 // replied to or dead-lettered: settle.go has the order of the steps, the others have the steps.
 
-// stepTimeout is what one step of a settlement has, at least, before all that are not
-// confirmed are repeated.
+// stepTimeout is the least time that a step of a settlement has before the unconfirmed steps are
+// repeated.
 const stepTimeout = 2 * time.Second
 
 var errUnconfirmed = errors.New("NATS did not confirm within 2s")
 
-// settle carries the verdict out.
+// settle carries out the verdict.
 func (w *Worker) settle(d *delivery) {
 	switch d.verdict.action {
 	case settled:
@@ -45,9 +45,9 @@ func (w *Worker) settle(d *delivery) {
 	}
 }
 
-// conclude takes a message through dead letter, reply and ack, repeating from the first
-// unconfirmed step until all are confirmed. The lease is kept all the while. It gives up
-// only when the worker is stopped: then the message comes again, its steps with it.
+// conclude takes a message through dead letter, reply, audit entry and ack. It repeats from the
+// first unconfirmed step until all are confirmed, and keeps the lease meanwhile. It gives up only
+// when the worker is stopped: then the message is delivered again and its steps are repeated.
 func (w *Worker) conclude(d *delivery) {
 	defer w.keeper.Forget(d.lease)
 	done := d.verdict.done
@@ -78,10 +78,10 @@ func (w *Worker) conclude(d *delivery) {
 	w.report(d, EventSettled)
 }
 
-// stepAside gives up the slot of a message whose settlement cannot be confirmed at present:
-// others go on meanwhile. Those that do so have slots of their own, as many, which are shared
-// out in the same way: what one source cannot settle keeps nothing from another, and is bounded.
-// The returned function is to be called when the settlement has ended.
+// stepAside releases the slot of a message whose settlement cannot be confirmed at present, so
+// that others go on. Such messages have slots of their own, just as many and shared in the same
+// way: their number is bounded, and one source's take nothing from another. The returned function
+// must be called when the settlement has ended.
 func (w *Worker) stepAside(d *delivery) func() {
 	source, class := d.lane.source, d.lane.class()
 	if w.aside.TryAcquire(source, class, 1) == 0 {
@@ -103,9 +103,8 @@ type settlement struct {
 	behind   uint64 // the position before the message in its order, where it is held
 }
 
-// repeat takes the steps again, with backoff, until they succeed or the worker is stopped.
-// failed is how they failed the first time: the schedule is made only when that happens.
-// member is what the log calls the message.
+// repeat repeats the steps, with backoff, until they succeed or the worker is stopped. failed is
+// the first failure; the backoff is made only for that. member names the message in the log.
 func (s *settlement) repeat(member string, failed error) error {
 	w, d := s.worker, s.delivery
 	again := func() (err error) {
@@ -145,15 +144,15 @@ func (s *settlement) steps() error {
 		s.audited = true
 		failpoint.At("audit")
 	}
-	// The last trace of a replay: once acknowledged, the queue does not show it was published.
+	// Once acknowledged, the queue does not show that the replay was published. This note does.
 	if s.delivery.message.ReplayOf != "" {
 		if err := dlq.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.delivery.verdict.settlement); err != nil {
 			return err
 		}
 	}
 	if s.delivery.hold && s.delivery.noted {
-		// Otherwise a death before the ack would leave the intent, and make a held message
-		// of one whose caller was told that it was delivered.
+		// If the worker died before the ack, the intent would remain, and the message be held
+		// although its caller was told that it was delivered.
 		if err := s.leaveWord(); err != nil {
 			return err
 		}
@@ -165,8 +164,8 @@ func (s *settlement) steps() error {
 		return err
 	}
 	failpoint.At("ack")
-	// A core reply travels before the ack on the same connection, so the ack's
-	// confirmation covers it: no flush of its own. If that does not come, both repeat.
+	// A core reply travels before the ack on the same connection. The confirmation of the ack
+	// covers it, so it needs no flush; without a confirmation both are repeated.
 	if err := ack.Done(s.ctx(), s.worker.conn, s.delivery.msg.reply); err != nil {
 		if s.unheard(err) {
 			return s.leave()
@@ -181,10 +180,10 @@ func (s *settlement) steps() error {
 	return nil
 }
 
-// ctx is that of the next step.
+// ctx bounds the next step.
 func (s *settlement) ctx() context.Context { return s.worker.deadlines.context() }
 
-// attempts counted so far, this delivery's included.
+// attempts returns the number of counted attempts, those of this delivery included.
 func (d *delivery) attempts() int {
 	n := d.record.Attempts + d.verdict.lost
 	if d.verdict.counted {
@@ -193,7 +192,7 @@ func (d *delivery) attempts() int {
 	return n
 }
 
-// unsettled is what the log says of a settlement that is not confirmed.
+// unsettled names the step that is not confirmed, for the log.
 func (s *settlement) unsettled() string {
 	switch {
 	case !s.dead:

@@ -15,10 +15,11 @@ import (
 
 var errNotConnected = errors.New("not connected to NATS")
 
-// yield keeps a worker from acknowledging a message in order that another has taken over:
-// JetStream would accept it, and deliver the next one beside what the other still sends.
-// It leaves word instead, so that the other, or the next, does not send it again. Without
-// a connection the client would keep the acknowledgement and deliver it who knows when.
+// yield keeps the worker from acknowledging an ordered message that another worker has taken
+// over: JetStream would accept the ack, and deliver the next message while the other still sends
+// this one. The worker notes the settlement in the ledger instead, so that nobody sends the
+// message again. Without a connection it fails: the client would buffer the ack and send it at
+// any later time.
 func (s *settlement) yield() error {
 	w, d := s.worker, s.delivery
 	switch {
@@ -32,7 +33,7 @@ func (s *settlement) yield() error {
 	return s.leave()
 }
 
-// leave has whoever gets the message next acknowledge it.
+// leave leaves the ack to the worker that has the message next.
 func (s *settlement) leave() error {
 	if err := s.leaveWord(); err != nil {
 		return err
@@ -40,7 +41,7 @@ func (s *settlement) leave() error {
 	return backoff.Permanent(ErrLeaseLost)
 }
 
-// leaveWord notes in the ledger that everything but the ack is done: who gets the message
+// leaveWord notes in the ledger that only the ack is missing: the worker that has the message
 // next acknowledges it and does nothing else.
 func (s *settlement) leaveWord() error {
 	if s.delivery.verdict.done {
@@ -52,15 +53,15 @@ func (s *settlement) leaveWord() error {
 	return nil
 }
 
-// word is what the ledger is to hold of a message that is settled but for the ack.
+// word is the record of a message that is settled but for the ack.
 func (s *settlement) word() ledger.Record {
 	rec := s.delivery.record
 	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.settlement, s.delivery.verdict.answer.Status, s.delivery.verdict.err
 	return rec
 }
 
-// unheard reports whether nobody took the acknowledgement because the consumer is gone: its
-// source was given up, say. A slot must not wait for the next one.
+// unheard reports whether nobody took the ack because the consumer is gone, as when its source
+// was given up. Waiting for the next consumer would occupy a slot.
 func (s *settlement) unheard(err error) bool {
 	w, d := s.worker, s.delivery
 	if d.lease == nil || !errors.Is(err, nats.ErrNoResponders) {
@@ -70,9 +71,8 @@ func (s *settlement) unheard(err error) bool {
 	return errors.Is(err, jetstream.ErrConsumerNotFound)
 }
 
-// outlived reports whether the message is gone with its queue, and an answer to the server
-// would be about another that has its sequence now, or will have it. Nobody asks about a
-// delivery that was quick.
+// outlived reports whether the message is gone with its queue. An ack would then be about another
+// message that has its sequence now, or will have it. It does not ask about a quick delivery.
 func (w *Worker) outlived(d *delivery) bool {
 	if d.lease == nil || time.Since(d.began) < w.config.AckWait/3 {
 		return false
@@ -94,9 +94,9 @@ func (w *Worker) outlived(d *delivery) bool {
 	return true
 }
 
-// removeObject removes the body of a message that is done: settled, acknowledged, and
-// without a dead letter that would keep it for a replay. What it cannot remove, or a crash
-// leaves behind, is an orphan that is collected later.
+// removeObject removes the body object of a message that is settled and acknowledged, unless a
+// dead letter keeps it for a replay. An object that it cannot remove, or that a crash leaves
+// behind, is an orphan that is collected later.
 func (s *settlement) removeObject() {
 	w, d := s.worker, s.delivery
 	if d.message.BodyObject == "" || d.contract != nil || d.needsDeadLetter() {
@@ -108,7 +108,7 @@ func (s *settlement) removeObject() {
 	if d.first() {
 		err = w.bodies.Delete(ctx, d.message.BodyObject)
 	} else {
-		// An earlier delivery may have written one before it was cut off.
+		// An earlier delivery may have written a dead letter before it was cut off.
 		err = w.bodies.DeleteUnlessDead(ctx, d.message)
 	}
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// deadlines hands out contexts that end after a while, the same one to all who ask within a
-// quarter of that: a settlement almost never takes as long as it may, and a timer and a
-// context for each would be 2 % of a busy worker's processor time. What it hands out lasts
-// for at least the time it was made with, and for a quarter longer at most.
+// deadlines hands out contexts with a deadline, the same one to all callers within a quarter of
+// its time: a settlement almost never takes as long as it may, and a timer and a context for each
+// would be 2 % of the CPU time of a busy worker. A context lasts for at least the time that
+// deadlines was made with, and for a quarter longer at most.
 type deadlines struct {
 	parent context.Context
 	least  time.Duration
@@ -24,7 +24,7 @@ func newDeadlines(parent context.Context, least time.Duration, cause error) *dea
 	return &deadlines{parent: parent, least: least, cause: cause}
 }
 
-// context answers one that nobody cancels: it ends by itself, or with its parent.
+// context returns a context that ends by itself or with its parent.
 func (d *deadlines) context() context.Context {
 	now := time.Now()
 	d.mu.Lock()

@@ -10,17 +10,17 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
-// giveBack notes what is to be remembered and returns the message to the server, to be
-// delivered again after the verdict's delay. Only while the lease holds: a late negative
-// acknowledgement would take the message away from whoever has it now.
+// giveBack notes the end of the delivery in the ledger and hands the message back, to be
+// delivered again after the verdict's delay. It does so only while the lease holds: a late
+// negative ack would take the message away from the worker that has it now.
 func (w *Worker) giveBack(d *delivery) {
 	v := &d.verdict
 	if v.jittered {
 		v.delay = backoff.FullJitter(v.delay)
 	}
 	rec := d.ended(time.Now())
-	// Else the record is another worker's by now, could not be read and must not be lost, or is of
-	// a message that breaks the contract: nobody would look at it.
+	// Otherwise the record is another worker's by now, could not be read and must not be
+	// overwritten, or is of a message that breaks the contract and whose record nobody reads.
 	if w.keeper.Holds(d.lease) && !d.blind && d.contract == nil {
 		w.noteEnd(d, rec)
 		failpoint.At("note")
@@ -37,7 +37,7 @@ func (w *Worker) giveBack(d *delivery) {
 	w.report(d, kind)
 }
 
-// ended is what the ledger is to hold of a message that is given back.
+// ended is the record of a message that is handed back.
 func (d *delivery) ended(now time.Time) ledger.Record {
 	v, rec := &d.verdict, d.record
 	rec.Age, rec.Since = rec.AgeAt(d.began), time.Time{}
@@ -59,8 +59,8 @@ func (d *delivery) ended(now time.Time) ledger.Record {
 	return rec
 }
 
-// noteEnd notes an attempt that has ended. Under hold it tries for as long as the lease
-// holds: an intent that stays would have the message settled held, whatever is known of it.
+// noteEnd notes an attempt that has ended. Under hold it tries for as long as the lease holds: an
+// intent that remains has the message settled held, whatever is known of it.
 func (w *Worker) noteEnd(d *delivery, rec ledger.Record) {
 	for try := 1; ; try++ {
 		ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
@@ -78,9 +78,9 @@ func (w *Worker) noteEnd(d *delivery, rec ledger.Record) {
 	}
 }
 
-// refuse returns a message that was not admitted: the source was paused or the worker is
-// stopping. Another worker may take it at once, or after a delay while what the message
-// itself depends on is paused, and learns that it was not sent.
+// refuse hands back a message that was not admitted, because its source was paused or the worker
+// is stopping. Another worker may take it at once, or after a delay while the message's own
+// scopes are paused; the ledger tells that worker that the message was not sent.
 func (w *Worker) refuse(d *delivery, delay time.Duration) {
 	defer d.cancel(nil)
 	if w.conn.IsConnected() && d.contract == nil {
@@ -96,17 +96,18 @@ func (w *Worker) refuse(d *delivery, delay time.Duration) {
 	}
 }
 
-// comesAgain has a lane pull when a message comes that was handed back.
+// comesAgain has the lane pull again when a message that was handed back is due.
 func (w *Worker) comesAgain(l *lane, delay time.Duration) {
 	if delay <= w.config.Retry.Max { // what comes later is found in time without
 		time.AfterFunc(delay+comesAfter, func() { w.open(l) })
 	}
 }
 
-// comesAfter is how much later than asked for the server delivers a message again.
+// comesAfter is the delay with which the server delivers a message that is due.
 const comesAfter = 15 * time.Millisecond
 
-// noteUnsent keeps the next delivery of a message from counting as a possible duplicate.
+// noteUnsent notes that a message was not sent, so that its next delivery does not count as a
+// possible duplicate.
 func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duration) error {
 	next := time.Time{}
 	if delay > 0 {
@@ -123,9 +124,9 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duratio
 	return w.ledger.Store(ctx, d.message, rec)
 }
 
-// wake has followers that were handed back delivered now: with a negative acknowledgement
-// without a delay. A pull that overtakes it brings nothing: the server's word for the last is
-// waited for.
+// wake has followers that were handed back delivered now, by a negative ack without a delay. It
+// waits for the server to confirm the last one: a pull that overtakes the negative ack brings
+// nothing.
 func (w *Worker) wake(l *lane, list []handedBack) {
 	if len(list) == 0 {
 		return

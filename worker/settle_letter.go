@@ -13,7 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 )
 
-// bury writes the dead letter where one is due, and before it what waits behind it.
+// bury updates the note of the message's order and then writes the dead letter, where one is due.
 func (s *settlement) bury() error {
 	due := s.delivery.needsDeadLetter()
 	if err := s.keepOrder(due); err != nil {
@@ -30,8 +30,8 @@ func (s *settlement) bury() error {
 	return nil
 }
 
-// needsDeadLetter: everything but delivered, except a REQUEST whose caller is told;
-// poison always.
+// needsDeadLetter reports whether the message gets a dead letter: every message that is not
+// delivered does, except a REQUEST whose caller is told. Poison always does.
 func (d *delivery) needsDeadLetter() bool {
 	switch d.verdict.settlement {
 	case outbox.Delivered:
@@ -43,9 +43,9 @@ func (d *delivery) needsDeadLetter() bool {
 	}
 }
 
-// keepOrder notes, before the dead letter is written, that what comes later must wait
-// behind the message, and takes that back when the message was delivered after all: at a
-// second try, as after a crash, or as a replay.
+// keepOrder notes before the dead letter is written that later messages of the order wait behind
+// it. It takes the note back if the message was delivered after all, at a second try after a
+// crash or as a replay.
 func (s *settlement) keepOrder(dead bool) error {
 	w, m := s.worker, s.delivery.message
 	at, ok := dlq.PlaceOf(&m)
@@ -63,8 +63,8 @@ func (s *settlement) keepOrder(dead bool) error {
 	return nil
 }
 
-// deadLetter writes the dead letter, and once more under a name of its own where its place is
-// taken.
+// deadLetter writes the dead letter. If its place is taken by an older message's, it writes it
+// under a name of its own.
 func (s *settlement) deadLetter() error {
 	w, d := s.worker, s.delivery
 	letter := dlq.Letter{
@@ -74,26 +74,26 @@ func (s *settlement) deadLetter() error {
 	}
 	taken, err := s.write(letter)
 	if taken && err == nil {
-		// A queue that was made anew gives sequences away again, and with them the names of
-		// messages without an id.
+		// A queue that was made anew reuses sequences, and with them the names of messages
+		// without an id.
 		letter.MessageID += s.storedAt()
 		_, err = s.write(letter)
 	}
 	return err
 }
 
-// storedAt is what tells a message from others of its id.
+// storedAt is a suffix that tells a message from others of its id.
 func (s *settlement) storedAt() string {
 	return "@" + s.delivery.message.Stored.UTC().Format(time.RFC3339Nano)
 }
 
-// write stores a dead letter. taken reports that its place is that of an older message's.
+// write stores a dead letter. taken reports that its place is taken by that of an older message.
 func (s *settlement) write(letter dlq.Letter) (taken bool, err error) {
 	w := s.worker
 	msg := letter.Encode(w.config.Prefix)
 	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
-		// The time it was stored tells it from one of its name in a queue before this one, whose
-		// body may be there.
+		// The time tells it from a message of the same name in an earlier queue, whose body may
+		// be there.
 		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(letter.Source, s.delivery.message.ID+s.storedAt(), letter.Sequence)); err != nil {
 			return false, err
 		}
@@ -104,8 +104,8 @@ func (s *settlement) write(letter dlq.Letter) (taken bool, err error) {
 	return false, err
 }
 
-// putAside moves the body of a dead letter or reply that is too large for a message into
-// the object store.
+// putAside moves the body of a dead letter or reply that is too large for a message to the object
+// store.
 func (w *Worker) putAside(msg *nats.Msg, name string) error {
 	if len(msg.Data) == 0 {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// reply publishes the reply. durable reports that a stream confirmed it.
+// reply publishes the reply. durable reports whether a stream confirmed it.
 func (s *settlement) reply() (durable bool, err error) {
 	w, d := s.worker, s.delivery
 	msg := s.replyMsg().Encode(d.message.ReplyTo)
@@ -34,10 +34,10 @@ func (s *settlement) replyMsg() outbox.Reply {
 	}
 }
 
-// onePrefix is an error of the NATS client whose text has its prefix twice: "nats: nats: …".
+// onePrefix wraps an error of the NATS client whose text repeats its prefix: "nats: nats: …".
 type onePrefix struct{ error }
 
-// Error has the prefix once.
+// Error returns the text with one prefix.
 func (e onePrefix) Error() string {
 	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 )
 
-// What the sweeper finds is settled here: messages that no worker has in hand, because the server
-// stopped delivering them or somebody removed them, and the advisories that tell of them.
+// Here is settled what the sweeper finds: messages that no worker has in hand, because the server
+// stopped delivering them or somebody removed them, and the advisories about them.
 
-// settleAdvisory deals with one advisory and acknowledges it. One that could not be dealt with
-// comes again.
+// settleAdvisory handles one advisory and acknowledges it. After a failure the advisory is
+// delivered again.
 func (w *Worker) settleAdvisory(ctx context.Context, msg jetstream.Msg) error {
 	if err := w.swept(ctx, msg); err != nil {
 		w.log.Warn("an advisory could not be dealt with; trying again", "error", err)
@@ -31,7 +31,7 @@ func (w *Worker) settleAdvisory(ctx context.Context, msg jetstream.Msg) error {
 	return nil
 }
 
-// settleStopped settles a message that is stored and that the server delivers no more.
+// settleStopped settles a message that is stored and that the server no longer delivers.
 func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory, stored *jetstream.RawStreamMsg) error {
 	d := &delivery{
 		lane: w.laneOf(a.Consumer), msg: stopped(a, stored),
@@ -53,8 +53,8 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 	return nil
 }
 
-// buryRemoved leaves a dead letter for a message that somebody removed before it was
-// settled. Its content is gone; that it was there is not.
+// buryRemoved writes a dead letter for a message that somebody removed before it was settled. Its
+// content is lost; that it existed is not.
 func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 	l := w.laneOf(a.Consumer)
 	letter := dlq.Letter{
@@ -79,9 +79,8 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 	return nil
 }
 
-// stopped is a stored message as settle sees a delivered one. Its acknowledgement is that
-// of the last delivery, which removes it from the queue although the server does not wait
-// for it any more.
+// stopped is a stored message in the form of a delivered one. Its ack is that of the last
+// delivery, which removes it from the queue although the server no longer waits for it.
 func stopped(a advisory, stored *jetstream.RawStreamMsg) inbound {
 	last := ack.Delivery{Stream: a.Stream, Consumer: a.Consumer, Sequence: a.Sequence, Consumed: 1, Count: a.Deliveries}
 	return inbound{subject: stored.Subject, header: stored.Header, body: stored.Data, reply: last.Reply()}

@@ -7,17 +7,17 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// served is a source whose messages this worker consumes.
+// served is a source that this worker serves.
 type served struct {
 	Source
 	lanes [2]*lane // SENDs and REQUESTs
 }
 
-// SetSources has the worker serve these sources instead of those it serves, while it runs or
-// before. A source that comes is served at once; one that goes is pulled from no more, and what
-// is in flight of it is delivered. One that stays goes on, with its new functions and scopes
-// for messages that are pulled from now on. An error changes nothing and names every bad source.
-// It is safe for concurrent use.
+// SetSources replaces the sources that the worker serves, before Run or while it runs. A new
+// source is served at once. A source that is left out is not pulled from any more; what is in
+// flight of it is delivered. A source that stays goes on; its new functions and scopes apply to
+// messages that are pulled from now on. An error names every bad source and changes nothing. It
+// is safe for concurrent use.
 func (w *Worker) SetSources(list []Source) error {
 	if w.config.AllSources {
 		return errors.New("worker: SetSources: Config.AllSources is set: the worker serves all there are")
@@ -70,12 +70,12 @@ func checkSources(list []Source) error {
 	return errors.Join(errs...)
 }
 
-// newLanes are those of a source. The mutex is held, or nobody else is there yet.
+// newLanes makes the lanes of a source. The caller holds the mutex, or is alone.
 func (w *Worker) newLanes(source string) [2]*lane {
 	return [2]*lane{w.newLane(w.pulling, source, outbox.LaneSend), w.newLane(w.pulling, source, outbox.LaneRequest)}
 }
 
-// source answers what a source is to be served by; nil when it is not.
+// source returns the settings of a source; nil if it is not served.
 func (w *Worker) source(name string) *Source {
 	if s := w.servedBy(name); s != nil {
 		return &s.Source
@@ -83,8 +83,8 @@ func (w *Worker) source(name string) *Source {
 	return nil
 }
 
-// laneFor is the lane of a message of a kind; nil when its source is not served. Where all
-// sources are served, a new one is from now on.
+// laneFor returns the lane of a message of a kind; nil if its source is not served. Where all
+// sources are served, it begins to serve a new one.
 func (w *Worker) laneFor(source string, kind outbox.Lane) *lane {
 	s := w.servedBy(source)
 	if s == nil && w.config.AllSources {
@@ -93,7 +93,7 @@ func (w *Worker) laneFor(source string, kind outbox.Lane) *lane {
 	return s.lane(kind)
 }
 
-// lane is that of a kind; nil when the source is not served, or not yet.
+// lane returns the lane of a kind; nil if the source is not served, or not yet.
 func (s *served) lane(kind outbox.Lane) *lane {
 	switch {
 	case s == nil:
@@ -110,7 +110,7 @@ func (w *Worker) servedBy(source string) *served {
 	return w.sources[source]
 }
 
-// adopt serves a source that was found on the queue.
+// adopt begins to serve a source that was found in the queue.
 func (w *Worker) adopt(source string) *served {
 	w.serving.Lock()
 	defer w.serving.Unlock()
@@ -131,7 +131,7 @@ func (w *Worker) adopt(source string) *served {
 	return s
 }
 
-// scopesOf are the scopes that each source depends on.
+// scopesOf returns the scopes that each source depends on.
 func scopesOf(sources map[string]*served) map[string][]string {
 	scopes := make(map[string][]string, len(sources))
 	for name, s := range sources {
@@ -140,7 +140,7 @@ func scopesOf(sources map[string]*served) map[string][]string {
 	return scopes
 }
 
-// allLanes are those of all sources that are served.
+// allLanes returns the lanes of all sources that are served.
 func (w *Worker) allLanes() []*lane {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -153,8 +153,8 @@ func (w *Worker) allLanes() []*lane {
 	return list
 }
 
-// laneOf is the lane of a consumer. One that this worker does not serve is nothing but a name:
-// it is never pulled from.
+// laneOf returns the lane of a consumer. For a consumer that this worker does not serve it
+// returns a lane that has a name only and is never pulled from.
 func (w *Worker) laneOf(consumer string) *lane {
 	source, kind, ok := w.config.Prefix.ParseLaneConsumer(consumer)
 	if l := w.servedBy(source).lane(kind); ok && l != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Status is a worker's state at one moment.
+// Status is the state of a worker at one moment.
 type Status struct {
 	// Connected to NATS.
 	Connected bool `json:"connected"`
@@ -14,43 +14,43 @@ type Status struct {
 	Started bool `json:"started"`
 	// Queue reports that the work queue was there when it was looked at last.
 	Queue bool `json:"queue"`
-	// Sources is how many are served.
+	// Sources is the number of sources that are served.
 	Sources int `json:"sources"`
-	// Lanes is how many of their consumers are pulled from at present, because there is, or
-	// was a moment ago, something to send. Bound is how many of these were found or made.
+	// Lanes is the number of their consumers that are pulled from at present, because there is,
+	// or was a moment ago, something to send. Bound is how many of these were found or made.
 	Lanes int `json:"lanes"`
 	Bound int `json:"bound"`
 	// InFlight is the number of messages being delivered.
 	InFlight int `json:"in_flight"`
-	// Concurrency is how many may be at present.
+	// Concurrency is how many messages may be in flight at present.
 	Concurrency int `json:"concurrency"`
-	// Narrowed are the sources that may have fewer in flight than Concurrency says, because of
-	// what their own messages meet, with how many.
+	// Narrowed lists the sources that may have fewer messages in flight than Concurrency says,
+	// because of what their own messages met, with how many.
 	Narrowed map[string]int `json:"narrowed,omitempty"`
-	// Slow are the sources with messages that have been being sent, or settled, for over ten
-	// seconds, the one with most of them first, and no more than ten sources.
+	// Slow lists the sources with messages that have been in delivery or settlement for over ten
+	// seconds, those with most of them first, ten at most.
 	Slow []SlowSource `json:"slow,omitempty"`
-	// Backlog are the sources with more than twice Concurrency messages in the queue when the
-	// worker looked at it last, the one with most of them first, and no more than ten.
+	// Backlog lists the sources that had more than twice Concurrency messages in the queue when
+	// the worker last looked, those with most of them first, ten at most.
 	Backlog []SourceBacklog `json:"backlog,omitempty"`
-	// Unanswered are the sources whose last reply the stream of replies refused for its size, and
-	// what it said. Their messages with a durable reply wait.
+	// Unanswered maps each source whose last reply the stream of replies refused for its size to
+	// what the stream said. Their messages that want a durable reply wait.
 	Unanswered map[string]string `json:"unanswered,omitempty"`
 	// Pauses lists what is paused, since when and why.
 	Pauses []Paused `json:"pauses,omitempty"`
-	// Breakers are the hosts of the sources, each closed, open or probing.
+	// Breakers maps each host of the sources to closed, open or probing.
 	Breakers map[string]string `json:"breakers,omitempty"`
 }
 
-// SlowSource is a source with messages that have been in hand for long.
+// SlowSource is a source with messages that have been in hand for a long time.
 type SlowSource struct {
 	Source   string `json:"source"`
 	Messages int    `json:"messages"`
-	// Longest is how long the oldest of them has been.
+	// Longest is the time since the oldest of them began.
 	Longest time.Duration `json:"longest_ns"`
 }
 
-// SourceBacklog is a source of whose messages many are stored.
+// SourceBacklog is a source with many messages in the queue.
 type SourceBacklog struct {
 	Source   string `json:"source"`
 	Messages int64  `json:"messages"`
@@ -59,15 +59,15 @@ type SourceBacklog struct {
 // mostShown bounds the sources that a list of [Status] names.
 const mostShown = 10
 
-// slowAfter is from when on a message that is being sent, or settled, is slow.
+// slowAfter is the time after which a message in delivery or settlement is slow.
 const slowAfter = 10 * time.Second
 
-// Ready reports whether the worker can take messages: started, connected to NATS, and the work
-// queue found. Redox being down, a key being paused or a source whose consumer cannot be made
-// does not make it unready.
+// Ready reports whether the worker can take messages: it was started, is connected to NATS and
+// has found the work queue. That Redox is down, a key is paused or the consumer of a source
+// cannot be made does not make it unready.
 func (s Status) Ready() bool { return s.Started && s.Connected && s.Queue }
 
-// Status answers the worker's state. It is safe for concurrent use, also before Run.
+// Status returns the worker's state. It is safe for concurrent use, also before Run.
 func (w *Worker) Status() Status {
 	s := Status{Connected: w.conn.IsConnected(), Queue: w.queueThere.Load()}
 	w.mu.Lock()

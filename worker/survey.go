@@ -10,25 +10,24 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What has to be pulled a worker learns in two ways. The server says of each message that is
-// stored that it is there: the queue republishes its headers under another subject. And now and
-// then the worker looks what the queue holds, for what nobody said, was handed back by a worker
-// that is gone, or was there before.
+// A worker learns in two ways what there is to pull. The queue republishes the headers of each
+// stored message under another subject. And the worker looks at the queue now and then, for
+// messages that it did not hear of, that a worker handed back that is gone, or that were there
+// before.
 
 const (
 	// surveyEvery is how often a worker looks while there is something to do, and surveyMost
 	// while there has not been for long.
 	surveyEvery = time.Second
 	surveyMost  = 8 * time.Second
-	// surveyShare is what part of the time is spent looking at most: one in so many.
+	// surveyShare bounds the time that is spent looking: one part in so many.
 	surveyShare = 20
-	// pollMost is after what time at most a look at the queue has a lane asked again whose
-	// messages do not come.
+	// pollMost is the longest time after which a lane whose messages do not come is asked again.
 	pollMost = 2 * time.Second
 )
 
-// listen hears of messages that are stored. Without the right to, what is stored is found by
-// looking.
+// listen subscribes to the headers of stored messages. Without the permission to, messages are
+// found by looking.
 func (w *Worker) listen() (stop func(), err error) {
 	sub, err := w.conn.Subscribe(w.config.Prefix.WakeSubjects(), func(msg *nats.Msg) {
 		source, kind, ok := w.config.Prefix.ParseWake(msg.Subject)
@@ -91,8 +90,8 @@ func (w *Worker) survey(ctx context.Context) {
 	}
 }
 
-// surveyed opens the lanes of what is stored. found reports whether a lane was opened that had
-// not been.
+// surveyed opens the lanes of what is stored. found reports whether it opened a lane that was
+// closed.
 func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
 	defer cancel()
@@ -136,8 +135,8 @@ func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 	return found, nil
 }
 
-// poll has a lane pull that has messages, and one leave that has none. What is asked for often in
-// vain is asked for less often.
+// poll has a lane pull that has messages, and closes one that has none. A lane that was often
+// asked in vain is asked less often.
 func (w *Worker) poll(l *lane, n int64, now time.Time) (opened bool) {
 	l.mu.Lock()
 	running := l.running

@@ -16,10 +16,10 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 )
 
-// The sweeper settles what no worker gets to see. The consumers of the queue have no
-// delivery limit and nobody terminates their messages; when a person has changed that all
-// the same, the server stops delivering a message, or drops it, and says so in an advisory
-// only. The stream of advisories keeps it, and one worker at a time reads on.
+// The sweeper settles messages that no worker sees. The consumers of the queue have no delivery
+// limit, and no worker terminates a message. If a person has set a limit or terminates one, the
+// server stops delivering the message, or drops it, and says so in an advisory only. A stream
+// keeps the advisories, and one worker at a time reads them.
 
 // Types of the advisories (ADR-1 schemas of the server).
 const (
@@ -33,7 +33,7 @@ const sweepExpiry = 30 * time.Second
 // sweepPause is how long the sweeper waits after a failure.
 const sweepPause = 5 * time.Second
 
-// advisory is what the server says about a message it delivers no more.
+// advisory is the server's report of a message that it delivers no more.
 type advisory struct {
 	Type       string `json:"type"`
 	Stream     string `json:"stream"`
@@ -61,8 +61,8 @@ func parseAdvisory(data []byte, stream string) (advisory, error) {
 	return a, nil
 }
 
-// sweep reads advisories until ctx ends. Without the rights for it, or without the
-// consumer, it says so once and looks again now and then.
+// sweep reads advisories until ctx ends. Without the permission, or without the consumer, it says
+// so once and tries again now and then.
 func (w *Worker) sweep(ctx context.Context) {
 	stream, name := w.config.Prefix.AdvisoryStream(), w.config.Prefix.SweeperConsumer()
 	for attempt := 1; ctx.Err() == nil; attempt++ {
@@ -81,8 +81,8 @@ func (w *Worker) sweep(ctx context.Context) {
 	}
 }
 
-// sweeper looks the consumer of the advisories up, and makes it where there is none: of one
-// message at a time, for whichever worker.
+// sweeper returns the consumer of the advisories, and creates it if there is none. It delivers
+// one message at a time, to any one worker.
 func (w *Worker) sweeper(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
 	consumer, err := w.js.Consumer(ctx, stream, name)
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -115,7 +115,7 @@ func (w *Worker) sweepFrom(ctx context.Context, consumer jetstream.Consumer) err
 	return nil
 }
 
-// swept deals with one advisory.
+// swept handles one advisory.
 func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 	a, err := parseAdvisory(msg.Data(), w.config.Prefix.OutStream())
 	if err != nil {
@@ -150,8 +150,8 @@ func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 	return w.settleStopped(ctx, out, a, stored)
 }
 
-// madeAnew reports whether the consumer of an advisory was made after it: then it delivers
-// what the one before delivered no more.
+// madeAnew reports whether the consumer of an advisory was created after it: the new one delivers
+// what the old one no longer did.
 func (w *Worker) madeAnew(ctx context.Context, a advisory) (bool, error) {
 	consumer, err := w.js.Consumer(ctx, a.Stream, a.Consumer)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -163,9 +163,9 @@ func (w *Worker) madeAnew(ctx context.Context, a advisory) (bool, error) {
 	return consumer.CachedInfo().Created.After(a.Time), nil
 }
 
-// missed deals with a message that is gone and that the server was still waiting for.
-// Somebody has removed it, unless the server was started or became the leader a while
-// before: then it may not know that the message was acknowledged.
+// missed handles a message that is gone although the server was still waiting for its ack.
+// Somebody has removed it, unless the server was started or became the leader shortly before:
+// then it may not know of the ack.
 func (w *Worker) missed(ctx context.Context, a advisory, replicated bool) error {
 	newcomer := w.restarts.Explains(a.Time)
 	if replicated {
@@ -183,7 +183,7 @@ func (w *Worker) missed(ctx context.Context, a advisory, replicated bool) error 
 	return nil
 }
 
-// leaderSince is when the leader of a replicated consumer became that: ConsumerInfo's
+// leaderSince returns when the leader of a replicated consumer was elected: ConsumerInfo's
 // cluster.leader_since, which the client does not show.
 func (w *Worker) leaderSince(ctx context.Context, a advisory) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)

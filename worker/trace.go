@@ -27,7 +27,7 @@ func newTracing(provider trace.TracerProvider, g *guards) (t tracing) {
 	return t
 }
 
-// start answers no span where the tracer panics.
+// start returns no span if the tracer panics.
 func (t tracing) start(ctx context.Context, d *delivery) (with context.Context, span trace.Span) {
 	if t.tracer == nil {
 		return ctx, nil

@@ -12,8 +12,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
-// troubles are what the log is told of when it begins, changes and ends, and not for each
-// lane or message that meets it.
+// troubles are conditions that the log reports when they begin, change and end, not for each lane
+// or message that meets them.
 type troubles struct {
 	pulls       *logsample.Trouble // members are consumers
 	settlements *logsample.Trouble // messages, by source and id
@@ -22,7 +22,7 @@ type troubles struct {
 	advisories  *logsample.Trouble
 }
 
-// itself is the member of a trouble that has one alone.
+// itself is the only member of a trouble that has one.
 const itself = ""
 
 func newTroubles(log *slog.Logger) troubles {
@@ -35,11 +35,11 @@ func newTroubles(log *slog.Logger) troubles {
 	}
 }
 
-// steady is how long a lane that failed must not fail to work again, unless a pull of it
-// ends well before.
+// steady is how long a lane must not fail before it counts as working again, unless a pull of it
+// succeeds before.
 const steady = 10 * time.Second
 
-// unpulled notes that a lane could not pull, or not be bound.
+// unpulled notes that a lane could not pull or be bound.
 func (w *Worker) unpulled(l *lane, err error) {
 	w.troubles.pulls.Failed(l.consumer, w.pullText(err), err, "stream", w.config.Prefix.OutStream(), "consumer", l.consumer)
 	l.failed.Lock()
@@ -51,7 +51,7 @@ func (w *Worker) unpulled(l *lane, err error) {
 	l.recovery.Reset(steady)
 }
 
-// recovered looks whether a lane that has not failed for a while works again.
+// recovered checks whether a lane that has not failed for a while works again.
 func (w *Worker) recovered(l *lane) {
 	switch {
 	case w.pulling.Err() != nil:
@@ -66,7 +66,7 @@ func (w *Worker) recovered(l *lane) {
 	}
 }
 
-// pullText is what the log says of an error of a pull.
+// pullText describes an error of a pull, for the log.
 func (w *Worker) pullText(err error) string {
 	switch {
 	case !w.conn.IsConnected():

@@ -24,8 +24,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/suspects"
 )
 
-// Worker consumes messages and settles them. Make one with [New]; any number of workers,
-// in any number of processes, share the work.
+// Worker consumes messages and settles them. Any number of workers, in any number of processes,
+// share the work. Make one with [New].
 type Worker struct {
 	js        jetstream.JetStream
 	conn      *nats.Conn
@@ -83,8 +83,8 @@ type Worker struct {
 // settleGrace is how long settlements may go on after the last attempts were cancelled.
 const settleGrace = 5 * time.Second
 
-// New returns a worker that pulls from js and delivers through d. It reports every
-// problem of the config at once and touches nothing yet.
+// New returns a worker that pulls from js and delivers through d. It reports every problem of the
+// config at once, and makes no request.
 func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	if isNil(js) || isNil(d) {
 		return nil, errors.New("worker: New needs a JetStream context and a Deliverer")
@@ -116,11 +116,10 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	return w, nil
 }
 
-// Run pulls, delivers and settles until ctx ends. It then stops pulling, hands back what
-// it had buffered, lets attempts in flight finish within DrainTimeout, cancels and hands
-// back the rest, and returns nil when every goroutine it started has ended. A lost
-// connection, a missing consumer or a far side that is down do not end it. It may be
-// called once.
+// Run pulls, delivers and settles until ctx ends. It then stops pulling, hands back what it has
+// in hand, lets attempts in flight finish within DrainTimeout, cancels and hands back the rest,
+// and returns nil when every goroutine that it started has ended. A lost connection, a missing
+// consumer or a far side that is down do not end it. It may be called once.
 func (w *Worker) Run(ctx context.Context) error {
 	if w.started.Swap(true) {
 		return errors.New("worker: Run was called twice")
@@ -155,7 +154,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve begins to hear of messages for the sources that are to be served.
+// serve begins to listen for messages of the sources that are to be served.
 func (w *Worker) serve() (stop func()) {
 	unlisten := w.subscribed(w.puller.listen)
 	w.mu.Lock()
@@ -176,7 +175,7 @@ func (w *Worker) serve() (stop func()) {
 	return func() { untell(); unhear(); unlisten() }
 }
 
-// subscribed subscribes, again and again should that fail, until stop is called.
+// subscribed subscribes, and tries again until it succeeds or stop is called.
 func (w *Worker) subscribed(subscribe func() (stop func(), err error)) (stop func()) {
 	unsubscribe, err := subscribe()
 	if err == nil {
@@ -203,7 +202,7 @@ func (w *Worker) subscribed(subscribe func() (stop func(), err error)) (stop fun
 	}
 }
 
-// stop waits for what is in flight, for as long as it may.
+// stop waits for what is in flight, and cancels it after the drain timeout.
 func (w *Worker) stop(cancelSettling func()) {
 	w.mu.Lock()
 	w.running = false
@@ -227,9 +226,9 @@ func (w *Worker) stop(cancelSettling func()) {
 	w.log.Info("worker stopped", "worker", w.config.ID)
 }
 
-// withoutDeadline ends when ctx does and has no deadline. The client bounds a request itself
-// only when its context has none: one that a server swallowed as it started would be waited
-// for until the end of Run.
+// withoutDeadline returns a context that ends with ctx and has no deadline. The client bounds a
+// request itself only if its context has no deadline: a request that was swallowed by a starting
+// server would otherwise wait until the end of Run.
 func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	free, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unlink := context.AfterFunc(ctx, cancel)
@@ -254,7 +253,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	})
 }
 
-// keep runs the lease keeper, again and again should it fail to subscribe.
+// keep runs the lease keeper, and runs it again if it fails to subscribe.
 func (w *Worker) keep(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := w.keeper.Run(ctx); err != nil {
@@ -264,10 +263,10 @@ func (w *Worker) keep(ctx context.Context) {
 	}
 }
 
-// Probe ends the pause of a scope ("key:main") early: the next message goes as its probe
-// now, and what that meets opens the scope or pauses it again. Call it when what the scope
-// waits for is known to work again. It is safe for concurrent use, also before Run; a scope
-// that is not paused stays as it is.
+// Probe ends the pause of a scope ("key:main") early: the next message goes as its probe now,
+// which opens the scope or pauses it again. Call it when what the scope waits for is known to
+// work again. A scope that is not paused stays as it is. It is safe for concurrent use, also
+// before Run.
 func (w *Worker) Probe(scope string) {
 	w.mu.Lock()
 	begun := w.begun
