@@ -27,6 +27,12 @@ func (c *Client) classify(ctx context.Context, out *call) *Error {
 	return e
 }
 
+// conditional reports whether a REQUEST asks for an answer only if something has changed (RFC
+// 9110, 13.1.2 and 13.1.3): 304 then says that nothing has.
+func (out *call) conditional() bool {
+	return out.request && (out.header.Get("If-None-Match") != "" || out.header.Get("If-Modified-Since") != "")
+}
+
 // foreign tells of an answer that somebody else than Redox has given.
 func (c *Client) foreign(ctx context.Context, out *call, e *Error) {
 	c.metrics.foreign.Inc()
@@ -39,6 +45,8 @@ func (c *Client) classifyFailure(out *call, f *answer.Findings) *Error {
 	r := &out.reply
 	e := r.failure(f)
 	switch status := r.Status; {
+	case status == http.StatusNotModified && out.conditional():
+		return nil // the answer that was asked for
 	case status == http.StatusBadRequest && out.request && r.cut != nil:
 		// What it means is in its body.
 		return r.cutOff(f)

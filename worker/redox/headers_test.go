@@ -114,3 +114,22 @@ func TestDeliver_HeadersOfTheAnswer(t *testing.T) {
 		t.Error("a value is in the log")
 	}
 }
+
+// 304 answers a REQUEST that asked for what has changed, and nobody else.
+func TestDeliver_NotModified(t *testing.T) {
+	t.Parallel()
+	r := serve(t, respond(304, "", "ETag", `W/"7"`))
+	c := client(t, r.URL, fixed("t"), func(c *Config, _ *Source) { c.Headers = []string{"If-*"} })
+	for name, want := range map[string]bool{"": false, "If-Match": false, "If-None-Match": true, "if-modified-since": true} {
+		for _, lane := range []outbox.Lane{outbox.LaneRequest, outbox.LaneSend} {
+			m := outbox.Message{ID: "m-1", Source: "clinic-a", Kind: outbox.KindFHIR, Lane: lane, Method: "GET", Path: "hospital/Development/Patient/1"}
+			if name != "" {
+				m.Header = http.Header{name: {`W/"7"`}}
+			}
+			a, err := c.Deliver(t.Context(), m)
+			if want := want && lane == outbox.LaneRequest; (err == nil) != want || want && (a.Status != 304 || a.Header.Get("ETag") == "") {
+				t.Errorf("%s, %q: status %d, %v", lane, name, a.Status, err)
+			}
+		}
+	}
+}
