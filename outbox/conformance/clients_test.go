@@ -13,7 +13,7 @@ import (
 )
 
 // scripts are what each client shows, beside ids.
-var scripts = []string{"send", "send-ordered", "read-reply", "request", "dead-letters"}
+var scripts = []string{"send", "send-ordered", "read-reply", "request", "read", "dead-letters"}
 
 // client runs the examples of one language.
 type client struct {
