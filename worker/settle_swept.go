@@ -47,7 +47,7 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 		return err
 	}
 	if _, err := out.GetMsg(ctx, a.Sequence); err == nil {
-		return fmt.Errorf("message %d of stream %s is settled and yet still stored; delete it by hand", a.Sequence, a.Stream)
+		return fmt.Errorf("message %d of stream %s is settled and yet still stored", a.Sequence, a.Stream)
 	}
 	w.report(d, EventSettled)
 	return nil
