@@ -329,6 +329,8 @@ func (f *Feed) say() {
 			lines = append(lines, line)
 		}
 	}
+	// Who reads of it in the log and asks then is told the same.
+	f.status.Store(&Status{Revision: f.revision, Sources: len(f.applied.Sources), Refused: len(f.set.Refused), Problems: lines[:min(len(lines), maxProblems)]})
 	now := make(map[string]bool, len(lines))
 	for _, line := range lines {
 		if now[line] = true; !f.said[line] {
@@ -341,5 +343,4 @@ func (f *Feed) say() {
 		}
 	}
 	f.said = now
-	f.status.Store(&Status{Revision: f.revision, Sources: len(f.applied.Sources), Refused: len(f.set.Refused), Problems: lines[:min(len(lines), maxProblems)]})
 }
