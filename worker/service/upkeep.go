@@ -96,11 +96,16 @@ func (s *Service) restore(ctx context.Context, js jetstream.JetStream, t topolog
 	return err
 }
 
-// note tells the log what has changed, and keeps it for /readyz.
+// note keeps what is wrong for /readyz, and tells the log what has changed.
 func (u *upkeep) note(faults []topology.Fault) {
-	problems, now := []string{}, make(map[string]bool)
+	problems, now := make([]string, 0, len(faults)), make(map[string]bool)
 	for _, f := range faults {
 		problems = append(problems, f.Detail)
+	}
+	u.mu.Lock()
+	u.problems = problems
+	u.mu.Unlock()
+	for _, f := range faults {
 		text := f.Kind + " " + f.Name + " is full: what cannot be written waits"
 		switch {
 		case f.Kind == "provision":
@@ -117,7 +122,4 @@ func (u *upkeep) note(faults []topology.Fault) {
 			delete(u.failed, name)
 		}
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.problems = problems
 }
