@@ -87,7 +87,7 @@ type Redox struct {
 	MaxBody          int64         `key:"max_body" default:"10MB" least:"1" doc:"largest body of a message"`
 	MaxFile          int64         `key:"max_file" default:"30MB" least:"1" doc:"largest file to upload"`
 	MaxAnswer        MaxAnswer     `key:"max_answer"`
-	StrictAnswers    string        `key:"strict_answers" default:"auto" values:"auto on off" doc:"whether a 2xx that Redox cannot have sent, such as a sign-in page, is an unknown outcome; auto means also one without a Meta, unless endpoint_path is changed"`
+	StrictAnswers    string        `key:"strict_answers" default:"auto" values:"auto on off" doc:"whether an answer that Redox cannot have sent decides nothing, such as the page of a sign-in or firewall; auto means also a 2xx without a Meta, unless endpoint_path is changed"`
 	Offload          Offload       `key:"offload"`
 	Headers          []string      `key:"headers" default:"Prefer,If-*,X-Sender-Organization-Id,X-User-Id" doc:"HTTP headers that messages may set, in any case; * stands for any letters"`
 	OrganizationID   string        `key:"organization_id" doc:"id of the organization in Redox's dashboard, to look up logs over the Platform API"`
@@ -111,7 +111,7 @@ const (
 const (
 	StrictAuto = "auto" // StrictOn, but without a look for Meta where EndpointPath is changed
 	StrictOn   = "on"   // an answer to a data-model message has a Meta, and no answer is a page of HTML
-	StrictOff  = "off"  // every 2xx delivers
+	StrictOff  = "off"  // every 2xx delivers, and every page of HTML with another status refuses
 )
 
 // Values of Redox.Region. The Canadian API host is documented (Redox, Authenticate with

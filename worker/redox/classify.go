@@ -69,7 +69,7 @@ func (c *Client) classifyFailure(out *call, f *answer.Findings) *Error {
 		if e.unknown {
 			e.detail += "; the outcome is unknown"
 		}
-	case mayBeAPage(status) && out.page(f):
+	case c.cfg.StrictAnswers != StrictOff && mayBeAPage(status) && out.page(f):
 		e.class, e.retryAfter, e.trouble = ClassForeign, r.retryAfter, true
 		e.detail = "redox cannot have sent this answer: it is a page of HTML"
 	case passes(status) || status >= 400 && status < 500 && f.Transient:

@@ -207,7 +207,7 @@ func TestDeliver_TraceIDOfTheAnswer(t *testing.T) {
 	}
 }
 
-// What a 2xx is that Redox cannot have sent depends on the configuration.
+// What an answer is that Redox cannot have sent depends on the configuration.
 func TestConfig_StrictAnswers(t *testing.T) {
 	t.Parallel()
 	page, empty := respond(200, "<html>", "Content-Type", "text/html"), respond(204, "")
@@ -219,6 +219,14 @@ func TestConfig_StrictAnswers(t *testing.T) {
 		{"", "", false, false}, {StrictAuto, "/endpoint", false, false}, {StrictAuto, "/engine", false, true},
 		{StrictOn, "/engine", false, false}, {StrictOff, "", true, true},
 	} {
+		for _, status := range []int{302, 403, 404, 405} {
+			far := serve(t, respond(status, "<html>", "Content-Type", "text/html"))
+			c := client(t, far.URL, &keyring{}, func(c *Config, _ *Source) { c.StrictAnswers, c.EndpointPath = tc.strict, tc.path })
+			_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+			if e := failure(t, err); e.Permanent() != (tc.strict == StrictOff) || e.Trouble() == (tc.strict == StrictOff) {
+				t.Errorf("%q with %q, %d: %v", tc.strict, tc.path, status, err)
+			}
+		}
 		for _, answer := range []struct {
 			what  string
 			write func(http.ResponseWriter, arrival)

@@ -93,7 +93,7 @@ type Config struct {
 	Room func(ctx context.Context, bytes int64, wait bool) error
 	// Offload of the files inside data-model messages. Default off.
 	Offload Offload
-	// StrictAnswers says what a 2xx is that Redox cannot have sent. Default StrictAuto.
+	// StrictAnswers says what an answer is that Redox cannot have sent. Default StrictAuto.
 	StrictAnswers StrictAnswers
 	// Headers are the HTTP headers that messages may set, as [outbox.HeaderPolicy] has them. nil
 	// means its default, an empty slice none. A message with another one is poison.

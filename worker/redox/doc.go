@@ -35,8 +35,8 @@
 //
 // What stands between may answer as well: a sign-in, a firewall, whoever listens at a wrong
 // address. A page of HTML with 3xx, 403, 404 or 405 refuses nothing: the message is tried again. A
-// 2xx that Redox cannot have sent leaves the outcome of a SEND unknown; see [StrictAnswers]. Both
-// are [ClassForeign], count as trouble of the host, and are logged as a warning.
+// 2xx that Redox cannot have sent leaves the outcome of a SEND unknown. Unless [StrictOff] says
+// that this is how the far side answers, both are [ClassForeign], count as trouble of the host, and are logged as a warning.
 //
 // # Errors
 //

@@ -72,13 +72,13 @@ func TestHTTP2_AllInFlightAtOnce(t *testing.T) {
 		want    string
 		most    int32 // connections
 	}{
-		"few, offered":       {64, true, HTTP2On, "HTTP/2.0", 3 * httpwire.Http2Dials},
+		"few, offered":       {64, true, HTTP2On, "HTTP/2.0", 3 * httpwire.HTTP2Dials},
 		"few, not offered":   {64, false, HTTP2On, "HTTP/1.1", 64 + 1},
 		"few, by itself":     {64, true, HTTP2Auto, "HTTP/1.1", 64},
-		"many, offered":      {1000, true, HTTP2Auto, "HTTP/2.0", 3 * httpwire.Http2Dials},
+		"many, offered":      {1000, true, HTTP2Auto, "HTTP/2.0", 3 * httpwire.HTTP2Dials},
 		"many, not offered":  {300, false, HTTP2Auto, "HTTP/1.1", 300 + 1},
 		"many, not wanted":   {300, true, HTTP2Off, "HTTP/1.1", 300},
-		"just as many as it": {manyInFlight, true, HTTP2Auto, "HTTP/2.0", 3 * httpwire.Http2Dials},
+		"just as many as it": {manyInFlight, true, HTTP2Auto, "HTTP/2.0", 3 * httpwire.HTTP2Dials},
 		"one less":           {manyInFlight - 1, true, HTTP2Auto, "HTTP/1.1", manyInFlight - 1},
 	} {
 		for _, way := range []string{"direct", "proxy"} {

@@ -118,7 +118,7 @@ func TestHTTP2_ManyOnFewConnections(t *testing.T) {
 	all.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	if len(connections) > 3*httpwire.Http2Dials {
+	if len(connections) > 3*httpwire.HTTP2Dials {
 		t.Errorf("%d connections", len(connections))
 	}
 }

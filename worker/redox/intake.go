@@ -13,15 +13,11 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 )
 
-const (
-	// drainBytes is read and thrown away behind the limit, so that the connection can be
-	// kept; beyond that a new one is cheaper.
-	drainBytes = 64 << 10
-)
+// drainBytes is read and thrown away behind the limit, so that the connection can be
+// kept; beyond that a new one is cheaper.
+const drainBytes = 64 << 10
 
-var (
-	errCrowded = errors.New("there is no room in memory")
-)
+var errCrowded = errors.New("there is no room in memory")
 
 // takeIn reads the body of an answer and keeps it, or what it says: nobody gets the answer
 // to a SEND without a reply subject.

@@ -127,7 +127,8 @@ func isHTML(mediaType string) bool {
 
 // asksForHTML reports whether a message has asked for what may be HTML.
 func asksForHTML(accept string) bool {
-	return strings.Contains(strings.ToLower(accept), "html") || strings.Contains(accept, "*/*")
+	accept = strings.ToLower(accept)
+	return strings.Contains(accept, "html") || strings.Contains(accept, "*/*") || strings.Contains(accept, "text/*")
 }
 
 // isJSON reports whether a media type says JSON (RFC 6839: also what ends in +json).

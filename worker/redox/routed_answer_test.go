@@ -82,6 +82,7 @@ func TestDeliver_SuccessInAnotherFormat(t *testing.T) {
 		{"application/fhir+xml", "text/html; charset=utf-8", "foreign"},
 		{"text/html", "text/html", ""},
 		{"*/*", "text/html", ""},
+		{"application/pdf, Text/*", "text/html", ""},
 		{"application/fhir+json, application/json;q=0.9", "text/html", "foreign"},
 		{"application/fhir+json, application/fhir+xml", "application/fhir+xml", ""},
 	} {

@@ -1,6 +1,6 @@
 package redox
 
-// StrictAnswers says what is made of a 2xx that Redox cannot have sent, such as the page of a
+// StrictAnswers says what is made of an answer that Redox cannot have sent, such as the page of a
 // sign-in, or the answer of whoever else listens at Config.BaseURL.
 type StrictAnswers string
 
@@ -11,9 +11,11 @@ const (
 	StrictAuto StrictAnswers = "auto"
 	// StrictOn: an answer to a data-model message that is no JSON object with a Meta, and a page
 	// of HTML to a message of any kind that did not ask for one, leave the outcome of a SEND
-	// unknown, and are no answer to a REQUEST. They count as trouble of the host.
+	// unknown, and are no answer to a REQUEST. A page of HTML with 3xx, 403, 404 or 405 refuses
+	// nothing: the message is tried again. They all count as trouble of the host.
 	StrictOn StrictAnswers = "on"
-	// StrictOff: every 2xx delivers; [outbox.Answer] has a Flag.
+	// StrictOff: every 2xx delivers, and [outbox.Answer] has a Flag; every 3xx, 403, 404 and 405
+	// refuses.
 	StrictOff StrictAnswers = "off"
 )
 

@@ -190,5 +190,5 @@ func (f *Findings) add(remote string) {
 	}
 }
 
-// RemoteText is what there is of Remote in one line.
+// RemoteText names what went wrong in one line: "type/module" of the errors, identifiers only.
 func (f *Findings) RemoteText() string { return strings.Join(f.remote, ", ") }

@@ -10,7 +10,7 @@ import (
 )
 
 // FindPassing reads what an answer of up to limit bytes says, and does not keep it. It answers
-// how many bytes there were. The errors are those of readBounded.
+// how many bytes there were. The errors are those of [ReadBounded].
 func FindPassing(body io.Reader, limit int64) (Findings, int64, error) {
 	whole := &bounded{source: body, left: limit}
 	text := bufio.NewReaderSize(whole, 4<<10)

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// agree checks that the quick pass finds what the decoder finds, wherever it finds
+// agreed checks that the quick pass finds what the decoder finds, wherever it finds
 // anything at all.
 func agreed(t interface {
 	Helper()

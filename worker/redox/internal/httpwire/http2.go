@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// http2First and http2Dials are how many connections are being opened for HTTP/2 at one
+	// http2First and HTTP2Dials are how many connections are being opened for HTTP/2 at one
 	// time, at first and later: all requests that wait would open one of their own.
-	http2First, Http2Dials = 2, 16
+	http2First, HTTP2Dials = 2, 16
 	// http2Again is how long a host without HTTP/2 is not asked for it.
 	http2Again = 10 * time.Minute
 )
@@ -159,7 +159,7 @@ func (w *way) heard(info httptrace.GotConnInfo) {
 	w.speaks(spoke)
 }
 
-// refused reports whether the host answered over HTTP/2 that it wants HTTP/1.1.
+// refused learns from the error of a request whether the host wants HTTP/1.1.
 func (w *way) refused(err error) {
 	if w.side != nil && err != nil && strings.Contains(err.Error(), "HTTP_1_1_REQUIRED") {
 		w.speaks(protocol1)

@@ -20,7 +20,7 @@ type TimeLimits struct {
 	armed bool
 }
 
-// TimeLimit is that of one request. It is on the ring from begin to finish, or until it is over.
+// TimeLimit is that of one request. It is on the ring from Begin to Finish, or until it is over.
 type TimeLimit struct {
 	end        time.Time
 	own        canceler                // the caller's context, which may be ended
@@ -39,7 +39,7 @@ func NewTimeLimits(timeout time.Duration, cause error) *TimeLimits {
 }
 
 // Begin answers the context of a request that begins now. It ends with the cause when the
-// request has taken too long; finish must be called when it is over.
+// request has taken too long; Finish must be called when it is over.
 func (l *TimeLimits) Begin(ctx context.Context, now time.Time, r *TimeLimit) context.Context {
 	var own bool
 	if r.own, own = ctx.(canceler); !own {

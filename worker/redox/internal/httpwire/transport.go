@@ -24,14 +24,14 @@ const (
 	connBuffer = 2 << 10
 )
 
-// wire holds the connections to Redox. Make one with newWire. It is safe for concurrent use.
+// Transport holds the connections to Redox. Make one with [New]. It is safe for concurrent use.
 type Transport struct {
 	http   *http.Transport // of HTTP/1.1
 	dialer *dialer         // of http
 	side   *http2Side      // nil: HTTP/2 is not used
 }
 
-// wireConfig of newWire. There are no defaults but that of Dial.
+// Config of [New]. There are no defaults but that of Dial.
 type Config struct {
 	// Proxy is that of [http.Transport].
 	Proxy func(*http.Request) (*url.URL, error)
@@ -52,7 +52,7 @@ type Config struct {
 	HTTP2 bool
 }
 
-// newWire makes a transport over TLS 1.2 or later, as Redox demands since October 2024
+// New makes a transport over TLS 1.2 or later, as Redox demands since October 2024
 // (Redox, TLS).
 func New(cfg Config) *Transport {
 	secure := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots, ClientSessionCache: tls.NewLRUClientSessionCache(cfg.Concurrency)}
@@ -110,12 +110,12 @@ func (c Config) newHTTP2(secure *tls.Config) *http.Transport {
 	t, _ := c.newHTTP(secure)
 	t.Protocols.SetHTTP2(true)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second}
-	t.MaxConnsPerHost = Http2Dials // those of HTTP/2 do not count once they are full
+	t.MaxConnsPerHost = HTTP2Dials // those of HTTP/2 do not count once they are full
 	if t.IdleConnTimeout == 0 {    // what is not used for new requests has to close
 		t.IdleConnTimeout = max(0, c.MaxConnectionAge)
 	}
 	d := c.dialFor(t, secure, "h2", "http/1.1")
-	d.first, d.most = min(d.first, http2First), Http2Dials
+	d.first, d.most = min(d.first, http2First), HTTP2Dials
 	return t
 }
 

@@ -36,7 +36,7 @@ var (
 
 func jsonOptions(o ...jsontext.Options) []jsontext.Options { return o }
 
-// Scan returns a scanner of text; give it back with release.
+// Scan returns a scanner of text; give it back with Release.
 func Scan(text []byte, options ...jsontext.Options) *Scanner {
 	s := scanners.Get().(*Scanner)
 	s.buf, s.Whole = *bytes.NewBuffer(text), text

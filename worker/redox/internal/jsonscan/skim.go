@@ -248,7 +248,7 @@ func skipEscape(b []byte, i int) int {
 		return Failed
 	}
 	for _, c := range b[i+2 : i+6] {
-		if ('0' > c || c > '9') && ('a' > c|0x20 || c|0x20 > 'f') {
+		if !IsHex(c) {
 			return Failed
 		}
 	}
