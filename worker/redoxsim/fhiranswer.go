@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -54,7 +53,7 @@ func (s *Server) answerFHIR(x *exchange) answer {
 	case "$match":
 		a = fhirAnswer(http.StatusOK, bundle{ResourceType: "Bundle", Type: "searchset", Total: 1, Entry: []bundleEntry{x.fhir.found(0, &searchMode{"match", 0.9})}})
 	case "page":
-		p, ok := s.pages.find(x.fhir)
+		p, ok := x.fhir.pageOf()
 		if !ok {
 			a = outcomeAnswer(http.StatusNotFound, "No such page")
 			break
@@ -67,7 +66,7 @@ func (s *Server) answerFHIR(x *exchange) answer {
 				size = min(n, maxPage)
 			}
 		}
-		a = s.answerPage(x, page{resource: x.fhir.resource, size: size})
+		a = s.answerPage(x, page{size: size})
 	}
 	if a.accepted = a.status < 300; a.accepted {
 		a.logIDs = x.newLogs()
@@ -88,50 +87,32 @@ const (
 )
 
 // page is a part of what a search finds.
-type page struct {
-	resource     string
-	offset, size int
-}
+type page struct{ offset, size int }
 
-// pageStore knows the pages that links name. Its zero value is empty.
-type pageStore struct {
-	mu  sync.Mutex
-	ids map[string]page
-}
+// name is that of a page in its links. It says where the page is, so that nothing is remembered of a search, however many
+// are under way.
+func (p page) name() string { return strconv.Itoa(p.offset) + "-" + strconv.Itoa(p.size) }
 
-// mostPages is how many searches are remembered.
-const mostPages = 10_000
-
-// keep gives a page a name.
-func (p *pageStore) keep(of page) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ids == nil || len(p.ids) >= mostPages {
-		p.ids = map[string]page{}
-	}
-	id := uuid()
-	p.ids[id] = of
-	return id
-}
-
-// find is the page that a link leads to: the name of the page it stood on, and the relation.
-func (p *pageStore) find(f *fhirTarget) (of page, ok bool) {
-	id, relation, _ := strings.Cut(f.page, ".")
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if of, ok = p.ids[id]; !ok || of.resource != f.resource {
+// pageOf is the page that a link leads to: the name of the page it stood on, and the relation.
+func (f *fhirTarget) pageOf() (p page, ok bool) {
+	name, relation, _ := strings.Cut(f.page, ".")
+	offset, size, _ := strings.Cut(name, "-")
+	from, noOffset := strconv.ParseUint(offset, 10, 31)
+	count, noSize := strconv.ParseUint(size, 10, 31)
+	p = page{int(from), int(count)}
+	if noOffset != nil || noSize != nil || name != p.name() || p.size == 0 || p.size > maxPage {
 		return page{}, false
 	}
 	switch relation {
 	case "first", "search":
-		of.offset = 0
+		p.offset = 0
 	case "next":
-		of.offset += of.size
+		p.offset += p.size
 	case "self":
 	default:
 		return page{}, false
 	}
-	return of, true
+	return p, true
 }
 
 // answerPage is a page of [Server.Matches] resources, with links as recorded (2024): search, next, first and self.
@@ -141,7 +122,7 @@ func (s *Server) answerPage(x *exchange, p page) answer {
 	for n := p.offset; n < min(p.offset+p.size, total); n++ {
 		b.Entry = append(b.Entry, f.found(n, &searchMode{Mode: "match"}))
 	}
-	base := schemeOf(x.r) + x.r.Host + PathFHIR + f.slug + "/" + f.environment + "/page/" + f.resource + "/search/" + s.pages.keep(p) + "."
+	base := schemeOf(x.r) + x.r.Host + PathFHIR + f.slug + "/" + f.environment + "/page/" + f.resource + "/search/" + p.name() + "."
 	for _, relation := range []string{"search", "next", "first", "self"} {
 		if relation != "next" || p.offset+p.size < total {
 			b.Link = append(b.Link, bundleLink{relation, base + relation})

@@ -38,6 +38,10 @@ func TestFHIR_Export(t *testing.T) {
 				t.Errorf("%s: %d, %d lines", o.URL, r.status, n)
 			}
 		}
+		other := strings.Replace(status, "/any/", "/other/", 1)
+		if r := g.fhir(http.MethodGet, other, "", nil); r.status != http.StatusNotFound {
+			t.Errorf("under another slug: %d", r.status)
+		}
 		if r := g.fhir(http.MethodDelete, status, "", nil); r.status != http.StatusAccepted {
 			t.Errorf("cancelled: %d", r.status)
 		}
@@ -45,8 +49,47 @@ func TestFHIR_Export(t *testing.T) {
 			t.Errorf("after that: %d", r.status)
 		}
 	}
-	if r := g.fhir(http.MethodGet, PathFHIR+"any/Production/Group/g-1/$export", "", nil); r.status != http.StatusBadRequest {
-		t.Errorf("not asynchronous: %d", r.status)
+	for prefer, want := range map[string]int{"": 400, "return=minimal": 400, "handling=lenient, respond-async; wait=10": 202} {
+		h := http.Header{"Prefer": {prefer}}
+		if r := g.fhir(http.MethodGet, PathFHIR+"any/Production/Group/g-1/$export", "", h); r.status != want {
+			t.Errorf("Prefer: %s: %d, want %d", prefer, r.status, want)
+		}
+	}
+}
+
+// What others have begun meanwhile ends neither an export nor a search, and is not remembered for ever.
+func TestFHIR_AmongManyOthers(t *testing.T) {
+	t.Parallel()
+	sim := &Server{Matches: 30}
+	g := newRig(t, sim)
+	next := func(r received) string {
+		var b bundle
+		r.json(t, &b)
+		for _, l := range b.Link {
+			if l.Relation == "next" {
+				return strings.TrimPrefix(l.URL, g.url)
+			}
+		}
+		t.Fatalf("no link: %s", r.body)
+		return ""
+	}
+	for range mostExports - 1 {
+		sim.bulk.begin(&exporting{})
+	}
+	begun := g.fhir(http.MethodGet, PathFHIR+"any/Production/$export", "", http.Header{"Prefer": {"respond-async"}})
+	status := strings.TrimPrefix(begun.header.Get("Content-Location"), g.url)
+	link := next(g.fhir(http.MethodPost, PathFHIR+"any/Production/Patient/_search", "family=x", formType.Clone()))
+	for range mostExports - 1 {
+		sim.bulk.begin(&exporting{})
+	}
+	if r := g.fhir(http.MethodGet, status, "", nil); r.status != http.StatusAccepted {
+		t.Errorf("the export: %d", r.status)
+	}
+	if r := g.fhir(http.MethodGet, link, "", nil); r.status != http.StatusOK || !strings.Contains(r.body, `/Patient/sim-patient-11"`) {
+		t.Errorf("the next page: %d", r.status)
+	}
+	if n := len(sim.bulk.exports); n != mostExports {
+		t.Errorf("%d exports are remembered", n)
 	}
 }
 

@@ -69,7 +69,7 @@ func (f *fhirTarget) parse(method string, parts []string) bool {
 // isID knows the form of an id of FHIR, and takes no operation for one.
 func isID(text string) bool { return text != "" && len(text) <= 64 && !strings.ContainsAny(text, "_$") }
 
-// isQuery says that the request asks for something and writes nothing.
+// isQuery says that the request is no writeback: its source is named by a header, as there is no MessageHeader.
 func (f *fhirTarget) isQuery() bool {
 	return slices.Contains([]string{"read", "_search", "page", "$match", export, exportStatus, exportFile, createBinary}, f.operation)
 }

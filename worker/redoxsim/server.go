@@ -114,7 +114,6 @@ type Server struct {
 	faults faultBox
 	blobs  blobStore
 	logs   logStore
-	pages  pageStore
 	bulk   bulkStore
 
 	releaseMu sync.Mutex
