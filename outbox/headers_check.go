@@ -104,15 +104,20 @@ const maxShownHeader = 40
 // shownHeader is a name as errors show it: only one of letters and hyphens, since in all
 // others there could be anything, the number of a patient among it.
 func shownHeader(name string) string {
+	if isPlainName(name) {
+		return name
+	}
+	return "a header whose name begins like one of the contract"
+}
+
+// isPlainName reports whether a name is short, and of letters and hyphens alone.
+func isPlainName(name string) bool {
 	plain := len(name) <= maxShownHeader
 	for i := 0; plain && i < len(name); i++ {
 		c := name[i] | 0x20
 		plain = name[i] == '-' || 'a' <= c && c <= 'z'
 	}
-	if plain {
-		return name
-	}
-	return "a header whose name begins like one of the contract"
+	return plain
 }
 
 // meantHeader is the header of the contract that is nearest to a name, "" when none is

@@ -37,18 +37,28 @@ func AnswerHeaders() []string { return slices.Clone(answerHeaders[:]) }
 var answerHeaders = [...]string{"Location", "Content-Location", "ETag", "Last-Modified", "Retry-After"}
 
 // canonical are the names of answerHeaders as net/http has them.
-var canonical = [len(answerHeaders)]string{"Location", "Content-Location", "Etag", "Last-Modified", "Retry-After"}
+var canonical = func() (keys [len(answerHeaders)]string) {
+	for i, name := range answerHeaders {
+		keys[i] = http.CanonicalHeaderKey(name)
+	}
+	return keys
+}()
 
-// neverSet are the HTTP headers, beside those that begin with Proxy-, Redox- or Sec-, that no
+// neverSet are the HTTP headers, beside those that begin with one of neverBegin, that no
 // message may set: who the sender is, where the request goes and how it is framed is decided
-// by the worker, and what a header of the contract says is said once.
+// by the worker, and what a header of the contract says is said once. Gateways and frameworks
+// believe some that look harmless: X-Original-Url is the path for those of IIS and Symfony.
 var neverSet = map[string]string{
 	"Authorization": "", "Host": "", "Content-Length": "", "Cookie": "", "Cookie2": "", "Set-Cookie": "", "User-Agent": "", "Date": "", "Via": "",
 	"Accept-Encoding": "", "Content-Encoding": "", "Expect": "", "Range": "", "If-Range": "",
 	"Connection": "", "Keep-Alive": "", "Te": "", "Trailer": "", "Transfer-Encoding": "", "Upgrade": "", "Http2-Settings": "",
-	"X-Http-Method-Override": "", "X-Http-Method": "", "X-Method-Override": "",
+	"X-Http-Method-Override": "", "X-Http-Method": "", "X-Method-Override": "", "X-Original-Method": "",
+	"X-Original-Url": "", "X-Rewrite-Url": "", "X-Original-Host": "", "X-Host": "", "Forwarded": "", "X-Real-Ip": "",
 	"Content-Type": HeaderContentType, "Accept": HeaderAccept, "Traceparent": HeaderTraceParent, "Tracestate": HeaderTraceState,
 }
+
+// neverBegin are how others begin.
+var neverBegin = [...]string{"Proxy-", "Redox-", "Sec-", "X-Forwarded-"}
 
 // HeaderPolicy decides which HTTP headers a message may set. The zero policy allows those that
 // FHIR and Redox's Carequality queries need.
@@ -136,7 +146,7 @@ func reserveFault(key string) string {
 	switch {
 	case own != "":
 		return "has a header of its own: use " + own
-	case never, strings.HasPrefix(key, "Proxy-"), strings.HasPrefix(key, "Redox-"), strings.HasPrefix(key, "Sec-"):
+	case never, slices.ContainsFunc(neverBegin[:], func(start string) bool { return strings.HasPrefix(key, start) }):
 		return "is never set by a message"
 	}
 	return ""
@@ -183,7 +193,7 @@ func isHTTPName(name string) bool {
 // anything.
 func headerFault(name, reason string) error {
 	part := RequestHeaderPrefix + "…"
-	if isHTTPName(name) && !strings.ContainsAny(name, "0123456789") {
+	if name != "" && isPlainName(name) {
 		part = RequestHeaderPrefix + name
 	}
 	return &ContractError{Part: part, Reason: reason}

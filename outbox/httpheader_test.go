@@ -93,7 +93,8 @@ func TestMessage_HeadersRefused(t *testing.T) {
 	}
 	never := []string{"Authorization", "authorization", "Host", "Content-Length", "Transfer-Encoding", "TE", "Trailer", "Connection", "Keep-Alive", "Upgrade",
 		"Proxy-Authorization", "Proxy-Connection", "Redox-Source-Id", "redox-source-id", "Redox-Trace-Id", "Cookie", "User-Agent", "Accept-Encoding", "Content-Encoding", "Expect",
-		"X-HTTP-Method-Override", "Content-Type", "Accept", "traceparent", "Tracestate", "Sec-Fetch-Mode", "Range", "HTTP2-Settings"}
+		"X-HTTP-Method-Override", "Content-Type", "Accept", "traceparent", "Tracestate", "Sec-Fetch-Mode", "Range", "HTTP2-Settings",
+		"X-Original-URL", "x-rewrite-url", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded", "X-Original-Method", "X-Real-IP", "X-Host"}
 	for _, name := range never {
 		if _, err := stored(t, Message{ID: "1", Source: "clinic-a", Header: http.Header{name: {secret}}}); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v", name, err)

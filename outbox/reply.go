@@ -17,7 +17,7 @@ const (
 	mediaProblem = "application/problem+json"
 	maxLogIDs    = 32
 	maxLogID     = 128
-	replyHeaders = 11 + len(answerHeaders) // of a reply, at most, besides its trace context
+	replyHeaders = 11 // of a reply, at most, besides its trace context and those of the answer
 )
 
 // Reply tells the publisher how its message was settled. Body is Redox's
@@ -67,7 +67,7 @@ func (r Reply) Encode(subject string) *nats.Msg {
 		r.ContentType, r.Body = mediaProblem, r.problem()
 	}
 	h := make(nats.Header, 8)
-	values := make([]string, 0, replyHeaders) // all in one piece of memory
+	values := make([]string, 0, replyHeaders+len(r.Header)) // all in one piece of memory
 	set := func(name, value string) {
 		if value != "" {
 			values = append(values, value)
