@@ -134,10 +134,11 @@ func doubtful(status int) bool {
 }
 
 // mayBeAPage reports whether a gateway in front answers with this status and a page of its own
-// whatever was asked: a firewall that blocks, a sign-in, a path that it does not know.
+// whatever was asked: a firewall that blocks, a sign-in, a path that it does not know. 407 is a
+// proxy's own.
 func mayBeAPage(status int) bool {
 	switch status {
-	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
 		return true
 	}
 	return status >= 300 && status <= 399

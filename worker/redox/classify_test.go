@@ -94,6 +94,7 @@ var classifications = map[string]classification{
 	"405 page":              {405, `<html>`, nil, notRedox, notRedox},
 	"404 text":              {404, `Cannot`, []string{"Content-Type", "text/html"}, rejected, rejected},
 	"404 XML":               {404, `<OperationOutcome/>`, []string{"Content-Type", "application/fhir+xml"}, rejected, rejected},
+	"407 page":              {407, `<html>`, nil, notRedox, notRedox},
 	"410 page":              {410, `<html>`, nil, rejected, rejected},
 	"421":                   {421, ``, nil, verdict{result: "retry", trouble: true}, verdict{result: "retry", trouble: true}},
 	"423 lock":              {423, `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"lock-error"}]}`, nil, safe(retry, "unavailable: status 423: redox could not take it now (lock-error)"), retry},
@@ -219,7 +220,7 @@ func TestConfig_StrictAnswers(t *testing.T) {
 		{"", "", false, false}, {StrictAuto, "/endpoint", false, false}, {StrictAuto, "/engine", false, true},
 		{StrictOn, "/engine", false, false}, {StrictOff, "", true, true},
 	} {
-		for _, status := range []int{302, 403, 404, 405} {
+		for _, status := range []int{302, 403, 404, 405, 407} {
 			far := serve(t, respond(status, "<html>", "Content-Type", "text/html"))
 			c := client(t, far.URL, &keyring{}, func(c *Config, _ *Source) { c.StrictAnswers, c.EndpointPath = tc.strict, tc.path })
 			_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))

@@ -34,7 +34,7 @@
 // # Answers of others
 //
 // What stands between may answer as well: a sign-in, a firewall, whoever listens at a wrong
-// address. A page of HTML with 3xx, 403, 404 or 405 refuses nothing: the message is tried again. A
+// address. A page of HTML with 3xx, 403, 404, 405 or 407 refuses nothing: the message is tried again. A
 // 2xx that Redox cannot have sent leaves the outcome of a SEND unknown. Unless [StrictOff] says
 // that this is how the far side answers, both are [ClassForeign], count as trouble of the host, and are logged as a warning.
 //

@@ -11,11 +11,11 @@ const (
 	StrictAuto StrictAnswers = "auto"
 	// StrictOn: an answer to a data-model message that is no JSON object with a Meta, and a page
 	// of HTML to a message of any kind that did not ask for one, leave the outcome of a SEND
-	// unknown, and are no answer to a REQUEST. A page of HTML with 3xx, 403, 404 or 405 refuses
+	// unknown, and are no answer to a REQUEST. A page of HTML with 3xx, 403, 404, 405 or 407 refuses
 	// nothing: the message is tried again. They all count as trouble of the host.
 	StrictOn StrictAnswers = "on"
-	// StrictOff: every 2xx delivers, and [outbox.Answer] has a Flag; every 3xx, 403, 404 and 405
-	// refuses.
+	// StrictOff: every 2xx delivers, and [outbox.Answer] has a Flag; a page of HTML with any other
+	// status is what Redox would have sent.
 	StrictOff StrictAnswers = "off"
 )
 
