@@ -78,7 +78,7 @@ func (p HeaderPolicy) Validate() error {
 		switch {
 		case name == "" || len(name) > maxHTTPName || plain != "" && !isHTTPName(plain):
 			errs = append(errs, fmt.Errorf("outbox: header %q: use 1 to %d letters, digits, - and *", wire.Clip(name), maxHTTPName))
-		case plain == name && reserveFault(http.CanonicalHeaderKey(name)) != "":
+		case plain == name && reserveFault(http.CanonicalHeaderKey(name)) != "", neverBegins(http.CanonicalHeaderKey(name)):
 			errs = append(errs, fmt.Errorf("outbox: header %s: no message may set it: remove it", name))
 		}
 	}
@@ -146,10 +146,15 @@ func reserveFault(key string) string {
 	switch {
 	case own != "":
 		return "has a header of its own: use " + own
-	case never, slices.ContainsFunc(neverBegin[:], func(start string) bool { return strings.HasPrefix(key, start) }):
+	case never, neverBegins(key):
 		return "is never set by a message"
 	}
 	return ""
+}
+
+// neverBegins reports whether a name, or a pattern, begins with one of neverBegin.
+func neverBegins(key string) bool {
+	return slices.ContainsFunc(neverBegin[:], func(start string) bool { return strings.HasPrefix(key, start) })
 }
 
 func valueFault(v string) string {
