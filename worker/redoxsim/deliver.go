@@ -62,7 +62,7 @@ func (s *Server) replacement(x *exchange, f *Fault) answer {
 
 // damage sends an answer through a fault.
 func (x *exchange) damage(a answer, f *Fault) {
-	if _, words := f.answer(); f.Accept && (f.Status != 0 || words) {
+	if f.Accept && (f.Status != 0 || f.words()) {
 		taken := a
 		a = x.s.replacement(x, f)
 		a.accepted, a.logIDs = taken.accepted, taken.logIDs

@@ -195,10 +195,19 @@ func (f *Fault) replaces() bool {
 		return false
 	}
 	switch f.Action {
-	case Reset, ResetEarly, Hang, Redirect, Page, Issues, Outcome, Response:
+	case Reset, ResetEarly, Hang, Redirect:
 		return true
 	}
-	return f.Status != 0
+	return f.Status != 0 || f.words()
+}
+
+// words says that the action is about the body: another one is answered.
+func (f *Fault) words() bool {
+	switch f.Action {
+	case Page, Issues, Outcome, Response:
+		return true
+	}
+	return false
 }
 
 // nthOf picks the fault of attempt n, from 1, out of a script like "503, ok"; nil beyond its end.

@@ -326,8 +326,34 @@ func TestFHIR_AnswerHook(t *testing.T) {
 	}
 }
 
+// rest is what stands behind the environment.
+func (f *fhirTarget) rest() string {
+	switch {
+	case f.operation == export && f.id == "":
+		return export
+	case f.operation == export:
+		return "Group/" + f.id + "/" + export
+	case f.operation == exportStatus:
+		return "export/" + f.page
+	case f.operation == exportFile:
+		return "export/" + f.page + "/" + f.version
+	case f.operation == createBinary:
+		return "Binary"
+	case f.operation == "page":
+		return "page/" + f.resource + "/search/" + f.page
+	case f.version != "":
+		return f.resource + "/" + f.id + "/_history/" + f.version
+	case f.operation == "read":
+		return f.resource + "/" + f.id
+	}
+	return f.resource + "/" + f.operation
+}
+
 func FuzzParseFHIRPath(f *testing.F) {
-	for _, path := range []string{"hospital/Staging/Patient/1", "a/Production/Patient/_search", "a/Development/Patient/$patient-update", "a/Staging/Patient/%2e%2e"} {
+	for _, path := range []string{
+		"hospital/Staging/Patient/1", "a/Production/Patient/_search", "a/Development/Patient/$patient-update", "a/Staging/Patient/%2e%2e",
+		"a/Staging/page/Patient/search/0-10.next", "a/Staging/$export", "a/Staging/Group/g-1/$export", "a/Staging/export/1", "a/Staging/export/1/Patient.ndjson", "a/Staging/Binary",
+	} {
 		f.Add(http.MethodPost, PathFHIR+path)
 		f.Add(http.MethodGet, PathFHIR+path)
 	}
@@ -336,21 +362,7 @@ func FuzzParseFHIRPath(f *testing.F) {
 		if !ok {
 			return
 		}
-		last := target.operation
-		switch {
-		case target.version != "":
-			last = target.id + "/_history/" + target.version
-		case last == "read" && method == http.MethodGet:
-			last = target.id
-		}
-		again := PathFHIR + strings.Join([]string{target.slug, target.environment, target.resource, last}, "/")
-		switch target.operation {
-		case export, exportStatus, exportFile, createBinary:
-			return
-		}
-		if target.page != "" {
-			again = PathFHIR + strings.Join([]string{target.slug, target.environment, "page", target.resource, "search", target.page}, "/")
-		}
+		again := PathFHIR + target.slug + "/" + target.environment + "/" + target.rest()
 		decoded, err := url.PathUnescape(path)
 		if err != nil || decoded != again || strings.Contains(again, "..") && strings.Contains(again, "/../") {
 			t.Fatalf("%q is read as %q", path, again)
