@@ -179,7 +179,7 @@ func TestDeliver_MaxAgeAndDeadline(t *testing.T) {
 			if e.DeadLettered != (id != request) {
 				t.Errorf("dead-lettered %v (a request whose caller was told %v)", e.DeadLettered, id == request)
 			}
-			if e.Duration > limit+2*time.Second || e.Duration < limit-3*time.Second {
+			if e.Duration > limit+time.Second || e.Duration < limit-3*time.Second {
 				t.Errorf("settled after %v, want shortly before %v", e.Duration, limit)
 			}
 		}

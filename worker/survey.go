@@ -136,17 +136,18 @@ func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 }
 
 // poll has a lane pull that has messages, and closes one that has none. A lane that was often
-// asked in vain is asked less often.
+// asked in vain is asked less often. A look that finds nothing asks nobody: what is stored just
+// after it is pulled at the next one.
 func (w *Worker) poll(l *lane, n int64, now time.Time) (opened bool) {
 	l.mu.Lock()
 	running := l.running
-	due := !now.Before(l.polled.Add(min(surveyEvery<<min(l.empty, 4), pollMost) - surveyEvery/2))
+	due := n > 0 && !now.Before(l.polled.Add(min(surveyEvery<<min(l.empty, 4), pollMost)-surveyEvery/2))
 	if due {
 		l.polled = now
 	}
 	l.mu.Unlock()
 	switch {
-	case n > 0 && due:
+	case due:
 		w.open(l)
 		return !running
 	case n == 0 && running:
