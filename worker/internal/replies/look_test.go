@@ -43,9 +43,13 @@ func TestStore_AStreamThatIsSilentHoldsUpNobodyElse(t *testing.T) {
 // missing is a JetStream without a stream, which takes a moment to say so.
 type missing struct{ jetstream.JetStream }
 
-func (missing) Stream(context.Context, string) (jetstream.Stream, error) {
-	time.Sleep(time.Second)
-	return nil, jetstream.ErrStreamNotFound
+func (missing) Stream(ctx context.Context, _ string) (jetstream.Stream, error) {
+	select {
+	case <-time.After(time.Second):
+		return nil, jetstream.ErrStreamNotFound
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Where nothing could be written nobody writes before the stream was seen; what does not write
@@ -73,6 +77,30 @@ func TestStore_NobodyWritesBeforeAStreamInTroubleWasSeen(t *testing.T) {
 		cancel()
 		if err := s.Shut(cancelled, "clinic-b"); err == nil {
 			t.Error("one may write without having asked")
+		}
+	})
+}
+
+// One whose time runs out while it asks, or while it waits for the answer, has learnt nothing of
+// the stream: nobody writes for that.
+func TestStore_WhoseTimeRunsOutLetsNobodyWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(missing{}, "REDOX_REPLIES")
+		s.note("clinic-a", context.DeadlineExceeded)
+		shut := make(chan error, 3)
+		for _, after := range []time.Duration{500 * time.Millisecond, 600 * time.Millisecond, time.Minute} {
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			go func() { shut <- s.Shut(ctx, "clinic-b") }()
+			synctest.Wait() // the first asks, the others wait
+		}
+		for range cap(shut) {
+			if <-shut == nil {
+				t.Error("one may write although the stream does not exist")
+			}
+		}
+		if err := s.Shut(t.Context(), "clinic-b"); err == nil {
+			t.Error("another may write afterwards")
 		}
 	})
 }

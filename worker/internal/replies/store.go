@@ -138,7 +138,9 @@ func (s *Store) Shut(ctx context.Context, source string) error {
 		return nil
 	}
 	s.look(ctx)
-	s.await(ctx)
+	if err := s.await(ctx); err != nil {
+		return err
+	}
 	if s.all.trouble == nil { // one was taken meanwhile
 		return nil
 	}
@@ -165,7 +167,8 @@ func (s *Store) widened(ctx context.Context, source string) bool {
 }
 
 // look notes what is wrong with the stream, unless that is known from a moment ago. The mutex,
-// which is held, is free while the stream is asked: others go by what was seen before.
+// which is held, is free while the stream is asked: others go by what was seen before. It is asked
+// for all of them, and so also when ctx ends: that says nothing about the stream.
 func (s *Store) look(ctx context.Context) {
 	if s.looking != nil || time.Now().Before(s.until) {
 		return
@@ -174,7 +177,7 @@ func (s *Store) look(ctx context.Context) {
 	s.looking = asked
 	defer close(asked)
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	stream, err := s.js.Stream(ctx, s.stream)
 	cancel()
 	s.mu.Lock()
@@ -194,17 +197,20 @@ func (s *Store) look(ctx context.Context) {
 }
 
 // await waits for the answer that somebody else awaits: what is wrong with the stream may not have
-// been seen before. The mutex, which is held, is free meanwhile.
-func (s *Store) await(ctx context.Context) {
+// been seen before. It returns an error if ctx ends meanwhile. The mutex, which is held, is free
+// until it returns.
+func (s *Store) await(ctx context.Context) error {
 	asked := s.looking
 	if asked == nil {
-		return
+		return nil
 	}
 	s.mu.Unlock()
 	defer s.mu.Lock()
 	select {
 	case <-asked:
+		return nil
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
