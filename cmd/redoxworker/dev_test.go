@@ -16,27 +16,10 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// devProcess is a `redoxworker dev --json` in this process.
-type devProcess struct {
-	*clitest.Process
-	NATS, Redox, Admin, Config, Dir, Organization string
-}
-
-func startDev(t *testing.T, args ...string) *devProcess {
-	t.Helper()
-	args = append([]string{"dev", "--json", "--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)
-	p := &devProcess{Process: clitest.Start(t, run, `{"event":"ready"}`, args...)}
-	first, _, _ := strings.Cut(p.Out.String(), "\n")
-	if err := json.Unmarshal([]byte(first), p); err != nil {
-		t.Fatalf("%v: %s", err, first)
-	}
-	return p
-}
-
 // A message goes out, its file with it, and the Platform API tells how its delivery stands.
 func TestDev_FilesAndLogs(t *testing.T) {
 	t.Parallel()
-	p := startDev(t, "--set", "redox.offload.enabled=true", "--quota", "50", "--per", "5s")
+	p := clitest.StartDev(t, run, "--set", "redox.offload.enabled=true", "--quota", "50", "--per", "5s")
 	file := filepath.Join(t.TempDir(), "media.json")
 	content := base64.StdEncoding.EncodeToString(make([]byte, 500_000))
 	message := `{"Meta":{"DataModel":"Media","EventType":"New","Destinations":[{"ID":"d"}]},"Media":{"FileContents":"` + content + `"}}`

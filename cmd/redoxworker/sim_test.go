@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,23 +10,6 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 )
-
-// simProcess is a `redoxworker sim --json` in this process.
-type simProcess struct {
-	*clitest.Process
-	URL      string   `json:"url"`
-	TokenURL string   `json:"token_url"`
-	Keys     []string `json:"keys"`
-}
-
-func startSim(t *testing.T, args ...string) *simProcess {
-	t.Helper()
-	p := &simProcess{Process: clitest.Start(t, run, "\n", append([]string{"sim", "--json", "--listen", "127.0.0.1:0"}, args...)...)}
-	if err := json.Unmarshal([]byte(p.Out.String()), p); err != nil {
-		t.Fatalf("%v: %s", err, p.Out)
-	}
-	return p
-}
 
 // A token for each way of making a key known, through the command that tries tokens.
 func TestSim_AcceptsItsKeys(t *testing.T) {
@@ -54,7 +36,7 @@ func TestSim_AcceptsItsKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startSim(t, args...)
+			p := clitest.StartSim(t, run, args...)
 			settings := []string{"--set", "keys.main.client_id=c", "--set", "keys.main.private_key_file=" + file}
 			if name == "legacy" {
 				settings = []string{"--set", "keys.main.type=legacy", "--set", "keys.main.api_key=lk", "--set", "keys.main.secret=s3cret"}

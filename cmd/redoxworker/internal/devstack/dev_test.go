@@ -2,7 +2,6 @@ package devstack
 
 import (
 	"context"
-	"encoding/json"
 	"net"
 	"net/http"
 	"os"
@@ -19,23 +18,6 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// devProcess is a `redoxworker dev --json` in this process.
-type devProcess struct {
-	*clitest.Process
-	NATS, Redox, Admin, Config, Dir, Organization string
-}
-
-func startDev(t *testing.T, args ...string) *devProcess {
-	t.Helper()
-	args = append([]string{"dev", "--json", "--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)
-	p := &devProcess{Process: clitest.Start(t, run, `{"event":"ready"}`, args...)}
-	first, _, _ := strings.Cut(p.Out.String(), "\n")
-	if err := json.Unmarshal([]byte(first), p); err != nil {
-		t.Fatalf("%v: %s", err, first)
-	}
-	return p
-}
-
 // sampleBody is the body of a sample.
 func sampleBody(t *testing.T, name string) []byte {
 	t.Helper()
@@ -48,7 +30,7 @@ func sampleBody(t *testing.T, name string) []byte {
 
 func TestDev_GatewayAndAdminWorkAndNothingIsLeft(t *testing.T) {
 	t.Parallel()
-	p := startDev(t)
+	p := clitest.StartDev(t, run)
 	conn, err := nats.Connect(p.NATS)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +72,7 @@ func TestDev_GatewayAndAdminWorkAndNothingIsLeft(t *testing.T) {
 func TestDev_DirKeepsMessages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	p := startDev(t, "--dir", dir, "--profile", "token-down")
+	p := clitest.StartDev(t, run, "--dir", dir, "--profile", "token-down")
 	conn, err := nats.Connect(p.NATS)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +93,7 @@ func TestDev_DirKeepsMessages(t *testing.T) {
 	if code := p.Stop(); code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, p.Errs)
 	}
-	p = startDev(t, "--dir", dir)
+	p = clitest.StartDev(t, run, "--dir", dir)
 	clitest.Eventually(t, "the message is delivered", func() bool { return strings.Contains(p.Out.String(), `"event":"delivered","message":"kept"`) }, p.Out.String)
 	if code := p.Stop(); code != cli.ExitOK || p.Dir != dir {
 		t.Errorf("exit %d, dir %s", code, p.Dir)

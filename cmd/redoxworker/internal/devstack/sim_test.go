@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log/slog"
@@ -98,27 +97,10 @@ func TestSim_CheckKeys(t *testing.T) {
 	}
 }
 
-// simProcess is a `redoxworker sim --json` in this process.
-type simProcess struct {
-	*clitest.Process
-	URL      string   `json:"url"`
-	TokenURL string   `json:"token_url"`
-	Keys     []string `json:"keys"`
-}
-
-func startSim(t *testing.T, args ...string) *simProcess {
-	t.Helper()
-	p := &simProcess{Process: clitest.Start(t, run, "\n", append([]string{"sim", "--json", "--listen", "127.0.0.1:0"}, args...)...)}
-	if err := json.Unmarshal([]byte(p.Out.String()), p); err != nil {
-		t.Fatalf("%v: %s", err, p.Out)
-	}
-	return p
-}
-
 // Each request is logged once, also the one whose connection is cut, and none by content.
 func TestSim_LogsEachRequestOnce(t *testing.T) {
 	t.Parallel()
-	p := startSim(t, "--profile", "reset")
+	p := clitest.StartSim(t, run, "--profile", "reset")
 	send := func() error {
 		response, err := http.Post(p.URL+redoxsim.PathEndpoint, "application/json", strings.NewReader(`{"Meta":{"DataModel":"Order","EventType":"New"},"Patient":"Bixby"}`))
 		if err == nil {
