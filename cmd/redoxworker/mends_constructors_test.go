@@ -19,7 +19,6 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
-	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
@@ -60,20 +59,7 @@ var mendsElsewhere = []string{
 // that has no error any more.
 func TestConstructors_MendsLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Shutdown() })
-	conn, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn, js := embedded(t)
 	table := slices.Concat(mendsOfAuth(t), mendsOfOutbox(t, conn, js), mendsOfWorker(js), mendsOfSources(),
 		mendsOfTransport(), mendsOfReconciler(js), mendsOfService(t))
 	var said []string

@@ -135,6 +135,26 @@ func (s *stage) reconfigure(old, text string) {
 	}
 }
 
+// embedded is a NATS server without a port, for what needs streams and no stage.
+func embedded(t testing.TB) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Shutdown() })
+	conn, err := server.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, js
+}
+
 // freeAddress is one that nobody listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()
@@ -188,7 +208,7 @@ func (s *stage) awaitReady(log func() string) {
 	}, log)
 }
 
-// eventually polls a condition of the outside world for up to a minute.
+// eventually is clitest.Eventually.
 func (s *stage) eventually(what string, cond func() bool, log ...func() string) {
 	s.Helper()
 	clitest.Eventually(s, what, cond, log...)
