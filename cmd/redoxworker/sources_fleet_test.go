@@ -115,24 +115,18 @@ func (f *sourcesFleet) note(key string) {
 // arrived waits until Redox has taken the message with a key.
 func (f *sourcesFleet) arrived(key string) {
 	f.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.After(time.Minute); ; {
+	f.eventually(key+" is delivered", func() bool {
 		ended := true // all so far
 		for _, a := range f.sim.ArrivalsAfter(f.seen, 0) {
 			if a.Key == key && a.Accepted {
-				return
+				return true
 			}
 			if ended = ended && a.Finish != 0; ended {
 				f.seen = a.Seq
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-limit:
-			f.Fatalf("%s was not delivered; the first worker says:\n%s", key, f.workers[0].err.String())
-		}
-	}
+		return false
+	}, f.workers[0].err.String)
 }
 
 // serves is how many sources the worker with an address serves.
@@ -154,22 +148,21 @@ func (f *sourcesFleet) serves(admin string) int {
 func (f *sourcesFleet) throughGateway(source, patient string) string {
 	f.Helper()
 	key := source + "/" + patient + "/0"
-	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); {
+	f.eventually("a gateway serves "+source, func() bool {
 		answer, err := f.js.Conn().RequestMsg(&nats.Msg{Subject: "redox.gateway." + source + ".send", Data: admit(key),
 			Header: nats.Header{outbox.HeaderMessageID: {key}, outbox.HeaderOrderKey: {patient}}}, time.Minute)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
+			return false
 		case err != nil:
 			f.Fatal(err)
 		case answer.Header.Get("Nats-Service-Error") != "":
 			f.Fatal(answer.Header)
-		default:
-			f.note(key)
-			return key
 		}
-	}
-	f.Fatalf("no gateway serves %s", source)
-	return ""
+		return true
+	}, f.workers[0].err.String)
+	f.note(key)
+	return key
 }
 
 // end stops the workers, which have done everything that was published once and in order, and
@@ -248,7 +241,7 @@ func TestSourcesAdd_WhileAFleetWorks(t *testing.T) {
 func TestSourcesRm_WhileAFleetWorks(t *testing.T) {
 	t.Parallel()
 	f := newSourcesFleet(t)
-	f.sim.SetRules(redoxsim.Rule{Contains: "leaves/slow", Fault: redoxsim.Fault{Delay: 3 * time.Second}})
+	f.sim.SetRules(redoxsim.Rule{Contains: "leaves/slow", Fault: redoxsim.Fault{Delay: time.Hour}})
 	f.load()
 	defer f.quiet()
 	p, add := f.publisher(), []string{"sources", "add", "leaves", "--key", "main", "--id", "11111111-0000-0000-0000-000000000000"}
@@ -266,6 +259,7 @@ func TestSourcesRm_WhileAFleetWorks(t *testing.T) {
 		f.eventually("a worker knows", func() bool { return f.serves(admin) == 3 }, f.workers[i].err.String)
 	}
 	waits := f.publish(p, "leaves", "later", 2)
+	f.sim.Release() // what is slow is answered
 	f.arrived(slow)
 	f.quiet()
 	f.eventually("only the message of the removed source is left", func() bool { return f.queued("REDOX_OUT") == 1 }, f.workers[0].err.String)
