@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -97,11 +96,15 @@ func TestDemo_NamesWhatIsOpenWhenItsTimeIsUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, _, _ := clitest.App()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("time is up"))
-	defer cancel()
+	a, out, _ := clitest.App()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	d := newDemonstration("unauthorized", samples, newLines(a, 29))
-	_, err = d.run(ctx, a)
+	ended := make(chan error, 1)
+	go func() { _, err := d.run(ctx, a); ended <- err }()
+	clitest.Eventually(t, "all samples are published", func() bool { return strings.Count(out.String(), "publish") >= len(samples) }, out.String)
+	cancel(errors.New("time is up"))
+	err = <-ended
 	d.view.close()
 	if err == nil || !strings.HasPrefix(err.Error(), "time is up; still open: appointment, arrival, device, discharge") {
 		t.Errorf("error %v", err)
