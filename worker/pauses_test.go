@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,44 @@ func TestPauses_LeaveRoomForThoseOfWorkers(t *testing.T) {
 				t.Fatalf("%d resumed: %v", i, err)
 			}
 		}
+	})
+}
+
+// A worker that cannot tell the others what it has found does what an operator says all the same.
+func TestPauses_AreFollowedByAWorkerThatCannotWrite(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		full := func(first string) {
+			scopes := map[string]any{first: map[string]any{"generation": 1, "left": -1, "operator": true}}
+			for i := range int(r.js.Conn().MaxPayload())/82 - 2 {
+				scopes[fmt.Sprintf("pause:%030d", i)] = scopes[first]
+			}
+			data, err := json.Marshal(map[string]any{"last": 1, "scopes": scopes})
+			r.must(err)
+			_, err = r.bucket("REDOX_STATE").Put(r.Context(), "pauses", data)
+			r.must(err)
+		}
+		var ok atomic.Bool
+		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+			if ok.Load() {
+				return outbox.Answer{Status: 200}, nil
+			}
+			return outbox.Answer{}, worker.NotAttempted(errFar, "group:all")
+		}
+		full("pause:other")
+		r.start(worker.Config{Sources: []worker.Source{{Name: source, Scopes: []string{"group:all"}}}})
+		first := r.publish(outbox.Message{})
+		r.until("the group is paused", func() bool { return len(r.all(worker.EventPaused)) > 0 })
+		time.Sleep(5 * time.Second) // nobody can be told
+		full("pause:" + source)
+		time.Sleep(5 * time.Second)
+		ok.Store(true)
+		asked := len(r.far.Calls())
+		time.Sleep(time.Minute)
+		if n := len(r.far.Calls()); n > asked {
+			t.Errorf("%d attempts although an operator has paused the source", n-asked)
+		}
+		full("pause:other")
+		r.awaitSettled(first)
 	})
 }
 

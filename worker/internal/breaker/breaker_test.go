@@ -231,9 +231,9 @@ func TestBreaker_TroubleOfOneWorkerIsNotShared(t *testing.T) {
 		// The board tells of it, then another worker's probe gets through.
 		n, _ := decodeShared(nil)
 		n.apply(posted[0], "me")
-		g.adopt(n, time.Now(), "me", nil)
+		g.adopt(n, time.Now(), "me", nil, true)
 		n, _ = decodeShared(nil)
-		g.adopt(n, time.Now(), "me", nil)
+		g.adopt(n, time.Now(), "me", nil, true)
 		if state, _, _ := g.State("a"); state != Open {
 			t.Fatalf("state %v after another worker's probe", state)
 		}
@@ -303,10 +303,10 @@ func FuzzDecodeShared(f *testing.F) {
 		for _, post := range []func(update){nil, func(update) {}} {
 			g := newRig(scopes{"a": {"host:h"}})
 			g.post = post
-			g.adopt(n.after(time.Second), time.Now(), "me", nil)
+			g.adopt(n.after(time.Second), time.Now(), "me", nil, true)
 			n.apply(update{kind: claiming, scope: "host:h", base: 3}, "me")
 			for _, own := range []string{"me", "another"} {
-				g.adopt(n, time.Now(), own, nil)
+				g.adopt(n, time.Now(), own, nil, true)
 				g.renewals()
 				for _, end := range []func(*Permit){(*Permit).Clear, func(p *Permit) { p.Fail("host:h", 0) }, func(p *Permit) { p.Strike(false) }, func(p *Permit) { p.Refuse() }, func(p *Permit) { p.RefuseToken() }} {
 					if p, _ := g.TryAdmit("a"); p != nil {

@@ -196,12 +196,13 @@ func (s *shared) apply(u update, by string) bool {
 
 // adopt takes in what the shared state was at a moment; own is this worker's name in it, busy the
 // scopes whose updates by this worker are not in it yet. Narrow scopes of sources that are not
-// served here are left out.
-func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool) {
+// served here are left out. Only a worker that has told the others what it knows is together with
+// them again.
+func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool, told bool) {
 	var changes []Change
 	b.mu.Lock()
-	now, moved := time.Now(), b.alone
-	b.alone, b.narrow = false, 0
+	now, moved := time.Now(), b.alone && told
+	b.alone, b.narrow = b.alone && !told, 0
 	for scope, p := range s.Scopes {
 		if Narrow(scope) {
 			if b.narrow++; b.sources[ofSource(scope)] == nil {

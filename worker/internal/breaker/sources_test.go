@@ -89,7 +89,7 @@ func TestAddSource(t *testing.T) {
 		}
 		state, _ := decodeShared(nil)
 		state.apply(update{kind: pausing, scope: "source:c", left: time.Second}, "another")
-		g.adopt(state, time.Now(), "me", nil)
+		g.adopt(state, time.Now(), "me", nil, true)
 		if state, _, _ := g.State("c"); state != Paused {
 			t.Errorf("c is %v although another worker has paused it", state)
 		}
@@ -123,7 +123,7 @@ func TestShared_StaysSmallWithThousandsOfSources(t *testing.T) {
 		if err != nil || len(state.Scopes) > maxNarrow || len(text) > 64<<10 {
 			t.Errorf("%d shared pauses in %d bytes, %v", len(state.Scopes), len(text), err)
 		}
-		g.adopt(state, time.Now(), "me", nil)
+		g.adopt(state, time.Now(), "me", nil, true)
 		if len(g.Entries()) != n {
 			t.Errorf("%d pauses after a look at the shared state", len(g.Entries()))
 		}
@@ -135,7 +135,7 @@ func TestShared_StaysSmallWithThousandsOfSources(t *testing.T) {
 				}
 			}
 		}
-		g.adopt(state, time.Now(), "me", nil) // asked, and had
+		g.adopt(state, time.Now(), "me", nil, true) // asked, and had
 		if len(g.Entries()) > maxNarrow {
 			t.Errorf("%d pauses left", len(g.Entries()))
 		}
@@ -151,7 +151,7 @@ func TestShared_PausesOfOthersSourcesAreLeftAlone(t *testing.T) {
 		for _, scope := range []string{"source:z", "dest:z:1", "source:a", "host:h"} {
 			state.apply(update{kind: pausing, scope: scope, left: time.Second, reason: "why"}, "another")
 		}
-		g.adopt(state, time.Now(), "me", nil)
+		g.adopt(state, time.Now(), "me", nil, true)
 		if got := g.paused(); !slices.Equal(got, []string{"host:h", "source:a"}) {
 			t.Errorf("paused %v", got)
 		}

@@ -106,7 +106,8 @@ func (s *Sync) First(ctx context.Context) {
 	s.note(err)
 }
 
-// sync reads the shared state, makes the updates that are due and has the breaker follow it.
+// sync reads the shared state, makes the updates that are due and has the breaker follow it. Where
+// they cannot be made it follows what was read.
 func (s *Sync) sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
@@ -120,19 +121,21 @@ func (s *Sync) sync(ctx context.Context) error {
 		if errors.Is(err, errChanged) {
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		busy := make(map[string]bool)
-		s.mu.Lock()
-		for _, u := range s.queue {
-			busy[u.scope] = true
-		}
-		s.mu.Unlock()
-		s.breaker.adopt(s.seen, s.at, s.own, busy)
-		return nil
+		s.follow(err == nil) // also where this worker may not, or cannot, write
+		return err
 	}
 	return errChanged
+}
+
+// follow has the breaker take in the shared state as it was seen last.
+func (s *Sync) follow(told bool) {
+	busy := make(map[string]bool)
+	s.mu.Lock()
+	for _, u := range s.queue {
+		busy[u.scope] = true
+	}
+	s.mu.Unlock()
+	s.breaker.adopt(s.seen, s.at, s.own, busy, told)
 }
 
 func (s *Sync) look(ctx context.Context) error {
