@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // guards recover panics of the functions in a Config: each then counts as failed. The value of a
@@ -100,12 +101,12 @@ const limiterPause = time.Second
 func (l guardedLimiter) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
 	defer l.guards.recovered("Config.Limiter", func() {
 		done, err = nil, errPanicked
-		sleep(ctx, limiterPause)
+		backoff.Sleep(ctx, limiterPause)
 	})
 	given, err := l.limiter.Acquire(ctx, source, lane)
 	if err != nil {
 		if ctx.Err() == nil {
-			sleep(ctx, limiterPause)
+			backoff.Sleep(ctx, limiterPause)
 		}
 		return nil, err
 	}

@@ -133,7 +133,7 @@ func (w *Worker) pull(l *lane) {
 				return
 			} else if err != nil {
 				w.unpulled(l, err)
-				sleep(l.ctx, backoff.Exponential(250*time.Millisecond, 5*time.Second, attempt))
+				backoff.Sleep(l.ctx, backoff.Exponential(250*time.Millisecond, 5*time.Second, attempt))
 				attempt++
 				continue
 			}
@@ -143,7 +143,7 @@ func (w *Worker) pull(l *lane) {
 		switch {
 		case err != nil && l.ctx.Err() == nil:
 			w.pullError(l, err)
-			sleep(l.ctx, 250*time.Millisecond)
+			backoff.Sleep(l.ctx, 250*time.Millisecond)
 		case again:
 			l.found(true)
 		case !w.rest(l):
@@ -195,7 +195,7 @@ func (l *lane) found(some bool) (idle bool) {
 // connected waits for a connection: what is asked for without one piles up in the client.
 func (w *Worker) connected(ctx context.Context) bool {
 	for pause := 10 * time.Millisecond; !w.conn.IsConnected() && ctx.Err() == nil; pause = min(2*pause, 250*time.Millisecond) {
-		sleep(ctx, pause)
+		backoff.Sleep(ctx, pause)
 	}
 	return ctx.Err() == nil
 }
@@ -280,14 +280,4 @@ func (w *Worker) pullError(l *lane, err error) {
 // for a client. A message larger than the bound could never be pulled at all.
 func (w *Worker) pullBytes() int {
 	return max(w.config.PullBytes, int(w.conn.MaxPayload()))
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -74,7 +74,7 @@ func (w *Worker) noteEnd(d *delivery, rec ledger.Record) {
 		if !d.hold || !d.noted || !w.keeper.Holds(d.lease) || w.settling.Err() != nil {
 			return
 		}
-		sleep(w.settling, backoff.Exponential(100*time.Millisecond, 5*time.Second, try))
+		backoff.Sleep(w.settling, backoff.Exponential(100*time.Millisecond, 5*time.Second, try))
 	}
 }
 

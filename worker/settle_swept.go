@@ -11,6 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // Here is settled what the sweeper finds: messages that no worker has in hand, because the server
@@ -22,7 +23,7 @@ func (w *Worker) settleAdvisory(ctx context.Context, msg jetstream.Msg) error {
 	if err := w.swept(ctx, msg); err != nil {
 		w.log.Warn("an advisory could not be dealt with; trying again", "error", err)
 		_ = msg.NakWithDelay(sweepPause)
-		sleep(ctx, time.Second)
+		backoff.Sleep(ctx, time.Second)
 		return nil
 	}
 	if err := msg.DoubleAck(ctx); err != nil && ctx.Err() == nil {

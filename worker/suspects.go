@@ -56,7 +56,7 @@ func (w *Worker) alibi(d *delivery) {
 			if w.pulling.Err() != nil {
 				return
 			}
-			sleep(w.pulling, backoff.Exponential(250*time.Millisecond, 5*time.Second, tries))
+			backoff.Sleep(w.pulling, backoff.Exponential(250*time.Millisecond, 5*time.Second, tries))
 		}
 	})
 }

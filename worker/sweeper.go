@@ -76,7 +76,7 @@ func (w *Worker) sweep(ctx context.Context) {
 				text = "advisories cannot be read: there is no connection to NATS"
 			}
 			w.troubles.advisories.Failed(itself, text, err, "stream", stream, "consumer", name)
-			sleep(ctx, backoff.Exponential(sweepPause, 5*time.Minute, max(1, attempt)))
+			backoff.Sleep(ctx, backoff.Exponential(sweepPause, 5*time.Minute, max(1, attempt)))
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
@@ -188,7 +189,7 @@ func (w *Worker) subscribed(subscribe func() (stop func(), err error)) (stop fun
 	go func() {
 		defer close(done)
 		for err != nil && ctx.Err() == nil {
-			sleep(ctx, time.Second)
+			backoff.Sleep(ctx, time.Second)
 			var stop func()
 			if stop, err = subscribe(); err == nil {
 				unsubscribe = stop
@@ -258,7 +259,7 @@ func (w *Worker) keep(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := w.keeper.Run(ctx); err != nil {
 			w.log.Warn("leases cannot be renewed; trying again", "error", err)
-			sleep(ctx, time.Second)
+			backoff.Sleep(ctx, time.Second)
 		}
 	}
 }

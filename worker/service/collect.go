@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 const (
@@ -22,20 +23,10 @@ const (
 // collect removes bodies that nothing names until ctx ends. The workers of a fleet take
 // turns: whoever comes first after an hour does it for all.
 func (s *Service) collect(ctx context.Context, js jetstream.JetStream) {
-	for wait := rand.N(collectEvery / 10); pause(ctx, wait); wait = collectEvery/2 + rand.N(collectEvery/2) {
+	for wait := rand.N(collectEvery / 10); backoff.Sleep(ctx, wait); wait = collectEvery/2 + rand.N(collectEvery/2) {
 		if err := s.collectInTurn(ctx, js); err != nil && ctx.Err() == nil {
 			s.log.Warn("bodies that nothing names were not all removed; trying again later", "error", err)
 		}
-	}
-}
-
-// pause reports whether it lasted as long as it should.
-func pause(ctx context.Context, wait time.Duration) bool {
-	select {
-	case <-time.After(wait):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

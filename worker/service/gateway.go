@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
@@ -32,6 +33,6 @@ func (s *Service) runGateway(ctx context.Context, g *gateway.Gateway) {
 			return
 		}
 		s.log.Error("the gateway stopped; starting it again", "error", err)
-		pause(ctx, 5*time.Second)
+		backoff.Sleep(ctx, 5*time.Second)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/worker"
@@ -82,6 +83,9 @@ func New(c config.Config, o Options) (*Service, error) {
 func (s *Service) assemble(c *config.Config) (err error) {
 	if c.Worker.Concurrency == 0 || c.Quota.Requests == 0 {
 		return config.Mistakef("service: the configuration has no defaults; make it with config.Load, or begin with config.Defaults")
+	}
+	if err := (outbox.HeaderPolicy{Allow: access.Headers(c)}).Validate(); err != nil {
+		return config.Mistakef("redox.headers: %w", err)
 	}
 	if s.metrics, s.gatherer, err = s.options.register(s.build.Version); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // upkeepEvery is how often a worker looks whether its streams and buckets are there and have
@@ -46,7 +47,7 @@ func (s *Service) lookAfter(ctx context.Context, js jetstream.JetStream) {
 	u := &s.upkeep
 	u.failed = make(map[string]bool)
 	u.trouble = logsample.NewTrouble(s.log, "all streams and buckets are there, and have room")
-	for pause(ctx, upkeepEvery) {
+	for backoff.Sleep(ctx, upkeepEvery) {
 		if !js.Conn().IsConnected() {
 			continue // what is missing then is NATS
 		}

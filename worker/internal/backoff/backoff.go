@@ -1,8 +1,8 @@
-// Package backoff says how long to wait before something is tried again. Its functions are
-// pure but for the jitter, and sleep nowhere.
+// Package backoff says how long to wait before something is tried again, and waits.
 package backoff
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 
@@ -29,4 +29,16 @@ func FullJitter(d time.Duration) time.Duration {
 		return 0
 	}
 	return 1 + rand.N(d)
+}
+
+// Sleep waits for d or until ctx ends. It reports whether d has passed.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

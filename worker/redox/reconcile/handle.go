@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 )
 
@@ -93,7 +94,7 @@ func (r *Reconciler) pause(ctx context.Context, msg jetstream.Msg, source string
 	} else {
 		_ = msg.NakWithDelay(d)
 	}
-	sleep(ctx, d)
+	backoff.Sleep(ctx, d)
 }
 
 // again hands back a log that has not come to its end, unless it is too old.

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 const (
@@ -45,7 +46,7 @@ func (r *Reconciler) pull(ctx context.Context) {
 			default:
 				r.log.Debug("pulling logs to look up failed", "error", err)
 				consumer = nil
-				sleep(ctx, bindWait)
+				backoff.Sleep(ctx, bindWait)
 			}
 		}
 	}
@@ -85,7 +86,7 @@ func (r *Reconciler) bind(ctx context.Context) jetstream.Consumer {
 		}
 		r.log.Warn("cannot bind the consumer of logs to look up; trying again (is the stream provisioned?)",
 			"stream", p.ReconcileStream(), "consumer", name, "error", err)
-		sleep(ctx, doubling(bindWait, bindMaxWait, failures))
+		backoff.Sleep(ctx, backoff.Exponential(bindWait, bindMaxWait, failures+1))
 	}
 }
 
@@ -104,7 +105,7 @@ const (
 
 // wait blocks until the next lookup may be made; false when ctx ended.
 func (p *patience) wait(ctx context.Context) bool {
-	if d := time.Until(p.last.Add(p.pace)); !p.last.IsZero() && d > 0 && !sleep(ctx, d) {
+	if d := time.Until(p.last.Add(p.pace)); !p.last.IsZero() && d > 0 && !backoff.Sleep(ctx, d) {
 		return false
 	}
 	p.last = time.Now()
@@ -114,7 +115,7 @@ func (p *patience) wait(ctx context.Context) bool {
 // fail notes that Redox could not be asked and returns how long to pause, at least as long
 // as it asked for.
 func (p *patience) fail(err error) time.Duration {
-	pause := doubling(firstPause, maxPause, p.failures)
+	pause := backoff.Exponential(firstPause, maxPause, p.failures+1)
 	p.failures++
 	var after interface{ RetryAfter() time.Duration }
 	if errors.As(err, &after) {

@@ -58,23 +58,3 @@ func (r *Reconciler) Run(ctx context.Context) {
 	both.Go(func() { r.pull(ctx) })
 	both.Wait()
 }
-
-// sleep waits for d or until ctx ends; false when ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// doubling is least, doubled times times, at most ceiling.
-func doubling(least, ceiling time.Duration, times int) time.Duration {
-	for ; times > 0 && least < ceiling; times-- {
-		least *= 2
-	}
-	return min(least, ceiling)
-}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // entry is a log in the stream of those that are followed.
@@ -42,7 +44,7 @@ func (r *Reconciler) store(ctx context.Context) {
 				break
 			}
 			r.log.Warn("logs to follow could not be stored; trying again", "logs", len(batch))
-			if !sleep(ctx, doubling(storeWait, storeMaxWait, failures)) {
+			if !backoff.Sleep(ctx, backoff.Exponential(storeWait, storeMaxWait, failures+1)) {
 				r.storeRest(ctx, batch)
 				return
 			}
