@@ -46,6 +46,7 @@ type tenure struct {
 	// that turn brought is used, and low is set: where more can be had at once, it is asked for.
 	granted, ahead int
 	low            bool
+	wants          bool // the last turn wanted slots at once
 	back           map[int64]int
 	turn           uint64
 	noted          uint64 // the last turn that was written

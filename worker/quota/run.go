@@ -49,9 +49,9 @@ func (g *Governor) run(ctx context.Context, s store) {
 		}
 		g.noteFailure(err, &failed)
 		// A turn that was asked for comes a little later than the last, and later still
-		// when asking has brought nothing.
+		// when what was asked for could not be had.
 		gap := period / 100
-		if asked && got == 0 || err != nil {
+		if asked && got == 0 && g.wanted() || err != nil {
 			gap = period / 2
 		}
 		if asked = g.pause(ctx, ticker.C, gap); ctx.Err() != nil {
@@ -230,7 +230,7 @@ func (g *Governor) claim(b *book, now moment) claim {
 func (g *Governor) hurry(b *book, now moment, stock int, c *claim) {
 	l, t := g.limits, g.tenure
 	asked, fresh := g.waiters.urgent()
-	if asked+fresh == 0 && c.want != wantAll {
+	if t.wants = false; asked+fresh == 0 && c.want != wantAll {
 		return
 	}
 	c.rush = b.allowance(l, now, c.id, t.among.known)
@@ -242,9 +242,18 @@ func (g *Governor) hurry(b *book, now moment, stock int, c *claim) {
 		atHand -= usable
 	}
 	c.urgent = max(0, asked-atHand)
+	t.wants = c.urgent > 0 || c.eager > 0 || fresh > max(0, atHand-asked)
 	c.urgent += min(max(0, fresh-max(0, atHand-asked)), b.lendable(l, now))
 	c.urgent = min(c.urgent, c.rush)
 	c.rush = max(0, c.rush-c.urgent-l.kept/4) // a burst leaves something to REQUESTs
+}
+
+// wanted reports whether the last turn wanted slots at once. One that was asked for while another
+// brought them wants none.
+func (g *Governor) wanted() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tenure.wants
 }
 
 // resolve finds out whether the last turn was written, where that is not known.
