@@ -70,7 +70,7 @@ func TestAdaptive_TroubleOfOneIsItsOwn(t *testing.T) {
 					t.Errorf("the limit of the source in trouble is %d", n)
 				}
 				if n := min(f.slots.Size(), f.limitOf("b"), f.limitOf("c")); n < 64 {
-					t.Errorf("the limit of the others is %d: %v", n, f.sizes)
+					t.Errorf("the limit of the others is %d: %v", n, f.changes())
 				}
 				f.mu.Lock()
 				trouble = false
@@ -116,7 +116,7 @@ func TestAdaptive_HabitsOfSomeAreNoTrouble(t *testing.T) {
 				least = min(least, f.slots.Size())
 			}
 			if least < 30 || f.slots.Size() < 64 {
-				t.Errorf("the limit over all is narrowed by those that are %s: %v", habit, f.sizes)
+				t.Errorf("the limit over all is narrowed by those that are %s: %v", habit, f.changes())
 			}
 			f.stop()
 		})
@@ -140,7 +140,7 @@ func TestAdaptive_TroubleOfSeveralIsTheFarSides(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			if n := f.slots.Size(); behind != (n == 64) || !behind && n > 16 {
-				t.Errorf("the limit is %d where a quarter is refused to all, behind the far side %v: %v", n, behind, f.sizes)
+				t.Errorf("the limit is %d where a quarter is refused to all, behind the far side %v: %v", n, behind, f.changes())
 			}
 			f.stop()
 		})

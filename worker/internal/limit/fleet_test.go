@@ -30,7 +30,11 @@ type fleet struct {
 func newFleet(size int, far func(source string) (time.Duration, Load)) *fleet {
 	f := &fleet{slots: NewSlots(size), far: far, answered: func() {}, waits: map[string][]time.Duration{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.adaptive = NewAdaptive(f.slots, func(size int, _ bool) { f.sizes = append(f.sizes, size) })
+	f.adaptive = NewAdaptive(f.slots, func(size int, _ bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.sizes = append(f.sizes, size)
+	})
 	return f
 }
 
@@ -61,6 +65,13 @@ func (f *fleet) drain(source string, class Class, n int) {
 			}
 		}
 	})
+}
+
+// changes returns the numbers of slots that there were, in their order.
+func (f *fleet) changes() []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.sizes)
 }
 
 // stop ends what is still to be sent.

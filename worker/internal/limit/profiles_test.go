@@ -110,7 +110,8 @@ func TestAdaptive_Profiles(t *testing.T) {
 						peak, median, n := far.since()
 						peaks, medians, counts = append(peaks, peak), append(medians, median), append(counts, n)
 					}
-					t.Log(peaks, medians, counts, f.sizes[:min(20, len(f.sizes))])
+					sizes := f.changes()
+					t.Log(peaks, medians, counts, sizes[:min(20, len(sizes))])
 					slices.Sort(peaks)
 					slices.Sort(medians)
 					slices.Sort(counts)
