@@ -83,7 +83,7 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 // discardReply removes the body of a reply that nobody else can know of, if it is the one
 // that a worker would have stored: anybody may write to an inbox. What stays is collected.
 func (p *Publisher) discardReply(ctx context.Context, r Reply, own string) {
-	if r.BodyObject != own || !p.config.ClaimCheck {
+	if r.BodyObject != own || !p.config.ClaimCheck || p.config.LeaveBodies {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
@@ -227,7 +227,7 @@ func (p *Publisher) storedReply(ctx context.Context, subject string) (*nats.Msg,
 
 // withBody fetches the body of a reply from the object store if it is there.
 func (p *Publisher) withBody(ctx context.Context, r Reply) (Reply, error) {
-	if r.BodyObject == "" {
+	if r.BodyObject == "" || p.config.LeaveBodies {
 		return r, nil
 	}
 	var err error

@@ -34,7 +34,7 @@ const (
 // AnswerHeaders are the HTTP headers of an answer that a reply has, where the answer had them.
 func AnswerHeaders() []string { return slices.Clone(answerHeaders[:]) }
 
-var answerHeaders = [...]string{"Location", "Content-Location", "ETag", "Last-Modified", "Retry-After"}
+var answerHeaders = [...]string{"Location", "Content-Location", "ETag", "Last-Modified", "Retry-After", "Expires", "X-Progress"}
 
 // canonical are the names of answerHeaders as net/http has them.
 var canonical = func() (keys [len(answerHeaders)]string) {

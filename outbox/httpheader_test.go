@@ -139,7 +139,7 @@ func TestReply_HeadersOfTheAnswer(t *testing.T) {
 	t.Parallel()
 	answer := http.Header{}
 	for name, value := range map[string]string{"Location": "https://fhir.example/Patient/1/_history/2", "Content-Location": "https://api.example/export/7", "ETag": `W/"2"`,
-		"Last-Modified": "Mon, 30 Nov 2026 04:00:00 GMT", "Retry-After": "120.5", "Set-Cookie": "SECRET", "Content-Type": "x/y"} {
+		"Last-Modified": "Mon, 30 Nov 2026 04:00:00 GMT", "Retry-After": "120.5", "Expires": "Mon, 30 Nov 2026 05:00:00 GMT", "X-Progress": "70 % of Patient", "Set-Cookie": "SECRET", "Content-Type": "x/y"} {
 		answer.Set(name, value)
 	}
 	r := Reply{MessageID: "1", Settlement: Delivered, Status: 201, Header: answer}

@@ -47,6 +47,10 @@ type PublisherConfig struct {
 	// MaxClaim bounds a reply's body in the object store, in bytes. 0 means
 	// 64 MiB, -1 no bound.
 	MaxClaim int64
+	// LeaveBodies has Request and Await leave a body that lies in the object store there: the
+	// Reply has its BodyObject and no Body. Read it with [Bodies.Open], however large it is,
+	// and remove it with [Bodies.Delete].
+	LeaveBodies bool
 	// MaxShare is what part of a queue that has a bound (queue.max_bytes, queue.max_msgs)
 	// one source may fill, above 0 to 1; more of it is refused with [ErrQueueFull]. The queue
 	// is looked at once a second, so that what many processes publish at once may be a

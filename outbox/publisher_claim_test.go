@@ -133,12 +133,13 @@ func (r rig) answersLarge(object func(m Message) string) {
 func TestRequest_RemovesTheBodyOfItsOwnReply(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		claims, own, given, gone bool
+		claims, own, given, gone, left bool
 	}{
 		"own inbox":                 {claims: true, own: true, gone: true},
 		"without the right":         {own: true},
 		"another's object":          {claims: true},
 		"inbox given by the caller": {claims: true, own: true, given: true},
+		"left where it is":          {claims: true, own: true, left: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,13 +157,16 @@ func TestRequest_RemovesTheBodyOfItsOwnReply(t *testing.T) {
 				}
 				return object
 			})
-			p, err := NewPublisher(r.JS, PublisherConfig{ClaimCheck: tt.claims})
+			p, err := NewPublisher(r.JS, PublisherConfig{ClaimCheck: tt.claims, LeaveBodies: tt.left})
 			r.Must(err)
 			m := Message{Source: "clinic-a", Body: []byte(`{}`)}
 			if tt.given {
 				m.ReplyTo = r.JS.Conn().NewInbox()
 			}
 			reply, err := p.Request(r.Ctx(), m)
+			if tt.left && err == nil && len(reply.Body) == 0 {
+				reply.Body, err = b.Get(r.Ctx(), reply.BodyObject, -1)
+			}
 			if err != nil || !bytes.Equal(reply.Body, outboxtest.Pattern(3<<20)) {
 				t.Fatalf("%d bytes, %v", len(reply.Body), err)
 			}

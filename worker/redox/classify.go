@@ -14,6 +14,9 @@ import (
 func (c *Client) classify(ctx context.Context, out *call) *Error {
 	r := &out.reply
 	f := r.find()
+	if out.lines() {
+		f = answer.Findings{Markup: f.Markup, HTML: f.HTML}
+	}
 	r.LogIDs = f.LogIDs
 	var e *Error
 	if r.Status >= 200 && r.Status <= 299 {
@@ -209,7 +212,7 @@ func (out *call) flaw(f *answer.Findings) string {
 	switch {
 	case r.flaw != "":
 		return r.flaw
-	case r.size == 0 && out.bare:
+	case r.size == 0 && out.mayBeEmpty():
 	case r.size == 0:
 		return "the answer has no body"
 	case out.page(f), f.Broken && out.accept != "" && isHTML(r.ContentType) && !asksForHTML(out.accept):
@@ -220,6 +223,26 @@ func (out *call) flaw(f *answer.Findings) string {
 		return "the answer names no URI"
 	}
 	return ""
+}
+
+// mayBeEmpty reports whether an answer without a body is a whole answer: one to what is not a read
+// or a search, and any status that promises no content: 202 tells by its Content-Location where an
+// export can be asked about.
+func (out *call) mayBeEmpty() bool {
+	return out.bare || out.routed() && out.reply.Status != http.StatusOK
+}
+
+// routed reports whether the message brings method and path.
+func (out *call) routed() bool {
+	return out.kind == outbox.KindFHIR || out.kind == outbox.KindPlatform
+}
+
+// lines reports whether a 2xx to a REQUEST is data, one JSON text a line: a file of a bulk export, in
+// which an OperationOutcome is content and says nothing about the message. An answer that is
+// labelled as JSON although lines were asked for is read as any other.
+func (out *call) lines() bool {
+	r := &out.reply
+	return out.request && out.routed() && r.Status >= 200 && r.Status <= 299 && (isLines(r.ContentType) || isLines(out.accept) && !isJSON(r.ContentType))
 }
 
 // cutOff is the error of a REQUEST whose answer was not read to its end, because the attempt was

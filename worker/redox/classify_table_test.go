@@ -79,6 +79,8 @@ var farBodies = []answered{
 	{"fragment, labelled HTML", asHTML, "<h1>403 Forbidden</h1>"},
 	{"XML", "application/fhir+xml", `<Patient xmlns="http://hl7.org/fhir"/>`},
 	{"PDF", "application/pdf", "%PDF-1.7"},
+	{"lines", "application/fhir+ndjson", "{}\n{}\n"},
+	{"lines, outcome", "application/fhir+ndjson", operation + "\n"},
 }
 
 // statuses are those that RFC 9110 and others name, Cloudflare's, and some of nobody's.

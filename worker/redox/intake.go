@@ -63,7 +63,7 @@ func (c *Client) takeBody(ctx context.Context, out *call, body io.Reader, respon
 	case errors.Is(err, httpanswer.ErrCoding):
 		return err
 	case errors.Is(err, answer.ErrOverLimit):
-		r.flaw = "the answer is over the limit of " + strconv.FormatInt(limit, 10) + " bytes and was cut"
+		r.flaw = "the answer is over the limit of " + strconv.FormatInt(limit, 10) + " bytes and was cut: raise redox.max_answer." + out.lane()
 		_, _ = io.CopyN(io.Discard, response.Body, drainBytes)
 	case errors.Is(err, errCrowded):
 		r.flaw, r.cut = "the answer was not read to its end", err
@@ -86,6 +86,14 @@ func (c *Client) maxAnswer(out *call) int64 {
 		limit = min(limit, c.cfg.MaxSendAnswer)
 	}
 	return limit
+}
+
+// lane is what the configuration calls the lane of the message.
+func (out *call) lane() string {
+	if out.request {
+		return "request"
+	}
+	return "send"
 }
 
 // roomFor is asked before more of the answer is kept.

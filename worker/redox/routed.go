@@ -137,6 +137,18 @@ func isJSON(mediaType string) bool {
 	return err == nil && (kind == jsonType[0] || strings.HasSuffix(kind, "+json"))
 }
 
+// isLines reports whether the first media type of a list is one of JSON texts, one a line. FHIR's
+// Bulk Data Access has the first three.
+func isLines(mediaTypes string) bool {
+	first, _, _ := strings.Cut(mediaTypes, ",")
+	kind, _, _ := mime.ParseMediaType(first)
+	switch kind {
+	case "application/fhir+ndjson", "application/ndjson", "ndjson", "application/x-ndjson", "application/jsonl":
+		return true
+	}
+	return false
+}
+
 // platform makes the request of a message to the Platform API. It acts for a user, not for
 // a source, so that no Redox-Source-Id goes with it.
 func (c *Client) platform(ctx context.Context, out *call, m *outbox.Message) *Error {

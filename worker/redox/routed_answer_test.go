@@ -51,7 +51,7 @@ func TestDeliver_SuccessThatIsNotJSON(t *testing.T) {
 				for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
 					got, err := c.Deliver(t.Context(), outbox.Message{ID: "m-1", Source: "clinic-a", Lane: lane, Kind: q.kind, Method: q.method, Path: q.path, Body: []byte(q.body)})
 					want := a.flag
-					if a.body == "" && q.bare {
+					if a.body == "" && (q.bare || status != 200) {
 						want = ""
 					}
 					if want == "foreign" { // not an answer of Redox
@@ -98,6 +98,59 @@ func TestDeliver_SuccessInAnotherFormat(t *testing.T) {
 			tt.flag = "the answer is a page of HTML"
 		}
 		if err != nil || got.Flag != tt.flag {
+			t.Errorf("%+v: flag %q, %v", tt, got.Flag, err)
+		}
+	}
+}
+
+// A 2xx to a REQUEST that promises no content is whole without a body; 200 to a read is not.
+func TestDeliver_SuccessWithoutABody(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 201, 202, 204, 205, 206} {
+		far := serve(t, respond(status, "", "Content-Location", "https://api.example/export/1", "Retry-After", "7"))
+		m := fhir(outbox.LaneRequest, "GET", "h/Development/Group/g/$export", "")
+		got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m)
+		want := ""
+		if status == 200 {
+			want = "the answer has no body"
+		}
+		if err != nil || got.Flag != want || got.Header.Get("Content-Location") == "" || got.Header.Get("Retry-After") != "7" {
+			t.Errorf("%d: flag %q, %v, %v", status, got.Flag, got.Header, err)
+		}
+	}
+}
+
+// The files of an export are data, whatever stands in them and however they are labelled. What is
+// labelled as JSON, or is a page, is an answer.
+func TestDeliver_Lines(t *testing.T) {
+	t.Parallel()
+	const lines, foreign = operation + "\n" + operation + "\n", "foreign"
+	for _, tt := range []struct{ accept, contentType, body, flag string }{
+		{"application/fhir+ndjson", "application/fhir+ndjson", lines, ""},
+		{"application/fhir+ndjson", "application/fhir+ndjson", operation, ""},
+		{"application/fhir+ndjson", "application/octet-stream", operation, ""},
+		{"application/fhir+ndjson", "binary/octet-stream", lines, ""},
+		{"application/fhir+ndjson", "application/gzip", "\x1f\x8b\x08", ""},
+		{"application/fhir+ndjson", "", operation, ""},
+		{"application/fhir+ndjson", "application/fhir+ndjson; fhirVersion=4.0", "", ""},
+		{"", "application/fhir+ndjson", lines, ""},
+		{"", "application/ndjson", "{}\n{}\n", ""},
+		{"application/fhir+ndjson", "application/fhir+json", operation, "answered with errors (processing)"},
+		{"application/fhir+ndjson", "application/fhir+ndjson", "<!DOCTYPE html><title>Sign in</title>", foreign},
+		{"", "application/octet-stream", lines, "answered with errors (processing)"},
+		{"", "application/octet-stream", "{}\n{}\n", "the answer is not JSON"},
+	} {
+		far := serve(t, respond(200, tt.body, "Content-Type", tt.contentType))
+		m := fhir(outbox.LaneRequest, "GET", "h/Development/export/1/Patient.ndjson", "")
+		m.Accept = tt.accept
+		got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m)
+		if tt.flag == foreign {
+			if e := failure(t, err); e.Class() != ClassForeign {
+				t.Errorf("%+v: %v", tt, err)
+			}
+			continue
+		}
+		if err != nil || got.Flag != tt.flag || string(got.Body) != tt.body {
 			t.Errorf("%+v: flag %q, %v", tt, got.Flag, err)
 		}
 	}
