@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/redoxworker/redoxworker/auth/internal/keyfile"
 )
 
 const (
@@ -41,7 +43,7 @@ func (a assertion) sign(k Key, now time.Time) (Secret, error) {
 	t.Header["kid"] = k.ID()
 	signed, err := t.SignedString(k.k.signer)
 	if err != nil {
-		return Secret{}, keyError("%s cannot sign: %w", k, err)
+		return Secret{}, keyfile.Error("%s cannot sign: %w", k, err)
 	}
 	return NewSecret(signed), nil
 }

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // maxPool bounds the pool: Redox allows as many tokens as you like, but each
@@ -37,8 +37,8 @@ type CacheConfig struct {
 	// called in order, and must neither block nor call the Cache. A panic is logged.
 	// Default none.
 	Observe func(usable bool)
-	// Registerer takes the metrics redoxworker_auth_*; default none.
-	Registerer prometheus.Registerer
+	// Metrics is told what the Cache does; default none.
+	Metrics Metrics
 }
 
 // WithDefaults returns a copy with every default filled in.
@@ -77,12 +77,12 @@ func (c CacheConfig) Validate() error {
 // endpoint is down the present token serves until its end, and failures are
 // remembered: the endpoint is asked again after a growing wait, by one request.
 type Cache struct {
-	minter  Minter
-	cfg     CacheConfig
-	metrics *cacheMetrics
-	slots   []slot
-	turn    atomic.Uint32 // spreads callers over the slots
-	wake    chan struct{} // tells Run to look again; holds one
+	minter Minter
+	cfg    CacheConfig
+	meter  meter
+	slots  []slot
+	turn   atomic.Uint32 // spreads callers over the slots
+	wake   chan struct{} // tells Run to look again; holds one
 
 	mu       sync.Mutex
 	running  bool
@@ -107,19 +107,17 @@ type slot struct {
 
 // NewCache returns a Cache of m's tokens. It makes no request.
 func NewCache(m Minter, cfg CacheConfig) (*Cache, error) {
-	if isNil(m) {
+	if guard.IsNil(m) {
 		return nil, errors.New("auth: cache: there is no Minter: give what NewOAuth or NewLegacy returned, or a MinterFunc")
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("auth: cache: %w", err)
 	}
 	cfg = cfg.WithDefaults()
-	c := &Cache{minter: m, cfg: cfg, slots: make([]slot, cfg.Pool), wake: make(chan struct{}, 1)}
-	var err error
-	if c.metrics, err = newCacheMetrics(c); err != nil {
-		return nil, fmt.Errorf("auth: cache: metrics: %w", err)
-	}
-	return c, nil
+	return &Cache{
+		minter: m, cfg: cfg, slots: make([]slot, cfg.Pool), wake: make(chan struct{}, 1),
+		meter: newMeter(cfg.Metrics, cfg.Name, cfg.Logger),
+	}, nil
 }
 
 // Bearer returns a token for an Authorization header. With a token at hand it
@@ -190,10 +188,10 @@ func (c *Cache) Invalidate(bearer string) {
 		return
 	}
 	c.counts.invalidations++
-	c.metrics.invalidations.Inc()
+	c.meter.invalidated()
 	c.cfg.Logger.Debug("the API refused a token, it is dropped", "key", c.cfg.Name)
 	if f, ok := c.minter.(interface{ Forget() }); ok {
-		c.note(guarded("the minter", f.Forget))
+		c.note(guard.Call("the minter", f.Forget))
 	}
 	c.signal()
 }
@@ -226,15 +224,11 @@ func (c *Cache) Renew() {
 
 // observe tells the observer whether a token can be had. c.mu is held.
 func (c *Cache) observe(usable bool) {
-	c.note(guarded("the observer", func() { c.cfg.Observe(usable) }))
+	c.note(guard.Call("the observer", func() { c.cfg.Observe(usable) }))
 }
 
 // note logs a panic of somebody else's code.
-func (c *Cache) note(err error) {
-	if p, ok := errors.AsType[*panicked](err); ok {
-		c.cfg.Logger.Error(p.what+" panicked", "key", c.cfg.Name, "panic", p.value, "stack", p.stack)
-	}
-}
+func (c *Cache) note(err error) { note(c.cfg.Logger, c.cfg.Name, err) }
 
 // signal wakes Run.
 func (c *Cache) signal() {

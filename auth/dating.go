@@ -29,7 +29,7 @@ type dated struct {
 }
 
 // of completes what is known about an assertion with its answer.
-func (d dated) of(a answer) dated {
+func (d dated) of(a reply) dated {
 	d.date, d.trip, d.ended = a.date, a.ended.Sub(a.begun), a.ended.Round(0)
 	return d
 }

@@ -40,11 +40,10 @@
 //     origin. After a 401 it sends a request again with a new token, once, where
 //     its body can be had again.
 //
-// Around them: [NewJWKSHandler] publishes the public halves, [Watcher] notices
-// changed key and secret files (Kubernetes mounts too), and [TokenError] turns
-// what the endpoint answers into the mend. The subpackage xoauth2 serves users
-// of golang.org/x/oauth2, and the subpackage secret has the type behind
-// [Secret]. Two servers that are not part of this project judge the assertions in
+// Around them: [NewJWKSHandler] publishes the public halves, and [TokenError] turns
+// what the endpoint answers into the mend. The subpackage filewatch notices changed
+// key and secret files (Kubernetes mounts too), prom counts for Prometheus, xoauth2
+// serves users of golang.org/x/oauth2, and secret has the type behind [Secret]. Two servers that are not part of this project judge the assertions in
 // auth/conformance.
 //
 // # What it keeps to

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/httpanswer"
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // What an endpoint is asked for, in [TokenError.Op].
@@ -25,7 +27,6 @@ const (
 
 const (
 	defaultTimeout = 15 * time.Second
-	maxAnswer      = 64 << 10 // bytes; a token answer has about 2 KB
 	maxRetryAfter  = 5 * time.Minute
 )
 
@@ -41,8 +42,8 @@ type endpoint struct {
 	skew    skewMeter
 }
 
-// answer is a bounded HTTP answer.
-type answer struct {
+// reply is a bounded HTTP answer.
+type reply struct {
 	status     int
 	body       []byte
 	date       time.Time // zero when the server sent none
@@ -63,7 +64,7 @@ func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	if isNil(base) {
+	if guard.IsNil(base) {
 		base = newBase()
 	}
 	if _, own := base.(*http.Transport); !own {
@@ -82,7 +83,7 @@ func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration
 type guardedTransport struct{ base http.RoundTripper }
 
 func (g guardedTransport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
-	defer guard("the transport", &err)
+	defer guard.Recover("the transport", &err)
 	return g.base.RoundTrip(r)
 }
 
@@ -116,7 +117,7 @@ func checkURL(name, raw string) (*url.URL, error) {
 	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
 		return u, nil
 	}
-	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts)", name, clip(u.Scheme, 16), u.Host)
+	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts)", name, answer.Clip(u.Scheme, 16), u.Host)
 }
 
 func loopback(host string) bool {
@@ -125,19 +126,19 @@ func loopback(host string) bool {
 }
 
 // post sends one request. A nil error means an answer of any status, whole if it is a success.
-func (e *endpoint) post(ctx context.Context, op, path, contentType string, body []byte) (answer, error) {
+func (e *endpoint) post(ctx context.Context, op, path, contentType string, body []byte) (reply, error) {
 	limited, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(limited, http.MethodPost, e.url+path, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, e.failed(op, err)
+		return reply{}, e.failed(op, err)
 	}
 	r.Header.Set("Content-Type", contentType)
 	r.Header.Set("Accept", "application/json")
-	a := answer{begun: time.Now()}
+	a := reply{begun: time.Now()}
 	resp, err := e.client.Do(r)
 	if err != nil {
-		return answer{}, e.failed(op, err)
+		return reply{}, e.failed(op, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	a.ended = time.Now()
@@ -147,9 +148,9 @@ func (e *endpoint) post(ctx context.Context, op, path, contentType string, body 
 	switch coded := errors.Is(err, httpanswer.ErrCoding) || errors.Is(err, httpanswer.ErrUnknownCoding); {
 	case err == nil:
 	case ctx.Err() != nil, a.status <= 299 && !coded:
-		return answer{}, e.failed(op, err)
+		return reply{}, e.failed(op, err)
 	case a.status <= 299:
-		return answer{}, e.unusable(op, "", a, "its Content-Encoding cannot be undone")
+		return reply{}, e.unusable(op, "", a, "its Content-Encoding cannot be undone")
 	}
 	a.date = httpanswer.Date(resp.Header)
 	a.retryAfter = httpanswer.RetryAfter(resp.Header, a.ended, maxRetryAfter)
@@ -166,7 +167,7 @@ func readText(resp *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(content, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(content, answer.MaxBytes+1))
 	return httpanswer.Text(resp.Header.Get("Content-Type"), body), err
 }
 
@@ -204,13 +205,13 @@ func (q quoted) Error() string { return q.text }
 func (q quoted) Unwrap() error { return q.error }
 
 // refused makes the error of an answer that holds no token.
-func (e *endpoint) refused(op, kid string, a answer, sent ...Secret) *TokenError {
+func (e *endpoint) refused(op, kid string, a reply, sent ...Secret) *TokenError {
 	t := &TokenError{Op: op, Host: e.host, KeyID: kid, Status: a.status, Skew: a.skew, retryAfter: a.retryAfter}
-	t.Code, t.Description, t.URI = readRefusal(a.body, sent)
+	t.Code, t.Description, t.URI = answer.ReadRefusal(a.body, sent)
 	return t
 }
 
 // unusable makes the error of a success that holds no usable token.
-func (e *endpoint) unusable(op, kid string, a answer, why string) *TokenError {
+func (e *endpoint) unusable(op, kid string, a reply, why string) *TokenError {
 	return &TokenError{Op: op, Host: e.host, KeyID: kid, Status: a.status, Skew: a.skew, Err: fmt.Errorf("%w: %s", ErrAnswer, why)}
 }

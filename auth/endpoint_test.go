@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 // askEndpoint mints with OAuth against a handler and returns the error.
@@ -164,7 +166,7 @@ func TestEndpoint_Labels(t *testing.T) {
 		"mark":         {"", "", "\ufeff" + good, ""},
 		"mark in gzip": {"gzip", "", gz("\ufeff" + good), ""},
 		"utf-16":       {"", "application/json; charset=utf-16", "\xff\xfe" + strings.Join(strings.Split(good, ""), "\x00") + "\x00", ""},
-		"too large":    {"gzip", "", gz(good + strings.Repeat(" ", maxAnswer)), "larger than"},
+		"too large":    {"gzip", "", gz(good + strings.Repeat(" ", answer.MaxBytes)), "larger than"},
 		"unknown":      {"br", "", "x", "Content-Encoding cannot be undone"},
 		"false label":  {"gzip", "", good, "Content-Encoding cannot be undone"},
 	} {

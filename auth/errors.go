@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/keyfile"
 )
 
 var (
 	// ErrKey is returned, wrapped with the reason and the mend, when a private
 	// key cannot be used.
-	ErrKey = errors.New("unusable private key")
+	ErrKey = keyfile.ErrKey
 
 	// ErrAnswer is wrapped by a [*TokenError] whose answer had a success status
 	// but no usable token in it.
@@ -22,11 +24,6 @@ var (
 	// ErrRunning is returned by Run when a Run of the same value is under way.
 	ErrRunning = errors.New("auth: already running")
 )
-
-// keyError says why a key cannot be used and what to do about it.
-func keyError(format string, args ...any) error {
-	return fmt.Errorf("auth: %w: "+format, append([]any{ErrKey}, args...)...)
-}
 
 // NoTokenError is returned by [Cache.Bearer] and [Cache.Token] when no token is
 // at hand and none could be had. No request was made with it: a message that
@@ -65,4 +62,26 @@ func trimPrefix(err error) string {
 		return text[6:]
 	}
 	return text
+}
+
+// A transport may keep a request for a token from being made, such as one that waits for its
+// part of a limit. Its error says so by a method NotAsked() bool: then neither the endpoint
+// nor the key is to blame.
+
+// unasked returns the part of an error that says that no token was asked for; nil when one
+// was.
+func unasked(err error) error {
+	var e interface {
+		error
+		NotAsked() bool
+	}
+	if errors.As(err, &e) && e.NotAsked() {
+		return e
+	}
+	return nil
+}
+
+// unaskedError is such an error without the endpoint's name.
+func unaskedError(err error) error {
+	return fmt.Errorf("auth: no token was asked for: %w", err)
 }

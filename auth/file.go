@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/redoxworker/redoxworker/auth/internal/keyfile"
 	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
@@ -46,13 +47,13 @@ func readFile(path string) ([]byte, error) {
 		return nil, err // *fs.PathError names the file
 	}
 	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, keyfile.MaxBytes+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxKeyFile {
+	if len(data) > keyfile.MaxBytes {
 		clear(data)
-		return nil, fmt.Errorf("%s has more than %d bytes: is it the right file?", path, maxKeyFile)
+		return nil, fmt.Errorf("%s has more than %d bytes: is it the right file?", path, keyfile.MaxBytes)
 	}
 	return data, nil
 }

@@ -1,12 +1,17 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/auth/filewatch"
 )
 
 // write puts a file into a directory of the test's own.
@@ -107,5 +112,42 @@ func TestExposure(t *testing.T) {
 	}
 	if Exposure(filepath.Join(dir, "none")) != "" {
 		t.Error("a missing file is exposed")
+	}
+}
+
+// TestKeyFile_AChangeLeadsToANewToken is the whole way: a key file is
+// replaced, and tokens come by the new key.
+func TestKeyFile_AChangeLeadsToANewToken(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := write(t, dir, "key.jwk", jwkOf(rsaKey("old"), nil))
+	s := newStandIn(t, ecKey("new")) // the old key is withdrawn already
+	o := newTestOAuth(t, s, must(ReadKeyFile(file, "")), OAuthConfig{})
+	c := startCache(t, o, CacheConfig{})
+	done := make(chan string, 1)
+	w := must(filewatch.New([]string{file}, func() error {
+		k, err := ReadKeyFile(file, "")
+		if err != nil {
+			return err
+		}
+		if err := o.SetKeys(k, Key{}); err != nil {
+			return err
+		}
+		c.Renew()
+		_, err = c.Bearer(t.Context())
+		done <- "renewed"
+		return err
+	}, filewatch.Config{Poll: time.Hour}))
+	ctx, cancel := context.WithCancel(context.Background())
+	var ran sync.WaitGroup
+	ran.Go(func() { _ = w.Run(ctx) })
+	t.Cleanup(func() { cancel(); ran.Wait() })
+	if _, err := c.Bearer(t.Context()); err == nil {
+		t.Fatal("the withdrawn key was taken")
+	}
+	write(t, dir, "key.jwk", jwkOf(ecKey("new"), nil))
+	<-done
+	if got := c.Status(); !got.Usable || got.KeyID != "new" {
+		t.Errorf("status %+v", got)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // errAbandoned ends a flight that nobody waits for when Run stops.
@@ -146,7 +148,7 @@ func (c *Cache) mint(ctx context.Context) (Token, error) {
 // ask calls the Minter. A panic is an error like any other.
 func (c *Cache) ask(ctx context.Context) (t Token, err error) {
 	defer func() { c.note(err) }()
-	defer guard("the minter", &err)
+	defer guard.Recover("the minter", &err)
 	return c.minter.Mint(ctx)
 }
 
@@ -160,12 +162,11 @@ func (c *Cache) land(ctx context.Context, t Token, err error, begun time.Time) (
 	if abandoned(ctx, err) {
 		return nil, err
 	}
-	c.metrics.seconds.Observe(now.Sub(begun).Seconds())
 	if err != nil {
-		c.metrics.mints.WithLabelValues(classOf(err).String()).Inc()
+		c.meter.minted(classOf(err).String(), now.Sub(begun))
 		return nil, err
 	}
-	c.metrics.mints.WithLabelValues("ok").Inc()
+	c.meter.minted("ok", now.Sub(begun))
 	return l, nil
 }
 

@@ -21,7 +21,6 @@ func TestConstructors_RefuseNil(t *testing.T) {
 		"cache, typed nil":  func() error { _, err := NewCache(none, CacheConfig{}); return err },
 		"cache, nil func":   func() error { _, err := NewCache(MinterFunc(nil), CacheConfig{}); return err },
 		"transport":         func() error { _, err := NewTransport(nil, testURL, nil); return err },
-		"watcher":           func() error { _, err := NewWatcher(nil, nil, WatcherConfig{}); return err },
 		"oauth, no key":     func() error { _, err := NewOAuth("c", Key{}, OAuthConfig{}); return err },
 		"legacy, no secret": func() error { _, err := NewLegacy("k", Secret{}, LegacyConfig{}); return err },
 	} {
@@ -138,10 +137,6 @@ func TestTransports_PanicsAreErrors(t *testing.T) {
 
 func TestCallbacks_PanicsAreErrors(t *testing.T) {
 	t.Parallel()
-	w := must(NewWatcher(nil, func() error { panic(hostileValue) }, WatcherConfig{}))
-	if err := w.reloaded(); err == nil || strings.Contains(err.Error(), hostileValue) {
-		t.Error(err)
-	}
 	for _, keys := range []func() []Key{nil, func() []Key { panic(hostileValue) }} {
 		rec := httptest.NewRecorder()
 		NewJWKSHandler(keys, 0).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))

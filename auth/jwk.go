@@ -6,109 +6,24 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"github.com/MicahParks/jwkset"
+
+	"github.com/redoxworker/redoxworker/auth/internal/keyfile"
 )
-
-// parseJWK takes a private JWK, or the one private key of a JWK set.
-func parseJWK(data []byte, id string) (Key, error) {
-	if data[0] == '[' {
-		return Key{}, keyError("it is a JSON list: give one JWK, {\"kty\":…}")
-	}
-	var set struct {
-		jwkset.JWKMarshal
-		Keys []jwkset.JWKMarshal `json:"keys"`
-	}
-	if err := json.Unmarshal(data, &set); err != nil {
-		return Key{}, keyError("it is not a JWK, the JSON cannot be read: copy the file again") // the JSON error may quote the data
-	}
-	if set.Keys == nil {
-		return fromJWK(set.JWKMarshal, id)
-	}
-	private := slices.DeleteFunc(set.Keys, func(m jwkset.JWKMarshal) bool {
-		return m.D == "" || id != "" && m.KID != id
-	})
-	switch len(private) {
-	case 1:
-		return fromJWK(private[0], id)
-	case 0:
-		return Key{}, keyError("the JWK set has no private key %s: give the private half", quoteID(id))
-	}
-	return Key{}, keyError("the JWK set has %d private keys: name one by its kid", len(private))
-}
-
-func quoteID(id string) string {
-	if id == "" {
-		return "in it"
-	}
-	return "with kid " + strings.ToValidUTF8(`"`+id+`"`, "?")
-}
-
-// fromJWK checks the metadata that a server would check too, then the numbers.
-func fromJWK(m jwkset.JWKMarshal, id string) (Key, error) {
-	if err := checkJWK(m, id); err != nil {
-		return Key{}, err
-	}
-	if id == "" {
-		id = m.KID
-	}
-	bare := jwkset.JWKMarshal{
-		KTY: m.KTY, CRV: m.CRV, X: m.X, Y: m.Y, D: m.D,
-		N: m.N, E: m.E, P: m.P, Q: m.Q, DP: m.DP, DQ: m.DQ, QI: m.QI,
-	}
-	private, err := jwkset.NewJWKFromMarshal(bare, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
-	if err != nil {
-		return Key{}, keyError("the numbers of the JWK do not make a key: download or generate it again")
-	}
-	k, err := newKey(private.Key(), id)
-	if err != nil {
-		return Key{}, err
-	}
-	if m.ALG != "" && string(m.ALG) != string(k.Algorithm()) {
-		return Key{}, keyError("the JWK says alg %.20q, this key signs %s: register one with alg %s", string(m.ALG), k.Algorithm(), k.Algorithm())
-	}
-	return k, nil
-}
-
-func checkJWK(m jwkset.JWKMarshal, id string) error {
-	switch {
-	case m.KTY == jwkset.KtyOct:
-		return keyError("it is a symmetric key (kty oct): %s", mendNew)
-	case m.KTY != jwkset.KtyRSA && m.KTY != jwkset.KtyEC:
-		return keyError("kty %.20q is not taken: %s", string(m.KTY), mendNew)
-	case m.D == "":
-		return keyError("the JWK is the public half (no d): give the private one, Redox gets the public one")
-	case m.KTY == jwkset.KtyEC && (m.X == "" || m.Y == ""):
-		return keyError("the JWK has no x and y: give a complete one")
-	case m.KTY == jwkset.KtyRSA && (m.P == "" || m.Q == "" || m.DP == "" || m.DQ == "" || m.QI == ""):
-		return keyError("the RSA JWK lacks p, q, dp, dq or qi: give a complete one, or PEM")
-	case len(m.OTH) > 0:
-		return keyError("the RSA JWK has more than two primes: %s", mendNew)
-	case len(m.N) > maxRSABits/4:
-		return keyError("the RSA JWK has more than %d bits: %s", maxRSABits, mendNew)
-	case m.USE != "" && m.USE != jwkset.UseSig:
-		return keyError("the JWK is not for signing (use %.20q): %s", string(m.USE), mendNew)
-	case len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsSign):
-		return keyError("the JWK is not for signing (key_ops lacks sign): %s", mendNew)
-	case id != "" && m.KID != "" && m.KID != id:
-		return keyError("the JWK's kid is %q but %q is configured: remove one of the two", clip(m.KID, 64), clip(id, 64))
-	}
-	return nil
-}
 
 // marshalJWK writes a key with the metadata that servers look for. ory/fosite,
 // for one, wants use sig.
 func (k Key) marshalJWK(private bool) (jwkset.JWKMarshal, error) {
 	if k.k == nil {
-		return jwkset.JWKMarshal{}, keyError("there is none")
+		return jwkset.JWKMarshal{}, keyfile.Error("there is none")
 	}
 	j, err := jwkset.NewJWKFromKey(k.k.signer, jwkset.JWKOptions{
 		Marshal:  jwkset.JWKMarshalOptions{Private: private},
 		Metadata: jwkset.JWKMetadataOptions{ALG: jwkset.ALG(k.k.algorithm), KID: k.k.id, USE: jwkset.UseSig},
 	})
 	if err != nil {
-		return jwkset.JWKMarshal{}, keyError("write as JWK: %w", err)
+		return jwkset.JWKMarshal{}, keyfile.Error("write as JWK: %w", err)
 	}
 	return j.Marshal(), nil
 }
@@ -172,7 +87,7 @@ func indent(v any) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	if err := e.Encode(v); err != nil {
-		return nil, keyError("write as JSON: %w", err)
+		return nil, keyfile.Error("write as JSON: %w", err)
 	}
 	return b.Bytes(), nil
 }

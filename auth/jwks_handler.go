@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // NewJWKSHandler returns a handler that serves the public halves of the keys
@@ -39,7 +41,7 @@ func NewJWKSHandler(keys func() []Key, maxAge time.Duration) http.Handler {
 		}
 		var set []byte
 		var err error
-		if bad := guarded("the function that lists the keys", func() { set, err = JWKS(keys()...) }); bad != nil {
+		if bad := guard.Call("the function that lists the keys", func() { set, err = JWKS(keys()...) }); bad != nil {
 			err = bad
 		}
 		if err != nil {

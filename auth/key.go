@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/redoxworker/redoxworker/auth/internal/keyfile"
 )
 
 // Algorithm names a signature algorithm as JOSE does.
@@ -25,10 +27,9 @@ const (
 
 // Sizes of RSA keys, in bits.
 const (
-	minRSABits = 2048  // RFC 7518, section 3.3
-	maxRSABits = 8192  // beyond it one signature takes seconds
-	newRSABits = 3072  // what GenerateKey makes: as strong as SHA-384 needs
-	maxKeyFile = 65536 // bytes; a private key is under 8 KB in any form
+	minRSABits = 2048 // RFC 7518, section 3.3
+	maxRSABits = 8192 // beyond it one signature takes seconds
+	newRSABits = 3072 // what GenerateKey makes: as strong as SHA-384 needs
 )
 
 // Key is a private key with its id. Every printed form shows the id and the
@@ -44,6 +45,32 @@ type key struct {
 	id        string
 }
 
+// ParsePrivateKey reads a private key in any of the forms people have: PEM as
+// PKCS#8, PKCS#1 or SEC1, a private JWK, or a JWK set with one private key in
+// it. RSA keys of 2048 to 8192 bits and EC keys on P-384 are taken.
+//
+// id is the kid under which the public half is registered. "" takes the JWK's
+// own; a PEM has none, and [NewOAuth] refuses a key without. An id that differs
+// from the JWK's is an error: Redox would not find the key.
+//
+// A PEM whose line ends were written as \n (an environment variable, usually)
+// is understood. Everything else is an error that wraps [ErrKey] and says what
+// to do; it never quotes the data.
+func ParsePrivateKey(data []byte, id string) (Key, error) {
+	read, err := keyfile.Parse(data, id)
+	if err != nil {
+		return Key{}, err
+	}
+	k, err := newKey(read.Private, read.ID)
+	if err != nil {
+		return Key{}, err
+	}
+	if a := read.Algorithm; a != "" && a != string(k.Algorithm()) {
+		return Key{}, keyfile.Error("the JWK says alg %.20q, this key signs %s: register one with alg %s", a, k.Algorithm(), k.Algorithm())
+	}
+	return k, nil
+}
+
 // newKey checks a private key of any type against what Redox and SMART take.
 func newKey(private any, id string) (Key, error) {
 	if err := checkKeyID(id); err != nil {
@@ -57,23 +84,23 @@ func newKey(private any, id string) (Key, error) {
 		return Key{&key{p, RS384, id}}, nil
 	case *ecdsa.PrivateKey:
 		if p.Curve != elliptic.P384() {
-			return Key{}, keyError("it is an EC key on the curve %s, where ES384 needs P-384: %s", p.Curve.Params().Name, mendNew)
+			return Key{}, keyfile.Error("it is an EC key on the curve %s, where ES384 needs P-384: %s", p.Curve.Params().Name, keyfile.MendNew)
 		}
 		if err := checkEC(p); err != nil {
 			return Key{}, err
 		}
 		return Key{&key{p, ES384, id}}, nil
 	default:
-		return Key{}, keyError("it is neither RSA nor EC: %s", mendNew)
+		return Key{}, keyfile.Error("it is neither RSA nor EC: %s", keyfile.MendNew)
 	}
 }
 
 func checkRSA(p *rsa.PrivateKey) error {
 	if bits := p.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return keyError("the RSA key has %d bits, from %d to %d are taken: %s", bits, minRSABits, maxRSABits, mendNew)
+		return keyfile.Error("the RSA key has %d bits, from %d to %d are taken: %s", bits, minRSABits, maxRSABits, keyfile.MendNew)
 	}
 	if err := p.Validate(); err != nil {
-		return keyError("its numbers do not belong together (%w): the file is damaged, download or generate it again", err)
+		return keyfile.Error("its numbers do not belong together (%w): the file is damaged, download or generate it again", err)
 	}
 	return nil
 }
@@ -83,22 +110,22 @@ func checkRSA(p *rsa.PrivateKey) error {
 func checkEC(p *ecdsa.PrivateKey) error {
 	d, err := p.Bytes() // may be memory of the key itself: not to be cleared
 	if err != nil {
-		return keyError("its private number is too large: the file is damaged, download or generate it again")
+		return keyfile.Error("its private number is too large: the file is damaged, download or generate it again")
 	}
 	own, err := ecdsa.ParseRawPrivateKey(elliptic.P384(), d)
 	if err != nil || !own.PublicKey.Equal(&p.PublicKey) {
-		return keyError("its private and public halves do not belong together: download or generate it again")
+		return keyfile.Error("its private and public halves do not belong together: download or generate it again")
 	}
 	return nil
 }
 
 func checkKeyID(id string) error {
 	if len(id) > 256 {
-		return keyError("its kid has %d bytes, at most 256 are taken: give it a shorter one", len(id))
+		return keyfile.Error("its kid has %d bytes, at most 256 are taken: give it a shorter one", len(id))
 	}
 	for _, r := range id {
 		if r < 0x20 || r == 0x7f {
-			return keyError("its kid has a control character in it: remove that")
+			return keyfile.Error("its kid has a control character in it: remove that")
 		}
 	}
 	return nil
@@ -128,7 +155,7 @@ func GenerateKey(a Algorithm, id string) (Key, error) {
 }
 
 func algorithmError(a Algorithm) error {
-	return keyError("algorithm %.20q is not taken: use RS384 (RSA) or ES384 (EC P-384)", string(a))
+	return keyfile.Error("algorithm %.20q is not taken: use RS384 (RSA) or ES384 (EC P-384)", string(a))
 }
 
 // ID returns the kid, "" when the key has none.
@@ -162,11 +189,11 @@ func (k Key) Public() crypto.PublicKey {
 // MarshalPEM returns the private key as PKCS#8 PEM. The kid is not in it.
 func (k Key) MarshalPEM() ([]byte, error) {
 	if k.k == nil {
-		return nil, keyError("there is none")
+		return nil, keyfile.Error("there is none")
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(k.k.signer)
 	if err != nil {
-		return nil, keyError("write as PKCS#8: %w", err)
+		return nil, keyfile.Error("write as PKCS#8: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 // The renewal window, as parts of a token's lifetime. A 5-minute token is
@@ -35,9 +37,9 @@ func newLease(t Token, begun, now time.Time) (*lease, error) {
 		t.IssuedAt = begun
 	}
 	if t.Expires.IsZero() {
-		t.Expires = t.IssuedAt.Add(defaultLifetime)
+		t.Expires = t.IssuedAt.Add(answer.DefaultLifetime)
 	}
-	if err := checkBearer(t.Value()); err != nil {
+	if err := answer.CheckBearer(t.Value()); err != nil {
 		return nil, errors.New("auth: the minted token is unusable: " + err.Error())
 	}
 	if !now.Before(t.Expires) {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 func TestNewLease_Window(t *testing.T) {
@@ -34,7 +36,7 @@ func TestNewLease_Window(t *testing.T) {
 func TestNewLease_FillsInWhatAMinterLeftOut(t *testing.T) {
 	t.Parallel()
 	l, err := newLease(Token{value: NewSecret("t")}, fixedNow, fixedNow.Add(time.Second))
-	if err != nil || !l.token.IssuedAt.Equal(fixedNow) || l.token.Lifetime() != defaultLifetime {
+	if err != nil || !l.token.IssuedAt.Equal(fixedNow) || l.token.Lifetime() != answer.DefaultLifetime {
 		t.Errorf("%v, %v", l, err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 // DefaultLegacyURL is the base of Redox's legacy endpoints, authenticate and
@@ -211,33 +213,33 @@ func (l *Legacy) ask(ctx context.Context, op string, has legacySecrets) (Token, 
 		return Token{}, l.endpoint.unusable(op, "", a, err.Error())
 	}
 	l.keep(refresh, has.age)
-	return NewToken(g.token, a.begun, a.begun.Add(g.lifetime)), nil
+	return NewToken(g.Token, a.begun, a.begun.Add(g.Lifetime)), nil
 }
 
 // readLegacy reads {"accessToken", "expires", "refreshToken"}. The end is an
 // instant of the server's clock, so it is counted from the answer's Date.
-func readLegacy(a answer) (g grant, refresh string, err error) {
+func readLegacy(a reply) (g answer.Grant, refresh string, err error) {
 	var l struct {
 		AccessToken  json.RawMessage `json:"accessToken"`
 		Expires      json.RawMessage `json:"expires"`
 		RefreshToken json.RawMessage `json:"refreshToken"`
 	}
-	if err := readJSON(a.body, &l); err != nil {
-		return grant{}, "", err
+	if err := answer.ReadJSON(a.body, &l); err != nil {
+		return answer.Grant{}, "", err
 	}
-	g = grant{token: text(l.AccessToken), kind: "Bearer", lifetime: defaultLegacyLifetime}
-	if end, err := time.Parse(time.RFC3339, text(l.Expires)); err == nil {
+	g = answer.Grant{Token: answer.Text(l.AccessToken), Kind: "Bearer", Lifetime: defaultLegacyLifetime}
+	if end, err := time.Parse(time.RFC3339, answer.Text(l.Expires)); err == nil {
 		from := a.date
 		if from.IsZero() {
 			from = a.begun
 		}
 		if left := end.Sub(from); left > 0 {
-			g.lifetime = min(max(left, time.Second), maxLifetime)
+			g.Lifetime = min(max(left, time.Second), answer.MaxLifetime)
 		}
 	}
-	refresh = text(l.RefreshToken)
-	if checkBearer(refresh) != nil {
+	refresh = answer.Text(l.RefreshToken)
+	if answer.CheckBearer(refresh) != nil {
 		refresh = ""
 	}
-	return g, refresh, checkBearer(g.token)
+	return g, refresh, answer.CheckBearer(g.Token)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 	"unsafe"
 	"weak"
+
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 const legacyBase = "http://localhost/auth"
@@ -243,9 +245,9 @@ func TestLegacy_LifetimeByTheServersClock(t *testing.T) {
 		"nearly over":          {"2026-03-01T12:00:00.001Z", fixedNow, time.Second},
 	} {
 		body := fmt.Sprintf(`{"accessToken":"a","expires":%q}`, c.expires)
-		g, refresh, err := readLegacy(answer{body: []byte(body), begun: fixedNow, date: c.date})
-		if err != nil || g.lifetime != c.want || refresh != "" {
-			t.Errorf("%s: %s, %v; want %s", name, g.lifetime, err, c.want)
+		g, refresh, err := readLegacy(reply{body: []byte(body), begun: fixedNow, date: c.date})
+		if err != nil || g.Lifetime != c.want || refresh != "" {
+			t.Errorf("%s: %s, %v; want %s", name, g.Lifetime, err, c.want)
 		}
 	}
 }
@@ -350,4 +352,19 @@ func TestSetCredentials_OldSecretsAreDropped(t *testing.T) {
 	}
 	t.Errorf("%d replaced secrets are still in memory", held)
 	runtime.KeepAlive(l)
+}
+
+func FuzzReadLegacy(f *testing.F) {
+	f.Add([]byte(`{"accessToken":"a","expires":"2015-03-25T20:52:35.000Z","refreshToken":"b"}`))
+	f.Add([]byte(`{"accessToken":"a","expires":12,"refreshToken":null}`))
+	f.Add([]byte(`Invalid request`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		g, refresh, err := readLegacy(reply{body: body, begun: fixedNow, date: fixedNow})
+		if err == nil && (g.Lifetime < time.Second || g.Lifetime > answer.MaxLifetime || answer.CheckBearer(g.Token) != nil) {
+			t.Fatalf("a grant of %s was taken", g.Lifetime)
+		}
+		if refresh != "" && answer.CheckBearer(refresh) != nil {
+			t.Fatal("a refresh token with control characters was taken")
+		}
+	})
 }

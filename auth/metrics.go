@@ -2,122 +2,58 @@ package auth
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
-const namespace, subsystem = "redoxworker", "auth"
-
-// register adds c to r, or returns what r already has in its place, so that
-// several caches share one family.
-func register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
-	if r == nil {
-		return c, nil
-	}
-	err := r.Register(c)
-	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if old, same := known.ExistingCollector.(C); same {
-			return old, nil
-		}
-	}
-	return c, err
+// Metrics is told what a [Cache] and an [OAuth] do, by the name that their
+// configuration gives them. Its methods must be safe for concurrent use, must not
+// block and must not call the Cache; a panic is logged. The subpackage prom
+// counts for Prometheus.
+type Metrics interface {
+	// Minted says that a request for a token has ended, after took. result is "ok",
+	// or how it failed: "temporary", "heals" (a refusal that may end by itself) or
+	// "permanent" (one that needs another configuration).
+	Minted(name, result string, took time.Duration)
+	// Invalidated says that a token was dropped because the API refused it.
+	Invalidated(name string)
+	// FellBack says that the other key of a pair is used from now on.
+	FellBack(name string)
 }
 
-// counter returns one key's counter of a family with the label "key".
-func counter(r prometheus.Registerer, name, help, key string) (prometheus.Counter, error) {
-	v, err := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help,
-	}, []string{"key"}))
-	if err != nil {
-		return nil, err
-	}
-	return v.WithLabelValues(key), nil
+// meter tells a Metrics, if there is one.
+type meter struct {
+	to     Metrics
+	name   string
+	logger *slog.Logger
 }
 
-// cacheMetrics are one cache's. The names are public API.
-type cacheMetrics struct {
-	mints         *prometheus.CounterVec // by result
-	seconds       prometheus.Observer
-	invalidations prometheus.Counter
+func newMeter(to Metrics, name string, logger *slog.Logger) meter {
+	if guard.IsNil(to) {
+		to = nil
+	}
+	return meter{to, name, logger}
 }
 
-func newCacheMetrics(c *Cache) (*cacheMetrics, error) {
-	r, key := c.cfg.Registerer, c.cfg.Name
-	mints, err := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: "mints_total",
-		Help: "Requests for a token, by result: ok, temporary, heals, permanent.",
-	}, []string{"key", "result"}))
-	if err != nil {
-		return nil, err
-	}
-	seconds, err := register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: "mint_seconds",
-		Help:    "Time that a request for a token took.",
-		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-	}, []string{"key"}))
-	if err != nil {
-		return nil, err
-	}
-	invalidations, err := counter(r, "invalidations_total", "Tokens that were dropped because the API refused them.", key)
-	if err != nil {
-		return nil, err
-	}
-	m := &cacheMetrics{
-		mints:         mints.MustCurryWith(prometheus.Labels{"key": key}),
-		seconds:       seconds.WithLabelValues(key),
-		invalidations: invalidations,
-	}
-	if err := c.registerGauges(); err != nil {
-		return nil, err
-	}
-	for _, result := range []string{"ok", temporary.String(), heals.String(), permanent.String()} {
-		m.mints.WithLabelValues(result) // so that the first failure shows as a step from 0
-	}
-	return m, nil
+func (m meter) minted(result string, took time.Duration) {
+	m.tell(func() { m.to.Minted(m.name, result, took) })
 }
 
-// registerGauges adds what is read when it is scraped. Two caches of one name
-// in one registerer are an error.
-func (c *Cache) registerGauges() error {
-	if c.cfg.Registerer == nil {
-		return nil
+func (m meter) invalidated() { m.tell(func() { m.to.Invalidated(m.name) }) }
+
+func (m meter) fellBack() { m.tell(func() { m.to.FellBack(m.name) }) }
+
+func (m meter) tell(f func()) {
+	if m.to != nil {
+		note(m.logger, m.name, guard.Call("the metrics", f))
 	}
-	gauges := []struct {
-		name, help string
-		read       func(Status) float64
-	}{
-		{"usable", "1 while a token can be handed out, else 0.", func(s Status) float64 {
-			if s.Usable {
-				return 1
-			}
-			return 0
-		}},
-		{"token_expiry_timestamp_seconds", "End of the token that lives longest, 0 without one.", func(s Status) float64 {
-			return unixSeconds(s.Expires)
-		}},
-		{"failures", "Requests for a token that failed since one succeeded.", func(s Status) float64 {
-			return float64(s.Failures)
-		}},
-		{"clock_skew_seconds", "How far the local clock is ahead of the token endpoint's.", func(s Status) float64 {
-			return s.Skew.Seconds()
-		}},
-	}
-	for _, g := range gauges {
-		f := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: g.name, Help: g.help,
-			ConstLabels: prometheus.Labels{"key": c.cfg.Name},
-		}, func() float64 { return g.read(c.Status()) })
-		if err := c.cfg.Registerer.Register(f); err != nil {
-			return errors.New("a cache of that name has registered its metrics already: give each its own name")
-		}
-	}
-	return nil
 }
 
-func unixSeconds(t time.Time) float64 {
-	if t.IsZero() {
-		return 0
+// note logs a panic of somebody else's code.
+func note(l *slog.Logger, name string, err error) {
+	if p, ok := errors.AsType[*guard.Panic](err); ok {
+		l.Error(p.What+" panicked", "key", name, "panic", p.Value, "stack", p.Stack)
 	}
-	return float64(t.UnixMilli()) / 1000
 }

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 // DefaultTokenURL is Redox's token endpoint in the United States (Redox,
@@ -51,8 +51,8 @@ type OAuthConfig struct {
 	Name string
 	// Logger takes fall-backs between keys and a bad clock; default none.
 	Logger *slog.Logger
-	// Registerer takes redoxworker_auth_key_fallbacks_total; default none.
-	Registerer prometheus.Registerer
+	// Metrics is told of fall-backs between keys; default none.
+	Metrics Metrics
 }
 
 // WithDefaults returns a copy with every default filled in.
@@ -102,7 +102,7 @@ type OAuth struct {
 	name      string
 	endpoint  *endpoint
 	logger    *slog.Logger
-	fallbacks prometheus.Counter
+	meter     meter
 	keys      keyPair
 	dating    dating
 }
@@ -123,10 +123,6 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth: oauth: %w", err)
 	}
-	fallbacks, err := counter(cfg.Registerer, "key_fallbacks_total", "Switches between the current and the next key after a refusal.", cfg.Name)
-	if err != nil {
-		return nil, fmt.Errorf("auth: oauth: %w", err)
-	}
 	o := &OAuth{
 		assertion: assertion{clientID, cfg.Audience, cfg.AssertionLifetime},
 		scope:     cfg.Scope,
@@ -134,7 +130,7 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 		name:      cfg.Name,
 		endpoint:  e,
 		logger:    cfg.Logger,
-		fallbacks: fallbacks,
+		meter:     newMeter(cfg.Metrics, cfg.Name, cfg.Logger),
 	}
 	o.keys.set(k, cfg.Next)
 	return o, nil
@@ -158,7 +154,7 @@ func (o *OAuth) Mint(ctx context.Context) (Token, error) {
 		return Token{}, fmt.Errorf("auth: both keys failed: %w; %w", unprefixed(err), unprefixed(second))
 	}
 	if o.keys.use(keys, 1-first) {
-		o.fallbacks.Inc()
+		o.meter.fellBack()
 		o.logger.WarnContext(ctx, "the token endpoint refuses one key of the pair, the other works and is used from now on",
 			"key", o.name, "refused_kid", keys[first].ID(), "used_kid", other.ID(), "error", err)
 	}
@@ -202,7 +198,7 @@ func (o *OAuth) ask(ctx context.Context, k Key, ahead time.Duration) (Token, dat
 }
 
 // request posts an assertion.
-func (o *OAuth) request(ctx context.Context, k Key, signed Secret) (answer, error) {
+func (o *OAuth) request(ctx context.Context, k Key, signed Secret) (reply, error) {
 	form := url.Values{
 		"grant_type":            {"client_credentials"},
 		"client_assertion_type": {assertionType},
@@ -221,19 +217,19 @@ func (o *OAuth) request(ctx context.Context, k Key, signed Secret) (answer, erro
 }
 
 // read makes a token of an answer, or an error of one that holds none.
-func (o *OAuth) read(k Key, signed Secret, a answer) (Token, error) {
+func (o *OAuth) read(k Key, signed Secret, a reply) (Token, error) {
 	if a.status < 200 || a.status > 299 {
 		return Token{}, o.endpoint.refused(opToken, k.ID(), a, signed)
 	}
-	g, err := readGrant(a.body)
+	g, err := answer.ReadGrant(a.body)
 	if err != nil {
 		if e := o.endpoint.refused(opToken, k.ID(), a, signed); e.Code != "" {
 			return Token{}, e // an error under a success status
 		}
 		return Token{}, o.endpoint.unusable(opToken, k.ID(), a, err.Error())
 	}
-	t := NewToken(g.token, a.begun, a.begun.Add(g.lifetime))
-	t.Type, t.Scope = g.kind, g.scope
+	t := NewToken(g.Token, a.begun, a.begun.Add(g.Lifetime))
+	t.Type, t.Scope = g.Kind, g.Scope
 	return t, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 // keyPair is the current and the next key, and which of them is in use. The
@@ -57,7 +59,7 @@ func checkPair(current, next Key, only Algorithm) error {
 	if !next.IsZero() {
 		bad = append(bad, checkUsable("the next key", next, only))
 		if current.ID() == next.ID() && next.ID() != "" && !sameKey(current, next) {
-			bad = append(bad, fmt.Errorf("two different keys have the kid %q: give the next key its own", clip(next.ID(), 64)))
+			bad = append(bad, fmt.Errorf("two different keys have the kid %q: give the next key its own", answer.Clip(next.ID(), 64)))
 		}
 	}
 	return errors.Join(bad...)

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // TestRotation_NextTakesOverWithoutATokenlessMoment withdraws the current key at
@@ -17,8 +15,8 @@ import (
 func TestRotation_NextTakesOverWithoutATokenlessMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, log, r := newStandIn(t, rsaKey("old"), ecKey("new")), &logBook{}, prometheus.NewRegistry()
-		o := newTestOAuth(t, s, rsaKey("old"), OAuthConfig{Next: ecKey("new"), Logger: log.logger(), Registerer: r, Name: "main"})
+		s, log, r := newStandIn(t, rsaKey("old"), ecKey("new")), &logBook{}, &tally{}
+		o := newTestOAuth(t, s, rsaKey("old"), OAuthConfig{Next: ecKey("new"), Logger: log.logger(), Metrics: r, Name: "main"})
 		c := startCache(t, o, CacheConfig{})
 		for i := range 3600 {
 			if i == 1000 {
@@ -36,7 +34,7 @@ func TestRotation_NextTakesOverWithoutATokenlessMoment(t *testing.T) {
 		if strings.Count(log.String(), "level=WARN") != 1 || !strings.Contains(log.String(), "refused_kid=old used_kid=new") {
 			t.Errorf("the log reads %s", log)
 		}
-		if got := metric(t, r, "redoxworker_auth_key_fallbacks_total"); got != 1 {
+		if got := r.of("fell back main"); got != 1 {
 			t.Errorf("%v fallbacks counted", got)
 		}
 	})

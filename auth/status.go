@@ -1,6 +1,10 @@
 package auth
 
-import "time"
+import (
+	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
+)
 
 // counts are what a Cache has done since it was made. Guarded by Cache.mu.
 type counts struct{ mints, failed, invalidations uint64 }
@@ -57,10 +61,10 @@ func (c *Cache) Status() Status {
 		s.Error, s.Mend = c.lastErr.Error(), mendOf(c.lastErr)
 	}
 	if m, ok := c.minter.(interface{ Skew() (time.Duration, bool) }); ok {
-		_ = guarded("the minter", func() { s.Skew, _ = m.Skew() })
+		_ = guard.Call("the minter", func() { s.Skew, _ = m.Skew() })
 	}
 	if m, ok := c.minter.(interface{ KeyInUse() Key }); ok {
-		_ = guarded("the minter", func() { s.KeyID = m.KeyInUse().ID() })
+		_ = guard.Call("the minter", func() { s.KeyID = m.KeyInUse().ID() })
 	}
 	return s
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
 // TokenError says why an authorization server gave no token. Its texts are
@@ -39,7 +41,7 @@ func (e *TokenError) Error() string {
 	var b strings.Builder
 	b.WriteString("auth: " + e.Op + " from " + e.Host)
 	if e.KeyID != "" {
-		b.WriteString(" with kid " + strconv.Quote(clip(e.KeyID, 64)))
+		b.WriteString(" with kid " + strconv.Quote(answer.Clip(e.KeyID, 64)))
 	}
 	if e.Status != 0 {
 		b.WriteString(": status " + strconv.Itoa(e.Status))

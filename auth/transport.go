@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // maxDrain is how much of a refused answer is read, in bytes, so that its
@@ -39,7 +41,7 @@ func NewTransport(c *Cache, origin string, base http.RoundTripper) (*Transport, 
 	if err != nil {
 		return nil, fmt.Errorf("auth: transport: %w", err)
 	}
-	if isNil(base) {
+	if guard.IsNil(base) {
 		own := newBase()
 		own.ResponseHeaderTimeout, own.MaxIdleConnsPerHost = 0, 100
 		base = own
@@ -60,7 +62,7 @@ func originOf(u *url.URL) string {
 // body on every path. While no token can be had its error is a [*NoTokenError]
 // and nothing is sent. A panic of the base is an error.
 func (t *Transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
-	defer guard("the transport's base", &err)
+	defer guard.Recover("the transport's base", &err)
 	if originOf(r.URL) != t.origin {
 		return t.base.RoundTrip(r)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/filewatch"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -99,13 +100,13 @@ func (k keysJWKSCommand) serve(ctx context.Context, a *cli.App, load loadKeys) e
 	log := slog.New(a.LogHandler(a.Stderr, a.Globals.LogFormat, slog.LevelInfo))
 	var current atomic.Pointer[[]auth.Key]
 	current.Store(&keys)
-	watcher, err := auth.NewWatcher(files, func() error {
+	watcher, err := filewatch.New(files, func() error {
 		keys, _, err := load()
 		if err == nil {
 			current.Store(&keys)
 		}
 		return err
-	}, auth.WatcherConfig{Logger: log})
+	}, filewatch.Config{Logger: log})
 	if err != nil {
 		return err
 	}

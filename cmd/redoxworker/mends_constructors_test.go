@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/filewatch"
+	"github.com/redoxworker/redoxworker/auth/prom"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
@@ -34,7 +36,7 @@ func mended(says string, wrong error, after ...error) mend { return mend{says, w
 
 // mendsTried are the files whose texts are all in the table.
 var mendsTried = []string{
-	"auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/metrics.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/watcher.go",
+	"auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
 	"outbox/httpheader.go", "outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
 	"outbox/dlq/query.go", "outbox/dlq/replay.go", "outbox/dlq/store.go", "outbox/gateway/gateway.go", "outbox/topology/topology.go",
 	"worker/config.go", "worker/sources.go", "worker/quota/config.go",
@@ -126,11 +128,15 @@ func mendsOfAuth(t *testing.T) []mend {
 		t.Fatal(err)
 	}
 	transport := func(origin string) error { return second(auth.NewTransport(kept, origin, nil)) }
-	watcher := func(c auth.WatcherConfig) error {
-		return second(auth.NewWatcher([]string{t.TempDir()}, func() error { return nil }, c))
+	watcher := func(c filewatch.Config) error {
+		return second(filewatch.New([]string{t.TempDir()}, func() error { return nil }, c))
 	}
-	taken := prometheus.NewRegistry()
-	if err := cache(auth.CacheConfig{Registerer: taken}); err != nil {
+	metrics, err := prom.New(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(name string) error { return second(metrics.Add(named(t, name))) }
+	if err := add("taken"); err != nil {
 		t.Fatal(err)
 	}
 	return append(mendsOfOAuth(t),
@@ -139,7 +145,9 @@ func mendsOfAuth(t *testing.T) []mend {
 		mended("pool is 65: give 1 to 64", cache(auth.CacheConfig{Pool: 65}), cache(auth.CacheConfig{Pool: 64})),
 		mended("choose one", cache(auth.CacheConfig{Pool: 2, PerRequest: true}), cache(auth.CacheConfig{PerRequest: true}), cache(auth.CacheConfig{Pool: 2})),
 		mended("give a positive one, or 0 for 45s", cache(auth.CacheConfig{MintTimeout: -1}), cache(auth.CacheConfig{MintTimeout: 1}), cache(auth.CacheConfig{})),
-		mended("give each its own name", cache(auth.CacheConfig{Registerer: taken}), cache(auth.CacheConfig{Registerer: taken, Name: "other"})),
+		mended("give each its own name", add("taken"), add("other")),
+		mended("give what auth.NewCache returned", second(metrics.Add(nil)), add("third")),
+		mended("give a *prometheus.Registry", second(prom.New(nil)), second(prom.New(prometheus.NewRegistry()))),
 		mended("the API key is missing: copy it", second(auth.NewLegacy("", auth.NewSecret("s"), auth.LegacyConfig{})), legacy(auth.LegacyConfig{})),
 		mended("the secret is missing: generate one", second(auth.NewLegacy("key", auth.Secret{}, auth.LegacyConfig{})), legacy(auth.LegacyConfig{})),
 		mended("timeout is -1ns: give a positive one, or 0 for 15s", legacy(auth.LegacyConfig{Timeout: -1}), legacy(auth.LegacyConfig{Timeout: 1}), legacy(auth.LegacyConfig{})),
@@ -148,8 +156,18 @@ func mendsOfAuth(t *testing.T) []mend {
 		mended("has no host: write https://HOST/PATH", transport("api.redoxengine.com"), transport("https://api.redoxengine.com")),
 		mended("has a fragment (#): remove it", transport("https://h/#a"), transport("https://h/")),
 		mended("credentials go to https only (http for loopback hosts)", transport("http://h"), transport("https://h"), transport("http://127.0.0.1:1")),
-		mended("give positive ones, or 0 for 200ms and 10s", watcher(auth.WatcherConfig{Settle: -1}), watcher(auth.WatcherConfig{Settle: 1, Poll: 1}), watcher(auth.WatcherConfig{})),
+		mended("give positive ones, or 0 for 200ms and 10s", watcher(filewatch.Config{Settle: -1}), watcher(filewatch.Config{Settle: 1, Poll: 1}), watcher(filewatch.Config{})),
 	)
+}
+
+// named is a cache of that name.
+func named(t *testing.T, name string) *auth.Cache {
+	t.Helper()
+	c, err := auth.NewCache(auth.MinterFunc(func(context.Context) (auth.Token, error) { return auth.Token{}, nil }), auth.CacheConfig{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func mendsOfOAuth(t *testing.T) []mend {

@@ -16,6 +16,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/filewatch"
+	"github.com/redoxworker/redoxworker/auth/prom"
 	"github.com/redoxworker/redoxworker/auth/xoauth2"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
@@ -52,8 +54,12 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, err := auth.NewTransport(nil, "https://h", nil)
 		return []error{err}
 	},
-	"auth.NewWatcher": func(context.Context) []error {
-		_, err := auth.NewWatcher(nil, nil, auth.WatcherConfig{})
+	"filewatch.New": func(context.Context) []error {
+		_, err := filewatch.New(nil, nil, filewatch.Config{})
+		return []error{err}
+	},
+	"prom.New": func(context.Context) []error {
+		_, err := prom.New(nil)
 		return []error{err}
 	},
 	"xoauth2.TokenSource": func(ctx context.Context) []error {

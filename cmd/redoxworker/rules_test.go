@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
-	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "auth", "worker", "worker/audit", "worker/order", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "auth", "auth/filewatch", "worker", "worker/audit", "worker/order", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
@@ -101,7 +101,8 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
 		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
 		"outbox/internal/outboxtest": {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire", "outbox/natsdev"},
-		"outbox/logsample":           nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"outbox/logsample":           nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/prom": {"auth"}, "auth/filewatch": {"auth/internal/guard"},
+		"auth/internal/answer": {"auth/secret"}, "auth/internal/guard": nil, "auth/internal/keyfile": {"auth/secret", "auth/internal/answer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"worker/audit", "outbox", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/workertest": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
 		"worker/workertest/chaos": nil, "worker/quota": {"outbox", "outbox/logsample"},
 		"worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
@@ -114,14 +115,15 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
 		"worker/service": {"config", "auth", "outbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/audit", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
 			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed", "worker/internal/backoff"},
-		"worker/service/access":    {"config", "auth", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
+		"worker/service/access":    {"config", "auth", "auth/prom", "auth/filewatch", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
 		"worker/service/registry":  {"config", "outbox"},
-		"worker/service/feed":      {"auth", "config", "outbox", "worker/service/registry"},
+		"worker/service/feed":      {"auth/filewatch", "config", "outbox", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}
 	inside := []string{"internal/cli", "internal/daemon", "internal/devstack", "internal/bench", "internal/clitest"}
-	for name, p := range goList(t) {
+	packages := goList(t)
+	for name, p := range packages {
 		may, known := allowed[name]
 		if own, ok := strings.CutPrefix(name, "cmd/redoxworker/"); ok {
 			at := slices.Index(inside, own)
@@ -149,8 +151,13 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 			}
 		}
 	}
+	// Whoever wants tokens alone links no client of Prometheus and watches no files.
+	for _, dep := range packages["auth"].Deps {
+		if strings.HasPrefix(dep, "github.com/prometheus/") || strings.HasPrefix(dep, "github.com/fsnotify/") || strings.HasPrefix(dep, "google.golang.org/protobuf") {
+			t.Errorf("auth links %s", dep)
+		}
+	}
 	// The simulator shares nothing with what it checks, and outbox needs no other module than NATS.
-	packages := goList(t)
 	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads"} {
 		for _, dep := range packages[name].Imports {
 			if strings.Contains(dep, ".") && !strings.HasPrefix(dep, "github.com/nats-io/nats.go") && !strings.HasPrefix(dep, module+"/") {

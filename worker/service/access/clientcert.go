@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/filewatch"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service/internal/pemfile"
 )
@@ -59,7 +60,7 @@ func (c *clientCertificate) keep(ctx context.Context, log *slog.Logger) error {
 	if c == nil {
 		return nil
 	}
-	watcher, err := auth.NewWatcher([]string{c.cert, c.key}, func() error {
+	watcher, err := filewatch.New([]string{c.cert, c.key}, func() error {
 		if err := c.read(); err != nil {
 			return err
 		}
@@ -68,7 +69,7 @@ func (c *clientCertificate) keep(ctx context.Context, log *slog.Logger) error {
 		}
 		c.fresh()
 		return nil
-	}, auth.WatcherConfig{Logger: log})
+	}, filewatch.Config{Logger: log})
 	if err != nil {
 		return fmt.Errorf("redox.client_cert_file: watching its files: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/filewatch"
 )
 
 // files that hold this key's secrets, and change when it is rotated.
@@ -64,12 +65,12 @@ func (k *Key) readLegacy() (err error) {
 
 // watcher of the key's files, nil when it has none. The files are read once more after
 // the watch began, for a change since the configuration was read.
-func (k *Keys) watcher(one *Key) (*auth.Watcher, error) {
+func (k *Keys) watcher(one *Key) (*filewatch.Watcher, error) {
 	files, log := one.files(), k.options.Logger
 	if len(files) == 0 {
 		return nil, nil
 	}
-	watcher, err := auth.NewWatcher(files, func() error {
+	watcher, err := filewatch.New(files, func() error {
 		if err := one.read(); err != nil {
 			return err
 		}
@@ -81,7 +82,7 @@ func (k *Keys) watcher(one *Key) (*auth.Watcher, error) {
 		one.Tokens.Renew()
 		k.observe(one.Name, true) // or soon: whoever asks now waits for the new token
 		return nil
-	}, auth.WatcherConfig{Logger: log})
+	}, filewatch.Config{Logger: log})
 	if err != nil {
 		return nil, fmt.Errorf("keys.%s: watching its files: %w", one.Name, err)
 	}

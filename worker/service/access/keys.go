@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/prom"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
@@ -34,6 +35,7 @@ type KeysOptions struct {
 // Keys are the credentials of all keys of a configuration. It is safe for concurrent use.
 type Keys struct {
 	options KeysOptions
+	metrics *prom.Metrics // nil when none are registered
 
 	mu   sync.Mutex
 	all  map[string]*Key
@@ -56,7 +58,7 @@ type Key struct {
 	// key may then stand in it.
 	kid, nextKID string
 	inline       [sha256.Size]byte // of the secrets that no file holds
-	metrics      *keyMetrics       // nil when none are registered
+	unmeasure    func()            // ends what is shown of it; nil when nothing is
 
 	// while Run runs
 	stop, stopTokens context.CancelFunc
@@ -68,6 +70,12 @@ type Key struct {
 func NewKeys(c *config.Config, o KeysOptions) (*Keys, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	k := &Keys{options: o}
+	if o.Registerer != nil {
+		var err error
+		if k.metrics, err = prom.New(o.Registerer); err != nil {
+			return nil, err
+		}
+	}
 	return k, k.set(c)
 }
 
@@ -130,11 +138,6 @@ func Distinct(keys []auth.Key) error {
 func (k *Keys) make(c *config.Config, name string) (*Key, error) {
 	of := c.Keys[name]
 	one := &Key{Name: name, Config: withoutSecrets(of), inline: inlineSecrets(of), kid: configuredKID(c, name, "kid", of.KID), nextKID: configuredKID(c, name, "next.kid", of.Next.KID)}
-	var registerer prometheus.Registerer
-	if k.options.Registerer != nil {
-		one.metrics = &keyMetrics{Registerer: k.options.Registerer}
-		registerer = one.metrics
-	}
 	var minter auth.Minter
 	var err error
 	if of.Type == config.KeyLegacy {
@@ -142,14 +145,14 @@ func (k *Keys) make(c *config.Config, name string) (*Key, error) {
 			URL: c.Redox.LegacyURL, Transport: k.options.Transport, Name: name, Logger: k.options.Logger})
 		minter = one.Legacy
 	} else {
-		one.OAuth, err = k.oauth(c, name, of, registerer)
+		one.OAuth, err = k.oauth(c, name, of)
 		minter = one.OAuth
 	}
 	if err != nil {
 		return nil, err
 	}
 	one.Tokens, err = auth.NewCache(minter, auth.CacheConfig{
-		Pool: of.Pool, PerRequest: of.Mode == config.ModePerRequest, Name: name, Logger: k.options.Logger, Registerer: registerer,
+		Pool: of.Pool, PerRequest: of.Mode == config.ModePerRequest, Name: name, Logger: k.options.Logger, Metrics: k.metrics,
 		Observe: func(usable bool) { k.observe(name, usable) }})
 	return one, err
 }
@@ -185,14 +188,14 @@ func WithoutKeySecrets(c *config.Config) *config.Config {
 	return &rest
 }
 
-func (k *Keys) oauth(c *config.Config, name string, of config.Key, registerer prometheus.Registerer) (*auth.OAuth, error) {
+func (k *Keys) oauth(c *config.Config, name string, of config.Key) (*auth.OAuth, error) {
 	key, next, err := SigningKeys(of)
 	if err != nil {
 		return nil, err
 	}
 	return auth.NewOAuth(of.ClientID, key, auth.OAuthConfig{
 		TokenURL: c.Redox.TokenURL, Audience: of.Audience, Scope: of.Scope, Algorithm: auth.Algorithm(of.Algorithm), Next: next,
-		Transport: k.options.Transport, Name: name, Logger: k.options.Logger, Registerer: registerer})
+		Transport: k.options.Transport, Name: name, Logger: k.options.Logger, Metrics: k.metrics})
 }
 
 // SigningKeys returns the current and the next key pair of an OAuth key; next may be zero.

@@ -11,10 +11,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/filewatch"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
@@ -24,7 +23,7 @@ type Change struct {
 	keys     *Keys
 	next     map[string]*Key
 	fresh    []*Key
-	watchers []*auth.Watcher // of fresh
+	watchers []*filewatch.Watcher // of fresh
 	used     map[string]bool
 }
 
@@ -63,7 +62,7 @@ func (c *Change) Apply() error {
 	}
 	var errs []error
 	for _, one := range c.fresh {
-		errs = append(errs, one.metrics.activate())
+		errs = append(errs, k.measure(one))
 	}
 	k.all, k.used = c.next, c.used
 	if k.life == nil {
@@ -183,7 +182,9 @@ func (k *Key) retire() {
 	if k.stop != nil {
 		k.stop()
 	}
-	k.metrics.retire()
+	if k.unmeasure != nil {
+		k.unmeasure()
+	}
 }
 
 // life is that of Run.
@@ -224,8 +225,8 @@ func (k *Keys) Run(ctx context.Context, from <-chan struct{}) error {
 }
 
 // watchers of some keys, nil for those without files. k.mu is held.
-func (k *Keys) watchers(of []*Key) ([]*auth.Watcher, error) {
-	all := make([]*auth.Watcher, len(of))
+func (k *Keys) watchers(of []*Key) ([]*filewatch.Watcher, error) {
+	all := make([]*filewatch.Watcher, len(of))
 	for i, one := range of {
 		var err error
 		if all[i], err = k.watcher(one); err != nil {
@@ -236,7 +237,7 @@ func (k *Keys) watchers(of []*Key) ([]*auth.Watcher, error) {
 }
 
 // begin follows the files of a key. k.mu is held, and Run runs.
-func (k *Keys) begin(one *Key, watcher *auth.Watcher) {
+func (k *Keys) begin(one *Key, watcher *filewatch.Watcher) {
 	ctx, cancel := context.WithCancel(k.life.ctx)
 	one.stop = cancel
 	if watcher != nil {
@@ -298,38 +299,10 @@ func (k *Keys) warnUnused() {
 	}
 }
 
-// keyMetrics holds back the metrics of one key until that key is in use, since the key that it
-// replaces has the same. Families that keys share go through.
-type keyMetrics struct {
-	prometheus.Registerer
-	own []prometheus.Collector
-}
-
-// Register serves [prometheus.Registerer].
-func (m *keyMetrics) Register(c prometheus.Collector) error {
-	if _, single := c.(prometheus.Metric); !single {
-		return m.Registerer.Register(c)
+// measure shows the state of a key's tokens.
+func (k *Keys) measure(one *Key) (err error) {
+	if k.metrics != nil {
+		one.unmeasure, err = k.metrics.Add(one.Tokens)
 	}
-	m.own = append(m.own, c)
-	return nil
-}
-
-func (m *keyMetrics) activate() error {
-	if m == nil {
-		return nil
-	}
-	var errs []error
-	for _, c := range m.own {
-		errs = append(errs, m.Registerer.Register(c))
-	}
-	return errors.Join(errs...)
-}
-
-func (m *keyMetrics) retire() {
-	if m == nil {
-		return
-	}
-	for _, c := range m.own {
-		m.Registerer.Unregister(c)
-	}
+	return err
 }

@@ -19,7 +19,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/auth/filewatch"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
@@ -155,7 +155,7 @@ func (f *Feed) followFiles(ctx context.Context) {
 		f.mu.Lock()
 		files, changed := f.files(), f.changed
 		f.mu.Unlock()
-		watcher, err := auth.NewWatcher(files, func() error { f.Reread(); return nil }, auth.WatcherConfig{Poll: filesPoll})
+		watcher, err := filewatch.New(files, func() error { f.Reread(); return nil }, filewatch.Config{Poll: filesPoll})
 		if err != nil {
 			f.log.Error("sources: the files are not followed", "error", err)
 			return

@@ -1,8 +1,10 @@
-package auth
+package filewatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,17 +17,33 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func write(t *testing.T, dir, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // watch runs a Watcher for the length of the test; each reload sends what the
 // file then holds.
-func watch(t *testing.T, file string, cfg WatcherConfig) (*Watcher, <-chan string) {
+func watch(t *testing.T, file string, cfg Config) (*Watcher, <-chan string) {
 	t.Helper()
 	read := make(chan string, 100)
-	w := must(NewWatcher([]string{file}, func() error {
-		s, err := ReadSecretFile(file)
+	w := must(New([]string{file}, func() error {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		read <- s.Reveal()
+		read <- string(text)
 		return nil
 	}, cfg))
 	runWatcher(t, w)
@@ -62,7 +80,7 @@ func expect(t *testing.T, read <-chan string, want string) {
 }
 
 // slowPoll leaves everything to events.
-var slowPoll = WatcherConfig{Poll: time.Hour, Settle: 20 * time.Millisecond}
+var slowPoll = Config{Poll: time.Hour, Settle: 20 * time.Millisecond}
 
 func TestWatcher_WrittenInPlaceAndReplaced(t *testing.T) {
 	t.Parallel()
@@ -140,7 +158,7 @@ func TestWatcher_AChangeBeforeRunIsNotMissed(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, "secret", []byte("one"))
 	read := make(chan string, 1)
-	w := must(NewWatcher([]string{file}, func() error { read <- "reloaded"; return nil }, slowPoll))
+	w := must(New([]string{file}, func() error { read <- "reloaded"; return nil }, slowPoll))
 	write(t, dir, "secret", []byte("two"))
 	runWatcher(t, w)
 	expect(t, read, "reloaded")
@@ -150,7 +168,7 @@ func TestWatcher_ANoisyDirectoryHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := write(t, dir, "secret", []byte("one"))
-	_, read := watch(t, file, WatcherConfig{Poll: time.Hour, Settle: 500 * time.Millisecond})
+	_, read := watch(t, file, Config{Poll: time.Hour, Settle: 500 * time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
 	var noise sync.WaitGroup
 	noise.Go(func() {
@@ -174,17 +192,17 @@ func TestWatcher_ANoisyDirectoryHoldsNothingUp(t *testing.T) {
 func TestWatcher_PollsWithoutEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		dir, log := t.TempDir(), &logBook{}
-		file := write(t, dir, "key.pem", pkcs8(ecNumbers()))
+		dir, log := t.TempDir(), &bytes.Buffer{}
+		file := write(t, dir, "key.pem", []byte("one key"))
 		var good, tried atomic.Int32
-		w := must(NewWatcher([]string{file}, func() error {
+		w := must(New([]string{file}, func() error {
 			tried.Add(1)
-			_, err := ReadKeyFile(file, "k")
-			if err == nil {
-				good.Add(1)
+			if text, err := os.ReadFile(file); err != nil || !strings.HasSuffix(string(text), " key") {
+				return errors.New("that is no key")
 			}
-			return err
-		}, WatcherConfig{Logger: log.logger()}))
+			good.Add(1)
+			return nil
+		}, Config{Logger: slog.New(slog.NewTextHandler(log, nil))}))
 		ctx, cancel := context.WithCancel(t.Context())
 		var ran sync.WaitGroup
 		ran.Go(func() { w.loop(ctx, new(fsnotify.Watcher)) })
@@ -200,7 +218,7 @@ func TestWatcher_PollsWithoutEvents(t *testing.T) {
 		if tried.Load() != 3 || strings.Count(log.String(), "cannot be used") != 1 {
 			t.Errorf("%d tries, log:\n%s", tried.Load(), log)
 		}
-		write(t, dir, "key.pem", pkcs8(rsaNumbers()))
+		write(t, dir, "key.pem", []byte("another key"))
 		time.Sleep(time.Hour)
 		if good.Load() != 1 || strings.Count(log.String(), "files reloaded") != 1 {
 			t.Errorf("%d good reloads, log:\n%s", good.Load(), log)
@@ -208,45 +226,11 @@ func TestWatcher_PollsWithoutEvents(t *testing.T) {
 	})
 }
 
-// TestWatcher_ToANewTokenWithinTwoSeconds is the whole way: a key file is
-// replaced, and tokens come by the new key.
-func TestWatcher_ToANewTokenWithinTwoSeconds(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	file := write(t, dir, "key.jwk", jwkOf(rsaKey("old"), nil))
-	s := newStandIn(t, ecKey("new")) // the old key is withdrawn already
-	o := newTestOAuth(t, s, must(ReadKeyFile(file, "")), OAuthConfig{})
-	c := startCache(t, o, CacheConfig{})
-	done := make(chan string, 1)
-	w := must(NewWatcher([]string{file}, func() error {
-		k, err := ReadKeyFile(file, "")
-		if err != nil {
-			return err
-		}
-		if err := o.SetKeys(k, Key{}); err != nil {
-			return err
-		}
-		c.Renew()
-		_, err = c.Bearer(t.Context())
-		done <- "renewed"
-		return err
-	}, WatcherConfig{Poll: time.Hour}))
-	runWatcher(t, w)
-	if _, err := c.Bearer(t.Context()); err == nil {
-		t.Fatal("the withdrawn key was taken")
-	}
-	write(t, dir, "key.jwk", jwkOf(ecKey("new"), nil))
-	expect(t, done, "renewed")
-	if got := c.Status(); !got.Usable || got.KeyID != "new" {
-		t.Errorf("status %+v", got)
-	}
-}
-
 func TestWatcher_WhereNothingCanBeWatched(t *testing.T) {
 	t.Parallel()
-	log := &logBook{}
+	log := &bytes.Buffer{}
 	file := filepath.Join(t.TempDir(), "no such directory", "secret")
-	w := must(NewWatcher([]string{file}, func() error { return nil }, WatcherConfig{Logger: log.logger()}))
+	w := must(New([]string{file}, func() error { return nil }, Config{Logger: slog.New(slog.NewTextHandler(log, nil))}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := w.Run(ctx); err != nil || !strings.Contains(log.String(), "read at intervals") {
@@ -256,12 +240,23 @@ func TestWatcher_WhereNothingCanBeWatched(t *testing.T) {
 
 func TestNewWatcher_Refuses(t *testing.T) {
 	t.Parallel()
-	if _, err := NewWatcher(nil, func() error { return nil }, WatcherConfig{Poll: -1}); err == nil {
+	if _, err := New(nil, func() error { return nil }, Config{Poll: -1}); err == nil {
 		t.Error("a negative poll was taken")
 	}
-	w := must(NewWatcher(nil, func() error { return nil }, WatcherConfig{}))
+	w := must(New(nil, func() error { return nil }, Config{}))
 	w.running.Store(true)
 	if err := w.Run(t.Context()); !errors.Is(err, ErrRunning) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestNew_NothingToCall(t *testing.T) {
+	t.Parallel()
+	if _, err := New(nil, nil, Config{}); err == nil || !strings.HasPrefix(err.Error(), "filewatch: ") {
+		t.Error(err)
+	}
+	w := must(New(nil, func() error { panic("patient 4711") }, Config{}))
+	if err := w.reloaded(); err == nil || strings.Contains(err.Error(), "4711") {
+		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package auth
+package keyfile
 
 import (
 	"bytes"
@@ -12,15 +12,15 @@ import (
 	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
-// What files that hold no usable key are, and what helps.
+// What helps where a file holds no usable key.
 const (
-	mendNew     = "make another key (redoxworker keys new --out key.pem) and register its public half"
-	mendPublic  = "give the private one, Redox gets the public one"
-	mendDER     = "convert it with openssl pkey -inform DER -in FILE -out key.pem"
-	mendPKCS12  = "take the key out of it with openssl pkcs12 -in FILE -nocerts -nodes -out key.pem (with -legacy, if it is an old one)"
-	mendCurve   = "write it with the curve's name: openssl ec -in FILE -param_enc named_curve -out key.pem"
-	mendPhrase  = "write it without a passphrase (openssl pkey -in FILE -out key.pem) and protect the file with its mode, 0600"
-	mendOpenSSH = "convert it, in place, with ssh-keygen -p -m PKCS8 -N '' -f FILE"
+	MendNew     = "make another key (redoxworker keys new --out key.pem) and register its public half"
+	MendPublic  = "give the private one, Redox gets the public one"
+	MendDER     = "convert it with openssl pkey -inform DER -in FILE -out key.pem"
+	MendPKCS12  = "take the key out of it with openssl pkcs12 -in FILE -nocerts -nodes -out key.pem (with -legacy, if it is an old one)"
+	MendCurve   = "write it with the curve's name: openssl ec -in FILE -param_enc named_curve -out key.pem"
+	MendPhrase  = "write it without a passphrase (openssl pkey -in FILE -out key.pem) and protect the file with its mode, 0600"
+	MendOpenSSH = "convert it, in place, with ssh-keygen -p -m PKCS8 -N '' -f FILE"
 )
 
 // algorithmNames are the kinds of keys that can sign nothing that Redox takes, by their
@@ -96,7 +96,7 @@ func kindOf(der []byte) (what, mend string) {
 		if id == "1.2.840.10045.2.1" && len(algorithm) > 1 {
 			return curveKind(algorithm[1])
 		}
-		return algorithmNames[id], mendNew
+		return algorithmNames[id], MendNew
 	case is(m, 0, asn1.TagInteger) && is(m, 1, asn1.TagOctetString): // SEC1
 		for _, v := range m[2:] {
 			var params asn1.RawValue
@@ -106,13 +106,13 @@ func kindOf(der []byte) (what, mend string) {
 			}
 		}
 	case len(m) == 6 && is(m, 5, asn1.TagInteger) && is(m, 1, asn1.TagInteger):
-		return "a DSA key", mendNew
+		return "a DSA key", MendNew
 	case is(m, 0, asn1.TagInteger) && is(m, 1, asn1.TagSequence) && len(m[0].Bytes) == 1 && m[0].Bytes[0] == 3:
-		return "a PKCS#12 container", mendPKCS12
+		return "a PKCS#12 container", MendPKCS12
 	case len(m) == 2 && is(m, 0, asn1.TagSequence) && is(m, 1, asn1.TagOctetString):
 		return "encrypted, in DER", "write it without a passphrase (openssl pkey -inform DER -in FILE -out key.pem) and protect the file with its mode, 0600"
 	case len(m) == 2 && is(m, 0, asn1.TagSequence) && is(m, 1, asn1.TagBitString):
-		return "the public half", mendPublic
+		return "the public half", MendPublic
 	}
 	if _, err := x509.ParseCertificate(der); err == nil {
 		return "a certificate", "give the private key that belongs to it"
@@ -127,18 +127,18 @@ func kindOf(der []byte) (what, mend string) {
 func curveKind(params asn1.RawValue) (what, mend string) {
 	if params.Class == asn1.ClassUniversal && params.Tag == asn1.TagSequence {
 		if bytes.Contains(params.FullBytes, elliptic.P384().Params().P.Bytes()) {
-			return "an EC key that spells its curve out (explicit parameters)", mendCurve
+			return "an EC key that spells its curve out (explicit parameters)", MendCurve
 		}
-		return "an EC key that spells its curve out (explicit parameters), and it is not P-384", mendNew
+		return "an EC key that spells its curve out (explicit parameters), and it is not P-384", MendNew
 	}
 	id := oid(params)
 	switch name := curveNames[id]; {
 	case id == "" || name == "P-384":
 		return "", ""
 	case name != "":
-		return "an EC key on the curve " + name + ", where ES384 needs P-384", mendNew
+		return "an EC key on the curve " + name + ", where ES384 needs P-384", MendNew
 	}
-	return "an EC key on another curve than P-384, which ES384 needs", mendNew
+	return "an EC key on another curve than P-384, which ES384 needs", MendNew
 }
 
 // unreadableKind is the error of data that is neither PEM nor JSON.
@@ -146,28 +146,28 @@ func unreadableKind(data []byte) error {
 	if len(data) > 0 && data[0] == 0x30 {
 		what, mend := kindOf(data)
 		if what == "" {
-			what, mend = "DER", mendDER
+			what, mend = "DER", MendDER
 		}
-		return keyError("it is %s: %s", what, mend)
+		return Error("it is %s: %s", what, mend)
 	}
 	data = secret.Content(data)
 	text := string(data[:min(len(data), 64)])
 	for _, known := range []struct{ begins, what, mend string }{
-		{"ssh-", "an OpenSSH public key", mendPublic},
-		{"ecdsa-sha2-", "an OpenSSH public key", mendPublic},
-		{"---- BEGIN SSH2 PUBLIC KEY", "an SSH public key", mendPublic},
-		{"PuTTY-User-Key-File", "a key of PuTTY", mendNew},
-		{"\xfe\xed\xfe\xed", "a Java key store", mendNew},
-		{"\xce\xce\xce\xce", "a Java key store", mendNew},
+		{"ssh-", "an OpenSSH public key", MendPublic},
+		{"ecdsa-sha2-", "an OpenSSH public key", MendPublic},
+		{"---- BEGIN SSH2 PUBLIC KEY", "an SSH public key", MendPublic},
+		{"PuTTY-User-Key-File", "a key of PuTTY", MendNew},
+		{"\xfe\xed\xfe\xed", "a Java key store", MendNew},
+		{"\xce\xce\xce\xce", "a Java key store", MendNew},
 	} {
 		if strings.HasPrefix(text, known.begins) {
-			return keyError("it is %s: %s", known.what, known.mend)
+			return Error("it is %s: %s", known.what, known.mend)
 		}
 	}
 	if der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), "")); err == nil && len(der) > 32 && der[0] == 0x30 {
-		return keyError("it is base64 without the lines BEGIN and END: convert it with openssl base64 -d -in FILE | openssl pkey -inform DER -out key.pem (with -A after -d where it is one line)")
+		return Error("it is base64 without the lines BEGIN and END: convert it with openssl base64 -d -in FILE | openssl pkey -inform DER -out key.pem (with -A after -d where it is one line)")
 	}
-	return keyError("it is neither PEM nor a JWK: give a private key in one of these forms, as redoxworker keys new writes them")
+	return Error("it is neither PEM nor a JWK: give a private key in one of these forms, as redoxworker keys new writes them")
 }
 
 // openSSHKind is the error of a key in OpenSSH's own form: a magic, the names of cipher and
@@ -192,8 +192,8 @@ func openSSHKind(body []byte) error {
 		switch kind := string(field()); kind {
 		case "", "ssh-rsa", "ecdsa-sha2-nistp384":
 		default:
-			return keyError("it is an OpenSSH key of type %.40q, which is neither RSA nor EC P-384: %s", kind, mendNew)
+			return Error("it is an OpenSSH key of type %.40q, which is neither RSA nor EC P-384: %s", kind, MendNew)
 		}
 	}
-	return keyError("it is in OpenSSH's own form: %s", mendOpenSSH)
+	return Error("it is in OpenSSH's own form: %s", MendOpenSSH)
 }

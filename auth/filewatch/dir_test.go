@@ -1,4 +1,4 @@
-package auth
+package filewatch
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ func TestWatcher_ADirectoryStandsForItsNames(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, "one", []byte("1"))
 	read := make(chan string, 100)
-	w := must(NewWatcher([]string{dir}, func() error {
+	w := must(New([]string{dir}, func() error {
 		names := ""
 		entries, err := os.ReadDir(dir)
 		for _, e := range entries {
@@ -47,7 +47,7 @@ func TestWatcher_ALargeFile(t *testing.T) {
 	text := make([]byte, 1<<20)
 	file := write(t, dir, "large", text)
 	read := make(chan string, 100)
-	runWatcher(t, must(NewWatcher([]string{file}, func() error { read <- "changed"; return nil }, slowPoll)))
+	runWatcher(t, must(New([]string{file}, func() error { read <- "changed"; return nil }, slowPoll)))
 	text[len(text)-1] = 1
 	write(t, dir, "large", text)
 	expect(t, read, "changed")
@@ -56,7 +56,7 @@ func TestWatcher_ALargeFile(t *testing.T) {
 // Thousands of files that the system has no watches for are not read each second.
 func TestWatcher_NoWatchesLeft(t *testing.T) {
 	t.Parallel()
-	c := WatcherConfig{}.WithDefaults()
+	c := Config{}.WithDefaults()
 	for _, why := range []error{syscall.EMFILE, syscall.ENFILE, errors.Join(nil, fmt.Errorf("add: %w", syscall.ENOSPC))} {
 		if got := c.unwatched(why); got != c.Poll {
 			t.Errorf("%v: %v", why, got)

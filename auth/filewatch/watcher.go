@@ -1,6 +1,9 @@
-package auth
+// Package filewatch notices when the content of files changed: keys, secrets,
+// certificates, and directories of them.
+package filewatch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -15,13 +18,18 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
+
+// ErrRunning is returned by Run when a Run of the same Watcher is under way.
+var ErrRunning = errors.New("filewatch: already running")
 
 // maxSettle bounds the wait for a directory to be quiet.
 const maxSettle = time.Second
 
-// WatcherConfig is what a [Watcher] may be told.
-type WatcherConfig struct {
+// Config is what a [Watcher] may be told.
+type Config struct {
 	// Settle is how long the files must have been quiet before they are read;
 	// default 200 ms. It spares the reader half-written files.
 	Settle time.Duration
@@ -35,15 +43,15 @@ type WatcherConfig struct {
 }
 
 // WithDefaults returns a copy with every default filled in.
-func (c WatcherConfig) WithDefaults() WatcherConfig {
-	c.Settle = orElse(c.Settle, 200*time.Millisecond)
-	c.Poll = orElse(c.Poll, 10*time.Second)
-	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+func (c Config) WithDefaults() Config {
+	c.Settle = cmp.Or(c.Settle, 200*time.Millisecond)
+	c.Poll = cmp.Or(c.Poll, 10*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
 // unwatched is how often files are read that the system does not watch, and why.
-func (c WatcherConfig) unwatched(why error) time.Duration {
+func (c Config) unwatched(why error) time.Duration {
 	if errors.Is(why, syscall.EMFILE) || errors.Is(why, syscall.ENFILE) || errors.Is(why, syscall.ENOSPC) {
 		return c.Poll
 	}
@@ -51,7 +59,7 @@ func (c WatcherConfig) unwatched(why error) time.Duration {
 }
 
 // Validate reports every problem of the config at once.
-func (c WatcherConfig) Validate() error {
+func (c Config) Validate() error {
 	if c.Settle < 0 || c.Poll < 0 {
 		return fmt.Errorf("settle is %s and poll %s: give positive ones, or 0 for 200ms and 10s", c.Settle, c.Poll)
 	}
@@ -66,7 +74,7 @@ func (c WatcherConfig) Validate() error {
 type Watcher struct {
 	files   []string
 	reload  func() error
-	cfg     WatcherConfig
+	cfg     Config
 	running atomic.Bool
 	applied [sha256.Size]byte // hash of what the last good reload read
 	refused [sha256.Size]byte // hash of what the last bad reload read
@@ -78,18 +86,18 @@ type Watcher struct {
 // reload reads them and puts them to use. It is called in Run's goroutine, never
 // twice at once. After its error or panic (a key file that cannot be used, say) what was
 // in use stays so, and it is called again after each Poll until it succeeds.
-func NewWatcher(files []string, reload func() error, cfg WatcherConfig) (*Watcher, error) {
+func New(files []string, reload func() error, cfg Config) (*Watcher, error) {
 	if reload == nil {
-		return nil, errors.New("auth: watcher: there is no reload function")
+		return nil, errors.New("filewatch: there is no reload function")
 	}
 	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("auth: watcher: %w", err)
+		return nil, fmt.Errorf("filewatch: %w", err)
 	}
 	w := &Watcher{files: slices.Clone(files), reload: reload, cfg: cfg.WithDefaults()}
 	for i, f := range w.files {
 		abs, err := filepath.Abs(f)
 		if err != nil {
-			return nil, fmt.Errorf("auth: watcher: %w", err)
+			return nil, fmt.Errorf("filewatch: %w", err)
 		}
 		w.files[i] = abs
 	}
@@ -210,7 +218,7 @@ func (w *Watcher) look(ctx context.Context) bool {
 
 // reloaded calls reload. A panic is an error like any other.
 func (w *Watcher) reloaded() (err error) {
-	defer guard("the reload function", &err)
+	defer guard.Recover("the reload function", &err)
 	return w.reload()
 }
 

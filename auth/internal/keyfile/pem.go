@@ -1,34 +1,47 @@
-package auth
+// Package keyfile reads private keys in the forms that people have, and says what a file
+// is that holds none.
+package keyfile
 
 import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
-// ParsePrivateKey reads a private key in any of the forms people have: PEM as
-// PKCS#8, PKCS#1 or SEC1, a private JWK, or a JWK set with one private key in
-// it. RSA keys of 2048 to 8192 bits and EC keys on P-384 are taken.
-//
-// id is the kid under which the public half is registered. "" takes the JWK's
-// own; a PEM has none, and [NewOAuth] refuses a key without. An id that differs
-// from the JWK's is an error: Redox would not find the key.
-//
-// A PEM whose line ends were written as \n (an environment variable, usually)
-// is understood. Everything else is an error that wraps [ErrKey] and says what
-// to do; it never quotes the data.
-func ParsePrivateKey(data []byte, id string) (Key, error) {
-	if len(data) > maxKeyFile {
-		return Key{}, keyError("it has %d bytes, a private key has less than %d: is this the right file?", len(data), maxKeyFile)
+// MaxBytes bounds a file with a private key, which has under 8 KB in any form.
+const MaxBytes = 65536
+
+// ErrKey is wrapped by every error of this package.
+var ErrKey = errors.New("unusable private key")
+
+// Error says why a key cannot be used and what to do about it.
+func Error(format string, args ...any) error {
+	return fmt.Errorf("auth: %w: "+format, append([]any{ErrKey}, args...)...)
+}
+
+// Read is what a file holds: a private key of any type, and what a JWK says of it.
+type Read struct {
+	Private   any
+	ID        string // the kid that was asked for, else the JWK's
+	Algorithm string // the JWK's alg
+}
+
+// Parse reads a private key: PEM as PKCS#8, PKCS#1 or SEC1, a private JWK, or a JWK set with
+// one private key in it. Its errors never quote the data.
+func Parse(data []byte, id string) (Read, error) {
+	if len(data) > MaxBytes {
+		return Read{}, Error("it has %d bytes, a private key has less than %d: is this the right file?", len(data), MaxBytes)
 	}
 	whole := data // DER may end in what looks like white space
 	data = secret.Content(data)
 	switch {
 	case len(data) == 0:
-		return Key{}, keyError("it is empty: write the private key into it")
+		return Read{}, Error("it is empty: write the private key into it")
 	case data[0] == '{' || data[0] == '[':
 		return parseJWK(data, id)
 	case bytes.HasPrefix(data, []byte("-----BEGIN ")):
@@ -36,12 +49,12 @@ func ParsePrivateKey(data []byte, id string) (Key, error) {
 	case bytes.Contains(data, []byte("-----BEGIN ")):
 		return parsePEM(data[bytes.Index(data, []byte("-----BEGIN ")):], id)
 	}
-	return Key{}, unreadableKind(whole)
+	return Read{}, unreadableKind(whole)
 }
 
 // parsePEM takes the one private key of a PEM file, past certificates and EC
 // parameters.
-func parsePEM(data []byte, id string) (Key, error) {
+func parsePEM(data []byte, id string) (Read, error) {
 	if !bytes.ContainsAny(data, "\n") {
 		data = bytes.ReplaceAll(data, []byte(`\r`), nil)
 		data = bytes.ReplaceAll(data, []byte(`\n`), []byte("\n"))
@@ -58,18 +71,18 @@ func parsePEM(data []byte, id string) (Key, error) {
 			continue
 		}
 		if found != nil {
-			return Key{}, keyError("the file has more than one private key: keep one")
+			return Read{}, Error("the file has more than one private key: keep one")
 		}
 		found = b
 	}
 	if found == nil {
-		return Key{}, noPrivateBlock(other)
+		return Read{}, noPrivateBlock(other)
 	}
 	private, err := parseBlock(found)
 	if err != nil {
-		return Key{}, err
+		return Read{}, err
 	}
-	return newKey(private, id)
+	return Read{Private: private, ID: id}, nil
 }
 
 // foreignLabel is that of the first block if it is none of a private key: what looks like PEM
@@ -86,21 +99,21 @@ func foreignLabel(data []byte) string {
 func noPrivateBlock(other string) error {
 	switch other {
 	case "":
-		return keyError("the PEM is cut off or its lines are joined: copy the file again, with its line ends")
+		return Error("the PEM is cut off or its lines are joined: copy the file again, with its line ends")
 	case "PUBLIC KEY", "RSA PUBLIC KEY":
-		return keyError("it is the public half: %s", mendPublic)
+		return Error("it is the public half: %s", MendPublic)
 	case "CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CERTIFICATE":
-		return keyError("it is a certificate: give the private key that belongs to it")
+		return Error("it is a certificate: give the private key that belongs to it")
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
-		return keyError("it is a certificate request: give the private key that belongs to it")
+		return Error("it is a certificate request: give the private key that belongs to it")
 	case "EC PARAMETERS", "DSA PARAMETERS", "DH PARAMETERS":
-		return keyError("it holds the parameters of a key and no key: %s", mendNew)
+		return Error("it holds the parameters of a key and no key: %s", MendNew)
 	case "PGP PRIVATE KEY BLOCK", "PGP PUBLIC KEY BLOCK":
-		return keyError("it is a PGP key: %s", mendNew)
+		return Error("it is a PGP key: %s", MendNew)
 	case "PKCS7", "PKCS12":
-		return keyError("it is a container of certificates: give the private key")
+		return Error("it is a container of certificates: give the private key")
 	}
-	return keyError("the PEM has no PRIVATE KEY block: give the private key")
+	return Error("the PEM has no PRIVATE KEY block: give the private key")
 }
 
 func parseBlock(b *pem.Block) (any, error) {
@@ -113,10 +126,10 @@ func parseBlock(b *pem.Block) (any, error) {
 	case "OPENSSH PRIVATE KEY":
 		return nil, openSSHKind(b.Bytes)
 	case "DSA PRIVATE KEY":
-		return nil, keyError("it is a DSA key: %s", mendNew)
+		return nil, Error("it is a DSA key: %s", MendNew)
 	}
 	if what, mend := kindOf(b.Bytes); what != "" {
-		return nil, keyError("it is %s: %s", what, mend)
+		return nil, Error("it is %s: %s", what, mend)
 	}
 	// The label may be wrong: what is in the block decides.
 	private, err := x509.ParsePKCS8PrivateKey(b.Bytes)
@@ -132,9 +145,9 @@ func parseBlock(b *pem.Block) (any, error) {
 		}
 	}
 	if err != nil {
-		return nil, keyError("PEM block %.40q cannot be read: it is damaged or no key of RSA or EC; copy the file again, or %s", b.Type, mendNew)
+		return nil, Error("PEM block %.40q cannot be read: it is damaged or no key of RSA or EC; copy the file again, or %s", b.Type, MendNew)
 	}
 	return private, nil
 }
 
-func encryptedError() error { return keyError("it is encrypted: %s", mendPhrase) }
+func encryptedError() error { return Error("it is encrypted: %s", MendPhrase) }

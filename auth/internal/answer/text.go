@@ -1,4 +1,4 @@
-package auth
+package answer
 
 import (
 	"html"
@@ -7,10 +7,15 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
-// maxRemoteText bounds, in bytes, each text of the far side that an error keeps.
-const maxRemoteText = 200
+// redacted takes the place of what must not be seen.
+const redacted = "[redacted]"
+
+// maxText bounds, in bytes, each text of the far side that an error keeps.
+const maxText = 200
 
 // secretLike is a run that could be a token, an assertion or a key. Redox's
 // error texts are words; nothing in them is this long. Addresses stay readable.
@@ -22,11 +27,11 @@ var (
 	markup    = regexp.MustCompile(`(?s)<[^>]*>`)
 )
 
-// remoteText makes a text of the far side safe to keep: one line of printable
+// SafeText makes a text of the far side safe to keep: one line of printable
 // words, bounded, without what we sent and without anything that looks like a
 // secret.
-func remoteText(text string, sent ...Secret) string {
-	text = strings.ToValidUTF8(clip(text, 16*maxRemoteText), "")
+func SafeText(text string, sent ...secret.Text) string {
+	text = strings.ToValidUTF8(Clip(text, 16*maxText), "")
 	for _, s := range sent {
 		if s.IsSet() {
 			text = strings.ReplaceAll(text, s.Reveal(), redacted)
@@ -42,12 +47,12 @@ func remoteText(text string, sent ...Secret) string {
 		}
 		return r
 	}, text)
-	return clip(strings.Join(strings.Fields(text), " "), maxRemoteText)
+	return Clip(strings.Join(strings.Fields(text), " "), maxText)
 }
 
 // pageText returns the words of a text or HTML page.
 func pageText(body []byte) string {
-	text := clip(string(body), 4096)
+	text := Clip(string(body), 4096)
 	if !strings.Contains(text, "<") {
 		return text
 	}
@@ -55,11 +60,11 @@ func pageText(body []byte) string {
 	return html.UnescapeString(markup.ReplaceAllString(text, " "))
 }
 
-// remoteURI keeps an error_uri only when it is an ordinary https address that
+// safeURI keeps an error_uri only when it is an ordinary https address that
 // holds nothing of what we sent.
-func remoteURI(text string, sent ...Secret) string {
+func safeURI(text string, sent ...secret.Text) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(text) > maxRemoteText {
+	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(text) > maxText {
 		return ""
 	}
 	for part := range strings.SplitSeq(u.Path, "/") {
@@ -75,8 +80,8 @@ func remoteURI(text string, sent ...Secret) string {
 	return u.String()
 }
 
-// clip cuts text to at most n bytes at a rune's edge.
-func clip(text string, n int) string {
+// Clip cuts text to at most n bytes at a rune's edge.
+func Clip(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}

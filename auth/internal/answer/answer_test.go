@@ -1,4 +1,4 @@
-package auth
+package answer
 
 import (
 	"strings"
@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/redoxworker/redoxworker/auth/secret"
 )
 
 func TestReadGrant_Lenient(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]grant{
+	for body, want := range map[string]Grant{
 		`{"access_token":"abc","token_type":"Bearer","expires_in":300,"scope":"a b"}`: {"abc", "Bearer", "a b", 5 * time.Minute},
 		`{"access_token":"abc","token_type":"bearer","expires_in":299}`:               {"abc", "bearer", "", 299 * time.Second},
 		`{"access_token":"abc","token_type":"BEARER","expires_in":"120"}`:             {"abc", "BEARER", "", 2 * time.Minute},
@@ -18,27 +20,27 @@ func TestReadGrant_Lenient(t *testing.T) {
 		`{"access_token":"abc","expires_in":59.5}`:                                    {"abc", "", "", 59500 * time.Millisecond},
 		`{"access_token":"abc","expires_in":" 60 "}`:                                  {"abc", "", "", time.Minute},
 		`{"access_token":"abc","expires_in":0.001}`:                                   {"abc", "", "", time.Second},
-		`{"access_token":"abc"}`:                                                      {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":null}`:                                    {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":0}`:                                       {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":-300}`:                                    {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":"soon"}`:                                  {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":"NaN"}`:                                   {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":"-Inf"}`:                                  {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":{"s":1}}`:                                 {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":[300]}`:                                   {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":true}`:                                    {"abc", "", "", defaultLifetime},
-		`{"access_token":"abc","expires_in":1e300}`:                                   {"abc", "", "", maxLifetime},
-		`{"access_token":"abc","expires_in":1e400}`:                                   {"abc", "", "", maxLifetime},
-		`{"access_token":"abc","expires_in":31536000}`:                                {"abc", "", "", maxLifetime},
-		` {"access_token":"abc","scope":["a"],"extra":{"b":[1]}}`:                     {"abc", "", "", defaultLifetime},
+		`{"access_token":"abc"}`:                                                      {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":null}`:                                    {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":0}`:                                       {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":-300}`:                                    {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":"soon"}`:                                  {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":"NaN"}`:                                   {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":"-Inf"}`:                                  {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":{"s":1}}`:                                 {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":[300]}`:                                   {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":true}`:                                    {"abc", "", "", DefaultLifetime},
+		`{"access_token":"abc","expires_in":1e300}`:                                   {"abc", "", "", MaxLifetime},
+		`{"access_token":"abc","expires_in":1e400}`:                                   {"abc", "", "", MaxLifetime},
+		`{"access_token":"abc","expires_in":31536000}`:                                {"abc", "", "", MaxLifetime},
+		` {"access_token":"abc","scope":["a"],"extra":{"b":[1]}}`:                     {"abc", "", "", DefaultLifetime},
 	} {
-		got, err := readGrant([]byte(body))
+		got, err := ReadGrant([]byte(body))
 		if err != nil {
 			t.Errorf("%s: %v", body, err)
 			continue
 		}
-		if d := cmp.Diff(want, got, cmp.AllowUnexported(grant{})); d != "" {
+		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: %s", body, d)
 		}
 	}
@@ -59,16 +61,16 @@ func TestReadGrant_Strict(t *testing.T) {
 		`{"access_token":"a\r\nX-Y: 1"}`: "header cannot carry",
 		`{"access_token":"a b"}`:         "header cannot carry",
 		`{"access_token":"ä"}`:           "header cannot carry",
-		`{"access_token":"abc","token_type":"DPoP"}`:                          "not Bearer",
-		`{"access_token":"` + strings.Repeat("a", maxToken+1) + `"}`:          "larger than 16384",
-		`{"access_token":"abc","x":"` + strings.Repeat("a", maxAnswer) + `"}`: "larger than 65536",
+		`{"access_token":"abc","token_type":"DPoP"}`:                         "not Bearer",
+		`{"access_token":"` + strings.Repeat("a", maxToken+1) + `"}`:         "larger than 16384",
+		`{"access_token":"abc","x":"` + strings.Repeat("a", MaxBytes) + `"}`: "larger than 65536",
 	} {
-		_, err := readGrant([]byte(body))
+		_, err := ReadGrant([]byte(body))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want %q", body, err, want)
 		}
 	}
-	if _, err := readGrant([]byte(`{"access_token":"` + strings.Repeat("a", maxToken) + `"}`)); err != nil {
+	if _, err := ReadGrant([]byte(`{"access_token":"` + strings.Repeat("a", maxToken) + `"}`)); err != nil {
 		t.Errorf("a token at the limit: %v", err)
 	}
 }
@@ -98,7 +100,7 @@ func TestReadRefusal_Shapes(t *testing.T) {
 		`"text"`:             {"", `"text"`, ""},
 		"\xff\xfe\xfd plain": {"", "plain", ""},
 	} {
-		code, description, uri := readRefusal([]byte(body), []Secret{NewSecret("s3cr3t")})
+		code, description, uri := ReadRefusal([]byte(body), []secret.Text{secret.New("s3cr3t")})
 		if d := cmp.Diff(want, texts{code, description, uri}); d != "" {
 			t.Errorf("%q: %s", body, d)
 		}
@@ -113,15 +115,15 @@ func FuzzReadGrant(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		g, err := readGrant(body)
+		g, err := ReadGrant(body)
 		if err != nil {
 			if len(err.Error()) > 100 {
 				t.Fatalf("the error quotes the answer: %q", err)
 			}
 			return
 		}
-		if g.lifetime < time.Second || g.lifetime > maxLifetime || checkBearer(g.token) != nil || len(g.scope) > 4100 {
-			t.Fatalf("a grant of %s and %d bytes was taken", g.lifetime, len(g.token))
+		if g.Lifetime < time.Second || g.Lifetime > MaxLifetime || CheckBearer(g.Token) != nil || len(g.Scope) > 4100 {
+			t.Fatalf("a grant of %s and %d bytes was taken", g.Lifetime, len(g.Token))
 		}
 	})
 }
@@ -130,28 +132,13 @@ func FuzzReadRefusal(f *testing.F) {
 	for _, body := range []string{`{"error":"invalid_request","error_description":""}`, `Invalid request`, `<html><b>x</b>`, `{"error_uri":"https://a/b"}`, "\xff"} {
 		f.Add([]byte(body))
 	}
-	sent := []Secret{NewSecret("s3cr3t")}
+	sent := []secret.Text{secret.New("s3cr3t")}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		code, description, uri := readRefusal(body, sent)
+		code, description, uri := ReadRefusal(body, sent)
 		for _, text := range []string{code, description, uri} {
-			if len(text) > maxRemoteText+len("…") || strings.ContainsAny(text, "\r\n\x00\x1b") || strings.Contains(text, "s3cr3t") {
+			if len(text) > maxText+len("…") || strings.ContainsAny(text, "\r\n\x00\x1b") || strings.Contains(text, "s3cr3t") {
 				t.Fatalf("%q came through", text)
 			}
-		}
-	})
-}
-
-func FuzzReadLegacy(f *testing.F) {
-	f.Add([]byte(`{"accessToken":"a","expires":"2015-03-25T20:52:35.000Z","refreshToken":"b"}`))
-	f.Add([]byte(`{"accessToken":"a","expires":12,"refreshToken":null}`))
-	f.Add([]byte(`Invalid request`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		g, refresh, err := readLegacy(answer{body: body, begun: fixedNow, date: fixedNow})
-		if err == nil && (g.lifetime < time.Second || g.lifetime > maxLifetime || checkBearer(g.token) != nil) {
-			t.Fatalf("a grant of %s was taken", g.lifetime)
-		}
-		if refresh != "" && checkBearer(refresh) != nil {
-			t.Fatal("a refresh token with control characters was taken")
 		}
 	})
 }
