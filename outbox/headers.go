@@ -14,7 +14,8 @@ const (
 	HeaderKind = "Redox-Kind"
 	// HeaderMethod is the HTTP method of a fhir or platform message.
 	HeaderMethod = "Redox-Method"
-	// HeaderPath is the path below the kind's base path, with its query string.
+	// HeaderPath is the path below the kind's base path, with its query string; of kind fhir also a
+	// link of an answer, an absolute URL.
 	HeaderPath = "Redox-Path"
 	// HeaderContentType is the media type of the body. Default JSON.
 	HeaderContentType = "Content-Type"

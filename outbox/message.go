@@ -26,7 +26,8 @@ type Message struct {
 	// Method and Path are for kinds fhir and platform: the path below the kind's
 	// base path with its query string. A worker percent-encodes what no URI has, such as
 	// blanks, | and letters outside ASCII, and leaves every %XX as it is: a percent
-	// sign itself is %25. Method defaults to POST, for fhir and platform without a body
+	// sign itself is %25. Of kind fhir it may be a link of an answer as it stands, such as the
+	// URL of the next page, if that leads to the workers' redox.base_url. Method defaults to POST, for fhir and platform without a body
 	// to GET.
 	Method, Path string
 	// ContentType and Accept are passed on. Empty means the kind's default, JSON.

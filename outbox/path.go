@@ -28,12 +28,42 @@ func (m *Message) checkRoute() error {
 	default:
 		return &ContractError{Part: HeaderMethod, Reason: "is not GET, HEAD, POST, PUT, PATCH or DELETE"}
 	}
+	if m.Kind == KindFHIR {
+		return checkFHIRPath(m.Path)
+	}
 	return checkPath(m.Path)
 }
 
-// CheckPath applies the rule for Message.Path, as Encode and Decode do, for those who
-// join one to a base. The error is a *ContractError and holds nothing of the path.
+// CheckPath applies the rule for a Message.Path that is no URL, as Encode and Decode do, for
+// those who join one to a base. The error is a *ContractError and holds nothing of the path.
 func CheckPath(path string) error { return checkPath(path) }
+
+// checkFHIRPath also takes a link of an answer, an absolute URL, by its form: where the API is,
+// and so whether the link leads to it, only a worker knows.
+func checkFHIRPath(s string) error {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return checkPath(s)
+	}
+	if len(s) > maxPath {
+		return tooLong(HeaderPath, maxPath)
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+	}
+	if authority == "" || strings.Trim(authority, hostLetters) != "" {
+		return errPath("is a URL whose host has a user, an escape or another character that no host has")
+	}
+	rest = rest[len(authority):]
+	if rest == "" || rest[0] != '/' {
+		return errPath("is a URL without a path")
+	}
+	return checkPath(rest)
+}
+
+// hostLetters are those of host names and of addresses, with their ports.
+const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]"
 
 // checkPath refuses every path that could leave the base path it is joined to,
 // whoever decodes it how often: dot segments, an authority, a scheme, and the
@@ -61,7 +91,7 @@ func checkPath(s string) error {
 	}
 	head, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if strings.Contains(head, ":") {
-		return errPath("begins with a scheme")
+		return errPath("begins with a scheme: only fhir takes a URL, a link of http or https as an answer has it")
 	}
 	if strings.Contains(path, "//") {
 		return errPath("has an empty segment, which could name a host")

@@ -81,7 +81,7 @@ func (c *Client) MessageScopes(m outbox.Message) []string {
 	if host := c.HostScope(m); host != c.targets.apiScope {
 		scopes = append(scopes, host)
 	}
-	if id := destination(&m); id != "" {
+	if id := c.targets.destination(&m); id != "" {
 		scopes = append(scopes, "dest:"+m.Source+":"+id)
 	}
 	return scopes

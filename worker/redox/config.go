@@ -41,8 +41,9 @@ type Source struct {
 	// Environment of the Source ID: "development", "staging" or "production". Required.
 	// A message with Meta.Test true is refused for production.
 	Environment string
-	// AllowOtherSource lets messages bring another Meta.Source.ID than ID. That ID is then
-	// also their Redox-Source-Id, so that header and body agree.
+	// AllowOtherSource lets messages bring another Meta.Source.ID, or MessageHeader.source.endpoint
+	// of a FHIR message, than ID. That ID is then also their Redox-Source-Id, so that header
+	// and body agree.
 	AllowOtherSource bool
 }
 

@@ -125,20 +125,38 @@ const (
 // insertions are the texts that fill each kind of gap with one Source ID.
 type insertions [gapEmptyID + 1][]byte
 
-func newInsertions(id string) insertions {
-	quoted, _ := jsontext.AppendQuote(nil, id) // an ID is checked before, and is ASCII
-	q := string(quoted)
-	return insertions{
-		gapEmptyMeta:   []byte(`"Source":{"ID":` + q + `}`),
-		gapNoSource:    []byte(`"Source":{"ID":` + q + `},`),
-		gapNullSource:  []byte(`{"ID":` + q + `}`),
-		gapEmptySource: []byte(`"ID":` + q),
-		gapNoID:        []byte(`"ID":` + q + `,`),
-		gapEmptyID:     quoted,
+func newInsertions(id string) (in insertions) {
+	for kind := range in {
+		in[kind] = insertion(gapKind(kind), "Source", "ID", id)
 	}
+	return in
+}
+
+// insertion is the text that fills a gap in object.member, as Meta has its Source.ID.
+func insertion(kind gapKind, object, member, id string) []byte {
+	quoted, _ := jsontext.AppendQuote(nil, id) // an ID is checked before, and is ASCII
+	named := `"` + member + `":` + string(quoted)
+	switch kind {
+	case gapEmptyMeta:
+		return []byte(`"` + object + `":{` + named + `}`)
+	case gapNoSource:
+		return []byte(`"` + object + `":{` + named + `},`)
+	case gapNullSource:
+		return []byte(`{` + named + `}`)
+	case gapEmptySource:
+		return []byte(named)
+	case gapNoID:
+		return []byte(named + `,`)
+	case gapEmptyID:
+		return quoted
+	}
+	return nil
 }
 
 // fill is body with the missing Source ID.
-func (in *insertions) fill(body []byte, g gap) httpwire.Pieces {
-	return httpwire.Pieces{body[:g.start], in[g.kind], body[g.end:]}
+func (in *insertions) fill(body []byte, g gap) httpwire.Pieces { return fill(body, g, in[g.kind]) }
+
+// fill is body with the text that was missing.
+func fill(body []byte, g gap, text []byte) httpwire.Pieces {
+	return httpwire.Pieces{body[:g.start], text, body[g.end:]}
 }

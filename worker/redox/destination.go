@@ -9,10 +9,12 @@ import (
 
 // destination is who is behind Redox for a message, where its answer is theirs; "" where Redox
 // answers by itself, and where what stands there is no name of a destination: it may be anything.
-func destination(m *outbox.Message) string {
+func (t *targets) destination(m *outbox.Message) string {
 	switch m.Kind {
 	case outbox.KindFHIR:
-		return slug(m.Path)
+		if ref, err := t.belowFHIR(m.Path); err == nil {
+			return slug(ref)
+		}
 	case outbox.KindDataModel, "":
 		if m.Lane != outbox.LaneRequest || len(m.Body) == 0 {
 			return ""

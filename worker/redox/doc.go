@@ -13,9 +13,12 @@
 // uploaded first and give way to their URI.
 //
 // A fhir message brings method and path, which goes below /fhir/R4/ and begins with the
-// destination's slug and the environment; that must be the source's, and a MessageHeader
-// must not name another source. Bodies and answers are application/fhir+json unless the
-// message says otherwise, the body of a POST to _search is a form. An OperationOutcome
+// destination's slug and the environment, which must be the source's. A link of an answer, such as
+// that of the next page of a search, is taken as it stands if it leads there; the request goes to
+// [Config.BaseURL] whatever it says. In a message Bundle posted to an operation the Source ID is
+// put into MessageHeader.source.endpoint where that is missing, as into Meta, and one of another
+// source is refused. Bodies and answers are application/fhir+json unless the message says
+// otherwise, a POST to _search is a form, a patch that is a list of changes says so. An OperationOutcome
 // with an error counts as an error in any answer, also inside a Bundle, and so do issues in
 // Redox's own words and a MessageHeader whose response is an error.
 //

@@ -1,20 +1,21 @@
 package redox
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
 // Media types of FHIR (FHIR R4, RESTful API).
 var (
-	fhirType = []string{"application/fhir+json"}
-	formType = []string{"application/x-www-form-urlencoded"}
+	fhirType  = []string{"application/fhir+json"}
+	formType  = []string{"application/x-www-form-urlencoded"}
+	patchType = []string{"application/json-patch+json"}
 )
 
 // fhirEnvironments are the environments as FHIR paths spell them; upper and lower case
@@ -25,16 +26,44 @@ var fhirEnvironments = map[string]string{
 
 // fhir makes the request of a read, a search or a writeback to the FHIR API. The message's
 // path begins with the destination's slug and the environment.
-func (c *Client) fhir(ctx context.Context, out *call, m *outbox.Message) *Error {
+func (c *Client) fhir(ctx context.Context, out *call, m *outbox.Message) (err *Error) {
+	if m.Path, err = c.targets.belowFHIR(m.Path); err != nil {
+		return err
+	}
 	if err := out.sender.guardFHIR(m); err != nil {
 		return err
 	}
 	out.sourceID = out.sender.idHeader
-	usual := media{fhirType, fhirType}
-	if isSearch(m) {
-		usual.content = formType
+	w, err := out.sender.readWriteback(out, m)
+	if err != nil {
+		return err
 	}
-	return c.routed(ctx, out, m, c.targets.fhir, usual)
+	if err := c.routed(ctx, out, m, c.targets.fhir, fhirMedia(m)); err != nil {
+		return err
+	}
+	if err := out.sender.identify(out, m, w); err != nil {
+		return err
+	}
+	if size := out.body.Size(); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
+		return tooLarge("body", size, c.cfg.MaxBody)
+	}
+	return nil
+}
+
+// fhirMedia are the media types of a message that names none. A search is a form also where its
+// parameters are in the URL, or where it has none: Redox takes that, and others insist on it. A
+// patch is a list of changes, or Parameters of FHIR (FHIR R4, patch).
+func fhirMedia(m *outbox.Message) media {
+	usual := media{fhirType, fhirType}
+	switch text := bytes.TrimLeft(m.Body, " \t\r\n"); {
+	case isSearch(m):
+		usual.content = formType
+	case len(m.Body) == 0:
+		usual.content = nil
+	case methodOf(m) == http.MethodPatch && len(text) > 0 && text[0] == '[':
+		usual.content = patchType
+	}
+	return usual
 }
 
 // guardFHIR holds a message of one environment back from another. The path is read as
@@ -51,35 +80,22 @@ func (s *sender) guardFHIR(m *outbox.Message) *Error {
 	if got, err := url.PathUnescape(segments[1]); err != nil || got != want {
 		return guarded("the environment behind the slug is not that of the source, " + want + " (upper and lower case matter)")
 	}
-	return s.guardSender(m)
-}
-
-// guardSender refuses a writeback that says it comes from another source. Redox takes the
-// Source ID of a writeback from its MessageHeader (Redox, Source ID); an endpoint that is
-// no Source ID is left alone.
-func (s *sender) guardSender(m *outbox.Message) *Error {
-	if len(m.Body) == 0 || s.ID == "" || s.AllowOtherSource || m.ContentType != "" && !isJSON(m.ContentType) || isSearch(m) {
-		return nil
-	}
-	for _, endpoint := range messageSenders(m.Body) {
-		id := endpoint
-		if n := len(uuidURN); len(id) > n && strings.EqualFold(id[:n], uuidURN) {
-			id = id[n:]
-		}
-		if isUUID(id) && !strings.EqualFold(id, s.ID) {
-			return guarded("MessageHeader.source.endpoint is not the Source ID of the source")
-		}
-	}
 	return nil
 }
 
-// uuidURN begins a UUID as a URN; upper and lower case do not matter (RFC 8141, section 3.1).
-const uuidURN = "urn:uuid:"
-
 // isSearch reports whether m is a search whose parameters are in a form (FHIR R4, search).
 func isSearch(m *outbox.Message) bool {
-	path := resourcePath(m.Path)
-	return methodOf(m) == http.MethodPost && path[strings.LastIndexByte(path, '/')+1:] == "_search"
+	return methodOf(m) == http.MethodPost && lastSegment(m.Path) == "_search"
+}
+
+// lastSegment is the end of a path as Redox will read it: "$patient-update", say, or "_search".
+func lastSegment(ref string) string {
+	path := strings.TrimSuffix(resourcePath(ref), "/")
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	if plain, err := url.PathUnescape(last); err == nil {
+		return plain
+	}
+	return last
 }
 
 // resourcePath is the path without a first slash and without the query string.
@@ -100,55 +116,4 @@ func isUUID(s string) bool {
 		}
 	}
 	return true
-}
-
-// messageSenders are the source.endpoint of every MessageHeader in a message Bundle. There
-// should be one; of several, or of a name that is there twice, nobody knows which counts for
-// Redox. It is read leniently: what is no JSON is found elsewhere.
-func messageSenders(body []byte) []string {
-	s := jsonscan.Scan(body, jsonscan.LenientJSON...)
-	defer s.Release()
-	var all []string
-	_ = s.Each(func(name jsontext.Value) error {
-		if !jsonscan.Is(name, "entry") {
-			return s.Skip()
-		}
-		return s.List(func() error {
-			return s.Each(func(name jsontext.Value) error {
-				if !jsonscan.Is(name, "resource") {
-					return s.Skip()
-				}
-				found, err := readSenders(s)
-				all = append(all, found...)
-				return err
-			})
-		})
-	})
-	return all
-}
-
-// readSenders reads one resource. resourceType may stand behind source.
-func readSenders(s *jsonscan.Scanner) (endpoints []string, err error) {
-	var header bool
-	err = s.Each(func(name jsontext.Value) error {
-		switch {
-		case jsonscan.Is(name, "resourceType"):
-			v, err := s.Read()
-			header = header || v.Kind() == '"' && jsonscan.Is(v, "MessageHeader")
-			return err
-		case jsonscan.Is(name, "source"):
-			return s.Each(func(name jsontext.Value) error {
-				v, err := s.Read()
-				if jsonscan.Is(name, "endpoint") && v.Kind() == '"' {
-					endpoints = append(endpoints, jsonscan.Unquote(v))
-				}
-				return err
-			})
-		}
-		return s.Skip()
-	})
-	if !header {
-		endpoints = nil
-	}
-	return endpoints, err
 }

@@ -49,6 +49,46 @@ func TestFHIR_Requests(t *testing.T) {
 			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search", body: "family=Bixby"},
 			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
 		},
+		"search, parameters in the URL": {
+			method: "POST", path: "slug/Development/Patient/_search?given=K", body: ``,
+			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search?given=K", body: ``},
+			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
+		},
+		"search for everything": {
+			method: "POST", path: "slug/Development/Patient/_search", body: ``,
+			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search", body: ``},
+			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
+		},
+		"search by GET": {
+			method: "GET", path: "slug/Development/Patient?family=G", body: ``,
+			want:     arrival{method: "GET", path: "/gw/fhir/R4/slug/Development/Patient?family=G", body: ``},
+			wantType: "", wantAccept: "application/fhir+json",
+		},
+		"delete": {
+			method: "DELETE", path: "slug/Development/Patient/p-1", body: ``,
+			want:     arrival{method: "DELETE", path: "/gw/fhir/R4/slug/Development/Patient/p-1", body: ``},
+			wantType: "", wantAccept: "application/fhir+json",
+		},
+		"an operation without a body": {
+			method: "POST", path: "slug/Development/Patient/$x", body: ``,
+			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/$x", body: ``},
+			wantType: "", wantAccept: "application/fhir+json",
+		},
+		"patch, a list of changes": {
+			method: "PATCH", path: "slug/Development/Patient/p-1", body: ` [{}]`,
+			want:     arrival{method: "PATCH", path: "/gw/fhir/R4/slug/Development/Patient/p-1", body: ` [{}]`},
+			wantType: "application/json-patch+json", wantAccept: "application/fhir+json",
+		},
+		"patch, Parameters": {
+			method: "PATCH", path: "slug/Development/Patient/p-1", body: `{"resourceType":"Parameters"}`,
+			want:     arrival{method: "PATCH", path: "/gw/fhir/R4/slug/Development/Patient/p-1", body: `{"resourceType":"Parameters"}`},
+			wantType: "application/fhir+json", wantAccept: "application/fhir+json",
+		},
+		"match": {
+			method: "POST", path: "slug/Development/Patient/$match", body: `{"resourceType":"Parameters"}`,
+			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/$match", body: `{"resourceType":"Parameters"}`},
+			wantType: "application/fhir+json", wantAccept: "application/fhir+json",
+		},
 		"writeback": {
 			method: "POST", path: "slug/Development/Patient/$patient-update", body: writeback,
 			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/$patient-update", body: writeback},

@@ -29,9 +29,6 @@ func (c *Client) routed(ctx context.Context, out *call, m *outbox.Message, base 
 		out.accept = m.Accept
 	}
 	out.bare = out.accept != "" || method != http.MethodGet && !isSearch(m)
-	if len(m.Body) == 0 {
-		usual.content = nil
-	}
 	out.header, err = c.header(ctx, m, out.sourceID, usual)
 	return err
 }
@@ -152,5 +149,9 @@ func isLines(mediaTypes string) bool {
 // platform makes the request of a message to the Platform API. It acts for a user, not for
 // a source, so that no Redox-Source-Id goes with it.
 func (c *Client) platform(ctx context.Context, out *call, m *outbox.Message) *Error {
-	return c.routed(ctx, out, m, c.targets.platform, jsonOnly)
+	usual := jsonOnly
+	if len(m.Body) == 0 {
+		usual.content = nil
+	}
+	return c.routed(ctx, out, m, c.targets.platform, usual)
 }
