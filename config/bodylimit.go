@@ -6,7 +6,7 @@ func (r Redox) BodyLimit(kind string) (limit int64, setting string) {
 	switch {
 	case kind == "file":
 		return r.MaxFile, "redox.max_file"
-	case kind == "data-model" && r.Offload.Enabled:
+	case (kind == "data-model" || kind == "fhir") && r.Offload.Enabled:
 		return r.MaxBody + (r.MaxFile+2)/3*4, "redox.max_body with a file of redox.max_file in base64"
 	}
 	return r.MaxBody, "redox.max_body"

@@ -15,7 +15,7 @@ func TestBodyLimit(t *testing.T) {
 		t.Error(got)
 	}
 	c.Redox.Offload.Enabled = true
-	if got := limits(); got != [3]int64{50_000_000, 10_000_000, 30_000_000} {
+	if got := limits(); got != [3]int64{50_000_000, 50_000_000, 30_000_000} {
 		t.Error(got)
 	}
 }

@@ -127,9 +127,9 @@ type MaxAnswer struct {
 	Request int64 `key:"request" default:"40MB" least:"1" doc:"how much of an answer to a REQUEST is read; answers share bodies.memory"`
 }
 
-// Offload says whether large files inside data-model messages are uploaded first.
+// Offload says whether large files inside data-model and FHIR messages are uploaded first.
 type Offload struct {
-	Enabled bool  `key:"enabled" default:"false" doc:"whether large files inside Media, Notes and Results messages are uploaded first and replaced by their URI"`
+	Enabled bool  `key:"enabled" default:"false" doc:"whether large files inside Media, Notes and Results messages and in the attachments of FHIR are uploaded first and replaced by their URI"`
 	Over    int64 `key:"over" default:"200KB" least:"1" doc:"size of a file above which it is uploaded first"`
 }
 

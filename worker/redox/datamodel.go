@@ -1,10 +1,8 @@
 package redox
 
 import (
-	"cmp"
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -28,12 +26,15 @@ func (c *Client) dataModel(ctx context.Context, out *call, m *outbox.Message) *E
 	if id, other := s.other(e); other {
 		out.sourceID = []string{id}
 	}
-	if c.offloads(m, e) {
-		edits, err := c.offload(ctx, out, m, e)
+	if c.mayUpload(m) {
+		edits, err := c.offload(ctx, out, m, e.dataModel)
 		if err != nil {
 			return err
 		}
-		out.body = httpwire.Pieces{s.edited(m.Body, edits, e.gap)}
+		if s.ID != "" && e.gap.kind != gapNone {
+			edits = append(edits, edit{e.gap.start, e.gap.end, s.insert[e.gap.kind]})
+		}
+		out.body = edited(m.Body, edits)
 	} else {
 		out.body = s.identified(m.Body, e.gap)
 	}
@@ -84,15 +85,6 @@ func (s *sender) identified(body []byte, g gap) httpwire.Pieces {
 		return httpwire.Pieces{body}
 	}
 	return s.insert.fill(body, g)
-}
-
-// edited is body with the edits, which are in its order, and the source's ID.
-func (s *sender) edited(body []byte, edits []edit, g gap) []byte {
-	if s.ID != "" && g.kind != gapNone {
-		edits = append(edits, edit{g.start, g.end, s.insert[g.kind]})
-		slices.SortFunc(edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
-	}
-	return splice(body, edits)
 }
 
 // other returns the Source ID that the message brings, if it is not the source's. UUIDs

@@ -9,8 +9,8 @@
 //
 // # Kinds
 //
-// A data-model message is posted to /endpoint. With [Offload], large files inside it are
-// uploaded first and give way to their URI.
+// A data-model message is posted to /endpoint. With [Offload], large files inside it, and in the
+// attachments of a fhir message, are uploaded first and give way to their URI.
 //
 // A fhir message brings method and path, which goes below /fhir/R4/ and begins with the
 // destination's slug and the environment, which must be the source's. A link of an answer, such as

@@ -41,9 +41,16 @@ func (c *Client) fhir(ctx context.Context, out *call, m *outbox.Message) (err *E
 	if err := c.routed(ctx, out, m, c.targets.fhir, fhirMedia(m)); err != nil {
 		return err
 	}
-	if err := out.sender.identify(out, m, w); err != nil {
+	edits, err := out.sender.identify(m, w)
+	if err == nil && c.mayUpload(m) {
+		var files []edit
+		files, err = c.offload(ctx, out, m, nil)
+		edits = append(edits, files...)
+	}
+	if err != nil {
 		return err
 	}
+	out.body = edited(m.Body, edits)
 	if size := out.body.Size(); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
 		return tooLarge("body", size, c.cfg.MaxBody)
 	}

@@ -19,6 +19,7 @@ type metrics struct {
 	// files of messages, see Offload
 	uploaded   prometheus.Counter
 	remembered prometheus.Counter
+	left       map[leftReason]prometheus.Counter
 }
 
 // statusClasses are the values of the status label; "none" is a request without answer.
@@ -46,18 +47,23 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "redoxworker_redox_offloaded_files_total",
 		Help: "Files inside messages that were replaced by their URI, by whether they were uploaded or had been by an earlier attempt.",
 	}, []string{"upload"})
+	left := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "redoxworker_redox_files_left_total",
+		Help: "What may be a large file and was not replaced by a URI, by reason, at each attempt; with too_large and refused the message is not sent.",
+	}, []string{"reason"})
 	foreign := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "redoxworker_redox_foreign_answers_total",
 		Help: "Answers that Redox cannot have given, as those of a gateway or a sign-in page.",
 	})
 	if r != nil {
-		var errs [6]error
+		var errs [7]error
 		requests, errs[0] = register(r, requests)
 		connections, errs[1] = register(r, connections)
 		duration, errs[2] = register(r, duration)
 		replays, errs[3] = register(r, replays)
 		files, errs[4] = register(r, files)
 		foreign, errs[5] = register(r, foreign)
+		left, errs[6] = register(r, left)
 		if err := errors.Join(errs[:]...); err != nil {
 			return nil, err
 		}
@@ -70,6 +76,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		replays:  replays,
 		foreign:  foreign,
 		uploaded: files.WithLabelValues("now"), remembered: files.WithLabelValues("before"),
+		left: make(map[leftReason]prometheus.Counter, len(leftReasons)),
+	}
+	for _, why := range leftReasons {
+		m.left[why] = left.WithLabelValues(string(why))
 	}
 	for _, class := range statusClasses {
 		m.status[class] = requests.WithLabelValues(class)

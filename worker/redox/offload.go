@@ -13,11 +13,27 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// Offload says whether large files inside data-model messages are uploaded first and
-// replaced by their URI, as Redox recommends over 200 KB (Redox, Send a file). It concerns
-// base64 in Media.FileContents, in Note.FileContents with ContentType "Base64 Encoded",
-// and in Orders[].Results[].Value with ValueType "Encapsulated Data". All other bytes of
-// the message stay as they are.
+// Offload says whether large files inside data-model and FHIR messages are uploaded first and
+// replaced by their URI, as Redox recommends over 200 KB (Redox, Send a file). It concerns base64
+//
+//   - in Media.FileContents, in Note.FileContents with ContentType "Base64 Encoded", and in
+//     Orders[].Results[].Value with ValueType "Encapsulated Data", where the URI takes its place;
+//   - in the data of what is an Attachment in FHIR R4, also in a Bundle and in contained resources,
+//     where "data" becomes "url", and the base64 the URI. Size, hash and contentType are those of
+//     the file, and stay.
+//
+// All other bytes of the message stay as they are. Base64 is read in each form that RFC 2045 and
+// RFC 4648 have. The same file at two places is uploaded twice: nothing says that Redox lets one
+// URI be used twice.
+//
+// For FHIR, Redox documents this of DocumentReference (Redox, Send a file via the FHIR API), and
+// says that the file goes to the endpoint for files by way of Binary; the address it has for that
+// was not to be found, so that it is BlobURL here, as for data models. That Redox fetches what the
+// attachments of other resources refer to is FHIR's rule, and documented nowhere: try it before
+// messages depend on it.
+//
+// What could be a file and stays in its message is counted by redoxworker_redox_files_left_total,
+// by reason, at each attempt.
 type Offload struct {
 	// Enabled switches it on. Default off.
 	Enabled bool
@@ -40,12 +56,7 @@ type Uploads interface {
 	Keep(ctx context.Context, source, file, uri string) error
 }
 
-// offloads reports whether a message may hold a file that is to be uploaded.
-func (c *Client) offloads(m *outbox.Message, e envelope) bool {
-	return c.mayUpload(m) && canEmbed(e.dataModel)
-}
-
-// maxMessage bounds a data-model message as it arrives: with offload it may hold one file
+// maxMessage bounds a data-model or FHIR message as it arrives: with offload it may hold one file
 // of the largest size, in base64, besides all that may be sent.
 func (c *Client) maxMessage() int64 {
 	switch {
@@ -58,25 +69,45 @@ func (c *Client) maxMessage() int64 {
 }
 
 // offload uploads the large files of a message that is to be sent, and returns what replaces
-// them. Of the message itself nothing is sent: an upload whose outcome is unknown leaves
-// behind a file that nobody refers to, and is no unknown outcome of the message. With an
-// error, the reply in send is that to the upload.
-func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, e envelope) ([]edit, *Error) {
-	files, err := attachments(m.Body, e.dataModel, c.cfg.Offload.Over)
+// them; dataModel is nil for FHIR. Of the message itself nothing is sent: an upload whose outcome
+// is unknown leaves behind a file that nobody refers to, and is no unknown outcome of the message.
+// With an error, the reply in send is that to the upload.
+func (c *Client) offload(ctx context.Context, send *call, m *outbox.Message, dataModel jsontext.Value) ([]edit, *Error) {
+	found, err := attachments(m.Body, dataModel, c.cfg.Offload.Over)
 	if err != nil {
 		return nil, err
 	}
-	edits := make([]edit, 0, len(files)+1) // and the Source ID
-	for _, f := range files {
+	for _, why := range leftReasons {
+		if n := found.left[why]; n > 0 {
+			c.leave(ctx, send, why, n)
+		}
+	}
+	edits := make([]edit, 0, 2*len(found.files)+1) // and the Source ID
+	for _, f := range found.files {
 		uri, err := c.uploadOnce(ctx, send, m, f)
 		if err != nil {
+			switch err.class {
+			case ClassContract:
+				c.leave(ctx, send, leftTooLarge, 1)
+			case ClassRefused:
+				c.leave(ctx, send, leftRefused, 1)
+			}
 			err.detail = "uploading a file of the message: " + err.detail
 			return nil, err
+		}
+		if f.name.end > 0 {
+			edits = append(edits, edit{f.name.start, f.name.end, []byte(`"url"`)})
 		}
 		quoted, _ := jsontext.AppendQuote(nil, uri) // visible ASCII: see fileURI
 		edits = append(edits, edit{f.start, f.end, quoted})
 	}
 	return edits, nil
+}
+
+// leave counts files that stay in their message.
+func (c *Client) leave(ctx context.Context, send *call, why leftReason, n int) {
+	c.metrics.left[why].Add(float64(n))
+	c.log.WarnContext(ctx, "what may be a file stays in its message", "source", send.sender.name, "message_id", send.message, "reason", string(why), "files", n)
 }
 
 // uploadOnce uploads a file of a message, unless that is known to have been done.

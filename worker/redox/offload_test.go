@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
@@ -199,11 +201,11 @@ func TestOffload_FilesOfSamples(t *testing.T) {
 		if !canEmbed(e.dataModel) {
 			continue
 		}
-		files, broken := attachments([]byte(body), e.dataModel, 1000)
+		inside, broken := attachments([]byte(body), e.dataModel, 1000)
 		if broken != nil {
 			t.Fatalf("%s: %v", name, broken)
 		}
-		for _, f := range files {
+		for _, f := range inside.files {
 			found++
 			if got := body[f.start:f.end]; got != `"`+text+`"` {
 				t.Errorf("%s: %.40s", name, got)
@@ -307,6 +309,45 @@ func TestOffload_AnotherSourceIDIsTheUploadersToo(t *testing.T) {
 	}
 }
 
+// What may be a file and stays is counted, and logged without anything of it.
+func TestOffload_WhatStaysIsCounted(t *testing.T) {
+	t.Parallel()
+	_, text := large(1500)
+	for name, tc := range map[string]struct {
+		body string
+		want map[string]float64
+	}{
+		"nothing":             {model("Media", `"Media":{"FileContents":"`+text+`"}`), map[string]float64{}},
+		"a URI":               {model("Media", `"Media":{"FileContents":"https://blob.example/`+strings.Repeat("1", 2000)+`"}`), map[string]float64{}},
+		"not base64":          {model("Media", `"Media":{"FileContents":"`+text+`!"}`), map[string]float64{"not_base64": 1}},
+		"Note in plain text":  {model("Notes", `"Note":{"ContentType":"Plain Text","FileContents":"`+strings.Repeat("Timothy. ", 300)+`"}`), map[string]float64{}},
+		"Note, type left out": {model("Notes", `"Note":{"FileContents":"`+text+`"}`), map[string]float64{"unknown_place": 1}},
+		"another data model":  {model("Order", `"Media":{"FileContents":"`+text+`"},"Other":["`+text+`"]`), map[string]float64{"unknown_place": 2}},
+		"a word of letters":   {model("Order", `"Note":"`+strings.Repeat("timothy", 300)+`"`), map[string]float64{}},
+	} {
+		uploads, registry, log := 0, prometheus.NewRegistry(), bytes.Buffer{}
+		r := serve(t, blobs(&uploads, respond(200, accepted)))
+		c := client(t, r.URL, &keyring{}, offloading(&notes{}), func(c *Config, _ *Source) {
+			c.Registerer, c.Logger = registry, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, tc.body)); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for name, n := range counted(t, registry) {
+			if why, ok := strings.CutPrefix(name, "files_left_total "); ok {
+				got[why] = n
+			}
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if lines := strings.Count(log.String(), "what may be a file stays in its message"); lines != len(tc.want) || strings.Contains(log.String(), text[:8]) || strings.Contains(log.String(), "imothy") {
+			t.Errorf("%s: %s", name, log.String())
+		}
+	}
+}
+
 // FuzzAttachments: whatever is found is a JSON string of the body in base64; replacing it
 // leaves JSON with all other bytes in place.
 func FuzzAttachments(f *testing.F) {
@@ -314,18 +355,30 @@ func FuzzAttachments(f *testing.F) {
 	f.Add(model("Media", `"Media":{"FileContents":"`+text+`"}`), "Media")
 	f.Add(model("Notes", `"Note":{"ContentType":"Base64 Encoded","FileContents":"`+text+`","FileContents":"YQ=="}`), "Notes")
 	f.Add(model("Results", `"Orders":[{"Results":[{"ValueType":"Encapsulated Data","Value":"`+text+`"},{}]},{"Results":[]}]`), "Results")
+	f.Add(bundled(`{"content":[{"attachment":{"data":"`+text+`"}}],"resourceType":"DocumentReference","photo":{"data":"`+text+`","url":""}}`), "")
+	f.Add(`[{"resourceType":"Patient","photo":[{"data":["`+text+`"],"data":"`+text+`"}],"x":{"valueAttachment":{"data":"YWJj"}}}]`, "")
 	f.Fuzz(func(t *testing.T, body, dataModel string) {
 		quoted, err := json.Marshal(dataModel)
 		if err != nil || !json.Valid([]byte(body)) {
 			return
 		}
-		files, broken := attachments([]byte(body), quoted, 0)
+		if dataModel == "" {
+			quoted = nil // FHIR
+		}
+		found, broken := attachments([]byte(body), quoted, 0)
 		if broken != nil {
 			return // not UTF-8
 		}
 		var edits []edit
 		kept, from := "", 0
-		for _, a := range files {
+		for _, a := range found.files {
+			if a.name.end > 0 {
+				edits = append(edits, edit{a.name.start, a.name.end, []byte(`"url"`)})
+				kept += body[from:a.name.start] + `"url"`
+				if from = a.name.end; !jsonscan.Is([]byte(body[a.name.start:a.name.end]), "data") {
+					t.Fatalf("%q is not the name", body[a.name.start:a.name.end])
+				}
+			}
 			edits = append(edits, edit{a.start, a.end, []byte(`"U"`)})
 			kept += body[from:a.start] + `"U"`
 			from = a.end

@@ -79,6 +79,8 @@ func TestPrivacy_PathsAndFiles(t *testing.T) {
 		fhir(outbox.LaneSend, "GET", "slug/../Patient/MRN-4711", ""),
 		fileMessage("application/pdf; name=Timothy", []byte("Timothy Bixby")),
 		message(outbox.LaneSend, media),
+		fhir(outbox.LaneSend, "POST", "slug/Development/Media/MRN-4711", `{"resourceType":"Media","content":{"title":"Bixby","contentType":"Timothy","data":"`+strings.Repeat("QUJD", 100)+`"},"a":{"data":"`+strings.Repeat("QUJD1a", 100)+`"}}`),
+		fhir(outbox.LaneSend, "POST", "slug/Development/Media/MRN-4711", `{"resourceType":"Media","content":{"data":"Timothy Bixby`+strings.Repeat("!", 100)+`"}}`),
 	}
 	var texts []string
 	for _, status := range []int{200, 404, 500, 504} {

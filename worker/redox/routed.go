@@ -36,8 +36,12 @@ func (c *Client) routed(ctx context.Context, out *call, m *outbox.Message, base 
 // guardRouted refuses what could not be sent or what Redox could not read. The method is
 // that of the message, or its default.
 func (c *Client) guardRouted(m *outbox.Message) (method string, broken *Error) {
-	if size := int64(len(m.Body)); c.cfg.MaxBody >= 0 && size > c.cfg.MaxBody {
-		return "", tooLarge("body", size, c.cfg.MaxBody)
+	limit := c.cfg.MaxBody
+	if c.mayUpload(m) {
+		limit = c.maxMessage()
+	}
+	if size := int64(len(m.Body)); limit >= 0 && size > limit {
+		return "", tooLarge("body", size, limit)
 	}
 	method = methodOf(m)
 	switch method {

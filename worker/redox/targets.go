@@ -1,6 +1,7 @@
 package redox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -44,29 +45,33 @@ func newTargets(c Config) (targets, error) {
 func hostScope(target *url.URL) string { return "host:" + target.Host }
 
 // HostScope is the pause scope of the host that decides whether m can be sent now: that of
-// the file store for kind file, and with [Offload] for a data-model message that may hold a
+// the file store for kind file, and with [Offload] for a data-model or FHIR message that may hold a
 // file to upload first, which is any larger than Offload.Over or in the object store; that
 // of the API for all others. [Error.Pauses] names it when the host cannot be reached. It
-// reads a body only if it is so large, and then to see whether its data model has files.
+// reads a body only if it is so large, and then to see whether there may be files in it.
 func (c *Client) HostScope(m outbox.Message) string {
 	switch {
 	case m.Kind == outbox.KindFile:
 		return c.targets.blobScope
-	case !c.mayUpload(&m) || c.targets.blobScope == c.targets.apiScope:
+	case !c.mayUpload(&m) || c.targets.blobScope == c.targets.apiScope || m.BodyObject == "" && !mayEmbed(&m):
 		return c.targets.apiScope
-	}
-	if m.BodyObject == "" {
-		if e, err := readEnvelope(outbox.WithoutMark(m.Body)); err != nil || !canEmbed(e.dataModel) {
-			return c.targets.apiScope
-		}
 	}
 	return c.targets.blobScope
 }
 
 // mayUpload reports whether a message may hold a file that is uploaded before it is sent.
 func (c *Client) mayUpload(m *outbox.Message) bool {
-	return c.cfg.Offload.Enabled && (m.Kind == outbox.KindDataModel || m.Kind == "") &&
-		(m.BodyObject != "" || int64(len(m.Body)) > c.cfg.Offload.Over)
+	return c.cfg.Offload.Enabled && m.Kind != outbox.KindPlatform && m.Kind != outbox.KindFile &&
+		(m.BodyObject != "" || int64(len(m.Body)) > c.cfg.Offload.Over && isText(m))
+}
+
+// mayEmbed has a quick look at whether a body may hold files.
+func mayEmbed(m *outbox.Message) bool {
+	if m.Kind == outbox.KindFHIR {
+		return bytes.Contains(m.Body, []byte(`"data"`))
+	}
+	e, err := readEnvelope(outbox.WithoutMark(m.Body))
+	return err == nil && canEmbed(e.dataModel)
 }
 
 // asked are the pause scopes of the hosts that requests for a message went to. A nil one notes

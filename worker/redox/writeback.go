@@ -55,23 +55,22 @@ func (s *sender) readWriteback(out *call, m *outbox.Message) (messageBundle, *Er
 // uuidURN begins a UUID as a URN; upper and lower case do not matter (RFC 8141, section 3.1).
 const uuidURN = "urn:uuid:"
 
-// identify puts the Source ID into the MessageHeader of a writeback that has no sender. All other
-// bytes of the body, which is known to be JSON, stay as they are.
-func (s *sender) identify(out *call, m *outbox.Message, w messageBundle) *Error {
+// identify puts the Source ID into the MessageHeader of a writeback that has no sender: with one
+// edit of the body, which is known to be JSON, or none.
+func (s *sender) identify(m *outbox.Message, w messageBundle) ([]edit, *Error) {
 	switch h := &w.first; {
 	case !h.is || h.given || !(w.kind == "message" || w.kind == "" && w.leads) || !isOperation(m):
-		return nil
+		return nil, nil
 	case h.twice:
-		return poison("MessageHeader.source or its endpoint is there twice")
+		return nil, poison("MessageHeader.source or its endpoint is there twice")
 	case h.gap.kind == gapNone:
-		return nil // source is something else than an object, which is Redox's to refuse
+		return nil, nil // source is something else than an object, which is Redox's to refuse
 	default:
 		id := s.ID
 		if isUUID(id) {
 			id = uuidURN + id
 		}
-		out.body = fill(m.Body, h.gap, insertion(h.gap.kind, "source", "endpoint", id))
-		return nil
+		return []edit{{h.gap.start, h.gap.end, insertion(h.gap.kind, "source", "endpoint", id)}}, nil
 	}
 }
 

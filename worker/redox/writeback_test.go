@@ -33,7 +33,9 @@ func identified(t rapid.TB, body string) (string, *Error) {
 	out := &call{body: httpwire.Pieces{m.Body}}
 	w, err := s.readWriteback(out, &m)
 	if err == nil {
-		err = s.identify(out, &m, w)
+		var edits []edit
+		edits, err = s.identify(&m, w)
+		out.body = edited(m.Body, edits)
 	}
 	return string(bytes.Join(out.body[:], nil)), err
 }
@@ -170,7 +172,9 @@ func TestWriteback_ManyEntriesAndMuchData(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		w, err := s.readWriteback(out, &m)
 		if err == nil {
-			err = s.identify(out, &m, w)
+			var edits []edit
+			edits, err = s.identify(&m, w)
+			out.body = edited(m.Body, edits)
 		}
 		runtime.ReadMemStats(&after)
 		if err != nil {

@@ -15,23 +15,50 @@ type Embedded struct {
 	Raw     []byte // of the string, without its quotes
 	Size    int64  // of the file
 	escaped bool   // raw has JSON escapes: "\/" is common, "\n" and "\u002b" occur
-	padded  bool
+	seen    byte   // classes of the characters
 }
 
-// Measure reports whether raw, the inside of a JSON string, is a file in base64 (RFC 4648,
-// section 4), with or without padding and line breaks, and how long the file is.
+// Classes of the characters that base64 is written with.
+const (
+	upper byte = 1 << iota
+	lower
+	decimal
+	standard // + and /
+	urlSafe  // - and _
+	blank    // blanks and tabs
+	lineEnd
+	padding
+)
+
+// base64Class is the class of each character; 0 is that of all others.
+var base64Class = func() (class [256]byte) {
+	for chars, c := range map[string]byte{
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ": upper, "abcdefghijklmnopqrstuvwxyz": lower, "0123456789": decimal,
+		"+/": standard, "-_": urlSafe, " \t": blank, "\r\n": lineEnd, "=": padding,
+	} {
+		for i := range len(chars) {
+			class[chars[i]] = c
+		}
+	}
+	return class
+}()
+
+// Measure reports whether raw, the inside of a JSON string, is a file in base64, and how long
+// the file is: in the alphabet of RFC 4648, section 4, or in that of section 5, but not in both
+// at once; with or without padding; with white space anywhere, as the lines of RFC 2045,
+// section 6.8, have it.
 func Measure(raw []byte) (e Embedded, ok bool) {
 	e = Embedded{Raw: raw, escaped: bytes.IndexByte(raw, '\\') >= 0}
-	digits, padding := int64(0), 0
+	digits, pads := int64(0), 0
 	count := func(text []byte) bool {
 		for _, c := range text {
-			switch {
-			case base64Digit[c] && padding == 0:
+			class := base64Class[c]
+			switch e.seen |= class; {
+			case class&(upper|lower|decimal|standard|urlSafe) != 0 && pads == 0:
 				digits++
-			case c == '=' && padding < 2:
-				padding++
-			case c == '\n' || c == '\r':
-			default:
+			case class == padding && pads < 2:
+				pads++
+			case class&(blank|lineEnd) == 0:
 				return false
 			}
 		}
@@ -51,21 +78,20 @@ func Measure(raw []byte) (e Embedded, ok bool) {
 			}
 		}
 	}
-	e.padded = padding > 0
-	if rest := digits % 4; rest == 1 || e.padded && int(rest)+padding != 4 {
+	if rest := digits % 4; rest == 1 || pads > 0 && int(rest)+pads != 4 || e.seen&(standard|urlSafe) == standard|urlSafe {
 		return e, false
 	}
 	e.Size = digits * 3 / 4
 	return e, ok && digits > 0
 }
 
-// base64Digit are the digits of the standard alphabet.
-var base64Digit = func() (is [256]bool) {
-	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" {
-		is[c] = true
-	}
-	return is
-}()
+// Plain reports that nothing but a file in base64 looks like this: in the standard alphabet, with
+// capital and small letters and digits, and without blanks. A long text, a list of numbers or a
+// sequence of bases may pass for base64, and is not plain.
+func (e Embedded) Plain() bool {
+	const letters = upper | lower | decimal
+	return e.seen&letters == letters && e.seen&(urlSafe|blank) == 0
+}
 
 // Open reads the file from its start.
 func (e Embedded) Open() io.Reader {
@@ -73,11 +99,31 @@ func (e Embedded) Open() io.Reader {
 	if e.escaped {
 		text = &unescaper{raw: e.Raw}
 	}
-	encoding := base64.StdEncoding
-	if !e.padded {
-		encoding = base64.RawStdEncoding
+	return base64.NewDecoder(base64.RawStdEncoding, bare{text})
+}
+
+// bare reads the digits of base64 alone, in the standard alphabet: no white space and no padding.
+type bare struct{ text io.Reader }
+
+// Read implements [io.Reader].
+func (b bare) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil && len(p) > 0 {
+		var all int
+		all, err = b.text.Read(p)
+		for _, c := range p[:all] {
+			switch {
+			case base64Class[c]&(blank|lineEnd|padding) != 0:
+				continue
+			case c == '-':
+				c = '+'
+			case c == '_':
+				c = '/'
+			}
+			p[n] = c
+			n++
+		}
 	}
-	return base64.NewDecoder(encoding, text)
+	return n, err
 }
 
 // unescaper reads what the inside of a JSON string says, as far as it is ASCII.
