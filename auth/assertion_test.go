@@ -29,7 +29,7 @@ func TestAssertion_HeaderAndClaims(t *testing.T) {
 	t.Parallel()
 	a := assertion{clientID: "client-1", audience: "https://api.redoxengine.com/v2/auth/token", lifetime: 4 * time.Minute}
 	for _, k := range []Key{rsaKey("kid-1"), ecKey("kid-1")} {
-		signed, err := a.sign(k, fixedNow)
+		signed, err := a.sign(t.Context(), k, fixedNow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,10 +60,10 @@ func TestAssertion_HeaderAndClaims(t *testing.T) {
 
 func TestAssertion_NeverTheSameTwice(t *testing.T) {
 	t.Parallel()
-	a := assertion{"c", "a", defaultAssertionLifetime}
+	a := assertion{clientID: "c", audience: "a", lifetime: defaultAssertionLifetime}
 	seen := map[string]bool{}
 	for range 200 {
-		jti, _ := part(t, must(a.sign(ecKey("k"), fixedNow)).Reveal(), 1)["jti"].(string)
+		jti, _ := part(t, must(a.sign(t.Context(), ecKey("k"), fixedNow)).Reveal(), 1)["jti"].(string)
 		if seen[jti] {
 			t.Fatalf("jti %q came twice", jti)
 		}
@@ -72,12 +72,12 @@ func TestAssertion_NeverTheSameTwice(t *testing.T) {
 }
 
 func BenchmarkAssertion(b *testing.B) {
-	a := assertion{"c", "a", defaultAssertionLifetime}
+	a := assertion{clientID: "c", audience: "a", lifetime: defaultAssertionLifetime}
 	for _, k := range []Key{rsaKey("k"), ecKey("k")} {
 		b.Run(string(k.Algorithm()), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := a.sign(k, fixedNow); err != nil {
+				if _, err := a.sign(b.Context(), k, fixedNow); err != nil {
 					b.Fatal(err)
 				}
 			}

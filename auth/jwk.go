@@ -18,7 +18,14 @@ func (k Key) marshalJWK(private bool) (jwkset.JWKMarshal, error) {
 	if k.k == nil {
 		return jwkset.JWKMarshal{}, keyfile.Error("there is none")
 	}
-	j, err := jwkset.NewJWKFromKey(k.k.signer, jwkset.JWKOptions{
+	var material any = k.k.public
+	if private && k.k.private == nil {
+		return jwkset.JWKMarshal{}, errElsewhere()
+	}
+	if private {
+		material = k.k.private
+	}
+	j, err := jwkset.NewJWKFromKey(material, jwkset.JWKOptions{
 		Marshal:  jwkset.JWKMarshalOptions{Private: private},
 		Metadata: jwkset.JWKMetadataOptions{ALG: jwkset.ALG(k.k.algorithm), KID: k.k.id, USE: jwkset.UseSig},
 	})
@@ -28,7 +35,8 @@ func (k Key) marshalJWK(private bool) (jwkset.JWKMarshal, error) {
 	return j.Marshal(), nil
 }
 
-// MarshalJWK returns the private key as indented JSON Web Key.
+// MarshalJWK returns the private key as indented JSON Web Key. That of a [Signer] is
+// an error.
 func (k Key) MarshalJWK() ([]byte, error) { return k.jwk(true) }
 
 // PublicJWK returns the public half as indented JSON Web Key: what is pasted

@@ -3,7 +3,6 @@ package auth
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -15,16 +14,6 @@ import (
 	"github.com/redoxworker/redoxworker/auth/internal/keyfile"
 )
 
-// Algorithm names a signature algorithm as JOSE does.
-type Algorithm string
-
-// The two algorithms that SMART requires of a client (SMART App Launch,
-// asymmetric authentication). Redox's own sample signs with RS384.
-const (
-	RS384 Algorithm = "RS384" // RSA, PKCS#1 v1.5, SHA-384
-	ES384 Algorithm = "ES384" // EC P-384, SHA-384
-)
-
 // Sizes of RSA keys, in bits.
 const (
 	minRSABits = 2048 // RFC 7518, section 3.3
@@ -32,7 +21,7 @@ const (
 	newRSABits = 3072 // what GenerateKey makes: as strong as SHA-384 needs
 )
 
-// Key is a private key with its id. Every printed form shows the id and the
+// Key is a signing key with its id: a private key, or a [Signer]. Every printed form shows the id and the
 // algorithm only. A Key is immutable and safe for concurrent use; the zero
 // value is no key.
 type Key struct{ k *key }
@@ -40,14 +29,19 @@ type Key struct{ k *key }
 // key is behind a pointer so that fmt cannot reach the private numbers through
 // an unexported field of another struct.
 type key struct {
-	signer    crypto.Signer // *rsa.PrivateKey or *ecdsa.PrivateKey
+	private   crypto.Signer // *rsa.PrivateKey or *ecdsa.PrivateKey; nil with a remote
+	remote    *remote       // what signs elsewhere
+	public    crypto.PublicKey
 	algorithm Algorithm
+	named     bool // somebody asked for the algorithm
 	id        string
 }
 
 // ParsePrivateKey reads a private key in any of the forms people have: PEM as
 // PKCS#8, PKCS#1 or SEC1, a private JWK, or a JWK set with one private key in
-// it. RSA keys of 2048 to 8192 bits and EC keys on P-384 are taken.
+// it. RSA keys of 2048 to 8192 bits and EC keys on P-256, P-384 and P-521 are
+// taken. They sign RS384, ES256, ES384 and ES512, unless a JWK says another alg:
+// see [Key.With] and [OAuthConfig].
 //
 // id is the kid under which the public half is registered. "" takes the JWK's
 // own; a PEM has none, and [NewOAuth] refuses a key without. An id that differs
@@ -65,54 +59,50 @@ func ParsePrivateKey(data []byte, id string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	if a := read.Algorithm; a != "" && a != string(k.Algorithm()) {
-		return Key{}, keyfile.Error("the JWK says alg %.20q, this key signs %s: register one with alg %s", a, k.Algorithm(), k.Algorithm())
+	with, err := k.With(Algorithm(read.Algorithm))
+	if err != nil {
+		return Key{}, keyfile.Error("the JWK says alg %.20q, this key is good for %s: register one with alg %s", read.Algorithm, fitting(k.Public()), fitting(k.Public()))
 	}
-	return k, nil
+	return with, nil
 }
 
-// newKey checks a private key of any type against what Redox and SMART take.
+// newKey checks a private key of any type against what servers take.
 func newKey(private any, id string) (Key, error) {
 	if err := checkKeyID(id); err != nil {
 		return Key{}, err
 	}
-	switch p := private.(type) {
-	case *rsa.PrivateKey:
-		if err := checkRSA(p); err != nil {
-			return Key{}, err
-		}
-		return Key{&key{p, RS384, id}}, nil
-	case *ecdsa.PrivateKey:
-		if p.Curve != elliptic.P384() {
-			return Key{}, keyfile.Error("it is an EC key on the curve %s, where ES384 needs P-384: %s", p.Curve.Params().Name, keyfile.MendNew)
-		}
-		if err := checkEC(p); err != nil {
-			return Key{}, err
-		}
-		return Key{&key{p, ES384, id}}, nil
-	default:
+	signer, ok := private.(crypto.Signer)
+	if !ok {
 		return Key{}, keyfile.Error("it is neither RSA nor EC: %s", keyfile.MendNew)
 	}
+	public := signer.Public()
+	if err := checkPublic(public); err != nil {
+		return Key{}, err
+	}
+	if err := checkHalves(private); err != nil {
+		return Key{}, err
+	}
+	return Key{&key{private: signer, public: public, algorithm: defaultOf(public), id: id}}, nil
 }
 
-func checkRSA(p *rsa.PrivateKey) error {
-	if bits := p.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return keyfile.Error("the RSA key has %d bits, from %d to %d are taken: %s", bits, minRSABits, maxRSABits, keyfile.MendNew)
-	}
-	if err := p.Validate(); err != nil {
-		return keyfile.Error("its numbers do not belong together (%w): the file is damaged, download or generate it again", err)
-	}
-	return nil
-}
-
-// checkEC looks whether the public half is the private one's: a JWK carries both,
+// checkHalves looks whether the public half is the private one's: a JWK carries both,
 // and nothing else compares them.
-func checkEC(p *ecdsa.PrivateKey) error {
+func checkHalves(private any) error {
+	if p, ok := private.(*rsa.PrivateKey); ok {
+		if err := p.Validate(); err != nil {
+			return keyfile.Error("its numbers do not belong together (%w): the file is damaged, download or generate it again", err)
+		}
+		return nil
+	}
+	p, ok := private.(*ecdsa.PrivateKey)
+	if !ok {
+		return keyfile.Error("it is neither RSA nor EC: %s", keyfile.MendNew)
+	}
 	d, err := p.Bytes() // may be memory of the key itself: not to be cleared
 	if err != nil {
 		return keyfile.Error("its private number is too large: the file is damaged, download or generate it again")
 	}
-	own, err := ecdsa.ParseRawPrivateKey(elliptic.P384(), d)
+	own, err := ecdsa.ParseRawPrivateKey(p.Curve, d)
 	if err != nil || !own.PublicKey.Equal(&p.PublicKey) {
 		return keyfile.Error("its private and public halves do not belong together: download or generate it again")
 	}
@@ -131,31 +121,32 @@ func checkKeyID(id string) error {
 	return nil
 }
 
-// GenerateKey makes a new key pair for the algorithm: RSA of 3072 bits, or EC
-// on P-384. An empty id becomes the RFC 7638 thumbprint of the public half.
+// GenerateKey makes a new key pair for the algorithm: RSA of 3072 bits, or EC on
+// the algorithm's curve. An empty id becomes the RFC 7638 thumbprint of the public
+// half.
 func GenerateKey(a Algorithm, id string) (Key, error) {
+	of, known := schemes[a]
+	if !known {
+		return Key{}, algorithmError(a)
+	}
 	var private any
 	var err error
-	switch a {
-	case RS384:
+	if of.curve == nil {
 		private, err = rsa.GenerateKey(rand.Reader, newRSABits)
-	case ES384:
-		private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	default:
-		return Key{}, algorithmError(a)
+	} else {
+		private, err = ecdsa.GenerateKey(of.curve, rand.Reader)
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("auth: generate %s key: %w", a, err)
 	}
 	k, err := newKey(private, id)
-	if err != nil || id != "" {
-		return k, err
+	if err == nil && id == "" {
+		k, err = newKey(private, k.Thumbprint())
 	}
-	return newKey(private, k.Thumbprint())
-}
-
-func algorithmError(a Algorithm) error {
-	return keyfile.Error("algorithm %.20q is not taken: use RS384 (RSA) or ES384 (EC P-384)", string(a))
+	if err != nil {
+		return Key{}, err
+	}
+	return k.With(a)
 }
 
 // ID returns the kid, "" when the key has none.
@@ -166,7 +157,7 @@ func (k Key) ID() string {
 	return k.k.id
 }
 
-// Algorithm returns RS384 or ES384, "" of the zero Key.
+// Algorithm returns what the key signs with, "" of the zero Key.
 func (k Key) Algorithm() Algorithm {
 	if k.k == nil {
 		return ""
@@ -183,15 +174,19 @@ func (k Key) Public() crypto.PublicKey {
 	if k.k == nil {
 		return nil
 	}
-	return k.k.signer.Public()
+	return k.k.public
 }
 
-// MarshalPEM returns the private key as PKCS#8 PEM. The kid is not in it.
+// MarshalPEM returns the private key as PKCS#8 PEM. The kid is not in it. That of a
+// [Signer] is an error.
 func (k Key) MarshalPEM() ([]byte, error) {
 	if k.k == nil {
 		return nil, keyfile.Error("there is none")
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(k.k.signer)
+	if k.k.private == nil {
+		return nil, errElsewhere()
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(k.k.private)
 	if err != nil {
 		return nil, keyfile.Error("write as PKCS#8: %w", err)
 	}

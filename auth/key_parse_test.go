@@ -108,7 +108,7 @@ func refusals() map[string]struct {
 	id   string
 	want string
 } {
-	p256 := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	p224, p256 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)), must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
 	encrypted := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: []byte("x")})
 	two := append(pkcs8(ecNumbers()), pkcs8(rsaNumbers())...)
@@ -138,7 +138,7 @@ func refusals() map[string]struct {
 		"OpenSSH":              {pemOf("OPENSSH PRIVATE KEY", []byte("x")), "k", "ssh-keygen"},
 		"DSA":                  {pemOf("DSA PRIVATE KEY", []byte("x")), "k", "it is a DSA key: make another key"},
 		"two keys":             {two, "k", "keep one"},
-		"P-256":                {pkcs8(p256), "k", "redoxworker keys new"},
+		"P-224":                {pkcs8(p224), "k", "redoxworker keys new"},
 		"Ed25519":              {pkcs8(ed), "k", "it is an Ed25519 key: make another key"},
 		"RSA 1024":             {pkcs8(must(rsa.GenerateKey(rand.Reader, 1024))), "k", "make another key"},
 		"kid too long":         {pkcs8(ecNumbers()), strings.Repeat("k", 300), "a shorter one"},
@@ -149,7 +149,7 @@ func refusals() map[string]struct {
 		"JWK public":           {must(ecKey("j").PublicJWK()), "", "give the private one"},
 		"JWK oct":              {[]byte(`{"kty":"oct","k":"c2VjcmV0"}`), "", "make another key"},
 		"JWK OKP":              {[]byte(`{"kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}`), "", "make another key"},
-		"JWK P-256":            {jwkOf(Key{&key{p256, ES384, "j"}}, map[string]any{"alg": nil}), "", "redoxworker keys new"},
+		"JWK P-256, ES384":     {jwkOf(must(newKey(p256, "j")), map[string]any{"alg": "ES384"}), "", "this key is good for ES256"},
 		"JWK with other d":     {jwkOf(ecKey("j"), map[string]any{"d": d["d"]}), "", "download or generate it again"},
 		"JWK RSA tampered":     {tampered, "", "download or generate it again"},
 		"JWK RSA only d":       {jwkOf(rsaKey("j"), map[string]any{"p": nil, "q": nil}), "", "give a complete one, or PEM"},
@@ -158,7 +158,8 @@ func refusals() map[string]struct {
 		"JWK three primes":     {jwkOf(rsaKey("j"), map[string]any{"oth": []any{map[string]any{"r": "AQ", "d": "AQ", "t": "AQ"}}}), "", "make another key"},
 		"JWK for encryption":   {jwkOf(rsaKey("j"), map[string]any{"use": "enc"}), "", "make another key"},
 		"JWK for verification": {jwkOf(rsaKey("j"), map[string]any{"use": nil, "key_ops": []string{"verify"}}), "", "make another key"},
-		"JWK with RS256":       {jwkOf(rsaKey("j"), map[string]any{"alg": "RS256"}), "", "alg RS384"},
+		"JWK with RSA-OAEP":    {jwkOf(rsaKey("j"), map[string]any{"alg": "RSA-OAEP"}), "", "PS512, RS256"},
+		"JWK with ES384":       {jwkOf(rsaKey("j"), map[string]any{"alg": "ES384"}), "", "this key is good for PS256, PS384, PS512, RS256, RS384 or RS512"},
 		"JWK with other kid":   {jwkOf(rsaKey("j"), nil), "k", "remove one of the two"},
 		"JWK set empty":        {[]byte(`{"keys":[]}`), "", "give the private half"},
 		"JWK set public":       {jwkSet(must(ecKey("j").PublicJWK())), "j", "give the private half"},
@@ -212,7 +213,7 @@ func FuzzParsePrivateKey(f *testing.F) {
 		if err != nil || again.Thumbprint() != k.Thumbprint() {
 			t.Fatalf("written and read again: %v", err)
 		}
-		if _, err := (assertion{"c", "a", defaultAssertionLifetime}).sign(k, fixedNow); err != nil {
+		if _, err := (assertion{clientID: "c", audience: "a", lifetime: defaultAssertionLifetime}).sign(t.Context(), k, fixedNow); err != nil {
 			t.Fatalf("a key that was taken cannot sign: %v", err)
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // Texts that several answers share.
@@ -58,10 +60,16 @@ func (e *TokenError) Mend() string {
 
 // mendOf returns the mend of an error of a Minter, "" when it has none.
 func mendOf(err error) string {
-	if e, ok := errors.AsType[*TokenError](err); ok {
-		return e.Mend()
+	var e interface {
+		error
+		Mend() string
 	}
-	return ""
+	if !errors.As(err, &e) {
+		return ""
+	}
+	mend := ""
+	_ = guard.Call("the error", func() { mend = e.Mend() })
+	return mend
 }
 
 func (e *TokenError) mendCode() string {

@@ -32,12 +32,15 @@ type OAuthConfig struct {
 	// Scope is asked for, space separated; default none. Redox needs none, SMART
 	// servers do.
 	Scope string
-	// Algorithm, when set, is what both keys must sign with: a guard against the
-	// wrong file. Default: RS384 for an RSA key, ES384 for an EC key.
+	// Algorithm is what both keys sign with; default RS384 for an RSA key, ES384 for
+	// an EC key on P-384. A key on P-256 or P-521 signs ES256 or ES512 where that is
+	// said here, in its JWK or in [NewKey]: Redox is not known to take either.
 	Algorithm Algorithm
 	// Next is the key that succeeds the current one in a rotation; default none.
 	// When the server refuses one key the other is tried at once.
 	Next Key
+	// SignTimeout bounds one call of the [Signer] of a key that has one; default 10 s.
+	SignTimeout time.Duration
 	// AssertionLifetime is how far exp is ahead of iat: default 4 minutes, at
 	// most 5 (SMART), whole seconds.
 	AssertionLifetime time.Duration
@@ -60,6 +63,7 @@ func (c OAuthConfig) WithDefaults() OAuthConfig {
 	c.TokenURL = orElse(c.TokenURL, DefaultTokenURL)
 	c.Audience = orElse(c.Audience, c.TokenURL)
 	c.AssertionLifetime = orElse(c.AssertionLifetime, defaultAssertionLifetime)
+	c.SignTimeout = orElse(c.SignTimeout, defaultSignTimeout)
 	c.Timeout = orElse(c.Timeout, defaultTimeout)
 	c.Name = orElse(c.Name, defaultName)
 	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
@@ -74,8 +78,11 @@ func (c OAuthConfig) Validate() error {
 			bad = append(bad, err)
 		}
 	}
-	if c.Algorithm != "" && c.Algorithm != RS384 && c.Algorithm != ES384 {
+	if _, known := schemes[c.Algorithm]; c.Algorithm != "" && !known {
 		bad = append(bad, unprefixed(algorithmError(c.Algorithm)))
+	}
+	if c.SignTimeout < 0 {
+		bad = append(bad, fmt.Errorf("sign timeout is %s: give a positive one, or 0 for %s", c.SignTimeout, defaultSignTimeout))
 	}
 	if d := c.AssertionLifetime; d != 0 && (d < time.Second || d > maxAssertionLifetime) {
 		bad = append(bad, fmt.Errorf("assertion lifetime is %s: give 1s to %s", d, maxAssertionLifetime))
@@ -114,7 +121,8 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 	if clientID == "" {
 		bad = append(bad, errors.New("the client id is missing: copy it from the API key in the Redox dashboard"))
 	}
-	bad = append(bad, checkPair(k, cfg.Next, cfg.Algorithm))
+	pair, wrong := newPair(k, cfg.Next, cfg.Algorithm)
+	bad = append(bad, wrong)
 	if err := errors.Join(bad...); err != nil {
 		return nil, fmt.Errorf("auth: oauth: %w", err)
 	}
@@ -124,7 +132,7 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 		return nil, fmt.Errorf("auth: oauth: %w", err)
 	}
 	o := &OAuth{
-		assertion: assertion{clientID, cfg.Audience, cfg.AssertionLifetime},
+		assertion: assertion{clientID, cfg.Audience, cfg.AssertionLifetime, cfg.SignTimeout, nil},
 		scope:     cfg.Scope,
 		only:      cfg.Algorithm,
 		name:      cfg.Name,
@@ -132,18 +140,18 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 		logger:    cfg.Logger,
 		meter:     newMeter(cfg.Metrics, cfg.Name, cfg.Logger),
 	}
-	o.keys.set(k, cfg.Next)
+	o.keys.set(pair)
 	return o, nil
 }
 
 // Mint asks for one token with a new assertion. When the server refuses the key
-// (invalid_client, "Public key not found") and there is another, it is tried in
-// the same call, and kept when it works.
+// (invalid_client, "Public key not found"), or its [Signer] does not sign, and there
+// is another, that one is tried in the same call, and kept when it works.
 func (o *OAuth) Mint(ctx context.Context) (Token, error) {
 	keys, first := o.keys.get()
 	t, err := o.mint(ctx, keys[first])
 	other := keys[1-first]
-	if err == nil || !refusedKey(err) || other.IsZero() {
+	if err == nil || !otherMayDo(err) || other.IsZero() {
 		return t, err
 	}
 	t, second := o.mint(ctx, other)
@@ -155,7 +163,7 @@ func (o *OAuth) Mint(ctx context.Context) (Token, error) {
 	}
 	if o.keys.use(keys, 1-first) {
 		o.meter.fellBack()
-		o.logger.WarnContext(ctx, "the token endpoint refuses one key of the pair, the other works and is used from now on",
+		o.logger.WarnContext(ctx, "one key of the pair is refused or cannot sign, the other works and is used from now on",
 			"key", o.name, "refused_kid", keys[first].ID(), "used_kid", other.ID(), "error", err)
 	}
 	return t, nil
@@ -184,7 +192,7 @@ func (o *OAuth) mint(ctx context.Context, k Key) (Token, error) {
 // returns what the answer says of that.
 func (o *OAuth) ask(ctx context.Context, k Key, ahead time.Duration) (Token, dated, error) {
 	d := dated{iat: time.Now().Round(0).Add(-ahead)}
-	signed, err := o.assertion.sign(k, d.iat)
+	signed, err := o.assertion.sign(ctx, k, d.iat)
 	if err != nil {
 		return Token{}, d, err
 	}

@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -88,6 +89,25 @@ var (
 	rsaNumbers2 = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	ecNumbers   = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
 )
+
+// p256Numbers and p521Numbers are of the other curves.
+var (
+	p256Numbers = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	p521Numbers = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
+)
+
+// numbersFor returns a private key that is good for an algorithm.
+func numbersFor(a Algorithm) crypto.Signer {
+	switch a {
+	case ES256:
+		return p256Numbers()
+	case ES384:
+		return ecNumbers()
+	case ES512:
+		return p521Numbers()
+	}
+	return rsaNumbers()
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {

@@ -25,12 +25,12 @@ func (p *keyPair) get() ([2]Key, int) {
 
 // set replaces the pair and starts with its current key, unless the one in use
 // is still in the pair: then that one stays in use.
-func (p *keyPair) set(current, next Key) {
+func (p *keyPair) set(pair [2]Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	used := p.keys[p.inUse]
-	p.keys, p.inUse = [2]Key{current, next}, 0
-	if !used.IsZero() && sameKey(used, next) && !sameKey(used, current) {
+	p.keys, p.inUse = pair, 0
+	if !used.IsZero() && sameKey(used, pair[1]) && !sameKey(used, pair[0]) {
 		p.inUse = 1
 	}
 }
@@ -49,34 +49,46 @@ func (p *keyPair) use(keys [2]Key, i int) bool {
 
 func sameKey(a, b Key) bool { return a.ID() == b.ID() && a.Thumbprint() == b.Thumbprint() }
 
-// checkPair says what is wrong with a current and a next key. Its error has no
-// package prefix.
-func checkPair(current, next Key, only Algorithm) error {
-	bad := []error{checkUsable("the key", current, only)}
+// newPair returns a current and a next key as they sign with an algorithm, or what is
+// wrong with them. Its error has no package prefix.
+func newPair(current, next Key, only Algorithm) ([2]Key, error) {
 	if current.IsZero() {
-		bad[0] = errors.New("the private key is missing")
+		return [2]Key{}, errors.New("the private key is missing")
 	}
-	if !next.IsZero() {
-		bad = append(bad, checkUsable("the next key", next, only))
-		if current.ID() == next.ID() && next.ID() != "" && !sameKey(current, next) {
-			bad = append(bad, fmt.Errorf("two different keys have the kid %q: give the next key its own", answer.Clip(next.ID(), 64)))
+	var bad []error
+	pair := [2]Key{current, next}
+	for i, what := range [2]string{"the key", "the next key"} {
+		if pair[i].IsZero() {
+			continue
 		}
+		var err error
+		pair[i], err = usable(what, pair[i], only)
+		bad = append(bad, err)
 	}
-	return errors.Join(bad...)
+	if !next.IsZero() && current.ID() == next.ID() && next.ID() != "" && !sameKey(current, next) {
+		bad = append(bad, fmt.Errorf("two different keys have the kid %q: give the next key its own", answer.Clip(next.ID(), 64)))
+	}
+	return pair, errors.Join(bad...)
 }
 
-func checkUsable(what string, k Key, only Algorithm) error {
-	switch {
-	case k.ID() == "":
-		return fmt.Errorf("%s has no kid: set the one under which its public half is registered", what)
-	case only != "" && k.Algorithm() != only:
-		return fmt.Errorf("%s signs %s but the algorithm is set to %s: change one of the two", what, k.Algorithm(), only)
+// usable returns a key as it signs with an algorithm, or with its own where that is "".
+func usable(what string, k Key, only Algorithm) (Key, error) {
+	if k.ID() == "" {
+		return k, fmt.Errorf("%s has no kid: set the one under which its public half is registered", what)
 	}
-	return nil
+	if s, known := schemes[only]; known && !s.fits(k.Public()) {
+		return k, pairingError(what, k, only)
+	} else if known {
+		return k.With(only)
+	}
+	return k, unnamed(what, k)
 }
 
-// refusedKey reports whether another key may do better.
-func refusedKey(err error) bool {
+// otherMayDo reports whether another key may do better.
+func otherMayDo(err error) bool {
+	if _, ok := errors.AsType[*SignError](err); ok {
+		return true
+	}
 	e, ok := errors.AsType[*TokenError](err)
 	return ok && e.keyRefused()
 }
@@ -102,9 +114,10 @@ func (o *OAuth) KeyInUse() Key {
 // next request; the old keys are held no longer. On an error the old pair stays.
 // Call [Cache.Renew] afterwards to try the new keys at once.
 func (o *OAuth) SetKeys(current, next Key) error {
-	if err := checkPair(current, next, o.only); err != nil {
+	pair, err := newPair(current, next, o.only)
+	if err != nil {
 		return fmt.Errorf("auth: new keys: %w", err)
 	}
-	o.keys.set(current, next)
+	o.keys.set(pair)
 	return nil
 }

@@ -160,7 +160,7 @@ func TestSetKeys_RefusesAndKeepsTheOldPair(t *testing.T) {
 		"private key is missing": {},
 		"has no kid":             {rsaKey(""), Key{}},
 		"the next key has no":    {rsaKey("x"), rsaKey2("")},
-		"algorithm is set":       {ecKey("x"), Key{}},
+		"cannot sign RS384":      {ecKey("x"), Key{}},
 		"two different keys":     {rsaKey("x"), rsaKey2("x")},
 	} {
 		if err := o.SetKeys(pair[0], pair[1]); err == nil || !strings.Contains(err.Error(), want) {
@@ -186,12 +186,12 @@ func TestSetKeys_KeepsUsingAKeyThatWorks(t *testing.T) {
 		{"all new", ecKey("x"), Key{}, "x"},
 	} {
 		var p keyPair
-		p.set(rsaKey("a"), rsaKey2("b"))
+		p.set([2]Key{rsaKey("a"), rsaKey2("b")})
 		keys, _ := p.get()
 		if !p.use(keys, 1) || p.use(keys, 1) {
 			t.Fatal("the switch")
 		}
-		p.set(c.current, c.next)
+		p.set([2]Key{c.current, c.next})
 		if keys, i := p.get(); keys[i].ID() != c.want {
 			t.Errorf("%s: %q in use, want %q", c.name, keys[i].ID(), c.want)
 		}

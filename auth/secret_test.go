@@ -37,7 +37,9 @@ func hiddenValues(t *testing.T) map[string]any {
 	t.Helper()
 	s := NewSecret(hidden)
 	k := ecKey(hidden)
-	k.k = &key{k.k.signer, k.k.algorithm, "kid"}
+	with := *k.k
+	with.id = "kid"
+	k.k = &with
 	token := NewToken(hidden, time.Now(), time.Now().Add(time.Minute))
 	h := holder{secret: s, token: token, key: k, byName: map[string]Token{"a": token}}
 	h.nested.deep = []Secret{s}

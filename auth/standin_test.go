@@ -19,6 +19,7 @@ type standIn struct {
 	clientID string
 	audience string
 	ttl      time.Duration
+	methods  []string
 
 	mu     sync.Mutex
 	keys   map[string]crypto.PublicKey
@@ -32,7 +33,7 @@ type standIn struct {
 
 func newStandIn(t testing.TB, keys ...Key) *standIn {
 	s := &standIn{
-		t: t, clientID: "client-1", audience: testURL, ttl: 5 * time.Minute,
+		t: t, clientID: "client-1", audience: testURL, ttl: 5 * time.Minute, methods: []string{"RS384", "ES384"},
 		keys: map[string]crypto.PublicKey{}, seen: map[string]bool{}, tokens: map[string]time.Time{},
 	}
 	for _, k := range keys {
@@ -118,7 +119,7 @@ func (s *standIn) checkAssertion(signed string) error {
 	var claims struct {
 		jwt.RegisteredClaims
 	}
-	t, err := jwt.NewParser(jwt.WithValidMethods([]string{"RS384", "ES384"}), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+	t, err := jwt.NewParser(jwt.WithValidMethods(s.methods), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithIssuer(s.clientID), jwt.WithSubject(s.clientID), jwt.WithAudience(s.audience), jwt.WithLeeway(10*time.Second)).
 		ParseWithClaims(signed, &claims, func(t *jwt.Token) (any, error) {
 			kid, _ := t.Header["kid"].(string)

@@ -143,7 +143,7 @@ type Key struct {
 	PrivateKey     Secret  `key:"private_key" types:"oauth user" doc:"private key, PEM or JWK"`
 	PrivateKeyFile string  `key:"private_key_file" kind:"secret file" types:"oauth user" is:"required" doc:"file with the private key, PEM or JWK"`
 	Next           NextKey `key:"next"`
-	Algorithm      string  `key:"algorithm" values:"RS384 ES384" types:"oauth user" doc:"empty means RS384 for RSA and ES384 for EC keys"`
+	Algorithm      string  `key:"algorithm" values:"RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512" types:"oauth user" doc:"what the key signs with; empty means RS384 for RSA and ES384 for EC keys on P-384, which Redox takes; others are for other servers"`
 	// Audience is Redox.TokenURL where it is not set.
 	Audience   string `key:"audience" types:"oauth user" doc:"aud of the client assertion; empty means redox.token_url"`
 	Scope      string `key:"scope" types:"oauth user" doc:"scope to ask for; empty asks for none"`

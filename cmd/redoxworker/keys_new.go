@@ -13,7 +13,7 @@ import (
 
 // keysNewCommand makes a key pair.
 type keysNewCommand struct {
-	Algorithm string      `enum:"RS384,ES384" default:"RS384" help:"RS384 (RSA, 3072 bits) or ES384 (EC, P-384)."`
+	Algorithm string      `enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512" default:"RS384" help:"RS384 (RSA, 3072 bits) or ES384 (EC, P-384); for other servers than Redox also RS256, RS512, PS256, PS384, PS512, ES256 or ES512."`
 	KID       string      `name:"kid" placeholder:"ID" help:"Id under which Redox knows the key. Default: its thumbprint."`
 	Out       cli.OutFile `short:"o" required:"" placeholder:"FILE" help:"New file for the private key: PEM, or JWK when it ends in .json or .jwk."`
 }
@@ -49,13 +49,17 @@ func (k keysNewCommand) taken() error {
 }
 
 func (k keysNewCommand) explain(a *cli.App, key auth.Key) {
+	algorithm := "" // what a PEM does not say
+	if key.Algorithm() != auth.RS384 && key.Algorithm() != auth.ES384 {
+		algorithm = ", algorithm: " + string(key.Algorithm())
+	}
 	fmt.Fprintf(a.Stderr, `wrote %[1]s: the private key (%[2]s), readable by its owner only; keep it secret and out of version control
 next:
   1. in Redox's dashboard make an OAuth API key, paste the public JWK that was printed into it, and save it
      (or give it a JWKS URL instead: see redoxworker keys jwks --help)
   2. tell redoxworker, with the client id that the dashboard shows:
        keys:
-         main: {client_id: CLIENT_ID, kid: %[3]q, private_key_file: %[1]q}
+         main: {client_id: CLIENT_ID, kid: %[3]q, private_key_file: %[1]q%[4]s}
   3. try it: redoxworker keys check --config redoxworker.yaml
-`, k.Out, keyText(key), key.ID())
+`, k.Out, keyText(key), key.ID(), algorithm)
 }

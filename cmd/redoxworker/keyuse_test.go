@@ -228,7 +228,7 @@ func TestRun_KeyOptionsReachTheServer(t *testing.T) {
 	s.reconfigure("algorithm: RS384", "algorithm: ES384")
 	var refused output
 	app.Stdout, app.Stderr = &output{}, &refused
-	if code := run(t.Context(), app); code != cli.ExitUsage || !strings.Contains(refused.String(), "keys.main: ") || !strings.Contains(refused.String(), "signs RS384 but the algorithm is set to ES384: change one of the two") {
+	if code := run(t.Context(), app); code != cli.ExitUsage || !strings.Contains(refused.String(), "keys.main: ") || !strings.Contains(refused.String(), "cannot sign ES384, it is good for PS256, PS384, PS512, RS256, RS384 or RS512: change one of the two") {
 		t.Errorf("exit %d: %s", code, refused.String())
 	}
 }

@@ -2,6 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,7 +41,7 @@ func mended(says string, wrong error, after ...error) mend { return mend{says, w
 
 // mendsTried are the files whose texts are all in the table.
 var mendsTried = []string{
-	"auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
+	"auth/algorithm.go", "auth/signer.go", "auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
 	"outbox/httpheader.go", "outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
 	"outbox/dlq/query.go", "outbox/dlq/replay.go", "outbox/dlq/store.go", "outbox/gateway/gateway.go", "outbox/topology/topology.go",
 	"worker/config.go", "worker/sources.go", "worker/quota/config.go",
@@ -189,7 +194,7 @@ func mendsOfOAuth(t *testing.T) []mend {
 		t.Fatal(err)
 	}
 	oauth := func(c auth.OAuthConfig) error { return second(auth.NewOAuth("client", one, c)) }
-	return []mend{
+	return append(mendsOfSigners(t),
 		mended("the client id is missing: copy it", second(auth.NewOAuth("", one, auth.OAuthConfig{})), oauth(auth.OAuthConfig{})),
 		mended("has no kid: set the one", second(auth.NewOAuth("client", nameless, auth.OAuthConfig{})), oauth(auth.OAuthConfig{})),
 		mended("assertion lifetime is 6m0s: give 1s to 5m0s", oauth(auth.OAuthConfig{AssertionLifetime: 6 * time.Minute}),
@@ -198,7 +203,47 @@ func mendsOfOAuth(t *testing.T) []mend {
 		mended("give the next key its own", oauth(auth.OAuthConfig{Next: another}), oauth(auth.OAuthConfig{Next: other})),
 		mended("change one of the two", oauth(auth.OAuthConfig{Algorithm: auth.RS384}), oauth(auth.OAuthConfig{Algorithm: auth.ES384}),
 			second(auth.NewOAuth("client", key(auth.RS384, "rsa"), auth.OAuthConfig{Algorithm: auth.RS384}))),
-		mended("use RS384 (RSA) or ES384 (EC P-384)", oauth(auth.OAuthConfig{Algorithm: "HS256"}), oauth(auth.OAuthConfig{Algorithm: auth.ES384})),
+		mended("use RS256, RS384, RS512, PS256, PS384 or PS512 (RSA), or ES256", oauth(auth.OAuthConfig{Algorithm: "HS256"}), oauth(auth.OAuthConfig{Algorithm: auth.ES384})),
+		mended("sign timeout is -1ns: give a positive one, or 0 for 10s", oauth(auth.OAuthConfig{SignTimeout: -1}), oauth(auth.OAuthConfig{SignTimeout: 1}), oauth(auth.OAuthConfig{})),
+	)
+}
+
+// publicOnly is a Signer that nobody has sign.
+type publicOnly struct{ public crypto.PublicKey }
+
+func (p publicOnly) Public() crypto.PublicKey { return p.public }
+func (publicOnly) Sign(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func mendsOfSigners(t *testing.T) []mend {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(s auth.Signer, a auth.Algorithm) auth.Key {
+		k, err := auth.NewKey(s, "k", a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	signer := func(s auth.Signer) error { return second(auth.NewKey(s, "k", "")) }
+	with := func(k auth.Key, a auth.Algorithm) error {
+		return second(auth.NewOAuth("client", k, auth.OAuthConfig{Algorithm: a}))
+	}
+	plain, good := made(auth.CryptoSigner(private), ""), publicOnly{private.Public()}
+	usual, err := auth.GenerateKey(auth.ES384, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []mend{
+		mended("set the algorithm to ES256 where the server takes that, else use an RSA key or one on P-384", with(plain, ""), with(plain, auth.ES256), with(usual, "")),
+		mended("it cannot sign RS256, it is good for ES256: change one of the two", second(plain.With(auth.RS256)), second(plain.With(auth.ES256))),
+		mended("there is no Signer: give one, or CryptoSigner of a crypto.Signer", signer(nil), signer(good), signer(auth.CryptoSigner(private))),
+		mended("the signer has no public half: give it one", signer(publicOnly{}), signer(good)),
+		mended("cannot be written: use the public half", second(plain.MarshalPEM()), second(plain.PublicJWK())),
 	}
 }
 

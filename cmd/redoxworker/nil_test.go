@@ -50,6 +50,11 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, typed := auth.NewCache(none, auth.CacheConfig{})
 		return []error{err, typed}
 	},
+	"auth.NewKey": func(context.Context) []error {
+		_, err := auth.NewKey(nil, "k", "")
+		_, adapted := auth.NewKey(auth.CryptoSigner(nil), "k", "")
+		return []error{err, adapted}
+	},
 	"auth.NewTransport": func(context.Context) []error {
 		_, err := auth.NewTransport(nil, "https://h", nil)
 		return []error{err}

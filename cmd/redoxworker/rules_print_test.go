@@ -50,7 +50,7 @@ var opaque = []string{"outbox.Publisher", "gateway.Gateway", "outbox.BodyReader"
 // harmless are types of which every text may be shown: ids, names, settings, safe texts, or
 // nothing but pointers to what is guarded itself.
 var harmless = strings.Fields(`
-auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoTokenError auth.OAuth auth.OAuthConfig auth.Status
+auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoTokenError auth.OAuth auth.OAuthConfig auth.SignError auth.Status
 auth.TokenError auth.Transport filewatch.Config filewatch.Watcher prom.Metrics
 config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
 config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source

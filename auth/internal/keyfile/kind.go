@@ -123,22 +123,24 @@ func kindOf(der []byte) (what, mend string) {
 	return "", ""
 }
 
-// curveKind names the curve of an EC key that is not P-384 by its name.
+// curveKind names the curve of an EC key that cannot be used.
 func curveKind(params asn1.RawValue) (what, mend string) {
 	if params.Class == asn1.ClassUniversal && params.Tag == asn1.TagSequence {
-		if bytes.Contains(params.FullBytes, elliptic.P384().Params().P.Bytes()) {
-			return "an EC key that spells its curve out (explicit parameters)", MendCurve
+		for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
+			if bytes.Contains(params.FullBytes, curve.Params().P.Bytes()) {
+				return "an EC key that spells its curve out (explicit parameters)", MendCurve
+			}
 		}
-		return "an EC key that spells its curve out (explicit parameters), and it is not P-384", MendNew
+		return "an EC key that spells its curve out (explicit parameters), and it is none of P-256, P-384 and P-521", MendNew
 	}
 	id := oid(params)
 	switch name := curveNames[id]; {
-	case id == "" || name == "P-384":
+	case id == "" || name == "P-256" || name == "P-384" || name == "P-521":
 		return "", ""
 	case name != "":
-		return "an EC key on the curve " + name + ", where ES384 needs P-384", MendNew
+		return "an EC key on the curve " + name + ", where P-256, P-384 or P-521 is needed", MendNew
 	}
-	return "an EC key on another curve than P-384, which ES384 needs", MendNew
+	return "an EC key on another curve than P-256, P-384 and P-521", MendNew
 }
 
 // unreadableKind is the error of data that is neither PEM nor JSON.
@@ -190,9 +192,9 @@ func openSSHKind(body []byte) error {
 		rest = rest[min(4, len(rest)):]
 		rest = field()
 		switch kind := string(field()); kind {
-		case "", "ssh-rsa", "ecdsa-sha2-nistp384":
+		case "", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521":
 		default:
-			return Error("it is an OpenSSH key of type %.40q, which is neither RSA nor EC P-384: %s", kind, MendNew)
+			return Error("it is an OpenSSH key of type %.40q, which is neither RSA nor EC: %s", kind, MendNew)
 		}
 	}
 	return Error("it is in OpenSSH's own form: %s", MendOpenSSH)

@@ -198,15 +198,24 @@ func (k *Keys) oauth(c *config.Config, name string, of config.Key) (*auth.OAuth,
 		Transport: k.options.Transport, Name: name, Logger: k.options.Logger, Metrics: k.metrics})
 }
 
-// SigningKeys returns the current and the next key pair of an OAuth key; next may be zero.
+// SigningKeys returns the current and the next key pair of an OAuth key, as they sign with its
+// algorithm; next may be zero.
 func SigningKeys(k config.Key) (key, next auth.Key, err error) {
-	if key, err = auth.ParsePrivateKey([]byte(k.PrivateKey.Reveal()), k.KID); err != nil {
+	if key, err = signingKey(k.PrivateKey, k.KID, k.Algorithm); err != nil {
 		return key, next, fmt.Errorf("private_key: %w", err)
 	}
 	if k.Next.PrivateKey.IsSet() {
-		if next, err = auth.ParsePrivateKey([]byte(k.Next.PrivateKey.Reveal()), k.Next.KID); err != nil {
+		if next, err = signingKey(k.Next.PrivateKey, k.Next.KID, k.Algorithm); err != nil {
 			return key, next, fmt.Errorf("next.private_key: %w", err)
 		}
 	}
 	return key, next, nil
+}
+
+func signingKey(text config.Secret, kid, algorithm string) (auth.Key, error) {
+	k, err := auth.ParsePrivateKey([]byte(text.Reveal()), kid)
+	if err != nil {
+		return k, err
+	}
+	return k.With(auth.Algorithm(algorithm))
 }
