@@ -5,7 +5,8 @@
 // It is written from what Redox documents and from recorded traffic, and it imports no other package of this module: a
 // client that misreads Redox fails here instead of being agreed with. Where Redox's documents are silent the simulator
 // takes the stricter reading and the comment says so with the word "inferred". Where recordings show Redox to take more
-// than its documents allow, [Server.Lax] has the simulator take it too.
+// than its documents allow, [Server.Lax] has the simulator take it too. Interactions of FHIR's RESTful API that Redox does
+// not document, and a destination may have, such as an update or a search by GET, are answered as FHIR R4 says.
 //
 // What it is strict about: the form and every claim of a client assertion (signature by kid, RS384 or ES384, iss = sub,
 // aud, iat window, exp, one use per jti), five-minute tokens, 401 as text/html, the Source ID rules, required Meta

@@ -142,6 +142,8 @@ func (s *Server) judgeFHIRForm(x *exchange) *complaint {
 		return malformed("Accept does not allow application/fhir+json")
 	case x.r.Header.Get("Content-Encoding") != "":
 		return malformed("Content-Encoding is not supported")
+	case x.fhir.isREST():
+		return x.judgeREST()
 	case s.Lax && (err != nil || media == "application/json" || len(x.body) == 0 || x.fhir.operation == "read"):
 		return nil
 	case x.fhir.operation == "read", x.fhir.operation == "page":
@@ -149,17 +151,28 @@ func (s *Server) judgeFHIRForm(x *exchange) *complaint {
 			return malformed("A read has no body")
 		}
 		return nil
+	case x.fhir.operation == "_search" && x.r.Method == http.MethodGet:
+		return judgeSearch([]byte(x.r.URL.RawQuery))
 	case x.fhir.operation == "_search":
 		if err != nil || media != "application/x-www-form-urlencoded" {
 			return malformed("Content-Type of a search is not application/x-www-form-urlencoded")
 		}
-		return judgeSearch(x.body)
+		return judgeSearch(x.searched())
 	case err != nil || media != "application/fhir+json":
 		return malformed("Content-Type is not application/fhir+json")
 	case x.fhir.operation == "$match":
 		return judgeMatch(x.body)
 	}
 	return nil
+}
+
+// searched are the parameters of a search, of which a part or all may be in the URL (FHIR R4, search).
+func (x *exchange) searched() []byte {
+	query := x.r.URL.RawQuery
+	if query == "" || len(x.body) == 0 {
+		return append([]byte(query), x.body...)
+	}
+	return append([]byte(query+"&"), x.body...)
 }
 
 // judgeMatch wants the Parameters of FHIR's Patient/$match (FHIR R4). Redox's page names the operation and no more.

@@ -39,6 +39,10 @@ func (f *fhirTarget) synthetic(id string) json.RawMessage {
 // answerFHIR answers a read with a resource, and a search or a match with a Bundle.
 func (s *Server) answerFHIR(x *exchange) answer {
 	var a answer
+	if x.fhir.isREST() {
+		a = s.answerREST(x)
+		return x.counted(a)
+	}
 	switch x.fhir.operation {
 	case export, exportStatus, exportFile:
 		a = s.answerExport(x)
@@ -49,7 +53,7 @@ func (s *Server) answerFHIR(x *exchange) answer {
 			a = kept
 			break
 		}
-		a = answer{status: http.StatusOK, contentType: fhirType, body: x.fhir.synthetic(x.fhir.id)}
+		a = x.answerRead()
 	case "$match":
 		a = fhirAnswer(http.StatusOK, bundle{ResourceType: "Bundle", Type: "searchset", Total: 1, Entry: []bundleEntry{x.fhir.found(0, &searchMode{"match", 0.9})}})
 	case "page":
@@ -61,15 +65,41 @@ func (s *Server) answerFHIR(x *exchange) answer {
 		a = s.answerPage(x, p)
 	default:
 		size := defaultPage
-		if form, err := url.ParseQuery(string(x.body)); err == nil {
+		if form, err := url.ParseQuery(string(x.searched())); err == nil {
 			if n, err := strconv.Atoi(form.Get("_count")); err == nil && n > 0 {
 				size = min(n, maxPage)
 			}
 		}
 		a = s.answerPage(x, page{size: size})
 	}
-	if a.accepted = a.status < 300; a.accepted {
+	return x.counted(a)
+}
+
+// counted has Redox take what is answered well.
+func (x *exchange) counted(a answer) answer {
+	if a.accepted = a.status < 400; a.accepted {
 		a.logIDs = x.newLogs()
+	}
+	return a
+}
+
+// answerRead answers a read with the version that was asked for, with nothing to whoever has that, and one of a Binary
+// that is to be no resource with what might be a file.
+func (x *exchange) answerRead() answer {
+	version := x.fhir.version
+	if version == "" {
+		version = "1"
+	}
+	a := answer{status: http.StatusOK, contentType: fhirType, header: http.Header{
+		"Etag": {`W/"` + version + `"`}, "Last-Modified": {"Mon, 01 Jan 2024 09:00:00 GMT"},
+	}}
+	switch accept := x.r.Header.Values("Accept"); {
+	case x.r.Header.Get("If-None-Match") == a.header.Get("Etag"):
+		a.status, a.contentType = http.StatusNotModified, ""
+	case x.fhir.resource == "Binary" && !acceptsFHIR(accept):
+		a.contentType, a.body = accept[0], []byte("%PDF-1.4 synthetic\n\x00\xff")
+	default:
+		a.body = x.fhir.synthetic(x.fhir.id)
 	}
 	return a
 }

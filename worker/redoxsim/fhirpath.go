@@ -13,15 +13,15 @@ type fhirTarget struct {
 	resource          string
 	id, version       string // of a read
 	page              string // of a search, as its link names it; the name of an export
-	operation         string // "read", "_search", "page", "$match", those of fhirbulk.go, or a writeback such as "$patient-update"
+	operation         string // "read", "_search", "page", "$match", those of fhirbulk.go and fhirrest.go, or a writeback such as "$patient-update"
 }
 
-// parseFHIRPath takes a path apart that begins with PathFHIR, as it was sent. Every part is case sensitive. GET with
-// search parameters, updates, deletes and other operations on one resource are not documented, and not found here.
+// parseFHIRPath takes a path apart that begins with PathFHIR, as it was sent. Every part is case sensitive. Operations
+// on one resource are not documented, and not found here.
 func parseFHIRPath(method, escaped string) (*fhirTarget, bool) {
 	rest, ok := strings.CutPrefix(escaped, PathFHIR)
 	parts := strings.Split(rest, "/")
-	if !ok || len(parts) < 3 {
+	if !ok || len(parts) < 2 {
 		return nil, false
 	}
 	for i, part := range parts {
@@ -31,7 +31,10 @@ func parseFHIRPath(method, escaped string) (*fhirTarget, bool) {
 		}
 		parts[i] = text
 	}
-	f := &fhirTarget{slug: parts[0], environment: parts[1], resource: parts[2]}
+	f := &fhirTarget{slug: parts[0], environment: parts[1]}
+	if len(parts) > 2 {
+		f.resource = parts[2]
+	}
 	switch f.environment {
 	case "Development", "Staging", "Production":
 	default:
@@ -42,7 +45,7 @@ func parseFHIRPath(method, escaped string) (*fhirTarget, bool) {
 
 // parse reads what is behind the environment.
 func (f *fhirTarget) parse(method string, parts []string) bool {
-	if f.parseBulk(method, parts) {
+	if f.parseBulk(method, parts) || f.parseREST(method, parts) {
 		return true
 	}
 	switch {
@@ -71,7 +74,7 @@ func isID(text string) bool { return text != "" && len(text) <= 64 && !strings.C
 
 // isQuery says that the request is no writeback: its source is named by a header, as there is no MessageHeader.
 func (f *fhirTarget) isQuery() bool {
-	return slices.Contains([]string{"read", "_search", "page", "$match", export, exportStatus, exportFile, createBinary}, f.operation)
+	return f.isREST() || slices.Contains([]string{"read", "_search", "page", "$match", export, exportStatus, exportFile, createBinary}, f.operation)
 }
 
 // isWriteback knows the form of Redox's operations. There is no generic $process-message.

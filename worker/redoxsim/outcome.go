@@ -5,7 +5,10 @@ import (
 	"strconv"
 )
 
-const fhirType = "application/fhir+json; charset=utf-8"
+const (
+	fhirJSON = "application/fhir+json"
+	fhirType = fhirJSON + "; charset=utf-8"
+)
 
 // operationOutcome is how FHIR says that something went wrong, in an error and in a 200 alike.
 type operationOutcome struct {
@@ -55,6 +58,8 @@ func issueCode(status int) string {
 		return "forbidden"
 	case http.StatusNotFound:
 		return "not-found"
+	case http.StatusPreconditionFailed:
+		return "conflict"
 	case http.StatusRequestEntityTooLarge:
 		return "too-long"
 	}

@@ -38,7 +38,7 @@ var (
 		PathUpload:       {PathUpload, blobAPI, posts, (*exchange).readUpload, (*exchange).identifyUpload, (*Server).serveUpload},
 	}
 	fhirRoute = &route{
-		PathFHIR, fhirAPI, []string{http.MethodGet, http.MethodPost, http.MethodDelete},
+		PathFHIR, fhirAPI, []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		(*exchange).readBody, (*exchange).identifyFHIR, (*Server).serveFHIR,
 	}
 	platformRoute = &route{
