@@ -30,12 +30,14 @@ const (
 // Event is one thing that happened to a message or a pause scope. It holds no patient
 // data. Fields that do not apply are zero.
 type Event struct {
-	Kind      EventKind
-	Source    string
-	Lane      outbox.Lane
-	MessageID string
-	Sequence  uint64 // stream sequence in REDOX_OUT
-	Attempt   int    // counted attempts so far, this one included
+	Kind   EventKind
+	Source string
+	// MessageKind of the message; never empty where there is one.
+	MessageKind outbox.Kind
+	Lane        outbox.Lane
+	MessageID   string
+	Sequence    uint64 // stream sequence in REDOX_OUT
+	Attempt     int    // counted attempts so far, this one included
 	// Delivered counts the deliveries by JetStream, the first one included.
 	Delivered  uint64
 	Settlement outbox.Settlement

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -51,7 +52,7 @@ func (d *delivery) possibleDuplicate() bool { return d.record.Unknown || d.verdi
 // event returns an event about this delivery.
 func (d *delivery) event(kind EventKind) Event {
 	return Event{
-		Kind: kind, Source: d.message.Source, Lane: d.message.Lane, MessageID: d.message.ID, Sequence: d.message.Sequence,
+		Kind: kind, Source: d.message.Source, MessageKind: cmp.Or(d.message.Kind, outbox.KindDataModel), Lane: d.message.Lane, MessageID: d.message.ID, Sequence: d.message.Sequence,
 		Attempt: d.record.Attempts + 1, Delivered: d.delivered, Duration: time.Since(d.began),
 		PossibleDuplicate: d.record.Unknown,
 	}

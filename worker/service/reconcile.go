@@ -48,7 +48,7 @@ func (s *Service) reconcile(ctx context.Context, js jetstream.JetStream) (follow
 	}
 	follow = func(e worker.Event) {
 		if followed(e) {
-			r.Follow(reconcile.Delivered{Source: e.Source, Message: e.MessageID, Sequence: e.Sequence, LogIDs: e.LogIDs})
+			r.Follow(reconcile.Delivered{Source: e.Source, Kind: e.MessageKind, Message: e.MessageID, Sequence: e.Sequence, LogIDs: e.LogIDs})
 		}
 	}
 	return follow, goAlong(ctx, r.Run), nil

@@ -12,6 +12,15 @@
 // redox.event.<source>.unconfirmed. An event names message and log and holds no patient
 // data. It may come twice when a worker dies while it publishes it.
 //
+// # What cannot be followed
+//
+// Only an answer that names a log can be followed. Redox names none for FHIR writebacks, as far as
+// was ever recorded, and none for files and the Platform API: of these a worker knows no more than
+// that Redox took them. They are counted (redoxworker_reconcile_unfollowed_total, by kind), and the
+// first of a source and kind is an event, redox.event.<source>.unfollowed-<kind>, once in 30 days
+// whatever the number of workers. A data-model SEND without a log is the exception among its kind:
+// its answer was cut short, or Redox did not give it.
+//
 // # What it costs
 //
 // Follow never waits: when NATS does not keep up, logs are dropped and counted, and a

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 )
 
@@ -17,6 +18,11 @@ const (
 	Failed = "failed"
 	// Unconfirmed: Redox reported no end within Config.GiveUp, or there was no time to ask.
 	Unconfirmed = "unconfirmed"
+	// Unfollowed: Redox named no log in its answer, as it does for FHIR writebacks, files and the
+	// Platform API, so that nobody can ask it what became of the message. Its subject ends in the
+	// kind of message besides, as in redox.event.<source>.unfollowed-fhir, and it comes for the first
+	// message of a source and kind alone.
+	Unfollowed = "unfollowed"
 )
 
 // Event is the JSON body of a message on redox.event.<source>.<kind>, the subject of the
@@ -25,13 +31,15 @@ type Event struct {
 	Event string    `json:"event"`
 	At    time.Time `json:"at"`
 	// Source, Message and Sequence say which message of REDOX_OUT it is about.
-	Source   string `json:"source"`
-	Message  string `json:"message"`
-	Sequence uint64 `json:"sequence"`
+	Source string `json:"source"`
+	// Kind of message; only with Unfollowed.
+	Kind     outbox.Kind `json:"kind,omitempty"`
+	Message  string      `json:"message"`
+	Sequence uint64      `json:"sequence"`
 	// Delivered is when Redox took the message.
 	Delivered time.Time `json:"delivered"`
-	// Log is what Redox says; of one that it never showed, only the id is known.
-	Log platform.Log `json:"log"`
+	// Log is what Redox says; of one that it never showed, only the id is known. Unfollowed has none.
+	Log platform.Log `json:"log,omitzero"`
 }
 
 // publishEvent stores an event, then settles its log. Without the first there is no second:

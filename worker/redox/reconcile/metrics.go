@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 )
 
@@ -15,6 +16,8 @@ type metrics struct {
 	errors   prometheus.Counter
 	lookups  *prometheus.CounterVec
 	outcomes *prometheus.CounterVec
+	// unfollowed by the kind of message
+	unfollowed map[outbox.Kind]prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -36,11 +39,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			string(platform.Succeeded), string(platform.Failed), string(platform.Filtered), string(platform.Pending), statusMissing, statusOther),
 		outcomes: vector("logs_total", "outcome", "Logs followed to their end, by what that was; unconfirmed: given up.",
 			string(platform.Succeeded), Failed, string(platform.Filtered), Unconfirmed),
+		unfollowed: map[outbox.Kind]prometheus.Counter{},
+	}
+	unfollowed := vector("unfollowed_total", "kind", "Delivered messages that cannot be followed, as Redox named no log in its answer, by kind.")
+	for _, kind := range [...]outbox.Kind{outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform} {
+		m.unfollowed[kind] = unfollowed.WithLabelValues(string(kind))
 	}
 	if r == nil {
 		return m, nil
 	}
-	return m, errors.Join(r.Register(m.followed), r.Register(m.dropped), r.Register(m.errors), r.Register(m.lookups), r.Register(m.outcomes))
+	return m, errors.Join(r.Register(unfollowed), r.Register(m.followed), r.Register(m.dropped), r.Register(m.errors), r.Register(m.lookups), r.Register(m.outcomes))
 }
 
 const (
@@ -59,6 +67,13 @@ func (m *metrics) lookup(s platform.Status) {
 		label = statusOther
 	}
 	m.lookups.WithLabelValues(label).Inc()
+}
+
+// unfollow counts a message; kinds are those of the contract.
+func (m *metrics) unfollow(kind outbox.Kind) {
+	if c := m.unfollowed[kind]; c != nil {
+		c.Inc()
+	}
 }
 
 func (m *metrics) outcome(outcome string) { m.outcomes.WithLabelValues(outcome).Inc() }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // Reconciler follows Redox's logs. Make one with [New]; those of all processes share the
@@ -18,15 +20,17 @@ type Reconciler struct {
 	log     *slog.Logger
 	metrics *metrics
 	queue   chan Delivered
+	said    sync.Map // what of a source, as unfollowed has it, Redox names no logs for
 }
 
 // Delivered is a message that Redox took.
 type Delivered struct {
 	Source   string
-	Message  string // its id
-	Sequence uint64 // in REDOX_OUT
-	LogIDs   []string
-	At       time.Time // when Redox took it; now, if zero
+	Kind     outbox.Kind // empty means data-model
+	Message  string      // its id
+	Sequence uint64      // in REDOX_OUT
+	LogIDs   []string    // none: it cannot be followed, which is counted and said
+	At       time.Time   // when Redox took it; now, if zero
 }
 
 // maxQueue is how many messages may wait to be stored: some seconds of the fastest traffic.
@@ -35,11 +39,12 @@ const maxQueue = 4096
 // Follow has the logs of a message followed. It never blocks, and is safe for concurrent
 // use, before and during Run. It keeps LogIDs: do not change them.
 func (r *Reconciler) Follow(d Delivered) {
-	if len(d.LogIDs) == 0 {
-		return
-	}
 	if d.At.IsZero() {
 		d.At = time.Now()
+	}
+	if len(d.LogIDs) == 0 {
+		r.unfollowed(d)
+		return
 	}
 	select {
 	case r.queue <- d:

@@ -74,9 +74,17 @@ func (r *Reconciler) drain(batch []*nats.Msg) []*nats.Msg {
 	return batch
 }
 
-// messages are the entries of one message: one for each of its logs.
+// messages are the entries of one message: one for each of its logs, or the event that it has none.
 func (r *Reconciler) messages(d Delivered) []*nats.Msg {
-	all := make([]*nats.Msg, 0, len(d.LogIDs))
+	all := make([]*nats.Msg, 0, max(1, len(d.LogIDs)))
+	if len(d.LogIDs) == 0 {
+		m, err := r.unfollowedEvent(d)
+		if err != nil {
+			r.log.Error("an event cannot be written", "source", d.Source, "message", d.Message, "error", err)
+			return nil
+		}
+		return append(all, m)
+	}
 	for _, id := range d.LogIDs {
 		m := nats.NewMsg(r.config.Prefix.ReconcileSubject(d.Source))
 		m.Header.Set(nats.MsgIdHdr, d.Source+":"+id)
@@ -100,7 +108,7 @@ func (r *Reconciler) publish(ctx context.Context, batch []*nats.Msg) (failed []*
 		all.Go(func() {
 			for i := first; i < len(batch); i += storeParallel {
 				_, err := r.js.PublishMsg(ctx, batch[i])
-				lost[i] = err != nil
+				lost[i] = !stored(batch[i], err)
 			}
 		})
 	}
@@ -110,7 +118,9 @@ func (r *Reconciler) publish(ctx context.Context, batch []*nats.Msg) (failed []*
 			failed = append(failed, m)
 			continue
 		}
-		r.metrics.followed.Inc()
+		if !isEvent(m) {
+			r.metrics.followed.Inc()
+		}
 	}
 	return failed
 }
