@@ -105,15 +105,22 @@ var headerPattern = regexp.MustCompile(`^[A-Za-z0-9*-]{1,64}$`)
 
 func (l *loader) checkRedox(r *Redox) {
 	l.checkPair("redox.client_cert_file", "redox.client_key_file")
-	path := r.EndpointPath
-	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "?#\\ %") || slices.Contains(strings.Split(path, "/"), "..") {
+	if path := r.EndpointPath; !isPath(path) {
 		l.problem("redox.endpoint_path", shown(path)+" is not a path below base_url", "write a path such as /endpoint")
+	}
+	if path := r.FHIRPath; !isPath(path) {
+		l.problem("redox.fhir_path", shown(path)+" is not a path below base_url", "write a path such as /fhir/R4/")
 	}
 	for _, name := range r.Headers {
 		if !headerPattern.MatchString(name) {
 			l.problem("redox.headers", shown(name)+" is not the name of a header", "write names such as Prefer, or X-* for all that begin so")
 		}
 	}
+}
+
+// isPath reports whether s is a path that stays below the base it is joined to.
+func isPath(s string) bool {
+	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.ContainsAny(s, "?#\\ %") && !slices.Contains(strings.Split(s, "/"), "..")
 }
 
 // minOrderSecret is what package outbox demands, in bytes: who guesses the secret finds the
@@ -177,7 +184,7 @@ func (l *loader) checkSourceIDs(c *Config, names []string) {
 }
 
 func (l *loader) checkSource(c *Config, at string, s Source) {
-	if s.ID == "" && !l.failed[at+".id"] && l.skip&(PartSources|PartKeys) == 0 && needsID(c.Keys[s.Key]) {
+	if s.ID == "" && s.SlugGuard != SlugGuardOff && !l.failed[at+".id"] && l.skip&(PartSources|PartKeys) == 0 && needsID(c.Keys[s.Key]) {
 		l.problem(at+".id", "is missing", "copy the Source ID from Redox's dashboard")
 	}
 	if s.ID != "" && !uuidPattern.MatchString(s.ID) {

@@ -83,6 +83,7 @@ type Redox struct {
 	TokenURL         string        `key:"token_url" kind:"url" doc:"OAuth token endpoint; empty means base_url + /v2/auth/token"`
 	LegacyURL        string        `key:"legacy_url" kind:"url" doc:"parent of authenticate and refreshToken; empty means base_url + /auth"`
 	EndpointPath     string        `key:"endpoint_path" default:"/endpoint" doc:"path of the data model API below base_url"`
+	FHIRPath         string        `key:"fhir_path" default:"/fhir/R4/" doc:"path of the FHIR API below base_url"`
 	Timeout          time.Duration `key:"timeout" default:"150s" least:"1ms" doc:"longest wait for one HTTP answer"`
 	MaxBody          int64         `key:"max_body" default:"10MB" least:"1" doc:"largest body of a message"`
 	MaxFile          int64         `key:"max_file" default:"30MB" least:"1" doc:"largest file to upload"`
@@ -175,19 +176,23 @@ const (
 // Source is one sender.
 type Source struct {
 	// ID is in lower case.
-	ID          string `key:"id" is:"required" doc:"Redox's Source ID, a UUID; may be left out with a key of type legacy or user"`
+	ID          string `key:"id" is:"required" doc:"Redox's Source ID, a UUID; may be left out with a key of type legacy or user, and where slug_guard is off"`
 	Key         string `key:"key" is:"required" doc:"name of the key under keys"`
 	Environment string `key:"environment" default:"development" values:"development staging production" doc:"Redox environment of the source"`
+	SlugGuard   string `key:"slug_guard" default:"on" values:"on off" doc:"whether the path of a FHIR message begins with a slug and the environment of the source; off is for other FHIR servers than Redox, and id may then be left out"`
 	OnUnknown   string `key:"on_unknown" default:"resend" values:"resend hold" doc:"what to do when a request was written and no answer came"`
 	// Hold has patterns in which * stands for either part.
 	Hold []string `key:"hold" doc:"DataModel.EventType patterns that hold although on_unknown is resend"`
 }
 
-// Values of Source.Environment and Source.OnUnknown.
+// Values of Source.Environment, Source.SlugGuard and Source.OnUnknown.
 const (
 	EnvironmentDevelopment = "development"
 	EnvironmentStaging     = "staging"
 	EnvironmentProduction  = "production"
+
+	SlugGuardOn  = "on"
+	SlugGuardOff = "off"
 
 	OnUnknownResend = "resend"
 	OnUnknownHold   = "hold"

@@ -82,7 +82,7 @@ func TestLoad_EnvironmentAlone(t *testing.T) {
 		"REDOXWORKER_SOURCES_CLINIC_A_HOLD=Order.*, Notes.New,",
 		"REDOXWORKER_GATEWAY_ENABLED=false",
 	}})
-	diff(t, Source{ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "development", OnUnknown: "resend", Hold: []string{"Order.*", "Notes.New"}}, c.Sources["clinic-a"])
+	diff(t, Source{ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "development", SlugGuard: "on", OnUnknown: "resend", Hold: []string{"Order.*", "Notes.New"}}, c.Sources["clinic-a"])
 	if got := c.Keys["main"].PrivateKey.Reveal(); strings.TrimSpace(got) != strings.TrimSpace(pem) {
 		t.Error("the PEM text with \\n did not get its line breaks back")
 	}

@@ -37,7 +37,7 @@ func valid(f field, dir string) (value string, beside map[string]string) {
 		beside = map[string]string{"redox.client_key_file": pem}
 	case f.key == "redox.client_key_file":
 		beside = map[string]string{"redox.client_cert_file": pem}
-	case f.key == "redox.endpoint_path":
+	case f.key == "redox.endpoint_path" || f.key == "redox.fhir_path":
 		return "/other", nil
 	case f.key == "redox.proxy_url":
 		return "http://proxy.example:3128", nil

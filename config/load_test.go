@@ -13,7 +13,7 @@ func TestLoad_Defaults(t *testing.T) {
 	got := mustLoad(t, Options{File: file})
 	want := &Config{
 		NATS: NATS{URL: NewURL("nats://127.0.0.1:4222"), Prefix: "redox", Replicas: 1, Provision: "auto"},
-		Redox: Redox{Region: "us", BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", Timeout: 150 * time.Second, MaxBody: 10_000_000,
+		Redox: Redox{Region: "us", BaseURL: "https://api.redoxengine.com", BlobURL: "https://blob.redoxengine.com", TokenURL: "https://api.redoxengine.com/v2/auth/token", LegacyURL: "https://api.redoxengine.com/auth", EndpointPath: "/endpoint", FHIRPath: "/fhir/R4/", Timeout: 150 * time.Second, MaxBody: 10_000_000,
 			MaxFile: 30_000_000, MaxAnswer: MaxAnswer{1_000_000, 40_000_000}, StrictAnswers: StrictAuto, Offload: Offload{Over: 200_000}, Headers: []string{"Prefer", "If-*", "X-Sender-Organization-Id", "X-User-Id"}, IdleTimeout: 50 * time.Second, MaxConnectionAge: 5 * time.Minute, HTTP2: HTTP2Auto},
 		Order:   Order{AfterDeadLetter: "continue"},
 		Worker:  Worker{Concurrency: 64, AckWait: 30 * time.Second, DrainTimeout: 30 * time.Second, BreakerAfter: 5, Retry: Retry{Initial: 2 * time.Second, Max: 10 * time.Minute, MaxAge: 24 * time.Hour, RequestMaxAge: 5 * time.Minute, PoisonAfter: 5}},
@@ -34,7 +34,7 @@ func TestLoad_Defaults(t *testing.T) {
 	}
 	want.Keys = map[string]Key{"main": {Type: "oauth", ClientID: "client-1", KID: "kid-1", PrivateKey: NewSecret(string(pem[:len(pem)-1])),
 		PrivateKeyFile: filepath.Join(filepath.Dir(file), "key.pem"), Audience: "https://api.redoxengine.com/v2/auth/token", Mode: "cached", Pool: 1}}
-	want.Sources = map[string]Source{"clinic-a": {ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "development", OnUnknown: "resend"}}
+	want.Sources = map[string]Source{"clinic-a": {ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "development", SlugGuard: "on", OnUnknown: "resend"}}
 	diff(t, want, got, ignoreMeta)
 	if w := got.Warnings(); len(w) != 0 {
 		t.Errorf("warnings: %v", w)
@@ -59,6 +59,7 @@ redox:
   token_url: http://[::1]:9000/token
   legacy_url: https://legacy.example/auth/
   endpoint_path: /v3/endpoint
+  fhir_path: /api/FHIR/R4/
   timeout: 1m30s
   max_body: 8MiB
   max_file: 20MB
@@ -93,6 +94,7 @@ sources:
     id: 7CE6F387-C33C-417D-8682-81E83628CBD9
     key: main
     environment: production
+    slug_guard: off
     on_unknown: hold
     hold: ["Order.*", "Clinical Summary.Sign-on"]
   2: {id: 7ce6f387-c33c-417d-8682-81e83628cbd0, key: old}
@@ -140,7 +142,7 @@ func TestLoad_Everything(t *testing.T) {
 	diff(t, NATS{URL: NewURL("tls://a.example:4222, tls://b.example:4222"), User: "worker", Password: NewSecret("s3cr3t-from-file"), PasswordFile: secret, Context: "prod",
 		InboxPrefix: "_INBOX_worker", TLS: TLS{pem, pem, pem}, Prefix: "acme-redox", Replicas: 3, Provision: "never"}, c.NATS)
 	diff(t, Redox{Region: "ca", BaseURL: "http://127.0.0.1:9000/api", BlobURL: "http://localhost:9000/blob", TokenURL: "http://[::1]:9000/token", LegacyURL: "https://legacy.example/auth",
-		EndpointPath: "/v3/endpoint", Timeout: 90 * time.Second, MaxBody: 8 << 20, MaxFile: 20_000_000, MaxAnswer: MaxAnswer{2_000_000, 5_000_000}, StrictAnswers: StrictOff,
+		EndpointPath: "/v3/endpoint", FHIRPath: "/api/FHIR/R4/", Timeout: 90 * time.Second, MaxBody: 8 << 20, MaxFile: 20_000_000, MaxAnswer: MaxAnswer{2_000_000, 5_000_000}, StrictAnswers: StrictOff,
 		Offload: Offload{Enabled: true, Over: 1_000_000}, Headers: []string{"Prefer", "x-*"}, OrganizationID: "4711", CAFile: pem, ClientCertFile: pem, ClientKeyFile: pem, IdleTimeout: 4 * time.Second, HTTP2: HTTP2On,
 		ProxyURL: NewURL("http://user:pa55@proxy.example:3128")}, c.Redox)
 	diff(t, Key{Type: "legacy", APIKey: NewSecret("the-api-key"), Secret: NewSecret("s3cr3t-from-file"), SecretFile: secret}, c.Keys["old"])
@@ -152,8 +154,8 @@ func TestLoad_Everything(t *testing.T) {
 	diff(t, Key{Type: "oauth", ClientID: "client-1", KID: "12345", PrivateKeyFile: pem, Next: NextKey{KID: "kid-2", PrivateKeyFile: pem},
 		Algorithm: "ES384", Audience: "https://aud.example", Scope: "fhir:development", Mode: "cached", Pool: 4}, main)
 	diff(t, map[string]Source{
-		"clinic-a": {ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "production", OnUnknown: "hold", Hold: []string{"Order.*", "Clinical Summary.Sign-on"}},
-		"2":        {ID: "7ce6f387-c33c-417d-8682-81e83628cbd0", Key: "old", Environment: "development", OnUnknown: "resend"},
+		"clinic-a": {ID: "7ce6f387-c33c-417d-8682-81e83628cbd9", Key: "main", Environment: "production", SlugGuard: "off", OnUnknown: "hold", Hold: []string{"Order.*", "Clinical Summary.Sign-on"}},
+		"2":        {ID: "7ce6f387-c33c-417d-8682-81e83628cbd0", Key: "old", Environment: "development", SlugGuard: "on", OnUnknown: "resend"},
 	}, c.Sources)
 	diff(t, Order{"hold", NewSecret("s3cr3t-from-file"), secret}, c.Order)
 	diff(t, Worker{1, time.Second, 0, 3, Retry{time.Second, time.Second, 168 * time.Hour, 90 * time.Second, 3, 0}}, c.Worker)

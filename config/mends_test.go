@@ -29,6 +29,7 @@ var settingsMends = []struct {
 	{given{"nats.tls.key_file": "key.pem"}, "set both or none", []given{{"nats.tls.cert_file": "key.pem"}, {"nats.tls.key_file": ""}}},
 	{given{"redox.client_cert_file": "key.pem"}, "set both or none", []given{{"redox.client_key_file": "key.pem"}, {"redox.client_cert_file": ""}}},
 	{given{"redox.endpoint_path": "endpoint"}, "write a path such as /endpoint", []given{{"redox.endpoint_path": "/endpoint"}}},
+	{given{"redox.fhir_path": "fhir/R4"}, "write a path such as /fhir/R4/", []given{{"redox.fhir_path": "/fhir/R4/"}}},
 	{given{"redox.proxy_url": "none"}, "write a URL such as http://proxy.example:3128", []given{{"redox.proxy_url": "http://proxy.example:3128"}}},
 	{given{"redox.organization_id": "a b"}, "copy the organization's id from Redox's dashboard", []given{{"redox.organization_id": "123"}}},
 	{given{"order.secret": "short"}, "give at least 16 random ones", []given{{"order.secret": "0123456789abcdef"}}},

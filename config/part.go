@@ -25,7 +25,7 @@ type Part struct {
 // like one of a file. part is what problems call its place.
 func SourcePart(part, name string, s Source) Part {
 	l := newLayer()
-	values := map[string]any{"id": s.ID, "key": s.Key, "environment": s.Environment, "on_unknown": s.OnUnknown, "hold": s.Hold}
+	values := map[string]any{"id": s.ID, "key": s.Key, "environment": s.Environment, "slug_guard": s.SlugGuard, "on_unknown": s.OnUnknown, "hold": s.Hold}
 	if checkName(name) != nil {
 		l.problem("sources", part, shown(name)+" is not a name", nameMend)
 	} else {

@@ -32,6 +32,7 @@ redox:
   token_url: http://[::1]:9000/token
   legacy_url: https://legacy.example/auth
   endpoint_path: /v3/endpoint
+  fhir_path: /api/FHIR/R4/
   timeout: 1m30s
   max_body: 8MiB
   max_file: 20MB
@@ -87,12 +88,14 @@ sources:
     id: 7ce6f387-c33c-417d-8682-81e83628cbd0
     key: old
     environment: development
+    slug_guard: "on"
     on_unknown: resend
     hold: []
   clinic-a:
     id: 7ce6f387-c33c-417d-8682-81e83628cbd9
     key: main
     environment: production
+    slug_guard: "off"
     on_unknown: hold
     hold: [Order.*, Clinical Summary.Sign-on]
 sources_dir: ""

@@ -81,11 +81,11 @@ func TestTable_KindsFitTheStruct(t *testing.T) {
 // promised are keys that a configuration may rely on, with their defaults.
 const promised = `nats.url=nats://127.0.0.1:4222 nats.creds_file nats.nkey_file nats.user nats.password_file nats.token_file nats.context nats.inbox_prefix
 nats.tls.ca_file nats.tls.cert_file nats.tls.key_file nats.prefix=redox nats.replicas=1 nats.provision=auto
-redox.base_url=https://api.redoxengine.com redox.blob_url=https://blob.redoxengine.com redox.token_url redox.legacy_url redox.endpoint_path=/endpoint
+redox.base_url=https://api.redoxengine.com redox.blob_url=https://blob.redoxengine.com redox.token_url redox.legacy_url redox.endpoint_path=/endpoint redox.fhir_path=/fhir/R4/
 redox.timeout=150s redox.max_body=10MB redox.max_answer.send=1MB redox.max_answer.request=40MB redox.strict_answers=auto redox.ca_file redox.client_cert_file redox.client_key_file redox.idle_timeout=50s redox.max_connection_age=5m redox.http2=auto redox.proxy_url
 keys.<name>.type=oauth keys.<name>.client_id keys.<name>.kid keys.<name>.private_key_file keys.<name>.next.kid keys.<name>.next.private_key_file keys.<name>.algorithm
 keys.<name>.audience keys.<name>.scope keys.<name>.mode=cached keys.<name>.pool=1 keys.<name>.api_key keys.<name>.secret_file
-sources.<name>.id sources.<name>.key sources.<name>.environment=development sources.<name>.on_unknown=resend sources.<name>.hold sources_dir registry=false
+sources.<name>.id sources.<name>.key sources.<name>.environment=development sources.<name>.slug_guard=on sources.<name>.on_unknown=resend sources.<name>.hold sources_dir registry=false
 order.after_dead_letter=continue order.secret_file worker.concurrency=64 worker.ack_wait=30s worker.drain_timeout=30s
 worker.retry.initial=2s worker.retry.max=10m worker.retry.max_age=24h worker.retry.request_max_age=5m worker.retry.max_attempts=0 worker.retry.poison_after=5
 quota.requests=7500 quota.per=5m quota.group=default quota.scope=fleet quota.reserve_requests=0.2 reply.allow=_INBOX.> dlq.max_age=0s queue.max_bytes=-1 queue.max_msgs=-1 queue.max_share=0.5
@@ -121,7 +121,7 @@ func TestTable_ValuesAreTheConstants(t *testing.T) {
 	for key, want := range map[string][]string{
 		"nats.provision": {ProvisionAuto, ProvisionNever}, "redox.region": {RegionUS, RegionCA}, "quota.scope": {ScopeFleet, ScopeProcess, ScopeNone},
 		"keys.*.type": {KeyOAuth, KeyLegacy, KeyUser}, "keys.*.mode": {ModeCached, ModePerRequest}, "order.after_dead_letter": {AfterContinue, AfterHold},
-		"sources.*.environment": {EnvironmentDevelopment, EnvironmentStaging, EnvironmentProduction}, "sources.*.on_unknown": {OnUnknownResend, OnUnknownHold},
+		"sources.*.environment": {EnvironmentDevelopment, EnvironmentStaging, EnvironmentProduction}, "sources.*.slug_guard": {SlugGuardOn, SlugGuardOff}, "sources.*.on_unknown": {OnUnknownResend, OnUnknownHold},
 	} {
 		if f, _ := fieldOf(key); !slices.Equal(f.values, want) {
 			t.Errorf("%s: %q, want %q", key, f.values, want)
@@ -131,7 +131,7 @@ func TestTable_ValuesAreTheConstants(t *testing.T) {
 
 func TestSuggest(t *testing.T) {
 	t.Parallel()
-	names := []string{"on_unknown", "environment", "id", "key", "hold"}
+	names := []string{"on_unknown", "slug_guard", "environment", "id", "key", "hold"}
 	for name, want := range map[string]string{"on_unkown": "on_unknown", "enviroment": "environment", "ENVIRONMENT": "environment", "di": "id", "kye": "key", "zzz": "", "": "", "colour": "", strings.Repeat("k", 200): ""} {
 		if got := suggest(name, names); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

@@ -103,11 +103,12 @@ func (f messageFlags) checkHeaders(c *config.Config) error {
 	return err
 }
 
-// checkPath refuses a FHIR message that every worker would refuse: one that does not say where
-// to. Everything else about a path is checked when the message is published.
-func (f messageFlags) checkPath() error {
+// checkPath refuses a FHIR message that the workers of the configuration at hand would refuse: one
+// that does not say where to. Everything else about a path is checked when the message is
+// published.
+func (f messageFlags) checkPath(source config.Source) error {
 	path, _, _ := strings.Cut(strings.TrimPrefix(f.Path, "/"), "?")
-	if f.Kind == string(outbox.KindFHIR) && !strings.Contains(path, "/") {
+	if f.Kind == string(outbox.KindFHIR) && source.SlugGuard == config.SlugGuardOn && !strings.Contains(path, "/") {
 		return cli.Usagef("--path: kind fhir needs one that begins with the destination's slug and the environment, as in hospital/Development/Patient/1")
 	}
 	return nil
@@ -182,9 +183,6 @@ func (p *publisher) close() { p.conn.Close() }
 // finds the source to publish for. The order secret is read only for an order key, and for
 // an id that may come again: the queue knows the repeats of all that have the same secret.
 func (f messageFlags) loadSource(a *cli.App, ordered bool) (*config.Config, string, error) {
-	if err := f.checkPath(); err != nil {
-		return nil, "", err
-	}
 	skip := config.PartKeys | config.PartSources
 	if !ordered && f.ID == "" {
 		skip |= config.PartOrderSecret
@@ -205,7 +203,7 @@ func (f messageFlags) loadSource(a *cli.App, ordered bool) (*config.Config, stri
 	if err := outbox.CheckSource(source); err != nil {
 		return nil, "", cli.Usagef("--source: %w", err)
 	}
-	return c, source, nil
+	return c, source, f.checkPath(c.Sources[source])
 }
 
 // newPublisher connects.

@@ -66,6 +66,7 @@ type sourceRow struct {
 	ID          string     `json:"id,omitempty"`
 	Key         string     `json:"key,omitempty"`
 	Environment string     `json:"environment,omitempty"`
+	SlugGuard   string     `json:"slug_guard,omitempty"`
 	OnUnknown   string     `json:"on_unknown,omitempty"`
 	Hold        []string   `json:"hold,omitempty"`
 	Revision    uint64     `json:"revision,omitempty"`
@@ -74,7 +75,7 @@ type sourceRow struct {
 }
 
 func newSourceRow(name, from string, s config.Source) sourceRow {
-	return sourceRow{Source: name, From: from, ID: s.ID, Key: s.Key, Environment: s.Environment, OnUnknown: s.OnUnknown, Hold: s.Hold}
+	return sourceRow{Source: name, From: from, ID: s.ID, Key: s.Key, Environment: s.Environment, SlugGuard: s.SlugGuard, OnUnknown: s.OnUnknown, Hold: s.Hold}
 }
 
 // sourcesLsCommand lists sources.
@@ -203,6 +204,7 @@ type sourceValue struct {
 	ID          string   `json:"id,omitempty"`
 	Key         string   `json:"key"`
 	Environment string   `json:"environment"`
+	SlugGuard   string   `json:"slug_guard"`
 	OnUnknown   string   `json:"on_unknown"`
 	Hold        []string `json:"hold,omitempty"`
 }

@@ -22,6 +22,7 @@ type sourceFlags struct {
 	ID          *string `placeholder:"UUID" help:"Redox's Source ID."`
 	Key         *string `placeholder:"NAME" help:"Key of the workers' configuration."`
 	Environment *string `placeholder:"NAME" help:"development, staging or production."`
+	SlugGuard   *string `placeholder:"on|off" help:"Whether FHIR paths begin with a slug and the environment; off for other FHIR servers than Redox."`
 	OnUnknown   *string `placeholder:"WHAT" help:"resend or hold, when a request was written and no answer came."`
 	Hold        *string `placeholder:"EVENTS" help:"Events that hold all the same, such as Order.*, with commas between them; '' for none."`
 	Force       bool    `help:"Also with a key that the configuration at hand does not have."`
@@ -33,7 +34,7 @@ func (f sourceFlags) over(s config.Source) config.Source {
 	for _, field := range []struct {
 		to    *string
 		given *string
-	}{{&s.ID, f.ID}, {&s.Key, f.Key}, {&s.Environment, f.Environment}, {&s.OnUnknown, f.OnUnknown}} {
+	}{{&s.ID, f.ID}, {&s.Key, f.Key}, {&s.Environment, f.Environment}, {&s.SlugGuard, f.SlugGuard}, {&s.OnUnknown, f.OnUnknown}} {
 		if field.given != nil {
 			*field.to = *field.given
 		}
@@ -165,7 +166,7 @@ func (r *registrar) put(ctx context.Context, a *cli.App, f sourceFlags, change s
 
 func sameSource(a, b config.Source) bool {
 	hold := slices.Equal(a.Hold, b.Hold)
-	return hold && a.ID == b.ID && a.Key == b.Key && a.Environment == b.Environment && a.OnUnknown == b.OnUnknown
+	return hold && a.ID == b.ID && a.Key == b.Key && a.Environment == b.Environment && a.SlugGuard == b.SlugGuard && a.OnUnknown == b.OnUnknown
 }
 
 // checkKey finds a key that the configuration does not have, and a Source ID that is missing
@@ -176,7 +177,7 @@ func (r *registrar) checkKey(f sourceFlags, s config.Source) error {
 		return cli.Usagef("--key: missing; name a key of the workers' configuration")
 	case !f.Force && len(known) > 0 && !r.knows(s.Key):
 		return cli.Usagef("--key: no key is called %q in this configuration; it has %s. Use --force where the workers have it", s.Key, strings.Join(known, ", "))
-	case s.ID == "" && (!r.knows(s.Key) || r.Config.Keys[s.Key].Type == config.KeyOAuth):
+	case s.ID == "" && s.SlugGuard != config.SlugGuardOff && (!r.knows(s.Key) || r.Config.Keys[s.Key].Type == config.KeyOAuth):
 		return cli.Usagef("--id: missing; copy the Source ID from Redox's dashboard")
 	}
 	return nil

@@ -45,6 +45,10 @@ type Source struct {
 	// of a FHIR message, than ID. That ID is then also their Redox-Source-Id, so that header
 	// and body agree.
 	AllowOtherSource bool
+	// NoSlugGuard lets the paths of FHIR messages begin with anything: for a FHIR server that
+	// is not Redox, whose paths have neither slug nor environment. The ID may then be empty
+	// with a [KeyOAuth]: such a source sends kind fhir only.
+	NoSlugGuard bool
 }
 
 // The environments of a [Source].
@@ -62,6 +66,9 @@ type Config struct {
 	BaseURL string
 	// EndpointPath of data-model messages, below BaseURL. Default "/endpoint".
 	EndpointPath string
+	// FHIRPath is what the paths of FHIR messages are below, itself below BaseURL. Default
+	// "/fhir/R4/".
+	FHIRPath string
 	// BlobURL of Redox's file store, like BaseURL. Default "https://blob.redoxengine.com".
 	BlobURL string
 	// Group names the egress group: what shares one public address, and so Redox's
@@ -126,6 +133,7 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	setDefault(&c.BaseURL, "https://api.redoxengine.com")
 	setDefault(&c.EndpointPath, defaultEndpoint)
+	setDefault(&c.FHIRPath, defaultFHIR)
 	setDefault(&c.BlobURL, "https://blob.redoxengine.com")
 	setDefault(&c.Group, "default")
 	setDefault(&c.Timeout, 150*time.Second)
@@ -175,7 +183,7 @@ func (s Source) validate(name string, keys map[string]Credentials) error {
 		}
 	}
 	bad(!s.KeyType.known(), "KeyType: %q; use %s, %s or %s", s.KeyType, KeyOAuth, KeyLegacy, KeyUser)
-	bad(s.ID == "" && s.KeyType.needsSourceID(), "ID is empty; set the Source ID that Redox shows for it")
+	bad(s.ID == "" && s.KeyType.needsSourceID() && !s.NoSlugGuard, "ID is empty; set the Source ID that Redox shows for it")
 	bad(s.ID != "" && !jsonscan.IsIdentifier(s.ID), "ID: use letters, digits and -")
 	bad(s.Key == "", "Key is empty; name one of the keys")
 	bad(s.Key != "" && keys[s.Key] == nil, "Key: there are no credentials named %q", s.Key)

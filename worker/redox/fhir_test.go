@@ -344,7 +344,7 @@ func FuzzBelow(f *testing.F) {
 	for _, s := range []string{"slug/Development/Patient/1", "../x", "%2e%2e/x", "//h/x", "a;b/..;c", "x?y=/../", "a%20b", "x:y", "?", "/a|b"} {
 		f.Add(s)
 	}
-	base, err := join("BaseURL", "https://api.example/gw", "", fhirPath)
+	base, err := join("BaseURL", "https://api.example/gw", "FHIRPath", defaultFHIR)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (t KeyType) allows(kind outbox.Kind) bool {
 // token or a request of the quota is spent on it.
 func (s *sender) guardKind(kind outbox.Kind) *Error {
 	if s.KeyType.allows(kind) {
-		return nil
+		return s.guardID(kind)
 	}
 	mend := "give the source an OAuth key"
 	switch {
@@ -56,6 +56,14 @@ func (s *sender) guardKind(kind outbox.Kind) *Error {
 		detail: "kind " + string(kind) + " does not go with the source's key of type " + string(s.KeyType.orDefault()) + ": " + mend,
 		match:  ErrKeyType,
 	}
+}
+
+// guardID refuses what Redox could not tell whose it is.
+func (s *sender) guardID(kind outbox.Kind) *Error {
+	if s.ID != "" || kind == outbox.KindFHIR || !s.KeyType.needsSourceID() {
+		return nil
+	}
+	return guarded("the source has no Source ID, so that it sends kind fhir only; set its id to send kind " + string(kind))
 }
 
 func (t KeyType) orDefault() KeyType {

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // Paths of the APIs below their host (Redox, FHIR API, Files, Platform API).
 const (
-	fhirPath     = "/fhir/R4/"
+	defaultFHIR  = "/fhir/R4/"
 	uploadPath   = "/upload"
 	platformPath = "/platform/"
 )
@@ -30,7 +31,7 @@ func newTargets(c Config) (targets, error) {
 	var errs [4]error
 	t.endpoint, errs[0] = join("BaseURL", c.BaseURL, "EndpointPath", c.EndpointPath)
 	if errs[0] == nil {
-		t.fhir, errs[1] = join("BaseURL", c.BaseURL, "", fhirPath)
+		t.fhir, errs[1] = join("BaseURL", c.BaseURL, "FHIRPath", strings.TrimSuffix(c.FHIRPath, "/")+"/")
 		t.platform, errs[2] = join("BaseURL", c.BaseURL, "", platformPath)
 	}
 	t.upload, errs[3] = join("BlobURL", c.BlobURL, "", uploadPath)

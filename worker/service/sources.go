@@ -33,7 +33,8 @@ func (s *served) names() []string { return slices.Sorted(maps.Keys(s.sources)) }
 func (s *served) ofRedox() map[string]redox.Source {
 	all := make(map[string]redox.Source, len(s.sources))
 	for name, source := range s.sources {
-		all[name] = redox.Source{ID: source.ID, Key: source.Key, KeyType: redox.KeyType(s.types[source.Key]), Environment: source.Environment}
+		all[name] = redox.Source{ID: source.ID, Key: source.Key, KeyType: redox.KeyType(s.types[source.Key]), Environment: source.Environment,
+			NoSlugGuard: source.SlugGuard == config.SlugGuardOff}
 	}
 	return all
 }

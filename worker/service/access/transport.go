@@ -52,7 +52,7 @@ func (t *Transport) Run(ctx context.Context, log *slog.Logger) error {
 func RedoxConfig(c *config.Config, t *Transport, version string) redox.Config {
 	r := c.Redox
 	return redox.Config{
-		BaseURL: r.BaseURL, EndpointPath: r.EndpointPath, BlobURL: r.BlobURL, Group: c.Quota.Group,
+		BaseURL: r.BaseURL, EndpointPath: r.EndpointPath, FHIRPath: r.FHIRPath, BlobURL: r.BlobURL, Group: c.Quota.Group,
 		Timeout: r.Timeout, MaxBody: r.MaxBody, MaxFile: r.MaxFile, Offload: redox.Offload{Enabled: r.Offload.Enabled, Over: r.Offload.Over},
 		MaxAnswer: r.MaxAnswer.Request, MaxSendAnswer: r.MaxAnswer.Send, StrictAnswers: redox.StrictAnswers(r.StrictAnswers), Room: worker.AnswerRoom,
 		Headers: Headers(c), UserAgent: "redoxworker/" + buildinfo.Read(version).Version, Transport: t,

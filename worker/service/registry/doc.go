@@ -2,7 +2,7 @@
 // write it has every worker serve a source within a second, without a restart.
 //
 // The key of a source is source.<name>, and its value one JSON object of id, key, environment,
-// on_unknown and hold, as in a file. It holds no secret: a source names a key, which stands in
+// slug_guard, on_unknown and hold, as in a file. It holds no secret: a source names a key, which stands in
 // a file of every worker. A change says which state it follows, so that of two at once one is
 // refused. Bucket and audit stream are made by the topology; see package outbox.
 package registry

@@ -25,6 +25,7 @@ type value struct {
 	ID          string   `json:"id,omitempty"`
 	Key         string   `json:"key"`
 	Environment string   `json:"environment,omitempty"`
+	SlugGuard   string   `json:"slug_guard,omitempty"`
 	OnUnknown   string   `json:"on_unknown,omitempty"`
 	Hold        []string `json:"hold,omitempty"`
 }

@@ -1,0 +1,75 @@
+package redox
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// otherServer is the setting of a source for a FHIR server that is not Redox.
+func otherServer(path string) setting {
+	return func(c *Config, s *Source) { c.FHIRPath, s.NoSlugGuard, s.ID = path, true, "" }
+}
+
+// Without the guard a path begins with whatever the server has, below whatever it is below there.
+func TestFHIR_OtherServers(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ base, fhirPath, path, want string }{
+		{"", "", "Patient/1", "/fhir/R4/Patient/1"},
+		{"", "/", "metadata", "/metadata"},
+		{"", "/4_0_1", "Patient?family=G", "/4_0_1/Patient?family=G"},
+		{"", "/4_0_1/", "/Patient/1", "/4_0_1/Patient/1"},
+		{"/interconnect", "/api/FHIR/R4", "Patient/1/_history/2", "/interconnect/api/FHIR/R4/Patient/1/_history/2"},
+		{"/gw/", "/r4/tenant-1/", "$export", "/gw/r4/tenant-1/$export"},
+		{"", "", "slug/Production/Patient/1", "/fhir/R4/slug/Production/Patient/1"}, // of another environment
+	} {
+		r := serve(t, respond(200, patient, "Content-Type", "application/fhir+json"))
+		c := client(t, r.URL+tc.base, &keyring{}, otherServer(tc.fhirPath))
+		if _, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", tc.path, "")); err != nil {
+			t.Errorf("%+v: %v", tc, err)
+			continue
+		}
+		got := r.seen()[0]
+		if got.path != tc.want || got.header.Get("Redox-Source-Id") != "" {
+			t.Errorf("%+v: %s, source %q", tc, got.path, got.header.Get("Redox-Source-Id"))
+		}
+	}
+}
+
+// What leads out of the base is refused with the guard off, too.
+func TestFHIR_OtherServersKeepTheirBase(t *testing.T) {
+	t.Parallel()
+	r := serve(t, respond(200, patient))
+	c := client(t, r.URL, &keyring{}, otherServer("/api/"))
+	for _, path := range []string{"../admin", "%2e%2e/admin", "//host/x", "Patient/../../x", "http://host.example/Patient", `\x`, "a/%2E%2e/%2e%2e/x"} {
+		_, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", path, ""))
+		if e := failure(t, err); !e.Poison() || len(r.seen()) != 0 {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+// A source that nobody could tell from another at Redox sends nothing else there.
+func TestDeliver_WithoutASourceIDOnlyFHIR(t *testing.T) {
+	t.Parallel()
+	r := serve(t, respond(200, accepted))
+	c := client(t, r.URL, &keyring{}, otherServer(""))
+	for _, kind := range []outbox.Kind{outbox.KindDataModel, outbox.KindFile} {
+		m := message(outbox.LaneSend, event)
+		m.Kind = kind
+		_, err := c.Deliver(t.Context(), m)
+		if e := failure(t, err); !e.Permanent() || e.Attempted() || !strings.Contains(err.Error(), "no Source ID") || len(r.seen()) != 0 {
+			t.Errorf("kind %s: %v", kind, err)
+		}
+	}
+}
+
+func TestConfig_FHIRPath(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"fhir", "//host/x", "/x?y=1", "/x#y", "/%zz"} {
+		if err := (Config{FHIRPath: path}).WithDefaults().Validate(); err == nil || !strings.Contains(err.Error(), "FHIRPath") {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
