@@ -33,7 +33,7 @@ func TestReconciler_SaysWhatItCannotFollow(t *testing.T) {
 		}
 		one.Follow(Delivered{Source: "clinic-b", Kind: outbox.KindFHIR, Message: "f-2", Sequence: 5001, At: at})
 		one.Follow(Delivered{Source: "clinic-b", Message: "m-2", Sequence: 5002, LogIDs: []string{"log-1"}, At: at})
-		time.Sleep(time.Minute)
+		time.Sleep(3 * time.Minute)
 		stopOne()
 		stopTwo()
 		again, stop := r.start(Config{})
