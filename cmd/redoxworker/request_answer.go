@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -39,18 +40,31 @@ func printReply(a *cli.App, r outbox.Reply, replyTo string) error {
 			return err
 		}
 	} else {
-		if _, err := a.Stdout.Write(r.Body); err != nil {
+		body, refused := shownOn(cli.IsTerminal(a.Stdout), r.Body)
+		if _, err := a.Stdout.Write(body); err != nil {
 			return err
 		}
-		if len(r.Body) > 0 && cli.IsTerminal(a.Stdout) { // for the eye alone: elsewhere not a byte is added
-			a.Printf("\n")
-		}
 		fmt.Fprintln(a.Stderr, settlementText(r, replyTo))
+		if refused != nil {
+			return refused
+		}
 	}
 	if !r.OK() {
 		return cli.ErrReported
 	}
 	return nil
+}
+
+// shownOn is what is printed of a body: all of it, byte for byte, and on a terminal a line end
+// for the eye. Bytes that are no text are refused there, as they could change the terminal.
+func shownOn(terminal bool, body []byte) ([]byte, error) {
+	switch {
+	case !terminal || len(body) == 0:
+		return body, nil
+	case !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0:
+		return nil, fmt.Errorf("the answer is %d bytes that are no text, which could harm the terminal; write them to a file, with > FILE or what request has for it, --out", len(body))
+	}
+	return append(body[:len(body):len(body)], '\n'), nil
 }
 
 func printAnswer(a *cli.App, r outbox.Reply, replyTo string) error {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/fhirpages"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
@@ -35,6 +36,7 @@ var guarded = map[string]struct {
 	"dlq.Letter":             {new(dlq.Letter), "MessageID Source Settlement Error Subject Worker"},
 	"dlq.Stored":             {new(dlq.Stored), "MessageID Source Settlement Error Subject Worker"},
 	"outbox.Stored":          {new(outbox.Stored), "Subject"},
+	"fhirpages.Page":         {new(fhirpages.Page), "Settlement"},
 	"outbox.Answer":          {new(outbox.Answer), "LogIDs Flag Hosts"},
 	"outbox.PublisherConfig": {new(outbox.PublisherConfig), "Prefix"},
 	"gateway.Config":         {new(gateway.Config), "Prefix Sources ReplyAllow"},

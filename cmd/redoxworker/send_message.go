@@ -28,7 +28,7 @@ type messageFlags struct {
 	ID          given    `name:"id" placeholder:"ID" help:"Message id, unique within the source. Publishing it again within 10 minutes stores nothing, unless a single NATS server was restarted since and the message is settled. Default: a new one."`
 	Kind        string   `enum:"data-model,fhir,file,platform" default:"data-model" help:"One of ${enum}."`
 	Method      string   `placeholder:"VERB" help:"HTTP method, for fhir and platform."`
-	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string. Blanks, | and the like are percent-encoded for you; a % itself is %25."`
+	Path        string   `placeholder:"PATH" help:"Path below the kind's base, for fhir (SLUG/Development/Patient/1) and platform (v1/…), with its query string; for fhir also a link of an answer as it stands. Blanks, | and the like are percent-encoded for you; a % itself is %25."`
 	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: that of the kind; for a file, what its name says."`
 	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: that of the kind."`
 	Header      []string `sep:"none" placeholder:"HEADER" help:"HTTP header of the request to Redox, such as 'Prefer: return=minimal'; may be repeated. Which may be set says redox.headers."`

@@ -49,46 +49,6 @@ func TestFHIR_Requests(t *testing.T) {
 			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search", body: "family=Bixby"},
 			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
 		},
-		"search, parameters in the URL": {
-			method: "POST", path: "slug/Development/Patient/_search?given=K", body: ``,
-			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search?given=K", body: ``},
-			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
-		},
-		"search for everything": {
-			method: "POST", path: "slug/Development/Patient/_search", body: ``,
-			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/_search", body: ``},
-			wantType: "application/x-www-form-urlencoded", wantAccept: "application/fhir+json",
-		},
-		"search by GET": {
-			method: "GET", path: "slug/Development/Patient?family=G", body: ``,
-			want:     arrival{method: "GET", path: "/gw/fhir/R4/slug/Development/Patient?family=G", body: ``},
-			wantType: "", wantAccept: "application/fhir+json",
-		},
-		"delete": {
-			method: "DELETE", path: "slug/Development/Patient/p-1", body: ``,
-			want:     arrival{method: "DELETE", path: "/gw/fhir/R4/slug/Development/Patient/p-1", body: ``},
-			wantType: "", wantAccept: "application/fhir+json",
-		},
-		"an operation without a body": {
-			method: "POST", path: "slug/Development/Patient/$x", body: ``,
-			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/$x", body: ``},
-			wantType: "", wantAccept: "application/fhir+json",
-		},
-		"patch, a list of changes": {
-			method: "PATCH", path: "slug/Development/Patient/p-1", body: ` [{}]`,
-			want:     arrival{method: "PATCH", path: "/gw/fhir/R4/slug/Development/Patient/p-1", body: ` [{}]`},
-			wantType: "application/json-patch+json", wantAccept: "application/fhir+json",
-		},
-		"patch, Parameters": {
-			method: "PATCH", path: "slug/Development/Patient/p-1", body: `{"resourceType":"Parameters"}`,
-			want:     arrival{method: "PATCH", path: "/gw/fhir/R4/slug/Development/Patient/p-1", body: `{"resourceType":"Parameters"}`},
-			wantType: "application/fhir+json", wantAccept: "application/fhir+json",
-		},
-		"match": {
-			method: "POST", path: "slug/Development/Patient/$match", body: `{"resourceType":"Parameters"}`,
-			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/$match", body: `{"resourceType":"Parameters"}`},
-			wantType: "application/fhir+json", wantAccept: "application/fhir+json",
-		},
 		"writeback": {
 			method: "POST", path: "slug/Development/Patient/$patient-update", body: writeback,
 			want:     arrival{method: "POST", path: "/gw/fhir/R4/slug/Development/Patient/$patient-update", body: writeback},
@@ -126,6 +86,36 @@ func TestFHIR_Requests(t *testing.T) {
 		if h.Get("Content-Type") != tc.wantType || h.Get("Accept") != tc.wantAccept || h.Get("Redox-Source-Id") != sourceID ||
 			h.Get("Authorization") != "Bearer token-1" {
 			t.Errorf("%s: %v", name, h)
+		}
+	}
+}
+
+// The usual media types are those of the interaction.
+func TestFHIR_MediaTypes(t *testing.T) {
+	t.Parallel()
+	r := serve(t, respond(200, patient, "Content-Type", "application/fhir+json"))
+	c := client(t, r.URL, &keyring{})
+	const form, fhirJSON, patch = "application/x-www-form-urlencoded", "application/fhir+json", "application/json-patch+json"
+	for _, tc := range []struct{ method, path, body, want string }{
+		{"POST", "Patient/_search", "family=B", form},
+		{"POST", "Patient/_search?given=K", "", form},
+		{"POST", "Patient/_search", "", form},
+		{"GET", "Patient?family=G", "", ""},
+		{"GET", "Patient/p-1", "", ""},
+		{"DELETE", "Patient/p-1", "", ""},
+		{"POST", "Patient/$x", "", ""},
+		{"PATCH", "Patient/p-1", " [{}]", patch},
+		{"PATCH", "Patient/p-1", `{"resourceType":"Parameters"}`, fhirJSON},
+		{"POST", "Patient/$match", `{"resourceType":"Parameters"}`, fhirJSON},
+		{"POST", "", `{"resourceType":"Bundle","type":"batch"}`, fhirJSON},
+	} {
+		before := len(r.seen())
+		if a, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, tc.method, "s/Development/"+tc.path, tc.body)); err != nil || a.Flag != "" {
+			t.Errorf("%s %s: %v %s", tc.method, tc.path, err, a.Flag)
+			continue
+		}
+		if got := r.seen()[before]; got.method != tc.method || got.body != tc.body || got.header.Get("Content-Type") != tc.want || got.header.Get("Accept") != fhirJSON {
+			t.Errorf("%s %s: %s %v", tc.method, tc.path, got.body, got.header)
 		}
 	}
 }

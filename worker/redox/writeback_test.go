@@ -212,7 +212,7 @@ func FuzzWriteback(f *testing.F) {
 		if broken != nil || strict.Compact(jsontext.AllowDuplicateNames(false)) != nil {
 			return // a name is there twice: nobody knows what it says
 		}
-		want, filled := decoded(t, body), false
+		want, filled := decoded(body), false
 		if h := withoutSender(want); h != nil {
 			source, _ := h["source"].(map[string]any)
 			if filled = h["source"] == nil || source != nil; filled && source == nil {
@@ -222,7 +222,7 @@ func FuzzWriteback(f *testing.F) {
 				source["endpoint"], h["source"] = "urn:uuid:"+sourceID, source
 			}
 		}
-		if got := decoded(t, []byte(text)); !reflect.DeepEqual(want, got) {
+		if got := decoded([]byte(text)); !reflect.DeepEqual(want, got) {
 			t.Errorf("%s became %s", body, text)
 		}
 		if !filled && text != string(body) {
@@ -234,13 +234,12 @@ func FuzzWriteback(f *testing.F) {
 	})
 }
 
-func decoded(t *testing.T, text []byte) any {
-	t.Helper()
+func decoded(text []byte) any {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		t.Skip() // deeper than encoding/json reads
+		return text // deeper than encoding/json reads
 	}
 	return v
 }
