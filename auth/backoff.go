@@ -1,8 +1,11 @@
 package auth
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // class is how a failed request for a token is to be retried.
@@ -17,6 +20,25 @@ const (
 // String returns the class as metrics name it.
 func (c class) String() string {
 	return [...]string{"temporary", "heals", "permanent"}[c]
+}
+
+// classOf says how a failed request for a token is to be retried.
+func classOf(err error) (c class) {
+	var e interface { // Temporary alone is a method of package net, and says little there
+		error
+		Temporary() bool
+		Heals() bool
+	}
+	_ = guard.Call("the error", func() {
+		switch {
+		case !errors.As(err, &e) || e.Temporary():
+		case e.Heals():
+			c = heals
+		default:
+			c = permanent
+		}
+	})
+	return c
 }
 
 // backoff returns the wait after the n-th failure in a row, n from 1, before

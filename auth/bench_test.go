@@ -12,7 +12,9 @@ func readyCache(tb testing.TB, pool int) *Cache {
 	for range 10 * pool {
 		bearer(tb, c)
 	}
-	stop(tb, c)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = c.Run(ended) // joins what is under way
 	for c.Status().Tokens < pool {
 		bearer(tb, c)
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,10 +44,10 @@ type CacheConfig struct {
 
 // WithDefaults returns a copy with every default filled in.
 func (c CacheConfig) WithDefaults() CacheConfig {
-	c.Pool = orElse(c.Pool, 1)
-	c.MintTimeout = orElse(c.MintTimeout, 45*time.Second)
-	c.Name = orElse(c.Name, defaultName)
-	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	c.Pool = cmp.Or(c.Pool, 1)
+	c.MintTimeout = cmp.Or(c.MintTimeout, 45*time.Second)
+	c.Name = cmp.Or(c.Name, defaultName)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Observe == nil {
 		c.Observe = func(bool) {}
 	}
@@ -81,13 +82,17 @@ type Cache struct {
 	cfg    CacheConfig
 	meter  meter
 	slots  []slot
-	turn   atomic.Uint32 // spreads callers over the slots
-	wake   chan struct{} // tells Run to look again; holds one
+	turn   atomic.Uint32   // spreads callers over the slots
+	wake   chan struct{}   // tells Run to look again; holds one
+	life   context.Context // ends with Close
+	end    context.CancelCauseFunc
+	own    sync.WaitGroup // Run, and the requests under way
 
 	mu       sync.Mutex
 	running  bool
 	joined   bool    // Run has returned: a flight ends with its last waiter
 	age      int     // grows with each Renew
+	flying   int     // requests under way, those that were abandoned too
 	probe    *flight // the one flight that asks whether failures are over
 	failures int
 	lastErr  error
@@ -114,16 +119,18 @@ func NewCache(m Minter, cfg CacheConfig) (*Cache, error) {
 		return nil, fmt.Errorf("auth: cache: %w", err)
 	}
 	cfg = cfg.WithDefaults()
-	return &Cache{
+	c := &Cache{
 		minter: m, cfg: cfg, slots: make([]slot, cfg.Pool), wake: make(chan struct{}, 1),
 		meter: newMeter(cfg.Metrics, cfg.Name, cfg.Logger),
-	}, nil
+	}
+	c.life, c.end = context.WithCancelCause(context.Background())
+	return c, nil
 }
 
 // Bearer returns a token for an Authorization header. With a token at hand it
 // neither blocks nor allocates. Else it waits for one until ctx ends; while the
 // endpoint is known to fail it returns a [*NoTokenError] at once. A token that
-// has ended is never returned.
+// has ended is never returned, and after [Cache.Close] none is.
 func (c *Cache) Bearer(ctx context.Context) (string, error) {
 	l, err := c.lease(ctx)
 	if err != nil {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (b *bench) Mint(ctx context.Context) (Token, error) {
 	if err := b.fail.Load(); err != nil {
 		return Token{}, *err
 	}
-	token := NewToken(fmt.Sprintf("t%d", n), begun, begun.Add(orElse(b.life, 5*time.Minute)))
+	token := NewToken(fmt.Sprintf("t%d", n), begun, begun.Add(cmp.Or(b.life, 5*time.Minute)))
 	b.live.Store(token.Value(), token.Expires)
 	return token, nil
 }

@@ -42,7 +42,7 @@ func (o *OAuth) Check(ctx context.Context) []KeyCheck {
 	var checks []KeyCheck
 	for i, k := range o.Keys() {
 		c := KeyCheck{Role: [...]string{"current", "next"}[i], KeyID: k.ID(), Algorithm: k.Algorithm()}
-		c.try(o.endpoint, func() (Token, error) { return o.mint(ctx, k) })
+		c.try(o.endpoint, func() (Token, error) { return o.mint(ctx, k, o.scope) })
 		checks = append(checks, c)
 	}
 	return checks
@@ -51,9 +51,7 @@ func (o *OAuth) Check(ctx context.Context) []KeyCheck {
 // Check authenticates with the secret, and throws the token away.
 func (l *Legacy) Check(ctx context.Context) []KeyCheck {
 	c := KeyCheck{Role: "legacy"}
-	has := l.credentials()
-	has.age = -1 // keep no refresh token
-	c.try(l.endpoint, func() (Token, error) { return l.ask(ctx, opAuthenticate, has) })
+	c.try(l.endpoint, func() (Token, error) { return l.ask(ctx, opAuthenticate, l.credentials().alone()) })
 	return []KeyCheck{c}
 }
 

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -44,13 +45,13 @@ func (c *clocked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return nil, errUnknownKey
 	})
 	if err != nil {
-		c.refuse(w, http.StatusBadRequest, orElse(c.code, "invalid_client"), "")
+		c.refuse(w, http.StatusBadRequest, cmp.Or(c.code, "invalid_client"), "")
 		return
 	}
 	iat, exp := claims.IssuedAt.Sub(now), claims.ExpiresAt.Sub(now)
 	c.iats = append(c.iats, iat)
 	if iat > c.leeway || iat < -5*time.Minute || exp <= 0 || exp > 5*time.Minute {
-		c.refuse(w, http.StatusBadRequest, orElse(c.code, "invalid_request"), "")
+		c.refuse(w, http.StatusBadRequest, cmp.Or(c.code, "invalid_request"), "")
 		return
 	}
 	c.made++

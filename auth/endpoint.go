@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ const (
 type endpoint struct {
 	url    string
 	host   string
+	own    bool // the client's transport
 	client *http.Client
 	// timeout is not the client's: that hides what its transport says of it.
 	timeout time.Duration
@@ -53,8 +55,8 @@ type reply struct {
 	ended      time.Time // when its answer came
 }
 
-func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration, l *slog.Logger) (*endpoint, error) {
-	u, err := checkURL(name, raw)
+func newEndpoint(name, raw string, plain []string, base http.RoundTripper, timeout time.Duration, l *slog.Logger) (*endpoint, error) {
+	u, err := checkURL(name, raw, plain)
 	if err != nil {
 		return nil, err
 	}
@@ -64,16 +66,20 @@ func newEndpoint(name, raw string, base http.RoundTripper, timeout time.Duration
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	if guard.IsNil(base) {
+	own := guard.IsNil(base)
+	if own {
 		base = newBase()
 	}
-	if _, own := base.(*http.Transport); !own {
+	if _, known := base.(*http.Transport); !known {
 		base = guardedTransport{base}
 	}
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
 	}
-	return &endpoint{url: raw, host: u.Host, timeout: timeout, logger: l, client: &http.Client{
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		l.Warn("credentials go out without TLS, which is for tests alone", "host", u.Host)
+	}
+	return &endpoint{url: raw, host: u.Host, own: own, timeout: timeout, logger: l, client: &http.Client{
 		Transport:     base,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -101,9 +107,12 @@ func newBase() *http.Transport {
 	}
 }
 
-// checkURL takes https, and http for loopback hosts. Its error has no package
-// prefix: the caller adds it.
-func checkURL(name, raw string) (*url.URL, error) {
+// checkURL takes https, and http for loopback hosts and those named in plain. Its
+// error has no package prefix: the caller adds it.
+func checkURL(name, raw string, plain []string) (*url.URL, error) {
+	if err := checkPlainHosts(plain); err != nil {
+		return nil, err
+	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
@@ -114,15 +123,36 @@ func checkURL(name, raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s has no host: write https://HOST/PATH", name)
 	case u.Fragment != "":
 		return nil, fmt.Errorf("%s has a fragment (#): remove it", name)
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && (loopback(u.Hostname()) || named(plain, u.Hostname())):
 		return u, nil
 	}
-	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts)", name, answer.Clip(u.Scheme, 16), u.Host)
+	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts, and for the test hosts in HTTPHosts)", name, answer.Clip(u.Scheme, 16), u.Host)
+}
+
+// checkPlainHosts takes exact names and addresses.
+func checkPlainHosts(plain []string) error {
+	for _, h := range plain {
+		if h == "" || strings.ContainsAny(h, ":/*?@ ") && net.ParseIP(h) == nil {
+			return fmt.Errorf("HTTPHosts has %q: give the name of one host, without scheme, port and wildcards", answer.Clip(h, 64))
+		}
+	}
+	return nil
+}
+
+func named(plain []string, host string) bool {
+	return slices.ContainsFunc(plain, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// closeIdle closes the idle connections of a transport that is the endpoint's own.
+func (e *endpoint) closeIdle() {
+	if e.own {
+		e.client.CloseIdleConnections()
+	}
 }
 
 // post sends one request. A nil error means an answer of any status, whole if it is a success.

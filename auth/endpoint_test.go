@@ -221,12 +221,12 @@ func TestEndpoint_RetryAfterByTheServersClock(t *testing.T) {
 
 func TestEndpoint_ItsOwnTransport(t *testing.T) {
 	t.Parallel()
-	e := must(newEndpoint("token URL", "https://localhost/x", nil, 0, nil))
+	e := must(newEndpoint("token URL", "https://localhost/x", nil, nil, 0, nil))
 	tr, ok := e.client.Transport.(*http.Transport)
 	if !ok || tr.Proxy == nil || e.timeout != defaultTimeout {
 		t.Errorf("got %+v", e.client)
 	}
-	if _, err := newEndpoint("token URL", "https://localhost/x", nil, -1, nil); err == nil {
+	if _, err := newEndpoint("token URL", "https://localhost/x", nil, nil, -1, nil); err == nil {
 		t.Error("a negative timeout was taken")
 	}
 }

@@ -21,6 +21,9 @@ var (
 	// tokens in a row that had just been made: more of them would not help.
 	ErrRefused = errors.New("the API refuses tokens that were just made: check that the key is for this environment and this API")
 
+	// ErrClosed is returned by a Cache or Scopes that was closed.
+	ErrClosed = errors.New("auth: closed")
+
 	// ErrRunning is returned by Run when a Run of the same value is under way.
 	ErrRunning = errors.New("auth: already running")
 )
@@ -84,4 +87,18 @@ func unasked(err error) error {
 // unaskedError is such an error without the endpoint's name.
 func unaskedError(err error) error {
 	return fmt.Errorf("auth: no token was asked for: %w", err)
+}
+
+// plain is an error without this package's prefix, for the middle of a text.
+type plain struct{ error }
+
+func (p plain) Error() string { return trimPrefix(p.error) }
+func (p plain) Unwrap() error { return p.error }
+
+// unprefixed takes the package prefix off, which belongs to the outermost layer.
+func unprefixed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return plain{err}
 }

@@ -41,7 +41,7 @@ func Example() {
 
 	oauth, _ := auth.NewOAuth("client id", key, auth.OAuthConfig{TokenURL: server.URL + "/v2/auth/token"})
 	cache, _ := auth.NewCache(oauth, auth.CacheConfig{})
-	transport, _ := auth.NewTransport(cache, server.URL, nil)
+	transport, _ := auth.NewTransport(cache, server.URL, auth.TransportConfig{})
 	client := &http.Client{Transport: transport}
 	defer client.CloseIdleConnections()
 

@@ -41,8 +41,12 @@ func (c *Cache) obtain(ctx context.Context, s *slot) (*lease, error) {
 		case <-ctx.Done():
 			c.leave(f)
 			return nil, fmt.Errorf("auth: waiting for a token: %w", context.Cause(ctx))
+		case <-c.life.Done():
 		}
 		c.leave(f)
+		if c.life.Err() != nil {
+			return nil, ErrClosed
+		}
 		if f.err == nil {
 			return f.lease, nil
 		}
@@ -61,6 +65,9 @@ func (c *Cache) obtain(ctx context.Context, s *slot) (*lease, error) {
 func (c *Cache) board(s *slot, now time.Time) (*lease, *flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.life.Err() != nil {
+		return nil, nil, ErrClosed
+	}
 	l := s.lease.Load()
 	if l.fresh(now) {
 		return l, nil, nil // somebody else was faster
@@ -110,13 +117,14 @@ func (c *Cache) start(s *slot, now time.Time) *flight {
 			return nil
 		}
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithCancelCause(c.life)
 	f := &flight{slot: s, age: c.age, done: make(chan struct{}), cancel: cancel}
 	s.flight = f
 	if c.failures > 0 {
 		c.probe = f
 	}
-	go c.fly(ctx, f)
+	c.flying++
+	c.own.Go(func() { c.fly(ctx, f) })
 	return f
 }
 
@@ -170,9 +178,10 @@ func (c *Cache) land(ctx context.Context, t Token, err error, begun time.Time) (
 	return l, nil
 }
 
-// abandoned reports whether the flight failed because Run ended it.
+// abandoned reports whether the flight failed because Run or Close ended it.
 func abandoned(ctx context.Context, err error) bool {
-	return err != nil && errors.Is(context.Cause(ctx), errAbandoned)
+	cause := context.Cause(ctx)
+	return err != nil && (errors.Is(cause, errAbandoned) || errors.Is(cause, ErrClosed))
 }
 
 // finish puts the lease into its slot, remembers a failure, and lets go of the
@@ -180,6 +189,7 @@ func abandoned(ctx context.Context, err error) bool {
 func (c *Cache) finish(ctx context.Context, f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.flying--
 	if f.slot.flight == f {
 		f.slot.flight = nil
 	}
@@ -189,6 +199,7 @@ func (c *Cache) finish(ctx context.Context, f *flight) {
 	}
 	f.outdated = f.age != c.age
 	switch {
+	case c.life.Err() != nil: // nobody gets it any more
 	case f.err == nil && f.outdated:
 		f.slot.lease.Store(f.lease.due(time.Now()))
 		c.succeeded(f.lease)
@@ -226,7 +237,13 @@ func (c *Cache) abandon(f *flight) {
 
 // single asks for a token that one caller uses once, in that caller's goroutine.
 func (c *Cache) single(ctx context.Context) (*lease, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.life, func() { cancel(ErrClosed) })()
 	for {
+		if c.life.Err() != nil {
+			return nil, ErrClosed
+		}
 		l, outdated, err := c.askOnce(ctx)
 		if err == nil || !outdated {
 			return l, err
@@ -274,6 +291,8 @@ func (c *Cache) settleOnce(ctx context.Context, t Token, err error, begun time.T
 	case err == nil:
 		c.succeeded(l)
 		return l, false, nil
+	case c.life.Err() != nil:
+		return nil, false, ErrClosed
 	case ctx.Err() != nil: // the caller's end, not the endpoint's failure
 		return nil, false, fmt.Errorf("auth: waiting for a token: %w", context.Cause(ctx))
 	case c.age != age:

@@ -20,7 +20,7 @@ func TestConstructors_RefuseNil(t *testing.T) {
 		"cache":             func() error { _, err := NewCache(nil, CacheConfig{}); return err },
 		"cache, typed nil":  func() error { _, err := NewCache(none, CacheConfig{}); return err },
 		"cache, nil func":   func() error { _, err := NewCache(MinterFunc(nil), CacheConfig{}); return err },
-		"transport":         func() error { _, err := NewTransport(nil, testURL, nil); return err },
+		"transport":         func() error { _, err := NewTransport(nil, testURL, TransportConfig{}); return err },
 		"oauth, no key":     func() error { _, err := NewOAuth("c", Key{}, OAuthConfig{}); return err },
 		"legacy, no secret": func() error { _, err := NewLegacy("k", Secret{}, LegacyConfig{}); return err },
 	} {
@@ -35,7 +35,7 @@ func TestConstructors_TypedNilIsNil(t *testing.T) {
 	t.Parallel()
 	var base *http.Transport
 	c := must(NewCache(MinterFunc(func(context.Context) (Token, error) { return Token{}, io.EOF }), CacheConfig{}))
-	rt := must(NewTransport(c, "http://127.0.0.1:1", base))
+	rt := must(NewTransport(c, "http://127.0.0.1:1", TransportConfig{Base: base}))
 	if rt.base == http.RoundTripper(base) {
 		t.Error("the base is a nil *http.Transport")
 	}
@@ -126,7 +126,7 @@ func TestTransports_PanicsAreErrors(t *testing.T) {
 	l := must(NewLegacy("k", NewSecret("s"), LegacyConfig{URL: "http://127.0.0.1:1", Transport: hostileTripper{}}))
 	_, err2 := l.Mint(t.Context())
 	good := MinterFunc(func(context.Context) (Token, error) { return NewToken("t", time.Now(), time.Now().Add(time.Hour)), nil })
-	rt := must(NewTransport(must(NewCache(good, CacheConfig{})), "http://127.0.0.1:1", hostileTripper{}))
+	rt := must(NewTransport(must(NewCache(good, CacheConfig{})), "http://127.0.0.1:1", TransportConfig{Base: hostileTripper{}}))
 	_, err3 := (&http.Client{Transport: rt}).Get("http://127.0.0.1:1/x")
 	for i, err := range []error{err, err2, err3, o.Check(t.Context())[0].Err, l.Check(t.Context())[0].Err} {
 		if err == nil || !strings.Contains(err.Error(), "panicked with a string") || strings.Contains(err.Error(), hostileValue) {

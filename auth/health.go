@@ -3,6 +3,8 @@ package auth
 import (
 	"errors"
 	"time"
+
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
 // succeeded forgets failures. c.mu is held.
@@ -31,9 +33,7 @@ func (c *Cache) failed(err error, probe bool) {
 	c.failures++
 	c.lastErr = err
 	wait := jitter(backoff(classOf(err), c.failures))
-	if e, ok := errors.AsType[*TokenError](err); ok {
-		wait = max(wait, e.RetryAfter())
-	}
+	wait = max(wait, askedToWait(err))
 	c.nextTry = now.Add(wait)
 	if c.any(now, (*lease).alive) == nil {
 		c.noteDown()
@@ -42,6 +42,18 @@ func (c *Cache) failed(err error, probe bool) {
 	if c.failures == 1 {
 		c.cfg.Logger.Warn("a token could not be renewed, the present one serves until its end", "key", c.cfg.Name, "class", classOf(err).String(), "error", err, "next_try", c.nextTry)
 	}
+}
+
+// askedToWait is what the error wants, within bounds.
+func askedToWait(err error) (wait time.Duration) {
+	var e interface {
+		error
+		RetryAfter() time.Duration
+	}
+	if errors.As(err, &e) {
+		_ = guard.Call("the error", func() { wait = e.RetryAfter() })
+	}
+	return min(wait, maxRetryAfter)
 }
 
 const (

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,12 @@ type LegacyConfig struct {
 	// URL is the base of the endpoints authenticate and refreshToken; default
 	// [DefaultLegacyURL]. https, or http on a loopback host.
 	URL string
+	// HTTPHosts are test hosts, by name or address, that may be asked by plain http;
+	// default none.
+	HTTPHosts []string
+	// PerRequest authenticates with the secret each time and uses no refresh token:
+	// Redox's advice for low traffic, for a Cache that is per request as well.
+	PerRequest bool
 	// Transport sends the requests; default one of its own, with the
 	// environment's proxy. Redirects are never followed.
 	Transport http.RoundTripper
@@ -40,10 +47,10 @@ type LegacyConfig struct {
 
 // WithDefaults returns a copy with every default filled in.
 func (c LegacyConfig) WithDefaults() LegacyConfig {
-	c.URL = orElse(c.URL, DefaultLegacyURL)
-	c.Timeout = orElse(c.Timeout, defaultTimeout)
-	c.Name = orElse(c.Name, defaultName)
-	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	c.URL = cmp.Or(c.URL, DefaultLegacyURL)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.Name = cmp.Or(c.Name, defaultName)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
@@ -51,7 +58,7 @@ func (c LegacyConfig) WithDefaults() LegacyConfig {
 func (c LegacyConfig) Validate() error {
 	var bad []error
 	if c.URL != "" {
-		if _, err := checkURL("legacy URL", c.URL); err != nil {
+		if _, err := checkURL("legacy URL", c.URL, c.HTTPHosts); err != nil {
 			bad = append(bad, err)
 		}
 	}
@@ -67,10 +74,11 @@ func (c LegacyConfig) Validate() error {
 // a [Cache] in front of it, without a pool. Safe for concurrent use; requests are
 // made one at a time, for each answer replaces the refresh token.
 type Legacy struct {
-	endpoint *endpoint
-	name     string
-	logger   *slog.Logger
-	turn     chan struct{} // holds one: the right to make a request
+	endpoint   *endpoint
+	perRequest bool
+	name       string
+	logger     *slog.Logger
+	turn       chan struct{} // holds one: the right to make a request
 
 	mu sync.Mutex
 	legacySecrets
@@ -96,12 +104,12 @@ func NewLegacy(apiKey string, secret Secret, cfg LegacyConfig) (*Legacy, error) 
 		return nil, fmt.Errorf("auth: legacy: %w", err)
 	}
 	cfg = cfg.WithDefaults()
-	e, err := newEndpoint("legacy URL", strings.TrimSuffix(cfg.URL, "/"), cfg.Transport, cfg.Timeout, cfg.Logger)
+	e, err := newEndpoint("legacy URL", strings.TrimSuffix(cfg.URL, "/"), cfg.HTTPHosts, cfg.Transport, cfg.Timeout, cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("auth: legacy: %w", err)
 	}
 	return &Legacy{
-		endpoint: e, name: cfg.Name, logger: cfg.Logger, turn: make(chan struct{}, 1),
+		endpoint: e, perRequest: cfg.PerRequest, name: cfg.Name, logger: cfg.Logger, turn: make(chan struct{}, 1),
 		legacySecrets: legacySecrets{apiKey: NewSecret(apiKey), secret: secret},
 	}, nil
 }
@@ -109,6 +117,9 @@ func NewLegacy(apiKey string, secret Secret, cfg LegacyConfig) (*Legacy, error) 
 // Mint asks for one token: by the refresh token if there is one, which works
 // after the token's end too, and by the secret when that is refused.
 func (l *Legacy) Mint(ctx context.Context) (Token, error) {
+	if l.perRequest {
+		return l.ask(ctx, opAuthenticate, l.credentials().alone())
+	}
 	select {
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
@@ -158,6 +169,10 @@ func (l *Legacy) Forget() {
 	l.age++
 }
 
+// CloseIdleConnections closes the idle connections to the endpoint, unless they are
+// those of [LegacyConfig.Transport].
+func (l *Legacy) CloseIdleConnections() { l.endpoint.closeIdle() }
+
 // Skew returns how far the local clock was ahead of the endpoint's at the last
 // answer (negative: behind), and false before the first one.
 func (l *Legacy) Skew() (time.Duration, bool) { return l.endpoint.skew.value() }
@@ -166,6 +181,12 @@ func (l *Legacy) credentials() legacySecrets {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.legacySecrets
+}
+
+// alone returns the secrets for a request whose refresh token is not kept.
+func (s legacySecrets) alone() legacySecrets {
+	s.age = -1
+	return s
 }
 
 // forget drops the refresh token unless it is a newer one.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -102,7 +103,7 @@ func (s *legacyStandIn) madeTokens() int {
 
 func newTestLegacy(t testing.TB, h http.Handler, cfg LegacyConfig) *Legacy {
 	t.Helper()
-	cfg.URL = orElse(cfg.URL, legacyBase)
+	cfg.URL = cmp.Or(cfg.URL, legacyBase)
 	cfg.Transport = serve(t, h)
 	return must(NewLegacy("key-1", NewSecret("s3cr3t"), cfg))
 }
@@ -352,6 +353,32 @@ func TestSetCredentials_OldSecretsAreDropped(t *testing.T) {
 	}
 	t.Errorf("%d replaced secrets are still in memory", held)
 	runtime.KeepAlive(l)
+}
+
+// Per request each token is had with the secret, side by side, and no refresh token is kept.
+func TestLegacy_PerRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newLegacyStandIn()
+		s.fault = func(http.ResponseWriter, *http.Request) bool { time.Sleep(time.Second); return false }
+		l := must(NewLegacy("key-1", NewSecret("s3cr3t"), LegacyConfig{URL: legacyBase, Transport: serve(t, s), PerRequest: true}))
+		c := must(NewCache(l, CacheConfig{PerRequest: true}))
+		defer stop(t, c)
+		begun := time.Now()
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() { bearer(t, c) })
+		}
+		all.Wait()
+		if time.Since(begun) != time.Second {
+			t.Errorf("it took %s", time.Since(begun))
+		}
+		c.Invalidate("access-1")
+		bearer(t, c)
+		if got := s.asked(); strings.Count(got, "authenticate") != 11 || strings.Contains(got, "refresh") {
+			t.Errorf("asked %s", got)
+		}
+	})
 }
 
 func FuzzReadLegacy(f *testing.F) {

@@ -8,6 +8,9 @@ import (
 	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
+// defaultName names a cache or client that was given no name.
+const defaultName = "default"
+
 // Metrics is told what a [Cache] and an [OAuth] do, by the name that their
 // configuration gives them. Its methods must be safe for concurrent use, must not
 // block and must not call the Cache; a panic is logged. The subpackage prom

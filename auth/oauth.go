@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,11 +28,20 @@ type OAuthConfig struct {
 	// TokenURL is the token endpoint; default [DefaultTokenURL]. https, or http
 	// on a loopback host.
 	TokenURL string
+	// HTTPHosts are test hosts, by name or address, that may be asked by plain http;
+	// default none.
+	HTTPHosts []string
 	// Audience is the assertion's aud; default TokenURL.
 	Audience string
 	// Scope is asked for, space separated; default none. Redox needs none, SMART
 	// servers do.
 	Scope string
+	// Params are further fields of the form, such as an audience or a resource that
+	// a server wants; default none. They are not for secrets.
+	Params url.Values
+	// Claims are further claims of the assertion, by name; default none. A value is
+	// whatever encoding/json writes.
+	Claims map[string]any
 	// Algorithm is what both keys sign with; default RS384 for an RSA key, ES384 for
 	// an EC key on P-384. A key on P-256 or P-521 signs ES256 or ES512 where that is
 	// said here, in its JWK or in [NewKey]: Redox is not known to take either.
@@ -60,13 +70,13 @@ type OAuthConfig struct {
 
 // WithDefaults returns a copy with every default filled in.
 func (c OAuthConfig) WithDefaults() OAuthConfig {
-	c.TokenURL = orElse(c.TokenURL, DefaultTokenURL)
-	c.Audience = orElse(c.Audience, c.TokenURL)
-	c.AssertionLifetime = orElse(c.AssertionLifetime, defaultAssertionLifetime)
-	c.SignTimeout = orElse(c.SignTimeout, defaultSignTimeout)
-	c.Timeout = orElse(c.Timeout, defaultTimeout)
-	c.Name = orElse(c.Name, defaultName)
-	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	c.TokenURL = cmp.Or(c.TokenURL, DefaultTokenURL)
+	c.Audience = cmp.Or(c.Audience, c.TokenURL)
+	c.AssertionLifetime = cmp.Or(c.AssertionLifetime, defaultAssertionLifetime)
+	c.SignTimeout = cmp.Or(c.SignTimeout, defaultSignTimeout)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.Name = cmp.Or(c.Name, defaultName)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
@@ -74,9 +84,13 @@ func (c OAuthConfig) WithDefaults() OAuthConfig {
 func (c OAuthConfig) Validate() error {
 	var bad []error
 	if c.TokenURL != "" {
-		if _, err := checkURL("token URL", c.TokenURL); err != nil {
+		if _, err := checkURL("token URL", c.TokenURL, c.HTTPHosts); err != nil {
 			bad = append(bad, err)
 		}
+	}
+	bad = append(bad, checkParams(c.Params))
+	if _, err := encodeClaims(c.Claims); err != nil {
+		bad = append(bad, err)
 	}
 	if _, known := schemes[c.Algorithm]; c.Algorithm != "" && !known {
 		bad = append(bad, unprefixed(algorithmError(c.Algorithm)))
@@ -105,6 +119,7 @@ func (c OAuthConfig) Validate() error {
 type OAuth struct {
 	assertion assertion
 	scope     string
+	params    url.Values
 	only      Algorithm
 	name      string
 	endpoint  *endpoint
@@ -127,12 +142,17 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 		return nil, fmt.Errorf("auth: oauth: %w", err)
 	}
 	cfg = cfg.WithDefaults()
-	e, err := newEndpoint("token URL", cfg.TokenURL, cfg.Transport, cfg.Timeout, cfg.Logger)
+	e, err := newEndpoint("token URL", cfg.TokenURL, cfg.HTTPHosts, cfg.Transport, cfg.Timeout, cfg.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("auth: oauth: %w", err)
+	}
+	claims, err := encodeClaims(cfg.Claims)
 	if err != nil {
 		return nil, fmt.Errorf("auth: oauth: %w", err)
 	}
 	o := &OAuth{
-		assertion: assertion{clientID, cfg.Audience, cfg.AssertionLifetime, cfg.SignTimeout, nil},
+		assertion: assertion{clientID, cfg.Audience, cfg.AssertionLifetime, cfg.SignTimeout, claims},
+		params:    cloneParams(cfg.Params),
 		scope:     cfg.Scope,
 		only:      cfg.Algorithm,
 		name:      cfg.Name,
@@ -147,14 +167,17 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 // Mint asks for one token with a new assertion. When the server refuses the key
 // (invalid_client, "Public key not found"), or its [Signer] does not sign, and there
 // is another, that one is tried in the same call, and kept when it works.
-func (o *OAuth) Mint(ctx context.Context) (Token, error) {
+func (o *OAuth) Mint(ctx context.Context) (Token, error) { return o.mintScope(ctx, o.scope) }
+
+// mintScope is Mint for a scope.
+func (o *OAuth) mintScope(ctx context.Context, scope string) (Token, error) {
 	keys, first := o.keys.get()
-	t, err := o.mint(ctx, keys[first])
+	t, err := o.mint(ctx, keys[first], scope)
 	other := keys[1-first]
 	if err == nil || !otherMayDo(err) || other.IsZero() {
 		return t, err
 	}
-	t, second := o.mint(ctx, other)
+	t, second := o.mint(ctx, other, scope)
 	if second != nil {
 		if classOf(second) == temporary {
 			err, second = second, err // the first one says how to retry
@@ -172,15 +195,15 @@ func (o *OAuth) Mint(ctx context.Context) (Token, error) {
 // mint asks with one key. A refusal that may be that of a replay, which something
 // on the way caused, or of the clock, is answered with one more request, whose
 // assertion is new.
-func (o *OAuth) mint(ctx context.Context, k Key) (Token, error) {
+func (o *OAuth) mint(ctx context.Context, k Key, scope string) (Token, error) {
 	used := o.dating.get()
-	t, d, err := o.ask(ctx, k, used)
+	t, d, err := o.ask(ctx, k, scope, used)
 	if err != nil {
 		var ok bool
 		if used, ok = again(used, d, err); !ok {
 			return Token{}, err
 		}
-		if t, d, err = o.ask(ctx, k, used); err != nil {
+		if t, d, err = o.ask(ctx, k, scope, used); err != nil {
 			return Token{}, err
 		}
 	}
@@ -190,13 +213,13 @@ func (o *OAuth) mint(ctx context.Context, k Key) (Token, error) {
 
 // ask makes one request, whose assertion is dated by the local clock less ahead, and
 // returns what the answer says of that.
-func (o *OAuth) ask(ctx context.Context, k Key, ahead time.Duration) (Token, dated, error) {
+func (o *OAuth) ask(ctx context.Context, k Key, scope string, ahead time.Duration) (Token, dated, error) {
 	d := dated{iat: time.Now().Round(0).Add(-ahead)}
 	signed, err := o.assertion.sign(ctx, k, d.iat)
 	if err != nil {
 		return Token{}, d, err
 	}
-	a, err := o.request(ctx, k, signed)
+	a, err := o.request(ctx, k, scope, signed)
 	d = d.of(a)
 	if err != nil {
 		return Token{}, d, err
@@ -206,14 +229,13 @@ func (o *OAuth) ask(ctx context.Context, k Key, ahead time.Duration) (Token, dat
 }
 
 // request posts an assertion.
-func (o *OAuth) request(ctx context.Context, k Key, signed Secret) (reply, error) {
-	form := url.Values{
-		"grant_type":            {"client_credentials"},
-		"client_assertion_type": {assertionType},
-		"client_assertion":      {signed.Reveal()},
-	}
-	if o.scope != "" {
-		form.Set("scope", o.scope)
+func (o *OAuth) request(ctx context.Context, k Key, scope string, signed Secret) (reply, error) {
+	form := cloneParams(o.params)
+	form.Set("grant_type", "client_credentials")
+	form.Set("client_assertion_type", assertionType)
+	form.Set("client_assertion", signed.Reveal())
+	if scope != "" {
+		form.Set("scope", scope)
 	}
 	a, err := o.endpoint.post(ctx, opToken, "", "application/x-www-form-urlencoded", []byte(form.Encode()))
 	if err != nil {
@@ -244,3 +266,7 @@ func (o *OAuth) read(k Key, signed Secret, a reply) (Token, error) {
 // Skew returns how far the local clock was ahead of the endpoint's at the last
 // answer (negative: behind), and false before the first one.
 func (o *OAuth) Skew() (time.Duration, bool) { return o.endpoint.skew.value() }
+
+// CloseIdleConnections closes the idle connections to the endpoint, unless they are
+// those of [OAuthConfig.Transport].
+func (o *OAuth) CloseIdleConnections() { o.endpoint.closeIdle() }

@@ -8,16 +8,14 @@ import (
 // idle is how often Run looks at the tokens when nothing is due.
 const idle = time.Hour
 
-// Run keeps the tokens renewed until ctx ends, and returns nil then. It asks for
+// Run keeps the tokens renewed until ctx ends or [Cache.Close] is called, and returns nil
+// then. It asks for
 // the first ones at once; an endpoint that is down is not an error. Flights that
 // callers wait for are let finish, within [CacheConfig.MintTimeout]; others are
 // ended. When Run has returned none of its goroutines is left, and the Cache
 // still serves callers, without renewal ahead.
 //
-// Whoever keeps a Cache without Run may call it once at the end, with a context
-// that has ended, to end and join what is under way.
-//
-// A second Run at the same time returns [ErrRunning]. In per-request mode there
+// A second Run at the same time returns [ErrRunning], one after Close [ErrClosed]. In per-request mode there
 // is nothing to renew, and Run waits for ctx.
 func (c *Cache) Run(ctx context.Context) error {
 	c.mu.Lock()
@@ -25,11 +23,20 @@ func (c *Cache) Run(ctx context.Context) error {
 		c.mu.Unlock()
 		return ErrRunning
 	}
+	if c.life.Err() != nil {
+		c.mu.Unlock()
+		return ErrClosed
+	}
 	c.running, c.joined = true, false
+	c.own.Add(1)
 	c.mu.Unlock()
+	defer c.own.Done()
 	defer c.join()
 	if c.cfg.PerRequest {
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-c.life.Done():
+		}
 		return nil
 	}
 	timer := time.NewTimer(0)
@@ -37,6 +44,8 @@ func (c *Cache) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-c.life.Done():
 			return nil
 		case <-timer.C:
 		case <-c.wake:
@@ -46,11 +55,32 @@ func (c *Cache) Run(ctx context.Context) error {
 	return nil
 }
 
+// Close ends what the Cache does by itself, Run and requests for tokens, and returns
+// nil when nothing of it is left. Callers that wait get [ErrClosed], and so do all
+// later ones. A Minter that does not return when its context ends holds Close up.
+// It may be called more than once, and not by the Minter.
+//
+// The Minter is not closed, since others may use it: [OAuth.CloseIdleConnections]
+// lets go of the connections of one that nobody needs any more.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	c.end(ErrClosed)
+	for i := range c.slots {
+		c.slots[i].lease.Store(nil)
+	}
+	c.mu.Unlock()
+	c.own.Wait()
+	return nil
+}
+
 // renew starts what is due and returns the time until something else is.
 func (c *Cache) renew(now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait := idle
+	if c.life.Err() != nil {
+		return wait
+	}
 	for i := range c.slots {
 		s := &c.slots[i]
 		if s.flight != nil {

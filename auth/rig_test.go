@@ -160,9 +160,7 @@ func startCache(t testing.TB, m Minter, cfg CacheConfig) *Cache {
 // stop ends and joins what a Cache without Run has under way.
 func stop(t testing.TB, c *Cache) {
 	t.Helper()
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := c.Run(ended); err != nil {
+	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto"
 	"encoding/json"
 	"errors"
@@ -158,7 +159,7 @@ func status(code int) func(http.ResponseWriter, *http.Request) bool {
 // newTestOAuth returns an OAuth that asks h.
 func newTestOAuth(t testing.TB, h http.Handler, k Key, cfg OAuthConfig) *OAuth {
 	t.Helper()
-	cfg.TokenURL = orElse(cfg.TokenURL, testURL)
+	cfg.TokenURL = cmp.Or(cfg.TokenURL, testURL)
 	cfg.Transport = serve(t, h)
 	return must(NewOAuth("client-1", k, cfg))
 }

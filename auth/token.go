@@ -73,8 +73,27 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // Minter obtains one token from an authorization server.
 //
 // Mint makes a new request each time it is called; it may block until ctx ends
-// and is safe for concurrent use. Its error may be a [*TokenError]; any other
-// error counts as temporary. [OAuth] and [Legacy] are Minters.
+// and is safe for concurrent use. A token without an issue or an end counts as new,
+// and as one of five minutes. [OAuth] and [Legacy] are Minters.
+//
+// A Minter may have these methods too, which a [Cache] calls where they are. They must
+// not block.
+//
+//   - Forget() is called when the API refused a token: what the Minter keeps, such as a
+//     refresh token, is not to be used again.
+//   - Skew() (ahead time.Duration, known bool) and KeyInUse() [Key] are shown by
+//     [Cache.Status].
+//
+// Its error may have these methods, wherever in its chain. That of a [*TokenError] has
+// them all.
+//
+//   - Temporary() bool and Heals() bool, both of them: it is asked again soon when the
+//     first is true, as it is after an error without them; slowly when the second is,
+//     since the refusal may end by itself; and more slowly still when neither is.
+//   - RetryAfter() time.Duration is the least wait until the next request.
+//   - Mend() string is what a person can do, for [Status].
+//   - NotAsked() bool: true says that no request was made, so that neither the endpoint
+//     nor the key is to blame. The error of a transport may have it as well.
 type Minter interface {
 	Mint(ctx context.Context) (Token, error)
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ import (
 // connection can be used again.
 const maxDrain = 256 << 10
 
-// Transport is an [http.RoundTripper] that puts a [Cache]'s token on requests to
+// Transport is an [http.RoundTripper] that puts a token of a [Source] on requests to
 // one origin. On a 401 it drops the token and, where the body can be had again
 // (no body, or [http.Request.GetBody] is set, as http.NewRequest does for byte
 // and string readers), sends the request once more with another token. A second
@@ -24,29 +25,48 @@ const maxDrain = 256 << 10
 // Requests to other origins, redirects among them, pass without a token. Safe
 // for concurrent use.
 type Transport struct {
-	cache  *Cache
+	source Source
 	origin string
 	base   http.RoundTripper
 }
 
+// Source is where a [Transport] has its tokens from: a [*Cache], or [*Scopes]. Its
+// methods are safe for concurrent use.
+type Source interface {
+	// Bearer returns a token for a request with that context.
+	Bearer(ctx context.Context) (string, error)
+	// Invalidate is told of a token that the API refused.
+	Invalidate(bearer string)
+}
+
+// TransportConfig is what a [Transport] may be told. The zero value sends by a
+// transport of its own, with the environment's proxy.
+type TransportConfig struct {
+	// Base sends the requests; default a transport of its own.
+	Base http.RoundTripper
+	// HTTPHosts are test hosts, by name or address, whose origin may be plain http;
+	// default none.
+	HTTPHosts []string
+}
+
 // NewTransport returns a Transport for an origin such as
 // "https://api.redoxengine.com"; a path in it means nothing. https is required,
-// except on loopback hosts. base sends the requests; nil means a
-// transport of its own, with the environment's proxy.
-func NewTransport(c *Cache, origin string, base http.RoundTripper) (*Transport, error) {
-	if c == nil {
-		return nil, errors.New("auth: transport: there is no Cache: give what NewCache returned")
+// except on loopback hosts.
+func NewTransport(s Source, origin string, cfg TransportConfig) (*Transport, error) {
+	if guard.IsNil(s) {
+		return nil, errors.New("auth: transport: there is no source of tokens: give what NewCache or NewScopes returned")
 	}
-	u, err := checkURL("origin", origin)
+	u, err := checkURL("origin", origin, cfg.HTTPHosts)
 	if err != nil {
 		return nil, fmt.Errorf("auth: transport: %w", err)
 	}
+	base := cfg.Base
 	if guard.IsNil(base) {
 		own := newBase()
 		own.ResponseHeaderTimeout, own.MaxIdleConnsPerHost = 0, 100
 		base = own
 	}
-	return &Transport{cache: c, origin: originOf(u), base: base}, nil
+	return &Transport{source: s, origin: originOf(u), base: base}, nil
 }
 
 // originOf returns scheme, host and port in one spelling.
@@ -67,7 +87,7 @@ func (t *Transport) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 		return t.base.RoundTrip(r)
 	}
 	ctx := r.Context()
-	bearer, err := t.cache.Bearer(ctx)
+	bearer, err := t.source.Bearer(ctx)
 	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close()
@@ -78,12 +98,12 @@ func (t *Transport) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	t.cache.Invalidate(bearer)
+	t.source.Invalidate(bearer)
 	body, ok := bodyAgain(r)
 	if !ok {
 		return resp, nil
 	}
-	again, err := t.cache.Bearer(ctx)
+	again, err := t.source.Bearer(ctx)
 	if err != nil || again == bearer {
 		if body != nil {
 			_ = body.Close()
@@ -94,7 +114,7 @@ func (t *Transport) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 	_ = resp.Body.Close()
 	resp, err = t.base.RoundTrip(withBearer(r, body, again))
 	if err == nil && resp.StatusCode == http.StatusUnauthorized {
-		t.cache.Invalidate(again)
+		t.source.Invalidate(again)
 	}
 	return resp, err
 }

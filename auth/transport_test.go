@@ -40,7 +40,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // client is an http.Client with the Cache's tokens, whose API is a.
 func client(t *testing.T, c *Cache, a http.Handler) *http.Client {
 	t.Helper()
-	return &http.Client{Transport: must(NewTransport(c, "http://localhost", serve(t, a)))}
+	return &http.Client{Transport: must(NewTransport(c, "http://localhost", TransportConfig{Base: serve(t, a)}))}
 }
 
 func post(t *testing.T, c *http.Client, body io.Reader) (int, string) {
@@ -160,7 +160,7 @@ func TestTransport_ClosesTheBodyAndLeavesTheRequestAlone(t *testing.T) {
 	} {
 		b := &body{Reader: strings.NewReader("x")}
 		r := must(http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.redoxengine.com/endpoint", b))
-		tr := must(NewTransport(must(NewCache(c.m, CacheConfig{})), "https://api.redoxengine.com", c.base))
+		tr := must(NewTransport(must(NewCache(c.m, CacheConfig{})), "https://api.redoxengine.com", TransportConfig{Base: c.base}))
 		resp, err := tr.RoundTrip(r)
 		if err == nil {
 			_ = resp.Body.Close()
@@ -211,7 +211,7 @@ func TestTransport_OtherOriginsGetNoToken(t *testing.T) {
 		}
 		return resp, nil
 	})
-	c := &http.Client{Transport: must(NewTransport(must(NewCache(&bench{}, CacheConfig{})), "https://API.redoxengine.com:443/x", base))}
+	c := &http.Client{Transport: must(NewTransport(must(NewCache(&bench{}, CacheConfig{})), "https://API.redoxengine.com:443/x", TransportConfig{Base: base}))}
 	for _, u := range []string{
 		"https://api.redoxengine.com/away", "http://api.redoxengine.com/", "https://api.redoxengine.com:8443/",
 		"https://api.redoxengine.com.evil.example/", "https://API.REDOXENGINE.COM:443/",
@@ -232,11 +232,11 @@ func TestTransport_OtherOriginsGetNoToken(t *testing.T) {
 func TestNewTransport(t *testing.T) {
 	t.Parallel()
 	for _, origin := range []string{"", "api.redoxengine.com", "http://api.redoxengine.com", "ftp://localhost", "https://u:p@h"} {
-		if _, err := NewTransport(&Cache{}, origin, nil); err == nil || !strings.HasPrefix(err.Error(), "auth: transport: ") {
+		if _, err := NewTransport(&Cache{}, origin, TransportConfig{}); err == nil || !strings.HasPrefix(err.Error(), "auth: transport: ") {
 			t.Errorf("%q: %v", origin, err)
 		}
 	}
-	tr := must(NewTransport(&Cache{}, "https://h", nil))
+	tr := must(NewTransport(&Cache{}, "https://h", TransportConfig{}))
 	if own, ok := tr.base.(*http.Transport); !ok || own.Proxy == nil || own.ResponseHeaderTimeout != 0 {
 		t.Errorf("the default base is %+v", tr.base)
 	}
@@ -253,8 +253,8 @@ func (i *idler) CloseIdleConnections() { i.closed++ }
 func TestTransport_ClosesIdleConnectionsOfItsBase(t *testing.T) {
 	t.Parallel()
 	base := &idler{}
-	(&http.Client{Transport: must(NewTransport(&Cache{}, "https://h", base))}).CloseIdleConnections()
-	must(NewTransport(&Cache{}, "https://h", fixed(nil))).CloseIdleConnections() // has none
+	(&http.Client{Transport: must(NewTransport(&Cache{}, "https://h", TransportConfig{Base: base}))}).CloseIdleConnections()
+	must(NewTransport(&Cache{}, "https://h", TransportConfig{Base: fixed(nil)})).CloseIdleConnections() // has none
 	if base.closed != 1 {
 		t.Errorf("closed %d times", base.closed)
 	}

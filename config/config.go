@@ -148,7 +148,7 @@ type Key struct {
 	// Audience is Redox.TokenURL where it is not set.
 	Audience   string `key:"audience" types:"oauth user" doc:"aud of the client assertion; empty means redox.token_url"`
 	Scope      string `key:"scope" types:"oauth user" doc:"scope to ask for; empty asks for none"`
-	Mode       string `key:"mode" default:"cached" values:"cached per-request" types:"oauth user" doc:"whether a token serves until it expires or for one request"`
+	Mode       string `key:"mode" default:"cached" values:"cached per-request" doc:"whether a token serves until it expires or for one request"`
 	Pool       int    `key:"pool" default:"1" least:"1" most:"64" types:"oauth user" doc:"tokens held at once"`
 	APIKey     Secret `key:"api_key" types:"legacy" doc:"API key"`
 	APIKeyFile string `key:"api_key_file" kind:"secret file" types:"legacy" is:"required" doc:"file with the API key"`

@@ -145,7 +145,7 @@ func TestLoad_Everything(t *testing.T) {
 		EndpointPath: "/v3/endpoint", FHIRPath: "/api/FHIR/R4/", Timeout: 90 * time.Second, MaxBody: 8 << 20, MaxFile: 20_000_000, MaxAnswer: MaxAnswer{2_000_000, 5_000_000}, StrictAnswers: StrictOff,
 		Offload: Offload{Enabled: true, Over: 1_000_000}, Headers: []string{"Prefer", "x-*"}, OrganizationID: "4711", CAFile: pem, ClientCertFile: pem, ClientKeyFile: pem, IdleTimeout: 4 * time.Second, HTTP2: HTTP2On,
 		ProxyURL: NewURL("http://user:pa55@proxy.example:3128")}, c.Redox)
-	diff(t, Key{Type: "legacy", APIKey: NewSecret("the-api-key"), Secret: NewSecret("s3cr3t-from-file"), SecretFile: secret}, c.Keys["old"])
+	diff(t, Key{Type: "legacy", Mode: ModeCached, APIKey: NewSecret("the-api-key"), Secret: NewSecret("s3cr3t-from-file"), SecretFile: secret}, c.Keys["old"])
 	main := c.Keys["main"]
 	if !main.PrivateKey.IsSet() || !main.Next.PrivateKey.Equal(main.PrivateKey) {
 		t.Error("the private keys were not read from their files")

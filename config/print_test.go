@@ -68,6 +68,7 @@ keys:
     pool: 4
   old:
     type: legacy
+    mode: cached
     api_key: '[redacted]'
     secret_file: DIR/secret.txt
   people:

@@ -72,9 +72,7 @@ func TestTokenSource_EndsWithItsContext(t *testing.T) {
 	if _, err := xoauth2.TokenSource(ctx, c).Token(); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	ended, end := context.WithCancel(context.Background())
-	end()
-	if err := c.Run(ended); err != nil { // ends the request under way
+	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -41,7 +42,7 @@ func mended(says string, wrong error, after ...error) mend { return mend{says, w
 
 // mendsTried are the files whose texts are all in the table.
 var mendsTried = []string{
-	"auth/algorithm.go", "auth/signer.go", "auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
+	"auth/algorithm.go", "auth/signer.go", "auth/extra.go", "auth/scopes.go", "auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
 	"outbox/httpheader.go", "outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
 	"outbox/dlq/query.go", "outbox/dlq/replay.go", "outbox/dlq/store.go", "outbox/gateway/gateway.go", "outbox/topology/topology.go",
 	"worker/config.go", "worker/sources.go", "worker/quota/config.go",
@@ -132,7 +133,20 @@ func mendsOfAuth(t *testing.T) []mend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := func(origin string) error { return second(auth.NewTransport(kept, origin, nil)) }
+	transport := func(origin string) error { return second(auth.NewTransport(kept, origin, auth.TransportConfig{})) }
+	plain := func(host string) error {
+		return second(auth.NewTransport(kept, "http://h", auth.TransportConfig{HTTPHosts: []string{host}}))
+	}
+	scopes := func(c auth.ScopesConfig) error {
+		return second(auth.NewScopes(func(string) auth.Minter { return token }, c))
+	}
+	asked := func(scope string) error {
+		s, err := auth.NewScopes(func(string) auth.Minter { return token }, auth.ScopesConfig{})
+		if err != nil {
+			return err
+		}
+		return second(s.Cache(scope))
+	}
 	watcher := func(c filewatch.Config) error {
 		return second(filewatch.New([]string{t.TempDir()}, func() error { return nil }, c))
 	}
@@ -156,11 +170,16 @@ func mendsOfAuth(t *testing.T) []mend {
 		mended("the API key is missing: copy it", second(auth.NewLegacy("", auth.NewSecret("s"), auth.LegacyConfig{})), legacy(auth.LegacyConfig{})),
 		mended("the secret is missing: generate one", second(auth.NewLegacy("key", auth.Secret{}, auth.LegacyConfig{})), legacy(auth.LegacyConfig{})),
 		mended("timeout is -1ns: give a positive one, or 0 for 15s", legacy(auth.LegacyConfig{Timeout: -1}), legacy(auth.LegacyConfig{Timeout: 1}), legacy(auth.LegacyConfig{})),
-		mended("give what NewCache returned", second(auth.NewTransport(nil, "https://h", nil)), transport("https://h")),
+		mended("give what NewCache or NewScopes returned", second(auth.NewTransport(nil, "https://h", auth.TransportConfig{})), transport("https://h")),
 		mended("has a user or password in it: remove it", transport("https://a:b@h"), transport("https://h")),
 		mended("has no host: write https://HOST/PATH", transport("api.redoxengine.com"), transport("https://api.redoxengine.com")),
 		mended("has a fragment (#): remove it", transport("https://h/#a"), transport("https://h/")),
-		mended("credentials go to https only (http for loopback hosts)", transport("http://h"), transport("https://h"), transport("http://127.0.0.1:1")),
+		mended("credentials go to https only (http for loopback hosts, and for the test hosts in HTTPHosts)", transport("http://h"), transport("https://h"), transport("http://127.0.0.1:1"), plain("h")),
+		mended("give the name of one host, without scheme, port and wildcards", plain("http://h"), plain("h")),
+		mended("give the method WithScope of an OAuth", second(auth.NewScopes(nil, auth.ScopesConfig{})), scopes(auth.ScopesConfig{})),
+		mended("max is -1: give 1 to 4096, or 0 for 64", scopes(auth.ScopesConfig{Max: -1}), scopes(auth.ScopesConfig{Max: 1}), scopes(auth.ScopesConfig{Max: 4096}), scopes(auth.ScopesConfig{})),
+		mended("at most 4096 are taken: ask for fewer", asked(strings.Repeat("a", 4097)), asked(strings.Repeat("a", 4096))),
+		mended("remove quotes, backslashes and what is not ASCII", asked(`"system/*.rs"`), asked("system/*.rs")),
 		mended("give positive ones, or 0 for 200ms and 10s", watcher(filewatch.Config{Settle: -1}), watcher(filewatch.Config{Settle: 1, Poll: 1}), watcher(filewatch.Config{})),
 	)
 }
@@ -204,6 +223,13 @@ func mendsOfOAuth(t *testing.T) []mend {
 		mended("change one of the two", oauth(auth.OAuthConfig{Algorithm: auth.RS384}), oauth(auth.OAuthConfig{Algorithm: auth.ES384}),
 			second(auth.NewOAuth("client", key(auth.RS384, "rsa"), auth.OAuthConfig{Algorithm: auth.RS384}))),
 		mended("use RS256, RS384, RS512, PS256, PS384 or PS512 (RSA), or ES256", oauth(auth.OAuthConfig{Algorithm: "HS256"}), oauth(auth.OAuthConfig{Algorithm: auth.ES384})),
+		mended("a parameter has no name: give it one", oauth(auth.OAuthConfig{Params: url.Values{"": {"a"}}}), oauth(auth.OAuthConfig{Params: url.Values{"b": {"a"}}})),
+		mended("the parameter scope has a place of its own: use Scope", oauth(auth.OAuthConfig{Params: url.Values{"scope": {"a"}}}), oauth(auth.OAuthConfig{Scope: "a"})),
+		mended("the parameter grant_type is set already: remove it", oauth(auth.OAuthConfig{Params: url.Values{"grant_type": {"a"}}}), oauth(auth.OAuthConfig{})),
+		mended("a claim has no name: give it one", oauth(auth.OAuthConfig{Claims: map[string]any{"": 1}}), oauth(auth.OAuthConfig{Claims: map[string]any{"b": 1}})),
+		mended("the claim iss is set already: remove it", oauth(auth.OAuthConfig{Claims: map[string]any{"iss": 1}}), oauth(auth.OAuthConfig{})),
+		mended("give a string, a number, a list or a map of them", oauth(auth.OAuthConfig{Claims: map[string]any{"c": make(chan int)}}),
+			oauth(auth.OAuthConfig{Claims: map[string]any{"c": map[string][]int{"a": {1}}}})),
 		mended("sign timeout is -1ns: give a positive one, or 0 for 10s", oauth(auth.OAuthConfig{SignTimeout: -1}), oauth(auth.OAuthConfig{SignTimeout: 1}), oauth(auth.OAuthConfig{})),
 	)
 }

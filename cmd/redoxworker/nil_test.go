@@ -50,13 +50,19 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, typed := auth.NewCache(none, auth.CacheConfig{})
 		return []error{err, typed}
 	},
+	"auth.NewScopes": func(ctx context.Context) []error {
+		_, err := auth.NewScopes(nil, auth.ScopesConfig{})
+		s, _ := auth.NewScopes(func(string) auth.Minter { return nil }, auth.ScopesConfig{})
+		_, none := s.Bearer(ctx)
+		return []error{err, none}
+	},
 	"auth.NewKey": func(context.Context) []error {
 		_, err := auth.NewKey(nil, "k", "")
 		_, adapted := auth.NewKey(auth.CryptoSigner(nil), "k", "")
 		return []error{err, adapted}
 	},
 	"auth.NewTransport": func(context.Context) []error {
-		_, err := auth.NewTransport(nil, "https://h", nil)
+		_, err := auth.NewTransport(nil, "https://h", auth.TransportConfig{})
 		return []error{err}
 	},
 	"filewatch.New": func(context.Context) []error {

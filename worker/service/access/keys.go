@@ -142,7 +142,7 @@ func (k *Keys) make(c *config.Config, name string) (*Key, error) {
 	var err error
 	if of.Type == config.KeyLegacy {
 		one.Legacy, err = auth.NewLegacy(of.APIKey.Reveal(), of.Secret, auth.LegacyConfig{
-			URL: c.Redox.LegacyURL, Transport: k.options.Transport, Name: name, Logger: k.options.Logger})
+			URL: c.Redox.LegacyURL, PerRequest: of.Mode == config.ModePerRequest, Transport: k.options.Transport, Name: name, Logger: k.options.Logger})
 		minter = one.Legacy
 	} else {
 		one.OAuth, err = k.oauth(c, name, of)

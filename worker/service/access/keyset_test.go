@@ -113,6 +113,30 @@ func TestKeys_AChangeIsADifference(t *testing.T) {
 	})
 }
 
+// A legacy key that is per request authenticates each time, and by itself never.
+func TestKeys_LegacyPerRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far, c := &endpoint{}, legacy(map[string]string{"a": "1", "b": "1"})
+		key := c.Keys["a"]
+		key.Mode = config.ModePerRequest
+		c.Keys["a"] = key
+		keys, err := NewKeys(c, KeysOptions{Transport: far})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			for _, name := range []string{"a", "b"} {
+				if _, err := keys.Get(name).Tokens.Bearer(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if a, b := far.count("a1"), far.count("b1"); a != 3 || b != 1 {
+			t.Errorf("asked %d and %d times", a, b)
+		}
+	})
+}
+
 // usable are the keys that a metric of each says something about, sorted.
 func usable(t *testing.T, registry *prometheus.Registry) (keys []string) {
 	t.Helper()
