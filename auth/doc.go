@@ -5,7 +5,7 @@
 //	key, err := auth.ReadKeyFile("key.pem", "my-kid")
 //	oauth, err := auth.NewOAuth("client id", key, auth.OAuthConfig{})
 //	cache, err := auth.NewCache(oauth, auth.CacheConfig{})
-//	transport, err := auth.NewTransport(cache, "https://api.redoxengine.com", nil)
+//	transport, err := auth.NewTransport(cache, "https://api.redoxengine.com", auth.TransportConfig{})
 //	client := &http.Client{Transport: transport} // sends and renews the token
 //
 // # Three kinds of credentials
@@ -25,25 +25,32 @@
 // A user-level key is an OAuth key as well, made for the Platform API: use
 // [OAuth].
 //
-// For another SMART server set OAuthConfig.TokenURL and Scope. Do not discover
-// Redox's endpoint: the metadata that its host publishes describes another
-// server.
+// # Other servers
+//
+// For another server set TokenURL and Scope of [OAuthConfig], or let the subpackage
+// smart find the token endpoint of one that describes itself. Redox's is never
+// discovered: what its host publishes describes another server.
+//
+// [OAuthConfig] also names the [Algorithm], where it is not RS384 or ES384, and what a
+// server wants besides: Audience, Params of the form, Claims of the assertion. [Scopes]
+// keeps tokens for each set of scopes that requests need.
 //
 // # The parts
 //
-//   - [Key] is a private signing key, read from PEM or JWK, RSA or EC P-384.
+//   - [Key] is a signing key, RSA or EC: read from PEM or JWK, or made of a [Signer]
+//     whose private key is elsewhere: in a cloud's key management, a module, an agent.
 //   - [OAuth] and [Legacy] ask for one token. Both are a [Minter].
 //   - [Cache] keeps tokens of one Minter ready: one request for any number of
 //     callers, renewal ahead of the end, the old token while the endpoint is
-//     down, compare-and-drop when the far side refuses a token.
+//     down, compare-and-drop when the far side refuses a token. Close ends it.
 //   - [Transport] gives any [net/http.Client] the Cache's credentials, for one
 //     origin. After a 401 it sends a request again with a new token, once, where
 //     its body can be had again.
 //
 // Around them: [NewJWKSHandler] publishes the public halves, and [TokenError] turns
 // what the endpoint answers into the mend. The subpackage filewatch notices changed
-// key and secret files (Kubernetes mounts too), prom counts for Prometheus, xoauth2
-// serves users of golang.org/x/oauth2, and secret has the type behind [Secret]. Two servers that are not part of this project judge the assertions in
+// key and secret files (Kubernetes mounts too), prom counts for Prometheus by the hook
+// [Metrics], xoauth2 serves users of golang.org/x/oauth2, and secret has the type behind [Secret]. Two servers that are not part of this project judge the assertions in
 // auth/conformance.
 //
 // # What it keeps to
@@ -51,9 +58,12 @@
 // Secrets, tokens and private keys print as "[redacted]" through every fmt
 // verb, JSON, YAML, text and slog, and no error of this package carries one.
 //
-// The package starts goroutines in two places only: [Cache.Run], which joins
-// what it started before it returns, and the one request under way that waiting
-// callers share, which [CacheConfig.MintTimeout] bounds.
+// The package starts goroutines in two places only: for the one request under way
+// that waiting callers share, which [CacheConfig.MintTimeout] bounds and [Cache.Close]
+// joins, and for a call of a [Signer], of which [OAuthConfig.SignTimeout] bounds the
+// wait. Idle connections are let go of by CloseIdleConnections.
+//
+// It links no client of Prometheus and nothing of NATS.
 //
 // # References
 //

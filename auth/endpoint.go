@@ -7,16 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/httpanswer"
 	"github.com/redoxworker/redoxworker/auth/internal/answer"
 	"github.com/redoxworker/redoxworker/auth/internal/guard"
+	"github.com/redoxworker/redoxworker/auth/internal/remote"
 )
 
 // What an endpoint is asked for, in [TokenError.Op].
@@ -56,7 +54,7 @@ type reply struct {
 }
 
 func newEndpoint(name, raw string, plain []string, base http.RoundTripper, timeout time.Duration, l *slog.Logger) (*endpoint, error) {
-	u, err := checkURL(name, raw, plain)
+	u, err := remote.Check(name, raw, plain)
 	if err != nil {
 		return nil, err
 	}
@@ -68,84 +66,18 @@ func newEndpoint(name, raw string, plain []string, base http.RoundTripper, timeo
 	}
 	own := guard.IsNil(base)
 	if own {
-		base = newBase()
-	}
-	if _, known := base.(*http.Transport); !known {
-		base = guardedTransport{base}
+		base = remote.Transport()
 	}
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
 	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
+	if u.Scheme == "http" && !remote.Loopback(u.Hostname()) {
 		l.Warn("credentials go out without TLS, which is for tests alone", "host", u.Host)
 	}
 	return &endpoint{url: raw, host: u.Host, own: own, timeout: timeout, logger: l, client: &http.Client{
-		Transport:     base,
+		Transport:     remote.Guarded(base),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
-}
-
-// guardedTransport makes an error of a panic.
-type guardedTransport struct{ base http.RoundTripper }
-
-func (g guardedTransport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
-	defer guard.Recover("the transport", &err)
-	return g.base.RoundTrip(r)
-}
-
-// newBase is the transport of an endpoint that was given none: a few idle
-// connections, the environment's proxy, TLS 1.2 or later (net/http's minimum).
-func newBase() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: defaultTimeout,
-		IdleConnTimeout:       30 * time.Second,
-		MaxIdleConnsPerHost:   4,
-		ForceAttemptHTTP2:     true,
-	}
-}
-
-// checkURL takes https, and http for loopback hosts and those named in plain. Its
-// error has no package prefix: the caller adds it.
-func checkURL(name, raw string, plain []string) (*url.URL, error) {
-	if err := checkPlainHosts(plain); err != nil {
-		return nil, err
-	}
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s cannot be read as a URL", name) // the URL error would quote a password in it
-	case u.User != nil:
-		return nil, fmt.Errorf("%s has a user or password in it: remove it", name)
-	case u.Hostname() == "":
-		return nil, fmt.Errorf("%s has no host: write https://HOST/PATH", name)
-	case u.Fragment != "":
-		return nil, fmt.Errorf("%s has a fragment (#): remove it", name)
-	case u.Scheme == "https", u.Scheme == "http" && (loopback(u.Hostname()) || named(plain, u.Hostname())):
-		return u, nil
-	}
-	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts, and for the test hosts in HTTPHosts)", name, answer.Clip(u.Scheme, 16), u.Host)
-}
-
-// checkPlainHosts takes exact names and addresses.
-func checkPlainHosts(plain []string) error {
-	for _, h := range plain {
-		if h == "" || strings.ContainsAny(h, ":/*?@ ") && net.ParseIP(h) == nil {
-			return fmt.Errorf("HTTPHosts has %q: give the name of one host, without scheme, port and wildcards", answer.Clip(h, 64))
-		}
-	}
-	return nil
-}
-
-func named(plain []string, host string) bool {
-	return slices.ContainsFunc(plain, func(h string) bool { return strings.EqualFold(h, host) })
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // closeIdle closes the idle connections of a transport that is the endpoint's own.
@@ -211,28 +143,8 @@ func (e *endpoint) failed(op string, err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &TokenError{Op: op, Host: e.host, Err: withoutQuotes(err)}
+	return &TokenError{Op: op, Host: e.host, Err: remote.WithoutQuotes(err)}
 }
-
-// withoutQuotes cuts an error's text where it begins to quote: net/http quotes what it cannot
-// read of an answer, and that may be the token. What comes from this machine's network is
-// left as it is.
-func withoutQuotes(err error) error {
-	text, _, quotes := strings.Cut(err.Error(), `"`)
-	if !quotes || errors.As(err, new(net.Error)) {
-		return err
-	}
-	return quoted{err, strings.TrimRight(text, " :")}
-}
-
-// quoted is an error that quotes an answer, with a text that does not.
-type quoted struct {
-	error
-	text string
-}
-
-func (q quoted) Error() string { return q.text }
-func (q quoted) Unwrap() error { return q.error }
 
 // refused makes the error of an answer that holds no token.
 func (e *endpoint) refused(op, kid string, a reply, sent ...Secret) *TokenError {

@@ -29,8 +29,8 @@ type Key struct{ k *key }
 // key is behind a pointer so that fmt cannot reach the private numbers through
 // an unexported field of another struct.
 type key struct {
-	private   crypto.Signer // *rsa.PrivateKey or *ecdsa.PrivateKey; nil with a remote
-	remote    *remote       // what signs elsewhere
+	private   crypto.Signer // *rsa.PrivateKey or *ecdsa.PrivateKey; nil with a far one
+	far       *elsewhere    // what signs elsewhere
 	public    crypto.PublicKey
 	algorithm Algorithm
 	named     bool // somebody asked for the algorithm

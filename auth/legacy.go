@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/internal/answer"
+	"github.com/redoxworker/redoxworker/auth/internal/remote"
 )
 
 // DefaultLegacyURL is the base of Redox's legacy endpoints, authenticate and
@@ -58,7 +59,7 @@ func (c LegacyConfig) WithDefaults() LegacyConfig {
 func (c LegacyConfig) Validate() error {
 	var bad []error
 	if c.URL != "" {
-		if _, err := checkURL("legacy URL", c.URL, c.HTTPHosts); err != nil {
+		if _, err := remote.Check("legacy URL", c.URL, c.HTTPHosts); err != nil {
 			bad = append(bad, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/internal/answer"
+	"github.com/redoxworker/redoxworker/auth/internal/remote"
 )
 
 // DefaultTokenURL is Redox's token endpoint in the United States (Redox,
@@ -84,7 +85,7 @@ func (c OAuthConfig) WithDefaults() OAuthConfig {
 func (c OAuthConfig) Validate() error {
 	var bad []error
 	if c.TokenURL != "" {
-		if _, err := checkURL("token URL", c.TokenURL, c.HTTPHosts); err != nil {
+		if _, err := remote.Check("token URL", c.TokenURL, c.HTTPHosts); err != nil {
 			bad = append(bad, err)
 		}
 	}

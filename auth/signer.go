@@ -85,7 +85,7 @@ func NewKey(s Signer, id string, a Algorithm) (Key, error) {
 	if err := checkPublic(public); err != nil {
 		return Key{}, err
 	}
-	k := Key{&key{remote: &remote{s, make(chan struct{}, maxSigning)}, public: public, algorithm: defaultOf(public), id: id}}
+	k := Key{&key{far: &elsewhere{s, make(chan struct{}, maxSigning)}, public: public, algorithm: defaultOf(public), id: id}}
 	return k.With(a)
 }
 
@@ -129,8 +129,8 @@ func (e *SignError) Mend() string {
 // Attempted returns false: nothing was sent to the API.
 func (e *SignError) Attempted() bool { return false }
 
-// remote is a Signer and the calls of it that are under way.
-type remote struct {
+// elsewhere is a Signer and the calls of it that are under way.
+type elsewhere struct {
 	signer Signer
 	turns  chan struct{}
 }
@@ -148,7 +148,7 @@ func (k *key) signature(ctx context.Context, timeout time.Duration, text string)
 	cause := fmt.Errorf("no signature after %s", timeout)
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
-	signed, err := k.remote.call(limited, []byte(text), schemes[k.algorithm].opts)
+	signed, err := k.far.call(limited, []byte(text), schemes[k.algorithm].opts)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, fmt.Errorf("auth: waiting for a signature: %w", context.Cause(ctx))
@@ -166,7 +166,7 @@ func (k *key) signature(ctx context.Context, timeout time.Duration, text string)
 var errBusy = fmt.Errorf("%d calls of the signer have not returned", maxSigning)
 
 // call calls the signer in a goroutine of its own, which it leaves alone when ctx ends.
-func (r *remote) call(ctx context.Context, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+func (r *elsewhere) call(ctx context.Context, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	select {
 	case r.turns <- struct{}{}:
 	case <-ctx.Done():

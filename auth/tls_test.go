@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/redoxworker/redoxworker/auth/internal/remote"
 )
 
 // TestEndpoint_TLS12OrLater: SMART wants it, and the transports of this package take no
@@ -26,7 +28,7 @@ func TestEndpoint_TLS12OrLater(t *testing.T) {
 		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: version}
 		s.StartTLS()
-		own := newBase()
+		own := remote.Transport()
 		own.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()} // versions as net/http has them
 		own.TLSClientConfig.RootCAs.AddCert(s.Certificate())
 		_, err := must(NewOAuth("c", ecKey("k"), OAuthConfig{TokenURL: s.URL, Transport: own})).Mint(t.Context())

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/auth/internal/guard"
+	"github.com/redoxworker/redoxworker/auth/internal/remote"
 )
 
 // maxDrain is how much of a refused answer is read, in bytes, so that its
@@ -56,13 +57,13 @@ func NewTransport(s Source, origin string, cfg TransportConfig) (*Transport, err
 	if guard.IsNil(s) {
 		return nil, errors.New("auth: transport: there is no source of tokens: give what NewCache or NewScopes returned")
 	}
-	u, err := checkURL("origin", origin, cfg.HTTPHosts)
+	u, err := remote.Check("origin", origin, cfg.HTTPHosts)
 	if err != nil {
 		return nil, fmt.Errorf("auth: transport: %w", err)
 	}
 	base := cfg.Base
 	if guard.IsNil(base) {
-		own := newBase()
+		own := remote.Transport()
 		own.ResponseHeaderTimeout, own.MaxIdleConnsPerHost = 0, 100
 		base = own
 	}

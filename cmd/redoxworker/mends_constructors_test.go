@@ -24,6 +24,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/auth/filewatch"
 	"github.com/redoxworker/redoxworker/auth/prom"
+	"github.com/redoxworker/redoxworker/auth/smart"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
@@ -42,7 +43,7 @@ func mended(says string, wrong error, after ...error) mend { return mend{says, w
 
 // mendsTried are the files whose texts are all in the table.
 var mendsTried = []string{
-	"auth/algorithm.go", "auth/signer.go", "auth/extra.go", "auth/scopes.go", "auth/cache.go", "auth/endpoint.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
+	"auth/algorithm.go", "auth/signer.go", "auth/extra.go", "auth/scopes.go", "auth/cache.go", "auth/internal/remote/remote.go", "auth/smart/client.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
 	"outbox/httpheader.go", "outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
 	"outbox/dlq/query.go", "outbox/dlq/replay.go", "outbox/dlq/store.go", "outbox/gateway/gateway.go", "outbox/topology/topology.go",
 	"worker/config.go", "worker/sources.go", "worker/quota/config.go",
@@ -137,6 +138,13 @@ func mendsOfAuth(t *testing.T) []mend {
 	plain := func(host string) error {
 		return second(auth.NewTransport(kept, "http://h", auth.TransportConfig{HTTPHosts: []string{host}}))
 	}
+	pair, err := auth.GenerateKey(auth.ES384, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	discover := func(base, tokenURL string) error {
+		return second(smart.New(base, "client", pair, smart.Config{OAuth: auth.OAuthConfig{TokenURL: tokenURL}}))
+	}
 	scopes := func(c auth.ScopesConfig) error {
 		return second(auth.NewScopes(func(string) auth.Minter { return token }, c))
 	}
@@ -175,6 +183,9 @@ func mendsOfAuth(t *testing.T) []mend {
 		mended("has no host: write https://HOST/PATH", transport("api.redoxengine.com"), transport("https://api.redoxengine.com")),
 		mended("has a fragment (#): remove it", transport("https://h/#a"), transport("https://h/")),
 		mended("credentials go to https only (http for loopback hosts, and for the test hosts in HTTPHosts)", transport("http://h"), transport("https://h"), transport("http://127.0.0.1:1"), plain("h")),
+		mended("FHIR base has a query: remove it", discover("https://h/r4?a=b", ""), discover("https://h/r4", "")),
+		mended("the token URL is what is looked for: remove it, or use auth.NewOAuth", discover("https://h/r4", "https://h/token"), discover("https://h/r4", "")),
+		mended("use auth.NewOAuth, which knows Redox's token URL", discover(auth.DefaultTokenURL, ""), second(auth.NewOAuth("client", pair, auth.OAuthConfig{}))),
 		mended("give the name of one host, without scheme, port and wildcards", plain("http://h"), plain("h")),
 		mended("give the method WithScope of an OAuth", second(auth.NewScopes(nil, auth.ScopesConfig{})), scopes(auth.ScopesConfig{})),
 		mended("max is -1: give 1 to 4096, or 0 for 64", scopes(auth.ScopesConfig{Max: -1}), scopes(auth.ScopesConfig{Max: 1}), scopes(auth.ScopesConfig{Max: 4096}), scopes(auth.ScopesConfig{})),

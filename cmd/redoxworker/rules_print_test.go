@@ -53,7 +53,7 @@ var opaque = []string{"outbox.Publisher", "gateway.Gateway", "outbox.BodyReader"
 // nothing but pointers to what is guarded itself.
 var harmless = strings.Fields(`
 auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoTokenError auth.OAuth auth.OAuthConfig auth.SignError auth.Status
-auth.Scopes auth.ScopesConfig auth.TokenError auth.Transport auth.TransportConfig filewatch.Config filewatch.Watcher prom.Metrics
+auth.Scopes auth.ScopesConfig auth.TokenError auth.Transport auth.TransportConfig filewatch.Config filewatch.Watcher prom.Metrics smart.Client smart.Config smart.Document smart.Error
 config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
 config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker

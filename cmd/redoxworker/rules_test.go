@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
-	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "outbox/fhirpages", "auth", "auth/filewatch", "worker", "worker/audit", "worker/order", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "outbox/fhirpages", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
@@ -101,8 +101,8 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
 		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
 		"outbox/internal/outboxtest": {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire", "outbox/natsdev"},
-		"outbox/logsample":           nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/prom": {"auth"}, "auth/filewatch": {"auth/internal/guard"},
-		"auth/internal/answer": {"auth/secret"}, "auth/internal/guard": nil, "auth/internal/keyfile": {"auth/secret", "auth/internal/answer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
+		"outbox/logsample":           nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/prom": {"auth"}, "auth/smart": {"auth", "auth/httpanswer", "auth/internal/answer", "auth/internal/guard", "auth/internal/remote"}, "auth/filewatch": {"auth/internal/guard"},
+		"auth/internal/answer": {"auth/secret"}, "auth/internal/guard": nil, "auth/internal/remote": {"auth/internal/answer", "auth/internal/guard"}, "auth/internal/keyfile": {"auth/secret", "auth/internal/answer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"worker/audit", "outbox", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/workertest": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
 		"worker/workertest/chaos": nil, "worker/quota": {"outbox", "outbox/logsample"},
 		"worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},

@@ -3,7 +3,6 @@ package answer
 import (
 	"html"
 	"net/url"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,16 +16,6 @@ const redacted = "[redacted]"
 // maxText bounds, in bytes, each text of the far side that an error keeps.
 const maxText = 200
 
-// secretLike is a run that could be a token, an assertion or a key. Redox's
-// error texts are words; nothing in them is this long. Addresses stay readable.
-var secretLike = regexp.MustCompile(`eyJ[A-Za-z0-9_.-]+|[A-Za-z0-9_+=~-]{24,}`)
-
-// blindText and markup reduce an HTML page to its words.
-var (
-	blindText = regexp.MustCompile(`(?is)<(script|style|head)\b.*?</(script|style|head)\s*>|<!--.*?-->`)
-	markup    = regexp.MustCompile(`(?s)<[^>]*>`)
-)
-
 // SafeText makes a text of the far side safe to keep: one line of printable
 // words, bounded, without what we sent and without anything that looks like a
 // secret.
@@ -37,7 +26,7 @@ func SafeText(text string, sent ...secret.Text) string {
 			text = strings.ReplaceAll(text, s.Reveal(), redacted)
 		}
 	}
-	text = secretLike.ReplaceAllString(text, redacted)
+	text = withoutSecrets(text)
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -56,8 +45,7 @@ func pageText(body []byte) string {
 	if !strings.Contains(text, "<") {
 		return text
 	}
-	text = blindText.ReplaceAllString(text, " ")
-	return html.UnescapeString(markup.ReplaceAllString(text, " "))
+	return html.UnescapeString(withoutTags(withoutBlind(text)))
 }
 
 // safeURI keeps an error_uri only when it is an ordinary https address that

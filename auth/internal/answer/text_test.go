@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -52,4 +53,29 @@ func TestClip_CutsAtRunes(t *testing.T) {
 			t.Errorf("Clip(%q, %d) is %q", c.text, c.n, got)
 		}
 	}
+}
+
+// What is scanned by hand is what these expressions say.
+var (
+	secretLike = regexp.MustCompile(`eyJ[A-Za-z0-9_.-]+|[A-Za-z0-9_+=~-]{24,}`)
+	blindText  = regexp.MustCompile(`(?is)<(script|style|head)\b.*?</(script|style|head)\s*>|<!--.*?-->`)
+	markup     = regexp.MustCompile(`(?s)<[^>]*>`)
+)
+
+func TestScan_IsWhatExpressionsSay(t *testing.T) {
+	t.Parallel()
+	parts := []string{"<script", "<STYLE>", "<head lang=x>", "<header>", "<head_>", "</script>", "</Style \t\n>", "</head x>", "<!--", "-->", "<!---->", "<", ">", "a<b", "<p>", "ä",
+		"eyJ", "eyJ.", "eyJä", "x", "-", ".", "=", "~", "0123456789", "abcdefghijklmnopqrstuvw", "abcdefghijklmnopqrstuvwx", " ", "\n", "\xff", "_"}
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(parts), 0, 14).Draw(t, "parts"), "")
+		for what, pair := range map[string][2]string{
+			"secrets": {withoutSecrets(text), secretLike.ReplaceAllString(text, redacted)},
+			"blind":   {withoutBlind(text), blindText.ReplaceAllString(text, " ")},
+			"tags":    {withoutTags(text), markup.ReplaceAllString(text, " ")},
+		} {
+			if pair[0] != pair[1] {
+				t.Fatalf("%s of %q: %q, want %q", what, text, pair[0], pair[1])
+			}
+		}
+	})
 }
