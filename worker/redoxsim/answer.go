@@ -2,6 +2,7 @@ package redoxsim
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 )
 
@@ -13,9 +14,47 @@ type answer struct {
 	contentType string
 	header      http.Header // further headers; may be nil
 	body        []byte
-	accepted    bool     // Redox took the message
-	logIDs      []string // Meta.Logs[].ID
-	reason      string   // for the record
+	stream      func(io.Writer) error // instead of a body: writes it, the same at each call
+	accepted    bool                  // Redox took the message
+	logIDs      []string              // Meta.Logs[].ID
+	reason      string                // for the record
+}
+
+// length of the body.
+func (a *answer) length() int64 {
+	if a.stream == nil {
+		return int64(len(a.body))
+	}
+	var c counter
+	_ = a.stream(&c) // it never fails
+	return int64(c)
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// writeTo writes the body. Nothing is to be done when the client is gone.
+func (a *answer) writeTo(w io.Writer) {
+	if a.stream != nil {
+		_ = a.stream(w)
+		return
+	}
+	_, _ = w.Write(a.body)
+}
+
+// gather takes a body that would be streamed into memory, to be damaged.
+func (a *answer) gather() {
+	if a.stream == nil {
+		return
+	}
+	var b bytes.Buffer
+	_ = a.stream(&b) // it never fails
+	a.body, a.stream = b.Bytes(), nil
 }
 
 // answerMeta is the Meta of an answer (Redox, Send).

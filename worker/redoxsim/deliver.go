@@ -78,6 +78,10 @@ func (x *exchange) damage(a answer, f *Fault) {
 	}
 	x.taken(a)
 	switch f.Action {
+	case Truncate, Huge, SlowBody:
+		a.gather()
+	}
+	switch f.Action {
 	case Reset, ResetEarly:
 		x.drop(true)
 	case Hang:
@@ -139,8 +143,8 @@ func (x *exchange) head(a answer, length int64) {
 func (x *exchange) send(a answer) {
 	x.taken(a)
 	x.close(a.status)
-	x.head(a, int64(len(a.body)))
-	_, _ = x.w.Write(a.body)
+	x.head(a, a.length())
+	a.writeTo(x.w)
 }
 
 func (x *exchange) truncate(a answer) {

@@ -11,13 +11,13 @@ func TestFHIR_Export(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, &Server{Matches: 30})
 	async := http.Header{"Prefer": {"respond-async"}}
-	for _, path := range []string{"Group/g-1/$export", "$export"} {
+	for _, path := range []string{"Group/g-1/$export", "Patient/$export", "$export"} {
 		begun := g.fhir(http.MethodGet, PathFHIR+"any/Production/"+path, "", async)
 		status := strings.TrimPrefix(begun.header.Get("Content-Location"), g.url)
 		if begun.status != http.StatusAccepted || !strings.HasPrefix(status, PathFHIR) {
 			t.Fatalf("%s: %d %v", path, begun.status, begun.header)
 		}
-		for range pollsOfExport {
+		for range 2 {
 			if r := g.fhir(http.MethodGet, status, "", nil); r.status != http.StatusAccepted || r.header.Get("Retry-After") == "" {
 				t.Errorf("%s: %d %v", path, r.status, r.header)
 			}

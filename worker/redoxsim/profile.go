@@ -71,6 +71,7 @@ func profiles() map[string]profile {
 	maps.Copy(all, loading())
 	maps.Copy(all, accepting())
 	maps.Copy(all, standingIn())
+	maps.Copy(all, exports())
 	return all
 }
 
@@ -121,6 +122,18 @@ func standingIn() map[string]profile {
 		"cut-off-behind":     {about: "524: each message is taken, and no answer comes back from behind", rules: api(Fault{Status: 524, Action: Page, Accept: true})},
 		"origin-down":        {about: "521 and a page: Redox is not reached", rules: api(Fault{Status: 521, Action: Page})},
 		"not-implemented":    {about: "501 to everything but tokens", rules: api(Fault{Status: 501})},
+	}
+}
+
+// exports are the profiles of bulk exports that meet trouble; see [Server.Export] for slow ones and for what they have.
+func exports() map[string]profile {
+	of := func(operation string, r Rule) []Rule { r.Event = "FHIR.Group." + operation; return []Rule{r} }
+	return map[string]profile{
+		"export-lost":      {about: "the first request that begins an export is taken, and no answer arrives", rules: of(export, Rule{Count: 1, Fault: Fault{Action: Reset, Accept: true}})},
+		"export-throttled": {about: "429 to every second question how far an export is", rules: of(exportStatus, Rule{Every: 2, Fault: Fault{Status: 429, RetryAfter: "1"}})},
+		"export-failed":    {about: "500 and an OperationOutcome to questions how far an export is", rules: of(exportStatus, Rule{Fault: Fault{Status: 500, Action: Outcome, Code: "exception"}})},
+		"export-cut":       {about: "files of exports break off at their first request", rules: of(exportFile, Rule{Attempts: 1, Fault: Fault{Action: Truncate}})},
+		"export-gone":      {about: "404 to requests for files of exports", rules: of(exportFile, Rule{Fault: Fault{Status: 404}})},
 	}
 }
 

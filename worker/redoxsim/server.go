@@ -54,6 +54,8 @@ type Server struct {
 	Lax bool
 	// Matches is how many resources a FHIR search finds, in pages of 10 or of what _count says. Default 1.
 	Matches int
+	// Export says what bulk exports have and how they behave.
+	Export Export
 	// Required lists further required fields, by "DataModel:EventType", as dotted paths. Default: "Device:New" needs
 	// Device.ID (Redox, HTTP status codes).
 	Required map[string][]string

@@ -20,6 +20,33 @@ type simLimits struct {
 	Latency      time.Duration `placeholder:"DURATION" help:"Delay of each answer but those to token requests."`
 	Strict       bool          `default:"true" negatable:"" help:"Be as strict as Redox's documents; --no-strict also takes what its FHIR sandbox was recorded to take."`
 	Matches      int           `default:"1" placeholder:"N" help:"How many resources a FHIR search finds, in pages of 10 or of what _count says."`
+	Export       simExport     `embed:"" prefix:"export-"`
+}
+
+// simExport are the flags about bulk exports.
+type simExport struct {
+	Resources int           `placeholder:"N" help:"How many resources of each type a bulk export has. Default: --matches."`
+	Lines     int           `placeholder:"N" help:"How many of them a file has. Default: all."`
+	Bytes     int           `placeholder:"N" help:"Least length of each in bytes. Default: as it comes."`
+	Takes     time.Duration `placeholder:"DURATION" help:"How long an export takes. Default: two questions."`
+	Issues    int           `placeholder:"N" help:"How many resources cannot be exported."`
+}
+
+// check names what no export can have.
+func (e simExport) check() error {
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{{"resources", int64(e.Resources)}, {"lines", int64(e.Lines)}, {"bytes", int64(e.Bytes)}, {"takes", int64(e.Takes)}, {"issues", int64(e.Issues)}} {
+		if f.value < 0 {
+			return cli.Usagef("--export-%s: it is negative", f.name)
+		}
+	}
+	return nil
+}
+
+func (e simExport) export() redoxsim.Export {
+	return redoxsim.Export{Resources: e.Resources, FileLines: e.Lines, LineBytes: e.Bytes, Takes: e.Takes, Issues: e.Issues}
 }
 
 // server is a simulator with these limits.
@@ -41,8 +68,11 @@ func (l simLimits) server() (*redoxsim.Server, error) {
 	case l.Per != 0:
 		quota.Per = l.Per
 	}
+	if err := l.Export.check(); err != nil {
+		return nil, err
+	}
 	quota.RetryAfter = l.RetryAfter
-	redox := &redoxsim.Server{Quota: quota, Latency: l.Latency, Lax: !l.Strict, Matches: l.Matches}
+	redox := &redoxsim.Server{Quota: quota, Latency: l.Latency, Lax: !l.Strict, Matches: l.Matches, Export: l.Export.export()}
 	if name := l.ClientHeader; name != "" {
 		redox.ClientIP = func(r *http.Request) string { return r.Header.Get(name) }
 	}
