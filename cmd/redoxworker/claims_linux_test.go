@@ -5,9 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
-	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,19 +15,14 @@ import (
 // inFlight is how many large messages are under way at the same time.
 const inFlight = 16
 
-// peakOf is the most memory that a process has had, in bytes (proc(5), VmHWM).
+// peakOf is the most memory that a process has had, in bytes.
 func peakOf(t testing.TB, pid int) int64 {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
+	peak := highWater(pid)
+	if peak == 0 {
+		t.Fatalf("process %d is gone", pid)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.SplitN(rest, "kB", 2)[0]), 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kilobytes << 10
+	return peak
 }
 
 // A NATS server with the usual max_payload of 1 MiB, a worker process, and sixteen large

@@ -24,6 +24,7 @@ type rootCommand struct {
 	Sim       devstack.SimCommand  `cmd:"" help:"Run the simulator of Redox."`
 	Send      sendCommand          `cmd:"" help:"Publish a message, or a file of them, to be sent."`
 	Request   requestCommand       `cmd:"" help:"Publish a query and print its answer."`
+	Export    exportCommand        `cmd:"" help:"Get a FHIR bulk export: begin it, wait for it, download its files; or go on with it."`
 	Log       logCommand           `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
 	DLQ       dlqCommand           `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
 	Sources   sourcesCommand       `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`

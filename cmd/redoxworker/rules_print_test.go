@@ -19,6 +19,7 @@ import (
 	"github.com/lmittmann/tint"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/bulkexport"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/fhirpages"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
@@ -42,11 +43,13 @@ var guarded = map[string]struct {
 	"gateway.Config":         {new(gateway.Config), "Prefix Sources ReplyAllow"},
 	"redox.TransportConfig":  {new(redox.TransportConfig), "CAFile"},
 	"redox.Meta":             {new(redox.Meta), ""},
+	"bulkexport.Config":      {new(bulkexport.Config), "Source Prefix"},
+	"bulkexport.Request":     {new(bulkexport.Request), ""},
 }
 
 // opaque are types that hold such things where no caller can put them without their
 // constructors; they are made by the tests below, or printed by tests of their package.
-var opaque = []string{"outbox.Publisher", "gateway.Gateway", "outbox.BodyReader", "redox.Error",
+var opaque = []string{"outbox.Publisher", "gateway.Gateway", "outbox.BodyReader", "bulkexport.Export", "redox.Error",
 	"auth.Token", "auth.Key", "secret.Text", "config.URL"}
 
 // harmless are types of which every text may be shown: ids, names, settings, safe texts, or
@@ -57,6 +60,7 @@ auth.Scopes auth.ScopesConfig auth.TokenError auth.Transport auth.TransportConfi
 config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
 config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
+bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.Progress bulkexport.Result
 logsample.Handler logsample.Trouble servertime.Clock
 outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Receipt outbox.ReplyPolicy outbox.SizeError
 dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection

@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
-	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "outbox/fhirpages", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
@@ -96,7 +96,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox/topology": {"outbox", "outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
 		"outbox/dlq":      {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/streams", "outbox/internal/wire"},
 		"outbox/gateway":  {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
-		"outbox/uploads":  {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"},
+		"outbox/uploads":  {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/internal/shown"},
 		// What is internal to outbox knows no type of it.
 		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
 		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
@@ -158,7 +158,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		}
 	}
 	// The simulator shares nothing with what it checks, and outbox needs no other module than NATS.
-	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads"} {
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "outbox/bulkexport"} {
 		for _, dep := range packages[name].Imports {
 			if strings.Contains(dep, ".") && !strings.HasPrefix(dep, "github.com/nats-io/nats.go") && !strings.HasPrefix(dep, module+"/") {
 				t.Errorf("%s imports %s", name, dep)

@@ -19,3 +19,6 @@ var ErrReported = errors.New("reported")
 
 // ErrDrift ends a command with exit code 3.
 var ErrDrift = errors.New("drift")
+
+// ErrLocked is returned by LockFile when another process has the file.
+var ErrLocked = errors.New("locked by another process")

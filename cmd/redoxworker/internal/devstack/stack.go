@@ -115,8 +115,8 @@ func (s *stack) openDir(dir string) (err error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return cli.Usagef("--dir: %w; name a directory that you may write to", err)
 		}
-		s.lock, err = lockFile(filepath.Join(dir, "dev.lock"))
-		if errors.Is(err, errLocked) {
+		s.lock, err = cli.LockFile(filepath.Join(dir, "dev.lock"))
+		if errors.Is(err, cli.ErrLocked) {
 			return cli.Usagef("--dir: %s is in use by another redoxworker dev; stop that, or choose another", dir)
 		}
 		if err != nil {
@@ -126,8 +126,6 @@ func (s *stack) openDir(dir string) (err error) {
 	s.files, err = newDevFiles(dir)
 	return err
 }
-
-var errLocked = errors.New("locked by another process")
 
 // freeAddressFor resolves an address that something else will listen on in a moment, and
 // finds out whether it is taken.

@@ -1,6 +1,6 @@
 //go:build unix
 
-package devstack
+package cli
 
 import (
 	"io"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// lockFile makes the file and locks it until it is closed, or this process ends. It is
-// errLocked when another has it.
-func lockFile(path string) (io.Closer, error) {
+// LockFile makes the file and locks it until it is closed, or this process ends. It is
+// ErrLocked when another has it.
+func LockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -18,7 +18,7 @@ func lockFile(path string) (io.Closer, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		if err == syscall.EWOULDBLOCK {
-			return nil, errLocked
+			return nil, ErrLocked
 		}
 		return nil, err
 	}

@@ -1,0 +1,174 @@
+package bulkexport
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
+)
+
+// Trouble that passes is borne: throttled questions, answers that break off, a server that is away.
+func TestRun_TroubleThatPasses(t *testing.T) {
+	status, files := "FHIR.Group.export-status", "FHIR.Group.export-file"
+	for name, tt := range map[string]struct {
+		rule  redoxsim.Rule
+		warns bool
+	}{
+		"429 to questions":                     {rule: redoxsim.Rule{Event: status, Every: 2, Fault: redoxsim.Fault{Status: 429, RetryAfter: "2"}}},
+		"503 to questions":                     {rule: redoxsim.Rule{Event: status, Count: 5, Fault: redoxsim.Fault{Status: 503, RetryAfter: "2"}}},
+		"questions for 6 min":                  {rule: redoxsim.Rule{Event: status, For: 6 * time.Minute, Fault: redoxsim.Fault{Status: 503}}},
+		"files for 6 min":                      {rule: redoxsim.Rule{Event: files, For: 6 * time.Minute, Fault: redoxsim.Fault{Status: 500}}},
+		"files break off":                      {rule: redoxsim.Rule{Event: files, Attempts: 1, Fault: redoxsim.Fault{Action: redoxsim.Truncate}}},
+		"files are not answered":               {rule: redoxsim.Rule{Event: files, Attempts: 1, Fault: redoxsim.Fault{Action: redoxsim.Reset}}},
+		"the beginning is lost":                {rule: redoxsim.Rule{Event: "FHIR.Group.$export", Count: 1, Fault: redoxsim.Fault{Action: redoxsim.Reset, Accept: true}}, warns: true},
+		"the beginning is refused for a while": {rule: redoxsim.Rule{Event: "FHIR.Group.$export", Count: 2, Fault: redoxsim.Fault{Status: 503}}, warns: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, simulated(redoxsim.Export{Resources: 4}), func(r *rig) {
+				r.Redox.SetRules(tt.rule)
+				result := r.run(nil)
+				r.whole(4, usual...)
+				if !result.OK() || (len(result.Warnings) > 0) != tt.warns {
+					t.Errorf("%+v", result)
+				}
+			})
+		})
+	}
+}
+
+// What does not pass ends with an error that says what to do.
+func TestRun_TroubleThatStays(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rule redoxsim.Rule
+		is   error
+		says string
+	}{
+		"the beginning is refused": {redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Status: 403}}, nil, "begin the export: rejected, status 403"},
+		"not asynchronous":         {redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Status: 200, Body: `{"resourceType":"Bundle"}`}}, nil, "without a Content-Location"},
+		"it never answers":         {redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Action: redoxsim.Reset}}, ErrUnknown, "expired"},
+		"it is not known":          {redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 404}}, ErrGone, "empty place"},
+		"it failed":                {redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 500}}, nil, "status 500"},
+		"no manifest":              {redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 200, Body: `{"resourceType":"Patient"}`}}, nil, "has no output"},
+		"files are gone":           {redoxsim.Rule{Event: "FHIR.Group.export-file", Fault: redoxsim.Fault{Status: 404}}, ErrGone, "-0001.ndjson"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, simulated(redoxsim.Export{Polls: -1}), func(r *rig) {
+				r.Redox.SetRules(tt.rule)
+				result, err := r.export(func(c *Config) { c.Patience = 12 * time.Minute }).Run(r.t.Context())
+				if err == nil || result.Complete || tt.is != nil && !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
+					t.Fatalf("%+v, %v", result, err)
+				}
+				if strings.Contains(err.Error(), "http") || strings.Contains(err.Error(), "g-1") {
+					t.Errorf("it quotes a link: %v", err)
+				}
+				r.Redox.SetRules()
+				before := r.asked(http.MethodGet, "/$export")
+				_, err = r.export(nil).Run(r.t.Context())
+				if (err != nil) != (tt.is == ErrUnknown) || err != nil && (!errors.Is(err, ErrUnknown) || r.asked(http.MethodGet, "/$export") != before) {
+					t.Errorf("once it works: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// Nobody serves the source: the export says so, and begins once somebody does. It begins once.
+func TestRun_NoWorker(t *testing.T) {
+	o := simulated(redoxsim.Export{})
+	o.NoWorker = true
+	inBubble(t, o, func(r *rig) {
+		_, err := r.export(nil).Run(r.t.Context())
+		if !errors.Is(err, outbox.ErrNoReply) || !strings.Contains(err.Error(), "redoxworker status") {
+			t.Error(err)
+		}
+		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, outbox.ErrNoReply) {
+			t.Error(err)
+		}
+		queue, err := r.JS.Stream(r.t.Context(), "REDOX_OUT")
+		if err != nil || queue.CachedInfo().State.Msgs != 1 {
+			t.Errorf("%v", err)
+		}
+		// A day later nobody knows what came of it.
+		e := r.export(nil)
+		s, err := e.load(r.t.Context())
+		if err != nil || s.Phase != asked {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		s.Until = s.Until.Add(-24 * time.Hour)
+		if err := e.save(r.t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, ErrUnknown) {
+			t.Error(err)
+		}
+	})
+}
+
+// One that was cancelled is gone at the server and cannot go on; one that is complete stays here.
+func TestCancel(t *testing.T) {
+	inBubble(t, simulated(redoxsim.Export{Polls: 3, RetryAfter: "60"}), func(r *rig) {
+		if err := r.export(nil).Cancel(r.t.Context()); !errors.Is(err, ErrNotBegun) {
+			t.Error(err)
+		}
+		ctx, kill := context.WithTimeoutCause(r.t.Context(), 10*time.Second, errKilled)
+		defer kill()
+		if _, err := r.export(nil).Run(ctx); !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time it is not known
+			if err := r.export(nil).Cancel(r.t.Context()); err != nil && !errors.Is(err, ErrNotBegun) {
+				t.Error(err)
+			}
+		}
+		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, ErrCancelled) {
+			t.Error(err)
+		}
+		r.dir = filepath.Join(r.dir, "another")
+		r.run(nil)
+		if err := r.export(nil).Cancel(r.t.Context()); err != nil {
+			t.Error(err)
+		}
+		if result := r.run(nil); !result.OK() {
+			t.Errorf("%+v", result)
+		}
+		if n := r.asked(http.MethodDelete, ""); n != 2 {
+			t.Errorf("%d were cancelled", n)
+		}
+	})
+}
+
+// An export that is killed between the answer to its beginning and the note of it can be cancelled.
+func TestCancel_WhatWasJustBegun(t *testing.T) {
+	inBubble(t, simulated(redoxsim.Export{}), func(r *rig) {
+		ctx, kill := context.WithCancelCause(r.t.Context())
+		defer kill(nil)
+		made := 0
+		if _, err := r.export(func(c *Config) { c.Store = killing{Store: c.Store, kill: kill, at: 2, made: &made} }).Run(ctx); !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		if err := r.export(nil).Cancel(r.t.Context()); err != nil || r.asked(http.MethodDelete, "") != 1 || r.asked(http.MethodGet, "/$export") != 1 {
+			t.Error(err)
+		}
+	})
+}
+
+// An answer that a message cannot hold is read from the object store, and removed when it is here.
+func TestRun_LargeAnswersLeaveNothingBehind(t *testing.T) {
+	o := simulated(redoxsim.Export{Resources: 3000, LineBytes: 1000})
+	o.Worker = func(c *worker.Config) { c.MaxClaimMemory = 4 << 20 }
+	inBubble(t, o, func(r *rig) {
+		r.run(nil)
+		r.whole(3000, usual...)
+		bodies, err := r.JS.Stream(r.t.Context(), "OBJ_REDOX_BODIES")
+		if err != nil || bodies.CachedInfo().State.Msgs != 0 {
+			t.Errorf("%+v, %v", bodies.CachedInfo().State, err)
+		}
+	})
+}
