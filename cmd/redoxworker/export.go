@@ -113,8 +113,7 @@ func (x exportCommand) request() (bulkexport.Request, error) {
 	if err := r.Validate(); err != nil {
 		return r, cli.Usagef("%w", err)
 	}
-	m := messageFlags{Kind: string(outbox.KindFHIR), Path: x.Path}
-	return r, m.checkPath()
+	return r, nil
 }
 
 func (x exportCommand) config(c *config.Config, source string, r bulkexport.Request, store bulkexport.Store, show func(bulkexport.Progress)) bulkexport.Config {

@@ -58,8 +58,10 @@ func (e *Export) begun(ctx context.Context, s *state, r outbox.Reply) error {
 	s.Attempts = r.Attempts
 	var failed error
 	switch {
-	case r.Settlement == outbox.Delivered && r.Status < 300 && address != "":
+	case r.Settlement == outbox.Delivered && r.Status < 300 && isAbsolute(address):
 		s.Phase, s.Status = running, address
+	case r.Settlement == outbox.Delivered && address != "":
+		s.Phase, failed = fresh, errors.New("bulkexport: begin the export: the server answered with a Content-Location that is no absolute URL: only the server knows to what it is relative")
 	case r.Settlement == outbox.Delivered:
 		// Nothing can be asked about, so that it counts as not begun.
 		s.Phase, failed = fresh, fmt.Errorf("bulkexport: begin the export: the server answered %d without a Content-Location: it does not export asynchronously", r.Status)

@@ -183,7 +183,7 @@ func (e *Export) source(ctx context.Context, s *state, f file, id string) (from 
 		from, err = e.direct(ctx, f)
 		return from, func() {}, err
 	}
-	r, err := e.ask(ctx, id, time.Now().Add(e.config.Wait), outbox.Message{Method: http.MethodGet, Path: pathOf(f.URL), Accept: asLines})
+	r, err := e.ask(ctx, id, time.Now().Add(e.config.Wait), outbox.Message{Method: http.MethodGet, Path: f.URL, Accept: asLines})
 	if err == nil {
 		err = notAFile(r)
 	}

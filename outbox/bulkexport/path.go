@@ -8,31 +8,21 @@ import (
 	"strings"
 )
 
-// pathOf is the path of a message to a link of the server.
-func pathOf(link string) string {
-	const base = "/fhir/R4/"
-	u, err := url.Parse(link)
-	if err != nil {
-		return link
-	}
-	if _, below, ok := strings.Cut(u.RequestURI(), base); ok {
-		return below
-	}
-	return link
-}
-
 // isPassing reports whether an error may go away by itself.
 func isPassing(err error) bool { return errors.As(err, new(passing)) }
 
-// sameHost reports whether two links lead to one host and port; one without a host leads to that of
-// the other.
+// isAbsolute reports whether a link says all of where it leads. To what another one is relative only
+// the server knows.
+func isAbsolute(link string) bool {
+	u, err := url.Parse(link)
+	return err == nil && u.Host != ""
+}
+
+// sameHost reports whether two links lead to one host and port.
 func sameHost(a, b string) bool {
 	x, err := url.Parse(a)
 	y, failed := url.Parse(b)
-	if err != nil || failed != nil {
-		return false
-	}
-	return x.Host == "" || y.Host == "" || strings.EqualFold(x.Scheme, y.Scheme) && hostOf(x) == hostOf(y)
+	return err == nil && failed == nil && strings.EqualFold(x.Scheme, y.Scheme) && hostOf(x) == hostOf(y)
 }
 
 // samePlace reports whether two links differ in nothing but their query strings, in which signatures are.

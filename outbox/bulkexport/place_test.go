@@ -224,7 +224,9 @@ func TestRun_StandstillElsewhere(t *testing.T) {
 			return response, nil
 		})
 		d := taking(func() {
-			result := r.run(func(c *Config) { c.AllowHosts, c.Client = []string{"files.example"}, &http.Client{Transport: far} })
+			result := r.run(func(c *Config) {
+				c.AllowHosts, c.Client, c.Parallel = []string{"files.example"}, &http.Client{Transport: far}, 1
+			})
 			if result.Files[0].Lines != 1 {
 				t.Errorf("%+v", result)
 			}

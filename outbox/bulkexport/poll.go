@@ -51,7 +51,7 @@ func (e *Export) poll(ctx context.Context, s *state) error {
 // ask again when it is not.
 func (e *Export) question(ctx context.Context, s *state) (*manifest, error) {
 	s.Polls++
-	r, err := e.ask(ctx, fmt.Sprintf("%s-s%d", s.run, s.Polls), time.Now().Add(e.config.Wait), outbox.Message{Method: http.MethodGet, Path: pathOf(s.Status), Accept: asJSON})
+	r, err := e.ask(ctx, fmt.Sprintf("%s-s%d", s.run, s.Polls), time.Now().Add(e.config.Wait), outbox.Message{Method: http.MethodGet, Path: s.Status, Accept: asJSON})
 	if err != nil {
 		s.After = time.Now().Add(between(s.Polls))
 		return nil, err

@@ -50,8 +50,8 @@ type Request struct {
 func (r Request) Validate() error {
 	var errs []error
 	path, _, _ := strings.Cut(r.Path, "?")
-	if !strings.HasSuffix(path, "/$export") {
-		errs = append(errs, errors.New("bulkexport: the path does not end in /$export"))
+	if path != "$export" && !strings.HasSuffix(path, "/$export") {
+		errs = append(errs, errors.New("bulkexport: the path does not end in $export"))
 	}
 	for _, t := range r.Types {
 		if !isType(t) {

@@ -96,7 +96,7 @@ func (e *Export) Cancel(ctx context.Context) error {
 	default:
 		return fmt.Errorf("bulkexport: %w", ErrNotBegun)
 	}
-	r, err := e.ask(ctx, s.run+"-c", time.Now().Add(e.config.Wait), outbox.Message{Method: http.MethodDelete, Path: pathOf(s.Status), Accept: fhirJSON})
+	r, err := e.ask(ctx, s.run+"-c", time.Now().Add(e.config.Wait), outbox.Message{Method: http.MethodDelete, Path: s.Status, Accept: fhirJSON})
 	switch {
 	case err != nil:
 		return fmt.Errorf("bulkexport: cancel the export: %w", err)
