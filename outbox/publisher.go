@@ -57,6 +57,11 @@ type PublisherConfig struct {
 	// little over. It takes the right to look at the queue, with which one sees
 	// how much each source has there. 0 and 1 mean all of it.
 	MaxShare float64
+	// Trace returns the W3C trace context of a message that brings none, from the context in
+	// which it is published; oteltrace.FromContext does so for OpenTelemetry. It must be safe
+	// for concurrent use; after a panic of it the message goes without one. nil means that ctx
+	// is not asked.
+	Trace func(ctx context.Context) (traceparent, tracestate string)
 }
 
 // WithDefaults returns a copy in which every zero field has its default.
@@ -162,6 +167,7 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 		m.ID = NewID()
 	}
 	receipt.ID = m.ID
+	p.trace(ctx, &m)
 	if err := p.tokenize(&m); err != nil {
 		return receipt, err
 	}
@@ -200,6 +206,15 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 	}
 	receipt.Stream, receipt.Sequence, receipt.Duplicate = ack.Stream, ack.Sequence, ack.Duplicate
 	return receipt, nil
+}
+
+// trace has the message go with the trace of ctx, unless it has one.
+func (p *Publisher) trace(ctx context.Context, m *Message) {
+	if p.config.Trace == nil || m.TraceParent != "" {
+		return
+	}
+	defer func() { _ = recover() }() // a trace is not worth a message
+	m.TraceParent, m.TraceState = p.config.Trace(ctx)
 }
 
 func (p *Publisher) queue() publish.Queue {

@@ -62,7 +62,7 @@ config.Offload config.Options config.Order config.Problem config.Quota config.Re
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.Progress bulkexport.Result
 logsample.Handler logsample.Trouble servertime.Clock
-outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Receipt outbox.ReplyPolicy outbox.SizeError
+outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Published outbox.Receipt outbox.ReplyPolicy outbox.SizeError
 dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection
 dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 platform.Log platform.Logs

@@ -92,11 +92,11 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"outbox":          {"auth/secret"},
-		"outbox/topology": {"outbox", "outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
-		"outbox/dlq":      {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/streams", "outbox/internal/wire"},
-		"outbox/gateway":  {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
-		"outbox/uploads":  {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/internal/shown"},
+		"outbox":           {"auth/secret"},
+		"outbox/topology":  {"outbox", "outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
+		"outbox/dlq":       {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/streams", "outbox/internal/wire"},
+		"outbox/gateway":   {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
+		"outbox/oteltrace": {}, "outbox/uploads": {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/internal/shown"},
 		// What is internal to outbox knows no type of it.
 		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
 		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
