@@ -50,8 +50,9 @@
 // Around them: [NewJWKSHandler] publishes the public halves, and [TokenError] turns
 // what the endpoint answers into the mend. The subpackage filewatch notices changed
 // key and secret files (Kubernetes mounts too), prom counts for Prometheus by the hook
-// [Metrics], xoauth2 serves users of golang.org/x/oauth2, and secret has the type behind [Secret]. Two servers that are not part of this project judge the assertions in
-// auth/conformance.
+// [Metrics], xoauth2 serves users of golang.org/x/oauth2, and secret has the type
+// behind [Secret]. In auth/conformance two servers that are not part of this project
+// judge the assertions, of each algorithm by each kind of key.
 //
 // # What it keeps to
 //

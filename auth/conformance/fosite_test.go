@@ -60,13 +60,19 @@ func (s *fositeServer) tokenURL() string { return s.URL + "/token" }
 // register adds or replaces the client of an algorithm.
 func (s *fositeServer) register(t *testing.T, a auth.Algorithm, keys ...auth.Key) {
 	t.Helper()
+	s.registerAs(t, string(a), a, keys...)
+}
+
+// registerAs is register for a client of another name.
+func (s *fositeServer) registerAs(t *testing.T, id string, a auth.Algorithm, keys ...auth.Key) {
+	t.Helper()
 	set := new(jose.JSONWebKeySet)
 	if err := json.Unmarshal(publicSet(t, keys...), set); err != nil {
 		t.Fatal(err)
 	}
-	s.store.Clients[string(a)] = &fosite.DefaultOpenIDConnectClient{
+	s.store.Clients[id] = &fosite.DefaultOpenIDConnectClient{
 		DefaultClient: &fosite.DefaultClient{
-			ID: string(a), GrantTypes: []string{"client_credentials"}, Scopes: []string{"fhir:development"},
+			ID: id, GrantTypes: []string{"client_credentials"}, Scopes: []string{"fhir:development"},
 		},
 		JSONWebKeys:                       set,
 		TokenEndpointAuthMethod:           "private_key_jwt",
@@ -98,6 +104,36 @@ func TestFosite_TakesBothAlgorithms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Every algorithm, by a key in a file and by one that is elsewhere: the server takes what it
+// has registered, refuses a replay, and refuses the same key with another algorithm.
+func TestFosite_JudgesEveryAlgorithmAndKindOfKey(t *testing.T) {
+	t.Parallel()
+	var results table
+	s := newFosite(t)
+	everyKey(t, func(t *testing.T, name string, a auth.Algorithm, k auth.Key) {
+		s.registerAs(t, name, a, adapted(t, k, a))
+		r := &recorder{}
+		o := client(t, name, k, s.tokenURL(), auth.OAuthConfig{Algorithm: a, Scope: "fhir:development", Transport: r})
+		for range 3 {
+			if _, err := o.Mint(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		distinct(t, r.jtis(t), 3)
+		if status, code := postForm(t, s.tokenURL(), r.bodies[0]); status != http.StatusBadRequest || code != "jti_known" {
+			t.Errorf("the replay: %d %s", status, code)
+		}
+		if other, ok := another(a); ok {
+			_, err := client(t, name, k, s.tokenURL(), auth.OAuthConfig{Algorithm: other}).Mint(t.Context())
+			if e, refused := errors.AsType[*auth.TokenError](err); !refused || e.Code != "invalid_client" {
+				t.Errorf("%s was taken where %s is registered: %v", other, a, err)
+			}
+		}
+		results.row(name, "fosite takes it, refuses its replay")
+	})
+	results.print(t)
 }
 
 func TestFosite_ReadsKeysInEveryForm(t *testing.T) {

@@ -91,6 +91,48 @@ func TestOIDCProvider_TakesBothAlgorithms(t *testing.T) {
 	}
 }
 
+// Every algorithm, by a key in a file and by one that is elsewhere, as with fosite.
+func TestOIDCProvider_JudgesEveryAlgorithmAndKindOfKey(t *testing.T) {
+	t.Parallel()
+	type registered struct {
+		name string
+		a    auth.Algorithm
+		k    auth.Key
+	}
+	var all []registered
+	var clients []map[string]any
+	for _, a := range auth.Algorithms() {
+		for _, kind := range kinds {
+			one := registered{string(a) + ", key " + kind, a, keyOf(t, a, kind)}
+			all = append(all, one)
+			clients = append(clients, oidcClient(t, one.name, a, adapted(t, one.k, a)))
+		}
+	}
+	tokenURL := startOIDC(t, clients...)
+	var results table
+	for _, one := range all {
+		r := &recorder{}
+		o := client(t, one.name, one.k, tokenURL, auth.OAuthConfig{Algorithm: one.a, Scope: "fhir:development", Transport: r})
+		for range 3 {
+			if _, err := o.Mint(t.Context()); err != nil {
+				t.Fatalf("%s: %v", one.name, err)
+			}
+		}
+		distinct(t, r.jtis(t), 3)
+		if status, code := postForm(t, tokenURL, r.bodies[0]); status != http.StatusUnauthorized || code != "invalid_client" {
+			t.Errorf("%s: the replay: %d %s", one.name, status, code)
+		}
+		if other, ok := another(one.a); ok {
+			_, err := client(t, one.name, one.k, tokenURL, auth.OAuthConfig{Algorithm: other}).Mint(t.Context())
+			if e, refused := errors.AsType[*auth.TokenError](err); !refused || e.Code != "invalid_client" {
+				t.Errorf("%s was taken where %s is registered: %v", other, one.a, err)
+			}
+		}
+		results.row(one.name, "oidc-provider takes it, refuses its replay")
+	}
+	results.print(t)
+}
+
 // TestOIDCProvider_RefusesAReplayAndTakesTheNextAssertion: this server says
 // invalid_client, as RFC 7523 has it.
 func TestOIDCProvider_RefusesAReplayAndTakesTheNextAssertion(t *testing.T) {

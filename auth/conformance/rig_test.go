@@ -18,7 +18,7 @@ import (
 // network reaches the test servers.
 var network = &http.Transport{}
 
-// algorithms are the two that SMART requires of a client.
+// algorithms are the two that SMART requires of a server.
 var algorithms = []auth.Algorithm{auth.RS384, auth.ES384}
 
 // generate makes a key pair for the test.
@@ -29,6 +29,27 @@ func generate(t testing.TB, a auth.Algorithm, kid string) auth.Key {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// adapted returns the key as it signs with an algorithm.
+func adapted(t testing.TB, k auth.Key, a auth.Algorithm) auth.Key {
+	t.Helper()
+	with, err := k.With(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with
+}
+
+// another returns an algorithm that a key for a can sign as well, if there is one.
+func another(a auth.Algorithm) (auth.Algorithm, bool) {
+	switch {
+	case strings.HasPrefix(string(a), "RS"):
+		return "PS" + a[2:], true
+	case strings.HasPrefix(string(a), "PS"):
+		return "RS" + a[2:], true
+	}
+	return "", false
 }
 
 // publicSet returns the keys' JWKS as a server reads it.

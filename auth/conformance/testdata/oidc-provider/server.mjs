@@ -4,7 +4,7 @@
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
-const algorithms = ['RS384', 'ES384']; // neither is among the defaults
+const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'];
 const server = createServer();
 
 server.listen(0, '127.0.0.1', () => {
