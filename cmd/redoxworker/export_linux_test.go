@@ -85,16 +85,6 @@ func (s *stage) worker() *peaking {
 	return p
 }
 
-// fetched counts the requests for files of an export.
-func (s *stage) fetched() (n int) {
-	for _, a := range s.sim.Arrivals() {
-		if strings.HasSuffix(a.Path, ".ndjson") {
-			n++
-		}
-	}
-	return n
-}
-
 // exportedIDs counts how often each resource is in the files of a directory.
 func exportedIDs(t testing.TB, dir string) map[string]int {
 	t.Helper()
@@ -184,4 +174,26 @@ func TestExport_KilledOnTheWay(t *testing.T) {
 	if text := worker.err.String() + command.err.String(); strings.Contains(text, "g-1") || strings.Contains(text, "/export/") {
 		t.Error("a link is in a log")
 	}
+}
+
+// BenchmarkExport_LargeFile tells what a file of 120 MB costs the two processes. A worker holds an answer
+// whole, and gives back what it has left when it next collects.
+func BenchmarkExport_LargeFile(b *testing.B) {
+	const resources, line = 20_000, 6_000
+	var workers, commands int64
+	clitest.Build(b)
+	for b.Loop() {
+		s := newStage(b, &redoxsim.Server{Export: redoxsim.Export{Resources: resources, LineBytes: line, Polls: -1}}, "")
+		s.reconfigure("redox: {base_url: ", "redox: {max_answer: {request: 200MB}, base_url: ")
+		worker := s.worker()
+		command := s.process("export", "--config", s.config, "--path", "hospital/Development/$export", "--type", "Patient", "--dir", filepath.Join(b.TempDir(), "out"))
+		if <-command.ended; command.failed != nil {
+			b.Fatalf("%v\n%s%s", command.failed, command.err.String(), worker.err.String())
+		}
+		worker.kill()
+		workers, commands = max(workers, worker.peak), max(commands, command.peak)
+	}
+	b.SetBytes(resources * line)
+	b.ReportMetric(float64(workers)/1e6, "worker-MB")
+	b.ReportMetric(float64(commands)/1e6, "command-MB")
 }

@@ -20,13 +20,22 @@
 // that expires. [Result.Warnings] says so where it may be. Where no answer was had at all, Run
 // returns [ErrUnknown] from then on, and does not begin another by itself.
 //
+// # Rights
+//
+// Those of a [outbox.Publisher] whose replies are stored; and for answers that are too large for a NATS
+// message, to read OBJ_REDOX_BODIES ($JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES), which holds bodies of all
+// sources, and to purge it, without which an object stays for a day.
+//
 // # Memory and size
 //
 // This process holds no more than some 100 KB of each file under way. A worker holds an answer
 // whole, as large as redox.max_answer.request allows (40 MB by default), and as many at once as
-// bodies.memory has room for; others wait. An answer that is too large for a NATS message lies in
-// the object store REDOX_BODIES until it was written here. Larger files than that end with an error
-// which names the key; what is there stays. So a file of 100 MB takes 100 MB of a worker's memory
-// (up to twice as much for a moment, where the server does not say how long it is), and 100 MB
-// of the object store for a while; and 128 KB here.
+// half of bodies.memory has room for, and one beyond; others wait. An answer that is too large for a
+// NATS message lies in the object store REDOX_BODIES until it was written here. A file that is larger
+// ends the export with an error which names the key; what is there stays, and once the key is
+// raised the same Run goes on.
+//
+// A file of 120 MB took 220 MB of a worker at its peak, some such files in a row 420 MB, four at
+// once 530 MB (bodies.memory 256 MB), and each time 35 MB of the process that exports. GOMEMLIMIT
+// of a worker has it give memory back sooner.
 package bulkexport

@@ -125,7 +125,7 @@ func (s *state) result(have map[string]*Figures) Result {
 		r.Files = append(r.Files, one)
 	}
 	if r.Issues > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the server could not export everything: %d errors in the files errors-….ndjson", r.Issues))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the server could not export everything: %d errors, in the files errors-….ndjson", r.Issues))
 	}
 	if s.Attempts > 1 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the request that begins the export was sent %d times: the server may run another one, which expires there", s.Attempts))
