@@ -62,6 +62,12 @@ type PublisherConfig struct {
 	// for concurrent use; after a panic of it the message goes without one. nil means that ctx
 	// is not asked.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
+	// Lint is asked about each message before it is stored. With an error nothing is stored, and
+	// Publish returns it wrapped. It must be safe for concurrent use and must not change the
+	// message; ctx is that of the publish. A panic counts as an error. The Linter of
+	// package outbox/lint has two such functions, for Redox's JSON schemas: one refuses, one only
+	// warns. nil asks nobody.
+	Lint func(ctx context.Context, m Message) error
 }
 
 // WithDefaults returns a copy in which every zero field has its default.
@@ -146,7 +152,7 @@ func NewPublisher(js jetstream.JetStream, cfg PublisherConfig) (*Publisher, erro
 // is ErrInDoubt, the message may then be sent twice.
 //
 // Errors: *[ContractError], *[SizeError], [ErrQueueFull], [ErrNoStream],
-// [ErrPermission], [ErrInDoubt], else the reason for which ctx ended.
+// [ErrPermission], [ErrInDoubt], that of PublisherConfig.Lint, else the reason for which ctx ended.
 func (p *Publisher) Publish(ctx context.Context, m Message) (Receipt, error) {
 	ctx, cancel := bounded(ctx, p.config.Timeout)
 	defer cancel()
@@ -177,6 +183,9 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 	}
 	if p.config.MaxBody >= 0 && int64(len(m.Body)) > p.config.MaxBody {
 		return receipt, &SizeError{What: "body", Size: int64(len(m.Body)), Limit: p.config.MaxBody, Name: "MaxBody of the publisher"}
+	}
+	if err := p.lint(ctx, m); err != nil {
+		return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
 	// The server's limit is known only while there is a connection.
 	if err := w.Connected(ctx); err != nil {
@@ -215,6 +224,19 @@ func (p *Publisher) trace(ctx context.Context, m *Message) {
 	}
 	defer func() { _ = recover() }() // a trace is not worth a message
 	m.TraceParent, m.TraceState = p.config.Trace(ctx)
+}
+
+// lint asks whoever is to judge messages. The value of a panic may hold anything.
+func (p *Publisher) lint(ctx context.Context, m Message) (err error) {
+	if p.config.Lint == nil {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the publisher's Lint panicked with a %T", r)
+		}
+	}()
+	return p.config.Lint(ctx, m)
 }
 
 func (p *Publisher) queue() publish.Queue {

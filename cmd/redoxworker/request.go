@@ -101,8 +101,12 @@ func (q requestCommand) read(ctx context.Context, a *cli.App, c *config.Config, 
 	return m, q.fill(ctx, a, c, &m)
 }
 
-// fill reads the body of a message that has one.
+// fill reads the body of a message that has one, and compares it with its schema if that is wanted.
 func (f messageFlags) fill(ctx context.Context, a *cli.App, c *config.Config, m *outbox.Message) error {
+	l, err := f.linting()
+	if err != nil {
+		return err
+	}
 	if f.bodyless(a) {
 		return nil
 	}
@@ -112,9 +116,15 @@ func (f messageFlags) fill(ctx context.Context, a *cli.App, c *config.Config, m 
 	}
 	defer func() { _ = in.Close() }() // it was only read
 	limit, setting := c.Redox.BodyLimit(string(m.Kind))
-	m.Body, err = f.body(in, limit, setting)
+	if m.Body, err = f.body(in, limit, setting); err != nil {
+		return err
+	}
 	if path, _, _ := strings.Cut(f.Path, "?"); m.Kind == outbox.KindFHIR && strings.HasSuffix(path, "/_search") {
 		m.Body = bytes.TrimRight(m.Body, "\r\n") // the line end of a file is no part of what is searched for
+	}
+	warning, err := l.check(ctx, *m)
+	if warning != nil {
+		fmt.Fprintf(a.Stderr, "redoxworker: warning: %v\n", warning)
 	}
 	return err
 }

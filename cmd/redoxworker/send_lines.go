@@ -30,18 +30,24 @@ type batch struct {
 	receipts *receipts
 	progress *cli.ProgressBar
 	at       func() int64 // bytes read, for the bar
+	lint     *linting
 
-	stored, repeated, failed int
+	stored, repeated, failed, unfit int
 }
 
 // outcome of one line.
 type outcome struct {
 	line    int
 	receipt outbox.Receipt
+	warning error
 	err     error
 }
 
 func (s sendCommand) sendLines(ctx context.Context, a *cli.App, c *config.Config, source string) error {
+	l, err := s.linting()
+	if err != nil {
+		return err
+	}
 	in, err := a.OpenInput(ctx, s.File)
 	if err != nil {
 		return err
@@ -55,11 +61,11 @@ func (s sendCommand) sendLines(ctx context.Context, a *cli.App, c *config.Config
 	limit, setting := c.Redox.BodyLimit(s.Kind)
 	b := &batch{
 		send: s, app: a, source: source, limit: limit, setting: setting, publish: p.Publish,
-		receipts: newReceipts(a), progress: cli.NewProgressBar(a, in.Size(), progress.UnitsBytes), at: in.At,
+		receipts: newReceipts(a), progress: cli.NewProgressBar(a, in.Size(), progress.UnitsBytes), at: in.At, lint: l,
 	}
 	err = b.run(ctx, in)
 	b.progress.End(err)
-	fmt.Fprintf(a.Stderr, "%s stored, %s%d failed\n", cli.Counted(b.stored, "message"), b.repeats(), b.failed)
+	fmt.Fprintf(a.Stderr, "%s stored, %s%d failed%s\n", cli.Counted(b.stored, "message"), b.repeats(), b.failed, b.warnings())
 	err = b.receipts.end(err)
 	if err == nil && b.failed > 0 {
 		return cli.ErrReported
@@ -73,6 +79,14 @@ func (b *batch) repeats() string {
 		return ""
 	}
 	return cli.Counted(b.repeated, "duplicate") + ", "
+}
+
+// warnings tells of lines that --lint warned of.
+func (b *batch) warnings() string {
+	if b.unfit == 0 {
+		return ""
+	}
+	return ", " + cli.Counted(b.unfit, "warning")
 }
 
 // run reads lines while others are being confirmed. Outcomes are told in the order of the
@@ -124,24 +138,28 @@ func (b *batch) start(ctx context.Context, done chan<- outcome, number int, line
 	if err == nil {
 		err = b.send.checkBody(line)
 	}
+	m := b.send.outgoing(b.source)
+	m.Body = line
+	var warning error
+	if err == nil {
+		warning, err = b.lint.check(ctx, m)
+	}
 	if err != nil {
 		done <- outcome{line: number, err: err}
 		return nil
 	}
-	m := b.send.outgoing(b.source)
-	m.Body = line
 	if m.ID != "" {
 		m.ID = fmt.Sprintf("%s-%d", m.ID, number)
 	}
 	if m.Lane != outbox.LaneOrdered {
 		go func() { // tell waits for it
 			receipt, err := b.publish(ctx, m)
-			done <- outcome{line: number, receipt: receipt, err: err}
+			done <- outcome{line: number, receipt: receipt, warning: warning, err: err}
 		}()
 		return nil
 	}
 	receipt, err := b.publish(ctx, m)
-	done <- outcome{line: number, receipt: receipt, err: err}
+	done <- outcome{line: number, receipt: receipt, warning: warning, err: err}
 	var contract *outbox.ContractError
 	var size *outbox.SizeError
 	if err == nil || errors.As(err, &contract) || errors.As(err, &size) {
@@ -155,6 +173,10 @@ func (b *batch) tell(pending <-chan chan outcome, stop context.CancelCauseFunc) 
 	var failed error
 	for done := range pending {
 		o := <-done
+		if o.warning != nil {
+			b.unfit++
+			_ = b.progress.Println(b.app.Stderr, fmt.Sprintf("redoxworker: warning: line %d: %v", o.line, o.warning))
+		}
 		switch {
 		case o.err == nil:
 			if o.receipt.Duplicate {

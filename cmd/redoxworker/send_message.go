@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/lint"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 )
@@ -32,6 +33,8 @@ type messageFlags struct {
 	ContentType string   `name:"content-type" placeholder:"TYPE" help:"Media type of the body. Default: that of the kind; for a file, what its name says."`
 	Accept      string   `placeholder:"TYPE" help:"Media type the answer should have. Default: that of the kind."`
 	Header      []string `sep:"none" placeholder:"HEADER" help:"HTTP header of the request to Redox, such as 'Prefer: return=minimal'; may be repeated. Which may be set says redox.headers."`
+	Lint        string   `placeholder:"DIR" help:"Compare data-model messages with Redox's JSON schemas, which you have downloaded to this directory (as patientadmin/newpatient.json), and warn of what does not fit. No value is printed."`
+	LintStrict  bool     `name:"lint-strict" help:"With --lint: do not publish what does not fit, or has no schema there."`
 	Deadline    deadline `placeholder:"WHEN" help:"Do not send it later: a time (RFC 3339) or from now (90s)."`
 }
 
@@ -167,6 +170,48 @@ func (f messageFlags) checkBody(body []byte) error {
 	m := f.message("")
 	m.Body = body
 	return redox.CheckBody(m)
+}
+
+// linting compares messages with schemas before they are published.
+type linting struct {
+	linter *lint.Linter
+	strict bool
+	said   map[string]bool // what is said once, however many messages it is about
+}
+
+// linting looks for the schemas of --lint; nil where there is no such flag.
+func (f messageFlags) linting() (*linting, error) {
+	switch {
+	case f.Lint == "" && f.LintStrict:
+		return nil, cli.Usagef("--lint-strict: goes with --lint, which names the directory with the schemas")
+	case f.Lint == "":
+		return nil, nil
+	case f.Kind != string(outbox.KindDataModel):
+		return nil, cli.Usagef("--lint: is for data-model messages; leave it out for kind %s", f.Kind)
+	}
+	linter, err := lint.New(f.Lint)
+	if err != nil {
+		return nil, cli.Usagef("--lint: %w", err)
+	}
+	return &linting{linter: linter, strict: f.LintStrict, said: map[string]bool{}}, nil
+}
+
+// check answers what there is to warn of, or why the message is refused. It is for one goroutine.
+func (l *linting) check(ctx context.Context, m outbox.Message) (warning, refused error) {
+	if l == nil {
+		return nil, nil
+	}
+	err := l.linter.Check(ctx, m)
+	switch unfit := errors.As(err, new(*lint.Error)); {
+	case err == nil || l.strict || ctx.Err() != nil:
+		return nil, err
+	case unfit:
+		return err, nil
+	case l.said[err.Error()]:
+		return nil, nil
+	}
+	l.said[err.Error()] = true
+	return err, nil
 }
 
 // publisher to the configured NATS.
