@@ -21,6 +21,7 @@ func (l *loader) check(c *Config) {
 	l.checkWorker(c)
 	l.checkReply(c)
 	l.checkReconcile(c)
+	l.checkOutbox(c)
 }
 
 func (l *loader) checkNATS(n *NATS) {

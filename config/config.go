@@ -30,6 +30,7 @@ type Config struct {
 	Audit     Audit     `key:"audit"`
 	Gateway   Gateway   `key:"gateway"`
 	Reconcile Reconcile `key:"reconcile"`
+	Outbox    Outbox    `key:"outbox"`
 	Admin     Admin     `key:"admin"`
 	Log       Log       `key:"log"`
 
@@ -294,6 +295,28 @@ type Reconcile struct {
 	Interval time.Duration `key:"interval" default:"1m" least:"1s" doc:"wait before a log is looked at first; doubles from there"`
 	GiveUp   time.Duration `key:"give_up" default:"24h" least:"1s" doc:"age at which a log is no longer followed"`
 }
+
+// Outbox is the table of an application's database that run relays from to the queue.
+type Outbox struct {
+	Driver      string        `key:"driver" values:"postgres mysql sqlite" doc:"kind of database of the SQL outbox that run relays from; empty means that there is none"`
+	DSN         Secret        `key:"dsn" doc:"where the database is, as its driver has it: postgres://user:password@host/db, user:password@tcp(host:3306)/db, or a file of SQLite"`
+	DSNFile     string        `key:"dsn_file" kind:"secret file" doc:"file with outbox.dsn"`
+	Table       string        `key:"table" default:"redox_outbox" doc:"name of the table; those of the other tables begin with it"`
+	Batch       int           `key:"batch" default:"256" least:"1" most:"4096" doc:"rows that are published under one lock"`
+	Concurrency int           `key:"concurrency" default:"64" least:"1" most:"10000" doc:"messages that are published at once"`
+	Poll        time.Duration `key:"poll" default:"1s" least:"20ms" doc:"longest wait between two looks at an idle table"`
+	OnLate      string        `key:"on_late" default:"resend" values:"resend hold" doc:"what to do with a message that may be in the queue already, when the queue may have forgotten its id"`
+}
+
+// Values of Outbox.Driver and Outbox.OnLate.
+const (
+	DriverPostgres = "postgres"
+	DriverMySQL    = "mysql"
+	DriverSQLite   = "sqlite"
+
+	LateResend = "resend"
+	LateHold   = "hold"
+)
 
 // Admin is the HTTP listener for operators.
 type Admin struct {

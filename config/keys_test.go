@@ -43,6 +43,10 @@ func valid(f field, dir string) (value string, beside map[string]string) {
 		return "http://proxy.example:3128", nil
 	case f.key == "admin.listen":
 		return "0.0.0.0:1", nil
+	case f.key == "outbox.driver":
+		return DriverMySQL, map[string]string{"outbox.dsn": "x"}
+	case f.key == "outbox.poll":
+		return "3s", nil
 	case f.key == "worker.retry.max":
 		return "3s", nil
 	case f.key == "reconcile.give_up":

@@ -26,6 +26,7 @@ func TestLoad_Defaults(t *testing.T) {
 		Queue:     Queue{MaxBytes: -1, MaxMsgs: -1, MaxShare: 0.5},
 		Bodies:    Bodies{Memory: 256_000_000, OrphanAfter: 24 * time.Hour},
 		Reconcile: Reconcile{Interval: time.Minute, GiveUp: 24 * time.Hour},
+		Outbox:    Outbox{Table: "redox_outbox", Batch: 256, Concurrency: 64, Poll: time.Second, OnLate: LateResend},
 	}
 	diff(t, want, new(Defaults()), ignoreMeta)
 	pem, err := os.ReadFile(filepath.Join(filepath.Dir(file), "key.pem"))
@@ -113,6 +114,7 @@ bodies: {memory: 64MiB, orphan_after: 2d}
 audit: {file: /var/log/audit.jsonl, stream: true, max_age: 365d}
 gateway: {enabled: false, max_wait: 10s}
 reconcile: {enabled: true, key: people, interval: 5m, give_up: 7d}
+outbox: {driver: postgres, dsn_file: secret.txt, table: app_outbox, batch: 100, concurrency: 10, poll: 2s, on_late: hold}
 admin: {listen: off}
 log: {level: debug, format: json}
 `

@@ -34,6 +34,8 @@ var settingsMends = []struct {
 	{given{"redox.organization_id": "a b"}, "copy the organization's id from Redox's dashboard", []given{{"redox.organization_id": "123"}}},
 	{given{"order.secret": "short"}, "give at least 16 random ones", []given{{"order.secret": "0123456789abcdef"}}},
 	{given{"worker.retry.initial": "11m"}, "give at most worker.retry.max, or raise that", []given{{"worker.retry.initial": "10m"}, {"worker.retry.max": "11m"}}},
+	{given{"outbox.table": "Outbox"}, "use 1 to 40 of a-z, 0-9 and _, a letter first", []given{{"outbox.table": "outbox_1"}}},
+	{given{"outbox.driver": "sqlite"}, "name a file that says where the database is, or leave outbox.driver out", []given{{"outbox.dsn_file": "secret.txt"}, {"outbox.driver": ""}}},
 	{given{"quota.group": "A"}, "use 1 to 64 of a-z, 0-9 and -", []given{{"quota.group": "a-0"}}},
 	{given{"admin.listen": "8466"}, "write an address such as 127.0.0.1:8466, or off", []given{{"admin.listen": "127.0.0.1:8466"}, {"admin.listen": "off"}}},
 	{given{"keys.main.client_id": ""}, "copy it from Redox's dashboard", []given{{"keys.main.client_id": "client-1"}}},

@@ -145,6 +145,14 @@ reconcile:
   key: people
   interval: 5m
   give_up: 168h
+outbox:
+  driver: postgres
+  dsn_file: DIR/secret.txt
+  table: app_outbox
+  batch: 100
+  concurrency: 10
+  poll: 2s
+  on_late: hold
 admin:
   listen: "off"
 log:

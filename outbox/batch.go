@@ -75,7 +75,7 @@ func (p *Publisher) chains(ms []Message, results []Published) (chains []*chain) 
 		if results[i].ID = m.ID; m.ID == "" {
 			results[i].ID = NewID()
 		}
-		alone := p.tokenize(&m) != nil || m.OrderToken == "" // without its token a message fails by itself
+		alone := m.MakeToken(p.config.OrderSecret) != nil || m.OrderToken == "" // without its token a message fails by itself
 		c := of[order{m.Source, m.OrderToken}]
 		if alone || c == nil {
 			c = &chain{}

@@ -55,6 +55,7 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m.Deadline = d.deadline()
 	m.ReplayOf = d.get(HeaderReplayOf)
 	m.ReplayCount = d.replayCount()
+	m.PossibleDuplicate = d.possibleDuplicate()
 	m.Position = wire.Position(m.ReplayOf, d.get(HeaderOrderPosition), m.Sequence)
 	m.Behind = wire.Behind(m.ReplayOf, d.get(HeaderOrderBehind), m.Position)
 	m.TraceParent, m.TraceState = traceContext(in.Header)
@@ -155,6 +156,14 @@ func (d *decoder) deadline() time.Time {
 	t, err := ParseInstant(s)
 	d.fail(err)
 	return t
+}
+
+func (d *decoder) possibleDuplicate() bool {
+	s := d.get(HeaderPossibleDuplicate)
+	if s != "" && s != "true" {
+		d.fail(&ContractError{Part: HeaderPossibleDuplicate, Reason: "is not true: leave it out if it is not so"})
+	}
+	return s == "true"
 }
 
 // ParseInstant reads an instant as [HeaderDeadline] has it: RFC 3339, in which t and z may

@@ -53,6 +53,9 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 	if m.ReplayCount > 0 {
 		set(HeaderReplayCount, strconv.Itoa(m.ReplayCount))
 	}
+	if m.PossibleDuplicate {
+		set(HeaderPossibleDuplicate, "true")
+	}
 	if m.Position > 0 && m.ReplayOf != "" && m.OrderToken != "" {
 		set(HeaderOrderPosition, strconv.FormatUint(m.Position, 10))
 		if m.Behind > 0 && m.Behind < m.Position-1 {

@@ -69,6 +69,7 @@ const (
 	// HeaderError is one safe line.
 	HeaderError = "Redox-Error"
 	// HeaderPossibleDuplicate is "true" when an attempt had an unknown outcome: Redox may
-	// have the message more than once, or although it was not delivered.
+	// have the message more than once, or although it was not delivered. On a message it says
+	// that its publisher may have published it before.
 	HeaderPossibleDuplicate = "Redox-Possible-Duplicate"
 )

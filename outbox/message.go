@@ -64,6 +64,9 @@ type Message struct {
 	// as it is known. Decode sets it to what a replay says, else to all before Position; Encode
 	// writes it beside Position.
 	Behind uint64
+	// PossibleDuplicate: whoever publishes the message may have published it before, at a time
+	// that the queue has forgotten. The worker says so in its reply.
+	PossibleDuplicate bool
 	// Body in the format of the Kind. A byte order mark in front of JSON is passed over.
 	Body []byte
 	// OpenBody reads the body from the object store, from its start, each time it is

@@ -57,10 +57,10 @@ var goldenMessages = []struct {
 	{
 		name: "replay in order",
 		message: Message{ID: "m-2:r1", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
-			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Behind: 9, Body: []byte(`{}`)},
+			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Behind: 9, PossibleDuplicate: true, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
 		header: nats.Header{"Nats-Msg-Id": {"clinic-a:m-2:r1"}, "Redox-Message-Id": {"m-2:r1"},
-			"Redox-Replay-Of": {"m-2"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"17"}, "Redox-Order-Behind": {"9"}},
+			"Redox-Replay-Of": {"m-2"}, "Redox-Replay-Count": {"1"}, "Redox-Order-Position": {"17"}, "Redox-Order-Behind": {"9"}, "Redox-Possible-Duplicate": {"true"}},
 	},
 	{
 		name:    "claim check",

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -28,6 +29,28 @@ func OrderToken(orderSecret []byte, key string) (string, error) {
 	mac.Write([]byte(key))
 	return hex.EncodeToString(mac.Sum(nil)[:wire.TokenDigits/2]), nil
 }
+
+// MakeToken replaces the OrderKey of m, if it has one, by its OrderToken, as a [Publisher] does
+// before it publishes.
+func (m *Message) MakeToken(orderSecret []byte) error {
+	if m.OrderKey == "" {
+		return nil
+	}
+	if len(orderSecret) == 0 {
+		return errNoOrderSecret
+	}
+	token, err := OrderToken(orderSecret, m.OrderKey)
+	if err != nil {
+		return err
+	}
+	if m.OrderToken != "" && m.OrderToken != token {
+		return &ContractError{Part: HeaderOrderToken, Reason: "is not that of the order key: give one of the two"}
+	}
+	m.OrderKey, m.OrderToken = "", token
+	return nil
+}
+
+var errNoOrderSecret = errors.New("outbox: the message has an order key, but there is no order secret to make its token with: set OrderSecret (order.secret_file)")
 
 func checkOrderSecret(orderSecret []byte) error {
 	if n := len(secret.Content(orderSecret)); n < wire.MinSecret {

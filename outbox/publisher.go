@@ -137,6 +137,9 @@ func NewPublisher(js jetstream.JetStream, cfg PublisherConfig) (*Publisher, erro
 	return p, nil
 }
 
+// JetStream returns what the publisher publishes with.
+func (p *Publisher) JetStream() jetstream.JetStream { return p.js }
+
 // Publish stores m and returns when the server has confirmed it. It makes an
 // id when m has none, and the token of an order key. m.Body must not change
 // meanwhile.
@@ -174,7 +177,7 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 	}
 	receipt.ID = m.ID
 	p.trace(ctx, &m)
-	if err := p.tokenize(&m); err != nil {
+	if err := m.MakeToken(p.config.OrderSecret); err != nil {
 		return receipt, err
 	}
 	w := publish.Message{Queue: p.queue(), Subject: p.config.Prefix.SendSubject(m.Source), Query: m.Lane == LaneRequest}
@@ -251,26 +254,6 @@ func (p *Publisher) encode(m Message) (*nats.Msg, error) {
 	}
 	return msg, err
 }
-
-func (p *Publisher) tokenize(m *Message) error {
-	if m.OrderKey == "" {
-		return nil
-	}
-	if len(p.config.OrderSecret) == 0 {
-		return errNoOrderSecret
-	}
-	token, err := OrderToken(p.config.OrderSecret, m.OrderKey)
-	if err != nil {
-		return err
-	}
-	if m.OrderToken != "" && m.OrderToken != token {
-		return &ContractError{Part: HeaderOrderToken, Reason: "is not that of the order key: give one of the two"}
-	}
-	m.OrderKey, m.OrderToken = "", token
-	return nil
-}
-
-var errNoOrderSecret = errors.New("outbox: the message has an order key, but there is no order secret to make its token with: set OrderSecret (order.secret_file)")
 
 // fit moves the body of a message that is too large for the server into the
 // object store, if that is allowed.

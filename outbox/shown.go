@@ -21,7 +21,7 @@ func shownKind(k Kind) Kind {
 
 func (m Message) shown() shown.Value {
 	return shown.Of("outbox.Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", shownKind(m.Kind), "method", SafeName(m.Method), "path_bytes", len(m.Path),
-		"order_token", shown.Token(m.OrderToken), "headers", len(m.Header), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position, "behind", m.Behind,
+		"order_token", shown.Token(m.OrderToken), "headers", len(m.Header), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position, "behind", m.Behind, "possible_duplicate", m.PossibleDuplicate,
 		"body_object", m.BodyObject, "body_bytes", max(m.BodySize, int64(len(m.Body))), "sequence", m.Sequence, "stored", m.Stored)
 }
 

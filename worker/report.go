@@ -46,8 +46,11 @@ var logText = map[EventKind]string{
 	EventAbandoned: "message abandoned",
 }
 
-// possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome.
-func (d *delivery) possibleDuplicate() bool { return d.record.Unknown || d.verdict.unknown }
+// possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome, or the
+// message may be in the queue twice.
+func (d *delivery) possibleDuplicate() bool {
+	return d.record.Unknown || d.verdict.unknown || d.message.PossibleDuplicate
+}
 
 // event returns an event about this delivery.
 func (d *delivery) event(kind EventKind) Event {

@@ -6,6 +6,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/bench"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 )
 
 // rootCommand is what can be typed. Each subcommand is a struct with its flags and a method
@@ -27,6 +28,7 @@ type rootCommand struct {
 	Export    exportCommand        `cmd:"" help:"Get a FHIR bulk export: begin it, wait for it, download its files; or go on with it."`
 	Log       logCommand           `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
 	DLQ       dlqCommand           `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
+	Outbox    sqlcmd.Commands      `cmd:"" help:"The SQL outbox: make its tables, relay its messages, look at it."`
 	Sources   sourcesCommand       `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
 	Keys      keysCommand          `cmd:"" help:"Key pairs and their public set."`
 	Token     tokenCommand         `cmd:"" help:"Ask for a token and say what came of it."`

@@ -23,6 +23,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/fhirpages"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -40,6 +41,7 @@ var guarded = map[string]struct {
 	"fhirpages.Page":         {new(fhirpages.Page), "Settlement"},
 	"outbox.Answer":          {new(outbox.Answer), "LogIDs Flag Hosts"},
 	"outbox.PublisherConfig": {new(outbox.PublisherConfig), "Prefix"},
+	"sqloutbox.Config":       {new(sqloutbox.Config), "Prefix Table"},
 	"gateway.Config":         {new(gateway.Config), "Prefix Sources ReplyAllow"},
 	"redox.TransportConfig":  {new(redox.TransportConfig), "CAFile"},
 	"redox.Meta":             {new(redox.Meta), ""},
@@ -49,7 +51,7 @@ var guarded = map[string]struct {
 
 // opaque are types that hold such things where no caller can put them without their
 // constructors; they are made by the tests below, or printed by tests of their package.
-var opaque = []string{"outbox.Publisher", "gateway.Gateway", "outbox.BodyReader", "bulkexport.Export", "redox.Error",
+var opaque = []string{"outbox.Publisher", "sqloutbox.Outbox", "gateway.Gateway", "outbox.BodyReader", "bulkexport.Export", "redox.Error",
 	"auth.Token", "auth.Key", "secret.Text", "config.URL"}
 
 // harmless are types of which every text may be shown: ids, names, settings, safe texts, or
@@ -58,7 +60,7 @@ var harmless = strings.Fields(`
 auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoTokenError auth.OAuth auth.OAuthConfig auth.SignError auth.Status
 auth.Scopes auth.ScopesConfig auth.TokenError auth.Transport auth.TransportConfig filewatch.Config filewatch.Watcher prom.Metrics smart.Client smart.Config smart.Document smart.Error
 config.Admin config.Audit config.Bodies config.Config config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
-config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
+config.Outbox config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.Progress bulkexport.Result
 logsample.Handler logsample.Trouble servertime.Clock
@@ -66,6 +68,7 @@ outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.H
 dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection
 dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 lint.Error lint.Linter lint.Problem
+sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.LaneStatus sqloutbox.Migration sqloutbox.Relay sqloutbox.RelayConfig sqloutbox.Stats sqloutbox.Status
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler

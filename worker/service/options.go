@@ -1,6 +1,7 @@
 package service
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,10 @@ type Options struct {
 	// server reports to the connection alone, such as a permission that is missing, goes to its
 	// own handlers. nil means a connection by the configuration.
 	NATS *nats.Conn
+	// Database is what the relay of the SQL outbox reads, where outbox.driver is set: opened with a
+	// driver of that kind, at least two connections. Run neither opens nor closes it. nil with
+	// outbox.driver set is an error of New: this package links no driver.
+	Database *sql.DB
 	// Middleware is called once, by New, with what sends a message to Redox, and returns what
 	// the worker calls instead, for every attempt. What it wraps may be called for the same
 	// message, or not at all; see [worker.Deliverer] for what an answer and an error mean. nil

@@ -81,11 +81,18 @@ func (s *Service) deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	relay, err := s.newRelay(js)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.Run(ctx) })
 	group.Go(func() error { s.feed.Run(ctx, js); return nil })
 	group.Go(func() error { s.collect(ctx, js); return nil })
 	group.Go(func() error { s.lookAfter(ctx, js); return nil })
+	if relay != nil {
+		group.Go(func() error { return relay.Run(ctx) })
+	}
 	if gateway != nil {
 		group.Go(func() error { s.runGateway(ctx, gateway); return nil })
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/quota"
@@ -56,6 +57,7 @@ type Service struct {
 	conn    atomic.Pointer[nats.Conn]
 	worker  atomic.Pointer[worker.Worker]
 	gateway atomic.Pointer[gateway.Gateway]
+	relay   atomic.Pointer[sqloutbox.Relay]
 }
 
 // New builds a service of a configuration that [config.Load] has checked. It connects to nothing
@@ -108,6 +110,9 @@ func (s *Service) assemble(c *config.Config) (err error) {
 		return err
 	}
 	if err = s.openLogs(); err != nil {
+		return err
+	}
+	if err = s.checkOutbox(); err != nil {
 		return err
 	}
 	if err = s.openAudit(); err != nil {

@@ -98,6 +98,7 @@ func (s *Service) Status() Status {
 		r.Problems = append(r.Problems, sources.Problems...)
 	}
 	r.Problems = append(r.Problems, s.refusedByGateway(r.Problems)...)
+	r.Problems = append(r.Problems, s.relayProblems()...)
 	r.Keys = s.keyStatuses(r.Worker.Pauses)
 	return r
 }

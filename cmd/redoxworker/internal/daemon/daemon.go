@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -25,7 +26,14 @@ func Run(ctx context.Context, a *cli.App) error {
 	}
 	tuneGC(a, c.Worker.Concurrency)
 	settings := a.Settings(0)
-	s, err := service.New(*c, service.Options{Settings: &settings, Logger: log, Registerer: NewRegistry(), Version: a.Version})
+	db, err := sqlcmd.Open(c.Outbox)
+	if err != nil {
+		return err
+	}
+	if db != nil {
+		defer db.Close()
+	}
+	s, err := service.New(*c, service.Options{Database: db, Settings: &settings, Logger: log, Registerer: NewRegistry(), Version: a.Version})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,85 @@
+// Package sqlcmd has the commands of the SQL outbox, and opens its database: the drivers are linked
+// here and nowhere else.
+package sqlcmd
+
+import (
+	"database/sql"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the driver called sqlite
+
+	"github.com/redoxworker/redoxworker/config"
+)
+
+// Open opens the database of a configuration; nil where outbox.driver is not set. It does not
+// connect.
+func Open(c config.Outbox) (db *sql.DB, err error) {
+	dsn := c.DSN.Reveal()
+	switch c.Driver {
+	case "":
+		return nil, nil
+	case config.DriverPostgres:
+		db, err = openPostgres(dsn)
+	case config.DriverMySQL:
+		db, err = openMySQL(dsn)
+	default:
+		db, err = sql.Open("sqlite", sqliteFile(dsn))
+	}
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(12) // one for a batch, one for notes, some for sources that wait
+	db.SetConnMaxLifetime(30 * time.Minute)
+	return db, nil
+}
+
+func openPostgres(dsn string) (*sql.DB, error) {
+	c, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return stdlib.OpenDB(*c), nil
+}
+
+func openMySQL(dsn string) (*sql.DB, error) {
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return sql.OpenDB(connector), nil
+}
+
+// unreadable says nothing of the text: a password may be in it, and the drivers show parts.
+func unreadable(error) error {
+	return config.Mistakef("outbox.dsn: cannot be read; write postgres://user:password@host:5432/db or user:password@tcp(host:3306)/db, with special characters of a PostgreSQL password percent-encoded")
+}
+
+// sqliteFile is the data source of a file, which waits for other writers, and begins each
+// transaction as a writer's.
+func sqliteFile(name string) string {
+	file, query, _ := strings.Cut(name, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return name
+	}
+	has := func(pragma string) bool { return strings.Contains(query, pragma) }
+	if !has("busy_timeout") {
+		values.Add("_pragma", "busy_timeout(10000)")
+	}
+	if !has("journal_mode") {
+		values.Add("_pragma", "journal_mode(wal)")
+	}
+	if !has("_txlock") {
+		values.Set("_txlock", "immediate")
+	}
+	return "file:" + strings.TrimPrefix(file, "file:") + "?" + values.Encode()
+}

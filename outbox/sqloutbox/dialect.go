@@ -1,0 +1,99 @@
+package sqloutbox
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Dialect is a kind of database.
+type Dialect string
+
+// The databases. The text is that of outbox.driver in the configuration.
+const (
+	// Postgres is PostgreSQL 12 or newer; the placeholders of the driver are $1, $2, ….
+	Postgres Dialect = "postgres"
+	// MySQL is MySQL 8.0 or newer and MariaDB 10.6 or newer; the placeholders are ?.
+	MySQL Dialect = "mysql"
+	// SQLite is SQLite 3.42 or newer; the placeholders are ?.
+	SQLite Dialect = "sqlite"
+)
+
+// Validate reports whether d is a database that this package knows.
+func (d Dialect) Validate() error {
+	switch d {
+	case Postgres, MySQL, SQLite:
+		return nil
+	}
+	return fmt.Errorf("sqloutbox: dialect %.20q: use %s, %s or %s", string(d), Postgres, MySQL, SQLite)
+}
+
+const defaultTable = "redox_outbox"
+
+// sql is a statement of this outbox: its text has ? for placeholders and the default names of
+// the tables.
+func (o *Outbox) sql(text string) string {
+	if o.table != defaultTable {
+		text = strings.ReplaceAll(text, defaultTable, o.table)
+	}
+	if o.dialect != Postgres {
+		return text
+	}
+	var b strings.Builder
+	for n := 1; ; n++ {
+		before, after, found := strings.Cut(text, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("$" + strconv.Itoa(n))
+		text = after
+	}
+}
+
+// now is the database's own clock, in seconds since 1970.
+func (d Dialect) now() string {
+	switch d {
+	case Postgres:
+		return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+	case MySQL:
+		return "(unix_timestamp(sysdate(6)) + 0e0)"
+	}
+	return "unixepoch('subsec')"
+}
+
+// seconds is a column of time in seconds since 1970.
+func (d Dialect) seconds(column string) string {
+	switch d {
+	case Postgres:
+		return "CAST(extract(epoch FROM " + column + ") AS double precision)"
+	case MySQL:
+		return "(unix_timestamp(" + column + ") + 0e0)"
+	}
+	return column
+}
+
+// bytes is the length of a column.
+func (d Dialect) bytes(column string) string {
+	if d == SQLite {
+		return "length(" + column + ")"
+	}
+	return "octet_length(" + column + ")"
+}
+
+// places is a list of n placeholders.
+func places(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// padded is a list of values for IN whose length is a power of two, so that the statements of a
+// database are few; the last value is repeated. values is not empty.
+func padded[T any](values []T) []any {
+	n := 1
+	for n < len(values) {
+		n *= 2
+	}
+	all := make([]any, n)
+	for i := range all {
+		all[i] = values[min(i, len(values)-1)]
+	}
+	return all
+}

@@ -1,0 +1,112 @@
+package sqloutbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// FailedRow is a row that cannot be published, or that waits for a person. What it holds is not
+// read: it may be of a patient.
+type FailedRow struct {
+	// Seq names the row; an id may be in the table more than once.
+	Seq    int64  `json:"seq"`
+	ID     string `json:"id"`
+	Source string `json:"source"`
+	// Ordered says that the message has an order key.
+	Ordered bool `json:"ordered"`
+	// Failed is why, and FailedAt when it was found.
+	Failed   string    `json:"failed"`
+	FailedAt time.Time `json:"failed_at"`
+	// Bytes of headers and body.
+	Bytes int64 `json:"bytes"`
+}
+
+// ErrNoFailedRow is returned when no failed row has an id.
+var ErrNoFailedRow = errors.New("sqloutbox: no failed row has this id")
+
+// Failed lists the first failed rows, oldest first; limit is 0 for all.
+func (o *Outbox) Failed(ctx context.Context, db *sql.DB, limit int) ([]FailedRow, error) {
+	if db == nil {
+		return nil, errors.New("sqloutbox: Failed needs a database")
+	}
+	text := fmt.Sprintf("SELECT seq, id, source, token, failed, %s, %s FROM redox_outbox_failed ORDER BY seq", o.dialect.seconds("failed_at"), o.dialect.bytes("message"))
+	if limit > 0 {
+		text += fmt.Sprintf(" LIMIT %d", limit)
+	}
+	rows, err := db.QueryContext(ctx, o.sql(text))
+	if err != nil {
+		return nil, fmt.Errorf("sqloutbox: list the failed rows of %s: %w", o.table, err)
+	}
+	defer rows.Close()
+	all := []FailedRow{}
+	for rows.Next() {
+		var f FailedRow
+		var token string
+		var at float64
+		if err := rows.Scan(&f.Seq, &f.ID, &f.Source, &token, &f.Failed, &at, &f.Bytes); err != nil {
+			return nil, err
+		}
+		seconds, rest := math.Modf(at)
+		f.Ordered, f.FailedAt = token != "", time.Unix(int64(seconds), int64(rest*1e9)).UTC().Truncate(time.Microsecond)
+		all = append(all, f)
+	}
+	return all, rows.Err()
+}
+
+// Retry puts a failed row back to where it was: before the later rows of its order key, as far
+// as they are still there. What failed should have been mended: otherwise it fails again.
+func (o *Outbox) Retry(ctx context.Context, db *sql.DB, id string) error {
+	const columns = "seq, id, source, token, request, created, sealed, message"
+	return o.change(ctx, db, id, "INSERT INTO redox_outbox ("+columns+") SELECT "+columns+" FROM redox_outbox_failed WHERE seq = ?")
+}
+
+// Discard deletes a failed row for good. With RelayConfig.HoldAfterFailed the later messages of its
+// order key are then published.
+func (o *Outbox) Discard(ctx context.Context, db *sql.DB, id string) error {
+	return o.change(ctx, db, id, "")
+}
+
+// change takes a row from the failed ones, the first that has the id. The lane's generation has
+// whoever owns it next read it from its start.
+func (o *Outbox) change(ctx context.Context, db *sql.DB, id, first string) error {
+	if db == nil {
+		return errors.New("sqloutbox: a failed row is changed in a database, and got nil")
+	}
+	var seq int64
+	var lane int
+	err := db.QueryRowContext(ctx, o.sql("SELECT seq, lane FROM redox_outbox_failed WHERE id = ? ORDER BY seq LIMIT 1"), id).Scan(&seq, &lane)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNoFailedRow
+	}
+	if err != nil {
+		return fmt.Errorf("sqloutbox: look for a failed row: %w", err)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("sqloutbox: change a failed row: %w", err)
+	}
+	defer tx.Rollback() // after a commit it does nothing
+	// Waits for the batch of a relay that has the lane.
+	_, err = tx.ExecContext(ctx, o.sql("UPDATE redox_outbox_lane SET generation = generation + 1 WHERE lane = ?"), lane)
+	if err == nil && first != "" {
+		_, err = tx.ExecContext(ctx, o.sql(first), seq)
+	}
+	if err == nil {
+		var done sql.Result
+		if done, err = tx.ExecContext(ctx, o.sql("DELETE FROM redox_outbox_failed WHERE seq = ?"), seq); err == nil {
+			if n, countErr := done.RowsAffected(); countErr == nil && n == 0 {
+				return ErrNoFailedRow // somebody else was faster
+			}
+			err = tx.Commit()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("sqloutbox: change a failed row: %w", err)
+	}
+	o.Kick()
+	return nil
+}

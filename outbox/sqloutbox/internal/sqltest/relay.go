@@ -1,0 +1,303 @@
+package sqltest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
+)
+
+// Relay tests what a relay does.
+func (s Server) Relay(t *testing.T) {
+	t.Run("like a publisher", s.likeAPublisher)
+	t.Run("failed rows", s.failedRows)
+	t.Run("failed rows hold", s.failedRowsHold)
+	t.Run("a source is refused", s.sourceRefused)
+	t.Run("NATS away and full", s.natsAway)
+	t.Run("late repeats", s.lateRepeats)
+	t.Run("status", s.status)
+}
+
+// likeAPublisher: what arrives is what a Publisher would have stored.
+func (s Server) likeAPublisher(t *testing.T) {
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	messages := []outbox.Message{
+		Ordered("clinic-a", "MRN 1", 1),
+		{Source: "clinic-a", Lane: outbox.LaneRequest, Body: []byte(`{"a":"\r\n\r\n"}`), ReplyTo: "redox.reply.clinic-a.x"},
+		{Source: "clinic-b", Kind: outbox.KindFHIR, Method: "PUT", Path: "x/Development/Patient/1", Body: []byte("{}"), Deadline: time.Now().Add(time.Hour).UTC(),
+			Header: map[string][]string{"Prefer": {"return=minimal"}}, TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		{Source: "clinic-b", Kind: outbox.KindFHIR, Path: "x/Development/Patient?_id=1"},
+	}
+	publisher, err := outbox.NewPublisher(r.JS, outbox.PublisherConfig{OrderSecret: []byte(Secret)})
+	r.Must(err)
+	stored := map[string]nats.Header{}
+	for i := range messages {
+		messages[i].ID = fmt.Sprint("direct-", i)
+		_, err := publisher.Publish(r.Ctx(), messages[i])
+		r.Must(err)
+		messages[i].ID = fmt.Sprint("outbox-", i)
+	}
+	r.Commit(messages...)
+	r.Relay(sqloutbox.RelayConfig{})
+	r.Empty()
+	stream, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")
+	r.Must(err)
+	bodies := map[string]string{}
+	for seq := uint64(1); seq <= uint64(2*len(messages)); seq++ {
+		msg, err := stream.GetMsg(r.Ctx(), seq)
+		r.Must(err)
+		way, n, _ := strings.Cut(msg.Header.Get("Redox-Message-Id"), "-")
+		msg.Header.Del("Redox-Message-Id")
+		msg.Header.Del("Nats-Msg-Id")
+		msg.Header.Set("subject", msg.Subject)
+		if way == "direct" {
+			stored[n], bodies[n] = msg.Header, string(msg.Data)
+			continue
+		}
+		if !maps.EqualFunc(stored[n], msg.Header, slices.Equal) || bodies[n] != string(msg.Data) {
+			t.Errorf("message %s: %v, published directly %v", n, msg.Header, stored[n])
+		}
+	}
+}
+
+// byHand writes a row as another language would.
+func (r *Rig) byHand(id, source, token, message string) {
+	r.Helper()
+	text := "INSERT INTO redox_outbox (id, source, token, message) VALUES (?, ?, ?, ?)"
+	if r.Database.Dialect == sqloutbox.Postgres {
+		text = "INSERT INTO redox_outbox (id, source, token, message) VALUES ($1, $2, $3, $4)"
+	}
+	r.Exec(text, id, source, token, []byte(message))
+}
+
+// failedRows: what can never be published holds nobody up.
+func (s Server) failedRows(t *testing.T) {
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	const token = "0af7651916cd43dd8448eb211c80319c"
+	r.byHand("bad", "clinic-a", token, "no header block")
+	r.byHand("worse", "clinic-a", "", "NATS/1.0\r\nRedox-Kind: fax\r\n\r\n{}")
+	r.byHand("good", "clinic-a", token, "NATS/1.0\r\n\r\n{}")
+	relay, _ := r.Relay(sqloutbox.RelayConfig{})
+	r.Empty()
+	if all := r.Queued(); len(all) != 1 || all[0].ID != "good" {
+		t.Errorf("queued %v", all)
+	}
+	rows, err := r.Box.Failed(r.Ctx(), r.DB, 0)
+	r.Must(err)
+	if len(rows) != 2 || rows[0].ID != "bad" || !rows[0].Ordered || !strings.Contains(rows[1].Failed, "Redox-Kind") || time.Since(rows[0].FailedAt).Abs() > time.Hour {
+		t.Errorf("failed rows %+v", rows)
+	}
+	r.Must(r.Box.Retry(r.Ctx(), r.DB, "worse")) // it fails again
+	r.Until("the row fails again", func() bool { return relay.Stats().Failed == 3 })
+	r.Must(r.Box.Discard(r.Ctx(), r.DB, "bad"))
+	if err := r.Box.Discard(r.Ctx(), r.DB, "bad"); !errors.Is(err, sqloutbox.ErrNoFailedRow) {
+		t.Errorf("discarded twice: %v", err)
+	}
+	r.Empty()
+}
+
+// failedRowsHold: behind a failed row its order key waits, and then goes on in its order.
+func (s Server) failedRowsHold(t *testing.T) {
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	const token = "0af7651916cd43dd8448eb211c80319c"
+	r.byHand("m1", "clinic-a", token, "no header block")
+	r.byHand("m2", "clinic-a", token, "NATS/1.0\r\n\r\n{}")
+	relay, _ := r.Relay(sqloutbox.RelayConfig{HoldAfterFailed: true})
+	r.Until("the row failed", func() bool { return relay.Stats().Failed == 1 })
+	r.byHand("m3", "clinic-a", token, "NATS/1.0\r\n\r\n{}")
+	r.Commit(Ordered("clinic-a", "another", 1), Ordered("clinic-b", "another", 1))
+	r.Until("others go on", func() bool { return r.Count("redox_outbox") == 2 })
+	text := "UPDATE redox_outbox_failed SET message = ?"
+	if s.Dialect == sqloutbox.Postgres {
+		text = "UPDATE redox_outbox_failed SET message = $1"
+	}
+	r.Exec(text, []byte("NATS/1.0\r\n\r\n{}"))
+	r.Must(r.Box.Retry(r.Ctx(), r.DB, "m1"))
+	r.Empty()
+	var ids []string
+	for _, m := range r.Queued() {
+		if m.OrderToken == token {
+			ids = append(ids, m.ID)
+		}
+	}
+	if !slices.Equal(ids, []string{"m1", "m2", "m3"}) {
+		t.Errorf("order %q", ids)
+	}
+}
+
+// sourceRefused: NATS refuses one source; the others, however many, do not feel it.
+func (s Server) sourceRefused(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(conf, []byte(`jetstream {}
+authorization { users: [
+	{user: all, password: p}
+	{user: some, password: p, permissions: {publish: {deny: "redox.out.bad.>"}}}
+]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := s.WithNATS(t, sqloutbox.Config{}, natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf}, nats.UserInfo("all", "p")).Provision()
+	var ms []outbox.Message
+	for n := range 10_000 { // all in the lane of the rows that are refused
+		ms = append(ms, outbox.Message{Source: fmt.Sprintf("clinic-%d", n%5000), OrderToken: fmt.Sprintf("0%031x", n), Body: []byte("{}")})
+	}
+	r.Commit(outbox.Message{Source: "bad", OrderToken: "0" + strings.Repeat("a", 31), Body: []byte(`{"n":1}`)})
+	r.Commit(ms[:5000]...)
+	r.Commit(outbox.Message{Source: "bad", OrderToken: "0" + strings.Repeat("a", 31), Body: []byte(`{"n":2}`)})
+	r.Commit(ms[5000:]...)
+	relay, stop := r.RelayOn(r.Connect(nats.UserInfo("some", "p")), sqloutbox.RelayConfig{})
+	r.Until("all other rows are published", func() bool { return r.Count("redox_outbox") == 2 })
+	r.Until("the source waits", func() bool { return strings.Contains(relay.Stats().Waiting["bad"], "not permitted") })
+	if s := relay.Stats(); s.Failed != 0 || s.Trouble != "" {
+		t.Errorf("%d failed, trouble %q", s.Failed, s.Trouble)
+	}
+	began := time.Now()
+	r.Commit(Ordered("clinic-1", "1", 1))
+	r.Until("a row of another source", func() bool { return r.Count("redox_outbox") == 2 })
+	t.Logf("beside a source that is refused a row took %v", time.Since(began))
+	stop()
+	r.Relay(sqloutbox.RelayConfig{}) // who may
+	r.Empty()
+	all := r.Queued()
+	if n := len(all); n != 10_003 || string(all[n-1].Body) != `{"n":2}` || string(all[n-2].Body) != `{"n":1}` {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// natsAway: while NATS is away no transaction is open; while the queue is full all wait.
+func (s Server) natsAway(t *testing.T) {
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	relay, _ := r.Relay(sqloutbox.RelayConfig{})
+	stream, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")
+	r.Must(err)
+	full := stream.CachedInfo().Config
+	full.MaxMsgs = 1
+	_, err = r.JS.UpdateStream(r.Ctx(), full)
+	r.Must(err)
+	r.Commit(Ordered("clinic-a", "1", 1), Ordered("clinic-a", "1", 2), Ordered("clinic-b", "2", 1))
+	r.Until("the queue is full", func() bool { return strings.Contains(relay.Stats().Trouble, "full") })
+	_, err = topology.Topology{}.Ensure(r.Ctx(), r.JS)
+	r.Must(err)
+	full.MaxMsgs = -1
+	_, err = r.JS.UpdateStream(r.Ctx(), full)
+	r.Must(err)
+	r.Empty()
+
+	js := r.JS
+	down, err := connect("nats://127.0.0.1:1")
+	r.Must(err)
+	defer down.Conn().Close()
+	db := r.Open()
+	away, err := newRelay(r.Box, db, down, sqloutbox.RelayConfig{})
+	r.Must(err)
+	r.Commit(Ordered("clinic-a", "1", 3))
+	stop := r.run(away)
+	r.Until("NATS is away", func() bool { return strings.Contains(away.Stats().Trouble, "not connected") })
+	r.Until("no connection of the database is in use", func() bool { return db.Stats().InUse == 0 })
+	stop()
+	r.Empty()
+	r.JS = js
+	if n := len(r.Queued()); n != 4 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// lateRepeats: a relay is killed between the confirmation and the DELETE.
+func (s Server) lateRepeats(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		restart bool
+		late    sqloutbox.Late
+		marked  bool
+		held    int
+		queued  int
+	}{
+		{"the same server", false, sqloutbox.LateResend, false, 0, 0},
+		{"NATS restarted, resend", true, sqloutbox.LateResend, true, 0, 1},
+		{"NATS restarted, hold", true, sqloutbox.LateHold, false, 1, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := s.New(t, sqloutbox.Config{}).Provision()
+			r.Commit(Ordered("clinic-a", "1", 1))
+			allow := r.refuseDelete()
+			p := r.start(Lanes)
+			r.Until("the message is stored", func() bool { return len(r.Queued()) == 1 })
+			p.kill()
+			r.settleAll()
+			if test.restart {
+				r.Must(r.NATS.Restart())
+				r.Until("NATS is back", func() bool { return r.JS.Conn().IsConnected() })
+			}
+			allow()
+			relay, _ := r.Relay(sqloutbox.RelayConfig{OnLate: test.late})
+			r.Empty()
+			queued := r.Queued()
+			if len(queued) != test.queued || r.Count("redox_outbox_failed") != test.held || relay.Stats().Repeated != uint64(test.queued) {
+				t.Errorf("%d queued, %d held, %d repeated", len(queued), r.Count("redox_outbox_failed"), relay.Stats().Repeated)
+			}
+			for _, m := range queued {
+				if m.PossibleDuplicate != test.marked {
+					t.Errorf("marked as a possible duplicate: %v", m.PossibleDuplicate)
+				}
+			}
+		})
+	}
+}
+
+// settleAll removes all messages of the queue, as workers do.
+func (r *Rig) settleAll() {
+	r.Helper()
+	r.Until("all is settled", func() bool {
+		stream, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")
+		if err != nil {
+			return false
+		}
+		return stream.Purge(r.Ctx(), jetstream.WithPurgeSubject("redox.out.>")) == nil
+	})
+}
+
+// refuseDelete has every DELETE of a row fail until allow is called.
+func (r *Rig) refuseDelete() (allow func()) {
+	r.Helper()
+	switch r.Database.Dialect {
+	case sqloutbox.Postgres:
+		r.Exec("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$")
+		r.Exec("CREATE TRIGGER refuse BEFORE DELETE ON redox_outbox FOR EACH ROW EXECUTE FUNCTION refuse()")
+		return func() { r.Exec("DROP TRIGGER refuse ON redox_outbox") }
+	case sqloutbox.MySQL:
+		r.Exec("CREATE TRIGGER refuse BEFORE DELETE ON redox_outbox FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not now'")
+	default:
+		r.Exec("CREATE TRIGGER refuse BEFORE DELETE ON redox_outbox BEGIN SELECT RAISE(ABORT, 'not now'); END")
+	}
+	return func() { r.Exec("DROP TRIGGER refuse") }
+}
+
+func (s Server) status(t *testing.T) {
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	r.Commit(Ordered("clinic-a", "1", 1), Ordered("clinic-a", "2", 1))
+	r.byHand("bad", "clinic-a", "", "no header block")
+	status, err := r.Box.Status(r.Ctx(), r.DB)
+	r.Must(err)
+	if status.Rows != 3 || status.OldestSeconds < 0 || status.OldestSeconds > 3600 || len(status.Lanes) == 0 || len(status.Problems) != 0 {
+		t.Errorf("%+v", status)
+	}
+	r.Relay(sqloutbox.RelayConfig{})
+	r.Empty()
+	status, err = r.Box.Status(r.Ctx(), r.DB)
+	r.Must(err)
+	if status.Rows != 0 || status.OldestSeconds != 0 || status.FailedRows != 1 || status.Failed[0].ID != "bad" || status.Lanes[0].Owner == "" {
+		t.Errorf("%+v", status)
+	}
+}

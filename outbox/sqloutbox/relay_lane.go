@@ -1,0 +1,315 @@
+package sqloutbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// sweepEvery is how often a lane is read from its start: rows of transactions that took
+	// longer than others are below the floor.
+	sweepEvery = 5 * time.Second
+	// smallMessage is what is read together with its row; larger messages are read one by one.
+	smallMessage = 64 << 10
+	// leaseTime is how long a relay owns the table on SQLite, in seconds, which has no locks of rows.
+	leaseTime = 3
+)
+
+// lane is what a relay knows of a lane.
+type lane struct {
+	number     int
+	floor      int64     // all rows below are done, or wait
+	raised     time.Time // when it was last tried to raise it
+	high       int64     // above all rows that were seen
+	lowered    int64     // where the floor was moved to since the last view
+	generation int64
+	swept      time.Time
+	tries      tries // of rows that are left, as they are noted
+}
+
+// batch is what a relay has of a lane while it owns it.
+type batch struct {
+	*lane
+	tx      *sql.Tx  // nil on SQLite
+	from    int64    // where the scan began
+	without []string // sources that are left out
+	full    bool     // there may be more
+	raise   int64    // up to where the floor may be raised
+	last    int64    // up to which all rows are among the items, but for those that are left out
+	now     float64  // by the clock of the database
+	epoch   string
+	items   []*item
+	tries   tries
+}
+
+// busy are the lanes that have rows, in an order that begins anywhere.
+func (r *Relay) busy(ctx context.Context) ([]*lane, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
+	if len(r.lanes) == 0 {
+		if err := r.readLanes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var parts []string
+	var all []any
+	for number := range len(r.lanes) {
+		from, without := r.view(r.lanes[number])
+		but, args := r.but(without)
+		parts = append(parts, fmt.Sprintf("SELECT %d AS lane%s WHERE EXISTS (SELECT 1 FROM redox_outbox WHERE lane = %d AND seq >= ?%s)",
+			number, r.dual(), number, but))
+		all = append(append(all, from), args...)
+	}
+	rows, err := r.db.QueryContext(ctx, r.box.sql(strings.Join(parts, " UNION ALL ")), all...)
+	if err != nil {
+		return nil, fmt.Errorf("sqloutbox: look for rows: %w", err)
+	}
+	defer rows.Close()
+	var found []*lane
+	for rows.Next() {
+		var number int
+		if err := rows.Scan(&number); err != nil {
+			return nil, err
+		}
+		found = append(found, r.lanes[number])
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("sqloutbox: look for rows: %w", err)
+	}
+	for _, l := range r.lanes {
+		if time.Since(l.swept) > sweepEvery && !slices.Contains(found, l) {
+			l.swept = time.Now()
+		}
+	}
+	rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
+	return found, nil
+}
+
+func (r *Relay) dual() string {
+	if r.box.dialect == MySQL {
+		return " FROM DUAL"
+	}
+	return ""
+}
+
+// readLanes learns how many lanes there are.
+func (r *Relay) readLanes(ctx context.Context) error {
+	var n int
+	if err := r.db.QueryRowContext(ctx, r.box.sql("SELECT count(*) FROM redox_outbox_lane")).Scan(&n); err != nil {
+		return fmt.Errorf("sqloutbox: the tables of %s are missing or cannot be read; run `redoxworker outbox migrate`: %w", r.box.table, err)
+	}
+	if n == 0 {
+		return fmt.Errorf("sqloutbox: the table %s_lane is empty: make the tables anew with `redoxworker outbox migrate`", r.box.table)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for number := range n {
+		r.lanes[number] = &lane{number: number, tries: tries{}}
+	}
+	return nil
+}
+
+// view is where a lane is read from, and which sources are left out: both belong together, since
+// the end of a wait moves the floor.
+func (r *Relay) view(l *lane) (from int64, without []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for source := range r.waiting {
+		without = append(without, source)
+	}
+	l.lowered = math.MaxInt64
+	if time.Since(l.swept) > sweepEvery {
+		return 0, without
+	}
+	return l.floor, without
+}
+
+// but leaves out the rows of sources, and those that a failed row holds back. Rows of sources
+// beyond a bound are not left out: they are skipped when it is their turn.
+func (r *Relay) but(sources []string) (text string, args []any) {
+	const most = 8192
+	if sources = sources[:min(len(sources), most)]; len(sources) > 0 {
+		args = padded(sources)
+		text = " AND source NOT IN (" + places(len(args)) + ")"
+	}
+	if r.config.HoldAfterFailed {
+		text += " AND NOT EXISTS (SELECT 1 FROM redox_outbox_failed f WHERE redox_outbox.token <> '' AND f.source = redox_outbox.source AND f.token = redox_outbox.token)"
+	}
+	return text, args
+}
+
+// round publishes a batch of a lane, unless another relay has it, and counts the rows that are done.
+func (r *Relay) round(ctx context.Context, l *lane) (int, error) {
+	began := time.Now()
+	// The transaction outlives ctx: what is confirmed is to be deleted.
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*statementTime)
+	defer cancel()
+	b, err := r.claim(bound, l)
+	if err != nil {
+		return 0, fmt.Errorf("sqloutbox: read lane %d: %w", l.number, err)
+	}
+	if b == nil {
+		return 0, nil
+	}
+	defer b.rollback()
+	r.publishAll(ctx, b)
+	done, err := r.settle(bound, b)
+	if err != nil {
+		return 0, fmt.Errorf("sqloutbox: delete what is published of lane %d: %w", l.number, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Rounds++
+	r.stats.RoundSeconds += time.Since(began).Seconds()
+	return done, nil
+}
+
+func (b *batch) rollback() {
+	if b.tx != nil {
+		_ = b.tx.Rollback() // after a commit it does nothing
+	}
+}
+
+// claim takes a lane, reads its first rows and notes that they are about to be published. It
+// answers nil when another relay has the lane, or when there is nothing in it.
+func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
+	options := &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	if r.box.dialect == SQLite {
+		options = nil
+	}
+	b := &batch{lane: l}
+	b.from, b.without = r.view(l)
+	if b.raise, err = r.raisable(ctx, l); err != nil {
+		return nil, err
+	}
+	if b.tx, err = r.db.BeginTx(ctx, options); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil || len(b.items) == 0 {
+			b.rollback()
+		}
+	}()
+	if owned, err := r.own(ctx, b); err != nil || !owned {
+		return nil, err
+	}
+	// A statement of its own: it must not see what was there before the lock.
+	if err := r.read(ctx, b); err != nil || len(b.items) == 0 {
+		return nil, err
+	}
+	b.epoch = r.epoch(ctx)
+	r.judge(b)
+	if r.box.dialect != SQLite {
+		return b, r.writeTries(ctx, r.db, l.number, "", b.tries)
+	}
+	if err := r.writeTries(ctx, b.tx, l.number, "", b.tries); err != nil {
+		return nil, err
+	}
+	if err := b.tx.Commit(); err != nil {
+		return nil, err
+	}
+	b.tx = nil
+	return b, nil
+}
+
+// own locks the lane, or takes its lease, and reads what others left there.
+func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
+	now := r.box.dialect.now()
+	text, args := "SELECT generation, "+now+" FROM redox_outbox_lane WHERE lane = ? FOR UPDATE SKIP LOCKED", []any{b.number}
+	if r.box.dialect == SQLite {
+		text, args = fmt.Sprintf("UPDATE redox_outbox_lane SET owner = ?, until = %s + %d WHERE lane = ? AND (owner = ? OR until < %s OR until > %s + 60) RETURNING generation, %s",
+			now, leaseTime, now, now, now), []any{r.owner, b.number, r.owner}
+	}
+	var generation int64
+	err := b.tx.QueryRowContext(ctx, r.box.sql(text), args...).Scan(&generation, &b.now)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var took bool
+	if b.tries, took, err = r.readTries(ctx, b.tx, b.lane); err != nil {
+		return false, err
+	}
+	if took || generation != b.generation {
+		b.from = 0
+	}
+	b.generation = generation
+	return true, nil
+}
+
+// read reads the first rows of the lane. Where one source has most of them it also reads the
+// first of the others, so that they do not wait for all of it.
+func (r *Relay) read(ctx context.Context, b *batch) error {
+	if b.from == 0 {
+		b.swept = time.Now()
+	}
+	items, err := r.scan(ctx, b.tx, b, b.without)
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	b.items, b.full, b.last = items, len(items) == r.config.Batch, items[len(items)-1].seq
+	if b.full {
+		others, err := r.scan(ctx, b.tx, b, append(b.without, heavy(items)...))
+		if err != nil {
+			return err
+		}
+		b.items = merge(items, others)
+	}
+	return nil
+}
+
+// heavy are the sources that each have more than an eighth of the items.
+func heavy(items []*item) (sources []string) {
+	count := map[string]int{}
+	for _, i := range items {
+		if count[i.source]++; count[i.source] == len(items)/8+1 {
+			sources = append(sources, i.source)
+		}
+	}
+	return sources
+}
+
+// merge joins two lists, each a beginning of the rows of its sources: so is what comes out.
+func merge(a, b []*item) []*item {
+	for _, i := range b {
+		if !slices.ContainsFunc(a, func(other *item) bool { return other.seq == i.seq }) {
+			a = append(a, i)
+		}
+	}
+	slices.SortFunc(a, func(a, b *item) int { return int(a.seq - b.seq) })
+	return a
+}
+
+// columns of a row, as scanned by item.
+func (r *Relay) columns() string {
+	size := r.box.dialect.bytes("message")
+	return fmt.Sprintf("seq, id, source, token, request, sealed, lane, %s, CASE WHEN %s <= %d THEN message END", size, size, smallMessage)
+}
+
+func (r *Relay) scan(ctx context.Context, q querier, b *batch, without []string) ([]*item, error) {
+	but, args := r.but(without)
+	rows, err := q.QueryContext(ctx, r.box.sql("SELECT "+r.columns()+" FROM redox_outbox WHERE lane = ? AND seq >= ?"+but+" ORDER BY seq LIMIT ?"),
+		append(append([]any{b.number, b.from}, args...), r.config.Batch)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*item
+	for rows.Next() {
+		i := new(item)
+		if err := i.scan(rows); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	return items, rows.Err()
+}

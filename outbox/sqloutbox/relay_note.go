@@ -1,0 +1,178 @@
+package sqloutbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+)
+
+// sureFor is how old the first try of a row may be, in seconds, for the queue to know its id
+// still: the queue keeps ids for ten minutes.
+const sureFor = 8 * 60
+
+// try is the first try of a row whose end is not known.
+type try struct {
+	at    float64 // by the clock of the database, in seconds
+	epoch string  // of NATS: it changes where ids may be forgotten
+}
+
+// tries are those of a lane, by seq.
+type tries map[int64]try
+
+// tried is how tries are written: those of the same time together.
+type tried struct {
+	At    float64 `json:"at"`
+	Epoch string  `json:"epoch"`
+	Seqs  []int64 `json:"seqs"`
+}
+
+func (t tries) text() string {
+	together := map[try][]int64{}
+	for seq, one := range t {
+		together[one] = append(together[one], seq)
+	}
+	all := make([]tried, 0, len(together))
+	for one, seqs := range together {
+		slices.Sort(seqs)
+		all = append(all, tried{At: one.at, Epoch: one.epoch, Seqs: seqs})
+	}
+	slices.SortFunc(all, func(a, b tried) int { return int(a.Seqs[0] - b.Seqs[0]) })
+	text, _ := json.Marshal(all) // of numbers and a text
+	return string(text)
+}
+
+// add takes what is written; of two tries of a row the first counts.
+func (t tries) add(text string) error {
+	var all []tried
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		return fmt.Errorf("sqloutbox: what another relay noted of its tries is no JSON: %w", err)
+	}
+	for _, one := range all {
+		for _, seq := range one.Seqs {
+			t.note(seq, try{one.At, one.Epoch})
+		}
+	}
+	return nil
+}
+
+func (t tries) note(seq int64, one try) {
+	if before, there := t[seq]; !there || one.at < before.at {
+		t[seq] = one
+	}
+}
+
+// late reports whether the queue may have forgotten a try.
+func (t try) late(now float64, epoch string) bool {
+	return now-t.at > sureFor || t.at-now > sureFor || t.epoch != epoch
+}
+
+// readTries reads what is noted of a lane. Of what this relay wrote last it knows what became.
+// took says that another relay had the lane.
+func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (all tries, took bool, err error) {
+	rows, err := q.QueryContext(ctx, r.box.sql("SELECT source, owner, tries FROM redox_outbox_try WHERE lane = ?"), l.number)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	all = tries{}
+	for rows.Next() {
+		var source, owner, text string
+		if err := rows.Scan(&source, &owner, &text); err != nil {
+			return nil, false, err
+		}
+		if source == "" && owner == r.owner {
+			r.mu.Lock()
+			for seq, one := range l.tries {
+				all.note(seq, one)
+			}
+			r.mu.Unlock()
+			continue
+		}
+		took = took || source == ""
+		if err := all.add(text); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := rows.Err(); err != nil || !took {
+		return all, took, err
+	}
+	return all, true, r.forget(ctx, q, all)
+}
+
+// forget drops the tries of rows that are gone.
+func (r *Relay) forget(ctx context.Context, q querier, all tries) error {
+	if len(all) == 0 {
+		return nil
+	}
+	args := padded(slices.Collect(maps.Keys(all)))
+	rows, err := q.QueryContext(ctx, r.box.sql("SELECT seq FROM redox_outbox WHERE seq IN ("+places(len(args))+")"), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	there := map[int64]bool{}
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return err
+		}
+		there[seq] = true
+	}
+	maps.DeleteFunc(all, func(seq int64, _ try) bool { return !there[seq] })
+	return rows.Err()
+}
+
+// writeTries notes what is about to be published. source is that of a probe, "" for a lane.
+func (r *Relay) writeTries(ctx context.Context, x Execer, lane int, source string, t tries) error {
+	text := "INSERT INTO redox_outbox_try (lane, source, owner, at, tries) VALUES (?, ?, ?, " + r.box.dialect.now() + ", ?) "
+	if r.box.dialect == MySQL {
+		text += "ON DUPLICATE KEY UPDATE owner = VALUES(owner), at = VALUES(at), tries = VALUES(tries)"
+	} else {
+		text += "ON CONFLICT (lane, source) DO UPDATE SET owner = excluded.owner, at = excluded.at, tries = excluded.tries"
+	}
+	if _, err := x.ExecContext(ctx, r.box.sql(text), lane, source, r.owner, t.text()); err != nil {
+		return fmt.Errorf("sqloutbox: note what is about to be published: %w", err)
+	}
+	return nil
+}
+
+// epochs remembers what a server said of itself.
+type epochs struct {
+	server string
+	epoch  string
+}
+
+// epoch names the time in which NATS surely remembers ids: of a single server until it is
+// restarted. Of a cluster that keeps the queue more than once it does not end; that all of its
+// servers were down at once cannot be seen.
+func (r *Relay) epoch(ctx context.Context) string {
+	conn := r.js.Conn()
+	server, cluster := conn.ConnectedServerId(), conn.ConnectedClusterName()
+	r.mu.Lock()
+	known := r.epochs
+	r.mu.Unlock()
+	if known.server == server {
+		return known.epoch
+	}
+	epoch := server
+	if cluster != "" {
+		ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
+		defer cancel()
+		// Whoever may not look at the stream takes it for one that is kept more than once.
+		if s, err := r.js.Stream(ctx, r.box.config.Prefix.OutStream()); err != nil || s.CachedInfo().Config.Replicas != 1 {
+			epoch = "cluster " + cluster
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.epochs = epochs{server, epoch}
+	return epoch
+}
+
+// statementTime bounds a statement of a relay.
+const statementTime = 30 * time.Second

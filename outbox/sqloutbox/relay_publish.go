@@ -1,0 +1,243 @@
+package sqloutbox
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/publish"
+)
+
+const (
+	// publishTime bounds the publishing of a batch: a lane is locked meanwhile, and on SQLite
+	// leased.
+	publishTime      = 10 * time.Second
+	publishTimeLease = 2 * time.Second
+	// grace is how long a batch waits for its last rows once others got through, and mebibyte
+	// what it waits longer for each of theirs: what is slow must not hold up the lane.
+	grace    = 500 * time.Millisecond
+	mebibyte = time.Second
+)
+
+// outcome of publishing a row.
+type outcome uint8
+
+const (
+	left   outcome = iota // it was not tried
+	stored                // it is confirmed
+	unsure                // it may be stored
+	free                  // it surely is not stored
+	failed                // it can never be published
+)
+
+// item is a row on its way.
+type item struct {
+	row
+	sealed  int
+	lane    int
+	late    bool // the queue may have a try of it, and have forgotten its id
+	outcome outcome
+	reason  string // of failed
+}
+
+func (i *item) scan(rows *sql.Rows) error {
+	return rows.Scan(&i.seq, &i.id, &i.source, &i.token, &i.request, &i.sealed, &i.lane, &i.bytes, &i.message)
+}
+
+// judge looks at what is known of earlier tries of the rows, and notes this one.
+func (r *Relay) judge(b *batch) {
+	for _, i := range b.items {
+		r.judgeOne(i, b.tries, b.now, b.epoch)
+	}
+}
+
+func (r *Relay) judgeOne(i *item, all tries, now float64, epoch string) {
+	if before, tried := all[i.seq]; tried && before.late(now, epoch) {
+		i.late = true
+		if r.config.OnLate == LateHold {
+			i.outcome, i.reason = failed, "it may be in the queue already, and the queue may have forgotten its id: look at the replies, or at Redox, before it is retried"
+		}
+	}
+	all.note(i.seq, try{now, epoch})
+}
+
+// publishAll publishes the rows of a batch: those of an order key one after the other, others
+// side by side. It returns when all are done, when the time is up, or when the rest is slow.
+func (r *Relay) publishAll(ctx context.Context, b *batch) {
+	most := publishTime
+	if r.box.dialect == SQLite {
+		most = publishTimeLease
+	}
+	stopping := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	w := &watch{last: time.Now(), under: map[*item]bool{}}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel(nil)
+	watching.Go(func() { w.run(ctx, stopping, most, cancel, r.js.Conn().IsConnected) })
+	slots := make(chan struct{}, r.config.Concurrency)
+	var all sync.WaitGroup
+	for _, source := range bySource(b.items) {
+		pilot := make(chan struct{})
+		proved := r.isProved(source[0][0].source)
+		for n, group := range source {
+			g := &groupRun{items: group, slots: slots, watch: w, stopping: stopping}
+			if n == 0 {
+				g.first = sync.OnceFunc(func() { close(pilot) })
+			} else if !proved {
+				g.after = pilot // one row shows whether a source may publish
+			}
+			all.Go(func() { r.publishGroup(ctx, g) })
+		}
+	}
+	all.Wait()
+	if ctx.Err() != nil && stopping.Err() == nil && w.none() {
+		r.stop(cmp.Or(context.Cause(ctx), errSlow))
+	}
+}
+
+// bySource are the groups of rows that wait for each other, those of a source together, the
+// sources with the fewest rows first.
+func bySource(items []*item) (all [][][]*item) {
+	type place struct{ source, group int }
+	groups := map[string]place{}
+	sources := map[string]int{}
+	for _, i := range items {
+		at, known := sources[i.source]
+		if !known {
+			at = len(all)
+			sources[i.source] = at
+			all = append(all, nil)
+		}
+		if key := i.order(); key != "" {
+			if p, known := groups[key]; known {
+				all[p.source][p.group] = append(all[p.source][p.group], i)
+				continue
+			}
+			groups[key] = place{at, len(all[at])}
+		}
+		all[at] = append(all[at], []*item{i})
+	}
+	slices.SortStableFunc(all, func(a, b [][]*item) int { return len(a) - len(b) })
+	return all
+}
+
+// groupRun is a group that is published.
+type groupRun struct {
+	items    []*item
+	slots    chan struct{}
+	after    chan struct{} // what it waits for; nil for nothing
+	first    func()        // told when the first row is done; nil for nobody
+	watch    *watch
+	stopping context.Context
+}
+
+// publishGroup publishes rows one after the other, until one has to wait.
+func (r *Relay) publishGroup(ctx context.Context, g *groupRun) {
+	defer func() { // a panic leaves the rows where they are
+		if p := recover(); p != nil {
+			r.stop(fmt.Errorf("sqloutbox: publishing panicked (%T)", p))
+		}
+	}()
+	if g.first != nil {
+		defer g.first()
+	}
+	if g.after != nil {
+		<-g.after
+	}
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	case <-ctx.Done():
+		return
+	}
+	for _, i := range g.items {
+		if ctx.Err() != nil || g.stopping.Err() != nil || r.isRefused(i.source) || r.paused() > 0 {
+			return
+		}
+		if i.outcome != failed {
+			g.watch.begin(i)
+			r.publishOne(ctx, i)
+			g.watch.end(i)
+		}
+		if i.outcome != stored && (i.outcome != failed || r.config.HoldAfterFailed && i.token != "") {
+			return
+		}
+		if g.first != nil {
+			g.first()
+		}
+	}
+}
+
+// publishOne publishes a row and decides what becomes of it.
+func (r *Relay) publishOne(ctx context.Context, i *item) {
+	m, err := r.message(ctx, i)
+	if err == nil {
+		m.PossibleDuplicate = i.late
+		if i.late {
+			r.repeated(i)
+		}
+		_, err = r.pub.Publish(ctx, m)
+	} else if !isFinal(err) {
+		i.outcome = free
+		r.stop(err)
+		return
+	}
+	switch i.outcome = free; {
+	case err == nil:
+		i.outcome = stored
+		r.confirmed(i.source)
+		return
+	case isFinal(err):
+		i.outcome, i.reason = failed, safeReason(err)
+		return
+	case publish.MayBeStored(err):
+		i.outcome = unsure
+	}
+	switch {
+	case errors.Is(err, outbox.ErrPermission), errors.Is(err, outbox.ErrShareFull):
+		r.refuse(i.source, err)
+	case errors.Is(err, outbox.ErrQueueFull), errors.Is(err, outbox.ErrNoStream):
+		r.stop(err)
+	case errors.Is(context.Cause(ctx), errSlow):
+		r.refuse(i.source, errSlow)
+	}
+}
+
+// isFinal reports whether no later try can end otherwise.
+func isFinal(err error) bool {
+	return errors.As(err, new(*outbox.ContractError)) || errors.As(err, new(*outbox.SizeError))
+}
+
+// safeReason is what is kept of an error beside a row: it holds nothing of the message.
+func safeReason(err error) string { return fmt.Sprintf("%.480s", err.Error()) }
+
+// message reads the message of a row, also from the table where it is large.
+func (r *Relay) message(ctx context.Context, i *item) (outbox.Message, error) {
+	if i.sealed != 0 {
+		return outbox.Message{}, &outbox.ContractError{Part: "message", Reason: "of the row is sealed, and this relay has no key"}
+	}
+	if i.message == nil {
+		err := r.db.QueryRowContext(ctx, r.box.sql("SELECT message FROM redox_outbox WHERE seq = ?"), i.seq).Scan(&i.message)
+		if err != nil {
+			return outbox.Message{}, fmt.Errorf("sqloutbox: read a message of %d bytes: %w", i.bytes, err)
+		}
+		defer func() { i.message = nil }()
+	}
+	return i.unpack(r.box.config.Prefix)
+}
+
+// repeated counts a message that Redox may get twice.
+func (r *Relay) repeated(i *item) {
+	r.mu.Lock()
+	r.stats.Repeated++
+	r.mu.Unlock()
+	r.log.Warn("outbox: published again although the queue may have it and have forgotten its id", "message", i.id, "source", i.source)
+}

@@ -1,0 +1,208 @@
+package sqloutbox
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	firstWait = time.Second
+	lastWait  = time.Minute
+)
+
+// wait is about a source that NATS refuses: its rows are left out until one of them gets
+// through, so that they hold up nobody else's.
+type wait struct {
+	from   map[*lane]int64 // no row of the source that waits is below
+	until  time.Time
+	length time.Duration
+	reason string
+	busy   bool // it is being tried
+}
+
+// pause is about all sources: what failed is not one source's.
+type pause struct {
+	until  time.Time
+	length time.Duration
+	reason string
+}
+
+// next is the wait after one: 1, 2, 4, ... s, at most a minute, less up to a fifth of it.
+func next(before time.Duration) time.Duration { return min(max(2*before, firstWait), lastWait) }
+
+func until(length time.Duration) time.Time {
+	return time.Now().Add(length - rand.N(length/5))
+}
+
+// refuse has a source wait.
+func (r *Relay) refuse(source string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.waiting[source]
+	if w == nil {
+		w = &wait{from: make(map[*lane]int64, len(r.lanes))}
+		for _, l := range r.lanes {
+			w.from[l] = l.floor
+		}
+		r.waiting[source] = w
+		r.log.Warn("outbox: the rows of a source wait", "source", source, "error", err)
+	}
+	delete(r.proved, source)
+	if w.busy || time.Now().After(w.until) {
+		w.length = next(w.length)
+		w.until = until(w.length)
+	}
+	w.reason, w.busy = err.Error(), false
+}
+
+// release ends the wait of a source: its rows are looked for from the first that waited.
+func (r *Relay) release(source string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.waiting[source]
+	if w == nil {
+		return
+	}
+	delete(r.waiting, source)
+	for l, from := range w.from {
+		l.floor, l.lowered = min(l.floor, from), min(l.lowered, from)
+	}
+	r.log.Info("outbox: a source is published again", "source", source)
+	r.box.Kick()
+}
+
+func (r *Relay) isRefused(source string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting[source] != nil
+}
+
+// stop has all wait.
+func (r *Relay) stop(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Now().Before(r.pause.until) {
+		return
+	}
+	if r.pause.length == 0 {
+		r.log.Warn("outbox: nothing can be published; trying again", "error", err)
+	}
+	r.pause.length = min(next(r.pause.length), 10*time.Second)
+	r.pause.until, r.pause.reason = until(r.pause.length), err.Error()
+}
+
+// confirmed notes that a message of a source got through.
+func (r *Relay) confirmed(source string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pause.length > 0 {
+		r.log.Info("outbox: messages are published again")
+	}
+	r.pause = pause{}
+	r.proved[source] = time.Now()
+	r.stats.Relayed[source]++
+}
+
+// isProved reports whether a source got a message through just now.
+func (r *Relay) isProved(source string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.proved[source]) < 10*time.Second
+}
+
+// paused is how long all have to wait still.
+func (r *Relay) paused() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(0, time.Until(r.pause.until))
+}
+
+// looked keeps the outcome of a look at the table, and has all wait after a failure.
+func (r *Relay) looked(err error) {
+	r.mu.Lock()
+	before := r.stats.Trouble
+	r.stats.Trouble = ""
+	if err != nil {
+		r.stats.Trouble = err.Error()
+	} else if time.Now().Before(r.pause.until) {
+		r.stats.Trouble = r.pause.reason
+	}
+	now := r.stats.Trouble
+	r.mu.Unlock()
+	switch {
+	case err == nil:
+		if before != "" && now == "" {
+			r.log.Info("outbox: the table is read again")
+		}
+	case before == "":
+		r.log.Warn("outbox: cannot relay; trying again", "error", err)
+	}
+}
+
+// probeAll tries the sources that wait, one row of each, when their time has come.
+func (r *Relay) probeAll(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	slots := make(chan struct{}, 8)
+	for {
+		select {
+		case <-ctx.Done():
+			for range cap(slots) {
+				slots <- struct{}{}
+			}
+			return
+		case <-tick.C:
+		}
+		for _, source := range r.due() {
+			select {
+			case <-ctx.Done():
+			case slots <- struct{}{}:
+				go func() {
+					defer func() { <-slots }()
+					r.tryOne(ctx, source)
+				}()
+			}
+		}
+	}
+}
+
+// due are sources whose wait is over; they count as being tried.
+func (r *Relay) due() (sources []string) {
+	if r.paused() > 0 || !r.js.Conn().IsConnected() {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for source, w := range r.waiting {
+		if !w.busy && time.Now().After(w.until) {
+			w.busy = true
+			sources = append(sources, source)
+		}
+	}
+	return sources
+}
+
+// tryOne probes a source; what fails is the database, whose trouble is everybody's.
+func (r *Relay) tryOne(ctx context.Context, source string) {
+	r.mu.Lock()
+	w := r.waiting[source]
+	r.mu.Unlock()
+	if w == nil {
+		return
+	}
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("sqloutbox: the relay panicked (%T)", p)
+			}
+		}()
+		return r.probe(ctx, source, slices.Min(slices.Collect(maps.Values(w.from))))
+	}()
+	if err != nil {
+		r.refuse(source, err)
+	}
+}
