@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -314,6 +317,53 @@ func BenchmarkBatch(b *testing.B) {
 		batch.receipts = newReceipts(&cli.App{Stdout: io.Discard})
 		if err := batch.run(b.Context(), strings.NewReader(text)); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Ten thousand lines are compared with their schema, each warning in the place of its line.
+func TestBatch_LintOfManyLines(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "order"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "order", "new.json"), []byte(`{"properties":{"n":{"type":"integer"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const lines = 10_000
+	for _, strict := range []bool{false, true} {
+		var input, want strings.Builder
+		for i := 1; i <= lines; i++ {
+			value := strconv.Itoa(i)
+			if i%100 == 0 {
+				value = `"SECRET"`
+				if strict {
+					fmt.Fprintf(&want, "redoxworker: line %d: lint: Order New does not fit its schema: n is string and should be integer\n", i)
+				} else {
+					fmt.Fprintf(&want, "redoxworker: warning: line %d: lint: Order New does not fit its schema: n is string and should be integer\n", i)
+				}
+			}
+			fmt.Fprintf(&input, `{"Meta":{"DataModel":"Order","EventType":"New"},"n":%s}`+"\n", value)
+		}
+		s, flags := &shelf{}, messageFlags{Kind: string(outbox.KindDataModel), Lint: dir, LintStrict: strict}
+		b, _, stderr := batchOf(sendCommand{messageFlags: flags}, s)
+		var err error
+		if b.lint, err = flags.linting(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.run(t.Context(), strings.NewReader(input.String())); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.String(), stderr.String()); diff != "" {
+			t.Errorf("strict %t: %s", strict, diff)
+		}
+		stored, unfit, failed := lines, lines/100, 0
+		if strict {
+			stored, unfit, failed = lines-lines/100, 0, lines/100
+		}
+		if b.stored != stored || b.unfit != unfit || b.failed != failed || len(s.stored) != stored {
+			t.Errorf("strict %t: %d stored, %d warnings, %d failed", strict, b.stored, b.unfit, b.failed)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const orderNew = `{"Meta":{"DataModel":"Order","EventType":"New"},"A":"x"}`
@@ -132,5 +134,23 @@ func TestCheck_TypesThatAreThereTwice(t *testing.T) {
 	m.Body = []byte(strings.Replace(orderNew, `"A"`, `"type":7,"A"`, 1))
 	if err := l.Check(t.Context(), m); err == nil || !strings.HasSuffix(err.Error(), "type is number and should be null or string") {
 		t.Error(err)
+	}
+}
+
+// A check ends with its context, whatever the schema makes of the message, and says why it ended.
+func TestCheck_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	l := linter(t, map[string]string{"order/new.json": `{"definitions":{"x":{"anyOf":[{"properties":{"A":{"$ref":"#/definitions/x"}},"required":["B"]},{"properties":{"A":{"$ref":"#/definitions/x"}},"required":["C"]}]}},"properties":{"A":{"$ref":"#/definitions/x"}}}`})
+	l.most = 1 << 60 // years
+	why := errors.New("the publisher has no time")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, why)
+	defer cancel()
+	m := message("")
+	m.Body = []byte(`{"Meta":{"DataModel":"Order","EventType":"New"},"A":` + strings.Repeat(`{"A":`, 100) + `1` + strings.Repeat(`}`, 101))
+	if err := l.Check(ctx, m); !errors.Is(err, why) || errors.Is(err, ErrUnchecked) {
+		t.Error(err)
+	}
+	if s := l.schemas[event{"order", "new"}]; len(s.slots) != 0 || len(s.idle) != 1 {
+		t.Errorf("%d checks under way, %d programs", len(s.slots), len(s.idle))
 	}
 }

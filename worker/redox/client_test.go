@@ -98,9 +98,9 @@ func TestHostScope(t *testing.T) { // not parallel: it counts allocations
 		"large, without":      {outbox.Message{Body: []byte(event)}, "host:api.example"},
 		"large, and broken":   {outbox.Message{Body: make([]byte, 11)}, "host:api.example"},
 		"in the object store": {outbox.Message{BodyObject: "clinic-a/x"}, "host:blob.example"},
-		"FHIR with data":      {outbox.Message{Kind: outbox.KindFHIR, Path: "s/Development/Media", Body: []byte(`{"content":{"data":"YQ=="}}`)}, "host:blob.example"},
-		"FHIR without":        {outbox.Message{Kind: outbox.KindFHIR, Path: "s/Development/Media", Body: []byte(`{"content":{"url":"u"}}`)}, "host:api.example"},
-		"FHIR, a search":      {outbox.Message{Kind: outbox.KindFHIR, Path: "s/Development/Media/_search", Body: []byte(`family="data"`)}, "host:api.example"},
+		"FHIR with data":      {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Media", Body: []byte(`{"content":{"data":"YQ=="}}`)}, "host:blob.example"},
+		"FHIR without":        {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Media", Body: []byte(`{"content":{"url":"u"}}`)}, "host:api.example"},
+		"FHIR, a search":      {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Media/_search", Body: []byte(`family="data"`)}, "host:api.example"},
 		"large, of FHIR":      {outbox.Message{Kind: outbox.KindFHIR, Body: make([]byte, 11)}, "host:api.example"},
 	} {
 		if got := with.HostScope(tc.m); got != tc.want {

@@ -31,6 +31,7 @@ type leftReason string
 // The reasons. The file of the last two does not stay: its message goes nowhere.
 const (
 	leftNotBase64    leftReason = "not_base64"    // it stands where files do, and cannot be read
+	leftXML          leftReason = "xml"           // FHIR in XML is not looked into
 	leftUnknownPlace leftReason = "unknown_place" // nobody says that a URI may stand in its place
 	leftBinary       leftReason = "binary"        // FHIR's Binary has no place for a URI
 	leftAmbiguous    leftReason = "ambiguous"     // a FHIR attachment has a URL besides, or data twice
@@ -38,7 +39,7 @@ const (
 	leftRefused      leftReason = "refused"       // the file store refuses it for good
 )
 
-var leftReasons = [...]leftReason{leftNotBase64, leftUnknownPlace, leftBinary, leftAmbiguous, leftTooLarge, leftRefused}
+var leftReasons = [...]leftReason{leftNotBase64, leftXML, leftUnknownPlace, leftBinary, leftAmbiguous, leftTooLarge, leftRefused}
 
 // embedded is what a message holds: the files to be uploaded, in their order, and how many stay
 // inside, by reason.
@@ -218,10 +219,12 @@ func (f *finder) elsewhere(t stringAt) {
 	}
 }
 
-// isReference reports whether a string is the URI of a file, which is then where it belongs.
+// isReference reports whether a string is the URI of a file, which is then where it belongs. A data
+// URI is the file.
 func isReference(quoted jsontext.Value) bool {
 	const longestScheme = 16
-	return bytes.Contains(quoted[:min(len(quoted), longestScheme)], []byte(":"))
+	scheme, _, found := bytes.Cut(quoted[1:min(len(quoted), longestScheme)], []byte(":"))
+	return found && !bytes.EqualFold(scheme, []byte("data"))
 }
 
 // edit replaces body[start:end] by text.

@@ -42,10 +42,14 @@ func (c *Client) fhir(ctx context.Context, out *call, m *outbox.Message) (err *E
 		return err
 	}
 	edits, err := out.sender.identify(m, w)
-	if err == nil && c.mayUpload(m) {
+	switch {
+	case err != nil:
+	case c.mayUpload(m):
 		var files []edit
 		files, err = c.offload(ctx, out, m, nil)
 		edits = append(edits, files...)
+	case c.cfg.Offload.Enabled && int64(len(m.Body)) > c.cfg.Offload.Over && strings.Contains(m.ContentType, "xml") && !out.sender.NoSlugGuard:
+		c.leave(ctx, out, leftXML, 1)
 	}
 	if err != nil {
 		return err

@@ -32,6 +32,8 @@ import (
 // attachments of other resources refer to is FHIR's rule, and documented nowhere: try it before
 // messages depend on it.
 //
+// Messages of a source with NoSlugGuard keep their files: they go to another FHIR server.
+//
 // What could be a file and stays in its message is counted by redoxworker_redox_files_left_total,
 // by reason, at each attempt.
 type Offload struct {

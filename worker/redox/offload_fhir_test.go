@@ -206,6 +206,29 @@ func TestOffload_FHIRThatIsNoJSON(t *testing.T) {
 	if _, err := c.Deliver(t.Context(), search); err != nil || uploads != 0 {
 		t.Error(err, uploads)
 	}
+	registry := prometheus.NewRegistry()
+	c = client(t, r.URL, &keyring{}, offloading(&notes{}), func(c *Config, _ *Source) { c.Registerer = registry })
+	xml := fhir(outbox.LaneSend, http.MethodPost, "hospital/Development/Media", `<Media><content><data value="`+base+`"/></content></Media>`)
+	xml.ContentType = "application/fhir+xml"
+	if _, err := c.Deliver(t.Context(), xml); err != nil || uploads != 0 || counted(t, registry)["files_left_total xml"] != 1 {
+		t.Error(err, uploads)
+	}
+}
+
+// Nothing of a message to another FHIR server reaches Redox.
+func TestOffload_FHIROfAnotherServer(t *testing.T) {
+	t.Parallel()
+	content, base := large(1500)
+	blob := serve(t, respond(201, `{"URI":"https://blob.example/1"}`))
+	r := serve(t, respond(201, `{}`))
+	c := client(t, r.URL, &keyring{}, offloading(&notes{}), toBlob(blob.URL), func(_ *Config, s *Source) { s.NoSlugGuard = true })
+	m := fhir(outbox.LaneSend, http.MethodPost, "Media", `{"resourceType":"Media","content":`+holds(content, base)+`}`)
+	if _, err := c.Deliver(t.Context(), m); err != nil || r.seen()[0].body != string(m.Body) || len(blob.seen()) != 0 {
+		t.Error(err)
+	}
+	if got := c.HostScope(m); got != c.targets.apiScope {
+		t.Error(got)
+	}
 }
 
 // A message that comes again, to another worker, uploads nothing again; one that is replayed is

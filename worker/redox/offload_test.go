@@ -319,6 +319,7 @@ func TestOffload_WhatStaysIsCounted(t *testing.T) {
 	}{
 		"nothing":             {model("Media", `"Media":{"FileContents":"`+text+`"}`), map[string]float64{}},
 		"a URI":               {model("Media", `"Media":{"FileContents":"https://blob.example/`+strings.Repeat("1", 2000)+`"}`), map[string]float64{}},
+		"a data URI":          {model("Media", `"Media":{"FileContents":"data:application/pdf;base64,`+text+`"}`), map[string]float64{"not_base64": 1}},
 		"not base64":          {model("Media", `"Media":{"FileContents":"`+text+`!"}`), map[string]float64{"not_base64": 1}},
 		"Note in plain text":  {model("Notes", `"Note":{"ContentType":"Plain Text","FileContents":"`+strings.Repeat("Timothy. ", 300)+`"}`), map[string]float64{}},
 		"Note, type left out": {model("Notes", `"Note":{"FileContents":"`+text+`"}`), map[string]float64{"unknown_place": 1}},

@@ -60,10 +60,19 @@ func (c *Client) HostScope(m outbox.Message) string {
 	return c.targets.blobScope
 }
 
-// mayUpload reports whether a message may hold a file that is uploaded before it is sent.
+// mayUpload reports whether a message may hold a file that is uploaded before it is sent. One to
+// another FHIR server does not: Redox's file store is none of its business, nor are its tokens
+// Redox's.
 func (c *Client) mayUpload(m *outbox.Message) bool {
-	return c.cfg.Offload.Enabled && m.Kind != outbox.KindPlatform && m.Kind != outbox.KindFile &&
-		(m.BodyObject != "" || int64(len(m.Body)) > c.cfg.Offload.Over && isText(m))
+	switch {
+	case !c.cfg.Offload.Enabled || m.Kind == outbox.KindPlatform || m.Kind == outbox.KindFile:
+		return false
+	case m.Kind == outbox.KindFHIR:
+		if s := c.sender(m.Source); s == nil || s.NoSlugGuard {
+			return false
+		}
+	}
+	return m.BodyObject != "" || int64(len(m.Body)) > c.cfg.Offload.Over && isText(m)
 }
 
 // mayEmbed has a quick look at whether a body may hold files.
