@@ -77,7 +77,7 @@ func (e *TokenError) mendCode() string {
 		return "the private key is not that of its kid, or one of aud, alg, jti and iat is wrong: check that the public half of this very key is registered, set the audience to the token URL, use a key whose algorithm Redox takes, and " + mendClock(e.Skew)
 	}
 	switch e.Code {
-	case "invalid_client":
+	case "invalid_client", "invalid_grant":
 		return mendKey + "; " + mendClock(e.Skew)
 	case "invalid_scope":
 		return "ask for a scope that this key was given, or for none"

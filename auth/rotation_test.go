@@ -40,6 +40,31 @@ func TestRotation_NextTakesOverWithoutATokenlessMoment(t *testing.T) {
 	})
 }
 
+// Servers name a key that they do not know in more than one way, and each leads to the other key.
+func TestRotation_EveryWayToRefuseAKey(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"invalid_client", "invalid_grant"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStandIn(t, ecKey("new"))
+			s.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				if part(t, r.FormValue("client_assertion"), 0)["kid"] != "old" {
+					return false
+				}
+				s.refuse(w, http.StatusBadRequest, code, `No public keys found in the JWKS with "kid" equal to "old"`)
+				return true
+			}
+			o := newTestOAuth(t, s, rsaKey("old"), OAuthConfig{Next: ecKey("new")})
+			if _, err := o.Mint(t.Context()); err != nil || o.KeyInUse().ID() != "new" {
+				t.Errorf("%s: %q in use, %v", code, o.KeyInUse().ID(), err)
+			}
+			_, err := newTestOAuth(t, s, rsaKey("old"), OAuthConfig{}).Mint(t.Context())
+			if e, ok := errors.AsType[*TokenError](err); !ok || !e.Heals() || !strings.Contains(e.Mend(), "the public key is saved") {
+				t.Errorf("%s: %v", code, err)
+			}
+		})
+	}
+}
+
 func TestRotation_FallsBackInBothDirections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

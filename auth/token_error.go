@@ -101,9 +101,10 @@ func (e *TokenError) RetryAfter() time.Duration { return e.retryAfter }
 func (e *TokenError) Attempted() bool { return false }
 
 // keyRefused reports whether another key of the same client may do better:
-// SMART's invalid_client, or Redox's text for an unknown kid.
+// SMART's invalid_client, Redox's text for an unknown kid, or the invalid_grant of
+// servers that take the assertion for the grant, which client_credentials has none of.
 func (e *TokenError) keyRefused() bool {
-	return e.Code == "invalid_client" || e.says("public key not found")
+	return e.Code == "invalid_client" || e.Op == opToken && e.Code == "invalid_grant" || e.says("public key not found")
 }
 
 // replayed reports whether the assertion's jti was seen before. Each request
