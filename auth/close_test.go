@@ -132,7 +132,6 @@ func TestClose_ConnectionsToo(t *testing.T) {
 		o.CloseIdleConnections()
 		l.CloseIdleConnections()
 	}
-	server.CloseClientConnections()
 	for i := 0; runtime.NumGoroutine() > before; i++ {
 		if i > 1_000_000 {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)

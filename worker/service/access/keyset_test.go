@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 		e.asked = map[string]int{}
 	}
 	e.asked[login.APIKey]++
+	e.asked[path.Base(r.URL.Path)]++
 	text := `{"accessToken":"t","refreshToken":"r","expires":"` + time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339) + `"}`
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}, "Date": {time.Now().UTC().Format(http.TimeFormat)}},
 		Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
@@ -133,6 +135,9 @@ func TestKeys_LegacyPerRequest(t *testing.T) {
 		}
 		if a, b := far.count("a1"), far.count("b1"); a != 3 || b != 1 {
 			t.Errorf("asked %d and %d times", a, b)
+		}
+		if n := far.count("refreshToken"); n != 0 {
+			t.Errorf("%d refreshes", n)
 		}
 	})
 }
