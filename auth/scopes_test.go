@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -73,13 +72,13 @@ func TestScopes_OneTokenForOneSet(t *testing.T) {
 	})
 }
 
-// 100,000 sets go by and the ones in use notice nothing; what is kept is bounded.
+// 50,000 sets go by and the ones in use notice nothing; what is kept is bounded.
 func TestScopes_AreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &scopeServer{}
 		s := must(NewScopes(server.minter, ScopesConfig{Max: 10}))
-		for i := range 100_000 {
+		for i := range 50_000 {
 			if i%5 == 0 {
 				scoped(t, s, "hot")
 			}
@@ -123,12 +122,7 @@ func TestScopes_NeighboursNoticeNothing(t *testing.T) {
 		if server.count("bad") != 1 || server.count("good") != 1 || time.Since(begun) != 0 {
 			t.Errorf("bad asked %d times, good %d, in %s", server.count("bad"), server.count("good"), time.Since(begun))
 		}
-		_ = s.Close() // that of a set whose place was taken ends as well
-		before := runtime.NumGoroutine()
-		synctest.Wait()
-		if n := runtime.NumGoroutine(); n > before {
-			t.Errorf("%d goroutines", n)
-		}
+		_ = s.Close() // that of a set whose place was taken ends as well, else the bubble fails
 	})
 }
 
