@@ -85,6 +85,8 @@ func TestScript(t *testing.T) {
 			"finish":      finishCmd,
 			"exits":       exitsCmd,
 			"lacks":       lacksCmd,
+			"sql":         sqlCmd,
+			"sql-empty":   sqlEmptyCmd,
 		},
 	})
 }

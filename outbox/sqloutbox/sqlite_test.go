@@ -1,6 +1,7 @@
 package sqloutbox_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -17,8 +18,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestOutbox_LosesDoublesAndReordersNothing(t *testing.T) { sqltest.SQLite().Correct(t, 2000) }
+var transactions = flag.Int("transactions", 1500, "of each trial")
+
+func TestOutbox_LosesDoublesAndReordersNothing(t *testing.T) {
+	sqltest.SQLite().Correct(t, *transactions)
+}
 
 func TestOutbox_Enqueue(t *testing.T) { sqltest.SQLite().Enqueue(t) }
 
 func TestOutbox_Relay(t *testing.T) { sqltest.SQLite().Relay(t) }
+
+func BenchmarkThroughput(b *testing.B) { sqltest.SQLite().Throughput(b) }
+
+func BenchmarkLag(b *testing.B) { sqltest.SQLite().Lag(b) }

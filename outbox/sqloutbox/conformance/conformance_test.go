@@ -16,7 +16,10 @@ func servers() map[string]sqltest.Server {
 // each runs a test on every database.
 func each(t *testing.T, test func(t *testing.T, s sqltest.Server)) {
 	for name, s := range servers() {
-		t.Run(name, func(t *testing.T) { test(t, s) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
 	}
 }
 
@@ -34,4 +37,19 @@ func TestOutbox_Enqueue(t *testing.T) {
 
 func TestOutbox_Relay(t *testing.T) {
 	each(t, func(t *testing.T, s sqltest.Server) { s.Relay(t) })
+}
+
+// of runs a benchmark on every database.
+func of(b *testing.B, bench func(b *testing.B, s sqltest.Server)) {
+	for name, s := range servers() {
+		b.Run(name, func(b *testing.B) { bench(b, s) })
+	}
+}
+
+func BenchmarkThroughput(b *testing.B) {
+	of(b, func(b *testing.B, s sqltest.Server) { s.Throughput(b) })
+}
+
+func BenchmarkLag(b *testing.B) {
+	of(b, func(b *testing.B, s sqltest.Server) { s.Lag(b) })
 }

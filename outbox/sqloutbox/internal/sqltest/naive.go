@@ -23,6 +23,7 @@ type naive struct {
 type naiveRow struct {
 	seq               int64
 	id, source, token string
+	body              []byte
 }
 
 func (n naive) run(ctx context.Context, a Algorithm) error {
@@ -45,7 +46,7 @@ func (n naive) publish(ctx context.Context, row naiveRow) error {
 	m := nats.NewMsg("redox.out." + row.source + ".send." + row.token)
 	m.Header.Set("Nats-Msg-Id", row.source+":"+row.id)
 	m.Header.Set("Redox-Message-Id", row.id)
-	m.Data = []byte("{}")
+	m.Data = row.body
 	_, err := n.js.PublishMsg(ctx, m)
 	return err
 }

@@ -136,7 +136,7 @@ func (r *Rig) Until(what string, so func() bool) {
 		select {
 		case <-ctx.Done():
 			r.Fatalf("%s: it never was", what)
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }

@@ -1,0 +1,79 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox/internal/sqltest"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox/pgxtx"
+)
+
+// A transaction of pgx enqueues as one of database/sql does, and PostgreSQL wakes who listens.
+func TestPgxtx(t *testing.T) {
+	r := postgres.serving().New(t, sqloutbox.Config{Notify: true}).Provision()
+	ctx, cancel := context.WithCancel(r.Ctx())
+	defer cancel()
+	listener, err := pgx.Connect(ctx, r.Database.DSN)
+	r.Must(err)
+	defer listener.Close(context.Background())
+	listening := make(chan error, 1)
+	go func() { listening <- pgxtx.Listen(ctx, listener, r.Box) }()
+	r.Relay(sqloutbox.RelayConfig{})
+
+	conn, err := pgx.Connect(ctx, r.Database.DSN)
+	r.Must(err)
+	defer conn.Close(context.Background())
+	for _, commit := range []bool{false, true} {
+		tx, err := conn.Begin(ctx)
+		r.Must(err)
+		_, err = r.Box.Enqueue(ctx, pgxtx.Execer(tx), sqltest.Ordered("clinic-a", "1", 1), sqltest.Ordered("clinic-a", "2", 1))
+		r.Must(err)
+		if commit {
+			r.Must(tx.Commit(ctx))
+		} else {
+			r.Must(tx.Rollback(ctx))
+		}
+	}
+	r.Until("both are stored", func() bool { return len(r.Queued()) == 2 })
+	if _, err := r.Box.Enqueue(ctx, pgxtx.Execer(nil), sqltest.Ordered("clinic-a", "1", 1)); err == nil {
+		t.Error("a transaction that is nil")
+	}
+	cancel()
+	if err := <-listening; !errors.Is(err, context.Canceled) {
+		t.Errorf("Listen: %v", err)
+	}
+}
+
+// What makes numbers come in another order than commits is refused.
+func TestCheck_TrapsOfOrder(t *testing.T) {
+	r := postgres.serving().New(t, sqloutbox.Config{})
+	r.Must(r.Box.Check(r.Ctx(), r.DB))
+	r.Exec("ALTER TABLE redox_outbox ALTER COLUMN seq SET CACHE 20")
+	err := r.Box.Check(r.Ctx(), r.DB)
+	if err == nil || !strings.Contains(err.Error(), "CACHE 20") {
+		t.Fatalf("a sequence with a cache: %v", err)
+	}
+	_, mend, _ := strings.Cut(err.Error(), "run `")
+	mend, _, _ = strings.Cut(mend, "`")
+	r.Exec(mend)
+	r.Must(r.Box.Check(r.Ctx(), r.DB))
+
+	m := maria.serving().New(t, sqloutbox.Config{})
+	m.Must(m.Box.Check(m.Ctx(), m.DB))
+	m.DB.SetMaxOpenConns(1)
+	m.Exec("SET SESSION auto_increment_increment = 3")
+	if err := m.Box.Check(m.Ctx(), m.DB); err == nil || !strings.Contains(err.Error(), "auto_increment_increment is 3") {
+		t.Errorf("servers that all write: %v", err)
+	}
+	m.Exec("SET SESSION auto_increment_increment = 1")
+	box, err := sqloutbox.New(sqloutbox.MySQL, sqloutbox.Config{MaxBody: 100 << 20})
+	m.Must(err)
+	if err := box.Check(m.Ctx(), m.DB); err == nil || !strings.Contains(err.Error(), "max_allowed_packet") {
+		t.Errorf("bodies over max_allowed_packet: %v", err)
+	}
+}
