@@ -49,12 +49,14 @@ func (p *exportProgress) end(err error) { p.bar.End(err) }
 // report prints what is there and answers how the command ends: a file that is not whole, and resources
 // that the server could not export, are a failure, as are files that are missing.
 func (x exportCommand) report(ctx context.Context, a *cli.App, r bulkexport.Result, err error) error {
-	if a.Globals.JSON {
+	if a.Globals.JSON && (err == nil || r.TransactionTime != "") {
 		if failed := json.NewEncoder(a.Stdout).Encode(r); failed != nil {
 			return failed
 		}
-	} else if failed := printExport(a, r); failed != nil {
-		return failed
+	} else if !a.Globals.JSON {
+		if failed := printExport(a, r); failed != nil {
+			return failed
+		}
 	}
 	for _, w := range r.Warnings {
 		fmt.Fprintln(a.Stderr, "redoxworker: warning:", w)

@@ -26,6 +26,7 @@ func (e *Export) begin(ctx context.Context, s *state) error {
 			return err
 		}
 	}
+	old := !time.Now().Before(s.Until)
 	r, err := e.firstReply(ctx, s)
 	if errors.Is(err, outbox.ErrNoReply) && ctx.Err() == nil && time.Since(s.Until) > repliesKept {
 		s.Phase = unknown
@@ -34,7 +35,7 @@ func (e *Export) begin(ctx context.Context, s *state) error {
 	if err != nil {
 		return fmt.Errorf("bulkexport: begin the export: %w", err)
 	}
-	return e.begun(ctx, s, r)
+	return e.begun(ctx, s, r, old)
 }
 
 // firstReply is that to the message which begins the export. Before its deadline the message is
@@ -52,14 +53,18 @@ func (e *Export) firstReply(ctx context.Context, s *state) (outbox.Reply, error)
 	return e.publisher.Await(looking, e.replyTo(s.ID))
 }
 
-// begun reads the reply to the message that begins the export.
-func (e *Export) begun(ctx context.Context, s *state, r outbox.Reply) error {
+// begun reads the reply to the message that begins the export. If it is old, and the message was never
+// sent, the export is begun anew.
+func (e *Export) begun(ctx context.Context, s *state, r outbox.Reply, old bool) error {
 	address := r.Header.Get("Content-Location")
 	s.Attempts = r.Attempts
 	var failed error
 	switch {
 	case r.Settlement == outbox.Delivered && r.Status < 300 && isAbsolute(address):
 		s.Phase, s.Status = running, address
+		if after, given := retryAfter(r.Header.Get("Retry-After"), time.Now()); given {
+			s.After = time.Now().Add(after).UTC()
+		}
 	case r.Settlement == outbox.Delivered && address != "":
 		s.Phase, failed = fresh, errors.New("bulkexport: begin the export: the server answered with a Content-Location that is no absolute URL: only the server knows to what it is relative")
 	case r.Settlement == outbox.Delivered:
@@ -68,6 +73,8 @@ func (e *Export) begun(ctx context.Context, s *state, r outbox.Reply) error {
 	case r.Attempts > 0 && (r.Status == 0 || r.Status >= http.StatusInternalServerError || r.Settlement == outbox.Held):
 		s.Phase, failed = unknown, refused("begin the export", r)
 		failed = errors.Join(failed, fmt.Errorf("bulkexport: %w", ErrUnknown))
+	case old && r.Attempts == 0 && r.Settlement == outbox.Expired:
+		s.Phase = fresh
 	default: // refused, or never sent
 		s.Phase, failed = fresh, refused("begin the export", r)
 	}

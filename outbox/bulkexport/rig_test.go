@@ -65,6 +65,18 @@ func (r *rig) run(change func(*Config)) Result {
 	return result
 }
 
+// harm has the simulator behave as a profile or a rule says.
+func (r *rig) harm(profile string, rule redoxsim.Rule) {
+	r.t.Helper()
+	if profile == "" {
+		r.Redox.SetRules(rule)
+		return
+	}
+	if err := r.Redox.SetProfile(profile); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // asked counts the requests whose paths end so, or begin with an address of exports.
 func (r *rig) asked(method, end string) (n int) {
 	for _, a := range r.Redox.Arrivals() {

@@ -18,21 +18,22 @@ import (
 func TestRun_TroubleThatPasses(t *testing.T) {
 	status, files := "FHIR.Group.export-status", "FHIR.Group.export-file"
 	for name, tt := range map[string]struct {
-		rule  redoxsim.Rule
-		warns bool
+		profile string // instead of a rule
+		rule    redoxsim.Rule
+		warns   bool
 	}{
-		"429 to questions":                     {rule: redoxsim.Rule{Event: status, Every: 2, Fault: redoxsim.Fault{Status: 429, RetryAfter: "2"}}},
+		"429 to questions":                     {profile: "export-throttled"},
 		"503 to questions":                     {rule: redoxsim.Rule{Event: status, Count: 5, Fault: redoxsim.Fault{Status: 503, RetryAfter: "2"}}},
 		"questions for 6 min":                  {rule: redoxsim.Rule{Event: status, For: 6 * time.Minute, Fault: redoxsim.Fault{Status: 503}}},
 		"files for 6 min":                      {rule: redoxsim.Rule{Event: files, For: 6 * time.Minute, Fault: redoxsim.Fault{Status: 500}}},
-		"files break off":                      {rule: redoxsim.Rule{Event: files, Attempts: 1, Fault: redoxsim.Fault{Action: redoxsim.Truncate}}},
+		"files break off":                      {profile: "export-cut"},
 		"files are not answered":               {rule: redoxsim.Rule{Event: files, Attempts: 1, Fault: redoxsim.Fault{Action: redoxsim.Reset}}},
-		"the beginning is lost":                {rule: redoxsim.Rule{Event: "FHIR.Group.$export", Count: 1, Fault: redoxsim.Fault{Action: redoxsim.Reset, Accept: true}}, warns: true},
+		"the beginning is lost":                {profile: "export-lost", warns: true},
 		"the beginning is refused for a while": {rule: redoxsim.Rule{Event: "FHIR.Group.$export", Count: 2, Fault: redoxsim.Fault{Status: 503}}, warns: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, simulated(redoxsim.Export{Resources: 4}), func(r *rig) {
-				r.Redox.SetRules(tt.rule)
+				r.harm(tt.profile, tt.rule)
 				result := r.run(nil)
 				r.whole(4, usual...)
 				if !result.OK() || (len(result.Warnings) > 0) != tt.warns {
@@ -46,21 +47,22 @@ func TestRun_TroubleThatPasses(t *testing.T) {
 // What does not pass ends with an error that says what to do.
 func TestRun_TroubleThatStays(t *testing.T) {
 	for name, tt := range map[string]struct {
-		rule redoxsim.Rule
-		is   error
-		says string
+		profile string // instead of a rule
+		rule    redoxsim.Rule
+		is      error
+		says    string
 	}{
-		"the beginning is refused": {redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Status: 403}}, nil, "begin the export: rejected, status 403"},
-		"not asynchronous":         {redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Status: 200, Body: `{"resourceType":"Bundle"}`}}, nil, "without a Content-Location"},
-		"it never answers":         {redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Action: redoxsim.Reset}}, ErrUnknown, "expired"},
-		"it is not known":          {redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 404}}, ErrGone, "empty place"},
-		"it failed":                {redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 500}}, nil, "status 500"},
-		"no manifest":              {redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 200, Body: `{"resourceType":"Patient"}`}}, nil, "has no output"},
-		"files are gone":           {redoxsim.Rule{Event: "FHIR.Group.export-file", Fault: redoxsim.Fault{Status: 404}}, ErrGone, "-0001.ndjson"},
+		"the beginning is refused": {"", redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Status: 403}}, nil, "begin the export: rejected, status 403"},
+		"not asynchronous":         {"", redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Status: 200, Body: `{"resourceType":"Bundle"}`}}, nil, "without a Content-Location"},
+		"it never answers":         {"", redoxsim.Rule{Event: "FHIR.Group.$export", Fault: redoxsim.Fault{Action: redoxsim.Reset}}, ErrUnknown, "expired"},
+		"it is not known":          {"", redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 404}}, ErrGone, "empty place"},
+		"it failed":                {"export-failed", redoxsim.Rule{}, nil, "status 500"},
+		"no manifest":              {"", redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 200, Body: `{"resourceType":"Patient"}`}}, nil, "has no output"},
+		"files are gone":           {"export-gone", redoxsim.Rule{}, ErrGone, "-0001.ndjson"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, simulated(redoxsim.Export{Polls: -1}), func(r *rig) {
-				r.Redox.SetRules(tt.rule)
+				r.harm(tt.profile, tt.rule)
 				result, err := r.export(func(c *Config) { c.Patience = 12 * time.Minute }).Run(r.t.Context())
 				if err == nil || result.Complete || tt.is != nil && !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
 					t.Fatalf("%+v, %v", result, err)
@@ -95,10 +97,21 @@ func TestRun_NoWorker(t *testing.T) {
 		if err != nil || queue.CachedInfo().State.Msgs != 1 {
 			t.Errorf("%v", err)
 		}
-		// A day later nobody knows what came of it.
+		// A worker comes too late; and a day after another one nobody knows what came of it.
 		e := r.export(nil)
 		s, err := e.load(r.t.Context())
 		if err != nil || s.Phase != asked {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		expired := outbox.Reply{MessageID: s.ID, Settlement: outbox.Expired}
+		if _, err := r.JS.PublishMsg(r.t.Context(), expired.Encode(e.replyTo(s.ID))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, outbox.ErrNoReply) { // it was never sent: another
+			t.Error(err)
+		}
+		first := s.ID
+		if s, err = e.load(r.t.Context()); err != nil || s.Phase != asked || s.ID == first {
 			t.Fatalf("%+v, %v", s, err)
 		}
 		s.Until = s.Until.Add(-24 * time.Hour)
