@@ -42,11 +42,11 @@ func TestBucket(t *testing.T) {
 			r := &rig{workertest.Start(t, simulated(redoxsim.Export{Resources: 50, LineBytes: 10_000, Polls: 2, RetryAfter: "0.01"})), t, ""}
 			bucket, err := r.JS.CreateObjectStore(r.t.Context(), jetstream.ObjectStoreConfig{Bucket: "exports"})
 			if err != nil {
-				t.Fatal(err)
+				r.t.Fatal(err)
 			}
 			store, err := NewBucket(bucket, "/today/")
 			if err != nil {
-				t.Fatal(err)
+				r.t.Fatal(err)
 			}
 			ctx, kill := context.WithCancelCause(r.t.Context())
 			defer kill(nil)
@@ -55,20 +55,20 @@ func TestBucket(t *testing.T) {
 				c.Store, c.Parallel = killing{Store: store, kill: kill, at: at, after: true, made: &made}, 1
 			}).Run(ctx)
 			if at > 0 && !errors.Is(err, errKilled) {
-				t.Fatalf("at %d of %d: %v", at, made, err)
+				r.t.Fatalf("at %d of %d: %v", at, made, err)
 			}
 			result, err := r.inBucket(store, nil).Run(r.t.Context())
 			if err != nil || len(result.Files) != 3 || !result.OK() || r.asked(http.MethodGet, "/$export") != 1 {
-				t.Errorf("at %d: %+v", at, result)
+				r.t.Errorf("at %d: %+v", at, result)
 			}
 			for _, f := range result.Files {
 				text, err := bucket.GetBytes(r.t.Context(), "today/"+f.Name)
 				if err != nil || len(text) != 500_000 || bytes.Count(text, []byte("\n")) != 50 || f.Lines != 50 || f.Bytes != 500_000 {
-					t.Errorf("%+v: %d bytes, %v", f, len(text), err)
+					r.t.Errorf("%+v: %d bytes, %v", f, len(text), err)
 				}
 			}
 			if _, err := bucket.GetInfo(r.t.Context(), "today/"+manifestName); err != nil {
-				t.Error(err)
+				r.t.Error(err)
 			}
 		})
 	}
@@ -82,24 +82,24 @@ func TestDir_AfterACrash(t *testing.T) {
 		journal := filepath.Join(r.dir, journalName)
 		text, err := os.ReadFile(journal)
 		if err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		for cut := range len(text) {
 			if err := os.WriteFile(journal, text[:cut], 0o600); err != nil {
-				t.Fatal(err)
+				r.t.Fatal(err)
 			}
 			if got := r.run(nil); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
-				t.Fatalf("cut at %d: %+v, want %+v", cut, got, want)
+				r.t.Fatalf("cut at %d: %+v, want %+v", cut, got, want)
 			}
 		}
 		before := r.asked(http.MethodGet, ".ndjson")
 		if err := os.Remove(filepath.Join(r.dir, "Patient-0001.ndjson")); err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		r.run(nil)
 		r.whole(5, usual...)
 		if n := r.asked(http.MethodGet, ".ndjson") - before; n != 1 {
-			t.Errorf("%d files came again", n)
+			r.t.Errorf("%d files came again", n)
 		}
 	})
 }
@@ -144,17 +144,17 @@ func TestRun_FilesElsewhere(t *testing.T) {
 				}).Run(r.t.Context())
 				if tt.says != "" {
 					if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "SIGNED") || len(far.asked) != 0 {
-						t.Errorf("%v, asked %d times", err, len(far.asked))
+						r.t.Errorf("%v, asked %d times", err, len(far.asked))
 					}
 					return
 				}
 				if err != nil || !result.OK() || len(far.asked) != 3 || r.asked(http.MethodGet, ".ndjson") != 0 {
-					t.Fatalf("%+v, %v, asked %d times", result, err, len(far.asked))
+					r.t.Fatalf("%+v, %v, asked %d times", result, err, len(far.asked))
 				}
 				r.whole(5, usual...)
 				for _, request := range far.asked {
 					if len(request.Header) != 1 || request.Header.Get("Accept") != asLines {
-						t.Errorf("it was asked with %v", request.Header)
+						r.t.Errorf("it was asked with %v", request.Header)
 					}
 				}
 			})
@@ -194,11 +194,11 @@ func TestRun_AnswersFromElsewhere(t *testing.T) {
 					c.AllowHosts, c.Client, c.Parallel = []string{"files.example"}, &http.Client{Transport: far}, 1
 				}).Run(r.t.Context())
 				if tt.says == "" && (err != nil || !result.OK()) || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
-					t.Errorf("%+v, %v", result, err)
+					r.t.Errorf("%+v, %v", result, err)
 				}
 				for _, q := range far.asked {
 					if q.URL.Host != "files.example" {
-						t.Errorf("%s was asked", q.URL.Host)
+						r.t.Errorf("%s was asked", q.URL.Host)
 					}
 				}
 			})
@@ -212,7 +212,7 @@ func TestRun_StandstillElsewhere(t *testing.T) {
 		var packed bytes.Buffer
 		w := gzip.NewWriter(&packed)
 		if _, err := w.Write([]byte("{}\n")); err != nil || w.Close() != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		asked := 0
 		far := roundTrip(func(q *http.Request) (*http.Response, error) {
@@ -228,11 +228,11 @@ func TestRun_StandstillElsewhere(t *testing.T) {
 				c.AllowHosts, c.Client, c.Parallel = []string{"files.example"}, &http.Client{Transport: far}, 1
 			})
 			if result.Files[0].Lines != 1 {
-				t.Errorf("%+v", result)
+				r.t.Errorf("%+v", result)
 			}
 		})
 		if asked != 4 || d < idleTime || d > idleTime+10*time.Second {
-			t.Errorf("asked %d times, %s", asked, d)
+			r.t.Errorf("asked %d times, %s", asked, d)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -132,12 +133,14 @@ func (r *rig) whole(n int, kinds ...string) {
 
 var errKilled = errors.New("killed")
 
-// killing is a store whose process ends at the n-th change, before or just after it was made.
+// killing is a store whose process ends at the n-th change, before it was made, just after, or within
+// the writing of a file.
 type killing struct {
 	Store
 	kill  context.CancelCauseFunc
 	at    int
 	after bool
+	half  bool
 	made  *int
 }
 
@@ -162,6 +165,10 @@ func (k killing) note(ctx context.Context, name string, f Figures) error {
 }
 
 func (k killing) write(ctx context.Context, name string, r io.Reader, figures func() Figures) error {
+	if k.half && *k.made+1 == k.at {
+		r = io.MultiReader(io.LimitReader(r, 100_000), iotest.ErrReader(errKilled))
+		k.after = true
+	}
 	return k.change(func() error { return k.Store.write(ctx, name, r, figures) })
 }
 

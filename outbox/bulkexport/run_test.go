@@ -33,23 +33,23 @@ func TestRun(t *testing.T) {
 				result := r.run(change)
 				r.whole(25, usual...)
 				if len(result.Files) != 9 || !result.OK() || result.TransactionTime == "" || len(result.Warnings) != 0 {
-					t.Errorf("%+v", result)
+					r.t.Errorf("%+v", result)
 				}
 				before := len(r.Redox.Arrivals())
 				if again := r.run(change); len(again.Files) != 9 || !again.OK() || len(r.Redox.Arrivals()) != before {
-					t.Errorf("the second time: %+v", again)
+					r.t.Errorf("the second time: %+v", again)
 				}
 				entries, err := os.ReadDir(r.dir)
 				if err != nil || len(entries) != 9+3 { // state, journal and manifest
-					t.Fatalf("%d files, %v", len(entries), err)
+					r.t.Fatalf("%d files, %v", len(entries), err)
 				}
 				for _, entry := range entries {
 					if info, err := entry.Info(); err != nil || info.Mode() != 0o600 {
-						t.Errorf("%s: %v, %v", entry.Name(), info.Mode(), err)
+						r.t.Errorf("%s: %v, %v", entry.Name(), info.Mode(), err)
 					}
 				}
 				if info, err := os.Stat(r.dir); err != nil || info.Mode().Perm() != 0o700 {
-					t.Errorf("%v, %v", info.Mode(), err)
+					r.t.Errorf("%v, %v", info.Mode(), err)
 				}
 			})
 		})
@@ -67,7 +67,7 @@ func TestRun_ErrorsAndDeletions(t *testing.T) {
 			lines[f.Kind] += f.Lines
 		}
 		if lines[Output] != 3 || lines[Errors] != 2 || lines[Deleted] != 4 || result.Issues != 2 || result.OK() || len(result.Warnings) != 1 {
-			t.Errorf("%+v", result)
+			r.t.Errorf("%+v", result)
 		}
 	})
 }
@@ -88,20 +88,20 @@ func TestRun_KilledAtEveryStep(t *testing.T) {
 					c.Store, c.Parallel = killing{Store: c.Store, kill: kill, at: at, after: after, made: &made}, 1
 				}).Run(ctx)
 				if at <= made && !errors.Is(err, errKilled) {
-					t.Fatalf("at %d: %v", at, err)
+					r.t.Fatalf("at %d: %v", at, err)
 				}
 				there, err := filepath.Glob(filepath.Join(r.dir, "*.ndjson"))
 				if err != nil {
-					t.Fatal(err)
+					r.t.Fatal(err)
 				}
 				before := r.asked("GET", ".ndjson")
 				r.run(nil)
 				r.whole(5, usual...)
 				if n := r.asked("GET", "/$export"); n != 1 {
-					t.Errorf("at %d, after %v: it was begun %d times", at, after, n)
+					r.t.Errorf("at %d, after %v: it was begun %d times", at, after, n)
 				}
 				if n := r.asked("GET", ".ndjson") - before; n != files-len(there) {
-					t.Errorf("at %d, after %v: %d files were there, and %d came", at, after, len(there), n)
+					r.t.Errorf("at %d, after %v: %d files were there, and %d came", at, after, len(there), n)
 				}
 			})
 		}
@@ -113,6 +113,29 @@ func TestRun_KilledAtEveryStep(t *testing.T) {
 	if steps < 9 { // asked, running, 3 polls, manifest, 3 files, complete
 		t.Errorf("%d steps", steps)
 	}
+}
+
+// Killed within a file: what there is of it is under no name of the export, and the file comes whole.
+func TestRun_KilledWithinAFile(t *testing.T) {
+	inBubble(t, simulated(redoxsim.Export{Resources: 50, LineBytes: 4000, Polls: -1}), func(r *rig) {
+		ctx, kill := context.WithCancelCause(r.t.Context())
+		defer kill(nil)
+		made := 0
+		_, err := r.export(func(c *Config) {
+			c.Store, c.Parallel = killing{Store: c.Store, kill: kill, at: 5, half: true, made: &made}, 1
+		}).Run(ctx)
+		if !errors.Is(err, errKilled) {
+			r.t.Fatal(err)
+		}
+		if there, err := filepath.Glob(filepath.Join(r.dir, "*"+partSuffix)); err != nil || len(there) != 1 {
+			r.t.Fatalf("%d parts, %v", len(there), err)
+		}
+		result := r.run(nil)
+		r.whole(50, usual...)
+		if there, err := filepath.Glob(filepath.Join(r.dir, "*"+partSuffix)); err != nil || len(there) != 0 || !result.OK() {
+			r.t.Errorf("%d parts, %v", len(there), err)
+		}
+	})
 }
 
 // Between two questions is what the server asks for, and where it asks for nothing more and more time.
@@ -131,11 +154,11 @@ func TestRun_WaitsAsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, simulated(tt.export), func(r *rig) {
 				if d := taking(func() { r.run(nil) }); d < tt.least || d > tt.most {
-					t.Errorf("it took %s", d)
+					r.t.Errorf("it took %s", d)
 				}
 				for _, a := range r.Redox.Arrivals() {
 					if a.Status == 429 {
-						t.Error("it was asked about too soon")
+						r.t.Error("it was asked about too soon")
 					}
 				}
 			})
@@ -149,10 +172,10 @@ func TestRun_WaitsAsItsPredecessorWasTold(t *testing.T) {
 		ctx, kill := context.WithTimeoutCause(r.t.Context(), 10*time.Second, errKilled)
 		defer kill()
 		if _, err := r.export(nil).Run(ctx); !errors.Is(err, errKilled) {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		if d := taking(func() { r.run(nil) }); d < 280*time.Second {
-			t.Errorf("after %s", d)
+			r.t.Errorf("after %s", d)
 		}
 	})
 }
@@ -168,7 +191,7 @@ func TestRun_OtherExport(t *testing.T) {
 			func(c *Config) { c.Request.Post = true },
 		} {
 			if _, err := r.export(change).Run(r.t.Context()); !errors.Is(err, ErrOther) {
-				t.Error(err)
+				r.t.Error(err)
 			}
 		}
 		r.run(nil)
@@ -183,13 +206,13 @@ func TestRun_FileOverTheLimit(t *testing.T) {
 	inBubble(t, o, func(r *rig) {
 		result, err := r.export(func(c *Config) { c.Parallel = 1 }).Run(r.t.Context())
 		if err == nil || !strings.Contains(err.Error(), "redox.max_answer.request") || result.Complete {
-			t.Fatalf("%+v, %v", result, err)
+			r.t.Fatalf("%+v, %v", result, err)
 		}
 		if n := r.asked("GET", "Patient-1.ndjson"); n != 1 {
-			t.Errorf("it was asked for %d times", n)
+			r.t.Errorf("it was asked for %d times", n)
 		}
 		if names, err := filepath.Glob(filepath.Join(r.dir, "*.ndjson")); err != nil || len(names) != 0 {
-			t.Errorf("%v, %v", names, err)
+			r.t.Errorf("%v, %v", names, err)
 		}
 	})
 }

@@ -37,7 +37,7 @@ func TestRun_TroubleThatPasses(t *testing.T) {
 				result := r.run(nil)
 				r.whole(4, usual...)
 				if !result.OK() || (len(result.Warnings) > 0) != tt.warns {
-					t.Errorf("%+v", result)
+					r.t.Errorf("%+v", result)
 				}
 			})
 		})
@@ -65,16 +65,16 @@ func TestRun_TroubleThatStays(t *testing.T) {
 				r.harm(tt.profile, tt.rule)
 				result, err := r.export(func(c *Config) { c.Patience = 12 * time.Minute }).Run(r.t.Context())
 				if err == nil || result.Complete || tt.is != nil && !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
-					t.Fatalf("%+v, %v", result, err)
+					r.t.Fatalf("%+v, %v", result, err)
 				}
 				if strings.Contains(err.Error(), "http") || strings.Contains(err.Error(), "g-1") {
-					t.Errorf("it quotes a link: %v", err)
+					r.t.Errorf("it quotes a link: %v", err)
 				}
 				r.Redox.SetRules()
 				before := r.asked(http.MethodGet, "/$export")
 				_, err = r.export(nil).Run(r.t.Context())
 				if (err != nil) != (tt.is == ErrUnknown) || err != nil && (!errors.Is(err, ErrUnknown) || r.asked(http.MethodGet, "/$export") != before) {
-					t.Errorf("once it works: %v", err)
+					r.t.Errorf("once it works: %v", err)
 				}
 			})
 		})
@@ -88,38 +88,38 @@ func TestRun_NoWorker(t *testing.T) {
 	inBubble(t, o, func(r *rig) {
 		_, err := r.export(nil).Run(r.t.Context())
 		if !errors.Is(err, outbox.ErrNoReply) || !strings.Contains(err.Error(), "redoxworker status") {
-			t.Error(err)
+			r.t.Error(err)
 		}
 		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, outbox.ErrNoReply) {
-			t.Error(err)
+			r.t.Error(err)
 		}
 		queue, err := r.JS.Stream(r.t.Context(), "REDOX_OUT")
 		if err != nil || queue.CachedInfo().State.Msgs != 1 {
-			t.Errorf("%v", err)
+			r.t.Errorf("%v", err)
 		}
 		// A worker comes too late; and a day after another one nobody knows what came of it.
 		e := r.export(nil)
 		s, err := e.load(r.t.Context())
 		if err != nil || s.Phase != asked {
-			t.Fatalf("%+v, %v", s, err)
+			r.t.Fatalf("%+v, %v", s, err)
 		}
 		expired := outbox.Reply{MessageID: s.ID, Settlement: outbox.Expired}
 		if _, err := r.JS.PublishMsg(r.t.Context(), expired.Encode(e.replyTo(s.ID))); err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, outbox.ErrNoReply) { // it was never sent: another
-			t.Error(err)
+			r.t.Error(err)
 		}
 		first := s.ID
 		if s, err = e.load(r.t.Context()); err != nil || s.Phase != asked || s.ID == first {
-			t.Fatalf("%+v, %v", s, err)
+			r.t.Fatalf("%+v, %v", s, err)
 		}
 		s.Until = s.Until.Add(-24 * time.Hour)
 		if err := e.save(r.t.Context(), s); err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, ErrUnknown) {
-			t.Error(err)
+			r.t.Error(err)
 		}
 	})
 }
@@ -128,31 +128,31 @@ func TestRun_NoWorker(t *testing.T) {
 func TestCancel(t *testing.T) {
 	inBubble(t, simulated(redoxsim.Export{Polls: 3, RetryAfter: "60"}), func(r *rig) {
 		if err := r.export(nil).Cancel(r.t.Context()); !errors.Is(err, ErrNotBegun) {
-			t.Error(err)
+			r.t.Error(err)
 		}
 		ctx, kill := context.WithTimeoutCause(r.t.Context(), 10*time.Second, errKilled)
 		defer kill()
 		if _, err := r.export(nil).Run(ctx); !errors.Is(err, errKilled) {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		for range 2 { // the second time it is not known
 			if err := r.export(nil).Cancel(r.t.Context()); err != nil && !errors.Is(err, ErrNotBegun) {
-				t.Error(err)
+				r.t.Error(err)
 			}
 		}
 		if _, err := r.export(nil).Run(r.t.Context()); !errors.Is(err, ErrCancelled) {
-			t.Error(err)
+			r.t.Error(err)
 		}
 		r.dir = filepath.Join(r.dir, "another")
 		r.run(nil)
 		if err := r.export(nil).Cancel(r.t.Context()); err != nil {
-			t.Error(err)
+			r.t.Error(err)
 		}
 		if result := r.run(nil); !result.OK() {
-			t.Errorf("%+v", result)
+			r.t.Errorf("%+v", result)
 		}
 		if n := r.asked(http.MethodDelete, ""); n != 2 {
-			t.Errorf("%d were cancelled", n)
+			r.t.Errorf("%d were cancelled", n)
 		}
 	})
 }
@@ -164,10 +164,10 @@ func TestCancel_WhatWasJustBegun(t *testing.T) {
 		defer kill(nil)
 		made := 0
 		if _, err := r.export(func(c *Config) { c.Store = killing{Store: c.Store, kill: kill, at: 2, made: &made} }).Run(ctx); !errors.Is(err, errKilled) {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		if err := r.export(nil).Cancel(r.t.Context()); err != nil || r.asked(http.MethodDelete, "") != 1 || r.asked(http.MethodGet, "/$export") != 1 {
-			t.Error(err)
+			r.t.Error(err)
 		}
 	})
 }
@@ -181,7 +181,7 @@ func TestRun_LargeAnswersLeaveNothingBehind(t *testing.T) {
 		r.whole(3000, usual...)
 		bodies, err := r.JS.Stream(r.t.Context(), "OBJ_REDOX_BODIES")
 		if err != nil || bodies.CachedInfo().State.Msgs != 0 {
-			t.Errorf("%+v, %v", bodies.CachedInfo().State, err)
+			r.t.Errorf("%+v, %v", bodies.CachedInfo().State, err)
 		}
 	})
 }
