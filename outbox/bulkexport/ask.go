@@ -16,10 +16,10 @@ import (
 const late = 30 * time.Second
 
 // ask has a REQUEST sent and waits for its reply, whose body stays in the object store if it is
-// large. The reply is kept for a day under the id.
+// large. The reply is lost with this process, unless m has a subject for it: files would else be
+// kept for a day in the stream of replies.
 func (e *Export) ask(ctx context.Context, id string, until time.Time, m outbox.Message) (outbox.Reply, error) {
 	m.ID, m.Source, m.Kind, m.Lane, m.Deadline = id, e.config.Source, outbox.KindFHIR, outbox.LaneRequest, until
-	m.ReplyTo = e.replyTo(id)
 	waiting, cancel := context.WithDeadlineCause(ctx, until.Add(late), errLate)
 	defer cancel()
 	r, err := e.publisher.Request(waiting, m)

@@ -45,12 +45,13 @@ func (e *Export) firstReply(ctx context.Context, s *state) (outbox.Reply, error)
 	if err != nil {
 		return outbox.Reply{}, err
 	}
+	m.ReplyTo = e.replyTo(s.ID)
 	if time.Now().Before(s.Until) {
 		return e.ask(ctx, s.ID, s.Until, m)
 	}
 	looking, cancel := context.WithTimeoutCause(ctx, lookFor, errLate)
 	defer cancel()
-	return e.publisher.Await(looking, e.replyTo(s.ID))
+	return e.publisher.Await(looking, m.ReplyTo)
 }
 
 // begun reads the reply to the message that begins the export. If it is old, and the message was never

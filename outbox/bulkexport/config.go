@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -96,6 +97,7 @@ type Export struct {
 	publisher *outbox.Publisher
 	bodies    *outbox.Bodies
 	progress  progress
+	tries     atomic.Int64 // to fetch a file
 }
 
 // New returns an Export over js. It makes no request.

@@ -22,7 +22,7 @@
 //
 // # Rights
 //
-// Those of a [outbox.Publisher] whose replies are stored; and for answers that are too large for a NATS
+// Those of a [outbox.Publisher] with replies to an inbox and a stored one; and for answers that are too large for a NATS
 // message, to read OBJ_REDOX_BODIES ($JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES), which holds bodies of all
 // sources, and to purge it, without which an object stays for a day.
 //

@@ -120,7 +120,7 @@ func (e *Export) fetchAll(ctx context.Context, s *state, missing []int, have map
 func (e *Export) file(ctx context.Context, s *state, i int) (Figures, error) {
 	f, trouble := s.Files[i], patience{limit: e.config.Patience}
 	for {
-		figures, err := e.once(ctx, s, f, fmt.Sprintf("%s-f%d-%d", s.run, i, trouble.times))
+		figures, err := e.once(ctx, s, f, fmt.Sprintf("%s-f%d-%d", s.run, i, e.tries.Add(1)))
 		if err == nil {
 			return figures, nil
 		}

@@ -172,7 +172,8 @@ func TestCancel_WhatWasJustBegun(t *testing.T) {
 	})
 }
 
-// An answer that a message cannot hold is read from the object store, and removed when it is here.
+// An answer that a message cannot hold is read from the object store, and removed when it is here. Of the
+// replies, that which says where the export is is kept, and no file.
 func TestRun_LargeAnswersLeaveNothingBehind(t *testing.T) {
 	o := simulated(redoxsim.Export{Resources: 3000, LineBytes: 1000})
 	o.Worker = func(c *worker.Config) { c.MaxClaimMemory = 4 << 20 }
@@ -182,6 +183,10 @@ func TestRun_LargeAnswersLeaveNothingBehind(t *testing.T) {
 		bodies, err := r.JS.Stream(r.t.Context(), "OBJ_REDOX_BODIES")
 		if err != nil || bodies.CachedInfo().State.Msgs != 0 {
 			r.t.Errorf("%+v, %v", bodies.CachedInfo().State, err)
+		}
+		replies, err := r.JS.Stream(r.t.Context(), "REDOX_REPLIES")
+		if err != nil || replies.CachedInfo().State.Msgs != 1 {
+			r.t.Errorf("%+v, %v", replies.CachedInfo().State, err)
 		}
 	})
 }
