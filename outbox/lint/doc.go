@@ -26,6 +26,7 @@
 // # What it costs
 //
 // A schema is compiled once, and again only while several goroutines need it at the same time. A check
-// takes memory of some ten times the message, and time in proportion to it. Schemas and messages that
+// allocates some twenty times the size of a message of small values, and hardly more than the size of one
+// that is mostly a file; one of the former with 10 MB takes about a second. Schemas and messages that
 // would take far more than any of Redox's are not judged: [ErrUnchecked].
 package lint
