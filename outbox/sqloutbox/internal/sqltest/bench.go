@@ -151,7 +151,7 @@ func (s Server) Lag(b *testing.B) {
 func (r *Rig) lags(rows int, every time.Duration, kick bool) (lags []time.Duration) {
 	r.Helper()
 	stored := make(chan time.Time, rows)
-	stop := r.follow(func(at time.Time) { stored <- at })
+	stop := r.Follow(func(_ []byte, at time.Time) { stored <- at })
 	defer stop()
 	for n := range rows {
 		r.Commit(Ordered("clinic-a", fmt.Sprint(n%7), n))
@@ -169,8 +169,8 @@ func (r *Rig) lags(rows int, every time.Duration, kick bool) (lags []time.Durati
 	return lags
 }
 
-// follow calls f whenever a message is stored.
-func (r *Rig) follow(f func(at time.Time)) (stop func()) {
+// Follow calls f whenever a message is stored, with its body, and settles it.
+func (r *Rig) Follow(f func(body []byte, at time.Time)) (stop func()) {
 	r.Helper()
 	stream, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")
 	r.Must(err)
@@ -179,7 +179,7 @@ func (r *Rig) follow(f func(at time.Time)) (stop func()) {
 	c, err := consumer.Consume(func(m jetstream.Msg) {
 		at := time.Now()
 		_ = m.Ack()
-		f(at)
+		f(m.Data(), at)
 	})
 	r.Must(err)
 	return c.Stop

@@ -26,6 +26,7 @@ func (s Server) Relay(t *testing.T) {
 	t.Run("failed rows", s.failedRows)
 	t.Run("failed rows hold", s.failedRowsHold)
 	t.Run("a source is refused", s.sourceRefused)
+	t.Run("a source floods", s.sourceFloods)
 	t.Run("NATS away and full", s.natsAway)
 	t.Run("late repeats", s.lateRepeats)
 	t.Run("status", s.status)
@@ -173,6 +174,24 @@ authorization { users: [
 	all := r.Queued()
 	if n := len(all); n != 10_003 || string(all[n-1].Body) != `{"n":2}` || string(all[n-2].Body) != `{"n":1}` {
 		t.Errorf("%d messages", n)
+	}
+}
+
+// sourceFloods: a row of another source does not wait for the thousands before it in its lane.
+func (s Server) sourceFloods(t *testing.T) {
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	flood := make([]outbox.Message, 5000)
+	for n := range flood {
+		flood[n] = outbox.Message{Source: "flood", OrderToken: fmt.Sprintf("0%031x", n), Body: []byte("{}")}
+	}
+	r.Commit(flood...)
+	r.Commit(outbox.Message{Source: "clinic-b", OrderToken: "0" + strings.Repeat("b", 31), Body: []byte("{}")})
+	r.Relay(sqloutbox.RelayConfig{Batch: 256})
+	r.Empty()
+	all := r.Queued()
+	at := slices.IndexFunc(all, func(m outbox.Message) bool { return m.Source == "clinic-b" })
+	if len(all) != 5001 || at > 256 {
+		t.Errorf("%d messages, that of another source is number %d", len(all), at)
 	}
 }
 
