@@ -12,6 +12,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/redoxworker/redoxworker/auth/internal/guard"
 	"github.com/redoxworker/redoxworker/auth/internal/keyfile"
 )
 
@@ -115,7 +116,8 @@ func checkPublic(public crypto.PublicKey) error {
 		if defaultOf(p) == "" {
 			return keyfile.Error("it is an EC key on the curve %s, where P-256, P-384 or P-521 is needed: %s", p.Curve.Params().Name, keyfile.MendNew)
 		}
-		if _, err := p.ECDH(); err != nil {
+		var err error
+		if bad := guard.Call("the key", func() { _, err = p.ECDH() }); bad != nil || err != nil { // without numbers it panics
 			return keyfile.Error("its public half is no point of its curve: download or generate it again")
 		}
 		return nil

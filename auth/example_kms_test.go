@@ -62,8 +62,9 @@ func newKMS(private *rsa.PrivateKey) *httptest.Server {
 			Hash, Padding string
 			Digest        []byte
 		}
-		hash, ok := hashes[ask.Hash], json.NewDecoder(r.Body).Decode(&ask) == nil
-		if hash = hashes[ask.Hash]; !ok || hash == 0 {
+		err := json.NewDecoder(r.Body).Decode(&ask)
+		hash := hashes[ask.Hash]
+		if err != nil || hash == 0 {
 			http.Error(w, "which hash?", http.StatusBadRequest)
 			return
 		}

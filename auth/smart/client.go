@@ -269,7 +269,7 @@ func (c *Client) adopt(ctx context.Context, d Document) error {
 	if c.oauth != nil {
 		keys = pair(c.oauth.Keys())
 	}
-	if why, mend := d.checkEndpoint(c.base, c.cfg); why != nil {
+	if mend, why := d.checkEndpoint(c.base, c.cfg); why != nil {
 		return &Error{URL: c.document, Status: http.StatusOK, Err: why, mend: mend}
 	}
 	o := c.oauth
@@ -279,7 +279,7 @@ func (c *Client) adopt(ctx context.Context, d Document) error {
 			return fmt.Errorf("smart: %w", err)
 		}
 	}
-	if why, mend := d.checkKeys(o.Keys()); why != nil {
+	if mend, why := d.checkKeys(o.Keys()); why != nil {
 		return &Error{URL: c.document, Status: http.StatusOK, Err: why, mend: mend}
 	}
 	if c.oauth != nil && o != c.oauth {

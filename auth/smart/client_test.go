@@ -392,7 +392,7 @@ func FuzzReadDocument(f *testing.F) {
 			return
 		}
 		c := must(New(base, "c", es384(), Config{}))
-		why, mend := d.checkEndpoint(c.base, c.cfg)
+		mend, why := d.checkEndpoint(c.base, c.cfg)
 		if why == nil && !strings.HasPrefix(strings.ToLower(d.TokenURL), "https://fhir.example") || why != nil && mend == "" || len(fmt.Sprint(why)) > 400 {
 			t.Fatalf("%q: %v", d.TokenURL, why)
 		}

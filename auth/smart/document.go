@@ -74,7 +74,7 @@ func readDocument(body []byte) (Document, error) {
 }
 
 // checkEndpoint says why the token endpoint is not asked, and what helps.
-func (d Document) checkEndpoint(base *url.URL, cfg Config) (why error, mend string) {
+func (d Document) checkEndpoint(base *url.URL, cfg Config) (mend string, why error) {
 	const wrong = "tell the server's people, or give the endpoint to auth.NewOAuth"
 	u, err := remote.Check("its token_endpoint", d.TokenURL, cfg.OAuth.HTTPHosts)
 	host := ""
@@ -84,17 +84,17 @@ func (d Document) checkEndpoint(base *url.URL, cfg Config) (why error, mend stri
 	known := func(h string) bool { return strings.EqualFold(h, host) }
 	switch {
 	case err != nil:
-		return err, wrong
+		return wrong, err
 	case base.Scheme == "https" && u.Scheme != "https":
-		return errors.New("its token_endpoint is http, and the FHIR base is https"), wrong
+		return wrong, errors.New("its token_endpoint is http, and the FHIR base is https")
 	case !known(base.Hostname()) && !slices.ContainsFunc(cfg.TokenHosts, known):
-		return fmt.Errorf("its token_endpoint is at another host, %s", answer.Clip(host, 128)), "name that host in TokenHosts, if it is the server's"
+		return "name that host in TokenHosts, if it is the server's", fmt.Errorf("its token_endpoint is at another host, %s", answer.Clip(host, 128))
 	case len(d.AuthMethods) > 0 && !slices.Contains(d.AuthMethods, "private_key_jwt"):
-		return errors.New("its token endpoint takes no signed assertions (private_key_jwt)"), "ask the server's people for a client of another kind: this package cannot help"
+		return "ask the server's people for a client of another kind: this package cannot help", errors.New("its token endpoint takes no signed assertions (private_key_jwt)")
 	case len(d.GrantTypes) > 0 && !slices.Contains(d.GrantTypes, "client_credentials"):
-		return errors.New("its token endpoint gives no tokens to services (client_credentials)"), "ask the server's people for SMART Backend Services"
+		return "ask the server's people for SMART Backend Services", errors.New("its token endpoint gives no tokens to services (client_credentials)")
 	}
-	return nil, ""
+	return "", nil
 }
 
 // takes reports whether the server takes what a key signs with.
@@ -103,9 +103,9 @@ func (d Document) takes(k auth.Key) bool {
 }
 
 // checkKeys says why no key signs what the server takes, and what helps.
-func (d Document) checkKeys(keys []auth.Key) (why error, mend string) {
+func (d Document) checkKeys(keys []auth.Key) (mend string, why error) {
 	if slices.ContainsFunc(keys, d.takes) {
-		return nil, ""
+		return "", nil
 	}
 	var could []string
 	for _, a := range auth.Algorithms() {
@@ -118,7 +118,7 @@ func (d Document) checkKeys(keys []auth.Key) (why error, mend string) {
 	if len(could) > 0 {
 		mend = "set the algorithm to " + strings.Join(could, " or ")
 	}
-	return fmt.Errorf("the server takes %s, and the key signs %s", answer.SafeText(listed), keys[0].Algorithm()), mend
+	return mend, fmt.Errorf("the server takes %s, and the key signs %s", answer.SafeText(listed), keys[0].Algorithm())
 }
 
 // kept is how long a document is good for by its Cache-Control, within bounds.
