@@ -37,6 +37,7 @@ func (r *rig) inBucket(store *Bucket, change func(*Config)) *Export {
 
 // A bucket of an object store takes an export as a directory does, killed at any step too.
 func TestBucket(t *testing.T) {
+	t.Parallel() // after the bubbles, which must not get timers of its connection
 	for _, at := range []int{0, 7} {
 		t.Run(fmt.Sprint("at ", at), func(t *testing.T) { // not in a bubble: Put of the client library leaves goroutines behind
 			r := &rig{workertest.Start(t, simulated(redoxsim.Export{Resources: 50, LineBytes: 10_000, Polls: 2, RetryAfter: "0.01"})), t, ""}
