@@ -19,7 +19,7 @@ const (
 	markerTTL = time.Minute
 )
 
-// MaxConsumers is that of the work queue. -1 would be the server's own bound, 1,000.
+// MaxConsumers is that of the work queue and of the replies. -1 would be the server's own bound, 1,000.
 const MaxConsumers = 1 << 20
 
 // What begins the name of the stream of a key-value bucket (ADR-8), and of an object store (ADR-20).
@@ -123,6 +123,7 @@ func (s Set) deadStream() jetstream.StreamConfig {
 func (s Set) replyStream() jetstream.StreamConfig {
 	cfg := s.stream(s.Names.ReplyStream(), "Durable replies.", s.Names.String()+".reply.>")
 	cfg.MaxAge = repliesAge
+	cfg.MaxConsumers = MaxConsumers // a reader for each source
 	cfg.AllowDirect = true // a caller may read its own subject, and needs no other right
 	return cfg
 }

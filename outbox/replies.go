@@ -1,0 +1,344 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+)
+
+const (
+	defaultRepliesAckWait = 10 * time.Second
+	// repliesForgotten is how long nobody may ask for replies before the server forgets how far
+	// they were read: longer than replies are stored.
+	repliesForgotten = 48 * time.Hour
+	// repliesPull is how long one request for the next reply waits.
+	repliesPull = 30 * time.Second
+	// The pauses after an error are 100, 200, 400, ... ms, at most 5 s.
+	repliesFirstPause = 100 * time.Millisecond
+	repliesLastPause  = 5 * time.Second
+)
+
+// RepliesConfig says which replies [Replies] reads, and how.
+type RepliesConfig struct {
+	// Prefix of subjects and streams. Empty means redox.
+	Prefix Prefix
+	// Source whose durable replies are read: all below redox.reply.<source>. Required.
+	Source string
+	// Name tells readers apart that each want every reply; processes that share the work have
+	// the same. It is of letters, digits, - and _. Empty is a reader like another.
+	Name string
+	// Since is when the oldest reply that a new reader gets was stored; zero means the oldest
+	// that there is. A reader that exists goes on where it was.
+	Since time.Time
+	// InFlight is how many replies all processes with this Name may handle at once. 0 means 1:
+	// replies are handled one after the other, as they were stored, which is the order of the
+	// messages with the same order key. More are handled in no order.
+	InFlight int
+	// AckWait is how long after its last sign of life the replies of a process are given to
+	// another. 0 means 10 s; it is renewed while a reply is handled, however long that takes.
+	AckWait time.Duration
+	// MaxClaim bounds a body in the object store, in bytes. 0 means 64 MiB, -1 no bound.
+	MaxClaim int64
+	// LeaveBodies leaves a body that lies in the object store there; see [PublisherConfig].
+	LeaveBodies bool
+}
+
+// WithDefaults returns a copy in which every zero field has its default.
+func (c RepliesConfig) WithDefaults() RepliesConfig {
+	c.InFlight = cmp.Or(c.InFlight, 1)
+	c.AckWait = cmp.Or(c.AckWait, defaultRepliesAckWait)
+	c.MaxClaim = cmp.Or(c.MaxClaim, defaultMaxClaim)
+	return c
+}
+
+// Validate reports every field that cannot work.
+func (c RepliesConfig) Validate() error {
+	errs := []error{c.Prefix.Validate(), CheckSource(c.Source)}
+	if c.Name != "" && !isReaderName(c.Name) {
+		errs = append(errs, errors.New("outbox: Name: use up to 64 letters, digits, - and _"))
+	}
+	if c.InFlight < 0 {
+		errs = append(errs, fmt.Errorf("outbox: InFlight %d: use 1 or more", c.InFlight))
+	}
+	if c.AckWait != 0 && c.AckWait < 100*time.Millisecond {
+		errs = append(errs, fmt.Errorf("outbox: AckWait %v: use 100ms or more", c.AckWait))
+	}
+	if c.MaxClaim < -1 {
+		errs = append(errs, fmt.Errorf("outbox: MaxClaim %d: use more than 0, 0 for the default or -1 for no bound", c.MaxClaim))
+	}
+	return errors.Join(errs...)
+}
+
+func isReaderName(s string) bool {
+	for _, c := range s {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return len(s) <= 64
+}
+
+// Replies reads the durable replies of one source (those to subjects under
+// redox.reply.<source>.), each at least once, whenever they come: what was read is kept by the
+// server, in a durable consumer, so that another process goes on where one has ended. A reply is
+// stored for 24 hours, after that nobody gets it.
+//
+// It needs the rights to make, look at and pull from the consumer <source>-replies, or
+// <source>-replies-<name>, of the stream REDOX_REPLIES, and to acknowledge there; deploy/nats has
+// them. A server forgets a consumer that nobody has asked for 48 hours.
+type Replies struct {
+	js     jetstream.JetStream
+	config RepliesConfig
+	bodies *Bodies
+
+	mu       sync.Mutex
+	consumer jetstream.Consumer // nil until it is found, and when it was lost
+	done     time.Time          // when the latest reply that is done was stored
+}
+
+// Received is a reply that [Replies.All] has read.
+type Received struct {
+	Reply
+	// Subject under which the reply is stored: what the message had as its ReplyTo.
+	Subject string
+	// Sequence in the stream of replies, and when it was stored there.
+	Sequence uint64
+	Stored   time.Time
+	// Deliveries is how often the reply was handed to somebody, this time included: above 1 it
+	// may have been handled before.
+	Deliveries int
+
+	again *time.Duration // it is not done, and wanted again so much later
+}
+
+// Again has the reply come again, not before delay has passed, instead of being done when the
+// loop goes on. With an InFlight of 1 all behind it wait meanwhile. It must be called in the
+// body of the loop.
+func (r *Received) Again(delay time.Duration) { r.again = new(max(delay, 0)) }
+
+// NewReplies returns a reader on js. It makes no request.
+func NewReplies(js jetstream.JetStream, cfg RepliesConfig) (*Replies, error) {
+	if js == nil {
+		return nil, errors.New("outbox: NewReplies needs a JetStream context")
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Replies{js: js, config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
+}
+
+// All yields replies as they come, until ctx ends or the loop is left:
+//
+//	for reply, err := range replies.All(ctx) {
+//		if err != nil {
+//			log.Print(err) // and it goes on
+//			continue
+//		}
+//		handle(reply)
+//	}
+//
+// A reply is done when the loop goes on behind it, unless [Received.Again] was called: what was
+// handled when the process dies, or when the loop is left in the middle, comes again. A handler
+// that must not do a thing twice remembers the Sequence.
+//
+// An error without a reply (nil) says why none can be read at the moment: [ErrNoStream],
+// [ErrPermission] and others; the loop may go on, which waits and tries again. An error beside a
+// reply is one of its body in the object store, [ErrBodyMissing] and the like, which no wait
+// would mend, or says that something is stored there that is no reply of a worker; such a reply
+// is done like others when the loop goes on.
+//
+// All may be ranged over by many goroutines at once. A panic of the loop's body leaves the
+// reply as it is: it comes again.
+func (r *Replies) All(ctx context.Context) iter.Seq2[*Received, error] {
+	return func(yield func(*Received, error) bool) {
+		pause := repliesFirstPause
+		for ctx.Err() == nil {
+			msg, lease, err := r.next(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				if !yield(nil, err) || !jsapi.Sleep(ctx, pause) {
+					return
+				}
+				pause = min(2*pause, repliesLastPause)
+			case msg != nil:
+				pause = repliesFirstPause
+				if !r.handle(ctx, msg, lease, yield) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// handle yields one reply, and settles it when the loop goes on.
+func (r *Replies) handle(ctx context.Context, msg jetstream.Msg, lease time.Duration, yield func(*Received, error) bool) bool {
+	stop := keep(msg, lease)
+	defer stop()
+	reply, err := r.received(ctx, msg)
+	if ctx.Err() != nil {
+		return false // and it comes again
+	}
+	if !yield(reply, err) {
+		return false
+	}
+	stop()
+	if reply.again != nil {
+		// When that is lost, it comes again after AckWait.
+		_ = msg.NakWithDelay(*reply.again)
+		return true
+	}
+	// The ack of what is done is not given up because ctx ends.
+	confirm, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
+	defer cancel()
+	// Without a confirmation it comes again, like after a crash.
+	if msg.DoubleAck(confirm) == nil {
+		r.mu.Lock()
+		if reply.Stored.After(r.done) {
+			r.done = reply.Stored
+		}
+		r.mu.Unlock()
+	}
+	return true
+}
+
+// keep tells the server that a reply is being handled, until what it returns is called.
+func keep(msg jetstream.Msg, lease time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var marks sync.WaitGroup
+	marks.Go(func() {
+		for jsapi.Sleep(ctx, lease/3) {
+			_ = msg.InProgress() // the next one is not far
+		}
+	})
+	return func() {
+		cancel()
+		marks.Wait()
+	}
+}
+
+// received decodes a reply and fetches its body, again and again while that may help.
+func (r *Replies) received(ctx context.Context, msg jetstream.Msg) (*Received, error) {
+	got := &Received{Subject: msg.Subject(), Deliveries: 1}
+	if meta, err := msg.Metadata(); err == nil {
+		got.Sequence, got.Stored, got.Deliveries = meta.Sequence.Stream, meta.Timestamp, int(min(meta.NumDelivered, 1<<30))
+	}
+	var err error
+	if got.Reply, err = DecodeReply(&nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}); err != nil {
+		return got, err
+	}
+	if got.BodyObject == "" || r.config.LeaveBodies {
+		return got, nil
+	}
+	for pause := repliesFirstPause; ; pause = min(2*pause, repliesLastPause) {
+		if got.Body, err = r.bodies.Get(ctx, got.BodyObject, r.config.MaxClaim); err == nil {
+			return got, nil
+		}
+		if errors.Is(err, ErrBodyMissing) || errors.Is(err, ErrBodyAltered) || errors.Is(err, ErrPermission) || errors.As(err, new(*SizeError)) ||
+			!jsapi.Sleep(ctx, pause) {
+			return got, fmt.Errorf("outbox: the body of the reply to message %s: %w", got.MessageID, err)
+		}
+	}
+}
+
+// next waits for a reply, and says how long it is ours without a sign of life. None without an
+// error means that none came for a while.
+func (r *Replies) next(ctx context.Context) (jetstream.Msg, time.Duration, error) {
+	consumer, err := jsapi.OpenOnce(&r.mu, &r.consumer, func() (jetstream.Consumer, error) { return r.open(ctx) })
+	if err != nil {
+		return nil, 0, err
+	}
+	wait, cancel := context.WithTimeout(ctx, repliesPull)
+	defer cancel()
+	msg, err := consumer.Next(jetstream.FetchContext(wait))
+	switch {
+	case err == nil:
+		return msg, consumer.CachedInfo().Config.AckWait, nil
+	case ctx.Err() != nil, errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return nil, 0, r.refused(consumer)
+	}
+	// Whatever is wrong with it, it is looked for anew, and made where it is gone: that says more.
+	r.mu.Lock()
+	if r.consumer == consumer {
+		r.consumer = nil
+	}
+	r.mu.Unlock()
+	jsapi.Sleep(ctx, repliesFirstPause)
+	return nil, 0, nil
+}
+
+// refused reports that this user may not pull: the server does not answer such a request.
+func (r *Replies) refused(consumer jetstream.Consumer) error {
+	info := consumer.CachedInfo()
+	api := jsapi.APIPrefix(r.js) + "CONSUMER.MSG.NEXT." + info.Stream + "." + info.Name
+	if !jsapi.Refused(r.js.Conn(), api) {
+		return nil
+	}
+	return fmt.Errorf("outbox: read the replies of source %s: %w: allow this user to publish to %s", r.config.Source, ErrPermission, api)
+}
+
+// open finds the durable consumer, or makes it.
+func (r *Replies) open(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
+	defer cancel()
+	stream, name := r.config.Prefix.ReplyStream(), r.config.Source+"-replies"
+	if r.config.Name != "" {
+		name += "-" + r.config.Name
+	}
+	consumer, err := r.js.Consumer(ctx, stream, name)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		consumer, err = r.js.CreateConsumer(ctx, stream, r.consumerConfig(name))
+		if errors.Is(err, jetstream.ErrConsumerExists) { // another process was quicker, with other settings
+			consumer, err = r.js.Consumer(ctx, stream, name)
+		}
+	case err == nil:
+		if cfg := consumer.CachedInfo().Config; cfg.AckWait != r.config.AckWait || cfg.MaxAckPending != r.config.InFlight {
+			cfg.AckWait, cfg.MaxAckPending = r.config.AckWait, r.config.InFlight
+			consumer, err = r.js.UpdateConsumer(ctx, stream, cfg)
+		}
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("outbox: read the replies of source %s: %w: stream %s is missing: run `redoxworker provision`", r.config.Source, ErrNoStream, stream)
+	}
+	if err != nil {
+		return nil, jsapi.Explain(err, r.js, "read the replies of source "+r.config.Source)
+	}
+	return consumer, nil
+}
+
+// consumerConfig is that of a consumer that begins where the configuration says, or, where it was
+// lost, behind what is known to be done.
+func (r *Replies) consumerConfig(name string) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		Durable:           name,
+		Description:       "Replies of " + r.config.Source + " that were not handled yet.",
+		FilterSubject:     r.config.Prefix.ReplySubject(r.config.Source, ">"),
+		AckPolicy:         jetstream.AckExplicitPolicy,
+		AckWait:           r.config.AckWait,
+		MaxAckPending:     r.config.InFlight,
+		MaxDeliver:        -1,
+		InactiveThreshold: repliesForgotten,
+		DeliverPolicy:     jetstream.DeliverAllPolicy,
+	}
+	since := r.config.Since
+	r.mu.Lock()
+	if r.config.InFlight == 1 && !r.done.IsZero() { // a stream that was made anew begins to count anew
+		since = r.done.Add(1)
+	}
+	r.mu.Unlock()
+	if !since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	}
+	return cfg
+}
