@@ -8,6 +8,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(repliesServer) != "" {
+		panic(readReplies())
+	}
 	if err := outboxtest.SideBySide(); err != nil {
 		panic(err)
 	}

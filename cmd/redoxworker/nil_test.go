@@ -81,6 +81,10 @@ var withNil = map[string]func(ctx context.Context) []error{
 		_, err := outbox.NewPublisher(nil, outbox.PublisherConfig{})
 		return []error{err}
 	},
+	"outbox.NewReplies": func(context.Context) []error {
+		_, err := outbox.NewReplies(nil, outbox.RepliesConfig{Source: "a"})
+		return []error{err}
+	},
 	"dlq.New": func(context.Context) []error {
 		_, err := dlq.New(nil, dlq.Config{})
 		return []error{err}

@@ -35,6 +35,7 @@ var guarded = map[string]struct {
 }{
 	"outbox.Message":         {new(outbox.Message), "ID Source Lane ReplayOf BodyObject"},
 	"outbox.Reply":           {new(outbox.Reply), "MessageID ReplayOf Settlement LogIDs Error BodyObject"},
+	"outbox.Received":        {new(outbox.Received), "MessageID ReplayOf Settlement LogIDs Error BodyObject"},
 	"dlq.Letter":             {new(dlq.Letter), "MessageID Source Settlement Error Subject Worker"},
 	"dlq.Stored":             {new(dlq.Stored), "MessageID Source Settlement Error Subject Worker"},
 	"outbox.Stored":          {new(outbox.Stored), "Subject"},
@@ -64,7 +65,7 @@ config.Outbox config.Offload config.Options config.Order config.Problem config.Q
 config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.Progress bulkexport.Result
 logsample.Handler logsample.Trouble servertime.Clock
-outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Published outbox.Receipt outbox.ReplyPolicy outbox.SizeError
+outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Published outbox.Receipt outbox.Replies outbox.RepliesConfig outbox.ReplyPolicy outbox.SizeError
 dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection
 dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 lint.Error lint.Linter lint.Problem

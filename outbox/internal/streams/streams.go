@@ -124,7 +124,7 @@ func (s Set) replyStream() jetstream.StreamConfig {
 	cfg := s.stream(s.Names.ReplyStream(), "Durable replies.", s.Names.String()+".reply.>")
 	cfg.MaxAge = repliesAge
 	cfg.MaxConsumers = MaxConsumers // a reader for each source
-	cfg.AllowDirect = true // a caller may read its own subject, and needs no other right
+	cfg.AllowDirect = true          // a caller may read its own subject, and needs no other right
 	return cfg
 }
 
