@@ -13,8 +13,8 @@ const defaultName = "default"
 
 // Metrics is told what a [Cache] and an [OAuth] do, by the name that their
 // configuration gives them. Its methods must be safe for concurrent use, must not
-// block and must not call the Cache; a panic is logged. The subpackage prom
-// counts for Prometheus.
+// block and must not call the Cache; a panic is logged. The subpackage prom has one
+// that counts for Prometheus.
 type Metrics interface {
 	// Minted says that a request for a token has ended, after took. result is "ok",
 	// or how it failed: "temporary", "heals" (a refusal that may end by itself) or
