@@ -42,10 +42,13 @@ func hostileCorpus() []hostile {
 		add(hostile{name: "reply to " + subject, header: nats.Header{outbox.HeaderReplyTo: {subject}}, body: good, reason: outbox.HeaderReplyTo})
 	}
 	for _, path := range []string{
-		"../platform/v1/keys", "/../../endpoint", "//evil.example/x", "Patient/../../..", "%2e%2e/x", "Patient/%2E%2e/x", "..%2fx", "%252e%252e/x", "http://evil.example/", "https:evil",
+		"../platform/v1/keys", "/../../endpoint", "//evil.example/x", "Patient/../../..", "%2e%2e/x", "Patient/%2E%2e/x", "..%2fx", "%252e%252e/x", "https:evil",
 		`Patient\..\x`, "Patient/1#x", "Patient/a%20%", "Patient/%zz", "Patient/50%", "%2f%2fevil.example", strings.Repeat("x", 10_000),
 	} {
 		add(hostile{name: "path " + path[:min(len(path), 20)], header: nats.Header{outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {path}}, reason: outbox.HeaderPath})
+	}
+	for _, link := range []string{"http://evil.example/", "https://evil.example/fhir/R4/evil/Development/Patient/1"} {
+		add(hostile{name: "link " + link, header: nats.Header{outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {link}}, reason: "URL of another host"})
 	}
 	add(
 		hostile{name: "unknown kind", header: nats.Header{outbox.HeaderKind: {"soap"}}, body: good, reason: outbox.HeaderKind},

@@ -105,7 +105,7 @@ func TestRun_NextKeyTakesOver(t *testing.T) {
 	n := stop()
 	s.drained(r.err.String)
 	s.deliveredAtFirst("clinic-a", "m", n)
-	if lines := logged(r.err.String(), "WARN", "refuses one key", `"refused_kid":"stage"`, `"used_kid":"next"`); lines != 1 {
+	if lines := logged(r.err.String(), "WARN", "one key of the pair is refused", `"refused_kid":"stage"`, `"used_kid":"next"`); lines != 1 {
 		t.Errorf("%d loud lines about the switch, want 1", lines)
 	}
 	metrics := get(t, "http://"+s.admin+"/metrics")
