@@ -76,5 +76,5 @@ func (r *Relay) moveFloor(b *batch) {
 		first = min(first, i.seq)
 	}
 	b.floor = min(max(b.floor, b.raise), first, b.lowered)
-	b.lane.tries = kept
+	b.lane.tries, b.lane.note = kept, b.note
 }

@@ -31,7 +31,8 @@ type lane struct {
 	lowered    int64     // where the floor was moved to since the last view
 	generation int64
 	swept      time.Time
-	tries      tries // of rows that are left, as they are noted
+	note       int64 // number of the last note of this relay
+	tries      tries // of rows that are left, as they are noted by it
 }
 
 // batch is what a relay has of a lane while it owns it.
@@ -42,9 +43,11 @@ type batch struct {
 	without []string // sources that are left out
 	full    bool     // there may be more
 	raise   int64    // up to where the floor may be raised
+	note    int64    // number of its note
 	last    int64    // up to which all rows are among the items, but for those that are left out
 	now     float64  // by the clock of the database
 	epoch   string
+	server  string // of NATS
 	items   []*item
 	tries   tries
 }
@@ -204,12 +207,14 @@ func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
 	if err := r.read(ctx, b); err != nil || len(b.items) == 0 {
 		return nil, err
 	}
+	b.server = r.js.Conn().ConnectedServerId()
 	b.epoch = r.epoch(ctx)
 	r.judge(b)
+	b.note++
 	if r.box.dialect != SQLite {
-		return b, r.writeTries(ctx, r.db, l.number, "", b.tries)
+		return b, r.writeTries(ctx, r.db, l.number, "", b.note, b.tries)
 	}
-	if err := r.writeTries(ctx, b.tx, l.number, "", b.tries); err != nil {
+	if err := r.writeTries(ctx, b.tx, l.number, "", b.note, b.tries); err != nil {
 		return nil, err
 	}
 	if err := b.tx.Commit(); err != nil {
@@ -236,7 +241,7 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 		return false, err
 	}
 	var took bool
-	if b.tries, took, err = r.readTries(ctx, b.tx, b.lane); err != nil {
+	if b.tries, b.note, took, err = r.readTries(ctx, b.tx, b.lane); err != nil {
 		return false, err
 	}
 	if took || generation != b.generation {

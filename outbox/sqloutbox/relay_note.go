@@ -71,21 +71,28 @@ func (t try) late(now float64, epoch string) bool {
 	return now-t.at > sureFor || t.at-now > sureFor || t.epoch != epoch
 }
 
-// readTries reads what is noted of a lane. Of what this relay wrote last it knows what became.
-// took says that another relay had the lane.
-func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (all tries, took bool, err error) {
-	rows, err := q.QueryContext(ctx, r.box.sql("SELECT source, owner, tries FROM redox_outbox_try WHERE lane = ?"), l.number)
+// readTries reads what is noted of a lane, from the last note on that this relay knows, and
+// answers the number of the last one. Of what this relay wrote last it knows what became. took
+// says that another relay had the lane, or that a batch of this one came to no end.
+func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (all tries, last int64, took bool, err error) {
+	r.mu.Lock()
+	note := l.note
+	r.mu.Unlock()
+	rows, err := q.QueryContext(ctx, r.box.sql("SELECT source, n, owner, tries FROM redox_outbox_try WHERE lane = ? AND source = '' AND n >= ? UNION ALL "+
+		"SELECT source, n, owner, tries FROM redox_outbox_try WHERE lane = ? AND source > ''"), l.number, note, l.number)
 	if err != nil {
-		return nil, false, err
+		return nil, 0, false, err
 	}
 	defer rows.Close()
-	all = tries{}
+	all, last = tries{}, note
 	for rows.Next() {
 		var source, owner, text string
-		if err := rows.Scan(&source, &owner, &text); err != nil {
-			return nil, false, err
+		var n int64
+		if err := rows.Scan(&source, &n, &owner, &text); err != nil {
+			return nil, 0, false, err
 		}
-		if source == "" && owner == r.owner {
+		last = max(last, n)
+		if source == "" && owner == r.owner && n == note {
 			r.mu.Lock()
 			for seq, one := range l.tries {
 				all.note(seq, one)
@@ -93,15 +100,15 @@ func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (all tries, t
 			r.mu.Unlock()
 			continue
 		}
-		took = took || source == ""
+		took = took || source == "" // or a batch of this relay that came to no end
 		if err := all.add(text); err != nil {
-			return nil, false, err
+			return nil, 0, false, err
 		}
 	}
 	if err := rows.Err(); err != nil || !took {
-		return all, took, err
+		return all, last, took, err
 	}
-	return all, true, r.forget(ctx, q, all)
+	return all, last, true, r.forget(ctx, q, all)
 }
 
 // forget drops the tries of rows that are gone.
@@ -127,18 +134,25 @@ func (r *Relay) forget(ctx context.Context, q querier, all tries) error {
 	return rows.Err()
 }
 
-// writeTries notes what is about to be published. source is that of a probe, "" for a lane.
-func (r *Relay) writeTries(ctx context.Context, x Execer, lane int, source string, t tries) error {
-	text := "INSERT INTO redox_outbox_try (lane, source, owner, at, tries) VALUES (?, ?, ?, " + r.box.dialect.now() + ", ?) "
+// writeTries notes what is about to be published: as note n of a lane, or as that of a probe of
+// source, of which there is one.
+func (r *Relay) writeTries(ctx context.Context, x Execer, lane int, source string, n int64, t tries) error {
+	text := "INSERT INTO redox_outbox_try (lane, source, n, owner, at, tries) VALUES (?, ?, ?, ?, " + r.box.dialect.now() + ", ?) "
 	if r.box.dialect == MySQL {
 		text += "ON DUPLICATE KEY UPDATE owner = VALUES(owner), at = VALUES(at), tries = VALUES(tries)"
 	} else {
-		text += "ON CONFLICT (lane, source) DO UPDATE SET owner = excluded.owner, at = excluded.at, tries = excluded.tries"
+		text += "ON CONFLICT (lane, source, n) DO UPDATE SET owner = excluded.owner, at = excluded.at, tries = excluded.tries"
 	}
-	if _, err := x.ExecContext(ctx, r.box.sql(text), lane, source, r.owner, t.text()); err != nil {
+	if _, err := x.ExecContext(ctx, r.box.sql(text), lane, source, n, r.owner, t.text()); err != nil {
 		return fmt.Errorf("sqloutbox: note what is about to be published: %w", err)
 	}
 	return nil
+}
+
+// dropNotes deletes the notes of a lane before that of the batch, which has what is left of them.
+func (r *Relay) dropNotes(ctx context.Context, x Execer, b *batch) error {
+	_, err := x.ExecContext(ctx, r.box.sql("DELETE FROM redox_outbox_try WHERE lane = ? AND source = '' AND n >= ? AND n < ?"), b.number, b.lane.note, b.note)
+	return err
 }
 
 // epochs remembers what a server said of itself.

@@ -41,7 +41,8 @@ type item struct {
 	row
 	sealed  int
 	lane    int
-	late    bool // the queue may have a try of it, and have forgotten its id
+	late    bool   // the queue may have a try of it, and have forgotten its id
+	server  string // of NATS, which surely knows an earlier try; "" without one
 	outcome outcome
 	reason  string // of failed
 }
@@ -53,12 +54,16 @@ func (i *item) scan(rows *sql.Rows) error {
 // judge looks at what is known of earlier tries of the rows, and notes this one.
 func (r *Relay) judge(b *batch) {
 	for _, i := range b.items {
-		r.judgeOne(i, b.tries, b.now, b.epoch)
+		r.judgeOne(i, b.tries, b.now, b.epoch, b.server)
 	}
 }
 
-func (r *Relay) judgeOne(i *item, all tries, now float64, epoch string) {
-	if before, tried := all[i.seq]; tried && before.late(now, epoch) {
+func (r *Relay) judgeOne(i *item, all tries, now float64, epoch, server string) {
+	before, tried := all[i.seq]
+	if tried && !before.late(now, epoch) {
+		i.server = server
+	}
+	if tried && before.late(now, epoch) {
 		i.late = true
 		if r.config.OnLate == LateHold {
 			i.outcome, i.reason = failed, "it may be in the queue already, and the queue may have forgotten its id: look at the replies, or at Redox, before it is retried"
@@ -178,6 +183,10 @@ func (r *Relay) publishGroup(ctx context.Context, g *groupRun) {
 
 // publishOne publishes a row and decides what becomes of it.
 func (r *Relay) publishOne(ctx context.Context, i *item) {
+	if r.restarted(i) {
+		i.outcome = unsure
+		return
+	}
 	m, err := r.message(ctx, i)
 	if err == nil {
 		m.PossibleDuplicate = i.late
@@ -209,6 +218,12 @@ func (r *Relay) publishOne(ctx context.Context, i *item) {
 	case errors.Is(context.Cause(ctx), errSlow):
 		r.refuse(i.source, errSlow)
 	}
+}
+
+// restarted reports whether the server of NATS that knows an earlier try of a row is gone since
+// that was looked at. The row is left to the next batch.
+func (r *Relay) restarted(i *item) bool {
+	return i.server != "" && r.js.Conn().ConnectedServerId() != i.server
 }
 
 // isFinal reports whether no later try can end otherwise.

@@ -22,6 +22,9 @@ func (r *Relay) settle(ctx context.Context, b *batch) (done int, err error) {
 	if done, err = r.finish(ctx, tx, b.items); err != nil {
 		return 0, err
 	}
+	if err := r.dropNotes(ctx, tx, b); err != nil {
+		return 0, err
+	}
 	if err := tx.Commit(); err != nil {
 		return 0, err
 	}
@@ -146,7 +149,7 @@ func (r *Relay) probeRow(ctx, bound context.Context, l *lane, i *item) error {
 
 // noteProbe judges the row by earlier tries and notes this one. fresh says that there were none.
 func (r *Relay) noteProbe(ctx context.Context, l *lane, i *item) (fresh bool, err error) {
-	all, _, err := r.readTries(ctx, r.db, l)
+	all, _, _, err := r.readTries(ctx, r.db, l)
 	if err != nil {
 		return false, err
 	}
@@ -155,11 +158,15 @@ func (r *Relay) noteProbe(ctx context.Context, l *lane, i *item) (fresh bool, er
 		return false, err
 	}
 	_, before := all[i.seq]
-	r.judgeOne(i, all, now, r.epoch(ctx))
-	return !before, r.writeTries(ctx, r.db, l.number, i.source, tries{i.seq: all[i.seq]})
+	server := r.js.Conn().ConnectedServerId()
+	r.judgeOne(i, all, now, r.epoch(ctx), server)
+	return !before, r.writeTries(ctx, r.db, l.number, i.source, 0, tries{i.seq: all[i.seq]})
 }
 
 func (r *Relay) publishProbe(ctx context.Context, i *item) error {
+	if r.restarted(i) {
+		return fmt.Errorf("message %s: NATS was restarted meanwhile: %w", i.id, publish.ErrMayBeStored)
+	}
 	m, err := r.message(ctx, i)
 	if err == nil {
 		if m.PossibleDuplicate = i.late; i.late {

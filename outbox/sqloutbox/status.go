@@ -75,7 +75,8 @@ func (o *Outbox) Status(ctx context.Context, db *sql.DB) (Status, error) {
 
 func (o *Outbox) laneStatus(ctx context.Context, db *sql.DB, s *Status) error {
 	rows, err := db.QueryContext(ctx, o.sql("SELECT l.lane, (SELECT count(*) FROM redox_outbox WHERE redox_outbox.lane = l.lane), COALESCE(t.owner, ''), COALESCE("+
-		o.dialect.now()+" - t.at, 0e0) FROM redox_outbox_lane l LEFT JOIN redox_outbox_try t ON t.lane = l.lane AND t.source = '' ORDER BY l.lane"))
+		o.dialect.now()+" - t.at, 0e0) FROM redox_outbox_lane l LEFT JOIN redox_outbox_try t ON t.lane = l.lane AND t.source = '' AND t.n = "+
+		"(SELECT max(n) FROM redox_outbox_try m WHERE m.lane = l.lane AND m.source = '') ORDER BY l.lane"))
 	if err != nil {
 		return err
 	}

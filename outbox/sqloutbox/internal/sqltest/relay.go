@@ -29,6 +29,7 @@ func (s Server) Relay(t *testing.T) {
 	t.Run("a source floods", s.sourceFloods)
 	t.Run("NATS away and full", s.natsAway)
 	t.Run("late repeats", s.lateRepeats)
+	t.Run("deletes fail", s.deletesFail)
 	t.Run("status", s.status)
 }
 
@@ -272,6 +273,23 @@ func (s Server) lateRepeats(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// deletesFail: a relay that cannot delete what it has published remembers that it has.
+func (s Server) deletesFail(t *testing.T) {
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	r.Commit(Ordered("clinic-a", "1", 1))
+	allow := r.refuseDelete()
+	relay, _ := r.Relay(sqloutbox.RelayConfig{})
+	r.Until("the DELETE failed", func() bool { return strings.Contains(relay.Stats().Trouble, "not now") })
+	r.settleAll()
+	r.Must(r.NATS.Restart())
+	r.Until("NATS is back", func() bool { return r.JS.Conn().IsConnected() })
+	allow()
+	r.Empty()
+	if all := r.Queued(); len(all) != 1 || !all[0].PossibleDuplicate {
+		t.Errorf("%d messages, %v", len(all), all)
 	}
 }
 

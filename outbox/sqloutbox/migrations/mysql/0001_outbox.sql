@@ -40,14 +40,16 @@ CREATE TABLE redox_outbox_lane (
 
 INSERT INTO redox_outbox_lane (lane) VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9),(10),(11),(12),(13),(14),(15);
 
--- What relays were about to publish: written before, read by whoever owns the lane next.
+-- What relays were about to publish: written before, read by whoever owns the lane next. n rises
+-- with each note of a lane, so that nobody reads past those that are deleted.
 CREATE TABLE redox_outbox_try (
   lane   smallint NOT NULL,
   source varchar(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  n      bigint NOT NULL,
   owner  varchar(100) CHARACTER SET utf8mb4 NOT NULL,
   at     double NOT NULL,
   tries  mediumtext CHARACTER SET ascii NOT NULL,
-  PRIMARY KEY (lane, source)
+  PRIMARY KEY (lane, source, n)
 ) ENGINE=InnoDB;
 
 -- Locked by a transaction that writes ordered rows: the first four hex digits of the token, as

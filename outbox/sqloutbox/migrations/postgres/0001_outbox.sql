@@ -41,12 +41,14 @@ CREATE TABLE redox_outbox_lane (
 
 INSERT INTO redox_outbox_lane (lane) VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9),(10),(11),(12),(13),(14),(15);
 
--- What relays were about to publish: written before, read by whoever owns the lane next.
+-- What relays were about to publish: written before, read by whoever owns the lane next. n rises
+-- with each note of a lane, so that nobody reads past those that are deleted.
 CREATE TABLE redox_outbox_try (
   lane   smallint NOT NULL,
   source varchar(64) COLLATE "C" NOT NULL,
+  n      bigint NOT NULL,
   owner  varchar(100) NOT NULL,
   at     double precision NOT NULL,
   tries  text NOT NULL,
-  PRIMARY KEY (lane, source)
-) WITH (fillfactor = 50);
+  PRIMARY KEY (lane, source, n)
+);

@@ -40,12 +40,14 @@ CREATE TABLE redox_outbox_lane (
 
 INSERT INTO redox_outbox_lane (lane) VALUES (0);
 
--- What relays were about to publish: written before, read by whoever owns the lane next.
+-- What relays were about to publish: written before, read by whoever owns the lane next. n rises
+-- with each note of a lane, so that nobody reads past those that are deleted.
 CREATE TABLE redox_outbox_try (
   lane   integer NOT NULL,
   source text NOT NULL,
+  n      integer NOT NULL,
   owner  text NOT NULL,
   at     real NOT NULL,
   tries  text NOT NULL,
-  PRIMARY KEY (lane, source)
+  PRIMARY KEY (lane, source, n)
 );
