@@ -41,7 +41,7 @@ func (o *Outbox) Failed(ctx context.Context, db *sql.DB, limit int) ([]FailedRow
 	if err != nil {
 		return nil, fmt.Errorf("sqloutbox: list the failed rows of %s: %w", o.table, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	all := []FailedRow{}
 	for rows.Next() {
 		var f FailedRow
@@ -89,7 +89,7 @@ func (o *Outbox) change(ctx context.Context, db *sql.DB, id, first string) error
 	if err != nil {
 		return fmt.Errorf("sqloutbox: change a failed row: %w", err)
 	}
-	defer tx.Rollback() // after a commit it does nothing
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	// Waits for the batch of a relay that has the lane.
 	_, err = tx.ExecContext(ctx, o.sql("UPDATE redox_outbox_lane SET generation = generation + 1 WHERE lane = ?"), lane)
 	if err == nil && first != "" {

@@ -83,7 +83,7 @@ func (o *Outbox) Migrate(ctx context.Context, db *sql.DB, to int) (done []Migrat
 	if err != nil {
 		return nil, fmt.Errorf("sqloutbox: connect: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	unlock, err := o.lockMigration(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (o *Outbox) taken(ctx context.Context, q querier, all []Migration) (int, er
 	if err != nil {
 		return 0, fmt.Errorf("sqloutbox: the tables of %s are missing or cannot be read; run `redoxworker outbox migrate`: %w", o.table, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	version := 0
 	for rows.Next() {
 		var checksum string

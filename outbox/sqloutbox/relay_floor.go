@@ -30,7 +30,7 @@ func (r *Relay) quiet(ctx context.Context, l *lane) (quiet bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	n := 0
 	for rows.Next() {
 		n++

@@ -74,7 +74,7 @@ func (r *Relay) busy(ctx context.Context) ([]*lane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqloutbox: look for rows: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var found []*lane
 	for rows.Next() {
 		var number int
@@ -307,7 +307,7 @@ func (r *Relay) scan(ctx context.Context, q querier, b *batch, without []string)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var items []*item
 	for rows.Next() {
 		i := new(item)

@@ -83,7 +83,7 @@ func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (all tries, l
 	if err != nil {
 		return nil, 0, false, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	all, last = tries{}, note
 	for rows.Next() {
 		var source, owner, text string
@@ -121,7 +121,7 @@ func (r *Relay) forget(ctx context.Context, q querier, all tries) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	there := map[int64]bool{}
 	for rows.Next() {
 		var seq int64

@@ -17,7 +17,7 @@ func (r *Relay) settle(ctx context.Context, b *batch) (done int, err error) {
 		if tx, err = r.db.BeginTx(ctx, nil); err != nil {
 			return 0, err
 		}
-		defer tx.Rollback() // after a commit it does nothing
+		defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	}
 	if done, err = r.finish(ctx, tx, b.items); err != nil {
 		return 0, err
@@ -129,7 +129,7 @@ func (r *Relay) probeRow(ctx, bound context.Context, l *lane, i *item) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // after a commit it does nothing
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	if _, err := r.finish(bound, tx, []*item{i}); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (o *Outbox) laneStatus(ctx context.Context, db *sql.DB, s *Status) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var l LaneStatus
 		if err := rows.Scan(&l.Lane, &l.Rows, &l.Owner, &l.AgeSeconds); err != nil {

@@ -31,7 +31,7 @@ func Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	if db != nil {
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 	}
 	s, err := service.New(*c, service.Options{Database: db, Settings: &settings, Logger: log, Registerer: NewRegistry(), Version: a.Version})
 	if err != nil {

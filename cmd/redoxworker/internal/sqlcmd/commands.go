@@ -62,7 +62,7 @@ func (c migrateCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	defer b.db.Close()
+	defer func() { _ = b.db.Close() }()
 	if c.Print {
 		return c.print(a, b)
 	}
@@ -115,7 +115,7 @@ func (relayCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	defer b.db.Close()
+	defer func() { _ = b.db.Close() }()
 	log, err := a.Logger(b.config.Log)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (c statusCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	defer b.db.Close()
+	defer func() { _ = b.db.Close() }()
 	for {
 		s, err := b.Status(ctx, b.db)
 		if err != nil && len(s.Problems) == 0 {

@@ -31,7 +31,7 @@ func (c failedLsCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	defer b.db.Close()
+	defer func() { _ = b.db.Close() }()
 	rows, err := b.Failed(ctx, b.db, c.Limit)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (c failedChoice) each(ctx context.Context, a *cli.App, verb, done string, c
 	if err != nil {
 		return err
 	}
-	defer b.db.Close()
+	defer func() { _ = b.db.Close() }()
 	if err := a.Confirm(ctx, cli.Counted(len(c.IDs), "failed row")+" would be "+verb, c.Force); err != nil {
 		return err
 	}

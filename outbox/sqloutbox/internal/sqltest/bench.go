@@ -95,7 +95,7 @@ func (n naive) batch(ctx context.Context, limit int) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // after a commit it does nothing
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT seq, id, source, token, message FROM redox_outbox ORDER BY seq LIMIT %d", limit))
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (n naive) batch(ctx context.Context, limit int) error {
 }
 
 func scanWithBodies(rows *sql.Rows) (all []naiveRow, err error) {
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var row naiveRow
 		if err := rows.Scan(&row.seq, &row.id, &row.source, &row.token, &row.body); err != nil {

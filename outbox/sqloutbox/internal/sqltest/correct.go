@@ -158,7 +158,7 @@ func (r *Rig) transact(trial Trial, known *truth, rollback bool) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // after a commit it does nothing
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	if trial.EnqueueFirst {
 		if _, err := r.Box.Enqueue(ctx, tx, m); err != nil {
 			return err

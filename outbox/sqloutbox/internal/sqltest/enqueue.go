@@ -59,7 +59,7 @@ func (s Server) refuses(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{MaxBody: 1000})
 	tx, err := r.DB.BeginTx(r.Ctx(), nil)
 	r.Must(err)
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }()
 	good := Ordered("clinic-a", "1", 1)
 	var none *sql.Tx
 	for name, test := range map[string]struct {
@@ -194,7 +194,7 @@ func (s Server) migrates(t *testing.T) {
 	empty := s.Fresh(t)
 	db, err := sql.Open(empty.Driver, empty.DSN)
 	r.Must(err)
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	if err := r.Box.Check(r.Ctx(), db); err == nil || !strings.Contains(err.Error(), "outbox migrate") {
 		t.Errorf("no tables: %v", err)
 	}

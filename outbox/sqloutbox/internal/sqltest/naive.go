@@ -62,7 +62,7 @@ func scanNaive(rows *sql.Rows, err error) ([]naiveRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var all []naiveRow
 	for rows.Next() {
 		var row naiveRow
@@ -99,7 +99,7 @@ func (n naive) rows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // after a commit it does nothing
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	all, err := scanNaive(tx.QueryContext(ctx, "SELECT seq, id, source, token FROM redox_outbox ORDER BY seq LIMIT 20 FOR UPDATE SKIP LOCKED"))
 	if err != nil {
 		return err

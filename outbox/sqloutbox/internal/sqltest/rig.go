@@ -91,7 +91,7 @@ func (r *Rig) Open() *sql.DB {
 	r.Helper()
 	db, err := sql.Open(r.Database.Driver, r.Database.DSN)
 	r.Must(err)
-	r.Cleanup(func() { db.Close() })
+	r.Cleanup(func() { _ = db.Close() })
 	return db
 }
 
