@@ -180,7 +180,7 @@ type Source struct {
 	ID          string `key:"id" is:"required" doc:"Redox's Source ID, a UUID; may be left out with a key of type legacy or user, and where slug_guard is off"`
 	Key         string `key:"key" is:"required" doc:"name of the key under keys"`
 	Environment string `key:"environment" default:"development" values:"development staging production" doc:"Redox environment of the source"`
-	SlugGuard   string `key:"slug_guard" default:"on" values:"on off" doc:"whether the path of a FHIR message begins with a slug and the environment of the source; off is for other FHIR servers than Redox, and id may then be left out"`
+	SlugGuard   string `key:"slug_guard" default:"on" values:"on off" doc:"whether the path of a FHIR message begins with a slug and the environment of the source; off is for other FHIR servers than Redox: such a source sends kind fhir only, and id may be left out"`
 	OnUnknown   string `key:"on_unknown" default:"resend" values:"resend hold" doc:"what to do when a request was written and no answer came"`
 	// Hold has patterns in which * stands for either part.
 	Hold []string `key:"hold" doc:"DataModel.EventType patterns that hold although on_unknown is resend"`

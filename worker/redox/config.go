@@ -46,8 +46,8 @@ type Source struct {
 	// and body agree.
 	AllowOtherSource bool
 	// NoSlugGuard lets the paths of FHIR messages begin with anything: for a FHIR server that
-	// is not Redox, whose paths have neither slug nor environment. The ID may then be empty
-	// with a [KeyOAuth]: such a source sends kind fhir only.
+	// is not Redox, whose paths have neither slug nor environment. Such a source sends kind
+	// fhir only, as its token is not for Redox, and its ID may be empty with a [KeyOAuth].
 	NoSlugGuard bool
 }
 

@@ -50,17 +50,22 @@ func TestFHIR_OtherServersKeepTheirBase(t *testing.T) {
 	}
 }
 
-// A source that nobody could tell from another at Redox sends nothing else there.
-func TestDeliver_WithoutASourceIDOnlyFHIR(t *testing.T) {
+// The token of another server is shown to nobody else: neither to Redox's endpoint nor to its
+// file store, whatever the type of the key, and with an ID as well.
+func TestDeliver_TheTokenOfAnotherServerIsForItAlone(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, accepted))
-	c := client(t, r.URL, &keyring{}, otherServer(""))
-	for _, kind := range []outbox.Kind{outbox.KindDataModel, outbox.KindFile} {
-		m := message(outbox.LaneSend, event)
-		m.Kind = kind
-		_, err := c.Deliver(t.Context(), m)
-		if e := failure(t, err); !e.Permanent() || e.Attempted() || !strings.Contains(err.Error(), "no Source ID") || len(r.seen()) != 0 {
-			t.Errorf("kind %s: %v", kind, err)
+	withID := func(_ *Config, s *Source) { s.ID = sourceID }
+	for _, set := range [][]setting{{otherServer("")}, {otherServer(""), withID}, {otherServer(""), keyType(KeyLegacy)}, {otherServer(""), keyType(KeyUser)}} {
+		keys := &keyring{}
+		c := client(t, r.URL, keys, set...)
+		for _, kind := range []outbox.Kind{"", outbox.KindDataModel, outbox.KindFile, outbox.KindPlatform} {
+			m := message(outbox.LaneSend, event)
+			m.Kind = kind
+			_, err := c.Deliver(t.Context(), m)
+			if e := failure(t, err); !e.Permanent() || e.Attempted() || !strings.Contains(err.Error(), "kind fhir only") || len(r.seen()) != 0 || keys.asked != 0 {
+				t.Errorf("kind %s: %v", kind, err)
+			}
 		}
 	}
 }

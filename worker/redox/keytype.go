@@ -41,8 +41,11 @@ func (t KeyType) allows(kind outbox.Kind) bool {
 // guardKind refuses a message that Redox takes with another type of key only, before a
 // token or a request of the quota is spent on it.
 func (s *sender) guardKind(kind outbox.Kind) *Error {
+	if s.NoSlugGuard && kind != outbox.KindFHIR {
+		return guarded("the source is one of another FHIR server than Redox (slug_guard: off), whose token is nobody else's: it sends kind fhir only")
+	}
 	if s.KeyType.allows(kind) {
-		return s.guardID(kind)
+		return nil
 	}
 	mend := "give the source an OAuth key"
 	switch {
@@ -56,14 +59,6 @@ func (s *sender) guardKind(kind outbox.Kind) *Error {
 		detail: "kind " + string(kind) + " does not go with the source's key of type " + string(s.KeyType.orDefault()) + ": " + mend,
 		match:  ErrKeyType,
 	}
-}
-
-// guardID refuses what Redox could not tell whose it is.
-func (s *sender) guardID(kind outbox.Kind) *Error {
-	if s.ID != "" || kind == outbox.KindFHIR || !s.KeyType.needsSourceID() {
-		return nil
-	}
-	return guarded("the source has no Source ID, so that it sends kind fhir only; set its id to send kind " + string(kind))
 }
 
 func (t KeyType) orDefault() KeyType {

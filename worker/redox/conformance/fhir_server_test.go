@@ -50,7 +50,7 @@ func TestFHIRServer_TakesKindFHIROnly(t *testing.T) {
 	f := startFleet(t)
 	f.write("m.json", `{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","Destinations":[{"ID":"1"}]}}`)
 	stdout, stderr, code := f.run("send", "--wait", "m.json")
-	if !strings.Contains(stdout+stderr, "no Source ID") || code != 1 {
+	if !strings.Contains(stdout+stderr, "kind fhir only") || code != 1 {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
 }
