@@ -210,16 +210,19 @@ func TestWatcher_PollsWithoutEvents(t *testing.T) {
 		defer cancel()
 
 		time.Sleep(time.Hour + 5*time.Second) // now and later between two polls
+		synctest.Wait()
 		if tried.Load() != 0 {
 			t.Error("reloaded without a change")
 		}
 		write(t, dir, "key.pem", []byte("half a k")) // a bad one, for half a minute
 		time.Sleep(30 * time.Second)
+		synctest.Wait()
 		if tried.Load() != 3 || strings.Count(log.String(), "cannot be used") != 1 {
 			t.Errorf("%d tries, log:\n%s", tried.Load(), log)
 		}
 		write(t, dir, "key.pem", []byte("another key"))
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if good.Load() != 1 || strings.Count(log.String(), "files reloaded") != 1 {
 			t.Errorf("%d good reloads, log:\n%s", good.Load(), log)
 		}
