@@ -13,6 +13,8 @@ func sourceRights(source string) rights {
 		publish: []string{
 			"redox.out." + source + ".send", "redox.out." + source + ".send." + token, "redox.out." + source + ".request",
 			"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply." + source + ".id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply." + source + ".a.b",
+			"$JS.API.CONSUMER.INFO.REDOX_REPLIES." + source + "-replies", "$JS.API.CONSUMER.MSG.NEXT.REDOX_REPLIES." + source + "-replies",
+			"$JS.ACK.REDOX_REPLIES." + source + "-replies.1.1.1.1.0",
 		},
 		subscribe: []string{"_INBOX_" + source + ".>", "_INBOX_" + source + ".x", "redox.reply." + source + ".>", "redox.reply." + source + ".id"},
 	}
@@ -100,6 +102,9 @@ var jetStreamAPI = []string{
 	"$JS.API.CONSUMER.INFO.REDOX_RECONCILE.reconcile", "$JS.API.CONSUMER.MSG.NEXT.REDOX_RECONCILE.reconcile", "$JS.API.CONSUMER.INFO.REDOX_EVENTS.x",
 	"$JS.API.DIRECT.GET.REDOX_REPLIES", "$JS.API.DIRECT.GET.REDOX_DLQ", "$JS.API.DIRECT.GET.REDOX_DLQ.redox.dlq.clinic-a.held." + token,
 	"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.a.b",
+	"$JS.API.CONSUMER.INFO.REDOX_REPLIES.clinic-a-replies", "$JS.API.CONSUMER.MSG.NEXT.REDOX_REPLIES.clinic-a-replies", "$JS.ACK.REDOX_REPLIES.clinic-a-replies.1.1.1.1.0",
+	"$JS.API.CONSUMER.INFO.REDOX_REPLIES.clinic-b-replies", "$JS.API.CONSUMER.MSG.NEXT.REDOX_REPLIES.clinic-b-replies", "$JS.ACK.REDOX_REPLIES.clinic-b-replies.1.1.1.1.0",
+	"$JS.API.CONSUMER.INFO.REDOX_REPLIES.clinic-a-replies-more", "$JS.API.CONSUMER.CREATE.REDOX_REPLIES.clinic-a-replies.redox.reply.clinic-a.>", "$JS.API.CONSUMER.DELETE.REDOX_REPLIES.clinic-a-replies",
 	"$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-b.id", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-b.a.b",
 	"$JS.API.DIRECT.GET.KV_REDOX_LEDGER.$KV.REDOX_LEDGER.k", "$JS.API.DIRECT.GET.KV_REDOX_STATE.$KV.REDOX_STATE.k",
 }

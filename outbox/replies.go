@@ -92,9 +92,12 @@ func isReaderName(s string) bool {
 // server, in a durable consumer, so that another process goes on where one has ended. A reply is
 // stored for 24 hours, after that nobody gets it.
 //
-// It needs the rights to make, look at and pull from the consumer <source>-replies, or
+// It needs the rights to look at and pull from the consumer <source>-replies, or
 // <source>-replies-<name>, of the stream REDOX_REPLIES, and to acknowledge there; deploy/nats has
-// them. A server forgets a consumer that nobody has asked for 48 hours.
+// them. The consumer is made by who may: by this one at its first reply, and then the server
+// forgets it when nobody has asked for 48 hours, or by an operator with [Replies.Provision].
+// Whoever makes a consumer can have the server write what it reads to any subject, so that
+// applications which do not trust each other should not have that right.
 type Replies struct {
 	js     jetstream.JetStream
 	config RepliesConfig
@@ -134,6 +137,24 @@ func NewReplies(js jetstream.JetStream, cfg RepliesConfig) (*Replies, error) {
 		return nil, err
 	}
 	return &Replies{js: js, config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
+}
+
+// Provision makes the consumer, for readers that may not, and for good: the server keeps it also
+// when nobody asks. One that exists goes on where it was.
+func (r *Replies) Provision(ctx context.Context) error {
+	consumer, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := consumer.CachedInfo().Config
+	if cfg.InactiveThreshold == 0 {
+		return nil
+	}
+	cfg.InactiveThreshold = 0
+	ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
+	defer cancel()
+	_, err = r.js.UpdateConsumer(ctx, r.config.Prefix.ReplyStream(), cfg)
+	return jsapi.Explain(err, r.js, "provision the replies of source "+r.config.Source)
 }
 
 // All yields replies as they come, until ctx ends or the loop is left:
@@ -311,8 +332,11 @@ func (r *Replies) open(ctx context.Context) (jetstream.Consumer, error) {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("outbox: read the replies of source %s: %w: stream %s is missing: run `redoxworker provision`", r.config.Source, ErrNoStream, stream)
 	}
+	if err = jsapi.Explain(err, r.js, "read the replies of source "+r.config.Source); errors.Is(err, ErrPermission) {
+		err = fmt.Errorf("%w; a consumer that this user may not make is made by `redoxworker provision --replies %s`", err, r.config.Source)
+	}
 	if err != nil {
-		return nil, jsapi.Explain(err, r.js, "read the replies of source "+r.config.Source)
+		return nil, err
 	}
 	return consumer, nil
 }

@@ -7,17 +7,24 @@ import (
 	"fmt"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // provisionCommand creates what publishers and workers need in NATS.
 type provisionCommand struct {
-	DryRun bool `name:"dry-run" help:"Show what differs and change nothing; exits 3 when something does."`
+	DryRun  bool     `name:"dry-run" help:"Show what differs and change nothing; exits 3 when something does."`
+	Replies []string `placeholder:"SOURCE" help:"Also make the consumers through which the applications of these sources read their replies (in Go: outbox.Replies), with commas between them; for applications that may make none."`
 }
 
 // Run creates or updates streams and buckets, whatever sources there are. It never deletes.
 func (p provisionCommand) Run(ctx context.Context, a *cli.App) error {
+	for _, source := range p.Replies {
+		if err := outbox.CheckSource(source); err != nil {
+			return cli.Usagef("--replies: %w", err)
+		}
+	}
 	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
@@ -39,6 +46,22 @@ func (p provisionCommand) Run(ctx context.Context, a *cli.App) error {
 		return fmt.Errorf("provision: %w", err)
 	case p.DryRun && len(changes) > 0:
 		return cli.ErrDrift
+	case p.DryRun:
+		return nil
+	}
+	return p.readers(ctx, q)
+}
+
+// readers makes the consumers of replies.
+func (p provisionCommand) readers(ctx context.Context, q *cli.Session) error {
+	for _, source := range p.Replies {
+		r, err := outbox.NewReplies(q.JS, outbox.RepliesConfig{Prefix: q.Prefix, Source: source})
+		if err == nil {
+			err = r.Provision(ctx)
+		}
+		if err != nil {
+			return q.Explain(err)
+		}
 	}
 	return nil
 }
