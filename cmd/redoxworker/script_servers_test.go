@@ -186,17 +186,39 @@ func simulatorCmd(ts *testscript.TestScript, neg bool, args []string) {
 	state.vars = append(state.vars, "SIM="+state.sim.server.URL)
 }
 
+// arrivalsCmd waits for what has arrived to be answered: a request is noted before it is taken.
 func arrivalsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "arrivals", neg, len(args) == 1 && stateOf(ts).sim != nil)
-	taken := 0
-	for _, a := range stateOf(ts).sim.redox.Arrivals() {
-		if a.Path == redoxsim.PathEndpoint && a.Accepted {
-			taken++
+	want := scriptInt(ts, args[0])
+	var taken int
+	await(func() bool {
+		taken = 0
+		for _, a := range stateOf(ts).sim.redox.Arrivals() {
+			if a.Path == redoxsim.PathEndpoint && a.Accepted {
+				taken++
+			}
 		}
-	}
-	if want := scriptInt(ts, args[0]); taken != want {
+		return taken >= want
+	})
+	if taken != want {
 		ts.Fatalf("Redox took %d messages, want %d", taken, want)
 	}
+}
+
+// await waits for something, and reports whether it came about.
+func await(there func() bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for !there() {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 func takenCmd(ts *testscript.TestScript, neg bool, args []string) {
@@ -216,25 +238,17 @@ func takenCmd(ts *testscript.TestScript, neg bool, args []string) {
 func arrivingCmd(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "arriving", neg, len(args) == 2 && stateOf(ts).sim != nil)
 	want := scriptInt(ts, args[1])
-	ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
-	defer cancel()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		seen := 0
+	var seen int
+	if !await(func() bool {
+		seen = 0
 		for _, a := range stateOf(ts).sim.redox.Arrivals() {
 			if a.Path == args[0] {
 				seen++
 			}
 		}
-		if seen >= want {
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			ts.Fatalf("%d requests to %s, want %d", seen, args[0], want)
-		}
+		return seen >= want
+	}) {
+		ts.Fatalf("%d requests to %s, want %d", seen, args[0], want)
 	}
 }
 
