@@ -73,7 +73,7 @@ func (q requestCommand) printed(a *cli.App, toFile bool, print func(*cli.App) er
 	if q.Out == "" || !toFile {
 		return print(a)
 	}
-	f, err := newFile(string(q.Out), q.Force)
+	f, err := cli.NewFile(string(q.Out), q.Force)
 	if errors.Is(err, fs.ErrExist) {
 		return q.exists()
 	}

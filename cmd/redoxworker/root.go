@@ -6,6 +6,8 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/bench"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 )
 
@@ -18,16 +20,16 @@ type rootCommand struct {
 	Dev       devstack.DevCommand  `cmd:"" help:"The same, left running, to develop against."`
 	Run       runCommand           `cmd:"" help:"Run the worker."`
 	Status    statusCommand        `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
-	Pause     pauseCommand         `cmd:"" help:"Have no worker pull messages of a source, or of all."`
-	Resume    resumeCommand        `cmd:"" help:"End such a pause."`
+	Pause     opscmd.PauseCommand  `cmd:"" help:"Have no worker pull messages of a source, or of all."`
+	Resume    opscmd.ResumeCommand `cmd:"" help:"End such a pause."`
 	Provision provisionCommand     `cmd:"" help:"Create or update streams and buckets."`
-	Order     orderCommand         `cmd:"" help:"What ordered messages wait behind, and why."`
+	Order     opscmd.OrderCommand  `cmd:"" help:"What ordered messages wait behind, and why."`
 	Sim       devstack.SimCommand  `cmd:"" help:"Run the simulator of Redox."`
 	Send      sendCommand          `cmd:"" help:"Publish a message, or a file of them, to be sent."`
 	Request   requestCommand       `cmd:"" help:"Publish a query and print its answer."`
 	Export    exportCommand        `cmd:"" help:"Get a FHIR bulk export: begin it, wait for it, download its files; or go on with it."`
 	Log       logCommand           `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
-	DLQ       dlqCommand           `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
+	DLQ       dlqcmd.Commands      `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
 	Outbox    sqlcmd.Commands      `cmd:"" help:"The SQL outbox: make its tables, relay its messages, look at it."`
 	Sources   sourcesCommand       `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
 	Keys      keysCommand          `cmd:"" help:"Key pairs and their public set."`

@@ -45,7 +45,7 @@ func openRegistry(ctx context.Context, a *cli.App, names ...string) (*registrar,
 	if err != nil {
 		return nil, err
 	}
-	return &registrar{q, registry.New(q.JS, registry.Options{Prefix: q.Prefix, By: operatorName(), Audit: q.Config.Audit.Stream})}, nil
+	return &registrar{q, registry.New(q.JS, registry.Options{Prefix: q.Prefix, By: cli.OperatorName(), Audit: q.Config.Audit.Stream})}, nil
 }
 
 // inFile says where the configuration has a source; "" where it does not.
@@ -97,7 +97,7 @@ func (sourcesLsCommand) Run(ctx context.Context, a *cli.App) error {
 	}
 	rows := r.rows(entries)
 	if a.Globals.JSON {
-		return encodeAll(a, rows)
+		return cli.EncodeAll(a, rows)
 	}
 	if len(rows) == 0 {
 		fmt.Fprintln(a.Stderr, "no sources")
@@ -110,7 +110,7 @@ func (sourcesLsCommand) Run(ctx context.Context, a *cli.App) error {
 		if row.Revision > 0 {
 			revision = row.Revision
 		}
-		t.AppendRow(table.Row{printable(row.Source), row.From, row.ID, row.Key, row.Environment, unknownText(row), revision, row.Problem})
+		t.AppendRow(table.Row{cli.Printable(row.Source), row.From, row.ID, row.Key, row.Environment, unknownText(row), revision, row.Problem})
 	}
 	a.Printf("%s\n", a.Fitted(t, 8))
 	return nil

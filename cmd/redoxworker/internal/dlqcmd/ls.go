@@ -1,4 +1,4 @@
-package main
+package dlqcmd
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// dlqLsCommand lists dead letters.
-type dlqLsCommand struct {
+// lsCommand lists dead letters.
+type lsCommand struct {
 	deadFilter
 	ID     []string `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
 	Counts bool     `help:"Count them by source, settlement and reason."`
@@ -22,7 +22,7 @@ type dlqLsCommand struct {
 }
 
 // Run prints dead letters in the order in which they were stored, oldest first.
-func (c dlqLsCommand) Run(ctx context.Context, a *cli.App) error {
+func (c lsCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.query()
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (c dlqLsCommand) Run(ctx context.Context, a *cli.App) error {
 	return c.list(ctx, a, g, q)
 }
 
-func (c dlqLsCommand) list(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
+func (c lsCommand) list(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
 	out := newDeadRows(a)
 	n := 0
 	for l, err := range g.List(ctx, q) {
@@ -67,7 +67,7 @@ func (c dlqLsCommand) list(ctx context.Context, a *cli.App, g *graveyard, q dlq.
 	return out.end()
 }
 
-func (c dlqLsCommand) count(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
+func (c lsCommand) count(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
 	counts, unreadable, err := g.Counts(ctx, q)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (r *deadRows) print(row deadRow) error {
 	case r.json != nil:
 		return r.json.Encode(row)
 	case r.table != nil:
-		r.table.AppendRow(table.Row{printable(row.ID), orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error})
+		r.table.AppendRow(table.Row{cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error})
 		if r.table.Length() < pageRows {
 			return nil
 		}
@@ -138,7 +138,7 @@ func (r *deadRows) print(row deadRow) error {
 		r.newPage()
 		return err
 	default:
-		_, err := fmt.Fprintf(r.app.Stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
+		_, err := fmt.Fprintf(r.app.Stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
 			statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error)
 		return err
 	}

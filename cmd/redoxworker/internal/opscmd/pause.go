@@ -1,12 +1,10 @@
-package main
+package opscmd
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"time"
@@ -23,14 +21,14 @@ type pauseTarget struct {
 	All    bool     `help:"Every source, those of other configurations as well."`
 }
 
-// pauseCommand has no worker pull messages of a source.
-type pauseCommand struct {
+// PauseCommand has no worker pull messages of a source.
+type PauseCommand struct {
 	pauseTarget
 	For *time.Duration `placeholder:"DURATION" help:"For how long; until resume by default."`
 }
 
-// resumeCommand ends such pauses.
-type resumeCommand struct {
+// ResumeCommand ends such pauses.
+type ResumeCommand struct {
 	pauseTarget
 }
 
@@ -43,7 +41,7 @@ type pauseResult struct {
 }
 
 // Run pauses.
-func (p pauseCommand) Run(ctx context.Context, a *cli.App) error {
+func (p PauseCommand) Run(ctx context.Context, a *cli.App) error {
 	var length time.Duration // 0: until resume
 	if p.For != nil {
 		if length = *p.For; length <= 0 {
@@ -63,7 +61,7 @@ func (p pauseCommand) Run(ctx context.Context, a *cli.App) error {
 }
 
 // Run resumes. A source may have left the configuration since it was paused.
-func (r resumeCommand) Run(ctx context.Context, a *cli.App) error {
+func (r ResumeCommand) Run(ctx context.Context, a *cli.App) error {
 	return r.each(ctx, a, false, func(pauses *worker.Pauses, source string) (err error) {
 		sources := []string{source}
 		if r.All {
@@ -138,7 +136,7 @@ func (t pauseTarget) each(ctx context.Context, a *cli.App, configured bool, do f
 		return err
 	}
 	defer q.Close()
-	pauses := worker.NewPauses(q.JS, q.Prefix, operatorName())
+	pauses := worker.NewPauses(q.JS, q.Prefix, cli.OperatorName())
 	for _, source := range sources {
 		if err := do(pauses, source); err != nil {
 			return q.Explain(err)
@@ -187,16 +185,4 @@ func (r pauseResult) print(a *cli.App) error {
 		a.Printf("%s: was not paused\n", r.Scope)
 	}
 	return nil
-}
-
-// operatorName tells other operators who paused something.
-func operatorName() string {
-	name := "operator"
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		name = u.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		return fmt.Sprintf("%s@%s", name, host)
-	}
-	return name
 }

@@ -1,4 +1,4 @@
-package main
+package dlqcmd
 
 import (
 	"bufio"
@@ -14,8 +14,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// dlqExportCommand writes dead letters to a file.
-type dlqExportCommand struct {
+// exportCommand writes dead letters to a file.
+type exportCommand struct {
 	deadFilter
 	Out    cli.OutFile `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
 	ID     []string    `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
@@ -24,7 +24,7 @@ type dlqExportCommand struct {
 }
 
 // Run writes the file and changes no dead letter.
-func (c dlqExportCommand) Run(ctx context.Context, a *cli.App) error {
+func (c exportCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.query()
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (c dlqExportCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := c.unshared(ctx, g, q); err != nil {
 		return err
 	}
-	f, err := newFile(string(c.Out), c.Force)
+	f, err := cli.NewFile(string(c.Out), c.Force)
 	if errors.Is(err, fs.ErrExist) {
 		return cli.Usagef("--out: %s exists; name another file, or use --force to overwrite it", c.Out)
 	}
@@ -55,7 +55,7 @@ func (c dlqExportCommand) Run(ctx context.Context, a *cli.App) error {
 }
 
 // unshared refuses ids that messages of several sources have, unless these are named.
-func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q dlq.Query) error {
+func (c exportCommand) unshared(ctx context.Context, g *graveyard, q dlq.Query) error {
 	if len(q.IDs) == 0 || len(q.Sources) > 0 {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (c dlqExportCommand) unshared(ctx context.Context, g *graveyard, q dlq.Quer
 	return nil
 }
 
-func (c dlqExportCommand) export(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, to *json.Encoder) (n int, err error) {
+func (c exportCommand) export(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, to *json.Encoder) (n int, err error) {
 	to.SetEscapeHTML(false)
 	for l, err := range g.List(ctx, q) {
 		if errors.As(err, new(*dlq.UnreadableError)) {

@@ -1,8 +1,7 @@
-package main
+package opscmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -13,8 +12,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/order"
 )
 
-// orderCommand is about ordered messages: those of one token wait for its first message.
-type orderCommand struct {
+// OrderCommand is about ordered messages: those of one token wait for its first message.
+type OrderCommand struct {
 	Ls      orderLsCommand      `cmd:"" default:"withargs" help:"The messages that others of their order wait behind, and why."`
 	Hold    orderHoldCommand    `cmd:"" help:"Have the first message of an order settled held, so that those behind it go on."`
 	Held    orderHeldCommand    `cmd:"" help:"Order tokens that wait behind a dead letter (order.after_dead_letter: hold)."`
@@ -47,7 +46,7 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 		return q.Explain(err)
 	}
 	if a.Globals.JSON {
-		return encodeAll(a, states)
+		return cli.EncodeAll(a, states)
 	}
 	if len(states) == 0 {
 		fmt.Fprintln(a.Stderr, "no message waits behind another of its order")
@@ -77,16 +76,6 @@ func nextTry(h *order.Head) string {
 	return "in " + time.Until(h.Next).Round(time.Second).String()
 }
 
-func encodeAll[T any](a *cli.App, all []T) error {
-	encoder := json.NewEncoder(a.Stdout)
-	for _, one := range all {
-		if err := encoder.Encode(one); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // orderHoldCommand settles a head by hand.
 type orderHoldCommand struct {
 	ID     string `arg:"" help:"Message id, as order ls shows it."`
@@ -109,7 +98,7 @@ func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
 		return q.Explain(err)
 	}
 	if state.Head.ByHand = true; a.Globals.JSON {
-		return encodeAll(a, []order.State{state})
+		return cli.EncodeAll(a, []order.State{state})
 	}
 	when := map[string]string{
 		order.Waiting: "a worker settles it now",
@@ -136,7 +125,7 @@ func (orderHeldCommand) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	if a.Globals.JSON {
-		return encodeAll(a, held)
+		return cli.EncodeAll(a, held)
 	}
 	if len(held) == 0 {
 		fmt.Fprintln(a.Stderr, "no order token waits behind a dead letter")
@@ -192,7 +181,7 @@ func (c orderReleaseCommand) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	if a.Globals.JSON {
-		return encodeAll(a, []dlq.HeldToken{held})
+		return cli.EncodeAll(a, []dlq.HeldToken{held})
 	}
 	a.Printf("token %s of %s is released\n", c.Token, c.Source)
 	return nil

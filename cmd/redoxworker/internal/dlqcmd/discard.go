@@ -1,4 +1,4 @@
-package main
+package dlqcmd
 
 import (
 	"context"
@@ -7,14 +7,14 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// dlqDiscardCommand deletes dead letters for good.
-type dlqDiscardCommand struct {
+// discardCommand deletes dead letters for good.
+type discardCommand struct {
 	deadChoice
 }
 
 // Run deletes dead letters, and their bodies in the object store where nothing else
 // names them.
-func (c dlqDiscardCommand) Run(ctx context.Context, a *cli.App) error {
+func (c discardCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.query()
 	if err != nil {
 		return err

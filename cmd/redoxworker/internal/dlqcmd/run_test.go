@@ -1,4 +1,4 @@
-package main
+package dlqcmd
 
 import (
 	"bytes"

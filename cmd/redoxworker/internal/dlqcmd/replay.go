@@ -1,4 +1,4 @@
-package main
+package dlqcmd
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// dlqReplayCommand sends dead letters again.
-type dlqReplayCommand struct {
+// replayCommand sends dead letters again.
+type replayCommand struct {
 	deadChoice
 	Rate         float64       `placeholder:"N" help:"At most N messages per second. Default: no bound; the quota holds in any case."`
 	Canary       int           `placeholder:"N" help:"Send N first and wait until they are settled; go on only if all were delivered."`
@@ -26,7 +26,7 @@ const canaryPoll = 200 * time.Millisecond
 
 // Run replays in the order in which the messages were first published. It can be interrupted
 // at any time; the same command again goes on with what is left.
-func (c dlqReplayCommand) Run(ctx context.Context, a *cli.App) error {
+func (c replayCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.check()
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (c dlqReplayCommand) Run(ctx context.Context, a *cli.App) error {
 }
 
 // replay the canary, if there is to be one, and then the others.
-func (c dlqReplayCommand) replay(ctx context.Context, g *graveyard, s dlq.Selection, r *deadRun) error {
+func (c replayCommand) replay(ctx context.Context, g *graveyard, s dlq.Selection, r *deadRun) error {
 	canary := c.Canary
 	if c.DryRun {
 		canary = 0
@@ -54,7 +54,7 @@ func (c dlqReplayCommand) replay(ctx context.Context, g *graveyard, s dlq.Select
 	return err
 }
 
-func (c dlqReplayCommand) check() (dlq.Query, error) {
+func (c replayCommand) check() (dlq.Query, error) {
 	switch {
 	case c.Rate < 0:
 		return dlq.Query{}, cli.Usagef("--rate: %g; use a number above 0, of messages per second", c.Rate)
@@ -66,7 +66,7 @@ func (c dlqReplayCommand) check() (dlq.Query, error) {
 	return c.query()
 }
 
-func (c dlqReplayCommand) options() dlq.ReplayOptions {
+func (c replayCommand) options() dlq.ReplayOptions {
 	o := dlq.ReplayOptions{DryRun: c.DryRun, KeepDeadline: c.KeepDeadline}
 	if c.Rate > 0 {
 		o.Pace = rate.NewLimiter(rate.Limit(c.Rate), 1).Wait
@@ -83,7 +83,7 @@ func canaryf(format string, args ...any) error {
 
 // awaitCanary waits until the first ones are settled. Its error says that the others are
 // not sent.
-func (c dlqReplayCommand) awaitCanary(ctx context.Context, g *graveyard, r *deadRun, sent []dlq.Handled, others int) error {
+func (c replayCommand) awaitCanary(ctx context.Context, g *graveyard, r *deadRun, sent []dlq.Handled, others int) error {
 	left := cli.Counted(others, "dead letter") + " left untouched"
 	ctx, cancel := context.WithTimeoutCause(ctx, c.CanaryWait, canaryf("not settled within %s, %s; does a worker run?", c.CanaryWait, left))
 	defer cancel()

@@ -1,10 +1,10 @@
-package main
+// Package dlqcmd is the subcommand dlq: dead letters, browsed, sent again, discarded, exported.
+package dlqcmd
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -13,13 +13,13 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// dlqCommand browses, replays and discards dead letters.
-type dlqCommand struct {
-	Ls      dlqLsCommand      `cmd:"" help:"List dead letters, or count them."`
-	Show    dlqShowCommand    `cmd:"" help:"Show one dead letter: why, headers, history, sizes."`
-	Replay  dlqReplayCommand  `cmd:"" help:"Send dead letters again."`
-	Discard dlqDiscardCommand `cmd:"" help:"Delete dead letters for good."`
-	Export  dlqExportCommand  `cmd:"" help:"Write dead letters to a file, one JSON object per line."`
+// Commands are about dead letters.
+type Commands struct {
+	Ls      lsCommand      `cmd:"" help:"List dead letters, or count them."`
+	Show    showCommand    `cmd:"" help:"Show one dead letter: why, headers, history, sizes."`
+	Replay  replayCommand  `cmd:"" help:"Send dead letters again."`
+	Discard discardCommand `cmd:"" help:"Delete dead letters for good."`
+	Export  exportCommand  `cmd:"" help:"Write dead letters to a file, one JSON object per line."`
 }
 
 // deadFilter are the flags that select dead letters.
@@ -157,30 +157,11 @@ func noDeadLetter(id string, sources ...string) error {
 	if len(sources) > 0 {
 		of = " of source " + strings.Join(sources, " or ")
 	}
-	return fmt.Errorf("no dead letter of message %s%s", printable(id), of)
+	return fmt.Errorf("no dead letter of message %s%s", cli.Printable(id), of)
 }
 
 func warnUnreadable(a *cli.App, n int) {
 	if n > 0 {
 		fmt.Fprintf(a.Stderr, "redoxworker: warning: %s in the stream that no worker wrote; look with dlq ls, and delete them with the nats command\n", cli.Counted(n, "message"))
 	}
-}
-
-// printable makes one line of what a user has typed.
-func printable(s string) string { return strings.Trim(fmt.Sprintf("%q", s), `"`) }
-
-// newFile opens a file that only its owner can read.
-func newFile(name string, overwrite bool) (*os.File, error) {
-	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	if overwrite {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	}
-	f, err := os.OpenFile(name, flags, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Chmod(0o600); err != nil { // one that was there may have been open to others
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }

@@ -1,4 +1,4 @@
-package main
+package dlqcmd
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// dlqShowCommand shows one message's dead letter.
-type dlqShowCommand struct {
+// showCommand shows one message's dead letter.
+type showCommand struct {
 	ID     string `arg:"" name:"id" help:"Message id."`
 	Source string `placeholder:"NAME" help:"Its source, where several have messages of this id; _ is none."`
 	Reveal bool   `help:"Print the body and all headers too: patient data."`
 }
 
 // Run prints all dead letters of the message: more than one where an id was used again.
-func (c dlqShowCommand) Run(ctx context.Context, a *cli.App) error {
+func (c showCommand) Run(ctx context.Context, a *cli.App) error {
 	var of []string
 	if c.Source != "" {
 		of = []string{c.Source}
@@ -52,7 +52,7 @@ func (c dlqShowCommand) Run(ctx context.Context, a *cli.App) error {
 	return failed
 }
 
-func (c dlqShowCommand) print(ctx context.Context, a *cli.App, g *graveyard, l dlq.Stored) error {
+func (c showCommand) print(ctx context.Context, a *cli.App, g *graveyard, l dlq.Stored) error {
 	row := newDeadRow(l)
 	row.addHeaders(l, c.Reveal)
 	var body []byte
@@ -78,10 +78,10 @@ func (c dlqShowCommand) print(ctx context.Context, a *cli.App, g *graveyard, l d
 	return missing
 }
 
-func (c dlqShowCommand) table(a *cli.App, row deadRow) table.Writer {
+func (c showCommand) table(a *cli.App, row deadRow) table.Writer {
 	t := a.NewTable()
 	add := func(name string, value any) {
-		if text := printable(fmt.Sprint(value)); text != "" {
+		if text := cli.Printable(fmt.Sprint(value)); text != "" {
 			t.AppendRow(table.Row{name, text})
 		}
 	}

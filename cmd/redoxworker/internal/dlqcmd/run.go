@@ -1,4 +1,4 @@
-package main
+package dlqcmd
 
 import (
 	"context"
@@ -70,7 +70,7 @@ func (r *deadRun) print(h dlq.Handled) error {
 	if r.dry && h.Outcome.Removed() && h.Outcome != dlq.Gone {
 		outcome = "would be " + r.verb
 	}
-	return r.bar.Println(r.app.Stdout, strings.Join([]string{printable(h.MessageID), orNone(h.Source), string(h.Settlement), outcome, h.ReplayID, h.Reason}, "\t"))
+	return r.bar.Println(r.app.Stdout, strings.Join([]string{cli.Printable(h.MessageID), orNone(h.Source), string(h.Settlement), outcome, h.ReplayID, h.Reason}, "\t"))
 }
 
 // result prints the summary and answers how the command ends. missing is the number of ids

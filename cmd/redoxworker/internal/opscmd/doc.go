@@ -1,0 +1,3 @@
+// Package opscmd are the subcommands with which an operator holds up messages and lets them go: pause,
+// resume, order.
+package opscmd
