@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -52,8 +53,7 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	w.metrics.attempt(d)
 	w.adapt(d, err, cause)
 	if err != nil {
-		w.log.Debug("attempt failed", "message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence,
-			"error", v.err, "status", v.answer.Status, "duration", d.took)
+		w.log.LogAttrs(ctx, slog.LevelDebug, "attempt failed", append(d.line(), slog.Duration("duration", d.took))...)
 	}
 }
 

@@ -130,6 +130,8 @@ type Config struct {
 	ReplyAllow []string
 	// ID names this worker in dead letters and logs. Default host name and process id.
 	ID string
+	// Version of the program, for the line with which the worker starts. "" leaves it out.
+	Version string
 	// Logger receives the log lines; nil discards them. No body, query string, order key or token
 	// is ever logged. Package logsample samples lines that would be a flood.
 	Logger *slog.Logger

@@ -21,9 +21,7 @@ func (w *Worker) report(d *delivery, kind EventKind) {
 		level = slog.LevelWarn
 	}
 	if w.log.Enabled(w.settling, level) {
-		w.log.Log(w.settling, level, logText[kind], "message", d.message.ID, "source", d.message.Source, "lane", d.message.Lane,
-			"sequence", d.message.Sequence, "settlement", v.settlement, "status", v.answer.Status, "attempts", d.attempts(),
-			"delay", v.delay, "log_ids", v.answer.LogIDs, "error", v.err, "possible_duplicate", d.possibleDuplicate())
+		w.log.LogAttrs(w.settling, level, logText[kind], d.line()...)
 	}
 	if !w.observed {
 		return
@@ -45,6 +43,37 @@ var logText = map[EventKind]string{
 	EventWait:      "message waits; not counted as an attempt",
 	EventAbandoned: "message abandoned",
 }
+
+// line is what the log says of the end of a delivery: what there is, and nothing that is empty.
+func (d *delivery) line() []slog.Attr {
+	v := &d.verdict
+	line := make([]slog.Attr, 0, 12)
+	line = append(line, slog.String("message", d.message.ID), slog.String("source", d.lane.source), slog.String("lane", string(d.wayOf())),
+		slog.Uint64("sequence", d.message.Sequence))
+	if v.settlement != "" {
+		line = append(line, slog.String("settlement", string(v.settlement)))
+	}
+	if v.answer.Status != 0 {
+		line = append(line, slog.Int("status", v.answer.Status))
+	}
+	line = append(line, slog.Int("attempts", d.attempts()))
+	if v.delay > 0 {
+		line = append(line, slog.Duration("delay", v.delay))
+	}
+	if len(v.answer.LogIDs) > 0 {
+		line = append(line, slog.Any("log_ids", v.answer.LogIDs))
+	}
+	if v.err != "" {
+		line = append(line, slog.String("error", v.err))
+	}
+	if d.possibleDuplicate() {
+		line = append(line, slog.Bool("possible_duplicate", true))
+	}
+	return line
+}
+
+// wayOf is the lane of the message; of one that cannot be read that of its consumer.
+func (d *delivery) wayOf() outbox.Lane { return cmp.Or(d.message.Lane, d.lane.kind) }
 
 // possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome, or the
 // message may be in the queue twice.

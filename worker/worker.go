@@ -169,7 +169,11 @@ func (w *Worker) serve() (stop func()) {
 		w.log.Warn("the queue cannot be looked at; trying again", "stream", w.config.Prefix.OutStream(), "error", err)
 	}
 	unhear, untell := w.subscribed(w.listen), w.subscribed(w.listenTurns)
-	w.log.Info("worker started", "worker", w.config.ID, "sources", n, "concurrency", w.config.Concurrency)
+	started := []any{"worker", w.config.ID, "sources", n, "concurrency", w.config.Concurrency}
+	if w.config.Version != "" {
+		started = append(started, "version", w.config.Version)
+	}
+	w.log.Info("worker started", started...)
 	if n == 0 && !w.config.AllSources {
 		w.log.Warn("no source is served: Config.Sources is empty and Config.AllSources is not set")
 	}

@@ -30,6 +30,9 @@ type Options struct {
 	Settings *config.Options
 	// Logger; nil discards. No body, query string, order key, token or secret is ever logged.
 	Logger *slog.Logger
+	// Level is that of Logger. With Settings it follows log.level of the main file while the service
+	// runs. nil means that the level is fixed.
+	Level *slog.LevelVar
 	// Registerer of the redoxworker_* metrics, which are taken back when Run returns. nil means
 	// a registry of the service's own.
 	Registerer prometheus.Registerer
@@ -78,4 +81,12 @@ func (o Options) wrap(d worker.Deliverer) (wrapped worker.Deliverer, err error) 
 		return nil, errors.New("service: Options.Middleware returned nil; return the Deliverer that it was given, or one around it")
 	}
 	return wrapped, nil
+}
+
+// level is what is told of another log.level; nil where the level is fixed.
+func (o Options) level() func(string) {
+	if o.Level == nil {
+		return nil
+	}
+	return func(level string) { _ = o.Level.UnmarshalText([]byte(level)) } // config.Load has checked it
 }

@@ -60,7 +60,7 @@ func (s *Service) newWorker(js jetstream.JetStream, follow func(worker.Event)) (
 			RequestMaxAge: c.Worker.Retry.RequestMaxAge, MaxAttempts: c.Worker.Retry.MaxAttempts, PoisonAfter: orOff(c.Worker.Retry.PoisonAfter),
 		},
 		HoldAfterDeadLetter: c.Order.AfterDeadLetter == config.AfterHold, Audit: s.audit(js),
-		ID: s.workerID(), Logger: s.log, Registerer: s.metrics, Tracer: s.options.TracerProvider, Observe: inTurn(follow, s.options.Observe),
+		ID: s.workerID(), Version: s.build.Version, Logger: s.log, Registerer: s.metrics, Tracer: s.options.TracerProvider, Observe: inTurn(follow, s.options.Observe),
 		AttemptTimeout: s.attemptTimeout(), MaxClaim: maxClaim(c), MaxClaimMemory: c.Bodies.Memory, StreamFiles: true,
 		Sources: s.served.Load().ofWorker(s.client),
 	}

@@ -118,7 +118,7 @@ func (s *Service) assemble(c *config.Config) (err error) {
 	if err = s.openAudit(); err != nil {
 		return err
 	}
-	s.feed = feed.New(c, feed.Options{Settings: s.options.Settings, Apply: s.SetSources, Unusable: s.keys.Unusable, Logger: s.log})
+	s.feed = feed.New(c, feed.Options{Settings: s.options.Settings, Apply: s.SetSources, Unusable: s.keys.Unusable, Level: s.options.level(), Logger: s.log})
 	s.countSources()
 	s.link = natslink.New(s.log, s.config.NATS.URL.String())
 	s.pages = s.newPages()

@@ -48,6 +48,9 @@ type Options struct {
 	// Unusable answers why no credentials can be made of a key, for those of which that is so: the
 	// file with such a key is refused, and no other. nil means nobody knows.
 	Unusable func(*config.Config) map[string]error
+	// Level is told the log.level of the main file when it is another. It must be quick. nil means
+	// that the level is fixed.
+	Level func(level string)
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -60,6 +63,7 @@ type Feed struct {
 
 	mu       sync.Mutex
 	main     *config.Config
+	logLevel string   // as the main file has it
 	mainErr  []string // why the main file cannot be used, or what of it is not taken over
 	dir      *config.Dir
 	registry registry.Snapshot
@@ -93,7 +97,7 @@ const maxProblems = 100
 func New(c *config.Config, o Options) *Feed {
 	started := *c
 	started.Keys, started.Sources = nil, nil
-	f := &Feed{options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), started: &started, main: c, applied: c,
+	f := &Feed{options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), started: &started, main: c, applied: c, logLevel: c.Log.Level,
 		said: make(map[string]bool), changed: make(chan struct{})}
 	f.status.Store(&Status{Sources: len(c.Sources)})
 	return f
@@ -233,7 +237,11 @@ func (f *Feed) read() {
 		}
 	} else {
 		f.main = f.started.WithEntries(next)
+		f.level(next.Log.Level)
 		for _, key := range f.started.Fixed(next) {
+			if key == "log.level" && f.options.Level != nil {
+				continue
+			}
 			f.mainErr = append(f.mainErr, key+": is fixed while the worker runs; start it anew ("+next.Origin(key)+")")
 		}
 	}
@@ -242,6 +250,22 @@ func (f *Feed) read() {
 		close(f.changed)
 		f.changed = make(chan struct{})
 	}
+}
+
+// level tells of another level of the log.
+func (f *Feed) level(level string) {
+	if f.options.Level == nil || level == f.logLevel {
+		return
+	}
+	said := f.log.Enabled(context.Background(), slog.LevelInfo)
+	say := func() { f.log.Info("the level of the log is another now", "level", level, "before", f.logLevel) }
+	if said {
+		say()
+	}
+	if f.options.Level(level); !said {
+		say()
+	}
+	f.logLevel = level
 }
 
 // usable fails where a key of the main file cannot be used.
