@@ -1,10 +1,10 @@
 // Command redoxworker delivers Redox messages from NATS JetStream, and does what the
 // people who run it need: set up keys and streams, try them out, send, watch.
 //
-// root.go lists the subcommands. Each is in the file of its name, but for demo, dev and sim (package
-// internal/devstack) and bench (internal/bench); pause.go has resume as well. What one needs besides begins
-// with its name, as dlq_row.go. What they share is package internal/cli. What run runs is internal/daemon and, for any
-// program, worker/service. main.go has the only signal handler and the only call of os.Exit.
+// root.go lists the subcommands. Each is in the file of its name, or in a package of internal that
+// root.go names; pause.go has resume as well. What one needs besides begins with its name, as
+// dlq_row.go. What they share is package internal/cli. What run runs is internal/daemon and, for
+// any program, worker/service. main.go has the only signal handler and the only call of os.Exit.
 package main
 
 import (

@@ -9,6 +9,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/usagecmd"
 )
 
 // rootCommand is what can be typed. Each subcommand is a struct with its flags and a method
@@ -36,8 +37,15 @@ type rootCommand struct {
 	Token     tokenCommand         `cmd:"" help:"Ask for a token and say what came of it."`
 	Config    configCommand        `cmd:"" help:"Print the effective settings or their schema."`
 	Bench     bench.Commands       `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
-	Version   versionCommand       `cmd:"" help:"Print the version."`
+
+	Help       usagecmd.HelpCommand       `cmd:"" help:"Tell how a command is used."`
+	Completion usagecmd.CompletionCommand `cmd:"" help:"Print what a shell needs to complete command lines."`
+	Complete   usagecmd.CompleteCommand   `cmd:"" name:"__complete" hidden:"" help:"How a command line may go on."`
+	Version    usagecmd.VersionCommand    `cmd:"" help:"Print the version."`
 }
+
+// buildVersion is set by release builds: -ldflags "-X main.buildVersion=v1.2.3".
+var buildVersion string
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, a cli.App) int { return cli.Execute(ctx, a, new(rootCommand)) }

@@ -43,7 +43,7 @@ func (a *App) run(ctx context.Context, g Grammar) int {
 		kong.Name("redoxworker"),
 		kong.Description("Delivers Redox messages from NATS JetStream."),
 		kong.UsageOnError(), kong.Writers(a.Stdout, a.Stderr), kong.Exit(func(code int) { exit = code; panic(exitPanic{}) }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a), kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintln(a.Stderr, "redoxworker:", err)
 		return ExitFailed

@@ -1,20 +1,23 @@
 package cli
 
-// Globals are the flags of every subcommand. The NATS flags are those of the nats CLI.
+// Globals are the flags of every subcommand, in groups that --help shows below the command's own.
+// The NATS flags are those of the nats CLI.
 type Globals struct {
-	ConfigFile string            `name:"config" short:"c" placeholder:"FILE" help:"Configuration file ($$REDOXWORKER_CONFIG)."`
-	Server     string            `short:"s" placeholder:"URL" help:"NATS server URLs, comma separated."`
-	Creds      string            `placeholder:"FILE" help:"NATS credentials file."`
-	Nkey       string            `placeholder:"FILE" help:"NATS NKEY seed file."`
-	User       string            `placeholder:"NAME" help:"NATS user name."`
-	Context    string            `placeholder:"NAME" help:"Context of the nats CLI."`
-	TLSCA      string            `name:"tlsca" placeholder:"FILE" help:"CA of the NATS server."`
-	TLSCert    string            `name:"tlscert" placeholder:"FILE" help:"Client certificate for NATS."`
-	TLSKey     string            `name:"tlskey" placeholder:"FILE" help:"Key of the client certificate."`
-	LogLevel   string            `name:"log-level" placeholder:"LEVEL" help:"debug, info, warn or error."`
-	LogFormat  string            `name:"log-format" placeholder:"FORMAT" help:"auto, tint or json."`
-	Set        map[string]string `placeholder:"KEY=VALUE" mapsep:"none" help:"Any other setting by its dotted key."`
-	JSON       bool              `name:"json" help:"Print data as JSON."`
+	ConfigFile   string            `name:"config" short:"c" placeholder:"FILE" group:"Common flags:" help:"Configuration file ($$REDOXWORKER_CONFIG)."`
+	Set          map[string]string `placeholder:"KEY=VALUE" mapsep:"none" group:"Common flags:" help:"Any other setting by its dotted key."`
+	JSON         bool              `name:"json" group:"Common flags:" help:"Print data as JSON."`
+	LogLevel     string            `name:"log-level" placeholder:"LEVEL" group:"Common flags:" help:"debug, info, warn or error."`
+	LogFormat    string            `name:"log-format" placeholder:"FORMAT" group:"Common flags:" help:"auto, tint or json."`
+	PrintVersion versionFlag       `name:"version" group:"Common flags:" help:"Print the version."`
+
+	Server  string `short:"s" placeholder:"URL" group:"NATS flags:" help:"NATS server URLs, comma separated."`
+	Creds   string `placeholder:"FILE" group:"NATS flags:" help:"NATS credentials file."`
+	Nkey    string `placeholder:"FILE" group:"NATS flags:" help:"NATS NKEY seed file."`
+	User    string `placeholder:"NAME" group:"NATS flags:" help:"NATS user name."`
+	Context string `placeholder:"NAME" group:"NATS flags:" help:"Context of the nats CLI."`
+	TLSCA   string `name:"tlsca" placeholder:"FILE" group:"NATS flags:" help:"CA of the NATS server."`
+	TLSCert string `name:"tlscert" placeholder:"FILE" group:"NATS flags:" help:"Client certificate for NATS."`
+	TLSKey  string `name:"tlskey" placeholder:"FILE" group:"NATS flags:" help:"Key of the client certificate."`
 }
 
 // common serves Grammar.
