@@ -12,4 +12,7 @@ func (l *loader) checkOutbox(c *Config) {
 	if o.Driver != "" && o.DSN.Reveal() == "" && !l.failed["outbox.driver"] && !l.failed["outbox.dsn"] && !l.failed["outbox.dsn_file"] {
 		l.problem("outbox.dsn_file", "is missing, and outbox.driver needs it", "name a file that says where the database is, or leave outbox.driver out")
 	}
+	if o.Notify && o.Driver != "" && o.Driver != DriverPostgres && !l.failed["outbox.notify"] {
+		l.problem("outbox.notify", "is true, and a database of kind "+o.Driver+" tells nobody of new rows", "leave outbox.notify out, or set outbox.driver to postgres")
+	}
 }

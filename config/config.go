@@ -305,6 +305,7 @@ type Outbox struct {
 	Batch       int           `key:"batch" default:"256" least:"1" most:"4096" doc:"rows that are published under one lock"`
 	Concurrency int           `key:"concurrency" default:"64" least:"1" most:"10000" doc:"messages that are published at once"`
 	Poll        time.Duration `key:"poll" default:"1s" least:"20ms" doc:"longest wait between two looks at an idle table"`
+	Notify      bool          `key:"notify" default:"false" doc:"whether run listens for what PostgreSQL tells of new rows, besides looking by itself; whoever writes rows has to notify"`
 	OnLate      string        `key:"on_late" default:"resend" values:"resend hold" doc:"what to do with a message that may be in the queue already, when the queue may have forgotten its id"`
 }
 

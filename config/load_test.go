@@ -114,7 +114,7 @@ bodies: {memory: 64MiB, orphan_after: 2d}
 audit: {file: /var/log/audit.jsonl, stream: true, max_age: 365d}
 gateway: {enabled: false, max_wait: 10s}
 reconcile: {enabled: true, key: people, interval: 5m, give_up: 7d}
-outbox: {driver: postgres, dsn_file: secret.txt, table: app_outbox, batch: 100, concurrency: 10, poll: 2s, on_late: hold}
+outbox: {driver: postgres, dsn_file: secret.txt, table: app_outbox, batch: 100, concurrency: 10, poll: 2s, notify: true, on_late: hold}
 admin: {listen: off}
 log: {level: debug, format: json}
 `

@@ -36,6 +36,7 @@ var settingsMends = []struct {
 	{given{"worker.retry.initial": "11m"}, "give at most worker.retry.max, or raise that", []given{{"worker.retry.initial": "10m"}, {"worker.retry.max": "11m"}}},
 	{given{"outbox.table": "Outbox"}, "use 1 to 40 of a-z, 0-9 and _, a letter first", []given{{"outbox.table": "outbox_1"}}},
 	{given{"outbox.driver": "sqlite"}, "name a file that says where the database is, or leave outbox.driver out", []given{{"outbox.dsn_file": "secret.txt"}, {"outbox.driver": ""}}},
+	{given{"outbox.driver": "sqlite", "outbox.dsn": "app.db", "outbox.notify": true}, "leave outbox.notify out, or set outbox.driver to postgres", []given{{"outbox.notify": ""}, {"outbox.driver": "postgres"}}},
 	{given{"quota.group": "A"}, "use 1 to 64 of a-z, 0-9 and -", []given{{"quota.group": "a-0"}}},
 	{given{"admin.listen": "8466"}, "write an address such as 127.0.0.1:8466, or off", []given{{"admin.listen": "127.0.0.1:8466"}, {"admin.listen": "off"}}},
 	{given{"keys.main.client_id": ""}, "copy it from Redox's dashboard", []given{{"keys.main.client_id": "client-1"}}},

@@ -152,6 +152,7 @@ outbox:
   batch: 100
   concurrency: 10
   poll: 2s
+  notify: true
   on_late: hold
 admin:
   listen: "off"

@@ -19,7 +19,7 @@ import (
 func (w *Worker) attempt(d *delivery) {
 	ctx, cancel := w.attemptContext(d)
 	defer cancel()
-	if w.observed || d.record.Unknown {
+	if w.observed || d.mayRepeat() {
 		w.announce(d)
 	}
 	ctx, span := w.trace.start(ctx, d)
@@ -92,7 +92,7 @@ func (w *Worker) announce(d *delivery) {
 	if w.observed {
 		w.observe(d.event(EventAttempt))
 	}
-	if d.record.Unknown {
+	if d.mayRepeat() {
 		w.metrics.repeated(d)
 		w.log.Warn("sending a message again that the far side may have: a possible duplicate", "message", d.message.ID, "source", d.message.Source,
 			"sequence", d.message.Sequence, "attempts", d.record.Attempts, "delivery", d.delivered)

@@ -49,7 +49,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		unknown:      counter("unknown_outcomes_total", "Attempts whose outcome is unknown: Redox may have the message.", "source"),
 		claimed:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_claimed_bytes", Help: "Bodies of claim-checked messages in memory."}),
 		backlog:      newBacklog(),
-		duplicates:   counter("possible_duplicates_total", "Attempts for messages that Redox may have from an earlier attempt.", "source"),
+		duplicates:   counter("possible_duplicates_total", "Attempts for messages that Redox may have already: from an earlier attempt, or since they may have been published before.", "source"),
 	}
 	if r == nil {
 		return m, nil

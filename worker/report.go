@@ -78,15 +78,19 @@ func (d *delivery) wayOf() outbox.Lane { return cmp.Or(d.message.Lane, d.lane.ki
 // possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome, or the
 // message may be in the queue twice.
 func (d *delivery) possibleDuplicate() bool {
-	return d.record.Unknown || d.verdict.unknown || d.message.PossibleDuplicate
+	return d.mayRepeat() || d.verdict.unknown
 }
+
+// mayRepeat reports whether the far side may have the message before this attempt: from an earlier
+// attempt, or since its publisher may have published it before.
+func (d *delivery) mayRepeat() bool { return d.record.Unknown || d.message.PossibleDuplicate }
 
 // event returns an event about this delivery.
 func (d *delivery) event(kind EventKind) Event {
 	return Event{
 		Kind: kind, Source: d.message.Source, MessageKind: cmp.Or(d.message.Kind, outbox.KindDataModel), Lane: d.message.Lane, MessageID: d.message.ID, Sequence: d.message.Sequence,
 		Attempt: d.record.Attempts + 1, Delivered: d.delivered, Duration: time.Since(d.began),
-		PossibleDuplicate: d.record.Unknown,
+		PossibleDuplicate: d.mayRepeat(),
 	}
 }
 

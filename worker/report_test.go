@@ -3,13 +3,19 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
 // What the worker cannot rule out, it says: a message that somebody had and did not bring
@@ -28,6 +34,80 @@ func TestGuarantee_PossibleDuplicatesAreSaid(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// What its publisher may have published before is a possible duplicate to everybody: a late repeat
+// of the SQL outbox.
+func TestGuarantee_WhatMayHaveBeenPublishedBeforeIsSaid(t *testing.T) {
+	for _, answer := range []outbox.Answer{{Status: 200}, {Status: 422}} {
+		inBubble(t, func(r *rig) {
+			r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
+				if answer.Status != 200 {
+					return answer, worker.Permanent(errFar)
+				}
+				return answer, nil
+			}
+			var mu sync.Mutex
+			var entries []audit.Entry
+			registry, log := prometheus.NewRegistry(), new(workertest.Output)
+			r.start(worker.Config{Registerer: registry, Logger: slog.New(slog.NewTextHandler(log, nil)),
+				Audit: func(_ context.Context, e audit.Entry) error {
+					mu.Lock()
+					defer mu.Unlock()
+					entries = append(entries, e)
+					return nil
+				}})
+			subject, replies := r.inbox()
+			id := r.publish(outbox.Message{PossibleDuplicate: true, ReplyTo: subject})
+			first := r.publish(outbox.Message{ReplyTo: subject}) // never before
+			r.until("both are answered", func() bool { return len(replies()) == 2 })
+			for _, reply := range replies() {
+				if reply.PossibleDuplicate != (reply.MessageID == id) {
+					t.Errorf("reply: possible duplicate %v", reply.PossibleDuplicate)
+				}
+			}
+			for _, e := range append(r.all(worker.EventAttempt), r.awaitSettled(id), r.awaitSettled(first)) {
+				if e.PossibleDuplicate != (e.MessageID == id) {
+					t.Errorf("event %s: possible duplicate %v", e.Kind, e.PossibleDuplicate)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, e := range entries {
+				if e.PossibleDuplicate != (e.Message == id) {
+					t.Errorf("audit: possible duplicate %v", e.PossibleDuplicate)
+				}
+			}
+			if n := counted(t, registry, "redoxworker_possible_duplicates_total"); n != 1 || len(entries) != 2 {
+				t.Errorf("%v counted, %d audit entries", n, len(entries))
+			}
+			if n := strings.Count(log.String(), "a possible duplicate"); n != 1 {
+				t.Errorf("%d lines: %s", n, log)
+			}
+			for _, letter := range r.deadLetters() {
+				if marked := letter.Header.Get(outbox.HeaderPossibleDuplicate); answer.Status == 200 || (marked != "") != (letter.MessageID == id) {
+					t.Errorf("dead letter: possible duplicate %q", marked)
+				}
+			}
+		})
+	}
+}
+
+// counted is the sum of a counter over its labels.
+func counted(t *testing.T, r *prometheus.Registry, name string) (sum float64) {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }
 
 func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {

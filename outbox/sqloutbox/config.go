@@ -43,7 +43,7 @@ type Config struct {
 	// use. nil means that a message goes with no trace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	// Notify has PostgreSQL tell listeners of each transaction, on a channel that is called like
-	// the table; see pgxtx.Listen. PostgreSQL has one lock for all who notify: it bounds the
+	// the table; see RelayConfig.Listen. PostgreSQL has one lock for all who notify: it bounds the
 	// commits of the whole database server to some hundred a second. Off, relays poll.
 	Notify bool
 }

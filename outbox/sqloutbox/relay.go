@@ -57,6 +57,10 @@ type RelayConfig struct {
 	// HoldAfterFailed keeps the later messages of an order key back while a row of that order
 	// key is among the failed ones.
 	HoldAfterFailed bool
+	// Listen hears of rows that other processes commit with Config.Notify; pgxtx.ListenDB is one
+	// for PostgreSQL. It has one more connection of the database for as long as Run runs, and is
+	// called again when it ends. The relay polls besides, as Poll says. nil means that it only polls.
+	Listen Listener
 	// Logger; nil discards. No body, header or order key is logged.
 	Logger *slog.Logger
 }
@@ -89,6 +93,21 @@ func (c RelayConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// fits reports what cannot work with an outbox and its database.
+func (c RelayConfig) fits(o *Outbox, db *sql.DB) error {
+	needed := 2
+	if c.Listen != nil {
+		needed = 3
+		if !o.config.Notify {
+			return errors.New("sqloutbox: NewRelay: Listen would hear nothing, since the outbox has no Notify: set it here and where Enqueue is called")
+		}
+	}
+	if n := db.Stats().MaxOpenConnections; n > 0 && n < needed && o.dialect != SQLite {
+		return fmt.Errorf("sqloutbox: NewRelay: the database allows too few connections (SetMaxOpenConns %d): this relay needs %d", n, needed)
+	}
+	return nil
+}
+
 // Relay publishes the rows of an outbox and deletes them when NATS has confirmed them. Any
 // number of relays, in any number of processes, share a table. Make one with [NewRelay].
 type Relay struct {
@@ -111,7 +130,7 @@ type Relay struct {
 
 // NewRelay returns a relay. The publisher should have ClaimCheck, or messages over NATS's limit
 // become failed rows, and the order secret of the outbox. db has to allow two connections at
-// once, but for SQLite. NewRelay makes no request.
+// once, and one more with Listen, but for SQLite. NewRelay makes no request.
 func NewRelay(o *Outbox, db *sql.DB, p *outbox.Publisher, cfg RelayConfig) (*Relay, error) {
 	if o == nil || db == nil || p == nil {
 		return nil, errors.New("sqloutbox: NewRelay needs an outbox, a database and a publisher")
@@ -119,8 +138,8 @@ func NewRelay(o *Outbox, db *sql.DB, p *outbox.Publisher, cfg RelayConfig) (*Rel
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if n := db.Stats().MaxOpenConnections; n == 1 && o.dialect != SQLite {
-		return nil, errors.New("sqloutbox: NewRelay: the database allows one connection (SetMaxOpenConns): a relay needs two")
+	if err := cfg.fits(o, db); err != nil {
+		return nil, err
 	}
 	host, _ := os.Hostname()
 	cfg = cfg.WithDefaults()
@@ -139,6 +158,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	var side sync.WaitGroup
 	side.Go(func() { r.probeAll(ctx) })
 	side.Go(func() { r.countAll(ctx) })
+	side.Go(func() { r.listen(ctx) })
 	defer side.Wait()
 	idle := quickPoll
 	for quick := time.Now(); ctx.Err() == nil; {

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -52,6 +53,9 @@ type Options struct {
 	// driver of that kind, at least two connections. Run neither opens nor closes it. nil with
 	// outbox.driver set is an error of New: this package links no driver.
 	Database *sql.DB
+	// Listen hears of new rows of Database with outbox.notify; pgxtx.ListenDB is it. It takes one more
+	// connection. nil with outbox.notify set is an error of New.
+	Listen sqloutbox.Listener
 	// Middleware is called once, by New, with what sends a message to Redox, and returns what
 	// the worker calls instead, for every attempt. What it wraps may be called for the same
 	// message, or not at all; see [worker.Deliverer] for what an answer and an error mean. nil

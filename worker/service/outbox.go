@@ -23,6 +23,7 @@ func NewOutbox(c *config.Config) (*sqloutbox.Outbox, error) {
 	}
 	box, err := sqloutbox.New(sqloutbox.Dialect(c.Outbox.Driver), sqloutbox.Config{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Table: c.Outbox.Table, OrderSecret: []byte(c.Order.Secret.Reveal()), MaxBody: max(c.Redox.MaxBody, c.Redox.MaxFile),
+		Notify: c.Outbox.Notify,
 	})
 	if err != nil {
 		return nil, config.Mistake{Err: fmt.Errorf("outbox: %w", err)}
@@ -31,8 +32,8 @@ func NewOutbox(c *config.Config) (*sqloutbox.Outbox, error) {
 }
 
 // NewRelay returns the relay of a configuration, whose outbox.driver is set, from a database to
-// the queue of js.
-func NewRelay(c *config.Config, db *sql.DB, js jetstream.JetStream, log *slog.Logger) (*sqloutbox.Relay, error) {
+// the queue of js. listen is called with outbox.notify alone.
+func NewRelay(c *config.Config, db *sql.DB, listen sqloutbox.Listener, js jetstream.JetStream, log *slog.Logger) (*sqloutbox.Relay, error) {
 	box, err := NewOutbox(c)
 	if err != nil {
 		return nil, err
@@ -43,9 +44,12 @@ func NewRelay(c *config.Config, db *sql.DB, js jetstream.JetStream, log *slog.Lo
 	if err != nil {
 		return nil, config.Mistake{Err: err}
 	}
+	if !c.Outbox.Notify {
+		listen = nil
+	}
 	relay, err := sqloutbox.NewRelay(box, db, publisher, sqloutbox.RelayConfig{
 		Batch: c.Outbox.Batch, Concurrency: c.Outbox.Concurrency, Poll: c.Outbox.Poll, OnLate: sqloutbox.Late(c.Outbox.OnLate),
-		HoldAfterFailed: c.Order.AfterDeadLetter == config.AfterHold, Logger: log,
+		HoldAfterFailed: c.Order.AfterDeadLetter == config.AfterHold, Listen: listen, Logger: log,
 	})
 	if err != nil {
 		return nil, config.Mistake{Err: fmt.Errorf("outbox: %w", err)}
@@ -61,6 +65,9 @@ func (s *Service) checkOutbox() error {
 	if s.options.Database == nil {
 		return errors.New("service: outbox.driver is set, and there is no Options.Database; open one with a driver for " + s.config.Outbox.Driver)
 	}
+	if s.config.Outbox.Notify && s.options.Listen == nil {
+		return errors.New("service: outbox.notify is set, and there is no Options.Listen; give pgxtx.ListenDB")
+	}
 	_, err := NewOutbox(s.config)
 	return err
 }
@@ -70,7 +77,7 @@ func (s *Service) newRelay(js jetstream.JetStream) (*sqloutbox.Relay, error) {
 	if s.config.Outbox.Driver == "" {
 		return nil, nil
 	}
-	relay, err := NewRelay(s.config, s.options.Database, js, s.log)
+	relay, err := NewRelay(s.config, s.options.Database, s.options.Listen, js, s.log)
 	if err != nil {
 		return nil, err
 	}

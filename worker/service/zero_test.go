@@ -1,6 +1,8 @@
 package service
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -56,5 +58,26 @@ func TestInTurn(t *testing.T) {
 	}
 	if got := strings.Join(told, ""); got != "abcd" || inTurn(nil, nil) != nil {
 		t.Errorf("told %s", got)
+	}
+}
+
+// What the relay of the SQL outbox needs of the program is asked for at once.
+func TestNew_OutboxNeedsItsDatabase(t *testing.T) {
+	t.Parallel()
+	c := config.Defaults()
+	c.Outbox.Driver, c.Outbox.Notify = config.DriverPostgres, true
+	listen := func(context.Context, *sql.DB, string, func()) error { return nil }
+	for want, o := range map[string]Options{
+		"there is no Options.Database": {Listen: listen},
+		"there is no Options.Listen":   {Database: new(sql.DB)},
+		"":                             {Database: new(sql.DB), Listen: listen},
+	} {
+		s, err := New(c, o)
+		if err == nil {
+			s.Close()
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }

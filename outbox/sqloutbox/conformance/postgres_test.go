@@ -77,3 +77,49 @@ func TestCheck_TrapsOfOrder(t *testing.T) {
 		t.Errorf("bodies over max_allowed_packet: %v", err)
 	}
 }
+
+// ListenDB hears of each commit, also by a relay, and gives its connection back to nobody.
+func TestPgxtx_ListenDB(t *testing.T) {
+	r := postgres.serving().New(t, sqloutbox.Config{Notify: true}).Provision()
+	ctx, cancel := context.WithCancel(r.Ctx())
+	defer cancel()
+	kicks := make(chan struct{}, 100)
+	listened := make(chan error, 1)
+	listen := func() {
+		listened <- pgxtx.ListenDB(ctx, r.DB, r.Box.Channel(), func() { kicks <- struct{}{} })
+	}
+	go listen()
+	<-kicks // it listens
+	tx, err := r.DB.BeginTx(ctx, nil)
+	r.Must(err)
+	_, err = r.Box.Enqueue(ctx, tx, sqltest.Ordered("clinic-a", "1", 1))
+	r.Must(err)
+	r.Must(tx.Rollback())
+	r.Commit(sqltest.Ordered("clinic-a", "2", 1), sqltest.Ordered("clinic-a", "3", 1))
+	<-kicks
+	r.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
+	if err := <-listened; err == nil || ctx.Err() != nil {
+		t.Errorf("ListenDB, its connection closed: %v", err)
+	}
+	go listen()
+	<-kicks
+	cancel()
+	if err := <-listened; !errors.Is(err, context.Canceled) {
+		t.Errorf("ListenDB: %v", err)
+	}
+	if n := len(kicks); n != 0 {
+		t.Errorf("%d kicks too many: a rollback is none, two rows of a commit are one", n)
+	}
+	r.Until("nobody listens", func() bool {
+		var n int
+		r.Must(r.DB.QueryRowContext(r.Ctx(), "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()").Scan(&n))
+		return n == 0
+	})
+
+	r.Relay(sqloutbox.RelayConfig{Listen: pgxtx.ListenDB})
+	r.Empty()
+	m := maria.serving().New(t, sqloutbox.Config{})
+	if err := pgxtx.ListenDB(m.Ctx(), m.DB, "redox_outbox", func() {}); err == nil || !strings.Contains(err.Error(), "use pgx/stdlib") {
+		t.Errorf("ListenDB on MariaDB: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ package pgxtx
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -46,13 +47,42 @@ func Listen(ctx context.Context, conn *pgx.Conn, box *sqloutbox.Outbox) error {
 	if conn == nil || box == nil {
 		return errors.New("pgxtx: Listen needs a connection and an outbox")
 	}
-	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{box.Channel()}.Sanitize()); err != nil {
-		return fmt.Errorf("pgxtx: listen on %s: %w", box.Channel(), err)
+	return listen(ctx, conn, box.Channel(), box.Kick)
+}
+
+func listen(ctx context.Context, conn *pgx.Conn, channel string, kick func()) error {
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return fmt.Errorf("pgxtx: listen on %s: %w", channel, err)
 	}
 	for {
-		box.Kick() // for what came before the connection listened
+		kick() // for what came before the connection listened
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return fmt.Errorf("pgxtx: wait for a notification: %w", err)
 		}
 	}
+}
+
+// ListenDB is a [sqloutbox.Listener]: it calls kick for each notification on the channel of an
+// outbox. It takes a connection of db, which has to be opened with the driver of pgx (pgx/stdlib)
+// and to the server itself: what pools transactions, such as PgBouncer, passes no notifications.
+func ListenDB(ctx context.Context, db *sql.DB, channel string, kick func()) error {
+	if db == nil || kick == nil {
+		return errors.New("pgxtx: ListenDB needs a database and what to call")
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("pgxtx: connect: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	var listened error
+	_ = conn.Raw(func(c any) error {
+		own, ok := c.(interface{ Conn() *pgx.Conn })
+		if !ok {
+			listened = fmt.Errorf("pgxtx: the database was not opened with the driver of pgx: its connections are %T; use pgx/stdlib", c)
+			return nil
+		}
+		listened = listen(ctx, own.Conn(), channel, kick)
+		return driver.ErrBadConn // nobody else gets a connection that listens
+	})
+	return listened
 }

@@ -33,7 +33,7 @@ func Run(ctx context.Context, a *cli.App) error {
 	if db != nil {
 		defer func() { _ = db.Close() }()
 	}
-	s, err := service.New(*c, service.Options{Database: db, Settings: &settings, Logger: log, Level: level, Registerer: NewRegistry(), Version: a.Version})
+	s, err := service.New(*c, service.Options{Database: db, Listen: sqlcmd.Listen, Settings: &settings, Logger: log, Level: level, Registerer: NewRegistry(), Version: a.Version})
 	if err != nil {
 		return err
 	}

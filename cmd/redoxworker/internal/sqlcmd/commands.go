@@ -132,7 +132,7 @@ func (relayCommand) Run(ctx context.Context, a *cli.App) error {
 			return err
 		}
 		defer conn.Close()
-		relay, err := service.NewRelay(b.config, b.db, js, log)
+		relay, err := service.NewRelay(b.config, b.db, Listen, js, log)
 		if err != nil {
 			return err
 		}

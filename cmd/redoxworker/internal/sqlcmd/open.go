@@ -14,7 +14,12 @@ import (
 	_ "modernc.org/sqlite" // the driver called sqlite
 
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox/pgxtx"
 )
+
+// Listen hears of new rows, with outbox.notify.
+var Listen sqloutbox.Listener = pgxtx.ListenDB
 
 // Open opens the database of a configuration; nil where outbox.driver is not set. It does not
 // connect.
@@ -33,7 +38,7 @@ func Open(c config.Outbox) (db *sql.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(12) // one for a batch, one for notes, some for sources that wait
+	db.SetMaxOpenConns(12) // one for a batch, one for notes, one that listens, some for sources that wait
 	db.SetConnMaxLifetime(30 * time.Minute)
 	return db, nil
 }
