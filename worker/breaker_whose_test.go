@@ -55,12 +55,12 @@ func TestWhose_AnOutageOfTheHostBuriesNothing(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			if time.Since(start) < 40*time.Minute {
+			if time.Since(start) < 16*time.Minute {
 				return outbox.Answer{Status: 503}, errFar
 			}
 			return outbox.Answer{Status: 200}, nil
 		}
-		w, _ := r.launch(worker.Config{Sources: couple, Retry: worker.Retry{MaxAge: 15 * time.Minute, MaxAttempts: 6}})
+		w, _ := r.launch(worker.Config{Sources: couple, Retry: worker.Retry{MaxAge: 6 * time.Minute, MaxAttempts: 6}})
 		for i := range 20 {
 			r.publish(outbox.Message{Source: couple[i%2].Name, ID: fmt.Sprint("m", i)})
 		}
@@ -68,7 +68,7 @@ func TestWhose_AnOutageOfTheHostBuriesNothing(t *testing.T) {
 		if s := w.Status(); s.Breakers["host:far"] == "closed" || len(s.Pauses) != 1 {
 			t.Errorf("breakers %v, paused %+v", s.Breakers, s.Pauses)
 		}
-		time.Sleep(time.Until(start.Add(40 * time.Minute)))
+		time.Sleep(time.Until(start.Add(16 * time.Minute)))
 		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 20 })
 		for _, e := range r.all(worker.EventSettled) {
 			if e.Settlement != outbox.Delivered {
@@ -120,7 +120,7 @@ func TestWhose_ARefusedSourceKeepsItsMessages(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			if m.Source == source && time.Since(start) < time.Hour {
+			if m.Source == source && time.Since(start) < 20*time.Minute {
 				return harms["403"].answer(ctx)
 			}
 			return outbox.Answer{Status: 200}, nil
@@ -129,7 +129,7 @@ func TestWhose_ARefusedSourceKeepsItsMessages(t *testing.T) {
 		for range 100 {
 			r.publish(outbox.Message{})
 		}
-		time.Sleep(time.Until(start.Add(time.Hour)))
+		time.Sleep(time.Until(start.Add(20 * time.Minute)))
 		if n := len(r.deadLetters()); n != 2 {
 			t.Errorf("%d dead letters, want those before the third refusal in a row", n)
 		}

@@ -93,14 +93,14 @@ func TestGuarantee_UnattemptedMessagesDoNotGrowTooOld(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			if time.Since(start) < 2*time.Hour {
+			if time.Since(start) < 30*time.Minute {
 				return outbox.Answer{}, worker.NotAttempted(errFar, "host:far")
 			}
 			return outbox.Answer{Status: 200}, nil
 		}
-		r.start(worker.Config{Retry: worker.Retry{MaxAge: time.Hour}})
+		r.start(worker.Config{Retry: worker.Retry{MaxAge: 15 * time.Minute}})
 		id := r.publish(outbox.Message{})
-		time.Sleep(2 * time.Hour)
+		time.Sleep(30 * time.Minute)
 		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s: a message failed because of us", e.Settlement)
 		}

@@ -107,6 +107,7 @@ type scriptStateKey struct{}
 func setUpScript(env *testscript.Env) error {
 	env.Setenv("NO_COLOR", "1")
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("GORACE", os.Getenv("GORACE"))
 	state := &scriptState{vars: env.Vars, processes: map[string]*process{}}
 	env.Values[scriptStateKey{}] = state
 	env.Defer(func() { state.end(env.T()) })
