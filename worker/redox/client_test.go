@@ -101,6 +101,8 @@ func TestHostScope(t *testing.T) { // not parallel: it counts allocations
 		"FHIR with data":      {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Media", Body: []byte(`{"content":{"data":"YQ=="}}`)}, "host:blob.example"},
 		"FHIR without":        {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Media", Body: []byte(`{"content":{"url":"u"}}`)}, "host:api.example"},
 		"FHIR, a search":      {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Media/_search", Body: []byte(`family="data"`)}, "host:api.example"},
+		"FHIR in the store":   {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Media", BodyObject: "clinic-a/x"}, "host:blob.example"},
+		"FHIR, a file there":  {outbox.Message{Source: "clinic-a", Kind: outbox.KindFHIR, Path: "s/Development/Binary", ContentType: "application/pdf", BodyObject: "clinic-a/x"}, "host:api.example"},
 		"large, of FHIR":      {outbox.Message{Kind: outbox.KindFHIR, Body: make([]byte, 11)}, "host:api.example"},
 	} {
 		if got := with.HostScope(tc.m); got != tc.want {

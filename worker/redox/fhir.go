@@ -48,7 +48,7 @@ func (c *Client) fhir(ctx context.Context, out *call, m *outbox.Message) (err *E
 		var files []edit
 		files, err = c.offload(ctx, out, m, nil)
 		edits = append(edits, files...)
-	case c.cfg.Offload.Enabled && int64(len(m.Body)) > c.cfg.Offload.Over && strings.Contains(m.ContentType, "xml") && !out.sender.NoSlugGuard:
+	case c.cfg.Offload.Enabled && int64(len(m.Body)) > c.cfg.Offload.Over && strings.Contains(strings.ToLower(m.ContentType), "xml") && !out.sender.NoSlugGuard:
 		c.leave(ctx, out, leftXML, 1)
 	}
 	if err != nil {

@@ -190,28 +190,35 @@ func TestOffload_FHIRAndTheSourceID(t *testing.T) {
 	}
 }
 
-// What is no JSON, or is too small, is not looked at.
+// What is no JSON is not looked at, and goes as it is, whether it was in the object store or not.
 func TestOffload_FHIRThatIsNoJSON(t *testing.T) {
 	t.Parallel()
 	_, base := large(1500)
 	uploads := 0
 	r := serve(t, blobs(&uploads, respond(200, `{}`)))
-	c := client(t, r.URL, &keyring{}, offloading(&notes{}))
-	m := fhir(outbox.LaneSend, http.MethodPost, "hospital/Development/Binary", base)
-	m.ContentType = "application/pdf"
-	if _, err := c.Deliver(t.Context(), m); err != nil || r.seen()[0].body != base {
-		t.Error(err)
-	}
-	search := fhir(outbox.LaneRequest, http.MethodPost, "hospital/Development/Patient/_search", "family="+base)
-	if _, err := c.Deliver(t.Context(), search); err != nil || uploads != 0 {
-		t.Error(err, uploads)
-	}
-	registry := prometheus.NewRegistry()
-	c = client(t, r.URL, &keyring{}, offloading(&notes{}), func(c *Config, _ *Source) { c.Registerer = registry })
-	xml := fhir(outbox.LaneSend, http.MethodPost, "hospital/Development/Media", `<Media><content><data value="`+base+`"/></content></Media>`)
-	xml.ContentType = "application/fhir+xml"
-	if _, err := c.Deliver(t.Context(), xml); err != nil || uploads != 0 || counted(t, registry)["files_left_total xml"] != 1 {
-		t.Error(err, uploads)
+	for name, tc := range map[string]struct {
+		path, contentType, body string
+		xml                     float64 // left because of it
+	}{
+		"a file":                     {"Binary", "application/pdf", "%PDF-1.7 " + base, 0},
+		"a file that looks like one": {"Binary", "application/octet-stream", base, 0},
+		"a search":                   {"Patient/_search", "", "family=" + base, 0},
+		"a search, it says":          {"Patient/_search", "application/x-www-form-urlencoded", "family=" + base, 0},
+		"XML":                        {"Media", "application/FHIR+xml", `<Media><content><data value="` + base + `"/></content></Media>`, 1},
+	} {
+		for _, object := range []string{"", "clinic-a/x"} {
+			registry := prometheus.NewRegistry()
+			c := client(t, r.URL, &keyring{}, offloading(&notes{}), func(c *Config, _ *Source) { c.Registerer = registry })
+			m := fhir(outbox.LaneRequest, http.MethodPost, "hospital/Development/"+tc.path, tc.body)
+			m.ContentType, m.BodyObject = tc.contentType, object
+			before := len(r.seen())
+			if _, err := c.Deliver(t.Context(), m); err != nil || r.seen()[before].body != tc.body || uploads != 0 {
+				t.Errorf("%s, object %q: %d uploads, %v", name, object, uploads, err)
+			}
+			if n := counted(t, registry)["files_left_total xml"]; n != tc.xml {
+				t.Errorf("%s, object %q: %v left as XML", name, object, n)
+			}
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func hostScope(target *url.URL) string { return "host:" + target.Host }
 
 // HostScope is the pause scope of the host that decides whether m can be sent now: that of
 // the file store for kind file, and with [Offload] for a data-model or FHIR message that may hold a
-// file to upload first, which is any larger than Offload.Over or in the object store; that
+// file to upload first, which is any JSON larger than Offload.Over or in the object store; that
 // of the API for all others. [Error.Pauses] names it when the host cannot be reached. It
 // reads a body only if it is so large, and then to see whether there may be files in it.
 func (c *Client) HostScope(m outbox.Message) string {
@@ -68,11 +68,14 @@ func (c *Client) mayUpload(m *outbox.Message) bool {
 	case !c.cfg.Offload.Enabled || m.Kind == outbox.KindPlatform || m.Kind == outbox.KindFile:
 		return false
 	case m.Kind == outbox.KindFHIR:
-		if s := c.sender(m.Source); s == nil || s.NoSlugGuard {
+		if s := c.sender(m.Source); s == nil || s.NoSlugGuard || !saysJSON(m) {
 			return false
 		}
 	}
-	return m.BodyObject != "" || int64(len(m.Body)) > c.cfg.Offload.Over && isText(m)
+	if len(m.Body) == 0 { // it may still be in the object store
+		return m.BodyObject != ""
+	}
+	return int64(len(m.Body)) > c.cfg.Offload.Over
 }
 
 // mayEmbed has a quick look at whether a body may hold files.

@@ -44,12 +44,18 @@ func isText(m *outbox.Message) bool {
 	case outbox.KindDataModel, "":
 		return true
 	case outbox.KindFHIR, outbox.KindPlatform:
-		if m.ContentType == "" {
-			return len(m.Body) > 0 && (m.Kind == outbox.KindPlatform || !isSearch(m))
-		}
-		return len(m.Body) > 0 && isJSON(m.ContentType)
+		return len(m.Body) > 0 && saysJSON(m)
 	}
 	return false
+}
+
+// saysJSON reports whether a message of kind fhir or platform says that its body is JSON, if it has
+// one.
+func saysJSON(m *outbox.Message) bool {
+	if m.ContentType == "" {
+		return m.Kind == outbox.KindPlatform || !isSearch(m)
+	}
+	return isJSON(m.ContentType)
 }
 
 // checkJSON refuses a body that is not one JSON text.

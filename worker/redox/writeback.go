@@ -30,12 +30,13 @@ type messageHeader struct {
 
 // readWriteback reads the senders of a message and refuses another source's, of a name that is
 // there twice and of several MessageHeaders too: nobody knows which counts for Redox. An endpoint
-// that is no Source ID is left alone. What is no JSON is found elsewhere.
+// that is no Source ID is left alone. Content-Type makes no difference: Redox reads a message whatever
+// it is called. What is no JSON is found elsewhere.
 func (s *sender) readWriteback(out *call, m *outbox.Message) (messageBundle, *Error) {
-	if len(m.Body) == 0 || s.ID == "" || m.ContentType != "" && !isJSON(m.ContentType) || isSearch(m) {
+	if len(m.Body) == 0 || s.ID == "" || isSearch(m) {
 		return messageBundle{}, nil
 	}
-	w := scanWriteback(m.Body)
+	w := scanWriteback(outbox.WithoutMark(m.Body))
 	for _, endpoint := range w.senders {
 		id := endpoint
 		if n := len(uuidURN); len(id) > n && strings.EqualFold(id[:n], uuidURN) {
@@ -56,10 +57,10 @@ func (s *sender) readWriteback(out *call, m *outbox.Message) (messageBundle, *Er
 const uuidURN = "urn:uuid:"
 
 // identify puts the Source ID into the MessageHeader of a writeback that has no sender: with one
-// edit of the body, which is known to be JSON, or none.
+// edit of the body, or none. What does not say that it is JSON stays as it is.
 func (s *sender) identify(m *outbox.Message, w messageBundle) ([]edit, *Error) {
 	switch h := &w.first; {
-	case !h.is || h.given || !(w.kind == "message" || w.kind == "" && w.leads) || !isOperation(m):
+	case !isText(m) || !h.is || h.given || !(w.kind == "message" || w.kind == "" && w.leads) || !isOperation(m):
 		return nil, nil
 	case h.twice:
 		return nil, poison("MessageHeader.source or its endpoint is there twice")
