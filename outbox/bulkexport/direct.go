@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -74,7 +75,8 @@ func (e *Export) direct(ctx context.Context, f file) (io.ReadCloser, error) {
 	body := &watched{body: response.Body, cancel: cancel, host: u.Hostname()}
 	body.timer = time.AfterFunc(idleTime, func() { cancel(errIdle) })
 	status := response.StatusCode
-	if status == http.StatusOK {
+	page := isPage(response.Header.Get("Content-Type"))
+	if status == http.StatusOK && !page {
 		return body, nil
 	}
 	_ = body.Close()
@@ -83,9 +85,16 @@ func (e *Export) direct(ctx context.Context, f file) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: %w", err, ErrGone)
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= http.StatusInternalServerError:
 		return nil, passing{err}
+	case page && status == http.StatusOK: // of whatever stands before that host, a sign-in for instance
+		return nil, passing{fmt.Errorf("%q answered with a page of HTML", u.Hostname())}
 	default:
 		return nil, err
 	}
+}
+
+func isPage(mediaType string) bool {
+	kind, _, _ := mime.ParseMediaType(mediaType)
+	return kind == "text/html" || kind == "application/xhtml+xml"
 }
 
 var errIdle = errors.New("nothing came for " + idleTime.String())

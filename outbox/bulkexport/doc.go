@@ -11,7 +11,8 @@
 // What has been reached is written beside the files, durably, after each step. Killed at any
 // moment, a [Export.Run] with the same Config goes on where it was: files that are there are not
 // fetched again, one that was half there is begun anew. A file appears under its name when it is
-// complete.
+// complete. One that breaks off within a line is fetched again; one that has a line which is no JSON
+// object, as a page of a gateway has, ends the export with an error.
 //
 // An export is begun once. The id of the message that begins it is written down before it is
 // published, the queue drops it when it comes again, and its reply is kept for a day. As every

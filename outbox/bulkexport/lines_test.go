@@ -23,8 +23,10 @@ func TestCounter(t *testing.T) {
 		"one":                {Output, "{}", 1, 0},
 		"one, ended":         {Output, "{}\n", 1, 0},
 		"blank lines":        {Output, "\n{}\r\n \n\r\n{}\n\n", 2, 0},
-		"one byte":           {Output, "x", 1, 0},
-		"long":               {Output, strings.Repeat("x", 100_000) + "\n" + strings.Repeat("y", 70_000), 2, 0},
+		"one byte":           {Errors, "x", 1, 1},
+		"long":               {Output, `{"x":"` + strings.Repeat("x", 100_000) + `"}` + "\n" + `{"y":"` + strings.Repeat("y", 70_000) + `"}`, 2, 0},
+		"a mark":             {Output, "\ufeff{}\n{}", 2, 0},
+		"brackets in texts":  {Output, `{"a":"}{\"\\","b":[{"c":[]},"]"]}` + "\n", 1, 0},
 		"warnings":           {Errors, warning + "\n" + warning + "\n", 2, 0},
 		"errors":             {Errors, warning + "\n" + failed + "\n" + failed, 3, 2},
 		"no outcome":         {Errors, "{}\nnonsense\n[]\n", 3, 3},
@@ -70,5 +72,42 @@ func TestCounter_Broken(t *testing.T) {
 	}
 	if _, err := newCounter(strings.NewReader("\x1f\x8b no gzip"), Output); err == nil {
 		t.Error("what is not packed was taken for it")
+	}
+}
+
+// A file that broke off within a line may come whole another time; what is no NDJSON does not.
+func TestCounter_Lines(t *testing.T) {
+	t.Parallel()
+	for text, passes := range map[string]bool{
+		"{}\n{": true, `{"a":"}`: true, "{}\n" + `{"a":{"b":1}`: true, `{"a":"\`: true,
+		"{}\n{\n{}\n": false, "<html>\n</html>\n": false, "x": false, "[]": false, "{}{}\n": false, "{} x": false, "x{}": false, "null\n{}\n": false, "{}}": false, "\"": false,
+	} {
+		for how, r := range map[string]io.Reader{"whole": strings.NewReader(text), "by bytes": iotest.OneByteReader(strings.NewReader(text))} {
+			c, err := newCounter(r, Output)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = io.ReadAll(c); err == nil || isPassing(err) != passes || strings.Contains(err.Error(), "html") {
+				t.Errorf("%q, %s: %v", text, how, err)
+			}
+		}
+	}
+}
+
+func TestCounter_PackedAndCut(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write([]byte("{}\n")); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	for n := 2; n < packed.Len(); n++ {
+		c, err := newCounter(bytes.NewReader(packed.Bytes()[:n]), Output)
+		if err == nil {
+			_, err = io.ReadAll(c)
+		}
+		if !isPassing(err) {
+			t.Errorf("%d of %d bytes: %v", n, packed.Len(), err)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // Kind says what is in a file of an export.
@@ -55,7 +57,7 @@ func parseManifest(text []byte) (m manifest, err error) {
 		Deleted         []listed     `json:"deleted"`
 		Link            []linkToMore `json:"link"`
 	}
-	if err := json.Unmarshal(text, &in); err != nil {
+	if err := json.Unmarshal(outbox.WithoutMark(text), &in); err != nil {
 		return m, errors.New("the manifest of the export is not JSON of its form")
 	}
 	if in.Output == nil {

@@ -53,7 +53,7 @@ func TestParseManifest_Refused(t *testing.T) {
 			t.Errorf("%.60s: %v", text, err)
 		}
 	}
-	if m, err := parseManifest([]byte(`{"output":[]}`)); err != nil || len(m.files) != 0 {
+	if m, err := parseManifest([]byte("\ufeff" + `{"output":[]}`)); err != nil || len(m.files) != 0 {
 		t.Errorf("an empty one: %v", err)
 	}
 }

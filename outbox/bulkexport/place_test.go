@@ -176,6 +176,9 @@ func TestRun_AnswersFromElsewhere(t *testing.T) {
 		"expired":       {403, "", 2, 2, ""},
 		"expired again": {403, "", 3, 3, ""},
 		"gone":          {403, "", 1, 99, "does not have it any more"},
+		"a page":        {200, "text/html; charset=utf-8", 1, 2, ""},
+		"pages":         {200, "text/html", 1, 99, "a page of HTML"},
+		"no NDJSON":     {200, "text/plain", 1, 99, "line 1 is no JSON object"},
 		"redirect":      {302, "https://evil.example/", 1, 99, `"files.example" answered 302`},
 		"refused":       {400, "", 1, 99, `"files.example" answered 400`},
 	}
@@ -186,7 +189,9 @@ func TestRun_AnswersFromElsewhere(t *testing.T) {
 				far := &elsewhere{handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 					if asked++; asked >= tt.from && asked <= tt.to {
 						w.Header().Set("Location", tt.header)
+						w.Header().Set("Content-Type", tt.header)
 						w.WriteHeader(tt.status)
+						_, _ = io.WriteString(w, "<!doctype html>SIGNED")
 						return
 					}
 					files.ServeHTTP(w, q)
@@ -194,7 +199,7 @@ func TestRun_AnswersFromElsewhere(t *testing.T) {
 				result, err := r.export(func(c *Config) {
 					c.AllowHosts, c.Client, c.Parallel = []string{"files.example"}, &http.Client{Transport: far}, 1
 				}).Run(r.t.Context())
-				if tt.says == "" && (err != nil || !result.OK()) || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
+				if tt.says == "" && (err != nil || !result.OK()) || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "SIGNED")) {
 					r.t.Errorf("%+v, %v", result, err)
 				}
 				for _, q := range far.asked {
@@ -205,6 +210,35 @@ func TestRun_AnswersFromElsewhere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Beside an error the result is what is there, whatever the export was at.
+func TestRun_SaysWhatIsThere(t *testing.T) {
+	inBubble(t, simulated(redoxsim.Export{FilesURL: "https://files.example/x", Polls: -1}), func(r *rig) {
+		files, asked := http.StripPrefix("/x", r.Redox.Files()), 0
+		far := &elsewhere{handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			if asked++; asked == 1 {
+				files.ServeHTTP(w, q)
+				return
+			}
+			r.Redox.SetRules(redoxsim.Rule{Event: "FHIR.Group.export-status", Fault: redoxsim.Fault{Status: 404}})
+			w.WriteHeader(http.StatusForbidden)
+		})}
+		change := func(c *Config) {
+			c.AllowHosts, c.Client, c.Parallel = []string{"files.example"}, &http.Client{Transport: far}, 1
+		}
+		result, err := r.export(change).Run(r.t.Context())
+		if !errors.Is(err, ErrGone) || len(result.Files) != 1 || result.Complete || result.TransactionTime == "" {
+			r.t.Errorf("asked again: %+v, %v", result, err)
+		}
+		r.Redox.SetRules()
+		if err := r.export(change).Cancel(r.t.Context()); err != nil {
+			r.t.Fatal(err)
+		}
+		if result, err = r.export(change).Run(r.t.Context()); !errors.Is(err, ErrCancelled) || len(result.Files) != 1 {
+			r.t.Errorf("cancelled: %+v, %v", result, err)
+		}
+	})
 }
 
 // A body that stands still is given up, and asked for again.

@@ -71,10 +71,18 @@ func (e *Export) Run(ctx context.Context) (Result, error) {
 			// that brings files.
 			s.Phase, there = running, len(result.Files)
 		default:
-			return s.result(nil), s.ended()
+			return e.soFar(ctx, s), s.ended()
 		}
 	}
-	return s.result(nil), err
+	return e.soFar(ctx, s), err
+}
+
+// soFar is what is there of an export that does not go on now, as far as that can be seen.
+func (e *Export) soFar(ctx context.Context, s *state) Result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookFor)
+	defer cancel()
+	found, _ := e.config.Store.files(ctx) // what cannot be listed is left out
+	return s.result(found)
 }
 
 // Cancel tells the server to forget the export, whether it is ready or not. What is here stays; an
