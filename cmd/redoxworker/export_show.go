@@ -76,8 +76,8 @@ func (x exportCommand) report(ctx context.Context, a *cli.App, r bulkexport.Resu
 func printExport(a *cli.App, r bulkexport.Result) error {
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	var lines, bytes int64
-	for _, f := range r.Files {
-		if lines+bytes == 0 {
+	for i, f := range r.Files {
+		if i == 0 {
 			fmt.Fprintln(w, "FILE\tKIND\tLINES\tBYTES")
 		}
 		lines, bytes = lines+f.Lines, bytes+f.Bytes

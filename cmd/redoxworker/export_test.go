@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
+	"github.com/redoxworker/redoxworker/outbox/bulkexport"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -58,5 +59,18 @@ func TestExport_ToABucketFromAnotherHost(t *testing.T) {
 	}
 	if n := s.fetched(); n != 0 {
 		t.Errorf("%d files were asked for with a token", n)
+	}
+}
+
+// The head of the table comes once, also above files in which nothing is.
+func TestPrintExport_EmptyFiles(t *testing.T) {
+	t.Parallel()
+	a, stdout, _ := clitest.App()
+	r := bulkexport.Result{Complete: true}
+	for _, name := range []string{"Patient-0001.ndjson", "Patient-0002.ndjson", "Patient-0003.ndjson"} {
+		r.Files = append(r.Files, bulkexport.File{Name: name, Kind: bulkexport.Output, Type: "Patient"})
+	}
+	if err := printExport(a, r); err != nil || strings.Count(stdout.String(), "FILE") != 1 || strings.Count(stdout.String(), "\n") != 4 {
+		t.Errorf("%v\n%s", err, stdout)
 	}
 }

@@ -61,11 +61,14 @@ func shownOn(terminal bool, body []byte) ([]byte, error) {
 	switch {
 	case !terminal || len(body) == 0:
 		return body, nil
-	case !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0:
-		return nil, fmt.Errorf("the answer is %d bytes that are no text, which could harm the terminal; write them to a file, with > FILE or what request has for it, --out", len(body))
+	case !utf8.Valid(body) || bytes.ContainsFunc(body, commands):
+		return nil, fmt.Errorf("the answer is %d bytes that are no plain text, which could harm the terminal; write them to a file, with > FILE or what request has for it, --out", len(body))
 	}
 	return append(body[:len(body):len(body)], '\n'), nil
 }
+
+// commands reports whether a character is one that a terminal obeys instead of showing it.
+func commands(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\v\f\r", r) }
 
 func printAnswer(a *cli.App, r outbox.Reply, replyTo string) error {
 	out := answer{
