@@ -9,11 +9,12 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
+	"github.com/redoxworker/redoxworker/worker/internal/pull"
 )
 
 // A message is admitted in one order: pauses, limit, slot, pull. Nothing is pulled that could
 // not be sent at once, so that no message waits in a worker that may not send while another may;
-// but a busy lane pulls what it begins within the next moment: see [hand].
+// but a busy lane pulls what it begins within the next moment: see [pull.Ahead].
 
 // class is the kind of slots that a lane's messages take.
 func (l *lane) class() limit.Class {
@@ -81,8 +82,8 @@ func (w *Worker) admit(l *lane) *admission {
 // than a moment.
 func (a *admission) begin(most int) bool {
 	w, l := a.worker, a.lane
-	if len(l.hand.list) > 0 {
-		if l.hand.wait(l.ctx); a.await(l.hand.ctx, most) || l.ctx.Err() != nil {
+	if l.hand.Len() > 0 {
+		if a.await(l.hand.Wait(l.ctx), most) || l.ctx.Err() != nil {
 			return a.slots > 0
 		}
 		w.putBack(l)
@@ -102,6 +103,13 @@ func (a *admission) await(ctx context.Context, most int) bool {
 	a.slots = w.slots.Acquire(ctx, l.source, l.class(), most)
 	return a.slots > 0
 }
+
+// ended is a context for asking without waiting.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // release gives back what no message has taken.
 func (a *admission) release() {
@@ -123,11 +131,11 @@ func (w *Worker) take(l *lane) (again bool, err error) {
 		return true, nil
 	}
 	defer a.release()
-	if len(l.hand.list) == 0 {
+	if l.hand.Len() == 0 {
 		again, err = w.fetch(a)
 	}
 	for a.slots > 0 {
-		d := l.hand.take()
+		d := l.hand.Take()
 		if d == nil {
 			break
 		}
@@ -145,9 +153,9 @@ func (w *Worker) fetch(a *admission) (some bool, err error) {
 	l.used = asked
 	n := a.slots
 	if !a.probes {
-		n += l.hand.ahead(asked)
+		n += l.hand.More(asked)
 	}
-	list, err := w.puller.fetch(l.ctx, l.consumer, n, w.pullBytes())
+	list, err := w.puller.Fetch(l.ctx, l.consumer, n, w.pullBytes())
 	if err == nil || len(list) > 0 {
 		w.troubles.pulls.Worked(l.consumer)
 	}
@@ -158,8 +166,7 @@ func (w *Worker) fetch(a *admission) (some bool, err error) {
 		}
 	}
 	w.lookUp(l, got)
-	l.hand.put(got)
-	l.hand.plenty = len(list) == n
+	l.hand.Put(got, len(list) == n)
 	if l.batch = min(2*len(list), pullMost); len(list) < n {
 		l.batch = len(list)
 	}
@@ -203,7 +210,7 @@ func (w *Worker) begin(a *admission, d *delivery) {
 
 // late hands back a message that came after its pull was given up.
 func (w *Worker) late(msg *nats.Msg) {
-	l := w.laneOf(consumerOf(msg.Reply))
+	l := w.laneOf(pull.ConsumerOf(msg.Reply))
 	if d := w.receive(l, msg, w.since(time.Now().Add(-stepTimeout))); d != nil {
 		w.refuse(d, 0)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // attempt calls the Deliverer once and judges what came of it.
@@ -34,21 +35,21 @@ func (w *Worker) attempt(d *delivery) {
 // attempted judges an attempt that ended at an instant, and tells all who want to know.
 func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err error) {
 	cause := w.causeOf(ctx, d)
-	o := outcome{
-		message: &d.message, record: d.record, answer: d.verdict.answer, err: err,
-		cause: cause, hold: d.hold, took: d.took, now: at, ahead: time.Until(w.clock.Now()),
+	o := verdict.Outcome{
+		Message: &d.message, Record: d.record, Answer: d.verdict.Answer, Err: err,
+		Cause: cause, Hold: d.hold, Took: d.took, Now: at, Ahead: time.Until(w.clock.Now()),
 	}
-	d.verdict = judge(&o, &w.config.Retry)
+	d.verdict = verdict.Judge(&o, w.rules())
 	v := &d.verdict
-	if failed := d.stream.failure(); failed != nil && err != nil && v.action != abandon {
+	if failed := d.stream.failure(); failed != nil && err != nil && v.Action != verdict.Abandon {
 		*v = w.unclaimed(d, failed) // the far side got no whole request
 	}
 	end := endPermit(d, err, cause)
-	if end.excused && v.counted || end.spared {
-		o.excused, o.spared = end.excused, end.spared
-		*v = judge(&o, &w.config.Retry)
+	if end.excused && v.Counted || end.spared {
+		o.Excused, o.Spared = end.excused, end.spared
+		*v = verdict.Judge(&o, w.rules())
 	}
-	v.delay = max(v.delay, end.delay)
+	v.Delay = max(v.Delay, end.delay)
 	w.endGrant(d)
 	w.metrics.attempt(d)
 	w.adapt(d, err, cause)
@@ -67,20 +68,20 @@ type permitEnd struct {
 // endPermit tells the breaker how an attempt ended.
 func endPermit(d *delivery, err, cause error) (end permitEnd) {
 	v, p := &d.verdict, d.permit
-	end.excused = err != nil && (p.Probes() && !v.refused || v.answer.Status == http.StatusTooManyRequests)
-	p.Hear(breaker.Attempt{Silent: err != nil && v.answer.Status == 0, Hosts: v.answer.Hosts, Message: d.message.Sequence, Reason: v.err})
+	end.excused = err != nil && (p.Probes() && !v.Refused || v.Answer.Status == http.StatusTooManyRequests)
+	p.Hear(breaker.Attempt{Silent: err != nil && v.Answer.Status == 0, Hosts: v.Answer.Hosts, Message: d.message.Sequence, Reason: v.Text})
 	switch {
-	case v.refused && !v.counted:
+	case v.Refused && !v.Counted:
 		var whose breaker.Verdict
 		end.delay, whose = p.RefuseToken()
 		end.spared = whose == breaker.Proven
-	case v.refused && v.settlement == outbox.Rejected:
+	case v.Refused && v.Settlement == outbox.Rejected:
 		end.delay, end.spared = p.Refuse()
-	case v.pauses != "":
-		end.delay, end.excused = p.Fail(v.pauses, v.pauseFor), true
-	case v.failed(err, cause):
-		end.delay, end.excused = p.Strike(v.answer.Status == http.StatusInternalServerError)
-	case v.action != abandon && v.counted:
+	case v.Pauses != "":
+		end.delay, end.excused = p.Fail(v.Pauses, v.PauseFor), true
+	case v.Failed(err, cause):
+		end.delay, end.excused = p.Strike(v.Answer.Status == http.StatusInternalServerError)
+	case v.Action != verdict.Abandon && v.Counted:
 		p.Clear()
 	}
 	return end
@@ -104,33 +105,21 @@ func (w *Worker) announce(d *delivery) {
 // files as long as they are.
 func (w *Worker) adapt(d *delivery, err, cause error) {
 	v := &d.verdict
-	if !v.counted || v.action == abandon {
+	if !v.Counted || v.Action == verdict.Abandon {
 		return
 	}
 	own := d.permit.Own()
 	a := limit.Answer{Source: d.lane.source, Class: d.lane.class(), At: d.began.Add(d.took), Behind: slices.ContainsFunc(own, breaker.Narrow)}
-	switch status := v.answer.Status; {
+	switch status := v.Answer.Status; {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		a.Load = limit.Refused
-	case v.failed(err, cause): // which may be the message's own fault
+	case v.Failed(err, cause): // which may be the message's own fault
 		a.Load = limit.Failed
 	}
 	if d.lane.kind != outbox.LaneRequest && !slices.ContainsFunc(own, breaker.IsHost) {
 		a.Took = d.took
 	}
 	w.adaptive.Observe(a)
-}
-
-// failed reports whether the attempt was counted and the far side seems to be in trouble.
-func (v *verdict) failed(err, cause error) bool {
-	return err != nil && v.counted && v.settlement != outbox.Rejected && v.settlement != outbox.Poison && (v.trouble || inTrouble(v.answer.Status, cause))
-}
-
-// inTrouble reports whether the far side as a whole seems to be in trouble: it said so, or
-// said nothing at all, and not because the attempt was ended from here.
-func inTrouble(status int, cause error) bool {
-	return status >= 500 || status == http.StatusRequestTimeout ||
-		status == 0 && (cause == nil || errors.Is(cause, ErrAttemptTimeout))
 }
 
 // causeOf is why an attempt was ended from here; nil when it was not.
@@ -155,7 +144,7 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 		d.grant.leasedContext, ctx = &d.leased, &d.grant
 	}
 	if d.message.Lane == outbox.LaneRequest {
-		if at, ok := deadline(&d.message, &w.config.Retry); ok {
+		if at, ok := verdict.Deadline(&d.message, w.rules()); ok {
 			if at = w.localTime(at); at.Before(end) {
 				w.keeper.Begin(d.lease, now, time.Time{})
 				return context.WithDeadlineCause(ctx, at, ErrDeadline)
@@ -189,15 +178,26 @@ func (w *Worker) guarded(ctx context.Context, d *delivery) (err error) {
 		p := recover()
 		w.log.Error("the deliverer panicked; the far side may have the message",
 			"message", d.message.ID, "source", d.message.Source, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-		d.verdict.answer, err = outbox.Answer{}, UnknownOutcome(WithSafeText(errPanic, "internal error while delivering"))
+		d.verdict.Answer, err = outbox.Answer{}, UnknownOutcome(WithSafeText(errPanic, "internal error while delivering"))
 	}()
 	m := d.message
 	if !m.Deadline.IsZero() {
 		m.Deadline = w.localTime(m.Deadline)
 	}
-	d.verdict.answer, err = w.deliverer.Deliver(ctx, m)
+	d.verdict.Answer, err = w.deliverer.Deliver(ctx, m)
 	returned = true
 	return err
 }
 
 var errPanic = errors.New("worker: the deliverer panicked")
+
+// causeOf is why an attempt's context ended; nil when it did not.
+func causeOf(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// rules are those of the config for verdicts.
+func (w *Worker) rules() *verdict.Rules { return (*verdict.Rules)(&w.config.Retry) }

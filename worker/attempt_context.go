@@ -2,9 +2,11 @@ package worker
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // roomKey is the key of the room of an attempt's answer in its context.
@@ -46,3 +48,46 @@ type endedByDeliverer struct{ error }
 
 // Unwrap returns the cause that the Deliverer gave.
 func (e endedByDeliverer) Unwrap() error { return e.error }
+
+// grantKey finds the grant of an attempt in its context.
+type grantKey struct{}
+
+// grant is the request that an attempt was granted.
+type grant struct {
+	*leasedContext // of the attempt
+	done           func(sent bool)
+	used           atomic.Bool
+}
+
+// Value returns the grant for its key, so that the attempt needs no context of its own for it.
+func (g *grant) Value(key any) any {
+	if key == (grantKey{}) {
+		return g
+	}
+	return g.leasedContext.Value(key)
+}
+
+// end gives the grant back. sent says that the request was made although nobody used the grant.
+func (g *grant) end(sent bool) {
+	if g.done != nil {
+		g.done(sent || g.used.Load())
+		g.done = nil
+	}
+}
+
+// endGrant gives back the grant of an attempt that was judged.
+func (w *Worker) endGrant(d *delivery) {
+	if w.config.Limiter != nil && d.grant.done != nil && d.verdict.Counted && d.verdict.Action == verdict.Retry {
+		w.config.Limiter.Failed(d.message.Source)
+	}
+	d.grant.end(d.verdict.Counted)
+}
+
+// Granted reports whether the request that is about to be made is the one that the Limiter
+// granted to the attempt of this context. It reports true once: a [Deliverer] that makes more
+// than one request in an attempt, for a new token or an upload say, has the Limiter grant each
+// further one. It is safe for concurrent use.
+func Granted(ctx context.Context) bool {
+	g, ok := ctx.Value(grantKey{}).(*grant)
+	return ok && !g.used.Swap(true)
+}

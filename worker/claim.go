@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // A claim-checked message has its body in the object store; see [outbox.Bodies]. The body
@@ -50,7 +51,7 @@ func (w *Worker) claim(d *delivery) (decided bool) {
 	}
 	if err := w.waitForRoom(d, body.Size()); err != nil {
 		if w.pulling.Err() != nil && d.ctx.Err() == nil {
-			return d.decide(verdict{action: wait, err: "the worker is stopping"})
+			return d.decide(verdict.Verdict{Action: verdict.Wait, Text: "the worker is stopping"})
 		}
 		return d.decide(w.unclaimed(d, err))
 	}
@@ -91,22 +92,22 @@ func (w *Worker) dropBody(d *delivery) {
 // dropAnswer releases the answer and its memory: a message that is not settled is sent again, and
 // without a reply subject nobody reads the answer.
 func (w *Worker) dropAnswer(d *delivery) {
-	d.verdict.answer.Body = nil
+	d.verdict.Answer.Body = nil
 	d.leased.answer.End()
 }
 
 // unclaimed is the verdict about a message whose body could not be fetched.
-func (w *Worker) unclaimed(d *delivery, err error) verdict {
+func (w *Worker) unclaimed(d *delivery, err error) verdict.Verdict {
 	switch {
 	case errors.As(err, new(*outbox.SizeError)):
-		return verdict{settlement: outbox.Poison, err: "claim check: " + err.Error()}
+		return verdict.Verdict{Settlement: outbox.Poison, Text: "claim check: " + err.Error()}
 	case !errors.Is(err, outbox.ErrBodyMissing) && !errors.Is(err, outbox.ErrBodyAltered):
 		return w.postpone(d, err)
 	case !w.keeper.Holds(d.lease):
 		// Whoever has the message by now may have delivered it and removed its body.
-		return verdict{action: abandon, err: "lease lost"}
+		return verdict.Verdict{Action: verdict.Abandon, Text: "lease lost"}
 	default:
-		return verdict{settlement: outbox.Held, err: "claim check: " + err.Error()}
+		return verdict.Verdict{Settlement: outbox.Held, Text: "claim check: " + err.Error()}
 	}
 }
 

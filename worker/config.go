@@ -13,7 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/audit"
-	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // Deliverer sends one message to the far side. The worker calls it once for each attempt. It must
@@ -148,6 +148,22 @@ type Config struct {
 	Observe func(Event)
 }
 
+// Limiter grants requests under a limit that this worker shares with others.
+//
+// Its methods are called from many goroutines at once, Acquire for every attempt. While there is
+// enough for all, Acquire should neither allocate nor make a request.
+type Limiter interface {
+	// Acquire waits until the source may make one more request, for as long as ctx lasts. If ctx
+	// has ended already it returns at once. REQUESTs go before SENDs. After an error the worker
+	// asks again a second later. The worker calls done once, when the request is answered or will
+	// not be made; sent reports whether it was made, or may have been.
+	Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error)
+	// Failed reports that a request of the source was granted and made in vain: its message will
+	// be tried again. The worker calls it before done, so that the limiter can keep failing
+	// messages of one source from using up what others wait for.
+	Failed(source string)
+}
+
 // Retry rules. The delay before attempt n+1 is drawn evenly from 0 to
 // Initial·2^(n−1), capped at Max.
 type Retry struct {
@@ -238,7 +254,7 @@ func (c Config) Validate() error {
 //	attempts   1   2   3   4    5    6    7     8     9     10 …
 //	delay      2s  4s  8s  16s  32s  64s  128s  256s  512s  10m
 func (r Retry) Delay(attempts int) time.Duration {
-	return backoff.Exponential(r.Initial, r.Max, attempts)
+	return (*verdict.Rules)(&r).Delay(attempts)
 }
 
 func setDefault[T comparable](field *T, value T) {

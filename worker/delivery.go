@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 	"github.com/redoxworker/redoxworker/worker/internal/replies"
 	"github.com/redoxworker/redoxworker/worker/internal/suspects"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // delivery is one message on its way through the worker.
@@ -48,11 +49,11 @@ type delivery struct {
 	marked    bool          // its order token waits for this very message
 	asked     bool          // the Deliverer was asked to send it
 	began     time.Time
-	took      time.Duration // of the attempt
-	verdict   verdict       // what is to be done; before that is decided, only its answer is set
-	room      func()        // gives the memory of a claim-checked body back; nil: it has none
-	stream    *stream       // such a body, if it is not in memory
-	grant     grant         // of the attempt's request
+	took      time.Duration   // of the attempt
+	verdict   verdict.Verdict // what is to be done; before that is decided, only its answer is set
+	room      func()          // gives the memory of a claim-checked body back; nil: it has none
+	stream    *stream         // such a body, if it is not in memory
+	grant     grant           // of the attempt's request
 }
 
 // inbound is the worker's copy of a message that JetStream delivered. The client's own message
@@ -136,7 +137,7 @@ func (w *Worker) deliver(d *delivery) {
 		failpoint.At("answer")
 	}
 	w.dropBody(d)
-	if d.verdict.action != settled || d.message.ReplyTo == "" {
+	if d.verdict.Action != verdict.Settled || d.message.ReplyTo == "" {
 		w.dropAnswer(d)
 	}
 	// What was not sent has learnt nothing and made no request, however long its settlement takes.
@@ -149,7 +150,7 @@ func (w *Worker) deliver(d *delivery) {
 
 // decide stores the verdict in the delivery and returns true. On the stack a verdict would exist
 // once for every call on the way down, for each message in flight.
-func (d *delivery) decide(v verdict) (decided bool) {
+func (d *delivery) decide(v verdict.Verdict) (decided bool) {
 	d.verdict = v
 	return true
 }
@@ -158,21 +159,21 @@ func (d *delivery) decide(v verdict) (decided bool) {
 // the message is to be attempted.
 func (w *Worker) prepare(d *delivery) (decided bool) {
 	if !w.keeper.Holds(d.lease) {
-		return d.decide(verdict{action: abandon, err: "lease lost before the attempt"})
+		return d.decide(verdict.Verdict{Action: verdict.Abandon, Text: "lease lost before the attempt"})
 	}
 	if w.keeper.Stale(d.lease) {
-		return d.decide(verdict{action: abandon, err: "NATS was restarted before the attempt"})
+		return d.decide(verdict.Verdict{Action: verdict.Abandon, Text: "NATS was restarted before the attempt"})
 	}
 	d.unsure = d.message.BodyObject != ""
 	w.askHold(d)
 	if left := w.contested(d); left > 0 {
-		return d.decide(verdict{action: leave, delay: left, err: "NATS was restarted, or the consumer deleted; another worker may still have the message"})
+		return d.decide(verdict.Verdict{Action: verdict.Leave, Delay: left, Text: "NATS was restarted, or the consumer deleted; another worker may still have the message"})
 	}
 	if err := w.recall(d); err != nil {
 		return d.decide(w.postpone(d, err))
 	}
 	if left := w.elsewhere(d); left > 0 {
-		return d.decide(verdict{action: leave, delay: left, err: "another worker has just begun to send it"})
+		return d.decide(verdict.Verdict{Action: verdict.Leave, Delay: left, Text: "another worker has just begun to send it"})
 	}
 	if w.unanswerable(d) || w.precheck(d) || w.inOrder(d) || w.turn(d) {
 		return true
@@ -191,7 +192,7 @@ func (w *Worker) askHold(d *delivery) {
 }
 
 func (w *Worker) precheck(d *delivery) (decided bool) {
-	v, decided := precheck(&d.message, d.contract, &d.record, d.hold, w.clock.Now(), &w.config.Retry)
+	v, decided := verdict.Precheck(&d.message, d.contract, &d.record, d.hold, w.clock.Now(), w.rules())
 	return decided && d.decide(v)
 }
 
@@ -214,13 +215,27 @@ func (w *Worker) noteStart(d *delivery) (decided bool) {
 	err := store(d.ctx, d.message, started)
 	d.noted = err == nil || !bucket.Refused(err)
 	if dlq.IsAlreadyStored(err) {
-		return d.decide(verdict{action: leave, delay: time.Second + backoff.FullJitter(time.Second), err: "another worker has just begun to send it"})
+		return d.decide(verdict.Verdict{Action: verdict.Leave, Delay: time.Second + backoff.FullJitter(time.Second), Text: "another worker has just begun to send it"})
 	}
 	if err != nil {
 		return d.decide(w.postpone(d, err))
 	}
 	w.troubles.ledger.Worked(itself)
 	failpoint.At("intent")
+	return false
+}
+
+// turn gives a suspect its turn. Without one it is decided that it comes again.
+func (w *Worker) turn(d *delivery) (decided bool) {
+	lost := d.record.Started
+	if lost == 0 || w.config.Retry.PoisonAfter < 1 {
+		return false
+	}
+	turn, wait, why := w.suspects.Take(lease.Key{Sequence: d.message.Sequence, Stored: d.message.Stored.UnixNano()}, lost, d.record.Alone)
+	if why != "" {
+		return d.decide(verdict.Verdict{Action: verdict.Leave, Delay: wait, Text: why})
+	}
+	d.turn = turn
 	return false
 }
 
@@ -266,5 +281,5 @@ func (w *Worker) unanswerable(d *delivery) (decided bool) {
 		return false
 	}
 	w.log.Debug("a message waits: its reply could not be stored", "message", d.message.ID, "source", d.message.Source, "error", err)
-	return d.decide(verdict{action: wait, delay: max(w.config.Retry.Initial, replies.Wait), jittered: true, err: "its reply could not be stored"})
+	return d.decide(verdict.Verdict{Action: verdict.Wait, Delay: max(w.config.Retry.Initial, replies.Wait), Jittered: true, Text: "its reply could not be stored"})
 }

@@ -1,10 +1,10 @@
 package worker
 
 import (
-	"errors"
 	"time"
 
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // Causes with which the worker cancels an attempt's context; read them with
@@ -15,9 +15,9 @@ var (
 	ErrLeaseLost = lease.ErrLost
 	// ErrDrainTimeout is returned when an attempt was still running at the end of
 	// Config.DrainTimeout.
-	ErrDrainTimeout = errors.New("worker: the drain timeout ended before the attempt did")
+	ErrDrainTimeout = verdict.ErrDrainTimeout
 	// ErrDeadline is returned when the deadline of a request passed during its attempt.
-	ErrDeadline = errors.New("worker: the deadline of the request passed during the attempt")
+	ErrDeadline = verdict.ErrDeadline
 	// ErrAttemptTimeout is returned when an attempt outlived Config.AttemptTimeout.
 	ErrAttemptTimeout = lease.ErrAttemptTimeout
 )
@@ -78,71 +78,46 @@ type Failure interface {
 // error says already.
 
 // Permanent marks err as final: the message is settled [outbox.Rejected].
-func Permanent(err error) error { return mark(err, func(r *reading) { r.permanent = true }) }
+func Permanent(err error) error {
+	return verdict.Mark(err, func(r *verdict.Reading) { r.Permanent = true })
+}
 
 // Poison marks err as a breach of the contract: the message is settled [outbox.Poison].
-func Poison(err error) error { return mark(err, func(r *reading) { r.poison = true }) }
+func Poison(err error) error { return verdict.Mark(err, func(r *verdict.Reading) { r.Poison = true }) }
 
 // Held marks err as one that a person must decide on: settled [outbox.Held].
-func Held(err error) error { return mark(err, func(r *reading) { r.held = true }) }
+func Held(err error) error { return verdict.Mark(err, func(r *verdict.Reading) { r.Held = true }) }
 
 // RetryAfter asks for the next attempt no sooner than d. It only ever lengthens the
 // worker's own backoff, and what err asks for itself, and is capped at Retry.Max.
 func RetryAfter(err error, d time.Duration) error {
-	return mark(err, func(r *reading) { r.retryAfter = max(r.retryAfter, d) })
+	return verdict.Mark(err, func(r *verdict.Reading) { r.RetryAfter = max(r.RetryAfter, d) })
 }
 
 // NotAttempted says that nothing was sent. The message waits and no attempt is counted.
 // scope names what to pause (one of Source.Scopes); "" leaves that to err. It does not take
 // back that the outcome is unknown.
 func NotAttempted(err error, scope string) error {
-	return mark(err, func(r *reading) {
-		r.unsent = true
+	return verdict.Mark(err, func(r *verdict.Reading) {
+		r.Unsent = true
 		if scope != "" {
-			r.pauses = scope
+			r.Pauses = scope
 		}
 	})
 }
 
 // UnknownOutcome says that the request was sent and no answer came: the far side may
 // have taken it.
-func UnknownOutcome(err error) error { return mark(err, func(r *reading) { r.unknown = true }) }
+func UnknownOutcome(err error) error {
+	return verdict.Mark(err, func(r *verdict.Reading) { r.Unknown = true })
+}
 
 // WithSafeText sets the text that may leave the worker in replies, dead letters and
 // logs; "" leaves that of err. It must hold nothing of the message's content.
 func WithSafeText(err error, text string) error {
-	return mark(err, func(r *reading) {
+	return verdict.Mark(err, func(r *verdict.Reading) {
 		if text != "" {
-			r.safe = text
+			r.SafeText = text
 		}
 	})
 }
-
-func mark(err error, set func(*reading)) error {
-	if err == nil {
-		return nil
-	}
-	f := failure{err: err, says: read(err)}
-	set(&f.says)
-	return &f
-}
-
-// failure is an error with verbs: what it wraps says, and one more.
-type failure struct {
-	err  error
-	says reading
-}
-
-func (f *failure) Error() string             { return f.err.Error() }
-func (f *failure) Unwrap() error             { return f.err }
-func (f *failure) Permanent() bool           { return f.says.permanent }
-func (f *failure) Poison() bool              { return f.says.poison }
-func (f *failure) Held() bool                { return f.says.held }
-func (f *failure) Attempted() bool           { return f.says.attempted() }
-func (f *failure) UnknownOutcome() bool      { return f.says.unknown }
-func (f *failure) DoubtfulOutcome() bool     { return f.says.doubtful }
-func (f *failure) SourceRefused() bool       { return f.says.refused }
-func (f *failure) Trouble() bool             { return f.says.trouble }
-func (f *failure) RetryAfter() time.Duration { return f.says.retryAfter }
-func (f *failure) Pauses() string            { return f.says.pauses }
-func (f *failure) SafeError() string         { return f.says.safe }

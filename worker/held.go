@@ -8,6 +8,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // inOrder settles a message held if an operator decided so, or if it waits behind a dead letter
@@ -23,7 +24,7 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 			return d.decide(w.postpone(d, err))
 		}
 		if byHand {
-			return d.decide(verdict{settlement: outbox.Held, unknown: d.record.Unknown, err: heldByHandText(d.record)})
+			return d.decide(verdict.Verdict{Settlement: outbox.Held, Unknown: d.record.Unknown, Text: heldByHandText(d.record)})
 		}
 	}
 	if !w.config.HoldAfterDeadLetter {
@@ -35,7 +36,7 @@ func (w *Worker) inOrder(d *delivery) (decided bool) {
 	}
 	d.marked = held.Waits(at.Position)
 	if by, blocked := held.Blocks(at); blocked {
-		return d.decide(verdict{settlement: outbox.Held, err: heldBehindText(held, by)})
+		return d.decide(verdict.Verdict{Settlement: outbox.Held, Text: heldBehindText(held, by)})
 	}
 	return false
 }
@@ -90,7 +91,7 @@ func heldBehindText(held dlq.HeldToken, by uint64) string {
 func heldByHandText(r ledger.Record) string {
 	text := "held by an operator"
 	if r.Attempts > 0 {
-		text += " after " + countedAttempts(r.Attempts)
+		text += " after " + verdict.CountedAttempts(r.Attempts)
 	}
 	if r.Error != "" {
 		text += "; the last: " + r.Error

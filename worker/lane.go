@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/pull"
 )
 
 // lane is what a source has to send, or to request: one durable consumer, and while there is
@@ -44,7 +45,7 @@ type lane struct {
 	// batch is how many messages are asked for at once; the goroutine's own.
 	batch int
 	// hand is what was pulled ahead; the goroutine's own.
-	hand hand
+	hand pull.Ahead[delivery]
 
 	mu      sync.Mutex
 	running bool
@@ -268,7 +269,7 @@ func (w *Worker) checkAckWait(wait time.Duration) error {
 // pullError notes what went wrong with a pull. A consumer that is gone is bound anew.
 func (w *Worker) pullError(l *lane, err error) {
 	w.metrics.pullErrors.Inc()
-	if errors.Is(err, errNoConsumer) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, errNoAnswer) {
+	if errors.Is(err, pull.ErrNoConsumer) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, pull.ErrNoAnswer) {
 		l.bound.Store(false)
 	}
 	if w.conn.IsConnected() {
@@ -281,3 +282,6 @@ func (w *Worker) pullError(l *lane, err error) {
 func (w *Worker) pullBytes() int {
 	return max(w.config.PullBytes, int(w.conn.MaxPayload()))
 }
+
+// replicated reports whether several servers keep the state of a stream or consumer.
+func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replicas) > 0 }

@@ -3,9 +3,11 @@ package worker
 import (
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // metrics of one worker. No label holds anything of a message but its source and lane.
@@ -63,7 +65,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-var actionNames = [...]string{settled: "settled", retry: "retry", wait: "wait", abandon: "abandon"}
+var actionNames = [...]string{verdict.Settled: "settled", verdict.Retry: "retry", verdict.Wait: "wait", verdict.Abandon: "abandon"}
 
 // series are the metrics of the ordinary messages of a lane, looked up once.
 type series struct {
@@ -76,7 +78,7 @@ type series struct {
 func (m *metrics) series(source string, kind outbox.Lane) *series {
 	return &series{
 		delivered: m.settled.WithLabelValues(source, string(kind), string(outbox.Delivered)),
-		settled:   m.attempts.WithLabelValues(source, actionNames[settled]),
+		settled:   m.attempts.WithLabelValues(source, actionNames[verdict.Settled]),
 		duration:  m.duration.WithLabelValues(source),
 		age:       m.age.WithLabelValues(source),
 	}
@@ -100,13 +102,13 @@ func (m *metrics) seriesOf(d *delivery) *series {
 // attempt counts an attempt that has ended. An attempted message has the source of its lane.
 func (m *metrics) attempt(d *delivery) {
 	v := &d.verdict
-	if v.action == settled {
+	if v.Action == verdict.Settled {
 		m.seriesOf(d).settled.Inc()
 	} else {
-		m.attempts.WithLabelValues(d.lane.source, actionNames[v.action]).Inc()
+		m.attempts.WithLabelValues(d.lane.source, actionNames[v.Action]).Inc()
 	}
 	m.seriesOf(d).duration.Observe(d.took.Seconds())
-	if v.unknown {
+	if v.Unknown {
 		m.unknown.WithLabelValues(d.lane.source).Inc()
 	}
 }
@@ -118,13 +120,64 @@ func (m *metrics) repeated(d *delivery) { m.duplicates.WithLabelValues(d.lane.so
 func (m *metrics) outcome(d *delivery, kind EventKind) {
 	switch kind {
 	case EventSettled:
-		if d.verdict.settlement == outbox.Delivered {
+		if d.verdict.Settlement == outbox.Delivered {
 			m.seriesOf(d).delivered.Inc()
 		} else {
-			m.settled.WithLabelValues(d.lane.source, string(d.message.Lane), string(d.verdict.settlement)).Inc()
+			m.settled.WithLabelValues(d.lane.source, string(d.message.Lane), string(d.verdict.Settlement)).Inc()
 		}
 		m.seriesOf(d).age.Observe(time.Since(d.message.Stored).Seconds())
 	case EventAbandoned:
 		m.leasesLost.Inc()
 	}
+}
+
+// backlog holds the gauges of what the work queue holds for the worker's sources: messages that
+// wait, and messages that any worker has in flight. All workers report the same. A worker reports
+// none while NATS does not answer.
+type backlog struct {
+	messages *prometheus.GaugeVec
+	oldest   *prometheus.GaugeVec
+	shown    map[[2]string]uint64
+}
+
+func newBacklog() backlog {
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redoxworker_queue_" + name, Help: help}, labels)
+	}
+	return backlog{
+		messages: gauge("messages", "Messages in the work queue that are not settled, those in flight included.", "source", "lane"),
+		oldest:   gauge("oldest_seconds", "Age of the oldest message in the work queue, of any source; 0 when it is empty."),
+	}
+}
+
+// show sets the gauges to what a look at the queue found, for served sources that have messages
+// or had some. It must not be called concurrently.
+func (b *backlog) show(info *jetstream.StreamInfo, prefix outbox.Prefix, served func(source string) bool) {
+	count := make(map[[2]string]uint64)
+	for subject, n := range info.State.Subjects {
+		if source, kind, _, _ := prefix.ParseOut(subject); kind != "" && served(source) {
+			count[[2]string{source, string(kind)}] += n
+		}
+	}
+	for key, n := range count {
+		b.messages.WithLabelValues(key[0], key[1]).Set(float64(n))
+	}
+	for key := range b.shown {
+		if count[key] == 0 {
+			b.messages.WithLabelValues(key[0], key[1]).Set(0)
+		}
+	}
+	b.shown = count
+	age := 0.0
+	if info.State.Msgs > 0 {
+		age = max(0, info.TimeStamp.Sub(info.State.FirstTime).Seconds())
+	}
+	b.oldest.WithLabelValues().Set(age)
+}
+
+// hide resets the gauges: the queue could not be looked at.
+func (b *backlog) hide() {
+	b.messages.Reset()
+	b.oldest.Reset()
+	b.shown = nil
 }

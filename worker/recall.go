@@ -5,7 +5,9 @@ import (
 	"errors"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/heads"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // recall reads the record of a message that may have been delivered before. Under hold it always
@@ -45,13 +47,13 @@ func (w *Worker) recall(d *delivery) error {
 
 // postpone is the verdict about a message that waits because NATS did not let the worker read or
 // write what it must before sending.
-func (w *Worker) postpone(d *delivery, err error) verdict {
+func (w *Worker) postpone(d *delivery, err error) verdict.Verdict {
 	if errors.Is(causeOf(d.ctx), ErrLeaseLost) {
-		return verdict{action: abandon, err: "lease lost"}
+		return verdict.Verdict{Action: verdict.Abandon, Text: "lease lost"}
 	}
 	w.troubles.ledger.Failed(itself, "messages wait: their state could not be read from or written to NATS", err,
 		"message", d.message.ID, "source", d.message.Source)
-	return verdict{action: wait, delay: w.config.Retry.Initial, err: "NATS did not answer"}
+	return verdict.Verdict{Action: verdict.Wait, Delay: w.config.Retry.Initial, Text: "NATS did not answer"}
 }
 
 // remember notes in the ledger since when it remembers everything. It is called when the worker
@@ -78,4 +80,22 @@ func (w *Worker) unremembered(d *delivery, rec ledger.Record) (ledger.Record, er
 	w.log.Warn("the ledger was deleted, purged or made anew since the message was stored, and the message was in somebody's hand: it counts as possibly sent",
 		"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
 	return ledger.Damaged(d.message), nil
+}
+
+// lookUp asks once whether the ledger has anything about messages of a source that were stored
+// before their consumer was made, as all of a backlog are. Each would be looked up otherwise.
+func (w *Worker) lookUp(l *lane, list []*delivery) {
+	old := list[:0:0]
+	for _, d := range list {
+		if d.older && d.delivered <= 1 {
+			old = append(old, d)
+		}
+	}
+	if len(old) < 2 {
+		return
+	}
+	_, err := w.notes.First(l.ctx, w.ledger.Subjects(l.source))
+	for _, d := range old {
+		d.unnoted = errors.Is(err, heads.ErrNone)
+	}
 }

@@ -15,7 +15,7 @@ func (w *Worker) report(d *delivery, kind EventKind) {
 	w.metrics.outcome(d, kind)
 	level := slog.LevelInfo
 	switch {
-	case v.settlement == outbox.Delivered:
+	case v.Settlement == outbox.Delivered:
 		level = slog.LevelDebug
 	case kind == EventSettled && d.needsDeadLetter(): // somebody should look at it
 		level = slog.LevelWarn
@@ -28,7 +28,7 @@ func (w *Worker) report(d *delivery, kind EventKind) {
 	}
 	e := d.event(kind)
 	e.Attempt = d.attempts()
-	e.Settlement, e.Status, e.LogIDs, e.Delay, e.Error = v.settlement, v.answer.Status, v.answer.LogIDs, v.delay, v.err
+	e.Settlement, e.Status, e.LogIDs, e.Delay, e.Error = v.Settlement, v.Answer.Status, v.Answer.LogIDs, v.Delay, v.Text
 	e.PossibleDuplicate = d.possibleDuplicate()
 	if kind == EventSettled {
 		e.Duration = time.Since(d.message.Stored)
@@ -50,21 +50,21 @@ func (d *delivery) line() []slog.Attr {
 	line := make([]slog.Attr, 0, 12)
 	line = append(line, slog.String("message", d.message.ID), slog.String("source", d.lane.source), slog.String("lane", string(d.wayOf())),
 		slog.Uint64("sequence", d.message.Sequence))
-	if v.settlement != "" {
-		line = append(line, slog.String("settlement", string(v.settlement)))
+	if v.Settlement != "" {
+		line = append(line, slog.String("settlement", string(v.Settlement)))
 	}
-	if v.answer.Status != 0 {
-		line = append(line, slog.Int("status", v.answer.Status))
+	if v.Answer.Status != 0 {
+		line = append(line, slog.Int("status", v.Answer.Status))
 	}
 	line = append(line, slog.Int("attempts", d.attempts()))
-	if v.delay > 0 {
-		line = append(line, slog.Duration("delay", v.delay))
+	if v.Delay > 0 {
+		line = append(line, slog.Duration("delay", v.Delay))
 	}
-	if len(v.answer.LogIDs) > 0 {
-		line = append(line, slog.Any("log_ids", v.answer.LogIDs))
+	if len(v.Answer.LogIDs) > 0 {
+		line = append(line, slog.Any("log_ids", v.Answer.LogIDs))
 	}
-	if v.err != "" {
-		line = append(line, slog.String("error", v.err))
+	if v.Text != "" {
+		line = append(line, slog.String("error", v.Text))
 	}
 	if d.possibleDuplicate() {
 		line = append(line, slog.Bool("possible_duplicate", true))
@@ -78,7 +78,7 @@ func (d *delivery) wayOf() outbox.Lane { return cmp.Or(d.message.Lane, d.lane.ki
 // possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome, or the
 // message may be in the queue twice.
 func (d *delivery) possibleDuplicate() bool {
-	return d.mayRepeat() || d.verdict.unknown
+	return d.mayRepeat() || d.verdict.Unknown
 }
 
 // mayRepeat reports whether the far side may have the message before this attempt: from an earlier

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // The files settle*.go are the only place where a message is acknowledged, handed back, woken,
-// replied to or dead-lettered: settle.go has the order of the steps, the others have the steps.
+// replied to or dead-lettered: settle.go has the order of the steps, reply and audit entry, the others have the other steps.
 
 // stepTimeout is the least time that a step of a settlement has before the unconfirmed steps are
 // repeated.
@@ -25,18 +29,18 @@ var errUnconfirmed = errors.New("NATS did not confirm within 2s")
 
 // settle carries out the verdict.
 func (w *Worker) settle(d *delivery) {
-	switch d.verdict.action {
-	case settled:
+	switch d.verdict.Action {
+	case verdict.Settled:
 		w.conclude(d)
-	case retry, wait:
+	case verdict.Retry, verdict.Wait:
 		w.giveBack(d)
-	case leave:
+	case verdict.Leave:
 		if w.keeper.Release(d.lease) {
-			ack.Back(w.conn, d.msg.reply, d.verdict.delay)
-			w.comesAgain(d.lane, d.verdict.delay)
+			ack.Back(w.conn, d.msg.reply, d.verdict.Delay)
+			w.comesAgain(d.lane, d.verdict.Delay)
 		}
 		w.report(d, EventWait)
-	case abandon:
+	case verdict.Abandon:
 		w.keeper.Forget(d.lease)
 		w.log.Warn("lease lost: another worker may have the message; this one leaves it alone",
 			"message", d.message.ID, "source", d.message.Source, "sequence", d.message.Sequence)
@@ -50,7 +54,7 @@ func (w *Worker) settle(d *delivery) {
 // when the worker is stopped: then the message is delivered again and its steps are repeated.
 func (w *Worker) conclude(d *delivery) {
 	defer w.keeper.Forget(d.lease)
-	done := d.verdict.done
+	done := d.verdict.Done
 	s := settlement{worker: w, delivery: d, dead: done, replied: done, audited: done}
 	err, member := s.steps(), itself
 	if err != nil {
@@ -65,13 +69,13 @@ func (w *Worker) conclude(d *delivery) {
 	}
 	if errors.Is(err, ErrLeaseLost) {
 		w.log.Warn("settled, and left to another worker to acknowledge: the lease was lost meanwhile", "message", d.message.ID,
-			"source", d.message.Source, "sequence", d.message.Sequence, "settlement", d.verdict.settlement)
+			"source", d.message.Source, "sequence", d.message.Sequence, "settlement", d.verdict.Settlement)
 		w.report(d, EventAbandoned)
 		return
 	}
 	if err != nil {
 		w.log.Error("stopped before the settlement of a message was confirmed; it will be delivered again",
-			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.settlement, "error", err)
+			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.Settlement, "error", err)
 		return
 	}
 	d.over = true
@@ -118,7 +122,7 @@ func (s *settlement) repeat(member string, failed error) error {
 	return backoff.RetryNotify(again, policy, func(err error, _ time.Duration) {
 		w.metrics.settleErrors.Inc()
 		w.troubles.settlements.Failed(member, s.unsettled(), err,
-			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.settlement)
+			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.Settlement)
 	})
 }
 
@@ -146,7 +150,7 @@ func (s *settlement) steps() error {
 	}
 	// Once acknowledged, the queue does not show that the replay was published. This note does.
 	if s.delivery.message.ReplayOf != "" {
-		if err := dlq.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.delivery.verdict.settlement); err != nil {
+		if err := dlq.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.delivery.verdict.Settlement); err != nil {
 			return err
 		}
 	}
@@ -181,12 +185,12 @@ func (s *settlement) steps() error {
 }
 
 // ctx bounds the next step.
-func (s *settlement) ctx() context.Context { return s.worker.deadlines.context() }
+func (s *settlement) ctx() context.Context { return s.worker.deadlines.Context() }
 
 // attempts returns the number of counted attempts, those of this delivery included.
 func (d *delivery) attempts() int {
-	n := d.record.Attempts + d.verdict.lost
-	if d.verdict.counted {
+	n := d.record.Attempts + d.verdict.Lost
+	if d.verdict.Counted {
 		n++
 	}
 	return n
@@ -203,4 +207,54 @@ func (s *settlement) unsettled() string {
 		return "an audit entry could not be written; repeating"
 	}
 	return "a settlement was not confirmed; repeating"
+}
+
+// reply publishes the reply. durable reports whether a stream confirmed it.
+func (s *settlement) reply() (durable bool, err error) {
+	w, d := s.worker, s.delivery
+	msg := s.replyMsg().Encode(d.message.ReplyTo)
+	if w.tooLarge(msg) {
+		if err := w.putAside(msg, w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
+			return false, err
+		}
+	}
+	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
+		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())
+		err := w.depot.Put(s.ctx(), d.message.Source, msg, &s.tried)
+		return err == nil, err
+	}
+	return false, w.conn.PublishMsg(msg)
+}
+
+func (s *settlement) replyMsg() outbox.Reply {
+	d := s.delivery
+	v := &d.verdict
+	return outbox.Reply{
+		MessageID: d.message.ID, ReplayOf: d.message.ReplayOf, Settlement: v.Settlement, Status: v.Answer.Status, Attempts: d.attempts(),
+		LogIDs: v.Answer.LogIDs, Error: v.Text, ContentType: v.Answer.ContentType, Header: v.Answer.Header, Body: v.Answer.Body,
+		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
+		PossibleDuplicate: d.possibleDuplicate(),
+	}
+}
+
+// onePrefix wraps an error of the NATS client whose text repeats its prefix: "nats: nats: …".
+type onePrefix struct{ error }
+
+// Error returns the text with one prefix.
+func (e onePrefix) Error() string {
+	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
+}
+
+func (e onePrefix) Unwrap() error { return e.error }
+
+// entry is the audit entry of the settlement.
+func (s *settlement) entry() audit.Entry {
+	d, now := s.delivery, time.Now()
+	v := &d.verdict
+	return audit.Entry{
+		Time: now.UTC(), Worker: s.worker.config.ID, Message: d.message.ID, Source: d.message.Source, Lane: d.message.Lane, Kind: d.message.Kind,
+		Settlement: v.Settlement, Status: v.Answer.Status, Attempts: d.attempts(), Deliveries: d.delivered, LogIDs: v.Answer.LogIDs, Error: v.Text,
+		PossibleDuplicate: d.possibleDuplicate(), DeadLetter: d.needsDeadLetter(), Answered: d.message.ReplyTo != "", ReplayOf: d.message.ReplayOf,
+		Stored: d.message.Stored.UTC(), Sequence: d.message.Sequence, AttemptSeconds: d.took.Seconds(), AgeSeconds: now.Sub(d.message.Stored).Seconds(),
+	}
 }

@@ -44,7 +44,7 @@ func (s *settlement) leave() error {
 // leaveWord notes in the ledger that only the ack is missing: the worker that has the message
 // next acknowledges it and does nothing else.
 func (s *settlement) leaveWord() error {
-	if s.delivery.verdict.done {
+	if s.delivery.verdict.Done {
 		return nil // that is where it comes from
 	}
 	if err := s.worker.ledger.Store(s.ctx(), s.delivery.message, s.word()); err != nil {
@@ -56,7 +56,7 @@ func (s *settlement) leaveWord() error {
 // word is the record of a message that is settled but for the ack.
 func (s *settlement) word() ledger.Record {
 	rec := s.delivery.record
-	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.settlement, s.delivery.verdict.answer.Status, s.delivery.verdict.err
+	rec.Settled, rec.Status, rec.Error = s.delivery.verdict.Settlement, s.delivery.verdict.Answer.Status, s.delivery.verdict.Text
 	return rec
 }
 

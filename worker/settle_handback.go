@@ -2,12 +2,15 @@ package worker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
+	"github.com/redoxworker/redoxworker/worker/internal/heads"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // giveBack notes the end of the delivery in the ledger and hands the message back, to be
@@ -15,8 +18,8 @@ import (
 // negative ack would take the message away from the worker that has it now.
 func (w *Worker) giveBack(d *delivery) {
 	v := &d.verdict
-	if v.jittered {
-		v.delay = backoff.FullJitter(v.delay)
+	if v.Jittered {
+		v.Delay = backoff.FullJitter(v.Delay)
 	}
 	rec := d.ended(time.Now())
 	// Otherwise the record is another worker's by now, could not be read and must not be
@@ -27,11 +30,11 @@ func (w *Worker) giveBack(d *delivery) {
 	}
 	outlived := w.outlived(d)
 	if w.keeper.Release(d.lease) && !outlived {
-		ack.Back(w.conn, d.msg.reply, v.delay)
-		w.comesAgain(d.lane, v.delay)
+		ack.Back(w.conn, d.msg.reply, v.Delay)
+		w.comesAgain(d.lane, v.Delay)
 	}
 	kind := EventRetry
-	if v.action == wait {
+	if v.Action == verdict.Wait {
 		kind = EventWait
 	}
 	w.report(d, kind)
@@ -41,17 +44,17 @@ func (w *Worker) giveBack(d *delivery) {
 func (d *delivery) ended(now time.Time) ledger.Record {
 	v, rec := &d.verdict, d.record
 	rec.Age, rec.Since = rec.AgeAt(d.began), time.Time{}
-	rec.Ended, rec.Next = d.delivered, now.Add(v.delay)
+	rec.Ended, rec.Next = d.delivered, now.Add(v.Delay)
 	if d.asked { // else what is suspected stays suspected
 		rec.Started, rec.Alone, rec.Intent = 0, 0, false
 	}
-	if v.action != retry {
+	if v.Action != verdict.Retry {
 		return rec
 	}
 	rec.Attempts++
-	rec.Status, rec.Error = v.answer.Status, v.err
-	rec.Unknown = rec.Unknown || v.unknown
-	if v.excused {
+	rec.Status, rec.Error = v.Answer.Status, v.Text
+	rec.Unknown = rec.Unknown || v.Unknown
+	if v.Excused {
 		rec.Excused++
 	} else {
 		rec.Age, rec.Since = rec.Age+d.took, now
@@ -96,15 +99,21 @@ func (w *Worker) refuse(d *delivery, delay time.Duration) {
 	}
 }
 
+// putBack gives what a lane has in hand to other workers.
+func (w *Worker) putBack(l *lane) {
+	var all sync.WaitGroup
+	for _, d := range l.hand.GiveUp() {
+		all.Go(func() { w.refuse(d, 0) })
+	}
+	all.Wait()
+}
+
 // comesAgain has the lane pull again when a message that was handed back is due.
 func (w *Worker) comesAgain(l *lane, delay time.Duration) {
 	if delay <= w.config.Retry.Max { // what comes later is found in time without
-		time.AfterFunc(delay+comesAfter, func() { w.open(l) })
+		time.AfterFunc(delay+heads.ComesAfter, func() { w.open(l) })
 	}
 }
-
-// comesAfter is the delay with which the server delivers a message that is due.
-const comesAfter = 15 * time.Millisecond
 
 // noteUnsent notes that a message was not sent, so that its next delivery does not count as a
 // possible duplicate.
@@ -127,15 +136,44 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duratio
 // wake has followers that were handed back delivered now, by a negative ack without a delay. It
 // waits for the server to confirm the last one: a pull that overtakes the negative ack brings
 // nothing.
-func (w *Worker) wake(l *lane, list []handedBack) {
+func (w *Worker) wake(l *lane, list []heads.HandedBack) {
 	if len(list) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
 	defer cancel()
 	for i, b := range list {
-		at := ack.Delivery{Stream: w.config.Prefix.OutStream(), Consumer: l.consumer, Sequence: b.sequence, Consumed: b.delivery}
+		at := ack.Delivery{Stream: w.config.Prefix.OutStream(), Consumer: l.consumer, Sequence: b.Sequence, Consumed: b.Delivery}
 		_ = at.Wake(ctx, w.conn, i == len(list)-1) // otherwise it comes at its time
 	}
 	w.open(l)
+}
+
+// alibi has the ledger know that a delivery came to no end because its lease was lost: this
+// worker is alive, and the message is not to be suspected for it. Until NATS can be asked
+// again that takes its time, for which nothing waits but Run.
+func (w *Worker) alibi(d *delivery) {
+	if d.contract != nil || !d.noted && d.delivered > 1 {
+		return // nobody takes it for lost
+	}
+	m, alibi := d.message, ledger.Alibi{Noted: d.noted, Alone: d.noted && d.alone, Sent: d.verdict.Unknown}
+	m.Body = nil
+	w.alibis.Go(func() {
+		for tries := 1; w.settling.Err() == nil && tries < 20; tries++ {
+			if w.conn.IsConnected() {
+				ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
+				err := w.ledger.Exonerate(ctx, m, alibi)
+				cancel()
+				if err == nil {
+					return
+				}
+			} else {
+				tries = 1
+			}
+			if w.pulling.Err() != nil {
+				return
+			}
+			backoff.Sleep(w.pulling, backoff.Exponential(250*time.Millisecond, 5*time.Second, tries))
+		}
+	})
 }

@@ -33,7 +33,7 @@ func (s *settlement) bury() error {
 // needsDeadLetter reports whether the message gets a dead letter: every message that is not
 // delivered does, except a REQUEST whose caller is told. Poison always does.
 func (d *delivery) needsDeadLetter() bool {
-	switch d.verdict.settlement {
+	switch d.verdict.Settlement {
 	case outbox.Delivered:
 		return false
 	case outbox.Poison:
@@ -69,7 +69,7 @@ func (s *settlement) deadLetter() error {
 	w, d := s.worker, s.delivery
 	letter := dlq.Letter{
 		Header: d.msg.header, Body: d.msg.body, MessageID: d.message.ID, Source: d.message.Source,
-		Settlement: d.verdict.settlement, Error: d.verdict.err, Status: d.verdict.answer.Status, Attempts: d.attempts(),
+		Settlement: d.verdict.Settlement, Error: d.verdict.Text, Status: d.verdict.Answer.Status, Attempts: d.attempts(),
 		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Behind: s.behind, Worker: w.config.ID,
 	}
 	taken, err := s.write(letter)

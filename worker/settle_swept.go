@@ -2,20 +2,129 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
+	"github.com/redoxworker/redoxworker/worker/internal/advisory"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/lease"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
-// Here is settled what the sweeper finds: messages that no worker has in hand, because the server
-// stopped delivering them or somebody removed them, and the advisories about them.
+// The sweeper settles messages that no worker sees. The consumers of the queue have no delivery
+// limit, and no worker terminates a message. If a person has set a limit or terminates one, the
+// server stops delivering the message, or drops it, and says so in an advisory only. A stream
+// keeps the advisories, and one worker at a time reads them.
+
+// sweepExpiry is how long one pull for an advisory waits.
+const sweepExpiry = 30 * time.Second
+
+// sweepPause is how long the sweeper waits after a failure.
+const sweepPause = 5 * time.Second
+
+// sweep reads advisories until ctx ends. Without the permission, or without the consumer, it says
+// so once and tries again now and then.
+func (w *Worker) sweep(ctx context.Context) {
+	stream, name := w.config.Prefix.AdvisoryStream(), w.config.Prefix.SweeperConsumer()
+	for attempt := 1; ctx.Err() == nil; attempt++ {
+		consumer, err := advisory.Consumer(ctx, w.js, stream, name, w.config.AckWait)
+		if err == nil {
+			attempt, err = 0, w.sweepFrom(ctx, consumer)
+		}
+		if err != nil && ctx.Err() == nil {
+			text := "advisories cannot be read; trying again (is it provisioned, and permitted?)"
+			if !w.conn.IsConnected() {
+				text = "advisories cannot be read: there is no connection to NATS"
+			}
+			w.troubles.advisories.Failed(itself, text, err, "stream", stream, "consumer", name)
+			backoff.Sleep(ctx, backoff.Exponential(sweepPause, 5*time.Minute, max(1, attempt)))
+		}
+	}
+}
+
+func (w *Worker) sweepFrom(ctx context.Context, consumer jetstream.Consumer) error {
+	for ctx.Err() == nil {
+		fetch, cancel := context.WithTimeout(ctx, sweepExpiry)
+		msg, err := consumer.Next(jetstream.FetchContext(fetch))
+		waited := fetch.Err() != nil
+		cancel()
+		if err != nil {
+			if waited || errors.Is(err, nats.ErrTimeout) {
+				w.troubles.advisories.Worked(itself)
+				continue
+			}
+			return err
+		}
+		w.troubles.advisories.Worked(itself)
+		if err := w.settleAdvisory(ctx, msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// swept handles one advisory.
+func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
+	a, err := advisory.Parse(msg.Data(), w.config.Prefix.OutStream())
+	if err != nil {
+		w.log.Warn("an advisory was left alone", "reason", err)
+		return nil
+	}
+	out, err := w.js.Stream(ctx, a.Stream)
+	if err != nil {
+		return fmt.Errorf("looking for stream %s: %w", a.Stream, err)
+	}
+	stored, err := out.GetMsg(ctx, a.Sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		if a.Type != advisory.Terminated {
+			return nil // settled since
+		}
+		return w.missed(ctx, a, replicated(out.CachedInfo().Cluster))
+	}
+	if err != nil {
+		return fmt.Errorf("reading message %d of stream %s: %w", a.Sequence, a.Stream, err)
+	}
+	if stored.Time.After(a.Time.Add(lease.ClockSkew)) {
+		w.log.Warn("an advisory was left alone", "reason", "the queue was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
+		return nil
+	}
+	switch anew, err := a.MadeAnew(ctx, w.js); {
+	case err != nil:
+		return err
+	case anew:
+		w.log.Warn("an advisory was left alone", "reason", "the consumer was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
+		return nil
+	}
+	return w.settleStopped(ctx, out, a, stored)
+}
+
+// missed handles a message that is gone although the server was still waiting for its ack.
+// Somebody has removed it, unless the server was started or became the leader shortly before:
+// then it may not know of the ack.
+func (w *Worker) missed(ctx context.Context, a advisory.Advisory, replicated bool) error {
+	newcomer := w.restarts.Explains(a.Time)
+	if replicated {
+		since, err := a.LeaderSince(ctx, w.js)
+		if err != nil {
+			return err
+		}
+		newcomer = a.Time.Before(since.Add(2*w.config.AckWait + lease.ClockSkew))
+	}
+	if !newcomer {
+		return w.buryRemoved(ctx, a)
+	}
+	w.log.Warn("a message is gone that the server was still waiting for; after a restart or a change of leader that is most likely one acknowledged just before",
+		"stream", a.Stream, "sequence", a.Sequence, "consumer", a.Consumer)
+	return nil
+}
 
 // settleAdvisory handles one advisory and acknowledges it. After a failure the advisory is
 // delivered again.
@@ -33,7 +142,7 @@ func (w *Worker) settleAdvisory(ctx context.Context, msg jetstream.Msg) error {
 }
 
 // settleStopped settles a message that is stored and that the server no longer delivers.
-func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory, stored *jetstream.RawStreamMsg) error {
+func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory.Advisory, stored *jetstream.RawStreamMsg) error {
 	d := &delivery{
 		lane: w.laneOf(a.Consumer), msg: stopped(a, stored),
 		delivered: a.Deliveries, began: time.Now(),
@@ -41,7 +150,7 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
 	defer d.cancel(nil)
 	w.decode(d, a.Sequence, stored.Time)
-	d.verdict = verdict{settlement: outbox.Poison, unknown: d.message.Lane != outbox.LaneRequest, err: fmt.Sprintf(
+	d.verdict = verdict.Verdict{Settlement: outbox.Poison, Unknown: d.message.Lane != outbox.LaneRequest, Text: fmt.Sprintf(
 		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them, which no worker sets; nats consumer edit %s %s --max-deliver=-1 lifts it", a.Deliveries, a.Consumer, a.Stream, a.Consumer)}
 	s := settlement{worker: w, delivery: d}
 	if err := s.steps(); err != nil {
@@ -56,7 +165,7 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 
 // buryRemoved writes a dead letter for a message that somebody removed before it was settled. Its
 // content is lost; that it existed is not.
-func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
+func (w *Worker) buryRemoved(ctx context.Context, a advisory.Advisory) error {
 	l := w.laneOf(a.Consumer)
 	letter := dlq.Letter{
 		MessageID: fmt.Sprintf("%s:%d", a.Stream, a.Sequence), Source: l.source, Settlement: outbox.Poison,
@@ -82,7 +191,7 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory) error {
 
 // stopped is a stored message in the form of a delivered one. Its ack is that of the last
 // delivery, which removes it from the queue although the server no longer waits for it.
-func stopped(a advisory, stored *jetstream.RawStreamMsg) inbound {
+func stopped(a advisory.Advisory, stored *jetstream.RawStreamMsg) inbound {
 	last := ack.Delivery{Stream: a.Stream, Consumer: a.Consumer, Sequence: a.Sequence, Consumed: 1, Count: a.Deliveries}
 	return inbound{subject: stored.Subject, header: stored.Header, body: stored.Data, reply: last.Reply()}
 }

@@ -22,6 +22,8 @@ const (
 	surveyMost  = 8 * time.Second
 	// surveyShare bounds the time that is spent looking: one part in so many.
 	surveyShare = 20
+	// backlogTimeout bounds a look at the queue.
+	backlogTimeout = 5 * time.Second
 	// pollMost is the longest time after which a lane whose messages do not come is asked again.
 	pollMost = 2 * time.Second
 )
@@ -78,7 +80,7 @@ func (w *Worker) survey(ctx context.Context) {
 				pause = surveyEvery
 			}
 		}
-		w.lines.clean(time.Now())
+		w.lines.Clean(time.Now())
 		timer := time.NewTimer(max(pause, time.Since(began)*surveyShare))
 		select {
 		case <-timer.C:

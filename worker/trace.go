@@ -7,6 +7,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // tracing starts a span per attempt, as a child of the trace context that came with the
@@ -44,14 +46,14 @@ func (t tracing) start(ctx context.Context, d *delivery) (with context.Context, 
 	))
 }
 
-func (t tracing) end(span trace.Span, v *verdict) {
+func (t tracing) end(span trace.Span, v *verdict.Verdict) {
 	if span == nil {
 		return
 	}
 	defer t.guards.recovered("Config.Tracer", nil)
-	span.SetAttributes(attribute.String("redox.settlement", string(v.settlement)), attribute.Int("http.response.status_code", v.answer.Status))
-	if v.err != "" {
-		span.SetStatus(codes.Error, v.err)
+	span.SetAttributes(attribute.String("redox.settlement", string(v.Settlement)), attribute.Int("http.response.status_code", v.Answer.Status))
+	if v.Text != "" {
+		span.SetStatus(codes.Error, v.Text)
 	}
 	span.End()
 }

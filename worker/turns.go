@@ -10,25 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/heads"
 )
-
-// Workers tell each other whose turn it is, so that a follower may wait in the hands of one for a
-// head in those of another: who settles a head, and has not the next, names it. It is what the
-// stream's leader answered, and holds until that message is settled. Nobody relies on being told:
-// who waits and hears nothing asks the leader, and hands back what it has when the head stands.
-
-// turn is what a worker tells the others about a token.
-type turn struct {
-	Token string `json:"token"`
-	// Head is the first message of the token, by its sequence; 0 when nothing is said about it.
-	Head uint64 `json:"head,omitempty"`
-	// Waits: who tells has a follower, and not the head.
-	Waits bool `json:"waits,omitempty"`
-}
-
-// lookEvery is after what time without news a worker asks who the head of a token is of which it
-// has followers.
-const lookEvery = 200 * time.Millisecond
 
 // listenTurns hears of other workers' turns.
 func (w *Worker) listenTurns() (stop func(), err error) {
@@ -45,12 +28,12 @@ func (w *Worker) hearTurn(msg *nats.Msg) {
 		return
 	}
 	l := w.laneFor(source, outbox.LaneSend)
-	var t turn
+	var t heads.Turn
 	if l == nil || json.Unmarshal(msg.Data, &t) != nil {
 		return
 	}
 	subject := w.config.Prefix.OrderedSubject(source, t.Token)
-	if w.lines.hear(subject, t) {
+	if w.lines.Hear(subject, t) {
 		w.background(func() { w.takeTurn(l, subject, t.Head) })
 	}
 }
@@ -61,7 +44,7 @@ func (w *Worker) tell(l *lane, subject string, head uint64, waits bool) {
 	if err != nil {
 		return
 	}
-	data, err := json.Marshal(turn{Token: token, Head: head, Waits: waits})
+	data, err := json.Marshal(heads.Turn{Token: token, Head: head, Waits: waits})
 	if err != nil {
 		return
 	}
@@ -92,29 +75,29 @@ func (w *Worker) background(f func()) {
 
 // watch looks at a token after a while, as long as there is something to look after.
 func (w *Worker) watch(l *lane, subject string) {
-	if w.lines.watch(subject) {
-		time.AfterFunc(lookEvery, func() { w.background(func() { w.lookAt(l, subject) }) })
+	if w.lines.Watch(subject) {
+		time.AfterFunc(heads.LookEvery, func() { w.background(func() { w.lookAt(l, subject) }) })
 	}
 }
 
 // lookAt asks who the head of a token is that nobody told about.
 func (w *Worker) lookAt(l *lane, subject string) {
-	head, due := w.lines.look(subject, time.Now())
+	head, due := w.lines.Look(subject, time.Now())
 	defer w.watch(l, subject)
 	if !due {
 		return
 	}
-	first, err := w.firstStored(w.settling, subject)
+	first, err := w.heads.First(w.settling, subject)
 	switch {
-	case errors.Is(err, errNoHead):
-		w.lines.forget(subject)
-		w.handBackAll(w.lines.drop(subject))
+	case errors.Is(err, heads.ErrNone):
+		w.lines.Forget(subject)
+		w.handBackAll(w.lines.Drop(subject))
 	case err != nil: // at the next look
 	case first != head:
 		w.tell(l, subject, first, true)
 		w.takeTurn(l, subject, first)
 	default:
-		owed, stuck := w.lines.stands(subject, first, time.Now())
+		owed, stuck := w.lines.Stands(subject, first, time.Now())
 		if owed {
 			w.wakeOther(l, first)
 		}
@@ -143,5 +126,5 @@ func (w *Worker) wakeOther(l *lane, sequence uint64) {
 	if err != nil {
 		return
 	}
-	w.wake(l, []handedBack{{sequence: sequence, delivery: consumer.CachedInfo().Delivered.Consumer}})
+	w.wake(l, []heads.HandedBack{{Sequence: sequence, Delivery: consumer.CachedInfo().Delivered.Consumer}})
 }

@@ -18,9 +18,12 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/servertime"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/deadline"
+	"github.com/redoxworker/redoxworker/worker/internal/heads"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
+	"github.com/redoxworker/redoxworker/worker/internal/pull"
 	"github.com/redoxworker/redoxworker/worker/internal/replies"
 	"github.com/redoxworker/redoxworker/worker/internal/suspects"
 )
@@ -40,16 +43,16 @@ type Worker struct {
 	bodies    *outbox.Bodies
 	memory    *limit.Memory // of claim-checked bodies and of answers
 
-	started     atomic.Bool
-	replies     outbox.ReplyPolicy
-	ledger      *ledger.Ledger
-	tokens      *dlq.HeldTokens
-	clock       *servertime.Clock
-	depot       *replies.Store // of durable replies
-	aside       *limit.Slots   // settlements that go on without a slot
-	guards      *guards
-	headSubject string // where the first message of a subject of the queue is asked for
-	noteSubject string // where that of the ledger is
+	started atomic.Bool
+	replies outbox.ReplyPolicy
+	ledger  *ledger.Ledger
+	tokens  *dlq.HeldTokens
+	clock   *servertime.Clock
+	depot   *replies.Store // of durable replies
+	aside   *limit.Slots   // settlements that go on without a slot
+	guards  *guards
+	heads   heads.Stream // of the queue
+	notes   heads.Stream // of the ledger
 
 	serving        sync.Mutex // held while the sources are replaced
 	mu             sync.Mutex
@@ -73,12 +76,12 @@ type Worker struct {
 	alibis    sync.WaitGroup // of messages whose lease was lost
 	keeper    *lease.Keeper
 	restarts  *lease.Restarts
-	puller    *puller
-	lines     *lines
-	pulling   context.Context // Run's own: what has not begun to be sent by its end is handed back
-	work      context.Context // of attempts: outlives Run's by the drain timeout
-	deadlines *deadlines      // of the steps of settlements
-	settling  context.Context // of settlements: outlives work by settleGrace
+	puller    *pull.Puller
+	lines     *heads.Lines[*delivery]
+	pulling   context.Context  // Run's own: what has not begun to be sent by its end is handed back
+	work      context.Context  // of attempts: outlives Run's by the drain timeout
+	deadlines *deadline.Shared // of the steps of settlements
+	settling  context.Context  // of settlements: outlives work by settleGrace
 }
 
 // settleGrace is how long settlements may go on after the last attempts were cancelled.
@@ -103,9 +106,8 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	log, notes := logsample.Wrap(c.Logger), ledger.New(js, c.Prefix)
 	w := &Worker{
 		guards: g, sources: make(map[string]*served), look: make(chan struct{}, 1),
-		headSubject: outbox.APIPrefix(js) + "STREAM.MSG.GET." + c.Prefix.OutStream(),
-		noteSubject: outbox.APIPrefix(js) + "STREAM.MSG.GET." + notes.Stream(),
-		js:          js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
+		heads: heads.Of(js, c.Prefix.OutStream()), notes: heads.Of(js, notes.Stream()),
+		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: notes,
 		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: replies.New(js, c.Prefix.ReplyStream()),
@@ -157,7 +159,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // serve begins to listen for messages of the sources that are to be served.
 func (w *Worker) serve() (stop func()) {
-	unlisten := w.subscribed(w.puller.listen)
+	unlisten := w.subscribed(w.puller.Listen)
 	w.mu.Lock()
 	for name, s := range w.sources {
 		s.lanes = w.newLanes(name)
@@ -216,7 +218,7 @@ func (w *Worker) stop(cancelSettling func()) {
 	go func() {
 		defer close(idle)
 		w.pulls.Wait()
-		w.handBackAll(w.lines.close())
+		w.handBackAll(w.lines.Close())
 		w.pool.Wait()
 		w.alibis.Wait()
 	}()
@@ -242,7 +244,7 @@ func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) 
 
 func (w *Worker) prepareRun(work, settling context.Context) {
 	w.work, w.settling = work, settling
-	w.deadlines = newDeadlines(settling, stepTimeout, errUnconfirmed)
+	w.deadlines = deadline.New(settling, stepTimeout, errUnconfirmed)
 	w.breaker = breaker.New(scopesOf(w.sources), w.config.BreakerAfter, w.observeScope)
 	w.pauses = breaker.NewSync(breaker.NewStore(w.js, w.config.Prefix.StateBucket(), w.clock), w.config.ID, w.breaker, w.log)
 	w.slots = limit.NewSlots(w.config.Concurrency)
@@ -250,8 +252,8 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.suspects = suspects.New()
 	w.restarts = lease.NewRestarts(w.conn, w.config.AckWait)
 	w.keeper = lease.NewKeeper(w.conn, w.config.AckWait, w.restarts)
-	w.puller = newPuller(w.js, w.config.Prefix.OutStream(), w.late)
-	w.lines = newLines(4 * w.config.Concurrency)
+	w.puller = pull.New(w.js, w.config.Prefix.OutStream(), w.late)
+	w.lines = heads.New[*delivery](4 * w.config.Concurrency)
 	w.metrics.limit.Set(float64(w.config.Concurrency))
 	w.adaptive = limit.NewAdaptive(w.slots, func(size int, _ bool) {
 		w.metrics.limit.Set(float64(size))

@@ -1,4 +1,6 @@
-package worker
+// Package pull brings what consumers of JetStream have: a [Puller] asks for it, and an [Ahead] is what
+// a lane has pulled beyond its slots. It knows no message of Redox and settles none.
+package pull
 
 import (
 	"context"
@@ -15,13 +17,13 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// puller asks consumers of one stream for messages. All its pulls share one subscription, and
+// Puller asks consumers of one stream for messages. All its pulls share one subscription, and
 // none of them waits at the server: what a consumer has comes at once, and what it does not
 // have is asked for again when there is reason to. A pull says how many messages and how many
 // bytes may come, so that nothing comes that has no slot.
 //
 // The client's own fetches cannot bound both, and subscribe anew each time.
-type puller struct {
+type Puller struct {
 	conn *nats.Conn
 	late func(*nats.Msg) // called with a message that came after its pull was given up
 
@@ -43,17 +45,24 @@ type pull struct {
 
 // The errors of a pull.
 var (
-	errNoConsumer = errors.New("the consumer is gone")
-	errNoAnswer   = errors.New("NATS did not answer a pull within 2s")
+	// ErrNoConsumer is returned when the consumer is gone.
+	ErrNoConsumer = errors.New("the consumer is gone")
+	// ErrNoAnswer is returned when nothing came for 2s, and no end of the pull either.
+	ErrNoAnswer = errors.New("NATS did not answer a pull within 2s")
 )
 
-func newPuller(js jetstream.JetStream, stream string, late func(*nats.Msg)) *puller {
-	return &puller{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: outbox.APIPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
+// answerWait is how long a pull waits for the next message, or for its end.
+const answerWait = 2 * time.Second
+
+// New returns a puller of a stream. late is called, from any goroutine, with a message that came after
+// its pull was given up. It makes no request.
+func New(js jetstream.JetStream, stream string, late func(*nats.Msg)) *Puller {
+	return &Puller{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: outbox.APIPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
 		pulls: make(map[string]*pull), asked: make(map[string]*pull)}
 }
 
-// listen subscribes to what the pulls bring. stop must be called.
-func (p *puller) listen() (stop func(), err error) {
+// Listen subscribes to what the pulls bring. stop must be called.
+func (p *Puller) Listen() (stop func(), err error) {
 	sub, err := p.conn.Subscribe(p.inbox+".*", p.hear)
 	if err != nil {
 		return nil, fmt.Errorf("subscribing to the messages that are pulled: %w", err)
@@ -66,7 +75,7 @@ func (p *puller) listen() (stop func(), err error) {
 }
 
 // hear passes a message or a status on to its pull. A consumer has one pull at a time.
-func (p *puller) hear(msg *nats.Msg) {
+func (p *Puller) hear(msg *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if strings.HasPrefix(msg.Subject, p.inbox) {
@@ -75,7 +84,7 @@ func (p *puller) hear(msg *nats.Msg) {
 		}
 		return
 	}
-	if pull := p.pulls[consumerOf(msg.Reply)]; pull == nil || !pull.give(msg) {
+	if pull := p.pulls[ConsumerOf(msg.Reply)]; pull == nil || !pull.give(msg) {
 		go p.late(msg)
 	}
 }
@@ -91,10 +100,10 @@ func (p *pull) give(msg *nats.Msg) bool {
 	}
 }
 
-// consumerOf is the consumer that an acknowledgement's subject names: $JS.ACK.<stream>.<consumer>.…, or
+// ConsumerOf is the consumer that an acknowledgement's subject names: $JS.ACK.<stream>.<consumer>.…, or
 // $JS.ACK.<domain>.<account>.<stream>.<consumer>.… of servers that name their domain (ADR-15).
-func consumerOf(ack string) string {
-	parts := strings.Split(ack, ".")
+func ConsumerOf(reply string) string {
+	parts := strings.Split(reply, ".")
 	switch {
 	case len(parts) == 9:
 		return parts[3]
@@ -104,9 +113,9 @@ func consumerOf(ack string) string {
 	return ""
 }
 
-// fetch brings up to n messages that the consumer has now, of about so many bytes together.
+// Fetch brings up to n messages that the consumer has now, of about so many bytes together.
 // Messages may come beside an error.
-func (p *puller) fetch(ctx context.Context, consumer string, n, bytes int) ([]*nats.Msg, error) {
+func (p *Puller) Fetch(ctx context.Context, consumer string, n, bytes int) ([]*nats.Msg, error) {
 	mine := p.begin(consumer, n)
 	defer p.end(mine)
 	ask := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"no_wait":true}`, n, bytes)
@@ -114,7 +123,7 @@ func (p *puller) fetch(ctx context.Context, consumer string, n, bytes int) ([]*n
 		return nil, err
 	}
 	got := make([]*nats.Msg, 0, n)
-	timer := time.NewTimer(stepTimeout)
+	timer := time.NewTimer(answerWait)
 	defer timer.Stop()
 	for len(got) < n {
 		select {
@@ -123,9 +132,9 @@ func (p *puller) fetch(ctx context.Context, consumer string, n, bytes int) ([]*n
 				return got, pullStatus(msg)
 			}
 			got = append(got, msg)
-			timer.Reset(stepTimeout)
+			timer.Reset(answerWait)
 		case <-timer.C:
-			return got, errNoAnswer
+			return got, ErrNoAnswer
 		case <-ctx.Done():
 			return got, ctx.Err()
 		}
@@ -133,7 +142,7 @@ func (p *puller) fetch(ctx context.Context, consumer string, n, bytes int) ([]*n
 	return got, nil
 }
 
-func (p *puller) begin(consumer string, n int) *pull {
+func (p *Puller) begin(consumer string, n int) *pull {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count++
@@ -142,7 +151,7 @@ func (p *puller) begin(consumer string, n int) *pull {
 	return mine
 }
 
-func (p *puller) end(mine *pull) {
+func (p *Puller) end(mine *pull) {
 	p.mu.Lock()
 	delete(p.pulls, mine.consumer)
 	delete(p.asked, mine.reply)
@@ -166,9 +175,9 @@ func pullStatus(msg *nats.Msg) error {
 	case status == "404" || status == "408": // no messages, or no more of them
 		return nil
 	case status == "503": // nobody listens
-		return errNoConsumer
+		return ErrNoConsumer
 	case status == "409" && strings.Contains(text, "Consumer Deleted"):
-		return errNoConsumer
+		return ErrNoConsumer
 	case status == "409" && (strings.Contains(text, "MaxBytes") || strings.Contains(text, "MaxAckPending") || strings.Contains(text, "Batch Completed")):
 		return nil
 	}

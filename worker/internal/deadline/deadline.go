@@ -1,4 +1,5 @@
-package worker
+// Package deadline hands out contexts with a deadline for next to nothing.
+package deadline
 
 import (
 	"context"
@@ -6,11 +7,11 @@ import (
 	"time"
 )
 
-// deadlines hands out contexts with a deadline, the same one to all callers within a quarter of
+// Shared hands out contexts with a deadline, the same one to all callers within a quarter of
 // its time: a settlement almost never takes as long as it may, and a timer and a context for each
 // would be 2 % of the CPU time of a busy worker. A context lasts for at least the time that
-// deadlines was made with, and for a quarter longer at most.
-type deadlines struct {
+// Shared was made with, and for a quarter longer at most.
+type Shared struct {
 	parent context.Context
 	least  time.Duration
 	cause  error
@@ -20,12 +21,13 @@ type deadlines struct {
 	until time.Time // as long as shown is handed out
 }
 
-func newDeadlines(parent context.Context, least time.Duration, cause error) *deadlines {
-	return &deadlines{parent: parent, least: least, cause: cause}
+// New returns a Shared whose contexts last for at least least, and end with cause, or with parent.
+func New(parent context.Context, least time.Duration, cause error) *Shared {
+	return &Shared{parent: parent, least: least, cause: cause}
 }
 
-// context returns a context that ends by itself or with its parent.
-func (d *deadlines) context() context.Context {
+// Context returns a context that ends by itself or with its parent.
+func (d *Shared) Context() context.Context {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,14 +1,14 @@
-package worker
+package advisory
 
 import "testing"
 
-func FuzzParseAdvisory(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"type":"io.nats.jetstream.advisory.v1.max_deliver","stream":"REDOX_OUT","consumer":"clinic-a-send","stream_seq":7,"deliveries":5}`))
 	f.Add([]byte(`{"type":"io.nats.jetstream.advisory.v1.terminated","stream":"REDOX_OUT","consumer":"a.b","stream_seq":1}`))
 	f.Add([]byte(`{"stream_seq":-1}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := parseAdvisory(data, "REDOX_OUT")
+		a, err := Parse(data, "REDOX_OUT")
 		if err != nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package worker
+package advisory
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ import (
 
 // Since when a consumer has its leader is asked for where the application reaches JetStream: in a
 // domain, or with the prefix of an account's import.
-func TestSweeper_AsksForTheLeaderWhereJetStreamIs(t *testing.T) {
+func TestLeaderSince_AsksForTheLeaderWhereJetStreamIs(t *testing.T) {
 	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +39,7 @@ func TestSweeper_AsksForTheLeaderWhereJetStreamIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &Worker{js: js, conn: conn}
-		since, err := w.leaderSince(t.Context(), advisory{Stream: "REDOX_OUT", Consumer: "clinic-a-send"})
+		since, err := Advisory{Stream: "REDOX_OUT", Consumer: "clinic-a-send"}.LeaderSince(t.Context(), js)
 		if err != nil || !since.Equal(want) {
 			t.Errorf("with %s: %v, %v", prefix, since, err)
 		}
