@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 // serveAdmin answers the simulator's own routes. They are neither recorded nor counted, and need no credentials: serve
@@ -129,7 +131,7 @@ func adminRoutes() map[string]adminRoute {
 func decoded[T any](set func(*Server, T)) adminRoute {
 	return func(s *Server, _ url.Values, body []byte) (any, error) {
 		var v T
-		if err := decodeStrict(body, &v); err != nil {
+		if err := jsonread.Strict(body, &v); err != nil {
 			return nil, err
 		}
 		set(s, v)
@@ -161,7 +163,7 @@ func (s *Server) adminSetLog(body []byte) error {
 		State    LogState `json:"state"`
 		Attempts int      `json:"attempts"`
 	}{Attempts: -1}
-	if err := decodeStrict(body, &change); err != nil {
+	if err := jsonread.Strict(body, &change); err != nil {
 		return err
 	}
 	return s.SetLog(change.ID, change.State, change.Attempts)
@@ -199,7 +201,7 @@ func (s *Server) adminToken(q url.Values, _ []byte) (any, error) {
 
 func (s *Server) adminFault(body []byte) error {
 	var f faultSetting
-	if err := decodeStrict(body, &f); err != nil {
+	if err := jsonread.Strict(body, &f); err != nil {
 		return err
 	}
 	if len(f.Rules) > 0 {
@@ -214,7 +216,7 @@ func (s *Server) adminLegacy(body []byte) error {
 		APIKey string `json:"apiKey"`
 		Secret string `json:"secret"`
 	}
-	if err := decodeStrict(body, &k); err != nil {
+	if err := jsonread.Strict(body, &k); err != nil {
 		return err
 	}
 	if k.APIKey == "" || k.Secret == "" {

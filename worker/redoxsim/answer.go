@@ -2,8 +2,13 @@ package redoxsim
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"io"
 	"net/http"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/synthetic"
 )
 
 const jsonType = "application/json; charset=utf-8"
@@ -114,7 +119,7 @@ func (s *Server) answerSend(x *exchange) answer {
 func (s *Server) answerQuery(x *exchange) answer {
 	meta, ids := x.metaOf(x.msg.eventType) // the query's own, as in all recordings; Redox's "Response" events are schemas
 	a := jsonAnswer(http.StatusOK, struct{ Meta answerMeta }{meta})
-	a.body = splice(resultOf(x.msg), a.body)
+	a.body = splice(synthetic.Result(x.msg.dataModel, x.msg.eventType), a.body)
 	a.accepted, a.logIDs = true, ids
 	return a
 }
@@ -194,7 +199,7 @@ func (s *Server) failed(x *exchange, f *Fault) answer {
 	}
 	if f.Body != "" {
 		a.body = []byte(f.Body)
-		if validJSON(a.body) {
+		if jsonread.Valid(a.body) {
 			a.contentType = jsonType
 			if x.isFHIR() {
 				a.contentType = fhirType
@@ -202,4 +207,53 @@ func (s *Server) failed(x *exchange, f *Fault) answer {
 		}
 	}
 	return a
+}
+
+// signIn is what somebody on the way to Redox answers.
+const signIn = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Sign in to go on.</body></html>\n"
+
+// answer is that of an action which is about the body; ok is false for the others.
+func (f *Fault) answer() (a answer, ok bool) {
+	status := cmp.Or(f.Status, http.StatusOK)
+	switch f.Action {
+	case Page:
+		a = answer{status: status, contentType: "text/html; charset=utf-8", body: []byte(signIn)}
+	case Issues: // Redox's page shows the status of the destination inside; which members there are else is inferred
+		a = fhirAnswer(status, map[string]any{"issues": []map[string]any{{
+			"severity": "error", "code": "processing", "details": issueText{Text: "The destination returned an error"}, "DestinationStatusCode": 400,
+		}}})
+	case Outcome:
+		a = fhirAnswer(status, operationOutcome{"OperationOutcome", []issue{{Severity: "error", Code: cmp.Or(f.Code, "processing"), Details: issueText{Text: "fault"}}}})
+	case Response:
+		header, err := json.Marshal(map[string]any{"resourceType": "MessageHeader", "response": map[string]string{"identifier": "1", "code": cmp.Or(f.Code, "fatal-error")}})
+		if err != nil { // cannot be: it is made of texts
+			return answer{}, false
+		}
+		a = fhirAnswer(status, bundle{ResourceType: "Bundle", Type: "message", Entry: []bundleEntry{{Resource: header}}})
+	default:
+		return answer{}, false
+	}
+	a.reason = "fault: " + f.String()
+	return a, true
+}
+
+// unauthorized is Redox's 401, as recorded: 15 bytes that are not JSON, sent as text/html.
+func unauthorized(reason string) answer {
+	a := textAnswer(http.StatusUnauthorized, "Invalid request")
+	a.reason = reason
+	return a
+}
+
+// textAnswer is an answer in plain text, which Redox sends as text/html.
+func textAnswer(status int, text string) answer {
+	return answer{status: status, contentType: "text/html; charset=utf-8", body: []byte(text)}
+}
+
+// jsonAnswer is an answer with a JSON body.
+func jsonAnswer(status int, v any) answer {
+	body, err := json.Marshal(v)
+	if err != nil { // only for values that cannot be JSON; ours can
+		return textAnswer(http.StatusInternalServerError, "Internal Server Error")
+	}
+	return answer{status: status, contentType: jsonType, body: body}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 // Blob is a file in the simulated file store.
@@ -139,7 +141,7 @@ func fileReferences(m *message) []string {
 		if len(value) > 4096 { // that is content
 			return
 		}
-		if text, ok := isText(value); ok && (strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")) {
+		if text, ok := jsonread.Text(value); ok && (strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")) {
 			found = append(found, text)
 		}
 	}
@@ -149,15 +151,15 @@ func fileReferences(m *message) []string {
 	case "Notes":
 		add(m.at("Note", "FileContents"))
 	case "Results":
-		orders, _ := elements(m.at("Orders"))
+		orders, _ := jsonread.Elements(m.at("Orders"))
 		for _, o := range orders {
-			order, _ := members(o)
-			value, _, _ := lookup(order, "Results")
-			results, _ := elements(value)
+			order, _ := jsonread.Object(o)
+			value, _, _ := order.Lookup("Results")
+			results, _ := jsonread.Elements(value)
 			for _, r := range results {
-				result, _ := members(r)
-				if kind, _ := jwtMembers(result).text("ValueType"); kind == "Encapsulated Data" {
-					value, _, _ := lookup(result, "Value")
+				result, _ := jsonread.Object(r)
+				if kind, _ := result.Text("ValueType"); kind == "Encapsulated Data" {
+					value, _, _ := result.Lookup("Value")
 					add(value)
 				}
 			}
@@ -171,8 +173,8 @@ func (m *message) at(path ...string) []byte {
 	list := m.top
 	var value []byte
 	for _, name := range path {
-		value, _, _ = lookup(list, name)
-		list, _ = members(value)
+		value, _, _ = list.Lookup(name)
+		list, _ = jsonread.Object(value)
 	}
 	return value
 }

@@ -3,6 +3,9 @@ package redoxsim
 import (
 	"encoding/json"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 // bundle is a FHIR Bundle as it is answered.
@@ -52,7 +55,7 @@ const eventDefinitions = "https://fhir.redoxengine.com/EventDefinition/"
 // sandbox was seen to take such (recorded 2024).
 func parseBundle(body []byte, operation string, lax bool) (*message, *complaint) {
 	m := &message{}
-	top, ok, isObject := document(body)
+	top, ok, isObject := jsonread.Document(body)
 	if !ok {
 		return m, malformed("Request body is not valid JSON")
 	}
@@ -61,24 +64,24 @@ func parseBundle(body []byte, operation string, lax bool) (*message, *complaint)
 	}
 	m.top = top
 	m.readSim()
-	if name := duplicate(top); name != "" {
+	if name, twice := top.Duplicate(); twice {
 		return m, malformed("Duplicate member " + name)
 	}
-	if kind, _ := jwtMembers(top).text("resourceType"); kind != "Bundle" {
+	if kind, _ := top.Text("resourceType"); kind != "Bundle" {
 		return m, malformed("The body is not a Bundle")
 	}
-	if kind, given := jwtMembers(top).text("type"); kind != "message" && (given || !lax) {
+	if kind, given := top.Text("type"); kind != "message" && (given || !lax) {
 		return m, malformed("Bundle.type is not message")
 	}
-	entries, _, _ := lookup(top, "entry")
-	list, ok := elements(entries)
+	entries, _, _ := top.Lookup("entry")
+	list, ok := jsonread.Elements(entries)
 	if !ok || len(list) == 0 {
 		return m, malformed("Bundle.entry is not a list with something in it")
 	}
 	for i, entry := range list {
 		resource, kind := resourceOf(entry)
 		switch {
-		case !fhirResources[kind]:
+		case !fhirpath.Resources[kind]:
 			return m, malformed("Each Bundle.entry needs a resource with a resourceType of R4")
 		case i == 0 && kind == "MessageHeader":
 			if c := m.readHeader(resource, operation); c != nil {
@@ -88,18 +91,18 @@ func parseBundle(body []byte, operation string, lax bool) (*message, *complaint)
 			return m, malformed("The first entry of the Bundle is not a MessageHeader")
 		case m.resource == "":
 			m.resource = kind
-			m.resourceID, _ = jwtMembers(resource).text("id")
+			m.resourceID, _ = resource.Text("id")
 		}
 	}
 	return m, nil
 }
 
 // resourceOf is the resource of an entry and its type, "" when there is none.
-func resourceOf(entry []byte) ([]member, string) {
-	fields, _ := members(entry)
-	value, _, twice := lookup(fields, "resource")
-	resource, _ := members(value)
-	kind, _ := jwtMembers(resource).text("resourceType")
+func resourceOf(entry []byte) (jsonread.List, string) {
+	fields, _ := jsonread.Object(entry)
+	value, _, twice := fields.Lookup("resource")
+	resource, _ := jsonread.Object(value)
+	kind, _ := resource.Text("resourceType")
 	if twice {
 		kind = ""
 	}
@@ -108,30 +111,29 @@ func resourceOf(entry []byte) ([]member, string) {
 
 // readHeader reads the event and the source of a MessageHeader. R4 wants one of eventUri and eventCoding, and
 // source.endpoint; Redox has the source's id there, as a bare UUID in older pages and as a URN in newer ones.
-func (m *message) readHeader(resource []member, operation string) *complaint {
-	if name := duplicate(resource); name != "" {
+func (m *message) readHeader(resource jsonread.List, operation string) *complaint {
+	if name, twice := resource.Duplicate(); twice {
 		return malformed("Duplicate member MessageHeader." + name)
 	}
-	header := jwtMembers(resource)
-	coding, hasCoding, _ := lookup(resource, "eventCoding")
-	uri, hasURI := header.text("eventUri")
+	coding, hasCoding, _ := resource.Lookup("eventCoding")
+	uri, hasURI := resource.Text("eventUri")
 	switch {
-	case hasCoding == header.has("eventUri"):
+	case hasCoding == resource.Has("eventUri"):
 		return malformed("MessageHeader needs eventUri or eventCoding, and one only")
 	case hasCoding, operation == "$write": // also for newer operations (Redox, Observation/$write-results)
-		fields, _ := members(coding)
-		system, _ := jwtMembers(fields).text("system")
-		code, _ := jwtMembers(fields).text("code")
+		fields, _ := jsonread.Object(coding)
+		system, _ := fields.Text("system")
+		code, _ := fields.Text("code")
 		if system != "urn:redox:event-type" || code == "" {
 			return malformed("MessageHeader.eventCoding is not a code of urn:redox:event-type")
 		}
 	case !hasURI || !strings.HasPrefix(uri, eventDefinitions) || len(uri) == len(eventDefinitions):
 		return malformed("MessageHeader.eventUri is not one of " + eventDefinitions)
 	}
-	value, _, _ := lookup(resource, "source")
-	source, _ := members(value)
-	endpoint, _ := jwtMembers(source).text("endpoint")
-	if endpoint == "" || duplicate(source) != "" {
+	value, _, _ := resource.Lookup("source")
+	source, _ := jsonread.Object(value)
+	endpoint, _ := source.Text("endpoint")
+	if _, twice := source.Duplicate(); endpoint == "" || twice {
 		return missing("MessageHeader.source.endpoint", "Bundle")
 	}
 	const urn = "urn:uuid:" // in any case (RFC 8141, section 3.1)
@@ -143,16 +145,4 @@ func (m *message) readHeader(resource []member, operation string) *complaint {
 		m.sourceID = id
 	}
 	return nil
-}
-
-// duplicate is the name of a member that appears twice, "" for none.
-func duplicate(list []member) string {
-	seen := make(map[string]bool, len(list))
-	for _, m := range list {
-		if seen[m.name] {
-			return m.name
-		}
-		seen[m.name] = true
-	}
-	return ""
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/assertion"
 )
 
 // The contract below is what Redox documents or was seen to do. It always runs against the simulator. It runs against
@@ -131,12 +133,12 @@ var contract = []contractCase{
 	}, want{status: refusedToken, description: "JWT header kid property is required"}},
 	{"token refused for an unknown kid", false, func(t *testing.T, p *peer) received {
 		return p.askToken(p.assertion(t, map[string]any{"kid": "no-such-kid"}, nil))
-	}, want{status: refusedToken, description: keyNotFound("").description}},
+	}, want{status: refusedToken, description: assertion.KeyNotFound("").Description}},
 	{"token refused for an unknown client", false, func(t *testing.T, p *peer) received {
 		return p.askToken(p.assertion(t, nil, func(c jwt.MapClaims) {
 			c["iss"], c["sub"] = "00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000"
 		}))
-	}, want{status: refusedToken, description: keyNotFound("").description}},
+	}, want{status: refusedToken, description: assertion.KeyNotFound("").Description}},
 	{"token refused for an old iat", false, func(t *testing.T, p *peer) received {
 		return p.askToken(p.assertion(t, nil, func(c jwt.MapClaims) { c["iat"] = time.Now().Unix() - 600 }))
 	}, want{status: refusedToken, contains: `"error"`, not: "access_token"}},
@@ -287,7 +289,7 @@ func sandboxKey(t *testing.T, file string) (crypto.Signer, jwt.SigningMethod) {
 		t.Fatal("REDOX_SANDBOX_KEY_FILE is not PKCS#8")
 	}
 	key, ok := parsed.(crypto.Signer)
-	if !ok || checkPublicKey(key.Public()) != nil {
+	if !ok || assertion.CheckKey(key.Public()) != nil {
 		t.Fatal("REDOX_SANDBOX_KEY_FILE is neither RSA nor EC P-384")
 	}
 	if _, ok := key.Public().(*rsa.PublicKey); ok {

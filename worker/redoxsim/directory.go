@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/assertion"
 )
 
 // Source is a sender registered with the simulated Redox.
@@ -75,7 +77,7 @@ func (s *Server) addKey(clientID, kid string, pub crypto.PublicKey, kind keyKind
 	if clientID == "" || kid == "" {
 		return errors.New("redoxsim: a client id and a kid are needed")
 	}
-	if err := checkPublicKey(pub); err != nil {
+	if err := assertion.CheckKey(pub); err != nil {
 		return err
 	}
 	s.dir.mu.Lock()
@@ -107,7 +109,7 @@ func (s *Server) AddUserJWKS(clientID string, set []byte) error {
 }
 
 func (s *Server) addSet(clientID string, set []byte, kind keyKind) error {
-	keys, err := parseJWKS(set)
+	keys, err := assertion.ParseSet(set)
 	if err != nil {
 		return err
 	}

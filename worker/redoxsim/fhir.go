@@ -5,21 +5,24 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 // identifyFHIR reads the path, the message Bundle of a writeback and the token, and counts the attempt.
 func (x *exchange) identifyFHIR() {
 	x.msg, x.path = &message{}, x.r.Method+" "+x.r.URL.Path
-	target, ok := parseFHIRPath(x.r.Method, x.r.URL.EscapedPath())
+	target, ok := fhirpath.Parse(x.r.Method, x.r.URL.EscapedPath())
 	if !ok {
 		x.complaint = notFound(x.r.Method, target)
 	}
 	if ok {
-		x.fhir = target
-		if x.query = target.isQuery(); !x.query {
-			x.msg, x.complaint = parseBundle(x.body, target.operation, x.s.Lax)
+		x.fhir = &fhirTarget{*target}
+		if x.query = target.IsQuery(); !x.query {
+			x.msg, x.complaint = parseBundle(x.body, target.Operation, x.s.Lax)
 		}
-		x.msg.dataModel, x.msg.eventType = "FHIR."+target.resource, target.operation
+		x.msg.dataModel, x.msg.eventType = "FHIR."+target.Resource, target.Operation
 	}
 	x.bearer(orgKey) // legacy keys are for the Data Model API alone (Redox, Legacy API keys)
 	x.findSource()
@@ -35,9 +38,9 @@ const (
 
 // notFound is what a path that is no request of FHIR is answered: nothing at all to a POST to one resource, and
 // elsewhere a text that speaks of the slug, whatever is wrong.
-func notFound(method string, target *fhirTarget) *complaint {
+func notFound(method string, target *fhirpath.Target) *complaint {
 	words := wordsNoModule
-	if method == http.MethodPost && target != nil && fhirResources[target.resource] && isID(target.operation) {
+	if method == http.MethodPost && target != nil && fhirpath.Resources[target.Resource] && fhirpath.IsID(target.Operation) {
 		words = wordsNone
 	}
 	return &complaint{http.StatusNotFound, "Unknown slug: the path is /fhir/R4/{slug}/{environment}/{resource}/...", words, ""}
@@ -92,7 +95,7 @@ func (s *Server) judgeFHIR(x *exchange) *complaint {
 	if x.fhir == nil {
 		return x.complaint
 	}
-	found, ok := s.dir.bySlug(x.fhir.slug)
+	found, ok := s.dir.bySlug(x.fhir.Slug)
 	if !ok {
 		return &complaint{http.StatusNotFound, "Unknown slug", wordsNoModule, "no destination has this slug"}
 	}
@@ -105,7 +108,7 @@ func (s *Server) judgeFHIR(x *exchange) *complaint {
 			return c
 		}
 	}
-	if !x.query && x.fhir.foreign() { // recorded (2024), with whatever body
+	if !x.query && x.fhir.Foreign() { // recorded (2024), with whatever body
 		return &complaint{http.StatusBadRequest, "Invalid data model and/or event type.", wordsParser, "the operation is of another resource"}
 	}
 	if c := s.judgeFHIRForm(x); c != nil {
@@ -125,7 +128,7 @@ func (s *Server) judgeFHIRSource(x *exchange) *complaint {
 	if c := s.judgeSource(x, rule); c != nil {
 		return c
 	}
-	if env := s.dir.environmentOf(x.source); env != "" && env != x.fhir.environment {
+	if env := s.dir.environmentOf(x.source); env != "" && env != x.fhir.Environment {
 		return &complaint{http.StatusForbidden, "The source does not belong to this environment", "", ""}
 	}
 	return nil
@@ -136,31 +139,31 @@ func (s *Server) judgeFHIRSource(x *exchange) *complaint {
 func (s *Server) judgeFHIRForm(x *exchange) *complaint {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	switch {
-	case x.fhir.anyForm():
+	case x.fhir.AnyForm():
 		return x.fhir.judgeBulk(x.r)
 	case !acceptsFHIR(x.r.Header.Values("Accept")):
 		return malformed("Accept does not allow application/fhir+json")
 	case x.r.Header.Get("Content-Encoding") != "":
 		return malformed("Content-Encoding is not supported")
-	case x.fhir.isREST():
+	case x.fhir.IsREST():
 		return x.judgeREST()
-	case s.Lax && (err != nil || media == "application/json" || len(x.body) == 0 || x.fhir.operation == "read"):
+	case s.Lax && (err != nil || media == "application/json" || len(x.body) == 0 || x.fhir.Operation == "read"):
 		return nil
-	case x.fhir.operation == "read", x.fhir.operation == "page":
+	case x.fhir.Operation == "read", x.fhir.Operation == "page":
 		if len(x.body) > 0 {
 			return malformed("A read has no body")
 		}
 		return nil
-	case x.fhir.operation == "_search" && x.r.Method == http.MethodGet:
+	case x.fhir.Operation == "_search" && x.r.Method == http.MethodGet:
 		return judgeSearch([]byte(x.r.URL.RawQuery))
-	case x.fhir.operation == "_search":
+	case x.fhir.Operation == "_search":
 		if err != nil || media != "application/x-www-form-urlencoded" {
 			return malformed("Content-Type of a search is not application/x-www-form-urlencoded")
 		}
 		return judgeSearch(x.searched())
 	case err != nil || media != "application/fhir+json":
 		return malformed("Content-Type is not application/fhir+json")
-	case x.fhir.operation == "$match":
+	case x.fhir.Operation == "$match":
 		return judgeMatch(x.body)
 	}
 	return nil
@@ -177,8 +180,8 @@ func (x *exchange) searched() []byte {
 
 // judgeMatch wants the Parameters of FHIR's Patient/$match (FHIR R4). Redox's page names the operation and no more.
 func judgeMatch(body []byte) *complaint {
-	top, ok, isObject := document(body)
-	if kind, _ := jwtMembers(top).text("resourceType"); !ok || !isObject || kind != "Parameters" {
+	top, ok, isObject := jsonread.Document(body)
+	if kind, _ := top.Text("resourceType"); !ok || !isObject || kind != "Parameters" {
 		return malformed("The body is not Parameters")
 	}
 	return nil

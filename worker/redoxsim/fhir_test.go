@@ -2,10 +2,10 @@ package redoxsim
 
 import (
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 const (
@@ -259,63 +259,6 @@ func TestFHIR_AnswerHook(t *testing.T) {
 	}
 }
 
-// rest is what stands behind the environment.
-func (f *fhirTarget) rest() string {
-	switch {
-	case f.operation == export && f.id == "":
-		return export
-	case f.operation == export:
-		return "Group/" + f.id + "/" + export
-	case f.operation == exportStatus:
-		return "export/" + f.page
-	case f.operation == exportFile:
-		return "export/" + f.page + "/" + f.version
-	case f.operation == transaction:
-		return ""
-	case f.operation == capabilities:
-		return capabilities
-	case f.operation == history && f.id == "":
-		return f.resource + "/" + history
-	case f.operation == history:
-		return f.resource + "/" + f.id + "/" + history
-	case slices.Contains([]string{update, patch, remove}, f.operation) && f.id != "":
-		return f.resource + "/" + f.id
-	case f.isREST(), f.operation == createBinary:
-		return f.resource
-	case f.operation == "page":
-		return "page/" + f.resource + "/search/" + f.page
-	case f.version != "":
-		return f.resource + "/" + f.id + "/_history/" + f.version
-	case f.operation == "read":
-		return f.resource + "/" + f.id
-	}
-	return f.resource + "/" + f.operation
-}
-
-func FuzzParseFHIRPath(f *testing.F) {
-	for _, path := range []string{
-		"hospital/Staging/Patient/1", "a/Production/Patient/_search", "a/Development/Patient/$patient-update", "a/Staging/Patient/%2e%2e",
-		"a/Staging/page/Patient/search/0-10.next", "a/Staging/$export", "a/Staging/Group/g-1/$export", "a/Staging/export/1", "a/Staging/export/1/Patient.ndjson", "a/Staging/Binary",
-	} {
-		f.Add(http.MethodPost, PathFHIR+path)
-		f.Add(http.MethodGet, PathFHIR+path)
-	}
-	f.Fuzz(func(t *testing.T, method, path string) {
-		target, ok := parseFHIRPath(method, path)
-		if !ok {
-			return
-		}
-		again := PathFHIR + target.slug + "/" + target.environment + "/" + target.rest()
-		decoded, err := url.PathUnescape(path)
-		if again = strings.TrimSuffix(again, "/"); decoded == strings.TrimSuffix(again, "/_search") && method == http.MethodGet {
-			return // a search by GET
-		}
-		if err != nil || decoded != again || strings.Contains(again, "..") && strings.Contains(again, "/../") {
-			t.Fatalf("%q is read as %q", path, again)
-		}
-	})
-}
-
 func FuzzParseBundle(f *testing.F) {
 	f.Add(bundleOf(updateURI, testSource), "$patient-update")
 	f.Add(bundleOf(oldCoding, testSource), "$write")
@@ -325,7 +268,7 @@ func FuzzParseBundle(f *testing.F) {
 		if m == nil {
 			t.Fatal("no message")
 		}
-		if c == nil && (!validJSON([]byte(text)) || !strings.Contains(text, "MessageHeader") && !strings.Contains(text, `\u`)) {
+		if c == nil && (!jsonread.Valid([]byte(text)) || !strings.Contains(text, "MessageHeader") && !strings.Contains(text, `\u`)) {
 			t.Fatalf("%q is taken", text)
 		}
 		if strings.ContainsAny(m.sourceID, ":/") {

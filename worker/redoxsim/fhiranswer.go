@@ -8,23 +8,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
 )
 
 // fhirStore begins the addresses at which Redox names resources: they are no paths of its API (recorded 2024).
 const fhirStore = "https://fhir.redoxengine.com/"
 
+// fhirTarget is what a FHIR request is about, and makes the answers about it.
+type fhirTarget struct{ fhirpath.Target }
+
 // stored is the address of a resource: the slug redox-fhir-sandbox is fhir-sandbox there.
 func (f *fhirTarget) stored(resource, id string) string {
-	return fhirStore + strings.TrimPrefix(f.slug, "redox-") + "/" + resource + "/" + id
+	return fhirStore + strings.TrimPrefix(f.Slug, "redox-") + "/" + resource + "/" + id
 }
 
 // synthetic is a made-up resource. The people in it do not exist.
 func (f *fhirTarget) synthetic(id string) json.RawMessage {
-	r := map[string]any{"resourceType": f.resource, "id": id, "meta": map[string]string{"versionId": "1", "lastUpdated": "2024-01-01T09:00:00.000Z"}}
-	if f.version != "" {
-		r["meta"] = map[string]string{"versionId": f.version, "lastUpdated": "2024-01-01T09:00:00.000Z"}
+	r := map[string]any{"resourceType": f.Resource, "id": id, "meta": map[string]string{"versionId": "1", "lastUpdated": "2024-01-01T09:00:00.000Z"}}
+	if f.Version != "" {
+		r["meta"] = map[string]string{"versionId": f.Version, "lastUpdated": "2024-01-01T09:00:00.000Z"}
 	}
-	if f.resource == "Patient" {
+	if f.Resource == "Patient" {
 		r["identifier"] = []map[string]string{{"system": "urn:redox:sim", "value": "SIM0000001"}}
 		r["name"] = []map[string]any{{"family": "Patient", "given": []string{"Sim"}}}
 		r["birthDate"], r["gender"] = "1980-01-01", "other"
@@ -39,14 +44,14 @@ func (f *fhirTarget) synthetic(id string) json.RawMessage {
 // answerFHIR answers a read with a resource, and a search or a match with a Bundle.
 func (s *Server) answerFHIR(x *exchange) answer {
 	var a answer
-	if x.fhir.isREST() {
+	if x.fhir.IsREST() {
 		a = s.answerREST(x)
 		return x.counted(a)
 	}
-	switch x.fhir.operation {
-	case export, exportStatus, exportFile:
+	switch x.fhir.Operation {
+	case fhirpath.Export, fhirpath.ExportStatus, fhirpath.ExportFile:
 		a = s.answerExport(x)
-	case createBinary:
+	case fhirpath.CreateBinary:
 		a = s.answerBinary(x)
 	case "read":
 		if kept, ok := s.bulk.binary(x.fhir); ok {
@@ -86,7 +91,7 @@ func (x *exchange) counted(a answer) answer {
 // answerRead answers a read with the version that was asked for, with nothing to whoever has that, and one of a Binary
 // that is to be no resource with what might be a file.
 func (x *exchange) answerRead() answer {
-	version := x.fhir.version
+	version := x.fhir.Version
 	if version == "" {
 		version = "1"
 	}
@@ -96,18 +101,18 @@ func (x *exchange) answerRead() answer {
 	switch accept := x.r.Header.Values("Accept"); {
 	case x.r.Header.Get("If-None-Match") == a.header.Get("Etag"):
 		a.status, a.contentType = http.StatusNotModified, ""
-	case x.fhir.resource == "Binary" && !acceptsFHIR(accept):
+	case x.fhir.Resource == "Binary" && !acceptsFHIR(accept):
 		a.contentType, a.body = accept[0], []byte("%PDF-1.4 synthetic\n\x00\xff")
 	default:
-		a.body = x.fhir.synthetic(x.fhir.id)
+		a.body = x.fhir.synthetic(x.fhir.ID)
 	}
 	return a
 }
 
 // found is the n-th resource that a search finds.
 func (f *fhirTarget) found(n int, mode *searchMode) bundleEntry {
-	id := "sim-" + strings.ToLower(f.resource) + "-" + strconv.Itoa(n+1)
-	return bundleEntry{FullURL: f.stored(f.resource, id), Resource: f.synthetic(id), Search: mode}
+	id := "sim-" + strings.ToLower(f.Resource) + "-" + strconv.Itoa(n+1)
+	return bundleEntry{FullURL: f.stored(f.Resource, id), Resource: f.synthetic(id), Search: mode}
 }
 
 // Pages of a search have so many resources, unless it says another number, up to the larger one (inferred).
@@ -125,7 +130,7 @@ func (p page) name() string { return strconv.Itoa(p.offset) + "-" + strconv.Itoa
 
 // pageOf is the page that a link leads to: the name of the page it stood on, and the relation.
 func (f *fhirTarget) pageOf() (p page, ok bool) {
-	name, relation, _ := strings.Cut(f.page, ".")
+	name, relation, _ := strings.Cut(f.Page, ".")
 	offset, size, _ := strings.Cut(name, "-")
 	from, noOffset := strconv.ParseUint(offset, 10, 31)
 	count, noSize := strconv.ParseUint(size, 10, 31)
@@ -152,7 +157,7 @@ func (s *Server) answerPage(x *exchange, p page) answer {
 	for n := p.offset; n < min(p.offset+p.size, total); n++ {
 		b.Entry = append(b.Entry, f.found(n, &searchMode{Mode: "match"}))
 	}
-	base := schemeOf(x.r) + x.r.Host + PathFHIR + f.slug + "/" + f.environment + "/page/" + f.resource + "/search/" + p.name() + "."
+	base := schemeOf(x.r) + x.r.Host + PathFHIR + f.Slug + "/" + f.Environment + "/page/" + f.Resource + "/search/" + p.name() + "."
 	for _, relation := range []string{"search", "next", "first", "self"} {
 		if relation != "next" || p.offset+p.size < total {
 			b.Link = append(b.Link, bundleLink{relation, base + relation})
@@ -169,7 +174,7 @@ func (s *Server) answerWriteback(x *exchange) answer {
 		status, id = "200 OK", x.msg.resourceID
 	}
 	if resource == "" {
-		resource = x.fhir.resource
+		resource = x.fhir.Resource
 	}
 	version := strings.ToLower(rand.Text())
 	a := fhirAnswer(http.StatusOK, bundle{
@@ -190,4 +195,79 @@ func (x *exchange) newLogs() []string {
 		ids[i] = uuid()
 	}
 	return ids
+}
+
+const (
+	fhirJSON = "application/fhir+json"
+	fhirType = fhirJSON + "; charset=utf-8"
+)
+
+// operationOutcome is how FHIR says that something went wrong, in an error and in a 200 alike.
+type operationOutcome struct {
+	ResourceType string  `json:"resourceType"`
+	Issue        []issue `json:"issue"`
+}
+
+// issue has the members that were seen from Redox's sandbox.
+type issue struct {
+	Severity    string    `json:"severity"`
+	Code        string    `json:"code"`
+	Details     issueText `json:"details"`
+	Diagnostics string    `json:"diagnostics,omitempty"`
+}
+
+type issueText struct {
+	Coding []issueCoding `json:"coding,omitempty"`
+	Text   string        `json:"text"`
+}
+
+type issueCoding struct {
+	System string `json:"system"`
+	Code   string `json:"code"`
+}
+
+// outcomeAnswer is an OperationOutcome with one error.
+func outcomeAnswer(status int, text string) answer {
+	a := fhirAnswer(status, operationOutcome{"OperationOutcome", []issue{
+		{Severity: "error", Code: issueCode(status), Details: issueText{Text: text}, Diagnostics: "status " + strconv.Itoa(status)},
+	}})
+	a.reason = text
+	return a
+}
+
+func fhirAnswer(status int, v any) answer {
+	a := jsonAnswer(status, v)
+	a.contentType = fhirType
+	return a
+}
+
+// issueCode is the code of FHIR's IssueType that belongs to a status.
+func issueCode(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return "invalid"
+	case http.StatusForbidden:
+		return "forbidden"
+	case http.StatusNotFound:
+		return "not-found"
+	case http.StatusPreconditionFailed:
+		return "conflict"
+	case http.StatusRequestEntityTooLarge:
+		return "too-long"
+	}
+	return "exception"
+}
+
+// fhirFailed is a request that the destination answered badly: issues in a 200, and its status (Redox, Queries, 2025).
+// Where the status stands in an OperationOutcome is not documented; it is put where only a person would look.
+func (s *Server) fhirFailed(x *exchange, status int) answer {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	a := fhirAnswer(status, operationOutcome{"OperationOutcome", []issue{{
+		Severity: "error", Code: "processing", Details: issueText{Text: "The destination returned an error"},
+		Diagnostics: "DestinationStatusCode 400",
+	}}})
+	a.logIDs, a.reason = x.newLogs(), "the destination failed"
+	return a
 }

@@ -5,50 +5,16 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
 )
-
-// Operations on much at once and on files. Redox documents Group/{id}/$export, an export of the system, and a question how
-// far one is (Beta), and files as Binary; where they are and how they look is FHIR's Bulk Data Access and REST (inferred).
-const (
-	export       = "$export"
-	exportStatus = "export-status"
-	exportFile   = "export-file"
-	createBinary = "create"
-)
-
-// parseBulk reads a path of these operations.
-func (f *fhirTarget) parseBulk(method string, parts []string) bool {
-	get, of := method == http.MethodGet, "Group"
-	asks := get || method == http.MethodPost
-	switch {
-	case asks && len(parts) == 1 && parts[0] == export, asks && len(parts) == 2 && parts[0] == "Patient" && parts[1] == export:
-		f.operation = export
-	case asks && len(parts) == 3 && parts[0] == "Group" && isID(parts[1]) && parts[2] == export:
-		f.operation, f.id = export, parts[1]
-	case (get || method == http.MethodDelete) && len(parts) == 2 && parts[0] == "export":
-		f.operation, f.page = exportStatus, parts[1]
-	case get && len(parts) == 3 && parts[0] == "export":
-		f.operation, f.page, f.version = exportFile, parts[1], parts[2]
-	case method == http.MethodPost && len(parts) == 1 && parts[0] == "Binary":
-		f.operation, of = createBinary, "Binary"
-	default:
-		return false
-	}
-	f.resource = of
-	return true
-}
-
-// anyForm says that bodies and answers need not be FHIR.
-func (f *fhirTarget) anyForm() bool {
-	return f.operation == export || f.operation == exportStatus || f.operation == exportFile || f.resource == "Binary" && (f.operation == createBinary || f.operation == "read")
-}
 
 // judgeBulk wants what FHIR's Bulk Data Access wants of the request that begins an export, and a type of what is uploaded.
 func (f *fhirTarget) judgeBulk(r *http.Request) *complaint {
 	switch {
-	case f.operation == export && !prefers(r.Header.Values("Prefer"), "respond-async"):
+	case f.Operation == fhirpath.Export && !prefers(r.Header.Values("Prefer"), "respond-async"):
 		return malformed("An export is asked for with Prefer: respond-async")
-	case f.operation == createBinary && r.Header.Get("Content-Type") == "":
+	case f.Operation == fhirpath.CreateBinary && r.Header.Get("Content-Type") == "":
 		return malformed("A Binary needs a Content-Type")
 	}
 	return nil
@@ -89,11 +55,11 @@ func (s *Server) answerBinary(x *exchange) answer {
 
 // binary is a file that was uploaded.
 func (b *bulkStore) binary(f *fhirTarget) (kept answer, ok bool) {
-	if f.resource != "Binary" {
+	if f.Resource != "Binary" {
 		return answer{}, false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	kept, ok = b.binaries[f.id]
+	kept, ok = b.binaries[f.ID]
 	return kept, ok
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
 )
 
 // Export says what a bulk export of the simulator has, and how it behaves. The zero value is a small one that works.
@@ -75,8 +77,8 @@ func (b *bulkStore) begin(e *exporting) string {
 // find is the export that a path names, if it is of the destination in the path; nil when there is none, or it has
 // expired.
 func (s *Server) findExport(f *fhirTarget) *exporting {
-	e := s.bulk.exports[f.page]
-	if e == nil || e.slug != f.slug || e.environment != f.environment {
+	e := s.bulk.exports[f.Page]
+	if e == nil || e.slug != f.Slug || e.environment != f.Environment {
 		return nil
 	}
 	if lives := s.Export.Lives; lives > 0 && !e.ready.IsZero() && s.now().Sub(e.ready) >= lives {
@@ -88,7 +90,7 @@ func (s *Server) findExport(f *fhirTarget) *exporting {
 // answerExport begins an export, says how far it is, cancels it, or gives one of its files.
 func (s *Server) answerExport(x *exchange) answer {
 	f := x.fhir
-	if f.operation == export {
+	if f.Operation == fhirpath.Export {
 		return s.beginExport(x)
 	}
 	s.bulk.mu.Lock()
@@ -98,17 +100,17 @@ func (s *Server) answerExport(x *exchange) answer {
 	case e == nil:
 		return outcomeAnswer(http.StatusNotFound, "No such export")
 	case x.r.Method == http.MethodDelete:
-		delete(s.bulk.exports, f.page)
+		delete(s.bulk.exports, f.Page)
 		return answer{status: http.StatusAccepted}
-	case f.operation == exportFile:
-		return s.exportFile(e, f.version)
+	case f.Operation == fhirpath.ExportFile:
+		return s.exportFile(e, f.Version)
 	}
 	return s.exportStatus(x, e)
 }
 
 // exportsBelow is the URL that those of a destination's exports begin with.
 func exportsBelow(x *exchange) string {
-	return schemeOf(x.r) + x.r.Host + PathFHIR + x.fhir.slug + "/" + x.fhir.environment + "/export/"
+	return schemeOf(x.r) + x.r.Host + PathFHIR + x.fhir.Slug + "/" + x.fhir.Environment + "/export/"
 }
 
 // beginExport takes the request that begins an export.
@@ -118,7 +120,7 @@ func (s *Server) beginExport(x *exchange) answer {
 		return s.complainFHIR(x, c)
 	}
 	e := &exporting{
-		slug: x.fhir.slug, environment: x.fhir.environment, request: schemeOf(x.r) + x.r.Host + x.r.URL.RequestURI(),
+		slug: x.fhir.Slug, environment: x.fhir.Environment, request: schemeOf(x.r) + x.r.Host + x.r.URL.RequestURI(),
 		types: asked.types, since: asked.since, polls: s.Export.polls(), begun: s.now(),
 	}
 	return answer{status: http.StatusAccepted, header: http.Header{"Content-Location": {exportsBelow(x) + s.bulk.begin(e)}}}
@@ -144,7 +146,7 @@ func (s *Server) exportStatus(x *exchange, e *exporting) answer {
 	if e.ready.IsZero() {
 		e.ready = now
 	}
-	a := jsonAnswer(http.StatusOK, s.manifest(e, cmp.Or(s.Export.FilesURL, strings.TrimSuffix(exportsBelow(x), "/"))+"/"+x.fhir.page+"/"))
+	a := jsonAnswer(http.StatusOK, s.manifest(e, cmp.Or(s.Export.FilesURL, strings.TrimSuffix(exportsBelow(x), "/"))+"/"+x.fhir.Page+"/"))
 	if lives := s.Export.Lives; lives > 0 {
 		a.set("Expires", e.ready.Add(lives).UTC().Format(http.TimeFormat))
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
 )
 
 // Types of the files of an export that hold no resources of the type that was asked for.
@@ -69,7 +71,7 @@ func (f exportedFile) line(id string) json.RawMessage {
 		}
 		return text
 	}
-	return (&fhirTarget{resource: f.kind}).synthetic(id)
+	return (&fhirTarget{fhirpath.Target{Resource: f.kind}}).synthetic(id)
 }
 
 // exportAsked is what the request that begins an export asks for.
@@ -105,7 +107,7 @@ func readExport(x *exchange) (asked exportAsked, c *complaint) {
 		case "_type":
 			for of := range strings.SplitSeq(strings.Join(values, ","), ",") {
 				switch {
-				case fhirResources[of]:
+				case fhirpath.Resources[of]:
 					asked.types = append(asked.types, of)
 				case !lenient:
 					return asked, malformed("_type has an unknown resource type")

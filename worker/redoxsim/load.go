@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 // Load says how long answers take as a function of how many API requests are in flight, the asking one included. Token
@@ -66,7 +68,7 @@ func (l Load) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler]. Unknown members and shares outside 0 to 1 are errors.
 func (l *Load) UnmarshalJSON(text []byte) error {
 	var j loadJSON
-	if err := decodeStrict(text, &j); err != nil {
+	if err := jsonread.Strict(text, &j); err != nil {
 		return fmt.Errorf("redoxsim: load: %w", err)
 	}
 	made := Load{Slots: j.Slots, Knee: j.Knee, Jitter: j.Jitter, Tail: j.Tail, Reject: j.Reject}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 // message is what the simulator reads of a Data Model body.
@@ -11,9 +13,9 @@ type message struct {
 	dataModel, eventType string
 	sourceID             string
 	destinations         []Destination
-	top                  []member // the top-level members, aliasing the body
-	key, script          string   // of the member _sim
-	resource, resourceID string   // the first of a writeback, behind its MessageHeader
+	top                  jsonread.List // the top-level members, aliasing the body
+	key, script          string        // of the member _sim
+	resource, resourceID string        // the first of a writeback, behind its MessageHeader
 }
 
 // complaint is why a message is refused: one item of Meta.Errors[].
@@ -43,9 +45,9 @@ func parseMessage(body []byte) (*message, *complaint) {
 	if len(body) == 0 {
 		return m, malformed("Request body is empty")
 	}
-	top, ok, isObject := document(body)
-	if !ok && tooDeep(body) {
-		return m, malformed(fmt.Sprintf("Request body is nested deeper than %d", maxDepth))
+	top, ok, isObject := jsonread.Document(body)
+	if !ok && jsonread.TooDeep(body) {
+		return m, malformed(fmt.Sprintf("Request body is nested deeper than %d", jsonread.MaxDepth))
 	}
 	if !ok {
 		return m, malformed("Request body is not valid JSON")
@@ -55,8 +57,8 @@ func parseMessage(body []byte) (*message, *complaint) {
 	}
 	m.top = top
 	m.readSim()
-	meta, found, twice := lookup(top, "Meta")
-	fields, metaIsObject := members(meta)
+	meta, found, twice := top.Lookup("Meta")
+	fields, metaIsObject := jsonread.Object(meta)
 	switch {
 	case !found:
 		return m, missing("Meta", "message")
@@ -69,30 +71,25 @@ func parseMessage(body []byte) (*message, *complaint) {
 }
 
 func (m *message) readSim() {
-	value, _, _ := lookup(m.top, "_sim")
-	fields, _ := members(value)
-	m.key, _ = jwtMembers(fields).text("key")
-	m.script, _ = jwtMembers(fields).text("faults")
+	value, _, _ := m.top.Lookup("_sim")
+	fields, _ := jsonread.Object(value)
+	m.key, _ = fields.Text("key")
+	m.script, _ = fields.Text("faults")
 }
 
-func (m *message) readMeta(fields []member) *complaint {
-	seen := make(map[string]bool, len(fields))
-	for _, f := range fields {
-		if seen[f.name] {
-			return malformed("Duplicate member Meta." + f.name)
-		}
-		seen[f.name] = true
+func (m *message) readMeta(meta jsonread.List) *complaint {
+	if name, twice := meta.Duplicate(); twice {
+		return malformed("Duplicate member Meta." + name)
 	}
-	meta := jwtMembers(fields)
-	m.dataModel, _ = meta.text("DataModel")
-	m.eventType, _ = meta.text("EventType")
+	m.dataModel, _ = meta.Text("DataModel")
+	m.eventType, _ = meta.Text("EventType")
 	if c := m.readSource(meta); c != nil {
 		return c
 	}
 	if c := m.readDestinations(meta); c != nil {
 		return c
 	}
-	if test, found, _ := lookup(fields, "Test"); found {
+	if test, found, _ := meta.Lookup("Test"); found {
 		if v := string(test); v != "true" && v != "false" && v != "null" {
 			return malformed("Meta.Test is not a boolean")
 		}
@@ -106,44 +103,44 @@ func (m *message) readMeta(fields []member) *complaint {
 	return nil
 }
 
-func (m *message) readSource(meta jwtMembers) *complaint {
-	value, found, _ := lookup(meta, "Source")
-	if !found || isNull(value) {
+func (m *message) readSource(meta jsonread.List) *complaint {
+	value, found, _ := meta.Lookup("Source")
+	if !found || jsonread.IsNull(value) {
 		return nil
 	}
-	fields, ok := members(value)
+	fields, ok := jsonread.Object(value)
 	if !ok {
 		return malformed("Meta.Source is not an object")
 	}
-	id, has, twice := lookup(fields, "ID")
+	id, has, twice := fields.Lookup("ID")
 	if twice {
 		return malformed("Duplicate member Meta.Source.ID")
 	}
-	if !has || isNull(id) {
+	if !has || jsonread.IsNull(id) {
 		return nil
 	}
-	if m.sourceID, ok = isText(id); !ok {
+	if m.sourceID, ok = jsonread.Text(id); !ok {
 		return malformed("Meta.Source.ID is not a string")
 	}
 	return nil
 }
 
-func (m *message) readDestinations(meta jwtMembers) *complaint {
-	value, found, _ := lookup(meta, "Destinations")
-	if !found || isNull(value) {
+func (m *message) readDestinations(meta jsonread.List) *complaint {
+	value, found, _ := meta.Lookup("Destinations")
+	if !found || jsonread.IsNull(value) {
 		return nil
 	}
-	list, ok := elements(value)
+	list, ok := jsonread.Elements(value)
 	if !ok {
 		return malformed("Meta.Destinations is not an array")
 	}
 	for i, e := range list {
-		fields, ok := members(e)
-		id, isString := jwtMembers(fields).text("ID")
+		fields, ok := jsonread.Object(e)
+		id, isString := fields.Text("ID")
 		if !ok || !isString || id == "" {
 			return malformed(fmt.Sprintf("Required field missing - Meta.Destinations[%d].ID in message", i))
 		}
-		name, _ := jwtMembers(fields).text("Name")
+		name, _ := fields.Text("Name")
 		m.destinations = append(m.destinations, Destination{ID: id, Name: name})
 	}
 	return nil
@@ -154,15 +151,15 @@ func (m *message) has(path string) bool {
 	list := m.top
 	for {
 		name, rest, more := strings.Cut(path, ".")
-		value, found, _ := lookup(list, name)
-		if !found || isNull(value) || string(value) == `""` {
+		value, found, _ := list.Lookup(name)
+		if !found || jsonread.IsNull(value) || string(value) == `""` {
 			return false
 		}
 		if !more {
 			return true
 		}
 		path = rest
-		list, _ = members(value)
+		list, _ = jsonread.Object(value)
 	}
 }
 

@@ -3,7 +3,7 @@ package redoxsim
 import (
 	"context"
 	"crypto"
-	"encoding/json"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/assertion"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
 const (
@@ -39,7 +43,7 @@ func (s *Server) serveToken(x *exchange) answer {
 	if r != nil {
 		return s.refuseToken(r)
 	}
-	a, r := parseAssertion(form.Get("client_assertion"))
+	a, r := assertion.Parse(form.Get("client_assertion"))
 	if r == nil {
 		r = s.judge(x, a, form)
 	}
@@ -47,76 +51,76 @@ func (s *Server) serveToken(x *exchange) answer {
 		return s.refuseToken(r)
 	}
 	ttl := s.tokenTTL()
-	value, made := s.tokens.issue(a.iss, s.dir.kindOf(a.iss), s.now(), ttl)
+	value, made := s.tokens.issue(a.Iss, s.dir.kindOf(a.Iss), s.now(), ttl)
 	x.granted(made)
 	return jsonAnswer(http.StatusOK, tokenAnswer{value, "Bearer", int64(ttl / time.Second), form.Get("scope")})
 }
 
-func (s *Server) refuseToken(r *refusal) answer {
+func (s *Server) refuseToken(r *assertion.Refusal) answer {
 	status := s.TokenErrorStatus
 	if status == 0 {
 		status = http.StatusBadRequest
 	}
-	a := jsonAnswer(status, tokenError{"invalid_request", r.description, errorURI})
-	a.reason = r.reason
+	a := jsonAnswer(status, tokenError{"invalid_request", r.Description, errorURI})
+	a.reason = r.Reason
 	if a.reason == "" {
-		a.reason = r.description
+		a.reason = r.Description
 	}
 	return a
 }
 
 // readForm checks everything about the request but the assertion itself, in the order of Redox's error table.
-func (s *Server) readForm(x *exchange) (url.Values, *refusal) {
+func (s *Server) readForm(x *exchange) (url.Values, *assertion.Refusal) {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
-		return nil, &refusal{"x-www-form-urlencoded content-type required", ""}
+		return nil, assertion.Say("x-www-form-urlencoded content-type required")
 	}
 	form, err := url.ParseQuery(string(x.body))
 	if err != nil {
-		return nil, blank("the form cannot be parsed")
+		return nil, assertion.Blank("the form cannot be parsed")
 	}
 	for _, values := range form {
 		if len(values) > 1 { // RFC 6749, 3.2
-			return nil, blank("a form parameter appears twice")
+			return nil, assertion.Blank("a form parameter appears twice")
 		}
 	}
 	switch {
 	case form.Get("grant_type") == "":
-		return nil, &refusal{"Missing grant_type parameter", ""}
+		return nil, assertion.Say("Missing grant_type parameter")
 	case form.Get("grant_type") != "client_credentials":
-		return nil, &refusal{"The grant_type parameter should equal 'client_credentials'", ""}
+		return nil, assertion.Say("The grant_type parameter should equal 'client_credentials'")
 	case form.Get("client_assertion_type") == "":
-		return nil, &refusal{"Missing client assertion type", ""}
+		return nil, assertion.Say("Missing client assertion type")
 	case form.Get("client_assertion_type") != assertionType:
-		return nil, &refusal{"Invalid client assertion type", ""}
+		return nil, assertion.Say("Invalid client assertion type")
 	case form.Get("client_assertion") == "":
-		return nil, &refusal{"Missing client assertion", ""}
+		return nil, assertion.Say("Missing client assertion")
 	}
 	return form, nil
 }
 
 // judge decides about a parsed assertion: algorithm, key, signature, claims, and last that its jti is new, so that a
 // refused assertion does not use it up.
-func (s *Server) judge(x *exchange, a *assertion, form url.Values) *refusal {
-	if a.alg != "RS384" && a.alg != "ES384" {
-		return blank("alg is neither RS384 nor ES384")
+func (s *Server) judge(x *exchange, a *assertion.Assertion, form url.Values) *assertion.Refusal {
+	if a.Alg != "RS384" && a.Alg != "ES384" {
+		return assertion.Blank("alg is neither RS384 nor ES384")
 	}
 	pub, r := s.findKey(x.r.Context(), a)
 	if r != nil {
 		return r
 	}
-	if r := a.verify(pub); r != nil {
+	if r := a.Verify(pub); r != nil {
 		return r
 	}
 	now := s.now()
-	if r := a.check(now, s.audiences(x.r), s.Lenient); r != nil {
+	if r := a.Check(now, s.audiences(x.r), s.Lenient); r != nil {
 		return r
 	}
-	if id := form.Get("client_id"); id != "" && id != a.sub {
-		return blank("client_id is not the sub of the assertion")
+	if id := form.Get("client_id"); id != "" && id != a.Sub {
+		return assertion.Blank("client_id is not the sub of the assertion")
 	}
-	if a.jti != "" && !s.tokens.useOnce(a.iss, a.jti, now) {
-		return blank("jti was used before")
+	if a.JTI != "" && !s.tokens.useOnce(a.Iss, a.JTI, now) {
+		return assertion.Blank("jti was used before")
 	}
 	return nil
 }
@@ -133,29 +137,29 @@ func (s *Server) audiences(r *http.Request) []string {
 }
 
 // findKey looks the client up by iss and its key by kid (Redox, Troubleshoot OAuth API key errors).
-func (s *Server) findKey(ctx context.Context, a *assertion) (crypto.PublicKey, *refusal) {
+func (s *Server) findKey(ctx context.Context, a *assertion.Assertion) (crypto.PublicKey, *assertion.Refusal) {
 	s.dir.mu.RLock()
-	c := s.dir.clients[a.iss]
+	c := s.dir.clients[a.Iss]
 	var pub crypto.PublicKey
 	var jwksURL string
 	if c != nil {
-		pub, jwksURL = c.keys[a.kid], c.jwksURL
+		pub, jwksURL = c.keys[a.Kid], c.jwksURL
 	}
 	s.dir.mu.RUnlock()
 	switch {
 	case c == nil:
-		return nil, keyNotFound("iss names no client")
-	case a.jku != "" && a.jku != jwksURL: // Redox, Source Auth v2: equal to the URL in the dashboard
-		return nil, blank("jku is not the registered URL")
+		return nil, assertion.KeyNotFound("iss names no client")
+	case a.JKU != "" && a.JKU != jwksURL: // Redox, Source Auth v2: equal to the URL in the dashboard
+		return nil, assertion.Blank("jku is not the registered URL")
 	case jwksURL != "":
 		keys, err := s.fetchKeys(ctx, jwksURL)
 		if err != nil {
-			return nil, keyNotFound(err.Error())
+			return nil, assertion.KeyNotFound(err.Error())
 		}
-		pub = keys[a.kid]
+		pub = keys[a.Kid]
 	}
 	if pub == nil {
-		return nil, keyNotFound("the client has no key of that kid")
+		return nil, assertion.KeyNotFound("the client has no key of that kid")
 	}
 	return pub, nil
 }
@@ -183,14 +187,61 @@ func (s *Server) fetchKeys(ctx context.Context, jwksURL string) (map[string]cryp
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("redoxsim: key set: status %d", resp.StatusCode)
 	}
-	return parseJWKS(text)
+	return assertion.ParseSet(text)
 }
 
-// jsonAnswer is an answer with a JSON body.
-func jsonAnswer(status int, v any) answer {
-	body, err := json.Marshal(v)
-	if err != nil { // only for values that cannot be JSON; ours can
-		return textAnswer(http.StatusInternalServerError, "Internal Server Error")
+// legacyAnswer is the answer to both legacy calls (Redox, Authenticate a legacy API key).
+type legacyAnswer struct {
+	AccessToken  string `json:"accessToken"`
+	Expires      string `json:"expires"`
+	RefreshToken string `json:"refreshToken"`
+}
+
+// serveAuthenticate exchanges a legacy API key and its secret for a token.
+func (s *Server) serveAuthenticate(x *exchange) answer {
+	apiKey, secret, ok := legacyFields(x, "secret")
+	if !ok {
+		return unauthorized("the request is not JSON with apiKey and secret")
 	}
-	return answer{status: status, contentType: "application/json; charset=utf-8", body: body}
+	want, known := s.dir.secretOf(apiKey)
+	if !known || subtle.ConstantTimeCompare([]byte(want), []byte(secret)) != 1 {
+		return unauthorized("wrong API key or secret")
+	}
+	return s.grantLegacy(x, apiKey)
+}
+
+// serveRefresh exchanges a refresh token, which may outlive its access token, for a new pair. A refresh token works
+// once (inferred: Redox documents a new pair and not what becomes of the old one).
+func (s *Server) serveRefresh(x *exchange) answer {
+	apiKey, refresh, ok := legacyFields(x, "refreshToken")
+	if !ok {
+		return unauthorized("the request is not JSON with apiKey and refreshToken")
+	}
+	if _, known := s.dir.secretOf(apiKey); !known || !s.tokens.spendRefresh(apiKey, refresh) {
+		return unauthorized("wrong API key or refresh token")
+	}
+	return s.grantLegacy(x, apiKey)
+}
+
+func (s *Server) grantLegacy(x *exchange, apiKey string) answer {
+	now := s.now()
+	value, made := s.tokens.issue(apiKey, legacyKey, now, s.legacyTTL())
+	x.granted(made)
+	return jsonAnswer(http.StatusOK, legacyAnswer{
+		AccessToken:  value,
+		Expires:      made.expires.UTC().Format("2006-01-02T15:04:05.000Z"),
+		RefreshToken: s.tokens.newRefresh(apiKey),
+	})
+}
+
+func legacyFields(x *exchange, second string) (apiKey, value string, ok bool) {
+	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	list, valid, _ := jsonread.Document(x.body)
+	if err != nil || media != "application/json" || !valid {
+		return "", "", false
+	}
+	m := list
+	apiKey, okKey := m.Text("apiKey")
+	value, okValue := m.Text(second)
+	return apiKey, value, okKey && okValue && apiKey != "" && value != ""
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/assertion"
 )
 
 // assertionCase changes a good assertion; blank descriptions are Redox's way for most of them.
@@ -76,12 +78,12 @@ func assertionCases() []assertionCase {
 		{name: "aud an object", change: claim("aud", map[string]string{"a": "b"}), reason: "aud is neither"},
 		{name: "sub absent", change: claim("sub", nil), says: "Unexpected sub claim value"},
 		{name: "sub another", change: claim("sub", "client-2"), says: "Unexpected sub claim value"},
-		{name: "iss absent", change: claim("iss", nil), says: keyNotFound("").description},
-		{name: "iss unknown", change: claim("iss", "client-2"), says: keyNotFound("").description},
+		{name: "iss absent", change: claim("iss", nil), says: assertion.KeyNotFound("").Description},
+		{name: "iss unknown", change: claim("iss", "client-2"), says: assertion.KeyNotFound("").Description},
 		{name: "kid absent", header: map[string]any{"kid": nil}, says: "JWT header kid property is required"},
 		{name: "kid empty", header: map[string]any{"kid": ""}, says: "JWT header kid property is required"},
 		{name: "kid a number", header: map[string]any{"kid": 1}, says: "JWT header kid property is required"},
-		{name: "kid unknown", header: map[string]any{"kid": "other"}, says: keyNotFound("").description},
+		{name: "kid unknown", header: map[string]any{"kid": "other"}, says: assertion.KeyNotFound("").Description},
 		{name: "typ absent", header: map[string]any{"typ": nil}, reason: "typ is absent"},
 		{name: "typ another", header: map[string]any{"typ": "at+jwt"}, reason: "typ is not JWT"},
 		{name: "typ in lower case", header: map[string]any{"typ": "jwt"}, grant: true},
@@ -243,8 +245,8 @@ func TestToken_Signature(t *testing.T) {
 		{"PS384", sign(t, jwt.SigningMethodPS384, rsaKey(), nil, fresh()), "", 400},
 		{"HS384 with the public key's bytes", sign(t, jwt.SigningMethodHS384, []byte("secret"), nil, fresh()), "", 400},
 		{"none", sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, fresh()), "", 400},
-		{"RS384 naming the EC key", sign(t, jwt.SigningMethodRS384, rsaKey(), ecHeader, fresh()), keyNotFound("").description, 400},
-		{"ES384 naming the RSA key", sign(t, jwt.SigningMethodES384, ecKey(), nil, fresh()), keyNotFound("").description, 400},
+		{"RS384 naming the EC key", sign(t, jwt.SigningMethodRS384, rsaKey(), ecHeader, fresh()), assertion.KeyNotFound("").Description, 400},
+		{"ES384 naming the RSA key", sign(t, jwt.SigningMethodES384, ecKey(), nil, fresh()), assertion.KeyNotFound("").Description, 400},
 		{"ES384 with a short signature", parts[0] + "." + parts[1] + "." + der, "", 400},
 		{"ES384 with changed claims", parts[0] + "." + parts[1][:len(parts[1])-4] + "In0." + parts[2], "", 400},
 		{"two parts", parts[0] + "." + parts[1], "", 400},

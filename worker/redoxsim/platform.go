@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
 )
 
 // platformLog is the answer to a question about one log. Of Redox's answer only attempts.total and
@@ -31,7 +33,7 @@ func parsePlatformPath(escaped string) (organization, log string, ok bool) {
 	}
 	for i, part := range parts {
 		text, err := url.PathUnescape(part)
-		if err != nil || !plain(text) {
+		if err != nil || !fhirpath.Plain(text) {
 			return "", "", false
 		}
 		parts[i] = text

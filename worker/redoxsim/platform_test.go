@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
 )
 
 // platformRig has a user-level key besides the organization's.
@@ -136,7 +138,7 @@ func FuzzParsePlatformPath(f *testing.F) {
 	f.Add(PathPlatform + "organizations/%2e%2e/logs/2")
 	f.Fuzz(func(t *testing.T, path string) {
 		organization, log, ok := parsePlatformPath(path)
-		if ok && (!plain(organization) || !plain(log)) {
+		if ok && (!fhirpath.Plain(organization) || !fhirpath.Plain(log)) {
 			t.Fatalf("%q: %q %q", path, organization, log)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/fhirpath"
 )
 
 // profile is a named way for Redox to be: faults, and for some of them a load model or a quota.
@@ -129,11 +131,11 @@ func standingIn() map[string]profile {
 func exports() map[string]profile {
 	of := func(operation string, r Rule) []Rule { r.Event = "FHIR.Group." + operation; return []Rule{r} }
 	return map[string]profile{
-		"export-lost":      {about: "the first request that begins an export is taken, and no answer arrives", rules: of(export, Rule{Count: 1, Fault: Fault{Action: Reset, Accept: true}})},
-		"export-throttled": {about: "429 to every second question how far an export is", rules: of(exportStatus, Rule{Every: 2, Fault: Fault{Status: 429, RetryAfter: "1"}})},
-		"export-failed":    {about: "500 and an OperationOutcome to questions how far an export is", rules: of(exportStatus, Rule{Fault: Fault{Status: 500, Action: Outcome, Code: "exception"}})},
-		"export-cut":       {about: "files of exports break off at their first request", rules: of(exportFile, Rule{Attempts: 1, Fault: Fault{Action: Truncate}})},
-		"export-gone":      {about: "404 to requests for files of exports", rules: of(exportFile, Rule{Fault: Fault{Status: 404}})},
+		"export-lost":      {about: "the first request that begins an export is taken, and no answer arrives", rules: of(fhirpath.Export, Rule{Count: 1, Fault: Fault{Action: Reset, Accept: true}})},
+		"export-throttled": {about: "429 to every second question how far an export is", rules: of(fhirpath.ExportStatus, Rule{Every: 2, Fault: Fault{Status: 429, RetryAfter: "1"}})},
+		"export-failed":    {about: "500 and an OperationOutcome to questions how far an export is", rules: of(fhirpath.ExportStatus, Rule{Fault: Fault{Status: 500, Action: Outcome, Code: "exception"}})},
+		"export-cut":       {about: "files of exports break off at their first request", rules: of(fhirpath.ExportFile, Rule{Attempts: 1, Fault: Fault{Action: Truncate}})},
+		"export-gone":      {about: "404 to requests for files of exports", rules: of(fhirpath.ExportFile, Rule{Fault: Fault{Status: 404}})},
 	}
 }
 

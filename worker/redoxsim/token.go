@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/assertion"
 )
 
 // keyKind tells which APIs a token is for.
@@ -110,7 +112,7 @@ func (t *tokenStore) useOnce(clientID, jti string, now time.Time) bool {
 	if t.used == nil {
 		t.used = map[string]time.Time{}
 	}
-	t.used[key] = now.Add(maxAge + maxSkew)
+	t.used[key] = now.Add(assertion.Memory)
 	return true
 }
 

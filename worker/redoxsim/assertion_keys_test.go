@@ -14,6 +14,8 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/assertion"
 )
 
 func ecdsaKey(curve elliptic.Curve) (*ecdsa.PrivateKey, error) {
@@ -44,7 +46,7 @@ func publicJWKS(t *testing.T, private bool, keys map[string]any) []byte {
 
 func TestAddJWKS_ReadsWhatAnotherLibraryWrites(t *testing.T) {
 	t.Parallel()
-	got, err := parseJWKS(publicJWKS(t, false, map[string]any{"r": rsaKey().Public(), "e": ecKey().Public()}))
+	got, err := assertion.ParseSet(publicJWKS(t, false, map[string]any{"r": rsaKey().Public(), "e": ecKey().Public()}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package redoxsim
+package assertion
 
 import (
 	"crypto"
@@ -25,8 +25,8 @@ type jwk struct {
 	D   string `json:"d"`
 }
 
-// parseJWKS reads a JWK set into keys by kid. Every key needs kid and kty (Redox, Create an OAuth API key).
-func parseJWKS(text []byte) (map[string]crypto.PublicKey, error) {
+// ParseSet reads a JWK set into keys by kid. Every key needs kid and kty (Redox, Create an OAuth API key).
+func ParseSet(text []byte) (map[string]crypto.PublicKey, error) {
 	var set struct {
 		Keys []jwk `json:"keys"`
 	}
@@ -72,7 +72,7 @@ func (k jwk) public() (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pub, checkPublicKey(pub)
+	return pub, CheckKey(pub)
 }
 
 func (k jwk) rsa() (*rsa.PublicKey, error) {
@@ -105,8 +105,8 @@ func (k jwk) ec() (*ecdsa.PublicKey, error) {
 	return pub, nil
 }
 
-// checkPublicKey refuses keys that neither RS384 nor ES384 could use safely.
-func checkPublicKey(pub crypto.PublicKey) error {
+// CheckKey refuses keys that neither RS384 nor ES384 could use safely.
+func CheckKey(pub crypto.PublicKey) error {
 	switch k := pub.(type) {
 	case *rsa.PublicKey:
 		if k == nil || k.N == nil || k.N.BitLen() < 2048 || k.N.BitLen() > 16384 || k.N.Bit(0) == 0 {

@@ -1,9 +1,9 @@
-package redoxsim
+package fhirpath
 
 import "strings"
 
-// fhirResources are the resource types of FHIR R4 (hl7.org/fhir/R4/resourcelist.html). Their names are case sensitive.
-var fhirResources = setOf(`
+// Resources are the resource types of FHIR R4 (hl7.org/fhir/R4/resourcelist.html). Their names are case sensitive.
+var Resources = setOf(`
 Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic Binary
 BiologicallyDerivedProduct BodyStructure Bundle CapabilityStatement CarePlan CareTeam CatalogEntry ChargeItem
 ChargeItemDefinition Claim ClaimResponse ClinicalImpression CodeSystem Communication CommunicationRequest
