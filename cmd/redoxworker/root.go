@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/usagecmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/wirecmd"
 )
 
 // rootCommand is what can be typed. Each subcommand is a struct with its flags and a method
@@ -17,26 +18,27 @@ import (
 type rootCommand struct {
 	cli.Globals
 
-	Demo      devstack.DemoCommand `cmd:"" help:"Watch messages go through NATS, a worker and a simulated Redox. Needs nothing."`
-	Dev       devstack.DevCommand  `cmd:"" help:"The same, left running, to develop against."`
-	Run       runCommand           `cmd:"" help:"Run the worker."`
-	Status    statusCommand        `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
-	Pause     opscmd.PauseCommand  `cmd:"" help:"Have no worker pull messages of a source, or of all."`
-	Resume    opscmd.ResumeCommand `cmd:"" help:"End such a pause."`
-	Provision provisionCommand     `cmd:"" help:"Create or update streams and buckets."`
-	Order     opscmd.OrderCommand  `cmd:"" help:"What ordered messages wait behind, and why."`
-	Sim       devstack.SimCommand  `cmd:"" help:"Run the simulator of Redox."`
-	Send      sendCommand          `cmd:"" help:"Publish a message, or a file of them, to be sent."`
-	Request   requestCommand       `cmd:"" help:"Publish a query and print its answer."`
-	Export    exportCommand        `cmd:"" help:"Get a FHIR bulk export: begin it, wait for it, download its files; or go on with it."`
-	Log       logCommand           `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
-	DLQ       dlqcmd.Commands      `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
-	Outbox    sqlcmd.Commands      `cmd:"" help:"The SQL outbox: make its tables, relay its messages, look at it."`
-	Sources   sourcesCommand       `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
-	Keys      keysCommand          `cmd:"" help:"Key pairs and their public set."`
-	Token     tokenCommand         `cmd:"" help:"Ask for a token and say what came of it."`
-	Config    configCommand        `cmd:"" help:"Print the effective settings or their schema."`
-	Bench     bench.Commands       `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
+	Demo       devstack.DemoCommand      `cmd:"" help:"Watch messages go through NATS, a worker and a simulated Redox. Needs nothing."`
+	Dev        devstack.DevCommand       `cmd:"" help:"The same, left running, to develop against."`
+	Run        runCommand                `cmd:"" help:"Run the worker."`
+	Status     statusCommand             `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
+	Pause      opscmd.PauseCommand       `cmd:"" help:"Have no worker pull messages of a source, or of all."`
+	Resume     opscmd.ResumeCommand      `cmd:"" help:"End such a pause."`
+	Provision  provisionCommand          `cmd:"" help:"Create or update streams and buckets."`
+	Order      opscmd.OrderCommand       `cmd:"" help:"What ordered messages wait behind, and why."`
+	Sim        devstack.SimCommand       `cmd:"" help:"Run the simulator of Redox."`
+	Send       sendCommand               `cmd:"" help:"Publish a message, or a file of them, to be sent."`
+	Request    requestCommand            `cmd:"" help:"Publish a query and print its answer."`
+	Export     exportCommand             `cmd:"" help:"Get a FHIR bulk export: begin it, wait for it, download its files; or go on with it."`
+	Log        logCommand                `cmd:"" help:"Ask Redox what became of a message that it took, by the id of its log."`
+	DLQ        dlqcmd.Commands           `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
+	Outbox     sqlcmd.Commands           `cmd:"" help:"The SQL outbox: make its tables, relay its messages, look at it."`
+	Sources    sourcesCommand            `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
+	Keys       keysCommand               `cmd:"" help:"Key pairs and their public set."`
+	Token      tokenCommand              `cmd:"" help:"Ask for a token and say what came of it."`
+	Config     configCommand             `cmd:"" help:"Print the effective settings or their schema."`
+	OrderToken wirecmd.OrderTokenCommand `cmd:"" help:"Print the tokens of order keys, for clients that publish by themselves."`
+	Bench      bench.Commands            `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
 
 	Help       usagecmd.HelpCommand       `cmd:"" help:"Tell how a command is used."`
 	Completion usagecmd.CompletionCommand `cmd:"" help:"Print what a shell needs to complete command lines."`
