@@ -139,7 +139,7 @@ func TestDocs_ConfigurationKeysExist(t *testing.T) {
 		for _, code := range d.code() {
 			name, _, _ := strings.Cut(code, ":")
 			m := isKey.FindStringSubmatch(name)
-			if m == nil || !sections[m[1]] || strings.Contains(name, ".go") || m[1] == "redox" && slices.Contains(subjects, strings.Split(name, ".")[1]) {
+			if m == nil || !sections[m[1]] || regexp.MustCompile(`\.(go|mjs|py)\b`).MatchString(name) || m[1] == "redox" && slices.Contains(subjects, strings.Split(name, ".")[1]) {
 				continue
 			}
 			found++

@@ -36,25 +36,34 @@ func examples(t *testing.T) map[string]string {
 	return found
 }
 
-// vector is a row of one of the contract's tables of test vectors.
+// vector is one of the contract's test vectors.
 type vector struct{ secret, source, text, want string }
 
-// vectors are the rows whose secret is not empty: without one there is nothing to compute.
+// vectors are those of outbox/testdata/vectors.json whose secret is not empty: without one there is
+// nothing to compute.
 func vectors(t *testing.T) (tokens, ids []vector) {
 	t.Helper()
-	unquote := func(s string) (text string) {
-		if err := json.Unmarshal([]byte(s), &text); err != nil {
-			t.Fatalf("%s: %v", s, err)
-		}
-		return text
+	text, err := os.ReadFile("../testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	text := contract(t)
-	for _, m := range regexp.MustCompile("(?m)^\\| `(\".+\")` \\| `(\".*\")` \\| `([0-9a-f]{32})` \\|$").FindAllStringSubmatch(text, -1) {
-		tokens = append(tokens, vector{secret: unquote(m[1]), text: unquote(m[2]), want: m[3]})
+	var v struct {
+		Tokens []struct{ Secret, Key, Token string } `json:"order_tokens"`
+		IDs    []struct {
+			Secret, Source string
+			Message        string `json:"message_id"`
+			ID             string `json:"nats_msg_id"`
+		} `json:"nats_msg_ids"`
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(\".+\")` \\| `([a-z-]+)` \\| `([^`\"]+)` \\| `([^`]+)` \\|$").FindAllStringSubmatch(text, -1) {
-		if secret := unquote(m[1]); secret != "" {
-			ids = append(ids, vector{secret: secret, source: m[2], text: m[3], want: m[4]})
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range v.Tokens {
+		tokens = append(tokens, vector{secret: r.Secret, text: r.Key, want: r.Token})
+	}
+	for _, r := range v.IDs {
+		if r.Secret != "" {
+			ids = append(ids, vector{secret: r.Secret, source: r.Source, text: r.Message, want: r.ID})
 		}
 	}
 	if len(tokens) < 10 || len(ids) < 5 {

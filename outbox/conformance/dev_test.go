@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 type event struct {
 	Event   string `json:"event"`
 	NATS    string `json:"nats"`
+	Redox   string `json:"redox"`
 	Message string `json:"message"`
 	Source  string `json:"source"`
 	Lane    string `json:"lane"`
@@ -50,6 +51,7 @@ type event struct {
 type dev struct {
 	t      *testing.T
 	server string // of NATS
+	redox  string // the simulator
 	secret string // for order tokens
 
 	mu     sync.Mutex
@@ -58,14 +60,13 @@ type dev struct {
 	ended  bool
 }
 
-// startDev returns one that is ready, and stops it with the test.
-func startDev(t *testing.T) *dev {
+// startDev returns one that is ready, with its data in a directory, and stops it with the test.
+func startDev(t *testing.T, data string) *dev {
 	t.Helper()
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), binary, "dev", "--json", "--dir", data,
 		"--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "off")
 	cmd.Stderr = os.Stderr
@@ -94,7 +95,8 @@ func startDev(t *testing.T) *dev {
 		_ = cmd.Wait()
 	})
 	d.await(event{Event: "ready"})
-	d.server = d.await(event{Event: "listening"}).NATS
+	listening := d.await(event{Event: "listening"})
+	d.server, d.redox = listening.NATS, listening.Redox
 	secret, err := os.ReadFile(filepath.Join(data, "order.secret"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ func TestExamples_DoWhatTheContractSays(t *testing.T) {
 	for _, c := range there(t) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := startDev(t)
+			d := startDev(t, t.TempDir())
 			dir := desk(t, d.secret)
 			run := func(script string) string {
 				t.Helper()

@@ -15,7 +15,7 @@ const (
 	Postgres Dialect = "postgres"
 	// MySQL is MySQL 8.0 or newer and MariaDB 10.6 or newer; the placeholders are ?.
 	MySQL Dialect = "mysql"
-	// SQLite is SQLite 3.42 or newer; the placeholders are ?.
+	// SQLite is SQLite 3.35 or newer; the placeholders are ?.
 	SQLite Dialect = "sqlite"
 )
 
@@ -59,7 +59,7 @@ func (d Dialect) now() string {
 	case MySQL:
 		return "(unix_timestamp(sysdate(6)) + 0e0)"
 	}
-	return "unixepoch('subsec')"
+	return "((julianday('now') - 2440587.5) * 86400.0)"
 }
 
 // seconds is a column of time in seconds since 1970.

@@ -9,7 +9,7 @@
 //	err = tx.Commit()
 //	box.Kick()                                    // where the relay runs in the same process
 //
-// It runs on PostgreSQL, MySQL 8.0 or newer, MariaDB 10.6 or newer, and SQLite 3.42 or newer,
+// It runs on PostgreSQL, MySQL 8.0 or newer, MariaDB 10.6 or newer, and SQLite 3.35 or newer,
 // through database/sql, and links no driver. Package pgxtx takes the transactions of pgx.
 // [Outbox.Migrate] and `redoxworker outbox migrate` make the tables.
 //
@@ -30,25 +30,7 @@
 //
 // # Rows of other languages
 //
-// A row needs id, source, token, request and message. message is a NATS header block with the
-// headers of the wire contract (CONTRACT.md), but for Nats-Msg-Id and Redox-Message-Id, then the body:
-//
-//	NATS/1.0\r\n
-//	Redox-Kind: fhir\r\n
-//	Redox-Path: Patient\r\n
-//	\r\n
-//	{…}
-//
-// token is the order token or empty, request is 1 for a REQUEST. For ordered messages the
-// transaction takes the lock of the token before the INSERT. On PostgreSQL:
-//
-//	SELECT pg_advisory_xact_lock_shared(hashtextextended('redox_outbox lane <first digit of token>', 0));
-//	SELECT pg_advisory_xact_lock(hashtextextended('redox_outbox <source> <token>', 0));
-//
-// On MySQL and MariaDB the lock is a row, where n is the first four hex digits of the token, as
-// a number, divided by 64 without remainder:
-//
-//	SELECT n FROM redox_outbox_stripe WHERE n = 417 FOR UPDATE;
-//
-// SQLite has one writer at a time and needs no lock.
+// A program in any language writes the row by itself: its columns, and the lock of the order key
+// that its transaction takes first, are in CONTRACT.md of package outbox, under "Rows of the SQL
+// outbox".
 package sqloutbox

@@ -7,7 +7,7 @@ CREATE TABLE redox_outbox (
   token   text NOT NULL DEFAULT '' CHECK (length(token) IN (0, 32) AND token NOT GLOB '*[^0-9a-f]*'),
   request integer NOT NULL DEFAULT 0 CHECK (request = 0 OR request = 1 AND token = ''),
   lane    integer NOT NULL DEFAULT 0 CHECK (lane = 0),
-  created real NOT NULL DEFAULT (unixepoch('subsec')),
+  created real NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0),
   sealed  integer NOT NULL DEFAULT 0,
   message blob NOT NULL
 );
@@ -24,7 +24,7 @@ CREATE TABLE redox_outbox_failed (
   sealed    integer NOT NULL,
   message   blob NOT NULL,
   failed    text NOT NULL,
-  failed_at real NOT NULL DEFAULT (unixepoch('subsec'))
+  failed_at real NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0)
 );
 
 CREATE INDEX redox_outbox_failed_token ON redox_outbox_failed (source, token);
