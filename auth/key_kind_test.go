@@ -86,6 +86,8 @@ func TestParsePrivateKey_SaysWhatTheFileIs(t *testing.T) {
 		"OpenSSH public":      {[]byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 a@b"), "an OpenSSH public key", keyfile.MendPublic},
 		"PuTTY":               {[]byte("PuTTY-User-Key-File-3: ssh-rsa\n"), "a key of PuTTY", keyfile.MendNew},
 		"Java":                {[]byte("\xfe\xed\xfe\xed\x00\x00"), "a Java key store", keyfile.MendNew},
+		"UTF-16":              {[]byte("\xff\xfe-\x00-\x00-\x00"), "in UTF-16", keyfile.MendUTF16},
+		"UTF-16, big endian":  {[]byte("\xfe\xff\x00-\x00-\x00-"), "in UTF-16", keyfile.MendUTF16},
 		"base64 alone":        {[]byte(base64.StdEncoding.EncodeToString(private)), "without the lines BEGIN and END", "openssl base64 -d"},
 		"OpenSSH, RSA":        {pemOf("OPENSSH PRIVATE KEY", openSSH("ssh-rsa")), "OpenSSH's own form", keyfile.MendOpenSSH},
 		"OpenSSH, Ed25519":    {pemOf("OPENSSH PRIVATE KEY", openSSH("ssh-ed25519")), `of type "ssh-ed25519"`, keyfile.MendNew},

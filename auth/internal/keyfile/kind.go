@@ -20,6 +20,7 @@ const (
 	MendPKCS12  = "take the key out of it with openssl pkcs12 -in FILE -nocerts -nodes -out key.pem (with -legacy, if it is an old one)"
 	MendCurve   = "write it with the curve's name: openssl ec -in FILE -param_enc named_curve -out key.pem"
 	MendPhrase  = "write it without a passphrase (openssl pkey -in FILE -out key.pem) and protect the file with its mode, 0600"
+	MendUTF16   = "write it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > key.pem"
 	MendOpenSSH = "convert it, in place, with ssh-keygen -p -m PKCS8 -N '' -f FILE"
 )
 
@@ -161,6 +162,8 @@ func unreadableKind(data []byte) error {
 		{"PuTTY-User-Key-File", "a key of PuTTY", MendNew},
 		{"\xfe\xed\xfe\xed", "a Java key store", MendNew},
 		{"\xce\xce\xce\xce", "a Java key store", MendNew},
+		{"\xff\xfe", "text in UTF-16, as some shells of Windows write it", MendUTF16},
+		{"\xfe\xff", "text in UTF-16, as some shells of Windows write it", MendUTF16},
 	} {
 		if strings.HasPrefix(text, known.begins) {
 			return Error("it is %s: %s", known.what, known.mend)
