@@ -28,6 +28,9 @@ var fhirEnvironments = map[string]string{
 // path begins with the destination's slug and the environment.
 func (c *Client) fhir(ctx context.Context, out *call, m *outbox.Message) (err *Error) {
 	if m.Path, err = c.targets.belowFHIR(m.Path); err != nil {
+		if out.sender.NoSlugGuard {
+			return err.unlike()
+		}
 		return err
 	}
 	if err := out.sender.guardFHIR(m); err != nil {

@@ -50,6 +50,20 @@ func TestFHIR_OtherServersKeepTheirBase(t *testing.T) {
 	}
 }
 
+// A link beside the API, as some servers have them to exports, says what helps, and that helps.
+func TestFHIR_OtherServersLinks(t *testing.T) {
+	t.Parallel()
+	r := serve(t, respond(200, patient))
+	m := fhir(outbox.LaneRequest, "GET", r.URL+"/api/FHIR/BulkRequest/1", "")
+	_, err := client(t, r.URL, &keyring{}, otherServer("/api/FHIR/R4/")).Deliver(t.Context(), m)
+	if e := failure(t, err); !e.Poison() || !strings.HasSuffix(err.Error(), "set redox.fhir_path to what all of them begin with") || strings.Contains(err.Error(), "slug") {
+		t.Errorf("%v", err)
+	}
+	if _, err := client(t, r.URL, &keyring{}, otherServer("/api/FHIR/")).Deliver(t.Context(), m); err != nil || r.seen()[0].path != "/api/FHIR/BulkRequest/1" {
+		t.Errorf("%v", err)
+	}
+}
+
 // The token of another server is shown to nobody else: neither to Redox's endpoint nor to its
 // file store, whatever the type of the key, and with an ID as well.
 func TestDeliver_TheTokenOfAnotherServerIsForItAlone(t *testing.T) {

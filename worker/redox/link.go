@@ -34,8 +34,19 @@ func (t *targets) belowFHIR(ref string) (string, *Error) {
 	return below, nil
 }
 
-// mendLink says what else to send.
-const mendLink = "; send what follows the base of the FHIR API, beginning with the slug and the environment (the fullUrl of a resource is no address there)"
+// mendLink says what else to send, and mendElsewhere what to do where the server is not Redox.
+const (
+	mendLink      = "; send what follows the base of the FHIR API, beginning with the slug and the environment (the fullUrl of a resource is no address there)"
+	mendElsewhere = "; send what follows that, or where the server has links beside its FHIR API, as of exports, set redox.fhir_path to what all of them begin with"
+)
+
+// unlike is a link's error for a source whose paths have neither slug nor environment.
+func (e *Error) unlike() *Error {
+	if reason, ok := strings.CutSuffix(e.detail, mendLink); ok {
+		e.detail = reason + mendElsewhere
+	}
+	return e
+}
 
 func isWebScheme(scheme string) bool {
 	return strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")
