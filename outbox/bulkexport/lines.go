@@ -132,14 +132,22 @@ type object struct {
 
 // read takes a part of the line.
 func (o *object) read(part []byte) {
-	for _, b := range part {
-		switch {
-		case o.other:
-			return
+	for i := 0; i < len(part) && !o.other; i++ {
+		if o.quoted && !o.escaped { // the most of it
+			for i < len(part) && part[i] != '"' && part[i] != '\\' {
+				i++
+			}
+			if i == len(part) {
+				return
+			}
+		}
+		switch b := part[i]; {
 		case o.escaped:
 			o.escaped = false
 		case o.quoted:
 			o.escaped, o.quoted = b == '\\', b != '"'
+		case b == '"' && o.depth > 0:
+			o.quoted = true
 		case b == ' ', b == '\t', b == '\r', o.depth == 0 && !o.whole && (b == 0xef || b == 0xbb || b == 0xbf): // a byte order mark
 		case o.depth == 0 && (b != '{' || o.whole):
 			o.whole, o.other = false, true
@@ -148,8 +156,6 @@ func (o *object) read(part []byte) {
 		case b == '}', b == ']':
 			o.depth--
 			o.whole = o.depth == 0
-		case b == '"':
-			o.quoted = true
 		}
 	}
 }
