@@ -80,7 +80,7 @@ type Watcher struct {
 	refused [sha256.Size]byte // hash of what the last bad reload read
 }
 
-// NewWatcher returns a Watcher of files, whose present content counts as known:
+// New returns a Watcher of files, whose present content counts as known:
 // make it before the files are read for the first time, and no change is missed.
 //
 // reload reads them and puts them to use. It is called in Run's goroutine, never
