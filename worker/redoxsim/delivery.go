@@ -207,8 +207,8 @@ func (s *Server) Logs() []Log {
 	return list
 }
 
-// Log returns one log as it is now.
-func (s *Server) Log(id string) (Log, bool) {
+// logOf returns one log as it is now.
+func (s *Server) logOf(id string) (Log, bool) {
 	l := &s.logs
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -279,8 +279,8 @@ func (s *Server) failAll(failing bool) {
 	l.all = failing
 }
 
-// Paused returns the destinations whose queue is paused by a failed delivery, sorted.
-func (s *Server) Paused() []string {
+// paused returns the destinations whose queue is paused by a failed delivery, sorted.
+func (s *Server) paused() []string {
 	l := &s.logs
 	l.mu.Lock()
 	defer l.mu.Unlock()

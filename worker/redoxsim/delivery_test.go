@@ -45,7 +45,7 @@ func TestDelivery_PauseIsFIFOPerDestination(t *testing.T) {
 	to("b1", "b")
 	to("a3", "a")
 	wantStates(t, g.sim, "succeeded 1", "failed 1", "succeeded 1", "pending 0")
-	if got := g.sim.Paused(); !slices.Equal(got, []string{"a"}) {
+	if got := g.sim.paused(); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("paused %v", got)
 	}
 	for _, step := range []struct {
@@ -64,7 +64,7 @@ func TestDelivery_PauseIsFIFOPerDestination(t *testing.T) {
 	for _, l := range g.sim.Logs() {
 		places = append(places, l.Place)
 	}
-	if !slices.Equal(places, []int{1, 2, 1, 3, 4}) || len(g.sim.Paused()) != 0 {
+	if !slices.Equal(places, []int{1, 2, 1, 3, 4}) || len(g.sim.paused()) != 0 {
 		t.Errorf("places %v", places)
 	}
 	if st := g.sim.Stats(); st.Logs[LogSucceeded] != 5 || len(st.Paused) != 0 {
@@ -119,7 +119,7 @@ func TestDelivery_WhatBecomesALog(t *testing.T) {
 	}
 	for _, a := range g.sim.Arrivals() {
 		for _, id := range a.LogIDs {
-			if l, ok := g.sim.Log(id); !ok || l.Seq != a.Seq {
+			if l, ok := g.sim.logOf(id); !ok || l.Seq != a.Seq {
 				t.Errorf("log of arrival %d: %+v", a.Seq, l)
 			}
 		}

@@ -103,11 +103,6 @@ func (d *directory) kindOf(clientID string) keyKind {
 // AddJWKS registers every key of a JWK set for one client id. Private members are refused.
 func (s *Server) AddJWKS(clientID string, set []byte) error { return s.addSet(clientID, set, orgKey) }
 
-// AddUserJWKS is AddJWKS for user-level keys: see [Server.AddUserKey].
-func (s *Server) AddUserJWKS(clientID string, set []byte) error {
-	return s.addSet(clientID, set, userKey)
-}
-
 func (s *Server) addSet(clientID string, set []byte, kind keyKind) error {
 	keys, err := assertion.ParseSet(set)
 	if err != nil {

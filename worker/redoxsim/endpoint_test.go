@@ -51,8 +51,8 @@ func TestEndpoint_RefusesTokens(t *testing.T) {
 	post := func(h http.Header) received { return g.do(http.MethodPost, PathEndpoint, text, h) }
 	good := bearer(g.sim.NewToken(testClient, 0))
 	revoked := bearer(g.sim.NewToken("client-2", 0))
-	if n := g.sim.RevokeTokens("client-2"); n != 1 || g.sim.LiveTokens() != 1 {
-		t.Fatalf("%d revoked, %d live", n, g.sim.LiveTokens())
+	if n := g.sim.RevokeTokens("client-2"); n != 1 || g.sim.liveTokens() != 1 {
+		t.Fatalf("%d revoked, %d live", n, g.sim.liveTokens())
 	}
 	basic := http.Header{"Authorization": {"Basic eDp5"}, "Content-Type": {"application/json"}}
 	twice := good.Clone()

@@ -121,8 +121,8 @@ func TestTokens_OldOnesAreForgotten(t *testing.T) {
 	if n, used := len(s.tokens.tokens), len(s.tokens.used); n != 1 || used != 0 {
 		t.Errorf("%d tokens and %d jtis kept", n, used)
 	}
-	if n := s.RevokeTokens(); n != 1 || s.LiveTokens() != 0 {
-		t.Errorf("revoked %d, live %d", n, s.LiveTokens())
+	if n := s.RevokeTokens(); n != 1 || s.liveTokens() != 0 {
+		t.Errorf("revoked %d, live %d", n, s.liveTokens())
 	}
 }
 

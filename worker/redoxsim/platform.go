@@ -60,7 +60,7 @@ func (s *Server) servePlatform(x *exchange) answer {
 	case s.Organization != "" && organization != s.Organization: // the roles of the user are elsewhere
 		return s.complain(x, &complaint{http.StatusForbidden, "Forbidden", "", ""})
 	}
-	found, ok := s.Log(id)
+	found, ok := s.logOf(id)
 	if !ok || s.now().Sub(found.At) < s.LogLag {
 		return s.complain(x, &complaint{http.StatusNotFound, "Not Found", "", ""})
 	}

@@ -26,12 +26,6 @@ func Profiles() []string { return slices.Sorted(maps.Keys(profiles())) }
 // AboutProfile says in one line what a named profile does; "" when there is none of that name.
 func AboutProfile(name string) string { return profiles()[name].about }
 
-// Profile returns the rules of a named profile; nil and false when there is none of that name.
-func Profile(name string) ([]Rule, bool) {
-	p, ok := profiles()[name]
-	return p.rules, ok
-}
-
 // SetProfile puts a named profile in force in place of the rules, the load model and the quota that an earlier profile
 // or a call set. Where the profile has no load model or quota of its own, those of the server's fields apply. The error
 // names the profiles there are.

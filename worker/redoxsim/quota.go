@@ -251,9 +251,9 @@ type Window struct {
 	Limited int `json:"limited"`
 }
 
-// Windows finds the fullest rolling window of each client, exactly, from the record. The order of the arrivals does
+// windowsOf finds the fullest rolling window of each client, exactly, from the record. The order of the arrivals does
 // not matter. The result is in order of the clients' names; per must be above 0.
-func Windows(arrivals []Arrival, per time.Duration) []Window {
+func windowsOf(arrivals []Arrival, per time.Duration) []Window {
 	found := map[string]*Window{}
 	starts := map[string][]time.Time{}
 	for i := range arrivals {
@@ -299,5 +299,5 @@ func (s *Server) Windows(per time.Duration) []Window {
 	if per <= 0 {
 		per = s.QuotaInForce().per()
 	}
-	return Windows(s.Arrivals(), per)
+	return windowsOf(s.Arrivals(), per)
 }

@@ -221,7 +221,7 @@ func TestWindows_AgainstCounting(t *testing.T) {
 			}
 			want = max(want, n)
 		}
-		if got := Windows(arrivals, per)[0]; got.Requests != want || got.Total != len(offsets) {
+		if got := windowsOf(arrivals, per)[0]; got.Requests != want || got.Total != len(offsets) {
 			t.Fatalf("%+v, want %d", got, want)
 		}
 	})

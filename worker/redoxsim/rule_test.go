@@ -237,8 +237,7 @@ func TestProfiles_AllAreKnownAndWork(t *testing.T) {
 		t.Errorf("a mistake changed the profile to %q", got)
 	}
 	for _, name := range Profiles() {
-		rules, _ := Profile(name)
-		for _, r := range rules {
+		for _, r := range profiles()[name].rules {
 			if _, err := ParseFault(r.Fault.String()); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -93,11 +93,11 @@ func (l *recorder) token(state TokenState) {
 
 // Stats returns the figures of this moment.
 func (s *Server) Stats() Stats {
-	live := s.LiveTokens()
+	live := s.liveTokens()
 	peak, refused := s.quota.figures()
 	profile, _ := s.Rules()
 	load := s.load.peak()
-	logs, paused := s.logStates(), s.Paused()
+	logs, paused := s.logStates(), s.paused()
 	l := &s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -164,8 +164,8 @@ func (s *Server) RevokeTokens(owners ...string) int {
 	return n
 }
 
-// LiveTokens counts the tokens that would be accepted now.
-func (s *Server) LiveTokens() int {
+// liveTokens counts the tokens that would be accepted now.
+func (s *Server) liveTokens() int {
 	now, n := s.now(), 0
 	s.tokens.mu.RLock()
 	defer s.tokens.mu.RUnlock()

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,7 +31,7 @@ func (g *rig) page(query string) (list []Arrival, next string) {
 	return list, r.header.Get("Sim-Next")
 }
 
-func TestAdmin_Arrivals(t *testing.T) {
+func TestControl_Arrivals(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
 	for i := range 25 {
@@ -61,7 +64,7 @@ func TestAdmin_Arrivals(t *testing.T) {
 	}
 }
 
-func TestAdmin_SetUpFromOutside(t *testing.T) {
+func TestControl_SetUpFromOutside(t *testing.T) {
 	t.Parallel()
 	g := bareRig(t, &Server{})
 	admin := func(method, route, text string) received { return g.do(method, PathAdmin+route, text, jsonHeader) }
@@ -110,7 +113,7 @@ func TestAdmin_SetUpFromOutside(t *testing.T) {
 	}
 }
 
-func TestAdmin_Faults(t *testing.T) {
+func TestControl_Faults(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
 	set := func(text string) int { return g.do(http.MethodPost, "/_sim/fault", text, jsonHeader).status }
@@ -141,7 +144,7 @@ func TestAdmin_Faults(t *testing.T) {
 	}
 }
 
-func TestAdmin_RefusalsAndSilence(t *testing.T) {
+func TestControl_RefusalsAndSilence(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
 	for route, want := range map[string]int{
@@ -165,5 +168,37 @@ func TestAdmin_RefusalsAndSilence(t *testing.T) {
 	off := newRig(t, &Server{NoAdmin: true})
 	if r := off.do(http.MethodGet, "/_sim/stats", "", nil); r.status != 404 || off.sim.Stats().Requests != 1 {
 		t.Errorf("NoAdmin: %d", r.status)
+	}
+}
+
+// Whatever a simulator can be told in Go it can be told over HTTP, by the route that names the method; the list of
+// routes is complete.
+func TestControl_IsTheSameInGoAndOverHTTP(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := map[string]bool{"ServeHTTP": true, "Files": true} // these serve what others ask for
+	for name, c := range controls {
+		method, path, _ := strings.Cut(name, " ")
+		line := regexp.MustCompile(`(?m)^//\t` + method + ` +` + regexp.QuoteMeta(PathAdmin+path) + `[ ?].*$`).FindString(string(text))
+		if line == "" {
+			t.Errorf("%s is not in the list of routes", name)
+		}
+		for _, m := range strings.Fields(c.methods) {
+			over[m] = true
+			if _, ok := reflect.TypeFor[*Server]().MethodByName(m); !ok {
+				t.Errorf("%s: Server has no method %s", name, m)
+			}
+		}
+	}
+	for i := range reflect.TypeFor[*Server]().NumMethod() {
+		if m := reflect.TypeFor[*Server]().Method(i).Name; !over[m] {
+			t.Errorf("%s is in Go alone", m)
+		}
+	}
+	if n := len(regexp.MustCompile(`(?m)^//\t[A-Z]+ +`+PathAdmin).FindAll(text, -1)); n != len(controls) {
+		t.Errorf("the list has %d routes, of %d", n, len(controls))
 	}
 }
