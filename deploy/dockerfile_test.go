@@ -72,6 +72,9 @@ func TestDockerfile_Image(t *testing.T) {
 	if err := json.Unmarshal([]byte(value(image, "CMD")), &command); err != nil || !slices.Equal(command, []string{"run"}) {
 		t.Errorf("CMD %s", value(image, "CMD"))
 	}
+	if got := value(image, "HEALTHCHECK"); !strings.HasSuffix(got, ` CMD ["`+entry[0]+`", "ready"]`) {
+		t.Errorf("HEALTHCHECK %s", got)
+	}
 	var copies []string
 	for _, in := range image {
 		switch in.name {
@@ -167,6 +170,11 @@ func TestDockerfile_BuildIsStatic(t *testing.T) {
 	version.Env = []string{} // as in the image
 	if out, err := version.CombinedOutput(); err != nil || !strings.Contains(string(out), "v1.2.3-test") {
 		t.Errorf("version: %s, %v", out, err)
+	}
+	health := exec.CommandContext(t.Context(), binary, "ready", "--address", "127.0.0.1:1")
+	health.Env = []string{}
+	if out, err := health.CombinedOutput(); health.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "does not answer at 127.0.0.1:1") {
+		t.Errorf("ready: %s, %v", out, err)
 	}
 }
 

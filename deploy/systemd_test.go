@@ -46,7 +46,8 @@ func TestSystemd_Hardened(t *testing.T) {
 		"PrivateIPC": "yes", "RemoveIPC": "yes", "DevicePolicy": "closed", "KeyringMode": "private",
 		"ProtectClock": "yes", "ProtectControlGroups": "yes", "ProtectHostname": "yes", "ProtectKernelLogs": "yes",
 		"ProtectKernelModules": "yes", "ProtectKernelTunables": "yes", "ProtectProc": "invisible", "ProcSubset": "pid",
-		"LockPersonality": "yes", "MemoryDenyWriteExecute": "yes", "RestrictAddressFamilies": "AF_INET AF_INET6",
+		"LockPersonality": "yes", "MemoryDenyWriteExecute": "yes", "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX", // the last for systemd's own socket
+		"Type": "notify", "NotifyAccess": "main", "TimeoutStartSec": "60s", "WatchdogSec": "60s",
 		"RestrictNamespaces": "yes", "RestrictRealtime": "yes", "RestrictSUIDSGID": "yes", "SystemCallArchitectures": "native",
 		"LimitCORE": "0", "MemorySwapMax": "0",
 		"Restart": "on-failure", "RestartPreventExitStatus": "2", "Environment": "GOTRACEBACK=crash", "KillSignal": "SIGTERM", "KillMode": "mixed",

@@ -5,6 +5,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/bench"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
@@ -21,6 +22,7 @@ type rootCommand struct {
 	Demo       devstack.DemoCommand      `cmd:"" help:"Watch messages go through NATS, a worker and a simulated Redox. Needs nothing."`
 	Dev        devstack.DevCommand       `cmd:"" help:"The same, left running, to develop against."`
 	Run        runCommand                `cmd:"" help:"Run the worker."`
+	Ready      daemon.ReadyCommand       `cmd:"" help:"Ask the worker beside it whether it is ready: a health check."`
 	Status     statusCommand             `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
 	Pause      opscmd.PauseCommand       `cmd:"" help:"Have no worker pull messages of a source, or of all."`
 	Resume     opscmd.ResumeCommand      `cmd:"" help:"End such a pause."`

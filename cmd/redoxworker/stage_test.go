@@ -223,6 +223,14 @@ type binary struct {
 // start runs the real binary, with flags, and waits until it is ready.
 func (s *stage) start(flags ...string) *binary {
 	s.Helper()
+	p := s.launchBinary(flags...)
+	s.awaitReady(func() string { return p.err.String() })
+	return p
+}
+
+// launchBinary starts the real binary.
+func (s *stage) launchBinary(flags ...string) *binary {
+	s.Helper()
 	path := clitest.Build(s)
 	p := &binary{Cmd: exec.Command(path, append([]string{"run", "--config", s.config}, flags...)...)}
 	p.Stdout, p.Stderr = &p.out, &p.err
@@ -230,7 +238,6 @@ func (s *stage) start(flags ...string) *binary {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { _ = p.Process.Kill() })
-	s.awaitReady(func() string { return p.err.String() })
 	return p
 }
 

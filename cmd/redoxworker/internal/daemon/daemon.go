@@ -1,6 +1,6 @@
 // Package daemon runs a worker/service as a process does that is a command: configured by the files,
-// the environment and the flags of that command, with the metrics of the process, and read again
-// at SIGHUP.
+// the environment and the flags of that command, with the metrics of the process, read again at
+// SIGHUP, and known to systemd where that started it.
 package daemon
 
 import (
@@ -37,11 +37,13 @@ func Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
+	manager := newSystemd(s.Status, log)
 	undo := a.OnHangup(func() {
 		log.Info("hangup: reading the configuration again")
-		s.Reread()
+		manager.reload(s.Reread)
 	})
 	defer undo()
+	defer manager.start(ctx)()
 	return s.Run(ctx)
 }
 
