@@ -105,16 +105,17 @@ func (o *Outbox) Migrate(ctx context.Context, db *sql.DB, to int) (done []Migrat
 // lockMigration keeps other processes from migrating, and makes the table of what is done. Where
 // the database can, all steps are one transaction.
 func (o *Outbox) lockMigration(ctx context.Context, conn *sql.Conn) (unlock func(ok bool) error, err error) {
-	begin, end, undo := []string{"BEGIN", "SELECT pg_advisory_xact_lock(hashtextextended('" + o.table + " migrate', 0))"}, "COMMIT", "ROLLBACK"
+	name := "'" + o.table + " migrate'"
+	begin, end, undo := []string{"BEGIN", "SELECT pg_advisory_xact_lock(hashtextextended(" + name + ", 0))"}, "COMMIT", "ROLLBACK"
 	switch o.dialect {
 	case MySQL:
-		begin, end = []string{"SELECT get_lock('" + o.table + " migrate', 60)"}, "SELECT release_lock('"+o.table+" migrate')"
-		undo = end
+		if err := o.lockByName(ctx, conn, name); err != nil {
+			return nil, err
+		}
+		begin, end, undo = nil, "DO release_lock("+name+")", "DO release_lock("+name+")"
 	case SQLite:
 		begin = []string{"BEGIN IMMEDIATE"}
 	}
-	begin = append(begin, "CREATE TABLE IF NOT EXISTS redox_outbox_schema (version integer NOT NULL PRIMARY KEY, "+
-		"checksum varchar(64) NOT NULL, taken_at varchar(40) NOT NULL)")
 	unlock = func(ok bool) error {
 		last := undo
 		if ok {
@@ -123,15 +124,29 @@ func (o *Outbox) lockMigration(ctx context.Context, conn *sql.Conn) (unlock func
 		_, err := conn.ExecContext(context.WithoutCancel(ctx), last)
 		return err
 	}
+	begin = append(begin, o.sql("CREATE TABLE IF NOT EXISTS redox_outbox_schema (version integer NOT NULL PRIMARY KEY, "+
+		"checksum varchar(64) NOT NULL, taken_at varchar(40) NOT NULL)"))
 	for i, text := range begin {
-		if _, err := conn.ExecContext(ctx, o.sql(text)); err != nil {
-			if i > 0 {
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			if i > 0 || o.dialect == MySQL {
 				_ = unlock(false)
 			}
 			return nil, fmt.Errorf("sqloutbox: migrate %s: %w", o.table, err)
 		}
 	}
 	return unlock, nil
+}
+
+// lockByName takes a lock that belongs to the connection.
+func (o *Outbox) lockByName(ctx context.Context, conn *sql.Conn, name string) error {
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT get_lock("+name+", 60)").Scan(&got); err != nil {
+		return fmt.Errorf("sqloutbox: migrate %s: %w", o.table, err)
+	}
+	if got.Int64 != 1 {
+		return fmt.Errorf("sqloutbox: migrate %s: another process has been at it for a minute: try again when it has ended", o.table)
+	}
+	return nil
 }
 
 // taken is the version that the tables have.

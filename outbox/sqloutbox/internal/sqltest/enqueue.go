@@ -168,7 +168,7 @@ func (s Server) keyLock(t *testing.T) {
 }
 
 func (s Server) migrates(t *testing.T) {
-	r := s.New(t, sqloutbox.Config{Table: "app_messages"})
+	r := s.New(t, sqloutbox.Config{Table: "redox_outbox_app"})
 	r.Must(r.Box.Check(r.Ctx(), r.DB))
 	errs := make(chan error, 4)
 	for range cap(errs) { // processes that start together
@@ -183,11 +183,11 @@ func (s Server) migrates(t *testing.T) {
 	for range cap(errs) {
 		r.Must(<-errs)
 	}
-	r.Exec("UPDATE app_messages_schema SET checksum = 'x'")
+	r.Exec("UPDATE redox_outbox_app_schema SET checksum = 'x'")
 	if _, err := r.Box.Migrate(r.Ctx(), r.DB, 0); err == nil || !strings.Contains(err.Error(), "another text") {
 		t.Errorf("an altered step: %v", err)
 	}
-	r.Exec("UPDATE app_messages_schema SET version = 99")
+	r.Exec("UPDATE redox_outbox_app_schema SET version = 99")
 	if err := r.Box.Check(r.Ctx(), r.DB); err == nil || !strings.Contains(err.Error(), "update it") {
 		t.Errorf("tables of a newer program: %v", err)
 	}
