@@ -53,28 +53,20 @@ func (r *Relay) raisable(ctx context.Context, l *lane) (int64, error) {
 	return high, nil
 }
 
-// moveFloor raises the floor of a lane up to the first row that is left, and keeps the tries of
-// those that may be stored.
+// moveFloor raises the floor of a lane up to the first row that is left.
 func (r *Relay) moveFloor(b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	kept, first := b.tries, b.last+1
+	first := b.last + 1
 	if !b.full {
 		first = max(first, b.high)
 	}
 	for _, i := range b.items {
 		b.high = max(b.high, i.seq+1)
-		switch i.outcome {
-		case stored, failed:
-			delete(kept, i.seq)
-			continue
-		case free, left:
-			if kept[i.seq] == (try{b.now, b.epoch}) {
-				delete(kept, i.seq) // no try before this one
-			}
+		if i.outcome != stored && i.outcome != failed {
+			first = min(first, i.seq)
 		}
-		first = min(first, i.seq)
 	}
 	b.floor = min(max(b.floor, b.raise), first, b.lowered)
-	b.lane.tries, b.lane.note = kept, b.note
+	b.tries, b.lane.note = b.noted.tries, b.note
 }

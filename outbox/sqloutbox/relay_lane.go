@@ -43,13 +43,13 @@ type batch struct {
 	without []string // sources that are left out
 	full    bool     // there may be more
 	raise   int64    // up to where the floor may be raised
-	note    int64    // number of its note
 	last    int64    // up to which all rows are among the items, but for those that are left out
 	now     float64  // by the clock of the database
 	epoch   string
 	server  string // of NATS
 	items   []*item
-	tries   tries
+	noted   noted // with its own tries from judge on
+	note    int64 // number of its note
 }
 
 // busy are the lanes that have rows, in an order that begins anywhere.
@@ -210,11 +210,11 @@ func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
 	b.server = r.js.Conn().ConnectedServerId()
 	b.epoch = r.epoch(ctx)
 	r.judge(b)
-	b.note++
+	b.note = b.noted.last + 1
 	if r.box.dialect != SQLite {
-		return b, r.writeTries(ctx, r.db, l.number, "", b.note, b.tries)
+		return b, r.writeTries(ctx, r.db, l.number, "", b.note, b.noted.tries)
 	}
-	if err := r.writeTries(ctx, b.tx, l.number, "", b.note, b.tries); err != nil {
+	if err := r.writeTries(ctx, b.tx, l.number, "", b.note, b.noted.tries); err != nil {
 		return nil, err
 	}
 	if err := b.tx.Commit(); err != nil {
@@ -240,11 +240,10 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var took bool
-	if b.tries, b.note, took, err = r.readTries(ctx, b.tx, b.lane); err != nil {
+	if b.noted, err = r.readTries(ctx, b.tx, b.lane); err != nil {
 		return false, err
 	}
-	if took || generation != b.generation {
+	if b.noted.took || generation != b.generation {
 		b.from = 0
 	}
 	b.generation = generation

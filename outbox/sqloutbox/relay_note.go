@@ -71,44 +71,54 @@ func (t try) late(now float64, epoch string) bool {
 	return now-t.at > sureFor || t.at-now > sureFor || t.epoch != epoch
 }
 
-// readTries reads what is noted of a lane, from the last note on that this relay knows, and
-// answers the number of the last one. Of what this relay wrote last it knows what became. took
-// says that another relay had the lane, or that a batch of this one came to no end.
-func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (all tries, last int64, took bool, err error) {
+// noted is what is written down of the tries of a lane.
+type noted struct {
+	tries  tries
+	probes tries // of rows that some relay tries outside of the lane; it takes them back by itself
+	last   int64 // number of the last note of the lane
+	took   bool  // another relay had the lane, or a batch of this one came to no end
+}
+
+// readTries reads what is noted of a lane, from the last note on that this relay knows. Of what
+// this relay wrote last it knows what became.
+func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (noted, error) {
 	r.mu.Lock()
 	note := l.note
 	r.mu.Unlock()
+	n := noted{tries: tries{}, probes: tries{}, last: note}
 	rows, err := q.QueryContext(ctx, r.box.sql("SELECT source, n, owner, tries FROM redox_outbox_try WHERE lane = ? AND source = '' AND n >= ? UNION ALL "+
 		"SELECT source, n, owner, tries FROM redox_outbox_try WHERE lane = ? AND source > ''"), l.number, note, l.number)
 	if err != nil {
-		return nil, 0, false, err
+		return n, err
 	}
 	defer func() { _ = rows.Close() }()
-	all, last = tries{}, note
 	for rows.Next() {
 		var source, owner, text string
-		var n int64
-		if err := rows.Scan(&source, &n, &owner, &text); err != nil {
-			return nil, 0, false, err
+		var number int64
+		if err := rows.Scan(&source, &number, &owner, &text); err != nil {
+			return n, err
 		}
-		last = max(last, n)
-		if source == "" && owner == r.owner && n == note {
+		switch {
+		case source != "":
+			err = n.probes.add(text)
+		case owner == r.owner && number == note:
 			r.mu.Lock()
 			for seq, one := range l.tries {
-				all.note(seq, one)
+				n.tries.note(seq, one)
 			}
 			r.mu.Unlock()
-			continue
+		default:
+			n.took, err = true, n.tries.add(text)
 		}
-		took = took || source == "" // or a batch of this relay that came to no end
-		if err := all.add(text); err != nil {
-			return nil, 0, false, err
+		if err != nil {
+			return n, err
 		}
+		n.last = max(n.last, number)
 	}
-	if err := rows.Err(); err != nil || !took {
-		return all, last, took, err
+	if err := rows.Err(); err != nil || !n.took {
+		return n, err
 	}
-	return all, last, true, r.forget(ctx, q, all)
+	return n, r.forget(ctx, q, n.tries)
 }
 
 // forget drops the tries of rows that are gone.
@@ -149,8 +159,23 @@ func (r *Relay) writeTries(ctx context.Context, x Execer, lane int, source strin
 	return nil
 }
 
-// dropNotes deletes the notes of a lane before that of the batch, which has what is left of them.
-func (r *Relay) dropNotes(ctx context.Context, x Execer, b *batch) error {
+// amendNotes deletes the notes of a lane before that of the batch, which has what is left of them,
+// and takes from that one the rows that were not published: whoever reads it would take them for
+// tried.
+func (r *Relay) amendNotes(ctx context.Context, x Execer, b *batch) error {
+	amend := false
+	for _, i := range b.items {
+		first := b.noted.tries[i.seq] == try{b.now, b.epoch} // no try before this one
+		if i.outcome == stored || i.outcome == failed || first && i.outcome != unsure {
+			delete(b.noted.tries, i.seq)
+			amend = amend || i.outcome == free || i.outcome == left
+		}
+	}
+	if amend {
+		if err := r.writeTries(ctx, x, b.number, "", b.note, b.noted.tries); err != nil {
+			return err
+		}
+	}
 	_, err := x.ExecContext(ctx, r.box.sql("DELETE FROM redox_outbox_try WHERE lane = ? AND source = '' AND n >= ? AND n < ?"), b.number, b.lane.note, b.note)
 	return err
 }

@@ -62,7 +62,7 @@ func TestMoveFloor(t *testing.T) {
 	} {
 		r := &Relay{}
 		l := &lane{floor: 5, high: 40, lowered: test.lowered}
-		b := &batch{lane: l, items: test.items, full: test.full, raise: test.raise, last: test.items[len(test.items)-1].seq, tries: tries{}}
+		b := &batch{lane: l, items: test.items, full: test.full, raise: test.raise, last: test.items[len(test.items)-1].seq, noted: noted{tries: tries{}}}
 		if r.moveFloor(b); l.floor != test.want {
 			t.Errorf("%s: floor %d, want %d", name, l.floor, test.want)
 		}

@@ -54,12 +54,15 @@ func (i *item) scan(rows *sql.Rows) error {
 // judge looks at what is known of earlier tries of the rows, and notes this one.
 func (r *Relay) judge(b *batch) {
 	for _, i := range b.items {
-		r.judgeOne(i, b.tries, b.now, b.epoch, b.server)
+		r.judgeOne(i, b.noted, b.now, b.epoch, b.server)
 	}
 }
 
-func (r *Relay) judgeOne(i *item, all tries, now float64, epoch, server string) {
-	before, tried := all[i.seq]
+func (r *Relay) judgeOne(i *item, n noted, now float64, epoch, server string) {
+	if one, probed := n.probes[i.seq]; probed {
+		n.tries.note(i.seq, one)
+	}
+	before, tried := n.tries[i.seq]
 	if tried && !before.late(now, epoch) {
 		i.server = server
 	}
@@ -69,7 +72,7 @@ func (r *Relay) judgeOne(i *item, all tries, now float64, epoch, server string) 
 			i.outcome, i.reason = failed, "it may be in the queue already, and the queue may have forgotten its id: look at the replies, or at Redox, before it is retried"
 		}
 	}
-	all.note(i.seq, try{now, epoch})
+	n.tries.note(i.seq, try{now, epoch})
 }
 
 // publishAll publishes the rows of a batch: those of an order key one after the other, others

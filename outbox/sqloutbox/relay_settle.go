@@ -22,7 +22,7 @@ func (r *Relay) settle(ctx context.Context, b *batch) (done int, err error) {
 	if done, err = r.finish(ctx, tx, b.items); err != nil {
 		return 0, err
 	}
-	if err := r.dropNotes(ctx, tx, b); err != nil {
+	if err := r.amendNotes(ctx, tx, b); err != nil {
 		return 0, err
 	}
 	if err := tx.Commit(); err != nil {
@@ -149,7 +149,7 @@ func (r *Relay) probeRow(ctx, bound context.Context, l *lane, i *item) error {
 
 // noteProbe judges the row by earlier tries and notes this one. fresh says that there were none.
 func (r *Relay) noteProbe(ctx context.Context, l *lane, i *item) (fresh bool, err error) {
-	all, _, _, err := r.readTries(ctx, r.db, l)
+	n, err := r.readTries(ctx, r.db, l)
 	if err != nil {
 		return false, err
 	}
@@ -157,10 +157,9 @@ func (r *Relay) noteProbe(ctx context.Context, l *lane, i *item) (fresh bool, er
 	if err := r.db.QueryRowContext(ctx, "SELECT "+r.box.dialect.now()).Scan(&now); err != nil {
 		return false, err
 	}
-	_, before := all[i.seq]
-	server := r.js.Conn().ConnectedServerId()
-	r.judgeOne(i, all, now, r.epoch(ctx), server)
-	return !before, r.writeTries(ctx, r.db, l.number, i.source, 0, tries{i.seq: all[i.seq]})
+	r.judgeOne(i, n, now, r.epoch(ctx), r.js.Conn().ConnectedServerId())
+	first := n.tries[i.seq]
+	return first.at == now, r.writeTries(ctx, r.db, l.number, i.source, 0, tries{i.seq: first})
 }
 
 func (r *Relay) publishProbe(ctx context.Context, i *item) error {

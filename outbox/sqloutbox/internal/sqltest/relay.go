@@ -30,6 +30,8 @@ func (s Server) Relay(t *testing.T) {
 	t.Run("NATS away and full", s.natsAway)
 	t.Run("late repeats", s.lateRepeats)
 	t.Run("deletes fail", s.deletesFail)
+	t.Run("what was not published is not late", s.notPublished)
+	t.Run("what was refused is not late", s.refusedIsNotLate)
 	t.Run("status", s.status)
 }
 
@@ -140,16 +142,22 @@ func (s Server) failedRowsHold(t *testing.T) {
 	}
 }
 
-// sourceRefused: NATS refuses one source; the others, however many, do not feel it.
-func (s Server) sourceRefused(t *testing.T) {
-	conf := filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(conf, []byte(`jetstream {}
+// refusing is a configuration of NATS whose user some may not publish for the source bad.
+func refusing(t *testing.T) (file string) {
+	file = filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(`jetstream {}
 authorization { users: [
 	{user: all, password: p}
 	{user: some, password: p, permissions: {publish: {deny: "redox.out.bad.>"}}}
 ]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// sourceRefused: NATS refuses one source; the others, however many, do not feel it.
+func (s Server) sourceRefused(t *testing.T) {
+	conf := refusing(t)
 	r := s.WithNATS(t, sqloutbox.Config{}, natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf}, nats.UserInfo("all", "p")).Provision()
 	var ms []outbox.Message
 	for n := range 10_000 { // all in the lane of the rows that are refused
@@ -231,65 +239,6 @@ func (s Server) natsAway(t *testing.T) {
 	r.JS = js
 	if n := len(r.Queued()); n != 4 {
 		t.Errorf("%d messages", n)
-	}
-}
-
-// lateRepeats: a relay is killed between the confirmation and the DELETE.
-func (s Server) lateRepeats(t *testing.T) {
-	for _, test := range []struct {
-		name    string
-		restart bool
-		late    sqloutbox.Late
-		marked  bool
-		held    int
-		queued  int
-	}{
-		{"the same server", false, sqloutbox.LateResend, false, 0, 0},
-		{"NATS restarted, resend", true, sqloutbox.LateResend, true, 0, 1},
-		{"NATS restarted, hold", true, sqloutbox.LateHold, false, 1, 0},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			r := s.New(t, sqloutbox.Config{}).Provision()
-			r.Commit(Ordered("clinic-a", "1", 1))
-			allow := r.refuseDelete()
-			p := r.start(Lanes)
-			r.Until("the message is stored", func() bool { return len(r.Queued()) == 1 })
-			p.kill()
-			r.settleAll()
-			if test.restart {
-				r.Must(r.NATS.Restart())
-				r.Until("NATS is back", func() bool { return r.JS.Conn().IsConnected() })
-			}
-			allow()
-			relay, _ := r.Relay(sqloutbox.RelayConfig{OnLate: test.late})
-			r.Empty()
-			queued := r.Queued()
-			if len(queued) != test.queued || r.Count("redox_outbox_failed") != test.held || relay.Stats().Repeated != uint64(test.queued) {
-				t.Errorf("%d queued, %d held, %d repeated", len(queued), r.Count("redox_outbox_failed"), relay.Stats().Repeated)
-			}
-			for _, m := range queued {
-				if m.PossibleDuplicate != test.marked {
-					t.Errorf("marked as a possible duplicate: %v", m.PossibleDuplicate)
-				}
-			}
-		})
-	}
-}
-
-// deletesFail: a relay that cannot delete what it has published remembers that it has.
-func (s Server) deletesFail(t *testing.T) {
-	r := s.New(t, sqloutbox.Config{}).Provision()
-	r.Commit(Ordered("clinic-a", "1", 1))
-	allow := r.refuseDelete()
-	relay, _ := r.Relay(sqloutbox.RelayConfig{})
-	r.Until("the DELETE failed", func() bool { return strings.Contains(relay.Stats().Trouble, "not now") })
-	r.settleAll()
-	r.Must(r.NATS.Restart())
-	r.Until("NATS is back", func() bool { return r.JS.Conn().IsConnected() })
-	allow()
-	r.Empty()
-	if all := r.Queued(); len(all) != 1 || !all[0].PossibleDuplicate {
-		t.Errorf("%d messages, %v", len(all), all)
 	}
 }
 
