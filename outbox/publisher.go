@@ -188,6 +188,9 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 		return receipt, &SizeError{What: "body", Size: int64(len(m.Body)), Limit: p.config.MaxBody, Name: "MaxBody of the publisher"}
 	}
 	if err := p.lint(ctx, m); err != nil {
+		if ctx.Err() == nil {
+			err = publish.Unfit{Err: err}
+		}
 		return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
 	// The server's limit is known only while there is a connection.

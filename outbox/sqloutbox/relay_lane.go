@@ -18,6 +18,8 @@ const (
 	sweepEvery = 5 * time.Second
 	// smallMessage is what is read together with its row; larger messages are read one by one.
 	smallMessage = 64 << 10
+	// batchBytes of messages are in a batch at most, or one that is larger: all may be in memory at once.
+	batchBytes = 64 << 20
 	// leaseTime is how long a relay owns the table on SQLite, in seconds, which has no locks of rows.
 	leaseTime = 3
 )
@@ -63,9 +65,12 @@ func (r *Relay) busy(ctx context.Context) ([]*lane, error) {
 	}
 	var parts []string
 	var all []any
+	// Each part has the sources, and a statement at most 65,535 placeholders: with very many that
+	// wait, lanes that have rows of others may be among those that are found.
+	const most = 512
 	for number := range len(r.lanes) {
 		from, without := r.view(r.lanes[number])
-		but, args := r.but(without)
+		but, args := r.but(without[:min(len(without), most)])
 		parts = append(parts, fmt.Sprintf("SELECT %d AS lane%s WHERE EXISTS (SELECT 1 FROM redox_outbox WHERE lane = %d AND seq >= ?%s)",
 			number, r.dual(), number, but))
 		all = append(append(all, from), args...)
@@ -256,13 +261,13 @@ func (r *Relay) read(ctx context.Context, b *batch) error {
 	if b.from == 0 {
 		b.swept = time.Now()
 	}
-	items, err := r.scan(ctx, b.tx, b, b.without)
+	items, more, err := r.scan(ctx, b.tx, b, b.without)
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	b.items, b.full, b.last = items, len(items) == r.config.Batch, items[len(items)-1].seq
+	b.items, b.full, b.last = items, more, items[len(items)-1].seq
 	if b.full {
-		others, err := r.scan(ctx, b.tx, b, append(b.without, heavy(items)...))
+		others, _, err := r.scan(ctx, b.tx, b, append(b.without, heavy(items)...))
 		if err != nil {
 			return err
 		}
@@ -299,21 +304,24 @@ func (r *Relay) columns() string {
 	return fmt.Sprintf("seq, id, source, token, request, sealed, lane, %s, CASE WHEN %s <= %d THEN message END", size, size, smallMessage)
 }
 
-func (r *Relay) scan(ctx context.Context, q querier, b *batch, without []string) ([]*item, error) {
+// scan reads the first rows of the lane that are not of some sources, and whether there may be more.
+func (r *Relay) scan(ctx context.Context, q querier, b *batch, without []string) (items []*item, more bool, err error) {
 	but, args := r.but(without)
 	rows, err := q.QueryContext(ctx, r.box.sql("SELECT "+r.columns()+" FROM redox_outbox WHERE lane = ? AND seq >= ?"+but+" ORDER BY seq LIMIT ?"),
 		append(append([]any{b.number, b.from}, args...), r.config.Batch)...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { _ = rows.Close() }()
-	var items []*item
-	for rows.Next() {
+	for bytes := int64(0); rows.Next(); {
 		i := new(item)
 		if err := i.scan(rows); err != nil {
-			return nil, err
+			return nil, false, err
+		}
+		if bytes += i.bytes; bytes > batchBytes && len(items) > 0 {
+			return items, true, nil
 		}
 		items = append(items, i)
 	}
-	return items, rows.Err()
+	return items, len(items) == r.config.Batch, rows.Err()
 }

@@ -1,7 +1,6 @@
 package sqloutbox
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 )
 
@@ -20,9 +20,15 @@ const (
 	publishTime      = 10 * time.Second
 	publishTimeLease = 2 * time.Second
 	// grace is how long a batch waits for its last rows once others got through, and mebibyte
-	// what it waits longer for each of theirs: what is slow must not hold up the lane.
-	grace    = 500 * time.Millisecond
-	mebibyte = time.Second
+	// what it waits longer for each of large ones, up to mostPatience: what is slow must not hold
+	// up the lane, and has more time outside of it.
+	grace        = 500 * time.Millisecond
+	mebibyte     = 50 * time.Millisecond
+	mostPatience = 1500 * time.Millisecond
+	// unheardTime is what a batch waits longer when nothing got through and NATS refuses something.
+	unheardTime = time.Second
+	// largeMessage is how large a message is that is published outside of its lane when it is slow.
+	largeMessage = 1 << 20
 )
 
 // outcome of publishing a row.
@@ -46,6 +52,8 @@ type item struct {
 	outcome outcome
 	reason  string // of failed
 }
+
+func (i *item) large() bool { return i.bytes >= largeMessage }
 
 func (i *item) scan(rows *sql.Rows) error {
 	return rows.Scan(&i.seq, &i.id, &i.source, &i.token, &i.request, &i.sealed, &i.lane, &i.bytes, &i.message)
@@ -85,11 +93,11 @@ func (r *Relay) publishAll(ctx context.Context, b *batch) {
 	stopping := ctx
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	w := &watch{last: time.Now(), under: map[*item]bool{}}
+	w := &watch{conn: r.js.Conn(), before: r.js.Conn().LastError(), last: time.Now(), under: map[*item]bool{}}
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel(nil)
-	watching.Go(func() { w.run(ctx, stopping, most, cancel, r.js.Conn().IsConnected) })
+	watching.Go(func() { w.run(ctx, stopping, most, cancel) })
 	slots := make(chan struct{}, r.config.Concurrency)
 	var all sync.WaitGroup
 	for _, source := range bySource(b.items) {
@@ -106,8 +114,8 @@ func (r *Relay) publishAll(ctx context.Context, b *batch) {
 		}
 	}
 	all.Wait()
-	if ctx.Err() != nil && stopping.Err() == nil && w.none() {
-		r.stop(cmp.Or(context.Cause(ctx), errSlow))
+	if cause := context.Cause(ctx); cause != nil && stopping.Err() == nil && w.none() && !isOfSource(cause) {
+		r.stop(cause)
 	}
 }
 
@@ -172,7 +180,7 @@ func (r *Relay) publishGroup(ctx context.Context, g *groupRun) {
 		}
 		if i.outcome != failed {
 			g.watch.begin(i)
-			r.publishOne(ctx, i)
+			r.publishOne(ctx, g.watch, i)
 			g.watch.end(i)
 		}
 		if i.outcome != stored && (i.outcome != failed || r.config.HoldAfterFailed && i.token != "") {
@@ -185,7 +193,7 @@ func (r *Relay) publishGroup(ctx context.Context, g *groupRun) {
 }
 
 // publishOne publishes a row and decides what becomes of it.
-func (r *Relay) publishOne(ctx context.Context, i *item) {
+func (r *Relay) publishOne(ctx context.Context, w *watch, i *item) {
 	if r.restarted(i) {
 		i.outcome = unsure
 		return
@@ -211,16 +219,36 @@ func (r *Relay) publishOne(ctx context.Context, i *item) {
 		i.outcome, i.reason = failed, safeReason(err)
 		return
 	case publish.MayBeStored(err):
+		// The batch may have ended before the publisher looked for the reason.
+		if subject := i.subject(r.box.config.Prefix); w.refused() && jsapi.Refused(w.conn, subject) {
+			err = fmt.Errorf("%w: allow this user to publish to %s", outbox.ErrPermission, r.box.config.Prefix.SendSubject(i.source))
+			break
+		}
 		i.outcome = unsure
 	}
-	switch {
+	switch cause := context.Cause(ctx); {
 	case errors.Is(err, outbox.ErrPermission), errors.Is(err, outbox.ErrShareFull):
 		r.refuse(i.source, err)
 	case errors.Is(err, outbox.ErrQueueFull), errors.Is(err, outbox.ErrNoStream):
+		if i.bytes > w.conn.MaxPayload() { // it may be the object store that has no room
+			r.refuse(i.source, err)
+			return
+		}
 		r.stop(err)
-	case errors.Is(context.Cause(ctx), errSlow):
-		r.refuse(i.source, errSlow)
+	case isOfSource(cause):
+		r.refuse(i.source, cause)
+	case cause != nil || !w.conn.IsConnected(): // it is nobody's, or everybody's
+	case errors.Is(err, context.DeadlineExceeded):
+		r.stop(err)
+	default:
+		r.refuse(i.source, err)
 	}
+}
+
+// isOfSource reports whether a batch ended for a reason for which the sources that were under way
+// wait, and nobody else.
+func isOfSource(cause error) bool {
+	return errors.Is(cause, errSlow) || errors.Is(cause, errLarge) || errors.Is(cause, errUnheard)
 }
 
 // restarted reports whether the server of NATS that knows an earlier try of a row is gone since
@@ -231,11 +259,16 @@ func (r *Relay) restarted(i *item) bool {
 
 // isFinal reports whether no later try can end otherwise.
 func isFinal(err error) bool {
-	return errors.As(err, new(*outbox.ContractError)) || errors.As(err, new(*outbox.SizeError))
+	return errors.As(err, new(*outbox.ContractError)) || errors.As(err, new(*outbox.SizeError)) || errors.As(err, new(publish.Unfit))
 }
 
 // safeReason is what is kept of an error beside a row: it holds nothing of the message.
-func safeReason(err error) string { return fmt.Sprintf("%.480s", err.Error()) }
+func safeReason(err error) string {
+	if errors.As(err, new(publish.Unfit)) { // what it says may be of the message
+		return "sqloutbox: the Lint of the relay's publisher refuses it"
+	}
+	return fmt.Sprintf("%.480s", err.Error())
+}
 
 // message reads the message of a row, also from the table where it is large.
 func (r *Relay) message(ctx context.Context, i *item) (outbox.Message, error) {

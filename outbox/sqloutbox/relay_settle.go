@@ -115,7 +115,7 @@ func (r *Relay) probeRow(ctx, bound context.Context, l *lane, i *item) error {
 		return err
 	}
 	if i.outcome != failed {
-		patience := publishTime + time.Duration(i.bytes>>20)*mebibyte
+		patience := publishTime + time.Duration(i.bytes>>20)*time.Second
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if err := r.publishProbe(ctx, i); err != nil {

@@ -65,14 +65,18 @@ func (r *row) unpack(p outbox.Prefix) (outbox.Message, error) {
 	}
 	delete(h, outbox.HeaderID)
 	h[outbox.HeaderMessageID] = []string{r.id}
-	subject := p.SendSubject(r.source)
-	switch {
-	case r.request != 0:
-		subject = p.RequestSubject(r.source)
-	case r.token != "":
-		subject = p.OrderedSubject(r.source, r.token)
-	}
-	m, err := outbox.Decode(p, outbox.Stored{Subject: subject, Header: h, Body: body})
+	m, err := outbox.Decode(p, outbox.Stored{Subject: r.subject(p), Header: h, Body: body})
 	m.Method = h.Get(outbox.HeaderMethod) // not the default, which a worker finds by itself
 	return m, err
+}
+
+// subject is where the row is published.
+func (r *row) subject(p outbox.Prefix) string {
+	switch {
+	case r.request != 0:
+		return p.RequestSubject(r.source)
+	case r.token != "":
+		return p.OrderedSubject(r.source, r.token)
+	}
+	return p.SendSubject(r.source)
 }

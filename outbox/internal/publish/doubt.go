@@ -23,6 +23,15 @@ var ErrInDoubt = errors.New("it may be stored, and the queue may have forgotten 
 // ErrMayBeStored is in every error that does not prove the contrary, but for ErrInDoubt.
 var ErrMayBeStored = errors.New("it may be stored: publish it again with the same id")
 
+// Unfit is the error of a message that the publisher's Lint refuses.
+type Unfit struct{ Err error }
+
+// Error is that of Lint.
+func (u Unfit) Error() string { return u.Err.Error() }
+
+// Unwrap returns the error of Lint.
+func (u Unfit) Unwrap() error { return u.Err }
+
 // MayBeStored reports whether err leaves that open.
 func MayBeStored(err error) bool { return errors.Is(err, ErrMayBeStored) || errors.Is(err, ErrInDoubt) }
 

@@ -28,7 +28,7 @@ func (s Server) Throughput(b *testing.B) {
 		one, oneCPU := s.drain(b, drained/8, func(ctx context.Context, r *Rig) { loop(ctx, r, 1) })
 		hundred, hundredCPU := s.drain(b, drained, func(ctx context.Context, r *Rig) { loop(ctx, r, 100) })
 		relay, relayCPU := s.drain(b, drained, func(ctx context.Context, r *Rig) {
-			relay, err := newRelay(r.Box, r.DB, r.JS, sqloutbox.RelayConfig{})
+			relay, err := newRelay(r.Box, r.DB, r.JS, sqloutbox.RelayConfig{}, outbox.PublisherConfig{})
 			r.Must(err)
 			_ = relay.Run(ctx)
 		})

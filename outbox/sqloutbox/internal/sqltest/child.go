@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
 
@@ -68,7 +69,7 @@ func relayAsChild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	relay, err := newRelay(box, db, js, sqloutbox.RelayConfig{})
+	relay, err := newRelay(box, db, js, sqloutbox.RelayConfig{}, outbox.PublisherConfig{})
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -26,6 +23,10 @@ func (s Server) Relay(t *testing.T) {
 	t.Run("failed rows", s.failedRows)
 	t.Run("failed rows hold", s.failedRowsHold)
 	t.Run("a source is refused", s.sourceRefused)
+	t.Run("many sources are refused", s.manyRefused)
+	t.Run("what Lint refuses", s.unfit)
+	t.Run("no room for bodies", s.noRoomForBodies)
+	t.Run("large and far away", s.largeAndFar)
 	t.Run("a source floods", s.sourceFloods)
 	t.Run("NATS away and full", s.natsAway)
 	t.Run("late repeats", s.lateRepeats)
@@ -142,50 +143,6 @@ func (s Server) failedRowsHold(t *testing.T) {
 	}
 }
 
-// refusing is a configuration of NATS whose user some may not publish for the source bad.
-func refusing(t *testing.T) (file string) {
-	file = filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(file, []byte(`jetstream {}
-authorization { users: [
-	{user: all, password: p}
-	{user: some, password: p, permissions: {publish: {deny: "redox.out.bad.>"}}}
-]}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-// sourceRefused: NATS refuses one source; the others, however many, do not feel it.
-func (s Server) sourceRefused(t *testing.T) {
-	conf := refusing(t)
-	r := s.WithNATS(t, sqloutbox.Config{}, natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf}, nats.UserInfo("all", "p")).Provision()
-	var ms []outbox.Message
-	for n := range 10_000 { // all in the lane of the rows that are refused
-		ms = append(ms, outbox.Message{Source: fmt.Sprintf("clinic-%d", n%5000), OrderToken: fmt.Sprintf("0%031x", n), Body: []byte("{}")})
-	}
-	r.Commit(outbox.Message{Source: "bad", OrderToken: "0" + strings.Repeat("a", 31), Body: []byte(`{"n":1}`)})
-	r.Commit(ms[:5000]...)
-	r.Commit(outbox.Message{Source: "bad", OrderToken: "0" + strings.Repeat("a", 31), Body: []byte(`{"n":2}`)})
-	r.Commit(ms[5000:]...)
-	relay, stop := r.RelayOn(r.Connect(nats.UserInfo("some", "p")), sqloutbox.RelayConfig{})
-	r.Until("all other rows are published", func() bool { return r.Count("redox_outbox") == 2 })
-	r.Until("the source waits", func() bool { return strings.Contains(relay.Stats().Waiting["bad"], "not permitted") })
-	if s := relay.Stats(); s.Failed != 0 || s.Trouble != "" {
-		t.Errorf("%d failed, trouble %q", s.Failed, s.Trouble)
-	}
-	began := time.Now()
-	r.Commit(Ordered("clinic-1", "1", 1))
-	r.Until("a row of another source", func() bool { return r.Count("redox_outbox") == 2 })
-	t.Logf("beside a source that is refused a row took %v", time.Since(began))
-	stop()
-	r.Relay(sqloutbox.RelayConfig{}) // who may
-	r.Empty()
-	all := r.Queued()
-	if n := len(all); n != 10_003 || string(all[n-1].Body) != `{"n":2}` || string(all[n-2].Body) != `{"n":1}` {
-		t.Errorf("%d messages", n)
-	}
-}
-
 // sourceFloods: a row of another source does not wait for the thousands before it in its lane.
 func (s Server) sourceFloods(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{}).Provision()
@@ -228,7 +185,7 @@ func (s Server) natsAway(t *testing.T) {
 	r.Must(err)
 	defer down.Conn().Close()
 	db := r.Open()
-	away, err := newRelay(r.Box, db, down, sqloutbox.RelayConfig{})
+	away, err := newRelay(r.Box, db, down, sqloutbox.RelayConfig{}, outbox.PublisherConfig{})
 	r.Must(err)
 	r.Commit(Ordered("clinic-a", "1", 3))
 	stop := r.run(away)

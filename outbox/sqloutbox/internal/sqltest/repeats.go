@@ -107,7 +107,7 @@ func (r *Rig) noneIsLate(messages int) {
 
 // refusedIsNotLate: a row that NATS has refused is surely not stored, whoever had its lane while it was tried.
 func (s Server) refusedIsNotLate(t *testing.T) {
-	conf := refusing(t)
+	conf := refusing(t, "redox.out.bad.>")
 	r := s.WithNATS(t, sqloutbox.Config{}, natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf}, nats.UserInfo("all", "p")).Provision()
 	inLane := func(source string, n int) outbox.Message {
 		m := Ordered(source, "", n)

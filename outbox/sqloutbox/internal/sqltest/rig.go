@@ -175,7 +175,7 @@ func (r *Rig) Relay(cfg sqloutbox.RelayConfig) (relay *sqloutbox.Relay, stop fun
 // RelayOn is Relay by another connection to NATS.
 func (r *Rig) RelayOn(js jetstream.JetStream, cfg sqloutbox.RelayConfig) (relay *sqloutbox.Relay, stop func()) {
 	r.Helper()
-	relay, err := newRelay(r.Box, r.DB, js, cfg)
+	relay, err := newRelay(r.Box, r.DB, js, cfg, outbox.PublisherConfig{})
 	r.Must(err)
 	return relay, r.run(relay)
 }
@@ -198,8 +198,10 @@ func (r *Rig) run(relay *sqloutbox.Relay) (stop func()) {
 	return stop
 }
 
-func newRelay(box *sqloutbox.Outbox, db *sql.DB, js jetstream.JetStream, cfg sqloutbox.RelayConfig) (*sqloutbox.Relay, error) {
-	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{OrderSecret: []byte(Secret), ClaimCheck: true})
+// newRelay is a relay whose publisher has these settings, and those that all have.
+func newRelay(box *sqloutbox.Outbox, db *sql.DB, js jetstream.JetStream, cfg sqloutbox.RelayConfig, with outbox.PublisherConfig) (*sqloutbox.Relay, error) {
+	with.OrderSecret, with.ClaimCheck = []byte(Secret), true
+	publisher, err := outbox.NewPublisher(js, with)
 	if err != nil {
 		return nil, err
 	}
