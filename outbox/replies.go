@@ -22,6 +22,9 @@ const (
 	repliesForgotten = 48 * time.Hour
 	// repliesPull is how long one request for the next reply waits.
 	repliesPull = 30 * time.Second
+	// repliesMark is the longest time between two signs of life: AckWait may be made shorter
+	// meanwhile by another process.
+	repliesMark = time.Second
 	// The pauses after an error are 100, 200, 400, ... ms, at most 5 s.
 	repliesFirstPause = 100 * time.Millisecond
 	repliesLastPause  = 5 * time.Second
@@ -41,7 +44,9 @@ type RepliesConfig struct {
 	Since time.Time
 	// InFlight is how many replies all processes with this Name may handle at once. 0 means 1:
 	// replies are handled one after the other, as they were stored, which is the order of the
-	// messages with the same order key. More are handled in no order.
+	// messages with the same order key. More are handled in no order. Processes with the same
+	// Name should have the same InFlight and AckWait: those of the last one that begins count,
+	// but for a consumer that it may not change.
 	InFlight int
 	// AckWait is how long after its last sign of life the replies of a process are given to
 	// another. 0 means 10 s; it is renewed while a reply is handled, however long that takes.
@@ -171,11 +176,11 @@ func (r *Replies) Provision(ctx context.Context) error {
 // handled when the process dies, or when the loop is left in the middle, comes again. A handler
 // that must not do a thing twice remembers the Sequence.
 //
-// An error without a reply (nil) says why none can be read at the moment: [ErrNoStream],
-// [ErrPermission] and others; the loop may go on, which waits and tries again. An error beside a
-// reply is one of its body in the object store, [ErrBodyMissing] and the like, which no wait
-// would mend, or says that something is stored there that is no reply of a worker; such a reply
-// is done like others when the loop goes on.
+// An error without a reply (nil) says why none can be read at the moment, or why not its body in
+// the object store: [ErrNoStream], [ErrPermission] and others; the loop may go on, which waits and
+// tries again. An error beside a reply is one of its body which no wait would mend,
+// [ErrBodyMissing], [ErrBodyAltered] or a *[SizeError], or says that something is stored there
+// that is no reply of a worker; such a reply is done like others when the loop goes on.
 //
 // All may be ranged over by many goroutines at once. A panic of the loop's body leaves the
 // reply as it is: it comes again.
@@ -188,13 +193,15 @@ func (r *Replies) All(ctx context.Context) iter.Seq2[*Received, error] {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				if !yield(nil, err) || !jsapi.Sleep(ctx, pause) {
+				// Its consumer may be gone, and is looked for anew: that mends it, or says more.
+				lost := errors.Is(err, errReader) && pause == repliesFirstPause
+				if !lost && !yield(nil, err) || !jsapi.Sleep(ctx, pause) {
 					return
 				}
 				pause = min(2*pause, repliesLastPause)
-			case msg != nil:
+			default:
 				pause = repliesFirstPause
-				if !r.handle(ctx, msg, lease, yield) {
+				if msg != nil && !r.handle(ctx, msg, lease, yield) {
 					return
 				}
 			}
@@ -206,12 +213,12 @@ func (r *Replies) All(ctx context.Context) iter.Seq2[*Received, error] {
 func (r *Replies) handle(ctx context.Context, msg jetstream.Msg, lease time.Duration, yield func(*Received, error) bool) bool {
 	stop := keep(msg, lease)
 	defer stop()
-	reply, err := r.received(ctx, msg)
-	if ctx.Err() != nil {
-		return false // and it comes again
+	reply, err := received(msg)
+	if err == nil && reply.BodyObject != "" && !r.config.LeaveBodies {
+		err = r.fetch(ctx, reply, func(err error) bool { return yield(nil, err) })
 	}
-	if !yield(reply, err) {
-		return false
+	if errors.Is(err, errLeft) || ctx.Err() != nil || !yield(reply, err) {
+		return false // and it comes again
 	}
 	stop()
 	if reply.again != nil {
@@ -238,7 +245,7 @@ func keep(msg jetstream.Msg, lease time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var marks sync.WaitGroup
 	marks.Go(func() {
-		for jsapi.Sleep(ctx, lease/3) {
+		for jsapi.Sleep(ctx, min(lease/3, repliesMark)) {
 			_ = msg.InProgress() // the next one is not far
 		}
 	})
@@ -248,29 +255,38 @@ func keep(msg jetstream.Msg, lease time.Duration) (stop func()) {
 	}
 }
 
-// received decodes a reply and fetches its body, again and again while that may help.
-func (r *Replies) received(ctx context.Context, msg jetstream.Msg) (*Received, error) {
+// received decodes a reply.
+func received(msg jetstream.Msg) (*Received, error) {
 	got := &Received{Subject: msg.Subject(), Deliveries: 1}
 	if meta, err := msg.Metadata(); err == nil {
 		got.Sequence, got.Stored, got.Deliveries = meta.Sequence.Stream, meta.Timestamp, int(min(meta.NumDelivered, 1<<30))
 	}
 	var err error
-	if got.Reply, err = DecodeReply(&nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}); err != nil {
-		return got, err
-	}
-	if got.BodyObject == "" || r.config.LeaveBodies {
-		return got, nil
-	}
+	got.Reply, err = DecodeReply(&nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()})
+	return got, err
+}
+
+// errLeft: the loop was left.
+var errLeft = errors.New("the loop was left")
+
+// fetch reads the body of a reply. What a wait may mend it tells, and tries again.
+func (r *Replies) fetch(ctx context.Context, reply *Received, tell func(error) bool) (err error) {
 	for pause := repliesFirstPause; ; pause = min(2*pause, repliesLastPause) {
-		if got.Body, err = r.bodies.Get(ctx, got.BodyObject, r.config.MaxClaim); err == nil {
-			return got, nil
+		if reply.Body, err = r.bodies.Get(ctx, reply.BodyObject, r.config.MaxClaim); err == nil {
+			return nil
 		}
-		if errors.Is(err, ErrBodyMissing) || errors.Is(err, ErrBodyAltered) || errors.Is(err, ErrPermission) || errors.As(err, new(*SizeError)) ||
-			!jsapi.Sleep(ctx, pause) {
-			return got, fmt.Errorf("outbox: the body of the reply to message %s: %w", got.MessageID, err)
+		err = fmt.Errorf("outbox: the body of the reply to message %s: %w", reply.MessageID, err)
+		if errors.Is(err, ErrBodyMissing) || errors.Is(err, ErrBodyAltered) || errors.As(err, new(*SizeError)) {
+			return err
+		}
+		if ctx.Err() != nil || !tell(err) || !jsapi.Sleep(ctx, pause) {
+			return errLeft
 		}
 	}
 }
+
+// errReader is in the error of a consumer that does not answer as it should.
+var errReader = errors.New("its consumer was lost, or refuses")
 
 // next waits for a reply, and says how long it is ours without a sign of life. None without an
 // error means that none came for a while.
@@ -288,14 +304,13 @@ func (r *Replies) next(ctx context.Context) (jetstream.Msg, time.Duration, error
 	case ctx.Err() != nil, errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return nil, 0, r.refused(consumer)
 	}
-	// Whatever is wrong with it, it is looked for anew, and made where it is gone: that says more.
+	// Whatever is wrong with it, it is looked for anew, and made where it is gone.
 	r.mu.Lock()
 	if r.consumer == consumer {
 		r.consumer = nil
 	}
 	r.mu.Unlock()
-	jsapi.Sleep(ctx, repliesFirstPause)
-	return nil, 0, nil
+	return nil, 0, fmt.Errorf("outbox: read the replies of source %s: %w: %w", r.config.Source, errReader, err)
 }
 
 // refused reports that this user may not pull: the server does not answer such a request.
@@ -324,10 +339,7 @@ func (r *Replies) open(ctx context.Context) (jetstream.Consumer, error) {
 			consumer, err = r.js.Consumer(ctx, stream, name)
 		}
 	case err == nil:
-		if cfg := consumer.CachedInfo().Config; cfg.AckWait != r.config.AckWait || cfg.MaxAckPending != r.config.InFlight {
-			cfg.AckWait, cfg.MaxAckPending = r.config.AckWait, r.config.InFlight
-			consumer, err = r.js.UpdateConsumer(ctx, stream, cfg)
-		}
+		consumer, err = r.adjust(ctx, consumer)
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("outbox: read the replies of source %s: %w: stream %s is missing: run `redoxworker provision`", r.config.Source, ErrNoStream, stream)
@@ -339,6 +351,22 @@ func (r *Replies) open(ctx context.Context) (jetstream.Consumer, error) {
 		return nil, err
 	}
 	return consumer, nil
+}
+
+// adjust gives a consumer the settings of this reader. Whoever may not do so takes it as it is, but
+// for one that hands out more at once than this reader wants.
+func (r *Replies) adjust(ctx context.Context, consumer jetstream.Consumer) (jetstream.Consumer, error) {
+	cfg := consumer.CachedInfo().Config
+	if cfg.AckWait == r.config.AckWait && cfg.MaxAckPending == r.config.InFlight {
+		return consumer, nil
+	}
+	few := cfg.MaxAckPending > 0 && cfg.MaxAckPending <= r.config.InFlight
+	cfg.AckWait, cfg.MaxAckPending = r.config.AckWait, r.config.InFlight
+	adjusted, err := r.js.UpdateConsumer(ctx, r.config.Prefix.ReplyStream(), cfg)
+	if few && (jsapi.Unanswered(err) || errors.Is(err, nats.ErrNoResponders)) {
+		return consumer, nil
+	}
+	return adjusted, err
 }
 
 // consumerConfig is that of a consumer that begins where the configuration says, or, where it was
