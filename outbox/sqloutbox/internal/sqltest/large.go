@@ -38,7 +38,7 @@ func (s Server) largeAndFar(t *testing.T) {
 // farAway is the address of a server whose answers come later.
 func (r *Rig) farAway(delay time.Duration) (url string) {
 	r.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(r.Context(), "tcp", "127.0.0.1:0")
 	r.Must(err)
 	r.Cleanup(func() { _ = l.Close() })
 	go func() {
@@ -47,7 +47,7 @@ func (r *Rig) farAway(delay time.Duration) (url string) {
 			if err != nil {
 				return
 			}
-			far, err := net.Dial("tcp", r.NATS.URL()[len("nats://"):])
+			far, err := new(net.Dialer).DialContext(r.Context(), "tcp", r.NATS.URL()[len("nats://"):])
 			if err != nil {
 				_ = near.Close()
 				return
