@@ -257,6 +257,14 @@ func (r Retry) Delay(attempts int) time.Duration {
 	return (*verdict.Rules)(&r).Delay(attempts)
 }
 
+// Next returns the wait after the given number of failed attempts, for a message that may be tried
+// for left more, if limited, and whose far side asked for a wait of after, 0 for none. A jittered
+// wait is drawn evenly from 0 to delay. ok is false when no time is left for another attempt: the
+// message is given up. Next is a pure function, and does not look at MaxAttempts.
+func (r Retry) Next(attempts int, after, left time.Duration, limited bool) (delay time.Duration, jittered, ok bool) {
+	return (*verdict.Rules)(&r).Next(attempts, after, left, limited)
+}
+
 func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

@@ -55,3 +55,33 @@ func TestRetry_DelayTable(t *testing.T) {
 		t.Errorf("after very many attempts: %v, want the cap %v", got, r.Max)
 	}
 }
+
+func TestRetry_NextUsesTheTimeThatIsLeft(t *testing.T) {
+	t.Parallel()
+	r := Config{}.WithDefaults().Retry
+	const long = 24 * time.Hour
+	for name, tt := range map[string]struct {
+		attempts    int
+		after, left time.Duration
+		limited     bool
+		delay       time.Duration
+		jittered    bool
+		ok          bool
+	}{
+		"a backoff":                            {1, 0, long, true, 2 * time.Second, true, true},
+		"for ever":                             {20, 0, 0, false, 10 * time.Minute, true, true},
+		"what the far side asks for":           {1, time.Minute, long, true, time.Minute, false, true},
+		"no less than a backoff":               {9, time.Second, long, true, 512 * time.Second, false, true},
+		"no more than the cap":                 {1, long, 2 * long, true, 10 * time.Minute, false, true},
+		"half of what is left":                 {9, 0, time.Minute, true, 30 * time.Second, false, true},
+		"exactly what is left":                 {1, 0, 2 * time.Second, true, time.Second, false, true},
+		"too little is left":                   {1, 0, time.Second, true, 0, false, false},
+		"the far side asks for more than left": {1, time.Hour, time.Minute, true, 0, false, false},
+		"nothing is left":                      {1, 0, -time.Second, true, 0, false, false},
+	} {
+		delay, jittered, ok := r.Next(tt.attempts, tt.after, tt.left, tt.limited)
+		if delay != tt.delay || jittered != tt.jittered || ok != tt.ok {
+			t.Errorf("%s: %v, %v, %v", name, delay, jittered, ok)
+		}
+	}
+}

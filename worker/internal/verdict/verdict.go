@@ -35,6 +35,23 @@ func (r *Rules) Delay(attempts int) time.Duration {
 	return backoff.Exponential(r.Initial, r.Max, attempts)
 }
 
+// Next is the wait after that many failed attempts of a message that may be tried for left more, if
+// limited, and whose far side asked for a wait of after, 0 for none. ok is false when no time is
+// left for another attempt.
+func (r *Rules) Next(attempts int, after, left time.Duration, limited bool) (delay time.Duration, jittered, ok bool) {
+	delay, jittered = r.Delay(attempts), true
+	if asked := min(after, r.Max); asked > 0 {
+		delay, jittered = max(asked, delay), false
+	}
+	switch {
+	case !limited || delay < left:
+		return delay, jittered, true
+	case left >= r.Initial && after < left:
+		return left / 2, false, true // of what is left: a last attempt or two
+	}
+	return 0, false, false
+}
+
 // Action is what settle does with a delivery.
 type Action int
 
@@ -143,17 +160,10 @@ func again(v *Verdict, o *Outcome, r *Rules, e Reading) {
 		v.Text = fmt.Sprintf("gave up after %s%s; the last: %s", CountedAttempts(fair), besides(o.Record.Excused), e.SafeText)
 		return
 	}
-	v.Action, v.Delay, v.Jittered = Retry, r.Delay(attempts), true
-	if after := min(e.RetryAfter, r.Max); after > 0 {
-		v.Delay, v.Jittered = max(after, v.Delay), false
-	}
 	left, limited := o.left(r)
-	if !limited || v.Delay < left {
-		return
-	}
-	// The next step would be too late: use what is left for a last attempt or two.
-	if left >= r.Initial && e.RetryAfter < left {
-		v.Delay, v.Jittered = left/2, false
+	var ok bool
+	if v.Delay, v.Jittered, ok = r.Next(attempts, e.RetryAfter, left, limited); ok {
+		v.Action = Retry
 		return
 	}
 	v.Action, v.Delay, v.Settlement = Settled, 0, outbox.Expired
