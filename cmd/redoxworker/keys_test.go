@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/checkcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
@@ -54,7 +55,7 @@ func TestCheckedKey_Line(t *testing.T) {
 	good := auth.KeyCheck{Role: "current", KeyID: "k", Algorithm: auth.RS384, Lifetime: 5 * time.Minute, Expires: time.Date(2026, 3, 1, 12, 5, 0, 0, time.UTC), Took: 120400 * time.Microsecond, SkewKnown: true}
 	off := good
 	off.Skew, off.Warning = 7*time.Second, "this host's clock is 7s ahead"
-	for want, r := range map[string]checkedKey{
+	for want, r := range map[string]checkcmd.KeyResult{
 		`✓ main (current, RS384, kid "k"): token for 5m0s (until 2026-03-01T12:05:00Z), had in 120ms; clock right to the second`:                                              {Key: "main", OK: true, KeyCheck: good},
 		`✓ main (current, RS384, kid "k"): token for 5m0s (until 2026-03-01T12:05:00Z), had in 120ms; clock 7s ahead of the server's; warning: this host's clock is 7s ahead`: {Key: "main", OK: true, KeyCheck: off},
 		`✗ old: auth: refused; ask for another secret`: {Key: "old", KeyCheck: auth.KeyCheck{Role: "legacy", Mend: "ask for another secret"}, Error: "auth: refused"},

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/bench"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/checkcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
@@ -41,6 +42,9 @@ type rootCommand struct {
 	Config     configCommand             `cmd:"" help:"Print the effective settings or their schema."`
 	OrderToken wirecmd.OrderTokenCommand `cmd:"" help:"Print the tokens of order keys, for clients that publish by themselves."`
 	Bench      bench.Commands            `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
+
+	Check     checkcmd.CheckCommand     `cmd:"" help:"Try everything that a worker depends on, and say how to mend what is wrong. Changes nothing."`
+	RetryPlan checkcmd.RetryPlanCommand `cmd:"" help:"When a message is tried again, until when, and what ends it."`
 
 	Help       usagecmd.HelpCommand       `cmd:"" help:"Tell how a command is used."`
 	Completion usagecmd.CompletionCommand `cmd:"" help:"Print what a shell needs to complete command lines."`

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/checkcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/service/access"
@@ -112,23 +113,8 @@ func (r tokenReport) print(a *cli.App) error {
 	fmt.Fprintf(w, "server\t%s\n", r.Server)
 	fmt.Fprintf(w, "expires\t%s (lifetime %s)\n", r.Expires.Format(time.RFC3339), r.Lifetime)
 	fmt.Fprintf(w, "scope\t%s\n", cmp.Or(r.Scope, "none"))
-	fmt.Fprintf(w, "clock\t%s\n", clockText(time.Duration(r.SkewMS)*time.Millisecond, r.skewKnown))
+	fmt.Fprintf(w, "clock\t%s\n", checkcmd.ClockText(time.Duration(r.SkewMS)*time.Millisecond, r.skewKnown))
 	return w.Flush()
-}
-
-// clockText says how the local clock stands to the server's, whose Date header has a
-// resolution of one second.
-func clockText(ahead time.Duration, known bool) string {
-	switch ahead = ahead.Round(time.Second); {
-	case !known:
-		return "the server did not say its time"
-	case ahead.Abs() <= time.Second:
-		return "right to the second"
-	case ahead < 0:
-		return (-ahead).String() + " behind the server's"
-	default:
-		return ahead.String() + " ahead of the server's"
-	}
 }
 
 // only is the name asked for, or the only one there is. what names the flag.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/checkcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
@@ -45,11 +46,11 @@ func TestClockText(t *testing.T) {
 		7 * time.Second:         "7s ahead of the server's",
 		-90 * time.Second:       "1m30s behind the server's",
 	} {
-		if got := clockText(ahead, true); got != want {
+		if got := checkcmd.ClockText(ahead, true); got != want {
 			t.Errorf("%s: %q, want %q", ahead, got, want)
 		}
 	}
-	if got := clockText(0, false); got != "the server did not say its time" {
+	if got := checkcmd.ClockText(0, false); got != "the server did not say its time" {
 		t.Errorf("unknown: %q", got)
 	}
 }

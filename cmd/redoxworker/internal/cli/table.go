@@ -21,6 +21,18 @@ func (a *App) NewTable() table.Writer {
 	return t
 }
 
+// Width of the terminal that standard output is; 0 where it is none.
+func (a *App) Width() int {
+	if !IsTerminal(a.Stdout) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(fileOf(a.Stdout).Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
 // leastText is what a column of text is left, however narrow the terminal.
 const leastText = 24
 
@@ -28,14 +40,7 @@ const leastText = 24
 // too narrow the text wraps within its column, and where that is not enough, the columns
 // stand below each other: a row that the terminal wraps is unreadable.
 func (a *App) Fitted(t table.Writer, last int) string {
-	if !IsTerminal(a.Stdout) {
-		return t.Render()
-	}
-	width, _, err := term.GetSize(int(fileOf(a.Stdout).Fd()))
-	if err != nil {
-		return t.Render()
-	}
-	return fittedTo(t, last, width)
+	return fittedTo(t, last, a.Width())
 }
 
 func fittedTo(t table.Writer, last, width int) string {
