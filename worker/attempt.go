@@ -51,7 +51,7 @@ func (w *Worker) attempted(ctx context.Context, d *delivery, at time.Time, err e
 	}
 	v.Delay = max(v.Delay, end.delay)
 	w.endGrant(d)
-	w.metrics.attempt(d)
+	w.countAttempt(d)
 	w.adapt(d, err, cause)
 	if err != nil {
 		w.log.LogAttrs(ctx, slog.LevelDebug, "attempt failed", append(d.line(), slog.Duration("duration", d.took))...)
@@ -94,7 +94,7 @@ func (w *Worker) announce(d *delivery) {
 		w.observe(d.event(EventAttempt))
 	}
 	if d.mayRepeat() {
-		w.metrics.repeated(d)
+		d.lane.counts.Repeated()
 		w.log.Warn("sending a message again that the far side may have: a possible duplicate", "message", d.message.ID, "source", d.message.Source,
 			"sequence", d.message.Sequence, "attempts", d.record.Attempts, "delivery", d.delivered)
 	}

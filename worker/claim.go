@@ -71,10 +71,10 @@ func (w *Worker) waitForRoom(d *delivery, size int64) error {
 	if err != nil {
 		return err
 	}
-	w.metrics.claimed.Add(float64(size))
+	w.metrics.Claimed.Add(float64(size))
 	d.room = func() {
 		give()
-		w.metrics.claimed.Sub(float64(size))
+		w.metrics.Claimed.Sub(float64(size))
 	}
 	return nil
 }

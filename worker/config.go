@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/internal/meter"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
@@ -137,6 +138,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Registerer for the redoxworker_* metrics; nil means none.
 	Registerer prometheus.Registerer
+	// MetricSources is how many sources have series of their own at most: those whose messages fail,
+	// then those with most messages. All others share the label value "(other)". Default 100.
+	MetricSources int
 	// Tracer provides a span for each attempt; nil means none. The trace context of a message is
 	// passed on either way.
 	Tracer trace.TracerProvider
@@ -197,6 +201,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.MaxClaim, 64<<20)
 	setDefault(&c.MaxClaimMemory, 256<<20)
 	setDefault(&c.AckWait, 30*time.Second)
+	setDefault(&c.MetricSources, meter.DefaultSources)
 	setDefault(&c.DrainTimeout, 30*time.Second)
 	setDefault(&c.AttemptTimeout, 10*time.Minute)
 	setDefault(&c.Retry.Initial, 2*time.Second)
@@ -236,6 +241,7 @@ func (c Config) Validate() error {
 	bad(c.PullBytes < 1, "PullBytes: %d; use 1 or more", c.PullBytes)
 	bad(c.MaxClaim < 1, "MaxClaim: %d; use 1 or more", c.MaxClaim)
 	bad(c.MaxClaimMemory < 1, "MaxClaimMemory: %d; use 1 or more", c.MaxClaimMemory)
+	bad(c.MetricSources < 1, "MetricSources: %d; use 1 or more", c.MetricSources)
 	bad(c.AckWait < time.Second, "AckWait: %v; use 1s or more", c.AckWait)
 	bad(c.DrainTimeout < -1, "DrainTimeout: %v; use more than 0s, or -1 to cancel at once", c.DrainTimeout)
 	bad(c.AttemptTimeout < 0, "AttemptTimeout: %v; use more than 0s", c.AttemptTimeout)

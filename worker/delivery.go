@@ -88,7 +88,7 @@ func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
 		Key: lease.Key{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp.UnixNano()}, Reply: d.msg.reply, Consumer: l.consumer, Cancel: cancel}}}
 	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.Lease
 	if !w.keeper.Hold(d.lease, since, l.replicated.Load()) {
-		w.metrics.ignored.WithLabelValues("in flight").Inc()
+		w.metrics.Ignored.Inc()
 		d.cancel(nil)
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/meter"
 	"github.com/redoxworker/redoxworker/worker/internal/pull"
 )
 
@@ -22,8 +23,8 @@ type lane struct {
 	source   string
 	kind     outbox.Lane // LaneSend, which has the ordered messages too, or LaneRequest
 	consumer string
-	series   map[outbox.Lane]*series // under mu
-	ctx      context.Context         // ends when the source is given up
+	counts   *meter.Source
+	ctx      context.Context // ends when the source is given up
 	cancel   context.CancelFunc
 
 	// bound: the consumer was there when it was looked at last.
@@ -56,8 +57,8 @@ type lane struct {
 	recovery *time.Timer
 }
 
-func (w *Worker) newLane(ctx context.Context, source string, kind outbox.Lane) *lane {
-	l := &lane{source: source, kind: kind, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
+func (w *Worker) newLane(ctx context.Context, source string, kind outbox.Lane, counts *meter.Source) *lane {
+	l := &lane{source: source, kind: kind, counts: counts, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
 	if kind == outbox.LaneRequest {
 		l.consumer = w.config.Prefix.RequestConsumer(source)
 	}
@@ -268,7 +269,7 @@ func (w *Worker) checkAckWait(wait time.Duration) error {
 
 // pullError notes what went wrong with a pull. A consumer that is gone is bound anew.
 func (w *Worker) pullError(l *lane, err error) {
-	w.metrics.pullErrors.Inc()
+	w.metrics.PullErrors.Inc()
 	if errors.Is(err, pull.ErrNoConsumer) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, pull.ErrNoAnswer) {
 		l.bound.Store(false)
 	}

@@ -1,183 +1,142 @@
 package worker
 
 import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/breaker"
+	"github.com/redoxworker/redoxworker/worker/internal/meter"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
-// metrics of one worker. No label holds anything of a message but its source and lane.
-type metrics struct {
-	settled      *prometheus.CounterVec
-	attempts     *prometheus.CounterVec
-	duration     *prometheus.HistogramVec
-	age          *prometheus.HistogramVec
-	ignored      *prometheus.CounterVec
-	paused       *prometheus.GaugeVec
-	limit        prometheus.Gauge
-	settleErrors prometheus.Counter
-	pullErrors   prometheus.Counter
-	leasesLost   prometheus.Counter
-	unknown      *prometheus.CounterVec
-	duplicates   *prometheus.CounterVec
-	claimed      prometheus.Gauge
-	backlog      backlog
+// newMeter makes what counts for Prometheus. No label holds anything of a message but its source
+// and lane.
+func (w *Worker) newMeter(r prometheus.Registerer) error {
+	var err error
+	w.metrics, err = meter.New(r, meter.Config{Sources: w.config.MetricSources, Paused: w.pausedScopes, Slots: w.slotsNow})
+	if err != nil {
+		return fmt.Errorf("worker: registering metrics: %w", err)
+	}
+	w.metrics.Expect(len(w.config.Sources))
+	return nil
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redoxworker_" + name, Help: help}, labels)
+// slotsNow are the messages in flight, those that may be, and the sources that are narrowed.
+func (w *Worker) slotsNow() (inFlight, size, narrowed int) {
+	if !w.hasBegun() {
+		return 0, w.config.Concurrency, 0
 	}
-	histogram := func(name, help string, first float64, n int) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "redoxworker_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(first, 2, n)}, []string{"source"})
+	return w.slots.InUse(), w.slots.Size(), len(w.slots.Narrowed())
+}
+
+// pausedScopes are what is paused, and the hosts that are not.
+func (w *Worker) pausedScopes() (list []meter.Pause) {
+	if !w.hasBegun() {
+		return nil
 	}
-	m := &metrics{
-		settled:  counter("settled_total", "Messages settled.", "source", "lane", "settlement"),
-		attempts: counter("attempts_total", "Delivery tries by what followed: settled, retry, wait or abandon.", "source", "outcome"),
-		duration: histogram("attempt_duration_seconds", "Duration of delivery attempts.", 0.001, 18),
-		age:      histogram("message_age_seconds", "Time from a message being stored to its confirmed settlement.", 0.001, 28),
-		ignored:  counter("ignored_deliveries_total", "Deliveries left alone, because the worker has the message in flight already.", "reason"),
-		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redoxworker_paused",
-			Help: "1 while a scope (a key, a host, an egress group, a source or a destination of one) is paused, by itself or by an operator."}, []string{"scope"}),
-		limit:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_concurrency_limit", Help: "Requests that may be in flight at present."}),
-		settleErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_settle_errors_total", Help: "Settlement steps that had to be repeated."}),
-		pullErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_pull_errors_total", Help: "Pulls that failed."}),
-		leasesLost:   prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_leases_lost_total", Help: "Messages whose lease could not be renewed."}),
-		unknown:      counter("unknown_outcomes_total", "Attempts whose outcome is unknown: Redox may have the message.", "source"),
-		claimed:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_claimed_bytes", Help: "Bodies of claim-checked messages in memory."}),
-		backlog:      newBacklog(),
-		duplicates:   counter("possible_duplicates_total", "Attempts for messages that Redox may have already: from an earlier attempt, or since they may have been published before.", "source"),
-	}
-	if r == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.settled, m.attempts, m.duration, m.age, m.ignored, m.paused, m.limit,
-		m.settleErrors, m.pullErrors, m.leasesLost, m.unknown, m.duplicates, m.claimed, m.backlog.messages, m.backlog.oldest} {
-		if err := r.Register(c); err != nil {
-			return nil, err
+	for host, state := range w.breaker.Hosts() {
+		if state == "closed" {
+			list = append(list, meter.Pause{Kind: breaker.Kind(host), Scope: host})
 		}
 	}
-	return m, nil
-}
-
-var actionNames = [...]string{verdict.Settled: "settled", verdict.Retry: "retry", verdict.Wait: "wait", verdict.Abandon: "abandon"}
-
-// series are the metrics of the ordinary messages of a lane, looked up once.
-type series struct {
-	delivered prometheus.Counter
-	settled   prometheus.Counter // attempts
-	duration  prometheus.Observer
-	age       prometheus.Observer
-}
-
-func (m *metrics) series(source string, kind outbox.Lane) *series {
-	return &series{
-		delivered: m.settled.WithLabelValues(source, string(kind), string(outbox.Delivered)),
-		settled:   m.attempts.WithLabelValues(source, actionNames[verdict.Settled]),
-		duration:  m.duration.WithLabelValues(source),
-		age:       m.age.WithLabelValues(source),
+	for _, e := range w.breaker.Entries() {
+		list = append(list, meter.Pause{Kind: breaker.Kind(e.Scope), Scope: breaker.Shown(e.Scope), On: true})
 	}
+	return list
 }
 
-// seriesOf returns the metrics of a message. A message that breaks the contract may have no lane.
-func (m *metrics) seriesOf(d *delivery) *series {
-	l := d.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.series[d.message.Lane]
-	if s == nil {
-		if s = m.series(l.source, d.message.Lane); l.series == nil {
-			l.series = make(map[outbox.Lane]*series, 2)
-		}
-		l.series[d.message.Lane] = s
-	}
-	return s
+func (w *Worker) hasBegun() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.begun
 }
 
-// attempt counts an attempt that has ended. An attempted message has the source of its lane.
-func (m *metrics) attempt(d *delivery) {
+// countAttempt counts an attempt that has ended.
+func (w *Worker) countAttempt(d *delivery) {
 	v := &d.verdict
-	if v.Action == verdict.Settled {
-		m.seriesOf(d).settled.Inc()
-	} else {
-		m.attempts.WithLabelValues(d.lane.source, actionNames[v.Action]).Inc()
-	}
-	m.seriesOf(d).duration.Observe(d.took.Seconds())
-	if v.Unknown {
-		m.unknown.WithLabelValues(d.lane.source).Inc()
-	}
+	d.lane.counts.Attempt(meter.Attempt{Lane: d.message.Lane, Status: v.Answer.Status, Written: v.Counted || v.Answer.Status != 0,
+		Again: v.Action == verdict.Retry, Unknown: v.Unknown, Took: d.took, Trace: d.sampledTrace()})
 }
 
-// repeated counts an attempt that may make a duplicate.
-func (m *metrics) repeated(d *delivery) { m.duplicates.WithLabelValues(d.lane.source).Inc() }
-
-// outcome counts the end of a delivery.
-func (m *metrics) outcome(d *delivery, kind EventKind) {
+// countEnd counts the end of a delivery.
+func (w *Worker) countEnd(d *delivery, kind EventKind) {
 	switch kind {
 	case EventSettled:
-		if d.verdict.Settlement == outbox.Delivered {
-			m.seriesOf(d).delivered.Inc()
-		} else {
-			m.settled.WithLabelValues(d.lane.source, string(d.message.Lane), string(d.verdict.Settlement)).Inc()
-		}
-		m.seriesOf(d).age.Observe(time.Since(d.message.Stored).Seconds())
+		d.lane.counts.Settled(meter.Settled{Lane: cmp.Or(d.message.Lane, d.lane.kind), Settlement: d.verdict.Settlement,
+			Age: time.Since(d.message.Stored), Replay: d.message.ReplayOf != "", Trace: d.sampledTrace()})
 	case EventAbandoned:
-		m.leasesLost.Inc()
+		w.metrics.LeasesLost.Inc()
 	}
 }
 
-// backlog holds the gauges of what the work queue holds for the worker's sources: messages that
-// wait, and messages that any worker has in flight. All workers report the same. A worker reports
-// none while NATS does not answer.
-type backlog struct {
-	messages *prometheus.GaugeVec
-	oldest   *prometheus.GaugeVec
-	shown    map[[2]string]uint64
+// sampledTrace is the id of the message's trace, if whoever began it keeps it; "" otherwise.
+func (d *delivery) sampledTrace() string {
+	p := d.message.TraceParent // version-trace-parent-flags; what is malformed was dropped
+	if p == "" {
+		return ""
+	}
+	if flags, err := strconv.ParseUint(p[len(p)-2:], 16, 8); err != nil || flags&1 == 0 {
+		return ""
+	}
+	return p[3:35]
 }
 
-func newBacklog() backlog {
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redoxworker_queue_" + name, Help: help}, labels)
-	}
-	return backlog{
-		messages: gauge("messages", "Messages in the work queue that are not settled, those in flight included.", "source", "lane"),
-		oldest:   gauge("oldest_seconds", "Age of the oldest message in the work queue, of any source; 0 when it is empty."),
-	}
-}
+// oldestEvery is how often a worker asks for the oldest messages of sources, and oldestTimeout how
+// long it gives the answers.
+const (
+	oldestEvery   = 15 * time.Second
+	oldestTimeout = time.Second
+)
 
-// show sets the gauges to what a look at the queue found, for served sources that have messages
-// or had some. It must not be called concurrently.
-func (b *backlog) show(info *jetstream.StreamInfo, prefix outbox.Prefix, served func(source string) bool) {
-	count := make(map[[2]string]uint64)
-	for subject, n := range info.State.Subjects {
-		if source, kind, _, _ := prefix.ParseOut(subject); kind != "" && served(source) {
-			count[[2]string{source, string(kind)}] += n
-		}
+// seen tells the metrics what a look at the queue found.
+func (w *Worker) seen(ctx context.Context, info *jetstream.StreamInfo) {
+	if w.config.Registerer == nil {
+		return
 	}
-	for key, n := range count {
-		b.messages.WithLabelValues(key[0], key[1]).Set(float64(n))
-	}
-	for key := range b.shown {
-		if count[key] == 0 {
-			b.messages.WithLabelValues(key[0], key[1]).Set(0)
-		}
-	}
-	b.shown = count
-	age := 0.0
+	s := meter.Seen{At: info.TimeStamp, Messages: make(map[meter.Waiting]uint64)}
 	if info.State.Msgs > 0 {
-		age = max(0, info.TimeStamp.Sub(info.State.FirstTime).Seconds())
+		s.First = info.State.FirstTime
 	}
-	b.oldest.WithLabelValues().Set(age)
+	for subject, n := range info.State.Subjects {
+		source, kind, _, _ := w.config.Prefix.ParseOut(subject)
+		switch {
+		case kind == "":
+			s.Astray += n
+		case w.source(source) == nil:
+			s.Unserved += n
+		default:
+			s.Messages[meter.Waiting{Source: source, Lane: kind}] += n
+		}
+	}
+	w.metrics.Queue.Look(s)
+	if now := time.Now(); now.Sub(w.ranked) >= meter.RankEvery {
+		w.ranked = now
+		w.metrics.Rank(now)
+	}
+	if now := time.Now(); now.Sub(w.aged) >= oldestEvery {
+		w.aged = now
+		w.lookForOldest(ctx)
+	}
 }
 
-// hide resets the gauges: the queue could not be looked at.
-func (b *backlog) hide() {
-	b.messages.Reset()
-	b.oldest.Reset()
-	b.shown = nil
+// lookForOldest asks when the oldest messages of the sources that wait longest were stored. It
+// gives up at the first that is not answered.
+func (w *Worker) lookForOldest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, oldestTimeout)
+	defer cancel()
+	for _, source := range w.metrics.Queue.Ask() {
+		stored, err := w.heads.Oldest(ctx, w.config.Prefix.String()+".out."+source+".>")
+		if err != nil {
+			return
+		}
+		if !stored.IsZero() {
+			w.metrics.Queue.Oldest(source, stored)
+		}
+	}
 }

@@ -56,12 +56,17 @@ func TestBacklog(t *testing.T) {
 		r.ordered("o1", "patient")
 		r.ordered("o2", "patient")
 		r.publish(outbox.Message{ID: "other", Source: "clinic-c"})
+		if _, err := r.js.Publish(r.Context(), "redox.out.clinic-a.sent", nil); err != nil {
+			r.Fatal(err)
+		}
 		time.Sleep(10 * time.Second)
 		registry := prometheus.NewRegistry()
 		r.start(worker.Config{Registerer: registry, Concurrency: 2, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 
 		want := map[string]float64{
 			"messages send clinic-a": 5, "messages ordered clinic-a": 2,
+			"messages send (other)": 0, "messages ordered (other)": 0, "messages request (other)": 0,
+			"unserved_messages": 1, "astray_messages": 1,
 		}
 		time.Sleep(5 * time.Second)
 		got := gauges(r.T, registry, "redoxworker_queue_")
@@ -72,10 +77,13 @@ func TestBacklog(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			r.Errorf("at the start: %s", diff)
 		}
+		if waits := gauges(r.T, registry, "redoxworker_source_oldest_seconds")[" clinic-a"]; waits < 9 || waits > 16 {
+			r.Errorf("the oldest of the source has %v seconds", waits)
+		}
 		time.Sleep(time.Hour)
 		got = gauges(r.T, registry, "redoxworker_queue_")
 		for name := range maps.Keys(want) {
-			if got[name] != 0 {
+			if strings.HasSuffix(name, "clinic-a") && got[name] != 0 {
 				r.Errorf("in the end: %s is %v", name, got[name])
 			}
 		}

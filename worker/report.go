@@ -12,7 +12,7 @@ import (
 // report tells log, metrics and observer how a delivery ended.
 func (w *Worker) report(d *delivery, kind EventKind) {
 	v := &d.verdict
-	w.metrics.outcome(d, kind)
+	w.countEnd(d, kind)
 	level := slog.LevelInfo
 	switch {
 	case v.Settlement == outbox.Delivered:
@@ -109,14 +109,8 @@ func (w *Worker) observeScope(c breaker.Change) {
 func (w *Worker) observe(e Event) {
 	switch e.Kind {
 	case EventPaused:
-		w.metrics.paused.WithLabelValues(e.Scope).Set(1)
 		w.logPause(e)
 	case EventResumed:
-		if breaker.Narrow(e.Scope) || breaker.ByOperator(e.Scope) { // there are as many as there are sources, and more
-			w.metrics.paused.DeleteLabelValues(e.Scope)
-		} else {
-			w.metrics.paused.WithLabelValues(e.Scope).Set(0)
-		}
 		if w.troubles.probes.Worked(breaker.Shown(e.Scope)); e.Error != "" {
 			w.log.Info("no longer paused by itself", "scope", breaker.Shown(e.Scope), "reason", e.Error)
 			break

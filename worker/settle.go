@@ -120,7 +120,7 @@ func (s *settlement) repeat(member string, failed error) error {
 	policy := backoff.WithContext(backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
 	return backoff.RetryNotify(again, policy, func(err error, _ time.Duration) {
-		w.metrics.settleErrors.Inc()
+		w.metrics.SettleErrors.Inc()
 		w.troubles.settlements.Failed(member, s.unsettled(), err,
 			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.Settlement)
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/advisory"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
+	"github.com/redoxworker/redoxworker/worker/internal/meter"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
@@ -75,6 +76,7 @@ func (w *Worker) sweepFrom(ctx context.Context, consumer jetstream.Consumer) err
 func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 	a, err := advisory.Parse(msg.Data(), w.config.Prefix.OutStream())
 	if err != nil {
+		w.metrics.Advisories[meter.AdvisoryLeft].Inc()
 		w.log.Warn("an advisory was left alone", "reason", err)
 		return nil
 	}
@@ -93,17 +95,23 @@ func (w *Worker) swept(ctx context.Context, msg jetstream.Msg) error {
 		return fmt.Errorf("reading message %d of stream %s: %w", a.Sequence, a.Stream, err)
 	}
 	if stored.Time.After(a.Time.Add(lease.ClockSkew)) {
-		w.log.Warn("an advisory was left alone", "reason", "the queue was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
+		w.leaveAdvisory(a, "the queue was made anew since")
 		return nil
 	}
 	switch anew, err := a.MadeAnew(ctx, w.js); {
 	case err != nil:
 		return err
 	case anew:
-		w.log.Warn("an advisory was left alone", "reason", "the consumer was made anew since", "sequence", a.Sequence, "consumer", a.Consumer)
+		w.leaveAdvisory(a, "the consumer was made anew since")
 		return nil
 	}
 	return w.settleStopped(ctx, out, a, stored)
+}
+
+// leaveAdvisory says why nothing is done about an advisory.
+func (w *Worker) leaveAdvisory(a advisory.Advisory, reason string) {
+	w.metrics.Advisories[meter.AdvisoryLeft].Inc()
+	w.log.Warn("an advisory was left alone", "reason", reason, "sequence", a.Sequence, "consumer", a.Consumer)
 }
 
 // missed handles a message that is gone although the server was still waiting for its ack.
@@ -121,6 +129,7 @@ func (w *Worker) missed(ctx context.Context, a advisory.Advisory, replicated boo
 	if !newcomer {
 		return w.buryRemoved(ctx, a)
 	}
+	w.metrics.Advisories[meter.AdvisoryLeft].Inc()
 	w.log.Warn("a message is gone that the server was still waiting for; after a restart or a change of leader that is most likely one acknowledged just before",
 		"stream", a.Stream, "sequence", a.Sequence, "consumer", a.Consumer)
 	return nil
@@ -159,6 +168,7 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 	if _, err := out.GetMsg(ctx, a.Sequence); err == nil {
 		return fmt.Errorf("message %d of stream %s is settled and yet still stored", a.Sequence, a.Stream)
 	}
+	w.metrics.Advisories[meter.AdvisorySettled].Inc()
 	w.report(d, EventSettled)
 	return nil
 }
@@ -184,6 +194,7 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory.Advisory) error {
 			return fmt.Errorf("writing the audit trail of a removed message: %w", err)
 		}
 	}
+	w.metrics.Advisories[meter.AdvisoryRemoved].Inc()
 	w.log.Error("a message was removed from the queue before it was settled, not by a worker", "stream", a.Stream, "sequence", a.Sequence,
 		"consumer", a.Consumer, "source", l.source)
 	return nil

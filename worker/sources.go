@@ -28,6 +28,7 @@ func (w *Worker) SetSources(list []Source) error {
 	w.serving.Lock()
 	defer w.serving.Unlock()
 	w.mu.Lock()
+	w.metrics.Expect(len(list))
 	next := make(map[string]*served, len(list))
 	for _, source := range list {
 		s := &served{Source: source.guard(w.guards)}
@@ -47,6 +48,7 @@ func (w *Worker) SetSources(list []Source) error {
 	w.breaker.SetSources(scopesOf(next))
 	for name, s := range gone {
 		if next[name] == nil {
+			w.metrics.Forget(name)
 			s.lanes[0].cancel()
 			s.lanes[1].cancel()
 		}
@@ -72,7 +74,8 @@ func checkSources(list []Source) error {
 
 // newLanes makes the lanes of a source. The caller holds the mutex, or is alone.
 func (w *Worker) newLanes(source string) [2]*lane {
-	return [2]*lane{w.newLane(w.pulling, source, outbox.LaneSend), w.newLane(w.pulling, source, outbox.LaneRequest)}
+	counts := w.metrics.Source(source)
+	return [2]*lane{w.newLane(w.pulling, source, outbox.LaneSend, counts), w.newLane(w.pulling, source, outbox.LaneRequest, counts)}
 }
 
 // source returns the settings of a source; nil if it is not served.
@@ -160,7 +163,7 @@ func (w *Worker) laneOf(consumer string) *lane {
 	if l := w.servedBy(source).lane(kind); ok && l != nil {
 		return l
 	}
-	l := w.newLane(w.pulling, source, kind)
+	l := w.newLane(w.pulling, source, kind, w.metrics.Others())
 	l.consumer = consumer
 	l.cancel()
 	return l

@@ -71,7 +71,7 @@ func (w *Worker) survey(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			w.metrics.backlog.hide()
+			w.metrics.Queue.Lost()
 			w.troubles.pulls.Failed(w.config.Prefix.OutStream(), w.pullText(err), err, "stream", w.config.Prefix.OutStream())
 			pause = surveyEvery
 		default:
@@ -131,9 +131,7 @@ func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 		l.stored.Store(n)
 		found = w.poll(l, n, now) || found
 	}
-	if w.config.Registerer != nil {
-		w.metrics.backlog.show(info, w.config.Prefix, func(source string) bool { return w.source(source) != nil })
-	}
+	w.seen(ctx, info)
 	return found, nil
 }
 

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
+	"github.com/redoxworker/redoxworker/worker/internal/meter"
 	"github.com/redoxworker/redoxworker/worker/internal/pull"
 	"github.com/redoxworker/redoxworker/worker/internal/replies"
 	"github.com/redoxworker/redoxworker/worker/internal/suspects"
@@ -37,7 +37,7 @@ type Worker struct {
 	config    Config
 	log       *slog.Logger
 	troubles  troubles
-	metrics   *metrics
+	metrics   *meter.Meter
 	trace     tracing
 	observed  bool
 	bodies    *outbox.Bodies
@@ -65,6 +65,8 @@ type Worker struct {
 	deciding   sync.Mutex
 	decidedAt  time.Time   // when a lane looked last, under deciding; see decidedMeanwhile
 	queueThere atomic.Bool // when it was looked at last
+	ranked     time.Time   // when sources were ranked for the metrics; the survey's own
+	aged       time.Time   // when the oldest messages were asked for; the survey's own
 	// set by Run
 	breaker   *breaker.Breaker
 	pauses    *breaker.Sync
@@ -99,19 +101,18 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	}
 	g := &guards{log: c.Logger}
 	c = c.guard(g)
-	m, err := newMetrics(c.Registerer)
-	if err != nil {
-		return nil, fmt.Errorf("worker: registering metrics: %w", err)
-	}
 	log, notes := logsample.Wrap(c.Logger), ledger.New(js, c.Prefix)
 	w := &Worker{
 		guards: g, sources: make(map[string]*served), look: make(chan struct{}, 1),
 		heads: heads.Of(js, c.Prefix.OutStream()), notes: heads.Of(js, notes.Stream()),
-		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), metrics: m, trace: newTracing(c.Tracer, g),
+		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: notes,
 		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: replies.New(js, c.Prefix.ReplyStream()),
 		aside: limit.NewSlots(c.Concurrency),
+	}
+	if err := w.newMeter(c.Registerer); err != nil {
+		return nil, err
 	}
 	for _, s := range c.Sources {
 		w.sources[s.Name] = &served{Source: s}
@@ -254,10 +255,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.keeper = lease.NewKeeper(w.conn, w.config.AckWait, w.restarts)
 	w.puller = pull.New(w.js, w.config.Prefix.OutStream(), w.late)
 	w.lines = heads.New[*delivery](4 * w.config.Concurrency)
-	w.metrics.limit.Set(float64(w.config.Concurrency))
-	w.adaptive = limit.NewAdaptive(w.slots, func(size int, _ bool) {
-		w.metrics.limit.Set(float64(size))
-	})
+	w.adaptive = limit.NewAdaptive(w.slots, nil)
 }
 
 // keep runs the lease keeper, and runs it again if it fails to subscribe.

@@ -3,6 +3,7 @@ package prom
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -168,5 +169,39 @@ func TestMetrics_OneNameTwiceIsAnError(t *testing.T) {
 		if bad() == nil {
 			t.Error("nil was taken")
 		}
+	}
+}
+
+// However many keys there are, so many have series of their own, and of the gauges those that are not
+// usable: a token that the API refuses is not.
+func TestMetrics_ManyKeys(t *testing.T) {
+	t.Parallel()
+	r := prometheus.NewRegistry()
+	m := must(New(r))
+	for i := range 1_000 {
+		must(m.Add(must(auth.NewCache(auth.MinterFunc(func(context.Context) (auth.Token, error) {
+			return auth.NewToken("abc", time.Now(), time.Now().Add(5*time.Minute)), nil
+		}), auth.CacheConfig{Name: fmt.Sprintf("key-%04d", i), Metrics: m}))))
+	}
+	m.Minted("key-0999", "ok", time.Second)
+	m.Refused(func() map[string]bool { return map[string]bool{"key-0777": true} })
+	for name, want := range map[string]float64{
+		"redoxworker_auth_mints_total key=(other) result=ok": 1,
+		"redoxworker_auth_usable key=key-0777":               0,
+		"redoxworker_auth_usable key=key-0000":               1,
+		"redoxworker_auth_keys state=usable":                 999,
+		"redoxworker_auth_keys state=unusable":               1,
+	} {
+		parts := strings.Fields(name)
+		if got := metric(t, r, parts[0], parts[1:]...); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	n := 0
+	for _, f := range must(r.Gather()) {
+		n += len(f.GetMetric())
+	}
+	if most := 11*(MostKeys+1) + 2; n > most {
+		t.Errorf("%d series of 1,000 keys, want %d at most", n, most)
 	}
 }

@@ -122,7 +122,7 @@ func (s *stage) shows(key string, paused bool) bool {
 		return strings.Contains(metrics, fmt.Sprintf("%s %d\n", name, map[bool]int{true: 1}[want]))
 	}
 	usable := gauge(fmt.Sprintf(`redoxworker_auth_usable{key=%q}`, key), !paused)
-	gate := gauge(fmt.Sprintf(`redoxworker_paused{scope="key:%s"}`, key), paused) || !paused && !strings.Contains(metrics, `redoxworker_paused{scope="key:`+key)
+	gate := gauge(fmt.Sprintf(`redoxworker_paused{kind="key",scope="key:%s"}`, key), paused) || !paused && !strings.Contains(metrics, `scope="key:`+key)
 	state := body.Keys[key]
 	if len(state.Sources) != 1 || state.Type == "" {
 		s.Errorf("key %s shows type %q and sources %q", key, state.Type, state.Sources)

@@ -123,6 +123,36 @@ type Gateway struct {
 	refusedFor uint64
 
 	serving atomic.Bool
+	counts  counts
+}
+
+// Stats is what a gateway has done since it was made.
+type Stats struct {
+	// Stored counts the requests that were stored, by lane: send and request.
+	Stored map[outbox.Lane]int64
+	// Refused counts those that were not, by the code of their answer: 400, 409, 413, 500 and 503.
+	Refused map[string]int64
+}
+
+// counts are what Stats shows.
+type counts struct {
+	stored  [len(lanes)]atomic.Int64
+	refused [len(codes)]atomic.Int64
+}
+
+// codes are those that fault answers with.
+var codes = [...]string{"400", "409", "413", "500", "503"}
+
+// Stats returns what the gateway has done, with all lanes and codes. It is safe for concurrent use.
+func (g *Gateway) Stats() Stats {
+	s := Stats{Stored: make(map[outbox.Lane]int64), Refused: make(map[string]int64)}
+	for i, lane := range lanes {
+		s.Stored[lane] = g.counts.stored[i].Load()
+	}
+	for i, code := range codes {
+		s.Refused[code] = g.counts.refused[i].Load()
+	}
+	return s
 }
 
 // Serving reports whether Run has subscribed to the sources' subjects: the server has

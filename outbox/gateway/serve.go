@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -36,6 +37,7 @@ func (e endpoint) serve(in *nats.Msg) {
 		return
 	}
 	e.session.stored.Add(1)
+	e.session.gateway.counts.stored[slices.Index(lanes[:], e.lane)].Add(1)
 	if e.lane == outbox.LaneRequest || in.Reply == "" {
 		return // the worker answers, or nobody wants to know
 	}
@@ -49,6 +51,7 @@ func (e endpoint) serve(in *nats.Msg) {
 func (e endpoint) refuse(in *nats.Msg, id string, err error) {
 	e.session.refused.Add(1)
 	code, text := fault(err)
+	e.session.gateway.counts.refused[slices.Index(codes[:], code)].Add(1)
 	e.session.gateway.config.Logger.Warn("gateway: a request was not stored",
 		"source", e.source, "lane", e.lane, "message", id, "code", code, "reason", text, "error", err)
 	h := nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}

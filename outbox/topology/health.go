@@ -79,6 +79,11 @@ type Fault struct {
 // and changes nothing. What may not be looked at is passed over
 // and named in unknown, so that a caller need not ask for it again; give those as skip.
 func (t Topology) Health(ctx context.Context, js jetstream.JetStream, skip []string) (faults []Fault, unknown []string, err error) {
+	return t.Inspect(ctx, js, skip, func(*jetstream.StreamInfo) {})
+}
+
+// Inspect is Health for a caller that wants to see more of each stream that is there.
+func (t Topology) Inspect(ctx context.Context, js jetstream.JetStream, skip []string, see func(*jetstream.StreamInfo)) (faults []Fault, unknown []string, err error) {
 	js = jsapi.Present(js)
 	for _, want := range t.Streams() {
 		if slices.Contains(skip, want.Name) {
@@ -96,6 +101,7 @@ func (t Topology) Health(ctx context.Context, js jetstream.JetStream, skip []str
 		case err != nil:
 			return faults, unknown, jsapi.Explain(err, js, "look at "+kind+" "+name)
 		default:
+			see(stream.CachedInfo())
 			if err := Full(stream.CachedInfo()); err != nil {
 				faults = append(faults, Fault{Kind: kind, Name: name, Detail: err.Error()})
 			}

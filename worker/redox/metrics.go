@@ -38,9 +38,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name:    "redoxworker_redox_request_seconds",
 		Help:    "Time from asking for a connection to the last byte of the answer.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 150},
+
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 	})
 	replays := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "redoxworker_redox_replays_total",
+		Name: "redoxworker_redox_resends_total",
 		Help: "Requests sent a second time with a new token after a 401.",
 	})
 	files := prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -48,7 +48,7 @@ func TestMetrics(t *testing.T) {
 	_, _ = other.Deliver(t.Context(), message(outbox.LaneSend, "poison: no request"))
 	want := map[string]float64{
 		"requests_total 2xx": 2, "requests_total 3xx": 1, "requests_total 4xx": 3, "requests_total 5xx": 1, "requests_total none": 1,
-		"connections_total false": 1, "connections_total true": 6, "request_seconds": 8, "replays_total": 1,
+		"connections_total false": 1, "connections_total true": 6, "request_seconds": 8, "resends_total": 1,
 	}
 	if diff := cmp.Diff(want, counted(t, registry)); diff != "" {
 		t.Error(diff)
@@ -58,7 +58,7 @@ func TestMetrics(t *testing.T) {
 func TestMetrics_NameTaken(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_redox_replays_total", Help: "another"}))
+	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "redoxworker_redox_resends_total", Help: "another"}))
 	if _, err := New(nil, nil, Config{Registerer: registry}); err == nil || !strings.Contains(err.Error(), "redox: register metrics") {
 		t.Error(err)
 	}

@@ -34,17 +34,20 @@ func (s *Service) audit(js jetstream.JetStream) audit.Sink {
 	if s.config.Audit.Stream {
 		all = append(all, audit.NewStream(js, outbox.Prefix(s.config.NATS.Prefix)).Append)
 	}
-	switch len(all) {
-	case 0:
+	if len(all) == 0 {
 		return nil
-	case 1:
-		return all[0]
 	}
 	return func(ctx context.Context, e audit.Entry) error {
 		var errs []error
 		for _, keep := range all {
 			errs = append(errs, keep(ctx, e))
 		}
-		return errors.Join(errs...)
+		err := errors.Join(errs...)
+		if err != nil {
+			s.counts.auditErrors.Add(1)
+		} else {
+			s.counts.audited.Add(1)
+		}
+		return err
 	}
 }

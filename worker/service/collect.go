@@ -44,6 +44,7 @@ func (s *Service) collectInTurn(ctx context.Context, js jetstream.JetStream) err
 		return err
 	}
 	done, err := outbox.NewBodies(js, prefix).Collect(ctx, s.config.Bodies.OrphanAfter)
+	s.counts.bodiesRemoved.Add(int64(done.Removed))
 	log := s.log.Debug
 	if done.Removed+done.Parts > 0 {
 		log = s.log.Info

@@ -121,6 +121,9 @@ func relayDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("redoxworker_outbox_"+name, help, labels, nil)
 }
 
+// ofDatabase ends the help of what every relay of a database says.
+const ofDatabase = " Of the fleet: every relay of the database says the same, so take max, not sum."
+
 // Describe serves [prometheus.Collector].
 func (c relayCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
 
@@ -130,13 +133,15 @@ func (c relayCollector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(name, help string, v float64) {
 		out <- prometheus.MustNewConstMetric(relayDesc(name, help), prometheus.GaugeValue, v)
 	}
-	gauge("rows", "Rows of the SQL outbox that wait, counted every 30 s.", float64(s.Rows))
-	gauge("lag_seconds", "Age of the oldest row of the SQL outbox, looked at every 30 s.", s.Lag.Seconds())
-	gauge("failed", "Rows of the SQL outbox that cannot be published, counted every 30 s.", float64(s.FailedRows))
+	gauge("rows", "Rows of the SQL outbox that wait, counted every 30 s."+ofDatabase, float64(s.Rows))
+	gauge("lag_seconds", "Age of the oldest row of the SQL outbox, looked at every 30 s."+ofDatabase, s.Lag.Seconds())
+	gauge("failed", "Rows of the SQL outbox that cannot be published, counted every 30 s."+ofDatabase, float64(s.FailedRows))
 	gauge("waiting_sources", "Sources whose rows wait because NATS refuses them.", float64(len(s.Waiting)))
 	out <- prometheus.MustNewConstMetric(relayDesc("repeated_total", "Messages published again although the queue may have forgotten them."), prometheus.CounterValue, float64(s.Repeated))
 	out <- prometheus.MustNewConstSummary(relayDesc("round_seconds", "Time that batches took."), s.Rounds, s.RoundSeconds, nil)
-	for source, n := range s.Relayed {
-		out <- prometheus.MustNewConstMetric(relayDesc("relayed_total", "Messages of the SQL outbox that NATS confirmed.", "source"), prometheus.CounterValue, float64(n), source)
+	var relayed uint64
+	for _, n := range s.Relayed {
+		relayed += n
 	}
+	out <- prometheus.MustNewConstMetric(relayDesc("relayed_total", "Messages of the SQL outbox that NATS confirmed."), prometheus.CounterValue, float64(relayed))
 }

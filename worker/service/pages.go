@@ -36,8 +36,8 @@ func (s *Service) newPages() http.Handler {
 		writeJSON(w, status, now)
 	})
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.build) })
-	if s.gatherer != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{}))
+	if s.gatherer != nil { // OpenMetrics has exemplars
+		mux.Handle("GET /metrics", promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	}
 	mux.Handle(PathJWKS, auth.NewJWKSHandler(s.keys.Public, 0))
 	mux.HandleFunc(PathJWKSOfKey+"{key}", func(w http.ResponseWriter, r *http.Request) {

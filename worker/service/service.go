@@ -53,6 +53,8 @@ type Service struct {
 	closing   sync.Once
 	connected chan struct{} // closed when there is a connection, and the quota is kept
 	upkeep    upkeep
+	fleet     fleet
+	counts    counts
 	// what Status looks at; nil until there is one
 	conn    atomic.Pointer[nats.Conn]
 	worker  atomic.Pointer[worker.Worker]
@@ -99,7 +101,7 @@ func (s *Service) assemble(c *config.Config) (err error) {
 		return err
 	}
 	s.keys, err = access.NewKeys(c, access.KeysOptions{
-		Transport: s.countTokens(s.transport), Logger: s.log, Registerer: s.metrics, Observe: s.tokensChanged})
+		Transport: s.countTokens(s.transport), Logger: s.log, Registerer: s.metrics, Observe: s.tokensChanged, Refused: s.refusedKeys})
 	if err != nil {
 		return err
 	}
@@ -120,6 +122,7 @@ func (s *Service) assemble(c *config.Config) (err error) {
 	}
 	s.feed = feed.New(c, feed.Options{Settings: s.options.Settings, Apply: s.SetSources, Unusable: s.keys.Unusable, Level: s.options.level(), Logger: s.log})
 	s.countSources()
+	s.metrics.MustRegister(&s.fleet, vitals{s})
 	s.link = natslink.New(s.log, s.config.NATS.URL.String())
 	s.pages = s.newPages()
 	return nil

@@ -49,6 +49,7 @@ func (s *Service) lookAfter(ctx context.Context, js jetstream.JetStream) {
 	u.trouble = logsample.NewTrouble(s.log, "all streams and buckets are there, and have room")
 	for backoff.Sleep(ctx, upkeepEvery) {
 		if !js.Conn().IsConnected() {
+			s.fleet.lost()
 			continue // what is missing then is NATS
 		}
 		s.inspect(ctx, js)
@@ -57,11 +58,14 @@ func (s *Service) lookAfter(ctx context.Context, js jetstream.JetStream) {
 
 func (s *Service) inspect(ctx context.Context, js jetstream.JetStream) {
 	u, t := &s.upkeep, Topology(s.config)
-	faults, unknown, err := t.Health(ctx, js, u.skip)
+	infos := make(map[string]*jetstream.StreamInfo)
+	faults, unknown, err := t.Inspect(ctx, js, u.skip, func(i *jetstream.StreamInfo) { infos[i.Config.Name] = i })
 	u.skip = append(u.skip, unknown...)
 	if err != nil {
+		s.fleet.lost()
 		return // NATS does not answer; lanes and quota say so
 	}
+	s.fleet.look(ctx, js, t.Prefix, infos)
 	missing := slices.ContainsFunc(faults, func(f topology.Fault) bool { return f.Missing })
 	if w := s.worker.Load().Status(); u.stuck(w) && !missing {
 		faults = append(faults, topology.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true, Detail: fmt.Sprintf(

@@ -58,6 +58,20 @@ func Shown(scope string) string {
 	return scope
 }
 
+// Kind is the kind of a scope: destination, source, key, host, group, operator, or other where
+// somebody else has made it up.
+func Kind(scope string) string {
+	switch prefix, _, _ := strings.Cut(scope, ":"); prefix {
+	case "dest":
+		return "destination"
+	case "pause":
+		return "operator"
+	case "source", "key", "host", "group":
+		return prefix
+	}
+	return "other"
+}
+
 // ofSource is the source of a narrow scope; "" of any other.
 func ofSource(scope string) string {
 	if source, ok := strings.CutPrefix(scope, sourcePrefix); ok {

@@ -64,17 +64,41 @@ func Of(js jetstream.JetStream, name string) Stream {
 //
 // The answer holds the whole message.
 func (s Stream) First(ctx context.Context, subject string) (uint64, error) {
-	ask, err := json.Marshal(map[string]any{"next_by_subj": subject, "no_hdr": true})
+	answer, err := s.ask(ctx, subject)
 	if err != nil {
 		return 0, err
+	}
+	return readSequence(answer)
+}
+
+// Oldest returns when the first stored message of a subject, which may have wildcards, was stored;
+// zero if there is none. It asks as First does.
+func (s Stream) Oldest(ctx context.Context, subject string) (time.Time, error) {
+	answer, err := s.ask(ctx, subject)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var first struct {
+		Message struct {
+			Time time.Time `json:"time"`
+		} `json:"message"`
+	}
+	err = json.Unmarshal(answer, &first)
+	return first.Message.Time, err
+}
+
+func (s Stream) ask(ctx context.Context, subject string) ([]byte, error) {
+	ask, err := json.Marshal(map[string]any{"next_by_subj": subject, "no_hdr": true})
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	answer, err := s.conn.RequestWithContext(ctx, s.api, ask)
 	if err != nil {
-		return 0, fmt.Errorf("asking for the first message of a subject: %w", err)
+		return nil, fmt.Errorf("asking for the first message of a subject: %w", err)
 	}
-	return readSequence(answer.Data)
+	return answer.Data, nil
 }
 
 // readSequence reads the sequence of an answer to STREAM.MSG.GET without its body.

@@ -27,6 +27,9 @@ type KeysOptions struct {
 	Logger *slog.Logger
 	// Registerer of the redoxworker_auth_* metrics; nil means none.
 	Registerer prometheus.Registerer
+	// Refused answers by name whose tokens Redox refuses at present, for the metrics: such a key is
+	// not usable. It must be quick and safe for concurrent use. nil means that nobody knows.
+	Refused func() map[string]bool
 	// Observe is told when a key's tokens end, and when they can be had again. It must be
 	// quick and safe for concurrent use. nil means nobody is told.
 	Observe func(key string, usable bool)
@@ -75,6 +78,7 @@ func NewKeys(c *config.Config, o KeysOptions) (*Keys, error) {
 		if k.metrics, err = prom.New(o.Registerer); err != nil {
 			return nil, err
 		}
+		k.metrics.Refused(o.Refused)
 	}
 	return k, k.set(c)
 }
