@@ -54,7 +54,7 @@ var userRights = map[string]rights{
 			"$JS.API.STREAM.INFO.KV_REDOX_SOURCES", "$JS.API.DIRECT.GET.KV_REDOX_SOURCES",
 		}),
 		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send",
-			"redox.turn.*", "redox.turn.clinic-a", "redox.gateway.>", "redox.gateway.clinic-a.send", "$SRV.>", "$SRV.PING"},
+			"redox.turn.*", "redox.turn.clinic-a", "redox.gateway.>", "redox.gateway.clinic-a.send", "redox.worker.>", "redox.worker.status", "redox.worker.sources.x", "$SRV.>", "$SRV.PING"},
 	},
 	operator: {
 		publish: slices.Concat(storing, without(jetStreamAPI,
@@ -63,7 +63,7 @@ var userRights = map[string]rights{
 			[]string{
 				"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0",
 				"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
-				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway",
+				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway", "redox.worker.status", "redox.worker.sources.x",
 				"$KV.REDOX_SOURCES.source.clinic-a", "redox.audit.clinic-a",
 			}),
 		subscribe: []string{"_INBOX_operator.>", "_INBOX_operator.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
@@ -118,7 +118,7 @@ var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
 	"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0",
 	"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "redox.audit.clinic-a",
 	"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
-	"redox.reconcile.clinic-a", "redox.event.clinic-a.failed",
+	"redox.reconcile.clinic-a", "redox.event.clinic-a.failed", "redox.worker.status", "redox.worker.sources.x",
 	"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$KV.REDOX_SOURCES.source.clinic-a", "$KV.OTHER.k", "$O.REDOX_BODIES.C.x", "$O.OTHER.C.x",
 	"$SRV.PING", "$SRV.STATS.redox-gateway", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.REDOX.INFO", "anything.else",
 })
@@ -126,7 +126,7 @@ var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
 var subscribeSubjects = []string{
 	">", "*", "redox.>", "redox.out.>", "redox.out.clinic-a.>", "redox.out.clinic-b.send", "redox.dlq.>", "redox.gateway.>",
 	"redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send", "redox.turn.*", "redox.turn.clinic-a",
-	"redox.gateway.clinic-a.send", "redox.reply.>", "redox.reply.*.id", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
+	"redox.worker.>", "redox.worker.status", "redox.worker.sources.x", "redox.gateway.clinic-a.send", "redox.reply.>", "redox.reply.*.id", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
 	"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "_INBOX.>", "_INBOX.x", "_INBOX_operator.>", "_INBOX_operator.x",
 	"_INBOX_worker.>", "_INBOX_worker.x", "_INBOX_clinic-a.>", "_INBOX_clinic-a.x", "_INBOX_clinic-b.>", "_INBOX_clinic-b.x",
 	"_INBOX_gateway-client.>", "_INBOX_gateway-client.x", "_R_.>", "$JS.>", "$JS.API.>", "$JS.ACK.>", "$JS.EVENT.>",

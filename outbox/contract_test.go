@@ -151,6 +151,7 @@ func TestContract_HasEverySubject(t *testing.T) {
 		"GatewaySubject": {p.GatewaySubject(source, outbox.LaneSend), p.GatewaySubject(source, outbox.LaneRequest), "redox.gateway.status"},
 		"ReplySubject":   {p.ReplySubject(source, ">")}, "DeadSubject": {p.DeadSubject(source, "<settlement>", token)},
 		"WakeSubjects": {p.WakeSubjects()}, "TurnSubject": {p.TurnSubject(source)}, "EventSubject": {p.EventSubject(source, "<what>")}, "ReconcileSubject": {p.ReconcileSubject(source)},
+		"WorkersSubject": {p.WorkersSubject()}, "ServedSubject": {p.ServedSubject("<instance>")},
 		"AuditSubject": {strings.Replace(p.AuditSubject("clinic-a"), "clinic-a", source, 1)},
 		"OutSubjects":  nil, "IsReplySubject": nil, // others have them
 	}

@@ -187,6 +187,15 @@ func (p Prefix) ParseTurn(subject string) (source string, ok bool) {
 	return source, ok && rest == ""
 }
 
+// WorkersSubject is where all workers say what each is doing, to operators who ask.
+func (p Prefix) WorkersSubject() string { return p.String() + ".worker.status" }
+
+// ServedSubject is where one worker, by the id of its NATS micro service, says which sources it
+// serves.
+func (p Prefix) ServedSubject(instance string) string {
+	return p.String() + ".worker.sources." + instance
+}
+
 // LaneConsumer is the durable consumer of a lane of source, as [Prefix.ParseOut] answers it:
 // ordered and unordered SENDs have one.
 func (p Prefix) LaneConsumer(source string, lane Lane) string {

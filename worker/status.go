@@ -96,6 +96,34 @@ func (w *Worker) Status() Status {
 	return s
 }
 
+// ID names the worker in logs and dead letters.
+func (w *Worker) ID() string { return w.config.ID }
+
+// Served returns the sources that the worker serves, each with the scopes that it depends on. It
+// is safe for concurrent use, also before Run.
+func (w *Worker) Served() map[string][]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return scopesOf(w.sources)
+}
+
+// InHand returns the sequences in the queue of the messages that the worker has in hand, to be
+// sent or until their settlement is confirmed, by consumer (see outbox.Prefix.LaneConsumer), at
+// most so many of them. It is safe for concurrent use, also before Run.
+func (w *Worker) InHand(most int) map[string][]uint64 {
+	w.mu.Lock()
+	begun := w.begun
+	w.mu.Unlock()
+	if !begun {
+		return nil
+	}
+	held := w.keeper.Held(most)
+	for _, sequences := range held {
+		slices.Sort(sequences)
+	}
+	return held
+}
+
 // slowSources looks at what is in hand.
 func (w *Worker) slowSources(now time.Time) []SlowSource {
 	slow := make(map[string]*SlowSource)

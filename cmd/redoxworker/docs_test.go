@@ -132,7 +132,7 @@ func TestDocs_ConfigurationKeysExist(t *testing.T) {
 			sections[section] = true
 		}
 	}
-	subjects := []string{"out", "gateway", "reply", "dlq", "wake", "turn", "audit", "event", "reconcile"} // redox.out. is no key
+	subjects := []string{"out", "gateway", "reply", "dlq", "wake", "turn", "worker", "audit", "event", "reconcile"} // redox.out. is no key
 	isKey := regexp.MustCompile(`^([a-z]+)\.[a-z_.<>*]+$`)
 	found := 0
 	for _, d := range documents(t) {

@@ -117,18 +117,6 @@ func TestQuota_ProcessesJoinAndLeave(t *testing.T) {
 	s.kept()
 }
 
-// The status says that SENDs are paced, and at what rate, when they are.
-func TestQuota_StatusSaysPaced(t *testing.T) {
-	t.Parallel()
-	for pace, want := range map[float64]string{0: "", 25: "; SENDs are paced at 25/s", 4.96: "; SENDs are paced at 4.96/s"} {
-		q := quotaStatus{Group: "default", Usage: quota.Usage{Requests: 7500, Per: 5 * time.Minute, Used: 7400, Left: 100, Workers: 2, Pace: pace}}
-		line := status{Quota: &q}.quota()
-		if before, after, _ := strings.Cut(line, "2 workers"); before == "" || after != want {
-			t.Errorf("at a pace of %v: %s", pace, line)
-		}
-	}
-}
-
 // NATS is away for ten seconds: the quota is kept all the while, and afterwards the
 // backlog drains on.
 func TestQuota_NATSAway(t *testing.T) {

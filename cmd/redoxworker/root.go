@@ -11,6 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/statuscmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/usagecmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/wirecmd"
 )
@@ -24,7 +25,8 @@ type rootCommand struct {
 	Dev        devstack.DevCommand       `cmd:"" help:"The same, left running, to develop against."`
 	Run        runCommand                `cmd:"" help:"Run the worker."`
 	Ready      daemon.ReadyCommand       `cmd:"" help:"Ask the worker beside it whether it is ready: a health check."`
-	Status     statusCommand             `cmd:"" help:"What waits and why: backlog, quota, pauses, breakers, tokens, time to drain."`
+	Status     statuscmd.Status          `cmd:"" help:"What waits and why, and what needs a person: queue, workers, quota, keys, dead letters, time to drain."`
+	Workers    statuscmd.Workers         `cmd:"" help:"Who runs: id, version, since, sources, in flight, keys."`
 	Pause      opscmd.PauseCommand       `cmd:"" help:"Have no worker pull messages of a source, or of all."`
 	Resume     opscmd.ResumeCommand      `cmd:"" help:"End such a pause."`
 	Provision  provisionCommand          `cmd:"" help:"Create or update streams and buckets."`

@@ -76,7 +76,9 @@ reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
 feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Registry registry.Snapshot
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
 access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link service.KeyStatus service.Options service.Service service.Status
-audit.Entry audit.File audit.Stream order.Head order.State order.Tokens worker.Config worker.Event worker.Paused worker.Pauses worker.SlowSource worker.SourceBacklog
+audit.Entry audit.File audit.Stream order.Head order.State order.Tokens
+overview.Announcement overview.Config overview.Dead overview.DeadReason overview.Drain overview.Gatherer overview.Head overview.Key overview.Lane overview.Need
+overview.Outbox overview.Overview overview.Pause overview.Queue overview.Quota overview.Reconcile overview.Why overview.Worker worker.Config worker.Event worker.Paused worker.Pauses worker.SlowSource worker.SourceBacklog
 worker.Retry worker.Source worker.Status worker.Worker`)
 
 // Whoever adds an exported struct says here whether it holds what must not be printed.

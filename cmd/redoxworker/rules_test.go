@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
-	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"outbox/sqloutbox", "outbox/sqloutbox/pgxtx", "worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
@@ -121,13 +121,14 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/internal/meter": {"outbox"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
 		"worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil,
 		"worker/internal/pull": {"outbox"}, "worker/internal/heads": {"outbox"}, "worker/internal/advisory": {"outbox"}, "worker/internal/verdict": {"outbox", "worker/internal/backoff", "worker/internal/lease", "worker/internal/ledger"},
-		"worker/order": {"outbox", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
-		"worker/redox": {"outbox", "outbox/logsample", "auth/httpanswer", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
+		"worker/order":    {"outbox", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
+		"worker/overview": {"auth", "outbox", "outbox/dlq", "outbox/topology", "worker", "worker/order", "worker/quota"},
+		"worker/redox":    {"outbox", "outbox/logsample", "auth/httpanswer", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
 		// What is internal to redox knows no message.
 		"worker/redox/internal/httpwire": nil, "worker/redox/internal/jsonscan": nil, "worker/redox/internal/answer": {"auth/httpanswer", "worker/redox/internal/jsonscan"},
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/dlq", "outbox/logsample", "worker/redox/platform", "worker/internal/backoff"},
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
-		"worker/service": {"config", "auth", "outbox", "outbox/sqloutbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/audit", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
+		"worker/service": {"config", "auth", "outbox", "outbox/sqloutbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/audit", "worker/overview", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
 			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed", "worker/internal/backoff"},
 		"worker/service/access":    {"config", "auth", "auth/prom", "auth/filewatch", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
@@ -135,7 +136,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/service/feed":      {"auth/filewatch", "config", "outbox", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}
-	inside := []string{"internal/cli", "internal/usagecmd", "internal/wirecmd", "internal/sqlcmd", "internal/checkcmd", "internal/dlqcmd", "internal/opscmd", "internal/daemon", "internal/devstack", "internal/bench", "internal/clitest"}
+	inside := []string{"internal/cli", "internal/usagecmd", "internal/wirecmd", "internal/sqlcmd", "internal/statuscmd", "internal/checkcmd", "internal/dlqcmd", "internal/opscmd", "internal/daemon", "internal/devstack", "internal/bench", "internal/clitest"}
 	packages := goList(t)
 	for name, p := range packages {
 		may, known := allowed[name]

@@ -51,7 +51,7 @@ func TestRun_SaysWhatIsMissingWhereItMayNotProvision(t *testing.T) {
 	if !v.readiness().Ready {
 		t.Error("not ready")
 	}
-	if text := v.status(); !strings.Contains(text, "problems      "+mend) {
+	if text := v.status(); !strings.Contains(text, "! "+mend) {
 		t.Errorf("status says:\n%s", text)
 	}
 	if text := running.err.String(); !strings.Contains(text, "bucket REDOX_STATE is missing") {

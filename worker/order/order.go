@@ -85,14 +85,34 @@ func (t *Tokens) List(ctx context.Context, source string, messages uint64, limit
 	if err != nil {
 		return nil, err
 	}
-	states := make([]State, 0, len(crowds))
+	return t.fill(ctx, queue, crowds, limit)
+}
+
+// Heads looks up the heads of tokens of which Source, Token and Messages are given, and leaves out
+// those whose messages are all settled meanwhile. It makes three requests for each token, and one
+// for each source.
+func (t *Tokens) Heads(ctx context.Context, tokens []State) ([]State, error) {
+	if t.js == nil {
+		return nil, bucket.ErrNoJetStream
+	}
+	queue, err := t.queue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.fill(ctx, queue, tokens, 0)
+}
+
+// fill answers the tokens with their heads, no more than limit of them; 0 means all.
+func (t *Tokens) fill(ctx context.Context, queue jetstream.Stream, tokens []State, limit int) ([]State, error) {
+	states := make([]State, 0, len(tokens))
 	consumers := map[string]*jetstream.ConsumerInfo{}
-	for _, c := range crowds {
+	for _, c := range tokens {
 		if limit > 0 && len(states) == limit {
 			break
 		}
 		info, known := consumers[c.Source]
 		if !known {
+			var err error
 			if info, err = t.consumer(ctx, c.Source); err != nil {
 				return nil, err
 			}

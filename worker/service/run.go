@@ -86,6 +86,7 @@ func (s *Service) deliver(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	defer s.announce(ctx, conn, w)()
 	group.Go(func() error { return w.Run(ctx) })
 	group.Go(func() error { s.feed.Run(ctx, js); return nil })
 	group.Go(func() error { s.collect(ctx, js); return nil })

@@ -137,6 +137,23 @@ func (k *Keeper) Sending(before time.Time) map[string]Attempts {
 	return found
 }
 
+// Held returns the sequences of the messages that are held, by consumer, at most so many of them.
+func (k *Keeper) Held(most int) map[string][]uint64 {
+	held := make(map[string][]uint64)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range k.leases {
+		if l.lost {
+			continue
+		}
+		if most--; most < 0 {
+			break
+		}
+		held[l.Consumer] = append(held[l.Consumer], l.Sequence)
+	}
+	return held
+}
+
 // Forget stops the marks: none is sent once it returned.
 func (k *Keeper) Forget(l *Lease) {
 	k.mu.Lock()

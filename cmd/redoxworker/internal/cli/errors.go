@@ -20,5 +20,8 @@ var ErrReported = errors.New("reported")
 // ErrDrift ends a command with exit code 3.
 var ErrDrift = errors.New("drift")
 
+// ErrUnhealthy ends status --exit-code with exit code 3 when something is wrong.
+var ErrUnhealthy = errors.New("unhealthy")
+
 // ErrLocked is returned by LockFile when another process has the file.
 var ErrLocked = errors.New("locked by another process")

@@ -17,7 +17,7 @@ const (
 	ExitOK     = 0
 	ExitFailed = 1
 	ExitUsage  = 2 // usage or configuration
-	ExitDrift  = 3 // provision --dry-run found something to do
+	ExitDrift  = 3 // provision --dry-run found something to do, or status --exit-code something wrong
 )
 
 // Grammar is a command line as kong reads it: a pointer to a struct that embeds Globals and
@@ -105,7 +105,7 @@ func (a *App) report(err error) int {
 		return ExitOK
 	case errors.Is(err, ErrReported):
 		return ExitFailed
-	case errors.Is(err, ErrDrift):
+	case errors.Is(err, ErrDrift), errors.Is(err, ErrUnhealthy):
 		return ExitDrift
 	case errors.As(err, &problems):
 		for _, p := range problems {

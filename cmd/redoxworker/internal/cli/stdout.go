@@ -56,6 +56,18 @@ func IsTerminal(stream any) bool {
 	return f != nil && term.IsTerminal(int(f.Fd()))
 }
 
+// TerminalSize is the width and the height of a stream that is a terminal, else 0.
+func TerminalSize(stream any) (width, height int) {
+	if !IsTerminal(stream) {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(fileOf(stream).Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return width, height
+}
+
 // Printf writes to stdout. A closed pipe is the reader's wish and no error.
 func (a *App) Printf(format string, args ...any) { fmt.Fprintf(a.Stdout, format, args...) }
 

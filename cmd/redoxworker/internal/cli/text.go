@@ -19,6 +19,21 @@ func Counted[N int | uint64](n N, noun string) string {
 // Clock is a time as tables show it: UTC, to the second.
 func Clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
+// Ago is a duration to as many digits as somebody reads.
+func Ago(d time.Duration) string {
+	d = max(0, d)
+	switch s := d.Round(time.Second); {
+	case s < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(s.Seconds()))
+	case s < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(s.Minutes()))
+	case s < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(s.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(s.Hours()/24))
+	}
+}
+
 // ShownPause says in a line who is paused, how long and why.
 func ShownPause(p worker.Paused) string {
 	left := "being probed"

@@ -1,0 +1,2 @@
+// Package statuscmd has the commands that show what is going on: status and workers.
+package statuscmd

@@ -1,0 +1,22 @@
+// Package overview says what is going on: what waits in the queue and why, heads of orders, pauses,
+// the quota and its pace, keys, workers, dead letters, the SQL outbox, and when all that will be
+// sent. It is one model for the command's status, a console, metrics and programs that embed a
+// worker.
+//
+// A [Gatherer] asks NATS for what is stored and what all workers share, and every worker that runs
+// for what only it knows. Workers answer as the NATS micro service "redox-worker", which [Announce]
+// starts: `nats micro ls` finds them. What a Gatherer shows is right for the whole queue, whatever
+// sources the configuration at hand names. What could not be learnt is in [Overview.Unknown]; it is
+// never taken for nothing.
+//
+// It holds no body, no header of a message and no order key: sources, message ids, order tokens,
+// and texts that are safe to show.
+//
+// # What it costs
+//
+// A Gatherer makes one request for the queue's subjects, one for each 256 consumers, at most
+// [Config.Oldest] for the oldest messages, three for each head, one for each stream and bucket, one
+// for the subjects of the dead letters, when these have changed, and one that all workers answer.
+// The server counts subjects under the lock of their stream: call Gather again after twenty times
+// as long as it took, as a Gatherer advises ([Gatherer.Pause]).
+package overview

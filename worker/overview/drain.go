@@ -1,0 +1,123 @@
+package overview
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// rateKnown is over how long nothing must have been settled before that is a rate.
+const rateKnown = 5 * time.Second
+
+// forecast says when the queue will be empty. It never promises what nothing bears out.
+func (x *gathering) forecast() Drain {
+	q := x.view.Queue
+	if q == nil {
+		return Drain{Text: "not known: the queue could not be looked at"}
+	}
+	d := Drain{Blocked: q.Astray}
+	var reasons []string
+	if q.Astray > 0 {
+		reasons = append(reasons, "no worker reads "+counted(q.Astray, "message")+" astray")
+	}
+	unknown := false
+	for _, l := range x.view.Lanes {
+		if !l.Why.Blocked() {
+			d.Messages += l.Messages
+			unknown = unknown || l.Why.State == Unknown
+			continue
+		}
+		d.Blocked += l.Messages
+		if text := standstill(l); !slices.Contains(reasons, text) {
+			reasons = append(reasons, text)
+		}
+	}
+	d.AtLeast = x.atLeast(d.Messages)
+	if q.Out != nil && *q.Out > 0 && d.Messages > 0 {
+		about := time.Duration(float64(d.Messages) / *q.Out * float64(time.Second)).Round(time.Second)
+		d.About = &about
+	}
+	d.Text = d.text(x.stuck(), unknown, reasons)
+	return d
+}
+
+// stuck reports whether nothing was settled for a while.
+func (x *gathering) stuck() bool {
+	x.Gatherer.mu.Lock()
+	defer x.Gatherer.mu.Unlock()
+	first := len(x.samples) > 0 && x.now.Sub(x.samples[0].at) >= rateKnown
+	return first && x.view.Queue.Out != nil && *x.view.Queue.Out == 0
+}
+
+// standstill is what must change before anything of a lane is sent.
+func standstill(l Lane) string {
+	switch {
+	case l.Why.Scope == "all":
+		return "all is paused"
+	case l.Why.State == Paused:
+		return l.Source + " is paused"
+	case l.Why.State == Refused:
+		return l.Source + " is refused"
+	case l.Why.State == Unserved && strings.Contains(l.Why.Text, "runs"):
+		return "no worker runs"
+	case l.Why.State == Unserved:
+		return "no worker serves " + l.Source
+	case l.Why.State == NoToken:
+		return l.Why.Scope + " does not work"
+	}
+	return l.Why.Scope + " does not work"
+}
+
+// atLeast is the time before which the limits do not let so many requests go.
+func (x *gathering) atLeast(messages uint64) *time.Duration {
+	if len(x.view.Quotas) == 0 {
+		return nil
+	}
+	var left, rate float64
+	for _, q := range x.view.Quotas {
+		if q.Per <= 0 || q.Requests <= 0 {
+			return nil
+		}
+		left += float64(q.Left)
+		rate += float64(q.Requests) / q.Per.Seconds()
+	}
+	least := time.Duration(max(0, float64(messages)-left) / rate * float64(time.Second)).Round(time.Second)
+	return &least
+}
+
+func (d Drain) text(stuck, unknown bool, reasons []string) string {
+	never := ""
+	if len(reasons) > 0 {
+		never = "never while " + reasons[0]
+		if n := len(reasons) - 1; n > 0 {
+			never += fmt.Sprintf(", and %d more", n)
+		}
+	}
+	switch {
+	case d.Messages+d.Blocked == 0:
+		return "nothing waits"
+	case d.Messages == 0:
+		return never
+	}
+	text := "not known"
+	switch {
+	case unknown:
+		text += ": workers could not be asked"
+	case stuck:
+		text = "never at this rate: nothing was settled of late"
+	case d.About != nil:
+		text = "about " + rounded(*d.About) + " at the present rate"
+		if d.AtLeast != nil && *d.AtLeast > *d.About {
+			text = "at least " + rounded(*d.AtLeast) + ": the limit allows no more"
+		}
+	case d.AtLeast != nil && *d.AtLeast > 0:
+		text = "at least " + rounded(*d.AtLeast) + ": the limit allows no more"
+	case d.AtLeast != nil:
+		text = "not known; the limit lets all go at once"
+	}
+	if never != "" {
+		return fmt.Sprintf("%s (%s); %s %s", text, counted(d.Messages, "message"), counted(d.Blocked, "message"), never)
+	}
+	return text
+}

@@ -1,0 +1,186 @@
+package overview
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// explainLanes says of each lane why it waits, and puts them in order.
+func (x *gathering) explainLanes() {
+	x.sharePauses()
+	for i := range x.view.Lanes {
+		l := &x.view.Lanes[i]
+		consumer := x.config.Prefix.LaneConsumer(l.Source, l.Lane)
+		for _, w := range x.view.Workers {
+			l.Sending += len(w.InHand[consumer])
+		}
+		l.Sending = int(min(uint64(l.Sending), l.Messages))
+		l.InHand = max(l.InHand, l.Sending)
+		l.Why = x.why(l)
+	}
+	slices.SortStableFunc(x.view.Lanes, func(a, b Lane) int {
+		return cmp.Or(cmp.Compare(urgency[a.Why.State], urgency[b.Why.State]), cmp.Compare(b.Messages, a.Messages))
+	})
+}
+
+// urgency orders states: first what a person must see to, last what goes by itself.
+var urgency = map[State]int{
+	Refused: 0, NoToken: 1, Unserved: 2, Paused: 3, Unanswered: 4,
+	Down: 10, Limited: 11, Unknown: 12, Retrying: 13, Paced: 20, Moving: 21,
+}
+
+// sharePauses adds what workers alone have paused, such as keys, whose tokens they do not share.
+func (x *gathering) sharePauses() {
+	for _, w := range x.view.Workers {
+		for _, p := range w.Status.Pauses {
+			if !slices.ContainsFunc(x.view.Pauses, func(known Pause) bool { return known.Scope == p.Scope }) {
+				x.view.Pauses = append(x.view.Pauses, Pause{Paused: p, Worker: w.ID})
+			} else if at := slices.IndexFunc(x.view.Pauses, func(known Pause) bool { return known.Scope == p.Scope }); x.view.Pauses[at].Worker != "" {
+				x.view.Pauses[at].Worker = "several" // whose they are is told with the workers
+			}
+		}
+	}
+}
+
+// why messages of a lane wait: the first reason that holds.
+func (x *gathering) why(l *Lane) Why {
+	if p := x.operatorPause(l.Source); p != nil {
+		return Why{State: Paused, Scope: p.Scope, Text: "paused " + lasting(*p)}
+	}
+	scopes, serving := x.scopesOf(l.Source)
+	if x.askedAll && len(serving) == 0 {
+		if len(x.view.Workers) == 0 {
+			return Why{State: Unserved, Text: "no worker runs"}
+		}
+		return Why{State: Unserved, Text: "no worker serves it"}
+	}
+	if why, ok := x.broken(l.Source, scopes, serving); ok {
+		return why
+	}
+	for _, w := range serving {
+		if text := w.Status.Unanswered[l.Source]; text != "" {
+			return Why{State: Unanswered, Text: text}
+		}
+	}
+	if !x.askedAll && len(serving) == 0 {
+		return Why{State: Unknown, Text: "workers could not be asked"}
+	}
+	if why, ok := x.scarce(l, scopes); ok {
+		return why
+	}
+	if l.InHand > 0 && l.Sending == 0 && uint64(l.InHand) >= l.Messages {
+		return Why{State: Retrying, Text: "delivered before; comes again after a delay"}
+	}
+	return Why{State: Moving}
+}
+
+// operatorPause is the pause by a person that a source is under; nil when there is none.
+func (x *gathering) operatorPause(source string) (found *Pause) {
+	for i, p := range x.view.Pauses {
+		if p.Operator && (p.Scope == "all" || p.Scope == "source:"+source && found == nil) {
+			found = &x.view.Pauses[i]
+		}
+	}
+	return found
+}
+
+// scopesOf are those that a source depends on, and the workers that serve it.
+func (x *gathering) scopesOf(source string) (scopes []string, serving []Worker) {
+	for _, w := range x.view.Workers {
+		if of, ok := x.served[w.SourcesDigest][source]; ok && !w.Draining {
+			scopes, serving = of, append(serving, w)
+		}
+	}
+	return scopes, serving
+}
+
+// broken says what does not work: the source itself, its key, the host, all of a destination.
+func (x *gathering) broken(source string, scopes []string, serving []Worker) (Why, bool) {
+	for _, p := range x.view.Pauses {
+		if p.Operator {
+			continue
+		}
+		switch {
+		case p.Scope == "source:"+source && p.Refused:
+			return Why{State: Refused, Scope: p.Scope, Text: "Redox refuses the source: " + because(p)}, true
+		case p.Scope == "source:"+source:
+			return Why{State: Down, Scope: p.Scope, Text: "its messages fail: " + because(p)}, true
+		case !slices.Contains(scopes, p.Scope):
+		case strings.HasPrefix(p.Scope, "key:"):
+			if pausedBy(serving, p.Scope) {
+				return Why{State: NoToken, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
+			}
+		case strings.HasPrefix(p.Scope, "group:"):
+			return Why{State: Limited, Scope: p.Scope, Text: p.Scope + " is paused: " + because(p)}, true
+		default:
+			return Why{State: Down, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
+		}
+	}
+	for _, p := range x.view.Pauses {
+		if strings.HasPrefix(p.Scope, "dest:"+source+":") {
+			return Why{State: Retrying, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
+		}
+	}
+	return Why{}, false
+}
+
+// pausedBy reports whether every one of the workers has paused the scope.
+func pausedBy(workers []Worker, scope string) bool {
+	for _, w := range workers {
+		paused := false
+		for _, p := range w.Status.Pauses {
+			paused = paused || p.Scope == scope
+		}
+		if !paused {
+			return false
+		}
+	}
+	return len(workers) > 0
+}
+
+// scarce says that the limit of requests is what they wait for.
+func (x *gathering) scarce(l *Lane, scopes []string) (Why, bool) {
+	for _, q := range x.view.Quotas {
+		if !slices.Contains(scopes, "group:"+q.Group) {
+			continue
+		}
+		switch {
+		case q.Left == 0 && q.Requests > 0 && q.Next > 0:
+			return Why{State: Limited, Text: fmt.Sprintf("the limit of group %s is used up; the next request is free in %s", q.Group, rounded(q.Next))}, true
+		case q.Pace > 0 && l.Lane == outbox.LaneSend:
+			return Why{State: Paced, Text: fmt.Sprintf("paced at %.3g/s by the limit of group %s", q.Pace, q.Group)}, true
+		}
+	}
+	return Why{}, false
+}
+
+// lasting says until when an operator's pause lasts, whose it is and why it is.
+func lasting(p Pause) string {
+	text := "until somebody resumes it"
+	if p.Left >= 0 {
+		text = "for " + rounded(p.Left)
+	}
+	if p.By != "" {
+		text += ", by " + p.By
+	}
+	if p.Reason != "" {
+		text += ": " + p.Reason
+	}
+	return text
+}
+
+// because says what was met, and when it is tried next.
+func because(p Pause) string {
+	text := p.Reason
+	if text == "" {
+		text = "it failed " + times(p.Failures)
+	}
+	if p.Left > 0 {
+		return text + "; tried again in " + rounded(p.Left)
+	}
+	return text + "; being tried"
+}
