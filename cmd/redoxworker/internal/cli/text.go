@@ -26,9 +26,9 @@ func Ago(d time.Duration) string {
 	case s < 2*time.Minute:
 		return fmt.Sprintf("%ds", int(s.Seconds()))
 	case s < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(s.Minutes()))
+		return fmt.Sprintf("%dm", int(s.Round(time.Minute).Minutes()))
 	case s < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(s.Hours()))
+		return fmt.Sprintf("%dh", int(s.Round(time.Hour).Hours()))
 	default:
 		return fmt.Sprintf("%dd", int(s.Hours()/24))
 	}
