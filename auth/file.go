@@ -90,13 +90,12 @@ func WriteKeyFile(path string, k Key) error {
 }
 
 // Exposure returns a line to log when a key or secret file can be used by others
-// than its owner, with the mend, and "" when it is safe or cannot be looked at.
-// It follows symlinks. Group read alone, as Kubernetes' fsGroup makes it, is
-// reported too.
+// than it is meant for, with the mend, and "" when it is safe or cannot be looked at:
+// see [secret.Exposed]. It follows symlinks.
 func Exposure(path string) string {
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm()&0o077 == 0 {
+	if err != nil || !secret.Exposed(info) {
 		return ""
 	}
-	return fmt.Sprintf("%s has mode %#o, others than its owner can use it: chmod 600, or defaultMode 0400 of a Kubernetes volume", path, info.Mode().Perm())
+	return fmt.Sprintf("%s has mode %#o, others than its owner can use it: chmod 600, or defaultMode 0440 of a Kubernetes volume with fsGroup", path, info.Mode().Perm())
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,7 +131,7 @@ func readSmall(path string) (text []byte, open bool, err error) {
 	if err == nil && len(text) > maxFile {
 		err = errTooLarge
 	}
-	return text, runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0, err
+	return text, secret.Exposed(info), err
 }
 
 // reason words an error of the file system without the path, which is already said.
