@@ -26,7 +26,7 @@ func (e *Export) ask(ctx context.Context, id string, until time.Time, m outbox.M
 	if errors.Is(err, outbox.ErrNoReply) && ctx.Err() == nil {
 		return r, passing{fmt.Errorf("no reply within %s: does a worker serve source %s? `redoxworker status` shows what its messages wait for: %w", e.config.Wait, e.config.Source, outbox.ErrNoReply)}
 	}
-	if err != nil && ctx.Err() == nil && (waiting.Err() != nil || errors.Is(err, outbox.ErrQueueFull)) {
+	if err != nil && ctx.Err() == nil && (waiting.Err() != nil || errors.Is(err, outbox.ErrQueueFull) || errors.Is(err, outbox.ErrNoStream)) {
 		return r, passing{err}
 	}
 	return r, err

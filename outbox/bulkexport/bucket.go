@@ -51,10 +51,29 @@ const (
 )
 
 func (b *Bucket) write(ctx context.Context, name string, r io.Reader, figures func() Figures) error {
-	if _, err := b.store.Put(ctx, jetstream.ObjectMeta{Name: b.folder + name}, untilDone{ctx, r}); err != nil {
+	from := &readError{r: untilDone{ctx, r}}
+	_, err := b.store.Put(ctx, jetstream.ObjectMeta{Name: b.folder + name}, from)
+	switch {
+	case err == nil:
+		return b.note(ctx, name, figures())
+	case from.err != nil || ctx.Err() != nil || errors.As(err, new(*jetstream.APIError)):
 		return err
 	}
-	return b.note(ctx, name, figures())
+	return passing{fmt.Errorf("store it in the bucket: %w", err)} // NATS is away
+}
+
+// readError remembers why a file could not be read, to tell that from trouble of the store.
+type readError struct {
+	r   io.Reader
+	err error
+}
+
+func (e *readError) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		e.err = err
+	}
+	return n, err
 }
 
 func (b *Bucket) note(ctx context.Context, name string, f Figures) error {

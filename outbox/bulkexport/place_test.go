@@ -13,8 +13,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -72,6 +74,45 @@ func TestBucket(t *testing.T) {
 				r.t.Error(err)
 			}
 		})
+	}
+}
+
+// awayStore is an object store that does not take objects.
+type awayStore struct {
+	jetstream.ObjectStore
+	err error
+}
+
+func (a awayStore) Put(_ context.Context, _ jetstream.ObjectMeta, r io.Reader) (*jetstream.ObjectInfo, error) {
+	if _, err := io.ReadAll(r); err != nil {
+		return nil, err
+	}
+	return nil, a.err
+}
+
+// That NATS is away passes; what it refuses, and what is wrong with the file, does not.
+func TestBucket_Away(t *testing.T) {
+	t.Parallel()
+	boom, file := errors.New("boom"), func() io.Reader { return strings.NewReader("{}\n") }
+	ended, cancel := context.WithCancelCause(t.Context())
+	cancel(errKilled)
+	for name, tt := range map[string]struct {
+		ctx    context.Context
+		r      io.Reader
+		err    error
+		passes bool
+	}{
+		"no answer":       {t.Context(), file(), nats.ErrTimeout, true},
+		"nobody there":    {t.Context(), file(), jetstream.ErrNoStreamResponse, true},
+		"no room":         {t.Context(), file(), &jetstream.APIError{Code: 503, ErrorCode: 10077}, false},
+		"a broken file":   {t.Context(), iotest.ErrReader(boom), nats.ErrTimeout, false},
+		"a file cut off":  {t.Context(), iotest.ErrReader(passing{boom}), nats.ErrTimeout, true},
+		"an end, and all": {ended, file(), nats.ErrTimeout, false},
+	} {
+		b := &Bucket{store: awayStore{err: tt.err}}
+		if err := b.write(tt.ctx, "x", tt.r, func() Figures { return Figures{} }); err == nil || isPassing(err) != tt.passes {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -42,6 +44,29 @@ func TestRun_TroubleThatPasses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A queue that is away while an export runs, as one that elects a leader, is borne too.
+func TestRun_TheQueueIsAway(t *testing.T) {
+	inBubble(t, simulated(redoxsim.Export{Resources: 4, Polls: 3, RetryAfter: "60", Every: time.Minute}), func(r *rig) {
+		var away sync.WaitGroup
+		away.Go(func() {
+			time.Sleep(30 * time.Second)
+			if err := r.JS.DeleteStream(r.t.Context(), "REDOX_OUT"); err != nil {
+				r.t.Error(err)
+			}
+			time.Sleep(2 * time.Minute)
+			if _, err := (topology.Topology{}).Ensure(r.t.Context(), r.JS); err != nil {
+				r.t.Error(err)
+			}
+		})
+		result := r.run(nil)
+		away.Wait()
+		r.whole(4, usual...)
+		if !result.OK() {
+			r.t.Errorf("%+v", result)
+		}
+	})
 }
 
 // What does not pass ends with an error that says what to do.
