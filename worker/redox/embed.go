@@ -214,7 +214,8 @@ func (f *finder) file(t stringAt, name span, media string) {
 
 // elsewhere counts a string that is certainly a file and stands where none is known to stand.
 func (f *finder) elsewhere(t stringAt) {
-	if e, ok := jsonscan.Measure(t.value[1 : len(t.value)-1]); ok && e.Size > f.over && e.Plain() {
+	e, ok := jsonscan.Measure(t.value[1 : len(t.value)-1])
+	if ok && e.Size > f.over && e.Plain() || strings.EqualFold(scheme(t.value), "data") {
 		f.leave(leftUnknownPlace)
 	}
 }
@@ -222,9 +223,18 @@ func (f *finder) elsewhere(t stringAt) {
 // isReference reports whether a string is the URI of a file, which is then where it belongs. A data
 // URI is the file.
 func isReference(quoted jsontext.Value) bool {
-	const longestScheme = 16
-	scheme, _, found := bytes.Cut(quoted[1:min(len(quoted), longestScheme)], []byte(":"))
-	return found && !bytes.EqualFold(scheme, []byte("data"))
+	of := scheme(quoted)
+	return of != "" && !strings.EqualFold(of, "data")
+}
+
+// scheme is what a string begins with that may be a URI; "" for none.
+func scheme(quoted jsontext.Value) string {
+	const longest = 16
+	of, _, found := bytes.Cut(quoted[1:min(len(quoted), longest)], []byte(":"))
+	if !found {
+		return ""
+	}
+	return string(of)
 }
 
 // edit replaces body[start:end] by text.

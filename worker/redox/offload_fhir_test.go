@@ -73,6 +73,7 @@ func TestOffload_FHIRPlaces(t *testing.T) {
 		"Binary in a Bundle":           {body: bundled(`{"resourceType":"Binary","contentType":"application/pdf","data":"` + base + `"}`), left: map[string]float64{"binary": 1}},
 		"Binary alone":                 {body: `{"resourceType":"Binary","data":"` + base + `"}`},
 		"a URL besides":                {body: `{"resourceType":"Media","content":{"data":"` + base + `","url":null}}`, left: map[string]float64{"ambiguous": 1}},
+		"a data URI":                   {body: `{"resourceType":"Media","content":{"url":"data:application\/pdf;base64,` + base + `"}}`, left: map[string]float64{"unknown_place": 1}},
 		"data twice":                   {body: `{"resourceType":"Media","content":{"data":"` + base + `","data":"` + base + `"}}`, left: map[string]float64{"ambiguous": 2}},
 		"another resource's element":   {body: `{"resourceType":"Observation","content":` + file + `}`, left: map[string]float64{"unknown_place": 1}},
 		"the right name elsewhere":     {body: `{"resourceType":"DocumentReference","content":[{"format":{"attachment":` + file + `}}]}`, left: map[string]float64{"unknown_place": 1}},

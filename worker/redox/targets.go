@@ -60,8 +60,8 @@ func (c *Client) HostScope(m outbox.Message) string {
 	return c.targets.blobScope
 }
 
-// mayUpload reports whether a message may hold a file that is uploaded before it is sent. One to
-// another FHIR server does not: Redox's file store is none of its business, nor are its tokens
+// mayUpload reports whether a message may hold a file that is uploaded before it is sent: none but
+// JSON does. One to another FHIR server does not: Redox's file store is none of its business, nor are its tokens
 // Redox's.
 func (c *Client) mayUpload(m *outbox.Message) bool {
 	switch {
