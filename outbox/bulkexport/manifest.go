@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,8 +51,8 @@ type file struct {
 // error quotes nothing of it.
 func parseManifest(text []byte) (m manifest, err error) {
 	var in struct {
-		TransactionTime string       `json:"transactionTime"`
-		Token           bool         `json:"requiresAccessToken"`
+		TransactionTime word         `json:"transactionTime"`
+		Token           word         `json:"requiresAccessToken"` // Epic's is a text
 		Output          *[]listed    `json:"output"`
 		Error           []listed     `json:"error"`
 		Deleted         []listed     `json:"deleted"`
@@ -71,8 +72,8 @@ func parseManifest(text []byte) (m manifest, err error) {
 	if len(*in.Output)+len(in.Error)+len(in.Deleted) > maxFiles {
 		return m, fmt.Errorf("the manifest of the export names more than %d files", maxFiles)
 	}
-	if _, err := time.Parse(time.RFC3339, in.TransactionTime); err == nil { // it is shown
-		m.time = in.TransactionTime
+	if _, err := time.Parse(time.RFC3339, string(in.TransactionTime)); err == nil { // it is shown
+		m.time = string(in.TransactionTime)
 	}
 	names := map[string]int{}
 	for _, part := range []struct {
@@ -83,7 +84,7 @@ func parseManifest(text []byte) (m manifest, err error) {
 			if l.URL == "" || len(l.URL) > maxURL {
 				return m, fmt.Errorf("the manifest of the export has a file of kind %s whose URL is missing or too long", part.kind)
 			}
-			m.files = append(m.files, l.file(part.kind, in.Token, names))
+			m.files = append(m.files, l.file(part.kind, strings.EqualFold(string(in.Token), "true"), names))
 		}
 	}
 	return m, nil
@@ -91,9 +92,24 @@ func parseManifest(text []byte) (m manifest, err error) {
 
 // listed is a file as the manifest lists it.
 type listed struct {
-	Type  string      `json:"type"`
-	URL   string      `json:"url"`
-	Count json.Number `json:"count"`
+	Type  word   `json:"type"`
+	URL   string `json:"url"`
+	Count word   `json:"count"`
+}
+
+// word is a text, a number, true or false, without the quotes of a text; anything else is none.
+type word string
+
+// UnmarshalJSON never fails.
+func (w *word) UnmarshalJSON(data []byte) error {
+	var text string
+	switch {
+	case json.Unmarshal(data, &text) == nil:
+		*w = word(text)
+	case data[0] != '{' && data[0] != '[':
+		*w = word(data)
+	}
+	return nil
 }
 
 type linkToMore struct {
@@ -102,11 +118,11 @@ type linkToMore struct {
 
 // file gives a listed one a name of its own: names of the other side never become paths.
 func (l listed) file(kind Kind, token bool, names map[string]int) file {
-	f := file{Kind: kind, Type: l.Type, URL: l.URL, Token: token}
+	f := file{Kind: kind, Type: string(l.Type), URL: l.URL, Token: token}
 	if !isType(f.Type) {
 		f.Type = "Resource"
 	}
-	if n, err := l.Count.Int64(); err == nil && n >= 0 {
+	if n, err := strconv.ParseInt(string(l.Count), 10, 64); err == nil && n >= 0 {
 		f.Count = &n
 	}
 	base := f.Type

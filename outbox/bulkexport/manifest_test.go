@@ -58,6 +58,17 @@ func TestParseManifest_Refused(t *testing.T) {
 	}
 }
 
+// What does not matter for which files there are may have any form.
+func TestParseManifest_IsLenient(t *testing.T) {
+	t.Parallel()
+	for token, want := range map[string]bool{`true`: true, `"true"`: true, `"True"`: true, `false`: false, `"false"`: false, `null`: false, `[true]`: false, `1`: false} {
+		m, err := parseManifest([]byte(`{"transactionTime":[7],"requiresAccessToken":` + token + `,"output":[{"type":{},"url":"u","count":"7"},{"url":"v","count":{}}],"error":null}`))
+		if err != nil || len(m.files) != 2 || m.files[0].Token != want || m.files[0].Name != "Resource-0001.ndjson" || *m.files[0].Count != 7 || m.files[1].Count != nil || m.time != "" {
+			t.Errorf("%s: %+v, %v", token, m, err)
+		}
+	}
+}
+
 // Whatever a server answers, the names of files are our own and no two are the same.
 func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(someManifest))
