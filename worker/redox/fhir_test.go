@@ -349,7 +349,7 @@ func FuzzBelow(f *testing.F) {
 			}
 			return
 		}
-		if u.Host != base.Host || u.Scheme != "https" || u.User != nil || !strings.HasPrefix(u.EscapedPath(), "/gw/fhir/R4/") {
+		if u.Host != base.Host || u.Scheme != "https" || u.User != nil || !strings.HasPrefix(u.EscapedPath()+"/", "/gw/fhir/R4/") {
 			t.Errorf("%q became %s", ref, u)
 		}
 	})

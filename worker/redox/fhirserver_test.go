@@ -22,6 +22,10 @@ func TestFHIR_OtherServers(t *testing.T) {
 		{"", "/4_0_1/", "/Patient/1", "/4_0_1/Patient/1"},
 		{"/interconnect", "/api/FHIR/R4", "Patient/1/_history/2", "/interconnect/api/FHIR/R4/Patient/1/_history/2"},
 		{"/gw/", "/r4/tenant-1/", "$export", "/gw/r4/tenant-1/$export"},
+		{"", "/baseR4/", "", "/baseR4"}, // the base itself, as for a transaction
+		{"", "/baseR4", "?_getpages=1&_count=2", "/baseR4?_getpages=1&_count=2"},
+		{"", "/baseR4", "/?_getpages=1", "/baseR4?_getpages=1"},
+		{"", "/", "?_getpages=1", "/?_getpages=1"},
 		{"", "", "slug/Production/Patient/1", "/fhir/R4/slug/Production/Patient/1"}, // of another environment
 	} {
 		r := serve(t, respond(200, patient, "Content-Type", "application/fhir+json"))
@@ -60,6 +64,11 @@ func TestFHIR_OtherServersLinks(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if _, err := client(t, r.URL, &keyring{}, otherServer("/api/FHIR/")).Deliver(t.Context(), m); err != nil || r.seen()[0].path != "/api/FHIR/BulkRequest/1" {
+		t.Errorf("%v", err)
+	}
+	// Pages as HAPI has them are at the base itself.
+	m.Path = r.URL + "/api/FHIR/R4?_getpages=7c9e&_getpagesoffset=20"
+	if _, err := client(t, r.URL, &keyring{}, otherServer("/api/FHIR/R4/")).Deliver(t.Context(), m); err != nil || r.seen()[1].path != "/api/FHIR/R4?_getpages=7c9e&_getpagesoffset=20" {
 		t.Errorf("%v", err)
 	}
 }

@@ -27,7 +27,11 @@ func (t *targets) belowFHIR(ref string) (string, *Error) {
 	case origin.Scheme != t.fhir.Scheme:
 		return "", poison("the path is a URL of " + origin.Scheme + ", and redox.base_url of " + t.fhir.Scheme + mendLink)
 	}
-	below, ok := strings.CutPrefix(rest[at:], t.fhir.EscapedPath())
+	base := t.fhir.EscapedPath()
+	if query, ok := strings.CutPrefix(rest[at:], strings.TrimSuffix(base, "/")); ok && (query == "" || query[0] == '?') {
+		return query, nil // the base itself, where HAPI for one has the pages of all searches
+	}
+	below, ok := strings.CutPrefix(rest[at:], base)
 	if !ok || strings.HasPrefix(below, "/") {
 		return "", poison("the path is a URL of redox.base_url, and not below " + t.fhir.EscapedPath() + " there" + mendLink)
 	}

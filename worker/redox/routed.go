@@ -77,7 +77,11 @@ func below(base *url.URL, ref string) (*url.URL, *Error) {
 	if err := outbox.CheckPath(ref); err != nil {
 		return nil, poison("the path was refused: it must stay below its base, and a percent sign in it be written %25")
 	}
-	u, err := url.Parse(base.String() + encoded(strings.TrimPrefix(ref, "/")))
+	at := base.String()
+	if ref = strings.TrimPrefix(ref, "/"); (ref == "" || ref[0] == '?') && base.Path != "/" {
+		at = strings.TrimSuffix(at, "/") // the base itself (FHIR R4, RESTful API: [base] has no slash)
+	}
+	u, err := url.Parse(at + encoded(ref))
 	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil || u.Fragment != "" ||
 		!strings.HasPrefix(path.Clean(u.Path)+"/", base.Path) {
 		return nil, poison("the path leaves its base")
