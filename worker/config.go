@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/internal/guard"
 	"github.com/redoxworker/redoxworker/worker/internal/meter"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
@@ -194,21 +196,21 @@ type Retry struct {
 
 // WithDefaults returns c with every default filled in.
 func (c Config) WithDefaults() Config {
-	setDefault(&c.Prefix, "redox")
-	setDefault(&c.Concurrency, 64)
-	setDefault(&c.BreakerAfter, 5)
-	setDefault(&c.PullBytes, 8<<20)
-	setDefault(&c.MaxClaim, 64<<20)
-	setDefault(&c.MaxClaimMemory, 256<<20)
-	setDefault(&c.AckWait, 30*time.Second)
-	setDefault(&c.MetricSources, meter.DefaultSources)
-	setDefault(&c.DrainTimeout, 30*time.Second)
-	setDefault(&c.AttemptTimeout, 10*time.Minute)
-	setDefault(&c.Retry.Initial, 2*time.Second)
-	setDefault(&c.Retry.Max, 10*time.Minute)
-	setDefault(&c.Retry.MaxAge, 24*time.Hour)
-	setDefault(&c.Retry.RequestMaxAge, 5*time.Minute)
-	setDefault(&c.Retry.PoisonAfter, 5)
+	c.Prefix = cmp.Or(c.Prefix, "redox")
+	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	c.BreakerAfter = cmp.Or(c.BreakerAfter, 5)
+	c.PullBytes = cmp.Or(c.PullBytes, 8<<20)
+	c.MaxClaim = cmp.Or(c.MaxClaim, 64<<20)
+	c.MaxClaimMemory = cmp.Or(c.MaxClaimMemory, 256<<20)
+	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
+	c.MetricSources = cmp.Or(c.MetricSources, meter.DefaultSources)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 30*time.Second)
+	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 10*time.Minute)
+	c.Retry.Initial = cmp.Or(c.Retry.Initial, 2*time.Second)
+	c.Retry.Max = cmp.Or(c.Retry.Max, 10*time.Minute)
+	c.Retry.MaxAge = cmp.Or(c.Retry.MaxAge, 24*time.Hour)
+	c.Retry.RequestMaxAge = cmp.Or(c.Retry.RequestMaxAge, 5*time.Minute)
+	c.Retry.PoisonAfter = cmp.Or(c.Retry.PoisonAfter, 5)
 	if c.ID == "" {
 		host, _ := os.Hostname()
 		c.ID = fmt.Sprintf("%s-%d", host, os.Getpid())
@@ -234,7 +236,7 @@ func (c Config) Validate() error {
 	if err := checkSources(c.Sources); err != nil {
 		errs = append(errs, err)
 	}
-	bad(c.Limiter != nil && isNil(c.Limiter), "Limiter: a nil %T; leave it out for no limit", c.Limiter)
+	bad(c.Limiter != nil && guard.IsNil(c.Limiter), "Limiter: a nil %T; leave it out for no limit", c.Limiter)
 	bad(c.AllSources && len(c.Sources) > 0, "AllSources: it is set, and %d Sources are named; keep one", len(c.Sources))
 	bad(c.Concurrency < 1, "Concurrency: %d; use 1 or more", c.Concurrency)
 	bad(c.BreakerAfter < -1, "BreakerAfter: %d; use 1 or more, or -1 for never", c.BreakerAfter)
@@ -269,11 +271,4 @@ func (r Retry) Delay(attempts int) time.Duration {
 // message is given up. Next is a pure function, and does not look at MaxAttempts.
 func (r Retry) Next(attempts int, after, left time.Duration, limited bool) (delay time.Duration, jittered, ok bool) {
 	return (*verdict.Rules)(&r).Next(attempts, after, left, limited)
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/redoxworker/redoxworker/worker/internal/guard"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
@@ -16,15 +17,15 @@ import (
 // trace headers on.
 type tracing struct {
 	tracer trace.Tracer
-	guards *guards
+	guards *guard.Panics
 }
 
-func newTracing(provider trace.TracerProvider, g *guards) (t tracing) {
+func newTracing(provider trace.TracerProvider, g *guard.Panics) (t tracing) {
 	t.guards = g
-	if isNil(provider) {
+	if guard.IsNil(provider) {
 		return t
 	}
-	defer g.recovered("Config.Tracer", nil)
+	defer g.Recover("Config.Tracer", nil)
 	t.tracer = provider.Tracer("github.com/redoxworker/redoxworker/worker")
 	return t
 }
@@ -34,7 +35,7 @@ func (t tracing) start(ctx context.Context, d *delivery) (with context.Context, 
 	if t.tracer == nil {
 		return ctx, nil
 	}
-	defer t.guards.recovered("Config.Tracer", func() { with, span = ctx, nil })
+	defer t.guards.Recover("Config.Tracer", func() { with, span = ctx, nil })
 	carrier := propagation.MapCarrier{"traceparent": d.message.TraceParent, "tracestate": d.message.TraceState}
 	ctx = propagation.TraceContext{}.Extract(ctx, carrier)
 	return t.tracer.Start(ctx, "redox deliver", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
@@ -50,7 +51,7 @@ func (t tracing) end(span trace.Span, v *verdict.Verdict) {
 	if span == nil {
 		return
 	}
-	defer t.guards.recovered("Config.Tracer", nil)
+	defer t.guards.Recover("Config.Tracer", nil)
 	span.SetAttributes(attribute.String("redox.settlement", string(v.Settlement)), attribute.Int("http.response.status_code", v.Answer.Status))
 	if v.Text != "" {
 		span.SetStatus(codes.Error, v.Text)

@@ -18,6 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/deadline"
+	"github.com/redoxworker/redoxworker/worker/internal/guard"
 	"github.com/redoxworker/redoxworker/worker/internal/heads"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
@@ -50,7 +51,7 @@ type Worker struct {
 	clock   *servertime.Clock
 	depot   *replies.Store // of durable replies
 	aside   *limit.Slots   // settlements that go on without a slot
-	guards  *guards
+	guards  *guard.Panics
 	heads   heads.Stream // of the queue
 	notes   heads.Stream // of the ledger
 
@@ -92,14 +93,14 @@ const settleGrace = 5 * time.Second
 // New returns a worker that pulls from js and delivers through d. It reports every problem of the
 // config at once, and makes no request.
 func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
-	if isNil(js) || isNil(d) {
+	if guard.IsNil(js) || guard.IsNil(d) {
 		return nil, errors.New("worker: New needs a JetStream context and a Deliverer")
 	}
 	c = c.WithDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	g := &guards{log: c.Logger}
+	g := guard.NewPanics(c.Logger)
 	c = c.guard(g)
 	log, notes := logsample.Wrap(c.Logger), ledger.New(js, c.Prefix)
 	w := &Worker{

@@ -109,7 +109,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox/gateway":   {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
 		"outbox/oteltrace": {}, "outbox/lint": {"outbox"}, "outbox/uploads": {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/internal/shown"},
 		"outbox/sqloutbox": {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown"}, "outbox/sqloutbox/pgxtx": {"outbox/sqloutbox"},
-		"outbox/sqloutbox/internal/sqltest": {"outbox", "outbox/natsdev", "outbox/sqloutbox", "outbox/topology"},
+		"outbox/sqloutbox/internal/sqltest": {"outbox", "outbox/internal/jsapi", "outbox/natsdev", "outbox/sqloutbox", "outbox/topology"},
 		// What is internal to outbox knows no type of it.
 		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
 		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
@@ -119,11 +119,11 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"auth/xoauth2": {"auth"}, "worker": {"worker/audit", "outbox", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/workertest": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
 		"worker/workertest/chaos": nil, "worker/quota": {"outbox", "outbox/logsample"},
 		"worker/internal/meter": {"outbox"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
-		"worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil,
+		"worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil, "worker/internal/guard": nil,
 		"worker/internal/pull": {"outbox"}, "worker/internal/heads": {"outbox"}, "worker/internal/advisory": {"outbox"}, "worker/internal/verdict": {"outbox", "worker/internal/backoff", "worker/internal/lease", "worker/internal/ledger"},
 		"worker/order":    {"outbox", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
 		"worker/overview": {"auth", "outbox", "outbox/dlq", "outbox/topology", "worker", "worker/order", "worker/quota"},
-		"worker/redox":    {"outbox", "outbox/logsample", "auth/httpanswer", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
+		"worker/redox":    {"outbox", "outbox/logsample", "auth/httpanswer", "worker/internal/guard", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
 		// What is internal to redox knows no message.
 		"worker/redox/internal/httpwire": nil, "worker/redox/internal/jsonscan": nil, "worker/redox/internal/answer": {"auth/httpanswer", "worker/redox/internal/jsonscan"},
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/dlq", "outbox/logsample", "worker/redox/platform", "worker/internal/backoff"},

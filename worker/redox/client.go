@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/worker/internal/guard"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
@@ -41,7 +42,7 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 	if c.targets, err = newTargets(cfg); err != nil {
 		return nil, err
 	}
-	if c.transport = cfg.Transport; isNil(c.transport) {
+	if c.transport = cfg.Transport; guard.IsNil(c.transport) {
 		if c.own, err = NewTransport(TransportConfig{}); err != nil {
 			return nil, err
 		}

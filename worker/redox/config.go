@@ -1,17 +1,18 @@
 package redox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/guard"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -131,19 +132,19 @@ type Config struct {
 
 // WithDefaults returns c with every default filled in but that of Transport.
 func (c Config) WithDefaults() Config {
-	setDefault(&c.BaseURL, "https://api.redoxengine.com")
-	setDefault(&c.EndpointPath, defaultEndpoint)
-	setDefault(&c.FHIRPath, defaultFHIR)
-	setDefault(&c.BlobURL, "https://blob.redoxengine.com")
-	setDefault(&c.Group, "default")
-	setDefault(&c.Timeout, 150*time.Second)
-	setDefault(&c.MaxBody, 10_000_000)
-	setDefault(&c.MaxFile, 30_000_000)
-	setDefault(&c.MaxAnswer, 40_000_000)
-	setDefault(&c.MaxSendAnswer, 1_000_000)
-	setDefault(&c.Offload.Over, 200_000)
-	setDefault(&c.UserAgent, "redoxworker")
-	setDefault(&c.StrictAnswers, StrictAuto)
+	c.BaseURL = cmp.Or(c.BaseURL, "https://api.redoxengine.com")
+	c.EndpointPath = cmp.Or(c.EndpointPath, defaultEndpoint)
+	c.FHIRPath = cmp.Or(c.FHIRPath, defaultFHIR)
+	c.BlobURL = cmp.Or(c.BlobURL, "https://blob.redoxengine.com")
+	c.Group = cmp.Or(c.Group, "default")
+	c.Timeout = cmp.Or(c.Timeout, 150*time.Second)
+	c.MaxBody = cmp.Or(c.MaxBody, 10_000_000)
+	c.MaxFile = cmp.Or(c.MaxFile, 30_000_000)
+	c.MaxAnswer = cmp.Or(c.MaxAnswer, 40_000_000)
+	c.MaxSendAnswer = cmp.Or(c.MaxSendAnswer, 1_000_000)
+	c.Offload.Over = cmp.Or(c.Offload.Over, 200_000)
+	c.UserAgent = cmp.Or(c.UserAgent, "redoxworker")
+	c.StrictAnswers = cmp.Or(c.StrictAnswers, StrictAuto)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -168,7 +169,7 @@ func (c Config) Validate() error {
 	bad(c.MaxAnswer < -1, "MaxAnswer: %d; use 1 or more, or -1 for no limit", c.MaxAnswer)
 	bad(c.MaxSendAnswer < -1, "MaxSendAnswer: %d; use 1 or more, or -1 for no limit", c.MaxSendAnswer)
 	errs = append(errs, c.Offload.validate(), outbox.HeaderPolicy{Allow: c.Headers}.Validate())
-	bad(c.Offload.Uploads != nil && isNil(c.Offload.Uploads), "Offload.Uploads: a nil %T; leave it out to remember nothing", c.Offload.Uploads)
+	bad(c.Offload.Uploads != nil && guard.IsNil(c.Offload.Uploads), "Offload.Uploads: a nil %T; leave it out to remember nothing", c.Offload.Uploads)
 	bad(!c.StrictAnswers.known(), "StrictAnswers: %q; use %s, %s or %s", string(c.StrictAnswers), StrictAuto, StrictOn, StrictOff)
 	bad(!validHeaderValue(c.UserAgent), "UserAgent: has characters that no header may have")
 	return errors.Join(errs...)
@@ -187,29 +188,11 @@ func (s Source) validate(name string, keys map[string]Credentials) error {
 	bad(s.ID != "" && !jsonscan.IsIdentifier(s.ID), "ID: use letters, digits and -")
 	bad(s.Key == "", "Key is empty; name one of the keys")
 	bad(s.Key != "" && keys[s.Key] == nil, "Key: there are no credentials named %q", s.Key)
-	bad(keys[s.Key] != nil && isNil(keys[s.Key]), "Key: the credentials named %q are a nil %T", s.Key, keys[s.Key])
+	bad(keys[s.Key] != nil && guard.IsNil(keys[s.Key]), "Key: the credentials named %q are a nil %T", s.Key, keys[s.Key])
 	switch s.Environment {
 	case envDevelopment, envStaging, envProduction:
 	default:
 		bad(true, "Environment: %q; use %s, %s or %s", s.Environment, envDevelopment, envStaging, envProduction)
 	}
 	return errors.Join(errs...)
-}
-
-// isNil reports whether there is nothing: nil, or a nil pointer or function of some type.
-func isNil(v any) bool {
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Invalid:
-		return true
-	case reflect.Pointer, reflect.Func, reflect.Map:
-		return r.IsNil()
-	}
-	return false
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

@@ -1,6 +1,7 @@
 package redox
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -50,11 +51,11 @@ type TransportConfig struct {
 
 // WithDefaults returns c with every default filled in.
 func (c TransportConfig) WithDefaults() TransportConfig {
-	setDefault(&c.Concurrency, 64)
-	setDefault(&c.MaxDials, 16)
-	setDefault(&c.IdleTimeout, 50*time.Second)
-	setDefault(&c.MaxConnectionAge, 5*time.Minute)
-	setDefault(&c.HTTP2, HTTP2Auto)
+	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	c.MaxDials = cmp.Or(c.MaxDials, 16)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 50*time.Second)
+	c.MaxConnectionAge = cmp.Or(c.MaxConnectionAge, 5*time.Minute)
+	c.HTTP2 = cmp.Or(c.HTTP2, HTTP2Auto)
 	return c
 }
 

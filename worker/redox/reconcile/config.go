@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,10 +41,10 @@ type Config struct {
 
 // WithDefaults returns c with every default filled in.
 func (c Config) WithDefaults() Config {
-	setDefault(&c.Prefix, "redox")
-	setDefault(&c.Interval, time.Minute)
-	setDefault(&c.GiveUp, 24*time.Hour)
-	setDefault(&c.Pace, 800*time.Millisecond)
+	c.Prefix = cmp.Or(c.Prefix, "redox")
+	c.Interval = cmp.Or(c.Interval, time.Minute)
+	c.GiveUp = cmp.Or(c.GiveUp, 24*time.Hour)
+	c.Pace = cmp.Or(c.Pace, 800*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -80,11 +81,4 @@ func New(js jetstream.JetStream, look Look, c Config) (*Reconciler, error) {
 		return nil, fmt.Errorf("reconcile: registering metrics: %w", err)
 	}
 	return &Reconciler{js: js, look: look, config: c, log: logsample.Wrap(c.Logger), metrics: m, queue: make(chan Delivered, maxQueue)}, nil
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 // Sending is one message to publish.
@@ -129,21 +130,11 @@ func (b *Bench) PublishAll(ctx context.Context, load []Sending, over time.Durati
 					errs <- err
 					return
 				}
-				pause(ctx, pace)
+				backoff.Sleep(ctx, pace)
 			}
 		})
 	}
 	all.Wait()
 	close(errs)
 	return <-errs
-}
-
-// pause for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

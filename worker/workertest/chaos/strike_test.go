@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
 func (b *Bench) note(i Interruption) int {
@@ -35,7 +37,7 @@ func (b *Bench) Run(ctx context.Context, p Plan) error {
 	for _, line := range lines {
 		all.Go(func() {
 			for _, e := range line {
-				pause(ctx, time.Until(start.Add(e.At)))
+				backoff.Sleep(ctx, time.Until(start.Add(e.At)))
 				if ctx.Err() != nil {
 					return
 				}
@@ -70,7 +72,7 @@ func (b *Bench) strike(ctx context.Context, e Event) error {
 	case Partition:
 		n.isolate(true)
 	}
-	pause(ctx, e.For)
+	backoff.Sleep(ctx, e.For)
 	switch e.Fault {
 	case Kill:
 		err = target.start()

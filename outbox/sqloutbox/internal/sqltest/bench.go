@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
 
@@ -84,7 +85,7 @@ func loop(ctx context.Context, r *Rig, batch int) {
 	n := naive{db: r.DB, js: r.JS, dialect: r.Database.Dialect}
 	for ctx.Err() == nil {
 		if err := n.batch(ctx, batch); err != nil {
-			pause(ctx, time.Millisecond)
+			jsapi.Sleep(ctx, time.Millisecond)
 		}
 	}
 }
@@ -136,7 +137,7 @@ func (s Server) Lag(b *testing.B) {
 		for name, kick := range map[string]bool{"polling": false, "kick": true} {
 			r := s.New(b, sqloutbox.Config{}).Provision()
 			_, stop := r.Relay(sqloutbox.RelayConfig{})
-			pause(r.Ctx(), 2*time.Second) // it is idle
+			jsapi.Sleep(r.Ctx(), 2*time.Second) // it is idle
 			lags := r.lags(rows, every, kick)
 			stop()
 			b.ReportMetric(float64(lags[len(lags)*99/100].Microseconds())/1000, "ms-p99-"+name)
@@ -163,7 +164,7 @@ func (r *Rig) lags(rows int, every time.Duration, kick bool) (lags []time.Durati
 		if n > 0 {
 			lags = append(lags, at.Sub(committed))
 		}
-		pause(r.Ctx(), every-time.Since(committed))
+		jsapi.Sleep(r.Ctx(), every-time.Since(committed))
 	}
 	slices.Sort(lags)
 	return lags

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
@@ -105,12 +104,4 @@ func (p *process) kill() {
 	_ = p.command.Process.Kill()
 	_ = p.command.Wait()
 	_ = p.stdin.Close()
-}
-
-// pause waits for a time, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
 
@@ -126,7 +127,7 @@ func (r *Rig) relayed(trial Trial, written <-chan struct{}) <-chan struct{} {
 					return
 				}
 			}
-			pause(r.Context(), 20*time.Millisecond)
+			jsapi.Sleep(r.Context(), 20*time.Millisecond)
 		}
 	}()
 	return empty
@@ -163,7 +164,7 @@ func (r *Rig) transact(trial Trial, known *truth, rollback bool) error {
 		if _, err := r.Box.Enqueue(ctx, tx, m); err != nil {
 			return err
 		}
-		pause(ctx, time.Duration(rand.IntN(300))*time.Microsecond)
+		jsapi.Sleep(ctx, time.Duration(rand.IntN(300))*time.Microsecond)
 	}
 	v, err := lockPatient(ctx, tx, patient)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
 
@@ -36,7 +37,7 @@ func (n naive) run(ctx context.Context, a Algorithm) error {
 			err = n.rows(ctx)
 		}
 		if err != nil {
-			pause(ctx, 20*time.Millisecond)
+			jsapi.Sleep(ctx, 20*time.Millisecond)
 		}
 	}
 	return nil
