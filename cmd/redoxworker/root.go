@@ -43,6 +43,7 @@ type rootCommand struct {
 	Token      tokenCommand              `cmd:"" help:"Ask for a token and say what came of it."`
 	Config     configCommand             `cmd:"" help:"Print the effective settings or their schema."`
 	OrderToken wirecmd.OrderTokenCommand `cmd:"" help:"Print the tokens of order keys, for clients that publish by themselves."`
+	Wire       wirecmd.WireCommand       `cmd:"" help:"Print the wire contract: subjects, headers, streams; or as an AsyncAPI document."`
 	Bench      bench.Commands            `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
 
 	Check     checkcmd.CheckCommand     `cmd:"" help:"Try everything that a worker depends on, and say how to mend what is wrong. Changes nothing."`

@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
-	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/asyncapi", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"outbox/sqloutbox", "outbox/sqloutbox/pgxtx", "worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
@@ -107,7 +107,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox/topology":  {"outbox", "outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
 		"outbox/dlq":       {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/streams", "outbox/internal/wire"},
 		"outbox/gateway":   {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
-		"outbox/oteltrace": {}, "outbox/lint": {"outbox"}, "outbox/uploads": {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/internal/shown"},
+		"outbox/oteltrace": {}, "outbox/lint": {"outbox"}, "outbox/asyncapi": {"outbox"}, "outbox/uploads": {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/internal/shown"},
 		"outbox/sqloutbox": {"outbox", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown"}, "outbox/sqloutbox/pgxtx": {"outbox/sqloutbox"},
 		"outbox/sqloutbox/internal/sqltest": {"outbox", "outbox/internal/jsapi", "outbox/natsdev", "outbox/sqloutbox", "outbox/topology"},
 		// What is internal to outbox knows no type of it.
