@@ -18,6 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/asyncapi"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/redox/reconcile"
 )
@@ -207,6 +208,7 @@ func TestAsyncAPI_HasEveryValue(t *testing.T) {
 		"receipt": {messages.at("receipt", "payload"), reflect.TypeFor[outbox.Receipt]()},
 		"audit":   {messages.at("auditEntry", "payload"), reflect.TypeFor[audit.Entry]()},
 		"event":   {messages.at("event", "payload"), reflect.TypeFor[reconcile.Event]()},
+		"worker":  {messages.at("worker", "payload"), reflect.TypeFor[overview.Worker]()},
 		"log":     {messages.at("event", "payload", "properties", "log"), reflect.TypeFor[platform.Log]()},
 	} {
 		var want []string

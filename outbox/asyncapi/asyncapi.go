@@ -14,7 +14,7 @@ var document string
 
 // What a prefix changes: the first token of a subject, and the names of streams and buckets.
 var (
-	subjects = regexp.MustCompile(`\bredox\.(out|gateway|reply|dlq|wake|turn|audit|event|reconcile)\b`)
+	subjects = regexp.MustCompile(`\bredox\.(out|gateway|reply|dlq|wake|turn|audit|event|reconcile|worker)\b`)
 	streams  = regexp.MustCompile(`\bREDOX_(OUT|DLQ|REPLIES|BODIES)\b`)
 )
 
