@@ -183,6 +183,19 @@ func exitsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func inorderCmd(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "inorder", neg, len(args) == 2)
+	want := slices.Collect(strings.Lines(ts.ReadFile(args[1])))
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if len(want) > 0 && line == want[0] {
+			want = want[1:]
+		}
+	}
+	if len(want) > 0 {
+		ts.Fatalf("%s lacks, or has elsewhere: %s", args[0], want[0])
+	}
+}
+
 func lacksCmd(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "lacks", neg, len(args) == 2)
 	pattern, err := regexp.Compile("(?m)" + args[1])

@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 //	finish NAME [CODE]                          wait for its end and check the exit code; its output is left in
 //	                                            NAME.stdout and NAME.stderr
 //	exits CODE PROGRAM ARG...                   run a program in the foreground and check the exit code
+//	inorder FILE LINES                          a file has all lines of another, in their order
 //	lacks FILE REGEXP                           a file has no match, stdout and stderr included
 //
 // Nothing of them sleeps: they wait for what they name, up to scriptPatience.
@@ -84,6 +85,7 @@ func TestScript(t *testing.T) {
 			"interrupt":   interruptCmd,
 			"finish":      finishCmd,
 			"exits":       exitsCmd,
+			"inorder":     inorderCmd,
 			"lacks":       lacksCmd,
 			"sql":         sqlCmd,
 			"sql-empty":   sqlEmptyCmd,
