@@ -247,6 +247,7 @@ func TestClient_RefusesWhatIsNotSafe(t *testing.T) {
 		"this machine":      {set("token_endpoint", "http://127.0.0.1/token"), es384(), Config{}, []string{"is http, and"}, false},
 		"another host":      {set("token_endpoint", "https://login.example/token"), es384(), Config{}, []string{"at another host, login.example", "name that host in TokenHosts"}, false},
 		"below another":     {set("token_endpoint", "https://fhir.example.evil.example/token"), es384(), Config{TokenHosts: []string{"evil.example"}}, []string{"at another host"}, false},
+		"an endless host":   {set("token_endpoint", "ftp://"+strings.Repeat("a", 100_000)), es384(), Config{}, []string{"credentials go to https only"}, false},
 		"a password":        {set("token_endpoint", "https://u:hunter2@fhir.example/token"), es384(), Config{}, []string{"has a user or password"}, false},
 		"no endpoint":       {set("token_endpoint", ""), es384(), Config{}, []string{"names no token_endpoint"}, false},
 		"a list":            {set("token_endpoint", []string{"a"}), es384(), Config{}, []string{"not a JSON object of its kind"}, false},

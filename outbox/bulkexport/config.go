@@ -43,8 +43,8 @@ type Config struct {
 	// Wait is how long one REQUEST may take until it is answered; it is not sent later than that.
 	// 0 means 5 min; at most 9 min, which is as long as the queue surely knows a repeat.
 	Wait time.Duration
-	// Patience is how long trouble that may pass (no answer, 5xx, no worker) is borne without
-	// anything going well between. 0 means 1 h.
+	// Patience is how long trouble that may pass (no answer, 5xx, no worker, NATS away) is borne
+	// without anything going well between, once the export has begun. 0 means 1 h.
 	Patience time.Duration
 	// Progress, when set, is called when something has changed, by one goroutine at a time. It
 	// must not block.

@@ -64,7 +64,7 @@ func Check(name, raw string, plain []string) (*url.URL, error) {
 	case u.Scheme == "https", u.Scheme == "http" && (Loopback(u.Hostname()) || named(plain, u.Hostname())):
 		return u, nil
 	}
-	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts, and for the test hosts in HTTPHosts)", name, answer.Clip(u.Scheme, 16), u.Host)
+	return nil, fmt.Errorf("%s is %s://%s: credentials go to https only (http for loopback hosts, and for the test hosts in HTTPHosts)", name, answer.Clip(u.Scheme, 16), answer.Clip(u.Host, 128))
 }
 
 // checkPlainHosts takes exact names and addresses.
