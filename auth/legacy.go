@@ -116,7 +116,8 @@ func NewLegacy(apiKey string, secret Secret, cfg LegacyConfig) (*Legacy, error) 
 }
 
 // Mint asks for one token: by the refresh token if there is one, which works
-// after the token's end too, and by the secret when that is refused.
+// after the token's end too, and by the secret when that is refused for any other reason than
+// too many requests.
 func (l *Legacy) Mint(ctx context.Context) (Token, error) {
 	if l.perRequest {
 		return l.ask(ctx, opAuthenticate, l.credentials().alone())
@@ -131,8 +132,8 @@ func (l *Legacy) Mint(ctx context.Context) (Token, error) {
 	if has.refresh.IsSet() {
 		t, err := l.ask(ctx, opRefresh, has)
 		e, _ := errors.AsType[*TokenError](err)
-		if err == nil || e == nil || e.Status == 0 {
-			return t, err
+		if err == nil || e == nil || e.Status == 0 || e.Status == http.StatusTooManyRequests {
+			return t, err // another request at once would be one too many as well
 		}
 		l.logger.InfoContext(ctx, "the refresh token was not taken, authenticating with the secret", "key", l.name, "status", e.Status)
 		l.forget(has.age)

@@ -170,22 +170,27 @@ func TestLegacy_FallsBackToTheSecret(t *testing.T) {
 	}
 }
 
-func TestLegacy_NetworkTroubleKeepsTheRefreshToken(t *testing.T) {
+func TestLegacy_TroubleThatKeepsTheRefreshToken(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newLegacyStandIn()
-		l := newTestLegacy(t, s, LegacyConfig{})
-		mintLegacy(t, l)
-		s.set(func() { s.fault = func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) } })
-		if _, err := l.Mint(t.Context()); classOf(err) != temporary {
-			t.Errorf("got %v", err)
-		}
-		s.set(func() { s.fault = nil })
-		mintLegacy(t, l)
-		if s.asked() != "authenticate refreshToken refreshToken" {
-			t.Errorf("asked %s", s.asked())
-		}
-	})
+	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"no answer":         func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) },
+		"too many requests": func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(429); return true },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newLegacyStandIn()
+			l := newTestLegacy(t, s, LegacyConfig{})
+			mintLegacy(t, l)
+			s.set(func() { s.fault = fault })
+			if _, err := l.Mint(t.Context()); classOf(err) != temporary {
+				t.Errorf("%s: %v", name, err)
+			}
+			s.set(func() { s.fault = nil })
+			mintLegacy(t, l)
+			if s.asked() != "authenticate refreshToken refreshToken" {
+				t.Errorf("%s: asked %s", name, s.asked())
+			}
+		})
+	}
 }
 
 func TestLegacy_ARefusedTokenAuthenticatesAnew(t *testing.T) {
