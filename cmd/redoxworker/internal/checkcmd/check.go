@@ -55,8 +55,8 @@ func (k CheckCommand) Run(ctx context.Context, a *cli.App) error {
 	run := &runner{report: r, timeout: k.Timeout}
 	run.check(ctx, checkConfig, k.Timeout, func(ctx context.Context) { loadConfig(a, r) })
 	run.wait()
-	if r.config != nil {
-		k.tryAll(ctx, run, r.config)
+	if c := r.config; c != nil { // nobody sets it any more: the check is over, or closed
+		k.tryAll(ctx, run, c)
 		run.wait()
 	}
 	if ctx.Err() != nil {

@@ -19,7 +19,7 @@ func loadConfig(a *cli.App, r *report) {
 	if err != nil {
 		refuse(r, err)
 		if c, err = config.Load(a.Settings(cli.NATSOnly)); err == nil {
-			r.config, r.partial = c, true
+			r.use(c, true)
 			return
 		}
 		r.unknown(checkStreams, "", "nothing else was looked at", "mend the configuration first")
@@ -39,7 +39,7 @@ func loadConfig(a *cli.App, r *report) {
 			r.problem(statusFault, p)
 		}
 	}
-	r.config = set.Config
+	r.use(set.Config, false)
 	r.fine(checkConfig, fmt.Sprintf("%s, %s", cli.Counted(len(set.Config.Sources), "source"), cli.Counted(len(set.Config.Keys), "key")))
 }
 

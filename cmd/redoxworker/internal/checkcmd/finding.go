@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/redoxworker/redoxworker/config"
 )
@@ -49,23 +50,25 @@ type report struct {
 
 	mu       sync.Mutex
 	findings []finding
-	shown    []string        // checks that were begun, or found something
 	closed   map[string]bool // checks whose time is over
 }
 
 func newReport() *report { return &report{closed: make(map[string]bool)} }
-
-func (r *report) began(check string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.shown = append(r.shown, check)
-}
 
 // close has nothing of a check heard any longer.
 func (r *report) close(check string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed[check] = true
+}
+
+// use sets the configuration, unless the time for reading it is over.
+func (r *report) use(c *config.Config, partial bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed[checkConfig] {
+		r.config, r.partial = c, partial
+	}
 }
 
 func (r *report) add(f finding) {
@@ -100,8 +103,16 @@ func (r *report) fine(check, text string) {
 	}
 }
 
-// oneLine is a text without line ends: an error of several lines is one finding.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine is a text without line ends, as an error of several lines has, and without what a terminal
+// takes for more than text: names are given by others.
+func oneLine(text string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, strings.Join(strings.Fields(text), " "))
+}
 
 // result of everything, in the order of the checks; faults first in each.
 func (r *report) result(took time.Duration) result {
@@ -153,11 +164,7 @@ func (f finding) kind() string {
 	if i := strings.LastIndexByte(f.Subject, '.'); i >= 0 && entry.MatchString(f.Subject) {
 		subject = f.Subject[i:]
 	}
-	text := f.Text
-	for word := range strings.FieldsSeq(f.Subject) {
-		text = strings.ReplaceAll(text, word, "")
-	}
-	text = quoted.ReplaceAllString(entry.ReplaceAllString(text, ""), "")
+	text := quoted.ReplaceAllString(entry.ReplaceAllString(f.Text, ""), "")
 	return f.Check + "\x00" + string(f.Status) + "\x00" + subject + "\x00" + digits.ReplaceAllString(text, "")
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -26,6 +27,7 @@ type right struct {
 	try    string // a subject below need
 	listen bool   // to subscribe; else to publish
 	body   string
+	soft   bool // a worker does without it
 }
 
 const (
@@ -64,6 +66,14 @@ func rightsOf(c *config.Config) []right {
 		list = append(list, asks("STREAM.INFO."+s.Name, "", "to look whether it is there and has room"))
 	}
 	return append(list, optionalRights(c, p)...)
+}
+
+// makes is the right to make streams, which a worker with nats.provision: auto asks for, and
+// which tells an operator from the user of workers that have never.
+func makes(p outbox.Prefix) right {
+	r := asks("STREAM.CREATE."+p.OutStream(), "", "to make streams that are missing, as nats.provision: auto says")
+	r.body, r.soft = noJSON, true
+	return r
 }
 
 // optionalRights are those that a part of the configuration asks for.
@@ -146,7 +156,7 @@ func listens(subject, why string) right {
 // checkRights tries everything that a worker needs, at once: the server tells of what it refuses
 // before it answers what was sent after that.
 func (n *natsWorld) checkRights(ctx context.Context) {
-	rights := append(rightsOf(n.config), right{need: n.inbox() + ".>", try: n.inbox() + "." + nobody + ".*", listen: true, why: "to hear answers"})
+	rights := append(rightsOf(n.config), makes(n.prefix), right{need: n.inbox() + ".>", try: n.inbox() + "." + nobody + ".*", listen: true, why: "to hear answers"})
 	var subs []*nats.Subscription
 	defer func() {
 		for _, s := range subs {
@@ -219,6 +229,14 @@ func (n *natsWorld) may(ctx context.Context, subject string) bool {
 	return !n.refusals()[right{try: subject}.key()]
 }
 
+// String is the right as the configuration of a server has it.
+func (r right) String() string {
+	if r.listen {
+		return "subscribe " + r.need
+	}
+	return "publish " + r.need
+}
+
 // key of what is tried.
 func (r right) key() string { return fmt.Sprint(r.listen, r.try) }
 
@@ -244,19 +262,21 @@ func (n *natsWorld) judgeRights(rights []right) {
 	if n.config.NATS.User != "" {
 		who = "user " + n.config.NATS.User
 	}
-	for _, r := range rights {
-		if !refused[r.key()] {
-			continue
-		}
-		verb := "publish"
-		if r.listen {
-			verb = "subscribe"
-		}
+	lacks := slices.DeleteFunc(slices.Clone(rights), func(r right) bool { return r.soft || !refused[r.key()] })
+	never := n.config.NATS.Provision == config.ProvisionNever
+	switch creates := makes(n.prefix); {
+	case never && !refused[creates.key()] && len(lacks) > 0:
+		n.unknown(checkRights, "", fmt.Sprintf("%s may make streams, as an operator, and lacks %s of a worker, such as %s", who, cli.Counted(len(lacks), "right"), lacks[0]), "run check with the user of the workers, too")
+		return
+	case !never && refused[creates.key()]:
+		n.warn(checkRights, creates.String(), who+" may not "+strings.TrimPrefix(creates.why, "to "), "set nats.provision to never, and run `redoxworker provision` as the operator")
+	}
+	for _, r := range lacks {
 		mend := "allow it, or run check with the user of the workers"
 		if r.listen && strings.HasPrefix(r.need, n.inbox()) {
 			mend = "set nats.inbox_prefix to the one that this user may subscribe to"
 		}
-		n.fault(checkRights, verb+" "+r.need, who+" may not "+r.why, mend)
+		n.fault(checkRights, r.String(), who+" may not "+strings.TrimPrefix(r.why, "to "), mend)
 	}
-	n.fine(checkRights, fmt.Sprintf("%s has the %d rights of a worker", who, len(rights)))
+	n.fine(checkRights, fmt.Sprintf("%s has the %d rights of a worker", who, len(rights)-1))
 }

@@ -51,7 +51,7 @@ func TestCheckRights_EachIsMissed(t *testing.T) {
 			verbs := "(publish|subscribe)"
 			r := w.check()
 			found := slices.DeleteFunc(r.found(statusFault), func(line string) bool { return !strings.HasPrefix(line, "rights ") })
-			want := regexp.MustCompile(`^rights ` + verbs + ` ` + regexp.QuoteMeta(missing) + `: user worker may not to .*; allow it, or run check with the user of the workers$`)
+			want := regexp.MustCompile(`^rights ` + verbs + ` ` + regexp.QuoteMeta(missing) + `: user worker may not .*; allow it, or run check with the user of the workers$`)
 			if len(found) == 0 || slices.ContainsFunc(found, func(line string) bool { return !want.MatchString(line) }) {
 				t.Errorf("%q", found)
 			}

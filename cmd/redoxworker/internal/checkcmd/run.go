@@ -21,7 +21,6 @@ const grace = time.Second
 // check begins one. A check that is over its time is a fault of its own; what it finds
 // later is not heard. One that panics is a fault, too.
 func (r *runner) check(ctx context.Context, name string, timeout time.Duration, f func(context.Context)) {
-	r.report.began(name)
 	r.running.Go(func() {
 		ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
 		defer cancel()
