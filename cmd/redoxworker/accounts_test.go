@@ -55,6 +55,28 @@ func TestRun_WithTheAccountsOfDeploy(t *testing.T) {
 	}
 }
 
+// With those accounts check finds nothing wrong, neither as the worker, whose rights it tries
+// without the right to list consumers, nor as the operator, who looks at everything and is no worker.
+func TestCheck_WithTheAccountsOfDeploy(t *testing.T) {
+	_, config := accounts(t)
+	as := func(user string, args ...string) string {
+		t.Helper()
+		var out output
+		environ := []string{"REDOXWORKER_NATS_USER=" + user, "REDOXWORKER_NATS_PASSWORD=pw-" + user, "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_" + user}
+		if code := run(t.Context(), cli.App{Args: append(args, "--config", config), Environ: environ, Stdout: &out, Stderr: &out}); code != 0 {
+			t.Errorf("%s as %s: exit %d\n%s", args[0], user, code, out.String())
+		}
+		return out.String()
+	}
+	as("operator", "provision")
+	if got := as("worker", "check"); !strings.Contains(got, "✓ rights    user worker has the") || !strings.Contains(got, "? consumers this user may not list them; run check as the operator") {
+		t.Errorf("as the worker:\n%s", got)
+	}
+	if got := as("operator", "check"); !strings.Contains(got, "? rights    user operator may make streams, as an operator, and lacks") || !strings.Contains(got, "✓ consumers") {
+		t.Errorf("as the operator:\n%s", got)
+	}
+}
+
 // accounts are a server with those of deploy/, and the configuration of its workers.
 func accounts(t *testing.T) (server *natsdev.Server, config string) {
 	t.Helper()
@@ -95,10 +117,10 @@ func accounts(t *testing.T) (server *natsdev.Server, config string) {
 	config = filepath.Join(dir, "redoxworker.yaml")
 	err = os.WriteFile(config, fmt.Appendf(nil, `
 nats: {url: %q, provision: never}
-redox: {base_url: %q}
-keys: {main: {client_id: %s, kid: k, private_key_file: key.pem}}
+redox: {base_url: %q, blob_url: %[2]q}
+keys: {main: {client_id: %[3]s, kid: k, private_key_file: key.pem}}
 sources:
-  clinic-a: {id: %s, key: main}
+  clinic-a: {id: %[4]s, key: main}
   clinic-b: {id: 8ce6f387-c33c-417d-8682-81e83628cbd9, key: main}
 reply: {allow: ["_INBOX_{source}.>", "_INBOX_gateway-client.>"]}
 admin: {listen: off}

@@ -101,9 +101,9 @@ var faultsOfNATS = map[string]fault{
 	"no server": {finds: `^nats : .*cannot connect.*127.0.0.1:1.*connection refused.*; start the server`, args: []string{"--timeout", "1s"},
 		plant: func(w *world) { w.set = append(w.set, "nats.url=nats://127.0.0.1:1") }, mend: func(w *world) { w.set = nil }},
 	"a wrong password": {finds: `^nats : .*Authorization Violation; are the credentials right`, plant: func(w *world) { w.set = append(w.set, "nats.user=all", "nats.password=no") },
-		mend: func(w *world) { w.set[1] = "nats.password=pw" }},
+		mend: func(w *world) { w.set[1] = "nats.password=s3cret" }},
 	"an account without JetStream": {finds: `^(streams|consumers|queue) .*: .*; enable jetstream in the server's configuration and for this account|^streams : .*enable jetstream`,
-		plant: func(w *world) { w.set = append(w.set, "nats.user=none", "nats.password=pw") }, mend: func(w *world) { w.set[0] = "nats.user=all" }},
+		plant: func(w *world) { w.set = append(w.set, "nats.user=none", "nats.password=s3cret") }, mend: func(w *world) { w.set[0] = "nats.user=all" }},
 	"a stream that is missing": {finds: "^streams stream REDOX_DLQ: it does not exist; run `redoxworker provision`", plant: func(w *world) { w.must(w.js.DeleteStream(w.Context(), "REDOX_DLQ")) }, mend: (*world).provision},
 	"a stream that drops": {finds: "^streams stream REDOX_DLQ: it differs: (discard|max_age) .*; run `redoxworker provision`", mend: (*world).provision,
 		plant: func(w *world) {
@@ -152,6 +152,7 @@ var faultsOfNATS = map[string]fault{
 
 var faultsOfFarSide = map[string]fault{
 	"no Redox":            setTo(`^redox redox.base_url: cannot be reached: .*connection refused; check the host of redox.base_url and port, and the firewall on the way`, statusFault, "redox.base_url=http://127.0.0.1:1", "worker.concurrency=64"),
+	"no file store":       setTo(`^redox redox.blob_url: cannot be reached, so that no files can be sent: .*connection refused; check the host of redox.blob_url and port`, statusWarning, "redox.blob_url=http://127.0.0.1:1", "worker.concurrency=64"),
 	"a client id unknown": {finds: `^keys main \(current, ES384, kid "main"\): .*; check the client id`, args: []string{"--token"}, plant: func(w *world) { w.set = append(w.set, "keys.main.client_id=no") }, mend: func(w *world) { w.set[0] = "keys.main.client_id=client" }},
 	"a key unknown":       {finds: `^keys main .* "invalid_request"|^keys main .*; .*check that the public half of this very key is registered`, args: []string{"--token"}, plant: func(w *world) { w.key("main", false) }, mend: func(w *world) { w.key("main", true) }},
 	"a page of HTML": {finds: `^redox redox.base_url: .* answers 200 with a page of HTML.*; check redox.base_url, and the proxy`,

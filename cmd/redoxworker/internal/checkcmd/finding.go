@@ -50,10 +50,13 @@ type report struct {
 
 	mu       sync.Mutex
 	findings []finding
+	known    map[finding]bool
 	closed   map[string]bool // checks whose time is over
 }
 
-func newReport() *report { return &report{closed: make(map[string]bool)} }
+func newReport() *report {
+	return &report{known: make(map[finding]bool), closed: make(map[string]bool)}
+}
 
 // close has nothing of a check heard any longer.
 func (r *report) close(check string) {
@@ -75,7 +78,8 @@ func (r *report) add(f finding) {
 	f.Text, f.Subject, f.Mend = oneLine(f.Text), oneLine(f.Subject), oneLine(f.Mend)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed[f.Check] && !slices.Contains(r.findings, f) {
+	if !r.closed[f.Check] && !r.known[f] {
+		r.known[f] = true
 		r.findings = append(r.findings, f)
 	}
 }
@@ -155,14 +159,17 @@ var (
 	digits = regexp.MustCompile(`[0-9]+`)
 )
 
+// ofSettings are checks whose subjects are settings, each another thing.
+var ofSettings = []string{checkConfig, checkFiles, checkClock, checkRetry, checkRedox}
+
 // kind is what findings that are alike have in common.
 func (f finding) kind() string {
-	subject := f.Subject
-	if entry.MatchString(subject) || !strings.Contains(subject, ".") {
-		subject = ""
-	}
-	if i := strings.LastIndexByte(f.Subject, '.'); i >= 0 && entry.MatchString(f.Subject) {
+	subject := ""
+	switch i := strings.LastIndexByte(f.Subject, '.'); {
+	case entry.MatchString(f.Subject):
 		subject = f.Subject[i:]
+	case slices.Contains(ofSettings, f.Check):
+		subject = f.Subject
 	}
 	text := quoted.ReplaceAllString(entry.ReplaceAllString(f.Text, ""), "")
 	return f.Check + "\x00" + string(f.Status) + "\x00" + subject + "\x00" + digits.ReplaceAllString(text, "")

@@ -120,7 +120,7 @@ func (n *natsWorld) failed(check, subject string, err error, api string) {
 	case errors.Is(err, outbox.ErrPermission), n.lastRefused(api) != "":
 		n.unknown(check, subject, "this user may not ask "+api, mendOperator)
 	case errors.Is(err, context.DeadlineExceeded):
-		n.fault(check, subject, "no answer in time: "+err.Error(), "look whether the stream has a leader: nats stream report")
+		n.fault(check, subject, "no answer in time", "look whether the stream has a leader: nats stream report")
 	default:
 		n.fault(check, subject, err.Error(), "")
 	}

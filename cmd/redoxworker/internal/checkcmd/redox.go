@@ -118,5 +118,9 @@ func unreached(ctx context.Context, key, host string, err error, r *report) {
 	if errors.As(err, &shown) { // its URL may hold a proxy's password
 		err = shown.Err
 	}
+	if key == "redox.blob_url" {
+		r.warn(checkRedox, key, "cannot be reached, so that no files can be sent: "+err.Error(), mend)
+		return
+	}
 	r.fault(checkRedox, key, "cannot be reached: "+err.Error(), mend)
 }

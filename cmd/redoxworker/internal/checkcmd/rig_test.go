@@ -40,15 +40,17 @@ type world struct {
 	set    []string // settings over those of the file
 }
 
+const orderSecret = "the-secret-of-orders"
+
 // natsConfig has three users: one who may do everything, and two for permissions.
 const natsConfig = `
 jetstream {}
 accounts {
   A {
     jetstream: enabled
-    users: [ {user: all, password: pw}, {user: worker, password: pw, permissions: %s} ]
+    users: [ {user: all, password: s3cret}, {user: worker, password: s3cret, permissions: %s} ]
   }
-  NONE { users: [ {user: none, password: pw} ] }
+  NONE { users: [ {user: none, password: s3cret} ] }
 }
 no_auth_user: all
 `
@@ -77,8 +79,8 @@ nats: {url: %q, provision: never}
 redox: {base_url: %q, blob_url: %q}
 keys: {main: {client_id: client, kid: main, private_key_file: main.pem}}
 sources: {clinic-a: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}}
-order: {secret: 0123456789abcdef}
-`, w.server.URL(), w.far.URL, w.far.URL))
+order: {secret: %s}
+`, w.server.URL(), w.far.URL, w.far.URL, orderSecret))
 	w.provision()
 	return w
 }
@@ -125,7 +127,13 @@ func (w *world) run(args ...string) (out string, code int) {
 	}
 	a, stdout, stderr := clitest.App(args...)
 	code = cli.Execute(w.Context(), *a, new(commands))
-	return stdout.String() + stderr.String(), code
+	out = stdout.String() + stderr.String()
+	for _, secret := range []string{orderSecret, "s3cret", "eyJ", "PRIVATE KEY"} {
+		if strings.Contains(out, secret) {
+			w.Errorf("the secret %s is in\n%s", secret, out)
+		}
+	}
+	return out, code
 }
 
 // check answers what a check finds.

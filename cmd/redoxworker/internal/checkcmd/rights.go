@@ -49,6 +49,8 @@ func rightsOf(c *config.Config) []right {
 		publishes(p.TurnSubject("*"), p.TurnSubject(nobody), "to tell other workers whose turn it is"),
 		listens(p.TurnSubject("*"), "to hear whose turn it is"),
 		listens(p.WakeSubjects(), "to hear which source has something"),
+		right{need: p.String() + ".worker.>", try: p.String() + ".worker." + nobody, listen: true, why: "to be asked what it does"},
+		right{need: "$SRV.>", try: "$SRV.PING." + nobody, listen: true, why: "to be found as a service"},
 		publishes(p.String()+".dlq.>", p.DeadSubject(nobody, outbox.Held, token), "to write dead letters"),
 		publishes(p.String()+".reply.>", p.ReplySubject(nobody, "check"), "to reply"),
 		asks("STREAM.MSG.GET.KV_"+ledger, "", "to read attempts and intents"),
@@ -93,8 +95,7 @@ func optionalRights(c *config.Config, p outbox.Prefix) (list []right) {
 		list = append(list, publishes(p.SendSubject("*"), p.SendSubject(nobody), "to store what the gateway is asked for"),
 			publishes(p.OrderedSubject("*", "*"), p.OrderedSubject(nobody, token), "to store what the gateway is asked for"),
 			publishes(p.RequestSubject("*"), p.RequestSubject(nobody), "to store what the gateway is asked for"),
-			right{need: p.String() + ".gateway.>", try: p.GatewaySubject(nobody, outbox.LaneSend), listen: true, why: "to serve the gateway"},
-			right{need: "$SRV.>", try: "$SRV.PING." + nobody, listen: true, why: "to be found as a service"})
+			right{need: p.String() + ".gateway.>", try: p.GatewaySubject(nobody, outbox.LaneSend), listen: true, why: "to serve the gateway"})
 	}
 	for _, pattern := range c.Reply.Allow {
 		list = append(list, inboxRights(pattern, slices.Sorted(maps.Keys(c.Sources)))...)

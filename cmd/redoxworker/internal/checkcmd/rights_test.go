@@ -2,6 +2,7 @@ package checkcmd
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,7 +48,7 @@ func TestCheckRights_EachIsMissed(t *testing.T) {
 		t.Run(missing, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, needsAll(c, "^"+regexp.QuoteMeta(missing)+"$"))
-			w.set = []string{"nats.user=worker", "nats.password=pw"}
+			w.set = []string{"nats.user=worker", "nats.password=s3cret"}
 			verbs := "(publish|subscribe)"
 			r := w.check()
 			found := slices.DeleteFunc(r.found(statusFault), func(line string) bool { return !strings.HasPrefix(line, "rights ") })
@@ -64,7 +65,7 @@ func TestCheckRights_EachIsMissed(t *testing.T) {
 func TestCheckRights_AreTriedWithoutHarm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, needsAll(defaults(), ""))
-	w.set = []string{"nats.user=worker", "nats.password=pw"}
+	w.set = []string{"nats.user=worker", "nats.password=s3cret"}
 	w.publish("redox.out.clinic-a.send")
 	before := w.stored()
 	r := w.check()
@@ -79,12 +80,31 @@ func TestCheckRights_AreTriedWithoutHarm(t *testing.T) {
 	}
 }
 
+// What 5,000 sources lack alike is told once.
+func TestCheckRights_OfManySources(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "{publish: {deny: [\"_INBOX_s.>\", \"_INBOX_s.*.in.>\"]}}")
+	var text strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&text, "  s-%d: {id: 7ce6f387-c33c-417d-8682-%012d, key: main}\n", i, i)
+	}
+	w.must(os.Mkdir(w.path("d"), 0o700))
+	w.write("d/many.yaml", "sources:\n"+text.String())
+	w.set = []string{"nats.user=worker", "nats.password=s3cret", "sources_dir=" + w.path("d"), "reply.allow=_INBOX_s.{source}.in.>", "nats.provision=auto"}
+	if out, _ := w.run("check"); strings.Count(out, "\n") > 22 || !strings.Contains(out, "and 4999 like it (--all shows them): publish _INBOX_s.s-") {
+		t.Errorf("%s", out)
+	}
+	if r := w.check(); r.Faults != 5001 {
+		t.Errorf("%d faults", r.Faults)
+	}
+}
+
 // A user who may not hear answers where they come is told of the inbox.
 func TestCheckRights_TheInboxIsAnothers(t *testing.T) {
 	t.Parallel()
 	permissions := strings.Replace(needsAll(defaults(), ""), `"_INBOX.>", `, `"_INBOX_mine.>", `, 1)
 	w := newWorld(t, permissions)
-	w.set = []string{"nats.user=worker", "nats.password=pw"}
+	w.set = []string{"nats.user=worker", "nats.password=s3cret"}
 	r := w.check("--timeout", "2s")
 	mend := "set nats.inbox_prefix to the one that this user may subscribe to"
 	if !slices.ContainsFunc(r.found(statusFault), func(line string) bool { return strings.HasPrefix(line, "rights ") && strings.HasSuffix(line, mend) }) {
