@@ -275,9 +275,10 @@ type Bodies struct {
 	OrphanAfter time.Duration `key:"orphan_after" default:"24h" least:"1h" doc:"age at which a body in the object store that nothing names is removed"`
 }
 
-// Audit says where an entry of each settlement is kept. Both may be set.
+// Audit says where an entry of each settlement is kept. Both may be set. What operators do leaves
+// its entry in the audit stream in any case, and in the file.
 type Audit struct {
-	File   string        `key:"file" kind:"new file" doc:"file that an entry of each settlement is appended to; empty means none"`
+	File   string        `key:"file" kind:"new file" doc:"file that an entry of each settlement, and of what operators do, is appended to; empty means none"`
 	Stream bool          `key:"stream" default:"false" doc:"whether an entry of each settlement is stored in the audit stream"`
 	MaxAge time.Duration `key:"max_age" default:"0s" least:"0s" doc:"age at which entries of the audit stream are deleted; 0s means never"`
 }

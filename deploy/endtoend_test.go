@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/outbox/uploads"
+	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/redox/reconcile"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
@@ -169,8 +170,13 @@ func TestFloor_WorkerReconciles(t *testing.T) {
 func TestFloor_RegistryOfSources(t *testing.T) {
 	t.Parallel()
 	srv := startSingle(t)
-	js := provision(t, srv, topology.Topology{Registry: true, Audit: true})
-	admin := registry.New(stream(t, connect(t, srv, operator)), registry.Options{By: "operator@host", Audit: true})
+	js := provision(t, srv, topology.Topology{Registry: true})
+	operating := stream(t, connect(t, srv, operator))
+	record, err := audit.NewRecorder(audit.NewStream(operating, "").Deed, "operator@host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := registry.New(operating, registry.Options{Audit: record})
 	reader := registry.New(stream(t, connect(t, srv, workerUser)), registry.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

@@ -137,7 +137,7 @@ func TestSample_AsOperator(t *testing.T) {
 	}
 	defer nc.Close()
 	top := topology.Topology{Replicas: c.NATS.Replicas}
-	if changes, err := top.Ensure(t.Context(), stream(t, nc)); err != nil || len(changes) != 7 {
+	if changes, err := top.Ensure(t.Context(), stream(t, nc)); err != nil || len(changes) != 8 {
 		t.Errorf("%d changes, %v", len(changes), err)
 	}
 }

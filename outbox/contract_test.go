@@ -152,6 +152,7 @@ func TestContract_HasEverySubject(t *testing.T) {
 		"ReplySubject":   {p.ReplySubject(source, ">")}, "DeadSubject": {p.DeadSubject(source, "<settlement>", token)},
 		"WakeSubjects": {p.WakeSubjects()}, "TurnSubject": {p.TurnSubject(source)}, "EventSubject": {p.EventSubject(source, "<what>")}, "ReconcileSubject": {p.ReconcileSubject(source)},
 		"WorkersSubject": {p.WorkersSubject()}, "ServedSubject": {p.ServedSubject("<instance>")},
+		"DeedSubject":  {strings.Replace(p.DeedSubject("clinic-a"), "clinic-a", source, 1)},
 		"AuditSubject": {strings.Replace(p.AuditSubject("clinic-a"), "clinic-a", source, 1)},
 		"OutSubjects":  nil, "IsReplySubject": nil, // others have them
 	}
@@ -183,7 +184,7 @@ func TestContract_StreamsAreAsConfigured(t *testing.T) {
 	t.Parallel()
 	yes := map[bool]string{true: "yes", false: "no"}
 	var want []string
-	for _, s := range (topology.Topology{Audit: true, Registry: true, Reconcile: 24 * time.Hour}).Streams() {
+	for _, s := range (topology.Topology{Registry: true, Reconcile: 24 * time.Hour}).Streams() {
 		kept := "ever"
 		if s.MaxAge > 0 {
 			kept = short(s.MaxAge)

@@ -45,6 +45,9 @@ const (
 	HeaderReplayOf = "Redox-Replay-Of"
 	// HeaderReplayCount is the number of this replay, from 1.
 	HeaderReplayCount = "Redox-Replay-Count"
+	// HeaderEdited is how often an operator has replaced the body of the message. It is set by a
+	// replay, and nobody else's reading changes with it.
+	HeaderEdited = "Redox-Edited"
 	// HeaderOrderPosition is set by a replay: the sequence under which the message was
 	// stored the first time, in an ordered lane its place in the order of its token.
 	HeaderOrderPosition = "Redox-Order-Position"

@@ -78,6 +78,10 @@ func (p Prefix) AuditSubject(source string) string {
 	return p.String() + ".audit." + source
 }
 
+// DeedSubject is where the audit entry of what an operator did is stored; the source of a deed that
+// concerns several, or none, is _. Workers have no right to it.
+func (p Prefix) DeedSubject(source string) string { return p.AuditSubject(source) + ".deed" }
+
 // ReconcileStream is the name of the queue of Redox's logs that are followed, REDOX_RECONCILE.
 func (p Prefix) ReconcileStream() string { return p.upper("_RECONCILE") }
 

@@ -78,7 +78,7 @@ func TestQueue_VanishesUnderPublisherAndGateway(t *testing.T) {
 // nothing else.
 func TestTopology_HealthAndRestore(t *testing.T) {
 	workertest.Bubble(t, func(t *testing.T, js jetstream.JetStream) {
-		topology := topology.Topology{Audit: true}
+		topology := topology.Topology{}
 		must := func(err error) {
 			t.Helper()
 			if err != nil {

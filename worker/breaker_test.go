@@ -216,7 +216,7 @@ func TestPauses_SeenByAllWithinASecond(t *testing.T) {
 		}
 		pause := func(source string, d time.Duration) {
 			t.Helper()
-			if err := p.Pause(r.Context(), source, d); err != nil {
+			if err := p.Pause(r.Context(), source, d, ""); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second)

@@ -129,7 +129,7 @@ func TestPauses_LostUnderAPause(t *testing.T) {
 				pauses := worker.NewPauses(r.js, "", "test")
 				r.start(worker.Config{})
 				r.awaitSettled(r.publish(outbox.Message{}))
-				r.must(pauses.Pause(r.Context(), source, 0))
+				r.must(pauses.Pause(r.Context(), source, 0, ""))
 				time.Sleep(5 * time.Second)
 				lose(r)
 				time.Sleep(5 * time.Second)
@@ -158,7 +158,7 @@ func TestPauses_DamagedBeforeTheStart(t *testing.T) {
 		r.start(worker.Config{})
 		r.awaitSettled(r.publish(outbox.Message{}))
 		pauses := worker.NewPauses(r.js, "", "test")
-		r.until("pauses can be made", func() bool { return pauses.Pause(r.Context(), source, time.Minute) == nil })
+		r.until("pauses can be made", func() bool { return pauses.Pause(r.Context(), source, time.Minute, "") == nil })
 	})
 }
 

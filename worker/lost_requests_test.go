@@ -46,7 +46,7 @@ func TestRun_ASwallowedRequestDoesNotStopALane(t *testing.T) {
 // Nor is an operator's pause overlooked because the server did not answer at once.
 func TestRun_ASwallowedRequestHidesNoPause(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		if err := worker.NewPauses(r.js, "", "operator").Pause(r.Context(), source, 0); err != nil {
+		if err := worker.NewPauses(r.js, "", "operator").Pause(r.Context(), source, 0, ""); err != nil {
 			r.Fatal(err)
 		}
 		id := r.publish(outbox.Message{})

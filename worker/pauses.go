@@ -36,7 +36,7 @@ type Paused struct {
 	Left time.Duration `json:"left_ns"`
 	// Since is when the first failure was seen; zero for an operator's pause.
 	Since time.Time `json:"since,omitzero"`
-	// Reason is a safe text that says what the messages met.
+	// Reason is a safe text that says what the messages met, or why an operator made the pause.
 	Reason string `json:"reason,omitempty"`
 	// Refused: the far side refuses the source. Somebody has to see to its Source ID or key.
 	Refused bool `json:"refused,omitempty"`
@@ -48,9 +48,10 @@ type Paused struct {
 }
 
 // Pause keeps all workers from pulling messages of a source, or of every source if it is "", for
-// d, or until Resume if d is 0. What is in flight goes on.
-func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration) error {
-	return p.store.Pause(ctx, source, d, p.by)
+// d, or until Resume if d is 0. What is in flight goes on. reason tells other operators why; it is
+// shown wherever the pause is.
+func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration, reason string) error {
+	return p.store.Pause(ctx, source, d, p.by, reason)
 }
 
 // Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports

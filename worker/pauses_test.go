@@ -23,8 +23,8 @@ func TestPauses_ThatRunOut(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		r.start(worker.Config{Registerer: registry})
 		p := worker.NewPauses(r.js, "", "test")
-		r.must(p.Pause(r.Context(), source, 10*time.Second))
-		r.must(p.Pause(r.Context(), "clinic-b", 0))
+		r.must(p.Pause(r.Context(), source, 10*time.Second, ""))
+		r.must(p.Pause(r.Context(), "clinic-b", 0, ""))
 		time.Sleep(time.Second)
 		if got := pausedIn(t, registry); len(got) != 2 || got[" operator source:clinic-a"] != 1 || got[" operator source:clinic-b"] != 1 {
 			t.Errorf("paused: %v", got)
@@ -35,7 +35,7 @@ func TestPauses_ThatRunOut(t *testing.T) {
 		}
 		_, err := p.Resume(r.Context(), "clinic-b")
 		r.must(err)
-		r.must(p.Pause(r.Context(), source, 10*time.Second))
+		r.must(p.Pause(r.Context(), source, 10*time.Second, ""))
 		time.Sleep(time.Minute)
 		paused := len(r.all(worker.EventPaused))
 		r.start(worker.Config{ID: "later"})
@@ -71,7 +71,7 @@ func TestPauses_LeaveRoomForThoseOfWorkers(t *testing.T) {
 		_, err = r.bucket("REDOX_STATE").Put(r.Context(), "pauses", data)
 		r.must(err)
 		p := worker.NewPauses(r.js, "", "test")
-		if err := p.Pause(r.Context(), source, 0); err == nil || !strings.Contains(err.Error(), fmt.Sprint(n, " pauses")) {
+		if err := p.Pause(r.Context(), source, 0, ""); err == nil || !strings.Contains(err.Error(), fmt.Sprint(n, " pauses")) {
 			t.Errorf("one more pause in %d bytes: %v", len(data), err)
 		}
 		if found, err := p.Resume(r.Context(), fmt.Sprintf("%030d", 7)); !found || err != nil {
@@ -82,8 +82,8 @@ func TestPauses_LeaveRoomForThoseOfWorkers(t *testing.T) {
 			t.Errorf("%d pauses, %v", len(list), err)
 		}
 		// What the error says: pause all at once, or resume some.
-		r.must(p.Pause(r.Context(), "", 0))
-		for i := 0; p.Pause(r.Context(), source, 0) != nil; i++ {
+		r.must(p.Pause(r.Context(), "", 0, ""))
+		for i := 0; p.Pause(r.Context(), source, 0, "") != nil; i++ {
 			if _, err := p.Resume(r.Context(), fmt.Sprintf("%030d", 100+i)); err != nil || i == 100 {
 				t.Fatalf("%d resumed: %v", i, err)
 			}

@@ -15,7 +15,7 @@ import (
 
 func TestAuditStream_StoresEachEntryOnce(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		if _, err := (topology.Topology{Audit: true, AuditMaxAge: 24 * time.Hour}).Ensure(r.Context(), r.js); err != nil {
+		if _, err := (topology.Topology{AuditMaxAge: 24 * time.Hour}).Ensure(r.Context(), r.js); err != nil {
 			t.Fatal(err)
 		}
 		stream := audit.NewStream(r.js, "")

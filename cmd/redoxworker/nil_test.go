@@ -26,6 +26,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/uploads"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/order"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/redox"
@@ -144,10 +145,25 @@ var withNil = map[string]func(ctx context.Context) []error{
 		p := worker.NewPauses(nil, "", "")
 		_, list := p.List(ctx)
 		_, resume := p.Resume(ctx, "a")
-		return []error{list, resume, p.Pause(ctx, "a", time.Hour)}
+		return []error{list, resume, p.Pause(ctx, "a", time.Hour, "")}
 	},
 	"audit.NewStream": func(ctx context.Context) []error {
-		return []error{audit.NewStream(nil, "").Append(ctx, audit.Entry{})}
+		s := audit.NewStream(nil, "")
+		return []error{s.Append(ctx, audit.Entry{}), s.Deed(ctx, audit.Deed{})}
+	},
+	"audit.NewReader": func(ctx context.Context) (errs []error) {
+		for _, err := range audit.NewReader(nil, "").List(ctx, audit.Query{}) {
+			errs = append(errs, err)
+		}
+		return errs
+	},
+	"audit.NewRecorder": func(context.Context) []error {
+		_, err := audit.NewRecorder(nil, "somebody")
+		return []error{err}
+	},
+	"operate.New": func(context.Context) []error {
+		_, err := operate.New(nil, "", nil, nil)
+		return []error{err}
 	},
 	"quota.Read": func(ctx context.Context) []error {
 		_, _, err := quota.Read(ctx, nil, "", "default")

@@ -24,6 +24,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/fhirpages"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
+	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -38,6 +39,7 @@ var guarded = map[string]struct {
 	"outbox.Received":        {new(outbox.Received), "MessageID ReplayOf Settlement LogIDs Error BodyObject"},
 	"dlq.Letter":             {new(dlq.Letter), "MessageID Source Settlement Error Subject Worker"},
 	"dlq.Stored":             {new(dlq.Stored), "MessageID Source Settlement Error Subject Worker"},
+	"operate.Exported":       {new(operate.Exported), "MessageID Source Settlement Error Subject Worker"},
 	"outbox.Stored":          {new(outbox.Stored), "Subject"},
 	"fhirpages.Page":         {new(fhirpages.Page), "Settlement"},
 	"outbox.Answer":          {new(outbox.Answer), "LogIDs Flag Hosts"},
@@ -67,7 +69,7 @@ bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.P
 logsample.Handler logsample.Trouble servertime.Clock
 gateway.Stats outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Published outbox.Receipt outbox.Replies outbox.RepliesConfig outbox.ReplyPolicy outbox.SizeError
 dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection
-dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
+dlq.Grouping dlq.Page dlq.PageOptions dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 lint.Error lint.Linter lint.Problem
 sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.LaneStatus sqloutbox.Migration sqloutbox.Relay sqloutbox.RelayConfig sqloutbox.Stats sqloutbox.Status
 platform.Log platform.Logs
@@ -76,7 +78,7 @@ reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
 feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Registry registry.Snapshot
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
 access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link service.KeyStatus service.Options service.Service service.Status
-audit.Entry audit.File audit.Stream order.Head order.State order.Tokens
+audit.Deed audit.Entry audit.File audit.Query audit.Reader audit.Record audit.Recorder audit.Stream operate.CanaryError operate.Desk operate.ReplayOptions order.Head order.State order.Tokens
 overview.Announcement overview.Config overview.Dead overview.DeadReason overview.Drain overview.Gatherer overview.Head overview.Key overview.Lane overview.Need
 overview.Outbox overview.Overview overview.Pause overview.Queue overview.Quota overview.Reconcile overview.Why overview.Worker worker.Config worker.Event worker.Paused worker.Pauses worker.SlowSource worker.SourceBacklog
 worker.Retry worker.Source worker.Status worker.Worker`)

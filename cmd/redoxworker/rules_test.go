@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
-	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/asyncapi", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+	for _, name := range []string{"outbox", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/asyncapi", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"outbox/sqloutbox", "outbox/sqloutbox/pgxtx", "worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed"} {
 		p, ok := packages[name]
 		if !ok {
@@ -121,6 +121,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/internal/meter": {"outbox"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
 		"worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil, "worker/internal/guard": nil,
 		"worker/internal/pull": {"outbox"}, "worker/internal/heads": {"outbox"}, "worker/internal/advisory": {"outbox"}, "worker/internal/verdict": {"outbox", "worker/internal/backoff", "worker/internal/lease", "worker/internal/ledger"},
+		"worker/operate":  {"outbox", "outbox/dlq", "worker", "worker/audit", "worker/order"},
 		"worker/order":    {"outbox", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
 		"worker/overview": {"auth", "outbox", "outbox/dlq", "outbox/topology", "worker", "worker/order", "worker/quota"},
 		"worker/redox":    {"outbox", "outbox/logsample", "auth/httpanswer", "worker/internal/guard", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
@@ -132,7 +133,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed", "worker/internal/backoff"},
 		"worker/service/access":    {"config", "auth", "auth/prom", "auth/filewatch", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
-		"worker/service/registry":  {"config", "outbox"},
+		"worker/service/registry":  {"config", "outbox", "worker/audit"},
 		"worker/service/feed":      {"auth/filewatch", "config", "outbox", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 	}

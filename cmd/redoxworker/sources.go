@@ -35,7 +35,7 @@ type registrar struct {
 
 // openRegistry loads the configuration, of which it needs nothing but NATS, and connects.
 // names are those of sources that are to be changed.
-func openRegistry(ctx context.Context, a *cli.App, names ...string) (*registrar, error) {
+func openRegistry(ctx context.Context, a *cli.App, why cli.Why, names ...string) (*registrar, error) {
 	for _, name := range names {
 		if err := outbox.CheckSource(name); err != nil {
 			return nil, cli.Usagef("%w", err)
@@ -45,7 +45,12 @@ func openRegistry(ctx context.Context, a *cli.App, names ...string) (*registrar,
 	if err != nil {
 		return nil, err
 	}
-	return &registrar{q, registry.New(q.JS, registry.Options{Prefix: q.Prefix, By: cli.OperatorName(), Audit: q.Config.Audit.Stream})}, nil
+	record, err := q.Recorder()
+	if err != nil {
+		q.Close()
+		return nil, err
+	}
+	return &registrar{q, registry.New(q.JS, registry.Options{Prefix: q.Prefix, Audit: record, Reason: why.Reason})}, nil
 }
 
 // inFile says where the configuration has a source; "" where it does not.
@@ -83,7 +88,7 @@ type sourcesLsCommand struct{}
 
 // Run prints every source that the configuration at hand and the registry have.
 func (sourcesLsCommand) Run(ctx context.Context, a *cli.App) error {
-	r, err := openRegistry(ctx, a)
+	r, err := openRegistry(ctx, a, cli.Why{})
 	if err != nil {
 		return err
 	}
@@ -172,7 +177,7 @@ type sourcesExportCommand struct{}
 
 // Run prints all entries that can be used as YAML, or, with --json, as JSON of the same form.
 func (sourcesExportCommand) Run(ctx context.Context, a *cli.App) error {
-	r, err := openRegistry(ctx, a)
+	r, err := openRegistry(ctx, a, cli.Why{})
 	if err != nil {
 		return err
 	}

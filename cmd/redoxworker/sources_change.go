@@ -27,6 +27,7 @@ type sourceFlags struct {
 	Hold        *string `placeholder:"EVENTS" help:"Events that hold all the same, such as Order.*, with commas between them; '' for none."`
 	Force       bool    `help:"Also with a key that the configuration at hand does not have."`
 	DryRun      bool    `help:"Check it, say what would change, and change nothing."`
+	cli.Why
 }
 
 // over puts what was given over a source.
@@ -87,7 +88,7 @@ type sourcesAddCommand struct {
 
 // Run adds a source that the registry does not have.
 func (c sourcesAddCommand) Run(ctx context.Context, a *cli.App) error {
-	r, err := openRegistry(ctx, a, c.Name)
+	r, err := openRegistry(ctx, a, c.Why, c.Name)
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ type sourcesSetCommand struct {
 
 // Run changes what was given, in the state that was named or read just before.
 func (c sourcesSetCommand) Run(ctx context.Context, a *cli.App) error {
-	r, err := openRegistry(ctx, a, c.Name)
+	r, err := openRegistry(ctx, a, c.Why, c.Name)
 	if err != nil {
 		return err
 	}
@@ -157,11 +158,11 @@ func (r *registrar) put(ctx context.Context, a *cli.App, f sourceFlags, change s
 		return change.print(a)
 	}
 	e, err := r.Put(ctx, f.Name, source, revision)
-	if err != nil && !errors.Is(err, registry.ErrNoAudit) {
+	if err != nil {
 		return r.Explain(err)
 	}
 	change.Revision = e.Revision
-	return errors.Join(change.print(a), err)
+	return change.print(a)
 }
 
 func sameSource(a, b config.Source) bool {
@@ -189,11 +190,12 @@ type sourcesRmCommand struct {
 	Revision *uint64 `placeholder:"N" help:"Only in this state, as ls shows it; the present one by default."`
 	Force    bool    `help:"Although messages of the source wait: they stay in the queue, and nobody serves them. Also where the registry does not have it, and workers do that have seen it before the registry was lost."`
 	DryRun   bool    `help:"Say what would change, and change nothing."`
+	cli.Why
 }
 
 // Run removes a source for which no message waits.
 func (c sourcesRmCommand) Run(ctx context.Context, a *cli.App) error {
-	r, err := openRegistry(ctx, a, c.Name)
+	r, err := openRegistry(ctx, a, c.Why, c.Name)
 	if err != nil {
 		return err
 	}
@@ -223,10 +225,10 @@ func (c sourcesRmCommand) Run(ctx context.Context, a *cli.App) error {
 	default:
 		err = r.Delete(ctx, c.Name, e.Revision)
 	}
-	if err != nil && !errors.Is(err, registry.ErrNoAudit) {
+	if err != nil {
 		return r.Explain(err)
 	}
-	return errors.Join(change.print(a), err)
+	return change.print(a)
 }
 
 // waiting counts the messages of a source in the queue, those in flight included.

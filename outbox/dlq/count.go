@@ -4,10 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // maxReasons bounds the rows of a count; what comes after them is counted under
@@ -17,29 +21,110 @@ const (
 	otherReasons = "(other reasons)"
 )
 
-// Count is how many dead letters have the same source, settlement and
-// reason.
+// Grouping is what dead letters are counted by. The zero value is by source, settlement and reason.
+type Grouping struct{ names []string }
+
+// groupings are the names of what may be counted by.
+var groupings = [...]string{"source", "settlement", "reason", "status", "kind", "model", "event"}
+
+// ParseGrouping reads names with commas between them.
+func ParseGrouping(text string) (Grouping, error) {
+	var g Grouping
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); !slices.Contains(groupings[:], name) {
+			return Grouping{}, fmt.Errorf("outbox: %q: use any of %s", wire.Clip(name), strings.Join(groupings[:], ", "))
+		}
+		if !slices.Contains(g.names, name) {
+			g.names = append(g.names, name)
+		}
+	}
+	return g, nil
+}
+
+// Names are what is counted by, in their order.
+func (g Grouping) Names() []string {
+	if len(g.names) == 0 {
+		return []string{"source", "settlement", "reason"}
+	}
+	return slices.Clone(g.names)
+}
+
+// Has reports whether it is counted by name.
+func (g Grouping) Has(name string) bool { return slices.Contains(g.Names(), name) }
+
+// Count is how many dead letters have the same of all that they are counted by. Other fields are
+// empty.
 type Count struct {
-	// Source is empty when the subject of the messages named none.
+	// Source is also empty when the subject of the messages named none.
 	Source     string            `json:"source,omitempty"`
-	Settlement outbox.Settlement `json:"settlement"`
+	Settlement outbox.Settlement `json:"settlement,omitempty"`
 	// Reason is the safe text of the settlement.
-	Reason   string `json:"reason,omitempty"`
-	Messages int    `json:"messages"`
+	Reason string `json:"reason,omitempty"`
+	// Status of the last answer; 0 when none came.
+	Status    int         `json:"status,omitempty"`
+	Kind      outbox.Kind `json:"kind,omitempty"`
+	DataModel string      `json:"data_model,omitempty"`
+	EventType string      `json:"event_type,omitempty"`
+	Messages  int         `json:"messages"`
 	// Oldest and Newest are the instants of the first and the last settlement.
 	Oldest time.Time `json:"oldest"`
 	Newest time.Time `json:"newest"`
 }
 
-// Counts counts the dead letters that q selects by source, settlement and
-// reason, the most frequent first. unreadable is the number of messages in the
-// stream that are no dead letters. It reads through the stream.
-func (d *Store) Counts(ctx context.Context, q Query) (counts []Count, unreadable int, err error) {
-	type row struct {
-		source, reason string
-		settlement     outbox.Settlement
+// Value is what a count has of a name of a [Grouping].
+func (c Count) Value(name string) string {
+	switch name {
+	case "source":
+		return c.Source
+	case "settlement":
+		return string(c.Settlement)
+	case "reason":
+		return c.Reason
+	case "status":
+		if c.Status == 0 {
+			return "none"
+		}
+		return strconv.Itoa(c.Status)
+	case "kind":
+		return string(c.Kind)
+	case "model":
+		return c.DataModel
+	case "event":
+		return c.EventType
 	}
-	rows := map[row]*Count{}
+	return ""
+}
+
+// keyOf is the count of what l is counted by, alone.
+func (g Grouping) keyOf(l *Stored) (key Count) {
+	for _, name := range g.names {
+		switch name {
+		case "source":
+			key.Source = l.Source
+		case "settlement":
+			key.Settlement = l.Settlement
+		case "reason":
+			key.Reason = l.Error
+		case "status":
+			key.Status = l.Status
+		case "kind":
+			key.Kind = l.Kind()
+		case "model":
+			key.DataModel = l.DataModel
+		case "event":
+			key.EventType = l.EventType
+		}
+	}
+	return key
+}
+
+// Counts counts the dead letters that q selects, the most frequent first. Beyond 1,000 rows what
+// differs is counted together. unreadable is the number of messages in the stream that are no dead
+// letters. It reads through the stream, without bodies unless these are counted by or selected by.
+func (d *Store) Counts(ctx context.Context, q Query, by Grouping) (counts []Count, unreadable int, err error) {
+	by.names = by.Names()
+	q.Models = by.Has("model") || by.Has("event")
+	rows := map[Count]*Count{}
 	for l, err := range d.List(ctx, q) {
 		if errors.As(err, new(*UnreadableError)) {
 			unreadable++
@@ -48,14 +133,17 @@ func (d *Store) Counts(ctx context.Context, q Query) (counts []Count, unreadable
 		if err != nil {
 			return nil, unreadable, err
 		}
-		key := row{l.Source, l.Error, l.Settlement}
-		c := rows[key]
-		if c == nil && len(rows) >= maxReasons {
-			key.reason = otherReasons
-			c = rows[key]
+		key := by.keyOf(&l)
+		if rows[key] == nil && len(rows) >= maxReasons {
+			if key.Reason = otherReasons; rows[key] == nil && len(rows) >= 2*maxReasons {
+				key = Count{Reason: otherReasons}
+			}
 		}
+		c := rows[key]
 		if c == nil {
-			c = &Count{Source: l.Source, Settlement: l.Settlement, Reason: key.reason, Oldest: l.At, Newest: l.At}
+			one := key
+			one.Oldest, one.Newest = l.At, l.At
+			c = &one
 			rows[key] = c
 		}
 		c.Messages++
@@ -70,8 +158,12 @@ func (d *Store) Counts(ctx context.Context, q Query) (counts []Count, unreadable
 		counts = append(counts, *c)
 	}
 	slices.SortFunc(counts, func(a, b Count) int {
-		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Source, b.Source),
-			cmp.Compare(a.Settlement, b.Settlement), cmp.Compare(a.Reason, b.Reason))
+		for _, name := range append([]string{""}, by.names...) {
+			if n := cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Value(name), b.Value(name))); n != 0 {
+				return n
+			}
+		}
+		return 0
 	})
 	return counts, unreadable, nil
 }

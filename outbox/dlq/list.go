@@ -46,6 +46,7 @@ func (d *Store) List(ctx context.Context, q Query) iter.Seq2[Stored, error] {
 			yield(Stored{}, err)
 			return
 		}
+		q = q.indexed()
 		err := d.list(ctx, q, q.subjects(d.config.Prefix), func(l Stored, matches bool, err error) bool {
 			return !matches && err == nil || yield(l, err)
 		})
@@ -59,11 +60,16 @@ func (d *Store) List(ctx context.Context, q Query) iter.Seq2[Stored, error] {
 // selects it, or for one that is unreadable; see List. visit returns false to end
 // it. A reading that breaks off goes on where it was.
 func (d *Store) list(ctx context.Context, q Query, subjects []string, visit func(l Stored, matches bool, unreadable error) bool) error {
-	last, err := d.lastSequence(ctx)
+	state, err := d.deadState(ctx)
 	if err != nil {
 		return err
 	}
-	r := listing{letters: d, query: q, subjects: subjects, from: 1, last: last}
+	return d.listBetween(ctx, q, subjects, 1, state.LastSeq, visit)
+}
+
+// listBetween is list of the sequences from and last, and what lies between.
+func (d *Store) listBetween(ctx context.Context, q Query, subjects []string, from, last uint64, visit func(l Stored, matches bool, unreadable error) bool) error {
+	r := listing{letters: d, query: q, subjects: subjects, from: from, last: last}
 	for failures := 1; ; failures++ {
 		from := r.from
 		err := r.read(ctx, visit)
@@ -100,20 +106,20 @@ func (d *Store) dropConsumer(ctx context.Context, consumer jetstream.Consumer) {
 	_ = d.js.DeleteConsumer(ctx, d.config.Prefix.DeadStream(), consumer.CachedInfo().Name)
 }
 
-// lastSequence is that of the dead-letter stream: what is written later is not
+// deadState is that of the dead-letter stream: what is written later is not
 // listed, for a stream that is written to all the time has no end.
-func (d *Store) lastSequence(ctx context.Context) (uint64, error) {
+func (d *Store) deadState(ctx context.Context) (jetstream.StreamState, error) {
 	stream, err := d.deadStream(ctx)
 	if err != nil {
-		return 0, err
+		return jetstream.StreamState{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 	defer cancel()
 	info, err := stream.Info(ctx)
 	if err != nil {
-		return 0, jsapi.Explain(err, d.js, "look at the dead letters")
+		return jetstream.StreamState{}, jsapi.Explain(err, d.js, "look at the dead letters")
 	}
-	return info.State.LastSeq, nil
+	return info.State, nil
 }
 
 // listing is one pass over the stream.
@@ -133,11 +139,15 @@ func (r *listing) read(ctx context.Context, visit func(Stored, bool, error) bool
 	name := d.config.Prefix.DeadStream()
 	open, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 	defer cancel()
-	var err error
-	r.consumer, err = d.js.OrderedConsumer(open, name, jetstream.OrderedConsumerConfig{
+	cfg := jetstream.OrderedConsumerConfig{
 		FilterSubjects: r.subjects, HeadersOnly: !r.query.readsBodies(), InactiveThreshold: time.Minute, MaxResetAttempts: listResets,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.from,
-	})
+	}
+	if r.from <= 1 && !r.query.Stored.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &r.query.Stored
+	}
+	var err error
+	r.consumer, err = d.js.OrderedConsumer(open, name, cfg)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return d.missing(name)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -19,15 +21,51 @@ type Query struct {
 	Settlements []outbox.Settlement
 	// IDs are message ids. One may be in use by several sources: name the source too.
 	IDs []string
+	// WithReplays has IDs stand for their replays as well.
+	WithReplays bool
 	// DataModels and EventTypes of the body's Meta, as [outbox.SafeName] shows them: NoName
 	// stands for all that are not shown. Bodies in the object store are read only
 	// for these.
 	DataModels, EventTypes []string
+	// Kinds of message, and Statuses of the last answer: "400", "4xx" for all of a hundred, "none"
+	// where none came.
+	Kinds    []outbox.Kind
+	Statuses []string
+	// Errors are parts of the error's text, whatever the case of their letters.
+	Errors []string
+	// OrderTokens are those of ordered messages.
+	OrderTokens []string
+	// Replays is how often a message was replayed at least.
+	Replays int
 	// Since and Until bound the instant of the settlement: Since <= At < Until.
 	Since, Until time.Time
+	// Stored bounds when the dead letter was stored: then or later. It makes for less to read, where
+	// Since is looked up in each.
+	Stored time.Time
 	// Models fills in DataModel and EventType of each dead letter, except those
 	// whose body is in the object store. It takes reading all bodies.
 	Models bool
+
+	ids map[string]bool // of IDs, where they are many; see indexed
+}
+
+// indexed is q for a look at many dead letters.
+func (q Query) indexed() Query {
+	if len(q.IDs) > 8 {
+		q.ids = make(map[string]bool, len(q.IDs))
+		for _, id := range q.IDs {
+			q.ids[id] = true
+		}
+	}
+	return q
+}
+
+// names reports whether q selects a message id.
+func (q Query) names(id string) bool {
+	if q.ids != nil {
+		return q.ids[id]
+	}
+	return within(q.IDs, id)
 }
 
 // Validate reports every value that no dead letter can have.
@@ -42,6 +80,31 @@ func (q Query) Validate() error {
 		if !s.Valid() || s == outbox.Delivered {
 			errs = append(errs, fmt.Errorf("outbox: settlement %q: use rejected, expired, exhausted, held or poison", wire.Clip(string(s))))
 		}
+	}
+	for _, k := range q.Kinds {
+		switch k {
+		case outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
+		default:
+			errs = append(errs, fmt.Errorf("outbox: kind %q: use data-model, fhir, file or platform", wire.Clip(string(k))))
+		}
+	}
+	for _, s := range q.Statuses {
+		if !isStatus(s) {
+			errs = append(errs, fmt.Errorf("outbox: status %q: use 400, say, or 4xx, or none", wire.Clip(s)))
+		}
+	}
+	for _, token := range q.OrderTokens {
+		if !wire.IsOrderToken(token) {
+			errs = append(errs, errors.New("outbox: an order token is 32 lower-case hex digits"))
+		}
+	}
+	for _, text := range q.Errors {
+		if strings.TrimSpace(text) == "" {
+			errs = append(errs, errors.New("outbox: an error text is empty: it would select all"))
+		}
+	}
+	if q.Replays < 0 {
+		errs = append(errs, fmt.Errorf("outbox: %d replays: use 1 or more", q.Replays))
 	}
 	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
 		errs = append(errs, errors.New("outbox: Until is not after Since: nothing lies between"))
@@ -78,7 +141,7 @@ func (q Query) matches(l *Stored) bool {
 	if source == "" {
 		source = outbox.NoSource
 	}
-	return within(q.Sources, source) && within(q.Settlements, l.Settlement) && within(q.IDs, l.MessageID) &&
+	return within(q.Sources, source) && within(q.Settlements, l.Settlement) && (q.names(l.MessageID) || q.WithReplays && q.names(l.replayOf())) && q.matchesHeaders(l) &&
 		(q.Since.IsZero() || !l.At.Before(q.Since)) && (q.Until.IsZero() || l.At.Before(q.Until))
 }
 
@@ -88,8 +151,8 @@ func (q Query) replayOf(l *Stored) (id string, ok bool) {
 		return "", false
 	}
 	id = l.replayOf()
-	ok = id != "" && slices.Contains(q.IDs, id)
-	q.IDs = nil
+	ok = id != "" && q.names(id)
+	q.IDs, q.ids = nil, nil
 	return id, ok && q.matches(l) && (!q.wantsModel() || q.matchesModel(l))
 }
 
@@ -100,6 +163,97 @@ func (q Query) wantsModel() bool { return len(q.DataModels) > 0 || len(q.EventTy
 
 func (q Query) matchesModel(l *Stored) bool {
 	return within(q.DataModels, l.DataModel) && within(q.EventTypes, l.EventType)
+}
+
+// matchesHeaders reports whether q selects l by what its headers say of the message.
+func (q Query) matchesHeaders(l *Stored) bool {
+	return (len(q.Kinds) == 0 || slices.Contains(q.Kinds, l.Kind())) &&
+		(len(q.Statuses) == 0 || slices.ContainsFunc(q.Statuses, func(s string) bool { return hasStatus(s, l.Status) })) &&
+		(len(q.Errors) == 0 || slices.ContainsFunc(q.Errors, func(r string) bool {
+			return strings.Contains(strings.ToLower(l.Error), strings.ToLower(r))
+		})) &&
+		(len(q.OrderTokens) == 0 || slices.Contains(q.OrderTokens, subjectToken(l.Subject))) &&
+		(q.Replays == 0 || l.replays() >= q.Replays)
+}
+
+// Kind is that of the message; empty where its header names none that there is.
+func (d Letter) Kind() outbox.Kind {
+	switch kind := outbox.Kind(wire.First(d.Header, outbox.HeaderKind)); kind {
+	case "":
+		return outbox.KindDataModel
+	case outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:
+		return kind
+	}
+	return ""
+}
+
+// replays is how often the message was replayed.
+func (d Letter) replays() int {
+	_, n := d.replayBase()
+	return n
+}
+
+// subjectToken is the last part of a subject.
+func subjectToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
+// noStatus stands for dead letters of messages that were never answered.
+const noStatus = "none"
+
+func isStatus(s string) bool {
+	if n, err := strconv.Atoi(s); err == nil {
+		return n >= 100 && n <= 999 && len(s) == 3
+	}
+	return s == noStatus || len(s) == 3 && s[0] >= '1' && s[0] <= '9' && strings.EqualFold(s[1:], "xx")
+}
+
+func hasStatus(want string, status int) bool {
+	switch {
+	case want == noStatus:
+		return status == 0
+	case strings.EqualFold(want[1:], "xx"):
+		return status/100 == int(want[0]-'0')
+	}
+	return want == strconv.Itoa(status)
+}
+
+// String says what q selects, as the flags of the command do, without the ids. It holds what
+// somebody has typed, and nothing of a dead letter.
+func (q Query) String() string {
+	var terms []string
+	add := func(name string, values ...string) {
+		for _, v := range values {
+			terms = append(terms, name+"="+wire.Line(v))
+		}
+	}
+	add("source", q.Sources...)
+	add("settlement", texts(q.Settlements)...)
+	add("error", q.Errors...)
+	add("status", q.Statuses...)
+	add("kind", texts(q.Kinds)...)
+	add("model", q.DataModels...)
+	add("event", q.EventTypes...)
+	add("order-token", q.OrderTokens...)
+	if q.Replays > 0 {
+		add("replays", strconv.Itoa(q.Replays))
+	}
+	if !q.Since.IsZero() {
+		add("since", q.Since.UTC().Format(time.RFC3339))
+	}
+	if !q.Until.IsZero() {
+		add("until", q.Until.UTC().Format(time.RFC3339))
+	}
+	if len(terms) == 0 && len(q.IDs) == 0 {
+		return "all"
+	}
+	return strings.Join(terms, " ")
+}
+
+func texts[T ~string](all []T) []string {
+	list := make([]string, 0, len(all))
+	for _, one := range all {
+		list = append(list, string(one))
+	}
+	return list
 }
 
 func within[T comparable](some []T, v T) bool { return len(some) == 0 || slices.Contains(some, v) }

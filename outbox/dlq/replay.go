@@ -102,6 +102,7 @@ type replaying struct {
 	options   ReplayOptions
 	queue     queueState
 	entry     entry
+	edited    []byte // the body to send instead; nil for the dead letter's own
 
 	letter  Stored
 	message replayMessage
@@ -185,6 +186,9 @@ func (r *replaying) prepare(ctx context.Context, id string, n int) (h Handled, d
 	}
 	if id == "" {
 		id, n = r.letter.ReplayID()
+	}
+	if r.edited != nil {
+		r.letter = r.letter.withBody(r.edited)
 	}
 	r.message, err = r.letter.replay(d.config.Prefix, id, n, time.Now())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // Selection is a list of dead letters to be replayed or discarded: those that
-// were there when it was made. It holds no headers and bodies, about 100 bytes
+// were there when it was made. It holds no headers and bodies, about 150 bytes
 // for each.
 type Selection struct {
 	entries []entry
@@ -19,6 +19,7 @@ type Selection struct {
 	left map[place][]uint64
 	// found are the messages that were asked for and are there.
 	found map[messageKey]bool
+	query Query
 	// Unreadable counts the messages of the stream that are no dead letters.
 	Unreadable int
 }
@@ -30,6 +31,7 @@ type messageKey struct{ source, id string }
 type entry struct {
 	sequence uint64 // in the dead-letter stream
 	source   string
+	id       string // of the message
 	token    string // of its subject; see Prefix.DeadToken
 	place    place
 }
@@ -52,7 +54,8 @@ func (d *Store) Select(ctx context.Context, q Query) (Selection, error) {
 	if err := q.Validate(); err != nil {
 		return Selection{}, err
 	}
-	s := Selection{left: map[place][]uint64{}, found: map[messageKey]bool{}}
+	q = q.indexed()
+	s := Selection{query: q, left: map[place][]uint64{}, found: map[messageKey]bool{}}
 	// What is left out matters for what is taken, within a source.
 	wide := Query{Sources: q.Sources}
 	replays := map[messageKey][]entry{}
@@ -62,7 +65,7 @@ func (d *Store) Select(ctx context.Context, q Query) (Selection, error) {
 			s.Unreadable++
 			return true
 		}
-		e := entry{sequence: l.DeadSequence, source: l.Source, token: p.DeadToken(l.MessageID, l.Sequence), place: place{position: l.Position()}}
+		e := entry{sequence: l.DeadSequence, source: l.Source, id: l.MessageID, token: p.DeadToken(l.MessageID, l.Sequence), place: place{position: l.Position()}}
 		if token, ordered := l.orderToken(p); ordered {
 			e.place.source, e.place.token = l.Source, token
 		}
@@ -116,6 +119,28 @@ func (s *Selection) leave(e entry) {
 // Len is the number of dead letters.
 func (s Selection) Len() int { return len(s.entries) }
 
+// Query is the one that made s.
+func (s Selection) Query() Query { return s.query }
+
+// IDs are the message ids of the dead letters, by source; [outbox.NoSource] stands for none.
+func (s Selection) IDs() map[string][]string {
+	ids := map[string][]string{}
+	for _, e := range s.entries {
+		source := cmp.Or(e.source, outbox.NoSource)
+		ids[source] = append(ids[source], e.id)
+	}
+	return ids
+}
+
+// Sequences are the places of the dead letters in the dead-letter stream.
+func (s Selection) Sequences() map[uint64]bool {
+	all := make(map[uint64]bool, len(s.entries))
+	for _, e := range s.entries {
+		all[e.sequence] = true
+	}
+	return all
+}
+
 // Missing are those of the message ids, in the query that made s, that have no
 // dead letter of any source.
 func (s Selection) Missing(ids []string) []string {
@@ -124,6 +149,21 @@ func (s Selection) Missing(ids []string) []string {
 		there[key.id] = true
 	}
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return there[id] })
+}
+
+// Shared is the first of the message ids, in the query that made s, of which several sources have a
+// dead letter; nil when there is none.
+func (s Selection) Shared(ids []string) *SharedIDError {
+	sources := make(map[string]int, len(s.found))
+	for key := range s.found {
+		sources[key.id]++
+	}
+	for _, id := range ids {
+		if sources[id] > 1 {
+			return &SharedIDError{ID: id, Sources: s.SourcesOf(id)}
+		}
+	}
+	return nil
 }
 
 // SourcesOf are the sources that have a dead letter of a message id in the query that made

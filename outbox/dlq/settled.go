@@ -35,6 +35,30 @@ func (d *Store) Settled(ctx context.Context, h Handled) (s outbox.Settlement, ok
 	return outbox.Delivered, true, nil
 }
 
+// ReplayNote is how a replay of a message was settled.
+type ReplayNote struct {
+	ID         string            `json:"id"`
+	Settlement outbox.Settlement `json:"settlement"`
+}
+
+// maxNotes bounds the replays of one message that are asked for.
+const maxNotes = 100
+
+// Replays answers how the replays of a message of a source were settled, as far as the ledger remembers
+// it: a month. One that is not settled, or has a number that a message of the application had, is not
+// among them. It is a request for each.
+func (d *Store) Replays(ctx context.Context, source, id string) (notes []ReplayNote, err error) {
+	for n := 1; n <= maxNotes; n++ {
+		replay := replayID(id, n)
+		found, ok, err := d.noted(ctx, source, replay)
+		if err != nil || !ok {
+			return notes, err
+		}
+		notes = append(notes, ReplayNote{ID: replay, Settlement: found.Settlement})
+	}
+	return notes, nil
+}
+
 // waits reports whether the work queue holds a message of this sequence.
 func (d *Store) waits(ctx context.Context, sequence uint64) (bool, error) {
 	if sequence == 0 {

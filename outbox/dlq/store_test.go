@@ -104,7 +104,7 @@ func TestDeadLetters_ListUnreadable(t *testing.T) {
 	if got, err := g.Get(g.Ctx(), "", "last"); err != nil || len(got) != 1 {
 		t.Errorf("%d, %v", len(got), err)
 	}
-	if counts, unreadable, err := g.Counts(g.Ctx(), Query{}); err != nil || unreadable != 2 || counts[0].Messages != 2 {
+	if counts, unreadable, err := g.Counts(g.Ctx(), Query{}, Grouping{}); err != nil || unreadable != 2 || counts[0].Messages != 2 {
 		t.Errorf("%+v, %d, %v", counts, unreadable, err)
 	}
 }
@@ -227,7 +227,7 @@ func TestDeadLetters_Counts(t *testing.T) {
 	held.Settlement, held.Error = outbox.Held, "the outcome is unknown"
 	g.bury(held)
 	g.buryMany(3)
-	counts, _, err := g.Counts(g.Ctx(), Query{})
+	counts, _, err := g.Counts(g.Ctx(), Query{}, Grouping{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,12 +15,12 @@ func TestEnsure_OnACluster(t *testing.T) {
 	three.Replicas = 3
 	r.ensure(one)
 	r.settled(one)
-	if n := len(withAction(r.ensure(three), Update)); n != 7 {
-		t.Errorf("%d streams got more replicas, want all 7", n)
+	if n := len(withAction(r.ensure(three), Update)); n != 8 {
+		t.Errorf("%d streams got more replicas, want all 8", n)
 	}
 	r.settled(three)
 	refused, err := one.Ensure(r.Ctx(), r.JS)
-	if err == nil || len(withAction(refused, Refuse)) != 7 {
+	if err == nil || len(withAction(refused, Refuse)) != 8 {
 		t.Errorf("fewer replicas: %v, %v", refused, err)
 	}
 	five := small()

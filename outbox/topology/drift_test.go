@@ -123,8 +123,8 @@ func TestEnsure_RefusesToWeakenStreams(t *testing.T) {
 			if len(refused) != 1 || !strings.Contains(refused[0].Detail, c.want) {
 				t.Errorf("refused %v, want %q", refused, c.want)
 			}
-			if made := withAction(changes, Create); len(made) != 6 {
-				t.Errorf("%d things created beside it, want all 6: %v", len(made), changes)
+			if made := withAction(changes, Create); len(made) != 7 {
+				t.Errorf("%d things created beside it, want all 7: %v", len(made), changes)
 			}
 			if r.Stream(c.create.Name).Config.Storage != c.create.Storage {
 				t.Error("the stream was made anew")

@@ -85,7 +85,7 @@ func TestEnsure_MayNotCreate(t *testing.T) {
 	if !errors.Is(err, outbox.ErrPermission) || !strings.Contains(err.Error(), "$JS.API.STREAM.CREATE.") || changes != nil {
 		t.Errorf("changes %v, error %v", changes, err)
 	}
-	if drift, err := small().Drift(r.Ctx(), r.JS); err != nil || len(withAction(drift, Create)) != 7 {
+	if drift, err := small().Drift(r.Ctx(), r.JS); err != nil || len(withAction(drift, Create)) != 8 {
 		t.Errorf("drift %v, error %v", drift, err)
 	}
 }

@@ -35,9 +35,8 @@ type Topology struct {
 	// DeadMaxAge is how long dead letters are kept. 0 and -1 mean for ever; the
 	// least is 1 min.
 	DeadMaxAge time.Duration
-	// Audit adds the stream of the audit trail, REDOX_AUDIT. AuditMaxAge is how long
-	// entries are kept: 0 and -1 mean for ever; the least is 1 min.
-	Audit       bool
+	// AuditMaxAge is how long entries of the audit trail are kept: 0 and -1 mean for ever; the
+	// least is 1 min.
 	AuditMaxAge time.Duration
 	// Registry adds the bucket of the registry of sources, REDOX_SOURCES.
 	Registry bool
@@ -116,7 +115,7 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 	t = t.WithDefaults()
 	return streams.Set{
 		Names: t.Prefix, Replicas: t.Replicas, QueueMaxBytes: t.QueueMaxBytes, QueueMaxMsgs: t.QueueMaxMsgs, DeadMaxAge: t.DeadMaxAge,
-		Audit: t.Audit, AuditMaxAge: t.AuditMaxAge, Registry: t.Registry, Reconcile: t.Reconcile,
+		AuditMaxAge: t.AuditMaxAge, Registry: t.Registry, Reconcile: t.Reconcile,
 	}.Configs()
 }
 

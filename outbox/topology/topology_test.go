@@ -30,8 +30,8 @@ func TestEnsure_CreatesAllAndThenNothing(t *testing.T) {
 	if diff := cmp.Diff(drift, made); diff != "" {
 		t.Errorf("Drift announced other changes than Ensure made (-drift +made):\n%s", diff)
 	}
-	if n := len(withAction(made, Create)); n != 7 || n != len(made) {
-		t.Errorf("%d of %d changes create something, want all 7", n, len(made))
+	if n := len(withAction(made, Create)); n != 8 || n != len(made) {
+		t.Errorf("%d of %d changes create something, want all 8", n, len(made))
 	}
 	if again := r.ensure(topology); again != nil {
 		t.Errorf("the second Ensure changed %v", again)
@@ -53,8 +53,8 @@ func TestEnsure_VerifiesWithFewRequests(t *testing.T) {
 	if changes := r.ensure(topology); changes != nil {
 		t.Fatalf("changed %v", changes)
 	}
-	if n := r.JS.Conn().Stats().OutMsgs - before; n > 7 {
-		t.Errorf("%d requests, want one for each of 7 streams", n)
+	if n := r.JS.Conn().Stats().OutMsgs - before; n > 8 {
+		t.Errorf("%d requests, want one for each of 8 streams", n)
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package audit keeps the audit trail of a worker: one entry for each settlement, in a file,
-// in a JetStream stream, or wherever a [Sink] puts it.
+// Package audit keeps the audit trail: one [Entry] for each settlement and one [Deed] for all that
+// an operator does, in a file, in a JetStream stream, or wherever a [Sink] puts it. A [Reader] reads
+// that of the stream.
 package audit
 
 import (

@@ -39,7 +39,14 @@ func NewFile(path string) (*File, error) {
 // Append is a [Sink]. The line is with the operating system when it returns, not
 // necessarily on the disk.
 func (f *File) Append(_ context.Context, e Entry) error {
-	line, err := json.Marshal(e)
+	return f.write(e, false)
+}
+
+// Deed is a [DeedSink]. The line is on the disk when it returns.
+func (f *File) Deed(_ context.Context, d Deed) error { return f.write(d, true) }
+
+func (f *File) write(entry any, sync bool) error {
+	line, err := json.Marshal(entry)
 	if err != nil {
 		return fmt.Errorf("worker: encoding an audit entry: %w", err)
 	}
@@ -54,6 +61,9 @@ func (f *File) Append(_ context.Context, e Entry) error {
 	}
 	n, err := f.file.Write(line)
 	f.torn = err != nil && (f.torn || n > 0)
+	if err == nil && sync {
+		err = f.file.Sync()
+	}
 	if err != nil {
 		return fmt.Errorf("worker: audit file: %w", err)
 	}

@@ -144,7 +144,7 @@ func TestTokens_HoldAHeadOfAPausedSource(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.start()
 		pauses := worker.NewPauses(r.js, "", "me@test")
-		r.must(pauses.Pause(r.Context(), source, 0))
+		r.must(pauses.Pause(r.Context(), source, 0, ""))
 		time.Sleep(5 * time.Second)
 		r.ordered("first", "patient")
 		time.Sleep(time.Minute)

@@ -16,7 +16,7 @@ import (
 func Topology(c *config.Config) topology.Topology {
 	return topology.Topology{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, QueueMaxBytes: c.Queue.MaxBytes, QueueMaxMsgs: int64(c.Queue.MaxMsgs),
-		DeadMaxAge: c.DLQ.MaxAge, Audit: c.Audit.Stream, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c), Registry: c.Registry,
+		DeadMaxAge: c.DLQ.MaxAge, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c), Registry: c.Registry,
 	}
 }
 

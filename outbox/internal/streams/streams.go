@@ -54,7 +54,6 @@ type Set struct {
 	Replicas                    int
 	QueueMaxBytes, QueueMaxMsgs int64
 	DeadMaxAge                  time.Duration
-	Audit                       bool
 	AuditMaxAge                 time.Duration
 	Registry                    bool
 	Reconcile                   time.Duration
@@ -66,10 +65,7 @@ type Set struct {
 func (s Set) Configs() []jetstream.StreamConfig {
 	all := []jetstream.StreamConfig{
 		s.outStream(), s.deadStream(), s.replyStream(), s.advisoryStream(),
-		s.bucket(s.Names.StateBucket()), s.ledgerBucket(), s.bodyStore(),
-	}
-	if s.Audit {
-		all = append(all, s.auditStream())
+		s.bucket(s.Names.StateBucket()), s.ledgerBucket(), s.bodyStore(), s.auditStream(),
 	}
 	if s.Registry {
 		all = append(all, s.sourcesBucket())
@@ -141,7 +137,7 @@ func (s Set) advisoryStream() jetstream.StreamConfig {
 }
 
 func (s Set) auditStream() jetstream.StreamConfig {
-	cfg := s.stream(s.Names.AuditStream(), "Audit trail: one entry for each settlement.", s.Names.String()+".audit.*")
+	cfg := s.stream(s.Names.AuditStream(), "Audit trail: what operators did, and one entry for each settlement where that is asked for.", s.Names.String()+".audit.>")
 	cfg.MaxAge = s.AuditMaxAge
 	cfg.Duplicates = min(DedupWindow, positive(s.AuditMaxAge, DedupWindow))
 	return cfg

@@ -172,7 +172,7 @@ func (s *shared) apply(u update, by string) bool {
 			Lasted: max(u.lasted, p.Lasted), Reason: u.reason, Refused: u.refused}
 	case operatorPausing:
 		s.Last++
-		p = sharedPause{Generation: s.Last, Left: u.left, Operator: true, By: by}
+		p = sharedPause{Generation: s.Last, Left: u.left, Operator: true, By: by, Reason: clip(u.reason)}
 	case resuming, operatorResuming:
 		if !found || u.kind == resuming && !same {
 			return false

@@ -33,12 +33,12 @@ func NewStore(js jetstream.JetStream, bucket string, clock *servertime.Clock) *S
 }
 
 // Pause has an operator, named by, pause a source, or all where it is "", for d or, if that is 0,
-// until Resume.
-func (s *Store) Pause(ctx context.Context, source string, d time.Duration, by string) error {
+// until Resume. reason is a safe text, or "".
+func (s *Store) Pause(ctx context.Context, source string, d time.Duration, by, reason string) error {
 	if d == 0 {
 		d = forever
 	}
-	_, err := s.change(ctx, update{kind: operatorPausing, scope: OperatorScope(source), left: d}, by)
+	_, err := s.change(ctx, update{kind: operatorPausing, scope: OperatorScope(source), left: d, reason: reason}, by)
 	return err
 }
 

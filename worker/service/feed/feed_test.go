@@ -290,7 +290,7 @@ func TestFeed_FollowsTheRegistryBesideFiles(t *testing.T) {
 	_, js := queue(t)
 	r := newRig(t, "registry: true\n")
 	r.run(js)
-	ops := registry.New(js, registry.Options{By: "op"})
+	ops := registry.New(js, registry.Options{})
 	put := func(name, key string, revision uint64) uint64 {
 		t.Helper()
 		e, err := ops.Put(t.Context(), name, config.Source{ID: "11111111-2222-3333-4444-555555555555", Key: key}, revision)

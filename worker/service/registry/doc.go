@@ -4,5 +4,5 @@
 // The key of a source is source.<name>, and its value one JSON object of id, key, environment,
 // slug_guard, on_unknown and hold, as in a file. It holds no secret: a source names a key, which stands in
 // a file of every worker. A change says which state it follows, so that of two at once one is
-// refused. Bucket and audit stream are made by the topology; see package outbox.
+// refused; so is one whose entry in the audit trail cannot be written. Bucket and audit stream are made by the topology; see package outbox.
 package registry

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 var (
@@ -24,19 +25,17 @@ var (
 	ErrNotFound = errors.New("it is not in the registry")
 	// ErrChanged is returned when somebody else was faster, or the revision is not the present one.
 	ErrChanged = errors.New("it was changed meanwhile")
-	// ErrNoAudit is returned when a change was made and its entry was not stored in the audit
-	// stream.
-	ErrNoAudit = errors.New("the change was made, and its entry is missing in the audit stream")
 )
 
 // Options of a [Registry]. The zero value works.
 type Options struct {
 	// Prefix of names in NATS. Empty means redox.
 	Prefix outbox.Prefix
-	// By says who changes something, as operator@host.
-	By string
-	// Audit has every change leave an entry in the audit stream, REDOX_AUDIT.
-	Audit bool
+	// Audit has every change leave an entry before it is made: what it cannot record is not changed.
+	// nil means none.
+	Audit *audit.Recorder
+	// Reason of the changes, for the entries.
+	Reason string
 }
 
 // Registry reads and changes the registered sources. It is safe for concurrent use.
@@ -100,7 +99,7 @@ func (r *Registry) Get(ctx context.Context, name string) (Entry, error) {
 // Put stores a source. revision is that of the entry that it replaces, 0 where there must be
 // none yet. The source is checked as one of a file is, but for its key, which workers know.
 // Errors: [config.Problems], [ErrExists], [ErrNotFound], [ErrChanged], [ErrNoRegistry],
-// [ErrNoAudit].
+// [audit.ErrNotKept].
 func (r *Registry) Put(ctx context.Context, name string, source config.Source, revision uint64) (Entry, error) {
 	part := r.Check(name, source)
 	if len(part.Problems) > 0 {
@@ -114,12 +113,20 @@ func (r *Registry) Put(ctx context.Context, name string, source config.Source, r
 	if err != nil {
 		return Entry{}, err
 	}
-	e, did := Entry{Name: name, Part: part, Changed: time.Now()}, auditAdd
-	before := json.RawMessage(nil)
+	deed := audit.Deed{Action: audit.SourceAdd, Source: name, After: value}
+	if revision > 0 {
+		deed.Action = audit.SourceSet
+	}
+	if deed.Before, err = r.expect(ctx, kv, name, revision); err != nil {
+		return Entry{}, err
+	}
+	if err := r.record(ctx, deed); err != nil {
+		return Entry{}, err
+	}
+	e := Entry{Name: name, Part: part, Changed: time.Now()}
 	if revision == 0 {
 		e.Revision, err = kv.Create(ctx, keyOf(name), value)
 	} else {
-		did, before = auditSet, r.valueAt(ctx, kv, name, revision)
 		e.Revision, err = kv.Update(ctx, keyOf(name), value, revision)
 	}
 	if revision == 0 && errors.Is(err, jetstream.ErrKeyExists) {
@@ -128,22 +135,28 @@ func (r *Registry) Put(ctx context.Context, name string, source config.Source, r
 	if err != nil {
 		return Entry{}, r.explain(name, err)
 	}
-	return e, r.audit(ctx, auditEntry{Action: did, Source: name, Before: before, After: value, Revision: e.Revision})
+	return e, nil
 }
 
 // Delete removes a source in the state of revision. Workers finish what they have of it, and
 // leave what waits for it in the queue. Errors: [ErrNotFound], [ErrChanged], [ErrNoRegistry],
-// [ErrNoAudit].
+// [audit.ErrNotKept].
 func (r *Registry) Delete(ctx context.Context, name string, revision uint64) error {
 	kv, err := r.bucket(ctx)
 	if err != nil {
 		return err
 	}
-	before := r.valueAt(ctx, kv, name, revision)
+	before, err := r.expect(ctx, kv, name, revision)
+	if err != nil {
+		return err
+	}
+	if err := r.record(ctx, audit.Deed{Action: audit.SourceRemove, Source: name, Before: before}); err != nil {
+		return err
+	}
 	if err := kv.Delete(ctx, keyOf(name), jetstream.LastRevision(revision)); err != nil {
 		return r.explain(name, err)
 	}
-	return r.audit(ctx, auditEntry{Action: auditRemove, Source: name, Before: before, Revision: revision})
+	return nil
 }
 
 // Forget leaves word that a source is not to be served which the registry does not have, and
@@ -156,19 +169,44 @@ func (r *Registry) Forget(ctx context.Context, name string) error {
 	if err := outbox.CheckSource(name); err != nil {
 		return err
 	}
+	if err := r.record(ctx, audit.Deed{Action: audit.SourceRemove, Source: name}); err != nil {
+		return err
+	}
 	if err := kv.Delete(ctx, keyOf(name)); err != nil {
 		return r.explain(name, err)
 	}
-	return r.audit(ctx, auditEntry{Action: auditRemove, Source: name})
+	return nil
 }
 
-// valueAt is what an entry holds, for the audit trail; nil where it is no JSON or another one.
-func (r *Registry) valueAt(ctx context.Context, kv jetstream.KeyValue, name string, revision uint64) json.RawMessage {
+// expect fails unless an entry has the revision that is to be changed, 0 for none: what would be
+// refused leaves no entry in the audit trail. before is what the entry holds; nil where that is no
+// JSON.
+func (r *Registry) expect(ctx context.Context, kv jetstream.KeyValue, name string, revision uint64) (before json.RawMessage, err error) {
 	v, err := kv.Get(ctx, keyOf(name))
-	if err != nil || v.Revision() != revision || !json.Valid(v.Value()) {
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound) && revision == 0:
+		return nil, nil
+	case err != nil:
+		return nil, r.explain(name, err)
+	case revision == 0:
+		return nil, r.explain(name, ErrExists)
+	case v.Revision() != revision:
+		return nil, r.explain(name, ErrChanged)
+	case !json.Valid(v.Value()):
+		return nil, nil
+	}
+	return v.Value(), nil
+}
+
+func (r *Registry) record(ctx context.Context, d audit.Deed) error {
+	if r.options.Audit == nil {
 		return nil
 	}
-	return v.Value()
+	d.Reason = r.options.Reason
+	if err := r.options.Audit.Record(ctx, d); err != nil {
+		return fmt.Errorf("source %s: %w", d.Source, err)
+	}
+	return nil
 }
 
 func (r *Registry) bucket(ctx context.Context) (jetstream.KeyValue, error) {

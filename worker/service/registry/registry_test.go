@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,14 +54,18 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, server: s, js: js, Registry: New(js, Options{By: "op@host", Audit: true})}
+	record, err := audit.NewRecorder(audit.NewStream(js, "").Deed, "op@host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, server: s, js: js, Registry: New(js, Options{Audit: record, Reason: "because"})}
 	r.provision()
 	return r
 }
 
 func (r *rig) provision() {
 	r.t.Helper()
-	if _, err := (topology.Topology{Registry: true, Audit: true}).Ensure(context.Background(), r.js); err != nil {
+	if _, err := (topology.Topology{Registry: true}).Ensure(context.Background(), r.js); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -131,13 +136,13 @@ func (r *rig) auditTrail(want ...string) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		var e auditEntry
-		if err := json.Unmarshal(m.Data, &e); err != nil || time.Since(e.Time) > time.Minute || m.Subject != "redox.audit.clinic-a" {
+		var e audit.Deed
+		if err := json.Unmarshal(m.Data, &e); err != nil || time.Since(e.Time) > time.Minute || m.Subject != "redox.audit.clinic-a.deed" || e.Reason != "because" {
 			r.t.Errorf("%s %s: %v", m.Subject, m.Data, err)
 		}
 		before, _, _ := strings.Cut(string(e.Before), ",")
 		after, _, _ := strings.Cut(string(e.After), ",")
-		if got := strings.Join([]string{e.Action, e.Source, e.By, before, after}, " "); got != one {
+		if got := strings.Join([]string{string(e.Action), e.Source, e.By, before, after}, " "); got != one {
 			r.t.Errorf("entry %q, want %q", got, one)
 		}
 	}
@@ -159,8 +164,11 @@ func TestRegistry_Refusals(t *testing.T) {
 	if err := r.js.DeleteStream(ctx, "REDOX_AUDIT"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Put(ctx, "clinic-a", config.Source{ID: idA, Key: "main"}, 0); !errors.Is(err, ErrNoAudit) {
+	if _, err := r.Put(ctx, "clinic-a", config.Source{ID: idA, Key: "main"}, 0); !errors.Is(err, audit.ErrNotKept) {
 		t.Errorf("no entry could be stored: %v", err)
+	}
+	if _, err := r.Get(ctx, "clinic-a"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("it was changed without an entry: %v", err)
 	}
 	if err := r.js.DeleteKeyValue(ctx, "REDOX_SOURCES"); err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func (f *fleetRun) inFlight() int {
 
 // inRegistry has all sources in the registry.
 func (f *fleetRun) inRegistry(ctx context.Context) error {
-	r := registry.New(f.conn.js, registry.Options{By: "bench"})
+	r := registry.New(f.conn.js, registry.Options{})
 	put := func(n int) error {
 		_, err := r.Put(ctx, sourceName(n), config.Source{ID: sourceID(n), Key: "main"}, 0)
 		return err

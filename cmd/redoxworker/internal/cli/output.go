@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"golang.org/x/term"
 )
 
 // EncodeAll prints values as JSON, one to a line.
@@ -21,6 +23,18 @@ func EncodeAll[T any](a *App, all []T) error {
 
 // Printable makes one line of what a user has typed, or an application has named.
 func Printable(s string) string { return strings.Trim(fmt.Sprintf("%q", s), `"`) }
+
+// Columns is the width of the terminal that standard output is, 0 where it is none.
+func (a *App) Columns() int {
+	if !IsTerminal(a.Stdout) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(fileOf(a.Stdout).Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
 
 // NewFile opens a file that only its owner can read. One that is there is an error, or is
 // emptied.

@@ -44,7 +44,11 @@ func ShownPause(p worker.Paused) string {
 		left = "for " + p.Left.Round(time.Second).String()
 	}
 	if p.Operator {
-		return p.Scope + " " + left + " by " + p.By
+		line := p.Scope + " " + left + " by " + p.By
+		if p.Reason != "" {
+			line += ": " + p.Reason
+		}
+		return line
 	}
 	if p.Left > 0 {
 		left = "next probe in " + p.Left.Round(time.Second).String()

@@ -1,16 +1,16 @@
-// Package dlqcmd is the subcommand dlq: dead letters, browsed, sent again, discarded, exported.
+// Package dlqcmd is the subcommand dlq: dead letters, browsed, sent again, corrected, discarded,
+// exported and imported.
 package dlqcmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/operate"
 )
 
 // Commands are about dead letters.
@@ -18,22 +18,30 @@ type Commands struct {
 	Ls      lsCommand      `cmd:"" help:"List dead letters, or count them."`
 	Show    showCommand    `cmd:"" help:"Show one dead letter: why, headers, history, sizes."`
 	Replay  replayCommand  `cmd:"" help:"Send dead letters again."`
+	Edit    editCommand    `cmd:"" help:"Send one dead letter again with a corrected body, in its place of the order."`
 	Discard discardCommand `cmd:"" help:"Delete dead letters for good."`
-	Export  exportCommand  `cmd:"" help:"Write dead letters to a file, one JSON object per line."`
+	Export  exportCommand  `cmd:"" help:"Write dead letters to a file or standard output, one JSON object per line."`
+	Import  importCommand  `cmd:"" help:"Bring dead letters back that were exported with --reveal."`
 }
 
 // deadFilter are the flags that select dead letters.
 type deadFilter struct {
 	Source     []string `placeholder:"NAME" help:"Only of these sources; _ is none."`
 	Settlement []string `placeholder:"NAME" help:"Only rejected, expired, exhausted, held or poison."`
+	Error      []string `sep:"none" placeholder:"TEXT" help:"Only whose error has this text, as ls --counts shows it."`
+	Status     []string `placeholder:"N" help:"Only with this status of the last answer: 400, 4xx, none."`
+	Kind       []string `placeholder:"NAME" help:"Only data-model, fhir, file or platform."`
 	Model      []string `placeholder:"NAME" help:"Only of these data models."`
 	Event      []string `placeholder:"NAME" help:"Only of these event types."`
-	Since      past     `placeholder:"WHEN" help:"Settled then or later: a time (RFC 3339) or so long ago (90m)."`
-	Until      past     `placeholder:"WHEN" help:"Settled before then."`
+	OrderToken []string `name:"order-token" placeholder:"TOKEN" help:"Only of these order tokens."`
+	Replays    int      `placeholder:"N" help:"Only what was replayed N times or more."`
+	Since      cli.Past `placeholder:"WHEN" help:"Settled then or later: a time (RFC 3339) or so long ago (90m, 3d)."`
+	Until      cli.Past `placeholder:"WHEN" help:"Settled before then."`
 }
 
 func (f deadFilter) empty() bool {
-	return len(f.Source)+len(f.Settlement)+len(f.Model)+len(f.Event) == 0 && f.Since.IsZero() && f.Until.IsZero()
+	return len(f.Source)+len(f.Settlement)+len(f.Error)+len(f.Status)+len(f.Kind)+len(f.Model)+len(f.Event)+len(f.OrderToken)+f.Replays == 0 &&
+		f.Since.IsZero() && f.Until.IsZero()
 }
 
 func (f deadFilter) withoutSource() deadFilter {
@@ -42,7 +50,11 @@ func (f deadFilter) withoutSource() deadFilter {
 }
 
 func (f deadFilter) query() (dlq.Query, error) {
-	q := dlq.Query{Sources: f.Source, DataModels: f.Model, EventTypes: f.Event, Since: f.Since.Time, Until: f.Until.Time}
+	q := dlq.Query{Sources: f.Source, Errors: f.Error, Statuses: f.Status, DataModels: f.Model, EventTypes: f.Event, OrderTokens: f.OrderToken,
+		Replays: f.Replays, Since: f.Since.Time, Until: f.Until.Time}
+	for _, k := range f.Kind {
+		q.Kinds = append(q.Kinds, outbox.Kind(k))
+	}
 	for _, s := range f.Settlement {
 		q.Settlements = append(q.Settlements, outbox.Settlement(s))
 	}
@@ -55,24 +67,6 @@ func (f deadFilter) query() (dlq.Query, error) {
 	return q, nil
 }
 
-// past is an instant, typed as one or as a duration before now.
-type past struct{ time.Time }
-
-// UnmarshalText serves the command line.
-func (p *past) UnmarshalText(text []byte) (err error) {
-	if ago, failed := time.ParseDuration(string(text)); failed == nil {
-		if ago < 0 {
-			return fmt.Errorf("%s is no time that has passed; use 90m, say", text)
-		}
-		p.Time = time.Now().Add(-ago)
-		return nil
-	}
-	if p.Time, err = outbox.ParseInstant(string(text)); err != nil {
-		return errors.New("neither a time as 2026-01-31T12:00:00Z nor a duration as 90m")
-	}
-	return nil
-}
-
 // deadChoice are the arguments and flags that say which dead letters are to go.
 type deadChoice struct {
 	deadFilter
@@ -80,6 +74,7 @@ type deadChoice struct {
 	All    bool     `help:"All of them, as far as the other flags select them."`
 	DryRun bool     `name:"dry-run" help:"Show what would be done and change nothing."`
 	Force  bool     `help:"Do not ask. Needed where there is no terminal."`
+	cli.Why
 }
 
 func (c deadChoice) query() (dlq.Query, error) {
@@ -98,6 +93,7 @@ func (c deadChoice) query() (dlq.Query, error) {
 type graveyard struct {
 	*dlq.Store
 	*cli.Session
+	desk *operate.Desk // what it does leaves an entry in the audit trail
 }
 
 // openDeadLetters needs neither keys nor sources, only NATS.
@@ -106,12 +102,28 @@ func openDeadLetters(ctx context.Context, a *cli.App) (*graveyard, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := dlq.New(q.JS, dlq.Config{Prefix: q.Prefix})
+	g, err := newGraveyard(q)
 	if err != nil {
 		q.Close()
 		return nil, err
 	}
-	return &graveyard{d, q}, nil
+	return g, nil
+}
+
+func newGraveyard(q *cli.Session) (*graveyard, error) {
+	d, err := dlq.New(q.JS, dlq.Config{Prefix: q.Prefix})
+	if err != nil {
+		return nil, err
+	}
+	record, err := q.Recorder()
+	if err != nil {
+		return nil, err
+	}
+	desk, err := operate.New(q.JS, q.Prefix, d, record)
+	if err != nil {
+		return nil, err
+	}
+	return &graveyard{d, q, desk}, nil
 }
 
 // choose finds what is to be changed and asks. missing are ids without a dead letter.
@@ -120,10 +132,8 @@ func (c deadChoice) choose(ctx context.Context, a *cli.App, g *graveyard, q dlq.
 		return s, nil, err
 	}
 	warnUnreadable(a, s.Unreadable)
-	for _, id := range c.IDs {
-		if sources := s.SourcesOf(id); len(c.Source) == 0 && len(sources) > 1 {
-			return s, nil, sharedID(&dlq.SharedIDError{ID: id, Sources: sources})
-		}
+	if shared := s.Shared(c.IDs); shared != nil && len(c.Source) == 0 {
+		return s, nil, sharedID(shared)
 	}
 	missing = s.Missing(c.IDs)
 	for _, id := range missing {

@@ -20,6 +20,6 @@ func (c discardCommand) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	return c.change(ctx, a, q, "deleted for good", func(g *graveyard, s dlq.Selection, r *deadRun) error {
-		return r.each(g.Discard(ctx, s, dlq.DiscardOptions{DryRun: c.DryRun}), nothing)
+		return r.each(g.desk.Discard(ctx, s, dlq.DiscardOptions{DryRun: c.DryRun}, c.Reason))
 	})
 }

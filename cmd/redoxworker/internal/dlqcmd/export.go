@@ -6,22 +6,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"slices"
+	"io"
+	"os"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
 // exportCommand writes dead letters to a file.
 type exportCommand struct {
 	deadFilter
-	Out    cli.OutFile `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only."`
-	ID     []string    `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
-	Reveal bool        `help:"With bodies and all headers: patient data."`
-	Force  bool        `help:"Overwrite the file."`
+	Out    string   `short:"o" required:"" placeholder:"FILE" help:"New file, readable by its owner only; - is standard output."`
+	ID     []string `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
+	Reveal bool     `help:"With bodies and all headers: patient data."`
+	Force  bool     `help:"Overwrite the file."`
+	cli.Why
 }
+
+// stdout is the name that stands for standard output.
+const stdout = "-"
 
 // Run writes the file and changes no dead letter.
 func (c exportCommand) Run(ctx context.Context, a *cli.App) error {
@@ -29,59 +32,39 @@ func (c exportCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
+	if c.Out == "" {
+		return cli.Usagef("--out: it is empty; name a file, or - for standard output")
+	}
+	if c.Out == stdout && c.Reveal && cli.IsTerminal(a.Stdout) && !c.Force {
+		return cli.Usagef("--out: bodies are patient data, and standard output is a terminal; name a file, or use --force")
+	}
 	q.IDs, q.Models = c.ID, true
 	g, err := openDeadLetters(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	if err := c.unshared(ctx, g, q); err != nil {
+	out := exportOut{App: a, name: c.Out, overwrite: c.Force}
+	if err := out.check(); err != nil {
 		return err
 	}
-	f, err := cli.NewFile(string(c.Out), c.Force)
-	if errors.Is(err, fs.ErrExist) {
-		return cli.Usagef("--out: %s exists; name another file, or use --force to overwrite it", c.Out)
+	n, err := c.export(ctx, a, g, q, &out)
+	var shared *dlq.SharedIDError
+	if errors.As(err, &shared) {
+		return sharedID(shared)
+	}
+	if err = errors.Join(err, out.close()); err != nil && n == 0 {
+		return err
 	}
 	if err != nil {
-		return cli.Usagef("--out: %w", err)
+		return fmt.Errorf("export: %s is incomplete: %w", out.shown(), err)
 	}
-	out := bufio.NewWriter(f)
-	n, err := c.export(ctx, a, g, q, json.NewEncoder(out))
-	if err = errors.Join(err, out.Flush(), f.Close()); err != nil {
-		return fmt.Errorf("export: %s is incomplete: %w", c.Out, err)
-	}
-	fmt.Fprintf(a.Stderr, "%s written to %s\n", cli.Counted(n, "dead letter"), c.Out)
+	fmt.Fprintf(a.Stderr, "%s written to %s\n", cli.Counted(n, "dead letter"), out.shown())
 	return nil
 }
 
-// unshared refuses ids that messages of several sources have, unless these are named.
-func (c exportCommand) unshared(ctx context.Context, g *graveyard, q dlq.Query) error {
-	if len(q.IDs) == 0 || len(q.Sources) > 0 {
-		return nil
-	}
-	q.Models = false
-	sources := map[string][]string{}
-	for l, err := range g.List(ctx, q) {
-		switch of := sources[l.MessageID]; {
-		case errors.As(err, new(*dlq.UnreadableError)):
-		case err != nil:
-			return err
-		case !slices.Contains(of, orNone(l.Source)):
-			sources[l.MessageID] = append(of, orNone(l.Source))
-		}
-	}
-	for _, id := range q.IDs {
-		if of := sources[id]; len(of) > 1 {
-			slices.Sort(of)
-			return sharedID(&dlq.SharedIDError{ID: id, Sources: of})
-		}
-	}
-	return nil
-}
-
-func (c exportCommand) export(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, to *json.Encoder) (n int, err error) {
-	to.SetEscapeHTML(false)
-	for l, err := range g.List(ctx, q) {
+func (c exportCommand) export(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, out *exportOut) (n int, err error) {
+	for l, err := range g.desk.Export(ctx, q, c.Reveal, c.Reason) {
 		if errors.As(err, new(*dlq.UnreadableError)) {
 			fmt.Fprintln(a.Stderr, "redoxworker: warning:", err)
 			continue
@@ -89,25 +72,79 @@ func (c exportCommand) export(ctx context.Context, a *cli.App, g *graveyard, q d
 		if err != nil {
 			return n, err
 		}
-		row := newDeadRow(l)
-		row.addHeaders(l, c.Reveal)
-		if c.Reveal {
-			body, err := g.Body(ctx, l)
-			if errors.Is(err, dlq.ErrNotFound) {
-				continue // replayed or discarded meanwhile
-			}
-			if errors.Is(err, outbox.ErrBodyMissing) || errors.Is(err, outbox.ErrBodyAltered) {
-				fmt.Fprintf(a.Stderr, "redoxworker: warning: message %s of source %s is written without its body: %v\n", l.MessageID, orNone(l.Source), err)
-			} else if err != nil {
-				return n, err
-			} else {
-				row.deadBody = newDeadBody(body)
-			}
+		row := newDeadRow(l.Stored)
+		row.addHeaders(l.Stored, c.Reveal)
+		switch {
+		case l.Lost != nil:
+			fmt.Fprintf(a.Stderr, "redoxworker: warning: message %s of source %s is written without its body: %v\n", cli.Printable(l.MessageID), orNone(l.Source), l.Lost)
+		case c.Reveal:
+			row.deadBody = newDeadBody(l.Body).exact()
 		}
-		if err := to.Encode(row); err != nil {
+		if err := out.write(row); err != nil {
 			return n, err
 		}
 		n++
 	}
-	return n, nil
+	return n, out.open() // also where there is nothing to write
+}
+
+// exportOut is where an export goes. The file is made when there is something to write.
+type exportOut struct {
+	*cli.App
+	name      string // - is standard output
+	overwrite bool
+
+	file   io.Closer // nil for standard output
+	buffer *bufio.Writer
+}
+
+// check fails where the file is there.
+func (o *exportOut) check() error {
+	if _, err := os.Lstat(o.name); err == nil && o.name != stdout && !o.overwrite {
+		return cli.Usagef("--out: %s exists; name another file, or use --force to overwrite it", o.name)
+	}
+	return nil
+}
+
+func (o *exportOut) open() error {
+	if o.buffer != nil {
+		return nil
+	}
+	if o.name == stdout {
+		o.buffer = bufio.NewWriter(o.Stdout)
+		return nil
+	}
+	f, err := cli.NewFile(o.name, o.overwrite)
+	if err != nil {
+		return cli.Usagef("--out: %w", err)
+	}
+	o.file, o.buffer = f, bufio.NewWriter(f)
+	return nil
+}
+
+func (o *exportOut) write(row deadRow) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	to := json.NewEncoder(o.buffer)
+	to.SetEscapeHTML(false)
+	return to.Encode(row)
+}
+
+func (o *exportOut) close() error {
+	if o.buffer == nil {
+		return nil
+	}
+	err := o.buffer.Flush()
+	if o.file != nil {
+		err = errors.Join(err, o.file.Close())
+	}
+	return err
+}
+
+func (o *exportOut) shown() string {
+	if o.name == stdout {
+		return "standard output"
+	}
+	return o.name
 }

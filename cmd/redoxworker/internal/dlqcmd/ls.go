@@ -2,14 +2,10 @@ package dlqcmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -18,17 +14,30 @@ type lsCommand struct {
 	deadFilter
 	ID     []string `name:"id" sep:"none" placeholder:"ID" help:"Only of these messages."`
 	Counts bool     `help:"Count them by source, settlement and reason."`
-	Limit  int      `placeholder:"N" help:"The first N only. Default: all."`
+	By     string   `default:"source,settlement,reason" placeholder:"WHAT" help:"What to count them by: any of source, settlement, reason, status, kind, model, event. Default: ${default}."`
+	Limit  *int     `placeholder:"N" help:"N of them only; 0 means all. Default: 50 on a terminal, elsewhere all; of counts 20 and all."`
+	Before uint64   `placeholder:"N" help:"Only what was stored before the dead letter of this number: the next page."`
+	Oldest bool     `help:"The oldest first."`
 }
 
-// Run prints dead letters in the order in which they were stored, oldest first.
+const (
+	shownRows   = 50
+	shownCounts = 20
+	// pageOf is how many dead letters are read at once where all are wanted.
+	pageOf = 1000
+)
+
+// Run prints dead letters, the newest first.
 func (c lsCommand) Run(ctx context.Context, a *cli.App) error {
 	q, err := c.query()
 	if err != nil {
 		return err
 	}
-	if c.Limit < 0 {
-		return cli.Usagef("--limit: %d; use 1 or more", c.Limit)
+	switch {
+	case c.Limit != nil && *c.Limit < 0:
+		return cli.Usagef("--limit: %d; use 1 or more, or 0 for all", *c.Limit)
+	case c.Oldest && c.Before > 0:
+		return cli.Usagef("--before goes with the newest first, not with --oldest; use --since")
 	}
 	q.IDs = c.ID
 	g, err := openDeadLetters(ctx, a)
@@ -40,12 +49,72 @@ func (c lsCommand) Run(ctx context.Context, a *cli.App) error {
 		return c.count(ctx, a, g, q)
 	}
 	q.Models = true
-	return c.list(ctx, a, g, q)
+	found, err := c.list(ctx, a, g, q)
+	if err != nil {
+		return err
+	}
+	return missingIDs(a, c.ID, found, c.Source)
 }
 
-func (c lsCommand) list(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
+// missingIDs fails where a message was asked for that has no dead letter.
+func missingIDs(a *cli.App, ids []string, found map[string]bool, sources []string) error {
+	missing := false
+	for _, id := range ids {
+		if !found[id] {
+			missing = true
+			fmt.Fprintln(a.Stderr, "redoxworker:", noDeadLetter(id, sources...))
+		}
+	}
+	if missing {
+		return cli.ErrReported
+	}
+	return nil
+}
+
+// limit is how many rows to print at most; 0 means all.
+func (c lsCommand) limit(a *cli.App, onTerminal int) int {
+	switch {
+	case c.Limit != nil:
+		return *c.Limit
+	case cli.IsTerminal(a.Stdout) && !a.Globals.JSON:
+		return onTerminal
+	}
+	return 0
+}
+
+func (c lsCommand) list(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) (found map[string]bool, err error) {
 	out := newDeadRows(a)
-	n := 0
+	limit, n := c.limit(a, shownRows), 0
+	found = map[string]bool{}
+	print := func(l dlq.Stored) (more bool, err error) {
+		if len(c.ID) > 0 {
+			found[l.MessageID] = true
+		}
+		n++
+		return n != limit, out.print(newDeadRow(l))
+	}
+	next := uint64(0)
+	if c.Oldest {
+		err = oldestFirst(ctx, a, g, q, print)
+	} else {
+		next, err = newestFirst(ctx, a, g, q, dlq.PageOptions{Limit: limit, Before: c.Before}, print)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 && !a.Globals.JSON && len(c.ID) == 0 {
+		fmt.Fprintln(a.Stderr, "no dead letters")
+	}
+	if err := out.end(); err != nil {
+		return nil, err
+	}
+	if next > 0 {
+		fmt.Fprintf(a.Stderr, "there may be older ones: --before %d\n", next)
+	}
+	return found, nil
+}
+
+func oldestFirst(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, print func(dlq.Stored) (bool, error)) error {
 	for l, err := range g.List(ctx, q) {
 		if errors.As(err, new(*dlq.UnreadableError)) {
 			fmt.Fprintln(a.Stderr, "redoxworker: warning:", err)
@@ -54,115 +123,41 @@ func (c lsCommand) list(ctx context.Context, a *cli.App, g *graveyard, q dlq.Que
 		if err != nil {
 			return err
 		}
-		if err := out.print(newDeadRow(l)); err != nil {
+		if more, err := print(l); err != nil || !more {
 			return err
 		}
-		if n++; n == c.Limit {
-			break
-		}
 	}
-	if n == 0 && !a.Globals.JSON {
-		fmt.Fprintln(a.Stderr, "no dead letters")
-	}
-	return out.end()
-}
-
-func (c lsCommand) count(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query) error {
-	counts, unreadable, err := g.Counts(ctx, q)
-	if err != nil {
-		return err
-	}
-	warnUnreadable(a, unreadable)
-	if a.Globals.JSON {
-		encoder := json.NewEncoder(a.Stdout)
-		for _, one := range counts {
-			if err := encoder.Encode(one); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(counts) == 0 {
-		fmt.Fprintln(a.Stderr, "no dead letters")
-		return nil
-	}
-	t := a.NewTable()
-	t.AppendHeader(table.Row{"messages", "source", "settlement", "oldest", "newest", "reason"})
-	total := 0
-	for _, one := range counts {
-		total += one.Messages
-		t.AppendRow(table.Row{one.Messages, orNone(one.Source), one.Settlement, cli.Clock(one.Oldest), cli.Clock(one.Newest), one.Reason})
-	}
-	t.AppendFooter(table.Row{total})
-	a.Printf("%s\n", a.Fitted(t, 6))
 	return nil
 }
 
-// deadRows prints one row per dead letter: JSON lines when asked for, tables on a terminal,
-// columns between tabs elsewhere. It keeps a page of them at most.
-type deadRows struct {
-	app   *cli.App
-	json  *json.Encoder
-	table table.Writer
-}
-
-// pageRows is the length of a table on a terminal: the columns are aligned within it.
-const pageRows = 200
-
-func newDeadRows(a *cli.App) *deadRows {
-	r := &deadRows{app: a}
-	switch {
-	case a.Globals.JSON:
-		r.json = json.NewEncoder(a.Stdout)
-	case cli.IsTerminal(a.Stdout):
-		r.newPage()
+// newestFirst reads page by page and returns the cursor of what was left out.
+func newestFirst(ctx context.Context, a *cli.App, g *graveyard, q dlq.Query, o dlq.PageOptions, print func(dlq.Stored) (bool, error)) (next uint64, err error) {
+	if o.Limit == 0 || o.Limit > pageOf {
+		o.Limit = pageOf
 	}
-	return r
-}
-
-func (r *deadRows) newPage() {
-	r.table = r.app.NewTable()
-	r.table.AppendHeader(table.Row{"id", "source", "settlement", "message", "status", "attempts", "at", "error"})
-}
-
-func (r *deadRows) print(row deadRow) error {
-	switch {
-	case r.json != nil:
-		return r.json.Encode(row)
-	case r.table != nil:
-		r.table.AppendRow(table.Row{cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error})
-		if r.table.Length() < pageRows {
-			return nil
+	for {
+		page, err := g.Page(ctx, q, o)
+		if err != nil {
+			return 0, err
 		}
-		err := r.end()
-		r.newPage()
-		return err
-	default:
-		_, err := fmt.Fprintf(r.app.Stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
-			statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error)
-		return err
+		for _, u := range page.Unreadable {
+			fmt.Fprintln(a.Stderr, "redoxworker: warning:", u)
+		}
+		for i, l := range page.Letters {
+			more, err := print(l)
+			if err != nil {
+				return 0, err
+			}
+			if !more {
+				if i == len(page.Letters)-1 {
+					return page.Next, nil
+				}
+				return l.DeadSequence, nil
+			}
+		}
+		if page.Next == 0 {
+			return 0, nil
+		}
+		o.Before = page.Next
 	}
-}
-
-// end prints what is left of the last page.
-func (r *deadRows) end() error {
-	if r.table == nil || r.table.Length() == 0 {
-		return nil
-	}
-	_, err := fmt.Fprintln(r.app.Stdout, r.app.Fitted(r.table, 8))
-	return err
-}
-
-func orNone(source string) string {
-	if source == "" {
-		return outbox.NoSource
-	}
-	return source
-}
-
-func statusText(status int) string {
-	if status == 0 {
-		return "-"
-	}
-	return fmt.Sprint(status)
 }

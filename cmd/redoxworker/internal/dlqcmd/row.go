@@ -1,6 +1,7 @@
 package dlqcmd
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -33,14 +34,17 @@ type deadRow struct {
 	Stored       time.Time         `json:"stored"`
 	ReplayOf     string            `json:"replay_of,omitempty"`
 	ReplayCount  string            `json:"replay_count,omitempty"`
+	Edited       int               `json:"edited,omitempty"`
+	Behind       uint64            `json:"behind,omitempty"`
+	Kind         outbox.Kind       `json:"kind,omitempty"`
 
 	// Of show and export.
 	Headers map[string][]string `json:"headers,omitempty"`
 	deadBody
 }
 
-// deadBody is empty unless it is revealed. One of the three: JSON as it is, other text,
-// other bytes in base64.
+// deadBody is empty unless it is revealed. One of the three: JSON, other text, other bytes in
+// base64. JSON that is to come back as it was, and has blanks between its values, is also text.
 type deadBody struct {
 	Body       json.RawMessage `json:"body,omitempty"`
 	BodyText   string          `json:"body_text,omitempty"`
@@ -58,6 +62,15 @@ func newDeadBody(body []byte) deadBody {
 	}
 }
 
+// exact adds the bytes of a body that JSON would not give back.
+func (b deadBody) exact() deadBody {
+	var compact bytes.Buffer
+	if b.Body != nil && json.Compact(&compact, b.Body) == nil && !bytes.Equal(compact.Bytes(), b.Body) {
+		b.BodyText = string(b.Body)
+	}
+	return b
+}
+
 // newDeadRow has no headers and no body; see addHeaders.
 func newDeadRow(l dlq.Stored) deadRow {
 	return deadRow{
@@ -65,6 +78,7 @@ func newDeadRow(l dlq.Stored) deadRow {
 		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
 		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
 		ReplayOf: headerOf(l.Header, outbox.HeaderReplayOf), ReplayCount: headerOf(l.Header, outbox.HeaderReplayCount),
+		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(),
 	}
 }
 
@@ -91,7 +105,7 @@ func (r *deadRow) addHeaders(l dlq.Stored, reveal bool) {
 var shownHeaders = []string{
 	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
 	outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
-	outbox.HeaderReplayOf, outbox.HeaderReplayCount,
+	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited,
 }
 
 const hiddenValue = "(hidden; see --reveal)"

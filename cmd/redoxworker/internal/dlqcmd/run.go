@@ -12,6 +12,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/operate"
 )
 
 // deadRun tells what becomes of dead letters, and what came of it all.
@@ -32,13 +34,12 @@ func newDeadRun(a *cli.App, total int, dry bool, verb string) *deadRun {
 		bar: cli.NewProgressBar(a, int64(total), progress.UnitsDefault)}
 }
 
-// each prints what becomes of each, and passes it on.
-func (r *deadRun) each(run iter.Seq2[dlq.Handled, error], then func(dlq.Handled)) error {
+// each prints what becomes of each.
+func (r *deadRun) each(run iter.Seq2[dlq.Handled, error]) error {
 	for h, err := range run {
 		if err != nil {
 			return err
 		}
-		then(h)
 		r.outcomes[h.Outcome]++
 		if h.DeadlineDropped {
 			r.dropped++
@@ -51,8 +52,6 @@ func (r *deadRun) each(run iter.Seq2[dlq.Handled, error], then func(dlq.Handled)
 	}
 	return nil
 }
-
-func nothing(dlq.Handled) {}
 
 // print one row: a JSON line when asked for, else columns between tabs. On a terminal, where
 // a bar shows how far it is, only what stays is worth a line, and a dry run.
@@ -84,7 +83,7 @@ func (r *deadRun) result(ctx context.Context, err error, missing int) error {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		if rest := r.total - r.done; rest > 0 && !errors.As(err, new(canaryError)) {
+		if rest := r.total - r.done; rest > 0 && !errors.As(err, new(*operate.CanaryError)) && !errors.Is(err, audit.ErrNotKept) {
 			return fmt.Errorf("%w; %s left: run the same command again to go on", err, cli.Counted(rest, "dead letter"))
 		}
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/operate"
 )
 
 // A message that breaks the contract may have the number of a patient anywhere.
@@ -64,12 +65,12 @@ func TestDeadRun_Result(t *testing.T) {
 		"mistyped": {handled(nil), 0, 1, "", "reported"},
 		"at once":  {handled(errors.New("queue full")), 3, 0, "", "queue full; 3 dead letters left: run the same command again to go on"},
 		"stopped":  {handled(errors.New("queue full"), dlq.Discarded), 3, 0, "1 discarded", "queue full; 2 dead letters left: run the same command again to go on"},
-		"canary":   {handled(canaryf("failed"), dlq.Discarded), 3, 0, "1 discarded", "canary: failed"},
+		"canary":   {handled(&operate.CanaryError{Failed: 1, Left: 2}, dlq.Discarded), 3, 0, "1 discarded", "canary: 1 of 1 failed again, 2 dead letters left untouched; see dlq show"},
 		"the last": {handled(errors.New("queue full"), dlq.Discarded), 1, 0, "1 discarded", "queue full"},
 	} {
 		var out, errs bytes.Buffer
 		r := newDeadRun(&cli.App{Stdout: &out, Stderr: &errs}, tt.total, false, "sent again")
-		err := r.result(t.Context(), r.each(tt.run, nothing), tt.missing)
+		err := r.result(t.Context(), r.each(tt.run), tt.missing)
 		if got := strings.TrimSpace(errs.String()); got != tt.summary {
 			t.Errorf("%s: summary %q, want %q", name, got, tt.summary)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // showCommand shows one message's dead letter.
@@ -20,29 +21,18 @@ type showCommand struct {
 	ID     string `arg:"" name:"id" help:"Message id."`
 	Source string `placeholder:"NAME" help:"Its source, where several have messages of this id; _ is none."`
 	Reveal bool   `help:"Print the body and all headers too: patient data."`
+	cli.Why
 }
 
 // Run prints all dead letters of the message: more than one where an id was used again.
 func (c showCommand) Run(ctx context.Context, a *cli.App) error {
-	var of []string
-	if c.Source != "" {
-		of = []string{c.Source}
-	}
-	if err := (dlq.Query{Sources: of}).Validate(); err != nil {
-		return cli.Usagef("--source: %w", err)
-	}
 	g, err := openDeadLetters(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	letters, err := g.Get(ctx, c.Source, c.ID)
-	switch {
-	case errors.Is(err, dlq.ErrNotFound):
-		return noDeadLetter(c.ID, of...)
-	case errors.As(err, new(*dlq.SharedIDError)):
-		return sharedID(err)
-	case err != nil:
+	letters, err := get(ctx, g, c.Source, c.ID)
+	if err != nil {
 		return err
 	}
 	var failed error
@@ -52,19 +42,42 @@ func (c showCommand) Run(ctx context.Context, a *cli.App) error {
 	return failed
 }
 
+// get finds the dead letters of a message; source may be "".
+func get(ctx context.Context, g *graveyard, source, id string) ([]dlq.Stored, error) {
+	var of []string
+	if source != "" {
+		of = []string{source}
+	}
+	if err := (dlq.Query{Sources: of}).Validate(); err != nil {
+		return nil, cli.Usagef("--source: %w", err)
+	}
+	letters, err := g.Get(ctx, source, id)
+	switch {
+	case errors.Is(err, dlq.ErrNotFound):
+		return nil, noDeadLetter(id, of...)
+	case errors.As(err, new(*dlq.SharedIDError)):
+		return nil, sharedID(err)
+	}
+	return letters, err
+}
+
 func (c showCommand) print(ctx context.Context, a *cli.App, g *graveyard, l dlq.Stored) error {
 	row := newDeadRow(l)
-	row.addHeaders(l, c.Reveal)
 	var body []byte
 	var missing error // why there is no body to show; the rest is shown all the same
 	if c.Reveal {
 		var err error
-		if body, err = g.Body(ctx, l); err != nil {
+		body, err = g.desk.Reveal(ctx, l, c.Reason)
+		if errors.Is(err, audit.ErrNotKept) {
+			return err
+		}
+		if err != nil {
 			missing = fmt.Errorf("dead letter of message %s of source %s: its body: %w", l.MessageID, orNone(l.Source), err)
 		} else {
 			row.deadBody = newDeadBody(body)
 		}
 	}
+	row.addHeaders(l, c.Reveal)
 	if a.Globals.JSON {
 		encoder := json.NewEncoder(a.Stdout)
 		encoder.SetEscapeHTML(false)
@@ -102,6 +115,9 @@ func (c showCommand) table(a *cli.App, row deadRow) table.Writer {
 	add("was", fmt.Sprintf("%s, number %d of the work queue", row.Subject, row.Sequence))
 	if row.ReplayOf != "" {
 		add("replay", fmt.Sprintf("number %s, of %s", row.ReplayCount, row.ReplayOf))
+	}
+	if row.Edited > 0 {
+		add("edited", cli.Counted(row.Edited, "time")+" by operators")
 	}
 	for _, name := range slices.Sorted(maps.Keys(row.Headers)) {
 		add(name, strings.Join(row.Headers[name], ", "))

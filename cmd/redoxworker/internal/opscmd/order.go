@@ -81,11 +81,12 @@ type orderHoldCommand struct {
 	ID     string `arg:"" help:"Message id, as order ls shows it."`
 	Source string `required:"" placeholder:"NAME" help:"Source of the message."`
 	Force  bool   `help:"Do not ask. Needed where there is no terminal."`
+	cli.Why
 }
 
 // Run notes the decision; a worker carries it out.
 func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
-	q, err := a.OpenSession(ctx, cli.NATSOnly)
+	q, err := openDesk(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := a.Confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
 		return err
 	}
-	state, err := order.NewTokens(q.JS, q.Prefix).Hold(ctx, c.Source, c.ID)
+	state, err := q.Hold(ctx, c.Source, c.ID, c.Reason)
 	if err != nil {
 		return q.Explain(err)
 	}
@@ -152,12 +153,13 @@ type orderReleaseCommand struct {
 	Source string `required:"" placeholder:"NAME" help:"Source of the token."`
 	Token  string `required:"" placeholder:"TOKEN" help:"Order token, as order held shows it."`
 	Force  bool   `help:"Do not ask. Needed where there is no terminal."`
+	cli.Why
 }
 
 // Run releases the token. Dead letters that are still there lose their place in the order:
 // replay or discard them instead, which releases the token by itself.
 func (c orderReleaseCommand) Run(ctx context.Context, a *cli.App) error {
-	q, err := a.OpenSession(ctx, cli.NATSOnly)
+	q, err := openDesk(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -177,8 +179,8 @@ func (c orderReleaseCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := a.Confirm(ctx, what, c.Force); err != nil {
 		return err
 	}
-	if err := tokens.Clear(ctx, c.Source, c.Token); err != nil {
-		return err
+	if err := q.Release(ctx, c.Source, c.Token, c.Reason); err != nil {
+		return q.Explain(err)
 	}
 	if a.Globals.JSON {
 		return cli.EncodeAll(a, []dlq.HeldToken{held})

@@ -17,14 +17,16 @@ import (
 
 // pauseTarget is what is paused or resumed.
 type pauseTarget struct {
-	Source []string `placeholder:"NAME" help:"A source of the configuration; may be repeated."`
-	All    bool     `help:"Every source, those of other configurations as well."`
+	Source []string `placeholder:"NAME" help:"A source; may be repeated."`
+	All    bool     `help:"Every source, whatever configuration has it."`
+	cli.Why
 }
 
 // PauseCommand has no worker pull messages of a source.
 type PauseCommand struct {
 	pauseTarget
-	For *time.Duration `placeholder:"DURATION" help:"For how long; until resume by default."`
+	For   *time.Duration `placeholder:"DURATION" help:"For how long; until resume by default."`
+	Force bool           `help:"Also a source that the configuration at hand does not have."`
 }
 
 // ResumeCommand ends such pauses.
@@ -38,9 +40,10 @@ type pauseResult struct {
 	Paused  bool   `json:"paused"`
 	Changed bool   `json:"changed"`
 	For     string `json:"for,omitempty"` // of a pause with an end
+	Reason  string `json:"reason,omitempty"`
 }
 
-// Run pauses.
+// Run pauses. Where there is a configuration with sources it guards against a mistyped name.
 func (p PauseCommand) Run(ctx context.Context, a *cli.App) error {
 	var length time.Duration // 0: until resume
 	if p.For != nil {
@@ -48,21 +51,25 @@ func (p PauseCommand) Run(ctx context.Context, a *cli.App) error {
 			return cli.Usagef("--for: %v; give more than 0s, or leave it out", length)
 		}
 	}
-	return p.each(ctx, a, true, func(pauses *worker.Pauses, source string) error {
-		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true}
+	return p.each(ctx, a, func(d *desk, source string) error {
+		if err := p.known(d.Config, source); err != nil {
+			return err
+		}
+		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true, Reason: p.Reason}
 		if length > 0 {
 			r.For = length.String()
 		}
-		if err := pauses.Pause(ctx, source, length); err != nil {
+		if err := d.Pause(ctx, source, length, p.Reason); err != nil {
 			return err
 		}
 		return r.print(a)
 	})
 }
 
-// Run resumes. A source may have left the configuration since it was paused.
+// Run resumes.
 func (r ResumeCommand) Run(ctx context.Context, a *cli.App) error {
-	return r.each(ctx, a, false, func(pauses *worker.Pauses, source string) (err error) {
+	return r.each(ctx, a, func(d *desk, source string) (err error) {
+		pauses := worker.NewPauses(d.JS, d.Prefix, cli.OperatorName())
 		sources := []string{source}
 		if r.All {
 			if sources, err = pausedByHand(ctx, pauses); err != nil {
@@ -70,11 +77,11 @@ func (r ResumeCommand) Run(ctx context.Context, a *cli.App) error {
 			}
 		}
 		for _, source := range sources {
-			changed, err := pauses.Resume(ctx, source)
+			changed, err := d.Resume(ctx, source, r.Reason)
 			if err != nil {
 				return err
 			}
-			if err := (pauseResult{Scope: pauseScope(source), Changed: changed}).print(a); err != nil {
+			if err := (pauseResult{Scope: pauseScope(source), Changed: changed, Reason: r.Reason}).print(a); err != nil {
 				return err
 			}
 		}
@@ -83,6 +90,15 @@ func (r ResumeCommand) Run(ctx context.Context, a *cli.App) error {
 		}
 		return nil
 	})
+}
+
+// known refuses a source that the configuration at hand does not have, if it has any.
+func (p PauseCommand) known(c *config.Config, source string) error {
+	if _, known := c.Sources[source]; source == "" || known || p.Force || len(c.Sources) == 0 || c.Registry {
+		return nil
+	}
+	return cli.Usagef("--source: %q is not configured; there are %s. Use --force where another configuration has it",
+		source, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
 }
 
 // warnOfPause says that all are paused, which ending the pause of a source leaves as it is.
@@ -120,33 +136,27 @@ func pauseScope(source string) string {
 	return "source:" + source
 }
 
-// each does something for every source that was named, or once for all. configured says that
-// only those of the configuration may be.
-func (t pauseTarget) each(ctx context.Context, a *cli.App, configured bool, do func(*worker.Pauses, string) error) error {
-	c, err := a.Load(config.PartKeys | config.PartOrderSecret)
+// each does something for every source that was named, or once for all. It needs NATS alone.
+func (t pauseTarget) each(ctx context.Context, a *cli.App, do func(*desk, string) error) error {
+	sources, err := t.sources()
 	if err != nil {
 		return err
 	}
-	sources, err := t.sources(c, configured)
+	d, err := openDesk(ctx, a)
 	if err != nil {
 		return err
 	}
-	q, err := a.Connect(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	pauses := worker.NewPauses(q.JS, q.Prefix, cli.OperatorName())
+	defer d.Close()
 	for _, source := range sources {
-		if err := do(pauses, source); err != nil {
-			return q.Explain(err)
+		if err := do(d, source); err != nil {
+			return d.Explain(err)
 		}
 	}
 	return nil
 }
 
 // sources that were named; "" stands for all.
-func (t pauseTarget) sources(c *config.Config, configured bool) ([]string, error) {
+func (t pauseTarget) sources() ([]string, error) {
 	switch {
 	case t.All && len(t.Source) > 0:
 		return nil, cli.Usagef("give --source or --all, not both")
@@ -158,9 +168,6 @@ func (t pauseTarget) sources(c *config.Config, configured bool) ([]string, error
 	for _, s := range t.Source {
 		if err := outbox.CheckSource(s); err != nil {
 			return nil, cli.Usagef("--source: %w", err)
-		}
-		if _, ok := c.Sources[s]; !ok && configured && !c.Registry {
-			return nil, cli.Usagef("--source: %q is not configured; there are %s", s, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
 		}
 	}
 	return t.Source, nil

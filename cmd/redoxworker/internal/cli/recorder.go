@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redoxworker/redoxworker/worker/audit"
+)
+
+// Why is the flag with which an operator says why.
+type Why struct {
+	Reason string `placeholder:"TEXT" help:"Why: kept in the audit trail, and shown to other operators. Nothing of a patient."`
+}
+
+// Recorder writes what the operator does into the audit trail: the stream, and the file where the
+// configuration names one.
+func (s *Session) Recorder() (*audit.Recorder, error) {
+	keep := func(ctx context.Context, d audit.Deed) error {
+		return s.Explain(audit.NewStream(s.JS, s.Prefix).Deed(ctx, d))
+	}
+	if path := s.Config.Audit.File; path != "" {
+		keep = audit.Sinks(keep, func(ctx context.Context, d audit.Deed) error {
+			file, err := audit.NewFile(path)
+			if err == nil {
+				defer func() { _ = file.Close() }() // what was written is on the disk
+				err = file.Deed(ctx, d)
+			}
+			if err != nil {
+				return fmt.Errorf("%w; where this host keeps no such file, use --set audit.file=", err)
+			}
+			return nil
+		})
+	}
+	return audit.NewRecorder(keep, OperatorName())
+}

@@ -1,0 +1,181 @@
+package opscmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/audit"
+)
+
+// AuditCommand is about the audit trail.
+type AuditCommand struct {
+	Ls auditLsCommand `cmd:"" default:"withargs" help:"What operators did: who, when, what and why; with --settlements also what became of messages."`
+}
+
+// auditLsCommand lists entries.
+type auditLsCommand struct {
+	Source      string   `placeholder:"NAME" help:"Only what concerns this source."`
+	Action      []string `placeholder:"NAME" help:"Only replay, discard, reveal, edit, export, import, pause, resume, hold, release, source.add, source.set, source.rm, move or bury."`
+	By          string   `placeholder:"NAME" help:"Only what was done by somebody whose name has this part."`
+	ID          string   `name:"id" placeholder:"ID" help:"Only what concerns this message."`
+	Since       cli.Past `placeholder:"WHEN" help:"Then or later: a time (RFC 3339) or so long ago (90m, 3d)."`
+	Until       cli.Past `placeholder:"WHEN" help:"Before then."`
+	Settlements bool     `help:"With an entry for each settlement, where audit.stream keeps them."`
+	Follow      bool     `short:"f" help:"Go on with what is done later."`
+	Limit       int      `default:"50" placeholder:"N" help:"The last N of them; 0 means all. Default: ${default}."`
+}
+
+// Run prints entries in the order in which they were stored.
+func (c auditLsCommand) Run(ctx context.Context, a *cli.App) error {
+	q := audit.Query{Source: c.Source, By: c.By, Message: c.ID, Since: c.Since.Time, Until: c.Until.Time, Settlements: c.Settlements}
+	for _, action := range c.Action {
+		if !slices.Contains(audit.Actions(), audit.Action(action)) {
+			return cli.Usagef("--action: %q is none; see redoxworker audit ls --help", action)
+		}
+		q.Actions = append(q.Actions, audit.Action(action))
+	}
+	if c.Limit < 0 {
+		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
+	}
+	if c.Source != "" && c.Source != outbox.NoSource {
+		if err := outbox.CheckSource(c.Source); err != nil {
+			return cli.Usagef("--source: %w", err)
+		}
+	}
+	s, err := a.OpenSession(ctx, cli.NATSOnly)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	reader := audit.NewReader(s.JS, s.Prefix)
+	last, err := c.last(ctx, reader, q)
+	if err != nil {
+		return s.Explain(err)
+	}
+	out := &auditRows{app: a}
+	for _, r := range last {
+		if err := out.print(r); err != nil {
+			return err
+		}
+	}
+	if out.end(); !c.Follow {
+		if len(last) == 0 && !a.Globals.JSON {
+			fmt.Fprintln(a.Stderr, "no entries")
+		}
+		return nil
+	}
+	return c.follow(ctx, a, reader, q, last)
+}
+
+// last reads through the entries and keeps the last ones.
+func (c auditLsCommand) last(ctx context.Context, reader *audit.Reader, q audit.Query) (last []audit.Record, err error) {
+	for r, err := range reader.List(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		if last = append(last, r); c.Limit > 0 && len(last) >= 2*c.Limit+1000 {
+			last = slices.Clone(last[len(last)-c.Limit:])
+		}
+	}
+	if c.Limit > 0 && len(last) > c.Limit {
+		last = last[len(last)-c.Limit:]
+	}
+	return last, nil
+}
+
+// follow prints what is stored after the last ones, as it comes.
+func (c auditLsCommand) follow(ctx context.Context, a *cli.App, reader *audit.Reader, q audit.Query, last []audit.Record) error {
+	q.Follow = true
+	if len(last) > 0 {
+		q.After = last[len(last)-1].Sequence
+	}
+	for r, err := range reader.List(ctx, q) {
+		if err != nil {
+			return err
+		}
+		out := &auditRows{app: a, plain: true}
+		if err := out.print(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditRows prints entries: JSON lines when asked for, a table on a terminal, columns between tabs
+// elsewhere.
+type auditRows struct {
+	app   *cli.App
+	plain bool // lines on a terminal as well
+	table table.Writer
+}
+
+func (o *auditRows) print(r audit.Record) error {
+	if o.app.Globals.JSON {
+		return json.NewEncoder(o.app.Stdout).Encode(r)
+	}
+	cells := auditCells(r)
+	if o.plain || !cli.IsTerminal(o.app.Stdout) {
+		_, err := fmt.Fprintln(o.app.Stdout, strings.Join(cells, "\t"))
+		return err
+	}
+	if o.table == nil {
+		o.table = o.app.NewTable()
+		o.table.AppendHeader(table.Row{"at", "by", "action", "source", "what"})
+	}
+	row := table.Row{}
+	for _, cell := range cells {
+		row = append(row, cell)
+	}
+	o.table.AppendRow(row)
+	return nil
+}
+
+func (o *auditRows) end() {
+	if o.table != nil {
+		o.app.Printf("%s\n", o.app.Fitted(o.table, 5))
+	}
+}
+
+// auditCells is an entry in the columns of a table.
+func auditCells(r audit.Record) []string {
+	if e := r.Entry; e != nil {
+		what := "message " + cli.Printable(e.Message)
+		if e.Error != "" {
+			what += ": " + e.Error
+		}
+		return []string{cli.Clock(e.Time), e.Worker, string(e.Settlement), e.Source, what}
+	}
+	d := r.Deed
+	var what []string
+	add := func(text string) {
+		if text != "" {
+			what = append(what, text)
+		}
+	}
+	if d.Count > 0 {
+		add(cli.Counted(d.Count, "message"))
+	}
+	if d.Count == 1 {
+		for _, ids := range d.IDs {
+			add(cli.Printable(ids[0]))
+		}
+	} else {
+		add(d.Filter)
+	}
+	add(d.Detail)
+	if len(d.After) > 0 {
+		add("now " + string(d.After))
+	}
+	text := strings.Join(what, ", ")
+	if d.Reason != "" {
+		text += " (" + d.Reason + ")"
+	}
+	return []string{cli.Clock(d.Time), cli.Printable(d.By), string(d.Action), d.Source, text}
+}

@@ -1,0 +1,53 @@
+package dlq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
+)
+
+// Restore stores a dead letter that was exported. A body that does not fit in a message goes into the
+// object store. stored is false where the stream has this dead letter already, or another one of the
+// same message and place in the queue: it is left as it is.
+func (d *Store) Restore(ctx context.Context, l Letter) (stored bool, err error) {
+	if l.MessageID == "" || !l.Settlement.Valid() || l.Settlement == outbox.Delivered || l.At.IsZero() {
+		return false, errors.New("outbox: it is no dead letter: message id, settlement or instant is missing or unknown")
+	}
+	if l.Source != "" {
+		if err := outbox.CheckSource(l.Source); err != nil {
+			return false, err
+		}
+	}
+	work, cancel := lingering(ctx)
+	defer cancel()
+	object := ""
+	l = Stored{Letter: l}.unbound().Letter
+	if size, limit := wire.Size(l.Encode(d.config.Prefix)), d.js.Conn().MaxPayload(); size > limit {
+		if l.Source == "" || len(l.Body) == 0 {
+			return false, tooLarge(size, limit, "max_payload of the NATS server")
+		}
+		object = outbox.BodyName(l.Source, outbox.NewID())
+		if err := d.bodies.Put(work, object, l.Body); err != nil {
+			return false, err
+		}
+		l.Header[outbox.HeaderBodyObject] = []string{object}
+		l.Body = nil
+	}
+	_, err = d.js.PublishMsg(work, l.Encode(d.config.Prefix))
+	if err != nil && object != "" && IsAlreadyStored(err) {
+		if err := d.bodies.Delete(work, object); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case IsAlreadyStored(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("outbox: store the dead letter of message %s: %w", wire.Line(l.MessageID), jsapi.Explain(err, d.js, "write a dead letter"))
+	}
+	return true, nil
+}

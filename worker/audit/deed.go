@@ -1,0 +1,186 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/redoxworker/redoxworker/outbox"
+)
+
+// Action is what an operator does.
+type Action string
+
+// What operators do, as the audit trail calls it.
+const (
+	Replay       Action = "replay"
+	Discard      Action = "discard"
+	Reveal       Action = "reveal" // bodies and headers were shown: patient data
+	Edit         Action = "edit"   // sent again with another body
+	Export       Action = "export"
+	Import       Action = "import"
+	Pause        Action = "pause"
+	Resume       Action = "resume"
+	Hold         Action = "hold"
+	Release      Action = "release"
+	SourceAdd    Action = "source.add"
+	SourceSet    Action = "source.set"
+	SourceRemove Action = "source.rm"
+	Move         Action = "move" // a message astray, to a source that workers serve
+	Bury         Action = "bury" // a message astray, to the dead letters
+)
+
+// Actions are all that there are.
+func Actions() []Action {
+	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, SourceAdd, SourceSet, SourceRemove, Move, Bury}
+}
+
+// Deed is what an operator does: who, when, what and why. It holds no body, no order key and
+// nothing of a patient. It is written before the deed: one that stands there may have failed or
+// have been interrupted.
+type Deed struct {
+	// ID of the deed, a UUID that grows with time.
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"`
+	// By is who does it: user@host, or how a console calls its user.
+	By     string `json:"by"`
+	Action Action `json:"action"`
+	// Source whose messages it concerns; empty for several or all.
+	Source string `json:"source,omitempty"`
+	// Count of the messages, where it is about messages.
+	Count int `json:"count,omitempty"`
+	// IDs of the messages, by source; [outbox.NoSource] is that of those that have none. Those of a
+	// large deed do not fit in one entry: then Parts entries follow that have the same ID and a
+	// Part, from 1 on, with the ids; see [Deed.Split].
+	IDs   map[string][]string `json:"ids,omitempty"`
+	Parts int                 `json:"parts,omitempty"`
+	Part  int                 `json:"part,omitempty"`
+	// Filter says how the messages were selected, as the command's flags do.
+	Filter string `json:"filter,omitempty"`
+	// Detail is what else there is to say of it: the length of a pause, an order token.
+	Detail string `json:"detail,omitempty"`
+	// Before and After are settings of a source.
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+	// Reason is what the operator gave as such.
+	Reason string `json:"reason,omitempty"`
+}
+
+// DeedSink keeps what an operator is about to do. What it cannot keep is not done. It is called
+// before the deed and returns when the entry is stored.
+type DeedSink func(ctx context.Context, d Deed) error
+
+// ErrNotKept is returned when an entry could not be written: the deed was not done.
+var ErrNotKept = errors.New("nothing was done: its entry in the audit trail could not be written")
+
+// partBytes bounds the ids in one entry, in bytes: NATS takes messages of 1 MB by default.
+const partBytes = 512 << 10
+
+// Split returns the entries of a deed: itself, or, where its ids are more than half a megabyte,
+// itself without them, followed by the parts that have them. The last to be written is itself: when
+// it is there, all of them are.
+func (d Deed) Split() []Deed {
+	var parts []Deed
+	var ids map[string][]string
+	size := 0
+	flush := func() {
+		if len(ids) > 0 {
+			parts = append(parts, Deed{ID: d.ID, Time: d.Time, By: d.By, Action: d.Action, Source: d.Source, IDs: ids, Part: len(parts) + 1})
+		}
+		ids, size = map[string][]string{}, 0
+	}
+	flush()
+	for _, source := range slices.Sorted(maps.Keys(d.IDs)) {
+		for _, id := range d.IDs[source] {
+			if size += len(id) + len(source) + 8; size > partBytes {
+				flush()
+			}
+			ids[source] = append(ids[source], id)
+		}
+	}
+	if len(parts) == 0 {
+		return []Deed{d}
+	}
+	flush()
+	d.IDs, d.Parts = nil, len(parts)
+	return append(parts, d)
+}
+
+// Sinks joins sinks: all of them must keep an entry.
+func Sinks(all ...DeedSink) DeedSink {
+	return func(ctx context.Context, d Deed) error {
+		for _, keep := range all {
+			if err := keep(ctx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// maxLine bounds the texts of an entry, in bytes.
+const maxLine = 2048
+
+// line makes one bounded line of printable text.
+func line(s string) string {
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s))
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "")
+	}
+	return s
+}
+
+// keepTimeout bounds the writing of one entry.
+const keepTimeout = 10 * time.Second
+
+// Recorder writes what one operator does. It is safe for concurrent use.
+type Recorder struct {
+	keep DeedSink
+	by   string
+}
+
+// NewRecorder needs a sink and who the operator is.
+func NewRecorder(keep DeedSink, by string) (*Recorder, error) {
+	if keep == nil || by == "" {
+		return nil, errors.New("worker: audit.NewRecorder needs a sink and a name")
+	}
+	return &Recorder{keep: keep, by: by}, nil
+}
+
+// By is who the operator is.
+func (r *Recorder) By() string { return r.by }
+
+// Record writes the entry of a deed and returns when it is kept. It sets ID, Time and By. The
+// error wraps [ErrNotKept]: the deed must not be done.
+func (r *Recorder) Record(ctx context.Context, d Deed) error {
+	d.ID, d.Time, d.By = outbox.NewID(), time.Now().UTC(), r.by
+	d.Reason, d.Detail, d.Filter = line(d.Reason), line(d.Detail), line(d.Filter)
+	for _, entry := range d.Split() {
+		if err := r.write(ctx, entry); err != nil {
+			return fmt.Errorf("%w: %w", ErrNotKept, err)
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) write(ctx context.Context, d Deed) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("worker: the audit sink panicked")
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	return r.keep(ctx, d)
+}

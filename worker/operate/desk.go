@@ -1,0 +1,87 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/order"
+)
+
+// Desk does what one operator asks for. Its user needs the rights of the operator in deploy/nats. It
+// is safe for concurrent use. Each deed takes a reason, which may be empty: what the operator says
+// of it, kept in the audit trail. The error of a deed that was not done because its entry could not
+// be written wraps [audit.ErrNotKept].
+type Desk struct {
+	js      jetstream.JetStream
+	prefix  outbox.Prefix
+	letters *dlq.Store
+	record  *audit.Recorder
+}
+
+// New makes no request. letters are those of the same prefix.
+func New(js jetstream.JetStream, p outbox.Prefix, letters *dlq.Store, record *audit.Recorder) (*Desk, error) {
+	if js == nil || letters == nil || record == nil {
+		return nil, errors.New("worker: operate.New needs a JetStream context, the dead letters and a recorder")
+	}
+	return &Desk{js: js, prefix: p, letters: letters, record: record}, nil
+}
+
+// Pause keeps all workers from pulling messages of a source, or of every source if it is "", for
+// length, or until Resume if that is 0. The reason is shown wherever the pause is.
+func (d *Desk) Pause(ctx context.Context, source string, length time.Duration, reason string) error {
+	detail := "until resume"
+	if length > 0 {
+		detail = "for " + length.String()
+	}
+	if err := d.record.Record(ctx, audit.Deed{Action: audit.Pause, Source: source, Detail: scope(source) + " " + detail, Reason: reason}); err != nil {
+		return err
+	}
+	return d.pauses().Pause(ctx, source, length, reason)
+}
+
+// Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports
+// whether there was one.
+func (d *Desk) Resume(ctx context.Context, source, reason string) (bool, error) {
+	if err := d.record.Record(ctx, audit.Deed{Action: audit.Resume, Source: source, Detail: scope(source), Reason: reason}); err != nil {
+		return false, err
+	}
+	return d.pauses().Resume(ctx, source)
+}
+
+func (d *Desk) pauses() *worker.Pauses { return worker.NewPauses(d.js, d.prefix, d.record.By()) }
+
+func scope(source string) string {
+	if source == "" {
+		return "all sources"
+	}
+	return "source " + source
+}
+
+// Hold asks for the head of an order to be settled held; see [order.Tokens.Hold].
+func (d *Desk) Hold(ctx context.Context, source, id, reason string) (order.State, error) {
+	if err := outbox.CheckSource(source); err != nil {
+		return order.State{}, err
+	}
+	if err := d.record.Record(ctx, audit.Deed{Action: audit.Hold, Source: source, Count: 1, IDs: map[string][]string{source: {id}}, Reason: reason}); err != nil {
+		return order.State{}, err
+	}
+	return order.NewTokens(d.js, d.prefix).Hold(ctx, source, id)
+}
+
+// Release lets an order token go on that waits behind dead letters; see [dlq.HeldTokens.Clear].
+func (d *Desk) Release(ctx context.Context, source, token, reason string) error {
+	if err := outbox.CheckSource(source); err != nil {
+		return err
+	}
+	if err := d.record.Record(ctx, audit.Deed{Action: audit.Release, Source: source, Detail: "order token " + token, Reason: reason}); err != nil {
+		return err
+	}
+	return dlq.NewHeldTokens(d.js, d.prefix).Clear(ctx, source, token)
+}
