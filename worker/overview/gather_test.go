@@ -114,10 +114,10 @@ func TestDrain_NeverForWhatIsPaused(t *testing.T) {
 				w := pausing(scope)
 				switch pauses := worker.NewPauses(r.js, prefix, "ann@ops"); scope {
 				case "all":
-					r.must(pauses.Pause(r.Context(), "", 0))
+					r.must(pauses.Pause(r.Context(), "", 0, ""))
 					w = ready
 				case "source:clinic-a":
-					r.must(pauses.Pause(r.Context(), "clinic-a", 0))
+					r.must(pauses.Pause(r.Context(), "clinic-a", 0, ""))
 					w = ready
 				}
 				r.announce(w, map[string][]string{"clinic-a": {"key:main", "host:api", "group:default"}})

@@ -40,7 +40,7 @@ func TestHeads_BeingSentOnlyByWhoHasIt(t *testing.T) {
 		stop := r.announce(w, serves)
 		check("a worker has it", "w-1", order.Sending, overview.Moving)
 		pauses := worker.NewPauses(r.js, prefix, "ann@ops")
-		r.must(pauses.Pause(r.Context(), "clinic-a", 0))
+		r.must(pauses.Pause(r.Context(), "clinic-a", 0, ""))
 		check("a worker has it still, and the source is paused", "w-1", order.Sending, overview.Moving)
 		stop()
 		r.announce(ready, serves)
