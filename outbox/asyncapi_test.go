@@ -207,6 +207,7 @@ func TestAsyncAPI_HasEveryValue(t *testing.T) {
 	}{
 		"receipt": {messages.at("receipt", "payload"), reflect.TypeFor[outbox.Receipt]()},
 		"audit":   {messages.at("auditEntry", "payload"), reflect.TypeFor[audit.Entry]()},
+		"deed":    {messages.at("deed", "payload"), reflect.TypeFor[audit.Deed]()},
 		"event":   {messages.at("event", "payload"), reflect.TypeFor[reconcile.Event]()},
 		"worker":  {messages.at("worker", "payload"), reflect.TypeFor[overview.Worker]()},
 		"log":     {messages.at("event", "payload", "properties", "log"), reflect.TypeFor[platform.Log]()},
