@@ -23,13 +23,13 @@ func (w *Worker) attempt(d *delivery) {
 	if w.observed || d.mayRepeat() {
 		w.announce(d)
 	}
-	ctx, span := w.trace.start(ctx, d)
+	ctx, span := w.trace.attempt(ctx, d)
 	start := time.Now()
 	d.asked = true
 	err := w.guarded(ctx, d)
 	d.took = time.Since(start)
 	w.attempted(ctx, d, start.Add(d.took), err)
-	w.trace.end(span, &d.verdict)
+	w.trace.attempted(span, &d.verdict)
 }
 
 // attempted judges an attempt that ended at an instant, and tells all who want to know.

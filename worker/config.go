@@ -143,8 +143,9 @@ type Config struct {
 	// MetricSources is how many sources have series of their own at most: those whose messages fail,
 	// then those with most messages. All others share the label value "(other)". Default 100.
 	MetricSources int
-	// Tracer provides a span for each attempt; nil means none. The trace context of a message is
-	// passed on either way.
+	// Tracer provides spans for each delivery and the parts of its way, in the trace that came with
+	// the message; nil means none. The trace context of a message is passed on either way. Spans have
+	// ids, classes and numbers alone.
 	Tracer trace.TracerProvider
 	// Audit keeps an entry of each settlement; nil means none.
 	Audit audit.Sink

@@ -54,6 +54,7 @@ type delivery struct {
 	room      func()          // gives the memory of a claim-checked body back; nil: it has none
 	stream    *stream         // such a body, if it is not in memory
 	grant     grant           // of the attempt's request
+	traced    *traced         // nil: nothing traces
 }
 
 // inbound is the worker's copy of a message that JetStream delivered. The client's own message
@@ -93,6 +94,7 @@ func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
 		return nil
 	}
 	w.decode(d, meta.Sequence.Stream, meta.Timestamp)
+	w.trace.pulled(d)
 	return d
 }
 
@@ -130,6 +132,8 @@ func (w *Worker) deliver(d *delivery) {
 		}
 	}()
 	d.began = time.Now()
+	w.trace.begin(d, w.localTime(d.message.Stored))
+	defer w.trace.end(d)
 	failpoint.At("receive")
 	if !w.prepare(d) {
 		failpoint.At("send")
@@ -144,6 +148,7 @@ func (w *Worker) deliver(d *delivery) {
 	w.suspects.End(&d.turn)
 	d.permit.Drop()
 	d.grant.end(false)
+	w.trace.next(d, "redox settle")
 	w.settle(d)
 	ended = true
 }

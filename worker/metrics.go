@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -61,7 +60,7 @@ func (w *Worker) hasBegun() bool {
 func (w *Worker) countAttempt(d *delivery) {
 	v := &d.verdict
 	d.lane.counts.Attempt(meter.Attempt{Lane: d.message.Lane, Status: v.Answer.Status, Written: v.Counted || v.Answer.Status != 0,
-		Again: v.Action == verdict.Retry, Unknown: v.Unknown, Took: d.took, Trace: d.sampledTrace()})
+		Again: v.Action == verdict.Retry, Unknown: v.Unknown, Took: d.took, Trace: w.trace.sampled(d)})
 }
 
 // countEnd counts the end of a delivery.
@@ -69,22 +68,10 @@ func (w *Worker) countEnd(d *delivery, kind EventKind) {
 	switch kind {
 	case EventSettled:
 		d.lane.counts.Settled(meter.Settled{Lane: cmp.Or(d.message.Lane, d.lane.kind), Settlement: d.verdict.Settlement,
-			Age: time.Since(d.message.Stored), Replay: d.message.ReplayOf != "", Trace: d.sampledTrace()})
+			Age: time.Since(d.message.Stored), Replay: d.message.ReplayOf != "", Trace: w.trace.sampled(d)})
 	case EventAbandoned:
 		w.metrics.LeasesLost.Inc()
 	}
-}
-
-// sampledTrace is the id of the message's trace, if whoever began it keeps it; "" otherwise.
-func (d *delivery) sampledTrace() string {
-	p := d.message.TraceParent // version-trace-parent-flags; what is malformed was dropped
-	if p == "" {
-		return ""
-	}
-	if flags, err := strconv.ParseUint(p[len(p)-2:], 16, 8); err != nil || flags&1 == 0 {
-		return ""
-	}
-	return p[3:35]
 }
 
 // oldestEvery is how often a worker asks for the oldest messages of sources, and oldestTimeout how

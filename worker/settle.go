@@ -229,10 +229,11 @@ func (s *settlement) reply() (durable bool, err error) {
 func (s *settlement) replyMsg() outbox.Reply {
 	d := s.delivery
 	v := &d.verdict
+	parent, state := s.worker.trace.context(d)
 	return outbox.Reply{
 		MessageID: d.message.ID, ReplayOf: d.message.ReplayOf, Settlement: v.Settlement, Status: v.Answer.Status, Attempts: d.attempts(),
 		LogIDs: v.Answer.LogIDs, Error: v.Text, ContentType: v.Answer.ContentType, Header: v.Answer.Header, Body: v.Answer.Body,
-		TraceParent: d.message.TraceParent, TraceState: d.message.TraceState,
+		TraceParent: parent, TraceState: state,
 		PossibleDuplicate: d.possibleDuplicate(),
 	}
 }

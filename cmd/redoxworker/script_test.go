@@ -50,6 +50,8 @@ func TestMain(m *testing.M) {
 //	crash NAME                                  send it SIGKILL and wait for its end
 //	finish NAME [CODE]                          wait for its end and check the exit code; its output is left in
 //	                                            NAME.stdout and NAME.stderr
+//	collector http|grpc|hangs                   start a collector of traces at $COLLECTOR
+//	spans N FILE                                wait until it has N spans, and write them to a file
 //	exits CODE PROGRAM ARG...                   run a program in the foreground and check the exit code
 //	inorder FILE LINES                          a file has all lines of another, in their order
 //	lacks FILE REGEXP                           a file has no match, stdout and stderr included
@@ -87,6 +89,8 @@ func TestScript(t *testing.T) {
 			"exits":       exitsCmd,
 			"inorder":     inorderCmd,
 			"lacks":       lacksCmd,
+			"collector":   collectorCmd,
+			"spans":       spansCmd,
 			"sql":         sqlCmd,
 			"sql-empty":   sqlEmptyCmd,
 		},
@@ -102,6 +106,7 @@ type scriptState struct {
 	processes map[string]*process
 	nats      *scriptNATS
 	sim       *scriptSim
+	collector *scriptCollector
 }
 
 type scriptStateKey struct{}

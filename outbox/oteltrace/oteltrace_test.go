@@ -70,3 +70,18 @@ func TestFromContext_IsTheTraceOfAMessage(t *testing.T) {
 		}
 	}
 }
+
+// A span that is started with the context of a reply belongs to the reply's trace; what is no trace
+// context changes nothing.
+func TestContext_GoesOnWithATrace(t *testing.T) {
+	t.Parallel()
+	span := trace.SpanContextFromContext(oteltrace.Context(t.Context(), traceparent, "vendor=1"))
+	if parent, state := oteltrace.FromContext(trace.ContextWithSpanContext(t.Context(), span)); parent != traceparent || state != "vendor=1" || !span.IsRemote() {
+		t.Errorf("%s %s", parent, state)
+	}
+	for _, bad := range []string{"", "00-zz", "00-00000000000000000000000000000000-0102030405060708-01"} {
+		if with := oteltrace.Context(withSpan(t), bad, "vendor=1"); trace.SpanContextFromContext(with).TraceID() != (trace.TraceID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}) {
+			t.Errorf("%q: the span of the caller is lost", bad)
+		}
+	}
+}

@@ -51,7 +51,9 @@ func (c *Client) bearer(ctx context.Context, s *sender) (string, *Error) {
 	if err := ctx.Err(); err != nil {
 		return "", notSent("the attempt was cancelled before anything was sent", "", context.Cause(ctx))
 	}
-	bearer, err := s.credentials.Bearer(ctx)
+	asking, end := tokenSpan(ctx)
+	bearer, err := s.credentials.Bearer(asking)
+	end(err != nil)
 	switch {
 	case err == nil && bearer != "" && validHeaderValue(bearer):
 		return bearer, nil

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -116,6 +117,29 @@ func continueTrace(ctx context.Context, m *outbox.Message, h http.Header) {
 	h["Traceparent"] = []string{m.TraceParent}
 	if m.TraceState != "" && validHeaderValue(m.TraceState) {
 		h["Tracestate"] = []string{m.TraceState}
+	}
+}
+
+// tokenSpan starts the span of waiting for a token, in that of the attempt, if there is one that is
+// kept. What an embedder's tracer panics with is of no concern to the message.
+func tokenSpan(ctx context.Context) (with context.Context, end func(failed bool)) {
+	with, end = ctx, func(bool) {}
+	parent := trace.SpanFromContext(ctx)
+	defer func() {
+		if recover() != nil {
+			with, end = ctx, func(bool) {}
+		}
+	}()
+	if !parent.IsRecording() {
+		return with, end
+	}
+	with, span := parent.TracerProvider().Tracer("github.com/redoxworker/redoxworker/worker/redox").Start(ctx, "redox token")
+	return with, func(failed bool) {
+		defer func() { _ = recover() }()
+		if failed {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
 	}
 }
 

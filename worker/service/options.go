@@ -40,8 +40,8 @@ type Options struct {
 	// Gatherer is what Handler shows at /metrics. nil means Registerer where that is a registry,
 	// as prometheus.NewRegistry makes it, else that there is no such page.
 	Gatherer prometheus.Gatherer
-	// TracerProvider for a span per attempt; nil means none. The trace context of a message is
-	// continued either way.
+	// TracerProvider for spans of each delivery, see [worker.Config]; nil means none. The trace context
+	// of a message is continued either way.
 	TracerProvider trace.TracerProvider
 	// NATS is a connection to use instead of one by the configuration. Run waits until it is up,
 	// neither closes nor drains it, and ends with an error when somebody closes it before. Have

@@ -257,13 +257,13 @@ func (f *Feed) level(level string) {
 	if f.options.Level == nil || level == f.logLevel {
 		return
 	}
-	said := f.log.Enabled(context.Background(), slog.LevelInfo)
 	say := func() { f.log.Info("the level of the log is another now", "level", level, "before", f.logLevel) }
-	if said {
+	if level == "debug" || level == "info" { // the line is seen under the new level
+		f.options.Level(level)
 		say()
-	}
-	if f.options.Level(level); !said {
+	} else {
 		say()
+		f.options.Level(level)
 	}
 	f.logLevel = level
 }

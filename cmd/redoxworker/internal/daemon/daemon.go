@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/telemetry"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -25,6 +26,13 @@ func Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	tuneGC(a, c.Worker.Concurrency)
+	traces, flush, err := telemetry.Traces(ctx, a, log)
+	if err != nil {
+		return err
+	}
+	if traces != nil {
+		defer flush()
+	}
 	settings := a.Settings(0)
 	db, err := sqlcmd.Open(c.Outbox)
 	if err != nil {
@@ -33,7 +41,7 @@ func Run(ctx context.Context, a *cli.App) error {
 	if db != nil {
 		defer func() { _ = db.Close() }()
 	}
-	s, err := service.New(*c, service.Options{Database: db, Listen: sqlcmd.Listen, Settings: &settings, Logger: log, Level: level, Registerer: NewRegistry(), Version: a.Version})
+	s, err := service.New(*c, service.Options{Database: db, Listen: sqlcmd.Listen, Settings: &settings, Logger: log, Level: level, TracerProvider: traces, Registerer: NewRegistry(), Version: a.Version})
 	if err != nil {
 		return err
 	}
