@@ -106,7 +106,7 @@ type Cache struct {
 
 // slot is the place of one token of the pool.
 type slot struct {
-	lease  atomic.Pointer[lease]
+	cached atomic.Pointer[cachedToken]
 	flight *flight // guarded by Cache.mu
 }
 
@@ -132,7 +132,7 @@ func NewCache(m Minter, cfg CacheConfig) (*Cache, error) {
 // endpoint is known to fail it returns a [*NoTokenError] at once. A token that
 // has ended is never returned, and after [Cache.Close] none is.
 func (c *Cache) Bearer(ctx context.Context) (string, error) {
-	l, err := c.lease(ctx)
+	l, err := c.current(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -141,22 +141,22 @@ func (c *Cache) Bearer(ctx context.Context) (string, error) {
 
 // Token is [Cache.Bearer] with all that is known about the token.
 func (c *Cache) Token(ctx context.Context) (Token, error) {
-	l, err := c.lease(ctx)
+	l, err := c.current(ctx)
 	if err != nil {
 		return Token{}, err
 	}
 	return l.token, nil
 }
 
-// lease returns the next slot's lease when nothing needs doing about it, else
+// current returns the next slot's cached token when nothing needs doing about it, else
 // takes the slow path.
-func (c *Cache) lease(ctx context.Context) (*lease, error) {
+func (c *Cache) current(ctx context.Context) (*cachedToken, error) {
 	var i int
 	if len(c.slots) > 1 {
 		i = int(c.turn.Add(1) % uint32(len(c.slots)))
 	}
 	s := &c.slots[i]
-	if l := s.lease.Load(); l.fresh(time.Now()) {
+	if l := s.cached.Load(); l.fresh(time.Now()) {
 		return l, nil
 	}
 	if c.cfg.PerRequest {
@@ -180,11 +180,11 @@ func (c *Cache) Invalidate(bearer string) {
 	dropped := c.cfg.PerRequest
 	now := time.Now()
 	for i := range c.slots {
-		l := c.slots[i].lease.Load()
+		l := c.slots[i].cached.Load()
 		if l == nil || l.token.Value() != bearer {
 			continue
 		}
-		c.slots[i].lease.Store(nil)
+		c.slots[i].cached.Store(nil)
 		dropped = true
 		if !l.suspect {
 			c.doubtAll(now)
@@ -206,8 +206,8 @@ func (c *Cache) Invalidate(bearer string) {
 // doubtAll puts every kept token under suspicion. c.mu is held.
 func (c *Cache) doubtAll(now time.Time) {
 	for i := range c.slots {
-		if l := c.slots[i].lease.Load(); l != nil {
-			c.slots[i].lease.Store(l.doubted(now))
+		if l := c.slots[i].cached.Load(); l != nil {
+			c.slots[i].cached.Store(l.doubted(now))
 		}
 	}
 }
@@ -222,8 +222,8 @@ func (c *Cache) Renew() {
 	c.failures, c.lastErr, c.nextTry = 0, nil, time.Time{}
 	now := time.Now()
 	for i := range c.slots {
-		if l := c.slots[i].lease.Load(); l != nil {
-			c.slots[i].lease.Store(l.due(now))
+		if l := c.slots[i].cached.Load(); l != nil {
+			c.slots[i].cached.Store(l.due(now))
 		}
 	}
 	c.signal()

@@ -23,16 +23,16 @@ type flight struct {
 	done     chan struct{}
 	cancel   context.CancelCauseFunc
 	waiters  int // guarded by Cache.mu
-	lease    *lease
+	cached   *cachedToken
 	err      error
 	outdated bool // Renew was called meanwhile
 }
 
 // obtain is the slow path: the slot's token is missing, stale or due for
 // renewal.
-func (c *Cache) obtain(ctx context.Context, s *slot) (*lease, error) {
+func (c *Cache) obtain(ctx context.Context, s *slot) (*cachedToken, error) {
 	for {
-		l, f, err := c.board(s, time.Now())
+		l, f, err := c.joinOrStart(s, time.Now())
 		if f == nil {
 			return l, err
 		}
@@ -48,27 +48,27 @@ func (c *Cache) obtain(ctx context.Context, s *slot) (*lease, error) {
 			return nil, ErrClosed
 		}
 		if f.err == nil {
-			return f.lease, nil
+			return f.cached, nil
 		}
 		if f.outdated {
 			continue // it failed with what Renew has replaced since
 		}
-		if l := c.any(time.Now(), (*lease).alive); l != nil {
+		if l := c.any(time.Now(), (*cachedToken).alive); l != nil {
 			return l, nil
 		}
 		return nil, &NoTokenError{Cause: f.err, NextTry: c.retryTime()}
 	}
 }
 
-// board returns a lease that serves now, or a flight to wait for, or neither
+// joinOrStart returns a cached token that serves now, or a flight to wait for, or neither
 // and why. It starts the renewal that is due.
-func (c *Cache) board(s *slot, now time.Time) (*lease, *flight, error) {
+func (c *Cache) joinOrStart(s *slot, now time.Time) (*cachedToken, *flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.life.Err() != nil {
 		return nil, nil, ErrClosed
 	}
-	l := s.lease.Load()
+	l := s.cached.Load()
 	if l.fresh(now) {
 		return l, nil, nil // somebody else was faster
 	}
@@ -76,25 +76,25 @@ func (c *Cache) board(s *slot, now time.Time) (*lease, *flight, error) {
 	if l.good(now) {
 		return l, nil, nil
 	}
-	if other := c.any(now, (*lease).good); other != nil {
+	if other := c.any(now, (*cachedToken).good); other != nil {
 		return other, nil, nil
 	}
 	if f != nil {
 		f.waiters++
 		return nil, f, nil
 	}
-	if last := c.any(now, (*lease).alive); last != nil {
+	if last := c.any(now, (*cachedToken).alive); last != nil {
 		return last, nil, nil
 	}
 	c.noteDown()
 	return nil, nil, &NoTokenError{Cause: c.lastErr, NextTry: c.nextTry}
 }
 
-// any returns a lease of the pool that passes, the one that lives longest.
-func (c *Cache) any(now time.Time, passes func(*lease, time.Time) bool) *lease {
-	var best *lease
+// any returns a cached token of the pool that passes, the one that lives longest.
+func (c *Cache) any(now time.Time, passes func(*cachedToken, time.Time) bool) *cachedToken {
+	var best *cachedToken
 	for i := range c.slots {
-		l := c.slots[i].lease.Load()
+		l := c.slots[i].cached.Load()
 		if passes(l, now) && (best == nil || l.token.Expires.After(best.token.Expires)) {
 			best = l
 		}
@@ -136,7 +136,7 @@ func (c *Cache) fly(ctx context.Context, f *flight) {
 	err := errNoReturn
 	defer func() {
 		f.cancel(nil)
-		f.lease, f.err = c.land(ctx, t, err, begun)
+		f.cached, f.err = c.accept(ctx, t, err, begun)
 		c.finish(ctx, f)
 	}()
 	t, err = c.mint(ctx)
@@ -160,12 +160,12 @@ func (c *Cache) ask(ctx context.Context) (t Token, err error) {
 	return c.minter.Mint(ctx)
 }
 
-// land makes a lease of what the Minter returned, and counts it.
-func (c *Cache) land(ctx context.Context, t Token, err error, begun time.Time) (*lease, error) {
+// accept makes a cached token of what the Minter returned, and counts it.
+func (c *Cache) accept(ctx context.Context, t Token, err error, begun time.Time) (*cachedToken, error) {
 	now := time.Now()
-	var l *lease
+	var l *cachedToken
 	if err == nil {
-		l, err = newLease(t, begun, now)
+		l, err = newCachedToken(t, begun, now)
 	}
 	if abandoned(ctx, err) {
 		return nil, err
@@ -184,7 +184,7 @@ func abandoned(ctx context.Context, err error) bool {
 	return err != nil && (errors.Is(cause, errAbandoned) || errors.Is(cause, ErrClosed))
 }
 
-// finish puts the lease into its slot, remembers a failure, and lets go of the
+// finish puts the cached token into its slot, remembers a failure, and lets go of the
 // waiters.
 func (c *Cache) finish(ctx context.Context, f *flight) {
 	c.mu.Lock()
@@ -201,11 +201,11 @@ func (c *Cache) finish(ctx context.Context, f *flight) {
 	switch {
 	case c.life.Err() != nil: // nobody gets it any more
 	case f.err == nil && f.outdated:
-		f.slot.lease.Store(f.lease.due(time.Now()))
-		c.succeeded(f.lease)
+		f.slot.cached.Store(f.cached.due(time.Now()))
+		c.succeeded(f.cached)
 	case f.err == nil:
-		f.slot.lease.Store(f.lease)
-		c.succeeded(f.lease)
+		f.slot.cached.Store(f.cached)
+		c.succeeded(f.cached)
 	case !f.outdated && !abandoned(ctx, f.err):
 		c.failed(f.err, probe)
 	}
@@ -236,7 +236,7 @@ func (c *Cache) abandon(f *flight) {
 }
 
 // single asks for a token that one caller uses once, in that caller's goroutine.
-func (c *Cache) single(ctx context.Context) (*lease, error) {
+func (c *Cache) single(ctx context.Context) (*cachedToken, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.life, func() { cancel(ErrClosed) })()
@@ -253,7 +253,7 @@ func (c *Cache) single(ctx context.Context) (*lease, error) {
 
 // askOnce makes one request for single. A failure is outdated when Renew was called
 // meanwhile: it says nothing about what is in use now.
-func (c *Cache) askOnce(ctx context.Context) (l *lease, outdated bool, err error) {
+func (c *Cache) askOnce(ctx context.Context) (l *cachedToken, outdated bool, err error) {
 	c.mu.Lock()
 	now, age := time.Now(), c.age
 	if c.failures > 0 && (now.Before(c.nextTry) || c.probe != nil) {
@@ -279,8 +279,8 @@ func (c *Cache) askOnce(ctx context.Context) (l *lease, outdated bool, err error
 }
 
 // settleOnce remembers what one request of askOnce came to.
-func (c *Cache) settleOnce(ctx context.Context, t Token, err error, begun time.Time, age int, probe *flight) (l *lease, outdated bool, _ error) {
-	l, err = c.land(ctx, t, err, begun)
+func (c *Cache) settleOnce(ctx context.Context, t Token, err error, begun time.Time, age int, probe *flight) (l *cachedToken, outdated bool, _ error) {
+	l, err = c.accept(ctx, t, err, begun)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

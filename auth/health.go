@@ -8,7 +8,7 @@ import (
 )
 
 // succeeded forgets failures. c.mu is held.
-func (c *Cache) succeeded(l *lease) {
+func (c *Cache) succeeded(l *cachedToken) {
 	c.counts.mints++
 	if c.failures > 0 || c.down {
 		c.cfg.Logger.Info("tokens can be had again", "key", c.cfg.Name, "failures", c.failures, "expires", l.token.Expires)
@@ -35,7 +35,7 @@ func (c *Cache) failed(err error, probe bool) {
 	wait := jitter(backoff(classOf(err), c.failures))
 	wait = max(wait, askedToWait(err))
 	c.nextTry = now.Add(wait)
-	if c.any(now, (*lease).alive) == nil {
+	if c.any(now, (*cachedToken).alive) == nil {
 		c.noteDown()
 		return
 	}
@@ -69,7 +69,7 @@ const (
 // refused notes that the API refused a token. A key of another environment gets
 // tokens that no API takes: without a wait each message would cost two requests
 // for tokens. c.mu is held.
-func (c *Cache) refused(l *lease, now time.Time) {
+func (c *Cache) refused(l *cachedToken, now time.Time) {
 	if now.Sub(l.token.IssuedAt) > youngAge || now.Sub(c.youngAt) > youngRow {
 		c.young = 0
 	}

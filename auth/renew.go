@@ -66,7 +66,7 @@ func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.end(ErrClosed)
 	for i := range c.slots {
-		c.slots[i].lease.Store(nil)
+		c.slots[i].cached.Store(nil)
 	}
 	c.mu.Unlock()
 	c.own.Wait()
@@ -87,7 +87,7 @@ func (c *Cache) renew(now time.Time) time.Duration {
 			continue // its end wakes Run
 		}
 		due := now
-		if l := s.lease.Load(); l != nil {
+		if l := s.cached.Load(); l != nil {
 			due = l.renewAt
 		}
 		if c.failures > 0 {
@@ -99,7 +99,7 @@ func (c *Cache) renew(now time.Time) time.Duration {
 		}
 		c.start(s, now)
 	}
-	if c.any(now, (*lease).alive) == nil {
+	if c.any(now, (*cachedToken).alive) == nil {
 		c.noteDown()
 	}
 	return c.untilEnd(now, wait)
@@ -111,7 +111,7 @@ func (c *Cache) untilEnd(now time.Time, wait time.Duration) time.Duration {
 	if c.failures == 0 || c.down {
 		return wait
 	}
-	if l := c.any(now, (*lease).alive); l != nil {
+	if l := c.any(now, (*cachedToken).alive); l != nil {
 		return min(wait, l.token.Expires.Sub(now))
 	}
 	return wait

@@ -211,7 +211,7 @@ func (c *Cache) asks() bool {
 // keeps reports whether the token is one of the Cache's.
 func (c *Cache) keeps(bearer string) bool {
 	for i := range c.slots {
-		if l := c.slots[i].lease.Load(); l != nil && l.token.Value() == bearer {
+		if l := c.slots[i].cached.Load(); l != nil && l.token.Value() == bearer {
 			return true
 		}
 	}

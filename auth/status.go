@@ -51,7 +51,7 @@ func (c *Cache) Status() Status {
 	}
 	now := time.Now()
 	for i := range c.slots {
-		if l := c.slots[i].lease.Load(); l.alive(now) {
+		if l := c.slots[i].cached.Load(); l.alive(now) {
 			s.Tokens++
 			s.Expires = later(s.Expires, l.token.Expires)
 		}

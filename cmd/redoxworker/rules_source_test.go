@@ -291,6 +291,41 @@ func undocumented(s source, d *ast.GenDecl, spec ast.Spec, t *testing.T) {
 	}
 }
 
+// A comment says of a name what it is or does: the name is its subject.
+func TestRules_CommentsBeginWithTheName(t *testing.T) {
+	t.Parallel()
+	check := func(s source, name string, doc *ast.CommentGroup) {
+		words := strings.Fields(doc.Text())
+		if len(words) > 1 && (words[0] == "A" || words[0] == "An" || words[0] == "The") {
+			words = words[1:]
+		}
+		if len(words) > 0 && !strings.HasPrefix(words[0], name) {
+			t.Errorf("%v: the comment of %s begins with %q", s.fset.Position(doc.Pos()), name, words[0])
+		}
+	}
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		for _, d := range s.tree.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				check(s, d.Name.Name, d.Doc)
+			case *ast.GenDecl:
+				if len(d.Specs) != 1 || d.Lparen.IsValid() {
+					continue
+				}
+				switch spec := d.Specs[0].(type) {
+				case *ast.TypeSpec:
+					check(s, spec.Name.Name, d.Doc)
+				case *ast.ValueSpec:
+					check(s, spec.Names[0].Name, d.Doc)
+				}
+			}
+		}
+	}
+}
+
 // A function that does not fit on a screen does more than one thing.
 func TestRules_FunctionsAreOfAReadableSize(t *testing.T) {
 	t.Parallel()

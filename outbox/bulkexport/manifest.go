@@ -21,7 +21,7 @@ const (
 	Deleted Kind = "deleted" // Bundles that name what was deleted since Request.Since
 )
 
-// Names of the files that are no part of an export.
+// manifestName is the name of the file that is no part of the export itself.
 const manifestName = "manifest.json"
 
 const (

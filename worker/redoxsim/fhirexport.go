@@ -74,7 +74,7 @@ func (b *bulkStore) begin(e *exporting) string {
 	return id
 }
 
-// find is the export that a path names, if it is of the destination in the path; nil when there is none, or it has
+// findExport is the export that a path names, if it is of the destination in the path; nil when there is none, or it has
 // expired.
 func (s *Server) findExport(f *fhirTarget) *exporting {
 	e := s.bulk.exports[f.Page]

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Refusals further apart than refusalsTogether are not refusals in a row.
+// refusalsTogether is how far apart refusals in a row are at most.
 const refusalsTogether = 24 * time.Hour
 
 // refusals are equal refusals of one narrow scope in a row.

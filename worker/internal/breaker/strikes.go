@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Failures further apart than strikesTogether are not failures in a row.
+// strikesTogether is how far apart failures in a row are at most.
 const strikesTogether = 30 * time.Second
 
 // strikes are the failures of one scope in a row: with no success between them.

@@ -15,7 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 )
 
-// keys begin with this.
+// keyPrefix begins the keys of entries.
 const keyPrefix = "source."
 
 func keyOf(name string) string { return keyPrefix + name }

@@ -51,7 +51,7 @@ func (s *screen) text() []byte {
 	return []byte("\x1b[H" + strings.Join(lines, "\x1b[K\n") + "\x1b[K\n\x1b[J")
 }
 
-// bold and the colours change nothing where none are wanted.
+// paint changes nothing where no colours are wanted.
 func (s *screen) paint(c text.Color, line string) string {
 	if !s.colour || line == "" {
 		return line

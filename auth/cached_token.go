@@ -22,17 +22,17 @@ const (
 // a request that carries it is still on its way when the server looks at it.
 const maxEarly = 10 * time.Second
 
-// lease is a token in use, with the instants at which its treatment changes. It
+// cachedToken is a token in use, with the instants at which its treatment changes. It
 // is immutable.
-type lease struct {
+type cachedToken struct {
 	token   Token
 	renewAt time.Time // from here on a renewal is due; the token still serves
 	staleAt time.Time // from here on it serves only when there is no other
 	suspect bool      // a token of the same age was refused
 }
 
-// newLease checks what a Minter made. now is when it arrived.
-func newLease(t Token, begun, now time.Time) (*lease, error) {
+// newCachedToken checks what a Minter made. now is when it arrived.
+func newCachedToken(t Token, begun, now time.Time) (*cachedToken, error) {
 	if t.IssuedAt.IsZero() {
 		t.IssuedAt = begun
 	}
@@ -48,7 +48,7 @@ func newLease(t Token, begun, now time.Time) (*lease, error) {
 	life := t.Lifetime()
 	part := renewFrom + rand.Float64()*(renewTo-renewFrom)
 	renewAt := t.IssuedAt.Add(time.Duration(float64(life) * part))
-	return &lease{
+	return &cachedToken{
 		token: t,
 		// A request that took most of the lifetime must not be followed by
 		// another one at once.
@@ -58,23 +58,23 @@ func newLease(t Token, begun, now time.Time) (*lease, error) {
 }
 
 // fresh reports whether the token serves and no renewal is due.
-func (l *lease) fresh(now time.Time) bool {
+func (l *cachedToken) fresh(now time.Time) bool {
 	return l != nil && now.Before(l.renewAt) && now.Before(l.staleAt)
 }
 
 // good reports whether the token serves.
-func (l *lease) good(now time.Time) bool { return l != nil && now.Before(l.staleAt) }
+func (l *cachedToken) good(now time.Time) bool { return l != nil && now.Before(l.staleAt) }
 
 // alive reports whether the token has not ended: it serves when no other does.
-func (l *lease) alive(now time.Time) bool { return l != nil && now.Before(l.token.Expires) }
+func (l *cachedToken) alive(now time.Time) bool { return l != nil && now.Before(l.token.Expires) }
 
-// doubted returns the lease as one that is replaced as soon as possible.
-func (l *lease) doubted(now time.Time) *lease {
-	return &lease{token: l.token, renewAt: now, staleAt: now, suspect: true}
+// doubted returns the cached token as one that is replaced as soon as possible.
+func (l *cachedToken) doubted(now time.Time) *cachedToken {
+	return &cachedToken{token: l.token, renewAt: now, staleAt: now, suspect: true}
 }
 
-// due returns the lease as one whose renewal is due.
-func (l *lease) due(now time.Time) *lease {
+// due returns the cached token as one whose renewal is due.
+func (l *cachedToken) due(now time.Time) *cachedToken {
 	again := *l
 	again.renewAt = now
 	return &again

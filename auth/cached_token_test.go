@@ -10,13 +10,13 @@ import (
 	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
-func TestNewLease_Window(t *testing.T) {
+func TestNewCachedToken_Window(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		life := time.Duration(rapid.Int64Range(int64(time.Second), int64(24*time.Hour)).Draw(t, "life"))
 		took := time.Duration(rapid.Float64Range(0, 0.99).Draw(t, "took") * float64(life))
 		now := fixedNow.Add(took)
-		l, err := newLease(NewToken("t", fixedNow, fixedNow.Add(life)), fixedNow, now)
+		l, err := newCachedToken(NewToken("t", fixedNow, fixedNow.Add(life)), fixedNow, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,30 +33,30 @@ func TestNewLease_Window(t *testing.T) {
 	})
 }
 
-func TestNewLease_FillsInWhatAMinterLeftOut(t *testing.T) {
+func TestNewCachedToken_FillsInWhatAMinterLeftOut(t *testing.T) {
 	t.Parallel()
-	l, err := newLease(Token{value: NewSecret("t")}, fixedNow, fixedNow.Add(time.Second))
+	l, err := newCachedToken(Token{value: NewSecret("t")}, fixedNow, fixedNow.Add(time.Second))
 	if err != nil || !l.token.IssuedAt.Equal(fixedNow) || l.token.Lifetime() != answer.DefaultLifetime {
 		t.Errorf("%v, %v", l, err)
 	}
 }
 
-func TestNewLease_Refuses(t *testing.T) {
+func TestNewCachedToken_Refuses(t *testing.T) {
 	t.Parallel()
 	for want, token := range map[string]Token{
 		"no access token":   {},
 		"header cannot":     NewToken("a\nb", fixedNow, fixedNow.Add(time.Minute)),
 		"has ended already": NewToken("a", fixedNow, fixedNow.Add(-time.Minute)),
 	} {
-		if _, err := newLease(token, fixedNow, fixedNow); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := newCachedToken(token, fixedNow, fixedNow); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 }
 
-func TestLease_Stages(t *testing.T) {
+func TestCachedToken_Stages(t *testing.T) {
 	t.Parallel()
-	l := must(newLease(NewToken("t", fixedNow, fixedNow.Add(5*time.Minute)), fixedNow, fixedNow))
+	l := must(newCachedToken(NewToken("t", fixedNow, fixedNow.Add(5*time.Minute)), fixedNow, fixedNow))
 	for after, want := range map[time.Duration][3]bool{ // fresh, good, alive
 		0:                               {true, true, true},
 		3*time.Minute + 44*time.Second:  {true, true, true},
@@ -70,11 +70,11 @@ func TestLease_Stages(t *testing.T) {
 			t.Errorf("after %s: %v, want %v", after, got, want)
 		}
 	}
-	var none *lease
+	var none *cachedToken
 	if none.fresh(fixedNow) || none.good(fixedNow) || none.alive(fixedNow) {
-		t.Error("no lease serves")
+		t.Error("no token serves")
 	}
 	if d := l.doubted(fixedNow); d.fresh(fixedNow) || d.good(fixedNow) || !d.alive(fixedNow) {
-		t.Error("a doubted lease serves only when there is no other")
+		t.Error("a doubted token serves only when there is no other")
 	}
 }
