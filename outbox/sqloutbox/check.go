@@ -52,11 +52,15 @@ func (o *Outbox) checkPostgres(ctx context.Context, db *sql.DB) error {
 
 func (o *Outbox) checkMySQL(ctx context.Context, db *sql.DB) error {
 	var version string
-	var packet int64
-	if err := db.QueryRowContext(ctx, "SELECT version(), @@max_allowed_packet").Scan(&version, &packet); err != nil {
+	var packet, autocommit int64
+	if err := db.QueryRowContext(ctx, "SELECT version(), @@max_allowed_packet, @@autocommit").Scan(&version, &packet, &autocommit); err != nil {
 		return fmt.Errorf("sqloutbox: look at the server: %w", err)
 	}
 	var errs []error
+	if autocommit == 0 {
+		errs = append(errs, errors.New("sqloutbox: autocommit is off for this connection, with which a relay would keep locks that applications wait for: add autocommit=1 to the data source"))
+	}
+	version = strings.TrimPrefix(version, "5.5.5-") // which MariaDB may put in front, for old clients
 	least := "8.0.16"
 	if strings.Contains(version, "MariaDB") {
 		least = "10.6"

@@ -13,7 +13,7 @@ type Dialect string
 const (
 	// Postgres is PostgreSQL 12 or newer; the placeholders of the driver are $1, $2, ….
 	Postgres Dialect = "postgres"
-	// MySQL is MySQL 8.0 or newer and MariaDB 10.6 or newer; the placeholders are ?.
+	// MySQL is MySQL 8.0.16 or newer and MariaDB 10.6 or newer; the placeholders are ?.
 	MySQL Dialect = "mysql"
 	// SQLite is SQLite 3.35 or newer; the placeholders are ?.
 	SQLite Dialect = "sqlite"
@@ -57,7 +57,8 @@ func (d Dialect) now() string {
 	case Postgres:
 		return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 	case MySQL:
-		return "(unix_timestamp(sysdate(6)) + 0e0)"
+		// From a local time it would be an hour off when summer ends.
+		return "(timestampdiff(microsecond, '1970-01-01 00:00:00', utc_timestamp(6)) / 1e6)"
 	}
 	return "((julianday('now') - 2440587.5) * 86400.0)"
 }

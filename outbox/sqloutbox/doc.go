@@ -9,7 +9,7 @@
 //	err = tx.Commit()
 //	box.Kick()                                    // where the relay runs in the same process
 //
-// It runs on PostgreSQL, MySQL 8.0 or newer, MariaDB 10.6 or newer, and SQLite 3.35 or newer,
+// It runs on PostgreSQL, MySQL 8.0.16 or newer, MariaDB 10.6 or newer, and SQLite 3.35 or newer,
 // through database/sql, and links no driver. Package pgxtx takes the transactions of pgx.
 // [Outbox.Migrate] and `redoxworker outbox migrate` make the tables.
 //
@@ -27,6 +27,21 @@
 // published again, under the same id, which the queue knows for ten minutes. The relay notes
 // what it is about to publish; a repeat that the queue may have forgotten is marked
 // Redox-Possible-Duplicate or held, see [RelayConfig].
+//
+// # Rights
+//
+// A relay needs, on the table and those whose names begin with its name: SELECT and DELETE on
+// redox_outbox; SELECT, INSERT and DELETE on _failed; SELECT and UPDATE on _lane; SELECT, INSERT, UPDATE and
+// DELETE on _try; SELECT on _schema; on MySQL SELECT and UPDATE on _stripe. An application needs INSERT
+// on redox_outbox, and on MySQL SELECT and UPDATE on _stripe; whoever retries failed rows needs INSERT and
+// what a relay needs. [Outbox.CheckRights] tries a relay's.
+//
+// # Hosts that are gone
+//
+// A relay that ends loses its connection, and with it its lanes. Of a host that is gone the server may hear
+// nothing for hours. PostgreSQL takes the lanes away after twenty seconds without a word, unless
+// idle_in_transaction_session_timeout is set otherwise; on MySQL set wait_timeout in the relay's data source,
+// as `redoxworker outbox relay` and `run` do (30 s), and let the pool close idle connections before.
 //
 // # Rows of other languages
 //

@@ -25,8 +25,12 @@ type FailedRow struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// ErrNoFailedRow is returned when no failed row has an id.
-var ErrNoFailedRow = errors.New("sqloutbox: no failed row has this id")
+var (
+	// ErrNoFailedRow is returned when no failed row has an id.
+	ErrNoFailedRow = errors.New("sqloutbox: no failed row has this id")
+	// ErrSeveralSources is returned when an id alone does not say which failed row is meant.
+	ErrSeveralSources = errors.New("sqloutbox: failed rows of several sources have this id: say of which source (--source)")
+)
 
 // Failed lists the first failed rows, oldest first; limit is 0 for all.
 func (o *Outbox) Failed(ctx context.Context, db *sql.DB, limit int) ([]FailedRow, error) {
@@ -58,32 +62,58 @@ func (o *Outbox) Failed(ctx context.Context, db *sql.DB, limit int) ([]FailedRow
 }
 
 // Retry puts a failed row back to where it was: before the later rows of its order key, as far
-// as they are still there. What failed should have been mended: otherwise it fails again.
-func (o *Outbox) Retry(ctx context.Context, db *sql.DB, id string) error {
+// as they are still there. What failed should have been mended: otherwise it fails again. An empty
+// source is that of the only one which has a failed row with the id.
+func (o *Outbox) Retry(ctx context.Context, db *sql.DB, source, id string) error {
 	const columns = "seq, id, source, token, request, created, sealed, message"
-	return o.change(ctx, db, id, "INSERT INTO redox_outbox ("+columns+") SELECT "+columns+" FROM redox_outbox_failed WHERE seq = ?")
+	return o.change(ctx, db, source, id, "INSERT INTO redox_outbox ("+columns+") SELECT "+columns+" FROM redox_outbox_failed WHERE seq = ?")
 }
 
 // Discard deletes a failed row for good. With RelayConfig.HoldAfterFailed the later messages of its
-// order key are then published.
-func (o *Outbox) Discard(ctx context.Context, db *sql.DB, id string) error {
-	return o.change(ctx, db, id, "")
+// order key are then published. An empty source is that of the only one which has a failed row with
+// the id.
+func (o *Outbox) Discard(ctx context.Context, db *sql.DB, source, id string) error {
+	return o.change(ctx, db, source, id, "")
 }
 
-// change takes a row from the failed ones, the first that has the id. The lane's generation has
-// whoever owns it next read it from its start.
-func (o *Outbox) change(ctx context.Context, db *sql.DB, id, first string) error {
+// findFailed is the first failed row with an id, of one source or of the only one.
+func (o *Outbox) findFailed(ctx context.Context, db *sql.DB, source, id string) (seq int64, lane int, err error) {
+	text, args := "SELECT seq, lane, source FROM redox_outbox_failed WHERE id = ?", []any{id}
+	if source != "" {
+		text, args = text+" AND source = ?", append(args, source)
+	}
+	rows, err := db.QueryContext(ctx, o.sql(text+" ORDER BY seq DESC"), args...)
+	if err != nil {
+		return 0, 0, fmt.Errorf("sqloutbox: look for a failed row: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	sources := map[string]bool{}
+	for rows.Next() {
+		if err := rows.Scan(&seq, &lane, &source); err != nil {
+			return 0, 0, err
+		}
+		sources[source] = true
+	}
+	switch err := rows.Err(); {
+	case err != nil:
+		return 0, 0, fmt.Errorf("sqloutbox: look for a failed row: %w", err)
+	case len(sources) == 0:
+		return 0, 0, ErrNoFailedRow
+	case len(sources) > 1:
+		return 0, 0, ErrSeveralSources
+	}
+	return seq, lane, nil
+}
+
+// change takes a row from the failed ones. The lane's generation has whoever owns it next read it
+// from its start.
+func (o *Outbox) change(ctx context.Context, db *sql.DB, source, id, first string) error {
 	if db == nil {
 		return errors.New("sqloutbox: a failed row is changed in a database, and got nil")
 	}
-	var seq int64
-	var lane int
-	err := db.QueryRowContext(ctx, o.sql("SELECT seq, lane FROM redox_outbox_failed WHERE id = ? ORDER BY seq LIMIT 1"), id).Scan(&seq, &lane)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNoFailedRow
-	}
+	seq, lane, err := o.findFailed(ctx, db, source, id)
 	if err != nil {
-		return fmt.Errorf("sqloutbox: look for a failed row: %w", err)
+		return err
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

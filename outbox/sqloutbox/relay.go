@@ -22,6 +22,8 @@ const (
 	mostBatch          = 4096
 	defaultConcurrency = 64
 	defaultPoll        = time.Second
+	// stopTime is how long what is under way may take once the relay is told to stop.
+	stopTime = 5 * time.Second
 	// quickPoll is how often the table is looked at while it has rows, and for quickFor after.
 	quickPoll = 20 * time.Millisecond
 	quickFor  = time.Second
@@ -151,7 +153,7 @@ func NewRelay(o *Outbox, db *sql.DB, p *outbox.Publisher, cfg RelayConfig) (*Rel
 	}, nil
 }
 
-// Run publishes until ctx ends; then it waits for what is under way, two seconds at most, and
+// Run publishes until ctx ends; then it waits for what is under way, five seconds at most, and
 // returns nil. What fails is tried again: it returns for no other reason. That NATS or the
 // database is away, that the tables are missing, is logged and said by Stats. It is called once.
 func (r *Relay) Run(ctx context.Context) error {
@@ -167,7 +169,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		case n > 0:
 			quick, idle = time.Now(), quickPoll
 			continue
-		case err == nil && time.Since(quick) > quickFor:
+		case err != nil:
+			idle = min(2*idle, r.config.Poll, defaultPoll)
+		case time.Since(quick) > quickFor:
 			idle = min(2*idle, r.config.Poll)
 		}
 		select {

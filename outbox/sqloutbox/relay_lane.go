@@ -20,6 +20,9 @@ const (
 	smallMessage = 64 << 10
 	// batchBytes of messages are in a batch at most, or one that is larger: all may be in memory at once.
 	batchBytes = 64 << 20
+	// idleTime is how long a relay may own a lane without a word to PostgreSQL, which then takes it
+	// away; longer than it publishes a batch.
+	idleTime = 2 * publishTime
 	// leaseTime is how long a relay owns the table on SQLite, in seconds, which has no locks of rows.
 	leaseTime = 3
 )
@@ -156,8 +159,7 @@ func (r *Relay) but(sources []string) (text string, args []any) {
 // round publishes a batch of a lane, unless another relay has it, and counts the rows that are done.
 func (r *Relay) round(ctx context.Context, l *lane) (int, error) {
 	began := time.Now()
-	// The transaction outlives ctx: what is confirmed is to be deleted.
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*statementTime)
+	bound, cancel := outlive(ctx) // what is confirmed is to be deleted
 	defer cancel()
 	b, err := r.claim(bound, l)
 	if err != nil {
@@ -177,6 +179,19 @@ func (r *Relay) round(ctx context.Context, l *lane) (int, error) {
 	r.stats.Rounds++
 	r.stats.RoundSeconds += time.Since(began).Seconds()
 	return done, nil
+}
+
+// outlive is a context with a time of its own, of which little is left once ctx has ended.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*statementTime)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-bound.Done():
+		case <-time.After(stopTime):
+			cancel()
+		}
+	})
+	return bound, func() { stop(); cancel() }
 }
 
 func (b *batch) rollback() {
@@ -232,13 +247,21 @@ func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
 // own locks the lane, or takes its lease, and reads what others left there.
 func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	now := r.box.dialect.now()
-	text, args := "SELECT generation, "+now+" FROM redox_outbox_lane WHERE lane = ? FOR UPDATE SKIP LOCKED", []any{b.number}
+	what, args := "generation, "+now, []any{b.number}
+	if r.box.dialect == Postgres { // of a host that is gone the server hears nothing for hours
+		what += fmt.Sprintf(", CASE current_setting('idle_in_transaction_session_timeout') WHEN '0' THEN set_config('idle_in_transaction_session_timeout', '%d', true) END",
+			idleTime.Milliseconds())
+	} else {
+		what += ", NULL"
+	}
+	text := "SELECT " + what + " FROM redox_outbox_lane WHERE lane = ? FOR UPDATE SKIP LOCKED"
 	if r.box.dialect == SQLite {
-		text, args = fmt.Sprintf("UPDATE redox_outbox_lane SET owner = ?, until = %s + %d WHERE lane = ? AND (owner = ? OR until < %s OR until > %s + 60) RETURNING generation, %s",
-			now, leaseTime, now, now, now), []any{r.owner, b.number, r.owner}
+		text, args = fmt.Sprintf("UPDATE redox_outbox_lane SET owner = ?, until = %s + %d WHERE lane = ? AND (owner = ? OR until < %s OR until > %s + 60) RETURNING %s",
+			now, leaseTime, now, now, what), []any{r.owner, b.number, r.owner}
 	}
 	var generation int64
-	err := b.tx.QueryRowContext(ctx, r.box.sql(text), args...).Scan(&generation, &b.now)
+	var idle sql.NullString
+	err := b.tx.QueryRowContext(ctx, r.box.sql(text), args...).Scan(&generation, &b.now, &idle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

@@ -206,8 +206,10 @@ func (r *Relay) publishOne(ctx context.Context, w *watch, i *item) {
 		}
 		_, err = r.pub.Publish(ctx, m)
 	} else if !isFinal(err) {
+		if !errors.Is(err, sql.ErrNoRows) { // somebody else was faster, or has deleted it
+			r.stop(err)
+		}
 		i.outcome = free
-		r.stop(err)
 		return
 	}
 	switch i.outcome = free; {

@@ -85,7 +85,7 @@ func (r *Relay) told(items []*item) {
 // probe publishes the first row of a source that waits, outside of its lane, which others are not
 // to wait for. Another relay may do so at the same time: the id is the same.
 func (r *Relay) probe(ctx context.Context, source string, from int64) error {
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*statementTime)
+	bound, cancel := outlive(ctx)
 	defer cancel()
 	but, args := r.but(nil)
 	i := new(item)

@@ -40,16 +40,22 @@ func until(length time.Duration) time.Time {
 
 // refuse has a source wait.
 func (r *Relay) refuse(source string, err error) {
+	if r.addWait(source, err) {
+		r.log.Warn("outbox: the rows of a source wait", "source", source, "error", err)
+	}
+}
+
+// addWait reports whether the source did not wait before.
+func (r *Relay) addWait(source string, err error) (first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.waiting[source]
-	if w == nil {
+	if first = w == nil; first {
 		w = &wait{from: make(map[*lane]int64, len(r.lanes))}
 		for _, l := range r.lanes {
 			w.from[l] = l.floor
 		}
 		r.waiting[source] = w
-		r.log.Warn("outbox: the rows of a source wait", "source", source, "error", err)
 	}
 	delete(r.proved, source)
 	if w.busy || time.Now().After(w.until) {
@@ -57,22 +63,30 @@ func (r *Relay) refuse(source string, err error) {
 		w.until = until(w.length)
 	}
 	w.reason, w.busy = err.Error(), false
+	return first
 }
 
 // release ends the wait of a source: its rows are looked for from the first that waited.
 func (r *Relay) release(source string) {
+	if r.endWait(source) {
+		r.log.Info("outbox: a source is published again", "source", source)
+		r.box.Kick()
+	}
+}
+
+// endWait reports whether the source waited.
+func (r *Relay) endWait(source string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.waiting[source]
 	if w == nil {
-		return
+		return false
 	}
 	delete(r.waiting, source)
 	for l, from := range w.from {
 		l.floor, l.lowered = min(l.floor, from), min(l.lowered, from)
 	}
-	r.log.Info("outbox: a source is published again", "source", source)
-	r.box.Kick()
+	return true
 }
 
 func (r *Relay) isRefused(source string) bool {
@@ -83,28 +97,35 @@ func (r *Relay) isRefused(source string) bool {
 
 // stop has all wait.
 func (r *Relay) stop(err error) {
+	if r.addPause(err) {
+		r.log.Warn("outbox: nothing can be published; trying again", "error", err)
+	}
+}
+
+// addPause reports whether messages got through before.
+func (r *Relay) addPause(err error) (first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Now().Before(r.pause.until) {
-		return
+		return false
 	}
-	if r.pause.length == 0 {
-		r.log.Warn("outbox: nothing can be published; trying again", "error", err)
-	}
+	first = r.pause.length == 0
 	r.pause.length = min(next(r.pause.length), 10*time.Second)
 	r.pause.until, r.pause.reason = until(r.pause.length), err.Error()
+	return first
 }
 
 // confirmed notes that a message of a source got through.
 func (r *Relay) confirmed(source string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.pause.length > 0 {
-		r.log.Info("outbox: messages are published again")
-	}
+	paused := r.pause.length > 0
 	r.pause = pause{}
 	r.proved[source] = time.Now()
 	r.stats.Relayed[source]++
+	r.mu.Unlock()
+	if paused {
+		r.log.Info("outbox: messages are published again")
+	}
 }
 
 // isProved reports whether a source got a message through just now.
@@ -121,7 +142,7 @@ func (r *Relay) paused() time.Duration {
 	return max(0, time.Until(r.pause.until))
 }
 
-// looked keeps the outcome of a look at the table, and has all wait after a failure.
+// looked keeps the outcome of a look at the table.
 func (r *Relay) looked(err error) {
 	r.mu.Lock()
 	before := r.stats.Trouble

@@ -15,15 +15,20 @@ func (o *Outbox) CheckRights(ctx context.Context, db *sql.DB) error {
 		return errors.New("sqloutbox: CheckRights needs a database")
 	}
 	const columns = "seq, id, source, token, request, lane, created, sealed, message"
-	var errs []error
-	for _, text := range []string{
+	tried := []string{
 		"DELETE FROM redox_outbox WHERE seq < 0",
 		"INSERT INTO redox_outbox_failed (" + columns + ", failed) SELECT " + columns + ", '' FROM redox_outbox WHERE seq < 0",
 		"DELETE FROM redox_outbox_failed WHERE seq < 0",
 		"UPDATE redox_outbox_lane SET generation = generation WHERE lane < 0",
 		"INSERT INTO redox_outbox_try (lane, source, n, owner, at, tries) SELECT lane, source, n, owner, at, tries FROM redox_outbox_try WHERE lane < 0",
+		"UPDATE redox_outbox_try SET owner = owner WHERE lane < 0",
 		"DELETE FROM redox_outbox_try WHERE lane < 0",
-	} {
+	}
+	if o.dialect == MySQL {
+		tried = append(tried, "SELECT n FROM redox_outbox_stripe WHERE n < 0 FOR UPDATE")
+	}
+	var errs []error
+	for _, text := range tried {
 		if err := o.tryRight(ctx, db, text); err != nil {
 			errs = append(errs, fmt.Errorf("sqloutbox: try `%s`: %w", o.sql(text), err))
 		}

@@ -22,7 +22,7 @@ func TestCheckRights_OfAFile(t *testing.T) {
 	for _, tt := range []struct {
 		dsn     string
 		refused int
-	}{{file, 0}, {file + "?mode=ro", 6}} {
+	}{{file, 0}, {file + "?mode=ro", 7}} {
 		db, err := sql.Open("sqlite", tt.dsn)
 		if err != nil {
 			t.Fatal(err)

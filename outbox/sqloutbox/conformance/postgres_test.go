@@ -3,8 +3,10 @@ package conformance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -71,6 +73,11 @@ func TestCheck_TrapsOfOrder(t *testing.T) {
 		t.Errorf("servers that all write: %v", err)
 	}
 	m.Exec("SET SESSION auto_increment_increment = 1")
+	m.Exec("SET SESSION autocommit = 0")
+	if err := m.Box.Check(m.Ctx(), m.DB); err == nil || !strings.Contains(err.Error(), "autocommit=1") {
+		t.Errorf("without autocommit: %v", err)
+	}
+	m.Exec("SET SESSION autocommit = 1")
 	box, err := sqloutbox.New(sqloutbox.MySQL, sqloutbox.Config{MaxBody: 100 << 20})
 	m.Must(err)
 	if err := box.Check(m.Ctx(), m.DB); err == nil || !strings.Contains(err.Error(), "max_allowed_packet") {
@@ -121,5 +128,51 @@ func TestPgxtx_ListenDB(t *testing.T) {
 	m := maria.serving().New(t, sqloutbox.Config{})
 	if err := pgxtx.ListenDB(m.Ctx(), m.DB, "redox_outbox", func() {}); err == nil || !strings.Contains(err.Error(), "use pgx/stdlib") {
 		t.Errorf("ListenDB on MariaDB: %v", err)
+	}
+}
+
+// In the hour that comes twice when summer ends, a row that was written just now is not an hour old.
+func TestStatus_InTheHourThatComesTwice(t *testing.T) {
+	m := maria.serving().New(t, sqloutbox.Config{})
+	m.DB.SetMaxOpenConns(1)
+	for _, at := range []time.Time{time.Date(2026, 11, 1, 5, 30, 0, 0, time.UTC), time.Date(2026, 11, 1, 6, 30, 0, 0, time.UTC)} {
+		m.Exec(fmt.Sprintf("SET SESSION timestamp = %d", at.Unix()))
+		m.Commit(sqltest.Ordered("clinic-a", "1", 1))
+		status, err := m.Box.Status(m.Ctx(), m.DB)
+		m.Must(err)
+		if status.OldestSeconds != 0 {
+			t.Errorf("at %v it is %v seconds old", at, status.OldestSeconds)
+		}
+		m.Exec("DELETE FROM redox_outbox")
+	}
+}
+
+// A relay whose host is gone, which the server is not told, does not keep its lanes.
+func TestRelay_ThatFallsSilent(t *testing.T) {
+	r := postgres.serving().New(t, sqloutbox.Config{}).Provision()
+	frozen := r.Frozen(func() bool {
+		var n int
+		r.Must(r.DB.QueryRowContext(r.Ctx(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'").Scan(&n))
+		return n > 0
+	})
+	defer frozen()
+	r.Relay(sqloutbox.RelayConfig{})
+	r.Empty()
+}
+
+// The tables are made, and messages enqueued, also where % and " are no operators and quotes of MySQL's.
+func TestMigrate_InTheModesOfOthers(t *testing.T) {
+	m := maria.serving().New(t, sqloutbox.Config{})
+	m.DB.SetMaxOpenConns(1)
+	for n, mode := range []string{"ORACLE", "ANSI,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES", ""} {
+		m.Exec("SET SESSION sql_mode = '" + mode + "'")
+		box, err := sqloutbox.New(sqloutbox.MySQL, sqloutbox.Config{Table: fmt.Sprint("outbox_", n), OrderSecret: []byte(sqltest.Secret)})
+		m.Must(err)
+		if _, err := box.Migrate(m.Ctx(), m.DB, 0); err != nil {
+			t.Errorf("%q: %v", mode, err)
+			continue
+		}
+		m.Box = box
+		m.Commit(sqltest.Ordered("clinic-a", "1", 1))
 	}
 }

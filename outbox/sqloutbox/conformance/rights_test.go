@@ -19,7 +19,7 @@ func TestCheckRights(t *testing.T) {
 	r.Exec("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
 	r.Exec("SET ROLE reader")
 	err := r.Box.CheckRights(r.Ctx(), r.DB)
-	if err == nil || strings.Count(err.Error(), "permission denied for table ") != 6 {
+	if err == nil || strings.Count(err.Error(), "permission denied for table ") != 7 {
 		t.Errorf("a user who may only read: %v", err)
 	}
 	r.Exec("RESET ROLE")

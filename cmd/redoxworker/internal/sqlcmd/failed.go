@@ -60,8 +60,9 @@ func (c failedLsCommand) Run(ctx context.Context, a *cli.App) error {
 
 // failedChoice says which rows are changed.
 type failedChoice struct {
-	IDs   []string `arg:"" name:"id" sep:"none" help:"Message ids."`
-	Force bool     `help:"Do not ask. Needed where there is no terminal."`
+	IDs    []string `arg:"" name:"id" sep:"none" help:"Message ids."`
+	Source string   `help:"Of this source. Needed where several sources have a failed row of an id."`
+	Force  bool     `help:"Do not ask. Needed where there is no terminal."`
 }
 
 // each asks, and changes one row after the other.
@@ -94,7 +95,7 @@ type failedRetryCommand struct{ failedChoice }
 
 // Run puts the rows back into the table, where a relay finds them.
 func (c failedRetryCommand) Run(ctx context.Context, a *cli.App) error {
-	return c.each(ctx, a, "published again", "put back", func(b *box, id string) error { return b.Retry(ctx, b.db, id) })
+	return c.each(ctx, a, "published again", "put back", func(b *box, id string) error { return b.Retry(ctx, b.db, c.Source, id) })
 }
 
 // failedDiscardCommand deletes rows.
@@ -102,5 +103,5 @@ type failedDiscardCommand struct{ failedChoice }
 
 // Run deletes the rows.
 func (c failedDiscardCommand) Run(ctx context.Context, a *cli.App) error {
-	return c.each(ctx, a, "deleted for good", "deleted", func(b *box, id string) error { return b.Discard(ctx, b.db, id) })
+	return c.each(ctx, a, "deleted for good", "deleted", func(b *box, id string) error { return b.Discard(ctx, b.db, c.Source, id) })
 }

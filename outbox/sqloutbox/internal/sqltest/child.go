@@ -8,8 +8,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
+	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
 
@@ -104,4 +107,24 @@ func (p *process) kill() {
 	_ = p.command.Process.Kill()
 	_ = p.command.Wait()
 	_ = p.stdin.Close()
+}
+
+// Frozen stops a relay process, not to say a word any more, at a moment that is right; what it returns
+// ends it. The table has rows then.
+func (r *Rig) Frozen(right func() bool) (end func()) {
+	r.Helper()
+	p := r.start(Lanes)
+	for n := 0; ; n++ {
+		ms := make([]outbox.Message, 200)
+		for i := range ms {
+			ms[i] = Ordered("clinic-a", fmt.Sprint(i), n)
+		}
+		r.Commit(ms...)
+		jsapi.Sleep(r.Ctx(), time.Duration(n%7)*time.Millisecond)
+		r.Must(p.command.Process.Signal(syscall.SIGSTOP))
+		if right() && r.Count("redox_outbox") > 0 {
+			return p.kill
+		}
+		r.Must(p.command.Process.Signal(syscall.SIGCONT))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,6 +104,16 @@ func (s Server) unfit(t *testing.T) {
 	}
 }
 
+// asks is a handler of logs that asks the relay how it is.
+type asks struct {
+	slog.Handler
+	relay *sqloutbox.Relay
+}
+
+func (*asks) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *asks) Handle(context.Context, slog.Record) error { a.relay.Stats(); return nil }
+
 // noRoomForBodies: while the object store has no room for a body, rows without one go on.
 func (s Server) noRoomForBodies(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{}).Provision()
@@ -113,7 +124,11 @@ func (s Server) noRoomForBodies(t *testing.T) {
 	_, err = r.JS.UpdateStream(r.Ctx(), cfg)
 	r.Must(err)
 	r.Commit(outbox.Message{Source: "clinic-a", Body: bytes.Repeat([]byte("1"), 2<<20)})
-	relay, _ := r.Relay(sqloutbox.RelayConfig{})
+	log := &asks{Handler: slog.DiscardHandler}
+	relay, err := newRelay(r.Box, r.DB, r.JS, sqloutbox.RelayConfig{Logger: slog.New(log)}, outbox.PublisherConfig{})
+	r.Must(err)
+	log.relay = relay
+	r.run(relay)
 	r.Until("the source waits", func() bool { return strings.Contains(relay.Stats().Waiting["clinic-a"], "full") })
 	r.Commit(outbox.Message{Source: "clinic-b", Body: []byte("{}")})
 	r.Until("a row of another source", func() bool { return r.Count("redox_outbox") == 1 })

@@ -31,6 +31,8 @@ func (s Server) Relay(t *testing.T) {
 	t.Run("NATS away and full", s.natsAway)
 	t.Run("late repeats", s.lateRepeats)
 	t.Run("deletes fail", s.deletesFail)
+	t.Run("what fails is tried less often", s.failsLessOften)
+	t.Run("stops", s.stops)
 	t.Run("what was not published is not late", s.notPublished)
 	t.Run("what was refused is not late", s.refusedIsNotLate)
 	t.Run("status", s.status)
@@ -105,11 +107,22 @@ func (s Server) failedRows(t *testing.T) {
 	if len(rows) != 2 || rows[0].ID != "bad" || !rows[0].Ordered || !strings.Contains(rows[1].Failed, "Redox-Kind") || time.Since(rows[0].FailedAt).Abs() > time.Hour {
 		t.Errorf("failed rows %+v", rows)
 	}
-	r.Must(r.Box.Retry(r.Ctx(), r.DB, "worse")) // it fails again
+	r.Must(r.Box.Retry(r.Ctx(), r.DB, "", "worse")) // it fails again
 	r.Until("the row fails again", func() bool { return relay.Stats().Failed == 3 })
-	r.Must(r.Box.Discard(r.Ctx(), r.DB, "bad"))
-	if err := r.Box.Discard(r.Ctx(), r.DB, "bad"); !errors.Is(err, sqloutbox.ErrNoFailedRow) {
+	r.Must(r.Box.Discard(r.Ctx(), r.DB, "", "bad"))
+	if err := r.Box.Discard(r.Ctx(), r.DB, "", "bad"); !errors.Is(err, sqloutbox.ErrNoFailedRow) {
 		t.Errorf("discarded twice: %v", err)
+	}
+	for _, source := range []string{"clinic-a", "clinic-b"} { // an id is one of its source
+		r.byHand("twin", source, token, "no header block")
+	}
+	r.Until("both fail", func() bool { return relay.Stats().Failed == 5 })
+	if err := r.Box.Discard(r.Ctx(), r.DB, "", "twin"); !errors.Is(err, sqloutbox.ErrSeveralSources) {
+		t.Errorf("an id of two sources: %v", err)
+	}
+	r.Must(r.Box.Discard(r.Ctx(), r.DB, "clinic-b", "twin"))
+	if rows, err := r.Box.Failed(r.Ctx(), r.DB, 0); err != nil || len(rows) != 2 || rows[1].Source != "clinic-a" {
+		t.Errorf("left are %+v, %v", rows, err)
 	}
 	r.Empty()
 }
@@ -130,7 +143,7 @@ func (s Server) failedRowsHold(t *testing.T) {
 		text = "UPDATE redox_outbox_failed SET message = $1"
 	}
 	r.Exec(text, []byte("NATS/1.0\r\n\r\n{}"))
-	r.Must(r.Box.Retry(r.Ctx(), r.DB, "m1"))
+	r.Must(r.Box.Retry(r.Ctx(), r.DB, "", "m1"))
 	r.Empty()
 	var ids []string
 	for _, m := range r.Queued() {

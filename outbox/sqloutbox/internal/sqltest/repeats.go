@@ -1,9 +1,11 @@
 package sqltest
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -68,6 +70,54 @@ func (s Server) deletesFail(t *testing.T) {
 	r.Empty()
 	if all := r.Queued(); len(all) != 1 || !all[0].PossibleDuplicate {
 		t.Errorf("%d messages, %v", len(all), all)
+	}
+}
+
+// failsLessOften: what fails is not tried again fifty times a second.
+func (s Server) failsLessOften(t *testing.T) {
+	const tries = 8
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	r.Commit(outbox.Message{Source: "clinic-a", Body: []byte("{}")})
+	allow := r.refuseDelete()
+	asked := make(chan time.Time, tries)
+	relay, err := newRelay(r.Box, r.DB, r.JS, sqloutbox.RelayConfig{}, outbox.PublisherConfig{Lint: func(context.Context, outbox.Message) error {
+		select {
+		case asked <- time.Now():
+		default:
+		}
+		return nil
+	}})
+	r.Must(err)
+	r.run(relay)
+	first := <-asked
+	for range tries - 2 {
+		<-asked
+	}
+	if took := (<-asked).Sub(first); took < time.Second {
+		t.Errorf("tried %d times in %v", tries, took)
+	}
+	allow()
+	r.Empty()
+}
+
+// stops: a database that does not answer does not keep a relay from stopping.
+func (s Server) stops(t *testing.T) {
+	if s.Dialect == sqloutbox.SQLite {
+		return // it has nothing that waits in a trigger
+	}
+	r := s.New(t, sqloutbox.Config{}).Provision()
+	r.Commit(outbox.Message{Source: "clinic-a", Body: []byte("{}")})
+	if s.Dialect == sqloutbox.Postgres {
+		r.Exec("CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(100); RETURN OLD; END $$")
+		r.Exec("CREATE TRIGGER hang BEFORE DELETE ON redox_outbox FOR EACH ROW EXECUTE FUNCTION hang()")
+	} else {
+		r.Exec("CREATE TRIGGER hang BEFORE DELETE ON redox_outbox FOR EACH ROW DO SLEEP(100)")
+	}
+	_, stop := r.Relay(sqloutbox.RelayConfig{})
+	r.Until("the row is published, and deleted for ever", func() bool { return len(r.Queued()) == 1 })
+	began := time.Now()
+	if stop(); time.Since(began) > 40*time.Second {
+		t.Errorf("it stopped after %v", time.Since(began))
 	}
 }
 

@@ -7,7 +7,7 @@ CREATE TABLE redox_outbox (
   token   varchar(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '' CHECK (token REGEXP '^([0-9a-f]{32})?$'),
   request smallint NOT NULL DEFAULT 0,
   lane    smallint GENERATED ALWAYS AS
-          (CASE WHEN token = '' THEN ascii(right(id, 1)) % 16 ELSE instr('0123456789abcdef', left(token, 1)) - 1 END) STORED,
+          (CASE WHEN token = '' THEN mod(ascii(right(id, 1)), 16) ELSE instr('0123456789abcdef', left(token, 1)) - 1 END) STORED,
   created timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   sealed  smallint NOT NULL DEFAULT 0,
   message longblob NOT NULL,
