@@ -121,7 +121,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/internal/meter": {"outbox"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
 		"worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil, "worker/internal/guard": nil,
 		"worker/internal/pull": {"outbox"}, "worker/internal/heads": {"outbox"}, "worker/internal/advisory": {"outbox"}, "worker/internal/verdict": {"outbox", "worker/internal/backoff", "worker/internal/lease", "worker/internal/ledger"},
-		"worker/operate":  {"outbox", "outbox/dlq", "worker", "worker/audit", "worker/order"},
+		"worker/operate":  {"outbox", "outbox/dlq", "worker", "worker/audit", "worker/order", "worker/internal/ledger"},
 		"worker/order":    {"outbox", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
 		"worker/overview": {"auth", "outbox", "outbox/dlq", "outbox/topology", "worker", "worker/order", "worker/quota"},
 		"worker/redox":    {"outbox", "outbox/logsample", "auth/httpanswer", "worker/internal/guard", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},

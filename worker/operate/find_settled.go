@@ -1,0 +1,190 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/audit"
+)
+
+// dead looks through the headers of dead letters.
+func (f *finding) dead(ctx context.Context) error {
+	q := dlq.Query{IDs: []string{f.id}, WithReplays: true, Stored: f.since}
+	if f.options.Source != "" {
+		q.Sources = []string{f.options.Source}
+	}
+	for l, err := range f.letters.List(ctx, q) {
+		if errors.As(err, new(*dlq.UnreadableError)) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p := f.place(l.Source)
+		p.note(l.At, "settled %s by %s after %d attempts: %s%s", l.Settlement, l.Worker, l.Attempts, l.Error, asReplay(l.MessageID, f.id))
+		state, why := DeadLettered, "see dlq show; then replay, edit or discard it"
+		if l.Settlement == outbox.Held {
+			state, why = Held, "a person must decide: see dlq show; then replay or discard it"
+		}
+		if p.is(rankLetter, state, why) {
+			p.Now, p.DeadSequence, p.Settlement = l.MessageID, l.DeadSequence, l.Settlement
+			p.Attempts, p.Status, p.Error = l.Attempts, l.Status, l.Error
+		}
+	}
+	return nil
+}
+
+// replays asks the ledger how replays were settled.
+func (f *finding) replays(ctx context.Context) error {
+	for _, source := range f.sources() {
+		notes, err := f.letters.Replays(ctx, source, f.id)
+		if err != nil {
+			return err
+		}
+		for i, n := range notes {
+			p := f.place(source)
+			p.note(time.Time{}, "replay %s was settled %s", n.ID, n.Settlement)
+			if i == len(notes)-1 && n.Settlement == outbox.Delivered && p.is(rankNote, Replayed, "its replay "+n.ID+" was delivered") {
+				p.Now, p.Settlement = n.ID, n.Settlement
+			}
+		}
+	}
+	return nil
+}
+
+// replies looks for a durable reply: under the subject that publishers choose, then through headers.
+func (f *finding) replies(ctx context.Context) error {
+	stream, err := f.js.Stream(ctx, f.prefix.ReplyStream())
+	if err != nil {
+		return err
+	}
+	plain := strings.ReplaceAll(f.id, ".", "")
+	for _, source := range f.sources() {
+		if strings.ContainsAny(plain, "*> \t") || plain == "" {
+			break
+		}
+		msg, err := stream.GetLastMsgForSubject(ctx, f.prefix.ReplySubject(source, plain))
+		if err == nil {
+			f.replied(msg.Subject, msg.Header.Get, msg.Time)
+			return nil
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return err
+		}
+	}
+	filter := "*"
+	if f.options.Source != "" {
+		filter = f.options.Source
+	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{f.prefix.ReplySubject(filter, ">")}, HeadersOnly: true, InactiveThreshold: time.Minute}
+	if !f.since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.since
+	}
+	return f.scanReplies(ctx, stream, cfg)
+}
+
+func (f *finding) scanReplies(ctx context.Context, stream jetstream.Stream, cfg jetstream.OrderedConsumerConfig) error {
+	consumer, err := stream.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		done, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = stream.DeleteConsumer(done, consumer.CachedInfo().Name) // else the server does, after a minute
+	}()
+	left := consumer.CachedInfo().NumPending
+	for n := 0; left > 0; {
+		if f.options.Scan > 0 && n >= f.options.Scan*replyFactor {
+			return fmt.Errorf("%w: %d replies after the first %d; name the source, or look at more (--scan)", errNotLooked, left, n)
+		}
+		batch, err := consumer.Fetch(500, jetstream.FetchMaxWait(2*time.Second))
+		if err != nil {
+			return err
+		}
+		got := 0
+		for msg := range batch.Messages() {
+			got++
+			meta, err := msg.Metadata()
+			if err != nil {
+				return err
+			}
+			left = meta.NumPending
+			f.replied(msg.Subject(), msg.Headers().Get, meta.Timestamp)
+		}
+		if n += got; got == 0 {
+			return batch.Error()
+		}
+	}
+	return nil
+}
+
+// replyFactor is how many more replies than messages of the queue are looked at: they come without
+// bodies, and many at once.
+const replyFactor = 10
+
+// replied takes a reply in, if it is that of the message.
+func (f *finding) replied(subject string, header func(string) string, at time.Time) {
+	id, of := header(outbox.HeaderMessageID), header(outbox.HeaderReplayOf)
+	if !f.mine(id, of) {
+		return
+	}
+	source, _, _ := strings.Cut(strings.TrimPrefix(subject, f.prefix.String()+".reply."), ".")
+	p := f.place(source)
+	settlement := outbox.Settlement(header(outbox.HeaderSettlement))
+	p.Reply = outbox.SafeSubject(subject)
+	p.note(at, "answered: %s%s", settlement, asReplay(id, f.id))
+	if ids := header(outbox.HeaderLogIDs); ids != "" {
+		p.LogIDs = strings.Split(ids, ",")
+	}
+	if settlement == outbox.Delivered && p.is(rankReply, Replied, "") {
+		p.Now, p.Settlement = id, settlement
+	}
+}
+
+// audit looks for what operators did to the message, and for its settlement where these are kept.
+func (f *finding) audit(ctx context.Context) error {
+	q := audit.Query{Source: f.options.Source, Message: f.id, Since: f.since, Settlements: !f.since.IsZero() || f.options.Source != ""}
+	if !q.Settlements {
+		f.unlearned = append(f.unlearned, "settlements in the audit trail: name the source")
+	}
+	for r, err := range audit.NewReader(f.js, f.prefix).List(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if e := r.Entry; e != nil {
+			p := f.place(e.Source)
+			p.note(e.Time, "settled %s by %s after %d attempts", e.Settlement, e.Worker, e.Attempts)
+			if len(e.LogIDs) > 0 {
+				p.LogIDs = e.LogIDs
+			}
+			if e.Settlement == outbox.Delivered && p.is(rankAudit, Delivered, "") {
+				p.Now, p.Settlement = e.Message, e.Settlement
+			}
+			continue
+		}
+		for source, ids := range r.Deed.IDs {
+			if !slices.Contains(ids, f.id) || f.options.Source != "" && source != f.options.Source {
+				continue
+			}
+			p := f.place(strings.TrimPrefix(source, outbox.NoSource))
+			text := string(r.Deed.Action) + " by " + r.Deed.By
+			if r.Deed.Reason != "" {
+				text += ": " + r.Deed.Reason
+			}
+			p.note(r.Deed.Time, "%s", text)
+			if r.Deed.Action == audit.Discard {
+				p.is(rankAudit, Discarded, "its dead letter was deleted by "+r.Deed.By)
+			}
+		}
+	}
+	return nil
+}

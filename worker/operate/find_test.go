@@ -1,0 +1,107 @@
+package operate_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/operate"
+)
+
+// One message in each of the states that there are, and one that nobody knows.
+func TestFind_EachState(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		no := errors.New("no")
+		for id, err := range map[string]error{"hangs": errHang, "fails": worker.RetryAfter(no, time.Hour), "head": worker.RetryAfter(no, time.Hour),
+			"held": worker.Held(no), "refused": worker.Permanent(no), "again": worker.Permanent(no), "thrown": worker.Permanent(no)} {
+			r.answer(id, err)
+		}
+		r.start()
+		r.publish(outbox.Message{ID: "answered", ReplyTo: "redox.reply.clinic-a.answered"})
+		r.publish(outbox.Message{ID: "head", OrderKey: "k"})
+		r.publish(outbox.Message{ID: "behind", OrderKey: "k"})
+		for _, id := range []string{"hangs", "fails", "held", "refused", "again", "thrown"} {
+			r.publish(outbox.Message{ID: id})
+		}
+		time.Sleep(10 * time.Second)
+		r.answer("again:r1", nil)
+		for _, err := range r.desk.Replay(r.Context(), r.choose("again"), operate.ReplayOptions{Canary: 1, Reason: "mended"}) {
+			r.must(err)
+		}
+		for _, err := range r.desk.Discard(r.Context(), r.choose("thrown"), dlq.DiscardOptions{}, "a test message") {
+			r.must(err)
+		}
+		for id, want := range map[string]operate.State{"answered": operate.Replied, "head": operate.Waiting, "behind": operate.BehindHead, "hangs": operate.InFlight,
+			"fails": operate.Waiting, "held": operate.Held, "refused": operate.DeadLettered, "again": operate.Replayed, "thrown": operate.Discarded} {
+			if p := r.find(id); p.State != want || p.Source != source {
+				t.Errorf("%s: %+v, want %s", id, p, want)
+			}
+		}
+		if p := r.find("behind"); p.Behind != "head" {
+			t.Errorf("it is behind %q", p.Behind)
+		}
+		if p := r.find("fails"); p.Attempts != 1 || time.Until(p.Next) < 5*time.Minute {
+			t.Errorf("%+v", p)
+		}
+		if p := r.find("answered"); p.Reply != "redox.reply.clinic-a.…" {
+			t.Errorf("%+v", p)
+		}
+		if p := r.find("again"); p.Now != "again:r1" || !strings.Contains(p.Timeline[len(p.Timeline)-1].What, "replay by ann@ops: mended") {
+			t.Errorf("%+v", p)
+		}
+
+		r.must(r.desk.Pause(r.Context(), source, 0, "their IT asked"))
+		time.Sleep(2 * time.Second)
+		r.publish(outbox.Message{ID: "paused"})
+		time.Sleep(2 * time.Second)
+		if p := r.find("paused"); p.State != operate.PausedState || !strings.Contains(p.Why, "by ann@ops: their IT asked") {
+			t.Errorf("%+v", p)
+		}
+		r.end()
+		r.stop()
+		_, err := r.desk.Resume(r.Context(), source, "")
+		r.must(err)
+		r.publish(outbox.Message{ID: "queued"})
+		if p := r.find("queued"); p.State != operate.Queued {
+			t.Errorf("%+v", p)
+		}
+		if f, err := operate.Find(r.Context(), r.js, "", "nobody", operate.FindOptions{}); err != nil || len(f.Places) != 0 {
+			t.Errorf("%+v, %v", f, err)
+		}
+	})
+}
+
+// What was not looked at is said; with the time in an id there is little to look at.
+func TestFind_IsBoundedAndSaysSo(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		for range 300 {
+			r.publish(outbox.Message{})
+		}
+		time.Sleep(time.Hour)
+		late := outbox.NewID()
+		r.publish(outbox.Message{ID: late})
+		r.publish(outbox.Message{ID: "plain"})
+		before := r.js.Conn().Stats().OutMsgs
+		f, err := operate.Find(r.Context(), r.js, "", late, operate.FindOptions{Scan: 10})
+		r.must(err)
+		if n := r.js.Conn().Stats().OutMsgs - before; len(f.Places) != 1 || f.Places[0].State != operate.Queued || n > 60 {
+			t.Errorf("%+v after %d requests", f, n)
+		}
+		f, err = operate.Find(r.Context(), r.js, "", "plain", operate.FindOptions{Scan: 10, Source: source})
+		r.must(err)
+		if len(f.Places) != 0 || len(f.Unlearned) != 1 || !strings.Contains(f.Unlearned[0], "the work queue: not looked at: what was stored after the first 10") {
+			t.Errorf("%+v", f)
+		}
+		if f, err = operate.Find(r.Context(), r.js, "", "plain", operate.FindOptions{Scan: -1, Source: source}); err != nil || len(f.Places) != 1 {
+			t.Errorf("%+v, %v", f, err)
+		}
+		r.must(r.js.DeleteStream(r.Context(), "REDOX_REPLIES"))
+		if f, err = operate.Find(r.Context(), r.js, "", late, operate.FindOptions{}); err != nil || len(f.Places) != 1 || len(f.Unlearned) != 1 || !strings.HasPrefix(f.Unlearned[0], "the replies: ") {
+			t.Errorf("%+v, %v", f, err)
+		}
+	})
+}
