@@ -37,10 +37,10 @@ func TestPage_NewestFirst(t *testing.T) {
 	for from := 0; from < n; from += 1000 {
 		g.bulk(t, from, 1000, 10)
 	}
-	before := g.JS.Conn().Stats().OutMsgs
+	before := g.Store.js.Conn().Stats().OutMsgs
 	p, err := g.Page(g.Ctx(), Query{}, PageOptions{Limit: 50})
 	g.Must(err)
-	if requests := g.JS.Conn().Stats().OutMsgs - before; requests > 8 || p.Scanned > 512 || len(p.Letters) != 50 || p.Letters[0].MessageID != "m-2999" {
+	if requests := g.Store.js.Conn().Stats().OutMsgs - before; requests > 8 || p.Scanned > 512 || len(p.Letters) != 50 || p.Letters[0].MessageID != "m-2999" {
 		t.Errorf("%d requests, %d looked at, %d found", requests, p.Scanned, len(p.Letters))
 	}
 	for name, q := range map[string]Query{"all": {}, "one source": {Sources: []string{"clinic-3"}}, "errors": {Errors: []string{"Status 503"}, Statuses: []string{"5xx"}}, "settlement": {Settlements: []outbox.Settlement{outbox.Exhausted}}} {
