@@ -85,7 +85,7 @@ var faultsOfConfig = map[string]fault{
 		}},
 	"no directory for the trail": {finds: `^files audit.file: directory ".*trail" does not exist; make it`,
 		plant: func(w *world) { w.set = append(w.set, "audit.file="+w.path("trail/a.log")) }, mend: func(w *world) { w.must(os.Mkdir(w.path("trail"), 0o700)) }},
-	"a certificate that is none": {finds: `^files redox.ca_file: file ".*ca.pem" holds no PEM certificate|^(keys|redox) : redox.ca_file: file ".*" holds no PEM certificate; give the certificate of the CA`,
+	"a certificate that is none": {finds: `^(files|redox) (redox.ca_file)?: .*file ".*ca.pem" holds no PEM certificate; give the certificate (in PEM|of the CA)$`,
 		plant: func(w *world) { w.write("ca.pem", "none"); w.set = append(w.set, "redox.ca_file="+w.path("ca.pem")) }, mend: func(w *world) { w.set = nil }},
 	"attempts that are few":        setTo(`^retry worker.retry.max_attempts: is 3: a SEND is given up after 6s of trying, or sooner; set it to 0`, statusWarning, "worker.retry.max_attempts=3", "worker.retry.max_attempts=0"),
 	"an age that is short":         setTo(`^retry worker.retry.max_age: is 1m`, statusWarning, "worker.retry.max_age=1m", "worker.retry.max_age=24h"),
@@ -135,6 +135,28 @@ var faultsOfNATS = map[string]fault{
 		mend: func(w *world) {
 			w.set = append(w.set, "sources.clinic-z.id=8ce6f387-c33c-417d-8682-81e83628cbd9", "sources.clinic-z.key=main")
 		}},
+	"no registry": {finds: "^streams bucket REDOX_SOURCES: it does not exist; run `redoxworker provision`", plant: func(w *world) { w.set = append(w.set, "registry=true") },
+		mend: func(w *world) {
+			_, err := topology.Topology{Registry: true}.Ensure(w.Context(), w.js)
+			w.must(err)
+		}},
+	"an entry of the registry without a key": {finds: `^config sources.clinic-r: its entry in the registry names the key other, which this configuration does not have; add keys.other, or name another: redoxworker sources set clinic-r --key NAME`,
+		plant: func(w *world) { w.register(`{"id":"8ce6f387-c33c-417d-8682-81e83628cbd9","key":"other"}`) },
+		mend: func(w *world) {
+			w.key("other", true)
+			w.set = append(w.set, "keys.other.client_id=client", "keys.other.kid=other", "keys.other.private_key_file="+w.path("other.pem"), "sources.clinic-o.key=other", "sources.clinic-o.id=9ce6f387-c33c-417d-8682-81e83628cbd9")
+		}},
+	"an entry of the registry that is none": {finds: `^config sources.clinic-r: its entry in the registry cannot be used: `, plant: func(w *world) { w.register(`{"id":1}`) },
+		mend: func(w *world) { w.register(`{"id":"8ce6f387-c33c-417d-8682-81e83628cbd9","key":"main"}`) }},
+	"a source in two places": {finds: `^config sources.clinic-r: it is in the configuration and in the registry, and the configuration wins; keep one of the two: redoxworker sources rm clinic-r`, as: statusWarning,
+		plant: func(w *world) {
+			w.register(`{"id":"8ce6f387-c33c-417d-8682-81e83628cbd9","key":"main"}`)
+			w.set = append(w.set, "sources.clinic-r.id=8ce6f387-c33c-417d-8682-81e83628cbd9", "sources.clinic-r.key=main")
+		}, mend: func(w *world) { w.set = w.set[:1] }},
+	"a worker that cannot make streams": {finds: `^rights publish \$JS.API.STREAM.CREATE.REDOX_OUT: user worker may not make streams that are missing, as nats.provision: auto says; set nats.provision to never`, as: statusWarning,
+		with: "{publish: {deny: [\"$JS.API.STREAM.CREATE.>\"]}}", plant: func(w *world) {
+			w.set = append(w.set, "nats.user=worker", "nats.password=s3cret", "nats.provision=auto")
+		}, mend: func(w *world) { w.set[2] = "nats.provision=never" }},
 	"a consumer of somebody":      remade(`^consumers consumer mine: it is no worker's.*; stop who made it, then nats consumer rm REDOX_OUT mine --force`, jetstream.ConsumerConfig{Name: "mine", AckPolicy: jetstream.AckExplicitPolicy}),
 	"a lease that nobody takes":   remade(`^consumers consumer clinic-a-send: its ack wait of 1s is shorter than worker.ack_wait, 30s.*; stop all workers, then nats consumer rm`, ours(func(c *jetstream.ConsumerConfig) { c.AckWait = time.Second })),
 	"a consumer that gives up":    remade(`^consumers consumer clinic-a-send: it is configured otherwise`, ours(func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 3 })),
@@ -169,7 +191,7 @@ var faultsOfFarSide = map[string]fault{
 		plant: func(w *world) {
 			w.set = append(w.set, "redox.base_url="+w.answers(func(r http.ResponseWriter) { r.WriteHeader(http.StatusServiceUnavailable) }))
 		}, mend: func(w *world) { w.set = nil }},
-	"an outbox without tables": {finds: "^outbox redox_outbox: .*tables of redox_outbox are missing or cannot be read.*; run `redoxworker outbox migrate`|^outbox redox_outbox: .*; run `redoxworker outbox migrate`",
+	"an outbox without tables": {finds: "^outbox redox_outbox: sqloutbox: the tables of redox_outbox are missing or cannot be read: .*no such table.*; run `redoxworker outbox migrate`$",
 		plant: func(w *world) { w.set = append(w.set, "outbox.driver=sqlite", "outbox.dsn="+w.path("app.db")) }, mend: (*world).migrate},
 	"an outbox that cannot be written": {finds: `^outbox redox_outbox: sqloutbox: try .*readonly database.*; let the user of outbox.dsn read, write and delete`,
 		plant: func(w *world) {
@@ -181,6 +203,16 @@ var faultsOfFarSide = map[string]fault{
 		plant: func(w *world) {
 			w.set = append(w.set, "outbox.driver=postgres", "outbox.dsn=postgres://u:s3cret@127.0.0.1:1/db?sslmode=disable")
 		}, mend: func(w *world) { w.set = nil }},
+}
+
+// register writes an entry of the registry.
+func (w *world) register(value string) {
+	w.Helper()
+	_, err := topology.Topology{Registry: true}.Ensure(w.Context(), w.js)
+	w.must(err)
+	w.set = []string{"registry=true"}
+	_, err = w.js.Publish(w.Context(), "$KV.REDOX_SOURCES.source.clinic-r", []byte(value))
+	w.must(err)
 }
 
 // answers is a server that answers so.

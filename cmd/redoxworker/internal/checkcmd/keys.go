@@ -110,7 +110,7 @@ func ClockText(ahead time.Duration, known bool) string {
 func checkKeysOf(ctx context.Context, c *config.Config, token bool, r *report) {
 	transport, err := access.NewTransport(c)
 	if err != nil {
-		r.faults(checkKeys, err)
+		r.faults(checkRedox, err) // as checkHosts does
 		return
 	}
 	defer transport.CloseIdleConnections()

@@ -41,24 +41,46 @@ func checkDatabase(ctx context.Context, c *config.Config, r *report) {
 	}
 	s, err := box.Status(ctx, db)
 	for _, p := range s.Problems {
-		text, mend, _ := strings.Cut(p, ": run `")
-		if mend != "" {
-			mend = "run `" + mend
-		}
+		text, mend := splitMend(p)
 		r.fault(checkOutbox, c.Outbox.Table, text, mend)
 	}
 	if len(s.Problems) > 0 {
 		return
 	}
 	if err != nil {
-		r.fault(checkOutbox, c.Outbox.Table, cause(ctx, err), "let the user of outbox.dsn read the tables of the outbox")
+		r.fault(checkOutbox, c.Outbox.Table, cause(ctx, err), mendGrant)
 		return
 	}
 	if err := box.CheckRights(ctx, db); err != nil {
-		r.fault(checkOutbox, c.Outbox.Table, cause(ctx, err), "let the user of outbox.dsn read, write and delete in the tables of the outbox")
+		r.fault(checkOutbox, c.Outbox.Table, cause(ctx, err), mendGrant)
 	}
 	waits(s, r)
 	r.fine(checkOutbox, fmt.Sprintf("%s: %s waiting, tables and rights as they should be", c.Outbox.Driver, counted(int(s.Rows), "row", "rows")))
+}
+
+const mendGrant = "let the user of outbox.dsn read, write and delete in the tables of the outbox"
+
+// splitMend parts a problem of the outbox from the command that mends it, which may have the reason
+// behind it. A right that lacks is mended by no migration.
+func splitMend(problem string) (text, mend string) {
+	for _, before := range []string{"; run `", ": run `"} {
+		start := strings.Index(problem, before)
+		if start < 0 {
+			continue
+		}
+		end := start + len(before) + strings.IndexByte(problem[start+len(before):], '`') + 1
+		text, mend = problem[:start], problem[start+2:end]
+		if reason, ok := strings.CutPrefix(problem[end:], ": "); ok {
+			text += ": " + reason
+		} else {
+			mend += problem[end:]
+		}
+		if strings.Contains(text, "denied") {
+			mend = mendGrant
+		}
+		return text, mend
+	}
+	return problem, ""
 }
 
 // waits reports what keeps rows, or the database's cleaning, waiting.

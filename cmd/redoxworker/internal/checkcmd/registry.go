@@ -2,6 +2,7 @@ package checkcmd
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
@@ -20,6 +21,9 @@ func (n *natsWorld) knownSources(ctx context.Context) map[string]bool {
 		return known
 	}
 	entries, err := registry.New(n.js, registry.Options{Prefix: n.prefix}).List(ctx)
+	if errors.Is(err, registry.ErrNoRegistry) {
+		return nil // as the check of streams says
+	}
 	if err != nil {
 		n.failed(checkConfig, "registry", err, "$JS.API.STREAM.INFO.KV_"+n.prefix.SourcesBucket())
 		return nil

@@ -146,6 +146,21 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+func TestSplitMend(t *testing.T) {
+	t.Parallel()
+	for problem, want := range map[string][2]string{
+		"t is missing; run `redoxworker outbox migrate`: no such table":                 {"t is missing: no such table", "run `redoxworker outbox migrate`"},
+		"t is missing; run `redoxworker outbox migrate`: permission denied for table t": {"t is missing: permission denied for table t", mendGrant},
+		"version 0 of 1: run `redoxworker outbox migrate`":                              {"version 0 of 1", "run `redoxworker outbox migrate`"},
+		"order is lost: run `ALTER TABLE t` and connect anew":                           {"order is lost", "run `ALTER TABLE t` and connect anew"},
+		"the server is too old": {"the server is too old", ""},
+	} {
+		if text, mend := splitMend(problem); text != want[0] || mend != want[1] {
+			t.Errorf("%q: %q, %q", problem, text, mend)
+		}
+	}
+}
+
 // Names that others gave do nothing to a terminal.
 func TestReport_WhatOthersNamedIsOneLineOfText(t *testing.T) {
 	t.Parallel()
