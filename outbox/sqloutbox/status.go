@@ -20,6 +20,9 @@ type Status struct {
 	Failed     []FailedRow `json:"failed"`
 	// Horizon is what keeps PostgreSQL from cleaning up; nil where nothing does for over a minute.
 	Horizon *Horizon `json:"horizon,omitempty"`
+	// HorizonPartial says that Horizon is of this user's transactions alone: PostgreSQL shows those
+	// of others to who has the role pg_read_all_stats.
+	HorizonPartial bool `json:"horizon_partial,omitempty"`
 	// DeadTuples and Bytes are those of the table, on PostgreSQL as of its last statistics. Bytes
 	// has the indexes, too. Where the database does not say they are 0.
 	DeadTuples int64 `json:"dead_tuples"`
@@ -106,6 +109,11 @@ func (o *Outbox) cost(ctx context.Context, db *sql.DB, s *Status) error {
 	if err != nil {
 		return fmt.Errorf("sqloutbox: look at the size of %s: %w", o.table, err)
 	}
+	var all bool
+	if err := db.QueryRowContext(ctx, "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')").Scan(&all); err != nil {
+		return fmt.Errorf("sqloutbox: look at what may be looked at: %w", err)
+	}
+	s.HorizonPartial = !all
 	var h Horizon
 	err = db.QueryRowContext(ctx, `SELECT pid, slot, age FROM (
 		SELECT pid, '' AS slot, CAST(extract(epoch FROM clock_timestamp() - xact_start) AS double precision) AS age, age(COALESCE(backend_xmin, backend_xid)) AS behind

@@ -34,6 +34,13 @@ func TestCheckRights(t *testing.T) {
 	r.Exec("GRANT INSERT ON redox_outbox_failed TO reader")
 	r.Exec("SET ROLE reader")
 	r.Must(r.Box.CheckRights(r.Ctx(), r.DB))
+	for role, partial := range map[string]bool{"RESET ROLE": false, "SET ROLE reader": true} {
+		r.Exec(role)
+		if s, err := r.Box.Status(r.Ctx(), r.DB); err != nil || s.HorizonPartial != partial {
+			t.Errorf("%s: what is seen of others' transactions is a part: %v, %v", role, s.HorizonPartial, err)
+		}
+	}
+	r.Exec("RESET ROLE")
 	if n := r.Count("redox_outbox"); n != 1 {
 		t.Errorf("%d rows are left of 1", n)
 	}

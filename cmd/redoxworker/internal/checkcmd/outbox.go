@@ -54,8 +54,8 @@ func checkDatabase(ctx context.Context, c *config.Config, r *report) {
 	if err := box.CheckRights(ctx, db); err != nil {
 		r.fault(checkOutbox, c.Outbox.Table, cause(ctx, err), mendGrant)
 	}
-	waits(s, r)
 	r.fine(checkOutbox, fmt.Sprintf("%s: %s waiting, tables and rights as they should be", c.Outbox.Driver, counted(int(s.Rows), "row", "rows")))
+	waits(s, r)
 }
 
 const mendGrant = "let the user of outbox.dsn read, write and delete in the tables of the outbox"
@@ -87,6 +87,9 @@ func splitMend(problem string) (text, mend string) {
 func waits(s sqloutbox.Status, r *report) {
 	if s.FailedRows > 0 {
 		r.warn(checkOutbox, "", cli.Counted(uint64(s.FailedRows), "row")+" cannot be published", "see redoxworker outbox failed ls")
+	}
+	if s.HorizonPartial {
+		r.unknown(checkOutbox, "", "whether transactions of other users keep the database from cleaning up is not known: this user sees its own alone", "GRANT pg_read_all_stats TO the user of outbox.dsn")
 	}
 	h := s.Horizon
 	switch {

@@ -133,6 +133,7 @@ func TestWaits(t *testing.T) {
 		as     status
 		want   string
 	}{
+		"a part":        {sqloutbox.Status{HorizonPartial: true}, statusUnknown, "GRANT pg_read_all_stats"},
 		"failed rows":   {sqloutbox.Status{FailedRows: 2}, statusWarning, "outbox : 2 rows cannot be published; see redoxworker outbox failed ls"},
 		"a slot":        {sqloutbox.Status{Horizon: &sqloutbox.Horizon{Slot: "old"}}, statusWarning, "SELECT pg_drop_replication_slot('old')"},
 		"a transaction": {sqloutbox.Status{Horizon: &sqloutbox.Horizon{PID: 7, AgeSeconds: 90}}, statusWarning, "outbox process 7: its transaction, 1m30s old, keeps the database from cleaning up"},

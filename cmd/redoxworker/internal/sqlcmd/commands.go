@@ -198,6 +198,9 @@ func show(a *cli.App, s sqloutbox.Status, incomplete error) error {
 	if s.Bytes > 0 {
 		a.Printf("table %d bytes, %s\n", s.Bytes, cli.Counted(uint64(s.DeadTuples), "dead row"))
 	}
+	if s.HorizonPartial {
+		a.Printf("what others' transactions keep the database from cleaning up is not seen: GRANT pg_read_all_stats TO the user of outbox.dsn\n")
+	}
 	switch h := s.Horizon; {
 	case h == nil:
 	case h.Slot != "":
