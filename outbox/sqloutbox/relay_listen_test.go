@@ -14,7 +14,7 @@ import (
 )
 
 // A Listener that fails, or panics, is called again after 1, 2, 4, ... s, less up to a fifth; the log
-// says it once. One that listens wakes the relay.
+// says it once, and that it listens again. One that listens wakes the relay.
 func TestRelay_Listens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		box, err := New(Postgres, Config{Notify: true, Table: "app_outbox"})
@@ -50,7 +50,7 @@ func TestRelay_Listens(t *testing.T) {
 		if !slices.EqualFunc(called, steps, func(have, want time.Duration) bool { return have <= want && have >= want*4/5 }) {
 			t.Errorf("called after %v, want about %v", called, steps)
 		}
-		if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "no such host") {
+		if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "no such host") || !strings.Contains(log.String(), "listening to the database again") {
 			t.Errorf("%d lines: %s", n, log.String())
 		}
 	})
