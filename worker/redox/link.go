@@ -7,7 +7,7 @@ import (
 
 // belowFHIR is the path of a FHIR message below the base of the API. A link of an answer, such
 // as that of the next page of a search, is an absolute URL: it stands for what it has behind the
-// base, and the request goes to the base whatever it says. One that leads elsewhere would have
+// base, which may be a query string alone, and the request goes to the base whatever it says. One that leads elsewhere would have
 // been answered by somebody else, and is refused. No error holds anything of the path.
 func (t *targets) belowFHIR(ref string) (string, *Error) {
 	scheme, rest, ok := strings.Cut(ref, "://")
