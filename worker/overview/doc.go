@@ -17,6 +17,6 @@
 // A Gatherer makes one request for the queue's subjects, one for each 256 consumers, at most
 // [Config.Oldest] for the oldest messages, three for each head, one for each stream and bucket, one
 // for the subjects of the dead letters, when these have changed, and one that all workers answer.
-// The server counts subjects under the lock of their stream: call Gather again after twenty times
-// as long as it took, as a Gatherer advises ([Gatherer.Pause]).
+// The server counts subjects under the lock of their stream: look no more often than
+// [Gatherer.Pause] says.
 package overview

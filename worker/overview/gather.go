@@ -60,7 +60,7 @@ type Gatherer struct {
 	served  map[string]map[string][]string // scopes by source, by digest
 	samples []sample
 	dead    deadCount
-	took    time.Duration // of counting subjects, at the last look
+	cost    time.Duration // of the last look: for how long nobody should look again
 }
 
 // New makes no request.
@@ -72,12 +72,19 @@ func New(js jetstream.JetStream, c Config) (*Gatherer, error) {
 	return &Gatherer{js: js, config: c, tokens: order.NewTokens(js, c.Prefix)}, nil
 }
 
-// Pause is for how long nothing should be gathered after the last time: a second, and twenty times
-// as long as the server took to count what it has.
+// What is counted at the server costs it about 4 microseconds a subject, under the lock of the
+// stream, and 90 a consumer, under that of the consumer. Looking may take a twentieth of its time.
+const (
+	perSubject  = 80 * time.Microsecond
+	perConsumer = 400 * time.Microsecond
+)
+
+// Pause is the time from one Gather to the next that nobody else will feel: a second, or more where
+// the server had much to count.
 func (g *Gatherer) Pause() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return max(time.Second, 20*g.took)
+	return max(time.Second, g.cost)
 }
 
 // Gather looks. It returns within a few seconds, whatever does not answer: what could not be
@@ -122,7 +129,7 @@ func (x *gathering) disconnected(conn *nats.Conn) {
 // look asks everybody.
 func (x *gathering) look(ctx context.Context) {
 	x.Gatherer.mu.Lock()
-	x.took = 0
+	x.cost = 0
 	x.Gatherer.mu.Unlock()
 	var all sync.WaitGroup
 	p := x.config.Prefix

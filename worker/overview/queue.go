@@ -81,14 +81,19 @@ func (x *gathering) state(ctx context.Context) (jetstream.Stream, *jetstream.Str
 	return stream, state, err
 }
 
-// subjects asks for how many messages each subject has, and notes how long that took.
+// subjects asks for how many messages each subject has, and notes what that costs.
 func (g *Gatherer) subjects(ctx context.Context, stream jetstream.Stream, filter string) (*jetstream.StreamInfo, error) {
-	began := time.Now()
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err == nil {
+		g.costs(perSubject, len(info.State.Subjects))
+	}
+	return info, err
+}
+
+func (g *Gatherer) costs(each time.Duration, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.took += time.Since(began)
-	return info, err
+	g.cost += time.Duration(n) * each
 }
 
 // rates is the queue as a whole, and how fast it moved since earlier looks.
@@ -127,6 +132,7 @@ func (x *gathering) consumers(ctx context.Context, stream jetstream.Stream, mess
 	for info := range list.Info() { // always to its end: the lister sends on
 		found[info.Name] = info
 	}
+	x.costs(perConsumer, len(found))
 	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return found, err
 	}

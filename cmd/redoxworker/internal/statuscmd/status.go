@@ -52,9 +52,13 @@ func gatherer(q *cli.Session) (*overview.Gatherer, error) {
 	return overview.New(q.JS, overview.Config{Prefix: q.Prefix, Topology: service.Topology(q.Config), Explain: q.Explain})
 }
 
+// leastPause lies between two looks, however long they take.
+const leastPause = 100 * time.Millisecond
+
 // watch shows it until ctx ends. Where the server has much to count it is asked less often.
 func (c Status) watch(ctx context.Context, a *cli.App, g *overview.Gatherer) error {
 	for {
+		began := time.Now()
 		o := g.Gather(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -62,7 +66,7 @@ func (c Status) watch(ctx context.Context, a *cli.App, g *overview.Gatherer) err
 		if err := c.show(a, &o); err != nil {
 			return err
 		}
-		timer := time.NewTimer(g.Pause())
+		timer := time.NewTimer(max(leastPause, g.Pause()-time.Since(began)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
