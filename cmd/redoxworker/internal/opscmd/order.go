@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/order"
+	"github.com/redoxworker/redoxworker/worker/overview"
 )
 
 // OrderCommand is about ordered messages: those of one token wait for its first message.
@@ -41,32 +42,44 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 	if c.Limit < 0 {
 		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
 	}
-	states, err := order.NewTokens(q.JS, q.Prefix).List(ctx, c.Source, messages, c.Limit)
+	g, err := overview.New(q.JS, overview.Config{Prefix: q.Prefix, Explain: q.Explain})
+	if err != nil {
+		return err
+	}
+	heads, err := g.Heads(ctx, c.Source, messages, c.Limit)
 	if err != nil {
 		return q.Explain(err)
 	}
 	if a.Globals.JSON {
-		return cli.EncodeAll(a, states)
+		return cli.EncodeAll(a, heads)
 	}
-	if len(states) == 0 {
+	if len(heads) == 0 {
 		fmt.Fprintln(a.Stderr, "no message waits behind another of its order")
 		return nil
 	}
 	t := a.NewTable()
 	t.AppendHeader(table.Row{"source", "order token", "messages", "waits for", "stored", "state", "attempts", "next try", "last error"})
-	for _, s := range states {
+	for _, s := range heads {
 		h := &s.Head
-		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, h.ID, cli.Clock(h.Stored), headStateText(h), h.Attempts, nextTry(h), h.Error})
+		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, h.ID, cli.Clock(h.Stored), headState(&s), h.Attempts, nextTry(h), h.Error})
 	}
 	a.Printf("%s\n", a.Fitted(t, 9))
 	return nil
 }
 
-func headStateText(h *order.Head) string {
-	if h.ByHand {
-		return h.State + ", to be held"
+// headState is what a head is doing, or why it waits.
+func headState(h *overview.Head) string {
+	state := h.Head.State
+	switch {
+	case h.By != "":
+		state += " by " + h.By
+	case h.Why.Text != "" && h.Why.State != overview.Retrying: // when is told beside it
+		state = h.Why.Text
 	}
-	return h.State
+	if h.Head.ByHand {
+		state += ", to be held"
+	}
+	return state
 }
 
 func nextTry(h *order.Head) string {
