@@ -3,7 +3,6 @@ package overview
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -57,21 +56,63 @@ func (x *gathering) countDead(ctx context.Context, stream jetstream.Stream, stat
 		return dead, nil
 	}
 	dead.Oldest, dead.Newest = state.FirstTime, state.LastTime
-	if state.NumSubjects > mostSubjects {
-		return dead, errors.New("they are too many to be counted by source; see `redoxworker dlq ls --counts`")
-	}
-	info, err := x.subjects(ctx, stream, x.config.Prefix.String()+".dlq.>")
+	err := x.countLetters(ctx, stream, state, dead)
 	if err != nil {
 		return dead, err
 	}
-	dead.Sources, dead.Settlements = map[string]uint64{}, map[outbox.Settlement]uint64{}
+	return dead, x.reasons(ctx, stream, state, dead)
+}
+
+// countLetters counts them by source and settlement; where they are many, by settlement alone.
+func (x *gathering) countLetters(ctx context.Context, stream jetstream.Stream, state jetstream.StreamState, dead *Dead) error {
+	dead.Settlements = map[outbox.Settlement]uint64{}
+	if state.NumSubjects > uint64(x.config.Subjects) {
+		for _, settlement := range [...]outbox.Settlement{outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison} {
+			n, err := x.pending(ctx, stream, x.config.Prefix.DeadSubject("*", settlement, "*"))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				dead.Settlements[settlement] = n
+			}
+		}
+		return nil
+	}
+	info, err := x.subjects(ctx, stream, x.config.Prefix.String()+".dlq.>")
+	if err != nil {
+		return err
+	}
+	dead.Sources = map[string]uint64{}
 	for subject, n := range info.State.Subjects {
 		source, rest, _ := strings.Cut(strings.TrimPrefix(subject, x.config.Prefix.String()+".dlq."), ".")
 		settlement, _, _ := strings.Cut(rest, ".")
 		dead.Sources[source] += n
 		dead.Settlements[outbox.Settlement(settlement)] += n
 	}
-	return dead, x.reasons(ctx, stream, state, dead)
+	return nil
+}
+
+// browse makes a consumer of dead letters, which end ends.
+func (x *gathering) browse(ctx context.Context, stream jetstream.Stream, c jetstream.ConsumerConfig) (consumer jetstream.Consumer, end func(), err error) {
+	c.AckPolicy, c.HeadersOnly, c.MemoryStorage, c.Replicas, c.InactiveThreshold = jetstream.AckNonePolicy, true, true, 1, 10*time.Second
+	if consumer, err = stream.CreateConsumer(ctx, c); err != nil {
+		return nil, nil, err
+	}
+	return consumer, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.config.Timeout)
+		defer cancel()
+		_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
+	}, nil
+}
+
+// pending counts what is stored under a filter, as a consumer of it would be told.
+func (x *gathering) pending(ctx context.Context, stream jetstream.Stream, filter string) (uint64, error) {
+	consumer, end, err := x.browse(ctx, stream, jetstream.ConsumerConfig{FilterSubject: filter})
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	return consumer.CachedInfo().NumPending, nil
 }
 
 // reasons reads the headers of the newest dead letters.
@@ -80,18 +121,11 @@ func (x *gathering) reasons(ctx context.Context, stream jetstream.Stream, state 
 	if state.LastSeq-from >= deadSample {
 		from = state.LastSeq - deadSample + 1
 	}
-	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
-		InactiveThreshold: 10 * time.Second, MemoryStorage: true, Replicas: 1,
-	})
+	consumer, end, err := x.browse(ctx, stream, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.config.Timeout)
-		defer cancel()
-		_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
-	}()
+	defer end()
 	batch, err := consumer.FetchNoWait(deadSample)
 	if err != nil {
 		return err

@@ -33,6 +33,11 @@ type Config struct {
 	Oldest int
 	// Heads is how many heads of orders are looked at. Default 10; −1 means none.
 	Heads int
+	// Subjects is up to how many subjects of the queue, and of the dead letters, are asked for one by
+	// one, which the server counts under the lock of the stream. Where there are more, consumers
+	// count: heads of orders are not looked at, and dead letters are counted by settlement alone.
+	// Default 20,000.
+	Subjects int
 	// Explain adds to the error of a question that was not answered in time what the caller knows
 	// of it. nil means nothing.
 	Explain func(error) error
@@ -43,6 +48,7 @@ func (c Config) WithDefaults() Config {
 	c.Topology.Prefix = c.Prefix
 	c.Timeout, c.Wait = cmp.Or(c.Timeout, 2*time.Second), cmp.Or(c.Wait, time.Second)
 	c.Oldest, c.Heads = max(0, cmp.Or(c.Oldest, 256)), max(0, cmp.Or(c.Heads, 10))
+	c.Subjects = cmp.Or(c.Subjects, 20_000)
 	if c.Explain == nil {
 		c.Explain = func(err error) error { return err }
 	}

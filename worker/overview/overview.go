@@ -172,7 +172,8 @@ type Dead struct {
 	// Oldest and Newest are when the first and the last of them were written.
 	Oldest time.Time `json:"oldest,omitzero"`
 	Newest time.Time `json:"newest,omitzero"`
-	// Sources have so many of them, Settlements likewise: all of them are counted.
+	// Settlements and Sources have so many of them: all are counted. Sources is nil where they are
+	// more than Config.Subjects.
 	Sources     map[string]uint64            `json:"sources,omitempty"`
 	Settlements map[outbox.Settlement]uint64 `json:"settlements,omitempty"`
 	// Reasons of the newest Sample of them, the most frequent first.

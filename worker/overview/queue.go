@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// mostSubjects bounds the subjects that are asked for one by one. Beyond, consumers count.
-	mostSubjects = 200_000
 	// subjectsTimeout bounds the answer to that.
 	subjectsTimeout = 5 * time.Second
 	// atOnce bounds the questions for single messages that are open.
@@ -48,22 +46,21 @@ func (x *gathering) lookAtQueue(ctx context.Context) {
 		x.learn(theQueue, err, info(queue))
 		return
 	}
-	counted := state.State.NumSubjects <= mostSubjects
 	consumers, err := x.consumers(ctx, stream, state.State.Msgs)
 	x.learn("what workers have in hand", err, "CONSUMER.LIST."+queue)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.now = state.TimeStamp
 	x.view.Queue = x.rates(state)
-	if counted {
-		x.countSubjects(state.State.Subjects)
-	} else {
+	x.countSubjects(state.State.Subjects)
+	if state.State.NumSubjects > uint64(x.config.Subjects) {
 		x.countConsumers(consumers)
 	}
 	x.countInHand(consumers)
 }
 
-// state is that of the queue, with its subjects unless they are too many.
+// state is that of the queue, with its subjects: where these are too many, but for those of order
+// tokens, so that no more are asked for than there are sources.
 func (x *gathering) state(ctx context.Context) (jetstream.Stream, *jetstream.StreamInfo, error) {
 	once, cancel := context.WithTimeout(ctx, x.config.Timeout)
 	defer cancel()
@@ -72,13 +69,24 @@ func (x *gathering) state(ctx context.Context) (jetstream.Stream, *jetstream.Str
 		return nil, nil, err
 	}
 	state := stream.CachedInfo()
-	if state.State.Msgs == 0 || state.State.NumSubjects > mostSubjects {
+	filters := []string{x.config.Prefix.OutSubjects()}
+	switch {
+	case state.State.Msgs == 0:
 		return stream, state, nil
+	case state.State.NumSubjects > uint64(x.config.Subjects):
+		filters = []string{x.config.Prefix.SendSubject("*"), x.config.Prefix.RequestSubject("*")}
 	}
 	ctx, cancel = context.WithTimeout(ctx, subjectsTimeout)
 	defer cancel()
-	state, err = x.subjects(ctx, stream, x.config.Prefix.OutSubjects())
-	return stream, state, err
+	all := make(map[string]uint64)
+	for _, filter := range filters {
+		if state, err = x.subjects(ctx, stream, filter); err != nil {
+			return nil, nil, err
+		}
+		maps.Copy(all, state.State.Subjects)
+	}
+	state.State.Subjects = all
+	return stream, state, nil
 }
 
 // subjects asks for how many messages each subject has, and notes what that costs.
@@ -184,17 +192,38 @@ func (x *gathering) crowd(s order.State) {
 	x.crowds = x.crowds[:min(len(x.crowds), most)]
 }
 
-// countConsumers makes the lanes where there are too many subjects: of sources that some worker
-// has served.
+// countConsumers adds what is known of ordered messages where there are too many subjects: the
+// consumers count those of sources that some worker has served.
 func (x *gathering) countConsumers(consumers map[string]*jetstream.ConsumerInfo) {
+	lanes := make(map[string]*Lane, len(x.view.Lanes))
+	var known uint64
+	for i := range x.view.Lanes {
+		l := &x.view.Lanes[i]
+		lanes[x.config.Prefix.LaneConsumer(l.Source, l.Lane)] = l
+		known += l.Messages
+	}
+	var more []Lane
 	for _, name := range slices.Sorted(maps.Keys(consumers)) {
 		info := consumers[name]
 		source, kind, ok := x.config.Prefix.ParseLaneConsumer(name)
-		if n := info.NumPending + uint64(max(0, info.NumAckPending)); ok && n > 0 {
-			x.view.Lanes = append(x.view.Lanes, Lane{Source: source, Lane: kind, Messages: n})
+		n := info.NumPending + uint64(max(0, info.NumAckPending))
+		switch l := lanes[name]; {
+		case !ok || n == 0:
+		case l == nil:
+			more = append(more, Lane{Source: source, Lane: kind, Messages: n, Ordered: n})
+			known += n
+		case n > l.Messages:
+			l.Ordered += n - l.Messages
+			known += n - l.Messages
+			l.Messages = n
 		}
 	}
-	x.doubts = append(x.doubts, doubt{"messages of sources that nobody has served", fmt.Sprintf("the queue has more than %d subjects", mostSubjects)})
+	x.view.Lanes = append(x.view.Lanes, more...)
+	why := fmt.Sprintf("the queue has more than %d subjects", x.config.Subjects)
+	if all := x.view.Queue.Messages; all > known {
+		x.doubts = append(x.doubts, doubt{"whose " + counted(all-known, "message") + " are that no worker has a consumer for", why})
+	}
+	x.doubts = append(x.doubts, doubt{"what ordered messages wait behind (redoxworker order ls)", why})
 }
 
 func (x *gathering) countInHand(consumers map[string]*jetstream.ConsumerInfo) {

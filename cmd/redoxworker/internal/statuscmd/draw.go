@@ -38,7 +38,7 @@ func (s *screen) title(o *overview.Overview) {
 	case persons > 0:
 		state, colour = markPerson+" "+cli.Counted(persons, "thing")+" to see to", text.FgRed
 	case !o.Healthy():
-		state, colour = markWatch+" something to watch", text.FgYellow
+		state, colour = markWatch+" something to watch", text.FgMagenta
 	}
 	line := fmt.Sprintf("%s  %s  %s", o.Prefix, o.Taken.UTC().Format("15:04:05 UTC"), s.paint(colour, state))
 	s.lines = append(s.lines, line)
@@ -50,7 +50,7 @@ func (s *screen) needs(o *overview.Overview) {
 			s.wrap("  ", "  ", fmt.Sprintf("and %d more: --all shows them", len(o.Needs)-mostNeeds))
 			break
 		}
-		mark, colour := markWatch, text.FgYellow
+		mark, colour := markWatch, text.FgMagenta
 		if n.Person {
 			mark, colour = markPerson, text.FgRed
 		}
@@ -60,7 +60,7 @@ func (s *screen) needs(o *overview.Overview) {
 		}
 	}
 	for _, line := range o.Unknown {
-		s.wrap(s.paint(text.FgYellow, "?")+" ", "  ", "not known: "+line)
+		s.wrap(s.paint(text.FgMagenta, "?")+" ", "  ", "not known: "+line)
 	}
 }
 

@@ -34,7 +34,7 @@ func screenOf(a *cli.App, c Status) *screen {
 	if !s.home {
 		s.height = 0
 	}
-	s.colour = s.width > 0 && a.Env("NO_COLOR") == ""
+	s.colour = s.width > 0 && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"
 	return s
 }
 

@@ -1,0 +1,107 @@
+package overview_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/topology"
+	"github.com/redoxworker/redoxworker/worker/overview"
+)
+
+// embedded is a provisioned server, in the time of this world.
+func embedded(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	server, err := natsdev.Start(natsdev.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Shutdown() })
+	conn, err := server.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (topology.Topology{}).Ensure(t.Context(), js); err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func storeAll(t testing.TB, js jetstream.JetStream, subjects []string) {
+	t.Helper()
+	for _, subject := range subjects {
+		if _, err := js.PublishAsync(subject, []byte("{}"), jetstream.WithStallWait(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+}
+
+// A fleet of 5,000 sources, of which one has many order keys: what waits is counted where it is
+// stored, and a source without a consumer is none the less there.
+func TestGather_OfThousandsOfSources(t *testing.T) {
+	t.Parallel()
+	js := embedded(t)
+	var subjects []string
+	for i := range 5000 {
+		subjects = append(subjects, prefix.SendSubject(fmt.Sprintf("clinic-%04d", i)))
+	}
+	for i := range 2000 {
+		subjects = append(subjects, prefix.OrderedSubject("clinic-0007", fmt.Sprintf("%032x", i)))
+	}
+	subjects = append(subjects, prefix.OrderedSubject("clinic-0008", "no-token"), prefix.RequestSubject("clinic-0009"))
+	storeAll(t, js, subjects)
+	consumer, err := js.CreateConsumer(t.Context(), prefix.OutStream(), jetstream.ConsumerConfig{Durable: prefix.SendConsumer("clinic-0007"),
+		AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: []string{prefix.SendSubject("clinic-0007"), prefix.SendSubject("clinic-0007") + ".>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := consumer.Fetch(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range batch.Messages() { // in hand from here on
+	}
+	g, err := overview.New(js, overview.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := g.Gather(t.Context())
+	if want := uint64(len(subjects)); o.Queue == nil || o.Queue.Messages != want || len(o.Lanes) != 5001 || o.Queue.Astray != 0 || len(o.Unknown) > 0 {
+		t.Fatalf("%+v of %d, %d lanes, not known: %q", o.Queue, want, len(o.Lanes), o.Unknown)
+	}
+	for _, want := range []overview.Lane{
+		{Source: "clinic-0007", Lane: outbox.LaneSend, Messages: 2001, InHand: 3, Ordered: 2000},
+		{Source: "clinic-0008", Lane: outbox.LaneSend, Messages: 2, Ordered: 1},
+		{Source: "clinic-0009", Lane: outbox.LaneRequest, Messages: 1},
+		{Source: "clinic-4999", Lane: outbox.LaneSend, Messages: 1},
+	} {
+		got := lane(t, o, want.Source, want.Lane)
+		if got.Age, got.Why = 0, want.Why; got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	ages := 0
+	for i, l := range o.Lanes {
+		if l.Age > 0 {
+			ages++
+		} else if i < 256 {
+			t.Errorf("the oldest message of %s is not known", l.Source)
+		}
+	}
+	if ages != 256 {
+		t.Errorf("the oldest messages of %d lanes were looked for, want 256", ages)
+	}
+	if pause := g.Pause(); pause < time.Second || pause > 3*time.Second {
+		t.Errorf("the next look in %v", pause)
+	}
+}
