@@ -114,13 +114,13 @@ func TestStatus_DuringIncidents(t *testing.T) {
 	// A source is paused.
 	w.must(w.sim.SetProfile("none"))
 	w.drained()
-	w.must(worker.NewPauses(w.js, "", "ann@ops").Pause(t.Context(), "clinic-b", 0))
+	w.must(worker.NewPauses(w.js, "", "ann@ops").Pause(t.Context(), "clinic-b", 0, "the hospital moves"))
 	w.eventually("the worker knows of the pause", func() bool { return strings.Contains(w.worker.err.String(), `"scope":"source:clinic-b"`) })
 	w.publish(p, "clinic-b", "paused", 5)
 	w.began = time.Now()
 	sent := len(w.messages())
 	w.shows("a source is paused", func(o overview.Overview) bool {
-		return needs(o, true, "clinic-b is paused, 5 messages waiting", "by ann@ops", "redoxworker resume --source clinic-b") && blocked(o, "clinic-b", 5, overview.Paused)
+		return needs(o, true, "clinic-b is paused, 5 messages waiting", "by ann@ops: the hospital moves", "redoxworker resume --source clinic-b") && blocked(o, "clinic-b", 5, overview.Paused)
 	})
 	if n := len(w.messages()); n != sent {
 		t.Errorf("%d messages of a paused source were sent", n-sent)

@@ -117,7 +117,7 @@ func TestDrain_NeverForWhatIsPaused(t *testing.T) {
 					r.must(pauses.Pause(r.Context(), "", 0, ""))
 					w = ready
 				case "source:clinic-a":
-					r.must(pauses.Pause(r.Context(), "clinic-a", 0, ""))
+					r.must(pauses.Pause(r.Context(), "clinic-a", 0, "the hospital moves"))
 					w = ready
 				}
 				r.announce(w, map[string][]string{"clinic-a": {"key:main", "host:api", "group:default"}})
@@ -126,7 +126,7 @@ func TestDrain_NeverForWhatIsPaused(t *testing.T) {
 				if o.Drain.Text != want || o.Drain.About != nil || (scope == "") != (o.Drain.Messages == 5) {
 					t.Errorf("%+v, want %q", o.Drain, want)
 				}
-				if scope == "source:clinic-a" && !slices.Equal(person(o), []string{"clinic-a is paused, 5 messages waiting, until somebody resumes it, by ann@ops"}) {
+				if scope == "source:clinic-a" && !slices.Equal(person(o), []string{"clinic-a is paused, 5 messages waiting, until somebody resumes it, by ann@ops: the hospital moves"}) {
 					t.Errorf("%q", person(o))
 				}
 
