@@ -80,7 +80,7 @@ func (k CheckCommand) tryAll(ctx context.Context, run *runner, c *config.Config)
 		if n == nil {
 			return
 		}
-		defer n.conn.Close()
+		defer n.close()
 		k.tryNATS(ctx, run, n)
 	})
 	run.check(ctx, checkRetry, k.Timeout, func(context.Context) { checkPlan(c, r) })

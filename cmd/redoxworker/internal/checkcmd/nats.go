@@ -27,8 +27,17 @@ type natsWorld struct {
 	config *config.Config
 	prefix outbox.Prefix
 
+	// probe is a connection on which every subject is tried once: what the server refuses on it is
+	// told in the order of the tries.
+	probe   *nats.Conn
 	mu      sync.Mutex
-	refused []error // violations that the server has told this connection of
+	refused []error // violations that the server has told of on probe
+}
+
+// close closes the connections.
+func (n *natsWorld) close() {
+	n.conn.Close()
+	n.probe.Close()
 }
 
 // leastMajor and leastMinor are those of the oldest server that works.
@@ -49,8 +58,14 @@ func connect(ctx context.Context, timeout time.Duration, c *config.Config, r *re
 		r.unknown(checkStreams, "", "neither these nor rights, consumers and the server were looked at: there is no connection", "")
 		return nil
 	}
-	n := &natsWorld{report: r, conn: conn, js: js, config: c, prefix: outbox.Prefix(c.NATS.Prefix)}
-	conn.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	probe, _, err := natslink.Connect(bound, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		conn.Close()
+		r.fault(checkNATS, "", "a second connection: "+err.Error(), mendConnection(err))
+		return nil
+	}
+	n := &natsWorld{report: r, conn: conn, probe: probe, js: js, config: c, prefix: outbox.Prefix(c.NATS.Prefix)}
+	probe.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.refused = append(n.refused, err)

@@ -166,7 +166,7 @@ func (n *natsWorld) checkRights(ctx context.Context) {
 	}()
 	for _, r := range rights {
 		if r.listen {
-			s, err := n.conn.SubscribeSync(r.try)
+			s, err := n.probe.SubscribeSync(r.try)
 			if err != nil {
 				n.fault(checkRights, "", err.Error(), "")
 				return
@@ -179,12 +179,12 @@ func (n *natsWorld) checkRights(ctx context.Context) {
 		if !strings.HasPrefix(r.try, "$JS.") {
 			msg.Header.Set(jetstream.ExpectedStreamHeader, nobody)
 		}
-		if err := n.conn.PublishMsg(msg); err != nil {
+		if err := n.probe.PublishMsg(msg); err != nil {
 			n.fault(checkRights, "", err.Error(), "")
 			return
 		}
 	}
-	if err := n.conn.FlushWithContext(ctx); err != nil {
+	if err := n.probe.FlushWithContext(ctx); err != nil {
 		n.fault(checkRights, "", "no answer of the server: "+err.Error(), "try again")
 		return
 	}
@@ -194,14 +194,14 @@ func (n *natsWorld) checkRights(ctx context.Context) {
 
 // inbox is the prefix of this connection's.
 func (n *natsWorld) inbox() string {
-	name := n.conn.NewInbox()
+	name := n.probe.NewInbox()
 	return name[:strings.LastIndexByte(name, '.')]
 }
 
 // heardAll waits until every refusal was noted that came before the last one that the connection
 // knows of.
 func (n *natsWorld) heardAll(ctx context.Context) {
-	last := n.conn.LastError()
+	last := n.probe.LastError()
 	if !errors.Is(last, nats.ErrPermissionViolation) {
 		return
 	}
@@ -223,7 +223,7 @@ func (n *natsWorld) heardAll(ctx context.Context) {
 // may reports whether this user may ask for a subject of the API, which is asked without a reply
 // subject and must change nothing.
 func (n *natsWorld) may(ctx context.Context, subject string) bool {
-	if n.conn.Publish(subject, nil) != nil || n.conn.FlushWithContext(ctx) != nil {
+	if n.probe.Publish(subject, nil) != nil || n.probe.FlushWithContext(ctx) != nil {
 		return true // whoever asks hears why not
 	}
 	n.heardAll(ctx)

@@ -47,7 +47,7 @@ func monitored(t *testing.T, edit func(*server.Options)) (monitor string, n *nat
 	if err != nil {
 		t.Fatal(err)
 	}
-	return "http://" + s.MonitorAddr().String(), &natsWorld{report: newReport(), conn: conn, js: js, config: defaults(), prefix: "redox"}
+	return "http://" + s.MonitorAddr().String(), &natsWorld{report: newReport(), conn: conn, probe: conn, js: js, config: defaults(), prefix: "redox"}
 }
 
 func TestCheckServer_LooksHowOftenTheDiskIsWritten(t *testing.T) {
