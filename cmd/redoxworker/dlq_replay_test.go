@@ -102,11 +102,25 @@ func (m *deadMorning) publish() {
 	}
 }
 
+// until ends a run by a signal when so many dead letters are left.
+func (m *deadMorning) until(left uint64, signal os.Signal) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
+		m.eventually(fmt.Sprint(left, " dead letters are left"), func() bool { return m.queued("REDOX_DLQ") <= left })
+		_ = cmd.Process.Signal(signal)
+	}
+}
+
 // dlq runs the real binary until it ends, or what meanwhile does ends it.
 func (m *deadMorning) dlq(meanwhile func(*exec.Cmd), args ...string) (code int, stdout, stderr string) {
 	m.Helper()
+	return m.run(meanwhile, append([]string{"dlq"}, args...)...)
+}
+
+// run is dlq of any subcommand.
+func (m *deadMorning) run(meanwhile func(*exec.Cmd), args ...string) (code int, stdout, stderr string) {
+	m.Helper()
 	var out, errs output
-	cmd := exec.Command(clitest.Build(m), append([]string{"dlq"}, append(args, "--config", m.config)...)...)
+	cmd := exec.Command(clitest.Build(m), append(args, "--config", m.config)...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {
 		m.Fatal(err)
@@ -154,13 +168,7 @@ func TestDLQReplay_InterruptedKilledAndBesideAnother(t *testing.T) {
 	second := m.daemon("reply.allow=_INBOX.>,elsewhere.>")
 
 	replay := []string{"replay", "--all", "--rate", "200", "--force"}
-	until := func(left uint64, signal os.Signal) func(*exec.Cmd) {
-		return func(cmd *exec.Cmd) {
-			m.eventually(fmt.Sprint(left, " dead letters are left"), func() bool { return m.queued("REDOX_DLQ") <= left })
-			_ = cmd.Process.Signal(signal)
-		}
-	}
-	code, out, errs := m.dlq(until(850, os.Interrupt), replay...)
+	code, out, errs := m.dlq(m.until(850, os.Interrupt), replay...)
 	left := m.queued("REDOX_DLQ")
 	if code != 1 || !strings.Contains(errs, "interrupted; ") || !strings.Contains(errs, "left: run the same command again to go on") || left == 0 {
 		t.Errorf("interrupted: exit %d, %d left\n%s", code, left, errs)
@@ -168,7 +176,7 @@ func TestDLQReplay_InterruptedKilledAndBesideAnother(t *testing.T) {
 	if n := strings.Count(out, "\treplayed\t"); uint64(n) != morning-left {
 		t.Errorf("interrupted: it says that %d were replayed, and %d are gone", n, morning-left)
 	}
-	if code, _, _ = m.dlq(until(600, os.Kill), replay...); code != -1 {
+	if code, _, _ = m.dlq(m.until(600, os.Kill), replay...); code != -1 {
 		t.Errorf("killed: exit %d", code)
 	}
 	var both sync.WaitGroup

@@ -32,13 +32,11 @@ const (
 	SourceAdd    Action = "source.add"
 	SourceSet    Action = "source.set"
 	SourceRemove Action = "source.rm"
-	Move         Action = "move" // a message astray, to a source that workers serve
-	Bury         Action = "bury" // a message astray, to the dead letters
 )
 
 // Actions are all that there are.
 func Actions() []Action {
-	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, SourceAdd, SourceSet, SourceRemove, Move, Bury}
+	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, SourceAdd, SourceSet, SourceRemove}
 }
 
 // Deed is what an operator does: who, when, what and why. It holds no body, no order key and

@@ -106,7 +106,7 @@ func (f *finding) queued(ctx context.Context, stream jetstream.Stream, msg *jets
 		p.note(rec.Begun, "an attempt began")
 	}
 	if m.Lane == "" {
-		p.is(rankQueue, Queued, "no worker reads its subject; see astray ls")
+		p.is(rankQueue, Queued, "no worker reads its subject")
 		return nil
 	}
 	if m.Lane == outbox.LaneOrdered {
