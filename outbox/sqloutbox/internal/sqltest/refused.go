@@ -67,7 +67,7 @@ func (s Server) sourceRefused(t *testing.T) {
 // in each of its parts; a row of another one is published nevertheless.
 func (s Server) manyRefused(t *testing.T) {
 	const refused = "0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	for _, test := range []struct{ sources, concurrency int }{{200, 64}, {2100, 4096}} {
+	for _, test := range []struct{ sources, concurrency int }{{200, 64}, {2100, 512}} {
 		r := s.WithNATS(t, sqloutbox.Config{}, natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: refusing(t, "redox.out.*.send."+refused)}, nats.UserInfo("all", "p")).Provision()
 		ms := make([]outbox.Message, test.sources)
 		for n := range ms {
