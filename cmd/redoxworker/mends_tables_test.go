@@ -40,6 +40,7 @@ func mendsOfWorker(js jetstream.JetStream) []mend {
 		mended("keep one", work(worker.Config{AllSources: true, Sources: sources}), work(worker.Config{AllSources: true}), work(worker.Config{Sources: sources})),
 		mended("the worker serves all there are", setSources(worker.Config{AllSources: true}), setSources(worker.Config{})),
 		mended("Concurrency: -1; use 1 or more", work(worker.Config{Concurrency: -1}), work(worker.Config{Concurrency: 1})),
+		mended("MetricSources: -1; use 1 or more", work(worker.Config{MetricSources: -1}), work(worker.Config{MetricSources: 1})),
 		mended("BreakerAfter: -2; use 1 or more, or -1", work(worker.Config{BreakerAfter: -2}), work(worker.Config{BreakerAfter: 1}), work(worker.Config{BreakerAfter: -1})),
 		mended("PullBytes: -1; use 1 or more", work(worker.Config{PullBytes: -1}), work(worker.Config{PullBytes: 1})),
 		mended("MaxClaim: -1; use 1 or more", work(worker.Config{MaxClaim: -1}), work(worker.Config{MaxClaim: 1})),
