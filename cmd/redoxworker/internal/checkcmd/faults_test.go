@@ -27,11 +27,6 @@ type fault struct {
 	with  string // permissions of the user worker
 }
 
-// as sets settings that are taken away again by the mend.
-func settings(set ...string) (plant, mend func(w *world)) {
-	return func(w *world) { w.set = append(w.set, set...) }, func(w *world) { w.set = w.set[:len(w.set)-len(set)] }
-}
-
 // setTo is a fault that one setting is and another mends.
 func setTo(finds string, s status, wrong, right string) fault {
 	return fault{finds: finds, as: s, plant: func(w *world) { w.set = append(w.set, wrong) },
