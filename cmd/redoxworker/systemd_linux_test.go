@@ -2,6 +2,8 @@ package main
 
 import (
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -59,6 +61,9 @@ func (m *serviceManager) heard(prefix string) (n int) {
 // systemd waits with a worker that waits for NATS, hears when it delivers, that it lives, of each
 // reload and of its end; `ready` says the same.
 func TestRun_TellsSystemd(t *testing.T) {
+	hung := make(chan os.Signal, 1)
+	signal.Notify(hung, syscall.SIGHUP) // under nohup the worker would ignore it
+	defer signal.Stop(hung)
 	m := serveManager(t)
 	s := newStage(t, &redoxsim.Server{}, "")
 	port := s.port()

@@ -31,7 +31,7 @@ func TestBenchHarm_IsToldAndLosesNothing(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	shown := harmTable(results)
-	for _, want := range []string{"REQUEST p99 ms", "head", "status   paused key:own"} {
+	for _, want := range []string{"REQUEST p99 ms", "head", "\n  status   ", "; paused key:own; "} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is missing in\n%s", want, shown)
 		}
