@@ -225,7 +225,7 @@ func (s *stage) changesLogged(r *inProcess, key string, times int) {
 	}{
 		{"ERROR", []string{"there is no token", `"key":"` + key + `"`}},
 		{"INFO", []string{"tokens can be had again", `"key":"` + key + `"`}},
-		{"WARN", []string{"paused", `"scope":"key:` + key + `"`}},
+		{"WARN", []string{`"msg":"paused: `, `"scope":"key:` + key + `"`}}, // not "still paused", each minute
 		{"INFO", []string{"resumed", `"scope":"key:` + key + `"`}},
 	} {
 		if n := logged(r.err.String(), line.level, line.texts...); n != times {

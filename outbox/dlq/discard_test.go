@@ -231,7 +231,7 @@ func TestDiscard_WhileAnInterruptedReplayGoesOn(t *testing.T) {
 	g.bury(letter("m-1", 1))
 	g.crashing("claimed", 1)
 	g.replayUntilCrash(ReplayOptions{})
-	const busy = time.Second
+	const busy = 4 * time.Second
 	jsapi.Sleep(g.Ctx(), busy+100*time.Millisecond)
 	second, third := graveyard{g.Rig, lettersOf(g.Rig)}, graveyard{g.Rig, lettersOf(g.Rig)}
 	second.busy, third.busy = busy, busy

@@ -61,10 +61,9 @@ func TestBench_EndsWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	start := time.Now()
-	code, stdout, stderr := runBench(ctx, t, "bench", "--duration", "1m", "--in-flight", "1")
-	if code != cli.ExitFailed || stdout != "" || stderr == "" || time.Since(start) > stopTimeout {
-		t.Errorf("exit %d after %v, stdout %q, stderr %q", code, time.Since(start), stdout, stderr)
+	code, stdout, stderr := runBench(ctx, t, "bench", "--duration", "24h", "--in-flight", "1")
+	if code != cli.ExitFailed || stdout != "" || stderr == "" {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
 
