@@ -210,10 +210,33 @@ func (b *Bench) StopAll() error {
 
 // Drained waits until the work queue is empty.
 func (b *Bench) Drained(ctx context.Context, limit time.Duration) error {
-	return eventually(limit, "the work queue is empty", func() bool {
+	err := eventually(limit, "the work queue is empty", func() bool {
 		state, err := b.state(ctx, b.prefix.OutStream())
 		return err == nil && state.Msgs == 0
 	})
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, b.left(ctx))
+	}
+	return nil
+}
+
+// left tells what is in the work queue, and what its consumers know of it.
+func (b *Bench) left(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	s, err := b.js.Stream(ctx, b.prefix.OutStream())
+	if err != nil {
+		return err.Error()
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return err.Error()
+	}
+	text := fmt.Sprintf("the queue has %v\n", info.State.Subjects)
+	for c := range s.ListConsumers(ctx).Info() {
+		text += fmt.Sprintf("%s: delivered %+v, acknowledged up to %+v, %d in flight, %d pending, %d pulls\n", c.Name, c.Delivered, c.AckFloor, c.NumAckPending, c.NumPending, c.NumWaiting)
+	}
+	return text
 }
 
 func (b *Bench) state(ctx context.Context, stream string) (jetstream.StreamState, error) {
