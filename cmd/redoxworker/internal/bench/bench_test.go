@@ -61,7 +61,7 @@ func TestBench_EndsWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	code, stdout, stderr := runBench(ctx, t, "bench", "--duration", "24h", "--in-flight", "1")
+	code, stdout, stderr := runBench(ctx, t, "bench", "--duration", "1m", "--in-flight", "1")
 	if code != cli.ExitFailed || stdout != "" || stderr == "" {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
