@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestCache_OldTokenServesWhileTheEndpointIsDown(t *testing.T) {
@@ -19,18 +21,18 @@ func TestCache_OldTokenServesWhileTheEndpointIsDown(t *testing.T) {
 		token := must(c.Token(t.Context()))
 		b.failWith(errDown)
 		for time.Until(token.Expires) > time.Second {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			if got := bearer(t, c); got != "t1" {
 				t.Fatalf("got %s", got)
 			}
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		_, err := c.Bearer(t.Context())
 		if _, ok := errors.AsType[*NoTokenError](err); !ok {
 			t.Fatalf("after its end: %v", err)
 		}
 		b.failWith(nil)
-		time.Sleep(31 * time.Second) // the longest wait between tries
+		bubble.Sleep(31 * time.Second) // the longest wait between tries
 		if got := bearer(t, c); got == "t1" {
 			t.Error("no new token after the outage")
 		}
@@ -67,7 +69,7 @@ func TestCache_NoStampedeOnADeadEndpoint(t *testing.T) {
 							if _, err := k.Bearer(t.Context()); !errors.Is(err, c.err) {
 								t.Errorf("got %v", err)
 							}
-							time.Sleep(time.Second)
+							bubble.Sleep(time.Second)
 						}
 					})
 				}
@@ -95,7 +97,7 @@ func TestCache_FailuresAreAnsweredAtOnce(t *testing.T) {
 			t.Errorf("%v, then %v after %s", first, second, time.Since(begun))
 		}
 		e, _ := errors.AsType[*NoTokenError](second)
-		time.Sleep(e.RetryAfter())
+		bubble.Sleep(e.RetryAfter())
 		b.failWith(nil)
 		bearer(t, c)
 	})
@@ -109,21 +111,21 @@ func TestCache_EightSecondsDown(t *testing.T) {
 		b := &bench{}
 		b.failWith(errDown)
 		c := startCache(t, b, CacheConfig{})
-		time.Sleep(8 * time.Second)
+		bubble.Sleep(8 * time.Second)
 		b.failWith(nil)
-		time.Sleep(8 * time.Second)
+		bubble.Sleep(8 * time.Second)
 		first := bearer(t, c)
-		time.Sleep(200 * time.Second)
+		bubble.Sleep(200 * time.Second)
 		b.failWith(errDown)
 		for range 8 {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			if bearer(t, c) != first {
 				t.Error("the token changed")
 			}
 		}
 		b.failWith(nil)
 		for range 300 {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			bearer(t, c)
 		}
 	})
@@ -135,13 +137,13 @@ func TestCache_RenewForgetsTheWait(t *testing.T) {
 		b := &bench{takes: 100 * time.Millisecond}
 		b.failWith(&TokenError{Status: 400, Code: "invalid_scope"})
 		c := startCache(t, b, CacheConfig{})
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		b.failWith(nil)
 		if _, err := c.Bearer(t.Context()); err == nil {
 			t.Fatal("there is no wait to forget")
 		}
 		c.Renew()
-		time.Sleep(200 * time.Millisecond)
+		bubble.Sleep(200 * time.Millisecond)
 		if !c.Status().Usable || c.Status().Failures != 0 {
 			t.Errorf("status %+v", c.Status())
 		}
@@ -150,7 +152,7 @@ func TestCache_RenewForgetsTheWait(t *testing.T) {
 		if bearer(t, c) != before {
 			t.Error("the present token does not serve during a renewal")
 		}
-		time.Sleep(200 * time.Millisecond)
+		bubble.Sleep(200 * time.Millisecond)
 		if bearer(t, c) == before {
 			t.Error("not renewed")
 		}
@@ -179,9 +181,9 @@ func renewDuringAFlight(t *testing.T, cfg CacheConfig) {
 				t.Errorf("after %s: %v", time.Since(begun), err)
 			}
 		})
-		time.Sleep(500 * time.Millisecond)
+		bubble.Sleep(500 * time.Millisecond)
 		c.Renew()
-		time.Sleep(500 * time.Millisecond)
+		bubble.Sleep(500 * time.Millisecond)
 		synctest.Wait()
 		b.failWith(nil)
 		caller.Wait()
@@ -193,9 +195,9 @@ func TestCache_RenewWhileAGoodTokenArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{takes: time.Second}
 		c := startCache(t, b, CacheConfig{})
-		time.Sleep(500 * time.Millisecond)
+		bubble.Sleep(500 * time.Millisecond)
 		c.Renew()
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		if got := bearer(t, c); got != "t2" || b.calls.Load() != 2 {
 			t.Errorf("%s after %d requests", got, b.calls.Load())
 		}
@@ -293,7 +295,7 @@ func TestCache_AnAPIThatRefusesEveryTokenIsNotFedMore(t *testing.T) {
 			} else if !errors.Is(err, ErrRefused) {
 				t.Fatal(err)
 			}
-			time.Sleep(100 * time.Millisecond)
+			bubble.Sleep(100 * time.Millisecond)
 		}
 		if n := b.calls.Load(); n < 20 || n > 60 {
 			t.Errorf("%d requests in ten minutes", n)
@@ -301,7 +303,7 @@ func TestCache_AnAPIThatRefusesEveryTokenIsNotFedMore(t *testing.T) {
 		if s := c.Status(); s.Error == "" && s.Tokens == 0 {
 			t.Errorf("status %+v", s)
 		}
-		time.Sleep(3 * time.Minute) // the API is mended
+		bubble.Sleep(3 * time.Minute) // the API is mended
 		bearer(t, c)
 		before := b.calls.Load()
 		c.Invalidate(bearer(t, c))
@@ -319,7 +321,7 @@ func TestCache_RevocationsNowAndThenCostNoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := startCache(t, &bench{}, CacheConfig{})
 		for range 100 {
-			time.Sleep(15 * time.Second)
+			bubble.Sleep(15 * time.Second)
 			c.Invalidate(bearer(t, c))
 			bearer(t, c)
 		}
@@ -338,11 +340,11 @@ func TestCache_ObserveIsToldOfEachChange(t *testing.T) {
 			bearer(t, c)
 			b.failWith(errDown)
 			for range 2 {
-				time.Sleep(10 * time.Minute)
+				bubble.Sleep(10 * time.Minute)
 				_, _ = c.Bearer(t.Context())
 			}
 			b.failWith(nil)
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			bearer(t, c)
 			synctest.Wait() // what told has happened
 			if want := []bool{false, true}; !slices.Equal(told, want) {

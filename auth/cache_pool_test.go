@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestPool_SpreadsTokensOverCallers(t *testing.T) {
@@ -43,7 +45,7 @@ func TestPool_EachTokenIsRenewedOnItsOwn(t *testing.T) {
 			}
 			bearer(t, c)
 			for range 720 { // an hour; any two calls in a row meet different tokens
-				time.Sleep(5 * time.Second)
+				bubble.Sleep(5 * time.Second)
 				begun := time.Now()
 				bearer(t, c)
 				if time.Since(begun) != 0 {
@@ -64,7 +66,7 @@ func TestPool_RevocationOfAllCostsOneRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{takes: 100 * time.Millisecond}
 		c := startCache(t, b, CacheConfig{Pool: 4})
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		var all sync.WaitGroup
 		for range 64 {
 			all.Go(func() {
@@ -79,7 +81,7 @@ func TestPool_RevocationOfAllCostsOneRefusal(t *testing.T) {
 			})
 		}
 		all.Wait()
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if n := b.calls.Load(); n != 8 {
 			t.Errorf("%d requests for 4 tokens, all revoked once", n)
 		}

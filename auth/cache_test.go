@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // bench is a Minter whose answers a test chooses.
@@ -138,7 +140,7 @@ func TestCache_RenewsAheadWithNobodyWaiting(t *testing.T) {
 		c := startCache(t, b, CacheConfig{})
 		bearer(t, c)
 		for range 600 { // 50 minutes
-			time.Sleep(5 * time.Second)
+			bubble.Sleep(5 * time.Second)
 			begun := time.Now()
 			bearer(t, c)
 			if waited := time.Since(begun); waited != 0 {
@@ -160,14 +162,14 @@ func TestCache_WithoutRunTheFirstCallerRenews(t *testing.T) {
 		c := must(NewCache(b, CacheConfig{}))
 		bearer(t, c)
 		for range 100 {
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			begun := time.Now()
 			bearer(t, c)
 			if waited := time.Since(begun); waited != 0 {
 				t.Fatalf("a caller waited %s", waited)
 			}
 		}
-		time.Sleep(time.Hour) // no callers: no requests
+		bubble.Sleep(time.Hour) // no callers: no requests
 		before := b.calls.Load()
 		begun := time.Now()
 		bearer(t, c)
@@ -229,7 +231,7 @@ func TestCache_PerRequestKeepsNothing(t *testing.T) {
 		if s := c.Status(); !s.Usable || s.Tokens != 0 || s.Mints != 5 || s.Invalidations != 1 {
 			t.Errorf("status %+v", s)
 		}
-		time.Sleep(24 * time.Hour)
+		bubble.Sleep(24 * time.Hour)
 		if b.calls.Load() != 5 {
 			t.Error("a token was minted with nobody asking")
 		}
@@ -253,7 +255,7 @@ func TestCache_PerRequestRemembersFailures(t *testing.T) {
 		}
 		cancelled, cancel := context.WithTimeout(t.Context(), 0)
 		defer cancel()
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if _, err := c.Bearer(cancelled); !errors.Is(err, context.DeadlineExceeded) || c.Status().Failures != 1 {
 			t.Errorf("a caller's own end counts: %v, %d failures", err, c.Status().Failures)
 		}
@@ -271,7 +273,7 @@ func TestCache_PerRequestProbesOneAtATime(t *testing.T) {
 		if _, err := c.Bearer(t.Context()); err == nil {
 			t.Fatal("a token")
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		b.failWith(nil)
 		var probe sync.WaitGroup
 		probe.Go(func() { bearer(t, c) })
@@ -345,7 +347,7 @@ func TestCache_PerRequestAProbeThatEndsItsGoroutine(t *testing.T) {
 			var caller sync.WaitGroup
 			caller.Go(func() { _, _ = c.Bearer(t.Context()) })
 			caller.Wait()
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 		}
 		if got := bearer(t, c); got != "t" || calls != 3 {
 			t.Errorf("%s after %d requests", got, calls)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A Cache that is closed leaves no goroutine, whatever it was doing, and nobody waits for it.
@@ -40,7 +42,7 @@ func TestClose_NothingIsLeft(t *testing.T) {
 						}
 					})
 				}
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 				begun := time.Now()
 				for range 2 {
 					if err := c.Close(); err != nil {
@@ -88,7 +90,7 @@ func TestClose_AMinterThatDoesNotListen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := must(NewCache(MinterFunc(func(context.Context) (Token, error) {
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			return NewToken("late", time.Now(), time.Now().Add(time.Hour)), nil
 		}), CacheConfig{}))
 		begun := time.Now()
@@ -99,7 +101,7 @@ func TestClose_AMinterThatDoesNotListen(t *testing.T) {
 				t.Errorf("after %s: %v", time.Since(begun), err)
 			}
 		})
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if err := c.Close(); err != nil || time.Since(begun) != time.Minute {
 			t.Errorf("closed after %s: %v", time.Since(begun), err)
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // clocked is a token endpoint whose clock is not this host's, strict about the times of an
@@ -80,7 +82,7 @@ func TestDating_AHostWhoseClockIsOffGetsTokens(t *testing.T) {
 				if n, err := mints(t, c, o); err != nil || n > 2 {
 					t.Fatalf("%s ahead, leeway %s, %q: %d requests, %v", ahead, c.leeway, c.code, n, err)
 				}
-				time.Sleep(4 * time.Minute)
+				bubble.Sleep(4 * time.Minute)
 				if n, err := mints(t, c, o); err != nil || n != 1 {
 					t.Errorf("%s ahead, later: %d requests, %v", ahead, n, err)
 				}
@@ -111,7 +113,7 @@ func TestDating_FollowsAClockThatIsSet(t *testing.T) {
 				if err != nil || n > 2 || i > 0 && n > 1 {
 					t.Errorf("%s ahead, token %d: %d requests, %v", c.ahead, i, n, err)
 				}
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 			}
 		}
 		if o.dating.get() != 0 {
@@ -141,14 +143,14 @@ func TestDating_ADateThatLies(t *testing.T) {
 				if n, err := mints(t, c, o); err == nil || n > 2 {
 					t.Errorf("%s: %d requests, %v", name, n, err)
 				}
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 			}
 			c.set(func() { c.keys["k"] = ecKey("k").Public() })
 			for range 3 {
 				if n, err := mints(t, c, o); err != nil || n != 1 {
 					t.Errorf("%s: %d requests, %v", name, n, err)
 				}
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 			}
 		})
 	}
@@ -190,7 +192,7 @@ func TestDating_IsNotAheadOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &clocked{standIn: newStandIn(t, ecKey("k")), ahead: 90 * time.Second}
 		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(2300 * time.Millisecond)
+			bubble.Sleep(2300 * time.Millisecond)
 			c.ServeHTTP(w, r)
 		})
 		o := newTestOAuth(t, slow, ecKey("k"), OAuthConfig{})

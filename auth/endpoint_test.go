@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/internal/answer"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // askEndpoint mints with OAuth against a handler and returns the error.
@@ -71,13 +72,13 @@ func TestEndpoint_ASlowBodyEndsWithTheTimeout(t *testing.T) {
 			for range 100 {
 				_, _ = w.Write([]byte("{"))
 				_ = http.NewResponseController(w).Flush()
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 			}
 		})
 		if time.Since(begun) != defaultTimeout || !e.Temporary() {
 			t.Errorf("after %s: %v", time.Since(begun), e)
 		}
-		time.Sleep(100 * time.Second) // the handler's end
+		bubble.Sleep(100 * time.Second) // the handler's end
 	})
 }
 

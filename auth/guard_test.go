@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestConstructors_RefuseNil(t *testing.T) {
@@ -87,7 +89,7 @@ func TestCache_SurvivesAMinterThatPanics(t *testing.T) {
 				if none, ok := errors.AsType[*NoTokenError](err); !ok || !strings.Contains(none.Error(), "the minter panicked with a string") || strings.Contains(err.Error(), hostileValue) {
 					t.Errorf("%v", err)
 				}
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 			}
 			c.Invalidate("some token")
 			if s := c.Status(); s.Usable || s.Failures == 0 {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // meanRenewal is the part of its lifetime at which a token is renewed on average.
@@ -40,7 +42,7 @@ func TestHours_SixOfFiveMinuteTokens(t *testing.T) {
 			if !s.valid(bearer(t, c)) {
 				t.Fatal("an ended token was handed out")
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		_, made := s.counts()
 		expectTokens(t, made, ideal(6*time.Hour, 5*time.Minute, 0))
@@ -100,7 +102,7 @@ func TestHours_SixWithRandomOutages(t *testing.T) {
 			s, w := newStandIn(t, ecKey("k")), &weather{}
 			s.fault = w.fault
 			c := startCache(t, newTestOAuth(t, s, ecKey("k"), OAuthConfig{}), CacheConfig{})
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			fair := time.Now() // since when the weather has been fair
 			var delayed time.Duration
 			for range 6 * 3600 {
@@ -119,7 +121,7 @@ func TestHours_SixWithRandomOutages(t *testing.T) {
 				if c.Status().Failures > 0 {
 					delayed += time.Second
 				}
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 			}
 			_, made := s.counts()
 			expectTokens(t, made, ideal(6*time.Hour, 5*time.Minute, delayed))
@@ -137,7 +139,7 @@ func TestHours_FourSecondTokens(t *testing.T) {
 		c := startCache(t, newTestOAuth(t, s, ecKey("k"), OAuthConfig{}), CacheConfig{})
 		for range 6000 {
 			got := bearer(t, c)
-			time.Sleep(10 * time.Millisecond) // on its way
+			bubble.Sleep(10 * time.Millisecond) // on its way
 			if !s.valid(got) {
 				t.Fatal("an ended token arrived")
 			}
@@ -163,7 +165,7 @@ func TestHours_RandomLives(t *testing.T) {
 				if end, _ := b.live.Load(got); !time.Now().Before(end.(time.Time)) {
 					t.Fatal("an ended token was handed out")
 				}
-				time.Sleep(life / 20)
+				bubble.Sleep(life / 20)
 			}
 			most := int64(float64(pool) * (10/renewFrom + 2) * 1.5)
 			if n := b.calls.Load(); n > most {
@@ -185,7 +187,7 @@ func TestHours_SixtyDaysOfLegacyTokens(t *testing.T) {
 			if !s.valid(bearer(t, c)) {
 				t.Fatal("an ended token was handed out")
 			}
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 		}
 		refreshed, authenticated := strings.Count(s.asked(), "refreshToken"), strings.Count(s.asked(), "authenticate")
 		if authenticated != 1 {
@@ -203,7 +205,7 @@ func TestHours_ADayOfLegacyTokensWithRandomOutages(t *testing.T) {
 		s, w := newLegacyStandIn(), &weather{}
 		s.ttl, s.fault = time.Hour, w.fault // a day of them is as many as many days of Redox's
 		c := startCache(t, newTestLegacy(t, s, LegacyConfig{}), CacheConfig{})
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		fair := time.Now()
 		var delayed time.Duration
 		for i := range 24 * 3600 {
@@ -224,7 +226,7 @@ func TestHours_ADayOfLegacyTokensWithRandomOutages(t *testing.T) {
 			if c.Status().Failures > 0 {
 				delayed += time.Second
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		expectTokens(t, s.madeTokens(), ideal(24*time.Hour, s.ttl, delayed))
 	})

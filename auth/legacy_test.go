@@ -15,6 +15,8 @@ import (
 	"time"
 	"unsafe"
 	"weak"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 const legacyBase = "http://localhost/auth"
@@ -291,14 +293,14 @@ func TestLegacy_OneRequestAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newLegacyStandIn()
-		s.fault = func(http.ResponseWriter, *http.Request) bool { time.Sleep(time.Second); return false }
+		s.fault = func(http.ResponseWriter, *http.Request) bool { bubble.Sleep(time.Second); return false }
 		l := newTestLegacy(t, s, LegacyConfig{})
 		begun := time.Now()
 		var all sync.WaitGroup
 		for range 5 {
 			all.Go(func() { mintLegacy(t, l) })
 		}
-		time.Sleep(100 * time.Millisecond)
+		bubble.Sleep(100 * time.Millisecond)
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := l.Mint(short); !errors.Is(err, context.DeadlineExceeded) {
@@ -363,7 +365,7 @@ func TestLegacy_PerRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newLegacyStandIn()
-		s.fault = func(http.ResponseWriter, *http.Request) bool { time.Sleep(time.Second); return false }
+		s.fault = func(http.ResponseWriter, *http.Request) bool { bubble.Sleep(time.Second); return false }
 		l := must(NewLegacy("key-1", NewSecret("s3cr3t"), LegacyConfig{URL: legacyBase, Transport: serve(t, s), PerRequest: true}))
 		c := must(NewCache(l, CacheConfig{PerRequest: true}))
 		defer stop(t, c)

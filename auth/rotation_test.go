@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // TestRotation_NextTakesOverWithoutATokenlessMoment withdraws the current key at
@@ -25,7 +27,7 @@ func TestRotation_NextTakesOverWithoutATokenlessMoment(t *testing.T) {
 			if !s.valid(bearer(t, c)) {
 				t.Fatal("an ended token was handed out")
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		asked, made := s.counts()
 		if asked-made != 1 || o.KeyInUse().ID() != "new" {
@@ -163,7 +165,7 @@ func TestSetKeys_TakesEffectAtOnce(t *testing.T) {
 		s := newStandIn(t, ecKey("new"))
 		o := newTestOAuth(t, s, rsaKey("old"), OAuthConfig{})
 		c := startCache(t, o, CacheConfig{})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if _, err := c.Bearer(t.Context()); err == nil {
 			t.Fatal("an unknown key was taken")
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestStatus_SaysWhatAPersonNeeds(t *testing.T) {
@@ -24,7 +26,7 @@ func TestStatus_SaysWhatAPersonNeeds(t *testing.T) {
 			t.Errorf("status %+v", got)
 		}
 		s.set(func() { s.keys["k1"] = ecKey("").Public() })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		got = c.Status()
 		if !got.Usable || got.Tokens != 1 || got.Error != "" || got.Mend != "" || !got.NextTry.IsZero() || got.Mints != 1 {
 			t.Errorf("status %+v", got)

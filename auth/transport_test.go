@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // api is a server that takes some tokens, and notes what it was sent.
@@ -269,7 +271,7 @@ func TestTransport_64InFlightWhileAllIsRevoked(t *testing.T) {
 		c := startCache(t, newTestOAuth(t, s, ecKey("k"), OAuthConfig{}), CacheConfig{})
 		a := &api{good: s.valid}
 		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			a.ServeHTTP(w, r)
 		})
 		h := client(t, c, slow)
@@ -281,7 +283,7 @@ func TestTransport_64InFlightWhileAllIsRevoked(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(500 * time.Millisecond)
+		bubble.Sleep(500 * time.Millisecond)
 		s.revoke()
 		all.Wait()
 		if _, made := s.counts(); made != 2 || len(a.bodies) != 128 {

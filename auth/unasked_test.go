@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // limited is a transport whose requests wait for their turn in vain, until it is free.
@@ -45,7 +47,7 @@ func TestCache_ARequestThatIsKeptBackIsNotTheEndpointsFailure(t *testing.T) {
 		c := must(NewCache(o, CacheConfig{Logger: logger}))
 		for range 3 {
 			_, err = c.Bearer(t.Context())
-			time.Sleep(time.Hour)
+			bubble.Sleep(time.Hour)
 		}
 		if err == nil || strings.Contains(err.Error(), "far.example") || !strings.Contains(err.Error(), "no token was asked for: limit: no turn") {
 			t.Errorf("the error: %v", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // unplugged is a connection to the server that is lost for a while after the first publish,
@@ -88,7 +89,7 @@ func TestPublish_StoresOnceAfterALongLossOfTheConnection(t *testing.T) {
 			if (err == nil) != stored || receipt.ID == "" {
 				t.Errorf("after %v: receipt %+v, %v", lasts, receipt, err)
 			}
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			queue, err := u.Stream(t.Context(), "REDOX_OUT")
 			if err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // govern keeps a quota for workers of the rig until the returned function is called.
@@ -55,7 +56,7 @@ func (r *rig) within(window time.Duration, from, to time.Time) (most, between in
 
 func answerIn(d time.Duration) func(context.Context, outbox.Message, int) (outbox.Answer, error) {
 	return func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-		time.Sleep(d)
+		bubble.Sleep(d)
 		return outbox.Answer{Status: 200}, nil
 	}
 }
@@ -76,10 +77,10 @@ func TestLimiter_BacklogDrainsAtTheQuota(t *testing.T) {
 				defer stop()
 				defer r.start(worker.Config{ID: fmt.Sprint("w", i), Limiter: limiter})()
 			}
-			time.Sleep(6 * time.Second)
+			bubble.Sleep(6 * time.Second)
 			from := time.Now()
 			for range 40 {
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 				if n := r.inHand("clinic-a-send"); n > 3*workers {
 					t.Fatalf("%d workers hold %d messages while 10 a second may be sent", workers, n)
 				}
@@ -107,7 +108,7 @@ func TestLimiter_BurstAfterARest(t *testing.T) {
 				limiter = g
 			}
 			defer r.start(worker.Config{Limiter: limiter, Concurrency: 64})()
-			time.Sleep(10 * time.Minute)
+			bubble.Sleep(10 * time.Minute)
 			began := time.Now()
 			for i := range 2000 {
 				r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
@@ -134,13 +135,13 @@ func TestLimiter_RequestsOvertakeBulk(t *testing.T) {
 			defer stop()
 			defer r.start(worker.Config{ID: fmt.Sprint("w", i), Limiter: limiter})()
 		}
-		time.Sleep(12 * time.Second)
+		bubble.Sleep(12 * time.Second)
 		published := map[string]time.Time{}
 		for i := range 20 {
 			id := fmt.Sprint("q", i)
 			published[id] = time.Now()
 			r.publish(outbox.Message{ID: id, Lane: outbox.LaneRequest, ReplyTo: "_INBOX.caller"})
-			time.Sleep(430 * time.Millisecond)
+			bubble.Sleep(430 * time.Millisecond)
 		}
 		r.until("all queries sent", func() bool { return len(r.far.Of("q19")) == 1 })
 		var waits []time.Duration
@@ -186,9 +187,9 @@ func TestLimiter_IdleRequestLanesRest(t *testing.T) {
 			all = append(all, worker.Source{Name: name})
 		}
 		defer r.start(worker.Config{Limiter: limiter, Sources: all})()
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		from, before := time.Now(), limiter.requests.Load()
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		if n := limiter.requests.Load() - before; n > 20*3*25 {
 			t.Errorf("three idle lanes were granted %d requests in 20s", n)
 		}
@@ -211,7 +212,7 @@ func TestLimiter_NothingGrantedNothingSent(t *testing.T) {
 			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
 		}
 		stop := r.start(worker.Config{Limiter: closed{}})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.inHand("clinic-a-send"); n != 0 || len(r.far.Calls()) != 0 {
 			t.Errorf("%d messages held, %d calls", n, len(r.far.Calls()))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Attempts that keep more of their answers than there is memory for wait for each other, and
@@ -20,7 +21,7 @@ func TestRun_AnswersShareTheMemory(t *testing.T) {
 				if err := worker.AnswerRoom(ctx, piece, true); err != nil {
 					return outbox.Answer{}, err
 				}
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 			}
 			switch {
 			case n == 1 && m.Lane == outbox.LaneRequest:

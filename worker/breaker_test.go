@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // pair starts two workers with the same sources and returns them.
@@ -38,7 +39,7 @@ func TestBreaker_OutageIsSatOut(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(50 * time.Millisecond)
+			bubble.Sleep(50 * time.Millisecond)
 			if time.Since(start) < time.Minute {
 				return outbox.Answer{Status: 503}, errFar
 			}
@@ -48,7 +49,7 @@ func TestBreaker_OutageIsSatOut(t *testing.T) {
 		for i := range 400 {
 			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
 		}
-		time.Sleep(1500 * time.Millisecond)
+		bubble.Sleep(1500 * time.Millisecond)
 		for _, w := range []*worker.Worker{one, two} { // one source alone has traffic: pausing it does the same
 			if s := w.Status(); len(s.Pauses) != 1 || s.Pauses[0].Scope != "source:"+source || s.Pauses[0].Reason == "" || s.Pauses[0].Since.Before(start) {
 				t.Errorf("paused %+v a second after the host was found to be down", s.Pauses)
@@ -58,7 +59,7 @@ func TestBreaker_OutageIsSatOut(t *testing.T) {
 			t.Errorf("%d attempts before the host was found to be down", n)
 		}
 		probing := time.Now()
-		time.Sleep(time.Until(start.Add(time.Minute)))
+		bubble.Sleep(time.Until(start.Add(time.Minute)))
 		probes := r.between(probing, time.Now())
 		if probes < 8 || probes > 30 {
 			t.Errorf("%d probes in %v", probes, time.Since(probing))
@@ -70,9 +71,9 @@ func TestBreaker_OutageIsSatOut(t *testing.T) {
 			}
 			end = c.End
 		}
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		before := len(r.far.Calls())
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if n := len(r.far.Calls()) - before; n < 120 && len(r.all(worker.EventSettled)) < 395 {
 			t.Errorf("%d requests in the sixth second after the outage, of 160", n)
 		}
@@ -94,7 +95,7 @@ func TestBreaker_ThrottledFleetProbesOnce(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		start := time.Now()
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(50 * time.Millisecond)
+			bubble.Sleep(50 * time.Millisecond)
 			if time.Since(start) < 3*time.Second {
 				return outbox.Answer{Status: 429}, throttled{worker.RetryAfter(errFar, time.Second)}
 			}
@@ -104,7 +105,7 @@ func TestBreaker_ThrottledFleetProbesOnce(t *testing.T) {
 		for i := range 1000 {
 			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
 		}
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		if n := len(r.far.Calls()); n > 8*8 {
 			t.Errorf("%d requests before the fleet had stopped", n)
 		}
@@ -123,9 +124,9 @@ func TestBreaker_ThrottledFleetProbesOnce(t *testing.T) {
 		if n := r.between(paused, resumed); n != 1 {
 			t.Errorf("%d probes, want one for the fleet", n)
 		}
-		time.Sleep(time.Until(resumed.Add(time.Second)))
+		bubble.Sleep(time.Until(resumed.Add(time.Second)))
 		from := time.Now()
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if n := r.between(from, time.Now()); n < 140 {
 			t.Errorf("%d requests in the second after the first second, of 160", n)
 		}
@@ -164,14 +165,14 @@ func TestBreaker_TheOtherHostKeepsFlowing(t *testing.T) {
 			}
 			r.publish(outbox.Message{ID: fmt.Sprint("m", i), Kind: kind})
 		}
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		if n := len(r.all(worker.EventSettled)); n != 180 {
 			t.Errorf("%d messages settled, want the 180 of the host that works", n)
 		}
 		if s := w.Status(); s.Breakers["host:blob"] == "closed" || s.Breakers["host:far"] != "closed" {
 			t.Errorf("breakers %v", s.Breakers)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		files := 0
 		for _, c := range r.far.Calls() {
 			if c.Err != nil {
@@ -206,7 +207,7 @@ func TestPauses_SeenByAllWithinASecond(t *testing.T) {
 			id := strings.ReplaceAll(what, " ", "-")
 			r.publish(outbox.Message{ID: id + ".a"})
 			r.publish(outbox.Message{ID: id + ".b", Source: "clinic-b"})
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			for _, s := range []string{"a", "b"} {
 				is, should := len(r.far.Of(id+"."+s)) > 0, strings.Contains(strings.Join(want, " "), s)
 				if is != should {
@@ -219,14 +220,14 @@ func TestPauses_SeenByAllWithinASecond(t *testing.T) {
 			if err := p.Pause(r.Context(), source, d, ""); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		resume := func(source string) {
 			t.Helper()
 			if found, err := p.Resume(r.Context(), source); err != nil || !found {
 				t.Fatal(found, err)
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		sent("at first", "a", "b")
 		pause(source, 0)
@@ -246,12 +247,12 @@ func TestPauses_SeenByAllWithinASecond(t *testing.T) {
 		sent("resumed", "a", "b")
 		pause("", 10*time.Second)
 		sent("for a while")
-		time.Sleep(8 * time.Second)
+		bubble.Sleep(8 * time.Second)
 		sent("after a while", "a", "b")
 		if found, err := p.Resume(r.Context(), ""); found || err != nil {
 			t.Errorf("resuming what is not paused: %v %v", found, err)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		for _, c := range r.far.Calls() {
 			if c.N > 1 {
 				t.Errorf("%s was sent %d times", c.ID, c.N)
@@ -309,18 +310,18 @@ func TestBreaker_APauseThatIsOverIsNotShared(t *testing.T) {
 		episode := func() {
 			limited.Store(true)
 			id := r.publish(outbox.Message{})
-			time.Sleep(5 * time.Second)
+			bubble.Sleep(5 * time.Second)
 			limited.Store(false)
 			r.awaitSettled(id)
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 		}
 		episode()
 		full(true)
 		episode()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		before := len(r.all(worker.EventPaused))
 		full(false)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := len(r.all(worker.EventPaused)); before != 2 || n != 2 {
 			t.Errorf("%d pauses before the board could be written again, and %d after, want 2", before, n)
 		}

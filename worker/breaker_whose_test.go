@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // couple are two sources of one key and host.
@@ -41,7 +42,7 @@ func TestWhose_AMessageThatFailsAloneIsGivenUp(t *testing.T) {
 						}
 						break
 					}
-					if time.Sleep(time.Minute); time.Since(start) > 24*time.Hour {
+					if bubble.Sleep(time.Minute); time.Since(start) > 24*time.Hour {
 						t.Fatal("never given up")
 					}
 				}
@@ -64,11 +65,11 @@ func TestWhose_AnOutageOfTheHostBuriesNothing(t *testing.T) {
 		for i := range 20 {
 			r.publish(outbox.Message{Source: couple[i%2].Name, ID: fmt.Sprint("m", i)})
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if s := w.Status(); s.Breakers["host:far"] == "closed" || len(s.Pauses) != 1 {
 			t.Errorf("breakers %v, paused %+v", s.Breakers, s.Pauses)
 		}
-		time.Sleep(time.Until(start.Add(16 * time.Minute)))
+		bubble.Sleep(time.Until(start.Add(16 * time.Minute)))
 		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 20 })
 		for _, e := range r.all(worker.EventSettled) {
 			if e.Settlement != outbox.Delivered {
@@ -101,7 +102,7 @@ func TestWhose_ARefusedTokenOfOneSourceEnds(t *testing.T) {
 				}
 				break
 			}
-			if time.Sleep(5 * time.Second); time.Since(start) > 12*time.Hour {
+			if bubble.Sleep(5 * time.Second); time.Since(start) > 12*time.Hour {
 				t.Fatal("never given up")
 			}
 			r.publish(outbox.Message{Source: "clinic-b"})
@@ -129,7 +130,7 @@ func TestWhose_ARefusedSourceKeepsItsMessages(t *testing.T) {
 		for range 100 {
 			r.publish(outbox.Message{})
 		}
-		time.Sleep(time.Until(start.Add(20 * time.Minute)))
+		bubble.Sleep(time.Until(start.Add(20 * time.Minute)))
 		if n := len(r.deadLetters()); n != 2 {
 			t.Errorf("%d dead letters, want those before the third refusal in a row", n)
 		}
@@ -158,7 +159,7 @@ func TestWhose_AHangingProbeHoldsNobodyElse(t *testing.T) {
 			case down:
 				return outbox.Answer{}, worker.NotAttempted(errFar, "host:far")
 			case m.Source == source:
-				time.Sleep(150 * time.Second)
+				bubble.Sleep(150 * time.Second)
 				return outbox.Answer{}, worker.UnknownOutcome(errFar)
 			}
 			return outbox.Answer{Status: 200}, nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // replayClaims sends every dead letter again, as a dlq.Store does: the object is
@@ -67,7 +68,7 @@ func collectUnderFire(r *rig, random *rand.Rand) {
 	delivered := map[string]int{}
 	draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return random.IntN(n) }
 	// Everything happens at a full five minutes, and so much of it at once.
-	nap := func(most time.Duration) { time.Sleep(time.Duration(draw(int(most))).Truncate(5 * time.Minute)) }
+	nap := func(most time.Duration) { bubble.Sleep(time.Duration(draw(int(most))).Truncate(5 * time.Minute)) }
 	r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
 		nap(7 * time.Minute)
 		switch draw(4) {
@@ -114,9 +115,9 @@ func collectUnderFire(r *rig, random *rand.Rand) {
 	publishing.Wait()
 	all := func() bool { mu.Lock(); defer mu.Unlock(); return len(delivered) == messages }
 	for n := 0; !all() && n < 1000; n++ {
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 	}
-	time.Sleep(2 * outbox.LeastOrphanAge)
+	bubble.Sleep(2 * outbox.LeastOrphanAge)
 	cancel()
 	running.Wait()
 	if !maps.Equal(delivered, want) {
@@ -133,6 +134,6 @@ func (r *rig) collectOnAndOn(ctx context.Context) {
 		if _, err := outbox.NewBodies(r.js, "").Collect(ctx, outbox.LeastOrphanAge); err != nil && ctx.Err() == nil {
 			r.Errorf("collect: %v", err)
 		}
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Bodies wait for room, longer than a lease lasts, and come through at their first delivery.
@@ -14,7 +15,7 @@ func TestRun_ClaimsWaitForMemory(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		var inMemory, most int
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		var ids []string
@@ -48,7 +49,7 @@ func TestRun_ClaimsWaitForMemory(t *testing.T) {
 func TestRun_ClaimThatWaitsIsHandedBackAtShutdown(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		first, _ := r.claimed(outbox.Message{}, large(1<<20))
@@ -58,7 +59,7 @@ func TestRun_ClaimThatWaitsIsHandedBackAtShutdown(t *testing.T) {
 		if r.far.Calls()[0].ID != first {
 			first, second = second, first
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		stop()
 		if _, ok := r.settled(first); !ok || len(r.far.Of(second)) != 0 {
 			t.Errorf("the first is settled: %v; the second was sent %d times", ok, len(r.far.Of(second)))
@@ -74,7 +75,7 @@ func TestRun_ClaimThatWaitsIsHandedBackAtShutdown(t *testing.T) {
 func TestRun_ClaimWhoseDeadlinePassesWhileItWaits(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(2 * time.Minute)
+			bubble.Sleep(2 * time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		first, _ := r.claimed(outbox.Message{}, large(1<<20))
@@ -93,7 +94,7 @@ func TestRun_LargeBodiesOfOneSourceKeepNobodyWaiting(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
 			if m.Source == source {
-				time.Sleep(150 * time.Second)
+				bubble.Sleep(150 * time.Second)
 			}
 			return outbox.Answer{Status: 200}, nil
 		}
@@ -101,11 +102,11 @@ func TestRun_LargeBodiesOfOneSourceKeepNobodyWaiting(t *testing.T) {
 			r.claimed(outbox.Message{}, large(1<<20))
 		}
 		r.start(worker.Config{MaxClaimMemory: 8 << 20, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		object := outbox.BodyName("clinic-b", "x")
 		r.must(outbox.NewBodies(r.js, "").Put(r.Context(), object, large(1<<20)))
 		r.naming(outbox.Message{ID: "other", Source: "clinic-b"}, object)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if _, ok := r.settled("other"); !ok {
 			t.Errorf("another source's body waits for room behind %d", r.far.Peak())
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // put stores a body and returns its name.
@@ -271,7 +272,7 @@ func TestRun_ClaimWithAnIntentIsHeld(t *testing.T) {
 func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		id, _, key := r.dying(large(1 << 20))
@@ -312,7 +313,7 @@ func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
 func TestRun_ClaimIsNotFetchedForNothing(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		id := r.naming(outbox.Message{Deadline: time.Now().Add(time.Minute)}, outbox.BodyName(source, "nowhere"))
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		r.start(worker.Config{})
 		if e := r.awaitSettled(id); e.Settlement != outbox.Expired {
 			t.Errorf("settled %s: %s; want expired", e.Settlement, e.Error)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // hanging is a far side that does not answer one message and keeps no body of the others.
@@ -25,7 +26,7 @@ func (h *hanging) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer,
 		<-ctx.Done()
 		return outbox.Answer{}, context.Cause(ctx)
 	}
-	time.Sleep(10 * time.Millisecond) // so that there is always a next one in the window
+	bubble.Sleep(10 * time.Millisecond) // so that there is always a next one in the window
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bodies = append(h.bodies, weak.Make(&m.Body[0]))
@@ -64,7 +65,7 @@ func TestRun_AHangingRequestKeepsNoOtherMessageInMemory(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- w.Run(ctx) }()
 		r.until("all but one delivered", func() bool { n, _ := far.left(); return n == messages })
-		time.Sleep(10 * time.Second) // what is kept for a while is kept no longer
+		bubble.Sleep(10 * time.Second) // what is kept for a while is kept no longer
 		synctest.Wait()
 		runtime.GC()
 		runtime.GC()

@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // distant is a connection to a server that is far away.
@@ -27,7 +28,7 @@ type far struct{ net.Conn }
 
 func (f far) Read(p []byte) (int, error) {
 	n, err := f.Conn.Read(p)
-	time.Sleep(100 * time.Millisecond)
+	bubble.Sleep(100 * time.Millisecond)
 	return n, err
 }
 
@@ -56,7 +57,7 @@ func TestRun_HandsBackToADistantServer(t *testing.T) {
 			two.publish(outbox.Message{ID: fmt.Sprint("m", i)})
 		}
 		one.until("all slots in use", func() bool { return len(one.far.Calls()) == 64 })
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		sent := make(map[string]bool)
 		for _, call := range one.far.Calls() {
 			sent[call.ID] = true
@@ -64,7 +65,7 @@ func TestRun_HandsBackToADistantServer(t *testing.T) {
 		close(answers)
 		stop()
 		one.js.Conn().Close()
-		time.Sleep(time.Second) // until its last read has come from afar: in the bubble no goroutine may outlive the test
+		bubble.Sleep(time.Second) // until its last read has come from afar: in the bubble no goroutine may outlive the test
 		start := time.Now()
 		defer two.stop()
 		two.start(worker.Config{ID: "two", Concurrency: 200})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // The tests of this file are named after the guarantees of the worker: nothing lost, at
@@ -22,7 +23,7 @@ import (
 func TestGuarantee_OrderAcrossWorkersAndRetries(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, n int) (outbox.Answer, error) {
-			time.Sleep(50 * time.Millisecond)
+			bubble.Sleep(50 * time.Millisecond)
 			if n == 1 && m.Sequence%3 == 0 {
 				return outbox.Answer{Status: 503}, errFar
 			}
@@ -69,7 +70,7 @@ func TestGuarantee_NoAttemptIsCountedWhileNoTokenCanBeHad(t *testing.T) {
 		for i := range 200 {
 			r.publish(outbox.Message{ID: fmt.Sprint("m", i)})
 		}
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		if n := len(r.all(worker.EventSettled)); n != 0 {
 			t.Fatalf("%d messages settled without a token", n)
 		}
@@ -100,7 +101,7 @@ func TestGuarantee_UnattemptedMessagesDoNotGrowTooOld(t *testing.T) {
 		}
 		r.start(worker.Config{Retry: worker.Retry{MaxAge: 15 * time.Minute}})
 		id := r.publish(outbox.Message{})
-		time.Sleep(30 * time.Minute)
+		bubble.Sleep(30 * time.Minute)
 		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s: a message failed because of us", e.Settlement)
 		}
@@ -110,7 +111,7 @@ func TestGuarantee_UnattemptedMessagesDoNotGrowTooOld(t *testing.T) {
 func TestGuarantee_LongAttemptsKeepTheirLease(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(2 * time.Minute)
+			bubble.Sleep(2 * time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.start(worker.Config{ID: "one"})
@@ -130,7 +131,7 @@ func TestGuarantee_LongAttemptsKeepTheirLease(t *testing.T) {
 func TestGuarantee_ShutdownLetsAttemptsFinish(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(20 * time.Second)
+			bubble.Sleep(20 * time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		stop := r.start(worker.Config{Concurrency: 4})
@@ -283,7 +284,7 @@ func TestRun_SlowSourceLeavesRoomForOthers(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
 			if m.Source == source {
-				time.Sleep(2 * time.Minute)
+				bubble.Sleep(2 * time.Minute)
 			}
 			return outbox.Answer{Status: 200}, nil
 		}

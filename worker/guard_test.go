@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 const patient = "patient 4711"
@@ -109,7 +110,7 @@ func TestGuarantee_APanicOfTheEmbeddersCodeLosesNothing(t *testing.T) {
 				done := make(chan error, 1)
 				go func() { done <- w.Run(ctx) }()
 				id, request := r.publish(outbox.Message{}), r.publish(outbox.Message{Lane: outbox.LaneRequest})
-				time.Sleep(5 * time.Minute)
+				bubble.Sleep(5 * time.Minute)
 				cancel()
 				if err := <-done; err != nil {
 					r.Error(err)

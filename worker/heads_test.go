@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // deliveries is how many the consumer of the source's SENDs has made.
@@ -60,7 +61,7 @@ func TestHeads_GoOneAfterTheOther(t *testing.T) {
 		t.Run(fmt.Sprintf("%d tokens of %d, %d workers", size.tokens, size.each, size.workers), func(t *testing.T) {
 			inBubble(t, func(r *rig) {
 				r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-					time.Sleep(time.Duration(5+rand.IntN(20)) * time.Millisecond)
+					bubble.Sleep(time.Duration(5+rand.IntN(20)) * time.Millisecond)
 					return outbox.Answer{Status: 200}, nil
 				}
 				r.crowd(size.tokens, size.each)
@@ -100,7 +101,7 @@ func TestHeads_AStuckOneHoldsUpNobodyElse(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		stuck := time.Now().Add(half)
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			time.Sleep(5 * time.Millisecond)
+			bubble.Sleep(5 * time.Millisecond)
 			if m.ID == "t0/0" && time.Now().Before(stuck) {
 				return outbox.Answer{Status: 400}, errFar // nothing is paused
 			}
@@ -108,7 +109,7 @@ func TestHeads_AStuckOneHoldsUpNobodyElse(t *testing.T) {
 		}
 		r.crowd(1, followers+1)
 		r.start(worker.Config{})
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		before := r.deliveries()
 		worst := time.Duration(0)
 		for i := range others {
@@ -118,7 +119,7 @@ func TestHeads_AStuckOneHoldsUpNobodyElse(t *testing.T) {
 				id = r.publish(outbox.Message{})
 			}
 			worst = max(worst, r.awaitSettled(id).Duration)
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 		}
 		rate := float64(r.deliveries()-before) / (others * 60)
 		t.Logf("others waited %v at most; %.1f deliveries a second", worst, rate)
@@ -153,7 +154,7 @@ func TestHeads_AreAskedForOnce(t *testing.T) {
 		_, err := r.js.Conn().Subscribe("$JS.API.STREAM.MSG.GET.REDOX_OUT", func(*nats.Msg) { asks.Add(1) })
 		r.must(err)
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.crowd(1, n)

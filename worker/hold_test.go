@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 var holding = []worker.Source{{Name: source, Hold: func(outbox.Message) bool { return true }}}
@@ -54,7 +55,7 @@ func TestGuarantee_HoldAfterADeathLongAgo(t *testing.T) {
 		id := r.publish(outbox.Message{})
 		r.until("it was sent", func() bool { return len(r.far.Calls()) == 1 })
 		stop()
-		time.Sleep(72 * time.Hour)
+		bubble.Sleep(72 * time.Hour)
 		r.far.Answer = nil
 		r.start(worker.Config{Sources: holding})
 		if e := r.awaitSettled(id); e.Settlement != outbox.Held || len(r.far.Calls()) != 1 {

@@ -9,6 +9,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // HTTP headers of a message are the Deliverer's to send, at the first attempt, at a later one and
@@ -54,6 +55,6 @@ func TestHeaders_BothWays(t *testing.T) {
 		if e := r.awaitSettled("refused:r1"); e.Settlement != outbox.Delivered {
 			t.Errorf("the replay is settled %s", e.Settlement)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 	})
 }

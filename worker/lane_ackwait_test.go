@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A release with a shorter ack wait takes no message from a worker that still runs with the
@@ -21,7 +22,7 @@ func TestGuarantee_AShorterAckWaitWaitsForTheWorkers(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(2 * time.Minute)
+			bubble.Sleep(2 * time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		stop := r.start(worker.Config{ID: "old", AckWait: 10 * time.Minute})
@@ -52,7 +53,7 @@ func TestGuarantee_AConsumerWithAShorterAckWaitWaits(t *testing.T) {
 		ensure(10 * time.Second)
 		w, stop := r.launch(worker.Config{AckWait: 10 * time.Minute})
 		id := r.publish(outbox.Message{})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if s := w.Status(); len(r.far.Calls()) > 0 || s.Lanes != 1 || s.Bound != 0 || !s.Ready() {
 			t.Error("the worker pulls from a consumer whose ack wait is too short")
 		}

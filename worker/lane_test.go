@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A consumer that nobody answers for, as while it elects its leader, is bound again when it
@@ -42,7 +43,7 @@ func TestRun_ReadyAgainWhenAConsumerIsBack(t *testing.T) {
 		c.plug(true)
 		other.publish(outbox.Message{ID: "m"})
 		r.awaitSettled("m")
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if s := w.Status(); !s.Ready() {
 			t.Errorf("not ready: %+v", s)
 		}
@@ -75,7 +76,7 @@ func TestLane_AConsumerThatNobodyUsedIsMadeAnew(t *testing.T) {
 		log := new(logged)
 		r.start(worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
 		r.awaitSettled(r.publish(outbox.Message{}))
-		time.Sleep(2 * time.Hour)
+		bubble.Sleep(2 * time.Hour)
 		if _, err := r.js.Consumer(r.Context(), "REDOX_OUT", source+"-send"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			t.Fatalf("the consumer is still there: %v", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // loaded is a far side whose answers take as long as a load model says.
@@ -45,7 +46,7 @@ func (l *loaded) answer(context.Context, outbox.Message, int) (outbox.Answer, er
 	if load.Reject > 0 && n > load.Reject {
 		return outbox.Answer{Status: 503}, errFar
 	}
-	time.Sleep(took)
+	bubble.Sleep(took)
 	return outbox.Answer{Status: 200}, nil
 }
 
@@ -60,7 +61,7 @@ func TestAdaptive_FollowsChange(t *testing.T) {
 				for range rate {
 					r.publish(outbox.Message{})
 				}
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 			}
 		}
 		peak := func(rate int) int { // in a second

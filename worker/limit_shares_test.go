@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // waits are how long messages of others than the troublemaker were not sent, sorted.
@@ -48,14 +49,14 @@ func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
 						}
 						return outbox.Answer{}, worker.UnknownOutcome(errFar)
 					}
-					time.Sleep(20 * time.Millisecond)
+					bubble.Sleep(20 * time.Millisecond)
 					return outbox.Answer{Status: 200}, nil
 				}
 				r.start(worker.Config{Sources: sources, BreakerAfter: -1})
 				for i := range 1000 {
 					r.publish(outbox.Message{ID: fmt.Sprint("hang", i), Source: "s0"})
 				}
-				time.Sleep(3 * time.Second)
+				bubble.Sleep(3 * time.Second)
 				at := map[string]time.Time{}
 				for i, name := range names {
 					for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
@@ -67,7 +68,7 @@ func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
 						r.publish(outbox.Message{ID: id, Source: name, Lane: lane, ReplyTo: "redox.reply." + name + ".x"})
 					}
 				}
-				time.Sleep(3 * time.Second)
+				bubble.Sleep(3 * time.Second)
 				if took := r.waits(at); took[len(took)-1] > 0 {
 					t.Errorf("%d sources: the others wait %v, %v at most", n, took[len(took)/2], took[len(took)-1])
 				}
@@ -80,7 +81,7 @@ func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
 func TestRun_ASourcesOwnFailuresNarrowNobodyElse(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			time.Sleep(100 * time.Millisecond)
+			bubble.Sleep(100 * time.Millisecond)
 			if m.Source == "clinic-b" {
 				return outbox.Answer{Status: 500}, errFar
 			}
@@ -97,9 +98,9 @@ func TestRun_ASourcesOwnFailuresNarrowNobodyElse(t *testing.T) {
 			for range 5 {
 				r.publish(outbox.Message{Source: "clinic-b"})
 			}
-			time.Sleep(100 * time.Millisecond)
+			bubble.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if took := r.waits(at); took[len(took)*99/100] > 10*time.Millisecond {
 			t.Errorf("another source's messages wait %v, p99 %v", took[len(took)/2], took[len(took)*99/100])
 		}
@@ -132,13 +133,13 @@ func TestRun_UnconfirmedSettlementsOfOneSourceAreItsOwn(t *testing.T) {
 		for range 100 {
 			all = append(all, r.publish(outbox.Message{}))
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		for i := range 4 {
 			all = append(all, r.publish(outbox.Message{ID: fmt.Sprint("stuck", i), Source: "clinic-b"}))
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		plain := r.publish(outbox.Message{ID: "plain", Source: "clinic-b"})
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if _, ok := r.settled(plain); !ok {
 			t.Error("a message waits for settlements of others")
 		}

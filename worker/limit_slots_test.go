@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // fillSlots publishes 20 messages, of which the first four are answered late: those that
@@ -36,7 +37,7 @@ func TestRun_FullSlotsHoldNoMessagesBack(t *testing.T) {
 		start := time.Now()
 		config := worker.Config{Concurrency: 4, AckWait: 30 * time.Second}
 		r.start(config)
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		r.start(config)
 		for i := 4; i < 20; i++ {
 			r.awaitSettled(fmt.Sprintf("m%02d", i))

@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func (r *rig) bucket(name string) jetstream.KeyValue {
@@ -64,7 +65,7 @@ var ledgerLosses = map[string]func(r *rig){
 	"made anew": func(r *rig) { r.must(r.js.DeleteKeyValue(r.Context(), "REDOX_LEDGER")); r.provision() },
 	"gone for a while": func(r *rig) {
 		r.must(r.js.DeleteKeyValue(r.Context(), "REDOX_LEDGER"))
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.provision()
 	},
 }
@@ -90,7 +91,7 @@ func TestLedger_LostUnderAMessage(t *testing.T) {
 					id := r.publish(outbox.Message{})
 					r.until("tried", func() bool { return len(r.all(worker.EventRetry)) == 1 })
 					stop()
-					time.Sleep(time.Second)
+					bubble.Sleep(time.Second)
 					lose(r)
 					r.start(c)
 					e := r.awaitSettled(id)
@@ -120,7 +121,7 @@ func TestPauses_LostUnderAPause(t *testing.T) {
 		"bucket made anew": func(r *rig) { r.must(r.js.DeleteKeyValue(r.Context(), "REDOX_STATE")); r.provision() },
 		"bucket gone for a while": func(r *rig) {
 			r.must(r.js.DeleteKeyValue(r.Context(), "REDOX_STATE"))
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			r.provision()
 		},
 	} {
@@ -130,11 +131,11 @@ func TestPauses_LostUnderAPause(t *testing.T) {
 				r.start(worker.Config{})
 				r.awaitSettled(r.publish(outbox.Message{}))
 				r.must(pauses.Pause(r.Context(), source, 0, ""))
-				time.Sleep(5 * time.Second)
+				bubble.Sleep(5 * time.Second)
 				lose(r)
-				time.Sleep(5 * time.Second)
+				bubble.Sleep(5 * time.Second)
 				id := r.publish(outbox.Message{})
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				if n := len(r.far.Of(id)); n != 0 {
 					t.Errorf("sent %d times while its source is paused", n)
 				}

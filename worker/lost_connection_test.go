@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // stalling is a connection to the server that lets nothing come for a while, without an end.
@@ -67,9 +68,9 @@ func TestGuarantee_WhatCameWithASecondWindowIsNotSentAgain(t *testing.T) {
 			defer c.stop()
 			secondWindow(t, c.connectBy(c), c.connect(), func(publish func()) {
 				publish()
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 				c.plug(false)
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 				c.plug(true)
 			})
 		})
@@ -80,9 +81,9 @@ func TestGuarantee_WhatCameWithASecondWindowIsNotSentAgain(t *testing.T) {
 			s.start(t.TempDir())
 			defer s.stop()
 			secondWindow(t, s.connectBy(s), s.connect(), func(publish func()) {
-				time.Sleep(500 * time.Millisecond) // a pull has just begun
+				bubble.Sleep(500 * time.Millisecond) // a pull has just begun
 				end := s.stall()
-				time.Sleep(3 * time.Second)
+				bubble.Sleep(3 * time.Second)
 				publish()
 				end()
 			})
@@ -95,7 +96,7 @@ func TestGuarantee_WhatCameWithASecondWindowIsNotSentAgain(t *testing.T) {
 func secondWindow(t *testing.T, js, other jetstream.JetStream, trouble func(publish func())) {
 	far := &workertest.Far{Answer: func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
 		if m.ID == "m0" {
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 		}
 		return outbox.Answer{Status: 200}, nil
 	}}
@@ -114,10 +115,10 @@ func secondWindow(t *testing.T, js, other jetstream.JetStream, trouble func(publ
 			two.publish(outbox.Message{ID: id})
 		}
 	})
-	time.Sleep(time.Second)
+	bubble.Sleep(time.Second)
 	two.start(worker.Config{ID: "two"})
 	two.until("the queue is empty", func() bool { return two.stored("REDOX_OUT") == 0 })
-	time.Sleep(2 * time.Minute)
+	bubble.Sleep(2 * time.Minute)
 	for _, id := range ids {
 		if n := len(far.Of(id)); n != 1 {
 			t.Errorf("%s was sent %d times", id, n)

@@ -11,13 +11,14 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/order"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // The tests of this file make a consumer anew: it counts deliveries from 1 again.
 
 func (r *rig) makeConsumerAnew(name string) {
 	r.Helper()
-	time.Sleep(time.Second)
+	bubble.Sleep(time.Second)
 	if err := r.js.DeleteConsumer(r.Context(), "REDOX_OUT", name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		r.Fatal(err)
 	}
@@ -69,20 +70,20 @@ func TestSweeper_LeavesMessagesOfAConsumerMadeAnew(t *testing.T) {
 		if _, err := c.Next(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.stored("REDOX_ADVISORIES"); n != 1 {
 			t.Fatalf("%d advisories: the test shows nothing", n)
 		}
 		r.makeConsumerAnew(source + "-send")
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.start(worker.Config{})
 		if e := r.awaitSettled("stuck"); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.stored("REDOX_DLQ"); n != 0 {
 			t.Errorf("%d dead letters", n)
 		}
@@ -106,7 +107,7 @@ func TestGuarantee_ASettlementOutlivesItsConsumer(t *testing.T) {
 		}
 		close(finish)
 		r.until("its slot is free", func() bool { return w.Status().InFlight == 0 })
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		r.provision()
 		r.until("it is acknowledged", func() bool { return r.stored("REDOX_OUT") == 0 })
 		if n := len(r.far.Calls()); n != 1 {

@@ -19,6 +19,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // crashing is a NATS server that can be replaced by one which is started on the image of
@@ -177,7 +178,7 @@ func TestGuarantee_OrderWhenTheServerForgetsADelivery(t *testing.T) {
 	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
 		startTwo()
 		r.far.Answer = func(ctx context.Context, m outbox.Message, n int) (outbox.Answer, error) {
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.ordered("m1", "patient")
@@ -202,7 +203,7 @@ func TestGuarantee_LeaseOfAForgottenDeliveryEnds(t *testing.T) {
 				<-ctx.Done()
 				return outbox.Answer{}, worker.UnknownOutcome(ctx.Err())
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.ordered("m1", "patient")
@@ -223,7 +224,7 @@ func TestGuarantee_LeaseOfAForgottenDeliveryEnds(t *testing.T) {
 func TestGuarantee_HoldWhenTheServerForgetsADelivery(t *testing.T) {
 	onCrashing(t, holding, func(r *rig, c *cable, startTwo func()) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		id := r.publish(outbox.Message{})
@@ -233,7 +234,7 @@ func TestGuarantee_HoldWhenTheServerForgetsADelivery(t *testing.T) {
 		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
 		}
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		if n, dead := len(r.far.Calls()), r.deadLetters(); n != 1 || len(dead) != 0 {
 			t.Errorf("%d requests and %d dead letters, want 1 and 0", n, len(dead))
 		}
@@ -246,9 +247,9 @@ func TestGuarantee_OrderWhenAWorkerComesBack(t *testing.T) {
 	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, n int) (outbox.Answer, error) {
 			if m.ID == "m1" && n == 2 {
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.ordered("m1", "patient")
@@ -269,14 +270,14 @@ func TestGuarantee_SettledWithoutALeaseIsNotSentAgain(t *testing.T) {
 	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
 		startTwo()
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.ordered("m1", "patient")
 		r.ordered("m2", "patient")
 		r.until("m1 in flight", func() bool { return len(r.far.Calls()) == 1 })
 		c.stop()
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		c.start(c.server.Dir())
 		r.until("both sent", func() bool { return len(r.far.Of("m2")) == 1 && !r.far.Of("m2")[0].End.IsZero() })
 		inTurn(t, r.far.Calls())
@@ -291,7 +292,7 @@ func TestGuarantee_SettledWithoutALeaseIsNotSentAgain(t *testing.T) {
 func TestSweeper_LeavesWhatTheServerForgotWasAcknowledged(t *testing.T) {
 	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			if m.ID == "older" { // what is younger than all that is stored the server does not miss
 				return outbox.Answer{}, worker.RetryAfter(errFar, 10*time.Minute)
 			}
@@ -300,12 +301,12 @@ func TestSweeper_LeavesWhatTheServerForgotWasAcknowledged(t *testing.T) {
 		r.publish(outbox.Message{ID: "older"})
 		id := r.publish(outbox.Message{})
 		r.until("in flight", func() bool { return len(r.far.Calls()) == 2 })
-		time.Sleep(time.Second) // the server writes down that it delivered
+		bubble.Sleep(time.Second) // the server writes down that it delivered
 		inFlight := c.image()
 		r.awaitSettled(id)
 		c.crashTo(inFlight)
 		r.until("the server misses the message", func() bool { return r.stored("REDOX_ADVISORIES") == 1 })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.stored("REDOX_DLQ"); n != 0 {
 			t.Errorf("%d dead letters of a message that was delivered", n)
 		}
@@ -339,7 +340,7 @@ func TestGuarantee_LeaseEndsWhileNobodyConfirmsIt(t *testing.T) {
 func TestGuarantee_OrderWhenAWorkerStartsAfterTheServerForgot(t *testing.T) {
 	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.ordered("m1", "patient")
@@ -360,7 +361,7 @@ func TestGuarantee_OrderWhenAWorkerStartsAfterTheServerForgot(t *testing.T) {
 func TestGuarantee_UnsentMessagesOfAKilledServerAreLeftAlone(t *testing.T) {
 	onCrashing(t, nil, func(r *rig, c *cable, startTwo func()) {
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(5 * time.Second)
+			bubble.Sleep(5 * time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		const inFlight, all = 64, 120

@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/order"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // The tests of this file make the work queue anew while everything else stays: its
@@ -20,7 +21,7 @@ import (
 
 func (r *rig) makeQueueAnew() {
 	r.Helper()
-	time.Sleep(time.Hour)
+	bubble.Sleep(time.Hour)
 	r.deleteQueue()
 	r.provision()
 }
@@ -69,21 +70,21 @@ func TestSweeper_LeavesMessagesOfAQueueMadeAnew(t *testing.T) {
 		if _, err := c.Next(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.stored("REDOX_ADVISORIES"); n != 1 {
 			t.Fatalf("%d advisories: the test shows nothing", n)
 		}
 		r.makeQueueAnew()
 		r.publish(outbox.Message{ID: "new"})
 		r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			return outbox.Answer{Status: 200}, nil
 		}
 		r.start(worker.Config{})
 		if e := r.awaitSettled("new"); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.stored("REDOX_DLQ"); n != 0 {
 			t.Errorf("%d dead letters", n)
 		}
@@ -218,11 +219,11 @@ func TestGuarantee_ASettlementOfAnOldQueueAcknowledgesNothing(t *testing.T) {
 				r.start(worker.Config{})
 				publish("old")
 				r.until("it is being sent", func() bool { return len(r.far.Of("old")) == 1 })
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				r.deleteQueue()
 				r.provision()
 				publish("new")
-				time.Sleep(10 * time.Second)
+				bubble.Sleep(10 * time.Second)
 				finish()
 				r.until("the new one was sent", func() bool { return len(r.far.Of("new")) == 1 })
 				if e := r.awaitSettled("new"); e.Settlement != outbox.Delivered {
@@ -242,7 +243,7 @@ func TestGuarantee_ASettlementOfALongOldQueueEnds(t *testing.T) {
 		r.awaitSettled(r.publish(outbox.Message{}))
 		r.ordered("old", "patient")
 		r.until("it is being sent", func() bool { return len(r.far.Of("old")) == 1 })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.deleteQueue()
 		r.provision()
 		r.ordered("new", "patient")
@@ -259,7 +260,7 @@ func TestGuarantee_ARetryOfAnOldQueueGivesNothingBack(t *testing.T) {
 		r.start(worker.Config{Concurrency: 1}) // it pulls nothing else meanwhile
 		r.publish(outbox.Message{ID: "old"})
 		r.until("it is being sent", func() bool { return len(r.far.Of("old")) == 1 })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.deleteQueue()
 		r.provision()
 		r.publish(outbox.Message{ID: "new"})
@@ -272,7 +273,7 @@ func TestGuarantee_ARetryOfAnOldQueueGivesNothingBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		finish()
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		if n := len(r.far.Of("new")); n != 0 {
 			t.Errorf("the new one was sent %d times although another has it", n)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // gauges are the values of a registry whose names begin so, by name and labels.
@@ -59,7 +60,7 @@ func TestBacklog(t *testing.T) {
 		if _, err := r.js.Publish(r.Context(), "redox.out.clinic-a.sent", nil); err != nil {
 			r.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		registry := prometheus.NewRegistry()
 		r.start(worker.Config{Registerer: registry, Concurrency: 2, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 
@@ -68,7 +69,7 @@ func TestBacklog(t *testing.T) {
 			"messages send (other)": 0, "messages ordered (other)": 0, "messages request (other)": 0,
 			"unserved_messages": 1, "astray_messages": 1,
 		}
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		got := gauges(r.T, registry, "redoxworker_queue_")
 		if oldest := got["oldest_seconds"]; oldest < 9 || oldest > 16 {
 			r.Errorf("the oldest has %v seconds", oldest)
@@ -80,7 +81,7 @@ func TestBacklog(t *testing.T) {
 		if waits := gauges(r.T, registry, "redoxworker_source_oldest_seconds")[" clinic-a"]; waits < 9 || waits > 16 {
 			r.Errorf("the oldest of the source has %v seconds", waits)
 		}
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		got = gauges(r.T, registry, "redoxworker_queue_")
 		for name := range maps.Keys(want) {
 			if strings.HasSuffix(name, "clinic-a") && got[name] != 0 {
@@ -93,7 +94,7 @@ func TestBacklog(t *testing.T) {
 		if err := r.js.DeleteStream(r.Context(), "REDOX_OUT"); err != nil {
 			r.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if got := gauges(r.T, registry, "redoxworker_queue_"); len(got) > 0 {
 			r.Errorf("without a queue: %v", got)
 		}

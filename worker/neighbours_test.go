@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // refusedSource is an answer that refuses the source, whatever it sends.
@@ -65,7 +66,7 @@ func (f *fleet) answer(ctx context.Context, m outbox.Message, _ int) (outbox.Ans
 	if f.harmed.Load() && m.Source == f.sources[0] && (!f.harm.dest || m.Kind == outbox.KindFHIR) {
 		return f.harm.answer(ctx)
 	}
-	time.Sleep(20 * time.Millisecond)
+	bubble.Sleep(20 * time.Millisecond)
 	return outbox.Answer{Status: 200}, nil
 }
 
@@ -120,7 +121,7 @@ func (f *fleet) send(d time.Duration) (ids []string) {
 			f.publish(outbox.Message{Source: f.sources[0]})
 			f.publish(outbox.Message{Source: f.sources[0], Kind: outbox.KindFHIR, Path: "big-clinic/Production/Patient"})
 		}
-		time.Sleep(time.Second / perSecond)
+		bubble.Sleep(time.Second / perSecond)
 	}
 	return ids
 }
@@ -165,7 +166,7 @@ func TestNeighbours_DoNotFeelTheTroubleOfOne(t *testing.T) {
 						f.publish(outbox.Message{Source: f.sources[0], Kind: outbox.KindFHIR, Path: "big-clinic/Production/Patient"})
 					}
 					ids := f.send(trouble)
-					time.Sleep(time.Second)
+					bubble.Sleep(time.Second)
 					during, missing := f.p99(ids)
 					t.Logf("p99 of the others: %v before, %v while one is met by: %s", before, during, name)
 					if during > before*11/10 || missing > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // An operator's pause that has run out is over for log, metrics and workers that start
@@ -25,21 +26,21 @@ func TestPauses_ThatRunOut(t *testing.T) {
 		p := worker.NewPauses(r.js, "", "test")
 		r.must(p.Pause(r.Context(), source, 10*time.Second, ""))
 		r.must(p.Pause(r.Context(), "clinic-b", 0, ""))
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if got := pausedIn(t, registry); len(got) != 2 || got[" operator source:clinic-a"] != 1 || got[" operator source:clinic-b"] != 1 {
 			t.Errorf("paused: %v", got)
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if got := pausedIn(t, registry); len(got) != 1 || len(r.all(worker.EventResumed)) != 1 {
 			t.Errorf("after one has run out: %v, %d resumed", got, len(r.all(worker.EventResumed)))
 		}
 		_, err := p.Resume(r.Context(), "clinic-b")
 		r.must(err)
 		r.must(p.Pause(r.Context(), source, 10*time.Second, ""))
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		paused := len(r.all(worker.EventPaused))
 		r.start(worker.Config{ID: "later"})
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if n := len(r.all(worker.EventPaused)) - paused; n != 0 {
 			t.Errorf("a worker that starts later is told of %d pauses that are over", n)
 		}
@@ -115,12 +116,12 @@ func TestPauses_AreFollowedByAWorkerThatCannotWrite(t *testing.T) {
 		r.start(worker.Config{Sources: []worker.Source{{Name: source, Scopes: []string{"group:all"}}}})
 		first := r.publish(outbox.Message{})
 		r.until("the group is paused", func() bool { return len(r.all(worker.EventPaused)) > 0 })
-		time.Sleep(5 * time.Second) // nobody can be told
+		bubble.Sleep(5 * time.Second) // nobody can be told
 		full("pause:" + source)
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		ok.Store(true)
 		asked := len(r.far.Calls())
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := len(r.far.Calls()); n > asked {
 			t.Errorf("%d attempts although an operator has paused the source", n-asked)
 		}
@@ -153,7 +154,7 @@ func TestPause_AnUnsentProbeIsHandedOnBeforeItsSettlement(t *testing.T) {
 		id := r.publish(outbox.Message{})
 		r.until("the key is paused", func() bool { return len(r.all(worker.EventPaused)) == 1 })
 		r.publish(outbox.Message{Source: "clinic-b", ReplyTo: "other.subject"}) // poison
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if e, ok := r.settled(id); !ok || e.Settlement != outbox.Delivered {
 			t.Errorf("settled %q: the key stays paused", e.Settlement)
 		}

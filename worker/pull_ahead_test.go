@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A lane whose messages end one by one asks for several at once, and loses next to no time by it.
@@ -29,7 +30,7 @@ func TestPull_AsksForSeveralAtOnce(t *testing.T) {
 				pulls, err := r.js.Conn().SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
 				r.must(err)
 				r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-					time.Sleep(tc.took(int(m.Sequence)))
+					bubble.Sleep(tc.took(int(m.Sequence)))
 					return outbox.Answer{Status: 200}, nil
 				}
 				for range tc.messages {
@@ -60,7 +61,7 @@ func TestPull_WaitsNotForWhatHangs(t *testing.T) {
 				<-ctx.Done()
 				return outbox.Answer{}, ctx.Err()
 			}
-			time.Sleep(time.Millisecond)
+			bubble.Sleep(time.Millisecond)
 			return outbox.Answer{Status: 200}, nil
 		}
 		for i := range hang + quick {
@@ -86,7 +87,7 @@ func TestPull_LooksABacklogUpTogether(t *testing.T) {
 					if m.ID == "fails" && n == 1 {
 						return outbox.Answer{Status: 500}, worker.RetryAfter(errFar, time.Hour)
 					}
-					time.Sleep(time.Millisecond + time.Duration(m.Sequence%64)*10*time.Microsecond)
+					bubble.Sleep(time.Millisecond + time.Duration(m.Sequence%64)*10*time.Microsecond)
 					return outbox.Answer{Status: 200}, nil
 				}
 				if noted {
@@ -95,7 +96,7 @@ func TestPull_LooksABacklogUpTogether(t *testing.T) {
 					r.until("it has failed", func() bool { return len(r.all(worker.EventRetry)) == 1 })
 					stop()
 					r.must(r.js.DeleteConsumer(context.Background(), "REDOX_OUT", source+"-send"))
-					time.Sleep(time.Second)
+					bubble.Sleep(time.Second)
 				}
 				for range messages {
 					r.publish(outbox.Message{})
@@ -136,7 +137,7 @@ func TestPull_WhatIsAheadGoesBack(t *testing.T) {
 					return outbox.Answer{}, ctx.Err()
 				}
 			}
-			time.Sleep(time.Millisecond + time.Duration(m.Sequence%8)*20*time.Microsecond)
+			bubble.Sleep(time.Millisecond + time.Duration(m.Sequence%8)*20*time.Microsecond)
 			return outbox.Answer{Status: 200}, nil
 		}
 		for range 2 * quick {
@@ -144,7 +145,7 @@ func TestPull_WhatIsAheadGoesBack(t *testing.T) {
 		}
 		r.start(worker.Config{Concurrency: slots})
 		r.until("the slots hang", func() bool { return len(r.all(worker.EventSettled)) >= quick })
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.start(worker.Config{ID: "another", Concurrency: slots})
 		r.until("another worker sends the rest", func() bool { return len(r.all(worker.EventSettled)) == 2*quick-slots })
 		close(release)

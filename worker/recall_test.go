@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // records counts what the ledger holds of messages.
@@ -50,7 +51,7 @@ func TestLedger_AttemptsOutliveAPause(t *testing.T) {
 		id := r.publish(outbox.Message{})
 		r.until("two attempts", func() bool { return len(r.all(worker.EventRetry)) == 2 })
 		stop()
-		time.Sleep(longAway)
+		bubble.Sleep(longAway)
 		r.start(plain)
 		if e := r.awaitSettled(id); e.Settlement != outbox.Exhausted || e.Attempt != 3 || !e.PossibleDuplicate {
 			t.Errorf("settled %s after %d attempts, possible duplicate: %t; want exhausted after 3", e.Settlement, e.Attempt, e.PossibleDuplicate)
@@ -91,7 +92,7 @@ func TestLedger_WordOfASettlementOutlivesAPause(t *testing.T) {
 			Subject: "$KV.REDOX_LEDGER." + source + "." + outbox.Prefix("").DeadToken(id, 2)}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(longAway)
+		bubble.Sleep(longAway)
 		r.start(worker.Config{Sources: holding})
 		if e := r.awaitSettled(id); e.Settlement != outbox.Delivered || len(r.far.Of(id)) != 0 {
 			t.Errorf("settled %s after %d calls, want delivered, unsent", e.Settlement, len(r.far.Of(id)))
@@ -116,7 +117,7 @@ func TestLedger_ForgetsWhatIsAcknowledged(t *testing.T) {
 		if n := r.records(); n != 2 {
 			t.Errorf("%d records after the settlements, want 2", n)
 		}
-		time.Sleep(25 * time.Hour)
+		bubble.Sleep(25 * time.Hour)
 		if n := r.records(); n != 0 {
 			t.Errorf("%d records are left", n)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // dead is an operator's view on the rig's dead letters.
@@ -55,7 +56,7 @@ func TestReplay_IsDelivered(t *testing.T) {
 		d := r.dead()
 		r.publish(outbox.Message{ID: "old"})
 		r.awaitSettled("old")
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		r.publish(outbox.Message{ID: "new"})
 		r.awaitSettled("new")
 		for _, h := range r.replayAll(d, dlq.Query{}) {
@@ -166,12 +167,12 @@ func TestReplay_KilledAnHourAgo(t *testing.T) {
 					}
 				}
 				r.awaitSettled("m:r1")
-				time.Sleep(time.Hour)
+				bubble.Sleep(time.Hour)
 				handled := r.replayAll(r.dead(), dlq.Query{IDs: []string{"m"}})
 				if len(handled) != 1 || handled[0].Outcome != dlq.AlreadyReplayed || handled[0].ReplayID != "m:r1" {
 					t.Errorf("%+v", handled)
 				}
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				if sent := r.sent(); !slices.Equal(sent, []string{"m", "m:r1"}) {
 					t.Errorf("sent %v", sent)
 				}
@@ -199,7 +200,7 @@ func TestReplay_AtASlowPace(t *testing.T) {
 		}
 		var turns atomic.Int64
 		pace := func(context.Context) error {
-			time.Sleep(time.Duration(turns.Add(1)) * time.Hour)
+			bubble.Sleep(time.Duration(turns.Add(1)) * time.Hour)
 			return nil
 		}
 		n := 0
@@ -238,7 +239,7 @@ func TestReplay_ItsReplyNamesTheFirstMessage(t *testing.T) {
 			if err != nil || got.MessageID != want.MessageID || got.ReplayOf != want.ReplayOf || got.Settlement != want.Settlement {
 				t.Errorf("after %d replays: %+v, %v", n, got, err)
 			}
-			time.Sleep(time.Hour) // the queue has forgotten the id
+			bubble.Sleep(time.Hour) // the queue has forgotten the id
 		}
 		if n := len(r.far.Calls()); n != 3 {
 			t.Errorf("sent %d times, want once each", n)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // limitDeadLetters bounds the number of dead letters; -1 is none.
@@ -44,12 +45,12 @@ func TestLog_AnIDOfTwoSources(t *testing.T) {
 		r.start(worker.Config{Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}, Logger: slog.New(slog.NewJSONHandler(out, nil))})
 		const over = "settlements are confirmed again"
 		r.publish(outbox.Message{ID: "1001"})
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		r.publish(outbox.Message{ID: "1001", Source: "clinic-b"})
 		if e := r.awaitSettled("1001"); e.Source != "clinic-b" {
 			r.Fatalf("%s is settled", e.Source)
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if lines := out.take(t); slices.Contains(lines, over) || !slices.Contains(lines, "a dead letter could not be written; repeating") {
 			t.Errorf("while one cannot be settled: %q", lines)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // What the worker cannot rule out, it says: a message that somebody had and did not bring
@@ -117,12 +118,12 @@ func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
 			if !up.Load() {
 				return outbox.Answer{}, worker.NotAttempted(errFar, "key:main")
 			}
-			time.Sleep(20 * time.Second)
+			bubble.Sleep(20 * time.Second)
 			return outbox.Answer{Status: 200}, nil
 		}
 		stop := r.start(worker.Config{Concurrency: 4})
 		r.publish(outbox.Message{ID: "first"})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		up.Store(true)
 		if e := r.awaitSettled("first"); e.PossibleDuplicate || e.Delivered < 3 || e.Attempt != 1 {
 			t.Errorf("%+v: it waited, and was never sent before", e)
@@ -132,7 +133,7 @@ func TestGuarantee_UnsentMessagesAreNoDuplicates(t *testing.T) {
 		}
 		calls := len(r.far.Calls())
 		r.until("the head is in flight", func() bool { return len(r.far.Calls()) > calls })
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		stop() // hands back what is kept in hand
 		r.start(worker.Config{})
 		r.until("all settled", func() bool { return len(r.all(worker.EventSettled)) == 11 })

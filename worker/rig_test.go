@@ -18,6 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // rig is a provisioned JetStream in fake time with a scripted far side.
@@ -153,7 +154,7 @@ func (r *rig) until(what string, cond func() bool) {
 		if cond() {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		bubble.Sleep(100 * time.Millisecond)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestAuditStream_StoresEachEntryOnce(t *testing.T) {
@@ -69,7 +70,7 @@ func TestGuarantee_NoSettlementWithoutItsAuditEntry(t *testing.T) {
 		}})
 		r.rejecting(func(string) bool { return true })
 		id := r.publish(outbox.Message{ReplyTo: subject})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.stored("REDOX_OUT"); n != 1 {
 			t.Errorf("%d messages in the queue while the audit trail fails, want the one", n)
 		}

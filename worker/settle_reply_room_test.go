@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // fillReplies leaves no room for replies until the returned function is called.
@@ -31,7 +32,7 @@ func TestReplies_WhatIsGivenUpHoldsNobodyUp(t *testing.T) {
 		mend := r.fillReplies()
 		r.start(worker.Config{Concurrency: 2})
 		first := r.publish(outbox.Message{ReplyTo: replyTo(0)})
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		var expired, poison []string
 		broken := func(id string, to string) string {
 			_, err := r.js.PublishMsg(r.Context(), &nats.Msg{Subject: "redox.out." + source + ".send", Data: []byte("{}"), Header: nats.Header{
@@ -44,9 +45,9 @@ func TestReplies_WhatIsGivenUpHoldsNobodyUp(t *testing.T) {
 				r.publish(outbox.Message{Deadline: time.Now().Add(time.Minute), ReplyTo: replyTo(200 + i)}))
 			poison = append(poison, broken(fmt.Sprint("broken", i), replyTo(300+i)))
 		}
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		plain := r.publish(outbox.Message{})
-		for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(time.Second) {
+		for start := time.Now(); time.Since(start) < time.Minute; bubble.Sleep(time.Second) {
 			if _, ok := r.settled(plain); ok {
 				break
 			}
@@ -91,7 +92,7 @@ func TestReplies_AWaitForgetsNothing(t *testing.T) {
 				mend := r.fillReplies()
 				stop := r.start(worker.Config{Sources: c.sources})
 				first := r.publish(outbox.Message{ReplyTo: replyTo(2)})
-				time.Sleep(5 * time.Minute)
+				bubble.Sleep(5 * time.Minute)
 				stop()
 				mend()
 				r.start(worker.Config{Sources: c.sources})
@@ -121,9 +122,9 @@ func TestReplies_AProbeHoldsNobodyUp(t *testing.T) {
 		mend := r.fillReplies()
 		down = false
 		r.until("the probe is sent", func() bool { return len(r.far.Of(probe)) > 1 })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		plain := r.publish(outbox.Message{})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if _, ok := r.settled(plain); !ok {
 			t.Error("a message that needs no reply waits for another's")
 		}

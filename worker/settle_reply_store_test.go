@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // seen counts the replies that a core subscriber gets, by message.
@@ -103,10 +104,10 @@ func TestReplies_WithoutTheirStream(t *testing.T) {
 				for i := range 12 {
 					ids = append(ids, r.publish(outbox.Message{ReplyTo: "redox.reply." + source + "." + fmt.Sprint(i)}))
 				}
-				time.Sleep(10 * time.Second)
+				bubble.Sleep(10 * time.Second)
 				plain := r.publish(outbox.Message{})
 				r.awaitSettled(plain)
-				time.Sleep(3 * time.Minute)
+				bubble.Sleep(3 * time.Minute)
 				for _, id := range ids {
 					if n := seen(id); n > 5 {
 						t.Errorf("a subscriber saw the reply %d times", n)
@@ -146,14 +147,14 @@ func TestReplies_OneThatIsTooLargeHoldsUpNoOtherSource(t *testing.T) {
 		}
 		r.start(worker.Config{Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 		large := r.publish(outbox.Message{ReplyTo: replyTo(0)})
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		for i := range 30 {
 			id, start := r.publish(outbox.Message{Source: "clinic-b", ReplyTo: fmt.Sprint("redox.reply.clinic-b.", i)}), time.Now()
 			r.awaitSettled(id)
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("a reply of another source took %v", took)
 			}
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 		}
 		if _, settled := r.settled(large); settled || r.stored("REDOX_REPLIES") != 30 {
 			t.Errorf("settled %v, %d replies are stored", settled, r.stored("REDOX_REPLIES"))
@@ -179,7 +180,7 @@ func TestReplies_AreStoredSoonAfterTheLimitOfTheirSizeIsRaised(t *testing.T) {
 		for i := range 32 {
 			ids = append(ids, r.publish(outbox.Message{ReplyTo: replyTo(i)}))
 		}
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		if s := w.Status(); !strings.Contains(s.Unanswered[source], "REDOX_REPLIES") {
 			t.Errorf("status does not say whose replies are refused: %+v", s.Unanswered)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // limit gives a consumer a delivery limit, as a person with the nats CLI might.
@@ -40,7 +41,7 @@ func TestGuarantee_WhatTheServerStopsDeliveringIsSettled(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if _, err := c.Next(jetstream.FetchMaxWait(time.Minute)); err == nil {
 			t.Fatal("the server still delivers: the test shows nothing")
 		}
@@ -89,7 +90,7 @@ func TestGuarantee_StoppedHeadOfAnOrderIsSettled(t *testing.T) {
 		if _, err := c.Next(jetstream.FetchMaxWait(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if _, err := c.Next(jetstream.FetchMaxWait(time.Minute)); err == nil {
 			t.Fatal("the server still delivers: the test shows nothing")
 		}
@@ -152,7 +153,7 @@ func TestGuarantee_SettledMessagesAreNotSwept(t *testing.T) {
 		for _, id := range []string{"bad", "good", "ordered"} {
 			r.awaitSettled(id)
 		}
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if a, d := r.stored("REDOX_ADVISORIES"), r.stored("REDOX_DLQ"); a != 0 || d != 1 {
 			t.Errorf("%d advisories, %d dead letters; want 0 and the one rejected", a, d)
 		}

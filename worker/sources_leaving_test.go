@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // What was handed back before its source left and came again is sent when its time has come.
@@ -28,7 +29,7 @@ func TestSetSources_OneThatComesAgainHasItsRetriesInTime(t *testing.T) {
 		id := r.publish(outbox.Message{})
 		r.until("tried once", func() bool { return len(r.all(worker.EventRetry)) == 1 })
 		r.must(w.SetSources(nil))
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.must(w.SetSources([]worker.Source{{Name: source}}))
 		r.awaitSettled(id)
 		if calls := r.far.Of(id); len(calls) != 2 || calls[1].Start.Sub(calls[0].End) > later+time.Second {
@@ -50,9 +51,9 @@ func TestSetSources_WhatComesLateIsNotSent(t *testing.T) {
 		inbox := pull.Reply[:strings.LastIndexByte(pull.Reply, '.')]
 		r.must(w.SetSources(nil))
 		r.publish(outbox.Message{ID: "late"})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.must(r.js.Conn().PublishMsg(&nats.Msg{Subject: pull.Subject, Reply: inbox + ".0", Data: []byte(`{"batch":1,"no_wait":true}`)}))
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := len(r.far.Of("late")); n != 0 || r.stored("REDOX_OUT") != 1 {
 			t.Errorf("sent %d times by a worker that does not serve its source", n)
 		}
@@ -73,12 +74,12 @@ func TestSetSources_OneThatLeavesEndsItsTrouble(t *testing.T) {
 		log := new(logged)
 		w, _ := r.launch(worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil)), Sources: []worker.Source{{Name: source}, {Name: "stays"}}})
 		r.publish(outbox.Message{})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if !strings.Contains(log.String(), "pulling failed") {
 			t.Fatalf("no trouble: %s", log)
 		}
 		r.must(w.SetSources([]worker.Source{{Name: "stays"}}))
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.awaitSettled(r.publish(outbox.Message{Source: "stays"}))
 		if !strings.Contains(log.String(), "messages are pulled again") {
 			t.Errorf("the trouble has not ended: %s", log)

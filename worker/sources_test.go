@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A list of sources that is empty, or was never made, is not a wish for those of others.
@@ -27,7 +28,7 @@ func TestRun_NoSourcesMeansNone(t *testing.T) {
 					t.Error("ready before Run")
 				}
 				stop := r.serve(w)
-				time.Sleep(time.Hour)
+				bubble.Sleep(time.Hour)
 				synctest.Wait()
 				if n := len(r.far.Of(id)); n != 0 || r.stored("REDOX_OUT") != 1 {
 					t.Errorf("a source that nobody named was served: %d calls", n)

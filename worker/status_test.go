@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A source that gets no answers, and one with a large backlog, are named while nothing is paused;
@@ -30,11 +31,11 @@ func TestStatus_NamesWhoIsSlowAndWhoHasMuch(t *testing.T) {
 			ids = append(ids, r.publish(outbox.Message{Source: "slow"}), r.publish(outbox.Message{Source: "well"}))
 		}
 		ids = append(ids, r.publish(outbox.Message{Source: "slow", Lane: outbox.LaneRequest}))
-		time.Sleep(9 * time.Second)
+		bubble.Sleep(9 * time.Second)
 		if s := w.Status(); len(s.Slow) > 0 || len(s.Backlog) != 1 || s.Backlog[0] != (worker.SourceBacklog{Source: "slow", Messages: 31}) {
 			t.Errorf("after 9 s: %+v", s)
 		}
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		s := w.Status()
 		if len(s.Slow) != 1 || s.Slow[0].Source != "slow" || s.Slow[0].Messages < 3 || s.Slow[0].Messages > 9 || s.Slow[0].Longest.Round(time.Second) != 15*time.Second {
 			t.Errorf("after 15 s: %+v", s.Slow)
@@ -43,7 +44,7 @@ func TestStatus_NamesWhoIsSlowAndWhoHasMuch(t *testing.T) {
 		for _, id := range ids {
 			r.awaitSettled(id)
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if s := w.Status(); len(s.Slow) > 0 || len(s.Backlog) > 0 {
 			t.Errorf("in the end: %+v", s)
 		}
@@ -70,7 +71,7 @@ func TestStatus_NamesTenAtMost(t *testing.T) {
 		for i := range 120 {
 			ids = append(ids, r.publish(outbox.Message{Source: c.Sources[i%40].Name}))
 		}
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		if s := w.Status(); len(s.Slow) != 10 || len(s.Backlog) != 10 || s.Slow[9].Source != "s09" || s.Backlog[9].Source != "s09" {
 			t.Errorf("%+v, %+v", s.Slow, s.Backlog)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // mortal is a far side behind which workers die: what is in flight then comes to no end.
@@ -31,7 +32,7 @@ func (m *mortal) deliver(_ context.Context, msg outbox.Message, _ int) (outbox.A
 	life := m.life
 	m.mu.Unlock()
 	if m.killers != nil && m.killers(msg.ID) {
-		time.Sleep(m.latency / 2)
+		bubble.Sleep(m.latency / 2)
 		m.kill(life)
 	}
 	select {
@@ -60,7 +61,7 @@ func (r *rig) live(m *mortal, c worker.Config, atMost time.Duration, done func()
 	m.life = life
 	m.mu.Unlock()
 	stop := r.start(c)
-	for began := time.Now(); !done(); time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); !done(); bubble.Sleep(50 * time.Millisecond) {
 		if time.Since(began) >= atMost {
 			m.kill(life)
 		}
@@ -99,7 +100,7 @@ func TestSuspects_KilledWorkersPoisonNothing(t *testing.T) {
 				}
 				for range 12 {
 					r.live(m, config, 1200*time.Millisecond, func() bool { return false })
-					time.Sleep(2500 * time.Millisecond)
+					bubble.Sleep(2500 * time.Millisecond)
 				}
 				start := time.Now()
 				all := func() bool { return len(r.all(worker.EventSettled)) == n }
@@ -199,9 +200,9 @@ func TestSuspects_OutagesOfNATSAreNoDeaths(t *testing.T) {
 		ids := []string{two.publish(outbox.Message{}), two.publish(outbox.Message{})}
 		for outage := range outages {
 			one.until("both are sent", func() bool { return len(far.Of(ids[0])) > outage && len(far.Of(ids[1])) > outage })
-			time.Sleep(2 * time.Second)
+			bubble.Sleep(2 * time.Second)
 			c.plug(false)
-			time.Sleep(45 * time.Second)
+			bubble.Sleep(45 * time.Second)
 			c.plug(true)
 		}
 		for _, id := range ids {

@@ -19,6 +19,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // take answers the messages of the lines since the last call.
@@ -172,9 +173,9 @@ func logOutage(t *testing.T, name string, outage outage) {
 		o.until("ready", func() bool { return w.Status().Ready() })
 		out.take(t)
 		outage.begin(o)
-		time.Sleep(outageTime)
+		bubble.Sleep(outageTime)
 		outage.end(o)
-		time.Sleep(11 * time.Minute) // longer than the longest delay of a retry
+		bubble.Sleep(11 * time.Minute) // longer than the longest delay of a retry
 		synctest.Wait()
 		lines := out.take(t)
 		limit := outage.kinds*int(outageTime/time.Minute) + 60

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // badDays are what a far side does for longer than MaxAge. None of it is a message's fault.
@@ -43,7 +44,7 @@ func TestAge_AnOutageBuriesNothing(t *testing.T) {
 			inBubble(t, func(r *rig) {
 				start := time.Now()
 				r.far.Answer = func(context.Context, outbox.Message, int) (outbox.Answer, error) {
-					time.Sleep(50 * time.Millisecond)
+					bubble.Sleep(50 * time.Millisecond)
 					switch since := time.Since(start); {
 					case since < outage:
 						return down()
@@ -58,7 +59,7 @@ func TestAge_AnOutageBuriesNothing(t *testing.T) {
 				}
 				r.ordered("first", "patient")
 				r.ordered("second", "patient")
-				time.Sleep(outage)
+				bubble.Sleep(outage)
 				r.until("all are settled", func() bool { return len(r.all(worker.EventSettled)) == messages+2 })
 				for _, e := range r.all(worker.EventSettled) {
 					if e.Settlement != outbox.Delivered {
@@ -83,16 +84,16 @@ func TestAge_CountsFromTheFirstAttempt(t *testing.T) {
 		config := worker.Config{Sources: []worker.Source{{Name: source, Scopes: []string{"key:main"}}}, Retry: worker.Retry{MaxAge: time.Hour, Max: 5 * time.Minute}}
 		stop := r.start(config)
 		id := r.publish(outbox.Message{})
-		time.Sleep(3 * time.Hour) // it waits for a token
+		bubble.Sleep(3 * time.Hour) // it waits for a token
 		first := time.Now()
 		token.Store(true)
-		time.Sleep(30 * time.Minute)
+		bubble.Sleep(30 * time.Minute)
 		stop()
 		stopped := time.Now()
-		time.Sleep(5 * time.Hour) // no worker
+		bubble.Sleep(5 * time.Hour) // no worker
 		away := time.Since(stopped)
 		stop = r.start(config)
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if n := len(r.all(worker.EventSettled)); n != 0 {
 			t.Fatalf("given up after 40 minutes of attempts")
 		}
@@ -126,7 +127,7 @@ func TestAge_AMessageThatFailsByItselfIsGivenUp(t *testing.T) {
 				start := time.Now()
 				r.publish(outbox.Message{ID: "bad"})
 				for done := false; !done; _, done = r.settled("bad") {
-					if time.Sleep(20 * time.Second); time.Since(start) > 5*time.Hour {
+					if bubble.Sleep(20 * time.Second); time.Since(start) > 5*time.Hour {
 						t.Fatal("never given up")
 					}
 					r.publish(outbox.Message{})

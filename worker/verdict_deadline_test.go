@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A worker whose clock is off neither expires what is in time nor sends what is late:
@@ -36,7 +37,7 @@ func TestGuarantee_DeadlinesAreByTheServersClock(t *testing.T) {
 			publish("in-time", outbox.LaneSend, now.Add(time.Minute))
 			publish("late", outbox.LaneSend, now.Add(time.Second))
 			publish("late-request", outbox.LaneRequest, now.Add(time.Second))
-			time.Sleep(5 * time.Second)
+			bubble.Sleep(5 * time.Second)
 
 			far := &workertest.Far{Answer: func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
 				if left := time.Until(m.Deadline); m.ID == "in-time" && (left < 50*time.Second || left > 56*time.Second) {
@@ -60,7 +61,7 @@ func TestGuarantee_DeadlinesAreByTheServersClock(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- w.Run(ctx) }()
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			cancel()
 			if err := <-done; err != nil {
 				t.Error(err)

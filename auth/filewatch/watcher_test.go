@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func must[T any](v T, err error) T {
@@ -202,19 +204,19 @@ func TestWatcher_PollsWithoutEvents(t *testing.T) {
 		defer ran.Wait()
 		defer cancel()
 
-		time.Sleep(time.Hour + 5*time.Second) // now and later between two polls
+		bubble.Sleep(time.Hour + 5*time.Second) // now and later between two polls
 		synctest.Wait()
 		if tried.Load() != 0 {
 			t.Error("reloaded without a change")
 		}
 		write(t, dir, "key.pem", []byte("half a k")) // a bad one, for half a minute
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		synctest.Wait()
 		if tried.Load() != 3 || strings.Count(log.String(), "cannot be used") != 1 {
 			t.Errorf("%d tries, log:\n%s", tried.Load(), log)
 		}
 		write(t, dir, "key.pem", []byte("another key"))
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		synctest.Wait()
 		if good.Load() != 1 || strings.Count(log.String(), "files reloaded") != 1 {
 			t.Errorf("%d good reloads, log:\n%s", good.Load(), log)

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -115,7 +116,7 @@ func TestClient_FindsTheEndpointOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
-		s.answer = func(http.ResponseWriter, *http.Request) bool { time.Sleep(time.Millisecond); return false }
+		s.answer = func(http.ResponseWriter, *http.Request) bool { bubble.Sleep(time.Millisecond); return false }
 		c := client(t, s, es384(), Config{OAuth: auth.OAuthConfig{Scope: "system/*.rs"}})
 		var all sync.WaitGroup
 		for range 1000 {
@@ -165,12 +166,12 @@ func TestClient_Keeps(t *testing.T) {
 				}
 			}
 			mint()
-			time.Sleep(want - time.Second)
+			bubble.Sleep(want - time.Second)
 			mint()
 			if n := s.count(base + wellKnown); n != 1 {
 				t.Errorf("%s: asked %d times before", control, n)
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			mint()
 			if n := s.count(base + wellKnown); n != 2 {
 				t.Errorf("%s: asked %d times after", control, n)
@@ -184,11 +185,11 @@ func TestClient_Keeps(t *testing.T) {
 					return bad
 				}
 			})
-			time.Sleep(want)
+			bubble.Sleep(want)
 			for range 10 {
 				mint()
 			}
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			mint()
 			if n := s.count(base + wellKnown); n != 4 || strings.Count(log.String(), "the one before serves") != 1 {
 				t.Errorf("%s: asked %d times while it is down, log %s", control, n, log)
@@ -215,7 +216,7 @@ func TestClient_FollowsTheEndpoint(t *testing.T) {
 		})
 		for range 50 { // a minute at most, and no more than one request for the document
 			_, _ = c.Mint(t.Context())
-			time.Sleep(2 * time.Second)
+			bubble.Sleep(2 * time.Second)
 		}
 		if _, err := c.Mint(t.Context()); err != nil || c.KeyInUse().ID() != "k" {
 			t.Errorf("%s, %v", c.KeyInUse(), err)

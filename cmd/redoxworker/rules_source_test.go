@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -111,7 +112,6 @@ func TestRules_NoGlobalsAndNoRequestWithoutAContext(t *testing.T) {
 		{regexp.MustCompile(`^os/exec\.Command$`), "use exec.CommandContext", ""},
 		{regexp.MustCompile(`^(os\.Exit|os/signal\.Notify(Context)?)$`), "only main may", "cmd/redoxworker/main.go"},
 		{regexp.MustCompile(`^(os\.(Setenv|Unsetenv|Chdir)|net/http/pprof\..*|expvar\..*)$`), "that is global state", ""},
-		{regexp.MustCompile(`^time\.(Sleep|Tick)$`), "wait for the event, or for it and the context", "worker/internal/failpoint/on.go"},
 	}
 	for _, s := range sources(t) {
 		if s.test {
@@ -127,10 +127,22 @@ func TestRules_NoGlobalsAndNoRequestWithoutAContext(t *testing.T) {
 	}
 }
 
-// A test sleeps in fake time only, and is never skipped: what cannot run says so by failing.
-func TestRules_TestsSleepInBubblesAndSkipNothing(t *testing.T) {
+// Nothing sleeps in real time, tests included: bubble.Sleep panics outside of fake time.
+func TestRules_NothingSleeps(t *testing.T) {
 	t.Parallel()
-	bubble := regexp.MustCompile(`synctest|[bB]ubble`)
+	may := []string{"worker/internal/failpoint/on.go", "worker/workertest/bubble/bubble.go"}
+	for _, s := range sources(t) {
+		s.uses(func(name string, at token.Position) {
+			if (name == "time.Sleep" || name == "time.Tick") && !slices.Contains(may, s.path) {
+				t.Errorf("%v: %s: wait for the event, or for it and the context; in a bubble, bubble.Sleep", at, name)
+			}
+		})
+	}
+}
+
+// A test is never skipped: what cannot run says so by failing.
+func TestRules_NoTestIsSkipped(t *testing.T) {
+	t.Parallel()
 	skips := regexp.MustCompile(`\b[tbf]\.(Skip|Skipf|SkipNow)\(`)
 	for _, s := range sources(t) {
 		if !s.test {
@@ -139,11 +151,6 @@ func TestRules_TestsSleepInBubblesAndSkipNothing(t *testing.T) {
 		if skips.Match(s.text) && !strings.HasSuffix(s.path, "rules_source_test.go") {
 			t.Errorf("%s skips a test", s.path)
 		}
-		s.uses(func(name string, at token.Position) {
-			if name == "time.Sleep" && !bubble.Match(s.text) {
-				t.Errorf("%v: time.Sleep in a file without a bubble of fake time", at)
-			}
-		})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Trouble that passes is borne: throttled questions, answers that break off, a server that is away.
@@ -51,11 +52,11 @@ func TestRun_TheQueueIsAway(t *testing.T) {
 	inBubble(t, simulated(redoxsim.Export{Resources: 4, Polls: 3, RetryAfter: "60", Every: time.Minute}), func(r *rig) {
 		var away sync.WaitGroup
 		away.Go(func() {
-			time.Sleep(30 * time.Second)
+			bubble.Sleep(30 * time.Second)
 			if err := r.JS.DeleteStream(r.t.Context(), "REDOX_OUT"); err != nil {
 				r.t.Error(err)
 			}
-			time.Sleep(2 * time.Minute)
+			bubble.Sleep(2 * time.Minute)
 			if _, err := (topology.Topology{}).Ensure(r.t.Context(), r.JS); err != nil {
 				r.t.Error(err)
 			}

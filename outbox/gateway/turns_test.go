@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestTurns_AFloodKeepsNobodyWaiting(t *testing.T) {
@@ -108,7 +110,7 @@ func TestTurns_SlowRequestsLeaveOthersTheirShare(t *testing.T) {
 					longest = max(longest, time.Since(came))
 				}
 				mu.Unlock()
-				time.Sleep(took)
+				bubble.Sleep(took)
 				mu.Lock()
 				if m.Subject == "slow" {
 					slow--
@@ -117,12 +119,12 @@ func TestTurns_SlowRequestsLeaveOthersTheirShare(t *testing.T) {
 			for range 1000 {
 				q.add(&nats.Msg{Subject: "slow"})
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			for i := range sources - 1 {
 				header := nats.Header{"Came": {time.Now().Format(time.RFC3339Nano)}}
 				q.add(&nats.Msg{Subject: fmt.Sprint("quick ", i), Header: header})
 				if i%8 == 7 { // eight at a time
-					time.Sleep(time.Millisecond)
+					bubble.Sleep(time.Millisecond)
 				}
 			}
 			q.wait()

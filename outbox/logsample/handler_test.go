@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // sampled runs f in fake time.
@@ -27,7 +29,7 @@ func TestHandler_AFloodIsABurstAndOneLineAMinute(t *testing.T) {
 			t.Fatalf("the first line: %d", n)
 		}
 		for i := range 6000 { // ten minutes
-			time.Sleep(101 * time.Millisecond)
+			bubble.Sleep(101 * time.Millisecond)
 			log.Warn("it failed", "message", fmt.Sprint("m", i+1), "source", fmt.Sprint("s", i%30))
 		}
 		got := out.take(t)
@@ -38,11 +40,11 @@ func TestHandler_AFloodIsABurstAndOneLineAMinute(t *testing.T) {
 		if last["suppressed"].(float64) < 590 || len(last["messages"].([]any)) != maxNames+1 || len(last["sources"].([]any)) != maxNames+1 {
 			t.Errorf("a reminder: %v", last)
 		}
-		time.Sleep(interval)
+		bubble.Sleep(interval)
 		if got = out.take(t); len(got) != 1 || got[0]["message"] != "m6000" {
 			t.Errorf("the last of all is not shown: %v", got)
 		}
-		time.Sleep(interval)
+		bubble.Sleep(interval)
 		log.Warn("it failed")
 		log.Warn("it failed")
 		if n := len(out.take(t)); n != 2 {
@@ -55,7 +57,7 @@ func TestHandler_NothingIsLostWhileFewFail(t *testing.T) {
 	t.Parallel()
 	sampled(t, func(t *testing.T, log *slog.Logger, out *lines) {
 		for range 200 {
-			time.Sleep(7 * time.Second)
+			bubble.Sleep(7 * time.Second)
 			log.Warn("it failed")
 		}
 		if n := len(out.take(t)); n != 200 {
@@ -102,7 +104,7 @@ func TestHandler_ItsMemoryIsBounded(t *testing.T) {
 		if n := len(h.kinds.of); n > maxKinds+1 {
 			t.Errorf("%d kinds are remembered", n)
 		}
-		time.Sleep(2 * interval)
+		bubble.Sleep(2 * interval)
 		log.Warn("a new one")
 		if n := len(h.kinds.of); n > 2 {
 			t.Errorf("%d kinds are remembered after quiet minutes", n)
@@ -137,12 +139,12 @@ func TestHandler_CountsEveryRecordOfManyGoroutines(t *testing.T) {
 			all.Go(func() {
 				for range 500 {
 					log.Warn("it failed", "source", fmt.Sprint("s", g))
-					time.Sleep(time.Second)
+					bubble.Sleep(time.Second)
 				}
 			})
 		}
 		all.Wait()
-		time.Sleep(2 * interval)
+		bubble.Sleep(2 * interval)
 		total := 0.0
 		for _, line := range out.take(t) {
 			total++

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestTrouble_OneLineAtAChangeAndOneAMinute(t *testing.T) {
@@ -20,7 +22,7 @@ func TestTrouble_OneLineAtAChangeAndOneAMinute(t *testing.T) {
 			for i := range 500 {
 				tr.Failed(fmt.Sprintf("c%03d", i), "no stream", gone, "consumer", i)
 			}
-			time.Sleep(29999 * time.Millisecond)
+			bubble.Sleep(29999 * time.Millisecond)
 		}
 		got := out.take(t)
 		if len(got) < 30 || len(got) > 60 || got[0]["msg"] != "no stream" || got[0]["error"] != "gone" || got[0]["consumer"] != float64(0) {
@@ -64,7 +66,7 @@ func TestTrouble_OneThatIsGoneDoesNotEndIt(t *testing.T) {
 		if n := len(out.take(t)); n != 1 {
 			t.Errorf("%d lines", n)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		tr.Worked("b")
 		if got := out.take(t); len(got) != 1 || got[0]["msg"] != "over" {
 			t.Errorf("%v", got)
@@ -79,7 +81,7 @@ func TestTrouble_WhatTheLogKnowsIsNotSaidTwice(t *testing.T) {
 		tr := NewTrouble(out.logger(), "over")
 		tr.Began("a", "still")
 		for range 119 {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			tr.Failed("a", "still", nil)
 		}
 		if got := out.take(t); len(got) != 1 || got[0]["for"] != float64(time.Minute) || got[0]["error"] != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func readEntries(t *testing.T, path string) (entries []audit.Entry) {
@@ -79,7 +80,7 @@ func TestFile_FollowsARotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		write("b") // into the old file: not looked yet
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		write("c")
 		if old, now := readEntries(t, path+".1"), readEntries(t, path); len(old) != 2 || len(now) != 1 || now[0].Message != "c" {
 			t.Errorf("old %v, new %v", old, now)

@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/operate"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // What cannot be written into the audit trail is not done, whatever it is.
@@ -108,14 +109,14 @@ func TestDesk_EditKeepsOrderAndLineage(t *testing.T) {
 		r.answer("m:r1", no)
 		r.start()
 		r.publish(outbox.Message{ID: "m", OrderKey: "k"})
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		l := r.letter("m")
 		h, err := r.desk.Edit(r.Context(), l, []byte(`{"Meta":{"DataModel":"Order","EventType":"New"},"of":1}`), dlq.ReplayOptions{}, "wrong unit")
 		r.must(err)
 		if h.Outcome != dlq.Replayed || h.ReplayID != "m:r1" {
 			t.Errorf("%+v", h)
 		}
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		again := r.letter("m:r1")
 		if again.Edits() != 1 || again.Position() != l.Position() || again.Subject != l.Subject {
 			t.Errorf("%d edits, position %d and %d", again.Edits(), again.Position(), l.Position())

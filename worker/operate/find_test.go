@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/operate"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // One message in each of the states that there are, and one that nobody knows.
@@ -27,7 +28,7 @@ func TestFind_EachState(t *testing.T) {
 		for _, id := range []string{"hangs", "fails", "held", "refused", "again", "thrown"} {
 			r.publish(outbox.Message{ID: id})
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		r.answer("again:r1", nil)
 		for _, err := range r.desk.Replay(r.Context(), r.choose("again"), operate.ReplayOptions{Canary: 1, Reason: "mended"}) {
 			r.must(err)
@@ -55,9 +56,9 @@ func TestFind_EachState(t *testing.T) {
 		}
 
 		r.must(r.desk.Pause(r.Context(), source, 0, "their IT asked"))
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		r.publish(outbox.Message{ID: "paused"})
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		if p := r.find("paused"); p.State != operate.PausedState || !strings.Contains(p.Why, "by ann@ops: their IT asked") {
 			t.Errorf("%+v", p)
 		}
@@ -81,7 +82,7 @@ func TestFind_IsBoundedAndSaysSo(t *testing.T) {
 		for range 300 {
 			r.publish(outbox.Message{})
 		}
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		late := outbox.NewID()
 		r.publish(outbox.Message{ID: late})
 		r.publish(outbox.Message{ID: "plain"})

@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 const source = "clinic-a"
@@ -100,7 +101,7 @@ func (r *rig) start() {
 		}
 		r.stop = func() {}
 	}
-	time.Sleep(5 * time.Second)
+	bubble.Sleep(5 * time.Second)
 }
 
 func (r *rig) publish(m outbox.Message) {

@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/order"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 var errFar = errors.New("far side: it is down")
@@ -43,7 +44,7 @@ func TestTokens_HoldAHeadThatWaits(t *testing.T) {
 		r.start()
 		r.ordered("stuck", "patient")
 		r.ordered("behind", "patient")
-		time.Sleep(20 * time.Minute) // by now the waits are minutes long
+		bubble.Sleep(20 * time.Minute) // by now the waits are minutes long
 		tokens := order.NewTokens(r.js, "")
 		r.until("it waits for long", func() bool { return time.Until(r.waiting(tokens).Head.Next) > time.Minute })
 		state := r.waiting(tokens)
@@ -82,7 +83,7 @@ func TestTokens_ADecisionOutlastsAWeekend(t *testing.T) {
 		if _, err := order.NewTokens(r.js, "").Hold(r.Context(), source, "first"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(72 * time.Hour)
+		bubble.Sleep(72 * time.Hour)
 		r.start()
 		if e := r.awaitSettled("first"); e.Settlement != outbox.Held || len(r.far.Calls()) != 0 {
 			t.Errorf("settled %s after %d calls, want held unsent", e.Settlement, len(r.far.Calls()))
@@ -120,7 +121,7 @@ func TestTokens_HoldAHeadThatNobodyHas(t *testing.T) {
 func TestTokens_AnAttemptUnderWayIsNotCalledBack(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-			time.Sleep(20 * time.Second)
+			bubble.Sleep(20 * time.Second)
 			if m.ID == "slow" {
 				return outbox.Answer{Status: 503}, errFar
 			}
@@ -145,9 +146,9 @@ func TestTokens_HoldAHeadOfAPausedSource(t *testing.T) {
 		r.start()
 		pauses := worker.NewPauses(r.js, "", "me@test")
 		r.must(pauses.Pause(r.Context(), source, 0, ""))
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		r.ordered("first", "patient")
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		state, err := order.NewTokens(r.js, "").Hold(r.Context(), source, "first")
 		if r.must(err); state.Head.State != order.Queued {
 			t.Errorf("head %+v", state.Head)

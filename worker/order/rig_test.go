@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 const source = "clinic-a"
@@ -88,7 +89,7 @@ func (r *rig) until(what string, cond func() bool) {
 		if cond() {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		bubble.Sleep(100 * time.Millisecond)
 	}
 	r.Fatalf("never happened: %s", what)
 }

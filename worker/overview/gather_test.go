@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/overview"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // What waits is counted where it is stored, whatever sources anybody has configured: nothing of the
@@ -28,7 +29,7 @@ func TestGather_TheWholeQueueWhoeverAsks(t *testing.T) {
 		r.store(prefix.SendSubject("clinic-b"), 5)
 		r.store(prefix.RequestSubject("clinic-b"), 1)
 		r.store("redox.out.clinic-a.ordered", 1) // no worker reads it
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		o := r.gather()
 		if o.Queue.Messages != 10 || o.Queue.Astray != 1 || o.Queue.Age != time.Minute {
 			t.Errorf("%+v", o.Queue)
@@ -150,7 +151,7 @@ func TestDrain_AtTheRateThatWasSeen(t *testing.T) {
 		if o := r.gather(); o.Queue.Out != nil || o.Drain.Text != "not known" {
 			t.Errorf("at the first look: %+v", o.Drain)
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if o := r.gather(); o.Drain.Text != "never at this rate: nothing was settled of late" {
 			t.Errorf("%+v", o.Drain)
 		}
@@ -162,7 +163,7 @@ func TestDrain_AtTheRateThatWasSeen(t *testing.T) {
 			r.must(msg.DoubleAck(r.Context()))
 		}
 		r.store(prefix.SendSubject("clinic-a"), 10)
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		o := r.gather()
 		if q := o.Queue; math.Abs(*q.Out-1) > 0.05 || math.Abs(*q.In-0.5) > 0.05 || o.Drain.About.Round(10*time.Second) != 90*time.Second || !strings.HasPrefix(o.Drain.Text, "about 9") {
 			t.Errorf("in %v, out %v, %+v", *q.In, *q.Out, o.Drain)

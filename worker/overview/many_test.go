@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/overview"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Where there are too many subjects to count each, consumers count, and what they cannot tell is
@@ -120,7 +121,7 @@ func TestGather_SourcesInParts(t *testing.T) {
 		if why := lane(t, o, "clinic-y", outbox.LaneSend).Why; why.State != overview.Unserved {
 			t.Errorf("%+v", why)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		before := asked
 		r.gather()
 		if asked != before+1 {

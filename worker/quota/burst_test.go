@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // rush has members send so many messages of so many sources, 64 at a time by all together,
@@ -40,7 +42,7 @@ func (r *fleetRig) rush(members []*member, messages, sources int) (took time.Dur
 				asked := time.Now()
 				r.request(r.Context(), r.all[len(r.all)-1], "neighbour", []class{classRequest, classSend}[i])
 				*list = append(*list, time.Since(asked))
-				time.Sleep(10 * time.Millisecond)
+				bubble.Sleep(10 * time.Millisecond)
 			}
 		})
 	}
@@ -67,9 +69,9 @@ func TestGovernor_BurstAfterARest(t *testing.T) {
 				for i := range c.workers {
 					r.join(fmt.Sprint("w", i), 0)
 				}
-				time.Sleep(10 * time.Minute)
+				bubble.Sleep(10 * time.Minute)
 				_, idle, _ := r.rush(r.all[:1], 64, 1)
-				time.Sleep(10 * time.Minute)
+				bubble.Sleep(10 * time.Minute)
 				took, requests, neighbours := r.rush(r.all[:c.sending], c.messages, c.sources)
 				least := time.Duration((c.messages+63)/64) * 20 * time.Millisecond
 				t.Logf("took %v, without a quota %v; p99 of REQUESTs %v, idle %v; of a neighbour's SENDs %v", took, least,
@@ -83,7 +85,7 @@ func TestGovernor_BurstAfterARest(t *testing.T) {
 				if p99 := percentile(neighbours, 0.99); p99 >= 2*percentile(idle, 0.99) {
 					t.Errorf("p99 of a neighbour's SENDs %v", p99)
 				}
-				time.Sleep(3 * time.Second)
+				bubble.Sleep(3 * time.Second)
 				if pace := r.all[0].Status().Fleet.Pace; pace != 0 {
 					t.Errorf("paced at %v although all was sent at once", pace)
 				}
@@ -102,12 +104,12 @@ func TestGovernor_ATurnInVainHoldsUpNobody(t *testing.T) {
 		for i := range 2 {
 			r.join(fmt.Sprint("w", i), 0)
 		}
-		time.Sleep(10*time.Minute + 100*time.Millisecond)
+		bubble.Sleep(10*time.Minute + 100*time.Millisecond)
 		m := r.all[0]
 		m.mu.Lock()
 		m.soon()
 		m.mu.Unlock()
-		time.Sleep(50 * time.Millisecond)
+		bubble.Sleep(50 * time.Millisecond)
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
@@ -135,7 +137,7 @@ func TestGovernor_BacklogAfterARest(t *testing.T) {
 				for i := range workers {
 					r.join(fmt.Sprint("w", i), 0)
 				}
-				time.Sleep(10 * time.Minute)
+				bubble.Sleep(10 * time.Minute)
 				ctx, cancel := context.WithCancel(t.Context())
 				var all sync.WaitGroup
 				from := time.Now()
@@ -155,22 +157,22 @@ func TestGovernor_BacklogAfterARest(t *testing.T) {
 							if waited, sent := r.request(ctx, r.all[0], "neighbour", []class{classRequest, classSend}[i]); sent {
 								waits[i] = append(waits[i], waited)
 							}
-							time.Sleep(every)
+							bubble.Sleep(every)
 						}
 					})
 				}
-				time.Sleep(20 * time.Second)
+				bubble.Sleep(20 * time.Second)
 				if n := r.far.count(); n < 5000 {
 					t.Errorf("%d of 7500 were sent in 20s", n)
 				}
 				if pace := r.all[0].Status().Fleet.Pace; pace <= 0 || pace > 10 {
 					t.Errorf("paced at %v in the rest of the window", pace)
 				}
-				time.Sleep(6 * time.Minute)
+				bubble.Sleep(6 * time.Minute)
 				if pace := r.all[0].Status().Fleet.Pace; pace < 15 || pace > 26 {
 					t.Errorf("paced at %v in the next window", pace)
 				}
-				time.Sleep(24 * time.Minute)
+				bubble.Sleep(24 * time.Minute)
 				used := r.far.used(from, time.Now())
 				cancel()
 				all.Wait()

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // The true time of the server lies within the bounds, whatever the way there and back
@@ -16,15 +18,15 @@ func TestClock_BoundsHold(t *testing.T) {
 		for i := range 50 {
 			there, back := time.Duration(i%7)*time.Millisecond, time.Duration(i%5)*time.Millisecond
 			asked := time.Now()
-			time.Sleep(there)
+			bubble.Sleep(there)
 			server := time.Now().Add(ahead)
-			time.Sleep(back)
+			bubble.Sleep(back)
 			c.measure(server, asked, time.Now(), time.Minute)
 			exact := time.Now().Add(ahead).UnixNano()
 			if now := c.now(); now.lo > exact || now.hi < exact {
 				t.Fatalf("round %d: the bounds %d and %d do not hold the server's time", i, now.lo-exact, now.hi-exact)
 			}
-			time.Sleep(100 * time.Millisecond)
+			bubble.Sleep(100 * time.Millisecond)
 		}
 		if now := c.now(); now.hi-now.lo > int64(time.Millisecond) {
 			t.Errorf("the bounds are %v apart", time.Duration(now.hi-now.lo))
@@ -44,7 +46,7 @@ func TestClock_StepIsRememberedForOneWindow(t *testing.T) {
 				c.measure(time.Now().Add(ahead), time.Now(), time.Now(), time.Minute)
 			}
 			measure(0)
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			measure(step)
 			for time.Since(start) < time.Minute {
 				now, old := c.now(), time.Now().UnixNano()
@@ -54,10 +56,10 @@ func TestClock_StepIsRememberedForOneWindow(t *testing.T) {
 				if hi := max(old, old+int64(step)); now.hi < hi {
 					t.Fatalf("after %v: the upper bound is %v too early", time.Since(start), time.Duration(hi-now.hi))
 				}
-				time.Sleep(10 * time.Second)
+				bubble.Sleep(10 * time.Second)
 				measure(step)
 			}
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			measure(step)
 			if now := c.now(); now.hi-now.lo > int64(10*time.Millisecond) {
 				t.Errorf("the step is remembered for ever: the bounds are %v apart", time.Duration(now.hi-now.lo))

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Half an hour of Redox's own limit with a backlog throughout.
@@ -21,10 +23,10 @@ func TestGovernor_UsesTheLimitFully(t *testing.T) {
 					for i := range workers {
 						r.join(fmt.Sprint("w", i), 16)
 					}
-					time.Sleep(limit.Per)
+					bubble.Sleep(limit.Per)
 					from := time.Now()
 					length := 6 * limit.Per
-					time.Sleep(length)
+					bubble.Sleep(length)
 					used := r.far.used(from, time.Now())
 					rate := float64(r.saves.Load()) / length.Seconds() / float64(workers)
 					t.Logf("used %.2f %% of the limit, %.2f book updates per worker and second", used*100, rate)
@@ -53,7 +55,7 @@ func TestGovernor_NeverExceedsTheLimit(t *testing.T) {
 				r.latency = func() time.Duration { return r.between(5*time.Millisecond, 1500*time.Millisecond) }
 				alive := []*member{r.join("w0", 16)}
 				for i := 1; i < 80; i++ {
-					time.Sleep(r.between(100*time.Millisecond, 4*time.Second))
+					bubble.Sleep(r.between(100*time.Millisecond, 4*time.Second))
 					k := int(r.between(0, time.Duration(len(alive))))
 					switch int(r.between(0, 6)) {
 					case 0, 1:
@@ -90,20 +92,20 @@ func TestGovernor_JoiningAndLeavingCostsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newFleetRig(t, Config{Requests: 50, Per: 5 * time.Second, Reserve: 0.2}, 7)
 		first := r.join("first", 16)
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		from := time.Now()
 		var joined []*member
 		for i := range 7 {
-			time.Sleep(3 * time.Second)
+			bubble.Sleep(3 * time.Second)
 			joined = append(joined, r.join(fmt.Sprint("w", i), 16))
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		first.stop()
 		for _, m := range joined[:5] {
-			time.Sleep(3 * time.Second)
+			bubble.Sleep(3 * time.Second)
 			m.stop()
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		used := r.far.used(from, time.Now())
 		t.Logf("used %.2f %%", used*100)
 		if used < 0.97 {
@@ -120,16 +122,16 @@ func TestGovernor_DeathCostsOneWindow(t *testing.T) {
 		r := newFleetRig(t, Config{Requests: 7500, Per: 5 * time.Minute, Reserve: 0.2}, 3)
 		dying := r.join("dying", 16)
 		r.join("other", 16)
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		dying.kill()
 		from := time.Now()
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		if used := r.far.used(from, time.Now()); used < 0.95 {
 			t.Errorf("used %.2f %% in the window after a death", used*100)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		from = time.Now()
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if used := r.far.used(from, time.Now()); used < 0.97 {
 			t.Errorf("used %.2f %% later", used*100)
 		}
@@ -166,7 +168,7 @@ func TestGovernor_StricterLimitHoldsAtOnce(t *testing.T) {
 					wide.stop()
 				}
 				r.join("narrow", 16)
-				time.Sleep(10 * time.Minute)
+				bubble.Sleep(10 * time.Minute)
 				r.end()
 			})
 		})
@@ -199,7 +201,7 @@ func TestGovernor_LongerWindowHoldsForLeasedSlots(t *testing.T) {
 			t.Fatal("nothing is leased and unused")
 		}
 		turn(long)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		turn(short)
 		if n := short.Status().Fleet.Left; n != 0 {
 			t.Errorf("%d slots are free at once that may have been used 20s ago", n)
@@ -215,9 +217,9 @@ func TestGovernor_Restart(t *testing.T) {
 		r := newFleetRig(t, Config{Requests: 100, Per: 10 * time.Second}, 5)
 		for _, rest := range []time.Duration{0, time.Second, time.Hour} {
 			m := r.join(fmt.Sprint("after ", rest), 16)
-			time.Sleep(25 * time.Second)
+			bubble.Sleep(25 * time.Second)
 			m.stop()
-			time.Sleep(rest)
+			bubble.Sleep(rest)
 		}
 		m := r.join("last", 0)
 		if waited, _ := r.request(context.Background(), m, "a", classSend); waited > 50*time.Millisecond {
@@ -235,7 +237,7 @@ func TestGovernor_LossOfNATS(t *testing.T) {
 		for i := range 3 {
 			r.join(fmt.Sprint("w", i), 8)
 		}
-		time.Sleep(12 * time.Second)
+		bubble.Sleep(12 * time.Second)
 		cut := func(yes bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -245,14 +247,14 @@ func TestGovernor_LossOfNATS(t *testing.T) {
 		}
 		before := r.far.count()
 		cut(true)
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if n := r.far.count() - before; n == 0 || n > 30 {
 			t.Errorf("%d requests while NATS was away, want what was leased", n)
 		}
 		cut(false)
-		time.Sleep(12 * time.Second) // what was leased comes back after one window
+		bubble.Sleep(12 * time.Second) // what was leased comes back after one window
 		from := time.Now()
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		if used := r.far.used(from, time.Now()); used < 0.97 {
 			t.Errorf("used %.2f %% afterwards", used*100)
 		}
@@ -279,7 +281,7 @@ func TestGovernor_RequestsOvertake(t *testing.T) {
 				for i := range test.workers {
 					r.join(fmt.Sprint("w", i), 500/test.workers)
 				}
-				time.Sleep(test.cfg.Per + test.cfg.Per/7)
+				bubble.Sleep(test.cfg.Per + test.cfg.Per/7)
 				var mu sync.Mutex
 				var waits []time.Duration
 				var queries sync.WaitGroup
@@ -290,7 +292,7 @@ func TestGovernor_RequestsOvertake(t *testing.T) {
 						defer mu.Unlock()
 						waits = append(waits, waited)
 					})
-					time.Sleep(test.apart)
+					bubble.Sleep(test.apart)
 				}
 				queries.Wait()
 				interval := test.cfg.Per / time.Duration(test.cfg.Requests)

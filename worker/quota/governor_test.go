@@ -20,8 +20,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
-// bubble runs a Governor by itself in a bubble.
-func bubble(t *testing.T, cfg Config, f func(t *testing.T, g *Governor)) {
+// inBubble runs a Governor by itself in a bubble.
+func inBubble(t *testing.T, cfg Config, f func(t *testing.T, g *Governor)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		g, err := New(cfg)
@@ -50,7 +50,7 @@ func TestConfig_Validate(t *testing.T) {
 
 func TestAcquire_CancelledWaiterLosesNothing(t *testing.T) {
 	t.Parallel()
-	bubble(t, Config{Requests: 2, Per: 10 * time.Second}, func(t *testing.T, g *Governor) {
+	inBubble(t, Config{Requests: 2, Per: 10 * time.Second}, func(t *testing.T, g *Governor) {
 		for range 2 {
 			done, err := g.Acquire(t.Context(), "a", outbox.LaneRequest)
 			if err != nil {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // put replaces the book by whatever hand.
@@ -65,10 +67,10 @@ func TestGovernor_GoesOnWithoutItsBook(t *testing.T) {
 					for i := range workers {
 						r.join(fmt.Sprint("w", i), 8)
 					}
-					time.Sleep(3 * r.cfg.Per)
+					bubble.Sleep(3 * r.cfg.Per)
 					from := time.Now()
 					loss.lose(r)
-					time.Sleep(max(1, time.Duration(loss.length)) * r.cfg.Per)
+					bubble.Sleep(max(1, time.Duration(loss.length)) * r.cfg.Per)
 					if used := r.far.used(from, time.Now()); used < 0.75 {
 						t.Errorf("used %.2f %% of the limit in the time without a book", used*100)
 					}
@@ -82,9 +84,9 @@ func TestGovernor_GoesOnWithoutItsBook(t *testing.T) {
 					if name == "bucket deleted" {
 						r.put(nil)
 					}
-					time.Sleep(2 * r.cfg.Per)
+					bubble.Sleep(2 * r.cfg.Per)
 					from = time.Now()
-					time.Sleep(3 * r.cfg.Per)
+					bubble.Sleep(3 * r.cfg.Per)
 					if used := r.far.used(from, time.Now()); used < 0.97 {
 						t.Errorf("used %.2f %% of the limit afterwards", used*100)
 					}
@@ -112,10 +114,10 @@ func TestGovernor_NeverExceedsTheLimitWhenBooksAreLost(t *testing.T) {
 					r.join(fmt.Sprint("w", i), 12)
 				}
 				for range 40 {
-					time.Sleep(r.between(time.Second, 15*time.Second))
+					bubble.Sleep(r.between(time.Second, 15*time.Second))
 					pick := names[int(r.between(0, time.Duration(len(names))))]
 					losses[pick].lose(r)
-					time.Sleep(r.between(100*time.Millisecond, 12*time.Second))
+					bubble.Sleep(r.between(100*time.Millisecond, 12*time.Second))
 					r.set(nil, false)
 				}
 				if n := r.far.count(); n < 1000 {
@@ -143,7 +145,7 @@ func TestGovernor_SuspendedWorkerGoesOn(t *testing.T) {
 				if _, err := g.takeTurn(t.Context(), s, true); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				if lost {
 					s.data = nil
 				}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // The bucket is lost just after some of the workers took much at once, or came: what the
@@ -32,8 +34,8 @@ func TestGovernor_NeverExceedsTheLimitWhenABookIsLostJustAfterItsUse(t *testing.
 						for i := range c.workers {
 							r.join(fmt.Sprint("w", i), 0)
 						}
-						time.Sleep(5 * r.cfg.Per) // idle: all is free
-						time.Sleep(r.between(time.Millisecond, time.Second))
+						bubble.Sleep(5 * r.cfg.Per) // idle: all is free
+						bubble.Sleep(r.between(time.Millisecond, time.Second))
 						var all sync.WaitGroup
 						ctx, cancel := context.WithCancel(t.Context())
 						burst := func(m *member, c class) {
@@ -51,12 +53,12 @@ func TestGovernor_NeverExceedsTheLimitWhenABookIsLostJustAfterItsUse(t *testing.
 							r.join(fmt.Sprint("late", i), 0)
 						}
 						burst(r.all[len(r.all)-1], c.class)
-						time.Sleep(r.between(time.Millisecond, time.Second))
+						bubble.Sleep(r.between(time.Millisecond, time.Second))
 						r.set(broken, broken == nil)
 						for _, m := range r.all[:len(r.all)-1] {
 							burst(m, c.class)
 						}
-						time.Sleep(3 * r.cfg.Per)
+						bubble.Sleep(3 * r.cfg.Per)
 						cancel()
 						all.Wait()
 						r.end()
@@ -75,11 +77,11 @@ func TestGovernor_NeverExceedsTheLimitWhenABookIsLostToAWorkerThatWasCutOff(t *t
 		r := newFleetRig(t, Config{Requests: 100, Per: 10 * time.Second}, 1)
 		a := r.join("a", 0)
 		r.join("b", 0)
-		time.Sleep(2 * r.cfg.Per) // all is free
+		bubble.Sleep(2 * r.cfg.Per) // all is free
 		r.mu.Lock()
 		r.cut["a"] = true
 		r.mu.Unlock()
-		time.Sleep(8 * time.Second)
+		bubble.Sleep(8 * time.Second)
 		for range 100 {
 			if _, sent := r.request(t.Context(), r.all[1], "x", classRequest); !sent {
 				t.Fatal("not sent")

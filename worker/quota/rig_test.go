@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // far counts the requests that arrive, as Redox does.
@@ -228,9 +230,9 @@ func (r *fleetRig) request(ctx context.Context, m *member, source string, c clas
 	}
 	took := r.latency()
 	on := r.between(0, took+1)
-	time.Sleep(on)
+	bubble.Sleep(on)
 	r.far.arrive()
-	time.Sleep(took - on)
+	bubble.Sleep(took - on)
 	done(true)
 	return waited, true
 }

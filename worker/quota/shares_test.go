@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // backlog is a source that makes requests as fast as it may, so many at a time, until ctx
@@ -33,7 +34,7 @@ func (b *backlog) run(ctx context.Context, g *Governor, source string, lane outb
 				}
 				b.sent[source]++
 				b.mu.Unlock()
-				time.Sleep(20 * time.Millisecond)
+				bubble.Sleep(20 * time.Millisecond)
 				if vain {
 					g.Failed(source)
 				}
@@ -85,14 +86,14 @@ func TestGovernor_SourcesTakeTurns(t *testing.T) {
 	for _, sources := range []int{1, 2, 33, 300} {
 		t.Run(fmt.Sprint(sources), func(t *testing.T) {
 			t.Parallel()
-			bubble(t, Config{Requests: 7500, Per: 5 * time.Minute, Reserve: 0.2}, func(t *testing.T, g *Governor) {
+			inBubble(t, Config{Requests: 7500, Per: 5 * time.Minute, Reserve: 0.2}, func(t *testing.T, g *Governor) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var b backlog
 				b.run(ctx, g, "flood", outbox.LaneSend, 2000, false)
 				for i := 1; i < sources; i++ {
 					b.run(ctx, g, fmt.Sprint("s", i), outbox.LaneSend, 2, false)
 				}
-				time.Sleep(5*time.Minute + time.Second) // what is free after a rest is used
+				bubble.Sleep(5*time.Minute + time.Second) // what is free after a rest is used
 				flood, other, began := b.of("flood"), b.of("s1"), time.Now()
 				var waits []time.Duration
 				for range 100 {
@@ -103,7 +104,7 @@ func TestGovernor_SourcesTakeTurns(t *testing.T) {
 					}
 					waits = append(waits, time.Since(asked))
 					done(true)
-					time.Sleep(time.Duration(sources+3) * 40 * time.Millisecond)
+					bubble.Sleep(time.Duration(sources+3) * 40 * time.Millisecond)
 				}
 				granted := time.Since(began).Seconds() * 25
 				flood, other = b.of("flood")-flood, b.of("s1")-other
@@ -132,24 +133,24 @@ func TestGovernor_FailingMessagesHaveABudget(t *testing.T) {
 	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
 		t.Run(string(lane), func(t *testing.T) {
 			t.Parallel()
-			bubble(t, Config{Requests: 500, Per: 10 * time.Second, Reserve: 0.2}, func(t *testing.T, g *Governor) {
+			inBubble(t, Config{Requests: 500, Per: 10 * time.Second, Reserve: 0.2}, func(t *testing.T, g *Governor) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var failing, good backlog
 				failing.run(ctx, g, "failing", lane, 64, true)
-				time.Sleep(10 * time.Second)
+				bubble.Sleep(10 * time.Second)
 				before := failing.of("failing")
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				if n := failing.of("failing") - before; n < 2910 {
 					t.Errorf("%d of 3000 requests were used while nobody else waited", n)
 				}
 				good.run(ctx, g, "good", lane, 64, false)
 				joined := time.Now()
 				before = failing.of("failing")
-				time.Sleep(20 * time.Second)
+				bubble.Sleep(20 * time.Second)
 				if n := failing.of("failing") - before; n < 60 {
 					t.Errorf("the source that failed got %d requests in 20s", n)
 				}
-				time.Sleep(40 * time.Second)
+				bubble.Sleep(40 * time.Second)
 				bad, of := failing.of("failing")-before, int(50*time.Since(joined).Seconds())
 				t.Logf("%d of %d requests were of the source that fails", bad, of)
 				if bad > of/5 {

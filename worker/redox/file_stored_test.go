@@ -97,7 +97,7 @@ func TestFile_StoredSizeIsGuarded(t *testing.T) {
 // A store that says nothing does not outlast the time limit of the request.
 func TestFile_StoreThatNeverAnswers(t *testing.T) {
 	t.Parallel()
-	bubble(t, stall, func(t *testing.T, c *Client) {
+	inBubble(t, stall, func(t *testing.T, c *Client) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		m := stored(10, new(sync.WaitGroup), nil)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // crowded is a server that answers when so many requests are there at once, with or without
@@ -163,7 +164,7 @@ func speaking(t *testing.T, cfg TransportConfig, h http.HandlerFunc, f func(t *t
 
 func acceptAll(w http.ResponseWriter, q *http.Request) {
 	_, _ = io.Copy(io.Discard, q.Body)
-	time.Sleep(time.Millisecond)
+	bubble.Sleep(time.Millisecond)
 	_, _ = io.WriteString(w, accepted)
 }
 
@@ -185,7 +186,7 @@ func TestHTTP2_MaxConnectionAge(t *testing.T) {
 			t.Parallel()
 			speaking(t, tc.cfg, acceptAll, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
 				c := client(t, "https://example.com", &keyring{}, using(tr))
-				for start := time.Now(); time.Since(start) < time.Hour; time.Sleep(tc.pause) {
+				for start := time.Now(); time.Since(start) < time.Hour; bubble.Sleep(tc.pause) {
 					deliver(t, c, message(outbox.LaneSend, event))
 				}
 				if n := opened.Load(); n < tc.least || n > tc.most {
@@ -203,7 +204,7 @@ func TestHTTP2_AgeCutsNothingOff(t *testing.T) {
 		_, _ = io.Copy(io.Discard, q.Body)
 		_, _ = io.WriteString(w, accepted[:10])
 		w.(http.Flusher).Flush()
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		_, _ = io.WriteString(w, accepted[10:])
 	}
 	speaking(t, TransportConfig{MaxConnectionAge: time.Minute}, slow, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
@@ -211,7 +212,7 @@ func TestHTTP2_AgeCutsNothingOff(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 10 {
 			all.Go(func() {
-				time.Sleep(time.Duration(i) * 30 * time.Second)
+				bubble.Sleep(time.Duration(i) * 30 * time.Second)
 				if a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil || a.Flag != "" {
 					t.Error(err, a.Flag)
 				}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // keeping runs f in fake time with a transport whose connections have an age, and a server
@@ -25,7 +26,7 @@ func keeping(t *testing.T, said string, cfg TransportConfig, f func(t *testing.T
 		p := &pipes{make(chan net.Conn), make(chan struct{})}
 		s := &http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 			_, _ = io.Copy(io.Discard, q.Body)
-			time.Sleep(time.Millisecond) // others come meanwhile
+			bubble.Sleep(time.Millisecond) // others come meanwhile
 			if said != "" {
 				w.Header().Set("Keep-Alive", said)
 			}
@@ -97,7 +98,7 @@ func TestTransport_KeepAliveOfTheServer(t *testing.T) {
 					c := client(t, "http://localhost", &keyring{}, using(tr))
 					for range 10 {
 						send(t, c, tr)
-						time.Sleep(tc.pause + time.Nanosecond)
+						bubble.Sleep(tc.pause + time.Nanosecond)
 					}
 					if n := opened.Load(); n != tc.want {
 						t.Errorf("10 requests over %d connections, want %d", n, tc.want)
@@ -127,7 +128,7 @@ func TestTransport_MaxConnectionAge(t *testing.T) {
 			if n, least := opened.Load(), int32(time.Since(start)/(5*time.Minute*11/10+10*time.Second)); n < least {
 				t.Fatalf("%d connections after %v", n, time.Since(start))
 			}
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 		}
 		if n := opened.Load(); n > 14 {
 			t.Errorf("%d connections in an hour", n)
@@ -138,7 +139,7 @@ func TestTransport_MaxConnectionAge(t *testing.T) {
 			c := client(t, "http://localhost", &keyring{}, using(tr))
 			for range 1000 {
 				deliver(t, c, message(outbox.LaneSend, event))
-				time.Sleep(10 * time.Second)
+				bubble.Sleep(10 * time.Second)
 			}
 			if n := opened.Load(); n != 1 {
 				t.Errorf("%d connections with a greatest age of %v", n, age)
@@ -160,10 +161,10 @@ func TestTransport_ManyPastTheirTime(t *testing.T) {
 			}
 			all.Wait()
 			if round == 1 { // one request meets all of them
-				time.Sleep(20 * time.Second)
+				bubble.Sleep(20 * time.Second)
 				deliver(t, c, message(outbox.LaneSend, event))
 			}
-			time.Sleep(20 * time.Second)
+			bubble.Sleep(20 * time.Second)
 		}
 		if n := opened.Load(); n < 2*many {
 			t.Errorf("%d connections", n)

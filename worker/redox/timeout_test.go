@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // pipes is a listener and a dialer in memory, for fake time.
@@ -43,8 +44,8 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// bubble runs f in fake time with a client of a server that answers with h.
-func bubble(t *testing.T, h http.HandlerFunc, f func(t *testing.T, c *Client), set ...setting) {
+// inBubble runs f in fake time with a client of a server that answers with h.
+func inBubble(t *testing.T, h http.HandlerFunc, f func(t *testing.T, c *Client), set ...setting) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{make(chan net.Conn), make(chan struct{})}
@@ -71,7 +72,7 @@ func stall(_ http.ResponseWriter, q *http.Request) {
 func TestDeliver_TimeoutIsOurs(t *testing.T) {
 	t.Parallel()
 	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
-		bubble(t, stall, func(t *testing.T, c *Client) {
+		inBubble(t, stall, func(t *testing.T, c *Client) {
 			start := time.Now()
 			_, err := c.Deliver(t.Context(), message(lane, event))
 			e := failure(t, err)
@@ -103,7 +104,7 @@ func TestDeliver_CallersEndIsTheCallers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bubble(t, stall, func(t *testing.T, c *Client) {
+			inBubble(t, stall, func(t *testing.T, c *Client) {
 				ctx, cancel := bound(t.Context())
 				defer cancel()
 				start := time.Now()
@@ -127,10 +128,10 @@ func TestDeliver_TimeoutOff(t *testing.T) {
 	t.Parallel()
 	slow := func(w http.ResponseWriter, q *http.Request) {
 		_, _ = io.Copy(io.Discard, q.Body)
-		time.Sleep(time.Hour) // fake time: the bubble's
+		bubble.Sleep(time.Hour) // fake time: the bubble's
 		_, _ = io.WriteString(w, accepted)
 	}
-	bubble(t, slow, func(t *testing.T, c *Client) {
+	inBubble(t, slow, func(t *testing.T, c *Client) {
 		if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
 			t.Error(err)
 		}
@@ -177,7 +178,7 @@ func drip(status int, head string) http.HandlerFunc {
 
 func TestDeliver_AnswerThatNeverEnds(t *testing.T) {
 	t.Parallel()
-	bubble(t, drip(200, accepted), func(t *testing.T, c *Client) {
+	inBubble(t, drip(200, accepted), func(t *testing.T, c *Client) {
 		for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
 			a, err := c.Deliver(t.Context(), message(lane, event))
 			if err != nil || a.Status != 200 || string(a.Body) != accepted || a.Flag != "the answer ended early" || len(a.LogIDs) != 1 {
@@ -185,7 +186,7 @@ func TestDeliver_AnswerThatNeverEnds(t *testing.T) {
 			}
 		}
 	})
-	bubble(t, drip(503, "x"), func(t *testing.T, c *Client) {
+	inBubble(t, drip(503, "x"), func(t *testing.T, c *Client) {
 		a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
 		if e := failure(t, err); e.Status() != 503 || e.UnknownOutcome() || a.Status != 503 {
 			t.Errorf("%+v", e)
@@ -196,7 +197,7 @@ func TestDeliver_AnswerThatNeverEnds(t *testing.T) {
 func TestDeliver_CancelledWhileTheAnswerIsRead(t *testing.T) {
 	t.Parallel()
 	why := errors.New("drained")
-	bubble(t, drip(200, accepted), func(t *testing.T, c *Client) {
+	inBubble(t, drip(200, accepted), func(t *testing.T, c *Client) {
 		for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
 			defer cancel()
@@ -218,7 +219,7 @@ func TestDeliver_CancelledWhileTheAnswerIsRead(t *testing.T) {
 func TestDeliver_CancelledWhileA400IsRead(t *testing.T) {
 	t.Parallel()
 	why := errors.New("drained")
-	bubble(t, drip(400, `{"Meta":{"Errors":[{"Type":"transmission"}]}}`), func(t *testing.T, c *Client) {
+	inBubble(t, drip(400, `{"Meta":{"Errors":[{"Type":"transmission"}]}}`), func(t *testing.T, c *Client) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
 		defer cancel()
 		_, err := c.Deliver(ctx, message(outbox.LaneRequest, event))

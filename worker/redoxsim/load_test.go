@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestLoad_Delay(t *testing.T) {
@@ -57,7 +59,7 @@ func drive(t *testing.T, s *Server, n int, span time.Duration) map[int]int {
 				w := httptest.NewRecorder()
 				s.ServeHTTP(w, r)
 				if w.Code == http.StatusServiceUnavailable {
-					time.Sleep(10 * time.Millisecond) // of the bubble's time
+					bubble.Sleep(10 * time.Millisecond) // of the bubble's time
 				}
 				mu.Lock()
 				answered[w.Code]++

@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Two workers: an orphan goes when it is old enough, once; what is named stays.
@@ -43,14 +44,14 @@ func TestCollect_OneWorkerOfAFleetAtATime(t *testing.T) {
 			t.Fatal(err)
 		}
 		has := func(name string) bool { _, err := bodies.Get(ctx, name, -1); return err == nil }
-		time.Sleep(23 * time.Hour)
+		bubble.Sleep(23 * time.Hour)
 		if !has("clinic-a/orphan") {
 			t.Error("the orphan went too early")
 		}
 		if runs := strings.Count(log.String(), `"removed":`); runs < 12 || runs > 24 {
 			t.Errorf("%d runs in 23 hours", runs)
 		}
-		time.Sleep(4 * time.Hour)
+		bubble.Sleep(4 * time.Hour)
 		if has("clinic-a/orphan") || !has("clinic-a/named") {
 			t.Errorf("after 27 hours there is the orphan: %v, what is named: %v", has("clinic-a/orphan"), has("clinic-a/named"))
 		}
@@ -71,7 +72,7 @@ func TestCollect_FailsAndGoesOn(t *testing.T) {
 		s := Service{config: &c, log: slog.New(slog.NewTextHandler(log, nil))}
 		done := make(chan struct{})
 		go func() { defer close(done); s.collect(ctx, js) }()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		if !strings.Contains(log.String(), "level=WARN") {
 			t.Errorf("nothing is provisioned, and the log says %q", log.String())
 		}
@@ -81,7 +82,7 @@ func TestCollect_FailsAndGoesOn(t *testing.T) {
 		if err := outbox.NewBodies(js, "").Put(ctx, "clinic-a/orphan", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(26 * time.Hour)
+		bubble.Sleep(26 * time.Hour)
 		if !strings.Contains(log.String(), "removed=1") {
 			t.Error(log.String())
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/service/access"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // clinics is a configuration with legacy keys, and with sources by the names of their keys.
@@ -72,7 +73,7 @@ func TestSetSources_WhatLeavesIsDelivered(t *testing.T) {
 		if got := slices.Sorted(maps.Keys(s.Status().Keys)); !slices.Equal(got, []string{"k1"}) {
 			t.Errorf("keys %v", got)
 		}
-		time.Sleep(s.attemptTimeout() + time.Second)
+		bubble.Sleep(s.attemptTimeout() + time.Second)
 		for name, want := range map[string]bool{"stays": true, "goes": false, "other": false, "comes": true} {
 			if s.known(name) != want {
 				t.Errorf("%s is known: %v", name, !want)

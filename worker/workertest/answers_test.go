@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // writeback is a write to the FHIR API.
@@ -73,14 +74,14 @@ func tell(t *testing.T, fault func(r *workertest.Rig), hold bool, message func(s
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		for _, a := range r.Redox.Arrivals() {
 			if a.Path != redoxsim.PathToken {
 				s.requests++
 			}
 		}
 		r.Redox.SetRules()
-		time.Sleep(30 * time.Minute)
+		bubble.Sleep(30 * time.Minute)
 	})
 	return s
 }
@@ -164,7 +165,7 @@ func TestAnswers_OfOneSource(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					time.Sleep(time.Second)
+					bubble.Sleep(time.Second)
 				}
 				for i := range 60 {
 					if e := r.Settled("clinic-a", fmt.Sprint("m-", i)); e.Settlement != outbox.Delivered || e.Duration > time.Second {
@@ -186,7 +187,7 @@ func TestAnswers_AreSaid(t *testing.T) {
 		if _, err := r.Publisher.Publish(t.Context(), order("m-1")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 	})
 	text := b.String()
 	if strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "somebody else than Redox has answered") || !strings.Contains(text, "it has no body") || strings.Contains(text, "hospital") {

@@ -11,6 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func order(id string) outbox.Message {
@@ -55,7 +56,7 @@ func TestRig_RetriesInFakeTime(t *testing.T) {
 		if _, err := r.Publisher.Publish(t.Context(), order("m-1")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(12 * time.Hour)
+		bubble.Sleep(12 * time.Hour)
 		if e := r.Settled("clinic-a", "m-1"); e.Settlement != outbox.Delivered {
 			t.Errorf("settled %s", e.Settlement)
 		}

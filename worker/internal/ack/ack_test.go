@@ -9,6 +9,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 const ackWait = 30 * time.Second
@@ -79,7 +80,7 @@ func TestInProgress_StartsTheAckWaitAnewAndIsConfirmed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(ackWait * 2 / 3)
+		bubble.Sleep(ackWait * 2 / 3)
 		ack.InProgress(js.Conn(), msg.Reply(), "confirmed")
 		if _, err := confirmed.NextMsg(time.Second); err != nil {
 			t.Error(err)
@@ -98,7 +99,7 @@ func TestDelivery_WakeOvertakesTheDelay(t *testing.T) {
 			inBubble(t, func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream, consumer jetstream.Consumer) {
 				msg, _ := next(t, consumer)
 				ack.Back(js.Conn(), msg.Reply(), 20*time.Minute)
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				if err := (ack.Delivery{Stream: "Q", Consumer: "c", Sequence: 1, Consumed: 1}).Wake(t.Context(), js.Conn(), confirmed); err != nil {
 					t.Fatal(err)
 				}

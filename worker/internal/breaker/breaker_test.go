@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // rig is a breaker whose changes are noted.
@@ -119,7 +121,7 @@ func TestBreaker_OthersWaitForTheProbe(t *testing.T) {
 		if g.Admit(t.Context(), "c") == nil {
 			t.Error("source c is held up by a key that is not its own")
 		}
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		probe := g.Admit(t.Context(), "a")
 		var admitted []*Permit
 		go func() { admitted = append(admitted, g.Admit(t.Context(), "b")) }()
@@ -140,7 +142,7 @@ func TestBreaker_DroppedProbeIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(scopes{"a": {"key:k"}})
 		g.Admit(t.Context(), "a").Fail("key:k", 0)
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		g.Admit(t.Context(), "a").Drop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -240,9 +242,9 @@ func TestBreaker_TroubleOfOneWorkerIsNotShared(t *testing.T) {
 		if wait := g.Admit(t.Context(), "a").Fail("host:h", 0); wait != time.Second || len(posted) != 1 {
 			t.Errorf("paused for %v, told %+v: want a pause that nobody hears of", wait, posted)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		g.Admit(t.Context(), "a").Clear()
-		time.Sleep(flapping)
+		bubble.Sleep(flapping)
 		g.Admit(t.Context(), "a").Fail("host:h", 0)
 		if len(posted) != 2 {
 			t.Errorf("later trouble is kept from the others: %+v", posted)
@@ -270,21 +272,21 @@ func TestBreaker_StrikesOpenTheBreaker(t *testing.T) {
 		if wait, _ := hit(g.after - 1); wait != 0 {
 			t.Error("failures before a success count")
 		}
-		time.Sleep(strikesTogether + time.Second)
+		bubble.Sleep(strikesTogether + time.Second)
 		if wait, _ := hit(1); wait != 0 {
 			t.Error("failures long ago count")
 		}
 		if wait, excused := hit(g.after - 1); wait != time.Second || !excused || g.Hosts()["host:h"] != "open" {
 			t.Errorf("not paused after %d failures in a row: %v", g.after, g.Hosts())
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if g.Hosts()["host:h"] != "probing" {
 			t.Errorf("after the pause: %v", g.Hosts())
 		}
 		if wait, excused := g.trouble("a"); wait != 2*time.Second || !excused {
 			t.Errorf("a probe that failed pauses for %v", wait)
 		}
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		g.Admit(t.Context(), "b").Clear()
 		if g.Hosts()["host:h"] != "closed" || len(g.Entries()) != 0 {
 			t.Errorf("after a probe that got through: %v %v", g.Hosts(), g.Entries())
@@ -340,10 +342,10 @@ func TestBreaker_OnlyHostsThatWereAskedCount(t *testing.T) {
 		if state, _ := g.stateOf([]string{"host:api"}, who{source: "a"}, time.Now()); state != Paused {
 			t.Error("the host in trouble is not paused")
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		g.Admit(t.Context(), "a").Clear()
 		g.Admit(t.Context(), "a", "host:blob").Fail("host:blob", 0)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		for _, asked := range [][]string{{"host:api"}, {}} {
 			p := g.Admit(t.Context(), "a", "host:blob")
 			p.Hear(Attempt{Hosts: asked})

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // While the shared state is out of reach, what is to be told of a scope does not pile up, and
@@ -21,7 +23,7 @@ func TestSync_QueueStaysShortWhileNobodyCanBeTold(t *testing.T) {
 				p := g.Admit(t.Context(), "a")
 				p.Fail("host:h", 0)
 				p.Drop()
-				time.Sleep(5 * time.Second)
+				bubble.Sleep(5 * time.Second)
 			}
 			if works {
 				g.Admit(t.Context(), "a").Clear()

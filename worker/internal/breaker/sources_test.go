@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Sources come and go while their scopes are paused: what stays, stays paused.
@@ -36,7 +38,7 @@ func TestSetSources_WhileTheyArePaused(t *testing.T) {
 		}
 		flight.Strike(false) // what is in flight ends as ever
 		flight.Drop()
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		if !g.works("c") || len(g.Entries()) != 0 {
 			t.Errorf("paused %v", g.paused())
 		}
@@ -127,7 +129,7 @@ func TestShared_StaysSmallWithThousandsOfSources(t *testing.T) {
 		if len(g.Entries()) != n {
 			t.Errorf("%d pauses after a look at the shared state", len(g.Entries()))
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		for name := range many {
 			if !g.works(name) {
 				if state, _, _ := g.State(name); state != Probing { // it asks the others first

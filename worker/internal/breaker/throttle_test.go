@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // limit has a source meet the limit of the group once the group is open, and answers what is
@@ -38,7 +40,7 @@ func TestThrottle_OfOneSourceAlone(t *testing.T) {
 		"the first time": {func(*testing.T, *rig) {}, group},
 		"again while others are answered": {func(t *testing.T, g *rig) {
 			g.limit(t, "a")
-			time.Sleep(16 * time.Second)
+			bubble.Sleep(16 * time.Second)
 			g.answer(t, "b")
 		}, own},
 		"again after its own success": {func(t *testing.T, g *rig) {
@@ -53,7 +55,7 @@ func TestThrottle_OfOneSourceAlone(t *testing.T) {
 		"again, others answered before the pause alone": {func(t *testing.T, g *rig) {
 			late := g.Admit(t.Context(), "b")
 			g.limit(t, "a")
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			late.Clear()
 			g.answer(t, "a")
 		}, group},
@@ -66,7 +68,7 @@ func TestThrottle_OfOneSourceAlone(t *testing.T) {
 		"long after": {func(t *testing.T, g *rig) {
 			g.limit(t, "a")
 			g.answer(t, "b")
-			time.Sleep(throttlesTogether + time.Minute)
+			bubble.Sleep(throttlesTogether + time.Minute)
 		}, group},
 	} {
 		t.Run(name, func(t *testing.T) {

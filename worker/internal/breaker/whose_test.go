@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // two sources that share a key, a host and a group.
@@ -76,19 +78,19 @@ func TestWhose_WhatIsExcused(t *testing.T) {
 			if wait, excused := p.Strike(false); wait != 0 || excused {
 				t.Fatalf("a single message: wait %v, excused %v", wait, excused)
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		// An outage, for all that is known.
 		for range g.after {
 			g.trouble("a")
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if _, excused := g.trouble("a"); !excused {
 			t.Error("a probe of what may be an outage of the host is not excused")
 		}
 		p, _ := g.TryAdmit("b")
 		p.Clear()
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		if wait, excused := g.trouble("a"); excused || wait <= 0 {
 			t.Errorf("the host works for others: wait %v, excused %v", wait, excused)
 		}
@@ -122,7 +124,7 @@ func TestProbe_HoldsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(two)
 		g.Admit(t.Context(), "a").Fail("host:h", 0)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		hanging := g.Admit(t.Context(), "a")
 		if state, wait, _ := g.State("b"); state != Paused || wait != patience {
 			t.Fatalf("state %v for %v", state, wait)
@@ -146,9 +148,9 @@ func TestProbe_HoldsNobodyElse(t *testing.T) {
 
 		// a fails its probe: the next one is another source's.
 		g.Admit(t.Context(), "a").Fail("host:h", 0)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		g.Admit(t.Context(), "a").Fail("host:h", 0)
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		if q, _ := g.TryAdmit("a"); q != nil {
 			t.Error("the source that failed probes again, before others")
 		}
@@ -157,7 +159,7 @@ func TestProbe_HoldsNobodyElse(t *testing.T) {
 		} else {
 			q.Drop()
 		}
-		time.Sleep(yielding)
+		bubble.Sleep(yielding)
 		if q, _ := g.TryAdmit("a"); q == nil {
 			t.Error("the source that failed may never probe again")
 		}
@@ -194,7 +196,7 @@ func TestRefuseToken_WhoseTrouble(t *testing.T) {
 		if v := g.refuse("a"); v != OfKey || !slices.Equal(g.paused(), []string{"key:k"}) {
 			t.Errorf("nothing is known of the key: %v, paused %v", v, g.paused())
 		}
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		if !g.works("b") || len(g.paused()) != 0 {
 			t.Fatalf("the probe of b got through, paused %v", g.paused())
 		}
@@ -209,7 +211,7 @@ func TestRefuseToken_WhoseTrouble(t *testing.T) {
 			if got := g.Entries()[0]; i == 0 && (!got.Refused || got.Reason != "status 401") {
 				t.Errorf("%+v", got)
 			}
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 		}
 		if !g.works("a") || len(g.paused()) != 0 {
 			t.Errorf("a works again, paused %v", g.paused())
@@ -242,11 +244,11 @@ func TestRefuseToken_KnownRefusalsAreNoEvidenceAgainstTheKey(t *testing.T) {
 			if slices.Contains(g.paused(), "key:k") {
 				pauses++
 			}
-			time.Sleep(2 * time.Minute)
+			bubble.Sleep(2 * time.Minute)
 			if !g.works("c") {
 				t.Fatal("c is held up")
 			}
-			time.Sleep(2 * time.Minute)
+			bubble.Sleep(2 * time.Minute)
 		}
 		if pauses > 1 {
 			t.Errorf("the key was paused %d times", pauses)
@@ -291,7 +293,7 @@ func TestRefuse_SparesWhatComesAfterEnoughInARow(t *testing.T) {
 		g.works("a")
 		for range g.after - 1 {
 			refuse("403")
-			time.Sleep(time.Hour)
+			bubble.Sleep(time.Hour)
 		}
 		crowd, _ := g.TryAdmit("a")
 		if !refuse("403") || !slices.Equal(g.paused(), []string{"source:a"}) {
@@ -301,14 +303,14 @@ func TestRefuse_SparesWhatComesAfterEnoughInARow(t *testing.T) {
 		if _, spared := crowd.Refuse(); !spared {
 			t.Error("one that was under way is not spared")
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if !refuse("403") {
 			t.Error("the probe is not spared")
 		}
 		if c := g.changes[0]; len(g.changes) != 2 || !c.Refused || c.Reason != "403" || g.changes[1].Probes != 1 {
 			t.Errorf("changes %+v", g.changes)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if !g.works("a") || len(g.paused()) != 0 {
 			t.Errorf("paused %v", g.paused())
 		}
@@ -326,9 +328,9 @@ func TestProbe_OfASourceHoldsNoOtherDestination(t *testing.T) {
 		for range g.after {
 			g.trouble("a")
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		hanging, _ := g.TryAdmit("a")
-		time.Sleep(patience)
+		bubble.Sleep(patience)
 		if state, _, _ := g.State("a"); state != Probing {
 			t.Errorf("state %v, want a message to another destination to be looked for", state)
 		}

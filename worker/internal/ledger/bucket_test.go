@@ -12,6 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // rig is a ledger in fake time, and a message that the queue has stored an hour later.
@@ -31,7 +32,7 @@ func inBubble(t *testing.T, f func(r *rig)) {
 		r.must(err)
 		r.kv, err = js.KeyValue(t.Context(), "REDOX_LEDGER")
 		r.must(err)
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		r.m = outbox.Message{Source: "clinic-a", ID: "m", Sequence: 7, Lane: outbox.LaneSend, Stored: time.Now().UTC()}
 		f(r)
 	})
@@ -78,7 +79,7 @@ func TestLedger_ReplaceWritesOverTheRevisionThatWasRead(t *testing.T) {
 // A record leaves a marker when it expires or is deleted: there is none all the same.
 func TestLedger_ReplaceOverWhatIsGone(t *testing.T) {
 	for name, lose := range map[string]func(r *rig){
-		"expired": func(r *rig) { r.l.Retire(r.m, ledger.Record{Attempts: 1}); time.Sleep(25 * time.Hour) },
+		"expired": func(r *rig) { r.l.Retire(r.m, ledger.Record{Attempts: 1}); bubble.Sleep(25 * time.Hour) },
 		"deleted": func(r *rig) {
 			keys, err := r.kv.Keys(r.Context())
 			r.must(err)
@@ -113,11 +114,11 @@ func TestLedger_RecordsLiveForAYearAndForADayAfterTheAck(t *testing.T) {
 			r.Errorf("it lives for %v, %v", ttl, err)
 		}
 		r.l.Retire(r.m, ledger.Record{Attempts: 3, Settled: outbox.Delivered})
-		time.Sleep(23 * time.Hour)
+		bubble.Sleep(23 * time.Hour)
 		if rec, _ := r.load(r.m); rec.Settled != outbox.Delivered {
 			r.Errorf("23 hours after the ack: %+v", rec)
 		}
-		time.Sleep(2 * time.Hour)
+		bubble.Sleep(2 * time.Hour)
 		if rec, _ := r.load(r.m); rec != (ledger.Record{}) {
 			r.Errorf("25 hours after the ack: %+v", rec)
 		}
@@ -194,12 +195,12 @@ func TestLedger_ForgotWhatIsOlderThanItself(t *testing.T) {
 		}
 		stream, err := r.js.Stream(r.Context(), r.l.Stream())
 		r.must(err)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.must(stream.Purge(r.Context()))
 		if forgot, err := r.l.Forgot(r.Context(), r.m); err != nil || !forgot {
 			r.Errorf("purged: forgot %v, %v", forgot, err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.m.Stored = time.Now()
 		if forgot, err := r.l.Forgot(r.Context(), r.m); err != nil || forgot {
 			r.Errorf("stored since: forgot %v, %v", forgot, err)

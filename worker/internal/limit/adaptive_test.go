@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // limitOf is what a source may have in flight at most.
@@ -30,7 +32,7 @@ func TestAdaptive_NoQueueIsLookedForAtTheStart(t *testing.T) {
 				}
 				least := test.size
 				for range 12 {
-					time.Sleep(test.took)
+					bubble.Sleep(test.took)
 					synctest.Wait()
 					least = min(least, f.slots.InUse(), f.slots.Size(), f.limitOf("source-0"))
 				}
@@ -61,11 +63,11 @@ func TestAdaptive_TroubleOfOneIsItsOwn(t *testing.T) {
 				for _, source := range []string{"a", "b", "c"} {
 					f.drain(source, Send, 1<<30)
 				}
-				time.Sleep(10 * time.Second)
+				bubble.Sleep(10 * time.Second)
 				f.mu.Lock()
 				trouble = true
 				f.mu.Unlock()
-				time.Sleep(50 * time.Second)
+				bubble.Sleep(50 * time.Second)
 				if n := f.limitOf("a"); n > 16 {
 					t.Errorf("the limit of the source in trouble is %d", n)
 				}
@@ -75,7 +77,7 @@ func TestAdaptive_TroubleOfOneIsItsOwn(t *testing.T) {
 				f.mu.Lock()
 				trouble = false
 				f.mu.Unlock()
-				time.Sleep(2 * time.Minute)
+				bubble.Sleep(2 * time.Minute)
 				if n := f.limitOf("a"); n < 48 {
 					t.Errorf("the limit is %d long after", n)
 				}
@@ -106,13 +108,13 @@ func TestAdaptive_HabitsOfSomeAreNoTrouble(t *testing.T) {
 			for i := range plain {
 				f.drain(fmt.Sprint("plain-", i), Send, 1<<30)
 			}
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 			for i := range some {
 				f.drain(fmt.Sprint("some-", i), Send, 1<<30)
 			}
 			least := 64
 			for range 50 {
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 				least = min(least, f.slots.Size())
 			}
 			if least < 30 || f.slots.Size() < 64 {
@@ -138,7 +140,7 @@ func TestAdaptive_TroubleOfSeveralIsTheFarSides(t *testing.T) {
 			for i := range 5 {
 				f.drain(fmt.Sprint("source-", i), Send, 1<<30)
 			}
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			if n := f.slots.Size(); behind != (n == 64) || !behind && n > 16 {
 				t.Errorf("the limit is %d where a quarter is refused to all, behind the far side %v: %v", n, behind, f.changes())
 			}

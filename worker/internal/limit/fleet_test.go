@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // fleet is many sources that share slots, in fake time.
@@ -84,7 +86,7 @@ func (f *fleet) attempt(source string, class Class, start time.Time) {
 	f.mu.Lock()
 	took, load := f.far(source)
 	f.mu.Unlock()
-	time.Sleep(took)
+	bubble.Sleep(took)
 	f.answered()
 	f.adaptive.Observe(Answer{Source: source, Class: class, At: time.Now(), Took: time.Since(start), Load: load, Behind: f.behind})
 	f.slots.Release(source, class)
@@ -117,13 +119,13 @@ func TestFleet_NoNeighbourIsFelt(t *testing.T) {
 						return 100 * time.Millisecond, Fine
 					})
 					f.drain("trouble", Send, trouble.messages)
-					time.Sleep(3 * time.Second)
+					bubble.Sleep(3 * time.Second)
 					luck := rand.New(rand.NewPCG(1, uint64(sources)))
 					for range 3000 { // 100 in a second: ten in flight
 						f.send(fmt.Sprint("quick-", luck.IntN(sources-1)), Class(luck.IntN(2)))
-						time.Sleep(10 * time.Millisecond)
+						bubble.Sleep(10 * time.Millisecond)
 					}
-					time.Sleep(time.Second)
+					bubble.Sleep(time.Second)
 					f.judge(t)
 					f.all.Wait()
 					f.slots.unused(t)
@@ -161,7 +163,7 @@ func TestFleet_AllAtOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(64, func(string) (time.Duration, Load) { return 150 * time.Second, Failed })
 			f.drain("source-0", Send, 1000)
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			for i := range sources {
 				f.send(fmt.Sprint("source-", i), Request)
 			}

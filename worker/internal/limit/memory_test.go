@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func (m *Memory) idle(t *testing.T) {
@@ -66,7 +68,7 @@ func TestMemory_AnswersNeverHoldEachOtherUp(t *testing.T) {
 							mu.Lock()
 							most = max(most, m.used())
 							mu.Unlock()
-							time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
+							bubble.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
 						}
 					})
 				}
@@ -184,7 +186,7 @@ func TestMemory_LargeBodiesGoAlone(t *testing.T) {
 					t.Error(err)
 				}
 				order <- source
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				give()
 			}()
 			synctest.Wait()
@@ -206,7 +208,7 @@ func TestMemory_LargeBodiesGoAlone(t *testing.T) {
 		if got := <-order; got != "d" {
 			t.Errorf("%s goes last", got)
 		}
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		m.idle(t)
 	})
 }

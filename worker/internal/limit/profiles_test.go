@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // farSide is one whose answers take longer the more are in flight.
@@ -101,12 +103,12 @@ func TestAdaptive_Profiles(t *testing.T) {
 					for i := range sources {
 						f.drain(fmt.Sprint("source-", i), Send, 1<<30)
 					}
-					time.Sleep(20 * time.Second)
+					bubble.Sleep(20 * time.Second)
 					far.since()
 					var peaks, counts []int
 					var medians []time.Duration
 					for range 10 {
-						time.Sleep(time.Second)
+						bubble.Sleep(time.Second)
 						peak, median, n := far.since()
 						peaks, medians, counts = append(peaks, peak), append(medians, median), append(counts, n)
 					}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A suspect that goes alone gets its turn also where others are always under way, and these
@@ -14,7 +16,7 @@ func TestTurns_NobodyWaitsForEver(t *testing.T) {
 		// others has one after the other try for a while, each of them before the last has ended.
 		held := false
 		others := func(d time.Duration) (turns int) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
+			for end := time.Now().Add(d); time.Now().Before(end); bubble.Sleep(time.Second) {
 				took := s.take(1, time.Now())
 				if held {
 					s.free.Release(1)

@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 func TestReconciler_WaitsForTheStream(t *testing.T) {
@@ -19,11 +20,11 @@ func TestReconciler_WaitsForTheStream(t *testing.T) {
 		defer stop()
 		r.redox.set("ok", platform.Failed)
 		rec.Follow(delivered("ok"))
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		if _, err := (topology.Topology{Reconcile: day}).Ensure(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		if events, _ := r.events(); len(events) != 1 {
 			t.Errorf("%d events", len(events))
 		}
@@ -40,7 +41,7 @@ func TestReconciler_MakesItsConsumer(t *testing.T) {
 		for i, id := range []string{"first", "second"} {
 			r.redox.set(id, platform.Failed)
 			rec.Follow(delivered(id))
-			time.Sleep(10 * time.Minute)
+			bubble.Sleep(10 * time.Minute)
 			if events, _ := r.events(); len(events) != i+1 {
 				r.t.Fatalf("%d events after %s", len(events), id)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // What Redox cannot say about one log holds up no other, and ends as any that stays open.
@@ -17,11 +18,11 @@ func TestReconciler_OneOddLogIsNoOutage(t *testing.T) {
 		r.redox.set("odd", unreadable)
 		r.redox.set("ok", platform.Succeeded)
 		rec.Follow(delivered("odd", "ok"))
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		if n := r.stored("REDOX_RECONCILE"); n != 1 {
 			t.Errorf("%d logs left, want the odd one alone", n)
 		}
-		time.Sleep(26 * time.Hour)
+		bubble.Sleep(26 * time.Hour)
 		events, _ := r.events()
 		if len(events) != 1 || events[0].Event != Unconfirmed || events[0].Log.ID != "odd" {
 			t.Errorf("events %+v", events)
@@ -39,7 +40,7 @@ func TestReconciler_GivesUpDuringAnOutage(t *testing.T) {
 		defer stop()
 		r.redox.fail(errors.New("redox: unavailable"))
 		rec.Follow(delivered("one"))
-		time.Sleep(25 * time.Hour)
+		bubble.Sleep(25 * time.Hour)
 		events, _ := r.events()
 		if len(events) != 1 || events[0].Event != Unconfirmed || events[0].Log.ID != "one" || r.stored("REDOX_RECONCILE") != 0 {
 			t.Errorf("events %+v", events)
@@ -62,19 +63,19 @@ func TestReconciler_PausesWhileRedoxCannotBeAsked(t *testing.T) {
 			r.redox.set(id, platform.Succeeded)
 			rec.Follow(delivered(id))
 		}
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		if n := r.redox.count(); n < 10 || n > 25 { // 2 s doubling to 5 min
 			t.Errorf("%d lookups in an hour of outage", n)
 		}
 		r.redox.fail(nil)
-		time.Sleep(30 * time.Minute)
+		bubble.Sleep(30 * time.Minute)
 		if n := r.stored("REDOX_RECONCILE"); n != 0 {
 			t.Errorf("%d logs left", n)
 		}
 		before := r.redox.count()
 		r.redox.fail(later{errors.New("too many requests")})
 		rec.Follow(delivered("one-more"))
-		time.Sleep(4*time.Minute - time.Second)
+		bubble.Sleep(4*time.Minute - time.Second)
 		if n := r.redox.count() - before; n != 1 {
 			t.Errorf("%d lookups, though Redox asked for three minutes", n)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // redox answers lookups, and notes when they came.
@@ -149,11 +150,11 @@ func TestReconciler_EachEnd(t *testing.T) {
 		}
 		rec.Follow(delivered("ok", "bad"))
 		rec.Follow(delivered("kept"))
-		time.Sleep(50 * time.Second)
+		bubble.Sleep(50 * time.Second)
 		if r.redox.count() != 0 || r.stored("REDOX_RECONCILE") != 3 {
 			t.Errorf("%d lookups before the interval, %d logs stored", r.redox.count(), r.stored("REDOX_RECONCILE"))
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if r.redox.count() != 3 || r.stored("REDOX_RECONCILE") != 0 {
 			t.Errorf("%d lookups, %d logs left", r.redox.count(), r.stored("REDOX_RECONCILE"))
 		}
@@ -187,7 +188,7 @@ func TestReconciler_LooksAtTwiceTheAgeUntilItGivesUp(t *testing.T) {
 		defer stop()
 		r.redox.set("slow", platform.Pending)
 		rec.Follow(delivered("slow", "never-shown"))
-		time.Sleep(day + time.Hour)
+		bubble.Sleep(day + time.Hour)
 		for _, id := range []string{"slow", "never-shown"} {
 			looks := r.redox.times(id)
 			if len(looks) < 25 || len(looks) > 40 || looks[0] < time.Minute || looks[0] > 62*time.Second {
@@ -226,7 +227,7 @@ func TestReconciler_MoreLogsThanLookups(t *testing.T) {
 			r.redox.set(ids[i], platform.Succeeded)
 		}
 		rec.Follow(delivered(ids...))
-		time.Sleep(26 * time.Hour)
+		bubble.Sleep(26 * time.Hour)
 		events, _ := r.events()
 		if n := r.redox.count(); n < 140 || len(events)+n != len(ids) || r.stored("REDOX_RECONCILE") != 0 {
 			t.Errorf("%d lookups, %d events, %d logs left", n, len(events), r.stored("REDOX_RECONCILE"))
@@ -246,12 +247,12 @@ func TestReconciler_SurvivesARestart(t *testing.T) {
 		r.redox.set("one", platform.Succeeded)
 		r.redox.set("two", platform.Pending)
 		_, stop = r.start(Config{})
-		time.Sleep(90 * time.Second)
+		bubble.Sleep(90 * time.Second)
 		stop()
 		r.redox.set("two", platform.Failed)
 		_, stop = r.start(Config{})
 		defer stop()
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if events, _ := r.events(); len(events) != 1 || events[0].Log.ID != "two" || r.stored("REDOX_RECONCILE") != 0 {
 			t.Errorf("%+v, %d logs left", events, r.stored("REDOX_RECONCILE"))
 		}
@@ -272,7 +273,7 @@ func TestReconciler_SeveralShareTheWork(t *testing.T) {
 			all[i%3].Follow(delivered(id))
 			all[(i+1)%3].Follow(delivered(id)) // settled twice, as after a crash
 		}
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if events, _ := r.events(); len(events) != 60 || r.redox.count() != 60 {
 			t.Errorf("%d events, %d lookups", len(events), r.redox.count())
 		}
@@ -288,11 +289,11 @@ func TestReconciler_KeepsItsPace(t *testing.T) {
 			r.redox.set(id, platform.Succeeded)
 			rec.Follow(delivered(id))
 		}
-		time.Sleep(time.Minute + 5*time.Minute)
+		bubble.Sleep(time.Minute + 5*time.Minute)
 		if n := r.redox.count(); n < 340 || n > 376 { // 7,500 / 20 in five minutes
 			t.Errorf("%d lookups in five minutes", n)
 		}
-		time.Sleep(20 * time.Minute)
+		bubble.Sleep(20 * time.Minute)
 		if n := r.redox.count(); n != 1000 || r.stored("REDOX_RECONCILE") != 0 {
 			t.Errorf("%d lookups, %d logs left", n, r.stored("REDOX_RECONCILE"))
 		}
@@ -310,7 +311,7 @@ func TestReconciler_ADamagedEntryDoesNotBlock(t *testing.T) {
 		defer stop()
 		r.redox.set("ok", platform.Succeeded)
 		rec.Follow(delivered("ok"))
-		time.Sleep(3 * time.Minute)
+		bubble.Sleep(3 * time.Minute)
 		if n := r.stored("REDOX_RECONCILE"); n != 0 || counted(r.t, rec.metrics.dropped) != 4 {
 			t.Errorf("%d entries left, dropped %v", n, counted(r.t, rec.metrics.dropped))
 		}
@@ -354,7 +355,7 @@ func TestReconciler_FollowsALogOfAWrongClock(t *testing.T) {
 		rec, stop := r.start(Config{})
 		defer stop()
 		rec.Follow(Delivered{Source: "clinic-a", Message: "m-1", Sequence: 1, LogIDs: []string{"log-1"}, At: time.Now().Add(2 * day)})
-		time.Sleep(3 * day)
+		bubble.Sleep(3 * day)
 		if _, subjects := r.events(); !slices.Equal(subjects, []string{"redox.event.clinic-a.failed"}) {
 			r.t.Errorf("events %v", subjects)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // What cannot be followed is counted by kind, and said once for a source and kind, whatever the
@@ -33,13 +34,13 @@ func TestReconciler_SaysWhatItCannotFollow(t *testing.T) {
 		}
 		one.Follow(Delivered{Source: "clinic-b", Kind: outbox.KindFHIR, Message: "f-2", Sequence: 5001, At: at})
 		one.Follow(Delivered{Source: "clinic-b", Message: "m-2", Sequence: 5002, LogIDs: []string{"log-1"}, At: at})
-		time.Sleep(3 * time.Minute)
+		bubble.Sleep(3 * time.Minute)
 		stopOne()
 		stopTwo()
 		again, stop := r.start(Config{})
 		defer stop()
 		again.Follow(Delivered{Source: "clinic-a", Kind: outbox.KindFHIR, Message: "f-3", Sequence: 5003})
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 
 		events, subjects := r.events()
 		slices.Sort(subjects)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // endpoint gives out legacy tokens and counts them by API key.
@@ -104,7 +105,7 @@ func TestKeys_AChangeIsADifference(t *testing.T) {
 		if far.count("goes1") != 1 {
 			t.Error("no token for the key that came back")
 		}
-		time.Sleep(48 * time.Hour)
+		bubble.Sleep(48 * time.Hour)
 		if far.count("changes1") != 0 || far.count("")+far.count("stays1") == 0 {
 			t.Errorf("what was replaced is renewed, or the rest is not: %v", far.asked)
 		}
@@ -184,7 +185,7 @@ func TestKeys_UseComesAndGoes(t *testing.T) {
 		if n := far.count("a1"); n != 1 {
 			t.Errorf("%d tokens", n)
 		}
-		time.Sleep(72 * time.Hour)
+		bubble.Sleep(72 * time.Hour)
 		if n := far.count("a1") + far.count(""); n != 0 {
 			t.Errorf("%d requests for a key that nothing uses", n)
 		}

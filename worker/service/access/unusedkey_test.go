@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // No token is asked for with a key that nothing uses; one line of the log and config print
@@ -46,7 +47,7 @@ func TestKeys_AsksNoTokenWithAKeyThatNothingUses(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- keys.Run(ctx, connected) }()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		cancel()
 		<-done
 		if asked["used"] < 10 || asked["followed"] < 10 || asked["spare"]+asked["people"] > 0 {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // slowClients are what clients do that take a connection and give nothing for it.
@@ -132,7 +134,7 @@ func TestServe_AClientThatHangsIsLetGo(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				time.Sleep(answerTimeout + idleTimeout)
+				bubble.Sleep(answerTimeout + idleTimeout)
 				if n := l.open.Load(); n != 0 {
 					t.Errorf("after %v it is still there", answerTimeout+idleTimeout)
 				}
@@ -154,7 +156,7 @@ func TestCrowd_TheOldestThatWaitsGoesFirst(t *testing.T) {
 		c := newCrowd(4)
 		gone := map[string]bool{}
 		add := func(name string, states ...http.ConnState) {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			conn := &countedConn{Conn: &net.TCPConn{}, closed: func() { gone[name] = true }}
 			for _, s := range states {
 				c.follow(conn, s)

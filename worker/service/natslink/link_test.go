@@ -22,6 +22,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // natsServer starts one with a configuration file.
@@ -181,7 +182,7 @@ func TestNATSLink_OneLineAMinute(t *testing.T) {
 		link := New(slog.New(slog.NewJSONHandler(log, nil)), "nats://n")
 		for range 600 {
 			link.failed(nats.ErrNoServers)
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		link.connected(&nats.Conn{})
 		link.failed(errors.New("EOF"))

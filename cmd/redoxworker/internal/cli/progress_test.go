@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 
 	"github.com/redoxworker/redoxworker/worker/workertest"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A bar is drawn only when it takes a while.
@@ -33,7 +34,7 @@ func TestProgressBar_ShowsOnlyWhatTakesLong(t *testing.T) {
 				bar := &ProgressBar{out: &out, total: tt.total, units: progress.UnitsDefault, begun: time.Now()}
 				step := func(done int, took time.Duration) {
 					bar.Show(int64(done), fmt.Sprintf("%d of 100", done))
-					time.Sleep(took)
+					bubble.Sleep(took)
 				}
 				for done := range 50 {
 					step(done, progressAfter/60)
@@ -78,7 +79,7 @@ func TestProgressBar_PrintlnKeepsTheLine(t *testing.T) {
 		if got := screen.String(); got != "before\n" {
 			t.Errorf("without a bar: %q", got)
 		}
-		time.Sleep(progressAfter)
+		bubble.Sleep(progressAfter)
 		bar.Show(1, "at work")
 		synctest.Wait()
 		print(&screen, "100% kept")

@@ -4,7 +4,8 @@ import (
 	"crypto/tls"
 	"testing"
 	"testing/synctest"
-	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A session that comes after the certificate has changed may have been begun with the one
@@ -23,7 +24,7 @@ func TestSessions_ThatComeLate(t *testing.T) {
 		if s.Put("host", new(tls.ClientSessionState)); kept() {
 			t.Error("a session of the old certificate is resumed under the new one")
 		}
-		time.Sleep(lateSession)
+		bubble.Sleep(lateSession)
 		if s.Put("host", new(tls.ClientSessionState)); !kept() {
 			t.Error("a session of the new certificate is not kept")
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // A thousand connections with handshakes of 100 ms are open after a second, and never are more
@@ -38,7 +40,7 @@ func TestDialSlots_ColdStart(t *testing.T) {
 					if time.Since(start) < 100*time.Millisecond {
 						early.Add(1)
 					}
-					time.Sleep(100 * time.Millisecond)
+					bubble.Sleep(100 * time.Millisecond)
 					now.Add(-1)
 					s.release(dialOpened)
 				})
@@ -71,7 +73,7 @@ func TestDialSlots_Failures(t *testing.T) {
 				if n := now.Add(1); n > once.Load() {
 					once.Store(n)
 				}
-				time.Sleep(10 * time.Second)
+				bubble.Sleep(10 * time.Second)
 				now.Add(-1)
 				s.release([]dialEnd{dialFailed, dialUnneeded}[i%2])
 			})

@@ -8,9 +8,10 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // errCancelled is why a test cancels a request.
@@ -61,7 +62,7 @@ func TestHTTP2_HostThatChanges(t *testing.T) {
 		if got, _ := over(); got {
 			t.Error("HTTP/2 to a host without it")
 		}
-		time.Sleep(http2Again)
+		bubble.Sleep(http2Again)
 		got, w := over()
 		if again, _ := over(); !got || again {
 			t.Errorf("after a while: first asked %v, the next too %v", got, again)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // errLate is what a context ends with in these tests.
@@ -36,7 +38,7 @@ func TestTimeLimits_EachRequestHasTheWholeTime(t *testing.T) {
 			if contexts[i] = l.Begin(ctx, time.Now(), &limits[i]); i%2 == 1 && contexts[i] != ctx {
 				t.Errorf("request %d: a context beneath one that could be ended itself", i)
 			}
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 		}
 		l.Finish(&limits[1])
 		l.Finish(&limits[2])
@@ -57,7 +59,7 @@ func TestTimeLimits_EachRequestHasTheWholeTime(t *testing.T) {
 			t.Error("something is left")
 		}
 		// And again, after a while of nothing.
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		again, ctx := time.Now(), l.Begin(t.Context(), time.Now(), &limits[0])
 		<-ctx.Done()
 		if at := time.Since(again); at != time.Minute {
@@ -73,7 +75,7 @@ func TestTimeLimits_None(t *testing.T) {
 		l := NewTimeLimits(-1, errLate)
 		var limit TimeLimit
 		ctx := l.Begin(t.Context(), time.Now(), &limit)
-		time.Sleep(24 * time.Hour)
+		bubble.Sleep(24 * time.Hour)
 		if ctx.Err() != nil || l.timer != nil {
 			t.Errorf("%v", ctx.Err())
 		}
