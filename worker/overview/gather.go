@@ -28,9 +28,10 @@ type Config struct {
 	Timeout time.Duration
 	// Wait bounds the time for the answers of workers. Default 1s.
 	Wait time.Duration
-	// Oldest is for how many lanes the oldest message is looked for, in the order of
-	// [Overview.Lanes]. Default 256; −1 means none.
-	Oldest int
+	// Lanes is of how many lanes it is asked how old their oldest message is and how many were
+	// delivered, in the order of [Overview.Lanes]: that is two or three questions a lane. Default
+	// 64; −1 means none.
+	Lanes int
 	// Heads is how many heads of orders are looked at. Default 10; −1 means none.
 	Heads int
 	// Subjects is up to how many subjects of the queue, and of the dead letters, are asked for one by
@@ -47,7 +48,7 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	c.Topology.Prefix = c.Prefix
 	c.Timeout, c.Wait = cmp.Or(c.Timeout, 2*time.Second), cmp.Or(c.Wait, time.Second)
-	c.Oldest, c.Heads = max(0, cmp.Or(c.Oldest, 256)), max(0, cmp.Or(c.Heads, 10))
+	c.Lanes, c.Heads = max(0, cmp.Or(c.Lanes, 64)), max(0, cmp.Or(c.Heads, 10))
 	c.Subjects = cmp.Or(c.Subjects, 20_000)
 	if c.Explain == nil {
 		c.Explain = func(err error) error { return err }
@@ -66,7 +67,7 @@ type Gatherer struct {
 	served  map[string]map[string][]string // scopes by source, by digest
 	samples []sample
 	dead    deadCount
-	cost    time.Duration // of the last look: for how long nobody should look again
+	cost    time.Duration // what the server took to count at the last look
 }
 
 // New makes no request.
@@ -78,19 +79,32 @@ func New(js jetstream.JetStream, c Config) (*Gatherer, error) {
 	return &Gatherer{js: js, config: c, tokens: order.NewTokens(js, c.Prefix)}, nil
 }
 
-// What is counted at the server costs it about 4 microseconds a subject, under the lock of the
-// stream, and 90 a consumer, under that of the consumer. Looking may take a twentieth of its time.
 const (
-	perSubject  = 80 * time.Microsecond
-	perConsumer = 400 * time.Microsecond
+	// share bounds the time that counting takes at the server: one part in so many. The time that an
+	// answer took tells of others who count as well, so that all of them count less often.
+	share = 20
+	// much is how many subjects or consumers must be counted for the time to tell anything.
+	much = 1000
+	// leastPause and longestPause bound [Gatherer.Pause].
+	leastPause, longestPause = time.Second, 30 * time.Second
 )
 
-// Pause is the time from one Gather to the next that nobody else will feel: a second, or more where
-// the server had much to count.
+// Pause is the time from one Gather to the next that nobody else will feel: a second, or up to
+// half a minute where the server had much to count, or others have it count as well.
 func (g *Gatherer) Pause() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return max(time.Second, g.cost)
+	return min(max(leastPause, share*g.cost), longestPause)
+}
+
+// costs notes that n things were counted since began.
+func (g *Gatherer) costs(n int, began time.Time) {
+	if n < much {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.cost += time.Since(began)
 }
 
 // Gather looks. It returns within a few seconds, whatever does not answer: what could not be
@@ -117,6 +131,7 @@ type gathering struct {
 	doubts   []doubt
 	faults   []topology.Fault
 	crowds   []order.State                  // tokens with others behind their first message
+	listed   bool                           // all consumers were
 	now      time.Time                      // by the server's clock, when the queue was looked at
 	served   map[string]map[string][]string // scopes by source, by digest of the workers that serve them
 	askedAll bool                           // the workers told who they are, and what they serve
@@ -157,7 +172,8 @@ func (x *gathering) look(ctx context.Context) {
 	all.Go(func() { x.learn("workers", x.lookAtWorkers(ctx, expected), p.WorkersSubject()) })
 	all.Wait()
 	x.explainLanes()
-	x.learn("how long the oldest messages have waited", x.lookAtOldest(ctx), get(p.OutStream()))
+	x.lookAtLanes(ctx)
+	x.countInHand()
 	x.learn("what ordered messages wait behind", x.lookAtHeads(ctx), get(p.OutStream()), get("KV_"+p.LedgerBucket()))
 }
 

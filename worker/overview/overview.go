@@ -66,6 +66,8 @@ type Queue struct {
 	Bytes    uint64 `json:"bytes"`
 	// Astray are those of them under subjects that no worker reads.
 	Astray uint64 `json:"astray,omitempty"`
+	// InHand were delivered to a worker and not settled; nil where that was not asked of all lanes.
+	InHand *int `json:"in_hand,omitempty"`
 	// Oldest is when the oldest was stored, by the server's clock; zero when there is none. Age is
 	// how long ago that was.
 	Oldest time.Time     `json:"oldest,omitzero"`
@@ -86,11 +88,12 @@ type Lane struct {
 	Ordered  uint64 `json:"ordered,omitempty"`
 	// InHand were delivered to a worker and not settled: they are being sent, or wait for their
 	// next attempt. Sending are those that a worker says it has. Redelivered were delivered
-	// before.
+	// before. Of lanes after the first Config.Lanes they are not asked for: of these InHand is
+	// Sending, and Redelivered 0.
 	InHand      int `json:"in_hand,omitempty"`
 	Sending     int `json:"sending,omitempty"`
 	Redelivered int `json:"redelivered,omitempty"`
-	// Age of the oldest; 0 when it is not known.
+	// Age of the oldest; 0 when it is not known, as of lanes after the first Config.Lanes.
 	Age time.Duration `json:"age_ns,omitempty"`
 	// Why they wait.
 	Why Why `json:"why"`

@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/order"
@@ -21,10 +18,6 @@ import (
 const (
 	// subjectsTimeout bounds the answer to that.
 	subjectsTimeout = 5 * time.Second
-	// atOnce bounds the questions for single messages that are open.
-	atOnce = 16
-	// mostBytes bounds what is read of them: a message comes with its body.
-	mostBytes = 32 << 20
 	// rateOver is the time over which rates are taken.
 	rateOver = 30 * time.Second
 )
@@ -37,8 +30,8 @@ type sample struct {
 	made     time.Time // of the stream
 }
 
-// lookAtQueue counts what is stored by its subject, since an idle source has no consumer, and
-// what was delivered by its consumer.
+// lookAtQueue counts what is stored by its subject, since an idle source has no consumer. Only where
+// there are too many subjects are the consumers listed, which costs the server five times as much.
 func (x *gathering) lookAtQueue(ctx context.Context) {
 	queue := x.config.Prefix.OutStream()
 	stream, state, err := x.state(ctx)
@@ -46,17 +39,21 @@ func (x *gathering) lookAtQueue(ctx context.Context) {
 		x.learn(theQueue, err, info(queue))
 		return
 	}
-	consumers, err := x.consumers(ctx, stream, state.State.Msgs)
-	x.learn("what workers have in hand", err, "CONSUMER.LIST."+queue)
+	many := state.State.NumSubjects > uint64(x.config.Subjects)
+	var consumers map[string]*jetstream.ConsumerInfo
+	if many {
+		consumers, err = x.consumers(ctx, stream)
+		x.learn(inHand, err, "CONSUMER.LIST."+queue)
+		x.listed = err == nil
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.now = state.TimeStamp
 	x.view.Queue = x.rates(state)
 	x.countSubjects(state.State.Subjects)
-	if state.State.NumSubjects > uint64(x.config.Subjects) {
+	if many {
 		x.countConsumers(consumers)
 	}
-	x.countInHand(consumers)
 }
 
 // state is that of the queue, with its subjects: where these are too many, but for those of order
@@ -91,17 +88,12 @@ func (x *gathering) state(ctx context.Context) (jetstream.Stream, *jetstream.Str
 
 // subjects asks for how many messages each subject has, and notes what that costs.
 func (g *Gatherer) subjects(ctx context.Context, stream jetstream.Stream, filter string) (*jetstream.StreamInfo, error) {
+	began := time.Now()
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err == nil {
-		g.costs(perSubject, len(info.State.Subjects))
+		g.costs(len(info.State.Subjects), began)
 	}
 	return info, err
-}
-
-func (g *Gatherer) costs(each time.Duration, n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.cost += time.Duration(n) * each
 }
 
 // rates is the queue as a whole, and how fast it moved since earlier looks.
@@ -128,19 +120,16 @@ func (g *Gatherer) rates(info *jetstream.StreamInfo) *Queue {
 	return q
 }
 
-// consumers of the queue, by name; none are asked for where nothing is stored.
-func (x *gathering) consumers(ctx context.Context, stream jetstream.Stream, messages uint64) (map[string]*jetstream.ConsumerInfo, error) {
-	found := map[string]*jetstream.ConsumerInfo{}
-	if messages == 0 {
-		return found, nil
-	}
+// consumers of the queue, by name.
+func (x *gathering) consumers(ctx context.Context, stream jetstream.Stream) (map[string]*jetstream.ConsumerInfo, error) {
+	found, began := map[string]*jetstream.ConsumerInfo{}, time.Now()
 	ctx, cancel := context.WithTimeout(ctx, 2*x.config.Timeout)
 	defer cancel()
 	list := stream.ListConsumers(ctx)
 	for info := range list.Info() { // always to its end: the lister sends on
 		found[info.Name] = info
 	}
-	x.costs(perConsumer, len(found))
+	x.costs(len(found), began)
 	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return found, err
 	}
@@ -219,73 +208,15 @@ func (x *gathering) countConsumers(consumers map[string]*jetstream.ConsumerInfo)
 		}
 	}
 	x.view.Lanes = append(x.view.Lanes, more...)
+	for i := range x.view.Lanes {
+		l := &x.view.Lanes[i]
+		if info := consumers[x.config.Prefix.LaneConsumer(l.Source, l.Lane)]; info != nil {
+			l.delivered(info)
+		}
+	}
 	why := fmt.Sprintf("the queue has more than %d subjects", x.config.Subjects)
 	if all := x.view.Queue.Messages; all > known {
 		x.doubts = append(x.doubts, doubt{"whose " + counted(all-known, "message") + " are that no worker has a consumer for", why})
 	}
 	x.doubts = append(x.doubts, doubt{"what ordered messages wait behind (redoxworker order ls)", why})
-}
-
-func (x *gathering) countInHand(consumers map[string]*jetstream.ConsumerInfo) {
-	for i := range x.view.Lanes {
-		l := &x.view.Lanes[i]
-		if info := consumers[x.config.Prefix.LaneConsumer(l.Source, l.Lane)]; info != nil {
-			l.InHand = int(min(l.Messages, uint64(max(info.NumAckPending, 0))))
-			l.Redelivered = info.NumRedelivered
-		}
-	}
-}
-
-// lookAtOldest reads the first message of the first lanes.
-func (x *gathering) lookAtOldest(ctx context.Context) error {
-	if len(x.view.Lanes) == 0 || x.config.Oldest == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, x.config.Timeout)
-	defer cancel()
-	stream, err := x.js.Stream(ctx, x.config.Prefix.OutStream())
-	if err != nil {
-		return err
-	}
-	var read atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	for i := range min(len(x.view.Lanes), x.config.Oldest) {
-		l := &x.view.Lanes[i]
-		var mu sync.Mutex
-		for _, subject := range x.subjectsOf(l) {
-			group.Go(func() error {
-				if read.Load() > mostBytes {
-					return nil
-				}
-				msg, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
-				if errors.Is(err, jetstream.ErrMsgNotFound) {
-					return nil // settled meanwhile
-				}
-				if err != nil {
-					return err
-				}
-				read.Add(int64(len(msg.Data)))
-				mu.Lock()
-				defer mu.Unlock()
-				l.Age = max(l.Age, x.now.Sub(msg.Time))
-				return nil
-			})
-		}
-	}
-	return group.Wait()
-}
-
-// subjectsOf are those under which messages of a lane are stored.
-func (x *gathering) subjectsOf(l *Lane) (subjects []string) {
-	if l.Lane == outbox.LaneRequest {
-		return []string{x.config.Prefix.RequestSubject(l.Source)}
-	}
-	if l.Messages > l.Ordered {
-		subjects = append(subjects, x.config.Prefix.SendSubject(l.Source))
-	}
-	if l.Ordered > 0 {
-		subjects = append(subjects, x.config.Prefix.OrderedSubject(l.Source, "*"))
-	}
-	return subjects
 }

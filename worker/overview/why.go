@@ -22,6 +22,11 @@ func (x *gathering) explainLanes() {
 		l.InHand = max(l.InHand, l.Sending)
 		l.Why = x.why(l)
 	}
+	x.orderLanes()
+}
+
+// orderLanes puts the most urgent first.
+func (x *gathering) orderLanes() {
 	slices.SortStableFunc(x.view.Lanes, func(a, b Lane) int {
 		return cmp.Or(cmp.Compare(urgency[a.Why.State], urgency[b.Why.State]), cmp.Compare(b.Messages, a.Messages))
 	})

@@ -102,10 +102,9 @@ func (s *screen) sums(o *overview.Overview) {
 }
 
 func shownQueue(o *overview.Overview) string {
-	q, inHand := o.Queue, 0
+	q := o.Queue
 	sources := map[string]bool{}
 	for _, l := range o.Lanes {
-		inHand += l.InHand
 		sources[l.Source] = true
 	}
 	line := cli.Counted(q.Messages, "message")
@@ -115,8 +114,8 @@ func shownQueue(o *overview.Overview) string {
 	if q.Messages > 0 {
 		line += ", oldest " + cli.Ago(q.Age)
 	}
-	if inHand > 0 {
-		line += fmt.Sprintf(", %d in hand", inHand)
+	if q.InHand != nil && *q.InHand > 0 {
+		line += fmt.Sprintf(", %d in hand", *q.InHand)
 	}
 	if q.In != nil && q.Out != nil {
 		line += fmt.Sprintf("; %.3g/s in, %.3g/s out", *q.In, *q.Out)
