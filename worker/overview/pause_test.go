@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // Where the server has much to count, or others have it count as well, so that answers come late, it
@@ -21,7 +23,7 @@ func TestPause_LongerWhereCountingTakesTime(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g, began := new(Gatherer), time.Now()
-			time.Sleep(tt.took)
+			bubble.Sleep(tt.took)
 			g.costs(tt.counted, began)
 			if got := g.Pause(); got != tt.want {
 				t.Errorf("%d counted in %v: the next look in %v, want %v", tt.counted, tt.took, got, tt.want)

@@ -35,9 +35,9 @@ func newMetrics(r prometheus.Registerer, g *Governor) (*metrics, error) {
 	var errs []error
 	for _, c := range []prometheus.Collector{sent, waited, m.failures,
 		gauge("limit", "Requests that the group may make in each window."+fleet, func(s Status) float64 { return float64(s.Fleet.Requests) }),
-		gauge("used", "Requests of the group's window that are used or spoken for."+fleet, func(s Status) float64 { return float64(s.Fleet.Used) }),
+		gauge("used", "Requests of the group's window that are used or spoken for."+fleet, func(s Status) float64 { return float64(s.Fleet.Used + s.Fleet.Held) }),
 		gauge("ratio", "What part of the group's window is used or spoken for, 0 to 1."+fleet, func(s Status) float64 {
-			return float64(s.Fleet.Used) / float64(max(1, s.Fleet.Requests))
+			return float64(s.Fleet.Used+s.Fleet.Held) / float64(max(1, s.Fleet.Requests))
 		}),
 		gauge("pace", "SENDs that are granted a second, while more wait than may go at once; 0 while they are not paced."+fleet, func(s Status) float64 { return s.Fleet.Pace }),
 		gauge("waiting", "Requests of this worker that wait for the quota.", func(s Status) float64 { return float64(s.Waiting) }),

@@ -15,8 +15,11 @@ type Usage struct {
 	// Requests allowed in each window of Per.
 	Requests int           `json:"requests"`
 	Per      time.Duration `json:"per_ns"`
-	// Used is how many slots of the window are in use or spoken for, Left how many are free.
+	// Used is how many slots of the window are noted as used. Held are those that workers have, for
+	// requests that they may make at once, that are under way or that ended a moment ago. Left are
+	// free.
 	Used int `json:"used"`
+	Held int `json:"held"`
 	Left int `json:"left"`
 	// Workers that have a lease.
 	Workers int `json:"workers"`
@@ -38,7 +41,10 @@ type fleet struct {
 
 func (b *book) usage(now moment) Usage {
 	u := Usage{Requests: b.Requests, Per: time.Duration(b.Per), Left: b.free(now.lo), Workers: len(b.Leases)}
-	u.Used = u.Requests - u.Left
+	for _, l := range b.Leases {
+		u.Held += l.Slots
+	}
+	u.Used = u.Requests - u.Left - u.Held
 	if b.Paced.holds(now) {
 		u.Pace = b.Paced.Rate
 	}

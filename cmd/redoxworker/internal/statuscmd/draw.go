@@ -144,7 +144,11 @@ func shownWorkers(o *overview.Overview) string {
 }
 
 func shownQuota(q overview.Quota) string {
-	line := fmt.Sprintf("%s: %d of %d in %s used, %d left", q.Group, q.Used, q.Requests, cli.Ago(q.Per), q.Left)
+	line := fmt.Sprintf("%s: %d of %d in %s used", q.Group, q.Used, q.Requests, cli.Ago(q.Per))
+	if q.Held > 0 {
+		line += fmt.Sprintf(", %d in the hands of workers", q.Held)
+	}
+	line += fmt.Sprintf(", %d left", q.Left)
 	if q.Pace > 0 {
 		line += fmt.Sprintf("; SENDs paced at %.3g/s", q.Pace)
 	}

@@ -90,8 +90,8 @@ func TestScreen_All(t *testing.T) {
 func TestScreen_Quota(t *testing.T) {
 	t.Parallel()
 	for pace, want := range map[float64]string{0: "", 25: "; SENDs paced at 25/s", 4.96: "; SENDs paced at 4.96/s"} {
-		q := overview.Quota{Group: "default", Usage: quota.Usage{Requests: 7500, Per: 5 * time.Minute, Used: 7400, Left: 100, Workers: 2, Pace: pace}}
-		if got := shownQuota(q); got != "default: 7400 of 7500 in 5m used, 100 left"+want {
+		q := overview.Quota{Group: "default", Usage: quota.Usage{Requests: 7500, Per: 5 * time.Minute, Used: 7300, Held: 100, Left: 100, Workers: 2, Pace: pace}}
+		if got := shownQuota(q); got != "default: 7300 of 7500 in 5m used, 100 in the hands of workers, 100 left"+want {
 			t.Errorf("at a pace of %v: %s", pace, got)
 		}
 	}
