@@ -14,11 +14,11 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-// maxReasons bounds the rows of a count; what comes after them is counted under
-// otherReasons.
+// maxRows bounds the rows of a count; what comes after them is counted under others, by reasons
+// first, which is as many rows again at most.
 const (
-	maxReasons   = 1000
-	otherReasons = "(other reasons)"
+	maxRows = 10_000
+	others  = "(others)"
 )
 
 // Grouping is what dead letters are counted by. The zero value is by source, settlement and reason.
@@ -53,7 +53,7 @@ func (g Grouping) Names() []string {
 func (g Grouping) Has(name string) bool { return slices.Contains(g.Names(), name) }
 
 // Count is how many dead letters have the same of all that they are counted by. Other fields are
-// empty.
+// empty. Of a row for what had no more room, a text is (others) and a Status -1.
 type Count struct {
 	// Source is also empty when the subject of the messages named none.
 	Source     string            `json:"source,omitempty"`
@@ -81,8 +81,11 @@ func (c Count) Value(name string) string {
 	case "reason":
 		return c.Reason
 	case "status":
-		if c.Status == 0 {
-			return "none"
+		switch {
+		case c.Status < 0:
+			return others
+		case c.Status == 0:
+			return noStatus
 		}
 		return strconv.Itoa(c.Status)
 	case "kind":
@@ -118,13 +121,76 @@ func (g Grouping) keyOf(l *Stored) (key Count) {
 	return key
 }
 
-// Counts counts the dead letters that q selects, the most frequent first. Beyond 1,000 rows what
+// others is the count of what has no row of its own.
+func (g Grouping) others() (key Count) {
+	all := Stored{Letter: Letter{Source: others, Settlement: others, Error: others, Status: -1}, DataModel: others, EventType: others}
+	if key = g.keyOf(&all); g.Has("kind") {
+		key.Kind = others
+	}
+	return key
+}
+
+// counting is a count on its way.
+type counting struct {
+	by   Grouping
+	rows map[Count]*Count
+}
+
+// add counts l.
+func (c counting) add(l *Stored) {
+	row := c.row(c.by.keyOf(l))
+	if row.Messages == 0 {
+		row.Oldest, row.Newest = l.At, l.At
+	}
+	row.Messages++
+	if l.At.Before(row.Oldest) {
+		row.Oldest = l.At
+	}
+	if l.At.After(row.Newest) {
+		row.Newest = l.At
+	}
+}
+
+// row is that of a key, or the one that stands for it.
+func (c counting) row(key Count) *Count {
+	room := maxRows
+	if c.rows[key] == nil && len(c.rows) >= room && c.by.Has("reason") {
+		key.Reason, room = others, 2*maxRows
+	}
+	if c.rows[key] == nil && len(c.rows) >= room {
+		key = c.by.others()
+	}
+	row := c.rows[key]
+	if row == nil {
+		one := key
+		row = &one
+		c.rows[key] = row
+	}
+	return row
+}
+
+// sorted are the rows, the most frequent first.
+func (c counting) sorted() (counts []Count) {
+	for _, row := range c.rows {
+		counts = append(counts, *row)
+	}
+	slices.SortFunc(counts, func(a, b Count) int {
+		n := cmp.Compare(b.Messages, a.Messages)
+		for _, name := range c.by.names {
+			n = cmp.Or(n, cmp.Compare(a.Value(name), b.Value(name)))
+		}
+		return n
+	})
+	return counts
+}
+
+// Counts counts the dead letters that q selects, the most frequent first. Beyond 10,000 rows what
 // differs is counted together. unreadable is the number of messages in the stream that are no dead
 // letters. It reads through the stream, without bodies unless these are counted by or selected by.
 func (d *Store) Counts(ctx context.Context, q Query, by Grouping) (counts []Count, unreadable int, err error) {
 	by.names = by.Names()
 	q.Models = by.Has("model") || by.Has("event")
-	rows := map[Count]*Count{}
+	all := counting{by: by, rows: map[Count]*Count{}}
 	for l, err := range d.List(ctx, q) {
 		if errors.As(err, new(*UnreadableError)) {
 			unreadable++
@@ -133,37 +199,7 @@ func (d *Store) Counts(ctx context.Context, q Query, by Grouping) (counts []Coun
 		if err != nil {
 			return nil, unreadable, err
 		}
-		key := by.keyOf(&l)
-		if rows[key] == nil && len(rows) >= maxReasons {
-			if key.Reason = otherReasons; rows[key] == nil && len(rows) >= 2*maxReasons {
-				key = Count{Reason: otherReasons}
-			}
-		}
-		c := rows[key]
-		if c == nil {
-			one := key
-			one.Oldest, one.Newest = l.At, l.At
-			c = &one
-			rows[key] = c
-		}
-		c.Messages++
-		if l.At.Before(c.Oldest) {
-			c.Oldest = l.At
-		}
-		if l.At.After(c.Newest) {
-			c.Newest = l.At
-		}
+		all.add(&l)
 	}
-	for _, c := range rows {
-		counts = append(counts, *c)
-	}
-	slices.SortFunc(counts, func(a, b Count) int {
-		for _, name := range append([]string{""}, by.names...) {
-			if n := cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Value(name), b.Value(name))); n != 0 {
-				return n
-			}
-		}
-		return 0
-	})
-	return counts, unreadable, nil
+	return all.sorted(), unreadable, nil
 }

@@ -28,7 +28,7 @@ func (d *Store) Edit(ctx context.Context, l Stored, body []byte, o ReplayOptions
 	if err := o.Validate(); err != nil {
 		return Handled{}, err
 	}
-	s, err := d.SelectOne(ctx, l)
+	s, err := d.selectOne(ctx, l)
 	if err != nil {
 		return Handled{}, err
 	}
@@ -43,8 +43,8 @@ func (d *Store) Edit(ctx context.Context, l Stored, body []byte, o ReplayOptions
 	return r.run(ctx)
 }
 
-// SelectOne selects a dead letter that was listed; none when it is gone.
-func (d *Store) SelectOne(ctx context.Context, l Stored) (Selection, error) {
+// selectOne selects a dead letter that was listed; none when it is gone.
+func (d *Store) selectOne(ctx context.Context, l Stored) (Selection, error) {
 	source := l.Source
 	if source == "" {
 		source = outbox.NoSource

@@ -22,8 +22,8 @@ type PageOptions struct {
 const (
 	defaultPage = 100
 	maxPage     = 10_000
-	// pageBlock is how many places of the stream are looked at first, growing by pageGrowth each
-	// time: there is no way to read a stream backwards.
+	// pageBlock is how many places of the stream are looked at first, or Limit if that is more, growing
+	// by pageGrowth each time: there is no way to read a stream backwards.
 	pageBlock  = 256
 	pageGrowth = 4
 )
@@ -69,7 +69,7 @@ func (d *Store) Page(ctx context.Context, q Query, o PageOptions) (Page, error) 
 	if o.Before > 0 {
 		high = min(high, o.Before-1)
 	}
-	block := uint64(max(pageBlock, pageGrowth*o.Limit))
+	block := uint64(max(pageBlock, o.Limit))
 	for state.Msgs > 0 && high >= state.FirstSeq && len(r.page.Letters) < o.Limit && (o.Scan == 0 || r.page.Scanned < o.Scan) {
 		low := state.FirstSeq
 		if high-low >= block {

@@ -49,12 +49,13 @@ func (p place) order() place { return place{source: p.source, token: p.token} }
 // Select finds the dead letters that q selects, in the order in which they are
 // to be sent again: that in which the work queue took the messages first. The id of a
 // message of a source that has none any more stands for those of its replays. An id may be
-// in use by several sources; see [Selection.SourcesOf].
+// in use by several sources; see [Selection.Shared].
 func (d *Store) Select(ctx context.Context, q Query) (Selection, error) {
 	if err := q.Validate(); err != nil {
 		return Selection{}, err
 	}
 	q = q.indexed()
+	q.Models = false // nobody sees them
 	s := Selection{query: q, left: map[place][]uint64{}, found: map[messageKey]bool{}}
 	// What is left out matters for what is taken, within a source.
 	wide := Query{Sources: q.Sources}
@@ -160,15 +161,15 @@ func (s Selection) Shared(ids []string) *SharedIDError {
 	}
 	for _, id := range ids {
 		if sources[id] > 1 {
-			return &SharedIDError{ID: id, Sources: s.SourcesOf(id)}
+			return &SharedIDError{ID: id, Sources: s.sourcesOf(id)}
 		}
 	}
 	return nil
 }
 
-// SourcesOf are the sources that have a dead letter of a message id in the query that made
+// sourcesOf are the sources that have a dead letter of a message id in the query that made
 // s, sorted; [outbox.NoSource] stands for none.
-func (s Selection) SourcesOf(id string) []string {
+func (s Selection) sourcesOf(id string) []string {
 	var sources []string
 	for key := range s.found {
 		if key.id == id {

@@ -40,7 +40,7 @@ func TestDeadLetters_TwoSourcesOneID(t *testing.T) {
 	by := map[string]Handled{}
 	for _, source := range []string{"clinic-a", "clinic-b"} {
 		s := g.selected(Query{Sources: []string{source}, IDs: []string{"1001"}})
-		if got := s.SourcesOf("1001"); !slices.Equal(got, []string{source}) {
+		if got := s.sourcesOf("1001"); !slices.Equal(got, []string{source}) {
 			t.Errorf("%s: sources %v", source, got)
 		}
 		for h, err := range g.Replay(g.Ctx(), s, ReplayOptions{}) {
@@ -88,7 +88,7 @@ func TestDeadLetters_ReplaysOfTwoSources(t *testing.T) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	s := g.selected(Query{IDs: []string{"1001"}})
-	if sources := s.SourcesOf("1001"); s.Len() != 2 || len(sources) != 2 || len(s.Missing([]string{"1001"})) != 0 {
+	if sources := s.sourcesOf("1001"); s.Len() != 2 || len(sources) != 2 || len(s.Missing([]string{"1001"})) != 0 {
 		t.Errorf("%d of %v", s.Len(), sources)
 	}
 }
@@ -172,8 +172,8 @@ func TestDeadLetters_ManySourcesOneID(t *testing.T) {
 	if got := g.outcomes(g.Replay(g.Ctx(), g.selected(Query{Sources: []string{"clinic-4711"}, IDs: []string{"1"}}), ReplayOptions{})); got != "1 replayed" {
 		t.Error(got)
 	}
-	if s := g.selected(Query{IDs: []string{"1"}}); s.Len() != sources-1 || len(s.SourcesOf("1")) != sources-1 {
-		t.Errorf("%d are left, of %d sources", s.Len(), len(s.SourcesOf("1")))
+	if s := g.selected(Query{IDs: []string{"1"}}); s.Len() != sources-1 || len(s.sourcesOf("1")) != sources-1 {
+		t.Errorf("%d are left, of %d sources", s.Len(), len(s.sourcesOf("1")))
 	}
 	g.left(sources - 1)
 }

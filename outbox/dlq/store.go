@@ -145,8 +145,8 @@ func (d *Store) Get(ctx context.Context, source, id string) ([]Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sources := s.SourcesOf(id); len(sources) > 1 {
-		return nil, &SharedIDError{ID: id, Sources: sources}
+	if shared := s.Shared(q.IDs); shared != nil {
+		return nil, shared
 	}
 	slices.SortFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.sequence, b.sequence) })
 	var found []Stored

@@ -39,9 +39,10 @@ func Actions() []Action {
 	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, SourceAdd, SourceSet, SourceRemove}
 }
 
-// Deed is what an operator does: who, when, what and why. It holds no body, no order key and
-// nothing of a patient. It is written before the deed: one that stands there may have failed or
-// have been interrupted.
+// Deed is what an operator does: who, when, what and why. It holds no body and no order key. Reason,
+// Filter and Detail may hold what an operator has typed, and IDs are as the applications chose them:
+// nothing of a patient is in them as long as nobody puts it there. It is written before the deed: one
+// that stands there may have failed or have been interrupted.
 type Deed struct {
 	// ID of the deed, a UUID that grows with time.
 	ID   string    `json:"id"`
@@ -54,8 +55,8 @@ type Deed struct {
 	// Count of the messages, where it is about messages.
 	Count int `json:"count,omitempty"`
 	// IDs of the messages, by source; [outbox.NoSource] is that of those that have none. Those of a
-	// large deed do not fit in one entry: then Parts entries follow that have the same ID and a
-	// Part, from 1 on, with the ids; see [Deed.Split].
+	// large deed do not fit in one entry: then so many Parts stand before it, with the same ID, Reason,
+	// Filter and Detail, a Part from 1 on, the ids, and no Count.
 	IDs   map[string][]string `json:"ids,omitempty"`
 	Parts int                 `json:"parts,omitempty"`
 	Part  int                 `json:"part,omitempty"`
@@ -75,37 +76,37 @@ type Deed struct {
 type DeedSink func(ctx context.Context, d Deed) error
 
 // ErrNotKept is returned when an entry could not be written: the deed was not done.
-var ErrNotKept = errors.New("nothing was done: its entry in the audit trail could not be written")
+var ErrNotKept = errors.New("it was not done: its entry in the audit trail could not be written")
 
 // partBytes bounds the ids in one entry, in bytes: NATS takes messages of 1 MB by default.
 const partBytes = 512 << 10
 
-// Split returns the entries of a deed: itself, or, where its ids are more than half a megabyte,
-// itself without them, followed by the parts that have them. The last to be written is itself: when
+// split returns the entries of a deed: itself, or, where its ids are more than half a megabyte,
+// the parts that have them, followed by itself without them. The last to be written is itself: when
 // it is there, all of them are.
-func (d Deed) Split() []Deed {
+func (d Deed) split() []Deed {
 	var parts []Deed
-	var ids map[string][]string
-	size := 0
-	flush := func() {
-		if len(ids) > 0 {
-			parts = append(parts, Deed{ID: d.ID, Time: d.Time, By: d.By, Action: d.Action, Source: d.Source, IDs: ids, Part: len(parts) + 1})
-		}
+	ids, size := map[string][]string{}, 0
+	end := func() {
+		part := d
+		part.Count, part.IDs, part.Part = 0, ids, len(parts)+1
+		parts = append(parts, part)
 		ids, size = map[string][]string{}, 0
 	}
-	flush()
 	for _, source := range slices.Sorted(maps.Keys(d.IDs)) {
 		for _, id := range d.IDs[source] {
-			if size += len(id) + len(source) + 8; size > partBytes {
-				flush()
+			text, _ := json.Marshal(id) // a string always can be; some characters take six bytes
+			more := len(text) + len(source) + 8
+			if size+more > partBytes && size > 0 {
+				end()
 			}
-			ids[source] = append(ids[source], id)
+			ids[source], size = append(ids[source], id), size+more
 		}
 	}
 	if len(parts) == 0 {
 		return []Deed{d}
 	}
-	flush()
+	end()
 	d.IDs, d.Parts = nil, len(parts)
 	return append(parts, d)
 }
@@ -164,7 +165,7 @@ func (r *Recorder) By() string { return r.by }
 func (r *Recorder) Record(ctx context.Context, d Deed) error {
 	d.ID, d.Time, d.By = outbox.NewID(), time.Now().UTC(), r.by
 	d.Reason, d.Detail, d.Filter = line(d.Reason), line(d.Detail), line(d.Filter)
-	for _, entry := range d.Split() {
+	for _, entry := range d.split() {
 		if err := r.write(ctx, entry); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotKept, err)
 		}

@@ -32,7 +32,8 @@ type Query struct {
 	// Settlements adds those of messages, of which there are many more than deeds, unless Actions or By
 	// say otherwise.
 	Settlements bool
-	// Follow goes on with what is written later, until ctx ends.
+	// Follow goes on with what is written later, until ctx ends, which is no error then, or an entry is
+	// stored that is not before Until.
 	Follow bool
 }
 
@@ -120,7 +121,10 @@ func (r *Reader) read(ctx context.Context, q Query, consumer jetstream.Consumer,
 			if !errors.Is(err, context.DeadlineExceeded) {
 				return fmt.Errorf("worker: reading stream %s: %w", r.prefix.AuditStream(), err)
 			}
-			if info, err := consumer.Info(ctx); !q.Follow && (err != nil || info.NumPending == 0) {
+			if q.Follow {
+				continue
+			}
+			if info, err := consumer.Info(ctx); err != nil || info.NumPending == 0 {
 				return err
 			}
 			continue

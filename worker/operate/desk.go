@@ -36,6 +36,9 @@ func New(js jetstream.JetStream, p outbox.Prefix, letters *dlq.Store, record *au
 // Pause keeps all workers from pulling messages of a source, or of every source if it is "", for
 // length, or until Resume if that is 0. The reason is shown wherever the pause is.
 func (d *Desk) Pause(ctx context.Context, source string, length time.Duration, reason string) error {
+	if err := checkScope(source); err != nil {
+		return err
+	}
 	detail := "until resume"
 	if length > 0 {
 		detail = "for " + length.String()
@@ -49,6 +52,9 @@ func (d *Desk) Pause(ctx context.Context, source string, length time.Duration, r
 // Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports
 // whether there was one.
 func (d *Desk) Resume(ctx context.Context, source, reason string) (bool, error) {
+	if err := checkScope(source); err != nil {
+		return false, err
+	}
 	if err := d.record.Record(ctx, audit.Deed{Action: audit.Resume, Source: source, Detail: scope(source), Reason: reason}); err != nil {
 		return false, err
 	}
@@ -56,6 +62,13 @@ func (d *Desk) Resume(ctx context.Context, source, reason string) (bool, error) 
 }
 
 func (d *Desk) pauses() *worker.Pauses { return worker.NewPauses(d.js, d.prefix, d.record.By()) }
+
+func checkScope(source string) error {
+	if source == "" {
+		return nil
+	}
+	return outbox.CheckSource(source)
+}
 
 func scope(source string) string {
 	if source == "" {
@@ -75,9 +88,10 @@ func (d *Desk) Hold(ctx context.Context, source, id, reason string) (order.State
 	return order.NewTokens(d.js, d.prefix).Hold(ctx, source, id)
 }
 
-// Release lets an order token go on that waits behind dead letters; see [dlq.HeldTokens.Clear].
+// Release lets an order token go on that waits behind dead letters; see [dlq.HeldTokens.Clear]. What
+// is no token leaves no entry: it may be an order key.
 func (d *Desk) Release(ctx context.Context, source, token, reason string) error {
-	if err := outbox.CheckSource(source); err != nil {
+	if err := errors.Join(outbox.CheckSource(source), dlq.Query{OrderTokens: []string{token}}.Validate()); err != nil {
 		return err
 	}
 	if err := d.record.Record(ctx, audit.Deed{Action: audit.Release, Source: source, Detail: "order token " + token, Reason: reason}); err != nil {

@@ -2,8 +2,10 @@ package operate_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,9 +57,32 @@ func TestDesk_DoesNothingWithoutAnEntry(t *testing.T) {
 	})
 }
 
+// What is no source and no order token leaves no entry: it may be anything, an order key too. What
+// is typed as a reason does nothing to the screens that show it.
+func TestDesk_WhatIsTyped(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		const patient = "MRN 4711"
+		_, resume := r.desk.Resume(r.Context(), patient, "")
+		_, hold := r.desk.Hold(r.Context(), patient, "m", "")
+		for what, err := range map[string]error{"pause": r.desk.Pause(r.Context(), patient, 0, ""), "resume": resume, "hold": hold,
+			"release": r.desk.Release(r.Context(), source, patient, ""), "release of": r.desk.Release(r.Context(), patient, "0123456789abcdef0123456789abcdef", "")} {
+			if err == nil || what == "release" && strings.Contains(err.Error(), patient) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if d := r.deeds(audit.Query{}); len(d) != 0 {
+			t.Errorf("%+v", d)
+		}
+		r.must(r.desk.Pause(r.Context(), source, 0, "a\nb\x1b[2J"))
+		if list, err := worker.NewPauses(r.js, "", "").List(r.Context()); err != nil || len(list) != 1 || list[0].Reason != "a b [2J" {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
+}
+
 // A deed about many messages has one entry that counts them, and says which in a few parts.
 func TestDesk_ManyMessagesHaveOneEntry(t *testing.T) {
-	const many = 20_000 // with ids of 40 bytes
+	const many = 20_000 // with ids of 40 bytes, which JSON writes with 65
 	var kept []audit.Deed
 	record, err := audit.NewRecorder(func(_ context.Context, d audit.Deed) error { kept = append(kept, d); return nil }, "ann@ops")
 	if err != nil {
@@ -66,7 +91,7 @@ func TestDesk_ManyMessagesHaveOneEntry(t *testing.T) {
 	ids := map[string][]string{}
 	for i := range many {
 		s := fmt.Sprintf("clinic-%d", i%5)
-		ids[s] = append(ids[s], fmt.Sprintf("%040d", i))
+		ids[s] = append(ids[s], fmt.Sprintf("<<>>&%035d", i))
 	}
 	if err := record.Record(t.Context(), audit.Deed{Action: audit.Discard, Count: many, IDs: ids, Filter: "error=status 400", Reason: "a\nb\x1b[2J"}); err != nil {
 		t.Fatal(err)
@@ -76,9 +101,12 @@ func TestDesk_ManyMessagesHaveOneEntry(t *testing.T) {
 		for _, list := range d.IDs {
 			found += len(list)
 		}
+		if text, err := json.Marshal(d); err != nil || len(text) > 600<<10 || d.Reason != "a b [2J" || d.Filter != "error=status 400" {
+			t.Errorf("an entry of %d bytes, %v: %s %s", len(text), err, d.Reason, d.Filter)
+		}
 		if d.Part == 0 {
 			deeds++
-			if d.Count != many || d.Parts != len(kept)-1 || d.Parts > 3 || len(d.IDs) > 0 || d.Reason != "a b [2J" || d.By != "ann@ops" {
+			if d.Count != many || d.Parts != len(kept)-1 || d.Parts > 4 || len(d.IDs) > 0 || d.By != "ann@ops" {
 				t.Errorf("%+v", d)
 			}
 		} else if d.ID != kept[len(kept)-1].ID {

@@ -67,18 +67,21 @@ func (f *finding) replies(ctx context.Context) error {
 		return err
 	}
 	plain := strings.ReplaceAll(f.id, ".", "")
-	for _, source := range f.sources() {
+	sources, found := f.sources(), 0
+	for _, source := range sources {
 		if strings.ContainsAny(plain, "*> \t") || plain == "" {
 			break
 		}
 		msg, err := stream.GetLastMsgForSubject(ctx, f.prefix.ReplySubject(source, plain))
-		if err == nil {
-			f.replied(msg.Subject, msg.Header.Get, msg.Time)
-			return nil
-		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		switch {
+		case err == nil && f.replied(msg.Subject, msg.Header.Get, msg.Time):
+			found++
+		case err != nil && !errors.Is(err, jetstream.ErrMsgNotFound):
 			return err
 		}
+	}
+	if found > 0 && found == len(sources) {
+		return nil
 	}
 	filter := "*"
 	if f.options.Source != "" {
@@ -131,11 +134,11 @@ func (f *finding) scanReplies(ctx context.Context, stream jetstream.Stream, cfg 
 // bodies, and many at once.
 const replyFactor = 10
 
-// replied takes a reply in, if it is that of the message.
-func (f *finding) replied(subject string, header func(string) string, at time.Time) {
+// replied takes a reply in, if it is that of the message, and reports whether it is.
+func (f *finding) replied(subject string, header func(string) string, at time.Time) bool {
 	id, of := header(outbox.HeaderMessageID), header(outbox.HeaderReplayOf)
 	if !f.mine(id, of) {
-		return
+		return false
 	}
 	source, _, _ := strings.Cut(strings.TrimPrefix(subject, f.prefix.String()+".reply."), ".")
 	p := f.place(source)
@@ -148,6 +151,7 @@ func (f *finding) replied(subject string, header func(string) string, at time.Ti
 	if settlement == outbox.Delivered && p.is(rankReply, Replied, "") {
 		p.Now, p.Settlement = id, settlement
 	}
+	return true
 }
 
 // audit looks for what operators did to the message, and for its settlement where these are kept.

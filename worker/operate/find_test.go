@@ -76,6 +76,21 @@ func TestFind_EachState(t *testing.T) {
 	})
 }
 
+// The reply of another message, whose id makes the same subject, is not taken for one's own and keeps
+// nobody from looking on.
+func TestFind_AReplyOfAnother(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.start()
+		r.publish(outbox.Message{ID: "ab", ReplyTo: "redox.reply.clinic-a.ab"})
+		r.publish(outbox.Message{ID: "a.b", ReplyTo: "redox.reply.clinic-a.other"})
+		bubble.Sleep(5 * time.Second)
+		f, err := operate.Find(r.Context(), r.js, "", "a.b", operate.FindOptions{Source: source})
+		if err != nil || len(f.Places) != 1 || f.Places[0].State != operate.Replied || f.Places[0].Now != "a.b" {
+			t.Errorf("%+v, %v", f, err)
+		}
+	})
+}
+
 // What was not looked at is said; with the time in an id there is little to look at.
 func TestFind_IsBoundedAndSaysSo(t *testing.T) {
 	inBubble(t, func(r *rig) {

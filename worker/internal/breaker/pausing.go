@@ -3,6 +3,7 @@ package breaker
 import (
 	"strings"
 	"time"
+	"unicode"
 )
 
 // flapping is how soon after others have found a scope to work this worker's failure there
@@ -102,6 +103,12 @@ func (b *Breaker) shares(scope string, now time.Time) bool {
 const maxReason = 200
 
 func clip(reason string) string {
+	reason = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' ' // screens show it
+		}
+		return r
+	}, reason)
 	if len(reason) > maxReason {
 		return strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}

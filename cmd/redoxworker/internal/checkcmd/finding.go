@@ -6,8 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 )
 
@@ -75,7 +75,7 @@ func (r *report) use(c *config.Config, partial bool) {
 }
 
 func (r *report) add(f finding) {
-	f.Text, f.Subject, f.Mend = oneLine(f.Text), oneLine(f.Subject), oneLine(f.Mend)
+	f.Text, f.Subject, f.Mend = cli.OneLine(f.Text), cli.OneLine(f.Subject), cli.OneLine(f.Mend)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed[f.Check] && !r.known[f] {
@@ -105,17 +105,6 @@ func (r *report) fine(check, text string) {
 	if !wrong {
 		r.ok(check, text)
 	}
-}
-
-// oneLine is a text without line ends, as an error of several lines has, and without what a terminal
-// takes for more than text: names are given by others.
-func oneLine(text string) string {
-	return strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return '\uFFFD'
-		}
-		return c
-	}, strings.Join(strings.Fields(text), " "))
 }
 
 // result of everything, in the order of the checks; faults first in each.

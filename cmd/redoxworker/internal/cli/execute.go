@@ -125,7 +125,7 @@ func (a *App) report(err error) int {
 func (a *App) printError(err error) {
 	for line := range strings.Lines(err.Error()) {
 		if line = strings.TrimSpace(line); line != "" {
-			fmt.Fprintln(a.Stderr, "redoxworker:", line)
+			fmt.Fprintln(a.Stderr, "redoxworker:", plain(line))
 		}
 	}
 }

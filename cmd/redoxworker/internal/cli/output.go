@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
-
-	"golang.org/x/term"
+	"unicode"
 )
 
 // EncodeAll prints values as JSON, one to a line.
@@ -24,16 +23,18 @@ func EncodeAll[T any](a *App, all []T) error {
 // Printable makes one line of what a user has typed, or an application has named.
 func Printable(s string) string { return strings.Trim(fmt.Sprintf("%q", s), `"`) }
 
-// Columns is the width of the terminal that standard output is, 0 where it is none.
-func (a *App) Columns() int {
-	if !IsTerminal(a.Stdout) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(fileOf(a.Stdout).Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
+// OneLine is a text without line ends, as an error of several lines has, and without what a terminal
+// takes for more than text: names are given by others.
+func OneLine(text string) string { return plain(strings.Join(strings.Fields(text), " ")) }
+
+// plain is a text of which a terminal shows every character, but for the line ends.
+func plain(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\n' && !unicode.IsPrint(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, text)
 }
 
 // NewFile opens a file that only its owner can read. One that is there is an error, or is

@@ -4,12 +4,28 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/operate"
 )
 
 // Why is the flag with which an operator says why.
 type Why struct {
 	Reason string `placeholder:"TEXT" help:"Why: kept in the audit trail, and shown to other operators. Nothing of a patient."`
+}
+
+// Desk is what the operator may do, and the dead letters.
+func (s *Session) Desk() (*operate.Desk, *dlq.Store, error) {
+	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix})
+	if err != nil {
+		return nil, nil, err
+	}
+	record, err := s.Recorder()
+	if err != nil {
+		return nil, nil, err
+	}
+	desk, err := operate.New(s.JS, s.Prefix, letters, record)
+	return desk, letters, err
 }
 
 // Recorder writes what the operator does into the audit trail: the stream, and the file where the

@@ -6,7 +6,6 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 )
 
 // NewTable has lines where somebody looks at it, on a terminal.
@@ -23,13 +22,7 @@ func (a *App) NewTable() table.Writer {
 
 // Width of the terminal that standard output is; 0 where it is none.
 func (a *App) Width() int {
-	if !IsTerminal(a.Stdout) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(fileOf(a.Stdout).Fd()))
-	if err != nil {
-		return 0
-	}
+	width, _ := TerminalSize(a.Stdout)
 	return width
 }
 
@@ -38,9 +31,10 @@ const leastText = 24
 
 // Fitted renders a table whose last column, by its number, is text. On a terminal that is
 // too narrow the text wraps within its column, and where that is not enough, the columns
-// stand below each other: a row that the terminal wraps is unreadable.
+// stand below each other: a row that the terminal wraps is unreadable. What a terminal takes for
+// more than text is gone from it.
 func (a *App) Fitted(t table.Writer, last int) string {
-	return fittedTo(t, last, a.Width())
+	return plain(fittedTo(t, last, a.Width()))
 }
 
 func fittedTo(t table.Writer, last, width int) string {

@@ -8,6 +8,20 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
+// What others have named does nothing to a terminal.
+func TestFitted_IsPlain(t *testing.T) {
+	t.Parallel()
+	const hostile = "a\x1b[2J\u009b1m\u202eb\rc"
+	a := &App{}
+	w := a.NewTable()
+	w.AppendRow(table.Row{"id", hostile})
+	w.AppendRow(table.Row{"other", "line"})
+	shown := a.Fitted(w, 2)
+	if strings.ContainsAny(shown+OneLine(hostile+"\n"), "\x1b\u009b\u202e\r") || strings.Count(shown, "\n") != 1 || OneLine("a\n b") != "a b" {
+		t.Errorf("%q, %q", shown, OneLine(hostile))
+	}
+}
+
 // The text of the last column wraps within it, and is whole.
 func TestFittedTo(t *testing.T) {
 	t.Parallel()

@@ -102,28 +102,12 @@ func openDeadLetters(ctx context.Context, a *cli.App) (*graveyard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGraveyard(q)
+	desk, letters, err := q.Desk()
 	if err != nil {
 		q.Close()
 		return nil, err
 	}
-	return g, nil
-}
-
-func newGraveyard(q *cli.Session) (*graveyard, error) {
-	d, err := dlq.New(q.JS, dlq.Config{Prefix: q.Prefix})
-	if err != nil {
-		return nil, err
-	}
-	record, err := q.Recorder()
-	if err != nil {
-		return nil, err
-	}
-	desk, err := operate.New(q.JS, q.Prefix, d, record)
-	if err != nil {
-		return nil, err
-	}
-	return &graveyard{d, q, desk}, nil
+	return &graveyard{letters, q, desk}, nil
 }
 
 // choose finds what is to be changed and asks. missing are ids without a dead letter.

@@ -2,6 +2,7 @@ package dlqcmd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,23 +78,23 @@ type importing struct {
 	line, read, stored, there int
 }
 
+// all stores what was read up to the end, or up to the line that it cannot read.
 func (i *importing) all(ctx context.Context, in *bufio.Reader) error {
 	decoder := json.NewDecoder(in)
 	for {
 		i.line++
-		var row deadRow
-		switch err := decoder.Decode(&row); {
+		letter, err := readLetter(decoder)
+		switch {
 		case errors.Is(err, io.EOF):
 			i.line--
 			return i.flush(ctx)
 		case ctx.Err() != nil:
 			return cli.WhyEnded(ctx)
 		case err != nil:
-			return errors.New("it is no JSON of dlq export; what came before it is kept") // the text of the error may be that of the line
-		}
-		letter, err := row.letter()
-		if err != nil {
-			return err
+			if stored := i.flush(ctx); stored != nil || i.command.DryRun {
+				return cmp.Or(stored, err)
+			}
+			return fmt.Errorf("%w; what comes before it is kept", err)
 		}
 		i.read++
 		i.batch, i.bytes = append(i.batch, letter), i.bytes+len(letter.Body)
@@ -104,6 +105,18 @@ func (i *importing) all(ctx context.Context, in *bufio.Reader) error {
 			return err
 		}
 	}
+}
+
+// readLetter reads a line.
+func readLetter(decoder *json.Decoder) (dlq.Letter, error) {
+	var row deadRow
+	switch err := decoder.Decode(&row); {
+	case errors.Is(err, io.EOF):
+		return dlq.Letter{}, io.EOF
+	case err != nil:
+		return dlq.Letter{}, errors.New("it is no JSON of dlq export") // the text of the error may be that of the line
+	}
+	return row.letter()
 }
 
 // flush stores what was read.

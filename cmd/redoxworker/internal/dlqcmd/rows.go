@@ -31,7 +31,7 @@ const (
 
 func newDeadRows(a *cli.App) *deadRows {
 	r := &deadRows{app: a}
-	switch width := a.Columns(); {
+	switch width := a.Width(); {
 	case a.Globals.JSON:
 		r.json = json.NewEncoder(a.Stdout)
 	case width >= wideTable:
@@ -64,7 +64,7 @@ func (r *deadRows) print(row deadRow) error {
 		return err
 	default:
 		_, err := fmt.Fprintf(r.app.Stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
-			statusText(row.Status), row.Attempts, cli.Clock(row.At), row.Error)
+			statusText(row.Status), row.Attempts, cli.Clock(row.At), cli.OneLine(row.Error))
 		return err
 	}
 }
@@ -72,7 +72,7 @@ func (r *deadRows) print(row deadRow) error {
 // narrow is a dead letter in two lines of so many columns: what it is, which stays whole, and why.
 func (r deadRow) narrow(width int) string {
 	what := fmt.Sprintf("%s  %s  %s  %s", cli.Printable(r.ID), orNone(r.Source), r.Settlement, age(r.At))
-	why := r.Error
+	why := cli.OneLine(r.Error)
 	if model := r.model(); model != "" {
 		why = model + ": " + why
 	}
@@ -91,19 +91,8 @@ func (r *deadRows) end() error {
 	return err
 }
 
-// age is how long ago, to as many digits as somebody reads.
-func age(at time.Time) string {
-	switch d := time.Since(at); {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
-}
+// age is how long ago something was.
+func age(at time.Time) string { return cli.Ago(time.Since(at)) }
 
 func orNone(source string) string {
 	if source == "" {

@@ -122,6 +122,9 @@ func (o *auditRows) print(r audit.Record) error {
 	}
 	cells := auditCells(r)
 	if o.plain || !cli.IsTerminal(o.app.Stdout) {
+		for i := range cells {
+			cells[i] = cli.OneLine(cells[i])
+		}
 		_, err := fmt.Fprintln(o.app.Stdout, strings.Join(cells, "\t"))
 		return err
 	}
@@ -158,6 +161,9 @@ func auditCells(r audit.Record) []string {
 		if text != "" {
 			what = append(what, text)
 		}
+	}
+	if d.Part > 0 {
+		add(fmt.Sprint("part ", d.Part, " of the messages"))
 	}
 	if d.Count > 0 {
 		add(cli.Counted(d.Count, "message"))

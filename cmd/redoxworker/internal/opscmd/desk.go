@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/operate"
 )
 
@@ -20,25 +19,9 @@ func openDesk(ctx context.Context, a *cli.App) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDesk(q)
+	d, _, err := q.Desk()
 	if err != nil {
 		q.Close()
-		return nil, err
-	}
-	return d, nil
-}
-
-func newDesk(q *cli.Session) (*desk, error) {
-	letters, err := dlq.New(q.JS, dlq.Config{Prefix: q.Prefix})
-	if err != nil {
-		return nil, err
-	}
-	record, err := q.Recorder()
-	if err != nil {
-		return nil, err
-	}
-	d, err := operate.New(q.JS, q.Prefix, letters, record)
-	if err != nil {
 		return nil, err
 	}
 	return &desk{d, q}, nil

@@ -65,7 +65,7 @@ func (c FindCommand) print(a *cli.App, found operate.Finding) {
 		fmt.Fprintf(a.Stderr, "redoxworker: message %s is not known: it may have been delivered, and its reply not kept\n", cli.Printable(c.ID))
 	}
 	for _, text := range found.Unlearned {
-		fmt.Fprintln(a.Stderr, "redoxworker: not learned:", text)
+		fmt.Fprintln(a.Stderr, "redoxworker: not learned:", cli.OneLine(text))
 	}
 }
 

@@ -30,6 +30,9 @@ type orderLsCommand struct {
 
 // Run prints the order tokens that hold messages, and the message that each of them waits for.
 func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
+	if c.Limit < 0 {
+		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
+	}
 	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
@@ -38,9 +41,6 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 	messages := uint64(2)
 	if c.All {
 		messages = 1
-	}
-	if c.Limit < 0 {
-		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
 	}
 	g, err := overview.New(q.JS, overview.Config{Prefix: q.Prefix, Explain: q.Explain})
 	if err != nil {
@@ -61,7 +61,7 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 	t.AppendHeader(table.Row{"source", "order token", "messages", "waits for", "stored", "state", "attempts", "next try", "last error"})
 	for _, s := range heads {
 		h := &s.Head
-		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, h.ID, cli.Clock(h.Stored), headState(&s), h.Attempts, nextTry(h), h.Error})
+		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, cli.Printable(h.ID), cli.Clock(h.Stored), headState(&s), h.Attempts, nextTry(h), h.Error})
 	}
 	a.Printf("%s\n", a.Fitted(t, 9))
 	return nil
@@ -104,7 +104,7 @@ func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	defer q.Close()
-	if err := a.Confirm(ctx, "message "+c.ID+" would be settled held, without another attempt", c.Force); err != nil {
+	if err := a.Confirm(ctx, "message "+cli.Printable(c.ID)+" would be settled held, without another attempt", c.Force); err != nil {
 		return err
 	}
 	state, err := q.Hold(ctx, c.Source, c.ID, c.Reason)
@@ -119,7 +119,7 @@ func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
 		order.Queued:  "the next worker that takes it settles it",
 		order.Sending: "a worker settles it when the attempt under way has failed; if that succeeds, it is delivered",
 	}[state.Head.State]
-	a.Printf("%s of %s is to be held: %s\n", c.ID, c.Source, when)
+	a.Printf("%s of %s is to be held: %s\n", cli.Printable(c.ID), c.Source, when)
 	return nil
 }
 
@@ -136,7 +136,7 @@ func (orderHeldCommand) Run(ctx context.Context, a *cli.App) error {
 	defer q.Close()
 	held, err := dlq.NewHeldTokens(q.JS, q.Prefix).List(ctx)
 	if err != nil {
-		return err
+		return q.Explain(err)
 	}
 	if a.Globals.JSON {
 		return cli.EncodeAll(a, held)
@@ -180,7 +180,7 @@ func (c orderReleaseCommand) Run(ctx context.Context, a *cli.App) error {
 	tokens := dlq.NewHeldTokens(q.JS, q.Prefix)
 	held, err := tokens.Load(ctx, c.Source, c.Token)
 	if err != nil {
-		return err
+		return q.Explain(err)
 	}
 	if held.Last == 0 && !held.Damaged {
 		return fmt.Errorf("token %s of %s is not held; see `redoxworker order held`", c.Token, c.Source)

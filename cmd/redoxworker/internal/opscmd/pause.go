@@ -51,10 +51,7 @@ func (p PauseCommand) Run(ctx context.Context, a *cli.App) error {
 			return cli.Usagef("--for: %v; give more than 0s, or leave it out", length)
 		}
 	}
-	return p.each(ctx, a, func(d *desk, source string) error {
-		if err := p.known(d.Config, source); err != nil {
-			return err
-		}
+	return p.each(ctx, a, p.known, func(d *desk, source string) error {
 		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true, Reason: p.Reason}
 		if length > 0 {
 			r.For = length.String()
@@ -68,7 +65,7 @@ func (p PauseCommand) Run(ctx context.Context, a *cli.App) error {
 
 // Run resumes.
 func (r ResumeCommand) Run(ctx context.Context, a *cli.App) error {
-	return r.each(ctx, a, func(d *desk, source string) (err error) {
+	return r.each(ctx, a, anySource, func(d *desk, source string) (err error) {
 		pauses := worker.NewPauses(d.JS, d.Prefix, cli.OperatorName())
 		sources := []string{source}
 		if r.All {
@@ -100,6 +97,8 @@ func (p PauseCommand) known(c *config.Config, source string) error {
 	return cli.Usagef("--source: %q is not configured; there are %s. Use --force where another configuration has it",
 		source, strings.Join(slices.Sorted(maps.Keys(c.Sources)), ", "))
 }
+
+func anySource(*config.Config, string) error { return nil }
 
 // warnOfPause says that all are paused, which ending the pause of a source leaves as it is.
 func warnOfPause(ctx context.Context, a *cli.App, pauses *worker.Pauses) error {
@@ -136,8 +135,9 @@ func pauseScope(source string) string {
 	return "source:" + source
 }
 
-// each does something for every source that was named, or once for all. It needs NATS alone.
-func (t pauseTarget) each(ctx context.Context, a *cli.App, do func(*desk, string) error) error {
+// each does something for every source that was named, or once for all, if may has nothing against
+// any of them. It needs NATS alone.
+func (t pauseTarget) each(ctx context.Context, a *cli.App, may func(*config.Config, string) error, do func(*desk, string) error) error {
 	sources, err := t.sources()
 	if err != nil {
 		return err
@@ -147,6 +147,11 @@ func (t pauseTarget) each(ctx context.Context, a *cli.App, do func(*desk, string
 		return err
 	}
 	defer d.Close()
+	for _, source := range sources {
+		if err := may(d.Config, source); err != nil {
+			return err
+		}
+	}
 	for _, source := range sources {
 		if err := do(d, source); err != nil {
 			return d.Explain(err)
