@@ -12,12 +12,17 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // systemdEvery is how often systemd hears of a service at least, patience how much longer each time
 // it waits for one that is not ready yet.
 const systemdEvery, systemdPatience = 5 * time.Second, 60 * time.Second
+
+// maxStatus bounds a line of status, in bytes. systemd drops a message of more than 4096, and with it
+// that the service is ready.
+const maxStatus = 1024
 
 // systemd tells the service manager what becomes of a service, where it asks (Type=notify):
 // ready when messages are delivered for the first time, a line of status whenever that changes, and
@@ -61,7 +66,7 @@ func (m *systemd) run(ended context.Context, draining <-chan struct{}) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for stopping := false; ; {
-		m.send(m.state(stopping)...)
+		m.tell(stopping)
 		select {
 		case <-tick.C:
 		case <-draining:
@@ -74,7 +79,16 @@ func (m *systemd) run(ended context.Context, draining <-chan struct{}) {
 	}
 }
 
-// state is what is to be told now.
+// tell says what is to be told now. What did not arrive is told again the next time.
+func (m *systemd) tell(stopping bool) {
+	ready, told := m.ready.Load(), m.told
+	if !m.send(m.state(stopping)...) {
+		m.ready.Store(ready)
+		m.told = told
+	}
+}
+
+// state is what is to be told now, and is taken for told.
 func (m *systemd) state(stopping bool) (lines []string) {
 	if m.watchdog > 0 {
 		lines = append(lines, daemon.SdNotifyWatchdog)
@@ -89,23 +103,29 @@ func (m *systemd) state(stopping bool) (lines []string) {
 	}
 	if text := describe(now, stopping); text != m.told {
 		m.told = text
-		lines = append(lines, "STATUS="+strings.ReplaceAll(text, "\n", "; "))
+		lines = append(lines, "STATUS="+text)
 	}
 	return lines
 }
 
+// describe says in a line of at most maxStatus how a service is.
 func describe(now service.Status, stopping bool) string {
+	text := "delivers"
 	switch {
 	case stopping:
-		return fmt.Sprintf("stopping; %d in flight", now.Worker.InFlight)
+		text = fmt.Sprintf("stopping; %d in flight", now.Worker.InFlight)
 	case !now.Ready && now.WaitsFor != "":
-		return "not ready; waits for " + now.WaitsFor
+		text = "not ready; waits for " + now.WaitsFor
 	case !now.Ready:
-		return "not ready"
+		text = "not ready"
 	case len(now.Problems) > 0:
-		return fmt.Sprintf("delivers; %d problems, the first: %s", len(now.Problems), now.Problems[0])
+		text = fmt.Sprintf("delivers; %s, the first: %s", cli.Counted(len(now.Problems), "problem"), now.Problems[0])
 	}
-	return "delivers"
+	if text = cli.OneLine(text); len(text) > maxStatus {
+		const more = "…"
+		text = strings.ToValidUTF8(text[:maxStatus-len(more)], "") + more
+	}
+	return text
 }
 
 // reload has `systemctl reload` wait until reread has returned.
@@ -119,11 +139,14 @@ func (m *systemd) reload(reread func()) {
 	m.send(daemon.SdNotifyReady)
 }
 
-func (m *systemd) send(lines ...string) {
+// send reports whether the lines arrived.
+func (m *systemd) send(lines ...string) bool {
 	if len(lines) == 0 {
-		return
+		return true
 	}
-	if _, err := daemon.SdNotify(false, strings.Join(lines, "\n")); err != nil {
+	_, err := daemon.SdNotify(false, strings.Join(lines, "\n"))
+	if err != nil {
 		m.log.Debug("systemd cannot be told", "reason", err)
 	}
+	return err == nil
 }
