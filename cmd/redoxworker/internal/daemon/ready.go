@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -23,8 +25,8 @@ type ReadyCommand struct {
 	Timeout time.Duration `default:"3s" help:"How long it has to answer."`
 }
 
-// readyMost is how much of a page is read.
-const readyMost = 1 << 20
+// readyMost is how much of a page is read, in bytes: that of thousands of keys has some.
+const readyMost = 64 << 20
 
 // Run exits 0 when the worker is ready, 1 when it is not or does not answer.
 func (c ReadyCommand) Run(ctx context.Context, a *cli.App) error {
@@ -41,20 +43,22 @@ func (c ReadyCommand) Run(ctx context.Context, a *cli.App) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	status, page, err := getPage(ctx, "http://"+address+path)
-	switch {
-	case err != nil:
+	page, err := getPage(ctx, url.URL{Scheme: "http", Host: address, Path: path})
+	if err != nil {
 		return fmt.Errorf("the worker does not answer at %s: %w; does it run here, with this admin.listen?", address, err)
-	case status == http.StatusOK && c.Live:
+	}
+	defer func() { _ = page.Body.Close() }()
+	switch {
+	case page.StatusCode == http.StatusOK && c.Live:
 		fmt.Fprintln(a.Stdout, "live")
 		return nil
-	case status == http.StatusOK:
+	case page.StatusCode == http.StatusOK:
 		fmt.Fprintln(a.Stdout, "ready")
 		return nil
 	}
 	var now service.Status
-	if status != http.StatusServiceUnavailable || json.Unmarshal(page, &now) != nil {
-		return fmt.Errorf("%s answers %d at %s; is it a worker?", address, status, path)
+	if page.StatusCode != http.StatusServiceUnavailable || json.NewDecoder(io.LimitReader(page.Body, readyMost)).Decode(&now) != nil {
+		return fmt.Errorf("%s answers %d at %s; is it a worker?", address, page.StatusCode, path)
 	}
 	fmt.Fprintln(a.Stdout, describe(now, false))
 	return cli.ErrReported
@@ -62,12 +66,9 @@ func (c ReadyCommand) Run(ctx context.Context, a *cli.App) error {
 
 // address asks the file last: a worker goes on with what it has read while its file is being edited.
 func (c ReadyCommand) address(a *cli.App) (string, error) {
-	listen := c.Address
+	listen := cmp.Or(c.Address, a.Globals.Set["admin.listen"], a.Env("REDOXWORKER_ADMIN_LISTEN"))
 	if listen == "" {
-		listen = a.Env("REDOXWORKER_ADMIN_LISTEN")
-	}
-	if listen == "" {
-		settings, err := config.Load(a.Settings(config.PartKeys | config.PartSources | config.PartOrderSecret))
+		settings, err := config.Load(a.Settings(cli.NATSOnly))
 		if err != nil {
 			return "", err
 		}
@@ -78,31 +79,23 @@ func (c ReadyCommand) address(a *cli.App) (string, error) {
 	if listen == "off" {
 		return "", cli.Usagef("admin.listen is off: this worker serves no page to ask")
 	}
-	host, port, err := net.SplitHostPort(strings.TrimPrefix(listen, "http://"))
-	if err != nil {
+	listen = strings.TrimSuffix(strings.TrimPrefix(listen, "http://"), "/")
+	if _, _, err := net.SplitHostPort(listen); err != nil || strings.ContainsAny(listen, "/?#@") {
 		return "", cli.Usagef("the address %.100q: use host:port", listen)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // not a name: an image from scratch may have no file of hosts
-	}
-	return net.JoinHostPort(host, port), nil
+	return cli.Reachable(listen), nil // not a name: an image from scratch may have no file of hosts
 }
 
 // getPage asks no proxy: the page is of this host.
-func getPage(ctx context.Context, url string) (status int, page []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+func getPage(ctx context.Context, at url.URL) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
-	if err != nil {
-		if cause := errors.Unwrap(err); cause != nil {
-			err = cause // without the URL
-		}
-		return 0, nil, err
+	if cause := errors.Unwrap(err); cause != nil {
+		err = cause // without the URL
 	}
-	defer func() { _ = resp.Body.Close() }()
-	page, err = io.ReadAll(io.LimitReader(resp.Body, readyMost))
-	return resp.StatusCode, page, err
+	return resp, err
 }
