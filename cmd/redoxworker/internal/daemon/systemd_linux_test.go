@@ -36,6 +36,7 @@ func TestSystemd_IsToldThatItIsReady(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	m.tell(false)
+	m.send("END=1") // where nothing was told
 	lines := hear(t, conn)
 	if len(lines) != 2 || !slices.Contains(lines, "READY=1") {
 		t.Fatalf("%q", lines)
@@ -45,6 +46,7 @@ func TestSystemd_IsToldThatItIsReady(t *testing.T) {
 	}
 	m.tell(false)
 	m.tell(true)
+	_ = hear(t, conn)
 	if lines := hear(t, conn); !slices.Equal(lines, []string{"STATUS=stopping; 0 in flight"}) {
 		t.Errorf("%q after it was told", lines)
 	}
