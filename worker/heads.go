@@ -179,7 +179,7 @@ func (w *Worker) successor(d *delivery) *delivery {
 		w.tell(d.lane, d.msg.subject, first, false)
 	}
 	if !here {
-		w.lines.Owe(d.msg.subject, first)
+		w.lines.Owe(d.msg.subject, first, time.Now())
 	}
 	w.watch(d.lane, d.msg.subject)
 	return next

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
@@ -125,12 +126,26 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duratio
 	if d.delivered == 1 {
 		return w.ledger.Create(ctx, d.message, ledger.Record{Ended: 1, Next: next})
 	}
-	rec, _, err := w.ledger.Load(ctx, d.message)
-	if err != nil || rec.Ended+1 != d.delivered {
-		return err // what is suspected stays suspected
+	rec, revision, err := w.ledger.Load(ctx, d.message)
+	if err != nil {
+		return err
 	}
-	rec.Ended, rec.Next = d.delivered, next
-	return w.ledger.Store(ctx, d.message, rec)
+	switch {
+	case rec.Ended+1 == d.delivered:
+		rec.Ended = d.delivered
+	case rec == (ledger.Record{}): // what is suspected stays suspected, as in recall
+		if forgot, err := w.ledger.Forgot(ctx, d.message); err != nil || forgot {
+			return err
+		}
+		rec.Started = 1
+	}
+	rec.Age, rec.Since = rec.AgeAt(time.Now()), time.Time{} // what it waits for now makes it no older
+	rec.Next = next
+	err = w.ledger.Replace(ctx, d.message, rec, revision)
+	if dlq.IsAlreadyStored(err) { // who has it by now says so
+		return nil
+	}
+	return err
 }
 
 // wake has followers that were handed back delivered now, by a negative ack without a delay. It

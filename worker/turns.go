@@ -105,7 +105,9 @@ func (w *Worker) lookAt(l *lane, subject string) {
 	}
 }
 
-// wakeOther wakes a head that another worker handed back: the ledger says that it waits.
+// wakeOther wakes a head that another worker handed back: the ledger says that it waits, and not for
+// its next attempt. One whose start was noted may be being sent; one that somebody just had without
+// coming back, before it was handed back, is not.
 func (w *Worker) wakeOther(l *lane, sequence uint64) {
 	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
 	defer cancel()
@@ -119,7 +121,7 @@ func (w *Worker) wakeOther(l *lane, sequence uint64) {
 	}
 	m, _ := outbox.Decode(w.config.Prefix, outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
 	rec, _, err := w.ledger.Load(ctx, m)
-	if err != nil || rec.Started > 0 || !rec.Next.After(w.clock.Now()) {
+	if err != nil || !rec.Begun.IsZero() && rec.Started > 0 || !rec.Since.IsZero() || !rec.Next.After(w.clock.Now()) {
 		return
 	}
 	consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)

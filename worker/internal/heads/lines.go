@@ -243,7 +243,8 @@ func (ls *Lines[D]) Back(d D, now time.Time) (delay time.Duration, near bool) {
 func (l *line[D]) delay(rank int, sequence uint64, now time.Time) time.Duration {
 	least := max(followerFirst, l.trust.Sub(now))
 	if l.step != 0 && now.Sub(l.wasAt) < 2*standsLong {
-		return max(least, l.until(sequence, now))
+		// The pace may be that of one head that stood, and who is to wake it may not live that long.
+		return max(least, min(l.until(sequence, now), followerNear+time.Duration(rank)*followerApart))
 	}
 	apart := followerLeast
 	if l.head != 0 {

@@ -119,6 +119,24 @@ func TestLines_WaitForAHeadElsewhere(t *testing.T) {
 	}
 }
 
+// What is handed back comes about its turn by the pace of those before it. Where that was the pace of
+// one head that stood, it comes by itself before long: who would wake it may be gone by then.
+func TestLines_NobodyIsSentAwayByThePaceOfOneThatStood(t *testing.T) {
+	const subject, behind = "s", 100
+	for stood, want := range map[time.Duration]time.Duration{
+		10 * time.Millisecond: behind * 10 * time.Millisecond,
+		time.Minute:           followerNear + followerApart,
+	} {
+		ls, now := New[*message](100), time.Now()
+		ls.Learn(follower(subject, 50), Behind, 1, now)
+		now = now.Add(stood)
+		ls.Learn(follower(subject, 50), Behind, 2, now)
+		if delay, _ := ls.Back(follower(subject, 2+behind), now); delay != want {
+			t.Errorf("a head stood for %v: one that is %d behind comes after %v, want %v", stood, behind, delay, want)
+		}
+	}
+}
+
 // What is remembered of a crowd is not moved for each of it that goes.
 func BenchmarkLines_ACrowdGoes(b *testing.B) {
 	const subject, crowd = "s", 100_000

@@ -33,13 +33,16 @@ func (ls *Lines[D]) Hear(subject string, t Turn) (act bool) {
 	return l.mine == 0 && t.Head > l.was && len(l.parked)+len(l.back) > 0
 }
 
-// Owe notes that a head was left to the other workers.
-func (ls *Lines[D]) Owe(subject string, head uint64) {
+// Owe notes that a head was left to the other workers. Nothing else need be known of its token.
+func (ls *Lines[D]) Owe(subject string, head uint64, now time.Time) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if l := ls.of(subject); l.head == head && l.mine == 0 {
-		l.owed = true
+	l := ls.of(subject)
+	if l.mine == 0 && l.head == 0 && !l.stale(head, now) {
+		l.stands(head, now)
 	}
+	l.owed = l.owed || l.mine == 0 && l.head == head
+	ls.tidy(subject, l)
 }
 
 // Watch reports whether a token is to be looked at in a while: there is something to look after,
