@@ -182,7 +182,8 @@ func (m *Metrics) labelOf(name string) string {
 	return name
 }
 
-// label is labelOf for a caller without mu.
+// label is labelOf for a caller without mu. A cache that was removed, and whose request ends late,
+// takes the place of no other.
 func (m *Metrics) label(name string) string {
 	m.mu.RLock()
 	own := m.own[name]
@@ -192,6 +193,9 @@ func (m *Metrics) label(name string) string {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.caches[name] == nil {
+		return OtherKeys
+	}
 	return m.labelOf(name)
 }
 

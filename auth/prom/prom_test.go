@@ -205,3 +205,29 @@ func TestMetrics_ManyKeys(t *testing.T) {
 		t.Errorf("%d series of 1,000 keys, want %d at most", n, most)
 	}
 }
+
+// A request for a token that ends after its key was removed leaves no series of that key behind, nor
+// takes the place of a key that comes later.
+func TestMetrics_ARemovedKeyTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	r := prometheus.NewRegistry()
+	m := must(New(r))
+	add := func(name string) (remove func()) {
+		return must(m.Add(must(auth.NewCache(auth.MinterFunc(func(context.Context) (auth.Token, error) {
+			return auth.Token{}, errors.New("down")
+		}), auth.CacheConfig{Name: name, Metrics: m}))))
+	}
+	for i := range MostKeys {
+		name := fmt.Sprint("old-", i)
+		add(name)()
+		m.Minted(name, "ok", time.Second)
+	}
+	add("new")
+	m.Minted("new", "ok", time.Second)
+	if n := metric(t, r, "redoxworker_auth_mints_total", "key=new", "result=ok"); n != 1 {
+		t.Errorf("the new key is counted %v times by its name", n)
+	}
+	if n := metric(t, r, "redoxworker_auth_mints_total", "key="+OtherKeys, "result=ok"); n != MostKeys {
+		t.Errorf("%v requests of removed keys are counted", n)
+	}
+}

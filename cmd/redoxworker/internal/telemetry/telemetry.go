@@ -63,11 +63,12 @@ func Traces(ctx context.Context, a *cli.App, log *slog.Logger) (_ trace.TracerPr
 	}, nil
 }
 
-// where is the collector, without a password.
+// where is the collector, without what may be a secret: a user, a password, a query.
 func where(env func(string) string) string {
 	text := cmp.Or(env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), env("OTEL_EXPORTER_OTLP_ENDPOINT"))
 	if to, err := url.Parse(text); err == nil && text != "" {
-		return to.Redacted()
+		to.User, to.RawQuery, to.Fragment = nil, "", ""
+		return to.String()
 	}
 	return "this host"
 }
