@@ -102,15 +102,21 @@ func (t tracing) next(d *delivery, name string) {
 	}
 }
 
-// attempt starts the span of an attempt, in which the Deliverer is called.
+// attempt starts the span of an attempt, in which the Deliverer is called. A context or a span that is
+// nil or panics would be taken for a fault of the Deliverer: there is none then.
 func (t tracing) attempt(ctx context.Context, d *delivery) (with context.Context, span trace.Span) {
 	t.next(d, "")
 	if d.traced == nil || d.traced.span == nil {
 		return ctx, nil
 	}
 	defer t.guards.Recover("Config.Tracer", func() { with, span = ctx, nil })
-	return t.tracer.Start(trace.ContextWithSpan(ctx, d.traced.span), "redox attempt", trace.WithSpanKind(trace.SpanKindClient),
+	with, span = t.tracer.Start(trace.ContextWithSpan(ctx, d.traced.span), "redox attempt", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.Int("redox.attempt", d.record.Attempts+1)))
+	_, _ = with.Err(), trace.SpanFromContext(with).SpanContext()
+	if guard.IsNil(span) {
+		return ctx, nil
+	}
+	return with, span
 }
 
 // attempted ends the span of an attempt.
