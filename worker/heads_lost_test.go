@@ -9,6 +9,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
+	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
 // record is what the ledger knows of a message.
@@ -50,7 +51,7 @@ func (r *rig) handBack(record map[string]any) ledger.Record {
 	}
 	stop := r.start(worker.Config{})
 	defer stop()
-	time.Sleep(5 * time.Second)
+	bubble.Sleep(5 * time.Second)
 	return r.record("second", 2)
 }
 
@@ -110,7 +111,7 @@ func TestHeads_OneThatNobodyRemembersIsWoken(t *testing.T) {
 				r.note("second", 2, c.record)
 				r.start(worker.Config{})
 				r.awaitSettled("first")
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				synctest.Wait()
 				if _, settled := r.settled("second"); settled != c.woken {
 					t.Errorf("woken: %v, want %v", settled, c.woken)
