@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
@@ -67,8 +68,11 @@ func shownOn(terminal bool, body []byte) ([]byte, error) {
 	return append(body[:len(body):len(body)], '\n'), nil
 }
 
-// commands reports whether a character is one that a terminal obeys instead of showing it.
-func commands(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\v\f\r", r) }
+// commands reports whether a character is one that a terminal obeys instead of showing it: also of
+// those above ASCII, where U+009B begins what ESC [ does.
+func commands(r rune) bool {
+	return unicode.IsControl(r) && !strings.ContainsRune("\t\n\v\f\r\u0085", r)
+}
 
 func printAnswer(a *cli.App, r outbox.Reply, replyTo string) error {
 	out := answer{

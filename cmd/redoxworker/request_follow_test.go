@@ -206,7 +206,7 @@ func TestFollow_PlainLinks(t *testing.T) {
 // Bytes that are no text do not come to a terminal; elsewhere all are as they are.
 func TestPrintReply_BytesThatAreNoText(t *testing.T) {
 	t.Parallel()
-	for body, text := range map[string]bool{"": true, "{}": true, "grüß": true, "<a>\r\n\t</a>": true, "%PDF\xff": false, "a\x00b": false, "<a>\x1b]0;owned\a</a>": false, "a\bb": false} {
+	for body, text := range map[string]bool{"": true, "{}": true, "grüß": true, "<a>\r\n\t</a>": true, "%PDF\xff": false, "a\x00b": false, "<a>\x1b]0;owned\a</a>": false, "a\bb": false, "a\x7f": false, "\u009b31mred": false, "a\u0085b": true} {
 		if got, err := shownOn(false, []byte(body)); err != nil || string(got) != body {
 			t.Errorf("%q elsewhere: %q %v", body, got, err)
 		}
