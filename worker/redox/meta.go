@@ -116,27 +116,17 @@ func (e *envelope) readTop(s *jsonscan.Scanner) *Error {
 	if err := s.Enter(); err != nil {
 		return notJSON(s, err)
 	}
-	var broken *Error
-	for {
-		name, ok, err := s.Member()
-		if err != nil {
-			return notJSON(s, err)
-		}
-		if !ok {
-			break
-		}
+	broken := eachMember(s, func(name jsontext.Value) *Error {
 		if !jsonscan.Is(name, "Meta") {
-			if err := s.Skip(); err != nil {
-				return notJSON(s, err)
-			}
-			continue
+			return skip(s)
 		}
-		if broken = e.once(memberMeta, "Meta"); broken == nil {
-			broken = e.readMeta(s)
-		}
-		if broken != nil {
+		if broken := e.once(memberMeta, "Meta"); broken != nil {
 			return broken
 		}
+		return e.readMeta(s)
+	})
+	if broken != nil {
+		return broken
 	}
 	if err := s.End(); err != nil {
 		return notJSON(s, err)
@@ -155,6 +145,16 @@ func (e *envelope) readMeta(s *jsonscan.Scanner) *Error {
 		return notJSON(s, err)
 	}
 	e.gap = gap{start: s.Offset(), end: s.Offset(), kind: gapEmptyMeta}
+	return eachMember(s, func(name jsontext.Value) *Error {
+		if e.gap.kind == gapEmptyMeta {
+			e.gap.kind = gapNoSource
+		}
+		return e.readMetaMember(s, name)
+	})
+}
+
+// eachMember reads the members of an object that was entered, up to its end.
+func eachMember(s *jsonscan.Scanner, read func(name jsontext.Value) *Error) *Error {
 	for {
 		name, ok, err := s.Member()
 		if err != nil {
@@ -163,13 +163,18 @@ func (e *envelope) readMeta(s *jsonscan.Scanner) *Error {
 		if !ok {
 			return nil
 		}
-		if e.gap.kind == gapEmptyMeta {
-			e.gap.kind = gapNoSource
-		}
-		if broken := e.readMetaMember(s, name); broken != nil {
+		if broken := read(name); broken != nil {
 			return broken
 		}
 	}
+}
+
+// skip passes over a value.
+func skip(s *jsonscan.Scanner) *Error {
+	if err := s.Skip(); err != nil {
+		return notJSON(s, err)
+	}
+	return nil
 }
 
 func (e *envelope) readMetaMember(s *jsonscan.Scanner, name jsontext.Value) (broken *Error) {
@@ -195,9 +200,7 @@ func (e *envelope) readMetaMember(s *jsonscan.Scanner, name jsontext.Value) (bro
 			broken = e.readDestinations(s)
 		}
 	default:
-		if err := s.Skip(); err != nil {
-			return notJSON(s, err)
-		}
+		broken = skip(s)
 	}
 	return broken
 }
@@ -210,10 +213,7 @@ func (e *envelope) readTest(s *jsonscan.Scanner) *Error {
 	default:
 		return wrongKind(s, "Meta.Test", "true, false or null")
 	}
-	if err := s.Skip(); err != nil {
-		return notJSON(s, err)
-	}
-	return nil
+	return skip(s)
 }
 
 // readText reads a string, or null, which is as good as absent.
@@ -234,8 +234,8 @@ func readText(s *jsonscan.Scanner, name string) (jsontext.Value, *Error) {
 
 // wrongKind reads a value that should have been something else.
 func wrongKind(s *jsonscan.Scanner, name, want string) *Error {
-	if err := s.Skip(); err != nil {
-		return notJSON(s, err)
+	if broken := skip(s); broken != nil {
+		return broken
 	}
 	return poison(name + " is not " + want)
 }
@@ -258,27 +258,15 @@ func (e *envelope) readSource(s *jsonscan.Scanner) *Error {
 		return notJSON(s, err)
 	}
 	e.gap = gap{start: s.Offset(), end: s.Offset(), kind: gapEmptySource}
-	for {
-		name, ok, err := s.Member()
-		if err != nil {
-			return notJSON(s, err)
+	return eachMember(s, func(name jsontext.Value) *Error {
+		if jsonscan.Is(name, "ID") {
+			return e.readSourceID(s)
 		}
-		if !ok {
-			return nil
+		if e.gap.kind == gapEmptySource {
+			e.gap.kind = gapNoID
 		}
-		if !jsonscan.Is(name, "ID") {
-			if e.gap.kind == gapEmptySource {
-				e.gap.kind = gapNoID
-			}
-			if err := s.Skip(); err != nil {
-				return notJSON(s, err)
-			}
-			continue
-		}
-		if broken := e.readSourceID(s); broken != nil {
-			return broken
-		}
-	}
+		return skip(s)
+	})
 }
 
 func (e *envelope) readSourceID(s *jsonscan.Scanner) *Error {
@@ -304,10 +292,7 @@ func (e *envelope) readSourceID(s *jsonscan.Scanner) *Error {
 func (e *envelope) readDestinations(s *jsonscan.Scanner) *Error {
 	switch s.Kind() {
 	case 'n':
-		if err := s.Skip(); err != nil {
-			return notJSON(s, err)
-		}
-		return nil
+		return skip(s)
 	case '[':
 	default:
 		return wrongKind(s, "Meta.Destinations", "an array")
