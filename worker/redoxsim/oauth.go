@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/assertion"
-
 	"github.com/redoxworker/redoxworker/worker/redoxsim/internal/jsonread"
 )
 
@@ -236,11 +235,10 @@ func (s *Server) grantLegacy(x *exchange, apiKey string) answer {
 
 func legacyFields(x *exchange, second string) (apiKey, value string, ok bool) {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	list, valid, _ := jsonread.Document(x.body)
+	m, valid, _ := jsonread.Document(x.body)
 	if err != nil || media != "application/json" || !valid {
 		return "", "", false
 	}
-	m := list
 	apiKey, okKey := m.Text("apiKey")
 	value, okValue := m.Text(second)
 	return apiKey, value, okKey && okValue && apiKey != "" && value != ""

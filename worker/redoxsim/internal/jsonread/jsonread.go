@@ -1,5 +1,6 @@
 // Package jsonread reads JSON member by member, by exact name and in order: encoding/json would match
-// "meta" for "Meta" and merge duplicates silently, and both are mistakes that a simulator must see.
+// "meta" for "Meta" and merge duplicates silently, and both are mistakes that a simulator must see. It is not
+// the reader that clients use: what that one misreads has to be found here.
 package jsonread
 
 import (
