@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// sweepEvery is how often a lane is read from its start: rows of transactions that took
-	// longer than others are below the floor.
-	sweepEvery = 5 * time.Second
 	// smallMessage is what is read together with its row; larger messages are read one by one.
 	smallMessage = 64 << 10
 	// batchBytes of messages are in a batch at most, or one that is larger: all may be in memory at once.
@@ -35,9 +32,10 @@ type lane struct {
 	high       int64     // above all rows that were seen
 	lowered    int64     // where the floor was moved to since the last view
 	generation int64
-	swept      time.Time
-	note       int64 // number of the last note of this relay
-	tries      tries // of rows that are left, as they are noted by it
+	sweepAt    time.Time // not before that it is swept
+	late       int64     // a row below the floor that was found then, 0 for none
+	note       int64     // number of the last note of this relay
+	tries      tries     // of rows that are left, as they are noted by it
 }
 
 // batch is what a relay has of a lane while it owns it.
@@ -45,6 +43,7 @@ type batch struct {
 	*lane
 	tx      *sql.Tx  // nil on SQLite
 	from    int64    // where the scan began
+	seen    int64    // generation of the lane
 	without []string // sources that are left out
 	full    bool     // there may be more
 	raise   int64    // up to where the floor may be raised
@@ -66,6 +65,9 @@ func (r *Relay) busy(ctx context.Context) ([]*lane, error) {
 			return nil, err
 		}
 	}
+	if err := r.sweep(ctx); err != nil {
+		return nil, err
+	}
 	var parts []string
 	var all []any
 	// Each part has the sources, and a statement at most 65,535 placeholders: with very many that
@@ -74,8 +76,8 @@ func (r *Relay) busy(ctx context.Context) ([]*lane, error) {
 	for number := range len(r.lanes) {
 		from, without := r.view(r.lanes[number])
 		but, args := r.but(without[:min(len(without), most)])
-		parts = append(parts, fmt.Sprintf("SELECT %d AS lane%s WHERE EXISTS (SELECT 1 FROM redox_outbox WHERE lane = %d AND seq >= ?%s)",
-			number, r.dual(), number, but))
+		parts = append(parts, fmt.Sprintf("SELECT %d AS lane, (SELECT seq FROM redox_outbox WHERE lane = %d AND seq >= ?%s ORDER BY seq LIMIT 1) AS first",
+			number, number, but))
 		all = append(append(all, from), args...)
 	}
 	rows, err := r.db.QueryContext(ctx, r.box.sql(strings.Join(parts, " UNION ALL ")), all...)
@@ -86,28 +88,30 @@ func (r *Relay) busy(ctx context.Context) ([]*lane, error) {
 	var found []*lane
 	for rows.Next() {
 		var number int
-		if err := rows.Scan(&number); err != nil {
+		var first sql.NullInt64
+		if err := rows.Scan(&number, &first); err != nil {
 			return nil, err
 		}
-		found = append(found, r.lanes[number])
+		if r.saw(r.lanes[number], first); first.Valid {
+			found = append(found, r.lanes[number])
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("sqloutbox: look for rows: %w", err)
-	}
-	for _, l := range r.lanes {
-		if time.Since(l.swept) > sweepEvery && !slices.Contains(found, l) {
-			l.swept = time.Now()
-		}
 	}
 	rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
 	return found, nil
 }
 
-func (r *Relay) dual() string {
-	if r.box.dialect == MySQL {
-		return " FROM DUAL"
+// saw notes the first row of a lane, or that there is none.
+func (r *Relay) saw(l *lane, first sql.NullInt64) {
+	if !first.Valid {
+		l.late = 0 // another relay has published it
+		return
 	}
-	return ""
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.high = max(l.high, first.Int64+1)
 }
 
 // readLanes learns how many lanes there are.
@@ -136,8 +140,8 @@ func (r *Relay) view(l *lane) (from int64, without []string) {
 		without = append(without, source)
 	}
 	l.lowered = math.MaxInt64
-	if time.Since(l.swept) > sweepEvery {
-		return 0, without
+	if l.late > 0 {
+		return min(l.floor, l.late), without
 	}
 	return l.floor, without
 }
@@ -224,8 +228,12 @@ func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
 		return nil, err
 	}
 	// A statement of its own: it must not see what was there before the lock.
-	if err := r.read(ctx, b); err != nil || len(b.items) == 0 {
+	if err := r.read(ctx, b); err != nil {
 		return nil, err
+	}
+	l.generation, l.late = b.seen, 0
+	if len(b.items) == 0 {
+		return nil, nil
 	}
 	b.server = r.js.Conn().ConnectedServerId()
 	b.epoch = r.epoch(ctx)
@@ -259,9 +267,8 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 		text, args = fmt.Sprintf("UPDATE redox_outbox_lane SET owner = ?, until = %s + %d WHERE lane = ? AND (owner = ? OR until < %s OR until > %s + 60) RETURNING %s",
 			now, leaseTime, now, now, what), []any{r.owner, b.number, r.owner}
 	}
-	var generation int64
 	var idle sql.NullString
-	err := b.tx.QueryRowContext(ctx, r.box.sql(text), args...).Scan(&generation, &b.now, &idle)
+	err := b.tx.QueryRowContext(ctx, r.box.sql(text), args...).Scan(&b.seen, &b.now, &idle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -271,19 +278,20 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	if b.noted, err = r.readTries(ctx, b.tx, b.lane); err != nil {
 		return false, err
 	}
-	if b.noted.took || generation != b.generation {
+	if b.noted.took { // also rows below the floor, of a batch that came to no end
+		for seq := range b.noted.tries {
+			b.from = min(b.from, seq)
+		}
+	}
+	if b.seen != b.generation {
 		b.from = 0
 	}
-	b.generation = generation
 	return true, nil
 }
 
 // read reads the first rows of the lane. Where one source has most of them it also reads the
 // first of the others, so that they do not wait for all of it.
 func (r *Relay) read(ctx context.Context, b *batch) error {
-	if b.from == 0 {
-		b.swept = time.Now()
-	}
 	items, more, err := r.scan(ctx, b.tx, b, b.without)
 	if err != nil || len(items) == 0 {
 		return err
