@@ -17,25 +17,35 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
-// Relay tests what a relay does.
+// Relay tests what a relay does, some tests side by side: most of them wait.
 func (s Server) Relay(t *testing.T) {
-	t.Run("like a publisher", s.likeAPublisher)
-	t.Run("failed rows", s.failedRows)
-	t.Run("failed rows hold", s.failedRowsHold)
-	t.Run("a source is refused", s.sourceRefused)
-	t.Run("many sources are refused", s.manyRefused)
-	t.Run("what Lint refuses", s.unfit)
-	t.Run("no room for bodies", s.noRoomForBodies)
-	t.Run("large and far away", s.largeAndFar)
-	t.Run("a source floods", s.sourceFloods)
-	t.Run("NATS away and full", s.natsAway)
-	t.Run("late repeats", s.lateRepeats)
-	t.Run("deletes fail", s.deletesFail)
-	t.Run("what fails is tried less often", s.failsLessOften)
-	t.Run("stops", s.stops)
-	t.Run("what was not published is not late", s.notPublished)
-	t.Run("what was refused is not late", s.refusedIsNotLate)
-	t.Run("status", s.status)
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"like a publisher", s.likeAPublisher},
+		{"failed rows", s.failedRows},
+		{"failed rows hold", s.failedRowsHold},
+		{"a source is refused", s.sourceRefused},
+		{"many sources are refused", s.manyRefused},
+		{"what Lint refuses", s.unfit},
+		{"no room for bodies", s.noRoomForBodies},
+		{"large and far away", s.largeAndFar},
+		{"a source floods", s.sourceFloods},
+		{"NATS away and full", s.natsAway},
+		{"late repeats", s.lateRepeats},
+		{"deletes fail", s.deletesFail},
+		{"what fails is tried less often", s.failsLessOften},
+		{"stops", s.stops},
+		{"what was not published is not late", s.notPublished},
+		{"what was refused is not late", s.refusedIsNotLate},
+		{"status", s.status},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t)
+		})
+	}
 }
 
 // likeAPublisher: what arrives is what a Publisher would have stored.
