@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,15 @@ func TestDLQReplay_ByReasonWithEachDeedInTheAuditTrail(t *testing.T) {
 		}
 	}
 	code, trail, errs := m.run(nil, "audit", "ls")
+	var outcomes []string
+	for line := range strings.Lines(trail) {
+		if at := strings.Split(line, "\t"); len(at) == 6 && at[2] == "replay" {
+			outcomes = append(outcomes, at[4])
+		}
+	}
+	if want := []string{"interrupted", "done", "begun", "done"}; !slices.Equal(outcomes, want) {
+		t.Errorf("%q, want %q", outcomes, want)
+	}
 	if n := strings.Count(trail, "\treplay\tclinic-a\t"); code != 0 || n != 4 || strings.Count(trail, "error=reason 3 ") != 2 || !strings.Contains(trail, fmt.Sprintf("\t%d messages, ", perReason)) || !strings.Contains(trail, fmt.Sprintf("\t%d messages, all", buried-perReason)) {
 		t.Errorf("exit %d, %d deeds:\n%s%s", code, n, trail, errs)
 	}

@@ -1,6 +1,6 @@
 // Package audit keeps the audit trail: one [Entry] for each settlement and one [Deed] for all that
-// an operator does, in a file, in a JetStream stream, or wherever a [Sink] puts it. A [Reader] reads
-// that of the stream.
+// an operator does, followed by another with its [Outcome], in a file, in a JetStream stream, or
+// wherever a [Sink] puts it. A [Reader] reads that of the stream.
 package audit
 
 import (

@@ -4,14 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // Action is what an operator does.
@@ -41,8 +38,9 @@ func Actions() []Action {
 
 // Deed is what an operator does: who, when, what and why. It holds no body and no order key. Reason,
 // Filter and Detail may hold what an operator has typed, and IDs are as the applications chose them:
-// nothing of a patient is in them as long as nobody puts it there. It is written before the deed: one
-// that stands there may have failed or have been interrupted.
+// nothing of a patient is in them as long as nobody puts it there. It is written before the deed, and
+// followed by a second entry with the same ID and an Outcome when it has ended: where that is
+// missing, the deed is under way, or whoever did it was killed.
 type Deed struct {
 	// ID of the deed, a UUID that grows with time.
 	ID   string    `json:"id"`
@@ -69,6 +67,14 @@ type Deed struct {
 	After  json.RawMessage `json:"after,omitempty"`
 	// Reason is what the operator gave as such.
 	Reason string `json:"reason,omitempty"`
+	// Outcome is how the deed ended. An entry that has it has ID, By, Action and Source of the deed,
+	// the Time of its end, and beside it no more than Counts, Error, and the IDs that became known while
+	// it was done.
+	Outcome Outcome `json:"outcome,omitempty"`
+	// Counts are how many messages came to what.
+	Counts map[string]int `json:"counts,omitempty"`
+	// Error says in a safe line why it ended before its end.
+	Error string `json:"error,omitempty"`
 }
 
 // DeedSink keeps what an operator is about to do. What it cannot keep is not done. It is called
@@ -77,6 +83,10 @@ type DeedSink func(ctx context.Context, d Deed) error
 
 // ErrNotKept is returned when an entry could not be written: the deed was not done.
 var ErrNotKept = errors.New("it was not done: its entry in the audit trail could not be written")
+
+// ErrOutcomeNotKept is returned when a deed was done, or begun, and the entry of its outcome could not be
+// written.
+var ErrOutcomeNotKept = errors.New("it was done as far as is said here; the entry of its outcome in the audit trail could not be written")
 
 // partBytes bounds the ids in one entry, in bytes: NATS takes messages of 1 MB by default.
 const partBytes = 512 << 10
@@ -138,48 +148,4 @@ func line(s string) string {
 		s = strings.ToValidUTF8(s[:maxLine], "")
 	}
 	return s
-}
-
-// keepTimeout bounds the writing of one entry.
-const keepTimeout = 10 * time.Second
-
-// Recorder writes what one operator does. It is safe for concurrent use.
-type Recorder struct {
-	keep DeedSink
-	by   string
-}
-
-// NewRecorder needs a sink and who the operator is.
-func NewRecorder(keep DeedSink, by string) (*Recorder, error) {
-	if keep == nil || by == "" {
-		return nil, errors.New("worker: audit.NewRecorder needs a sink and a name")
-	}
-	return &Recorder{keep: keep, by: by}, nil
-}
-
-// By is who the operator is.
-func (r *Recorder) By() string { return r.by }
-
-// Record writes the entry of a deed and returns when it is kept. It sets ID, Time and By. The
-// error wraps [ErrNotKept]: the deed must not be done.
-func (r *Recorder) Record(ctx context.Context, d Deed) error {
-	d.ID, d.Time, d.By = outbox.NewID(), time.Now().UTC(), r.by
-	d.Reason, d.Detail, d.Filter = line(d.Reason), line(d.Detail), line(d.Filter)
-	for _, entry := range d.split() {
-		if err := r.write(ctx, entry); err != nil {
-			return fmt.Errorf("%w: %w", ErrNotKept, err)
-		}
-	}
-	return nil
-}
-
-func (r *Recorder) write(ctx context.Context, d Deed) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = errors.New("worker: the audit sink panicked")
-		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
-	defer cancel()
-	return r.keep(ctx, d)
 }

@@ -60,8 +60,8 @@ const idle = time.Second
 
 // List yields the entries that q selects, in the order in which they were stored. What is stored
 // after it began is left out unless q follows. Memory does not grow with their number. A part of a
-// large deed is yielded only where its ids are asked for by Message; an entry that cannot be read is
-// passed over. An error is the last thing it yields.
+// large deed is yielded only where its ids are asked for by Message, and the outcome of a deed is where
+// the deed was; an entry that cannot be read is passed over. An error is the last thing it yields.
 func (r *Reader) List(ctx context.Context, q Query) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if err := r.list(ctx, q, yield); err != nil && !(q.Follow && ctx.Err() != nil) {
@@ -110,6 +110,7 @@ func (r *Reader) list(ctx context.Context, q Query, yield func(Record, error) bo
 }
 
 func (r *Reader) read(ctx context.Context, q Query, consumer jetstream.Consumer, messages jetstream.MessagesContext, last uint64, yield func(Record, error) bool) error {
+	named := namedDeeds{}
 	for {
 		look, cancel := context.WithTimeout(ctx, idle)
 		msg, err := messages.Next(jetstream.NextContext(look))
@@ -137,8 +138,10 @@ func (r *Reader) read(ctx context.Context, q Query, consumer jetstream.Consumer,
 		if late || !q.Follow && meta.Sequence.Stream > last {
 			return nil
 		}
-		if record, ok := decode(msg.Subject(), msg.Data(), meta); ok && q.selects(record) && !yield(record, nil) {
-			return nil
+		if record, ok := decode(msg.Subject(), msg.Data(), meta); ok && (q.selects(record) || named.ends(record)) {
+			if named.note(q, record); !yield(record, nil) {
+				return nil
+			}
 		}
 		if !q.Follow && meta.NumPending == 0 {
 			return nil
@@ -182,6 +185,20 @@ func (q Query) selects(r Record) bool {
 	}
 	return (len(q.Actions) == 0 || slices.Contains(q.Actions, d.Action)) && strings.Contains(d.By, q.By) &&
 		(q.Source == "" || d.Source == q.Source || d.Source == "" && q.concerns(d)) && (q.Message == "" || d.names(q.Source, q.Message))
+}
+
+// namedDeeds are those that name a message that is asked for: their outcomes do not.
+type namedDeeds map[string]bool
+
+func (n namedDeeds) note(q Query, r Record) {
+	if q.Message != "" && r.Deed != nil {
+		n[r.Deed.ID] = true
+	}
+}
+
+// ends reports whether r is the outcome of one of them.
+func (n namedDeeds) ends(r Record) bool {
+	return r.Deed != nil && r.Deed.Outcome != "" && r.Deed.Part == 0 && n[r.Deed.ID]
 }
 
 // concerns reports whether a deed about several sources is about that of q. One that does not say

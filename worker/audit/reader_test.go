@@ -28,7 +28,7 @@ func TestReader_Follows(t *testing.T) {
 		}
 		do := func(action audit.Action, source string) {
 			t.Helper()
-			if err := record.Record(t.Context(), audit.Deed{Action: action, Source: source}); err != nil {
+			if _, err := record.Begin(t.Context(), audit.Deed{Action: action, Source: source}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -33,7 +33,7 @@ func (s *Stream) Append(ctx context.Context, e Entry) error {
 // Deed is a [DeedSink]. The entry is stored when it returns. Where the server does not answer it
 // may be stored all the same.
 func (s *Stream) Deed(ctx context.Context, d Deed) error {
-	err := s.publish(ctx, s.prefix.DeedSubject(d.Source), fmt.Sprintf("%s:deed:%d", d.ID, d.Part), d)
+	err := s.publish(ctx, s.prefix.DeedSubject(d.Source), fmt.Sprintf("%s:deed:%d:%s", d.ID, d.Part, d.Outcome), d)
 	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 // Desk does what one operator asks for. Its user needs the rights of the operator in deploy/nats. It
 // is safe for concurrent use. Each deed takes a reason, which may be empty: what the operator says
 // of it, kept in the audit trail. The error of a deed that was not done because its entry could not
-// be written wraps [audit.ErrNotKept].
+// be written wraps [audit.ErrNotKept], and that of one whose outcome could not be [audit.ErrOutcomeNotKept].
 type Desk struct {
 	js      jetstream.JetStream
 	prefix  outbox.Prefix
@@ -43,22 +43,21 @@ func (d *Desk) Pause(ctx context.Context, source string, length time.Duration, r
 	if length > 0 {
 		detail = "for " + length.String()
 	}
-	if err := d.record.Record(ctx, audit.Deed{Action: audit.Pause, Source: source, Detail: scope(source) + " " + detail, Reason: reason}); err != nil {
-		return err
-	}
-	return d.pauses().Pause(ctx, source, length, reason)
+	deed := audit.Deed{Action: audit.Pause, Source: source, Detail: scope(source) + " " + detail, Reason: reason}
+	return d.record.Do(ctx, deed, func(ctx context.Context) error { return d.pauses().Pause(ctx, source, length, reason) })
 }
 
 // Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports
 // whether there was one.
-func (d *Desk) Resume(ctx context.Context, source, reason string) (bool, error) {
+func (d *Desk) Resume(ctx context.Context, source, reason string) (was bool, err error) {
 	if err := checkScope(source); err != nil {
 		return false, err
 	}
-	if err := d.record.Record(ctx, audit.Deed{Action: audit.Resume, Source: source, Detail: scope(source), Reason: reason}); err != nil {
-		return false, err
-	}
-	return d.pauses().Resume(ctx, source)
+	err = d.record.Do(ctx, audit.Deed{Action: audit.Resume, Source: source, Detail: scope(source), Reason: reason}, func(ctx context.Context) (err error) {
+		was, err = d.pauses().Resume(ctx, source)
+		return err
+	})
+	return was, err
 }
 
 func (d *Desk) pauses() *worker.Pauses { return worker.NewPauses(d.js, d.prefix, d.record.By()) }
@@ -78,14 +77,16 @@ func scope(source string) string {
 }
 
 // Hold asks for the head of an order to be settled held; see [order.Tokens.Hold].
-func (d *Desk) Hold(ctx context.Context, source, id, reason string) (order.State, error) {
+func (d *Desk) Hold(ctx context.Context, source, id, reason string) (state order.State, err error) {
 	if err := outbox.CheckSource(source); err != nil {
 		return order.State{}, err
 	}
-	if err := d.record.Record(ctx, audit.Deed{Action: audit.Hold, Source: source, Count: 1, IDs: map[string][]string{source: {id}}, Reason: reason}); err != nil {
-		return order.State{}, err
-	}
-	return order.NewTokens(d.js, d.prefix).Hold(ctx, source, id)
+	deed := audit.Deed{Action: audit.Hold, Source: source, Count: 1, IDs: map[string][]string{source: {id}}, Reason: reason}
+	err = d.record.Do(ctx, deed, func(ctx context.Context) (err error) {
+		state, err = order.NewTokens(d.js, d.prefix).Hold(ctx, source, id)
+		return err
+	})
+	return state, err
 }
 
 // Release lets an order token go on that waits behind dead letters; see [dlq.HeldTokens.Clear]. What
@@ -94,8 +95,6 @@ func (d *Desk) Release(ctx context.Context, source, token, reason string) error 
 	if err := errors.Join(outbox.CheckSource(source), dlq.Query{OrderTokens: []string{token}}.Validate()); err != nil {
 		return err
 	}
-	if err := d.record.Record(ctx, audit.Deed{Action: audit.Release, Source: source, Detail: "order token " + token, Reason: reason}); err != nil {
-		return err
-	}
-	return dlq.NewHeldTokens(d.js, d.prefix).Clear(ctx, source, token)
+	deed := audit.Deed{Action: audit.Release, Source: source, Detail: "order token " + token, Reason: reason}
+	return d.record.Do(ctx, deed, func(ctx context.Context) error { return dlq.NewHeldTokens(d.js, d.prefix).Clear(ctx, source, token) })
 }

@@ -93,7 +93,7 @@ func TestDesk_ManyMessagesHaveOneEntry(t *testing.T) {
 		s := fmt.Sprintf("clinic-%d", i%5)
 		ids[s] = append(ids[s], fmt.Sprintf("<<>>&%035d", i))
 	}
-	if err := record.Record(t.Context(), audit.Deed{Action: audit.Discard, Count: many, IDs: ids, Filter: "error=status 400", Reason: "a\nb\x1b[2J"}); err != nil {
+	if _, err := record.Begin(t.Context(), audit.Deed{Action: audit.Discard, Count: many, IDs: ids, Filter: "error=status 400", Reason: "a\nb\x1b[2J"}); err != nil {
 		t.Fatal(err)
 	}
 	found, deeds := 0, 0
@@ -123,7 +123,7 @@ func TestRecorder_ASinkThatPanicsKeepsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := record.Record(t.Context(), audit.Deed{Action: audit.Pause}); !errors.Is(err, audit.ErrNotKept) {
+	if _, err := record.Begin(t.Context(), audit.Deed{Action: audit.Pause}); !errors.Is(err, audit.ErrNotKept) {
 		t.Errorf("%v", err)
 	}
 }

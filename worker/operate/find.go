@@ -99,7 +99,8 @@ type finding struct {
 	options FindOptions
 	since   time.Time // when the message can have been stored at the earliest; zero when nobody knows
 
-	places    map[string]*Place // by source
+	places    map[string]*Place          // by source
+	deeds     map[string]map[string]bool // sources that have the message, by deed
 	unlearned []string
 }
 
@@ -119,7 +120,7 @@ func Find(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, id strin
 		return Finding{}, err
 	}
 	o.Scan = cmp.Or(o.Scan, defaultScan)
-	f := &finding{js: js, prefix: p, letters: letters, id: id, options: o, since: madeAt(id), places: map[string]*Place{}}
+	f := &finding{js: js, prefix: p, letters: letters, id: id, options: o, since: madeAt(id), places: map[string]*Place{}, deeds: map[string]map[string]bool{}}
 	for _, part := range []struct {
 		what string
 		look func(context.Context) error

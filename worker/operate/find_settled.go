@@ -175,20 +175,36 @@ func (f *finding) audit(ctx context.Context) error {
 			}
 			continue
 		}
-		for source, ids := range r.Deed.IDs {
-			if !slices.Contains(ids, f.id) || f.options.Source != "" && source != f.options.Source {
-				continue
-			}
-			p := f.place(strings.TrimPrefix(source, outbox.NoSource))
-			text := string(r.Deed.Action) + " by " + r.Deed.By
-			if r.Deed.Reason != "" {
-				text += ": " + r.Deed.Reason
-			}
-			p.note(r.Deed.Time, "%s", text)
-			if r.Deed.Action == audit.Discard {
-				p.is(rankAudit, Discarded, "its dead letter was deleted by "+r.Deed.By)
-			}
-		}
+		f.done(r.Deed)
 	}
 	return nil
+}
+
+// done notes a deed about the message, and how it ended where that was before its end.
+func (f *finding) done(d *audit.Deed) {
+	text := string(d.Action) + " by " + d.By
+	if d.Outcome != "" {
+		for source := range f.deeds[d.ID] {
+			if d.Outcome != audit.Done {
+				f.place(source).note(d.Time, "%s: %s", text, d.Outcome)
+			}
+		}
+	} else if d.Reason != "" {
+		text += ": " + d.Reason
+	}
+	for source, ids := range d.IDs {
+		if !slices.Contains(ids, f.id) || f.options.Source != "" && source != f.options.Source {
+			continue
+		}
+		source = strings.TrimPrefix(source, outbox.NoSource)
+		p := f.place(source)
+		p.note(d.Time, "%s", text)
+		if d.Action == audit.Discard {
+			p.is(rankAudit, Discarded, "its dead letter was deleted by "+d.By)
+		}
+		if f.deeds[d.ID] == nil {
+			f.deeds[d.ID] = map[string]bool{}
+		}
+		f.deeds[d.ID][source] = true
+	}
 }

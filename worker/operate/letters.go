@@ -24,24 +24,29 @@ func deed(s dlq.Selection, action audit.Action, reason string) audit.Deed {
 
 // Discard deletes the dead letters of s for good; see [dlq.Store.Discard]. A dry run leaves no entry.
 func (d *Desk) Discard(ctx context.Context, s dlq.Selection, o dlq.DiscardOptions, reason string) iter.Seq2[dlq.Handled, error] {
-	return func(yield func(dlq.Handled, error) bool) {
-		if s.Len() > 0 && !o.DryRun {
-			if err := d.record.Record(ctx, deed(s, audit.Discard, reason)); err != nil {
-				yield(dlq.Handled{}, err)
-				return
-			}
-		}
-		d.letters.Discard(ctx, s, o)(yield)
+	run := d.letters.Discard(ctx, s, o)
+	if s.Len() == 0 || o.DryRun {
+		return run
 	}
+	return recorded(ctx, d.record, deed(s, audit.Discard, reason), handled, run)
+}
+
+// handled is what became of a dead letter.
+func handled(h dlq.Handled, err error) string {
+	if err != nil {
+		return ""
+	}
+	return string(h.Outcome)
 }
 
 // Reveal returns the body of a dead letter, as [dlq.Store.Body] does. Body and headers are patient
 // data: show nothing of either before it returned.
 func (d *Desk) Reveal(ctx context.Context, l dlq.Stored, reason string) (body []byte, err error) {
-	if err := d.record.Record(ctx, about(l, audit.Reveal, reason)); err != nil {
-		return nil, err
-	}
-	return d.letters.Body(ctx, l)
+	err = d.record.Do(ctx, about(l, audit.Reveal, reason), func(ctx context.Context) (err error) {
+		body, err = d.letters.Body(ctx, l)
+		return err
+	})
+	return body, err
 }
 
 // about is a deed about one dead letter.
@@ -55,15 +60,25 @@ func about(l dlq.Stored, action audit.Action, reason string) audit.Deed {
 
 // Edit sends a dead letter again with another body; see [dlq.Store.Edit]. A dry run leaves no entry.
 func (d *Desk) Edit(ctx context.Context, l dlq.Stored, body []byte, o dlq.ReplayOptions, reason string) (dlq.Handled, error) {
-	if !o.DryRun {
-		e := about(l, audit.Edit, reason)
-		id, _ := l.ReplayID()
-		e.Detail = fmt.Sprintf("sent as %s; %d bytes, was %d", id, len(body), l.Size)
-		if err := d.record.Record(ctx, e); err != nil {
-			return dlq.Handled{}, err
-		}
+	if o.DryRun {
+		return d.letters.Edit(ctx, l, body, o)
 	}
-	return d.letters.Edit(ctx, l, body, o)
+	e := about(l, audit.Edit, reason)
+	id, _ := l.ReplayID()
+	e.Detail = fmt.Sprintf("sent as %s; %d bytes, was %d", id, len(body), l.Size)
+	begun, err := d.record.Begin(ctx, e)
+	if err != nil {
+		return dlq.Handled{}, err
+	}
+	h, err := d.letters.Edit(ctx, l, body, o)
+	result := audit.Result{Err: err}
+	if what := handled(h, err); what != "" {
+		result.Counts = map[string]int{what: 1}
+	}
+	if kept := begun.End(ctx, result); kept != nil {
+		err = errors.Join(err, kept)
+	}
+	return h, err
 }
 
 // Exported is a dead letter that leaves the system. The Body is nil unless it was asked for.
@@ -86,19 +101,34 @@ func (d *Desk) Export(ctx context.Context, q dlq.Query, bodies bool, reason stri
 				err = shared
 			}
 		}
-		if err == nil && s.Len() > 0 {
-			e := deed(s, audit.Export, reason)
-			if e.Detail = "without bodies"; bodies {
-				e.Detail = "with bodies"
-			}
-			err = d.record.Record(ctx, e)
-		}
 		if err != nil {
 			yield(Exported{}, err)
 			return
 		}
-		d.export(ctx, q, s, bodies, yield)
+		run := func(yield func(Exported, error) bool) { d.export(ctx, q, s, bodies, yield) }
+		if s.Len() == 0 {
+			run(yield)
+			return
+		}
+		e := deed(s, audit.Export, reason)
+		if e.Detail = "without bodies"; bodies {
+			e.Detail = "with bodies"
+		}
+		recorded(ctx, d.record, e, exported, run)(yield)
 	}
+}
+
+// exported is what became of a dead letter in an export.
+func exported(one Exported, err error) string {
+	switch {
+	case errors.As(err, new(*dlq.UnreadableError)):
+		return "unreadable"
+	case err != nil:
+		return ""
+	case one.Lost != nil:
+		return "exported without the body that is lost"
+	}
+	return "exported"
 }
 
 func (d *Desk) export(ctx context.Context, q dlq.Query, s dlq.Selection, bodies bool, yield func(Exported, error) bool) {
@@ -139,18 +169,27 @@ func (d *Desk) Import(ctx context.Context, letters []dlq.Letter, from, reason st
 			e.Source = ""
 		}
 	}
-	if err := d.record.Record(ctx, e); err != nil {
+	begun, err := d.record.Begin(ctx, e)
+	if err != nil {
 		return nil, err
 	}
+	result := audit.Result{Counts: map[string]int{}}
 	for _, l := range letters {
-		if ctx.Err() != nil {
-			return stored, context.Cause(ctx)
+		if result.Err = context.Cause(ctx); result.Err != nil {
+			break
 		}
-		is, err := d.letters.Restore(ctx, l)
-		if err != nil {
-			return stored, err
+		var is bool
+		if is, result.Err = d.letters.Restore(ctx, l); result.Err != nil {
+			break
 		}
-		stored = append(stored, is)
+		if stored = append(stored, is); is {
+			result.Counts["imported"]++
+		} else {
+			result.Counts["there already"]++
+		}
 	}
-	return stored, nil
+	if kept := begun.End(ctx, result); kept != nil {
+		return stored, errors.Join(result.Err, kept)
+	}
+	return stored, result.Err
 }

@@ -63,31 +63,33 @@ func counted(n int, noun string) string {
 // Replay sends the dead letters of s again; see [dlq.Store.Replay]. Where the canary fails, a
 // [*CanaryError] is the last thing it yields. A dry run leaves no entry and has no canary.
 func (d *Desk) Replay(ctx context.Context, s dlq.Selection, o ReplayOptions) iter.Seq2[dlq.Handled, error] {
-	return func(yield func(dlq.Handled, error) bool) {
-		if o.DryRun {
-			o.Canary = 0
-		} else if s.Len() > 0 {
-			if err := d.record.Record(ctx, deed(s, audit.Replay, o.Reason)); err != nil {
-				yield(dlq.Handled{}, err)
-				return
-			}
-		}
-		head, rest := s.Split(o.Canary)
-		var sent []dlq.Handled
-		for h, err := range d.letters.Replay(ctx, head, o.ReplayOptions) {
-			if !yield(h, err) || err != nil {
-				return
-			}
-			sent = append(sent, h)
-		}
-		if head.Len() > 0 {
-			if err := d.awaitCanary(ctx, o, sent, rest.Len()); err != nil {
-				yield(dlq.Handled{}, err)
-				return
-			}
-		}
-		d.letters.Replay(ctx, rest, o.ReplayOptions)(yield)
+	if o.DryRun {
+		o.Canary = 0
 	}
+	run := func(yield func(dlq.Handled, error) bool) { d.replay(ctx, s, o, yield) }
+	if o.DryRun || s.Len() == 0 {
+		return run
+	}
+	return recorded(ctx, d.record, deed(s, audit.Replay, o.Reason), handled, run)
+}
+
+// replay sends the canary, and the others if that comes through.
+func (d *Desk) replay(ctx context.Context, s dlq.Selection, o ReplayOptions, yield func(dlq.Handled, error) bool) {
+	head, rest := s.Split(o.Canary)
+	var sent []dlq.Handled
+	for h, err := range d.letters.Replay(ctx, head, o.ReplayOptions) {
+		if !yield(h, err) || err != nil {
+			return
+		}
+		sent = append(sent, h)
+	}
+	if head.Len() > 0 {
+		if err := d.awaitCanary(ctx, o, sent, rest.Len()); err != nil {
+			yield(dlq.Handled{}, err)
+			return
+		}
+	}
+	d.letters.Replay(ctx, rest, o.ReplayOptions)(yield)
 }
 
 // awaitCanary waits until the first ones are settled. Its error says that the others are not sent.

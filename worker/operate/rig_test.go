@@ -3,6 +3,7 @@ package operate_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -133,8 +134,14 @@ func (r *rig) choose(ids ...string) dlq.Selection {
 	return s
 }
 
-// deeds are the entries of the audit trail.
+// deeds are the entries of the audit trail, without the outcomes.
 func (r *rig) deeds(q audit.Query) (all []audit.Deed) {
+	r.Helper()
+	return slices.DeleteFunc(r.entries(q), func(d audit.Deed) bool { return d.Outcome != "" })
+}
+
+// entries are all of them.
+func (r *rig) entries(q audit.Query) (all []audit.Deed) {
 	r.Helper()
 	for record, err := range audit.NewReader(r.js, "").List(r.Context(), q) {
 		r.must(err)

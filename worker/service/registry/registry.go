@@ -120,22 +120,22 @@ func (r *Registry) Put(ctx context.Context, name string, source config.Source, r
 	if deed.Before, err = r.expect(ctx, kv, name, revision); err != nil {
 		return Entry{}, err
 	}
-	if err := r.record(ctx, deed); err != nil {
-		return Entry{}, err
-	}
 	e := Entry{Name: name, Part: part, Changed: time.Now()}
-	if revision == 0 {
-		e.Revision, err = kv.Create(ctx, keyOf(name), value)
-	} else {
-		e.Revision, err = kv.Update(ctx, keyOf(name), value, revision)
+	err = r.recorded(ctx, deed, func(ctx context.Context) (err error) {
+		if revision == 0 {
+			e.Revision, err = kv.Create(ctx, keyOf(name), value)
+		} else {
+			e.Revision, err = kv.Update(ctx, keyOf(name), value, revision)
+		}
+		if revision == 0 && errors.Is(err, jetstream.ErrKeyExists) {
+			err = ErrExists
+		}
+		return err
+	})
+	if err != nil && e.Revision == 0 {
+		e = Entry{}
 	}
-	if revision == 0 && errors.Is(err, jetstream.ErrKeyExists) {
-		err = ErrExists
-	}
-	if err != nil {
-		return Entry{}, r.explain(name, err)
-	}
-	return e, nil
+	return e, err
 }
 
 // Delete removes a source in the state of revision. Workers finish what they have of it, and
@@ -150,13 +150,9 @@ func (r *Registry) Delete(ctx context.Context, name string, revision uint64) err
 	if err != nil {
 		return err
 	}
-	if err := r.record(ctx, audit.Deed{Action: audit.SourceRemove, Source: name, Before: before}); err != nil {
-		return err
-	}
-	if err := kv.Delete(ctx, keyOf(name), jetstream.LastRevision(revision)); err != nil {
-		return r.explain(name, err)
-	}
-	return nil
+	return r.recorded(ctx, audit.Deed{Action: audit.SourceRemove, Source: name, Before: before}, func(ctx context.Context) error {
+		return kv.Delete(ctx, keyOf(name), jetstream.LastRevision(revision))
+	})
 }
 
 // Forget leaves word that a source is not to be served which the registry does not have, and
@@ -169,13 +165,9 @@ func (r *Registry) Forget(ctx context.Context, name string) error {
 	if err := outbox.CheckSource(name); err != nil {
 		return err
 	}
-	if err := r.record(ctx, audit.Deed{Action: audit.SourceRemove, Source: name}); err != nil {
-		return err
-	}
-	if err := kv.Delete(ctx, keyOf(name)); err != nil {
-		return r.explain(name, err)
-	}
-	return nil
+	return r.recorded(ctx, audit.Deed{Action: audit.SourceRemove, Source: name}, func(ctx context.Context) error {
+		return kv.Delete(ctx, keyOf(name))
+	})
 }
 
 // expect fails unless an entry has the revision that is to be changed, 0 for none: what would be
@@ -198,15 +190,24 @@ func (r *Registry) expect(ctx context.Context, kv jetstream.KeyValue, name strin
 	return v.Value(), nil
 }
 
-func (r *Registry) record(ctx context.Context, d audit.Deed) error {
-	if r.options.Audit == nil {
+// recorded does a deed, with its entries in the audit trail where there is one, and explains what came of
+// it.
+func (r *Registry) recorded(ctx context.Context, d audit.Deed, do func(context.Context) error) error {
+	explained := func(ctx context.Context) error {
+		if err := do(ctx); err != nil {
+			return r.explain(d.Source, err)
+		}
 		return nil
 	}
-	d.Reason = r.options.Reason
-	if err := r.options.Audit.Record(ctx, d); err != nil {
-		return fmt.Errorf("source %s: %w", d.Source, err)
+	if r.options.Audit == nil {
+		return explained(ctx)
 	}
-	return nil
+	d.Reason = r.options.Reason
+	err := r.options.Audit.Do(ctx, d, explained)
+	if errors.Is(err, audit.ErrNotKept) {
+		err = fmt.Errorf("source %s: %w", d.Source, err)
+	}
+	return err
 }
 
 func (r *Registry) bucket(ctx context.Context) (jetstream.KeyValue, error) {

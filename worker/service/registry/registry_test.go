@@ -124,7 +124,8 @@ func TestRegistry_ChangesSayWhatTheyFollow(t *testing.T) {
 		`source.rm clinic-a op@host {"id":"`+idB+`" `, `source.add clinic-a op@host  {"id":"`+idA+`"`)
 }
 
-// auditTrail fails unless these are the entries: what, whom, who, the begin of before and after.
+// auditTrail fails unless these are the entries: what, whom, who, the begin of before and after. Each is
+// followed by its outcome.
 func (r *rig) auditTrail(want ...string) {
 	r.t.Helper()
 	stream, err := r.js.Stream(context.Background(), "REDOX_AUDIT")
@@ -132,11 +133,14 @@ func (r *rig) auditTrail(want ...string) {
 		r.t.Fatal(err)
 	}
 	for i, one := range want {
-		m, err := stream.GetMsg(context.Background(), uint64(i+1))
+		m, err := stream.GetMsg(context.Background(), uint64(2*i+1))
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		var e audit.Deed
+		var e, outcome audit.Deed
+		if m, err := stream.GetMsg(context.Background(), uint64(2*i+2)); err != nil || json.Unmarshal(m.Data, &outcome) != nil || outcome.Outcome != audit.Done {
+			r.t.Errorf("the outcome: %+v, %v", outcome, err)
+		}
 		if err := json.Unmarshal(m.Data, &e); err != nil || time.Since(e.Time) > time.Minute || m.Subject != "redox.audit.clinic-a.deed" || e.Reason != "because" {
 			r.t.Errorf("%s %s: %v", m.Subject, m.Data, err)
 		}
@@ -146,8 +150,8 @@ func (r *rig) auditTrail(want ...string) {
 			r.t.Errorf("entry %q, want %q", got, one)
 		}
 	}
-	if n := stream.CachedInfo().State.Msgs; n != uint64(len(want)) {
-		r.t.Errorf("%d entries, want %d", n, len(want))
+	if n := stream.CachedInfo().State.Msgs; n != uint64(2*len(want)) {
+		r.t.Errorf("%d entries, want %d", n, 2*len(want))
 	}
 }
 

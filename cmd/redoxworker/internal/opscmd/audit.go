@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -60,48 +61,90 @@ func (c auditLsCommand) Run(ctx context.Context, a *cli.App) error {
 		return s.Explain(err)
 	}
 	out := &auditRows{app: a}
-	for _, r := range last {
-		if err := out.print(r); err != nil {
+	for _, l := range last.lines {
+		if err := out.print(l); err != nil {
 			return err
 		}
 	}
 	if out.end(); !c.Follow {
-		if len(last) == 0 && !a.Globals.JSON {
+		if len(last.lines) == 0 && !a.Globals.JSON {
 			fmt.Fprintln(a.Stderr, "no entries")
 		}
 		return nil
 	}
-	return c.follow(ctx, a, reader, q, last)
+	return c.follow(ctx, a, reader, q, last.after)
+}
+
+// auditLine is an entry, and the outcome of the deed that it is.
+type auditLine struct {
+	audit.Record
+	outcome *audit.Record
+}
+
+// auditTail are the last entries of many.
+type auditTail struct {
+	lines []*auditLine
+	deeds map[string]*auditLine // those of lines, by their id
+	after uint64                // the place of the last entry
+}
+
+// add takes an entry in: an outcome with its deed, if that is among the last ones.
+func (t *auditTail) add(r audit.Record, limit int) {
+	t.after = r.Sequence
+	if r.Deed != nil && r.Deed.Outcome != "" {
+		if deed := t.deeds[r.Deed.ID]; deed != nil {
+			if r.Deed.Part == 0 {
+				deed.outcome = &r
+			}
+			return
+		}
+	}
+	line := &auditLine{Record: r}
+	t.lines = append(t.lines, line)
+	if r.Deed != nil && r.Deed.Outcome == "" && r.Deed.Part == 0 {
+		t.deeds[r.Deed.ID] = line
+	}
+	if limit > 0 && len(t.lines) >= 2*limit+1000 {
+		t.cut(limit)
+	}
+}
+
+// cut forgets all but the last.
+func (t *auditTail) cut(limit int) {
+	if limit == 0 || len(t.lines) <= limit {
+		return
+	}
+	n := len(t.lines) - limit
+	for _, l := range t.lines[:n] {
+		if l.Deed != nil {
+			delete(t.deeds, l.Deed.ID)
+		}
+	}
+	t.lines = slices.Clone(t.lines[n:])
 }
 
 // last reads through the entries and keeps the last ones.
-func (c auditLsCommand) last(ctx context.Context, reader *audit.Reader, q audit.Query) (last []audit.Record, err error) {
+func (c auditLsCommand) last(ctx context.Context, reader *audit.Reader, q audit.Query) (*auditTail, error) {
+	tail := &auditTail{deeds: map[string]*auditLine{}}
 	for r, err := range reader.List(ctx, q) {
 		if err != nil {
 			return nil, err
 		}
-		if last = append(last, r); c.Limit > 0 && len(last) >= 2*c.Limit+1000 {
-			last = slices.Clone(last[len(last)-c.Limit:])
-		}
+		tail.add(r, c.Limit)
 	}
-	if c.Limit > 0 && len(last) > c.Limit {
-		last = last[len(last)-c.Limit:]
-	}
-	return last, nil
+	tail.cut(c.Limit)
+	return tail, nil
 }
 
 // follow prints what is stored after the last ones, as it comes.
-func (c auditLsCommand) follow(ctx context.Context, a *cli.App, reader *audit.Reader, q audit.Query, last []audit.Record) error {
-	q.Follow = true
-	if len(last) > 0 {
-		q.After = last[len(last)-1].Sequence
-	}
+func (c auditLsCommand) follow(ctx context.Context, a *cli.App, reader *audit.Reader, q audit.Query, after uint64) error {
+	q.Follow, q.After = true, after
 	for r, err := range reader.List(ctx, q) {
 		if err != nil {
 			return err
 		}
 		out := &auditRows{app: a, plain: true}
-		if err := out.print(r); err != nil {
+		if err := out.print(&auditLine{Record: r}); err != nil {
 			return err
 		}
 	}
@@ -116,11 +159,15 @@ type auditRows struct {
 	table table.Writer
 }
 
-func (o *auditRows) print(r audit.Record) error {
+func (o *auditRows) print(l *auditLine) error {
 	if o.app.Globals.JSON {
-		return json.NewEncoder(o.app.Stdout).Encode(r)
+		encoder := json.NewEncoder(o.app.Stdout)
+		if err := encoder.Encode(l.Record); err != nil || l.outcome == nil {
+			return err
+		}
+		return encoder.Encode(l.outcome)
 	}
-	cells := auditCells(r)
+	cells := auditCells(l)
 	if o.plain || !cli.IsTerminal(o.app.Stdout) {
 		for i := range cells {
 			cells[i] = cli.OneLine(cells[i])
@@ -130,7 +177,7 @@ func (o *auditRows) print(r audit.Record) error {
 	}
 	if o.table == nil {
 		o.table = o.app.NewTable()
-		o.table.AppendHeader(table.Row{"at", "by", "action", "source", "what"})
+		o.table.AppendHeader(table.Row{"at", "by", "action", "source", "outcome", "what"})
 	}
 	row := table.Row{}
 	for _, cell := range cells {
@@ -142,20 +189,33 @@ func (o *auditRows) print(r audit.Record) error {
 
 func (o *auditRows) end() {
 	if o.table != nil {
-		o.app.Printf("%s\n", o.app.Fitted(o.table, 5))
+		o.app.Printf("%s\n", o.app.Fitted(o.table, 6))
 	}
 }
 
 // auditCells is an entry in the columns of a table.
-func auditCells(r audit.Record) []string {
-	if e := r.Entry; e != nil {
+func auditCells(l *auditLine) []string {
+	if e := l.Entry; e != nil {
 		what := "message " + cli.Printable(e.Message)
 		if e.Error != "" {
 			what += ": " + e.Error
 		}
-		return []string{cli.Clock(e.Time), e.Worker, string(e.Settlement), e.Source, what}
+		return []string{cli.Clock(e.Time), e.Worker, string(e.Settlement), e.Source, "", what}
 	}
-	d := r.Deed
+	d := l.Deed
+	outcome := d // an entry by itself
+	switch {
+	case d.Outcome != "":
+	case l.outcome != nil:
+		outcome = l.outcome.Deed
+	default:
+		outcome = &audit.Deed{Outcome: "begun"} // it is under way, or whoever did it was killed
+	}
+	return []string{cli.Clock(d.Time), cli.Printable(d.By), string(d.Action), d.Source, string(outcome.Outcome), deedText(d, outcome)}
+}
+
+// deedText says what was done and what came of it.
+func deedText(d, outcome *audit.Deed) string {
 	var what []string
 	add := func(text string) {
 		if text != "" {
@@ -183,5 +243,18 @@ func auditCells(r audit.Record) []string {
 	if d.Reason != "" {
 		text += " (" + d.Reason + ")"
 	}
-	return []string{cli.Clock(d.Time), cli.Printable(d.By), string(d.Action), d.Source, text}
+	if d.Outcome == "" && d.Count < 2 && outcome.Outcome == audit.Done {
+		return text // the one thing was done
+	}
+	var came []string
+	for _, name := range slices.Sorted(maps.Keys(outcome.Counts)) {
+		came = append(came, fmt.Sprint(outcome.Counts[name], " ", name))
+	}
+	if outcome.Error != "" {
+		came = append(came, outcome.Error)
+	}
+	if len(came) > 0 && text != "" {
+		text += ": "
+	}
+	return text + strings.Join(came, ", ")
 }
