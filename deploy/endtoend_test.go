@@ -217,7 +217,7 @@ func TestFloor_RegistryOfSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(0)
-	if n := messages(t, js, "REDOX_AUDIT"); n != 2 {
+	if n := messages(t, js, "REDOX_AUDIT"); n != 4 {
 		t.Errorf("%d entries in the audit trail", n)
 	}
 }
