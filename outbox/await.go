@@ -70,7 +70,7 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 		return Reply{}, fmt.Errorf("outbox: message %s of source %s: %w", m.ID, m.Source, ErrDuplicate)
 	}
 	for {
-		r, found, err := p.next(ctx, ctx, sub, m.ID)
+		r, found, err := p.next(ctx, ctx, sub, m.Source, m.ID)
 		if found && err == nil && private {
 			p.discardReply(ctx, r, p.config.Prefix.ReplyBodyName(m.Source, m.ID, receipt.Sequence))
 		}
@@ -117,10 +117,11 @@ func (p *Publisher) await(ctx context.Context, subject, id string, ask func() er
 		return Reply{}, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
+	source := p.config.Prefix.replySource(subject)
 	if id != "" {
 		if msg, err := p.storedReply(ctx, subject); err == nil && msg != nil {
 			if r, ok := replyTo(msg, id); ok {
-				return p.withBody(ctx, r)
+				return p.withBody(ctx, source, r)
 			}
 		}
 	}
@@ -143,11 +144,11 @@ func (p *Publisher) await(ctx context.Context, subject, id string, ask func() er
 		}
 		if msg != nil {
 			if r, ok := replyTo(msg, id); ok {
-				return p.withBody(ctx, r)
+				return p.withBody(ctx, source, r)
 			}
 		}
 		look, cancel := context.WithTimeout(ctx, awaitLook)
-		r, found, err := p.next(ctx, look, sub, id)
+		r, found, err := p.next(ctx, look, sub, source, id)
 		cancel()
 		if found || err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 			return r, err
@@ -178,14 +179,14 @@ func (p *Publisher) subscribe(ctx context.Context, subject string) (*nats.Subscr
 // next returns the next reply that comes to sub before look ends, with its body, for which
 // it takes the time of ctx. Not found without an error means that something else came:
 // anybody may publish to an inbox.
-func (p *Publisher) next(ctx, look context.Context, sub *nats.Subscription, id string) (r Reply, found bool, err error) {
+func (p *Publisher) next(ctx, look context.Context, sub *nats.Subscription, source, id string) (r Reply, found bool, err error) {
 	msg, err := sub.NextMsgWithContext(look)
 	switch {
 	case err == nil:
 		if r, found = replyTo(msg, id); !found {
 			return Reply{}, false, nil
 		}
-		r, err = p.withBody(ctx, r)
+		r, err = p.withBody(ctx, source, r)
 		return r, true, err
 	case look.Err() != nil:
 		err = context.Cause(look)
@@ -225,14 +226,25 @@ func (p *Publisher) storedReply(ctx context.Context, subject string) (*nats.Msg,
 	return msg, nil
 }
 
-// withBody fetches the body of a reply from the object store if it is there.
-func (p *Publisher) withBody(ctx context.Context, r Reply) (Reply, error) {
-	if r.BodyObject == "" || p.config.LeaveBodies {
-		return r, nil
+// withBody opens a sealed reply, and fetches its body from the object store if it is there.
+func (p *Publisher) withBody(ctx context.Context, source string, r Reply) (Reply, error) {
+	r, opening, err := r.Open(p.config.Ring, p.config.Prefix, source)
+	if err != nil || r.BodyObject == "" {
+		return r, err
 	}
-	var err error
-	if r.Body, err = p.bodies.Get(ctx, r.BodyObject, p.config.MaxClaim); err != nil {
-		return r, fmt.Errorf("outbox: the body of the reply to message %s: %w", r.MessageID, err)
+	return r, r.fetch(ctx, p.bodies, opening, p.config.MaxClaim, p.config.LeaveBodies)
+}
+
+// fetch reads the body of an opened reply from the object store, unless it is to be left there.
+func (r *Reply) fetch(ctx context.Context, bodies *Bodies, opening Opening, limit int64, leave bool) (err error) {
+	if leave {
+		if opening.Sealed() {
+			r.Unseal = opening.Reader
+		}
+		return nil
 	}
-	return r, nil
+	if r.Body, err = bodies.GetOpened(ctx, r.BodyObject, limit, opening); err != nil {
+		return fmt.Errorf("outbox: the body of the reply to message %s: %w", r.MessageID, err)
+	}
+	return nil
 }

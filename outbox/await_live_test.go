@@ -122,7 +122,7 @@ func TestAwait_ALargeBodyHasTheCallersTime(t *testing.T) {
 	if err := r.JS.Conn().PublishMsg(msg); err != nil {
 		t.Fatal(err)
 	}
-	if got, found, err := p.next(r.Ctx(), look, sub, "x"); err != nil || !found || len(got.Body) != len(body) {
+	if got, found, err := p.next(r.Ctx(), look, sub, "clinic-a", "x"); err != nil || !found || len(got.Body) != len(body) {
 		t.Errorf("found %t, %d bytes, %v", found, len(got.Body), err)
 	}
 	if look.Err() == nil {

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 // maxPrealloc bounds what is allocated at once on the word of an object's own header
@@ -59,6 +61,44 @@ func (b *Bodies) Get(ctx context.Context, name string, limit int64) ([]byte, err
 			return body, err
 		}
 	}
+}
+
+// GetOpened is Get for a body that may be sealed; limit is of what is sealed in it, and of the body itself. The error may
+// be a [seal.ErrAltered] besides.
+func (b *Bodies) GetOpened(ctx context.Context, name string, limit int64, o Opening) ([]byte, error) {
+	if !o.Sealed() {
+		return b.Get(ctx, name, limit)
+	}
+	r, err := b.OpenOpened(ctx, name, limit, o)
+	if err != nil {
+		return nil, err
+	}
+	return readOpened(r, o)
+}
+
+// OpenOpened is Open for a body that may be sealed; see GetOpened. What it returns reads the sealed one:
+// give it to [Opening.Reader].
+func (b *Bodies) OpenOpened(ctx context.Context, name string, limit int64, o Opening) (*BodyReader, error) {
+	if o.Sealed() && limit >= 0 {
+		limit = seal.Size(limit)
+	}
+	return b.Open(ctx, name, limit)
+}
+
+// readOpened reads a sealed body to its end.
+func readOpened(r *BodyReader, o Opening) ([]byte, error) {
+	if r.Size() != seal.Size(o.Size()) {
+		return nil, fmt.Errorf("outbox: %w: the body has another length", seal.ErrAltered)
+	}
+	body := make([]byte, o.Size())
+	from := o.Reader(r)
+	if _, err := io.ReadFull(from, body); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if _, err := from.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		return nil, errors.Join(seal.ErrAltered, err)
+	}
+	return body, nil
 }
 
 // BodyReader reads one stored body, from its start to its end. It is for one

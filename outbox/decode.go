@@ -50,6 +50,7 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m.Accept = d.get(HeaderAccept)
 	m.Header = d.httpHeaders()
 	m.BodyObject = d.get(HeaderBodyObject)
+	m.Envelope, m.SealedHeaders = d.get(HeaderSeal), d.get(HeaderSealed)
 	m.ReplyTo = d.replyTo()
 	m.OrderToken = d.orderToken(m.Lane, token)
 	m.Deadline = d.deadline()
@@ -210,6 +211,12 @@ func (d *decoder) checkFields(m *Message) {
 	}
 	if d.err == nil {
 		d.fail(m.checkBody())
+	}
+	if d.err == nil {
+		d.fail(m.checkSealed())
+	}
+	if d.err == nil && m.Sealed() && len(d.h[HeaderMessageID]) == 0 {
+		d.fail(&ContractError{Part: HeaderMessageID, Reason: "is missing: a sealed message needs it"})
 	}
 	if d.err == nil && m.ReplayOf != "" {
 		d.fail(checkReplayOf(m.ReplayOf))

@@ -48,6 +48,8 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 		set(HeaderDeadline, m.Deadline.UTC().Format(time.RFC3339Nano))
 	}
 	set(HeaderBodyObject, m.BodyObject)
+	set(HeaderSeal, m.Envelope)
+	set(HeaderSealed, m.SealedHeaders)
 	setTrace(h, m.TraceParent, m.TraceState)
 	set(HeaderReplayOf, m.ReplayOf)
 	if m.ReplayCount > 0 {
@@ -121,6 +123,9 @@ func (m *Message) check() error {
 		return errOrderToken
 	}
 	if err := m.checkBody(); err != nil {
+		return err
+	}
+	if err := m.checkSealed(); err != nil {
 		return err
 	}
 	if y := m.Deadline.UTC().Year(); y < 1 || y > 9999 {

@@ -43,6 +43,9 @@ var (
 	ErrBodyAltered = errors.New("body object is altered")
 )
 
+// ErrUnsealed is returned for a message that is not sealed where it must be. It is a *[ContractError].
+var ErrUnsealed error = &ContractError{Part: HeaderSeal, Reason: "is missing, and seal.require is on: publish the message where there is a ring of keys (seal.ring_file)"}
+
 // ContractError says which part of a message breaks the wire contract. It
 // never holds the value of that part.
 type ContractError struct {

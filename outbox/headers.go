@@ -36,6 +36,10 @@ const (
 	HeaderDeadline = "Redox-Deadline"
 	// HeaderBodyObject is the claim check: an object's name in REDOX_BODIES.
 	HeaderBodyObject = "Redox-Body-Object"
+	// HeaderSeal is the envelope of a sealed message or reply; see package seal.
+	HeaderSeal = "Redox-Seal"
+	// HeaderSealed holds the sealed headers of a message or reply, encrypted.
+	HeaderSealed = "Redox-Sealed"
 	// HeaderTraceParent and HeaderTraceState carry the W3C trace context.
 	HeaderTraceParent = "traceparent"
 	// HeaderTraceState belongs to HeaderTraceParent.

@@ -23,7 +23,7 @@ func (e entrance) knows(name string) bool {
 		return true
 	case HeaderOrderKey:
 		return e == throughGateway
-	case HeaderBodyObject, HeaderPossibleDuplicate, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition, HeaderOrderBehind:
+	case HeaderBodyObject, HeaderSeal, HeaderSealed, HeaderPossibleDuplicate, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition, HeaderOrderBehind:
 		return e == throughQueue
 	}
 	return isRequestHeader(name)
@@ -39,7 +39,7 @@ func (e entrance) longestID() int {
 
 // contractHeaders are the names that a misspelt one may have meant.
 var contractHeaders = [...]string{HeaderID, HeaderContentType, HeaderAccept, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath,
-	HeaderReplyTo, HeaderOrderToken, HeaderOrderKey, HeaderDeadline, HeaderBodyObject, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition,
+	HeaderReplyTo, HeaderOrderToken, HeaderOrderKey, HeaderDeadline, HeaderBodyObject, HeaderSeal, HeaderSealed, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition,
 	HeaderOrderBehind, HeaderPossibleDuplicate}
 
 // check refuses a header that its sender took for one of the contract and that is none: one

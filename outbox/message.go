@@ -67,6 +67,12 @@ type Message struct {
 	// PossibleDuplicate: whoever publishes the message may have published it before, at a time
 	// that the queue has forgotten. The worker says so in its reply.
 	PossibleDuplicate bool
+	// ClearReply has a worker answer to a subject that is not stored with a reply that is not sealed,
+	// although the message is: who asked has no ring of keys.
+	ClearReply bool
+	// Envelope and SealedHeaders are those of a sealed message, see [Message.Seal]: its Method, Path,
+	// ContentType, Accept, Header and Body are in there. Both are empty for one that is not sealed.
+	Envelope, SealedHeaders string
 	// Body in the format of the Kind. A byte order mark in front of JSON is passed over.
 	Body []byte
 	// OpenBody reads the body from the object store, from its start, each time it is
@@ -98,7 +104,7 @@ func (m *Message) fill() {
 	if m.Kind == "" {
 		m.Kind = KindDataModel
 	}
-	if m.Method == "" {
+	if m.Method == "" && !m.Sealed() {
 		m.Method = http.MethodPost
 		if m.Kind.routed() && !m.HasBody() {
 			m.Method = http.MethodGet

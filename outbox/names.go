@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -162,6 +165,16 @@ func (p Prefix) IsReplySubject(subject string) bool {
 	return ok && strings.HasPrefix(rest, ".reply.") && len(rest) > len(".reply.")
 }
 
+// replySource is the source to whose messages a durable reply subject belongs; "" for another subject.
+func (p Prefix) replySource(subject string) string {
+	rest, ok := strings.CutPrefix(subject, p.String()+".reply.")
+	source, _, more := strings.Cut(rest, ".")
+	if !ok || !more {
+		return ""
+	}
+	return source
+}
+
 // SendConsumer is the durable consumer of the SENDs of source, ordered and unordered. It exists
 // while the source has something to send.
 func (p Prefix) SendConsumer(source string) string { return source + "-send" }
@@ -278,3 +291,13 @@ func parseLane(rest string) (lane Lane, last string, ok bool) {
 // ReconcileConsumer is the durable consumer of [Prefix.ReconcileStream] that all workers pull
 // logs from.
 func (p Prefix) ReconcileConsumer() string { return "reconcile" }
+
+// APIPrefix begins the subjects of the JetStream API as js reaches it, and ends in a dot: in a domain,
+// or by an account's import under another name, it is another than "$JS.API.".
+func APIPrefix(js jetstream.JetStream) string { return jsapi.APIPrefix(js) }
+
+// BucketSubject is where a key of a bucket is written that cannot be put, for example because it has
+// a TTL, also where js has another [APIPrefix] than most.
+func BucketSubject(js jetstream.JetStream, bucket, key string) string {
+	return jsapi.BucketSubject(js, bucket, key)
+}

@@ -14,6 +14,9 @@ func errPath(reason string) error { return &ContractError{Part: HeaderPath, Reas
 // a file with a route of its own is a mistake that must not be ignored: it
 // would be sent somewhere else than its author meant.
 func (m *Message) checkRoute() error {
+	if m.Sealed() {
+		return nil // it is not known
+	}
 	if !m.Kind.routed() {
 		if m.Path != "" {
 			return errPath("is for fhir and platform messages only")

@@ -1,10 +1,12 @@
 package outbox
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 const (
@@ -57,6 +60,11 @@ type PublisherConfig struct {
 	// little over. It takes the right to look at the queue, with which one sees
 	// how much each source has there. 0 and 1 mean all of it.
 	MaxShare float64
+	// Ring seals what has a patient in it before it is stored, and opens sealed replies; see
+	// package seal. nil seals nothing.
+	Ring *seal.Ring
+	// RequireSeal refuses what is not sealed where there is no Ring.
+	RequireSeal bool
 	// Trace returns the W3C trace context of a message that brings none, from the context in
 	// which it is published; oteltrace.FromContext does so for OpenTelemetry. It must be safe
 	// for concurrent use; after a panic of it the message goes without one. nil means that ctx
@@ -154,7 +162,7 @@ func (p *Publisher) JetStream() jetstream.JetStream { return p.js }
 // again with the ID of the Receipt, which is set also beside an error. If it
 // is ErrInDoubt, the message may then be sent twice.
 //
-// Errors: *[ContractError], *[SizeError], [ErrQueueFull], [ErrNoStream],
+// Errors: *[ContractError], *[SizeError], [seal.ErrAway], [ErrQueueFull], [ErrNoStream],
 // [ErrPermission], [ErrInDoubt], that of PublisherConfig.Lint, else the reason for which ctx ended.
 func (p *Publisher) Publish(ctx context.Context, m Message) (Receipt, error) {
 	ctx, cancel := bounded(ctx, p.config.Timeout)
@@ -193,6 +201,10 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 		}
 		return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 	}
+	key, err := p.seal(&m, &w)
+	if err != nil {
+		return receipt, err
+	}
 	// The server's limit is known only while there is a connection.
 	if err := w.Connected(ctx); err != nil {
 		return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
@@ -202,7 +214,7 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 			return receipt, fmt.Errorf("outbox: publish message %s of source %s: %w", m.ID, m.Source, err)
 		}
 	}
-	if err := p.fit(ctx, &m, &w); err != nil {
+	if err := p.fit(ctx, &m, &w, key); err != nil {
 		return receipt, err
 	}
 	ack, err := w.Publish(ctx)
@@ -234,7 +246,7 @@ func (p *Publisher) trace(ctx context.Context, m *Message) {
 
 // lint asks whoever is to judge messages. The value of a panic may hold anything.
 func (p *Publisher) lint(ctx context.Context, m Message) (err error) {
-	if p.config.Lint == nil {
+	if p.config.Lint == nil || m.Sealed() { // whoever sealed it could judge it
 		return nil
 	}
 	defer func() {
@@ -249,6 +261,25 @@ func (p *Publisher) queue() publish.Queue {
 	return publish.Queue{JS: p.js, Stream: p.config.Prefix.OutStream(), TooLarge: tooLarge}
 }
 
+// seal seals the headers of a message; the body is sealed with the key, which is nil where nothing is to be sealed.
+func (p *Publisher) seal(m *Message, w *publish.Message) (*seal.DataKey, error) {
+	switch {
+	case m.Sealed():
+		return nil, nil
+	case p.config.Ring == nil:
+		if p.config.RequireSeal {
+			return nil, ErrUnsealed
+		}
+		return nil, nil
+	}
+	key, err := m.sealHead(p.config.Ring, p.config.Prefix)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: message %s of source %s is not stored: %w", m.ID, m.Source, err)
+	}
+	w.Msg, err = p.encode(*m)
+	return &key, err
+}
+
 // encode makes the message as the queue stores it.
 func (p *Publisher) encode(m Message) (*nats.Msg, error) {
 	msg, err := m.Encode(p.config.Prefix)
@@ -260,9 +291,15 @@ func (p *Publisher) encode(m Message) (*nats.Msg, error) {
 
 // fit moves the body of a message that is too large for the server into the
 // object store, if that is allowed.
-func (p *Publisher) fit(ctx context.Context, m *Message, w *publish.Message) error {
+func (p *Publisher) fit(ctx context.Context, m *Message, w *publish.Message, key *seal.DataKey) error {
 	size, limit := wire.Size(w.Msg), p.js.Conn().MaxPayload()
+	if key != nil {
+		size += seal.Size(int64(len(m.Body))) - int64(len(m.Body))
+	}
 	if size <= limit {
+		if key != nil {
+			w.Msg.Data = key.Seal(m.Body)
+		}
 		return nil
 	}
 	if !p.config.ClaimCheck || len(m.Body) == 0 {
@@ -280,14 +317,18 @@ func (p *Publisher) fit(ctx context.Context, m *Message, w *publish.Message) err
 		return tooLarge(size, limit, publish.MaxPayloadName)
 	}
 	w.Object = m.BodyObject
-	return p.store(ctx, w.Object, body)
+	return p.store(ctx, w.Object, body, key)
 }
 
 // store puts a body into the object store, again from the start when the store did not
 // answer: its leader may just be elected.
-func (p *Publisher) store(ctx context.Context, object string, body []byte) error {
+func (p *Publisher) store(ctx context.Context, object string, body []byte, key *seal.DataKey) error {
 	for try := 1; ; try++ {
-		err := p.bodies.Put(ctx, object, body)
+		var from io.Reader = bytes.NewReader(body)
+		if key != nil {
+			from = key.SealFrom(from, int64(len(body)))
+		}
+		_, err := p.bodies.PutFrom(ctx, object, from)
 		if err == nil || !jsapi.MayPass(err) || try == jsapi.Tries || !jsapi.Sleep(ctx, jsapi.Pause<<try) {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 const (
@@ -55,6 +56,8 @@ type RepliesConfig struct {
 	MaxClaim int64
 	// LeaveBodies leaves a body that lies in the object store there; see [PublisherConfig].
 	LeaveBodies bool
+	// Ring opens sealed replies; without it they stay as they are, with an error beside them.
+	Ring *seal.Ring
 }
 
 // WithDefaults returns a copy in which every zero field has its default.
@@ -179,7 +182,7 @@ func (r *Replies) Provision(ctx context.Context) error {
 // An error without a reply (nil) says why none can be read at the moment, or why not its body in
 // the object store: [ErrNoStream], [ErrPermission] and others; the loop may go on, which waits and
 // tries again. An error beside a reply is one of its body which no wait would mend,
-// [ErrBodyMissing], [ErrBodyAltered] or a *[SizeError], or says that something is stored there
+// [ErrBodyMissing], [ErrBodyAltered], a *[SizeError] or an error of package seal, or says that something is stored there
 // that is no reply of a worker; such a reply is done like others when the loop goes on.
 //
 // All may be ranged over by many goroutines at once. A panic of the loop's body leaves the
@@ -205,82 +208,6 @@ func (r *Replies) All(ctx context.Context) iter.Seq2[*Received, error] {
 					return
 				}
 			}
-		}
-	}
-}
-
-// handle yields one reply, and settles it when the loop goes on.
-func (r *Replies) handle(ctx context.Context, msg jetstream.Msg, lease time.Duration, yield func(*Received, error) bool) bool {
-	stop := keep(msg, lease)
-	defer stop()
-	reply, err := received(msg)
-	if err == nil && reply.BodyObject != "" && !r.config.LeaveBodies {
-		err = r.fetch(ctx, reply, func(err error) bool { return yield(nil, err) })
-	}
-	if errors.Is(err, errLeft) || ctx.Err() != nil || !yield(reply, err) {
-		return false // and it comes again
-	}
-	stop()
-	if reply.again != nil {
-		// When that is lost, it comes again after AckWait.
-		_ = msg.NakWithDelay(*reply.again)
-		return true
-	}
-	// The ack of what is done is not given up because ctx ends.
-	confirm, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
-	defer cancel()
-	// Without a confirmation it comes again, like after a crash.
-	if msg.DoubleAck(confirm) == nil {
-		r.mu.Lock()
-		if reply.Stored.After(r.done) {
-			r.done = reply.Stored
-		}
-		r.mu.Unlock()
-	}
-	return true
-}
-
-// keep tells the server that a reply is being handled, until what it returns is called.
-func keep(msg jetstream.Msg, lease time.Duration) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var marks sync.WaitGroup
-	marks.Go(func() {
-		for jsapi.Sleep(ctx, min(lease/3, repliesMark)) {
-			_ = msg.InProgress() // the next one is not far
-		}
-	})
-	return func() {
-		cancel()
-		marks.Wait()
-	}
-}
-
-// received decodes a reply.
-func received(msg jetstream.Msg) (*Received, error) {
-	got := &Received{Subject: msg.Subject(), Deliveries: 1}
-	if meta, err := msg.Metadata(); err == nil {
-		got.Sequence, got.Stored, got.Deliveries = meta.Sequence.Stream, meta.Timestamp, int(min(meta.NumDelivered, 1<<30))
-	}
-	var err error
-	got.Reply, err = DecodeReply(&nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()})
-	return got, err
-}
-
-// errLeft: the loop was left.
-var errLeft = errors.New("the loop was left")
-
-// fetch reads the body of a reply. What a wait may mend it tells, and tries again.
-func (r *Replies) fetch(ctx context.Context, reply *Received, tell func(error) bool) (err error) {
-	for pause := repliesFirstPause; ; pause = min(2*pause, repliesLastPause) {
-		if reply.Body, err = r.bodies.Get(ctx, reply.BodyObject, r.config.MaxClaim); err == nil {
-			return nil
-		}
-		err = fmt.Errorf("outbox: the body of the reply to message %s: %w", reply.MessageID, err)
-		if errors.Is(err, ErrBodyMissing) || errors.Is(err, ErrBodyAltered) || errors.As(err, new(*SizeError)) {
-			return err
-		}
-		if ctx.Err() != nil || !tell(err) || !jsapi.Sleep(ctx, pause) {
-			return errLeft
 		}
 	}
 }

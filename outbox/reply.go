@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ const (
 	mediaProblem = "application/problem+json"
 	maxLogIDs    = 32
 	maxLogID     = 128
-	replyHeaders = 11 // of a reply, at most, besides its trace context and those of the answer
+	replyHeaders = 13 // of a reply, at most, besides its trace context and those of the answer
 )
 
 // Reply tells the publisher how its message was settled. Body is Redox's
@@ -44,7 +45,13 @@ type Reply struct {
 	Header http.Header
 	// BodyObject names the object in REDOX_BODIES that holds a body too large
 	// for a message; Body is then empty.
-	BodyObject              string
+	BodyObject string
+	// Envelope and SealedHeaders are those of a sealed reply; see [Reply.Open]. Its ContentType, Header and
+	// Body are in there. Both are empty for one that is not sealed, or was opened.
+	Envelope, SealedHeaders string
+	// Unseal reads the body that an object holds sealed; nil where it is not. It is set beside
+	// the BodyObject of a reply that was opened and whose body was left in the object store.
+	Unseal                  func(io.Reader) io.Reader
 	TraceParent, TraceState string
 	Body                    []byte
 }
@@ -98,6 +105,8 @@ func (r Reply) Encode(subject string) *nats.Msg {
 		}
 	}
 	set(HeaderBodyObject, r.BodyObject)
+	set(HeaderSeal, r.Envelope)
+	set(HeaderSealed, r.SealedHeaders)
 	setTrace(h, r.TraceParent, r.TraceState)
 	return &nats.Msg{Subject: subject, Header: h, Data: r.Body}
 }
@@ -140,6 +149,7 @@ func DecodeReply(in *nats.Msg) (Reply, error) {
 		ContentType: wire.First(in.Header, HeaderContentType),
 		Header:      decodeAnswerHeader(in.Header),
 		BodyObject:  wire.First(in.Header, HeaderBodyObject),
+		Envelope:    wire.First(in.Header, HeaderSeal), SealedHeaders: wire.First(in.Header, HeaderSealed),
 		TraceParent: wire.First(in.Header, HeaderTraceParent),
 		TraceState:  wire.First(in.Header, HeaderTraceState),
 		Body:        in.Data,

@@ -94,6 +94,20 @@ func (m *Message) checkBody() error {
 	return nil
 }
 
+// checkSealed refuses what is in the clear of what a sealed message has encrypted: two readers
+// would see two messages.
+func (m *Message) checkSealed() error {
+	switch {
+	case m.Envelope == "" && m.SealedHeaders == "":
+		return nil
+	case m.Envelope == "" || m.SealedHeaders == "":
+		return &ContractError{Part: HeaderSeal, Reason: "and " + HeaderSealed + " go together, and one is missing"}
+	case m.Method+m.Path+m.ContentType+m.Accept != "" || len(m.Header) > 0 || m.ClearReply:
+		return &ContractError{Part: HeaderSeal, Reason: "stands beside a header that must be sealed with it"}
+	}
+	return nil
+}
+
 // isTraceParent accepts version-traceid-parentid-flags. A malformed context is
 // dropped, not refused: W3C Trace Context, 3.2.
 func isTraceParent(s string) bool {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/redoxworker/redoxworker/outbox/internal/shown"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 // Format, LogValue and MarshalJSON of each type that holds a secret or patient data; see
@@ -22,7 +23,7 @@ func shownKind(k Kind) Kind {
 func (m Message) shown() shown.Value {
 	return shown.Of("outbox.Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", shownKind(m.Kind), "method", SafeName(m.Method), "path_bytes", len(m.Path),
 		"order_token", shown.Token(m.OrderToken), "headers", len(m.Header), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position, "behind", m.Behind, "possible_duplicate", m.PossibleDuplicate,
-		"body_object", m.BodyObject, "body_bytes", max(m.BodySize, int64(len(m.Body))), "sequence", m.Sequence, "stored", m.Stored)
+		"body_object", m.BodyObject, "sealed", seal.KeyOf(m.Envelope), "body_bytes", max(m.BodySize, int64(len(m.Body))), "sequence", m.Sequence, "stored", m.Stored)
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the body, path, headers and order key.
@@ -42,7 +43,7 @@ func (m *Message) UnmarshalJSON([]byte) error {
 
 func (r Reply) shown() shown.Value {
 	return shown.Of("outbox.Reply", "id", r.MessageID, "replay_of", r.ReplayOf, "settlement", r.Settlement, "status", r.Status, "attempts", r.Attempts,
-		"headers", len(r.Header), "log_ids", r.LogIDs, "error", r.Error, "possible_duplicate", r.PossibleDuplicate, "body_object", r.BodyObject, "body_bytes", len(r.Body))
+		"headers", len(r.Header), "log_ids", r.LogIDs, "error", r.Error, "possible_duplicate", r.PossibleDuplicate, "body_object", r.BodyObject, "sealed", seal.KeyOf(r.Envelope), "body_bytes", len(r.Body))
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the body.
@@ -82,7 +83,7 @@ func (a Answer) MarshalJSON() ([]byte, error) { return a.shown().JSON() }
 
 func (c PublisherConfig) shown() shown.Value {
 	return shown.Of("outbox.PublisherConfig", "prefix", c.Prefix, "order_secret_set", len(c.OrderSecret) > 0, "timeout", c.Timeout, "wait", c.Wait,
-		"max_body", c.MaxBody, "claim_check", c.ClaimCheck, "max_claim", c.MaxClaim, "max_share", c.MaxShare)
+		"max_body", c.MaxBody, "claim_check", c.ClaimCheck, "max_claim", c.MaxClaim, "max_share", c.MaxShare, "seals", c.Ring != nil, "require_seal", c.RequireSeal)
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the order secret.
@@ -119,3 +120,16 @@ func (r *BodyReader) LogValue() slog.Value { return r.shown().LogValue() }
 
 // MarshalJSON is what Format prints, as an object.
 func (r *BodyReader) MarshalJSON() ([]byte, error) { return r.shown().JSON() }
+
+func (o Opening) shown() shown.Value {
+	return shown.Of("outbox.Opening", "sealed", o.sealed, "size", o.size)
+}
+
+// Format prints no key, whatever the verb.
+func (o Opening) Format(f fmt.State, _ rune) { o.shown().Print(f) }
+
+// LogValue is what Format prints, as a group.
+func (o Opening) LogValue() slog.Value { return o.shown().LogValue() }
+
+// MarshalJSON is what Format prints, as an object.
+func (o Opening) MarshalJSON() ([]byte, error) { return o.shown().JSON() }

@@ -23,6 +23,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/fhirpages"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/redox"
@@ -41,6 +42,7 @@ var guarded = map[string]struct {
 	"dlq.Stored":             {new(dlq.Stored), "MessageID Source Settlement Error Subject Worker"},
 	"operate.Exported":       {new(operate.Exported), "MessageID Source Settlement Error Subject Worker"},
 	"outbox.Stored":          {new(outbox.Stored), "Subject"},
+	"seal.Headers":           {new(seal.Headers), ""},
 	"fhirpages.Page":         {new(fhirpages.Page), "Settlement"},
 	"outbox.Answer":          {new(outbox.Answer), "LogIDs Flag Hosts"},
 	"outbox.PublisherConfig": {new(outbox.PublisherConfig), "Prefix"},
@@ -54,7 +56,7 @@ var guarded = map[string]struct {
 
 // opaque are types that hold such things where no caller can put them without their
 // constructors; they are made by the tests below, or printed by tests of their package.
-var opaque = []string{"outbox.Publisher", "sqloutbox.Outbox", "gateway.Gateway", "outbox.BodyReader", "bulkexport.Export", "redox.Error",
+var opaque = []string{"outbox.Publisher", "sqloutbox.Outbox", "gateway.Gateway", "outbox.BodyReader", "seal.Keys", "seal.Ring", "seal.DataKey", "outbox.Opening", "bulkexport.Export", "redox.Error",
 	"auth.Token", "auth.Key", "secret.Text", "config.URL"}
 
 // harmless are types of which every text may be shown: ids, names, settings, safe texts, or
@@ -71,6 +73,7 @@ gateway.Stats outbox.Bodies outbox.Collected outbox.ContractError outbox.Gateway
 dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection
 dlq.Grouping dlq.Page dlq.PageOptions dlq.ReplayNote dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 lint.Error lint.Linter lint.Problem
+seal.Key seal.Options
 sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.LaneStatus sqloutbox.Migration sqloutbox.Relay sqloutbox.RelayConfig sqloutbox.Stats sqloutbox.Status
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
