@@ -22,6 +22,7 @@ func (l *loader) check(c *Config) {
 	l.checkReply(c)
 	l.checkReconcile(c)
 	l.checkOutbox(c)
+	l.checkConsole(&c.Console)
 }
 
 func (l *loader) checkNATS(n *NATS) {

@@ -32,6 +32,7 @@ type Config struct {
 	Reconcile Reconcile `key:"reconcile"`
 	Outbox    Outbox    `key:"outbox"`
 	Admin     Admin     `key:"admin"`
+	Console   Console   `key:"console"`
 	Log       Log       `key:"log"`
 
 	meta meta

@@ -105,6 +105,10 @@ func (l *loader) derive(c *Config) {
 	if r.LegacyURL == "" {
 		r.LegacyURL = r.BaseURL + "/auth"
 	}
+	c.Console.BasePath, c.Console.PublicURL = strings.TrimRight(c.Console.BasePath, "/"), strings.TrimRight(c.Console.PublicURL, "/")
+	if c.Console.Listen == listenOff {
+		c.Console.Listen = ""
+	}
 	if c.Admin.Listen == listenOff {
 		c.Admin.Listen = ""
 	}

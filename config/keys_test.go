@@ -43,6 +43,20 @@ func valid(f field, dir string) (value string, beside map[string]string) {
 		return "http://proxy.example:3128", nil
 	case f.key == "admin.listen":
 		return "0.0.0.0:1", nil
+	case f.key == "console.listen":
+		return "127.0.0.1:1", map[string]string{"console.tokens": oneToken, "console.viewers": "*"}
+	case f.key == "console.base_path":
+		return "/ops", nil
+	case f.key == "console.trusted_proxies":
+		return "10.0.0.0/24", nil
+	case f.key == "console.tokens":
+		return oneToken, nil
+	case f.key == "console.session_key":
+		return strings.Repeat("k", 32), nil
+	case f.key == "console.session_key_file":
+		return filepath.Join(dir, "session.key"), nil
+	case f.key == "console.session":
+		return "2h", nil
 	case f.key == "outbox.driver":
 		return DriverMySQL, map[string]string{"outbox.dsn": "x"}
 	case f.key == "outbox.poll":
@@ -70,6 +84,9 @@ func valid(f field, dir string) (value string, beside map[string]string) {
 	}
 	return byKind(f, pem), beside
 }
+
+// oneToken is one of console.tokens.
+var oneToken = "ann=sha256:" + strings.Repeat("0", 64)
 
 func byKind(f field, pem string) string {
 	if len(f.values) > 0 {
@@ -115,6 +132,7 @@ func TestLoad_EveryKeyInEveryLayer(t *testing.T) {
 	dir := filepath.Dir(base)
 	write(t, dir, "user.creds", "-----BEGIN NATS USER JWT-----")
 	write(t, dir, "user.nk", "SUAXXXX")
+	write(t, dir, "session.key", strings.Repeat("k", 32))
 	for _, f := range fields {
 		t.Run(f.key, func(t *testing.T) {
 			t.Parallel()

@@ -11,6 +11,9 @@ import (
 // given are settings besides those of minimal, by dotted key.
 type given map[string]any
 
+// aConsole is one that somebody can sign in to.
+var aConsole = given{"console.listen": "127.0.0.1:8467", "console.tokens": oneToken, "console.viewers": "*"}
+
 // settingsMends are mistakes, what the problem says to do about each, and the settings of
 // somebody who has done it: one for each way that it names. "" takes a setting away.
 var settingsMends = []struct {
@@ -39,6 +42,18 @@ var settingsMends = []struct {
 	{given{"outbox.driver": "sqlite", "outbox.dsn": "app.db", "outbox.notify": true}, "leave outbox.notify out, or set outbox.driver to postgres", []given{{"outbox.notify": ""}, {"outbox.driver": "postgres"}}},
 	{given{"quota.group": "A"}, "use 1 to 64 of a-z, 0-9 and -", []given{{"quota.group": "a-0"}}},
 	{given{"admin.listen": "8466"}, "write an address such as 127.0.0.1:8466, or off", []given{{"admin.listen": "127.0.0.1:8466"}, {"admin.listen": "off"}}},
+	{given{"console.listen": "8467"}, "write an address such as 127.0.0.1:8467, or unix:/run/redoxworker/console.sock", []given{aConsole, with(aConsole, given{"console.listen": "unix:/run/redoxworker/console.sock"})}},
+	{given{"console.base_path": "ops"}, "write a path such as /ops/redox", []given{{"console.base_path": "/ops/redox"}}},
+	{given{"console.trusted_proxies": "proxy"}, "write addresses such as 10.0.0.7, and networks such as 10.0.0.0/24", []given{{"console.trusted_proxies": "10.0.0.7,10.0.0.0/24"}}},
+	{given{"console.tokens": "ann"}, "write what `redoxworker console token NAME` prints", []given{{"console.tokens": oneToken}}},
+	{given{"console.session_key": "short"}, "write what `openssl rand -hex 32` prints", []given{{"console.session_key": strings.Repeat("0123", 16)}}},
+	{given{"console.operators": "group: for clinic-*"}, "write a NAME, group:NAME or *, and to limit it for and patterns of sources: group:ops for clinic-* lab",
+		[]given{{"console.operators": "ann"}, {"console.operators": "*"}, {"console.operators": "group:ops for clinic-* lab"}}},
+	{with(aConsole, given{"console.listen": ":8467"}), "listen on 127.0.0.1, or put a proxy with TLS in front and set console.behind_proxy", []given{{"console.listen": "127.0.0.1:8467"}, {"console.behind_proxy": true}}},
+	{with(aConsole, given{"console.listen": ":8467", "console.auth": "none"}), "choose another way to sign in, or listen on 127.0.0.1 without console.behind_proxy",
+		[]given{{"console.listen": "127.0.0.1:8467"}, {"console.auth": "token", "console.behind_proxy": true}}},
+	{with(aConsole, given{"console.auth": "basic"}), "set it, or choose another console.auth", []given{{"console.users_file": "secret.txt"}, {"console.auth": "token"}}},
+	{with(aConsole, given{"console.viewers": ""}), "name somebody who may, or * for all who sign in", []given{{"console.viewers": "ann"}, {"console.viewers": "*"}, {"console.admins": "ann"}}},
 	{given{"keys.main.client_id": ""}, "copy it from Redox's dashboard", []given{{"keys.main.client_id": "client-1"}}},
 	{given{"keys.main.kid": ""}, "set the key id that Redox knows this key by", []given{{"keys.main.kid": "kid-1"}}},
 	{given{"keys.main.private_key_file": ""}, "make one with `redoxworker keys new`", []given{{"keys.main.private_key_file": "key.pem"}}},
