@@ -45,7 +45,7 @@ var settingsMends = []struct {
 	{given{"console.listen": "8467"}, "write an address such as 127.0.0.1:8467, or unix:/run/redoxworker/console.sock", []given{aConsole, with(aConsole, given{"console.listen": "unix:/run/redoxworker/console.sock"})}},
 	{given{"console.base_path": "ops"}, "write a path such as /ops/redox", []given{{"console.base_path": "/ops/redox"}}},
 	{given{"console.trusted_proxies": "proxy"}, "write addresses such as 10.0.0.7, and networks such as 10.0.0.0/24", []given{{"console.trusted_proxies": "10.0.0.7,10.0.0.0/24"}}},
-	{given{"console.tokens": "ann"}, "write what `redoxworker console token NAME` prints", []given{{"console.tokens": oneToken}}},
+	{given{"console.tokens": "ann"}, "write what `redoxworker console-token NAME` prints", []given{{"console.tokens": oneToken}}},
 	{given{"console.session_key": "short"}, "write what `openssl rand -hex 32` prints", []given{{"console.session_key": strings.Repeat("0123", 16)}}},
 	{given{"console.operators": "group: for clinic-*"}, "write a NAME, group:NAME or *, and to limit it for and patterns of sources: group:ops for clinic-* lab",
 		[]given{{"console.operators": "ann"}, {"console.operators": "*"}, {"console.operators": "group:ops for clinic-* lab"}}},

@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/signincmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/statuscmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/usagecmd"
@@ -47,6 +48,8 @@ type rootCommand struct {
 	OrderToken wirecmd.OrderTokenCommand `cmd:"" help:"Print the tokens of order keys, for clients that publish by themselves."`
 	Wire       wirecmd.WireCommand       `cmd:"" help:"Print the wire contract: subjects, headers, streams; or as an AsyncAPI document."`
 	Bench      bench.Commands            `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
+
+	ConsoleToken signincmd.TokenCommand `cmd:"" help:"Make a token with which somebody signs in to the web console."`
 
 	Check     checkcmd.CheckCommand     `cmd:"" help:"Try everything that a worker depends on, and say how to mend what is wrong. Changes nothing."`
 	RetryPlan checkcmd.RetryPlanCommand `cmd:"" help:"When a message is tried again, until when, and what ends it."`

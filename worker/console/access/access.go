@@ -55,8 +55,8 @@ func Actions() []Action {
 	return []Action{See, Replay, Discard, Pause, Resume, Hold, Release, Reveal, Edit, Export, Sources, Audit}
 }
 
-// least is the role that an action takes.
-func (a Action) least() Role {
+// Least is the role that an action takes.
+func (a Action) Least() Role {
 	switch a {
 	case See:
 		return Viewer
@@ -71,7 +71,7 @@ func (a Action) least() Role {
 // May reports whether a role allows an action. One that does not exist allows nothing.
 func (r Role) May(a Action) bool {
 	at := slices.Index(Roles(), r)
-	return at >= 0 && slices.Contains(Actions(), a) && at >= slices.Index(Roles(), a.least())
+	return at >= 0 && slices.Contains(Actions(), a) && at >= slices.Index(Roles(), a.Least())
 }
 
 // Grant is a role for some sources.
@@ -90,6 +90,8 @@ type User struct {
 	// SignOut is the path, below the root of the console and without a slash before it, to which a
 	// POST ends the session; empty where there is none to end.
 	SignOut string
+	// Remote is where the request comes from, as far as is known: an address.
+	Remote string
 }
 
 // May reports whether the user may do something to a source. The source "" stands for all sources, and
