@@ -70,7 +70,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
 	for _, name := range []string{"outbox", "outbox/seal", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/asyncapi", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
-		"outbox/sqloutbox", "outbox/sqloutbox/pgxtx", "worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed", "worker/console/access"} {
+		"outbox/sqloutbox", "outbox/sqloutbox/pgxtx", "worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed", "worker/service/signin", "worker/console/access", "worker/console/access/oidc"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("no package %s", name)
@@ -136,7 +136,8 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/service/registry":  {"config", "outbox", "worker/audit"},
 		"worker/service/feed":      {"auth/filewatch", "config", "outbox", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
-		"worker/console/access": {"auth/secret"},
+		"worker/console/access": {"auth/secret"}, "worker/console/access/oidc": {"auth/secret", "worker/console/access"},
+		"worker/service/signin": {"auth/filewatch", "auth/secret", "config", "worker/console/access", "worker/console/access/oidc", "worker/service/internal/pemfile"},
 	}
 	inside := []string{"internal/cli", "internal/signincmd", "internal/usagecmd", "internal/wirecmd", "internal/sqlcmd", "internal/statuscmd", "internal/checkcmd", "internal/dlqcmd", "internal/opscmd", "internal/telemetry", "internal/daemon", "internal/devstack", "internal/bench", "internal/clitest"}
 	packages := goList(t)
@@ -172,6 +173,12 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 	for _, dep := range packages["auth"].Deps {
 		if strings.HasPrefix(dep, "github.com/prometheus/") || strings.HasPrefix(dep, "github.com/fsnotify/") || strings.HasPrefix(dep, "google.golang.org/protobuf") {
 			t.Errorf("auth links %s", dep)
+		}
+	}
+	// Whoever signs people in otherwise links no OpenID Connect.
+	for _, dep := range packages["worker/console/access"].Deps {
+		if strings.HasPrefix(dep, "github.com/coreos/go-oidc") || strings.HasPrefix(dep, "golang.org/x/oauth2") || strings.HasPrefix(dep, "github.com/nats-io/") {
+			t.Errorf("worker/console/access links %s", dep)
 		}
 	}
 	// The simulator shares nothing with what it checks, and outbox needs no other module than NATS.

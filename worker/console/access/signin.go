@@ -151,7 +151,7 @@ func nextOf(r *http.Request) string {
 // lead to, this leads there.
 func onward(to string) string {
 	u, err := url.Parse("/" + to)
-	if err != nil || u.Host != "" || u.Scheme != "" || len(to) > 1024 || strings.ContainsAny(to, "\\#") || strings.Contains(u.Path, "//") || strings.HasPrefix(u.Path, "/sign-") {
+	if err != nil || u.Host != "" || u.Scheme != "" || len(to) > 1024 || strings.ContainsAny(to, "\\#") || strings.ContainsFunc(u.RawQuery, notInQuery) || strings.Contains(u.Path, "//") || strings.HasPrefix(u.Path, "/sign-") {
 		return ""
 	}
 	for part := range strings.SplitSeq(u.Path, "/") {
@@ -161,6 +161,9 @@ func onward(to string) string {
 	}
 	return strings.TrimPrefix(u.RequestURI(), "/")
 }
+
+// notInQuery reports whether a letter of a query should have been written another way.
+func notInQuery(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"<>^`{|}", c) }
 
 // inside is a reference to a path and query below the root of the console. It begins with a dot, so
 // that no path is taken for a scheme.

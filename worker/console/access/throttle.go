@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// freeTries is how many wrong secrets cost nothing, for one name from one place; wideTries for all
-	// names from it: many people may come from one address.
+	// freeTries is how many wrong secrets cost nothing, for one name from one place; wideTries is how many
+	// names may be tried from it: many people may come from one address.
 	freeTries, wideTries = 5, 40
 	// mostWait is the longest wait that wrong secrets earn; the waits begin with a second and double.
 	mostWait = time.Minute
@@ -54,6 +54,14 @@ func (t *throttle) begin(place string, free int) time.Duration {
 		p.next = now.Add(min(mostWait, time.Second<<min(p.wrong-free, 10)))
 	}
 	return 0
+}
+
+// knows reports whether there were tries from a place.
+func (t *throttle) knows(place string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.places[place]
+	return p != nil && time.Since(p.last) <= forgetTries
 }
 
 // right forgets the tries of a place.

@@ -50,14 +50,16 @@ func (g *Guard) try(r *http.Request, name, secret string) (who Identity, wait ti
 	if g.cookie(r, knownSuffix, &b) && (b.Name == name || name == "") && time.Since(time.Unix(b.Issued, 0)) < knownFor {
 		place, everywhere = "browser "+b.ID, ""
 	}
-	if wait = g.tries.begin(place, freeTries); wait > 0 {
-		return Identity{}, wait, false
+	if g.tries.knows(place) {
+		everywhere = "" // one name more was counted already
 	}
 	if everywhere != "" {
 		if wait = g.tries.begin(everywhere, wideTries); wait > 0 {
-			g.tries.undo(place)
 			return Identity{}, wait, false
 		}
+	}
+	if wait = g.tries.begin(place, freeTries); wait > 0 {
+		return Identity{}, wait, false
 	}
 	if !g.form.named() {
 		return Identity{}, 0, false
@@ -72,7 +74,9 @@ func (g *Guard) try(r *http.Request, name, secret string) (who Identity, wait ti
 	}
 	if who, ok = g.form.check(name, secret); ok {
 		g.tries.right(place)
-		g.tries.undo(everywhere)
+		if everywhere != "" {
+			g.tries.undo(everywhere)
+		}
 	}
 	return who, 0, ok
 }
