@@ -78,7 +78,7 @@ sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.LaneStatus sqloutbox.Migration s
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
-feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Registry registry.Snapshot
+feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Registry registry.Row registry.Snapshot console.Config console.Console
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
 access.Grant access.User access.Config access.Guard access.Identity access.Local access.Passwords access.Proxy access.Refusal access.Rule access.Tokens access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link oidc.Config oidc.Provider service.KeyStatus service.Options service.Service service.Status signin.Gate
 audit.Begun audit.Deed audit.Entry audit.File audit.Query audit.Reader audit.Record audit.Recorder audit.Result audit.Stream operate.CanaryError operate.Desk operate.FindOptions operate.Finding operate.Moment operate.Place operate.ReplayOptions order.Head order.State order.Tokens

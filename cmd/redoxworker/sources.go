@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
@@ -54,34 +51,7 @@ func openRegistry(ctx context.Context, a *cli.App, why cli.Why, names ...string)
 }
 
 // inFile says where the configuration has a source; "" where it does not.
-func (r *registrar) inFile(name string) string {
-	if _, there := r.Config.Sources[name]; !there {
-		return ""
-	}
-	if where := r.Config.Origin("sources." + name); where != "default" {
-		return where
-	}
-	return "the environment"
-}
-
-// sourceRow is a source as `sources ls` prints it.
-type sourceRow struct {
-	Source      string     `json:"source"`
-	From        string     `json:"from"`
-	ID          string     `json:"id,omitempty"`
-	Key         string     `json:"key,omitempty"`
-	Environment string     `json:"environment,omitempty"`
-	SlugGuard   string     `json:"slug_guard,omitempty"`
-	OnUnknown   string     `json:"on_unknown,omitempty"`
-	Hold        []string   `json:"hold,omitempty"`
-	Revision    uint64     `json:"revision,omitempty"`
-	Changed     *time.Time `json:"changed,omitempty"`
-	Problem     string     `json:"problem,omitempty"`
-}
-
-func newSourceRow(name, from string, s config.Source) sourceRow {
-	return sourceRow{Source: name, From: from, ID: s.ID, Key: s.Key, Environment: s.Environment, SlugGuard: s.SlugGuard, OnUnknown: s.OnUnknown, Hold: s.Hold}
-}
+func (r *registrar) inFile(name string) string { return registry.InFile(r.Config, name) }
 
 // sourcesLsCommand lists sources.
 type sourcesLsCommand struct{}
@@ -100,7 +70,7 @@ func (sourcesLsCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return r.Explain(err)
 	}
-	rows := r.rows(entries)
+	rows := registry.Rows(r.Config, r.Prefix, entries)
 	if a.Globals.JSON {
 		return cli.EncodeAll(a, rows)
 	}
@@ -121,50 +91,11 @@ func (sourcesLsCommand) Run(ctx context.Context, a *cli.App) error {
 	return nil
 }
 
-func unknownText(row sourceRow) string {
+func unknownText(row registry.Row) string {
 	if len(row.Hold) == 0 {
 		return row.OnUnknown
 	}
 	return row.OnUnknown + ", hold " + strings.Join(row.Hold, " ")
-}
-
-// rows of the configuration's sources and the registry's, by name.
-func (r *registrar) rows(entries []registry.Entry) []sourceRow {
-	rows := make([]sourceRow, 0, len(entries)+len(r.Config.Sources))
-	for _, name := range slices.Sorted(maps.Keys(r.Config.Sources)) {
-		row := newSourceRow(name, r.inFile(name), r.Config.Sources[name])
-		row.Problem = r.unknownKey(row.Key)
-		rows = append(rows, row)
-	}
-	for _, e := range entries {
-		row := newSourceRow(e.Name, r.Prefix.SourcesBucket(), e.Source())
-		row.Revision, row.Changed = e.Revision, &e.Changed
-		row.Problem = r.trouble(e)
-		rows = append(rows, row)
-	}
-	slices.SortStableFunc(rows, func(a, b sourceRow) int { return strings.Compare(a.Source, b.Source) })
-	return rows
-}
-
-// trouble says why workers do not serve an entry as it is; "" for no reason.
-func (r *registrar) trouble(e registry.Entry) string {
-	switch file := r.inFile(e.Name); {
-	case len(e.Part.Problems) > 0:
-		return e.Part.Problems[0].Text + "; " + e.Part.Problems[0].Mend
-	case file != "":
-		return "is also in " + file + ", which wins"
-	case !r.Config.Registry:
-		return "registry is false in this configuration: its workers do not serve it"
-	}
-	return r.unknownKey(e.Source().Key)
-}
-
-// unknownKey says that the configuration at hand has keys, and not this one.
-func (r *registrar) unknownKey(key string) string {
-	if len(r.Config.Keys) == 0 || r.knows(key) {
-		return ""
-	}
-	return fmt.Sprintf("no key is called %q in this configuration", key)
 }
 
 func (r *registrar) knows(key string) bool {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
@@ -212,7 +211,7 @@ func (c sourcesRmCommand) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	change := sourceChange{Source: c.Name, Action: "rm", Changed: true, DryRun: c.DryRun}
-	if change.Waiting, err = r.waiting(ctx, c.Name); err != nil {
+	if change.Waiting, err = r.Waiting(ctx, c.Name); err != nil {
 		return r.Explain(err)
 	}
 	if change.Waiting > 0 && !c.Force {
@@ -229,23 +228,4 @@ func (c sourcesRmCommand) Run(ctx context.Context, a *cli.App) error {
 		return r.Explain(err)
 	}
 	return change.print(a)
-}
-
-// waiting counts the messages of a source in the queue, those in flight included.
-func (r *registrar) waiting(ctx context.Context, name string) (n uint64, err error) {
-	stream, err := r.JS.Stream(ctx, r.Prefix.OutStream())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(r.Prefix.String()+".out."+name+".>"))
-	if err != nil {
-		return 0, err
-	}
-	for _, waiting := range info.State.Subjects {
-		n += waiting
-	}
-	return n, nil
 }

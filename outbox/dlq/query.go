@@ -3,6 +3,7 @@ package dlq
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,14 @@ import (
 type Query struct {
 	// Sources by name; outbox.NoSource stands for dead letters whose subject named none.
 	Sources []string
+	// SourcePatterns are patterns of sources, as those of path.Match: "clinic-*". Those whose subject named
+	// no source are selected by "*" alone. Each dead letter is looked at for them, where Sources are
+	// looked up.
+	SourcePatterns []string
+	// Places are those of dead letters in their stream, see Stored.DeadSequence, and Through the last of
+	// these to be selected: what is stored later is not. 0 means no bound.
+	Places  []uint64
+	Through uint64
 	// Settlements, all but Delivered.
 	Settlements []outbox.Settlement
 	// IDs are message ids. One may be in use by several sources: name the source too.
@@ -74,6 +83,11 @@ func (q Query) Validate() error {
 	for _, source := range q.Sources {
 		if source != outbox.NoSource {
 			errs = append(errs, outbox.CheckSource(source))
+		}
+	}
+	for _, pattern := range q.SourcePatterns {
+		if _, err := path.Match(pattern, ""); err != nil {
+			errs = append(errs, fmt.Errorf("outbox: %q is no pattern of sources: use clinic-*, say", wire.Clip(pattern)))
 		}
 	}
 	for _, s := range q.Settlements {
@@ -141,8 +155,16 @@ func (q Query) matches(l *Stored) bool {
 	if source == "" {
 		source = outbox.NoSource
 	}
-	return within(q.Sources, source) && within(q.Settlements, l.Settlement) && (q.names(l.MessageID) || q.WithReplays && q.names(l.replayOf())) && q.matchesHeaders(l) &&
+	return within(q.Sources, source) && q.matchesPlace(source, l.DeadSequence) && within(q.Settlements, l.Settlement) && (q.names(l.MessageID) || q.WithReplays && q.names(l.replayOf())) && q.matchesHeaders(l) &&
 		(q.Since.IsZero() || !l.At.Before(q.Since)) && (q.Until.IsZero() || l.At.Before(q.Until))
+}
+
+// matchesPlace reports whether q selects a source by its pattern, and a place in the stream.
+func (q Query) matchesPlace(source string, sequence uint64) bool {
+	return within(q.Places, sequence) && (q.Through == 0 || sequence <= q.Through) && (len(q.SourcePatterns) == 0 || slices.ContainsFunc(q.SourcePatterns, func(pattern string) bool {
+		matches, err := path.Match(pattern, source)
+		return err == nil && matches && (source != outbox.NoSource || pattern == "*")
+	}))
 }
 
 // replayOf is the one of IDs of which l is a replay, if q selects l but for its own id.
@@ -226,6 +248,7 @@ func (q Query) String() string {
 		}
 	}
 	add("source", q.Sources...)
+	add("source", q.SourcePatterns...)
 	add("settlement", texts(q.Settlements)...)
 	add("error", q.Errors...)
 	add("status", q.Statuses...)
@@ -242,7 +265,7 @@ func (q Query) String() string {
 	if !q.Until.IsZero() {
 		add("until", q.Until.UTC().Format(time.RFC3339))
 	}
-	if len(terms) == 0 && len(q.IDs) == 0 {
+	if len(terms) == 0 && len(q.IDs) == 0 && len(q.Places) == 0 {
 		return "all"
 	}
 	return strings.Join(terms, " ")

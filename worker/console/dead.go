@@ -1,0 +1,162 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/console/access"
+	"github.com/redoxworker/redoxworker/worker/overview"
+)
+
+const (
+	// shownLetters is how many dead letters a page has, mostLetters how many it may be asked for.
+	shownLetters, mostLetters = 50, 1000
+	// scanned bounds how many are looked at for one page, scannedBodies where their bodies are.
+	scanned, scannedBodies = 5000, 500
+)
+
+// letterRow is a dead letter as programs are told of it: as dlq ls and dlq show do with --json.
+type letterRow struct {
+	ID           string            `json:"id"`
+	Source       string            `json:"source,omitempty"`
+	Settlement   outbox.Settlement `json:"settlement"`
+	Error        string            `json:"error,omitempty"`
+	Status       int               `json:"status,omitempty"`
+	Attempts     int               `json:"attempts"`
+	At           time.Time         `json:"at"`
+	DataModel    string            `json:"data_model,omitempty"`
+	EventType    string            `json:"event_type,omitempty"`
+	Size         int               `json:"size"`
+	Object       string            `json:"object,omitempty"`
+	Subject      string            `json:"subject,omitempty"`
+	Sequence     uint64            `json:"sequence"`
+	Worker       string            `json:"worker,omitempty"`
+	DeadSequence uint64            `json:"dead_sequence"`
+	Stored       time.Time         `json:"stored"`
+	ReplayOf     string            `json:"replay_of,omitempty"`
+	ReplayCount  string            `json:"replay_count,omitempty"`
+	Edited       int               `json:"edited,omitempty"`
+	Behind       uint64            `json:"behind,omitempty"`
+	Kind         outbox.Kind       `json:"kind,omitempty"`
+
+	Headers map[string][]string `json:"headers,omitempty"`
+	letterBody
+}
+
+func newLetterRow(l dlq.Stored) letterRow {
+	return letterRow{
+		ID: l.MessageID, Source: l.Source, Settlement: l.Settlement, Error: l.Error, Status: l.Status, Attempts: l.Attempts, At: l.At,
+		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
+		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
+		ReplayOf: first(l.Header, outbox.HeaderReplayOf), ReplayCount: first(l.Header, outbox.HeaderReplayCount),
+		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(),
+	}
+}
+
+// Message is DataModel.EventType, as far as they are known.
+func (r letterRow) Message() string { return strings.Trim(r.DataModel+"."+r.EventType, ".") }
+
+func first(h map[string][]string, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// deadData is what the list shows.
+type deadData struct {
+	Filter  filter
+	Rows    []letterRow
+	Total   uint64 // of all that the user may see, whatever the filter
+	Known   bool   // Total is
+	Newer   bool   // it is not the first page
+	Older   string // the address of the next page; "" when there is none
+	First   string // that of the first page
+	Scanned int    // looked at in vain, where the page is not full for it
+	Bad     int    // messages of the stream that are no dead letters
+	Reasons []overview.DeadReason
+	Sample  int
+	Sources []string
+	Actions bool
+}
+
+var settlements = []outbox.Settlement{outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison}
+
+// Settlements are those that a dead letter may have.
+func (deadData) Settlements() []outbox.Settlement { return settlements }
+
+// Kinds are those that a message may have.
+func (deadData) Kinds() []outbox.Kind {
+	return []outbox.Kind{outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform}
+}
+
+// showDead lists dead letters, the newest first; to programs as dlq ls --json does.
+func (c *Console) showDead(w http.ResponseWriter, r *request) error {
+	f := r.filter()
+	q, err := f.query(r, access.See)
+	if err != nil {
+		return err
+	}
+	q.Models = true
+	o := dlq.PageOptions{Limit: shownLetters, Scan: scanned}
+	limit, err := r.number("limit", shownLetters, mostLetters)
+	if err != nil {
+		return err
+	}
+	o.Limit = int(max(1, limit))
+	if o.Before, err = r.number("before", 0, 0); err != nil {
+		return err
+	}
+	if len(q.DataModels)+len(q.EventTypes) > 0 {
+		o.Scan = scannedBodies
+	}
+	page, err := c.letters.Page(r.Context(), q, o)
+	if err != nil {
+		return err
+	}
+	data := deadData{Filter: f, Newer: o.Before > 0, First: "dead?" + f.Values().Encode(), Bad: len(page.Unreadable), Rows: make([]letterRow, 0, len(page.Letters))}
+	for _, l := range page.Letters {
+		data.Rows = append(data.Rows, newLetterRow(l))
+	}
+	if page.Next > 0 {
+		data.Older = "dead?" + with(f.Values(), "before", strconv.FormatUint(page.Next, 10)).Encode()
+		if len(data.Rows) < o.Limit {
+			data.Scanned = page.Scanned
+		}
+	}
+	if r.json {
+		if page.Next > 0 {
+			w.Header().Set("Link", "<"+access.Relative(r.Request, data.Older)+`>; rel="next"`)
+		}
+		return writeLines(w, data.Rows)
+	}
+	return c.listDead(w, r, data)
+}
+
+// listDead adds what the page tells of all dead letters.
+func (c *Console) listDead(w http.ResponseWriter, r *request, data deadData) error {
+	if view, err := r.view(); err == nil && view.Dead != nil {
+		data.Total, data.Known, data.Reasons, data.Sample = view.Dead.Messages, true, view.Dead.Reasons, view.Dead.Sample
+		data.Reasons = data.Reasons[:min(len(data.Reasons), 10)]
+		for source := range view.Dead.Sources {
+			data.Sources = append(data.Sources, source)
+		}
+		slices.Sort(data.Sources)
+		data.Sources = data.Sources[:min(len(data.Sources), 500)]
+	}
+	data.Actions = r.user.MayAny(access.Replay)
+	p := r.page("dead", "Dead letters", data)
+	p.Live = !data.Newer
+	return r.show(w, p)
+}
+
+func with(v url.Values, name, value string) url.Values {
+	v.Set(name, value)
+	return v
+}

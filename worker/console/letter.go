@@ -1,0 +1,304 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/console/access"
+	"github.com/redoxworker/redoxworker/worker/operate"
+)
+
+const (
+	// timelineWait bounds the search for what happened to a message, and timelineScan how many
+	// messages of the queue are looked at for it.
+	timelineWait, timelineScan = 1500 * time.Millisecond, 500
+	// revealedFor is how long a page with a body stays.
+	revealedFor = 60 * time.Second
+)
+
+// letterBody is empty unless it is revealed. One of the three: JSON, other text, other bytes in base64.
+type letterBody struct {
+	Body       json.RawMessage `json:"body,omitempty"`
+	BodyText   string          `json:"body_text,omitempty"`
+	BodyBase64 []byte          `json:"body_base64,omitempty"`
+}
+
+func newLetterBody(body []byte) letterBody {
+	switch {
+	case json.Valid(body):
+		return letterBody{Body: body}
+	case utf8.Valid(body):
+		return letterBody{BodyText: string(body)}
+	}
+	return letterBody{BodyBase64: body}
+}
+
+// shownHeaders are those whose values hold no patient data by the contract.
+var shownHeaders = []string{
+	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
+	outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
+	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited,
+}
+
+const hiddenValue = "(hidden; see --reveal)"
+
+// headersOf hides what may hold patient data: paths, their query strings, and headers that are the
+// application's own.
+func headersOf(l dlq.Stored, reveal bool) map[string][]string {
+	all := map[string][]string{}
+	for name, values := range l.Header {
+		all[name] = values
+		if !reveal && !shownHeader(l, name) {
+			all[name] = []string{hiddenValue}
+		}
+	}
+	return all
+}
+
+// shownHeader reports whether the value of a header may be shown. That of a message which may have
+// broken the contract could be anything but for a kind that there is.
+func shownHeader(l dlq.Stored, name string) bool {
+	if l.Settlement != outbox.Poison {
+		return slices.Contains(shownHeaders, name)
+	}
+	return name == outbox.HeaderKind && len(l.Header[name]) == 1 && l.Kind() != ""
+}
+
+// header is one as a page shows it.
+type header struct {
+	Name, Value string
+	Hidden      bool
+}
+
+// letterData is what the page of one dead letter shows.
+type letterData struct {
+	letterRow
+	List       []header
+	Shape      []shapeRow
+	NoShape    string // why there is none
+	Place      *operate.Place
+	NoTimeline string
+	// Of who may see and has said why.
+	Revealed   string
+	RevealedIn []byte // what is no text
+	Until      time.Time
+	// Of who may edit it.
+	Editable string
+}
+
+// letter is the one of the request, as it is stored, if the user may do something to it.
+func (r *request) letter(a access.Action) (dlq.Stored, error) {
+	sequence, err := strconv.ParseUint(r.PathValue("sequence"), 10, 64)
+	if err != nil {
+		return dlq.Stored{}, &problem{Status: http.StatusNotFound, Text: "there is no such dead letter"}
+	}
+	l, err := r.console.letters.At(r.Context(), sequence)
+	if err != nil {
+		return dlq.Stored{}, err
+	}
+	return l, r.may(a, sourceName(l.Source))
+}
+
+// showLetter shows one dead letter, without its body; to programs as dlq show --json does.
+func (c *Console) showLetter(w http.ResponseWriter, r *request) error {
+	l, err := r.letter(access.See)
+	if err != nil {
+		return err
+	}
+	row := newLetterRow(l)
+	row.Headers = headersOf(l, false)
+	if r.json {
+		w.Header().Set("Content-Type", "application/json")
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		_ = encoder.Encode(row) // the client went away
+		return nil
+	}
+	data := letterData{letterRow: row, List: listed(row.Headers)}
+	data.Shape, data.NoShape = r.shape(l)
+	data.Place, data.NoTimeline = r.timeline(l)
+	return r.show(w, r.letterPage(data))
+}
+
+func (r *request) letterPage(data letterData) *page {
+	p := r.page("letter", "Dead letter "+data.ID, data)
+	p.Screen = "dead"
+	return p
+}
+
+// showShape tells programs of the shape of a body.
+func (c *Console) showShape(w http.ResponseWriter, r *request) error {
+	l, err := r.letter(access.See)
+	if err != nil {
+		return err
+	}
+	rows, why := r.shape(l)
+	if why != "" {
+		return &problem{Status: http.StatusUnprocessableEntity, Text: why}
+	}
+	r.writeJSON(w, http.StatusOK, rows)
+	return nil
+}
+
+func listed(headers map[string][]string) []header {
+	var all []header
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		value := strings.Join(headers[name], ", ")
+		all = append(all, header{Name: name, Value: value, Hidden: value == hiddenValue})
+	}
+	return all
+}
+
+// shape is that of the body; why there is none says the second.
+func (r *request) shape(l dlq.Stored) ([]shapeRow, string) {
+	body := l.Body
+	if l.Object() != "" {
+		free, err := r.busy()
+		if err != nil {
+			return nil, err.Error()
+		}
+		defer free()
+		if body, err = r.console.letters.Body(r.Context(), l); err != nil {
+			return nil, "the body cannot be read: " + r.console.problemOf(err).Text
+		}
+	}
+	rows, err := shapeOf(body)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return rows, ""
+}
+
+// timeline is what is known to have happened to a message.
+func (r *request) timeline(l dlq.Stored) (*operate.Place, string) {
+	ctx, cancel := context.WithTimeout(r.Context(), timelineWait)
+	defer cancel()
+	found, err := operate.Find(ctx, r.console.config.JS, r.console.config.Prefix, l.MessageID, operate.FindOptions{Source: l.Source, Scan: timelineScan})
+	if err != nil {
+		return nil, "it could not be looked up in time; redoxworker find looks longer"
+	}
+	for _, p := range found.Places {
+		if p.Source == l.Source {
+			return &p, strings.Join(found.Unlearned, "; ")
+		}
+	}
+	return nil, "nothing is known but the dead letter"
+}
+
+// reveal shows the body and all headers to who may see them and says why, once the audit trail has it.
+func (c *Console) reveal(w http.ResponseWriter, r *request) error {
+	l, err := r.letter(access.Reveal)
+	if err != nil {
+		return err
+	}
+	body, err := r.revealed(l)
+	if err != nil {
+		return err
+	}
+	row := newLetterRow(l)
+	row.Headers, row.Subject = headersOf(l, true), l.Subject
+	w.Header().Set("Cache-Control", "no-store, private")
+	if r.json {
+		row.letterBody = newLetterBody(body)
+		w.Header().Set("Content-Type", "application/json")
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		_ = encoder.Encode(row) // the client went away
+		return nil
+	}
+	data := letterData{letterRow: row, List: listed(row.Headers), Until: time.Now().Add(revealedFor)}
+	if data.Revealed = pretty(body); !utf8.Valid(body) {
+		data.Revealed, data.RevealedIn = "", body
+	}
+	p := r.letterPage(data)
+	p.Refresh, p.RefreshTo = int(revealedFor.Seconds()), fmt.Sprintf("dead/%d", l.DeadSequence)
+	return r.show(w, p)
+}
+
+// revealed is the body, once the audit trail says who sees it, and why.
+func (r *request) revealed(l dlq.Stored) ([]byte, error) {
+	reason, err := r.reason(true)
+	if err != nil {
+		return nil, err
+	}
+	free, err := r.busy()
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	desk, err := r.desk()
+	if err != nil {
+		return nil, err
+	}
+	return desk.Reveal(r.Context(), l, reason)
+}
+
+// pretty is JSON as people read it, and anything else as it is.
+func pretty(body []byte) string {
+	var out bytes.Buffer
+	if json.Indent(&out, body, "", "  ") != nil {
+		return string(body)
+	}
+	return out.String()
+}
+
+// edit shows the body in a form, once the audit trail has that.
+func (c *Console) edit(w http.ResponseWriter, r *request) error {
+	l, err := r.letter(access.Edit)
+	if err != nil {
+		return err
+	}
+	body, err := r.revealed(l)
+	if err != nil {
+		return err
+	}
+	if !utf8.Valid(body) {
+		return &problem{Status: http.StatusUnprocessableEntity, Text: "the body is no text", Mend: fmt.Sprintf("save it with `redoxworker dlq show --reveal`, change it, and send it with `redoxworker dlq edit %s`", l.MessageID)}
+	}
+	p := r.page("edit", "Edit "+l.MessageID, letterData{letterRow: newLetterRow(l), Editable: string(body)})
+	p.Screen = "dead"
+	return r.show(w, p)
+}
+
+// send sends a dead letter again with the body of the form.
+func (c *Console) send(w http.ResponseWriter, r *request) error {
+	l, err := r.letter(access.Edit)
+	if err != nil {
+		return err
+	}
+	reason, err := r.reason(true)
+	if err != nil {
+		return err
+	}
+	body := r.FormValue("body")
+	if body == "" {
+		return &problem{Status: http.StatusUnprocessableEntity, Text: "the body is empty"}
+	}
+	if !strings.Contains(string(l.Body), "\r\n") {
+		body = strings.ReplaceAll(body, "\r\n", "\n") // a form's line ends
+	}
+	desk, err := r.desk()
+	if err != nil {
+		return err
+	}
+	handled, err := desk.Edit(r.Context(), l, []byte(body), dlq.ReplayOptions{}, reason)
+	if err != nil {
+		return err
+	}
+	if !handled.Outcome.Removed() {
+		return &problem{Status: http.StatusConflict, Text: "it was not sent: " + string(handled.Outcome) + ": " + handled.Reason}
+	}
+	c.view.done()
+	return r.seeOther(w, "dead?done=replayed", handled)
+}

@@ -1,0 +1,183 @@
+package console
+
+import (
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/console/access"
+	"github.com/redoxworker/redoxworker/worker/operate"
+	"github.com/redoxworker/redoxworker/worker/overview"
+)
+
+// shownLanes is how many sources the first page shows; all are asked for by its address.
+const shownLanes = 50
+
+// overviewData is what the first page shows.
+type overviewData struct {
+	*overview.Overview
+	Backlog, Out, DeadLine template.HTML
+	Shown                  []overview.Lane
+	More                   int // sources that are not shown
+	Breakers               []breaker
+	AllPaused              bool
+	Fleet                  bool // the user may see what is of no source
+}
+
+// breaker is that of one host, as the workers have it that are worst off.
+type breaker struct{ Host, State string }
+
+func (r *request) view() (*overview.Overview, error) {
+	view, err := r.console.view.latest(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return restricted(view, r.user), nil
+}
+
+// showOverview shows what goes on; to programs as status --json does.
+func (c *Console) showOverview(w http.ResponseWriter, r *request) error {
+	view, err := r.view()
+	if err != nil {
+		return err
+	}
+	if r.json {
+		r.writeJSON(w, http.StatusOK, view)
+		return nil
+	}
+	data := overviewData{Overview: view, Shown: view.Lanes, Breakers: breakers(view), Fleet: r.user.May(access.See, "")}
+	if data.Fleet {
+		past := c.view.past()
+		data.Backlog = spark(past, "messages that wait", func(p point) float64 { return p.backlog })
+		data.Out = spark(past, "settled a second", func(p point) float64 { return p.out })
+		data.DeadLine = spark(past, "dead letters", func(p point) float64 { return p.dead })
+	}
+	if r.FormValue("all") == "" && len(view.Lanes) > shownLanes {
+		data.Shown, data.More = view.Lanes[:shownLanes], len(view.Lanes)-shownLanes
+	}
+	data.AllPaused = slices.ContainsFunc(view.Pauses, func(p overview.Pause) bool { return p.Operator && p.Scope == allScope })
+	page := r.page("overview", "Overview", data)
+	page.Live = true
+	return r.show(w, page)
+}
+
+// breakers of all hosts, those that are not closed first.
+func breakers(v *overview.Overview) []breaker {
+	worst := map[string]string{}
+	for _, w := range v.Workers {
+		for host, state := range w.Status.Breakers {
+			if before := worst[host]; before == "" || before == "closed" {
+				worst[host] = state
+			}
+		}
+	}
+	all := make([]breaker, 0, len(worst))
+	for host, state := range worst {
+		all = append(all, breaker{host, state})
+	}
+	slices.SortFunc(all, func(a, b breaker) int {
+		if (a.State == "closed") != (b.State == "closed") {
+			if b.State == "closed" {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Host, b.Host)
+	})
+	return all
+}
+
+// DeadOf is how many dead letters a source has.
+func (d overviewData) DeadOf(source string) uint64 {
+	if d.Dead == nil {
+		return 0
+	}
+	return d.Dead.Sources[source]
+}
+
+// PauseOf reports whether an operator has paused a source.
+func (d overviewData) PauseOf(source string) bool {
+	return slices.ContainsFunc(d.Pauses, func(p overview.Pause) bool { return p.Operator && p.Scope == "source:"+source })
+}
+
+// pauseResult is what a program is told of a pause, as the command does.
+type pauseResult struct {
+	Scope   string `json:"scope"` // "all" or "source:<name>"
+	Paused  bool   `json:"paused"`
+	Changed bool   `json:"changed"`
+	For     string `json:"for,omitempty"` // of a pause with an end
+	Reason  string `json:"reason,omitempty"`
+}
+
+// target is the source that a form names: "" with all=1, and not by mistake.
+func (r *request) target(a access.Action) (source, scope string, desk *operate.Desk, err error) {
+	source, all := r.FormValue("source"), r.FormValue("all") == "1"
+	switch {
+	case all && source == "":
+		scope = allScope
+	case all:
+		return "", "", nil, &problem{Status: http.StatusUnprocessableEntity, Text: "name a source, or all, not both"}
+	default:
+		if err := outbox.CheckSource(source); err != nil {
+			return "", "", nil, invalid(err)
+		}
+		scope = "source:" + source
+	}
+	if err := r.may(a, source); err != nil {
+		return "", "", nil, err
+	}
+	desk, err = r.desk()
+	return source, scope, desk, err
+}
+
+// pause has no worker pull messages of a source, or of all.
+func (c *Console) pause(w http.ResponseWriter, r *request) error {
+	source, scope, desk, err := r.target(access.Pause)
+	if err != nil {
+		return err
+	}
+	reason, err := r.reason(true)
+	if err != nil {
+		return err
+	}
+	var length time.Duration
+	if text := r.FormValue("for"); text != "" {
+		if length, err = time.ParseDuration(text); err != nil || length <= 0 {
+			return &problem{Status: http.StatusUnprocessableEntity, Text: "for how long: write 30m or 2h, say, or leave it out for a pause until somebody ends it"}
+		}
+	}
+	if err := desk.Pause(r.Context(), source, length, reason); err != nil {
+		return err
+	}
+	c.view.done()
+	result := pauseResult{Scope: scope, Paused: true, Changed: true, Reason: reason}
+	if length > 0 {
+		result.For = length.String()
+	}
+	return r.seeOther(w, "?done=paused", result)
+}
+
+// resume ends such a pause.
+func (c *Console) resume(w http.ResponseWriter, r *request) error {
+	source, scope, desk, err := r.target(access.Resume)
+	if err != nil {
+		return err
+	}
+	reason, err := r.reason(false)
+	if err != nil {
+		return err
+	}
+	changed, err := desk.Resume(r.Context(), source, reason)
+	if err != nil {
+		return err
+	}
+	c.view.done()
+	done := "resumed"
+	if !changed {
+		done = "not-paused"
+	}
+	return r.seeOther(w, "?done="+done, pauseResult{Scope: scope, Changed: changed, Reason: reason})
+}

@@ -1,0 +1,230 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/console/access"
+	"github.com/redoxworker/redoxworker/worker/operate"
+	"github.com/redoxworker/redoxworker/worker/order"
+	"github.com/redoxworker/redoxworker/worker/service/registry"
+)
+
+// request is one of a user who was let in.
+type request struct {
+	*http.Request
+	console *Console
+	user    access.User
+	json    bool // wanted instead of a page
+}
+
+// serve is what answers a request. What it returns is shown as a page, or as JSON.
+type serve func(w http.ResponseWriter, r *request) error
+
+// mostForm bounds a form without a body of a message, mostBody one with it, in bytes.
+const mostForm, mostBody = 1 << 20, 48 << 20
+
+// as is a handler for what takes an action, of some source at least.
+func (c *Console) as(a access.Action, do serve) http.Handler { return c.bounded(a, mostForm, do) }
+
+func (c *Console) bounded(a access.Action, most int64, do serve) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+		defer c.recovered(w)
+		r := &request{Request: hr, console: c, json: wantsJSON(hr)}
+		user, ok := access.From(hr.Context())
+		r.user = user
+		err := error(nil)
+		switch {
+		case !ok:
+			err = &problem{Status: http.StatusUnauthorized, Text: "nobody is signed in"}
+		case !user.MayAny(a):
+			err = refusal(a, "")
+		default:
+			hr.Body = http.MaxBytesReader(w, hr.Body, most)
+			err = do(w, r)
+		}
+		if err != nil {
+			r.fail(w, err)
+		}
+	})
+}
+
+// wantsJSON reports whether a program asks.
+func wantsJSON(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
+}
+
+// may fails unless the user may do something to a source; "" stands for all.
+func (r *request) may(a access.Action, source string) error {
+	if !r.user.May(a, source) {
+		return refusal(a, source)
+	}
+	return nil
+}
+
+func refusal(a access.Action, source string) error {
+	of := "source " + source
+	if source == "" {
+		of = "all sources"
+	}
+	return &problem{Status: http.StatusForbidden, Text: fmt.Sprintf("you may not do this: it takes a role that allows %q for %s", string(a), of), Mend: "ask whoever gives out the roles of this console"}
+}
+
+// desk does what the user asks for, and says in the audit trail from where.
+func (r *request) desk() (*operate.Desk, error) {
+	record, err := r.recorder()
+	if err != nil {
+		return nil, err
+	}
+	return operate.New(r.console.config.JS, r.console.config.Prefix, r.console.letters, record)
+}
+
+func (r *request) recorder() (*audit.Recorder, error) {
+	return recorder(r.console.config, r.user.Name, r.from())
+}
+
+// recorder writes what somebody does in the console.
+func recorder(c Config, by, from string) (*audit.Recorder, error) {
+	return audit.NewRecorder(func(ctx context.Context, d audit.Deed) error {
+		if d.Outcome == "" {
+			d.Detail = strings.TrimPrefix(d.Detail+"; console, from "+from, "; ")
+		}
+		return c.Keep(ctx, d)
+	}, by)
+}
+
+// reason is why, as the user says; a deed that shows or changes much needs one.
+func (r *request) reason(needed bool) (string, error) {
+	reason := strings.TrimSpace(r.FormValue("reason"))
+	if reason == "" && needed {
+		return "", &problem{Status: http.StatusUnprocessableEntity, Text: "give a reason: it is kept in the audit trail"}
+	}
+	return reason, nil
+}
+
+// problem is why a request was not answered as it wanted.
+type problem struct {
+	Status int    `json:"status"`
+	Text   string `json:"error"`
+	Mend   string `json:"mend,omitempty"`
+}
+
+func (p *problem) Error() string { return p.Text }
+
+// problemOf says what an error means to who asked. Errors of this module are safe to show.
+func (c *Console) problemOf(err error) *problem {
+	var p *problem
+	var large *http.MaxBytesError
+	var shared *dlq.SharedIDError
+	var wrong config.Problems
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &large):
+		return &problem{Status: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the form is larger than %d bytes", large.Limit)}
+	case errors.Is(err, audit.ErrNotKept):
+		return &problem{Status: http.StatusServiceUnavailable, Text: c.config.Explain(err).Error(), Mend: "what is not in the audit trail is not done: see that its stream works, and try again"}
+	case errors.Is(err, dlq.ErrNotFound), errors.Is(err, registry.ErrNotFound):
+		return &problem{Status: http.StatusNotFound, Text: err.Error(), Mend: "it may have been replayed, discarded or removed meanwhile"}
+	case errors.Is(err, registry.ErrNoRegistry):
+		return &problem{Status: http.StatusNotFound, Text: err.Error()}
+	case errors.Is(err, registry.ErrExists), errors.Is(err, registry.ErrChanged), errors.Is(err, order.ErrNotHead), errors.As(err, &shared):
+		return &problem{Status: http.StatusConflict, Text: err.Error(), Mend: "look at it again: it is not as it was"}
+	case errors.As(err, &wrong):
+		return &problem{Status: http.StatusUnprocessableEntity, Text: wrong.Error()}
+	case errors.Is(err, errNothingKnown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, outbox.ErrNoStream):
+		return &problem{Status: http.StatusServiceUnavailable, Text: c.config.Explain(err).Error()}
+	}
+	return &problem{Status: http.StatusInternalServerError, Text: c.config.Explain(err).Error()}
+}
+
+// invalid is what somebody has typed and cannot be.
+func invalid(err error) error {
+	return &problem{Status: http.StatusUnprocessableEntity, Text: err.Error()}
+}
+
+// fail answers a request with a problem.
+func (r *request) fail(w http.ResponseWriter, err error) {
+	if r.Context().Err() != nil {
+		return // the client went away
+	}
+	p := r.console.problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		r.console.log.Warn("the console could not answer", "page", r.Pattern, "status", p.Status, "error", p.Text)
+	}
+	if r.json {
+		r.writeJSON(w, p.Status, p)
+		return
+	}
+	page := r.page("problem", http.StatusText(p.Status), p)
+	page.status = p.Status
+	if err := r.show(w, page); err != nil {
+		http.Error(w, p.Text, p.Status)
+	}
+}
+
+// writeJSON answers with one value, as the command does with --json.
+func (r *request) writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(v) // the client went away
+}
+
+// writeLines answers with one value a line, as the command does with --json.
+func writeLines[T any](w http.ResponseWriter, all []T) error {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	encoder := json.NewEncoder(w)
+	for _, one := range all {
+		if encoder.Encode(one) != nil {
+			return nil // the client went away
+		}
+	}
+	return nil
+}
+
+// seeOther has a browser go to another page of the console, and a program know what was done.
+func (r *request) seeOther(w http.ResponseWriter, to string, done any) error {
+	if r.json {
+		r.writeJSON(w, http.StatusOK, done)
+		return nil
+	}
+	w.Header().Set("Location", access.Relative(r.Request, to))
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// busy takes a place of those who read much; free gives it back.
+func (r *request) busy() (free func(), err error) {
+	select {
+	case r.console.heavy <- struct{}{}:
+		return func() { <-r.console.heavy }, nil
+	case <-r.Context().Done():
+		return nil, context.Cause(r.Context())
+	}
+}
+
+func typeName(v any) string { return fmt.Sprintf("%T", v) }
+
+// panicPlace is the place in this module that panicked, without what it was called with.
+func panicPlace() string {
+	for line := range strings.Lines(string(debug.Stack())) {
+		if line = strings.TrimSpace(line); strings.Contains(line, "/worker/console/") && !strings.Contains(line, "request.go") && !strings.Contains(line, "console.go") {
+			if at := strings.LastIndex(line, " +0x"); at > 0 {
+				return line[strings.LastIndexByte(line[:at], '/')+1 : at]
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,64 @@
+package console
+
+import (
+	"net/http"
+
+	"github.com/redoxworker/redoxworker/worker/console/access"
+)
+
+// routes are all that the console answers, each with what it takes. Where that is limited to some
+// sources, the handler asks again for the one that it is about.
+func (c *Console) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/", assets())
+	mux.HandleFunc("POST /theme", c.theme)
+	for _, route := range c.table() {
+		mux.Handle(route.Pattern, c.bounded(route.Action, max(route.most, mostForm), route.do))
+	}
+	mux.Handle("/", c.as(access.See, func(http.ResponseWriter, *request) error {
+		return &problem{Status: http.StatusNotFound, Text: "there is no such page"}
+	}))
+	return mux
+}
+
+// route is what answers one kind of request.
+type route struct {
+	Pattern string // of http.ServeMux
+	Action  access.Action
+	do      serve
+	most    int64 // bytes of a form
+}
+
+func (c *Console) table() []route {
+	return []route{
+		{"GET /{$}", access.See, c.showOverview, 0},
+		{"GET /events", access.See, c.events, 0},
+		{"POST /pause", access.Pause, c.pause, 0},
+		{"POST /resume", access.Resume, c.resume, 0},
+		{"GET /dead", access.See, c.showDead, 0},
+		{"GET /dead/{sequence}", access.See, c.showLetter, 0},
+		{"GET /dead/{sequence}/shape", access.See, c.showShape, 0},
+		{"POST /dead/{sequence}/reveal", access.Reveal, c.reveal, 0},
+		{"POST /dead/{sequence}/edit", access.Edit, c.edit, 0},
+		{"POST /dead/{sequence}/send", access.Edit, c.send, mostBody},
+		{"POST /dead/choose", access.Replay, c.choose, 0},
+		{"GET /replays", access.See, c.showReplays, 0},
+		{"POST /replays", access.Replay, c.start, 0},
+		{"GET /replays/{id}", access.See, c.showReplay, 0},
+		{"POST /replays/{id}/stop", access.Replay, c.stop, 0},
+		{"POST /replays/{id}/resume", access.Replay, c.goOn, 0},
+		{"GET /order", access.See, c.showOrder, 0},
+		{"GET /order/held", access.See, c.showHeld, 0},
+		{"POST /order/hold", access.Hold, c.hold, 0},
+		{"POST /order/release", access.Release, c.release, 0},
+		{"GET /sources", access.See, c.showSources, 0},
+		{"POST /sources", access.Sources, c.addSource, 0},
+		{"GET /sources/{name}", access.Sources, c.showSource, 0},
+		{"POST /sources/{name}", access.Sources, c.setSource, 0},
+		{"POST /sources/{name}/remove", access.Sources, c.removeSource, 0},
+		{"GET /keys", access.See, c.showKeys, 0},
+		{"GET /workers", access.See, c.showWorkers, 0},
+		{"GET /outbox", access.See, c.showOutbox, 0},
+		{"GET /audit", access.Audit, c.showAudit, 0},
+	}
+}

@@ -1,0 +1,311 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/console/access"
+	"github.com/redoxworker/redoxworker/worker/overview"
+	"github.com/redoxworker/redoxworker/worker/service/registry"
+)
+
+// shownSources is how many sources a page has.
+const shownSources = 100
+
+// settings are those of the workers, as far as they are known.
+func (c *Console) settings() *config.Config {
+	if c.config.Settings != nil {
+		return c.config.Settings
+	}
+	return &config.Config{Registry: true}
+}
+
+// sourcesData is what the page of sources shows.
+type sourcesData struct {
+	Query   string
+	Rows    []sourceRow
+	Total   int
+	Found   int
+	More    string // the address of the next page
+	Newer   bool
+	First   string
+	Trouble string // why the registry cannot be read
+	Known   bool   // the registry is there
+	MayAdd  bool
+	Keys    []string
+}
+
+// sourceRow is a source with what is known of it now.
+type sourceRow struct {
+	registry.Row
+	State   string
+	Why     string
+	Backlog uint64
+	Dead    uint64
+	Fixed   bool // it is in a file
+}
+
+// showSources lists sources; to programs as sources ls --json does.
+func (c *Console) showSources(w http.ResponseWriter, r *request) error {
+	if r.json {
+		return c.tellSources(w, r)
+	}
+	data := sourcesData{Query: strings.TrimSpace(r.FormValue("q")), MayAdd: r.user.MayAny(access.Sources), Newer: r.FormValue("after") != ""}
+	known := registry.Snapshot{Err: errNothingKnown}
+	if s := c.sources.Load(); s != nil {
+		known = *s
+	}
+	switch {
+	case errors.Is(known.Err, registry.ErrNoRegistry):
+		if data.Trouble = known.Err.Error(); !c.settings().Registry {
+			data.Trouble = ""
+		}
+	case known.Err != nil:
+		data.Trouble = c.problemOf(known.Err).Text
+	default:
+		data.Known = true
+	}
+	all := registry.Rows(c.settings(), c.config.Prefix, known.Entries())
+	all = slices.DeleteFunc(all, func(row registry.Row) bool { return !r.user.May(access.See, row.Source) })
+	data.Total = len(all)
+	all = slices.DeleteFunc(all, func(row registry.Row) bool { return !strings.Contains(row.Source, data.Query) })
+	data.Found = len(all)
+	data.page(all, r.FormValue("after"))
+	view, err := r.view()
+	if err != nil {
+		view = &overview.Overview{}
+	}
+	for i := range data.Rows {
+		data.Rows[i].know(view, c.config.Prefix)
+	}
+	if data.MayAdd {
+		data.Keys = keyNames(c.settings(), view)
+	}
+	return r.live(w, r.page("sources", "Sources", data))
+}
+
+// page takes a stretch of the sources.
+func (d *sourcesData) page(all []registry.Row, after string) {
+	from := 0
+	if after != "" {
+		from, _ = slices.BinarySearchFunc(all, after, func(row registry.Row, name string) int { return strings.Compare(row.Source, name) })
+		for from < len(all) && all[from].Source == after {
+			from++
+		}
+	}
+	to := min(len(all), from+shownSources)
+	for to > 0 && to < len(all) && all[to].Source == all[to-1].Source { // a name may stand in a file and the registry
+		to++
+	}
+	for _, row := range all[from:to] {
+		d.Rows = append(d.Rows, sourceRow{Row: row})
+	}
+	base := "sources?q=" + d.Query
+	if d.First = base; to < len(all) {
+		d.More = base + "&after=" + all[to-1].Source
+	}
+}
+
+// know adds what goes on.
+func (s *sourceRow) know(v *overview.Overview, p outbox.Prefix) {
+	s.State, s.Fixed = "serving", s.From != p.SourcesBucket()
+	for _, l := range v.Lanes {
+		if l.Source != s.Source {
+			continue
+		}
+		if s.Backlog += l.Messages; s.Why == "" && (l.Why.Blocked() || s.State == "serving") {
+			s.State, s.Why = string(l.Why.State), l.Why.Text
+		}
+	}
+	for _, pause := range v.Pauses {
+		if source, ok := sourceOfScope(pause.Scope); ok && source == s.Source && strings.HasPrefix(pause.Scope, "source:") {
+			s.State, s.Why = string(overview.Paused), pause.Reason
+			if pause.Refused {
+				s.State = string(overview.Refused)
+			}
+		}
+	}
+	if s.Problem != "" {
+		s.State, s.Why = "not served", s.Problem
+	}
+	if v.Dead != nil {
+		s.Dead = v.Dead.Sources[s.Source]
+	}
+}
+
+// keyNames are those of the configuration and of the workers.
+func keyNames(c *config.Config, v *overview.Overview) []string {
+	var all []string
+	for name := range c.Keys {
+		all = append(all, name)
+	}
+	for _, k := range v.Keys {
+		all = append(all, k.Name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// tellSources tells programs.
+func (c *Console) tellSources(w http.ResponseWriter, r *request) error {
+	free, err := r.busy()
+	if err != nil {
+		return err
+	}
+	defer free()
+	entries, err := registry.New(c.config.JS, registry.Options{Prefix: c.config.Prefix}).List(r.Context())
+	if err != nil && !(errors.Is(err, registry.ErrNoRegistry) && !c.settings().Registry) {
+		return err
+	}
+	rows := registry.Rows(c.settings(), c.config.Prefix, entries)
+	return writeLines(w, slices.DeleteFunc(rows, func(row registry.Row) bool { return !r.user.May(access.See, row.Source) }))
+}
+
+// sourceData is what the form of one source shows.
+type sourceData struct {
+	registry.Row
+	Keys     []string
+	Waiting  uint64
+	Problems []string // of a form that was sent
+	New      bool
+}
+
+// registry is that of the user, with a reason.
+func (r *request) registry() (*registry.Registry, error) {
+	reason, err := r.reason(true)
+	if err != nil {
+		return nil, err
+	}
+	record, err := r.recorder()
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(r.console.config.JS, registry.Options{Prefix: r.console.config.Prefix, Audit: record, Reason: reason}), nil
+}
+
+// showSource shows one source of the registry in a form.
+func (c *Console) showSource(w http.ResponseWriter, r *request) error {
+	name := r.PathValue("name")
+	if err := r.may(access.Sources, name); err != nil {
+		return err
+	}
+	e, err := registry.New(c.config.JS, registry.Options{Prefix: c.config.Prefix}).Get(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	row := registry.Rows(&config.Config{Registry: true}, c.config.Prefix, []registry.Entry{e})[0]
+	if r.json {
+		r.writeJSON(w, http.StatusOK, row)
+		return nil
+	}
+	return c.sourceForm(w, r, sourceData{Row: row})
+}
+
+func (c *Console) sourceForm(w http.ResponseWriter, r *request, data sourceData) error {
+	view, err := c.view.latest(r.Context())
+	if err != nil {
+		view = &overview.Overview{}
+	}
+	data.Keys = keyNames(c.settings(), view)
+	for _, l := range view.Lanes {
+		if l.Source == data.Source {
+			data.Waiting += l.Messages
+		}
+	}
+	title := "Source " + data.Source
+	if data.New {
+		title = "Add a source"
+	}
+	p := r.page("source", title, data)
+	if p.Screen = "sources"; len(data.Problems) > 0 {
+		p.status = http.StatusUnprocessableEntity
+	}
+	return r.show(w, p)
+}
+
+// addSource stores a source that the registry does not have.
+func (c *Console) addSource(w http.ResponseWriter, r *request) error {
+	return c.putSource(w, r, strings.TrimSpace(r.FormValue("name")), true)
+}
+
+// setSource stores a source in place of the one that was shown.
+func (c *Console) setSource(w http.ResponseWriter, r *request) error {
+	return c.putSource(w, r, r.PathValue("name"), false)
+}
+
+func (c *Console) putSource(w http.ResponseWriter, r *request, name string, isNew bool) error {
+	if err := outbox.CheckSource(name); err != nil {
+		return invalid(err)
+	}
+	if err := r.may(access.Sources, name); err != nil {
+		return err
+	}
+	reg, err := r.registry()
+	if err != nil {
+		return err
+	}
+	s := config.Source{ID: strings.TrimSpace(r.FormValue("source_id")), Key: strings.TrimSpace(r.FormValue("key")), Environment: r.FormValue("environment"), SlugGuard: r.FormValue("slug_guard"), OnUnknown: r.FormValue("on_unknown")}
+	for one := range strings.SplitSeq(r.FormValue("hold"), ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			s.Hold = append(s.Hold, one)
+		}
+	}
+	var revision uint64
+	if !isNew {
+		if revision, err = r.number("revision", 0, 0); err != nil || revision == 0 {
+			return &problem{Status: http.StatusUnprocessableEntity, Text: "revision: missing: a change says which state it follows"}
+		}
+	}
+	e, err := reg.Put(r.Context(), name, s, revision)
+	var wrong config.Problems
+	if errors.As(err, &wrong) && !r.json {
+		data := sourceData{Row: registry.Row{Source: name, ID: s.ID, Key: s.Key, Environment: s.Environment, SlugGuard: s.SlugGuard, OnUnknown: s.OnUnknown, Hold: s.Hold, Revision: revision}, New: isNew}
+		for _, p := range wrong {
+			data.Problems = append(data.Problems, p.String())
+		}
+		return c.sourceForm(w, r, data)
+	}
+	if err != nil {
+		return err
+	}
+	c.view.done()
+	done := "set"
+	if isNew {
+		done = "added"
+	}
+	return r.seeOther(w, "sources?done="+done+"&q="+name, map[string]any{"source": name, "action": map[bool]string{true: "add", false: "set"}[isNew], "changed": true, "revision": e.Revision})
+}
+
+// removeSource takes a source out of the registry for which no message waits, unless that is meant.
+func (c *Console) removeSource(w http.ResponseWriter, r *request) error {
+	name := r.PathValue("name")
+	if err := r.may(access.Sources, name); err != nil {
+		return err
+	}
+	reg, err := r.registry()
+	if err != nil {
+		return err
+	}
+	revision, err := strconv.ParseUint(r.FormValue("revision"), 10, 64)
+	if err != nil {
+		return &problem{Status: http.StatusUnprocessableEntity, Text: "revision: missing: a change says which state it follows"}
+	}
+	waiting, err := reg.Waiting(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	if waiting > 0 && r.FormValue("force") != "1" {
+		return &problem{Status: http.StatusConflict, Text: fmt.Sprintf("%s of %s are in the queue, which nobody would serve; nothing was changed", plural(waiting, "message"), name), Mend: "wait until they are delivered, or say that they may stay"}
+	}
+	if err := reg.Delete(r.Context(), name, revision); err != nil {
+		return err
+	}
+	c.view.done()
+	return r.seeOther(w, "sources?done=removed", map[string]any{"source": name, "action": "rm", "changed": true, "waiting": waiting})
+}
