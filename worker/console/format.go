@@ -124,7 +124,7 @@ func mark(state any) badge {
 		return badge{"●", "good", word}
 	case string(overview.Paused), string(outbox.Held), "stopped", "draining":
 		return badge{"⏸", "calm", word}
-	case string(overview.Limited), string(overview.Paced), string(overview.Retrying), "waiting", "queued", "running", "sending", "probing", string(outbox.Expired):
+	case string(overview.Limited), string(overview.Paced), string(overview.Retrying), "waiting", "queued", "running", "begun", "sending", "probing", string(outbox.Expired):
 		return badge{"◐", "busy", word}
 	case string(overview.Unknown), "interrupted":
 		return badge{"?", "busy", word}

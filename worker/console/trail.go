@@ -34,7 +34,7 @@ type trailData struct {
 type trailRow struct {
 	At                       time.Time
 	By, Action, Source, What string
-	Reason                   string
+	Outcome, Reason          string
 	IDs                      []string
 }
 
@@ -61,10 +61,14 @@ func (c *Console) showAudit(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if r.json {
-		return writeLines(w, last)
+		var all []audit.Record
+		for _, l := range last {
+			all = append(all, l.Records()...)
+		}
+		return writeLines(w, all)
 	}
-	for _, e := range slices.Backward(last) {
-		data.Rows = append(data.Rows, rowOf(e))
+	for _, l := range slices.Backward(last) {
+		data.Rows = append(data.Rows, rowOf(l))
 	}
 	return r.live(w, r.page("audit", "Audit", data))
 }
@@ -94,7 +98,7 @@ func (d trailData) query(r *request) (q audit.Query, err error) {
 }
 
 // trail reads through the entries and keeps the last ones that the user may see.
-func (r *request) trail(q audit.Query, limit int) (last []audit.Record, err error) {
+func (r *request) trail(q audit.Query, limit int) ([]*audit.Line, error) {
 	free, err := r.busy()
 	if err != nil {
 		return nil, err
@@ -102,18 +106,16 @@ func (r *request) trail(q audit.Query, limit int) (last []audit.Record, err erro
 	defer free()
 	ctx, cancel := context.WithTimeout(r.Context(), trailWait)
 	defer cancel()
+	tail := audit.NewTail(limit)
 	for e, err := range audit.NewReader(r.console.config.JS, r.console.config.Prefix).List(ctx, q) {
 		if err != nil {
 			return nil, err
 		}
-		if !r.mayRead(e) {
-			continue
-		}
-		if last = append(last, e); len(last) >= 2*limit+1000 {
-			last = slices.Clone(last[len(last)-limit:])
+		if r.mayRead(e) {
+			tail.Add(e)
 		}
 	}
-	return last[max(0, len(last)-limit):], nil
+	return tail.Lines(), nil
 }
 
 // mayRead reports whether the user may read an entry: one about several sources, if about all of them.
@@ -139,12 +141,18 @@ func (r *request) mayRead(e audit.Record) bool {
 // mostNamed bounds the ids of an entry that a page names.
 const mostNamed = 20
 
-func rowOf(e audit.Record) trailRow {
-	if s := e.Entry; s != nil {
-		row := trailRow{At: s.Time, By: s.Worker, Action: string(s.Settlement), Source: s.Source, What: s.Error, IDs: []string{s.Message}}
-		return row
+func rowOf(l *audit.Line) trailRow {
+	if s := l.Entry; s != nil {
+		return trailRow{At: s.Time, By: s.Worker, Action: string(s.Settlement), Source: s.Source, What: s.Error, IDs: []string{s.Message}}
 	}
-	d := e.Deed
+	d, came := l.Deed, l.Deed // an outcome by itself
+	switch {
+	case d.Outcome != "":
+	case l.Outcome != nil:
+		came = l.Outcome.Deed
+	default:
+		came = &audit.Deed{Outcome: "begun"}
+	}
 	var what []string
 	add := func(text string) {
 		if text != "" {
@@ -159,7 +167,11 @@ func rowOf(e audit.Record) trailRow {
 	if len(d.After) > 0 {
 		add("now " + string(d.After))
 	}
-	row := trailRow{At: d.Time, By: d.By, Action: string(d.Action), Source: d.Source, What: strings.Join(what, ", "), Reason: d.Reason}
+	for _, name := range slices.Sorted(maps.Keys(came.Counts)) {
+		add(count(came.Counts[name]) + " " + name)
+	}
+	add(came.Error)
+	row := trailRow{At: d.Time, By: d.By, Action: string(d.Action), Source: d.Source, Outcome: string(came.Outcome), What: strings.Join(what, ", "), Reason: d.Reason}
 	for _, source := range slices.Sorted(maps.Keys(d.IDs)) {
 		row.IDs = append(row.IDs, d.IDs[source]...)
 	}

@@ -2,7 +2,6 @@ package opscmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,78 +60,29 @@ func (c auditLsCommand) Run(ctx context.Context, a *cli.App) error {
 		return s.Explain(err)
 	}
 	out := &auditRows{app: a}
-	for _, l := range last.lines {
+	for _, l := range last.Lines() {
 		if err := out.print(l); err != nil {
 			return err
 		}
 	}
 	if out.end(); !c.Follow {
-		if len(last.lines) == 0 && !a.Globals.JSON {
+		if len(last.Lines()) == 0 && !a.Globals.JSON {
 			fmt.Fprintln(a.Stderr, "no entries")
 		}
 		return nil
 	}
-	return c.follow(ctx, a, reader, q, last.after)
-}
-
-// auditLine is an entry, and the outcome of the deed that it is.
-type auditLine struct {
-	audit.Record
-	outcome *audit.Record
-}
-
-// auditTail are the last entries of many.
-type auditTail struct {
-	lines []*auditLine
-	deeds map[string]*auditLine // those of lines, by their id
-	after uint64                // the place of the last entry
-}
-
-// add takes an entry in: an outcome with its deed, if that is among the last ones.
-func (t *auditTail) add(r audit.Record, limit int) {
-	t.after = r.Sequence
-	if r.Deed != nil && r.Deed.Outcome != "" {
-		if deed := t.deeds[r.Deed.ID]; deed != nil {
-			if r.Deed.Part == 0 {
-				deed.outcome = &r
-			}
-			return
-		}
-	}
-	line := &auditLine{Record: r}
-	t.lines = append(t.lines, line)
-	if r.Deed != nil && r.Deed.Outcome == "" && r.Deed.Part == 0 {
-		t.deeds[r.Deed.ID] = line
-	}
-	if limit > 0 && len(t.lines) >= 2*limit+1000 {
-		t.cut(limit)
-	}
-}
-
-// cut forgets all but the last.
-func (t *auditTail) cut(limit int) {
-	if limit == 0 || len(t.lines) <= limit {
-		return
-	}
-	n := len(t.lines) - limit
-	for _, l := range t.lines[:n] {
-		if l.Deed != nil {
-			delete(t.deeds, l.Deed.ID)
-		}
-	}
-	t.lines = slices.Clone(t.lines[n:])
+	return c.follow(ctx, a, reader, q, last.After())
 }
 
 // last reads through the entries and keeps the last ones.
-func (c auditLsCommand) last(ctx context.Context, reader *audit.Reader, q audit.Query) (*auditTail, error) {
-	tail := &auditTail{deeds: map[string]*auditLine{}}
+func (c auditLsCommand) last(ctx context.Context, reader *audit.Reader, q audit.Query) (*audit.Tail, error) {
+	tail := audit.NewTail(c.Limit)
 	for r, err := range reader.List(ctx, q) {
 		if err != nil {
 			return nil, err
 		}
-		tail.add(r, c.Limit)
+		tail.Add(r)
 	}
-	tail.cut(c.Limit)
 	return tail, nil
 }
 
@@ -144,7 +94,7 @@ func (c auditLsCommand) follow(ctx context.Context, a *cli.App, reader *audit.Re
 			return err
 		}
 		out := &auditRows{app: a, plain: true}
-		if err := out.print(&auditLine{Record: r}); err != nil {
+		if err := out.print(&audit.Line{Record: r}); err != nil {
 			return err
 		}
 	}
@@ -159,13 +109,9 @@ type auditRows struct {
 	table table.Writer
 }
 
-func (o *auditRows) print(l *auditLine) error {
+func (o *auditRows) print(l *audit.Line) error {
 	if o.app.Globals.JSON {
-		encoder := json.NewEncoder(o.app.Stdout)
-		if err := encoder.Encode(l.Record); err != nil || l.outcome == nil {
-			return err
-		}
-		return encoder.Encode(l.outcome)
+		return cli.EncodeAll(o.app, l.Records())
 	}
 	cells := auditCells(l)
 	if o.plain || !cli.IsTerminal(o.app.Stdout) {
@@ -194,7 +140,7 @@ func (o *auditRows) end() {
 }
 
 // auditCells is an entry in the columns of a table.
-func auditCells(l *auditLine) []string {
+func auditCells(l *audit.Line) []string {
 	if e := l.Entry; e != nil {
 		what := "message " + cli.Printable(e.Message)
 		if e.Error != "" {
@@ -206,8 +152,8 @@ func auditCells(l *auditLine) []string {
 	outcome := d // an entry by itself
 	switch {
 	case d.Outcome != "":
-	case l.outcome != nil:
-		outcome = l.outcome.Deed
+	case l.Outcome != nil:
+		outcome = l.Outcome.Deed
 	default:
 		outcome = &audit.Deed{Outcome: "begun"} // it is under way, or whoever did it was killed
 	}
