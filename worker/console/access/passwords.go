@@ -14,8 +14,6 @@ import (
 const (
 	// mostCost bounds what one look at a password takes: 14 is about a second.
 	mostCost = 14
-	// leastCost is that of htpasswd -B when it is not told another.
-	leastCost = 5
 	// mostUsers bounds the file.
 	mostUsers = 10_000
 	// mostPassword is what bcrypt takes, in bytes.
@@ -34,7 +32,7 @@ type Passwords struct {
 // lines and those that begin with # are left out. An error names the line and nothing of it.
 func ReadPasswords(text []byte) (*Passwords, error) {
 	p := &Passwords{hashes: map[string]secret.Text{}}
-	dearest, lines := leastCost, bufio.NewScanner(bytes.NewReader(text))
+	dearest, lines := bcrypt.MinCost, bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || line[0] == '#' {
