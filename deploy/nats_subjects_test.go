@@ -65,6 +65,7 @@ var userRights = map[string]rights{
 				"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
 				"$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway", "redox.worker.status", "redox.worker.sources.x",
 				"$KV.REDOX_SOURCES.source.clinic-a", "redox.audit.clinic-a.deed", "redox.audit._.deed",
+				"redox.dlq.clinic-a.rejected." + token,
 			}),
 		subscribe: []string{"_INBOX_operator.>", "_INBOX_operator.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
 			"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "redox.reply.*.id", "$JS.EVENT.>"},

@@ -57,6 +57,9 @@ const (
 	HeaderOrderPosition = "Redox-Order-Position"
 	// HeaderOrderBehind is set by a replay: the Redox-Dead-Behind of its dead letter.
 	HeaderOrderBehind = "Redox-Order-Behind"
+	// HeaderMoved is set where an operator moves a message to another subject of the queue: 32 hex
+	// digits that tell the place from which it was moved from any other, so that it is moved once.
+	HeaderMoved = "Redox-Moved"
 )
 
 // Headers of a reply; HeaderContentType, HeaderBodyObject and the trace

@@ -23,7 +23,7 @@ func (e entrance) knows(name string) bool {
 		return true
 	case HeaderOrderKey:
 		return e == throughGateway
-	case HeaderBodyObject, HeaderSeal, HeaderSealed, HeaderPossibleDuplicate, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition, HeaderOrderBehind:
+	case HeaderBodyObject, HeaderSeal, HeaderSealed, HeaderPossibleDuplicate, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition, HeaderOrderBehind, HeaderMoved:
 		return e == throughQueue
 	}
 	return isRequestHeader(name)
@@ -40,7 +40,7 @@ func (e entrance) longestID() int {
 // contractHeaders are the names that a misspelt one may have meant.
 var contractHeaders = [...]string{HeaderID, HeaderContentType, HeaderAccept, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath,
 	HeaderReplyTo, HeaderOrderToken, HeaderOrderKey, HeaderDeadline, HeaderBodyObject, HeaderSeal, HeaderSealed, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition,
-	HeaderOrderBehind, HeaderPossibleDuplicate}
+	HeaderOrderBehind, HeaderMoved, HeaderPossibleDuplicate}
 
 // check refuses a header that its sender took for one of the contract and that is none: one
 // that begins with redox- in any case, and Nats-Msg-Id, Content-Type and Accept in another

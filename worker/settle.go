@@ -148,11 +148,15 @@ func (s *settlement) steps() error {
 		s.audited = true
 		failpoint.At("audit")
 	}
-	// Once acknowledged, the queue does not show that the replay was published. This note does.
+	// Once acknowledged, the queue does not show that a replay was published, or a message moved. These
+	// notes do.
 	if s.delivery.message.ReplayOf != "" {
 		if err := dlq.NoteReplay(s.ctx(), s.worker.js, s.worker.config.Prefix, s.delivery.message, s.delivery.verdict.Settlement); err != nil {
 			return err
 		}
+	}
+	if err := s.worker.ledger.NoteMoved(s.ctx(), s.delivery.msg.header, s.delivery.verdict.Settlement); err != nil {
+		return err
 	}
 	if s.delivery.hold && s.delivery.noted {
 		// If the worker died before the ack, the intent would remain, and the message be held

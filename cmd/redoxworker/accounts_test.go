@@ -77,6 +77,60 @@ func TestCheck_WithTheAccountsOfDeploy(t *testing.T) {
 	}
 }
 
+// As the operator of those accounts, who may delete nothing of the queue, messages astray are moved and
+// dead-lettered, and dead letters brought back.
+func TestAstray_WithTheAccountsOfDeploy(t *testing.T) {
+	server, config := accounts(t)
+	as := func(user string) []string {
+		return []string{"REDOXWORKER_NATS_USER=" + user, "REDOXWORKER_NATS_PASSWORD=pw-" + user, "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_" + user}
+	}
+	operator := func(args ...string) string {
+		t.Helper()
+		var out output
+		if code := run(t.Context(), cli.App{Args: append(args, "--config", config), Environ: as("operator"), Stdout: &out, Stderr: &out}); code != 0 {
+			t.Fatalf("%q: exit %d\n%s", args, code, out.String())
+		}
+		return out.String()
+	}
+	operator("provision")
+	ctx, cancel := context.WithCancel(t.Context())
+	var errs output
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, cli.App{Args: []string{"run", "--config", config}, Environ: as("worker"), Stdout: &errs, Stderr: &errs})
+	}()
+	defer func() { cancel(); <-done }()
+	conn, err := nats.Connect(server.URL(), nats.UserInfo("operator", "pw-operator"), nats.CustomInboxPrefix("_INBOX_operator"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{"redox.out.clinic-old.send", "redox.out.clinic-old.send", "redox.out.clinic-old.request"} {
+		if _, err := js.Publish(ctx, subject, admit("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for found := ""; !strings.Contains(found, "no worker serves clinic-old"); { // until the worker is there
+		found = operator("astray", "ls")
+	}
+	if got := operator("astray", "move", "--subject", "redox.out.clinic-old.send", "--to", "clinic-a", "--force"); !strings.Contains(got, "2 moved") {
+		t.Error(got)
+	}
+	if got := operator("astray", "dead-letter", "--all", "--force"); !strings.Contains(got, "1 dead-lettered") {
+		t.Error(got)
+	}
+	file := filepath.Join(t.TempDir(), "dead.ndjson")
+	operator("dlq", "export", "--reveal", "--out", file)
+	operator("dlq", "discard", "--all", "--force")
+	if got := operator("dlq", "import", file, "--force"); !strings.Contains(got, "1 dead letter stored") {
+		t.Error(got)
+	}
+}
+
 // accounts are a server with those of deploy/, and the configuration of its workers.
 func accounts(t *testing.T) (server *natsdev.Server, config string) {
 	t.Helper()

@@ -32,6 +32,7 @@ type rootCommand struct {
 	Resume     opscmd.ResumeCommand      `cmd:"" help:"End such a pause."`
 	Provision  provisionCommand          `cmd:"" help:"Create or update streams and buckets."`
 	Order      opscmd.OrderCommand       `cmd:"" help:"What ordered messages wait behind, and why."`
+	Astray     opscmd.AstrayCommand      `cmd:"" help:"Messages that no worker reads: list them, move them, make dead letters of them."`
 	Find       opscmd.FindCommand        `cmd:"" help:"Where one message is, and what happened to it."`
 	Audit      opscmd.AuditCommand       `cmd:"" help:"The audit trail: what operators did, and why."`
 	Sim        devstack.SimCommand       `cmd:"" help:"Run the simulator of Redox."`

@@ -26,6 +26,8 @@ const (
 	Resume       Action = "resume"
 	Hold         Action = "hold"
 	Release      Action = "release"
+	Move         Action = "move"        // messages astray, to a subject that workers read
+	DeadLetter   Action = "dead-letter" // messages astray
 	SourceAdd    Action = "source.add"
 	SourceSet    Action = "source.set"
 	SourceRemove Action = "source.rm"
@@ -33,7 +35,7 @@ const (
 
 // Actions are all that there are.
 func Actions() []Action {
-	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, SourceAdd, SourceSet, SourceRemove}
+	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, Move, DeadLetter, SourceAdd, SourceSet, SourceRemove}
 }
 
 // Deed is what an operator does: who, when, what and why. It holds no body and no order key. Reason,
@@ -67,9 +69,9 @@ type Deed struct {
 	After  json.RawMessage `json:"after,omitempty"`
 	// Reason is what the operator gave as such.
 	Reason string `json:"reason,omitempty"`
-	// Outcome is how the deed ended. An entry that has it has ID, By, Action and Source of the deed,
-	// the Time of its end, and beside it no more than Counts, Error, and the IDs that became known while
-	// it was done.
+	// Outcome is how the deed ended. An entry that has it has ID, By, Action, Source and Detail of the
+	// deed, the Time of its end, and beside it no more than Counts, Error, and the IDs that became known
+	// while it was done.
 	Outcome Outcome `json:"outcome,omitempty"`
 	// Counts are how many messages came to what.
 	Counts map[string]int `json:"counts,omitempty"`

@@ -88,7 +88,7 @@ type Result struct {
 
 // End writes the entry of the outcome, also when ctx has ended. The error wraps [ErrOutcomeNotKept].
 func (b *Begun) End(ctx context.Context, result Result) error {
-	d := Deed{ID: b.deed.ID, Time: time.Now().UTC(), By: b.deed.By, Action: b.deed.Action, Source: b.deed.Source,
+	d := Deed{ID: b.deed.ID, Time: time.Now().UTC(), By: b.deed.By, Action: b.deed.Action, Source: b.deed.Source, Detail: b.deed.Detail,
 		Outcome: Done, Counts: result.Counts, IDs: result.IDs}
 	switch {
 	case result.Interrupted || errors.Is(result.Err, context.Canceled) || result.Err != nil && ctx.Err() != nil:

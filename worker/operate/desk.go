@@ -23,6 +23,7 @@ type Desk struct {
 	prefix  outbox.Prefix
 	letters *dlq.Store
 	record  *audit.Recorder
+	fault   func(point string) error // of tests: ends a step as a crash would; nil otherwise
 }
 
 // New makes no request. letters are those of the same prefix.

@@ -32,6 +32,7 @@ const (
 	DeadLettered State = "dead-lettered"         // not delivered: a dead letter
 	Replayed     State = "replayed"              // sent again, and settled
 	Discarded    State = "discarded"             // an operator deleted its dead letter
+	MovedAway    State = "moved"                 // an operator moved it to another subject of the queue
 	Unknown      State = "unknown"               // nothing is known of it any more
 )
 

@@ -106,7 +106,7 @@ func (f *finding) queued(ctx context.Context, stream jetstream.Stream, msg *jets
 		p.note(rec.Begun, "an attempt began")
 	}
 	if m.Lane == "" {
-		p.is(rankQueue, Queued, "no worker reads its subject")
+		p.is(rankQueue, Queued, "no worker reads its subject: see astray ls")
 		return nil
 	}
 	if m.Lane == outbox.LaneOrdered {
@@ -158,7 +158,7 @@ func (f *finding) waits(ctx context.Context, p *Place, m outbox.Message, rec led
 	case handed:
 		p.is(rankQueue, InFlight, "a worker has it")
 	case info == nil:
-		p.is(rankQueue, Queued, "no worker has opened its source; does one run that serves it?")
+		p.is(rankQueue, Queued, "no worker has opened its source; does one run that serves it? Else see astray ls")
 	default:
 		p.is(rankQueue, Queued, fmt.Sprintf("%d of its source are before it", before(info, m)))
 	}

@@ -183,6 +183,9 @@ func (f *finding) audit(ctx context.Context) error {
 // done notes a deed about the message, and how it ended where that was before its end.
 func (f *finding) done(d *audit.Deed) {
 	text := string(d.Action) + " by " + d.By
+	if d.Action == audit.Move {
+		text += ", " + d.Detail
+	}
 	if d.Outcome != "" {
 		for source := range f.deeds[d.ID] {
 			if d.Outcome != audit.Done {
@@ -199,6 +202,9 @@ func (f *finding) done(d *audit.Deed) {
 		source = strings.TrimPrefix(source, outbox.NoSource)
 		p := f.place(source)
 		p.note(d.Time, "%s", text)
+		if d.Action == audit.Move {
+			p.is(rankAudit, MovedAway, "it was moved "+d.Detail+": find it there")
+		}
 		if d.Action == audit.Discard {
 			p.is(rankAudit, Discarded, "its dead letter was deleted by "+d.By)
 		}

@@ -28,7 +28,7 @@ func (d *Desk) Discard(ctx context.Context, s dlq.Selection, o dlq.DiscardOption
 	if s.Len() == 0 || o.DryRun {
 		return run
 	}
-	return recorded(ctx, d.record, deed(s, audit.Discard, reason), handled, run)
+	return recorded(ctx, d.record, deed(s, audit.Discard, reason), handled, run, nil)
 }
 
 // handled is what became of a dead letter.
@@ -114,7 +114,7 @@ func (d *Desk) Export(ctx context.Context, q dlq.Query, bodies bool, reason stri
 		if e.Detail = "without bodies"; bodies {
 			e.Detail = "with bodies"
 		}
-		recorded(ctx, d.record, e, exported, run)(yield)
+		recorded(ctx, d.record, e, exported, run, nil)(yield)
 	}
 }
 

@@ -70,7 +70,7 @@ func (d *Desk) Replay(ctx context.Context, s dlq.Selection, o ReplayOptions) ite
 	if o.DryRun || s.Len() == 0 {
 		return run
 	}
-	return recorded(ctx, d.record, deed(s, audit.Replay, o.Reason), handled, run)
+	return recorded(ctx, d.record, deed(s, audit.Replay, o.Reason), handled, run, nil)
 }
 
 // replay sends the canary, and the others if that comes through.

@@ -124,3 +124,29 @@ func (g *Gatherer) servedBy(ctx context.Context, w Worker) (map[string][]string,
 	}
 	return scopes, nil
 }
+
+// Served are the sources that workers serve which answered and take messages. An error says that it is not
+// known of all, or that no worker answered: then nobody can tell what is served.
+func (g *Gatherer) Served(ctx context.Context) (map[string]bool, error) {
+	expected := make(chan int, 1)
+	expected <- 0
+	workers, err := g.askWorkers(ctx, expected)
+	if err != nil {
+		return nil, (&gathering{Gatherer: g}).unanswered(err, []string{g.config.Prefix.WorkersSubject()})
+	}
+	workers = slices.DeleteFunc(workers, func(w Worker) bool { return w.Draining })
+	if len(workers) == 0 {
+		return nil, errors.New("no worker runs")
+	}
+	byDigest, err := g.askServed(ctx, workers)
+	if err != nil {
+		return nil, err
+	}
+	served := map[string]bool{}
+	for _, sources := range byDigest {
+		for name := range sources {
+			served[name] = true
+		}
+	}
+	return served, nil
+}

@@ -25,7 +25,7 @@ func (x *gathering) judge() {
 	x.judgeLanes()
 	x.judgeProblems()
 	if v.Queue != nil && v.Queue.Astray > 0 {
-		x.need(true, counted(v.Queue.Astray, "message")+" under subjects that no worker reads", "list them: nats stream subjects "+x.config.Prefix.OutStream())
+		x.need(true, counted(v.Queue.Astray, "message")+" under subjects that no worker reads", "redoxworker astray ls")
 	}
 	if v.Dead != nil && v.Dead.Messages > 0 {
 		x.need(true, counted(v.Dead.Messages, "dead letter")+ofSources(v.Dead.Sources), "redoxworker dlq ls --counts")
@@ -221,7 +221,7 @@ func (x *gathering) waiting(scopes ...string) string {
 // judgeLanes tells of what waits for another reason than a pause.
 func (x *gathering) judgeLanes() {
 	if len(x.view.Workers) > 0 {
-		x.judgeState(Unserved, "no worker serves ", "run a worker that serves it; see `redoxworker sources ls`")
+		x.judgeState(Unserved, "no worker serves ", "run a worker that serves it (redoxworker sources ls), or redoxworker astray ls")
 	}
 	x.judgeState(Unanswered, "replies cannot be stored of ", "")
 }

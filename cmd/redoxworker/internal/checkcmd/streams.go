@@ -226,11 +226,11 @@ func (n *natsWorld) checkQueue(ctx context.Context) {
 		}
 	}
 	if astray > 0 {
-		n.fault(checkQueue, "stream "+name, cli.Counted(astray, "message")+" under subjects that no worker reads", "list them with nats stream subjects "+name+", and have their publisher write <prefix>.out.<source>.send or .request")
+		n.fault(checkQueue, "stream "+name, cli.Counted(astray, "message")+" under subjects that no worker reads", "run `redoxworker astray ls`, and have their publisher write <prefix>.out.<source>.send or .request")
 	}
 	if strange > 0 {
 		n.warn(checkQueue, "stream "+name, fmt.Sprintf("%s of %s that this configuration does not name: %s", cli.Counted(strange, "message"), cli.Counted(len(strangers), "source"), some(strangers)),
-			"name them below sources, or see that another fleet serves them")
+			"name them below sources, or see that another fleet serves them; what nobody serves `redoxworker astray ls` lists")
 	}
 	n.fine(checkQueue, cli.Counted(info.State.Msgs, "message")+", all of sources that are known")
 }

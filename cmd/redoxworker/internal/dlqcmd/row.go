@@ -105,7 +105,7 @@ func (r *deadRow) addHeaders(l dlq.Stored, reveal bool) {
 var shownHeaders = []string{
 	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
 	outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
-	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited,
+	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited, outbox.HeaderMoved,
 }
 
 const hiddenValue = "(hidden; see --reveal)"
