@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ func (t Target) copyOf(p outbox.Prefix, in outbox.Stored) (copied, error) {
 	}
 	if err := outbox.CheckSource(c.source); err != nil {
 		return c, errors.New("its subject names no source: say which is to send it")
+	}
+	if c.source != m.Source && len(in.Header[outbox.HeaderSeal]) > 0 {
+		return c, fmt.Errorf("it is sealed for its source, and none but %s can open it: dead-letter it", cmp.Or(m.Source, "that"))
 	}
 	h := make(nats.Header, len(in.Header)+2)
 	for name, values := range in.Header {

@@ -82,6 +82,7 @@ func (r *rig) astray() {
 	r.store(gone+"send.1"+tokenA[1:], "Redox-Message-Id", "a2", "My-Own", "kept")
 	r.store(gone+"send."+tokenB, "Redox-Message-Id", "b1", "Redox-Reply-To", "redox.reply.clinic-gone.x")
 	r.store(gone+"send."+tokenB, "Redox-Message-Id", "b2", "Redox-Reply-To", "_INBOX.x")
+	r.store(gone+"request", "Redox-Message-Id", "sealed", "Redox-Seal", "v1.k.x", "Redox-Sealed", "x")
 	r.store(gone+"request", "Redox-Message-Id", "q", "Redox-Kind", "fhir", "Redox-Path", "x/Patient")
 	r.store("redox.out.clinic-a.ordered", "Redox-Message-Id", "o1")
 	r.store("redox.out.clinic-a.ordered."+tokenB, "Redox-Message-Id", "o2")
@@ -103,8 +104,8 @@ func TestStrays_AreFound(t *testing.T) {
 		noLane := "its subject has no lane: a worker reads send, send.<token> and request"
 		r.want("kinds", kinds, "redox.out.clinic-gone.send.* 4 of 2: no worker serves clinic-gone", "redox.out.clinic-gone.send 2 of 1: no worker serves clinic-gone",
 			"redox.out.clinic-a.ordered 1 of 1: "+noLane, "redox.out.clinic-a.ordered.… 1 of 1: "+noLane, "redox.out.clinic-a.request.… 1 of 1: "+noLane,
-			"redox.out.clinic-gone.request 1 of 1: no worker serves clinic-gone", "redox.out.….send 1 of 1: its subject names no source")
-		if s.Messages != 11 || s.Ordered != 4 || len(s.Unlearned) > 0 || s.Kinds[0].Oldest.IsZero() {
+			"redox.out.clinic-gone.request 2 of 1: no worker serves clinic-gone", "redox.out.….send 1 of 1: its subject names no source")
+		if s.Messages != 12 || s.Ordered != 4 || len(s.Unlearned) > 0 || s.Kinds[0].Oldest.IsZero() {
 			t.Errorf("%+v", s)
 		}
 		if s, err := operate.FindStrays(r.Context(), r.js, "", operate.StrayQuery{}); err != nil || s.Messages != 4 || len(s.Unlearned) != 1 {
@@ -125,11 +126,12 @@ func TestStrays_AreMoved(t *testing.T) {
 		r.astray()
 		to := operate.Target{Source: source}
 		reply := "b1 left: its reply subject belongs to clinic-gone: move it without a reply, or dead-letter it"
-		want := []string{"a1 moved", "plain moved", "REDOX_OUT:3 moved", "a2 moved", reply, "b2 moved", "q moved"}
+		sealed := "sealed left: it is sealed for its source, and none but clinic-gone can open it: dead-letter it"
+		want := []string{"a1 moved", "plain moved", "REDOX_OUT:3 moved", "a2 moved", reply, "b2 moved", sealed, "q moved"}
 		came, err := tell(r.desk.MoveStrays(r.Context(), r.strays(operate.StrayQuery{Source: "clinic-gone"}), to, operate.StrayOptions{DryRun: true}))
 		r.must(err)
 		r.want("dry run", came, want...)
-		if n := r.messages("REDOX_OUT"); n != 12 || len(r.entries(audit.Query{})) != 0 {
+		if n := r.messages("REDOX_OUT"); n != 13 || len(r.entries(audit.Query{})) != 0 {
 			t.Errorf("a dry run: %d messages", n)
 		}
 		came, err = tell(r.desk.MoveStrays(r.Context(), r.strays(operate.StrayQuery{Source: "clinic-gone"}), to, operate.StrayOptions{Reason: "renamed"}))
@@ -138,10 +140,10 @@ func TestStrays_AreMoved(t *testing.T) {
 		came, err = tell(r.desk.MoveStrays(r.Context(), r.strays(operate.StrayQuery{}), operate.Target{Source: source, DropReplies: true}, operate.StrayOptions{}))
 		r.must(err)
 		noLane := " left: its subject has no lane: say which it is to have"
-		r.want("the rest, without a lane", came, "b1 moved", "o1"+noLane, "o2"+noLane, "s moved", "p"+noLane)
+		r.want("the rest, without a lane", came, "b1 moved", sealed, "o1"+noLane, "o2"+noLane, "s moved", "p"+noLane)
 		came, err = tell(r.desk.MoveStrays(r.Context(), r.strays(operate.StrayQuery{}), operate.Target{Lane: outbox.LaneSend}, operate.StrayOptions{}))
 		r.must(err)
-		r.want("the rest", came, "o1 moved", "o2 moved", "p moved")
+		r.want("the rest", came, "sealed left: it would be astray again: no worker serves clinic-gone", "o1 moved", "o2 moved", "p moved")
 		stream, err := r.js.Stream(r.Context(), "REDOX_OUT")
 		r.must(err)
 		a2, err := stream.GetLastMsgForSubject(r.Context(), "redox.out.clinic-a.send.1"+tokenA[1:])
@@ -155,10 +157,10 @@ func TestStrays_AreMoved(t *testing.T) {
 			t.Errorf("sent %q", r.sent)
 		}
 		deeds := r.entries(audit.Query{Actions: []audit.Action{audit.Move}})
-		if len(deeds) != 6 || deeds[0].Count != 7 || deeds[0].Reason != "renamed" || deeds[0].Detail != "to clinic-a" || deeds[1].Counts["moved"] != 6 || deeds[1].Counts["left"] != 1 || len(deeds[1].IDs["clinic-gone"]) != 6 {
+		if len(deeds) != 6 || deeds[0].Count != 8 || deeds[0].Reason != "renamed" || deeds[0].Detail != "to clinic-a" || deeds[1].Counts["moved"] != 6 || deeds[1].Counts["left"] != 2 || len(deeds[1].IDs["clinic-gone"]) != 6 {
 			t.Errorf("%+v", deeds)
 		}
-		if n := r.strays(operate.StrayQuery{}).Messages; n != 0 || r.messages("REDOX_OUT") != 0 {
+		if n := r.strays(operate.StrayQuery{}).Messages; n != 1 || r.messages("REDOX_OUT") != 1 {
 			t.Errorf("%d are left", n)
 		}
 	})
@@ -233,7 +235,7 @@ func TestStrays_AreBuried(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.astray()
 		came, err := tell(r.desk.BuryStrays(r.Context(), r.strays(operate.StrayQuery{}), operate.StrayOptions{}))
-		if err != nil || len(came) != 11 || r.messages("REDOX_OUT") != 1 {
+		if err != nil || len(came) != 12 || r.messages("REDOX_OUT") != 1 {
 			t.Errorf("%q, %v", came, err)
 		}
 		for id, want := range map[string]string{"a1": "held no worker serves clinic-gone; taken out of the queue by an operator", "p": "poison its subject has no lane: a worker reads send, send.<token> and request; taken out of the queue by an operator"} {
