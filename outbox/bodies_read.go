@@ -73,7 +73,7 @@ func (b *Bodies) GetOpened(ctx context.Context, name string, limit int64, o Open
 	if err != nil {
 		return nil, err
 	}
-	return readOpened(r, o)
+	return o.ReadAll(r)
 }
 
 // OpenOpened is Open for a body that may be sealed; see GetOpened. What it returns reads the sealed one:
@@ -82,13 +82,25 @@ func (b *Bodies) OpenOpened(ctx context.Context, name string, limit int64, o Ope
 	if o.Sealed() && limit >= 0 {
 		limit = seal.Size(limit)
 	}
-	return b.Open(ctx, name, limit)
+	r, err := b.Open(ctx, name, limit)
+	if err == nil && o.Sealed() && r.Size() != seal.Size(o.Size()) {
+		return nil, fmt.Errorf("outbox: %w: the body has another length", seal.ErrAltered)
+	}
+	return r, err
 }
 
-// readOpened reads a sealed body to its end.
-func readOpened(r *BodyReader, o Opening) ([]byte, error) {
-	if r.Size() != seal.Size(o.Size()) {
-		return nil, fmt.Errorf("outbox: %w: the body has another length", seal.ErrAltered)
+// SizeOf is the length of a body as it is opened, in bytes.
+func (o Opening) SizeOf(r *BodyReader) int64 {
+	if o.Sealed() {
+		return o.Size()
+	}
+	return r.Size()
+}
+
+// ReadAll returns a body that [Bodies.OpenOpened] has found, opened.
+func (o Opening) ReadAll(r *BodyReader) ([]byte, error) {
+	if !o.Sealed() {
+		return r.ReadAll()
 	}
 	body := make([]byte, o.Size())
 	from := o.Reader(r)

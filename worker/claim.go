@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
@@ -40,22 +41,22 @@ func (w *Worker) prepareClaim(d *delivery) (decided bool) {
 // claim fetches the body of a claim-checked message once there is memory for it, or prepares a
 // stream where the Deliverer reads the body itself.
 func (w *Worker) claim(d *delivery) (decided bool) {
-	body, err := w.bodies.Open(d.ctx, d.message.BodyObject, w.config.MaxClaim)
+	body, err := w.bodies.OpenOpened(d.ctx, d.message.BodyObject, w.config.MaxClaim, d.opening)
 	if err != nil {
 		return d.decide(w.unclaimed(d, err))
 	}
 	if w.config.StreamFiles && d.message.Kind == outbox.KindFile {
-		d.stream = &stream{worker: w, name: d.message.BodyObject}
-		d.message.OpenBody, d.message.BodySize = d.stream.open, body.Size()
+		d.stream = &stream{worker: w, name: d.message.BodyObject, opening: d.opening}
+		d.message.OpenBody, d.message.BodySize = d.stream.open, d.opening.SizeOf(body)
 		return false
 	}
-	if err := w.waitForRoom(d, body.Size()); err != nil {
+	if err := w.waitForRoom(d, d.opening.SizeOf(body)); err != nil {
 		if w.pulling.Err() != nil && d.ctx.Err() == nil {
 			return d.decide(verdict.Verdict{Action: verdict.Wait, Text: "the worker is stopping"})
 		}
 		return d.decide(w.unclaimed(d, err))
 	}
-	if d.message.Body, err = body.ReadAll(); err != nil {
+	if d.message.Body, err = d.opening.ReadAll(body); err != nil {
 		w.dropBody(d)
 		return d.decide(w.unclaimed(d, err))
 	}
@@ -101,11 +102,13 @@ func (w *Worker) unclaimed(d *delivery, err error) verdict.Verdict {
 	switch {
 	case errors.As(err, new(*outbox.SizeError)):
 		return verdict.Verdict{Settlement: outbox.Poison, Text: "claim check: " + err.Error()}
-	case !errors.Is(err, outbox.ErrBodyMissing) && !errors.Is(err, outbox.ErrBodyAltered):
+	case !errors.Is(err, outbox.ErrBodyMissing) && !errors.Is(err, outbox.ErrBodyAltered) && !seal.Decided(err):
 		return w.postpone(d, err)
 	case !w.keeper.Holds(d.lease):
 		// Whoever has the message by now may have delivered it and removed its body.
 		return verdict.Verdict{Action: verdict.Abandon, Text: "lease lost"}
+	case seal.Decided(err):
+		return verdict.Verdict{Settlement: outbox.Held, Text: sealText(err)}
 	default:
 		return verdict.Verdict{Settlement: outbox.Held, Text: "claim check: " + err.Error()}
 	}
@@ -114,20 +117,21 @@ func (w *Worker) unclaimed(d *delivery, err error) verdict.Verdict {
 // stream is a body that the Deliverer reads from the object store itself. It remembers a read
 // error: the far side then received a truncated request, and its answer proves nothing.
 type stream struct {
-	worker *Worker
-	name   string
+	worker  *Worker
+	name    string
+	opening outbox.Opening
 
 	mu  sync.Mutex
 	err error
 }
 
 func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
-	body, err := s.worker.bodies.Open(ctx, s.name, s.worker.config.MaxClaim)
+	body, err := s.worker.bodies.OpenOpened(ctx, s.name, s.worker.config.MaxClaim, s.opening)
 	if err != nil {
 		s.failed(ctx, err)
 		return nil, err
 	}
-	return &streamReader{ReadCloser: body, ctx: ctx, stream: s}, nil
+	return &streamReader{Reader: s.opening.Reader(body), Closer: body, ctx: ctx, stream: s}, nil
 }
 
 // failed notes a read error, unless it is due to the end of the attempt.
@@ -150,13 +154,14 @@ func (s *stream) failure() error {
 }
 
 type streamReader struct {
-	io.ReadCloser
+	io.Reader
+	io.Closer
 	ctx    context.Context
 	stream *stream
 }
 
 func (r *streamReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
+	n, err := r.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.stream.failed(r.ctx, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/guard"
 	"github.com/redoxworker/redoxworker/worker/internal/meter"
@@ -128,6 +129,11 @@ type Config struct {
 	Limiter Limiter
 	// Retry says when to try again and when to give up.
 	Retry Retry
+	// Ring opens sealed messages and seals the replies to them. While its file is away nothing is
+	// pulled, sent or settled. A message that does not open is settled held. nil: sealed messages wait.
+	Ring *seal.Ring
+	// RequireSeal has a message that is not sealed settled poison. Default false.
+	RequireSeal bool
 	// ReplyAllow are the reply subjects accepted besides redox.reply.<source>.>;
 	// {source} is replaced. nil means "_INBOX.>".
 	ReplyAllow []string
@@ -248,6 +254,7 @@ func (c Config) Validate() error {
 	bad(c.AckWait < time.Second, "AckWait: %v; use 1s or more", c.AckWait)
 	bad(c.DrainTimeout < -1, "DrainTimeout: %v; use more than 0s, or -1 to cancel at once", c.DrainTimeout)
 	bad(c.AttemptTimeout < 0, "AttemptTimeout: %v; use more than 0s", c.AttemptTimeout)
+	bad(c.RequireSeal && c.Ring == nil, "RequireSeal: it is set, and there is no Ring: nothing would be sent")
 	bad(c.Retry.Initial < 0, "Retry.Initial: %v; use more than 0s", c.Retry.Initial)
 	bad(c.Retry.Max < c.Retry.Initial, "Retry.Max: %v is less than Retry.Initial (%v)", c.Retry.Max, c.Retry.Initial)
 	bad(c.Retry.MaxAge < -1, "Retry.MaxAge: %v; use more than 0s, or -1 for never", c.Retry.MaxAge)

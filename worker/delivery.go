@@ -32,22 +32,25 @@ type delivery struct {
 	message outbox.Message
 	// contract is why the message breaks the wire contract; nil when it does not.
 	contract  error
-	delivered uint64        // deliveries by JetStream, this one included
-	consumed  uint64        // the number of this one among those of its consumer
-	older     bool          // than its consumer, which may not be the first to deliver it
-	unnoted   bool          // the ledger holds nothing of the source, as of when the message was pulled
-	hold      bool          // an unknown outcome is settled held
-	unsure    bool          // whether hold applies, the body has yet to tell
-	record    ledger.Record // what the ledger knew when the message arrived
-	revision  uint64        // of that
-	blind     bool          // the ledger could not be read
-	noted     bool          // the ledger holds the start of this attempt, or may hold it
-	aside     bool          // it has given up its slot
-	over      bool          // it is settled, and the server confirmed that
-	turn      suspects.Turn // of a suspect, while it has it
-	alone     bool          // it is the only suspect
-	marked    bool          // its order token waits for this very message
-	asked     bool          // the Deliverer was asked to send it
+	sealed    bool           // the message came sealed
+	closed    error          // why it does not open; nil when it was not sealed, or is open
+	opening   outbox.Opening // of its body in the object store
+	delivered uint64         // deliveries by JetStream, this one included
+	consumed  uint64         // the number of this one among those of its consumer
+	older     bool           // than its consumer, which may not be the first to deliver it
+	unnoted   bool           // the ledger holds nothing of the source, as of when the message was pulled
+	hold      bool           // an unknown outcome is settled held
+	unsure    bool           // whether hold applies, the body has yet to tell
+	record    ledger.Record  // what the ledger knew when the message arrived
+	revision  uint64         // of that
+	blind     bool           // the ledger could not be read
+	noted     bool           // the ledger holds the start of this attempt, or may hold it
+	aside     bool           // it has given up its slot
+	over      bool           // it is settled, and the server confirmed that
+	turn      suspects.Turn  // of a suspect, while it has it
+	alone     bool           // it is the only suspect
+	marked    bool           // its order token waits for this very message
+	asked     bool           // the Deliverer was asked to send it
 	began     time.Time
 	took      time.Duration   // of the attempt
 	verdict   verdict.Verdict // what is to be done; before that is decided, only its answer is set
@@ -104,6 +107,7 @@ func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 	d.message, d.contract = outbox.Decode(w.config.Prefix, outbox.Stored{
 		Subject: d.msg.subject, Header: d.msg.header, Body: d.msg.body, Sequence: sequence, Time: stored,
 	})
+	w.unseal(d)
 	if d.contract == nil && d.message.ReplyTo != "" {
 		if d.contract = w.replies.Check(d.message.Source, d.message.ReplyTo); d.contract != nil {
 			d.message.ReplyTo = ""
@@ -169,6 +173,9 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 	if w.keeper.Stale(d.lease) {
 		return d.decide(verdict.Verdict{Action: verdict.Abandon, Text: "NATS was restarted before the attempt"})
 	}
+	if w.shut(d) {
+		return true
+	}
 	d.unsure = d.message.BodyObject != ""
 	w.askHold(d)
 	if left := w.contested(d); left > 0 {
@@ -191,14 +198,14 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 
 // askHold asks whether an unknown outcome is settled held. A yes without the body stands.
 func (w *Worker) askHold(d *delivery) {
-	if s := w.source(d.message.Source); s != nil && s.Hold != nil && d.contract == nil && !d.hold {
+	if s := w.source(d.message.Source); s != nil && s.Hold != nil && d.contract == nil && d.closed == nil && !d.hold {
 		d.hold = s.Hold(d.message)
 	}
 }
 
 func (w *Worker) precheck(d *delivery) (decided bool) {
 	v, decided := verdict.Precheck(&d.message, d.contract, &d.record, d.hold, w.clock.Now(), w.rules())
-	return decided && d.decide(v)
+	return decided && d.decide(v) || !decided && w.unopened(d)
 }
 
 // noteStart notes in the ledger that the message is about to be sent. It returns true if it

@@ -127,7 +127,7 @@ func (w *Worker) pull(l *lane) {
 		l.bound.Store(false) // the server may have removed it, as it should
 	}
 	for attempt := 1; l.ctx.Err() == nil; {
-		if !w.connected(l.ctx) {
+		if !w.connected(l.ctx) || !w.unlocked(l.ctx, l) {
 			return
 		}
 		if !l.bound.Load() {

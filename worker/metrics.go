@@ -18,7 +18,7 @@ import (
 // and lane.
 func (w *Worker) newMeter(r prometheus.Registerer) error {
 	var err error
-	w.metrics, err = meter.New(r, meter.Config{Sources: w.config.MetricSources, Paused: w.pausedScopes, Slots: w.slotsNow})
+	w.metrics, err = meter.New(r, meter.Config{Sources: w.config.MetricSources, Paused: w.pausedScopes, Ring: w.ringNow, Slots: w.slotsNow})
 	if err != nil {
 		return fmt.Errorf("worker: registering metrics: %w", err)
 	}

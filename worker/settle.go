@@ -217,10 +217,8 @@ func (s *settlement) unsettled() string {
 func (s *settlement) reply() (durable bool, err error) {
 	w, d := s.worker, s.delivery
 	msg := s.replyMsg().Encode(d.message.ReplyTo)
-	if w.tooLarge(msg) {
-		if err := w.putAside(msg, w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)); err != nil {
-			return false, err
-		}
+	if err := w.enclose(d, msg); err != nil {
+		return false, err
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
 		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())

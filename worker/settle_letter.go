@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -91,10 +93,10 @@ func (s *settlement) storedAt() string {
 func (s *settlement) write(letter dlq.Letter) (taken bool, err error) {
 	w := s.worker
 	msg := letter.Encode(w.config.Prefix)
-	if w.tooLarge(msg) { // its headers may leave no room for the body beside them
+	if w.tooLarge(msg, 0) { // its headers may leave no room for the body beside them
 		// The time tells it from a message of the same name in an earlier queue, whose body may
 		// be there.
-		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(letter.Source, s.delivery.message.ID+s.storedAt(), letter.Sequence)); err != nil {
+		if err := w.putAside(msg, w.config.Prefix.DeadBodyName(letter.Source, s.delivery.message.ID+s.storedAt(), letter.Sequence), bytes.NewReader(msg.Data)); err != nil {
 			return false, err
 		}
 	}
@@ -105,14 +107,14 @@ func (s *settlement) write(letter dlq.Letter) (taken bool, err error) {
 }
 
 // putAside moves the body of a dead letter or reply that is too large for a message to the object
-// store.
-func (w *Worker) putAside(msg *nats.Msg, name string) error {
+// store, where it is as it is read from body.
+func (w *Worker) putAside(msg *nats.Msg, name string, body io.Reader) error {
 	if len(msg.Data) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(w.settling, objectTimeout)
 	defer cancel()
-	if err := w.bodies.Put(ctx, name, msg.Data); err != nil {
+	if _, err := w.bodies.PutFrom(ctx, name, body); err != nil {
 		return err
 	}
 	msg.Data = nil
@@ -121,7 +123,7 @@ func (w *Worker) putAside(msg *nats.Msg, name string) error {
 }
 
 // tooLarge reports whether a message exceeds the server's max payload, which counts
-// headers and body.
-func (w *Worker) tooLarge(msg *nats.Msg) bool {
-	return int64(msg.Size()-len(msg.Subject)-len(msg.Reply)) > w.conn.MaxPayload()
+// headers and body, when it has so many bytes more.
+func (w *Worker) tooLarge(msg *nats.Msg, more int64) bool {
+	return int64(msg.Size()-len(msg.Subject)-len(msg.Reply))+more > w.conn.MaxPayload()
 }

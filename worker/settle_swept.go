@@ -158,6 +158,9 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 	}
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
 	defer d.cancel(nil)
+	if err := w.locked(); err != nil {
+		return err
+	}
 	w.decode(d, a.Sequence, stored.Time)
 	d.verdict = verdict.Verdict{Settlement: outbox.Poison, Unknown: d.message.Lane != outbox.LaneRequest, Text: fmt.Sprintf(
 		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them, which no worker sets; nats consumer edit %s %s --max-deliver=-1 lifts it", a.Deliveries, a.Consumer, a.Stream, a.Consumer)}

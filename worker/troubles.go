@@ -20,6 +20,7 @@ type troubles struct {
 	probes      *logsample.Trouble // scopes
 	ledger      *logsample.Trouble
 	advisories  *logsample.Trouble
+	ring        *logsample.Trouble
 }
 
 // itself is the only member of a trouble that has one.
@@ -32,6 +33,7 @@ func newTroubles(log *slog.Logger) troubles {
 		probes:      logsample.NewTrouble(log, "what was paused is open again"),
 		ledger:      logsample.NewTrouble(log, "the state of messages can be read and written again"),
 		advisories:  logsample.NewTrouble(log, "advisories are read again"),
+		ring:        logsample.NewTrouble(log, "the ring of keys is there again"),
 	}
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 	Sources int
 	// Paused lists what is paused, and all hosts; see [Pause]. nil means nothing is known of pauses.
 	Paused func() []Pause
+	// Ring says what is known of the ring of keys. nil means that nothing is known.
+	Ring func() Ring
 	// Slots says how many messages are in flight, how many may be, and how many sources are
 	// narrowed. nil means that nothing is known.
 	Slots func() (inFlight, limit, narrowed int)
@@ -50,6 +52,7 @@ type Meter struct {
 	took     [lanes][statuses]lazy
 	replays  [settlements]prometheus.Counter
 	other    *series
+	sealed   [seals]prometheus.Counter
 
 	// SettleErrors, PullErrors, LeasesLost and Ignored count what happens beside the messages' way.
 	SettleErrors, PullErrors, LeasesLost, Ignored prometheus.Counter
@@ -105,6 +108,8 @@ func New(r prometheus.Registerer, c Config) (*Meter, error) {
 		Queue:        newQueue(),
 		sources:      make(map[string]*Source), labels: make(map[string]*label),
 	}
+	sealed := counters("sealed_messages_total", "Messages that were sealed, by what came of opening them, and those that were not although they must be: opened, altered, unknown_key, shredded or missing.", "outcome")
+	m.sealed = newSeals(sealed)
 	m.other = m.seriesOf(OtherSources)
 	m.took[laneOf(outbox.LaneSend)][statusOf(200)].of(m.duration, string(outbox.LaneSend), "2xx")
 	for i := range m.replays {
@@ -117,7 +122,7 @@ func New(r prometheus.Registerer, c Config) (*Meter, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, one := range []prometheus.Collector{m.settled, m.attempts, m.retries, m.unknown, m.repeated, m.age, m.duration, replays, swept,
+	for _, one := range []prometheus.Collector{m.settled, m.attempts, m.retries, m.unknown, m.repeated, m.age, m.duration, replays, swept, sealed, ring{c.Ring},
 		m.SettleErrors, m.PullErrors, m.LeasesLost, m.Ignored, m.Claimed, m.Queue, pauses{c.Paused}, slots{c.Slots}} {
 		errs = append(errs, r.Register(one))
 	}

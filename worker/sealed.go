@@ -1,0 +1,147 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/seal"
+	"github.com/redoxworker/redoxworker/worker/internal/backoff"
+	"github.com/redoxworker/redoxworker/worker/internal/meter"
+	"github.com/redoxworker/redoxworker/worker/internal/verdict"
+)
+
+// A sealed message is opened when it is received, as its scopes, its policy and the time that it may
+// take depend on what is in it. What was received stays sealed beside it, for its dead letter.
+
+// ringLook is how often a ring that is away is looked for.
+const ringLook = time.Second
+
+// unseal opens a message that was decoded, or notes why it stays closed.
+func (w *Worker) unseal(d *delivery) {
+	d.closed = nil
+	if d.contract != nil {
+		return
+	}
+	if !d.message.Sealed() {
+		if w.config.RequireSeal && !d.sealed {
+			d.contract = outbox.ErrUnsealed
+			w.metrics.Sealed(meter.SealMissing)
+		}
+		return
+	}
+	d.sealed = true
+	opened, opening, err := d.message.Open(w.config.Ring, w.config.Prefix)
+	switch {
+	case err == nil:
+		d.message, d.opening = opened, opening
+		w.metrics.Sealed(meter.SealOpened)
+	case errors.As(err, new(*outbox.ContractError)):
+		d.contract = err
+	default:
+		d.closed = err
+	}
+}
+
+// locked reports why nothing may be sent and settled at present: the ring is away. nil when it is not.
+func (w *Worker) locked() error { return w.config.Ring.Err() }
+
+// unlocked waits until the ring is there. A worker pulls nothing meanwhile.
+func (w *Worker) unlocked(ctx context.Context, l *lane) bool {
+	for err := w.locked(); err != nil && ctx.Err() == nil; err = w.locked() {
+		w.putBack(l)
+		w.troubles.ring.Failed(itself, "messages wait: the ring of keys that opens them is away", err)
+		backoff.Sleep(ctx, ringLook)
+	}
+	if w.config.Ring != nil {
+		w.troubles.ring.Worked(itself)
+	}
+	return ctx.Err() == nil
+}
+
+// shut decides that a message which does not open waits: as long as the ring is away, or there is none.
+func (w *Worker) shut(d *delivery) (decided bool) {
+	if d.closed != nil && !seal.Decided(d.closed) {
+		w.unseal(d) // the ring may be there by now
+	}
+	err := w.locked()
+	if err == nil && d.closed != nil && !seal.Decided(d.closed) {
+		err = d.closed
+	}
+	if err == nil {
+		return false
+	}
+	w.troubles.ring.Failed(itself, "messages wait: the ring of keys that opens them is away", err, "message", d.message.ID, "source", d.message.Source)
+	return d.decide(verdict.Verdict{Action: verdict.Wait, Delay: max(w.config.Retry.Initial, ringLook), Jittered: true, Text: "the ring of keys is away"})
+}
+
+// unopened decides about a message that never will open.
+func (w *Worker) unopened(d *delivery) (decided bool) {
+	if d.closed == nil {
+		return false
+	}
+	w.metrics.Sealed(sealReason(d.closed))
+	return d.decide(verdict.Verdict{Settlement: outbox.Held, Text: sealText(d.closed)})
+}
+
+func sealReason(err error) meter.Seal {
+	switch {
+	case errors.Is(err, seal.ErrUnknownKey):
+		return meter.SealUnknownKey
+	case errors.Is(err, seal.ErrShredded):
+		return meter.SealShredded
+	}
+	return meter.SealAltered
+}
+
+// sealText is the safe text of an error of package seal.
+func sealText(err error) string {
+	return "sealed: " + strings.NewReplacer("outbox: ", "", "seal: ", "").Replace(err.Error())
+}
+
+// enclose makes a reply ready: sealed where its message is, and its body moved to the object store where it is
+// too large for a message.
+func (w *Worker) enclose(d *delivery, msg *nats.Msg) error {
+	aside := w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)
+	clear := !d.sealed || w.config.Ring == nil || // who asked without a ring is told over a subject that nothing stores
+		d.opening.ClearReply() && !w.config.Prefix.IsReplySubject(d.message.ReplyTo) && !w.tooLarge(msg, 0)
+	if clear {
+		if w.tooLarge(msg, 0) {
+			return w.putAside(msg, aside, bytes.NewReader(msg.Data))
+		}
+		return nil
+	}
+	key, err := outbox.SealReply(w.config.Ring, w.config.Prefix, d.message.Source, msg)
+	if err != nil {
+		return err
+	}
+	size := int64(len(msg.Data))
+	if w.tooLarge(msg, seal.Size(size)-size) {
+		return w.putAside(msg, aside, key.SealFrom(bytes.NewReader(msg.Data), size))
+	}
+	msg.Data = key.Seal(msg.Data)
+	return nil
+}
+
+// ringNow tells the metrics of the ring.
+func (w *Worker) ringNow() (r meter.Ring) {
+	if r.There = w.config.Ring != nil; !r.There {
+		return r
+	}
+	all, seals := w.config.Ring.Keys()
+	r.Away = w.locked() != nil
+	for _, k := range all {
+		if k.Shredded.IsZero() {
+			r.Keys++
+		}
+	}
+	if seals.ID != "" {
+		r.Age = time.Since(seals.Seals)
+	}
+	return r
+}
