@@ -21,6 +21,7 @@ type Config struct {
 	Registry   bool   `key:"registry" default:"false" doc:"whether the sources of the registry in NATS are served, too; see redoxworker sources"`
 
 	Order     Order     `key:"order"`
+	Seal      Seal      `key:"seal"`
 	Worker    Worker    `key:"worker"`
 	Quota     Quota     `key:"quota"`
 	Reply     Reply     `key:"reply"`
@@ -205,6 +206,12 @@ type Order struct {
 	AfterDeadLetter string `key:"after_dead_letter" default:"continue" values:"continue hold" doc:"what becomes of the messages behind a dead letter of the same order key"`
 	Secret          Secret `key:"secret" skip:"order secret" doc:"turns order keys into tokens and keys the ids of the queue; publishers and the gateway only"`
 	SecretFile      string `key:"secret_file" kind:"secret file" skip:"order secret" doc:"file with the order secret"`
+}
+
+// Seal says whether what messages have of a patient is encrypted where it rests.
+type Seal struct {
+	RingFile string `key:"ring_file" kind:"new file" is:"private" doc:"file with the ring of keys that seal and open messages, followed while it is used; empty seals nothing"`
+	Require  bool   `key:"require" default:"false" doc:"whether a message that is not sealed is refused"`
 }
 
 // Values of Order.AfterDeadLetter.

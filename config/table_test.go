@@ -86,7 +86,7 @@ redox.timeout=150s redox.max_body=10MB redox.max_answer.send=1MB redox.max_answe
 keys.<name>.type=oauth keys.<name>.client_id keys.<name>.kid keys.<name>.private_key_file keys.<name>.next.kid keys.<name>.next.private_key_file keys.<name>.algorithm
 keys.<name>.audience keys.<name>.scope keys.<name>.mode=cached keys.<name>.pool=1 keys.<name>.api_key keys.<name>.secret_file
 sources.<name>.id sources.<name>.key sources.<name>.environment=development sources.<name>.slug_guard=on sources.<name>.on_unknown=resend sources.<name>.hold sources_dir registry=false
-order.after_dead_letter=continue order.secret_file worker.concurrency=64 worker.ack_wait=30s worker.drain_timeout=30s
+order.after_dead_letter=continue order.secret_file seal.ring_file seal.require=false worker.concurrency=64 worker.ack_wait=30s worker.drain_timeout=30s
 worker.retry.initial=2s worker.retry.max=10m worker.retry.max_age=24h worker.retry.request_max_age=5m worker.retry.max_attempts=0 worker.retry.poison_after=5
 quota.requests=7500 quota.per=5m quota.group=default quota.scope=fleet quota.reserve_requests=0.2 reply.allow=_INBOX.> dlq.max_age=0s queue.max_bytes=-1 queue.max_msgs=-1 queue.max_share=0.5
 gateway.enabled=true gateway.max_wait=150s admin.listen=127.0.0.1:8466 log.level=info log.format=auto`

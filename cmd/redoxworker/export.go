@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/bulkexport"
+	"github.com/redoxworker/redoxworker/worker/service"
 )
 
 // exportCommand gets a FHIR bulk export through the queue.
@@ -75,7 +76,11 @@ func (x exportCommand) Run(ctx context.Context, a *cli.App) error {
 	}
 	defer unlock()
 	shown := newExportProgress(a)
-	e, err := bulkexport.New(js, x.config(c, source, request, store, shown.show))
+	cfg, err := x.config(c, source, request, store, shown.show)
+	if err != nil {
+		return err
+	}
+	e, err := bulkexport.New(js, cfg)
 	if err != nil {
 		return cli.Usagef("%w", err)
 	}
@@ -116,7 +121,7 @@ func (x exportCommand) request() (bulkexport.Request, error) {
 	return r, nil
 }
 
-func (x exportCommand) config(c *config.Config, source string, r bulkexport.Request, store bulkexport.Store, show func(bulkexport.Progress)) bulkexport.Config {
+func (x exportCommand) config(c *config.Config, source string, r bulkexport.Request, store bulkexport.Store, show func(bulkexport.Progress)) (bulkexport.Config, error) {
 	cfg := bulkexport.Config{
 		Source: source, Request: r, Store: store, Prefix: outbox.Prefix(c.NATS.Prefix), AllowHosts: x.AllowHost,
 		Parallel: x.Parallel, Wait: x.Wait, Patience: x.Patience, Progress: show,
@@ -124,7 +129,10 @@ func (x exportCommand) config(c *config.Config, source string, r bulkexport.Requ
 	if c.Order.Secret.IsSet() {
 		cfg.OrderSecret = []byte(c.Order.Secret.Reveal())
 	}
-	return cfg
+	var err error
+	cfg.Ring, err = service.OpenRing(c, nil)
+	cfg.RequireSeal = c.Seal.Require
+	return cfg, err
 }
 
 // store opens the place for the files. No other process may use a directory at the same time.

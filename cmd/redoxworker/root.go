@@ -10,6 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sealcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/signincmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/statuscmd"
@@ -43,6 +44,7 @@ type rootCommand struct {
 	DLQ        dlqcmd.Commands           `cmd:"" name:"dlq" help:"Dead letters: browse, send again, discard."`
 	Outbox     sqlcmd.Commands           `cmd:"" help:"The SQL outbox: make its tables, relay its messages, look at it."`
 	Sources    sourcesCommand            `cmd:"" help:"Sources of the configuration and of the registry, which is changed without a restart."`
+	Seal       sealcmd.Commands          `cmd:"" help:"The ring of keys that messages are sealed with: make, rotate, shred."`
 	Keys       keysCommand               `cmd:"" help:"Key pairs and their public set."`
 	Token      tokenCommand              `cmd:"" help:"Ask for a token and say what came of it."`
 	Config     configCommand             `cmd:"" help:"Print the effective settings or their schema."`

@@ -66,7 +66,7 @@ auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoT
 auth.Scopes auth.ScopesConfig auth.TokenError auth.Transport auth.TransportConfig filewatch.Config filewatch.Watcher prom.Metrics smart.Client smart.Config smart.Document smart.Error
 config.Admin config.Audit config.Bodies config.Config config.Console config.ConsoleOIDC config.ConsoleProxy config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
 config.Outbox config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
-config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
+config.Seal config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.Progress bulkexport.Result
 logsample.Handler logsample.Trouble servertime.Clock
 gateway.Stats outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Published outbox.Receipt outbox.Replies outbox.RepliesConfig outbox.ReplyPolicy outbox.SizeError

@@ -18,6 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/lint"
 	"github.com/redoxworker/redoxworker/worker/redox"
+	"github.com/redoxworker/redoxworker/worker/service"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 )
 
@@ -265,6 +266,11 @@ func newPublisher(ctx context.Context, a *cli.App, c *config.Config, source stri
 	if c.Order.Secret.IsSet() {
 		cfg.OrderSecret = []byte(c.Order.Secret.Reveal())
 	}
+	if cfg.Ring, err = service.OpenRing(c, nil); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	cfg.RequireSeal = c.Seal.Require
 	p, err := outbox.NewPublisher(js, cfg)
 	if err != nil {
 		conn.Close()

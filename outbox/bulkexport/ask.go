@@ -45,7 +45,11 @@ func (e *Export) body(ctx context.Context, r outbox.Reply) (*replyBody, error) {
 	if err != nil {
 		return nil, lost(err)
 	}
-	return &replyBody{Reader: from, export: e, object: r.BodyObject}, nil
+	body := &replyBody{Reader: from, export: e, object: r.BodyObject}
+	if r.Unseal != nil {
+		body.Reader = r.Unseal(from)
+	}
+	return body, nil
 }
 
 // lost is the error of a body that could not be read: another REQUEST brings it again.

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 // Defaults of Config.
@@ -32,6 +33,9 @@ type Config struct {
 	Prefix outbox.Prefix
 	// OrderSecret keys the ids by which the queue knows repeats; see [outbox.PublisherConfig].
 	OrderSecret []byte
+	// Ring and RequireSeal are those of [outbox.PublisherConfig]. What is exported is not sealed where it goes.
+	Ring        *seal.Ring
+	RequireSeal bool
 	// AllowHosts are the hosts, "files.example.com" or with a port, from which files are fetched
 	// directly, without a token: a server may keep its files in a store of files and give URLs
 	// that are signed. Every other host is an error.
@@ -109,7 +113,7 @@ func New(js jetstream.JetStream, cfg Config) (*Export, error) {
 		return nil, err
 	}
 	cfg = cfg.WithDefaults()
-	p, err := outbox.NewPublisher(js, outbox.PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true, LeaveBodies: true})
+	p, err := outbox.NewPublisher(js, outbox.PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true, LeaveBodies: true, Ring: cfg.Ring, RequireSeal: cfg.RequireSeal})
 	if err != nil {
 		return nil, err
 	}

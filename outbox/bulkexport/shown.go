@@ -11,7 +11,7 @@ import (
 
 func (c Config) shown() shown.Value {
 	return shown.Of("bulkexport.Config", "source", c.Source, "prefix", c.Prefix, "order_secret_set", len(c.OrderSecret) > 0, "allow_hosts", len(c.AllowHosts),
-		"parallel", c.Parallel, "wait", c.Wait, "patience", c.Patience)
+		"parallel", c.Parallel, "wait", c.Wait, "patience", c.Patience, "seals", c.Ring != nil, "require_seal", c.RequireSeal)
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the order secret and the request.

@@ -234,6 +234,9 @@ func (r *listing) letter(ctx context.Context, msg jetstream.Msg, meta *jetstream
 	if !q.matches(&l) || !q.readsBodies() {
 		return l, q.matches(&l), nil
 	}
+	if l.Sealed() { // what it is about is not known
+		return l, q.matchesModel(&l), nil
+	}
 	if name := l.Object(); name != "" && q.wantsModel() {
 		if body, err = d.bodies.Get(ctx, name, d.config.MaxClaim); err != nil && !lostBody(err) {
 			return Stored{}, false, err

@@ -188,7 +188,9 @@ func (r *replaying) prepare(ctx context.Context, id string, n int) (h Handled, d
 		id, n = r.letter.ReplayID()
 	}
 	if r.edited != nil {
-		r.letter = r.letter.withBody(r.edited)
+		if r.letter, err = d.resealed(r.letter, r.edited); err != nil {
+			return Handled{}, false, err
+		}
 	}
 	r.message, err = r.letter.replay(d.config.Prefix, id, n, time.Now())
 	if err != nil {

@@ -25,7 +25,9 @@ func (d *Store) Restore(ctx context.Context, l Letter) (stored bool, err error) 
 	work, cancel := lingering(ctx)
 	defer cancel()
 	object := ""
-	l = Stored{Letter: l}.unbound().Letter
+	if l, err = d.enclosed(Stored{Letter: l}.unbound().Letter); err != nil {
+		return false, err
+	}
 	if size, limit := wire.Size(l.Encode(d.config.Prefix)), d.js.Conn().MaxPayload(); size > limit {
 		if l.Source == "" || len(l.Body) == 0 {
 			return false, tooLarge(size, limit, "max_payload of the NATS server")

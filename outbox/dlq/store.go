@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 // ErrNotFound is returned by [Store.Get] and [Store.Body] when
@@ -85,6 +86,8 @@ type Config struct {
 	// MaxClaim bounds a body read from the object store, in bytes. 0 means
 	// 64 MiB, -1 no bound.
 	MaxClaim int64
+	// Ring opens sealed dead letters, and seals what is edited or restored. nil: sealed ones stay closed.
+	Ring *seal.Ring
 }
 
 // Store reads the stream of dead letters and sends or discards what is
@@ -165,19 +168,6 @@ func (d *Store) Get(ctx context.Context, source, id string) ([]Stored, error) {
 		return nil, fmt.Errorf("outbox: message %s of %s: %w", wire.Line(id), cmp.Or(source, "any source"), ErrNotFound)
 	}
 	return found, nil
-}
-
-// Body returns the body of a dead letter, from the object store if it is
-// there; see [outbox.Bodies.Get] for those errors. It is patient data.
-func (d *Store) Body(ctx context.Context, l Stored) ([]byte, error) {
-	if name := l.Object(); name != "" {
-		return d.bodies.Get(ctx, name, d.config.MaxClaim)
-	}
-	if l.Body != nil || l.Size == 0 {
-		return l.Body, nil
-	}
-	whole, err := d.read(ctx, l.DeadSequence)
-	return whole.Body, err
 }
 
 // read fetches one dead letter from the stream's leader: a replica may still

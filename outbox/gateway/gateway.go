@@ -18,6 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 // Config is what a Gateway may be told.
@@ -48,6 +49,11 @@ type Config struct {
 	// MaxShare is what part of a queue that has a bound one source may fill through gateways;
 	// see [outbox.PublisherConfig]. 0 means 0.5, 1 all of it.
 	MaxShare float64
+	// Ring seals what is stored; see [outbox.PublisherConfig]. A reply to the caller's inbox, which nothing
+	// stores, is not sealed, as the caller has no ring, unless it is too large for a message. nil seals nothing.
+	Ring *seal.Ring
+	// RequireSeal refuses what is not sealed where there is no Ring.
+	RequireSeal bool
 	// Logger; nil discards.
 	Logger *slog.Logger
 }
@@ -180,7 +186,7 @@ func New(conn *nats.Conn, js jetstream.JetStream, cfg Config) (*Gateway, error) 
 	cfg.Logger = logsample.Wrap(cfg.Logger)
 	// Claim checks, since the headers that are added may take a message that
 	// the caller could just publish over the limit.
-	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true, MaxShare: cfg.MaxShare})
+	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{Prefix: cfg.Prefix, OrderSecret: cfg.OrderSecret, ClaimCheck: true, MaxShare: cfg.MaxShare, Ring: cfg.Ring, RequireSeal: cfg.RequireSeal})
 	if err != nil {
 		return nil, err
 	}

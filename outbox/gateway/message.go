@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 var (
@@ -67,6 +68,7 @@ func (e endpoint) message(in *nats.Msg) (outbox.Message, error) {
 	if m.OrderKey != "" && len(g.config.OrderSecret) == 0 {
 		return m, errNoKeys
 	}
+	m.ClearReply = true // who asks has no ring
 	if e.lane == outbox.LaneRequest {
 		if m.ReplyTo == "" {
 			return m, errNoInbox
@@ -99,6 +101,8 @@ func fault(err error) (code, text string) {
 		return "503", "the message may be stored, and the queue may have forgotten its id: sent again, it may reach Redox twice"
 	case errors.Is(err, publish.ErrMayBeStored):
 		return "503", notForCertain
+	case errors.Is(err, seal.ErrAway), errors.Is(err, seal.ErrNoKey):
+		return "503", "the gateway has no key to seal with at present; nothing was stored: send it again later"
 	case errors.As(err, &size):
 		return "413", strings.TrimPrefix(size.Error(), "outbox: ")
 	case errors.Is(err, outbox.ErrDuplicate):

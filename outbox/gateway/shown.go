@@ -11,7 +11,7 @@ import (
 
 func (c Config) shown() shown.Value {
 	return shown.Of("gateway.Config", "prefix", c.Prefix, "sources", c.Sources, "order_secret_set", len(c.OrderSecret) > 0, "reply_allow", c.ReplyAllow,
-		"max_wait", c.MaxWait, "concurrency", c.Concurrency, "max_share", c.MaxShare)
+		"max_wait", c.MaxWait, "concurrency", c.Concurrency, "max_share", c.MaxShare, "seals", c.Ring != nil, "require_seal", c.RequireSeal)
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the order secret.

@@ -81,7 +81,7 @@ func Parse(text []byte) (Keys, error) {
 	dec.DisallowUnknownFields()
 	var f fileKeys
 	if err := dec.Decode(&f); err != nil {
-		return Keys{}, errors.New("seal: the ring is not a JSON object with a list of keys")
+		return Keys{}, errors.New("seal: the ring is not a JSON object with a list of keys: make one with `redoxworker seal new-key`")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Keys{}, errors.New("seal: the ring has something behind its JSON object: remove it")
@@ -198,7 +198,7 @@ func (ks Keys) Shred(id string, now time.Time) (Keys, error) {
 		return ks, fmt.Errorf("seal: key %s was shredded on %s", id, ks.list[at].Shredded.Format(time.RFC3339))
 	}
 	if newest := ks.newest(now); newest != nil && newest.ID == id {
-		return ks, fmt.Errorf("seal: key %s seals what is published now: add a key first, and shred this one when that seals", id)
+		return ks, fmt.Errorf("seal: key %s seals what is published now: run `redoxworker seal rotate` first, and shred it when the next key seals", id)
 	}
 	list := slices.Clone(ks.list)
 	list[at] = key{Key: list[at].Key}

@@ -72,6 +72,13 @@ func Open(path string, o Options) (*Ring, error) {
 	return r, nil
 }
 
+// Follow is Open for a ring that may not be needed: its file is looked at when it is used.
+func Follow(path string, o Options) *Ring {
+	r := &Ring{path: path, kms: o.KMS, now: time.Now}
+	r.state.Store(&state{})
+	return r
+}
+
 // Err says why the ring cannot be used at the moment, as an [ErrAway]; nil when it can. A nil Ring
 // can be used for nothing, and has no Err.
 func (r *Ring) Err() error {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 const defaultMaxBody = 10 << 20
@@ -33,6 +34,11 @@ type Config struct {
 	// MaxBody refuses larger bodies, in bytes: the redox.max_body of the workers. 0 means 10 MB,
 	// -1 no bound. MySQL takes no row over its max_allowed_packet.
 	MaxBody int64
+	// Ring seals rows before they are written: a relay publishes them as they are, and needs no ring. nil
+	// seals nothing.
+	Ring *seal.Ring
+	// RequireSeal refuses what is not sealed where there is no Ring.
+	RequireSeal bool
 	// NoKeyLock leaves out the lock of the order key. It is for applications in which every
 	// transaction locks the patient's own row before it calls Enqueue: that row then decides the
 	// order. Otherwise the messages of a patient may be published in another order than that of

@@ -121,9 +121,24 @@ func (o *Outbox) row(ctx context.Context, m outbox.Message) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
+	switch {
+	case m.Sealed():
+	case o.config.Ring != nil:
+		if m, err = m.Seal(o.config.Ring, o.config.Prefix); err != nil {
+			return row{}, fmt.Errorf("sqloutbox: %w", err)
+		}
+		if msg, err = m.Encode(o.config.Prefix); err != nil {
+			return row{}, err
+		}
+	case o.config.RequireSeal:
+		return row{}, outbox.ErrUnsealed
+	}
 	r := row{id: m.ID, source: m.Source, token: m.OrderToken, message: pack(msg.Header, msg.Data)}
 	if m.Lane == outbox.LaneRequest {
 		r.request = 1
+	}
+	if m.Sealed() {
+		r.sealed = 1
 	}
 	return r, nil
 }
@@ -156,12 +171,12 @@ func (o *Outbox) insert(ctx context.Context, tx Execer, rows []row) error {
 				break
 			}
 		}
-		args := make([]any, 0, 5*n)
+		args := make([]any, 0, 6*n)
 		for _, r := range rows[:n] {
-			args = append(args, r.id, r.source, r.token, r.request, r.message)
+			args = append(args, r.id, r.source, r.token, r.request, r.sealed, r.message)
 		}
-		text := "INSERT INTO redox_outbox (id, source, token, request, message) VALUES " +
-			strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", n), ", ")
+		text := "INSERT INTO redox_outbox (id, source, token, request, sealed, message) VALUES " +
+			strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?), ", n), ", ")
 		if err := o.exec(ctx, tx, "write to "+o.table, text, args...); err != nil {
 			return err
 		}

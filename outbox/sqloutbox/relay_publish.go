@@ -45,7 +45,6 @@ const (
 // item is a row on its way.
 type item struct {
 	row
-	sealed  int
 	lane    int
 	late    bool   // the queue may have a try of it, and have forgotten its id
 	server  string // of NATS, which surely knows an earlier try; "" without one
@@ -274,9 +273,6 @@ func safeReason(err error) string {
 
 // message reads the message of a row, also from the table where it is large.
 func (r *Relay) message(ctx context.Context, i *item) (outbox.Message, error) {
-	if i.sealed != 0 {
-		return outbox.Message{}, &outbox.ContractError{Part: "message", Reason: "of the row is sealed, and this relay has no key"}
-	}
 	if i.message == nil {
 		err := r.db.QueryRowContext(ctx, r.box.sql("SELECT message FROM redox_outbox WHERE seq = ?"), i.seq).Scan(&i.message)
 		if err != nil {

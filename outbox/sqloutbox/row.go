@@ -17,6 +17,7 @@ type row struct {
 	source  string
 	token   string // "" without an order
 	request int    // 1 for a REQUEST
+	sealed  int    // 1 for a sealed message
 	message []byte // see pack; nil while it is only in the table
 	bytes   int64  // of the message in the table
 }
@@ -67,6 +68,9 @@ func (r *row) unpack(p outbox.Prefix) (outbox.Message, error) {
 	h[outbox.HeaderMessageID] = []string{r.id}
 	m, err := outbox.Decode(p, outbox.Stored{Subject: r.subject(p), Header: h, Body: body})
 	m.Method = h.Get(outbox.HeaderMethod) // not the default, which a worker finds by itself
+	if err == nil && m.Sealed() != (r.sealed != 0) {
+		err = &outbox.ContractError{Part: "message", Reason: "of the row is sealed, and its column says that it is not, or the other way round"}
+	}
 	return m, err
 }
 

@@ -9,7 +9,7 @@ import (
 
 func (c Config) shown() shown.Value {
 	return shown.Of("sqloutbox.Config", "prefix", string(c.Prefix), "table", c.Table, "order_secret_set", len(c.OrderSecret) > 0, "max_body", c.MaxBody,
-		"no_key_lock", c.NoKeyLock, "notify", c.Notify)
+		"no_key_lock", c.NoKeyLock, "notify", c.Notify, "seals", c.Ring != nil, "require_seal", c.RequireSeal)
 }
 
 // Format prints all but the order secret, whatever the verb.

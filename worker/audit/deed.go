@@ -31,11 +31,14 @@ const (
 	SourceAdd    Action = "source.add"
 	SourceSet    Action = "source.set"
 	SourceRemove Action = "source.rm"
+	SealRotate   Action = "seal.rotate" // a key was added to the ring
+	SealRewrap   Action = "seal.rewrap" // dead letters are opened by another key
+	SealShred    Action = "seal.shred"  // a key was removed, and with it what it sealed
 )
 
 // Actions are all that there are.
 func Actions() []Action {
-	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, Move, DeadLetter, SourceAdd, SourceSet, SourceRemove}
+	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, Move, DeadLetter, SourceAdd, SourceSet, SourceRemove, SealRotate, SealRewrap, SealShred}
 }
 
 // Deed is what an operator does: who, when, what and why. It holds no body and no order key. Reason,

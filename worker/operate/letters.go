@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
@@ -141,7 +142,7 @@ func (d *Desk) export(ctx context.Context, q dlq.Query, s dlq.Selection, bodies 
 		case !selected[l.DeadSequence]:
 			continue
 		case bodies:
-			if one.Body, err = d.letters.Body(ctx, l); errors.Is(err, dlq.ErrNotFound) {
+			if err = d.open(ctx, &one); errors.Is(err, dlq.ErrNotFound) {
 				continue // replayed or discarded meanwhile
 			}
 			if errors.Is(err, outbox.ErrBodyMissing) || errors.Is(err, outbox.ErrBodyAltered) {
@@ -152,6 +153,27 @@ func (d *Desk) export(ctx context.Context, q dlq.Query, s dlq.Selection, bodies 
 			return
 		}
 	}
+}
+
+// open completes a dead letter that leaves the system with its body, and opens it. A sealed one stays so where there is no ring
+// of keys, and where it does not open.
+func (d *Desk) open(ctx context.Context, one *Exported) (err error) {
+	if one.Sealed() {
+		h, err := d.letters.Header(ctx, one.Stored)
+		if err != nil && !d.letters.Opens() || seal.Decided(err) || errors.As(err, new(*outbox.ContractError)) {
+			one.Body, err = d.letters.Kept(ctx, one.Stored)
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		if one.Body, err = d.letters.Body(ctx, one.Stored); err == nil {
+			one.Header = h
+		}
+		return err
+	}
+	one.Body, err = d.letters.Body(ctx, one.Stored)
+	return err
 }
 
 // Import stores dead letters that were exported, all of one call with one entry. stored has a value for

@@ -21,7 +21,7 @@ func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime
 	}
 	return gateway.New(conn, js, gateway.Config{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: s.served.Load().names(),
-		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, HeaderAllow: access.Headers(c), MaxShare: c.Queue.MaxShare, Logger: s.log, Now: serverTime,
+		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, HeaderAllow: access.Headers(c), MaxShare: c.Queue.MaxShare, Ring: s.ring, RequireSeal: c.Seal.Require, Logger: s.log, Now: serverTime,
 	})
 }
 

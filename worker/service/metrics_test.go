@@ -87,7 +87,7 @@ func others(t *testing.T, w *world, registry *prometheus.Registry) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	relay, err := service.NewRelay(&c, db, nil, w.js, nil)
+	relay, err := service.NewRelay(&c, nil, db, nil, w.js, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

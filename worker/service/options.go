@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker"
 )
@@ -56,6 +57,8 @@ type Options struct {
 	// Listen hears of new rows of Database with outbox.notify; pgxtx.ListenDB is it. It takes one more
 	// connection. nil with outbox.notify set is an error of New.
 	Listen sqloutbox.Listener
+	// KMS unwraps the keys of seal.ring_file that a key management service keeps; nil: there are none.
+	KMS seal.KMS
 	// Middleware is called once, by New, with what sends a message to Redox, and returns what
 	// the worker calls instead, for every attempt. What it wraps may be called for the same
 	// message, or not at all; see [worker.Deliverer] for what an answer and an error mean. nil

@@ -13,17 +13,19 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
 
-// NewOutbox returns the SQL outbox of a configuration, whose outbox.driver is set.
-func NewOutbox(c *config.Config) (*sqloutbox.Outbox, error) {
+// NewOutbox returns the SQL outbox of a configuration, whose outbox.driver is set. ring seals its rows; nil
+// seals none.
+func NewOutbox(c *config.Config, ring *seal.Ring) (*sqloutbox.Outbox, error) {
 	if c.Outbox.Driver == "" {
 		return nil, config.Mistakef("outbox.driver: is not set; use postgres, mysql or sqlite")
 	}
 	box, err := sqloutbox.New(sqloutbox.Dialect(c.Outbox.Driver), sqloutbox.Config{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Table: c.Outbox.Table, OrderSecret: []byte(c.Order.Secret.Reveal()), MaxBody: max(c.Redox.MaxBody, c.Redox.MaxFile),
-		Notify: c.Outbox.Notify,
+		Notify: c.Outbox.Notify, Ring: ring, RequireSeal: c.Seal.Require,
 	})
 	if err != nil {
 		return nil, config.Mistake{Err: fmt.Errorf("outbox: %w", err)}
@@ -33,13 +35,14 @@ func NewOutbox(c *config.Config) (*sqloutbox.Outbox, error) {
 
 // NewRelay returns the relay of a configuration, whose outbox.driver is set, from a database to
 // the queue of js. listen is called with outbox.notify alone.
-func NewRelay(c *config.Config, db *sql.DB, listen sqloutbox.Listener, js jetstream.JetStream, log *slog.Logger) (*sqloutbox.Relay, error) {
-	box, err := NewOutbox(c)
+func NewRelay(c *config.Config, ring *seal.Ring, db *sql.DB, listen sqloutbox.Listener, js jetstream.JetStream, log *slog.Logger) (*sqloutbox.Relay, error) {
+	box, err := NewOutbox(c, ring)
 	if err != nil {
 		return nil, err
 	}
 	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{
 		Prefix: outbox.Prefix(c.NATS.Prefix), OrderSecret: []byte(c.Order.Secret.Reveal()), ClaimCheck: true,
+		Ring: ring, RequireSeal: c.Seal.Require,
 	})
 	if err != nil {
 		return nil, config.Mistake{Err: err}
@@ -68,7 +71,7 @@ func (s *Service) checkOutbox() error {
 	if s.config.Outbox.Notify && s.options.Listen == nil {
 		return errors.New("service: outbox.notify is set, and there is no Options.Listen; give pgxtx.ListenDB")
 	}
-	_, err := NewOutbox(s.config)
+	_, err := NewOutbox(s.config, s.ring)
 	return err
 }
 
@@ -77,7 +80,7 @@ func (s *Service) newRelay(js jetstream.JetStream) (*sqloutbox.Relay, error) {
 	if s.config.Outbox.Driver == "" {
 		return nil, nil
 	}
-	relay, err := NewRelay(s.config, s.options.Database, s.options.Listen, js, s.log)
+	relay, err := NewRelay(s.config, s.ring, s.options.Database, s.options.Listen, js, s.log)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func (s *Service) newWorker(js jetstream.JetStream, follow func(worker.Event)) (
 		HoldAfterDeadLetter: c.Order.AfterDeadLetter == config.AfterHold, Audit: s.audit(js),
 		ID: s.workerID(), Version: s.build.Version, Logger: s.log, Registerer: s.metrics, Tracer: s.options.TracerProvider, Observe: inTurn(follow, s.options.Observe),
 		AttemptTimeout: s.attemptTimeout(), MaxClaim: maxClaim(c), MaxClaimMemory: c.Bodies.Memory, StreamFiles: true,
-		Sources: s.served.Load().ofWorker(s.client),
+		Sources: s.served.Load().ofWorker(s.client), Ring: s.ring, RequireSeal: c.Seal.Require,
 	}
 	if s.governor != nil {
 		cfg.Limiter = s.governor

@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
@@ -39,6 +40,7 @@ type Service struct {
 	keys      *access.Keys
 	client    *redox.Client
 	deliverer worker.Deliverer // the client, in the program's middleware
+	ring      *seal.Ring       // nil where nothing is sealed
 	governor  *quota.Governor  // nil when no quota is kept
 	uploads   *lateUploads
 	logs      *platform.Logs // nil when no logs are followed
@@ -106,6 +108,9 @@ func (s *Service) assemble(c *config.Config) (err error) {
 		return err
 	}
 	if s.client, err = s.newClient(); err != nil {
+		return err
+	}
+	if s.ring, err = OpenRing(c, s.options.KMS); err != nil {
 		return err
 	}
 	if s.deliverer, err = s.options.wrap(s.client); err != nil {

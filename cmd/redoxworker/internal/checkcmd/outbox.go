@@ -24,7 +24,7 @@ func checkDatabase(ctx context.Context, c *config.Config, r *report) {
 	if c.Outbox.Driver == "" {
 		return
 	}
-	box, err := service.NewOutbox(c)
+	box, err := service.NewOutbox(c, nil)
 	if err != nil {
 		r.faults(checkOutbox, err)
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/operate"
 )
@@ -16,7 +17,7 @@ type Why struct {
 
 // Desk is what the operator may do, and the dead letters.
 func (s *Session) Desk() (*operate.Desk, *dlq.Store, error) {
-	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix})
+	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix, Ring: s.Ring()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -26,6 +27,14 @@ func (s *Session) Desk() (*operate.Desk, *dlq.Store, error) {
 	}
 	desk, err := operate.New(s.JS, s.Prefix, letters, record)
 	return desk, letters, err
+}
+
+// Ring opens sealed messages for the operator; nil where the configuration has none.
+func (s *Session) Ring() *seal.Ring {
+	if s.Config.Seal.RingFile == "" {
+		return nil
+	}
+	return seal.Follow(s.Config.Seal.RingFile, seal.Options{})
 }
 
 // Recorder writes what the operator does into the audit trail: the stream, and the file where the

@@ -37,6 +37,7 @@ type deadRow struct {
 	Edited       int               `json:"edited,omitempty"`
 	Behind       uint64            `json:"behind,omitempty"`
 	Kind         outbox.Kind       `json:"kind,omitempty"`
+	Sealed       string            `json:"sealed,omitempty"`
 
 	// Of show and export.
 	Headers map[string][]string `json:"headers,omitempty"`
@@ -78,7 +79,7 @@ func newDeadRow(l dlq.Stored) deadRow {
 		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
 		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
 		ReplayOf: headerOf(l.Header, outbox.HeaderReplayOf), ReplayCount: headerOf(l.Header, outbox.HeaderReplayCount),
-		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(),
+		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(), Sealed: l.SealedBy(),
 	}
 }
 

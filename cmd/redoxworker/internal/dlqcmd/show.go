@@ -75,6 +75,9 @@ func (c showCommand) print(ctx context.Context, a *cli.App, g *graveyard, l dlq.
 			missing = fmt.Errorf("dead letter of message %s of source %s: its body: %w", l.MessageID, orNone(l.Source), err)
 		} else {
 			row.deadBody = newDeadBody(body)
+			if h, err := g.Header(ctx, l); err == nil {
+				l.Header = h
+			}
 		}
 	}
 	row.addHeaders(l, c.Reveal)
@@ -105,6 +108,9 @@ func (c showCommand) table(a *cli.App, row deadRow) table.Writer {
 	add("status", statusText(row.Status))
 	add("attempts", row.Attempts)
 	add("data model", row.model())
+	if row.Sealed != "" {
+		add("sealed", "with key "+row.Sealed+": its data model, path and headers are in there")
+	}
 	size := cli.Counted(row.Size, "byte")
 	if row.Object != "" {
 		size = "in the object store as " + row.Object

@@ -39,7 +39,7 @@ func open(a *cli.App, skip config.Parts) (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := service.NewOutbox(c)
+	o, err := service.NewOutbox(c, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +123,10 @@ func (relayCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := b.Check(ctx, b.db); err != nil {
 		return err
 	}
+	ring, err := service.OpenRing(b.config, nil)
+	if err != nil {
+		return err
+	}
 	link := natslink.New(log, b.config.NATS.URL.String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return link.Watch(ctx) })
@@ -132,7 +136,7 @@ func (relayCommand) Run(ctx context.Context, a *cli.App) error {
 			return err
 		}
 		defer conn.Close()
-		relay, err := service.NewRelay(b.config, b.db, Listen, js, log)
+		relay, err := service.NewRelay(b.config, ring, b.db, Listen, js, log)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,210 @@
+package dlq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
+	"github.com/redoxworker/redoxworker/outbox/seal"
+)
+
+// A dead letter of a sealed message stays sealed. It is opened for an operator with the ring of keys, and its
+// body alone is sealed anew where it is replaced.
+
+// errNoRing says what opens a sealed dead letter.
+var errNoRing = errors.New("it is sealed, and there is no ring of keys here: set seal.ring_file")
+
+// SealedBy is the id of the key that the message was sealed with; "" where it was not.
+func (d Letter) SealedBy() string { return seal.KeyOf(wire.First(d.Header, outbox.HeaderSeal)) }
+
+// Sealed reports whether the message was sealed.
+func (d Letter) Sealed() bool { return len(d.Header[outbox.HeaderSeal]) > 0 }
+
+// message is the one that died, as far as it can be read: its id and lane, and what seals it.
+func (d Letter) message(p outbox.Prefix) (outbox.Message, error) {
+	h := maps.Clone(d.Header)
+	if h == nil {
+		h = nats.Header{}
+	}
+	h[outbox.HeaderMessageID] = []string{d.MessageID}
+	return outbox.Decode(p, outbox.Stored{Subject: d.Subject, Header: h, Body: d.Body, Sequence: d.Sequence})
+}
+
+// open opens a sealed dead letter; the body in the message of the result only where it is in that of l.
+func (d *Store) open(l Stored) (outbox.Message, outbox.Opening, error) {
+	if d.config.Ring == nil {
+		return outbox.Message{}, outbox.Opening{}, fmt.Errorf("outbox: %w", errNoRing)
+	}
+	m, _ := l.message(d.config.Prefix) // what breaks the contract may open all the same
+	return m.Open(d.config.Ring, d.config.Prefix)
+}
+
+// Header returns the headers of the message that died, those that were sealed among them. They are
+// patient data. The error of a sealed one that does not open is that of [outbox.Message.Open].
+func (d *Store) Header(ctx context.Context, l Stored) (nats.Header, error) {
+	if !l.Sealed() {
+		return l.Header, nil
+	}
+	if l.Body == nil && l.Object() == "" && l.Size > 0 {
+		whole, err := d.read(ctx, l.DeadSequence)
+		if err != nil {
+			return nil, err
+		}
+		l = whole
+	}
+	m, _, err := d.open(l)
+	if err != nil {
+		return nil, err
+	}
+	h := maps.Clone(l.Header)
+	delete(h, outbox.HeaderSeal)
+	delete(h, outbox.HeaderSealed)
+	for name, value := range map[string]string{outbox.HeaderPath: m.Path, outbox.HeaderContentType: m.ContentType, outbox.HeaderAccept: m.Accept} {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	if l.Kind() == outbox.KindFHIR || l.Kind() == outbox.KindPlatform {
+		h[outbox.HeaderMethod] = []string{m.Method}
+	}
+	for name, values := range m.Header {
+		h[outbox.RequestHeaderPrefix+name] = values
+	}
+	return h, nil
+}
+
+// Kept returns the body of a dead letter as it is stored: a sealed one is sealed. See Body for the errors.
+func (d *Store) Kept(ctx context.Context, l Stored) ([]byte, error) {
+	if name := l.Object(); name != "" {
+		limit := d.config.MaxClaim
+		if l.Sealed() && limit >= 0 {
+			limit = seal.Size(limit)
+		}
+		return d.bodies.Get(ctx, name, limit)
+	}
+	if l.Body != nil || l.Size == 0 {
+		return l.Body, nil
+	}
+	whole, err := d.read(ctx, l.DeadSequence)
+	return whole.Body, err
+}
+
+// Body returns the body of a dead letter, from the object store if it is
+// there; see [outbox.Bodies.Get] for those errors. One that is sealed is opened with Config.Ring; see
+// [outbox.Message.Open] for why it may not be. It is patient data.
+func (d *Store) Body(ctx context.Context, l Stored) ([]byte, error) {
+	if !l.Sealed() {
+		return d.Kept(ctx, l)
+	}
+	if l.Body == nil && l.Object() == "" && l.Size > 0 {
+		whole, err := d.read(ctx, l.DeadSequence)
+		if err != nil {
+			return nil, err
+		}
+		l = whole
+	}
+	m, opening, err := d.open(l)
+	if err != nil {
+		return nil, err
+	}
+	if name := l.Object(); name != "" {
+		return d.bodies.GetOpened(ctx, name, d.config.MaxClaim, opening)
+	}
+	return m.Body, nil
+}
+
+// Opens reports whether there is a ring, with which sealed dead letters may open.
+func (d *Store) Opens() bool { return d.config.Ring != nil }
+
+// resealed is l with another body, sealed anew with the headers that were sealed with the old one.
+func (d *Store) resealed(l Stored, body []byte) (Stored, error) {
+	if !l.Sealed() {
+		return l.withBody(body), nil
+	}
+	m, opening, err := d.open(l)
+	if err != nil {
+		return l, err
+	}
+	m.Body, m.BodyObject, m.ClearReply = body, "", opening.ClearReply()
+	if m, err = m.Seal(d.config.Ring, d.config.Prefix); err != nil {
+		return l, err
+	}
+	l = l.withBody(m.Body)
+	l.Header[outbox.HeaderSeal], l.Header[outbox.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
+	return l, nil
+}
+
+// enclosed is l sealed, where there is a ring and it is not: what was exported in the clear does not stay so. What
+// breaks the contract stays as it is.
+func (d *Store) enclosed(l Letter) (Letter, error) {
+	if d.config.Ring == nil || l.Sealed() {
+		return l, nil
+	}
+	m, err := l.message(d.config.Prefix)
+	if err != nil {
+		return l, nil
+	}
+	if m, err = m.Seal(d.config.Ring, d.config.Prefix); err != nil {
+		return l, err
+	}
+	msg, err := m.Encode(d.config.Prefix)
+	if err != nil {
+		return l, nil
+	}
+	sealed := l
+	sealed.Header, sealed.Body = maps.Clone(l.Header), m.Body
+	for name := range l.Header {
+		if len(msg.Header[name]) == 0 && isContract(name) && !wire.HasPrefixFold(name, "trace") {
+			delete(sealed.Header, name) // it is among the sealed ones, or is set anew
+		}
+	}
+	for _, name := range [...]string{outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited, outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderOrderToken} {
+		if values := l.Header[name]; len(values) > 0 {
+			sealed.Header[name] = values
+		}
+	}
+	sealed.Header[outbox.HeaderSeal], sealed.Header[outbox.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
+	return sealed, nil
+}
+
+// Rewrap has a dead letter opened by the key that seals now, instead of the one that it was sealed with: its body
+// stays as it is. done is false where there is nothing to do: it is not sealed, or by that key. It is written
+// under its own subject before the old one is deleted, so that a crash leaves both, and another Rewrap removes
+// the old one. [ErrNotFound] means that somebody has replayed or discarded it.
+func (d *Store) Rewrap(ctx context.Context, l Stored) (done bool, err error) {
+	if !l.Sealed() {
+		return false, nil
+	}
+	if d.config.Ring == nil {
+		return false, fmt.Errorf("outbox: %w", errNoRing)
+	}
+	if l, err = d.read(ctx, l.DeadSequence); err != nil {
+		return false, err
+	}
+	m, _ := l.message(d.config.Prefix) // as above
+	envelope, changed, err := m.Reseal(d.config.Ring, d.config.Prefix)
+	if err != nil || !changed {
+		return false, err
+	}
+	l.Header[outbox.HeaderSeal] = []string{envelope}
+	msg := l.Encode(d.config.Prefix)
+	msg.Subject = l.DeadSubject
+	delete(msg.Header, jetstream.ExpectedLastSubjSeqHeader)
+	work, cancel := lingering(ctx)
+	defer cancel()
+	_, err = d.js.PublishMsg(work, msg, jetstream.WithExpectLastSequencePerSubject(l.DeadSequence))
+	if IsAlreadyStored(err) {
+		return false, fmt.Errorf("outbox: dead letter %d: %w", l.DeadSequence, ErrNotFound)
+	}
+	if err != nil {
+		return false, jsapi.Explain(err, d.js, "write a dead letter")
+	}
+	return true, d.delete(work, entry{sequence: l.DeadSequence})
+}
