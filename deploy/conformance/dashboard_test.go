@@ -89,6 +89,17 @@ func TestDashboard_EveryQueryIsAnswered(t *testing.T) {
 			test.Tests = append(test.Tests, promQuery{Expr: expr, At: "40m", Samples: []promSample{{"{}", 1}}})
 		}
 	}
+	// What KEDA scales by: one message waits, and no request for the quota.
+	scale, err := os.ReadFile("../kubernetes/production/scale.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := regexp.MustCompile(`(?m)^ +query: (.+)$`).FindStringSubmatch(string(scale))
+	if query == nil {
+		t.Fatal("scale.yaml has no query")
+	}
+	job := strings.NewReplacer("redoxworker/redoxworker", "redoxworker")
+	test.Tests = append(test.Tests, promQuery{Expr: job.Replace(query[1]), At: "40m", Samples: []promSample{{"{}", 1}}})
 	promtool(t, []promTest{test})
 }
 
