@@ -58,7 +58,7 @@ func (r *request) job(ctx context.Context) (jetstream.KeyValue, *job, error) {
 	}
 	j, err := r.console.jobs.get(ctx, kv, r.PathValue("id"))
 	if err == nil && !r.sees(j) {
-		err = refusal(access.See, "")
+		err = refused(r.user.Check(access.See, ""))
 	}
 	return kv, j, err
 }

@@ -47,7 +47,7 @@ func (c *Console) bounded(a access.Action, most int64, do serve) http.Handler {
 		case !ok:
 			err = &problem{Status: http.StatusUnauthorized, Text: "nobody is signed in"}
 		case !user.MayAny(a):
-			err = refusal(a, "")
+			err = refused(user.CheckAny(a))
 		default:
 			hr.Body = http.MaxBytesReader(w, hr.Body, most)
 			err = do(w, r)
@@ -65,19 +65,14 @@ func wantsJSON(r *http.Request) bool {
 }
 
 // may fails unless the user may do something to a source; "" stands for all.
-func (r *request) may(a access.Action, source string) error {
-	if !r.user.May(a, source) {
-		return refusal(a, source)
-	}
-	return nil
-}
+func (r *request) may(a access.Action, source string) error { return refused(r.user.Check(a, source)) }
 
-func refusal(a access.Action, source string) error {
-	of := "source " + source
-	if source == "" {
-		of = "all sources"
+// refused is what the page of a refusal shows: which role is missing.
+func refused(err error) error {
+	if err == nil {
+		return nil
 	}
-	return &problem{Status: http.StatusForbidden, Text: fmt.Sprintf("you may not do this: it takes a role that allows %q for %s", string(a), of), Mend: "ask whoever gives out the roles of this console"}
+	return &problem{Status: http.StatusForbidden, Text: err.Error(), Mend: "ask whoever gives out the roles of this console"}
 }
 
 // desk does what the user asks for, and says in the audit trail from where.

@@ -15,17 +15,22 @@ type Refusal struct {
 	Source string
 	// Role that the action takes, for the source.
 	Role Role
+	// anywhere: for no source at all may they.
+	anywhere bool
 	// has says in words what the user may do.
 	has string
 }
 
 // Error tells them.
 func (e *Refusal) Error() string {
-	where := "all sources"
-	if e.Source != "" {
-		where = e.Source
+	where := " for all sources"
+	switch {
+	case e.anywhere:
+		where = ""
+	case e.Source != "":
+		where = " for " + e.Source
 	}
-	return fmt.Sprintf("%s may not %s: that takes the role %s for %s, and %s. Who runs the console gives roles.", e.User, deeds[e.Action], e.Role, where, e.has)
+	return fmt.Sprintf("%s may not %s: that takes the role %s%s, and %s", e.User, deeds[e.Action], e.Role, where, e.has)
 }
 
 // deeds are the actions in a sentence.
@@ -41,6 +46,15 @@ func (u User) Check(a Action, source string) error {
 		return nil
 	}
 	return &Refusal{User: u.Name, Action: a, Source: source, Role: a.Least(), has: u.Has()}
+}
+
+// CheckAny returns nil when there can be a source to which the user may do something, as [User.MayAny]
+// says, and a [*Refusal] otherwise.
+func (u User) CheckAny(a Action) error {
+	if u.MayAny(a) {
+		return nil
+	}
+	return &Refusal{User: u.Name, Action: a, Role: a.Least(), anywhere: true, has: u.Has()}
 }
 
 // Has says in words which roles the user has.
