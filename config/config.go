@@ -332,6 +332,8 @@ const (
 type Admin struct {
 	// Listen is "" for no listener.
 	Listen string `key:"listen" default:"127.0.0.1:8466" doc:"host:port of /livez, /readyz, /metrics and /version; off means none"`
+	// MetricSources bounds the series of sources.
+	MetricSources int `key:"metric_sources" default:"100" least:"1" most:"100000" doc:"sources with metrics of their own, those in need first; all others share the label value (other)"`
 }
 
 // Log says what is logged, and how.

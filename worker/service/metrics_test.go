@@ -28,7 +28,7 @@ import (
 
 // measured runs a service with so many sources, the first of which is clinic-a, until the test ends,
 // and returns its metrics once it has looked at its streams.
-func measured(t *testing.T, sources int, extra string) (*world, *service.Service, *prometheus.Registry) {
+func measured(t *testing.T, sources int, extra string, flags ...map[string]any) (*world, *service.Service, *prometheus.Registry) {
 	t.Helper()
 	var list strings.Builder
 	fmt.Fprintf(&list, "clinic-a: {id: %s, key: main}", clinicA)
@@ -40,7 +40,7 @@ func measured(t *testing.T, sources int, extra string) (*world, *service.Service
 		t.Fatal(err)
 	}
 	t.Cleanup(w.close)
-	c, err := w.configure(nil)
+	c, err := w.configure(append(flags, nil)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,8 +167,11 @@ func TestMetrics_AreThoseOfTheDocument(t *testing.T) {
 // What a scrape shows is bounded, however many sources there are.
 func TestMetrics_SeriesAreBounded(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ sources, most int }{{1, 500}, {100, 8_000}, {5_000, 8_000}} {
-		w, s, _ := measured(t, c.sources, "")
+	for _, c := range []struct {
+		sources, most int
+		flags         map[string]any
+	}{{1, 500, nil}, {100, 8_000, nil}, {100, 900, map[string]any{"admin.metric_sources": 2}}, {5_000, 8_000, nil}} {
+		w, s, _ := measured(t, c.sources, "", c.flags)
 		p, err := w.publisher("")
 		if err != nil {
 			t.Fatal(err)

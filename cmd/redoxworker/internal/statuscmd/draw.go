@@ -195,7 +195,11 @@ func shownDead(d *overview.Dead, now time.Time) string {
 	}
 	if len(d.Reasons) > 0 {
 		r := d.Reasons[0]
-		line += fmt.Sprintf("; mostly “%s”", text.Trim(r.Reason, 60))
+		line += "; "
+		if uint64(d.Sample) < d.Messages { // dlq ls --counts counts all
+			line += fmt.Sprintf("of the newest %d ", d.Sample)
+		}
+		line += fmt.Sprintf("mostly “%s”", text.Trim(r.Reason, 60))
 	}
 	return line
 }

@@ -21,7 +21,7 @@ func fleet(sources int) *overview.Overview {
 		Queue: &overview.Queue{Messages: uint64(3 * sources), Age: 42 * time.Minute},
 		Drain: overview.Drain{Text: "at least 49s: the limit allows no more (1000 messages); 500 messages never while clinic-0001-of-the-university-hospital is paused, and 3 more"},
 		Dead: &overview.Dead{Messages: 17, Newest: time.Date(2026, 11, 30, 11, 0, 0, 0, time.UTC), Settlements: map[outbox.Settlement]uint64{outbox.Rejected: 14, outbox.Held: 3},
-			Reasons: []overview.DeadReason{{Settlement: outbox.Rejected, Reason: "rejected: status 400: redox refused the message because something in it is wrong", Messages: 14}}},
+			Sample: 15, Reasons: []overview.DeadReason{{Settlement: outbox.Rejected, Reason: "rejected: status 400: redox refused the message because something in it is wrong", Messages: 14}}},
 		Quotas:  []overview.Quota{{Group: "default", Usage: quota.Usage{Requests: 7500, Per: 5 * time.Minute, Used: 7400, Left: 100, Workers: 2, Pace: 4.96}}},
 		Workers: []overview.Worker{{ID: "w-1", Status: worker.Status{InFlight: 12, Concurrency: 64}}, {ID: "w-2"}},
 	}
@@ -53,7 +53,7 @@ func TestScreen_FitsWithManySources(t *testing.T) {
 				t.Errorf("%d sources on %d columns: %d lines", sources, width, len(s.lines))
 			}
 			drawn := strings.Join(strings.Fields(strings.Join(s.lines, " ")), " ")
-			if sources == 500 && (!strings.Contains(drawn, "50 things to see to") || !strings.Contains(drawn, "and 42 more: --all shows them") ||
+			if sources == 500 && (!strings.Contains(drawn, "50 things to see to") || !strings.Contains(drawn, "and 42 more: --all shows them") || !strings.Contains(drawn, "; of the newest 15 mostly “rejected: status 400") ||
 				!strings.Contains(drawn, "and 485 sources more with 1455 messages, oldest 60s, 40 of them blocked (--all)")) {
 				t.Errorf("%s", drawn)
 			}

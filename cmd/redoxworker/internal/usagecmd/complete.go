@@ -42,19 +42,34 @@ func complete(root *kong.Node, words []string, names func(what string) []string)
 	case len(at.node.Children) > 0:
 		return beginning(last, "", commands(at.node))
 	case len(at.node.Positional) > 0:
-		n := min(at.positional, len(at.node.Positional)-1)
-		if p := at.node.Positional[n]; at.positional == n || p.IsCumulative() {
+		n := min(len(at.positional), len(at.node.Positional)-1)
+		switch p := at.node.Positional[n]; {
+		case p.Name == "command": // that of help
+			return beginning(last, "", commands(below(root, at.positional)))
+		case len(at.positional) == n || p.IsCumulative():
 			return beginning(last, "", valuesOf(p, names))
 		}
 	}
 	return nil
 }
 
+// below is the command that words name; one without any where there is none.
+func below(root *kong.Node, words []string) *kong.Node {
+	at := place{node: root}
+	for _, word := range words {
+		at.step(word)
+	}
+	if len(at.positional) > 0 {
+		return &kong.Node{}
+	}
+	return at.node
+}
+
 // place is where a command line is.
 type place struct {
 	node       *kong.Node
 	value      *kong.Value // of the flag whose value comes next
-	positional int         // that were there
+	positional []string    // that were there
 	plain      bool        // after --
 }
 
@@ -72,7 +87,7 @@ func (p *place) step(word string) {
 	default:
 		i := slices.IndexFunc(p.node.Children, func(n *kong.Node) bool { return n.Name == word })
 		if i < 0 {
-			p.positional++
+			p.positional = append(p.positional, word)
 			return
 		}
 		p.node = p.node.Children[i]

@@ -23,7 +23,10 @@ type grammar struct {
 		More string `arg:""`
 	} `cmd:""`
 	Secret struct{} `cmd:"" hidden:""`
-	Deep   struct {
+	Help   struct {
+		Command []string `arg:"" optional:""`
+	} `cmd:""`
+	Deep struct {
 		Ls struct{} `cmd:"" help:"List."`
 	} `cmd:""`
 }
@@ -32,10 +35,15 @@ func TestComplete_SaysWhatMayStandInThePlaceOfTheLastWord(t *testing.T) {
 	t.Parallel()
 	names := func(what string) []string { return []string{what + "-1", what + "-2"} }
 	for line, want := range map[string]string{
-		"":                       "send shell deep",
+		"":                       "send shell help deep",
 		"s":                      "send shell",
-		"nothing ":               "send shell deep",
+		"nothing ":               "send shell help deep",
 		"deep ":                  "ls",
+		"help ":                  "send shell help deep",
+		"help d":                 "deep",
+		"help deep ":             "ls",
+		"help deep ls ":          "",
+		"help none ":             "",
 		"deep ls ":               "",
 		"--c":                    "--config",
 		"send --":                "--kind --source --rate --help --config --force",
@@ -78,7 +86,7 @@ func TestComplete_TakesNoWordAtAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := complete(app.Model.Node, nil, nil); len(got) != 3 || got[0] != "send\tSend it." {
+	if got := complete(app.Model.Node, nil, nil); len(got) != 4 || got[0] != "send\tSend it." {
 		t.Errorf("%q", got)
 	}
 }
