@@ -72,7 +72,7 @@ func TestDev_FilesAndLogs(t *testing.T) {
 // Each command that dev prints works as it is printed.
 func TestDev_PrintedCommandsWork(t *testing.T) {
 	t.Parallel()
-	a, out, errs := clitest.App("dev", "--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "off")
+	a, out, errs := clitest.App("dev", "--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "off", "--console-listen", "off")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan int, 1)

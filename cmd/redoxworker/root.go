@@ -6,6 +6,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/bench"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/checkcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/consolecmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
@@ -52,6 +53,7 @@ type rootCommand struct {
 	Wire       wirecmd.WireCommand       `cmd:"" help:"Print the wire contract: subjects, headers, streams; or as an AsyncAPI document."`
 	Bench      bench.Commands            `cmd:"" help:"What the worker costs on this machine, and what its sources feel of each other."`
 
+	Console      consolecmd.Command     `cmd:"" help:"Serve the web console: see what goes on and act on it in a browser."`
 	ConsoleToken signincmd.TokenCommand `cmd:"" help:"Make a token with which somebody signs in to the web console."`
 
 	Check     checkcmd.CheckCommand     `cmd:"" help:"Try everything that a worker depends on, and say how to mend what is wrong. Changes nothing."`

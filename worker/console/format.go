@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +19,14 @@ var functions = template.FuncMap{
 	"bytes": size, "args": func(all ...any) []any { return all }, "sourceName": sourceName, "join": func(all []string) string { return strings.Join(all, ", ") }, "seconds": func(d time.Duration) int { return int(d.Seconds()) },
 }
 
-// count is a number with a comma between thousands.
+// count is a number, or what a pointer to one points to, with a comma between thousands.
 func count(v any) string {
+	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer {
+		if p.IsNil() {
+			return "–"
+		}
+		v = p.Elem().Interface()
+	}
 	text := fmt.Sprint(v)
 	sign := ""
 	if strings.HasPrefix(text, "-") {
@@ -123,7 +130,7 @@ func mark(state any) badge {
 	case string(overview.Moving), "ready", "usable", "done", string(outbox.Delivered), "closed", "serving", "replayed":
 		return badge{"●", "good", word}
 	case string(overview.Paused), string(outbox.Held), "stopped", "draining":
-		return badge{"⏸", "calm", word}
+		return badge{"■", "calm", word}
 	case string(overview.Limited), string(overview.Paced), string(overview.Retrying), "waiting", "queued", "running", "begun", "sending", "probing", string(outbox.Expired):
 		return badge{"◐", "busy", word}
 	case string(overview.Unknown), "interrupted":

@@ -16,7 +16,7 @@ const (
 	// leastLook lies between two looks.
 	leastLook = 2 * time.Second
 	// stale is what one waits freshWait for to be replaced.
-	stale, freshWait = 10 * time.Second, 100 * time.Millisecond
+	stale, freshWait = 3 * time.Second, 200 * time.Millisecond
 	// firstWait is how long the first look is waited for, and deedWait one that shows a deed.
 	firstWait, deedWait = 8 * time.Second, 2 * time.Second
 	// pointEvery lies between two points of the history, of which mostPoints are kept.

@@ -40,6 +40,11 @@ func (s *Session) Ring() *seal.Ring {
 // Recorder writes what the operator does into the audit trail: the stream, and the file where the
 // configuration names one.
 func (s *Session) Recorder() (*audit.Recorder, error) {
+	return audit.NewRecorder(s.Keep(), OperatorName())
+}
+
+// Keep writes one entry there.
+func (s *Session) Keep() audit.DeedSink {
 	keep := func(ctx context.Context, d audit.Deed) error {
 		return s.Explain(audit.NewStream(s.JS, s.Prefix).Deed(ctx, d))
 	}
@@ -56,5 +61,5 @@ func (s *Session) Recorder() (*audit.Recorder, error) {
 			return nil
 		})
 	}
-	return audit.NewRecorder(keep, OperatorName())
+	return keep
 }

@@ -49,7 +49,12 @@ func (a *App) Connect(ctx context.Context, c *config.Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{Config: c, JS: js, Prefix: outbox.Prefix(c.NATS.Prefix), conn: conn}, nil
+	return NewSession(c, conn, js), nil
+}
+
+// NewSession is one over a connection that is open.
+func NewSession(c *config.Config, conn *nats.Conn, js jetstream.JetStream) *Session {
+	return &Session{Config: c, JS: js, Prefix: outbox.Prefix(c.NATS.Prefix), conn: conn}
 }
 
 // Close closes the connection.

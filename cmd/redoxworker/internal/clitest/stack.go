@@ -12,13 +12,13 @@ import (
 // Dev is a `redoxworker dev --json`: where its parts are, as its first line says.
 type Dev struct {
 	*Process
-	NATS, Redox, Admin, Config, Dir, Organization string
+	NATS, Redox, Admin, Console, Config, Dir, Organization string
 }
 
 // StartDev runs dev by execute on ports of its own and waits until it is ready.
 func StartDev(t testing.TB, execute func(context.Context, cli.App) int, args ...string) *Dev {
 	t.Helper()
-	args = append([]string{"dev", "--json", "--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)
+	args = append([]string{"dev", "--json", "--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--console-listen", "127.0.0.1:0"}, args...)
 	d := &Dev{Process: Start(t, execute, `{"event":"ready"}`, args...)}
 	readFirst(t, d.Out, d)
 	return d

@@ -5,11 +5,13 @@ package daemon
 
 import (
 	"context"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/consolecmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/telemetry"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -45,6 +47,11 @@ func Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
+	console, err := consolecmd.Open(ctx, c, log, a.Version)
+	if err != nil {
+		s.Close()
+		return err
+	}
 	manager := newSystemd(s.Status, log)
 	undo := a.OnHangup(func() {
 		log.Info("hangup: reading the configuration again")
@@ -52,7 +59,16 @@ func Run(ctx context.Context, a *cli.App) error {
 	})
 	defer undo()
 	defer manager.start(ctx)()
-	return s.Run(ctx)
+	if console == nil {
+		return s.Run(ctx)
+	}
+	var beside sync.WaitGroup
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	beside.Go(func() { console.Beside(serving) })
+	err = s.Run(ctx) // what drains is still to be seen
+	stop()
+	beside.Wait()
+	return err
 }
 
 // NewRegistry is for the metrics of a process: those of Go and the process are in it.

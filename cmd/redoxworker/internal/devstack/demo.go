@@ -17,7 +17,9 @@ import (
 )
 
 // DemoCommand shows the whole way of a message in one process.
-type DemoCommand struct{}
+type DemoCommand struct {
+	Web bool `help:"With the web console, and left running to be looked at, until interrupted."`
+}
 
 const (
 	demoPace  = 120 * time.Millisecond // between two messages, to be watched
@@ -26,7 +28,7 @@ const (
 
 // Run publishes samples, shows what becomes of them and ends without error when that is
 // what should have.
-func (DemoCommand) Run(ctx context.Context, a *cli.App) error {
+func (c DemoCommand) Run(ctx context.Context, a *cli.App) error {
 	if err := standsAlone(a, "demo"); err != nil {
 		return err
 	}
@@ -37,9 +39,8 @@ func (DemoCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, demoLimit, fmt.Errorf("not everything was settled within %s", demoLimit))
-	defer cancel()
 	d := newDemonstration("demo", samples, newLines(a, 29))
+	d.web = c.Web
 	summary, err := d.run(ctx, a)
 	d.view.close()
 	if err != nil {
@@ -59,6 +60,7 @@ type demonstration struct {
 	samples []sample
 	view    *lines
 	stack   *stack
+	web     bool
 
 	mu      sync.Mutex
 	open    map[string]*sample      // by id, those without a settlement or a reply
@@ -81,7 +83,7 @@ func newDemonstration(profile string, samples []sample, view *lines) *demonstrat
 // what is left behind.
 func (d *demonstration) run(ctx context.Context, a *cli.App) (summary *demoSummary, err error) {
 	d.stack, err = newStack(ctx, a, stackOptions{
-		natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", profile: d.profile, logLevel: "error",
+		natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", webListen: d.webListen(), profile: d.profile, logLevel: "error",
 		flags:   map[string]any{"worker.retry.initial": "600ms", "gateway.enabled": false},
 		redox:   &redoxsim.Server{MessageKey: arrivalKey},
 		observe: d.observe,
@@ -93,6 +95,7 @@ func (d *demonstration) run(ctx context.Context, a *cli.App) (summary *demoSumma
 	if !a.Globals.JSON {
 		a.Printf("A NATS server, a worker and a simulated Redox, in this process.\n\n")
 	}
+	d.tellWeb(a)
 	publisher, err := outbox.NewPublisher(d.stack.js, outbox.PublisherConfig{OrderSecret: []byte(d.stack.config.Order.Secret.Reveal())})
 	if err != nil {
 		return nil, err
@@ -101,12 +104,35 @@ func (d *demonstration) run(ctx context.Context, a *cli.App) (summary *demoSumma
 	defer stop()
 	worked := make(chan error, 1)
 	go func() { worked <- d.stack.run(working) }()
-	err = d.perform(ctx, publisher, worked)
+	limited, cancel := context.WithTimeoutCause(ctx, demoLimit, fmt.Errorf("not everything was settled within %s", demoLimit))
+	err = d.perform(limited, publisher, worked)
+	cancel()
+	if err == nil && d.web {
+		<-ctx.Done() // somebody has seen enough
+	}
 	stop()
 	if err = errors.Join(err, <-worked); err != nil {
 		return nil, err
 	}
 	return d.summarize(context.WithoutCancel(ctx))
+}
+
+func (d *demonstration) webListen() string {
+	if d.web {
+		return "127.0.0.1:0"
+	}
+	return "off"
+}
+
+// tellWeb says where the console is.
+func (d *demonstration) tellWeb(a *cli.App) {
+	switch {
+	case !d.web:
+	case a.Globals.JSON:
+		a.Printf("{\"event\":\"listening\",\"console\":%q}\n", d.stack.web())
+	default:
+		a.Printf("The web console, until you end this with Ctrl-C: %s\n\n", d.stack.web())
+	}
 }
 
 // perform publishes the samples and waits until each has its settlement and, if it asked

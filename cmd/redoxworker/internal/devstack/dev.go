@@ -13,11 +13,12 @@ import (
 
 // DevCommand runs NATS, a simulated Redox, a worker and the gateway to develop against.
 type DevCommand struct {
-	NATSListen  string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address of NATS; port 0 takes a free one."`
-	SimListen   string `name:"sim-listen" default:"127.0.0.1:8467" placeholder:"HOST:PORT" help:"Address of the simulated Redox."`
-	AdminListen string `name:"admin-listen" default:"127.0.0.1:8466" placeholder:"HOST:PORT" help:"Address of the admin listener; off for none."`
-	Dir         string `placeholder:"DIR" help:"Where to keep data, key and samples. A temporary directory by default."`
-	Profile     string `default:"none" placeholder:"NAME" help:"Faults of the simulated Redox; see sim --help."`
+	NATSListen    string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address of NATS; port 0 takes a free one."`
+	SimListen     string `name:"sim-listen" default:"127.0.0.1:8467" placeholder:"HOST:PORT" help:"Address of the simulated Redox."`
+	AdminListen   string `name:"admin-listen" default:"127.0.0.1:8466" placeholder:"HOST:PORT" help:"Address of the admin listener; off for none."`
+	ConsoleListen string `name:"console-listen" default:"127.0.0.1:8468" placeholder:"HOST:PORT" help:"Address of the web console, to whoever is on this machine; off for none."`
+	Dir           string `placeholder:"DIR" help:"Where to keep data, key and samples. A temporary directory by default."`
+	Profile       string `default:"none" placeholder:"NAME" help:"Faults of the simulated Redox; see sim --help."`
 	simLimits
 	WriteConfig string `name:"write-config" placeholder:"FILE" help:"Where to write the configuration that works against it. In the directory by default."`
 }
@@ -38,7 +39,7 @@ func (c DevCommand) Run(ctx context.Context, a *cli.App) error {
 		flags[key] = value
 	}
 	s, err := newStack(ctx, a, stackOptions{
-		dir: c.Dir, natsListen: c.NATSListen, simListen: c.SimListen, adminListen: c.AdminListen, writeConfig: c.WriteConfig,
+		dir: c.Dir, natsListen: c.NATSListen, simListen: c.SimListen, adminListen: c.AdminListen, webListen: c.ConsoleListen, writeConfig: c.WriteConfig,
 		profile: c.Profile, platform: true, logLevel: "warn", flags: flags, redox: redox,
 		observe: func(e worker.Event) {
 			if h, ok := happened(e); ok {
@@ -99,7 +100,7 @@ func (c DevCommand) print(a *cli.App, s *stack) {
 	nats, admin := s.config.NATS.URL.String(), s.config.Admin.Listen
 	if a.Globals.JSON {
 		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{ // a closed pipe is the reader's wish
-			"event": "listening", "nats": nats, "redox": s.sim.url(), "organization": devOrganization, "admin": admin, "config": s.files.config, "dir": s.files.dir})
+			"event": "listening", "nats": nats, "redox": s.sim.url(), "organization": devOrganization, "admin": admin, "console": s.web(), "config": s.files.config, "dir": s.files.dir})
 		return
 	}
 	kept := "kept"
@@ -111,7 +112,7 @@ func (c DevCommand) print(a *cli.App, s *stack) {
 	}
 	a.Printf("redoxworker dev: NATS, a simulated Redox (faults: %s), a worker and the gateway.\n\n", c.Profile)
 	for _, row := range [][2]string{
-		{"NATS", nats}, {"Redox", s.sim.url() + "  (API, FHIR, files, platform; /_sim/stats, /_sim/arrivals, /_sim/logs, /_sim/fault)"}, {"admin", admin},
+		{"NATS", nats}, {"Redox", s.sim.url() + "  (API, FHIR, files, platform; /_sim/stats, /_sim/arrivals, /_sim/logs, /_sim/fault)"}, {"admin", admin}, {"console", s.web()},
 		{"config", s.files.config}, {"data", s.files.dir + "  (" + kept + ")"}, {"sources", "clinic-a, clinic-b, and platform for the Platform API"},
 	} {
 		if row[1] != "" {
@@ -121,6 +122,14 @@ func (c DevCommand) print(a *cli.App, s *stack) {
 	a.Printf("\nIn another terminal:\n\n")
 	c.printCommands(a, s, nats)
 	a.Printf("\nBelow, a line for each message that is settled or tried again. Stop with Ctrl-C.\n\n")
+}
+
+// web is the address of the console; "" where there is none.
+func (s *stack) web() string {
+	if s.console == nil {
+		return ""
+	}
+	return s.console.Address()
 }
 
 func (c DevCommand) printCommands(a *cli.App, s *stack, nats string) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/consolecmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -32,6 +33,7 @@ type stackOptions struct {
 	natsListen  string // host:port, each; port 0 takes a free one
 	simListen   string
 	adminListen string // "off" means none
+	webListen   string // of the console; "off" means none
 	writeConfig string // file for the configuration; "" means one in the directory
 	profile     string
 	platform    bool           // with a user-level key for the Platform API
@@ -54,6 +56,7 @@ type stack struct {
 	conn      *nats.Conn
 	js        jetstream.JetStream
 	service   *service.Service
+	console   *consolecmd.Server // nil for none
 }
 
 // newStack starts NATS, with streams and consumers, and opens the listeners. What it opened
@@ -97,7 +100,26 @@ func (s *stack) open(ctx context.Context, a *cli.App, o stackOptions) (err error
 	if _, err := service.Topology(s.config).Ensure(ctx, s.js); err != nil {
 		return err
 	}
-	s.service, err = service.New(*s.config, service.Options{Logger: s.log, Registerer: daemon.NewRegistry(), Observe: o.observe, Version: a.Version})
+	if s.service, err = service.New(*s.config, service.Options{Logger: s.log, Registerer: daemon.NewRegistry(), Observe: o.observe, Version: a.Version}); err != nil {
+		return err
+	}
+	return s.openConsole(ctx, o.webListen, a.Version)
+}
+
+// openConsole opens the listener of the console, to which whoever is on this machine is an admin.
+func (s *stack) openConsole(ctx context.Context, listen, version string) (err error) {
+	if listen == "off" {
+		return nil
+	}
+	if host, _, err := net.SplitHostPort(listen); err != nil || !net.ParseIP(host).IsLoopback() {
+		return cli.Usagef("--console-listen: %s: write host:port with an address of this machine alone, such as 127.0.0.1:8468; off for none", listen)
+	}
+	if listen, err = freeAddressFor("console-listen", listen); err != nil {
+		return err
+	}
+	c := *s.config
+	c.Console.Listen, c.Console.Auth = listen, config.ConsoleNone
+	s.console, err = consolecmd.Open(ctx, &c, s.log, version)
 	return err
 }
 
@@ -223,6 +245,17 @@ func (s *stack) run(ctx context.Context) error {
 		cancel(err)
 		return err
 	})
+	if s.console != nil {
+		group.Go(func() error {
+			return s.console.Run(answering, func(ctx context.Context) (*cli.Session, error) {
+				conn, js, err := cli.ConnectOnce(ctx, s.config, s.log)
+				if err != nil {
+					return nil, err
+				}
+				return cli.NewSession(s.config, conn, js), nil
+			})
+		})
+	}
 	err := s.service.Run(ctx)
 	stop()
 	return errors.Join(err, group.Wait())
@@ -232,6 +265,9 @@ func (s *stack) run(ctx context.Context) error {
 func (s *stack) close() {
 	if s.service != nil {
 		s.service.Close()
+	}
+	if s.console != nil {
+		s.console.Close()
 	}
 	if s.conn != nil {
 		s.conn.Close()

@@ -1,0 +1,126 @@
+// Package consolecmd serves the web console: as a command of its own, and beside what another command
+// runs.
+package consolecmd
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/worker/console"
+	"github.com/redoxworker/redoxworker/worker/service"
+	"github.com/redoxworker/redoxworker/worker/service/httpserve"
+	"github.com/redoxworker/redoxworker/worker/service/natslink"
+	"github.com/redoxworker/redoxworker/worker/service/signin"
+)
+
+// Server is a listener for the console, and who may come in.
+type Server struct {
+	config   *config.Config
+	log      *slog.Logger
+	version  string
+	listener net.Listener
+	gate     *signin.Gate
+}
+
+// Open opens the listener that console.listen names; nil where it names none. Run or Close it.
+func Open(ctx context.Context, c *config.Config, log *slog.Logger, version string) (*Server, error) {
+	if c.Console.Listen == "" {
+		return nil, nil
+	}
+	gate, err := signin.New(c.Console, log)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := listen(ctx, c.Console.Listen)
+	if err != nil {
+		return nil, config.Mistakef("console.listen: %w; choose another address, or leave it empty for none", err)
+	}
+	return &Server{config: c, log: log, version: version, listener: listener, gate: gate}, nil
+}
+
+// listen opens an address, or a socket in place of one that nobody listens to any more.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	path, socket := strings.CutPrefix(address, "unix:")
+	if !socket {
+		return net.Listen("tcp", address)
+	}
+	if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
+		_ = conn.Close()
+	} else if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+		_ = os.Remove(path)
+	}
+	return net.Listen("unix", path)
+}
+
+// Close gives up a listener that was not run.
+func (s *Server) Close() { _ = s.listener.Close() }
+
+// Address is where browsers of this machine find the console.
+func (s *Server) Address() string {
+	if s.config.Console.PublicURL != "" {
+		return s.config.Console.PublicURL + "/"
+	}
+	if s.listener.Addr().Network() == "unix" {
+		return s.config.Console.Listen
+	}
+	return "http://" + cli.Reachable(s.listener.Addr().String()) + s.config.Console.BasePath + "/"
+}
+
+// Run serves until ctx ends. connect is called once; until it has returned, pages say that there is no
+// connection. Its error, and that of the listener, end it.
+func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Session, error)) error {
+	var pages atomic.Pointer[console.Console]
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c := pages.Load(); c != nil {
+			c.ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "there is no connection to NATS yet", http.StatusServiceUnavailable)
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return httpserve.Serve(ctx, s.listener, handler, s.log) })
+	group.Go(func() error { return s.gate.Run(ctx) })
+	group.Go(func() error {
+		session, err := connect(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil // stopped while it still waited
+			}
+			return err
+		}
+		defer session.Close()
+		c, err := console.New(console.Config{JS: session.JS, Prefix: session.Prefix, Path: s.config.Console.BasePath, Guard: s.gate.Wrap, Topology: service.Topology(s.config),
+			Settings: s.config, Keep: session.Keep(), Explain: session.Explain, Logger: s.log, Version: s.version})
+		if err != nil {
+			return err
+		}
+		pages.Store(c)
+		return c.Run(ctx)
+	})
+	return group.Wait()
+}
+
+// Beside serves the console beside a worker, over a connection of its own that may take its time. What
+// ends it is logged: the worker goes on.
+func (s *Server) Beside(ctx context.Context) {
+	s.log.Info("web console", "address", s.Address())
+	err := s.Run(ctx, func(ctx context.Context) (*cli.Session, error) {
+		conn, js, err := natslink.Connect(ctx, s.config, s.log)
+		if err != nil {
+			return nil, err
+		}
+		return cli.NewSession(s.config, conn, js), nil
+	})
+	if err != nil {
+		s.log.Error("the web console ended; the worker goes on", "error", err)
+	}
+}
