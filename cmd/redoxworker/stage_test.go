@@ -30,6 +30,7 @@ import (
 type stage struct {
 	testing.TB
 	nats   *natsdev.Server
+	store  string // its directory
 	js     jetstream.JetStream
 	sim    *redoxsim.Server
 	far    string // its URL
@@ -46,9 +47,9 @@ const (
 
 func newStage(t testing.TB, sim *redoxsim.Server, extra string) *stage {
 	t.Helper()
-	s := &stage{TB: t, sim: sim}
+	s := &stage{TB: t, sim: sim, store: t.TempDir()}
 	var err error
-	if s.nats, err = natsdev.Start(natsdev.Options{Dir: t.TempDir(), Port: -1}); err != nil {
+	if s.nats, err = natsdev.Start(natsdev.Options{Dir: s.store, Port: -1}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.nats.Shutdown() })
