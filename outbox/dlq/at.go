@@ -1,6 +1,17 @@
 package dlq
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
+)
 
 // At returns the dead letter at a place in the stream, with the body that is stored in it.
 // [ErrNotFound] means that there is none, or no more; an [*UnreadableError] that it is none.
@@ -16,4 +27,20 @@ func (d *Store) At(ctx context.Context, sequence uint64) (Stored, error) {
 func (d *Store) Last(ctx context.Context) (uint64, error) {
 	state, err := d.deadState(ctx)
 	return state.LastSeq, err
+}
+
+// Of returns the dead letter of the message that had an id and a sequence in the work queue, without its
+// body: its subject tells it at once, among any number. Without a source it is that of any. [ErrNotFound]
+// means that there is none.
+func (d *Store) Of(ctx context.Context, source, id string, sequence uint64) (Stored, error) {
+	msg, err := d.letters.Last(ctx, d.config.Prefix.DeadSubject(cmp.Or(source, "*"), "*", d.config.Prefix.DeadToken(id, sequence)))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return Stored{}, fmt.Errorf("outbox: message %s: %w", wire.Line(id), ErrNotFound)
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return Stored{}, d.missing(d.config.Prefix.DeadStream())
+	case err != nil:
+		return Stored{}, jsapi.Explain(err, d.js, "read a dead letter")
+	}
+	return d.decode(outbox.Stored{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time}, len(msg.Data))
 }

@@ -41,7 +41,7 @@ type FindOptions struct {
 	// Source of the message. Without one all are looked through.
 	Source string
 	// Scan bounds how many messages of the work queue, and how many replies, are looked at for it: they are in no order
-	// of their ids. 0 means 2,000, -1 no bound.
+	// of their ids. 0 means 2,000, -1 no bound, also for the dead letters behind one that was found.
 	Scan int
 }
 
@@ -98,7 +98,8 @@ type finding struct {
 	letters *dlq.Store
 	id      string
 	options FindOptions
-	since   time.Time // when the message can have been stored at the earliest; zero when nobody knows
+	since   time.Time         // when the message can have been stored at the earliest; zero when nobody knows
+	numbers map[string]uint64 // its sequence in the work queue, by source, as far as it is known; "" is any
 
 	places    map[string]*Place          // by source
 	deeds     map[string]map[string]bool // sources that have the message, by deed
@@ -121,7 +122,7 @@ func Find(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, id strin
 		return Finding{}, err
 	}
 	o.Scan = cmp.Or(o.Scan, defaultScan)
-	f := &finding{js: js, prefix: p, letters: letters, id: id, options: o, since: madeAt(id), places: map[string]*Place{}, deeds: map[string]map[string]bool{}}
+	f := &finding{js: js, prefix: p, letters: letters, id: id, options: o, since: madeAt(id), places: map[string]*Place{}, deeds: map[string]map[string]bool{}, numbers: map[string]uint64{}}
 	for _, part := range []struct {
 		what string
 		look func(context.Context) error

@@ -24,6 +24,7 @@ func (f *finding) queue(ctx context.Context) error {
 	}
 	if number, ok := strings.CutPrefix(f.id, f.prefix.OutStream()+":"); ok {
 		if sequence, err := strconv.ParseUint(number, 10, 64); err == nil {
+			f.numbers[f.options.Source] = sequence
 			msg, err := stream.GetMsg(ctx, sequence)
 			if err == nil {
 				return f.queued(ctx, stream, msg)

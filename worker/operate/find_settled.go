@@ -15,8 +15,12 @@ import (
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
-// dead looks through the headers of dead letters.
+// dead looks for a dead letter where its subject tells it, and else through the headers of all that are
+// not older than the message, up to the first of it: as a rule an id is that of one message.
 func (f *finding) dead(ctx context.Context) error {
+	if found, err := f.deadAt(ctx); found || err != nil {
+		return err
+	}
 	q := dlq.Query{IDs: []string{f.id}, WithReplays: true, Stored: f.since}
 	if f.options.Source != "" {
 		q.Sources = []string{f.options.Source}
@@ -28,18 +32,51 @@ func (f *finding) dead(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p := f.place(l.Source)
-		p.note(l.At, "settled %s by %s after %d attempts: %s%s", l.Settlement, l.Worker, l.Attempts, l.Error, asReplay(l.MessageID, f.id))
-		state, why := DeadLettered, "see dlq show; then replay, edit or discard it"
-		if l.Settlement == outbox.Held {
-			state, why = Held, "a person must decide: see dlq show; then replay or discard it"
-		}
-		if p.is(rankLetter, state, why) {
-			p.Now, p.DeadSequence, p.Settlement = l.MessageID, l.DeadSequence, l.Settlement
-			p.Attempts, p.Status, p.Error = l.Attempts, l.Status, l.Error
+		f.buried(l)
+		if l.MessageID == f.id && f.options.Scan > 0 && (!f.since.IsZero() || f.options.Source != "") {
+			return f.beyond(ctx, l)
 		}
 	}
 	return nil
+}
+
+// deadAt looks where the message was settled, as far as its sequence is known.
+func (f *finding) deadAt(ctx context.Context) (found bool, err error) {
+	for source, sequence := range f.numbers {
+		l, err := f.letters.Of(ctx, source, f.id, sequence)
+		if errors.Is(err, dlq.ErrNotFound) || errors.As(err, new(*dlq.UnreadableError)) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		f.buried(l)
+		found = f.options.Scan > 0
+	}
+	return found, nil
+}
+
+// beyond says that dead letters were not looked at, if there are any beyond the one that was found.
+func (f *finding) beyond(ctx context.Context, l dlq.Stored) error {
+	last, err := f.letters.Last(ctx)
+	if err == nil && last > l.DeadSequence {
+		f.unlearned = append(f.unlearned, fmt.Sprintf("whether another message has this id: %v: what came after dead letter %d; --scan -1 looks at all", errNotLooked, l.DeadSequence))
+	}
+	return err
+}
+
+// buried takes in what a dead letter tells.
+func (f *finding) buried(l dlq.Stored) {
+	p := f.place(l.Source)
+	p.note(l.At, "settled %s by %s after %d attempts: %s%s", l.Settlement, l.Worker, l.Attempts, l.Error, asReplay(l.MessageID, f.id))
+	state, why := DeadLettered, "see dlq show; then replay, edit or discard it"
+	if l.Settlement == outbox.Held {
+		state, why = Held, "a person must decide: see dlq show; then replay or discard it"
+	}
+	if p.is(rankLetter, state, why) {
+		p.Now, p.DeadSequence, p.Settlement = l.MessageID, l.DeadSequence, l.Settlement
+		p.Attempts, p.Status, p.Error = l.Attempts, l.Status, l.Error
+	}
 }
 
 // replays asks the ledger how replays were settled.
@@ -167,6 +204,9 @@ func (f *finding) audit(ctx context.Context) error {
 		if e := r.Entry; e != nil {
 			p := f.place(e.Source)
 			p.note(e.Time, "settled %s by %s after %d attempts", e.Settlement, e.Worker, e.Attempts)
+			if e.DeadLetter {
+				f.numbers[e.Source] = e.Sequence
+			}
 			if len(e.LogIDs) > 0 {
 				p.LogIDs = e.LogIDs
 			}

@@ -2,6 +2,7 @@ package operate_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,43 @@ func TestFind_IsBoundedAndSaysSo(t *testing.T) {
 		r.must(r.js.DeleteStream(r.Context(), "REDOX_REPLIES"))
 		if f, err = operate.Find(r.Context(), r.js, "", late, operate.FindOptions{}); err != nil || len(f.Places) != 1 || len(f.Unlearned) != 1 || !strings.HasPrefix(f.Unlearned[0], "the replies: ") {
 			t.Errorf("%+v, %v", f, err)
+		}
+	})
+}
+
+// Among many dead letters one is found without reading them where its id tells where it is, or when; and
+// what was not looked at is said.
+func TestFind_OneDeadLetterAmongMany(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		const many = 3000
+		letter := func(id string, sequence uint64) {
+			l := dlq.Letter{MessageID: id, Source: source, Settlement: outbox.Rejected, At: time.Now(), Subject: "redox.out.clinic-a.send", Sequence: sequence, Worker: "w"}
+			_, err := r.js.PublishMsgAsync(l.Encode(""))
+			r.must(err)
+		}
+		for i := range many / 2 {
+			letter(fmt.Sprint("m-", i), uint64(i+1))
+		}
+		bubble.Sleep(time.Hour)
+		when := outbox.NewID()
+		letter(when, many+1)
+		for i := many / 2; i < many; i++ {
+			letter(fmt.Sprint("REDOX_OUT:", i), uint64(i))
+		}
+		<-r.js.PublishAsyncComplete()
+		for _, c := range []struct {
+			id   string
+			scan int
+			most uint64
+			says string
+		}{{"REDOX_OUT:2900", 0, 50, ""}, {when, 0, 700, "whether another message has this id: not looked at: what came after dead letter 1501; --scan -1 looks at all"},
+			{when, -1, many, ""}, {"m-7", 0, 700, "whether another message has this id: not looked at: what came after dead letter 8; --scan -1 looks at all"}} {
+			before := r.js.Conn().Stats().InMsgs
+			f, err := operate.Find(r.Context(), r.js, "", c.id, operate.FindOptions{Scan: c.scan, Source: source})
+			r.must(err)
+			if n := r.js.Conn().Stats().InMsgs - before; len(f.Places) != 1 || f.Places[0].State != operate.DeadLettered || n > c.most || strings.Join(f.Unlearned, "") != c.says {
+				t.Errorf("%s: %+v after %d messages", c.id, f, n)
+			}
 		}
 	})
 }
