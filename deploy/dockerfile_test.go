@@ -3,11 +3,8 @@ package deploy_test
 import (
 	"debug/elf"
 	"encoding/json"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,38 +140,6 @@ func TestDockerignore(t *testing.T) {
 		if !slices.Contains(rules, "!"+dir) {
 			t.Errorf("%s is left out and the build needs %s", dir, path)
 		}
-	}
-}
-
-// The command of the Dockerfile builds a binary that runs without any file beside it.
-// Not parallel: a compiler beside them would starve the tests that run servers.
-func TestDockerfile_BuildIsStatic(t *testing.T) {
-	_, all := stages(t)
-	run := value(all[0], "RUN")
-	_, command, ok := strings.Cut(run, "CGO_ENABLED=0 ")
-	if !ok || strings.Count(command, "/out/redoxworker") != 1 {
-		t.Fatalf("RUN %s", run)
-	}
-	binary := filepath.Join(t.TempDir(), "redoxworker")
-	build := exec.CommandContext(t.Context(), "sh", "-c", "CGO_ENABLED=0 "+strings.Replace(command, "/out/redoxworker", binary, 1))
-	build.Dir = ".."
-	build.Env = append(os.Environ(), "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH, "VERSION=v1.2.3-test")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	checkStatic(t, binary)
-	if runtime.GOOS != "linux" {
-		return // it was built for the image
-	}
-	version := exec.CommandContext(t.Context(), binary, "version")
-	version.Env = []string{} // as in the image
-	if out, err := version.CombinedOutput(); err != nil || !strings.Contains(string(out), "v1.2.3-test") {
-		t.Errorf("version: %s, %v", out, err)
-	}
-	health := exec.CommandContext(t.Context(), binary, "ready", "--address", "127.0.0.1:1")
-	health.Env = []string{}
-	if out, err := health.CombinedOutput(); health.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "does not answer at 127.0.0.1:1") {
-		t.Errorf("ready: %s, %v", out, err)
 	}
 }
 

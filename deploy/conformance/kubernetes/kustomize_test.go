@@ -83,7 +83,7 @@ func (o *objects) read(t *testing.T, kind, name string, text []byte) {
 	decode := func(into any) {
 		t.Helper()
 		if err := yaml.UnmarshalStrict(text, into); err != nil {
-			t.Errorf("%s %s: %v", kind, name, err)
+			t.Fatalf("%s %s: %v", kind, name, err)
 		}
 	}
 	switch kind {
