@@ -2,10 +2,13 @@ package deploy_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +37,7 @@ func startCluster(t *testing.T) *cluster {
 	t.Setenv("NATS_TLS_CERT", files.cert)
 	t.Setenv("NATS_TLS_KEY", files.key)
 	t.Setenv("NATS_CLUSTER_PASSWORD", "of-the-routes")
+	t.Setenv("NATS_STORE_KEY", "k"+rand.Text())
 	ports, err := natsdev.FreePorts(3)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +80,9 @@ func checkCluster(t *testing.T, opts *server.Options) {
 	if r == nil || r.ClientAuth != tls.RequireAndVerifyClientCert || r.MinVersion < tls.VersionTLS12 || opts.Cluster.Password == "" {
 		t.Error("routes need neither certificate nor password")
 	}
+	if opts.JetStreamCipher != server.ChaCha || opts.JetStreamKey == "" {
+		t.Error("the data is not encrypted on the disk")
+	}
 	if len(opts.Routes) != 3 {
 		t.Errorf("%d routes", len(opts.Routes))
 	}
@@ -112,7 +119,7 @@ func TestCluster_KeepsMessagesWithoutOneServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Publish(ctx, outbox.Message{ID: "one", Source: clinicA, Body: []byte(`{}`)}); err != nil {
+	if _, err := p.Publish(ctx, outbox.Message{ID: "one", Source: clinicA, Body: []byte(marked)}); err != nil {
 		t.Fatal(err)
 	}
 	var leader string
@@ -129,11 +136,38 @@ func TestCluster_KeepsMessagesWithoutOneServer(t *testing.T) {
 		}
 		return list.Err() == nil && whole == len(top.Streams())
 	})
+	for _, srv := range c.servers {
+		checkEncrypted(t, srv.StoreDir())
+	}
 	c.stop(t, leader)
 	if _, err := p.Publish(ctx, outbox.Message{ID: "two", Source: clinicA, Body: []byte(`{}`)}); err != nil {
 		t.Fatalf("without %s: %v", leader, err)
 	}
 	c.delivered(t, ctx, "one", "two")
+}
+
+// marked is a body that can be looked for.
+const marked = `{"Patient":"somebody who is looked for"}`
+
+// checkEncrypted: what is published cannot be read on the disk.
+func checkEncrypted(t *testing.T, dir string) {
+	t.Helper()
+	blocks := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if strings.HasSuffix(path, ".blk") {
+			blocks++
+		}
+		if text := read(t, path); strings.Contains(text, "somebody who is looked for") || strings.Contains(text, "redox.out.clinic-a.send") {
+			t.Errorf("%s has messages in clear", path)
+		}
+		return nil
+	})
+	if err != nil || blocks == 0 {
+		t.Errorf("%d blocks of messages, %v", blocks, err)
+	}
 }
 
 // current reports whether both followers have all there is.

@@ -23,9 +23,11 @@ const (
 	clinicA       = "clinic-a"
 	clinicB       = "clinic-b"
 	gatewayClient = "gateway-client"
+	relay         = "relay"
+	console       = "console"
 )
 
-var users = []string{operator, workerUser, clinicA, clinicB, gatewayClient}
+var users = []string{operator, workerUser, clinicA, clinicB, gatewayClient, relay, console}
 
 // passwords are made anew in each run; the servers get only their hashes.
 var passwords = map[string]string{}

@@ -1,6 +1,9 @@
 package deploy_test
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // rights are what one user of accounts.conf may do, out of the subjects below.
 // Everything that is not listed is denied: the lists are the whole of it.
@@ -35,7 +38,7 @@ var userRights = map[string]rights{
 	workerUser: {
 		publish: slices.Concat(storing, []string{
 			"redox.dlq.clinic-a.rejected." + token, "redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
-			"_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x", "_INBOX_operator.x",
+			"_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x", "_INBOX_operator.x", "_INBOX_console.x",
 			"$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.CREATE.REDOX_OUT.clinic-a-request.redox.out.clinic-a.request",
 			"$JS.API.CONSUMER.CREATE.REDOX_ADVISORIES.sweeper", "$JS.API.CONSUMER.CREATE.REDOX_RECONCILE.reconcile",
 			"$JS.API.CONSUMER.INFO.REDOX_OUT.clinic-a-send", "$JS.API.CONSUMER.MSG.NEXT.REDOX_OUT.clinic-a-request",
@@ -55,6 +58,18 @@ var userRights = map[string]rights{
 		}),
 		subscribe: []string{"_INBOX_worker.>", "_INBOX_worker.x", "redox.wake.>", "redox.wake.clinic-a.>", "redox.wake.clinic-a.send", "redox.wake.clinic-a.send." + token, "redox.wake.*.send",
 			"redox.turn.*", "redox.turn.clinic-a", "redox.gateway.>", "redox.gateway.clinic-a.send", "redox.worker.>", "redox.worker.status", "redox.worker.sources.x", "$SRV.>", "$SRV.PING"},
+	},
+	relay: {
+		publish: slices.Concat(storing, []string{"$JS.API.INFO", "$JS.API.STREAM.INFO.REDOX_OUT", "$JS.API.STREAM.INFO.OBJ_REDOX_BODIES",
+			"$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES", "$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES", "$O.REDOX_BODIES.C.x"}),
+		subscribe: []string{"_INBOX_relay.>", "_INBOX_relay.x"},
+	},
+	console: {
+		publish: slices.Concat(storing, consoleAPI, []string{
+			"$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0", "$KV.REDOX_LEDGER.k", "$KV.REDOX_STATE.k", "$O.REDOX_BODIES.C.x", "$SRV.PING", "$SRV.STATS.redox-gateway",
+			"redox.worker.status", "redox.worker.sources.x", "$KV.REDOX_SOURCES.source.clinic-a", "redox.audit.clinic-a.deed", "redox.audit._.deed",
+		}),
+		subscribe: []string{"_INBOX_console.>", "_INBOX_console.x", "redox.reply.>", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id", "redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "redox.reply.*.id"},
 	},
 	operator: {
 		publish: slices.Concat(storing, without(jetStreamAPI,
@@ -110,12 +125,25 @@ var jetStreamAPI = []string{
 	"$JS.API.DIRECT.GET.KV_REDOX_LEDGER.$KV.REDOX_LEDGER.k", "$JS.API.DIRECT.GET.KV_REDOX_STATE.$KV.REDOX_STATE.k",
 }
 
+// consoleAPI is what of it somebody may ask who sees everything and changes no stream.
+var consoleAPI = slices.DeleteFunc(slices.Clone(jetStreamAPI), func(subject string) bool {
+	kind, stream, _ := strings.Cut(strings.TrimPrefix(subject, "$JS.API."), "REDOX_")
+	switch kind {
+	case "INFO", "STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.", "STREAM.INFO.KV_", "STREAM.INFO.OBJ_", "STREAM.MSG.GET.", "STREAM.MSG.GET.KV_", "STREAM.MSG.GET.OBJ_",
+		"DIRECT.GET.", "DIRECT.GET.KV_", "CONSUMER.NAMES.", "CONSUMER.LIST.", "CONSUMER.INFO.", "CONSUMER.CREATE.KV_", "STREAM.PURGE.OBJ_":
+		return false
+	case "CONSUMER.CREATE.", "CONSUMER.MSG.NEXT.", "CONSUMER.DELETE.", "STREAM.MSG.DELETE.":
+		return !strings.HasPrefix(stream, "DLQ")
+	}
+	return true
+})
+
 var publishSubjects = slices.Concat(storing, jetStreamAPI, []string{
 	"redox.out.clinic-a", "redox.out.clinic-a.other", "redox.wake.clinic-a.send", "redox.turn.clinic-a", "redox.out.clinic-a.send.a.b", "redox.out.clinic-a.request.x",
 	"redox.gateway.clinic-a.send", "redox.gateway.clinic-a.request",
 	"redox.gateway.clinic-b.send", "redox.gateway.clinic-b.request", "redox.dlq.clinic-a.rejected." + token,
 	"redox.reply.clinic-a.id", "redox.reply.clinic-b.id", "redox.reply.clinic-a.a.b",
-	"_INBOX.x", "_INBOX_operator.x", "_INBOX_worker.x", "_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x",
+	"_INBOX.x", "_INBOX_operator.x", "_INBOX_worker.x", "_INBOX_clinic-a.x", "_INBOX_clinic-b.x", "_INBOX_gateway-client.x", "_INBOX_relay.x", "_INBOX_console.x",
 	"$JS.ACK.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_OUT.clinic-a-send.1.1.1.1.0", "$JS.ACK.REDOX_DLQ.browse.1.1.1.1.0",
 	"$JS.ACK.REDOX_ADVISORIES.sweeper.1.1.1.1.0", "redox.audit.clinic-a", "redox.audit.clinic-a.deed", "redox.audit._.deed",
 	"$JS.ACK.REDOX_RECONCILE.reconcile.1.1.1.1.0", "$JS.ACK._.ACC.REDOX_RECONCILE.reconcile.1.1.1.1.0",
@@ -130,6 +158,6 @@ var subscribeSubjects = []string{
 	"redox.worker.>", "redox.worker.status", "redox.worker.sources.x", "redox.gateway.clinic-a.send", "redox.reply.>", "redox.reply.*.id", "redox.reply.clinic-a.>", "redox.reply.clinic-a.id",
 	"redox.reply.clinic-b.>", "redox.reply.clinic-b.id", "_INBOX.>", "_INBOX.x", "_INBOX_operator.>", "_INBOX_operator.x",
 	"_INBOX_worker.>", "_INBOX_worker.x", "_INBOX_clinic-a.>", "_INBOX_clinic-a.x", "_INBOX_clinic-b.>", "_INBOX_clinic-b.x",
-	"_INBOX_gateway-client.>", "_INBOX_gateway-client.x", "_R_.>", "$JS.>", "$JS.API.>", "$JS.ACK.>", "$JS.EVENT.>",
+	"_INBOX_gateway-client.>", "_INBOX_gateway-client.x", "_INBOX_relay.>", "_INBOX_relay.x", "_INBOX_console.>", "_INBOX_console.x", "_R_.>", "$JS.>", "$JS.API.>", "$JS.ACK.>", "$JS.EVENT.>",
 	"$KV.>", "$KV.REDOX_STATE.>", "$O.>", "$SRV.>", "$SRV.PING", "$SYS.>",
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -12,15 +13,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/redoxworker/redoxworker/config"
 )
 
-// unit maps section and key to values, in their order.
-func unit(t *testing.T) map[string][]string {
+// unit maps section and key to values, in their order, of the service and what goes on top of it.
+func unit(t *testing.T, files ...string) map[string][]string {
 	t.Helper()
 	settings := map[string][]string{}
 	section := ""
-	for line := range strings.Lines(read(t, "redoxworker.service")) {
+	var text string
+	for _, file := range files {
+		text += read(t, file)
+	}
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
@@ -31,15 +38,33 @@ func unit(t *testing.T) map[string][]string {
 			if !ok || section == "" {
 				t.Fatalf("not a setting: %s", line)
 			}
-			settings[section+"."+key] = append(settings[section+"."+key], value)
+			if settings[section+"."+key] = append(settings[section+"."+key], value); value == "" && key != "CapabilityBoundingSet" && key != "AmbientCapabilities" {
+				settings[section+"."+key] = nil // as systemd does: what was before is forgotten
+			}
 		}
 	}
 	return settings
 }
 
+// workerUnit and relayUnit are the units of the command.
+const workerUnit, relayUnit = "redoxworker.service", "redoxworker-relay.service"
+
 func TestSystemd_Hardened(t *testing.T) {
 	t.Parallel()
-	u := unit(t)
+	for _, file := range []string{workerUnit, relayUnit} {
+		checkHardened(t, unit(t, file))
+	}
+	u := unit(t, workerUnit)
+	for key, want := range map[string]string{"Type": "notify", "NotifyAccess": "main", "TimeoutStartSec": "60s", "WatchdogSec": "60s", "Restart": "on-failure",
+		"Environment": "GOTRACEBACK=crash", "ExecReload": "kill -HUP $MAINPID"} {
+		if got := u["Service."+key]; !slices.Equal(got, []string{want}) {
+			t.Errorf("%s=%q, want %q", key, got, want)
+		}
+	}
+}
+
+func checkHardened(t *testing.T, u map[string][]string) {
+	t.Helper()
 	for key, want := range map[string]string{
 		"DynamicUser": "yes", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "AmbientCapabilities": "", "UMask": "0077",
 		"ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes", "PrivateDevices": "yes", "PrivateUsers": "yes", "PrivateMounts": "yes",
@@ -47,10 +72,9 @@ func TestSystemd_Hardened(t *testing.T) {
 		"ProtectClock": "yes", "ProtectControlGroups": "yes", "ProtectHostname": "yes", "ProtectKernelLogs": "yes",
 		"ProtectKernelModules": "yes", "ProtectKernelTunables": "yes", "ProtectProc": "invisible", "ProcSubset": "pid",
 		"LockPersonality": "yes", "MemoryDenyWriteExecute": "yes", "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX", // the last for systemd's own socket
-		"Type": "notify", "NotifyAccess": "main", "TimeoutStartSec": "60s", "WatchdogSec": "60s",
 		"RestrictNamespaces": "yes", "RestrictRealtime": "yes", "RestrictSUIDSGID": "yes", "SystemCallArchitectures": "native",
 		"LimitCORE": "0", "MemorySwapMax": "0",
-		"Restart": "on-failure", "RestartPreventExitStatus": "2", "Environment": "GOTRACEBACK=crash", "KillSignal": "SIGTERM", "KillMode": "mixed",
+		"RestartPreventExitStatus": "2", "KillSignal": "SIGTERM", "KillMode": "mixed",
 	} {
 		if got := u["Service."+key]; !slices.Equal(got, []string{want}) {
 			t.Errorf("%s=%q, want %q", key, got, want)
@@ -74,7 +98,7 @@ func TestSystemd_RestartsAfterAPanic(t *testing.T) {
 		go panic("of a goroutine that nobody recovers")
 		select {}
 	}
-	u := unit(t)
+	u := unit(t, workerUnit)
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -c 0; exec "$0" "$@"`, os.Args[0], "-test.run=^TestSystemd_RestartsAfterAPanic$")
 	cmd.Env = append(append(os.Environ(), child+"=1"), u["Service.Environment"]...)
 	out, err := cmd.CombinedOutput()
@@ -90,7 +114,7 @@ func TestSystemd_RestartsAfterAPanic(t *testing.T) {
 // The worker drains before systemd loses patience: drain_timeout, and what settles after it.
 func TestSystemd_WaitsForTheDrain(t *testing.T) {
 	t.Parallel()
-	stop, err := time.ParseDuration(strings.Join(unit(t)["Service.TimeoutStopSec"], " "))
+	stop, err := time.ParseDuration(strings.Join(unit(t, workerUnit)["Service.TimeoutStopSec"], " "))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +129,7 @@ func TestSystemd_WaitsForTheDrain(t *testing.T) {
 // The service reads what systemd hands it, and redoxworker.yaml names nothing else.
 func TestSystemd_Credentials(t *testing.T) {
 	t.Parallel()
-	u := unit(t)
+	u := unit(t, workerUnit)
 	var given []string
 	for _, c := range u["Service.LoadCredential"] {
 		name, path, _ := strings.Cut(c, ":")
@@ -130,7 +154,57 @@ func TestSystemd_Credentials(t *testing.T) {
 	}
 }
 
-// What systemd itself says, where it is installed.
+// The relay reads what systemd hands it, with the rights of the user relay.
+func TestSystemd_Relay(t *testing.T) {
+	t.Parallel()
+	u := unit(t, relayUnit)
+	dir := t.TempDir()
+	environ := []string{"CREDENTIALS_DIRECTORY=" + dir}
+	for _, line := range u["Service.Environment"] {
+		environ = append(environ, strings.Fields(strings.ReplaceAll(line, "%d", dir))...)
+	}
+	for _, c := range u["Service.LoadCredential"] {
+		name, path, _ := strings.Cut(c, ":")
+		if path != "/etc/redoxworker/"+name {
+			t.Errorf("LoadCredential=%s", c)
+		}
+		write(t, filepath.Join(dir, name), map[string]string{"redoxworker.yaml": read(t, "redoxworker.yaml"), "nats-relay-password": passwords[relay], "outbox-dsn": "postgres://u@db/app"}[name])
+	}
+	c, err := config.Load(config.Options{File: filepath.Join(dir, "redoxworker.yaml"), Environ: environ, Skip: config.PartKeys | config.PartSources | config.PartOrderSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.NATS.User != relay || c.NATS.Password.Reveal() != passwords[relay] || c.NATS.InboxPrefix != "_INBOX_relay" || c.Outbox.Driver != config.DriverPostgres || c.Outbox.DSN.Reveal() == "" {
+		t.Errorf("user %s, inboxes %s, driver %s", c.NATS.User, c.NATS.InboxPrefix, c.Outbox.Driver)
+	}
+}
+
+// With the drop-in the service reads the files themselves, and nothing is copied.
+func TestSystemd_FilesInsteadOfCopies(t *testing.T) {
+	t.Parallel()
+	u := unit(t, workerUnit, "redoxworker-files.conf")
+	if got := u["Service.LoadCredential"]; got != nil {
+		t.Errorf("copies of %q", got)
+	}
+	if got := u["Service.ExecStart"]; !slices.Equal(got, []string{"/usr/local/bin/redoxworker run --config /etc/redoxworker/redoxworker.yaml"}) {
+		t.Errorf("ExecStart=%q", got)
+	}
+	checkHardened(t, u)
+}
+
+// The server has the time that it takes to leave.
+func TestSystemd_NATSLeavesInTime(t *testing.T) {
+	t.Parallel()
+	stop, err := time.ParseDuration(strings.Join(unit(t, "nats/nats-server.service")["Service.TimeoutStopSec"], " "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leaves := server.DEFAULT_LAME_DUCK_DURATION; stop < leaves+time.Minute {
+		t.Errorf("TimeoutStopSec %v; it leaves within %v", stop, leaves)
+	}
+}
+
+// What systemd itself says, where it is installed: no mistake, and how exposed a unit is, of 10.
 func TestSystemd_Verify(t *testing.T) {
 	t.Parallel()
 	tool, err := exec.LookPath("systemd-analyze")
@@ -142,14 +216,31 @@ func TestSystemd_Verify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "redoxworker.service")
-	write(t, file, strings.Replace(read(t, "redoxworker.service"), "/usr/local/bin/redoxworker", self, 1)) // verify wants a program that exists
-	out, err := exec.CommandContext(t.Context(), tool, "verify", "--man=no", file).CombinedOutput()
-	if err != nil || strings.Contains(string(out), "redoxworker.service") {
-		t.Errorf("verify: %v\n%s", err, out)
-	}
-	out, err = exec.CommandContext(t.Context(), tool, "security", "--offline=true", "--threshold=20", "--no-pager", file).CombinedOutput()
-	if err != nil {
-		t.Errorf("exposure over 2.0: %v\n%s", err, out)
+	for name, c := range map[string]struct {
+		files []string
+		most  string // tenths
+	}{
+		"redoxworker.service":       {[]string{workerUnit}, "12"},
+		"redoxworker-files.service": {[]string{workerUnit, "redoxworker-files.conf"}, "12"},
+		"redoxworker-relay.service": {[]string{relayUnit}, "12"},
+		"nats-server.service":       {[]string{"nats/nats-server.service"}, "13"},
+	} {
+		file, text := filepath.Join(t.TempDir(), name), ""
+		for _, f := range c.files {
+			text += read(t, f)
+		}
+		text = regexp.MustCompile(`/usr/local/bin/[a-z-]+`).ReplaceAllLiteralString(text, self) // verify wants a program that exists
+		write(t, file, text)
+		out, err := exec.CommandContext(t.Context(), tool, "verify", "--man=no", file).CombinedOutput()
+		if err != nil || strings.Contains(string(out), name) {
+			t.Errorf("verify %s: %v\n%s", name, err, out)
+		}
+		out, err = exec.CommandContext(t.Context(), tool, "security", "--offline=true", "--threshold="+c.most, "--no-pager", file).CombinedOutput()
+		if err != nil {
+			t.Errorf("exposure of %s over %s tenths: %v\n%s", name, c.most, err, out)
+		}
+		if level := regexp.MustCompile(`Overall exposure level.*`).Find(out); level != nil {
+			t.Logf("%s: %s", name, level)
+		}
 	}
 }
