@@ -133,7 +133,7 @@ var consoleAPI = slices.DeleteFunc(slices.Clone(jetStreamAPI), func(subject stri
 		"DIRECT.GET.", "DIRECT.GET.KV_", "CONSUMER.NAMES.", "CONSUMER.LIST.", "CONSUMER.INFO.", "CONSUMER.CREATE.KV_", "STREAM.PURGE.OBJ_":
 		return false
 	case "CONSUMER.CREATE.", "CONSUMER.MSG.NEXT.", "CONSUMER.DELETE.", "STREAM.MSG.DELETE.":
-		return !strings.HasPrefix(stream, "DLQ")
+		return !strings.HasPrefix(stream, "DLQ") && (kind == "STREAM.MSG.DELETE." || !strings.HasPrefix(stream, "REPLIES."))
 	}
 	return true
 })

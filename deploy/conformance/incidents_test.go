@@ -240,7 +240,7 @@ func (s *site) openOutbox() *sqloutbox.Outbox {
 	s.must(err)
 	s.Cleanup(func() { _ = s.db.Close() })
 	c := s.load()
-	box, err := service.NewOutbox(&c)
+	box, err := service.NewOutbox(&c, nil)
 	s.must(err)
 	_, err = box.Migrate(s.Context(), s.db, 0)
 	s.must(err)
