@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"sync"
@@ -101,3 +102,5 @@ func (s *site) eventuallyReady(p *process) {
 		return exec.CommandContext(s.Context(), bin+"/redoxworker", "ready", "--address", s.admin).Run() == nil
 	})
 }
+
+func listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
