@@ -276,8 +276,8 @@ func (p *Publisher) seal(m *Message, w *publish.Message) (*seal.DataKey, error) 
 	if err != nil {
 		return nil, fmt.Errorf("outbox: message %s of source %s is not stored: %w", m.ID, m.Source, err)
 	}
-	w.Msg, err = p.encode(*m)
-	return &key, err
+	m.sealEncoded(w.Msg)
+	return &key, nil
 }
 
 // encode makes the message as the queue stores it.

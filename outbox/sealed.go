@@ -87,16 +87,22 @@ func (m Message) Seal(ring *seal.Ring, p Prefix) (Message, error) {
 
 // sealHead is Seal but for the body.
 func (m *Message) sealHead(ring *seal.Ring, p Prefix) (seal.DataKey, error) {
-	h := seal.Headers{Size: int64(len(m.Body)), ClearReply: m.ClearReply, Headers: make(map[string]string)}
-	for name, value := range map[string]string{HeaderMethod: m.Method, HeaderPath: m.Path, HeaderContentType: m.ContentType, HeaderAccept: m.Accept} {
-		if value != "" {
-			h.Headers[name] = value
+	h := seal.Headers{Size: int64(len(m.Body)), ClearReply: m.ClearReply}
+	set := func(name, value string) {
+		if value == "" {
+			return
 		}
+		if h.Headers == nil {
+			h.Headers = make(map[string]string)
+		}
+		h.Headers[name] = value
 	}
+	set(HeaderMethod, m.Method)
+	set(HeaderPath, m.Path)
+	set(HeaderContentType, m.ContentType)
+	set(HeaderAccept, m.Accept)
 	for name, values := range m.Header {
-		if len(values) > 0 {
-			h.Headers[RequestHeaderPrefix+http.CanonicalHeaderKey(name)] = values[0]
-		}
+		set(RequestHeaderPrefix+http.CanonicalHeaderKey(name), only(values[:min(1, len(values))]))
 	}
 	key, envelope, err := ring.New(m.sealLines(p, m.sealIDs()[0])...)
 	if err != nil {
@@ -105,6 +111,16 @@ func (m *Message) sealHead(ring *seal.Ring, p Prefix) (seal.DataKey, error) {
 	m.Envelope, m.SealedHeaders = envelope, key.SealHeaders(h)
 	m.Method, m.Path, m.ContentType, m.Accept, m.Header, m.ClearReply = "", "", "", "", nil, false
 	return key, nil
+}
+
+// sealEncoded puts the seal of a message on what it was encoded to before it was sealed.
+func (m *Message) sealEncoded(msg *nats.Msg) {
+	for name := range msg.Header {
+		if isSealedHeader(name) {
+			delete(msg.Header, name)
+		}
+	}
+	msg.Header[HeaderSeal], msg.Header[HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
 }
 
 // Open is the reverse of Seal: it checks, besides, what [Decode] checks of a message that is not
@@ -122,7 +138,10 @@ func (m Message) Open(ring *seal.Ring, p Prefix) (Message, Opening, error) {
 		return m, Opening{}, fmt.Errorf("outbox: %w", err)
 	}
 	opened := m
-	d := decoder{h: make(nats.Header, len(h.Headers))}
+	var d decoder
+	if len(h.Headers) > 0 {
+		d.h = make(nats.Header, len(h.Headers))
+	}
 	for name, value := range h.Headers {
 		if !isSealedHeader(name) {
 			d.fail(&ContractError{Part: HeaderSealed, Reason: "holds a header that is not sealed"})

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -48,11 +49,12 @@ type DataKey struct {
 
 // New makes a data key and its envelope. lines are the lines of the associated data.
 func (r *Ring) New(lines ...string) (DataKey, string, error) {
-	return r.wrap(random(keySize), lines)
+	bytes := random(keySize + nonceSize)
+	return r.wrap(bytes[:keySize:keySize], bytes[keySize:], lines)
 }
 
 // wrap makes the envelope of a data key with the key that seals.
-func (r *Ring) wrap(data []byte, lines []string) (DataKey, string, error) {
+func (r *Ring) wrap(data, nonce []byte, lines []string) (DataKey, string, error) {
 	k, err := r.sealing()
 	if err != nil {
 		return DataKey{}, "", fmt.Errorf("seal: %w", err)
@@ -62,7 +64,7 @@ func (r *Ring) wrap(data []byte, lines []string) (DataKey, string, error) {
 		return DataKey{}, "", err
 	}
 	out := make([]byte, 0, wrapped)
-	out = append(out, random(nonceSize)...)
+	out = append(out, nonce...)
 	out = k.aead.Seal(out, out, data, ad)
 	return DataKey{newAEAD(data), data}, version + "." + k.ID + "." + base64.RawURLEncoding.EncodeToString(out), nil
 }
@@ -101,7 +103,7 @@ func (r *Ring) Rewrap(envelope string, lines ...string) (anew string, changed bo
 	} else if k.ID == KeyOf(envelope) {
 		return envelope, false, nil
 	}
-	_, anew, err = r.wrap(data.bytes, lines)
+	_, anew, err = r.wrap(data.bytes, random(nonceSize), lines)
 	return anew, err == nil, err
 }
 
@@ -161,12 +163,20 @@ func nonce(number uint64, flag byte) []byte {
 
 // SealHeaders encrypts headers, as the value of a header.
 func (k DataKey) SealHeaders(h Headers) string {
-	text, err := json.Marshal(sealedHeaders(h))
-	if err != nil {
-		panic(err) // texts and a number
+	var text []byte
+	if len(h.Headers) == 0 && !h.ClearReply { // most messages
+		text = append(strconv.AppendInt(append(make([]byte, 0, 64), sizeAlone...), h.Size, 10), '}')
+	} else {
+		var err error
+		if text, err = json.Marshal(sealedHeaders(h)); err != nil {
+			panic(err) // texts and a number
+		}
 	}
 	return base64.RawURLEncoding.EncodeToString(k.aead.Seal(nil, nonce(0, partHeaders), text, nil))
 }
+
+// sizeAlone begins the headers of a message that has none.
+const sizeAlone = `{"size":`
 
 // OpenHeaders is the reverse of SealHeaders. The error is an [ErrAltered].
 func (k DataKey) OpenHeaders(sealed string) (h Headers, err error) {
@@ -179,6 +189,11 @@ func (k DataKey) OpenHeaders(sealed string) (h Headers, err error) {
 	}
 	if data, err = k.aead.Open(data[:0], nonce(0, partHeaders), data, nil); err != nil {
 		return h, altered("the sealed headers do not open")
+	}
+	if rest, ok := strings.CutPrefix(string(data), sizeAlone); ok {
+		if h.Size, err = strconv.ParseInt(strings.TrimSuffix(rest, "}"), 10, 64); err == nil && h.Size >= 0 {
+			return h, nil
+		}
 	}
 	if err := json.Unmarshal(data, (*sealedHeaders)(&h)); err != nil || h.Size < 0 {
 		return Headers{}, altered("the sealed headers are none of version 1")
