@@ -184,6 +184,12 @@ func (r *replaying) prepare(ctx context.Context, id string, n int) (h Handled, d
 	if err != nil {
 		return Handled{}, false, err
 	}
+	if newer, err := d.superseded(ctx, r.letter); err != nil || newer {
+		if err == nil && !r.options.DryRun {
+			err = d.delete(ctx, r.entry)
+		}
+		return Handled{DeadSequence: r.entry.sequence, Outcome: Gone}, newer, err
+	}
 	if id == "" {
 		id, n = r.letter.ReplayID()
 	}

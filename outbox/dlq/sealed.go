@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -175,9 +177,9 @@ func (d *Store) enclosed(l Letter) (Letter, error) {
 }
 
 // Rewrap has a dead letter opened by the key that seals now, instead of the one that it was sealed with: its body
-// stays as it is. done is false where there is nothing to do: it is not sealed, or by that key. It is written
-// under its own subject before the old one is deleted, so that a crash leaves both, and another Rewrap removes
-// the old one. [ErrNotFound] means that somebody has replayed or discarded it.
+// stays as it is. done is false where there is nothing to do: it is not sealed, or by that key. The new one is written
+// under the subject of the old one, which is deleted then; a crash in between leaves both, of which a replay takes the
+// new one alone. [ErrNotFound] means that somebody has replayed or discarded it, or does so.
 func (d *Store) Rewrap(ctx context.Context, l Stored) (done bool, err error) {
 	if !l.Sealed() {
 		return false, nil
@@ -199,12 +201,47 @@ func (d *Store) Rewrap(ctx context.Context, l Stored) (done bool, err error) {
 	delete(msg.Header, jetstream.ExpectedLastSubjSeqHeader)
 	work, cancel := lingering(ctx)
 	defer cancel()
-	_, err = d.js.PublishMsg(work, msg, jetstream.WithExpectLastSequencePerSubject(l.DeadSequence))
-	if IsAlreadyStored(err) {
-		return false, fmt.Errorf("outbox: dead letter %d: %w", l.DeadSequence, ErrNotFound)
-	}
+	e := entry{sequence: l.DeadSequence, source: l.Source, token: l.DeadSubject[strings.LastIndexByte(l.DeadSubject, '.')+1:]}
+	c, err := d.claim(work, e, claim{}) // keeps a replay from beginning
 	if err != nil {
-		return false, jsapi.Explain(err, d.js, "write a dead letter")
+		return false, err
 	}
-	return true, d.delete(work, entry{sequence: l.DeadSequence})
+	if c.resumed && time.Since(c.made) < d.busy {
+		return false, fmt.Errorf("outbox: dead letter %d: another run is at it: %w", l.DeadSequence, ErrNotFound)
+	}
+	if c.resumed && !c.discards() {
+		return false, fmt.Errorf("outbox: dead letter %d: its replay was begun; replay it: %w", l.DeadSequence, ErrNotFound)
+	}
+	if err := d.supersede(work, msg, l); err != nil {
+		return false, err
+	}
+	if err := d.crash("rewritten"); err != nil {
+		return false, err
+	}
+	return true, errors.Join(d.delete(work, e), d.unclaim(work, e, c))
+}
+
+// supersede writes a dead letter in the place of another, unless that was done before.
+func (d *Store) supersede(ctx context.Context, msg *nats.Msg, old Stored) error {
+	_, err := d.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(old.DeadSequence))
+	if !IsAlreadyStored(err) {
+		return jsapi.Explain(err, d.js, "write a dead letter")
+	}
+	newer, err := d.superseded(ctx, old)
+	if err == nil && !newer {
+		err = fmt.Errorf("outbox: dead letter %d: %w", old.DeadSequence, ErrNotFound)
+	}
+	return err
+}
+
+// superseded reports whether a dead letter stands in the place of l: a rewrap was cut off before it deleted l.
+func (d *Store) superseded(ctx context.Context, l Stored) (bool, error) {
+	if !l.Sealed() {
+		return false, nil
+	}
+	last, err := d.letters.Last(ctx, l.DeadSubject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil && last.Sequence > l.DeadSequence, jsapi.Explain(err, d.js, "look at a dead letter")
 }
