@@ -26,6 +26,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/console/access"
@@ -51,6 +52,8 @@ type Config struct {
 	// Settings are those of the workers, as far as they are known here: their sources and the names of
 	// their keys are shown. nil means that nothing is known.
 	Settings *config.Config
+	// Ring opens sealed dead letters for who may see them, and seals what is edited. nil: they stay closed.
+	Ring *seal.Ring
 	// Keep writes the entries of the audit trail. Default: to its stream.
 	Keep audit.DeedSink
 	// Explain adds to an error of NATS what the caller knows of it. nil means nothing.
@@ -101,7 +104,7 @@ func New(c Config) (*Console, error) {
 	if c.Explain == nil {
 		c.Explain = func(err error) error { return err }
 	}
-	letters, err := dlq.New(c.JS, dlq.Config{Prefix: c.Prefix})
+	letters, err := dlq.New(c.JS, dlq.Config{Prefix: c.Prefix, Ring: c.Ring})
 	if err != nil {
 		return nil, err
 	}

@@ -206,6 +206,9 @@ func (c *Console) reveal(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if l.Header, err = c.letters.Header(r.Context(), l); err != nil {
+		return err
+	}
 	row := newLetterRow(l)
 	row.Headers, row.Subject = headersOf(l, true), l.Subject
 	w.Header().Set("Cache-Control", "no-store, private")
