@@ -127,6 +127,20 @@ func TestRules_NoGlobalsAndNoRequestWithoutAContext(t *testing.T) {
 	}
 }
 
+// Terminals have a dark or a light ground, and shades of their own for the names of colours: red and magenta
+// have a contrast of 2.4 or more on both wherever it was looked at, green, yellow, cyan and blue as little as 1.6.
+func TestRules_ColoursCanBeReadOnDarkAndOnLight(t *testing.T) {
+	t.Parallel()
+	shades := regexp.MustCompile(`go-pretty/v6/text\.(Fg|Bg)(Hi)?(Black|Green|Yellow|Blue|Cyan|White)$`)
+	for _, s := range sources(t) {
+		s.uses(func(name string, at token.Position) {
+			if shades.MatchString(name) {
+				t.Errorf("%v: %s: use FgRed, FgMagenta or Bold", at, name)
+			}
+		})
+	}
+}
+
 // Nothing sleeps in real time, tests included: bubble.Sleep panics outside of fake time.
 func TestRules_NothingSleeps(t *testing.T) {
 	t.Parallel()

@@ -221,7 +221,7 @@ func (x *gathering) waiting(scopes ...string) string {
 // judgeLanes tells of what waits for another reason than a pause.
 func (x *gathering) judgeLanes() {
 	if len(x.view.Workers) > 0 {
-		x.judgeState(Unserved, "no worker serves ", "run a worker that serves it (redoxworker sources ls), or redoxworker astray ls")
+		x.judgeState(Unserved, "no worker serves ", "run a worker that serves it, or see redoxworker astray ls")
 	}
 	x.judgeState(Unanswered, "replies cannot be stored of ", "")
 }

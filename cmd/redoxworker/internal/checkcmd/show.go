@@ -14,7 +14,9 @@ import (
 // glyphs begin a line of each status.
 var glyphs = map[status]string{statusOK: "✓", statusWarning: "!", statusFault: "✗", statusUnknown: "?"}
 
-var colors = map[status]text.Color{statusOK: text.FgGreen, statusWarning: text.FgYellow, statusFault: text.FgRed, statusUnknown: text.FgCyan}
+// colors can be read on dark and on light ground, whatever shades a terminal has for their names: green,
+// yellow and cyan cannot on white. What is well has none.
+var colors = map[status]text.Color{statusWarning: text.FgMagenta, statusFault: text.FgRed, statusUnknown: text.FgMagenta}
 
 // shownAlike is how many of those that are alike are shown.
 const shownAlike = 2

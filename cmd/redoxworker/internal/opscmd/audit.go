@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
@@ -101,13 +102,16 @@ func (c auditLsCommand) follow(ctx context.Context, a *cli.App, reader *audit.Re
 	return nil
 }
 
-// auditRows prints entries: JSON lines when asked for, a table on a terminal, columns between tabs
-// elsewhere.
+// auditRows prints entries: JSON lines when asked for, a table on a terminal, two lines to an entry on a
+// narrow one, columns between tabs elsewhere.
 type auditRows struct {
 	app   *cli.App
 	plain bool // lines on a terminal as well
 	table table.Writer
 }
+
+// wideAudit is the width of a terminal that has room for all columns and a text.
+const wideAudit = 120
 
 func (o *auditRows) print(l *audit.Line) error {
 	if o.app.Globals.JSON {
@@ -119,6 +123,11 @@ func (o *auditRows) print(l *audit.Line) error {
 			cells[i] = cli.OneLine(cells[i])
 		}
 		_, err := fmt.Fprintln(o.app.Stdout, strings.Join(cells, "\t"))
+		return err
+	}
+	if width := o.app.Width(); width < wideAudit {
+		what := strings.ReplaceAll(text.WrapSoft(cli.OneLine(cells[5]), width-4), "\n", "\n    ")
+		_, err := fmt.Fprintf(o.app.Stdout, "%s\n    %s\n", strings.Join(slices.DeleteFunc(cells[:5], func(cell string) bool { return cell == "" }), "  "), what)
 		return err
 	}
 	if o.table == nil {

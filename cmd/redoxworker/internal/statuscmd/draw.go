@@ -27,7 +27,7 @@ func (s *screen) draw(o *overview.Overview) {
 }
 
 func (s *screen) title(o *overview.Overview) {
-	state, colour := markWell+" all is well", text.FgGreen
+	state, colour := markWell+" all is well", text.Bold
 	persons := 0
 	for _, n := range o.Needs {
 		if n.Person {
