@@ -17,7 +17,7 @@ import (
 // [ErrNotFound] means that there is none, or no more; an [*UnreadableError] that it is none.
 func (d *Store) At(ctx context.Context, sequence uint64) (Stored, error) {
 	l, err := d.read(ctx, sequence)
-	if err == nil {
+	if err == nil && !l.Sealed() {
 		l.DataModel, l.EventType = readModel(l.Body)
 	}
 	return l, err

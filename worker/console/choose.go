@@ -20,8 +20,8 @@ const (
 	mostDry = 50
 	// mostReasons bounds the reasons for which some would stay.
 	mostReasons = 5
-	// defaultRate is how many are sent again a second.
-	defaultRate = 10
+	// defaultRate is how many are sent again a second, mostRate how many may be.
+	defaultRate, mostRate = 10, 10_000
 )
 
 // chosen are the dead letters that something is to be done to: those of a filter, or some of them.
@@ -220,7 +220,7 @@ func (c *Console) start(w http.ResponseWriter, r *request) error {
 	if x.Through == 0 || n == 0 {
 		return &problem{Status: http.StatusUnprocessableEntity, Text: "count and through: missing", Mend: "ask for them at dead/choose: only what was counted is done"}
 	}
-	perSecond, err := r.number("rate", 0, 10_000)
+	perSecond, err := r.number("rate", 0, mostRate)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,7 @@ type Console struct {
 	jobs     jobs
 
 	started  atomic.Bool
+	over     chan struct{} // closed when Run ends
 	running  sync.WaitGroup
 	mu       sync.Mutex
 	lifetime context.Context // of Run; nil before and after
@@ -118,7 +119,7 @@ func New(c Config) (*Console, error) {
 	}
 	console := &Console{
 		config: c, log: c.Logger, letters: letters, gatherer: gatherer, view: newLooker(gatherer.Gather, gatherer.Pause), pages: pages,
-		streams: make(chan struct{}, mostStreams), heavy: make(chan struct{}, mostHeavy),
+		streams: make(chan struct{}, mostStreams), heavy: make(chan struct{}, mostHeavy), over: make(chan struct{}),
 	}
 	console.jobs.console = console
 	console.handler = console.stripped(guarded(c.Guard, console.routes()))
@@ -183,6 +184,7 @@ func (c *Console) Run(ctx context.Context) error {
 		registry.New(c.config.JS, registry.Options{Prefix: c.config.Prefix}).Watch(ctx, func(s registry.Snapshot) { c.sources.Store(&s) })
 	})
 	<-ctx.Done()
+	close(c.over)
 	c.mu.Lock()
 	c.lifetime = nil
 	c.mu.Unlock()
@@ -201,14 +203,4 @@ func (c *Console) begin(what func(ctx context.Context)) bool {
 	ctx := c.lifetime
 	c.running.Go(func() { what(ctx) })
 	return true
-}
-
-// ended is closed when Run ends; nil before it runs.
-func (c *Console) ended() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lifetime == nil {
-		return nil
-	}
-	return c.lifetime.Done()
 }

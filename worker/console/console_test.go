@@ -16,7 +16,7 @@ func TestConsole_EveryScreenIsThere(t *testing.T) {
 	r := newRig(t)
 	r.bury(0, 12, "clinic-a", "lab-1")
 	for path, has := range map[string]string{
-		"/": "What needs somebody", "/dead": "12 dead letters", "/dead?status=5xx": "status 503", "/dead/3": "Identifiers: array (2)", "/replays": "Replays", "/order": "No message waits behind",
+		"/": "What needs somebody", "/dead": "12 shown", "/dead?status=5xx": "status 503", "/dead/3": "Identifiers: array (2)", "/replays": "Replays", "/order": "No message waits behind",
 		"/order/held": "No order waits", "/sources": "0 shown of 0", "/keys": "No worker told of a key", "/workers": "No worker runs", "/outbox": "No worker relays", "/audit": "No entries",
 	} {
 		page := r.get("ada", path, "text/html")

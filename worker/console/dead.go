@@ -44,6 +44,7 @@ type letterRow struct {
 	Edited       int               `json:"edited,omitempty"`
 	Behind       uint64            `json:"behind,omitempty"`
 	Kind         outbox.Kind       `json:"kind,omitempty"`
+	Sealed       string            `json:"sealed,omitempty"`
 
 	Headers map[string][]string `json:"headers,omitempty"`
 	letterBody
@@ -55,7 +56,7 @@ func newLetterRow(l dlq.Stored) letterRow {
 		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
 		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
 		ReplayOf: first(l.Header, outbox.HeaderReplayOf), ReplayCount: first(l.Header, outbox.HeaderReplayCount),
-		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(),
+		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(), Sealed: l.SealedBy(),
 	}
 }
 

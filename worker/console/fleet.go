@@ -77,8 +77,9 @@ func (c *Console) events(w http.ResponseWriter, r *request) error {
 	_ = out.SetReadDeadline(time.Time{}) // where there is one, it ends the request
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	ended, quiet := c.ended(), time.NewTicker(eventEvery)
+	quiet := time.NewTicker(eventEvery)
 	defer quiet.Stop()
+	_, seen, _ := c.view.now()
 	for text := ": hello\n\n"; ; {
 		_ = out.SetWriteDeadline(time.Now().Add(eventTimeout))
 		if _, err := w.Write([]byte(text)); err != nil {
@@ -87,13 +88,19 @@ func (c *Console) events(w http.ResponseWriter, r *request) error {
 		if err := out.Flush(); err != nil {
 			return nil
 		}
-		_, _, changed := c.view.now()
+		_, serial, changed := c.view.now()
+		if serial != seen { // it was looked while this was written
+			closed := make(chan struct{})
+			close(closed)
+			seen, changed = serial, closed
+		}
 		select {
 		case <-changed:
+			_, seen, _ = c.view.now()
 			text = "event: look\ndata: 1\n\n"
 		case <-quiet.C:
 			text = ": still here\n\n"
-		case <-ended:
+		case <-c.over:
 			return nil
 		case <-r.Context().Done():
 			return nil

@@ -48,7 +48,7 @@ func newLetterBody(body []byte) letterBody {
 var shownHeaders = []string{
 	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
 	outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
-	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited,
+	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited, outbox.HeaderMoved,
 }
 
 const hiddenValue = "(hidden; see --reveal)"
@@ -162,6 +162,9 @@ func listed(headers map[string][]string) []header {
 
 // shape is that of the body; why there is none says the second.
 func (r *request) shape(l dlq.Stored) ([]shapeRow, string) {
+	if l.Sealed() {
+		return nil, "the message is sealed with key " + l.SealedBy() + ": what it holds is shown to who may see its body alone"
+	}
 	body := l.Body
 	if l.Object() != "" {
 		free, err := r.busy()

@@ -44,6 +44,14 @@ func (c *Console) showOverview(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	all := r.FormValue("all") != ""
+	if all || r.json { // of thousands of sources that is much
+		free, err := r.busy()
+		if err != nil {
+			return err
+		}
+		defer free()
+	}
 	if r.json {
 		r.writeJSON(w, http.StatusOK, view)
 		return nil
@@ -55,12 +63,12 @@ func (c *Console) showOverview(w http.ResponseWriter, r *request) error {
 		data.Out = spark(past, "settled a second", func(p point) float64 { return p.out })
 		data.DeadLine = spark(past, "dead letters", func(p point) float64 { return p.dead })
 	}
-	if r.FormValue("all") == "" && len(view.Lanes) > shownLanes {
+	if !all && len(view.Lanes) > shownLanes {
 		data.Shown, data.More = view.Lanes[:shownLanes], len(view.Lanes)-shownLanes
 	}
 	data.AllPaused = slices.ContainsFunc(view.Pauses, func(p overview.Pause) bool { return p.Operator && p.Scope == allScope })
 	page := r.page("overview", "Overview", data)
-	page.Live = true
+	page.Live = !all
 	return r.show(w, page)
 }
 

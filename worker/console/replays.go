@@ -123,6 +123,11 @@ func (c *Console) goOn(w http.ResponseWriter, r *request) error {
 	if !j.Resumable() {
 		return &problem{Status: http.StatusConflict, Text: "there is nothing to resume: it is " + j.Now()}
 	}
+	perSecond, err := r.number("rate", uint64(j.Rate), mostRate)
+	if err != nil {
+		return err
+	}
+	j.Rate = int(perSecond)
 	j.State, j.Error, j.Stop, j.By, j.From = running, "", false, r.user.Name, r.from()
 	if err := c.jobs.write(r.Context(), kv, j); err != nil {
 		return err
