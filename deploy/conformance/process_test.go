@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"sync"
@@ -88,10 +89,12 @@ func (s *site) eventually(what string, is func() bool) {
 }
 
 // eventuallyReady waits for a worker that serves its pages at the site's address.
-func (s *site) eventuallyReady(p *process) {
+func (s *site) eventuallyReady(p *process) { s.Helper(); s.readyAt(p, s.admin) }
+
+// readyAt waits for a worker that serves its pages at an address.
+func (s *site) readyAt(p *process, admin string) {
 	s.Helper()
-	bin, err := program()
-	s.must(err)
+	client := http.Client{Timeout: time.Second}
 	s.eventually("ready", func() bool {
 		select {
 		case err := <-p.ended:
@@ -99,7 +102,12 @@ func (s *site) eventuallyReady(p *process) {
 			s.Fatalf("it ended: %v\n%s", err, p.log())
 		default:
 		}
-		return exec.CommandContext(s.Context(), bin+"/redoxworker", "ready", "--address", s.admin).Run() == nil
+		resp, err := client.Get("http://" + admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
 	})
 }
 

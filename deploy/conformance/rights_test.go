@@ -30,17 +30,24 @@ func guarded(t *testing.T) *site {
 // as runs a command as a user of accounts.conf, and answers what it prints.
 func (s *site) as(user, command string) string {
 	s.Helper()
+	out, err := s.try(user, command)
+	if text := strings.ToLower(out); err != nil || strings.Contains(text, "permission") || strings.Contains(text, "may not") || strings.Contains(text, "could not be learn") {
+		s.Errorf("%s: %s: %v\n%s", user, command, err, out)
+	}
+	return out
+}
+
+// try runs a command as a user of accounts.conf.
+func (s *site) try(user, command string) (out string, err error) {
+	s.Helper()
 	bin, err := program()
 	s.must(err)
 	cmd := exec.CommandContext(s.Context(), "sh", "-c", command)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "REDOXWORKER_CONFIG="+s.file, "REDOXWORKER_NATS_USER="+user,
 		"REDOXWORKER_NATS_PASSWORD="+password(user), "REDOXWORKER_NATS_INBOX_PREFIX=_INBOX_"+user)
-	out, err := cmd.CombinedOutput()
-	if text := strings.ToLower(string(out)); err != nil || strings.Contains(text, "permission") || strings.Contains(text, "may not") || strings.Contains(text, "could not be learn") {
-		s.Errorf("%s: %s: %v\n%s", user, command, err, out)
-	}
-	return string(out)
+	text, err := cmd.CombinedOutput()
+	return string(text), err
 }
 
 // The users relay and console of accounts.conf may do what they are for, by the command itself.

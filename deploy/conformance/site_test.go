@@ -179,7 +179,7 @@ func (s *site) body(destination string) []byte {
 // shows waits until the metrics say what they should.
 func (s *site) shows(what string, is func(metrics) bool) {
 	s.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(time.Minute)
 	for m := s.scrape(); !is(m); m = s.scrape() {
