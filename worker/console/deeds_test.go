@@ -161,7 +161,7 @@ func TestConsole_AReplayIsStoppedAndResumedElsewhere(t *testing.T) {
 func TestConsole_Pauses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	if got := r.post("otto", "/pause", "", "source", "clinic-a", "for", "30m", "reason", "maintenance"); got.status != http.StatusSeeOther || got.header.Get("Location") != "?done=paused" {
+	if got := r.post("otto", "/pause", "", "source", "clinic-a", "for", "30m", "reason", "maintenance"); got.status != http.StatusSeeOther || got.header.Get("Location") != "./?done=paused" {
 		t.Fatalf("%d %v\n%s", got.status, got.header, got.body)
 	}
 	if page := r.get("vera", "/", ""); !strings.Contains(page.body, "maintenance") || !strings.Contains(page.body, "operator otto") {
@@ -180,7 +180,7 @@ func TestConsole_Pauses(t *testing.T) {
 	if got.status != http.StatusOK || !strings.Contains(got.body, `"changed": true`) {
 		t.Errorf("%s", got.body)
 	}
-	if got := r.post("otto", "/resume", "", "all", "1"); got.header.Get("Location") != "?done=not-paused" {
+	if got := r.post("otto", "/resume", "", "all", "1"); got.header.Get("Location") != "./?done=not-paused" {
 		t.Errorf("%v", got.header)
 	}
 }

@@ -227,9 +227,8 @@ func (c *Console) reveal(w http.ResponseWriter, r *request) error {
 	if data.Revealed = pretty(body); !utf8.Valid(body) {
 		data.Revealed, data.RevealedIn = "", body
 	}
-	p := r.letterPage(data)
-	p.Refresh, p.RefreshTo = int(revealedFor.Seconds()), fmt.Sprintf("dead/%d", l.DeadSequence)
-	return r.show(w, p)
+	w.Header().Set("Refresh", fmt.Sprintf("%d;url=%s", int(revealedFor.Seconds()), access.Relative(r.Request, fmt.Sprintf("dead/%d", l.DeadSequence)))) // with scripts or without
+	return r.show(w, r.letterPage(data))
 }
 
 // revealed is the body, once the audit trail says who sees it, and why.

@@ -51,9 +51,6 @@ type page struct {
 	Now    time.Time
 	Notice string // what was done
 	Live   bool   // it is worth being kept up to date
-	// Refresh has the browser go to another page of the console after so many seconds; none where it is 0.
-	Refresh   int
-	RefreshTo string
 
 	status  int
 	request *request
@@ -66,7 +63,7 @@ func (r *request) page(name, title string, data any) *page {
 	if r.Method == http.MethodGet {
 		p.Here = strings.TrimPrefix(r.URL.Path, "/")
 	}
-	if cookie, err := r.Cookie(themeCookie); err == nil && (cookie.Value == "light" || cookie.Value == "dark") {
+	if cookie, err := r.Cookie(access.ThemeCookie); err == nil && (cookie.Value == "light" || cookie.Value == "dark") {
 		p.Theme = cookie.Value
 	}
 	return p
@@ -130,10 +127,8 @@ func (r *request) show(w http.ResponseWriter, p *page) error {
 	return nil
 }
 
-const (
-	themeCookie = "redoxworker-theme"
-	themeYears  = 365 * 24 * 60 * 60 // seconds
-)
+// themeYears is how long a theme is remembered, in seconds.
+const themeYears = 365 * 24 * 60 * 60
 
 // theme keeps the colours that somebody wants, and goes back to where they were.
 func (c *Console) theme(w http.ResponseWriter, hr *http.Request) {
@@ -143,7 +138,7 @@ func (c *Console) theme(w http.ResponseWriter, hr *http.Request) {
 	if value != "light" && value != "dark" {
 		value, age = "", -1
 	}
-	http.SetCookie(w, &http.Cookie{Name: themeCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: hr.TLS != nil, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: access.ThemeCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: hr.TLS != nil, SameSite: http.SameSiteStrictMode})
 	back := hr.FormValue("back")
 	if strings.ContainsAny(back, ":\\?#") || strings.HasPrefix(back, "/") || strings.Contains(back, "..") {
 		back = ""

@@ -138,8 +138,8 @@ func From(ctx context.Context) (u User, ok bool) {
 // part of the path. The URL of the request begins at the root of the console.
 func Relative(r *http.Request, to string) string {
 	up := strings.Repeat("../", max(0, strings.Count(r.URL.EscapedPath(), "/")-1))
-	if up+to == "" {
-		return "./"
+	if up == "" && (to == "" || to[0] == '?') { // alone it would be this page
+		return "./" + to
 	}
 	return up + to
 }

@@ -59,7 +59,7 @@ func TestFrom_IsWhoWasPutThere(t *testing.T) {
 
 func TestRelative_HoldsWhereverTheConsoleIs(t *testing.T) {
 	t.Parallel()
-	for _, c := range [][3]string{{"/", "", "./"}, {"/", "dead", "dead"}, {"/dead", "dead/1", "dead/1"}, {"/dead/clinic%2Fa/1", "static/console.css", "../../static/console.css"}, {"/dead/1", "", "../"}} {
+	for _, c := range [][3]string{{"/", "", "./"}, {"/", "dead", "dead"}, {"/dead", "dead/1", "dead/1"}, {"/dead/clinic%2Fa/1", "static/console.css", "../../static/console.css"}, {"/dead/1", "", "../"}, {"/pause", "?done=paused", "./?done=paused"}, {"/a/b", "?done=x", "../?done=x"}} {
 		if got := access.Relative(httptest.NewRequest("GET", c[0], nil), c[1]); got != c[2] {
 			t.Errorf("from %s to %q: %q, want %q", c[0], c[1], got, c[2])
 		}

@@ -15,11 +15,15 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
+// ThemeCookie is the name of the cookie that says which theme somebody has chosen: light or dark.
+const ThemeCookie = "redoxworker-theme"
+
 // page is one that a Guard shows itself.
 type page struct {
 	Title string
 	Text  []string
 	Root  string // a reference to the root of the console
+	Theme string // that somebody has chosen
 	// Form: a page to sign in. Named: with a name beside the secret. Elsewhere: a link to where people
 	// sign in.
 	Form, Named, Elsewhere bool
@@ -33,6 +37,9 @@ type page struct {
 // page writes a page, or problem JSON to who wants that.
 func (g *Guard) page(w http.ResponseWriter, r *http.Request, status int, p page) {
 	p.Root = Relative(r, "")
+	if c, err := r.Cookie(ThemeCookie); err == nil && (c.Value == "light" || c.Value == "dark") {
+		p.Theme = c.Value
+	}
 	if p.Onward == "" && wantsJSON(r) {
 		problem(w, status, p.Title, strings.Join(append(p.Text, p.Wrong), " "))
 		return
