@@ -3,9 +3,11 @@ package opscmd
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	wrap "github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
@@ -57,14 +59,38 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 		fmt.Fprintln(a.Stderr, "no message waits behind another of its order")
 		return nil
 	}
+	printHeads(a, heads)
+	return nil
+}
+
+// wideOrder is the width of a terminal that has room for all columns and a text.
+const wideOrder = 130
+
+// printHeads prints a table, or on a narrow terminal two lines to a head.
+func printHeads(a *cli.App, heads []overview.Head) {
+	if width := a.Width(); width > 0 && width < wideOrder {
+		for _, s := range heads {
+			h := &s.Head
+			a.Printf("%s  %s  %s  %s\n", s.Source, cli.Printable(h.ID), cli.Counted(s.Messages, "message"), s.Token)
+			text := fmt.Sprintf("stored %s ago, %s: %s", cli.Ago(time.Since(h.Stored)), cli.Counted(h.Attempts, "attempt"), headState(&s))
+			if next := nextTry(h); next != "" {
+				text += ", tried again " + next
+			}
+			a.Printf("    %s\n", strings.ReplaceAll(wrap.WrapSoft(cli.OneLine(text), width-4), "\n", "\n    "))
+		}
+		return
+	}
 	t := a.NewTable()
-	t.AppendHeader(table.Row{"source", "order token", "messages", "waits for", "stored", "state", "attempts", "next try", "last error"})
+	t.AppendHeader(table.Row{"source", "order token", "messages", "waits for", "stored", "attempts", "next try", "state"})
 	for _, s := range heads {
 		h := &s.Head
-		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, cli.Printable(h.ID), cli.Clock(h.Stored), headState(&s), h.Attempts, nextTry(h), h.Error})
+		stored := cli.Clock(h.Stored)
+		if a.Width() > 0 {
+			stored = cli.Ago(time.Since(h.Stored)) + " ago"
+		}
+		t.AppendRow(table.Row{s.Source, s.Token, s.Messages, cli.Printable(h.ID), stored, h.Attempts, nextTry(h), headState(&s)})
 	}
-	a.Printf("%s\n", a.Fitted(t, 9))
-	return nil
+	a.Printf("%s\n", a.Fitted(t, 8))
 }
 
 // headState is what a head is doing, or why it waits.
@@ -78,6 +104,9 @@ func headState(h *overview.Head) string {
 	}
 	if h.Head.ByHand {
 		state += ", to be held"
+	}
+	if h.Head.Error != "" && !strings.Contains(state, h.Head.Error) {
+		state += "; last: " + h.Head.Error
 	}
 	return state
 }
