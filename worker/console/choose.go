@@ -26,7 +26,7 @@ const (
 
 // chosen are the dead letters that something is to be done to: those of a filter, or some of them.
 type chosen struct {
-	Action string // replay or discard
+	Action string // replay, discard or export
 	All    bool   // of the filter
 	Filter filter
 	Places []uint64
@@ -41,8 +41,13 @@ func (r *request) chosen() (chosen, error) {
 	}
 	action, all := strings.CutSuffix(r.FormValue("action"), "-all")
 	x := chosen{Action: action, All: all || r.FormValue("all") == "1", Filter: r.filter()}
-	if action != string(access.Replay) && action != string(access.Discard) {
-		return x, &problem{Status: http.StatusUnprocessableEntity, Text: "action: use replay or discard"}
+	switch access.Action(action) {
+	case access.Replay, access.Discard, access.Export:
+		if err := r.user.CheckAny(access.Action(action)); err != nil {
+			return x, refused(err)
+		}
+	default:
+		return x, &problem{Status: http.StatusUnprocessableEntity, Text: "action: use replay, discard or export"}
 	}
 	var err error
 	if x.Through, err = r.number("through", 0, 0); err != nil {
@@ -155,9 +160,10 @@ func (c *Console) confirm(w http.ResponseWriter, r *request, x chosen, s dlq.Sel
 	if data.Of == "" {
 		data.Of = "those that were chosen"
 	}
-	var err error
-	if err = c.try(r.Context(), s, &data); err != nil {
-		return err
+	if x.Action != string(access.Export) {
+		if err := c.try(r.Context(), s, &data); err != nil {
+			return err
+		}
 	}
 	status := http.StatusOK
 	if data.Changed {
@@ -216,6 +222,9 @@ func (c *Console) start(w http.ResponseWriter, r *request) error {
 	n, err := r.number("count", 0, 0)
 	if err != nil {
 		return err
+	}
+	if x.Action == string(access.Export) {
+		return &problem{Status: http.StatusUnprocessableEntity, Text: "action: use replay or discard", Mend: "an export is asked for at dead/export"}
 	}
 	if x.Through == 0 || n == 0 {
 		return &problem{Status: http.StatusUnprocessableEntity, Text: "count and through: missing", Mend: "ask for them at dead/choose: only what was counted is done"}

@@ -152,15 +152,19 @@ func (c *Console) stripped(next http.Handler) http.Handler {
 	})
 }
 
-// ServeHTTP answers a request. It panics never.
+// ServeHTTP answers a request. It panics with nothing but [http.ErrAbortHandler], where an answer has to
+// break off.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
 // recovered answers for a handler that panicked. What it panicked with may hold anything and is not
 // shown.
 func (c *Console) recovered(w http.ResponseWriter) {
 	p := recover()
-	if p == nil {
+	switch {
+	case p == nil:
 		return
+	case p == http.ErrAbortHandler: // the server breaks the connection
+		panic(p)
 	}
 	c.log.Error("a page of the console panicked", "type", typeName(p), "at", panicPlace())
 	http.Error(w, "this page failed; the log says where", http.StatusInternalServerError) // where it had not begun

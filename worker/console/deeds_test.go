@@ -297,3 +297,30 @@ func TestConsole_HoldsAndReleases(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// What is chosen leaves as a file, with bodies for who says so, and an entry.
+func TestConsole_Exports(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.bury(0, 6, "clinic-a", "lab-1")
+	for _, action := range []string{"export", "export-all"} {
+		if got := r.post("otto", "/dead/choose", "", "action", action, "chosen", "1"); got.status != http.StatusForbidden {
+			t.Errorf("an operator exports: %d\n%s", got.status, got.body)
+		}
+	}
+	asked := r.post("rita", "/dead/choose", "", "action", "export-all", "source", "lab-1")
+	form := append(hidden(t, asked.body, "../dead/export"), "reason", "for the vendor")
+	for _, bodies := range []string{"", "1"} {
+		got := r.post("rita", "/dead/export", "", append(form, "bodies", bodies)...)
+		if got.status != http.StatusOK || strings.Count(got.body, "\n") != 3 || strings.Contains(got.body, "Planted") != (bodies == "1") || strings.Contains(got.body, "clinic-a") || !strings.Contains(got.header.Get("Content-Disposition"), "attachment") {
+			t.Errorf("%d %v\n%s", got.status, got.header, got.body)
+		}
+	}
+	if d := r.deeds(audit.Export); len(d) != 2 || d[1].Count != 3 || !strings.HasPrefix(d[1].Detail, "with bodies") || d[1].Source != "lab-1" {
+		t.Errorf("%+v", d)
+	}
+	must(t, r.js.DeleteStream(t.Context(), "REDOX_AUDIT"))
+	if got := r.post("rita", "/dead/export", "", append(form, "bodies", "1")...); got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "Planted") {
+		t.Errorf("without an audit trail: %d\n%s", got.status, got.body)
+	}
+}

@@ -90,11 +90,16 @@ func (f filter) query(r *request, a access.Action) (q dlq.Query, err error) {
 	return q, nil
 }
 
+// noSources is a pattern that no source matches: their names have no underscore, but for that of none.
+const noSources = "__"
+
 // restrict has q select of sources that match a pattern only.
 func restrict(q *dlq.Query, patterns []string) {
 	switch {
+	case len(patterns) == 0:
+		q.SourcePatterns = []string{noSources}
 	case slices.Contains(patterns, "*"):
-	case len(q.Sources) == 0 && len(patterns) > 0 && !strings.ContainsAny(strings.Join(patterns, ""), `*?[\`):
+	case len(q.Sources) == 0 && !strings.ContainsAny(strings.Join(patterns, ""), `*?[\`):
 		q.Sources = patterns // which are looked up
 	default:
 		q.SourcePatterns = patterns

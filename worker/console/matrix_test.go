@@ -53,6 +53,7 @@ var matrix = []matrixRow{
 	{"POST /dead/choose", access.Operator, "some", "/dead/choose", "action=replay&chosen=%d"},
 	{"POST /dead/choose", access.Operator, "some", "/dead/choose", "action=discard&chosen=%d"},
 	{"POST /dead/choose", access.Operator, "any", "/dead/choose", "action=discard-all"},
+	{"POST /dead/export", access.Revealer, "some", "/dead/export", "action=export&chosen=%d"},
 	{"POST /replays", access.Operator, "any", "/replays", "action=replay&chosen=%d"},
 	{"POST /replays", access.Operator, "some", "/replays", "action=discard&chosen=%d&chosen=%d0&count=1&through=9&reason=x"},
 	{"POST /replays/{id}/stop", access.Operator, "any", "/replays/none/stop", "x=1"},

@@ -42,6 +42,7 @@ func (c *Console) table() []route {
 		{"POST /dead/{sequence}/edit", access.Edit, c.edit, 0},
 		{"POST /dead/{sequence}/send", access.Edit, c.send, mostBody},
 		{"POST /dead/choose", access.Replay, c.choose, 0},
+		{"POST /dead/export", access.Export, c.export, 0},
 		{"GET /replays", access.See, c.showReplays, 0},
 		{"POST /replays", access.Replay, c.start, 0},
 		{"GET /replays/{id}", access.See, c.showReplay, 0},
