@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -218,11 +217,6 @@ func (m *Message) sealLines(p Prefix, id string) []string {
 		kind = KindDataModel
 	}
 	return []string{"message", p.String(), m.Source, id, string(lane), m.OrderToken, string(kind), m.ReplyTo}
-}
-
-// sealing encrypts the body of a reply, or of a message.
-func sealing(key seal.DataKey, body []byte) io.Reader {
-	return key.SealFrom(bytes.NewReader(body), int64(len(body)))
 }
 
 // SealReply seals a reply that was encoded, but for its body: what the headers have of a patient.

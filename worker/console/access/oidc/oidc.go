@@ -57,13 +57,13 @@ func (c Config) WithDefaults() Config {
 func (c Config) Validate() error {
 	var problems []error
 	if u, err := url.Parse(c.Issuer); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		problems = append(problems, errors.New("Issuer is not an http or https URL"))
+		problems = append(problems, errors.New("the Issuer is not an http or https URL"))
 	}
 	if c.ClientID == "" {
 		problems = append(problems, errors.New("ClientID is empty"))
 	}
 	if len(c.Scopes) > 0 && !slices.Contains(c.Scopes, oidc.ScopeOpenID) {
-		problems = append(problems, errors.New("Scopes are without openid: the provider would not say who it is"))
+		problems = append(problems, errors.New("the Scopes are without openid: the provider would not say who it is"))
 	}
 	return errors.Join(problems...)
 }
