@@ -2,6 +2,8 @@ package seal
 
 import (
 	"bytes"
+	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -276,4 +278,89 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("read again: %v", err)
 		}
 	})
+}
+
+// vault is a key management service that turns bits, panics, or refuses.
+type vault struct {
+	calls int
+	fails error
+	panic bool
+}
+
+func turned(key []byte) []byte {
+	for i := range key {
+		key[i] ^= 0x5a
+	}
+	return key
+}
+
+func (v *vault) Wrap(_ context.Context, _ string, key []byte) ([]byte, error) {
+	return turned(key), nil
+}
+
+func (v *vault) Unwrap(_ context.Context, name string, wrapped []byte) ([]byte, error) {
+	if v.calls++; v.panic {
+		panic(name)
+	}
+	return turned(wrapped), v.fails
+}
+
+// Keys that a KMS keeps are not in the file; they are unwrapped once, and while that fails the ring is away.
+func TestRing_KeysOfAKMS(t *testing.T) {
+	t.Parallel()
+	v := &vault{}
+	ks, k, err := Keys{}.WithWrapped(t.Context(), begin, begin, v, "projects/x/key")
+	if err != nil || k.KMS != "projects/x/key" {
+		t.Fatal(k, err)
+	}
+	_, envelope, err := NewRing(ks).New(lines...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ring.json")
+	if err := os.WriteFile(path, ks.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Options{}); !errors.Is(err, ErrAway) {
+		t.Errorf("without the KMS: %v", err)
+	}
+	for _, bad := range []*vault{{fails: errors.New("denied")}, {panic: true}} {
+		if _, err := Open(path, Options{KMS: bad}); !errors.Is(err, ErrAway) {
+			t.Errorf("a KMS that fails: %v", err)
+		}
+	}
+	r, err := Open(path, Options{KMS: v})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	r.now = func() time.Time { return at }
+	more, _ := ks.With(begin, begin)
+	if err := os.WriteFile(path, more.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at = at.Add(fileLook)
+	if _, err := r.Open(envelope, lines...); err != nil || v.calls != 1 {
+		t.Errorf("%d calls, %v", v.calls, err)
+	}
+	if _, _, err := (Keys{}).WithWrapped(t.Context(), begin, begin, nil, "x"); err == nil {
+		t.Error("no KMS is taken for one")
+	}
+}
+
+// Nothing of a key is printed.
+func TestRing_PrintsNoKey(t *testing.T) {
+	t.Parallel()
+	ks, _ := Keys{}.With(begin, begin)
+	r := NewRing(ks)
+	key, _, _ := r.New(lines...)
+	secrets := []string{string(ks.list[0].bytes), fmt.Sprintf("%x", ks.list[0].bytes), fmt.Sprint(ks.list[0].bytes[:4])[1:8], base64.StdEncoding.EncodeToString(ks.list[0].bytes), string(key.bytes), fmt.Sprintf("%x", key.bytes)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		text := fmt.Sprintf(verb+verb+verb+verb+verb, ks, r, key, Headers{Headers: map[string]string{"Redox-Path": "Ada"}}, ks.list)
+		for _, secret := range append(secrets, "Ada") {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s prints a secret: %s", verb, text)
+			}
+		}
+	}
 }
