@@ -108,6 +108,7 @@ func (d *demonstration) run(ctx context.Context, a *cli.App) (summary *demoSumma
 	err = d.perform(limited, publisher, worked)
 	cancel()
 	if err == nil && d.web {
+		d.tellSettled(a)
 		<-ctx.Done() // somebody has seen enough
 	}
 	stop()
@@ -133,6 +134,15 @@ func (d *demonstration) tellWeb(a *cli.App) {
 	default:
 		a.Printf("The web console, until you end this with Ctrl-C: %s\n\n", d.stack.web())
 	}
+}
+
+// tellSettled says that nothing more will happen by itself.
+func (d *demonstration) tellSettled(a *cli.App) {
+	if !a.Globals.JSON {
+		a.Printf("\nAll is settled; everything runs on until Ctrl-C.\n")
+		return
+	}
+	a.Printf("{\"event\":\"settled\"}\n")
 }
 
 // perform publishes the samples and waits until each has its settlement and, if it asked
