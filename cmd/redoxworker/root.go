@@ -11,6 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/dlqcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/opscmd"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/provisioncmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sealcmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/signincmd"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
@@ -32,7 +33,7 @@ type rootCommand struct {
 	Workers    statuscmd.Workers         `cmd:"" help:"Who runs: id, version, since, sources, in flight, keys."`
 	Pause      opscmd.PauseCommand       `cmd:"" help:"Have no worker pull messages of a source, or of all."`
 	Resume     opscmd.ResumeCommand      `cmd:"" help:"End such a pause."`
-	Provision  provisionCommand          `cmd:"" help:"Create or update streams and buckets."`
+	Provision  provisioncmd.Command      `cmd:"" help:"Create or update streams and buckets."`
 	Order      opscmd.OrderCommand       `cmd:"" help:"What ordered messages wait behind, and why."`
 	Astray     opscmd.AstrayCommand      `cmd:"" help:"Messages that no worker reads: list them, move them, make dead letters of them."`
 	Find       opscmd.FindCommand        `cmd:"" help:"Where one message is, and what happened to it."`

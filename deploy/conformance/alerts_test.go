@@ -188,14 +188,26 @@ func alerts(t *testing.T) (all []alert) {
 	return all
 }
 
-// promtool runs tests of alerts.yaml, side by side.
+// promtool runs tests of alerts.yaml, those of one interval at once.
 func promtool(t *testing.T, tests []promTest) {
+	t.Helper()
+	byInterval := make(map[string][]promTest)
+	for _, test := range tests {
+		byInterval[test.Interval] = append(byInterval[test.Interval], test)
+	}
+	for interval, tests := range byInterval {
+		promtoolAt(t, interval, tests)
+	}
+}
+
+// promtoolAt runs tests, with the rules looked at once in an interval.
+func promtoolAt(t *testing.T, interval string, tests []promTest) {
 	t.Helper()
 	rules, err := filepath.Abs("../alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := yaml.Marshal(map[string]any{"rule_files": []string{rules}, "evaluation_interval": "1m", "tests": tests})
+	text, err := yaml.Marshal(map[string]any{"rule_files": []string{rules}, "evaluation_interval": interval, "tests": tests})
 	if err != nil {
 		t.Fatal(err)
 	}

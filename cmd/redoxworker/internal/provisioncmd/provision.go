@@ -1,4 +1,6 @@
-package main
+// Package provisioncmd has the command that makes what publishers and workers need in NATS, or prints what
+// its configuration needs: provision.
+package provisioncmd
 
 import (
 	"context"
@@ -12,14 +14,18 @@ import (
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
-// provisionCommand creates what publishers and workers need in NATS.
-type provisionCommand struct {
+// Command creates what publishers and workers need in NATS.
+type Command struct {
 	DryRun  bool     `name:"dry-run" help:"Show what differs and change nothing; exits 3 when something does."`
 	Replies []string `placeholder:"SOURCE" help:"Also make the consumers through which the applications of these sources read their replies (in Go: outbox.Replies), with commas between them; for applications that may make none."`
+	Print   string   `enum:",accounts" default:"" placeholder:"WHAT" help:"Print and change nothing. accounts: the accounts of nats-server for the sources of the configuration, with least rights for each user; their passwords come from its environment."`
 }
 
 // Run creates or updates streams and buckets, whatever sources there are. It never deletes.
-func (p provisionCommand) Run(ctx context.Context, a *cli.App) error {
+func (p Command) Run(ctx context.Context, a *cli.App) error {
+	if p.Print != "" {
+		return printAccounts(a)
+	}
 	for _, source := range p.Replies {
 		if err := outbox.CheckSource(source); err != nil {
 			return cli.Usagef("--replies: %w", err)
@@ -53,7 +59,7 @@ func (p provisionCommand) Run(ctx context.Context, a *cli.App) error {
 }
 
 // readers makes the consumers of replies.
-func (p provisionCommand) readers(ctx context.Context, q *cli.Session) error {
+func (p Command) readers(ctx context.Context, q *cli.Session) error {
 	for _, source := range p.Replies {
 		r, err := outbox.NewReplies(q.JS, outbox.RepliesConfig{Prefix: q.Prefix, Source: source})
 		if err == nil {
@@ -66,7 +72,7 @@ func (p provisionCommand) readers(ctx context.Context, q *cli.Session) error {
 	return nil
 }
 
-func (p provisionCommand) print(a *cli.App, changes []topology.Change) error {
+func (p Command) print(a *cli.App, changes []topology.Change) error {
 	if a.Globals.JSON {
 		encoder := json.NewEncoder(a.Stdout)
 		for _, c := range changes {
