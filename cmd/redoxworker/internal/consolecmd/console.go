@@ -42,7 +42,7 @@ func (c Command) Run(ctx context.Context, a *cli.App) error {
 		s.Close()
 		return err
 	}
-	c.tell(a, s, token)
+	s.ready = func() { c.tell(a, s, token) }
 	return s.Run(ctx, func(context.Context) (*cli.Session, error) { return session, nil })
 }
 

@@ -29,6 +29,7 @@ type Server struct {
 	version  string
 	listener net.Listener
 	gate     *signin.Gate
+	ready    func() // is called when pages are served; nil for nobody
 }
 
 // Open opens the listener that console.listen names; nil where it names none. Run or Close it.
@@ -104,6 +105,9 @@ func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Se
 			return err
 		}
 		pages.Store(c)
+		if s.ready != nil {
+			s.ready()
+		}
 		return c.Run(ctx)
 	})
 	return group.Wait()
