@@ -134,7 +134,7 @@ func TestAstray_WithTheAccountsOfDeploy(t *testing.T) {
 // accounts are a server with those of deploy/, and the configuration of its workers.
 func accounts(t *testing.T) (server *natsdev.Server, config string) {
 	t.Helper()
-	for _, user := range []string{"OPERATOR", "WORKER", "GATEWAY_CLIENT", "CLINIC_A", "CLINIC_B"} {
+	for _, user := range []string{"OPERATOR", "WORKER", "RELAY", "CONSOLE", "GATEWAY_CLIENT", "CLINIC_A", "CLINIC_B"} {
 		t.Setenv("NATS_"+user+"_PASSWORD", "pw-"+strings.ToLower(user))
 	}
 	accounts, err := filepath.Abs("../../deploy/nats/accounts.conf")

@@ -318,6 +318,7 @@ func mendsOfOutbox(t *testing.T, conn *nats.Conn, js jetstream.JetStream) []mend
 		mended("needs a JetStream context", second(dlq.New(nil, dlq.Config{})), second(dlq.New(js, dlq.Config{}))),
 		mended("use rejected, expired, exhausted, held or poison", dlq.Query{Settlements: []outbox.Settlement{"failed"}}.Validate(),
 			dlq.Query{Settlements: []outbox.Settlement{outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison}}.Validate()),
+		mended("is no pattern of sources: use clinic-*, say", dlq.Query{SourcePatterns: []string{"clinic-["}}.Validate(), dlq.Query{SourcePatterns: []string{"clinic-*"}}.Validate()),
 		mended("use data-model, fhir, file or platform", dlq.Query{Kinds: []outbox.Kind{"x"}}.Validate(),
 			dlq.Query{Kinds: []outbox.Kind{outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform}}.Validate()),
 		mended("use 400, say, or 4xx, or none", dlq.Query{Statuses: []string{"40"}}.Validate(), dlq.Query{Statuses: []string{"400", "4xx", "none"}}.Validate()),

@@ -210,7 +210,7 @@ func TestConstructors_RefuseNil(t *testing.T) {
 var takesNoNil = []string{
 	"auth.NewJWKSHandler", // answers 500: see its test
 	"auth.NewLegacy", "auth.NewOAuth", "auth.NewSecret", "auth.NewToken",
-	"outbox.NewID", "audit.NewFile", "quota.New", "redox.NewTransport",
+	"outbox.NewID", "audit.NewFile", "audit.NewTail", "quota.New", "redox.NewTransport",
 }
 
 // Every constructor of the libraries is in the table above.

@@ -116,7 +116,7 @@ func TestCheckRights_TheInboxIsAnothers(t *testing.T) {
 
 // What check tries is what deploy/ allows the worker, and nothing else.
 func TestCheckRights_AreThoseOfTheSamples(t *testing.T) {
-	for _, user := range []string{"OPERATOR", "WORKER", "GATEWAY_CLIENT", "CLINIC_A", "CLINIC_B"} {
+	for _, user := range []string{"OPERATOR", "WORKER", "RELAY", "CONSOLE", "GATEWAY_CLIENT", "CLINIC_A", "CLINIC_B"} {
 		t.Setenv("NATS_"+user+"_PASSWORD", "pw")
 	}
 	c := defaults()
@@ -144,8 +144,8 @@ func TestCheckRights_AreThoseOfTheSamples(t *testing.T) {
 		tried = append(tried, verb+r.need)
 	}
 	// The second form of acknowledgements is a feature of the server that is off, the inboxes are
-	// its own and that of the operator, who asks services about themselves.
-	beside := regexp.MustCompile(`^publish (\$JS\.ACK\.\*\.\*\.|_INBOX_operator\.>)|^subscribe _INBOX_worker\.>`)
+	// its own and those of operator and console, which ask services about themselves.
+	beside := regexp.MustCompile(`^publish (\$JS\.ACK\.\*\.\*\.|_INBOX_(operator|console)\.>)|^subscribe _INBOX_worker\.>`)
 	for _, a := range allowed {
 		if !slices.ContainsFunc(tried, func(one string) bool { return a == one || covers(a, one) }) && !beside.MatchString(a) {
 			t.Errorf("deploy/nats/accounts.conf has %q, which check does not try", a)

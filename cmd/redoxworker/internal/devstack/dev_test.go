@@ -130,7 +130,7 @@ func TestDev_TakenPortNamesTheFlag(t *testing.T) {
 func TestStack_EndsAlthoughRedoxHangs(t *testing.T) {
 	t.Parallel()
 	a, _, _ := clitest.App()
-	s, err := newStack(t.Context(), a, stackOptions{natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", profile: "hang",
+	s, err := newStack(t.Context(), a, stackOptions{natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", webListen: "off", profile: "hang",
 		logLevel: "error", redox: &redoxsim.Server{}, flags: map[string]any{"worker.drain_timeout": "100ms"}})
 	if err != nil {
 		t.Fatal(err)
