@@ -93,7 +93,7 @@ func TestConsole_RevealLeavesAnEntryFirst(t *testing.T) {
 		t.Errorf("%d %v\n%s", got.status, got.header, got.body)
 	}
 	d := r.deeds()
-	if len(d) != 1 || d[0].Action != audit.Reveal || d[0].By != "rita" || d[0].Reason != "ticket 7" || d[0].Source != "clinic-a" || !strings.Contains(d[0].Detail, "console, from 192.0.2.1") {
+	if len(d) != 1 || d[0].Action != audit.Reveal || d[0].By != "rita" || d[0].Reason != "ticket 7" || d[0].Source != "clinic-a" || !strings.Contains(d[0].Detail, "console, from 192.0.2.1, as revealer") {
 		t.Errorf("%+v", d)
 	}
 	must(t, r.js.DeleteStream(t.Context(), "REDOX_AUDIT"))

@@ -11,16 +11,16 @@ import (
 	"github.com/redoxworker/redoxworker/worker/console/access"
 )
 
-// from is where a request comes from.
+// from is where a request comes from, and as what the user came, as the audit trail says it.
 func (r *request) from() string {
-	if r.user.Remote != "" {
-		return r.user.Remote
+	at := r.user.Remote
+	if at == "" {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if at = host; err != nil {
+			at = "a socket"
+		}
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return "a socket"
-	}
-	return host
+	return at + ", as " + string(r.user.Highest())
 }
 
 // sees reports whether the user may see a job: one's own, and all of who may see all sources.

@@ -111,6 +111,16 @@ const all = "*"
 // MayAny reports whether there can be a source to which the user may do something.
 func (u User) MayAny(a Action) bool { return len(u.Patterns(a)) > 0 }
 
+// Highest is the highest role that the user has for any source; "" for none.
+func (u User) Highest() (highest Role) {
+	for _, g := range u.Grants {
+		if len(g.Sources) > 0 && slices.Index(Roles(), g.Role) > slices.Index(Roles(), highest) {
+			highest = g.Role
+		}
+	}
+	return highest
+}
+
 // Patterns are those of the sources to which the user may do something.
 func (u User) Patterns(a Action) []string {
 	var patterns []string

@@ -42,6 +42,9 @@ func TestUser_MayDoThatToTheseSources(t *testing.T) {
 			t.Errorf("%s of %q: %v", c.action, c.source, may)
 		}
 	}
+	if u.Highest() != access.Operator || (access.User{Grants: []access.Grant{{Role: access.Admin}}}).Highest() != "" {
+		t.Errorf("the highest role is %q", u.Highest())
+	}
 	if !u.MayAny(access.Pause) || u.MayAny(access.Audit) || (access.User{}).May(access.See, "") || (access.User{}).MayAny(access.See) {
 		t.Error("who may do something at all")
 	}

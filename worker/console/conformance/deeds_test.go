@@ -43,7 +43,7 @@ func TestBrowser_EveryAction(t *testing.T) {
 			tab.says("Sign in")
 			done := map[audit.Action]int{}
 			for _, d := range tab.deeds() {
-				if done[d.Action]++; d.By != "admin" || d.Reason == "" && d.Action != audit.Resume || !strings.Contains(d.Detail, "console, from 127.0.0.1") {
+				if done[d.Action]++; d.By != "admin" || d.Reason == "" && d.Action != audit.Resume || !strings.Contains(d.Detail, "console, from 127.0.0.1, as admin") {
 					t.Errorf("%+v", d)
 				}
 			}
