@@ -48,7 +48,7 @@ type StrayOptions struct {
 	// DryRun changes nothing and says what would be done.
 	DryRun bool
 	// Pace is called before each message, and may wait: the method Wait of a rate.Limiter
-	// (golang.org/x/time) fits. Its error ends the run. nil does not wait.
+	// (golang.org/x/time) fits, of one a second or more. Its error ends the run. nil does not wait.
 	Pace func(context.Context) error
 	// Reason is why.
 	Reason string
@@ -138,6 +138,8 @@ const (
 	// batchMost and batchBytes bound what is in hand at a time, together about as much.
 	batchMost  = 128
 	batchBytes = 16 << 20
+	// batchPaced is how many are in hand where each waits for its time: for less than heldFor.
+	batchPaced = 16
 	// stepTimeout bounds the work on what is in hand.
 	stepTimeout = 25 * time.Second
 )
@@ -207,7 +209,7 @@ func (r *strayRun) under(ctx context.Context, filters []string, yield func(Stray
 			return true, r.ledger.EndMoving(ctx, r.run)
 		}
 		if n = min(max(batchBytes/largest, 1), batchMost); r.options.Pace != nil {
-			n = 1
+			n = min(n, batchPaced)
 		}
 	}
 }

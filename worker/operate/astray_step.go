@@ -44,8 +44,11 @@ func fetch(consumer jetstream.Consumer, n int) (all []*strayMessage, err error) 
 // take carries all steps out for some messages. It finishes what it has begun for some time after ctx has
 // ended.
 func (r *strayRun) take(ctx context.Context, batch []*strayMessage) error {
-	if pace := r.options.Pace; pace != nil { // then it is one
-		if err := pace(ctx); err != nil {
+	for range batch {
+		if r.options.Pace == nil {
+			break
+		}
+		if err := r.options.Pace(ctx); err != nil {
 			return err
 		}
 	}

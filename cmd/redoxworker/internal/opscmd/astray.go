@@ -35,7 +35,7 @@ type astrayChoice struct {
 	Source  string  `placeholder:"NAME" xor:"which" help:"Those whose subject names this source."`
 	Subject string  `placeholder:"SUBJECT" xor:"which" help:"Those under this subject of the queue, which may have wildcards."`
 	All     bool    `xor:"which" help:"All of them."`
-	Rate    float64 `placeholder:"N" help:"At most N messages per second. Default: no bound."`
+	Rate    float64 `default:"1000" placeholder:"N" help:"At most N messages per second, so that others do not feel it; 0 means no bound. Default: ${default}."`
 	DryRun  bool    `name:"dry-run" help:"Show what would be done and change nothing."`
 	Force   bool    `help:"Do not ask. Needed where there is no terminal."`
 	cli.Why
@@ -160,8 +160,8 @@ func (c astrayChoice) change(ctx context.Context, a *cli.App, verb string, order
 	switch {
 	case c.Source == "" && c.Subject == "" && !c.All:
 		return cli.Usagef("say which: --source NAME, --subject SUBJECT, or --all")
-	case c.Rate < 0:
-		return cli.Usagef("--rate: %g; use a number above 0, of messages per second", c.Rate)
+	case c.Rate != 0 && c.Rate < 1:
+		return cli.Usagef("--rate: %g; use 1 or more messages per second, or 0 for no bound", c.Rate)
 	}
 	d, err := openDesk(ctx, a)
 	if err != nil {
@@ -189,7 +189,7 @@ func (c astrayChoice) change(ctx context.Context, a *cli.App, verb string, order
 	}
 	o := operate.StrayOptions{DryRun: c.DryRun, Reason: c.Reason}
 	if c.Rate > 0 {
-		o.Pace = rate.NewLimiter(rate.Limit(c.Rate), 1).Wait
+		o.Pace = rate.NewLimiter(rate.Limit(c.Rate), 64).Wait
 	}
 	r := &strayRun{app: a, total: int(found.Messages), dry: c.DryRun, outcomes: map[operate.StrayOutcome]int{}, bar: cli.NewProgressBar(a, int64(found.Messages), progress.UnitsDefault)}
 	return r.result(ctx, d.Explain(r.each(do(d, found, o))))
