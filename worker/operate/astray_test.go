@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,9 +153,9 @@ func TestStrays_AreMoved(t *testing.T) {
 			t.Errorf("%v %s", a2.Header, a2.Data)
 		}
 		r.start()
-		at := func(id string) int { return slices.Index(r.sent, id) }
-		if got := slices.Sorted(slices.Values(r.sent)); !slices.Equal(got, []string{"REDOX_OUT:3", "a1", "a2", "b1", "b2", "fine", "o1", "o2", "p", "plain", "q", "s"}) || at("a1") > at("a2") || at("b2") > at("o2") {
-			t.Errorf("sent %q", r.sent)
+		at := func(id string) int { return slices.Index(r.delivered(), id) }
+		if got := slices.Sorted(slices.Values(r.delivered())); !slices.Equal(got, []string{"REDOX_OUT:3", "a1", "a2", "b1", "b2", "fine", "o1", "o2", "p", "plain", "q", "s"}) || at("a1") > at("a2") || at("b2") > at("o2") {
+			t.Errorf("sent %q", r.delivered())
 		}
 		deeds := r.entries(audit.Query{Actions: []audit.Action{audit.Move}})
 		if len(deeds) != 6 || deeds[0].Count != 8 || deeds[0].Reason != "renamed" || deeds[0].Detail != "to clinic-a" || deeds[1].Counts["moved"] != 6 || deeds[1].Counts["left"] != 2 || len(deeds[1].IDs["clinic-gone"]) != 6 {
@@ -170,63 +171,69 @@ func TestStrays_AreMoved(t *testing.T) {
 // message is sent once, and becomes one dead letter.
 func TestStrays_AnyPointIsGoneOnFrom(t *testing.T) {
 	killed := errors.New("killed")
-	for _, point := range []string{"noted", "moved", "buried"} {
-		for _, later := range []time.Duration{time.Second, 11 * time.Minute} {
-			for _, delivered := range []bool{false, true} {
-				t.Run(fmt.Sprint(point, " ", later, " ", delivered), func(t *testing.T) {
-					inBubble(t, func(r *rig) {
-						for i := range 6 {
-							r.store("redox.out.clinic-gone.send."+tokenA, "Redox-Message-Id", fmt.Sprint("m", i))
-							r.store("redox.out.clinic-gone.send", "Redox-Message-Id", fmt.Sprint("n", i))
-						}
-						run := func() error {
-							s := r.strays(operate.StrayQuery{Source: "clinic-gone"})
-							if point == "buried" {
-								_, err := tell(r.desk.BuryStrays(r.Context(), s, operate.StrayOptions{}))
-								return err
-							}
-							_, err := tell(r.desk.MoveStrays(r.Context(), s, operate.Target{Source: source}, operate.StrayOptions{}))
-							return err
-						}
-						crashes := 0
-						r.desk.SetFault(func(at string) error {
-							if crashes++; at == point && crashes%3 == 0 {
-								return killed
-							}
-							return nil
-						})
-						if delivered {
-							r.start()
-						}
-						for tries := 0; ; tries++ {
-							err := run()
-							if err == nil {
-								break
-							}
-							if !errors.Is(err, killed) || tries > 20 {
-								t.Fatal(err)
-							}
-							bubble.Sleep(later)
-						}
-						if r.start(); point == "buried" {
-							if n := r.choose().Len(); n != 12 || len(r.sent) != 0 {
-								t.Errorf("%d dead letters, %q sent", n, r.sent)
-							}
-							return
-						}
-						var ordered []string
-						for _, id := range r.sent {
-							if id[0] == 'm' {
-								ordered = append(ordered, id)
-							}
-						}
-						if r.want("sent in order", ordered, "m0", "m1", "m2", "m3", "m4", "m5"); len(r.sent) != 12 {
-							t.Errorf("sent %q", r.sent)
-						}
-					})
+	for _, c := range []struct {
+		point     string
+		later     time.Duration
+		delivered bool // meanwhile
+	}{{"noted", time.Second, false}, {"noted", 11 * time.Minute, true}, {"moved", time.Second, true}, {"moved", 11 * time.Minute, false}, {"moved", 11 * time.Minute, true}, {"buried", 11 * time.Minute, false}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				for i := range 6 {
+					r.store("redox.out.clinic-gone.send."+tokenA, "Redox-Message-Id", fmt.Sprint("m", i))
+					r.store("redox.out.clinic-gone.send", "Redox-Message-Id", fmt.Sprint("n", i))
+				}
+				run := func() error {
+					s := r.strays(operate.StrayQuery{Source: "clinic-gone"})
+					if c.point == "buried" {
+						_, err := tell(r.desk.BuryStrays(r.Context(), s, operate.StrayOptions{}))
+						return err
+					}
+					_, err := tell(r.desk.MoveStrays(r.Context(), s, operate.Target{Source: source}, operate.StrayOptions{}))
+					return err
+				}
+				var passed atomic.Int64
+				r.desk.SetFault(func(at string) error {
+					if at != c.point {
+						return nil
+					}
+					if n := passed.Add(1); n == 2 || n == 4 {
+						return killed
+					}
+					return nil
 				})
-			}
-		}
+				if c.delivered {
+					r.start()
+				}
+				for tries := 0; ; tries++ {
+					err := run()
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, killed) || tries > 20 {
+						t.Fatal(err)
+					}
+					bubble.Sleep(c.later)
+				}
+				if passed.Load() < 5 {
+					t.Error("it was not ended in between")
+				}
+				if r.start(); c.point == "buried" {
+					if n := r.choose().Len(); n != 12 || len(r.delivered()) != 0 {
+						t.Errorf("%d dead letters, %q sent", n, r.delivered())
+					}
+					return
+				}
+				var ordered []string
+				for _, id := range r.delivered() {
+					if id[0] == 'm' {
+						ordered = append(ordered, id)
+					}
+				}
+				if r.want("sent in order", ordered, "m0", "m1", "m2", "m3", "m4", "m5"); len(r.delivered()) != 12 {
+					t.Errorf("sent %q", r.delivered())
+				}
+			})
+		})
 	}
 }
 

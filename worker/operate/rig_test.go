@@ -82,6 +82,13 @@ func (r *rig) Deliver(ctx context.Context, m outbox.Message) (outbox.Answer, err
 	return outbox.Answer{Status: 200}, err
 }
 
+// delivered are the ids of what was sent.
+func (r *rig) delivered() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sent)
+}
+
 func (r *rig) answer(id string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
