@@ -33,7 +33,7 @@ type stackOptions struct {
 	natsListen  string // host:port, each; port 0 takes a free one
 	simListen   string
 	adminListen string // "off" means none
-	webListen   string // of the console; "off" means none
+	webListen   string // of the console; "off" or "" means none
 	writeConfig string // file for the configuration; "" means one in the directory
 	profile     string
 	platform    bool           // with a user-level key for the Platform API
@@ -108,7 +108,7 @@ func (s *stack) open(ctx context.Context, a *cli.App, o stackOptions) (err error
 
 // openConsole opens the listener of the console, to which whoever is on this machine is an admin.
 func (s *stack) openConsole(ctx context.Context, listen, version string) (err error) {
-	if listen == "off" {
+	if listen == "off" || listen == "" {
 		return nil
 	}
 	if host, _, err := net.SplitHostPort(listen); err != nil || !net.ParseIP(host).IsLoopback() {
