@@ -137,8 +137,17 @@ func runImage(t *testing.T, binary string) {
 keys: {main: {client_id: a, kid: k, private_key_file: key.pem}}
 sources: {clinic-a: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main}}
 `, srv.URL()))
-	for _, path := range []string{i.root, filepath.Dir(etc), etc, filepath.Join(etc, "key.pem"), filepath.Join(etc, "redoxworker.yaml")} {
+	for _, path := range []string{i.root, filepath.Dir(etc), etc} {
 		if err := os.Chmod(path, 0o755); err != nil { // t.TempDir is its owner's
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"key.pem", "redoxworker.yaml"} { // of root, for the group of the image's user
+		path := filepath.Join(etc, name)
+		if err := os.Chmod(path, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, -1, 65532); err != nil && os.Getuid() == 0 {
 			t.Fatal(err)
 		}
 	}

@@ -46,12 +46,12 @@ func unit(t *testing.T, files ...string) map[string][]string {
 	return settings
 }
 
-// workerUnit and relayUnit are the units of the command.
-const workerUnit, relayUnit = "redoxworker.service", "redoxworker-relay.service"
+// workerUnit, relayUnit and consoleUnit are the units of the command.
+const workerUnit, relayUnit, consoleUnit = "redoxworker.service", "redoxworker-relay.service", "redoxworker-console.service"
 
 func TestSystemd_Hardened(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{workerUnit, relayUnit} {
+	for _, file := range []string{workerUnit, relayUnit, consoleUnit} {
 		checkHardened(t, unit(t, file))
 	}
 	u := unit(t, workerUnit)
@@ -154,10 +154,23 @@ func TestSystemd_Credentials(t *testing.T) {
 	}
 }
 
-// The relay reads what systemd hands it, with the rights of the user relay.
-func TestSystemd_Relay(t *testing.T) {
+// Relay and console read what systemd hands them, with the rights of their users.
+func TestSystemd_RelayAndConsole(t *testing.T) {
 	t.Parallel()
-	u := unit(t, relayUnit)
+	for file, user := range map[string]string{relayUnit: relay, consoleUnit: console} {
+		c := handed(t, unit(t, file), map[string]string{"redoxworker.yaml": read(t, "redoxworker.yaml"), "nats-" + user + "-password": passwords[user], "outbox-dsn": "postgres://u@db/app"})
+		if c.NATS.User != user || c.NATS.Password.Reveal() != passwords[user] || c.NATS.InboxPrefix != "_INBOX_"+user {
+			t.Errorf("%s: user %s, inboxes %s", file, c.NATS.User, c.NATS.InboxPrefix)
+		}
+		if user == relay && (c.Outbox.Driver != config.DriverPostgres || c.Outbox.DSN.Reveal() == "") {
+			t.Errorf("driver %s", c.Outbox.Driver)
+		}
+	}
+}
+
+// handed is the configuration that a unit's program has of its credentials and its environment.
+func handed(t *testing.T, u map[string][]string, files map[string]string) *config.Config {
+	t.Helper()
 	dir := t.TempDir()
 	environ := []string{"CREDENTIALS_DIRECTORY=" + dir}
 	for _, line := range u["Service.Environment"] {
@@ -165,18 +178,16 @@ func TestSystemd_Relay(t *testing.T) {
 	}
 	for _, c := range u["Service.LoadCredential"] {
 		name, path, _ := strings.Cut(c, ":")
-		if path != "/etc/redoxworker/"+name {
+		if path != "/etc/redoxworker/"+name || files[name] == "" {
 			t.Errorf("LoadCredential=%s", c)
 		}
-		write(t, filepath.Join(dir, name), map[string]string{"redoxworker.yaml": read(t, "redoxworker.yaml"), "nats-relay-password": passwords[relay], "outbox-dsn": "postgres://u@db/app"}[name])
+		write(t, filepath.Join(dir, name), files[name])
 	}
 	c, err := config.Load(config.Options{File: filepath.Join(dir, "redoxworker.yaml"), Environ: environ, Skip: config.PartKeys | config.PartSources | config.PartOrderSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.NATS.User != relay || c.NATS.Password.Reveal() != passwords[relay] || c.NATS.InboxPrefix != "_INBOX_relay" || c.Outbox.Driver != config.DriverPostgres || c.Outbox.DSN.Reveal() == "" {
-		t.Errorf("user %s, inboxes %s, driver %s", c.NATS.User, c.NATS.InboxPrefix, c.Outbox.Driver)
-	}
+	return c
 }
 
 // With the drop-in the service reads the files themselves, and nothing is copied.
@@ -220,10 +231,11 @@ func TestSystemd_Verify(t *testing.T) {
 		files []string
 		most  string // tenths
 	}{
-		"redoxworker.service":       {[]string{workerUnit}, "12"},
-		"redoxworker-files.service": {[]string{workerUnit, "redoxworker-files.conf"}, "12"},
-		"redoxworker-relay.service": {[]string{relayUnit}, "12"},
-		"nats-server.service":       {[]string{"nats/nats-server.service"}, "13"},
+		"redoxworker.service":         {[]string{workerUnit}, "12"},
+		"redoxworker-files.service":   {[]string{workerUnit, "redoxworker-files.conf"}, "12"},
+		"redoxworker-relay.service":   {[]string{relayUnit}, "12"},
+		"redoxworker-console.service": {[]string{consoleUnit}, "12"},
+		"nats-server.service":         {[]string{"nats/nats-server.service"}, "13"},
 	} {
 		file, text := filepath.Join(t.TempDir(), name), ""
 		for _, f := range c.files {
