@@ -69,12 +69,14 @@ const (
 
 // claim says what a run does with a dead letter.
 type claim struct {
-	// ID is that of the replay, N its number; both are empty for a discard.
+	// ID is that of the replay, N its number; both are empty for a discard and a rewrap.
 	ID string `json:"id,omitempty"`
 	N  int    `json:"n,omitempty"`
 	// After is the last sequence of the work queue before anything was published
 	// under ID.
 	After uint64 `json:"after,omitempty"`
+	// Rewrap is set for a rewrap.
+	Rewrap bool `json:"rewrap,omitempty"`
 
 	revision uint64
 	resumed  bool      // somebody else has made it
@@ -82,7 +84,9 @@ type claim struct {
 	read     time.Time
 }
 
-func (c claim) discards() bool { return c.ID == "" }
+func (c claim) discards() bool { return !c.replays() && !c.Rewrap }
+
+func (c claim) replays() bool { return c.ID != "" }
 
 func (c claim) fresh() bool { return time.Since(c.read) < claimFresh }
 

@@ -72,7 +72,7 @@ func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
 			return x.remove(ctx, l, c)
 		}
 		if time.Since(c.made) < d.busy {
-			return l.handled(Busy, errors.New("another run is replaying it")), nil
+			return l.handled(Busy, errors.New("another run is replaying or rewrapping it")), nil
 		}
 		var published bool
 		if published, err = x.published(ctx, l, c); err != nil {
@@ -100,6 +100,9 @@ func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
 // published reports whether the replay of an interrupted run was stored.
 func (x discarding) published(ctx context.Context, l Stored, c claim) (bool, error) {
 	d := x.letters
+	if !c.replays() {
+		return false, nil
+	}
 	r, err := l.replay(d.config.Prefix, c.ID, c.N, time.Now())
 	if err != nil {
 		return false, nil // then it was never sent either
@@ -111,6 +114,11 @@ func (x discarding) published(ctx context.Context, l Stored, c claim) (bool, err
 // letter without one.
 func (x discarding) remove(ctx context.Context, l Stored, c claim) (Handled, error) {
 	d := x.letters
+	l, err := x.newest(ctx, l)
+	if err != nil {
+		return Handled{}, err
+	}
+	x.entry.sequence = l.DeadSequence
 	if at, ordered := l.Place(d.config.Prefix); ordered {
 		full, err := d.held.skip(ctx, at)
 		if err != nil {
@@ -124,6 +132,9 @@ func (x discarding) remove(ctx context.Context, l Stored, c claim) (Handled, err
 		}
 	}
 	last, err := x.objects.drop(ctx, l)
+	if err == nil {
+		err = d.crash("dropped")
+	}
 	if err != nil {
 		return Handled{}, err
 	}
@@ -136,6 +147,23 @@ func (x discarding) remove(ctx context.Context, l Stored, c claim) (Handled, err
 		}
 	}
 	return l.handled(Discarded, nil), d.unclaim(ctx, x.entry, c)
+}
+
+// newest is what stands in the place of l, which is deleted then: a rewrap was cut off between the two.
+func (x discarding) newest(ctx context.Context, l Stored) (Stored, error) {
+	d := x.letters
+	newer, err := d.superseded(ctx, l)
+	if err != nil || newer == 0 {
+		return l, err
+	}
+	at, err := d.read(ctx, newer)
+	if errors.Is(err, ErrNotFound) {
+		return l, nil
+	}
+	if err != nil {
+		return l, err
+	}
+	return at, d.delete(ctx, x.entry)
 }
 
 var errGaps = fmt.Errorf("%d runs of its order token were discarded already while earlier dead letters wait; replay or discard those first", maxGaps)

@@ -144,9 +144,9 @@ func (r *replaying) steps(ctx context.Context) (Handled, error) {
 	id, n := r.letter.ReplayID()
 	c, err := d.claim(ctx, r.entry, claim{ID: id, N: n, After: r.queue.last})
 	for tries := 0; err == nil && tries < claimTries; tries++ {
-		if c.discards() {
+		if !c.replays() {
 			if time.Since(c.made) < d.busy {
-				return r.letter.handled(Busy, errors.New("another run is discarding it")), nil
+				return r.letter.handled(Busy, errors.New("another run is discarding or rewrapping it")), nil
 			}
 			c, err = r.takeOver(ctx, c, claim{ID: id, N: n, After: r.queue.last})
 			continue
@@ -184,11 +184,11 @@ func (r *replaying) prepare(ctx context.Context, id string, n int) (h Handled, d
 	if err != nil {
 		return Handled{}, false, err
 	}
-	if newer, err := d.superseded(ctx, r.letter); err != nil || newer {
+	if newer, err := d.superseded(ctx, r.letter); err != nil || newer != 0 {
 		if err == nil && !r.options.DryRun {
 			err = d.delete(ctx, r.entry)
 		}
-		return Handled{DeadSequence: r.entry.sequence, Outcome: Gone}, newer, err
+		return Handled{DeadSequence: r.entry.sequence, Outcome: Gone}, newer != 0, err
 	}
 	if id == "" {
 		id, n = r.letter.ReplayID()

@@ -202,23 +202,42 @@ func (d *Store) Rewrap(ctx context.Context, l Stored) (done bool, err error) {
 	work, cancel := lingering(ctx)
 	defer cancel()
 	e := entry{sequence: l.DeadSequence, source: l.Source, token: l.DeadSubject[strings.LastIndexByte(l.DeadSubject, '.')+1:]}
-	c, err := d.claim(work, e, claim{}) // keeps a replay from beginning
+	c, err := d.rewrapping(work, e)
 	if err != nil {
 		return false, err
 	}
-	if c.resumed && time.Since(c.made) < d.busy {
-		return false, fmt.Errorf("outbox: dead letter %d: another run is at it: %w", l.DeadSequence, ErrNotFound)
-	}
-	if c.resumed && !c.discards() {
-		return false, fmt.Errorf("outbox: dead letter %d: its replay was begun; replay it: %w", l.DeadSequence, ErrNotFound)
+	if err := d.crash("rewrapping"); err != nil {
+		return false, err
 	}
 	if err := d.supersede(work, msg, l); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			err = errors.Join(err, d.unclaim(work, e, c))
+		}
 		return false, err
 	}
 	if err := d.crash("rewritten"); err != nil {
 		return false, err
 	}
 	return true, errors.Join(d.delete(work, e), d.unclaim(work, e, c))
+}
+
+// rewrapping claims a dead letter for a rewrap, which keeps replays and discards from beginning.
+func (d *Store) rewrapping(ctx context.Context, e entry) (claim, error) {
+	c, err := d.claim(ctx, e, claim{Rewrap: true})
+	if err != nil || !c.resumed {
+		return c, err
+	}
+	if c.replays() && time.Since(c.made) >= d.busy {
+		return c, fmt.Errorf("outbox: dead letter %d: its replay was begun; replay it: %w", e.sequence, ErrNotFound)
+	}
+	ok := time.Since(c.made) >= d.busy
+	if ok {
+		c, ok, err = d.reclaim(ctx, e, c, claim{Rewrap: true})
+	}
+	if err == nil && !ok {
+		err = fmt.Errorf("outbox: dead letter %d: another run is at it: %w", e.sequence, ErrNotFound)
+	}
+	return c, err
 }
 
 // supersede writes a dead letter in the place of another, unless that was done before.
@@ -228,20 +247,27 @@ func (d *Store) supersede(ctx context.Context, msg *nats.Msg, old Stored) error 
 		return jsapi.Explain(err, d.js, "write a dead letter")
 	}
 	newer, err := d.superseded(ctx, old)
-	if err == nil && !newer {
+	if err == nil && newer == 0 {
 		err = fmt.Errorf("outbox: dead letter %d: %w", old.DeadSequence, ErrNotFound)
 	}
 	return err
 }
 
-// superseded reports whether a dead letter stands in the place of l: a rewrap was cut off before it deleted l.
-func (d *Store) superseded(ctx context.Context, l Stored) (bool, error) {
+// superseded is the sequence of the dead letter that stands in the place of l: a rewrap was cut off before it
+// deleted l. 0: there is none.
+func (d *Store) superseded(ctx context.Context, l Stored) (uint64, error) {
 	if !l.Sealed() {
-		return false, nil
+		return 0, nil
 	}
 	last, err := d.letters.Last(ctx, l.DeadSubject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
+		return 0, nil
 	}
-	return err == nil && last.Sequence > l.DeadSequence, jsapi.Explain(err, d.js, "look at a dead letter")
+	if err != nil {
+		return 0, jsapi.Explain(err, d.js, "look at a dead letter")
+	}
+	if last.Sequence > l.DeadSequence {
+		return last.Sequence, nil
+	}
+	return 0, nil
 }
