@@ -239,8 +239,9 @@ func (ks Keys) find(id string) (*key, error) {
 	return nil, fmt.Errorf("%w: %s", ErrUnknownKey, id)
 }
 
-// unwrap has a KMS unwrap what needs it, but for keys that before has unwrapped already.
-func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) error {
+// unwrap has a KMS unwrap what needs it, but for keys that before has unwrapped already. The error is that of the
+// first key that stays as it is.
+func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) (first error) {
 	for i := range ks.list {
 		k := &ks.list[i]
 		if k.wrapped == nil || k.bytes != nil {
@@ -251,19 +252,39 @@ func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) error {
 			k.bytes, k.aead = before.list[at].bytes, before.list[at].aead
 			continue
 		}
-		if kms == nil {
-			return fmt.Errorf("key %s is wrapped by a KMS (%.60q), and there is none here", k.ID, k.KMS)
+		if err := k.unwrap(ctx, kms); err != nil && first == nil {
+			first = err
 		}
-		got, err := guardKMS(func() ([]byte, error) { return kms.Unwrap(ctx, k.KMS, slices.Clone(k.wrapped)) })
-		if err == nil && len(got) != keySize {
-			err = fmt.Errorf("it has %d bytes, not %d", len(got), keySize)
-		}
-		if err != nil {
-			return fmt.Errorf("key %s is not unwrapped by the KMS: %w", k.ID, err)
-		}
-		k.bytes, k.aead = got, newAEAD(got)
 	}
+	return first
+}
+
+func (k *key) unwrap(ctx context.Context, kms KMS) error {
+	if kms == nil {
+		return fmt.Errorf("key %s is wrapped by a KMS (%.60q), and there is none here", k.ID, k.KMS)
+	}
+	got, err := guardKMS(func() ([]byte, error) { return kms.Unwrap(ctx, k.KMS, slices.Clone(k.wrapped)) })
+	if err == nil && len(got) != keySize {
+		err = fmt.Errorf("it has %d bytes, not %d", len(got), keySize)
+	}
+	if err != nil {
+		return fmt.Errorf("key %s is not unwrapped by the KMS: %w", k.ID, err)
+	}
+	k.bytes, k.aead = got, newAEAD(got)
 	return nil
+}
+
+// opening are the keys that can be used.
+func (ks Keys) opening() Keys {
+	return Keys{slices.DeleteFunc(slices.Clone(ks.list), func(k key) bool { return k.aead == nil })}
+}
+
+// usable is k, unless a KMS has not unwrapped it yet.
+func (k *key) usable() (*key, error) {
+	if k.aead == nil {
+		return nil, fmt.Errorf("%w: key %s is not unwrapped by the KMS", ErrAway, k.ID)
+	}
+	return k, nil
 }
 
 // guardKMS turns a panic of the embedder's code into an error.

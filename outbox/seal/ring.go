@@ -25,8 +25,9 @@ const (
 // Ring seals and opens with keys. It is safe for concurrent use.
 //
 // One that was opened from a file is looked at again, once a second, when it is used: no goroutine, no
-// watch. What a good file says holds from then on; while a file has what is no ring, what it said
-// before does, see Trouble; while there is none, every use is [ErrAway].
+// watch. What a good file says holds from then on; while a file has what is no ring, or one without keys, what it said
+// before does, see Trouble; while there is none, every use is [ErrAway]. While a KMS does not unwrap a key, what it
+// sealed is [ErrAway], and the key before it seals.
 type Ring struct {
 	path string // "" for one without a file
 	kms  KMS
@@ -105,15 +106,24 @@ func (r *Ring) current(age time.Duration) *state {
 	if r.path == "" || fresh(r.now().Sub(s.looked), age) {
 		return s
 	}
-	r.mu.Lock()
+	if !r.mu.TryLock() {
+		if age == fileLook && s.usable() { // somebody looks, and a KMS may take its time
+			return s
+		}
+		r.mu.Lock()
+	}
 	defer r.mu.Unlock()
 	if s = r.state.Load(); fresh(r.now().Sub(s.looked), age) {
 		return s
 	}
 	s = r.read(s)
+	s.looked = r.now()
 	r.state.Store(s)
 	return s
 }
+
+// usable reports whether a state holds while the file is looked at.
+func (s *state) usable() bool { return s.away == nil && len(s.keys.list) > 0 }
 
 // fresh: a clock that was set back makes nothing young.
 func fresh(since, age time.Duration) bool { return since >= 0 && since < age }
@@ -135,6 +145,9 @@ func (r *Ring) read(before *state) *state {
 		return s
 	}
 	ks, err := Parse(text)
+	if err == nil && len(ks.list) == 0 && len(before.keys.list) > 0 {
+		err = errors.New("seal: the ring has no keys: bring the one that had")
+	}
 	if err != nil {
 		if s.file, s.trouble = nil, err; len(before.keys.list) == 0 {
 			s.away = fmt.Errorf("%w: %w", ErrAway, err)
@@ -144,7 +157,11 @@ func (r *Ring) read(before *state) *state {
 	ctx, cancel := context.WithTimeout(context.Background(), unwrapTimeout)
 	defer cancel()
 	if err := ks.unwrap(ctx, r.kms, before.keys); err != nil {
-		s.away, s.file = fmt.Errorf("%w: %w", ErrAway, err), nil
+		if s.file = nil; len(ks.opening().list) == 0 {
+			s.away = fmt.Errorf("%w: %w", ErrAway, err)
+			return s
+		}
+		s.keys, s.trouble = ks, err
 		return s
 	}
 	s.keys, s.file, s.trouble = ks, info, nil
@@ -176,6 +193,9 @@ func (r *Ring) sealing() (*key, error) {
 		return nil, s.away
 	}
 	k := s.keys.newest(r.now())
+	if k != nil && k.aead == nil { // the one before it seals on
+		k = s.keys.opening().newest(r.now())
+	}
 	if k == nil {
 		return nil, ErrNoKey
 	}
@@ -193,7 +213,7 @@ func (r *Ring) opening(id string) (k *key, err error) {
 			return nil, s.away
 		}
 		if k, err = s.keys.find(id); err == nil {
-			return k, nil
+			return k.usable()
 		}
 	}
 	return nil, err
