@@ -2,6 +2,7 @@
 package sealcmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ func (c newKeyCommand) Run(a *cli.App) error {
 type ring struct {
 	path string
 	keys seal.Keys
+	text []byte // that was read
 }
 
 // openRing reads the file of a configuration.
@@ -69,28 +71,52 @@ func openRing(path string) (ring, error) {
 	if err != nil {
 		return ring{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return ring{path, ks}, nil
+	return ring{path, ks, text}, nil
 }
 
-// write replaces the file: whoever reads it sees it whole, old or new.
+// write replaces the file: whoever reads it sees it whole, old or new, and may read it as before.
 func (r ring) write(ks seal.Keys) error {
+	err := r.replace(ks)
+	if err != nil {
+		return fmt.Errorf("the ring is not changed: %w", err)
+	}
+	return nil
+}
+
+func (r ring) replace(ks seal.Keys) error {
 	path, err := filepath.EvalSymlinks(r.path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
 	if err != nil {
-		return fmt.Errorf("the ring is not changed: %w; run this where its directory may be written to, and bring the file from there to all who have it", err)
+		return fmt.Errorf("%w; run this where its directory may be written to, and bring the file from there to all who have it", err)
 	}
 	_, err = f.Write(ks.Encode())
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, likeOld(f, info), f.Sync(), f.Close())
+	if err == nil {
+		err = r.unchanged(path)
+	}
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("the ring is not changed: %w", err), os.Remove(f.Name()))
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// unchanged refuses to lose a key that somebody else has added meanwhile.
+func (r ring) unchanged(path string) error {
+	text, err := os.ReadFile(path)
+	if err == nil && !bytes.Equal(text, r.text) {
+		err = fmt.Errorf("%s was changed meanwhile; run this again", path)
+	}
+	return err
 }
 
 // lsCommand lists keys.
