@@ -22,3 +22,17 @@ func OpenRing(c *config.Config, kms seal.KMS) (*seal.Ring, error) {
 	}
 	return ring, nil
 }
+
+// ringProblem says why a ring of keys cannot be used, or that what it was is used on.
+func ringProblem(ring *seal.Ring) []string {
+	if ring == nil {
+		return nil
+	}
+	if err := ring.Err(); err != nil {
+		return []string{fmt.Sprintf("seal.ring_file: messages wait: %v; bring the ring here again, from where it is good", err)}
+	}
+	if err := ring.Trouble(); err != nil {
+		return []string{fmt.Sprintf("seal.ring_file: the keys that were read before are used on: %v; bring the ring here again, from where it is good", err)}
+	}
+	return nil
+}

@@ -26,7 +26,7 @@ type Status struct {
 	Gateway bool `json:"gateway,omitempty"`
 	// Quota is nil where none is kept.
 	Quota *quota.Status `json:"quota,omitempty"`
-	// Problems are what is missing or full at NATS, which source the gateway may not take requests
+	// Problems are what is missing or full at NATS, that the ring of keys is away, which source the gateway may not take requests
 	// of, why the quota is not shared, and what of files and registry cannot be used: one line each,
 	// with what to do. They are informative.
 	Problems []string `json:"problems,omitempty"`
@@ -74,7 +74,7 @@ func (s *Service) keyStatuses(pauses []worker.Paused) map[string]KeyStatus {
 
 // Status says what the service is doing now. It asks nobody.
 func (s *Service) Status() Status {
-	r := Status{Problems: s.upkeep.found(), NATS: "never connected"}
+	r := Status{Problems: append(s.upkeep.found(), ringProblem(s.ring)...), NATS: "never connected"}
 	if conn := s.conn.Load(); conn != nil {
 		r.NATS = conn.Status().String()
 	}
