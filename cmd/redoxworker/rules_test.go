@@ -109,7 +109,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"outbox/gateway":   {"outbox", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
 		"outbox/oteltrace": {}, "outbox/lint": {"outbox"}, "outbox/asyncapi": {"outbox"}, "outbox/uploads": {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/seal", "outbox/internal/shown"},
 		"outbox/sqloutbox": {"outbox", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown"}, "outbox/sqloutbox/pgxtx": {"outbox/sqloutbox"},
-		"outbox/sqloutbox/internal/sqltest": {"outbox", "outbox/internal/jsapi", "outbox/natsdev", "outbox/sqloutbox", "outbox/topology"},
+		"outbox/sqloutbox/internal/sqltest": {"outbox", "outbox/seal", "outbox/internal/jsapi", "outbox/natsdev", "outbox/sqloutbox", "outbox/topology"},
 		// What is internal to outbox knows no type of it.
 		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
 		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},

@@ -40,6 +40,7 @@ func (s Server) Relay(t *testing.T) {
 		{"what was not published is not late", s.notPublished},
 		{"what was refused is not late", s.refusedIsNotLate},
 		{"status", s.status},
+		{"sealed", s.sealed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
