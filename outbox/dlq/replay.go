@@ -198,6 +198,13 @@ func (r *replaying) prepare(ctx context.Context, id string, n int) (h Handled, d
 			return Handled{}, false, err
 		}
 	}
+	var unsealed error
+	if r.letter.Letter, unsealed, err = d.required(r.letter); err != nil {
+		return Handled{}, false, err
+	}
+	if unsealed != nil {
+		return r.letter.handled(Refused, unsealed), true, nil
+	}
 	r.message, err = r.letter.replay(d.config.Prefix, id, n, time.Now())
 	if err != nil {
 		return r.letter.handled(Refused, err), true, nil

@@ -176,6 +176,20 @@ func (d *Store) enclosed(l Letter) (Letter, error) {
 	return sealed, nil
 }
 
+// required is l as workers take it that require what they send to be sealed. unsealed says why it cannot be.
+func (d *Store) required(l Stored) (sealed Letter, unsealed, err error) {
+	switch {
+	case !d.config.RequireSeal || l.Sealed():
+		return l.Letter, nil, nil
+	case d.config.Ring == nil:
+		return l.Letter, errors.New("workers would refuse it: it is not sealed, seal.require is on, and there is no ring of keys here: set seal.ring_file"), nil
+	case l.Object() != "":
+		return l.Letter, errors.New("workers would refuse it: it is not sealed, with its body in the object store, and seal.require is on: export it, discard it, and restore it"), nil
+	}
+	sealed, err = d.enclosed(l.Letter)
+	return sealed, nil, err
+}
+
 // Rewrap has a dead letter opened by the key that seals now, instead of the one that it was sealed with: its body
 // stays as it is. done is false where there is nothing to do: it is not sealed, or by that key. The new one is written
 // under the subject of the old one, which is deleted then; a crash in between leaves both, of which a replay takes the

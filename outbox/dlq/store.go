@@ -88,6 +88,9 @@ type Config struct {
 	MaxClaim int64
 	// Ring opens sealed dead letters, and seals what is edited or restored. nil: sealed ones stay closed.
 	Ring *seal.Ring
+	// RequireSeal seals a dead letter that is not sealed when it is replayed, as workers would refuse it, and refuses one that
+	// cannot be: there is no Ring, or its body is in the object store.
+	RequireSeal bool
 }
 
 // Store reads the stream of dead letters and sends or discards what is

@@ -54,6 +54,8 @@ type Config struct {
 	Settings *config.Config
 	// Ring opens sealed dead letters for who may see them, and seals what is edited. nil: they stay closed.
 	Ring *seal.Ring
+	// RequireSeal is that of [dlq.Config].
+	RequireSeal bool
 	// Keep writes the entries of the audit trail. Default: to its stream.
 	Keep audit.DeedSink
 	// Explain adds to an error of NATS what the caller knows of it. nil means nothing.
@@ -105,7 +107,7 @@ func New(c Config) (*Console, error) {
 	if c.Explain == nil {
 		c.Explain = func(err error) error { return err }
 	}
-	letters, err := dlq.New(c.JS, dlq.Config{Prefix: c.Prefix, Ring: c.Ring})
+	letters, err := dlq.New(c.JS, dlq.Config{Prefix: c.Prefix, Ring: c.Ring, RequireSeal: c.RequireSeal})
 	if err != nil {
 		return nil, err
 	}

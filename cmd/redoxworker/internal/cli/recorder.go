@@ -17,7 +17,7 @@ type Why struct {
 
 // Desk is what the operator may do, and the dead letters.
 func (s *Session) Desk() (*operate.Desk, *dlq.Store, error) {
-	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix, Ring: s.Ring()})
+	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix, Ring: s.Ring(), RequireSeal: s.Config.Seal.Require})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -99,7 +99,7 @@ func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Se
 			return err
 		}
 		defer session.Close()
-		c, err := console.New(console.Config{JS: session.JS, Prefix: session.Prefix, Ring: session.Ring(), Path: s.config.Console.BasePath, Guard: s.gate.Wrap, Topology: service.Topology(s.config),
+		c, err := console.New(console.Config{JS: session.JS, Prefix: session.Prefix, Ring: session.Ring(), RequireSeal: s.config.Seal.Require, Path: s.config.Console.BasePath, Guard: s.gate.Wrap, Topology: service.Topology(s.config),
 			Settings: s.config, Keep: session.Keep(), Explain: session.Explain, Logger: s.log, Version: s.version})
 		if err != nil {
 			return err
