@@ -180,6 +180,7 @@ func TestAnswers_OfOneSource(t *testing.T) {
 // An answer that is not of Redox is a WARN line that says what helps, and nothing of the message.
 func TestAnswers_AreSaid(t *testing.T) {
 	var b safeBuffer
+	tries := 0
 	o := workertest.Options{Client: func(c *redox.Config) { c.Logger = slog.New(slog.NewTextHandler(&b, nil)) },
 		Worker: func(c *worker.Config) { c.Retry.Initial, c.Retry.Max = time.Hour, time.Hour }}
 	workertest.StartInBubble(t, o, func(t *testing.T, r *workertest.Rig) {
@@ -188,10 +189,15 @@ func TestAnswers_AreSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		bubble.Sleep(time.Second)
+		for _, a := range r.Redox.Arrivals() { // the second may be due at once
+			if a.Path == redoxsim.PathEndpoint {
+				tries++
+			}
+		}
 	})
 	text := b.String()
-	if strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "somebody else than Redox has answered") || !strings.Contains(text, "it has no body") || strings.Contains(text, "hospital") {
-		t.Errorf("logged: %s", text)
+	if tries == 0 || strings.Count(text, "level=WARN") != tries || !strings.Contains(text, "somebody else than Redox has answered") || !strings.Contains(text, "it has no body") || strings.Contains(text, "hospital") {
+		t.Errorf("logged in %d tries: %s", tries, text)
 	}
 }
 
