@@ -68,7 +68,7 @@ func startDev(t *testing.T, data string) *dev {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), binary, "dev", "--json", "--dir", data,
-		"--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "off")
+		"--nats-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0", "--admin-listen", "off", "--console-listen", "off")
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	out, err := cmd.StdoutPipe()

@@ -108,9 +108,9 @@ func TestDev_TakenPortNamesTheFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for _, flag := range []string{"--nats-listen", "--sim-listen", "--admin-listen"} {
+	for _, flag := range []string{"--nats-listen", "--sim-listen", "--admin-listen", "--console-listen"} {
 		args := []string{"dev"}
-		for _, f := range []string{"--nats-listen", "--sim-listen", "--admin-listen"} {
+		for _, f := range []string{"--nats-listen", "--sim-listen", "--admin-listen", "--console-listen"} {
 			address := "127.0.0.1:0"
 			if f == flag {
 				address = taken.Addr().String()
