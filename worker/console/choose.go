@@ -132,19 +132,19 @@ func (c *Console) choose(w http.ResponseWriter, r *request) error {
 			return err
 		}
 	}
-	q, err := x.query(r)
-	if err != nil {
-		return err
-	}
-	s, err := r.selected(q)
+	s, err := x.selected(r)
 	if err != nil {
 		return err
 	}
 	return c.confirm(w, r, x, s, -1)
 }
 
-// selected finds the dead letters of a query.
-func (r *request) selected(q dlq.Query) (dlq.Selection, error) {
+// selected are the dead letters that are chosen.
+func (x chosen) selected(r *request) (dlq.Selection, error) {
+	q, err := x.query(r)
+	if err != nil {
+		return dlq.Selection{}, err
+	}
 	free, err := r.busy()
 	if err != nil {
 		return dlq.Selection{}, err
@@ -237,18 +237,14 @@ func (c *Console) start(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	q, err := x.query(r)
-	if err != nil {
-		return err
-	}
-	s, err := r.selected(q)
+	s, err := x.selected(r)
 	if err != nil {
 		return err
 	}
 	if s.Len() > int(n) || s.Len() == 0 {
 		return c.confirm(w, r, x, s, int(n))
 	}
-	j := job{Action: x.Action, By: r.user.Name, From: r.from(), Reason: reason, Filter: s.Query().String(), Query: q, Patterns: r.user.Patterns(access.Action(x.Action)),
+	j := job{Action: x.Action, By: r.user.Name, From: r.from(), Reason: reason, Filter: s.Query().String(), Query: s.Query(), Patterns: r.user.Patterns(access.Action(x.Action)),
 		Total: s.Len(), Rate: int(perSecond), Canary: int(canary), KeepDeadline: r.FormValue("keep_deadline") == "1"}
 	if err := c.jobs.start(r.Context(), &j); err != nil {
 		return err

@@ -5,12 +5,11 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/console/access"
+	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/overview"
 )
 
@@ -23,52 +22,12 @@ const (
 
 // letterRow is a dead letter as programs are told of it: as dlq ls and dlq show do with --json.
 type letterRow struct {
-	ID           string            `json:"id"`
-	Source       string            `json:"source,omitempty"`
-	Settlement   outbox.Settlement `json:"settlement"`
-	Error        string            `json:"error,omitempty"`
-	Status       int               `json:"status,omitempty"`
-	Attempts     int               `json:"attempts"`
-	At           time.Time         `json:"at"`
-	DataModel    string            `json:"data_model,omitempty"`
-	EventType    string            `json:"event_type,omitempty"`
-	Size         int               `json:"size"`
-	Object       string            `json:"object,omitempty"`
-	Subject      string            `json:"subject,omitempty"`
-	Sequence     uint64            `json:"sequence"`
-	Worker       string            `json:"worker,omitempty"`
-	DeadSequence uint64            `json:"dead_sequence"`
-	Stored       time.Time         `json:"stored"`
-	ReplayOf     string            `json:"replay_of,omitempty"`
-	ReplayCount  string            `json:"replay_count,omitempty"`
-	Edited       int               `json:"edited,omitempty"`
-	Behind       uint64            `json:"behind,omitempty"`
-	Kind         outbox.Kind       `json:"kind,omitempty"`
-	Sealed       string            `json:"sealed,omitempty"`
-
+	operate.Row
 	Headers map[string][]string `json:"headers,omitempty"`
 	letterBody
 }
 
-func newLetterRow(l dlq.Stored) letterRow {
-	return letterRow{
-		ID: l.MessageID, Source: l.Source, Settlement: l.Settlement, Error: l.Error, Status: l.Status, Attempts: l.Attempts, At: l.At,
-		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
-		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
-		ReplayOf: first(l.Header, outbox.HeaderReplayOf), ReplayCount: first(l.Header, outbox.HeaderReplayCount),
-		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(), Sealed: l.SealedBy(),
-	}
-}
-
-// Message is DataModel.EventType, as far as they are known.
-func (r letterRow) Message() string { return strings.Trim(r.DataModel+"."+r.EventType, ".") }
-
-func first(h map[string][]string, name string) string {
-	if v := h[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
+func newLetterRow(l dlq.Stored) letterRow { return letterRow{Row: operate.NewRow(l)} }
 
 // deadData is what the list shows.
 type deadData struct {

@@ -1,13 +1,13 @@
 package console
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/operate"
 )
 
 const (
@@ -27,11 +27,7 @@ func (c *Console) export(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	reason, err := r.reason(true)
-	if err != nil {
-		return err
-	}
-	desk, err := r.desk()
+	desk, reason, err := r.deed()
 	if err != nil {
 		return err
 	}
@@ -62,11 +58,11 @@ func (c *Console) export(w http.ResponseWriter, r *request) error {
 			exportHeaders(w.Header())
 		}
 		row := newLetterRow(l.Stored)
-		if row.Headers = headersOf(l.Stored, bodies); bodies {
+		if row.Headers = operate.RowHeaders(l.Stored, bodies); bodies {
 			row.Subject = l.Subject
 		}
 		if bodies && l.Lost == nil {
-			row.letterBody = newLetterBody(l.Body).exact()
+			row.letterBody = newLetterBody(l.Body, true)
 		}
 		if encoder.Encode(row) != nil {
 			return nil // the client went away
@@ -82,13 +78,4 @@ func exportHeaders(h http.Header) {
 	h.Set("Content-Type", "application/x-ndjson")
 	h.Set("Content-Disposition", `attachment; filename="dead-letters.ndjson"`)
 	h.Set("Cache-Control", "no-store, private")
-}
-
-// exact adds the bytes of a body that JSON would not give back.
-func (b letterBody) exact() letterBody {
-	var compact bytes.Buffer
-	if b.Body != nil && json.Compact(&compact, b.Body) == nil && !bytes.Equal(compact.Bytes(), b.Body) {
-		b.BodyText = string(b.Body)
-	}
-	return b
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 	"github.com/redoxworker/redoxworker/worker/operate"
@@ -27,52 +26,16 @@ const (
 	revealedFor = 60 * time.Second
 )
 
-// letterBody is empty unless it is revealed. One of the three: JSON, other text, other bytes in base64.
+// letterBody is empty unless it is revealed; see [operate.RowBody].
 type letterBody struct {
 	Body       json.RawMessage `json:"body,omitempty"`
 	BodyText   string          `json:"body_text,omitempty"`
 	BodyBase64 []byte          `json:"body_base64,omitempty"`
 }
 
-func newLetterBody(body []byte) letterBody {
-	switch {
-	case json.Valid(body):
-		return letterBody{Body: body}
-	case utf8.Valid(body):
-		return letterBody{BodyText: string(body)}
-	}
-	return letterBody{BodyBase64: body}
-}
-
-// shownHeaders are those whose values hold no patient data by the contract.
-var shownHeaders = []string{
-	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
-	outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
-	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited, outbox.HeaderMoved,
-}
-
-const hiddenValue = "(hidden; see --reveal)"
-
-// headersOf hides what may hold patient data: paths, their query strings, and headers that are the
-// application's own.
-func headersOf(l dlq.Stored, reveal bool) map[string][]string {
-	all := map[string][]string{}
-	for name, values := range l.Header {
-		all[name] = values
-		if !reveal && !shownHeader(l, name) {
-			all[name] = []string{hiddenValue}
-		}
-	}
-	return all
-}
-
-// shownHeader reports whether the value of a header may be shown. That of a message which may have
-// broken the contract could be anything but for a kind that there is.
-func shownHeader(l dlq.Stored, name string) bool {
-	if l.Settlement != outbox.Poison {
-		return slices.Contains(shownHeaders, name)
-	}
-	return name == outbox.HeaderKind && len(l.Header[name]) == 1 && l.Kind() != ""
+func newLetterBody(body []byte, exact bool) (b letterBody) {
+	b.Body, b.BodyText, b.BodyBase64 = operate.RowBody(body, exact)
+	return b
 }
 
 // header is one as a page shows it.
@@ -117,7 +80,7 @@ func (c *Console) showLetter(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	row := newLetterRow(l)
-	row.Headers = headersOf(l, false)
+	row.Headers = operate.RowHeaders(l, false)
 	if r.json {
 		w.Header().Set("Content-Type", "application/json")
 		encoder := json.NewEncoder(w)
@@ -155,7 +118,7 @@ func listed(headers map[string][]string) []header {
 	var all []header
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		value := strings.Join(headers[name], ", ")
-		all = append(all, header{Name: name, Value: value, Hidden: value == hiddenValue})
+		all = append(all, header{Name: name, Value: value, Hidden: value == operate.Hidden})
 	}
 	return all
 }
@@ -213,10 +176,10 @@ func (c *Console) reveal(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	row := newLetterRow(l)
-	row.Headers, row.Subject = headersOf(l, true), l.Subject
+	row.Headers, row.Subject = operate.RowHeaders(l, true), l.Subject
 	w.Header().Set("Cache-Control", "no-store, private")
 	if r.json {
-		row.letterBody = newLetterBody(body)
+		row.letterBody = newLetterBody(body, false)
 		w.Header().Set("Content-Type", "application/json")
 		encoder := json.NewEncoder(w)
 		encoder.SetEscapeHTML(false)
@@ -233,7 +196,7 @@ func (c *Console) reveal(w http.ResponseWriter, r *request) error {
 
 // revealed is the body, once the audit trail says who sees it, and why.
 func (r *request) revealed(l dlq.Stored) ([]byte, error) {
-	reason, err := r.reason(true)
+	desk, reason, err := r.deed()
 	if err != nil {
 		return nil, err
 	}
@@ -242,10 +205,6 @@ func (r *request) revealed(l dlq.Stored) ([]byte, error) {
 		return nil, err
 	}
 	defer free()
-	desk, err := r.desk()
-	if err != nil {
-		return nil, err
-	}
 	return desk.Reveal(r.Context(), l, reason)
 }
 
@@ -282,7 +241,7 @@ func (c *Console) send(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	reason, err := r.reason(true)
+	desk, reason, err := r.deed()
 	if err != nil {
 		return err
 	}
@@ -292,10 +251,6 @@ func (c *Console) send(w http.ResponseWriter, r *request) error {
 	}
 	if !strings.Contains(string(l.Body), "\r\n") {
 		body = strings.ReplaceAll(body, "\r\n", "\n") // a form's line ends
-	}
-	desk, err := r.desk()
-	if err != nil {
-		return err
 	}
 	handled, err := desk.Edit(r.Context(), l, []byte(body), dlq.ReplayOptions{}, reason)
 	if err != nil {

@@ -138,11 +138,7 @@ func (c *Console) hold(w http.ResponseWriter, r *request) error {
 	if err := r.may(access.Hold, source); err != nil {
 		return err
 	}
-	reason, err := r.reason(true)
-	if err != nil {
-		return err
-	}
-	desk, err := r.desk()
+	desk, reason, err := r.deed()
 	if err != nil {
 		return err
 	}
@@ -162,7 +158,7 @@ func (c *Console) release(w http.ResponseWriter, r *request) error {
 	if err := r.may(access.Release, source); err != nil {
 		return err
 	}
-	reason, err := r.reason(true)
+	desk, reason, err := r.deed()
 	if err != nil {
 		return err
 	}
@@ -172,10 +168,6 @@ func (c *Console) release(w http.ResponseWriter, r *request) error {
 	}
 	if held.Last == 0 && !held.Damaged {
 		return &problem{Status: http.StatusConflict, Text: "this order token is not held", Mend: "it may have been released meanwhile"}
-	}
-	desk, err := r.desk()
-	if err != nil {
-		return err
 	}
 	if err := desk.Release(r.Context(), source, token, reason); err != nil {
 		return err

@@ -107,6 +107,16 @@ func (r *request) reason(needed bool) (string, error) {
 	return reason, nil
 }
 
+// deed is a desk, and why it is used, which the user has to say.
+func (r *request) deed() (*operate.Desk, string, error) {
+	reason, err := r.reason(true)
+	if err != nil {
+		return nil, "", err
+	}
+	desk, err := r.desk()
+	return desk, reason, err
+}
+
 // problem is why a request was not answered as it wanted.
 type problem struct {
 	Status int    `json:"status"`

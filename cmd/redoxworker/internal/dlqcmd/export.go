@@ -78,7 +78,7 @@ func (c exportCommand) export(ctx context.Context, a *cli.App, g *graveyard, q d
 		case l.Lost != nil:
 			fmt.Fprintf(a.Stderr, "redoxworker: warning: message %s of source %s is written without its body: %v\n", cli.Printable(l.MessageID), orNone(l.Source), l.Lost)
 		case c.Reveal:
-			row.deadBody = newDeadBody(l.Body).exact()
+			row.deadBody = newDeadBody(l.Body, true)
 		}
 		if err := out.write(row); err != nil {
 			return n, err

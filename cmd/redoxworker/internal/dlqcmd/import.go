@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/operate"
 )
 
 // importCommand brings exported dead letters back.
@@ -156,7 +157,7 @@ func (r deadRow) letter() (dlq.Letter, error) {
 		return l, errors.New("it has no body: export it with --reveal")
 	}
 	for _, values := range r.Headers {
-		if len(values) == 1 && values[0] == hiddenValue {
+		if len(values) == 1 && values[0] == operate.Hidden {
 			return l, errors.New("its headers are hidden: export it with --reveal")
 		}
 	}

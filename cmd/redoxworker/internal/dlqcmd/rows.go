@@ -52,7 +52,7 @@ func (r *deadRows) print(row deadRow) error {
 	case r.json != nil:
 		return r.json.Encode(row)
 	case r.table != nil:
-		r.table.AppendRow(table.Row{cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.model(), statusText(row.Status), row.Attempts, age(row.At), row.Error})
+		r.table.AppendRow(table.Row{cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.Model(), statusText(row.Status), row.Attempts, age(row.At), row.Error})
 		if r.table.Length() < pageRows {
 			return nil
 		}
@@ -63,7 +63,7 @@ func (r *deadRows) print(row deadRow) error {
 		_, err := fmt.Fprint(r.app.Stdout, row.narrow(r.narrow))
 		return err
 	default:
-		_, err := fmt.Fprintf(r.app.Stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.model(),
+		_, err := fmt.Fprintf(r.app.Stdout, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cli.Printable(row.ID), orNone(row.Source), row.Settlement, row.Model(),
 			statusText(row.Status), row.Attempts, cli.Clock(row.At), cli.OneLine(row.Error))
 		return err
 	}
@@ -73,7 +73,7 @@ func (r *deadRows) print(row deadRow) error {
 func (r deadRow) narrow(width int) string {
 	what := fmt.Sprintf("%s  %s  %s  %s", cli.Printable(r.ID), orNone(r.Source), r.Settlement, age(r.At))
 	why := cli.OneLine(r.Error)
-	if model := r.model(); model != "" {
+	if model := r.Model(); model != "" {
 		why = model + ": " + why
 	}
 	if r.Attempts > 1 {

@@ -74,7 +74,7 @@ func (c showCommand) print(ctx context.Context, a *cli.App, g *graveyard, l dlq.
 		if err != nil {
 			missing = fmt.Errorf("dead letter of message %s of source %s: its body: %w", l.MessageID, orNone(l.Source), err)
 		} else {
-			row.deadBody = newDeadBody(body)
+			row.deadBody = newDeadBody(body, false)
 			if h, err := g.Header(ctx, l); err == nil {
 				l.Header = h
 			}
@@ -107,7 +107,7 @@ func (c showCommand) table(a *cli.App, row deadRow) table.Writer {
 	add("error", row.Error)
 	add("status", statusText(row.Status))
 	add("attempts", row.Attempts)
-	add("data model", row.model())
+	add("data model", row.Model())
 	if row.Sealed != "" {
 		add("sealed", "with key "+row.Sealed+": its data model, path and headers are in there")
 	}
