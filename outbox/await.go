@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -83,12 +84,12 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 // discardReply removes the body of a reply that nobody else can know of, if it is the one
 // that a worker would have stored: anybody may write to an inbox. What stays is collected.
 func (p *Publisher) discardReply(ctx context.Context, r Reply, own string) {
-	if r.BodyObject != own || !p.config.ClaimCheck || p.config.LeaveBodies {
+	if r.BodyObject != own && !strings.HasPrefix(r.BodyObject, own+"-") || !p.config.ClaimCheck || p.config.LeaveBodies {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
 	defer cancel()
-	_ = p.bodies.Delete(ctx, own)
+	_ = p.bodies.Delete(ctx, r.BodyObject)
 }
 
 // Await returns the durable reply on a subject under redox.reply.<source>.,

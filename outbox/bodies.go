@@ -52,7 +52,8 @@ func BodyName(source, name string) string { return source + "/" + name }
 
 // ReplyBodyName is the name of the object with the body of the reply to a message, and
 // DeadBodyName of that with the body of its dead letter, where they are too large for a
-// message. Whenever a settlement is repeated the name is the same.
+// message. Whenever a settlement is repeated the name is the same; that of a sealed reply has what tells
+// its envelope from others behind it.
 func (p Prefix) ReplyBodyName(source, id string, sequence uint64) string {
 	return BodyName(source, "reply-"+p.DeadToken(id, sequence))
 }

@@ -3,7 +3,10 @@ package worker
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -104,9 +107,17 @@ func sealText(err error) string {
 	return "sealed: " + strings.NewReplacer("outbox: ", "", "seal: ", "").Replace(err.Error())
 }
 
+// sealedReply is how a reply was sealed when it was published first. It is published again as that: who
+// reads the first needs the body that belongs to it.
+type sealedReply struct {
+	key    seal.DataKey
+	header nats.Header
+}
+
 // enclose makes a reply ready: sealed where its message is, and its body moved to the object store where it is
 // too large for a message.
-func (w *Worker) enclose(d *delivery, msg *nats.Msg) error {
+func (s *settlement) enclose(msg *nats.Msg) error {
+	w, d := s.worker, s.delivery
 	aside := w.config.Prefix.ReplyBodyName(d.message.Source, d.message.ID, d.message.Sequence)
 	clear := !d.sealed || w.config.Ring == nil || // who asked without a ring is told over a subject that nothing stores
 		d.opening.ClearReply() && !w.config.Prefix.IsReplySubject(d.message.ReplyTo) && !w.tooLarge(msg, 0)
@@ -116,13 +127,20 @@ func (w *Worker) enclose(d *delivery, msg *nats.Msg) error {
 		}
 		return nil
 	}
-	key, err := outbox.SealReply(w.config.Ring, w.config.Prefix, d.message.Source, msg)
-	if err != nil {
-		return err
+	if s.sealed == nil {
+		key, err := outbox.SealReply(w.config.Ring, w.config.Prefix, d.message.Source, msg)
+		if err != nil {
+			return err
+		}
+		s.sealed = &sealedReply{key, msg.Header}
 	}
-	size := int64(len(msg.Data))
+	msg.Header = maps.Clone(s.sealed.header)
+	key, size := s.sealed.key, int64(len(msg.Data))
 	if w.tooLarge(msg, seal.Size(size)-size) {
-		return w.putAside(msg, aside, key.SealFrom(bytes.NewReader(msg.Data), size))
+		// Another worker that settles the message once more has another key: its body is not to take the
+		// place of the one that a stored reply names.
+		sum := sha256.Sum256([]byte(msg.Header.Get(outbox.HeaderSeal)))
+		return w.putAside(msg, aside+"-"+hex.EncodeToString(sum[:8]), key.SealFrom(bytes.NewReader(msg.Data), size))
 	}
 	msg.Data = key.Seal(msg.Data)
 	return nil

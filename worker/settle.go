@@ -100,11 +100,12 @@ func (w *Worker) stepAside(d *delivery) func() {
 type settlement struct {
 	worker   *Worker
 	delivery *delivery
-	dead     bool   // dead letter confirmed, or none needed
-	replied  bool   // durable reply confirmed, or none needed
-	audited  bool   // audit line written, or none wanted
-	tried    bool   // the durable reply was published
-	behind   uint64 // the position before the message in its order, where it is held
+	dead     bool         // dead letter confirmed, or none needed
+	replied  bool         // durable reply confirmed, or none needed
+	audited  bool         // audit line written, or none wanted
+	tried    bool         // the durable reply was published
+	behind   uint64       // the position before the message in its order, where it is held
+	sealed   *sealedReply // how its reply is sealed; nil before, and for one that is not
 }
 
 // repeat repeats the steps, with backoff, until they succeed or the worker is stopped. failed is
@@ -217,7 +218,7 @@ func (s *settlement) unsettled() string {
 func (s *settlement) reply() (durable bool, err error) {
 	w, d := s.worker, s.delivery
 	msg := s.replyMsg().Encode(d.message.ReplyTo)
-	if err := w.enclose(d, msg); err != nil {
+	if err := s.enclose(msg); err != nil {
 		return false, err
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
