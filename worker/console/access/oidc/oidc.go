@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,6 +72,8 @@ func (c Config) Validate() error {
 const (
 	// freshFor is how long a discovery document serves, and failedFor how long a failure to get one.
 	freshFor, failedFor = time.Hour, 5 * time.Second
+	// askTimeout bounds what one request to the provider takes, also where many sign-ins wait for it.
+	askTimeout = 10 * time.Second
 	// mostAnswer bounds an answer of the provider, in bytes.
 	mostAnswer = 1 << 20
 )
@@ -95,11 +98,12 @@ func New(cfg Config) (*Provider, error) {
 		return nil, fmt.Errorf("oidc: %w", err)
 	}
 	p := &Provider{cfg: cfg.WithDefaults()}
-	p.client = &http.Client{Transport: bounded{p.cfg.Transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	p.client = &http.Client{Timeout: askTimeout, Transport: bounded{p.cfg.Transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return p, nil
 }
 
-// bounded reads no more of an answer than it has to.
+// bounded reads no more of an answer than it has to. Of a refused GET it reads nothing: go-oidc would
+// put that into its error.
 type bounded struct{ base http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -107,14 +111,19 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	most := int64(mostAnswer)
+	if r.Method == http.MethodGet && answer.StatusCode != http.StatusOK {
+		most = 0
+	}
 	answer.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.LimitReader(answer.Body, mostAnswer), answer.Body}
+	}{io.LimitReader(answer.Body, most), answer.Body}
 	return answer, nil
 }
 
 // discovered returns what the provider says of itself. An older answer serves when there is no new one.
+// A browser that goes away ends no request for the document, which others wait for.
 func (p *Provider) discovered(ctx context.Context) (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +134,7 @@ func (p *Provider) discovered(ctx context.Context) (*oidc.Provider, error) {
 	case p.err != nil && age < failedFor:
 		return p.provider, p.err
 	}
-	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.cfg.Issuer)
+	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client), p.cfg.Issuer)
 	p.asked, p.err = time.Now(), nil
 	switch {
 	case err == nil:
@@ -207,6 +216,9 @@ func safe(err error) error {
 	return errors.New("oidc: the token endpoint answered with no token")
 }
 
+// keysUnread is in an error of go-oidc, before the answer that holds no keys.
+const keysUnread = "failed to decode keys"
+
 // verified checks the ID token: signature, issuer, audience and time, and that it is of this sign-in.
 func (p *Provider) verified(ctx context.Context, provider *oidc.Provider, token *oauth2.Token, nonce string) (*oidc.IDToken, error) {
 	raw, ok := token.Extra("id_token").(string)
@@ -215,6 +227,9 @@ func (p *Provider) verified(ctx context.Context, provider *oidc.Provider, token 
 	}
 	id, err := provider.Verifier(&oidc.Config{ClientID: p.cfg.ClientID}).Verify(ctx, raw)
 	if err != nil {
+		if before, _, unread := strings.Cut(err.Error(), keysUnread); unread {
+			err = errors.New(before + keysUnread)
+		}
 		return nil, fmt.Errorf("oidc: the ID token: %w", err)
 	}
 	var claims struct {

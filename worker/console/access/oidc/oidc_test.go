@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/MicahParks/jwkset"
@@ -28,6 +30,7 @@ type fake struct {
 	claims   jwt.MapClaims              // of the ID token, over those of a good one
 	sign     func(jwt.MapClaims) string // instead of a signature with the key
 	userinfo map[string]any
+	keys     func(w http.ResponseWriter) // instead of the public key
 	token    func(w http.ResponseWriter) // instead of a good answer
 	form     url.Values                  // what the token endpoint was asked
 	asked    atomic.Int32                // how often for the discovery document
@@ -40,13 +43,17 @@ func newFake(t *testing.T) *fake {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		if f.asked.Add(1); f.broken.Load() {
-			http.Error(w, "down", http.StatusBadGateway)
+			http.Error(w, "hush", http.StatusBadGateway)
 			return
 		}
 		answer(w, map[string]any{"issuer": f.URL, "authorization_endpoint": f.URL + "/auth", "token_endpoint": f.URL + "/token", "jwks_uri": f.URL + "/jwks",
 			"userinfo_endpoint": f.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"ES256", "none"}, "response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"}})
 	})
 	mux.HandleFunc("/jwks", func(w http.ResponseWriter, _ *http.Request) {
+		if f.keys != nil {
+			f.keys(w)
+			return
+		}
 		public, err := jwkset.NewJWKFromKey(f.key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: "1", USE: jwkset.UseSig}})
 		if err != nil {
 			t.Error(err)
@@ -150,6 +157,7 @@ func TestProvider_Refuses(t *testing.T) {
 		claims   jwt.MapClaims
 		sign     func(jwt.MapClaims) string
 		userinfo map[string]any
+		keys     func(http.ResponseWriter)
 		token    func(http.ResponseWriter)
 		answer   url.Values
 		says     string
@@ -183,6 +191,8 @@ func TestProvider_Refuses(t *testing.T) {
 			w.WriteHeader(400)
 			_, _ = w.Write([]byte(`{"error":"invalid_grant","error_description":"hush"}`))
 		}, says: "400, invalid_grant"},
+		"no keys":       {keys: func(w http.ResponseWriter) { http.Error(w, "hush", http.StatusBadGateway) }, says: "get keys failed: 502"},
+		"keys are none": {keys: func(w http.ResponseWriter) { _, _ = w.Write([]byte("<hush>")) }, says: "failed to decode keys"},
 		"endless answer": {token: func(w http.ResponseWriter) {
 			_, _ = w.Write([]byte(`{"access_token":"` + strings.Repeat("hush", 1<<19)))
 		}, says: "no token"},
@@ -190,7 +200,7 @@ func TestProvider_Refuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
-			f.claims, f.sign, f.userinfo, f.token = c.claims, c.sign, c.userinfo, c.token
+			f.claims, f.sign, f.userinfo, f.keys, f.token = c.claims, c.sign, c.userinfo, c.keys, c.token
 			if c.answer == nil {
 				c.answer = url.Values{"code": {"c"}}
 			}
@@ -219,7 +229,7 @@ func TestProvider_IsFoundWhenItIsBack(t *testing.T) {
 	f.broken.Store(true)
 	p := newProvider(t, f, Config{})
 	for range 3 {
-		if _, err := p.Begin(t.Context(), callback, "s", "n", "v"); err == nil || !strings.Contains(err.Error(), "discovery document") {
+		if _, err := p.Begin(t.Context(), callback, "s", "n", "v"); err == nil || !strings.Contains(err.Error(), "discovery document") || strings.Contains(err.Error(), "hush") {
 			t.Fatal(err)
 		}
 	}
@@ -236,6 +246,44 @@ func TestProvider_IsFoundWhenItIsBack(t *testing.T) {
 	if _, err := p.Begin(t.Context(), callback, "s", "n", "v"); err != nil {
 		t.Errorf("the answer of before serves: %v", err)
 	}
+}
+
+// A browser that goes away keeps nobody else from signing in.
+func TestProvider_WhoGoesAwayEndsNothing(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, newFake(t), Config{})
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, _ = p.Begin(gone, callback, "s", "n", "v")
+	if _, err := p.Begin(t.Context(), callback, "s", "n", "v"); err != nil {
+		t.Error(err)
+	}
+}
+
+// stuck is a provider that never gives its keys.
+type stuck struct{ *fake }
+
+func (s stuck) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/jwks" {
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
+	}
+	w := httptest.NewRecorder()
+	s.Config.Handler.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// Keys that do not come are asked for again: what hangs once would keep out all who come later.
+func TestProvider_KeysThatHang(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider(t, f, Config{Transport: stuck{f}})
+		begun := time.Now()
+		if _, err := p.Finish(t.Context(), callback, url.Values{"code": {"c"}}, "n", "v"); err == nil || !strings.Contains(err.Error(), "ID token") || time.Since(begun) != askTimeout {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+	})
 }
 
 func TestConfig_Validate(t *testing.T) {
