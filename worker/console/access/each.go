@@ -54,7 +54,9 @@ func (p *Proxy) Authenticate(r *http.Request) (Identity, error) {
 }
 
 // Local is an [Authenticator] that takes whoever is on this machine for Name, and nobody else: by a
-// loopback address or a Unix socket, without a proxy between, and under a name that is only here.
+// loopback address or a Unix socket, without a proxy between, and under a name that is only here. A
+// proxy on this machine that says nothing of itself, and calls the console by such a name, is taken for
+// somebody who is here: put none in front of it.
 type Local struct{ Name string }
 
 // Authenticate looks at the connection and at the name that the console was called by.

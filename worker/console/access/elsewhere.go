@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 )
@@ -26,8 +27,14 @@ type away struct {
 	Issued   int64  `json:"i"`
 }
 
+// mostAway bounds how many sign-ins a browser may have under way: a request that brings more cookies
+// than a server reads is refused.
+const mostAway = 4
+
 // awaySuffix is that of the cookie of one sign-in: several may be under way at once.
-func awaySuffix(state string) string { return "-away-" + state[:8] }
+func awaySuffix(state string) string { return awayInfix + state[:8] }
+
+const awayInfix = "-away-"
 
 // stateLength is that of a State.
 const stateLength = 43
@@ -55,10 +62,25 @@ func (g *Guard) sendAway(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, http.StatusBadGateway, "Nobody can sign in now", "Where people sign in does not answer as it should; the log of the console says why. Try again in a minute.")
 		return
 	}
+	g.forgetAway(w, r)
 	suffix := awaySuffix(a.State)
 	// Lax: the browser comes back by a link of another site.
 	g.setCookie(w, r, suffix, g.sealed(r, suffix, a), awayFor, http.SameSiteLaxMode)
 	redirect(w, to)
+}
+
+// forgetAway has the browser forget the oldest sign-ins that it has under way, so that one more has room.
+func (g *Guard) forgetAway(w http.ResponseWriter, r *http.Request) {
+	before, after, _ := strings.Cut(g.cookieName(r, awayInfix+"?"), "?")
+	var begun []string
+	for _, c := range r.Cookies() { // the oldest come first
+		if name, ok := strings.CutPrefix(c.Name, before); ok && strings.HasSuffix(name, after) {
+			begun = append(begun, awayInfix+strings.TrimSuffix(name, after))
+		}
+	}
+	for _, suffix := range begun[:max(0, len(begun)-mostAway+1)] {
+		g.setCookie(w, r, suffix, "", -1, http.SameSiteLaxMode)
+	}
 }
 
 // takeBack takes a browser back from where it signed in. Each state counts once.

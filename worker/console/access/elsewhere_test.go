@@ -72,6 +72,36 @@ func TestElsewhere_SignsIn(t *testing.T) {
 	status(t, r.do(call{path: "/x", cookies: []*http.Cookie{sessionOf(t, w)}}), http.StatusOK, "hello bob")
 }
 
+// A browser that begins again and again brings no more cookies than are read, and the last sign-in counts.
+func TestElsewhere_BegunManyTimes(t *testing.T) {
+	t.Parallel()
+	r, _ := elsewhereRig(t)
+	kept := map[string]*http.Cookie{}
+	var order []string
+	var state string
+	for range 3 * mostAway {
+		var mine []*http.Cookie
+		for _, name := range order {
+			if kept[name] != nil {
+				mine = append(mine, kept[name])
+			}
+		}
+		w := r.do(call{path: "/sign-in/elsewhere", cookies: append(mine, &http.Cookie{Name: "of-another", Value: "x"})})
+		for _, c := range w.Result().Cookies() {
+			if delete(kept, c.Name); c.MaxAge > 0 {
+				kept[c.Name] = c
+				order = append(order, c.Name)
+			}
+		}
+		u, _ := url.Parse(w.Header().Get("Location"))
+		state = u.Query().Get("state")
+	}
+	if len(kept) != mostAway {
+		t.Errorf("the browser keeps %d", len(kept))
+	}
+	status(t, r.do(call{path: "/sign-in/callback?code=bob&state=" + state, cookies: []*http.Cookie{kept[order[len(order)-1]]}}), http.StatusOK)
+}
+
 func TestElsewhere_Refuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

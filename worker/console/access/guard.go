@@ -106,8 +106,10 @@ type Guard struct {
 	slug    string // of the path in PublicURL
 	tries   *throttle
 	hashing chan struct{} // how many secrets are looked at at once
-	used    *usedStates
-	passed  *passed
+	// reserved is for browsers in which somebody has signed in before: a crowd does not keep them out.
+	reserved chan struct{}
+	used     *usedStates
+	passed   *passed
 }
 
 // form is what people fill in to sign in.
@@ -124,7 +126,7 @@ func New(cfg Config) (*Guard, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("access: %w", err)
 	}
-	g := &Guard{cfg: cfg.WithDefaults(), origins: http.NewCrossOriginProtection(), tries: newThrottle(), hashing: make(chan struct{}, 2), used: newUsedStates(), passed: newPassed()}
+	g := &Guard{cfg: cfg.WithDefaults(), origins: http.NewCrossOriginProtection(), tries: newThrottle(), hashing: make(chan struct{}, 2), reserved: make(chan struct{}, 1), used: newUsedStates(), passed: newPassed()}
 	var err error
 	if g.seal, err = newSealer(cfg.SessionKeys); err != nil {
 		return nil, fmt.Errorf("access: %w", err)

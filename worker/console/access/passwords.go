@@ -23,8 +23,8 @@ const (
 // Passwords know people by name and password. They are immutable.
 type Passwords struct {
 	hashes map[string]secret.Text
-	// nobody is a hash that costs what the dearest does, for names that do not exist: how long an
-	// answer takes tells nothing.
+	// nobody is a hash that costs what the dearest does, for names that do not exist: where all cost the
+	// same, how long an answer takes does not tell who exists.
 	nobody []byte
 }
 

@@ -27,8 +27,8 @@ func peer(r *http.Request) netip.Addr {
 }
 
 // fromHere reports whether a request was made on this machine, for this machine: by its address or
-// its socket, without a proxy between, and under a name that is only here. A page elsewhere can have
-// a name of its own lead here, and not one of these.
+// its socket, without a proxy between that says so, and under a name that is only here. A page elsewhere
+// can have a name of its own lead here, and not one of these.
 func fromHere(r *http.Request) bool {
 	if slices.ContainsFunc(forwarded, func(h string) bool { return r.Header.Get(h) != "" }) {
 		return false

@@ -25,7 +25,7 @@ type session struct {
 const clockSkew = time.Minute
 
 // cookieName is that of a cookie of the console. Over TLS its prefix has the browser keep it to this
-// host and to https; consoles below other paths of the host, and on other ports of this machine,
+// host and to https; consoles whose PublicURL has another path, and on other ports of this machine,
 // have names of their own.
 func (g *Guard) cookieName(r *http.Request, suffix string) string {
 	name := "redox" + g.slug + suffix

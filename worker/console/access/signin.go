@@ -37,11 +37,15 @@ func (g *Guard) signInPosted(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, next := strings.TrimSpace(r.PostForm.Get("name")), onward(r.PostForm.Get("next"))
-	who, wait, ok := g.try(r, name, strings.TrimSpace(r.PostForm.Get("secret")))
+	secret := r.PostForm.Get("secret")
+	if !g.form.named() { // a token is copied; a password may begin or end with a blank
+		secret = strings.TrimSpace(secret)
+	}
+	who, wait, ok := g.try(r, name, secret)
 	switch {
 	case wait > 0:
 		g.slowed(w, r, wait)
-		g.signInPage(w, r, http.StatusTooManyRequests, next, name, "Too many tries from where you are: nothing was looked at. Try again in "+seconds(wait)+".")
+		g.signInPage(w, r, http.StatusTooManyRequests, next, name, "Too many tries at once, or from where you are: nothing was looked at. Try again in "+seconds(wait)+".")
 	case !ok:
 		g.refused(r, name)
 		wrong := "That is not a token of this console."
@@ -82,7 +86,7 @@ func (g *Guard) refused(r *http.Request, name string) {
 
 func (g *Guard) slowed(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	g.cfg.Logger.WarnContext(r.Context(), "console: too many wrong secrets from one place", "remote", g.remote(r), "wait", wait)
+	g.cfg.Logger.WarnContext(r.Context(), "console: too many tries of secrets: one was not looked at", "remote", g.remote(r), "wait", wait)
 }
 
 func seconds(d time.Duration) string {
@@ -113,7 +117,7 @@ func (g *Guard) header(w http.ResponseWriter, r *http.Request) (Identity, bool) 
 	switch {
 	case wait > 0:
 		g.slowed(w, r, wait)
-		g.refuse(w, r, http.StatusTooManyRequests, "Too many tries", "Too many tries from where you are: nothing was looked at. Try again in "+seconds(wait)+".")
+		g.refuse(w, r, http.StatusTooManyRequests, "Too many tries", "Too many tries at once, or from where you are: nothing was looked at. Try again in "+seconds(wait)+".")
 	case !ok:
 		g.refused(r, name)
 		g.refuse(w, r, http.StatusUnauthorized, "Not let in", "What the request brings in its header Authorization opens nothing here.")

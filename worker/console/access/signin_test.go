@@ -61,6 +61,8 @@ func TestSignIn_ByPassword(t *testing.T) {
 		t.Errorf("the cookie %+v", session)
 	}
 	status(t, r.do(call{cookies: []*http.Cookie{session}, path: "/"}), http.StatusOK, "hello ann")
+	blank := newRig(t, Config{Passwords: passwords(t, map[string]string{"ann": " blank "}), Rules: rules(t)})
+	status(t, blank.signIn("ann", " blank ", call{}), http.StatusSeeOther)
 	for range 20 { // one look at the hash serves a script for a minute
 		status(t, r.do(call{path: "/", header: map[string]string{"Authorization": "Basic YW5uOnMzY3JldC1vZi1hbm4="}}), http.StatusOK, "hello ann")
 	}

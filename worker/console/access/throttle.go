@@ -71,12 +71,14 @@ func (t *throttle) right(place string) {
 	delete(t.places, place)
 }
 
-// undo takes one try back.
+// undo takes one try back; where it was the only one, the place is forgotten.
 func (t *throttle) undo(place string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.places[place]; p != nil && p.wrong > 0 {
-		p.wrong--
+	if p := t.places[place]; p != nil {
+		if p.wrong--; p.wrong <= 0 {
+			delete(t.places, place)
+		}
 		p.next = time.Time{}
 	}
 }

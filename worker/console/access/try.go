@@ -47,8 +47,9 @@ func (g *Guard) try(r *http.Request, name, secret string) (who Identity, wait ti
 	sum := sha256.Sum256([]byte(name))
 	place, everywhere := at+" "+string(sum[:16]), at
 	var b browser
+	hashing := g.hashing
 	if g.cookie(r, knownSuffix, &b) && (b.Name == name || name == "") && time.Since(time.Unix(b.Issued, 0)) < knownFor {
-		place, everywhere = "browser "+b.ID, ""
+		place, everywhere, hashing = "browser "+b.ID, "", g.reserved
 	}
 	if g.tries.knows(place) {
 		everywhere = "" // one name more was counted already
@@ -67,16 +68,16 @@ func (g *Guard) try(r *http.Request, name, secret string) (who Identity, wait ti
 	ctx, cancel := context.WithTimeout(r.Context(), busyWait)
 	defer cancel()
 	select {
-	case g.hashing <- struct{}{}:
-		defer func() { <-g.hashing }()
-	case <-ctx.Done():
+	case hashing <- struct{}{}:
+		defer func() { <-hashing }()
+	case <-ctx.Done(): // it does not count: nothing was learnt by it
+		g.tries.undo(place)
+		g.tries.undo(everywhere)
 		return Identity{}, busyWait, false
 	}
 	if who, ok = g.form.check(name, secret); ok {
 		g.tries.right(place)
-		if everywhere != "" {
-			g.tries.undo(everywhere)
-		}
+		g.tries.undo(everywhere)
 	}
 	return who, 0, ok
 }

@@ -77,6 +77,31 @@ func TestSignIn_ManyNamesFromOnePlace(t *testing.T) {
 	})
 }
 
+// While a crowd has passwords looked at, others are told to wait, which does not count against them; a
+// browser in which somebody has signed in before is not kept out.
+func TestSignIn_BehindACrowd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Passwords: passwords(t, map[string]string{"ann": "a"}), Rules: rules(t)})
+		known := r.signIn("ann", "a", call{}).Result().Cookies()
+		for range cap(r.g.hashing) {
+			r.g.hashing <- struct{}{}
+		}
+		for i := range 2 * wideTries {
+			status(t, r.signIn("ann", "a", call{}), http.StatusTooManyRequests, "Too many tries at once")
+			r.signIn(fmt.Sprint("user", i), "spring", call{})
+		}
+		if n := len(r.g.tries.places); n != 0 {
+			t.Errorf("%d places are remembered for what was not looked at", n)
+		}
+		status(t, r.signIn("ann", "a", call{cookies: known}), http.StatusSeeOther)
+		for range cap(r.g.hashing) {
+			<-r.g.hashing
+		}
+		status(t, r.signIn("ann", "a", call{}), http.StatusSeeOther)
+	})
+}
+
 // Those that come at once count before any of them is looked at.
 func TestThrottle_AtOnce(t *testing.T) {
 	t.Parallel()
