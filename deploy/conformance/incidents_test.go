@@ -37,7 +37,7 @@ type incident struct {
 
 func incidents() []incident {
 	all := append(ofWorkers(), ofRedox()...)
-	return append(append(all, ofTheQueue()...), ofTheOutbox())
+	return append(append(append(all, ofTheQueue()...), ofTheSeal()...), ofTheOutbox())
 }
 
 func above(name string, than float64, labels ...string) func(metrics) bool {
@@ -130,7 +130,7 @@ func ofRedox() []incident {
 		fires:   []string{"RedoxworkerSourcePaused"},
 	}, {
 		name: "many sources fail, though another's messages are taken", sources: 12,
-		before: func(s *site) { s.traffic("clinic-l") },
+		before: func(s *site) { s.turns = make(chan struct{}); s.traffic("clinic-l") },
 		happens: func(s *site) {
 			for n := range 11 {
 				s.failing.Store(sourceID(n), http.StatusServiceUnavailable)
@@ -218,7 +218,6 @@ func ofTheOutbox() incident {
 			tx, err := s.db.BeginTx(s.Context(), nil)
 			s.must(err)
 			_, err = box.Enqueue(s.Context(), tx, outbox.Message{ID: "good", Source: "clinic-a", Body: s.body("a")}, outbox.Message{ID: "bad", Source: "clinic-b", Body: s.body("a")})
-			s.must(err)
 			s.must(err)
 			_, err = tx.ExecContext(s.Context(), "UPDATE redox_outbox SET message = x'00' WHERE id = 'bad'")
 			s.must(err)

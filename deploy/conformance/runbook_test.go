@@ -103,7 +103,8 @@ func (s *site) shell(command string) {
 
 // patient is where a runbook is tried: a worker that serves its pages, and a dead letter m-1.
 func patient(t *testing.T) *site {
-	s := newSite(t, 1, "registry: true\naudit: {stream: true}\noutbox: {driver: sqlite, dsn: outbox.db}\n")
+	s := newSite(t, 1, "registry: true\naudit: {stream: true}\nseal: {ring_file: ring.json}\noutbox: {driver: sqlite, dsn: outbox.db}\n")
+	s.newRing()
 	s.openOutbox()
 	s.must(s.sim.SetProfile("rejected"))
 	_, err := s.bare().Publish(t.Context(), outbox.Message{ID: "m-1", Source: "clinic-a", Body: s.body("a")})

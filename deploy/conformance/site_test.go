@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -39,8 +40,9 @@ type site struct {
 	conn    *nats.Conn
 	js      jetstream.JetStream
 	sim     *redoxsim.Server
-	skew    atomic.Int64 // nanoseconds that Redox's clock is ahead
-	failing sync.Map     // the status that Redox answers, by Source ID
+	skew    atomic.Int64  // nanoseconds that Redox's clock is ahead
+	failing sync.Map      // the status that Redox answers, by Source ID
+	turns   chan struct{} // where there are turns: a failure is answered after another success each
 	db      *sql.DB
 	workers []*prometheus.Registry
 }
@@ -106,12 +108,27 @@ func (s *site) answer(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 	}
 	if status, failing := s.failing.Load(r.Header.Get("Redox-Source-Id")); failing {
+		if s.turns != nil {
+			_, _ = io.Copy(io.Discard, r.Body) // from then on it is seen that the worker gave up
+			select {
+			case <-s.turns:
+			case <-r.Context().Done():
+				return
+			}
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status.(int))
 		_, _ = w.Write([]byte(`{"Meta":{"Errors":[{"Text":"not now"}]}}`))
 		return
 	}
 	s.sim.ServeHTTP(w, r)
+	if s.turns != nil && r.Header.Get("Redox-Source-Id") != "" {
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case s.turns <- struct{}{}:
+		default: // none fails at present
+		}
+	}
 }
 
 func (s *site) must(err error) {
