@@ -29,8 +29,8 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
-// fleet is a production in small: nats/cluster.conf on three servers, workers, a relay and a console
-// as processes with the configuration of kubernetes/production and the environment of the units.
+// fleet is a production in small: nats/cluster.conf on three servers, workers and a relay as processes,
+// with the configuration of kubernetes/production.
 type fleet struct {
 	*site
 	url     string
