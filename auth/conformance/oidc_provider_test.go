@@ -1,19 +1,15 @@
 package conformance
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/worker/workertest/nodejs"
 )
 
 const oidcDir = "testdata/oidc-provider"
@@ -32,42 +28,11 @@ func oidcClient(t *testing.T, id string, a auth.Algorithm, keys ...auth.Key) map
 // URL.
 func startOIDC(t *testing.T, clients ...map[string]any) string {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatal("node is not installed: install Node.js 20 or later; this test proves assertions against npm's oidc-provider")
-	}
-	if _, err := os.Stat(filepath.Join(oidcDir, "node_modules", "oidc-provider")); err != nil {
-		t.Fatalf("%s/node_modules is missing: run npm ci --prefix auth/conformance/%s", oidcDir, oidcDir)
-	}
 	set, err := json.Marshal(clients)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), node, "server.mjs")
-	cmd.Dir, cmd.Env, cmd.Stderr = oidcDir, append(os.Environ(), "CLIENTS="+string(set)), &stderr
-	input, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	output, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(output).ReadString('\n')
-	if err != nil {
-		_, _ = input.Close(), cmd.Wait()
-		t.Fatalf("the server did not start: %v\n%s", err, stderr.String())
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(input.Close(), cmd.Wait()); err != nil && t.Context().Err() == nil {
-			t.Errorf("the server's end: %v\n%s", err, stderr.String())
-		}
-	})
-	return strings.TrimSpace(line)
+	return nodejs.Start(t, oidcDir, "server.mjs", "CLIENTS="+string(set))
 }
 
 func TestOIDCProvider_TakesBothAlgorithms(t *testing.T) {
@@ -173,18 +138,5 @@ func TestOIDCProvider_FallsBackToTheNextKey(t *testing.T) {
 	checks := o.Check(t.Context())
 	if len(checks) != 2 || checks[0].OK() || !checks[1].OK() || checks[0].Mend == "" {
 		t.Errorf("the checks: %+v", checks)
-	}
-}
-
-// TestOIDCProvider_LockfileNamesNoRegistry keeps the lock file usable behind any
-// registry.
-func TestOIDCProvider_LockfileNamesNoRegistry(t *testing.T) {
-	t.Parallel()
-	lock, err := os.ReadFile(filepath.Join(oidcDir, "package-lock.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(lock, []byte(`"resolved"`)) || !bytes.Contains(lock, []byte(`"integrity"`)) {
-		t.Error("resolved is in it, or integrity is not: npm install --omit-lockfile-registry-resolved")
 	}
 }

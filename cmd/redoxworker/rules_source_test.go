@@ -154,6 +154,20 @@ func TestRules_NothingSleeps(t *testing.T) {
 	}
 }
 
+// What npm installs is the same behind any registry, and what it was when it was chosen.
+func TestRules_LockFilesNameNoRegistry(t *testing.T) {
+	t.Parallel()
+	for _, path := range files(t, `(^|/)package-lock\.json$`) {
+		text, err := os.ReadFile(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte(`"resolved"`)) || !bytes.Contains(text, []byte(`"integrity"`)) {
+			t.Errorf("%s has resolved in it, or no integrity: npm install --omit-lockfile-registry-resolved", path)
+		}
+	}
+}
+
 // A test is never skipped: what cannot run says so by failing.
 func TestRules_NoTestIsSkipped(t *testing.T) {
 	t.Parallel()

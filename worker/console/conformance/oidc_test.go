@@ -1,10 +1,8 @@
 package conformance
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"html"
 	"io"
 	"log/slog"
@@ -12,9 +10,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth/secret"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 	"github.com/redoxworker/redoxworker/worker/console/access/oidc"
+	"github.com/redoxworker/redoxworker/worker/workertest/nodejs"
 )
 
 const npmDir = "testdata/npm"
@@ -29,13 +25,6 @@ const npmDir = "testdata/npm"
 // startOIDC runs the provider in a Node process of its own and returns its issuer.
 func startOIDC(t *testing.T, claimsIn, callback, hush string) string {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatal("node is not installed: install Node.js 20 or later; this test proves signing in against npm's oidc-provider")
-	}
-	if _, err := os.Stat(filepath.Join(npmDir, "node_modules", "oidc-provider")); err != nil {
-		t.Fatalf("%s/node_modules is missing: run npm ci --prefix worker/console/conformance/%s", npmDir, npmDir)
-	}
 	method := "none"
 	if hush != "" {
 		method = "client_secret_basic"
@@ -48,32 +37,7 @@ func startOIDC(t *testing.T, claimsIn, callback, hush string) string {
 	if hush == "" {
 		client = bytes.Replace(client, []byte(`"client_secret":"",`), nil, 1)
 	}
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), node, "oidc.mjs")
-	cmd.Dir, cmd.Stderr = npmDir, &stderr
-	cmd.Env = append(os.Environ(), "CLIENT="+string(client), "CLAIMS_IN="+claimsIn, `GROUPS={"ann":["redox ops","staff"],"eve":["staff"]}`)
-	input, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	output, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(output).ReadString('\n')
-	if err != nil {
-		_, _ = input.Close(), cmd.Wait()
-		t.Fatalf("the provider did not start: %v\n%s", err, stderr.String())
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(input.Close(), cmd.Wait()); err != nil && t.Context().Err() == nil {
-			t.Errorf("the provider's end: %v\n%s", err, stderr.String())
-		}
-	})
-	return strings.TrimSpace(line)
+	return nodejs.Start(t, npmDir, "oidc.mjs", "CLIENT="+string(client), "CLAIMS_IN="+claimsIn, `GROUPS={"ann":["redox ops","staff"],"eve":["staff"]}`)
 }
 
 // guarded serves a page that says who is there, below a path, as a console would be.
@@ -193,17 +157,5 @@ func TestOIDC_SignsIn(t *testing.T) {
 				t.Errorf("after signing out: %s", page)
 			}
 		})
-	}
-}
-
-// The lock file is usable behind any registry.
-func TestLockfileNamesNoRegistry(t *testing.T) {
-	t.Parallel()
-	lock, err := os.ReadFile(filepath.Join(npmDir, "package-lock.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(lock, []byte(`"resolved"`)) || !bytes.Contains(lock, []byte(`"integrity"`)) {
-		t.Error("resolved is in it, or integrity is not: npm install --omit-lockfile-registry-resolved")
 	}
 }

@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/worker/workertest/nodejs"
 )
 
 const serverDir = "testdata/fhir-server"
@@ -48,13 +48,6 @@ type servers struct{ Base, Token string }
 // startServers runs both in a Node process, with one client that has the key.
 func startServers(t *testing.T, k auth.Key) (s servers) {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatal("node is not installed: install Node.js 20 or later")
-	}
-	if _, err := os.Stat(filepath.Join(serverDir, "node_modules")); err != nil {
-		t.Fatalf("%s/node_modules is missing: run npm ci --prefix worker/redox/conformance/%s", serverDir, serverDir)
-	}
 	set, err := auth.JWKS(k)
 	if err != nil {
 		t.Fatal(err)
@@ -67,26 +60,10 @@ func startServers(t *testing.T, k auth.Key) (s servers) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), node, "server.mjs")
-	cmd.Dir, cmd.Env, cmd.Stderr = serverDir, append(os.Environ(), "CLIENT="+string(client)), &stderr
-	input, err := cmd.StdinPipe()
-	if err != nil {
+	line := nodejs.Start(t, serverDir, "server.mjs", "CLIENT="+string(client))
+	if err := json.Unmarshal([]byte(line), &s); err != nil {
 		t.Fatal(err)
 	}
-	output, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(output).ReadBytes('\n')
-	if err = errors.Join(err, json.Unmarshal(line, &s)); err != nil {
-		_, _ = input.Close(), cmd.Wait()
-		t.Fatalf("the server did not start: %v\n%s", err, stderr.String())
-	}
-	t.Cleanup(func() { _, _ = input.Close(), cmd.Wait() })
 	return s
 }
 
