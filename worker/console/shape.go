@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -40,13 +39,13 @@ func shapeOf(body []byte) ([]shapeRow, error) {
 	if len(body) > mostShaped {
 		return nil, fmt.Errorf("it has %d bytes: no shape is made of more than %d", len(body), mostShaped)
 	}
+	if !json.Valid(body) { // which bounds how deep it goes: reading it takes a stack of that size
+		return nil, errNoJSON
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	root := &node{}
 	if err := root.read(d, 0); err != nil {
-		return nil, errNoJSON
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errNoJSON
 	}
 	rows := root.rows(nil, "", 0)

@@ -31,6 +31,9 @@ func TestShape_IsKeysTypesAndLengths(t *testing.T) {
 	if rows, err := shapeOf([]byte(deep)); err != nil || len(rows) > mostShape+1 {
 		t.Errorf("%d rows, %v", len(rows), err)
 	}
+	if _, err := shapeOf([]byte(strings.Repeat(`[`, mostShaped))); err == nil { // no stack would hold it
+		t.Error("one of any depth is made")
+	}
 	var wide strings.Builder
 	for i := range 2000 {
 		fmt.Fprintf(&wide, `,"k%c%c%c":1`, 'a'+i%26, 'a'+i/26%26, 'a'+i/676)
