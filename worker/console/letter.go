@@ -249,8 +249,8 @@ func (c *Console) send(w http.ResponseWriter, r *request) error {
 	if body == "" {
 		return &problem{Status: http.StatusUnprocessableEntity, Text: "the body is empty"}
 	}
-	if !strings.Contains(string(l.Body), "\r\n") {
-		body = strings.ReplaceAll(body, "\r\n", "\n") // a form's line ends
+	if body, err = r.lineEnds(l, body); err != nil {
+		return err
 	}
 	handled, err := desk.Edit(r.Context(), l, []byte(body), dlq.ReplayOptions{}, reason)
 	if err != nil {
@@ -261,4 +261,21 @@ func (c *Console) send(w http.ResponseWriter, r *request) error {
 	}
 	c.view.done()
 	return r.seeOther(w, "dead?done=replayed", handled)
+}
+
+// lineEnds gives a body that came in a form, whose lines end as those of a form do, the line ends of l.
+func (r *request) lineEnds(l dlq.Stored, body string) (string, error) {
+	if !strings.Contains(body, "\r\n") {
+		return body, nil
+	}
+	free, err := r.busy()
+	if err != nil {
+		return "", err
+	}
+	defer free()
+	was, _ := r.console.letters.Body(r.Context(), l) // one that is lost has none
+	if !bytes.Contains(was, []byte("\r\n")) {
+		body = strings.ReplaceAll(body, "\r\n", "\n")
+	}
+	return body, nil
 }
