@@ -79,6 +79,7 @@ type Console struct {
 	handler  http.Handler
 	streams  chan struct{} // a place for each stream of events
 	heavy    chan struct{} // a place for each request that reads much
+	exports  chan struct{} // a place for each export: it lasts as long as its reader likes
 	jobs     jobs
 
 	started  atomic.Bool
@@ -89,9 +90,9 @@ type Console struct {
 }
 
 const (
-	// mostStreams bounds the pages that are kept up to date, and mostHeavy the requests at once that
-	// read through many messages.
-	mostStreams, mostHeavy = 100, 2
+	// mostStreams bounds the pages that are kept up to date, mostHeavy the requests at once that read
+	// through many messages, and mostExports the exports.
+	mostStreams, mostHeavy, mostExports = 100, 2, 2
 )
 
 // New makes a console. It asks nothing yet: [Console.Run] does. Errors: what of c is missing.
@@ -121,7 +122,7 @@ func New(c Config) (*Console, error) {
 	}
 	console := &Console{
 		config: c, log: c.Logger, letters: letters, gatherer: gatherer, view: newLooker(gatherer.Gather, gatherer.Pause), pages: pages,
-		streams: make(chan struct{}, mostStreams), heavy: make(chan struct{}, mostHeavy), over: make(chan struct{}),
+		streams: make(chan struct{}, mostStreams), heavy: make(chan struct{}, mostHeavy), exports: make(chan struct{}, mostExports), over: make(chan struct{}),
 	}
 	console.jobs.console = console
 	console.handler = console.stripped(guarded(c.Guard, console.routes()))

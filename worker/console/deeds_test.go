@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -350,8 +352,40 @@ func TestConsole_Exports(t *testing.T) {
 	if d := r.deeds(audit.Export); len(d) != 2 || d[1].Count != 3 || !strings.HasPrefix(d[1].Detail, "with bodies") || d[1].Source != "lab-1" {
 		t.Errorf("%+v", d)
 	}
+	stuck, going := &slowReader{ResponseRecorder: httptest.NewRecorder(), reached: make(chan struct{}), goOn: make(chan struct{})}, sync.WaitGroup{}
+	for range 2 {
+		going.Go(func() {
+			req := r.form("/dead/export", append(form, "bodies", "1")...)
+			req.Header.Set("X-User", "rita")
+			r.handler.ServeHTTP(stuck, req)
+		})
+		<-stuck.reached
+	}
+	if got := r.post("rita", "/dead/export", "", append(form, "bodies", "1")...); got.status != http.StatusServiceUnavailable {
+		t.Errorf("beside exports that nobody reads: %d", got.status)
+	}
+	if got := r.get("ada", "/audit", ""); got.status != http.StatusOK {
+		t.Errorf("beside exports that nobody reads: %d", got.status)
+	}
+	close(stuck.goOn)
+	going.Wait()
 	must(t, r.js.DeleteStream(t.Context(), "REDOX_AUDIT"))
 	if got := r.post("rita", "/dead/export", "", append(form, "bodies", "1")...); got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "Planted") {
 		t.Errorf("without an audit trail: %d\n%s", got.status, got.body)
 	}
+}
+
+// slowReader takes nothing before it may go on.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	reached, goOn chan struct{}
+}
+
+func (s *slowReader) Write(p []byte) (int, error) {
+	select {
+	case s.reached <- struct{}{}:
+	case <-s.goOn:
+	}
+	<-s.goOn
+	return len(p), nil
 }

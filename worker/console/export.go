@@ -31,11 +31,12 @@ func (c *Console) export(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	free, err := r.busy()
-	if err != nil {
-		return err
+	select {
+	case c.exports <- struct{}{}:
+		defer func() { <-c.exports }()
+	default:
+		return &problem{Status: http.StatusServiceUnavailable, Text: "as many exports as may run here at once", Mend: "wait for one of them to end, or use redoxworker dlq export"}
 	}
-	defer free()
 	q.Models = true
 	n, bodies, out := 0, r.FormValue("bodies") == "1", http.NewResponseController(w)
 	encoder := json.NewEncoder(w)

@@ -113,13 +113,18 @@ func (r *rig) get(user, path, accept string) answer {
 // post sends a form as a user.
 func (r *rig) post(user, path, accept string, form ...string) answer {
 	r.Helper()
+	return r.do(user, accept, r.form(path, form...))
+}
+
+// form is a request with a form.
+func (r *rig) form(path string, form ...string) *http.Request {
 	v := url.Values{}
 	for i := 0; i < len(form); i += 2 {
 		v.Add(form[i], form[i+1])
 	}
 	req := httptest.NewRequestWithContext(r.Context(), http.MethodPost, "http://console"+path, strings.NewReader(v.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return r.do(user, accept, req)
+	return req
 }
 
 func (r *rig) do(user, accept string, req *http.Request) answer {
