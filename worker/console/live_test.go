@@ -41,6 +41,17 @@ func TestConsole_OneLookServesAll(t *testing.T) {
 	}
 }
 
+// Settlements are too many to be read again with every look.
+func TestConsole_TheAuditTrailIsFollowedWithoutSettlements(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for path, live := range map[string]bool{"/audit": true, "/audit?settlements=1": false} {
+		if got := r.get("ada", path, ""); strings.Contains(got.body, "data-events") != live {
+			t.Errorf("%s: %d\n%s", path, got.status, got.body)
+		}
+	}
+}
+
 // A page hears of what is new, and of no more after the console has ended.
 func TestConsole_TellsOfWhatIsNew(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
@@ -143,7 +145,7 @@ func (c *Console) problemOf(err error) *problem {
 		return &problem{Status: http.StatusNotFound, Text: err.Error(), Mend: "it may have been replayed, discarded or removed meanwhile"}
 	case errors.Is(err, registry.ErrNoRegistry):
 		return &problem{Status: http.StatusNotFound, Text: err.Error()}
-	case errors.Is(err, registry.ErrExists), errors.Is(err, registry.ErrChanged), errors.Is(err, order.ErrNotHead), errors.As(err, &shared):
+	case errors.Is(err, registry.ErrExists), errors.Is(err, registry.ErrChanged), errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, order.ErrNotHead), errors.As(err, &shared):
 		return &problem{Status: http.StatusConflict, Text: err.Error(), Mend: "look at it again: it is not as it was"}
 	case errors.As(err, &wrong):
 		return &problem{Status: http.StatusUnprocessableEntity, Text: wrong.Error()}

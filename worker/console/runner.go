@@ -73,7 +73,10 @@ func (r *runner) work(ctx context.Context) (err error) {
 			err = errors.New("it failed within itself; the log says where")
 		}
 	}()
-	c, j := r.jobs.console, r.job
+	c := r.jobs.console
+	r.mu.Lock()
+	j := r.job
+	r.mu.Unlock()
 	record, err := recorder(c.config, j.By, j.From)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,9 +82,7 @@ func (c *Console) showSources(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		view = &overview.Overview{}
 	}
-	for i := range data.Rows {
-		data.Rows[i].know(view, c.config.Prefix)
-	}
+	data.know(view, c.config.Prefix)
 	if data.MayAdd {
 		data.Keys = keyNames(c.settings(), view)
 	}
@@ -106,31 +105,46 @@ func (d *sourcesData) page(all []registry.Row, after string) {
 	for _, row := range all[from:to] {
 		d.Rows = append(d.Rows, sourceRow{Row: row})
 	}
-	base := "sources?q=" + d.Query
-	if d.First = base; to < len(all) {
-		d.More = base + "&after=" + all[to-1].Source
+	address := url.Values{"q": {d.Query}}
+	if d.First = "sources?" + address.Encode(); to < len(all) {
+		d.More = "sources?" + with(address, "after", all[to-1].Source).Encode()
 	}
 }
 
-// know adds what goes on.
-func (s *sourceRow) know(v *overview.Overview, p outbox.Prefix) {
-	s.State, s.Fixed = "serving", s.From != p.SourcesBucket()
+// know adds what goes on. Of thousands of lanes and pauses each is looked at once.
+func (d *sourcesData) know(v *overview.Overview, p outbox.Prefix) {
+	rows := map[string][]*sourceRow{}
+	for i := range d.Rows {
+		s := &d.Rows[i]
+		s.State, s.Fixed = "serving", s.From != p.SourcesBucket()
+		rows[s.Source] = append(rows[s.Source], s)
+	}
 	for _, l := range v.Lanes {
-		if l.Source != s.Source {
-			continue
-		}
-		if s.Backlog += l.Messages; s.Why == "" && (l.Why.Blocked() || s.State == "serving") {
-			s.State, s.Why = string(l.Why.State), l.Why.Text
+		for _, s := range rows[l.Source] {
+			if s.Backlog += l.Messages; s.Why == "" && (l.Why.Blocked() || s.State == "serving") {
+				s.State, s.Why = string(l.Why.State), l.Why.Text
+			}
 		}
 	}
 	for _, pause := range v.Pauses {
-		if source, ok := sourceOfScope(pause.Scope); ok && source == s.Source && strings.HasPrefix(pause.Scope, "source:") {
+		source, ok := sourceOfScope(pause.Scope)
+		if !ok || !strings.HasPrefix(pause.Scope, "source:") {
+			continue
+		}
+		for _, s := range rows[source] {
 			s.State, s.Why = string(overview.Paused), pause.Reason
 			if pause.Refused {
 				s.State = string(overview.Refused)
 			}
 		}
 	}
+	for i := range d.Rows {
+		d.Rows[i].judge(v)
+	}
+}
+
+// judge adds what is wrong with it, and its dead letters.
+func (s *sourceRow) judge(v *overview.Overview) {
 	if s.Problem != "" {
 		s.State, s.Why = "not served", s.Problem
 	}

@@ -70,7 +70,9 @@ func (c *Console) showAudit(w http.ResponseWriter, r *request) error {
 	for _, l := range slices.Backward(last) {
 		data.Rows = append(data.Rows, rowOf(l))
 	}
-	return r.live(w, r.page("audit", "Audit", data))
+	p := r.page("audit", "Audit", data)
+	p.Live = !data.Settlements // of which there are too many to read them again all the time
+	return r.show(w, p)
 }
 
 func (d trailData) query(r *request) (q audit.Query, err error) {
