@@ -170,6 +170,12 @@ func TestConsole_Pauses(t *testing.T) {
 	if page := r.get("vera", "/", ""); !strings.Contains(page.body, "maintenance") || !strings.Contains(page.body, "operator otto") {
 		t.Errorf("%s", page.body)
 	}
+	if page := r.get("otto", "/", ""); strings.Join(hidden(t, page.body, "resume"), "=") != "source=clinic-a" {
+		t.Error("a source without messages cannot be resumed")
+	}
+	if page := r.get("vera", "/", ""); strings.Contains(page.body, `action="resume"`) {
+		t.Error("a viewer is asked to resume")
+	}
 	list, err := worker.NewPauses(r.js, "", "").List(t.Context())
 	if err != nil || len(list) != 1 || list[0].Scope != "source:clinic-a" || list[0].By != "otto" {
 		t.Errorf("%+v, %v", list, err)
@@ -177,6 +183,14 @@ func TestConsole_Pauses(t *testing.T) {
 	for _, form := range [][]string{{"reason", "x"}, {"source", "a.b", "reason", "x"}, {"source", "clinic-a"}, {"source", "clinic-a", "for", "soon", "reason", "x"}, {"source", "clinic-a", "all", "1", "reason", "x"}} {
 		if got := r.post("otto", "/pause", "", form...); got.status != http.StatusUnprocessableEntity {
 			t.Errorf("%v: %d", form, got.status)
+		}
+	}
+	r.bury(0, 1, "clinic-a")
+	r.post("otto", "/pause", "", "source", "clinic-b", "reason", "until it is up")
+	page := r.get("vera", "/", "")
+	for _, link := range []string{`<a href="#pauses-title">Pauses</a> <span class="mend">redoxworker resume --source clinic-b`, `id="pauses-title"`, `<a href="dead">Dead letters</a> <span class="mend">redoxworker dlq`} {
+		if !strings.Contains(page.body, link) {
+			t.Errorf("no %s:\n%s", link, page.body)
 		}
 	}
 	got := r.post("otto", "/resume", asJSON, "source", "clinic-a")

@@ -13,15 +13,18 @@ import (
 	"github.com/redoxworker/redoxworker/worker/overview"
 )
 
-// shownLanes is how many sources the first page shows; all are asked for by its address.
-const shownLanes = 50
+// shownLanes and shownPauses are how many of them the first page shows; all are asked for by its address.
+const shownLanes, shownPauses = 50, 50
 
 // overviewData is what the first page shows.
 type overviewData struct {
 	*overview.Overview
 	Backlog, Out, DeadLine template.HTML
 	Shown                  []overview.Lane
-	More                   int // sources that are not shown
+	More                   int // lanes that are not shown
+	ShownPauses            []overview.Pause
+	MorePauses             int
+	paused                 map[string]bool // sources, by an operator
 	Breakers               []breaker
 	AllPaused              bool
 	Fleet                  bool // the user may see what is of no source
@@ -66,7 +69,7 @@ func (c *Console) showOverview(w http.ResponseWriter, r *request) error {
 	if !all && len(view.Lanes) > shownLanes {
 		data.Shown, data.More = view.Lanes[:shownLanes], len(view.Lanes)-shownLanes
 	}
-	data.AllPaused = slices.ContainsFunc(view.Pauses, func(p overview.Pause) bool { return p.Operator && p.Scope == allScope })
+	data.pauses(all)
 	page := r.page("overview", "Overview", data)
 	page.Live = !all
 	return r.show(w, page)
@@ -106,9 +109,55 @@ func (d overviewData) DeadOf(source string) uint64 {
 	return d.Dead.Sources[source]
 }
 
+// pauses are shown with those of operators first, which somebody may end here.
+func (d *overviewData) pauses(all bool) {
+	d.paused = map[string]bool{}
+	var others []overview.Pause
+	for _, p := range d.Pauses {
+		if !p.Operator {
+			others = append(others, p)
+			continue
+		}
+		d.ShownPauses, d.AllPaused = append(d.ShownPauses, p), d.AllPaused || p.Scope == allScope
+		if source, ok := sourceOfScope(p.Scope); ok {
+			d.paused[source] = true
+		}
+	}
+	d.ShownPauses = append(d.ShownPauses, others...)
+	if !all && len(d.ShownPauses) > shownPauses {
+		d.ShownPauses, d.MorePauses = d.ShownPauses[:shownPauses], len(d.ShownPauses)-shownPauses
+	}
+}
+
 // PauseOf reports whether an operator has paused a source.
-func (d overviewData) PauseOf(source string) bool {
-	return slices.ContainsFunc(d.Pauses, func(p overview.Pause) bool { return p.Operator && p.Scope == "source:"+source })
+func (d overviewData) PauseOf(source string) bool { return d.paused[source] }
+
+// Ends is the source that an operator's pause is about, which somebody may end; "" for other pauses.
+func (overviewData) Ends(p overview.Pause) string {
+	source, ok := sourceOfScope(p.Scope)
+	if !ok || !p.Operator {
+		return ""
+	}
+	return source
+}
+
+// place is where in the console something is done: a path below its root, and what it is called.
+type place struct{ Path, Title string }
+
+// Place is where in the console that is done for which a need names a command; empty where it is not.
+func (overviewData) Place(n overview.Need) place {
+	for _, one := range [...]struct {
+		command string
+		at      place
+	}{
+		{"redoxworker dlq ls", place{"dead", "Dead letters"}}, {"redoxworker keys", place{"keys", "Keys"}}, {"redoxworker workers", place{"workers", "Workers"}},
+		{"redoxworker resume", place{"#pauses-title", "Pauses"}},
+	} {
+		if strings.HasPrefix(n.Mend, one.command) {
+			return one.at
+		}
+	}
+	return place{}
 }
 
 // pauseResult is what a program is told of a pause, as the command does.
