@@ -126,13 +126,15 @@ func (g *Gatherer) servedBy(ctx context.Context, w Worker) (map[string][]string,
 }
 
 // Served are the sources that workers serve which answered and take messages. An error says that it is not
-// known of all, or that no worker answered: then nobody can tell what is served.
+// known of all, that one with a lease of a quota did not answer, or that none did: then nobody can tell
+// what is served.
 func (g *Gatherer) Served(ctx context.Context) (map[string]bool, error) {
-	expected := make(chan int, 1)
-	expected <- 0
-	workers, err := g.askWorkers(ctx, expected)
+	workers, silent, err := g.Workers(ctx)
 	if err != nil {
-		return nil, (&gathering{Gatherer: g}).unanswered(err, []string{g.config.Prefix.WorkersSubject()})
+		return nil, err
+	}
+	if silent > 0 {
+		return nil, fmt.Errorf("%s with a lease of the quota did not answer", counted(uint64(silent), "worker"))
 	}
 	workers = slices.DeleteFunc(workers, func(w Worker) bool { return w.Draining })
 	if len(workers) == 0 {

@@ -1,6 +1,7 @@
 package overview_test
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/overview"
+	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
@@ -184,5 +186,30 @@ func TestGather_NothingOfAPatient(t *testing.T) {
 		if err != nil || len(o.Heads) != 1 || strings.Contains(string(text), "Bixby") {
 			t.Errorf("%v: %s", err, text)
 		}
+	})
+}
+
+// Where a worker that has a lease does not answer, nobody can tell that a source is served by none.
+func TestServed_IsUnknownWhereAWorkerIsSilent(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		g, err := quota.New(quota.Config{})
+		r.must(err)
+		ctx, cancel := context.WithCancel(r.Context())
+		ran := make(chan struct{})
+		go func() { defer close(ran); g.Run(ctx, r.js) }()
+		bubble.Sleep(5 * time.Second)
+		stop := r.announce(ready, map[string][]string{"clinic-a": nil})
+		if served, err := r.gatherer.Served(r.Context()); err == nil || !strings.Contains(err.Error(), "1 worker with a lease of the quota did not answer") {
+			t.Errorf("%v, %v", served, err)
+		}
+		stop()
+		answers := ready
+		answers.Quota = &quota.Status{}
+		r.announce(answers, map[string][]string{"clinic-a": nil})
+		if served, err := r.gatherer.Served(r.Context()); err != nil || !served["clinic-a"] || len(served) != 1 {
+			t.Errorf("%v, %v", served, err)
+		}
+		cancel()
+		<-ran
 	})
 }
