@@ -156,7 +156,7 @@ func (s *settlement) steps() error {
 			return err
 		}
 	}
-	if err := s.worker.ledger.NoteMoved(s.ctx(), s.delivery.msg.header, s.delivery.verdict.Settlement); err != nil {
+	if err := s.worker.ledger.NoteMoved(s.ctx(), s.delivery.message.Source, s.delivery.msg.header); err != nil {
 		return err
 	}
 	if s.delivery.hold && s.delivery.noted {

@@ -174,14 +174,17 @@ func (s *Strays) add(p outbox.Prefix, kinds map[string]*Stray, subject string, n
 	return true
 }
 
-// shownSubject is as much of a subject as holds nothing of a patient: a source's name, and a word where
-// the lane should be.
+// laneWords are those that stand for a lane, or are taken for one. Any other word may be a name.
+var laneWords = []string{"send", "sends", "sent", "sned", "request", "requests", "order", "orders", "ordered"}
+
+// shownSubject is as much of a subject as holds nothing of a patient: a source's name, and a word for a
+// lane.
 func shownSubject(p outbox.Prefix, subject string) string {
 	parts := strings.Split(strings.TrimPrefix(subject, p.String()+".out."), ".")
 	if outbox.CheckSource(parts[0]) != nil {
 		parts[0] = "…"
 	}
-	if len(parts) > 1 && strings.Trim(parts[1], "abcdefghijklmnopqrstuvwxyz") != "" {
+	if len(parts) > 1 && !slices.Contains(laneWords, strings.ToLower(parts[1])) {
 		parts[1] = "…"
 	}
 	if len(parts) > 2 {

@@ -20,15 +20,23 @@ import (
 // after a run that was killed in between finds that note, and looks for each of them: in the queue, where
 // it may wait under its new subject, and among the notes that workers leave of what was moved and settled.
 
-// learnDoubts reads what runs that have not ended may have moved.
+// doubt is what one of those runs may have moved.
+type doubt struct {
+	ledger.Moving
+	stored map[string]bool // marks of what was found in the queue; nil until it was looked for
+}
+
+// learnDoubts reads what runs that have not ended may have moved. What is in hand of this run is in that of
+// no other, so that what others note later does not concern it.
 func (r *strayRun) learnDoubts(ctx context.Context) (err error) {
 	if r.earlier, err = r.ledger.Movings(ctx); err != nil {
 		return fmt.Errorf("looking for runs that were ended in between: %w", err)
 	}
-	r.doubts = map[string][]ledger.Moving{}
+	r.doubts = map[string][]*doubt{}
 	for _, m := range r.earlier {
+		d := &doubt{Moving: m}
 		for mark := range m.To {
-			r.doubts[mark] = append(r.doubts[mark], m)
+			r.doubts[mark] = append(r.doubts[mark], d)
 		}
 	}
 	return nil
@@ -53,7 +61,7 @@ func (r *strayRun) forgetDoubts(ctx context.Context) error {
 			}
 		}
 		if !left {
-			if err := r.ledger.EndMoving(ctx, run); err != nil {
+			if err := r.ledger.ForgetMoving(ctx, run, m); err != nil {
 				return err
 			}
 		}
@@ -65,34 +73,70 @@ func (r *strayRun) forgetDoubts(ctx context.Context) error {
 // clocks differ.
 const storedWithin = 2 * time.Minute
 
-// wasMoved reports whether a message that other runs were about to move was stored anew. It is looked for
-// in the queue first: what leaves the queue leaves a note before.
-func (r *strayRun) wasMoved(ctx context.Context, mark string) (bool, error) {
-	stream, err := r.desk.js.Stream(ctx, r.desk.prefix.OutStream())
-	if err != nil {
-		return false, err
+// lookForCopies looks in the queue for what runs that were ended may have stored anew of some messages: for
+// all that one of them noted at once, since what came after it is looked through.
+func (r *strayRun) lookForCopies(ctx context.Context, batch ...*strayMessage) error {
+	for _, one := range batch {
+		for _, d := range r.doubts[ledger.Mark(one.in)] {
+			if d.stored != nil {
+				continue
+			}
+			if err := d.look(ctx, r.desk); err != nil {
+				return fmt.Errorf("looking for what was moved: %w", err)
+			}
+		}
 	}
-	for _, doubt := range r.doubts[mark] {
-		for from := doubt.After + 1; ; {
-			msg, err := stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(doubt.To[mark]))
-			if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Time.After(doubt.At.Add(storedWithin)) {
+	return nil
+}
+
+func (d *doubt) look(ctx context.Context, desk *Desk) error {
+	queue, err := desk.js.Stream(ctx, desk.prefix.OutStream())
+	if err != nil {
+		return err
+	}
+	missing := map[string]int{}
+	for _, to := range d.To {
+		missing[to]++
+	}
+	stored := map[string]bool{}
+	for to, n := range missing {
+		for from := d.After + 1; n > 0; {
+			msg, err := queue.GetMsg(ctx, from, jetstream.WithGetMsgSubject(to))
+			if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Time.After(d.At.Add(storedWithin)) {
 				break
 			}
 			if err != nil {
-				return false, fmt.Errorf("looking for what was moved: %w", err)
+				return err
 			}
-			if msg.Header.Get(outbox.HeaderMoved) == mark {
-				return true, nil
+			if mark := msg.Header.Get(outbox.HeaderMoved); d.To[mark] == to && !stored[mark] {
+				stored[mark] = true
+				n--
 			}
 			from = msg.Sequence + 1
 		}
 	}
-	return r.ledger.Moved(ctx, mark)
+	d.stored = stored
+	return nil
+}
+
+// wasMoved reports whether a message that other runs were about to move was stored anew. It was looked for
+// in the queue before: what leaves the queue leaves a note first.
+func (r *strayRun) wasMoved(ctx context.Context, mark string) (bool, error) {
+	for _, d := range r.doubts[mark] {
+		if d.stored[mark] {
+			return true, nil
+		}
+		source, _, _, _ := r.desk.prefix.ParseOut(d.To[mark])
+		if moved, err := r.ledger.Moved(ctx, source, mark); moved || err != nil {
+			return moved, err
+		}
+	}
+	return false, nil
 }
 
 // forgotten reports whether it may have been moved so long ago that nobody knows any more.
 func (r *strayRun) forgotten(mark string) bool {
-	return slices.ContainsFunc(r.doubts[mark], func(m ledger.Moving) bool { return time.Since(m.At) > ledger.MovedTTL })
+	return slices.ContainsFunc(r.doubts[mark], func(d *doubt) bool { return time.Since(d.At) > ledger.MovedTTL })
 }
 
 const (
@@ -179,6 +223,9 @@ func (r *strayRun) makeRoom(ctx context.Context) error {
 			return err
 		}
 		info := consumer.CachedInfo()
+		if info.NumWaiting > 0 {
+			return fmt.Errorf("a worker reads the messages of %s by now, and will send them: look again what is astray", k.Source)
+		}
 		if last := info.Delivered.Last; info.NumAckPending > 0 && last != nil {
 			if ago := info.TimeStamp.Sub(*last); ago < idleFor {
 				return fmt.Errorf("a worker took %d messages of %s %s ago and may be sending them: wait until it has ended, and %s more", info.NumAckPending, k.Source, ago.Round(time.Second), idleFor)

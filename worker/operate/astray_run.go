@@ -88,6 +88,7 @@ func (d *Desk) BuryStrays(ctx context.Context, s Strays, o StrayOptions) iter.Se
 
 func (d *Desk) strays(ctx context.Context, s Strays, o StrayOptions, deed audit.Deed, r *strayRun) iter.Seq2[Strayed, error] {
 	r.desk, r.strays, r.options, r.run = d, s, o, outbox.NewID()
+	r.stays = map[string]bool{}
 	r.ledger, r.bodies = ledger.New(d.js, d.prefix), outbox.NewBodies(d.js, d.prefix)
 	if o.DryRun || s.Messages == 0 {
 		return r.look(ctx)
@@ -130,8 +131,9 @@ type strayRun struct {
 	bury    bool
 	run     string
 
-	doubts  map[string][]ledger.Moving // what runs that were ended may have moved, by mark
-	earlier map[string]ledger.Moving   // those runs
+	doubts  map[string][]*doubt      // what runs that were ended may have moved, by mark
+	earlier map[string]ledger.Moving // those runs
+	stays   map[string]bool          // orders of which a message was left
 }
 
 const (
@@ -147,7 +149,7 @@ const (
 // all takes what was found, batch by batch.
 func (r *strayRun) all(ctx context.Context) iter.Seq2[Strayed, error] {
 	return func(yield func(Strayed, error) bool) {
-		err := r.learnDoubts(ctx)
+		var err error
 		for filters := r.strays.filters; err == nil && len(filters) > 0; {
 			n := min(len(filters), mostFilters)
 			var more bool
@@ -172,6 +174,9 @@ func (r *strayRun) under(ctx context.Context, filters []string, yield func(Stray
 		return false, err
 	}
 	defer end()
+	if err := r.learnDoubts(ctx); err != nil { // now that no other run has them
+		return false, err
+	}
 	// Where it is ended in between, a run that comes later finds what it was about to do.
 	for n := 1; ; {
 		if ctx.Err() != nil {
@@ -199,11 +204,14 @@ func (r *strayRun) under(ctx context.Context, filters []string, yield func(Stray
 			largest = max(largest, len(one.in.Body))
 		}
 		if err := r.take(ctx, batch[:late]); err != nil {
-			tell(batch[:late], yield)
+			if !tell(batch[:late], yield) {
+				err = nil // nobody hears it
+			}
 			return false, err
 		}
 		if !tell(batch[:late], yield) {
-			return false, r.ledger.EndMoving(context.WithoutCancel(ctx), r.run)
+			_ = r.ledger.EndMoving(context.WithoutCancel(ctx), r.run) // else a later run does
+			return false, nil
 		}
 		if late < len(batch) {
 			return true, r.ledger.EndMoving(ctx, r.run)
@@ -244,12 +252,15 @@ func (r *strayRun) look(ctx context.Context) iter.Seq2[Strayed, error] {
 				one := &strayMessage{}
 				if err == nil {
 					one.in = outbox.Stored{Subject: msg.Subject, Header: msg.Header, Body: msg.Data, Sequence: msg.Sequence, Time: msg.Time}
-					err = r.plan(ctx, one)
+					if err = r.lookForCopies(ctx, one); err == nil {
+						err = r.plan(ctx, one)
+					}
 				}
 				if err != nil {
 					yield(Strayed{}, err)
 					return
 				}
+				r.keepOrder(one)
 				switch {
 				case one.came.Outcome != "":
 				case r.bury:

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,8 @@ type strayMessage struct {
 	mark   string
 	record ledger.Record
 	copied copied
-	taken  bool // nothing is left to do but to acknowledge it
+	order  string // that it has where it is; "" is none
+	taken  bool   // nothing is left to do but to acknowledge it
 	came   Strayed
 }
 
@@ -52,6 +54,9 @@ func (r *strayRun) take(ctx context.Context, batch []*strayMessage) error {
 			return err
 		}
 	}
+	if err := r.lookForCopies(ctx, batch...); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
 	defer cancel()
 	plans, each := errgroup.WithContext(ctx)
@@ -77,6 +82,9 @@ func (r *strayRun) plan(ctx context.Context, one *strayMessage) (err error) {
 	m, _ := outbox.Decode(p, one.in) // that no worker reads it is known
 	one.mark = ledger.Mark(one.in)
 	one.came = Strayed{ID: m.ID, Source: m.Source, Sequence: one.in.Sequence}
+	if token := tokenOf(p, one.in, m); token != "" {
+		one.order = m.Source + " " + token
+	}
 	_, lane, why := r.strays.query.reason(p, one.in.Subject)
 	if why == "" {
 		one.leave(errors.New("a worker serves it by now"))
@@ -125,6 +133,17 @@ func (one *strayMessage) leave(reason error) {
 	one.came.Outcome, one.came.Reason = Left, reason.Error()
 }
 
+// keepOrder leaves a message behind one of the same order that is left. Messages come as they are stored.
+func (r *strayRun) keepOrder(one *strayMessage) {
+	switch {
+	case r.bury || one.order == "" || one.taken:
+	case one.came.Outcome == Left:
+		r.stays[one.order] = true
+	case r.stays[one.order]:
+		one.leave(errors.New("one of its order that is before it stays"))
+	}
+}
+
 // buryAll writes the dead letters and then takes the messages out of the queue.
 func (r *strayRun) buryAll(ctx context.Context, batch []*strayMessage) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -143,7 +162,7 @@ func (r *strayRun) buryAll(ctx context.Context, batch []*strayMessage) error {
 				}
 				one.came.Outcome = Buried
 			}
-			return one.done(ctx)
+			return r.done(ctx, one)
 		})
 	}
 	return group.Wait()
@@ -180,9 +199,14 @@ func (r *strayRun) letter(ctx context.Context, one *strayMessage) error {
 // clockSkew is how far clocks of servers may differ.
 const clockSkew = 5 * time.Second
 
-// done takes a message out of the queue, when it is stored elsewhere.
-func (one *strayMessage) done(ctx context.Context) error {
-	if err := one.msg.DoubleAck(ctx); err != nil {
+// done takes a message out of the queue, when it is stored elsewhere. One that was moved before leaves the
+// note that a worker would: the run that moved it may not know yet that it did.
+func (r *strayRun) done(ctx context.Context, one *strayMessage) error {
+	err := r.ledger.NoteMoved(ctx, one.came.Source, one.in.Header)
+	if err == nil {
+		err = one.msg.DoubleAck(ctx)
+	}
+	if err != nil {
 		one.came.Outcome = ""
 		return fmt.Errorf("taking message %s out of the queue, which is stored elsewhere by now: %w; run the same command again", one.came.ID, err)
 	}
@@ -200,6 +224,7 @@ func (r *strayRun) moveAll(ctx context.Context, batch []*strayMessage) error {
 	byToken := map[string][]*strayMessage{}
 	var plain, taken []*strayMessage
 	for _, one := range batch {
+		r.keepOrder(one)
 		switch c := one.copied; {
 		case one.taken:
 			taken = append(taken, one)
@@ -224,7 +249,7 @@ func (r *strayRun) moveAll(ctx context.Context, batch []*strayMessage) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(stepsAtOnce)
 	for _, one := range taken {
-		group.Go(func() error { return one.done(ctx) })
+		group.Go(func() error { return r.done(ctx, one) })
 	}
 	for _, ordered := range byToken {
 		group.Go(func() error {
@@ -310,9 +335,27 @@ func (r *strayRun) moved(ctx context.Context, one *strayMessage, ack *jetstream.
 	}
 	one.came.Outcome, one.came.Now = Moved, ack.Sequence
 	if ack.Duplicate {
+		if is, err := r.isCopy(ctx, one, ack.Sequence); !is || err != nil {
+			one.came.Outcome, one.came.Now = "", 0
+			return cmp.Or(err, fmt.Errorf("message %s: the queue takes its copy for another message; in a quarter of an hour, run the same command again", one.came.ID))
+		}
 		one.came.Outcome = AlreadyMoved
 	}
-	return one.done(ctx)
+	return r.done(ctx, one)
+}
+
+// isCopy reports whether what the queue took for the copy of a message is that: a client can give any id to
+// its own.
+func (r *strayRun) isCopy(ctx context.Context, one *strayMessage, sequence uint64) (bool, error) {
+	queue, err := r.desk.js.Stream(ctx, r.desk.prefix.OutStream())
+	if err != nil {
+		return false, err
+	}
+	msg, err := queue.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return r.ledger.Moved(ctx, one.copied.source, one.mark)
+	}
+	return err == nil && msg.Subject == one.copied.msg.Subject && msg.Header.Get(outbox.HeaderMoved) == one.mark, err
 }
 
 func (r *strayRun) crash(point string) error {

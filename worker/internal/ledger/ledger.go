@@ -17,8 +17,8 @@ import (
 )
 
 // Ledger reads and writes records in the REDOX_LEDGER bucket. A message that is
-// delivered at once touches it only under hold, behind a dead letter of its order, or
-// when its lease was lost before the ack.
+// delivered at once touches it only under hold, behind a dead letter of its order, when its
+// lease was lost before the ack, or where an operator moved it.
 type Ledger struct {
 	js     jetstream.JetStream
 	prefix outbox.Prefix

@@ -15,9 +15,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// MovedTTL is how long it is remembered that a message that was moved was settled: until then a move that
+// MovedTTL is how long it is remembered that a message that was moved has left the queue: until then a move that
 // was killed in between can be gone on with.
 const MovedTTL = 30 * 24 * time.Hour
 
@@ -28,36 +29,37 @@ func Mark(in outbox.Stored) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// NoteMoved notes how a message that was moved was settled, before it is acknowledged: from then on the
-// queue no longer shows that it was moved. Others leave no note.
-func (l *Ledger) NoteMoved(ctx context.Context, h nats.Header, s outbox.Settlement) error {
-	if len(h[outbox.HeaderMoved]) == 0 {
+// NoteMoved notes that a message that was moved to a source is about to leave the queue, which no longer
+// shows then that it was moved. Others leave no note. It is the source's: whoever may not publish as
+// it cannot have one made.
+func (l *Ledger) NoteMoved(ctx context.Context, source string, h nats.Header) error {
+	if len(h[outbox.HeaderMoved]) == 0 || source == "" {
 		return nil
 	}
 	mark := h[outbox.HeaderMoved][0]
 	if raw, err := hex.DecodeString(mark); err != nil || len(raw) != 16 {
 		return nil // nobody asks for it
 	}
-	if _, err := l.js.Publish(ctx, outbox.BucketSubject(l.js, l.bucket, movedKey(mark)), []byte(`{"settlement":"`+string(s)+`"}`), jetstream.WithMsgTTL(MovedTTL)); err != nil {
-		return fmt.Errorf("noting the settlement of a message that was moved: %w", err)
+	if _, err := l.js.Publish(ctx, outbox.BucketSubject(l.js, l.bucket, movedKey(source, mark)), []byte("true"), jetstream.WithMsgTTL(MovedTTL)); err != nil {
+		return fmt.Errorf("noting that a message was moved: %w", err)
 	}
 	return nil
 }
 
-// Moved reports whether a message with a mark was settled where it was moved to.
-func (l *Ledger) Moved(ctx context.Context, mark string) (bool, error) {
+// Moved reports whether a message with a mark has left the queue under the source to which it was moved.
+func (l *Ledger) Moved(ctx context.Context, source, mark string) (bool, error) {
 	kv, err := l.open(ctx)
 	if err != nil {
 		return false, err
 	}
-	_, err = kv.Get(ctx, movedKey(mark))
+	_, err = kv.Get(ctx, movedKey(source, mark))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func movedKey(mark string) string { return "moved.mark." + mark }
+func movedKey(source, mark string) string { return "moved." + source + "." + mark }
 
 // Moving is what a run that moves messages is about to do with some of them.
 type Moving struct {
@@ -68,6 +70,8 @@ type Moving struct {
 	// are.
 	To   map[string]string `json:"to"`
 	From map[string]uint64 `json:"from"`
+
+	revision uint64
 }
 
 const movingKey = "moving.run."
@@ -84,13 +88,26 @@ func (l *Ledger) StoreMoving(ctx context.Context, run string, m Moving) error {
 	return nil
 }
 
-// EndMoving forgets it.
+// EndMoving forgets what the run notes itself.
 func (l *Ledger) EndMoving(ctx context.Context, run string) error {
 	kv, err := l.open(ctx)
 	if err != nil {
 		return err
 	}
 	return kv.Purge(ctx, movingKey+run, jetstream.PurgeTTL(time.Minute))
+}
+
+// ForgetMoving forgets what another run has noted, unless that has noted something else since.
+func (l *Ledger) ForgetMoving(ctx context.Context, run string, m Moving) error {
+	kv, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	err = kv.Purge(ctx, movingKey+run, jetstream.PurgeTTL(time.Minute), jetstream.LastRevision(m.revision))
+	if dlq.IsAlreadyStored(err) {
+		return nil
+	}
+	return err
 }
 
 // Movings are those of all runs that have not ended. One that cannot be read is an error: nobody knows
@@ -122,6 +139,7 @@ func (l *Ledger) Movings(ctx context.Context) (map[string]Moving, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %s of bucket %s: %w", strings.TrimPrefix(subject, prefix), l.bucket, errors.Join(ErrDamaged, err))
 		}
+		m.revision = entry.Revision()
 		all[strings.TrimPrefix(subject, prefix+movingKey)] = m
 	}
 	return all, nil
