@@ -128,11 +128,14 @@ func cutLast(s, at string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// checkConsoleReach: over plain http nobody reaches it from another machine.
+// checkConsoleReach: over plain http nobody reaches it from another machine, and whoever has to can.
 func (l *loader) checkConsoleReach(c *Console) {
 	host, _, _ := net.SplitHostPort(c.Listen)
-	here := strings.HasPrefix(c.Listen, unixPrefix) || isLoopback(host)
+	socket := strings.HasPrefix(c.Listen, unixPrefix)
+	here := socket || isLoopback(host)
 	switch {
+	case c.Auth == ConsoleProxied && socket:
+		l.problem("console.listen", shown(c.Listen)+" is a socket, and console.auth proxy knows a proxy by its address", "listen on 127.0.0.1, or choose another console.auth")
 	case c.Auth == ConsoleNone && (!here || c.BehindProxy):
 		l.problem("console.auth", "is none, and others than this machine would reach the console", "choose another way to sign in, or listen on 127.0.0.1 without console.behind_proxy")
 	case !here && !c.BehindProxy && !l.failed["console.behind_proxy"]:

@@ -52,6 +52,8 @@ var settingsMends = []struct {
 	{with(aConsole, given{"console.listen": ":8467"}), "listen on 127.0.0.1, or put a proxy with TLS in front and set console.behind_proxy", []given{{"console.listen": "127.0.0.1:8467"}, {"console.behind_proxy": true}}},
 	{with(aConsole, given{"console.listen": ":8467", "console.auth": "none"}), "choose another way to sign in, or listen on 127.0.0.1 without console.behind_proxy",
 		[]given{{"console.listen": "127.0.0.1:8467"}, {"console.auth": "token", "console.behind_proxy": true}}},
+	{with(aConsole, given{"console.listen": "unix:/run/redoxworker/console.sock", "console.auth": "proxy", "console.trusted_proxies": "127.0.0.1", "console.proxy.secret": "between-us"}), "listen on 127.0.0.1, or choose another console.auth",
+		[]given{{"console.listen": "127.0.0.1:8467"}, {"console.auth": "token"}}},
 	{with(aConsole, given{"console.auth": "basic"}), "set it, or choose another console.auth", []given{{"console.users_file": "secret.txt"}, {"console.auth": "token"}}},
 	{with(aConsole, given{"console.viewers": ""}), "name somebody who may, or * for all who sign in", []given{{"console.viewers": "ann"}, {"console.viewers": "*"}, {"console.admins": "ann"}}},
 	{given{"keys.main.client_id": ""}, "copy it from Redox's dashboard", []given{{"keys.main.client_id": "client-1"}}},

@@ -8,8 +8,10 @@ import (
 	"strings"
 )
 
-// forwarded are headers of proxies: with one of them a request did not begin on this machine.
-var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+// forwarded reports whether a header is one of a proxy: with it a request did not begin on this machine.
+func forwarded(header string) bool {
+	return strings.HasPrefix(header, "X-Forwarded") || header == "Forwarded" || header == "X-Real-Ip" || header == "Via"
+}
 
 // onSocket reports whether a request came over a Unix socket.
 func onSocket(r *http.Request) bool {
@@ -30,8 +32,10 @@ func peer(r *http.Request) netip.Addr {
 // its socket, without a proxy between that says so, and under a name that is only here. A page elsewhere
 // can have a name of its own lead here, and not one of these.
 func fromHere(r *http.Request) bool {
-	if slices.ContainsFunc(forwarded, func(h string) bool { return r.Header.Get(h) != "" }) {
-		return false
+	for header := range r.Header {
+		if forwarded(header) {
+			return false
+		}
 	}
 	return (onSocket(r) || peer(r).IsLoopback()) && localName(r.Host)
 }

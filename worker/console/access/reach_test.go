@@ -100,7 +100,7 @@ func TestLocal(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{Authenticator: Local{Name: "local"}, Rules: []Rule{{Role: Admin, Name: "*", Sources: []string{"*"}}}})
 	status(t, r.do(call{path: "/x"}), http.StatusOK, "hello local")
-	for _, c := range []call{{from: "10.0.0.9:1"}, {from: "10.0.0.9:1", host: "localhost"}, {host: "evil.example"}, {header: map[string]string{"X-Forwarded-For": "127.0.0.1"}}, {header: map[string]string{"Via": "1.1 x"}}} {
+	for _, c := range []call{{from: "10.0.0.9:1"}, {from: "10.0.0.9:1", host: "localhost"}, {host: "evil.example"}, {header: map[string]string{"X-Forwarded-For": "127.0.0.1"}}, {header: map[string]string{"Via": "1.1 x"}}, {header: map[string]string{"X-Forwarded-User": "ann"}}} {
 		c.path = "/x"
 		if w := r.do(c); w.Code != http.StatusForbidden {
 			t.Errorf("%+v: %d %s", c, w.Code, w.Body)
