@@ -52,6 +52,9 @@ func New(settings config.Console, log *slog.Logger) (*Gate, error) {
 	if settings.Auth != config.ConsoleNone && settings.Auth != config.ConsoleProxied && !settings.SessionKey.IsSet() {
 		log.Info("sessions of the console end with this process, and are not known to others: console.session_key_file is not set")
 	}
+	if settings.Auth == config.ConsoleBasic && settings.BehindProxy && len(settings.TrustedProxies) == 0 {
+		log.Warn("console.trusted_proxies is not set: whoever signs in seems to come from the proxy, and somebody who tries passwords slows all others")
+	}
 	return g, nil
 }
 

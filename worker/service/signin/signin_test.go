@@ -137,6 +137,23 @@ func TestGate_Mistakes(t *testing.T) {
 	}
 }
 
+// Behind a proxy that is not trusted all come from one place, which is told.
+func TestGate_TellsWhereAllComeFromOnePlace(t *testing.T) {
+	t.Parallel()
+	users := filepath.Join(t.TempDir(), "users")
+	write(t, users, "ann:"+hashed(t, "secret"))
+	for proxies, told := range map[string]bool{"": true, "\n  trusted_proxies: [127.0.0.1]": false} {
+		c, err := load(t, "  auth: basic\n  users_file: "+users+"\n  viewers: ['*']\n  behind_proxy: true"+proxies)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if _, err := New(c, slog.New(slog.NewTextHandler(&text, nil))); err != nil || strings.Contains(text.String(), "console.trusted_proxies") != told {
+			t.Errorf("with %q: %v %s", proxies, err, &text)
+		}
+	}
+}
+
 // Users and session keys are followed: who is taken out is out, and sessions of before go on while
 // their key is there.
 func TestGate_FollowsItsFiles(t *testing.T) {
