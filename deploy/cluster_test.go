@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io/fs"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/deploy/internal/certificates"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
@@ -24,18 +24,21 @@ import (
 
 // cluster is nats/cluster.conf on three servers.
 type cluster struct {
-	servers []*server.Server
-	roots   *x509.CertPool
+	servers   []*server.Server
+	authority string // the file with its certificate
 }
 
 // startCluster sets the environment of each server in turn: it cannot run in parallel.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	files, roots := newCertificates(t)
-	c := &cluster{roots: roots}
-	t.Setenv("NATS_TLS_CA", files.ca)
-	t.Setenv("NATS_TLS_CERT", files.cert)
-	t.Setenv("NATS_TLS_KEY", files.key)
+	files, err := certificates.Write(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{authority: files.CA}
+	t.Setenv("NATS_TLS_CA", files.CA)
+	t.Setenv("NATS_TLS_CERT", files.Cert)
+	t.Setenv("NATS_TLS_KEY", files.Key)
 	t.Setenv("NATS_CLUSTER_PASSWORD", "of-the-routes")
 	t.Setenv("NATS_STORE_KEY", "k"+rand.Text())
 	ports, err := natsdev.FreePorts(3)
@@ -96,7 +99,7 @@ func (c *cluster) connect(t *testing.T, user string) *nats.Conn {
 		urls = append(urls, srv.ClientURL())
 	}
 	nc, err := nats.Connect(strings.Join(urls, ","), nats.UserInfo(user, passwords[user]), nats.CustomInboxPrefix("_INBOX_"+user),
-		nats.Secure(&tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12}), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+		nats.RootCAs(c.authority), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.IgnoreDiscoveredServers(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		t.Fatalf("%s: %v", user, err)

@@ -184,11 +184,6 @@ func privateKey(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keyPEM(t, key)
-}
-
-func keyPEM(t *testing.T, key *ecdsa.PrivateKey) string {
-	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/deploy/internal/certificates"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
@@ -34,6 +35,7 @@ import (
 type fleet struct {
 	*site
 	url     string
+	tls     certificates.Files
 	servers [3]*server.Server
 	ports   []int // of clients, then of routes
 	workers []*member
@@ -56,8 +58,9 @@ func newFleet(t *testing.T) *fleet {
 	f := &fleet{site: &site{T: t, dir: t.TempDir(), sim: new(redoxsim.Server)}, taken: make(map[string]int)}
 	far := httptest.NewServer(http.HandlerFunc(f.take))
 	t.Cleanup(func() { f.sim.Release(); far.Close() })
-	f.certify()
 	var err error
+	f.tls, err = certificates.Write(f.dir)
+	f.must(err)
 	f.ports, err = natsdev.FreePorts(6)
 	f.must(err)
 	f.startServers()
@@ -99,7 +102,7 @@ func (f *fleet) startServers() {
 	}
 	f.url = strings.Join(urls, ",")
 	for name, value := range map[string]string{"CLUSTER_PASSWORD": "of-the-routes", "STORE_KEY": "k" + rand.Text(), "ROUTES": "[" + strings.Join(routes, ", ") + "]",
-		"TLS_CA": filepath.Join(f.dir, "ca.pem"), "TLS_CERT": filepath.Join(f.dir, "cert.pem"), "TLS_KEY": filepath.Join(f.dir, "key.pem")} {
+		"TLS_CA": f.tls.CA, "TLS_CERT": f.tls.Cert, "TLS_KEY": f.tls.Key} {
 		f.Setenv("NATS_"+name, value)
 	}
 	for i := range f.servers {
@@ -149,7 +152,7 @@ func (f *fleet) configure() {
 		f.must(os.Mkdir(filepath.Join(f.dir, dir), 0o700))
 	}
 	f.must(auth.WriteKeyFile(filepath.Join(f.dir, "secrets/redox-main-key"), key))
-	ca, err := os.ReadFile(filepath.Join(f.dir, "ca.pem"))
+	ca, err := os.ReadFile(f.tls.CA)
 	f.must(err)
 	f.write("secrets/nats-ca.pem", string(ca))
 	f.write("secrets/nats-password", password("worker"))
@@ -187,7 +190,7 @@ func (f *fleet) startRelay() {
 // publisher is an application of clinic-a, which never gives up.
 func (f *fleet) publisher() *outbox.Publisher {
 	f.Helper()
-	nc, err := nats.Connect(f.url, nats.UserInfo("clinic-a", password("clinic-a")), nats.CustomInboxPrefix("_INBOX_clinic-a"), nats.RootCAs(filepath.Join(f.dir, "ca.pem")),
+	nc, err := nats.Connect(f.url, nats.UserInfo("clinic-a", password("clinic-a")), nats.CustomInboxPrefix("_INBOX_clinic-a"), nats.RootCAs(f.tls.CA),
 		nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	f.must(err)
 	f.Cleanup(nc.Close)

@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +92,7 @@ func (f *fleet) goesOn(when string) {
 // operator is somebody who looks at the streams.
 func (f *fleet) operator() jetstream.JetStream {
 	f.Helper()
-	nc, err := nats.Connect(f.url, nats.UserInfo("operator", password("operator")), nats.CustomInboxPrefix("_INBOX_operator"), nats.RootCAs(filepath.Join(f.dir, "ca.pem")), nats.MaxReconnects(-1))
+	nc, err := nats.Connect(f.url, nats.UserInfo("operator", password("operator")), nats.CustomInboxPrefix("_INBOX_operator"), nats.RootCAs(f.tls.CA), nats.MaxReconnects(-1))
 	f.must(err)
 	f.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

@@ -167,7 +167,7 @@ func checkConfiguration(t *testing.T, o *objects) {
 			given = o.configs[v.ConfigMap.Name].Data // by its name with the hash: a change is rolled out
 		}
 		if v.Secret != nil && (v.Secret.DefaultMode == nil || *v.Secret.DefaultMode != 0o440) {
-			t.Errorf("secrets have the mode %o", *v.Secret.DefaultMode)
+			t.Errorf("the files of the secret %s have another mode than 0440", v.Secret.SecretName)
 		}
 	}
 	if len(given) == 0 {
@@ -182,10 +182,7 @@ func checkConfiguration(t *testing.T, o *objects) {
 		}
 	}
 	if len(o.secrets) == 0 { // production: whoever installs it brings them
-		put("/etc/redoxworker/secrets/nats-password", []byte("a"))
-		put("/etc/redoxworker/secrets/nats-ca.pem", certificate(t))
-		put("/etc/redoxworker/secrets/order-secret", []byte(strings.Repeat("s", 32)))
-		put("/etc/redoxworker/secrets/redox-main-key", privateKey(t))
+		bring(t, filepath.Join(dir, "/etc/redoxworker/secrets"))
 	}
 	c, err := config.Load(config.Options{File: file})
 	if err != nil {

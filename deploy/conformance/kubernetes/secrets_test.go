@@ -1,43 +1,34 @@
 package kubernetes_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
-	"time"
+
+	"github.com/redoxworker/redoxworker/auth"
+	"github.com/redoxworker/redoxworker/deploy/internal/certificates"
 )
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+// bring makes the files of the secret that production/redoxworker.yaml names.
+func bring(t *testing.T, dir string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	files, err := certificates.Write(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key
-}
-
-// privateKey is a new one in PEM.
-func privateKey(t *testing.T) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(newKey(t))
+	key, err := auth.GenerateKey(auth.ES384, "redoxworker-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
-
-// certificate is one of an authority, in PEM.
-func certificate(t *testing.T) []byte {
-	t.Helper()
-	key, now := newKey(t), time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
+	for _, err := range []error{
+		os.Rename(files.CA, filepath.Join(dir, "nats-ca.pem")),
+		auth.WriteKeyFile(filepath.Join(dir, "redox-main-key"), key),
+		os.WriteFile(filepath.Join(dir, "nats-password"), []byte("a"), 0o600),
+		os.WriteFile(filepath.Join(dir, "order-secret"), []byte(strings.Repeat("s", 32)), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
