@@ -34,6 +34,7 @@ type lane struct {
 	generation int64
 	sweepAt    time.Time // not before that it is swept
 	late       int64     // a row below the floor that was found then, 0 for none
+	begun      int64     // first row of the batch that is under way, 0 for none
 	note       int64     // number of the last note of this relay
 	tries      tries     // of rows that are left, as they are noted by it
 }
@@ -231,10 +232,11 @@ func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
 	if err := r.read(ctx, b); err != nil {
 		return nil, err
 	}
-	l.generation, l.late = b.seen, 0
 	if len(b.items) == 0 {
+		r.ended(b)
 		return nil, nil
 	}
+	r.begin(b)
 	b.server = r.js.Conn().ConnectedServerId()
 	b.epoch = r.epoch(ctx)
 	r.judge(b)
@@ -250,6 +252,32 @@ func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
 	}
 	b.tx = nil
 	return b, nil
+}
+
+// begin notes where a batch begins: a source that comes to wait meanwhile does so from there.
+func (r *Relay) begin(b *batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.begun = b.items[0].seq
+}
+
+// ended notes that what is below the floor was read, and that it is done or the floor below it; a source
+// that was left out may have a row there by now. Of a batch that came to no end it is read again.
+func (r *Relay) ended(b *batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.late, b.begun = 0, 0
+	if b.generation == b.seen {
+		return
+	}
+	for _, source := range b.without {
+		w := r.waiting[source]
+		if w == nil {
+			return // its rows have not been read
+		}
+		w.from[b.lane] = 0
+	}
+	b.generation = b.seen
 }
 
 // own locks the lane, or takes its lease, and reads what others left there.

@@ -29,6 +29,7 @@ func (r *Relay) settle(ctx context.Context, b *batch) (done int, err error) {
 		return 0, err
 	}
 	r.moveFloor(b)
+	r.ended(b)
 	r.told(b.items)
 	return done, nil
 }

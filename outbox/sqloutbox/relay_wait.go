@@ -53,7 +53,9 @@ func (r *Relay) addWait(source string, err error) (first bool) {
 	if first = w == nil; first {
 		w = &wait{from: make(map[*lane]int64, len(r.lanes))}
 		for _, l := range r.lanes {
-			w.from[l] = l.floor
+			if w.from[l] = l.floor; l.begun > 0 {
+				w.from[l] = min(l.floor, l.begun)
+			}
 		}
 		r.waiting[source] = w
 	}
@@ -207,12 +209,21 @@ func (r *Relay) due() (sources []string) {
 	return sources
 }
 
+// waitsFrom is the row from which on a source waits.
+func (r *Relay) waitsFrom(source string) (from int64, waits bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.waiting[source]
+	if w == nil {
+		return 0, false
+	}
+	return slices.Min(slices.Collect(maps.Values(w.from))), true
+}
+
 // tryOne probes a source; what fails is the database, whose trouble is everybody's.
 func (r *Relay) tryOne(ctx context.Context, source string) {
-	r.mu.Lock()
-	w := r.waiting[source]
-	r.mu.Unlock()
-	if w == nil {
+	from, waits := r.waitsFrom(source)
+	if !waits {
 		return
 	}
 	err := func() (err error) {
@@ -221,7 +232,7 @@ func (r *Relay) tryOne(ctx context.Context, source string) {
 				err = fmt.Errorf("sqloutbox: the relay panicked (%T)", p)
 			}
 		}()
-		return r.probe(ctx, source, slices.Min(slices.Collect(maps.Values(w.from))))
+		return r.probe(ctx, source, from)
 	}()
 	if err != nil {
 		r.refuse(source, err)
