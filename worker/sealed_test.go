@@ -302,7 +302,7 @@ func TestSealed_Required(t *testing.T) {
 			if require {
 				want = outbox.Poison
 			}
-			r.publish(outbox.Message{ID: "unsealed"})
+			r.publish(outbox.Message{ID: "unsealed", Body: []byte(canary)})
 			if _, err := r.sealer(k.open()).Publish(r.Context(), outbox.Message{ID: "sealed", Source: source, Body: []byte("{}")}); err != nil {
 				r.Fatal(err)
 			}
@@ -319,6 +319,32 @@ func TestSealed_Required(t *testing.T) {
 			if _, err := p.Publish(r.Context(), outbox.Message{Source: source, Body: []byte("{}")}); errors.Is(err, outbox.ErrUnsealed) != require {
 				r.Errorf("require %t: published: %v", require, err)
 			}
+			if require {
+				r.clear()
+				r.buriedSealed("unsealed", k.open(), canary)
+			}
 		})
+	}
+}
+
+// buriedSealed fails the test unless there is one dead letter, which is sealed, and opens to a body.
+func (r *rig) buriedSealed(id string, ring *seal.Ring, body string) {
+	r.Helper()
+	store, err := dlq.New(r.js, dlq.Config{Ring: ring})
+	if err != nil {
+		r.Fatal(err)
+	}
+	found := 0
+	for l, err := range store.List(r.Context(), dlq.Query{}) {
+		if err != nil {
+			r.Fatal(err)
+		}
+		found++
+		if got, err := store.Body(r.Context(), l); err != nil || !l.Sealed() || l.MessageID != id || string(got) != body {
+			r.Errorf("dead letter %s, sealed %t: %q, %v", l.MessageID, l.Sealed(), got, err)
+		}
+	}
+	if found != 1 {
+		r.Errorf("%d dead letters", found)
 	}
 }

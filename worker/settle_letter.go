@@ -74,6 +74,10 @@ func (s *settlement) deadLetter() error {
 		Settlement: d.verdict.Settlement, Error: d.verdict.Text, Status: d.verdict.Answer.Status, Attempts: d.attempts(),
 		At: time.Now(), Subject: d.msg.subject, Sequence: d.message.Sequence, Behind: s.behind, Worker: w.config.ID,
 	}
+	letter, err := s.encloseLetter(letter)
+	if err != nil {
+		return err
+	}
 	taken, err := s.write(letter)
 	if taken && err == nil {
 		// A queue that was made anew reuses sequences, and with them the names of messages
@@ -82,6 +86,20 @@ func (s *settlement) deadLetter() error {
 		_, err = s.write(letter)
 	}
 	return err
+}
+
+// encloseLetter seals the dead letter of a message that should have been sealed. One with its body in the object
+// store, or with no room for it beside the seal, stays as it is: a repeat would seal that with another key.
+func (s *settlement) encloseLetter(letter dlq.Letter) (dlq.Letter, error) {
+	w := s.worker
+	if !w.config.RequireSeal || s.delivery.sealed || len(letter.Header[outbox.HeaderBodyObject]) > 0 {
+		return letter, nil
+	}
+	sealed, err := letter.Seal(w.config.Ring, w.config.Prefix)
+	if err != nil || w.tooLarge(sealed.Encode(w.config.Prefix), 0) {
+		return letter, err
+	}
+	return sealed, nil
 }
 
 // storedAt is a suffix that tells a message from others of its id.

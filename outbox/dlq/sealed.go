@@ -143,32 +143,41 @@ func (d *Store) resealed(l Stored, body []byte) (Stored, error) {
 	return l, nil
 }
 
-// enclosed is l sealed, where there is a ring and it is not: what was exported in the clear does not stay so. What
-// breaks the contract stays as it is.
+// enclosed is l sealed, where there is a ring: what was exported in the clear does not stay so.
 func (d *Store) enclosed(l Letter) (Letter, error) {
-	if d.config.Ring == nil || l.Sealed() {
+	if d.config.Ring == nil {
 		return l, nil
 	}
-	m, err := l.message(d.config.Prefix)
+	return l.Seal(d.config.Ring, d.config.Prefix)
+}
+
+// Seal returns the dead letter with its body and the headers that are of a patient encrypted, as
+// [outbox.Message.Seal] does. One that is sealed, or whose message breaks the contract, stays as it is; so does a body
+// in the object store. The error is one of package seal.
+func (d Letter) Seal(ring *seal.Ring, p outbox.Prefix) (Letter, error) {
+	if d.Sealed() {
+		return d, nil
+	}
+	m, err := d.message(p)
 	if err != nil {
-		return l, nil
+		return d, nil
 	}
-	if m, err = m.Seal(d.config.Ring, d.config.Prefix); err != nil {
-		return l, err
+	if m, err = m.Seal(ring, p); err != nil {
+		return d, err
 	}
-	msg, err := m.Encode(d.config.Prefix)
+	msg, err := m.Encode(p)
 	if err != nil {
-		return l, nil
+		return d, nil
 	}
-	sealed := l
-	sealed.Header, sealed.Body = maps.Clone(l.Header), m.Body
-	for name := range l.Header {
+	sealed := d
+	sealed.Header, sealed.Body = maps.Clone(d.Header), m.Body
+	for name := range d.Header {
 		if len(msg.Header[name]) == 0 && isContract(name) && !wire.HasPrefixFold(name, "trace") {
 			delete(sealed.Header, name) // it is among the sealed ones, or is set anew
 		}
 	}
 	for _, name := range [...]string{outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited, outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderOrderToken} {
-		if values := l.Header[name]; len(values) > 0 {
+		if values := d.Header[name]; len(values) > 0 {
 			sealed.Header[name] = values
 		}
 	}
