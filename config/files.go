@@ -67,7 +67,12 @@ func (l *loader) fillFile(owner any, f field, key string) {
 	if !filepath.IsAbs(*path) && l.file != "" && strings.HasPrefix(l.where[key], l.file+":") {
 		*path = filepath.Join(filepath.Dir(l.file), *path)
 	}
-	if f.part&l.skip != 0 || f.kind == kindNewFile {
+	if f.part&l.skip != 0 {
+		return
+	}
+	if f.kind == kindNewFile {
+		info, err := os.Stat(*path)
+		l.lookAtMode(f, key, *path, err == nil && secret.Exposed(info))
 		return
 	}
 	if f.kind == kindDir {
@@ -86,13 +91,19 @@ func (l *loader) fillFile(owner any, f field, key string) {
 		l.failed[key] = true
 		l.problem(key, "file "+strconv.Quote(*path)+" is empty", "fill it, or name another file")
 		return
-	case open && !l.handed(*path) && (f.private || f.kind == kindSecretFile):
-		l.warn(key, "file "+strconv.Quote(*path)+" can be used by others than its owner", "chmod 600 "+*path)
 	}
+	l.lookAtMode(f, key, *path, open)
 	if value, ok := f.sibling(); ok && f.kind == kindSecretFile {
 		if given := value.at(owner).(*Secret); !given.IsSet() {
 			*given = NewSecret(trimmed)
 		}
+	}
+}
+
+// lookAtMode warns of a secret file that is open to others.
+func (l *loader) lookAtMode(f field, key, path string, open bool) {
+	if open && !l.handed(path) && (f.private || f.kind == kindSecretFile) {
+		l.warn(key, "file "+strconv.Quote(path)+" can be used by others than its owner", "chmod 600 "+path)
 	}
 }
 

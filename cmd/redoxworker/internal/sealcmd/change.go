@@ -32,6 +32,9 @@ func (c rotateCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
+	if err := s.unwrapped(); err != nil {
+		return err
+	}
 	now := time.Now()
 	ks, k := s.keys.With(now, now.Add(c.After))
 	deed := audit.Deed{Action: audit.SealRotate, Detail: "key " + k.ID + " seals from " + k.Seals.Format(time.RFC3339), Reason: c.Reason}
@@ -40,6 +43,17 @@ func (c rotateCommand) Run(ctx context.Context, a *cli.App) error {
 	}
 	a.Printf("%s\n", k.ID)
 	fmt.Fprintf(a.Stderr, "%s seals from %s; bring %s to all who open before then, or what it seals is held\n", k.ID, cli.Clock(k.Seals), s.path)
+	return nil
+}
+
+// unwrapped refuses a ring with keys that a KMS has wrapped: they do not open here, and one that is added would be in
+// the clear beside them.
+func (r ring) unwrapped() error {
+	for _, k := range r.keys.List() {
+		if k.Shredded.IsZero() && k.KMS != "" {
+			return fmt.Errorf("%s: key %s is wrapped by a KMS (%.60q), which this command does not have; in the program that has it, seal.Keys.WithWrapped adds a key, and dlq.Store.Rewrap rewraps", r.path, k.ID, k.KMS)
+		}
+	}
 	return nil
 }
 
@@ -57,6 +71,9 @@ func (c rewrapCommand) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	defer s.Close()
+	if err := s.unwrapped(); err != nil {
+		return err
+	}
 	sealing, ok := s.keys.Sealing(time.Now())
 	if !ok {
 		return fmt.Errorf("%s: %w yet", s.path, seal.ErrNoKey)
