@@ -49,6 +49,8 @@ func (c Command) Run(ctx context.Context, a *cli.App) error {
 // place says where to listen. What is not configured is served to this machine alone.
 func (c Command) place(s *config.Console) error {
 	switch {
+	case strings.HasPrefix(c.Listen, unixPrefix):
+		s.Listen = c.Listen
 	case c.Listen != "":
 		host, _, err := net.SplitHostPort(c.Listen)
 		if err != nil {

@@ -4,12 +4,14 @@ package consolecmd
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -48,16 +50,22 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, version strin
 	return &Server{config: c, log: log, version: version, listener: listener, gate: gate}, nil
 }
 
+// unixPrefix begins an address that is the path of a socket.
+const unixPrefix = "unix:"
+
 // listen opens an address, or a socket in place of one that nobody listens to any more.
 func listen(ctx context.Context, address string) (net.Listener, error) {
-	path, socket := strings.CutPrefix(address, "unix:")
+	path, socket := strings.CutPrefix(address, unixPrefix)
 	if !socket {
 		return net.Listen("tcp", address)
 	}
-	if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
 		_ = conn.Close()
-	} else if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-		_ = os.Remove(path)
+	} else if errors.Is(err, syscall.ECONNREFUSED) { // a listener that is busy or closed to us answers otherwise
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+			_ = os.Remove(path)
+		}
 	}
 	return net.Listen("unix", path)
 }
