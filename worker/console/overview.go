@@ -150,7 +150,7 @@ func (overviewData) Place(n overview.Need) place {
 		command string
 		at      place
 	}{
-		{"redoxworker dlq ls", place{"dead", "Dead letters"}}, {"redoxworker keys", place{"keys", "Keys"}}, {"redoxworker workers", place{"workers", "Workers"}},
+		{"redoxworker dlq ls", place{"dead", "Dead letters"}}, {"redoxworker keys check", place{"keys", "Keys"}}, {"redoxworker workers", place{"workers", "Workers"}},
 		{"redoxworker resume", place{"#pauses-title", "Pauses"}},
 	} {
 		if strings.HasPrefix(n.Mend, one.command) {
