@@ -11,15 +11,15 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
-// What the worker reads as the data model and event of a message is what is shown of its dead letter. That
-// reads broken ones as well, and knows no other module than NATS.
+// What the worker reads as the data model and event of a message is what is shown of its dead letter, and of
+// one that is broken as well.
 func TestReaders_Model(t *testing.T) {
 	t.Parallel()
 	_, js := embedded(t)
 	if _, err := (topology.Topology{}).Ensure(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
-	letters, err := dlq.New(js, dlq.Config{})
+	letters, err := dlq.New(js, dlq.Config{ReadEvent: redox.ReadEvent})
 	if err != nil {
 		t.Fatal(err)
 	}

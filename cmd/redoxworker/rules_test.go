@@ -138,7 +138,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 		"worker/console/access": {"auth/secret"}, "worker/console/access/oidc": {"auth/secret", "worker/console/access"},
 		"worker/service/signin": {"auth/filewatch", "auth/secret", "config", "worker/console/access", "worker/console/access/oidc", "worker/service/internal/pemfile"},
-		"worker/console":        {"config", "outbox", "outbox/dlq", "outbox/seal", "outbox/topology", "worker/audit", "worker/console/access", "worker/operate", "worker/order", "worker/overview", "worker/service/registry"},
+		"worker/console":        {"config", "outbox", "outbox/dlq", "outbox/seal", "outbox/topology", "worker/audit", "worker/console/access", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/service/registry"},
 	}
 	inside := []string{"internal/cli", "internal/signincmd", "internal/consolecmd", "internal/usagecmd", "internal/wirecmd", "internal/sqlcmd", "internal/statuscmd", "internal/checkcmd", "internal/dlqcmd", "internal/opscmd", "internal/provisioncmd", "internal/sealcmd", "internal/telemetry", "internal/daemon", "internal/devstack", "internal/bench", "internal/clitest"}
 	packages := goList(t)

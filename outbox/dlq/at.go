@@ -13,17 +13,18 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-// At returns the dead letter at a place in the stream, with the body that is stored in it.
-// [ErrNotFound] means that there is none, or no more; an [*UnreadableError] that it is none.
+// At returns the dead letter at a place in the stream, with the body that is stored in it. The
+// error is [ErrNotFound] if there is none, or no longer, and an [*UnreadableError] if the message
+// there is no dead letter.
 func (d *Store) At(ctx context.Context, sequence uint64) (Stored, error) {
 	l, err := d.read(ctx, sequence)
 	if err == nil && !l.Sealed() {
-		l.DataModel, l.EventType = readModel(l.Body)
+		d.readEvent(&l, l.Body)
 	}
 	return l, err
 }
 
-// Last is the place of the last dead letter in the stream; 0 where there never was one.
+// Last returns the place of the last dead letter in the stream; 0 if there never was one.
 func (d *Store) Last(ctx context.Context) (uint64, error) {
 	state, err := d.deadState(ctx)
 	return state.LastSeq, err

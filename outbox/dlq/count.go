@@ -21,7 +21,7 @@ const (
 	others  = "(others)"
 )
 
-// Grouping is what dead letters are counted by. The zero value is by source, settlement and reason.
+// Grouping says what dead letters are counted by. The zero value is by source, settlement and reason.
 type Grouping struct{ names []string }
 
 // groupings are the names of what may be counted by.
@@ -41,7 +41,7 @@ func ParseGrouping(text string) (Grouping, error) {
 	return g, nil
 }
 
-// Names are what is counted by, in their order.
+// Names returns the names of what is counted by, in order.
 func (g Grouping) Names() []string {
 	if len(g.names) == 0 {
 		return []string{"source", "settlement", "reason"}
@@ -52,8 +52,8 @@ func (g Grouping) Names() []string {
 // Has reports whether it is counted by name.
 func (g Grouping) Has(name string) bool { return slices.Contains(g.Names(), name) }
 
-// Count is how many dead letters have the same of all that they are counted by. Other fields are
-// empty. Of a row for what had no more room, a text is (others) and a Status -1.
+// Count is the number of dead letters that agree in all that they are counted by. Other fields are
+// empty. In the row of those for which there was no more room, a text is (others) and Status is -1.
 type Count struct {
 	// Source is also empty when the subject of the messages named none.
 	Source     string            `json:"source,omitempty"`
@@ -71,7 +71,7 @@ type Count struct {
 	Newest time.Time `json:"newest"`
 }
 
-// Value is what a count has of a name of a [Grouping].
+// Value returns what a count has for a name of a [Grouping].
 func (c Count) Value(name string) string {
 	switch name {
 	case "source":
@@ -184,9 +184,9 @@ func (c counting) sorted() (counts []Count) {
 	return counts
 }
 
-// Counts counts the dead letters that q selects, the most frequent first. Beyond 10,000 rows what
-// differs is counted together. unreadable is the number of messages in the stream that are no dead
-// letters. It reads through the stream, without bodies unless these are counted by or selected by.
+// Counts counts the dead letters that q selects, the most frequent first. Beyond 10,000 rows the
+// rest is counted together. unreadable is the number of messages in the stream that are no dead
+// letters. It reads the whole stream, and bodies only if they are needed to count or select.
 func (d *Store) Counts(ctx context.Context, q Query, by Grouping) (counts []Count, unreadable int, err error) {
 	by.names = by.Names()
 	q.Models = by.Has("model") || by.Has("event")

@@ -16,7 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-// DiscardOptions is what a discard may be told. The zero value works.
+// DiscardOptions configures a discard. The zero value works.
 type DiscardOptions struct {
 	// DryRun changes nothing and says what would be done.
 	DryRun bool
@@ -66,8 +66,8 @@ func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
 	if dry {
 		return l.handled(Discarded, nil), nil
 	}
-	c, err := d.claim(ctx, x.entry, claim{})
-	for tries := 0; err == nil && tries < claimTries; tries++ {
+	c, err := d.lock(ctx, x.entry, lock{})
+	for tries := 0; err == nil && tries < lockTries; tries++ {
 		if c.discards() {
 			return x.remove(ctx, l, c)
 		}
@@ -84,11 +84,11 @@ func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
 			}
 			h := l.handled(AlreadyReplayed, nil)
 			h.ReplayID = c.ID
-			return h, d.unclaim(ctx, x.entry, c)
+			return h, d.unlock(ctx, x.entry, c)
 		}
 		var ok bool
-		if c, ok, err = d.reclaim(ctx, x.entry, c, claim{}); err == nil && !ok {
-			c, err = d.claim(ctx, x.entry, claim{})
+		if c, ok, err = d.relock(ctx, x.entry, c, lock{}); err == nil && !ok {
+			c, err = d.lock(ctx, x.entry, lock{})
 		}
 	}
 	if err == nil {
@@ -98,7 +98,7 @@ func (x discarding) run(ctx context.Context, dry bool) (Handled, error) {
 }
 
 // published reports whether the replay of an interrupted run was stored.
-func (x discarding) published(ctx context.Context, l Stored, c claim) (bool, error) {
+func (x discarding) published(ctx context.Context, l Stored, c lock) (bool, error) {
 	d := x.letters
 	if !c.replays() {
 		return false, nil
@@ -112,7 +112,7 @@ func (x discarding) published(ctx context.Context, l Stored, c claim) (bool, err
 
 // remove takes the steps of a discard. The body goes last: there is never a dead
 // letter without one.
-func (x discarding) remove(ctx context.Context, l Stored, c claim) (Handled, error) {
+func (x discarding) remove(ctx context.Context, l Stored, c lock) (Handled, error) {
 	d := x.letters
 	l, err := x.newest(ctx, l)
 	if err != nil {
@@ -125,7 +125,7 @@ func (x discarding) remove(ctx context.Context, l Stored, c claim) (Handled, err
 			return Handled{}, err
 		}
 		if full {
-			return l.handled(Behind, errGaps), d.unclaim(ctx, x.entry, c)
+			return l.handled(Behind, errGaps), d.unlock(ctx, x.entry, c)
 		}
 		if err := d.crash("skipped"); err != nil {
 			return Handled{}, err
@@ -146,7 +146,7 @@ func (x discarding) remove(ctx context.Context, l Stored, c claim) (Handled, err
 			return Handled{}, err
 		}
 	}
-	return l.handled(Discarded, nil), d.unclaim(ctx, x.entry, c)
+	return l.handled(Discarded, nil), d.unlock(ctx, x.entry, c)
 }
 
 // newest is what stands in the place of l, which is deleted then: a rewrap was cut off between the two.

@@ -88,7 +88,7 @@ func TestDiscard_Objects(t *testing.T) {
 // A replay that was killed after its publish is finished, not undone.
 func TestDiscard_AfterAnInterruptedReplay(t *testing.T) {
 	t.Parallel()
-	for point, want := range map[string]string{"claimed": "m-000 discarded", "published": "m-000 already replayed"} {
+	for point, want := range map[string]string{"locked": "m-000 discarded", "published": "m-000 already replayed"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			g := newGraveyard(t)
@@ -113,7 +113,7 @@ func TestDiscard_AfterAnInterruptedDiscard(t *testing.T) {
 	g := newGraveyard(t)
 	g.buryMany(1)
 	s := g.selected(Query{})
-	if _, err := g.claim(g.Ctx(), s.entries[0], claim{}); err != nil {
+	if _, err := g.lock(g.Ctx(), s.entries[0], lock{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := g.replayAll(ReplayOptions{}); got != "m-000 busy" {
@@ -229,7 +229,7 @@ func TestDiscard_WhileAnInterruptedReplayGoesOn(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
 	g.bury(letter("m-1", 1))
-	g.crashing("claimed", 1)
+	g.crashing("locked", 1)
 	g.replayUntilCrash(ReplayOptions{})
 	const busy = 4 * time.Second
 	jsapi.Sleep(g.Ctx(), busy+100*time.Millisecond)
@@ -237,10 +237,10 @@ func TestDiscard_WhileAnInterruptedReplayGoesOn(t *testing.T) {
 	second.busy, third.busy = busy, busy
 	var discarded string
 	second.fault = func(point string) error {
-		if point == "claimed" && discarded == "" {
-			kept, err := jsapi.Leader{JS: g.JS, Stream: "KV_REDOX_LEDGER"}.Last(g.Ctx(), "$KV.REDOX_LEDGER."+claimKeys+".>")
+		if point == "locked" && discarded == "" {
+			kept, err := jsapi.Leader{JS: g.JS, Stream: "KV_REDOX_LEDGER"}.Last(g.Ctx(), "$KV.REDOX_LEDGER."+lockKeys+".>")
 			if err != nil || wire.First(kept.Header, jetstream.MsgTTLHeader) == "" {
-				t.Errorf("a claim without an end: %v, %v", kept.Header, err)
+				t.Errorf("a lock without an end: %v, %v", kept.Header, err)
 			}
 			discarded = third.outcomes(third.Discard(g.Ctx(), third.selected(Query{}), DiscardOptions{}))
 		}

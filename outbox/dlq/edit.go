@@ -75,7 +75,7 @@ func (l Stored) withBody(body []byte) Stored {
 	return l
 }
 
-// Edits is how often an operator has replaced the body of the message.
+// Edits returns how often an operator has replaced the body of the message.
 func (d Letter) Edits() int {
 	n, err := wire.Count(d.Header, outbox.HeaderEdited, wire.MaxReplays)
 	if err != nil {

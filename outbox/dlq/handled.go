@@ -9,10 +9,10 @@ import (
 type Outcome string
 
 const (
-	// Replayed: its message is in the work queue again, and it is deleted.
+	// Replayed: its message is in the work queue again, and the dead letter is deleted.
 	Replayed Outcome = "replayed"
-	// AlreadyReplayed: another run had published its message, and was killed or is at
-	// work at the same time; it is deleted.
+	// AlreadyReplayed: another run, which was killed or is at work at the same time, has published
+	// its message; the dead letter is deleted.
 	AlreadyReplayed Outcome = "already replayed"
 	// Discarded: it is deleted for good.
 	Discarded Outcome = "discarded"
@@ -24,7 +24,7 @@ const (
 	Late Outcome = "late"
 	// Behind: earlier dead letters hold its order token; it stays.
 	Behind Outcome = "behind"
-	// Busy: another run is at it and does something else with it; it stays.
+	// Busy: another run is doing something else with it; it stays.
 	Busy Outcome = "busy"
 )
 
@@ -52,7 +52,7 @@ type Handled struct {
 	// run, and for AlreadyReplayed where nobody knows any more, Sequence is 0.
 	ReplayID string `json:"replay_id,omitempty"`
 	Sequence uint64 `json:"sequence,omitempty"`
-	// DeadlineDropped: its deadline had passed and was left out.
+	// DeadlineDropped says that its deadline had passed and was left out.
 	DeadlineDropped bool `json:"deadline_dropped,omitempty"`
 }
 

@@ -24,9 +24,9 @@ type OrderPlace struct {
 // HeldToken is an order token that waits: with order.after_dead_letter hold, a message
 // that was dead-lettered holds all later messages of its token behind it.
 //
-// Its size does not depend on how many wait. A dead letter names the one before it in its
-// order ([HeaderDeadBehind]), so that a position up to which all is through tells of each
-// replay whether its turn has come.
+// Its size does not depend on how many messages wait. A dead letter names the one before it in its
+// order ([HeaderDeadBehind]), so that the position up to which nothing waits tells of each replay
+// whether its turn has come.
 type HeldToken struct {
 	Source string `json:"source"`
 	// Token is the order token; see [outbox.Message].
@@ -42,8 +42,8 @@ type HeldToken struct {
 	Last uint64 `json:"last"`
 	// Since is when the token was last held, or released in part.
 	Since time.Time `json:"since"`
-	// Damaged says that what waits could not be read: then every message of the token
-	// waits, and the next that is dead-lettered makes the note anew.
+	// Damaged says that the note could not be read. Then every message of the token waits, and the
+	// next one that is dead-lettered remakes the note.
 	Damaged bool `json:"damaged,omitempty"`
 
 	sequence uint64 // where the queue stored the message that is First

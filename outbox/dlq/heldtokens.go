@@ -41,13 +41,13 @@ type HeldTokens struct {
 	kv jetstream.KeyValue
 }
 
-// NewHeldTokens makes no request: the bucket is looked for when it is first used.
+// NewHeldTokens returns the held tokens of a prefix. It makes no request: the bucket is looked for at the
+// first use.
 func NewHeldTokens(js jetstream.JetStream, p outbox.Prefix) *HeldTokens {
 	return &HeldTokens{js: jsapi.Present(js), bucket: p.LedgerBucket()}
 }
 
-// Load answers what waits of a token. A token that nothing holds has no Last and is no
-// error.
+// Load returns what waits of a token. A token that is not held has no Last, and is no error.
 func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken, error) {
 	kv, err := h.open(ctx)
 	if err != nil {
@@ -65,8 +65,8 @@ func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken,
 	return decodeHeld(entry), nil
 }
 
-// Hold notes that a message was dead-lettered, and answers the position of the message before
-// it, which belongs into its dead letter. That it is noted already is no error.
+// Hold notes that a message was dead-lettered, and returns the position of the message before it,
+// for its dead letter. It is no error if this is noted already.
 func (h *HeldTokens) Hold(ctx context.Context, at OrderPlace) (behind uint64, err error) {
 	err = h.change(ctx, at.Source, at.Token, func(t *HeldToken) bool {
 		behind = t.hold(at)
@@ -75,8 +75,8 @@ func (h *HeldTokens) Hold(ctx context.Context, at OrderPlace) (behind uint64, er
 	return behind, err
 }
 
-// Release notes that a message was delivered that nothing blocked. That it was not held is no
-// error.
+// Release notes that a message was delivered that nothing blocked. It is no error if it was not
+// held.
 func (h *HeldTokens) Release(ctx context.Context, at OrderPlace) error {
 	return h.change(ctx, at.Source, at.Token, func(t *HeldToken) bool {
 		t.release(at.Position)
@@ -94,8 +94,7 @@ func (h *HeldTokens) skip(ctx context.Context, at OrderPlace) (full bool, err er
 	return full, err
 }
 
-// Clear releases a token altogether, whatever waits: for dead letters that were
-// removed by other means.
+// Clear releases a token, whatever waits: for dead letters that were removed by other means.
 func (h *HeldTokens) Clear(ctx context.Context, source, token string) error {
 	return h.change(ctx, source, token, func(t *HeldToken) bool {
 		*t = HeldToken{Source: source, Token: token, revision: t.revision}
@@ -103,8 +102,8 @@ func (h *HeldTokens) Clear(ctx context.Context, source, token string) error {
 	})
 }
 
-// List answers all held tokens, by source and token. It takes the right to make a
-// consumer on the bucket, which workers need not have.
+// List returns all held tokens, sorted by source and token. It takes the right to make a consumer
+// on the bucket, which workers need not have.
 func (h *HeldTokens) List(ctx context.Context) ([]HeldToken, error) {
 	kv, err := h.open(ctx)
 	if err != nil {
@@ -177,8 +176,8 @@ func (h *HeldTokens) open(ctx context.Context) (jetstream.KeyValue, error) {
 	return jsapi.OpenOnce(&h.mu, &h.kv, func() (jetstream.KeyValue, error) { return jsapi.OpenBucket(ctx, h.js, h.bucket) })
 }
 
-// PlaceOf is where a message stands in the order of its token. ok is false in the lanes without
-// an order.
+// PlaceOf returns where a message stands in the order of its token. ok is false in the lanes
+// without an order.
 func PlaceOf(m *outbox.Message) (at OrderPlace, ok bool) {
 	at = OrderPlace{Source: m.Source, Token: m.OrderToken, Position: m.Position, Behind: m.Behind, Sequence: m.Sequence}
 	return at, m.Lane == outbox.LaneOrdered && m.OrderToken != ""

@@ -42,7 +42,7 @@ const headerMsgSize = "Nats-Msg-Size"
 // ended.
 func (d *Store) List(ctx context.Context, q Query) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
-		if err := q.Validate(); err != nil {
+		if err := d.check(q); err != nil {
 			yield(Stored{}, err)
 			return
 		}
@@ -242,7 +242,7 @@ func (r *listing) letter(ctx context.Context, msg jetstream.Msg, meta *jetstream
 			return Stored{}, false, err
 		}
 	}
-	l.DataModel, l.EventType = readModel(body)
+	d.readEvent(&l, body)
 	return l, q.matchesModel(&l), nil
 }
 

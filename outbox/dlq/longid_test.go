@@ -50,7 +50,7 @@ func TestDeadLetter_ReplayOfLongIDs(t *testing.T) {
 // application knows, also after a run that was killed in between.
 func TestReplay_LongID(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"claimed", "published", "deleted"} {
+	for _, point := range []string{"locked", "published", "deleted"} {
 		g := newGraveyard(t)
 		id := strings.Repeat("y", wire.MaxID)
 		mine := Query{IDs: []string{id}}

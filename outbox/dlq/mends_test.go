@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// What the error of a damaged claim says to do works: the key is deleted, and the dead letter is
+// What the error of a damaged lock says to do works: the key is deleted, and the dead letter is
 // replayed, or discarded without being sent again.
-func TestReplay_ADamagedClaimIsMendedAsItSays(t *testing.T) {
+func TestReplay_ADamagedLockIsMendedAsItSays(t *testing.T) {
 	t.Parallel()
 	for name, discard := range map[string]bool{"replay": false, "discard": true} {
 		t.Run(name, func(t *testing.T) {
@@ -18,7 +18,7 @@ func TestReplay_ADamagedClaimIsMendedAsItSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			key := claimKey(g.selected(Query{}).entries[0])
+			key := lockKey(g.selected(Query{}).entries[0])
 			if _, err := kv.Put(g.Ctx(), key, []byte("{")); err != nil {
 				t.Fatal(err)
 			}

@@ -69,10 +69,10 @@ func (d *Store) noted(ctx context.Context, source, id string) (n note, ok bool, 
 	return n, true, nil
 }
 
-// published reports whether the replay r was stored before, under the claim c. The
+// published reports whether the replay r was stored before, under the lock c. The
 // queue is looked at before the notes: a message leaves the one only when it is
 // in the other.
-func (d *Store) published(ctx context.Context, r replayMessage, c claim) (bool, error) {
+func (d *Store) published(ctx context.Context, r replayMessage, c lock) (bool, error) {
 	for from := c.After + 1; ; {
 		msg, err := d.queue.Next(ctx, r.msg.Subject, from)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// PageOptions say which stretch of the dead letters is wanted. The zero value is the newest 100.
+// PageOptions selects a page of dead letters. The zero value selects the newest 100.
 type PageOptions struct {
 	// Limit is how many. 0 means 100; at most 10,000.
 	Limit int
-	// Before is the cursor: only those stored before this place in the dead-letter stream. 0 means
-	// from the newest on.
+	// Before is the cursor: the page has only those stored before this place in the dead-letter
+	// stream. 0 means from the newest on.
 	Before uint64
 	// Scan bounds how many dead letters are looked at for those that the query selects; what was
 	// found by then is a page too. 0 means no bound.
@@ -36,7 +36,7 @@ func (o PageOptions) Validate() error {
 	return nil
 }
 
-// Page is a stretch of the dead letters that a query selects, the newest first.
+// Page is a run of the dead letters that a query selects, the newest first.
 type Page struct {
 	Letters []Stored
 	// Next is the cursor of the page that follows, for Before; 0 when there is none.
@@ -47,13 +47,13 @@ type Page struct {
 	Unreadable []*UnreadableError
 }
 
-// Page returns a stretch of the dead letters that q selects, the newest first. It reads the stream
-// from its end, without bodies, in blocks that grow: for the newest ones the number of dead letters
-// does not matter; for those that are rare every one that the sources and settlements of q select is
-// read once, in a few requests. It keeps no more than the page. The Bodies are nil; with q.Models
-// those of the page are read, one by one.
+// Page returns a run of the dead letters that q selects, the newest first. It reads the stream from
+// its end, without bodies, in blocks that grow: for the newest ones the number of dead letters does
+// not matter; for those that are rare every one that the sources and settlements of q select is read
+// once, in a few requests. It keeps no more than the page. The Bodies are nil; with q.Models those
+// of the page are read, one by one.
 func (d *Store) Page(ctx context.Context, q Query, o PageOptions) (Page, error) {
-	if err := errors.Join(q.Validate(), o.Validate()); err != nil {
+	if err := errors.Join(d.check(q), o.Validate()); err != nil {
 		return Page{}, err
 	}
 	if o.Limit == 0 {
@@ -143,7 +143,7 @@ func (r *paging) models(ctx context.Context) error {
 		case err != nil:
 			return err
 		default:
-			l.DataModel, l.EventType = readModel(whole.Body)
+			r.letters.readEvent(l, whole.Body)
 		}
 	}
 	return nil

@@ -18,9 +18,9 @@ import (
 type Query struct {
 	// Sources by name; outbox.NoSource stands for dead letters whose subject named none.
 	Sources []string
-	// SourcePatterns are patterns of sources, as those of path.Match: "clinic-*". Those whose subject named
-	// no source are selected by "*" alone. Each dead letter is looked at for them, where Sources are
-	// looked up.
+	// SourcePatterns are patterns of sources, as those of path.Match: "clinic-*". Those whose subject
+	// named no source are selected by "*" alone. They are compared with each dead letter, while Sources
+	// are looked up by subject.
 	SourcePatterns []string
 	// Places are those of dead letters in their stream, see Stored.DeadSequence, and Through the last of
 	// these to be selected: what is stored later is not. 0 means no bound.
@@ -48,8 +48,8 @@ type Query struct {
 	Replays int
 	// Since and Until bound the instant of the settlement: Since <= At < Until.
 	Since, Until time.Time
-	// Stored bounds when the dead letter was stored: then or later. It makes for less to read, where
-	// Since is looked up in each.
+	// Stored selects those stored then or later. It limits what is read, while Since is compared in
+	// each.
 	Stored time.Time
 	// Models fills in DataModel and EventType of each dead letter, except those
 	// whose body is in the object store. It takes reading all bodies.
@@ -238,8 +238,8 @@ func hasStatus(want string, status int) bool {
 	return want == strconv.Itoa(status)
 }
 
-// String says what q selects, as the flags of the command do, without the ids. It holds what
-// somebody has typed, and nothing of a dead letter.
+// String returns what q selects, as the flags of the command say it, without the ids. It holds what
+// an operator has typed, and nothing of a dead letter.
 func (q Query) String() string {
 	var terms []string
 	add := func(name string, values ...string) {

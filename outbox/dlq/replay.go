@@ -18,20 +18,20 @@ import (
 const (
 	defaultReplaysAtOnce = 8
 	maxReplaysAtOnce     = 256
-	// claimTries bounds how often a dead letter is started over because another run
+	// lockTries bounds how often a dead letter is started over because another run
 	// is at it.
-	claimTries = 20
+	lockTries = 20
 )
 
-// ReplayOptions is what a replay may be told. The zero value works.
+// ReplayOptions configures a replay. The zero value works.
 type ReplayOptions struct {
 	// DryRun changes nothing and says what would be done.
 	DryRun bool
-	// KeepDeadline leaves dead letters whose deadline has passed where they are. By
-	// default they are sent without it: whoever replays them wants them sent.
+	// KeepDeadline leaves dead letters whose deadline has passed where they are. By default they
+	// are sent without their deadline.
 	KeepDeadline bool
-	// AtOnce is how many dead letters are worked on at the same time, never two of
-	// one order token. 0 means 8; at most 256.
+	// AtOnce is how many dead letters are replayed at the same time, never two of one order token.
+	// 0 means 8; at most 256.
 	AtOnce int
 	// Pace is called before each dead letter that is sent, by several goroutines at
 	// once, and may wait: the method Wait of a rate.Limiter (golang.org/x/time) fits.
@@ -138,17 +138,17 @@ func (r *replaying) run(ctx context.Context) (Handled, error) {
 	return r.steps(work)
 }
 
-// steps are those of claim.go.
+// steps are those of lock.go.
 func (r *replaying) steps(ctx context.Context) (Handled, error) {
 	d := r.letters
 	id, n := r.letter.ReplayID()
-	c, err := d.claim(ctx, r.entry, claim{ID: id, N: n, After: r.queue.last})
-	for tries := 0; err == nil && tries < claimTries; tries++ {
+	c, err := d.lock(ctx, r.entry, lock{ID: id, N: n, After: r.queue.last})
+	for tries := 0; err == nil && tries < lockTries; tries++ {
 		if !c.replays() {
 			if time.Since(c.made) < d.busy {
 				return r.letter.handled(Busy, errors.New("another run is discarding or rewrapping it")), nil
 			}
-			c, err = r.takeOver(ctx, c, claim{ID: id, N: n, After: r.queue.last})
+			c, err = r.takeOver(ctx, c, lock{ID: id, N: n, After: r.queue.last})
 			continue
 		}
 		h, done, err := r.prepare(ctx, c.ID, c.N)
@@ -156,10 +156,10 @@ func (r *replaying) steps(ctx context.Context) (Handled, error) {
 			return Handled{}, err
 		}
 		if done && c.resumed && h.Outcome != Gone {
-			return h, nil // what the claim says of an earlier run is still needed
+			return h, nil // what the lock says of an earlier run is still needed
 		}
 		if done {
-			return h, d.unclaim(ctx, r.entry, c)
+			return h, d.unlock(ctx, r.entry, c)
 		}
 		h, next, err := r.attempt(ctx, c)
 		if err != nil || next == nil {
@@ -219,9 +219,9 @@ func (r *replaying) prepare(ctx context.Context, id string, n int) (h Handled, d
 	return Handled{}, false, err
 }
 
-// attempt publishes under a claim. next is the claim to go on with when that
+// attempt publishes under a lock. next is the lock to go on with when that
 // came to nothing.
-func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *claim, err error) {
+func (r *replaying) attempt(ctx context.Context, c lock) (h Handled, next *lock, err error) {
 	d := r.letters
 	if c.resumed {
 		published, err := d.published(ctx, r.message, c)
@@ -232,7 +232,7 @@ func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *clai
 			return r.finish(ctx, c, AlreadyReplayed, 0)
 		}
 		if time.Since(c.made) >= d.busy/2 {
-			young, ok, err := d.reclaim(ctx, r.entry, c, c)
+			young, ok, err := d.relock(ctx, r.entry, c, c)
 			if err != nil {
 				return Handled{}, nil, err
 			}
@@ -242,7 +242,7 @@ func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *clai
 			c = young
 		}
 	}
-	if err := d.crash("claimed"); err != nil {
+	if err := d.crash("locked"); err != nil {
 		return Handled{}, nil, err
 	}
 	if !c.fresh() {
@@ -253,7 +253,7 @@ func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *clai
 		return r.again(ctx, c) // and look for what was published
 	}
 	if errors.As(err, new(*outbox.SizeError)) && !publish.MayBeStored(err) {
-		return r.letter.handled(Refused, err), nil, d.unclaim(ctx, r.entry, c)
+		return r.letter.handled(Refused, err), nil, d.unlock(ctx, r.entry, c)
 	}
 	if err != nil {
 		return Handled{}, nil, fmt.Errorf("outbox: replay message %s of source %s: %w", r.letter.MessageID, r.letter.Source, err)
@@ -273,28 +273,28 @@ func (r *replaying) attempt(ctx context.Context, c claim) (h Handled, next *clai
 	}
 	// Something else has this id.
 	base, _ := r.letter.replayBase()
-	taken, err := r.takeOver(ctx, c, claim{ID: replayID(base, c.N+1), N: c.N + 1, After: r.queue.last})
+	taken, err := r.takeOver(ctx, c, lock{ID: replayID(base, c.N+1), N: c.N + 1, After: r.queue.last})
 	return Handled{}, &taken, err
 }
 
-// again reads the claim anew.
-func (r *replaying) again(ctx context.Context, c claim) (Handled, *claim, error) {
-	c, err := r.letters.claim(ctx, r.entry, claim{ID: c.ID, N: c.N, After: c.After})
+// again reads the lock anew.
+func (r *replaying) again(ctx context.Context, c lock) (Handled, *lock, error) {
+	c, err := r.letters.lock(ctx, r.entry, lock{ID: c.ID, N: c.N, After: c.After})
 	c.resumed = true
 	return Handled{}, &c, err
 }
 
-// takeOver replaces a claim, or returns the one that somebody else has put there.
-func (r *replaying) takeOver(ctx context.Context, old, want claim) (claim, error) {
-	c, ok, err := r.letters.reclaim(ctx, r.entry, old, want)
+// takeOver replaces a lock, or returns the one that somebody else has put there.
+func (r *replaying) takeOver(ctx context.Context, old, want lock) (lock, error) {
+	c, ok, err := r.letters.relock(ctx, r.entry, old, want)
 	if err != nil || ok {
 		return c, err
 	}
-	return r.letters.claim(ctx, r.entry, want)
+	return r.letters.lock(ctx, r.entry, want)
 }
 
-// finish deletes what was replayed, and then the claim.
-func (r *replaying) finish(ctx context.Context, c claim, o Outcome, sequence uint64) (Handled, *claim, error) {
+// finish deletes what was replayed, and then the lock.
+func (r *replaying) finish(ctx context.Context, c lock, o Outcome, sequence uint64) (Handled, *lock, error) {
 	d := r.letters
 	if err := d.delete(ctx, r.entry); err != nil {
 		return Handled{}, nil, err
@@ -302,7 +302,7 @@ func (r *replaying) finish(ctx context.Context, c claim, o Outcome, sequence uin
 	if err := d.crash("deleted"); err != nil {
 		return Handled{}, nil, err
 	}
-	return r.done(o, sequence), nil, d.unclaim(ctx, r.entry, c)
+	return r.done(o, sequence), nil, d.unlock(ctx, r.entry, c)
 }
 
 func (r *replaying) done(o Outcome, sequence uint64) Handled {

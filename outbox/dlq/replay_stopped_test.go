@@ -99,13 +99,13 @@ func TestReplay_QueueFull(t *testing.T) {
 }
 
 // A stopped run that wakes up after another has done its work.
-func TestReplay_StoppedBetweenClaimAndPublish(t *testing.T) {
+func TestReplay_StoppedBetweenLockAndPublish(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
 	g.buryMany(1)
 	second := graveyard{g.Rig, lettersOf(g.Rig)}
 	g.fault = func(point string) error {
-		if point == "claimed" {
+		if point == "locked" {
 			g.fault = nil
 			if got := second.replayAll(ReplayOptions{}); got != "m-000 replayed" {
 				t.Errorf("the other run: %s", got)
@@ -120,8 +120,8 @@ func TestReplay_StoppedBetweenClaimAndPublish(t *testing.T) {
 		t.Errorf("queued %s", got)
 	}
 	g.left(0)
-	stale := claim{read: time.Now().Add(-claimFresh)}
+	stale := lock{read: time.Now().Add(-lockFresh)}
 	if stale.fresh() {
-		t.Error("a claim of long ago is acted upon")
+		t.Error("a lock of long ago is acted upon")
 	}
 }

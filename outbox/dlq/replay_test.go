@@ -92,7 +92,7 @@ func TestReplay_KeepsTheOrderOfTokens(t *testing.T) {
 // meanwhile.
 func TestReplay_CrashBetweenSteps(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"claimed", "published", "deleted"} {
+	for _, point := range []string{"locked", "published", "deleted"} {
 		for _, meanwhile := range []string{"nothing", "delivered", "window over", "delivered, window over"} {
 			t.Run(point+", then "+meanwhile, func(t *testing.T) {
 				t.Parallel()
@@ -114,7 +114,7 @@ func TestReplay_CrashBetweenSteps(t *testing.T) {
 				}
 				second := graveyard{g.Rig, lettersOf(g.Rig)}
 				got := second.replayAll(ReplayOptions{})
-				want := map[string]string{"claimed": "m-001 replayed, m-002 replayed", "published": "m-001 already replayed, m-002 replayed", "deleted": "m-002 replayed"}
+				want := map[string]string{"locked": "m-001 replayed, m-002 replayed", "published": "m-001 already replayed, m-002 replayed", "deleted": "m-002 replayed"}
 				if got != want[point] {
 					t.Errorf("the second run: %s, want %s", got, want[point])
 				}
@@ -126,7 +126,7 @@ func TestReplay_CrashBetweenSteps(t *testing.T) {
 						t.Errorf("%s was published %d times: %v", id, delivered[id], delivered)
 					}
 				}
-				if point != "deleted" { // that claim nobody will meet again; it expires
+				if point != "deleted" { // that lock nobody will meet again; it expires
 					second.left(0)
 				}
 			})

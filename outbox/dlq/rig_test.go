@@ -20,6 +20,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
+	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
 // graveyard is a provisioned server without a worker.
@@ -42,7 +43,7 @@ func newGraveyard(t *testing.T) graveyard {
 // lettersOf are another operator's, on a connection of its own.
 func lettersOf(r outboxtest.Rig) *Store {
 	r.T.Helper()
-	d, err := New(r.Connect(), Config{})
+	d, err := New(r.Connect(), Config{ReadEvent: redox.ReadEvent})
 	if err != nil {
 		r.T.Fatal(err)
 	}
@@ -183,24 +184,24 @@ func (g graveyard) queuedIDs() string {
 	return strings.Join(ids, " ")
 }
 
-// left fails the test unless the stream of dead letters holds n, and the ledger no claim.
+// left fails the test unless the stream of dead letters holds n, and the ledger no lock.
 func (g graveyard) left(n uint64) {
 	g.T.Helper()
 	if got := g.Rig.Stream("REDOX_DLQ").State.Msgs; got != n {
 		g.T.Errorf("%d dead letters are left, want %d", got, n)
 	}
-	if claims := g.claims(); len(claims) > 0 {
-		g.T.Errorf("claims are left: %v", claims)
+	if locks := g.locks(); len(locks) > 0 {
+		g.T.Errorf("locks are left: %v", locks)
 	}
 }
 
-func (g graveyard) claims() []string {
+func (g graveyard) locks() []string {
 	g.T.Helper()
 	kv, err := g.ledger(g.Ctx())
 	if err != nil {
 		g.T.Fatal(err)
 	}
-	list, err := kv.ListKeysFiltered(g.Ctx(), claimKeys+".>")
+	list, err := kv.ListKeysFiltered(g.Ctx(), lockKeys+".>")
 	if err != nil {
 		g.T.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func (g graveyard) claims() []string {
 	return keys
 }
 
-// age makes all claims old enough to be taken over.
+// age makes all locks old enough to be taken over.
 func (g graveyard) age() { g.busy = 0 }
 
 // errCrash is what a test ends a step with.

@@ -23,7 +23,7 @@ import (
 // errNoRing says what opens a sealed dead letter.
 var errNoRing = errors.New("it is sealed, and there is no ring of keys here: set seal.ring_file")
 
-// SealedBy is the id of the key that the message was sealed with; "" where it was not.
+// SealedBy returns the id of the key with which the message was sealed; "" if it was not.
 func (d Letter) SealedBy() string { return seal.KeyOf(wire.First(d.Header, outbox.HeaderSeal)) }
 
 // Sealed reports whether the message was sealed.
@@ -122,7 +122,7 @@ func (d *Store) Body(ctx context.Context, l Stored) ([]byte, error) {
 	return m.Body, nil
 }
 
-// Opens reports whether there is a ring, with which sealed dead letters may open.
+// Opens reports whether there is a ring that may open sealed dead letters.
 func (d *Store) Opens() bool { return d.config.Ring != nil }
 
 // resealed is l with another body, sealed anew with the headers that were sealed with the old one.
@@ -234,19 +234,19 @@ func (d *Store) Rewrap(ctx context.Context, l Stored) (done bool, err error) {
 	}
 	if err := d.supersede(work, msg, l); err != nil {
 		if errors.Is(err, ErrNotFound) {
-			err = errors.Join(err, d.unclaim(work, e, c))
+			err = errors.Join(err, d.unlock(work, e, c))
 		}
 		return false, err
 	}
 	if err := d.crash("rewritten"); err != nil {
 		return false, err
 	}
-	return true, errors.Join(d.delete(work, e), d.unclaim(work, e, c))
+	return true, errors.Join(d.delete(work, e), d.unlock(work, e, c))
 }
 
-// rewrapping claims a dead letter for a rewrap, which keeps replays and discards from beginning.
-func (d *Store) rewrapping(ctx context.Context, e entry) (claim, error) {
-	c, err := d.claim(ctx, e, claim{Rewrap: true})
+// rewrapping locks a dead letter for a rewrap, which keeps replays and discards from beginning.
+func (d *Store) rewrapping(ctx context.Context, e entry) (lock, error) {
+	c, err := d.lock(ctx, e, lock{Rewrap: true})
 	if err != nil || !c.resumed {
 		return c, err
 	}
@@ -255,7 +255,7 @@ func (d *Store) rewrapping(ctx context.Context, e entry) (claim, error) {
 	}
 	ok := time.Since(c.made) >= d.busy
 	if ok {
-		c, ok, err = d.reclaim(ctx, e, c, claim{Rewrap: true})
+		c, ok, err = d.relock(ctx, e, c, lock{Rewrap: true})
 	}
 	if err == nil && !ok {
 		err = fmt.Errorf("outbox: dead letter %d: another run is at it: %w", e.sequence, ErrNotFound)

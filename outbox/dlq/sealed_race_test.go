@@ -50,8 +50,8 @@ func TestSealed_DiscardWhileRewrapped(t *testing.T) {
 			if body, err := g.Body(g.Ctx(), g.listed(id)); err != nil || len(body) == 0 {
 				t.Errorf("%s, discarded when it is %s: its body: %v", id, point, err)
 			}
-			if got := g.discardAll(DiscardOptions{}); got != id+" discarded" || len(g.claims()) > 0 {
-				t.Errorf("afterwards: %q, claims %q", got, g.claims())
+			if got := g.discardAll(DiscardOptions{}); got != id+" discarded" || len(g.locks()) > 0 {
+				t.Errorf("afterwards: %q, locks %q", got, g.locks())
 			}
 			g.left(0)
 		}
@@ -64,8 +64,8 @@ func TestSealed_DiscardWhileRewrapped(t *testing.T) {
 		if done, err := g.Rewrap(g.Ctx(), l); done || !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s, rewrapped when it is gone: %t, %v", id, done, err)
 		}
-		if g.left(0); len(g.claims()) > 0 {
-			t.Errorf("claims %q", g.claims())
+		if g.left(0); len(g.locks()) > 0 {
+			t.Errorf("locks %q", g.locks())
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestSealed_DiscardAfterARewrapWasCutOff(t *testing.T) {
 			t.Errorf("%d dead letters", n)
 		}
 		g.fault = nil
-		g.busy = -time.Minute // the clocks of a claim and of its reader differ
+		g.busy = -time.Minute // the clocks of a lock and of its reader differ
 		first := g.selected(Query{Through: 1})
 		if got := g.outcomes(g.Discard(g.Ctx(), first, DiscardOptions{})); got != id+" discarded" {
 			t.Errorf("%s: %q", id, got)
@@ -103,7 +103,7 @@ func TestSealed_DiscardAfterARewrapWasCutOff(t *testing.T) {
 			}
 		}
 		g.fault = nil
-		g.busy = -time.Minute // the clocks of a claim and of its reader differ
+		g.busy = -time.Minute // the clocks of a lock and of its reader differ
 		if done, err := g.Rewrap(g.Ctx(), l); err != nil || !done {
 			t.Errorf("%s: %t, %v", id, done, err)
 		}

@@ -51,7 +51,7 @@ func (p place) order() place { return place{source: p.source, token: p.token} }
 // message of a source that has none any more stands for those of its replays. An id may be
 // in use by several sources; see [Selection.Shared].
 func (d *Store) Select(ctx context.Context, q Query) (Selection, error) {
-	if err := q.Validate(); err != nil {
+	if err := d.check(q); err != nil {
 		return Selection{}, err
 	}
 	q = q.indexed()
@@ -117,10 +117,10 @@ func (s *Selection) leave(e entry) {
 	}
 }
 
-// Len is the number of dead letters.
+// Len returns the number of dead letters.
 func (s Selection) Len() int { return len(s.entries) }
 
-// Query is the one that made s.
+// Query returns the query that made s.
 func (s Selection) Query() Query { return s.query }
 
 // IDs are the message ids of the dead letters, by source; [outbox.NoSource] stands for none.
@@ -152,8 +152,8 @@ func (s Selection) Missing(ids []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return there[id] })
 }
 
-// Shared is the first of the message ids, in the query that made s, of which several sources have a
-// dead letter; nil when there is none.
+// Shared returns an error for the first of the message ids, in the query that made s, of which
+// several sources have a dead letter; nil if there is none.
 func (s Selection) Shared(ids []string) *SharedIDError {
 	sources := make(map[string]int, len(s.found))
 	for key := range s.found {

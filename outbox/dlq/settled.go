@@ -10,9 +10,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 )
 
-// Settled answers how the message of a replay was settled. ok is false as long as
-// it is not. h is what Replay has yielded, with the Outcome Replayed or
-// AlreadyReplayed; ask within a month.
+// Settled returns how the message of a replay was settled. ok is false until it is. h is what
+// Replay has yielded, with the Outcome Replayed or AlreadyReplayed; ask within a month.
 func (d *Store) Settled(ctx context.Context, h Handled) (s outbox.Settlement, ok bool, err error) {
 	n, ok, err := d.noted(ctx, h.Source, h.ReplayID)
 	if ok || err != nil {

@@ -37,7 +37,7 @@ type Stored struct {
 	// object; see Object.
 	Size int
 	// DataModel and EventType are those of the body's Meta, as far as the body is
-	// a data-model message, each as [outbox.SafeName] shows it; see [Query].
+	// a data-model message, each as [outbox.SafeName] shows it; see [Query] and [Config].
 	DataModel, EventType string
 }
 
@@ -64,8 +64,8 @@ func (e *SharedIDError) Error() string {
 	return fmt.Sprintf("message id %s is that of messages of %d sources, %s%s: name the source", wire.Line(e.ID), len(e.Sources), strings.Join(shown, ", "), more)
 }
 
-// UnreadableError is about one message of the dead-letter stream that is no
-// dead letter: something else than a worker wrote it.
+// UnreadableError is about one message of the dead-letter stream that is no dead letter: something
+// other than a worker wrote it.
 type UnreadableError struct {
 	Sequence uint64
 	Reason   error
@@ -79,18 +79,22 @@ func (e *UnreadableError) Error() string {
 // Unwrap returns the reason.
 func (e *UnreadableError) Unwrap() error { return e.Reason }
 
-// Config is what a Store may be told. The zero value works.
+// Config configures a Store. The zero value works.
 type Config struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix outbox.Prefix
 	// MaxClaim bounds a body read from the object store, in bytes. 0 means
 	// 64 MiB, -1 no bound.
 	MaxClaim int64
-	// Ring opens sealed dead letters, and seals what is edited or restored. nil: sealed ones stay closed.
+	// Ring opens sealed dead letters, and seals what is edited or restored. nil means that sealed ones stay
+	// closed.
 	Ring *seal.Ring
 	// RequireSeal seals a dead letter that is not sealed when it is replayed, as workers would refuse it, and refuses one that
 	// cannot be: there is no Ring, or its body is in the object store.
 	RequireSeal bool
+	// ReadEvent reads the data model and the event type of a body, which may be anything; ReadEvent of
+	// package worker/redox does. nil means that they are not known, and that no [Query] can ask for them.
+	ReadEvent func(body []byte) (dataModel, eventType string)
 }
 
 // Store reads the stream of dead letters and sends or discards what is
@@ -108,7 +112,7 @@ type Store struct {
 	work    publish.Queue // the same, to publish to
 	bodies  *outbox.Bodies
 	held    *HeldTokens
-	busy    time.Duration            // claimBusy, but in tests
+	busy    time.Duration            // lockBusy, but in tests
 	fault   func(point string) error // of tests: ends a step as a crash would; nil otherwise
 	ahead   atomic.Int64             // how far our clock was ahead of the server's, in nanoseconds
 
@@ -119,7 +123,7 @@ type Store struct {
 	key  []byte // see dedupKey
 }
 
-// New returns a view on js. It makes no request.
+// New returns a Store on js. It makes no request.
 func New(js jetstream.JetStream, cfg Config) (*Store, error) {
 	if js == nil {
 		return nil, errors.New("outbox: dlq.New needs a JetStream context")
@@ -132,16 +136,16 @@ func New(js jetstream.JetStream, cfg Config) (*Store, error) {
 	return &Store{
 		js: js, letters: jsapi.Leader{JS: js, Stream: cfg.Prefix.DeadStream()}, queue: jsapi.Leader{JS: js, Stream: cfg.Prefix.OutStream()},
 		work:   publish.Queue{JS: js, Stream: cfg.Prefix.OutStream(), TooLarge: tooLarge},
-		config: cfg, bodies: outbox.NewBodies(js, cfg.Prefix), held: NewHeldTokens(js, cfg.Prefix), busy: claimBusy,
+		config: cfg, bodies: outbox.NewBodies(js, cfg.Prefix), held: NewHeldTokens(js, cfg.Prefix), busy: lockBusy,
 	}, nil
 }
 
-// Get returns all dead letters of a message id of a source, oldest first, with the bodies
-// that are stored in them: usually one, several when the application used an id again. If
-// there is none it is those of the message's replays. Without a source it is that of the
-// one source that has the id; several are a *[SharedIDError]. [outbox.NoSource] stands for
-// dead letters whose subject named none. [ErrNotFound] means that there is nothing. It
-// reads through the stream.
+// Get returns all dead letters of a message id of a source, oldest first, with the bodies that are
+// stored in them: usually one, several when the application used an id again. If there is none it
+// returns those of the message's replays. Without a source it looks for the one source that has the
+// id; if several have it, the error is a *[SharedIDError]. [outbox.NoSource] stands for dead
+// letters whose subject named no source. [ErrNotFound] means that there is nothing. It reads the
+// whole stream.
 func (d *Store) Get(ctx context.Context, source, id string) ([]Stored, error) {
 	q := Query{IDs: []string{id}}
 	if source != "" {
@@ -164,13 +168,30 @@ func (d *Store) Get(ctx context.Context, source, id string) ([]Stored, error) {
 		if err != nil {
 			return nil, err
 		}
-		whole.DataModel, whole.EventType = readModel(whole.Body)
+		d.readEvent(&whole, whole.Body)
 		found = append(found, whole)
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("outbox: message %s of %s: %w", wire.Line(id), cmp.Or(source, "any source"), ErrNotFound)
 	}
 	return found, nil
+}
+
+// readEvent fills in what the body of a dead letter is about, where that can be read.
+func (d *Store) readEvent(l *Stored, body []byte) {
+	if d.config.ReadEvent != nil {
+		model, event := d.config.ReadEvent(body)
+		l.DataModel, l.EventType = outbox.SafeName(model), outbox.SafeName(event)
+	}
+}
+
+// check reports every value of q that no dead letter can have, and what d cannot look for.
+func (d *Store) check(q Query) error {
+	err := q.Validate()
+	if d.config.ReadEvent == nil && q.readsBodies() {
+		err = errors.Join(err, errors.New("outbox: dead letters cannot be told by data model and event: set dlq.Config.ReadEvent to redox.ReadEvent of worker/redox"))
+	}
+	return err
 }
 
 // read fetches one dead letter from the stream's leader: a replica may still

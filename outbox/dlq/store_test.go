@@ -168,6 +168,35 @@ func TestDeadLetters_Refuses(t *testing.T) {
 	}
 }
 
+// Who cannot read the event of a body is told so, rather than shown that nothing matches.
+func TestDeadLetters_EventsNeedAReader(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	g.bury(letter("m-1", 1))
+	blind, err := New(g.JS, Config{})
+	g.Must(err)
+	for _, q := range []Query{{Models: true}, {DataModels: []string{"Order"}}, {EventTypes: []string{"New"}}} {
+		_, selected := blind.Select(g.Ctx(), q)
+		_, paged := blind.Page(g.Ctx(), q, PageOptions{})
+		_, _, counted := blind.Counts(g.Ctx(), q, Grouping{})
+		for what, err := range map[string]error{"Select": selected, "Page": paged} {
+			if err == nil || !strings.Contains(err.Error(), "set dlq.Config.ReadEvent") {
+				t.Errorf("%s %+v: %v", what, q, err)
+			}
+		}
+		if wants := !q.Models; wants != (counted != nil) { // counting does not ask for what it does not group by
+			t.Errorf("Counts %+v: %v", q, counted)
+		}
+	}
+	if s, err := g.Select(g.Ctx(), Query{DataModels: []string{"Order"}}); err != nil || s.Len() != 1 { // as the error says to
+		t.Errorf("with a reader: %v, %v", s, err)
+	}
+	whole, err := blind.Get(g.Ctx(), "clinic-a", "m-1")
+	if err != nil || len(whole) != 1 || len(whole[0].Body) == 0 || whole[0].DataModel != "" {
+		t.Errorf("%+v, %v", whole, err)
+	}
+}
+
 func TestDeadLetters_NotProvisioned(t *testing.T) {
 	t.Parallel()
 	r := outboxtest.New(t)
@@ -238,46 +267,6 @@ func TestDeadLetters_Counts(t *testing.T) {
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-}
-
-func TestReadModel(t *testing.T) {
-	t.Parallel()
-	deep := strings.Repeat(`{"a":[`, 20000)
-	for body, want := range map[string]string{
-		`{"Meta":{"DataModel":"Order","EventType":"New"}}`:                                                         "Order.New",
-		`{"a":{"Meta":{"DataModel":"X"}},"b":[1,{"c":2}],"Meta":{"x":[{}],"EventType":"New","DataModel":"Order"}}`: "Order.New",
-		`{"Meta":{"DataModel":"Clinical Summary","EventType":"PatientQuery"},broken`:                               "Clinical Summary.PatientQuery",
-		`{"Meta":{"DataModel":"Order"`:                                                                             "Order.",
-		`{"Meta":{"DataModel":"Order","DataModel":"Other","EventType":"New"}}`:                                     "Order.New",
-		`{"Meta":{"DataModel":7,"EventType":null}}`:                                                                ".",
-		`{"Meta":{"DataModel":"Timothy\nBixby","EventType":"` + strings.Repeat("x", 65) + `"}}`:                    "(not a word).(not a word)",
-		`{"Meta":[],"DataModel":"Order"}`:                                                                          ".",
-		``:                                                                                                         ".",
-		"\ufeff" + `{"Meta":{"DataModel":"Order","EventType":"New"}}`:                                              "Order.New",
-		`[]`:       ".",
-		`"Meta"`:   ".",
-		"\xff\xfe": ".",
-		deep:       ".",
-		`{"x":` + deep + `,"Meta":{"DataModel":"Order"}}`: ".",
-	} {
-		model, event := readModel([]byte(body))
-		if got := model + "." + event; got != want {
-			t.Errorf("%.60s: %q, want %q", body, got, want)
-		}
-	}
-}
-
-func FuzzReadModel(f *testing.F) {
-	f.Add([]byte(`{"Meta":{"DataModel":"Order","EventType":"New"}}`))
-	f.Add([]byte(`{"a":[{}],"Meta":{"DataModel":7`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		model, event := readModel(body)
-		for _, s := range []string{model, event} {
-			if s != outbox.SafeName(s) && s != outbox.NoName {
-				t.Fatalf("%q", s)
-			}
-		}
-	})
 }
 
 // Nothing of a body is in what is listed or in errors.

@@ -31,6 +31,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 	"github.com/redoxworker/redoxworker/worker/overview"
+	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
 
@@ -108,7 +109,7 @@ func New(c Config) (*Console, error) {
 	if c.Explain == nil {
 		c.Explain = func(err error) error { return err }
 	}
-	letters, err := dlq.New(c.JS, dlq.Config{Prefix: c.Prefix, Ring: c.Ring, RequireSeal: c.RequireSeal})
+	letters, err := dlq.New(c.JS, dlq.Config{Prefix: c.Prefix, Ring: c.Ring, RequireSeal: c.RequireSeal, ReadEvent: redox.ReadEvent})
 	if err != nil {
 		return nil, err
 	}

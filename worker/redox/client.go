@@ -61,9 +61,9 @@ func New(sources map[string]Source, keys map[string]Credentials, cfg Config) (*C
 	return c, nil
 }
 
-// Scopes are the pause scopes that messages of the source depend on: its key, the egress
-// group and the API's host. [Error.Pauses] names one of them, or that of the host that the
-// message goes to: see [Client.MessageScopes]. An unknown source has none.
+// Scopes returns the pause scopes that messages of the source depend on: its key, the egress group
+// and the API's host. [Error.Pauses] names one of them, or that of the host that the message goes
+// to: see [Client.MessageScopes]. An unknown source has none.
 func (c *Client) Scopes(source string) []string {
 	s := c.sender(source)
 	if s == nil {
@@ -72,9 +72,9 @@ func (c *Client) Scopes(source string) []string {
 	return []string{c.keyScope(s), c.groupScope(), c.targets.apiScope}
 }
 
-// MessageScopes are the pause scopes of a message besides those of its source: the host that it
-// goes to, where that is not the API's, and its destination, "dest:<source>:<id>", where that is
-// part of the answer: the slug of a FHIR path, and the destination of a data-model REQUEST. SENDs are
+// MessageScopes returns the pause scopes of a message besides those of its source: the host that it
+// goes to, where that is not the API's, and its destination, "dest:<source>:<id>", where that is part
+// of the answer: the slug of a FHIR path, and the destination of a data-model REQUEST. SENDs are
 // answered by Redox, which queues them. It reads the body of such a REQUEST. It is safe for
 // concurrent use.
 func (c *Client) MessageScopes(m outbox.Message) []string {
@@ -88,8 +88,8 @@ func (c *Client) MessageScopes(m outbox.Message) []string {
 	return scopes
 }
 
-// KeyScope is the pause scope of a key, by its name in the map given to [New]: its sources
-// pause while no token can be had, or while Redox refuses those that were.
+// KeyScope returns the pause scope of a key, by its name in the map given to [New]: its sources
+// pause while no token can be obtained, or while Redox refuses the tokens.
 func KeyScope(key string) string { return "key:" + key }
 
 func (c *Client) keyScope(s *sender) string { return KeyScope(s.Key) }

@@ -92,13 +92,12 @@ type Config struct {
 	// is looked through and not kept: [outbox.Answer] has no Body. Default 1,000,000; −1
 	// means no limit but MaxAnswer.
 	MaxSendAnswer int64
-	// Room is asked before more than 64 KiB of an answer are kept in memory, and each time
-	// before that grows, by so many bytes. With wait it may block as long as ctx, which is
-	// that of the attempt, lasts; without it must not: then an error means that the answer
-	// is looked through and not kept. An error with wait ends the attempt, which is
-	// repeated, as only REQUESTs wait. What was granted is given back by whoever gave it,
-	// when the answer is not needed any more: see AnswerRoom of package worker. nil means
-	// that there is always room.
+	// Room is called before more than 64 KiB of an answer are kept in memory, and before each
+	// further growth, with the number of bytes. ctx is that of the attempt. With wait it may block
+	// until ctx ends, and an error ends the attempt, which is repeated: only REQUESTs wait. Without
+	// wait it must not block, and an error means that the answer is looked through and not kept.
+	// Whoever grants the room takes it back when the answer is no longer needed: see AnswerRoom of
+	// package worker. nil means that there is always room.
 	Room func(ctx context.Context, bytes int64, wait bool) error
 	// Offload of the files inside data-model messages. Default off.
 	Offload Offload
@@ -119,10 +118,9 @@ type Config struct {
 	// connections of [NewTransport] have written something of the request all the same,
 	// the outcome is unknown whatever the error says.
 	Transport http.RoundTripper
-	// Grant is asked before each request of an attempt, and may wait as long as the
-	// attempt's context lasts: the rate limit that the requests share with others. done, if
-	// not nil, is called when the request is over, with whether any of it was sent. nil
-	// means no limit.
+	// Grant is the rate limit that the requests share with others. It is called before each request
+	// of an attempt, and may wait as long as the attempt's context lasts. done, if not nil, is
+	// called when the request is over, with whether any of it was sent. nil means no limit.
 	Grant func(ctx context.Context) (done func(sent bool), err error)
 	// Logger for debug records of each request; nil discards.
 	Logger *slog.Logger

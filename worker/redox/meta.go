@@ -37,6 +37,31 @@ func ReadMeta(body []byte) (Meta, error) {
 	}, nil
 }
 
+// ReadEvent returns Meta.DataModel and Meta.EventType of a message whose body may be broken, or break
+// the contract, as far as they can be read; empty where they cannot, or are absent. It reads no further
+// than Meta. It serves as ReadEvent of a store of dead letters. It is safe for concurrent use.
+func ReadEvent(body []byte) (dataModel, eventType string) {
+	s := jsonscan.Scan(outbox.WithoutMark(body), jsonscan.LenientJSON...)
+	defer s.Release()
+	if s.Kind() != '{' || s.Enter() != nil {
+		return "", ""
+	}
+	var e envelope
+	for {
+		name, more, err := s.Member()
+		if err != nil || !more {
+			return "", ""
+		}
+		if jsonscan.Is(name, "Meta") {
+			_ = e.readMeta(s)
+			return jsonscan.Unquote(e.dataModel), jsonscan.Unquote(e.eventType)
+		}
+		if s.Skip() != nil {
+			return "", ""
+		}
+	}
+}
+
 // envelope is what one pass over a message finds. The values alias the body.
 type envelope struct {
 	dataModel, eventType, sourceID jsontext.Value // JSON strings; nil when absent or null
@@ -45,6 +70,7 @@ type envelope struct {
 	destinations                   int
 	gap                            gap
 	seen                           member
+	breach                         *Error // the first breach of the contract in a text that is JSON
 }
 
 // gap is where the Source ID is missing: body[start:end] gives way to it.
@@ -76,12 +102,11 @@ func (e *envelope) first(m member) bool {
 	return true
 }
 
-// once is first, with the error for the second.
-func (e *envelope) once(m member, name string) *Error {
-	if !e.first(m) {
-		return poison(name + " is there twice")
+// breaks notes how the message breaks the contract, if nothing did before.
+func (e *envelope) breaks(how string) {
+	if e.breach == nil {
+		e.breach = poison(how)
 	}
-	return nil
 }
 
 // readEnvelope reads a message that has no byte order mark.
@@ -109,7 +134,11 @@ func decodeEnvelope(body []byte) (envelope, *Error) {
 		}
 		return e, poison(notAnObject)
 	}
-	return e, e.readTop(s)
+	broken := e.readTop(s)
+	if e.breach != nil { // it came first
+		return e, e.breach
+	}
+	return e, broken
 }
 
 func (e *envelope) readTop(s *jsonscan.Scanner) *Error {
@@ -117,13 +146,10 @@ func (e *envelope) readTop(s *jsonscan.Scanner) *Error {
 		return notJSON(s, err)
 	}
 	broken := eachMember(s, func(name jsontext.Value) *Error {
-		if !jsonscan.Is(name, "Meta") {
-			return skip(s)
+		if jsonscan.Is(name, "Meta") {
+			return e.once(s, memberMeta, "Meta", e.readMeta)
 		}
-		if broken := e.once(memberMeta, "Meta"); broken != nil {
-			return broken
-		}
-		return e.readMeta(s)
+		return skip(s)
 	})
 	if broken != nil {
 		return broken
@@ -137,9 +163,18 @@ func (e *envelope) readTop(s *jsonscan.Scanner) *Error {
 	return nil
 }
 
+// once reads the value of a member. The second of its name breaks the contract, and is passed over.
+func (e *envelope) once(s *jsonscan.Scanner, m member, name string, read func(*jsonscan.Scanner) *Error) *Error {
+	if e.first(m) {
+		return read(s)
+	}
+	e.breaks(name + " is there twice")
+	return skip(s)
+}
+
 func (e *envelope) readMeta(s *jsonscan.Scanner) *Error {
 	if s.Kind() != '{' {
-		return wrongKind(s, "Meta", "an object")
+		return e.wrongKind(s, "Meta", "an object")
 	}
 	if err := s.Enter(); err != nil {
 		return notJSON(s, err)
@@ -177,32 +212,20 @@ func skip(s *jsonscan.Scanner) *Error {
 	return nil
 }
 
-func (e *envelope) readMetaMember(s *jsonscan.Scanner, name jsontext.Value) (broken *Error) {
+func (e *envelope) readMetaMember(s *jsonscan.Scanner, name jsontext.Value) *Error {
 	switch {
 	case jsonscan.Is(name, "DataModel"):
-		if broken = e.once(memberDataModel, "Meta.DataModel"); broken == nil {
-			e.dataModel, broken = readText(s, "Meta.DataModel")
-		}
+		return e.once(s, memberDataModel, "Meta.DataModel", func(s *jsonscan.Scanner) *Error { return e.readText(s, "Meta.DataModel", &e.dataModel) })
 	case jsonscan.Is(name, "EventType"):
-		if broken = e.once(memberEventType, "Meta.EventType"); broken == nil {
-			e.eventType, broken = readText(s, "Meta.EventType")
-		}
+		return e.once(s, memberEventType, "Meta.EventType", func(s *jsonscan.Scanner) *Error { return e.readText(s, "Meta.EventType", &e.eventType) })
 	case jsonscan.Is(name, "Test"):
-		if broken = e.once(memberTest, "Meta.Test"); broken == nil {
-			broken = e.readTest(s)
-		}
+		return e.once(s, memberTest, "Meta.Test", e.readTest)
 	case jsonscan.Is(name, "Source"):
-		if broken = e.once(memberSource, "Meta.Source"); broken == nil {
-			broken = e.readSource(s)
-		}
+		return e.once(s, memberSource, "Meta.Source", e.readSource)
 	case jsonscan.Is(name, "Destinations"):
-		if broken = e.once(memberDestinations, "Meta.Destinations"); broken == nil {
-			broken = e.readDestinations(s)
-		}
-	default:
-		broken = skip(s)
+		return e.once(s, memberDestinations, "Meta.Destinations", e.readDestinations)
 	}
-	return broken
+	return skip(s)
 }
 
 func (e *envelope) readTest(s *jsonscan.Scanner) *Error {
@@ -211,33 +234,34 @@ func (e *envelope) readTest(s *jsonscan.Scanner) *Error {
 		e.test = true
 	case 'f', 'n':
 	default:
-		return wrongKind(s, "Meta.Test", "true, false or null")
+		return e.wrongKind(s, "Meta.Test", "true, false or null")
 	}
 	return skip(s)
 }
 
-// readText reads a string, or null, which is as good as absent.
-func readText(s *jsonscan.Scanner, name string) (jsontext.Value, *Error) {
+// readText reads a string, or null, which is as good as absent, into text.
+func (e *envelope) readText(s *jsonscan.Scanner, name string, text *jsontext.Value) *Error {
 	kind := s.Kind()
 	if kind != '"' && kind != 'n' {
-		return nil, wrongKind(s, name, "a string")
+		return e.wrongKind(s, name, "a string")
 	}
 	v, err := s.Read()
 	if err != nil {
-		return nil, notJSON(s, err)
+		return notJSON(s, err)
 	}
-	if kind == 'n' || len(v) == len(`""`) {
-		return nil, nil
+	if kind == '"' && len(v) > len(`""`) {
+		*text = v
 	}
-	return v, nil
+	return nil
 }
 
-// wrongKind reads a value that should have been something else.
-func wrongKind(s *jsonscan.Scanner, name, want string) *Error {
+// wrongKind passes over a value that should have been something else, which breaks the contract.
+func (e *envelope) wrongKind(s *jsonscan.Scanner, name, want string) *Error {
 	if broken := skip(s); broken != nil {
 		return broken
 	}
-	return poison(name + " is not " + want)
+	e.breaks(name + " is not " + want)
+	return nil
 }
 
 // readSource finds the Source ID, or where it is missing.
@@ -252,7 +276,7 @@ func (e *envelope) readSource(s *jsonscan.Scanner) *Error {
 		return nil
 	case '{':
 	default:
-		return wrongKind(s, "Meta.Source", "an object or null")
+		return e.wrongKind(s, "Meta.Source", "an object or null")
 	}
 	if err := s.Enter(); err != nil {
 		return notJSON(s, err)
@@ -260,7 +284,7 @@ func (e *envelope) readSource(s *jsonscan.Scanner) *Error {
 	e.gap = gap{start: s.Offset(), end: s.Offset(), kind: gapEmptySource}
 	return eachMember(s, func(name jsontext.Value) *Error {
 		if jsonscan.Is(name, "ID") {
-			return e.readSourceID(s)
+			return e.once(s, memberSourceID, "Meta.Source.ID", e.readSourceID)
 		}
 		if e.gap.kind == gapEmptySource {
 			e.gap.kind = gapNoID
@@ -270,11 +294,8 @@ func (e *envelope) readSource(s *jsonscan.Scanner) *Error {
 }
 
 func (e *envelope) readSourceID(s *jsonscan.Scanner) *Error {
-	if broken := e.once(memberSourceID, "Meta.Source.ID"); broken != nil {
-		return broken
-	}
 	if kind := s.Kind(); kind != '"' && kind != 'n' {
-		return wrongKind(s, "Meta.Source.ID", "a string or null")
+		return e.wrongKind(s, "Meta.Source.ID", "a string or null")
 	}
 	v, start, end, err := s.Value()
 	if err != nil {
@@ -295,7 +316,7 @@ func (e *envelope) readDestinations(s *jsonscan.Scanner) *Error {
 		return skip(s)
 	case '[':
 	default:
-		return wrongKind(s, "Meta.Destinations", "an array")
+		return e.wrongKind(s, "Meta.Destinations", "an array")
 	}
 	if err := s.Enter(); err != nil {
 		return notJSON(s, err)

@@ -111,6 +111,47 @@ func TestReadMeta_BrokenContractIsPoison(t *testing.T) {
 	}
 }
 
+func TestReadEvent(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat(`{"a":[`, 20000)
+	for body, want := range map[string]string{
+		`{"Meta":{"DataModel":"Order","EventType":"New"}}`:                                                         "Order.New",
+		`{"a":{"Meta":{"DataModel":"X"}},"b":[1,{"c":2}],"Meta":{"x":[{}],"EventType":"New","DataModel":"Order"}}`: "Order.New",
+		`{"Meta":{"DataModel":"Clinical Summary","EventType":"PatientQuery"},broken`:                               "Clinical Summary.PatientQuery",
+		`{"Meta":{"DataModel":"Order"`:                                                                             "Order.",
+		`{"Meta":{"DataModel":"Order","DataModel":"Other","EventType":"New"}}`:                                     "Order.New",
+		`{"Meta":{"DataModel":7,"EventType":null}}`:                                                                ".",
+		`{"Meta":{"Source":7,"DataModel":"Order","Test":"x","EventType":"New"}}`:                                   "Order.New",
+		`{"Meta":{"DataModel":"Order","EventType":"New"},"Patient":"` + "M\xfcller":                                "Order.New",
+		`{"Meta":[],"DataModel":"Order"}`:                                                                          ".",
+		``:                                                                                                         ".",
+		"\ufeff" + `{"Meta":{"DataModel":"Order","EventType":"New"}}`:                                              "Order.New",
+		`[]`:       ".",
+		`"Meta"`:   ".",
+		"\xff\xfe": ".",
+		deep:       ".",
+		`{"x":` + deep + `,"Meta":{"DataModel":"Order"}}`: ".",
+	} {
+		model, event := ReadEvent([]byte(body))
+		if got := model + "." + event; got != want {
+			t.Errorf("%.60s: %q, want %q", body, got, want)
+		}
+	}
+}
+
+// FuzzReadEvent holds it to ReadMeta, for messages that keep the contract.
+func FuzzReadEvent(f *testing.F) {
+	for _, seed := range []string{event, metas, `{"a":[{}],"Meta":{"DataModel":7`, `{"\u004deta":{"Data\u004dodel":"A"},"x":1}`, `{"Meta":{"DataModel":"\ud800","EventType":""}}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		model, event := ReadEvent(body)
+		if meta, err := ReadMeta(body); err == nil && (meta.DataModel != model || meta.EventType != event) {
+			t.Fatalf("%q: %q.%q, ReadMeta %+v", body, model, event, meta)
+		}
+	})
+}
+
 // samples are real Redox messages; they live beside the repository.
 func samples(t testing.TB) map[string][]byte {
 	t.Helper()

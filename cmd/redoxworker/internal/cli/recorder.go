@@ -8,6 +8,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/operate"
+	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
 // Why is the flag with which an operator says why.
@@ -17,7 +18,7 @@ type Why struct {
 
 // Desk is what the operator may do, and the dead letters.
 func (s *Session) Desk() (*operate.Desk, *dlq.Store, error) {
-	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix, Ring: s.Ring(), RequireSeal: s.Config.Seal.Require})
+	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix, Ring: s.Ring(), RequireSeal: s.Config.Seal.Require, ReadEvent: redox.ReadEvent})
 	if err != nil {
 		return nil, nil, err
 	}
