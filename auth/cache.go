@@ -13,8 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth/internal/guard"
 )
 
-// maxPool bounds the pool: Redox allows as many tokens as you like, but each
-// costs requests from the quota.
+// maxPool bounds the pool: Redox sets no bound, but each token costs requests of the quota.
 const maxPool = 64
 
 // CacheConfig is what a [Cache] may be told. The zero value keeps one token.
@@ -71,18 +70,17 @@ func (c CacheConfig) Validate() error {
 
 // Cache hands out tokens of one [Minter]. Safe for concurrent use.
 //
-// One request for a token serves every caller that waits for it; each caller
-// leaves with its own context and harms no other. While [Cache.Run] runs, tokens
-// are renewed ahead of their end with nobody waiting; without it, the first call
-// after the renewal is due starts it, and gets the present token. While the
-// endpoint is down the present token serves until its end, and failures are
+// One request for a token serves every caller that waits for it; a caller whose context ends leaves
+// and affects no other. While [Cache.Run] runs, tokens are renewed before they end and no caller
+// waits. Without it, the first call after a renewal is due starts the renewal and gets the present
+// token. While the endpoint is down the present token serves until its end, and failures are
 // remembered: the endpoint is asked again after a growing wait, by one request.
 type Cache struct {
 	minter Minter
 	cfg    CacheConfig
 	meter  meter
-	slots  []slot
-	turn   atomic.Uint32   // spreads callers over the slots
+	pool   []pooled
+	next   atomic.Uint32   // spreads callers over the pool
 	wake   chan struct{}   // tells Run to look again; holds one
 	life   context.Context // ends with Close
 	end    context.CancelCauseFunc
@@ -104,8 +102,8 @@ type Cache struct {
 	counts   counts
 }
 
-// slot is the place of one token of the pool.
-type slot struct {
+// pooled is one token of the pool.
+type pooled struct {
 	cached atomic.Pointer[cachedToken]
 	flight *flight // guarded by Cache.mu
 }
@@ -120,17 +118,17 @@ func NewCache(m Minter, cfg CacheConfig) (*Cache, error) {
 	}
 	cfg = cfg.WithDefaults()
 	c := &Cache{
-		minter: m, cfg: cfg, slots: make([]slot, cfg.Pool), wake: make(chan struct{}, 1),
+		minter: m, cfg: cfg, pool: make([]pooled, cfg.Pool), wake: make(chan struct{}, 1),
 		meter: newMeter(cfg.Metrics, cfg.Name, cfg.Logger),
 	}
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return c, nil
 }
 
-// Bearer returns a token for an Authorization header. With a token at hand it
-// neither blocks nor allocates. Else it waits for one until ctx ends; while the
-// endpoint is known to fail it returns a [*NoTokenError] at once. A token that
-// has ended is never returned, and after [Cache.Close] none is.
+// Bearer returns a token for an Authorization header. With a token at hand it neither blocks nor
+// allocates. Without one it waits until ctx ends. While the endpoint is known to fail it returns a
+// [*NoTokenError] at once. A token that has ended is never returned, and after [Cache.Close] none
+// is.
 func (c *Cache) Bearer(ctx context.Context) (string, error) {
 	l, err := c.current(ctx)
 	if err != nil {
@@ -148,14 +146,14 @@ func (c *Cache) Token(ctx context.Context) (Token, error) {
 	return l.token, nil
 }
 
-// current returns the next slot's cached token when nothing needs doing about it, else
+// current returns the next cached token of the pool when nothing needs doing about it, else
 // takes the slow path.
 func (c *Cache) current(ctx context.Context) (*cachedToken, error) {
 	var i int
-	if len(c.slots) > 1 {
-		i = int(c.turn.Add(1) % uint32(len(c.slots)))
+	if len(c.pool) > 1 {
+		i = int(c.next.Add(1) % uint32(len(c.pool)))
 	}
-	s := &c.slots[i]
+	s := &c.pool[i]
 	if l := s.cached.Load(); l.fresh(time.Now()) {
 		return l, nil
 	}
@@ -165,12 +163,11 @@ func (c *Cache) current(ctx context.Context) (*cachedToken, error) {
 	return c.obtain(ctx, s)
 }
 
-// Invalidate drops a token that the API refused, if it is still kept: of many
-// callers that report one token, the first drops it and the others change
-// nothing. The other tokens of a pool come under suspicion, since what ends one
-// mostly ends all: they are replaced before they are handed out again, and
-// serve until then only while none can be had. When tokens that were just made
-// are refused one after the other, making more of them waits, longer and longer.
+// Invalidate drops a token that the API refused, if it is still kept: of many callers that report
+// one token, the first drops it and the others change nothing. The other tokens of the pool become
+// doubtful, since what ends one usually ends all: they are replaced before they are handed out
+// again, and serve on only while no new one can be had. When new tokens are refused one after
+// another, the next one is asked for after a growing wait.
 func (c *Cache) Invalidate(bearer string) {
 	if bearer == "" {
 		return
@@ -179,12 +176,12 @@ func (c *Cache) Invalidate(bearer string) {
 	defer c.mu.Unlock()
 	dropped := c.cfg.PerRequest
 	now := time.Now()
-	for i := range c.slots {
-		l := c.slots[i].cached.Load()
+	for i := range c.pool {
+		l := c.pool[i].cached.Load()
 		if l == nil || l.token.Value() != bearer {
 			continue
 		}
-		c.slots[i].cached.Store(nil)
+		c.pool[i].cached.Store(nil)
 		dropped = true
 		if !l.suspect {
 			c.doubtAll(now)
@@ -205,9 +202,9 @@ func (c *Cache) Invalidate(bearer string) {
 
 // doubtAll puts every kept token under suspicion. c.mu is held.
 func (c *Cache) doubtAll(now time.Time) {
-	for i := range c.slots {
-		if l := c.slots[i].cached.Load(); l != nil {
-			c.slots[i].cached.Store(l.doubted(now))
+	for i := range c.pool {
+		if l := c.pool[i].cached.Load(); l != nil {
+			c.pool[i].cached.Store(l.doubted(now))
 		}
 	}
 }
@@ -221,9 +218,9 @@ func (c *Cache) Renew() {
 	c.age++
 	c.failures, c.lastErr, c.nextTry = 0, nil, time.Time{}
 	now := time.Now()
-	for i := range c.slots {
-		if l := c.slots[i].cached.Load(); l != nil {
-			c.slots[i].cached.Store(l.due(now))
+	for i := range c.pool {
+		if l := c.pool[i].cached.Load(); l != nil {
+			c.pool[i].cached.Store(l.due(now))
 		}
 	}
 	c.signal()

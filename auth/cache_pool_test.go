@@ -119,7 +119,7 @@ func TestPool_OneEmptySlotHoldsNobodyUp(t *testing.T) {
 		c := must(NewCache(b, CacheConfig{Pool: 2}))
 		bearer(t, c)
 		b.takes = time.Minute
-		for range 10 { // the second slot's request hangs
+		for range 10 { // the second token's request hangs
 			begun := time.Now()
 			if got := bearer(t, c); got != "t1" || time.Since(begun) != 0 {
 				t.Errorf("%s after %s", got, time.Since(begun))

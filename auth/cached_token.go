@@ -8,11 +8,10 @@ import (
 	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
-// The renewal window, as parts of a token's lifetime. A 5-minute token is
-// renewed between 3:45 and 4:30, a 24-hour one between 18:00 and 21:36: at most
-// a third more requests than tokens' ends would make, and at least a tenth of
-// the lifetime to get over an outage. The point in the window is random, so that
-// processes that started together do not renew together.
+// The renewal window, as parts of a token's lifetime. A 5-minute token is renewed between 3:45 and
+// 4:30, a 24-hour one between 18:00 and 21:36: at most a third more requests than without early
+// renewal, and at least a tenth of the lifetime to survive an outage. The point in the window is
+// random, so that processes that started together do not renew together.
 const (
 	renewFrom = 0.75
 	renewTo   = 0.90

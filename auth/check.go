@@ -14,11 +14,11 @@ type KeyCheck struct {
 	// KeyID and Algorithm are the key's, "" for a legacy key.
 	KeyID     string    `json:"kid,omitempty"`
 	Algorithm Algorithm `json:"algorithm,omitempty"`
-	// Lifetime is that of the token that was had, in nanoseconds, 0 without one.
+	// Lifetime is that of the token, in nanoseconds; 0 without one.
 	Lifetime time.Duration `json:"lifetime_ns"`
 	// Expires is the end of that token, by the local clock; zero without one.
 	Expires time.Time `json:"expires,omitzero"`
-	// Took is how long the request took, in nanoseconds.
+	// Took is the duration of the request, in nanoseconds.
 	Took time.Duration `json:"took_ns"`
 	// Skew is how far the local clock is ahead of the endpoint's, in
 	// nanoseconds; 0 when SkewKnown is false.
@@ -26,8 +26,8 @@ type KeyCheck struct {
 	SkewKnown bool          `json:"skew_known"`
 	// Warning is something that will become a failure: a clock 5 s off.
 	Warning string `json:"warning,omitempty"`
-	// Err is why the check failed, nil when it passed. A clock 60 s off fails
-	// even where a token was had.
+	// Err is why the check failed; nil when it passed. A clock that is 60 s off fails the check
+	// even when a token was issued.
 	Err error `json:"-"`
 	// Mend is what a person can do about Err.
 	Mend string `json:"mend,omitempty"`
@@ -36,8 +36,8 @@ type KeyCheck struct {
 // OK reports whether the check passed.
 func (k KeyCheck) OK() bool { return k.Err == nil }
 
-// Check asks for a token with each key in turn, and throws the tokens away. It
-// changes nothing: neither the key in use nor what a [Cache] remembers.
+// Check asks for a token with each key, one after the other, and discards the tokens. It changes
+// nothing: neither the key in use nor what a [Cache] remembers.
 func (o *OAuth) Check(ctx context.Context) []KeyCheck {
 	var checks []KeyCheck
 	for i, k := range o.Keys() {
@@ -48,7 +48,7 @@ func (o *OAuth) Check(ctx context.Context) []KeyCheck {
 	return checks
 }
 
-// Check authenticates with the secret, and throws the token away.
+// Check authenticates with the secret, and discards the token.
 func (l *Legacy) Check(ctx context.Context) []KeyCheck {
 	c := KeyCheck{Role: "legacy"}
 	c.try(l.endpoint, func() (Token, error) { return l.ask(ctx, opAuthenticate, l.credentials().alone()) })

@@ -10,13 +10,11 @@
 //
 // # Three kinds of credentials
 //
-// An OAuth API key of Redox is a client id, a private key, and the id under
-// which Redox knows its public half. [OAuth] signs a new assertion for each
-// request (RS384 or ES384; iss and sub are the client id, aud is the token
-// endpoint) and exchanges it for a token that lasts five minutes. Two keys may
-// overlap ([OAuthConfig]): when the endpoint refuses one, the other is tried at
-// once. The assertion is dated so that a host whose clock is minutes off still
-// gets tokens.
+// An OAuth API key of Redox is a client id, a private key, and the id under which Redox knows its
+// public half. [OAuth] signs a new assertion for each request (RS384 or ES384; iss and sub are the
+// client id, aud is the token endpoint) and exchanges it for a token that lasts five minutes. Two
+// keys may overlap ([OAuthConfig]): when the endpoint refuses one, the other is tried at once. The
+// assertion's dates allow for a clock that is minutes off.
 //
 // A legacy API key is a key and a secret. [Legacy] gets a token that lasts 24
 // hours, refreshes it, and authenticates anew when a refresh is refused. It is
@@ -59,10 +57,10 @@
 // Secrets, tokens and private keys print as "[redacted]" through every fmt
 // verb, JSON, YAML, text and slog, and no error of this package carries one.
 //
-// The package starts goroutines in two places only: for the one request under way
-// that waiting callers share, which [CacheConfig.MintTimeout] bounds and [Cache.Close]
-// joins, and for a call of a [Signer], of which [OAuthConfig.SignTimeout] bounds the
-// wait. Idle connections are let go of by CloseIdleConnections.
+// The package starts goroutines in two places only: for the one request under way that waiting
+// callers share, which [CacheConfig.MintTimeout] bounds and [Cache.Close] joins, and for a call of
+// a [Signer], of which [OAuthConfig.SignTimeout] bounds the wait. CloseIdleConnections closes idle
+// connections.
 //
 // It links no client of Prometheus and nothing of NATS.
 //

@@ -17,7 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth/internal/remote"
 )
 
-// What an endpoint is asked for, in [TokenError.Op].
+// Operations of an endpoint, as [TokenError.Op] names them.
 const (
 	opToken        = "token"
 	opAuthenticate = "authenticate"

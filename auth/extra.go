@@ -11,7 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth/internal/answer"
 )
 
-// What is set by an [OAuth] itself.
+// Names that an [OAuth] sets itself.
 var (
 	ownParams = []string{"grant_type", "client_assertion_type", "client_assertion", "scope"}
 	ownClaims = []string{"iss", "sub", "aud", "iat", "exp", "nbf", "jti"}

@@ -89,9 +89,9 @@ func WriteKeyFile(path string, k Key) error {
 	return nil
 }
 
-// Exposure returns a line to log when a key or secret file can be used by others
-// than it is meant for, with the mend, and "" when it is safe or cannot be looked at:
-// see [secret.Exposed]. It follows symlinks.
+// Exposure returns a line to log, with the mend, when others can use a key or secret file: see
+// [secret.Exposed]. It returns "" when the file is safe or cannot be inspected. It follows
+// symlinks.
 func Exposure(path string) string {
 	info, err := os.Stat(path)
 	if err != nil || !secret.Exposed(info) {

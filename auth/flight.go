@@ -18,7 +18,7 @@ var errNoReturn = errors.New("auth: the minter did not return")
 // flight is one call of the Minter that any number of callers wait for. Its
 // result is set before done is closed.
 type flight struct {
-	slot     *slot
+	of       *pooled
 	age      int // Cache.age when it began
 	done     chan struct{}
 	cancel   context.CancelCauseFunc
@@ -28,9 +28,9 @@ type flight struct {
 	outdated bool // Renew was called meanwhile
 }
 
-// obtain is the slow path: the slot's token is missing, stale or due for
+// obtain is the slow path: the token is missing, stale or due for
 // renewal.
-func (c *Cache) obtain(ctx context.Context, s *slot) (*cachedToken, error) {
+func (c *Cache) obtain(ctx context.Context, s *pooled) (*cachedToken, error) {
 	for {
 		l, f, err := c.joinOrStart(s, time.Now())
 		if f == nil {
@@ -62,7 +62,7 @@ func (c *Cache) obtain(ctx context.Context, s *slot) (*cachedToken, error) {
 
 // joinOrStart returns a cached token that serves now, or a flight to wait for, or neither
 // and why. It starts the renewal that is due.
-func (c *Cache) joinOrStart(s *slot, now time.Time) (*cachedToken, *flight, error) {
+func (c *Cache) joinOrStart(s *pooled, now time.Time) (*cachedToken, *flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.life.Err() != nil {
@@ -93,8 +93,8 @@ func (c *Cache) joinOrStart(s *slot, now time.Time) (*cachedToken, *flight, erro
 // any returns a cached token of the pool that passes, the one that lives longest.
 func (c *Cache) any(now time.Time, passes func(*cachedToken, time.Time) bool) *cachedToken {
 	var best *cachedToken
-	for i := range c.slots {
-		l := c.slots[i].cached.Load()
+	for i := range c.pool {
+		l := c.pool[i].cached.Load()
 		if passes(l, now) && (best == nil || l.token.Expires.After(best.token.Expires)) {
 			best = l
 		}
@@ -102,10 +102,10 @@ func (c *Cache) any(now time.Time, passes func(*cachedToken, time.Time) bool) *c
 	return best
 }
 
-// start returns the flight that will fill the slot, a new one if need be. After
-// failures there is none until the wait is over, and then one for all slots. c.mu
+// start returns the flight that will fill s, a new one if need be. After
+// failures there is none until the wait is over, and then one for the whole pool. c.mu
 // is held.
-func (c *Cache) start(s *slot, now time.Time) *flight {
+func (c *Cache) start(s *pooled, now time.Time) *flight {
 	if s.flight != nil {
 		return s.flight
 	}
@@ -118,7 +118,7 @@ func (c *Cache) start(s *slot, now time.Time) *flight {
 		}
 	}
 	ctx, cancel := context.WithCancelCause(c.life)
-	f := &flight{slot: s, age: c.age, done: make(chan struct{}), cancel: cancel}
+	f := &flight{of: s, age: c.age, done: make(chan struct{}), cancel: cancel}
 	s.flight = f
 	if c.failures > 0 {
 		c.probe = f
@@ -184,14 +184,14 @@ func abandoned(ctx context.Context, err error) bool {
 	return err != nil && (errors.Is(cause, errAbandoned) || errors.Is(cause, ErrClosed))
 }
 
-// finish puts the cached token into its slot, remembers a failure, and lets go of the
+// finish puts the cached token into its place, remembers a failure, and lets go of the
 // waiters.
 func (c *Cache) finish(ctx context.Context, f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flying--
-	if f.slot.flight == f {
-		f.slot.flight = nil
+	if f.of.flight == f {
+		f.of.flight = nil
 	}
 	probe := c.probe == f
 	if probe {
@@ -201,10 +201,10 @@ func (c *Cache) finish(ctx context.Context, f *flight) {
 	switch {
 	case c.life.Err() != nil: // nobody gets it any more
 	case f.err == nil && f.outdated:
-		f.slot.cached.Store(f.cached.due(time.Now()))
+		f.of.cached.Store(f.cached.due(time.Now()))
 		c.succeeded(f.cached)
 	case f.err == nil:
-		f.slot.cached.Store(f.cached)
+		f.of.cached.Store(f.cached)
 		c.succeeded(f.cached)
 	case !f.outdated && !abandoned(ctx, f.err):
 		c.failed(f.err, probe)
@@ -227,8 +227,8 @@ func (c *Cache) leave(f *flight) {
 // abandon ends a flight; the next caller starts another. c.mu is held.
 func (c *Cache) abandon(f *flight) {
 	f.cancel(errAbandoned)
-	if f.slot.flight == f {
-		f.slot.flight = nil
+	if f.of.flight == f {
+		f.of.flight = nil
 	}
 	if c.probe == f {
 		c.probe = nil

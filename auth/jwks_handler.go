@@ -16,12 +16,12 @@ import (
 // that keys returns at each request, so that a rotation shows at once. keys must
 // be safe for concurrent use; the method [OAuth.Keys] is one.
 //
-// maxAge is how long the server of the other side may keep the set, whole
-// seconds; 0 means 5 minutes, -1 that it must ask each time. SMART: a client
-// should say it, and a server must not keep the set longer. A new key works
-// there no later than maxAge after it was added here, so add it as next first.
+// maxAge is how long an authorization server may cache the set, in whole seconds; 0 means 5
+// minutes, -1 that it must ask each time. SMART has a client say so and forbids a server to cache
+// the set for longer. A new key is known there at most maxAge after it was added here, so add it as
+// the next key first.
 //
-// While keys panics or is nil the answer is 500.
+// The answer is 500 if keys is nil or panics.
 //
 // The set holds nothing secret and is served to anybody, by GET and HEAD, with
 // an ETag.

@@ -37,19 +37,17 @@ type key struct {
 	id        string
 }
 
-// ParsePrivateKey reads a private key in any of the forms people have: PEM as
-// PKCS#8, PKCS#1 or SEC1, a private JWK, or a JWK set with one private key in
-// it. RSA keys of 2048 to 8192 bits and EC keys on P-256, P-384 and P-521 are
-// taken. They sign RS384, ES256, ES384 and ES512, unless a JWK says another alg:
-// see [Key.With] and [OAuthConfig].
+// ParsePrivateKey reads a private key in any of the usual forms: PEM as PKCS#8, PKCS#1 or SEC1, a
+// private JWK, or a JWK set with one private key in it. RSA keys of 2048 to 8192 bits and EC keys
+// on P-256, P-384 and P-521 are taken. They sign RS384, ES256, ES384 and ES512, unless a JWK says
+// another alg: see [Key.With] and [OAuthConfig].
 //
 // id is the kid under which the public half is registered. "" takes the JWK's
 // own; a PEM has none, and [NewOAuth] refuses a key without. An id that differs
 // from the JWK's is an error: Redox would not find the key.
 //
-// A PEM whose line ends were written as \n (an environment variable, usually)
-// is understood. Everything else is an error that wraps [ErrKey] and says what
-// to do; it never quotes the data.
+// A PEM whose line ends are written as \n, usual in an environment variable, is accepted. Any other
+// input is an error that wraps [ErrKey] and says what to do. It never quotes the data.
 func ParsePrivateKey(data []byte, id string) (Key, error) {
 	read, err := keyfile.Parse(data, id)
 	if err != nil {

@@ -32,8 +32,8 @@ type LegacyConfig struct {
 	// HTTPHosts are test hosts, by name or address, that may be asked by plain http;
 	// default none.
 	HTTPHosts []string
-	// PerRequest authenticates with the secret each time and uses no refresh token:
-	// Redox's advice for low traffic, for a Cache that is per request as well.
+	// PerRequest authenticates with the secret each time and uses no refresh token: Redox's advice
+	// for low traffic. Set [CacheConfig.PerRequest] as well.
 	PerRequest bool
 	// Transport sends the requests; default one of its own, with the
 	// environment's proxy. Redirects are never followed.
@@ -115,9 +115,8 @@ func NewLegacy(apiKey string, secret Secret, cfg LegacyConfig) (*Legacy, error) 
 	}, nil
 }
 
-// Mint asks for one token: by the refresh token if there is one, which works
-// after the token's end too, and by the secret when that is refused for any other reason than
-// too many requests.
+// Mint asks for one token. It uses the refresh token if there is one, which works after the access
+// token has ended too. It falls back to the secret unless the refusal was for too many requests.
 func (l *Legacy) Mint(ctx context.Context) (Token, error) {
 	if l.perRequest {
 		return l.ask(ctx, opAuthenticate, l.credentials().alone())
@@ -141,10 +140,9 @@ func (l *Legacy) Mint(ctx context.Context) (Token, error) {
 	return l.ask(ctx, opAuthenticate, l.credentials())
 }
 
-// SetCredentials replaces the API key and its secret, and drops the refresh
-// token; an unset one stays as it was. It takes effect with the next request, and
-// what was replaced is held no longer. Call [Cache.Renew] afterwards to try the
-// new ones at once.
+// SetCredentials replaces the API key and its secret, and drops the refresh token; an unset one
+// stays as it was. The change takes effect with the next request, and the replaced ones are
+// dropped. Call [Cache.Renew] afterwards to try the new ones at once.
 func (l *Legacy) SetCredentials(apiKey, secret Secret) error {
 	if !apiKey.IsSet() && !secret.IsSet() {
 		return errors.New("auth: new credentials: both are empty, the old ones stay")

@@ -112,11 +112,10 @@ func (c OAuthConfig) Validate() error {
 // Services). It keeps no token: put a [Cache] in front of it. Safe for
 // concurrent use.
 //
-// Assertions are dated by the local clock. When the server refuses one whose time
-// is not that of the refusal's own Date header, another dated by that header
-// follows at once, and that difference stays in use for as long as it gets
-// tokens: a host whose clock is off, by whatever, gets tokens at the cost of one
-// more request.
+// Assertions are dated by the local clock. When the server refuses one whose time is not that of
+// the refusal's own Date header, another dated by that header follows at once, and that difference
+// stays in use for as long as it gets tokens: a host whose clock is off by any amount gets tokens
+// at the cost of one more request.
 type OAuth struct {
 	assertion assertion
 	scope     string

@@ -8,12 +8,11 @@ import (
 // idle is how often Run looks at the tokens when nothing is due.
 const idle = time.Hour
 
-// Run keeps the tokens renewed until ctx ends or [Cache.Close] is called, and returns nil
-// then. It asks for
-// the first ones at once; an endpoint that is down is not an error. Flights that
-// callers wait for are let finish, within [CacheConfig.MintTimeout]; others are
-// ended. When Run has returned none of its goroutines is left, and the Cache
-// still serves callers, without renewal ahead.
+// Run keeps the tokens renewed until ctx ends or [Cache.Close] is called, and returns nil then. It
+// asks for the first ones at once; an endpoint that is down is not an error. When ctx ends,
+// requests that callers wait for may finish within [CacheConfig.MintTimeout]; others are cancelled.
+// When Run has returned, none of its goroutines is left. The Cache still serves callers, without
+// early renewal.
 //
 // A second Run at the same time returns [ErrRunning], one after Close [ErrClosed]. In per-request mode there
 // is nothing to renew, and Run waits for ctx.
@@ -55,18 +54,18 @@ func (c *Cache) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close ends what the Cache does by itself, Run and requests for tokens, and returns
-// nil when nothing of it is left. Callers that wait get [ErrClosed], and so do all
-// later ones. A Minter that does not return when its context ends holds Close up.
-// It may be called more than once, and not by the Minter.
+// Close ends what the Cache does by itself, Run and requests for tokens, and returns nil when
+// nothing of it is left. Callers that wait get [ErrClosed], and so do all later ones. Close waits
+// for a Minter that does not return when its context ends. Close may be called more than once, but
+// not by the Minter.
 //
-// The Minter is not closed, since others may use it: [OAuth.CloseIdleConnections]
-// lets go of the connections of one that nobody needs any more.
+// Close does not close the Minter, since others may use it. [OAuth.CloseIdleConnections] closes the
+// connections of one that is no longer needed.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.end(ErrClosed)
-	for i := range c.slots {
-		c.slots[i].cached.Store(nil)
+	for i := range c.pool {
+		c.pool[i].cached.Store(nil)
 	}
 	c.mu.Unlock()
 	c.own.Wait()
@@ -81,8 +80,8 @@ func (c *Cache) renew(now time.Time) time.Duration {
 	if c.life.Err() != nil {
 		return wait
 	}
-	for i := range c.slots {
-		s := &c.slots[i]
+	for i := range c.pool {
+		s := &c.pool[i]
 		if s.flight != nil {
 			continue // its end wakes Run
 		}
@@ -122,8 +121,8 @@ func (c *Cache) join() {
 	c.mu.Lock()
 	c.joined = true
 	var left []*flight
-	for i := range c.slots {
-		f := c.slots[i].flight
+	for i := range c.pool {
+		f := c.pool[i].flight
 		if f == nil {
 			continue
 		}

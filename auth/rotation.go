@@ -110,9 +110,9 @@ func (o *OAuth) KeyInUse() Key {
 	return keys[i]
 }
 
-// SetKeys replaces both keys, next may be the zero Key. It takes effect with the
-// next request; the old keys are held no longer. On an error the old pair stays.
-// Call [Cache.Renew] afterwards to try the new keys at once.
+// SetKeys replaces both keys. next may be the zero Key. The change takes effect with the next
+// request, and the old keys are dropped. On an error the old pair stays. Call [Cache.Renew]
+// afterwards to try the new keys at once.
 func (o *OAuth) SetKeys(current, next Key) error {
 	pair, err := newPair(current, next, o.only)
 	if err != nil {

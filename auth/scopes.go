@@ -21,8 +21,8 @@ const (
 
 // ScopesConfig is what [Scopes] may be told.
 type ScopesConfig struct {
-	// Max is how many sets of scopes keep their tokens; default 64, at most 4096. One
-	// more takes the place of that which was not used for the longest time.
+	// Max is how many sets of scopes keep their tokens; default 64, at most 4096. A further one
+	// replaces the least recently used.
 	Max int
 	// Cache is the configuration of the Cache of each set. Its Name is that of all.
 	Cache CacheConfig
@@ -37,10 +37,9 @@ func (c ScopesConfig) Validate() error {
 	return errors.Join(bad...)
 }
 
-// Scopes hands out tokens for the scopes that a request needs and no more: a [Cache]
-// for each set of scopes, whatever their order. A set whose tokens cannot be had is
-// none of the others' business. Tokens are renewed by the callers that use them.
-// Safe for concurrent use.
+// Scopes hands out tokens for the scopes that a request needs and no more: a [Cache] for each set
+// of scopes, whatever their order. A set without tokens does not affect the others. The callers
+// that use tokens renew them. Safe for concurrent use.
 type Scopes struct {
 	minter func(scope string) Minter
 	cfg    ScopesConfig
@@ -112,8 +111,7 @@ func (s *Scopes) Bearer(ctx context.Context) (string, error) {
 	return c.Bearer(ctx)
 }
 
-// Cache returns the Cache of a set of scopes. It serves on when its place is taken by
-// another.
+// Cache returns the Cache of a set of scopes. It goes on working when another set has replaced it.
 func (s *Scopes) Cache(scopes ...string) (*Cache, error) { return s.of(joinScopes(scopes)) }
 
 // of returns the Cache of a scope in the one spelling.
@@ -194,8 +192,8 @@ func (c *Cache) letGo() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.joined = !c.running
-	for i := range c.slots {
-		if f := c.slots[i].flight; f != nil && f.waiters == 0 {
+	for i := range c.pool {
+		if f := c.pool[i].flight; f != nil && f.waiters == 0 {
 			c.abandon(f)
 		}
 	}
@@ -210,8 +208,8 @@ func (c *Cache) asks() bool {
 
 // keeps reports whether the token is one of the Cache's.
 func (c *Cache) keeps(bearer string) bool {
-	for i := range c.slots {
-		if l := c.slots[i].cached.Load(); l != nil && l.token.Value() == bearer {
+	for i := range c.pool {
+		if l := c.pool[i].cached.Load(); l != nil && l.token.Value() == bearer {
 			return true
 		}
 	}
@@ -224,7 +222,7 @@ type scopedOAuth struct {
 	scope string
 }
 
-// Mint serves [Minter].
+// Mint implements [Minter].
 func (s scopedOAuth) Mint(ctx context.Context) (Token, error) { return s.mintScope(ctx, s.scope) }
 
 // WithScope returns the OAuth as a Minter that asks for another scope, space

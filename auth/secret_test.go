@@ -46,7 +46,7 @@ func hiddenValues(t *testing.T) map[string]any {
 	l := must(NewLegacy(hidden, s, LegacyConfig{}))
 	l.refresh = s
 	c := must(NewCache(MinterFunc(func(context.Context) (Token, error) { return Token{}, errNoReturn }), CacheConfig{}))
-	c.slots[0].cached.Store(must(newCachedToken(token, time.Now(), time.Now())))
+	c.pool[0].cached.Store(must(newCachedToken(token, time.Now(), time.Now())))
 	return map[string]any{
 		"secret": s, "secret pointer": &s, "token": token, "token pointer": &token, "key": k,
 		"struct": h, "struct pointer": &h, "slice": []Secret{s}, "map": map[string]Secret{"a": s},

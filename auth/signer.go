@@ -54,10 +54,9 @@ func (c cryptoSigner) Sign(_ context.Context, message []byte, opts crypto.Signer
 	return crypto.SignMessage(c.signer, rand.Reader, message, opts)
 }
 
-// NewKey returns a Key whose private half is behind s. id is the kid under which
-// its public half is registered, a the algorithm to sign with; "" means RS384,
-// ES256, ES384 or ES512, by the kind of the key. Keys of a kind or size that is not
-// taken are an error that wraps [ErrKey].
+// NewKey returns a Key that signs with s. id is the kid under which its public half is registered,
+// a the algorithm to sign with; "" means RS384, ES256, ES384 or ES512, by the kind of the key. Keys
+// of a kind or size that is not taken are an error that wraps [ErrKey].
 //
 // Every signature is checked before it is used. A call of s that fails, panics,
 // takes longer than [OAuthConfig.SignTimeout] or returns something else than a

@@ -14,8 +14,8 @@ type counts struct{ mints, failed, invalidations uint64 }
 type Status struct {
 	// Name is the cache's.
 	Name string `json:"name"`
-	// Usable reports whether a caller gets a token now: one is at hand, or none
-	// was needed or refused yet.
+	// Usable reports whether a caller gets a token now: one is at hand, or none has been asked for
+	// in vain.
 	Usable bool `json:"usable"`
 	// Tokens is how many live tokens are kept.
 	Tokens int `json:"tokens"`
@@ -50,8 +50,8 @@ func (c *Cache) Status() Status {
 		Mints: c.counts.mints, Failed: c.counts.failed, Invalidations: c.counts.invalidations,
 	}
 	now := time.Now()
-	for i := range c.slots {
-		if l := c.slots[i].cached.Load(); l.alive(now) {
+	for i := range c.pool {
+		if l := c.pool[i].cached.Load(); l.alive(now) {
 			s.Tokens++
 			s.Expires = later(s.Expires, l.token.Expires)
 		}

@@ -285,10 +285,10 @@ func (w *Worker) contested(d *delivery) time.Duration {
 // given up, and then wait for its settlement; many that wait like that would take all slots. A
 // message whose reply is stored already lacks only its ack and goes on.
 func (w *Worker) unanswerable(d *delivery) (decided bool) {
-	if d.record.Settled != "" || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.depot.Troubled(d.message.Source) {
+	if d.record.Settled != "" || !w.config.Prefix.IsReplySubject(d.message.ReplyTo) || !w.replyStore.Troubled(d.message.Source) {
 		return false
 	}
-	err := w.depot.Shut(d.ctx, d.message.Source)
+	err := w.replyStore.Shut(d.ctx, d.message.Source)
 	if err == nil {
 		return false
 	}

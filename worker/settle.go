@@ -223,7 +223,7 @@ func (s *settlement) reply() (durable bool, err error) {
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
 		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())
-		err := w.depot.Put(s.ctx(), d.message.Source, msg, &s.tried)
+		err := w.replyStore.Put(s.ctx(), d.message.Source, msg, &s.tried)
 		return err == nil, err
 	}
 	return false, w.conn.PublishMsg(msg)

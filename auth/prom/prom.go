@@ -199,20 +199,20 @@ func (m *Metrics) label(name string) string {
 	return m.labelOf(name)
 }
 
-// Minted serves [auth.Metrics].
+// Minted implements [auth.Metrics].
 func (m *Metrics) Minted(name, result string, took time.Duration) {
 	name = m.label(name)
 	m.mints.WithLabelValues(name, result).Inc()
 	m.seconds.WithLabelValues(name).Observe(took.Seconds())
 }
 
-// Invalidated serves [auth.Metrics].
+// Invalidated implements [auth.Metrics].
 func (m *Metrics) Invalidated(name string) { m.invalidations.WithLabelValues(m.label(name)).Inc() }
 
 // FellBack serves [auth.Metrics].
 func (m *Metrics) FellBack(name string) { m.fallbacks.WithLabelValues(m.label(name)).Inc() }
 
-// Describe serves [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, c := range m.counted() {
 		c.Describe(to)
@@ -223,7 +223,7 @@ func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect serves [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	for _, c := range m.counted() {
 		c.Collect(to)

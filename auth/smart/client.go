@@ -137,7 +137,7 @@ type scoped struct {
 	scope string
 }
 
-// Mint serves [auth.Minter].
+// Mint implements [auth.Minter].
 func (s scoped) Mint(ctx context.Context) (auth.Token, error) {
 	return s.mint(ctx, func(o *auth.OAuth) auth.Minter { return o.WithScope(s.scope) })
 }

@@ -6,23 +6,23 @@ import (
 )
 
 // A book that is lost, damaged or cannot be written any more is not the end of sending. Each
-// worker remembers the book as it last wrote it, and has a part in it: its own lease, and of
-// the slots that were free as much as any other worker: what the others may have taken since,
+// worker remembers the book as it last wrote it, and has a part in it: its own allotment, and of
+// the grants that were free as much as any other worker: what the others may have taken since,
 // one window later. The parts of all are never more than the limit, so each may go on with its own while
 // there is no book to share. Whoever finds the place of the book empty or damaged makes it
 // anew: its own part as it is, and all else as if it had just been used. The others put their
 // parts in the place of that.
 
 // part is what a worker may go on with when the book is lost. Of one that not all others know
-// of it is the lease alone: they count on what is free without it.
+// of it is the allotment alone: they count on what is free without it.
 func (b *book) part(l limits, now moment, id string, known bool) *book {
-	own := b.Leases[id]
+	own := b.Allotments[id]
 	own.Until = now.lo + l.life // nobody else can have it
-	p := &book{Requests: own.Slots, Per: b.Per, Next: b.Next, Gone: b.Gone, Leases: map[string]lease{id: own}}
+	p := &book{Requests: own.Grants, Per: b.Per, Next: b.Next, Gone: b.Gone, Allotments: map[string]allotment{id: own}}
 	if !known {
 		return p
 	}
-	workers := max(1, len(b.Leases))
+	workers := max(1, len(b.Allotments))
 	most := b.Requests / workers
 	taken := l.paced() + b.Credit // by others since, who may have come since
 	if workers > 1 {
@@ -44,25 +44,25 @@ func (b *book) part(l limits, now moment, id string, known bool) *book {
 		p.Requests += k
 		p.add(c.at, k)
 	}
-	if rest := most - p.Requests; rest > 0 { // by then nobody uses what it has leased
+	if rest := most - p.Requests; rest > 0 { // by then nobody uses what was allotted
 		p.Requests += rest
 		p.add(l.freeFrom(now.hi+l.life+l.margin), rest)
 	}
 	return p
 }
 
-// paced is how many slots all workers together can take between two turns of another one, at
+// paced is how many grants all workers together can take between two turns of another one, at
 // the pace of the window.
 func (l limits) paced() int {
 	return int((l.turn+l.horizon)/l.interval) + 1 + l.burst
 }
 
-// allowance is how many slots a worker may take out of the pace, for REQUESTs that wait: never
-// more in the life of a lease, by all workers, than three of four that another one saw free
+// allowance is how many grants a worker may take out of the pace, for REQUESTs that wait: never
+// more in the life of an allotment, by all workers, than three of four that another one saw free
 // when it had its last turn. known says that all others know of the worker.
 func (b *book) allowance(l limits, now moment, id string, known bool) int {
-	free, workers := b.free(now.hi), len(b.Leases)
-	if _, held := b.Leases[id]; !held {
+	free, workers := b.free(now.hi), len(b.Allotments)
+	if _, held := b.Allotments[id]; !held {
 		workers++
 	}
 	switch {
@@ -75,8 +75,8 @@ func (b *book) allowance(l limits, now moment, id string, known bool) int {
 	return max(0, (3*free-b.Rush.Now-b.Rush.Before)/4)
 }
 
-// rush is how many slots were taken out of the pace, by all workers, since a moment and in
-// the life of a lease before it.
+// rush is how many grants were taken out of the pace, by all workers, since a moment and in
+// the life of an allotment before it.
 type rush struct {
 	Since  int64 `json:"since"`
 	Now    int   `json:"now"`
@@ -87,7 +87,7 @@ func (r rush) bad() bool {
 	return r.Now < 0 || r.Before < 0 || r.Now > maxRequests || r.Before > maxRequests
 }
 
-// age begins anew when the life of a lease has passed.
+// age begins anew when the life of an allotment has passed.
 func (r *rush) age(l limits, now moment) {
 	switch passed := now.lo - r.Since; {
 	case passed >= 2*l.life, passed < -l.life: // the clock was set
@@ -109,15 +109,15 @@ func (a *acquaintance) wrote(b *book, id string) {
 		return
 	}
 	if a.seen == nil {
-		a.seen = make(map[string]uint64, len(b.Leases))
-		for other, lease := range b.Leases {
+		a.seen = make(map[string]uint64, len(b.Allotments))
+		for other, allotment := range b.Allotments {
 			if other != id {
-				a.seen[other] = lease.Turn
+				a.seen[other] = allotment.Turn
 			}
 		}
 	}
 	for other, turn := range a.seen {
-		if lease, there := b.Leases[other]; there && lease.Turn == turn {
+		if allotment, there := b.Allotments[other]; there && allotment.Turn == turn {
 			return
 		}
 	}
@@ -127,22 +127,22 @@ func (a *acquaintance) wrote(b *book, id string) {
 // anew is a book in place of a lost one, of which b is what was last known: it has the part
 // of the worker that makes it, and all else counts as used until now.
 func (b *book) anew(l limits, now moment, p *book, id string) *book {
-	n := &book{Requests: b.Requests, Per: b.Per, Next: b.Next, Gone: max(b.Gone, p.Gone), Unknown: l.unknown(now), Free: slices.Clone(p.Free), Leases: maps.Clone(p.Leases)}
+	n := &book{Requests: b.Requests, Per: b.Per, Next: b.Next, Gone: max(b.Gone, p.Gone), Unknown: l.unknown(now), Free: slices.Clone(p.Free), Allotments: maps.Clone(p.Allotments)}
 	rest := n.Requests - p.Requests
-	for other, lease := range b.Leases {
+	for other, allotment := range b.Allotments {
 		// One that is over may have been used since, by a worker that went on alone.
-		if other == id || lease.Until < now.lo || lease.Slots > rest {
+		if other == id || allotment.Until < now.lo || allotment.Grants > rest {
 			continue
 		}
-		lease.Until = now.lo + l.life // time to put its part in
-		n.Leases[other] = lease
-		rest -= lease.Slots
+		allotment.Until = now.lo + l.life // time to put its part in
+		n.Allotments[other] = allotment
+		rest -= allotment.Grants
 	}
 	n.add(n.Unknown, rest)
 	return n
 }
 
-// unknown is when slots are free that somebody may have used until now. No other moment of
+// unknown is when grants are free that somebody may have used until now. No other moment of
 // freedom is the same: those are whole grains.
 func (l limits) unknown(now moment) int64 { return l.freeFrom(now.hi+l.margin) + millisecond }
 
@@ -154,13 +154,13 @@ func blank(l limits, now moment) *book {
 	return b
 }
 
-// join puts a worker's part into a book that another has made anew, in the place of slots
-// whose use is not known. It reports whether there were enough of them for its lease.
+// join puts a worker's part into a book that another has made anew, in the place of grants
+// whose use is not known. It reports whether there were enough of them for its allotment.
 func (b *book) join(p *book, id string) bool {
 	b.disown(id)
 	i := slices.IndexFunc(b.Free, func(c cell) bool { return c.at == b.Unknown })
-	own := p.Leases[id]
-	if i < 0 || b.Free[i].n < own.Slots {
+	own := p.Allotments[id]
+	if i < 0 || b.Free[i].n < own.Grants {
 		return false
 	}
 	room := min(b.Free[i].n, p.Requests)
@@ -168,8 +168,8 @@ func (b *book) join(p *book, id string) bool {
 	if b.Free[i].n == 0 {
 		b.Free = slices.Delete(b.Free, i, i+1)
 	}
-	b.Leases[id] = own
-	room -= own.Slots
+	b.Allotments[id] = own
+	room -= own.Grants
 	for _, c := range p.Free {
 		n := min(c.n, room)
 		b.add(c.at, n)
@@ -178,10 +178,10 @@ func (b *book) join(p *book, id string) bool {
 	return true
 }
 
-// disown has the slots of a lease count among those whose use is not known.
+// disown has the grants of an allotment count among those whose use is not known.
 func (b *book) disown(id string) {
-	b.add(b.Unknown, b.Leases[id].Slots)
-	delete(b.Leases, id)
+	b.add(b.Unknown, b.Allotments[id].Grants)
+	delete(b.Allotments, id)
 }
 
 // plausible reports whether no moment of the book is further ahead than any worker can have
@@ -191,8 +191,8 @@ func (b *book) plausible(l limits, now moment) bool {
 	if max(b.Next, b.Paced.Until, b.Gone) > latest || len(b.Free) > 0 && b.Free[len(b.Free)-1].at > latest {
 		return false
 	}
-	for _, lease := range b.Leases {
-		if lease.Until > latest {
+	for _, allotment := range b.Allotments {
+		if allotment.Until > latest {
 			return false
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// book is what the workers of a group share: each slot of the limit is either free from a
-// known moment on, or leased to a worker. Requests is the sum of both, at all times.
+// book is what the workers of a group share: each grant of the limit is either free from a
+// known moment on, or allotted to a worker. Requests is the sum of both, at all times.
 type book struct {
 	Requests int
 	Per      int64 // nanoseconds
@@ -21,33 +21,33 @@ type book struct {
 	Next int64
 	// Credit is how many of the moments before Next were given back unused.
 	Credit int
-	// Gone is the moment from which the slots that a lower limit took away would all be free.
+	// Gone is the moment from which the grants that a lower limit took away would all be free.
 	Gone int64
-	// Unknown is the moment from which slots are free whose use is not known, because the
+	// Unknown is the moment from which grants are free whose use is not known, because the
 	// book was made anew; 0 when it never was.
 	Unknown int64
 	// Rush is what was taken out of the pace.
 	Rush rush
 	// Paced is whether SENDs keep the pace of the window.
 	Paced paced
-	// Free slots by the moment from which they are free, in order.
-	Free   []cell
-	Leases map[string]lease
+	// Free grants by the moment from which they are free, in order.
+	Free       []cell
+	Allotments map[string]allotment
 }
 
-// cell is a number of slots that become free together.
+// cell is a number of grants that become free together.
 type cell struct {
 	at int64
 	n  int
 }
 
-// lease is what one worker has of the slots.
-type lease struct {
-	// Slots not yet used, in use, or used and not yet noted as such.
-	Slots int `json:"slots"`
-	// Until is when the worker stops using them unless it has renewed the lease.
+// allotment is what one worker has of the grants.
+type allotment struct {
+	// Grants not yet used, in use, or used and not yet noted as such.
+	Grants int `json:"slots"`
+	// Until is when the worker stops using them unless it has renewed the allotment.
 	Until int64 `json:"until"`
-	// Want is how many slots it could use within the horizon; −1 means any number.
+	// Want is how many grants it could use within the horizon; −1 means any number.
 	Want int `json:"want"`
 	// Turn numbers the worker's turns, so that it recognises its own writing.
 	Turn uint64 `json:"turn"`
@@ -56,27 +56,27 @@ type lease struct {
 	Per      int64 `json:"per"`
 }
 
-// wantAll stands for any number of slots.
+// wantAll stands for any number of grants.
 const wantAll = -1
 
 // wire is the stored form of a book. Free is text, as a list of numbers would cost most of
 // the time of a turn: see encodeCells.
 type wire struct {
-	Requests int              `json:"requests"`
-	Per      int64            `json:"per"`
-	Next     int64            `json:"next"`
-	Credit   int              `json:"credit"`
-	Unknown  int64            `json:"unknown,omitempty"`
-	Gone     int64            `json:"gone,omitempty"`
-	Rush     rush             `json:"rush"`
-	Paced    paced            `json:"paced"`
-	Free     string           `json:"free"`
-	Leases   map[string]lease `json:"leases"`
+	Requests   int                  `json:"requests"`
+	Per        int64                `json:"per"`
+	Next       int64                `json:"next"`
+	Credit     int                  `json:"credit"`
+	Unknown    int64                `json:"unknown,omitempty"`
+	Gone       int64                `json:"gone,omitempty"`
+	Rush       rush                 `json:"rush"`
+	Paced      paced                `json:"paced"`
+	Free       string               `json:"free"`
+	Allotments map[string]allotment `json:"leases"`
 }
 
 func (b *book) encode() ([]byte, error) {
 	return json.Marshal(wire{Requests: b.Requests, Per: b.Per, Next: b.Next, Credit: b.Credit, Unknown: b.Unknown, Gone: b.Gone, Rush: b.Rush, Paced: b.Paced,
-		Free: encodeCells(b.Free), Leases: b.Leases})
+		Free: encodeCells(b.Free), Allotments: b.Allotments})
 }
 
 func decodeBook(data []byte) (*book, error) {
@@ -84,9 +84,9 @@ func decodeBook(data []byte) (*book, error) {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return nil, fmt.Errorf("not a quota book: %w", err)
 	}
-	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Gone: w.Gone, Rush: w.Rush, Paced: w.Paced, Leases: w.Leases}
-	if b.Leases == nil {
-		b.Leases = make(map[string]lease)
+	b := &book{Requests: w.Requests, Per: w.Per, Next: w.Next, Credit: w.Credit, Unknown: w.Unknown, Gone: w.Gone, Rush: w.Rush, Paced: w.Paced, Allotments: w.Allotments}
+	if b.Allotments == nil {
+		b.Allotments = make(map[string]allotment)
 	}
 	if w.Requests < 1 || w.Requests > maxRequests || w.Per < int64(time.Second) || w.Credit < 0 || w.Rush.bad() || w.Paced.Rate < 0 {
 		return nil, fmt.Errorf("not a quota book: %d requests in %dns", w.Requests, w.Per)
@@ -99,14 +99,14 @@ func decodeBook(data []byte) (*book, error) {
 	for _, c := range b.Free {
 		sum += c.n
 	}
-	for _, l := range b.Leases {
-		if l.Slots < 0 || l.Slots > maxRequests || l.Want < wantAll || l.Requests < 1 || l.Per < int64(time.Second) {
-			return nil, errors.New("not a quota book: a lease makes no sense")
+	for _, l := range b.Allotments {
+		if l.Grants < 0 || l.Grants > maxRequests || l.Want < wantAll || l.Requests < 1 || l.Per < int64(time.Second) {
+			return nil, errors.New("not a quota book: an allotment makes no sense")
 		}
-		sum += l.Slots
+		sum += l.Grants
 	}
 	if sum != w.Requests {
-		return nil, fmt.Errorf("not a quota book: %d slots of %d", sum, w.Requests)
+		return nil, fmt.Errorf("not a quota book: %d grants of %d", sum, w.Requests)
 	}
 	return b, nil
 }
@@ -141,13 +141,13 @@ func decodeCells(text string) ([]cell, error) {
 		after, err1 := strconv.ParseInt(moment, 10, 64)
 		n, err2 := strconv.Atoi(number)
 		if err1 != nil || err2 != nil || n < 1 || n > maxRequests || (after <= 0 && len(cells) > 0) {
-			return nil, errors.New("not a quota book: free slots are not a list of moments in order")
+			return nil, errors.New("not a quota book: free grants are not a list of moments in order")
 		}
 		if at += after; at > math.MaxInt64/millisecond || at < math.MinInt64/millisecond {
-			return nil, errors.New("not a quota book: free slots are out of time")
+			return nil, errors.New("not a quota book: free grants are out of time")
 		}
 		if len(cells) >= maxRequests/1024 {
-			return nil, errors.New("not a quota book: free slots at too many moments")
+			return nil, errors.New("not a quota book: free grants at too many moments")
 		}
 		cells = append(cells, cell{at: at * millisecond, n: n})
 	}
@@ -156,12 +156,12 @@ func decodeCells(text string) ([]cell, error) {
 
 const millisecond = int64(time.Millisecond)
 
-// newBook has every slot free from the given moment on.
+// newBook has every grant free from the given moment on.
 func newBook(l limits, from int64) *book {
-	return &book{Requests: l.requests, Per: l.per, Free: []cell{{l.ceil(from), l.requests}}, Leases: make(map[string]lease)}
+	return &book{Requests: l.requests, Per: l.per, Free: []cell{{l.ceil(from), l.requests}}, Allotments: make(map[string]allotment)}
 }
 
-// add notes n slots free from a moment on.
+// add notes n grants free from a moment on.
 func (b *book) add(at int64, n int) {
 	if n == 0 {
 		return
@@ -174,7 +174,7 @@ func (b *book) add(at int64, n int) {
 	b.Free = slices.Insert(b.Free, i, cell{at, n})
 }
 
-// free counts the slots that are free at a moment.
+// free counts the grants that are free at a moment.
 func (b *book) free(at int64) int {
 	n := 0
 	for _, c := range b.Free {
@@ -186,13 +186,13 @@ func (b *book) free(at int64) int {
 	return n
 }
 
-// expire takes the slots of workers that have not renewed their lease. The last request of
-// such a worker arrives within the margin after the lease's end.
+// expire takes the grants of workers that have not renewed their allotment. The last request of
+// such a worker arrives within the margin after the allotment's end.
 func (b *book) expire(l limits, now moment) {
-	for id, lease := range b.Leases {
-		if lease.Until < now.lo {
-			b.add(l.freeFrom(lease.Until+l.margin), lease.Slots)
-			delete(b.Leases, id)
+	for id, allotment := range b.Allotments {
+		if allotment.Until < now.lo {
+			b.add(l.freeFrom(allotment.Until+l.margin), allotment.Grants)
+			delete(b.Allotments, id)
 		}
 	}
 	b.merge(now)

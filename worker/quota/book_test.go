@@ -15,14 +15,14 @@ func (b *book) sum() int {
 	for _, c := range b.Free {
 		n += c.n
 	}
-	for _, l := range b.Leases {
-		n += l.Slots
+	for _, l := range b.Allotments {
+		n += l.Grants
 	}
 	return n
 }
 
-// Whatever workers claim in whatever order, no slot is lost or made, no grant comes before
-// its slot is free, and grants keep the pace.
+// Whatever workers demand in whatever order, no grant is lost or made, no grant comes before
+// it is free, and grants keep the pace.
 func TestBook_Accounting(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -31,19 +31,19 @@ func TestBook_Accounting(t *testing.T) {
 		at := int64(1_700_000_000) * int64(time.Second)
 		b := newBook(l, at)
 		out := map[string]int{}
-		turns, leased := map[string]uint64{}, map[string]bool{}
+		turns, allotted := map[string]uint64{}, map[string]bool{}
 		for range rapid.IntRange(1, 60).Draw(t, "turns") {
 			at += rapid.Int64Range(0, 2*l.turn).Draw(t, "later")
 			now := moment{at, at + int64(time.Millisecond)}
 			id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "worker")
 			turns[id]++
-			c := claim{id: id, turn: turns[id], renews: leased[id], back: map[int64]int{}, requests: l.requests, per: l.per,
+			c := demand{id: id, turn: turns[id], renews: allotted[id], back: map[int64]int{}, requests: l.requests, per: l.per,
 				want: rapid.SampledFrom([]int{wantAll, 0, 1, 5}).Draw(t, "want"), urgent: rapid.IntRange(0, 3).Draw(t, "urgent")}
-			if n := rapid.IntRange(0, out[id]).Draw(t, "back"); n > 0 && b.Leases[id].Slots >= n {
+			if n := rapid.IntRange(0, out[id]).Draw(t, "back"); n > 0 && b.Allotments[id].Grants >= n {
 				c.back[l.freeFrom(now.hi)] = n
 			}
 			granted, ok := b.turn(l, now, c)
-			leased[id] = ok
+			allotted[id] = ok
 			if ok {
 				for _, n := range c.back {
 					out[id] -= n
@@ -53,18 +53,18 @@ func TestBook_Accounting(t *testing.T) {
 				out[id] = 0
 			}
 			for other := range out {
-				if _, has := b.Leases[other]; !has {
+				if _, has := b.Allotments[other]; !has {
 					out[other] = 0
-				} else if b.Leases[other].Slots != out[other] {
-					t.Fatalf("%s has %d slots and is noted with %d", other, out[other], b.Leases[other].Slots)
+				} else if b.Allotments[other].Grants != out[other] {
+					t.Fatalf("%s has %d grants and is noted with %d", other, out[other], b.Allotments[other].Grants)
 				}
 			}
 			if b.sum() != l.requests || b.Requests != l.requests {
-				t.Fatalf("%d slots of %d", b.sum(), l.requests)
+				t.Fatalf("%d grants of %d", b.sum(), l.requests)
 			}
 			for i, c := range b.Free {
 				if c.n < 1 || i > 0 && c.at <= b.Free[i-1].at {
-					t.Fatalf("free slots out of order: %v", b.Free)
+					t.Fatalf("free grants out of order: %v", b.Free)
 				}
 			}
 			data, err := b.encode()
@@ -103,7 +103,7 @@ func TestBook_SharesByWhatIsWanted(t *testing.T) {
 		b := newBook(l, 0)
 		b.Next = now.hi
 		for i, want := range test.wants {
-			b.Leases[fmt.Sprint(i)] = lease{Want: want}
+			b.Allotments[fmt.Sprint(i)] = allotment{Want: want}
 		}
 		for i, want := range test.share {
 			if got := b.share(l, now, fmt.Sprint(i)); got != want {
@@ -126,11 +126,11 @@ func TestBook_StricterSettingsHold(t *testing.T) {
 		requests, per := b.strictest(own)
 		b.adapt(newLimits(b.Requests, time.Duration(b.Per), 0), now, requests, per)
 		l := newLimits(requests, time.Duration(per), 0)
-		if _, ok := b.turn(l, now, claim{id: id, requests: own.requests, per: own.per}); !ok {
+		if _, ok := b.turn(l, now, demand{id: id, requests: own.requests, per: own.per}); !ok {
 			t.Fatal("no turn")
 		}
 		if b.sum() != b.Requests {
-			t.Fatalf("%d slots of %d", b.sum(), b.Requests)
+			t.Fatalf("%d grants of %d", b.sum(), b.Requests)
 		}
 	}
 	use(start, "wide", wide)
@@ -139,7 +139,7 @@ func TestBook_StricterSettingsHold(t *testing.T) {
 	if b.Requests != 60 {
 		t.Errorf("%d requests while a worker allows 60", b.Requests)
 	}
-	use(start+20*wide.turn, "wide", wide) // the lease of the other has ended
+	use(start+20*wide.turn, "wide", wide) // the allotment of the other has ended
 	if b.Requests != 100 {
 		t.Errorf("%d requests when all allow 100", b.Requests)
 	}
@@ -147,7 +147,7 @@ func TestBook_StricterSettingsHold(t *testing.T) {
 	last := b.Free[len(b.Free)-1].at
 	use(start+20*wide.turn, "longer", longer)
 	if got := b.Free[len(b.Free)-1].at - last; got < longer.window-wide.window {
-		t.Errorf("free slots are free %v later in a window that is 10s longer", time.Duration(got))
+		t.Errorf("free grants are free %v later in a window that is 10s longer", time.Duration(got))
 	}
 }
 
@@ -172,7 +172,7 @@ func TestBook_LowerLimitRemembersWhatWasUsed(t *testing.T) {
 
 func FuzzDecodeBook(f *testing.F) {
 	b := newBook(newLimits(50, 5*time.Second, 0), 1<<60)
-	b.turn(newLimits(50, 5*time.Second, 0), moment{1 << 60, 1 << 60}, claim{id: "w", want: wantAll, requests: 50, per: int64(5 * time.Second)})
+	b.turn(newLimits(50, 5*time.Second, 0), moment{1 << 60, 1 << 60}, demand{id: "w", want: wantAll, requests: 50, per: int64(5 * time.Second)})
 	data, err := b.encode()
 	if err != nil {
 		f.Fatal(err)
@@ -186,13 +186,13 @@ func FuzzDecodeBook(f *testing.F) {
 			return
 		}
 		if b.sum() != b.Requests {
-			t.Fatalf("%d slots of %d", b.sum(), b.Requests)
+			t.Fatalf("%d grants of %d", b.sum(), b.Requests)
 		}
 		l := newLimits(min(b.Requests, 1000), time.Duration(b.Per), 0)
 		now := moment{1 << 60, 1 << 60}
 		b.expire(l, now)
-		if _, ok := b.turn(l, now, claim{id: "w", requests: 1, per: int64(time.Second), want: 3}); ok && b.sum() != b.Requests {
-			t.Fatalf("after a turn %d slots of %d", b.sum(), b.Requests)
+		if _, ok := b.turn(l, now, demand{id: "w", requests: 1, per: int64(time.Second), want: 3}); ok && b.sum() != b.Requests {
+			t.Fatalf("after a turn %d grants of %d", b.sum(), b.Requests)
 		}
 	})
 }

@@ -25,7 +25,7 @@ type Config struct {
 	// A burst of SENDs leaves it free, and a sixteenth of the rest for sources that have sent
 	// little. What SENDs use of it afterwards, while no REQUEST waits, is no more than what
 	// lets REQUESTs go at this share of the rate until more is free. A twentieth of it is
-	// never used by SENDs, so that a burst of REQUESTs finds slots that are free.
+	// never used by SENDs, so that a burst of REQUESTs finds grants that are free.
 	Reserve float64
 	// Prefix names the bucket. Default "redox", which makes it REDOX_STATE.
 	Prefix outbox.Prefix
@@ -80,7 +80,7 @@ func (c Config) Validate() error {
 const (
 	maxTurn   = time.Second      // between two turns of a worker at the book
 	maxMargin = 10 * time.Second // between the grant of a request and its arrival
-	maxIdle   = 4096             // slots that an idle worker keeps at hand
+	maxIdle   = 4096             // grants that an idle worker keeps at hand
 	grains    = 256              // moments of a window that the book tells apart
 )
 
@@ -92,14 +92,14 @@ type limits struct {
 	window   int64 // per, and a thousandth for clocks that run at different speeds
 	interval int64 // between two grants when all are used
 	turn     int64 // between two turns of a worker
-	horizon  int64 // how far ahead slots are leased
-	slack    int64 // how far ahead slots are mostly leased, so that REQUESTs find few in the book
-	life     int64 // of a lease that is not renewed
+	horizon  int64 // how far ahead grants are allotted
+	slack    int64 // how far ahead grants are mostly allotted, so that REQUESTs find few in the book
+	life     int64 // of an allotment that is not renewed
 	margin   int64 // how long after its grant a request may arrive, of a worker that is not heard of
 	grain    int64 // to which moments of freedom are rounded up; whole milliseconds
 	burst    int   // grants of the pace that idleness saves up
-	reserve  int   // free slots that SENDs with a backlog never take; workers have as many at hand
-	kept     int   // free slots that a burst leaves: the reserve, and a little for sources without a backlog
+	reserve  int   // free grants that SENDs with a backlog never take; workers have as many at hand
+	kept     int   // free grants that a burst leaves: the reserve, and a little for sources without a backlog
 	due      int64 // between two of them, if they are to last for a window; 0: none are kept
 	asked    int64 // the same of the reserve alone
 }
@@ -132,7 +132,7 @@ func newLimits(requests int, per time.Duration, reserve float64) limits {
 	}
 }
 
-// freeFrom is the moment from which a slot is free that was last in use at the given one.
+// freeFrom is the moment from which a grant is free that was last in use at the given one.
 func (l limits) freeFrom(used int64) int64 { return l.ceil(used + l.window) }
 
 // ceil rounds a moment up to a whole grain.

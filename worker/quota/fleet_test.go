@@ -115,7 +115,7 @@ func TestGovernor_JoiningAndLeavingCostsLittle(t *testing.T) {
 	})
 }
 
-// What a dead worker had leased is lost for one window, not more.
+// What was allotted to a dead worker is lost for one window, not more.
 func TestGovernor_DeathCostsOneWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestGovernor_StricterLimitHoldsAtOnce(t *testing.T) {
 	}
 }
 
-// Slots that a worker has leased and not used when the window becomes longer are free so much
+// Grants that are allotted and not used when the window becomes longer are free so much
 // later: what they were used for before was under the shorter one.
 func TestGovernor_LongerWindowHoldsForLeasedSlots(t *testing.T) {
 	t.Parallel()
@@ -198,13 +198,13 @@ func TestGovernor_LongerWindowHoldsForLeasedSlots(t *testing.T) {
 		short.waiters.push(&waiter{class: classSend, source: "a", ready: make(chan struct{})})
 		turn(short)
 		if short.held.total() == 0 {
-			t.Fatal("nothing is leased and unused")
+			t.Fatal("nothing is allotted and unused")
 		}
 		turn(long)
 		bubble.Sleep(time.Second)
 		turn(short)
 		if n := short.Status().Fleet.Left; n != 0 {
-			t.Errorf("%d slots are free at once that may have been used 20s ago", n)
+			t.Errorf("%d grants are free at once that may have been used 20s ago", n)
 		}
 	})
 }
@@ -229,7 +229,7 @@ func TestGovernor_Restart(t *testing.T) {
 	})
 }
 
-// While NATS is away the lease is used up; the limit holds, and afterwards all goes on.
+// While NATS is away the allotment is used up; the limit holds, and afterwards all goes on.
 func TestGovernor_LossOfNATS(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -249,10 +249,10 @@ func TestGovernor_LossOfNATS(t *testing.T) {
 		cut(true)
 		bubble.Sleep(10 * time.Second)
 		if n := r.far.count() - before; n == 0 || n > 30 {
-			t.Errorf("%d requests while NATS was away, want what was leased", n)
+			t.Errorf("%d requests while NATS was away, want what was allotted", n)
 		}
 		cut(false)
-		bubble.Sleep(12 * time.Second) // what was leased comes back after one window
+		bubble.Sleep(12 * time.Second) // what was allotted comes back after one window
 		from := time.Now()
 		bubble.Sleep(30 * time.Second)
 		if used := r.far.used(from, time.Now()); used < 0.97 {

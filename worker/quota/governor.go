@@ -26,19 +26,19 @@ type Governor struct {
 	tenure  *tenure
 	held    held
 	waiters waiters
-	timer   *time.Timer // grants the next slot to a waiter
+	timer   *time.Timer // serves the next waiter
 	fleet   fleet
 	lone    lone
 	spare   *book // as this worker last wrote it
 	remade  int64 // Unknown of the book in which this worker has its part
 }
 
-// tenure is a worker's time with one lease. What was granted under a lease that was lost
+// tenure is a worker's time with one allotment. What was granted under an allotment that was lost
 // is no longer this worker's to account for: others have.
 type tenure struct {
 	id     string
 	done   [classes]func(sent bool)
-	until  int64 // when the lease ends, in the server's time
+	until  int64 // when the allotment ends, in the server's time
 	flight int   // requests under way
 	used   int   // requests that ended since the last turn
 	busy   bool  // SENDs were waiting at the last turn
@@ -46,7 +46,7 @@ type tenure struct {
 	// that turn brought is used, and low is set: where more can be had at once, it is asked for.
 	granted, ahead int
 	low            bool
-	wants          bool // the last turn wanted slots at once
+	wants          bool // the last turn wanted grants at once
 	back           map[int64]int
 	turn           uint64
 	noted          uint64 // the last turn that was written
@@ -80,7 +80,7 @@ func New(cfg Config) (*Governor, error) {
 
 // Acquire waits until one more request may be made, for as long as ctx lasts, and returns
 // how to end it: done must be called once, with whether the request was sent, when its
-// answer is there or will not come any more. A slot that was not used serves the next.
+// answer is there or will not come any more. A grant that was not used serves the next.
 //
 // REQUESTs go before SENDs; within either, sources take turns, and one of which nothing
 // waited before goes before those with a backlog. Without contention nothing is allocated and
@@ -132,7 +132,7 @@ func (g *Governor) acquire(ctx context.Context, source string, c class) (func(bo
 	return g.await(ctx, w)
 }
 
-// await waits for a slot.
+// await waits for a grant.
 func (g *Governor) await(ctx context.Context, w *waiter) (func(bool), error) {
 	began := time.Now()
 	select {
@@ -150,7 +150,7 @@ func (g *Governor) await(ctx context.Context, w *waiter) (func(bool), error) {
 	return w.done, nil
 }
 
-// usable finds a slot that may be used now.
+// usable finds a grant that may be used now.
 func (g *Governor) usable(goesFirst bool) (i int, ok bool) {
 	at, i := g.held.first(goesFirst)
 	if i < 0 {
@@ -160,7 +160,7 @@ func (g *Governor) usable(goesFirst bool) (i int, ok bool) {
 	return i, at <= now.lo && now.hi < g.tenure.until
 }
 
-// take takes a slot into use, and answers how that ends.
+// take takes a grant into use, and answers how that ends.
 func (g *Governor) take(i int, c class) (done func(sent bool)) {
 	paced, now := g.held[i], g.clock.now().lo
 	paced.step, paced.n, paced.free = 0, 1, min(paced.free, now)
@@ -198,7 +198,7 @@ func (g *Governor) serve() {
 	}
 }
 
-// serveNext takes a slot and the waiter out that it is for.
+// serveNext takes a grant and the waiter out that it is for.
 func (g *Governor) serveNext() *waiter {
 	i, ok := g.usable(false)
 	if ok {
@@ -216,7 +216,7 @@ func (g *Governor) serveNext() *waiter {
 	return w
 }
 
-// later has serve called when the next slot may be used, and asks for a turn where one
+// later has serve called when the next grant may be used, and asks for a turn where one
 // could help: when something can be had at once for what waits, or when the last turn did not
 // know of anybody who waits.
 func (g *Governor) later() {
@@ -235,7 +235,7 @@ func (g *Governor) later() {
 	}
 	wait := time.Duration(at - g.clock.now().lo)
 	if wait <= 0 {
-		return // the lease has ended; a turn renews it
+		return // the allotment has ended; a turn renews it
 	}
 	wait += wait>>12 + time.Microsecond // the bounds of the time part while it passes
 	if g.timer == nil {
@@ -249,9 +249,9 @@ func (g *Governor) later() {
 	g.timer.Reset(wait)
 }
 
-// ending is what ends a request that has the slot. Where that was not used it is held again,
+// ending is what ends a request that has the grant. Where that was not used it is held again,
 // as it was.
-func (t *tenure) ending(g *Governor, c class, slot run) func(sent bool) {
+func (t *tenure) ending(g *Governor, c class, grant run) func(sent bool) {
 	return func(sent bool) {
 		if sent {
 			g.metrics.sent[c].Inc()
@@ -268,11 +268,11 @@ func (t *tenure) ending(g *Governor, c class, slot run) func(sent bool) {
 			return
 		}
 		now := g.clock.now().lo
-		if slot.n == 0 {
-			slot = run{at: now, free: now}
+		if grant.n == 0 {
+			grant = run{at: now, free: now}
 		}
-		slot.n = 1
-		g.held.put(slot, now, g.limits.grain)
+		grant.n = 1
+		g.held.put(grant, now, g.limits.grain)
 		g.serve()
 	}
 }

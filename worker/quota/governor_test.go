@@ -76,10 +76,10 @@ func TestAcquire_CancelledWaiterLosesNothing(t *testing.T) {
 			t.Errorf("waited %v for the end of the window", waited)
 		}
 		done(false)
-		// A slot that was not used serves the next at once.
+		// A grant that was not used serves the next at once.
 		start = time.Now()
 		if done, err = g.Acquire(t.Context(), "a", outbox.LaneSend); err != nil || time.Since(start) > 0 {
-			t.Errorf("an unused slot was not passed on: %v, %v", time.Since(start), err)
+			t.Errorf("an unused grant was not passed on: %v, %v", time.Since(start), err)
 		}
 		done(true)
 	})
@@ -154,7 +154,7 @@ func TestRun_OnNATS(t *testing.T) {
 		cancel()
 		<-ended
 		usage, known, err := Read(t.Context(), js, "", group)
-		// What was leased and not used is free again by the moment from which it might have been.
+		// What was allotted and not used is free again by the moment from which it might have been.
 		if err != nil || !known || usage.Used < 7 || usage.Used > 7+1000/30+1 || usage.Used+usage.Left != 1000 || usage.Workers != 0 {
 			t.Errorf("group %s: %+v %v %v, want 7 used, little spoken for, and no worker left", group, usage, known, err)
 		}

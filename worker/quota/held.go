@@ -2,7 +2,7 @@ package quota
 
 import "slices"
 
-// held are the unused slots that a worker has leased.
+// held are the unused grants that are allotted to a worker.
 type held []run
 
 // first is the earliest moment at which one may be used, and where it is; −1 when there
@@ -24,7 +24,7 @@ func (h held) first(goesFirst bool) (at int64, i int) {
 	return at, i
 }
 
-// pop takes the first slot of a run out.
+// pop takes the first grant of a run out.
 func (h *held) pop(i int) {
 	r := &(*h)[i]
 	r.at += r.step
@@ -33,22 +33,22 @@ func (h *held) pop(i int) {
 	}
 }
 
-// put adds one slot that came back unused: if it may be used by now, to others that may since much
-// the same moment, so that there are not as many runs as slots.
-func (h *held) put(slot run, now, grain int64) {
+// put adds one grant that came back unused: if it may be used by now, to others that may since much
+// the same moment, so that there are not as many runs as grants.
+func (h *held) put(grant run, now, grain int64) {
 	for i := range *h {
 		r := &(*h)[i]
 		switch {
-		case slot.stock || r.stock, r.step != 0, slot.at > now || r.at > now:
-		case max(slot.at-r.at, r.at-slot.at) < grain:
-			r.at, r.free, r.n = max(r.at, slot.at), max(r.free, slot.free), r.n+1
+		case grant.stock || r.stock, r.step != 0, grant.at > now || r.at > now:
+		case max(grant.at-r.at, r.at-grant.at) < grain:
+			r.at, r.free, r.n = max(r.at, grant.at), max(r.free, grant.free), r.n+1
 			return
 		}
 	}
-	*h = append(*h, slot)
+	*h = append(*h, grant)
 }
 
-// total counts the slots.
+// total counts the grants.
 func (h held) total() int {
 	n := 0
 	for _, r := range h {
@@ -57,7 +57,7 @@ func (h held) total() int {
 	return n
 }
 
-// usable counts the slots that may be used at a moment.
+// usable counts the grants that may be used at a moment.
 func (h held) usable(now int64, goesFirst bool) int {
 	n := 0
 	for _, r := range h {
@@ -81,7 +81,7 @@ func (h held) lengthen(by int64) {
 	}
 }
 
-// stock counts the slots for what goes first.
+// stock counts the grants for what goes first.
 func (h held) stock() int {
 	n := 0
 	for _, r := range h {
@@ -92,7 +92,7 @@ func (h held) stock() int {
 	return n
 }
 
-// release lets SENDs use what is more than so many slots of the stock.
+// release lets SENDs use what is more than so many grants of the stock.
 func (h *held) release(keep int) {
 	for i := range *h {
 		r := &(*h)[i]
@@ -110,7 +110,7 @@ func (h *held) release(keep int) {
 	}
 }
 
-// shed takes slots out, those that may be used last first, until at most n are left, and
+// shed takes grants out, those that may be used last first, until at most n are left, and
 // notes in back when each is free for others. It answers how many it took.
 func (h *held) shed(n int, l limits, back map[int64]int) int {
 	surplus := max(0, h.total()-n)

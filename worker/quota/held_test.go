@@ -8,7 +8,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// Slots that come back unused do not fragment what a worker holds: each grant looks at all of it.
+// Grants that come back unused do not fragment what a worker holds: each grant looks at all of it.
 func TestHeld_StaysShortWhileSlotsComeBackUnused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

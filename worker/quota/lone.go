@@ -68,12 +68,12 @@ func (g *Governor) openBook(data []byte, lost bool) (*book, error) {
 func (g *Governor) enter(l limits, now moment, b *book) *book {
 	t := g.tenure
 	g.resolve(b)
-	own, held := b.Leases[t.id]
+	own, held := b.Allotments[t.id]
 	anew := b.Unknown > now.lo && b.Unknown != g.remade
 	switch {
 	case t.until == 0:
 	case anew && (g.lone.book != nil || now.hi < t.until):
-		b.join(g.ownPart(now, g.spare), t.id) // else the turn finds that the lease is gone
+		b.join(g.ownPart(now, g.spare), t.id) // else the turn finds that the allotment is gone
 	case anew && held && own.Turn != t.noted:
 		b.disown(t.id)
 	case g.lone.book != nil:
@@ -89,8 +89,8 @@ func (g *Governor) makeAnew(l limits, now moment, last *book, why string) *book 
 	g.lone.damage = why
 	t := g.tenure
 	t.undo()
-	// Where there were others, a worker whose lease has ended does not know what they did since.
-	stale := g.lone.book == nil && now.hi >= t.until && last != nil && len(last.Leases) > 1
+	// Where there were others, a worker whose allotment has ended does not know what they did since.
+	stale := g.lone.book == nil && now.hi >= t.until && last != nil && len(last.Allotments) > 1
 	if last == nil || t.until == 0 || stale {
 		if t.until > 0 {
 			g.newTenure()
@@ -136,21 +136,21 @@ func (g *Governor) orphaned(err error) bool {
 }
 
 // partAlone is what this worker goes on with alone; nil while not all others know of it. Where
-// there were others, and its lease has ended, all of it counts as used until now.
+// there were others, and its allotment has ended, all of it counts as used until now.
 func (g *Governor) partAlone(now moment) *book {
 	p := g.ownPart(now, g.spare)
 	switch {
 	case !g.tenure.among.known, p.Requests < 1:
 		return nil
-	case now.hi < g.tenure.until, len(g.spare.Leases) < 2:
+	case now.hi < g.tenure.until, len(g.spare.Allotments) < 2:
 		return p
 	}
 	g.newTenure()
 	l := newLimits(p.Requests, time.Duration(p.Per), 0)
-	return &book{Requests: p.Requests, Per: p.Per, Free: []cell{{l.unknown(now), p.Requests}}, Leases: make(map[string]lease)}
+	return &book{Requests: p.Requests, Per: p.Per, Free: []cell{{l.unknown(now), p.Requests}}, Allotments: make(map[string]allotment)}
 }
 
-// turnAlone is a turn at a book of this worker's own. It answers how many slots it brought.
+// turnAlone is a turn at a book of this worker's own. It answers how many grants it brought.
 func (g *Governor) turnAlone(err error) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -160,12 +160,12 @@ func (g *Governor) turnAlone(err error) int {
 		if p == nil {
 			return 0
 		}
-		// A lease may be more than a share: it shrinks as its slots come back.
-		g.lone.book, g.lone.share = p, min(p.Requests, max(1, g.spare.Requests/max(1, len(g.spare.Leases))))
+		// An allotment may be more than a share: it shrinks as its grants come back.
+		g.lone.book, g.lone.share = p, min(p.Requests, max(1, g.spare.Requests/max(1, len(g.spare.Allotments))))
 		g.log.Warn("quota: there is no book to share; this worker goes on within its last share of the limit", "group", g.cfg.Group,
 			"share", g.lone.share, "limit", g.cfg.Requests, "per", g.cfg.Per, "error", err)
 	}
-	g.claimIn(g.lone.book)
+	g.putIn(g.lone.book)
 	spare, remade := g.spare, g.remade
 	got := g.confirm()
 	g.spare, g.remade = spare, remade
@@ -193,7 +193,7 @@ func (g *Governor) noteFailure(err error, failed *bool) {
 		g.turns.Worked(g.cfg.Group)
 		return
 	}
-	g.turns.Failed(g.cfg.Group, "quota: no turn at the book; what is leased is used up, then requests wait or go within the last share", err,
+	g.turns.Failed(g.cfg.Group, "quota: no turn at the book; what is allotted is used up, then requests wait or go within the last share", err,
 		"group", g.cfg.Group, "share", g.lone.share)
 	g.metrics.failures.Inc()
 	g.lone.trouble = fmt.Sprintf("no turn at the shared book: %v", err)

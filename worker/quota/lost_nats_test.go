@@ -135,7 +135,7 @@ func TestRun_SurvivesTheLossOfItsBucketOnNATS(t *testing.T) {
 			}
 			s.until("whole", g, func(st Status) bool {
 				_, known, err := Read(t.Context(), s.js, "", "default")
-				return st.Trouble == "" && st.Share == 0 && st.Leased && known && err == nil
+				return st.Trouble == "" && st.Share == 0 && st.Allotted && known && err == nil
 			})
 			s.send(g)
 		})
@@ -179,7 +179,7 @@ func TestRun_NewcomerKnowsALostBookOnNATS(t *testing.T) {
 				t.Fatal(err)
 			}
 			if next := g.Status().Fleet.Next; (next > 30*time.Minute) != c.lost {
-				t.Errorf("the next slot is free in %v", next)
+				t.Errorf("the next grant is free in %v", next)
 			}
 		})
 	}

@@ -129,7 +129,7 @@ func TestGovernor_NeverExceedsTheLimitWhenBooksAreLost(t *testing.T) {
 	}
 }
 
-// A worker that was suspended for longer than its lease, and whose book is gone or as it
+// A worker that was suspended for longer than its allotment, and whose book is gone or as it
 // left it, goes on.
 func TestGovernor_SuspendedWorkerGoesOn(t *testing.T) {
 	t.Parallel()
@@ -152,7 +152,7 @@ func TestGovernor_SuspendedWorkerGoesOn(t *testing.T) {
 				if _, err := g.takeTurn(t.Context(), s, true); err != nil {
 					t.Fatal(err)
 				}
-				if s := g.Status(); !s.Leased || s.Ready == 0 {
+				if s := g.Status(); !s.Allotted || s.Ready == 0 {
 					t.Errorf("%+v", s)
 				}
 			})
@@ -166,7 +166,7 @@ func TestBook_AMomentOfALowerLimitFreesNothing(t *testing.T) {
 	l := newLimits(100, 10*time.Second, 0)
 	now := moment{lo: int64(time.Hour), hi: int64(time.Hour)}
 	for name, used := range map[string]int{"all used": 100, "some used": 60} {
-		b := &book{Requests: 100, Per: l.per, Leases: map[string]lease{}}
+		b := &book{Requests: 100, Per: l.per, Allotments: map[string]allotment{}}
 		b.add(now.lo-int64(time.Second), 100-used)
 		b.add(now.lo+int64(5*time.Second), used/2)
 		b.add(now.lo+int64(9*time.Second), used-used/2)

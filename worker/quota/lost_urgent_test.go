@@ -12,7 +12,7 @@ import (
 )
 
 // The bucket is lost just after some of the workers took much at once, or came: what the
-// others go on with alone must not hold the same slots.
+// others go on with alone must not hold the same grants.
 func TestGovernor_NeverExceedsTheLimitWhenABookIsLostJustAfterItsUse(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -69,7 +69,7 @@ func TestGovernor_NeverExceedsTheLimitWhenABookIsLostJustAfterItsUse(t *testing.
 	}
 }
 
-// A worker that was cut off for longer than its lease, and finds no bucket then, does not use
+// A worker that was cut off for longer than its allotment, and finds no bucket then, does not use
 // at once what the others have used meanwhile.
 func TestGovernor_NeverExceedsTheLimitWhenABookIsLostToAWorkerThatWasCutOff(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ const (
 
 // Run shares the limit with all workers of the group, through the bucket of NATS, until
 // ctx ends. It then gives back what is left. While NATS is away it tries on, and grants
-// what it has leased. Call Run or RunAlone once; cancel ctx when no request is made any
+// what is allotted to it. Call Run or RunAlone once; cancel ctx when no request is made any
 // more.
 func (g *Governor) Run(ctx context.Context, js jetstream.JetStream) {
 	g.run(ctx, &bucketStore{js: js, bucket: g.cfg.Prefix.StateBucket(), key: Key(g.cfg.Group),
@@ -83,8 +83,8 @@ func (g *Governor) pause(ctx context.Context, tick <-chan time.Time, gap time.Du
 	}
 }
 
-// takeTurn reads the book, works the claim in and writes it back, again while others write
-// in between. It answers how many slots that brought.
+// takeTurn reads the book, works the demand in and writes it back, again while others write
+// in between. It answers how many grants that brought.
 func (g *Governor) takeTurn(ctx context.Context, s store, measure bool) (int, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, turnTimeout, errors.New("NATS did not answer within 2s"))
 	defer cancel()
@@ -141,15 +141,15 @@ func (g *Governor) tryTurn(ctx context.Context, s store) (int, error) {
 // open reads a book, or starts one.
 func (g *Governor) open(data []byte) (*book, error) { return g.openBook(data, false) }
 
-// work claims in the book what the worker needs and gives back the rest.
+// work demands in the book what the worker needs and gives back the rest.
 func (g *Governor) work(b *book) ([]byte, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.claimIn(b)
+	g.putIn(b)
 	return b.encode()
 }
 
-func (g *Governor) claimIn(b *book) {
+func (g *Governor) putIn(b *book) {
 	select {
 	case <-g.kick: // this is the turn that was asked for
 	default:
@@ -167,15 +167,15 @@ func (g *Governor) claimIn(b *book) {
 	}
 	g.limits, g.waiters.interval = limits, time.Duration(limits.interval)
 	for {
-		if _, held := b.Leases[g.tenure.id]; g.tenure.until == 0 || held {
-			c := g.claim(b, now)
+		if _, held := b.Allotments[g.tenure.id]; g.tenure.until == 0 || held {
+			c := g.demand(b, now)
 			granted, ok := b.turn(g.limits, now, c)
 			if ok {
-				g.tenure.pending = &pending{turn: c.turn, back: c.back, granted: granted, until: b.Leases[c.id].Until, book: b}
+				g.tenure.pending = &pending{turn: c.turn, back: c.back, granted: granted, until: b.Allotments[c.id].Until, book: b}
 				break
 			}
 		}
-		g.log.Warn("quota: the lease had ended; its slots are free again after one window", "group", g.cfg.Group)
+		g.log.Warn("quota: the allotment had ended; its grants are free again after one window", "group", g.cfg.Group)
 		g.newTenure()
 	}
 	g.fleet.usage = b.usage(now)
@@ -192,10 +192,10 @@ func (t *tenure) lengthen(by int64) {
 	t.back = back
 }
 
-// claim is made up from what was used, what is held and who waits.
-func (g *Governor) claim(b *book, now moment) claim {
+// demand is made up from what was used, what is held and who waits.
+func (g *Governor) demand(b *book, now moment) demand {
 	t, l := g.tenure, g.limits
-	c := claim{id: t.id, turn: t.turn + 1, renews: t.until > 0, back: t.back, want: wantAll,
+	c := demand{id: t.id, turn: t.turn + 1, renews: t.until > 0, back: t.back, want: wantAll,
 		requests: g.requests(b), per: int64(g.cfg.Per)}
 	t.turn, t.back = c.turn, make(map[int64]int)
 	c.waiting = g.waiters.count(classSend)
@@ -204,8 +204,8 @@ func (g *Governor) claim(b *book, now moment) claim {
 	}
 	if c.waiting == 0 && !t.low {
 		// No more than a while like the last one needs, and a little at hand.
-		sharing := len(b.Leases)
-		if _, held := b.Leases[c.id]; !held {
+		sharing := len(b.Allotments)
+		if _, held := b.Allotments[c.id]; !held {
 			sharing++
 		}
 		idle := min(l.requests/(100*sharing), maxIdle)
@@ -215,7 +215,7 @@ func (g *Governor) claim(b *book, now moment) claim {
 	t.used, t.busy = 0, g.waiters.any(classSend)
 	stock := 0
 	if c.want == wantAll {
-		stock = l.reserve / max(1, len(b.Leases))
+		stock = l.reserve / max(1, len(b.Allotments))
 	}
 	g.held.release(stock)
 	c.kept = g.held.total() - g.held.stock()
@@ -224,10 +224,10 @@ func (g *Governor) claim(b *book, now moment) claim {
 	return c
 }
 
-// hurry makes up what a claim wants out of the pace: for what goes first, with a little at
+// hurry makes up what a demand wants out of the pace: for what goes first, with a little at
 // hand for what is to come, and for other SENDs as many as the worker could use before its
 // next turn. That is not known: it is taken to be some times what was used since the last one.
-func (g *Governor) hurry(b *book, now moment, stock int, c *claim) {
+func (g *Governor) hurry(b *book, now moment, stock int, c *demand) {
 	l, t := g.limits, g.tenure
 	asked, fresh := g.waiters.urgent()
 	if t.wants = false; asked+fresh == 0 && c.want != wantAll {
@@ -248,7 +248,7 @@ func (g *Governor) hurry(b *book, now moment, stock int, c *claim) {
 	c.rush = max(0, c.rush-c.urgent-l.kept/4) // a burst leaves something to REQUESTs
 }
 
-// wanted reports whether the last turn wanted slots at once. One that was asked for while another
+// wanted reports whether the last turn wanted grants at once. One that was asked for while another
 // brought them wants none.
 func (g *Governor) wanted() bool {
 	g.mu.Lock()
@@ -262,7 +262,7 @@ func (g *Governor) resolve(b *book) {
 	if t.pending == nil {
 		return
 	}
-	if b.Leases[t.id].Turn == t.pending.turn {
+	if b.Allotments[t.id].Turn == t.pending.turn {
 		g.confirm()
 		return
 	}
@@ -300,7 +300,7 @@ func (g *Governor) confirm() int {
 	return n
 }
 
-// newTenure starts without a lease. Requests under way are left to whoever took it away.
+// newTenure starts without an allotment. Requests under way are left to whoever took it away.
 func (g *Governor) newTenure() {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -311,7 +311,7 @@ func (g *Governor) newTenure() {
 	g.tenure, g.held = t, nil
 }
 
-// leave gives everything back; what is under way stays leased until the lease ends.
+// leave gives everything back; what is under way stays allotted until the allotment ends.
 func (g *Governor) leave(ctx context.Context, s store) {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
@@ -325,7 +325,7 @@ func (g *Governor) leave(ctx context.Context, s store) {
 		err = g.tryLeave(ctx, s)
 	}
 	if err != nil {
-		g.log.Warn("quota: leaving without giving slots back; they are free after one window", "group", g.cfg.Group, "error", err)
+		g.log.Warn("quota: leaving without giving grants back; they are free after one window", "group", g.cfg.Group, "error", err)
 	}
 }
 
@@ -343,19 +343,19 @@ func (g *Governor) tryLeave(ctx context.Context, s store) error {
 	}
 	g.mu.Lock()
 	t := g.tenure
-	b.handBack(g.limits, g.held.shed(0, g.limits, t.back))
-	own, ok := b.Leases[t.id]
+	b.giveBack(g.limits, g.held.shed(0, g.limits, t.back))
+	own, ok := b.Allotments[t.id]
 	for at, n := range t.back {
 		b.add(g.limits.ceil(at), n)
-		own.Slots -= n
+		own.Grants -= n
 	}
-	if own.Slots == 0 {
-		delete(b.Leases, t.id)
+	if own.Grants == 0 {
+		delete(b.Allotments, t.id)
 	} else {
-		b.Leases[t.id] = own
+		b.Allotments[t.id] = own
 	}
 	g.mu.Unlock()
-	if !ok || own.Slots < 0 {
+	if !ok || own.Grants < 0 {
 		return nil // others have taken the worker for dead
 	}
 	if data, err = b.encode(); err != nil {

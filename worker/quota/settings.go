@@ -3,20 +3,20 @@ package quota
 // Workers of one group may be configured differently, as during a change of the
 // configuration. What is stricter holds until the last worker that says so has left.
 
-// strictest are the limits that all workers with a lease agree to, and those of l.
+// strictest are the limits that all workers with an allotment agree to, and those of l.
 func (b *book) strictest(l limits) (requests int, per int64) {
 	requests, per = l.requests, l.per
-	for _, lease := range b.Leases {
-		if lease.Requests > 0 {
-			requests = min(requests, lease.Requests)
+	for _, allotment := range b.Allotments {
+		if allotment.Requests > 0 {
+			requests = min(requests, allotment.Requests)
 		}
-		per = max(per, lease.Per)
+		per = max(per, allotment.Per)
 	}
 	return requests, per
 }
 
-// adapt changes the book to other limits; l are those of before. Slots that are to go and
-// are leased go when they come back.
+// adapt changes the book to other limits; l are those of before. Grants that are to go and
+// are allotted go when they come back.
 func (b *book) adapt(l limits, now moment, requests int, per int64) {
 	if per > b.Per { // what was free one shorter window after its use is so one longer after
 		longer := l.ceil(per + per/1000 - b.Per - b.Per/1000)
@@ -39,18 +39,18 @@ func (b *book) adapt(l limits, now moment, requests int, per int64) {
 	b.trim(now, requests, "")
 }
 
-// trim takes slots away that are more than the limit. Those that have been free for longest
+// trim takes grants away that are more than the limit. Those that have been free for longest
 // go: the others stand for requests that are in the window still. What others than the worker
-// id have leased they may not have used: it comes before what was.
+// id have been allotted they may not have used: it comes before what was.
 func (b *book) trim(now moment, requests int, id string) {
-	leased := -b.Leases[id].Slots
-	for _, lease := range b.Leases {
-		leased += lease.Slots
+	allotted := -b.Allotments[id].Grants
+	for _, allotment := range b.Allotments {
+		allotted += allotment.Grants
 	}
 	for len(b.Free) > 0 {
 		first, over := &b.Free[0], b.Requests-requests
 		if first.at > now.hi {
-			over -= leased
+			over -= allotted
 		}
 		n := min(first.n, over)
 		if n <= 0 {

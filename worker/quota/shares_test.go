@@ -80,7 +80,7 @@ func TestWaiters_OrderByClassThenSourcesInTurn(t *testing.T) {
 }
 
 // However many sources have a backlog, and however much of one waits, each gets the same, and
-// a message of one that has none waits for hardly more than the next slot.
+// a message of one that has none waits for hardly more than the next grant.
 func TestGovernor_SourcesTakeTurns(t *testing.T) {
 	t.Parallel()
 	for _, sources := range []int{1, 2, 33, 300} {

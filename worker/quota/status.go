@@ -15,15 +15,15 @@ type Usage struct {
 	// Requests allowed in each window of Per.
 	Requests int           `json:"requests"`
 	Per      time.Duration `json:"per_ns"`
-	// Used is how many slots of the window are noted as used. Held are those that workers have, for
+	// Used is how many grants of the window are noted as used. Held are those that workers have, for
 	// requests that they may make at once, that are under way or that ended a moment ago. Left are
 	// free.
 	Used int `json:"used"`
 	Held int `json:"held"`
 	Left int `json:"left"`
-	// Workers that have a lease.
+	// Workers that have an allotment.
 	Workers int `json:"workers"`
-	// Next is when the next slot is free, from now; 0 when one is.
+	// Next is when the next grant is free, from now; 0 when one is.
 	Next time.Duration `json:"next_ns"`
 	// Pace is how many SENDs are granted a second, as more of them wait than could be sent at
 	// once; 0 when SENDs are not paced.
@@ -34,15 +34,15 @@ type Usage struct {
 type fleet struct {
 	known bool
 	usage Usage
-	// room and lendable are how many slots SENDs of this worker could have at once, and those
+	// room and lendable are how many grants SENDs of this worker could have at once, and those
 	// of sources without a backlog.
 	room, lendable int
 }
 
 func (b *book) usage(now moment) Usage {
-	u := Usage{Requests: b.Requests, Per: time.Duration(b.Per), Left: b.free(now.lo), Workers: len(b.Leases)}
-	for _, l := range b.Leases {
-		u.Held += l.Slots
+	u := Usage{Requests: b.Requests, Per: time.Duration(b.Per), Left: b.free(now.lo), Workers: len(b.Allotments)}
+	for _, l := range b.Allotments {
+		u.Held += l.Grants
 	}
 	u.Used = u.Requests - u.Left - u.Held
 	if b.Paced.holds(now) {
@@ -79,8 +79,8 @@ func Read(ctx context.Context, js jetstream.JetStream, prefix outbox.Prefix, gro
 type Status struct {
 	// Group and its limit.
 	Group string `json:"group"`
-	// Leased reports that this worker has a lease that holds; without one nothing is sent.
-	Leased bool `json:"leased"`
+	// Allotted reports that this worker has an allotment that holds; without one nothing is sent.
+	Allotted bool `json:"leased"`
 	// Ready is how many requests this worker may make at once, InFlight how many are under
 	// way, Waiting how many wait for their turn.
 	Ready    int `json:"ready"`
@@ -99,12 +99,12 @@ func (g *Governor) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.clock.now()
-	s := Status{Group: g.cfg.Group, InFlight: g.tenure.flight, Fleet: g.fleet.usage, Leased: now.hi < g.tenure.until,
+	s := Status{Group: g.cfg.Group, InFlight: g.tenure.flight, Fleet: g.fleet.usage, Allotted: now.hi < g.tenure.until,
 		Trouble: g.lone.trouble, Share: g.lone.share}
 	for c := range classes {
 		s.Waiting += g.waiters.count(c)
 	}
-	if s.Leased {
+	if s.Allotted {
 		s.Ready = g.held.usable(now.lo, false)
 	}
 	return s

@@ -8,8 +8,8 @@ import (
 )
 
 // Transport counts the requests of another client, such as those for tokens, in the same
-// limit. base sends them; nil means [http.DefaultTransport]. A request waits for its slot
-// as long as its context lasts, before all others. The slot is in use until the answer's
+// limit. base sends them; nil means [http.DefaultTransport]. A request waits for its grant
+// as long as its context lasts, before all others. The grant is in use until the answer's
 // body was closed.
 func (g *Governor) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
@@ -50,11 +50,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // notAsked is why a request was not made.
 func (g *Governor) notAsked(err error) error {
 	s := g.Status()
-	why := "no slot was free"
+	why := "no grant was free"
 	switch {
 	case s.Trouble != "":
 		why = s.Trouble
-	case !s.Leased:
+	case !s.Allotted:
 		why = "there was no turn at the book yet"
 	}
 	return notAskedError{fmt.Errorf("quota: a request waits for its turn in group %s: %s: %w", s.Group, why, err)}

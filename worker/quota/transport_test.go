@@ -38,7 +38,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A slot comes back whatever the transport below does.
+// A grant comes back whatever the transport below does.
 func TestTransport_CarelessBase(t *testing.T) {
 	t.Parallel()
 	for name, base := range map[string]roundTripper{

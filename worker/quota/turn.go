@@ -2,7 +2,7 @@ package quota
 
 import "slices"
 
-// run is a number of slots that may be used from at on, the next from at+step on, and so
+// run is a number of grants that may be used from at on, the next from at+step on, and so
 // forth. They are free from an earlier moment on: what goes first need not keep the pace.
 type run struct {
 	at, step int64
@@ -13,52 +13,52 @@ type run struct {
 
 func (r run) last() int64 { return r.at + int64(r.n-1)*r.step }
 
-// claim is what a worker brings to the book.
-type claim struct {
+// demand is what a worker brings to the book.
+type demand struct {
 	id   string
 	turn uint64
-	// renews says that the worker had a lease at its last turn.
+	// renews says that the worker had an allotment at its last turn.
 	renews bool
-	// back are slots that were used or are not wanted any more, by when they are free.
+	// back are grants that were used or are not wanted any more, by when they are free.
 	back map[int64]int
 	// unused is how many of them were not used: their moments are free for others as well.
 	unused int
-	// kept is how many unused slots the worker still has.
+	// kept is how many unused grants the worker still has.
 	kept int
 	// want is how many it could use within the horizon, with those it kept; −1: any number.
 	want int
-	// urgent is how many slots are wanted now for what goes first.
+	// urgent is how many grants are wanted now for what goes first.
 	urgent int
-	// eager is how many SENDs could be made at once beyond the kept slots, waiting how many of
-	// them wait already, and rush how many slots the worker may take out of the pace for them.
+	// eager is how many SENDs could be made at once beyond the kept grants, waiting how many of
+	// them wait already, and rush how many grants the worker may take out of the pace for them.
 	eager, waiting, rush int
 	// requests and per are the worker's own settings.
 	requests int
 	per      int64
 }
 
-// turn takes a claim in and answers what the worker may use from now on. ok is false when
-// the worker's lease is gone: others have taken it for dead.
-func (b *book) turn(l limits, now moment, c claim) (granted []run, ok bool) {
+// turn takes a demand in and answers what the worker may use from now on. ok is false when
+// the worker's allotment is gone: others have taken it for dead.
+func (b *book) turn(l limits, now moment, c demand) (granted []run, ok bool) {
 	b.expire(l, now)
-	own, leased := b.Leases[c.id]
+	own, allotted := b.Allotments[c.id]
 	back := 0
 	for _, n := range c.back {
 		back += n
 	}
-	if c.renews && !leased || back > own.Slots {
+	if c.renews && !allotted || back > own.Grants {
 		return nil, false
 	}
 	for at, n := range c.back {
 		b.add(l.ceil(at), n)
 	}
-	own.Slots -= back
-	b.handBack(l, c.unused)
+	own.Grants -= back
+	b.giveBack(l, c.unused)
 	b.merge(now)
 	b.trim(now, l.requests, c.id)
 	own.Until, own.Want, own.Turn = now.lo+l.life, c.want, c.turn
 	own.Requests, own.Per = c.requests, c.per
-	b.Leases[c.id] = own // before it is counted among those that share
+	b.Allotments[c.id] = own // before it is counted among those that share
 	if b.Requests > l.requests {
 		return nil, true // more is in use than a lower limit allows
 	}
@@ -66,30 +66,30 @@ func (b *book) turn(l limits, now moment, c claim) (granted []run, ok bool) {
 	granted = b.takeFirst(l, now, c)
 	granted = append(granted, b.takeBurst(l, now, c)...)
 	out := held(granted).total()
-	if len(b.Leases) > 1 {
+	if len(b.Allotments) > 1 {
 		b.Rush.Now += out
 	}
 	if need := b.share(l, now, c.id) - c.kept - max(0, out-c.urgent); need > 0 {
 		granted = append(granted, b.take(l, now, need)...)
 	}
 	for _, r := range granted {
-		own.Slots += r.n
+		own.Grants += r.n
 	}
-	b.Leases[c.id] = own
+	b.Allotments[c.id] = own
 	return granted, true
 }
 
-// share is how many slots within the horizon are a worker's: what everybody wants, as far
+// share is how many grants within the horizon are a worker's: what everybody wants, as far
 // as it goes, and where it does not, equal parts to those that want more.
 func (b *book) share(l limits, now moment, id string) int {
 	ahead := now.hi + l.horizon - b.pace(l, now)
 	left := int(max(l.horizon, ahead)/l.interval) + 1
-	wants := make([]int, 0, len(b.Leases))
-	for _, lease := range b.Leases {
-		wants = append(wants, limited(lease.Want, left))
+	wants := make([]int, 0, len(b.Allotments))
+	for _, allotment := range b.Allotments {
+		wants = append(wants, limited(allotment.Want, left))
 	}
 	slices.Sort(wants)
-	mine := limited(b.Leases[id].Want, left)
+	mine := limited(b.Allotments[id].Want, left)
 	for i, want := range wants {
 		part := (left + len(wants) - i - 1) / (len(wants) - i) // rounded up
 		if mine <= want || part < want {
@@ -113,15 +113,15 @@ func (b *book) pace(l limits, now moment) int64 {
 	return max(b.Next, now.hi-int64(l.burst)*l.interval)
 }
 
-// handBack notes slots that were leased and not used: so many moments of the pace may be used
+// giveBack notes grants that were allotted and not used: so many moments of the pace may be used
 // again, at most those of a horizon.
-func (b *book) handBack(l limits, unused int) {
+func (b *book) giveBack(l limits, unused int) {
 	b.Credit = min(b.Credit+unused, int(l.horizon/l.interval))
 }
 
-// take leases up to n slots at the pace of the window: an interval apart, as soon as they
+// take allots up to n grants at the pace of the window: an interval apart, as soon as they
 // are free, within the horizon, and not so many that REQUESTs could not have their reserve.
-// The slots that are free first are left to REQUESTs.
+// The grants that are free first are left to REQUESTs.
 func (b *book) take(l limits, now moment, n int) []run {
 	var granted []run
 	skip, i := l.reserve, 0
@@ -151,7 +151,7 @@ func (b *book) take(l limits, now moment, n int) []run {
 		} else {
 			b.Credit--
 		}
-		granted = appendSlot(granted, at, c.at)
+		granted = appendGrant(granted, at, c.at)
 		n--
 		c.n--
 		if c.n == skip {
@@ -163,7 +163,7 @@ func (b *book) take(l limits, now moment, n int) []run {
 	return granted
 }
 
-// takeNow leases up to n slots of what is free now, unpaced.
+// takeNow allots up to n grants of what is free now, unpaced.
 func (b *book) takeNow(now moment, n int) []run {
 	var granted []run
 	for n > 0 && len(b.Free) > 0 && b.Free[0].at <= now.hi {
@@ -178,8 +178,8 @@ func (b *book) takeNow(now moment, n int) []run {
 	return granted
 }
 
-// appendSlot adds one slot to runs in order, to the last of them where it continues it.
-func appendSlot(runs []run, at, free int64) []run {
+// appendGrant adds one grant to runs in order, to the last of them where it continues it.
+func appendGrant(runs []run, at, free int64) []run {
 	if len(runs) > 0 {
 		r := &runs[len(runs)-1]
 		switch {

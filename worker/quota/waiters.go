@@ -18,7 +18,7 @@ const (
 
 var classNames = [classes]string{"token", "request", "send"}
 
-// waiter waits for a slot.
+// waiter waits for a grant.
 type waiter struct {
 	class  class
 	source string
@@ -37,7 +37,7 @@ type flow struct {
 
 // queue is what waits of one class. Sources take turns. One that has just come goes before
 // those that have had a turn since they came, as in FQ-CoDel: however many have a backlog, a
-// message of a source that has none waits for hardly more than the next slot. A source that
+// message of a source that has none waits for hardly more than the next grant. A source that
 // was served stays in the round until its next turn, even if nothing of it waits meanwhile, so
 // that coming again brings it nothing before a round could have passed.
 type queue struct {

@@ -122,8 +122,8 @@ func New(r prometheus.Registerer, c Config) (*Meter, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, one := range []prometheus.Collector{m.settled, m.attempts, m.retries, m.unknown, m.repeated, m.age, m.duration, replays, swept, sealed, ring{c.Ring},
-		m.SettleErrors, m.PullErrors, m.LeasesLost, m.Ignored, m.Claimed, m.Queue, pauses{c.Paused}, slots{c.Slots}} {
+	for _, one := range []prometheus.Collector{m.settled, m.attempts, m.retries, m.unknown, m.repeated, m.age, m.duration, replays, swept, sealed, ringGauges(c.Ring),
+		m.SettleErrors, m.PullErrors, m.LeasesLost, m.Ignored, m.Claimed, m.Queue, pauses{c.Paused}, slotGauges(c.Slots)} {
 		errs = append(errs, r.Register(one))
 	}
 	return m, errors.Join(errs...)

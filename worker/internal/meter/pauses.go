@@ -34,13 +34,13 @@ var (
 		"How many scopes of a kind are paused. The pause of a key is that of this worker, every other that of the fleet.", []string{"kind"}, nil)
 )
 
-// Describe serves [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (p pauses) Describe(to chan<- *prometheus.Desc) {
 	to <- pausedNow
 	to <- pausedScopes
 }
 
-// Collect serves [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (p pauses) Collect(to chan<- prometheus.Metric) {
 	if p.list == nil {
 		return
@@ -62,34 +62,5 @@ func (p pauses) Collect(to chan<- prometheus.Metric) {
 	}
 	for _, kind := range pauseKinds {
 		to <- prometheus.MustNewConstMetric(pausedScopes, prometheus.GaugeValue, float64(count[kind]), kind)
-	}
-}
-
-// slots shows what is in flight.
-type slots struct {
-	read func() (inFlight, limit, narrowed int)
-}
-
-var (
-	inFlight = prometheus.NewDesc("redoxworker_in_flight", "Messages that are being delivered.", nil, nil)
-	limitNow = prometheus.NewDesc("redoxworker_concurrency_limit", "Messages that may be in flight at present, first ones of sources aside.", nil, nil)
-	narrowed = prometheus.NewDesc("redoxworker_narrowed_sources", "Sources that may have fewer messages in flight, because of what their own met.", nil, nil)
-)
-
-// Describe serves [prometheus.Collector].
-func (s slots) Describe(to chan<- *prometheus.Desc) {
-	to <- inFlight
-	to <- limitNow
-	to <- narrowed
-}
-
-// Collect serves [prometheus.Collector].
-func (s slots) Collect(to chan<- prometheus.Metric) {
-	if s.read == nil {
-		return
-	}
-	flight, limit, narrow := s.read()
-	for desc, n := range map[*prometheus.Desc]int{inFlight: flight, limitNow: limit, narrowed: narrow} {
-		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n))
 	}
 }

@@ -128,14 +128,14 @@ var (
 		"Messages in the work queue under subjects that no worker reads."+Fleet, nil, nil)
 )
 
-// Describe serves [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (q *Queue) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{queueMessages, queueOldest, sourceOldest, queueUnserved, queueAstray} {
 		to <- d
 	}
 }
 
-// Collect serves [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (q *Queue) Collect(to chan<- prometheus.Metric) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -41,32 +41,21 @@ func newSeals(counters *prometheus.CounterVec) (each [seals]prometheus.Counter) 
 	return each
 }
 
-// ring shows what is known of the ring.
-type ring struct{ now func() Ring }
-
-var (
-	ringAway = prometheus.NewDesc("redoxworker_seal_ring_away", "1 while the ring of keys cannot be used, so that nothing is sent or settled; 0 also without one.", nil, nil)
-	ringKeys = prometheus.NewDesc("redoxworker_seal_keys", "Keys of the ring that open.", nil, nil)
-	ringAge  = prometheus.NewDesc("redoxworker_seal_key_age_seconds", "How long the key that seals has done so; 0 without a ring.", nil, nil)
-)
-
-// Describe serves [prometheus.Collector].
-func (r ring) Describe(to chan<- *prometheus.Desc) {
-	to <- ringAway
-	to <- ringKeys
-	to <- ringAge
-}
-
-// Collect serves [prometheus.Collector].
-func (r ring) Collect(to chan<- prometheus.Metric) {
-	if r.now == nil {
-		return
+// ringGauges shows what is known of the ring; nothing where now is nil.
+func ringGauges(now func() Ring) gauges {
+	g := gauges{descs: []*prometheus.Desc{
+		prometheus.NewDesc("redoxworker_seal_ring_away", "1 while the ring of keys cannot be used, so that nothing is sent or settled; 0 also without one.", nil, nil),
+		prometheus.NewDesc("redoxworker_seal_keys", "Keys of the ring that open.", nil, nil),
+		prometheus.NewDesc("redoxworker_seal_key_age_seconds", "How long the key that seals has done so; 0 without a ring.", nil, nil),
+	}}
+	if now != nil {
+		g.read = func() []float64 {
+			r, away := now(), 0.0
+			if r.Away {
+				away = 1
+			}
+			return []float64{away, float64(r.Keys), r.Age.Seconds()}
+		}
 	}
-	s, away := r.now(), 0.0
-	if s.Away {
-		away = 1
-	}
-	to <- prometheus.MustNewConstMetric(ringAway, prometheus.GaugeValue, away)
-	to <- prometheus.MustNewConstMetric(ringKeys, prometheus.GaugeValue, float64(s.Keys))
-	to <- prometheus.MustNewConstMetric(ringAge, prometheus.GaugeValue, s.Age.Seconds())
+	return g
 }

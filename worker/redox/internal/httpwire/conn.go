@@ -89,11 +89,11 @@ func (c *countedConn) writeAll(all *net.Buffers) (int64, error) {
 // Only the goroutine that writes to the connection uses what is below Conn, and it calls
 // [httptrace.ClientTrace.WroteHeaders] just before it writes the head.
 type sendConn struct {
-	net.Conn              // counted, or TLS over it
-	Counted  *countedConn // whose bytes tell what was sent
-	span     span         // of the time in which it may be used
-	holds    bool         // the next to come is a head
-	held     *[]byte      // of sendBuffers; nil: nothing
+	net.Conn               // counted, or TLS over it
+	Counted   *countedConn // whose bytes tell what was sent
+	span      span         // of the time in which it may be used
+	buffering bool         // the next to come is a head
+	buffered  *[]byte      // of sendBuffers; nil: nothing
 }
 
 // sending is the one below a connection of net/http, nil when that was not opened by a dialer
@@ -127,23 +127,23 @@ const (
 	leastDirect = 4 << 10
 )
 
-// hold keeps back what is written until p is read. The caller has p sent next.
-func (c *sendConn) hold(p *Parts) { c.holds, p.holding = true, c }
+// bufferHead keeps back what is written until p is read. The caller has p sent next.
+func (c *sendConn) bufferHead(p *Parts) { c.buffering, p.headOn = true, c }
 
 // Write writes to the connection, with what was kept back before it.
 func (c *sendConn) Write(p []byte) (int, error) {
 	if c.span.spent.Load() {
 		return 0, errSpent
 	}
-	if !c.holds && c.held == nil {
+	if !c.buffering && c.buffered == nil {
 		return c.Conn.Write(p)
 	}
 	b := c.buffer()
-	if c.holds && len(*b)+len(p) < cap(*b) { // there is room left to read the body into
+	if c.buffering && len(*b)+len(p) < cap(*b) { // there is room left to read the body into
 		*b = append(*b, p...)
 		return len(p), nil
 	}
-	c.holds = false
+	c.buffering = false
 	defer c.release()
 	if _, err := c.Conn.Write(*b); err != nil {
 		return 0, err
@@ -156,7 +156,7 @@ func (c *sendConn) ReadFrom(r io.Reader) (n int64, err error) {
 	if c.span.spent.Load() {
 		return 0, errSpent
 	}
-	c.holds = false
+	c.buffering = false
 	b := c.buffer()
 	defer c.release()
 	if p, l := wholeParts(r); p != nil && c.Conn == net.Conn(c.Counted) && l.N > leastDirect {
@@ -198,16 +198,16 @@ func wholeParts(r io.Reader) (*Parts, *io.LimitedReader) {
 
 // buffer is the one with what is kept back, or an empty one.
 func (c *sendConn) buffer() *[]byte {
-	if c.held == nil {
-		c.held = sendBuffers.Get().(*[]byte)
+	if c.buffered == nil {
+		c.buffered = sendBuffers.Get().(*[]byte)
 	}
-	return c.held
+	return c.buffered
 }
 
 // release gives the buffer to others, and forgets what is in it.
 func (c *sendConn) release() {
-	b := c.held
-	c.held = nil
+	b := c.buffered
+	c.buffered = nil
 	*b = (*b)[:0]
 	sendBuffers.Put(b)
 }

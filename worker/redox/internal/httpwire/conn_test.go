@@ -57,7 +57,7 @@ func TestSendConn_TheHeadComesFirst(t *testing.T) {
 			t.Parallel()
 			seen := new(writes)
 			c, p := PlainConn(seen), NewParts(&Pieces{[]byte(tc.body[:1]), nil, []byte(tc.body[1:])})
-			c.hold(p)
+			c.bufferHead(p)
 			if _, err := io.WriteString(c, tc.head); err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestSendConn_TheHeadComesFirst(t *testing.T) {
 			if got := seen.take(); got != tc.head+tc.body || c.Counted.Written.Load() != int64(len(got)) {
 				t.Errorf("%d bytes of %d; %d are counted", len(got), len(tc.head+tc.body), c.Counted.Written.Load())
 			}
-			if _, err := io.WriteString(c, "next"); err != nil || c.held != nil || seen.take() != "next" {
+			if _, err := io.WriteString(c, "next"); err != nil || c.buffered != nil || seen.take() != "next" {
 				t.Errorf("what comes next is kept back: %v", err)
 			}
 		})
@@ -105,7 +105,7 @@ func TestSendConn_NothingOfAHeadWhoseBodyFails(t *testing.T) {
 	t.Parallel()
 	seen := new(writes)
 	c := PlainConn(seen)
-	c.hold(NewParts(&Pieces{[]byte("body")}))
+	c.bufferHead(NewParts(&Pieces{[]byte("body")}))
 	if _, err := io.WriteString(c, "head"); err != nil {
 		t.Fatal(err)
 	}

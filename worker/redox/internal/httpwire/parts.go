@@ -19,9 +19,9 @@ func (p *Pieces) Size() (n int64) {
 
 // Parts reads pieces once, for one sending. A [sendConn] writes them without a copy.
 type Parts struct {
-	left    net.Buffers
-	space   [1 + len(Pieces{})][]byte // of left; the first is for the head of the request
-	holding *sendConn                 // keeps the head until these are read
+	left   net.Buffers
+	space  [1 + len(Pieces{})][]byte // of left; the first is for the head of the request
+	headOn *sendConn                 // keeps the head until these are read
 }
 
 // NewParts returns a reader of all pieces.
@@ -38,8 +38,8 @@ func NewParts(all *Pieces) *Parts {
 
 // Read copies as much as b has room for, of several pieces if need be.
 func (p *Parts) Read(b []byte) (n int, err error) {
-	if p.holding != nil { // what is written next is the body
-		p.holding.holds, p.holding = false, nil
+	if p.headOn != nil { // what is written next is the body
+		p.headOn.buffering, p.headOn = false, nil
 	}
 	for n < len(b) && len(p.left) > 0 {
 		copied := copy(b[n:], p.left[0])

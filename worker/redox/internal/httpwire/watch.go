@@ -80,7 +80,7 @@ func (w *Watch) gotConn(info httptrace.GotConnInfo) {
 func (w *Watch) wroteHeaders() {
 	w.headers.Store(true)
 	if c := w.sending.Load(); c != nil && w.body != nil {
-		c.hold(w.body)
+		c.bufferHead(w.body)
 	}
 }
 
