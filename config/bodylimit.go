@@ -1,7 +1,7 @@
 package config
 
-// BodyLimit is the largest body in bytes that a worker takes of a kind (data-model, fhir, file
-// or platform; see package outbox), and the setting that it comes from.
+// BodyLimit returns the largest body, in bytes, that a worker takes of a kind (data-model, fhir,
+// file or platform; see package outbox), and the setting that it comes from.
 func (r Redox) BodyLimit(kind string) (limit int64, setting string) {
 	switch {
 	case kind == "file":

@@ -101,8 +101,8 @@ func (l *loader) given(key string) string {
 	return key
 }
 
-// headerPattern is a name of an HTTP header in which * may stand for letters. Which of them no
-// message may set knows package outbox.
+// headerPattern is a name of an HTTP header in which * may stand for letters. Package outbox knows
+// which of them no message may set.
 var headerPattern = regexp.MustCompile(`^[A-Za-z0-9*-]{1,64}$`)
 
 func (l *loader) checkRedox(r *Redox) {
@@ -125,8 +125,8 @@ func isPath(s string) bool {
 	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.ContainsAny(s, "?#\\ %") && !slices.Contains(strings.Split(s, "/"), "..")
 }
 
-// minOrderSecret is what package outbox demands, in bytes: who guesses the secret finds the
-// order keys behind the tokens.
+// minOrderSecret is the length that package outbox demands, in bytes: whoever guesses the secret
+// finds the order keys behind the tokens.
 const minOrderSecret = 16
 
 func (l *loader) checkOrder(o *Order) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// UserKey is the user-level key for the Platform API: the one of that name, or the only
-// one when name is "". The error names the mend.
+// UserKey returns the name of the user-level key for the Platform API: name itself, or the only one
+// if name is "". The error names the mend.
 func (c *Config) UserKey(name string) (string, error) {
 	users := slices.DeleteFunc(slices.Sorted(maps.Keys(c.Keys)), func(n string) bool { return c.Keys[n].Type != KeyUser })
 	_, known := c.Keys[name]

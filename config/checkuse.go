@@ -12,8 +12,7 @@ import (
 // and a user-level key to none.
 func needsID(k Key) bool { return k.Type != KeyLegacy && k.Type != KeyUser }
 
-// UsesKey reports whether anything asks for tokens with a key by itself: a source, or the
-// reconciler where it is enabled.
+// UsesKey reports whether a source, or the reconciler if it is enabled, asks for tokens with a key.
 func (c *Config) UsesKey(name string) bool {
 	if c.Reconcile.Enabled && c.Reconcile.Key == name {
 		return true

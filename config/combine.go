@@ -10,12 +10,12 @@ import (
 // Set is a configuration together with the sources and keys of other places. It is never
 // changed.
 type Set struct {
-	// Config has the keys and sources of all parts beside those of the main file. Origin says
-	// where one comes from.
+	// Config has the keys and sources of all parts besides those of the main file. Origin says
+	// where each comes from.
 	Config *Config
-	// Refused is what could not be used, in the order of the parts.
+	// Refused lists what could not be used, in the order of the parts.
 	Refused []Refusal
-	// Warnings is what is unwise and not wrong, about all parts.
+	// Warnings lists what is unwise but not wrong, about all parts.
 	Warnings []Problem
 
 	good map[string]Part // the last state of each part that could be used
@@ -29,21 +29,19 @@ type Refusal struct {
 	Problems []Problem // at least one
 }
 
-// From returns the name of the part that a source is of; "" for one of the main file.
+// From returns the name of the part that a source comes from; "" for the main file.
 func (s *Set) From(source string) string { return s.from["sources."+source] }
 
-// Combine puts the parts beside what the main file c says. Where two say the same name, the
-// main file wins, then the earlier part; the name in the other is refused, and the rest of that
-// part is not, but for sources that use a key whose name another key of another file has: they are
-// never sent with that one. A part that cannot be used, by itself or beside the others, keeps the state in
-// which it was used last, as before has it; before is the last Set, or nil. What is gone from
-// parts is gone from the set. Combine has no effects, and the same parts give the same set in
-// every process that has seen the same ones before.
+// Combine adds the parts to the main file c. Where two have the same name, the main file wins, then the
+// earlier part. The name in the other part is refused; the rest of that part is not, except for sources
+// that use a key whose name is taken by a key of another file, with which they are never sent. A part that
+// cannot be used, by itself or beside the others, keeps the state in which it was used last, as before has
+// it; before is the last Set, or nil. What is gone from the parts is gone from the set. Combine has no
+// side effects, and the same parts give the same set in every process that has seen the same ones before.
 //
 // A source of the main file uses a key of the main file, any other a key of any file.
 //
-// unusable answers why no credentials can be made of a key, for those of which that is so; nil
-// where nobody knows.
+// unusable returns, by key, why no credentials can be made of it; nil if that is not known.
 func Combine(c *Config, parts []Part, before *Set, unusable func(*Config) map[string]error) *Set {
 	m := &merger{config: c, unusable: unusable, parts: slices.Clone(parts), good: make(map[string]Part, len(parts)), level: make([]level, len(parts)), problems: make(map[string][]Problem)}
 	for i, p := range parts {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Fixed returns the keys in which other differs from c, but for those of sources and keys: what
-// a running worker does not take over.
+// Fixed returns the settings in which other differs from c, except for sources and keys: what a
+// running worker does not take over.
 func (c *Config) Fixed(other *Config) []string {
 	var keys []string
 	for _, f := range fields {
@@ -35,9 +35,9 @@ func sameValue(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// SameKey reports whether key name of c and of other are made of the same settings, so that
-// credentials made of one go on serving for the other. What a file holds is not compared:
-// whoever uses the key follows its files.
+// SameKey reports whether the key of that name has the same settings in c and other, so that
+// credentials made of one serve for the other. The content of files is not compared: whoever uses
+// the key follows its files.
 func (c *Config) SameKey(other *Config, name string) bool {
 	return equalKeys(c.asWritten(name), other.asWritten(name))
 }

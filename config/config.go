@@ -4,8 +4,8 @@ import "time"
 
 // Config is everything that can be set, complete with defaults.
 //
-// Load makes it, and nothing changes it afterwards: it may be read from many
-// goroutines. Maps and slices belong to the Config; copy before changing.
+// Load makes it, and nothing changes it afterwards: it may be read by many goroutines. Maps and
+// slices belong to the Config; copy them before a change.
 //
 // The tags of the fields are the table of all keys: key is the name in the file, doc the
 // meaning, default the value when nothing is set (as written in YAML), values all that are
@@ -41,9 +41,9 @@ type Config struct {
 
 // NATS says how to connect, and under which names the streams are.
 //
-// At most one of Creds, NKey, User with Password, and Token is set, by value or
-// by file. With Context set, the other connection settings that are not
-// defaults (see Config.Origin) go over those of the context.
+// At most one of Creds, NKey, User with Password, and Token is set, by value or by file. With
+// Context set, the other connection settings that are not defaults (see Config.Origin) take
+// precedence over those of the context.
 type NATS struct {
 	URL          URL    `key:"url" kind:"servers" default:"nats://127.0.0.1:4222" doc:"servers, separated by commas"`
 	Creds        Secret `key:"creds" doc:"text of a NATS credentials file"`
@@ -77,7 +77,7 @@ type TLS struct {
 	KeyFile  string `key:"key_file" kind:"file" is:"private" doc:"PEM file of the client certificate's key"`
 }
 
-// Redox says where Redox is and what its requests are bound by.
+// Redox says where Redox is and what bounds requests to it.
 type Redox struct {
 	Region string `key:"region" default:"us" values:"us ca" doc:"where Redox keeps the organization: the hosts of base_url and blob_url unless they are set"`
 	// BaseURL has no slash at its end, nor have BlobURL and LegacyURL.
@@ -137,8 +137,8 @@ type Offload struct {
 	Over    int64 `key:"over" default:"200KB" least:"1" doc:"size of a file above which it is uploaded first"`
 }
 
-// Key is the credentials of one Redox API key. Which fields are used depends on
-// Type; the others are zero.
+// Key holds the credentials of one Redox API key. Which fields are used depends on Type; the others
+// are zero.
 type Key struct {
 	Type     string `key:"type" default:"oauth" values:"oauth legacy user" doc:"user is an OAuth key for the Platform API"`
 	ClientID string `key:"client_id" types:"oauth user" is:"required" doc:"client id of the key, from Redox's dashboard"`
@@ -184,7 +184,7 @@ type Source struct {
 	Environment string `key:"environment" default:"development" values:"development staging production" doc:"Redox environment of the source"`
 	SlugGuard   string `key:"slug_guard" default:"on" values:"on off" doc:"whether the path of a FHIR message begins with a slug and the environment of the source; off is for other FHIR servers than Redox: such a source sends kind fhir only, and id may be left out"`
 	OnUnknown   string `key:"on_unknown" default:"resend" values:"resend hold" doc:"what to do when a request was written and no answer came"`
-	// Hold has patterns in which * stands for either part.
+	// Hold lists patterns in which * stands for either part.
 	Hold []string `key:"hold" doc:"DataModel.EventType patterns that hold although on_unknown is resend"`
 }
 
@@ -255,8 +255,7 @@ const (
 	ScopeNone    = "none"
 )
 
-// Reply lists the subjects that a reply may go to besides the source's own
-// below <prefix>.reply.
+// Reply lists the subjects to which a reply may go besides the source's own below <prefix>.reply.
 type Reply struct {
 	Allow []string `key:"allow" default:"_INBOX.>" doc:"subjects that replies may go to besides <prefix>.reply.<source>.>; {source} is replaced"`
 }
@@ -266,14 +265,14 @@ type DLQ struct {
 	MaxAge time.Duration `key:"max_age" default:"0s" least:"0s" doc:"age at which dead letters are deleted; 0s means never"`
 }
 
-// Queue bounds what waits. A publisher is refused when the queue is full; nothing is dropped.
-// A bound that was set at NATS by hand stays where there is none here.
+// Queue bounds the queue. A full queue refuses publishers and drops nothing. A bound that was set
+// at NATS by hand stays if there is none here.
 type Queue struct {
 	// MaxBytes counts headers, too. -1 and 0 mean no bound.
 	MaxBytes int64 `key:"max_bytes" default:"-1" least:"-1" doc:"bytes that the queue may hold; publishers are refused when it is full; -1 means what NATS has room for"`
 	// MaxMsgs counts those of all sources. -1 and 0 mean no bound.
 	MaxMsgs int `key:"max_msgs" default:"-1" least:"-1" doc:"messages that the queue may hold; publishers are refused when it is full; -1 means no bound"`
-	// MaxShare is asked for by the gateway, and by whoever gives it to an outbox.Publisher.
+	// MaxShare is enforced by the gateway, and by an outbox.Publisher that is given it.
 	MaxShare float64 `key:"max_share" default:"0.5" least:"0.01" most:"1" doc:"part of a queue that has a bound that one source may fill through the gateway; 1 means all of it"`
 }
 
@@ -283,8 +282,8 @@ type Bodies struct {
 	OrphanAfter time.Duration `key:"orphan_after" default:"24h" least:"1h" doc:"age at which a body in the object store that nothing names is removed"`
 }
 
-// Audit says where an entry of each settlement is kept. Both may be set. What operators do leaves
-// its entry in the audit stream in any case, and in the file.
+// Audit says where the entry of each settlement is kept. Both may be set. What operators do is
+// always entered in the audit stream, and in the file if there is one.
 type Audit struct {
 	File   string        `key:"file" kind:"new file" doc:"file that an entry of each settlement, and of what operators do, is appended to; empty means none"`
 	Stream bool          `key:"stream" default:"false" doc:"whether an entry of each settlement is stored in the audit stream"`
@@ -305,7 +304,7 @@ type Reconcile struct {
 	GiveUp   time.Duration `key:"give_up" default:"24h" least:"1s" doc:"age at which a log is no longer followed"`
 }
 
-// Outbox is the table of an application's database that run relays from to the queue.
+// Outbox is the table of an application's database from which run relays to the queue.
 type Outbox struct {
 	Driver      string        `key:"driver" values:"postgres mysql sqlite" doc:"kind of database of the SQL outbox that run relays from; empty means that there is none"`
 	DSN         Secret        `key:"dsn" doc:"where the database is, as its driver has it: postgres://user:password@host/db, user:password@tcp(host:3306)/db, or a file of SQLite"`

@@ -35,7 +35,7 @@ type Console struct {
 	SessionKeyFile string        `key:"session_key_file" kind:"secret file" doc:"file with console.session_key, one a line; the first seals, all open; followed"`
 }
 
-// ConsoleProxy is a proxy in front that has people sign in.
+// ConsoleProxy is a proxy in front of the console that signs people in.
 type ConsoleProxy struct {
 	UserHeader   string `key:"user_header" default:"X-Forwarded-User" doc:"header in which the proxy says who it is"`
 	GroupsHeader string `key:"groups_header" default:"X-Forwarded-Groups" doc:"header in which the proxy lists their groups, with commas between"`
@@ -68,7 +68,7 @@ const (
 // unixPrefix begins an address that is the path of a socket.
 const unixPrefix = "unix:"
 
-// minSessionKey is the length of a session key, in bytes: who guesses it is whoever they like.
+// minSessionKey is the length of a session key, in bytes: whoever guesses it can sign in as anybody.
 const minSessionKey = 32
 
 // tokenPattern is one of console.tokens: a name, and the SHA-256 of the token.

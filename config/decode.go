@@ -135,7 +135,7 @@ func (l *loader) regional(url *string, key, host string) {
 	}
 }
 
-// listenOff is what turns the admin listener off: an empty text means the default.
+// listenOff turns the admin listener off: an empty text means the default.
 const listenOff = "off"
 
 // maxPath is the longest path that Linux takes.

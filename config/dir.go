@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Dir is what the files of sources_dir said at one moment. It is never changed.
+// Dir is the content of the files of sources_dir at one moment. It is never changed.
 type Dir struct {
 	Parts   []Part   // one for each file, in the order of their names
 	Problem *Problem // why the directory could not be read: then Parts are those of before
@@ -22,11 +22,11 @@ type Dir struct {
 // of them; its relative paths are relative to its own directory. o are the options that c
 // was loaded with: variables of the environment go over the files, and the flags do not.
 //
-// A secret does not stand in such a file, but in a file that it names, or in the environment.
-// Everything else of the configuration is fixed while a worker runs, and is refused by name.
+// A secret must not be in such a file, but in a file that it names, or in the environment. Every
+// other setting is fixed while a worker runs, and is refused by name.
 //
-// before is what ReadDir returned the last time, or nil: files that have not changed since are
-// not parsed again. ReadDir reads files only, and may be called from many goroutines.
+// before is what ReadDir returned the last time, or nil: files that have not changed since are not
+// parsed again. ReadDir only reads, and may be called from many goroutines.
 func ReadDir(c *Config, o Options, before *Dir) *Dir {
 	if c.SourcesDir == "" {
 		return &Dir{}

@@ -1,10 +1,9 @@
-// Package config reads the settings of redoxworker: a YAML file, then the
-// environment, then the command line, each over the one before.
+// Package config reads the settings of redoxworker: a YAML file, then the environment, then the
+// command line, each taking precedence over the one before.
 //
-// [Load] answers either a complete [Config] with every default filled in, or
-// [Problems]: all that is wrong, each on one line that names the key and the
-// mend. A Config is plain data. The command fills the Config structs of the
-// other packages from it; none of them imports this one.
+// [Load] returns either a complete [Config] with every default filled in, or [Problems]: all that
+// is wrong, each on one line that names the key and the mend. A Config is plain data. The command
+// fills the Config structs of the other packages from it; none of them imports this one.
 //
 // The tags of Config drive everything: decoding, defaults, the names of
 // environment variables, [Config.YAML] and [Config.JSON], [Schema] and

@@ -27,8 +27,8 @@ type Options struct {
 	// Flags are settings of the command line by dotted key: strings as in the
 	// environment, or bool, int, int64, float64, time.Duration and []string.
 	Flags map[string]any
-	// Skip names what the command does not use: it may be missing or incomplete,
-	// and its secret files are not read. What is there must still be well formed.
+	// Skip names what the command does not use: it may be missing or incomplete, and its secret
+	// files are not read. What is present must still be well formed.
 	Skip Parts
 }
 
@@ -67,7 +67,7 @@ func Load(o Options) (*Config, error) {
 	return c, nil
 }
 
-// Defaults returns the settings when nothing is set: no keys and no sources.
+// Defaults returns the default of every setting, without keys and sources.
 func Defaults() Config {
 	l := &loader{merged: map[string]any{}, failed: map[string]bool{}}
 	return *l.decode()

@@ -9,15 +9,15 @@ type Answer struct {
 	// ContentType and Body are as received.
 	ContentType string
 	Body        []byte
-	// Header are the HTTP headers of the answer that its reply has; see [AnswerHeader].
+	// Header holds the HTTP headers of the answer that go into its reply; see [AnswerHeader].
 	Header http.Header
 	// LogIDs are the ids of Meta.Logs, with which Redox support finds a message.
 	LogIDs []string
-	// Flag is a safe text for the header Redox-Error of an answer that was
-	// delivered and yet reports a problem; empty for none.
+	// Flag is a safe text for the header Redox-Error of a delivered message whose answer reports a
+	// problem; empty for none.
 	Flag string
-	// Hosts are the pause scopes of the hosts that were asked, in this order: what came of
-	// the attempt, the error beside the answer included, came of the last. nil leaves open
-	// which of those that the message depends on were.
+	// Hosts lists the pause scopes of the hosts that were asked, in order. The answer, and the
+	// error beside it, came from the last one. nil means that it is not known which hosts were
+	// asked.
 	Hosts []string
 }

@@ -14,21 +14,19 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-// awaitLook is how often the stored replies are looked at while the next one
-// is awaited, which a connection that breaks may miss.
+// awaitLook is how often Await reads the stored replies while it waits: a connection that breaks
+// may miss the next one.
 const awaitLook = 2 * time.Second
 
 // Request publishes m, as a REQUEST unless its Lane says otherwise, and waits
 // for its reply until ctx ends.
 //
-// Without m.ReplyTo the reply comes to an inbox: it is lost when this process
-// ends or is not connected, and a REQUEST without a deadline gets that of ctx,
-// since nobody waits after it. With m.ReplyTo under redox.reply.<source>. the
-// reply is stored for a day: the same Request again, with the same ID, or
-// Await finds it, and nothing is published again. Of a message that was replayed, its dead
-// letter sent again, that is the latest answer, see [Reply.ReplayOf]. Use a subject of its own for each message. A body that was too
-// large for the reply lies in the object store: that of a reply to an inbox made here is
-// removed once it was read (with ClaimCheck, which takes the right); all others stay as
+// Without m.ReplyTo the reply comes to an inbox: it is lost when this process ends or is not connected, and a REQUEST
+// without a deadline gets that of ctx, since nobody waits after it. With m.ReplyTo under redox.reply.<source>. the
+// reply is stored for a day: the same Request again, with the same ID, or Await finds it, and nothing is published
+// again. For a message whose dead letter was replayed, that is the latest answer; see [Reply.ReplayOf]. Use a subject
+// of its own for each message. A body that is too large for the reply is in the object store. Request removes that of
+// a reply to its own inbox after reading it, if the publisher has ClaimCheck and so the right to. All others stay as
 // long as a stored reply names them, or for bodies.orphan_after.
 //
 // A Reply is returned for every settlement; see [Reply.OK]. Errors beside
@@ -92,11 +90,10 @@ func (p *Publisher) discardReply(ctx context.Context, r Reply, own string) {
 	_ = p.bodies.Delete(ctx, r.BodyObject)
 }
 
-// Await returns the durable reply on a subject under redox.reply.<source>.,
-// the last one that is stored or the next one. It needs the rights to
-// subscribe to that subject and to read it alone from the stream of replies
-// ($JS.API.DIRECT.GET.REDOX_REPLIES.<subject>). It may be called any number of
-// times, by any process.
+// Await returns the durable reply on a subject under redox.reply.<source>.: the last one that is
+// stored, else the next one. It needs the rights to subscribe to that subject and to read it alone
+// from the stream of replies ($JS.API.DIRECT.GET.REDOX_REPLIES.<subject>). It may be called any
+// number of times, by any process.
 func (p *Publisher) Await(ctx context.Context, subject string) (Reply, error) {
 	ctx, cancel := bounded(ctx, p.config.Wait)
 	defer cancel()

@@ -10,8 +10,8 @@ import (
 // batchInFlight is how many messages of a batch are on their way to the server at once.
 const batchInFlight = 64
 
-// ErrBehind is the error of a message of a batch that was not published because one of the same
-// source and order key before it was not.
+// ErrBehind is the error of a message of a batch that was not published because an earlier one of
+// the same source and order key failed.
 var ErrBehind = errors.New("outbox: not published, as an earlier message of its order key was not; publish again from that one on")
 
 // Published is what became of one message of a batch.
@@ -23,17 +23,17 @@ type Published struct {
 	Err error
 }
 
-// PublishBatch stores messages, many at once, and returns what became of each, in the order of
-// ms. It returns when all are decided: each has the time that [Publisher.Publish] gives one.
+// PublishBatch stores messages, many at once, and returns what became of each, in the order of ms.
+// It returns when all are decided. Each has as much time as one [Publisher.Publish].
 //
 // Messages of one source and order key, or order token, are published one after the other, each
-// when the one before is confirmed. After one that fails those behind it are not published and
-// fail with [ErrBehind]: to keep the order, publish again from the one that failed on, with the
-// IDs of the Receipts. Messages of other keys, and those without one, are published side by side
-// in turns, so that many of one key hold back nobody else's. One that fails fails no other.
+// when the one before is confirmed. When one fails, those behind it are not published and fail with
+// [ErrBehind]. To keep the order, publish again from the one that failed, with the IDs of the
+// Receipts. Messages of other keys and messages without a key are published concurrently and in
+// turns, so that many messages of one key do not delay others. A failure affects no other key.
 //
-// It is safe for concurrent use. Of two batches at once, or a batch and a Publish, the messages
-// with one order key are in no order. Bodies must not change meanwhile.
+// It is safe for concurrent use. The messages of one order key are in no order across two
+// concurrent batches, or a batch and a Publish. Bodies must not change meanwhile.
 func (p *Publisher) PublishBatch(ctx context.Context, ms []Message) []Published {
 	results := make([]Published, len(ms))
 	chains := p.chains(ms, results)

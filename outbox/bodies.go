@@ -21,17 +21,17 @@ import (
 // chunkSize is that of the client library (ADR-20).
 const chunkSize = 128 << 10
 
-// Bodies keeps message and reply bodies that are too large for a message
-// (claim check): the message names the object in Redox-Body-Object. The store
-// is made by package outbox/topology. Safe for concurrent use.
+// Bodies keeps message and reply bodies that are too large for a message (claim check): the message
+// names the object in Redox-Body-Object. Package outbox/topology makes the store. It is safe for
+// concurrent use.
 //
-// An object belongs to one message: who delivers the message removes it. A dead
-// letter keeps it for its replay, which names the same object. What nothing names
-// any more is removed by [Bodies.Collect].
+// An object belongs to one message, and is removed by whoever delivers it. A dead letter keeps the
+// object for its replay, which names the same one. [Bodies.Collect] removes objects that nothing
+// names any more.
 //
-// All of it is read from the stream's leader, so what Put has stored is found
-// at once, and no consumer is made for it. The objects are those of ADR-20: other
-// tools read them, and theirs are read.
+// Every read goes to the stream's leader, so that an object is found as soon as Put has stored it,
+// and makes no consumer. The objects follow ADR-20: other tools can read them, and theirs can be
+// read.
 type Bodies struct {
 	js     jetstream.JetStream
 	prefix Prefix
@@ -46,14 +46,13 @@ func NewBodies(js jetstream.JetStream, p Prefix) *Bodies {
 	return &Bodies{js: js, prefix: p, bucket: bucket, stream: jsapi.Leader{JS: js, Stream: streams.ObjectPrefix + bucket}}
 }
 
-// BodyName is the name of a claim check's object: below its source, since a
-// worker takes a claim only from there.
+// BodyName is the name of a claim check's object: below its source, since a worker accepts no
+// other.
 func BodyName(source, name string) string { return source + "/" + name }
 
-// ReplyBodyName is the name of the object with the body of the reply to a message, and
-// DeadBodyName of that with the body of its dead letter, where they are too large for a
-// message. Whenever a settlement is repeated the name is the same; that of a sealed reply has what tells
-// its envelope from others behind it.
+// ReplyBodyName is the name of the object with the body of the reply to a message, and DeadBodyName of
+// that with the body of its dead letter, where they are too large for a message. A repeated settlement
+// has the same name. The name of a sealed reply's body ends in what tells its envelope from others.
 func (p Prefix) ReplyBodyName(source, id string, sequence uint64) string {
 	return BodyName(source, "reply-"+p.DeadToken(id, sequence))
 }
@@ -63,10 +62,9 @@ func (p Prefix) DeadBodyName(source, id string, sequence uint64) string {
 	return BodyName(source, "dlq-"+p.DeadToken(id, sequence))
 }
 
-// Put stores body under name, instead of what is there under that name. It
-// keeps no reference to body. A full store is ErrQueueFull, a missing one
-// ErrNoStream. After an error the name holds what it held before, unless the
-// header was stored and its confirmation was lost.
+// Put stores body under name and replaces what is there. It keeps no reference to body. The error
+// matches ErrQueueFull if the store is full and ErrNoStream if it is missing. After an error the
+// name holds what it held before, unless the header was stored and its confirmation was lost.
 //
 // The client library's own Put is not used: it has no bound but its context,
 // keeps chunks of a body of which a part was refused, and stores the header of an
@@ -76,8 +74,8 @@ func (b *Bodies) Put(ctx context.Context, name string, body []byte) error {
 	return err
 }
 
-// PutFrom is Put for a body that is read from r, to its end, while it is stored: no more
-// than 128 KiB of it are in memory. It returns how long it was. An error of r ends it.
+// PutFrom is Put for a body that it reads from r to the end while storing it: no more than 128 KiB
+// of it are in memory. It returns the length. It stops at an error of r.
 func (b *Bodies) PutFrom(ctx context.Context, name string, r io.Reader) (size int64, err error) {
 	old, err := b.look(ctx, name)
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -151,8 +149,8 @@ func (b *Bodies) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.Pub
 	return ack.Sequence, nil
 }
 
-// Delete removes the body stored under name and leaves nothing behind. That
-// there is none is no error.
+// Delete removes the body stored under name and leaves nothing behind. It is no error if there is
+// none.
 func (b *Bodies) Delete(ctx context.Context, name string) error {
 	o, err := b.look(ctx, name)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -188,8 +186,8 @@ func (b *Bodies) remove(ctx context.Context, o object) error {
 	return b.stream.Purge(ctx, o.subject, o.sequence+1)
 }
 
-// Touch makes the object of a message young again, so that Collect leaves it alone: who
-// is about to have another message name it does so first. ErrBodyMissing means that it is gone.
+// Touch resets the age of an object, so that Collect leaves it alone. Call it before another
+// message is to name the object. ErrBodyMissing means that it is gone.
 func (b *Bodies) Touch(ctx context.Context, name string) error {
 	for ctx.Err() == nil {
 		o, err := b.look(ctx, name)

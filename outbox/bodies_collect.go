@@ -31,10 +31,10 @@ type Collected struct {
 	// Removed is how many bodies nothing named, and Parts how many unfinished ones, of
 	// which a publisher had stored only parts.
 	Removed, Parts int
-	// Foreign is how many bodies are below no source. No message can name them, so
-	// something else has put them there: they stay.
+	// Foreign is how many bodies are below no source. No message can name them, so another program
+	// has put them there. They stay.
 	Foreign int
-	// More: there was more to look at than one Collect does.
+	// More reports that there is more than one Collect looks at.
 	More bool
 }
 
@@ -43,11 +43,11 @@ type Collected struct {
 // publishers and workers that died halfway, of replies to inboxes, and of dead letters and
 // replies that expired.
 //
-// What is named stays, also while it is published, delivered, dead-lettered and
-// replayed. An object is removed only if its header is the very one that was there
-// before its name was looked for, in the work queue first: a message that leaves
-// the queue for the dead letters is there before it leaves; one that is replayed has
-// its object touched before ([Bodies.Touch]), and so a new header.
+// A body that is named stays, also while its message is published, delivered, dead-lettered or
+// replayed. An object is removed only if its header is the very one that was there before its name
+// was looked for, in the work queue first: a message that leaves the queue for the dead letters is
+// there before it leaves; one that is replayed has its object touched before ([Bodies.Touch]), and
+// so a new header.
 //
 // Any number of processes may collect at once. The streams of messages are read, one
 // message at a time, only where a source has a body that is old enough. It needs the

@@ -15,19 +15,18 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
-// maxPrealloc bounds what is allocated at once on the word of an object's own header
-// where the caller has set no limit.
+// maxPrealloc bounds the memory that is allocated on the word of an object's header where the
+// caller has set no limit.
 const maxPrealloc = 16 << 20
 
-// replacedReads is how often Get begins anew because the object was replaced meanwhile.
+// replacedReads is how often Get starts over because the object was replaced meanwhile.
 const replacedReads = 3
 
-// Open finds the body stored under name and reads it chunk by chunk: no more than
-// 128 KiB of it are in memory at a time, if it was stored in such chunks. The requests
-// are made under ctx. A limit of bytes that is not negative is checked before anything is
-// read: over it, the error is a *SizeError. ErrBodyMissing means that there is no such
-// object, ErrBodyAltered, also from Read, that parts of it are missing or do not
-// match its digest: neither heals.
+// Open finds the body stored under name and reads it chunk by chunk: no more than 128 KiB of it are
+// in memory at a time, if it was stored in such chunks. It makes its requests under ctx. A limit in
+// bytes that is not negative is checked before anything is read; the error is a *SizeError if the
+// body exceeds it. ErrBodyMissing means that there is no such object, ErrBodyAltered, also from
+// Read, that parts of it are missing or do not match its digest: neither heals.
 func (b *Bodies) Open(ctx context.Context, name string, limit int64) (*BodyReader, error) {
 	o, err := b.look(ctx, name)
 	switch {
@@ -89,7 +88,7 @@ func (b *Bodies) OpenOpened(ctx context.Context, name string, limit int64, o Ope
 	return r, err
 }
 
-// SizeOf is the length of a body as it is opened, in bytes.
+// SizeOf is the length of the opened body, in bytes.
 func (o Opening) SizeOf(r *BodyReader) int64 {
 	if o.Sealed() {
 		return o.Size()
@@ -97,7 +96,7 @@ func (o Opening) SizeOf(r *BodyReader) int64 {
 	return r.Size()
 }
 
-// ReadAll returns a body that [Bodies.OpenOpened] has found, opened.
+// ReadAll reads and opens a body that [Bodies.OpenOpened] has found.
 func (o Opening) ReadAll(r *BodyReader) ([]byte, error) {
 	if !o.Sealed() {
 		return r.ReadAll()
@@ -116,8 +115,8 @@ func (o Opening) ReadAll(r *BodyReader) ([]byte, error) {
 // BodyReader reads one stored body, from its start to its end. It is for one
 // goroutine at a time.
 //
-// The digest is checked before the last part is handed out: what does not match it
-// never arrives complete.
+// It checks the digest before it hands out the last part, so that an altered body never arrives
+// complete.
 type BodyReader struct {
 	ctx    context.Context // that of Open: io.Reader has none
 	bodies *Bodies
@@ -134,11 +133,10 @@ type BodyReader struct {
 	err    error
 }
 
-// Size is the length of the body in bytes, as its header has it; if it is wrong, so is
-// the body.
+// Size is the length of the body in bytes, as its header says; a body of another length is altered.
 func (r *BodyReader) Size() int64 { return int64(min(r.object.info.Size, 1<<62)) }
 
-// Read is that of [io.Reader].
+// Read implements [io.Reader].
 func (r *BodyReader) Read(p []byte) (int, error) {
 	for len(r.part) == 0 && r.err == nil {
 		r.part, r.err = r.chunk()

@@ -24,15 +24,13 @@ type Stored struct {
 // result is in.Body itself.
 //
 // A header that begins with redox- in any case must be one of the contract, or name an HTTP header
-// behind [RequestHeaderPrefix], and so must
-// Nats-Msg-Id, Content-Type and Accept be written as they are here; a header of the contract
-// has one value, and not an empty one. Only a trace context is passed over where it is
-// malformed, and its names may have any case.
+// behind [RequestHeaderPrefix]. Nats-Msg-Id, Content-Type and Accept must be written exactly so. A
+// header of the contract has one value, which is not empty. A malformed trace context is ignored,
+// and its names may have any case.
 //
-// An error is a *ContractError, whose Poison method reports true. The Message
-// beside it still holds what was good: ID and Source as far as known, Lane,
-// and ReplyTo only if it is a literal subject. Decode does not know which
-// reply subjects are allowed: that is [ReplyPolicy.Check].
+// An error is a *ContractError, whose Poison method reports true. The Message beside it still holds
+// what could be read: ID and Source as far as known, Lane, and ReplyTo only if it is a literal
+// subject. Decode does not know which reply subjects are allowed: that is [ReplyPolicy.Check].
 func Decode(p Prefix, in Stored) (Message, error) { return decode(p, in, throughQueue) }
 
 func decode(p Prefix, in Stored, from entrance) (Message, error) {

@@ -2,16 +2,15 @@ package outbox
 
 import "github.com/nats-io/nats.go"
 
-// requestHeaders are what is taken from a caller. Nats-* headers are instructions to the
-// stream and stay behind, as do those that are not of the contract.
+// requestHeaders are the headers that a caller may set. Nats-* headers are instructions to the
+// stream and are dropped, as are headers that are not of the contract.
 var requestHeaders = [...]string{HeaderID, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept,
 	HeaderReplyTo, HeaderOrderToken, HeaderDeadline}
 
 // DecodeRequest reads a request that came to [Prefix.GatewaySubject] of a source and lane, as the
-// message to be stored. Of its headers those of the contract count, with Redox-Order-Key, which
-// becomes the OrderKey; in the lane of requests its reply subject is where the reply goes. A
-// request without an id gets one. Which reply subjects are allowed is decided by
-// [ReplyPolicy.Check].
+// message to be stored. It reads the headers of the contract and Redox-Order-Key, which becomes the
+// OrderKey. In the lane of requests the reply goes to its reply subject. A request without an id
+// gets one. Which reply subjects are allowed is decided by [ReplyPolicy.Check].
 //
 // An error is a *[ContractError]. The Message beside it has the ID, as far as it is known.
 func DecodeRequest(p Prefix, source string, l Lane, in *nats.Msg) (Message, error) {

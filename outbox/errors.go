@@ -25,11 +25,10 @@ var (
 	// ErrPermission is returned when the server refused a subject to this
 	// user. NATS shows it as a timeout, so it is found only after one.
 	ErrPermission = jsapi.ErrPermission
-	// ErrInDoubt is returned when a write got no answer and must not be repeated
-	// under the same id: the queue may have stored the message, and may have
-	// forgotten its id since, because a single server was restarted or because
-	// it was long ago. Whoever publishes it again accepts that Redox may get it
-	// twice; whoever does not looks for it first, in the replies or at Redox.
+	// ErrInDoubt is returned when a write got no answer and must not be repeated under the same id:
+	// the queue may have stored the message and may have forgotten its id since, because a single
+	// server was restarted or because too much time has passed. Publishing it again risks that
+	// Redox gets it twice; look for it first in the replies or at Redox.
 	ErrInDoubt = publish.ErrInDoubt
 	// ErrDuplicate is returned by Request when the id was published before:
 	// the reply goes where the first message asked for it.
@@ -59,7 +58,7 @@ func (e *ContractError) Error() string { return "outbox: " + e.SafeError() }
 // SafeError is the text for replies and dead letters.
 func (e *ContractError) SafeError() string { return "contract: " + e.Part + " " + e.Reason }
 
-// Poison is true: such a message can never be delivered.
+// Poison returns true: such a message can never be delivered.
 func (e *ContractError) Poison() bool { return true }
 
 // SizeError is returned when something is larger than a limit. Sizes are bytes.

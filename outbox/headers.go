@@ -1,14 +1,14 @@
 package outbox
 
 // Headers of the contract, see CONTRACT.md. NATS headers are case-sensitive: a client must send
-// them exactly so. A header that begins with redox- in any case and is none of these makes
-// the message poison, and so does Nats-Msg-Id in another case.
+// them exactly so. A header that begins with redox- in any case and is none of these makes the
+// message poison. So does Nats-Msg-Id in another case.
 const (
-	// HeaderID is the id by which the stream knows a repeat (see [Receipt]), of all sources
-	// together. A [Publisher] and gateway make it from source and message id, with
-	// the order secret where there is one, so that no source suppresses the messages of
-	// another. A client that publishes to the queue by itself chooses it. It is the message
-	// id too, unless there is a [HeaderMessageID]; so it is for callers of the gateway.
+	// HeaderID is the id by which the stream recognises a repeat (see [Receipt]), across all
+	// sources. A [Publisher] and gateway make it from source and message id, with the order secret
+	// where there is one, so that no source suppresses the messages of another. A client that
+	// publishes to the queue itself chooses it. It is the message id too, unless there is a
+	// [HeaderMessageID]. The same holds for callers of the gateway.
 	HeaderID = "Nats-Msg-Id"
 	// HeaderKind names the Redox API; see [Kind]. Default data-model.
 	HeaderKind = "Redox-Kind"
@@ -49,8 +49,8 @@ const (
 	HeaderReplayOf = "Redox-Replay-Of"
 	// HeaderReplayCount is the number of this replay, from 1.
 	HeaderReplayCount = "Redox-Replay-Count"
-	// HeaderEdited is how often an operator has replaced the body of the message. It is set by a
-	// replay, and nobody else's reading changes with it.
+	// HeaderEdited is how often an operator has replaced the body of the message. A replay sets it,
+	// for operators alone.
 	HeaderEdited = "Redox-Edited"
 	// HeaderOrderPosition is set by a replay: the sequence under which the message was
 	// stored the first time, in an ordered lane its place in the order of its token.
@@ -78,8 +78,8 @@ const (
 	HeaderLogIDs = "Redox-Log-Ids"
 	// HeaderError is one safe line.
 	HeaderError = "Redox-Error"
-	// HeaderPossibleDuplicate is "true" when an attempt had an unknown outcome: Redox may
-	// have the message more than once, or although it was not delivered. On a message it says
-	// that its publisher may have published it before.
+	// HeaderPossibleDuplicate is "true" when an attempt had an unknown outcome: Redox may have the
+	// message more than once, or may have it although it is not reported as delivered. On a message
+	// it says that its publisher may have published it before.
 	HeaderPossibleDuplicate = "Redox-Possible-Duplicate"
 )

@@ -31,7 +31,7 @@ const (
 	maxHTTPBytes   = 8192 // all names and values together
 )
 
-// AnswerHeaders are the HTTP headers of an answer that a reply has, where the answer had them.
+// AnswerHeaders returns the names of the HTTP headers that a reply takes over from the answer.
 func AnswerHeaders() []string { return slices.Clone(answerHeaders[:]) }
 
 var answerHeaders = [...]string{"Location", "Content-Location", "ETag", "Last-Modified", "Retry-After", "Expires", "X-Progress"}
@@ -44,10 +44,10 @@ var canonical = func() (keys [len(answerHeaders)]string) {
 	return keys
 }()
 
-// neverSet are the HTTP headers, beside those that begin with one of neverBegin, that no
-// message may set: who the sender is, where the request goes and how it is framed is decided
-// by the worker, and what a header of the contract says is said once. Gateways and frameworks
-// believe some that look harmless: X-Original-Url is the path for those of IIS and Symfony.
+// neverSet are the HTTP headers, beside those that begin with one of neverBegin, that no message
+// may set: the worker decides who the sender is, where the request goes and how it is framed, and
+// what a header of the contract says is said once. Some look harmless and are trusted by gateways
+// and frameworks: IIS and Symfony take X-Original-Url for the path.
 var neverSet = map[string]string{
 	"Authorization": "", "Host": "", "Content-Length": "", "Cookie": "", "Cookie2": "", "Set-Cookie": "", "User-Agent": "", "Date": "", "Via": "",
 	"Accept-Encoding": "", "Content-Encoding": "", "Expect": "", "Range": "", "If-Range": "",
@@ -57,7 +57,7 @@ var neverSet = map[string]string{
 	"Content-Type": HeaderContentType, "Accept": HeaderAccept, "Traceparent": HeaderTraceParent, "Tracestate": HeaderTraceState,
 }
 
-// neverBegin are how others begin.
+// neverBegin are prefixes of more such headers.
 var neverBegin = [...]string{"Proxy-", "Redox-", "Sec-", "X-Forwarded-"}
 
 // HeaderPolicy decides which HTTP headers a message may set. The zero policy allows those that
@@ -236,8 +236,8 @@ func setHTTPHeaders(h nats.Header, from http.Header) {
 	}
 }
 
-// AnswerHeader takes from the HTTP headers of an answer those that a reply has: what could
-// not be a header of NATS is left out. nil when there are none.
+// AnswerHeader returns the HTTP headers of an answer that its reply takes over, without values that
+// cannot be in a NATS header; nil when there are none.
 func AnswerHeader(from http.Header) (kept http.Header) {
 	for _, key := range canonical {
 		values := from[key]

@@ -12,10 +12,10 @@ import (
 // delivers. Source is required, everything else has a default. It is a plain
 // value; Body is shared, never copied.
 type Message struct {
-	// ID for dedup, ledger and correlation: at most 200 visible ASCII
-	// characters, unique within its source. How long the queue recognises it is said
-	// at [Receipt]. The Publisher makes a UUIDv7 when it is empty; a stored message
-	// without one is called REDOX_OUT:<sequence>. It is shown in logs: no patient data.
+	// ID serves deduplication, the ledger and correlation: at most 200 visible ASCII characters,
+	// unique within its source. [Receipt] says how long the queue recognises it. The Publisher
+	// makes a UUIDv7 when it is empty; a stored message without one is called REDOX_OUT:<sequence>.
+	// It is shown in logs and must hold no patient data.
 	ID string
 	// Source is the configured sender, [a-z0-9-]{1,64}.
 	Source string
@@ -32,16 +32,16 @@ type Message struct {
 	Method, Path string
 	// ContentType and Accept are passed on. Empty means the kind's default, JSON.
 	ContentType, Accept string
-	// Header are HTTP headers of the request to Redox besides these, such as Prefer, If-Match
-	// and the metadata of Carequality queries: one value each, of printable ASCII, at most
-	// 2,048 bytes long, 32 headers and 8,192 bytes in all. Which names a worker lets through is
-	// decided by its [HeaderPolicy]. Values may be patient data: they are never logged.
+	// Header holds further HTTP headers of the request to Redox, such as Prefer, If-Match and the
+	// metadata of Carequality queries: one value each, of printable ASCII, at most 2,048 bytes
+	// long, 32 headers and 8,192 bytes in all. A worker's [HeaderPolicy] decides which names it
+	// lets through. Values may be patient data and are never logged.
 	Header http.Header
-	// ReplyTo is the subject for the reply; empty means that nobody waits. Which
-	// subjects a worker answers is decided by its [ReplyPolicy].
+	// ReplyTo is the subject for the reply; empty means that nobody waits. A worker's [ReplyPolicy]
+	// decides which subjects it answers.
 	ReplyTo string
-	// OrderKey (a patient id, say) exists on the publisher's side only: it never
-	// leaves the process, but becomes OrderToken.
+	// OrderKey, such as a patient id, exists on the publisher's side only: it becomes OrderToken
+	// and never leaves the process.
 	OrderKey string
 	// OrderToken of the messages that stay in order; see [OrderToken]. A stored message of
 	// LaneOrdered has that of its subject.
@@ -64,16 +64,16 @@ type Message struct {
 	// as it is known. Decode sets it to what a replay says, else to all before Position; Encode
 	// writes it beside Position.
 	Behind uint64
-	// PossibleDuplicate: whoever publishes the message may have published it before, at a time
+	// PossibleDuplicate says that the publisher may have published the message before, at a time
 	// that the queue has forgotten. The worker says so in its reply.
 	PossibleDuplicate bool
-	// ClearReply has a worker answer to a subject that is not stored with a reply that is not sealed,
-	// although the message is: who asked has no ring of keys.
+	// ClearReply has a worker send an unsealed reply to a sealed message if the reply subject is
+	// not stored: the caller has no ring of keys.
 	ClearReply bool
 	// Envelope and SealedHeaders are those of a sealed message, see [Message.Seal]: its Method, Path,
 	// ContentType, Accept, Header and Body are in there. Both are empty for one that is not sealed.
 	Envelope, SealedHeaders string
-	// Body in the format of the Kind. A byte order mark in front of JSON is passed over.
+	// Body is in the format of the Kind. A byte order mark in front of JSON is ignored.
 	Body []byte
 	// OpenBody reads the body from the object store, from its start, each time it is
 	// called; Body is then empty and BodySize its length in bytes. It may be called
@@ -91,9 +91,9 @@ type Message struct {
 	Stored   time.Time
 }
 
-// WithoutMark is a body without the byte order mark of UTF-8, which is no part of a JSON text
-// (RFC 8259, 8.1): whoever reads the JSON of a message passes over it, and a worker does not
-// send it. It shares memory with body.
+// WithoutMark returns body without a byte order mark of UTF-8, which is no part of a JSON text (RFC
+// 8259, 8.1): readers of JSON ignore the mark, and a worker does not send it. The result shares
+// memory with body.
 func WithoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
 
 // HasBody reports whether there is a body, here or in the object store.

@@ -194,8 +194,8 @@ func (p Prefix) OutSubjects() string { return p.String() + ".out.>" }
 // headers and no body.
 func (p Prefix) WakeSubjects() string { return p.String() + ".wake.>" }
 
-// TurnSubject is where workers tell each other about the order tokens of source: whose turn it is.
-// Nobody else has anything to say or to hear there.
+// TurnSubject is where workers tell each other whose turn it is among the order tokens of source.
+// Nobody else publishes or subscribes there.
 func (p Prefix) TurnSubject(source string) string { return p.String() + ".turn." + source }
 
 // ParseTurn takes a subject of [Prefix.TurnSubject] apart.
@@ -204,11 +204,11 @@ func (p Prefix) ParseTurn(subject string) (source string, ok bool) {
 	return source, ok && rest == ""
 }
 
-// WorkersSubject is where all workers say what each is doing, to operators who ask.
+// WorkersSubject is where an operator asks all workers what each is doing.
 func (p Prefix) WorkersSubject() string { return p.String() + ".worker.status" }
 
-// ServedSubject is where one worker, by the id of its NATS micro service, says which sources it
-// serves.
+// ServedSubject is where one worker, named by the id of its NATS micro service, answers which
+// sources it serves.
 func (p Prefix) ServedSubject(instance string) string {
 	return p.String() + ".worker.sources." + instance
 }
@@ -292,8 +292,8 @@ func parseLane(rest string) (lane Lane, last string, ok bool) {
 // logs from.
 func (p Prefix) ReconcileConsumer() string { return "reconcile" }
 
-// APIPrefix begins the subjects of the JetStream API as js reaches it, and ends in a dot: in a domain,
-// or by an account's import under another name, it is another than "$JS.API.".
+// APIPrefix returns the prefix of the subjects of the JetStream API as js reaches it, with a dot at
+// the end. In a domain, or through an account's import under another name, it differs from "$JS.API.".
 func APIPrefix(js jetstream.JetStream) string { return jsapi.APIPrefix(js) }
 
 // BucketSubject is where a key of a bucket is written that cannot be put, for example because it has

@@ -12,12 +12,11 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-// OrderToken turns an order key, a patient id for instance, into the token that
-// leaves the application: 32 hex digits of HMAC-SHA-256. All publishers of a
-// source need the same secret, at least 16 bytes that nobody can guess: who
-// knows it can find the keys behind tokens by trying. White space around the secret is
-// no part of it, so that the content of its file may be given as it is. A key with white
-// space around it is refused, since a header does not keep that.
+// OrderToken turns an order key, a patient id for instance, into the token that leaves the
+// application: 32 hex digits of HMAC-SHA-256. All publishers of a source need the same secret, at
+// least 16 bytes that nobody can guess: whoever knows it can find the keys behind tokens by trying.
+// White space around the secret is ignored, so that the content of its file can be given as it is.
+// A key with white space around it is refused, since a header does not keep it.
 func OrderToken(orderSecret []byte, key string) (string, error) {
 	if err := checkOrderSecret(orderSecret); err != nil {
 		return "", err

@@ -37,8 +37,8 @@ func (m *Message) checkRoute() error {
 	return checkPath(m.Path)
 }
 
-// CheckPath applies the rule for a Message.Path that is no URL, as Encode and Decode do, for
-// those who join one to a base. The error is a *ContractError and holds nothing of the path.
+// CheckPath applies the rule of Encode and Decode for a Message.Path that is no URL, for callers
+// that join one to a base. The error is a *ContractError and holds nothing of the path.
 func CheckPath(path string) error { return checkPath(path) }
 
 // checkFHIRPath also takes a link of an answer, an absolute URL, by its form: where the API is,

@@ -23,8 +23,7 @@ const (
 	defaultMaxClaim = 64 << 20
 )
 
-// PublisherConfig is what a Publisher may be told. The zero value works for
-// messages without an order key.
+// PublisherConfig configures a Publisher. The zero value works for messages without an order key.
 type PublisherConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix Prefix
@@ -43,36 +42,34 @@ type PublisherConfig struct {
 	// MaxBody refuses larger bodies, in bytes: the redox.max_body of the workers,
 	// which would refuse them later. 0 and -1 mean only the limits of NATS.
 	MaxBody int64
-	// ClaimCheck puts the body of a message over the server's max_payload into
-	// the object store; without it such a message is refused with a *SizeError.
-	// It takes rights on that store.
+	// ClaimCheck puts a body over the server's max_payload into the object store. Without it such a
+	// message is refused with a *SizeError. It takes rights on that store.
 	ClaimCheck bool
 	// MaxClaim bounds a reply's body in the object store, in bytes. 0 means
 	// 64 MiB, -1 no bound.
 	MaxClaim int64
-	// LeaveBodies has Request and Await leave a body that lies in the object store there: the
-	// Reply has its BodyObject and no Body. Read it with [Bodies.Open], however large it is,
-	// and remove it with [Bodies.Delete].
+	// LeaveBodies has Request and Await leave a body in the object store: the Reply then has a
+	// BodyObject and no Body. Read it with [Bodies.Open], whatever its size, and remove it with
+	// [Bodies.Delete].
 	LeaveBodies bool
-	// MaxShare is what part of a queue that has a bound (queue.max_bytes, queue.max_msgs)
-	// one source may fill, above 0 to 1; more of it is refused with [ErrQueueFull]. The queue
-	// is looked at once a second, so that what many processes publish at once may be a
-	// little over. It takes the right to look at the queue, with which one sees
-	// how much each source has there. 0 and 1 mean all of it.
+	// MaxShare is the part of a bounded queue (queue.max_bytes, queue.max_msgs) that one source may
+	// fill, above 0 to 1; beyond it messages are refused with [ErrQueueFull]. The publisher looks
+	// at the queue once a second, so that many processes together may exceed the share a little. It
+	// takes the right to look at the queue, which shows how much each source has there. 0 and 1
+	// mean all of it.
 	MaxShare float64
-	// Ring seals what has a patient in it before it is stored, and opens sealed replies; see
-	// package seal. nil seals nothing.
+	// Ring seals what holds patient data before it is stored, and opens sealed replies; see package
+	// seal. nil seals nothing.
 	Ring *seal.Ring
 	// RequireSeal refuses what is not sealed where there is no Ring.
 	RequireSeal bool
-	// Trace returns the W3C trace context of a message that brings none, from the context in
-	// which it is published; oteltrace.FromContext does so for OpenTelemetry. It must be safe
-	// for concurrent use; after a panic of it the message goes without one. nil means that ctx
-	// is not asked.
+	// Trace returns the W3C trace context of a message that has none, from the context in which it
+	// is published; oteltrace.FromContext does so for OpenTelemetry. It must be safe for concurrent
+	// use. If it panics the message goes without a trace context. nil means that there is none.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
-	// Lint is asked about each message before it is stored. With an error nothing is stored, and
-	// Publish returns it wrapped. It must be safe for concurrent use and must not change the
-	// message; ctx is that of the publish. A panic counts as an error. The Linter of
+	// Lint is asked about each message before it is stored. If it returns an error nothing is
+	// stored, and Publish returns that error wrapped. It must be safe for concurrent use and must
+	// not change the message. ctx is that of the publish. A panic counts as an error. The Linter of
 	// package outbox/lint has two such functions, for Redox's JSON schemas: one refuses, one only
 	// warns. nil asks nobody.
 	Lint func(ctx context.Context, m Message) error

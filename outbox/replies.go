@@ -45,12 +45,12 @@ type RepliesConfig struct {
 	Since time.Time
 	// InFlight is how many replies all processes with this Name may handle at once. 0 means 1:
 	// replies are handled one after the other, as they were stored, which is the order of the
-	// messages with the same order key. More are handled in no order. Processes with the same
-	// Name should have the same InFlight and AckWait: those of the last one that begins count,
-	// but for a consumer that it may not change.
+	// messages with the same order key. With more there is no order. Processes with the same Name
+	// should have the same InFlight and AckWait: those of the last one to start count, unless it
+	// has no right to change the consumer.
 	InFlight int
-	// AckWait is how long after its last sign of life the replies of a process are given to
-	// another. 0 means 10 s; it is renewed while a reply is handled, however long that takes.
+	// AckWait is how long after its last sign of life the replies of a process go to another. 0
+	// means 10 s. It is renewed while a reply is handled, however long that takes.
 	AckWait time.Duration
 	// MaxClaim bounds a body in the object store, in bytes. 0 means 64 MiB, -1 no bound.
 	MaxClaim int64
@@ -95,10 +95,9 @@ func isReaderName(s string) bool {
 	return len(s) <= 64
 }
 
-// Replies reads the durable replies of one source (those to subjects under
-// redox.reply.<source>.), each at least once, whenever they come: what was read is kept by the
-// server, in a durable consumer, so that another process goes on where one has ended. A reply is
-// stored for 24 hours, after that nobody gets it.
+// Replies reads the durable replies of one source (those to subjects under redox.reply.<source>.),
+// each at least once, whenever they come: what was read is kept by the server, in a durable
+// consumer, so that another process goes on where one has ended. A reply is stored for 24 hours.
 //
 // It needs the rights to look at and pull from the consumer <source>-replies, or
 // <source>-replies-<name>, of the stream REDOX_REPLIES, and to acknowledge there; deploy/nats has
@@ -119,7 +118,7 @@ type Replies struct {
 // Received is a reply that [Replies.All] has read.
 type Received struct {
 	Reply
-	// Subject under which the reply is stored: what the message had as its ReplyTo.
+	// Subject is where the reply is stored: the ReplyTo of the message.
 	Subject string
 	// Sequence in the stream of replies, and when it was stored there.
 	Sequence uint64
@@ -147,8 +146,8 @@ func NewReplies(js jetstream.JetStream, cfg RepliesConfig) (*Replies, error) {
 	return &Replies{js: js, config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
 }
 
-// Provision makes the consumer, for readers that may not, and for good: the server keeps it also
-// when nobody asks. One that exists goes on where it was.
+// Provision makes the consumer for readers that may not make it. The server keeps it also when
+// nobody asks. A consumer that exists goes on where it was.
 func (r *Replies) Provision(ctx context.Context) error {
 	consumer, err := r.open(ctx)
 	if err != nil {

@@ -70,7 +70,7 @@ func received(msg jetstream.Msg) (*Received, error) {
 	return got, err
 }
 
-// errLeft: the loop was left.
+// errLeft says that the loop was left.
 var errLeft = errors.New("the loop was left")
 
 // complete opens a sealed reply and fetches its body. What a wait may mend it tells, and tries again.

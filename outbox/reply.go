@@ -36,11 +36,11 @@ type Reply struct {
 	// Error is one safe line. On a delivered message it says that the answer
 	// itself reports a problem.
 	Error string
-	// PossibleDuplicate: an attempt had an unknown outcome, so Redox may have the message
-	// more than once, or although it was not delivered.
+	// PossibleDuplicate says that an attempt had an unknown outcome: Redox may have the message
+	// more than once, or may have it although it is not reported as delivered.
 	PossibleDuplicate bool
 	ContentType       string
-	// Header are the HTTP headers of the answer that tell more than its body, see
+	// Header holds the HTTP headers of the answer that tell more than its body, see
 	// [AnswerHeaders]; nil for none. A Location may name a patient.
 	Header http.Header
 	// BodyObject names the object in REDOX_BODIES that holds a body too large

@@ -13,10 +13,10 @@ const NoName = "(not a word)"
 // maxSafeName bounds a name that is shown. The longest of Redox has 22 bytes.
 const maxSafeName = 40
 
-// SafeName answers the name of a data model or event type as it may be shown on a screen and
-// written to a log, metric or event: itself where it is words of letters (a to z, A to Z)
-// with single blanks between them, and at most 40 bytes; empty where it is empty; else
-// [NoName]. Whoever mistakes the field may have put a patient's number there.
+// SafeName returns the name of a data model or event type as it may be shown on a screen and
+// written to a log, metric or event: the name itself if it is words of letters (a to z, A to Z)
+// with single blanks between them, and at most 40 bytes; empty if it is empty; else [NoName]. A
+// client may have put a patient's number into the field by mistake.
 func SafeName(name string) string {
 	if name == "" {
 		return ""
@@ -38,9 +38,9 @@ func SafeName(name string) string {
 	return name
 }
 
-// SafeSubject is a subject as it may be shown: what follows prefix, class and source only where
-// it is a lane or a settlement and an order token or the token of a dead letter. A client may
-// have put the number of a patient there.
+// SafeSubject returns a subject as it may be shown. What follows prefix, class and source is shown
+// only if it is a lane or a settlement, and an order token or the token of a dead letter. A client
+// may have put a patient's number there.
 func SafeSubject(subject string) string {
 	parts := strings.SplitN(subject, ".", 5)
 	if len(parts) > 3 && parts[3] != string(LaneSend) && parts[3] != string(LaneRequest) && !Settlement(parts[3]).Valid() {

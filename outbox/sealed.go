@@ -54,7 +54,7 @@ func (o Opening) Size() int64 { return o.size }
 // ClearReply reports whether a reply that is not stored may go unsealed; see [Message].ClearReply.
 func (o Opening) ClearReply() bool { return o.clear }
 
-// Reader reads the body that body has sealed; body itself where nothing is sealed. The error of a read is
+// Reader returns a reader of the opened body, or body itself if nothing is sealed. The error of a read is
 // a [seal.ErrAltered], or that of body. No more than 64 KiB are held.
 func (o Opening) Reader(body io.Reader) io.Reader {
 	if !o.sealed {
@@ -177,8 +177,8 @@ func (m *Message) openHead(ring *seal.Ring, p Prefix) (h seal.Headers, o Opening
 	return h, o, nil
 }
 
-// Reseal makes the envelope of a sealed message anew with the key that seals now; body and headers stay
-// as they are. changed is false where that is the key which it has.
+// Reseal remakes the envelope of a sealed message with the key that seals at present; body and headers
+// stay as they are. changed is false if the envelope has that key already.
 func (m Message) Reseal(ring *seal.Ring, p Prefix) (envelope string, changed bool, err error) {
 	for _, id := range m.sealIDs() {
 		if envelope, changed, err = ring.Rewrap(m.Envelope, m.sealLines(p, id)...); !errors.Is(err, seal.ErrAltered) {
@@ -219,8 +219,8 @@ func (m *Message) sealLines(p Prefix, id string) []string {
 	return []string{"message", p.String(), m.Source, id, string(lane), m.OrderToken, string(kind), m.ReplyTo}
 }
 
-// SealReply seals a reply that was encoded, but for its body: what the headers have of a patient.
-// The data key is for the body, which stays in msg as it is.
+// SealReply seals what the headers of an encoded reply have of a patient. It leaves the body in msg
+// as it is and returns the data key for it.
 func SealReply(ring *seal.Ring, p Prefix, source string, msg *nats.Msg) (seal.DataKey, error) {
 	h := seal.Headers{Size: int64(len(msg.Data)), Headers: make(map[string]string)}
 	for name := range msg.Header {

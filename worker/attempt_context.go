@@ -12,11 +12,11 @@ import (
 // roomKey is the key of the room of an attempt's answer in its context.
 type roomKey struct{}
 
-// AnswerRoom counts more bytes of an answer against Config.MaxClaimMemory, until the message of
-// the attempt is settled. A [Deliverer] calls it with the context of the attempt before it keeps
-// more of an answer in memory. With wait it blocks until there is room, or until ctx ends and it
-// returns [context.Cause]; without wait it returns an error if there is no room. In any other
-// context there is always room. It is safe for concurrent use.
+// AnswerRoom counts more bytes of an answer against Config.MaxClaimMemory, until the message of the
+// attempt is settled. A [Deliverer] calls it with the context of the attempt before it keeps more
+// of an answer in memory. With wait it blocks until there is room, or until ctx ends and it returns
+// [context.Cause]; without wait it returns an error if there is no room. In any other context it
+// always returns nil. It is safe for concurrent use.
 func AnswerRoom(ctx context.Context, bytes int64, wait bool) error {
 	a, ok := ctx.Value(roomKey{}).(*limit.Room)
 	if !ok || a.Memory == nil {
@@ -83,10 +83,10 @@ func (w *Worker) endGrant(d *delivery) {
 	d.grant.end(d.verdict.Counted)
 }
 
-// Granted reports whether the request that is about to be made is the one that the Limiter
-// granted to the attempt of this context. It reports true once: a [Deliverer] that makes more
-// than one request in an attempt, for a new token or an upload say, has the Limiter grant each
-// further one. It is safe for concurrent use.
+// Granted reports whether the request that is about to be made is the one that the Limiter granted
+// to the attempt of this context. It reports true once. A [Deliverer] that makes more than one
+// request in an attempt, say for a new token or an upload, has the Limiter grant each further one.
+// It is safe for concurrent use.
 func Granted(ctx context.Context) bool {
 	g, ok := ctx.Value(grantKey{}).(*grant)
 	return ok && !g.used.Swap(true)

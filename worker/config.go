@@ -55,10 +55,10 @@ type Source struct {
 	// Without a host scope, trouble of the far side pauses no host.
 	Scopes []string
 	// MessageScopes returns the pause scopes of one message besides those of its source: another
-	// host that only some messages go to, or "dest:<source>:<id>" for a destination behind the
-	// far side whose trouble is not the source's. They must hold nothing of a patient. While one
-	// of them is paused the message is handed back with a delay and nothing is counted; other
-	// messages of the source go on. It must be fast and safe for concurrent use. nil means none.
+	// host that only some messages go to, or "dest:<source>:<id>" for a destination behind the far
+	// side. They must hold no patient data. While one of them is paused the message is handed back
+	// with a delay and nothing is counted; other messages of the source go on. It must be fast and
+	// safe for concurrent use. nil means none.
 	MessageScopes func(m outbox.Message) []string
 	// Hold reports whether a message of unknown outcome is settled held instead of being sent
 	// again. The worker asks before the first attempt, so that it can record the intent. For a
@@ -73,7 +73,7 @@ type Source struct {
 type Config struct {
 	// Prefix of subjects, streams and buckets. Default "redox".
 	Prefix outbox.Prefix
-	// Sources to consume. Empty, nil or not, means none: the worker runs, is ready and takes
+	// Sources lists the sources to consume. If it is empty the worker runs, is ready and takes
 	// nothing.
 	Sources []Source
 	// AllSources has the worker serve every source that has messages on the stream, each
@@ -81,36 +81,35 @@ type Config struct {
 	AllSources bool
 	// Concurrency is how many attempts are in flight over all sources. Each source has an equal
 	// share for its REQUESTs and one for its other messages, and more while others need less. A
-	// source gets its first attempt at once, however many sources there are, and so the rest of
-	// its share: while others hold more than theirs, because their far side hangs say, up to half
+	// source gets its first attempt and the rest of its share at once, however many sources there
+	// are: while others hold more than their shares, say because their far side hangs, up to half
 	// as many again are in flight, plus one for each source. The worker narrows the limit to what
-	// the far side copes with; what one source alone meets narrows that source alone. Default 64.
+	// the far side copes with. Trouble that one source alone meets narrows that source alone.
+	// Default 64.
 	Concurrency int
 	// PullBytes bounds the messages of one pull, in bytes. Default 8 MiB, at least the server's
 	// max payload.
 	PullBytes int
-	// AckWait is the ack wait of the consumers that this worker makes, and the time for which it
-	// leases a message. A consumer that somebody made with a shorter one is not pulled from.
-	// Default 30s.
+	// AckWait is the ack wait of the consumers that this worker makes, and the length of its lease
+	// on a message. The worker does not pull from a consumer with a shorter one. Default 30s.
 	AckWait time.Duration
 	// DrainTimeout is how long attempts in flight may go on after Run's context ends, before they
 	// are cancelled and handed back. Default 30s; −1 cancels at once.
 	DrainTimeout time.Duration
-	// HoldAfterDeadLetter has later messages of an order token settled held, unsent, after one
-	// was dead-lettered, until a replay brings that one through. It costs one read of the ledger
-	// for each ordered message and one write of some 100 bytes for each held one, however many
-	// there are. Default: later messages go on.
+	// HoldAfterDeadLetter settles later messages of an order token held, unsent, after one was
+	// dead-lettered, until a replay of that one is delivered. It costs one read of the ledger for
+	// each ordered message, and one write of some 100 bytes for each held one. Default: later
+	// messages go on.
 	HoldAfterDeadLetter bool
 	// MaxClaim bounds the body of a claim-checked message, in bytes. A message with a larger one
 	// is settled poison. Default 64 MiB.
 	MaxClaim int64
 	// MaxClaimMemory bounds the memory for the bodies of claim-checked messages over all attempts
-	// in flight, in bytes. A message that finds no room waits for it with its lease kept, and
-	// nothing is counted. Answers for which a Deliverer asks [AnswerRoom] share the memory, and
-	// get half of it at most. A source that holds some already leaves a quarter to others. One
-	// body and one answer at a time may exceed the bound, so that a source that holds nothing
-	// does not wait for the large bodies of others. Copies that the Deliverer makes come on top.
-	// Default 256 MiB.
+	// in flight, in bytes. A message that finds no room waits for it, keeps its lease, and nothing
+	// is counted. Answers for which a Deliverer calls [AnswerRoom] share the memory and get at most
+	// half of it. A source that holds some already leaves a quarter to others. One body and one
+	// answer at a time may exceed the bound, so that a source that holds nothing does not wait for
+	// the large bodies of others. Copies that the Deliverer makes are not counted. Default 256 MiB.
 	MaxClaimMemory int64
 	// StreamFiles leaves the bodies of claim-checked messages of kind file in the object store,
 	// for a Deliverer that reads them with [outbox.Message.OpenBody]. No more than 128 KiB of
@@ -129,8 +128,9 @@ type Config struct {
 	Limiter Limiter
 	// Retry says when to try again and when to give up.
 	Retry Retry
-	// Ring opens sealed messages and seals the replies to them. While its file is away nothing is
-	// pulled, sent or settled. A message that does not open is settled held. nil: sealed messages wait.
+	// Ring opens sealed messages and seals the replies to them. While its file is missing nothing is
+	// pulled, sent or settled. A message that does not open is settled held. nil means that sealed
+	// messages wait.
 	Ring *seal.Ring
 	// RequireSeal has a message that is not sealed settled poison. Default false.
 	RequireSeal bool

@@ -7,8 +7,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
-// Causes with which the worker cancels an attempt's context; read them with
-// [context.Cause].
+// Causes for which the worker cancels an attempt's context; read them with [context.Cause].
 var (
 	// ErrLeaseLost is returned when the lease of a message could not be renewed in
 	// time: the server may have given the message to another worker.
@@ -85,18 +84,18 @@ func Permanent(err error) error {
 // Poison marks err as a breach of the contract: the message is settled [outbox.Poison].
 func Poison(err error) error { return verdict.Mark(err, func(r *verdict.Reading) { r.Poison = true }) }
 
-// Held marks err as one that a person must decide on: settled [outbox.Held].
+// Held marks err as one that a person must decide on: the message is settled [outbox.Held].
 func Held(err error) error { return verdict.Mark(err, func(r *verdict.Reading) { r.Held = true }) }
 
-// RetryAfter asks for the next attempt no sooner than d. It only ever lengthens the
-// worker's own backoff, and what err asks for itself, and is capped at Retry.Max.
+// RetryAfter asks for the next attempt no sooner than d. It never shortens the worker's own backoff
+// or a delay that err asks for, and is capped at Retry.Max.
 func RetryAfter(err error, d time.Duration) error {
 	return verdict.Mark(err, func(r *verdict.Reading) { r.RetryAfter = max(r.RetryAfter, d) })
 }
 
-// NotAttempted says that nothing was sent. The message waits and no attempt is counted.
-// scope names what to pause (one of Source.Scopes); "" leaves that to err. It does not take
-// back that the outcome is unknown.
+// NotAttempted says that nothing was sent: the message waits and no attempt is counted. scope names
+// what to pause (one of Source.Scopes); "" leaves that to err. It does not override an unknown
+// outcome.
 func NotAttempted(err error, scope string) error {
 	return verdict.Mark(err, func(r *verdict.Reading) {
 		r.Unsent = true

@@ -46,17 +46,17 @@ type Event struct {
 	Delay      time.Duration
 	Duration   time.Duration // of the attempt; of a settled message since it was stored
 	Scope      string
-	// Probes counts the probes of a paused scope that failed: 0 when its pause begins.
+	// Probes counts the failed probes of a paused scope; 0 when its pause begins.
 	Probes int
 	// Error is a safe text: why an attempt failed, or why a scope was paused.
 	Error string
-	// Refused: the scope is a source, or a destination of one, that the far side refuses; somebody
-	// has to see to it.
+	// Refused says that the scope is a source, or a destination of one, that the far side refuses:
+	// somebody has to act.
 	Refused bool
-	// PossibleDuplicate: an earlier or this attempt had an unknown outcome, so the far
-	// side may have the message more than once.
+	// PossibleDuplicate says that this or an earlier attempt had an unknown outcome: the far side
+	// may have the message more than once.
 	PossibleDuplicate bool
-	// DeadLettered: a settled message was written to REDOX_DLQ. A REQUEST whose caller was
-	// told is not, unless it is poison.
+	// DeadLettered says that the settled message was written to REDOX_DLQ. A REQUEST whose caller
+	// was told is not, unless it is poison.
 	DeadLettered bool
 }

@@ -13,23 +13,24 @@ import (
 
 // Pauses reads and changes the pauses that all workers of a prefix share: sources that operators
 // have paused, and destinations, sources, hosts and egress groups that do not work at present.
-// Every worker sees a change within a second. A value must not be used concurrently; several
-// values may be.
+// Every worker sees a change within a second. It is not safe for concurrent use; use one value per
+// goroutine.
 type Pauses struct {
 	store *breaker.Store
 	by    string
 }
 
-// NewPauses makes no request. by names who changes something, as "operator@host".
+// NewPauses returns the pauses of a prefix. It makes no request. by names who makes changes, as
+// "operator@host".
 func NewPauses(js jetstream.JetStream, prefix outbox.Prefix, by string) *Pauses {
 	return &Pauses{store: breaker.NewStore(js, prefix.StateBucket(), servertime.New(nil)), by: by}
 }
 
 // Paused is one pause.
 type Paused struct {
-	// Scope is "source:<name>" or "all" of an operator's pause, else what does not work:
-	// "source:<name>", "dest:<source>:<destination>", "host:<host>", "group:<name>", and of one
-	// worker alone "key:<name>".
+	// Scope is "source:<name>" or "all" for an operator's pause, else what does not work:
+	// "source:<name>", "dest:<source>:<destination>", "host:<host>", "group:<name>", or
+	// "key:<name>", which one worker alone pauses.
 	Scope string `json:"scope"`
 	// Left is the time until the pause ends or the scope is probed next; −1 means that it lasts
 	// until somebody ends it, 0 that it is being probed.
@@ -38,7 +39,7 @@ type Paused struct {
 	Since time.Time `json:"since,omitzero"`
 	// Reason is a safe text that says what the messages met, or why an operator made the pause.
 	Reason string `json:"reason,omitempty"`
-	// Refused: the far side refuses the source. Somebody has to see to its Source ID or key.
+	// Refused says that the far side refuses the source: somebody has to correct its Source ID or key.
 	Refused bool `json:"refused,omitempty"`
 	// Operator reports that a person made the pause. By names that person, or the worker.
 	Operator bool   `json:"operator"`

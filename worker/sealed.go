@@ -22,7 +22,7 @@ import (
 // A sealed message is opened when it is received, as its scopes, its policy and the time that it may
 // take depend on what is in it. What was received stays sealed beside it, for its dead letter.
 
-// ringLook is how often a ring that is away is looked for.
+// ringLook is how often a missing ring is looked for.
 const ringLook = time.Second
 
 // unseal opens a message that was decoded, or notes why it stays closed.

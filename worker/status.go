@@ -8,16 +8,16 @@ import (
 
 // Status is the state of a worker at one moment.
 type Status struct {
-	// Connected to NATS.
+	// Connected reports that the worker is connected to NATS.
 	Connected bool `json:"connected"`
 	// Started reports that Run has begun to serve its sources, if it has any.
 	Started bool `json:"started"`
-	// Queue reports that the work queue was there when it was looked at last.
+	// Queue reports that the work queue was there at the last look.
 	Queue bool `json:"queue"`
 	// Sources is the number of sources that are served.
 	Sources int `json:"sources"`
-	// Lanes is the number of their consumers that are pulled from at present, because there is,
-	// or was a moment ago, something to send. Bound is how many of these were found or made.
+	// Lanes is the number of their consumers that the worker pulls from at present, because there
+	// is, or was a moment ago, something to send. Bound is how many of these were found or made.
 	Lanes int `json:"lanes"`
 	Bound int `json:"bound"`
 	// InFlight is the number of messages being delivered.
@@ -33,8 +33,8 @@ type Status struct {
 	// Backlog lists the sources that had more than twice Concurrency messages in the queue when
 	// the worker last looked, those with most of them first, ten at most.
 	Backlog []SourceBacklog `json:"backlog,omitempty"`
-	// Unanswered maps each source whose last reply the stream of replies refused for its size to
-	// what the stream said. Their messages that want a durable reply wait.
+	// Unanswered maps each source whose last reply was refused by the stream of replies, for its
+	// size, to what the stream said. Messages of these sources that want a durable reply wait.
 	Unanswered map[string]string `json:"unanswered,omitempty"`
 	// Pauses lists what is paused, since when and why.
 	Pauses []Paused `json:"pauses,omitempty"`
@@ -62,9 +62,9 @@ const mostShown = 10
 // slowAfter is the time after which a message in delivery or settlement is slow.
 const slowAfter = 10 * time.Second
 
-// Ready reports whether the worker can take messages: it was started, is connected to NATS and
-// has found the work queue. That Redox is down, a key is paused or the consumer of a source
-// cannot be made does not make it unready.
+// Ready reports whether the worker can take messages: it was started, is connected to NATS and has
+// found the work queue. It is ready even if Redox is down, a key is paused or the consumer of a
+// source cannot be made.
 func (s Status) Ready() bool { return s.Started && s.Connected && s.Queue }
 
 // Status returns the worker's state. It is safe for concurrent use, also before Run.
@@ -91,7 +91,7 @@ func (w *Worker) Status() Status {
 	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
 	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()
 	s.Pauses = pausedOf(w.breaker.Entries())
-	s.Slow, s.Unanswered = w.slowSources(time.Now()), w.depot.Refusals()
+	s.Slow, s.Unanswered = w.slowSources(time.Now()), w.replyStore.Refusals()
 	s.Backlog = backlogs(stored, 2*int64(w.config.Concurrency))
 	return s
 }
@@ -107,9 +107,9 @@ func (w *Worker) Served() map[string][]string {
 	return scopesOf(w.sources)
 }
 
-// InHand returns the sequences in the queue of the messages that the worker has in hand, to be
-// sent or until their settlement is confirmed, by consumer (see outbox.Prefix.LaneConsumer), at
-// most so many of them. It is safe for concurrent use, also before Run.
+// InHand returns the sequences in the queue of at most so many messages that the worker has in
+// hand, to be sent or until their settlement is confirmed, by consumer (see
+// [outbox.Prefix.LaneConsumer]). It is safe for concurrent use, also before Run.
 func (w *Worker) InHand(most int) map[string][]uint64 {
 	w.mu.Lock()
 	begun := w.begun

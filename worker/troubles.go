@@ -23,7 +23,7 @@ type troubles struct {
 	ring        *logsample.Trouble
 }
 
-// itself is the only member of a trouble that has one.
+// itself is the name of the only member of a trouble that has one.
 const itself = ""
 
 func newTroubles(log *slog.Logger) troubles {

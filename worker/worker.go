@@ -44,16 +44,16 @@ type Worker struct {
 	bodies    *outbox.Bodies
 	memory    *limit.Memory // of claim-checked bodies and of answers
 
-	started atomic.Bool
-	replies outbox.ReplyPolicy
-	ledger  *ledger.Ledger
-	tokens  *dlq.HeldTokens
-	clock   *servertime.Clock
-	depot   *replies.Store // of durable replies
-	aside   *limit.Slots   // settlements that go on without a slot
-	guards  *guard.Panics
-	heads   heads.Stream // of the queue
-	notes   heads.Stream // of the ledger
+	started    atomic.Bool
+	replies    outbox.ReplyPolicy
+	ledger     *ledger.Ledger
+	tokens     *dlq.HeldTokens
+	clock      *servertime.Clock
+	replyStore *replies.Store // of durable replies
+	aside      *limit.Slots   // settlements that go on without a slot
+	guards     *guard.Panics
+	heads      heads.Stream // of the queue
+	notes      heads.Stream // of the ledger
 
 	serving        sync.Mutex // held while the sources are replaced
 	mu             sync.Mutex
@@ -109,7 +109,7 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), trace: newTracing(c.Tracer, g),
 		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
 		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: notes,
-		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), depot: replies.New(js, c.Prefix.ReplyStream()),
+		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), replyStore: replies.New(js, c.Prefix.ReplyStream()),
 		aside: limit.NewSlots(c.Concurrency),
 	}
 	if err := w.newMeter(c.Registerer); err != nil {
@@ -121,10 +121,10 @@ func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
 	return w, nil
 }
 
-// Run pulls, delivers and settles until ctx ends. It then stops pulling, hands back what it has
-// in hand, lets attempts in flight finish within DrainTimeout, cancels and hands back the rest,
-// and returns nil when every goroutine that it started has ended. A lost connection, a missing
-// consumer or a far side that is down do not end it. It may be called once.
+// Run pulls, delivers and settles until ctx ends. It then stops pulling, hands back what it has in
+// hand, lets attempts in flight finish within DrainTimeout, cancels and hands back the rest, and
+// returns nil when every goroutine that it started has ended. It does not end because of a lost
+// connection, a missing consumer or a far side that is down. Call it once.
 func (w *Worker) Run(ctx context.Context) error {
 	if w.started.Swap(true) {
 		return errors.New("worker: Run was called twice")
@@ -269,10 +269,9 @@ func (w *Worker) keep(ctx context.Context) {
 	}
 }
 
-// Probe ends the pause of a scope ("key:main") early: the next message goes as its probe now,
-// which opens the scope or pauses it again. Call it when what the scope waits for is known to
-// work again. A scope that is not paused stays as it is. It is safe for concurrent use, also
-// before Run.
+// Probe ends the pause of a scope ("key:main") early: the next message goes as its probe now, which
+// opens the scope or pauses it again. Call it when what the scope waits for is known to work again.
+// It does nothing for a scope that is not paused. It is safe for concurrent use, also before Run.
 func (w *Worker) Probe(scope string) {
 	w.mu.Lock()
 	begun := w.begun

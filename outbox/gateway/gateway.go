@@ -21,7 +21,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
-// Config is what a Gateway may be told.
+// Config configures a Gateway.
 type Config struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix outbox.Prefix

@@ -63,7 +63,7 @@ type Deed struct {
 	IDs   map[string][]string `json:"ids,omitempty"`
 	Parts int                 `json:"parts,omitempty"`
 	Part  int                 `json:"part,omitempty"`
-	// Filter says how the messages were selected, as the command's flags do.
+	// Filter says how the messages were selected, as the flags of the command do.
 	Filter string `json:"filter,omitempty"`
 	// Detail is what else there is to say of it: the length of a pause, an order token.
 	Detail string `json:"detail,omitempty"`
@@ -76,14 +76,14 @@ type Deed struct {
 	// deed, the Time of its end, and beside it no more than Counts, Error, and the IDs that became known
 	// while it was done.
 	Outcome Outcome `json:"outcome,omitempty"`
-	// Counts are how many messages came to what.
+	// Counts says how many messages came to which outcome.
 	Counts map[string]int `json:"counts,omitempty"`
 	// Error says in a safe line why it ended before its end.
 	Error string `json:"error,omitempty"`
 }
 
-// DeedSink keeps what an operator is about to do. What it cannot keep is not done. It is called
-// before the deed and returns when the entry is stored.
+// DeedSink keeps what an operator is about to do. It is called before the deed and returns when the
+// entry is stored. After an error the deed is not done.
 type DeedSink func(ctx context.Context, d Deed) error
 
 // ErrNotKept is returned when an entry could not be written: the deed was not done.

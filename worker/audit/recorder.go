@@ -74,7 +74,7 @@ type Begun struct {
 	deed     Deed
 }
 
-// Result is what came of a deed.
+// Result says how a deed ended.
 type Result struct {
 	// Err ended it before its end; nil means that it was done. One of a context that was cancelled means that
 	// it was interrupted.

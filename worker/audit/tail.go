@@ -18,7 +18,7 @@ type Tail struct {
 	after uint64
 }
 
-// NewTail keeps so many entries; 0 means all.
+// NewTail returns a Tail of so many entries; 0 means all.
 func NewTail(limit int) *Tail { return &Tail{limit: limit, deeds: map[string]*Line{}} }
 
 // Add takes an entry in: an outcome with its deed, if that is among the last ones.

@@ -65,14 +65,14 @@ type Tokens struct {
 	ledger *ledger.Ledger
 }
 
-// NewTokens makes no request.
+// NewTokens returns the tokens of a prefix. It makes no request.
 func NewTokens(js jetstream.JetStream, p outbox.Prefix) *Tokens {
 	return &Tokens{js: js, prefix: p, ledger: ledger.New(js, p)}
 }
 
-// List answers the order tokens of the source, or of all sources when it is "", with at least
-// so many messages each: with 2, those where others wait behind the head. The largest come
-// first, and no more than limit of them; 0 means all. It reads the head of each that it answers.
+// List returns the order tokens of the source, or of all sources if it is "", with at least so many
+// messages each: with 2, those where others wait behind the head. The largest come first, and no
+// more than limit of them; 0 means all. It reads the head of each token that it returns.
 func (t *Tokens) List(ctx context.Context, source string, messages uint64, limit int) ([]State, error) {
 	if t.js == nil {
 		return nil, bucket.ErrNoJetStream
@@ -222,10 +222,10 @@ func (t *Tokens) describe(ctx context.Context, m outbox.Message, s *State, info 
 // the source.
 var ErrNotHead = errors.New("worker: it is not the first message of an order of the source")
 
-// Hold asks for the head of an order to be settled held, without another attempt, so that
-// those behind it go on. A worker does it: at once when the message is waiting for its
-// next attempt or nobody has it; otherwise when the attempt under way has failed. It
-// answers the state the message was found in.
+// Hold asks for the head of an order to be settled held, without another attempt, so that those
+// behind it go on. A worker does it: at once when the message is waiting for its next attempt or
+// nobody has it; otherwise when the attempt under way has failed. It returns the state in which it
+// found the message.
 //
 // The instruction lies in the ledger, where workers look every few seconds, and when a pause of
 // the source ends: a message that one takes before that is sent. An attempt that is under way is not called back: if

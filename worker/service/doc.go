@@ -1,7 +1,7 @@
-// Package service runs everything that a configuration asks for in the program that embeds it:
-// the worker with its sources, keys and hold policies, Redox's quota, the request gateway, the
-// pages for operators, the audit trail, the reconciler, and the upkeep of streams and bodies.
-// The command `redoxworker run` is this and a logger.
+// Package service runs everything that a configuration asks for in the program that embeds it: the
+// worker with its sources, keys and hold policies, Redox's quota, the request gateway, the pages
+// for operators, the audit trail, the reconciler, and the upkeep of streams and bodies. The command
+// `redoxworker run` is this package and a logger.
 //
 //	c, err := config.Load(config.Options{File: "redoxworker.yaml", Environ: os.Environ()})
 //	s, err := service.New(*c, service.Options{Logger: logger})

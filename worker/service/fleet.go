@@ -27,7 +27,7 @@ const (
 	otherSources, anySettlement = "(other)", "(any)"
 )
 
-// ofFleet ends the help of what every worker says of the whole fleet.
+// ofFleet ends the help of metrics that describe the whole fleet.
 const ofFleet = " Of the fleet: every worker says the same, so take max, not sum."
 
 // fleet shows what the streams hold, as of the last look of the upkeep. A scrape asks nobody. It is
@@ -112,14 +112,14 @@ var (
 	deadOldest     = prometheus.NewDesc("redoxworker_dead_letters_oldest_seconds", "Age of the oldest dead letter; 0 without one."+ofFleet, nil, nil)
 )
 
-// Describe serves [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (f *fleet) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{streamMessages, streamBytes, streamLimit, deadLetters, deadOldest} {
 		to <- d
 	}
 }
 
-// Collect serves [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (f *fleet) Collect(to chan<- prometheus.Metric) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

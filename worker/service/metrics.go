@@ -53,7 +53,7 @@ func (r *registration) Register(c prometheus.Collector) error {
 	return err
 }
 
-// MustRegister serves [prometheus.Registerer].
+// MustRegister implements [prometheus.Registerer].
 func (r *registration) MustRegister(all ...prometheus.Collector) {
 	for _, c := range all {
 		if err := r.Register(c); err != nil {
@@ -62,7 +62,7 @@ func (r *registration) MustRegister(all ...prometheus.Collector) {
 	}
 }
 
-// Unregister serves [prometheus.Registerer].
+// Unregister implements [prometheus.Registerer].
 func (r *registration) Unregister(c prometheus.Collector) bool {
 	r.mu.Lock()
 	r.done = slices.DeleteFunc(r.done, func(one prometheus.Collector) bool { return one == c })

@@ -17,18 +17,17 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
-// Options are what a program gives to a [Service] besides its configuration. The zero value
-// works: the service then logs nothing and shares nothing.
+// Options is what a program gives a [Service] besides its configuration. The zero value works: the
+// service then logs nothing and shares nothing.
 type Options struct {
-	// Name tells a service from others of the process: it is the value of the label service of
-	// all its metrics, an attribute of its log, and part of its worker's id in logs and dead
-	// letters. "" means no label and no attribute, for the only service of a registry: either
-	// all services of one have a name, or there is one without.
+	// Name tells a service from others of the process: it is the value of the label service of all
+	// its metrics, an attribute of its log, and part of its worker's id in logs and dead letters.
+	// "" means no label and no attribute. Services that share a registry must all have a name.
 	Name string
 	// Settings are what the configuration was loaded with. With them the service follows the main
-	// file and the files of sources_dir: sources and keys are taken over while it runs, of all
-	// else that changed Status says that it is not. nil means that no file is followed. The
-	// registry is, wherever the configuration has registry: true.
+	// file and the files of sources_dir: it takes over sources and keys while it runs, and Status
+	// names every other key that has changed and is not taken over. nil means that no file is
+	// followed. The registry is followed whenever the configuration has registry: true.
 	Settings *config.Options
 	// Logger; nil discards. No body, query string, order key, token or secret is ever logged.
 	Logger *slog.Logger
@@ -38,17 +37,17 @@ type Options struct {
 	// Registerer of the redoxworker_* metrics, which are taken back when Run returns. nil means
 	// a registry of the service's own.
 	Registerer prometheus.Registerer
-	// Gatherer is what Handler shows at /metrics. nil means Registerer where that is a registry,
-	// as prometheus.NewRegistry makes it, else that there is no such page.
+	// Gatherer is what Handler shows at /metrics. nil means Registerer if that is a registry, as
+	// prometheus.NewRegistry makes it; otherwise there is no such page.
 	Gatherer prometheus.Gatherer
 	// TracerProvider for spans of each delivery, see [worker.Config]; nil means none. The trace context
 	// of a message is continued either way.
 	TracerProvider trace.TracerProvider
 	// NATS is a connection to use instead of one by the configuration. Run waits until it is up,
-	// neither closes nor drains it, and ends with an error when somebody closes it before. Have
-	// it reconnect for ever (nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true)). What the
-	// server reports to the connection alone, such as a permission that is missing, goes to its
-	// own handlers. nil means a connection by the configuration.
+	// neither closes nor drains it, and returns an error if somebody closes it before ctx ends.
+	// Have it reconnect for ever (nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true)). What
+	// the server reports on the connection, such as a missing permission, goes to its own handlers.
+	// nil means a connection by the configuration.
 	NATS *nats.Conn
 	// Database is what the relay of the SQL outbox reads, where outbox.driver is set: opened with a
 	// driver of that kind, at least two connections. Run neither opens nor closes it. nil with
@@ -59,15 +58,15 @@ type Options struct {
 	Listen sqloutbox.Listener
 	// KMS unwraps the keys of seal.ring_file that a key management service keeps; nil: there are none.
 	KMS seal.KMS
-	// Middleware is called once, by New, with what sends a message to Redox, and returns what
-	// the worker calls instead, for every attempt. What it wraps may be called for the same
+	// Middleware wraps the Deliverer that sends messages to Redox. New calls it once; the worker
+	// calls the result for every attempt. The result may call the wrapped Deliverer for the same
 	// message, or not at all; see [worker.Deliverer] for what an answer and an error mean. nil
-	// means that nothing stands between.
+	// wraps nothing.
 	Middleware func(worker.Deliverer) worker.Deliverer
-	// Observe is called for every event of the worker, from many goroutines at once and on the
-	// path of the message: it must be quick. A panic is logged. nil means nobody listens.
+	// Observe is called for every event of the worker, from many goroutines at once and on the path
+	// of the message: it must be quick. A panic is logged. Default none.
 	Observe func(worker.Event)
-	// Version of the program, for /version and the User-Agent of requests. "" means that of
+	// Version is that of the program, for /version and the User-Agent of requests. "" means that of
 	// this module in the build.
 	Version string
 }

@@ -124,13 +124,13 @@ func relayDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("redoxworker_outbox_"+name, help, labels, nil)
 }
 
-// ofDatabase ends the help of what every relay of a database says.
+// ofDatabase ends the help of metrics that describe the whole database.
 const ofDatabase = " Of the fleet: every relay of the database says the same, so take max, not sum."
 
-// Describe serves [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (c relayCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
 
-// Collect serves [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (c relayCollector) Collect(out chan<- prometheus.Metric) {
 	s := c.relay.Stats()
 	gauge := func(name, help string, v float64) {

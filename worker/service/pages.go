@@ -9,17 +9,17 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 )
 
-// Where the set of all public keys is served, and below which that of one configured key
-// alone, by its name.
+// Paths of the set of all public keys, and below which each configured key has its own set, by its
+// name.
 const (
 	PathJWKS      = "/.well-known/jwks.json"
 	PathJWKSOfKey = "/.well-known/jwks/"
 )
 
-// Handler serves the pages for operators: /livez, /readyz (200 or 503, with [Status] as the
-// body), /metrics, /version and the public keys. Run serves it at admin.listen, where that is
-// set; it may be mounted elsewhere as well, before Run and after it. The pages hold no secret
-// and no patient data; who may see them is up to what stands in front.
+// Handler serves the pages for operators: /livez, /readyz (200 or 503, with [Status] as the body),
+// /metrics, /version and the public keys. Run serves it at admin.listen, where that is set; it may
+// be mounted elsewhere as well, before Run and after it. The pages hold no secret and no patient
+// data; restrict access in front of them.
 func (s *Service) Handler() http.Handler { return s.pages }
 
 func (s *Service) newPages() http.Handler {

@@ -14,11 +14,11 @@ import (
 	"github.com/redoxworker/redoxworker/worker/service/httpserve"
 )
 
-// Run delivers until ctx ends, then drains as worker.drain_timeout says and returns when
-// everything that it started has ended; it stops in the reverse of the order in which it
-// starts. It is called once. It returns nil after ctx has ended, and an error for what it cannot
-// go on with: a listener or credentials that do not work, a queue that does not fit the
-// configuration. That NATS or Redox is down ends nothing.
+// Run delivers until ctx ends, then drains as worker.drain_timeout says and returns when everything
+// that it started has ended. It stops in the reverse of the order in which it starts. Call it once.
+// It returns nil after ctx has ended, and an error if it cannot go on: a listener or credentials do
+// not work, or the queue does not fit the configuration. It does not end because NATS or Redox is
+// down.
 func (s *Service) Run(ctx context.Context) error {
 	if s.started.Swap(true) {
 		return errors.New("service: Run was called twice, or after Close; make another service with New")

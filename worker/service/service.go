@@ -65,8 +65,8 @@ type Service struct {
 }
 
 // New builds a service of a configuration that [config.Load] has checked. It connects to nothing
-// and starts nothing, so that a mistake shows before anything runs: an error that a change of
-// the settings mends is a [config.Mistake]. c is copied. Call [Service.Run], or, without it,
+// and starts nothing, so that a mistake shows before anything runs. An error that a change of the
+// settings mends is a [config.Mistake]. c is copied. Call [Service.Run], or, without it,
 // [Service.Close].
 func New(c config.Config, o Options) (*Service, error) {
 	log := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
@@ -141,8 +141,8 @@ func (s *Service) tokensChanged(key string, usable bool) {
 	}
 }
 
-// Close gives up what New opened: idle connections, the audit file, metrics. Run calls it at
-// its end; call it for a service that is not to run. Later calls do nothing.
+// Close releases what New opened: idle connections, the audit file, metrics. Run calls it at its
+// end; call it for a service that is not to run. Later calls do nothing.
 func (s *Service) Close() {
 	s.started.Store(true)
 	s.closing.Do(func() {

@@ -28,16 +28,16 @@ type leaving struct {
 	until       time.Time
 }
 
-// SetSources has the service serve the sources of c, with the keys of c, instead of those it has,
-// before Run or while it runs. Everything else of c is not looked at. Sources and keys that did
-// not change notice nothing: no connection is closed, no token dropped, no message handed back.
-// A source that comes is served at once. Of one that goes nothing new is taken: what is in flight
-// is delivered, and what is stored waits in the queue for whoever serves it again.
+// SetSources replaces the sources and keys that the service has by those of c, before Run or while
+// it runs. It ignores everything else of c. Sources and keys that did not change are not disturbed:
+// no connection is closed, no token dropped, no message handed back. A new source is served at
+// once. No more messages are taken of one that is gone: those in flight are delivered, and those
+// stored wait in the queue until the source is served again.
 //
 // What the service follows itself, files and the registry, replaces it with the next change there.
 //
-// After an error everything is as it was before, but for [outbox.ErrPermission]: then a source is
-// served whose requests the gateway may not take. The key that the reconciler uses is fixed. It is
+// After an error nothing has changed, except for [outbox.ErrPermission]: then a source is served
+// whose requests the gateway may not take. The key that the reconciler uses is fixed. SetSources is
 // safe for concurrent use, and blocks for some seconds at most.
 func (s *Service) SetSources(c config.Config) error {
 	s.changing.mu.Lock()
@@ -75,9 +75,9 @@ func (s *Service) SetSources(c config.Config) error {
 	return errors.Join(change.Apply(), refused)
 }
 
-// Reread reads the main file and the files of sources_dir now, as after a signal that asks for it;
-// a change of theirs is noticed without it. It returns when that is done. Without
-// Options.Settings it does nothing.
+// Reread reads the main file and the files of sources_dir at once and returns when that is done.
+// Changes of the files are noticed without it, after a moment. Without Options.Settings it does
+// nothing.
 func (s *Service) Reread() { s.feed.Reread() }
 
 // leave notes the sources that are gone, for as long as an attempt may take: what the worker has

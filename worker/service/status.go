@@ -22,18 +22,18 @@ type Status struct {
 	WaitsFor string `json:"waits_for,omitempty"`
 	// Worker is zero before there is a connection.
 	Worker worker.Status `json:"worker"`
-	// Gateway: it takes requests. Without one (gateway.enabled: false) it is left out.
+	// Gateway reports that the gateway takes requests. Without one (gateway.enabled: false) it is left out.
 	Gateway bool `json:"gateway,omitempty"`
-	// Quota is nil where none is kept.
+	// Quota is nil if none is kept.
 	Quota *quota.Status `json:"quota,omitempty"`
 	// Problems are what is missing or full at NATS, that the ring of keys is away, which source the gateway may not take requests
 	// of, why the quota is not shared, and what of files and registry cannot be used: one line each,
 	// with what to do. They are informative.
 	Problems []string `json:"problems,omitempty"`
-	// Sources counts what is served, and the files and entries that are refused: Problems names
-	// those. It is left out where neither files nor the registry are followed.
+	// Sources counts what is served, and the files and entries that are refused, which Problems
+	// names. It is left out if neither files nor the registry are followed.
 	Sources *feed.Status `json:"sources,omitempty"`
-	// Keys are informative: a worker without a token is ready, its messages wait.
+	// Keys is informative: a worker without a token is ready, and its messages wait.
 	Keys map[string]KeyStatus `json:"keys"`
 }
 
@@ -42,10 +42,10 @@ type KeyStatus struct {
 	auth.Status
 	// Type is that of the configuration: oauth, legacy or user.
 	Type string `json:"type"`
-	// Paused says that its sources pull nothing: no token can be had, or Redox refuses
-	// those that were.
+	// Paused reports that its sources pull nothing: no token can be obtained, or Redox refuses the
+	// tokens.
 	Paused bool `json:"paused"`
-	// Sources that use it, sorted.
+	// Sources lists the sources that use it, sorted.
 	Sources []string `json:"sources"`
 }
 
@@ -72,7 +72,7 @@ func (s *Service) keyStatuses(pauses []worker.Paused) map[string]KeyStatus {
 	return all
 }
 
-// Status says what the service is doing now. It asks nobody.
+// Status returns what the service is doing. It makes no request.
 func (s *Service) Status() Status {
 	r := Status{Problems: append(s.upkeep.found(), ringProblem(s.ring)...), NATS: "never connected"}
 	if conn := s.conn.Load(); conn != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
-// Topology is the streams and buckets of a configuration.
+// Topology returns the streams and buckets of a configuration.
 func Topology(c *config.Config) topology.Topology {
 	return topology.Topology{
 		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, QueueMaxBytes: c.Queue.MaxBytes, QueueMaxMsgs: int64(c.Queue.MaxMsgs),

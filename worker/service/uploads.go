@@ -28,7 +28,7 @@ func (l *lateUploads) connect(js jetstream.JetStream, c *config.Config) {
 	l.Store(uploads.New(js, outbox.Prefix(c.NATS.Prefix), ttl))
 }
 
-// Uploaded serves redox.Uploads.
+// Uploaded implements [redox.Uploads].
 func (l *lateUploads) Uploaded(ctx context.Context, source, file string) (string, error) {
 	if u := l.Load(); u != nil {
 		return u.Uploaded(ctx, source, file)
@@ -36,7 +36,7 @@ func (l *lateUploads) Uploaded(ctx context.Context, source, file string) (string
 	return "", errNoUploadsYet
 }
 
-// Keep serves redox.Uploads.
+// Keep implements [redox.Uploads].
 func (l *lateUploads) Keep(ctx context.Context, source, file, uri string) error {
 	if u := l.Load(); u != nil {
 		return u.Keep(ctx, source, file, uri)
@@ -44,7 +44,7 @@ func (l *lateUploads) Keep(ctx context.Context, source, file, uri string) error 
 	return errNoUploadsYet
 }
 
-// leastClaim is what a claim check may bring at least; see worker.Config.
+// leastClaim is the least bound of a claim check's body; see worker.Config.
 const leastClaim = 64 << 20
 
 // maxClaim is the largest body that a worker reads from the object store.

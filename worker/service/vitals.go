@@ -28,14 +28,14 @@ var (
 	vitalBodies    = prometheus.NewDesc("redoxworker_bodies_removed_total", "Bodies that nothing named, removed from the object store by this worker in its turn.", nil, nil)
 )
 
-// Describe serves [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (v vitals) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{vitalConnected, vitalReconnect, vitalReady, vitalProblems, vitalStored, vitalRefused, vitalAudited, vitalAuditFail, vitalBodies} {
 		to <- d
 	}
 }
 
-// Collect serves [prometheus.Collector]. It asks nobody.
+// Collect implements [prometheus.Collector]. It makes no request.
 func (v vitals) Collect(to chan<- prometheus.Metric) {
 	s := v.service
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, n float64, labels ...string) {

@@ -11,7 +11,7 @@ type Output struct {
 	buf bytes.Buffer
 }
 
-// Write serves [io.Writer].
+// Write implements [io.Writer].
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

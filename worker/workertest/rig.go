@@ -260,7 +260,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// Accept serves [net.Listener].
+// Accept implements [net.Listener].
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
@@ -270,13 +270,13 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-// Close serves [net.Listener].
+// Close implements [net.Listener].
 func (p *pipes) Close() error {
 	p.once.Do(func() { close(p.closed) })
 	return nil
 }
 
-// Addr serves [net.Listener].
+// Addr implements [net.Listener].
 func (p *pipes) Addr() net.Addr { return memory{} }
 
 type memory struct{}
