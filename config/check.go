@@ -23,33 +23,46 @@ func (l *loader) check(c *Config) {
 	l.checkReconcile(c)
 	l.checkOutbox(c)
 	l.checkConsole(&c.Console)
+	own := &c.Console.NATS
+	l.checkConnection(consoleNATS, own.InboxPrefix, own.Creds, own.NKey)
+	l.checkConsoleNATS(&c.NATS, own)
 }
 
 func (l *loader) checkNATS(n *NATS) {
 	if !l.failed["nats.prefix"] && !prefixPattern.MatchString(n.Prefix) {
 		l.problem("nats.prefix", shown(n.Prefix)+" is not a prefix", "use 1 to 32 of a-z, 0-9 and -")
 	}
-	if n.InboxPrefix != "" && (checkSubject(n.InboxPrefix) != nil || strings.ContainsAny(n.InboxPrefix, "*>")) {
-		l.problem("nats.inbox_prefix", shown(n.InboxPrefix)+" is not a subject", "use tokens with dots between them, without wildcards")
-	}
-	l.checkLogins()
-	l.checkPair("nats.user", "nats.password")
-	l.checkPair("nats.tls.cert_file", "nats.tls.key_file")
-	// The JWT of a credentials file, the prefixes of a seed: github.com/nats-io/jwt, nkeys.
-	if n.Creds.IsSet() && !strings.Contains(n.Creds.Reveal(), "-----BEGIN NATS USER JWT-----") {
-		l.problem(l.given("nats.creds"), "is not the text of a NATS credentials file", "give the file that nsc generate creds wrote; a path belongs in nats.creds_file")
-	}
-	if seed := n.NKey.Reveal(); seed != "" && !strings.Contains(seed, "SU") {
-		l.problem(l.given("nats.nkey"), "is not the seed of a user", "give a seed that begins with SU; a path belongs in nats.nkey_file")
+	l.checkConnection("nats", n.InboxPrefix, n.Creds, n.NKey)
+	for _, f := range fields {
+		if f.kind == kindSecretFile && f.section() == "" {
+			l.checkTwice(f.key)
+		}
 	}
 }
 
-// checkLogins finds two ways to log in to NATS, and secrets given twice.
-func (l *loader) checkLogins() {
+// checkConnection looks at a section that says how to connect to NATS.
+func (l *loader) checkConnection(section, inbox string, creds, nkey Secret) {
+	if inbox != "" && (checkSubject(inbox) != nil || strings.ContainsAny(inbox, "*>")) {
+		l.problem(section+".inbox_prefix", shown(inbox)+" is not a subject", "use tokens with dots between them, without wildcards")
+	}
+	l.checkLogins(section)
+	l.checkPair(section+".user", section+".password")
+	l.checkPair(section+".tls.cert_file", section+".tls.key_file")
+	// The JWT of a credentials file, the prefixes of a seed: github.com/nats-io/jwt, nkeys.
+	if creds.IsSet() && !strings.Contains(creds.Reveal(), "-----BEGIN NATS USER JWT-----") {
+		l.problem(l.given(section+".creds"), "is not the text of a NATS credentials file", "give the file that nsc generate creds wrote; a path belongs in "+section+".creds_file")
+	}
+	if seed := nkey.Reveal(); seed != "" && !strings.Contains(seed, "SU") {
+		l.problem(l.given(section+".nkey"), "is not the seed of a user", "give a seed that begins with SU; a path belongs in "+section+".nkey_file")
+	}
+}
+
+// checkLogins finds two ways to log in to NATS in a section.
+func (l *loader) checkLogins(section string) {
 	var used []string
 	for _, login := range natsLogins {
 		for _, key := range login {
-			if l.isSet(key) {
+			if key = section + "." + key; l.isSet(key) {
 				used = append(used, key)
 				break
 			}
@@ -57,11 +70,6 @@ func (l *loader) checkLogins() {
 	}
 	if len(used) > 1 {
 		l.problem(used[1], "is a second way to log in besides "+used[0], "keep one of "+strings.Join(used, ", "))
-	}
-	for _, f := range fields {
-		if f.kind == kindSecretFile && f.section() == "" {
-			l.checkTwice(f.key)
-		}
 	}
 }
 

@@ -33,6 +33,7 @@ type Console struct {
 	Session        time.Duration `key:"session" default:"8h" least:"1m" most:"24h" doc:"time after which people sign in anew"`
 	SessionKey     Secret        `key:"session_key" doc:"seals sessions, the same for all replicas; empty means one that is forgotten at the end of the process; several with a space between, the first seals"`
 	SessionKeyFile string        `key:"session_key_file" kind:"secret file" doc:"file with console.session_key, one a line; the first seals, all open; followed"`
+	NATS           ConsoleNATS   `key:"nats"`
 }
 
 // ConsoleProxy is a proxy in front of the console that signs people in.

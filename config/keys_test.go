@@ -13,26 +13,32 @@ import (
 // valid gives each key a value that is not its default, and what it needs beside it.
 func valid(f field, dir string) (value string, beside map[string]string) {
 	pem := filepath.Join(dir, "key.pem")
+	section, own := "nats.", strings.TrimPrefix(f.key, "console.")
+	if own != f.key && strings.HasPrefix(own, section) { // the connection of the console is said like that of the workers
+		section = "console.nats."
+	} else {
+		own = f.key
+	}
 	switch last := f.last(); {
-	case f.key == "nats.url":
+	case own == "nats.url":
 		return "nats://other.example:4223", nil
-	case strings.HasPrefix(f.key, "nats.creds"):
+	case strings.HasPrefix(own, "nats.creds"):
 		if f.kind == kindSecret {
 			return "-----BEGIN NATS USER JWT-----", nil
 		}
 		return filepath.Join(dir, "user.creds"), nil
-	case f.key == "nats.nkey":
+	case own == "nats.nkey":
 		return "SUAXXXX", nil
-	case f.key == "nats.nkey_file":
+	case own == "nats.nkey_file":
 		return filepath.Join(dir, "user.nk"), nil
-	case f.key == "nats.user":
-		return "me", map[string]string{"nats.password": "x"}
-	case strings.HasPrefix(f.key, "nats.password"):
-		beside = map[string]string{"nats.user": "me"}
-	case f.key == "nats.tls.cert_file":
-		beside = map[string]string{"nats.tls.key_file": pem}
-	case f.key == "nats.tls.key_file":
-		beside = map[string]string{"nats.tls.cert_file": pem}
+	case own == "nats.user":
+		return "me", map[string]string{section + "password": "x"}
+	case strings.HasPrefix(own, "nats.password"):
+		beside = map[string]string{section + "user": "me"}
+	case own == "nats.tls.cert_file":
+		beside = map[string]string{section + "tls.key_file": pem}
+	case own == "nats.tls.key_file":
+		beside = map[string]string{section + "tls.cert_file": pem}
 	case f.key == "redox.client_cert_file":
 		beside = map[string]string{"redox.client_key_file": pem}
 	case f.key == "redox.client_key_file":

@@ -176,13 +176,11 @@ func (l *loader) names(section string) (names []string) {
 // natsContext names servers, too.
 const natsContext = "nats.context"
 
-// natsLogins are the ways to log in to NATS, of which one is used.
-var natsLogins = [][]string{
-	{"nats.creds", "nats.creds_file"},
-	{"nats.nkey", "nats.nkey_file"},
-	{"nats.user", "nats.password", "nats.password_file"},
-	{"nats.token", "nats.token_file"},
-}
+// natsLogins are the ways to log in to NATS, of which one is used, as keys of natsSections.
+var natsLogins = [][]string{{"creds", "creds_file"}, {"nkey", "nkey_file"}, {"user", "password", "password_file"}, {"token", "token_file"}}
+
+// natsSections say how to connect to NATS.
+var natsSections = []string{"nats", consoleNATS}
 
 // rivals returns the keys that a setting replaces when they were set by a layer
 // below: the file for the value, another way to log in, servers.
@@ -202,12 +200,19 @@ func rivals(key string) []string {
 			}
 		}
 	}
-	if !slices.ContainsFunc(natsLogins, func(login []string) bool { return slices.Contains(login, key) }) {
+	at := strings.LastIndexByte(key, '.')
+	if at < 0 || !slices.Contains(natsSections, key[:at]) {
+		return out
+	}
+	section, name := key[:at+1], key[at+1:]
+	if !slices.ContainsFunc(natsLogins, func(login []string) bool { return slices.Contains(login, name) }) {
 		return out
 	}
 	for _, login := range natsLogins {
-		if !slices.Contains(login, key) {
-			out = append(out, login...)
+		if !slices.Contains(login, name) {
+			for _, other := range login {
+				out = append(out, section+other)
+			}
 		}
 	}
 	return out

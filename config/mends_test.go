@@ -30,6 +30,7 @@ var settingsMends = []struct {
 	{given{"nats.nkey": "SUABC", "nats.nkey_file": "nats.seed"}, "keep nats.nkey or nats.nkey_file", []given{{"nats.nkey": ""}, {"nats.nkey_file": ""}}},
 	{given{"nats.user": "a"}, "set both or none", []given{{"nats.password": "b"}, {"nats.user": ""}}},
 	{given{"nats.tls.key_file": "key.pem"}, "set both or none", []given{{"nats.tls.cert_file": "key.pem"}, {"nats.tls.key_file": ""}}},
+	{given{"nats.context": "a", "console.nats.token": "t"}, "set it to the servers, or take nats.context away", []given{{"console.nats.url": "nats://127.0.0.1:4222"}, {"nats.context": ""}}},
 	{given{"redox.client_cert_file": "key.pem"}, "set both or none", []given{{"redox.client_key_file": "key.pem"}, {"redox.client_cert_file": ""}}},
 	{given{"redox.endpoint_path": "endpoint"}, "write a path such as /endpoint", []given{{"redox.endpoint_path": "/endpoint"}}},
 	{given{"redox.fhir_path": "fhir/R4"}, "write a path such as /fhir/R4/", []given{{"redox.fhir_path": "/fhir/R4/"}}},

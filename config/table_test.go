@@ -89,7 +89,7 @@ sources.<name>.id sources.<name>.key sources.<name>.environment=development sour
 order.after_dead_letter=continue order.secret_file seal.ring_file seal.require=false worker.concurrency=64 worker.ack_wait=30s worker.drain_timeout=30s
 worker.retry.initial=2s worker.retry.max=10m worker.retry.max_age=24h worker.retry.request_max_age=5m worker.retry.max_attempts=0 worker.retry.poison_after=5
 quota.requests=7500 quota.per=5m quota.group=default quota.scope=fleet quota.reserve_requests=0.2 reply.allow=_INBOX.> dlq.max_age=0s queue.max_bytes=-1 queue.max_msgs=-1 queue.max_share=0.5
-gateway.enabled=true gateway.max_wait=150s admin.listen=127.0.0.1:8466 log.level=info log.format=auto`
+console.nats.url console.nats.creds_file console.nats.user console.nats.password_file console.nats.inbox_prefix gateway.enabled=true gateway.max_wait=150s admin.listen=127.0.0.1:8466 log.level=info log.format=auto`
 
 func TestReference_HoldsTheDesign(t *testing.T) {
 	t.Parallel()

@@ -34,14 +34,20 @@ var (
 
 // Failed lists the first failed rows, oldest first; limit is 0 for all.
 func (o *Outbox) Failed(ctx context.Context, db *sql.DB, limit int) ([]FailedRow, error) {
+	return o.FailedRows(ctx, db, FailedQuery{Limit: limit})
+}
+
+// FailedRows lists the failed rows of q, oldest first.
+func (o *Outbox) FailedRows(ctx context.Context, db *sql.DB, q FailedQuery) ([]FailedRow, error) {
 	if db == nil {
-		return nil, errors.New("sqloutbox: Failed needs a database")
+		return nil, errNoDatabase
 	}
-	text := fmt.Sprintf("SELECT seq, id, source, token, failed, %s, %s FROM redox_outbox_failed ORDER BY seq", o.dialect.seconds("failed_at"), o.dialect.bytes("message"))
-	if limit > 0 {
-		text += fmt.Sprintf(" LIMIT %d", limit)
+	where, args := q.where()
+	text := fmt.Sprintf("SELECT seq, id, source, token, failed, %s, %s FROM redox_outbox_failed%s ORDER BY seq", o.dialect.seconds("failed_at"), o.dialect.bytes("message"), where)
+	if q.Limit > 0 {
+		text += fmt.Sprintf(" LIMIT %d", q.Limit)
 	}
-	rows, err := db.QueryContext(ctx, o.sql(text))
+	rows, err := db.QueryContext(ctx, o.sql(text), args...)
 	if err != nil {
 		return nil, fmt.Errorf("sqloutbox: list the failed rows of %s: %w", o.table, err)
 	}
@@ -61,12 +67,14 @@ func (o *Outbox) Failed(ctx context.Context, db *sql.DB, limit int) ([]FailedRow
 	return all, rows.Err()
 }
 
+// retried are the columns of a row that is put back.
+const retried = "seq, id, source, token, request, created, sealed, message"
+
 // Retry puts a failed row back to where it was: before the later rows of its order key, as far
 // as they are still there. What failed should have been mended: otherwise it fails again. An empty
 // source is that of the only one which has a failed row with the id.
 func (o *Outbox) Retry(ctx context.Context, db *sql.DB, source, id string) error {
-	const columns = "seq, id, source, token, request, created, sealed, message"
-	return o.change(ctx, db, source, id, "INSERT INTO redox_outbox ("+columns+") SELECT "+columns+" FROM redox_outbox_failed WHERE seq = ?")
+	return o.change(ctx, db, source, id, "INSERT INTO redox_outbox ("+retried+") SELECT "+retried+" FROM redox_outbox_failed WHERE seq = ?")
 }
 
 // Discard deletes a failed row for good. With RelayConfig.HoldAfterFailed the later messages of its
@@ -109,7 +117,7 @@ func (o *Outbox) findFailed(ctx context.Context, db *sql.DB, source, id string) 
 // from its start.
 func (o *Outbox) change(ctx context.Context, db *sql.DB, source, id, first string) error {
 	if db == nil {
-		return errors.New("sqloutbox: a failed row is changed in a database, and got nil")
+		return errNoDatabase
 	}
 	seq, lane, err := o.findFailed(ctx, db, source, id)
 	if err != nil {

@@ -31,14 +31,16 @@ const (
 	SourceAdd    Action = "source.add"
 	SourceSet    Action = "source.set"
 	SourceRemove Action = "source.rm"
-	SealRotate   Action = "seal.rotate" // a key was added to the ring
-	SealRewrap   Action = "seal.rewrap" // dead letters are opened by another key
-	SealShred    Action = "seal.shred"  // a key was removed, and with it what it sealed
+	RowRetry     Action = "outbox.retry"   // rows of the SQL outbox that could not be published go back into it
+	RowDiscard   Action = "outbox.discard" // such rows are deleted
+	SealRotate   Action = "seal.rotate"    // a key was added to the ring
+	SealRewrap   Action = "seal.rewrap"    // dead letters are opened by another key
+	SealShred    Action = "seal.shred"     // a key was removed, and with it what it sealed
 )
 
 // Actions are all that there are.
 func Actions() []Action {
-	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, Move, DeadLetter, SourceAdd, SourceSet, SourceRemove, SealRotate, SealRewrap, SealShred}
+	return []Action{Replay, Discard, Reveal, Edit, Export, Import, Pause, Resume, Hold, Release, Move, DeadLetter, SourceAdd, SourceSet, SourceRemove, RowRetry, RowDiscard, SealRotate, SealRewrap, SealShred}
 }
 
 // Deed is what an operator does: who, when, what and why. It holds no body and no order key. Reason,

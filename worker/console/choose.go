@@ -115,6 +115,9 @@ type chooseData struct {
 	Before  int
 }
 
+// Back is where the filter was.
+func (x chosen) Back() string { return address("dead", x.Filter.Values()) }
+
 // outcome is how many have become what.
 type outcome struct {
 	Outcome  dlq.Outcome `json:"outcome"`

@@ -13,6 +13,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"html/template"
 	"log/slog"
@@ -26,7 +27,9 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/seal"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/console/access"
@@ -57,6 +60,13 @@ type Config struct {
 	Ring *seal.Ring
 	// RequireSeal is that of [dlq.Config].
 	RequireSeal bool
+	// Outbox and Database are the SQL outbox that workers relay: its failed rows are shown, retried and
+	// discarded. Set both or none. Whoever opened the database closes it, after Run has returned.
+	Outbox   *sqloutbox.Outbox
+	Database *sql.DB
+	// PublicKeys serves the set of the public keys that the workers sign with, for a link on the page of
+	// keys; nil means that the page says where the set is.
+	PublicKeys http.Handler
 	// Keep writes the entries of the audit trail. Default: to its stream.
 	Keep audit.DeedSink
 	// Explain adds to an error of NATS what the caller knows of it. nil means nothing.
@@ -101,6 +111,9 @@ func New(c Config) (*Console, error) {
 	if c.JS == nil || c.Guard == nil {
 		return nil, errors.New("console: New needs a JetStream context and a Guard, which says who may look")
 	}
+	if (c.Outbox == nil) != (c.Database == nil) {
+		return nil, errors.New("console: New needs Outbox and Database, or none of the two")
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	c.Path = strings.TrimSuffix(c.Path, "/")
 	if c.Keep == nil {
@@ -122,7 +135,7 @@ func New(c Config) (*Console, error) {
 		return nil, err
 	}
 	console := &Console{
-		config: c, log: c.Logger, letters: letters, gatherer: gatherer, view: newLooker(gatherer.Gather, gatherer.Pause), pages: pages,
+		config: c, log: logsample.Wrap(c.Logger), letters: letters, gatherer: gatherer, view: newLooker(gatherer.Gather, gatherer.Pause), pages: pages,
 		streams: make(chan struct{}, mostStreams), heavy: make(chan struct{}, mostHeavy), exports: make(chan struct{}, mostExports), over: make(chan struct{}),
 	}
 	console.jobs.console = console

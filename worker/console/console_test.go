@@ -70,7 +70,7 @@ func TestConsole_AViewerIsToldNothingOfBodies(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/dead/1/reveal", "/dead/1/edit", "/dead/1/send", "/dead/choose", "/replays", "/pause", "/order/hold", "/order/release", "/sources", "/sources/a", "/sources/a/remove"} {
+	for _, path := range []string{"/dead/1/reveal", "/dead/1/edit", "/dead/1/send", "/dead/choose", "/replays", "/pause", "/order/hold", "/order/release", "/outbox/choose", "/outbox/failed", "/sources", "/sources/a", "/sources/a/remove"} {
 		if got := r.post("vera", path, "", "reason", "x", "source", "clinic-a", "chosen", "1", "action", "replay"); got.status != http.StatusForbidden || strings.Contains(got.body, "Planted") {
 			t.Errorf("%s: %d\n%s", path, got.status, got.body)
 		}
@@ -121,7 +121,7 @@ func TestConsole_SomeSourcesOnly(t *testing.T) {
 	if got := r.get("lisa", "/dead", asJSON); strings.Count(got.body, "\n") != 10 {
 		t.Errorf("%s", got.body)
 	}
-	for path, want := range map[string]int{"/keys": 403, "/workers": 403, "/outbox": 403, "/dead?source=clinic-a": 403, "/dead/1": 403, "/dead/2": 200, "/order?source=clinic-a": 403, "/sources/clinic-a": 403, "/audit?source=clinic-a": 403} {
+	for path, want := range map[string]int{"/keys": 403, "/keys/jwks.json": 403, "/workers": 403, "/dead?source=clinic-a": 403, "/dead/1": 403, "/dead/2": 200, "/order?source=clinic-a": 403, "/sources/clinic-a": 403, "/audit?source=clinic-a": 403} {
 		if got := r.get("lisa", path, ""); got.status != want {
 			t.Errorf("%s: %d, want %d\n%s", path, got.status, want, got.body)
 		}

@@ -80,7 +80,7 @@ func (c *Console) showDead(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	data := deadData{Filter: f, Newer: o.Before > 0, First: "dead?" + f.Values().Encode(), Bad: len(page.Unreadable), Rows: make([]letterRow, 0, len(page.Letters))}
+	data := deadData{Filter: f, Newer: o.Before > 0, First: address("dead", f.Values()), Bad: len(page.Unreadable), Rows: make([]letterRow, 0, len(page.Letters))}
 	for _, l := range page.Letters {
 		data.Rows = append(data.Rows, newLetterRow(l))
 	}
@@ -114,6 +114,14 @@ func (c *Console) listDead(w http.ResponseWriter, r *request, data deadData) err
 	p := r.page("dead", "Dead letters", data)
 	p.Live = !data.Newer
 	return r.show(w, p)
+}
+
+// address is a path with a query, where there is one.
+func address(path string, query url.Values) string {
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
 }
 
 func with(v url.Values, name, value string) url.Values {

@@ -25,7 +25,25 @@ func (c *Console) showKeys(w http.ResponseWriter, r *request) error {
 	if r.json {
 		return writeLines(w, view.Keys)
 	}
-	return r.live(w, r.page("keys", "Keys", view))
+	return r.live(w, r.page("keys", "Keys", keysData{view, c.config.PublicKeys != nil}))
+}
+
+// keysData is what the page of keys shows.
+type keysData struct {
+	*overview.Overview
+	HasSet bool // the set of public keys is to be had here
+}
+
+// showPublicKeys answers with the set of public keys (JWKS), to whoever asks and in whatever way.
+func (c *Console) showPublicKeys(w http.ResponseWriter, r *request) error {
+	if err := r.may(access.See, ""); err != nil {
+		return err
+	}
+	if c.config.PublicKeys == nil {
+		return &problem{Status: http.StatusNotFound, Text: "this console has no keys", Mend: "each worker serves the set at its admin listener, below /.well-known/jwks.json; redoxworker keys jwks prints it"}
+	}
+	c.config.PublicKeys.ServeHTTP(w, r.Request)
+	return nil
 }
 
 // showWorkers shows who runs; to programs as workers --json does.
@@ -38,19 +56,6 @@ func (c *Console) showWorkers(w http.ResponseWriter, r *request) error {
 		return writeLines(w, view.Workers)
 	}
 	return r.live(w, r.page("workers", "Workers", view))
-}
-
-// showOutbox shows the SQL outbox that workers relay.
-func (c *Console) showOutbox(w http.ResponseWriter, r *request) error {
-	view, err := r.whole()
-	if err != nil {
-		return err
-	}
-	if r.json {
-		r.writeJSON(w, http.StatusOK, view.Outbox)
-		return nil
-	}
-	return r.live(w, r.page("outbox", "Outbox", view))
 }
 
 // live shows a page that is worth being kept up to date.

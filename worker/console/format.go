@@ -16,7 +16,7 @@ import (
 // functions are those of the templates.
 var functions = template.FuncMap{
 	"count": count, "ago": ago, "clock": clock, "span": span, "rate": perSecondText, "percent": percent, "mark": mark, "plural": plural,
-	"bytes": size, "args": func(all ...any) []any { return all }, "sourceName": sourceName, "join": func(all []string) string { return strings.Join(all, ", ") }, "seconds": func(d time.Duration) int { return int(d.Seconds()) },
+	"bytes": size, "bytes64": func(n int64) string { return size(int(n)) }, "args": func(all ...any) []any { return all }, "sourceName": sourceName, "join": func(all []string) string { return strings.Join(all, ", ") }, "seconds": func(d time.Duration) int { return int(d.Seconds()) },
 }
 
 // count is a number, or what a pointer to one points to, with a comma between thousands.

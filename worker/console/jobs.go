@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	mostStaying = 20
 	// lost is after how long without word a job is taken to be interrupted.
 	lost = 30 * time.Second
+	// listedFor is for how long the list of jobs is shown to all.
+	listedFor = 2 * time.Second
 	// jobTimeout bounds one request to the bucket.
 	jobTimeout = 5 * time.Second
 )
@@ -107,6 +110,11 @@ func (j *job) Resumable() bool { s := j.Now(); return s != running && s != done 
 type jobs struct {
 	console *Console
 	active  atomic.Int32
+	changed atomic.Bool // since the list was read
+
+	mu     sync.Mutex
+	listed []*job // is not changed
+	at     time.Time
 }
 
 func (s *jobs) bucket(ctx context.Context) (jetstream.KeyValue, error) {
@@ -174,6 +182,7 @@ func (s *jobs) write(ctx context.Context, kv jetstream.KeyValue, j *job) (err er
 			j.revision = revision
 		}
 	}
+	s.changed.Store(true)
 	return err
 }
 
@@ -193,8 +202,24 @@ func (s *jobs) get(ctx context.Context, kv jetstream.KeyValue, id string) (*job,
 	return j, nil
 }
 
-// list are all jobs, the newest first.
+// list are all jobs, the newest first. One look serves all who ask within a moment.
 func (s *jobs) list(ctx context.Context) ([]*job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.changed.Swap(false) && time.Since(s.at) < listedFor {
+		return slices.Clone(s.listed), nil
+	}
+	all, err := s.read(ctx)
+	if err != nil {
+		s.at = time.Time{}
+		return nil, err
+	}
+	s.listed, s.at = all, time.Now()
+	return slices.Clone(all), nil
+}
+
+// read reads all jobs.
+func (s *jobs) read(ctx context.Context) ([]*job, error) {
 	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
 	kv, err := s.bucket(ctx)

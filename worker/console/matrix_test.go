@@ -45,7 +45,16 @@ var matrix = []matrixRow{
 	{"GET /sources", access.Viewer, "any", "/sources", ""},
 	{"GET /keys", access.Viewer, "all", "/keys", ""},
 	{"GET /workers", access.Viewer, "all", "/workers", ""},
-	{"GET /outbox", access.Viewer, "all", "/outbox", ""},
+	{"GET /keys/jwks.json", access.Viewer, "all", "/keys/jwks.json", ""},
+	{"GET /outbox", access.Viewer, "any", "/outbox", ""},
+	{"GET /outbox", access.Viewer, "some", "/outbox?source=%s", ""},
+	{"GET /outbox/failed", access.Viewer, "any", "/outbox/failed", ""},
+	{"GET /outbox/failed", access.Viewer, "some", "/outbox/failed?source=%s", ""},
+	{"POST /outbox/choose", access.Operator, "any", "/outbox/choose", "action=retry-all"},
+	{"POST /outbox/choose", access.Operator, "some", "/outbox/choose", "action=retry-all&source=%s"},
+	{"POST /outbox/choose", access.Operator, "some", "/outbox/choose", "action=discard&chosen=%d"},
+	{"POST /outbox/failed", access.Operator, "some", "/outbox/failed", "action=retry&chosen=%d"},
+	{"POST /outbox/failed", access.Operator, "some", "/outbox/failed", "action=discard-all&source=%s"},
 	{"POST /pause", access.Operator, "some", "/pause", "source=%s"},
 	{"POST /pause", access.Operator, "all", "/pause", "all=1"},
 	{"POST /resume", access.Operator, "some", "/resume", "source=%s"},
@@ -110,7 +119,8 @@ func matrixRig(t *testing.T) (*rig, []asker) {
 	must(t, err)
 	g, err := access.New(access.Config{Tokens: tokens, Rules: rules})
 	must(t, err)
-	return newRig(t, func(c *console.Config) { c.Guard = g.Wrap }), askers
+	box, db := newOutbox(t, 40, "clinic-a", "lab-1")
+	return newRig(t, func(c *console.Config) { c.Guard, c.Outbox, c.Database = g.Wrap, box, db }), askers
 }
 
 // as makes a request as somebody, over the whole handler. What is kept up to date ends with its first
@@ -182,7 +192,7 @@ func TestConsole_RolesRoutesActions(t *testing.T) {
 		t.Errorf("the matrix has no row for %s", pattern)
 	}
 	t.Logf("\n%s", &table)
-	if deeds := r.deeds(audit.Replay, audit.Discard, audit.Reveal, audit.Edit, audit.Hold, audit.Release, audit.SourceAdd, audit.SourceSet, audit.SourceRemove, audit.Pause); len(deeds) != 0 {
+	if deeds := r.deeds(audit.Replay, audit.Discard, audit.Reveal, audit.Edit, audit.Hold, audit.Release, audit.SourceAdd, audit.SourceSet, audit.SourceRemove, audit.Pause, audit.RowRetry, audit.RowDiscard); len(deeds) != 0 {
 		t.Errorf("something was done: %+v", deeds)
 	}
 }

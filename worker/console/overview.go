@@ -101,6 +101,21 @@ func breakers(v *overview.Overview) []breaker {
 	return all
 }
 
+// Aloud is what a screen reader says when it changes: not what changes all the time.
+func (d overviewData) Aloud() string {
+	persons := 0
+	for _, n := range d.Needs {
+		if n.Person {
+			persons++
+		}
+	}
+	text := plural(persons, "matter") + " for a person"
+	if d.Dead != nil {
+		text += ", " + plural(d.Dead.Messages, "dead letter")
+	}
+	return text + "."
+}
+
 // DeadOf is how many dead letters a source has.
 func (d overviewData) DeadOf(source string) uint64 {
 	if d.Dead == nil {
@@ -144,17 +159,21 @@ func (overviewData) Ends(p overview.Pause) string {
 // place is where in the console something is done: a path below its root, and what it is called.
 type place struct{ Path, Title string }
 
-// Place is where in the console that is done for which a need names a command; empty where it is not.
+// places are where what a need tells of is done, by how its text or the command that mends it begins.
+var places = [...]struct {
+	begins string
+	place
+}{
+	{"redoxworker dlq ls", place{"dead", "Dead letters"}}, {"redoxworker resume", place{"#pauses-title", "Pauses"}}, {"redoxworker workers", place{"workers", "Workers"}},
+	{"redoxworker keys check", place{"keys", "Keys"}}, {"key ", place{"keys", "Keys"}}, {"worker ", place{"workers", "Workers"}}, {"outbox: ", place{"outbox", "Outbox"}},
+	{"check its Source ID and key", place{"sources", "Sources"}}, {"run a worker that serves it", place{"sources", "Sources"}},
+}
+
+// Place is where in the console that is done which a need tells of; empty where it is not.
 func (overviewData) Place(n overview.Need) place {
-	for _, one := range [...]struct {
-		command string
-		at      place
-	}{
-		{"redoxworker dlq ls", place{"dead", "Dead letters"}}, {"redoxworker keys check", place{"keys", "Keys"}}, {"redoxworker workers", place{"workers", "Workers"}},
-		{"redoxworker resume", place{"#pauses-title", "Pauses"}},
-	} {
-		if strings.HasPrefix(n.Mend, one.command) {
-			return one.at
+	for _, one := range places {
+		if strings.HasPrefix(n.Mend, one.begins) || strings.HasPrefix(n.Text, one.begins) {
+			return one.place
 		}
 	}
 	return place{}

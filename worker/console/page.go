@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -59,12 +60,9 @@ type page struct {
 // page is one of the console.
 func (r *request) page(name, title string, data any) *page {
 	p := &page{Name: name, Title: title, Screen: name, User: r.user, Root: access.Relative(r.Request, ""), Data: data, Now: time.Now(),
-		Prefix: r.console.config.Prefix.String(), status: http.StatusOK, request: r, Notice: notices[r.URL.Query().Get("done")]}
+		Prefix: r.console.config.Prefix.String(), Theme: access.Theme(r.Request), status: http.StatusOK, request: r, Notice: notices[r.URL.Query().Get("done")]}
 	if r.Method == http.MethodGet {
-		p.Here = strings.TrimPrefix(r.URL.Path, "/")
-	}
-	if cookie, err := r.Cookie(access.ThemeCookie); err == nil && (cookie.Value == "light" || cookie.Value == "dark") {
-		p.Theme = cookie.Value
+		p.Here = here(r.URL)
 	}
 	return p
 }
@@ -74,7 +72,8 @@ var notices = map[string]string{
 	"paused": "Paused. Workers stop pulling within a second; what is in flight goes on.", "resumed": "Resumed.", "not-paused": "It was not paused by an operator.",
 	"held":     "A worker settles the message held at its next step, and those behind it go on.",
 	"released": "Released.", "added": "Added: workers serve it within a second.", "set": "Changed: workers follow within a second.",
-	"removed": "Removed: workers finish what they have of it.", "replayed": "Sent again.", "stopping": "It stops after what is under way.", "forgotten": "Forgotten.",
+	"removed": "Removed: workers finish what they have of it.", "replayed": "Sent again.", "stopping": "It stops after what is under way.",
+	"put-back": "Put back: a relay publishes them next.", "discarded": "Discarded.", "some-rows": "Done with the oldest; the others are still here.",
 }
 
 // To is a reference to another page of the console.
@@ -112,7 +111,7 @@ type screen struct {
 var screens = [...]screen{
 	{"overview", "", "Overview", access.See, false}, {"dead", "dead", "Dead letters", access.See, false}, {"replays", "replays", "Replays", access.See, false},
 	{"order", "order", "Order", access.See, false}, {"sources", "sources", "Sources", access.See, false}, {"keys", "keys", "Keys", access.See, true},
-	{"workers", "workers", "Workers", access.See, true}, {"outbox", "outbox", "Outbox", access.See, true}, {"audit", "audit", "Audit", access.Audit, false},
+	{"workers", "workers", "Workers", access.See, true}, {"outbox", "outbox", "Outbox", access.See, false}, {"audit", "audit", "Audit", access.Audit, false},
 }
 
 // show renders a page. Nothing is sent of one that fails.
@@ -127,23 +126,19 @@ func (r *request) show(w http.ResponseWriter, p *page) error {
 	return nil
 }
 
-// themeYears is how long a theme is remembered, in seconds.
-const themeYears = 365 * 24 * 60 * 60
+// here is the address of a page below the root, without what was done before it.
+func here(u *url.URL) string {
+	q := u.Query()
+	q.Del("done")
+	return address(strings.TrimPrefix(u.EscapedPath(), "/"), q)
+}
 
 // theme keeps the colours that somebody wants, and goes back to where they were.
 func (c *Console) theme(w http.ResponseWriter, hr *http.Request) {
 	defer c.recovered(w)
 	hr.Body = http.MaxBytesReader(w, hr.Body, mostForm)
-	value, age := hr.FormValue("theme"), themeYears
-	if value != "light" && value != "dark" {
-		value, age = "", -1
-	}
-	http.SetCookie(w, &http.Cookie{Name: access.ThemeCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: hr.TLS != nil, SameSite: http.SameSiteStrictMode})
-	back := hr.FormValue("back")
-	if strings.ContainsAny(back, ":\\?#") || strings.HasPrefix(back, "/") || strings.Contains(back, "..") {
-		back = ""
-	}
-	w.Header().Set("Location", access.Relative(hr, back))
+	access.SetTheme(w, hr, hr.FormValue("theme"))
+	w.Header().Set("Location", access.Inside(hr, hr.FormValue("back")))
 	w.WriteHeader(http.StatusSeeOther)
 }
 

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -41,7 +43,7 @@ func (c *Console) as(a access.Action, do serve) http.Handler { return c.bounded(
 func (c *Console) bounded(a access.Action, most int64, do serve) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		defer c.recovered(w)
-		r := &request{Request: hr, console: c, json: wantsJSON(hr)}
+		r := &request{Request: hr, console: c, json: access.WantsJSON(hr)}
 		user, ok := access.From(hr.Context())
 		r.user = user
 		err := error(nil)
@@ -58,12 +60,6 @@ func (c *Console) bounded(a access.Action, most int64, do serve) http.Handler {
 			r.fail(w, err)
 		}
 	})
-}
-
-// wantsJSON reports whether a program asks.
-func wantsJSON(r *http.Request) bool {
-	accept := r.Header.Get("Accept")
-	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
 
 // may fails unless the user may do something to a source; "" stands for all.
@@ -121,9 +117,8 @@ func (r *request) deed() (*operate.Desk, string, error) {
 
 // problem is why a request was not answered as it wanted.
 type problem struct {
-	Status int    `json:"status"`
-	Text   string `json:"error"`
-	Mend   string `json:"mend,omitempty"`
+	Status     int
+	Text, Mend string
 }
 
 func (p *problem) Error() string { return p.Text }
@@ -149,10 +144,18 @@ func (c *Console) problemOf(err error) *problem {
 		return &problem{Status: http.StatusConflict, Text: err.Error(), Mend: "look at it again: it is not as it was"}
 	case errors.As(err, &wrong):
 		return &problem{Status: http.StatusUnprocessableEntity, Text: wrong.Error()}
+	case natsAway(err):
+		return &problem{Status: http.StatusServiceUnavailable, Text: c.config.Explain(err).Error(), Mend: "NATS does not answer; pages are there again when it does"}
 	case errors.Is(err, errNothingKnown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, outbox.ErrNoStream):
 		return &problem{Status: http.StatusServiceUnavailable, Text: c.config.Explain(err).Error()}
 	}
 	return &problem{Status: http.StatusInternalServerError, Text: c.config.Explain(err).Error()}
+}
+
+// natsAway reports whether an error is that of a server that does not answer, or of no connection to it.
+func natsAway(err error) bool {
+	return slices.ContainsFunc([]error{nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrDisconnected, nats.ErrStaleConnection, jetstream.ErrNoStreamResponse},
+		func(one error) bool { return errors.Is(err, one) })
 }
 
 // invalid is what somebody has typed and cannot be.
@@ -162,15 +165,19 @@ func invalid(err error) error {
 
 // fail answers a request with a problem.
 func (r *request) fail(w http.ResponseWriter, err error) {
-	if r.Context().Err() != nil {
+	p := r.console.problemOf(err)
+	switch r.Context().Err() {
+	case nil:
+	case context.DeadlineExceeded: // that of the session: nothing else ends it so
+		p = &problem{Status: http.StatusUnauthorized, Text: "your session was over before this was done", Mend: "sign in, and look what was done of it"}
+	default:
 		return // the client went away
 	}
-	p := r.console.problemOf(err)
 	if p.Status >= http.StatusInternalServerError {
 		r.console.log.Warn("the console could not answer", "page", r.Pattern, "status", p.Status, "error", p.Text)
 	}
 	if r.json {
-		r.writeJSON(w, p.Status, p)
+		access.Problem{Status: p.Status, Title: http.StatusText(p.Status), Detail: p.Text, Mend: p.Mend}.Write(w)
 		return
 	}
 	page := r.page("problem", http.StatusText(p.Status), p)

@@ -2,11 +2,13 @@ package console_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +25,17 @@ import (
 	"github.com/redoxworker/redoxworker/worker/console/access"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if server := os.Getenv(scaleServer); server != "" {
+		flag.Parse()
+		if err := scaleProcess(server); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // rig is a provisioned NATS server and a console that runs, whose guard believes the header X-User.
 type rig struct {

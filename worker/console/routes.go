@@ -58,8 +58,12 @@ func (c *Console) table() []route {
 		{"POST /sources/{name}", access.Sources, c.setSource, 0},
 		{"POST /sources/{name}/remove", access.Sources, c.removeSource, 0},
 		{"GET /keys", access.See, c.showKeys, 0},
+		{"GET /keys/jwks.json", access.See, c.showPublicKeys, 0},
 		{"GET /workers", access.See, c.showWorkers, 0},
 		{"GET /outbox", access.See, c.showOutbox, 0},
+		{"GET /outbox/failed", access.See, c.showRows, 0},
+		{"POST /outbox/choose", access.Retry, c.chooseRows, 0},
+		{"POST /outbox/failed", access.Retry, c.changeRows, 0},
 		{"GET /audit", access.Audit, c.showAudit, 0},
 	}
 }

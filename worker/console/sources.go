@@ -187,6 +187,7 @@ type sourceData struct {
 	Keys     []string
 	Waiting  uint64
 	Problems []string // of a form that was sent
+	status   int      // for them
 	New      bool
 }
 
@@ -238,7 +239,7 @@ func (c *Console) sourceForm(w http.ResponseWriter, r *request, data sourceData)
 	}
 	p := r.page("source", title, data)
 	if p.Screen = "sources"; len(data.Problems) > 0 {
-		p.status = http.StatusUnprocessableEntity
+		p.status = data.status
 	}
 	return r.show(w, p)
 }
@@ -278,8 +279,12 @@ func (c *Console) putSource(w http.ResponseWriter, r *request, name string, isNe
 	}
 	e, err := reg.Put(r.Context(), name, s, revision)
 	var wrong config.Problems
-	if errors.As(err, &wrong) && !r.json {
-		data := sourceData{Row: registry.Row{Source: name, ID: s.ID, Key: s.Key, Environment: s.Environment, SlugGuard: s.SlugGuard, OnUnknown: s.OnUnknown, Hold: s.Hold, Revision: revision}, New: isNew}
+	status := http.StatusUnprocessableEntity
+	if errors.Is(err, registry.ErrExists) {
+		status, wrong = http.StatusConflict, config.Problems{{Key: "name", Text: "there is a source " + name + " already", Mend: "choose another name, or change that one"}}
+	}
+	if (errors.As(err, &wrong) || len(wrong) > 0) && !r.json {
+		data := sourceData{Row: registry.Row{Source: name, ID: s.ID, Key: s.Key, Environment: s.Environment, SlugGuard: s.SlugGuard, OnUnknown: s.OnUnknown, Hold: s.Hold, Revision: revision}, New: isNew, status: status}
 		for _, p := range wrong {
 			data.Problems = append(data.Problems, p.String())
 		}

@@ -20,7 +20,8 @@ type Role string
 const (
 	// Viewer sees everything but bodies and the audit trail.
 	Viewer Role = "viewer"
-	// Operator replays and discards dead letters, pauses and resumes, holds and releases.
+	// Operator replays and discards dead letters, and failed rows of the outbox, pauses and resumes, holds
+	// and releases.
 	Operator Role = "operator"
 	// Revealer sees bodies, edits and exports them.
 	Revealer Role = "revealer"
@@ -38,6 +39,7 @@ type Action string
 const (
 	See     Action = "see" // anything but bodies and the audit trail
 	Replay  Action = "replay"
+	Retry   Action = "retry" // failed rows of the outbox
 	Discard Action = "discard"
 	Pause   Action = "pause"
 	Resume  Action = "resume"
@@ -52,7 +54,7 @@ const (
 
 // Actions are all that there are.
 func Actions() []Action {
-	return []Action{See, Replay, Discard, Pause, Resume, Hold, Release, Reveal, Edit, Export, Sources, Audit}
+	return []Action{See, Replay, Retry, Discard, Pause, Resume, Hold, Release, Reveal, Edit, Export, Sources, Audit}
 }
 
 // Least is the role that an action takes.
@@ -60,7 +62,7 @@ func (a Action) Least() Role {
 	switch a {
 	case See:
 		return Viewer
-	case Replay, Discard, Pause, Resume, Hold, Release:
+	case Replay, Retry, Discard, Pause, Resume, Hold, Release:
 		return Operator
 	case Reveal, Edit, Export:
 		return Revealer
@@ -92,6 +94,8 @@ type User struct {
 	SignOut string
 	// Remote is where the request comes from, as far as is known: an address.
 	Remote string
+	// OverTLS: the browser speaks TLS, to the console or to a proxy in front.
+	OverTLS bool
 }
 
 // May reports whether the user may do something to a source. The source "" stands for all sources, and

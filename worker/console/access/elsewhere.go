@@ -58,7 +58,7 @@ func (g *Guard) sendAway(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	to, err := g.begins(ctx, a)
 	if err != nil {
-		g.cfg.Logger.ErrorContext(r.Context(), "console: nobody can sign in", "error", err)
+		g.refusals.ErrorContext(r.Context(), "console: nobody can sign in", "error", err)
 		g.refuse(w, r, http.StatusBadGateway, "Nobody can sign in now", "Where people sign in does not answer as it should; the log of the console says why. Try again in a minute.")
 		return
 	}
@@ -106,7 +106,7 @@ func (g *Guard) takeBack(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	who, err := g.finishes(ctx, r, a)
 	if err != nil || who.Name == "" || printable(who.Name) != who.Name {
-		g.cfg.Logger.WarnContext(r.Context(), "console: a sign-in failed", "remote", g.remote(r), "error", err)
+		g.refusals.WarnContext(r.Context(), "console: a sign-in failed", "remote", g.remote(r), "error", err)
 		g.refuse(w, r, http.StatusForbidden, "Not signed in", "Where people sign in did not say who you are as it should; the log of the console says why. "+again)
 		return
 	}
@@ -133,7 +133,7 @@ func (g *Guard) finishes(ctx context.Context, r *http.Request, a away) (who Iden
 
 func (g *Guard) recovered(ctx context.Context, err *error) {
 	if recover() != nil { // what it says may be a secret
-		g.cfg.Logger.ErrorContext(ctx, "console: signing in panicked", "stack", string(debug.Stack()))
+		g.refusals.ErrorContext(ctx, "console: signing in panicked", "stack", string(debug.Stack()))
 		*err = errPanic
 	}
 }

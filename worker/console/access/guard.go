@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/secret"
+	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
 // Authenticator tells who makes a request, by what each request carries.
@@ -110,6 +111,7 @@ type Guard struct {
 	reserved chan struct{}
 	used     *usedStates
 	passed   *passed
+	refusals *slog.Logger // what is refused and fails, sampled: others decide how much that is
 }
 
 // form is what people fill in to sign in.
@@ -123,29 +125,36 @@ type form interface {
 
 // New returns a Guard.
 func New(cfg Config) (*Guard, error) {
+	cfg = cfg.WithDefaults()
+	return (&Guard{tries: newThrottle(), hashing: make(chan struct{}, 2), reserved: make(chan struct{}, 1), used: newUsedStates(), refusals: logsample.Wrap(cfg.Logger)}).Renew(cfg)
+}
+
+// Renew returns a Guard with another config that takes the place of g: what g remembers of wrong secrets
+// and of sign-ins that have ended counts on, and refusals are logged as before.
+func (g *Guard) Renew(cfg Config) (*Guard, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("access: %w", err)
 	}
-	g := &Guard{cfg: cfg.WithDefaults(), origins: http.NewCrossOriginProtection(), tries: newThrottle(), hashing: make(chan struct{}, 2), reserved: make(chan struct{}, 1), used: newUsedStates(), passed: newPassed()}
+	next := &Guard{cfg: cfg.WithDefaults(), origins: http.NewCrossOriginProtection(), tries: g.tries, hashing: g.hashing, reserved: g.reserved, used: g.used, passed: newPassed(), refusals: g.refusals}
 	var err error
-	if g.seal, err = newSealer(cfg.SessionKeys); err != nil {
+	if next.seal, err = newSealer(cfg.SessionKeys); err != nil {
 		return nil, fmt.Errorf("access: %w", err)
 	}
 	switch {
 	case cfg.Tokens != nil:
-		g.way, g.form = "token", cfg.Tokens
+		next.way, next.form = "token", cfg.Tokens
 	case cfg.Passwords != nil:
-		g.way, g.form = "basic", cfg.Passwords
+		next.way, next.form = "basic", cfg.Passwords
 	case cfg.Redirector != nil:
-		g.way = "oidc"
+		next.way = "oidc"
 	}
 	if u, err := url.Parse(cfg.PublicURL); err == nil && u.Host != "" {
-		g.slug = slug(u.Path)
-		if err := g.origins.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+		next.slug = slug(u.Path)
+		if err := next.origins.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
 			return nil, fmt.Errorf("access: PublicURL: %w", err)
 		}
 	}
-	return g, nil
+	return next, nil
 }
 
 // slug makes a part of a cookie's name of a path.

@@ -61,12 +61,12 @@ func (g *Guard) letIn(w http.ResponseWriter, r *http.Request, next http.Handler)
 	if !ok {
 		return
 	}
-	u := User{Name: who.Name, Grants: grants(g.cfg.Rules, who), Remote: g.remote(r)}
+	u := User{Name: who.Name, Grants: grants(g.cfg.Rules, who), Remote: g.remote(r), OverTLS: g.overTLS(r)}
 	if !ends.IsZero() {
 		u.SignOut = signOutPath[1:]
 	}
 	if !u.MayAny(See) {
-		g.cfg.Logger.WarnContext(r.Context(), "console: somebody without a role was refused", "user", u.Name, "remote", u.Remote)
+		g.refusals.WarnContext(r.Context(), "console: somebody without a role was refused", "user", u.Name, "remote", u.Remote)
 		g.page(w, r, http.StatusForbidden, page{Title: "No role", Text: []string{printable(who.Name) + " is known here, and may see nothing: that takes at least the role viewer, which no rule gives to them or to a group of theirs.",
 			"Who runs the console gives roles: console.viewers, console.operators, console.revealers, console.admins."}, SignOut: u.SignOut != ""})
 		return
@@ -86,7 +86,7 @@ func (g *Guard) who(w http.ResponseWriter, r *http.Request) (who Identity, ends 
 	if g.cfg.Authenticator != nil {
 		who, err := g.ask(r)
 		if err != nil || printable(who.Name) != who.Name || who.Name == "" {
-			g.cfg.Logger.WarnContext(r.Context(), "console: nobody was let in", "remote", g.remote(r), "error", err)
+			g.refusals.WarnContext(r.Context(), "console: nobody was let in", "remote", g.remote(r), "error", err)
 			g.refuse(w, r, http.StatusForbidden, "Not let in", "The console could not tell who you are, and says why in its log. Come by the way that signs people in.")
 			return Identity{}, time.Time{}, false
 		}
@@ -109,7 +109,7 @@ var errPanic = errors.New("the Authenticator panicked")
 func (g *Guard) ask(r *http.Request) (who Identity, err error) {
 	defer func() {
 		if recover() != nil { // what it says may be a secret
-			g.cfg.Logger.ErrorContext(r.Context(), "console: the Authenticator panicked", "stack", string(debug.Stack()))
+			g.refusals.ErrorContext(r.Context(), "console: the Authenticator panicked", "stack", string(debug.Stack()))
 			who, err = Identity{}, errPanic
 		}
 	}()
@@ -119,7 +119,7 @@ func (g *Guard) ask(r *http.Request) (who Identity, err error) {
 // nobody answers somebody who has not signed in, or whose session is over.
 func (g *Guard) nobody(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case wantsJSON(r) || r.Header.Get("Accept") == "text/event-stream" || !safe(r):
+	case WantsJSON(r) || r.Header.Get("Accept") == "text/event-stream" || !safe(r):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="redox console"`) // Basic would have browsers ask by themselves
 		g.refuse(w, r, http.StatusUnauthorized, "Not signed in", "Nothing was done: you are not signed in, or your session is over. Sign in and do it again.")
 	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") == "navigate":

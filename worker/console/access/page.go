@@ -3,7 +3,6 @@ package access
 import (
 	"bytes"
 	_ "embed"
-	"encoding/json"
 	"html/template"
 	"net/http"
 	"strings"
@@ -14,9 +13,6 @@ import (
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
-
-// ThemeCookie is the name of the cookie that says which theme somebody has chosen: light or dark.
-const ThemeCookie = "redoxworker-theme"
 
 // page is one that a Guard shows itself.
 type page struct {
@@ -36,17 +32,14 @@ type page struct {
 
 // page writes a page, or problem JSON to who wants that.
 func (g *Guard) page(w http.ResponseWriter, r *http.Request, status int, p page) {
-	p.Root = Relative(r, "")
-	if c, err := r.Cookie(ThemeCookie); err == nil && (c.Value == "light" || c.Value == "dark") {
-		p.Theme = c.Value
-	}
-	if p.Onward == "" && wantsJSON(r) {
-		problem(w, status, p.Title, strings.Join(append(p.Text, p.Wrong), " "))
+	p.Root, p.Theme = Relative(r, ""), Theme(r)
+	if p.Onward == "" && WantsJSON(r) {
+		Problem{Status: status, Title: p.Title, Detail: strings.TrimSpace(strings.Join(append(p.Text, p.Wrong), " "))}.Write(w)
 		return
 	}
 	var text bytes.Buffer
 	if err := pageTemplate.Execute(&text, p); err != nil {
-		g.cfg.Logger.ErrorContext(r.Context(), "console: a page failed", "error", err)
+		g.refusals.ErrorContext(r.Context(), "console: a page failed", "error", err)
 		http.Error(w, p.Title, http.StatusInternalServerError)
 		return
 	}
@@ -66,19 +59,6 @@ func (g *Guard) signInPage(w http.ResponseWriter, r *http.Request, status int, n
 		p.Named, p.Name = true, printable(name)
 	}
 	g.page(w, r, status, p)
-}
-
-// problem writes problem JSON (RFC 9457).
-func problem(w http.ResponseWriter, status int, title, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"title": title, "status": status, "detail": strings.TrimSpace(detail)}) // whoever is gone does not read it
-}
-
-// wantsJSON reports whether a program asks.
-func wantsJSON(r *http.Request) bool {
-	accept := r.Header.Get("Accept")
-	return strings.Contains(accept, "json") && !strings.Contains(accept, "text/html")
 }
 
 // mostName bounds a name that is shown, in bytes.

@@ -35,7 +35,7 @@ func (e *Refusal) Error() string {
 
 // deeds are the actions in a sentence.
 var deeds = map[Action]string{
-	See: "see this", Replay: "replay messages", Discard: "discard dead letters", Pause: "pause delivery", Resume: "resume delivery", Hold: "hold messages back",
+	See: "see this", Replay: "replay messages", Retry: "retry failed rows", Discard: "discard messages", Pause: "pause delivery", Resume: "resume delivery", Hold: "hold messages back",
 	Release: "release messages", Reveal: "see bodies", Edit: "edit bodies", Export: "export bodies", Sources: "change sources", Audit: "read the audit trail",
 }
 

@@ -81,12 +81,12 @@ func (g *Guard) refused(r *http.Request, name string) {
 	if _, there := g.form.mark(name); !there {
 		name = "unknown"
 	}
-	g.cfg.Logger.WarnContext(r.Context(), "console: a wrong secret was refused", "user", name, "remote", g.remote(r))
+	g.refusals.WarnContext(r.Context(), "console: a wrong secret was refused", "user", name, "remote", g.remote(r))
 }
 
 func (g *Guard) slowed(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	g.cfg.Logger.WarnContext(r.Context(), "console: too many tries of secrets: one was not looked at", "remote", g.remote(r), "wait", wait)
+	g.refusals.WarnContext(r.Context(), "console: too many tries of secrets: one was not looked at", "remote", g.remote(r), "wait", wait)
 }
 
 func seconds(d time.Duration) string {
@@ -168,6 +168,10 @@ func onward(to string) string {
 
 // notInQuery reports whether a letter of a query should have been written another way.
 func notInQuery(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"<>^`{|}", c) }
+
+// Inside is a reference from the page of a request to a path and query below the root of the console,
+// whatever a form or an address says that the path is: what leads elsewhere leads to the root.
+func Inside(r *http.Request, to string) string { return inside(r, onward(to)) }
 
 // inside is a reference to a path and query below the root of the console. It begins with a dot, so
 // that no path is taken for a scheme.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,10 +36,28 @@ var screens = []screen{
 	{"keys", "keys", nil},
 	{"workers", "workers", nil},
 	{"outbox", "outbox", nil},
+	{"outbox-choose", "outbox", func(t *tab) { t.follow("button[value=retry-all]") }},
 	{"audit", "audit", nil},
 	{"refusal", "dead/99", nil},
 	{"sign-in", "sign-in", nil},
 }
+
+// wide are the screens that are looked at on the widest displays, too.
+var wide = []string{"overview", "dead", "letter", "outbox", "choose", "sign-in"}
+
+// tooWide says what does not fit a display, and which text has lines that nobody reads: over 110 letters of
+// middling width.
+const tooWide = `(() => {
+  const over = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  if (over > 0) return "it is wider than the window by " + over;
+  for (const el of document.querySelectorAll("main p, main li, main label")) {
+    const range = document.createRange();
+    range.selectNodeContents(el);
+    const letters = range.getBoundingClientRect().width / parseFloat(getComputedStyle(el).fontSize) * 2;
+    if (letters > 110 && el.children.length < 4) return "a line of " + Math.round(letters) + " letters: " + el.textContent.trim().slice(0, 80);
+  }
+  return "";
+})()`
 
 // act opens what asks for a reason, and gives one.
 func (t *tab) act(action, reason string) {
@@ -102,6 +121,14 @@ func TestBrowser_AxeFindsNothing(t *testing.T) {
 					t.Errorf("%s is wider than the window by %d", name, over)
 				}
 				tab.picture(name)
+				looked++
+			}
+			if slices.Contains(wide, s.name) {
+				tab.look(3840, theme)
+				if found := get(tab, chromedp.Evaluate[string](tooWide)); found != "" {
+					t.Errorf("%s-%s-3840: %s", s.name, theme, found)
+				}
+				tab.picture(fmt.Sprintf("%s-%s-3840", s.name, theme))
 				looked++
 			}
 		}

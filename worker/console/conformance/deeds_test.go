@@ -33,6 +33,7 @@ func TestBrowser_EveryAction(t *testing.T) {
 			tab.edits()
 			tab.orders()
 			tab.changesSources()
+			tab.changesRows()
 			tab.follow(`button[name=theme][value=dark]`)
 			if theme := get(tab, chromedp.AttributeValue(chromedp.CSS("html"), "data-theme")); theme.Value != "dark" {
 				t.Errorf("the theme is %+v", theme)
@@ -47,7 +48,7 @@ func TestBrowser_EveryAction(t *testing.T) {
 					t.Errorf("%+v", d)
 				}
 			}
-			want := map[audit.Action]int{audit.Pause: 2, audit.Resume: 2, audit.Replay: 2, audit.Discard: 1, audit.Reveal: 2, audit.Edit: 1, audit.Hold: 1, audit.Release: 1, audit.SourceAdd: 1, audit.SourceSet: 1, audit.SourceRemove: 1}
+			want := map[audit.Action]int{audit.Pause: 2, audit.Resume: 2, audit.Replay: 2, audit.Discard: 1, audit.Reveal: 2, audit.Edit: 1, audit.Hold: 1, audit.Release: 1, audit.SourceAdd: 1, audit.SourceSet: 1, audit.SourceRemove: 1, audit.RowRetry: 1, audit.RowDiscard: 1}
 			if !maps.Equal(done, want) {
 				t.Errorf("the audit trail has %v, want %v", done, want)
 			}
@@ -186,6 +187,28 @@ func (t *tab) changesSources() {
 	t.fill(`form[action$="remove"] input[name=reason]`, "left")
 	t.follow(`form[action$="remove"] button`)
 	t.says("Removed")
+}
+
+// changesRows retries failed rows of the outbox that a filter selects, and discards one.
+func (t *tab) changesRows() {
+	t.Helper()
+	t.open("outbox")
+	t.says("7 shown of 7 rows", "no header block")
+	t.fill("#filter", "clinic-a")
+	t.follow("form.filter button")
+	t.says("4 shown of 4 rows")
+	t.follow("button[value=retry-all]")
+	t.says("Retry 4 failed rows?", "source clinic-a")
+	t.fill("input[name=reason]", "mended by hand")
+	t.follow(`form[action$="outbox/failed"] button`)
+	t.says("Put back", "No failed rows of this filter")
+	t.open("outbox")
+	t.click("#failed tbody tr:nth-child(1) input[type=checkbox]")
+	t.follow("button[value=discard]")
+	t.says("Discard 1 failed row?")
+	t.fill("input[name=reason]", "a test")
+	t.follow(`form[action$="outbox/failed"] button`)
+	t.says("Discarded.", "2 shown of 2 rows")
 }
 
 // What a role may not do is not on its pages, and is refused with a text that names the role; a page of

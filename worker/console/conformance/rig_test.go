@@ -2,21 +2,25 @@ package conformance
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	_ "modernc.org/sqlite"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/console"
@@ -56,6 +60,7 @@ func newWorld(t *testing.T) *world {
 	_, err = top.Ensure(t.Context(), w.js)
 	must(t, err)
 	w.fill()
+	box, db := w.outbox()
 	hashes := map[string]string{}
 	var rules []access.Rule
 	for _, role := range access.Roles() {
@@ -67,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	g, err := access.New(access.Config{Tokens: tokens, Rules: rules})
 	must(t, err)
-	c, err := console.New(console.Config{JS: w.js, Guard: g.Wrap, Topology: top, Path: "/ops/redox", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	c, err := console.New(console.Config{JS: w.js, Guard: g.Wrap, Topology: top, Outbox: box, Database: db, Path: "/ops/redox", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	must(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/ops/redox/", c)
@@ -107,6 +112,24 @@ func (w *world) fill() {
 	}
 	_, err := dlq.NewHeldTokens(w.js, "").Hold(w.Context(), dlq.OrderPlace{Source: "clinic-b", Token: token, Position: 7, Sequence: 7})
 	must(w, err)
+}
+
+// outbox is an SQL outbox with rows that could not be published.
+func (w *world) outbox() (*sqloutbox.Outbox, *sql.DB) {
+	w.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(w.TempDir(), "app.db")+"?_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)&_txlock=immediate")
+	must(w, err)
+	w.Cleanup(func() { _ = db.Close() })
+	box, err := sqloutbox.New(sqloutbox.SQLite, sqloutbox.Config{})
+	must(w, err)
+	_, err = box.Migrate(w.Context(), db, 0)
+	must(w, err)
+	for i := range 7 {
+		_, err := db.ExecContext(w.Context(), "INSERT INTO redox_outbox_failed (seq, id, source, token, request, lane, created, sealed, message, failed) VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?)",
+			i+1, fmt.Sprintf("0199-row-%04d", i+1), []string{"clinic-a", "lab-with-a-rather-long-name"}[i%2], []string{"", token}[i%2], []byte(secretOf(i)), "the message breaks the contract: no header block")
+		must(w, err)
+	}
+	return box, db
 }
 
 func secretOf(i int) string { return fmt.Sprintf("Planted%04dQz", i) }

@@ -60,7 +60,11 @@ async function refresh() {
       }
       const was = next.innerHTML;
       localTimes(next);
+      const across = [...region.querySelectorAll(".scroll")].map((el) => el.scrollLeft);
       region.replaceChildren(...next.childNodes);
+      region.querySelectorAll(".scroll").forEach((el, i) => {
+        el.scrollLeft = across[i] ?? 0;
+      });
       region.setAttribute("data-was", was);
     }
     say(held ? "Live, but for where you are." : "Live.");
@@ -71,17 +75,66 @@ async function refresh() {
   loading = false;
 }
 
+/** The stream of what is new: there is none while nobody looks, as browsers open few connections to one place. */
 function follow() {
   const path = document.body.dataset.events;
   if (!path) return;
-  const events = new EventSource(path);
-  events.addEventListener("look", refresh);
-  events.addEventListener("open", () => say("Live."));
-  events.addEventListener("error", () => say("Not live: the connection is lost; it is tried again."));
+  /** @type {EventSource | undefined} */
+  let events;
+  /** @type {number | undefined} */
+  let later;
+  const stop = () => {
+    clearTimeout(later);
+    events?.close();
+    events = undefined;
+  };
+  const begin = () => {
+    stop();
+    if (document.hidden) return;
+    const mine = new EventSource(path);
+    events = mine;
+    mine.addEventListener("look", refresh);
+    mine.addEventListener("open", () => say("Live."));
+    mine.addEventListener("error", () => {
+      if (mine.readyState !== EventSource.CLOSED) {
+        say("Not live: the connection is lost; it is tried again.");
+        return;
+      }
+      say("Not live: the console does not let this page follow. Load it again; your session may be over.");
+      later = setTimeout(begin, 15000 + Math.random() * 10000);
+    });
+  };
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && again) refresh();
+    if (document.hidden) {
+      stop();
+      again = true;
+      return;
+    }
+    begin();
+    if (again) refresh();
   });
-  addEventListener("pagehide", () => events.close());
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", (e) => {
+    if (e.persisted) begin();
+  });
+  begin();
+}
+
+/** A form is sent once, however often its button is pressed. */
+function sendOnce() {
+  document.addEventListener("submit", (e) => {
+    const form = e.target;
+    if (!(form instanceof HTMLFormElement) || form.method !== "post") return;
+    if (form.hasAttribute("data-sent")) {
+      e.preventDefault();
+      return;
+    }
+    form.setAttribute("data-sent", "");
+    setTimeout(() => form.removeAttribute("data-sent"), 3000); // an answer that is a file leaves the page as it is
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
+  });
 }
 
 /** A page with a body goes back after a while, and when it is left. */
@@ -179,6 +232,7 @@ function press(e) {
 
 localTimes(document);
 follow();
+sendOnce();
 conceal();
 document.addEventListener("keydown", press);
 document.addEventListener("click", (e) => {

@@ -84,12 +84,20 @@ func (g *Gate) load() error {
 	if err := g.way(&cfg); err != nil {
 		return err
 	}
-	guard, err := access.New(cfg)
+	guard, err := g.guarding(cfg)
 	if err != nil {
 		return config.Mistakef("console: %w", err)
 	}
 	g.guard.Store(guard)
 	return nil
+}
+
+// guarding is a guard in place of the one that there is: a change of a file gives nobody more tries.
+func (g *Gate) guarding(cfg access.Config) (*access.Guard, error) {
+	if before := g.guard.Load(); before != nil {
+		return before.Renew(cfg)
+	}
+	return access.New(cfg)
 }
 
 // reread is a secret as its file has it now, or as it was given by value.

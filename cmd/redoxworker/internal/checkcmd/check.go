@@ -24,7 +24,7 @@ type CheckCommand struct {
 // order is that of the checks as they are shown.
 var order = []string{
 	checkConfig, checkFiles, checkKeys, checkClock, checkNATS, checkServer, checkRights, checkStreams, checkReplicas, checkConsumers, checkQueue,
-	checkRetry, checkRedox, checkOutbox, checkSeal,
+	checkRetry, checkRedox, checkOutbox, checkSeal, checkConsole,
 }
 
 // Names of the checks.
@@ -44,6 +44,7 @@ const (
 	checkRedox     = "redox"
 	checkOutbox    = "outbox"
 	checkSeal      = "seal"
+	checkConsole   = "console"
 )
 
 // Run tries everything; it fails where something is wrong.
@@ -86,6 +87,7 @@ func (k CheckCommand) tryAll(ctx context.Context, run *runner, c *config.Config)
 	})
 	run.check(ctx, checkRetry, k.Timeout, func(context.Context) { checkPlan(c, r) })
 	run.check(ctx, checkSeal, k.Timeout, func(context.Context) { checkRing(c, time.Now(), r) })
+	run.check(ctx, checkConsole, k.Timeout, func(ctx context.Context) { checkConsoleRights(ctx, c, r) })
 	run.check(ctx, checkOutbox, k.Timeout, func(ctx context.Context) { checkDatabase(ctx, c, r) })
 	if r.partial {
 		r.unknown(checkKeys, "", "neither keys nor Redox were looked at", "mend the configuration first")

@@ -34,6 +34,13 @@ type natsWorld struct {
 	refused []error // violations that the server has told of on probe
 }
 
+// hear notes what the server has told of on probe.
+func (n *natsWorld) hear(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refused = append(n.refused, err)
+}
+
 // close closes the connections.
 func (n *natsWorld) close() {
 	n.conn.Close()
@@ -65,11 +72,7 @@ func connect(ctx context.Context, timeout time.Duration, c *config.Config, r *re
 		return nil
 	}
 	n := &natsWorld{report: r, conn: conn, probe: probe, js: js, config: c, prefix: outbox.Prefix(c.NATS.Prefix)}
-	probe.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.refused = append(n.refused, err)
-	})
+	probe.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { n.hear(err) })
 	version := conn.ConnectedServerVersion()
 	if older(version) {
 		r.fault(checkNATS, "", "the server is "+version, fmt.Sprintf("update it to %d.%d or newer", leastMajor, leastMinor))

@@ -157,7 +157,19 @@ func listens(subject, why string) right {
 // checkRights tries everything that a worker needs, at once: the server tells of what it refuses
 // before it answers what was sent after that.
 func (n *natsWorld) checkRights(ctx context.Context) {
-	rights := append(rightsOf(n.config), makes(n.prefix), right{need: n.inbox() + ".>", try: n.inbox() + "." + nobody + ".*", listen: true, why: "to hear answers"})
+	rights := append(rightsOf(n.config), makes(n.prefix), n.hearsAnswers())
+	if n.try(ctx, checkRights, rights) {
+		n.judgeRights(rights)
+	}
+}
+
+// hearsAnswers is the right to the inboxes of this connection.
+func (n *natsWorld) hearsAnswers() right {
+	return right{need: n.inbox() + ".>", try: n.inbox() + "." + nobody + ".*", listen: true, why: "to hear answers"}
+}
+
+// try tries rights at once, and reports whether the server has told what it refuses of them.
+func (n *natsWorld) try(ctx context.Context, check string, rights []right) bool {
 	var subs []*nats.Subscription
 	defer func() {
 		for _, s := range subs {
@@ -168,8 +180,8 @@ func (n *natsWorld) checkRights(ctx context.Context) {
 		if r.listen {
 			s, err := n.probe.SubscribeSync(r.try)
 			if err != nil {
-				n.fault(checkRights, "", err.Error(), "")
-				return
+				n.fault(check, "", err.Error(), "")
+				return false
 			}
 			subs = append(subs, s)
 			continue
@@ -180,16 +192,16 @@ func (n *natsWorld) checkRights(ctx context.Context) {
 			msg.Header.Set(jetstream.ExpectedStreamHeader, nobody)
 		}
 		if err := n.probe.PublishMsg(msg); err != nil {
-			n.fault(checkRights, "", err.Error(), "")
-			return
+			n.fault(check, "", err.Error(), "")
+			return false
 		}
 	}
 	if err := n.probe.FlushWithContext(ctx); err != nil {
-		n.fault(checkRights, "", "no answer of the server: "+err.Error(), "try again")
-		return
+		n.fault(check, "", "no answer of the server: "+err.Error(), "try again")
+		return false
 	}
 	n.heardAll(ctx)
-	n.judgeRights(rights)
+	return true
 }
 
 // inbox is the prefix of this connection's.
@@ -256,13 +268,18 @@ func (n *natsWorld) refusals() map[string]bool {
 	return refused
 }
 
+// who is the user of the connection.
+func (n *natsWorld) who() string {
+	if n.config.NATS.User != "" {
+		return "user " + n.config.NATS.User
+	}
+	return "this user"
+}
+
 // judgeRights names those that the server has refused.
 func (n *natsWorld) judgeRights(rights []right) {
 	refused := n.refusals()
-	who := "this user"
-	if n.config.NATS.User != "" {
-		who = "user " + n.config.NATS.User
-	}
+	who := n.who()
 	lacks := slices.DeleteFunc(slices.Clone(rights), func(r right) bool { return r.soft || !refused[r.key()] })
 	never := n.config.NATS.Provision == config.ProvisionNever
 	switch creates := makes(n.prefix); {

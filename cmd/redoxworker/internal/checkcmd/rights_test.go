@@ -127,37 +127,77 @@ func TestCheckRights_AreThoseOfTheSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var allowed []string
+	// The second form of acknowledgements is a feature of the server that is off, flow control is of its
+	// making, the inboxes are its own and those of operator and console, which ask services about themselves.
+	beside := regexp.MustCompile(`^publish (\$JS\.ACK\.\*\.\*\.|\$JS\.FC\.|_INBOX_(operator|console)\.>)|^subscribe _INBOX_(worker|console)\.>`)
+	for user, rights := range map[string][]right{"worker": rightsOf(c), "console": consoleRights(c)} {
+		allowed, tried := allowedTo(opts, user), []string(nil)
+		for _, r := range rights {
+			tried = append(tried, r.String())
+		}
+		for _, a := range allowed {
+			if !slices.ContainsFunc(tried, func(one string) bool { return a == one || covers(a, one) }) && !beside.MatchString(a) {
+				t.Errorf("deploy/nats/accounts.conf has %q of %s, which check does not try", a, user)
+			}
+		}
+		for _, one := range tried {
+			if !slices.Contains(allowed, one) && !slices.ContainsFunc(allowed, func(a string) bool { return covers(a, one) }) {
+				t.Errorf("check tries %q, which deploy/nats/accounts.conf does not have for %s", one, user)
+			}
+		}
+		if len(tried) < 30 {
+			t.Errorf("%d of %s are tried", len(tried), user)
+		}
+	}
+}
+
+// allowedTo are the rights of a user of a server.
+func allowedTo(opts *server.Options, user string) (allowed []string) {
 	for _, u := range opts.Users {
-		if u.Username == "worker" {
-			for _, s := range u.Permissions.Publish.Allow {
-				allowed = append(allowed, "publish "+s)
-			}
-			for _, s := range u.Permissions.Subscribe.Allow {
-				allowed = append(allowed, "subscribe "+s)
-			}
+		if u.Username != user {
+			continue
+		}
+		for _, s := range u.Permissions.Publish.Allow {
+			allowed = append(allowed, "publish "+s)
+		}
+		for _, s := range u.Permissions.Subscribe.Allow {
+			allowed = append(allowed, "subscribe "+s)
 		}
 	}
-	var tried []string
-	for _, r := range rightsOf(c) {
-		verb := map[bool]string{true: "subscribe ", false: "publish "}[r.listen]
-		tried = append(tried, verb+r.need)
+	return allowed
+}
+
+// The user of a worker is told to be too little for its console, and one with the rights of a console is
+// enough; each that it lacks is named.
+func TestCheckConsole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, needsAll(defaults(), ""))
+	w.set = []string{"nats.user=worker", "nats.password=s3cret"}
+	w.whole(w.check()) // there is no console
+	w.set = append(w.set, "console.listen=127.0.0.1:0", "console.auth=none")
+	r := w.check()
+	if found := r.found(statusFault); len(found) != 1 || !strings.HasPrefix(found[0], "console console.nats: user worker lacks ") || !strings.Contains(found[0], "console and the inbox_prefix _INBOX_console") {
+		t.Errorf("%q", found)
 	}
-	// The second form of acknowledgements is a feature of the server that is off, the inboxes are
-	// its own and those of operator and console, which ask services about themselves.
-	beside := regexp.MustCompile(`^publish (\$JS\.ACK\.\*\.\*\.|_INBOX_(operator|console)\.>)|^subscribe _INBOX_worker\.>`)
-	for _, a := range allowed {
-		if !slices.ContainsFunc(tried, func(one string) bool { return a == one || covers(a, one) }) && !beside.MatchString(a) {
-			t.Errorf("deploy/nats/accounts.conf has %q, which check does not try", a)
+	var publish []string
+	for _, right := range consoleRights(defaults()) {
+		if !right.listen && right.need != "redox.audit.*.deed" {
+			publish = append(publish, `"`+right.need+`"`)
 		}
 	}
-	for _, one := range tried {
-		if !slices.Contains(allowed, one) && !slices.ContainsFunc(allowed, func(a string) bool { return covers(a, one) }) {
-			t.Errorf("check tries %q, which deploy/nats/accounts.conf does not have", one)
-		}
+	w = newWorld(t, "{publish: {allow: ["+strings.Join(publish, ", ")+`]}, subscribe: {allow: ["_INBOX_c.>", "redox.reply.>"]}}`)
+	w.set = []string{"console.nats.user=worker", "console.nats.password=s3cret", "console.nats.inbox_prefix=_INBOX_c"}
+	before := w.stored()
+	r = w.check()
+	if found := r.found(statusFault); len(found) != 1 || !strings.HasPrefix(found[0], "console publish redox.audit.*.deed: user worker may not write into the audit trail") {
+		t.Errorf("%q", found)
 	}
-	if len(tried) < 40 {
-		t.Errorf("%d are tried", len(tried))
+	if after := w.stored(); after != before {
+		t.Errorf("streams held %q, hold %q", before, after)
+	}
+	w.set = append(w.set, "console.nats.password=wrong")
+	if found := w.check("--timeout", "2s").found(statusFault); len(found) != 1 || !strings.HasPrefix(found[0], "console console.nats: ") {
+		t.Errorf("%q", found)
 	}
 }
 

@@ -37,13 +37,24 @@ func (c Command) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	session, err := a.Connect(ctx, settings)
+	session, err := a.Connect(ctx, connection(settings))
 	if err != nil {
 		s.Close()
 		return err
 	}
 	s.ready = func() { c.tell(a, s, token) }
 	return s.Run(ctx, func(context.Context) (*cli.Session, error) { return session, nil })
+}
+
+// connection are the settings of the one that the console opens: that of the flags where they name a
+// server or a user, else its own.
+func connection(settings *config.Config) *config.Config {
+	for _, key := range []string{"nats.url", "nats.context", "nats.user", "nats.creds_file", "nats.nkey_file", "nats.creds", "nats.nkey", "nats.token", "nats.token_file"} {
+		if settings.Origin(key) == "command line" {
+			return settings
+		}
+	}
+	return settings.ForConsole()
 }
 
 // place says where to listen. What is not configured is served to this machine alone.

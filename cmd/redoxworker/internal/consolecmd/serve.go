@@ -4,6 +4,7 @@ package consolecmd
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"net"
@@ -16,7 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/sqlcmd"
 	"github.com/redoxworker/redoxworker/config"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker/console"
 	"github.com/redoxworker/redoxworker/worker/service"
 	"github.com/redoxworker/redoxworker/worker/service/httpserve"
@@ -31,8 +34,16 @@ type Server struct {
 	version  string
 	listener net.Listener
 	gate     *signin.Gate
-	ready    func() // is called when pages are served; nil for nobody
+	outbox   *sqloutbox.Outbox // nil where the settings have none
+	db       *sql.DB           // of the outbox
+	ready    func()            // is called when pages are served; nil for nobody
+	// PublicKeys serves the public halves of the keys that sign here; nil where none do. Set it before Run.
+	PublicKeys http.Handler
 }
+
+// mostConnections is how many connections to the database of the outbox the console opens: the relay's are
+// others.
+const mostConnections = 2
 
 // Open opens the listener that console.listen names; nil where it names none. Run or Close it.
 func Open(ctx context.Context, c *config.Config, log *slog.Logger, version string) (*Server, error) {
@@ -43,11 +54,28 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, version strin
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listen(ctx, c.Console.Listen)
-	if err != nil {
+	s := &Server{config: c, log: log, version: version, gate: gate}
+	if s.db, err = sqlcmd.Open(c.Outbox); err != nil {
+		return nil, err
+	}
+	if s.db != nil {
+		s.db.SetMaxOpenConns(mostConnections)
+		if s.outbox, err = service.NewOutbox(c, nil); err != nil {
+			s.closeDatabase()
+			return nil, err
+		}
+	}
+	if s.listener, err = listen(ctx, c.Console.Listen); err != nil {
+		s.closeDatabase()
 		return nil, config.Mistakef("console.listen: %w; choose another address, or leave it empty for none", err)
 	}
-	return &Server{config: c, log: log, version: version, listener: listener, gate: gate}, nil
+	return s, nil
+}
+
+func (s *Server) closeDatabase() {
+	if s.db != nil {
+		_ = s.db.Close()
+	}
 }
 
 // unixPrefix begins an address that is the path of a socket.
@@ -71,7 +99,10 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // Close gives up a listener that was not run.
-func (s *Server) Close() { _ = s.listener.Close() }
+func (s *Server) Close() {
+	_ = s.listener.Close()
+	s.closeDatabase()
+}
 
 // Address is where browsers of this machine find the console.
 func (s *Server) Address() string {
@@ -87,6 +118,7 @@ func (s *Server) Address() string {
 // Run serves until ctx ends. connect is called once; until it has returned, pages say that there is no
 // connection. Its error, and that of the listener, end it.
 func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Session, error)) error {
+	defer s.closeDatabase()
 	var pages atomic.Pointer[console.Console]
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c := pages.Load(); c != nil {
@@ -108,7 +140,7 @@ func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Se
 		}
 		defer session.Close()
 		c, err := console.New(console.Config{JS: session.JS, Prefix: session.Prefix, Ring: session.Ring(), RequireSeal: s.config.Seal.Require, Path: s.config.Console.BasePath, Guard: s.gate.Wrap, Topology: service.Topology(s.config),
-			Settings: s.config, Keep: session.Keep(), Explain: session.Explain, Logger: s.log, Version: s.version})
+			Outbox: s.outbox, Database: s.db, PublicKeys: s.PublicKeys, Settings: s.config, Keep: session.Keep(), Explain: session.Explain, Logger: s.log, Version: s.version})
 		if err != nil {
 			return err
 		}
@@ -126,11 +158,12 @@ func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Se
 func (s *Server) Beside(ctx context.Context) {
 	s.log.Info("web console", "address", s.Address())
 	err := s.Run(ctx, func(ctx context.Context) (*cli.Session, error) {
-		conn, js, err := natslink.Connect(ctx, s.config, s.log)
+		settings := s.config.ForConsole()
+		conn, js, err := natslink.Connect(ctx, settings, s.log)
 		if err != nil {
 			return nil, err
 		}
-		return cli.NewSession(s.config, conn, js), nil
+		return cli.NewSession(settings, conn, js), nil
 	})
 	if err != nil {
 		s.log.Error("the web console ended; the worker goes on", "error", err)

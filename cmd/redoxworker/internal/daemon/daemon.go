@@ -5,6 +5,7 @@ package daemon
 
 import (
 	"context"
+	"net/http"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,9 @@ func Run(ctx context.Context, a *cli.App) error {
 		s.Close()
 		return err
 	}
+	if console != nil {
+		console.PublicKeys = publicKeys(s)
+	}
 	manager := newSystemd(s.Status, log)
 	undo := a.OnHangup(func() {
 		log.Info("hangup: reading the configuration again")
@@ -69,6 +73,15 @@ func Run(ctx context.Context, a *cli.App) error {
 	stop()
 	beside.Wait()
 	return err
+}
+
+// publicKeys serves the set of the public keys of s, at whatever path it is asked for.
+func publicKeys(s *service.Service) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.Clone(r.Context())
+		r.URL.Path, r.URL.RawPath = service.PathJWKS, ""
+		s.Handler().ServeHTTP(w, r)
+	})
 }
 
 // NewRegistry is for the metrics of a process: those of Go and the process are in it.

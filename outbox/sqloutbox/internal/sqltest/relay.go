@@ -26,6 +26,7 @@ func (s Server) Relay(t *testing.T) {
 		{"like a publisher", s.likeAPublisher},
 		{"failed rows", s.failedRows},
 		{"failed rows hold", s.failedRowsHold},
+		{"many failed rows", s.manyFailedRows},
 		{"a source is refused", s.sourceRefused},
 		{"many sources are refused", s.manyRefused},
 		{"what Lint refuses", s.unfit},
