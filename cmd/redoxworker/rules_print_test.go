@@ -64,7 +64,7 @@ var opaque = []string{"outbox.Publisher", "sqloutbox.Outbox", "gateway.Gateway",
 var harmless = strings.Fields(`
 auth.Cache auth.CacheConfig auth.KeyCheck auth.Legacy auth.LegacyConfig auth.NoTokenError auth.OAuth auth.OAuthConfig auth.SignError auth.Status
 auth.Scopes auth.ScopesConfig auth.TokenError auth.Transport auth.TransportConfig filewatch.Config filewatch.Watcher prom.Metrics smart.Client smart.Config smart.Document smart.Error
-config.Admin config.Audit config.Bodies config.Config config.Console config.ConsoleOIDC config.ConsoleProxy config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
+config.Admin config.Audit config.Bodies config.Config config.Console config.ConsoleNATS config.ConsoleOIDC config.ConsoleProxy config.DLQ config.Field config.Gateway config.Key config.Log config.NATS config.NextKey config.Queue
 config.Outbox config.Offload config.Options config.Order config.Problem config.Quota config.Reconcile config.Redox config.Reply config.Retry config.Source
 config.Seal config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.Progress bulkexport.Result
@@ -74,13 +74,13 @@ dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens
 dlq.Grouping dlq.Page dlq.PageOptions dlq.ReplayNote dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 lint.Error lint.Linter lint.Problem
 seal.Key seal.Options
-sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.LaneStatus sqloutbox.Migration sqloutbox.Relay sqloutbox.RelayConfig sqloutbox.Stats sqloutbox.Status
+sqloutbox.FailedQuery sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.LaneStatus sqloutbox.Migration sqloutbox.Relay sqloutbox.RelayConfig sqloutbox.Stats sqloutbox.Status
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler
 feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Registry registry.Row registry.Snapshot console.Config console.Console
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
-access.Grant access.User access.Config access.Guard access.Identity access.Local access.Passwords access.Proxy access.Refusal access.Rule access.Tokens access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link oidc.Config oidc.Provider service.KeyStatus service.Options service.Service service.Status signin.Gate
+access.Grant access.User access.Config access.Guard access.Identity access.Local access.Passwords access.Problem access.Proxy access.Refusal access.Rule access.Tokens access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link oidc.Config oidc.Provider service.KeyStatus service.Options service.Service service.Status signin.Gate
 audit.Begun audit.Deed audit.Entry audit.File audit.Line audit.Tail audit.Query audit.Reader audit.Record audit.Recorder audit.Result audit.Stream operate.CanaryError operate.Desk operate.FindOptions operate.Finding operate.Moment operate.Place operate.ReplayOptions operate.Row operate.Stray operate.StrayOptions operate.StrayQuery operate.Strayed operate.Strays operate.Target order.Head order.State order.Tokens
 overview.Announcement overview.Config overview.Dead overview.DeadReason overview.Drain overview.Gatherer overview.Head overview.Key overview.Lane overview.Need
 overview.Outbox overview.Overview overview.Pause overview.Queue overview.Quota overview.Reconcile overview.Why overview.Worker worker.Config worker.Event worker.Paused worker.Pauses worker.SlowSource worker.SourceBacklog

@@ -23,7 +23,7 @@ type AuditCommand struct {
 // auditLsCommand lists entries.
 type auditLsCommand struct {
 	Source      string   `placeholder:"NAME" help:"Only what concerns this source."`
-	Action      []string `placeholder:"NAME" help:"Only replay, discard, reveal, edit, export, import, pause, resume, hold, release, move, dead-letter, source.add, source.set or source.rm."`
+	Action      []string `placeholder:"NAME" help:"Only replay, discard, reveal, edit, export, import, pause, resume, hold, release, move, dead-letter, source.add, source.set, source.rm, outbox.retry, outbox.discard, seal.rotate, seal.rewrap or seal.shred."`
 	By          string   `placeholder:"NAME" help:"Only what was done by somebody whose name has this part."`
 	ID          string   `name:"id" placeholder:"ID" help:"Only what concerns this message."`
 	Since       cli.Past `placeholder:"WHEN" help:"Then or later: a time (RFC 3339) or so long ago (90m, 3d)."`
