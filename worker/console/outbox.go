@@ -158,7 +158,7 @@ func (r *request) reached() error {
 	if r.console.config.Outbox != nil {
 		return nil
 	}
-	return &problem{Status: http.StatusNotFound, Text: "this console does not reach the database of an outbox", Mend: "set outbox.driver and outbox.dsn for it, or use `redoxworker outbox failed` where the database is reached"}
+	return &problem{Status: http.StatusNotFound, Text: "this console does not reach the database of an outbox", Mend: "set outbox.driver and outbox.dsn for it, or use `redoxworker outbox failed ls` where the database is reached"}
 }
 
 // rowQuery is what the filter selects of the rows to which the user may do something.
