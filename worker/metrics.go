@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/meter"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
@@ -82,26 +82,12 @@ const (
 )
 
 // seen tells the metrics what a look at the queue found.
-func (w *Worker) seen(ctx context.Context, info *jetstream.StreamInfo) {
+func (w *Worker) seen(ctx context.Context, held tally.Queue) {
 	if w.config.Registerer == nil {
 		return
 	}
-	s := meter.Seen{At: info.TimeStamp, Messages: make(map[meter.Waiting]uint64)}
-	if info.State.Msgs > 0 {
-		s.First = info.State.FirstTime
-	}
-	for subject, n := range info.State.Subjects {
-		source, kind, _, _ := w.config.Prefix.ParseOut(subject)
-		switch {
-		case kind == "":
-			s.Astray += n
-		case w.source(source) == nil:
-			s.Unserved += n
-		default:
-			s.Messages[meter.Waiting{Source: source, Lane: kind}] += n
-		}
-	}
-	w.metrics.Queue.Look(s)
+	unserved := held.Unserved(func(source string) bool { return w.source(source) != nil })
+	w.metrics.Queue.Look(meter.Seen{Queue: held, Unserved: unserved})
 	if now := time.Now(); now.Sub(w.ranked) >= meter.RankEvery {
 		w.ranked = now
 		w.metrics.Rank(now)
@@ -117,8 +103,9 @@ func (w *Worker) seen(ctx context.Context, info *jetstream.StreamInfo) {
 func (w *Worker) lookForOldest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, oldestTimeout)
 	defer cancel()
+	p := w.config.Prefix
 	for _, source := range w.metrics.Queue.Ask() {
-		stored, err := w.heads.Oldest(ctx, w.config.Prefix.String()+".out."+source+".>")
+		stored, _, err := tally.Oldest(ctx, w.js, p.OutStream(), p.String()+".out."+source+".>")
 		if err != nil {
 			return
 		}

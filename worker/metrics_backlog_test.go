@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
@@ -40,8 +41,8 @@ func gauges(t *testing.T, r *prometheus.Registry, prefix string) map[string]floa
 	return values
 }
 
-// What waits and what is in flight is counted for the sources that a worker serves, of
-// which the queue may hold nothing; and nothing is told while NATS is away.
+// What waits is counted of all sources, also of those that this worker does not serve: workers that
+// share the queue say the same of it. Nothing is told while NATS is away.
 func TestBacklog(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(ctx context.Context, _ outbox.Message, _ int) (outbox.Answer, error) {
@@ -65,7 +66,7 @@ func TestBacklog(t *testing.T) {
 		r.start(worker.Config{Registerer: registry, Concurrency: 2, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 
 		want := map[string]float64{
-			"messages send clinic-a": 5, "messages ordered clinic-a": 2,
+			"messages send clinic-a": 5, "messages ordered clinic-a": 2, "messages send clinic-c": 1,
 			"messages send (other)": 0, "messages ordered (other)": 0, "messages request (other)": 0,
 			"unserved_messages": 1, "astray_messages": 1,
 		}
@@ -97,6 +98,54 @@ func TestBacklog(t *testing.T) {
 		bubble.Sleep(time.Minute)
 		if got := gauges(r.T, registry, "redoxworker_queue_"); len(got) > 0 {
 			r.Errorf("without a queue: %v", got)
+		}
+	})
+}
+
+// Workers of different sources say the same of the queue, which is what the overview says: all of it,
+// also what nobody serves.
+func TestBacklog_IsTheFleets(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.far.Answer = func(ctx context.Context, _ outbox.Message, _ int) (outbox.Answer, error) {
+			<-ctx.Done()
+			return outbox.Answer{}, ctx.Err()
+		}
+		for i := range 30 {
+			of := fmt.Sprintf("clinic-%c", 'a'+i%3)
+			r.publish(outbox.Message{ID: fmt.Sprint("m", i), Source: of, Lane: []outbox.Lane{outbox.LaneSend, outbox.LaneRequest}[i/3%2]})
+		}
+		r.ordered("o1", "patient")
+		bubble.Sleep(time.Minute)
+		one, two := prometheus.NewRegistry(), prometheus.NewRegistry()
+		r.start(worker.Config{ID: "one", Registerer: one, Sources: []worker.Source{{Name: source}}})
+		r.start(worker.Config{ID: "two", Registerer: two, Sources: []worker.Source{{Name: "clinic-b"}}})
+		bubble.Sleep(5 * time.Second)
+		g, err := overview.New(r.js, overview.Config{})
+		r.must(err)
+		seen := make(map[string]float64)
+		for _, l := range g.Gather(r.Context()).Lanes {
+			seen[" "+string(l.Lane)+" "+l.Source] += float64(l.Messages)
+		}
+		if len(seen) != 6 {
+			t.Errorf("the overview has %v", seen)
+		}
+		for id, registry := range map[string]*prometheus.Registry{"one": one, "two": two} {
+			shown := make(map[string]float64)
+			for name, n := range gauges(t, registry, "redoxworker_queue_messages") {
+				if n > 0 {
+					shown[strings.Replace(name, "ordered", "send", 1)] += n
+				}
+			}
+			if diff := cmp.Diff(seen, shown); diff != "" {
+				t.Errorf("worker %s: %s", id, diff)
+			}
+			want := map[string]float64{"one": 20, "two": 21}[id]
+			if got := gauges(t, registry, "redoxworker_queue_unserved_messages")[""]; got != want {
+				t.Errorf("worker %s does not serve %v messages, want %v", id, got, want)
+			}
+			if oldest := gauges(t, registry, "redoxworker_source_oldest_seconds"); len(oldest) != 3 || oldest[" clinic-c"] < 60 {
+				t.Errorf("worker %s: %v", id, oldest)
+			}
 		}
 	})
 }

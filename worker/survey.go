@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
 // A worker learns in two ways what there is to pull. The queue republishes the headers of each
@@ -115,13 +117,9 @@ func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 	}
 	w.queueThere.Store(true)
 	w.learnDecided(ctx)
-	count := make(map[*lane]int64)
-	for subject, n := range info.State.Subjects {
-		source, kind, _, _ := w.config.Prefix.ParseOut(subject)
-		if kind == "" {
-			continue
-		}
-		if l := w.laneFor(source, kind); l != nil {
+	held, count := tally.OfQueue(w.config.Prefix, info, nil), make(map[*lane]int64)
+	for waiting, n := range held.Messages {
+		if l := w.laneFor(waiting.Source, waiting.Lane); l != nil {
 			count[l] += int64(n)
 		}
 	}
@@ -131,7 +129,7 @@ func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 		l.stored.Store(n)
 		found = w.poll(l, n, now) || found
 	}
-	w.seen(ctx, info)
+	w.seen(ctx, held)
 	return found, nil
 }
 

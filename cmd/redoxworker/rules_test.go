@@ -118,19 +118,19 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"auth/internal/answer": {"auth/secret"}, "auth/internal/guard": nil, "auth/internal/remote": {"auth/internal/answer", "auth/internal/guard"}, "auth/internal/keyfile": {"auth/secret", "auth/internal/answer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "worker/redoxsim/internal/jsonread": nil, "worker/redoxsim/internal/assertion": {"worker/redoxsim/internal/jsonread"}, "worker/redoxsim/internal/fhirpath": nil, "worker/redoxsim/internal/synthetic": nil, "outbox/natsdev": nil,
 		"auth/xoauth2": {"auth"}, "worker": {"worker/audit", "outbox", "outbox/seal", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/workertest": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
 		"worker/workertest/bubble": nil, "worker/workertest/nodejs": nil, "worker/workertest/chaos": nil, "worker/quota": {"outbox", "outbox/logsample"},
-		"worker/internal/meter": {"outbox"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
+		"worker/internal/tally": {"outbox"}, "worker/internal/meter": {"outbox", "worker/internal/tally"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
 		"worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil, "worker/internal/guard": nil,
 		"worker/internal/pull": {"outbox"}, "worker/internal/heads": {"outbox"}, "worker/internal/advisory": {"outbox"}, "worker/internal/verdict": {"outbox", "worker/internal/backoff", "worker/internal/lease", "worker/internal/ledger"},
 		"worker/operate":  {"outbox", "outbox/seal", "outbox/dlq", "worker", "worker/audit", "worker/order", "worker/internal/ledger"},
 		"worker/order":    {"outbox", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
-		"worker/overview": {"auth", "outbox", "outbox/dlq", "outbox/topology", "worker", "worker/order", "worker/quota"},
+		"worker/overview": {"auth", "outbox", "outbox/dlq", "outbox/topology", "worker", "worker/internal/tally", "worker/order", "worker/quota"},
 		"worker/redox":    {"outbox", "outbox/logsample", "auth/httpanswer", "worker/internal/guard", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
 		// What is internal to redox knows no message.
 		"worker/redox/internal/httpwire": nil, "worker/redox/internal/jsonscan": nil, "worker/redox/internal/answer": {"auth/httpanswer", "worker/redox/internal/jsonscan"},
 		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/dlq", "outbox/logsample", "worker/redox/platform", "worker/internal/backoff"},
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
 		"worker/service": {"config", "auth", "outbox", "outbox/seal", "outbox/sqloutbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/audit", "worker/overview", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
-			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed", "worker/internal/backoff"},
+			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed", "worker/internal/backoff", "worker/internal/tally"},
 		"worker/service/access":    {"config", "auth", "auth/prom", "auth/filewatch", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
 		"worker/service/registry":  {"config", "outbox", "worker/audit"},
@@ -138,7 +138,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 		"worker/console/access": {"auth/secret", "outbox/logsample"}, "worker/console/access/oidc": {"auth/secret", "worker/console/access"},
 		"worker/service/signin": {"auth/filewatch", "auth/secret", "config", "worker/console/access", "worker/console/access/oidc", "worker/service/internal/pemfile"},
-		"worker/console":        {"config", "outbox", "outbox/dlq", "outbox/logsample", "outbox/seal", "outbox/sqloutbox", "outbox/topology", "worker/audit", "worker/console/access", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/service/registry"},
+		"worker/console":        {"config", "outbox", "outbox/dlq", "outbox/logsample", "outbox/seal", "outbox/sqloutbox", "outbox/topology", "worker", "worker/audit", "worker/console/access", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/service/registry"},
 	}
 	inside := []string{"internal/cli", "internal/signincmd", "internal/usagecmd", "internal/wirecmd", "internal/sqlcmd", "internal/consolecmd", "internal/statuscmd", "internal/checkcmd", "internal/dlqcmd", "internal/opscmd", "internal/provisioncmd", "internal/sealcmd", "internal/telemetry", "internal/daemon", "internal/devstack", "internal/bench", "internal/clitest"}
 	packages := goList(t)

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
 // deadSample is of how many of the newest dead letters the reasons are read.
@@ -78,16 +78,16 @@ func (x *gathering) countLetters(ctx context.Context, stream jetstream.Stream, s
 		}
 		return nil
 	}
-	info, err := x.subjects(ctx, stream, x.config.Prefix.String()+".dlq.>")
+	began := time.Now()
+	letters, err := tally.OfLetters(ctx, x.config.Prefix, stream)
 	if err != nil {
 		return err
 	}
+	x.costs(int(state.NumSubjects), began)
 	dead.Sources = map[string]uint64{}
-	for subject, n := range info.State.Subjects {
-		source, rest, _ := strings.Cut(strings.TrimPrefix(subject, x.config.Prefix.String()+".dlq."), ".")
-		settlement, _, _ := strings.Cut(rest, ".")
-		dead.Sources[source] += n
-		dead.Settlements[outbox.Settlement(settlement)] += n
+	for letter, n := range letters {
+		dead.Sources[letter.Source] += n
+		dead.Settlements[letter.Settlement] += n
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
 // Package overview says what is going on: what waits in the queue and why, heads of orders, pauses,
 // the quota and its pace, keys, workers, dead letters, the SQL outbox, and when all that will be
-// sent. It is one model for the command's status, a console, metrics and programs that embed a
-// worker.
+// sent. It is one model for the command's status, a console and programs that embed a worker; what
+// streams hold is counted in the same place for the metrics of workers, from looks that these make
+// anyway.
 //
 // A [Gatherer] asks NATS for what is stored and what all workers share, and every worker that runs
 // for what only it knows. Workers answer as the NATS micro service "redox-worker", which [Announce]

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
 const (
@@ -37,18 +38,20 @@ func (x *gathering) lookAtLanes(ctx context.Context) {
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		if x.listed {
-			return
+		if !x.listed {
+			err := x.lookInHand(ctx, stream, lanes)
+			x.learn(inHand, err, "CONSUMER.INFO."+queue+".*")
+			x.counted = err == nil
 		}
-		x.learn(inHand, x.lookInHand(ctx, stream, lanes), "CONSUMER.INFO."+queue+".*")
 	})
 	both.Go(func() {
-		x.learn("how long the oldest messages have waited", x.lookAtOldest(ctx, stream, lanes), get(queue))
+		x.learn("how long the oldest messages have waited", x.lookAtOldest(ctx, lanes), get(queue))
 	})
 	both.Wait()
 	for i := range lanes { // by what is known now
 		lanes[i].Why = x.why(&lanes[i])
 	}
+	x.counted = false // of those after the first nothing is
 	x.orderLanes()
 }
 
@@ -91,7 +94,7 @@ func (l *Lane) delivered(info *jetstream.ConsumerInfo) {
 }
 
 // lookAtOldest reads the first message of the lanes.
-func (x *gathering) lookAtOldest(ctx context.Context, stream jetstream.Stream, lanes []Lane) error {
+func (x *gathering) lookAtOldest(ctx context.Context, lanes []Lane) error {
 	var read atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
@@ -103,17 +106,14 @@ func (x *gathering) lookAtOldest(ctx context.Context, stream jetstream.Stream, l
 				if read.Load() > mostBytes {
 					return nil
 				}
-				msg, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
-				if errors.Is(err, jetstream.ErrMsgNotFound) {
-					return nil // settled meanwhile
-				}
-				if err != nil {
+				stored, bytes, err := tally.Oldest(ctx, x.js, x.config.Prefix.OutStream(), subject)
+				if err != nil || stored.IsZero() {
 					return err
 				}
-				read.Add(int64(len(msg.Data)))
+				read.Add(int64(bytes))
 				mu.Lock()
 				defer mu.Unlock()
-				l.Age = max(l.Age, x.now.Sub(msg.Time))
+				l.Age = max(l.Age, x.now.Sub(stored))
 				return nil
 			})
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 	"github.com/redoxworker/redoxworker/worker/order"
 )
 
@@ -50,7 +51,7 @@ func (x *gathering) lookAtQueue(ctx context.Context) {
 	defer x.mu.Unlock()
 	x.now = state.TimeStamp
 	x.view.Queue = x.rates(state)
-	x.countSubjects(state.State.Subjects)
+	x.countSubjects(state)
 	if many {
 		x.countConsumers(consumers)
 	}
@@ -137,29 +138,25 @@ func (x *gathering) consumers(ctx context.Context, stream jetstream.Stream) (map
 }
 
 // countSubjects makes the lanes and finds the tokens with several messages.
-func (x *gathering) countSubjects(subjects map[string]uint64) {
+func (x *gathering) countSubjects(state *jetstream.StreamInfo) {
+	held := tally.OfQueue(x.config.Prefix, state, func(c tally.Crowd) {
+		x.crowd(order.State{Source: c.Source, Token: c.Token, Messages: c.Messages})
+	})
+	x.view.Queue.Astray = held.Astray
 	lanes := map[string]*Lane{}
-	for subject, n := range subjects {
-		source, kind, token, _ := x.config.Prefix.ParseOut(subject)
-		if kind == "" {
-			x.view.Queue.Astray += n
-			continue
-		}
-		name := x.config.Prefix.LaneConsumer(source, kind)
+	for waiting, n := range held.Messages {
+		name := x.config.Prefix.LaneConsumer(waiting.Source, waiting.Lane)
 		l := lanes[name]
 		if l == nil {
-			l = &Lane{Source: source, Lane: outbox.LaneSend}
-			if kind == outbox.LaneRequest {
-				l.Lane = kind
+			l = &Lane{Source: waiting.Source, Lane: outbox.LaneSend}
+			if waiting.Lane == outbox.LaneRequest {
+				l.Lane = waiting.Lane
 			}
 			lanes[name] = l
 		}
 		l.Messages += n
-		if kind == outbox.LaneOrdered {
+		if waiting.Lane == outbox.LaneOrdered {
 			l.Ordered += n
-			if n > 1 && token != "" {
-				x.crowd(order.State{Source: source, Token: token, Messages: n})
-			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(lanes)) {

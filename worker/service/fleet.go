@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
 const (
@@ -36,7 +36,7 @@ type fleet struct {
 	mu      sync.Mutex
 	streams map[string]*jetstream.StreamInfo // nil: nothing is known
 	dead    string                           // the name of the dead letters' stream
-	letters map[letterKey]uint64
+	letters map[tally.Letter]uint64
 
 	// of look alone
 	counted   time.Time // when the letters were counted last
@@ -44,6 +44,7 @@ type fleet struct {
 	countedAt [2]uint64 // what the stream held then: messages, last sequence
 }
 
+// letterKey has the labels of a count of dead letters.
 type letterKey struct{ source, settlement string }
 
 // lost says that the streams cannot be looked at.
@@ -77,13 +78,12 @@ func (f *fleet) look(ctx context.Context, js jetstream.JetStream, p outbox.Prefi
 }
 
 // countLetters counts the dead letters by source and settlement.
-func countLetters(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, messages uint64) (map[letterKey]uint64, error) {
-	if messages > mostLetters {
-		return map[letterKey]uint64{{otherSources, anySettlement}: messages}, nil
-	}
-	count := make(map[letterKey]uint64)
-	if messages == 0 {
-		return count, nil
+func countLetters(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, messages uint64) (map[tally.Letter]uint64, error) {
+	switch {
+	case messages > mostLetters:
+		return map[tally.Letter]uint64{{Source: otherSources}: messages}, nil
+	case messages == 0:
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -91,17 +91,7 @@ func countLetters(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, 
 	if err != nil {
 		return nil, err
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(p.String()+".dlq.>"))
-	if err != nil {
-		return nil, err
-	}
-	for subject, n := range info.State.Subjects {
-		parts := strings.SplitN(strings.TrimPrefix(subject, p.String()+".dlq."), ".", 3)
-		if len(parts) == 3 {
-			count[letterKey{parts[0], parts[1]}] += n
-		}
-	}
-	return count, nil
+	return tally.OfLetters(ctx, p, stream)
 }
 
 var (
@@ -149,12 +139,12 @@ func (f *fleet) Collect(to chan<- prometheus.Metric) {
 // caller holds mu.
 func (f *fleet) shownLetters() map[letterKey]uint64 {
 	shown := make(map[letterKey]uint64)
-	for _, s := range []outbox.Settlement{outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison} {
+	for _, s := range settlements {
 		shown[letterKey{otherSources, string(s)}] = 0
 	}
 	bySource := make(map[string]uint64)
-	for key, n := range f.letters {
-		bySource[key.source] += n
+	for letter, n := range f.letters {
+		bySource[letter.Source] += n
 	}
 	names := make([]string, 0, len(bySource))
 	for name := range bySource {
@@ -164,11 +154,18 @@ func (f *fleet) shownLetters() map[letterKey]uint64 {
 		return cmp.Or(cmp.Compare(bySource[b], bySource[a]), cmp.Compare(a, b))
 	})
 	names = names[:min(mostLetterSources, len(names))]
-	for key, n := range f.letters {
+	for letter, n := range f.letters {
+		key := letterKey{letter.Source, string(letter.Settlement)}
 		if !slices.Contains(names, key.source) {
 			key.source = otherSources
+		}
+		if !slices.Contains(settlements[:], letter.Settlement) { // whoever may write a dead letter may write any
+			key.settlement = anySettlement
 		}
 		shown[key] += n
 	}
 	return shown
 }
+
+// settlements are those of dead letters.
+var settlements = [...]outbox.Settlement{outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison}

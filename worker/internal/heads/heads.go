@@ -71,22 +71,6 @@ func (s Stream) First(ctx context.Context, subject string) (uint64, error) {
 	return readSequence(answer)
 }
 
-// Oldest returns when the first stored message of a subject, which may have wildcards, was stored;
-// zero if there is none. It asks as First does.
-func (s Stream) Oldest(ctx context.Context, subject string) (time.Time, error) {
-	answer, err := s.ask(ctx, subject)
-	if err != nil {
-		return time.Time{}, err
-	}
-	var first struct {
-		Message struct {
-			Time time.Time `json:"time"`
-		} `json:"message"`
-	}
-	err = json.Unmarshal(answer, &first)
-	return first.Message.Time, err
-}
-
 func (s Stream) ask(ctx context.Context, subject string) ([]byte, error) {
 	ask, err := json.Marshal(map[string]any{"next_by_subj": subject, "no_hdr": true})
 	if err != nil {

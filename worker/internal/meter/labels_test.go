@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
 // gather returns the metrics of a family, by their labels.
@@ -190,12 +191,12 @@ func busy(t testing.TB, sources int) *prometheus.Registry {
 		t.Fatal(err)
 	}
 	m.Expect(sources)
-	now, seen := time.Now(), Seen{At: time.Now(), First: time.Now(), Messages: map[Waiting]uint64{}}
+	now, seen := time.Now(), Seen{Queue: tally.Queue{At: time.Now(), First: time.Now(), Messages: map[tally.Waiting]uint64{}}}
 	for i := range sources {
 		s := m.Source(fmt.Sprintf("clinic-%04d", i))
 		settle(s, outbox.Delivered, 1)
 		for _, lane := range laneNames {
-			seen.Messages[Waiting{s.name, lane}] = 1
+			seen.Messages[tally.Waiting{Source: s.name, Lane: lane}] = 1
 		}
 	}
 	m.Rank(now)

@@ -9,27 +9,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
 // MostWaiting is how many sources the gauges of the queue name: those with most messages, and those
 // whose oldest message is the oldest.
 const MostWaiting = 20
 
-// Waiting names what waits in the queue.
-type Waiting struct {
-	Source string
-	Lane   outbox.Lane
-}
-
 // Seen is what a look at the queue found.
 type Seen struct {
-	At    time.Time // by the server's clock
-	First time.Time // when the oldest message was stored; zero: there is none
-	// Messages that are not settled, of the sources that are served.
-	Messages map[Waiting]uint64
-	// Unserved are messages of sources that this worker does not serve, Astray those under subjects
-	// that no worker reads.
-	Unserved, Astray uint64
+	tally.Queue
+	// Unserved are messages of sources that this worker does not serve: they are among those of Queue.
+	Unserved uint64
 }
 
 // Queue is what is known of the work queue. It is a [prometheus.Collector] that asks nobody, and
@@ -117,13 +108,13 @@ func (q *Queue) Oldest(source string, stored time.Time) {
 
 var (
 	queueMessages = prometheus.NewDesc("redoxworker_queue_messages",
-		"Messages in the work queue that are not settled, those in flight included, of the sources with most."+Fleet, []string{"source", "lane"}, nil)
+		"Messages in the work queue that are not settled, those in flight included, of the sources with most, whoever serves them."+Fleet, []string{"source", "lane"}, nil)
 	queueOldest = prometheus.NewDesc("redoxworker_queue_oldest_seconds",
 		"Age of the oldest message in the work queue, of any source; 0 when it is empty."+Fleet, nil, nil)
 	sourceOldest = prometheus.NewDesc("redoxworker_source_oldest_seconds",
 		"Age of the oldest message of a source in the work queue, of the sources that have waited longest."+Fleet, []string{"source"}, nil)
 	queueUnserved = prometheus.NewDesc("redoxworker_queue_unserved_messages",
-		"Messages in the work queue of sources that this worker does not serve.", nil, nil)
+		"Messages in the work queue of sources that this worker does not serve, which redoxworker_queue_messages counts as well.", nil, nil)
 	queueAstray = prometheus.NewDesc("redoxworker_queue_astray_messages",
 		"Messages in the work queue under subjects that no worker reads."+Fleet, nil, nil)
 )

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
 // Of 200 sources with messages the gauges name those with most, and those that have waited
@@ -22,10 +23,10 @@ func TestQueue_NamesWhatWaits(t *testing.T) {
 	}
 	start := time.Now()
 	stuck := start.Add(-time.Hour)
-	seen := Seen{At: start, First: stuck, Messages: map[Waiting]uint64{{"stuck", outbox.LaneOrdered}: 1}, Unserved: 3, Astray: 2}
+	seen := Seen{Queue: tally.Queue{At: start, First: stuck, Messages: map[tally.Waiting]uint64{{Source: "stuck", Lane: outbox.LaneOrdered}: 1}, Astray: 2}, Unserved: 3}
 	all := uint64(1)
 	for i := range 200 {
-		seen.Messages[Waiting{fmt.Sprintf("busy-%04d", i), outbox.LaneSend}] = uint64(i + 1)
+		seen.Messages[tally.Waiting{Source: fmt.Sprintf("busy-%04d", i), Lane: outbox.LaneSend}] = uint64(i + 1)
 		all += uint64(i + 1)
 	}
 	asked := 0
@@ -59,7 +60,7 @@ func TestQueue_NamesWhatWaits(t *testing.T) {
 	if u, a := gather(t, r, "redoxworker_queue_unserved_messages")[""], gather(t, r, "redoxworker_queue_astray_messages")[""]; u.GetGauge().GetValue() != 3 || a.GetGauge().GetValue() != 2 {
 		t.Errorf("unserved %v, astray %v", u, a)
 	}
-	q.Look(Seen{At: seen.At})
+	q.Look(Seen{Queue: tally.Queue{At: seen.At}})
 	if got := gather(t, r, "redoxworker_source_oldest_seconds"); len(got) != 1 || got[OtherSources].GetGauge().GetValue() != 0 {
 		t.Errorf("an empty queue: %v", got)
 	}
