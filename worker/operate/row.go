@@ -2,10 +2,12 @@ package operate
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/redoxworker/redoxworker/outbox"
@@ -41,13 +43,32 @@ type Row struct {
 
 // NewRow is the row of l.
 func NewRow(l dlq.Stored) Row {
-	return Row{
+	r := Row{
 		ID: l.MessageID, Source: l.Source, Settlement: l.Settlement, Error: l.Error, Status: l.Status, Attempts: l.Attempts, At: l.At,
 		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
 		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
 		ReplayOf: first(l, outbox.HeaderReplayOf), ReplayCount: first(l, outbox.HeaderReplayCount),
 		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(), Sealed: l.SealedBy(),
 	}
+	if l.Settlement != outbox.Poison {
+		return r
+	}
+	// What broke the contract may be in any of these.
+	if !hasForm(outbox.HeaderReplayCount, r.ReplayCount) {
+		r.ReplayCount = ""
+	}
+	if !isOneWord(r.ReplayOf) {
+		r.ReplayOf = ""
+	}
+	if !isOneWord(r.Object) || !strings.HasPrefix(r.Object, outbox.BodyName(cmp.Or(l.Source, outbox.NoSource), "")) {
+		r.Object = ""
+	}
+	return r
+}
+
+// isOneWord reports whether a text is of visible ASCII characters, as ids are.
+func isOneWord(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
 // Model is DataModel.EventType, as far as they are known.
@@ -87,9 +108,28 @@ var shownHeaders = []string{
 // broken the contract could be anything but for a kind that there is.
 func shownHeader(l dlq.Stored, name string) bool {
 	if l.Settlement != outbox.Poison {
-		return slices.Contains(shownHeaders, name)
+		return slices.Contains(shownHeaders, name) && !slices.ContainsFunc(l.Header[name], func(value string) bool { return !hasForm(name, value) })
 	}
 	return name == outbox.HeaderKind && len(l.Header[name]) == 1 && l.Kind() != ""
+}
+
+// hasForm reports whether the value of a header is as the contract has it, for those of which a worker takes
+// what is not for absent: whoever publishes may write anything there.
+func hasForm(name, value string) bool {
+	digits := func(alphabet string, most int) bool {
+		return value != "" && len(value) <= most && strings.Trim(value, alphabet) == ""
+	}
+	switch name {
+	case outbox.HeaderMoved:
+		return len(value) == 32 && digits("0123456789abcdef", 32)
+	case outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderEdited, outbox.HeaderReplayCount:
+		return digits("0123456789", 20)
+	case outbox.HeaderTraceParent:
+		return len(value) == 55 && digits("0123456789abcdef-", 55)
+	case outbox.HeaderTraceState:
+		return strings.Contains(value, "=") && !strings.ContainsFunc(value, unicode.IsSpace)
+	}
+	return true
 }
 
 // RowBody is a body as one of three: JSON, other text, other bytes. Where it is to come back as it was,

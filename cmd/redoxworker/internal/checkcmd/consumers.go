@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,6 +44,10 @@ func (n *natsWorld) checkConsumer(info *jetstream.ConsumerInfo) {
 	subject, c := "consumer "+info.Name, info.Config
 	remove := "nats consumer rm " + n.prefix.OutStream() + " " + info.Name + " --force"
 	source, lane, ours := n.prefix.ParseLaneConsumer(info.Name)
+	if c.Metadata["run"] != "" && strings.HasPrefix(info.Name, "astray-") {
+		n.warn(checkConsumers, subject, "an operator moves messages that no worker reads; while that goes on none can begin to", "wait until it has ended: redoxworker audit ls; the server removes it half a minute after a run that was killed")
+		return
+	}
 	if !ours {
 		n.fault(checkConsumers, subject, "it is no worker's, and takes messages away from workers", "stop who made it, then "+remove)
 		return

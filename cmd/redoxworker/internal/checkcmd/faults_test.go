@@ -152,7 +152,11 @@ var faultsOfNATS = map[string]fault{
 		with: "{publish: {deny: [\"$JS.API.STREAM.CREATE.>\"]}}", plant: func(w *world) {
 			w.set = append(w.set, "nats.user=worker", "nats.password=s3cret", "nats.provision=auto")
 		}, mend: func(w *world) { w.set[2] = "nats.provision=never" }},
-	"a consumer of somebody":      remade(`^consumers consumer mine: it is no worker's.*; stop who made it, then nats consumer rm REDOX_OUT mine --force`, jetstream.ConsumerConfig{Name: "mine", AckPolicy: jetstream.AckExplicitPolicy}),
+	"a consumer of somebody": remade(`^consumers consumer mine: it is no worker's.*; stop who made it, then nats consumer rm REDOX_OUT mine --force`, jetstream.ConsumerConfig{Name: "mine", AckPolicy: jetstream.AckExplicitPolicy}),
+	"messages that are moved": {finds: `^consumers consumer astray-1: an operator moves messages that no worker reads.*; wait until it has ended`, as: statusWarning,
+		plant: func(w *world) {
+			w.consumer(jetstream.ConsumerConfig{Name: "astray-1", AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: []string{"redox.out.clinic-b.send"}, Metadata: map[string]string{"run": "1"}})
+		}, mend: func(w *world) { w.must(w.js.DeleteConsumer(w.Context(), "REDOX_OUT", "astray-1")) }},
 	"a lease that nobody takes":   remade(`^consumers consumer clinic-a-send: its ack wait of 1s is shorter than worker.ack_wait, 30s.*; stop all workers, then nats consumer rm`, ours(func(c *jetstream.ConsumerConfig) { c.AckWait = time.Second })),
 	"a consumer that gives up":    remade(`^consumers consumer clinic-a-send: it is configured otherwise`, ours(func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 3 })),
 	"a consumer of half a source": remade(`^consumers consumer clinic-a-send: it is configured otherwise`, ours(func(c *jetstream.ConsumerConfig) { c.FilterSubjects = c.FilterSubjects[:1] })),

@@ -63,7 +63,7 @@ func (s *screen) table(lanes []overview.Lane) {
 		if l.Age > 0 {
 			age = cli.Ago(l.Age)
 		}
-		row := [...]string{l.Source, sendOrRequest(l.Lane), strconv.FormatUint(l.Messages, 10), strconv.Itoa(l.InHand), age, shownWhy(l.Why)}
+		row := [...]string{l.Source, sendOrRequest(l.Lane), strconv.FormatUint(l.Messages, 10), strconv.Itoa(l.InHand), age, cli.OneLine(shownWhy(l.Why))}
 		for i, cell := range row {
 			wide[i] = max(wide[i], text.StringWidth(cell))
 		}

@@ -72,10 +72,11 @@ func (s *screen) put(label, format string, args ...any) {
 	s.wrap(fmt.Sprintf("%-9s ", label), strings.Repeat(" ", 10), fmt.Sprintf(format, args...))
 }
 
-// wrap adds a text after first, and what does not fit after rest.
+// wrap adds a text after first, and what does not fit after rest. What a terminal takes for more than
+// text is gone from it: ids and reasons are given by others.
 func (s *screen) wrap(first, rest, line string) {
 	wide := max(s.room()-text.StringWidthWithoutEscSequences(rest), 20)
-	for i, part := range strings.Split(text.WrapSoft(line, wide), "\n") {
+	for i, part := range strings.Split(text.WrapSoft(cli.OneLine(line), wide), "\n") {
 		before := rest
 		if i == 0 {
 			before = first

@@ -5,11 +5,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/order"
 	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/quota"
 )
@@ -113,6 +116,30 @@ func TestScreen_Well(t *testing.T) {
 		s.draw(&tt.o)
 		if !strings.HasSuffix(s.lines[0], tt.want) {
 			t.Errorf("%s, want %s", s.lines[0], tt.want)
+		}
+	}
+}
+
+// What others have named changes nothing on the terminal but the text that stands there.
+func TestScreen_TakesNoOrders(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b]0;owned\a\u009b2J\x1b[1A\r"
+	o := fleet(1)
+	o.Needs = append(o.Needs, overview.Need{Text: "worker " + evil + " is not ready", Mend: evil})
+	o.Unknown = []string{evil}
+	o.Workers = []overview.Worker{{ID: evil, Version: evil}, {Version: "v1"}}
+	o.Keys = []overview.Key{{Status: auth.Status{Name: evil}}}
+	o.Heads = []overview.Head{{State: order.State{Source: "clinic-a", Messages: 2, Head: order.Head{ID: evil, Error: evil}}, By: evil}}
+	o.Dead.Reasons[0].Reason = evil
+	o.Pauses = []overview.Pause{{Paused: worker.Paused{Scope: "host:" + evil}}}
+	o.Quotas[0].Group = evil
+	o.Lanes[0].Why.Text = evil
+	o.Outbox = &overview.Outbox{Trouble: evil}
+	s := &screen{width: 80, all: true}
+	s.draw(o)
+	for _, line := range s.lines {
+		if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q", line)
 		}
 	}
 }
