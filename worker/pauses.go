@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,7 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 )
 
-// Pauses reads and changes the pauses that all workers of a prefix share: sources that operators
+// Pauses reads and changes the pauses that all workers of a prefix share: sources and destinations that operators
 // have paused, and destinations, sources, hosts and egress groups that do not work at present.
 // Every worker sees a change within a second. It is not safe for concurrent use; use one value per
 // goroutine.
@@ -28,9 +30,10 @@ func NewPauses(js jetstream.JetStream, prefix outbox.Prefix, by string) *Pauses 
 
 // Paused is one pause.
 type Paused struct {
-	// Scope is "source:<name>" or "all" for an operator's pause, else what does not work:
-	// "source:<name>", "dest:<source>:<destination>", "host:<host>", "group:<name>", or
-	// "key:<name>", which one worker alone pauses.
+	// Scope is "source:<name>", "all", "dest:<source>:<destination>" or, of every source,
+	// "dest:*:<destination>" for an operator's pause, else what does not work: "source:<name>",
+	// "dest:<source>:<destination>", "host:<host>", "group:<name>", or "key:<name>", which one
+	// worker alone pauses.
 	Scope string `json:"scope"`
 	// Left is the time until the pause ends or the scope is probed next; −1 means that it lasts
 	// until somebody ends it, 0 that it is being probed.
@@ -52,13 +55,68 @@ type Paused struct {
 // d, or until Resume if d is 0. What is in flight goes on. reason tells other operators why; it is
 // shown wherever the pause is.
 func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration, reason string) error {
-	return p.store.Pause(ctx, source, d, p.by, reason)
+	return p.store.Pause(ctx, breaker.OperatorScope(source, ""), d, p.by, reason)
+}
+
+// PauseDestination is Pause for the messages of a source to one destination alone, or of every source to
+// it if source is "". The destination is named as in its scope: see [Source.MessageScopes]. Other messages
+// go on; those behind a message of the same order wait. What was held back comes again half a minute after
+// the pause has ended at the latest, and within five minutes where it is thousands of messages.
+func (p *Pauses) PauseDestination(ctx context.Context, source, destination string, d time.Duration, reason string) error {
+	if err := CheckDestination(destination); err != nil {
+		return err
+	}
+	return p.store.Pause(ctx, breaker.OperatorScope(source, destination), d, p.by, reason)
 }
 
 // Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports
-// whether there was one. A source stays paused while all are.
+// whether there was one. A source stays paused while all are, and pauses of its destinations stay.
 func (p *Pauses) Resume(ctx context.Context, source string) (bool, error) {
-	return p.store.Resume(ctx, source, p.by)
+	return p.store.Resume(ctx, breaker.OperatorScope(source, ""), p.by)
+}
+
+// ResumeDestination ends an operator's pause of a destination of a source, or the one of all sources to
+// it if source is "". It reports whether there was one.
+func (p *Pauses) ResumeDestination(ctx context.Context, source, destination string) (bool, error) {
+	if err := CheckDestination(destination); err != nil {
+		return false, err
+	}
+	return p.store.Resume(ctx, breaker.OperatorScope(source, destination), p.by)
+}
+
+// mostDestination bounds the name of a destination in bytes.
+const mostDestination = 100
+
+// CheckDestination refuses what cannot be the name of a destination: it has 1 to 100 letters, digits,
+// dots, dashes and underscores. The error does not show what was given, which may be anything.
+func CheckDestination(destination string) error {
+	if n := len(destination); n == 0 || n > mostDestination || strings.ContainsFunc(destination, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}) {
+		return errors.New("worker: that is no name of a destination: give the slug of a FHIR path or the id of a destination, 1 to 100 letters, digits, dots, dashes and underscores")
+	}
+	return nil
+}
+
+// Target takes the scope of a pause apart that an operator made: its source, "" for all, and its
+// destination, "" where everything of the source is paused. ok is false for a scope of another kind.
+func (p Paused) Target() (source, destination string, ok bool) {
+	kind, rest, _ := strings.Cut(p.Scope, ":")
+	switch source, destination, _ = strings.Cut(rest, ":"); {
+	case !p.Operator:
+		return "", "", false
+	case p.Scope == "all":
+		return "", "", true
+	case kind == "dest" && source == "*":
+		return "", destination, true
+	}
+	return source, destination, kind == "source" || kind == "dest"
+}
+
+// Holds reports whether it is an operator's pause of a destination that messages of the source may go to.
+func (p Paused) Holds(source string) bool {
+	whose, destination, ok := p.Target()
+	return ok && destination != "" && (whose == "" || whose == source)
 }
 
 // List returns all pauses, in the order of their scopes.

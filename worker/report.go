@@ -128,11 +128,16 @@ func (w *Worker) logPause(e Event) {
 	case e.Probes > 0: // no change: it is still paused
 		w.troubles.probes.Failed(scope, stillPaused, nil, "scope", scope, "next_in", e.Delay, "probes", e.Probes, "reason", e.Error)
 		return
-	case byHand && e.Delay > 0:
-		w.log.Warn("paused by an operator: its sources pull nothing", "scope", scope, "for", e.Delay)
-		return
 	case byHand:
-		w.log.Warn("paused by an operator: its sources pull nothing until they are resumed", "scope", scope)
+		text := "paused by an operator: its sources pull nothing"
+		if breaker.Kind(scope) == "destination" {
+			text = "paused by an operator: messages to it are held back"
+		}
+		if e.Delay > 0 {
+			w.log.Warn(text, "scope", scope, "for", e.Delay)
+		} else {
+			w.log.Warn(text+" until somebody resumes it", "scope", scope)
+		}
 		return
 	case e.Refused:
 		w.log.Error("paused: the far side refuses this source, and its messages wait; check its Source ID and its key", "scope", scope, "for", e.Delay, "reason", e.Error)

@@ -200,6 +200,26 @@ func TestConsole_Pauses(t *testing.T) {
 	if got := r.post("otto", "/resume", "", "all", "1"); got.header.Get("Location") != "./?done=not-paused" {
 		t.Errorf("%v", got.header)
 	}
+	// One destination alone, of a source or of all.
+	got = r.post("otto", "/pause", asJSON, "source", "clinic-b", "destination", "Big-Clinic", "reason", "it moves")
+	if got.status != http.StatusOK || !strings.Contains(got.body, `"scope": "dest:clinic-b:big-clinic"`) {
+		t.Errorf("%s", got.body)
+	}
+	r.post("otto", "/pause", "", "all", "1", "destination", "other", "reason", "it moves")
+	if got := r.post("otto", "/pause", "", "source", "clinic-b", "destination", "a b", "reason", "x"); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("what is no destination: %d", got.status)
+	}
+	page = r.get("otto", "/", "")
+	for _, text := range []string{"dest:clinic-b:big-clinic", "dest:*:other", `aria-label="Resume dest:*:other"`, `<input type="hidden" name="destination" value="big-clinic">`} {
+		if !strings.Contains(page.body, text) {
+			t.Errorf("no %s:\n%s", text, page.body)
+		}
+	}
+	for _, form := range [][]string{{"source", "clinic-b", "destination", "big-clinic"}, {"all", "1", "destination", "other"}} {
+		if got := r.post("otto", "/resume", "", form...); got.header.Get("Location") != "./?done=resumed" {
+			t.Errorf("%v: %v", form, got.header)
+		}
+	}
 }
 
 // A dead letter goes out with another body, to the byte as it was written but for the line ends of a form.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"html/template"
 	"net/http"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/overview"
@@ -134,7 +136,7 @@ func (d *overviewData) pauses(all bool) {
 			continue
 		}
 		d.ShownPauses, d.AllPaused = append(d.ShownPauses, p), d.AllPaused || p.Scope == allScope
-		if source, ok := sourceOfScope(p.Scope); ok {
+		if source, destination, ok := p.Target(); ok && destination == "" {
 			d.paused[source] = true
 		}
 	}
@@ -147,13 +149,16 @@ func (d *overviewData) pauses(all bool) {
 // PauseOf reports whether an operator has paused a source.
 func (d overviewData) PauseOf(source string) bool { return d.paused[source] }
 
-// Ends is the source that an operator's pause is about, which somebody may end; "" for other pauses.
-func (overviewData) Ends(p overview.Pause) string {
-	source, ok := sourceOfScope(p.Scope)
-	if !ok || !p.Operator {
-		return ""
+// ended is an operator's pause that somebody may end.
+type ended struct{ Source, Destination string }
+
+// Ends is what an operator's pause is about that is ended beside it; nil for other pauses, and for that of all.
+func (overviewData) Ends(p overview.Pause) *ended {
+	source, destination, ok := p.Target()
+	if !ok || source == "" && destination == "" {
+		return nil
 	}
-	return source
+	return &ended{source, destination}
 }
 
 // place is where in the console something is done: a path below its root, and what it is called.
@@ -181,37 +186,49 @@ func (overviewData) Place(n overview.Need) place {
 
 // pauseResult is what a program is told of a pause, as the command does.
 type pauseResult struct {
-	Scope   string `json:"scope"` // "all" or "source:<name>"
+	Scope   string `json:"scope"` // "all", "source:<name>", "dest:<source>:<destination>" or "dest:*:<destination>"
 	Paused  bool   `json:"paused"`
 	Changed bool   `json:"changed"`
 	For     string `json:"for,omitempty"` // of a pause with an end
 	Reason  string `json:"reason,omitempty"`
 }
 
-// target is the source that a form names: "" with all=1, and not by mistake.
-func (r *request) target(a access.Action) (source, scope string, desk *operate.Desk, err error) {
-	source, all := r.FormValue("source"), r.FormValue("all") == "1"
-	switch {
-	case all && source == "":
-		scope = allScope
-	case all:
-		return "", "", nil, &problem{Status: http.StatusUnprocessableEntity, Text: "name a source, or all, not both"}
-	default:
-		if err := outbox.CheckSource(source); err != nil {
-			return "", "", nil, invalid(err)
-		}
-		scope = "source:" + source
-	}
-	if err := r.may(a, source); err != nil {
-		return "", "", nil, err
-	}
-	desk, err = r.desk()
-	return source, scope, desk, err
+// target is what a form names: a source, or with all=1, and not by mistake, all of them, and of either one
+// destination, or none.
+type target struct {
+	source, destination, scope string
+	desk                       *operate.Desk
 }
 
-// pause has no worker pull messages of a source, or of all.
+func (r *request) target(a access.Action) (t target, err error) {
+	t.source, t.destination = r.FormValue("source"), strings.ToLower(r.FormValue("destination"))
+	switch all := r.FormValue("all") == "1"; {
+	case all && t.source == "":
+		t.scope = allScope
+	case all:
+		return t, &problem{Status: http.StatusUnprocessableEntity, Text: "name a source, or all, not both"}
+	default:
+		if err := outbox.CheckSource(t.source); err != nil {
+			return t, invalid(err)
+		}
+		t.scope = "source:" + t.source
+	}
+	if t.destination != "" {
+		if err := worker.CheckDestination(t.destination); err != nil {
+			return t, invalid(err)
+		}
+		t.scope = "dest:" + cmp.Or(t.source, "*") + ":" + t.destination
+	}
+	if err := r.may(a, t.source); err != nil {
+		return t, err
+	}
+	t.desk, err = r.desk()
+	return t, err
+}
+
+// pause has no worker send messages of a source, or of all, or of these to one destination.
 func (c *Console) pause(w http.ResponseWriter, r *request) error {
-	source, scope, desk, err := r.target(access.Pause)
+	t, err := r.target(access.Pause)
 	if err != nil {
 		return err
 	}
@@ -225,11 +242,16 @@ func (c *Console) pause(w http.ResponseWriter, r *request) error {
 			return &problem{Status: http.StatusUnprocessableEntity, Text: "for how long: write 30m or 2h, say, or leave it out for a pause until somebody ends it"}
 		}
 	}
-	if err := desk.Pause(r.Context(), source, length, reason); err != nil {
+	if t.destination != "" {
+		err = t.desk.PauseDestination(r.Context(), t.source, t.destination, length, reason)
+	} else {
+		err = t.desk.Pause(r.Context(), t.source, length, reason)
+	}
+	if err != nil {
 		return err
 	}
 	c.view.done()
-	result := pauseResult{Scope: scope, Paused: true, Changed: true, Reason: reason}
+	result := pauseResult{Scope: t.scope, Paused: true, Changed: true, Reason: reason}
 	if length > 0 {
 		result.For = length.String()
 	}
@@ -238,7 +260,7 @@ func (c *Console) pause(w http.ResponseWriter, r *request) error {
 
 // resume ends such a pause.
 func (c *Console) resume(w http.ResponseWriter, r *request) error {
-	source, scope, desk, err := r.target(access.Resume)
+	t, err := r.target(access.Resume)
 	if err != nil {
 		return err
 	}
@@ -246,7 +268,12 @@ func (c *Console) resume(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	changed, err := desk.Resume(r.Context(), source, reason)
+	var changed bool
+	if t.destination != "" {
+		changed, err = t.desk.ResumeDestination(r.Context(), t.source, t.destination, reason)
+	} else {
+		changed, err = t.desk.Resume(r.Context(), t.source, reason)
+	}
 	if err != nil {
 		return err
 	}
@@ -255,5 +282,5 @@ func (c *Console) resume(w http.ResponseWriter, r *request) error {
 	if !changed {
 		done = "not-paused"
 	}
-	return r.seeOther(w, "?done="+done, pauseResult{Scope: scope, Changed: changed, Reason: reason})
+	return r.seeOther(w, "?done="+done, pauseResult{Scope: t.scope, Changed: changed, Reason: reason})
 }

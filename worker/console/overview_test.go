@@ -19,7 +19,7 @@ func TestOverviewData_ShowsSomeOfManyPauses(t *testing.T) {
 	for all, want := range map[bool]int{false: shownPauses, true: 5000} {
 		d := overviewData{Overview: view}
 		d.pauses(all)
-		if len(d.ShownPauses) != want || d.MorePauses != 5000-want || d.Ends(d.ShownPauses[0]) != "clinic-4999" || d.Ends(d.ShownPauses[1]) != "" || !d.PauseOf("clinic-4999") || d.PauseOf("clinic-1") || d.AllPaused {
+		if len(d.ShownPauses) != want || d.MorePauses != 5000-want || *d.Ends(d.ShownPauses[0]) != (ended{Source: "clinic-4999"}) || d.Ends(d.ShownPauses[1]) != nil || !d.PauseOf("clinic-4999") || d.PauseOf("clinic-1") || d.AllPaused {
 			t.Errorf("all %v: %d shown, %d more, first %+v", all, len(d.ShownPauses), d.MorePauses, d.ShownPauses[0])
 		}
 	}

@@ -40,7 +40,7 @@ func restricted(v *overview.Overview, u access.User) *overview.Overview {
 		}
 	}
 	for _, p := range v.Pauses {
-		if source, ok := sourceOfScope(p.Scope); p.Scope == allScope || ok && may(source) {
+		if source, ok := sourceOfScope(p.Scope); p.Scope == allScope || source == "*" || ok && may(source) {
 			r.Pauses = append(r.Pauses, p)
 		}
 	}

@@ -37,45 +37,85 @@ func New(js jetstream.JetStream, p outbox.Prefix, letters *dlq.Store, record *au
 // Pause keeps all workers from pulling messages of a source, or of every source if it is "", for
 // length, or until Resume if that is 0. The reason is shown wherever the pause is.
 func (d *Desk) Pause(ctx context.Context, source string, length time.Duration, reason string) error {
-	if err := checkScope(source); err != nil {
+	return d.pause(ctx, target{source: source}, length, reason)
+}
+
+// PauseDestination is Pause for messages to one destination alone; see [worker.Pauses.PauseDestination].
+func (d *Desk) PauseDestination(ctx context.Context, source, destination string, length time.Duration, reason string) error {
+	if err := worker.CheckDestination(destination); err != nil {
 		return err
 	}
-	detail := "until resume"
-	if length > 0 {
-		detail = "for " + length.String()
-	}
-	deed := audit.Deed{Action: audit.Pause, Source: source, Detail: scope(source) + " " + detail, Reason: reason}
-	return d.record.Do(ctx, deed, func(ctx context.Context) error { return d.pauses().Pause(ctx, source, length, reason) })
+	return d.pause(ctx, target{source, destination}, length, reason)
 }
 
 // Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports
 // whether there was one.
 func (d *Desk) Resume(ctx context.Context, source, reason string) (was bool, err error) {
-	if err := checkScope(source); err != nil {
+	return d.resume(ctx, target{source: source}, reason)
+}
+
+// ResumeDestination ends an operator's pause of a destination; see [worker.Pauses.ResumeDestination].
+func (d *Desk) ResumeDestination(ctx context.Context, source, destination, reason string) (was bool, err error) {
+	if err := worker.CheckDestination(destination); err != nil {
 		return false, err
 	}
-	err = d.record.Do(ctx, audit.Deed{Action: audit.Resume, Source: source, Detail: scope(source), Reason: reason}, func(ctx context.Context) (err error) {
-		was, err = d.pauses().Resume(ctx, source)
+	return d.resume(ctx, target{source, destination}, reason)
+}
+
+// target is what is paused: a source, or all, or a destination of it.
+type target struct{ source, destination string }
+
+func (t target) check() error {
+	if t.source == "" {
+		return nil
+	}
+	return outbox.CheckSource(t.source)
+}
+
+func (t target) String() string {
+	text := "all sources"
+	if t.source != "" {
+		text = "source " + t.source
+	}
+	if t.destination != "" {
+		text = "destination " + t.destination + " of " + text
+	}
+	return text
+}
+
+func (d *Desk) pause(ctx context.Context, t target, length time.Duration, reason string) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	detail := t.String() + " until resume"
+	if length > 0 {
+		detail = t.String() + " for " + length.String()
+	}
+	deed := audit.Deed{Action: audit.Pause, Source: t.source, Detail: detail, Reason: reason}
+	return d.record.Do(ctx, deed, func(ctx context.Context) error {
+		if t.destination != "" {
+			return d.pauses().PauseDestination(ctx, t.source, t.destination, length, reason)
+		}
+		return d.pauses().Pause(ctx, t.source, length, reason)
+	})
+}
+
+func (d *Desk) resume(ctx context.Context, t target, reason string) (was bool, err error) {
+	if err := t.check(); err != nil {
+		return false, err
+	}
+	err = d.record.Do(ctx, audit.Deed{Action: audit.Resume, Source: t.source, Detail: t.String(), Reason: reason}, func(ctx context.Context) (err error) {
+		if t.destination != "" {
+			was, err = d.pauses().ResumeDestination(ctx, t.source, t.destination)
+		} else {
+			was, err = d.pauses().Resume(ctx, t.source)
+		}
 		return err
 	})
 	return was, err
 }
 
 func (d *Desk) pauses() *worker.Pauses { return worker.NewPauses(d.js, d.prefix, d.record.By()) }
-
-func checkScope(source string) error {
-	if source == "" {
-		return nil
-	}
-	return outbox.CheckSource(source)
-}
-
-func scope(source string) string {
-	if source == "" {
-		return "all sources"
-	}
-	return "source " + source
-}
 
 // Hold asks for the head of an order to be settled held; see [order.Tokens.Hold].
 func (d *Desk) Hold(ctx context.Context, source, id, reason string) (state order.State, err error) {

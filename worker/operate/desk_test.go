@@ -34,6 +34,7 @@ func TestDesk_DoesNothingWithoutAnEntry(t *testing.T) {
 		_, edit := r.desk.Edit(ctx, l, []byte(`{}`), dlq.ReplayOptions{}, "")
 		_, stored := r.desk.Import(ctx, []dlq.Letter{l.Letter}, "a file", "")
 		_, resume := r.desk.Resume(ctx, source, "")
+		_, resumeTo := r.desk.ResumeDestination(ctx, source, "big", "")
 		_, hold := r.desk.Hold(ctx, source, "m-0", "")
 		var export error
 		for _, err := range r.desk.Export(ctx, dlq.Query{}, true, "") {
@@ -42,6 +43,7 @@ func TestDesk_DoesNothingWithoutAnEntry(t *testing.T) {
 		for what, err := range map[string]error{
 			"replay": last(r.desk.Replay(ctx, r.choose(), operate.ReplayOptions{})), "discard": last(r.desk.Discard(ctx, r.choose(), dlq.DiscardOptions{}, "")),
 			"reveal": reveal, "edit": edit, "import": stored, "export": export, "pause": r.desk.Pause(ctx, source, 0, ""), "resume": resume, "hold": hold,
+			"pause a destination": r.desk.PauseDestination(ctx, source, "big", 0, ""), "resume a destination": resumeTo,
 			"release": r.desk.Release(ctx, source, "0123456789abcdef0123456789abcdef", ""),
 		} {
 			if !errors.Is(err, audit.ErrNotKept) {
@@ -65,8 +67,9 @@ func TestDesk_WhatIsTyped(t *testing.T) {
 		_, resume := r.desk.Resume(r.Context(), patient, "")
 		_, hold := r.desk.Hold(r.Context(), patient, "m", "")
 		for what, err := range map[string]error{"pause": r.desk.Pause(r.Context(), patient, 0, ""), "resume": resume, "hold": hold,
+			"pause of": r.desk.PauseDestination(r.Context(), patient, "big", 0, ""), "destination": r.desk.PauseDestination(r.Context(), source, patient, 0, ""),
 			"release": r.desk.Release(r.Context(), source, patient, ""), "release of": r.desk.Release(r.Context(), patient, "0123456789abcdef0123456789abcdef", "")} {
-			if err == nil || what == "release" && strings.Contains(err.Error(), patient) {
+			if err == nil || (what == "release" || what == "destination") && strings.Contains(err.Error(), patient) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}

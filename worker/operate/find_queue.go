@@ -134,7 +134,7 @@ func asReplay(id, of string) string {
 
 // waits says what a message waits for that may go.
 func (f *finding) waits(ctx context.Context, p *Place, m outbox.Message, rec ledger.Record) error {
-	pause, err := f.pause(ctx, m.Source)
+	pause, held, err := f.pause(ctx, m.Source)
 	if err != nil {
 		f.unlearned = append(f.unlearned, fmt.Sprintf("pauses: %v", err))
 	}
@@ -155,7 +155,7 @@ func (f *finding) waits(ctx context.Context, p *Place, m outbox.Message, rec led
 	case pause != nil:
 		p.is(rankQueue, PausedState, pausedBy(*pause))
 	case rec.Next.After(time.Now()):
-		p.is(rankQueue, Waiting, "it comes again at "+rec.Next.UTC().Format(time.RFC3339))
+		p.is(rankQueue, Waiting, "it comes again at "+rec.Next.UTC().Format(time.RFC3339)+ifItGoesTo(held))
 	case handed:
 		p.is(rankQueue, InFlight, "a worker has it")
 	case info == nil:
@@ -174,18 +174,34 @@ func before(info *jetstream.ConsumerInfo, m outbox.Message) uint64 {
 	return min(m.Sequence-info.Delivered.Stream-1, info.NumPending)
 }
 
-// pause is one that keeps messages of a source back; nil when there is none.
-func (f *finding) pause(ctx context.Context, source string) (*worker.Paused, error) {
+// pause is one that keeps messages of a source back; nil when there is none. held are the destinations
+// of it that an operator has paused: which of them a message goes to nobody can tell from here.
+func (f *finding) pause(ctx context.Context, source string) (pause *worker.Paused, held []string, err error) {
 	list, err := worker.NewPauses(f.js, f.prefix, "").List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, p := range list {
-		if p.Scope == "all" || p.Scope == "source:"+source {
-			return &p, nil
+		switch {
+		case pause == nil && (p.Scope == "all" || p.Scope == "source:"+source):
+			pause = &p
+		case p.Holds(source):
+			held = append(held, pausedBy(p))
 		}
 	}
-	return nil, nil
+	return pause, held, nil
+}
+
+// ifItGoesTo says what else may keep a message back.
+func ifItGoesTo(held []string) string {
+	switch n := len(held); n {
+	case 0:
+		return ""
+	case 1:
+		return "; " + held[0]
+	default:
+		return fmt.Sprintf("; %s, and %d other destinations are paused", held[0], n-1)
+	}
 }
 
 func pausedBy(p worker.Paused) string {

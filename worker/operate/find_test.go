@@ -56,6 +56,10 @@ func TestFind_EachState(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 
+		r.must(r.desk.PauseDestination(r.Context(), source, "big", 0, "it moves"))
+		if p := r.find("fails"); !strings.HasSuffix(p.Why, "; dest:clinic-a:big is paused by ann@ops: it moves") {
+			t.Errorf("%+v", p)
+		}
 		r.must(r.desk.Pause(r.Context(), source, 0, "their IT asked"))
 		bubble.Sleep(2 * time.Second)
 		r.publish(outbox.Message{ID: "paused"})

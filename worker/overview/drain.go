@@ -2,6 +2,7 @@ package overview
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +40,21 @@ func (x *gathering) forecast() Drain {
 		d.About = &about
 	}
 	d.Text = d.text(x.stuck(), unknown, reasons)
+	if held := x.heldBack(); held != "" && d.Messages > 0 {
+		d.Text += "; not what goes to " + held + " while that is paused"
+	}
 	return d
+}
+
+// heldBack is a destination that operators have paused and messages wait for, and how many more; "" for none.
+func (x *gathering) heldBack() string {
+	names := map[string]bool{}
+	for _, p := range x.view.Pauses {
+		if _, destination, _ := p.Target(); destination != "" && slices.ContainsFunc(x.view.Lanes, func(l Lane) bool { return l.Why.Scope == p.Scope }) {
+			names[destination] = true
+		}
+	}
+	return named(slices.Sorted(maps.Keys(names)))
 }
 
 // stuck reports whether nothing was settled for a while.

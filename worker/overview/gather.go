@@ -132,9 +132,12 @@ type gathering struct {
 	faults   []topology.Fault
 	crowds   []order.State                  // tokens with others behind their first message
 	listed   bool                           // all consumers were
+	counted  bool                           // what was handed back of what is at hand is known
 	now      time.Time                      // by the server's clock, when the queue was looked at
 	served   map[string]map[string][]string // scopes by source, by digest of the workers that serve them
 	askedAll bool                           // the workers told who they are, and what they serve
+	wide     []Pause                        // that more than one source may be under
+	narrow   map[string][]Pause             // by the source that is
 }
 
 // disconnected says that nothing is known, for there is no connection.

@@ -35,11 +35,12 @@ func (x *gathering) head(s order.State) Head {
 			return h
 		}
 	}
+	x.counted = s.Head.State != order.Waiting // else it may wait for a destination
 	if why := x.why(&Lane{Source: s.Source, Lane: outbox.LaneSend, Messages: s.Messages}); why.State != Moving && why.State != Paced {
 		h.Why = why
 	}
 	switch {
-	case s.Head.State == order.Waiting && !h.Why.Blocked():
+	case s.Head.State == order.Waiting && !h.Why.Blocked() && h.Why.Scope == "":
 		h.Why = Why{State: Retrying, Text: "tried again in " + rounded(time.Until(s.Head.Next))}
 	case s.Head.State == order.Sending && x.askedAll:
 		h.Head.State = order.Queued

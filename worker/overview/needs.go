@@ -139,25 +139,36 @@ func (x *gathering) judgePauses() {
 		switch {
 		case kind == "key" && slices.ContainsFunc(x.view.Keys, func(k Key) bool { return k.Name == name }):
 			continue // told with the key
-		case p.Operator && p.Left < 0:
-			kind = "paused by an operator"
 		case p.Operator:
-			kind = "paused by an operator for a while"
+			of := map[bool]string{true: "destinations", false: "sources"}[kind == "dest"]
+			kind = of + pausedByPerson
+			if p.Left >= 0 {
+				kind += forAWhile
+			}
 		case p.Refused:
-			kind = "refused by Redox"
+			kind = refusedByRedox
 		default:
-			kind += " down"
+			kind += down
 		}
 		kinds[kind] = append(kinds[kind], p)
 	}
-	for _, kind := range [...]string{"refused by Redox", "paused by an operator", "key down", "host down", "group down", "source down", "dest down", "paused by an operator for a while"} {
+	for _, kind := range [...]string{refusedByRedox, "sources" + pausedByPerson, "destinations" + pausedByPerson, "key" + down, "host" + down, "group" + down, "source" + down, "dest" + down,
+		"sources" + pausedByPerson + forAWhile, "destinations" + pausedByPerson + forAWhile} {
 		x.judgeAlike(kind, kinds[kind])
 	}
 }
 
+// The kinds of pauses, and what they end with.
+const (
+	refusedByRedox = "sources are refused by Redox"
+	pausedByPerson = " are paused by an operator"
+	forAWhile      = " for a while"
+	down           = " down"
+)
+
 // judgeAlike tells of pauses of one kind.
 func (x *gathering) judgeAlike(kind string, pauses []Pause) {
-	person := kind == "refused by Redox" || kind == "paused by an operator"
+	person := kind == refusedByRedox || strings.HasSuffix(kind, pausedByPerson)
 	if len(pauses) <= mostAlike {
 		for _, p := range pauses {
 			x.need(person, onePause(p, x.waiting(p.Scope)), mendOf(p))
@@ -168,17 +179,22 @@ func (x *gathering) judgeAlike(kind string, pauses []Pause) {
 	for _, p := range pauses {
 		names, scopes = append(names, strings.TrimPrefix(p.Scope, "source:")), append(scopes, p.Scope)
 	}
-	text := fmt.Sprintf("%d sources are %s", len(pauses), kind)
-	if strings.HasSuffix(kind, " down") {
+	text := fmt.Sprintf("%d %s", len(pauses), kind)
+	if strings.HasSuffix(kind, down) {
 		text = fmt.Sprintf("%d that do not work", len(pauses))
 	}
 	x.need(person, text+x.waiting(scopes...)+": "+named(names), mendOf(pauses[0]))
 }
 
 func onePause(p Pause, waiting string) string {
+	source, destination, _ := p.Target()
 	switch {
 	case p.Operator && p.Scope == "all":
 		return "all sources are paused" + waiting + ", " + lasting(p)
+	case destination != "" && source == "":
+		return "messages of all sources to " + destination + " are paused " + lasting(p)
+	case destination != "":
+		return "messages of " + source + " to " + destination + " are paused " + lasting(p)
 	case p.Operator:
 		return strings.TrimPrefix(p.Scope, "source:") + " is paused" + waiting + ", " + lasting(p)
 	case p.Refused:
@@ -188,11 +204,16 @@ func onePause(p Pause, waiting string) string {
 }
 
 func mendOf(p Pause) string {
+	source, destination, _ := p.Target()
+	command := "redoxworker resume --source " + source
+	if source == "" {
+		command = "redoxworker resume --all"
+	}
 	switch {
-	case p.Operator && p.Scope == "all":
-		return "redoxworker resume --all"
+	case destination != "":
+		return command + " --destination " + destination
 	case p.Operator:
-		return "redoxworker resume --source " + strings.TrimPrefix(p.Scope, "source:")
+		return command
 	case p.Refused:
 		return "check its Source ID and key"
 	}
@@ -204,7 +225,7 @@ func (x *gathering) waiting(scopes ...string) string {
 	var messages uint64
 	sources := map[string]bool{}
 	for _, l := range x.view.Lanes {
-		if slices.Contains(scopes, l.Why.Scope) {
+		if slices.Contains(scopes, l.Why.Scope) && !strings.HasPrefix(l.Why.Scope, "dest:") { // which of them go there nobody knows
 			messages += l.Messages
 			sources[l.Source] = true
 		}

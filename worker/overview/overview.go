@@ -118,7 +118,8 @@ const (
 	Limited State = "limited"
 	// Paced: SENDs go out evenly, as there are more than could be sent at once.
 	Paced State = "paced"
-	// Retrying: they were tried, or left by a worker that is gone, and come again later.
+	// Retrying: they were tried, or left by a worker that is gone, or some go to a destination that is
+	// paused, and come again later.
 	Retrying State = "retrying"
 	// Unanswered: the replies cannot be stored.
 	Unanswered State = "unanswered"

@@ -49,6 +49,39 @@ func (x *gathering) sharePauses() {
 			}
 		}
 	}
+	x.sortPauses()
+}
+
+// sortPauses finds those that a source may be under: wide ones, and its own. Of thousands of lanes and
+// pauses each is looked at once.
+func (x *gathering) sortPauses() {
+	x.wide, x.narrow = nil, map[string][]Pause{}
+	for _, p := range x.view.Pauses {
+		kind, rest, _ := strings.Cut(p.Scope, ":")
+		if source, _, _ := strings.Cut(rest, ":"); source != "*" && (kind == "source" || kind == "dest") {
+			x.narrow[source] = append(x.narrow[source], p)
+		} else {
+			x.wide = append(x.wide, p)
+		}
+	}
+	keysLast := func(p Pause) int {
+		if strings.HasPrefix(p.Scope, "key:") {
+			return 1
+		}
+		return 0
+	}
+	for source, own := range x.narrow {
+		x.narrow[source] = slices.Concat(x.wide, own)
+		slices.SortStableFunc(x.narrow[source], func(a, b Pause) int { return cmp.Compare(keysLast(a), keysLast(b)) })
+	}
+}
+
+// under are the pauses that a source may be under.
+func (x *gathering) under(source string) []Pause {
+	if own, is := x.narrow[source]; is {
+		return own
+	}
+	return x.wide
 }
 
 // why messages of a lane wait: the first reason that holds.
@@ -63,7 +96,7 @@ func (x *gathering) why(l *Lane) Why {
 		}
 		return Why{State: Unserved, Text: "no worker serves it"}
 	}
-	if why, ok := x.broken(l.Source, scopes, serving); ok {
+	if why, ok := x.broken(l, scopes, serving); ok {
 		return why
 	}
 	for _, w := range serving {
@@ -83,11 +116,11 @@ func (x *gathering) why(l *Lane) Why {
 	return Why{State: Moving}
 }
 
-// operatorPause is the pause by a person that a source is under; nil when there is none.
+// operatorPause is the pause by a person that all of a source is under; nil when there is none.
 func (x *gathering) operatorPause(source string) (found *Pause) {
-	for i, p := range x.view.Pauses {
+	for _, p := range x.under(source) {
 		if p.Operator && (p.Scope == "all" || p.Scope == "source:"+source && found == nil) {
-			found = &x.view.Pauses[i]
+			found = &p
 		}
 	}
 	return found
@@ -103,9 +136,10 @@ func (x *gathering) scopesOf(source string) (scopes []string, serving []Worker) 
 	return scopes, serving
 }
 
-// broken says what does not work: the source itself, its key, the host, all of a destination.
-func (x *gathering) broken(source string, scopes []string, serving []Worker) (Why, bool) {
-	for _, p := range x.view.Pauses {
+// broken says what does not work: the source itself, its key, the host, a destination.
+func (x *gathering) broken(l *Lane, scopes []string, serving []Worker) (Why, bool) {
+	source := l.Source
+	for _, p := range x.under(source) {
 		if p.Operator {
 			continue
 		}
@@ -125,12 +159,23 @@ func (x *gathering) broken(source string, scopes []string, serving []Worker) (Wh
 			return Why{State: Down, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
 		}
 	}
-	for _, p := range x.view.Pauses {
-		if strings.HasPrefix(p.Scope, "dest:"+source+":") {
-			return Why{State: Retrying, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
+	if (x.listed || x.counted) && l.InHand <= l.Sending { // none was handed back: none goes to a destination that is paused
+		return Why{}, false
+	}
+	return x.held(source)
+}
+
+// held says which destination of a source is paused: by a person, or as it does not work.
+func (x *gathering) held(source string) (why Why, is bool) {
+	for _, p := range x.under(source) {
+		switch _, destination, _ := p.Target(); {
+		case p.Holds(source):
+			return Why{State: Retrying, Scope: p.Scope, Text: "messages to " + destination + " are paused " + lasting(p)}, true
+		case !is && !p.Operator && strings.HasPrefix(p.Scope, "dest:"+source+":"):
+			why, is = Why{State: Retrying, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
 		}
 	}
-	return Why{}, false
+	return why, is
 }
 
 // pausedBy reports whether every one of the workers has paused the scope.

@@ -29,6 +29,8 @@ type Worker struct {
 	// that the worker does not share.
 	Ready  bool          `json:"ready"`
 	Status worker.Status `json:"status"`
+	// ByHand is how many pauses of operators it knows of, and keeps to.
+	ByHand int `json:"paused_by_hand,omitempty"`
 	// InHand are the sequences in the queue of messages that it has in hand, by consumer (see
 	// outbox.Prefix.LaneConsumer): at most [MostInHand] of them.
 	InHand map[string][]uint64 `json:"in_hand,omitempty"`
@@ -81,10 +83,15 @@ type Outbox struct {
 // Of is what a [worker.Worker] alone knows of itself. A program adds what else it has: keys, a
 // quota, an outbox.
 func Of(w *worker.Worker) Worker {
-	status := w.Status()
+	status, byHand := w.Status(), 0
+	for _, p := range status.Pauses {
+		if p.Operator {
+			byHand++
+		}
+	}
 	status.Pauses = slices.DeleteFunc(status.Pauses, func(p worker.Paused) bool { return !strings.HasPrefix(p.Scope, "key:") })
 	host, _ := os.Hostname()
-	return Worker{ID: w.ID(), Host: host, Ready: status.Ready(), Status: status, InHand: w.InHand(MostInHand)}
+	return Worker{ID: w.ID(), Host: host, Ready: status.Ready(), Status: status, ByHand: byHand, InHand: w.InHand(MostInHand)}
 }
 
 // serving is what a worker serves: sources, and the scopes of each.

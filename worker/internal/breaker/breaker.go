@@ -29,6 +29,7 @@ type Breaker struct {
 	interest  atomic.Int64         // number of scopes of which a success must be noted
 	resumed   map[string]time.Time
 	narrow    int           // pauses of narrow scopes in the shared state
+	held      held          // pauses of destinations by operators
 	alone     bool          // the others cannot be reached
 	changed   chan struct{} // closed and replaced at each change
 }
@@ -58,6 +59,7 @@ type pause struct {
 	failures   int
 	generation uint64 // distinguishes the pauses of a scope, so that a crowd failing at once counts once
 	operator   bool   // paused by an operator: no probe at its end
+	by         string // that operator
 
 	since   time.Time // when the first of the failures was seen
 	reason  string
@@ -235,14 +237,19 @@ func await(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
 }
 
 // Blocked returns how long a message of the source, with these scopes of its own, has to wait for
-// the latter; 0 when they are open or may be probed.
+// the latter; 0 when they are open or may be probed. Whose destination an operator has paused comes
+// again less often: see held.
 func (b *Breaker) Blocked(source string, own []string) time.Duration {
 	if len(own) == 0 {
 		return 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	state, wait := b.stateOf(own, who{source, narrowest(source, own)}, time.Now())
+	now := time.Now()
+	if left, is := b.byHand(own, now); is {
+		return b.held.next(left, now)
+	}
+	state, wait := b.stateOf(own, who{source, narrowest(source, own)}, now)
 	if state == Paused {
 		return max(wait, time.Second)
 	}
@@ -274,6 +281,9 @@ func (b *Breaker) TryAdmit(source string, own ...string) (*Permit, <-chan struct
 		return permit, nil
 	}
 	now, m := time.Now(), who{source, permit.narrow()}
+	if _, is := b.byHand(own, now); is {
+		return nil, nil
+	}
 	for _, scopes := range [...][]string{permit.source.scopes, own} {
 		for _, scope := range scopes {
 			p := b.scopes[scope]

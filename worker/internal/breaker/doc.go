@@ -12,5 +12,6 @@
 // with those of the other workers, over one key of the state bucket, and a [Store] is how
 // operators read and change them. Pauses of keys are a worker's own: it has tokens of its own.
 // Those of sources and destinations are shared so that one worker probes for all and operators see
-// them, up to a number; beyond it each worker probes for itself, and the key stays small.
+// them, up to a number; beyond it each worker probes for itself, and the key stays small. What operators
+// pause is a source, a destination of one or of all sources, or all.
 package breaker

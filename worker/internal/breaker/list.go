@@ -29,7 +29,7 @@ func (b *Breaker) Entries() []Entry {
 		if p.operator && p.over(now) {
 			continue
 		}
-		e := Entry{Scope: scope, Left: forever, Since: p.since, Operator: p.operator, Failures: p.failures, Reason: p.reason, Refused: p.refused}
+		e := Entry{Scope: scope, Left: forever, Since: p.since, Operator: p.operator, By: p.by, Failures: p.failures, Reason: p.reason, Refused: p.refused}
 		if !p.until.IsZero() {
 			e.Left = max(0, p.until.Sub(now))
 		}

@@ -14,6 +14,7 @@ import (
 //	host:<host>
 //	group:<group>                 everybody behind an egress address
 //	pause:<source>, pause:*       a source, or all, paused by an operator
+//	pause:<source>:<destination>  a destination of a source, or, with *, of all, paused by an operator
 const (
 	destPrefix     = "dest:"
 	sourcePrefix   = "source:"
@@ -30,12 +31,23 @@ func Destination(source, id string) string { return destPrefix + source + ":" + 
 // Source returns the scope of a source.
 func Source(name string) string { return sourcePrefix + name }
 
-// OperatorScope is the scope of an operator's pause of a source, or of all when it is "".
-func OperatorScope(source string) string {
-	if source == "" {
-		return operatorAll
+// OperatorScope is the scope of an operator's pause of a source, or of all when it is "": of its
+// messages to one destination, or of all of them when that is "".
+func OperatorScope(source, destination string) string {
+	scope := operatorAll
+	if source != "" {
+		scope = operatorPrefix + source
 	}
-	return operatorPrefix + source
+	if destination != "" {
+		scope += ":" + destination
+	}
+	return scope
+}
+
+// holdsDestination reports whether a scope is an operator's pause of a destination.
+func holdsDestination(scope string) bool {
+	target, ok := strings.CutPrefix(scope, operatorPrefix)
+	return ok && strings.Contains(target, ":")
 }
 
 // ByOperator reports whether a scope is that of an operator's pause.
@@ -47,13 +59,15 @@ func Narrow(scope string) bool {
 	return strings.HasPrefix(scope, sourcePrefix) || isDest(scope)
 }
 
-// Shown is what a scope is called outside: an operator's pause of a source is that of the source.
+// Shown is what a scope is called outside: an operator's pause is that of the source or destination.
 func Shown(scope string) string {
-	if scope == operatorAll {
+	switch target, ok := strings.CutPrefix(scope, operatorPrefix); {
+	case scope == operatorAll:
 		return "all"
-	}
-	if source, ok := strings.CutPrefix(scope, operatorPrefix); ok {
-		return Source(source)
+	case holdsDestination(scope):
+		return destPrefix + target
+	case ok:
+		return Source(target)
 	}
 	return scope
 }

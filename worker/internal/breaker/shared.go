@@ -233,6 +233,7 @@ func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool
 		}
 	}
 	b.count()
+	b.countHeld()
 	if moved || len(changes) > 0 {
 		b.wake()
 	}
@@ -255,6 +256,9 @@ func (b *Breaker) adoptPause(scope string, p sharedPause, at, now time.Time, own
 		b.scopes[scope] = current
 	}
 	current.failures, current.reason, current.refused = p.Failures, p.Reason, p.Refused
+	if p.Operator {
+		current.by = p.By
+	}
 	current.since = at.Add(-p.Lasted)
 	current.until = time.Time{}
 	if p.Left != forever {

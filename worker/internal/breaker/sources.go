@@ -32,7 +32,7 @@ func newSource(name string, scopes []string) *source {
 
 // depend replaces the scopes that the source has besides its own.
 func (s *source) depend(scopes []string) {
-	s.scopes = append([]string{Source(s.name), operatorAll, OperatorScope(s.name)}, scopes...)
+	s.scopes = append([]string{Source(s.name), operatorAll, OperatorScope(s.name, "")}, scopes...)
 	s.key, s.host = first(scopes, isKey), first(scopes, IsHost)
 }
 

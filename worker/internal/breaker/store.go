@@ -32,19 +32,19 @@ func NewStore(js jetstream.JetStream, bucket string, clock *servertime.Clock) *S
 	return &Store{js: js, bucket: bucket, clock: clock}
 }
 
-// Pause has an operator, named by, pause a source, or all where it is "", for d or, if that is 0,
-// until Resume. reason is a safe text, or "".
-func (s *Store) Pause(ctx context.Context, source string, d time.Duration, by, reason string) error {
+// Pause has an operator, named by, pause a scope of [OperatorScope] for d or, if that is 0, until
+// Resume. reason is a safe text, or "".
+func (s *Store) Pause(ctx context.Context, scope string, d time.Duration, by, reason string) error {
 	if d == 0 {
 		d = forever
 	}
-	_, err := s.change(ctx, update{kind: operatorPausing, scope: OperatorScope(source), left: d, reason: reason}, by)
+	_, err := s.change(ctx, update{kind: operatorPausing, scope: scope, left: d, reason: reason}, by)
 	return err
 }
 
 // Resume ends an operator's pause. It reports whether there was one.
-func (s *Store) Resume(ctx context.Context, source, by string) (bool, error) {
-	return s.change(ctx, update{kind: operatorResuming, scope: OperatorScope(source)}, by)
+func (s *Store) Resume(ctx context.Context, scope, by string) (bool, error) {
+	return s.change(ctx, update{kind: operatorResuming, scope: scope}, by)
 }
 
 // List returns every shared pause, in the order of the scopes.
@@ -83,7 +83,7 @@ func (s *Store) change(ctx context.Context, u update, by string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if most := s.js.Conn().MaxPayload() / 4 * 3; u.kind == operatorPausing && u.scope != OperatorScope("") && int64(len(data)) > most {
+		if most := s.js.Conn().MaxPayload() / 4 * 3; u.kind == operatorPausing && u.scope != operatorAll && int64(len(data)) > most {
 			return false, fmt.Errorf("there is no room for more than the %d pauses that there are: resume some, or pause all sources at once", len(state.Scopes)-1)
 		}
 		if _, err = s.put(ctx, data, revision); !errors.Is(err, errChanged) {

@@ -99,7 +99,7 @@ func headState(h *overview.Head) string {
 	switch {
 	case h.By != "":
 		state += " by " + h.By
-	case h.Why.Text != "" && h.Why.State != overview.Retrying: // when is told beside it
+	case h.Why.Text != "" && (h.Why.State != overview.Retrying || h.Why.Scope != ""): // when is told beside it
 		state = h.Why.Text
 	}
 	if h.Head.ByHand {

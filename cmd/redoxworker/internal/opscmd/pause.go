@@ -17,12 +17,13 @@ import (
 
 // pauseTarget is what is paused or resumed.
 type pauseTarget struct {
-	Source []string `placeholder:"NAME" help:"A source; may be repeated."`
-	All    bool     `help:"Every source, whatever configuration has it."`
+	Source      []string `placeholder:"NAME" help:"A source; may be repeated."`
+	All         bool     `help:"Every source, whatever configuration has it."`
+	Destination []string `placeholder:"ID" help:"Only messages of the source, or with --all of every source, to this destination: the slug of a FHIR path, or the id of a REQUEST's; may be repeated."`
 	cli.Why
 }
 
-// PauseCommand has no worker pull messages of a source.
+// PauseCommand has no worker send messages of a source, or to a destination.
 type PauseCommand struct {
 	pauseTarget
 	For   *time.Duration `placeholder:"DURATION" help:"For how long; until resume by default."`
@@ -36,11 +37,13 @@ type ResumeCommand struct {
 
 // pauseResult is what is printed with --json.
 type pauseResult struct {
-	Scope   string `json:"scope"` // "all" or "source:<name>"
+	Scope   string `json:"scope"` // as status calls it: "all", "source:<name>", "dest:<source>:<destination>", "dest:*:<destination>"
 	Paused  bool   `json:"paused"`
 	Changed bool   `json:"changed"`
 	For     string `json:"for,omitempty"` // of a pause with an end
 	Reason  string `json:"reason,omitempty"`
+
+	of target
 }
 
 // Run pauses. Where there is a configuration with sources it guards against a mistyped name.
@@ -51,42 +54,56 @@ func (p PauseCommand) Run(ctx context.Context, a *cli.App) error {
 			return cli.Usagef("--for: %v; give more than 0s, or leave it out", length)
 		}
 	}
-	return p.each(ctx, a, p.known, func(d *desk, source string) error {
-		r := pauseResult{Scope: pauseScope(source), Paused: true, Changed: true, Reason: p.Reason}
+	return p.each(ctx, a, p.known, func(d *desk, t target) (err error) {
+		r := pauseResult{Scope: t.scope(), Paused: true, Changed: true, Reason: p.Reason, of: t}
 		if length > 0 {
 			r.For = length.String()
 		}
-		if err := d.Pause(ctx, source, length, p.Reason); err != nil {
+		if t.destination != "" {
+			err = d.PauseDestination(ctx, t.source, t.destination, length, p.Reason)
+		} else {
+			err = d.Pause(ctx, t.source, length, p.Reason)
+		}
+		if err != nil {
 			return err
 		}
 		return r.print(a)
 	})
 }
 
-// Run resumes.
+// Run resumes. What it leaves paused of a source that was named it warns of.
 func (r ResumeCommand) Run(ctx context.Context, a *cli.App) error {
-	return r.each(ctx, a, anySource, func(d *desk, source string) (err error) {
-		pauses := worker.NewPauses(d.JS, d.Prefix, cli.OperatorName())
-		sources := []string{source}
+	return r.each(ctx, a, anySource, func(d *desk, t target) (err error) {
+		pauses, targets := worker.NewPauses(d.JS, d.Prefix, cli.OperatorName()), []target{t}
 		if r.All {
-			if sources, err = pausedByHand(ctx, pauses); err != nil {
+			if targets, err = pausedByHand(ctx, pauses, t); err != nil {
 				return err
 			}
 		}
-		for _, source := range sources {
-			changed, err := d.Resume(ctx, source, r.Reason)
-			if err != nil {
-				return err
-			}
-			if err := (pauseResult{Scope: pauseScope(source), Changed: changed, Reason: r.Reason}).print(a); err != nil {
+		for _, t := range targets {
+			if err := r.end(ctx, a, d, t); err != nil {
 				return err
 			}
 		}
-		if n := len(r.Source); n > 0 && source == r.Source[n-1] {
-			return warnOfPause(ctx, a, pauses)
+		if t == r.last() && !r.All {
+			return r.warn(ctx, a, pauses)
 		}
 		return nil
 	})
+}
+
+// end ends one pause.
+func (r ResumeCommand) end(ctx context.Context, a *cli.App, d *desk, t target) (err error) {
+	result := pauseResult{Scope: t.scope(), Reason: r.Reason, of: t}
+	if t.destination != "" {
+		result.Changed, err = d.ResumeDestination(ctx, t.source, t.destination, r.Reason)
+	} else {
+		result.Changed, err = d.Resume(ctx, t.source, r.Reason)
+	}
+	if err != nil {
+		return err
+	}
+	return result.print(a)
 }
 
 // known refuses a source that the configuration at hand does not have, if it has any.
@@ -100,45 +117,77 @@ func (p PauseCommand) known(c *config.Config, source string) error {
 
 func anySource(*config.Config, string) error { return nil }
 
-// warnOfPause says that all are paused, which ending the pause of a source leaves as it is.
-func warnOfPause(ctx context.Context, a *cli.App, pauses *worker.Pauses) error {
+// warn says what still keeps messages of the sources back, which ending these pauses leaves as it is.
+func (r ResumeCommand) warn(ctx context.Context, a *cli.App, pauses *worker.Pauses) error {
 	list, err := pauses.List(ctx)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(list, func(p worker.Paused) bool { return p.Operator && p.Scope == pauseScope("") }) {
-		fmt.Fprintln(a.Stderr, "redoxworker: warning: all sources are paused; redoxworker resume --all ends that")
+	for _, p := range list {
+		source, destination, ok := p.Target()
+		left := target{source, destination}
+		switch {
+		case !ok:
+		case source == "" && destination == "":
+			fmt.Fprintln(a.Stderr, "redoxworker: warning: all sources are paused; redoxworker resume --all ends that")
+		case len(r.Destination) > 0 && destination == "" && slices.Contains(r.Source, source):
+			fmt.Fprintf(a.Stderr, "redoxworker: warning: all of %s is paused; redoxworker resume %s ends that\n", source, left.flags())
+		case destination != "" && (source == "" || slices.Contains(r.Source, source)) && (len(r.Destination) == 0 || slices.Contains(r.Destination, destination)):
+			fmt.Fprintf(a.Stderr, "redoxworker: warning: messages to %s are paused; redoxworker resume %s ends that\n", destination, left.flags())
+		}
 	}
 	return nil
 }
 
-// pausedByHand are the sources that operators have paused, and "" for all of them, which is
+// pausedByHand is what operators have paused, of one destination where all names one, and all itself, which is
 // there in any case.
-func pausedByHand(ctx context.Context, pauses *worker.Pauses) ([]string, error) {
+func pausedByHand(ctx context.Context, pauses *worker.Pauses, all target) ([]target, error) {
 	list, err := pauses.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sources := []string{""}
+	targets := []target{all}
 	for _, p := range list {
-		if source, ok := strings.CutPrefix(p.Scope, "source:"); ok && p.Operator {
-			sources = append(sources, source)
+		source, destination, ok := p.Target()
+		if one := (target{source, destination}); ok && one != all && (all.destination == "" || destination == all.destination) {
+			targets = append(targets, one)
 		}
 	}
-	return sources, nil
+	return targets, nil
 }
 
-func pauseScope(source string) string {
-	if source == "" {
+// target is a source, "" for all, or a destination of it.
+type target struct{ source, destination string }
+
+// scope is what a pause of it is called.
+func (t target) scope() string {
+	switch {
+	case t == target{}:
 		return "all"
+	case t.destination == "":
+		return "source:" + t.source
+	case t.source == "":
+		return "dest:*:" + t.destination
 	}
-	return "source:" + source
+	return "dest:" + t.source + ":" + t.destination
 }
 
-// each does something for every source that was named, or once for all, if may has nothing against
-// any of them. It needs NATS alone.
-func (t pauseTarget) each(ctx context.Context, a *cli.App, may func(*config.Config, string) error, do func(*desk, string) error) error {
-	sources, err := t.sources()
+// flags name it on a command line.
+func (t target) flags() string {
+	line := "--all"
+	if t.source != "" {
+		line = "--source " + t.source
+	}
+	if t.destination != "" {
+		line += " --destination " + t.destination
+	}
+	return line
+}
+
+// each does something for everything that was named, if may has nothing against any of the sources. It
+// needs NATS alone.
+func (t pauseTarget) each(ctx context.Context, a *cli.App, may func(*config.Config, string) error, do func(*desk, target) error) error {
+	targets, err := t.targets()
 	if err != nil {
 		return err
 	}
@@ -147,35 +196,63 @@ func (t pauseTarget) each(ctx context.Context, a *cli.App, may func(*config.Conf
 		return err
 	}
 	defer d.Close()
-	for _, source := range sources {
-		if err := may(d.Config, source); err != nil {
+	for _, one := range targets {
+		if err := may(d.Config, one.source); err != nil {
 			return err
 		}
 	}
-	for _, source := range sources {
-		if err := do(d, source); err != nil {
+	for _, one := range targets {
+		if err := do(d, one); err != nil {
 			return d.Explain(err)
 		}
 	}
 	return nil
 }
 
-// sources that were named; "" stands for all.
-func (t pauseTarget) sources() ([]string, error) {
+// last is the one that is done last.
+func (t pauseTarget) last() (last target) {
+	if targets, err := t.targets(); err == nil {
+		last = targets[len(targets)-1]
+	}
+	return last
+}
+
+// targets that were named: each destination of each source. Names of destinations have no capital
+// letters at Redox.
+func (t pauseTarget) targets() (all []target, err error) {
+	sources := t.Source
 	switch {
-	case t.All && len(t.Source) > 0:
+	case t.All && len(sources) > 0:
 		return nil, cli.Usagef("give --source or --all, not both")
 	case t.All:
-		return []string{""}, nil
-	case len(t.Source) == 0:
+		sources = []string{""}
+	case len(sources) == 0 && len(t.Destination) > 0:
+		return nil, cli.Usagef("say whose messages to %s: --source NAME, or --all", t.Destination[0])
+	case len(sources) == 0:
 		return nil, cli.Usagef("say what: --source NAME, or --all")
 	}
-	for _, s := range t.Source {
+	for _, s := range sources {
+		if s == "" && t.All {
+			break
+		}
 		if err := outbox.CheckSource(s); err != nil {
 			return nil, cli.Usagef("--source: %w", err)
 		}
 	}
-	return t.Source, nil
+	for _, id := range t.Destination {
+		if err := worker.CheckDestination(id); err != nil {
+			return nil, cli.Usagef("--destination: %w", err)
+		}
+	}
+	for _, s := range sources {
+		if len(t.Destination) == 0 {
+			all = append(all, target{source: s})
+		}
+		for _, id := range t.Destination {
+			all = append(all, target{s, strings.ToLower(id)})
+		}
+	}
+	return all, nil
 }
 
 func (r pauseResult) print(a *cli.App) error {
@@ -186,11 +263,7 @@ func (r pauseResult) print(a *cli.App) error {
 	case r.Paused && r.For != "":
 		a.Printf("%s: paused for %s\n", r.Scope, r.For)
 	case r.Paused:
-		flag := "--all"
-		if source, ok := strings.CutPrefix(r.Scope, "source:"); ok {
-			flag = "--source " + source
-		}
-		a.Printf("%s: paused until redoxworker resume %s\n", r.Scope, flag)
+		a.Printf("%s: paused until redoxworker resume %s\n", r.Scope, r.of.flags())
 	case r.Changed:
 		a.Printf("%s: resumed\n", r.Scope)
 	default:

@@ -84,6 +84,9 @@ func workerState(w overview.Worker) string {
 	case !w.Ready:
 		state = "not ready"
 	}
+	if w.ByHand > 0 {
+		state += fmt.Sprintf(", %d paused by operators", w.ByHand)
+	}
 	if n := len(w.Problems); n > 0 {
 		state += ", " + cli.Counted(n, "problem") + ": " + w.Problems[0]
 	}
