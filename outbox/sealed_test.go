@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -266,6 +267,33 @@ func makeVectors(t *testing.T) (v sealVectors) {
 		v.Parts = append(v.Parts, partVector{"a", n, hex.EncodeToString(sum[:])})
 	}
 	return v
+}
+
+// The longest headers that a message may have are sealed to what a stream takes, whatever is in them.
+func TestSealed_LongestHeaders(t *testing.T) {
+	t.Parallel()
+	ring, _ := newRing()
+	for _, letter := range []string{"&", "<", `"`, "\\"} {
+		m := Message{ID: "long", Source: "clinic-a", Kind: KindFHIR, Path: "slug/Production/Patient?" + strings.Repeat("&", maxPath-24), Header: http.Header{}}
+		for n := range 4 {
+			m.Header[fmt.Sprintf("If-Longest-%d", n)] = []string{strings.Repeat(letter, maxHTTPBytes/4-20)}
+		}
+		s, err := m.Seal(ring, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := asStored(t, s)
+		if size := len(s.SealedHeaders); size > 60<<10 {
+			t.Errorf("of %s: %d bytes", letter, size)
+		}
+		d, err := Decode("", in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opened, _, err := d.Open(ring, ""); err != nil || opened.Path != m.Path {
+			t.Errorf("of %s: %v", letter, err)
+		}
+	}
 }
 
 // What is in the vectors opens, and to what they say.

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"encoding/base64"
 	"encoding/json"
@@ -167,10 +168,13 @@ func (k DataKey) SealHeaders(h Headers) string {
 	if len(h.Headers) == 0 && !h.ClearReply { // most messages
 		text = append(strconv.AppendInt(append(make([]byte, 0, 64), sizeAlone...), h.Size, 10), '}')
 	} else {
-		var err error
-		if text, err = json.Marshal(sealedHeaders(h)); err != nil {
+		var b bytes.Buffer
+		to := json.NewEncoder(&b)
+		to.SetEscapeHTML(false) // a query string with many & would grow beyond what a stream takes of headers
+		if err := to.Encode(sealedHeaders(h)); err != nil {
 			panic(err) // texts and a number
 		}
+		text = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	}
 	return base64.RawURLEncoding.EncodeToString(k.aead.Seal(nil, nonce(0, partHeaders), text, nil))
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,9 @@ const (
 	maxKeyID  = 32
 	// mostKeys bounds a ring: it is read by everybody at once.
 	mostKeys = 1000
+	// unwrapAtOnce is how many keys a KMS is asked for at the same time, and unwrapOne how long it has for each.
+	unwrapAtOnce = 32
+	unwrapOne    = 5 * time.Second
 )
 
 // Keys are the keys of a ring, as its file has them. The zero value has none. It is not for
@@ -54,8 +58,8 @@ type key struct {
 }
 
 // KMS is a key management service that keeps the keys of a ring encrypted. Whoever opens a ring calls it once for
-// each of its keys, not for each message. It must be safe for concurrent use. The errors must hold no
-// key.
+// each of its keys, not for each message. It must be safe for concurrent use, as several keys are asked for at once, and
+// return soon after ctx ends. The errors must hold no key.
 type KMS interface {
 	// Wrap encrypts the bytes of a key of a ring with the service's own key of that name.
 	Wrap(ctx context.Context, name string, key []byte) (wrapped []byte, err error)
@@ -86,8 +90,8 @@ func Parse(text []byte) (Keys, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Keys{}, errors.New("seal: the ring has something behind its JSON object: remove it")
 	}
-	if len(f.Keys) > mostKeys {
-		return Keys{}, fmt.Errorf("seal: the ring has %d keys; at most %d are read", len(f.Keys), mostKeys)
+	if len(f.Keys) > mostKeys || len(text) > maxFile {
+		return Keys{}, fmt.Errorf("seal: the ring has %d keys in %d bytes, and at most %d in %d are read: take out shredded ones of which nothing is left", len(f.Keys), len(text), mostKeys, maxFile)
 	}
 	var ks Keys
 	for i, from := range f.Keys {
@@ -240,8 +244,10 @@ func (ks Keys) find(id string) (*key, error) {
 }
 
 // unwrap has a KMS unwrap what needs it, but for keys that before has unwrapped already. The error is that of the
-// first key that stays as it is.
-func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) (first error) {
+// first key that stays as it is. A key for which the KMS takes its time holds up no other.
+func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) error {
+	var all sync.WaitGroup
+	slots, errs := make(chan struct{}, unwrapAtOnce), make([]error, len(ks.list))
 	for i := range ks.list {
 		k := &ks.list[i]
 		if k.wrapped == nil || k.bytes != nil {
@@ -252,11 +258,16 @@ func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) (first error) {
 			k.bytes, k.aead = before.list[at].bytes, before.list[at].aead
 			continue
 		}
-		if err := k.unwrap(ctx, kms); err != nil && first == nil {
-			first = err
-		}
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, unwrapOne)
+			defer cancel()
+			errs[i] = k.unwrap(ctx, kms)
+		})
 	}
-	return first
+	all.Wait()
+	return cmp.Or(errs...)
 }
 
 func (k *key) unwrap(ctx context.Context, kms KMS) error {

@@ -18,14 +18,17 @@ const (
 	unknownLook = 50 * time.Millisecond
 	// maxFile bounds the file, in bytes.
 	maxFile = 1 << 20
-	// unwrapTimeout bounds the calls of a KMS when a ring is read.
+	// unwrapTimeout bounds the calls of a KMS when a ring is read. One that did not unwrap all keys is asked again
+	// after unwrapFirst, 2, 4, ... s, at most unwrapLast.
 	unwrapTimeout = 10 * time.Second
+	unwrapFirst   = time.Second
+	unwrapLast    = 30 * time.Second
 )
 
 // Ring seals and opens with keys. It is safe for concurrent use.
 //
-// One that was opened from a file is looked at again, once a second, when it is used: no goroutine, no
-// watch. What a good file says holds from then on; while a file has what is no ring, or one without keys, what it said
+// One that was opened from a file is looked at again, once a second, when it is used: there is no watch, and no goroutine
+// but while a KMS is asked again. What a good file says holds from then on; while a file has what is no ring, or one without keys, what it said
 // before does, see Trouble; while there is none, every use is [ErrAway]. While a KMS does not unwrap a key, what it
 // sealed is [ErrAway], and the key before it seals.
 type Ring struct {
@@ -44,6 +47,8 @@ type state struct {
 	trouble error       // why the present file is not in use
 	file    os.FileInfo // that was read last
 	looked  time.Time
+	again   time.Time     // when the KMS is asked once more; zero: it has unwrapped all keys
+	pause   time.Duration // before that
 }
 
 // Options is what [Open] may be told. The zero value works.
@@ -59,14 +64,18 @@ func NewRing(ks Keys) *Ring {
 	return r
 }
 
-// Open reads the ring in a file, and follows it. A ring without a key that seals is an error.
+// Open reads the ring in a file, and follows it. A ring without a key that seals is an error. So is one with keys that a
+// KMS does not unwrap, unless another key can seal meanwhile: that one is in use, with its Trouble.
 func Open(path string, o Options) (*Ring, error) {
 	r := &Ring{path: path, kms: o.KMS, now: time.Now}
 	s := r.read(&state{})
-	if s.away == nil && s.trouble == nil && s.keys.newest(r.now()) == nil {
-		s.trouble = ErrNoKey
+	err := errors.Join(s.away, s.trouble)
+	if seals := s.keys.opening().newest(r.now()) != nil; s.away == nil && seals && r.kms != nil && !s.again.IsZero() {
+		err = nil
+	} else if err == nil && !seals {
+		err = ErrNoKey
 	}
-	if err := errors.Join(s.away, s.trouble); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("seal: ring %s: %w", path, err)
 	}
 	r.state.Store(s)
@@ -112,14 +121,36 @@ func (r *Ring) current(age time.Duration) *state {
 		}
 		r.mu.Lock()
 	}
-	defer r.mu.Unlock()
-	if s = r.state.Load(); fresh(r.now().Sub(s.looked), age) {
-		return s
+	s = r.state.Load()
+	switch {
+	case fresh(r.now().Sub(s.looked), age):
+		r.mu.Unlock()
+	case age == fileLook && s.usable() && s.due(r.now()) && s.isOf(os.Stat(r.path)):
+		go r.look(s) // nobody waits for a key that stays away; it is bounded by unwrapTimeout
+	default:
+		return r.look(s)
 	}
+	return s
+}
+
+// look looks at the file. The mutex is held, and is free then.
+func (r *Ring) look(s *state) *state {
+	defer r.mu.Unlock()
 	s = r.read(s)
 	s.looked = r.now()
 	r.state.Store(s)
 	return s
+}
+
+// isOf reports whether the file is the one that was read.
+func (s *state) isOf(info os.FileInfo, err error) bool {
+	return err == nil && s.file != nil && os.SameFile(info, s.file) && info.ModTime().Equal(s.file.ModTime()) && info.Size() == s.file.Size()
+}
+
+// due reports whether a KMS is to be asked once more.
+func (s *state) due(now time.Time) bool {
+	wait := s.again.Sub(now)
+	return !s.again.IsZero() && (wait <= 0 || wait > s.pause) // also where the clock was set back
 }
 
 // usable reports whether a state holds while the file is looked at.
@@ -136,8 +167,15 @@ func (r *Ring) read(before *state) *state {
 		s.away, s.file, s.trouble = fmt.Errorf("%w: %w", ErrAway, err), nil, nil
 		return s
 	}
-	if s.file != nil && os.SameFile(info, s.file) && info.ModTime().Equal(s.file.ModTime()) && info.Size() == s.file.Size() {
-		return s
+	if s.isOf(info, nil) {
+		s.again, s.pause = before.again, before.pause
+		if s.again.IsZero() {
+			return s
+		}
+		if !s.due(r.now()) {
+			s.away = before.away
+			return s
+		}
 	}
 	text, err := readFile(r.path)
 	if err != nil {
@@ -154,18 +192,27 @@ func (r *Ring) read(before *state) *state {
 		}
 		return s
 	}
+	r.unwrap(s, ks, before)
+	s.file = info
+	return s
+}
+
+// unwrap completes a state with the keys that were read.
+func (r *Ring) unwrap(s *state, ks Keys, before *state) {
 	ctx, cancel := context.WithTimeout(context.Background(), unwrapTimeout)
 	defer cancel()
-	if err := ks.unwrap(ctx, r.kms, before.keys); err != nil {
-		if s.file = nil; len(ks.opening().list) == 0 {
-			s.away = fmt.Errorf("%w: %w", ErrAway, err)
-			return s
-		}
-		s.keys, s.trouble = ks, err
-		return s
+	err := ks.unwrap(ctx, r.kms, before.keys)
+	if err == nil {
+		s.keys, s.trouble, s.again, s.pause = ks, nil, time.Time{}, 0
+		return
 	}
-	s.keys, s.file, s.trouble = ks, info, nil
-	return s
+	s.pause = min(max(2*s.pause, unwrapFirst), unwrapLast)
+	s.again = r.now().Add(s.pause)
+	if len(ks.opening().list) == 0 {
+		s.away = fmt.Errorf("%w: %w", ErrAway, err)
+		return
+	}
+	s.keys, s.trouble = ks, err
 }
 
 func readFile(path string) ([]byte, error) {

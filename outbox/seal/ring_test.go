@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -96,6 +98,80 @@ func TestRing_SlowKMS(t *testing.T) {
 	if err := errors.Join(<-looked, <-waits); err != nil {
 		t.Error(err)
 	}
+}
+
+// stuck is a KMS that does not answer for some keys, and counts what it is asked.
+type stuck struct {
+	never string // the name of those keys
+	asked atomic.Int64
+}
+
+func (*stuck) Wrap(_ context.Context, _ string, key []byte) ([]byte, error) { return turned(key), nil }
+
+func (s *stuck) Unwrap(ctx context.Context, name string, wrapped []byte) ([]byte, error) {
+	s.asked.Add(1)
+	if name == s.never {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	select { // as a service that is far away
+	case <-time.After(50 * time.Millisecond):
+		return turned(wrapped), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// A KMS that does not answer for one key, of many, holds up that key alone, also when a process starts; it is not asked for it
+// with each look, nor with each message of a key that nobody has.
+func TestRing_KMSThatDoesNotAnswerForOneKey(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(1999, 11, 30, 12, 0, 0, 0, time.UTC) // before the time of a bubble
+	s := &stuck{never: "gone"}
+	ks, _, err := Keys{}.WithWrapped(t.Context(), begin, begin, s, s.never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, lost, _ := NewRing(ks).New(lines...)
+	for n := range 300 {
+		ks, _, err = ks.WithWrapped(t.Context(), begin, begin.Add(time.Duration(n)*time.Second), s, "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, last := ks.Encode(), ks.list[300].ID
+	strange, _ := Keys{}.With(begin, begin)
+	_, unknown, _ := NewRing(strange).New(lines...)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "ring.json")
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		r, err := Open(path, Options{KMS: s})
+		if err != nil || r.Trouble() == nil || time.Since(began) > unwrapTimeout {
+			t.Fatalf("after %v: %v", time.Since(began), err)
+		}
+		if _, envelope, err := r.New(lines...); err != nil || KeyOf(envelope) != last {
+			t.Errorf("it seals with %s, not %s: %v", KeyOf(envelope), last, err)
+		}
+		if _, err := r.Open(lost, lines...); !errors.Is(err, ErrAway) {
+			t.Errorf("of the key without an answer: %v", err)
+		}
+		before := s.asked.Load()
+		for began := time.Now(); time.Since(began) < 10*time.Minute; <-time.After(unknownLook) {
+			asked := time.Now()
+			if _, _, err := r.New(lines...); err != nil || time.Since(asked) > 0 {
+				t.Fatalf("it seals after %v: %v", time.Since(asked), err)
+			}
+			if _, err := r.Open(unknown, lines...); !errors.Is(err, ErrUnknownKey) {
+				t.Fatal(err)
+			}
+		}
+		if asked := s.asked.Load() - before; asked < 10 || asked > 60 {
+			t.Errorf("asked %d times in ten minutes", asked)
+		}
+	})
 }
 
 // While a KMS fails for a new key, what that sealed is away, and nothing else.
