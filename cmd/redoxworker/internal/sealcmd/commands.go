@@ -84,6 +84,10 @@ func (r ring) write(ks seal.Keys) error {
 }
 
 func (r ring) replace(ks seal.Keys) error {
+	text := ks.Encode()
+	if _, err := seal.Parse(text); err != nil {
+		return err // nobody could read it
+	}
 	path, err := filepath.EvalSymlinks(r.path)
 	if err != nil {
 		return err
@@ -96,7 +100,7 @@ func (r ring) replace(ks seal.Keys) error {
 	if err != nil {
 		return fmt.Errorf("%w; run this where its directory may be written to, and bring the file from there to all who have it", err)
 	}
-	_, err = f.Write(ks.Encode())
+	_, err = f.Write(text)
 	err = errors.Join(err, likeOld(f, info), f.Sync(), f.Close())
 	if err == nil {
 		err = r.unchanged(path)

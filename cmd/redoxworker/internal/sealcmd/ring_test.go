@@ -45,6 +45,17 @@ func TestRing_Write(t *testing.T) {
 	if now, err := openRing(file); err != nil || len(now.keys.List()) != 2 {
 		t.Errorf("%d keys, %v", len(now.keys.List()), err)
 	}
+	full, err := openRing(file)
+	must(err)
+	for range 1000 {
+		full.keys, _ = full.keys.With(now, now)
+	}
+	if err := full.write(full.keys); err == nil || !strings.Contains(err.Error(), "take out shredded ones") {
+		t.Errorf("more keys than are read: %v", err)
+	}
+	if now, err := openRing(file); err != nil || len(now.keys.List()) != 2 {
+		t.Errorf("%d keys, %v", len(now.keys.List()), err)
+	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("files are left: %v, %v", entries, err)
 	}
