@@ -22,6 +22,9 @@ func (d *Store) Restore(ctx context.Context, l Letter) (stored bool, err error) 
 			return false, err
 		}
 	}
+	if d.config.RequireSeal && d.config.Ring == nil && !l.Sealed() {
+		return false, errors.New("outbox: it is not sealed, seal.require is on, and there is no ring of keys here: set seal.ring_file")
+	}
 	work, cancel := lingering(ctx)
 	defer cancel()
 	object := ""

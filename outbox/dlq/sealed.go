@@ -165,6 +165,7 @@ func (d Letter) Seal(ring *seal.Ring, p outbox.Prefix) (Letter, error) {
 	if m, err = m.Seal(ring, p); err != nil {
 		return d, err
 	}
+	m.ID = outbox.NewID() // its own may be longer than that of a new message
 	msg, err := m.Encode(p)
 	if err != nil {
 		return d, nil

@@ -174,3 +174,26 @@ func TestSealed_Rewrap(t *testing.T) {
 	}
 	g.left(0)
 }
+
+// A replay that died, and whose dead letter has a time behind its id, is replayed once more: it goes back to the first
+// message, beside whose id it was sealed.
+func TestSealed_AReplayWhoseIDHasATime(t *testing.T) {
+	t.Parallel()
+	g := newGraveyard(t)
+	ks, _ := seal.Keys{}.With(time.Now(), time.Now().Add(-time.Hour))
+	ring := seal.NewRing(ks)
+	g.burySealed(ring, "m-1")
+	found, err := g.Get(g.Ctx(), "clinic-a", "m-1")
+	g.Must(err)
+	died := found[0].Letter
+	g.discardAll(DiscardOptions{})
+	died.MessageID += ":r1@2026-11-30T12:00:00.5Z"
+	died.Header[outbox.HeaderReplayOf], died.Header[outbox.HeaderReplayCount] = []string{"m-1"}, []string{"1"}
+	g.bury(died)
+	if got := g.replayAll(ReplayOptions{}); got != died.MessageID+" replayed" {
+		t.Fatal(got)
+	}
+	if got := g.opened(ring); len(got) != 1 || !strings.HasPrefix(got[0], "m-1:r2 PUT ") {
+		t.Errorf("queued %q", got)
+	}
+}
