@@ -160,15 +160,14 @@ func (d *Desk) export(ctx context.Context, q dlq.Query, s dlq.Selection, bodies 
 func (d *Desk) open(ctx context.Context, one *Exported) (err error) {
 	if one.Sealed() {
 		h, err := d.letters.Header(ctx, one.Stored)
-		if err != nil && !d.letters.Opens() || seal.Decided(err) || errors.As(err, new(*outbox.ContractError)) {
-			one.Body, err = d.letters.Kept(ctx, one.Stored)
-			return err
+		if err == nil {
+			one.Body, err = d.letters.Body(ctx, one.Stored)
 		}
-		if err != nil {
-			return err
-		}
-		if one.Body, err = d.letters.Body(ctx, one.Stored); err == nil {
+		switch {
+		case err == nil:
 			one.Header = h
+		case !d.letters.Opens(), seal.Decided(err), errors.As(err, new(*outbox.ContractError)):
+			one.Body, err = d.letters.Kept(ctx, one.Stored)
 		}
 		return err
 	}
