@@ -60,6 +60,9 @@ func NewSession(c *config.Config, conn *nats.Conn, js jetstream.JetStream) *Sess
 // Close closes the connection.
 func (s *Session) Close() { s.conn.Close() }
 
+// Connected reports whether there is a connection at present.
+func (s *Session) Connected() bool { return s.conn.IsConnected() }
+
 // Explain adds what to do about a server without JetStream, and what the server says to the
 // connection alone: a request for a subject that it refused gets no answer.
 func (s *Session) Explain(err error) error {

@@ -6,9 +6,12 @@ import (
 	"net"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/console/access"
+	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
 // Command serves the console alone.
@@ -19,7 +22,7 @@ type Command struct {
 // defaultListen is where it is served unless somebody says otherwise.
 const defaultListen = "127.0.0.1:8468"
 
-// Run serves it until a signal. It needs the rights of the operator at NATS.
+// Run serves it until a signal. It needs the rights of the operator at NATS, for which it waits.
 func (c Command) Run(ctx context.Context, a *cli.App) error {
 	settings, err := a.Load(cli.NATSOnly)
 	if err != nil {
@@ -37,13 +40,21 @@ func (c Command) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	session, err := a.Connect(ctx, connection(settings))
-	if err != nil {
-		s.Close()
-		return err
-	}
 	s.ready = func() { c.tell(a, s, token) }
-	return s.Run(ctx, func(context.Context) (*cli.Session, error) { return session, nil })
+	settings = connection(settings)
+	link := natslink.New(log, settings.NATS.URL.String())
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return link.Watch(ctx) })
+	group.Go(func() error {
+		return s.Run(ctx, func(ctx context.Context) (*cli.Session, error) {
+			conn, js, err := link.Connect(ctx, settings)
+			if err != nil {
+				return nil, err
+			}
+			return cli.NewSession(settings, conn, js), nil
+		})
+	})
+	return group.Wait()
 }
 
 // connection are the settings of the one that the console opens: that of the flags where they name a

@@ -116,11 +116,15 @@ func (s *Server) Address() string {
 }
 
 // Run serves until ctx ends. connect is called once; until it has returned, pages say that there is no
-// connection. Its error, and that of the listener, end it.
+// connection. Its error, and that of the listener, end it. /livez and /readyz are answered to everybody.
 func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Session, error)) error {
 	defer s.closeDatabase()
 	var pages atomic.Pointer[console.Console]
+	var connected atomic.Pointer[cli.Session]
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if probe(w, r, connected.Load()) {
+			return
+		}
 		if c := pages.Load(); c != nil {
 			c.ServeHTTP(w, r)
 			return
@@ -145,6 +149,7 @@ func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Se
 			return err
 		}
 		pages.Store(c)
+		connected.Store(session)
 		if s.ready != nil {
 			s.ready()
 		}

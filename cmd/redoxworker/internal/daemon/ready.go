@@ -18,9 +18,10 @@ import (
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
-// ReadyCommand asks the worker beside it how it is: the health check of an image that has no shell.
+// ReadyCommand asks the worker or the console beside it how it is: the health check of an image that has no
+// shell.
 type ReadyCommand struct {
-	Address string        `placeholder:"HOST:PORT" help:"Where the worker serves its pages; by default admin.listen of the configuration."`
+	Address string        `placeholder:"HOST:PORT" help:"Where the worker serves its pages, or the console: 127.0.0.1:8468; by default admin.listen of the configuration."`
 	Live    bool          `help:"Ask only whether it lives: a worker that waits for NATS does."`
 	Timeout time.Duration `default:"3s" help:"How long it has to answer."`
 }
