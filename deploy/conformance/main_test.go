@@ -9,7 +9,7 @@ import (
 )
 
 // users of nats/accounts.conf, whose passwords are made anew in each run.
-var users = []string{"operator", "worker", "gateway-client", "relay", "console", "clinic-a", "clinic-b"}
+var users = []string{"operator", "worker", "gateway-client", "relay", "console", "clinic-a", "clinic-b", "nack"}
 
 // password of a user, in the variable that accounts.conf takes it from.
 func password(user string) string { return os.Getenv(passwordVar(user)) }

@@ -18,13 +18,16 @@ import (
 type Command struct {
 	DryRun  bool     `name:"dry-run" help:"Show what differs and change nothing; exits 3 when something does."`
 	Replies []string `placeholder:"SOURCE" help:"Also make the consumers through which the applications of these sources read their replies (in Go: outbox.Replies), with commas between them; for applications that may make none."`
-	Print   string   `enum:",accounts" default:"" placeholder:"WHAT" help:"Print and change nothing. accounts: the accounts of nats-server for the sources of the configuration, with least rights for each user; their passwords come from its environment."`
+	Print   string   `enum:",accounts,nack" default:"" placeholder:"WHAT" help:"Print and change nothing. accounts: the accounts of nats-server for the sources of the configuration, with least rights for each user; their passwords come from its environment. nack: streams and buckets as resources for Kubernetes with NACK."`
 }
 
 // Run creates or updates streams and buckets, whatever sources there are. It never deletes.
 func (p Command) Run(ctx context.Context, a *cli.App) error {
-	if p.Print != "" {
+	switch p.Print {
+	case "accounts":
 		return printAccounts(a)
+	case "nack":
+		return printNACK(a)
 	}
 	for _, source := range p.Replies {
 		if err := outbox.CheckSource(source); err != nil {
