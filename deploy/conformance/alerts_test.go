@@ -164,7 +164,7 @@ type alert struct {
 // readRules is the text of alerts.yaml.
 func readRules(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../alerts.yaml")
+	text, err := os.ReadFile("../monitoring/alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func promtool(t *testing.T, tests []promTest) {
 // promtoolAt runs tests, with the rules looked at once in an interval.
 func promtoolAt(t *testing.T, interval string, tests []promTest) {
 	t.Helper()
-	rules, err := filepath.Abs("../alerts.yaml")
+	rules, err := filepath.Abs("../monitoring/alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func promtoolAt(t *testing.T, interval string, tests []promTest) {
 // Every alert has a severity, a summary and its section of the runbook, and promtool finds no fault.
 func TestAlerts_AreWhole(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "promtool", "check", "rules", "--lint-fatal", "../alerts.yaml").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "promtool", "check", "rules", "--lint-fatal", "../monitoring/alerts.yaml").CombinedOutput()
 	if err != nil {
 		t.Errorf("promtool: %v\n%s", err, out)
 	}

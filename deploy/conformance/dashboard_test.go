@@ -35,7 +35,7 @@ type panel struct {
 
 func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
-	text, err := os.ReadFile("../dashboard.json")
+	text, err := os.ReadFile("../monitoring/dashboard.json")
 	if err == nil {
 		err = json.Unmarshal(text, &d)
 	}
@@ -67,7 +67,7 @@ func documented(t *testing.T) (names []string) {
 func TestDashboard_EveryQueryIsAnswered(t *testing.T) {
 	t.Parallel()
 	names := documented(t)
-	for _, file := range []string{"../dashboard.json", "../alerts.yaml"} {
+	for _, file := range []string{"../monitoring/dashboard.json", "../monitoring/alerts.yaml"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -84,3 +84,33 @@ func TestCompose_Collector(t *testing.T) {
 		}
 	}
 }
+
+// Nobody gets into Grafana with a password that everybody knows: those of its image and of this file are
+// none, and whoever changes something is asked for the one of the secret.
+func TestCompose_GrafanaAsksForAPassword(t *testing.T) {
+	t.Parallel()
+	project := compose(t, "me=sha256:00")
+	grafana := project.Services["grafana"]
+	file := grafana.Environment["GF_SECURITY_ADMIN_PASSWORD__FILE"]
+	if len(grafana.Secrets) != 1 || file == nil || *file != "/run/secrets/"+grafana.Secrets[0].Source {
+		t.Fatalf("secrets %v, password in %v", grafana.Secrets, file)
+	}
+	secret := project.Secrets[grafana.Secrets[0].Source]
+	ignored, err := os.ReadFile("../../.gitignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := strings.Index(secret.File, "deploy/compose/"); at < 0 || !strings.Contains(string(ignored), "\n"+secret.File[at:]+"\n") {
+		t.Errorf("%s could be committed", secret.File)
+	}
+	if role := grafana.Environment["GF_AUTH_ANONYMOUS_ORG_ROLE"]; role == nil || *role != "Viewer" {
+		t.Errorf("who has not signed in has the role %v", role)
+	}
+	for name, s := range project.Services {
+		for key, value := range s.Environment {
+			if strings.Contains(key, "PASSWORD") && !strings.HasSuffix(key, "_FILE") && value != nil {
+				t.Errorf("%s has the password %s in its environment", name, key)
+			}
+		}
+	}
+}
