@@ -38,24 +38,19 @@ type fleet struct {
 	tls     certificates.Files
 	servers [3]*server.Server
 	ports   []int // of clients, then of routes
-	workers []*member
+	workers group
+	console group
 	relay   *process
 	box     *sqloutbox.Outbox
 
 	mu       sync.Mutex
 	promised []string       // ids that were confirmed, or committed
 	taken    map[string]int // how often Redox took each
-	gap      time.Duration  // the longest time in which no worker was ready
-}
-
-// member is a worker and where it is asked how it is.
-type member struct {
-	*process
-	admin string
 }
 
 func newFleet(t *testing.T) *fleet {
 	f := &fleet{site: &site{T: t, dir: t.TempDir(), sim: new(redoxsim.Server)}, taken: make(map[string]int)}
+	f.workers.start, f.console.start = f.startWorker, f.startConsole
 	far := httptest.NewServer(http.HandlerFunc(f.take))
 	t.Cleanup(func() { f.sim.Release(); far.Close() })
 	var err error
@@ -157,6 +152,7 @@ func (f *fleet) configure() {
 	f.write("secrets/nats-ca.pem", string(ca))
 	f.write("secrets/nats-password", password("worker"))
 	f.write("secrets/order-secret", strings.Repeat("s", 32))
+	f.writeConsoleSecret()
 	text, err := os.ReadFile("../kubernetes/production/redoxworker.yaml")
 	f.must(err)
 	f.file = filepath.Join(f.dir, "config/redoxworker.yaml")
@@ -168,17 +164,6 @@ func (f *fleet) configure() {
 	f.must(err)
 	_, err = f.box.Migrate(f.Context(), f.db, 0)
 	f.must(err)
-}
-
-// startWorker starts one more and waits until it delivers.
-func (f *fleet) startWorker() *member {
-	f.Helper()
-	ports, err := natsdev.FreePorts(1)
-	f.must(err)
-	m := &member{admin: fmt.Sprint("127.0.0.1:", ports[0])}
-	m.process = f.launchWith([]string{"REDOXWORKER_CONFIG=" + f.file, "REDOXWORKER_ADMIN_LISTEN=" + m.admin}, "run")
-	f.readyAt(m.process, m.admin)
-	return m
 }
 
 // startRelay starts the relay with the settings of its unit, but the kind of database.
@@ -234,31 +219,4 @@ func (f *fleet) enqueue(m outbox.Message) error {
 		return err
 	}
 	return tx.Commit()
-}
-
-// watch asks the workers until ctx ends whether they are ready.
-func (f *fleet) watch(ctx context.Context) {
-	client := http.Client{Timeout: time.Second}
-	last := time.Now()
-	for ctx.Err() == nil {
-		f.mu.Lock()
-		workers := append([]*member{}, f.workers...)
-		f.mu.Unlock()
-		for _, m := range workers {
-			if resp, err := client.Get("http://" + m.admin + "/readyz"); err == nil {
-				_ = resp.Body.Close()
-				if resp.StatusCode == http.StatusOK {
-					last = time.Now()
-					break
-				}
-			}
-		}
-		f.mu.Lock()
-		f.gap = max(f.gap, time.Since(last))
-		f.mu.Unlock()
-		select {
-		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }

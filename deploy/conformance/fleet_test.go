@@ -12,33 +12,44 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Everything is restarted in turn under load, a server is lost, then a volume: what was confirmed to a
-// publisher or committed to the database is taken by Redox, and workers are ready all the while.
+// Everything is restarted in turn under load, to a new version and in part back to the old one, a server is
+// lost, then a volume: what was confirmed to a publisher or committed to the database is taken by Redox,
+// and workers and console are ready all the while.
 func TestFleet_LosesNothing(t *testing.T) {
 	f := newFleet(t)
-	for range 3 {
-		f.workers = append(f.workers, f.startWorker())
-	}
+	f.bin = f.build(old)
+	f.workers.open(3)
+	f.console.open(1)
 	f.startRelay()
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.load(ctx) })
 	watching, unwatch := context.WithCancel(t.Context())
-	running.Go(func() { f.watch(watching) })
+	running.Go(func() { f.workers.watch(watching) })
+	running.Go(func() { f.console.watch(watching) })
 	defer running.Wait()
 	defer unwatch()
 	defer stop()
 
-	f.rollWorkers()
+	f.run(old)
+	f.bin = f.build(current)
+	for i := range 3 {
+		f.workers.roll(i)
+	}
+	f.console.roll(0)
 	f.relay.stop()
 	f.startRelay()
+	f.run(current)
+	f.bin = f.build(old) // one goes back, and stays beside the others
+	f.workers.roll(0)
+	f.run(old, current)
 	for i := range f.servers {
 		f.stopServer(i)
 		f.startServer(i)
 		f.current()
 	}
-	f.workers[0].kill() // and a worker at that
-	f.replace(0)
+	f.bin = f.build(current)
+	f.workers.kill(0) // and a worker at that
 	f.stopServer(1)
 	f.goesOn("without a server")
 	f.must(os.RemoveAll(f.store(1)))
@@ -50,24 +61,7 @@ func TestFleet_LosesNothing(t *testing.T) {
 	f.current()
 	stop()
 	f.settled()
-}
-
-// rollWorkers replaces each worker as the Deployment does: the new one is ready before the old one goes.
-func (f *fleet) rollWorkers() {
-	f.Helper()
-	for i := range f.workers {
-		old := f.workers[i]
-		f.replace(i)
-		old.stop()
-	}
-}
-
-func (f *fleet) replace(i int) {
-	f.Helper()
-	m := f.startWorker()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.workers[i] = m
+	f.looked()
 }
 
 // goesOn waits until messages that were published after now are taken.
@@ -144,11 +138,13 @@ func (f *fleet) settled() {
 			twice++
 		}
 	}
-	f.Logf("%d promised, %d lost, %d taken more than once; no worker was ready for %v at most", len(f.promised), len(lost), twice, f.gap.Round(time.Millisecond))
+	f.Logf("%d promised, %d lost, %d taken more than once; no worker was ready for %v at most, no console for %v", len(f.promised), len(lost), twice, f.workers.longest(), f.console.longest())
 	if len(lost) > 0 || len(f.promised) < 100 {
 		f.Errorf("of %d promised messages %d were lost: %s", len(f.promised), len(lost), strings.Join(lost, " "))
 	}
-	if f.gap > 10*time.Second { // two looks of the readiness probe, five seconds apart
-		f.Errorf("no worker was ready for %v", f.gap)
+	for what, gap := range map[string]time.Duration{"worker": f.workers.longest(), "console": f.console.longest()} {
+		if gap > 10*time.Second { // two looks of the readiness probe, five seconds apart
+			f.Errorf("no %s was ready for %v", what, gap)
+		}
 	}
 }

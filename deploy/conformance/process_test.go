@@ -44,7 +44,10 @@ func (s *site) launch(user string, args ...string) *process {
 // launchWith starts the command with more in its environment.
 func (s *site) launchWith(environ []string, args ...string) *process {
 	s.Helper()
-	bin, err := program()
+	bin, err := s.bin, error(nil)
+	if bin == "" {
+		bin, err = program()
+	}
 	s.must(err)
 	p := &process{site: s, cmd: exec.Command(bin+"/redoxworker", args...), ended: make(chan error, 1)}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = s.dir, p, p

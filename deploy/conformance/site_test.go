@@ -32,6 +32,7 @@ import (
 // site is where an incident happens: NATS, a simulated Redox, and workers whose metrics are read.
 type site struct {
 	*testing.T
+	bin     string // where the command is; empty means what program builds
 	dir     string
 	file    string
 	nats    *natsdev.Server

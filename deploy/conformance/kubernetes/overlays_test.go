@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -20,58 +22,104 @@ import (
 
 func TestOverlays(t *testing.T) {
 	t.Parallel()
-	for _, overlay := range overlays {
-		t.Run(overlay, func(t *testing.T) {
+	for name, o := range map[string]*objects{"development": build(t, "development"), "production": build(t, "production", "../relay")} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := build(t, overlay)
-			w := o.deployments["redoxworker"]
-			if w == nil {
-				t.Fatal("no worker")
-			}
-			checkSelectors(t, o)
-			for name, d := range o.deployments {
-				checkRestricted(t, name, d.Spec.Template.Spec)
-			}
-			checkProbes(t, workerOf(w.Spec.Template.Spec))
-			checkConfiguration(t, o)
+			check(t, o, "redoxworker", true)
 			for _, ns := range o.namespaces {
 				if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 					t.Errorf("namespace %s: %v", ns.Name, ns.Labels)
 				}
 			}
-			if u := w.Spec.Strategy.RollingUpdate; u.MaxUnavailable.IntValue() != 0 || u.MaxSurge.IntValue() != 1 {
-				t.Errorf("an update leaves a gap: %+v", u)
+			if want := map[string]int{"development": 2, "production": 3}[name]; len(o.deployments) != want {
+				t.Errorf("%d deployments, want %d", len(o.deployments), want)
 			}
 		})
 	}
 }
 
-// checkSelectors: each takes the pods that it is meant for, and other labels than those of a worker are
-// left as they are written.
-func checkSelectors(t *testing.T, o *objects) {
+// check holds what is installed under a name against what it must be. network: the pods are closed.
+func check(t *testing.T, o *objects, name string, network bool) {
 	t.Helper()
+	w := o.deployments[name]
+	if w == nil {
+		t.Fatal("no worker")
+	}
+	checkSelectors(t, o, name, network)
 	for name, d := range o.deployments {
-		if !selects(o, d.Spec.Selector.MatchLabels, name) {
-			t.Errorf("the selector of %s takes other pods", name)
+		checkRestricted(t, name, d.Spec.Template.Spec)
+	}
+	checkProbes(t, containerOf(w, "redoxworker"), "")
+	if console := o.deployments[name+"-console"]; console != nil {
+		checkProbes(t, containerOf(console, "console"), " --address=127.0.0.1:8470")
+		checkConfiguration(t, o, console, config.PartKeys|config.PartSources|config.PartOrderSecret)
+	}
+	if relay := o.deployments[name+"-relay"]; relay != nil {
+		checkConfiguration(t, o, relay, config.PartKeys|config.PartSources)
+	}
+	c := checkConfiguration(t, o, w, 0)
+	if grace := time.Duration(*w.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second; grace < c.Worker.DrainTimeout+15*time.Second {
+		t.Errorf("it is killed after %v, and drains for %v", grace, c.Worker.DrainTimeout)
+	}
+	if c.Console.Listen != "" {
+		t.Errorf("workers serve the console at %s", c.Console.Listen)
+	}
+	for _, d := range o.deployments {
+		if u := d.Spec.Strategy.RollingUpdate; u != nil && (u.MaxUnavailable.IntValue() != 0 || u.MaxSurge.IntValue() != 1) {
+			t.Errorf("an update of %s leaves a gap: %+v", d.Name, u)
 		}
 	}
-	if !selects(o, o.budget.Spec.Selector.MatchLabels, "redoxworker") || !selects(o, o.network.Spec.PodSelector.MatchLabels, "redoxworker") {
-		t.Error("budget or network policy are not of the worker")
+	if scaled := o.scale != nil; scaled && w.Spec.Replicas != nil {
+		t.Errorf("whoever applies it sets back to %d what the scaler said", *w.Spec.Replicas)
 	}
-	for name, s := range o.services {
-		if !selects(o, s.Spec.Selector, name) {
-			t.Errorf("the service %s takes other pods", name)
+}
+
+// checkSelectors: each takes the pods that it is meant for, and other labels than those of a worker are
+// left as they are written.
+func checkSelectors(t *testing.T, o *objects, name string, network bool) {
+	t.Helper()
+	ports := map[string][]int{name: {53, 53, 4222, 443}, name + "-console": {53, 53, 4222}, name + "-relay": {53, 53, 4222, 5432, 3306}}
+	for of, d := range o.deployments {
+		if !selects(o, d.Spec.Selector.MatchLabels, of) {
+			t.Errorf("the selector of %s takes other pods", of)
+		}
+		if ports[of] == nil { // the server of development
+			continue
+		}
+		if b := o.budgets[of]; b == nil || !selects(o, b.Spec.Selector.MatchLabels, of) || b.Spec.MaxUnavailable.IntValue() != 1 {
+			t.Errorf("%s: budget %+v", of, b)
+		}
+		for _, s := range d.Spec.Template.Spec.TopologySpreadConstraints {
+			if !selects(o, s.LabelSelector.MatchLabels, of) {
+				t.Errorf("%s spreads other pods", of)
+			}
+		}
+		if n := o.networks[of]; network {
+			if n == nil || !selects(o, n.Spec.PodSelector.MatchLabels, of) || len(n.Spec.PolicyTypes) != 2 {
+				t.Fatalf("%s: network policy %+v", of, n)
+			}
+			checkEgress(t, n.Spec.Egress, ports[of])
+			checkIngress(t, n.Spec.Ingress, d)
+		}
+	}
+	for of, s := range o.services {
+		if !selects(o, s.Spec.Selector, of) {
+			t.Errorf("the service %s takes other pods", of)
 		}
 	}
 	if m := o.monitor; m != nil {
-		if !selects(o, m.Spec.Selector.MatchLabels, "redoxworker") || *m.Spec.PodMetricsEndpoints[0].Port != "admin" {
+		if !selects(o, m.Spec.Selector.MatchLabels, name) || *m.Spec.PodMetricsEndpoints[0].Port != "admin" {
 			t.Errorf("the monitor looks elsewhere: %+v", m.Spec)
 		}
 	}
+}
+
+func checkEgress(t *testing.T, rules []networking.NetworkPolicyEgressRule, want []int) {
+	t.Helper()
 	var ports []int
-	for _, rule := range o.network.Spec.Egress {
+	for _, rule := range rules {
 		for _, peer := range rule.To {
-			if p := peer.PodSelector; p != nil && (len(p.MatchLabels) != 1 || p.MatchLabels["app.kubernetes.io/name"] == "redoxworker") {
+			if p := peer.PodSelector; p != nil && (len(p.MatchLabels) != 1 || strings.Contains(p.MatchLabels["app.kubernetes.io/name"], "redoxworker")) {
 				t.Errorf("egress to %v", p.MatchLabels)
 			}
 		}
@@ -79,8 +127,31 @@ func checkSelectors(t *testing.T, o *objects) {
 			ports = append(ports, p.Port.IntValue())
 		}
 	}
-	if want := []int{53, 53, 4222, 443}; !slices.Equal(ports, want) {
+	if !slices.Equal(ports, want) {
 		t.Errorf("egress to ports %v, want %v", ports, want)
+	}
+}
+
+// checkIngress: from one namespace, to a port that the container has.
+func checkIngress(t *testing.T, rules []networking.NetworkPolicyIngressRule, d *apps.Deployment) {
+	t.Helper()
+	var ports []string
+	for _, c := range d.Spec.Template.Spec.Containers {
+		for _, p := range c.Ports {
+			ports = append(ports, p.Name)
+		}
+	}
+	var open []string
+	for _, rule := range rules {
+		if len(rule.From) != 1 || rule.From[0].NamespaceSelector == nil || len(rule.From[0].NamespaceSelector.MatchLabels) == 0 {
+			t.Errorf("%s takes requests from %+v", d.Name, rule.From)
+		}
+		for _, p := range rule.Ports {
+			open = append(open, p.Port.StrVal)
+		}
+	}
+	if !slices.Equal(open, ports) {
+		t.Errorf("%s has the ports %v, and takes requests at %v", d.Name, ports, open)
 	}
 }
 
@@ -113,27 +184,27 @@ func checkRestricted(t *testing.T, name string, pod core.PodSpec) {
 			t.Errorf("%s %s: image %s", name, c.Name, c.Image)
 		}
 		for _, e := range c.Env {
-			if e.ValueFrom != nil || regexp.MustCompile(`PASSWORD|SECRET|TOKEN|KEY`).MatchString(e.Name) {
+			if e.ValueFrom != nil || regexp.MustCompile(`PASSWORD|SECRET|TOKEN|KEY|DSN`).MatchString(e.Name) && !strings.HasSuffix(e.Name, "_FILE") {
 				t.Errorf("%s %s: %s is in the environment", name, c.Name, e.Name)
 			}
 		}
 	}
 }
 
-// workerOf is the container of the worker; a sidecar may stand before it.
-func workerOf(pod core.PodSpec) core.Container {
-	at := slices.IndexFunc(pod.Containers, func(c core.Container) bool { return c.Name == "redoxworker" })
-	return pod.Containers[at]
+// containerOf is that of a name; a sidecar may stand before it.
+func containerOf(d *apps.Deployment, name string) core.Container {
+	all := d.Spec.Template.Spec.Containers
+	return all[slices.IndexFunc(all, func(c core.Container) bool { return c.Name == name })]
 }
 
 // checkProbes: they are commands of the image, and only one that does not live is started anew.
-func checkProbes(t *testing.T, c core.Container) {
+func checkProbes(t *testing.T, c core.Container, flags string) {
 	t.Helper()
-	for name, p := range map[string]*core.Probe{"/redoxworker ready --live": c.LivenessProbe, "/redoxworker ready": c.ReadinessProbe} {
-		if p == nil || p.Exec == nil || strings.Join(p.Exec.Command, " ") != name {
-			t.Errorf("want the probe %q, have %+v", name, p)
+	for want, p := range map[string]*core.Probe{"/redoxworker ready" + flags + " --live": c.LivenessProbe, "/redoxworker ready" + flags: c.ReadinessProbe} {
+		if p == nil || p.Exec == nil || strings.Join(p.Exec.Command, " ") != want {
+			t.Errorf("want the probe %q, have %+v", want, p)
 		} else if p.TimeoutSeconds < 4 { // ready itself waits for 3
-			t.Errorf("%s: it is given %d s", name, p.TimeoutSeconds)
+			t.Errorf("%s: it is given %d s", want, p.TimeoutSeconds)
 		}
 	}
 	if p := c.StartupProbe; p == nil || !equal(p.Exec.Command, c.LivenessProbe.Exec.Command) {
@@ -141,33 +212,39 @@ func checkProbes(t *testing.T, c core.Container) {
 	}
 }
 
-// checkConfiguration loads the configuration as the pod has it, and holds its times against the pod's.
-func checkConfiguration(t *testing.T, o *objects) {
+// checkConfiguration loads the configuration as the pod has it: its files and its environment.
+func checkConfiguration(t *testing.T, o *objects, d *apps.Deployment, skip config.Parts) *config.Config {
 	t.Helper()
-	pod, dir := o.deployments["redoxworker"].Spec.Template.Spec, t.TempDir()
-	var file string
-	for _, e := range workerOf(pod).Env {
-		if e.Name == "REDOXWORKER_CONFIG" {
-			file = filepath.Join(dir, e.Value)
-		}
-	}
-	for _, m := range workerOf(pod).VolumeMounts {
-		if err := os.MkdirAll(filepath.Join(dir, m.MountPath), 0o700); err != nil {
+	pod, dir := d.Spec.Template.Spec, t.TempDir()
+	c := pod.Containers[slices.IndexFunc(pod.Containers, func(c core.Container) bool { return len(c.VolumeMounts) > 0 })]
+	at := func(path string) string { return strings.ReplaceAll(path, "/etc/redoxworker", dir) }
+	put := func(path string, text []byte) {
+		if err := os.WriteFile(at(path), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put := func(path string, text []byte) {
-		if err := os.WriteFile(filepath.Join(dir, path), text, 0o600); err != nil {
+	var environ []string
+	for _, e := range c.Env {
+		environ = append(environ, e.Name+"="+at(e.Value))
+	}
+	for _, m := range c.VolumeMounts {
+		if err := os.MkdirAll(at(m.MountPath), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var given map[string]string
 	for _, v := range pod.Volumes {
-		if v.ConfigMap != nil {
+		if v.ConfigMap != nil && o.configs[v.ConfigMap.Name] != nil {
 			given = o.configs[v.ConfigMap.Name].Data // by its name with the hash: a change is rolled out
 		}
-		if v.Secret != nil && (v.Secret.DefaultMode == nil || *v.Secret.DefaultMode != 0o440) {
+		if v.Secret == nil {
+			continue
+		}
+		if v.Secret.DefaultMode == nil || *v.Secret.DefaultMode != 0o440 {
 			t.Errorf("the files of the secret %s have another mode than 0440", v.Secret.SecretName)
+		}
+		if len(o.secrets) == 0 { // whoever installs it brings them
+			bring(t, at("/etc/redoxworker/secrets"), c.Name)
 		}
 	}
 	if len(given) == 0 {
@@ -181,25 +258,39 @@ func checkConfiguration(t *testing.T, o *objects) {
 			put("/etc/redoxworker/secrets/"+name, text)
 		}
 	}
-	if len(o.secrets) == 0 { // production: whoever installs it brings them
-		bring(t, filepath.Join(dir, "/etc/redoxworker/secrets"))
-	}
-	c, err := config.Load(config.Options{File: file})
+	loaded, err := config.Load(config.Options{Environ: environ, Skip: skip})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := c.Warnings(); len(w) > 0 {
-		t.Errorf("warnings: %v", w)
+	if w := loaded.Warnings(); len(w) > 0 {
+		t.Errorf("%s: warnings: %v", d.Name, w)
 	}
-	if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace < c.Worker.DrainTimeout+15*time.Second {
-		t.Errorf("it is killed after %v, and drains for %v", grace, c.Worker.DrainTimeout)
+	return loaded
+}
+
+// What is printed for NACK can be applied with the overlay: its job has the image and the namespace of the
+// overlay, and is as closed as every pod.
+func TestNACK_WithTheOverlay(t *testing.T) {
+	t.Parallel()
+	o := build(t, "production", "nack.yaml")
+	if len(o.jobs) != 1 || len(o.streams) != 8 {
+		t.Fatalf("%d jobs, streams %v", len(o.jobs), o.streams)
+	}
+	for name, job := range o.jobs {
+		checkRestricted(t, name, job.Spec.Template.Spec)
 	}
 }
 
 // KEDA's own schema takes the ScaledObject, and names what it scales.
 func TestScaledObject(t *testing.T) {
 	t.Parallel()
-	text, err := yaml.YAMLToJSON(build(t, "production").scale)
+	checkScale(t, build(t, "production").scale)
+	checkScale(t, render(t, "east", everything).scale)
+}
+
+func checkScale(t *testing.T, scale []byte) {
+	t.Helper()
+	text, err := yaml.YAMLToJSON(scale)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,154 @@
+{{- define "redoxworker.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redoxworker.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Labels of an object: (dict "root" $ "name" NAME). The name is what selectors ask for. */ -}}
+{{- define "redoxworker.labels" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- /* Labels and annotations of a pod. A changed configuration is rolled out. */ -}}
+{{- define "redoxworker.podMetadata" -}}
+labels:
+  app.kubernetes.io/name: {{ .name }}
+  {{- with .root.Values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+annotations:
+  kubectl.kubernetes.io/default-container: {{ .container }}
+  checksum/config: {{ include "redoxworker.config" .root | sha256sum }}
+  {{- with .root.Values.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- /* What every pod has: (dict "root" $ "name" NAME). */ -}}
+{{- define "redoxworker.pod" -}}
+serviceAccountName: {{ .name }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  # The group of the files of the secret: without it only root could read them.
+  fsGroup: 65532
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+volumes:
+  - name: config
+    configMap: {name: {{ include "redoxworker.fullname" .root }}}
+  - name: secrets
+    secret: {secretName: {{ .secret }}, defaultMode: 0440}
+{{- end -}}
+
+{{- /* What every container has. */ -}}
+{{- define "redoxworker.container" -}}
+image: {{ include "redoxworker.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+volumeMounts:
+  - {name: config, mountPath: /etc/redoxworker/config, readOnly: true}
+  # Secrets are files of a directory that Kubernetes keeps up to date: a key that is rotated
+  # there is in use without a restart.
+  - {name: secrets, mountPath: /etc/redoxworker/secrets, readOnly: true}
+{{- end -}}
+
+{{- /* Pods are spread over a topology, where that can be. */ -}}
+{{- define "redoxworker.spread" -}}
+- maxSkew: 1
+  topologyKey: {{ .over }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector: {matchLabels: {app.kubernetes.io/name: {{ .name }}}}
+{{- end -}}
+
+{{- define "redoxworker.egressDNS" -}}
+- to:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Values.networkPolicy.dns.namespace }}}}
+      podSelector:
+        matchLabels:
+          {{- toYaml .Values.networkPolicy.dns.podLabels | nindent 10 }}
+  ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- end -}}
+
+{{- define "redoxworker.egressNATS" -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- toYaml .Values.networkPolicy.nats.podLabels | nindent 10 }}
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Values.networkPolicy.nats.namespace }}}}
+  ports:
+    - {port: {{ .Values.networkPolicy.nats.port }}}
+{{- end -}}
+
+{{- /* Refuses a secret among the values: (dict "at" PATH "of" MAP). */ -}}
+{{- define "redoxworker.refuseSecrets" -}}
+{{- $at := .at -}}
+{{- range $key, $value := .of -}}
+{{- if kindIs "map" $value -}}
+{{- include "redoxworker.refuseSecrets" (dict "at" (printf "%s.%s" $at $key) "of" $value) -}}
+{{- else if and (kindIs "string" $value) $value (has $key (list "password" "token" "creds" "nkey" "private_key" "api_key" "secret" "client_secret" "session_key" "dsn")) -}}
+{{- fail (printf "%s.%s would be in a ConfigMap, for all to read: put it into a file of the secret, and set %s.%s_file to its path" $at $key $at $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Seconds of a duration such as 1m30s. */ -}}
+{{- define "redoxworker.seconds" -}}
+{{- $all := 0 -}}
+{{- range regexFindAll "[0-9]+(h|ms|m|s)" . -1 -}}
+{{- $all = add $all (mul (regexFind "[0-9]+" . | int) (get (dict "h" 3600 "m" 60 "s" 1 "ms" 0) (regexFind "[a-z]+" .))) -}}
+{{- end -}}
+{{- $all -}}
+{{- end -}}
+
+{{- define "redoxworker.config" -}}
+{{- include "redoxworker.refuseSecrets" (dict "at" "config" "of" .Values.config) -}}
+{{- if regexMatch "//[^/]*@" .Values.config.nats.url -}}
+{{- fail "config.nats.url holds a password or a token, which would be in a ConfigMap: set config.nats.user and config.nats.password_file" -}}
+{{- end -}}
+{{- $drain := dig "worker" "drain_timeout" "30s" .Values.config -}}
+{{- if gt (add (include "redoxworker.seconds" $drain) 15) (int64 .Values.worker.terminationGracePeriodSeconds) -}}
+{{- fail (printf "worker.terminationGracePeriodSeconds (%v) is less than config.worker.drain_timeout (%s) and 15 s" .Values.worker.terminationGracePeriodSeconds $drain) -}}
+{{- end -}}
+{{- toYaml .Values.config -}}
+{{- end -}}
