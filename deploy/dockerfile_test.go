@@ -143,13 +143,16 @@ func TestDockerignore(t *testing.T) {
 	}
 }
 
-func checkStatic(t *testing.T, binary string) {
+func checkStatic(t *testing.T, binary string, machine elf.Machine) {
 	t.Helper()
 	f, err := elf.Open(binary)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	if f.Machine != machine {
+		t.Errorf("it is a program for %v, want %v", f.Machine, machine)
+	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
 			t.Errorf("it has a segment %s: it needs a loader", p.Type)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"fmt"
 	"io/fs"
 	"os"
@@ -24,12 +25,19 @@ import (
 func TestDockerfile_BuildRunsAlone(t *testing.T) {
 	source, dir := builderContext(t), t.TempDir()
 	binary, again := filepath.Join(dir, "redoxworker"), filepath.Join(dir, "again")
-	buildAs(t, source, binary)
-	buildAs(t, "..", again)
+	buildAs(t, source, binary, runtime.GOARCH)
+	buildAs(t, "..", again, runtime.GOARCH)
 	if sum(t, binary) != sum(t, again) {
 		t.Error("two builds of the same source in two folders differ")
 	}
-	checkStatic(t, binary)
+	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+	checkStatic(t, binary, machines[runtime.GOARCH])
+	for _, arch := range []string{"amd64", "arm64"} { // the platforms of the image that are not this one
+		if foreign := filepath.Join(dir, arch); arch != runtime.GOARCH {
+			buildAs(t, source, foreign, arch)
+			checkStatic(t, foreign, machines[arch])
+		}
+	}
 	if runtime.GOOS != "linux" {
 		return // it was built for the image
 	}
@@ -70,8 +78,8 @@ func builderContext(t *testing.T) string {
 	return dir
 }
 
-// buildAs runs the Dockerfile's command in a folder.
-func buildAs(t *testing.T, dir, binary string) {
+// buildAs runs the Dockerfile's command in a folder, for an architecture.
+func buildAs(t *testing.T, dir, binary, arch string) {
 	t.Helper()
 	_, all := stages(t)
 	run := value(all[0], "RUN")
@@ -81,7 +89,7 @@ func buildAs(t *testing.T, dir, binary string) {
 	}
 	build := exec.CommandContext(t.Context(), "sh", "-c", "CGO_ENABLED=0 "+strings.Replace(command, "/out/redoxworker", binary, 1))
 	build.Dir = dir
-	build.Env = append(os.Environ(), "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH, "VERSION=v1.2.3-test")
+	build.Env = append(os.Environ(), "TARGETOS=linux", "TARGETARCH="+arch, "VERSION=v1.2.3-test")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
