@@ -102,6 +102,12 @@ func (o *Outbox) DiscardRows(ctx context.Context, db *sql.DB, rows []int64) (int
 // changedAtOnce is how many rows of a lane one transaction takes: a relay that has the lane waits for it.
 const changedAtOnce = 256
 
+// changeTries is how often a transaction is tried that the database has undone.
+const changeTries = 10
+
+// errCommit is in the error of a transaction that may have been done all the same.
+var errCommit = errors.New("the end of a transaction was not confirmed")
+
 var errNoDatabase = errors.New("sqloutbox: failed rows are in a database, and got nil")
 
 // changeRows takes rows from the failed ones, lane by lane, the oldest of each first.
@@ -116,6 +122,9 @@ func (o *Outbox) changeRows(ctx context.Context, db *sql.DB, rows []int64, first
 	for _, lane := range slices.Sorted(maps.Keys(lanes)) {
 		for some := range slices.Chunk(lanes[lane], changedAtOnce) {
 			n, err := o.changeLane(ctx, db, lane, some, first)
+			for try := 1; try < changeTries && err != nil && !errors.Is(err, errCommit) && ctx.Err() == nil; try++ { // a deadlock, say: others change rows, too
+				n, err = o.changeLane(ctx, db, lane, some, first)
+			}
 			if err != nil {
 				return changed, fmt.Errorf("sqloutbox: change failed rows: %w", err)
 			}
@@ -185,7 +194,10 @@ func (o *Outbox) changeLane(ctx context.Context, db *sql.DB, lane int, rows []in
 		return 0, err
 	}
 	if put >= 0 && put != taken {
-		return 0, errors.New("rows changed meanwhile: nothing was done with them; try again")
+		return 0, errors.New("rows changed meanwhile: nothing was done with them")
 	}
-	return int(taken), tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return 0, fmt.Errorf("%w: %w", errCommit, err)
+	}
+	return int(taken), nil
 }

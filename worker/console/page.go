@@ -136,6 +136,10 @@ func here(u *url.URL) string {
 // theme keeps the colours that somebody wants, and goes back to where they were.
 func (c *Console) theme(w http.ResponseWriter, hr *http.Request) {
 	defer c.recovered(w)
+	if fromElsewhere(hr) {
+		http.Error(w, "a page of another site asked for this", http.StatusForbidden)
+		return
+	}
 	hr.Body = http.MaxBytesReader(w, hr.Body, mostForm)
 	access.SetTheme(w, hr, hr.FormValue("theme"))
 	w.Header().Set("Location", access.Inside(hr, hr.FormValue("back")))

@@ -48,6 +48,8 @@ func (c *Console) bounded(a access.Action, most int64, do serve) http.Handler {
 		r.user = user
 		err := error(nil)
 		switch {
+		case fromElsewhere(hr):
+			err = &problem{Status: http.StatusForbidden, Text: "nothing was done: a page of another site asked for it", Mend: "go to the console and do it there"}
 		case !ok:
 			err = &problem{Status: http.StatusUnauthorized, Text: "nobody is signed in"}
 		case !user.MayAny(a):
@@ -60,6 +62,13 @@ func (c *Console) bounded(a access.Action, most int64, do serve) http.Handler {
 			r.fail(w, err)
 		}
 	})
+}
+
+// fromElsewhere reports whether a browser says that a page of another site asks for a change. Guards refuse
+// that, too, and not each of them.
+func fromElsewhere(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return r.Method != http.MethodGet && r.Method != http.MethodHead && (site == "cross-site" || site == "same-site")
 }
 
 // may fails unless the user may do something to a source; "" stands for all.

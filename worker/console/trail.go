@@ -18,8 +18,8 @@ const (
 	shownEntries, mostEntries = 50, 1000
 	// trailSince is since when pages show them, unless they say otherwise.
 	trailSince = "7d"
-	// trailWait bounds the reading.
-	trailWait = 20 * time.Second
+	// trailWait bounds the reading, and trailLive what is read again with every look.
+	trailWait, trailLive = 20 * time.Second, 2 * time.Second
 )
 
 // trailData is what the page of the audit trail shows.
@@ -56,6 +56,7 @@ func (c *Console) showAudit(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	data.Limit = int(max(1, limit))
+	began := time.Now()
 	last, err := r.trail(q, data.Limit)
 	if err != nil {
 		return err
@@ -71,7 +72,7 @@ func (c *Console) showAudit(w http.ResponseWriter, r *request) error {
 		data.Rows = append(data.Rows, rowOf(l))
 	}
 	p := r.page("audit", "Audit", data)
-	p.Live = !data.Settlements // of which there are too many to read them again all the time
+	p.Live = !data.Settlements && time.Since(began) < trailLive // what is long is not read again all the time
 	return r.show(w, p)
 }
 

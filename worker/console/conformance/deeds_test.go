@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
@@ -299,6 +302,10 @@ func TestBrowser_Keys(t *testing.T) {
 		t.Error("? shows no keys")
 	}
 	press("\x1b")
+	if sent := get(tab, chromedp.Evaluate[string](`(f => [1, 2].map(() => f.dispatchEvent(new SubmitEvent("submit", {cancelable: true, bubbles: true}))).join())(document.querySelector("#bulk"))`)); sent != "true,false" {
+		t.Errorf("a form that is sent twice: %s", sent)
+	}
+	tab.staysAcross()
 	tab.open("")
 	tab.click("details.act summary")
 	tab.do(chromedp.Focus(chromedp.CSS("details[open] input[name=reason]")), chromedp.SendKeys(chromedp.CSS("details[open] input[name=reason]"), "half a rea"))
@@ -311,4 +318,22 @@ func TestBrowser_Keys(t *testing.T) {
 	if value := get(tab, chromedp.Value(chromedp.CSS("details[open] input[name=reason]"))); value != "half a rea" || focused() != "reason" {
 		t.Errorf("what was typed is %q, and the focus at %q", value, focused())
 	}
+}
+
+// staysAcross: a table of a narrow window stays where it was moved to when its page is brought up to date.
+func (t *tab) staysAcross() {
+	t.Helper()
+	t.look(360, "light")
+	t.open("dead")
+	t.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#dead .scroll").scrollLeft = 120`))
+	l := dlq.Letter{MessageID: "later", Source: "clinic-a", Settlement: outbox.Held, Error: "by hand", At: time.Now(), Subject: "redox.out.clinic-a.send", Sequence: 99, Worker: "worker-1", Body: []byte("{}")}
+	_, err := t.js.PublishMsg(t.Context(), l.Encode(""))
+	must(t, err)
+	if _, err := chromedp.Run(t.ctx, chromedp.Poll[bool](`document.querySelector("#dead").innerText.includes("later")`)); err != nil {
+		t.Fatal(err)
+	}
+	if at := get(t, chromedp.Evaluate[int](`document.querySelector("#dead .scroll").scrollLeft`)); at != 120 {
+		t.Errorf("the table is at %d", at)
+	}
+	t.look(1440, "light")
 }

@@ -30,7 +30,12 @@ const (
 // the listener. Requests under way then have 2 s to end. What the server has to say of its
 // clients is logged at level warn.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
-	return serveCrowd(ctx, listener, handler, log, newCrowd(maxClients))
+	return ServeUpTo(ctx, listener, handler, log, maxClients)
+}
+
+// ServeUpTo is Serve with another bound of clients, for pages that are followed as long as somebody looks.
+func ServeUpTo(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, clients int) error {
+	return serveCrowd(ctx, listener, handler, log, newCrowd(clients))
 }
 
 func serveCrowd(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, c *crowd) error {

@@ -41,6 +41,10 @@ type Server struct {
 	PublicKeys http.Handler
 }
 
+// mostClients is how many connections of browsers are open at once: each page that is looked at has one, and
+// some to spare.
+const mostClients = 256
+
 // mostConnections is how many connections to the database of the outbox the console opens: the relay's are
 // others.
 const mostConnections = 2
@@ -132,7 +136,7 @@ func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Se
 		http.Error(w, "there is no connection to NATS yet", http.StatusServiceUnavailable)
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return httpserve.Serve(ctx, s.listener, handler, s.log) })
+	group.Go(func() error { return httpserve.ServeUpTo(ctx, s.listener, handler, s.log, mostClients) })
 	group.Go(func() error { return s.gate.Run(ctx) })
 	group.Go(func() error {
 		session, err := connect(ctx)
