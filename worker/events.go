@@ -45,7 +45,9 @@ type Event struct {
 	LogIDs     []string
 	Delay      time.Duration
 	Duration   time.Duration // of the attempt; of a settled message since it was stored
-	Scope      string
+	// Scope is that of the pause, as [Paused] has it, and Operator says that a person made it.
+	Scope    string
+	Operator bool
 	// Probes counts the failed probes of a paused scope; 0 when its pause begins.
 	Probes int
 	// Error is a safe text: why an attempt failed, or why a scope was paused.

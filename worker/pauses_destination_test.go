@@ -70,6 +70,9 @@ func TestPauses_OfADestinationAlone(t *testing.T) {
 		if s := w.Status().Pauses; len(s) != 1 || s[0].Scope != "dest:clinic-a:big" || !s[0].Operator || s[0].Reason != "it moves" || s[0].By != "ann@ops" {
 			t.Errorf("%+v", s)
 		}
+		if e := r.all(worker.EventPaused); len(e) != 2 || e[0].Scope != "dest:clinic-a:big" || !e[0].Operator {
+			t.Errorf("events: %+v", e)
+		}
 		if got := pausedIn(t, registry); len(got) != 1 || got[" operator dest:clinic-a:big"] != 1 {
 			t.Errorf("metrics: %v", got)
 		}

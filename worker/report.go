@@ -98,9 +98,10 @@ const stillPaused = "still paused: a probe failed"
 
 // observeScope turns a change that the breaker reports into an event.
 func (w *Worker) observeScope(c breaker.Change) {
-	e := Event{Kind: EventResumed, Scope: c.Scope, Error: c.Reason}
+	scope, byHand := breaker.Shown(c.Scope), breaker.ByOperator(c.Scope)
+	e := Event{Kind: EventResumed, Scope: scope, Operator: byHand, Error: c.Reason}
 	if c.Paused {
-		e = Event{Kind: EventPaused, Source: c.Source, Scope: c.Scope, Delay: c.Delay, Probes: c.Probes, Error: c.Reason, Refused: c.Refused}
+		e = Event{Kind: EventPaused, Source: c.Source, Scope: scope, Operator: byHand, Delay: c.Delay, Probes: c.Probes, Error: c.Reason, Refused: c.Refused}
 	}
 	w.observe(e)
 }
@@ -111,11 +112,11 @@ func (w *Worker) observe(e Event) {
 	case EventPaused:
 		w.logPause(e)
 	case EventResumed:
-		if w.troubles.probes.Worked(breaker.Shown(e.Scope)); e.Error != "" {
-			w.log.Info("no longer paused by itself", "scope", breaker.Shown(e.Scope), "reason", e.Error)
+		if w.troubles.probes.Worked(e.Scope); e.Error != "" {
+			w.log.Info("no longer paused by itself", "scope", e.Scope, "reason", e.Error)
 			break
 		}
-		w.log.Info("resumed", "scope", breaker.Shown(e.Scope))
+		w.log.Info("resumed", "scope", e.Scope)
 	}
 	if w.config.Observe != nil {
 		w.config.Observe(e)
@@ -123,12 +124,12 @@ func (w *Worker) observe(e Event) {
 }
 
 func (w *Worker) logPause(e Event) {
-	scope := breaker.Shown(e.Scope)
-	switch byHand := breaker.ByOperator(e.Scope); {
+	scope := e.Scope
+	switch {
 	case e.Probes > 0: // no change: it is still paused
 		w.troubles.probes.Failed(scope, stillPaused, nil, "scope", scope, "next_in", e.Delay, "probes", e.Probes, "reason", e.Error)
 		return
-	case byHand:
+	case e.Operator:
 		text := "paused by an operator: its sources pull nothing"
 		if breaker.Kind(scope) == "destination" {
 			text = "paused by an operator: messages to it are held back"

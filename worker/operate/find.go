@@ -43,6 +43,9 @@ type FindOptions struct {
 	// Scan bounds how many messages of the work queue, and how many replies, are looked at for it: they are in no order
 	// of their ids. 0 means 2,000, -1 no bound, also for the dead letters behind one that was found.
 	Scan int
+	// Explain adds to the error of what could not be learnt what the caller knows of it. nil means
+	// nothing.
+	Explain func(error) error
 }
 
 const defaultScan = 2000
@@ -127,11 +130,16 @@ func Find(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, id strin
 		what string
 		look func(context.Context) error
 	}{
-		{"the audit trail", f.audit}, {"the work queue", f.queue}, {"the dead letters", f.dead}, {"the replies", f.replies}, {"the replays", f.replays},
+		{"the audit trail", f.audit}, {theQueue, f.queue}, {theLetters, f.dead}, {"the replies", f.replies}, {"the replays", f.replays},
 	} {
 		if err := part.look(ctx); err != nil {
 			if ctx.Err() != nil {
 				return Finding{}, context.Cause(ctx)
+			}
+			if errors.Is(err, jetstream.ErrStreamNotFound) {
+				err = errMissing
+			} else if o.Explain != nil {
+				err = o.Explain(err)
 			}
 			f.unlearned = append(f.unlearned, fmt.Sprintf("%s: %v", part.what, err))
 		}
@@ -142,11 +150,29 @@ func Find(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, id strin
 func (f *finding) result() Finding {
 	r := Finding{ID: f.id, Unlearned: f.unlearned, Places: []Place{}}
 	for _, p := range f.places {
+		if p.State == MovedAway {
+			p.Why += f.sinceMoved()
+		}
 		slices.SortStableFunc(p.Timeline, func(a, b Moment) int { return a.At.Compare(b.At) })
 		r.Places = append(r.Places, *p)
 	}
 	slices.SortFunc(r.Places, func(a, b Place) int { return strings.Compare(a.Source, b.Source) })
 	return r
+}
+
+// sinceMoved says what is known of a message that was moved away; "" where nobody looked.
+func (f *finding) sinceMoved() string {
+	for _, p := range f.places {
+		if p.rank > rankAudit {
+			return "; it is there: see " + p.Source
+		}
+	}
+	if f.options.Source != "" || slices.ContainsFunc(f.unlearned, func(text string) bool {
+		return strings.HasPrefix(text, theQueue) || strings.HasPrefix(text, theLetters)
+	}) {
+		return ""
+	}
+	return "; it is there no more: it was delivered, and its reply not kept"
 }
 
 // The ranks of what tells of a message's state: what stands now counts more than what was.
@@ -216,4 +242,9 @@ func (f *finding) sources() []string {
 	return all
 }
 
-var errNotLooked = errors.New("not looked at")
+const theQueue, theLetters = "the work queue", "the dead letters"
+
+var (
+	errNotLooked = errors.New("not looked at")
+	errMissing   = errors.New("the stream does not exist: run `redoxworker provision`")
+)

@@ -243,7 +243,7 @@ func (f *finding) done(d *audit.Deed) {
 		p := f.place(source)
 		p.note(d.Time, "%s", text)
 		if d.Action == audit.Move {
-			p.is(rankAudit, MovedAway, "it was moved "+d.Detail+": find it there")
+			p.is(rankAudit, MovedAway, "it was moved "+d.Detail)
 		}
 		if d.Action == audit.Discard {
 			p.is(rankAudit, Discarded, "its dead letter was deleted by "+d.By)

@@ -121,7 +121,7 @@ func TestFind_IsBoundedAndSaysSo(t *testing.T) {
 			t.Errorf("%+v, %v", f, err)
 		}
 		r.must(r.js.DeleteStream(r.Context(), "REDOX_REPLIES"))
-		if f, err = operate.Find(r.Context(), r.js, "", late, operate.FindOptions{}); err != nil || len(f.Places) != 1 || len(f.Unlearned) != 1 || !strings.HasPrefix(f.Unlearned[0], "the replies: ") {
+		if f, err = operate.Find(r.Context(), r.js, "", late, operate.FindOptions{}); err != nil || len(f.Places) != 1 || len(f.Unlearned) != 1 || f.Unlearned[0] != "the replies: the stream does not exist: run `redoxworker provision`" {
 			t.Errorf("%+v, %v", f, err)
 		}
 	})

@@ -58,6 +58,9 @@ func TestGather_ADestinationThatIsPaused(t *testing.T) {
 		if got := person(o); len(got) != 1 || !strings.HasPrefix(got[0], "999 destinations are paused by an operator: dest:clinic-a:big, ") {
 			t.Errorf("%q", got)
 		}
+		if mend := o.Needs[0].Mend; mend != "redoxworker resume --source clinic-a --destination big, and so on" {
+			t.Errorf("the mend is %q", mend)
+		}
 		if n := o.Needs[len(o.Needs)-1]; n.Person || n.Text != "messages of all sources to all-over are paused for 60m, by ann@ops" || n.Mend != "redoxworker resume --all --destination all-over" {
 			t.Errorf("%+v", n)
 		}

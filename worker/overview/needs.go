@@ -183,7 +183,11 @@ func (x *gathering) judgeAlike(kind string, pauses []Pause) {
 	if strings.HasSuffix(kind, down) {
 		text = fmt.Sprintf("%d that do not work", len(pauses))
 	}
-	x.need(person, text+x.waiting(scopes...)+": "+named(names), mendOf(pauses[0]))
+	mend := mendOf(pauses[0])
+	if pauses[0].Operator {
+		mend += ", and so on"
+	}
+	x.need(person, text+x.waiting(scopes...)+": "+named(names), mend)
 }
 
 func onePause(p Pause, waiting string) string {

@@ -57,7 +57,11 @@ func (l *Link) options() []nats.Option {
 		nats.ReconnectHandler(l.connected),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.failed(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			l.log.Error("nats: the server reported an error", "error", err)
+			level := slog.LevelError
+			if !l.daemon && errors.Is(err, nats.ErrPermissionViolation) {
+				level = slog.LevelDebug // whoever does one thing is told by that what it may not
+			}
+			l.log.Log(context.Background(), level, "nats: the server reported an error", "error", err)
 		}),
 	}
 	if l.daemon { // a server that refuses for a while must not end the connection for good

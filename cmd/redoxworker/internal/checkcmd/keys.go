@@ -140,7 +140,7 @@ func checkKeysOf(ctx context.Context, c *config.Config, token bool, r *report) {
 			r.warn(checkClock, k.Name(), k.Warning, "set this host's clock")
 		}
 	}
-	r.fine(checkKeys, "a token was had with "+cli.Counted(len(results), "key pair or secret"))
+	r.fine(checkKeys, "a token was had with "+counted(len(results), "key pair or secret", "key pairs or secrets"))
 }
 
 // faults of an error, one for each line.

@@ -41,7 +41,7 @@ func checkHosts(ctx context.Context, c *config.Config, r *report) {
 		})
 	}
 	_ = group.Wait() // nothing in it fails
-	r.fine(checkRedox, fmt.Sprintf("%s of Redox answer", counted(len(seen), "host", "hosts")))
+	r.fine(checkRedox, counted(len(seen), "host of Redox answers", "hosts of Redox answer"))
 }
 
 // address is one that a key of the configuration says, or stands for.

@@ -226,7 +226,7 @@ func (n *natsWorld) checkQueue(ctx context.Context) {
 		}
 	}
 	if astray > 0 {
-		n.fault(checkQueue, "stream "+name, cli.Counted(astray, "message")+" under subjects that no worker reads", "run `redoxworker astray ls`, and have their publisher write <prefix>.out.<source>.send or .request")
+		n.fault(checkQueue, "stream "+name, cli.Counted(astray, "message")+" under subjects that no worker reads", "run `redoxworker astray ls`, and have their publisher write "+n.prefix.SendSubject("<source>")+" or .request")
 	}
 	if strange > 0 {
 		n.warn(checkQueue, "stream "+name, fmt.Sprintf("%s of %s that this configuration does not name: %s", cli.Counted(strange, "message"), cli.Counted(len(strangers), "source"), some(strangers)),

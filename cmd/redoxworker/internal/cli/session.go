@@ -69,6 +69,9 @@ func (s *Session) Explain(err error) error {
 	if NoJetStream(err) && !strings.Contains(err.Error(), EnableJetStream) {
 		return fmt.Errorf("%w: %s", err, EnableJetStream)
 	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) && !strings.Contains(err.Error(), makeStreams) {
+		return fmt.Errorf("a stream does not exist: %s: %w", makeStreams, err)
+	}
 	last := s.conn.LastError()
 	if errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) && !errors.Is(err, outbox.ErrPermission) {
 		inbox := s.conn.NewInbox() // prefix and a unique token
@@ -82,6 +85,9 @@ func (s *Session) Explain(err error) error {
 
 // EnableJetStream is what to do about a server without JetStream.
 const EnableJetStream = "enable jetstream in the server's configuration and for this account"
+
+// makeStreams is what to do about a stream that is missing.
+const makeStreams = "run `redoxworker provision`"
 
 // NoJetStream reports whether the server has none, for this account.
 func NoJetStream(err error) bool {

@@ -45,7 +45,7 @@ func TestHappened(t *testing.T) {
 		"wait": {worker.Event{Kind: worker.EventWait, Error: "no token", Delay: 2 * time.Second}, "wait", "not sent: no token; again in 2s"},
 		"pause": {worker.Event{Kind: worker.EventPaused, Scope: "key:main", Delay: 15 * time.Second},
 			"paused", "for 15s"},
-		"pause by hand": {worker.Event{Kind: worker.EventPaused, Scope: "pause:clinic-a"}, "paused", "until it is resumed"},
+		"pause by hand": {worker.Event{Kind: worker.EventPaused, Scope: "source:clinic-a", Operator: true}, "paused", "until it is resumed"},
 		"resumed":       {worker.Event{Kind: worker.EventResumed, Scope: "key:main"}, "resumed", ""},
 		"abandoned":     {worker.Event{Kind: worker.EventAbandoned}, "abandoned", "its lease was lost; another worker may have it"},
 	} {

@@ -56,6 +56,9 @@ type astrayBuryCommand struct {
 
 // Run lists what is astray, the most first. It changes nothing.
 func (c astrayLsCommand) Run(ctx context.Context, a *cli.App) error {
+	if err := cli.CheckSource(c.Source); err != nil {
+		return err
+	}
 	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
@@ -162,6 +165,9 @@ func (c astrayChoice) change(ctx context.Context, a *cli.App, verb string, order
 		return cli.Usagef("say which: --source NAME, --subject SUBJECT, or --all")
 	case c.Rate != 0 && c.Rate < 1:
 		return cli.Usagef("--rate: %g; use 1 or more messages per second, or 0 for no bound", c.Rate)
+	}
+	if err := cli.CheckSource(c.Source); err != nil {
+		return err
 	}
 	d, err := openDesk(ctx, a)
 	if err != nil {

@@ -25,12 +25,15 @@ func (c FindCommand) Run(ctx context.Context, a *cli.App) error {
 	if c.Scan == 0 || c.Scan < -1 {
 		return cli.Usagef("--scan %d: use 1 or more, or -1 for all", c.Scan)
 	}
+	if err := cli.CheckSource(c.Source); err != nil {
+		return err
+	}
 	s, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	found, err := operate.Find(ctx, s.JS, s.Prefix, c.ID, operate.FindOptions{Source: c.Source, Scan: c.Scan})
+	found, err := operate.Find(ctx, s.JS, s.Prefix, c.ID, operate.FindOptions{Source: c.Source, Scan: c.Scan, Explain: s.Explain})
 	if err != nil {
 		return s.Explain(err)
 	}
@@ -62,7 +65,11 @@ func (c FindCommand) print(a *cli.App, found operate.Finding) {
 		a.Printf("%s\n", a.Fitted(placeTable(a, found.ID, p), 2))
 	}
 	if !known(found) {
-		fmt.Fprintf(a.Stderr, "redoxworker: message %s is not known: it may have been delivered, and its reply not kept\n", cli.Printable(c.ID))
+		or := ""
+		if len(found.Unlearned) > 0 {
+			or = ", or be where nobody looked"
+		}
+		fmt.Fprintf(a.Stderr, "redoxworker: message %s is not known: it may have been delivered, and its reply not kept%s\n", cli.Printable(c.ID), or)
 	}
 	for _, text := range found.Unlearned {
 		fmt.Fprintln(a.Stderr, "redoxworker: not learned:", cli.OneLine(text))

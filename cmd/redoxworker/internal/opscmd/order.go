@@ -35,6 +35,9 @@ func (c orderLsCommand) Run(ctx context.Context, a *cli.App) error {
 	if c.Limit < 0 {
 		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
 	}
+	if err := cli.CheckSource(c.Source); err != nil {
+		return err
+	}
 	q, err := a.OpenSession(ctx, cli.NATSOnly)
 	if err != nil {
 		return err
@@ -128,6 +131,9 @@ type orderHoldCommand struct {
 
 // Run notes the decision; a worker carries it out.
 func (c orderHoldCommand) Run(ctx context.Context, a *cli.App) error {
+	if err := cli.CheckSource(c.Source); err != nil {
+		return err
+	}
 	q, err := openDesk(ctx, a)
 	if err != nil {
 		return err
@@ -201,6 +207,12 @@ type orderReleaseCommand struct {
 // Run releases the token. Dead letters that are still there lose their place in the order:
 // replay or discard them instead, which releases the token by itself.
 func (c orderReleaseCommand) Run(ctx context.Context, a *cli.App) error {
+	if err := cli.CheckSource(c.Source); err != nil {
+		return err
+	}
+	if (dlq.Query{OrderTokens: []string{c.Token}}).Validate() != nil { // what was given may be an order key
+		return cli.Usagef("--token: that is no order token, 32 lower-case hex digits; see redoxworker order held")
+	}
 	q, err := openDesk(ctx, a)
 	if err != nil {
 		return err

@@ -110,17 +110,17 @@ func shownWhy(w overview.Why) string {
 func summed(lanes []overview.Lane) string {
 	var messages uint64
 	var oldest time.Duration
-	sources, blocked := map[string]bool{}, 0
+	sources, blocked, known := map[string]bool{}, 0, true
 	for _, l := range lanes {
 		messages += l.Messages
-		oldest = max(oldest, l.Age)
+		oldest, known = max(oldest, l.Age), known && l.Age > 0
 		sources[l.Source] = true
 		if l.Why.Blocked() {
 			blocked++
 		}
 	}
 	line := fmt.Sprintf("and %s more with %s", cli.Counted(len(sources), "source"), cli.Counted(messages, "message"))
-	if oldest > 0 {
+	if known {
 		line += ", oldest " + cli.Ago(oldest)
 	}
 	if blocked > 0 {

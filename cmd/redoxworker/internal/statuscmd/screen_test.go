@@ -143,3 +143,19 @@ func TestScreen_TakesNoOrders(t *testing.T) {
 		}
 	}
 }
+
+// How old the oldest of the others is is not said where that of one of them is not known.
+func TestScreen_AnAgeThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for unknown, want := range map[bool]bool{false: true, true: false} {
+		o := fleet(500)
+		if unknown {
+			o.Lanes[499].Age = 0
+		}
+		s := &screen{}
+		s.draw(o)
+		if drawn := strings.Join(s.lines, "\n"); strings.Contains(drawn, "messages, oldest ") != want || !strings.Contains(drawn, "and 485 sources more") {
+			t.Errorf("one is not known: %v:\n%s", unknown, drawn)
+		}
+	}
+}

@@ -1,0 +1,14 @@
+package cli
+
+import "github.com/redoxworker/redoxworker/outbox"
+
+// CheckSource refuses what cannot be the name of a source, given as --source; "" is none.
+func CheckSource(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := outbox.CheckSource(name); err != nil {
+		return Usagef("--source: %w", err)
+	}
+	return nil
+}
