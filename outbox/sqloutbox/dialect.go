@@ -1,9 +1,12 @@
 package sqloutbox
 
 import (
+	"database/sql"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/redoxworker/redoxworker/outbox"
 )
 
 // Dialect is a kind of database.
@@ -80,6 +83,53 @@ func (d Dialect) bytes(column string) string {
 		return "length(" + column + ")"
 	}
 	return "octet_length(" + column + ")"
+}
+
+// locking is how a transaction begins that has the lock of a lane: it sees what was committed before that, and locks
+// no gaps between rows, which those of other lanes stand in.
+func (d Dialect) locking() *sql.TxOptions {
+	if d == SQLite {
+		return nil
+	}
+	return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+}
+
+// lateHead begins a packed message that says that Redox may get it twice, and lateHeader is what says so.
+const (
+	lateHead   = headLine + outbox.HeaderPossibleDuplicate + ": true\r\n"
+	lateHeader = "\r\n" + outbox.HeaderPossibleDuplicate + ":"
+)
+
+// marked is the message of a row with that header besides; see pack.
+func (d Dialect) marked() string {
+	rest := fmt.Sprintf("substr(message, %d)", len(headLine)+1)
+	switch d {
+	case Postgres:
+		return d.literal(lateHead) + " || " + rest
+	case MySQL:
+		return "concat(" + d.literal(lateHead) + ", " + rest + ")"
+	}
+	return "CAST(" + d.literal(lateHead) + " || " + rest + " AS blob)"
+}
+
+// unmarked is the condition that a message is a packed one, and does not have that header yet.
+func (d Dialect) unmarked() string {
+	begins := fmt.Sprintf("substr(message, 1, %d) = %s", len(headLine), d.literal(headLine))
+	switch d {
+	case Postgres:
+		return begins + " AND position(" + d.literal(lateHeader) + " IN message) = 0"
+	case MySQL:
+		return begins + " AND locate(" + d.literal(lateHeader) + ", message) = 0"
+	}
+	return begins + " AND instr(message, " + d.literal(lateHeader) + ") = 0"
+}
+
+// literal is a constant of bytes.
+func (d Dialect) literal(bytes string) string {
+	if d == Postgres {
+		return fmt.Sprintf("decode('%x', 'hex')", bytes)
+	}
+	return fmt.Sprintf("x'%x'", bytes)
 }
 
 // places is a list of n placeholders.

@@ -67,14 +67,20 @@ func (o *Outbox) FailedRows(ctx context.Context, db *sql.DB, q FailedQuery) ([]F
 	return all, rows.Err()
 }
 
-// retried are the columns of a row that is put back.
-const retried = "seq, id, source, token, request, created, sealed, message"
+// putBack is the statement that copies failed rows to the others. One that was held with [LateHold] says from then
+// on that Redox may get its message twice.
+func (o *Outbox) putBack(where string) string {
+	const columns = "seq, id, source, token, request, created, sealed"
+	return "INSERT INTO redox_outbox (" + columns + ", message) SELECT " + columns + ", CASE WHEN failed = '" + lateReason + "' AND " +
+		o.dialect.unmarked() + " THEN " + o.dialect.marked() + " ELSE message END FROM redox_outbox_failed WHERE " + where
+}
 
 // Retry puts a failed row back to where it was: before the later rows of its order key, as far
-// as they are still there. What failed should have been mended: otherwise it fails again. An empty
-// source is that of the only one which has a failed row with the id.
+// as they are still there. What failed should have been mended: otherwise it fails again. One that was held with
+// [LateHold] is then marked Redox-Possible-Duplicate. An empty source is that of the only one which has a
+// failed row with the id.
 func (o *Outbox) Retry(ctx context.Context, db *sql.DB, source, id string) error {
-	return o.change(ctx, db, source, id, "INSERT INTO redox_outbox ("+retried+") SELECT "+retried+" FROM redox_outbox_failed WHERE seq = ?")
+	return o.change(ctx, db, source, id, o.putBack("seq = ?"))
 }
 
 // Discard deletes a failed row for good. With RelayConfig.HoldAfterFailed the later messages of its
@@ -123,7 +129,7 @@ func (o *Outbox) change(ctx context.Context, db *sql.DB, source, id, first strin
 	if err != nil {
 		return err
 	}
-	tx, err := db.BeginTx(ctx, nil)
+	tx, err := db.BeginTx(ctx, o.dialect.locking())
 	if err != nil {
 		return fmt.Errorf("sqloutbox: change a failed row: %w", err)
 	}

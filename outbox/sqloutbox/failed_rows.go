@@ -89,7 +89,7 @@ func (o *Outbox) FailedSources(ctx context.Context, db *sql.DB) (map[string]int6
 // RetryRows puts failed rows back, named by their Seq, as [Outbox.Retry] does with one. It returns how many
 // were put back: those that are gone are left out. An error ends it: what was put back before stays so.
 func (o *Outbox) RetryRows(ctx context.Context, db *sql.DB, rows []int64) (int, error) {
-	return o.changeRows(ctx, db, rows, "INSERT INTO redox_outbox ("+retried+") SELECT "+retried+" FROM redox_outbox_failed WHERE seq IN (%s)")
+	return o.changeRows(ctx, db, rows, o.putBack("seq IN (%s)"))
 }
 
 // DiscardRows deletes failed rows for good, named by their Seq, as [Outbox.Discard] does with one. It
@@ -164,7 +164,7 @@ func (o *Outbox) lanesOf(ctx context.Context, db *sql.DB, seqs []int64) (map[int
 // changeLane takes rows of one lane in one transaction. Its generation has whoever owns the lane next read
 // it from its start.
 func (o *Outbox) changeLane(ctx context.Context, db *sql.DB, lane int, rows []int64, first string) (int, error) {
-	tx, err := db.BeginTx(ctx, nil)
+	tx, err := db.BeginTx(ctx, o.dialect.locking())
 	if err != nil {
 		return 0, err
 	}

@@ -121,13 +121,14 @@ type Relay struct {
 	log    *slog.Logger
 	owner  string
 
-	mu      sync.Mutex
-	lanes   map[int]*lane
-	waiting map[string]*wait // sources that are refused
-	proved  map[string]time.Time
-	pause   pause
-	epochs  epochs
-	stats   Stats
+	mu       sync.Mutex
+	database string // of which the lanes are known; see otherDatabase
+	lanes    map[int]*lane
+	waiting  map[string]*wait // sources that are refused
+	proved   map[string]time.Time
+	pause    pause
+	epochs   epochs
+	stats    Stats
 }
 
 // NewRelay returns a relay. The publisher should have ClaimCheck, or messages over NATS's limit

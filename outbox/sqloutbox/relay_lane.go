@@ -208,16 +208,12 @@ func (b *batch) rollback() {
 // claim takes a lane, reads its first rows and notes that they are about to be published. It
 // answers nil when another relay has the lane, or when there is nothing in it.
 func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
-	options := &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-	if r.box.dialect == SQLite {
-		options = nil
-	}
 	b := &batch{lane: l}
 	b.from, b.without = r.view(l)
 	if b.raise, err = r.raisable(ctx, l); err != nil {
 		return nil, err
 	}
-	if b.tx, err = r.db.BeginTx(ctx, options); err != nil {
+	if b.tx, err = r.db.BeginTx(ctx, r.box.dialect.locking()); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -283,7 +279,7 @@ func (r *Relay) ended(b *batch) {
 // own locks the lane, or takes its lease, and reads what others left there.
 func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	now := r.box.dialect.now()
-	what, args := "generation, "+now, []any{b.number}
+	what, args := "generation, "+now+", "+r.box.dialect.server(), []any{b.number}
 	if r.box.dialect == Postgres { // of a host that is gone the server hears nothing for hours
 		what += fmt.Sprintf(", CASE current_setting('idle_in_transaction_session_timeout') WHEN '0' THEN set_config('idle_in_transaction_session_timeout', '%d', true) END",
 			idleTime.Milliseconds())
@@ -295,13 +291,17 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 		text, args = fmt.Sprintf("UPDATE redox_outbox_lane SET owner = ?, until = %s + %d WHERE lane = ? AND (owner = ? OR until < %s OR until > %s + 60) RETURNING %s",
 			now, leaseTime, now, now, what), []any{r.owner, b.number, r.owner}
 	}
+	var server string
 	var idle sql.NullString
-	err := b.tx.QueryRowContext(ctx, r.box.sql(text), args...).Scan(&b.seen, &b.now, &idle)
+	err := b.tx.QueryRowContext(ctx, r.box.sql(text), args...).Scan(&b.seen, &b.now, &server, &idle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
+	}
+	if r.otherDatabase(server) {
+		b.from, b.raise = 0, 0
 	}
 	if b.noted, err = r.readTries(ctx, b.tx, b.lane); err != nil {
 		return false, err

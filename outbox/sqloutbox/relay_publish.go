@@ -52,6 +52,9 @@ type item struct {
 	reason  string // of failed
 }
 
+// lateReason is why a row is held whose message may be in the queue; see [LateHold].
+const lateReason = "it may be in the queue already, and the queue may have forgotten its id: look at the replies, or at Redox, before it is retried"
+
 func (i *item) large() bool { return i.bytes >= largeMessage }
 
 func (i *item) scan(rows *sql.Rows) error {
@@ -76,7 +79,7 @@ func (r *Relay) judgeOne(i *item, n noted, now float64, epoch, server string) {
 	if tried && before.late(now, epoch) {
 		i.late = true
 		if r.config.OnLate == LateHold {
-			i.outcome, i.reason = failed, "it may be in the queue already, and the queue may have forgotten its id: look at the replies, or at Redox, before it is retried"
+			i.outcome, i.reason = failed, lateReason
 		}
 	}
 	n.tries.note(i.seq, try{now, epoch})
@@ -199,10 +202,7 @@ func (r *Relay) publishOne(ctx context.Context, w *watch, i *item) {
 	}
 	m, err := r.message(ctx, i)
 	if err == nil {
-		m.PossibleDuplicate = i.late
-		if i.late {
-			r.repeated(i)
-		}
+		r.mark(&m, i)
 		_, err = r.pub.Publish(ctx, m)
 	} else if !isFinal(err) {
 		if !errors.Is(err, sql.ErrNoRows) { // somebody else was faster, or has deleted it
@@ -283,8 +283,12 @@ func (r *Relay) message(ctx context.Context, i *item) (outbox.Message, error) {
 	return i.unpack(r.box.config.Prefix)
 }
 
-// repeated counts a message that Redox may get twice.
-func (r *Relay) repeated(i *item) {
+// mark says of a message that Redox may get it twice, and counts it. One whose application says so stays marked.
+func (r *Relay) mark(m *outbox.Message, i *item) {
+	if !i.late {
+		return
+	}
+	m.PossibleDuplicate = true
 	r.mu.Lock()
 	r.stats.Repeated++
 	r.mu.Unlock()

@@ -169,9 +169,7 @@ func (r *Relay) publishProbe(ctx context.Context, i *item) error {
 	}
 	m, err := r.message(ctx, i)
 	if err == nil {
-		if m.PossibleDuplicate = i.late; i.late {
-			r.repeated(i)
-		}
+		r.mark(&m, i)
 		_, err = r.pub.Publish(ctx, m)
 	}
 	switch {

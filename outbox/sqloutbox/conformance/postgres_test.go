@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox/internal/sqltest"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox/pgxtx"
@@ -48,6 +49,58 @@ func TestPgxtx(t *testing.T) {
 	cancel()
 	if err := <-listening; !errors.Is(err, context.Canceled) {
 		t.Errorf("Listen: %v", err)
+	}
+}
+
+// A replica that is promoted, or a copy that is brought back, lacks the last rows and gives their numbers to others: these
+// are published in their order by a relay that knew the old ones.
+func TestRelay_AnOlderCopyOfTheDatabase(t *testing.T) {
+	r := postgres.serving().New(t, sqloutbox.Config{}).Provision()
+	name := r.Database.DSN[strings.LastIndexByte(r.Database.DSN, '/')+1:]
+	name, _, _ = strings.Cut(name, "?")
+	root := func(text string) {
+		t.Helper()
+		_, err := postgres.root.ExecContext(r.Ctx(), text)
+		r.Must(err)
+	}
+	alone := func() { // nobody else is connected
+		root("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'")
+	}
+	alone()
+	root("CREATE DATABASE " + name + "_copy TEMPLATE " + name)
+	relay, _ := r.Relay(sqloutbox.RelayConfig{})
+	for range 10 { // numbers 1 to 10, up to where the floors of all lanes come
+		r.Commit(sqltest.Ordered("clinic-a", "1", 1))
+		r.Empty()
+	}
+	for n := range 16 {
+		m := outbox.Message{Source: "clinic-b", OrderToken: fmt.Sprintf("%x%031x", n, n), Body: []byte("{}")}
+		r.Commit(m)
+	}
+	r.Empty()
+	relayed := func() (n uint64) {
+		for _, of := range relay.Stats().Relayed {
+			n += of
+		}
+		return n
+	}
+	r.Until("all is counted", func() bool { return relayed() == 26 })
+	r.SettleAll()
+	root("ALTER DATABASE " + name + " ALLOW_CONNECTIONS false")
+	alone()
+	root("ALTER DATABASE " + name + " RENAME TO " + name + "_lost")
+	root("ALTER DATABASE " + name + "_copy RENAME TO " + name)
+	var all []outbox.Message
+	for n := range 40 {
+		all = append(all, sqltest.Ordered("clinic-a", "1", n))
+	}
+	r.Until("the database is there again", func() bool { return r.DB.PingContext(r.Ctx()) == nil })
+	r.Commit(all...)
+	r.Empty()
+	for n, m := range r.Queued() {
+		if want := fmt.Sprintf(`"n":%d}`, n); !strings.HasSuffix(string(m.Body), want) {
+			t.Fatalf("number %d is %s", n, m.Body)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func (s Server) likeAPublisher(t *testing.T) {
 		{Source: "clinic-a", Lane: outbox.LaneRequest, Body: []byte(`{"a":"\r\n\r\n"}`), ReplyTo: "redox.reply.clinic-a.x"},
 		{Source: "clinic-b", Kind: outbox.KindFHIR, Method: "PUT", Path: "x/Development/Patient/1", Body: []byte("{}"), Deadline: time.Now().Add(time.Hour).UTC(),
 			Header: map[string][]string{"Prefer": {"return=minimal"}}, TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
-		{Source: "clinic-b", Kind: outbox.KindFHIR, Path: "x/Development/Patient?_id=1"},
+		{Source: "clinic-b", Kind: outbox.KindFHIR, Path: "x/Development/Patient?_id=1", PossibleDuplicate: true},
 	}
 	publisher, err := outbox.NewPublisher(r.JS, outbox.PublisherConfig{OrderSecret: []byte(Secret)})
 	r.Must(err)
@@ -224,8 +224,8 @@ func (s Server) natsAway(t *testing.T) {
 	}
 }
 
-// settleAll removes all messages of the queue, as workers do.
-func (r *Rig) settleAll() {
+// SettleAll removes all messages of the queue, as workers do.
+func (r *Rig) SettleAll() {
 	r.Helper()
 	r.Until("all is settled", func() bool {
 		stream, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")

@@ -1,6 +1,7 @@
 package sqltest
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -26,16 +27,18 @@ func (s Server) lateRepeats(t *testing.T) {
 	}{
 		{"the same server", false, sqloutbox.LateResend, false, 0, 0},
 		{"NATS restarted, resend", true, sqloutbox.LateResend, true, 0, 1},
-		{"NATS restarted, hold", true, sqloutbox.LateHold, false, 1, 0},
+		{"NATS restarted, hold", true, sqloutbox.LateHold, true, 1, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := s.New(t, sqloutbox.Config{}).Provision()
-			r.Commit(Ordered("clinic-a", "1", 1))
+			first := Ordered("clinic-a", "1", 1)
+			first.Body = append(first.Body, "\x00\r\n\r\n\xff"...)
+			r.Commit(first)
 			allow := r.refuseDelete()
 			p := r.start(Lanes)
 			r.Until("the message is stored", func() bool { return len(r.Queued()) == 1 })
 			p.kill()
-			r.settleAll()
+			r.SettleAll()
 			if test.restart {
 				r.Must(r.NATS.Restart())
 				r.Until("NATS is back", func() bool { return r.JS.Conn().IsConnected() })
@@ -47,13 +50,31 @@ func (s Server) lateRepeats(t *testing.T) {
 			if len(queued) != test.queued || r.Count("redox_outbox_failed") != test.held || relay.Stats().Repeated != uint64(test.queued) {
 				t.Errorf("%d queued, %d held, %d repeated", len(queued), r.Count("redox_outbox_failed"), relay.Stats().Repeated)
 			}
+			if test.held > 0 {
+				r.Must(r.Box.Retry(r.Ctx(), r.DB, "", r.failedID()))
+				r.Empty()
+				if queued = r.Queued(); len(queued) != test.held {
+					t.Errorf("%d of %d held are in the queue when they are retried", len(queued), test.held)
+				}
+			}
 			for _, m := range queued {
-				if m.PossibleDuplicate != test.marked {
-					t.Errorf("marked as a possible duplicate: %v", m.PossibleDuplicate)
+				if m.PossibleDuplicate != test.marked || !bytes.Equal(m.Body, first.Body) {
+					t.Errorf("marked as a possible duplicate: %v; its body %q", m.PossibleDuplicate, m.Body)
 				}
 			}
 		})
 	}
+}
+
+// failedID is the id of the first failed row.
+func (r *Rig) failedID() string {
+	r.Helper()
+	rows, err := r.Box.Failed(r.Ctx(), r.DB, 1)
+	r.Must(err)
+	if len(rows) == 0 {
+		r.Fatal("no row failed")
+	}
+	return rows[0].ID
 }
 
 // deletesFail: a relay that cannot delete what it has published remembers that it has.
@@ -63,7 +84,7 @@ func (s Server) deletesFail(t *testing.T) {
 	allow := r.refuseDelete()
 	relay, _ := r.Relay(sqloutbox.RelayConfig{})
 	r.Until("the DELETE failed", func() bool { return strings.Contains(relay.Stats().Trouble, "not now") })
-	r.settleAll()
+	r.SettleAll()
 	r.Must(r.NATS.Restart())
 	r.Until("NATS is back", func() bool { return r.JS.Conn().IsConnected() })
 	allow()
