@@ -6,23 +6,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
-	"github.com/redoxworker/redoxworker/worker/internal/limit"
 	"github.com/redoxworker/redoxworker/worker/internal/pull"
 )
 
 // A message is admitted in one order: pauses, limit, slot, pull. Nothing is pulled that could
 // not be sent at once, so that no message waits in a worker that may not send while another may;
 // but a busy lane pulls what it begins within the next moment: see [pull.Ahead].
-
-// class is the kind of slots that a lane's messages take.
-func (l *lane) class() limit.Class {
-	if l.kind == outbox.LaneRequest {
-		return limit.Request
-	}
-	return limit.Send
-}
 
 // A pull asks for pullFirst messages where nothing is known, and for twice as many as came last
 // where all did, up to pullMost: slots that were taken for what does not come are missing to

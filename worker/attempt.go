@@ -191,13 +191,13 @@ func (w *Worker) guarded(ctx context.Context, d *delivery) (err error) {
 
 var errPanic = errors.New("worker: the deliverer panicked")
 
-// causeOf is why an attempt's context ended; nil when it did not.
-func causeOf(ctx context.Context) error {
-	if ctx.Err() == nil {
-		return nil
-	}
-	return context.Cause(ctx)
-}
-
 // rules are those of the config for verdicts.
 func (w *Worker) rules() *verdict.Rules { return (*verdict.Rules)(&w.config.Retry) }
+
+// endGrant gives back the grant of an attempt that was judged.
+func (w *Worker) endGrant(d *delivery) {
+	if w.config.Limiter != nil && d.grant.done != nil && d.verdict.Counted && d.verdict.Action == verdict.Retry {
+		w.config.Limiter.Failed(d.message.Source)
+	}
+	d.grant.end(d.verdict.Counted)
+}

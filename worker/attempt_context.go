@@ -6,7 +6,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
-	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
 
 // roomKey is the key of the room of an attempt's answer in its context.
@@ -75,14 +74,6 @@ func (g *grant) end(sent bool) {
 	}
 }
 
-// endGrant gives back the grant of an attempt that was judged.
-func (w *Worker) endGrant(d *delivery) {
-	if w.config.Limiter != nil && d.grant.done != nil && d.verdict.Counted && d.verdict.Action == verdict.Retry {
-		w.config.Limiter.Failed(d.message.Source)
-	}
-	d.grant.end(d.verdict.Counted)
-}
-
 // Granted reports whether the request that is about to be made is the one that the Limiter granted
 // to the attempt of this context. It reports true once. A [Deliverer] that makes more than one
 // request in an attempt, say for a new token or an upload, has the Limiter grant each further one.
@@ -90,4 +81,12 @@ func (w *Worker) endGrant(d *delivery) {
 func Granted(ctx context.Context) bool {
 	g, ok := ctx.Value(grantKey{}).(*grant)
 	return ok && !g.used.Swap(true)
+}
+
+// causeOf is why an attempt's context ended; nil when it did not.
+func causeOf(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/seal"
@@ -15,28 +14,6 @@ import (
 // A claim-checked message has its body in the object store; see [outbox.Bodies]. The body
 // is fetched when everything else says that the message is to be sent, and it is in memory
 // for the attempt alone.
-
-// objectTimeout bounds the storing or removing of one object. It is longer than stepTimeout
-// because an object of 64 MiB takes a while.
-const objectTimeout = time.Minute
-
-// prepareClaim fetches the body of a claim-checked message, then re-runs the checks whose result
-// depends on the body or on the time.
-func (w *Worker) prepareClaim(d *delivery) (decided bool) {
-	if w.claim(d) {
-		return true
-	}
-	first := d.first() && !d.hold
-	d.unsure = false
-	w.askHold(d)
-	if d.hold && first {
-		if err := w.recall(d); err != nil {
-			return d.decide(w.postpone(d, err))
-		}
-	}
-	// The wait for memory may have been long.
-	return w.precheck(d) || d.hold && w.noteStart(d)
-}
 
 // claim fetches the body of a claim-checked message once there is memory for it, or prepares a
 // stream where the Deliverer reads the body itself.

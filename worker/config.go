@@ -280,3 +280,18 @@ func (r Retry) Delay(attempts int) time.Duration {
 func (r Retry) Next(attempts int, after, left time.Duration, limited bool) (delay time.Duration, jittered, ok bool) {
 	return (*verdict.Rules)(&r).Next(attempts, after, left, limited)
 }
+
+func checkSources(list []Source) error {
+	var errs []error
+	seen := make(map[string]bool, len(list))
+	for _, s := range list {
+		if err := outbox.CheckSource(s.Name); err != nil {
+			errs = append(errs, err)
+		}
+		if seen[s.Name] {
+			errs = append(errs, fmt.Errorf("worker: Sources: %q is there twice", s.Name))
+		}
+		seen[s.Name] = true
+	}
+	return errors.Join(errs...)
+}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/heads"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
 )
@@ -54,9 +53,6 @@ func (d *delivery) Sequence() uint64  { return d.message.Sequence }
 func (d *delivery) Delivered() uint64 { return d.delivered }
 func (d *delivery) Consumed() uint64  { return d.consumed }
 func (d *delivery) Size() int         { return len(d.msg.body) }
-
-// ordered reports whether a message may go only while it is the first of its subject.
-func (d *delivery) ordered() bool { return d.message.Lane == outbox.LaneOrdered }
 
 // run delivers an admitted message, then those of its token that are in hand, one after the
 // other. Each of them was found to be the head when its turn came.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,66 +11,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
-	"github.com/redoxworker/redoxworker/worker/internal/meter"
 	"github.com/redoxworker/redoxworker/worker/internal/pull"
 )
-
-// lane is what a source has to send, or to request: one durable consumer, and while there is
-// something, the goroutine that pulls from it.
-type lane struct {
-	source   string
-	kind     outbox.Lane // LaneSend, which has the ordered messages too, or LaneRequest
-	consumer string
-	counts   *meter.Source
-	ctx      context.Context // ends when the source is given up
-	cancel   context.CancelFunc
-
-	// bound: the consumer was there when it was looked at last.
-	bound atomic.Bool
-	// replicated: several servers keep the consumer's state.
-	replicated atomic.Bool
-	// created is when the consumer was made, in Unix nanoseconds.
-	created atomic.Int64
-	// stored is how many messages the queue held when it was looked at last.
-	stored atomic.Int64
-	// heard is when the server said last that a message is stored, in Unix nanoseconds.
-	heard atomic.Int64
-	// reason wakes the goroutine; see notify.
-	reason chan struct{}
-	// remade is when the consumer was found to have been deleted and made anew, in Unix nanoseconds.
-	remade atomic.Int64
-	// used is when it was asked for messages last; the goroutine's own.
-	used time.Time
-	// batch is how many messages are asked for at once; the goroutine's own.
-	batch int
-	// hand is what was pulled ahead; the goroutine's own.
-	hand pull.Ahead[delivery]
-
-	mu      sync.Mutex
-	running bool
-	empty   int       // pulls in a row that brought nothing
-	polled  time.Time // when it was asked for messages without knowing of any
-	// recovery is when the lane is looked at again that has failed; under failed.
-	failed   sync.Mutex
-	recovery *time.Timer
-}
-
-func (w *Worker) newLane(ctx context.Context, source string, kind outbox.Lane, counts *meter.Source) *lane {
-	l := &lane{source: source, kind: kind, counts: counts, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
-	if kind == outbox.LaneRequest {
-		l.consumer = w.config.Prefix.RequestConsumer(source)
-	}
-	l.ctx, l.cancel = context.WithCancel(ctx)
-	return l
-}
-
-// notify has the lane pull when it can.
-func (l *lane) notify() {
-	select {
-	case l.reason <- struct{}{}:
-	default:
-	}
-}
 
 // open has a lane pull: there is reason to believe that it has a message. One without is
 // nothing but a name. Where its source has left and come again, the lane in its place does.
@@ -106,17 +46,6 @@ func (w *Worker) tend(l *lane) {
 			}
 		}
 	})
-}
-
-// leave ends the goroutine of a lane unless there is a reason to go on.
-func (l *lane) leave() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.reason) > 0 && l.ctx.Err() == nil {
-		return false
-	}
-	l.running = false
-	return true
 }
 
 // pull takes what the lane has, through reconnects, pauses and consumers that are deleted and
@@ -179,19 +108,6 @@ func (w *Worker) rest(l *lane) (goOn bool) {
 	case <-l.ctx.Done():
 	}
 	return true
-}
-
-// found notes whether a pull brought something. It reports whether there was none, and no
-// reason came up meanwhile to pull again.
-func (l *lane) found(some bool) (idle bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if some {
-		l.empty = 0
-		return false
-	}
-	l.empty++
-	return len(l.reason) == 0
 }
 
 // connected waits for a connection: what is asked for without one piles up in the client.
@@ -283,6 +199,3 @@ func (w *Worker) pullError(l *lane, err error) {
 func (w *Worker) pullBytes() int {
 	return max(w.config.PullBytes, int(w.conn.MaxPayload()))
 }
-
-// replicated reports whether several servers keep the state of a stream or consumer.
-func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replicas) > 0 }

@@ -114,3 +114,21 @@ func (w *Worker) lookForOldest(ctx context.Context) {
 		}
 	}
 }
+
+// ringNow tells the metrics of the ring.
+func (w *Worker) ringNow() (r meter.Ring) {
+	if r.There = w.config.Ring != nil; !r.There {
+		return r
+	}
+	all, seals := w.config.Ring.Keys()
+	r.Away = w.locked() != nil
+	for _, k := range all {
+		if k.Shredded.IsZero() {
+			r.Keys++
+		}
+	}
+	if seals.ID != "" {
+		r.Age = time.Since(seals.Seals)
+	}
+	return r
+}

@@ -2,8 +2,13 @@ package worker
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
@@ -72,19 +77,6 @@ func (d *delivery) line() []slog.Attr {
 	return line
 }
 
-// wayOf is the lane of the message; of one that cannot be read that of its consumer.
-func (d *delivery) wayOf() outbox.Lane { return cmp.Or(d.message.Lane, d.lane.kind) }
-
-// possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome, or the
-// message may be in the queue twice.
-func (d *delivery) possibleDuplicate() bool {
-	return d.mayRepeat() || d.verdict.Unknown
-}
-
-// mayRepeat reports whether the far side may have the message before this attempt: from an earlier
-// attempt, or since its publisher may have published it before.
-func (d *delivery) mayRepeat() bool { return d.record.Unknown || d.message.PossibleDuplicate }
-
 // event returns an event about this delivery.
 func (d *delivery) event(kind EventKind) Event {
 	return Event{
@@ -148,4 +140,52 @@ func (w *Worker) logPause(e Event) {
 		w.log.Warn("paused: its sources pull nothing until a probe succeeds", "scope", scope, "for", e.Delay, "reason", e.Error)
 	}
 	w.troubles.probes.Began(scope, stillPaused)
+}
+
+// steady is how long a lane must not fail before it counts as working again, unless a pull of it
+// succeeds before.
+const steady = 10 * time.Second
+
+// unpulled notes that a lane could not pull or be bound.
+func (w *Worker) unpulled(l *lane, err error) {
+	w.troubles.pulls.Failed(l.consumer, w.pullText(err), err, "stream", w.config.Prefix.OutStream(), "consumer", l.consumer)
+	l.failed.Lock()
+	defer l.failed.Unlock()
+	if l.recovery == nil {
+		l.recovery = time.AfterFunc(steady, func() { w.recovered(l) })
+		return
+	}
+	l.recovery.Reset(steady)
+}
+
+// recovered checks whether a lane that has not failed for a while works again.
+func (w *Worker) recovered(l *lane) {
+	switch {
+	case w.pulling.Err() != nil:
+	case l.ctx.Err() != nil: // its source has left
+		w.troubles.pulls.Gone(l.consumer)
+	case l.bound.Load() && w.conn.IsConnected():
+		w.troubles.pulls.Worked(l.consumer)
+	default:
+		l.failed.Lock()
+		defer l.failed.Unlock()
+		l.recovery.Reset(steady)
+	}
+}
+
+// pullText describes an error of a pull, for the log.
+func (w *Worker) pullText(err error) string {
+	switch {
+	case !w.conn.IsConnected():
+		return "nothing is pulled: there is no connection to NATS"
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return "nothing is pulled: the queue is missing; trying again (is it provisioned?)"
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrConsumerDeleted):
+		return "a consumer is missing: its messages are not pulled; trying again (is it provisioned?)"
+	case errors.Is(err, nats.ErrNoResponders):
+		return "nobody answers for a consumer: its messages are not pulled; trying again (is JetStream enabled, and the queue provisioned?)"
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return "NATS does not answer: nothing is pulled; trying again"
+	}
+	return "pulling failed; trying again"
 }

@@ -107,13 +107,6 @@ func sealText(err error) string {
 	return "sealed: " + strings.NewReplacer("outbox: ", "", "seal: ", "").Replace(err.Error())
 }
 
-// sealedReply is how a reply was sealed when it was published first. It is published again as that: who
-// reads the first needs the body that belongs to it.
-type sealedReply struct {
-	key    seal.DataKey
-	header nats.Header
-}
-
 // enclose makes a reply ready: sealed where its message is, and its body moved to the object store where it is
 // too large for a message.
 func (s *settlement) enclose(msg *nats.Msg) error {
@@ -144,22 +137,4 @@ func (s *settlement) enclose(msg *nats.Msg) error {
 	}
 	msg.Data = key.Seal(msg.Data)
 	return nil
-}
-
-// ringNow tells the metrics of the ring.
-func (w *Worker) ringNow() (r meter.Ring) {
-	if r.There = w.config.Ring != nil; !r.There {
-		return r
-	}
-	all, seals := w.config.Ring.Keys()
-	r.Away = w.locked() != nil
-	for _, k := range all {
-		if k.Shredded.IsZero() {
-			r.Keys++
-		}
-	}
-	if seals.ID != "" {
-		r.Age = time.Since(seals.Seals)
-	}
-	return r
 }

@@ -1,10 +1,8 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -20,12 +18,6 @@ import (
 
 // The files settle*.go are the only place where a message is acknowledged, handed back, woken,
 // replied to or dead-lettered: settle.go has the order of the steps, reply and audit entry, the others have the other steps.
-
-// stepTimeout is the least time that a step of a settlement has before the unconfirmed steps are
-// repeated.
-const stepTimeout = 2 * time.Second
-
-var errUnconfirmed = errors.New("NATS did not confirm within 2s")
 
 // settle carries out the verdict.
 func (w *Worker) settle(d *delivery) {
@@ -96,37 +88,6 @@ func (w *Worker) stepAside(d *delivery) func() {
 	return func() { w.aside.Release(source, class) }
 }
 
-// settlement is the progress of one message through the steps of its settlement.
-type settlement struct {
-	worker   *Worker
-	delivery *delivery
-	dead     bool         // dead letter confirmed, or none needed
-	replied  bool         // durable reply confirmed, or none needed
-	audited  bool         // audit line written, or none wanted
-	tried    bool         // the durable reply was published
-	behind   uint64       // the position before the message in its order, where it is held
-	sealed   *sealedReply // how its reply is sealed; nil before, and for one that is not
-}
-
-// repeat repeats the steps, with backoff, until they succeed or the worker is stopped. failed is
-// the first failure; the backoff is made only for that. member names the message in the log.
-func (s *settlement) repeat(member string, failed error) error {
-	w, d := s.worker, s.delivery
-	again := func() (err error) {
-		if err, failed = failed, nil; err != nil {
-			return err
-		}
-		return s.steps()
-	}
-	policy := backoff.WithContext(backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
-	return backoff.RetryNotify(again, policy, func(err error, _ time.Duration) {
-		w.metrics.SettleErrors.Inc()
-		w.troubles.settlements.Failed(member, s.unsettled(), err,
-			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.Settlement)
-	})
-}
-
 func (s *settlement) steps() error {
 	if !s.dead {
 		if err := s.bury(); err != nil {
@@ -189,31 +150,6 @@ func (s *settlement) steps() error {
 	return nil
 }
 
-// ctx bounds the next step.
-func (s *settlement) ctx() context.Context { return s.worker.deadlines.Context() }
-
-// attempts returns the number of counted attempts, those of this delivery included.
-func (d *delivery) attempts() int {
-	n := d.record.Attempts + d.verdict.Lost
-	if d.verdict.Counted {
-		n++
-	}
-	return n
-}
-
-// unsettled names the step that is not confirmed, for the log.
-func (s *settlement) unsettled() string {
-	switch {
-	case !s.dead:
-		return "a dead letter could not be written; repeating"
-	case !s.replied && s.delivery.message.ReplyTo != "":
-		return "a reply could not be stored; repeating"
-	case !s.audited && s.worker.config.Audit != nil:
-		return "an audit entry could not be written; repeating"
-	}
-	return "a settlement was not confirmed; repeating"
-}
-
 // reply publishes the reply. durable reports whether a stream confirmed it.
 func (s *settlement) reply() (durable bool, err error) {
 	w, d := s.worker, s.delivery
@@ -241,16 +177,6 @@ func (s *settlement) replyMsg() outbox.Reply {
 	}
 }
 
-// onePrefix wraps an error of the NATS client whose text repeats its prefix: "nats: nats: …".
-type onePrefix struct{ error }
-
-// Error returns the text with one prefix.
-func (e onePrefix) Error() string {
-	return strings.ReplaceAll(e.error.Error(), "nats: nats: ", "nats: ")
-}
-
-func (e onePrefix) Unwrap() error { return e.error }
-
 // entry is the audit entry of the settlement.
 func (s *settlement) entry() audit.Entry {
 	d, now := s.delivery, time.Now()
@@ -261,4 +187,36 @@ func (s *settlement) entry() audit.Entry {
 		PossibleDuplicate: d.possibleDuplicate(), DeadLetter: d.needsDeadLetter(), Answered: d.message.ReplyTo != "", ReplayOf: d.message.ReplayOf,
 		Stored: d.message.Stored.UTC(), Sequence: d.message.Sequence, AttemptSeconds: d.took.Seconds(), AgeSeconds: now.Sub(d.message.Stored).Seconds(),
 	}
+}
+
+// repeat repeats the steps, with backoff, until they succeed or the worker is stopped. failed is
+// the first failure; the backoff is made only for that. member names the message in the log.
+func (s *settlement) repeat(member string, failed error) error {
+	w, d := s.worker, s.delivery
+	again := func() (err error) {
+		if err, failed = failed, nil; err != nil {
+			return err
+		}
+		return s.steps()
+	}
+	policy := backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0)), w.settling)
+	return backoff.RetryNotify(again, policy, func(err error, _ time.Duration) {
+		w.metrics.SettleErrors.Inc()
+		w.troubles.settlements.Failed(member, s.unsettled(), err,
+			"message", d.message.ID, "source", d.message.Source, "settlement", d.verdict.Settlement)
+	})
+}
+
+// unsettled names the step that is not confirmed, for the log.
+func (s *settlement) unsettled() string {
+	switch {
+	case !s.dead:
+		return "a dead letter could not be written; repeating"
+	case !s.replied && s.delivery.message.ReplyTo != "":
+		return "a reply could not be stored; repeating"
+	case !s.audited && s.worker.config.Audit != nil:
+		return "an audit entry could not be written; repeating"
+	}
+	return "a settlement was not confirmed; repeating"
 }

@@ -1,17 +1,12 @@
 package worker
 
 import (
+	"context"
 	"errors"
-	"fmt"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/worker/internal/meter"
 )
-
-// served is a source that this worker serves.
-type served struct {
-	Source
-	lanes [2]*lane // SENDs and REQUESTs
-}
 
 // SetSources replaces the sources that the worker serves, before Run or while it runs. A new
 // source is served at once. A source that is left out is not pulled from any more; what is in
@@ -57,21 +52,6 @@ func (w *Worker) SetSources(list []Source) error {
 	return nil
 }
 
-func checkSources(list []Source) error {
-	var errs []error
-	seen := make(map[string]bool, len(list))
-	for _, s := range list {
-		if err := outbox.CheckSource(s.Name); err != nil {
-			errs = append(errs, err)
-		}
-		if seen[s.Name] {
-			errs = append(errs, fmt.Errorf("worker: Sources: %q is there twice", s.Name))
-		}
-		seen[s.Name] = true
-	}
-	return errors.Join(errs...)
-}
-
 // newLanes makes the lanes of a source. The caller holds the mutex, or is alone.
 func (w *Worker) newLanes(source string) [2]*lane {
 	counts := w.metrics.Source(source)
@@ -94,17 +74,6 @@ func (w *Worker) laneFor(source string, kind outbox.Lane) *lane {
 		s = w.adopt(source)
 	}
 	return s.lane(kind)
-}
-
-// lane returns the lane of a kind; nil if the source is not served, or not yet.
-func (s *served) lane(kind outbox.Lane) *lane {
-	switch {
-	case s == nil:
-		return nil
-	case kind == outbox.LaneRequest:
-		return s.lanes[1]
-	}
-	return s.lanes[0]
 }
 
 func (w *Worker) servedBy(source string) *served {
@@ -166,5 +135,14 @@ func (w *Worker) laneOf(consumer string) *lane {
 	l := w.newLane(w.pulling, source, kind, w.metrics.Others())
 	l.consumer = consumer
 	l.cancel()
+	return l
+}
+
+func (w *Worker) newLane(ctx context.Context, source string, kind outbox.Lane, counts *meter.Source) *lane {
+	l := &lane{source: source, kind: kind, counts: counts, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
+	if kind == outbox.LaneRequest {
+		l.consumer = w.config.Prefix.RequestConsumer(source)
+	}
+	l.ctx, l.cancel = context.WithCancel(ctx)
 	return l
 }

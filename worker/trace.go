@@ -30,13 +30,6 @@ type tracing struct {
 	guards *guard.Panics
 }
 
-// traced is what a delivery has of tracing.
-type traced struct {
-	pulled time.Time
-	span   trace.Span // of the delivery; nil: there is none
-	part   trace.Span // under way; nil: none is
-}
-
 func newTracing(provider trace.TracerProvider, g *guard.Panics) (t tracing) {
 	t.guards = g
 	if guard.IsNil(provider) {

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
-	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/deadline"
 	"github.com/redoxworker/redoxworker/worker/internal/guard"
@@ -87,208 +85,127 @@ type Worker struct {
 	settling  context.Context  // of settlements: outlives work by settleGrace
 }
 
-// settleGrace is how long settlements may go on after the last attempts were cancelled.
-const settleGrace = 5 * time.Second
-
-// New returns a worker that pulls from js and delivers through d. It reports every problem of the
-// config at once, and makes no request.
-func New(js jetstream.JetStream, d Deliverer, c Config) (*Worker, error) {
-	if guard.IsNil(js) || guard.IsNil(d) {
-		return nil, errors.New("worker: New needs a JetStream context and a Deliverer")
-	}
-	c = c.WithDefaults()
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	g := guard.NewPanics(c.Logger)
-	c = c.guard(g)
-	log, notes := logsample.Wrap(c.Logger), ledger.New(js, c.Prefix)
-	w := &Worker{
-		guards: g, sources: make(map[string]*served), look: make(chan struct{}, 1),
-		heads: heads.Of(js, c.Prefix.OutStream()), notes: heads.Of(js, notes.Stream()),
-		js: js, conn: js.Conn(), deliverer: d, config: c, log: log, troubles: newTroubles(log), trace: newTracing(c.Tracer, g),
-		observed: c.Observe != nil, bodies: outbox.NewBodies(js, c.Prefix), memory: limit.NewMemory(c.MaxClaimMemory),
-		replies: outbox.ReplyPolicy{Prefix: c.Prefix, Allow: c.ReplyAllow}, ledger: notes,
-		tokens: dlq.NewHeldTokens(js, c.Prefix), clock: servertime.New(nil), replyStore: replies.New(js, c.Prefix.ReplyStream()),
-		aside: limit.NewSlots(c.Concurrency),
-	}
-	if err := w.newMeter(c.Registerer); err != nil {
-		return nil, err
-	}
-	for _, s := range c.Sources {
-		w.sources[s.Name] = &served{Source: s}
-	}
-	return w, nil
+// troubles are conditions that the log reports when they begin, change and end, not for each lane
+// or message that meets them.
+type troubles struct {
+	pulls       *logsample.Trouble // members are consumers
+	settlements *logsample.Trouble // messages, by source and id
+	probes      *logsample.Trouble // scopes
+	ledger      *logsample.Trouble
+	advisories  *logsample.Trouble
+	ring        *logsample.Trouble
 }
 
-// Run pulls, delivers and settles until ctx ends. It then stops pulling, hands back what it has in
-// hand, lets attempts in flight finish within DrainTimeout, cancels and hands back the rest, and
-// returns nil when every goroutine that it started has ended. It does not end because of a lost
-// connection, a missing consumer or a far side that is down. Call it once.
-func (w *Worker) Run(ctx context.Context) error {
-	if w.started.Swap(true) {
-		return errors.New("worker: Run was called twice")
-	}
-	ctx, cancel := withoutDeadline(ctx)
-	defer cancel()
-	defer logsample.Flush(w.log)
-	work := context.WithoutCancel(ctx) // the keeper ends what is done under it
-	settling, cancelSettling := context.WithCancel(work)
-	w.pulling = ctx
-	w.prepareRun(work, settling)
-	w.pauses.First(ctx) // before anything is pulled: it may be paused
-	if err := w.restarts.Recall(ctx, w.js, w.config.Prefix.StateBucket()); err != nil && ctx.Err() == nil {
-		w.log.Warn("whether NATS was restarted just before is not known", "error", err)
-	}
-	w.remember(ctx)
+// itself is the name of the only member of a trouble that has one.
+const itself = ""
 
-	// Producers stop before consumers: lanes, then attempts, then settlements, and the
-	// lease keeper last, because it serves all of them.
-	var background sync.WaitGroup
-	background.Go(func() { w.keep(settling) })
-	background.Go(func() { w.clock.Watch(settling, w.js, "KV_"+w.config.Prefix.StateBucket()) })
-	background.Go(func() { w.restarts.Watch(settling, w.js, w.config.Prefix.StateBucket()) })
-	background.Go(func() { w.pauses.Run(settling) })
-	defer background.Wait()
-	defer cancelSettling()
-	defer w.serve()()
-	w.pulls.Go(func() { w.sweep(ctx) })
-	w.pulls.Go(func() { w.survey(ctx) })
-	<-ctx.Done()
-	w.stop(cancelSettling)
-	return nil
-}
-
-// serve begins to listen for messages of the sources that are to be served.
-func (w *Worker) serve() (stop func()) {
-	unlisten := w.subscribed(w.puller.Listen)
-	w.mu.Lock()
-	for name, s := range w.sources {
-		s.lanes = w.newLanes(name)
-	}
-	w.begun, w.running = true, true
-	n := len(w.sources)
-	w.mu.Unlock()
-	if _, err := w.surveyed(w.pulling); err != nil { // before anything is heard of
-		w.log.Warn("the queue cannot be looked at; trying again", "stream", w.config.Prefix.OutStream(), "error", err)
-	}
-	unhear, untell := w.subscribed(w.listen), w.subscribed(w.listenTurns)
-	started := []any{"worker", w.config.ID, "sources", n, "concurrency", w.config.Concurrency}
-	if w.config.Version != "" {
-		started = append(started, "version", w.config.Version)
-	}
-	w.log.Info("worker started", started...)
-	if n == 0 && !w.config.AllSources {
-		w.log.Warn("no source is served: Config.Sources is empty and Config.AllSources is not set")
-	}
-	return func() { untell(); unhear(); unlisten() }
-}
-
-// subscribed subscribes, and tries again until it succeeds or stop is called.
-func (w *Worker) subscribed(subscribe func() (stop func(), err error)) (stop func()) {
-	unsubscribe, err := subscribe()
-	if err == nil {
-		return unsubscribe
-	}
-	w.log.Warn("the worker cannot subscribe; trying again", "error", err)
-	unsubscribe = func() {}
-	ctx, cancel := context.WithCancel(w.settling)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for err != nil && ctx.Err() == nil {
-			backoff.Sleep(ctx, time.Second)
-			var stop func()
-			if stop, err = subscribe(); err == nil {
-				unsubscribe = stop
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-		unsubscribe()
+func newTroubles(log *slog.Logger) troubles {
+	return troubles{
+		pulls:       logsample.NewTrouble(log, "messages are pulled again"),
+		settlements: logsample.NewTrouble(log, "settlements are confirmed again"),
+		probes:      logsample.NewTrouble(log, "what was paused is open again"),
+		ledger:      logsample.NewTrouble(log, "the state of messages can be read and written again"),
+		advisories:  logsample.NewTrouble(log, "advisories are read again"),
+		ring:        logsample.NewTrouble(log, "the ring of keys is there again"),
 	}
 }
 
-// stop waits for what is in flight, and cancels it after the drain timeout.
-func (w *Worker) stop(cancelSettling func()) {
-	w.mu.Lock()
-	w.running = false
-	w.mu.Unlock()
-	idle := make(chan struct{})
-	go func() {
-		defer close(idle)
-		w.pulls.Wait()
-		w.handBackAll(w.lines.Close())
-		w.pool.Wait()
-		w.alibis.Wait()
-	}()
-	w.log.Info("worker stopping", "worker", w.config.ID, "in_flight", w.slots.InUse(), "drain_timeout", max(0, w.config.DrainTimeout))
-	if !waitFor(idle, w.config.DrainTimeout) {
-		w.keeper.End(ErrDrainTimeout)
-		if !waitFor(idle, settleGrace) {
-			cancelSettling()
-			<-idle
-		}
+// served is a source that this worker serves.
+type served struct {
+	Source
+	lanes [2]*lane // SENDs and REQUESTs
+}
+
+// lane returns the lane of a kind; nil if the source is not served, or not yet.
+func (s *served) lane(kind outbox.Lane) *lane {
+	switch {
+	case s == nil:
+		return nil
+	case kind == outbox.LaneRequest:
+		return s.lanes[1]
 	}
-	w.log.Info("worker stopped", "worker", w.config.ID)
+	return s.lanes[0]
 }
 
-// withoutDeadline returns a context that ends with ctx and has no deadline. The client bounds a
-// request itself only if its context has no deadline: a request that was swallowed by a starting
-// server would otherwise wait until the end of Run.
-func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	free, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unlink := context.AfterFunc(ctx, cancel)
-	return free, func() { unlink(); cancel() }
+// lane is what a source has to send, or to request: one durable consumer, and while there is
+// something, the goroutine that pulls from it.
+type lane struct {
+	source   string
+	kind     outbox.Lane // LaneSend, which has the ordered messages too, or LaneRequest
+	consumer string
+	counts   *meter.Source
+	ctx      context.Context // ends when the source is given up
+	cancel   context.CancelFunc
+
+	// bound: the consumer was there when it was looked at last.
+	bound atomic.Bool
+	// replicated: several servers keep the consumer's state.
+	replicated atomic.Bool
+	// created is when the consumer was made, in Unix nanoseconds.
+	created atomic.Int64
+	// stored is how many messages the queue held when it was looked at last.
+	stored atomic.Int64
+	// heard is when the server said last that a message is stored, in Unix nanoseconds.
+	heard atomic.Int64
+	// reason wakes the goroutine; see notify.
+	reason chan struct{}
+	// remade is when the consumer was found to have been deleted and made anew, in Unix nanoseconds.
+	remade atomic.Int64
+	// used is when it was asked for messages last; the goroutine's own.
+	used time.Time
+	// batch is how many messages are asked for at once; the goroutine's own.
+	batch int
+	// hand is what was pulled ahead; the goroutine's own.
+	hand pull.Ahead[delivery]
+
+	mu      sync.Mutex
+	running bool
+	empty   int       // pulls in a row that brought nothing
+	polled  time.Time // when it was asked for messages without knowing of any
+	// recovery is when the lane is looked at again that has failed; under failed.
+	failed   sync.Mutex
+	recovery *time.Timer
 }
 
-func (w *Worker) prepareRun(work, settling context.Context) {
-	w.work, w.settling = work, settling
-	w.deadlines = deadline.New(settling, stepTimeout, errUnconfirmed)
-	w.breaker = breaker.New(scopesOf(w.sources), w.config.BreakerAfter, w.observeScope)
-	w.pauses = breaker.NewSync(breaker.NewStore(w.js, w.config.Prefix.StateBucket(), w.clock), w.config.ID, w.breaker, w.log)
-	w.slots = limit.NewSlots(w.config.Concurrency)
-	w.pool = limit.NewPool(w.config.Concurrency, w.run)
-	w.suspects = suspects.New()
-	w.restarts = lease.NewRestarts(w.conn, w.config.AckWait)
-	w.keeper = lease.NewKeeper(w.conn, w.config.AckWait, w.restarts)
-	w.puller = pull.New(w.js, w.config.Prefix.OutStream(), w.late)
-	w.lines = heads.New[*delivery](4 * w.config.Concurrency)
-	w.adaptive = limit.NewAdaptive(w.slots, nil)
-}
-
-// keep runs the lease keeper, and runs it again if it fails to subscribe.
-func (w *Worker) keep(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := w.keeper.Run(ctx); err != nil {
-			w.log.Warn("leases cannot be renewed; trying again", "error", err)
-			backoff.Sleep(ctx, time.Second)
-		}
-	}
-}
-
-// Probe ends the pause of a scope ("key:main") early: the next message goes as its probe now, which
-// opens the scope or pauses it again. Call it when what the scope waits for is known to work again.
-// It does nothing for a scope that is not paused. It is safe for concurrent use, also before Run.
-func (w *Worker) Probe(scope string) {
-	w.mu.Lock()
-	begun := w.begun
-	w.mu.Unlock()
-	if begun {
-		w.breaker.Probe(scope)
-	}
-}
-
-// waitFor reports whether done closed within d; a negative d does not wait.
-func waitFor(done <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(max(0, d))
-	defer timer.Stop()
+// notify has the lane pull when it can.
+func (l *lane) notify() {
 	select {
-	case <-done:
-		return true
-	case <-timer.C:
+	case l.reason <- struct{}{}:
+	default:
+	}
+}
+
+// leave ends the goroutine of a lane unless there is a reason to go on.
+func (l *lane) leave() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.reason) > 0 && l.ctx.Err() == nil {
 		return false
 	}
+	l.running = false
+	return true
+}
+
+// found notes whether a pull brought something. It reports whether there was none, and no
+// reason came up meanwhile to pull again.
+func (l *lane) found(some bool) (idle bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if some {
+		l.empty = 0
+		return false
+	}
+	l.empty++
+	return len(l.reason) == 0
+}
+
+// replicated reports whether several servers keep the state of a stream or consumer.
+func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replicas) > 0 }
+
+// class is the kind of slots that a lane's messages take.
+func (l *lane) class() limit.Class {
+	if l.kind == outbox.LaneRequest {
+		return limit.Request
+	}
+	return limit.Send
 }
