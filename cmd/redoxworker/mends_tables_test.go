@@ -80,6 +80,7 @@ func mendsOfSources() []mend {
 	var none *uploads.Store
 	list := []mend{
 		mended("leave it out to remember nothing", client(redox.Config{Offload: redox.Offload{Uploads: none}}), client(redox.Config{})),
+		mended("Offload.Over: -1; use 1 or more", client(redox.Config{Offload: redox.Offload{Over: -1}}), client(redox.Config{Offload: redox.Offload{Over: 1}})),
 		mended("Timeout: -2ns; use more than 0s, or -1 for none", client(redox.Config{Timeout: -2}), client(redox.Config{Timeout: 1}), client(redox.Config{Timeout: -1})),
 		mended(`KeyType: "basic"; use oauth, legacy or user`, kind("basic"), kind(redox.KeyOAuth), kind(redox.KeyLegacy), kind(redox.KeyUser)),
 		mended("set the Source ID that Redox shows for it", source(func(s *redox.Source) { s.ID = "" }), good),

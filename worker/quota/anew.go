@@ -75,28 +75,6 @@ func (b *book) allowance(l limits, now moment, id string, known bool) int {
 	return max(0, (3*free-b.Rush.Now-b.Rush.Before)/4)
 }
 
-// rush is how many grants were taken out of the pace, by all workers, since a moment and in
-// the life of an allotment before it.
-type rush struct {
-	Since  int64 `json:"since"`
-	Now    int   `json:"now"`
-	Before int   `json:"before"`
-}
-
-func (r rush) bad() bool {
-	return r.Now < 0 || r.Before < 0 || r.Now > maxRequests || r.Before > maxRequests
-}
-
-// age begins anew when the life of an allotment has passed.
-func (r *rush) age(l limits, now moment) {
-	switch passed := now.lo - r.Since; {
-	case passed >= 2*l.life, passed < -l.life: // the clock was set
-		*r = rush{Since: now.lo}
-	case passed >= l.life:
-		*r = rush{Since: now.lo, Before: r.Now}
-	}
-}
-
 // acquaintance tells whether all others know of a worker.
 type acquaintance struct {
 	known bool

@@ -111,9 +111,6 @@ func decodeBook(data []byte) (*book, error) {
 	return b, nil
 }
 
-// maxRequests bounds what is believed of a book: any limit is below, and sums stay small.
-const maxRequests = 1 << 30
-
 // encodeCells writes "moment:number" pairs, moments in milliseconds after the one before.
 func encodeCells(cells []cell) string {
 	text := make([]byte, 0, 16+8*len(cells))
@@ -212,3 +209,70 @@ func (b *book) merge(now moment) {
 	}
 	b.Free = slices.Delete(b.Free, 0, n-1)
 }
+
+// run is a number of grants that may be used from at on, the next from at+step on, and so
+// forth. They are free from an earlier moment on: what goes first need not keep the pace.
+type run struct {
+	at, step int64
+	n        int
+	free     int64
+	stock    bool // for what goes first alone
+}
+
+func (r run) last() int64 { return r.at + int64(r.n-1)*r.step }
+
+// demand is what a worker brings to the book.
+type demand struct {
+	id   string
+	turn uint64
+	// renews says that the worker had an allotment at its last turn.
+	renews bool
+	// back are grants that were used or are not wanted any more, by when they are free.
+	back map[int64]int
+	// unused is how many of them were not used: their moments are free for others as well.
+	unused int
+	// kept is how many unused grants the worker still has.
+	kept int
+	// want is how many it could use within the horizon, with those it kept; −1: any number.
+	want int
+	// urgent is how many grants are wanted now for what goes first.
+	urgent int
+	// eager is how many SENDs could be made at once beyond the kept grants, waiting how many of
+	// them wait already, and rush how many grants the worker may take out of the pace for them.
+	eager, waiting, rush int
+	// requests and per are the worker's own settings.
+	requests int
+	per      int64
+}
+
+// rush is how many grants were taken out of the pace, by all workers, since a moment and in
+// the life of an allotment before it.
+type rush struct {
+	Since  int64 `json:"since"`
+	Now    int   `json:"now"`
+	Before int   `json:"before"`
+}
+
+func (r rush) bad() bool {
+	return r.Now < 0 || r.Before < 0 || r.Now > maxRequests || r.Before > maxRequests
+}
+
+// age begins anew when the life of an allotment has passed.
+func (r *rush) age(l limits, now moment) {
+	switch passed := now.lo - r.Since; {
+	case passed >= 2*l.life, passed < -l.life: // the clock was set
+		*r = rush{Since: now.lo}
+	case passed >= l.life:
+		*r = rush{Since: now.lo, Before: r.Now}
+	}
+}
+
+// paced tells whether SENDs keep the pace of the window.
+type paced struct {
+	// Until is the moment from which they do not, unless more wait then.
+	Until int64 `json:"until"`
+	// Rate is how many are granted a second, as last worked out.
+	Rate float64 `json:"rate"`
+}
+
+func (p paced) holds(now moment) bool { return now.lo < p.Until }

@@ -10,16 +10,6 @@ import (
 // of the burst, which are free again all at once, are spread evenly over the next window, and
 // none is lost by that.
 
-// paced tells whether SENDs keep the pace of the window.
-type paced struct {
-	// Until is the moment from which they do not, unless more wait then.
-	Until int64 `json:"until"`
-	// Rate is how many are granted a second, as last worked out.
-	Rate float64 `json:"rate"`
-}
-
-func (p paced) holds(now moment) bool { return now.lo < p.Until }
-
 // room is how many grants a burst of one worker's SENDs may take: its part of what is free now
 // beyond the reserve, and nothing while SENDs are paced.
 func (b *book) room(l limits, now moment) int {

@@ -137,3 +137,9 @@ func (l limits) freeFrom(used int64) int64 { return l.ceil(used + l.window) }
 
 // ceil rounds a moment up to a whole grain.
 func (l limits) ceil(moment int64) int64 { return (moment + l.grain - 1) / l.grain * l.grain }
+
+// maxRequests bounds what is believed of a book: any limit is below, and sums stay small.
+const maxRequests = 1 << 30
+
+// Key of a group's book in the bucket.
+func Key(group string) string { return "quota." + group }

@@ -2,6 +2,8 @@ package quota
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"log/slog"
 	"sync"
 	"time"
@@ -275,4 +277,32 @@ func (t *tenure) ending(g *Governor, c class, grant run) func(sent bool) {
 		g.held.put(grant, now, g.limits.grain)
 		g.serve()
 	}
+}
+
+// lone is the state of a worker that has trouble with the book.
+type lone struct {
+	// book is this worker's own while there is none to share; nil as long as there is.
+	book  *book
+	share int // of the limit, while book is not nil
+	// gone counts the turns in a row that found no bucket.
+	gone int
+	// refused is the revision of a book that the bucket does not let be replaced, since that
+	// moment.
+	refused uint64
+	since   int64
+	// damage says why the book is made anew, until that is done.
+	damage string
+	// trouble is what the last turn met; "" when nothing.
+	trouble string
+}
+
+// newTenure starts without an allotment. Requests under way are left to whoever took it away.
+func (g *Governor) newTenure() {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	t := &tenure{id: g.cfg.ID + "-" + hex.EncodeToString(random[:]), back: make(map[int64]int)}
+	for c := range classes {
+		t.done[c] = t.ending(g, c, run{})
+	}
+	g.tenure, g.held = t, nil
 }

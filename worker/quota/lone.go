@@ -8,23 +8,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// lone is the state of a worker that has trouble with the book.
-type lone struct {
-	// book is this worker's own while there is none to share; nil as long as there is.
-	book  *book
-	share int // of the limit, while book is not nil
-	// gone counts the turns in a row that found no bucket.
-	gone int
-	// refused is the revision of a book that the bucket does not let be replaced, since that
-	// moment.
-	refused uint64
-	since   int64
-	// damage says why the book is made anew, until that is done.
-	damage string
-	// trouble is what the last turn met; "" when nothing.
-	trouble string
-}
-
 // requests is the limit that this worker keeps to in a book: its share in one of its own. A
 // book that is shared must not shrink to that: what it lost would be free when it grows again.
 func (g *Governor) requests(b *book) int {

@@ -2,8 +2,6 @@ package quota
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	mathrand "math/rand/v2"
 	"time"
@@ -30,9 +28,6 @@ func (g *Governor) Run(ctx context.Context, js jetstream.JetStream) {
 
 // RunAlone keeps this process within the limit by itself, until ctx ends.
 func (g *Governor) RunAlone(ctx context.Context) { g.run(ctx, &memoryStore{}) }
-
-// Key of a group's book in the bucket.
-func Key(group string) string { return "quota." + group }
 
 func (g *Governor) run(ctx context.Context, s store) {
 	period := time.Duration(newLimits(g.cfg.Requests, g.cfg.Per, 0).turn)
@@ -298,17 +293,6 @@ func (g *Governor) confirm() int {
 	t.low, t.ahead = false, n/2
 	g.serve()
 	return n
-}
-
-// newTenure starts without an allotment. Requests under way are left to whoever took it away.
-func (g *Governor) newTenure() {
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
-	t := &tenure{id: g.cfg.ID + "-" + hex.EncodeToString(random[:]), back: make(map[int64]int)}
-	for c := range classes {
-		t.done[c] = t.ending(g, c, run{})
-	}
-	g.tenure, g.held = t, nil
 }
 
 // leave gives everything back; what is under way stays allotted until the allotment ends.

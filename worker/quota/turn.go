@@ -2,41 +2,6 @@ package quota
 
 import "slices"
 
-// run is a number of grants that may be used from at on, the next from at+step on, and so
-// forth. They are free from an earlier moment on: what goes first need not keep the pace.
-type run struct {
-	at, step int64
-	n        int
-	free     int64
-	stock    bool // for what goes first alone
-}
-
-func (r run) last() int64 { return r.at + int64(r.n-1)*r.step }
-
-// demand is what a worker brings to the book.
-type demand struct {
-	id   string
-	turn uint64
-	// renews says that the worker had an allotment at its last turn.
-	renews bool
-	// back are grants that were used or are not wanted any more, by when they are free.
-	back map[int64]int
-	// unused is how many of them were not used: their moments are free for others as well.
-	unused int
-	// kept is how many unused grants the worker still has.
-	kept int
-	// want is how many it could use within the horizon, with those it kept; −1: any number.
-	want int
-	// urgent is how many grants are wanted now for what goes first.
-	urgent int
-	// eager is how many SENDs could be made at once beyond the kept grants, waiting how many of
-	// them wait already, and rush how many grants the worker may take out of the pace for them.
-	eager, waiting, rush int
-	// requests and per are the worker's own settings.
-	requests int
-	per      int64
-}
-
 // turn takes a demand in and answers what the worker may use from now on. ok is false when
 // the worker's allotment is gone: others have taken it for dead.
 func (b *book) turn(l limits, now moment, c demand) (granted []run, ok bool) {

@@ -194,3 +194,108 @@ func (s Source) validate(name string, keys map[string]Credentials) error {
 	}
 	return errors.Join(errs...)
 }
+
+// StrictAnswers says what is made of an answer that Redox cannot have sent, such as the page of a
+// sign-in, or the answer of whoever else listens at Config.BaseURL.
+type StrictAnswers string
+
+// The values of [Config.StrictAnswers].
+const (
+	// StrictAuto means StrictOn, but for answers without a Meta where EndpointPath is not
+	// Redox's own: then an integration engine takes the messages, and answers as it likes.
+	StrictAuto StrictAnswers = "auto"
+	// StrictOn: an answer to a data-model message that is no JSON object with a Meta, and a page
+	// of HTML to a message of any kind that did not ask for one, leave the outcome of a SEND
+	// unknown, and are no answer to a REQUEST. A page of HTML with 3xx, 403, 404, 405 or 407 refuses
+	// nothing: the message is tried again. They all count as trouble of the host.
+	StrictOn StrictAnswers = "on"
+	// StrictOff: every 2xx delivers, and [outbox.Answer] has a Flag; a page of HTML with any other
+	// status is what Redox would have sent.
+	StrictOff StrictAnswers = "off"
+)
+
+func (s StrictAnswers) known() bool { return s == StrictAuto || s == StrictOn || s == StrictOff }
+
+// defaultEndpoint is the path of Redox's Data Model API.
+const defaultEndpoint = "/endpoint"
+
+// strictMeta reports whether an answer to a data-model message has to have a Meta.
+func (c *Config) strictMeta() bool {
+	return c.StrictAnswers == StrictOn || c.StrictAnswers == StrictAuto && c.EndpointPath == defaultEndpoint
+}
+
+// Offload says whether large files inside data-model and FHIR messages are uploaded first and
+// replaced by their URI, as Redox recommends over 200 KB (Redox, Send a file). It concerns base64
+//
+//   - in Media.FileContents, in Note.FileContents with ContentType "Base64 Encoded", and in
+//     Orders[].Results[].Value with ValueType "Encapsulated Data", where the URI takes its place;
+//   - in the data of what is an Attachment in FHIR R4, also in a Bundle and in contained resources,
+//     where "data" becomes "url", and the base64 the URI. Size, hash and contentType are those of
+//     the file, and stay.
+//
+// All other bytes of the message stay as they are. Base64 is read in each form that RFC 2045 and
+// RFC 4648 have. The same file at two places is uploaded twice: nothing says that Redox lets one
+// URI be used twice.
+//
+// For FHIR, Redox documents this of DocumentReference (Redox, Send a file via the FHIR API), and
+// says that the file goes to the endpoint for files by way of Binary; the address it has for that
+// was not to be found, so that it is BlobURL here, as for data models. That Redox fetches what the
+// attachments of other resources refer to is FHIR's rule, and documented nowhere: try it before
+// messages depend on it.
+//
+// Messages of a source with NoSlugGuard keep their files: they go to another FHIR server.
+//
+// What could be a file and stays in its message is counted by redoxworker_redox_files_left_total,
+// by reason, at each attempt.
+type Offload struct {
+	// Enabled switches it on. Default off.
+	Enabled bool
+	// Over is the size in bytes of the file itself above which it is uploaded. Default
+	// 200,000.
+	Over int64
+	// Uploads remembers what was uploaded. nil means that nothing is: a message that comes
+	// again uploads its files again.
+	Uploads Uploads
+}
+
+// Uploads remembers the URIs of files that were uploaded for messages, so that a message
+// that comes again, after a crash or a failure, does not upload them a second time. It
+// must be safe for concurrent use. The error must hold no secret.
+type Uploads interface {
+	// Uploaded returns the URI that Keep was given for a file of the source; "" when
+	// there is none. file is 64 hex digits.
+	Uploaded(ctx context.Context, source, file string) (uri string, err error)
+	// Keep stores the URI for at least as long as the message may come again.
+	Keep(ctx context.Context, source, file, uri string) error
+}
+
+func (o Offload) validate() error {
+	if o.Over < 0 {
+		return fmt.Errorf("redox: Offload.Over: %d; use 1 or more", o.Over)
+	}
+	return nil
+}
+
+// KeyType is the kind of a Redox API key. It decides what the key may be used for.
+type KeyType string
+
+// The types of keys.
+const (
+	// KeyOAuth is an organization-level OAuth key: everything but the Platform API. ""
+	// means this one.
+	KeyOAuth KeyType = "oauth"
+	// KeyLegacy is a legacy key: the Data Model API and its files, not FHIR (Redox,
+	// Authenticate a legacy API key), and not the Platform API.
+	KeyLegacy KeyType = "legacy"
+	// KeyUser is a user-level key: the Platform API only (Redox, Authenticate a
+	// user-level API key).
+	KeyUser KeyType = "user"
+)
+
+func (t KeyType) known() bool {
+	return t == "" || t == KeyOAuth || t == KeyLegacy || t == KeyUser
+}
+
+// needsSourceID reports whether a source on such a key must say who it is: an OAuth key
+// may serve several sources.
+func (t KeyType) needsSourceID() bool { return t == "" || t == KeyOAuth }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
@@ -99,50 +97,6 @@ func (s *sender) other(e envelope) (id string, other bool) {
 
 func tooLarge(what string, size, limit int64) *Error {
 	return poison("the " + what + " has " + strconv.FormatInt(size, 10) + " bytes; the limit is " + strconv.FormatInt(limit, 10))
-}
-
-// gapKind says how the Source ID is missing.
-type gapKind uint8
-
-const (
-	gapNone        gapKind = iota
-	gapEmptyMeta           // Meta is {}
-	gapNoSource            // Meta has other members only
-	gapNullSource          // Meta.Source is null
-	gapEmptySource         // Meta.Source is {}
-	gapNoID                // Meta.Source has other members only
-	gapEmptyID             // Meta.Source.ID is null or ""
-)
-
-// insertions are the texts that fill each kind of gap with one Source ID.
-type insertions [gapEmptyID + 1][]byte
-
-func newInsertions(id string) (in insertions) {
-	for kind := range in {
-		in[kind] = insertion(gapKind(kind), "Source", "ID", id)
-	}
-	return in
-}
-
-// insertion is the text that fills a gap in object.member, as Meta has its Source.ID.
-func insertion(kind gapKind, object, member, id string) []byte {
-	quoted, _ := jsontext.AppendQuote(nil, id) // an ID is checked before, and is ASCII
-	named := `"` + member + `":` + string(quoted)
-	switch kind {
-	case gapEmptyMeta:
-		return []byte(`"` + object + `":{` + named + `}`)
-	case gapNoSource:
-		return []byte(`"` + object + `":{` + named + `},`)
-	case gapNullSource:
-		return []byte(`{` + named + `}`)
-	case gapEmptySource:
-		return []byte(named)
-	case gapNoID:
-		return []byte(named + `,`)
-	case gapEmptyID:
-		return quoted
-	}
-	return nil
 }
 
 // fill is body with the missing Source ID.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 

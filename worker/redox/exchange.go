@@ -7,21 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
-	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
-
-// reply is what came back for one request.
-type reply struct {
-	outbox.Answer // Status 0: nothing came
-	traceID       string
-	retryAfter    time.Duration
-	flaw          string           // what is wrong with the body, in our own words; "" if nothing is known to be
-	cut           error            // the cause when the caller's context ended while the body was read
-	size          int64            // of the body, as far as it was read
-	skimmed       *answer.Findings // of a body that was not kept; nil: it was
-}
 
 // exchange sends out, and once more with a new token if Redox refused the first. On an
 // error the reply is what Redox answered before, if it did.

@@ -100,21 +100,6 @@ func (s *sender) guardFHIR(m *outbox.Message) *Error {
 	return nil
 }
 
-// isSearch reports whether m is a search whose parameters are in a form (FHIR R4, search).
-func isSearch(m *outbox.Message) bool {
-	return methodOf(m) == http.MethodPost && lastSegment(m.Path) == "_search"
-}
-
-// lastSegment is the end of a path as Redox will read it: "$patient-update", say, or "_search".
-func lastSegment(ref string) string {
-	path := strings.TrimSuffix(resourcePath(ref), "/")
-	last := path[strings.LastIndexByte(path, '/')+1:]
-	if plain, err := url.PathUnescape(last); err == nil {
-		return plain
-	}
-	return last
-}
-
 // resourcePath is the path without a first slash and without the query string.
 func resourcePath(ref string) string {
 	path, _, _ := strings.Cut(ref, "?")

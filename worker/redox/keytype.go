@@ -2,30 +2,6 @@ package redox
 
 import "github.com/redoxworker/redoxworker/outbox"
 
-// KeyType is the kind of a Redox API key. It decides what the key may be used for.
-type KeyType string
-
-// The types of keys.
-const (
-	// KeyOAuth is an organization-level OAuth key: everything but the Platform API. ""
-	// means this one.
-	KeyOAuth KeyType = "oauth"
-	// KeyLegacy is a legacy key: the Data Model API and its files, not FHIR (Redox,
-	// Authenticate a legacy API key), and not the Platform API.
-	KeyLegacy KeyType = "legacy"
-	// KeyUser is a user-level key: the Platform API only (Redox, Authenticate a
-	// user-level API key).
-	KeyUser KeyType = "user"
-)
-
-func (t KeyType) known() bool {
-	return t == "" || t == KeyOAuth || t == KeyLegacy || t == KeyUser
-}
-
-// needsSourceID reports whether a source on such a key must say who it is: an OAuth key
-// may serve several sources.
-func (t KeyType) needsSourceID() bool { return t == "" || t == KeyOAuth }
-
 // allows reports whether Redox takes messages of the kind with such a key.
 func (t KeyType) allows(kind outbox.Kind) bool {
 	switch t {

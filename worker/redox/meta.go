@@ -365,3 +365,16 @@ func (e *envelope) readDestination(s *jsonscan.Scanner) (named bool, err error) 
 		}
 	}
 }
+
+// gapKind says how the Source ID is missing.
+type gapKind uint8
+
+const (
+	gapNone        gapKind = iota
+	gapEmptyMeta           // Meta is {}
+	gapNoSource            // Meta has other members only
+	gapNullSource          // Meta.Source is null
+	gapEmptySource         // Meta.Source is {}
+	gapNoID                // Meta.Source has other members only
+	gapEmptyID             // Meta.Source.ID is null or ""
+)

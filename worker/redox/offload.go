@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"strconv"
 
@@ -12,63 +11,6 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 )
-
-// Offload says whether large files inside data-model and FHIR messages are uploaded first and
-// replaced by their URI, as Redox recommends over 200 KB (Redox, Send a file). It concerns base64
-//
-//   - in Media.FileContents, in Note.FileContents with ContentType "Base64 Encoded", and in
-//     Orders[].Results[].Value with ValueType "Encapsulated Data", where the URI takes its place;
-//   - in the data of what is an Attachment in FHIR R4, also in a Bundle and in contained resources,
-//     where "data" becomes "url", and the base64 the URI. Size, hash and contentType are those of
-//     the file, and stay.
-//
-// All other bytes of the message stay as they are. Base64 is read in each form that RFC 2045 and
-// RFC 4648 have. The same file at two places is uploaded twice: nothing says that Redox lets one
-// URI be used twice.
-//
-// For FHIR, Redox documents this of DocumentReference (Redox, Send a file via the FHIR API), and
-// says that the file goes to the endpoint for files by way of Binary; the address it has for that
-// was not to be found, so that it is BlobURL here, as for data models. That Redox fetches what the
-// attachments of other resources refer to is FHIR's rule, and documented nowhere: try it before
-// messages depend on it.
-//
-// Messages of a source with NoSlugGuard keep their files: they go to another FHIR server.
-//
-// What could be a file and stays in its message is counted by redoxworker_redox_files_left_total,
-// by reason, at each attempt.
-type Offload struct {
-	// Enabled switches it on. Default off.
-	Enabled bool
-	// Over is the size in bytes of the file itself above which it is uploaded. Default
-	// 200,000.
-	Over int64
-	// Uploads remembers what was uploaded. nil means that nothing is: a message that comes
-	// again uploads its files again.
-	Uploads Uploads
-}
-
-// Uploads remembers the URIs of files that were uploaded for messages, so that a message
-// that comes again, after a crash or a failure, does not upload them a second time. It
-// must be safe for concurrent use. The error must hold no secret.
-type Uploads interface {
-	// Uploaded returns the URI that Keep was given for a file of the source; "" when
-	// there is none. file is 64 hex digits.
-	Uploaded(ctx context.Context, source, file string) (uri string, err error)
-	// Keep stores the URI for at least as long as the message may come again.
-	Keep(ctx context.Context, source, file, uri string) error
-}
-
-// maxMessage bounds a data-model or FHIR message as it arrives: with offload it may hold one file
-// of the largest size, in base64, besides all that may be sent.
-func (c *Client) maxMessage() int64 {
-	switch {
-	case !c.cfg.Offload.Enabled || c.cfg.MaxBody < 0:
-		return c.cfg.MaxBody
-	case c.cfg.MaxFile < 0:
-		return -1
-	}
-	return c.cfg.MaxBody + (c.cfg.MaxFile+2)/3*4
-}
 
 // offload uploads the large files of a message that is to be sent, and returns what replaces
 // them; dataModel is nil for FHIR. Of the message itself nothing is sent: an upload whose outcome
@@ -188,11 +130,4 @@ func uploadKey(s *sender, m *outbox.Message, sourceID []string, at int) string {
 		_, _ = io.WriteString(h, strconv.Itoa(len(part))+":"+part) // a hash takes everything
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-func (o Offload) validate() error {
-	if o.Over < 0 {
-		return errors.New("redox: Offload.Over: " + strconv.FormatInt(o.Over, 10) + "; use 1 or more")
-	}
-	return nil
 }

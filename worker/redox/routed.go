@@ -59,17 +59,6 @@ func (c *Client) guardRouted(m *outbox.Message) (method string, broken *Error) {
 	return method, nil
 }
 
-// methodOf is the method of a message, or its default.
-func methodOf(m *outbox.Message) string {
-	switch {
-	case m.Method != "":
-		return m.Method
-	case len(m.Body) == 0:
-		return http.MethodGet
-	}
-	return http.MethodPost
-}
-
 // below joins the path of a message, with its query string, to base. The path was checked
 // when the message was read; a mistake here would send a token to another host, so it is
 // checked once more, and so is what became of it. No error holds anything of the path.
@@ -134,12 +123,6 @@ func isHTML(mediaType string) bool {
 func asksForHTML(accept string) bool {
 	accept = strings.ToLower(accept)
 	return strings.Contains(accept, "html") || strings.Contains(accept, "*/*") || strings.Contains(accept, "text/*")
-}
-
-// isJSON reports whether a media type says JSON (RFC 6839: also what ends in +json).
-func isJSON(mediaType string) bool {
-	kind, _, err := mime.ParseMediaType(mediaType)
-	return err == nil && (kind == jsonType[0] || strings.HasSuffix(kind, "+json"))
 }
 
 // isLines reports whether the first media type of a list is one of JSON texts, one a line. FHIR's

@@ -2,6 +2,7 @@ package redox
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"sync/atomic"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // sender is a Source, ready to use.
@@ -70,3 +72,34 @@ func (c *Client) SetSources(sources map[string]Source, keys map[string]Credentia
 
 // sender of a source; nil where it is not configured.
 func (c *Client) sender(source string) *sender { return (*c.sources.Load())[source] }
+
+// insertions are the texts that fill each kind of gap with one Source ID.
+type insertions [gapEmptyID + 1][]byte
+
+func newInsertions(id string) (in insertions) {
+	for kind := range in {
+		in[kind] = insertion(gapKind(kind), "Source", "ID", id)
+	}
+	return in
+}
+
+// insertion is the text that fills a gap in object.member, as Meta has its Source.ID.
+func insertion(kind gapKind, object, member, id string) []byte {
+	quoted, _ := jsontext.AppendQuote(nil, id) // an ID is checked before, and is ASCII
+	named := `"` + member + `":` + string(quoted)
+	switch kind {
+	case gapEmptyMeta:
+		return []byte(`"` + object + `":{` + named + `}`)
+	case gapNoSource:
+		return []byte(`"` + object + `":{` + named + `},`)
+	case gapNullSource:
+		return []byte(`{` + named + `}`)
+	case gapEmptySource:
+		return []byte(named)
+	case gapNoID:
+		return []byte(named + `,`)
+	case gapEmptyID:
+		return quoted
+	}
+	return nil
+}

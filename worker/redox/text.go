@@ -3,7 +3,11 @@ package redox
 import (
 	"bytes"
 	"errors"
+	"mime"
+	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -133,4 +137,36 @@ func isTooDeep(text []byte, at int) bool {
 		}
 	}
 	return depth > maxDepth
+}
+
+// isSearch reports whether m is a search whose parameters are in a form (FHIR R4, search).
+func isSearch(m *outbox.Message) bool {
+	return methodOf(m) == http.MethodPost && lastSegment(m.Path) == "_search"
+}
+
+// isJSON reports whether a media type says JSON (RFC 6839: also what ends in +json).
+func isJSON(mediaType string) bool {
+	kind, _, err := mime.ParseMediaType(mediaType)
+	return err == nil && (kind == jsonType[0] || strings.HasSuffix(kind, "+json"))
+}
+
+// methodOf is the method of a message, or its default.
+func methodOf(m *outbox.Message) string {
+	switch {
+	case m.Method != "":
+		return m.Method
+	case len(m.Body) == 0:
+		return http.MethodGet
+	}
+	return http.MethodPost
+}
+
+// lastSegment is the end of a path as Redox will read it: "$patient-update", say, or "_search".
+func lastSegment(ref string) string {
+	path := strings.TrimSuffix(resourcePath(ref), "/")
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	if plain, err := url.PathUnescape(last); err == nil {
+		return plain
+	}
+	return last
 }

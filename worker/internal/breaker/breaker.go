@@ -2,81 +2,8 @@ package breaker
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
 	"time"
 )
-
-// Breaker is the circuit breaker of one worker: it holds the pauses that the worker knows of. A
-// paused scope ("key:main", "host:…") closes every source that depends on it, and one of a
-// destination the messages to it. When the pause ends, one message goes first as a probe; what the
-// probe meets opens the scope or pauses it again for twice as long. All pauses but those of keys
-// are the whole fleet's, and so is their probe: see [Sync]. It is safe for concurrent use.
-type Breaker struct {
-	changes func(Change)
-	after   int          // failures in a row that pause a scope; less than 1: never
-	post    func(update) // tells the other workers; nil when there is nobody to tell
-
-	mu        sync.Mutex
-	scopes    map[string]*pause
-	sources   map[string]*source
-	users     map[string]int       // scope → how many sources depend on it
-	strikes   map[string]*strikes  // scope → its failures in a row
-	refusals  map[string]*refusals // narrow scope → how often in a row it was refused
-	throttles map[string]*throttle // group → who met its limit last
-	works     map[string]time.Time // host → when it last worked, while that is of interest
-	swept     time.Time            // when strikes that are long ago were dropped
-	interest  atomic.Int64         // number of scopes of which a success must be noted
-	resumed   map[string]time.Time
-	narrow    int           // pauses of narrow scopes in the shared state
-	held      held          // pauses of destinations by operators
-	alone     bool          // the others cannot be reached
-	changed   chan struct{} // closed and replaced at each change
-}
-
-// Change is what a [Breaker] tells its owner: a scope was paused, paused again after a failed
-// probe, or opened.
-type Change struct {
-	Scope string
-	// Source of the message that paused the scope; "" if another worker or an operator did.
-	Source string
-	// Paused is true for a pause of length Delay, false when it has ended. A Delay of 0 lasts until
-	// an operator ends it.
-	Paused bool
-	Delay  time.Duration
-	// Probes counts the failed probes: 0 when the pause begins.
-	Probes int
-	// Reason is what was met, as the messages' owner put it, or why a pause ended that no probe
-	// ended.
-	Reason string
-	// Refused: the far side refuses the source itself; somebody has to do something about it.
-	Refused bool
-}
-
-// pause is the state of one scope that is not simply open.
-type pause struct {
-	until      time.Time // zero: until it is opened by an operator
-	failures   int
-	generation uint64 // distinguishes the pauses of a scope, so that a crowd failing at once counts once
-	operator   bool   // paused by an operator: no probe at its end
-	by         string // that operator
-
-	since   time.Time // when the first of the failures was seen
-	reason  string
-	refused bool   // the source is refused, rather than in trouble
-	key     string // whose token was refused
-
-	probing    bool      // a probe is under way
-	probeSince time.Time // when it began
-	prober     who       // whose message it is, or was the last one that failed
-	vain       time.Time // when a message of the prober asked for admission meanwhile
-	// of a scope that is shared:
-	posted     bool      // the others know of it
-	asked      bool      // this worker has asked to probe
-	holder     string    // the worker that probes
-	mine       bool      // it is this worker
-	probeUntil time.Time // until when the holder is believed to be alive
-}
 
 const (
 	// patience is how long a probe keeps all others from probing. One that takes longer may hang
@@ -151,13 +78,6 @@ func (b *Breaker) stateOf(scopes []string, m who, now time.Time) (state State, w
 	return state, wait
 }
 
-// over reports that the pause has ended.
-func (p *pause) over(now time.Time) bool { return !p.until.IsZero() && !now.Before(p.until) }
-
-// who a message is to a breaker: its source and the narrowest of its scopes, "" if that is not
-// known.
-type who struct{ source, narrow string }
-
 // ends is when the pause ends for a message: a source whose probe of a wider scope failed leaves
 // the next one to others.
 func (b *Breaker) ends(scope string, p *pause, m who) time.Time {
@@ -165,15 +85,6 @@ func (b *Breaker) ends(scope string, p *pause, m who) time.Time {
 		return p.until.Add(yielding)
 	}
 	return p.until
-}
-
-// rivals reports whether a message may probe a scope beside the prober: it depends on other
-// narrower scopes.
-func (p *pause) rivals(scope string, m who) bool {
-	if Narrow(scope) {
-		return !isDest(scope) && p.prober.narrow != m.narrow
-	}
-	return p.prober.source != m.source
 }
 
 // left is how long a message has to wait before it may probe the paused scope: 0 when it may, less
@@ -311,13 +222,6 @@ func (b *Breaker) TryAdmit(source string, own ...string) (*Permit, <-chan struct
 	return permit, nil
 }
 
-// noteVain notes that a message could not go beside a probe that takes long.
-func (p *pause) noteVain(m who, now time.Time) {
-	if p.probing && p.prober == m && now.Sub(p.probeSince) >= patience && now.Sub(p.vain) >= 2*patience {
-		p.vain = now
-	}
-}
-
 // mayProbe reports whether this worker is the one to probe the scope, and asks to be it.
 func (b *Breaker) mayProbe(scope string, p *pause, now time.Time) bool {
 	if !p.posted || b.alone || p.mine {
@@ -343,9 +247,4 @@ func (b *Breaker) Probe(scope string) {
 			b.wake()
 		}
 	}
-}
-
-func (b *Breaker) wake() {
-	close(b.changed)
-	b.changed = make(chan struct{})
 }

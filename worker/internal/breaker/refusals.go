@@ -8,13 +8,6 @@ import (
 // refusalsTogether is how far apart refusals in a row are at most.
 const refusalsTogether = 24 * time.Hour
 
-// refusals are equal refusals of one narrow scope in a row.
-type refusals struct {
-	n    int
-	text string
-	last time.Time
-}
-
 // Refuse says that the far side refused the message as it refuses whatever its source sends, such
 // as with 403. The same refusal often enough in a row pauses the destination or source of the
 // message. It returns how long the message is to wait, and whether it is to be spared: then it is

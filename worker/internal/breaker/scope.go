@@ -123,3 +123,8 @@ func first(scopes []string, is func(string) bool) string {
 	}
 	return ""
 }
+
+const groupPrefix = "group:"
+
+// isGroup reports whether a scope is everybody behind an egress address.
+func isGroup(scope string) bool { return strings.HasPrefix(scope, groupPrefix) }

@@ -2,27 +2,7 @@ package breaker
 
 import (
 	"slices"
-	"sync/atomic"
-	"time"
 )
-
-// source is what a breaker knows of one source.
-type source struct {
-	name   string
-	scopes []string // all that it depends on
-	key    string   // "" if it names none
-	host   string   // that its messages usually go to; "" if it names none
-	// worked is when it was answered last and not refused, in Unix nanoseconds.
-	worked atomic.Int64
-	// refused is set while its last answer was a refusal of its token; see refusals.go.
-	refused atomic.Bool
-
-	// Of such refusals in a row, under the breaker's mutex:
-	refusals  int
-	since     time.Time // the first
-	last      time.Time
-	confirmed bool // the key worked for another source meanwhile
-}
 
 func newSource(name string, scopes []string) *source {
 	s := &source{name: name}

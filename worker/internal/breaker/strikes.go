@@ -8,20 +8,6 @@ import (
 // strikesTogether is how far apart failures in a row are at most.
 const strikesTogether = 30 * time.Second
 
-// strikes are the failures of one scope in a row: with no success between them.
-type strikes struct {
-	n           int
-	first, last time.Time
-	message     uint64 // of the first; several when there were others
-	several     bool
-	seen        []place // of a host and of a source: where, each once
-	wide        bool    // no single source and no single destination explains them
-	spread      bool    // more than one destination
-}
-
-// place is where a message failed. The destination is "" where the far side itself answers.
-type place struct{ source, destination string }
-
 // maxPlaces is more than are needed to tell whether failures are wide.
 const maxPlaces = 8
 

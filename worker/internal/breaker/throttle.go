@@ -2,24 +2,11 @@ package breaker
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
-const groupPrefix = "group:"
-
-// isGroup reports whether a scope is everybody behind an egress address.
-func isGroup(scope string) bool { return strings.HasPrefix(scope, groupPrefix) }
-
 // throttlesTogether is how long it is remembered who met the limit of a group.
 const throttlesTogether = 10 * time.Minute
-
-// throttle is the source that alone met the limit of a group lately.
-type throttle struct {
-	source string
-	last   time.Time
-	until  time.Time // the end of the group's pause
-}
 
 // limited is what a message that met a limit of requests pauses: its group, unless its source alone
 // was limited before, too, and others have been answered since the group went on. Then the limit is
