@@ -208,7 +208,7 @@ func (w *Worker) late(msg *nats.Msg) {
 
 // ownScopes are the pause scopes of a message that its source does not have.
 func (w *Worker) ownScopes(d *delivery) []string {
-	if s := w.source(d.lane.source); s != nil && s.MessageScopes != nil && d.contract == nil && d.closed == nil {
+	if s := d.lane.settings.Load(); s != nil && s.MessageScopes != nil && d.contract == nil && d.closed == nil {
 		return s.MessageScopes(d.message)
 	}
 	return nil

@@ -134,7 +134,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 
 // askHold asks whether an unknown outcome is settled held. A yes without the body stands.
 func (w *Worker) askHold(d *delivery) {
-	if s := w.source(d.message.Source); s != nil && s.Hold != nil && d.contract == nil && d.closed == nil && !d.hold {
+	if s := d.lane.settings.Load(); s != nil && s.Hold != nil && d.contract == nil && d.closed == nil && !d.hold {
 		d.hold = s.Hold(d.message)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,5 +79,50 @@ func TestRun_HandsBackToADistantServer(t *testing.T) {
 				t.Errorf("%s seems to have been sent before (delivery %d)", e.MessageID, e.Delivered)
 			}
 		}
+	})
+}
+
+// What is parked behind another worker's head is handed back when a worker stops, though a head of another token that it has is
+// not answered.
+func TestRun_HandsBackWhatIsParkedAtOnce(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		other, err := r.consumer(source + "-send")
+		r.must(err)
+		take := func() jetstream.Msg {
+			t.Helper()
+			msg, err := other.Next(jetstream.FetchMaxWait(5 * time.Second))
+			r.must(err)
+			return msg
+		}
+		answers := make(chan struct{})
+		r.far.Answer = func(ctx context.Context, _ outbox.Message, _ int) (outbox.Answer, error) {
+			select {
+			case <-answers:
+				return outbox.Answer{Status: 200}, nil
+			case <-ctx.Done():
+				return outbox.Answer{}, ctx.Err()
+			}
+		}
+		r.ordered("hangs/1", "hangs")
+		hangs := take()
+		r.ordered("moves/1", "moves")
+		moves := take()
+		stop := r.start(worker.Config{})
+		r.ordered("hangs/2", "hangs")
+		r.ordered("moves/2", "moves")
+		bubble.Sleep(200 * time.Millisecond)
+		r.must(hangs.DoubleAck(r.Context()))
+		_, token, _ := strings.Cut(hangs.Subject(), ".send.")
+		r.must(r.js.Conn().Publish("redox.turn."+source, fmt.Appendf(nil, `{"token":%q,"head":3}`, token)))
+		r.until("the next one hangs", func() bool { return len(r.far.Of("hangs/2")) == 1 })
+		stopped := make(chan struct{})
+		go func() { defer close(stopped); stop() }()
+		bubble.Sleep(100 * time.Millisecond)
+		r.must(moves.DoubleAck(r.Context()))
+		if next, err := other.Next(jetstream.FetchMaxWait(5 * time.Second)); err != nil || next.Subject() != moves.Subject() {
+			t.Errorf("another worker gets nothing: %v", err)
+		}
+		close(answers)
+		<-stopped
 	})
 }

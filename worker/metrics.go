@@ -86,7 +86,7 @@ func (w *Worker) seen(ctx context.Context, held tally.Queue) {
 	if w.config.Registerer == nil {
 		return
 	}
-	unserved := held.Unserved(func(source string) bool { return w.source(source) != nil })
+	unserved := held.Unserved(func(source string) bool { return w.servedBy(source) != nil })
 	w.metrics.Queue.Look(meter.Seen{Queue: held, Unserved: unserved})
 	if now := time.Now(); now.Sub(w.ranked) >= meter.RankEvery {
 		w.ranked = now

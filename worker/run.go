@@ -102,7 +102,7 @@ func (w *Worker) serve() (stop func()) {
 	unlisten := w.subscribed(w.puller.Listen)
 	w.mu.Lock()
 	for name, s := range w.sources {
-		s.lanes = w.newLanes(name)
+		s.keep(w.newLanes(name))
 	}
 	w.begun, w.running = true, true
 	n := len(w.sources)
@@ -157,8 +157,8 @@ func (w *Worker) stop(cancelSettling func()) {
 	idle := make(chan struct{})
 	go func() {
 		defer close(idle)
+		w.handBackAll(w.lines.Close()) // which may be behind heads of other workers
 		w.pulls.Wait()
-		w.handBackAll(w.lines.Close())
 		w.pool.Wait()
 		w.alibis.Wait()
 	}()

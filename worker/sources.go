@@ -10,9 +10,9 @@ import (
 
 // SetSources replaces the sources that the worker serves, before Run or while it runs. A new
 // source is served at once. A source that is left out is not pulled from any more; what is in
-// flight of it is delivered. A source that stays goes on; its new functions and scopes apply to
-// messages that are pulled from now on. An error names every bad source and changes nothing. It
-// is safe for concurrent use.
+// flight of it is delivered, by the functions that it had. A source that stays goes on; its new
+// scopes apply to messages that are pulled from now on, its new functions also to what is in hand.
+// An error names every bad source and changes nothing. It is safe for concurrent use.
 func (w *Worker) SetSources(list []Source) error {
 	if w.config.AllSources {
 		return errors.New("worker: SetSources: Config.AllSources is set: the worker serves all there are")
@@ -28,9 +28,9 @@ func (w *Worker) SetSources(list []Source) error {
 	for _, source := range list {
 		s := &served{Source: source.guard(w.guards)}
 		if old := w.sources[source.Name]; old != nil {
-			s.lanes = old.lanes
+			s.keep(old.lanes)
 		} else if w.running {
-			s.lanes = w.newLanes(source.Name)
+			s.keep(w.newLanes(source.Name))
 		}
 		next[source.Name] = s
 	}
@@ -56,14 +56,6 @@ func (w *Worker) SetSources(list []Source) error {
 func (w *Worker) newLanes(source string) [2]*lane {
 	counts := w.metrics.Source(source)
 	return [2]*lane{w.newLane(w.pulling, source, outbox.LaneSend, counts), w.newLane(w.pulling, source, outbox.LaneRequest, counts)}
-}
-
-// source returns the settings of a source; nil if it is not served.
-func (w *Worker) source(name string) *Source {
-	if s := w.servedBy(name); s != nil {
-		return &s.Source
-	}
-	return nil
 }
 
 // laneFor returns the lane of a message of a kind; nil if its source is not served. Where all
@@ -98,7 +90,8 @@ func (w *Worker) adopt(source string) *served {
 	w.breaker.AddSource(source) // before anything of it is pulled: it may be paused
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := &served{Source: Source{Name: source}, lanes: w.newLanes(source)}
+	s := &served{Source: Source{Name: source}}
+	s.keep(w.newLanes(source))
 	w.sources[source] = s
 	return s
 }

@@ -86,3 +86,30 @@ func TestSetSources_OneThatLeavesEndsItsTrouble(t *testing.T) {
 		}
 	})
 }
+
+// What is in hand of a source that leaves is held where its outcome is unknown, as the source had asked.
+func TestSetSources_WhatIsInHandOfOneThatLeavesIsHeld(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		leave := make(chan struct{})
+		r.far.Answer = func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
+			if m.ID == "first" {
+				<-leave
+				return outbox.Answer{Status: 200}, nil
+			}
+			return outbox.Answer{}, worker.UnknownOutcome(errFar)
+		}
+		w, _ := r.launch(worker.Config{Sources: holding})
+		r.ordered("first", "patient")
+		r.until("the first is sent", func() bool { return len(r.far.Of("first")) == 1 })
+		r.ordered("second", "patient")
+		bubble.Sleep(time.Second)
+		r.must(w.SetSources(nil))
+		close(leave)
+		bubble.Sleep(time.Minute)
+		if e, settled := r.settled("second"); len(r.far.Of("second")) == 1 && (!settled || e.Settlement != outbox.Held) {
+			t.Errorf("its outcome is unknown, and it was not held: %v, %v", settled, e.Settlement)
+		} else if len(r.far.Of("second")) == 0 {
+			t.Error("it was not in hand")
+		}
+	})
+}

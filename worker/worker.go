@@ -116,6 +116,17 @@ type served struct {
 	lanes [2]*lane // SENDs and REQUESTs
 }
 
+// keep gives a source its lanes, whose messages go by its settings from now on. Those of a source that
+// has left go by the settings that it had.
+func (s *served) keep(lanes [2]*lane) {
+	s.lanes = lanes
+	for _, l := range lanes {
+		if l != nil { // the worker runs
+			l.settings.Store(&s.Source)
+		}
+	}
+}
+
 // lane returns the lane of a kind; nil if the source is not served, or not yet.
 func (s *served) lane(kind outbox.Lane) *lane {
 	switch {
@@ -137,6 +148,8 @@ type lane struct {
 	ctx      context.Context // ends when the source is given up
 	cancel   context.CancelFunc
 
+	// settings are those of the source, or the last that it had; nil where it was never served.
+	settings atomic.Pointer[Source]
 	// bound: the consumer was there when it was looked at last.
 	bound atomic.Bool
 	// replicated: several servers keep the consumer's state.

@@ -153,7 +153,9 @@ func (p *Puller) begin(consumer string, n int) *pull {
 
 func (p *Puller) end(mine *pull) {
 	p.mu.Lock()
-	delete(p.pulls, mine.consumer)
+	if p.pulls[mine.consumer] == mine { // the lane of a source that came again has begun one of its own
+		delete(p.pulls, mine.consumer)
+	}
 	delete(p.asked, mine.reply)
 	p.mu.Unlock()
 	for {
