@@ -6,9 +6,9 @@
 //	cache, err := auth.NewCache(oauth, auth.CacheConfig{Name: "main", Metrics: metrics})
 //	remove, err := metrics.Add(cache)
 //
-// Up to [MostKeys] caches have counters of their own, in the order in which they were added; the
+// Up to 100 caches have counters of their own, in the order in which they were added; the
 // gauges show as many, those first that cannot hand out a token. All others share the label value
-// [OtherKeys].
+// "(other)".
 package prom
 
 import (
@@ -27,11 +27,11 @@ import (
 
 const namespace, subsystem, keyLabel = "redoxworker", "auth", "key"
 
-// MostKeys is how many caches have series of their own.
-const MostKeys = 100
+// mostKeys is how many caches have series of their own.
+const mostKeys = 100
 
-// OtherKeys is the label value of all caches beyond that.
-const OtherKeys = "(other)"
+// otherKeys is the label value of all caches beyond that.
+const otherKeys = "(other)"
 
 // results are those of requests for tokens.
 var results = []string{"ok", "temporary", "heals", "permanent"}
@@ -174,8 +174,8 @@ func (m *Metrics) Refused(f func() map[string]bool) {
 // labelOf is the label value under which a cache is counted. The caller holds mu.
 func (m *Metrics) labelOf(name string) string {
 	if !m.own[name] {
-		if len(m.own) >= MostKeys {
-			return OtherKeys
+		if len(m.own) >= mostKeys {
+			return otherKeys
 		}
 		m.own[name] = true
 	}
@@ -194,7 +194,7 @@ func (m *Metrics) label(name string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.caches[name] == nil {
-		return OtherKeys
+		return otherKeys
 	}
 	return m.labelOf(name)
 }
@@ -232,7 +232,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	for state, n := range map[string]int{"usable": good, "unusable": len(all) - good} {
 		to <- prometheus.MustNewConstMetric(m.keys, prometheus.GaugeValue, float64(n), state)
 	}
-	for _, s := range all[:min(MostKeys, len(all))] {
+	for _, s := range all[:min(mostKeys, len(all))] {
 		for _, g := range m.gauges {
 			to <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, g.read(s), s.Name)
 		}

@@ -201,7 +201,7 @@ func TestMetrics_ManyKeys(t *testing.T) {
 	for _, f := range must(r.Gather()) {
 		n += len(f.GetMetric())
 	}
-	if most := 11*(MostKeys+1) + 2; n > most {
+	if most := 11*(mostKeys+1) + 2; n > most {
 		t.Errorf("%d series of 1,000 keys, want %d at most", n, most)
 	}
 }
@@ -217,7 +217,7 @@ func TestMetrics_ARemovedKeyTakesNoPlace(t *testing.T) {
 			return auth.Token{}, errors.New("down")
 		}), auth.CacheConfig{Name: name, Metrics: m}))))
 	}
-	for i := range MostKeys {
+	for i := range mostKeys {
 		name := fmt.Sprint("old-", i)
 		add(name)()
 		m.Minted(name, "ok", time.Second)
@@ -227,7 +227,7 @@ func TestMetrics_ARemovedKeyTakesNoPlace(t *testing.T) {
 	if n := metric(t, r, "redoxworker_auth_mints_total", "key=new", "result=ok"); n != 1 {
 		t.Errorf("the new key is counted %v times by its name", n)
 	}
-	if n := metric(t, r, "redoxworker_auth_mints_total", "key="+OtherKeys, "result=ok"); n != MostKeys {
+	if n := metric(t, r, "redoxworker_auth_mints_total", "key="+otherKeys, "result=ok"); n != mostKeys {
 		t.Errorf("%v requests of removed keys are counted", n)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // name.
 const (
 	PathJWKS      = "/.well-known/jwks.json"
-	PathJWKSOfKey = "/.well-known/jwks/"
+	pathJWKSOfKey = "/.well-known/jwks/"
 )
 
 // Handler serves the pages for operators: /livez, /readyz (200 or 503, with [Status] as the body),
@@ -40,7 +40,7 @@ func (s *Service) newPages() http.Handler {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	}
 	mux.Handle(PathJWKS, auth.NewJWKSHandler(s.keys.Public, 0))
-	mux.HandleFunc(PathJWKSOfKey+"{key}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(pathJWKSOfKey+"{key}", func(w http.ResponseWriter, r *http.Request) {
 		k := s.keys.Get(r.PathValue("key"))
 		if k == nil || k.OAuth == nil {
 			http.NotFound(w, r)

@@ -124,7 +124,7 @@ func (s *Service) listen() (net.Listener, error) {
 	}
 	s.log.Info("admin listener", "address", listener.Addr().String())
 	if err := access.Distinct(s.keys.Public()); err != nil {
-		s.log.Warn("the set of all public keys lacks one; that of each key alone is complete", "set", PathJWKS, "of_a_key", PathJWKSOfKey+"NAME", "reason", err)
+		s.log.Warn("the set of all public keys lacks one; that of each key alone is complete", "set", PathJWKS, "of_a_key", pathJWKSOfKey+"NAME", "reason", err)
 	}
 	return listener, nil
 }

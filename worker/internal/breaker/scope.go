@@ -24,10 +24,6 @@ const (
 	operatorAll    = "pause:*"
 )
 
-// Destination returns the scope of a destination of a source. Its id must hold nothing of a
-// patient.
-func Destination(source, id string) string { return destPrefix + source + ":" + id }
-
 // Source returns the scope of a source.
 func Source(name string) string { return sourcePrefix + name }
 
