@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/pull"
@@ -120,6 +121,9 @@ func (w *Worker) take(l *lane) (again bool, err error) {
 		w.putBack(l)
 		return true, nil
 	}
+	var back errgroup.Group // what may not go
+	back.SetLimit(backAtOnce)
+	defer func() { _ = back.Wait() }()
 	defer a.release()
 	if l.hand.Len() == 0 {
 		again, err = w.fetch(a)
@@ -130,10 +134,16 @@ func (w *Worker) take(l *lane) (again bool, err error) {
 			break
 		}
 		again = true
-		w.begin(a, d)
+		if delay, may := w.begin(a, d); !may {
+			back.Go(func() error { w.refuse(d, delay); return nil })
+		}
 	}
 	return again, err
 }
+
+// backAtOnce bounds the messages of a lane that are handed back at once: each takes a request or two, and
+// thousands may wait for a destination that is paused.
+const backAtOnce = 16
 
 // fetch pulls messages for the slots of an admission, and some ahead. some reports whether any came.
 func (w *Worker) fetch(a *admission) (some bool, err error) {
@@ -173,13 +183,12 @@ func (w *Worker) since(asked time.Time) time.Time {
 }
 
 // begin starts the delivery of a message that was pulled, under an admission. What the message
-// itself depends on may be paused: then it is handed back.
-func (w *Worker) begin(a *admission, d *delivery) {
+// itself depends on may be paused: then it may not go, and is to be handed back for a delay.
+func (w *Worker) begin(a *admission, d *delivery) (delay time.Duration, may bool) {
 	l := a.lane
 	extra := w.ownScopes(d)
 	if again := w.breaker.Blocked(l.source, extra); again > 0 {
-		w.refuse(d, again)
-		return
+		return again, false
 	}
 	if a.probes { // another may probe at this moment
 		d.permit = w.breaker.Admit(l.ctx, l.source, extra...)
@@ -187,8 +196,7 @@ func (w *Worker) begin(a *admission, d *delivery) {
 		d.permit, _ = w.breaker.TryAdmit(l.source, extra...)
 	}
 	if d.permit == nil {
-		w.refuse(d, w.breaker.Blocked(l.source, extra))
-		return
+		return w.breaker.Blocked(l.source, extra), false
 	}
 	a.slots--
 	if n := len(a.grants) - 1; n >= 0 {
@@ -196,6 +204,7 @@ func (w *Worker) begin(a *admission, d *delivery) {
 		a.grants = a.grants[:n]
 	}
 	w.pool.Start(d)
+	return 0, true
 }
 
 // late hands back a message that came after its pull was given up.
