@@ -125,6 +125,9 @@ func testConsoleBesideWorker(t *testing.T, configFile string) {
 		status, _ := askConsole(t, found[1], "", nil)
 		return status == http.StatusOK
 	}, errs.String)
+	if status, set := askConsole(t, address.FindStringSubmatch(errs.String())[1]+"keys/jwks.json", "", nil); status != http.StatusOK || !strings.Contains(set, `"kty"`) {
+		t.Errorf("the public keys: %d %s", status, set)
+	}
 	stop()
 	if code := <-ended; code != 0 {
 		t.Errorf("run: %d %s", code, errs)

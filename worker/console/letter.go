@@ -156,7 +156,10 @@ func (r *request) timeline(l dlq.Stored) (*operate.Place, string) {
 	}
 	for _, p := range found.Places {
 		if p.Source == l.Source {
-			return &p, strings.Join(found.Unlearned, "; ")
+			if p.State == operate.DeadLettered {
+				p.Why = "" // the page has what to do
+			}
+			return &p, strings.ReplaceAll(strings.Join(found.Unlearned, "; "), "--scan -1", "redoxworker find --scan -1")
 		}
 	}
 	return nil, "nothing is known but the dead letter"

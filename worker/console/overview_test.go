@@ -24,3 +24,20 @@ func TestOverviewData_ShowsSomeOfManyPauses(t *testing.T) {
 		}
 	}
 }
+
+// What needs a person leads to where that is done, where the console does it.
+func TestOverviewData_LeadsToWhereItIsDone(t *testing.T) {
+	t.Parallel()
+	for need, path := range map[overview.Need]string{
+		{Text: "12 dead letters of 3 sources", Mend: "redoxworker dlq ls --counts"}: "dead", {Text: "clinic-a is paused", Mend: "redoxworker resume --source clinic-a"}: "#pauses-title",
+		{Text: "all sources are paused", Mend: "redoxworker resume --all"}: "#pauses-title", {Text: "key main does not work: refused", Mend: "register its public half"}: "keys",
+		{Text: "key main does not work: x", Mend: "redoxworker keys check"}: "keys", {Text: "worker w-1 is not ready", Mend: "its log and /readyz say why"}: "workers",
+		{Text: "2 workers that had a share of the limit a moment ago did not answer", Mend: "redoxworker workers"}: "workers", {Text: "outbox: 3 rows cannot be published; see `redoxworker outbox failed ls`"}: "outbox",
+		{Text: "clinic-a is refused by Redox: 403", Mend: "check its Source ID and key"}: "sources", {Text: "no worker serves clinic-z", Mend: "run a worker that serves it, or see redoxworker astray ls"}: "sources",
+		{Text: "3 messages under subjects that no worker reads", Mend: "redoxworker astray ls"}: "",
+	} {
+		if at := (overviewData{}).Place(need); at.Path != path || (at.Title == "") != (path == "") {
+			t.Errorf("%q leads to %+v, want %q", need.Text, at, path)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -49,5 +50,26 @@ func TestConsole_TheThemeIsKeptOverTLS(t *testing.T) {
 		if len(cookies) != 1 || cookies[0].Secure != secure || cookies[0].Value != "dark" || !cookies[0].HttpOnly {
 			t.Errorf("behind a proxy %v: %+v", behind, cookies)
 		}
+	}
+}
+
+// The page of keys leads to the set of public keys where the console has it, and says where it is elsewhere.
+func TestConsole_PublicKeys(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *console.Config) {
+		c.PublicKeys = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"keys":[]}`) })
+	})
+	if got := r.get("vera", "/keys", ""); !strings.Contains(got.body, `href="keys/jwks.json"`) {
+		t.Errorf("%s", got.body)
+	}
+	if got := r.get("vera", "/keys/jwks.json", ""); got.status != http.StatusOK || got.body != `{"keys":[]}` {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	none := newRig(t)
+	if got := none.get("vera", "/keys", ""); strings.Contains(got.body, "keys/jwks.json\"") || !strings.Contains(got.body, "/.well-known/jwks.json") {
+		t.Errorf("%s", got.body)
+	}
+	if got := none.get("vera", "/keys/jwks.json", asJSON); got.status != http.StatusNotFound || !strings.Contains(got.body, "redoxworker keys jwks") {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
