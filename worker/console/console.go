@@ -85,6 +85,7 @@ type Console struct {
 	gatherer *overview.Gatherer
 	view     *looker
 	heads    headCache
+	lists    letterPages
 	sources  atomic.Pointer[registry.Snapshot] // nil before it is known
 	pages    map[string]*template.Template
 	handler  http.Handler

@@ -76,22 +76,19 @@ func (c *Console) showDead(w http.ResponseWriter, r *request) error {
 	if len(q.DataModels)+len(q.EventTypes) > 0 {
 		o.Scan = scannedBodies
 	}
-	page, err := c.letters.Page(r.Context(), q, o)
+	page, err := c.lists.page(r, f, q, o)
 	if err != nil {
 		return err
 	}
-	data := deadData{Filter: f, Newer: o.Before > 0, First: address("dead", f.Values()), Bad: len(page.Unreadable), Rows: make([]letterRow, 0, len(page.Letters))}
-	for _, l := range page.Letters {
-		data.Rows = append(data.Rows, newLetterRow(l))
-	}
-	if page.Next > 0 {
-		data.Older = "dead?" + with(f.Values(), "before", strconv.FormatUint(page.Next, 10)).Encode()
+	data := deadData{Filter: f, Newer: o.Before > 0, First: address("dead", f.Values()), Bad: page.bad, Rows: page.rows}
+	if page.next > 0 {
+		data.Older = "dead?" + with(f.Values(), "before", strconv.FormatUint(page.next, 10)).Encode()
 		if len(data.Rows) < o.Limit {
-			data.Scanned = page.Scanned
+			data.Scanned = page.scanned
 		}
 	}
 	if r.json {
-		if page.Next > 0 {
+		if page.next > 0 {
 			w.Header().Set("Link", "<"+access.Relative(r.Request, data.Older)+`>; rel="next"`)
 		}
 		return writeLines(w, data.Rows)

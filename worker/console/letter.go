@@ -156,8 +156,11 @@ func (r *request) timeline(l dlq.Stored) (*operate.Place, string) {
 	}
 	for _, p := range found.Places {
 		if p.Source == l.Source {
-			if p.State == operate.DeadLettered {
-				p.Why = "" // the page has what to do
+			switch p.State { // what to do stands on the page
+			case operate.DeadLettered:
+				p.Why = ""
+			case operate.Held:
+				p.Why = "a person must decide"
 			}
 			return &p, strings.ReplaceAll(strings.Join(found.Unlearned, "; "), "--scan -1", "redoxworker find --scan -1")
 		}
