@@ -32,7 +32,7 @@ const awaitLook = 2 * time.Second
 // A Reply is returned for every settlement; see [Reply.OK]. Errors beside
 // those of Publish: [ErrDuplicate], and [ErrNoReply] when the wait ended
 // first; ErrBodyMissing and the like beside a Reply whose body could not be
-// fetched from the object store.
+// fetched from the object store; [ErrUnsealedReply] beside one that PublisherConfig.RequireSeal refuses.
 func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 	ctx, cancel := bounded(ctx, p.config.Wait)
 	defer cancel()
@@ -226,11 +226,24 @@ func (p *Publisher) storedReply(ctx context.Context, subject string) (*nats.Msg,
 
 // withBody opens a sealed reply, and fetches its body from the object store if it is there.
 func (p *Publisher) withBody(ctx context.Context, source string, r Reply) (Reply, error) {
+	if err := r.mustBeSealed(p.config.RequireSeal); err != nil {
+		return r, err
+	}
 	r, opening, err := r.Open(p.config.Ring, p.config.Prefix, source)
 	if err != nil || r.BodyObject == "" {
 		return r, err
 	}
 	return r, r.fetch(ctx, p.bodies, opening, p.config.MaxClaim, p.config.LeaveBodies)
+}
+
+// mustBeSealed refuses a reply that is not sealed. That to a message which breaks the contract never is, and holds
+// nothing of a patient.
+func (r *Reply) mustBeSealed(require bool) error {
+	if !require || r.Sealed() || r.Settlement == Poison {
+		return nil
+	}
+	r.ContentType, r.Header, r.Body, r.BodyObject = "", nil, nil, ""
+	return fmt.Errorf("outbox: message %s: %w", r.MessageID, ErrUnsealedReply)
 }
 
 // fetch reads the body of an opened reply from the object store, unless it is to be left there.

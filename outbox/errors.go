@@ -36,6 +36,9 @@ var (
 	// ErrNoReply is returned when the wait for a reply ended first. The message
 	// itself is stored and is still delivered.
 	ErrNoReply = errors.New("no reply yet")
+	// ErrUnsealedReply is returned beside a reply that is not sealed where it must be: it may be
+	// another's than a worker's. Its body and HTTP headers are left out.
+	ErrUnsealedReply = errors.New("the reply is not sealed, and seal.require is on: look who may publish to the reply subjects of the source, and whether its workers require seals")
 	// ErrBodyMissing is returned when a claim check names no stored object.
 	ErrBodyMissing = errors.New("body object is missing")
 	// ErrBodyAltered is returned when a stored object does not match its digest.

@@ -61,7 +61,8 @@ type PublisherConfig struct {
 	// Ring seals what holds patient data before it is stored, and opens sealed replies; see package
 	// seal. nil seals nothing.
 	Ring *seal.Ring
-	// RequireSeal refuses what is not sealed where there is no Ring.
+	// RequireSeal refuses what is not sealed where there is no Ring, and replies that are not sealed;
+	// see [ErrUnsealedReply].
 	RequireSeal bool
 	// Trace returns the W3C trace context of a message that has none, from the context in which it
 	// is published; oteltrace.FromContext does so for OpenTelemetry. It must be safe for concurrent

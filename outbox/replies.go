@@ -58,6 +58,8 @@ type RepliesConfig struct {
 	LeaveBodies bool
 	// Ring opens sealed replies; without it they stay as they are, with an error beside them.
 	Ring *seal.Ring
+	// RequireSeal has replies that are not sealed come without their bodies, beside an [ErrUnsealedReply].
+	RequireSeal bool
 }
 
 // WithDefaults returns a copy in which every zero field has its default.
@@ -181,7 +183,7 @@ func (r *Replies) Provision(ctx context.Context) error {
 // An error without a reply (nil) says why none can be read at the moment, or why not its body in
 // the object store: [ErrNoStream], [ErrPermission] and others; the loop may go on, which waits and
 // tries again. An error beside a reply is one of its body which no wait would mend,
-// [ErrBodyMissing], [ErrBodyAltered], a *[SizeError] or an error of package seal, or says that something is stored there
+// [ErrBodyMissing], [ErrBodyAltered], a *[SizeError], [ErrUnsealedReply] or an error of package seal, or says that something is stored there
 // that is no reply of a worker; such a reply is done like others when the loop goes on.
 //
 // All may be ranged over by many goroutines at once. A panic of the loop's body leaves the

@@ -18,6 +18,9 @@ func (r *Replies) handle(ctx context.Context, msg jetstream.Msg, lease time.Dura
 	stop := keep(msg, lease)
 	defer stop()
 	reply, err := received(msg)
+	if err == nil {
+		err = reply.mustBeSealed(r.config.RequireSeal)
+	}
 	if err == nil && (reply.BodyObject != "" || reply.Sealed()) {
 		err = r.complete(ctx, reply, func(err error) bool { return yield(nil, err) })
 	}

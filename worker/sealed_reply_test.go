@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -79,6 +80,45 @@ func TestSealed_AReplyIsSealedOnce(t *testing.T) {
 		}
 		if len(names) != 1 {
 			r.Errorf("%d objects, want that of the reply", len(names))
+		}
+	})
+}
+
+// Where all must be sealed, a reply in the clear that somebody else has put there is refused, by who awaits it and by who reads
+// all; a worker's own is not, nor that to a message which was refused for not being sealed.
+func TestSealed_AReplyInTheClearIsRefused(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		k := r.keys()
+		r.start(worker.Config{Ring: k.open(), RequireSeal: true})
+		subject := func(id string) string { return "redox.reply." + source + "." + id }
+		forged := outbox.Reply{MessageID: "forged", Settlement: outbox.Delivered, Status: 200, ContentType: "text/plain", Body: []byte("forged")}
+		_, err := r.js.PublishMsg(r.Context(), forged.Encode(subject("forged")))
+		r.must(err)
+		r.publish(outbox.Message{ID: "unsealed", ReplyTo: subject("unsealed")})
+		for _, require := range []bool{false, true} {
+			p, err := outbox.NewPublisher(r.js, outbox.PublisherConfig{Ring: k.open(), RequireSeal: require})
+			r.must(err)
+			got, err := p.Await(r.Context(), subject("forged"))
+			if errors.Is(err, outbox.ErrUnsealedReply) != require || require == (string(got.Body)+got.ContentType != "") {
+				t.Errorf("require %t: %q of type %q, %v", require, got.Body, got.ContentType, err)
+			}
+			if got, err := p.Request(r.Context(), outbox.Message{ID: fmt.Sprint("own-", require), Source: source, ReplyTo: subject(fmt.Sprint("own-", require)), Body: []byte("{}")}); err != nil || !got.OK() {
+				t.Errorf("require %t: its own: %v, %v", require, got, err)
+			}
+			if got, err := p.Await(r.Context(), subject("unsealed")); err != nil || got.Settlement != outbox.Poison {
+				t.Errorf("require %t: of poison: %v, %v", require, got, err)
+			}
+		}
+		replies, err := outbox.NewReplies(r.js, outbox.RepliesConfig{Source: source, Ring: k.open(), RequireSeal: true})
+		r.must(err)
+		read := 0
+		for got, err := range replies.All(r.Context()) {
+			if errors.Is(err, outbox.ErrUnsealedReply) != (got.MessageID == "forged") || err != nil && len(got.Body) > 0 {
+				t.Errorf("%v, %v", got, err)
+			}
+			if read++; read == 4 {
+				break
+			}
 		}
 	})
 }
