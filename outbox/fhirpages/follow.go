@@ -20,7 +20,7 @@ type Requester interface {
 	Request(ctx context.Context, m outbox.Message) (outbox.Reply, error)
 }
 
-// DefaultMaxPages is the most pages that [Follow] asks for unless it is told otherwise.
+// DefaultMaxPages is the number of pages at which [Follow] stops by default.
 const DefaultMaxPages = 10_000
 
 // Reasons for which [Follow] ends before the last page.

@@ -32,7 +32,7 @@ type Page struct {
 	entries []jsontext.Value
 }
 
-// Entries are the entries of the Bundle, each as it stands there.
+// Entries returns the entries of the Bundle, each byte for byte.
 func (p Page) Entries() iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		for _, e := range p.entries {
@@ -43,9 +43,9 @@ func (p Page) Entries() iter.Seq[json.RawMessage] {
 	}
 }
 
-// Resources are the resources of the entries, each as it stands there. An entry without one, as
-// of what was deleted in a history, is passed over. OperationOutcomes with which a server
-// explains a search are among them.
+// Resources returns the resources of the entries, each byte for byte. It skips an entry without
+// one, such as a deletion in a history. OperationOutcomes with which a server explains a search are
+// among them.
 func (p Page) Resources() iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		for _, e := range p.entries {

@@ -25,29 +25,29 @@ import (
 type Config struct {
 	// Prefix of subjects and streams. Empty means redox.
 	Prefix outbox.Prefix
-	// Sources that are served at first; see [Gateway.SetSources]. Empty means none: the
-	// gateway runs and nobody is answered.
+	// Sources lists the sources that are served at first; see [Gateway.SetSources]. Empty means
+	// none: the gateway runs and answers nobody.
 	Sources []string
 	// OrderSecret turns Redox-Order-Key into a token, at least 16 bytes. Empty
 	// refuses that header. It also keys the ids by which the queue knows repeats; see
 	// [outbox.PublisherConfig].
 	OrderSecret []byte
-	// ReplyAllow are the reply subjects allowed besides redox.reply.<source>.>; it must be
-	// what the workers have. nil means _INBOX.>.
+	// ReplyAllow lists the reply subjects that are allowed besides redox.reply.<source>.>; it must
+	// be that of the workers. nil means _INBOX.>.
 	ReplyAllow []string
-	// HeaderAllow are the HTTP headers that a message may set, see [outbox.HeaderPolicy]; it must
-	// be what the workers have.
+	// HeaderAllow lists the HTTP headers that a message may set, see [outbox.HeaderPolicy]; it must
+	// be that of the workers.
 	HeaderAllow []string
-	// MaxWait is the deadline of a request that brings none. 0 means 150 s.
+	// MaxWait is the deadline of a request without one. 0 means 150 s.
 	MaxWait time.Duration
-	// Now is the time by the clock of the NATS server, with which workers compare
-	// deadlines: ServerTime of a worker.Worker, say. nil means this host's clock.
+	// Now returns the time by the clock of the NATS server, with which workers compare deadlines,
+	// such as ServerTime of a worker.Worker. nil means this host's clock.
 	Now func() time.Time
 	// Concurrency bounds the requests being stored at one time, for which the sources take
 	// turns. 0 means 64.
 	Concurrency int
-	// MaxShare is what part of a queue that has a bound one source may fill through gateways;
-	// see [outbox.PublisherConfig]. 0 means 0.5, 1 all of it.
+	// MaxShare is the part of a bounded queue that one source may fill through gateways; see
+	// [outbox.PublisherConfig]. 0 means 0.5, 1 all of it.
 	MaxShare float64
 	// Ring seals what is stored; see [outbox.PublisherConfig]. A reply to the caller's inbox, which nothing
 	// stores, is not sealed, as the caller has no ring, unless it is too large for a message. nil seals nothing.
@@ -197,10 +197,10 @@ func New(conn *nats.Conn, js jetstream.JetStream, cfg Config) (*Gateway, error) 
 }
 
 // SetSources replaces the sources that are served, before Run or while it runs. Requests of a
-// source that is gone are not taken any more, those that were taken are answered; a source
-// that stays notices nothing. It returns when the server knows of the change, or after five
-// seconds without an answer; while there is no connection at once, and the server is told when
-// there is one. It is safe for concurrent use.
+// source that is gone are no longer taken; those that were taken are answered. A source that stays
+// is not disturbed. SetSources returns when the server knows of the change, or after five seconds
+// without an answer. Without a connection it returns at once, and the server is told when there is
+// one. It is safe for concurrent use.
 //
 // After an error about a name nothing has changed. [outbox.ErrPermission] names a source that the
 // user may not serve: the others are served, and this one after a reconnect that allows it.
@@ -221,9 +221,9 @@ func (g *Gateway) SetSources(sources []string) error {
 	return errors.Join(err, g.confirm(context.Background(), came))
 }
 
-// Run serves until ctx ends, then stops taking requests and returns when those it took
-// are answered, ten seconds later at most. It survives reconnects; that the connection is
-// closed is an error. A source that the user may not serve stops no other: see Refused.
+// Run serves until ctx ends, then stops taking requests and returns when those it took are
+// answered, ten seconds later at most. It survives reconnects. It returns an error if the
+// connection is closed. A source that the user may not serve stops no other: see Refused.
 func (g *Gateway) Run(ctx context.Context) error {
 	storing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -284,10 +284,9 @@ func (g *Gateway) confirm(ctx context.Context, came []string) error {
 	return g.look(came)
 }
 
-// Refused answers, joined, an [outbox.ErrPermission] for each source that this user was seen not to be
-// allowed to serve, until it is, in another connection, or the source is gone; nil for none. The
-// server tells of the last such subject only, so of several sources that are refused at once one is
-// named.
+// Refused returns an [outbox.ErrPermission] for each source that this user was refused, joined, until
+// another connection is allowed it or the source is gone; nil for none. The server names the last such
+// subject only: of several sources that are refused at once, one is named.
 func (g *Gateway) Refused() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

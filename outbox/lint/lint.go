@@ -37,12 +37,11 @@ func New(dir string) (*Linter, error) {
 	return &Linter{dir: dir, schemas: found, most: maxCost}, nil
 }
 
-// Events is the number of events that there are schemas for.
+// Events returns the number of events that have a schema.
 func (l *Linter) Events() int { return len(l.schemas) }
 
 // Check compares a message with the schema of its event. A message of another kind than data-model
-// is none of its business, and passes. It fits the Lint of a publisher. When ctx ends, the error is
-// why.
+// passes. Check serves as Lint of a publisher. When ctx ends, the error is why.
 //
 // Errors: *[Error] for a message that does not fit, one that matches [ErrNoSchema] or [ErrUnchecked];
 // no text of theirs holds a value of the message.
@@ -80,7 +79,7 @@ func (l *Linter) Check(ctx context.Context, m outbox.Message) (err error) {
 }
 
 // Warn logs what [Linter.Check] finds as a warning, with the message's id and source, and refuses
-// nothing. It fits the Lint of a publisher. A nil logger discards.
+// nothing. It serves as Lint of a publisher. A nil logger discards.
 func (l *Linter) Warn(log *slog.Logger) func(context.Context, outbox.Message) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

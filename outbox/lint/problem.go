@@ -13,16 +13,16 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// Problem is one thing that a schema has against a message.
+// Problem is one way in which a message does not fit its schema.
 type Problem struct {
 	// Path is where: member names with dots between them and elements by number, from 0, as in
 	// Orders[2].ID. A member that the schema does not name is a *. Empty is the whole message.
 	Path string `json:"path"`
-	// Text is what, without any value of the message.
+	// Text says what is wrong, without any value of the message.
 	Text string `json:"text"`
 }
 
-// String is path and text.
+// String returns path and text.
 func (p Problem) String() string {
 	if p.Path == "" {
 		return "the message " + p.Text
@@ -45,7 +45,7 @@ const (
 	mostCollected = 1_000 // before the first are chosen: the library finds them in no order
 )
 
-// Error is one line with all problems.
+// Error returns one line with all problems.
 func (e *Error) Error() string {
 	texts := make([]string, 0, len(e.Problems)+1)
 	for _, p := range e.Problems {

@@ -15,8 +15,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-// Full says that a stream takes nothing more, and why; nil when it has room. A bucket may
-// still take another value of a key that it has.
+// Full returns why a stream takes nothing more; nil if it has room. A bucket may still take another
+// value of a key that it has.
 func Full(info *jetstream.StreamInfo) error {
 	kind, name := label(info.Config.Name)
 	state, c := info.State, info.Config
@@ -69,20 +69,20 @@ type Fault struct {
 	// Kind is stream, bucket or object store.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-	// Missing says that it does not exist; else it is full.
+	// Missing reports that it does not exist; otherwise it is full.
 	Missing bool `json:"missing,omitempty"`
 	// Detail says in one line what is wrong and what to do.
 	Detail string `json:"detail"`
 }
 
-// Health looks for streams and buckets that are missing or full. It costs one request for each
-// and changes nothing. What may not be looked at is passed over
-// and named in unknown, so that a caller need not ask for it again; give those as skip.
+// Health looks for streams and buckets that are missing or full. It costs one request for each and
+// changes nothing. What the user may not look at is skipped and named in unknown; a caller can give
+// those as skip, so as not to ask again.
 func (t Topology) Health(ctx context.Context, js jetstream.JetStream, skip []string) (faults []Fault, unknown []string, err error) {
 	return t.Inspect(ctx, js, skip, func(*jetstream.StreamInfo) {})
 }
 
-// Inspect is Health for a caller that wants to see more of each stream that is there.
+// Inspect is Health for a caller that wants to see each stream that exists.
 func (t Topology) Inspect(ctx context.Context, js jetstream.JetStream, skip []string, see func(*jetstream.StreamInfo)) (faults []Fault, unknown []string, err error) {
 	js = jsapi.Present(js)
 	for _, want := range t.Streams() {
@@ -110,8 +110,8 @@ func (t Topology) Inspect(ctx context.Context, js jetstream.JetStream, skip []st
 	return faults, unknown, nil
 }
 
-// Restore makes what is missing, and nothing else: no difference is mended. It returns what it
-// made. Several processes may call it at once.
+// Restore makes what is missing and mends no difference. It returns what it made. Several processes
+// may call it at once.
 func (t Topology) Restore(ctx context.Context, js jetstream.JetStream) ([]Change, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err

@@ -28,9 +28,8 @@ type Topology struct {
 	// Replicas is the number of servers that keep each stream: 1 alone, 3 on a
 	// cluster. 0 means 1.
 	Replicas int
-	// QueueMaxBytes and QueueMaxMsgs bound the work queue: what comes when it is full is
-	// refused, nothing is dropped. 0 and -1 mean no bound of the topology's; one that its
-	// operator has set stays.
+	// QueueMaxBytes and QueueMaxMsgs bound the work queue. A full queue refuses messages and drops
+	// nothing. 0 and -1 mean that the topology sets no bound; one that an operator has set stays.
 	QueueMaxBytes, QueueMaxMsgs int64
 	// DeadMaxAge is how long dead letters are kept. 0 and -1 mean for ever; the
 	// least is 1 min.
@@ -70,7 +69,7 @@ type Change struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// String is the change in one line.
+// String returns the change in one line.
 func (c Change) String() string {
 	s := string(c.Action) + " " + c.Kind + " " + c.Name
 	if c.Detail != "" {
@@ -123,14 +122,13 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 // its way: it created or changed the same thing between look and write.
 const ensureRounds = 4
 
-// Ensure creates what is missing and updates what can be updated without
-// losing anything. It deletes nothing. The changes are those made and those
-// refused; nil means that all is as it should be.
+// Ensure creates what is missing and updates what can be updated without loss. It deletes nothing.
+// It returns the changes that it made and those that it refused; nil means that all is as it should
+// be.
 //
-// An error wraps [ErrRefused] when a difference was refused, and then everything
-// else was made or mended nevertheless; [outbox.ErrPermission] when the server refused a request of
-// this user, which NATS shows as a timeout. Several processes may call Ensure
-// at once.
+// An error wraps [ErrRefused] if a difference was refused; everything else is then made or mended.
+// It wraps [outbox.ErrPermission] if the server refused a request of this user, which NATS shows as
+// a timeout. Several processes may call Ensure at once.
 func (t Topology) Ensure(ctx context.Context, js jetstream.JetStream) ([]Change, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -152,8 +150,7 @@ func (t Topology) Ensure(ctx context.Context, js jetstream.JetStream) ([]Change,
 	}
 }
 
-// Drift reports what Ensure would do and changes nothing. Differences are no
-// error.
+// Drift returns what Ensure would do and changes nothing. Differences are no error.
 func (t Topology) Drift(ctx context.Context, js jetstream.JetStream) ([]Change, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
-// KeysOptions are what [NewKeys] needs besides the configuration.
+// KeysOptions is what [NewKeys] needs besides the configuration.
 type KeysOptions struct {
 	// Transport carries the requests for tokens; nil means http.DefaultTransport.
 	Transport http.RoundTripper
@@ -27,11 +27,12 @@ type KeysOptions struct {
 	Logger *slog.Logger
 	// Registerer of the redoxworker_auth_* metrics; nil means none.
 	Registerer prometheus.Registerer
-	// Refused answers by name whose tokens Redox refuses at present, for the metrics: such a key is
-	// not usable. It must be quick and safe for concurrent use. nil means that nobody knows.
+	// Refused reports, by the name of a key, whether Redox refuses its tokens at present, for the
+	// metrics: such a key is not usable. It must be quick and safe for concurrent use. nil means
+	// that it is not known.
 	Refused func() map[string]bool
-	// Observe is told when a key's tokens end, and when they can be had again. It must be
-	// quick and safe for concurrent use. nil means nobody is told.
+	// Observe is called when a key has no token any more, and when it has one again. It must be
+	// quick and safe for concurrent use. Default none.
 	Observe func(key string, usable bool)
 }
 
@@ -181,8 +182,9 @@ func withoutSecrets(k config.Key) config.Key {
 	return k
 }
 
-// WithoutKeySecrets copies the configuration for the life of a process, after its credentials
-// were made: what they replace when a file changes must not live on in it.
+// WithoutKeySecrets copies the configuration without the secrets of keys. The copy serves for the
+// life of a process after its credentials were made, so that a secret does not outlive its
+// replacement.
 func WithoutKeySecrets(c *config.Config) *config.Config {
 	rest := *c
 	rest.Keys = make(map[string]config.Key, len(c.Keys))

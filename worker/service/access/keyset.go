@@ -18,7 +18,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
-// Change is a change of keys that is ready and has not happened.
+// Change is a change of keys that is ready to be applied.
 type Change struct {
 	keys     *Keys
 	next     map[string]*Key
@@ -27,7 +27,7 @@ type Change struct {
 	used     map[string]bool
 }
 
-// Plan readies a change to the keys of c, before Run or while it runs, and changes nothing. The
+// Plan prepares a change to the keys of c, before Run or while it runs, and changes nothing. The
 // error holds the problems of all keys as [config.Mistake]. Plan and [Change.Apply] are for one
 // caller at a time.
 func (k *Keys) Plan(c *config.Config) (*Change, error) {
@@ -47,10 +47,10 @@ func (k *Keys) Plan(c *config.Config) (*Change, error) {
 // Credentials returns the tokens that every key will have, by its name.
 func (c *Change) Credentials() map[string]redox.Credentials { return credentials(c.next) }
 
-// Apply makes the change. A key that did not change keeps its tokens and notices nothing. One
-// that did, or that comes, is asked for a token where something uses it; one that goes asks for
-// none any more by itself, and what holds its tokens may use them to their end. The error is
-// about metrics that another part of the registry has already; the change has happened then.
+// Apply makes the change. A key that did not change keeps its tokens. A key that changed, or is
+// new, is asked for a token if something uses it. A key that is gone is no longer asked for tokens,
+// and its holders may use the ones they have to their end. An error is about metrics that the
+// registry has already from another part; the change is applied nevertheless.
 func (c *Change) Apply() error {
 	k := c.keys
 	k.mu.Lock()
@@ -87,8 +87,8 @@ func (k *Keys) set(c *config.Config) error {
 	return change.Apply()
 }
 
-// Unusable answers of which keys of c no credentials can be made, and why. Those that are as they
-// were are not among them.
+// Unusable returns the keys of c of which no credentials can be made, and why, without those that
+// did not change.
 func (k *Keys) Unusable(c *config.Config) map[string]error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -194,10 +194,9 @@ type life struct {
 	from  <-chan struct{}
 }
 
-// Run renews the tokens of every key in the background, and reloads keys whose files
-// change, until ctx ends. No token is asked for before from is closed: the quota that its
-// request counts in is kept where there is no connection yet. A key that nothing uses is
-// asked for none at all. Call it once.
+// Run renews the tokens of every key in the background, and reloads keys whose files change, until
+// ctx ends. It asks for no token before from is closed, since the quota in which the request counts
+// needs a connection. It asks for none of a key that nothing uses. Call it once.
 func (k *Keys) Run(ctx context.Context, from <-chan struct{}) error {
 	group, ctx := errgroup.WithContext(ctx)
 	k.mu.Lock()

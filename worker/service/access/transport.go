@@ -18,9 +18,9 @@ type Transport struct {
 	certificate *clientCertificate
 }
 
-// NewTransport makes the transport of a configuration. It reads the client certificate; see
-// [Transport.Run] for what follows its files. Close it with CloseIdleConnections. The error is
-// a [config.Mistake].
+// NewTransport returns the transport of a configuration. It reads the client certificate; see
+// [Transport.Run] for what follows its files. Close it with CloseIdleConnections. The error is a
+// [config.Mistake].
 func NewTransport(c *config.Config) (*Transport, error) {
 	r := c.Redox
 	if err := pemfile.CheckCA("redox.ca_file", r.CAFile); err != nil {
@@ -40,15 +40,15 @@ func NewTransport(c *config.Config) (*Transport, error) {
 	return &Transport{t, shown}, nil
 }
 
-// Run reads the client certificate again when its files change, until ctx ends. What cannot be
-// used leaves the one before in use. Without a certificate it returns at once.
+// Run reads the client certificate again when its files change, until ctx ends. A certificate that
+// cannot be used leaves the previous one in use. Without a certificate Run returns at once.
 func (t *Transport) Run(ctx context.Context, log *slog.Logger) error {
 	return t.certificate.keep(ctx, log)
 }
 
-// RedoxConfig is the configuration of a client to Redox, without what comes with a running
-// service: grants of the quota, the store of uploads, metrics and log. version is that of the
-// program; "" means what the build says.
+// RedoxConfig returns the configuration of a client to Redox, without what a running service adds:
+// grants of the quota, the store of uploads, metrics and log. version is that of the program; ""
+// means what the build says.
 func RedoxConfig(c *config.Config, t *Transport, version string) redox.Config {
 	r := c.Redox
 	return redox.Config{
@@ -59,7 +59,7 @@ func RedoxConfig(c *config.Config, t *Transport, version string) redox.Config {
 	}
 }
 
-// Headers are the HTTP headers that messages may set; never nil, which would mean a default.
+// Headers returns the HTTP headers that messages may set; never nil, which would mean a default.
 func Headers(c *config.Config) []string { return append([]string{}, c.Redox.Headers...) }
 
 // orOff turns the configuration's "0 means never" into the library's −1.

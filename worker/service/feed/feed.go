@@ -35,21 +35,21 @@ const (
 	firstTimeout = 5 * time.Second
 )
 
-// Options of a [Feed].
+// Options configures a [Feed].
 type Options struct {
 	// Settings are what the configuration was loaded with, so that its files can be read again.
 	// nil means that they are not followed.
 	Settings *config.Options
 	// Apply puts a complete configuration to use, of which only sources and keys differ from the
-	// one before. It is never called twice at once. After an error what was in use stays so, and
-	// it is called again, but for [outbox.ErrPermission]: then the configuration is in use, and the
+	// one before. It is never called twice at once. After an error the one in use stays, and Apply
+	// is called again. After an [outbox.ErrPermission] the new configuration is in use, and the
 	// error is shown until the next one is. Required.
 	Apply func(config.Config) error
-	// Unusable answers why no credentials can be made of a key, for those of which that is so: the
-	// file with such a key is refused, and no other. nil means nobody knows.
+	// Unusable returns, by key, why no credentials can be made of it: the file with such a key is
+	// refused, and no other. nil means that it is not known.
 	Unusable func(*config.Config) map[string]error
-	// Level is told the log.level of the main file when it is another. It must be quick. nil means
-	// that the level is fixed.
+	// Level is called with the log.level of the main file when that changes. It must be quick. nil
+	// means that the level is fixed.
 	Level func(level string)
 	// Logger; nil discards.
 	Logger *slog.Logger
@@ -92,7 +92,7 @@ type Status struct {
 
 const maxProblems = 100
 
-// New makes a feed of a configuration that is in use: c is what Apply need not be told. c may
+// New returns a feed of the configuration c, which is in use: Apply is not called with it. c may
 // already have what the files of sources_dir say.
 func New(c *config.Config, o Options) *Feed {
 	started := *c
@@ -109,7 +109,7 @@ func (f *Feed) Needed() bool { return f.options.Settings != nil || f.started.Reg
 // Status returns what is served and what is wrong.
 func (f *Feed) Status() Status { return *f.status.Load() }
 
-// First puts to use what there is now. It gives the registry some seconds to answer.
+// First applies what there is at present. It gives the registry some seconds to answer.
 func (f *Feed) First(ctx context.Context, js jetstream.JetStream) {
 	var first registry.Snapshot
 	if f.started.Registry {

@@ -1,5 +1,5 @@
-// Package httpserve is a small HTTP server for operators and probes, which a crowd of slow
-// clients neither stops nor makes take much of anything.
+// Package httpserve is a small HTTP server for operators and probes, whose use of resources is
+// bounded however many slow clients there are.
 package httpserve
 
 import (
@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// What a client of a small server may take. A scrape of thousands of sources is through in a
-// few seconds; probes need none.
+// Bounds of a client of a small server. A scrape of thousands of sources takes a few seconds;
+// probes take none.
 const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 10 * time.Second
@@ -26,9 +26,9 @@ const (
 	maxClients = 64
 )
 
-// Serve answers on the listener until ctx ends, to no more than 64 clients at once, and closes
-// the listener. Requests under way then have 2 s to end. What the server has to say of its
-// clients is logged at level warn.
+// Serve answers on the listener until ctx ends, to no more than 64 clients at once, and closes the
+// listener. Requests under way then have 2 s to end. What net/http reports about clients is logged
+// at level warn.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	return ServeUpTo(ctx, listener, handler, log, maxClients)
 }

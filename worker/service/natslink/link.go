@@ -17,8 +17,8 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
-// Link says in the log what is wrong with the connection to NATS, once when that begins and
-// once a minute while it lasts. It is safe for concurrent use.
+// Link logs what is wrong with the connection to NATS, once when it begins and once a minute while
+// it lasts. It is safe for concurrent use.
 type Link struct {
 	log     *slog.Logger
 	servers string // without passwords
@@ -151,8 +151,8 @@ const linkEvery = time.Second
 
 var errClosed = errors.New("nats: the connection that was given is closed; keep it open until Run has returned")
 
-// Watch looks after the connection until ctx ends. It is an error when somebody else's
-// connection is closed meanwhile.
+// Watch looks after the connection until ctx ends. It returns an error if a connection that was
+// given to Follow is closed meanwhile.
 func (l *Link) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(linkEvery)
 	defer ticker.Stop()
@@ -212,7 +212,7 @@ func (l *Link) bar(err error) {
 	}
 }
 
-// Down says what is waited for; "" while there is a connection.
+// Down returns what is waited for; "" while there is a connection.
 func (l *Link) Down() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -31,10 +31,10 @@ var (
 type Options struct {
 	// Prefix of names in NATS. Empty means redox.
 	Prefix outbox.Prefix
-	// Audit has every change leave an entry before it is made: what it cannot record is not changed.
-	// nil means none.
+	// Audit enters every change before it is made: a change that cannot be recorded is not made.
+	// nil means no entries.
 	Audit *audit.Recorder
-	// Reason of the changes, for the entries.
+	// Reason is that of the changes, for the entries.
 	Reason string
 }
 
@@ -44,7 +44,7 @@ type Registry struct {
 	options Options
 }
 
-// New opens nothing yet.
+// New returns a Registry. It makes no request.
 func New(js jetstream.JetStream, o Options) *Registry { return &Registry{js: js, options: o} }
 
 // Entry is one source of the registry.
@@ -61,7 +61,7 @@ type Entry struct {
 	removed bool
 }
 
-// Source of the entry; the zero one where it is damaged.
+// Source returns the source of the entry; the zero one if it is damaged.
 func (e Entry) Source() config.Source { return e.Part.Sources[e.Name] }
 
 // List returns all entries by name. Those that cannot be used are among them. Errors:
@@ -155,8 +155,8 @@ func (r *Registry) Delete(ctx context.Context, name string, revision uint64) err
 	})
 }
 
-// Forget leaves word that a source is not to be served which the registry does not have, and
-// workers may still have from one that was lost. Errors: as of Delete.
+// Forget notes that a source is not to be served which the registry does not have, but workers may
+// still have from a registry that was lost. Errors: as of Delete.
 func (r *Registry) Forget(ctx context.Context, name string) error {
 	kv, err := r.bucket(ctx)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 )
 
-// Row is a source of a configuration or of the registry, as people and programs are told of it.
+// Row is a source of a configuration or of the registry, as it is shown to people and programs.
 type Row struct {
 	Source string `json:"source"`
 	// From is the bucket, or where the configuration has it.
@@ -32,7 +32,7 @@ func newRow(name, from string, s config.Source) Row {
 	return Row{Source: name, From: from, ID: s.ID, Key: s.Key, Environment: s.Environment, SlugGuard: s.SlugGuard, OnUnknown: s.OnUnknown, Hold: s.Hold}
 }
 
-// Rows are the sources of the configuration and of the registry, by name.
+// Rows returns the sources of the configuration and of the registry, by name.
 func Rows(c *config.Config, p outbox.Prefix, entries []Entry) []Row {
 	rows := make([]Row, 0, len(entries)+len(c.Sources))
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
@@ -51,7 +51,7 @@ func Rows(c *config.Config, p outbox.Prefix, entries []Entry) []Row {
 	return rows
 }
 
-// InFile says where the configuration has a source; "" where it does not.
+// InFile returns where the configuration has a source; "" if it does not.
 func InFile(c *config.Config, name string) string {
 	if _, there := c.Sources[name]; !there {
 		return ""
@@ -83,7 +83,7 @@ func unknownKey(c *config.Config, key string) string {
 	return fmt.Sprintf("no key is called %q in this configuration", key)
 }
 
-// Entries are those of a snapshot, by name, without their revisions.
+// Entries returns those of a snapshot, by name, without their revisions.
 func (s Snapshot) Entries() []Entry {
 	all := make([]Entry, 0, len(s.Parts))
 	for _, part := range s.Parts {
