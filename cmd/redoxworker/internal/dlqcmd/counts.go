@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
@@ -39,11 +40,49 @@ func (c lsCommand) count(ctx context.Context, a *cli.App, g *graveyard, q dlq.Qu
 		fmt.Fprintln(a.Stderr, "no dead letters")
 		return nil
 	}
-	a.Printf("%s\n", countTable(a, shown, by, left))
+	if width := a.Width(); width > 0 && width < wideCounts && by.Has("reason") {
+		a.Printf("%s", countLines(width, shown, by, left))
+	} else {
+		a.Printf("%s\n", countTable(a, shown, by, left))
+	}
 	if left > 0 {
 		fmt.Fprintf(a.Stderr, "%d more rows with %s: --limit 0 shows all\n", len(counts)-len(shown), cli.Counted(left, "dead letter"))
 	}
 	return nil
+}
+
+// wideCounts is the width of a terminal that has room for all columns and a reason.
+const wideCounts = 120
+
+// countLines has two lines for each count, or a few where the reason is long, for a narrow terminal: how
+// many they are and what they have in common, and why they are dead.
+func countLines(width int, counts []dlq.Count, by dlq.Grouping, left int) string {
+	const indent = "         "
+	var out strings.Builder
+	total := left
+	for _, one := range counts {
+		total += one.Messages
+		what := []string{fmt.Sprintf("%7d", one.Messages)}
+		for _, name := range by.Names() {
+			value := one.Value(name)
+			if name == "source" {
+				value = orNone(value)
+			}
+			if name != "reason" && value != "" {
+				what = append(what, clipped(cli.OneLine(value), maxName))
+			}
+		}
+		when := age(one.Oldest) + " old"
+		if newest := age(one.Newest); newest != age(one.Oldest) {
+			when = newest + " to " + when
+		}
+		out.WriteString(text.Snip(strings.Join(append(what, when), "  "), width, "…") + "\n")
+		reason := strings.TrimRight(text.WrapSoft(cli.OneLine(one.Reason), max(width-len(indent), 20)), "\n ")
+		for line := range strings.SplitSeq(reason, "\n") {
+			out.WriteString(indent + strings.TrimRight(line, " ") + "\n")
+		}
+	}
+	return out.String() + fmt.Sprintf("%7d  in all\n", total)
 }
 
 // countTable has the columns that there are, the reason last, which wraps.
