@@ -78,10 +78,6 @@ func (c rewrapCommand) Run(ctx context.Context, a *cli.App) error {
 	if !ok {
 		return fmt.Errorf("%s: %w yet", s.path, seal.ErrNoKey)
 	}
-	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix, Ring: seal.NewRing(s.keys)})
-	if err != nil {
-		return err
-	}
 	counts, err := s.countLetters(ctx)
 	if err != nil {
 		return s.Explain(err)
@@ -95,6 +91,17 @@ func (c rewrapCommand) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	record, err := s.Recorder()
+	if err != nil {
+		return err
+	}
+	ring, err := s.follow()
+	if err != nil {
+		return err
+	}
+	if _, sealing = ring.Keys(); sealing.ID == "" {
+		return fmt.Errorf("%s: %w yet", s.path, seal.ErrNoKey)
+	}
+	letters, err := dlq.New(s.JS, dlq.Config{Prefix: s.Prefix, Ring: ring})
 	if err != nil {
 		return err
 	}

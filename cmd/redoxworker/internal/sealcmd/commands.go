@@ -74,6 +74,10 @@ func openRing(path string) (ring, error) {
 	return ring{path, ks, text}, nil
 }
 
+// follow is the ring as the file has it from now on: what is rewrapped must not be sealed by a key that was shredded since
+// the ring was read.
+func (r ring) follow() (*seal.Ring, error) { return seal.Open(r.path, seal.Options{}) }
+
 // write replaces the file: whoever reads it sees it whole, old or new, and may read it as before.
 func (r ring) write(ks seal.Keys) error {
 	err := r.replace(ks)

@@ -60,3 +60,32 @@ func TestRing_Write(t *testing.T) {
 		t.Errorf("files are left: %v, %v", entries, err)
 	}
 }
+
+// A key that is shredded while a rewrap waits to be confirmed seals nothing of what is rewrapped.
+func TestRing_AKeyThatIsShreddedMeanwhile(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	ks, first := seal.Keys{}.With(now.Add(-time.Hour), now.Add(-time.Hour))
+	file := filepath.Join(t.TempDir(), "ring.json")
+	if err := os.WriteFile(file, ks.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waits, err := openRing(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks, second := ks.With(now, now)
+	if ks, err = ks.Shred(first.ID, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := waits.write(ks); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := waits.follow()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, envelope, err := ring.New("line"); err != nil || seal.KeyOf(envelope) != second.ID {
+		t.Errorf("sealed by %s, not %s: %v", seal.KeyOf(envelope), second.ID, err)
+	}
+}
