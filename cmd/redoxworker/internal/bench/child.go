@@ -225,3 +225,15 @@ func peakMemory(rusage int64) int64 {
 		return rusage * 1024
 	}
 }
+
+// processRole is what a process of the benchmark is.
+type processRole string
+
+const (
+	roleDriver processRole = "driver" // publishes, takes the replies and the time
+	roleStand  processRole = "stand"  // NATS and the stand-in for Redox
+	roleSim    processRole = "sim"    // what `sim` runs
+	roleWorker processRole = "worker" // what `run` runs
+	roleRaw    processRole = "raw"    // the raw loop
+	roleServer processRole = "server" // NATS on disk, until a signal
+)

@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,8 +8,6 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
-	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
 )
 
 // loopCommand measures the worker beside a raw loop that does the same work without the
@@ -35,54 +31,6 @@ type loopCommand struct {
 
 	// Role makes this process one of the children.
 	Role processRole `hidden:"" enum:"driver,stand,sim,worker,raw,server" default:"driver"`
-}
-
-// processRole is what a process of the benchmark is.
-type processRole string
-
-const (
-	roleDriver processRole = "driver" // publishes, takes the replies and the time
-	roleStand  processRole = "stand"  // NATS and the stand-in for Redox
-	roleSim    processRole = "sim"    // what `sim` runs
-	roleWorker processRole = "worker" // what `run` runs
-	roleRaw    processRole = "raw"    // the raw loop
-	roleServer processRole = "server" // NATS on disk, until a signal
-)
-
-// Run measures, or plays a child's role.
-func (b *loopCommand) Run(ctx context.Context, a *cli.App) error {
-	switch b.Role {
-	case roleStand:
-		return b.controlled(ctx, a, b.stand)
-	case roleSim:
-		a.Globals.JSON = true // the driver reads its address
-		sim := devstack.SimCommand{Listen: "127.0.0.1:0", Profile: "none", TokenTTL: 5 * time.Minute}
-		return b.controlled(ctx, a, sim.Run)
-	case roleWorker:
-		return b.controlled(ctx, a, daemon.Run)
-	case roleRaw:
-		return b.controlled(ctx, a, b.raw)
-	case roleServer:
-		return b.server(ctx, a)
-	}
-	if err := b.validate(); err != nil {
-		return err
-	}
-	if b.Fleet {
-		return b.fleet(ctx, a)
-	}
-	results, err := b.drive(ctx, a)
-	if ctx.Err() != nil {
-		return errors.New("interrupted") // whatever the children said of it
-	}
-	if err != nil {
-		return err
-	}
-	if a.Globals.JSON {
-		return json.NewEncoder(a.Stdout).Encode(results)
-	}
-	a.Printf("%s\n", loopTable(results))
-	return nil
 }
 
 // Bounds of the flags. A message must fit into NATS's default limit of 1 MiB, headers included.
@@ -158,4 +106,21 @@ func (s byteSize) String() string {
 	default:
 		return strconv.Itoa(n)
 	}
+}
+
+// fleetFlags are the flags of what a fleet of many sources costs as a whole: the server on disk,
+// a worker and the simulator, each a process of its own as a user starts it.
+type fleetFlags struct {
+	Fleet      bool          `help:"Instead: what --sources with messages and --idle ones cost beside NATS on disk and the simulator: starts, stops, memory, consumers, rate, and what goes on when all is quiet. Linux only."`
+	NATSServer string        `name:"nats-server" placeholder:"PROGRAM" help:"The nats-server of --fleet; by default the one that is built in, as a process."`
+	Backlog    int           `default:"100000" placeholder:"N" help:"Messages that wait while the server of --fleet is stopped and started: ${default}."`
+	Quiet      time.Duration `default:"1m" placeholder:"TIME" help:"How long --fleet watches what has nothing to do: ${default}."`
+
+	// Port is where the built-in server listens.
+	Port int `hidden:""`
+}
+
+// loopSetting is one combination of the flags.
+type loopSetting struct {
+	inFlight, size, sources int
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,11 +15,6 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
-
-// loopSetting is one combination of the flags.
-type loopSetting struct {
-	inFlight, size, sources int
-}
 
 // drive measures every setting.
 func (b *loopCommand) drive(ctx context.Context, a *cli.App) (results []loopResult, err error) {
@@ -129,13 +123,6 @@ func (b *loopCommand) measure(ctx context.Context, a *cli.App, load *loopLoad, r
 
 // maxBacklog bounds what one measurement stores, in bytes.
 const maxBacklog = 256 << 20
-
-// loopAmount bounds one measurement at full load.
-type loopAmount struct {
-	published int           // messages
-	measured  int           // replies after which the clock stops; fewer, so that there is work to the last moment
-	limit     time.Duration // after which it stops anyway
-}
 
 func (b *loopCommand) amount(s loopSetting) loopAmount {
 	spare := 2*s.inFlight + 200

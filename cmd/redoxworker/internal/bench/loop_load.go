@@ -226,3 +226,10 @@ func (r *loopReplies) refused() int {
 	defer r.mu.Unlock()
 	return r.bad
 }
+
+// loopAmount bounds one measurement at full load.
+type loopAmount struct {
+	published int           // messages
+	measured  int           // replies after which the clock stops; fewer, so that there is work to the last moment
+	limit     time.Duration // after which it stops anyway
+}
