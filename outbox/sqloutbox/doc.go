@@ -28,6 +28,10 @@
 // what it is about to publish; a repeat that the queue may have forgotten is marked
 // Redox-Possible-Duplicate or held, see [RelayConfig].
 //
+// A database that an older copy takes the place of, a replica that was promoted or a backup, brings rows back that
+// were published. The queue drops those of the last ten minutes; others are published again, and nothing tells
+// them from new ones. Delete them before a relay runs on a backup: the audit trail has the ids of what was settled.
+//
 // # Rights
 //
 // A relay needs, on the table and those whose names begin with its name: SELECT and DELETE on
