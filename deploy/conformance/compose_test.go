@@ -205,6 +205,13 @@ func TestCompose_ServicesRun(t *testing.T) {
 	}
 	s.eventually("a trace comes to the collector", func() bool { return spans.Load() > 0 })
 	s.eventually("the console answers", func() bool { return s.get("http://127.0.0.1:"+s.ports["8470"]+"/") != "" })
+	var check []string
+	for _, arg := range s.project.Services["console"].HealthCheck.Test[2:] { // CMD and the program
+		check = append(check, strings.Replace(arg, "127.0.0.1:8470", "127.0.0.1:"+s.ports["8470"], 1))
+	}
+	if out, err := exec.CommandContext(t.Context(), bin+"/redoxworker", check...).CombinedOutput(); err != nil || string(out) != "ready\n" {
+		t.Errorf("the health check %v: %v %s", check, err, out)
+	}
 	if log := console.log(); strings.Contains(log, made.Entry) {
 		t.Error("the console's log has its token")
 	}

@@ -163,25 +163,31 @@ func (f *fleet) writeConsoleSecret() {
 // startConsole starts one with the command and the environment that kubernetes/console gives it.
 func (f *fleet) startConsole() *member {
 	f.Helper()
+	m := &member{admin: f.free()}
+	args, environ := f.consoleProcess(m.admin)
+	m.process = f.launchWith(environ, args...)
+	f.readyAt(m.process, m.admin)
+	return m
+}
+
+func (f *fleet) consoleProcess(listen string) (args, environ []string) {
+	f.Helper()
 	text, err := os.ReadFile("../kubernetes/console/deployment.yaml")
 	f.must(err)
 	_, text2, _ := strings.Cut(string(text), "\n---\n")
 	var d apps.Deployment
 	f.must(yaml.UnmarshalStrict([]byte(text2), &d))
-	c, m := d.Spec.Template.Spec.Containers[0], &member{admin: f.free()}
-	var environ []string
+	c := d.Spec.Template.Spec.Containers[0]
 	for _, e := range c.Env {
 		if e.Name == "REDOXWORKER_CONSOLE_LISTEN" {
-			e.Value = m.admin
+			e.Value = listen
 		}
 		environ = append(environ, e.Name+"="+strings.ReplaceAll(e.Value, "/etc/redoxworker", f.dir))
 	}
-	m.process = f.launchWith(environ, c.Args...)
-	f.readyAt(m.process, m.admin)
-	return m
+	return c.Args, environ
 }
 
-// looked is somebody who looks at the console: it shows a queue that is empty.
+// looked is somebody who looks at the console, and who runs commands where it runs.
 func (f *fleet) looked() {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), http.MethodGet, "http://"+f.console.all()[0].admin+"/", nil)
@@ -193,5 +199,13 @@ func (f *fleet) looked() {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		f.Errorf("the console answers %d", resp.StatusCode)
+	}
+	_, environ := f.consoleProcess("127.0.0.1:0")
+	for _, command := range [][]string{{"status"}, {"workers"}, {"dlq", "ls"}} {
+		cmd := exec.CommandContext(f.Context(), f.build(current)+"/redoxworker", command...)
+		cmd.Env = environ
+		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(strings.ToLower(string(out)), "permission") {
+			f.Errorf("%v in the console's pod: %v\n%s", command, err, out)
+		}
 	}
 }
