@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -66,7 +67,11 @@ exec ` + systemd + ` --system --unit=trial.target --log-target=console --log-lev
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-ended
+		eventually(t, "its control group is gone", func() bool { return withoutGroup(cmd.Process.Pid) })
+	})
 	over := false
 	eventually(t, "systemd runs", func() bool {
 		select {
@@ -84,6 +89,27 @@ exec ` + systemd + ` --system --unit=trial.target --log-target=console --log-lev
 		return nil
 	}
 	return m
+}
+
+// withoutGroup removes the control group of a manager, and those in it. It reports whether none is left:
+// one whose processes are still ending cannot be removed.
+func withoutGroup(pid int) bool {
+	name := fmt.Sprint("redoxworker-trial-", pid)
+	for _, root := range [...]string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		var groups []string
+		_ = filepath.WalkDir(filepath.Join(root, name), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				groups = append(groups, path)
+			}
+			return nil
+		})
+		for _, group := range slices.Backward(groups) { // the inner ones first
+			if err := os.Remove(group); err != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // ctl is systemctl.
