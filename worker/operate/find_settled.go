@@ -68,7 +68,7 @@ func (f *finding) beyond(ctx context.Context, l dlq.Stored) error {
 // buried takes in what a dead letter tells.
 func (f *finding) buried(l dlq.Stored) {
 	p := f.place(l.Source)
-	p.note(l.At, "settled %s by %s after %d attempts: %s%s", l.Settlement, l.Worker, l.Attempts, l.Error, asReplay(l.MessageID, f.id))
+	p.note(l.At, "settled %s by %s after %s: %s%s", l.Settlement, l.Worker, counted(l.Attempts, "attempt"), l.Error, asReplay(l.MessageID, f.id))
 	state, why := DeadLettered, "see dlq show; then replay, edit or discard it"
 	if l.Settlement == outbox.Held {
 		state, why = Held, "a person must decide: see dlq show; then replay or discard it"
@@ -203,7 +203,7 @@ func (f *finding) audit(ctx context.Context) error {
 		}
 		if e := r.Entry; e != nil {
 			p := f.place(e.Source)
-			p.note(e.Time, "settled %s by %s after %d attempts", e.Settlement, e.Worker, e.Attempts)
+			p.note(e.Time, "settled %s by %s after %s", e.Settlement, e.Worker, counted(e.Attempts, "attempt"))
 			if e.DeadLetter {
 				f.numbers[e.Source] = e.Sequence
 			}
