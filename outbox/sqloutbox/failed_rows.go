@@ -14,6 +14,8 @@ import (
 type FailedQuery struct {
 	// Sources whose rows count; none means all.
 	Sources []string
+	// IDs are the message ids that count; none means all.
+	IDs []string
 	// Reason is a part of why a row failed; letters count in either case.
 	Reason string
 	// Rows are the Seq of the rows that count; none means all.
@@ -31,6 +33,10 @@ func (q FailedQuery) where() (text string, args []any) {
 	if len(q.Sources) > 0 {
 		values := padded(q.Sources)
 		add("source IN ("+places(len(values))+")", values...)
+	}
+	if len(q.IDs) > 0 {
+		values := padded(q.IDs)
+		add("id IN ("+places(len(values))+")", values...)
 	}
 	if len(q.Rows) > 0 {
 		values := padded(q.Rows)

@@ -1,20 +1,25 @@
 package sqlcmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
+	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
+	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
 // failedCommand is about rows that cannot be published.
 type failedCommand struct {
 	Ls      failedLsCommand      `cmd:"" help:"List them, oldest first."`
-	Retry   failedRetryCommand   `cmd:"" help:"Put them back into the table, before the later ones of their order key."`
-	Discard failedDiscardCommand `cmd:"" help:"Delete them for good."`
+	Retry   failedRetryCommand   `cmd:"" help:"Put them back into the table, before the later ones of their order key. The audit trail has an entry first."`
+	Discard failedDiscardCommand `cmd:"" help:"Delete them for good. The audit trail has an entry first."`
 }
 
 // failedLsCommand lists failed rows.
@@ -63,31 +68,115 @@ type failedChoice struct {
 	IDs    []string `arg:"" name:"id" sep:"none" help:"Message ids."`
 	Source string   `help:"Of this source. Needed where several sources have a failed row of an id."`
 	Force  bool     `help:"Do not ask. Needed where there is no terminal."`
+	cli.Why
 }
 
-// each asks, and changes one row after the other.
-func (c failedChoice) each(ctx context.Context, a *cli.App, verb, done string, change func(*box, string) error) error {
+// failedChange is what is done to rows.
+type failedChange struct {
+	action     audit.Action
+	verb, done string
+	one        func(ctx context.Context, b *box, source, id string) error
+}
+
+// each asks, has the audit trail keep what is about to be done, and changes one row after the other.
+func (c failedChoice) each(ctx context.Context, a *cli.App, change failedChange) error {
 	b, err := open(a, cli.NATSOnly)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = b.db.Close() }()
-	if err := a.Confirm(ctx, cli.Counted(len(c.IDs), "failed row")+" would be "+verb, c.Force); err != nil {
+	if err := a.Confirm(ctx, cli.Counted(len(c.IDs), "failed row")+" would be "+change.verb, c.Force); err != nil {
 		return err
+	}
+	sources, err := c.sources(ctx, b)
+	if err != nil {
+		return err
+	}
+	end, err := c.begin(ctx, a, b, change.action, sources)
+	if err != nil {
+		return fmt.Errorf("nothing was done: %w", err)
 	}
 	failed := 0
 	for _, id := range c.IDs {
-		if err := change(b, id); err != nil {
+		err := ctx.Err()
+		if err == nil {
+			err = c.change(ctx, b, change, sources[id], id)
+		}
+		if err != nil {
 			failed++
 			fmt.Fprintf(a.Stderr, "redoxworker: %q: %v\n", id, err)
 			continue
 		}
-		a.Printf("%s\t%s\n", id, done)
+		a.Printf("%s\t%s\n", id, change.done)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %s failed", failed, cli.Counted(len(c.IDs), "row"))
+		err = fmt.Errorf("%d of %s failed", failed, cli.Counted(len(c.IDs), "row"))
 	}
-	return nil
+	result := audit.Result{Err: cmp.Or(ctx.Err(), err)}
+	if n := len(c.IDs) - failed; n > 0 {
+		result.Counts = map[string]int{change.done: n}
+	}
+	return errors.Join(err, end(result))
+}
+
+func (c failedChoice) change(ctx context.Context, b *box, change failedChange, sources []string, id string) error {
+	switch len(sources) {
+	case 0:
+		return sqloutbox.ErrNoFailedRow
+	case 1:
+		return change.one(ctx, b, sources[0], id)
+	}
+	return sqloutbox.ErrSeveralSources
+}
+
+// sources of the rows that were chosen, by id.
+func (c failedChoice) sources(ctx context.Context, b *box) (map[string][]string, error) {
+	q := sqloutbox.FailedQuery{IDs: c.IDs}
+	if c.Source != "" {
+		q.Sources = []string{c.Source}
+	}
+	rows, err := b.FailedRows(ctx, b.db, q)
+	if err != nil {
+		return nil, err
+	}
+	sources := make(map[string][]string)
+	for _, row := range rows {
+		if !slices.Contains(sources[row.ID], row.Source) {
+			sources[row.ID] = append(sources[row.ID], row.Source)
+		}
+	}
+	return sources, nil
+}
+
+// begin has the audit trail keep the deed, where there is one: no row is changed without. end is called with
+// what came of it.
+func (c failedChoice) begin(ctx context.Context, a *cli.App, b *box, action audit.Action, sources map[string][]string) (end func(audit.Result) error, err error) {
+	d := audit.Deed{Action: action, IDs: make(map[string][]string), Reason: c.Reason}
+	for id, of := range sources {
+		if len(of) == 1 {
+			d.IDs[of[0]], d.Source = append(d.IDs[of[0]], id), of[0]
+			d.Count++
+		}
+	}
+	if d.Count == 0 {
+		return func(audit.Result) error { return nil }, nil
+	}
+	if len(d.IDs) > 1 {
+		d.Source = ""
+	}
+	s, err := a.Connect(ctx, b.config)
+	if err != nil {
+		return nil, err
+	}
+	record, err := s.Recorder()
+	if err == nil {
+		var begun *audit.Begun
+		if begun, err = record.Begin(ctx, d); err == nil {
+			return func(r audit.Result) error { defer s.Close(); return begun.End(ctx, r) }, nil
+		}
+	}
+	s.Close()
+	return nil, err
 }
 
 // failedRetryCommand puts rows back.
@@ -95,7 +184,9 @@ type failedRetryCommand struct{ failedChoice }
 
 // Run puts the rows back into the table, where a relay finds them.
 func (c failedRetryCommand) Run(ctx context.Context, a *cli.App) error {
-	return c.each(ctx, a, "published again", "put back", func(b *box, id string) error { return b.Retry(ctx, b.db, c.Source, id) })
+	return c.each(ctx, a, failedChange{audit.RowRetry, "published again", "put back", func(ctx context.Context, b *box, source, id string) error {
+		return b.Retry(ctx, b.db, source, id)
+	}})
 }
 
 // failedDiscardCommand deletes rows.
@@ -103,5 +194,7 @@ type failedDiscardCommand struct{ failedChoice }
 
 // Run deletes the rows.
 func (c failedDiscardCommand) Run(ctx context.Context, a *cli.App) error {
-	return c.each(ctx, a, "deleted for good", "deleted", func(b *box, id string) error { return b.Discard(ctx, b.db, c.Source, id) })
+	return c.each(ctx, a, failedChange{audit.RowDiscard, "deleted for good", "deleted", func(ctx context.Context, b *box, source, id string) error {
+		return b.Discard(ctx, b.db, source, id)
+	}})
 }

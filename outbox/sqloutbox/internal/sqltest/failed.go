@@ -49,6 +49,7 @@ func (s Server) manyFailedRows(t *testing.T) {
 	}{
 		"all": {sqloutbox.FailedQuery{}, rows}, "a source": {sqloutbox.FailedQuery{Sources: []string{"clinic-1"}}, rows / 3}, "two": {sqloutbox.FailedQuery{Sources: []string{"clinic-1", "clinic-2", "none"}}, rows * 2 / 3},
 		"a reason": {sqloutbox.FailedQuery{Reason: "100%_DONE!"}, rows / 2}, "no wildcard": {sqloutbox.FailedQuery{Reason: "100_"}, 0}, "no source": {sqloutbox.FailedQuery{Sources: []string{"none"}}, 0},
+		"ids":  {sqloutbox.FailedQuery{IDs: []string{"m-0", "m-1", "m-3", "none"}, Sources: []string{"clinic-0"}}, 2},
 		"some": {sqloutbox.FailedQuery{Rows: first[:3]}, 3}, "above": {sqloutbox.FailedQuery{After: first[9]}, rows - 10}, "up to": {sqloutbox.FailedQuery{Through: first[9], Reason: "100%"}, 5},
 	} {
 		if n := count(want.q); n != want.n {
