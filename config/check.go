@@ -59,7 +59,13 @@ func (l *loader) checkConnection(section, inbox string, creds, nkey Secret) {
 
 // checkLogins finds two ways to log in to NATS in a section.
 func (l *loader) checkLogins(section string) {
-	var used []string
+	if used := l.logins(section); len(used) > 1 {
+		l.problem(used[1], "is a second way to log in besides "+used[0], "keep one of "+strings.Join(used, ", "))
+	}
+}
+
+// logins are the ways to log in to NATS that a section sets, each by one of its keys.
+func (l *loader) logins(section string) (used []string) {
 	for _, login := range natsLogins {
 		for _, key := range login {
 			if key = section + "." + key; l.isSet(key) {
@@ -68,9 +74,7 @@ func (l *loader) checkLogins(section string) {
 			}
 		}
 	}
-	if len(used) > 1 {
-		l.problem(used[1], "is a second way to log in besides "+used[0], "keep one of "+strings.Join(used, ", "))
-	}
+	return used
 }
 
 // checkTwice finds a secret given by value and by file in one place.

@@ -180,7 +180,7 @@ type ConsoleNATS struct {
 
 // logsIn reports whether a way to log in is set.
 func (n ConsoleNATS) logsIn() bool {
-	return n.Creds.IsSet() || n.NKey.IsSet() || n.User != "" || n.Token.IsSet()
+	return n.Creds.IsSet() || n.NKey.IsSet() || n.User != "" || n.Token.IsSet() || n.URL.holdsUser()
 }
 
 // HasOwnNATS reports whether the console has a way of its own to log in to NATS.
@@ -209,11 +209,19 @@ func (c *Config) ForConsole() *Config {
 	return &of
 }
 
-// checkConsoleNATS finds a login that would go to servers which a context of the nats CLI names, with what
-// that logs in with besides.
+// checkConsoleNATS finds a login that the connection would not be made with: the client prefers a user in the
+// address of a server, and a context of the nats CLI has servers and credentials of its own.
 func (l *loader) checkConsoleNATS(n *NATS, own *ConsoleNATS) {
-	if n.Context != "" && own.logsIn() && !l.isSet(consoleNATS+".url") {
-		l.problem(consoleNATS+".url", "is missing, and nats.context has servers and credentials of its own", "set it to the servers, or take nats.context away")
+	const url = consoleNATS + ".url"
+	switch logins, set := l.logins(consoleNATS), own.URL.IsSet(); {
+	case own.URL.holdsUser() && len(logins) > 0:
+		l.problem(url, "holds a user besides "+logins[0], "keep one of them")
+	case n.Context != "" && own.logsIn() && !set:
+		l.problem(url, "is missing, and nats.context has servers and credentials of its own", "set it to the servers, or take nats.context away")
+	case n.Context != "" && set && !own.logsIn() && len(l.logins("nats")) == 0:
+		l.problem(url, "would be reached without the credentials of nats.context", "set a way to log in there, such as console.nats.creds_file, or take it away")
+	case n.URL.holdsUser() && own.logsIn() && !set:
+		l.problem(url, "is missing, and nats.url holds a user, which goes before", "set it to the servers, or move the user to nats.user and nats.password")
 	}
 }
 

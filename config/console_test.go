@@ -16,7 +16,10 @@ func TestForConsole(t *testing.T) {
 			func(n NATS) bool {
 				return n.User == "console" && n.Password.Reveal() == "c" && n.InboxPrefix == "_INBOX_console"
 			}},
-		"a token":  {map[string]any{"console.nats.token": "t"}, func(n NATS) bool { return n.User == "" && n.Token.Reveal() == "t" && n.InboxPrefix == "" }},
+		"a token": {map[string]any{"console.nats.token": "t"}, func(n NATS) bool { return n.User == "" && n.Token.Reveal() == "t" && n.InboxPrefix == "" }},
+		"a user in the address": {map[string]any{"console.nats.url": "nats://console:c@b:1"}, func(n NATS) bool {
+			return n.User == "" && n.URL.Reveal() == "nats://console:c@b:1" && n.InboxPrefix == ""
+		}},
 		"a server": {map[string]any{"console.nats.url": "nats://b:1"}, func(n NATS) bool { return n.User == "worker" && n.URL.Reveal() == "nats://b:1" }},
 	} {
 		flags := map[string]any{}

@@ -51,7 +51,7 @@ func (l *loader) readFile(file string) *layer {
 func holdsSecret(key string, value any) bool {
 	f, _ := fieldOf(key)
 	address, _ := value.(string)
-	return f.kind == kindSecret || (f.kind == kindServers || f.kind == kindProxy) && NewURL(address).String() != address
+	return f.kind == kindSecret || (f.kind == kindServers || f.kind == kindProxy) && NewURL(address).holdsUser()
 }
 
 // fillFile resolves the path of a file field, looks at the file, and reads a

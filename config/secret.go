@@ -56,6 +56,9 @@ func (u URL) String() string {
 	return strings.Join(out, ",")
 }
 
+// holdsUser reports whether there is a user, password or token in the address.
+func (u URL) holdsUser() bool { return u.String() != u.Reveal() }
+
 // ownsNext reports whether the first @ among parts comes before the next scheme.
 func ownsNext(parts []string) bool {
 	for _, p := range parts {
