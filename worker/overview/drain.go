@@ -22,7 +22,7 @@ func (x *gathering) forecast() Drain {
 	if q.Astray > 0 {
 		reasons = append(reasons, "no worker reads "+counted(q.Astray, "message")+" astray")
 	}
-	unknown := false
+	unknown, told := false, map[string]bool{}
 	for _, l := range x.view.Lanes {
 		if !l.Why.Blocked() {
 			d.Messages += l.Messages
@@ -30,8 +30,8 @@ func (x *gathering) forecast() Drain {
 			continue
 		}
 		d.Blocked += l.Messages
-		if text := standstill(l); !slices.Contains(reasons, text) {
-			reasons = append(reasons, text)
+		if text := standstill(l); !told[text] {
+			told[text], reasons = true, append(reasons, text)
 		}
 	}
 	d.AtLeast = x.atLeast(d.Messages)
@@ -50,7 +50,7 @@ func (x *gathering) forecast() Drain {
 func (x *gathering) heldBack() string {
 	names := map[string]bool{}
 	for _, p := range x.view.Pauses {
-		if _, destination, _ := p.Target(); destination != "" && slices.ContainsFunc(x.view.Lanes, func(l Lane) bool { return l.Why.Scope == p.Scope }) {
+		if _, destination, _ := p.Target(); destination != "" && len(x.waits[p.Scope]) > 0 {
 			names[destination] = true
 		}
 	}

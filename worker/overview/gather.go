@@ -136,8 +136,11 @@ type gathering struct {
 	now      time.Time                      // by the server's clock, when the queue was looked at
 	served   map[string]map[string][]string // scopes by source, by digest of the workers that serve them
 	askedAll bool                           // the workers told who they are, and what they serve
-	wide     []Pause                        // that more than one source may be under
-	narrow   map[string][]Pause             // by the source that is
+	wide     []*Pause                       // that more than one source may be under
+	narrow   map[string][]*Pause            // by the source that is
+	keys     map[string]*Pause              // by their scope
+	pausedIn map[pausedIn]bool
+	waits    map[string][]*Lane // by the scope that they wait for
 }
 
 // disconnected says that nothing is known, for there is no connection.

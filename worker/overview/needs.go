@@ -17,6 +17,11 @@ const (
 func (x *gathering) judge() {
 	v := &x.view
 	x.countSilent()
+	x.waits = map[string][]*Lane{}
+	for i := range v.Lanes {
+		l := &v.Lanes[i]
+		x.waits[l.Why.Scope] = append(x.waits[l.Why.Scope], l)
+	}
 	v.Unknown = unknown(x.doubts)
 	x.judgeFaults()
 	x.judgeWorkers()
@@ -111,7 +116,7 @@ func (x *gathering) judgeKeys() {
 			text += fmt.Sprintf(" in %d of %s", k.Trouble, counted(k.Workers, "worker"))
 		}
 		reason := k.Error
-		if p := x.pauseOf("key:" + k.Name); p != nil && reason == "" {
+		if p := x.keys["key:"+k.Name]; p != nil && reason == "" {
 			reason = because(*p)
 		}
 		mend := k.Mend
@@ -122,23 +127,17 @@ func (x *gathering) judgeKeys() {
 	}
 }
 
-func (x *gathering) pauseOf(scope string) *Pause {
-	for i := range x.view.Pauses {
-		if x.view.Pauses[i].Scope == scope {
-			return &x.view.Pauses[i]
-		}
-	}
-	return nil
-}
-
 // judgePauses tells of everything that is paused, one by one where these are few of a kind.
 func (x *gathering) judgePauses() {
-	kinds := map[string][]Pause{}
+	kinds, told := map[string][]Pause{}, map[string]bool{}
+	for _, k := range x.view.Keys {
+		told["key:"+k.Name] = true
+	}
 	for _, p := range x.view.Pauses {
-		kind, name, _ := strings.Cut(p.Scope, ":")
+		kind, _, _ := strings.Cut(p.Scope, ":")
 		switch {
-		case kind == "key" && slices.ContainsFunc(x.view.Keys, func(k Key) bool { return k.Name == name }):
-			continue // told with the key
+		case told[p.Scope]:
+			continue // with the key
 		case p.Operator:
 			of := map[bool]string{true: "destinations", false: "sources"}[kind == "dest"]
 			kind = of + pausedByPerson
@@ -228,8 +227,11 @@ func mendOf(p Pause) string {
 func (x *gathering) waiting(scopes ...string) string {
 	var messages uint64
 	sources := map[string]bool{}
-	for _, l := range x.view.Lanes {
-		if slices.Contains(scopes, l.Why.Scope) && !strings.HasPrefix(l.Why.Scope, "dest:") { // which of them go there nobody knows
+	for _, scope := range scopes {
+		if strings.HasPrefix(scope, "dest:") {
+			continue // which of them go there nobody knows
+		}
+		for _, l := range x.waits[scope] {
 			messages += l.Messages
 			sources[l.Source] = true
 		}

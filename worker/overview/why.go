@@ -3,6 +3,7 @@ package overview
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -38,50 +39,60 @@ var urgency = map[State]int{
 	Down: 10, Limited: 11, Unknown: 12, Retrying: 13, Paced: 20, Moving: 21,
 }
 
-// sharePauses adds what workers alone have paused, such as keys, whose tokens they do not share.
+// sharePauses adds what workers alone have paused, such as keys, whose tokens they do not share. Of thousands
+// of pauses each is found by its scope: it is looked for once for every lane.
 func (x *gathering) sharePauses() {
+	at := make(map[string]int, len(x.view.Pauses))
+	for i, p := range x.view.Pauses {
+		at[p.Scope] = i
+	}
+	x.pausedIn = map[pausedIn]bool{}
 	for _, w := range x.view.Workers {
 		for _, p := range w.Status.Pauses {
-			if !slices.ContainsFunc(x.view.Pauses, func(known Pause) bool { return known.Scope == p.Scope }) {
+			x.pausedIn[pausedIn{w.ID, p.Scope}] = true
+			if i, known := at[p.Scope]; !known {
+				at[p.Scope] = len(x.view.Pauses)
 				x.view.Pauses = append(x.view.Pauses, Pause{Paused: p, Worker: w.ID})
-			} else if at := slices.IndexFunc(x.view.Pauses, func(known Pause) bool { return known.Scope == p.Scope }); x.view.Pauses[at].Worker != "" {
-				x.view.Pauses[at].Worker = "several" // whose they are is told with the workers
+			} else if x.view.Pauses[i].Worker != "" {
+				x.view.Pauses[i].Worker = "several" // whose they are is told with the workers
 			}
 		}
 	}
 	x.sortPauses()
 }
 
-// sortPauses finds those that a source may be under: wide ones, and its own. Of thousands of lanes and
-// pauses each is looked at once.
+// pausedIn is a scope that a worker alone has paused.
+type pausedIn struct{ worker, scope string }
+
+// sortPauses finds those that a source may be under: wide ones, its own, and keys.
 func (x *gathering) sortPauses() {
-	x.wide, x.narrow = nil, map[string][]Pause{}
-	for _, p := range x.view.Pauses {
+	x.wide, x.narrow, x.keys = nil, map[string][]*Pause{}, map[string]*Pause{}
+	for i := range x.view.Pauses {
+		p := &x.view.Pauses[i]
 		kind, rest, _ := strings.Cut(p.Scope, ":")
-		if source, _, _ := strings.Cut(rest, ":"); source != "*" && (kind == "source" || kind == "dest") {
+		source, _, _ := strings.Cut(rest, ":")
+		switch {
+		case kind == "key":
+			x.keys[p.Scope] = p
+		case source != "*" && (kind == "source" || kind == "dest"):
 			x.narrow[source] = append(x.narrow[source], p)
-		} else {
+		default:
 			x.wide = append(x.wide, p)
 		}
 	}
-	keysLast := func(p Pause) int {
-		if strings.HasPrefix(p.Scope, "key:") {
-			return 1
-		}
-		return 0
-	}
-	for source, own := range x.narrow {
-		x.narrow[source] = slices.Concat(x.wide, own)
-		slices.SortStableFunc(x.narrow[source], func(a, b Pause) int { return cmp.Compare(keysLast(a), keysLast(b)) })
-	}
 }
 
-// under are the pauses that a source may be under.
-func (x *gathering) under(source string) []Pause {
-	if own, is := x.narrow[source]; is {
-		return own
+// under are the pauses that a source may be under, but for that of its key.
+func (x *gathering) under(source string) iter.Seq[*Pause] {
+	return func(yield func(*Pause) bool) {
+		for _, some := range [...][]*Pause{x.wide, x.narrow[source]} {
+			for _, p := range some {
+				if !yield(p) {
+					return
+				}
+			}
+		}
 	}
-	return x.wide
 }
 
 // why messages of a lane wait: the first reason that holds.
@@ -118,9 +129,9 @@ func (x *gathering) why(l *Lane) Why {
 
 // operatorPause is the pause by a person that all of a source is under; nil when there is none.
 func (x *gathering) operatorPause(source string) (found *Pause) {
-	for _, p := range x.under(source) {
+	for p := range x.under(source) {
 		if p.Operator && (p.Scope == "all" || p.Scope == "source:"+source && found == nil) {
-			found = &p
+			found = p
 		}
 	}
 	return found
@@ -139,24 +150,25 @@ func (x *gathering) scopesOf(source string) (scopes []string, serving []Worker) 
 // broken says what does not work: the source itself, its key, the host, a destination.
 func (x *gathering) broken(l *Lane, scopes []string, serving []Worker) (Why, bool) {
 	source := l.Source
-	for _, p := range x.under(source) {
+	for p := range x.under(source) {
 		if p.Operator {
 			continue
 		}
 		switch {
 		case p.Scope == "source:"+source && p.Refused:
-			return Why{State: Refused, Scope: p.Scope, Text: "Redox refuses the source: " + because(p)}, true
+			return Why{State: Refused, Scope: p.Scope, Text: "Redox refuses the source: " + because(*p)}, true
 		case p.Scope == "source:"+source:
-			return Why{State: Down, Scope: p.Scope, Text: "its messages fail: " + because(p)}, true
+			return Why{State: Down, Scope: p.Scope, Text: "its messages fail: " + because(*p)}, true
 		case !slices.Contains(scopes, p.Scope):
-		case strings.HasPrefix(p.Scope, "key:"):
-			if pausedBy(serving, p.Scope) {
-				return Why{State: NoToken, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
-			}
 		case strings.HasPrefix(p.Scope, "group:"):
-			return Why{State: Limited, Scope: p.Scope, Text: p.Scope + " is paused: " + because(p)}, true
+			return Why{State: Limited, Scope: p.Scope, Text: p.Scope + " is paused: " + because(*p)}, true
 		default:
-			return Why{State: Down, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
+			return Why{State: Down, Scope: p.Scope, Text: p.Scope + " does not work: " + because(*p)}, true
+		}
+	}
+	for _, scope := range scopes {
+		if p := x.keys[scope]; p != nil && x.pausedBy(serving, scope) {
+			return Why{State: NoToken, Scope: scope, Text: scope + " does not work: " + because(*p)}, true
 		}
 	}
 	if (x.listed || x.counted) && l.InHand <= l.Sending { // none was handed back: none goes to a destination that is paused
@@ -167,25 +179,21 @@ func (x *gathering) broken(l *Lane, scopes []string, serving []Worker) (Why, boo
 
 // held says which destination of a source is paused: by a person, or as it does not work.
 func (x *gathering) held(source string) (why Why, is bool) {
-	for _, p := range x.under(source) {
+	for p := range x.under(source) {
 		switch _, destination, _ := p.Target(); {
 		case p.Holds(source):
-			return Why{State: Retrying, Scope: p.Scope, Text: "messages to " + destination + " are paused " + lasting(p)}, true
+			return Why{State: Retrying, Scope: p.Scope, Text: "messages to " + destination + " are paused " + lasting(*p)}, true
 		case !is && !p.Operator && strings.HasPrefix(p.Scope, "dest:"+source+":"):
-			why, is = Why{State: Retrying, Scope: p.Scope, Text: p.Scope + " does not work: " + because(p)}, true
+			why, is = Why{State: Retrying, Scope: p.Scope, Text: p.Scope + " does not work: " + because(*p)}, true
 		}
 	}
 	return why, is
 }
 
 // pausedBy reports whether every one of the workers has paused the scope.
-func pausedBy(workers []Worker, scope string) bool {
+func (x *gathering) pausedBy(workers []Worker, scope string) bool {
 	for _, w := range workers {
-		paused := false
-		for _, p := range w.Status.Pauses {
-			paused = paused || p.Scope == scope
-		}
-		if !paused {
+		if !x.pausedIn[pausedIn{w.ID, scope}] {
 			return false
 		}
 	}
