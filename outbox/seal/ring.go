@@ -116,7 +116,7 @@ func (r *Ring) current(age time.Duration) *state {
 		return s
 	}
 	if !r.mu.TryLock() {
-		if age == fileLook && s.usable() { // somebody looks, and a KMS may take its time
+		if s.usable() && (age == fileLook || s.isOf(os.Stat(r.path))) { // somebody looks, and a KMS may take its time
 			return s
 		}
 		r.mu.Lock()
@@ -125,7 +125,7 @@ func (r *Ring) current(age time.Duration) *state {
 	switch {
 	case fresh(r.now().Sub(s.looked), age):
 		r.mu.Unlock()
-	case age == fileLook && s.usable() && s.due(r.now()) && s.isOf(os.Stat(r.path)):
+	case s.usable() && s.due(r.now()) && s.isOf(os.Stat(r.path)):
 		go r.look(s) // nobody waits for a key that stays away; it is bounded by unwrapTimeout
 	default:
 		return r.look(s)
