@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -244,11 +245,12 @@ func (ks Keys) find(id string) (*key, error) {
 }
 
 // unwrap has a KMS unwrap what needs it, but for keys that before has unwrapped already. The error is that of the
-// first key that stays as it is. A key for which the KMS takes its time holds up no other.
+// first key that stays as it is. Keys are asked for in no order: those for which the KMS takes its time, however many they
+// are, are not before all others each time.
 func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) error {
 	var all sync.WaitGroup
 	slots, errs := make(chan struct{}, unwrapAtOnce), make([]error, len(ks.list))
-	for i := range ks.list {
+	for _, i := range mathrand.Perm(len(ks.list)) {
 		k := &ks.list[i]
 		if k.wrapped == nil || k.bytes != nil {
 			continue
@@ -258,8 +260,8 @@ func (ks Keys) unwrap(ctx context.Context, kms KMS, before Keys) error {
 			k.bytes, k.aead = before.list[at].bytes, before.list[at].aead
 			continue
 		}
+		slots <- struct{}{}
 		all.Go(func() {
-			slots <- struct{}{}
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(ctx, unwrapOne)
 			defer cancel()

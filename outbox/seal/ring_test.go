@@ -174,6 +174,41 @@ func TestRing_KMSThatDoesNotAnswerForOneKey(t *testing.T) {
 	})
 }
 
+// A KMS that does not answer for a hundred keys, the oldest, holds up none of the others for long.
+func TestRing_KMSThatDoesNotAnswerForManyKeys(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(1999, 11, 30, 12, 0, 0, 0, time.UTC) // before the time of a bubble
+	s := &stuck{never: "gone"}
+	var ks Keys
+	for n := range 400 {
+		name := "key"
+		if n < 100 {
+			name = s.never
+		}
+		var err error
+		if ks, _, err = ks.WithWrapped(t.Context(), begin, begin.Add(time.Duration(n)*time.Second), s, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := ks.Encode()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "ring.json")
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(path, Options{KMS: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for began := time.Now(); len(r.state.Load().keys.opening().list) < 300; <-time.After(time.Second) {
+			if r.Err(); time.Since(began) > 5*time.Minute {
+				t.Fatalf("%d keys open", len(r.state.Load().keys.opening().list))
+			}
+		}
+		<-time.After(unwrapTimeout) // the last look is over
+	})
+}
+
 // While a KMS fails for a new key, what that sealed is away, and nothing else.
 func TestRing_KMSFailsForANewKey(t *testing.T) {
 	t.Parallel()
