@@ -47,7 +47,6 @@ func TestDockerfile_BuildRunsAlone(t *testing.T) {
 		t.Errorf("version: %s, %v", out, err)
 	}
 	runImage(t, binary)
-	runSystemd(t, binary)
 }
 
 // builderContext is what Dockerfile.dockerignore leaves of the repository.
