@@ -59,9 +59,10 @@ func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration, reas
 }
 
 // PauseDestination is Pause for the messages of a source to one destination alone, or of every source to
-// it if source is "". The destination is named as in its scope: see [Source.MessageScopes]. Other messages
-// go on; those behind a message of the same order wait. What was held back comes again half a minute after
-// the pause has ended at the latest, and within five minutes where it is thousands of messages.
+// it if source is "". The destination is named as in its scope, in whichever case: see
+// [Source.MessageScopes]. Other messages go on; those behind a message of the same order wait. What was
+// held back comes again half a minute after the pause has ended at the latest, and within five minutes
+// where it is thousands of messages.
 func (p *Pauses) PauseDestination(ctx context.Context, source, destination string, d time.Duration, reason string) error {
 	if err := CheckDestination(destination); err != nil {
 		return err

@@ -93,11 +93,11 @@ func TestPauses_OfADestinationAlone(t *testing.T) {
 			t.Errorf("%d calls for 350 messages", n)
 		}
 
-		// For a while, and for whichever source.
-		r.must(p.PauseDestination(r.Context(), "", "big", 10*time.Second, ""))
+		// For a while, for whichever source, and in whichever case it is written.
+		r.must(p.PauseDestination(r.Context(), "", "BIG", 10*time.Second, ""))
 		bubble.Sleep(time.Second)
 		r.toClinic("all-1", source, "big")
-		r.toClinic("all-2", "clinic-b", "big")
+		r.toClinic("all-2", "clinic-b", "Big")
 		bubble.Sleep(8 * time.Second)
 		if n := len(r.far.Calls()); n != 350 {
 			t.Errorf("%d calls while it is paused for all", n)

@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"math/rand/v2"
-	"strings"
 	"time"
 )
 
@@ -46,11 +45,11 @@ func (b *Breaker) byHand(own []string, now time.Time) (left time.Duration, is bo
 		return 0, false
 	}
 	for _, scope := range own {
-		dest, ok := strings.CutPrefix(scope, destPrefix)
-		if !ok {
+		if !isDest(scope) {
 			continue
 		}
-		for _, name := range [...]string{operatorPrefix + dest, OperatorScope("", idOf(scope))} {
+		id := idOf(scope)
+		for _, name := range [...]string{OperatorScope(ofSource(scope), id), OperatorScope("", id)} {
 			p := b.scopes[name]
 			switch {
 			case p == nil || p.over(now):

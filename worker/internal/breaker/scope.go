@@ -28,14 +28,14 @@ const (
 func Source(name string) string { return sourcePrefix + name }
 
 // OperatorScope is the scope of an operator's pause of a source, or of all when it is "": of its
-// messages to one destination, or of all of them when that is "".
+// messages to one destination, or of all of them when that is "". The case of a destination does not count.
 func OperatorScope(source, destination string) string {
 	scope := operatorAll
 	if source != "" {
 		scope = operatorPrefix + source
 	}
 	if destination != "" {
-		scope += ":" + destination
+		scope += ":" + strings.ToLower(destination)
 	}
 	return scope
 }
