@@ -84,7 +84,7 @@ type Console struct {
 	letters  *dlq.Store
 	gatherer *overview.Gatherer
 	view     *looker
-	heads    headCache
+	heads    lately[*heads]
 	lists    letterPages
 	sources  atomic.Pointer[registry.Snapshot] // nil before it is known
 	pages    map[string]*template.Template

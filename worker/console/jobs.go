@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -110,11 +109,7 @@ func (j *job) Resumable() bool { s := j.Now(); return s != running && s != done 
 type jobs struct {
 	console *Console
 	active  atomic.Int32
-	changed atomic.Bool // since the list was read
-
-	mu     sync.Mutex
-	listed []*job // is not changed
-	at     time.Time
+	listed  lately[[]*job]
 }
 
 func (s *jobs) bucket(ctx context.Context) (jetstream.KeyValue, error) {
@@ -182,7 +177,7 @@ func (s *jobs) write(ctx context.Context, kv jetstream.KeyValue, j *job) (err er
 			j.revision = revision
 		}
 	}
-	s.changed.Store(true)
+	s.listed.forget()
 	return err
 }
 
@@ -204,24 +199,12 @@ func (s *jobs) get(ctx context.Context, kv jetstream.KeyValue, id string) (*job,
 
 // list are all jobs, the newest first. One look serves all who ask within a moment.
 func (s *jobs) list(ctx context.Context) ([]*job, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.changed.Swap(false) && time.Since(s.at) < listedFor {
-		return slices.Clone(s.listed), nil
-	}
-	all, err := s.read(ctx)
-	if err != nil {
-		s.at = time.Time{}
-		return nil, err
-	}
-	s.listed, s.at = all, time.Now()
-	return slices.Clone(all), nil
+	all, err := s.listed.get(ctx, listedFor, jobTimeout, s.read)
+	return slices.Clone(all), err
 }
 
 // read reads all jobs.
 func (s *jobs) read(ctx context.Context) ([]*job, error) {
-	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
-	defer cancel()
 	kv, err := s.bucket(ctx)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox/dlq"
@@ -28,21 +27,8 @@ type heads struct {
 	Taken time.Time
 }
 
-// headCache has one look serve all who ask. It counts the subjects of the queue, which the server
-// feels.
-type headCache struct {
-	mu    sync.Mutex
-	found *heads
-}
-
-func (h *headCache) get(ctx context.Context, c *Console) (*heads, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.found != nil && time.Since(h.found.Taken) < max(headsFor, c.gatherer.Pause()) {
-		return h.found, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, headsTimeout)
-	defer cancel()
+// readHeads counts the subjects of the queue, which the server feels.
+func (c *Console) readHeads(ctx context.Context) (*heads, error) {
 	first, err := c.gatherer.Heads(ctx, "", 2, mostHeads)
 	if err != nil {
 		return nil, err
@@ -51,15 +37,7 @@ func (h *headCache) get(ctx context.Context, c *Console) (*heads, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.found = &heads{Heads: first, Held: held, Taken: time.Now()}
-	return h.found, nil
-}
-
-// forget has the next look be a new one.
-func (h *headCache) forget() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.found = nil
+	return &heads{Heads: first, Held: held, Taken: time.Now()}, nil
 }
 
 // orderData is what the page of orders shows.
@@ -81,7 +59,8 @@ func (r *request) orders() (orderData, error) {
 			return data, err
 		}
 	}
-	found, err := r.console.heads.get(r.Context(), r.console)
+	c := r.console
+	found, err := c.heads.get(r.Context(), max(headsFor, c.gatherer.Pause()), headsTimeout, c.readHeads)
 	if err != nil {
 		return data, err
 	}
