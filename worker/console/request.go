@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -228,11 +229,19 @@ func (r *request) seeOther(w http.ResponseWriter, to string, done any) error {
 	return nil
 }
 
+// busyWait is how long a place of those who read much is waited for: an answer that comes after the server's
+// time for one is none.
+const busyWait = 8 * time.Second
+
 // busy takes a place of those who read much; free gives it back.
 func (r *request) busy() (free func(), err error) {
+	limit := time.NewTimer(busyWait)
+	defer limit.Stop()
 	select {
 	case r.console.heavy <- struct{}{}:
 		return func() { <-r.console.heavy }, nil
+	case <-limit.C:
+		return nil, &problem{Status: http.StatusServiceUnavailable, Text: "others read through many messages here", Mend: "try again in a moment"}
 	case <-r.Context().Done():
 		return nil, context.Cause(r.Context())
 	}

@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 // rig is a provisioned NATS server and a console that runs, whose guard believes the header X-User.
 type rig struct {
 	testing.TB
+	server  *natsdev.Server
 	js      jetstream.JetStream
 	letters *dlq.Store
 	console *console.Console
@@ -79,7 +80,7 @@ func newRig(t testing.TB, change ...func(*console.Config)) *rig {
 	must(t, err)
 	letters, err := dlq.New(js, dlq.Config{})
 	must(t, err)
-	r := &rig{TB: t, js: js, letters: letters}
+	r := &rig{TB: t, server: s, js: js, letters: letters}
 	c := console.Config{JS: js, Guard: guard, Topology: top}
 	for _, f := range change {
 		f(&c)

@@ -3,6 +3,8 @@ package console
 import (
 	"net/http"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/redoxworker/redoxworker/worker/console/access"
 )
 
@@ -33,30 +35,30 @@ func (c *Console) table() []route {
 	return []route{
 		{"GET /{$}", access.See, c.showOverview, 0},
 		{"GET /events", access.See, c.events, 0},
-		{"POST /pause", access.Pause, c.pause, 0},
-		{"POST /resume", access.Resume, c.resume, 0},
-		{"GET /dead", access.See, c.showDead, 0},
-		{"GET /dead/{sequence}", access.See, c.showLetter, 0},
-		{"GET /dead/{sequence}/shape", access.See, c.showShape, 0},
-		{"POST /dead/{sequence}/reveal", access.Reveal, c.reveal, 0},
-		{"POST /dead/{sequence}/edit", access.Edit, c.edit, 0},
-		{"POST /dead/{sequence}/send", access.Edit, c.send, mostBody},
-		{"POST /dead/choose", access.Replay, c.choose, 0},
-		{"POST /dead/export", access.Export, c.export, 0},
-		{"GET /replays", access.See, c.showReplays, 0},
-		{"POST /replays", access.Replay, c.start, 0},
-		{"GET /replays/{id}", access.See, c.showReplay, 0},
-		{"POST /replays/{id}/stop", access.Replay, c.stop, 0},
-		{"POST /replays/{id}/resume", access.Replay, c.goOn, 0},
-		{"GET /order", access.See, c.showOrder, 0},
-		{"GET /order/held", access.See, c.showHeld, 0},
-		{"POST /order/hold", access.Hold, c.hold, 0},
-		{"POST /order/release", access.Release, c.release, 0},
+		{"POST /pause", access.Pause, asking(c.pause), 0},
+		{"POST /resume", access.Resume, asking(c.resume), 0},
+		{"GET /dead", access.See, asking(c.showDead), 0},
+		{"GET /dead/{sequence}", access.See, asking(c.showLetter), 0},
+		{"GET /dead/{sequence}/shape", access.See, asking(c.showShape), 0},
+		{"POST /dead/{sequence}/reveal", access.Reveal, asking(c.reveal), 0},
+		{"POST /dead/{sequence}/edit", access.Edit, asking(c.edit), 0},
+		{"POST /dead/{sequence}/send", access.Edit, asking(c.send), mostBody},
+		{"POST /dead/choose", access.Replay, asking(c.choose), 0},
+		{"POST /dead/export", access.Export, asking(c.export), 0},
+		{"GET /replays", access.See, asking(c.showReplays), 0},
+		{"POST /replays", access.Replay, asking(c.start), 0},
+		{"GET /replays/{id}", access.See, asking(c.showReplay), 0},
+		{"POST /replays/{id}/stop", access.Replay, asking(c.stop), 0},
+		{"POST /replays/{id}/resume", access.Replay, asking(c.goOn), 0},
+		{"GET /order", access.See, asking(c.showOrder), 0},
+		{"GET /order/held", access.See, asking(c.showHeld), 0},
+		{"POST /order/hold", access.Hold, asking(c.hold), 0},
+		{"POST /order/release", access.Release, asking(c.release), 0},
 		{"GET /sources", access.See, c.showSources, 0},
-		{"POST /sources", access.Sources, c.addSource, 0},
-		{"GET /sources/{name}", access.Sources, c.showSource, 0},
-		{"POST /sources/{name}", access.Sources, c.setSource, 0},
-		{"POST /sources/{name}/remove", access.Sources, c.removeSource, 0},
+		{"POST /sources", access.Sources, asking(c.addSource), 0},
+		{"GET /sources/{name}", access.Sources, asking(c.showSource), 0},
+		{"POST /sources/{name}", access.Sources, asking(c.setSource), 0},
+		{"POST /sources/{name}/remove", access.Sources, asking(c.removeSource), 0},
 		{"GET /keys", access.See, c.showKeys, 0},
 		{"GET /keys/jwks.json", access.See, c.showPublicKeys, 0},
 		{"GET /workers", access.See, c.showWorkers, 0},
@@ -64,6 +66,17 @@ func (c *Console) table() []route {
 		{"GET /outbox/failed", access.See, c.showRows, 0},
 		{"POST /outbox/choose", access.Retry, c.chooseRows, 0},
 		{"POST /outbox/failed", access.Retry, c.changeRows, 0},
-		{"GET /audit", access.Audit, c.showAudit, 0},
+		{"GET /audit", access.Audit, asking(c.showAudit), 0},
+	}
+}
+
+// asking is what asks NATS itself, and not what was found before: while the connection is down it says that at
+// once, and takes no place from others until its requests have timed out.
+func asking(do serve) serve {
+	return func(w http.ResponseWriter, r *request) error {
+		if !r.console.config.JS.Conn().IsConnected() {
+			return nats.ErrDisconnected
+		}
+		return do(w, r)
 	}
 }

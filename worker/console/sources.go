@@ -55,7 +55,7 @@ type sourceRow struct {
 // showSources lists sources; to programs as sources ls --json does.
 func (c *Console) showSources(w http.ResponseWriter, r *request) error {
 	if r.json {
-		return c.tellSources(w, r)
+		return asking(c.tellSources)(w, r)
 	}
 	data := sourcesData{Query: strings.TrimSpace(r.FormValue("q")), MayAdd: r.user.MayAny(access.Sources), Newer: r.FormValue("after") != ""}
 	known := registry.Snapshot{Err: errNothingKnown}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -12,26 +13,35 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
-// Where NATS is away each page says that, and what it cannot do, and none takes long.
+// Where NATS is away each page says that, and what it cannot do, and none takes long: neither while the
+// connection is tried again, nor when it is closed.
 func TestConsole_WithoutNATS(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.bury(0, 3, "clinic-a")
 	r.get("ada", "/", "")
-	r.js.Conn().Close()
-	for path, form := range map[string][]string{"/dead": nil, "/dead/1": nil, "/order": nil, "/replays": nil, "/audit": nil, "/sources": nil, "/pause": {"source", "clinic-a"}, "/dead/1/reveal": {"x", "1"}, "/order/hold": {"source", "clinic-a", "id", "m"}} {
-		for _, accept := range []string{asJSON, "text/html"} {
-			got := answer{}
-			if form == nil {
-				got = r.get("ada", path, accept)
-			} else {
-				got = r.post("ada", path, accept, append(form, "reason", "x")...)
-			}
-			if page := accept == "text/html"; path == "/sources" && page { // the registry is followed, and known
-				continue
-			}
-			if got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "Planted") {
-				t.Errorf("%s as %s: %d\n%s", path, accept, got.status, got.body)
+	must(t, r.server.Shutdown())
+	for r.js.Conn().IsConnected() { // until the client has noticed
+		runtime.Gosched()
+	}
+	for _, closed := range []bool{false, true} {
+		if closed {
+			r.js.Conn().Close()
+		}
+		for path, form := range map[string][]string{"/dead": nil, "/dead/1": nil, "/order": nil, "/order/held": nil, "/replays": nil, "/audit": nil, "/sources": nil, "/pause": {"source", "clinic-a"}, "/dead/1/reveal": {"x", "1"}, "/order/hold": {"source", "clinic-a", "id", "m"}} {
+			for _, accept := range []string{asJSON, "text/html"} {
+				got, began := answer{}, time.Now()
+				if form == nil {
+					got = r.get("ada", path, accept)
+				} else {
+					got = r.post("ada", path, accept, append(form, "reason", "x")...)
+				}
+				if page := accept == "text/html"; path == "/sources" && page { // the registry is followed, and known
+					continue
+				}
+				if got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "Planted") || time.Since(began) > 4*time.Second { // a request takes 5 s
+					t.Errorf("closed %v: %s as %s: %d after %s\n%s", closed, path, accept, got.status, time.Since(began), got.body)
+				}
 			}
 		}
 	}
