@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -162,17 +163,21 @@ func (f *finding) result() Finding {
 
 // sinceMoved says what is known of a message that was moved away; "" where nobody looked.
 func (f *finding) sinceMoved() string {
-	for _, p := range f.places {
-		if p.rank > rankAudit {
-			return "; it is there: see " + p.Source
+	var known *Place
+	for _, source := range slices.Sorted(maps.Keys(f.places)) {
+		if p := f.places[source]; p.State != MovedAway && p.State != Unknown && (known == nil || p.rank > known.rank) {
+			known = p
 		}
+	}
+	if known != nil {
+		return "; see " + known.Source
 	}
 	if f.options.Source != "" || slices.ContainsFunc(f.unlearned, func(text string) bool {
 		return strings.HasPrefix(text, theQueue) || strings.HasPrefix(text, theLetters)
 	}) {
 		return ""
 	}
-	return "; it is there no more: it was delivered, and its reply not kept"
+	return "; it is there no more: it may have been delivered, and its reply not kept"
 }
 
 // The ranks of what tells of a message's state: what stands now counts more than what was.
