@@ -67,12 +67,12 @@ func (o *Outbox) FailedRows(ctx context.Context, db *sql.DB, q FailedQuery) ([]F
 	return all, rows.Err()
 }
 
-// putBack is the statement that copies failed rows to the others. One that was held with [LateHold] says from then
+// putBack is the statement that copies failed rows to the others, with %s for a list of them. One that was held with [LateHold] says from then
 // on that Redox may get its message twice.
-func (o *Outbox) putBack(where string) string {
+func (o *Outbox) putBack() string {
 	const columns = "seq, id, source, token, request, created, sealed"
 	return "INSERT INTO redox_outbox (" + columns + ", message) SELECT " + columns + ", CASE WHEN failed = '" + lateReason + "' AND " +
-		o.dialect.unmarked() + " THEN " + o.dialect.marked() + " ELSE message END FROM redox_outbox_failed WHERE " + where
+		o.dialect.unmarked() + " THEN " + o.dialect.marked() + " ELSE message END FROM redox_outbox_failed WHERE seq IN (%s)"
 }
 
 // Retry puts a failed row back to where it was: before the later rows of its order key, as far
@@ -80,7 +80,7 @@ func (o *Outbox) putBack(where string) string {
 // [LateHold] is then marked Redox-Possible-Duplicate. An empty source is that of the only one which has a
 // failed row with the id.
 func (o *Outbox) Retry(ctx context.Context, db *sql.DB, source, id string) error {
-	return o.change(ctx, db, source, id, o.putBack("seq = ?"))
+	return o.change(ctx, db, source, id, o.putBack())
 }
 
 // Discard deletes a failed row for good. With RelayConfig.HoldAfterFailed the later messages of its
@@ -90,67 +90,47 @@ func (o *Outbox) Discard(ctx context.Context, db *sql.DB, source, id string) err
 	return o.change(ctx, db, source, id, "")
 }
 
-// findFailed is the first failed row with an id, of one source or of the only one.
-func (o *Outbox) findFailed(ctx context.Context, db *sql.DB, source, id string) (seq int64, lane int, err error) {
-	text, args := "SELECT seq, lane, source FROM redox_outbox_failed WHERE id = ?", []any{id}
+// findFailed is the Seq of the first failed row with an id, of one source or of the only one.
+func (o *Outbox) findFailed(ctx context.Context, db *sql.DB, source, id string) (seq int64, err error) {
+	text, args := "SELECT seq, source FROM redox_outbox_failed WHERE id = ?", []any{id}
 	if source != "" {
 		text, args = text+" AND source = ?", append(args, source)
 	}
 	rows, err := db.QueryContext(ctx, o.sql(text+" ORDER BY seq DESC"), args...)
 	if err != nil {
-		return 0, 0, fmt.Errorf("sqloutbox: look for a failed row: %w", err)
+		return 0, fmt.Errorf("sqloutbox: look for a failed row: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	sources := map[string]bool{}
 	for rows.Next() {
-		if err := rows.Scan(&seq, &lane, &source); err != nil {
-			return 0, 0, err
+		if err := rows.Scan(&seq, &source); err != nil {
+			return 0, err
 		}
 		sources[source] = true
 	}
 	switch err := rows.Err(); {
 	case err != nil:
-		return 0, 0, fmt.Errorf("sqloutbox: look for a failed row: %w", err)
+		return 0, fmt.Errorf("sqloutbox: look for a failed row: %w", err)
 	case len(sources) == 0:
-		return 0, 0, ErrNoFailedRow
+		return 0, ErrNoFailedRow
 	case len(sources) > 1:
-		return 0, 0, ErrSeveralSources
+		return 0, ErrSeveralSources
 	}
-	return seq, lane, nil
+	return seq, nil
 }
 
-// change takes a row from the failed ones. The lane's generation has whoever owns it next read it
-// from its start.
+// change takes a row from the failed ones.
 func (o *Outbox) change(ctx context.Context, db *sql.DB, source, id, first string) error {
 	if db == nil {
 		return errNoDatabase
 	}
-	seq, lane, err := o.findFailed(ctx, db, source, id)
+	seq, err := o.findFailed(ctx, db, source, id)
 	if err != nil {
 		return err
 	}
-	tx, err := db.BeginTx(ctx, o.dialect.locking())
-	if err != nil {
-		return fmt.Errorf("sqloutbox: change a failed row: %w", err)
+	n, err := o.changeRows(ctx, db, []int64{seq}, first)
+	if err == nil && n == 0 {
+		err = ErrNoFailedRow // somebody else was faster
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	// Waits for the batch of a relay that has the lane.
-	_, err = tx.ExecContext(ctx, o.sql("UPDATE redox_outbox_lane SET generation = generation + 1 WHERE lane = ?"), lane)
-	if err == nil && first != "" {
-		_, err = tx.ExecContext(ctx, o.sql(first), seq)
-	}
-	if err == nil {
-		var done sql.Result
-		if done, err = tx.ExecContext(ctx, o.sql("DELETE FROM redox_outbox_failed WHERE seq = ?"), seq); err == nil {
-			if n, countErr := done.RowsAffected(); countErr == nil && n == 0 {
-				return ErrNoFailedRow // somebody else was faster
-			}
-			err = tx.Commit()
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("sqloutbox: change a failed row: %w", err)
-	}
-	o.Kick()
-	return nil
+	return err
 }

@@ -95,7 +95,7 @@ func (o *Outbox) FailedSources(ctx context.Context, db *sql.DB) (map[string]int6
 // RetryRows puts failed rows back, named by their Seq, as [Outbox.Retry] does with one. It returns how many
 // were put back: those that are gone are left out. An error ends it: what was put back before stays so.
 func (o *Outbox) RetryRows(ctx context.Context, db *sql.DB, rows []int64) (int, error) {
-	return o.changeRows(ctx, db, rows, o.putBack("seq IN (%s)"))
+	return o.changeRows(ctx, db, rows, o.putBack())
 }
 
 // DiscardRows deletes failed rows for good, named by their Seq, as [Outbox.Discard] does with one. It
