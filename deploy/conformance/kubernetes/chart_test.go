@@ -259,6 +259,13 @@ func TestChart_RefusesBadValues(t *testing.T) {
 		"scaling: {minReplicas: 7}":                            "scaling.maxReplicas (6) is less than scaling.minReplicas (7)",
 		"config: {nats: {password: s3cret}}":                   "config.nats.password would be in a ConfigMap, for all to read: put it into a file of the secret, and set config.nats.password_file to its path",
 		"config: {nats: {url: \"nats://u:s3cret@nats:4222\"}}": "config.nats.url holds a password",
+		"config: {nats: {password: 12345678}}":                 "config.nats.password would be in a ConfigMap",
+		"config: {nats: {token: [s3cret]}}":                    "config.nats.token would be in a ConfigMap",
+		"config: {nats.Password: s3cret}":                      "config.nats.Password would be in a ConfigMap",
+		"config: {nats: {url: \"u:s3cret@nats:4222\"}}":        "config.nats.url holds a password",
+		"config: {a: [{b: \"http://s3cret@a\"}]}":              "config.a.b holds a password",
+		"config: {worker: {drain_timeout: 2.0m}}":              "is less than config.worker.drain_timeout (2.0m) and 15 s",
+		"config: {worker: {drain_timeout: 120000ms}}":          "is less than config.worker.drain_timeout (120000ms) and 15 s",
 		"config: {worker: {drain_timeout: 2m}}":                "worker.terminationGracePeriodSeconds (60) is less than config.worker.drain_timeout (2m) and 15 s",
 	} {
 		_, err := install(t, "redoxworker", text)
@@ -268,27 +275,35 @@ func TestChart_RefusesBadValues(t *testing.T) {
 	}
 }
 
-// Whatever of redoxworker.yaml is a secret the chart takes as a file alone.
+// Whatever of redoxworker.yaml is a secret the chart takes as a file alone, and no address with a password.
 func TestChart_RefusesEverySecret(t *testing.T) {
 	t.Parallel()
-	paths := secretKeys(reflect.TypeFor[config.Config](), nil)
-	if len(paths) < 12 {
-		t.Fatalf("secrets of the configuration: %v", paths)
-	}
-	for _, path := range paths {
-		text := "s3cret"
-		for _, key := range slices.Backward(path) {
-			text = "{" + key + ": " + text + "}"
+	for of, c := range map[reflect.Type]struct {
+		text, want string
+		some       int
+	}{
+		reflect.TypeFor[config.Secret](): {"s3cret", " would be in a ConfigMap", 12},
+		reflect.TypeFor[config.URL]():    {"http://u:s3cret@a", " holds a password", 3},
+	} {
+		paths := keysOf(of, reflect.TypeFor[config.Config](), nil)
+		if len(paths) < c.some {
+			t.Fatalf("the configuration has of %v: %v", of, paths)
 		}
-		_, err := install(t, "redoxworker", "config: "+text)
-		if want := "config." + strings.Join(path, "."); err == nil || !strings.Contains(err.Error(), want+" would be in a ConfigMap") {
-			t.Errorf("%s: %v", want, err)
+		for _, path := range paths {
+			text := c.text
+			for _, key := range slices.Backward(path) {
+				text = "{" + key + ": " + text + "}"
+			}
+			_, err := install(t, "redoxworker", "config: "+text)
+			if want := "config." + strings.Join(path, "."); err == nil || !strings.Contains(err.Error(), want+c.want) {
+				t.Errorf("%s: %v", want, err)
+			}
 		}
 	}
 }
 
-// secretKeys are the paths of a configuration's secrets.
-func secretKeys(of reflect.Type, at []string) (paths [][]string) {
+// keysOf are the paths of a configuration's values of a type.
+func keysOf(wanted, of reflect.Type, at []string) (paths [][]string) {
 	for i := range of.NumField() {
 		f := of.Field(i)
 		path := append(slices.Clone(at), f.Tag.Get("key"))
@@ -298,10 +313,10 @@ func secretKeys(of reflect.Type, at []string) (paths [][]string) {
 		}
 		switch {
 		case f.Tag.Get("key") == "":
-		case f.Type == reflect.TypeFor[config.Secret]():
+		case f.Type == wanted:
 			paths = append(paths, path)
 		case kind.Kind() == reflect.Struct:
-			paths = append(paths, secretKeys(kind, path)...)
+			paths = append(paths, keysOf(wanted, kind, path)...)
 		}
 	}
 	return paths

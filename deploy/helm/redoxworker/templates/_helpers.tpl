@@ -120,34 +120,38 @@ volumeMounts:
     - {port: {{ .Values.networkPolicy.nats.port }}}
 {{- end -}}
 
-{{- /* Refuses a secret among the values: (dict "at" PATH "of" MAP). */ -}}
+{{- /* Refuses a secret among values, of whatever type: (dict "at" PATH "key" KEY "of" VALUE). */ -}}
 {{- define "redoxworker.refuseSecrets" -}}
 {{- $at := .at -}}
-{{- range $key, $value := .of -}}
-{{- if kindIs "map" $value -}}
-{{- include "redoxworker.refuseSecrets" (dict "at" (printf "%s.%s" $at $key) "of" $value) -}}
-{{- else if and (kindIs "string" $value) $value (has $key (list "password" "token" "creds" "nkey" "private_key" "api_key" "secret" "client_secret" "session_key" "dsn")) -}}
-{{- fail (printf "%s.%s would be in a ConfigMap, for all to read: put it into a file of the secret, and set %s.%s_file to its path" $at $key $at $key) -}}
+{{- $key := .key -}}
+{{- if kindIs "map" .of -}}
+{{- range $name, $value := .of -}}
+{{- include "redoxworker.refuseSecrets" (dict "at" (printf "%s.%s" $at $name) "key" (splitList "." (lower $name) | last) "of" $value) -}}
 {{- end -}}
+{{- else if and (ne (toString .of) "") (has $key (list "password" "token" "creds" "nkey" "private_key" "api_key" "secret" "client_secret" "session_key" "dsn")) -}}
+{{- fail (printf "%s would be in a ConfigMap, for all to read: put it into a file of the secret, and set %s_file to its path" $at $at) -}}
+{{- else if kindIs "slice" .of -}}
+{{- range .of -}}
+{{- include "redoxworker.refuseSecrets" (dict "at" $at "key" $key "of" .) -}}
+{{- end -}}
+{{- else if or (regexMatch "//[^/]*@" (toString .of)) (and (hasSuffix "url" $key) (regexMatch "(^|,)[^/]*@" (toString .of))) -}}
+{{- fail (printf "%s holds a password or a token, for all to read: take it out of the address; for NATS set user and password_file" $at) -}}
 {{- end -}}
 {{- end -}}
 
 {{- /* Seconds of a duration such as 1m30s. */ -}}
 {{- define "redoxworker.seconds" -}}
 {{- $all := 0 -}}
-{{- range regexFindAll "[0-9]+(h|ms|m|s)" . -1 -}}
-{{- $all = add $all (mul (regexFind "[0-9]+" . | int) (get (dict "h" 3600 "m" 60 "s" 1 "ms" 0) (regexFind "[a-z]+" .))) -}}
+{{- range regexFindAll "[0-9.]+(h|ms|m|s)" . -1 -}}
+{{- $all = addf $all (mulf (regexFind "[0-9.]+" .) (get (dict "h" 3600 "m" 60 "s" 1 "ms" 0.001) (regexFind "[a-z]+" .))) -}}
 {{- end -}}
 {{- $all -}}
 {{- end -}}
 
 {{- define "redoxworker.config" -}}
-{{- include "redoxworker.refuseSecrets" (dict "at" "config" "of" .Values.config) -}}
-{{- if regexMatch "//[^/]*@" .Values.config.nats.url -}}
-{{- fail "config.nats.url holds a password or a token, which would be in a ConfigMap: set config.nats.user and config.nats.password_file" -}}
-{{- end -}}
-{{- $drain := dig "worker" "drain_timeout" "30s" .Values.config -}}
-{{- if gt (add (include "redoxworker.seconds" $drain) 15) (int64 .Values.worker.terminationGracePeriodSeconds) -}}
+{{- include "redoxworker.refuseSecrets" (dict "at" "config" "key" "" "of" .Values.config) -}}
+{{- $drain := dig "drain_timeout" "30s" (default dict .Values.config.worker) | toString -}}
+{{- if gt (addf (include "redoxworker.seconds" $drain) 15) (float64 .Values.worker.terminationGracePeriodSeconds) -}}
 {{- fail (printf "worker.terminationGracePeriodSeconds (%v) is less than config.worker.drain_timeout (%s) and 15 s" .Values.worker.terminationGracePeriodSeconds $drain) -}}
 {{- end -}}
 {{- toYaml .Values.config -}}
