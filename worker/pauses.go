@@ -55,7 +55,11 @@ type Paused struct {
 // d, or until Resume if d is 0. What is in flight goes on. reason tells other operators why; it is
 // shown wherever the pause is.
 func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration, reason string) error {
-	return p.store.Pause(ctx, breaker.OperatorScope(source, ""), d, p.by, reason)
+	scope, err := operatorScope(source, "")
+	if err != nil {
+		return err
+	}
+	return p.store.Pause(ctx, scope, d, p.by, reason)
 }
 
 // PauseDestination is Pause for the messages of a source to one destination alone, or of every source to
@@ -64,25 +68,42 @@ func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration, reas
 // held back comes again half a minute after the pause has ended at the latest, and within five minutes
 // where it is thousands of messages.
 func (p *Pauses) PauseDestination(ctx context.Context, source, destination string, d time.Duration, reason string) error {
-	if err := CheckDestination(destination); err != nil {
+	scope, err := operatorScope(source, destination)
+	if err = errors.Join(err, CheckDestination(destination)); err != nil {
 		return err
 	}
-	return p.store.Pause(ctx, breaker.OperatorScope(source, destination), d, p.by, reason)
+	return p.store.Pause(ctx, scope, d, p.by, reason)
 }
 
 // Resume ends an operator's pause of a source, or the one of all sources if it is "". It reports
 // whether there was one. A source stays paused while all are, and pauses of its destinations stay.
 func (p *Pauses) Resume(ctx context.Context, source string) (bool, error) {
-	return p.store.Resume(ctx, breaker.OperatorScope(source, ""), p.by)
+	scope, err := operatorScope(source, "")
+	if err != nil {
+		return false, err
+	}
+	return p.store.Resume(ctx, scope, p.by)
 }
 
 // ResumeDestination ends an operator's pause of a destination of a source, or the one of all sources to
 // it if source is "". It reports whether there was one.
 func (p *Pauses) ResumeDestination(ctx context.Context, source, destination string) (bool, error) {
-	if err := CheckDestination(destination); err != nil {
+	scope, err := operatorScope(source, destination)
+	if err = errors.Join(err, CheckDestination(destination)); err != nil {
 		return false, err
 	}
-	return p.store.Resume(ctx, breaker.OperatorScope(source, destination), p.by)
+	return p.store.Resume(ctx, scope, p.by)
+}
+
+// operatorScope is that of a pause. What is no name of a source is none that means all of them, or a
+// destination of one.
+func operatorScope(source, destination string) (string, error) {
+	if source != "" {
+		if err := outbox.CheckSource(source); err != nil {
+			return "", err
+		}
+	}
+	return breaker.OperatorScope(source, destination), nil
 }
 
 // mostDestination bounds the name of a destination in bytes.

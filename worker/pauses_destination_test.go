@@ -173,3 +173,24 @@ func TestPauses_OfAThousandDestinations(t *testing.T) {
 		}
 	})
 }
+
+// What is no name of a source pauses nothing: neither all sources, nor a destination of one.
+func TestPauses_OfNoSource(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		p := worker.NewPauses(r.js, "", "ann@ops")
+		r.must(p.Pause(r.Context(), "", 0, ""))
+		r.must(p.PauseDestination(r.Context(), source, "big", 0, ""))
+		for _, of := range []string{"*", "clinic-a:big", "a b"} {
+			_, resumed := p.Resume(r.Context(), of)
+			_, left := p.ResumeDestination(r.Context(), of, "big")
+			for _, err := range []error{p.Pause(r.Context(), of, 0, ""), p.PauseDestination(r.Context(), of, "big", 0, ""), resumed, left} {
+				if err == nil {
+					t.Errorf("%q is taken for a source", of)
+				}
+			}
+		}
+		if list, err := p.List(r.Context()); err != nil || len(list) != 2 {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
+}
