@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// FailedQuery selects failed rows. The zero value selects all.
+// FailedQuery selects failed rows. The zero value selects all. Each source, id and row is a value of the statement, of
+// which databases take some 30,000.
 type FailedQuery struct {
 	// Sources whose rows count; none means all.
 	Sources []string

@@ -129,20 +129,25 @@ func (c failedChoice) change(ctx context.Context, b *box, change failedChange, s
 	return sqloutbox.ErrSeveralSources
 }
 
+// idsAtOnce is how many ids one statement looks for.
+const idsAtOnce = 1024
+
 // sources of the rows that were chosen, by id.
 func (c failedChoice) sources(ctx context.Context, b *box) (map[string][]string, error) {
-	q := sqloutbox.FailedQuery{IDs: c.IDs}
+	q := sqloutbox.FailedQuery{}
 	if c.Source != "" {
 		q.Sources = []string{c.Source}
 	}
-	rows, err := b.FailedRows(ctx, b.db, q)
-	if err != nil {
-		return nil, err
-	}
 	sources := make(map[string][]string)
-	for _, row := range rows {
-		if !slices.Contains(sources[row.ID], row.Source) {
-			sources[row.ID] = append(sources[row.ID], row.Source)
+	for q.IDs = range slices.Chunk(c.IDs, idsAtOnce) {
+		rows, err := b.FailedRows(ctx, b.db, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if !slices.Contains(sources[row.ID], row.Source) {
+				sources[row.ID] = append(sources[row.ID], row.Source)
+			}
 		}
 	}
 	return sources, nil
