@@ -40,14 +40,18 @@ func values(t *testing.T, text string) map[string]any {
 	return all
 }
 
-// install is `helm template`.
-func install(t *testing.T, release, text string) (files map[string]string, err error) {
+// install is `helm template` with values; those that are given first go before the others.
+func install(t *testing.T, release string, texts ...string) (files map[string]string, err error) {
 	t.Helper()
 	chart, err := loader.Load(chartDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := util.ToRenderValues(chart, values(t, text), common.ReleaseOptions{Name: release, Namespace: "redoxworker", Revision: 1, IsInstall: true}, common.DefaultCapabilities)
+	given := map[string]any{}
+	for _, text := range texts {
+		given = util.CoalesceTables(given, values(t, text))
+	}
+	all, err := util.ToRenderValues(chart, given, common.ReleaseOptions{Name: release, Namespace: "redoxworker", Revision: 1, IsInstall: true}, common.DefaultCapabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +59,9 @@ func install(t *testing.T, release, text string) (files map[string]string, err e
 }
 
 // render is the chart as Kubernetes has it.
-func render(t *testing.T, release, text string) *objects {
+func render(t *testing.T, release string, texts ...string) *objects {
 	t.Helper()
-	files, err := install(t, release, text)
+	files, err := install(t, release, texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,8 +95,15 @@ func render(t *testing.T, release, text string) *objects {
 	return o
 }
 
+// sample are the keys and sources of production/redoxworker.yaml.
+const sample = `
+config:
+  keys: {main: {client_id: 00000000-0000-0000-0000-000000000000, kid: redoxworker-1, private_key_file: ../secrets/redox-main-key}}
+  sources: {clinic-a: {id: 7ce6f387-c33c-417d-8682-81e83628cbd9, key: main, environment: production}}
+`
+
 // everything is what the chart can do, with another name.
-const everything = `
+const everything = sample + `
 image: {digest: "sha256:0000000000000000000000000000000000000000000000000000000000000000"}
 imagePullSecrets: [{name: registry}]
 podLabels: {team: integration}
@@ -105,7 +116,7 @@ podMonitor: {labels: {release: prometheus}}
 `
 
 // nothing is all that can be left out.
-const nothing = `
+const nothing = sample + `
 scaling: {enabled: false}
 console: {enabled: false}
 networkPolicy: {enabled: false}
@@ -119,7 +130,7 @@ const mine = `
 image: {repository: "registry.internal:5000/redoxworker", tag: v1.2.3}
 config:
   nats: {url: "tls://nats.messaging.svc:4222"}
-  keys: {main: {client_id: 11111111-0000-0000-0000-000000000000, kid: k2}}
+  keys: {main: {client_id: 11111111-0000-0000-0000-000000000000, kid: k2, private_key_file: ../secrets/redox-main-key}}
   sources: {clinic-b: {id: 3f7a1c52-9d0e-4b8a-a6c4-5e2f0d9b7c11, key: main, environment: production}}
   queue: {max_bytes: 123456789012}
 worker: {secretName: from-vault}
@@ -133,7 +144,7 @@ func TestChart(t *testing.T) {
 		release, name, values string
 		deployments           int
 	}{
-		"defaults": {"redoxworker", "redoxworker", "", 2}, "production": {"redoxworker", "redoxworker", mine, 2},
+		"defaults": {"redoxworker", "redoxworker", sample, 2}, "production": {"redoxworker", "redoxworker", mine, 2},
 		"everything": {"east", "east-redoxworker", everything, 3}, "nothing": {"redoxworker", "redoxworker", nothing, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,10 +163,21 @@ func TestChart(t *testing.T) {
 	}
 }
 
+// Keys and sources are those that somebody sets who installs it, and no others: an example that was left among
+// them would have messages sent under its Source ID.
+func TestChart_HasNoSourceOfItsOwn(t *testing.T) {
+	t.Parallel()
+	o := render(t, "redoxworker", mine)
+	c := checkConfiguration(t, o, o.deployments["redoxworker"], 0)
+	if len(c.Sources) != 1 || c.Sources["clinic-b"].Key != "main" || len(c.Keys) != 1 {
+		t.Errorf("sources %v, keys %v", c.Sources, c.Keys)
+	}
+}
+
 // With its defaults the chart is kubernetes/production, with its relay kubernetes/relay too.
 func TestChart_IsTheOverlay(t *testing.T) {
 	t.Parallel()
-	chart, overlay := render(t, "redoxworker", "image: {tag: v0.1.0}\nrelay: {enabled: true}"), build(t, "production", "../relay")
+	chart, overlay := render(t, "redoxworker", "image: {tag: v0.1.0}\nrelay: {enabled: true}", sample), build(t, "production", "../relay")
 	overlay.namespaces = map[string]*core.Namespace{} // helm install --create-namespace makes it
 	plain(t, chart)
 	plain(t, overlay)
@@ -255,7 +277,7 @@ func TestChart_RefusesBadValues(t *testing.T) {
 		"image: {repository: \"a/b:v1\"}":                      "at '/image/repository'",
 		"relay: {driver: oracle}":                              "at '/relay/driver': value must be one of 'postgres', 'mysql'",
 		"networkPolicy: {redox: {cidr: api.redoxengine.com}}":  "at '/networkPolicy/redox/cidr'",
-		"config: {keys: null}":                                 "at '/config': missing property 'keys'",
+		"config: {keys: null}":                                 "at '/config/keys': minProperties: got 0, want 1",
 		"scaling: {minReplicas: 7}":                            "scaling.maxReplicas (6) is less than scaling.minReplicas (7)",
 		"config: {nats: {password: s3cret}}":                   "config.nats.password would be in a ConfigMap, for all to read: put it into a file of the secret, and set config.nats.password_file to its path",
 		"config: {nats: {url: \"nats://u:s3cret@nats:4222\"}}": "config.nats.url holds a password",
@@ -268,7 +290,7 @@ func TestChart_RefusesBadValues(t *testing.T) {
 		"config: {worker: {drain_timeout: 120000ms}}":          "is less than config.worker.drain_timeout (120000ms) and 15 s",
 		"config: {worker: {drain_timeout: 2m}}":                "worker.terminationGracePeriodSeconds (60) is less than config.worker.drain_timeout (2m) and 15 s",
 	} {
-		_, err := install(t, "redoxworker", text)
+		_, err := install(t, "redoxworker", text, sample)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
@@ -294,7 +316,7 @@ func TestChart_RefusesEverySecret(t *testing.T) {
 			for _, key := range slices.Backward(path) {
 				text = "{" + key + ": " + text + "}"
 			}
-			_, err := install(t, "redoxworker", "config: "+text)
+			_, err := install(t, "redoxworker", "config: "+text, sample)
 			if want := "config." + strings.Join(path, "."); err == nil || !strings.Contains(err.Error(), want+c.want) {
 				t.Errorf("%s: %v", want, err)
 			}
