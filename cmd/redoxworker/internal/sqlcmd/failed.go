@@ -1,7 +1,6 @@
 package sqlcmd
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,29 +93,37 @@ func (c failedChoice) each(ctx context.Context, a *cli.App, change failedChange)
 	}
 	end, err := c.begin(ctx, a, b, change.action, sources)
 	if err != nil {
-		return fmt.Errorf("nothing was done: %w", err)
+		return err
 	}
-	failed := 0
+	done, err := c.all(ctx, a, b, change, sources)
+	result := audit.Result{Err: err}
+	if done > 0 {
+		result.Counts = map[string]int{change.done: done}
+	}
+	return errors.Join(err, end(result))
+}
+
+// all changes one row after the other, until it is interrupted, and says how many it changed.
+func (c failedChoice) all(ctx context.Context, a *cli.App, b *box, change failedChange, sources map[string][]string) (done int, err error) {
 	for _, id := range c.IDs {
 		err := ctx.Err()
 		if err == nil {
 			err = c.change(ctx, b, change, sources[id], id)
 		}
-		if err != nil {
-			failed++
+		switch {
+		case err == nil:
+			done++
+			a.Printf("%s\t%s\n", id, change.done)
+		case ctx.Err() != nil:
+			return done, fmt.Errorf("interrupted: %d of %s were %s", done, cli.Counted(len(c.IDs), "row"), change.done)
+		default:
 			fmt.Fprintf(a.Stderr, "redoxworker: %q: %v\n", id, err)
-			continue
 		}
-		a.Printf("%s\t%s\n", id, change.done)
 	}
-	if failed > 0 {
-		err = fmt.Errorf("%d of %s failed", failed, cli.Counted(len(c.IDs), "row"))
+	if failed := len(c.IDs) - done; failed > 0 {
+		return done, fmt.Errorf("%d of %s failed", failed, cli.Counted(len(c.IDs), "row"))
 	}
-	result := audit.Result{Err: cmp.Or(ctx.Err(), err)}
-	if n := len(c.IDs) - failed; n > 0 {
-		result.Counts = map[string]int{change.done: n}
-	}
-	return errors.Join(err, end(result))
+	return done, nil
 }
 
 func (c failedChoice) change(ctx context.Context, b *box, change failedChange, sources []string, id string) error {
@@ -171,7 +178,7 @@ func (c failedChoice) begin(ctx context.Context, a *cli.App, b *box, action audi
 	}
 	s, err := a.Connect(ctx, b.config)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("nothing was done: %w", err)
 	}
 	record, err := s.Recorder()
 	if err == nil {

@@ -1,11 +1,14 @@
 package sqlcmd
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
 
 	"github.com/redoxworker/redoxworker/auth/secret"
+	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
@@ -35,5 +38,26 @@ func TestFailed_ManyIDs(t *testing.T) {
 	sources, err := c.sources(t.Context(), &box{Outbox: outbox, db: db})
 	if err != nil || len(sources) != 1 || len(sources["m-39999"]) != 1 {
 		t.Errorf("%v, %v", sources, err)
+	}
+}
+
+// Whoever is interrupted says so once, and how far it came.
+func TestFailed_Interrupted(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	var out, errs bytes.Buffer
+	change := failedChange{done: "deleted", one: func(ctx context.Context, _ *box, _, id string) error {
+		if id == "m-2" {
+			interrupt()
+		}
+		return ctx.Err()
+	}}
+	choice, sources := failedChoice{IDs: []string{"m-1", "m-2", "m-3", "m-4"}}, map[string][]string{}
+	for _, id := range choice.IDs {
+		sources[id] = []string{"clinic-a"}
+	}
+	done, err := choice.all(ctx, &cli.App{Stdout: &out, Stderr: &errs}, nil, change, sources)
+	if done != 1 || err == nil || err.Error() != "interrupted: 1 of 4 rows were deleted" || out.String() != "m-1\tdeleted\n" || errs.Len() > 0 {
+		t.Errorf("%d, %v, %q, %q", done, err, out.String(), errs.String())
 	}
 }
