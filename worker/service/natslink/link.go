@@ -43,6 +43,7 @@ const linkMember = "nats"
 func New(log *slog.Logger, servers string) *Link { return newLink(log, servers, true) }
 
 func newLink(log *slog.Logger, servers string, daemon bool) *Link {
+	log = logsample.Wrap(log) // each message that may not be sent is an error of the server
 	return &Link{log: log, servers: servers, daemon: daemon, trouble: logsample.NewTrouble(log, "nats: connected"), barred: make(chan struct{})}
 }
 

@@ -193,3 +193,30 @@ func TestNATSLink_OneLineAMinute(t *testing.T) {
 		}
 	})
 }
+
+// What the server reports again and again, as of each message that may not be sent, is a few lines.
+func TestNATSLink_AFloodOfReportsIsAFewLines(t *testing.T) {
+	t.Parallel()
+	log := new(workertest.Output)
+	settings := &config.Config{NATS: config.NATS{User: "a", Password: config.NewSecret("b"), URL: config.NewURL("nats://" + natsServer(t, "authorization { users: [{user: a, password: b, permissions: {publish: {deny: [denied]}}}] }"))}}
+	link := New(slog.New(slog.NewTextHandler(log, nil)), settings.NATS.URL.String())
+	conn, _, err := link.connect(t.Context(), settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	told := make(chan struct{}, 500)
+	report := conn.Opts.AsyncErrorCB
+	conn.SetErrorHandler(func(c *nats.Conn, s *nats.Subscription, err error) { report(c, s, err); told <- struct{}{} })
+	for range cap(told) {
+		if err := conn.Publish("denied", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range cap(told) {
+		<-told
+	}
+	if n := strings.Count(log.String(), "the server reported an error"); n == 0 || n > 20 {
+		t.Errorf("%d lines: %s", n, log)
+	}
+}
