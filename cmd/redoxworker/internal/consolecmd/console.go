@@ -6,12 +6,9 @@ import (
 	"net"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/console/access"
-	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
 // Command serves the console alone.
@@ -41,20 +38,7 @@ func (c Command) Run(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	s.ready = func() { c.tell(a, s, token) }
-	settings = connection(settings)
-	link := natslink.New(log, settings.NATS.URL.String())
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return link.Watch(ctx) })
-	group.Go(func() error {
-		return s.Run(ctx, func(ctx context.Context) (*cli.Session, error) {
-			conn, js, err := link.Connect(ctx, settings)
-			if err != nil {
-				return nil, err
-			}
-			return cli.NewSession(settings, conn, js), nil
-		})
-	})
-	return group.Wait()
+	return s.follow(ctx, connection(settings), log)
 }
 
 // connection are the settings of the one that the console opens: that of the flags where they name a

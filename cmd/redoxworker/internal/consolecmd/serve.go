@@ -166,15 +166,25 @@ func (s *Server) Run(ctx context.Context, connect func(context.Context) (*cli.Se
 // ends it is logged: the worker goes on.
 func (s *Server) Beside(ctx context.Context) {
 	s.log.Info("web console", "address", s.Address())
-	err := s.Run(ctx, func(ctx context.Context) (*cli.Session, error) {
-		settings := s.config.ForConsole()
-		conn, js, err := natslink.Connect(ctx, settings, s.log)
-		if err != nil {
-			return nil, err
-		}
-		return cli.NewSession(settings, conn, js), nil
-	})
+	err := s.follow(ctx, s.config.ForConsole(), s.log.With("connection", "console"))
 	if err != nil {
 		s.log.Error("the web console ended; the worker goes on", "error", err)
 	}
+}
+
+// follow serves the console over a connection of its own, which it waits for and looks after.
+func (s *Server) follow(ctx context.Context, settings *config.Config, log *slog.Logger) error {
+	link := natslink.New(log, settings.NATS.URL.String())
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return link.Watch(ctx) })
+	group.Go(func() error {
+		return s.Run(ctx, func(ctx context.Context) (*cli.Session, error) {
+			conn, js, err := link.Connect(ctx, settings)
+			if err != nil {
+				return nil, err
+			}
+			return cli.NewSession(settings, conn, js), nil
+		})
+	})
+	return group.Wait()
 }
