@@ -236,10 +236,11 @@ func (p *Publisher) withBody(ctx context.Context, source string, r Reply) (Reply
 	return r, r.fetch(ctx, p.bodies, opening, p.config.MaxClaim, p.config.LeaveBodies)
 }
 
-// mustBeSealed refuses a reply that is not sealed. That to a message which breaks the contract never is, and holds
-// nothing of a patient.
+// mustBeSealed refuses a reply that is not sealed. That to a message which breaks the contract need not be, as it has
+// nothing to seal.
 func (r *Reply) mustBeSealed(require bool) error {
-	if !require || r.Sealed() || r.Settlement == Poison {
+	bare := len(r.Body)+len(r.Header) == 0 && r.BodyObject == ""
+	if !require || r.Sealed() || r.Settlement == Poison && bare {
 		return nil
 	}
 	r.ContentType, r.Header, r.Body, r.BodyObject = "", nil, nil, ""
