@@ -236,11 +236,14 @@ func (p *Publisher) withBody(ctx context.Context, source string, r Reply) (Reply
 	return r, r.fetch(ctx, p.bodies, opening, p.config.MaxClaim, p.config.LeaveBodies)
 }
 
-// mustBeSealed refuses a reply that is not sealed. That to a message which breaks the contract need not be, as it has
-// nothing to seal.
+// mustBeSealed refuses a reply that is not sealed. That to a message which breaks the contract need not be: a worker
+// has no answer to seal then, and what somebody else has put there as one is left out.
 func (r *Reply) mustBeSealed(require bool) error {
-	bare := len(r.Body)+len(r.Header) == 0 && r.BodyObject == ""
-	if !require || r.Sealed() || r.Settlement == Poison && bare {
+	switch {
+	case !require || r.Sealed():
+		return nil
+	case r.Settlement == Poison:
+		r.ContentType, r.Header, r.Body, r.BodyObject = mediaProblem, nil, r.problem(), ""
 		return nil
 	}
 	r.ContentType, r.Header, r.Body, r.BodyObject = "", nil, nil, ""
