@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -196,10 +195,8 @@ func (m *Message) sealIDs() []string {
 		id = m.ReplayOf
 	}
 	ids := []string{id}
-	if at := strings.LastIndexByte(id, '@'); at > 0 {
-		if _, err := time.Parse(time.RFC3339Nano, id[at+1:]); err == nil {
-			ids = append(ids, id[:at])
-		}
+	if first, timed := wire.Untimed(id); timed {
+		ids = append(ids, first)
 	}
 	return ids
 }

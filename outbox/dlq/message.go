@@ -60,23 +60,14 @@ func (d Letter) replayBase() (base string, n int) {
 	if err != nil || of == "" {
 		return base, 0
 	}
-	if id := replayID(of, n); id == d.MessageID || id == untimed(d.MessageID) {
+	first, _ := wire.Untimed(d.MessageID)
+	if id := replayID(of, n); id == d.MessageID || id == first {
 		return of, n
 	}
 	if cut, ok := strings.CutSuffix(d.MessageID, ":r"+strconv.Itoa(n)); ok && cut != "" {
 		return cut, n
 	}
 	return base, n
-}
-
-// untimed is the id of a message: that of its dead letter has a time behind it where two messages have the id.
-func untimed(id string) string {
-	if at := strings.LastIndexByte(id, '@'); at > 0 {
-		if _, err := time.Parse(time.RFC3339Nano, id[at+1:]); err == nil {
-			return id[:at]
-		}
-	}
-	return id
 }
 
 // replayMessage is a dead letter made into a message again.

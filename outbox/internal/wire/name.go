@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // IsName reports whether s is made of a-z, 0-9 and -, and has 1 to limit of them.
 func IsName(s string, limit int) bool {
@@ -45,4 +48,15 @@ func SubjectFault(s string) string {
 		return "has an empty token"
 	}
 	return ""
+}
+
+// Untimed is an id without the time that a dead letter has behind it where two messages have the id, and whether
+// there was one.
+func Untimed(id string) (first string, timed bool) {
+	if at := strings.LastIndexByte(id, '@'); at > 0 {
+		if _, err := time.Parse(time.RFC3339Nano, id[at+1:]); err == nil {
+			return id[:at], true
+		}
+	}
+	return id, false
 }
