@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -176,7 +177,7 @@ func TestAttack_ReplySubjectOfAGatewayRequest(t *testing.T) {
 			continue // a receipt may go to an inbox that the caller cannot know
 		}
 		for _, subject := range []string{"redox.gateway.clinic-a.send", "redox.gateway.clinic-a.request"} {
-			good, bad := &nats.Msg{Subject: subject, Reply: target}, &nats.Msg{Subject: subject, Reply: target, Header: nats.Header{outbox.HeaderPath: {"/../x"}}}
+			good, bad := &nats.Msg{Subject: subject, Reply: target}, &nats.Msg{Subject: subject, Reply: target, Header: nats.Header{contract.HeaderPath: {"/../x"}}}
 			for _, msg := range []*nats.Msg{good, bad} {
 				if err := client.PublishMsg(msg); err != nil {
 					t.Fatal(err)
@@ -207,7 +208,7 @@ func TestAttack_ReplyToHeader(t *testing.T) {
 	}
 	a := stream(t, connect(t, f.srv, clinicA))
 	for _, target := range append(targets, "redox.out.clinic-a.send", "_INBOX.x", "$JS.API.INFO", "redox.reply.clinic-a", "_INBOX_clinic-a.*") {
-		msg := &nats.Msg{Subject: "redox.out.clinic-a.send", Data: []byte(`{}`), Header: nats.Header{outbox.HeaderReplyTo: {target}, outbox.HeaderID: {outbox.NewID()}}}
+		msg := &nats.Msg{Subject: "redox.out.clinic-a.send", Data: []byte(`{}`), Header: nats.Header{contract.HeaderReplyTo: {target}, contract.HeaderID: {outbox.NewID()}}}
 		if _, err := a.PublishMsg(t.Context(), msg); err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +244,7 @@ func TestAttack_AnothersBody(t *testing.T) {
 	}
 	for _, name := range []string{"clinic-b/secret", "clinic-a/../clinic-b/secret", "secret"} {
 		msg := &nats.Msg{Subject: "redox.out.clinic-a.request", Header: nats.Header{
-			outbox.HeaderID: {outbox.NewID()}, outbox.HeaderReplyTo: {replies.Subject}, outbox.HeaderBodyObject: {name}}}
+			contract.HeaderID: {outbox.NewID()}, contract.HeaderReplyTo: {replies.Subject}, contract.HeaderBodyObject: {name}}}
 		if _, err := stream(t, nc).PublishMsg(t.Context(), msg); err != nil {
 			t.Fatal(err)
 		}

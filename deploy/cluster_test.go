@@ -18,6 +18,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/deploy/internal/certificates"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -211,7 +212,7 @@ func (c *cluster) delivered(t *testing.T, ctx context.Context, ids ...string) {
 			msg, err = consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
 			return err == nil
 		})
-		if got := msg.Headers().Get(outbox.HeaderMessageID); got != id {
+		if got := msg.Headers().Get(contract.HeaderMessageID); got != id {
 			t.Errorf("message %s, want %s", got, id)
 		}
 		if err := msg.DoubleAck(ctx); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -32,14 +33,14 @@ func TestFloor_OperatorReplaysAndDiscards(t *testing.T) {
 	f := newFloor(t)
 	p := f.publisher(t, clinicA)
 	for _, m := range []outbox.Message{{ID: "bad-send"}, {ID: "bad-ordered", OrderKey: "patient"}} {
-		m.Source, m.Lane, m.Body = clinicA, outbox.LaneSend, []byte(`{"refuse":1}`)
+		m.Source, m.Lane, m.Body = clinicA, contract.LaneSend, []byte(`{"refuse":1}`)
 		if m.OrderKey != "" {
-			m.Lane = outbox.LaneOrdered
+			m.Lane = contract.LaneOrdered
 		}
 		ask(t, p, m)
 	}
 	plain := nats.NewMsg("redox.out.clinic-a.send." + strings.Repeat("a", 32)) // without the header
-	plain.Header.Set(outbox.HeaderID, "bad-plain")
+	plain.Header.Set(contract.HeaderID, "bad-plain")
 	plain.Data = []byte(`{"refuse":1}`)
 	if err := connect(t, f.srv, clinicA).PublishMsg(plain); err != nil {
 		t.Fatal(err)
@@ -66,7 +67,7 @@ func TestFloor_OperatorReplaysAndDiscards(t *testing.T) {
 		t.Fatal(err)
 	}
 	claim := dlq.Letter{MessageID: "claim", Source: clinicA, Settlement: outbox.Held, At: time.Now(), Subject: "redox.out.clinic-a.send",
-		Header: nats.Header{outbox.HeaderBodyObject: {"clinic-a/dlq-x"}}}
+		Header: nats.Header{contract.HeaderBodyObject: {"clinic-a/dlq-x"}}}
 	if _, err := worker.PublishMsg(t.Context(), claim.Encode("")); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/outbox/uploads"
 	"github.com/redoxworker/redoxworker/worker/audit"
@@ -30,12 +31,12 @@ func TestFloor_TwoSources(t *testing.T) {
 			p := f.publisher(t, source)
 			durable := "redox.reply." + source + ".one.two"
 			for name, m := range map[string]outbox.Message{
-				"send-inbox":      {Lane: outbox.LaneSend, Body: []byte(`{}`)},
+				"send-inbox":      {Lane: contract.LaneSend, Body: []byte(`{}`)},
 				"request-inbox":   {Body: []byte(`{}`)},
 				"request-stored":  {Body: []byte(`{}`), ReplyTo: durable},
-				"ordered":         {Lane: outbox.LaneSend, OrderKey: "patient 1", Body: []byte(`{}`)},
-				"retried":         {Lane: outbox.LaneSend, Body: []byte(`{"flaky":1}`)},
-				"retried-ordered": {Lane: outbox.LaneSend, OrderKey: "patient 2", Body: []byte(`{"flaky":1}`)},
+				"ordered":         {Lane: contract.LaneSend, OrderKey: "patient 1", Body: []byte(`{}`)},
+				"retried":         {Lane: contract.LaneSend, Body: []byte(`{"flaky":1}`)},
+				"retried-ordered": {Lane: contract.LaneSend, OrderKey: "patient 2", Body: []byte(`{"flaky":1}`)},
 			} {
 				m.Source, m.ID = source, source+"-"+name
 				if got := ask(t, p, m); got.Settlement != outbox.Delivered || string(got.Body) != `{"to":"`+source+`","id":"`+m.ID+`"}` {
@@ -48,7 +49,7 @@ func TestFloor_TwoSources(t *testing.T) {
 			if again, err := p.Await(t.Context(), durable); err != nil || again.MessageID != source+"-request-stored" {
 				t.Errorf("reading the stored reply again: %+v, %v", again, err)
 			}
-			if got := ask(t, p, outbox.Message{Source: source, Lane: outbox.LaneSend, Body: []byte(`{"refuse":1}`)}); got.Settlement != outbox.Rejected {
+			if got := ask(t, p, outbox.Message{Source: source, Lane: contract.LaneSend, Body: []byte(`{"refuse":1}`)}); got.Settlement != outbox.Rejected {
 				t.Errorf("refused by the far side: %s", got.Settlement)
 			}
 		})
@@ -85,7 +86,7 @@ func TestFloor_Gateway(t *testing.T) {
 		t.Errorf("request: %+v, %v", reply, err)
 	}
 	ordered := nats.NewMsg("redox.gateway.clinic-a.send")
-	ordered.Header.Set(outbox.HeaderOrderKey, "patient")
+	ordered.Header.Set(contract.HeaderOrderKey, "patient")
 	for _, send := range []*nats.Msg{nats.NewMsg(ordered.Subject), ordered} {
 		msg, err := nc.RequestMsg(send, 2*time.Minute)
 		if err != nil {

@@ -9,7 +9,7 @@ type Answer struct {
 	// ContentType and Body are as received.
 	ContentType string
 	Body        []byte
-	// Header holds the HTTP headers of the answer that go into its reply; see [AnswerHeader].
+	// Header holds the HTTP headers of the answer that go into its reply; see [contract.AnswerHeader].
 	Header http.Header
 	// LogIDs are the ids of Meta.Logs, with which Redox support finds a message.
 	LogIDs []string

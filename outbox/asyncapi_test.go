@@ -16,6 +16,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/asyncapi"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/overview"
@@ -50,7 +51,7 @@ func texts(list any) (all []string) {
 
 func keys(o object) []string { return slices.Sorted(maps.Keys(o)) }
 
-func document(t *testing.T, p outbox.Prefix) object {
+func document(t *testing.T, p contract.Prefix) object {
 	t.Helper()
 	var parsed map[string]any
 	if err := yaml.Unmarshal(asyncapi.Document(p), &parsed); err != nil {
@@ -133,10 +134,10 @@ func TestAsyncAPI_HasEveryHeader(t *testing.T) {
 		for _, name := range named(t, heading) {
 			switch {
 			case name == "Redox-Answer-<Name>":
-				for _, answer := range outbox.AnswerHeaders() {
-					want = append(want, outbox.AnswerHeaderPrefix+answer)
+				for _, answer := range contract.AnswerHeaders() {
+					want = append(want, contract.AnswerHeaderPrefix+answer)
 				}
-			case (strings.HasPrefix(name, "Redox-") || known[name] != "") && !strings.HasSuffix(name, "<Name>") && name != outbox.HeaderOrderKey:
+			case (strings.HasPrefix(name, "Redox-") || known[name] != "") && !strings.HasSuffix(name, "<Name>") && name != contract.HeaderOrderKey:
 				want = append(want, name)
 			}
 		}
@@ -147,8 +148,8 @@ func TestAsyncAPI_HasEveryHeader(t *testing.T) {
 	}
 	var gateway []string
 	for name := range known {
-		_, err := outbox.DecodeRequest("", "clinic-a", outbox.LaneSend, &nats.Msg{Subject: "redox.gateway.clinic-a.send", Header: nats.Header{name: {"1"}}})
-		listed := slices.Contains(keys(schemas.at("messageHeaders", "properties")), name) || name == outbox.HeaderOrderKey
+		_, err := outbox.DecodeRequest("", "clinic-a", contract.LaneSend, &nats.Msg{Subject: "redox.gateway.clinic-a.send", Header: nats.Header{name: {"1"}}})
+		listed := slices.Contains(keys(schemas.at("messageHeaders", "properties")), name) || name == contract.HeaderOrderKey
 		if refused := err != nil && (strings.Contains(err.Error(), "is not a header of the contract") || strings.Contains(err.Error(), "is not for callers of the gateway")); listed && !refused {
 			gateway = append(gateway, name)
 		}
@@ -163,7 +164,7 @@ func TestAsyncAPI_HasEveryHeader(t *testing.T) {
 		}
 	}
 	for _, m := range regexp.MustCompile(`\bRedox-[A-Z][A-Za-z-]*[a-z]\b`).FindAllString(text, -1) {
-		if known[m] == "" && !strings.HasPrefix(m, outbox.AnswerHeaderPrefix) && !strings.HasPrefix(m, strings.TrimSuffix(outbox.RequestHeaderPrefix, "-")) {
+		if known[m] == "" && !strings.HasPrefix(m, contract.AnswerHeaderPrefix) && !strings.HasPrefix(m, strings.TrimSuffix(contract.RequestHeaderPrefix, "-")) {
 			t.Errorf("the document names %s, which is no header", m)
 		}
 	}
@@ -181,7 +182,7 @@ func TestAsyncAPI_HasEveryValue(t *testing.T) {
 		unfollowed = append(unfollowed, "unfollowed-"+kind)
 	}
 	methods := slices.DeleteFunc(strings.Fields("GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT QUERY"), func(method string) bool {
-		_, err := outbox.Decode("", outbox.Stored{Subject: "redox.out.clinic-a.send", Sequence: 1, Header: nats.Header{outbox.HeaderMethod: {method}, outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {"a/b"}}})
+		_, err := outbox.Decode("", outbox.Stored{Subject: "redox.out.clinic-a.send", Sequence: 1, Header: nats.Header{contract.HeaderMethod: {method}, contract.HeaderKind: {"fhir"}, contract.HeaderPath: {"a/b"}}})
 		return err != nil
 	})
 	for name, list := range map[string]struct{ have, want []string }{
@@ -228,7 +229,7 @@ func TestAsyncAPI_HasEveryValue(t *testing.T) {
 // constants are the values of the constants of a type of kinds.go.
 func constants(t *testing.T, name string) (values []string) {
 	t.Helper()
-	for _, m := range regexp.MustCompile(`(?m)^\t\w+ +`+name+` = "([^"]+)"`).FindAllStringSubmatch(read(t, "kinds.go"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\t\w+ +`+name+` = "([^"]+)"`).FindAllStringSubmatch(read(t, "kinds.go")+read(t, "contract/lane.go"), -1) {
 		values = append(values, m[1])
 	}
 	return values
@@ -281,7 +282,7 @@ func taken(channel, address string, example object) (err error) {
 	case "send", "sendOrdered", "request":
 		_, err = outbox.Decode("", outbox.Stored{Subject: address, Sequence: 1, Header: msg.Header, Body: msg.Data})
 	case "gatewaySend":
-		_, err = outbox.DecodeRequest("", "clinic-a", outbox.LaneSend, msg)
+		_, err = outbox.DecodeRequest("", "clinic-a", contract.LaneSend, msg)
 	case "reply":
 		_, err = outbox.DecodeReply(msg)
 	}

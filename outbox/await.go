@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -37,7 +38,7 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 	ctx, cancel := bounded(ctx, p.config.Wait)
 	defer cancel()
 	if m.Lane == "" {
-		m.Lane = LaneRequest
+		m.Lane = contract.LaneRequest
 	}
 	if m.ID == "" {
 		m.ID = NewID()
@@ -49,7 +50,7 @@ func (p *Publisher) Request(ctx context.Context, m Message) (Reply, error) {
 		}
 		return p.await(ctx, m.ReplyTo, m.ID, func() error { _, err := p.publish(ctx, m); return err })
 	}
-	if at, ok := ctx.Deadline(); ok && m.Lane == LaneRequest && m.Deadline.IsZero() {
+	if at, ok := ctx.Deadline(); ok && m.Lane == contract.LaneRequest && m.Deadline.IsZero() {
 		m.Deadline = at
 	}
 	private := m.ReplyTo == ""
@@ -98,9 +99,9 @@ func (p *Publisher) Await(ctx context.Context, subject string) (Reply, error) {
 	ctx, cancel := bounded(ctx, p.config.Wait)
 	defer cancel()
 	if !p.config.Prefix.IsReplySubject(subject) {
-		return Reply{}, &ContractError{Part: HeaderReplyTo, Reason: "is not under " + p.config.Prefix.String() + ".reply."}
+		return Reply{}, &ContractError{Part: contract.HeaderReplyTo, Reason: "is not under " + p.config.Prefix.String() + ".reply."}
 	}
-	if err := checkSubject(HeaderReplyTo, subject); err != nil {
+	if err := checkSubject(contract.HeaderReplyTo, subject); err != nil {
 		return Reply{}, err
 	}
 	return p.await(ctx, subject, "", func() error { return nil })
@@ -115,7 +116,7 @@ func (p *Publisher) await(ctx context.Context, subject, id string, ask func() er
 		return Reply{}, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	source := p.config.Prefix.replySource(subject)
+	source := p.config.Prefix.ReplySource(subject)
 	if id != "" {
 		if msg, err := p.storedReply(ctx, subject); err == nil && msg != nil {
 			if r, ok := replyTo(msg, id); ok {
@@ -157,7 +158,7 @@ func (p *Publisher) await(ctx context.Context, subject, id string, ask func() er
 // subscribe has the server confirm the subscription, so that it is there
 // before anything is published and a refusal is known at once.
 func (p *Publisher) subscribe(ctx context.Context, subject string) (*nats.Subscription, error) {
-	if err := checkSubject(HeaderReplyTo, subject); err != nil {
+	if err := checkSubject(contract.HeaderReplyTo, subject); err != nil {
 		return nil, err
 	}
 	sub, err := p.js.Conn().SubscribeSync(subject)

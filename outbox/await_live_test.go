@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
@@ -54,7 +55,7 @@ func TestAwait_DurableReplyIsStoredOnce(t *testing.T) {
 		another(func(m *Message) { m.Sequence = 8 }), another(func(m *Message) { m.Stored = m.Stored.Add(1) }), // a queue made anew
 	} {
 		msg := Reply{MessageID: m.ID, Settlement: Held, Error: "unknown outcome"}.Encode("redox.reply." + m.Source + ".x")
-		msg.Header.Set(HeaderID, m.ReplyID())
+		msg.Header.Set(contract.HeaderID, m.ReplyID())
 		for try := range 2 {
 			ack, err := r.JS.PublishMsg(r.Ctx(), msg)
 			if err != nil || ack.Duplicate != (try == 1) {
@@ -74,7 +75,7 @@ func TestAwait_LeastRights(t *testing.T) {
 			publish: ["redox.out.clinic-a.>", "$JS.API.DIRECT.GET.REDOX_REPLIES.redox.reply.clinic-a.>"],
 			subscribe: ["_INBOX.>", "redox.reply.clinic-a.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	for _, source := range []string{"clinic-a", "clinic-b"} {
 		if _, err := r.JS.PublishMsg(r.Ctx(), Reply{MessageID: "x", Settlement: Delivered}.Encode("redox.reply."+source+".x")); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -29,7 +30,7 @@ func TestRequest_DurableSkipsTheReplyToAnotherMessage(t *testing.T) {
 func TestRequest_DurableAgainAfterTheCallerWasDown(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
-	m := Message{ID: "q", Source: "clinic-a", Lane: LaneRequest, ReplyTo: "redox.reply.clinic-a.q", Body: []byte(`{}`)}
+	m := Message{ID: "q", Source: "clinic-a", Lane: contract.LaneRequest, ReplyTo: "redox.reply.clinic-a.q", Body: []byte(`{}`)}
 	if _, err := p.Publish(r.Ctx(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestRequest_DurableAgainAfterTheCallerWasDown(t *testing.T) {
 func TestRequest_DurableFindsTheAnswerToAReplay(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
-	m := Message{ID: "a-1", Source: "clinic-a", Lane: LaneSend, ReplyTo: "redox.reply.clinic-a.a-1", Body: []byte(`{}`)}
+	m := Message{ID: "a-1", Source: "clinic-a", Lane: contract.LaneSend, ReplyTo: "redox.reply.clinic-a.a-1", Body: []byte(`{}`)}
 	for i, reply := range []Reply{
 		{MessageID: "a-1", Settlement: Rejected, Status: 400, Error: "status 400"},
 		{MessageID: "a-1:r1", ReplayOf: "a-1", Settlement: Rejected, Status: 422, Error: "status 422"},
@@ -86,12 +87,12 @@ func TestRequest_HearsTheAnswerToAReplay(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			answer := Reply{MessageID: id + ":r1", ReplayOf: id, Settlement: Delivered, Status: 200}.Encode(msg.Header.Get(HeaderReplyTo))
+			answer := Reply{MessageID: id + ":r1", ReplayOf: id, Settlement: Delivered, Status: 200}.Encode(msg.Header.Get(contract.HeaderReplyTo))
 			if err := r.JS.Conn().PublishMsg(answer); err != nil {
 				t.Error(err)
 			}
 		}()
-		if got, err := p.Request(r.Ctx(), Message{ID: id, Source: "clinic-a", Lane: LaneSend, ReplyTo: to, Body: []byte(`{}`)}); err != nil || got.ReplayOf != id {
+		if got, err := p.Request(r.Ctx(), Message{ID: id, Source: "clinic-a", Lane: contract.LaneSend, ReplyTo: to, Body: []byte(`{}`)}); err != nil || got.ReplayOf != id {
 			t.Errorf("%q: %+v, %v", to, got, err)
 		}
 		_ = sub.Unsubscribe()
@@ -101,8 +102,8 @@ func TestRequest_HearsTheAnswerToAReplay(t *testing.T) {
 func TestRequest_StrangersReplySubjectIsRefusedBeforePublishing(t *testing.T) {
 	t.Parallel()
 	r, p := published(t, natsdev.Options{}, PublisherConfig{})
-	var contract *ContractError
-	if _, err := p.Request(r.Ctx(), Message{Source: "clinic-a", ReplyTo: "redox.reply.clinic-b.x"}); !errors.As(err, &contract) {
+	var refused *ContractError
+	if _, err := p.Request(r.Ctx(), Message{Source: "clinic-a", ReplyTo: "redox.reply.clinic-b.x"}); !errors.As(err, &refused) {
 		t.Errorf("error %v", err)
 	}
 	if n := r.Stream("REDOX_OUT").State.Msgs; n != 0 {

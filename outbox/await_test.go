@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
@@ -69,7 +70,7 @@ func TestRequest_DuplicateAndNobodyAnswers(t *testing.T) {
 		t.Errorf("the same id again: %v", err)
 	}
 	msg := r.Out(1)
-	if msg.Header.Get(HeaderDeadline) == "" {
+	if msg.Header.Get(contract.HeaderDeadline) == "" {
 		t.Error("the request has no deadline although its caller's context has")
 	}
 	short, cancelShort := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -77,8 +78,8 @@ func TestRequest_DuplicateAndNobodyAnswers(t *testing.T) {
 	if _, err := p.Await(short, "redox.reply.clinic-a.never"); !errors.Is(err, ErrNoReply) {
 		t.Errorf("awaiting what never comes: %v", err)
 	}
-	var contract *ContractError
-	if _, err := p.Await(r.Ctx(), "other.subject"); !errors.As(err, &contract) {
+	var refused *ContractError
+	if _, err := p.Await(r.Ctx(), "other.subject"); !errors.As(err, &refused) {
 		t.Errorf("awaiting elsewhere: %v", err)
 	}
 }

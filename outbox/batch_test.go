@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -138,7 +139,7 @@ func TestPublishBatch_EndsWithItsContext(t *testing.T) {
 // one after the other.
 func BenchmarkPublishBatch(b *testing.B) {
 	js := outboxtest.Bench(b)
-	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: Prefix("")}); err != nil {
+	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: contract.Prefix("")}); err != nil {
 		b.Fatal(err)
 	}
 	p, err := NewPublisher(js, PublisherConfig{OrderSecret: outboxtest.Secret})

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 )
@@ -34,32 +35,16 @@ const chunkSize = 128 << 10
 // read.
 type Bodies struct {
 	js     jetstream.JetStream
-	prefix Prefix
+	prefix contract.Prefix
 	bucket string
 	stream jsapi.Leader
 }
 
 // NewBodies makes no request. Without a JetStream context every use is an error.
-func NewBodies(js jetstream.JetStream, p Prefix) *Bodies {
+func NewBodies(js jetstream.JetStream, p contract.Prefix) *Bodies {
 	js = jsapi.Present(js)
 	bucket := p.BodyBucket()
 	return &Bodies{js: js, prefix: p, bucket: bucket, stream: jsapi.Leader{JS: js, Stream: streams.ObjectPrefix + bucket}}
-}
-
-// BodyName is the name of a claim check's object: below its source, since a worker accepts no
-// other.
-func BodyName(source, name string) string { return source + "/" + name }
-
-// ReplyBodyName is the name of the object with the body of the reply to a message, and DeadBodyName of
-// that with the body of its dead letter, where they are too large for a message. A repeated settlement
-// has the same name. The name of a sealed reply's body ends in what tells its envelope from others.
-func (p Prefix) ReplyBodyName(source, id string, sequence uint64) string {
-	return BodyName(source, "reply-"+p.DeadToken(id, sequence))
-}
-
-// DeadBodyName belongs to ReplyBodyName.
-func (p Prefix) DeadBodyName(source, id string, sequence uint64) string {
-	return BodyName(source, "dlq-"+p.DeadToken(id, sequence))
 }
 
 // Put stores body under name and replaces what is there. It keeps no reference to body. The error

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -186,7 +187,7 @@ func (c *collecting) keepNamedIn(ctx context.Context, source string, in naming) 
 		return nil
 	}
 	err := jsapi.Leader{JS: c.bodies.js, Stream: in.stream}.Each(ctx, in.subject, func(msg *jetstream.RawStreamMsg) error {
-		for _, name := range msg.Header[HeaderBodyObject] {
+		for _, name := range msg.Header[contract.HeaderBodyObject] {
 			delete(names, name)
 		}
 		if len(names) == 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 )
@@ -27,7 +28,7 @@ func (r rig) collect(b *Bodies, before time.Time) Collected {
 // names are those of the stored objects.
 func (r rig) names() []string {
 	r.T.Helper()
-	store, err := r.JS.ObjectStore(r.Ctx(), Prefix("").BodyBucket())
+	store, err := r.JS.ObjectStore(r.Ctx(), contract.Prefix("").BodyBucket())
 	r.Must(err)
 	list, err := store.List(r.Ctx())
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
@@ -52,7 +53,7 @@ func (r rig) stores(want ...string) {
 // naming stores a message that names an object.
 func (r rig) naming(subject, object string) {
 	r.T.Helper()
-	_, err := r.Publish(subject, HeaderBodyObject, object)
+	_, err := r.Publish(subject, contract.HeaderBodyObject, object)
 	r.Must(err)
 }
 
@@ -99,7 +100,7 @@ func TestCollect_PartsAndMarks(t *testing.T) {
 		r.send(b.chunks("unfinished"), outboxtest.Pattern(1000))
 	}
 	r.put(b, "a/marked", outboxtest.Pattern(300_000))
-	store, err := r.JS.ObjectStore(r.Ctx(), Prefix("").BodyBucket())
+	store, err := r.JS.ObjectStore(r.Ctx(), contract.Prefix("").BodyBucket())
 	r.Must(err)
 	r.Must(store.Delete(r.Ctx(), "a/marked"))
 	_, err = store.PutBytes(r.Ctx(), "theirs", outboxtest.Pattern(10))
@@ -187,12 +188,12 @@ func TestCollect_SeesMessagesThatMove(t *testing.T) {
 	const body = "a/x"
 	bury := func(r rig, sequence uint64) {
 		r.naming("redox.dlq.a.held."+goldenToken, body)
-		r.remove(Prefix("").OutStream(), sequence)
+		r.remove(contract.Prefix("").OutStream(), sequence)
 	}
 	replay := func(r rig, b *Bodies, sequence uint64) {
 		r.Must(b.Touch(r.Ctx(), body))
 		r.naming("redox.out.a.send", body)
-		r.remove(Prefix("").DeadStream(), sequence)
+		r.remove(contract.Prefix("").DeadStream(), sequence)
 	}
 	for name, move := range map[string]func(r rig, b *Bodies, after int){
 		"buried":              func(r rig, _ *Bodies, after int) { when(after == 0, func() { bury(r, 1) }) },
@@ -291,7 +292,7 @@ accounts { A { jetstream: enabled, users: [
   { user: all, password: p }
   { user: few, password: p, permissions { publish { allow: ["$JS.API.STREAM.INFO.OBJ_REDOX_BODIES", "$JS.API.STREAM.MSG.GET.OBJ_REDOX_BODIES", "$O.REDOX_BODIES.>", "$JS.API.STREAM.PURGE.OBJ_REDOX_BODIES"] }, subscribe: "_INBOX.>" } }
 ] } }`, nats.UserInfo("all", "p"))
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	r.put(NewBodies(r.JS, ""), "a/x", outboxtest.Pattern(10))
 	few := NewBodies(r.Connect(nats.UserInfo("few", "p")), "")
 	if _, err := few.collect(r.Ctx(), soon()); !errors.Is(err, ErrPermission) {

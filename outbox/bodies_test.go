@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -23,7 +24,7 @@ const objectName = "message-1/body"
 func newBodies(t *testing.T) (rig, *Bodies) {
 	t.Helper()
 	r := newRig(t)
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	return r, NewBodies(r.JS, "")
 }
 
@@ -51,7 +52,7 @@ func TestBodies_RoundTrip(t *testing.T) {
 func TestBodies_SharesTheStoreWithOtherTools(t *testing.T) {
 	t.Parallel()
 	r, b := newBodies(t)
-	store, err := r.JS.ObjectStore(r.Ctx(), Prefix("").BodyBucket())
+	store, err := r.JS.ObjectStore(r.Ctx(), contract.Prefix("").BodyBucket())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestBodies_SharesTheStoreWithOtherTools(t *testing.T) {
 func TestBodies_SmallMaxPayload(t *testing.T) {
 	t.Parallel()
 	r := rig{outboxtest.With(t, natsdev.Options{MaxPayload: 4096})}
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	b := NewBodies(r.JS, "")
 	r.put(b, objectName, outboxtest.Pattern(10_000))
 	if got, err := b.Get(r.Ctx(), objectName, -1); err != nil || !bytes.Equal(got, outboxtest.Pattern(10_000)) {
@@ -135,7 +136,7 @@ func TestBodies_DeletedByAnotherTool(t *testing.T) {
 	t.Parallel()
 	r, b := newBodies(t)
 	r.put(b, objectName, outboxtest.Pattern(10))
-	store, err := r.JS.ObjectStore(r.Ctx(), Prefix("").BodyBucket())
+	store, err := r.JS.ObjectStore(r.Ctx(), contract.Prefix("").BodyBucket())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func TestBodies_FollowsNoLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := r.JS.ObjectStore(r.Ctx(), Prefix("").BodyBucket())
+	store, err := r.JS.ObjectStore(r.Ctx(), contract.Prefix("").BodyBucket())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +237,7 @@ func TestBodies_NotProvisionedAndThenIs(t *testing.T) {
 	if err := b.Delete(r.Ctx(), objectName); !errors.Is(err, ErrNoStream) {
 		t.Errorf("delete: %v", err)
 	}
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	r.put(b, objectName, outboxtest.Pattern(10))
 }
 
@@ -284,7 +285,7 @@ func TestBodies_ManyAtOnce(t *testing.T) {
 
 func BenchmarkBodies_Get(b *testing.B) {
 	js := outboxtest.Bench(b)
-	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: Prefix("")}); err != nil {
+	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: contract.Prefix("")}); err != nil {
 		b.Fatal(err)
 	}
 	bodies := NewBodies(js, "")

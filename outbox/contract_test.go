@@ -19,13 +19,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // CONTRACT.md says what the code does. Its examples are run by package conformance.
 
-func contract(t *testing.T) string {
+func contractText(t *testing.T) string {
 	t.Helper()
 	return read(t, "CONTRACT.md")
 }
@@ -42,7 +43,7 @@ func read(t *testing.T, name string) string {
 // section is what stands between a heading of the contract and the next.
 func section(t *testing.T, heading string) string {
 	t.Helper()
-	_, rest, ok := strings.Cut(contract(t), "\n## "+heading+"\n")
+	_, rest, ok := strings.Cut(contractText(t), "\n## "+heading+"\n")
 	if !ok {
 		t.Fatalf("CONTRACT.md has no section %q", heading)
 	}
@@ -77,7 +78,7 @@ func named(t *testing.T, heading string) (names []string) {
 func headers(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{jetstream.ExpectedLastSubjSeqHeader: "of package jetstream"}
-	for _, pattern := range []string{"*.go", "dlq/*.go", "gateway/*.go"} {
+	for _, pattern := range []string{"contract/*.go", "dlq/*.go", "gateway/*.go"} {
 		list, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +121,7 @@ func TestContract_HasEveryHeader(t *testing.T) {
 			t.Errorf("CONTRACT.md has the header %s, the code has not", header)
 		}
 	}
-	for _, m := range regexp.MustCompile("`(Redox-[A-Za-z-]+)`").FindAllStringSubmatch(contract(t), -1) {
+	for _, m := range regexp.MustCompile("`(Redox-[A-Za-z-]+)`").FindAllStringSubmatch(contractText(t), -1) {
 		if known[m[1]] == "" {
 			t.Errorf("CONTRACT.md names %s, which is no header", m[1])
 		}
@@ -135,7 +136,7 @@ func TestContract_HeadersOfAMessage(t *testing.T) {
 	for header, name := range headers(t) {
 		_, err := outbox.Decode("", outbox.Stored{Subject: "redox.out.clinic-a.send", Sequence: 1, Header: nats.Header{header: {"1"}}})
 		refused := err != nil && (strings.Contains(err.Error(), "is not a header of the contract") || strings.Contains(err.Error(), "is for the gateway only"))
-		if strings.HasPrefix(header, "Redox-") && header != outbox.HeaderOrderKey && refused == slices.Contains(table, header) {
+		if strings.HasPrefix(header, "Redox-") && header != contract.HeaderOrderKey && refused == slices.Contains(table, header) {
 			t.Errorf("%s (%s) in the table: %v; as a header of a message: %v", header, name, slices.Contains(table, header), err)
 		}
 	}
@@ -144,11 +145,11 @@ func TestContract_HeadersOfAMessage(t *testing.T) {
 // Every method of Prefix that makes a subject has its row.
 func TestContract_HasEverySubject(t *testing.T) {
 	t.Parallel()
-	var p outbox.Prefix
+	var p contract.Prefix
 	const source, token = "<source>", "<token>"
 	made := map[string][]string{
 		"SendSubject": {p.SendSubject(source)}, "OrderedSubject": {p.OrderedSubject(source, token)}, "RequestSubject": {p.RequestSubject(source)},
-		"GatewaySubject": {p.GatewaySubject(source, outbox.LaneSend), p.GatewaySubject(source, outbox.LaneRequest), "redox.gateway.status"},
+		"GatewaySubject": {p.GatewaySubject(source, contract.LaneSend), p.GatewaySubject(source, contract.LaneRequest), "redox.gateway.status"},
 		"ReplySubject":   {p.ReplySubject(source, ">")}, "DeadSubject": {p.DeadSubject(source, "<settlement>", token)},
 		"WakeSubjects": {p.WakeSubjects()}, "TurnSubject": {p.TurnSubject(source)}, "EventSubject": {p.EventSubject(source, "<what>")}, "ReconcileSubject": {p.ReconcileSubject(source)},
 		"WorkersSubject": {p.WorkersSubject()}, "ServedSubject": {p.ServedSubject("<instance>")},
@@ -156,7 +157,7 @@ func TestContract_HasEverySubject(t *testing.T) {
 		"AuditSubject": {strings.Replace(p.AuditSubject("clinic-a"), "clinic-a", source, 1)},
 		"OutSubjects":  nil, "IsReplySubject": nil, // others have them
 	}
-	for _, m := range regexp.MustCompile(`(?m)^func \(p Prefix\) (\w*Subjects?)\(`).FindAllStringSubmatch(read(t, "names.go"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^func \(p Prefix\) (\w*Subjects?)\(`).FindAllStringSubmatch(read(t, "contract/subject.go"), -1) {
 		if _, known := made[m[1]]; !known {
 			t.Errorf("the subject of Prefix.%s is not compared with CONTRACT.md", m[1])
 		}
@@ -243,7 +244,7 @@ func TestContract_DeadLetterTokens(t *testing.T) {
 	t.Parallel()
 	vectors := map[string]uint64{"visit-1": 1, "REDOX_OUT:18446744073709551615": 1<<64 - 1}
 	for id, sequence := range vectors {
-		row := fmt.Sprintf("| `%s` | `%d` | `%s` |", id, sequence, outbox.Prefix("").DeadToken(id, sequence))
+		row := fmt.Sprintf("| `%s` | `%d` | `%s` |", id, sequence, contract.Prefix("").DeadToken(id, sequence))
 		if !strings.Contains(section(t, "Dead letters"), row+"\n") {
 			t.Errorf("CONTRACT.md lacks the row\n%s", row)
 		}
@@ -293,7 +294,7 @@ func TestContract_Ids(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := stored.Header.Get(outbox.HeaderID)
+		got := stored.Header.Get(contract.HeaderID)
 		seen[got] = true
 		if "`"+got+"`" != row[3] {
 			t.Errorf("%s of %s under %s: %s; CONTRACT.md says %s", id, source, row[0], got, row[3])

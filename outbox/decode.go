@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -24,16 +25,16 @@ type Stored struct {
 // result is in.Body itself.
 //
 // A header that begins with redox- in any case must be one of the contract, or name an HTTP header
-// behind [RequestHeaderPrefix]. Nats-Msg-Id, Content-Type and Accept must be written exactly so. A
+// behind [contract.RequestHeaderPrefix]. Nats-Msg-Id, Content-Type and Accept must be written exactly so. A
 // header of the contract has one value, which is not empty. A malformed trace context is ignored,
 // and its names may have any case.
 //
 // An error is a *ContractError, whose Poison method reports true. The Message beside it still holds
 // what could be read: ID and Source as far as known, Lane, and ReplyTo only if it is a literal
 // subject. Decode does not know which reply subjects are allowed: that is [ReplyPolicy.Check].
-func Decode(p Prefix, in Stored) (Message, error) { return decode(p, in, throughQueue) }
+func Decode(p contract.Prefix, in Stored) (Message, error) { return decode(p, in, throughQueue) }
 
-func decode(p Prefix, in Stored, from entrance) (Message, error) {
+func decode(p contract.Prefix, in Stored, from entrance) (Message, error) {
 	m := Message{Body: in.Body, Subject: in.Subject, Sequence: in.Sequence, Stored: in.Time}
 	d := decoder{h: in.Header}
 	var err error
@@ -41,26 +42,26 @@ func decode(p Prefix, in Stored, from entrance) (Message, error) {
 	m.Source, m.Lane, token, err = p.ParseOut(in.Subject)
 	d.fail(err)
 	m.ID = d.id(p, in.Sequence, from.longestID())
-	m.Kind = Kind(d.get(HeaderKind))
-	m.Method = d.get(HeaderMethod)
-	m.Path = d.get(HeaderPath)
-	m.ContentType = d.get(HeaderContentType)
-	m.Accept = d.get(HeaderAccept)
+	m.Kind = Kind(d.get(contract.HeaderKind))
+	m.Method = d.get(contract.HeaderMethod)
+	m.Path = d.get(contract.HeaderPath)
+	m.ContentType = d.get(contract.HeaderContentType)
+	m.Accept = d.get(contract.HeaderAccept)
 	m.Header = d.httpHeaders()
-	m.BodyObject = d.get(HeaderBodyObject)
-	m.Envelope, m.SealedHeaders = d.get(HeaderSeal), d.get(HeaderSealed)
+	m.BodyObject = d.get(contract.HeaderBodyObject)
+	m.Envelope, m.SealedHeaders = d.get(contract.HeaderSeal), d.get(contract.HeaderSealed)
 	m.ReplyTo = d.replyTo()
 	m.OrderToken = d.orderToken(m.Lane, token)
 	m.Deadline = d.deadline()
-	m.ReplayOf = d.get(HeaderReplayOf)
+	m.ReplayOf = d.get(contract.HeaderReplayOf)
 	m.ReplayCount = d.replayCount()
 	m.PossibleDuplicate = d.possibleDuplicate()
-	m.Position = wire.Position(m.ReplayOf, d.get(HeaderOrderPosition), m.Sequence)
-	m.Behind = wire.Behind(m.ReplayOf, d.get(HeaderOrderBehind), m.Position)
+	m.Position = wire.Position(m.ReplayOf, d.get(contract.HeaderOrderPosition), m.Sequence)
+	m.Behind = wire.Behind(m.ReplayOf, d.get(contract.HeaderOrderBehind), m.Position)
 	m.TraceParent, m.TraceState = traceContext(in.Header)
 	m.fill()
 	d.fail(from.check(in.Header))
-	if from == throughQueue && m.OrderToken != "" && m.Lane != LaneOrdered {
+	if from == throughQueue && m.OrderToken != "" && m.Lane != contract.LaneOrdered {
 		d.fail(errUnordered)
 	}
 	d.checkFields(&m)
@@ -101,13 +102,13 @@ func (d *decoder) get(name string) string {
 }
 
 // id is the message's own, else that of the stream's dedup, else where it is stored.
-func (d *decoder) id(p Prefix, sequence uint64, limit int) string {
-	own, dedup := d.get(HeaderMessageID), d.get(HeaderID)
+func (d *decoder) id(p contract.Prefix, sequence uint64, limit int) string {
+	own, dedup := d.get(contract.HeaderMessageID), d.get(contract.HeaderID)
 	switch {
-	case d.isID(HeaderMessageID, own, limit):
-		d.isID(HeaderID, dedup, wire.MaxDedupID)
+	case d.isID(contract.HeaderMessageID, own, limit):
+		d.isID(contract.HeaderID, dedup, wire.MaxDedupID)
 		return own
-	case d.isID(HeaderID, dedup, limit):
+	case d.isID(contract.HeaderID, dedup, limit):
 		return dedup
 	}
 	return p.OutStream() + ":" + strconv.FormatUint(sequence, 10)
@@ -124,11 +125,11 @@ func (d *decoder) isID(name, id string, limit int) bool {
 }
 
 func (d *decoder) replyTo() string {
-	s := d.get(HeaderReplyTo)
+	s := d.get(contract.HeaderReplyTo)
 	if s == "" {
 		return ""
 	}
-	if err := checkSubject(HeaderReplyTo, s); err != nil {
+	if err := checkSubject(contract.HeaderReplyTo, s); err != nil {
 		d.fail(err)
 		return ""
 	}
@@ -136,9 +137,9 @@ func (d *decoder) replyTo() string {
 }
 
 // orderToken is that of the subject, which decides what comes after what; the header repeats it.
-func (d *decoder) orderToken(l Lane, subject string) string {
-	header := d.get(HeaderOrderToken)
-	if l != LaneOrdered {
+func (d *decoder) orderToken(l contract.Lane, subject string) string {
+	header := d.get(contract.HeaderOrderToken)
+	if l != contract.LaneOrdered {
 		return header
 	}
 	if header != "" && header != subject {
@@ -148,35 +149,25 @@ func (d *decoder) orderToken(l Lane, subject string) string {
 }
 
 func (d *decoder) deadline() time.Time {
-	s := d.get(HeaderDeadline)
+	s := d.get(contract.HeaderDeadline)
 	if s == "" {
 		return time.Time{}
 	}
-	t, err := ParseInstant(s)
+	t, err := contract.ParseInstant(s)
 	d.fail(err)
 	return t
 }
 
 func (d *decoder) possibleDuplicate() bool {
-	s := d.get(HeaderPossibleDuplicate)
+	s := d.get(contract.HeaderPossibleDuplicate)
 	if s != "" && s != "true" {
-		d.fail(&ContractError{Part: HeaderPossibleDuplicate, Reason: "is not true: leave it out if it is not so"})
+		d.fail(&ContractError{Part: contract.HeaderPossibleDuplicate, Reason: "is not true: leave it out if it is not so"})
 	}
 	return s == "true"
 }
 
-// ParseInstant reads an instant as [HeaderDeadline] has it: RFC 3339, in which t and z may
-// be lower-case (section 5.6). The error is a *[ContractError].
-func ParseInstant(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
-	if err != nil || t.IsZero() {
-		return time.Time{}, errDeadline
-	}
-	return t, nil
-}
-
 func (d *decoder) replayCount() int {
-	s := d.get(HeaderReplayCount)
+	s := d.get(contract.HeaderReplayCount)
 	if s == "" {
 		return 0
 	}
@@ -199,10 +190,10 @@ func (d *decoder) checkFields(m *Message) {
 	}
 	d.fail(m.checkRoute())
 	if d.err == nil {
-		d.fail(checkMediaType(HeaderContentType, m.ContentType))
+		d.fail(checkMediaType(contract.HeaderContentType, m.ContentType))
 	}
 	if d.err == nil {
-		d.fail(checkMediaType(HeaderAccept, m.Accept))
+		d.fail(checkMediaType(contract.HeaderAccept, m.Accept))
 	}
 	if d.err == nil && m.OrderToken != "" && !wire.IsOrderToken(m.OrderToken) {
 		d.fail(errOrderToken)
@@ -213,8 +204,8 @@ func (d *decoder) checkFields(m *Message) {
 	if d.err == nil {
 		d.fail(m.checkSealed())
 	}
-	if d.err == nil && m.Sealed() && len(d.h[HeaderMessageID]) == 0 {
-		d.fail(&ContractError{Part: HeaderMessageID, Reason: "is missing: a sealed message needs it"})
+	if d.err == nil && m.Sealed() && len(d.h[contract.HeaderMessageID]) == 0 {
+		d.fail(&ContractError{Part: contract.HeaderMessageID, Reason: "is missing: a sealed message needs it"})
 	}
 	if d.err == nil && m.ReplayOf != "" {
 		d.fail(checkReplayOf(m.ReplayOf))
@@ -225,11 +216,11 @@ func (d *decoder) checkFields(m *Message) {
 // Context, 3.2.1): Go's propagators, for one, write Traceparent. What is malformed or
 // there twice counts as absent.
 func traceContext(h nats.Header) (parent, state string) {
-	parent = only(folded(h, HeaderTraceParent))
+	parent = only(folded(h, contract.HeaderTraceParent))
 	if !isTraceParent(parent) {
 		return "", ""
 	}
-	if state = strings.Join(folded(h, HeaderTraceState), ","); !isTraceState(state) {
+	if state = strings.Join(folded(h, contract.HeaderTraceState), ","); !isTraceState(state) {
 		state = ""
 	}
 	return parent, state

@@ -1,19 +1,23 @@
 package outbox
 
-import "github.com/nats-io/nats.go"
+import (
+	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/contract"
+)
 
 // requestHeaders are the headers that a caller may set. Nats-* headers are instructions to the
 // stream and are dropped, as are headers that are not of the contract.
-var requestHeaders = [...]string{HeaderID, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept,
-	HeaderReplyTo, HeaderOrderToken, HeaderDeadline}
+var requestHeaders = [...]string{contract.HeaderID, contract.HeaderMessageID, contract.HeaderKind, contract.HeaderMethod, contract.HeaderPath, contract.HeaderContentType, contract.HeaderAccept,
+	contract.HeaderReplyTo, contract.HeaderOrderToken, contract.HeaderDeadline}
 
-// DecodeRequest reads a request that came to [Prefix.GatewaySubject] of a source and lane, as the
+// DecodeRequest reads a request that came to [contract.Prefix.GatewaySubject] of a source and lane, as the
 // message to be stored. It reads the headers of the contract and Redox-Order-Key, which becomes the
 // OrderKey. In the lane of requests the reply goes to its reply subject. A request without an id
 // gets one. Which reply subjects are allowed is decided by [ReplyPolicy.Check].
 //
 // An error is a *[ContractError]. The Message beside it has the ID, as far as it is known.
-func DecodeRequest(p Prefix, source string, l Lane, in *nats.Msg) (Message, error) {
+func DecodeRequest(p contract.Prefix, source string, l contract.Lane, in *nats.Msg) (Message, error) {
 	h := make(nats.Header, len(in.Header))
 	for _, name := range requestHeaders {
 		if values := in.Header[name]; len(values) > 0 {
@@ -26,10 +30,10 @@ func DecodeRequest(p Prefix, source string, l Lane, in *nats.Msg) (Message, erro
 		}
 	}
 	subject := p.SendSubject(source)
-	if l == LaneRequest {
+	if l == contract.LaneRequest {
 		subject = p.RequestSubject(source)
 		if in.Reply != "" {
-			h[HeaderReplyTo] = []string{in.Reply} // the caller's own inbox wins
+			h[contract.HeaderReplyTo] = []string{in.Reply} // the caller's own inbox wins
 		}
 	}
 	m, err := decode(p, Stored{Subject: subject, Header: h, Body: in.Data}, throughGateway)
@@ -40,10 +44,10 @@ func DecodeRequest(p Prefix, source string, l Lane, in *nats.Msg) (Message, erro
 		return m, err
 	}
 	m.TraceParent, m.TraceState = traceContext(in.Header)
-	if len(h[HeaderID])+len(h[HeaderMessageID]) == 0 {
+	if len(h[contract.HeaderID])+len(h[contract.HeaderMessageID]) == 0 {
 		m.ID = NewID()
 	}
 	keys := decoder{h: in.Header}
-	m.OrderKey = keys.get(HeaderOrderKey)
+	m.OrderKey = keys.get(contract.HeaderOrderKey)
 	return m, keys.err
 }

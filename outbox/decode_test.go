@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"pgregory.net/rapid"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -21,7 +22,7 @@ func TestDecode_Defaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Message{ID: "TEAM_7_OUT:9", Source: "a", Lane: LaneSend, Kind: KindDataModel, Method: "POST", Body: body, Subject: "team-7.out.a.send", Sequence: 9, Position: 9, Behind: 8}
+	want := Message{ID: "TEAM_7_OUT:9", Source: "a", Lane: contract.LaneSend, Kind: KindDataModel, Method: "POST", Body: body, Subject: "team-7.out.a.send", Sequence: 9, Position: 9, Behind: 8}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -37,11 +38,11 @@ func TestDecode_MethodDefaults(t *testing.T) {
 		header     nats.Header
 		body       string
 	}{
-		{"fhir read", "GET", nats.Header{HeaderKind: {"fhir"}, HeaderPath: {"Patient/1"}}, ""},
-		{"fhir bundle", "POST", nats.Header{HeaderKind: {"fhir"}}, "{}"},
-		{"fhir bundle in the object store", "POST", nats.Header{HeaderKind: {"fhir"}, HeaderBodyObject: {"a/o"}}, ""},
+		{"fhir read", "GET", nats.Header{contract.HeaderKind: {"fhir"}, contract.HeaderPath: {"Patient/1"}}, ""},
+		{"fhir bundle", "POST", nats.Header{contract.HeaderKind: {"fhir"}}, "{}"},
+		{"fhir bundle in the object store", "POST", nats.Header{contract.HeaderKind: {"fhir"}, contract.HeaderBodyObject: {"a/o"}}, ""},
 		{"data model without a body", "POST", nats.Header{}, ""},
-		{"platform read", "GET", nats.Header{HeaderKind: {"platform"}, HeaderPath: {"x"}}, ""},
+		{"platform read", "GET", nats.Header{contract.HeaderKind: {"platform"}, contract.HeaderPath: {"x"}}, ""},
 	} {
 		m, err := Decode("", Stored{Subject: "redox.out.a.request", Header: tt.header, Body: []byte(tt.body)})
 		if err != nil || m.Method != tt.want {
@@ -55,7 +56,7 @@ func TestDecode_Deadlines(t *testing.T) {
 	t.Parallel()
 	want := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	for _, text := range []string{"2026-11-23T10:00:00Z", "2026-11-23t10:00:00z", "2026-11-23T11:00:00.000+01:00"} {
-		m, err := Decode("", Stored{Subject: "redox.out.a.send", Header: nats.Header{HeaderDeadline: {text}}, Body: []byte("{}")})
+		m, err := Decode("", Stored{Subject: "redox.out.a.send", Header: nats.Header{contract.HeaderDeadline: {text}}, Body: []byte("{}")})
 		if err != nil || !m.Deadline.Equal(want) {
 			t.Errorf("%s: %v, %v", text, m.Deadline, err)
 		}
@@ -64,30 +65,30 @@ func TestDecode_Deadlines(t *testing.T) {
 
 // hostileHeaders are values that must be poison, each under its header.
 var hostileHeaders = map[string][]string{
-	HeaderID:          {"a b", "a\rb", strings.Repeat("i", wire.MaxID+1), "ü"}, // where it is the message id
-	HeaderKind:        {"FHIR", "hl7", " fhir"},
-	HeaderMethod:      {"GET", "post", "POST\r\nHost: x"},
-	HeaderPath:        {"Patient", "../x"}, // on a data-model message
-	HeaderContentType: {"a\rb", "\x00", " text", strings.Repeat("c", maxMediaType+1)},
-	HeaderAccept:      {"a\x7f"},
-	HeaderReplyTo:     {"_INBOX.>", "a b", "a..b", "*", strings.Repeat("r", wire.MaxSubject+1)},
-	HeaderMessageID:   {"a b", strings.Repeat("i", wire.MaxID+1)},
-	HeaderOrderToken:  {goldenToken, "x", strings.ToUpper(goldenToken), goldenToken + "0"},
-	HeaderDeadline:    {"tomorrow", "2026-11-23", "1700000000", "2026-11-23T10:00:00"},
-	HeaderBodyObject:  {"a b", "a/object-beside-a-body", "b/of-another-source", "no-source", "a", "/", "ab/x", strings.Repeat("o", maxObject+1)},
-	HeaderReplayCount: {"-1", "x", "99999999999999999999"},
-	HeaderReplayOf:    {"a b", strings.Repeat("i", wire.MaxID+1)},
+	contract.HeaderID:          {"a b", "a\rb", strings.Repeat("i", wire.MaxID+1), "ü"}, // where it is the message id
+	contract.HeaderKind:        {"FHIR", "hl7", " fhir"},
+	contract.HeaderMethod:      {"GET", "post", "POST\r\nHost: x"},
+	contract.HeaderPath:        {"Patient", "../x"}, // on a data-model message
+	contract.HeaderContentType: {"a\rb", "\x00", " text", strings.Repeat("c", maxMediaType+1)},
+	contract.HeaderAccept:      {"a\x7f"},
+	contract.HeaderReplyTo:     {"_INBOX.>", "a b", "a..b", "*", strings.Repeat("r", wire.MaxSubject+1)},
+	contract.HeaderMessageID:   {"a b", strings.Repeat("i", wire.MaxID+1)},
+	contract.HeaderOrderToken:  {goldenToken, "x", strings.ToUpper(goldenToken), goldenToken + "0"},
+	contract.HeaderDeadline:    {"tomorrow", "2026-11-23", "1700000000", "2026-11-23T10:00:00"},
+	contract.HeaderBodyObject:  {"a b", "a/object-beside-a-body", "b/of-another-source", "no-source", "a", "/", "ab/x", strings.Repeat("o", maxObject+1)},
+	contract.HeaderReplayCount: {"-1", "x", "99999999999999999999"},
+	contract.HeaderReplayOf:    {"a b", strings.Repeat("i", wire.MaxID+1)},
 }
 
 func TestDecode_HostileHeaders(t *testing.T) {
 	t.Parallel()
 	for name, values := range hostileHeaders {
 		for _, value := range values {
-			h := nats.Header{HeaderID: {"m-1"}, HeaderReplyTo: {"_INBOX.a"}}
+			h := nats.Header{contract.HeaderID: {"m-1"}, contract.HeaderReplyTo: {"_INBOX.a"}}
 			h[name] = []string{value}
 			m, err := Decode("", Stored{Subject: "redox.out.a.send", Header: h, Body: []byte("{}"), Sequence: 3})
-			var contract *ContractError
-			if !errors.As(err, &contract) || contract.Part != name || !contract.Poison() {
+			var refused *ContractError
+			if !errors.As(err, &refused) || refused.Part != name || !refused.Poison() {
 				t.Errorf("%s %q: error %v", name, value, err)
 				continue
 			}
@@ -95,13 +96,13 @@ func TestDecode_HostileHeaders(t *testing.T) {
 				t.Errorf("%s: error holds the value: %v", name, err)
 			}
 			wantID, wantReply := "m-1", "_INBOX.a"
-			if name == HeaderID {
+			if name == contract.HeaderID {
 				wantID = "REDOX_OUT:3"
 			}
-			if name == HeaderReplyTo {
+			if name == contract.HeaderReplyTo {
 				wantReply = ""
 			}
-			if m.ID != wantID || m.ReplyTo != wantReply || m.Source != "a" || m.Lane != LaneSend || string(m.Body) != "{}" {
+			if m.ID != wantID || m.ReplyTo != wantReply || m.Source != "a" || m.Lane != contract.LaneSend || string(m.Body) != "{}" {
 				t.Errorf("%s %q: beside the error: %+v", name, value, m)
 			}
 		}
@@ -116,22 +117,22 @@ func TestDecode_OrderToken(t *testing.T) {
 	for _, tt := range []struct{ last, header, token, bad string }{
 		{goldenToken, "", goldenToken, ""}, // a plain client's
 		{goldenToken, goldenToken, goldenToken, ""},
-		{goldenToken, other, goldenToken, HeaderOrderToken},
-		{goldenToken, "MRN-4711", goldenToken, HeaderOrderToken},
+		{goldenToken, other, goldenToken, contract.HeaderOrderToken},
+		{goldenToken, "MRN-4711", goldenToken, contract.HeaderOrderToken},
 		{"MRN-4711", "", "", "subject"},
 		{"MRN-4711", goldenToken, "", "subject"},
 		{goldenToken + ".x", "", "", "subject"},
 	} {
 		h := nats.Header{}
 		if tt.header != "" {
-			h.Set(HeaderOrderToken, tt.header)
+			h.Set(contract.HeaderOrderToken, tt.header)
 		}
 		m, err := Decode("", Stored{Subject: "redox.out.clinic-a.send." + tt.last, Header: h, Body: []byte("{}"), Sequence: 3})
-		var contract *ContractError
-		if (tt.bad != "") != errors.As(err, &contract) || contract != nil && (contract.Part != tt.bad || strings.Contains(err.Error(), "4711")) {
+		var refused *ContractError
+		if (tt.bad != "") != errors.As(err, &refused) || refused != nil && (refused.Part != tt.bad || strings.Contains(err.Error(), "4711")) {
 			t.Errorf("%s, header %q: error %v", tt.last, tt.header, err)
 		}
-		if m.OrderToken != tt.token || m.Lane != LaneOrdered || m.Source != "clinic-a" {
+		if m.OrderToken != tt.token || m.Lane != contract.LaneOrdered || m.Source != "clinic-a" {
 			t.Errorf("%s, header %q: %+v", tt.last, tt.header, m)
 		}
 	}
@@ -139,13 +140,13 @@ func TestDecode_OrderToken(t *testing.T) {
 
 func TestDecode_HeaderGivenTwice(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{HeaderID, HeaderKind, HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept, HeaderReplyTo,
-		HeaderOrderToken, HeaderDeadline, HeaderBodyObject, HeaderReplayOf, HeaderReplayCount} {
-		h := nats.Header{HeaderID: {"m-1"}}
+	for _, name := range []string{contract.HeaderID, contract.HeaderKind, contract.HeaderMethod, contract.HeaderPath, contract.HeaderContentType, contract.HeaderAccept, contract.HeaderReplyTo,
+		contract.HeaderOrderToken, contract.HeaderDeadline, contract.HeaderBodyObject, contract.HeaderReplayOf, contract.HeaderReplayCount} {
+		h := nats.Header{contract.HeaderID: {"m-1"}}
 		h[name] = []string{"x", "y"}
 		m, err := Decode("", Stored{Subject: "redox.out.a.send", Header: h})
-		var contract *ContractError
-		if !errors.As(err, &contract) || contract.Part != name || m.ReplyTo != "" {
+		var refused *ContractError
+		if !errors.As(err, &refused) || refused.Part != name || m.ReplyTo != "" {
 			t.Errorf("%s twice: %v", name, err)
 		}
 	}
@@ -153,7 +154,7 @@ func TestDecode_HeaderGivenTwice(t *testing.T) {
 
 func TestDecode_BadSubjectKeepsTheRest(t *testing.T) {
 	t.Parallel()
-	m, err := Decode("", Stored{Subject: "redox.out.a.nowhere", Header: nats.Header{HeaderID: {"m-1"}, HeaderReplyTo: {"_INBOX.a"}}})
+	m, err := Decode("", Stored{Subject: "redox.out.a.nowhere", Header: nats.Header{contract.HeaderID: {"m-1"}, contract.HeaderReplyTo: {"_INBOX.a"}}})
 	if err == nil || m.ID != "m-1" || m.Source != "a" || m.ReplyTo != "_INBOX.a" {
 		t.Errorf("Decode = %+v, %v", m, err)
 	}
@@ -161,7 +162,7 @@ func TestDecode_BadSubjectKeepsTheRest(t *testing.T) {
 
 func TestDecode_IgnoresTheRest(t *testing.T) {
 	t.Parallel()
-	plain := nats.Header{HeaderID: {"m-1"}}
+	plain := nats.Header{contract.HeaderID: {"m-1"}}
 	noisy := maps.Clone(plain)
 	for name, value := range map[string]string{"Authorization": "Bearer x", "X-Redox-Kind": "fhir", "Redoxworker": "x", "Nats-Msg-Idx": "x", "Host": "evil", "traceparent": "junk"} {
 		noisy[name] = []string{value}
@@ -180,7 +181,7 @@ func TestDecode_ReadsWhatEncodeWrites(t *testing.T) {
 		text := rapid.StringMatching(`[!-~]{0,30}`)
 		m := Message{
 			ID: rapid.StringMatching(`[!-~]{1,200}`).Draw(t, "id"), Source: rapid.StringMatching(`[a-z0-9-]{1,64}`).Draw(t, "source"),
-			Lane: rapid.SampledFrom([]Lane{LaneSend, LaneRequest}).Draw(t, "lane"),
+			Lane: rapid.SampledFrom([]contract.Lane{contract.LaneSend, contract.LaneRequest}).Draw(t, "lane"),
 			Kind: rapid.SampledFrom([]Kind{KindDataModel, KindFHIR, KindFile, KindPlatform}).Draw(t, "kind"),
 			Path: text.Draw(t, "path"), ContentType: text.Draw(t, "type"), ReplyTo: text.Draw(t, "reply"),
 			ReplayCount: rapid.IntRange(0, wire.MaxReplays).Draw(t, "replays"), Body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"),
@@ -213,20 +214,20 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		m, err := Decode("", Stored{Subject: subject, Header: header, Body: body, Sequence: 1})
-		if checkID(HeaderMessageID, m.ID, wire.MaxID) != nil || (m.ReplyTo != "" && checkSubject("", m.ReplyTo) != nil) || (m.Source != "" && CheckSource(m.Source) != nil) {
+		if checkID(contract.HeaderMessageID, m.ID, wire.MaxID) != nil || (m.ReplyTo != "" && checkSubject("", m.ReplyTo) != nil) || (m.Source != "" && contract.CheckSource(m.Source) != nil) {
 			t.Fatalf("unsafe beside error %v: id %q, reply %q, source %q", err, m.ID, m.ReplyTo, m.Source)
 		}
 		if err != nil {
-			var contract *ContractError
-			if !errors.As(err, &contract) {
+			var refused *ContractError
+			if !errors.As(err, &refused) {
 				t.Fatalf("error %T", err)
 			}
 			return
 		}
-		if m.OrderToken != "" && m.Lane != LaneOrdered {
+		if m.OrderToken != "" && m.Lane != contract.LaneOrdered {
 			t.Fatalf("an order that %s does not keep", subject)
 		}
-		if m.Lane == LaneOrdered && m.OrderToken == "" {
+		if m.Lane == contract.LaneOrdered && m.OrderToken == "" {
 			t.Fatalf("no token in %s", subject)
 		}
 		if len(m.ID) > maxNewID {
@@ -240,8 +241,8 @@ func FuzzDecode(f *testing.F) {
 
 func benchmarkStored() Stored {
 	return Stored{Subject: "redox.out.clinic-a.send." + goldenToken, Body: make([]byte, 1024), Sequence: 1, Header: nats.Header{
-		HeaderID: {"018f0000-0000-7000-8000-000000000000"}, HeaderReplyTo: {"_INBOX.abcdefghijk.1"}, HeaderOrderToken: {goldenToken},
-		HeaderTraceParent: {goldenTrace}, HeaderContentType: {"application/json"},
+		contract.HeaderID: {"018f0000-0000-7000-8000-000000000000"}, contract.HeaderReplyTo: {"_INBOX.abcdefghijk.1"}, contract.HeaderOrderToken: {goldenToken},
+		contract.HeaderTraceParent: {goldenTrace}, contract.HeaderContentType: {"application/json"},
 	}}
 }
 

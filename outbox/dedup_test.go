@@ -5,6 +5,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -16,7 +17,7 @@ func FuzzDedupID(f *testing.F) {
 	f.Add("", "clinic-a", "1:r1", "clinic-a", "1")
 	f.Fuzz(func(t *testing.T, orderSecret, sourceA, idA, sourceB, idB string) {
 		for _, one := range [][2]string{{sourceA, idA}, {sourceB, idB}} {
-			if CheckSource(one[0]) != nil || checkID(HeaderMessageID, one[1], wire.MaxID) != nil {
+			if contract.CheckSource(one[0]) != nil || checkID(contract.HeaderMessageID, one[1], wire.MaxID) != nil {
 				return
 			}
 		}
@@ -27,7 +28,7 @@ func FuzzDedupID(f *testing.F) {
 		if (a == b) != (sourceA == sourceB && idA == idB) {
 			t.Fatalf("%s %s and %s %s: %s, %s", sourceA, idA, sourceB, idB, a, b)
 		}
-		m, err := Decode("", Stored{Subject: Prefix("").SendSubject(sourceA), Header: nats.Header{HeaderID: {a}, HeaderMessageID: {idA}}, Sequence: 1})
+		m, err := Decode("", Stored{Subject: contract.Prefix("").SendSubject(sourceA), Header: nats.Header{contract.HeaderID: {a}, contract.HeaderMessageID: {idA}}, Sequence: 1})
 		if err != nil || m.ID != idA {
 			t.Fatalf("%q: read as %q, %v", idA, m.ID, err)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -15,7 +16,7 @@ import (
 // is an error: make the token first, or use a [Publisher], which does. The Nats-Msg-Id
 // is <source>:<id>; with an order secret a Publisher replaces it by one that no other
 // source can make.
-func (m Message) Encode(p Prefix) (*nats.Msg, error) {
+func (m Message) Encode(p contract.Prefix) (*nats.Msg, error) {
 	explicit := m.Method
 	m.fill()
 	subject, err := m.publishSubject(p)
@@ -31,43 +32,43 @@ func (m Message) Encode(p Prefix) (*nats.Msg, error) {
 			h[name] = []string{value}
 		}
 	}
-	set(HeaderID, wire.DedupID(nil, m.Source, m.ID))
-	set(HeaderMessageID, m.ID)
+	set(contract.HeaderID, wire.DedupID(nil, m.Source, m.ID))
+	set(contract.HeaderMessageID, m.ID)
 	if m.Kind != KindDataModel {
-		set(HeaderKind, string(m.Kind))
+		set(contract.HeaderKind, string(m.Kind))
 	}
 	if m.Kind.routed() {
-		set(HeaderMethod, explicit)
+		set(contract.HeaderMethod, explicit)
 	}
-	set(HeaderPath, m.Path)
-	set(HeaderContentType, m.ContentType)
-	set(HeaderAccept, m.Accept)
+	set(contract.HeaderPath, m.Path)
+	set(contract.HeaderContentType, m.ContentType)
+	set(contract.HeaderAccept, m.Accept)
 	setHTTPHeaders(h, m.Header)
-	set(HeaderReplyTo, m.ReplyTo)
+	set(contract.HeaderReplyTo, m.ReplyTo)
 	if !m.Deadline.IsZero() {
-		set(HeaderDeadline, m.Deadline.UTC().Format(time.RFC3339Nano))
+		set(contract.HeaderDeadline, m.Deadline.UTC().Format(time.RFC3339Nano))
 	}
-	set(HeaderBodyObject, m.BodyObject)
-	set(HeaderSeal, m.Envelope)
-	set(HeaderSealed, m.SealedHeaders)
+	set(contract.HeaderBodyObject, m.BodyObject)
+	set(contract.HeaderSeal, m.Envelope)
+	set(contract.HeaderSealed, m.SealedHeaders)
 	setTrace(h, m.TraceParent, m.TraceState)
-	set(HeaderReplayOf, m.ReplayOf)
+	set(contract.HeaderReplayOf, m.ReplayOf)
 	if m.ReplayCount > 0 {
-		set(HeaderReplayCount, strconv.Itoa(m.ReplayCount))
+		set(contract.HeaderReplayCount, strconv.Itoa(m.ReplayCount))
 	}
 	if m.PossibleDuplicate {
-		set(HeaderPossibleDuplicate, "true")
+		set(contract.HeaderPossibleDuplicate, "true")
 	}
 	if m.Position > 0 && m.ReplayOf != "" && m.OrderToken != "" {
-		set(HeaderOrderPosition, strconv.FormatUint(m.Position, 10))
+		set(contract.HeaderOrderPosition, strconv.FormatUint(m.Position, 10))
 		if m.Behind > 0 && m.Behind < m.Position-1 {
-			set(HeaderOrderBehind, strconv.FormatUint(m.Behind, 10))
+			set(contract.HeaderOrderBehind, strconv.FormatUint(m.Behind, 10))
 		}
 	}
 	return &nats.Msg{Subject: subject, Header: h, Data: m.Body}, nil
 }
 
-func (m *Message) publishSubject(p Prefix) (string, error) {
+func (m *Message) publishSubject(p contract.Prefix) (string, error) {
 	if !wire.IsName(m.Source, wire.MaxSource) {
 		return "", &ContractError{Part: "source", Reason: "is missing or not made of a-z, 0-9 and -"}
 	}
@@ -75,16 +76,16 @@ func (m *Message) publishSubject(p Prefix) (string, error) {
 		return "", &ContractError{Part: "order key", Reason: "must be turned into an order token first"}
 	}
 	switch m.Lane {
-	case LaneRequest:
+	case contract.LaneRequest:
 		if m.OrderToken != "" {
-			return "", &ContractError{Part: HeaderOrderToken, Reason: "does not go with a REQUEST: requests have no order"}
+			return "", &ContractError{Part: contract.HeaderOrderToken, Reason: "does not go with a REQUEST: requests have no order"}
 		}
 		return p.RequestSubject(m.Source), nil
-	case LaneOrdered:
+	case contract.LaneOrdered:
 		if m.OrderToken == "" {
-			return "", &ContractError{Part: HeaderOrderToken, Reason: "is missing in the ordered lane"}
+			return "", &ContractError{Part: contract.HeaderOrderToken, Reason: "is missing in the ordered lane"}
 		}
-	case LaneSend, "":
+	case contract.LaneSend, "":
 	default:
 		return "", &ContractError{Part: "lane", Reason: "is not send, ordered or request"}
 	}
@@ -96,7 +97,7 @@ func (m *Message) publishSubject(p Prefix) (string, error) {
 
 // check applies the rules of the wire to every field that becomes a header.
 func (m *Message) check() error {
-	if err := checkID(HeaderMessageID, m.ID, maxNewID); err != nil {
+	if err := checkID(contract.HeaderMessageID, m.ID, maxNewID); err != nil {
 		return err
 	}
 	if !m.Kind.valid() {
@@ -105,17 +106,17 @@ func (m *Message) check() error {
 	if err := m.checkRoute(); err != nil {
 		return err
 	}
-	if err := checkMediaType(HeaderContentType, m.ContentType); err != nil {
+	if err := checkMediaType(contract.HeaderContentType, m.ContentType); err != nil {
 		return err
 	}
-	if err := checkMediaType(HeaderAccept, m.Accept); err != nil {
+	if err := checkMediaType(contract.HeaderAccept, m.Accept); err != nil {
 		return err
 	}
 	if err := checkHTTPHeaders(m.Header); err != nil {
 		return err
 	}
 	if m.ReplyTo != "" {
-		if err := checkSubject(HeaderReplyTo, m.ReplyTo); err != nil {
+		if err := checkSubject(contract.HeaderReplyTo, m.ReplyTo); err != nil {
 			return err
 		}
 	}
@@ -129,7 +130,7 @@ func (m *Message) check() error {
 		return err
 	}
 	if y := m.Deadline.UTC().Year(); y < 1 || y > 9999 {
-		return errDeadline
+		return &ContractError{Part: contract.HeaderDeadline, Reason: "is not an RFC 3339 instant"}
 	}
 	if m.ReplayCount < 0 || m.ReplayCount > wire.MaxReplays {
 		return errReplayCount
@@ -144,8 +145,8 @@ func setTrace(h nats.Header, parent, state string) {
 	if !isTraceParent(parent) {
 		return
 	}
-	h[HeaderTraceParent] = []string{parent}
+	h[contract.HeaderTraceParent] = []string{parent}
 	if isTraceState(state) {
-		h[HeaderTraceState] = []string{state}
+		h[contract.HeaderTraceState] = []string{state}
 	}
 }

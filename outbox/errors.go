@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -46,23 +47,11 @@ var (
 )
 
 // ErrUnsealed is returned for a message that is not sealed where it must be. It is a *[ContractError].
-var ErrUnsealed error = &ContractError{Part: HeaderSeal, Reason: "is missing, and seal.require is on: publish the message where there is a ring of keys (seal.ring_file)"}
+var ErrUnsealed error = &ContractError{Part: contract.HeaderSeal, Reason: "is missing, and seal.require is on: publish the message where there is a ring of keys (seal.ring_file)"}
 
-// ContractError says which part of a message breaks the wire contract. It
-// never holds the value of that part.
-type ContractError struct {
-	Part   string // header name, "subject", "body" or a field's name
-	Reason string
-}
-
-// Error names the part and what is wrong with it.
-func (e *ContractError) Error() string { return "outbox: " + e.SafeError() }
-
-// SafeError is the text for replies and dead letters.
-func (e *ContractError) SafeError() string { return "contract: " + e.Part + " " + e.Reason }
-
-// Poison returns true: such a message can never be delivered.
-func (e *ContractError) Poison() bool { return true }
+// ContractError says which part of a message breaks the wire contract. It never holds the value of that
+// part. Its Poison method reports true.
+type ContractError = contract.Error
 
 // SizeError is returned when something is larger than a limit. Sizes are bytes.
 type SizeError struct {

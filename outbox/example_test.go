@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
@@ -62,7 +63,7 @@ func ExampleReplies() {
 	for _, id := range []string{"visit-1-arrival", "visit-1-discharge", "visit-3-arrival"} {
 		_, err := publisher.Publish(ctx, outbox.Message{
 			ID: id, Source: "clinic-a", OrderKey: "MRN 1", Body: []byte(`{}`),
-			ReplyTo: outbox.Prefix("").ReplySubject("clinic-a", id), // a reply is stored there for 24 hours
+			ReplyTo: contract.Prefix("").ReplySubject("clinic-a", id), // a reply is stored there for 24 hours
 		})
 		check(err)
 	}

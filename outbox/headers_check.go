@@ -5,6 +5,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -19,11 +20,11 @@ const (
 // knows reports whether name is a header of the contract for what comes in this way.
 func (e entrance) knows(name string) bool {
 	switch name {
-	case HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath, HeaderReplyTo, HeaderOrderToken, HeaderDeadline:
+	case contract.HeaderMessageID, contract.HeaderKind, contract.HeaderMethod, contract.HeaderPath, contract.HeaderReplyTo, contract.HeaderOrderToken, contract.HeaderDeadline:
 		return true
-	case HeaderOrderKey:
+	case contract.HeaderOrderKey:
 		return e == throughGateway
-	case HeaderBodyObject, HeaderSeal, HeaderSealed, HeaderPossibleDuplicate, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition, HeaderOrderBehind, HeaderMoved:
+	case contract.HeaderBodyObject, contract.HeaderSeal, contract.HeaderSealed, contract.HeaderPossibleDuplicate, contract.HeaderReplayOf, contract.HeaderReplayCount, contract.HeaderEdited, contract.HeaderOrderPosition, contract.HeaderOrderBehind, contract.HeaderMoved:
 		return e == throughQueue
 	}
 	return isRequestHeader(name)
@@ -38,9 +39,9 @@ func (e entrance) longestID() int {
 }
 
 // contractHeaders are the names that a misspelt one may have meant.
-var contractHeaders = [...]string{HeaderID, HeaderContentType, HeaderAccept, HeaderMessageID, HeaderKind, HeaderMethod, HeaderPath,
-	HeaderReplyTo, HeaderOrderToken, HeaderOrderKey, HeaderDeadline, HeaderBodyObject, HeaderSeal, HeaderSealed, HeaderReplayOf, HeaderReplayCount, HeaderEdited, HeaderOrderPosition,
-	HeaderOrderBehind, HeaderMoved, HeaderPossibleDuplicate}
+var contractHeaders = [...]string{contract.HeaderID, contract.HeaderContentType, contract.HeaderAccept, contract.HeaderMessageID, contract.HeaderKind, contract.HeaderMethod, contract.HeaderPath,
+	contract.HeaderReplyTo, contract.HeaderOrderToken, contract.HeaderOrderKey, contract.HeaderDeadline, contract.HeaderBodyObject, contract.HeaderSeal, contract.HeaderSealed, contract.HeaderReplayOf, contract.HeaderReplayCount, contract.HeaderEdited, contract.HeaderOrderPosition,
+	contract.HeaderOrderBehind, contract.HeaderMoved, contract.HeaderPossibleDuplicate}
 
 // check refuses a header that its sender took for one of the contract and that is none: one
 // that begins with redox- in any case, and Nats-Msg-Id, Content-Type and Accept in another
@@ -63,33 +64,33 @@ func (e entrance) check(h nats.Header) error {
 // differ in how they treat the case of a name and blanks around it.
 func looksOurs(name string) bool {
 	switch name {
-	case HeaderID, HeaderContentType, HeaderAccept:
+	case contract.HeaderID, contract.HeaderContentType, contract.HeaderAccept:
 		return false // they are
 	}
 	if len(name) > 0 && (name[0] <= ' ' || name[len(name)-1] <= ' ') {
 		name = strings.TrimSpace(name)
-		if name == HeaderID || name == HeaderContentType || name == HeaderAccept {
+		if name == contract.HeaderID || name == contract.HeaderContentType || name == contract.HeaderAccept {
 			return true
 		}
 	}
 	return wire.HasPrefixFold(name, "redox-") ||
-		len(name) == len(HeaderID) && strings.EqualFold(name, HeaderID) ||
-		len(name) == len(HeaderContentType) && strings.EqualFold(name, HeaderContentType) ||
-		len(name) == len(HeaderAccept) && strings.EqualFold(name, HeaderAccept)
+		len(name) == len(contract.HeaderID) && strings.EqualFold(name, contract.HeaderID) ||
+		len(name) == len(contract.HeaderContentType) && strings.EqualFold(name, contract.HeaderContentType) ||
+		len(name) == len(contract.HeaderAccept) && strings.EqualFold(name, contract.HeaderAccept)
 }
 
 // refusal says what is wrong with a header name, and what was probably meant.
 func (e entrance) refusal(name string) error {
 	switch {
-	case name == HeaderOrderKey:
+	case name == contract.HeaderOrderKey:
 		return &ContractError{Part: name, Reason: "is for the gateway only, which makes the order token and does not store the key: " +
 			"publish through the gateway, or to the subject that ends in the order token"}
 	case throughQueue.knows(name):
 		return &ContractError{Part: name, Reason: "is not for callers of the gateway"}
 	}
 	unknown := &ContractError{Part: shownHeader(name), Reason: "is not a header of the contract"}
-	if wire.HasPrefixFold(name, RequestHeaderPrefix) {
-		unknown.Reason += "; did you mean " + RequestHeaderPrefix + "…?"
+	if wire.HasPrefixFold(name, contract.RequestHeaderPrefix) {
+		unknown.Reason += "; did you mean " + contract.RequestHeaderPrefix + "…?"
 		return unknown
 	}
 	if meant := meantHeader(name); meant != "" {

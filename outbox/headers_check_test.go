@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // A header's name can hold anything that a client puts there.
@@ -33,9 +35,9 @@ func TestDecode_MessageID(t *testing.T) {
 		want string
 	}{
 		{nats.Header{}, "REDOX_OUT:7"},
-		{nats.Header{HeaderID: {"n"}}, "n"},
-		{nats.Header{HeaderMessageID: {"m"}}, "m"},
-		{nats.Header{HeaderID: {"n"}, HeaderMessageID: {"m"}}, "m"},
+		{nats.Header{contract.HeaderID: {"n"}}, "n"},
+		{nats.Header{contract.HeaderMessageID: {"m"}}, "m"},
+		{nats.Header{contract.HeaderID: {"n"}, contract.HeaderMessageID: {"m"}}, "m"},
 	} {
 		if m, err := Decode("", Stored{Subject: "redox.out.a.send", Header: tt.h, Sequence: 7}); err != nil || m.ID != tt.want {
 			t.Errorf("%v: %q, %v", tt.h, m.ID, err)

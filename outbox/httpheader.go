@@ -11,38 +11,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
-)
-
-const (
-	// RequestHeaderPrefix begins a header of a message that goes to Redox as an HTTP header:
-	// Redox-Header-Prefer as Prefer. Behind the prefix the case of letters makes no difference.
-	RequestHeaderPrefix = "Redox-Header-"
-	// AnswerHeaderPrefix begins a header of a reply that tells an HTTP header of the answer:
-	// Redox-Answer-Location.
-	AnswerHeaderPrefix = "Redox-Answer-"
 )
 
 // Limits of the HTTP headers of a message, and of one of an answer, in bytes.
 const (
 	maxHTTPHeaders = 32
 	maxHTTPName    = 64
-	maxHTTPValue   = 2048
 	maxHTTPBytes   = 8192 // all names and values together
 )
-
-// AnswerHeaders returns the names of the HTTP headers that a reply takes over from the answer.
-func AnswerHeaders() []string { return slices.Clone(answerHeaders[:]) }
-
-var answerHeaders = [...]string{"Location", "Content-Location", "ETag", "Last-Modified", "Retry-After", "Expires", "X-Progress"}
-
-// canonical are the names of answerHeaders as net/http has them.
-var canonical = func() (keys [len(answerHeaders)]string) {
-	for i, name := range answerHeaders {
-		keys[i] = http.CanonicalHeaderKey(name)
-	}
-	return keys
-}()
 
 // neverSet are the HTTP headers, beside those that begin with one of neverBegin, that no message
 // may set: the worker decides who the sender is, where the request goes and how it is framed, and
@@ -54,7 +32,7 @@ var neverSet = map[string]string{
 	"Connection": "", "Keep-Alive": "", "Te": "", "Trailer": "", "Transfer-Encoding": "", "Upgrade": "", "Http2-Settings": "",
 	"X-Http-Method-Override": "", "X-Http-Method": "", "X-Method-Override": "", "X-Original-Method": "",
 	"X-Original-Url": "", "X-Rewrite-Url": "", "X-Original-Host": "", "X-Host": "", "Forwarded": "", "X-Real-Ip": "",
-	"Content-Type": HeaderContentType, "Accept": HeaderAccept, "Traceparent": HeaderTraceParent, "Tracestate": HeaderTraceState,
+	"Content-Type": contract.HeaderContentType, "Accept": contract.HeaderAccept, "Traceparent": contract.HeaderTraceParent, "Tracestate": contract.HeaderTraceState,
 }
 
 // neverBegin are prefixes of more such headers.
@@ -112,7 +90,7 @@ func (p HeaderPolicy) Check(h http.Header) error {
 // checkHTTPHeaders applies the rules that hold for every message.
 func checkHTTPHeaders(h http.Header) error {
 	if len(h) > maxHTTPHeaders {
-		return &ContractError{Part: RequestHeaderPrefix + "…", Reason: fmt.Sprintf("is there more than %d times", maxHTTPHeaders)}
+		return &ContractError{Part: contract.RequestHeaderPrefix + "…", Reason: fmt.Sprintf("is there more than %d times", maxHTTPHeaders)}
 	}
 	size, seen := 0, ""
 	for _, name := range slices.SortedFunc(maps.Keys(h), func(a, b string) int {
@@ -128,14 +106,14 @@ func checkHTTPHeaders(h http.Header) error {
 			return headerFault(name, "is given more than once")
 		case reserveFault(key) != "":
 			return headerFault(name, reserveFault(key))
-		case valueFault(values[0]) != "":
-			return headerFault(name, valueFault(values[0]))
+		case wire.ValueFault(values[0]) != "":
+			return headerFault(name, wire.ValueFault(values[0]))
 		}
 		seen = key
 		size += len(name) + len(values[0])
 	}
 	if size > maxHTTPBytes {
-		return &ContractError{Part: RequestHeaderPrefix + "…", Reason: fmt.Sprintf("are longer than %d bytes together", maxHTTPBytes)}
+		return &ContractError{Part: contract.RequestHeaderPrefix + "…", Reason: fmt.Sprintf("are longer than %d bytes together", maxHTTPBytes)}
 	}
 	return nil
 }
@@ -157,30 +135,6 @@ func neverBegins(key string) bool {
 	return slices.ContainsFunc(neverBegin[:], func(start string) bool { return strings.HasPrefix(key, start) })
 }
 
-func valueFault(v string) string {
-	switch {
-	case v == "":
-		return "is empty: leave it out if there is none"
-	case len(v) > maxHTTPValue:
-		return wire.TooLong(maxHTTPValue)
-	case !printable(v):
-		return "holds a character outside printable ASCII"
-	case v[0] == ' ' || v[len(v)-1] == ' ':
-		return "begins or ends with a space"
-	}
-	return ""
-}
-
-// printable keeps a value from becoming a second header or a second request.
-func printable(v string) bool {
-	for i := range len(v) {
-		if v[i] < ' ' || v[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
 func isHTTPName(name string) bool {
 	if name == "" || len(name) > maxHTTPName {
 		return false
@@ -197,16 +151,16 @@ func isHTTPName(name string) bool {
 // headerFault names a header whose name is made of letters: in all others there could be
 // anything.
 func headerFault(name, reason string) error {
-	part := RequestHeaderPrefix + "…"
+	part := contract.RequestHeaderPrefix + "…"
 	if name != "" && isPlainName(name) {
-		part = RequestHeaderPrefix + name
+		part = contract.RequestHeaderPrefix + name
 	}
 	return &ContractError{Part: part, Reason: reason}
 }
 
 // isRequestHeader reports whether a NATS header is one that names an HTTP header.
 func isRequestHeader(name string) bool {
-	return len(name) > len(RequestHeaderPrefix) && name[:len(RequestHeaderPrefix)] == RequestHeaderPrefix
+	return len(name) > len(contract.RequestHeaderPrefix) && name[:len(contract.RequestHeaderPrefix)] == contract.RequestHeaderPrefix
 }
 
 // httpHeaders reads the HTTP headers of a message, by canonical names; nil when there are none.
@@ -218,7 +172,7 @@ func (d *decoder) httpHeaders() (found http.Header) {
 		if found == nil {
 			found = make(http.Header)
 		}
-		key := http.CanonicalHeaderKey(name[len(RequestHeaderPrefix):])
+		key := http.CanonicalHeaderKey(name[len(contract.RequestHeaderPrefix):])
 		found[key] = append(found[key], values...)
 	}
 	if found != nil {
@@ -231,35 +185,21 @@ func (d *decoder) httpHeaders() (found http.Header) {
 func setHTTPHeaders(h nats.Header, from http.Header) {
 	for name, values := range from {
 		if len(values) > 0 {
-			h[RequestHeaderPrefix+http.CanonicalHeaderKey(name)] = values[:1:1]
+			h[contract.RequestHeaderPrefix+http.CanonicalHeaderKey(name)] = values[:1:1]
 		}
 	}
 }
 
-// AnswerHeader returns the HTTP headers of an answer that its reply takes over, without values that
-// cannot be in a NATS header; nil when there are none.
-func AnswerHeader(from http.Header) (kept http.Header) {
-	for _, key := range canonical {
-		values := from[key]
-		if len(values) == 0 || valueFault(values[0]) != "" {
-			continue
-		}
-		if kept == nil {
-			kept = make(http.Header, len(answerHeaders))
-		}
-		kept[key] = values[:1:1]
-	}
-	return kept
-}
+var answerHeaders = contract.AnswerHeaders()
 
 // decodeAnswerHeader reads those of a reply; nil when there are none.
 func decodeAnswerHeader(h nats.Header) (found http.Header) {
-	for i, name := range answerHeaders {
-		if v := wire.First(h, AnswerHeaderPrefix+name); v != "" {
+	for _, name := range answerHeaders {
+		if v := wire.First(h, contract.AnswerHeaderPrefix+name); v != "" {
 			if found == nil {
 				found = make(http.Header, len(answerHeaders))
 			}
-			found[canonical[i]] = []string{v}
+			found.Set(name, v)
 		}
 	}
 	return found

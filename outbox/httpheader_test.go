@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/redoxworker/redoxworker/outbox/contract"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // stored encodes a message and decodes it as the queue stores it.
@@ -39,7 +42,7 @@ func TestMessage_HeadersArriveAsGiven(t *testing.T) {
 		"one":   {"Prefer": {"return=minimal"}},
 		"many":  {"If-None-Exist": {"identifier=http://x|1&active=true"}, "X-User-Id": {"Ada Example"}, "If-Match": {`W/"3"`}},
 		"bound": full(maxHTTPHeaders, maxHTTPBytes),
-		"long":  {"Prefer": {strings.Repeat("v", maxHTTPValue)}, strings.Repeat("X", 1) + strings.Repeat("n", maxHTTPName-1): {"~ ~"}},
+		"long":  {"Prefer": {strings.Repeat("v", wire.MaxHTTPValue)}, strings.Repeat("X", 1) + strings.Repeat("n", maxHTTPName-1): {"~ ~"}},
 	} {
 		m, err := stored(t, Message{ID: "1", Source: "clinic-a", Header: h, Body: []byte("{}")})
 		if err != nil || !maps.EqualFunc(m.Header, h, slices.Equal) {
@@ -65,7 +68,7 @@ func TestMessage_HeadersRefused(t *testing.T) {
 	for want, h := range map[string]http.Header{
 		"is there more than 32 times":               tooMany,
 		"are longer than 8192 bytes together":       tooLong,
-		"Prefer is longer than 2048 bytes":          {"Prefer": {strings.Repeat("v", maxHTTPValue+1)}},
+		"Prefer is longer than 2048 bytes":          {"Prefer": {strings.Repeat("v", wire.MaxHTTPValue+1)}},
 		"Prefer is empty":                           {"Prefer": {""}},
 		"Prefer is given more than once":            {"Prefer": {secret, secret}},
 		"prefer is given more than once":            {"Prefer": {secret}, "prefer": {secret}},
@@ -81,12 +84,12 @@ func TestMessage_HeadersRefused(t *testing.T) {
 		_, err := stored(t, Message{ID: "1", Source: "clinic-a", Header: h})
 		plain := make(nats.Header)
 		for name, values := range h {
-			plain[RequestHeaderPrefix+name] = values
+			plain[contract.RequestHeaderPrefix+name] = values
 		}
 		_, poison := Decode("", Stored{Subject: "redox.out.clinic-a.send", Header: plain, Sequence: 1})
 		for way, err := range map[string]error{"publisher": err, "plain client": poison} {
-			var contract *ContractError
-			if !errors.As(err, &contract) || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) || strings.Contains(err.Error(), secret) {
+			var refused *ContractError
+			if !errors.As(err, &refused) || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) || strings.Contains(err.Error(), secret) {
 				t.Errorf("%s: %v, want %q", way, err, want)
 			}
 		}
@@ -144,19 +147,19 @@ func TestReply_HeadersOfTheAnswer(t *testing.T) {
 	}
 	r := Reply{MessageID: "1", Settlement: Delivered, Status: 201, Header: answer}
 	msg := r.Encode("redox.reply.clinic-a.1")
-	for _, name := range AnswerHeaders() {
-		if got := msg.Header[AnswerHeaderPrefix+name]; len(got) != 1 || got[0] != answer.Get(name) {
+	for _, name := range contract.AnswerHeaders() {
+		if got := msg.Header[contract.AnswerHeaderPrefix+name]; len(got) != 1 || got[0] != answer.Get(name) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if len(msg.Header) != 4+len(AnswerHeaders()) {
+	if len(msg.Header) != 4+len(contract.AnswerHeaders()) {
 		t.Errorf("headers %v", msg.Header)
 	}
 	back, err := DecodeReply(msg)
-	if err != nil || len(back.Header) != len(AnswerHeaders()) || back.Header.Get("ETag") != `W/"2"` || back.Header.Get("Location") != answer.Get("Location") {
+	if err != nil || len(back.Header) != len(contract.AnswerHeaders()) || back.Header.Get("ETag") != `W/"2"` || back.Header.Get("Location") != answer.Get("Location") {
 		t.Errorf("%v, %v", back.Header, err)
 	}
-	bad := http.Header{"Location": {"a\r\nb"}, "Etag": {strings.Repeat("e", maxHTTPValue+1)}, "Retry-After": {""}, "Last-Modified": {"Zoë"}, "Content-Location": nil}
+	bad := http.Header{"Location": {"a\r\nb"}, "Etag": {strings.Repeat("e", wire.MaxHTTPValue+1)}, "Retry-After": {""}, "Last-Modified": {"Zoë"}, "Content-Location": nil}
 	if h := (Reply{MessageID: "1", Settlement: Delivered, Header: bad}).Encode("x").Header; len(h) != 3 {
 		t.Errorf("headers %v", h)
 	}

@@ -1,11 +1,12 @@
 package outbox
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Message is one outbound message: what an application publishes and a worker
@@ -20,7 +21,7 @@ type Message struct {
 	// Source is the configured sender, [a-z0-9-]{1,64}.
 	Source string
 	// Lane defaults to LaneSend, or to LaneOrdered when there is an order key or token.
-	Lane Lane
+	Lane contract.Lane
 	// Kind defaults to KindDataModel.
 	Kind Kind
 	// Method and Path are for kinds fhir and platform: the path below the kind's
@@ -49,7 +50,7 @@ type Message struct {
 	// Deadline after which the message is not sent; zero means none.
 	Deadline time.Time
 	// BodyObject is the claim check: the name of the body in the object store, one of
-	// the message's own source; see [BodyName]. Body is then empty.
+	// the message's own source; see [contract.BodyName]. Body is then empty.
 	BodyObject string
 	// TraceParent and TraceState are the W3C trace context, dropped if malformed.
 	TraceParent, TraceState string
@@ -90,11 +91,6 @@ type Message struct {
 	Sequence uint64
 	Stored   time.Time
 }
-
-// WithoutMark returns body without a byte order mark of UTF-8, which is no part of a JSON text (RFC
-// 8259, 8.1): readers of JSON ignore the mark, and a worker does not send it. The result shares
-// memory with body.
-func WithoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
 
 // HasBody reports whether there is a body, here or in the object store.
 func (m *Message) HasBody() bool { return len(m.Body) > 0 || m.BodyObject != "" }

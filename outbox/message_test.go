@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -27,13 +28,13 @@ var goldenMessages = []struct {
 }{
 	{
 		name:    "least",
-		message: Message{ID: "m-1", Source: "clinic-a", Lane: LaneSend, Kind: KindDataModel, Method: "POST", Body: []byte(`{}`)},
+		message: Message{ID: "m-1", Source: "clinic-a", Lane: contract.LaneSend, Kind: KindDataModel, Method: "POST", Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send",
 		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-1"}, "Redox-Message-Id": {"m-1"}},
 	},
 	{
 		name: "ordered",
-		message: Message{ID: "m-2", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
+		message: Message{ID: "m-2", Source: "clinic-a", Lane: contract.LaneOrdered, Kind: KindDataModel, Method: "POST",
 			OrderToken: goldenToken, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
 		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-2"}, "Redox-Message-Id": {"m-2"}},
@@ -41,7 +42,7 @@ var goldenMessages = []struct {
 	{
 		name: "request with everything",
 		message: Message{
-			ID: "m-3:r2", Source: "clinic-b", Lane: LaneRequest, Kind: KindFHIR, Method: "PUT", Path: "Patient/1?_pretty=true",
+			ID: "m-3:r2", Source: "clinic-b", Lane: contract.LaneRequest, Kind: KindFHIR, Method: "PUT", Path: "Patient/1?_pretty=true",
 			ContentType: "application/fhir+json; charset=utf-8", Accept: "application/fhir+json", ReplyTo: "_INBOX.x.1",
 			Deadline: time.Date(2026, 11, 23, 10, 0, 0, 500_000_000, time.UTC), TraceParent: goldenTrace, TraceState: "a=1,b=2",
 			ReplayOf: "m-3", ReplayCount: 2, Body: []byte("\x00\xff not even JSON"),
@@ -56,7 +57,7 @@ var goldenMessages = []struct {
 	},
 	{
 		name: "replay in order",
-		message: Message{ID: "m-2:r1", Source: "clinic-a", Lane: LaneOrdered, Kind: KindDataModel, Method: "POST",
+		message: Message{ID: "m-2:r1", Source: "clinic-a", Lane: contract.LaneOrdered, Kind: KindDataModel, Method: "POST",
 			OrderToken: goldenToken, ReplayOf: "m-2", ReplayCount: 1, Position: 17, Behind: 9, PossibleDuplicate: true, Body: []byte(`{}`)},
 		subject: "redox.out.clinic-a.send." + goldenToken,
 		header: nats.Header{"Nats-Msg-Id": {"clinic-a:m-2:r1"}, "Redox-Message-Id": {"m-2:r1"},
@@ -64,13 +65,13 @@ var goldenMessages = []struct {
 	},
 	{
 		name:    "claim check",
-		message: Message{ID: "m-4", Source: "clinic-a", Lane: LaneSend, Kind: KindFile, Method: "POST", BodyObject: "clinic-a/9f"},
+		message: Message{ID: "m-4", Source: "clinic-a", Lane: contract.LaneSend, Kind: KindFile, Method: "POST", BodyObject: "clinic-a/9f"},
 		subject: "redox.out.clinic-a.send",
 		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-4"}, "Redox-Message-Id": {"m-4"}, "Redox-Kind": {"file"}, "Redox-Body-Object": {"clinic-a/9f"}},
 	},
 	{
 		name:    "a read of the platform",
-		message: Message{ID: "m-5", Source: "clinic-a", Lane: LaneRequest, Kind: KindPlatform, Method: "GET", Path: "v1/x"},
+		message: Message{ID: "m-5", Source: "clinic-a", Lane: contract.LaneRequest, Kind: KindPlatform, Method: "GET", Path: "v1/x"},
 		subject: "redox.out.clinic-a.request",
 		header:  nats.Header{"Nats-Msg-Id": {"clinic-a:m-5"}, "Redox-Message-Id": {"m-5"}, "Redox-Kind": {"platform"}, "Redox-Method": {"GET"}, "Redox-Path": {"v1/x"}},
 	},
@@ -123,7 +124,7 @@ func TestMessage_EncodeDefaults(t *testing.T) {
 		header  nats.Header
 	}{
 		{"lane and kind", Message{ID: "1", Source: "a"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
-		{"a token makes it ordered", Message{ID: "1", Source: "a", Lane: LaneSend, OrderToken: goldenToken}, "redox.out.a.send." + goldenToken,
+		{"a token makes it ordered", Message{ID: "1", Source: "a", Lane: contract.LaneSend, OrderToken: goldenToken}, "redox.out.a.send." + goldenToken,
 			nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
 		{"malformed trace is dropped", Message{ID: "1", Source: "a", TraceParent: "00-zz", TraceState: "a=1"}, "redox.out.a.send", nats.Header{"Nats-Msg-Id": {"a:1"}, "Redox-Message-Id": {"1"}}},
 		{"malformed state is dropped", Message{ID: "1", Source: "a", TraceParent: goldenTrace, TraceState: "a=\n"}, "redox.out.a.send",
@@ -151,30 +152,30 @@ func TestMessage_EncodeRefuses(t *testing.T) {
 	t.Parallel()
 	ok := Message{ID: "1", Source: "a"}
 	for part, change := range map[string]func(*Message){
-		"source":                func(m *Message) { m.Source = "A.b" },
-		"order key":             func(m *Message) { m.OrderKey = "patient-secret" },
-		"lane":                  func(m *Message) { m.Lane = "fast" },
-		HeaderMessageID:         func(m *Message) { m.ID = "" },
-		HeaderMessageID + " ":   func(m *Message) { m.ID = "a\r\nb" },
-		HeaderKind:              func(m *Message) { m.Kind = "hl7" },
-		HeaderMethod:            func(m *Message) { m.Kind, m.Method = KindFHIR, "patient-secret" },
-		HeaderPath:              func(m *Message) { m.Kind, m.Path = KindFHIR, "../patient-secret" },
-		HeaderContentType:       func(m *Message) { m.ContentType = "a\r\nX: patient-secret" },
-		HeaderAccept:            func(m *Message) { m.Accept = "é" },
-		HeaderReplyTo:           func(m *Message) { m.ReplyTo = "_INBOX.>" },
-		HeaderOrderToken:        func(m *Message) { m.Lane = LaneOrdered },
-		HeaderOrderToken + " ":  func(m *Message) { m.OrderToken = "patient-secret" },
-		HeaderOrderToken + "  ": func(m *Message) { m.Lane, m.OrderToken = LaneRequest, goldenToken },
-		HeaderBodyObject:        func(m *Message) { m.BodyObject, m.Body = "x", []byte("y") },
-		HeaderDeadline:          func(m *Message) { m.Deadline = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
-		HeaderReplayCount:       func(m *Message) { m.ReplayCount = -1 },
-		HeaderReplayOf:          func(m *Message) { m.ReplayOf = "patient secret" },
+		"source":                         func(m *Message) { m.Source = "A.b" },
+		"order key":                      func(m *Message) { m.OrderKey = "patient-secret" },
+		"lane":                           func(m *Message) { m.Lane = "fast" },
+		contract.HeaderMessageID:         func(m *Message) { m.ID = "" },
+		contract.HeaderMessageID + " ":   func(m *Message) { m.ID = "a\r\nb" },
+		contract.HeaderKind:              func(m *Message) { m.Kind = "hl7" },
+		contract.HeaderMethod:            func(m *Message) { m.Kind, m.Method = KindFHIR, "patient-secret" },
+		contract.HeaderPath:              func(m *Message) { m.Kind, m.Path = KindFHIR, "../patient-secret" },
+		contract.HeaderContentType:       func(m *Message) { m.ContentType = "a\r\nX: patient-secret" },
+		contract.HeaderAccept:            func(m *Message) { m.Accept = "é" },
+		contract.HeaderReplyTo:           func(m *Message) { m.ReplyTo = "_INBOX.>" },
+		contract.HeaderOrderToken:        func(m *Message) { m.Lane = contract.LaneOrdered },
+		contract.HeaderOrderToken + " ":  func(m *Message) { m.OrderToken = "patient-secret" },
+		contract.HeaderOrderToken + "  ": func(m *Message) { m.Lane, m.OrderToken = contract.LaneRequest, goldenToken },
+		contract.HeaderBodyObject:        func(m *Message) { m.BodyObject, m.Body = "x", []byte("y") },
+		contract.HeaderDeadline:          func(m *Message) { m.Deadline = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		contract.HeaderReplayCount:       func(m *Message) { m.ReplayCount = -1 },
+		contract.HeaderReplayOf:          func(m *Message) { m.ReplayOf = "patient secret" },
 	} {
 		m := ok
 		change(&m)
 		_, err := m.Encode("")
-		var contract *ContractError
-		if !errors.As(err, &contract) || contract.Part != strings.TrimRight(part, " ") {
+		var refused *ContractError
+		if !errors.As(err, &refused) || refused.Part != strings.TrimRight(part, " ") {
 			t.Errorf("%s: error %v", part, err)
 			continue
 		}
@@ -192,7 +193,7 @@ func TestMessage_Limits(t *testing.T) {
 		set   func(*Message, int)
 	}{
 		{"id", maxNewID, func(m *Message, n int) { m.ID = strings.Repeat("i", n) }},
-		{"path", maxPath, func(m *Message, n int) { m.Kind, m.Path = KindFHIR, strings.Repeat("p", n) }},
+		{"path", wire.MaxPath, func(m *Message, n int) { m.Kind, m.Path = KindFHIR, strings.Repeat("p", n) }},
 		{"content type", maxMediaType, func(m *Message, n int) { m.ContentType = strings.Repeat("c", n) }},
 		{"accept", maxMediaType, func(m *Message, n int) { m.Accept = strings.Repeat("c", n) }},
 		{"reply subject", wire.MaxSubject, func(m *Message, n int) { m.ReplyTo = strings.Repeat("r", n) }},
@@ -214,10 +215,10 @@ func TestMessage_Limits(t *testing.T) {
 // What is too long is told with the limit.
 func TestMessage_TooLongNamesTheLimit(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", maxPath+1)
+	long := strings.Repeat("x", wire.MaxPath+1)
 	for limit, m := range map[int]Message{
 		maxNewID:        {ID: long},
-		maxPath:         {ID: "1", Kind: KindFHIR, Path: long},
+		wire.MaxPath:    {ID: "1", Kind: KindFHIR, Path: long},
 		maxMediaType:    {ID: "1", ContentType: long},
 		wire.MaxSubject: {ID: "1", ReplyTo: long},
 	} {

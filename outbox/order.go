@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/auth/secret"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -43,7 +44,7 @@ func (m *Message) MakeToken(orderSecret []byte) error {
 		return err
 	}
 	if m.OrderToken != "" && m.OrderToken != token {
-		return &ContractError{Part: HeaderOrderToken, Reason: "is not that of the order key: give one of the two"}
+		return &ContractError{Part: contract.HeaderOrderToken, Reason: "is not that of the order key: give one of the two"}
 	}
 	m.OrderKey, m.OrderToken = "", token
 	return nil
@@ -63,9 +64,9 @@ func checkOrderSecret(orderSecret []byte) error {
 func checkOrderKey(key string) error {
 	switch {
 	case key == "":
-		return &ContractError{Part: HeaderOrderKey, Reason: "is empty: leave it out if there is none"}
+		return &ContractError{Part: contract.HeaderOrderKey, Reason: "is empty: leave it out if there is none"}
 	case strings.TrimSpace(key) != key:
-		return &ContractError{Part: HeaderOrderKey, Reason: "begins or ends with white space: trim it"}
+		return &ContractError{Part: contract.HeaderOrderKey, Reason: "begins or ends with white space: trim it"}
 	}
 	return nil
 }

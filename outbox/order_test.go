@@ -1,10 +1,12 @@
 package outbox
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -60,15 +62,12 @@ func TestNewID_FormAndOrder(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 2000 {
 		id := NewID()
-		if len(id) != 36 || id[14] != '7' || !strings.ContainsRune("89ab", rune(id[19])) || seen[id] || checkID(HeaderMessageID, id, maxNewID) != nil {
+		if len(id) != 36 || id[14] != '7' || !strings.ContainsRune("89ab", rune(id[19])) || seen[id] || checkID(contract.HeaderMessageID, id, maxNewID) != nil {
 			t.Fatalf("NewID = %q: not a fresh UUIDv7", id)
 		}
 		seen[id] = true
-		var ms int64
-		for _, c := range strings.ReplaceAll(id[:13], "-", "") {
-			ms = ms<<4 | int64(unhex(byte(c)))
-		}
-		if ms < before || ms > time.Now().UnixMilli() {
+		ms, err := strconv.ParseInt(strings.ReplaceAll(id[:13], "-", ""), 16, 64)
+		if err != nil || ms < before || ms > time.Now().UnixMilli() {
 			t.Fatalf("NewID = %q holds the time %d, not now", id, ms)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -17,7 +18,7 @@ import (
 // {source} stands for the message's source. Subjects that begin with $ and
 // subjects under the prefix are never allowed by a pattern.
 type ReplyPolicy struct {
-	Prefix Prefix
+	Prefix contract.Prefix
 	Allow  []string
 }
 
@@ -72,11 +73,11 @@ func (r ReplyPolicy) badPattern(pattern string) string {
 // Check reports, with a *ContractError, a reply subject that is not allowed
 // for a message of source. It allocates only then. Safe for concurrent use.
 func (r ReplyPolicy) Check(source, subject string) error {
-	if err := checkSubject(HeaderReplyTo, subject); err != nil {
+	if err := checkSubject(contract.HeaderReplyTo, subject); err != nil {
 		return err
 	}
 	if subject[0] == '$' {
-		return &ContractError{Part: HeaderReplyTo, Reason: "belongs to the server"}
+		return &ContractError{Part: contract.HeaderReplyTo, Reason: "belongs to the server"}
 	}
 	if rest, ok := strings.CutPrefix(subject, r.Prefix.String()); ok && (rest == "" || rest[0] == '.') {
 		return checkOwnReply(source, rest)
@@ -86,7 +87,7 @@ func (r ReplyPolicy) Check(source, subject string) error {
 			return nil
 		}
 	}
-	return &ContractError{Part: HeaderReplyTo, Reason: "is not among the allowed reply subjects"}
+	return &ContractError{Part: contract.HeaderReplyTo, Reason: "is not among the allowed reply subjects"}
 }
 
 // checkOwnReply accepts .reply.<source>.<at least one token>.
@@ -97,7 +98,7 @@ func checkOwnReply(source, rest string) error {
 			return nil
 		}
 	}
-	return &ContractError{Part: HeaderReplyTo, Reason: "is under the prefix but is not a reply subject of the message's own source"}
+	return &ContractError{Part: contract.HeaderReplyTo, Reason: "is under the prefix but is not a reply subject of the message's own source"}
 }
 
 // matches compares token by token; the subject is known to be literal.

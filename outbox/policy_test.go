@@ -65,8 +65,8 @@ func TestReplyPolicy_Check(t *testing.T) {
 		if (err == nil) != tt.ok {
 			t.Errorf("%s: %v, want ok %v", tt.name, err, tt.ok)
 		}
-		var contract *ContractError
-		if err != nil && (!errors.As(err, &contract) || strings.Contains(err.Error(), "abc")) {
+		var refused *ContractError
+		if err != nil && (!errors.As(err, &refused) || strings.Contains(err.Error(), "abc")) {
 			t.Errorf("%s: error %v", tt.name, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -26,7 +27,7 @@ const (
 // PublisherConfig configures a Publisher. The zero value works for messages without an order key.
 type PublisherConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
-	Prefix Prefix
+	Prefix contract.Prefix
 	// OrderSecret turns order keys into tokens, at least 16 bytes; see
 	// [OrderToken]. Empty refuses messages with an order key. It also keys the ids by
 	// which the queue knows repeats: without it, a client that may publish for another
@@ -186,7 +187,7 @@ func (p *Publisher) publish(ctx context.Context, m Message) (receipt Receipt, er
 	if err := m.MakeToken(p.config.OrderSecret); err != nil {
 		return receipt, err
 	}
-	w := publish.Message{Queue: p.queue(), Subject: p.config.Prefix.SendSubject(m.Source), Query: m.Lane == LaneRequest}
+	w := publish.Message{Queue: p.queue(), Subject: p.config.Prefix.SendSubject(m.Source), Query: m.Lane == contract.LaneRequest}
 	if w.Msg, err = p.encode(m); err != nil {
 		return receipt, err
 	}
@@ -282,7 +283,7 @@ func (p *Publisher) seal(m *Message, w *publish.Message) (*seal.DataKey, error) 
 func (p *Publisher) encode(m Message) (*nats.Msg, error) {
 	msg, err := m.Encode(p.config.Prefix)
 	if err == nil {
-		msg.Header[HeaderID] = []string{wire.DedupID(p.config.OrderSecret, m.Source, m.ID)}
+		msg.Header[contract.HeaderID] = []string{wire.DedupID(p.config.OrderSecret, m.Source, m.ID)}
 	}
 	return msg, err
 }
@@ -306,7 +307,7 @@ func (p *Publisher) fit(ctx context.Context, m *Message, w *publish.Message, key
 	// A name of its own for each call: a repeated id must not replace the body
 	// of the message that is stored already.
 	body := m.Body
-	m.Body, m.BodyObject = nil, BodyName(m.Source, NewID())
+	m.Body, m.BodyObject = nil, contract.BodyName(m.Source, NewID())
 	var err error
 	if w.Msg, err = p.encode(*m); err != nil {
 		return err

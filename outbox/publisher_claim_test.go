@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
@@ -65,7 +66,7 @@ func TestPublish_ClaimWhileTheStoreElects(t *testing.T) {
 		if _, err := p.Publish(r.Ctx(), largeMessage()); err != nil {
 			t.Fatal(err)
 		}
-		if body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
+		if body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(contract.HeaderBodyObject), -1); err != nil || len(body) != 5000 {
 			t.Errorf("%d bytes, %v", len(body), err)
 		}
 		if n := len(r.names()); n != 1 {
@@ -86,7 +87,7 @@ func TestPublish_ClaimOfALostConfirmation(t *testing.T) {
 	if err != nil || !receipt.Duplicate {
 		t.Fatalf("receipt %+v, %v", receipt, err)
 	}
-	if body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(HeaderBodyObject), -1); err != nil || len(body) != 5000 {
+	if body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(contract.HeaderBodyObject), -1); err != nil || len(body) != 5000 {
 		t.Errorf("%d bytes, %v", len(body), err)
 	}
 }
@@ -103,7 +104,7 @@ func TestPublish_ClaimOfADuplicateAfterRefusals(t *testing.T) {
 	if receipt, err := p.Publish(r.Ctx(), largeMessage()); err != nil || !receipt.Duplicate {
 		t.Fatalf("receipt %+v, %v", receipt, err)
 	}
-	r.stores(r.Out(1).Header.Get(HeaderBodyObject))
+	r.stores(r.Out(1).Header.Get(contract.HeaderBodyObject))
 }
 
 // answersLarge answers a request with a reply whose body is in the object store, as a worker does.
@@ -144,13 +145,13 @@ func TestRequest_RemovesTheBodyOfItsOwnReply(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := rig{outboxtest.With(t, natsdev.Options{})}
-			cfg := (streams.Set{Names: Prefix("")}).Configs()[6] // of bodies
+			cfg := (streams.Set{Names: contract.Prefix("")}).Configs()[6] // of bodies
 			r.CreateStream(cfg)
 			b := NewBodies(r.JS, "")
 			r.answersLarge(func(m Message) string {
 				object := "clinic-a/something-else"
 				if tt.own {
-					object = Prefix("").ReplyBodyName("clinic-a", m.ID, 7)
+					object = contract.Prefix("").ReplyBodyName("clinic-a", m.ID, 7)
 				}
 				if err := b.Put(context.Background(), object, outboxtest.Pattern(3<<20)); err != nil {
 					t.Error(err)

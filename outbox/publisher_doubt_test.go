@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
@@ -45,7 +46,7 @@ func TestPublish_ARefusalAfterALostConfirmation(t *testing.T) {
 		accounts { A { jetstream: enabled, users: [
 		{user: op, password: p}, {user: b, password: p, permissions: {publish: ["$JS.API.>", "$O.>"], subscribe: ["_INBOX.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	for name, tt := range map[string]struct {
 		err  error // nil: the server's own
 		want error
@@ -75,10 +76,10 @@ func TestPublish_ARefusalAfterALostConfirmation(t *testing.T) {
 				t.Errorf("the gateway would say that nothing was stored: %v", err)
 			}
 			for _, stored := range r.Queued() {
-				if wire.First(stored.Header, HeaderMessageID) != m.ID {
+				if wire.First(stored.Header, contract.HeaderMessageID) != m.ID {
 					continue
 				}
-				if body, err := NewBodies(r.JS, "").Get(r.Ctx(), wire.First(stored.Header, HeaderBodyObject), -1); err != nil || len(body) != len(m.Body) {
+				if body, err := NewBodies(r.JS, "").Get(r.Ctx(), wire.First(stored.Header, contract.HeaderBodyObject), -1); err != nil || len(body) != len(m.Body) {
 					t.Errorf("the body of what is stored: %d bytes, %v", len(body), err)
 				}
 			}

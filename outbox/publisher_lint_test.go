@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -28,7 +29,7 @@ func TestPublish_Lint(t *testing.T) {
 		}
 		return nil
 	}})
-	for _, lane := range []Lane{LaneSend, LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 		m := Message{ID: "unfit", Source: "clinic-a", Lane: lane, Body: []byte(`{}`)}
 		if receipt, err := p.Publish(t.Context(), m); !errors.Is(err, unfit) || receipt.Sequence != 0 || receipt.ID != "unfit" || !strings.Contains(err.Error(), "message unfit of source clinic-a: Patient is missing") {
 			t.Errorf("%+v, %v", receipt, err)
@@ -45,7 +46,7 @@ func TestPublish_Lint(t *testing.T) {
 	if err != nil || receipt.Sequence != 1 || asked.Load() != before+1 {
 		t.Errorf("%+v, %v", receipt, err)
 	}
-	s, err := r.JS.Stream(t.Context(), Prefix("").OutStream())
+	s, err := r.JS.Stream(t.Context(), contract.Prefix("").OutStream())
 	if err != nil || s.CachedInfo().State.Msgs != 1 {
 		t.Errorf("%v", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -101,7 +102,7 @@ func TestPublish_DuplicateClaimKeepsTheFirstBody(t *testing.T) {
 	if again, err := p.Publish(r.Ctx(), m); err != nil || !again.Duplicate {
 		t.Fatalf("second receipt %+v, %v", again, err)
 	}
-	body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(HeaderBodyObject), -1)
+	body, err := NewBodies(r.JS, "").Get(r.Ctx(), r.Out(1).Header.Get(contract.HeaderBodyObject), -1)
 	if err != nil || body[0] != '1' {
 		t.Errorf("body begins with %.1s, %v", body, err)
 	}

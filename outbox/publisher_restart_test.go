@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
@@ -14,7 +15,7 @@ import (
 )
 
 // acknowledgeOne settles the oldest message of a lane as a worker does.
-func (r rig) acknowledgeOne(lane Lane) {
+func (r rig) acknowledgeOne(lane contract.Lane) {
 	r.T.Helper()
 	msg, err := r.Reader("clinic-a", string(lane)).Next()
 	r.Must(err)
@@ -26,29 +27,29 @@ func (r rig) acknowledgeOne(lane Lane) {
 // repeat is recognised; and to ask twice does no harm.
 func TestPublish_ARestartOfTheOnlyServerLeavesAnUnconfirmedWriteInDoubt(t *testing.T) {
 	t.Parallel()
-	settle := func(r rig, lane Lane) { r.acknowledgeOne(lane) }
-	restart := func(r rig, _ Lane) { r.Must(r.Server.Restart()) }
-	reconnect := func(r rig, _ Lane) { r.Must(r.JS.Conn().ForceReconnect()) }
+	settle := func(r rig, lane contract.Lane) { r.acknowledgeOne(lane) }
+	restart := func(r rig, _ contract.Lane) { r.Must(r.Server.Restart()) }
+	reconnect := func(r rig, _ contract.Lane) { r.Must(r.JS.Conn().ForceReconnect()) }
 	for name, tt := range map[string]struct {
-		lane   Lane
-		next   []func(rig, Lane)
+		lane   contract.Lane
+		next   []func(rig, contract.Lane)
 		doubt  bool
 		queued int
 	}{
 		"nothing happens":               {next: nil, queued: 1},
-		"settled":                       {next: []func(rig, Lane){settle}},
-		"settled, reconnected":          {next: []func(rig, Lane){settle, reconnect}},
-		"settled, restarted":            {next: []func(rig, Lane){settle, restart}, doubt: true},
-		"restarted":                     {next: []func(rig, Lane){restart}, doubt: true, queued: 1},
-		"a query, settled, reconnected": {lane: LaneRequest, next: []func(rig, Lane){settle, reconnect}},
-		"a query, settled, restarted":   {lane: LaneRequest, next: []func(rig, Lane){settle, restart}, queued: 1},
+		"settled":                       {next: []func(rig, contract.Lane){settle}},
+		"settled, reconnected":          {next: []func(rig, contract.Lane){settle, reconnect}},
+		"settled, restarted":            {next: []func(rig, contract.Lane){settle, restart}, doubt: true},
+		"restarted":                     {next: []func(rig, contract.Lane){restart}, doubt: true, queued: 1},
+		"a query, settled, reconnected": {lane: contract.LaneRequest, next: []func(rig, contract.Lane){settle, reconnect}},
+		"a query, settled, restarted":   {lane: contract.LaneRequest, next: []func(rig, contract.Lane){settle, restart}, queued: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, _ := published(t, natsdev.Options{}, PublisherConfig{})
 			lane := tt.lane
 			if lane == "" {
-				lane = LaneSend
+				lane = contract.LaneSend
 			}
 			p, err := NewPublisher(&outboxtest.ConfirmationLost{JetStream: r.JS, Next: func() {
 				for _, next := range tt.next {
@@ -64,7 +65,7 @@ func TestPublish_ARestartOfTheOnlyServerLeavesAnUnconfirmedWriteInDoubt(t *testi
 				if strings.Contains(err.Error(), "publish it again") {
 					t.Errorf("the publisher says %v", err)
 				}
-			} else if want := lane == LaneSend; receipt.Duplicate != (want || tt.queued == 0) {
+			} else if want := lane == contract.LaneSend; receipt.Duplicate != (want || tt.queued == 0) {
 				t.Errorf("%+v", receipt)
 			}
 			if n := len(r.Queued()); n != tt.queued {
@@ -97,7 +98,7 @@ func TestPublish_GivingUpWhileTheOnlyServerIsAwayIsInDoubt(t *testing.T) {
 func TestPublish_AnotherServerOfAClusterLeavesOnlyASingleCopyInDoubt(t *testing.T) {
 	t.Parallel()
 	r := rig{outboxtest.Cluster(t)}
-	for replicas, prefix := range map[int]Prefix{1: "one", 3: "three"} {
+	for replicas, prefix := range map[int]contract.Prefix{1: "one", 3: "three"} {
 		r.Provision(streams.Set{Names: prefix, Replicas: replicas})
 		js := r.Connect()
 		first := js.Conn().ConnectedServerId()

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -23,7 +24,7 @@ import (
 func published(t *testing.T, o natsdev.Options, cfg PublisherConfig) (rig, *Publisher) {
 	t.Helper()
 	r := rig{outboxtest.With(t, o, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))}
-	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: Prefix("")}); err != nil {
+	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: contract.Prefix("")}); err != nil {
 		t.Fatal(err)
 	}
 	if cfg.OrderSecret == nil {
@@ -69,7 +70,7 @@ func TestPublish_OrderKeyBecomesTheTokenOfTheSubject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if msg.Subject != "redox.out.clinic-a.send."+token || msg.Header.Get(HeaderOrderToken) != "" {
+	if msg.Subject != "redox.out.clinic-a.send."+token || msg.Header.Get(contract.HeaderOrderToken) != "" {
 		t.Errorf("stored under %s with %v", msg.Subject, msg.Header)
 	}
 	if strings.Contains(fmt.Sprint(msg.Subject, msg.Header), "12345") {
@@ -115,7 +116,7 @@ func TestPublish_SizeAtTheLimitAndOneOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	msg := r.Out(receipt.Sequence)
-	body, err := NewBodies(r.JS, "").Get(t.Context(), msg.Header.Get(HeaderBodyObject), limit*2)
+	body, err := NewBodies(r.JS, "").Get(t.Context(), msg.Header.Get(contract.HeaderBodyObject), limit*2)
 	if err != nil || !bytes.Equal(body, large.Body) || len(msg.Data) != 0 {
 		t.Errorf("claim check: %d bytes beside %d, %v", len(body), len(msg.Data), err)
 	}
@@ -146,12 +147,12 @@ func TestPublish_ErrorsSayWhatAndTheMend(t *testing.T) {
 	if _, err := elsewhere.Publish(t.Context(), Message{Source: "clinic-a"}); !errors.Is(err, ErrNoStream) || !strings.Contains(err.Error(), "provision") {
 		t.Errorf("no stream: %v", err)
 	}
-	var contract *ContractError
+	var refused *ContractError
 	for name, m := range map[string]Message{
 		"source": {Source: "Clinic A"}, "id": {Source: "clinic-a", ID: "a b"}, "path": {Source: "clinic-a", Path: "/x"},
-		"reply": {Source: "clinic-a", ReplyTo: "a.*"}, "request in order": {Source: "clinic-a", Lane: LaneRequest, OrderKey: "k"},
+		"reply": {Source: "clinic-a", ReplyTo: "a.*"}, "request in order": {Source: "clinic-a", Lane: contract.LaneRequest, OrderKey: "k"},
 	} {
-		if _, err := p.Publish(t.Context(), m); !errors.As(err, &contract) {
+		if _, err := p.Publish(t.Context(), m); !errors.As(err, &refused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -163,7 +164,7 @@ func TestPublish_PermissionShowsByName(t *testing.T) {
 		accounts { A { jetstream: enabled, users: [
 		{user: op, password: p}, {user: b, password: p, permissions: {publish: ["redox.out.clinic-b.>"], subscribe: ["_INBOX.>"]}} ] } }`,
 		nats.UserInfo("op", "p"))
-	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: Prefix("")}); err != nil {
+	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: contract.Prefix("")}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := NewPublisher(r.Connect(nats.UserInfo("b", "p")), PublisherConfig{})
@@ -237,7 +238,7 @@ func BenchmarkPublish(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: Prefix("")}); err != nil {
+	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: contract.Prefix("")}); err != nil {
 		b.Fatal(err)
 	}
 	p, err := NewPublisher(js, PublisherConfig{OrderSecret: outboxtest.Secret})

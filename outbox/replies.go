@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
@@ -34,7 +35,7 @@ const (
 // RepliesConfig says which replies [Replies] reads, and how.
 type RepliesConfig struct {
 	// Prefix of subjects and streams. Empty means redox.
-	Prefix Prefix
+	Prefix contract.Prefix
 	// Source whose durable replies are read: all below redox.reply.<source>. Required.
 	Source string
 	// Name tells readers apart that each want every reply; processes that share the work have
@@ -72,7 +73,7 @@ func (c RepliesConfig) WithDefaults() RepliesConfig {
 
 // Validate reports every field that cannot work.
 func (c RepliesConfig) Validate() error {
-	errs := []error{c.Prefix.Validate(), CheckSource(c.Source)}
+	errs := []error{c.Prefix.Validate(), contract.CheckSource(c.Source)}
 	if c.Name != "" && !isReaderName(c.Name) {
 		errs = append(errs, errors.New("outbox: Name: use up to 64 letters, digits, - and _"))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -59,7 +60,7 @@ func TestReplies_ProcessesThatAreKilled(t *testing.T) {
 	t.Parallel()
 	const messages, keys, kills = 10_000, 40, 6
 	r := rig{outboxtest.With(t, natsdev.Options{Port: -1})}
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	file := filepath.Join(t.TempDir(), "handled")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestReplies_ProcessesThatAreKilled(t *testing.T) {
 	luck := rand.New(rand.NewPCG(1, 2))
 	for i := range messages {
 		reply := Reply{MessageID: fmt.Sprintf("k%d-%d", i%keys, i), Settlement: Delivered}
-		if _, err := r.JS.PublishMsgAsync(reply.Encode(Prefix("").ReplySubject("clinic-a", reply.MessageID))); err != nil {
+		if _, err := r.JS.PublishMsgAsync(reply.Encode(contract.Prefix("").ReplySubject("clinic-a", reply.MessageID))); err != nil {
 			t.Fatal(err)
 		}
 		if i%500 == 0 {

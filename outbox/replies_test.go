@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -19,7 +20,7 @@ import (
 func (r rig) store(source string, ids ...string) {
 	for _, id := range ids {
 		reply := Reply{MessageID: id, Settlement: Delivered, Status: 200, Attempts: 1, Body: []byte(`{"n":"` + id + `"}`)}
-		if _, err := r.JS.PublishMsg(r.Ctx(), reply.Encode(Prefix("").ReplySubject(source, id))); err != nil {
+		if _, err := r.JS.PublishMsg(r.Ctx(), reply.Encode(contract.Prefix("").ReplySubject(source, id))); err != nil {
 			panic(err)
 		}
 	}
@@ -48,7 +49,7 @@ func take(t *testing.T, replies *Replies, n int) (ids []string) {
 			return ids // the next one, which comes again
 		}
 		if ids = append(ids, reply.MessageID); string(reply.Body) != `{"n":"`+reply.MessageID+`"}` || !reply.OK() ||
-			reply.Subject != Prefix("").ReplySubject(replies.config.Source, reply.MessageID) || reply.Stored.IsZero() {
+			reply.Subject != contract.Prefix("").ReplySubject(replies.config.Source, reply.MessageID) || reply.Stored.IsZero() {
 			t.Errorf("%+v of %s", reply, reply.Subject)
 		}
 	}
@@ -58,7 +59,7 @@ func take(t *testing.T, replies *Replies, n int) (ids []string) {
 func withReplies(t *testing.T) rig {
 	t.Helper()
 	r := rig{outboxtest.With(t, natsdev.Options{})}
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	return r
 }
 
@@ -208,7 +209,7 @@ func TestReplies_SurviveTheirConsumerAndStream(t *testing.T) {
 			}
 			if !slices.Contains(seen, "none") {
 				seen = append(seen, "none")
-				r.Provision(streams.Set{Names: Prefix("")})
+				r.Provision(streams.Set{Names: contract.Prefix("")})
 				r.store("clinic-a", "b-1", "b-2")
 			}
 			continue

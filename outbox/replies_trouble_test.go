@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 )
@@ -32,7 +33,7 @@ func TestReplies_WaitForABody(t *testing.T) {
 			}
 			if len(seen) == 0 {
 				seen = append(seen, "told")
-				r.Provision(streams.Set{Names: Prefix("")})
+				r.Provision(streams.Set{Names: contract.Prefix("")})
 				r.Must(NewBodies(r.JS, "").Put(r.Ctx(), "clinic-a/x", []byte(`"large"`)))
 			}
 			continue
@@ -87,7 +88,7 @@ authorization { users: [
 	{user: all, password: p}
 	{user: some, password: p, permissions: {publish: {deny: "$JS.API.CONSUMER.CREATE.>"}}}
 ]}`, nats.UserInfo("all", "p"))}
-	r.Provision(streams.Set{Names: Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	reader := r
 	reader.JS = r.Connect(nats.UserInfo("some", "p"))
 	r.Must(r.replies(t, RepliesConfig{Name: "one"}).Provision(r.Ctx()))

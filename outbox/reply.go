@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -41,7 +42,7 @@ type Reply struct {
 	PossibleDuplicate bool
 	ContentType       string
 	// Header holds the HTTP headers of the answer that tell more than its body, see
-	// [AnswerHeaders]; nil for none. A Location may name a patient.
+	// [contract.AnswerHeaders]; nil for none. A Location may name a patient.
 	Header http.Header
 	// BodyObject names the object in REDOX_BODIES that holds a body too large
 	// for a message; Body is then empty.
@@ -81,32 +82,32 @@ func (r Reply) Encode(subject string) *nats.Msg {
 			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
-	set(HeaderMessageID, r.MessageID)
+	set(contract.HeaderMessageID, r.MessageID)
 	if checkReplayOf(r.ReplayOf) == nil {
-		set(HeaderReplayOf, r.ReplayOf)
+		set(contract.HeaderReplayOf, r.ReplayOf)
 	}
-	set(HeaderSettlement, string(r.Settlement))
+	set(contract.HeaderSettlement, string(r.Settlement))
 	if r.Status > 0 {
-		set(HeaderStatus, strconv.Itoa(r.Status))
+		set(contract.HeaderStatus, strconv.Itoa(r.Status))
 	}
-	set(HeaderAttempts, strconv.Itoa(r.Attempts))
-	set(HeaderLogIDs, joinLogIDs(r.LogIDs))
-	set(HeaderError, wire.Line(r.Error))
+	set(contract.HeaderAttempts, strconv.Itoa(r.Attempts))
+	set(contract.HeaderLogIDs, joinLogIDs(r.LogIDs))
+	set(contract.HeaderError, wire.Line(r.Error))
 	if r.PossibleDuplicate {
-		set(HeaderPossibleDuplicate, "true")
+		set(contract.HeaderPossibleDuplicate, "true")
 	}
-	if checkMediaType(HeaderContentType, r.ContentType) == nil {
-		set(HeaderContentType, r.ContentType)
+	if checkMediaType(contract.HeaderContentType, r.ContentType) == nil {
+		set(contract.HeaderContentType, r.ContentType)
 	}
 	if r.Header != nil {
-		kept := AnswerHeader(r.Header)
-		for i, name := range answerHeaders {
-			set(AnswerHeaderPrefix+name, only(kept[canonical[i]]))
+		kept := contract.AnswerHeader(r.Header)
+		for _, name := range answerHeaders {
+			set(contract.AnswerHeaderPrefix+name, kept.Get(name))
 		}
 	}
-	set(HeaderBodyObject, r.BodyObject)
-	set(HeaderSeal, r.Envelope)
-	set(HeaderSealed, r.SealedHeaders)
+	set(contract.HeaderBodyObject, r.BodyObject)
+	set(contract.HeaderSeal, r.Envelope)
+	set(contract.HeaderSealed, r.SealedHeaders)
 	setTrace(h, r.TraceParent, r.TraceState)
 	return &nats.Msg{Subject: subject, Header: h, Data: r.Body}
 }
@@ -142,34 +143,34 @@ func DecodeReply(in *nats.Msg) (Reply, error) {
 		return Reply{}, err
 	}
 	r := Reply{
-		MessageID:   wire.First(in.Header, HeaderMessageID),
-		ReplayOf:    wire.First(in.Header, HeaderReplayOf),
-		Settlement:  Settlement(wire.First(in.Header, HeaderSettlement)),
-		Error:       wire.First(in.Header, HeaderError),
-		ContentType: wire.First(in.Header, HeaderContentType),
+		MessageID:   wire.First(in.Header, contract.HeaderMessageID),
+		ReplayOf:    wire.First(in.Header, contract.HeaderReplayOf),
+		Settlement:  Settlement(wire.First(in.Header, contract.HeaderSettlement)),
+		Error:       wire.First(in.Header, contract.HeaderError),
+		ContentType: wire.First(in.Header, contract.HeaderContentType),
 		Header:      decodeAnswerHeader(in.Header),
-		BodyObject:  wire.First(in.Header, HeaderBodyObject),
-		Envelope:    wire.First(in.Header, HeaderSeal), SealedHeaders: wire.First(in.Header, HeaderSealed),
-		TraceParent: wire.First(in.Header, HeaderTraceParent),
-		TraceState:  wire.First(in.Header, HeaderTraceState),
+		BodyObject:  wire.First(in.Header, contract.HeaderBodyObject),
+		Envelope:    wire.First(in.Header, contract.HeaderSeal), SealedHeaders: wire.First(in.Header, contract.HeaderSealed),
+		TraceParent: wire.First(in.Header, contract.HeaderTraceParent),
+		TraceState:  wire.First(in.Header, contract.HeaderTraceState),
 		Body:        in.Data,
 
-		PossibleDuplicate: wire.First(in.Header, HeaderPossibleDuplicate) == "true",
+		PossibleDuplicate: wire.First(in.Header, contract.HeaderPossibleDuplicate) == "true",
 	}
 	if r.MessageID == "" {
-		return Reply{}, errors.New("outbox: not a reply: " + HeaderMessageID + " is missing")
+		return Reply{}, errors.New("outbox: not a reply: " + contract.HeaderMessageID + " is missing")
 	}
 	if !r.Settlement.Valid() {
-		return Reply{}, errors.New("outbox: not a reply: " + HeaderSettlement + " is missing or unknown")
+		return Reply{}, errors.New("outbox: not a reply: " + contract.HeaderSettlement + " is missing or unknown")
 	}
 	var err error
-	if r.Status, err = wire.Count(in.Header, HeaderStatus, 999); err != nil {
+	if r.Status, err = wire.Count(in.Header, contract.HeaderStatus, 999); err != nil {
 		return Reply{}, err
 	}
-	if r.Attempts, err = wire.Count(in.Header, HeaderAttempts, 1<<31-1); err != nil {
+	if r.Attempts, err = wire.Count(in.Header, contract.HeaderAttempts, 1<<31-1); err != nil {
 		return Reply{}, err
 	}
-	if ids := wire.First(in.Header, HeaderLogIDs); ids != "" {
+	if ids := wire.First(in.Header, contract.HeaderLogIDs); ids != "" {
 		r.LogIDs = strings.Split(ids, ",")
 	}
 	return r, nil

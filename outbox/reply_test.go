@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -126,16 +127,16 @@ func TestReply_EncodeCleansWhatComesFromOutside(t *testing.T) {
 	}
 	msg := Reply{MessageID: "m", Settlement: Delivered, ContentType: "a\r\nX: y", Error: "a\r\nRedox-Settlement: held" + strings.Repeat("é", 600),
 		TraceParent: "junk", LogIDs: append([]string{"ok", "", "with,comma", "with space", "a\r\nb", strings.Repeat("x", maxLogID+1)}, many...)}.Encode("_INBOX.a")
-	if _, ok := msg.Header[HeaderContentType]; ok {
-		t.Errorf("content type %q", msg.Header[HeaderContentType])
+	if _, ok := msg.Header[contract.HeaderContentType]; ok {
+		t.Errorf("content type %q", msg.Header[contract.HeaderContentType])
 	}
-	if text := wire.First(msg.Header, HeaderError); len(text) > wire.MaxLine || strings.ContainsAny(text, "\r\n") || !strings.HasPrefix(text, "a") {
+	if text := wire.First(msg.Header, contract.HeaderError); len(text) > wire.MaxLine || strings.ContainsAny(text, "\r\n") || !strings.HasPrefix(text, "a") {
 		t.Errorf("error %q", text)
 	}
-	if ids := strings.Split(wire.First(msg.Header, HeaderLogIDs), ","); len(ids) != maxLogIDs || ids[0] != "ok" || ids[1] != many[0] {
+	if ids := strings.Split(wire.First(msg.Header, contract.HeaderLogIDs), ","); len(ids) != maxLogIDs || ids[0] != "ok" || ids[1] != many[0] {
 		t.Errorf("%d log ids: %q", len(ids), ids[:2])
 	}
-	if _, ok := msg.Header[HeaderTraceParent]; ok {
+	if _, ok := msg.Header[contract.HeaderTraceParent]; ok {
 		t.Error("malformed trace context is passed on")
 	}
 }
@@ -161,12 +162,12 @@ func TestDecodeReply_Refuses(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]nats.Header{
 		"nothing":            nil,
-		"no settlement":      {HeaderMessageID: {"m"}},
-		"unknown settlement": {HeaderMessageID: {"m"}, HeaderSettlement: {"maybe"}},
-		"no id":              {HeaderSettlement: {"held"}},
-		"bad status":         {HeaderMessageID: {"m"}, HeaderSettlement: {"held"}, HeaderStatus: {"1000"}},
-		"negative attempts":  {HeaderMessageID: {"m"}, HeaderSettlement: {"held"}, HeaderAttempts: {"-1"}},
-		"bad attempts":       {HeaderMessageID: {"m"}, HeaderSettlement: {"held"}, HeaderAttempts: {"two"}},
+		"no settlement":      {contract.HeaderMessageID: {"m"}},
+		"unknown settlement": {contract.HeaderMessageID: {"m"}, contract.HeaderSettlement: {"maybe"}},
+		"no id":              {contract.HeaderSettlement: {"held"}},
+		"bad status":         {contract.HeaderMessageID: {"m"}, contract.HeaderSettlement: {"held"}, contract.HeaderStatus: {"1000"}},
+		"negative attempts":  {contract.HeaderMessageID: {"m"}, contract.HeaderSettlement: {"held"}, contract.HeaderAttempts: {"-1"}},
+		"bad attempts":       {contract.HeaderMessageID: {"m"}, contract.HeaderSettlement: {"held"}, contract.HeaderAttempts: {"two"}},
 	} {
 		if r, err := DecodeReply(&nats.Msg{Header: h}); err == nil {
 			t.Errorf("%s: %+v", name, r)

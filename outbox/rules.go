@@ -3,6 +3,7 @@ package outbox
 import (
 	"strings"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -17,12 +18,11 @@ const (
 )
 
 var (
-	errKind        = &ContractError{Part: HeaderKind, Reason: "is not data-model, fhir, file or platform"}
-	errDeadline    = &ContractError{Part: HeaderDeadline, Reason: "is not an RFC 3339 instant"}
-	errOrderToken  = &ContractError{Part: HeaderOrderToken, Reason: "is not 32 lower-case hex digits"}
-	errUnordered   = &ContractError{Part: HeaderOrderToken, Reason: "asks for an order that its subject does not keep: publish through the gateway, or to the subject that ends in the order token"}
-	errOtherToken  = &ContractError{Part: HeaderOrderToken, Reason: "is not the token at the end of the subject: leave it out, or repeat that one"}
-	errReplayCount = &ContractError{Part: HeaderReplayCount, Reason: "is not a count"}
+	errKind        = &ContractError{Part: contract.HeaderKind, Reason: "is not data-model, fhir, file or platform"}
+	errOrderToken  = &ContractError{Part: contract.HeaderOrderToken, Reason: "is not 32 lower-case hex digits"}
+	errUnordered   = &ContractError{Part: contract.HeaderOrderToken, Reason: "asks for an order that its subject does not keep: publish through the gateway, or to the subject that ends in the order token"}
+	errOtherToken  = &ContractError{Part: contract.HeaderOrderToken, Reason: "is not the token at the end of the subject: leave it out, or repeat that one"}
+	errReplayCount = &ContractError{Part: contract.HeaderReplayCount, Reason: "is not a count"}
 )
 
 // checkID checks the id that a header holds.
@@ -45,7 +45,7 @@ func tooLong(part string, limit int) error {
 
 func checkReplayOf(id string) error {
 	if len(id) > wire.MaxID || !wire.Visible(id) {
-		return &ContractError{Part: HeaderReplayOf, Reason: "is not a message id"}
+		return &ContractError{Part: contract.HeaderReplayOf, Reason: "is not a message id"}
 	}
 	return nil
 }
@@ -82,14 +82,14 @@ func (m *Message) checkBody() error {
 		return nil
 	}
 	if len(m.BodyObject) > maxObject || !wire.Visible(m.BodyObject) {
-		return &ContractError{Part: HeaderBodyObject, Reason: "is not the name of an object"}
+		return &ContractError{Part: contract.HeaderBodyObject, Reason: "is not the name of an object"}
 	}
 	// The name comes with the message: it must not reach what another source stored.
-	if own := BodyName(m.Source, ""); len(m.BodyObject) == len(own) || !strings.HasPrefix(m.BodyObject, own) {
-		return &ContractError{Part: HeaderBodyObject, Reason: "is not an object of the message's own source"}
+	if own := contract.BodyName(m.Source, ""); len(m.BodyObject) == len(own) || !strings.HasPrefix(m.BodyObject, own) {
+		return &ContractError{Part: contract.HeaderBodyObject, Reason: "is not an object of the message's own source"}
 	}
 	if len(m.Body) > 0 {
-		return &ContractError{Part: HeaderBodyObject, Reason: "comes with a body: a claim check has none"}
+		return &ContractError{Part: contract.HeaderBodyObject, Reason: "comes with a body: a claim check has none"}
 	}
 	return nil
 }
@@ -101,9 +101,9 @@ func (m *Message) checkSealed() error {
 	case m.Envelope == "" && m.SealedHeaders == "":
 		return nil
 	case m.Envelope == "" || m.SealedHeaders == "":
-		return &ContractError{Part: HeaderSeal, Reason: "and " + HeaderSealed + " go together, and one is missing"}
+		return &ContractError{Part: contract.HeaderSeal, Reason: "and " + contract.HeaderSealed + " go together, and one is missing"}
 	case m.Method+m.Path+m.ContentType+m.Accept != "" || len(m.Header) > 0 || m.ClearReply:
-		return &ContractError{Part: HeaderSeal, Reason: "stands beside a header that must be sealed with it"}
+		return &ContractError{Part: contract.HeaderSeal, Reason: "stands beside a header that must be sealed with it"}
 	}
 	return nil
 }

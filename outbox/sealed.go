@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
@@ -20,7 +21,7 @@ import (
 // isSealedHeader reports whether a header of a message is sealed with it.
 func isSealedHeader(name string) bool {
 	switch name {
-	case HeaderMethod, HeaderPath, HeaderContentType, HeaderAccept:
+	case contract.HeaderMethod, contract.HeaderPath, contract.HeaderContentType, contract.HeaderAccept:
 		return true
 	}
 	return isRequestHeader(name)
@@ -28,7 +29,7 @@ func isSealedHeader(name string) bool {
 
 // isSealedAnswer reports whether a header of a reply is sealed with it.
 func isSealedAnswer(name string) bool {
-	return name == HeaderContentType || strings.HasPrefix(name, AnswerHeaderPrefix)
+	return name == contract.HeaderContentType || strings.HasPrefix(name, contract.AnswerHeaderPrefix)
 }
 
 // Sealed reports whether the message is sealed: its Body is encrypted, or that in the object store, and
@@ -72,7 +73,7 @@ func (o Opening) Open(body []byte) ([]byte, error) {
 
 // Seal returns the message with its body and the headers that are of a patient encrypted. The
 // message needs an ID, and its token made. One that is sealed already stays as it is.
-func (m Message) Seal(ring *seal.Ring, p Prefix) (Message, error) {
+func (m Message) Seal(ring *seal.Ring, p contract.Prefix) (Message, error) {
 	if m.Sealed() {
 		return m, nil
 	}
@@ -84,7 +85,7 @@ func (m Message) Seal(ring *seal.Ring, p Prefix) (Message, error) {
 }
 
 // sealHead is Seal but for the body.
-func (m *Message) sealHead(ring *seal.Ring, p Prefix) (seal.DataKey, error) {
+func (m *Message) sealHead(ring *seal.Ring, p contract.Prefix) (seal.DataKey, error) {
 	h := seal.Headers{Size: int64(len(m.Body)), ClearReply: m.ClearReply}
 	set := func(name, value string) {
 		if value == "" {
@@ -95,12 +96,12 @@ func (m *Message) sealHead(ring *seal.Ring, p Prefix) (seal.DataKey, error) {
 		}
 		h.Headers[name] = value
 	}
-	set(HeaderMethod, m.Method)
-	set(HeaderPath, m.Path)
-	set(HeaderContentType, m.ContentType)
-	set(HeaderAccept, m.Accept)
+	set(contract.HeaderMethod, m.Method)
+	set(contract.HeaderPath, m.Path)
+	set(contract.HeaderContentType, m.ContentType)
+	set(contract.HeaderAccept, m.Accept)
 	for name, values := range m.Header {
-		set(RequestHeaderPrefix+http.CanonicalHeaderKey(name), only(values[:min(1, len(values))]))
+		set(contract.RequestHeaderPrefix+http.CanonicalHeaderKey(name), only(values[:min(1, len(values))]))
 	}
 	key, envelope, err := ring.New(m.sealLines(p, m.sealIDs()[0])...)
 	if err != nil {
@@ -118,7 +119,7 @@ func (m *Message) sealEncoded(msg *nats.Msg) {
 			delete(msg.Header, name)
 		}
 	}
-	msg.Header[HeaderSeal], msg.Header[HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
+	msg.Header[contract.HeaderSeal], msg.Header[contract.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
 }
 
 // Open is the reverse of Seal: it checks, besides, what [Decode] checks of a message that is not
@@ -127,7 +128,7 @@ func (m *Message) sealEncoded(msg *nats.Msg) {
 //
 // The error is a *[ContractError], or one of package seal: where [seal.Decided] is false, another
 // time may open it.
-func (m Message) Open(ring *seal.Ring, p Prefix) (Message, Opening, error) {
+func (m Message) Open(ring *seal.Ring, p contract.Prefix) (Message, Opening, error) {
 	if !m.Sealed() {
 		return m, Opening{}, nil
 	}
@@ -142,11 +143,11 @@ func (m Message) Open(ring *seal.Ring, p Prefix) (Message, Opening, error) {
 	}
 	for name, value := range h.Headers {
 		if !isSealedHeader(name) {
-			d.fail(&ContractError{Part: HeaderSealed, Reason: "holds a header that is not sealed"})
+			d.fail(&ContractError{Part: contract.HeaderSealed, Reason: "holds a header that is not sealed"})
 		}
 		d.h[name] = []string{value}
 	}
-	opened.Method, opened.Path, opened.ContentType, opened.Accept = d.get(HeaderMethod), d.get(HeaderPath), d.get(HeaderContentType), d.get(HeaderAccept)
+	opened.Method, opened.Path, opened.ContentType, opened.Accept = d.get(contract.HeaderMethod), d.get(contract.HeaderPath), d.get(contract.HeaderContentType), d.get(contract.HeaderAccept)
 	opened.Header = d.httpHeaders()
 	if m.BodyObject == "" {
 		if opened.Body, err = o.Open(m.Body); err != nil {
@@ -160,7 +161,7 @@ func (m Message) Open(ring *seal.Ring, p Prefix) (Message, Opening, error) {
 }
 
 // openHead opens the sealed headers.
-func (m *Message) openHead(ring *seal.Ring, p Prefix) (h seal.Headers, o Opening, err error) {
+func (m *Message) openHead(ring *seal.Ring, p contract.Prefix) (h seal.Headers, o Opening, err error) {
 	for _, id := range m.sealIDs() {
 		if o.key, err = ring.Open(m.Envelope, m.sealLines(p, id)...); !errors.Is(err, seal.ErrAltered) {
 			break
@@ -178,7 +179,7 @@ func (m *Message) openHead(ring *seal.Ring, p Prefix) (h seal.Headers, o Opening
 
 // Reseal remakes the envelope of a sealed message with the key that seals at present; body and headers
 // stay as they are. changed is false if the envelope has that key already.
-func (m Message) Reseal(ring *seal.Ring, p Prefix) (envelope string, changed bool, err error) {
+func (m Message) Reseal(ring *seal.Ring, p contract.Prefix) (envelope string, changed bool, err error) {
 	for _, id := range m.sealIDs() {
 		if envelope, changed, err = ring.Rewrap(m.Envelope, m.sealLines(p, id)...); !errors.Is(err, seal.ErrAltered) {
 			break
@@ -202,13 +203,13 @@ func (m *Message) sealIDs() []string {
 }
 
 // sealLines are the lines of the associated data of a message.
-func (m *Message) sealLines(p Prefix, id string) []string {
-	lane, kind := LaneSend, m.Kind
+func (m *Message) sealLines(p contract.Prefix, id string) []string {
+	lane, kind := contract.LaneSend, m.Kind
 	switch {
-	case m.Lane == LaneRequest:
-		lane = LaneRequest
+	case m.Lane == contract.LaneRequest:
+		lane = contract.LaneRequest
 	case m.OrderToken != "":
-		lane = LaneOrdered
+		lane = contract.LaneOrdered
 	}
 	if kind == "" {
 		kind = KindDataModel
@@ -218,7 +219,7 @@ func (m *Message) sealLines(p Prefix, id string) []string {
 
 // SealReply seals what the headers of an encoded reply have of a patient. It leaves the body in msg
 // as it is and returns the data key for it.
-func SealReply(ring *seal.Ring, p Prefix, source string, msg *nats.Msg) (seal.DataKey, error) {
+func SealReply(ring *seal.Ring, p contract.Prefix, source string, msg *nats.Msg) (seal.DataKey, error) {
 	h := seal.Headers{Size: int64(len(msg.Data)), Headers: make(map[string]string)}
 	for name := range msg.Header {
 		if isSealedAnswer(name) {
@@ -232,13 +233,13 @@ func SealReply(ring *seal.Ring, p Prefix, source string, msg *nats.Msg) (seal.Da
 	for name := range h.Headers {
 		delete(msg.Header, name)
 	}
-	msg.Header[HeaderSeal], msg.Header[HeaderSealed] = []string{envelope}, []string{key.SealHeaders(h)}
+	msg.Header[contract.HeaderSeal], msg.Header[contract.HeaderSealed] = []string{envelope}, []string{key.SealHeaders(h)}
 	return key, nil
 }
 
 // replyLines are the lines of the associated data of a reply.
-func replyLines(p Prefix, source string, h nats.Header) []string {
-	return []string{"reply", p.String(), source, wire.First(h, HeaderMessageID), wire.First(h, HeaderReplayOf), wire.First(h, HeaderSettlement), wire.First(h, HeaderStatus)}
+func replyLines(p contract.Prefix, source string, h nats.Header) []string {
+	return []string{"reply", p.String(), source, wire.First(h, contract.HeaderMessageID), wire.First(h, contract.HeaderReplayOf), wire.First(h, contract.HeaderSettlement), wire.First(h, contract.HeaderStatus)}
 }
 
 // Sealed reports whether the reply is sealed.
@@ -246,13 +247,13 @@ func (r *Reply) Sealed() bool { return r.Envelope != "" }
 
 // Open opens a sealed reply to a message of a source. A body in the object store is read through the Opening.
 // One that is not sealed stays as it is. The error is one of package seal.
-func (r Reply) Open(ring *seal.Ring, p Prefix, source string) (Reply, Opening, error) {
+func (r Reply) Open(ring *seal.Ring, p contract.Prefix, source string) (Reply, Opening, error) {
 	if !r.Sealed() {
 		return r, Opening{}, nil
 	}
-	h := nats.Header{HeaderMessageID: {r.MessageID}, HeaderReplayOf: {r.ReplayOf}, HeaderSettlement: {string(r.Settlement)}}
+	h := nats.Header{contract.HeaderMessageID: {r.MessageID}, contract.HeaderReplayOf: {r.ReplayOf}, contract.HeaderSettlement: {string(r.Settlement)}}
 	if r.Status > 0 {
-		h[HeaderStatus] = []string{strconv.Itoa(r.Status)}
+		h[contract.HeaderStatus] = []string{strconv.Itoa(r.Status)}
 	}
 	fail := func(err error) (Reply, Opening, error) {
 		return r, Opening{}, fmt.Errorf("outbox: open the reply to message %s: %w", r.MessageID, err)
@@ -272,7 +273,7 @@ func (r Reply) Open(ring *seal.Ring, p Prefix, source string) (Reply, Opening, e
 			h[name] = []string{value}
 		}
 	}
-	opened.ContentType, opened.Header = wire.First(h, HeaderContentType), decodeAnswerHeader(h)
+	opened.ContentType, opened.Header = wire.First(h, contract.HeaderContentType), decodeAnswerHeader(h)
 	if r.BodyObject == "" {
 		if opened.Body, err = o.Open(r.Body); err != nil {
 			return fail(err)

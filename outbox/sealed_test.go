@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
@@ -54,7 +56,7 @@ func TestSealed_Message(t *testing.T) {
 	}
 	for _, replay := range []bool{false, true} {
 		if replay {
-			in.Header[HeaderMessageID], in.Header[HeaderReplayOf], in.Header[HeaderReplayCount] = []string{"visit-1:r1"}, []string{"visit-1"}, []string{"1"}
+			in.Header[contract.HeaderMessageID], in.Header[contract.HeaderReplayOf], in.Header[contract.HeaderReplayCount] = []string{"visit-1:r1"}, []string{"visit-1"}, []string{"1"}
 		}
 		got, err := Decode("", in)
 		if err != nil || !got.Sealed() {
@@ -66,7 +68,7 @@ func TestSealed_Message(t *testing.T) {
 		}
 		want := sealedMessage
 		want.ID, want.ReplayOf, want.ReplayCount = got.ID, got.ReplayOf, got.ReplayCount
-		want.Lane, want.Subject, want.Sequence, want.Position, want.Behind = LaneOrdered, in.Subject, 7, got.Position, got.Behind
+		want.Lane, want.Subject, want.Sequence, want.Position, want.Behind = contract.LaneOrdered, in.Subject, 7, got.Position, got.Behind
 		if diff := cmp.Diff(fields(want), fields(opened)); diff != "" {
 			t.Error(diff)
 		}
@@ -100,17 +102,17 @@ func TestSealed_BelongsToItsMessage(t *testing.T) {
 	for name, change := range map[string]func(*Stored){
 		"body":           func(s *Stored) { s.Body = asStored(t, other).Body },
 		"no body":        func(s *Stored) { s.Body = nil },
-		"headers":        func(s *Stored) { s.Header[HeaderSealed] = []string{other.SealedHeaders} },
-		"envelope":       func(s *Stored) { s.Header[HeaderSeal] = []string{other.Envelope} },
-		"id":             func(s *Stored) { s.Header[HeaderMessageID] = []string{"visit-2"} },
-		"replay of":      func(s *Stored) { s.Header[HeaderReplayOf] = []string{"visit-2"} },
+		"headers":        func(s *Stored) { s.Header[contract.HeaderSealed] = []string{other.SealedHeaders} },
+		"envelope":       func(s *Stored) { s.Header[contract.HeaderSeal] = []string{other.Envelope} },
+		"id":             func(s *Stored) { s.Header[contract.HeaderMessageID] = []string{"visit-2"} },
+		"replay of":      func(s *Stored) { s.Header[contract.HeaderReplayOf] = []string{"visit-2"} },
 		"source":         func(s *Stored) { s.Subject = strings.Replace(s.Subject, "clinic-a", "clinic-b", 1) },
-		"order":          func(s *Stored) { s.Subject = Prefix("").SendSubject("clinic-a") },
-		"another order":  func(s *Stored) { s.Subject = Prefix("").OrderedSubject("clinic-a", strings.Repeat("cd", 16)) },
-		"lane":           func(s *Stored) { s.Subject = Prefix("").RequestSubject("clinic-a") },
-		"kind":           func(s *Stored) { s.Header[HeaderKind] = []string{"platform"} },
-		"reply":          func(s *Stored) { s.Header[HeaderReplyTo] = []string{"redox.reply.clinic-a.visit-2"} },
-		"claim, no body": func(s *Stored) { s.Header[HeaderBodyObject], s.Body = []string{"clinic-a/x"}, nil },
+		"order":          func(s *Stored) { s.Subject = contract.Prefix("").SendSubject("clinic-a") },
+		"another order":  func(s *Stored) { s.Subject = contract.Prefix("").OrderedSubject("clinic-a", strings.Repeat("cd", 16)) },
+		"lane":           func(s *Stored) { s.Subject = contract.Prefix("").RequestSubject("clinic-a") },
+		"kind":           func(s *Stored) { s.Header[contract.HeaderKind] = []string{"platform"} },
+		"reply":          func(s *Stored) { s.Header[contract.HeaderReplyTo] = []string{"redox.reply.clinic-a.visit-2"} },
+		"claim, no body": func(s *Stored) { s.Header[contract.HeaderBodyObject], s.Body = []string{"clinic-a/x"}, nil },
 	} {
 		in := asStored(t, m)
 		change(&in)
@@ -133,7 +135,7 @@ func TestSealed_BelongsToItsMessage(t *testing.T) {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
-	for _, header := range []string{HeaderPath, HeaderMethod, HeaderContentType, HeaderAccept, RequestHeaderPrefix + "Prefer"} {
+	for _, header := range []string{contract.HeaderPath, contract.HeaderMethod, contract.HeaderContentType, contract.HeaderAccept, contract.RequestHeaderPrefix + "Prefer"} {
 		in := asStored(t, m)
 		in.Header[header] = []string{"GET"}
 		if _, err := Decode("", in); !errors.As(err, new(*ContractError)) {
@@ -141,7 +143,7 @@ func TestSealed_BelongsToItsMessage(t *testing.T) {
 		}
 	}
 	in := asStored(t, m)
-	delete(in.Header, HeaderMessageID)
+	delete(in.Header, contract.HeaderMessageID)
 	if _, err := Decode("", in); !errors.As(err, new(*ContractError)) {
 		t.Errorf("without an id of its own: %v", err)
 	}
@@ -173,7 +175,7 @@ func TestSealed_Reply(t *testing.T) {
 	if err != nil || string(opened.Body) != "Canary" || opened.ContentType != r.ContentType || opened.Header.Get("Location") != "Patient/Canary" || opened.Status != 201 || opened.Sealed() {
 		t.Errorf("%v, %v", opened, err)
 	}
-	for _, c := range []struct{ name, value string }{{HeaderSettlement, "rejected"}, {HeaderStatus, "200"}, {HeaderMessageID, "visit-2"}, {HeaderReplayOf, "visit-0"}} {
+	for _, c := range []struct{ name, value string }{{contract.HeaderSettlement, "rejected"}, {contract.HeaderStatus, "200"}, {contract.HeaderMessageID, "visit-2"}, {contract.HeaderReplayOf, "visit-0"}} {
 		msg := sealed()
 		msg.Header[c.name] = []string{c.value}
 		got, err := DecodeReply(msg)
@@ -234,7 +236,7 @@ func makeVectors(t *testing.T) (v sealVectors) {
 	v.Ring = ks.Encode()
 	replay := sealedMessage
 	for i, m := range []Message{sealedMessage, {ID: "visit-2", Source: "clinic-b", Body: []byte(`{"Meta":{}}`)},
-		{ID: "query-1", Source: "clinic-a", Lane: LaneRequest, Kind: KindFHIR, Path: "slug/Production/Patient?name=Zo%C3%AB"}, replay} {
+		{ID: "query-1", Source: "clinic-a", Lane: contract.LaneRequest, Kind: KindFHIR, Path: "slug/Production/Patient?name=Zo%C3%AB"}, replay} {
 		s, err := m.Seal(ring, "")
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +247,7 @@ func makeVectors(t *testing.T) (v sealVectors) {
 		in := asStored(t, s)
 		one := sealVector{Subject: in.Subject, Lines: m.sealLines("", m.ID), Headers: flat(in.Header), Body: base64.StdEncoding.EncodeToString(in.Body)}
 		one.Opened.Headers, one.Opened.Body = map[string]string{}, string(m.Body)
-		for name, value := range map[string]string{HeaderMethod: m.Method, HeaderPath: m.Path, HeaderContentType: m.ContentType, HeaderAccept: m.Accept, RequestHeaderPrefix + "If-None-Exist": m.Header.Get("If-None-Exist")} {
+		for name, value := range map[string]string{contract.HeaderMethod: m.Method, contract.HeaderPath: m.Path, contract.HeaderContentType: m.ContentType, contract.HeaderAccept: m.Accept, contract.RequestHeaderPrefix + "If-None-Exist": m.Header.Get("If-None-Exist")} {
 			if value != "" {
 				one.Opened.Headers[name] = value
 			}
@@ -255,7 +257,7 @@ func makeVectors(t *testing.T) (v sealVectors) {
 	r := Reply{MessageID: "visit-1", Settlement: Delivered, Status: 201, Attempts: 1, ContentType: "application/json", Header: http.Header{"Location": {"Patient/1"}}, Body: []byte(`{"ok":true}`)}
 	msg := r.Encode("redox.reply.clinic-a.visit-1")
 	one := sealVector{Subject: msg.Subject, Source: "clinic-a", Lines: replyLines("", "clinic-a", msg.Header)}
-	one.Opened.Headers, one.Opened.Body = map[string]string{HeaderContentType: r.ContentType, AnswerHeaderPrefix + "Location": "Patient/1"}, string(r.Body)
+	one.Opened.Headers, one.Opened.Body = map[string]string{contract.HeaderContentType: r.ContentType, contract.AnswerHeaderPrefix + "Location": "Patient/1"}, string(r.Body)
 	key, err := SealReply(ring, "", "clinic-a", msg)
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +276,7 @@ func TestSealed_LongestHeaders(t *testing.T) {
 	t.Parallel()
 	ring, _ := newRing()
 	for _, letter := range []string{"&", "<", `"`, "\\"} {
-		m := Message{ID: "long", Source: "clinic-a", Kind: KindFHIR, Path: "slug/Production/Patient?" + strings.Repeat("&", maxPath-24), Header: http.Header{}}
+		m := Message{ID: "long", Source: "clinic-a", Kind: KindFHIR, Path: "slug/Production/Patient?" + strings.Repeat("&", wire.MaxPath-24), Header: http.Header{}}
 		for n := range 4 {
 			m.Header[fmt.Sprintf("If-Longest-%d", n)] = []string{strings.Repeat(letter, maxHTTPBytes/4-20)}
 		}
@@ -336,7 +338,7 @@ func TestSealed_Vectors(t *testing.T) {
 			t.Errorf("message %d: %s", i, diff)
 		}
 		opened, _, err := m.Open(ring, "")
-		if err != nil || string(opened.Body) != one.Opened.Body || opened.Path != one.Opened.Headers[HeaderPath] {
+		if err != nil || string(opened.Body) != one.Opened.Body || opened.Path != one.Opened.Headers[contract.HeaderPath] {
 			t.Errorf("message %d: %v, %v", i, opened, err)
 		}
 	}
@@ -350,7 +352,7 @@ func TestSealed_Vectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r, _, err = r.Open(ring, "", one.Source); err != nil || string(r.Body) != one.Opened.Body || r.ContentType != one.Opened.Headers[HeaderContentType] {
+		if r, _, err = r.Open(ring, "", one.Source); err != nil || string(r.Body) != one.Opened.Body || r.ContentType != one.Opened.Headers[contract.HeaderContentType] {
 			t.Errorf("reply %d: %v, %v", i, r, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 )
 
@@ -25,7 +26,7 @@ const (
 // since. It is safe for concurrent use.
 type shares struct {
 	js     jetstream.JetStream
-	prefix Prefix
+	prefix contract.Prefix
 	most   float64 // of the queue that one source may have
 
 	mu      sync.Mutex

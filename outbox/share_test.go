@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
 
@@ -18,7 +19,7 @@ import (
 func fill(t *testing.T, p *Publisher, source string, n, body int) (stored int, err error) {
 	t.Helper()
 	for ; stored < n; stored++ {
-		m := Message{Source: source, Lane: LaneSend, Body: []byte(`"` + strings.Repeat("x", body) + `"`)}
+		m := Message{Source: source, Lane: contract.LaneSend, Body: []byte(`"` + strings.Repeat("x", body) + `"`)}
 		if _, err := p.Publish(t.Context(), m); err != nil {
 			return stored, err
 		}

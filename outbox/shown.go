@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/shown"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
@@ -21,7 +22,7 @@ func shownKind(k Kind) Kind {
 }
 
 func (m Message) shown() shown.Value {
-	return shown.Of("outbox.Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", shownKind(m.Kind), "method", SafeName(m.Method), "path_bytes", len(m.Path),
+	return shown.Of("outbox.Message", "id", m.ID, "source", m.Source, "lane", m.Lane, "kind", shownKind(m.Kind), "method", contract.SafeName(m.Method), "path_bytes", len(m.Path),
 		"order_token", shown.Token(m.OrderToken), "headers", len(m.Header), "deadline", m.Deadline, "replay_of", m.ReplayOf, "replay_count", m.ReplayCount, "position", m.Position, "behind", m.Behind, "possible_duplicate", m.PossibleDuplicate,
 		"body_object", m.BodyObject, "sealed", seal.KeyOf(m.Envelope), "body_bytes", max(m.BodySize, int64(len(m.Body))), "sequence", m.Sequence, "stored", m.Stored)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // vectors is testdata/vectors.json, which clients in any language check themselves by.
@@ -59,8 +60,8 @@ func TestVectors_AreThoseOfTheContract(t *testing.T) {
 	}
 	for _, r := range v.DeadLetterTokens {
 		dead = append(dead, fmt.Sprintf("`%s` | `%s` | `%s`", r.MessageID, r.Sequence, r.Token))
-		if n, err := strconv.ParseUint(r.Sequence, 10, 64); err != nil || outbox.Prefix("").DeadToken(r.MessageID, n) != r.Token {
-			t.Errorf("dead letter %s at %s: %s, %v", r.MessageID, r.Sequence, outbox.Prefix("").DeadToken(r.MessageID, n), err)
+		if n, err := strconv.ParseUint(r.Sequence, 10, 64); err != nil || contract.Prefix("").DeadToken(r.MessageID, n) != r.Token {
+			t.Errorf("dead letter %s at %s: %s, %v", r.MessageID, r.Sequence, contract.Prefix("").DeadToken(r.MessageID, n), err)
 		}
 	}
 	for heading, want := range map[string][]string{"Order": tokens, "Ids": ids, "Dead letters": dead} {

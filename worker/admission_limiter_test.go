@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -140,7 +141,7 @@ func TestLimiter_RequestsOvertakeBulk(t *testing.T) {
 		for i := range 20 {
 			id := fmt.Sprint("q", i)
 			published[id] = time.Now()
-			r.publish(outbox.Message{ID: id, Lane: outbox.LaneRequest, ReplyTo: "_INBOX.caller"})
+			r.publish(outbox.Message{ID: id, Lane: contract.LaneRequest, ReplyTo: "_INBOX.caller"})
 			bubble.Sleep(430 * time.Millisecond)
 		}
 		r.until("all queries sent", func() bool { return len(r.far.Of("q19")) == 1 })
@@ -164,9 +165,9 @@ type tallied struct {
 	requests atomic.Int64
 }
 
-func (l *tallied) Acquire(ctx context.Context, source string, lane outbox.Lane) (func(bool), error) {
+func (l *tallied) Acquire(ctx context.Context, source string, lane contract.Lane) (func(bool), error) {
 	done, err := l.Limiter.Acquire(ctx, source, lane)
-	if lane == outbox.LaneRequest && err == nil {
+	if lane == contract.LaneRequest && err == nil {
 		l.requests.Add(1)
 	}
 	return done, err
@@ -196,7 +197,7 @@ func TestLimiter_IdleRequestLanesRest(t *testing.T) {
 		if _, n := r.within(5*time.Second, from, time.Now()); n < 194 {
 			t.Errorf("%d of 200 requests were used while there was a backlog", n)
 		}
-		r.publish(outbox.Message{ID: "query", Source: "clinic-c", Lane: outbox.LaneRequest, ReplyTo: "_INBOX.caller"})
+		r.publish(outbox.Message{ID: "query", Source: "clinic-c", Lane: contract.LaneRequest, ReplyTo: "_INBOX.caller"})
 		asked := time.Now()
 		r.until("the query is sent", func() bool { return len(r.far.Of("query")) == 1 })
 		if waited := r.far.Of("query")[0].Start.Sub(asked); waited >= 200*time.Millisecond {
@@ -229,7 +230,7 @@ func TestLimiter_NothingGrantedNothingSent(t *testing.T) {
 
 type closed struct{}
 
-func (closed) Acquire(ctx context.Context, _ string, _ outbox.Lane) (func(bool), error) {
+func (closed) Acquire(ctx context.Context, _ string, _ contract.Lane) (func(bool), error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -279,7 +280,7 @@ func TestGranted_OncePerAttempt(t *testing.T) {
 // counting grants everything and counts.
 type counting struct{ given, sent, failed atomic.Int32 }
 
-func (c *counting) Acquire(context.Context, string, outbox.Lane) (func(bool), error) {
+func (c *counting) Acquire(context.Context, string, contract.Lane) (func(bool), error) {
 	return func(sent bool) {
 		c.given.Add(1)
 		if sent {
@@ -319,7 +320,7 @@ func TestLimiter_HearsOfRequestsInVain(t *testing.T) {
 // refusing fails so many times, as a limiter does whose store is away, and grants then.
 type refusing struct{ left atomic.Int32 }
 
-func (f *refusing) Acquire(context.Context, string, outbox.Lane) (func(bool), error) {
+func (f *refusing) Acquire(context.Context, string, contract.Lane) (func(bool), error) {
 	if f.left.Add(-1) >= 0 {
 		return nil, errFar
 	}

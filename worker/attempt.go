@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/limit"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
@@ -116,7 +117,7 @@ func (w *Worker) adapt(d *delivery, err, cause error) {
 	case v.Failed(err, cause): // which may be the message's own fault
 		a.Load = limit.Failed
 	}
-	if d.lane.kind != outbox.LaneRequest && !slices.ContainsFunc(own, breaker.IsHost) {
+	if d.lane.kind != contract.LaneRequest && !slices.ContainsFunc(own, breaker.IsHost) {
 		a.Took = d.took
 	}
 	w.adaptive.Observe(a)
@@ -143,7 +144,7 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 	if d.grant.done != nil {
 		d.grant.leasedContext, ctx = &d.leased, &d.grant
 	}
-	if d.message.Lane == outbox.LaneRequest {
+	if d.message.Lane == contract.LaneRequest {
 		if at, ok := verdict.Deadline(&d.message, w.rules()); ok {
 			if at = w.localTime(at); at.Before(end) {
 				w.keeper.Begin(d.lease, now, time.Time{})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -24,7 +25,7 @@ func TestRun_AnswersShareTheMemory(t *testing.T) {
 				bubble.Sleep(time.Second)
 			}
 			switch {
-			case n == 1 && m.Lane == outbox.LaneRequest:
+			case n == 1 && m.Lane == contract.LaneRequest:
 				return outbox.Answer{Status: 503, Body: make([]byte, piece*pieces)}, errors.New("not now")
 			case m.ID == "panics" && n == 2:
 				panic("at the disco")
@@ -34,7 +35,7 @@ func TestRun_AnswersShareTheMemory(t *testing.T) {
 		inbox, replies := r.inbox()
 		ids := []string{r.publish(outbox.Message{ID: "panics"})}
 		for range 6 {
-			id, _ := r.claimed(outbox.Message{Lane: outbox.LaneRequest, ReplyTo: inbox, Deadline: time.Now().Add(time.Hour)}, large(128<<10))
+			id, _ := r.claimed(outbox.Message{Lane: contract.LaneRequest, ReplyTo: inbox, Deadline: time.Now().Add(time.Hour)}, large(128<<10))
 			ids = append(ids, id)
 		}
 		r.start(worker.Config{Concurrency: 32, MaxClaimMemory: 1 << 20})

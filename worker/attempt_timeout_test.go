@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -46,7 +47,7 @@ func TestRun_DeadlineEndsARequestAtOnce(t *testing.T) {
 		}
 		r.start(worker.Config{})
 		at := time.Now().Add(7*time.Second + 100*time.Millisecond)
-		r.publish(outbox.Message{ID: "query", Lane: outbox.LaneRequest, Deadline: at, ReplyTo: "_INBOX.somebody"})
+		r.publish(outbox.Message{ID: "query", Lane: contract.LaneRequest, Deadline: at, ReplyTo: "_INBOX.somebody"})
 		if e := r.awaitSettled("query"); e.Settlement != outbox.Expired {
 			t.Errorf("%+v", e)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -34,13 +35,13 @@ func (r *rig) replayClaims(ctx context.Context, pause func()) error {
 		if err != nil {
 			return err
 		}
-		object := msg.Header.Get(outbox.HeaderBodyObject)
+		object := msg.Header.Get(contract.HeaderBodyObject)
 		if err := outbox.NewBodies(r.js, "").Touch(ctx, object); err != nil {
 			return fmt.Errorf("touch: %w", err)
 		}
 		pause()
 		again := &nats.Msg{Subject: "redox.out." + source + ".send", Header: nats.Header{
-			outbox.HeaderID: {outbox.NewID()}, outbox.HeaderBodyObject: {object}, outbox.HeaderReplayOf: {msg.Header.Get(outbox.HeaderMessageID)}}}
+			contract.HeaderID: {outbox.NewID()}, contract.HeaderBodyObject: {object}, contract.HeaderReplayOf: {msg.Header.Get(contract.HeaderMessageID)}}}
 		if _, err := r.js.PublishMsg(ctx, again); err != nil {
 			return err
 		}

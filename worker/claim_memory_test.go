@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -103,7 +104,7 @@ func TestRun_LargeBodiesOfOneSourceKeepNobodyWaiting(t *testing.T) {
 		}
 		r.start(worker.Config{MaxClaimMemory: 8 << 20, Sources: []worker.Source{{Name: source}, {Name: "clinic-b"}}})
 		bubble.Sleep(10 * time.Second)
-		object := outbox.BodyName("clinic-b", "x")
+		object := contract.BodyName("clinic-b", "x")
 		r.must(outbox.NewBodies(r.js, "").Put(r.Context(), object, large(1<<20)))
 		r.naming(outbox.Message{ID: "other", Source: "clinic-b"}, object)
 		bubble.Sleep(time.Second)

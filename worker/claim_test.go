@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -21,7 +22,7 @@ import (
 // put stores a body and returns its name.
 func (r *rig) put(body []byte) string {
 	r.Helper()
-	name := outbox.BodyName(source, outbox.NewID())
+	name := contract.BodyName(source, outbox.NewID())
 	if err := outbox.NewBodies(r.js, "").Put(r.Context(), name, body); err != nil {
 		r.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func (r *rig) spoil() {
 func large(n int) []byte { return bytes.Repeat([]byte("0123456789abcde\n"), n/16) }
 
 func TestRun_ClaimIsDeliveredAndItsObjectRemoved(t *testing.T) {
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 		t.Run(string(lane), func(t *testing.T) {
 			inBubble(t, func(r *rig) {
 				body := large(3 << 20)
@@ -127,7 +128,7 @@ func TestRun_ClaimThatCannotBeHad(t *testing.T) {
 					t.Error("it was sent")
 				}
 				letters := r.deadLetters()
-				if len(letters) != 1 || letters[0].Header.Get(outbox.HeaderBodyObject) != object || r.has(object) != tt.keeps {
+				if len(letters) != 1 || letters[0].Header.Get(contract.HeaderBodyObject) != object || r.has(object) != tt.keeps {
 					t.Errorf("%d dead letters; the object is there: %v, want %v", len(letters), r.has(object), tt.keeps)
 				}
 			})
@@ -137,7 +138,7 @@ func TestRun_ClaimThatCannotBeHad(t *testing.T) {
 
 func TestRun_ClaimOfAnotherSourceIsPoison(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		object := outbox.BodyName("clinic-b", "x")
+		object := contract.BodyName("clinic-b", "x")
 		if err := outbox.NewBodies(r.js, "").Put(r.Context(), object, []byte(`{}`)); err != nil {
 			r.Fatal(err)
 		}
@@ -145,7 +146,7 @@ func TestRun_ClaimOfAnotherSourceIsPoison(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		msg.Header.Set(outbox.HeaderBodyObject, object)
+		msg.Header.Set(contract.HeaderBodyObject, object)
 		if _, err := r.js.PublishMsg(r.Context(), msg); err != nil {
 			r.Fatal(err)
 		}
@@ -164,7 +165,7 @@ func TestRun_ClaimOfWhatIsNotDelivered(t *testing.T) {
 		}
 		inbox, _ := r.inbox()
 		dead, kept := r.claimed(outbox.Message{}, large(1<<20))
-		told, gone := r.claimed(outbox.Message{Lane: outbox.LaneRequest, ReplyTo: inbox}, large(1<<20))
+		told, gone := r.claimed(outbox.Message{Lane: contract.LaneRequest, ReplyTo: inbox}, large(1<<20))
 		r.start(worker.Config{})
 		r.awaitSettled(dead)
 		r.awaitSettled(told)
@@ -241,7 +242,7 @@ func (r *rig) dying(body []byte) (id, object, key string) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	key = source + "." + outbox.Prefix("").DeadToken(id, meta.Sequence.Stream)
+	key = source + "." + contract.Prefix("").DeadToken(id, meta.Sequence.Stream)
 	if _, err := r.js.Publish(r.Context(), "$KV.REDOX_LEDGER."+key, []byte(`{"started":1,"intent":true}`)); err != nil {
 		r.Fatal(err)
 	}
@@ -276,7 +277,7 @@ func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
 			return outbox.Answer{Status: 200}, nil
 		}
 		id, _, key := r.dying(large(1 << 20))
-		other := outbox.BodyName(source, "x")
+		other := contract.BodyName(source, "x")
 		if err := outbox.NewBodies(r.js, "").Put(r.Context(), other, large(1<<20)); err != nil {
 			r.Fatal(err)
 		}
@@ -312,7 +313,7 @@ func TestRun_IntentOfAClaimIsNotForgotten(t *testing.T) {
 // What is settled unsent is so without its body: it is not there, and nobody minds.
 func TestRun_ClaimIsNotFetchedForNothing(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		id := r.naming(outbox.Message{Deadline: time.Now().Add(time.Minute)}, outbox.BodyName(source, "nowhere"))
+		id := r.naming(outbox.Message{Deadline: time.Now().Add(time.Minute)}, contract.BodyName(source, "nowhere"))
 		bubble.Sleep(2 * time.Minute)
 		r.start(worker.Config{})
 		if e := r.awaitSettled(id); e.Settlement != outbox.Expired {

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/guard"
@@ -72,7 +73,7 @@ type Source struct {
 // AllSources.
 type Config struct {
 	// Prefix of subjects, streams and buckets. Default "redox".
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Sources lists the sources to consume. If it is empty the worker runs, is ready and takes
 	// nothing.
 	Sources []Source
@@ -170,7 +171,7 @@ type Limiter interface {
 	// has ended already it returns at once. REQUESTs go before SENDs. After an error the worker
 	// asks again a second later. The worker calls done once, when the request is answered or will
 	// not be made; sent reports whether it was made, or may have been.
-	Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error)
+	Acquire(ctx context.Context, source string, lane contract.Lane) (done func(sent bool), err error)
 	// Failed reports that a request of the source was granted and made in vain: its message will
 	// be tried again. The worker calls it before done, so that the limiter can keep failing
 	// messages of one source from using up what others wait for.
@@ -285,7 +286,7 @@ func checkSources(list []Source) error {
 	var errs []error
 	seen := make(map[string]bool, len(list))
 	for _, s := range list {
-		if err := outbox.CheckSource(s.Name); err != nil {
+		if err := contract.CheckSource(s.Name); err != nil {
 			errs = append(errs, err)
 		}
 		if seen[s.Name] {

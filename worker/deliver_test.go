@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -51,15 +52,15 @@ func TestDeliver_FinalErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		err  error
-		lane outbox.Lane
+		lane contract.Lane
 		want outbox.Settlement
 		dead bool // although somebody is told
 	}{
-		{"rejected send", worker.Permanent(errFar), outbox.LaneSend, outbox.Rejected, true},
-		{"poison send", worker.Poison(errFar), outbox.LaneSend, outbox.Poison, true},
-		{"held send", worker.Held(errFar), outbox.LaneSend, outbox.Held, true},
-		{"rejected request", worker.Permanent(errFar), outbox.LaneRequest, outbox.Rejected, false},
-		{"poison request", worker.Poison(errFar), outbox.LaneRequest, outbox.Poison, true},
+		{"rejected send", worker.Permanent(errFar), contract.LaneSend, outbox.Rejected, true},
+		{"poison send", worker.Poison(errFar), contract.LaneSend, outbox.Poison, true},
+		{"held send", worker.Held(errFar), contract.LaneSend, outbox.Held, true},
+		{"rejected request", worker.Permanent(errFar), contract.LaneRequest, outbox.Rejected, false},
+		{"poison request", worker.Poison(errFar), contract.LaneRequest, outbox.Poison, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
@@ -168,7 +169,7 @@ func TestDeliver_MaxAgeAndDeadline(t *testing.T) {
 		start := time.Now()
 		inbox, replies := r.inbox()
 		old := r.publish(outbox.Message{})
-		request := r.publish(outbox.Message{Lane: outbox.LaneRequest, ReplyTo: inbox})
+		request := r.publish(outbox.Message{Lane: contract.LaneRequest, ReplyTo: inbox})
 		deadline := r.publish(outbox.Message{Deadline: start.Add(30 * time.Second)})
 		past := r.publish(outbox.Message{Deadline: start.Add(-time.Second), ReplyTo: inbox})
 		for id, limit := range map[string]time.Duration{past: 0, deadline: 30 * time.Second, request: time.Minute, old: 10 * time.Minute} {
@@ -217,7 +218,7 @@ func TestGuarantee_GivingUpAnswersTheCaller(t *testing.T) {
 		subject, replies := r.inbox()
 		r.start(worker.Config{Sources: unpaused, Retry: worker.Retry{MaxAttempts: 3, RequestMaxAge: 10 * time.Minute}})
 		want := map[string]outbox.Settlement{}
-		for name, lane := range map[string]outbox.Lane{"send": outbox.LaneSend, "request": outbox.LaneRequest} {
+		for name, lane := range map[string]contract.Lane{"send": contract.LaneSend, "request": contract.LaneRequest} {
 			want["exhausted-"+name] = outbox.Exhausted
 			r.publish(outbox.Message{ID: "exhausted-" + name, Lane: lane, ReplyTo: subject})
 			want["expired-"+name] = outbox.Expired
@@ -265,10 +266,10 @@ func TestRun_AHeaderThatIsNotOfTheContractIsPoison(t *testing.T) {
 		log := new(logged)
 		r.start(worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
 		for name, value := range map[string]string{
-			"redox-deadline": "2020-01-01T00:00:00Z", "Redox-Dead-Line": "2020-01-01T00:00:00Z", outbox.HeaderOrderKey: "MRN-4711",
-			outbox.HeaderOrderToken: strings.Repeat("4711", 8), outbox.HeaderDeadline: "", "nats-msg-id": "4711",
+			"redox-deadline": "2020-01-01T00:00:00Z", "Redox-Dead-Line": "2020-01-01T00:00:00Z", contract.HeaderOrderKey: "MRN-4711",
+			contract.HeaderOrderToken: strings.Repeat("4711", 8), contract.HeaderDeadline: "", "nats-msg-id": "4711",
 		} {
-			msg := &nats.Msg{Subject: "redox.out." + source + ".send", Data: []byte("{}"), Header: nats.Header{outbox.HeaderMessageID: {"of-" + name}, name: {value}}}
+			msg := &nats.Msg{Subject: "redox.out." + source + ".send", Data: []byte("{}"), Header: nats.Header{contract.HeaderMessageID: {"of-" + name}, name: {value}}}
 			if _, err := r.js.PublishMsg(r.Context(), msg); err != nil {
 				r.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
@@ -85,7 +86,7 @@ func (d *delivery) decide(v verdict.Verdict) (decided bool) {
 func (d *delivery) first() bool { return d.delivered <= 1 && !d.older }
 
 // wayOf is the lane of the message; of one that cannot be read that of its consumer.
-func (d *delivery) wayOf() outbox.Lane { return cmp.Or(d.message.Lane, d.lane.kind) }
+func (d *delivery) wayOf() contract.Lane { return cmp.Or(d.message.Lane, d.lane.kind) }
 
 // possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome, or the
 // message may be in the queue twice.
@@ -107,7 +108,7 @@ func (d *delivery) attempts() int {
 }
 
 // ordered reports whether a message may go only while it is the first of its subject.
-func (d *delivery) ordered() bool { return d.message.Lane == outbox.LaneOrdered }
+func (d *delivery) ordered() bool { return d.message.Lane == contract.LaneOrdered }
 
 // traced is what a delivery has of tracing.
 type traced struct {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // EventKind says what happened.
@@ -34,7 +35,7 @@ type Event struct {
 	Source string
 	// MessageKind of the message; never empty where there is one.
 	MessageKind outbox.Kind
-	Lane        outbox.Lane
+	Lane        contract.Lane
 	MessageID   string
 	Sequence    uint64 // stream sequence in REDOX_OUT
 	Attempt     int    // counted attempts so far, this one included

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
@@ -59,7 +60,7 @@ func Example() {
 		panic(err)
 	}
 	for _, id := range []string{"m-1", "m-2"} {
-		reply, err := publisher.Request(ctx, outbox.Message{ID: id, Source: "clinic-a", Lane: outbox.LaneSend, Body: []byte(`{}`)})
+		reply, err := publisher.Request(ctx, outbox.Message{ID: id, Source: "clinic-a", Lane: contract.LaneSend, Body: []byte(`{}`)})
 		if err != nil {
 			panic(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
@@ -58,7 +59,7 @@ func deliverTo(t *testing.T, url string) error {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_, err = c.Deliver(t.Context(), outbox.Message{ID: "m", Source: source, Lane: outbox.LaneSend, Kind: outbox.KindDataModel,
+	_, err = c.Deliver(t.Context(), outbox.Message{ID: "m", Source: source, Lane: contract.LaneSend, Kind: outbox.KindDataModel,
 		Body: []byte(`{"Meta":{"DataModel":"Scheduling","EventType":"New","Destinations":[{"ID":"9a8b7c6d-0000-4000-8000-000000000001"}]}}`)})
 	if err == nil {
 		t.Fatal("delivered")

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -201,7 +202,7 @@ func (r *rig) note(id string, sequence uint64, record map[string]any) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	subject := "$KV.REDOX_LEDGER." + source + "." + outbox.Prefix("").DeadToken(id, sequence)
+	subject := "$KV.REDOX_LEDGER." + source + "." + contract.Prefix("").DeadToken(id, sequence)
 	if _, err := r.js.Publish(r.Context(), subject, data, jetstream.WithMsgTTL(time.Hour)); err != nil {
 		r.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/guard"
@@ -65,7 +66,7 @@ type guardedLimiter struct {
 // at once.
 const limiterPause = time.Second
 
-func (l guardedLimiter) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
+func (l guardedLimiter) Acquire(ctx context.Context, source string, lane contract.Lane) (done func(sent bool), err error) {
 	defer l.guards.Recover("Config.Limiter", func() {
 		done, err = nil, guard.ErrPanicked
 		backoff.Sleep(ctx, limiterPause)

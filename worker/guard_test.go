@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -33,7 +34,7 @@ func (h *hostile) strike() {
 	}
 }
 
-func (h *hostile) Acquire(context.Context, string, outbox.Lane) (func(bool), error) {
+func (h *hostile) Acquire(context.Context, string, contract.Lane) (func(bool), error) {
 	h.strike()
 	return func(bool) { panic(patient) }, nil
 }
@@ -109,7 +110,7 @@ func TestGuarantee_APanicOfTheEmbeddersCodeLosesNothing(t *testing.T) {
 				ctx, cancel := context.WithCancel(r.Context())
 				done := make(chan error, 1)
 				go func() { done <- w.Run(ctx) }()
-				id, request := r.publish(outbox.Message{}), r.publish(outbox.Message{Lane: outbox.LaneRequest})
+				id, request := r.publish(outbox.Message{}), r.publish(outbox.Message{Lane: contract.LaneRequest})
 				bubble.Sleep(5 * time.Minute)
 				cancel()
 				if err := <-done; err != nil {

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -16,7 +16,7 @@ import (
 func (r *rig) record(id string, sequence uint64) (rec ledger.Record) {
 	r.Helper()
 	kv := r.bucket("REDOX_LEDGER")
-	entry, err := kv.Get(r.Context(), source+"."+outbox.Prefix("").DeadToken(id, sequence))
+	entry, err := kv.Get(r.Context(), source+"."+contract.Prefix("").DeadToken(id, sequence))
 	if err != nil {
 		r.Fatal(err)
 	}

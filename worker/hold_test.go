@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -89,7 +90,7 @@ func TestGuarantee_HoldLeavesWordBeforeTheAck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		entry, err := kv.Get(r.Context(), source+"."+outbox.Prefix("").DeadToken(first, 1))
+		entry, err := kv.Get(r.Context(), source+"."+contract.Prefix("").DeadToken(first, 1))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -35,7 +36,7 @@ func TestHeaders_BothWays(t *testing.T) {
 		p, err := outbox.NewPublisher(r.js, outbox.PublisherConfig{})
 		r.must(err)
 		ask := func(id, to string) outbox.Reply {
-			reply, err := p.Request(r.Context(), outbox.Message{ID: id, Source: source, Lane: outbox.LaneSend, ReplyTo: to, Header: sent, Body: []byte("{}")})
+			reply, err := p.Request(r.Context(), outbox.Message{ID: id, Source: source, Lane: contract.LaneSend, ReplyTo: to, Header: sent, Body: []byte("{}")})
 			r.must(err)
 			return reply
 		}
@@ -48,7 +49,7 @@ func TestHeaders_BothWays(t *testing.T) {
 			t.Errorf("refused: %s, %v", got.Settlement, got.Header)
 		}
 		letters := r.deadLetters()
-		if len(letters) != 1 || letters[0].Header.Get(outbox.RequestHeaderPrefix+"X-User-Id") != "Ada Example" {
+		if len(letters) != 1 || letters[0].Header.Get(contract.RequestHeaderPrefix+"X-User-Id") != "Ada Example" {
 			t.Fatalf("dead letters %v", letters)
 		}
 		r.replayAll(r.dead(), dlq.Query{})

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/pull"
 )
@@ -139,7 +139,7 @@ func (w *Worker) consumer(l *lane) jetstream.ConsumerConfig {
 		AckWait: w.config.AckWait, MaxDeliver: -1, MaxAckPending: mostPending, MaxWaiting: mostPulls,
 		InactiveThreshold: max(unusedFor, 2*w.config.Retry.Max, 2*w.config.AttemptTimeout),
 	}
-	if l.kind == outbox.LaneRequest {
+	if l.kind == contract.LaneRequest {
 		cfg.FilterSubject = p.RequestSubject(l.source)
 	} else {
 		cfg.FilterSubjects = []string{p.SendSubject(l.source), p.SendSubject(l.source) + ".>"}

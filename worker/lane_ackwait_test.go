@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -45,7 +46,7 @@ func TestGuarantee_AConsumerWithAShorterAckWaitWaits(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		ensure := func(wait time.Duration) {
 			_, err := r.js.CreateOrUpdateConsumer(r.Context(), "REDOX_OUT", jetstream.ConsumerConfig{
-				Durable: outbox.Prefix("").SendConsumer(source), FilterSubjects: []string{"redox.out." + source + ".send", "redox.out." + source + ".send.>"}, AckPolicy: jetstream.AckExplicitPolicy, AckWait: wait, MaxDeliver: -1})
+				Durable: contract.Prefix("").SendConsumer(source), FilterSubjects: []string{"redox.out." + source + ".send", "redox.out." + source + ".send.>"}, AckPolicy: jetstream.AckExplicitPolicy, AckWait: wait, MaxDeliver: -1})
 			if err != nil {
 				t.Fatal(err)
 			}

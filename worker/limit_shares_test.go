@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -42,7 +43,7 @@ func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
 			}
 			inBubble(t, func(r *rig) {
 				r.far.Answer = func(ctx context.Context, m outbox.Message, _ int) (outbox.Answer, error) {
-					if m.Source == "s0" && m.Lane != outbox.LaneRequest {
+					if m.Source == "s0" && m.Lane != contract.LaneRequest {
 						select {
 						case <-time.After(150 * time.Second):
 						case <-ctx.Done():
@@ -59,8 +60,8 @@ func TestRun_ASourceThatHangsIsNotFelt(t *testing.T) {
 				bubble.Sleep(3 * time.Second)
 				at := map[string]time.Time{}
 				for i, name := range names {
-					for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
-						if i == 0 && lane == outbox.LaneSend {
+					for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
+						if i == 0 && lane == contract.LaneSend {
 							continue
 						}
 						id := fmt.Sprint(name, lane)

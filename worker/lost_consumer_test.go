@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/order"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -54,7 +55,7 @@ func TestGuarantee_AConsumerMadeAnewForgetsNoDecision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.makeConsumerAnew(outbox.Prefix("").SendConsumer(state.Source))
+		r.makeConsumerAnew(contract.Prefix("").SendConsumer(state.Source))
 		r.start(worker.Config{})
 		if e := r.awaitSettled("head"); e.Settlement != outbox.Held {
 			t.Errorf("settled %s", e.Settlement)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -112,7 +113,7 @@ func TestBacklog_IsTheFleets(t *testing.T) {
 		}
 		for i := range 30 {
 			of := fmt.Sprintf("clinic-%c", 'a'+i%3)
-			r.publish(outbox.Message{ID: fmt.Sprint("m", i), Source: of, Lane: []outbox.Lane{outbox.LaneSend, outbox.LaneRequest}[i/3%2]})
+			r.publish(outbox.Message{ID: fmt.Sprint("m", i), Source: of, Lane: []contract.Lane{contract.LaneSend, contract.LaneRequest}[i/3%2]})
 		}
 		r.ordered("o1", "patient")
 		bubble.Sleep(time.Minute)

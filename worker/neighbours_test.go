@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -112,7 +113,7 @@ func (f *fleet) send(d time.Duration) (ids []string) {
 	const perSecond = 20
 	for i := range int(d/time.Second) * perSecond {
 		name := f.sources[i%len(f.sources)]
-		lane := []outbox.Lane{outbox.LaneSend, outbox.LaneRequest}[i/len(f.sources)%2]
+		lane := []contract.Lane{contract.LaneSend, contract.LaneRequest}[i/len(f.sources)%2]
 		id := f.publish(outbox.Message{Source: name, Lane: lane})
 		if name != f.sources[0] || f.harm.dest {
 			ids = append(ids, id)

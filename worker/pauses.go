@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
 	"github.com/redoxworker/redoxworker/worker/internal/breaker"
 )
@@ -24,7 +24,7 @@ type Pauses struct {
 
 // NewPauses returns the pauses of a prefix. It makes no request. by names who makes changes, as
 // "operator@host".
-func NewPauses(js jetstream.JetStream, prefix outbox.Prefix, by string) *Pauses {
+func NewPauses(js jetstream.JetStream, prefix contract.Prefix, by string) *Pauses {
 	return &Pauses{store: breaker.NewStore(js, prefix.StateBucket(), servertime.New(nil)), by: by}
 }
 
@@ -99,7 +99,7 @@ func (p *Pauses) ResumeDestination(ctx context.Context, source, destination stri
 // destination of one.
 func operatorScope(source, destination string) (string, error) {
 	if source != "" {
-		if err := outbox.CheckSource(source); err != nil {
+		if err := contract.CheckSource(source); err != nil {
 			return "", err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/heads"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
@@ -34,14 +35,14 @@ func (w *Worker) recall(d *delivery) error {
 	d.record, d.revision = rec, revision
 	if d.delivered <= 1 { // what ended did so by another count
 		d.record.Ended = 0
-		d.record.Unknown = rec.Unknown || rec.Started > 0 && d.message.Lane != outbox.LaneRequest
+		d.record.Unknown = rec.Unknown || rec.Started > 0 && d.message.Lane != contract.LaneRequest
 		return nil
 	}
 	if rec.Ended+1 == d.delivered {
 		return nil
 	}
 	// Somebody had it and did not come back.
-	d.record.Unknown = d.message.Lane != outbox.LaneRequest
+	d.record.Unknown = d.message.Lane != contract.LaneRequest
 	if rec == (ledger.Record{}) {
 		d.record.Started = 1
 	}
@@ -150,7 +151,7 @@ func (w *Worker) learnDecided(ctx context.Context) {
 // message of a paused source holds when the source is resumed right after it. Lanes whose pauses
 // end together look once.
 func (w *Worker) decidedMeanwhile(l *lane) {
-	if l.kind == outbox.LaneRequest {
+	if l.kind == contract.LaneRequest {
 		return
 	}
 	reopened := time.Now()

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/order"
@@ -95,7 +96,7 @@ func TestHoldBehind_ItsNoteDoesNotGrow(t *testing.T) {
 	for _, n := range []int{2, 90} {
 		inBubble(t, func(r *rig) {
 			for range 9 {
-				r.publish(outbox.Message{Lane: outbox.LaneRequest}) // so that all positions have two digits
+				r.publish(outbox.Message{Lane: contract.LaneRequest}) // so that all positions have two digits
 			}
 			r.heldBehind(n)
 			sizes[n] = len(r.heldNote(heldKey))

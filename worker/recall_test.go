@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -89,7 +90,7 @@ func TestLedger_WordOfASettlementOutlivesAPause(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := r.js.PublishMsg(r.Context(), &nats.Msg{Header: word.Header, Data: data,
-			Subject: "$KV.REDOX_LEDGER." + source + "." + outbox.Prefix("").DeadToken(id, 2)}); err != nil {
+			Subject: "$KV.REDOX_LEDGER." + source + "." + contract.Prefix("").DeadToken(id, 2)}); err != nil {
 			t.Fatal(err)
 		}
 		bubble.Sleep(longAway)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -225,7 +226,7 @@ func TestReplay_ItsReplyNamesTheFirstMessage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := outbox.Message{ID: "a-1", Source: source, Lane: outbox.LaneSend, ReplyTo: "redox.reply.clinic-a.a-1", Body: []byte(`{}`)}
+		m := outbox.Message{ID: "a-1", Source: source, Lane: contract.LaneSend, ReplyTo: "redox.reply.clinic-a.a-1", Body: []byte(`{}`)}
 		for n, want := range []outbox.Reply{
 			{MessageID: "a-1", Settlement: outbox.Rejected},
 			{MessageID: "a-1:r1", ReplayOf: "a-1", Settlement: outbox.Rejected},

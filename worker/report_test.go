@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/workertest"
@@ -86,7 +87,7 @@ func TestGuarantee_WhatMayHaveBeenPublishedBeforeIsSaid(t *testing.T) {
 				t.Errorf("%d lines: %s", n, log)
 			}
 			for _, letter := range r.deadLetters() {
-				if marked := letter.Header.Get(outbox.HeaderPossibleDuplicate); answer.Status == 200 || (marked != "") != (letter.MessageID == id) {
+				if marked := letter.Header.Get(contract.HeaderPossibleDuplicate); answer.Status == 200 || (marked != "") != (letter.MessageID == id) {
 					t.Errorf("dead letter: possible duplicate %q", marked)
 				}
 			}

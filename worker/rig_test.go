@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
@@ -138,9 +139,9 @@ func (r *rig) consumer(name string) (jetstream.Consumer, error) {
 		MaxDeliver: -1, MaxAckPending: 1 << 20, InactiveThreshold: time.Hour}
 	of, request := strings.CutSuffix(name, "-request")
 	if request {
-		cfg.FilterSubject = outbox.Prefix("").RequestSubject(of)
+		cfg.FilterSubject = contract.Prefix("").RequestSubject(of)
 	} else {
-		subject := outbox.Prefix("").SendSubject(strings.TrimSuffix(name, "-send"))
+		subject := contract.Prefix("").SendSubject(strings.TrimSuffix(name, "-send"))
 		cfg.FilterSubjects = []string{subject, subject + ".>"}
 	}
 	return r.js.CreateConsumer(r.Context(), "REDOX_OUT", cfg)

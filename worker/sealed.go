@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/meter"
@@ -132,7 +133,7 @@ func (s *settlement) enclose(msg *nats.Msg) error {
 	if w.tooLarge(msg, seal.Size(size)-size) {
 		// Another worker that settles the message once more has another key: its body is not to take the
 		// place of the one that a stored reply names.
-		sum := sha256.Sum256([]byte(msg.Header.Get(outbox.HeaderSeal)))
+		sum := sha256.Sum256([]byte(msg.Header.Get(contract.HeaderSeal)))
 		return w.putAside(msg, aside+"-"+hex.EncodeToString(sum[:8]), key.SealFrom(bytes.NewReader(msg.Data), size))
 	}
 	msg.Data = key.Seal(msg.Data)

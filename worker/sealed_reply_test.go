@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -27,7 +28,7 @@ func TestSealed_AReplyThatIsStoredIsNotSealedAgain(t *testing.T) {
 		k := r.keys()
 		stop := r.start(worker.Config{Ring: k.open(), DrainTimeout: time.Second, Audit: func(context.Context, audit.Entry) error { return errors.New("full") }})
 		p := r.sealer(k.open())
-		if _, err := p.Publish(r.Context(), outbox.Message{ID: "big", Source: source, Lane: outbox.LaneSend, ReplyTo: "redox.reply.clinic-a.big", Body: []byte("{}")}); err != nil {
+		if _, err := p.Publish(r.Context(), outbox.Message{ID: "big", Source: source, Lane: contract.LaneSend, ReplyTo: "redox.reply.clinic-a.big", Body: []byte("{}")}); err != nil {
 			r.Fatal(err)
 		}
 		r.until("the reply is stored", func() bool { return r.stored("REDOX_REPLIES") == 1 })
@@ -56,7 +57,7 @@ func TestSealed_AReplyIsSealedOnce(t *testing.T) {
 		}
 		r.start(worker.Config{Ring: k.open()})
 		p := r.sealer(k.open())
-		if _, err := p.Publish(r.Context(), outbox.Message{ID: "big", Source: source, Lane: outbox.LaneSend, ReplyTo: "redox.reply.clinic-a.big", Body: []byte("{}")}); err != nil {
+		if _, err := p.Publish(r.Context(), outbox.Message{ID: "big", Source: source, Lane: contract.LaneSend, ReplyTo: "redox.reply.clinic-a.big", Body: []byte("{}")}); err != nil {
 			r.Fatal(err)
 		}
 		bubble.Sleep(time.Minute) // it is tried again and again

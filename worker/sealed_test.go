@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker"
@@ -126,11 +127,11 @@ func TestSealed_DeliversAndAnswers(t *testing.T) {
 		for _, m := range []outbox.Message{
 			{ID: "plain", Body: []byte(canary)}, {ID: "retry", Body: []byte(canary)}, {ID: "ordered", Body: []byte(canary), OrderKey: canary},
 			{ID: "fhir", Kind: outbox.KindFHIR, Path: "s/Production/Patient?name=" + canary, Method: "PUT", Header: http.Header{"Prefer": {canary}}, Body: []byte(canary)},
-			{ID: "read", Kind: outbox.KindFHIR, Path: "s/Production/Patient/" + canary, Lane: outbox.LaneRequest},
+			{ID: "read", Kind: outbox.KindFHIR, Path: "s/Production/Patient/" + canary, Lane: contract.LaneRequest},
 			{ID: "big", Body: big}, {ID: "file", Kind: outbox.KindFile, Body: big},
-			{ID: "big-inbox", Body: []byte("{}"), Lane: outbox.LaneRequest},
+			{ID: "big-inbox", Body: []byte("{}"), Lane: contract.LaneRequest},
 		} {
-			m.Source, m.Lane = source, cmp.Or(m.Lane, outbox.LaneSend)
+			m.Source, m.Lane = source, cmp.Or(m.Lane, contract.LaneSend)
 			if m.ID != "big-inbox" {
 				m.ReplyTo = "redox.reply.clinic-a." + m.ID
 			}
@@ -211,14 +212,14 @@ func TestSealed_WhatDoesNotOpenIsHeld(t *testing.T) {
 			{"unknown", "the ring does not have", seal.NewRing(foreign), nil},
 			{"bit", "altered", now, func(m *nats.Msg) { m.Data[3] ^= 1 }},
 			{"bit-of-headers", "altered", now, func(m *nats.Msg) {
-				h := []byte(m.Header.Get(outbox.HeaderSealed))
+				h := []byte(m.Header.Get(contract.HeaderSealed))
 				h[9] ^= 1
-				m.Header.Set(outbox.HeaderSealed, string(h))
+				m.Header.Set(contract.HeaderSealed, string(h))
 			}},
 			{"body", "altered", now, func(m *nats.Msg) { m.Data = other.Data }},
-			{"headers", "altered", now, func(m *nats.Msg) { m.Header[outbox.HeaderSealed] = other.Header[outbox.HeaderSealed] }},
+			{"headers", "altered", now, func(m *nats.Msg) { m.Header[contract.HeaderSealed] = other.Header[contract.HeaderSealed] }},
 			{"all", "altered", now, func(m *nats.Msg) {
-				m.Data, m.Header[outbox.HeaderSealed], m.Header[outbox.HeaderSeal] = other.Data, other.Header[outbox.HeaderSealed], other.Header[outbox.HeaderSeal]
+				m.Data, m.Header[contract.HeaderSealed], m.Header[contract.HeaderSeal] = other.Data, other.Header[contract.HeaderSealed], other.Header[contract.HeaderSeal]
 			}},
 			{"source", "altered", now, func(m *nats.Msg) { m.Subject = "redox.out.clinic-b.send" }},
 		}
@@ -272,7 +273,7 @@ func TestSealed_AClaimThatIsAnothers(t *testing.T) {
 		}
 		bodies := outbox.NewBodies(r.js, "")
 		for _, msg := range r.everything() {
-			if name := msg.Header.Get(outbox.HeaderBodyObject); name != "" {
+			if name := msg.Header.Get(contract.HeaderBodyObject); name != "" {
 				sealed, err := bodies.Get(r.Context(), name, -1)
 				if err != nil {
 					r.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
@@ -158,7 +159,7 @@ func (s *settlement) reply() (durable bool, err error) {
 		return false, err
 	}
 	if w.config.Prefix.IsReplySubject(d.message.ReplyTo) {
-		msg.Header.Set(outbox.HeaderID, d.message.ReplyID())
+		msg.Header.Set(contract.HeaderID, d.message.ReplyID())
 		err := w.replyStore.Put(s.ctx(), d.message.Source, msg, &s.tried)
 		return err == nil, err
 	}

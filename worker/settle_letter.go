@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/failpoint"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
@@ -41,7 +42,7 @@ func (d *delivery) needsDeadLetter() bool {
 	case outbox.Poison:
 		return true
 	default:
-		return d.message.Lane != outbox.LaneRequest || d.message.ReplyTo == ""
+		return d.message.Lane != contract.LaneRequest || d.message.ReplyTo == ""
 	}
 }
 
@@ -92,7 +93,7 @@ func (s *settlement) deadLetter() error {
 // store, or with no room for it beside the seal, stays as it is: a repeat would seal that with another key.
 func (s *settlement) encloseLetter(letter dlq.Letter) (dlq.Letter, error) {
 	w := s.worker
-	if !w.config.RequireSeal || s.delivery.sealed || len(letter.Header[outbox.HeaderBodyObject]) > 0 {
+	if !w.config.RequireSeal || s.delivery.sealed || len(letter.Header[contract.HeaderBodyObject]) > 0 {
 		return letter, nil
 	}
 	sealed, err := letter.Seal(w.config.Ring, w.config.Prefix)
@@ -136,7 +137,7 @@ func (w *Worker) putAside(msg *nats.Msg, name string, body io.Reader) error {
 		return err
 	}
 	msg.Data = nil
-	msg.Header.Set(outbox.HeaderBodyObject, name)
+	msg.Header.Set(contract.HeaderBodyObject, name)
 	return nil
 }
 

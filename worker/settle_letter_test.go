@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestRun_HeadersThatLeaveNoRoomForADeadLetter(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		msg := &nats.Msg{Subject: "redox.out." + source + ".send", Header: nats.Header{
-			outbox.HeaderID: {"m"}, outbox.HeaderKind: {"nonsense"}, "X-Large": {strings.Repeat("x", 65_400)}, "X-Small": {"kept"}}}
+			contract.HeaderID: {"m"}, contract.HeaderKind: {"nonsense"}, "X-Large": {strings.Repeat("x", 65_400)}, "X-Small": {"kept"}}}
 		if _, err := r.js.PublishMsg(r.Context(), msg); err != nil {
 			r.Fatal(err)
 		}
@@ -26,7 +27,7 @@ func TestRun_HeadersThatLeaveNoRoomForADeadLetter(t *testing.T) {
 			t.Errorf("settled %s", e.Settlement)
 		}
 		letters := r.deadLetters()
-		if len(letters) != 1 || letters[0].Header.Get(outbox.HeaderKind) != "nonsense" || letters[0].Header.Get("X-Small") != "kept" || letters[0].Header["X-Large"] != nil {
+		if len(letters) != 1 || letters[0].Header.Get(contract.HeaderKind) != "nonsense" || letters[0].Header.Get("X-Small") != "kept" || letters[0].Header["X-Large"] != nil {
 			t.Errorf("%d dead letters", len(letters))
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -36,12 +37,12 @@ func TestReplies_WhatIsGivenUpHoldsNobodyUp(t *testing.T) {
 		var expired, poison []string
 		broken := func(id string, to string) string {
 			_, err := r.js.PublishMsg(r.Context(), &nats.Msg{Subject: "redox.out." + source + ".send", Data: []byte("{}"), Header: nats.Header{
-				outbox.HeaderMessageID: {id}, outbox.HeaderKind: {"nonsense"}, outbox.HeaderReplyTo: {to}}})
+				contract.HeaderMessageID: {id}, contract.HeaderKind: {"nonsense"}, contract.HeaderReplyTo: {to}}})
 			r.must(err)
 			return id
 		}
 		for i := range 10 {
-			expired = append(expired, r.publish(outbox.Message{Lane: outbox.LaneRequest, ReplyTo: replyTo(100 + i)}),
+			expired = append(expired, r.publish(outbox.Message{Lane: contract.LaneRequest, ReplyTo: replyTo(100 + i)}),
 				r.publish(outbox.Message{Deadline: time.Now().Add(time.Minute), ReplyTo: replyTo(200 + i)}))
 			poison = append(poison, broken(fmt.Sprint("broken", i), replyTo(300+i)))
 		}

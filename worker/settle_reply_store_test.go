@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -24,7 +25,7 @@ func (r *rig) seen(subject string) func(id string) int {
 	_, err := r.js.Conn().Subscribe(subject, func(msg *nats.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
-		counts[msg.Header.Get(outbox.HeaderMessageID)]++
+		counts[msg.Header.Get(contract.HeaderMessageID)]++
 	})
 	if err != nil {
 		r.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
@@ -162,7 +163,7 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 		return err
 	}
 	w.decode(d, a.Sequence, stored.Time)
-	d.verdict = verdict.Verdict{Settlement: outbox.Poison, Unknown: d.message.Lane != outbox.LaneRequest, Text: fmt.Sprintf(
+	d.verdict = verdict.Verdict{Settlement: outbox.Poison, Unknown: d.message.Lane != contract.LaneRequest, Text: fmt.Sprintf(
 		"the server stopped delivering it after %d deliveries: consumer %s has a limit on them, which no worker sets; nats consumer edit %s %s --max-deliver=-1 lifts it", a.Deliveries, a.Consumer, a.Stream, a.Consumer)}
 	s := settlement{worker: w, delivery: d}
 	if err := s.steps(); err != nil {
@@ -192,7 +193,7 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory.Advisory) error {
 	if keep := w.config.Audit; keep != nil {
 		if err := keep(ctx, audit.Entry{
 			Time: letter.At.UTC(), Worker: w.config.ID, Message: letter.MessageID, Source: l.source, Lane: l.kind, Settlement: letter.Settlement,
-			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: l.kind != outbox.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
+			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: l.kind != contract.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
 		}); err != nil {
 			return fmt.Errorf("writing the audit trail of a removed message: %w", err)
 		}

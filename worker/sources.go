@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/meter"
 )
 
@@ -55,12 +55,12 @@ func (w *Worker) SetSources(list []Source) error {
 // newLanes makes the lanes of a source. The caller holds the mutex, or is alone.
 func (w *Worker) newLanes(source string) [2]*lane {
 	counts := w.metrics.Source(source)
-	return [2]*lane{w.newLane(w.pulling, source, outbox.LaneSend, counts), w.newLane(w.pulling, source, outbox.LaneRequest, counts)}
+	return [2]*lane{w.newLane(w.pulling, source, contract.LaneSend, counts), w.newLane(w.pulling, source, contract.LaneRequest, counts)}
 }
 
 // laneFor returns the lane of a message of a kind; nil if its source is not served. Where all
 // sources are served, it begins to serve a new one.
-func (w *Worker) laneFor(source string, kind outbox.Lane) *lane {
+func (w *Worker) laneFor(source string, kind contract.Lane) *lane {
 	s := w.servedBy(source)
 	if s == nil && w.config.AllSources {
 		s = w.adopt(source)
@@ -131,9 +131,9 @@ func (w *Worker) laneOf(consumer string) *lane {
 	return l
 }
 
-func (w *Worker) newLane(ctx context.Context, source string, kind outbox.Lane, counts *meter.Source) *lane {
+func (w *Worker) newLane(ctx context.Context, source string, kind contract.Lane, counts *meter.Source) *lane {
 	l := &lane{source: source, kind: kind, counts: counts, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
-	if kind == outbox.LaneRequest {
+	if kind == contract.LaneRequest {
 		l.consumer = w.config.Prefix.RequestConsumer(source)
 	}
 	l.ctx, l.cancel = context.WithCancel(ctx)

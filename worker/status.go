@@ -109,7 +109,7 @@ func (w *Worker) Served() map[string][]string {
 
 // InHand returns the sequences in the queue of at most so many messages that the worker has in
 // hand, to be sent or until their settlement is confirmed, by consumer (see
-// [outbox.Prefix.LaneConsumer]). It is safe for concurrent use, also before Run.
+// [contract.Prefix.LaneConsumer]). It is safe for concurrent use, also before Run.
 func (w *Worker) InHand(most int) map[string][]uint64 {
 	w.mu.Lock()
 	begun := w.begun

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -30,7 +31,7 @@ func TestStatus_NamesWhoIsSlowAndWhoHasMuch(t *testing.T) {
 		for range 30 {
 			ids = append(ids, r.publish(outbox.Message{Source: "slow"}), r.publish(outbox.Message{Source: "well"}))
 		}
-		ids = append(ids, r.publish(outbox.Message{Source: "slow", Lane: outbox.LaneRequest}))
+		ids = append(ids, r.publish(outbox.Message{Source: "slow", Lane: contract.LaneRequest}))
 		bubble.Sleep(9 * time.Second)
 		if s := w.Status(); len(s.Slow) > 0 || len(s.Backlog) != 1 || s.Backlog[0] != (worker.SourceBacklog{Source: "slow", Messages: 31}) {
 			t.Errorf("after 9 s: %+v", s)

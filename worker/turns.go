@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/heads"
 )
 
@@ -27,7 +28,7 @@ func (w *Worker) hearTurn(msg *nats.Msg) {
 	if !ok {
 		return
 	}
-	l := w.laneFor(source, outbox.LaneSend)
+	l := w.laneFor(source, contract.LaneSend)
 	var t heads.Turn
 	if l == nil || json.Unmarshal(msg.Data, &t) != nil {
 		return

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
@@ -14,7 +15,7 @@ import (
 func TestHeads_TheOtherOfTwoDeliveriesIsLeftAlone(t *testing.T) {
 	w := &Worker{config: Config{}.WithDefaults(), clock: servertime.New(nil)}
 	for _, delivered := range []uint64{2, 3} {
-		d := &delivery{message: outbox.Message{Lane: outbox.LaneOrdered}, delivered: delivered, record: ledger.Record{Ended: 1, Started: 1, Begun: w.clock.Now()}}
+		d := &delivery{message: outbox.Message{Lane: contract.LaneOrdered}, delivered: delivered, record: ledger.Record{Ended: 1, Started: 1, Begun: w.clock.Now()}}
 		if w.elsewhere(d) <= 0 {
 			t.Errorf("delivery %d is sent beside the other, which has just begun", delivered)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -149,7 +150,7 @@ func TestAge_DeadlinesHold(t *testing.T) {
 		r.start(worker.Config{Sources: scoped})
 		inbox, replies := r.inbox()
 		start := time.Now()
-		r.publish(outbox.Message{ID: "request", Lane: outbox.LaneRequest, ReplyTo: inbox})
+		r.publish(outbox.Message{ID: "request", Lane: contract.LaneRequest, ReplyTo: inbox})
 		r.publish(outbox.Message{ID: "deadline", Deadline: start.Add(10 * time.Minute), ReplyTo: inbox})
 		for id, limit := range map[string]time.Duration{"request": 5 * time.Minute, "deadline": 10 * time.Minute} {
 			if e := r.awaitSettled(id); e.Settlement != outbox.Expired || e.Duration > limit+10*time.Second {

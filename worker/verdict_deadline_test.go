@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/workertest"
@@ -24,7 +25,7 @@ func TestGuarantee_DeadlinesAreByTheServersClock(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := time.Now()
-			publish := func(id string, lane outbox.Lane, deadline time.Time) {
+			publish := func(id string, lane contract.Lane, deadline time.Time) {
 				msg, err := outbox.Message{ID: id, Source: "clinic-a", Lane: lane, Deadline: deadline, Body: []byte(`{}`)}.Encode("")
 				if err == nil {
 					_, err = js.PublishMsg(t.Context(), msg)
@@ -33,10 +34,10 @@ func TestGuarantee_DeadlinesAreByTheServersClock(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			publish("request", outbox.LaneRequest, time.Time{})
-			publish("in-time", outbox.LaneSend, now.Add(time.Minute))
-			publish("late", outbox.LaneSend, now.Add(time.Second))
-			publish("late-request", outbox.LaneRequest, now.Add(time.Second))
+			publish("request", contract.LaneRequest, time.Time{})
+			publish("in-time", contract.LaneSend, now.Add(time.Minute))
+			publish("late", contract.LaneSend, now.Add(time.Second))
+			publish("late-request", contract.LaneRequest, now.Add(time.Second))
 			bubble.Sleep(5 * time.Second)
 
 			far := &workertest.Far{Answer: func(_ context.Context, m outbox.Message, _ int) (outbox.Answer, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/servertime"
@@ -128,11 +129,11 @@ func (s *served) keep(lanes [2]*lane) {
 }
 
 // lane returns the lane of a kind; nil if the source is not served, or not yet.
-func (s *served) lane(kind outbox.Lane) *lane {
+func (s *served) lane(kind contract.Lane) *lane {
 	switch {
 	case s == nil:
 		return nil
-	case kind == outbox.LaneRequest:
+	case kind == contract.LaneRequest:
 		return s.lanes[1]
 	}
 	return s.lanes[0]
@@ -142,7 +143,7 @@ func (s *served) lane(kind outbox.Lane) *lane {
 // something, the goroutine that pulls from it.
 type lane struct {
 	source   string
-	kind     outbox.Lane // LaneSend, which has the ordered messages too, or LaneRequest
+	kind     contract.Lane // LaneSend, which has the ordered messages too, or LaneRequest
 	consumer string
 	counts   *meter.Source
 	ctx      context.Context // ends when the source is given up
@@ -217,7 +218,7 @@ func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replic
 
 // class is the kind of slots that a lane's messages take.
 func (l *lane) class() limit.Class {
-	if l.kind == outbox.LaneRequest {
+	if l.kind == contract.LaneRequest {
 		return limit.Request
 	}
 	return limit.Send

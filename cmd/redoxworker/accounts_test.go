@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -44,7 +45,7 @@ func TestRun_WithTheAccountsOfDeploy(t *testing.T) {
 	for _, source := range []string{"clinic-a", "clinic-b"} {
 		p := publisherAs(t, server, source)
 		for _, replyTo := range []string{"", "redox.reply." + source + ".x"} {
-			reply, err := p.Request(t.Context(), outbox.Message{Source: source, Lane: outbox.LaneSend, ReplyTo: replyTo, Body: admit(source + replyTo)})
+			reply, err := p.Request(t.Context(), outbox.Message{Source: source, Lane: contract.LaneSend, ReplyTo: replyTo, Body: admit(source + replyTo)})
 			if err != nil || !reply.OK() {
 				t.Errorf("%s, reply to %q: %+v, %v\n%s", source, replyTo, reply, err, errs.String())
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/bulkexport"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -123,7 +124,7 @@ func (x exportCommand) request() (bulkexport.Request, error) {
 
 func (x exportCommand) config(c *config.Config, source string, r bulkexport.Request, store bulkexport.Store, show func(bulkexport.Progress)) (bulkexport.Config, error) {
 	cfg := bulkexport.Config{
-		Source: source, Request: r, Store: store, Prefix: outbox.Prefix(c.NATS.Prefix), AllowHosts: x.AllowHost,
+		Source: source, Request: r, Store: store, Prefix: contract.Prefix(c.NATS.Prefix), AllowHosts: x.AllowHost,
 		Parallel: x.Parallel, Wait: x.Wait, Patience: x.Patience, Progress: show,
 	}
 	if c.Order.Secret.IsSet() {
@@ -183,11 +184,11 @@ func explainExport(conn *nats.Conn, err error) error {
 
 // exportUsage makes a mistake in the command line of an error that is one.
 func exportUsage(err error) error {
-	var contract *outbox.ContractError
+	var refused *outbox.ContractError
 	switch {
 	case errors.Is(err, bulkexport.ErrOther), errors.Is(err, bulkexport.ErrNotBegun):
 		return cli.Usagef("%w", err)
-	case errors.As(err, &contract):
+	case errors.As(err, &refused):
 		return flagError(err, "--path")
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -39,35 +40,35 @@ func hostileCorpus() []hostile {
 		"redox.reply.clinic-b.x", "redox.reply", "redox.reply.clinic-a", "redox.reply.*.x", "redox.reply.clinic-a.>", "_INBOX.>", "_INBOX.*", "evil.subject",
 		"_INBOX..x", ".x", "x.", "_INBOX.a b", "_INBOX.\tx", "_INBOX.ü", "_INBOX." + strings.Repeat("x", 600),
 	} {
-		add(hostile{name: "reply to " + subject, header: nats.Header{outbox.HeaderReplyTo: {subject}}, body: good, reason: outbox.HeaderReplyTo})
+		add(hostile{name: "reply to " + subject, header: nats.Header{contract.HeaderReplyTo: {subject}}, body: good, reason: contract.HeaderReplyTo})
 	}
 	for _, path := range []string{
 		"../platform/v1/keys", "/../../endpoint", "//evil.example/x", "Patient/../../..", "%2e%2e/x", "Patient/%2E%2e/x", "..%2fx", "%252e%252e/x", "https:evil",
 		`Patient\..\x`, "Patient/1#x", "Patient/a%20%", "Patient/%zz", "Patient/50%", "%2f%2fevil.example", strings.Repeat("x", 10_000),
 	} {
-		add(hostile{name: "path " + path[:min(len(path), 20)], header: nats.Header{outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {path}}, reason: outbox.HeaderPath})
+		add(hostile{name: "path " + path[:min(len(path), 20)], header: nats.Header{contract.HeaderKind: {"fhir"}, contract.HeaderPath: {path}}, reason: contract.HeaderPath})
 	}
 	for _, link := range []string{"http://evil.example/", "https://evil.example/fhir/R4/evil/Development/Patient/1"} {
-		add(hostile{name: "link " + link, header: nats.Header{outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {link}}, reason: "URL of another host"})
+		add(hostile{name: "link " + link, header: nats.Header{contract.HeaderKind: {"fhir"}, contract.HeaderPath: {link}}, reason: "URL of another host"})
 	}
 	add(
-		hostile{name: "unknown kind", header: nats.Header{outbox.HeaderKind: {"soap"}}, body: good, reason: outbox.HeaderKind},
-		hostile{name: "method of a data-model message", header: nats.Header{outbox.HeaderMethod: {"DELETE"}}, body: good, reason: outbox.HeaderMethod},
-		hostile{name: "path of a data-model message", header: nats.Header{outbox.HeaderPath: {"v1/x"}}, body: good, reason: outbox.HeaderPath},
-		hostile{name: "path of a file", header: nats.Header{outbox.HeaderKind: {"file"}, outbox.HeaderPath: {"x"}}, body: "x", reason: outbox.HeaderPath},
-		hostile{name: "method TRACE", header: nats.Header{outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {"x"}, outbox.HeaderMethod: {"TRACE"}}, reason: outbox.HeaderMethod},
+		hostile{name: "unknown kind", header: nats.Header{contract.HeaderKind: {"soap"}}, body: good, reason: contract.HeaderKind},
+		hostile{name: "method of a data-model message", header: nats.Header{contract.HeaderMethod: {"DELETE"}}, body: good, reason: contract.HeaderMethod},
+		hostile{name: "path of a data-model message", header: nats.Header{contract.HeaderPath: {"v1/x"}}, body: good, reason: contract.HeaderPath},
+		hostile{name: "path of a file", header: nats.Header{contract.HeaderKind: {"file"}, contract.HeaderPath: {"x"}}, body: "x", reason: contract.HeaderPath},
+		hostile{name: "method TRACE", header: nats.Header{contract.HeaderKind: {"fhir"}, contract.HeaderPath: {"x"}, contract.HeaderMethod: {"TRACE"}}, reason: contract.HeaderMethod},
 		hostile{name: "smuggled header", header: nats.Header{"Content-Type": {"application/json\x01X: y"}}, body: good, reason: "Content-Type"},
 		hostile{name: "long media type", header: nats.Header{"Accept": {strings.Repeat("a", 300)}}, body: good, reason: "Accept"},
-		hostile{name: "token that is none", lane: orderedLane, header: nats.Header{outbox.HeaderOrderToken: {"patient 4711"}}, body: good, reason: outbox.HeaderOrderToken},
-		hostile{name: "deadline that is none", header: nats.Header{outbox.HeaderDeadline: {"tomorrow"}}, body: good, reason: outbox.HeaderDeadline},
-		hostile{name: "id with a space", header: nats.Header{outbox.HeaderID: {"a b"}}, body: good, reason: outbox.HeaderID},
-		hostile{name: "endless id", header: nats.Header{outbox.HeaderID: {strings.Repeat("x", 5000)}}, body: good, reason: outbox.HeaderID},
-		hostile{name: "two kinds", header: nats.Header{outbox.HeaderKind: {"data-model", "fhir"}}, body: good, reason: outbox.HeaderKind},
-		hostile{name: "two reply subjects", header: nats.Header{outbox.HeaderReplyTo: {"_INBOX.a", "_INBOX.b"}}, body: good, reason: outbox.HeaderReplyTo},
-		hostile{name: "replay count", header: nats.Header{outbox.HeaderReplayOf: {"x"}, outbox.HeaderReplayCount: {"-1"}}, body: good, reason: outbox.HeaderReplayCount},
-		hostile{name: "claim check with a body", header: nats.Header{outbox.HeaderBodyObject: {"clinic-a/x"}}, body: good, reason: outbox.HeaderBodyObject},
-		hostile{name: "object of another source", header: nats.Header{outbox.HeaderBodyObject: {"clinic-b/secret"}}, reason: outbox.HeaderBodyObject},
-		hostile{name: "object that is missing", header: nats.Header{outbox.HeaderBodyObject: {"clinic-a/missing"}}, settlement: outbox.Held, reason: "claim check"},
+		hostile{name: "token that is none", lane: orderedLane, header: nats.Header{contract.HeaderOrderToken: {"patient 4711"}}, body: good, reason: contract.HeaderOrderToken},
+		hostile{name: "deadline that is none", header: nats.Header{contract.HeaderDeadline: {"tomorrow"}}, body: good, reason: contract.HeaderDeadline},
+		hostile{name: "id with a space", header: nats.Header{contract.HeaderID: {"a b"}}, body: good, reason: contract.HeaderID},
+		hostile{name: "endless id", header: nats.Header{contract.HeaderID: {strings.Repeat("x", 5000)}}, body: good, reason: contract.HeaderID},
+		hostile{name: "two kinds", header: nats.Header{contract.HeaderKind: {"data-model", "fhir"}}, body: good, reason: contract.HeaderKind},
+		hostile{name: "two reply subjects", header: nats.Header{contract.HeaderReplyTo: {"_INBOX.a", "_INBOX.b"}}, body: good, reason: contract.HeaderReplyTo},
+		hostile{name: "replay count", header: nats.Header{contract.HeaderReplayOf: {"x"}, contract.HeaderReplayCount: {"-1"}}, body: good, reason: contract.HeaderReplayCount},
+		hostile{name: "claim check with a body", header: nats.Header{contract.HeaderBodyObject: {"clinic-a/x"}}, body: good, reason: contract.HeaderBodyObject},
+		hostile{name: "object of another source", header: nats.Header{contract.HeaderBodyObject: {"clinic-b/secret"}}, reason: contract.HeaderBodyObject},
+		hostile{name: "object that is missing", header: nats.Header{contract.HeaderBodyObject: {"clinic-a/missing"}}, settlement: outbox.Held, reason: "claim check"},
 	)
 	for name, c := range hostileBodies(good) {
 		add(hostile{name: name, body: c.body, reason: c.reason})
@@ -161,7 +162,7 @@ func (s *stage) attack(corpus []hostile) map[uint64]hostile {
 			lane = "send"
 		}
 		msg := &nats.Msg{Subject: "redox.out.clinic-a." + lane, Header: nats.Header{}, Data: []byte(c.body)}
-		msg.Header.Set(outbox.HeaderID, fmt.Sprint("hostile-", i))
+		msg.Header.Set(contract.HeaderID, fmt.Sprint("hostile-", i))
 		for name, values := range c.header {
 			msg.Header[name] = values
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -29,7 +30,7 @@ func TestRun_TwoSourcesOneID(t *testing.T) {
 	sources := []string{"clinic-a", "clinic-b"}
 	for _, source := range sources {
 		answer, err := s.js.Conn().RequestMsg(&nats.Msg{Subject: "redox.gateway." + source + ".request", Data: query,
-			Header: nats.Header{outbox.HeaderMessageID: {"gateway"}}}, 2*time.Minute)
+			Header: nats.Header{contract.HeaderMessageID: {"gateway"}}}, 2*time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,9 +40,9 @@ func TestRun_TwoSourcesOneID(t *testing.T) {
 		for _, m := range []outbox.Message{
 			{ID: "inbox", Body: query},
 			{ID: "kept", Body: query, ReplyTo: "redox.reply." + source + ".kept"},
-			{ID: "send", Lane: outbox.LaneSend, Body: admit("send"), ReplyTo: "redox.reply." + source + ".send"},
-			{ID: "ordered", Lane: outbox.LaneOrdered, OrderKey: "MRN 1", Body: admit("ordered"), ReplyTo: "redox.reply." + source + ".ordered"},
-			{ID: "large", Lane: outbox.LaneSend, Body: large, ReplyTo: "redox.reply." + source + ".large"},
+			{ID: "send", Lane: contract.LaneSend, Body: admit("send"), ReplyTo: "redox.reply." + source + ".send"},
+			{ID: "ordered", Lane: contract.LaneOrdered, OrderKey: "MRN 1", Body: admit("ordered"), ReplyTo: "redox.reply." + source + ".ordered"},
+			{ID: "large", Lane: contract.LaneSend, Body: large, ReplyTo: "redox.reply." + source + ".large"},
 		} {
 			m.Source = source
 			if reply, err := p.Request(t.Context(), m); err != nil || !reply.OK() || reply.MessageID != m.ID {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -44,9 +45,9 @@ func TestRun_KeysAndKinds(t *testing.T) {
 	}
 	r := s.run()
 	p := s.publisher()
-	fhir := outbox.Message{Kind: outbox.KindFHIR, Method: http.MethodGet, Path: "/redox-fhir-sandbox/Development/Patient/1", Lane: outbox.LaneRequest}
-	platform := outbox.Message{Kind: outbox.KindPlatform, Method: http.MethodGet, Path: "/v1/organizations/1/logs", Lane: outbox.LaneRequest}
-	model := outbox.Message{Lane: outbox.LaneSend, Body: admit("x")}
+	fhir := outbox.Message{Kind: outbox.KindFHIR, Method: http.MethodGet, Path: "/redox-fhir-sandbox/Development/Patient/1", Lane: contract.LaneRequest}
+	platform := outbox.Message{Kind: outbox.KindPlatform, Method: http.MethodGet, Path: "/v1/organizations/1/logs", Lane: contract.LaneRequest}
+	model := outbox.Message{Lane: contract.LaneSend, Body: admit("x")}
 	for _, tc := range []struct {
 		source string
 		m      outbox.Message
@@ -118,7 +119,7 @@ func TestRun_SeveralKeysSourcesAndEnvironments(t *testing.T) {
 		if source == "clinic-d" {
 			body = []byte(strings.Replace(string(body), `"Test":true`, `"Test":false`, 1))
 		}
-		reply, err := p.Request(t.Context(), outbox.Message{Source: source, Lane: outbox.LaneSend, Body: body})
+		reply, err := p.Request(t.Context(), outbox.Message{Source: source, Lane: contract.LaneSend, Body: body})
 		if err != nil || !reply.OK() {
 			t.Errorf("%s: settled %s with %d: %s, %v", source, reply.Settlement, reply.Status, reply.Error, err)
 		}
@@ -130,12 +131,12 @@ func TestRun_SeveralKeysSourcesAndEnvironments(t *testing.T) {
 	}
 	// A test message does not reach production.
 	before := len(s.messages())
-	reply, err := p.Request(t.Context(), outbox.Message{Source: "clinic-d", Lane: outbox.LaneSend, Body: admit("test")})
+	reply, err := p.Request(t.Context(), outbox.Message{Source: "clinic-d", Lane: contract.LaneSend, Body: admit("test")})
 	if err != nil || reply.Settlement != outbox.Rejected || !strings.Contains(reply.Error, "Meta.Test is true and the source is a production source") {
 		t.Errorf("settled %s: %s, %v", reply.Settlement, reply.Error, err)
 	}
 	// Nor a FHIR path of another environment.
-	reply, err = p.Request(t.Context(), outbox.Message{Source: "clinic-d", Lane: outbox.LaneRequest, Kind: outbox.KindFHIR, Method: http.MethodGet, Path: "/redox-fhir-sandbox/Development/Patient/1"})
+	reply, err = p.Request(t.Context(), outbox.Message{Source: "clinic-d", Lane: contract.LaneRequest, Kind: outbox.KindFHIR, Method: http.MethodGet, Path: "/redox-fhir-sandbox/Development/Patient/1"})
 	if err != nil || reply.Settlement != outbox.Rejected || reply.Attempts != 0 {
 		t.Errorf("settled %s: %s, %v", reply.Settlement, reply.Error, err)
 	}

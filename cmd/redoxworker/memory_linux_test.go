@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -48,9 +49,9 @@ func filled(size int) []byte {
 }
 
 // publishShared publishes messages of one large body, which is stored once under many names.
-func (s *stage) publishShared(lane outbox.Lane, count int, body []byte) {
+func (s *stage) publishShared(lane contract.Lane, count int, body []byte) {
 	s.Helper()
-	name := func(i int) string { return outbox.BodyName("clinic-a", fmt.Sprint("shared-", i)) }
+	name := func(i int) string { return contract.BodyName("clinic-a", fmt.Sprint("shared-", i)) }
 	subject := func(i int) string {
 		return "$O.REDOX_BODIES.M." + base64.URLEncoding.EncodeToString([]byte(name(i)))
 	}
@@ -78,7 +79,7 @@ func (s *stage) publishShared(lane outbox.Lane, count int, body []byte) {
 		if _, err := s.js.PublishMsg(s.Context(), &nats.Msg{Subject: subject(i), Header: nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}}, Data: data}); err != nil {
 			s.Fatal(err)
 		}
-		msg := &nats.Msg{Subject: "redox.out.clinic-a." + string(lane), Header: nats.Header{outbox.HeaderBodyObject: {name(i)}}}
+		msg := &nats.Msg{Subject: "redox.out.clinic-a." + string(lane), Header: nats.Header{contract.HeaderBodyObject: {name(i)}}}
 		if _, err := s.js.PublishMsg(s.Context(), msg); err != nil {
 			s.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func (s *stage) publishShared(lane outbox.Lane, count int, body []byte) {
 // stops after so many answers that all of it was in use more than once.
 func BenchmarkMemory(b *testing.B) {
 	const enough = 30
-	for _, lane := range []outbox.Lane{outbox.LaneRequest, outbox.LaneSend} {
+	for _, lane := range []contract.Lane{contract.LaneRequest, contract.LaneSend} {
 		for _, inFlight := range []int{64, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", lane, inFlight), func(b *testing.B) {
 				var idle, most int64

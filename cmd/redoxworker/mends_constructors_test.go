@@ -26,6 +26,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth/prom"
 	"github.com/redoxworker/redoxworker/auth/smart"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/outbox/topology"
@@ -44,7 +45,7 @@ func mended(says string, wrong error, after ...error) mend { return mend{says, w
 // mendsTried are the files whose texts are all in the table.
 var mendsTried = []string{
 	"auth/algorithm.go", "auth/signer.go", "auth/extra.go", "auth/scopes.go", "auth/cache.go", "auth/internal/remote/remote.go", "auth/smart/client.go", "auth/legacy.go", "auth/prom/prom.go", "auth/oauth.go", "auth/rotation.go", "auth/transport.go", "auth/filewatch/watcher.go",
-	"outbox/httpheader.go", "outbox/names.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
+	"outbox/httpheader.go", "outbox/contract/prefix.go", "outbox/contract/source.go", "outbox/order.go", "outbox/policy.go", "outbox/publisher.go",
 	"outbox/dlq/query.go", "outbox/dlq/replay.go", "outbox/dlq/store.go", "outbox/gateway/gateway.go", "outbox/topology/topology.go",
 	"worker/config.go", "worker/sources.go", "worker/quota/config.go",
 	"worker/redox/config.go", "worker/redox/targets.go", "worker/redox/transportconfig.go", "worker/redox/platform/logs.go", "worker/redox/reconcile/config.go",
@@ -299,8 +300,8 @@ func mendsOfOutbox(t *testing.T, conn *nats.Conn, js jetstream.JetStream) []mend
 	const bound = ": use more than 0, 0 for the default or -1 for no bound"
 	list := []mend{
 		mended(`prefix "A": use 1 to 32 of a-z, 0-9 and -`, publisher(outbox.PublisherConfig{Prefix: "A"}), publisher(outbox.PublisherConfig{Prefix: "a-0"}),
-			publisher(outbox.PublisherConfig{Prefix: outbox.Prefix(strings.Repeat("a", 32))})),
-		mended(`source "A": use 1 to 64 of a-z, 0-9 and -`, outbox.CheckSource("A"), outbox.CheckSource("a-0"), outbox.CheckSource(strings.Repeat("a", 64))),
+			publisher(outbox.PublisherConfig{Prefix: contract.Prefix(strings.Repeat("a", 32))})),
+		mended(`source "A": use 1 to 64 of a-z, 0-9 and -`, contract.CheckSource("A"), contract.CheckSource("a-0"), contract.CheckSource(strings.Repeat("a", 64))),
 		mended("give at least 16 random ones", publisher(outbox.PublisherConfig{OrderSecret: []byte("short")}), publisher(outbox.PublisherConfig{OrderSecret: sixteen})),
 		mended("is empty: leave it out if there is none", token(sixteen, ""), token(sixteen, "a"), second(outbox.Message{ID: "1", Source: "a", Body: []byte("{}")}.Encode(""))),
 		mended("begins or ends with white space: trim it", token(sixteen, " a"), token(sixteen, "a")),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -46,7 +47,7 @@ func TestRun_OneOrderTokenFromOneFile(t *testing.T) {
 	if code := run(t.Context(), cli.App{Args: args, Stdin: bytes.NewReader(admit("command")), Stdout: &out, Stderr: &errs}); code != 0 {
 		t.Fatalf("send: %d, %s", code, &errs)
 	}
-	request := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: admit("gateway"), Header: nats.Header{outbox.HeaderOrderKey: {"MRN 1"}}}
+	request := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: admit("gateway"), Header: nats.Header{contract.HeaderOrderKey: {"MRN 1"}}}
 	if answer, err := conn.RequestMsg(request, 2*time.Minute); err != nil || !strings.Contains(string(answer.Data), `"sequence"`) {
 		t.Fatalf("gateway: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redox"
@@ -51,7 +52,7 @@ func TestReaders_Model(t *testing.T) {
 		if err != nil { // nobody has sent it, and any word of it will do
 			continue
 		}
-		want := [2]string{outbox.SafeName(meta.DataModel), outbox.SafeName(meta.EventType)}
+		want := [2]string{contract.SafeName(meta.DataModel), contract.SafeName(meta.EventType)}
 		if shown := [2]string{got[0].DataModel, got[0].EventType}; shown != want {
 			t.Errorf("%s: the worker reads %q, the dead letter shows %q", name, want, shown)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -88,7 +89,7 @@ func TestReaders_JSON(t *testing.T) {
 		if !strings.ContainsAny(tt.body, "\n") && tt.body != "" {
 			agree("command for lines", oneLine(t, tt.body))
 		}
-		m := outbox.Message{ID: "m", Source: "clinic-a", Lane: outbox.LaneSend, Kind: outbox.KindDataModel, Body: []byte(tt.body)}
+		m := outbox.Message{ID: "m", Source: "clinic-a", Lane: contract.LaneSend, Kind: outbox.KindDataModel, Body: []byte(tt.body)}
 		_, err := c.Deliver(t.Context(), m)
 		agree("worker", err)
 		if tt.body == "" {
@@ -110,13 +111,13 @@ func TestReaders_SourceID(t *testing.T) {
 		t.Cleanup(ts.Close)
 		c := readersClient(t, sim, ts.URL)
 		for _, id := range []string{readersID, strings.ToUpper(readersID), ""} {
-			m := outbox.Message{ID: "m", Source: "clinic-a", Lane: outbox.LaneSend, Kind: outbox.KindDataModel,
+			m := outbox.Message{ID: "m", Source: "clinic-a", Lane: contract.LaneSend, Kind: outbox.KindDataModel,
 				Body: []byte(`{"Meta":{"DataModel":"Notes","EventType":"New","Source":{"ID":"` + id + `"},"Destinations":[{"ID":"d"}]}}`)}
 			if a, err := c.Deliver(t.Context(), m); err != nil {
 				t.Errorf("%q at %q: %v, %s", id, registered, err, a.Body)
 			}
 		}
-		m := outbox.Message{ID: "f", Source: "clinic-a", Lane: outbox.LaneRequest, Kind: outbox.KindFHIR, Method: "GET", Path: "h/Development/Patient/1"}
+		m := outbox.Message{ID: "f", Source: "clinic-a", Lane: contract.LaneRequest, Kind: outbox.KindFHIR, Method: "GET", Path: "h/Development/Patient/1"}
 		if a, err := c.Deliver(t.Context(), m); err != nil {
 			t.Errorf("fhir at %q: %v, %s", registered, err, a.Body)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // requestCommand publishes a query and waits for its answer.
@@ -91,12 +92,12 @@ func (q requestCommand) printed(a *cli.App, toFile bool, print func(*cli.App) er
 
 func (q requestCommand) read(ctx context.Context, a *cli.App, c *config.Config, source string) (outbox.Message, error) {
 	m := q.message(source)
-	m.Lane = outbox.LaneRequest
+	m.Lane = contract.LaneRequest
 	if m.ID == "" {
 		m.ID = outbox.NewID()
 	}
 	if q.Durable {
-		m.ReplyTo = outbox.Prefix(c.NATS.Prefix).ReplySubject(source, strings.ReplaceAll(m.ID, ".", "-"))
+		m.ReplyTo = contract.Prefix(c.NATS.Prefix).ReplySubject(source, strings.ReplaceAll(m.ID, ".", "-"))
 	}
 	return m, q.fill(ctx, a, c, &m)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // answer is a reply as --json prints it.
@@ -79,7 +80,7 @@ func printAnswer(a *cli.App, r outbox.Reply, replyTo string) error {
 		ID: r.MessageID, ReplayOf: r.ReplayOf, Settlement: r.Settlement, OK: r.OK(), Status: r.Status, Attempts: r.Attempts,
 		LogIDs: r.LogIDs, Error: r.Error, ContentType: r.ContentType, ReplyTo: replyTo,
 	}
-	for _, name := range outbox.AnswerHeaders() {
+	for _, name := range contract.AnswerHeaders() {
 		if value := r.Header.Get(name); value != "" {
 			if out.Headers == nil {
 				out.Headers = make(map[string]string)

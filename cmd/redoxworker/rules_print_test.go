@@ -69,7 +69,7 @@ config.Outbox config.Offload config.Options config.Order config.Problem config.Q
 config.Seal config.Dir config.MaxAnswer config.Mistake config.Part config.Refusal config.Set config.TLS config.Worker
 bulkexport.Bucket bulkexport.Dir bulkexport.Figures bulkexport.File bulkexport.Progress bulkexport.Result
 logsample.Handler logsample.Trouble servertime.Clock
-gateway.Stats outbox.Bodies outbox.Collected outbox.ContractError outbox.GatewayError outbox.HeaderPolicy outbox.Published outbox.Receipt outbox.Replies outbox.RepliesConfig outbox.ReplyPolicy outbox.SizeError
+contract.Error gateway.Stats outbox.Bodies outbox.Collected outbox.GatewayError outbox.HeaderPolicy outbox.Published outbox.Receipt outbox.Replies outbox.RepliesConfig outbox.ReplyPolicy outbox.SizeError
 dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens dlq.OrderPlace dlq.Query dlq.ReplayOptions dlq.Selection
 dlq.Grouping dlq.Page dlq.PageOptions dlq.ReplayNote dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 lint.Error lint.Linter lint.Problem

@@ -69,7 +69,7 @@ func TestRules_LibrariesLinkNoServerCommandLineOrTestHelper(t *testing.T) {
 	forbidden := []string{"github.com/nats-io/nats-server/", "github.com/alecthomas/kong", "testing", "database/sql",
 		"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/go-sql-driver/mysql", "go.opentelemetry.io/otel/sdk",
 		module + "/worker/redoxsim", module + "/worker/workertest", module + "/outbox/natsdev", module + "/outbox/internal/outboxtest"}
-	for _, name := range []string{"outbox", "outbox/seal", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/asyncapi", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
+	for _, name := range []string{"outbox", "outbox/contract", "outbox/seal", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/lint", "outbox/asyncapi", "outbox/uploads", "outbox/fhirpages", "outbox/bulkexport", "auth", "auth/filewatch", "auth/smart", "worker", "worker/audit", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/redox/platform", "worker/redox/reconcile", "worker/quota", "config",
 		"outbox/sqloutbox", "outbox/sqloutbox/pgxtx", "worker/service", "worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/registry", "worker/service/feed", "worker/service/signin", "worker/console", "worker/console/access", "worker/console/access/oidc"} {
 		p, ok := packages[name]
 		if !ok {
@@ -103,42 +103,42 @@ func usesSQL(name string) bool {
 func TestRules_ImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"outbox": {"auth/secret", "outbox/seal"}, "outbox/seal": {"outbox/internal/shown"},
-		"outbox/topology":  {"outbox", "outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
-		"outbox/dlq":       {"outbox", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/streams", "outbox/internal/wire"},
-		"outbox/gateway":   {"outbox", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
-		"outbox/oteltrace": {}, "outbox/lint": {"outbox"}, "outbox/asyncapi": {"outbox"}, "outbox/uploads": {"outbox", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/seal", "outbox/internal/shown"},
-		"outbox/sqloutbox": {"outbox", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown"}, "outbox/sqloutbox/pgxtx": {"outbox/sqloutbox"},
-		"outbox/sqloutbox/internal/sqltest": {"outbox", "outbox/seal", "outbox/internal/jsapi", "outbox/natsdev", "outbox/sqloutbox", "outbox/topology"},
+		"outbox": {"outbox/contract", "auth/secret", "outbox/seal"}, "outbox/contract": {"outbox/internal/jsapi", "outbox/internal/wire"}, "outbox/seal": {"outbox/internal/shown"},
+		"outbox/topology":  {"outbox/contract", "outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
+		"outbox/dlq":       {"outbox", "outbox/contract", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/streams", "outbox/internal/wire"},
+		"outbox/gateway":   {"outbox", "outbox/contract", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown", "outbox/internal/wire", "outbox/logsample"},
+		"outbox/oteltrace": {}, "outbox/lint": {"outbox", "outbox/contract"}, "outbox/asyncapi": {"outbox/contract"}, "outbox/uploads": {"outbox/contract", "outbox/internal/jsapi"}, "outbox/fhirpages": {"outbox", "outbox/contract", "outbox/internal/shown"}, "outbox/bulkexport": {"outbox", "outbox/contract", "outbox/seal", "outbox/internal/shown"},
+		"outbox/sqloutbox": {"outbox", "outbox/contract", "outbox/seal", "outbox/internal/jsapi", "outbox/internal/publish", "outbox/internal/shown"}, "outbox/sqloutbox/pgxtx": {"outbox/sqloutbox"},
+		"outbox/sqloutbox/internal/sqltest": {"outbox", "outbox/contract", "outbox/seal", "outbox/internal/jsapi", "outbox/natsdev", "outbox/sqloutbox", "outbox/topology"},
 		// What is internal to outbox knows no type of it.
 		"outbox/internal/jsapi": nil, "outbox/internal/streams": nil, "outbox/internal/wire": {"auth/secret"}, "outbox/internal/shown": {"outbox/internal/wire"},
 		"outbox/internal/publish":    {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire"},
 		"outbox/internal/outboxtest": {"outbox/internal/jsapi", "outbox/internal/streams", "outbox/internal/wire", "outbox/natsdev"},
 		"outbox/logsample":           nil, "outbox/servertime": nil, "auth/secret": nil, "auth": {"auth/secret", "auth/httpanswer"}, "auth/prom": {"auth"}, "auth/smart": {"auth", "auth/httpanswer", "auth/internal/answer", "auth/internal/guard", "auth/internal/remote"}, "auth/filewatch": {"auth/internal/guard"},
 		"auth/internal/answer": {"auth/secret"}, "auth/internal/guard": nil, "auth/internal/remote": {"auth/internal/answer", "auth/internal/guard"}, "auth/internal/keyfile": {"auth/secret", "auth/internal/answer"}, "auth/httpanswer": nil, "config": {"auth/secret"}, "worker/redoxsim": nil, "worker/redoxsim/internal/jsonread": nil, "worker/redoxsim/internal/assertion": {"worker/redoxsim/internal/jsonread"}, "worker/redoxsim/internal/fhirpath": nil, "worker/redoxsim/internal/synthetic": nil, "outbox/natsdev": nil,
-		"auth/xoauth2": {"auth"}, "worker": {"worker/audit", "outbox", "outbox/seal", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/workertest": {"outbox", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
-		"worker/workertest/bubble": nil, "worker/workertest/nodejs": nil, "worker/workertest/chaos": nil, "worker/quota": {"outbox", "outbox/logsample"},
-		"worker/internal/tally": {"outbox"}, "worker/internal/meter": {"outbox", "worker/internal/tally"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "worker/internal/bucket"},
-		"worker/internal/ledger": {"outbox", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil, "worker/internal/guard": nil,
-		"worker/internal/pull": {"outbox"}, "worker/internal/heads": {"outbox"}, "worker/internal/advisory": {"outbox"}, "worker/internal/verdict": {"outbox", "worker/internal/backoff", "worker/internal/lease", "worker/internal/ledger"},
-		"worker/operate":  {"outbox", "outbox/seal", "outbox/dlq", "worker", "worker/audit", "worker/order", "worker/internal/ledger"},
-		"worker/order":    {"outbox", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
-		"worker/overview": {"auth", "outbox", "outbox/dlq", "outbox/topology", "worker", "worker/internal/tally", "worker/order", "worker/quota"},
-		"worker/redox":    {"outbox", "outbox/logsample", "auth/httpanswer", "worker/internal/guard", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
+		"auth/xoauth2": {"auth"}, "worker": {"worker/audit", "outbox", "outbox/contract", "outbox/seal", "outbox/dlq", "outbox/topology", "outbox/logsample", "outbox/servertime"}, "worker/workertest": {"outbox", "outbox/contract", "outbox/dlq", "outbox/topology", "outbox/natsdev", "auth", "worker", "worker/redox", "worker/redoxsim"},
+		"worker/workertest/bubble": nil, "worker/workertest/nodejs": nil, "worker/workertest/chaos": nil, "worker/quota": {"outbox/contract", "outbox/logsample"},
+		"worker/internal/tally": {"outbox", "outbox/contract"}, "worker/internal/meter": {"outbox", "outbox/contract", "worker/internal/tally"}, "worker/internal/limit": nil, "worker/internal/backoff": nil, "worker/audit": {"outbox", "outbox/contract", "worker/internal/bucket"},
+		"worker/internal/ledger": {"outbox", "outbox/contract", "outbox/dlq", "worker/internal/bucket"}, "worker/internal/ack": nil, "worker/internal/suspects": {"worker/internal/backoff", "worker/internal/lease"}, "worker/internal/failpoint": nil, "worker/internal/replies": {"outbox/topology", "worker/internal/backoff", "worker/internal/bucket"}, "worker/internal/lease": {"worker/internal/ack"}, "worker/internal/deadline": nil, "worker/internal/guard": nil,
+		"worker/internal/pull": {"outbox/contract"}, "worker/internal/heads": {"outbox/contract"}, "worker/internal/advisory": {"outbox/contract"}, "worker/internal/verdict": {"outbox", "outbox/contract", "worker/internal/backoff", "worker/internal/lease", "worker/internal/ledger"},
+		"worker/operate":  {"outbox", "outbox/contract", "outbox/seal", "outbox/dlq", "worker", "worker/audit", "worker/order", "worker/internal/ledger"},
+		"worker/order":    {"outbox", "outbox/contract", "worker/internal/ack", "worker/internal/bucket", "worker/internal/ledger"},
+		"worker/overview": {"auth", "outbox", "outbox/contract", "outbox/dlq", "outbox/topology", "worker", "worker/internal/tally", "worker/order", "worker/quota"},
+		"worker/redox":    {"outbox", "outbox/contract", "outbox/logsample", "auth/httpanswer", "worker/internal/guard", "worker/redox/internal/answer", "worker/redox/internal/httpwire", "worker/redox/internal/jsonscan"},
 		// What is internal to redox knows no message.
 		"worker/redox/internal/httpwire": nil, "worker/redox/internal/jsonscan": nil, "worker/redox/internal/answer": {"auth/httpanswer", "worker/redox/internal/jsonscan"},
-		"worker/redox/platform": {"outbox", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/dlq", "outbox/logsample", "worker/redox/platform", "worker/internal/backoff"},
+		"worker/redox/platform": {"outbox", "outbox/contract", "auth/httpanswer"}, "worker/redox/reconcile": {"outbox", "outbox/contract", "outbox/dlq", "outbox/logsample", "worker/redox/platform", "worker/internal/backoff"},
 		"worker/internal/breaker": {"outbox/servertime", "worker/internal/bucket"}, "worker/internal/bucket": nil,
-		"worker/service": {"config", "auth", "outbox", "outbox/seal", "outbox/sqloutbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/audit", "worker/overview", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
+		"worker/service": {"config", "auth", "outbox", "outbox/contract", "outbox/seal", "outbox/sqloutbox", "outbox/dlq", "outbox/gateway", "outbox/topology", "outbox/uploads", "outbox/logsample", "worker", "worker/audit", "worker/overview", "worker/quota", "worker/redox", "worker/redox/platform", "worker/redox/reconcile",
 			"worker/service/access", "worker/service/natslink", "worker/service/httpserve", "worker/service/buildinfo", "worker/service/feed", "worker/internal/backoff", "worker/internal/tally"},
 		"worker/service/access":    {"config", "auth", "auth/prom", "auth/filewatch", "worker", "worker/redox", "worker/redox/platform", "worker/service/buildinfo", "worker/service/internal/pemfile"},
 		"worker/service/natslink":  {"config", "outbox/logsample", "worker/service/internal/pemfile"},
-		"worker/service/registry":  {"config", "outbox", "worker/audit"},
-		"worker/service/feed":      {"auth/filewatch", "config", "outbox", "worker/service/registry"},
+		"worker/service/registry":  {"config", "outbox/contract", "worker/audit"},
+		"worker/service/feed":      {"auth/filewatch", "config", "outbox", "outbox/contract", "worker/service/registry"},
 		"worker/service/httpserve": nil, "worker/service/buildinfo": nil, "worker/service/internal/pemfile": {"config"},
 		"worker/console/access": {"auth/secret", "outbox/logsample"}, "worker/console/access/oidc": {"auth/secret", "worker/console/access"},
 		"worker/service/signin": {"auth/filewatch", "auth/secret", "config", "worker/console/access", "worker/console/access/oidc", "worker/service/internal/pemfile"},
-		"worker/console":        {"config", "outbox", "outbox/dlq", "outbox/logsample", "outbox/seal", "outbox/sqloutbox", "outbox/topology", "worker", "worker/audit", "worker/console/access", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/service/registry"},
+		"worker/console":        {"config", "outbox", "outbox/contract", "outbox/dlq", "outbox/logsample", "outbox/seal", "outbox/sqloutbox", "outbox/topology", "worker", "worker/audit", "worker/console/access", "worker/operate", "worker/order", "worker/overview", "worker/redox", "worker/service/registry"},
 	}
 	inside := []string{"internal/cli", "internal/signincmd", "internal/usagecmd", "internal/wirecmd", "internal/sqlcmd", "internal/consolecmd", "internal/statuscmd", "internal/checkcmd", "internal/dlqcmd", "internal/opscmd", "internal/provisioncmd", "internal/sealcmd", "internal/telemetry", "internal/daemon", "internal/devstack", "internal/bench", "internal/clitest"}
 	packages := goList(t)
@@ -183,7 +183,7 @@ func TestRules_ImportsRunOneWay(t *testing.T) {
 		}
 	}
 	// The simulator shares nothing with what it checks, and outbox needs no other module than NATS.
-	for _, name := range []string{"outbox", "outbox/seal", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "outbox/bulkexport"} {
+	for _, name := range []string{"outbox", "outbox/contract", "outbox/seal", "outbox/topology", "outbox/dlq", "outbox/gateway", "outbox/uploads", "outbox/bulkexport"} {
 		for _, dep := range packages[name].Imports {
 			if strings.Contains(dep, ".") && !strings.HasPrefix(dep, "github.com/nats-io/nats.go") && !strings.HasPrefix(dep, module+"/") {
 				t.Errorf("%s imports %s", name, dep)

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -29,14 +30,14 @@ func TestRun_SendAndRequestEndToEnd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 
-	reply, err := p.Request(ctx, outbox.Message{Source: "clinic-a", Lane: outbox.LaneSend, Body: admit("one")})
+	reply, err := p.Request(ctx, outbox.Message{Source: "clinic-a", Lane: contract.LaneSend, Body: admit("one")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !reply.OK() || reply.Status != 200 || len(reply.LogIDs) == 0 || !json.Valid(reply.Body) {
 		t.Errorf("reply %+v", reply)
 	}
-	durable, err := p.Request(ctx, outbox.Message{Source: "clinic-a", Lane: outbox.LaneSend, ReplyTo: "redox.reply.clinic-a.two", OrderKey: "patient", Body: admit("two")})
+	durable, err := p.Request(ctx, outbox.Message{Source: "clinic-a", Lane: contract.LaneSend, ReplyTo: "redox.reply.clinic-a.two", OrderKey: "patient", Body: admit("two")})
 	if err != nil || !durable.OK() {
 		t.Errorf("durable reply %+v, %v", durable, err)
 	}
@@ -122,9 +123,9 @@ func TestRun_SamplesArriveUnchanged(t *testing.T) {
 			continue // an answer, not an event or a query
 		}
 		name := filepath.Base(file)
-		m := outbox.Message{ID: name, Source: "clinic-a", Lane: outbox.LaneSend, Body: body}
+		m := outbox.Message{ID: name, Source: "clinic-a", Lane: contract.LaneSend, Body: body}
 		if redoxsim.IsQuery(parsed.Meta.DataModel, parsed.Meta.EventType) {
-			m.Lane = outbox.LaneRequest
+			m.Lane = contract.LaneRequest
 			if len(parsed.Meta.Destinations) != 1 {
 				continue
 			}

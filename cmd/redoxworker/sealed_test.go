@@ -21,6 +21,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -202,7 +203,7 @@ func (s *sealedStage) send(n int, id string, make func() outbox.Message) {
 	for i := range n {
 		m := make()
 		m.Source, m.ID = "clinic-a", fmt.Sprint(id, "-", i)
-		if m.Lane != outbox.LaneRequest {
+		if m.Lane != contract.LaneRequest {
 			m.ReplyTo = "redox.reply.clinic-a." + m.ID
 		}
 		if _, err := s.pub.Publish(s.stage.Context(), m); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -101,10 +102,10 @@ func (s sendCommand) load(a *cli.App) (*config.Config, string, error) {
 // checkReplyTo refuses a subject that the workers of this configuration do not answer: they
 // would make a dead letter of the message.
 func checkReplyTo(c *config.Config, source, subject string) error {
-	policy := outbox.ReplyPolicy{Prefix: outbox.Prefix(c.NATS.Prefix), Allow: c.Reply.Allow}
-	var contract *outbox.ContractError
-	if err := policy.Check(source, subject); errors.As(err, &contract) {
-		return cli.Usagef("--reply-to: it %s; use _INBOX.…, %s, or what reply.allow names", contract.Reason, policy.Prefix.ReplySubject(source, "…"))
+	policy := outbox.ReplyPolicy{Prefix: contract.Prefix(c.NATS.Prefix), Allow: c.Reply.Allow}
+	var refused *outbox.ContractError
+	if err := policy.Check(source, subject); errors.As(err, &refused) {
+		return cli.Usagef("--reply-to: it %s; use _INBOX.…, %s, or what reply.allow names", refused.Reason, policy.Prefix.ReplySubject(source, "…"))
 	}
 	return nil
 }
@@ -112,9 +113,9 @@ func checkReplyTo(c *config.Config, source, subject string) error {
 // outgoing is the message without its body.
 func (s sendCommand) outgoing(source string) outbox.Message {
 	m := s.message(source)
-	m.Lane, m.OrderKey, m.ReplyTo = outbox.LaneSend, string(s.OrderKey), string(s.ReplyTo)
+	m.Lane, m.OrderKey, m.ReplyTo = contract.LaneSend, string(s.OrderKey), string(s.ReplyTo)
 	if s.OrderKey != "" {
-		m.Lane = outbox.LaneOrdered
+		m.Lane = contract.LaneOrdered
 	}
 	return m
 }

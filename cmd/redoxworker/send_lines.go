@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // linesInFlight is how many lines are published before the first of them is confirmed.
@@ -151,7 +152,7 @@ func (b *batch) start(ctx context.Context, done chan<- outcome, number int, line
 	if m.ID != "" {
 		m.ID = fmt.Sprintf("%s-%d", m.ID, number)
 	}
-	if m.Lane != outbox.LaneOrdered {
+	if m.Lane != contract.LaneOrdered {
 		go func() { // tell waits for it
 			receipt, err := b.publish(ctx, m)
 			done <- outcome{line: number, receipt: receipt, warning: warning, err: err}
@@ -160,9 +161,9 @@ func (b *batch) start(ctx context.Context, done chan<- outcome, number int, line
 	}
 	receipt, err := b.publish(ctx, m)
 	done <- outcome{line: number, receipt: receipt, warning: warning, err: err}
-	var contract *outbox.ContractError
+	var refused *outbox.ContractError
 	var size *outbox.SizeError
-	if err == nil || errors.As(err, &contract) || errors.As(err, &size) {
+	if err == nil || errors.As(err, &refused) || errors.As(err, &size) {
 		return nil
 	}
 	return errors.New("they would overtake it")

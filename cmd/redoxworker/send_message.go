@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/lint"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -64,7 +65,7 @@ func (d *deadline) UnmarshalText(text []byte) (err error) {
 		d.Time = time.Now().Add(wait)
 		return nil
 	}
-	if d.Time, err = outbox.ParseInstant(string(text)); err != nil {
+	if d.Time, err = contract.ParseInstant(string(text)); err != nil {
 		return errors.New("neither a time as 2026-01-31T12:00:00Z nor a duration as 90s")
 	}
 	return nil
@@ -100,9 +101,9 @@ func (f messageFlags) checkHeaders(c *config.Config) error {
 		}
 	}
 	err := outbox.HeaderPolicy{Allow: access.Headers(c)}.Check(f.header())
-	var contract *outbox.ContractError
-	if errors.As(err, &contract) {
-		return cli.Usagef("--header: %s %s", strings.TrimPrefix(contract.Part, outbox.RequestHeaderPrefix), contract.Reason)
+	var refused *outbox.ContractError
+	if errors.As(err, &refused) {
+		return cli.Usagef("--header: %s %s", strings.TrimPrefix(refused.Part, contract.RequestHeaderPrefix), refused.Reason)
 	}
 	return err
 }
@@ -246,7 +247,7 @@ func (f messageFlags) loadSource(a *cli.App, ordered bool) (*config.Config, stri
 			return nil, "", err
 		}
 	}
-	if err := outbox.CheckSource(source); err != nil {
+	if err := contract.CheckSource(source); err != nil {
 		return nil, "", cli.Usagef("--source: %w", err)
 	}
 	return c, source, f.checkPath(c.Sources[source])
@@ -262,7 +263,7 @@ func newPublisher(ctx context.Context, a *cli.App, c *config.Config, source stri
 	if err != nil {
 		return nil, err
 	}
-	cfg := outbox.PublisherConfig{Prefix: outbox.Prefix(c.NATS.Prefix), ClaimCheck: true}
+	cfg := outbox.PublisherConfig{Prefix: contract.Prefix(c.NATS.Prefix), ClaimCheck: true}
 	if c.Order.Secret.IsSet() {
 		cfg.OrderSecret = []byte(c.Order.Secret.Reveal())
 	}
@@ -295,23 +296,23 @@ func (p *publisher) await(ctx context.Context, m outbox.Message, timeout time.Du
 
 // partFlags are the flags that give parts of a message.
 var partFlags = map[string]string{
-	outbox.HeaderMessageID: "--id", outbox.HeaderMethod: "--method", outbox.HeaderPath: "--path",
-	outbox.HeaderContentType: "--content-type", outbox.HeaderAccept: "--accept",
+	contract.HeaderMessageID: "--id", contract.HeaderMethod: "--method", contract.HeaderPath: "--path",
+	contract.HeaderContentType: "--content-type", contract.HeaderAccept: "--accept",
 }
 
 // flagError names the flag whose value broke the contract: what the user typed. replyTo is
 // the one that the reply subject comes from.
 func flagError(err error, replyTo string) error {
-	var contract *outbox.ContractError
-	if !errors.As(err, &contract) {
+	var refused *outbox.ContractError
+	if !errors.As(err, &refused) {
 		return err
 	}
-	flag := partFlags[contract.Part]
-	if contract.Part == outbox.HeaderReplyTo {
+	flag := partFlags[refused.Part]
+	if refused.Part == contract.HeaderReplyTo {
 		flag = replyTo
 	}
 	if flag == "" {
 		return err
 	}
-	return cli.Usagef("%s: it %s; see redoxworker --help", flag, contract.Reason)
+	return cli.Usagef("%s: it %s; see redoxworker --help", flag, refused.Reason)
 }

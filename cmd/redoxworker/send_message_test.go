@@ -13,6 +13,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestDeadline(t *testing.T) {
@@ -123,12 +124,12 @@ func TestSendCommand_OutgoingLanes(t *testing.T) {
 	s := sendCommand{messageFlags: messageFlags{ID: "id", Kind: "fhir", Method: "PUT", Path: "p", ContentType: "a/b", Accept: "c/d"}, ReplyTo: "_INBOX.x"}
 	s.Deadline.Time = time.Unix(1, 0)
 	m := s.outgoing("clinic-a")
-	if m.Lane != outbox.LaneSend || m.ID != "id" || m.Source != "clinic-a" || m.Kind != outbox.KindFHIR || m.Method != "PUT" ||
+	if m.Lane != contract.LaneSend || m.ID != "id" || m.Source != "clinic-a" || m.Kind != outbox.KindFHIR || m.Method != "PUT" ||
 		m.Path != "p" || m.ContentType != "a/b" || m.Accept != "c/d" || m.ReplyTo != "_INBOX.x" || !m.Deadline.Equal(time.Unix(1, 0)) {
 		t.Errorf("a flag did not get through: %+v", m)
 	}
 	s.OrderKey = "k"
-	if m := s.outgoing("clinic-a"); m.Lane != outbox.LaneOrdered || m.OrderKey != "k" {
+	if m := s.outgoing("clinic-a"); m.Lane != contract.LaneOrdered || m.OrderKey != "k" {
 		t.Errorf("lane %s", m.Lane)
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
 
@@ -34,7 +34,7 @@ type registrar struct {
 // names are those of sources that are to be changed.
 func openRegistry(ctx context.Context, a *cli.App, why cli.Why, names ...string) (*registrar, error) {
 	for _, name := range names {
-		if err := outbox.CheckSource(name); err != nil {
+		if err := contract.CheckSource(name); err != nil {
 			return nil, cli.Usagef("%w", err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -97,7 +98,7 @@ func (f *sourcesFleet) quiet() {
 // publish stores an ordered message, and notes it. It returns its key.
 func (f *sourcesFleet) publish(p *outbox.Publisher, source, patient string, n int) string {
 	key := fmt.Sprintf("%s/%s/%d", source, patient, n)
-	_, err := p.Publish(f.Context(), outbox.Message{ID: key, Source: source, Lane: outbox.LaneOrdered, OrderKey: patient, Body: admit(key)})
+	_, err := p.Publish(f.Context(), outbox.Message{ID: key, Source: source, Lane: contract.LaneOrdered, OrderKey: patient, Body: admit(key)})
 	if err != nil {
 		f.Error(err)
 		return key
@@ -150,7 +151,7 @@ func (f *sourcesFleet) throughGateway(source, patient string) string {
 	key := source + "/" + patient + "/0"
 	f.eventually("a gateway serves "+source, func() bool {
 		answer, err := f.js.Conn().RequestMsg(&nats.Msg{Subject: "redox.gateway." + source + ".send", Data: admit(key),
-			Header: nats.Header{outbox.HeaderMessageID: {key}, outbox.HeaderOrderKey: {patient}}}, time.Minute)
+			Header: nats.Header{contract.HeaderMessageID: {key}, contract.HeaderOrderKey: {patient}}}, time.Minute)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
 			return false

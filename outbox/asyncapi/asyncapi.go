@@ -6,7 +6,7 @@ import (
 	_ "embed"
 	"regexp"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 //go:embed asyncapi.yaml
@@ -19,15 +19,15 @@ var (
 )
 
 // Document returns the document as YAML, with the subjects and streams of a prefix.
-func Document(p outbox.Prefix) []byte {
+func Document(p contract.Prefix) []byte {
 	text := subjects.ReplaceAllString(document, p.String()+".$1")
 	return []byte(streams.ReplaceAllStringFunc(text, func(name string) string {
 		switch name {
-		case outbox.Prefix("").OutStream():
+		case contract.Prefix("").OutStream():
 			return p.OutStream()
-		case outbox.Prefix("").DeadStream():
+		case contract.Prefix("").DeadStream():
 			return p.DeadStream()
-		case outbox.Prefix("").ReplyStream():
+		case contract.Prefix("").ReplyStream():
 			return p.ReplyStream()
 		}
 		return p.BodyBucket()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // late is how much later than its deadline the reply to a REQUEST may come.
@@ -19,7 +20,7 @@ const late = 30 * time.Second
 // large. The reply is lost with this process, unless m has a subject for it: files would else be
 // kept for a day in the stream of replies.
 func (e *Export) ask(ctx context.Context, id string, until time.Time, m outbox.Message) (outbox.Reply, error) {
-	m.ID, m.Source, m.Kind, m.Lane, m.Deadline = id, e.config.Source, outbox.KindFHIR, outbox.LaneRequest, until
+	m.ID, m.Source, m.Kind, m.Lane, m.Deadline = id, e.config.Source, outbox.KindFHIR, contract.LaneRequest, until
 	waiting, cancel := context.WithDeadlineCause(ctx, until.Add(late), errLate)
 	defer cancel()
 	r, err := e.publisher.Request(waiting, m)

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
@@ -30,7 +31,7 @@ type Config struct {
 	// Store is where its files go: [Dir] or [Bucket]. Only one process at a time may use it.
 	Store Store
 	// Prefix of subjects and streams. Empty means redox.
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// OrderSecret keys the ids by which the queue knows repeats; see [outbox.PublisherConfig].
 	OrderSecret []byte
 	// Ring and RequireSeal are those of [outbox.PublisherConfig]. What is exported is not sealed where it goes.
@@ -74,7 +75,7 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports every field that cannot work.
 func (c Config) Validate() error {
-	errs := []error{outbox.CheckSource(c.Source), c.Request.Validate()}
+	errs := []error{contract.CheckSource(c.Source), c.Request.Validate()}
 	if c.Store == nil {
 		errs = append(errs, errors.New("bulkexport: Store: none; use OpenDir or NewBucket"))
 	}

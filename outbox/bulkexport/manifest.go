@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Kind says what is in a file of an export.
@@ -58,7 +58,7 @@ func parseManifest(text []byte) (m manifest, err error) {
 		Deleted         []listed     `json:"deleted"`
 		Link            []linkToMore `json:"link"`
 	}
-	if err := json.Unmarshal(outbox.WithoutMark(text), &in); err != nil {
+	if err := json.Unmarshal(contract.WithoutMark(text), &in); err != nil {
 		return m, errors.New("the manifest of the export is not JSON of its form")
 	}
 	if in.Output == nil {

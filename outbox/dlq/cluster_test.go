@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -18,7 +18,7 @@ import (
 func TestReplay_OnACluster(t *testing.T) {
 	t.Parallel()
 	r := outboxtest.Cluster(t)
-	r.Provision(streams.Set{Names: outbox.Prefix(""), Replicas: 3})
+	r.Provision(streams.Set{Names: contract.Prefix(""), Replicas: 3})
 	g := graveyard{r, lettersOf(r)}
 	const n = 60
 	g.buryMany(n)
@@ -47,7 +47,7 @@ func TestReplay_OnACluster(t *testing.T) {
 		if count[id]++; count[id] > 1 {
 			t.Errorf("%s was published %d times", id, count[id])
 		}
-		if wire.First(m.Header, outbox.HeaderOrderToken) != "" {
+		if wire.First(m.Header, contract.HeaderOrderToken) != "" {
 			if id <= last {
 				t.Errorf("%s comes after %s", id, last)
 			}

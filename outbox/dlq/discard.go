@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -182,7 +182,7 @@ type objectUse struct {
 // does: then the object may be deleted.
 func (u *objectUse) drop(ctx context.Context, l Stored) (last bool, err error) {
 	name := l.Object()
-	if name == "" || l.Source == "" || !strings.HasPrefix(name, outbox.BodyName(l.Source, "")) {
+	if name == "" || l.Source == "" || !strings.HasPrefix(name, contract.BodyName(l.Source, "")) {
 		return false, nil // what another source has stored is none of its business
 	}
 	u.mu.Lock()
@@ -230,7 +230,7 @@ func (d *Store) deadObjects(ctx context.Context) (map[string]map[uint64]bool, er
 func (d *Store) queuedObjects(ctx context.Context, source string) (map[string]bool, error) {
 	names := map[string]bool{}
 	err := d.queue.Each(ctx, d.config.Prefix.String()+".out."+source+".>", func(msg *jetstream.RawStreamMsg) error {
-		if name := wire.First(msg.Header, outbox.HeaderBodyObject); name != "" {
+		if name := wire.First(msg.Header, contract.HeaderBodyObject); name != "" {
 			names[name] = true
 		}
 		return nil

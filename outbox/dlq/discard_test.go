@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -51,7 +52,7 @@ func TestDiscard_Objects(t *testing.T) {
 	bury := func(id string, sequence uint64, object string) {
 		t.Helper()
 		l := letter(id, sequence)
-		l.Body, l.Header[outbox.HeaderBodyObject] = nil, []string{object}
+		l.Body, l.Header[contract.HeaderBodyObject] = nil, []string{object}
 		g.bury(l)
 	}
 	for _, name := range []string{"clinic-a/dlq-own", "clinic-a/shared", "clinic-a/queued", "clinic-b/foreign"} {
@@ -63,7 +64,7 @@ func TestDiscard_Objects(t *testing.T) {
 	bury("queued", 4, "clinic-a/queued")
 	bury("thief", 5, "clinic-b/foreign")
 	bury("lost", 6, "clinic-a/never-there")
-	_, err := g.Publish("redox.out.clinic-a.request", outbox.HeaderBodyObject, "clinic-a/queued")
+	_, err := g.Publish("redox.out.clinic-a.request", contract.HeaderBodyObject, "clinic-a/queued")
 	g.Must(err)
 	check := func(when string, want map[string]bool) {
 		t.Helper()

@@ -9,13 +9,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
 // Edit sends a dead letter again with another body, as [Store.Replay] does with its own: the message
 // keeps its headers, its place in the order of its token and the id of the first message, by which
-// its reply is found; [outbox.HeaderEdited] says that it was edited. The dead letter is deleted when
+// its reply is found; [contract.HeaderEdited] says that it was edited. The dead letter is deleted when
 // the message is confirmed, and its body with it.
 //
 // A run that is killed before the message was stored leaves the dead letter as it was. AlreadyReplayed
@@ -47,7 +47,7 @@ func (d *Store) Edit(ctx context.Context, l Stored, body []byte, o ReplayOptions
 func (d *Store) selectOne(ctx context.Context, l Stored) (Selection, error) {
 	source := l.Source
 	if source == "" {
-		source = outbox.NoSource
+		source = contract.NoSource
 	}
 	s, err := d.Select(ctx, Query{Sources: []string{source}, IDs: []string{l.MessageID}})
 	if err != nil {
@@ -70,14 +70,14 @@ func (d *Store) selectOne(ctx context.Context, l Stored) (Selection, error) {
 func (l Stored) withBody(body []byte) Stored {
 	edits := l.Edits()
 	l = l.unbound()
-	l.Header[outbox.HeaderEdited] = []string{strconv.Itoa(edits + 1)}
+	l.Header[contract.HeaderEdited] = []string{strconv.Itoa(edits + 1)}
 	l.Body, l.Size = body, len(body)
 	return l
 }
 
 // Edits returns how often an operator has replaced the body of the message.
 func (d Letter) Edits() int {
-	n, err := wire.Count(d.Header, outbox.HeaderEdited, wire.MaxReplays)
+	n, err := wire.Count(d.Header, contract.HeaderEdited, wire.MaxReplays)
 	if err != nil {
 		return 0 // not a replay's
 	}
@@ -90,6 +90,6 @@ func (l Stored) unbound() Stored {
 	if l.Header == nil {
 		l.Header = nats.Header{}
 	}
-	delete(l.Header, outbox.HeaderBodyObject)
+	delete(l.Header, contract.HeaderBodyObject)
 	return l
 }

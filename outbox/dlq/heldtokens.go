@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 )
 
@@ -30,7 +31,7 @@ const heldMarker = time.Minute
 // The order of effects is what makes it hold through crashes, where any of them may be
 // repeated. A worker calls Hold before it writes a dead letter, and Release when it has
 // delivered a message that was held, before it acknowledges it. A replay has the place of
-// its dead letter ([outbox.HeaderOrderPosition], [outbox.HeaderOrderBehind]) and changes nothing here. A
+// its dead letter ([contract.HeaderOrderPosition], [contract.HeaderOrderBehind]) and changes nothing here. A
 // discard takes the message out of the order before it deletes the dead letter. Of one token
 // no two messages may be in the hands of workers at a time.
 type HeldTokens struct {
@@ -43,7 +44,7 @@ type HeldTokens struct {
 
 // NewHeldTokens returns the held tokens of a prefix. It makes no request: the bucket is looked for at the
 // first use.
-func NewHeldTokens(js jetstream.JetStream, p outbox.Prefix) *HeldTokens {
+func NewHeldTokens(js jetstream.JetStream, p contract.Prefix) *HeldTokens {
 	return &HeldTokens{js: jsapi.Present(js), bucket: p.LedgerBucket()}
 }
 
@@ -180,5 +181,5 @@ func (h *HeldTokens) open(ctx context.Context) (jetstream.KeyValue, error) {
 // without an order.
 func PlaceOf(m *outbox.Message) (at OrderPlace, ok bool) {
 	at = OrderPlace{Source: m.Source, Token: m.OrderToken, Position: m.Position, Behind: m.Behind, Sequence: m.Sequence}
-	return at, m.Lane == outbox.LaneOrdered && m.OrderToken != ""
+	return at, m.Lane == contract.LaneOrdered && m.OrderToken != ""
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -18,7 +19,7 @@ import (
 func newHeldTokens(t *testing.T) (outboxtest.Rig, *HeldTokens) {
 	t.Helper()
 	r := outboxtest.New(t)
-	r.Provision(streams.Set{Names: outbox.Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	return r, NewHeldTokens(r.JS, "")
 }
 
@@ -71,7 +72,7 @@ func TestHeldTokens_HoldAndRelease(t *testing.T) {
 	hold(heldAt(20), 19) // over the marker that the release left
 	other := OrderPlace{Source: "hold", Token: strings.Repeat("3", 32), Position: 21, Behind: 20, Sequence: 21}
 	hold(other, 20)
-	kv, err := r.JS.KeyValue(r.Ctx(), outbox.Prefix("").LedgerBucket())
+	kv, err := r.JS.KeyValue(r.Ctx(), contract.Prefix("").LedgerBucket())
 	do(err)
 	_, err = kv.PutString(r.Ctx(), "hold."+strings.Repeat("4", 32), "{}") // the record of a message of source hold
 	do(err)
@@ -133,7 +134,7 @@ func TestHoldToken(t *testing.T) {
 		{"redox.out.clinic-a.send", heldTestToken, ""},
 		{"redox.out.clinic-a", heldTestToken, ""},
 	} {
-		d := Letter{Subject: tt.subject, Header: nats.Header{outbox.HeaderOrderToken: {tt.header}}}
+		d := Letter{Subject: tt.subject, Header: nats.Header{contract.HeaderOrderToken: {tt.header}}}
 		if got, ok := d.orderToken(""); got != tt.want || ok != (tt.want != "") {
 			t.Errorf("dead letter of %s with token %q: %q, %v", tt.subject, tt.header, got, ok)
 		}
@@ -146,14 +147,14 @@ func TestHoldToken(t *testing.T) {
 		{nats.Header{}, 0, 40, 39},
 		{nats.Header{}, 20, 40, 20},
 		{nats.Header{}, 40, 40, 39},
-		{nats.Header{outbox.HeaderReplayOf: {"m"}, outbox.HeaderOrderPosition: {"7"}}, 0, 7, 6},
-		{nats.Header{outbox.HeaderReplayOf: {"m"}, outbox.HeaderOrderPosition: {"7"}, outbox.HeaderOrderBehind: {"3"}}, 0, 7, 3},
-		{nats.Header{outbox.HeaderReplayOf: {"m"}, outbox.HeaderOrderPosition: {"7"}, outbox.HeaderOrderBehind: {"3"}}, 5, 7, 5},
-		{nats.Header{outbox.HeaderReplayOf: {"m"}, outbox.HeaderOrderPosition: {"7"}, outbox.HeaderOrderBehind: {"7"}}, 0, 7, 6},
-		{nats.Header{outbox.HeaderReplayOf: {"m"}, outbox.HeaderOrderPosition: {"7"}, outbox.HeaderOrderBehind: {"x"}}, 0, 7, 6},
-		{nats.Header{outbox.HeaderOrderPosition: {"7"}, outbox.HeaderOrderBehind: {"3"}}, 0, 40, 39}, // only a replay may say so
-		{nats.Header{outbox.HeaderReplayOf: {"m"}, outbox.HeaderOrderPosition: {"41"}}, 0, 40, 39},
-		{nats.Header{outbox.HeaderReplayOf: {"m"}, outbox.HeaderOrderPosition: {"x"}}, 0, 40, 39},
+		{nats.Header{contract.HeaderReplayOf: {"m"}, contract.HeaderOrderPosition: {"7"}}, 0, 7, 6},
+		{nats.Header{contract.HeaderReplayOf: {"m"}, contract.HeaderOrderPosition: {"7"}, contract.HeaderOrderBehind: {"3"}}, 0, 7, 3},
+		{nats.Header{contract.HeaderReplayOf: {"m"}, contract.HeaderOrderPosition: {"7"}, contract.HeaderOrderBehind: {"3"}}, 5, 7, 5},
+		{nats.Header{contract.HeaderReplayOf: {"m"}, contract.HeaderOrderPosition: {"7"}, contract.HeaderOrderBehind: {"7"}}, 0, 7, 6},
+		{nats.Header{contract.HeaderReplayOf: {"m"}, contract.HeaderOrderPosition: {"7"}, contract.HeaderOrderBehind: {"x"}}, 0, 7, 6},
+		{nats.Header{contract.HeaderOrderPosition: {"7"}, contract.HeaderOrderBehind: {"3"}}, 0, 40, 39}, // only a replay may say so
+		{nats.Header{contract.HeaderReplayOf: {"m"}, contract.HeaderOrderPosition: {"41"}}, 0, 40, 39},
+		{nats.Header{contract.HeaderReplayOf: {"m"}, contract.HeaderOrderPosition: {"x"}}, 0, 40, 39},
 	} {
 		d := Letter{Source: "clinic-a", Subject: "redox.out.clinic-a.send." + heldTestToken, Sequence: 40, Header: tt.header, Behind: tt.noted}
 		if at, ok := d.Place(""); !ok || at.Position != tt.position || at.Behind != tt.behind || at.Sequence != 40 || at.Source != "clinic-a" {
@@ -186,7 +187,7 @@ func BenchmarkHeldTokens(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: outbox.Prefix("")}); err != nil {
+	if err := outboxtest.Provision(b.Context(), js, streams.Set{Names: contract.Prefix("")}); err != nil {
 		b.Fatal(err)
 	}
 	h := NewHeldTokens(js, "")
@@ -228,10 +229,10 @@ func BenchmarkHeldTokens(b *testing.B) {
 func TestPlaceOf_NeedsAnOrder(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		lane    outbox.Lane
+		lane    contract.Lane
 		token   string
 		ordered bool
-	}{{outbox.LaneOrdered, goldenToken, true}, {outbox.LaneOrdered, "", false}, {outbox.LaneSend, goldenToken, false}, {outbox.LaneRequest, "", false}} {
+	}{{contract.LaneOrdered, goldenToken, true}, {contract.LaneOrdered, "", false}, {contract.LaneSend, goldenToken, false}, {contract.LaneRequest, "", false}} {
 		at, ok := PlaceOf(&outbox.Message{Source: "a", Lane: tt.lane, OrderToken: tt.token, Position: 3, Behind: 2, Sequence: 9})
 		if want := (OrderPlace{Source: "a", Token: tt.token, Position: 3, Behind: 2, Sequence: 9}); ok != tt.ordered || at != want {
 			t.Errorf("%s %q: %+v, %v", tt.lane, tt.token, at, ok)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -51,10 +52,10 @@ type Letter struct {
 // pretend to be a dead letter's own. Where the others are more than a stream takes, or have
 // names that a client cannot write, some of them are dropped, and the error says how many. The write expects its subject to be
 // empty: [IsAlreadyStored] tells that an earlier write succeeded.
-func (d Letter) Encode(p outbox.Prefix) *nats.Msg {
+func (d Letter) Encode(p contract.Prefix) *nats.Msg {
 	source := d.Source
 	if !wire.IsName(source, wire.MaxSource) {
-		source = outbox.NoSource
+		source = contract.NoSource
 	}
 	h := make(nats.Header, len(d.Header)+10)
 	for name, values := range d.Header {
@@ -67,7 +68,7 @@ func (d Letter) Encode(p outbox.Prefix) *nats.Msg {
 			h[name] = []string{value}
 		}
 	}
-	set(outbox.HeaderMessageID, d.MessageID)
+	set(contract.HeaderMessageID, d.MessageID)
 	set(HeaderDeadSettlement, string(d.Settlement))
 	set(HeaderDeadError, d.Error)
 	if d.Status > 0 {
@@ -83,12 +84,12 @@ func (d Letter) Encode(p outbox.Prefix) *nats.Msg {
 	set(HeaderDeadWorker, d.Worker)
 	set(jetstream.ExpectedLastSubjSeqHeader, "0")
 	d.trim(h)
-	subject := p.DeadSubject(source, d.Settlement, p.DeadToken(d.MessageID, d.Sequence))
+	subject := p.DeadSubject(source, string(d.Settlement), p.DeadToken(d.MessageID, d.Sequence))
 	return &nats.Msg{Subject: subject, Header: h, Data: d.Body}
 }
 
 // deadHeaders are the dead letter's own.
-var deadHeaders = [...]string{outbox.HeaderMessageID, HeaderDeadSettlement, HeaderDeadError, HeaderDeadStatus, HeaderDeadAttempts,
+var deadHeaders = [...]string{contract.HeaderMessageID, HeaderDeadSettlement, HeaderDeadError, HeaderDeadStatus, HeaderDeadAttempts,
 	HeaderDeadAt, HeaderDeadSubject, HeaderDeadSequence, HeaderDeadBehind, HeaderDeadWorker}
 
 // reserved ignores case: another client library may have its own.
@@ -103,9 +104,9 @@ func reserved(name string) bool {
 // original headers, without the ones Encode dropped or added. The result
 // shares in.Body. in.Sequence and in.Time are the dead letter's own, not the
 // message's.
-func Decode(p outbox.Prefix, in outbox.Stored) (Letter, error) {
+func Decode(p contract.Prefix, in outbox.Stored) (Letter, error) {
 	d := Letter{
-		MessageID:  wire.First(in.Header, outbox.HeaderMessageID),
+		MessageID:  wire.First(in.Header, contract.HeaderMessageID),
 		Settlement: outbox.Settlement(wire.First(in.Header, HeaderDeadSettlement)),
 		Error:      wire.First(in.Header, HeaderDeadError),
 		Subject:    wire.First(in.Header, HeaderDeadSubject),
@@ -152,7 +153,7 @@ func IsAlreadyStored(err error) bool { return jsapi.AlreadyStored(err) }
 // StoredBefore reports whether the dead letter on a subject was stored before an instant: where
 // that is before its message was, it is that of another. It takes the right to read from the
 // stream of dead letters. Safe for concurrent use.
-func StoredBefore(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, subject string, at time.Time) (bool, error) {
+func StoredBefore(ctx context.Context, js jetstream.JetStream, p contract.Prefix, subject string, at time.Time) (bool, error) {
 	js = jsapi.Present(js)
 	dead, err := jsapi.Leader{JS: js, Stream: p.DeadStream()}.Last(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -162,36 +163,36 @@ func StoredBefore(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, 
 }
 
 // sourceOf reads the source out of <prefix>.dlq.<source>.<settlement>.<token>.
-func sourceOf(p outbox.Prefix, subject string, s outbox.Settlement) (string, error) {
+func sourceOf(p contract.Prefix, subject string, s outbox.Settlement) (string, error) {
 	rest, ok := strings.CutPrefix(subject, p.String()+".dlq.")
 	source, rest, more := strings.Cut(rest, ".")
 	settlement, token, last := strings.Cut(rest, ".")
 	if !ok || !more || !last || outbox.Settlement(settlement) != s || token == "" || strings.Contains(token, ".") {
 		return "", errors.New("outbox: not a dead letter: its subject is not " + p.String() + ".dlq.<source>.<settlement>.<token>")
 	}
-	if source == outbox.NoSource {
+	if source == contract.NoSource {
 		return "", nil
 	}
-	return source, outbox.CheckSource(source)
+	return source, contract.CheckSource(source)
 }
 
 // orderToken is that of the message that died; ok is false in the lanes without an order.
-func (d Letter) orderToken(p outbox.Prefix) (token string, ok bool) {
+func (d Letter) orderToken(p contract.Prefix) (token string, ok bool) {
 	_, lane, token, err := p.ParseOut(d.Subject)
-	return token, err == nil && lane == outbox.LaneOrdered
+	return token, err == nil && lane == contract.LaneOrdered
 }
 
 // Position is the place of the message that died in the order of its token.
 func (d Letter) Position() uint64 {
-	return wire.Position(wire.First(d.Header, outbox.HeaderReplayOf), wire.First(d.Header, outbox.HeaderOrderPosition), d.Sequence)
+	return wire.Position(wire.First(d.Header, contract.HeaderReplayOf), wire.First(d.Header, contract.HeaderOrderPosition), d.Sequence)
 }
 
 // Place is that of the message that died; see [PlaceOf].
-func (d Letter) Place(p outbox.Prefix) (at OrderPlace, ok bool) {
+func (d Letter) Place(p contract.Prefix) (at OrderPlace, ok bool) {
 	token, ok := d.orderToken(p)
 	at = OrderPlace{Source: d.Source, Token: token, Position: d.Position(), Behind: d.Behind, Sequence: d.Sequence}
 	if at.Behind == 0 || at.Behind >= at.Position {
-		at.Behind = wire.Behind(wire.First(d.Header, outbox.HeaderReplayOf), wire.First(d.Header, outbox.HeaderOrderBehind), at.Position)
+		at.Behind = wire.Behind(wire.First(d.Header, contract.HeaderReplayOf), wire.First(d.Header, contract.HeaderOrderBehind), at.Position)
 	}
 	return at, ok
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -37,7 +38,7 @@ func TestDeadLetter_EncodeGolden(t *testing.T) {
 	d := goldenDeadLetter()
 	before := maps.Clone(d.Header)
 	msg := d.Encode("")
-	if want := "redox.dlq.clinic-a.rejected." + outbox.Prefix("").DeadToken("m-1", 77); msg.Subject != want || string(msg.Data) != "body" {
+	if want := "redox.dlq.clinic-a.rejected." + contract.Prefix("").DeadToken("m-1", 77); msg.Subject != want || string(msg.Data) != "body" {
 		t.Errorf("%s %s, want %s", msg.Subject, msg.Data, want)
 	}
 	if diff := cmp.Diff(goldenDeadHeader, msg.Header); diff != "" {
@@ -124,7 +125,7 @@ func TestDecodeDeadLetter_Refuses(t *testing.T) {
 		"bad attempts": func(s *outbox.Stored) { s.Header[HeaderDeadAttempts] = []string{"-1"} },
 		"bad time":     func(s *outbox.Stored) { s.Header[HeaderDeadAt] = []string{"now"} },
 		"bad sequence": func(s *outbox.Stored) { s.Header[HeaderDeadSequence] = []string{"-1"} },
-		"no id":        func(s *outbox.Stored) { delete(s.Header, outbox.HeaderMessageID) },
+		"no id":        func(s *outbox.Stored) { delete(s.Header, contract.HeaderMessageID) },
 	} {
 		in := outbox.Stored{Subject: subject, Header: maps.Clone(goldenDeadHeader)}
 		change(&in)
@@ -153,7 +154,7 @@ func FuzzDecodeDeadLetter(f *testing.F) {
 				t.Fatalf("header %q passes", name)
 			}
 		}
-		if d.Source != "" && outbox.CheckSource(d.Source) != nil || !d.Settlement.Valid() {
+		if d.Source != "" && contract.CheckSource(d.Source) != nil || !d.Settlement.Valid() {
 			t.Fatalf("%+v", d)
 		}
 	})
@@ -161,7 +162,7 @@ func FuzzDecodeDeadLetter(f *testing.F) {
 
 func TestErrors_Texts(t *testing.T) {
 	t.Parallel()
-	contract := &outbox.ContractError{Part: outbox.HeaderPath, Reason: "is bad"}
+	contract := &outbox.ContractError{Part: contract.HeaderPath, Reason: "is bad"}
 	for _, pair := range [][2]string{
 		{contract.Error(), "outbox: contract: Redox-Path is bad"},
 		{contract.SafeError(), "contract: Redox-Path is bad"},
@@ -191,28 +192,28 @@ func TestDeadLetter_TooManyHeaders(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]nats.Header{
 		"one":       {"X-Large": {strings.Repeat("x", 65_000)}},
-		"contract":  {outbox.HeaderReplyTo: {strings.Repeat("x", 65_000)}},
+		"contract":  {contract.HeaderReplyTo: {strings.Repeat("x", 65_000)}},
 		"one twice": {"X-Large": {strings.Repeat("x", 40_000), strings.Repeat("x", 25_000)}},
 	} {
-		h[outbox.HeaderKind], h[outbox.HeaderBodyObject] = []string{"nonsense"}, []string{"a/x"}
+		h[contract.HeaderKind], h[contract.HeaderBodyObject] = []string{"nonsense"}, []string{"a/x"}
 		d := Letter{MessageID: "m", Source: "a", Settlement: outbox.Poison, Error: "why", At: time.Now(), Header: h}
 		msg := d.Encode("")
 		if size := wire.Size(&nats.Msg{Header: msg.Header}); size > 65_535-1024 {
 			t.Errorf("%s: %d bytes of headers", name, size)
 		}
 		got, err := Decode("", outbox.Stored{Subject: msg.Subject, Header: msg.Header})
-		if err != nil || wire.First(got.Header, outbox.HeaderKind) != "nonsense" || wire.First(got.Header, outbox.HeaderBodyObject) != "a/x" || got.Error != "why; 1 of its headers were too large to keep" {
+		if err != nil || wire.First(got.Header, contract.HeaderKind) != "nonsense" || wire.First(got.Header, contract.HeaderBodyObject) != "a/x" || got.Error != "why; 1 of its headers were too large to keep" {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 		if len(d.Header) != 3 {
 			t.Errorf("%s: the message's own headers were changed", name)
 		}
 	}
-	many := nats.Header{outbox.HeaderKind: {"fhir"}}
+	many := nats.Header{contract.HeaderKind: {"fhir"}}
 	for i := range 1000 {
 		many[fmt.Sprint("X-", i)] = []string{strings.Repeat("x", 60)}
 	}
-	if msg := (Letter{MessageID: "m", Source: "a", Settlement: outbox.Poison, At: time.Now(), Header: many}).Encode(""); wire.Size(msg) > maxDeadHeaders+100 || wire.First(msg.Header, outbox.HeaderKind) != "fhir" {
+	if msg := (Letter{MessageID: "m", Source: "a", Settlement: outbox.Poison, At: time.Now(), Header: many}).Encode(""); wire.Size(msg) > maxDeadHeaders+100 || wire.First(msg.Header, contract.HeaderKind) != "fhir" {
 		t.Errorf("many: %d bytes", wire.Size(msg))
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 )
@@ -93,7 +93,7 @@ func (c lock) fresh() bool { return time.Since(c.read) < lockFresh }
 func lockKey(e entry) string {
 	source := e.source
 	if source == "" {
-		source = outbox.NoSource
+		source = contract.NoSource
 	}
 	return lockKeys + "." + source + "." + e.token
 }

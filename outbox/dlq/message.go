@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -55,8 +56,8 @@ func (d Letter) replayBase() (base string, n int) {
 	if len(base) > wire.MaxID {
 		base = shortID(base) // a dead letter's id is longer than a message's where it names a time
 	}
-	n, err := wire.Count(d.Header, outbox.HeaderReplayCount, wire.MaxReplays)
-	of := wire.First(d.Header, outbox.HeaderReplayOf)
+	n, err := wire.Count(d.Header, contract.HeaderReplayCount, wire.MaxReplays)
+	of := wire.First(d.Header, contract.HeaderReplayOf)
 	if err != nil || of == "" {
 		return base, 0
 	}
@@ -73,7 +74,7 @@ func (d Letter) replayBase() (base string, n int) {
 // replayMessage is a dead letter made into a message again.
 type replayMessage struct {
 	msg      *nats.Msg
-	prefix   outbox.Prefix
+	prefix   contract.Prefix
 	source   string
 	id       string
 	position uint64
@@ -88,7 +89,7 @@ type replayMessage struct {
 // is a replay of. Its position in the order of its token stays that of the first one;
 // together with source and id it tells this replay from any other message for ever.
 // Its Nats-Msg-Id is still to be set; see dedupKey.
-func (d Letter) replay(p outbox.Prefix, id string, n int, now time.Time) (replayMessage, error) {
+func (d Letter) replay(p contract.Prefix, id string, n int, now time.Time) (replayMessage, error) {
 	source, _, _, err := p.ParseOut(d.Subject)
 	if err != nil {
 		return replayMessage{}, fmt.Errorf("the subject it was published to is none that a worker serves: %w; discard it", err)
@@ -101,14 +102,14 @@ func (d Letter) replay(p outbox.Prefix, id string, n int, now time.Time) (replay
 		}
 	}
 	set := func(name, value string) { h[name] = []string{value} }
-	set(outbox.HeaderMessageID, id)
+	set(contract.HeaderMessageID, id)
 	base, _ := d.replayBase()
-	set(outbox.HeaderReplayOf, base)
-	set(outbox.HeaderReplayCount, strconv.Itoa(n))
-	set(outbox.HeaderOrderPosition, strconv.FormatUint(r.position, 10))
-	delete(h, outbox.HeaderOrderBehind)
+	set(contract.HeaderReplayOf, base)
+	set(contract.HeaderReplayCount, strconv.Itoa(n))
+	set(contract.HeaderOrderPosition, strconv.FormatUint(r.position, 10))
+	delete(h, contract.HeaderOrderBehind)
 	if at, ok := d.Place(p); ok && at.Behind < at.Position-1 {
-		set(outbox.HeaderOrderBehind, strconv.FormatUint(at.Behind, 10))
+		set(contract.HeaderOrderBehind, strconv.FormatUint(at.Behind, 10))
 	}
 	m, err := outbox.Decode(p, outbox.Stored{Subject: d.Subject, Header: h, Body: d.Body, Sequence: d.Sequence})
 	if err != nil {
@@ -116,7 +117,7 @@ func (d Letter) replay(p outbox.Prefix, id string, n int, now time.Time) (replay
 	}
 	if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
 		r.expired = true
-		delete(h, outbox.HeaderDeadline)
+		delete(h, contract.HeaderDeadline)
 	}
 	r.msg = &nats.Msg{Subject: d.Subject, Header: h, Data: d.Body}
 	return r, nil

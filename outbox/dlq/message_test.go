@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -33,7 +34,7 @@ func TestDeadLetter_ReplayID(t *testing.T) {
 		{"m-1:r41", "m-1", "41", "m-1:r42", 42},
 		{"m-1:r999", "m-1", "999", "m-1:r1000", 1000},
 	} {
-		d := Letter{MessageID: tt.id, Header: nats.Header{outbox.HeaderReplayOf: {tt.of}, outbox.HeaderReplayCount: {tt.count}}}
+		d := Letter{MessageID: tt.id, Header: nats.Header{contract.HeaderReplayOf: {tt.of}, contract.HeaderReplayCount: {tt.count}}}
 		if got, n := d.ReplayID(); got != tt.want || n != tt.n {
 			t.Errorf("%s of %q, count %q: %s %d, want %s %d", tt.id, tt.of, tt.count, got, n, tt.want, tt.n)
 		}
@@ -44,7 +45,7 @@ func TestDeadLetter_ReplayGolden(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	d := goldenDeadLetter()
-	maps.Copy(d.Header, nats.Header{outbox.HeaderOrderToken: {goldenToken}, outbox.HeaderDeadline: {"2026-11-24T00:00:01Z"}, "traceparent": {"kept"},
+	maps.Copy(d.Header, nats.Header{contract.HeaderOrderToken: {goldenToken}, contract.HeaderDeadline: {"2026-11-24T00:00:01Z"}, "traceparent": {"kept"},
 		"Nats-Rollup": {"all"}, "redox-dead-error": {"forged"}})
 	d.Body = []byte(`{}`)
 	before := maps.Clone(d.Header)
@@ -100,7 +101,7 @@ func TestDeadLetter_ReplaySubjects(t *testing.T) {
 		d := goldenDeadLetter()
 		d.Subject = tt.subject
 		if tt.token != "" {
-			d.Header[outbox.HeaderOrderToken] = []string{tt.token}
+			d.Header[contract.HeaderOrderToken] = []string{tt.token}
 		}
 		r, err := d.replay("", "m-1:r1", 1, buriedAt)
 		if text, refuses := strings.CutPrefix(tt.want, "error: "); refuses {
@@ -119,20 +120,20 @@ func TestDeadLetter_ReplaySubjects(t *testing.T) {
 func TestDeadLetter_ReplayRefuses(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Letter){
-		"kind": func(d *Letter) { d.Header[outbox.HeaderKind] = []string{"x"} },
+		"kind": func(d *Letter) { d.Header[contract.HeaderKind] = []string{"x"} },
 		"path": func(d *Letter) {
-			d.Header[outbox.HeaderKind], d.Header[outbox.HeaderPath] = []string{"fhir"}, []string{"/../x"}
+			d.Header[contract.HeaderKind], d.Header[contract.HeaderPath] = []string{"fhir"}, []string{"/../x"}
 		},
-		"twice":       func(d *Letter) { d.Header[outbox.HeaderReplyTo] = []string{"a", "b"} },
-		"deadline":    func(d *Letter) { d.Header[outbox.HeaderDeadline] = []string{"soon"} },
-		"both bodies": func(d *Letter) { d.Header[outbox.HeaderBodyObject] = []string{"clinic-a/x"} },
+		"twice":       func(d *Letter) { d.Header[contract.HeaderReplyTo] = []string{"a", "b"} },
+		"deadline":    func(d *Letter) { d.Header[contract.HeaderDeadline] = []string{"soon"} },
+		"both bodies": func(d *Letter) { d.Header[contract.HeaderBodyObject] = []string{"clinic-a/x"} },
 	} {
 		d := goldenDeadLetter()
 		change(&d)
 		id, n := d.ReplayID()
 		_, err := d.replay("", id, n, buriedAt)
-		var contract *outbox.ContractError
-		if !errors.As(err, &contract) || !strings.Contains(err.Error(), "publish it anew without that, then discard it") {
+		var refused *outbox.ContractError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "publish it anew without that, then discard it") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -157,11 +158,11 @@ func FuzzDeadLetter_Replay(f *testing.F) {
 			return
 		}
 		for name := range r.msg.Header {
-			if wire.HasPrefixFold(name, "nats-") && name != outbox.HeaderID || wire.HasPrefixFold(name, "redox-dead-") {
+			if wire.HasPrefixFold(name, "nats-") && name != contract.HeaderID || wire.HasPrefixFold(name, "redox-dead-") {
 				t.Fatalf("header %q passes", name)
 			}
 		}
-		source, lane, _, err := outbox.Prefix("").ParseOut(subject)
+		source, lane, _, err := contract.Prefix("").ParseOut(subject)
 		m, decodeErr := outbox.Decode("", outbox.Stored{Subject: subject, Header: r.msg.Header, Body: r.msg.Data, Sequence: 100})
 		if err != nil || decodeErr != nil || m.Source != source || m.Lane != lane || m.ReplayOf != base || m.ReplayCount != n || m.Position > 9 {
 			t.Fatalf("%+v, %v, %v", m, err, decodeErr)
@@ -179,7 +180,7 @@ func TestReplay_KeepsHTTPHeaders(t *testing.T) {
 		d := letter("id", 1)
 		for i := range n {
 			name := fmt.Sprintf("X-H%c%c", 'A'+i/26, 'a'+i%26)
-			d.Header[outbox.RequestHeaderPrefix+name] = []string{strings.Repeat("v", min(2048, 8192/n-len(name)))}
+			d.Header[contract.RequestHeaderPrefix+name] = []string{strings.Repeat("v", min(2048, 8192/n-len(name)))}
 		}
 		msg := d.Encode("")
 		back, err := Decode("", outbox.Stored{Subject: msg.Subject, Header: msg.Header, Body: msg.Data})

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -29,7 +30,7 @@ type note struct {
 // worker does so before it acknowledges the message: from then on the queue no
 // longer shows that the replay was ever published, and the dead letter it came
 // from may still be there. Other messages than replays leave no note.
-func NoteReplay(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, m outbox.Message, s outbox.Settlement) error {
+func NoteReplay(ctx context.Context, js jetstream.JetStream, p contract.Prefix, m outbox.Message, s outbox.Settlement) error {
 	if m.ReplayOf == "" || m.Source == "" {
 		return nil
 	}
@@ -45,7 +46,7 @@ func NoteReplay(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, m 
 	return nil
 }
 
-func noteKey(p outbox.Prefix, source, id string) string {
+func noteKey(p contract.Prefix, source, id string) string {
 	return noteKeys + "." + source + "." + p.DeadToken(id, 0)
 }
 
@@ -131,5 +132,5 @@ func (d *Store) own(ctx context.Context, r replayMessage, sequence, after uint64
 // is compares what tells a replay from all other messages.
 func (r replayMessage) is(msg *jetstream.RawStreamMsg) bool {
 	source, _, _, _ := r.prefix.ParseOut(msg.Subject)
-	return source == r.source && wire.First(msg.Header, outbox.HeaderMessageID) == r.id && wire.First(msg.Header, outbox.HeaderOrderPosition) == wire.First(r.msg.Header, outbox.HeaderOrderPosition)
+	return source == r.source && wire.First(msg.Header, contract.HeaderMessageID) == r.id && wire.First(msg.Header, contract.HeaderOrderPosition) == wire.First(r.msg.Header, contract.HeaderOrderPosition)
 }

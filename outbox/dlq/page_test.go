@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // bulk stores dead letters of many sources, from m-<from> on: of every fifth the status is 503.
@@ -75,7 +76,7 @@ func TestPage_NewestFirst(t *testing.T) {
 func TestQuery_WhatTheHeadersSay(t *testing.T) {
 	t.Parallel()
 	l := Stored{Letter: letter("m:r2", 7)}
-	l.Header[outbox.HeaderReplayOf], l.Header[outbox.HeaderReplayCount] = []string{"m"}, []string{"2"}
+	l.Header[contract.HeaderReplayOf], l.Header[contract.HeaderReplayCount] = []string{"m"}, []string{"2"}
 	l.Subject = "redox.out.clinic-a.send." + goldenToken
 	for text, q := range map[string]Query{
 		"status=400": {Statuses: []string{"400"}}, "status=4xx": {Statuses: []string{"4xx"}}, "status=none": {Statuses: []string{"none"}}, "status=5XX": {Statuses: []string{"5XX"}},

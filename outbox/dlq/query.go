@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -32,7 +33,7 @@ type Query struct {
 	IDs []string
 	// WithReplays has IDs stand for their replays as well.
 	WithReplays bool
-	// DataModels and EventTypes of the body's Meta, as [outbox.SafeName] shows them: NoName
+	// DataModels and EventTypes of the body's Meta, as [contract.SafeName] shows them: NoName
 	// stands for all that are not shown. Bodies in the object store are read only
 	// for these.
 	DataModels, EventTypes []string
@@ -81,8 +82,8 @@ func (q Query) names(id string) bool {
 func (q Query) Validate() error {
 	var errs []error
 	for _, source := range q.Sources {
-		if source != outbox.NoSource {
-			errs = append(errs, outbox.CheckSource(source))
+		if source != contract.NoSource {
+			errs = append(errs, contract.CheckSource(source))
 		}
 	}
 	for _, pattern := range q.SourcePatterns {
@@ -128,7 +129,7 @@ func (q Query) Validate() error {
 
 // subjects are the narrowest filters of the stream that cover q. Without any
 // they cover also what no worker wrote.
-func (q Query) subjects(p outbox.Prefix) []string {
+func (q Query) subjects(p contract.Prefix) []string {
 	sources, settlements := q.Sources, q.Settlements
 	if len(sources)+len(settlements) == 0 {
 		return []string{p.String() + ".dlq.>"}
@@ -142,7 +143,7 @@ func (q Query) subjects(p outbox.Prefix) []string {
 	var all []string
 	for _, source := range sources {
 		for _, s := range settlements {
-			all = append(all, p.DeadSubject(source, s, "*"))
+			all = append(all, p.DeadSubject(source, string(s), "*"))
 		}
 	}
 	slices.Sort(all)
@@ -153,7 +154,7 @@ func (q Query) subjects(p outbox.Prefix) []string {
 func (q Query) matches(l *Stored) bool {
 	source := l.Source
 	if source == "" {
-		source = outbox.NoSource
+		source = contract.NoSource
 	}
 	return within(q.Sources, source) && q.matchesPlace(source, l.DeadSequence) && within(q.Settlements, l.Settlement) && (q.names(l.MessageID) || q.WithReplays && q.names(l.replayOf())) && q.matchesHeaders(l) &&
 		(q.Since.IsZero() || !l.At.Before(q.Since)) && (q.Until.IsZero() || l.At.Before(q.Until))
@@ -163,7 +164,7 @@ func (q Query) matches(l *Stored) bool {
 func (q Query) matchesPlace(source string, sequence uint64) bool {
 	return within(q.Places, sequence) && (q.Through == 0 || sequence <= q.Through) && (len(q.SourcePatterns) == 0 || slices.ContainsFunc(q.SourcePatterns, func(pattern string) bool {
 		matches, err := path.Match(pattern, source)
-		return err == nil && matches && (source != outbox.NoSource || pattern == "*")
+		return err == nil && matches && (source != contract.NoSource || pattern == "*")
 	}))
 }
 
@@ -200,7 +201,7 @@ func (q Query) matchesHeaders(l *Stored) bool {
 
 // Kind is that of the message; empty where its header names none that there is.
 func (d Letter) Kind() outbox.Kind {
-	switch kind := outbox.Kind(wire.First(d.Header, outbox.HeaderKind)); kind {
+	switch kind := outbox.Kind(wire.First(d.Header, contract.HeaderKind)); kind {
 	case "":
 		return outbox.KindDataModel
 	case outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform:

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -324,20 +325,20 @@ func (d *Store) send(ctx context.Context, r replayMessage) (*jetstream.PubAck, e
 	if err != nil {
 		return nil, err
 	}
-	r.msg.Header[outbox.HeaderID] = []string{wire.DedupID(key, r.source, r.id)}
+	r.msg.Header[contract.HeaderID] = []string{wire.DedupID(key, r.source, r.id)}
 	if size, limit := wire.Size(m.Msg), d.js.Conn().MaxPayload(); size > limit {
 		if len(r.msg.Data) == 0 {
 			return nil, &outbox.SizeError{What: "message", Size: size, Limit: limit, Name: publish.MaxPayloadName}
 		}
-		m.Object = outbox.BodyName(r.source, outbox.NewID())
+		m.Object = contract.BodyName(r.source, outbox.NewID())
 		if err := d.bodies.Put(ctx, m.Object, r.msg.Data); err != nil {
 			return nil, err
 		}
 		r.msg.Data = nil
-		r.msg.Header[outbox.HeaderBodyObject] = []string{m.Object}
+		r.msg.Header[contract.HeaderBodyObject] = []string{m.Object}
 	}
 	// What is named by a message that moves must not seem to be named by none.
-	if name := wire.First(r.msg.Header, outbox.HeaderBodyObject); name != "" && m.Object == "" {
+	if name := wire.First(r.msg.Header, contract.HeaderBodyObject); name != "" && m.Object == "" {
 		if err := d.bodies.Touch(ctx, name); err != nil && !errors.Is(err, outbox.ErrBodyMissing) { // the worker tells that
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -19,7 +20,7 @@ import (
 func TestReplay_InsideTheDuplicateWindow(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
-	ack, err := g.Publish("redox.out.clinic-a.send", outbox.HeaderID, "m-1", "X-Mine", "1")
+	ack, err := g.Publish("redox.out.clinic-a.send", contract.HeaderID, "m-1", "X-Mine", "1")
 	g.Must(err)
 	g.remove(ack.Sequence)
 	g.bury(letter("m-1", ack.Sequence))
@@ -64,14 +65,14 @@ func TestReplay_KeepsTheOrderOfTokens(t *testing.T) {
 	}
 	// The first of token a was replayed and failed again: it comes last, and has its old place.
 	letters[0].MessageID, letters[0].Sequence = "m-00:r1", 500
-	letters[0].Header[outbox.HeaderReplayOf], letters[0].Header[outbox.HeaderReplayCount], letters[0].Header[outbox.HeaderOrderPosition] = []string{"m-00"}, []string{"1"}, []string{"1"}
+	letters[0].Header[contract.HeaderReplayOf], letters[0].Header[contract.HeaderReplayCount], letters[0].Header[contract.HeaderOrderPosition] = []string{"m-00"}, []string{"1"}, []string{"1"}
 	slices.Reverse(letters)
 	g.bury(letters...)
 	g.replayAll(ReplayOptions{AtOnce: 16})
 	for _, token := range tokens {
 		last := ""
 		for _, m := range g.Queued() {
-			if wire.First(m.Header, outbox.HeaderOrderToken) != token {
+			if wire.First(m.Header, contract.HeaderOrderToken) != token {
 				continue
 			}
 			id := idOf(m.Header)
@@ -185,7 +186,7 @@ func TestReplay_ManyOperatorsAtOnce(t *testing.T) {
 	count, last := map[string]int{}, ""
 	for _, m := range g.Queued() {
 		count[idOf(m.Header)]++
-		if id := idOf(m.Header); wire.First(m.Header, outbox.HeaderOrderToken) != "" {
+		if id := idOf(m.Header); wire.First(m.Header, contract.HeaderOrderToken) != "" {
 			if id <= last {
 				t.Errorf("%s comes after %s", id, last)
 			}
@@ -206,7 +207,7 @@ func TestReplay_ManyOperatorsAtOnce(t *testing.T) {
 func TestReplay_IDsThatAreTaken(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
-	_, err := g.Publish("redox.out.clinic-a.send", outbox.HeaderID, "m-1:r1")
+	_, err := g.Publish("redox.out.clinic-a.send", contract.HeaderID, "m-1:r1")
 	g.Must(err)
 	g.bury(letter("m-1", 5), letter("m-1", 9))
 	if got := g.replayAll(ReplayOptions{AtOnce: 1}); got != "m-1 replayed, m-1 replayed" {
@@ -215,10 +216,10 @@ func TestReplay_IDsThatAreTaken(t *testing.T) {
 	if got := g.queuedIDs(); got != "m-1:r1 m-1:r1 m-1:r2" {
 		t.Errorf("queued %s", got)
 	}
-	if got := sequences(g.Queued(), outbox.HeaderOrderPosition); got != "1: 2:5 3:9" {
+	if got := sequences(g.Queued(), contract.HeaderOrderPosition); got != "1: 2:5 3:9" {
 		t.Errorf("positions %s", got)
 	}
-	if got := sequences(g.Queued(), outbox.HeaderReplayCount); got != "1: 2:1 3:2" {
+	if got := sequences(g.Queued(), contract.HeaderReplayCount); got != "1: 2:1 3:2" {
 		t.Errorf("counts %s", got)
 	}
 	g.left(0)
@@ -228,7 +229,7 @@ func TestReplay_Deadlines(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
 	past, future := letter("past", 1), letter("future", 2)
-	past.Header[outbox.HeaderDeadline], future.Header[outbox.HeaderDeadline] = []string{"2020-01-01T00:00:00Z"}, []string{"2199-01-01T00:00:00Z"}
+	past.Header[contract.HeaderDeadline], future.Header[contract.HeaderDeadline] = []string{"2020-01-01T00:00:00Z"}, []string{"2199-01-01T00:00:00Z"}
 	g.bury(past, future)
 	if got := g.replayAll(ReplayOptions{KeepDeadline: true}); got != "past late, future replayed" {
 		t.Fatal(got)
@@ -239,7 +240,7 @@ func TestReplay_Deadlines(t *testing.T) {
 			t.Errorf("%+v, %v", h, err)
 		}
 	}
-	if got := sequences(g.Queued(), outbox.HeaderDeadline); got != "1:2199-01-01T00:00:00Z 2:" {
+	if got := sequences(g.Queued(), contract.HeaderDeadline); got != "1:2199-01-01T00:00:00Z 2:" {
 		t.Errorf("deadlines %s", got)
 	}
 }
@@ -275,12 +276,12 @@ func TestReplay_Refused(t *testing.T) {
 	g := newGraveyard(t)
 	nowhere, kind := letter("nowhere", 1), letter("kind", 2)
 	nowhere.Source, nowhere.Settlement, nowhere.Subject = "", outbox.Poison, "redox.out.UPPER.send"
-	kind.Settlement, kind.Header[outbox.HeaderKind] = outbox.Poison, []string{"x"}
+	kind.Settlement, kind.Header[contract.HeaderKind] = outbox.Poison, []string{"x"}
 	g.bury(nowhere, kind, letter("good", 3))
 	if got := g.replayAll(ReplayOptions{}); got != "nowhere refused, kind refused, good replayed" {
 		t.Error(got)
 	}
-	for h, err := range g.Replay(g.Ctx(), g.selected(Query{Sources: []string{outbox.NoSource}}), ReplayOptions{}) {
+	for h, err := range g.Replay(g.Ctx(), g.selected(Query{Sources: []string{contract.NoSource}}), ReplayOptions{}) {
 		if err != nil || !strings.Contains(h.Reason, "none that a worker serves") || !strings.Contains(h.Reason, "discard it") {
 			t.Errorf("%+v, %v", h, err)
 		}
@@ -302,7 +303,7 @@ func TestReplay_TooLargeForItsHeaders(t *testing.T) {
 		t.Fatal(got)
 	}
 	queued := g.Queued()
-	name := wire.First(queued[0].Header, outbox.HeaderBodyObject)
+	name := wire.First(queued[0].Header, contract.HeaderBodyObject)
 	body, err := g.bodies.Get(g.Ctx(), name, -1)
 	if err != nil || string(body) != string(l.Body) || len(queued[0].Data) != 0 || !strings.HasPrefix(name, "clinic-a/") {
 		t.Errorf("object %q of %d bytes, %v", name, len(body), err)
@@ -315,7 +316,7 @@ func TestReplay_ClaimCheck(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
 	l := letter("m-1", 1)
-	l.Body, l.Header[outbox.HeaderBodyObject] = nil, []string{"clinic-a/dlq-1"}
+	l.Body, l.Header[contract.HeaderBodyObject] = nil, []string{"clinic-a/dlq-1"}
 	g.put("clinic-a/dlq-1", []byte("body"))
 	before := g.objectSequence("clinic-a/dlq-1")
 	g.bury(l)
@@ -323,7 +324,7 @@ func TestReplay_ClaimCheck(t *testing.T) {
 	if g.objectSequence("clinic-a/dlq-1") == before {
 		t.Error("the object was not touched: it may be collected while the message moves")
 	}
-	if name := wire.First(g.Queued()[0].Header, outbox.HeaderBodyObject); name != "clinic-a/dlq-1" {
+	if name := wire.First(g.Queued()[0].Header, contract.HeaderBodyObject); name != "clinic-a/dlq-1" {
 		t.Errorf("object %q", name)
 	}
 	if _, err := g.bodies.Get(g.Ctx(), "clinic-a/dlq-1", -1); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -18,7 +19,7 @@ func (d *Store) Restore(ctx context.Context, l Letter) (stored bool, err error) 
 		return false, errors.New("outbox: it is no dead letter: message id, settlement or instant is missing or unknown")
 	}
 	if l.Source != "" {
-		if err := outbox.CheckSource(l.Source); err != nil {
+		if err := contract.CheckSource(l.Source); err != nil {
 			return false, err
 		}
 	}
@@ -35,11 +36,11 @@ func (d *Store) Restore(ctx context.Context, l Letter) (stored bool, err error) 
 		if l.Source == "" || len(l.Body) == 0 {
 			return false, tooLarge(size, limit, "max_payload of the NATS server")
 		}
-		object = outbox.BodyName(l.Source, outbox.NewID())
+		object = contract.BodyName(l.Source, outbox.NewID())
 		if err := d.bodies.Put(work, object, l.Body); err != nil {
 			return false, err
 		}
-		l.Header[outbox.HeaderBodyObject] = []string{object}
+		l.Header[contract.HeaderBodyObject] = []string{object}
 		l.Body = nil
 	}
 	_, err = d.js.PublishMsg(work, l.Encode(d.config.Prefix))

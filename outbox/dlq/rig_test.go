@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -36,7 +37,7 @@ var buriedAt = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 func newGraveyard(t *testing.T) graveyard {
 	t.Helper()
 	r := outboxtest.New(t)
-	r.Provision(streams.Set{Names: outbox.Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	return graveyard{r, lettersOf(r)}
 }
 
@@ -63,7 +64,7 @@ func letter(id string, sequence uint64) Letter {
 func orderedLetter(id, token string, sequence uint64) Letter {
 	l := letter(id, sequence)
 	l.Subject = "redox.out.clinic-a.send." + token
-	l.Header[outbox.HeaderOrderToken] = []string{token}
+	l.Header[contract.HeaderOrderToken] = []string{token}
 	return l
 }
 
@@ -172,7 +173,7 @@ func (g graveyard) replayAll(o ReplayOptions) string {
 
 // idOf is the message id in headers.
 func idOf(h nats.Header) string {
-	return cmp.Or(wire.First(h, outbox.HeaderMessageID), wire.First(h, outbox.HeaderID))
+	return cmp.Or(wire.First(h, contract.HeaderMessageID), wire.First(h, contract.HeaderID))
 }
 
 func (g graveyard) queuedIDs() string {
@@ -271,7 +272,7 @@ func (g graveyard) forgets(id string, d time.Duration) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for first, deadline := true, time.Now().Add(d); ; first = false {
-		ack, err := g.Publish("redox.out.clinic-b.request", outbox.HeaderID, id)
+		ack, err := g.Publish("redox.out.clinic-b.request", contract.HeaderID, id)
 		g.Must(err)
 		if !ack.Duplicate {
 			g.remove(ack.Sequence)

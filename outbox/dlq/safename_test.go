@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // A patient's number in the place of a name is nowhere in what is listed, and such dead
@@ -25,8 +25,8 @@ func TestDeadLetters_NamesThatAreNoWordsAreNotShown(t *testing.T) {
 		}
 	}
 	for want, q := range map[string]Query{
-		"number":      {DataModels: []string{outbox.NoName}},
-		"event":       {EventTypes: []string{outbox.NoName}},
+		"number":      {DataModels: []string{contract.NoName}},
+		"event":       {EventTypes: []string{contract.NoName}},
 		"":            {DataModels: []string{"MRN7843627"}},
 		"event named": {DataModels: []string{"Order"}},
 		"named":       {DataModels: []string{"Order"}, EventTypes: []string{"New"}},

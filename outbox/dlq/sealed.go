@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 	"github.com/redoxworker/redoxworker/outbox/seal"
@@ -24,18 +25,18 @@ import (
 var errNoRing = errors.New("it is sealed, and there is no ring of keys here: set seal.ring_file")
 
 // SealedBy returns the id of the key with which the message was sealed; "" if it was not.
-func (d Letter) SealedBy() string { return seal.KeyOf(wire.First(d.Header, outbox.HeaderSeal)) }
+func (d Letter) SealedBy() string { return seal.KeyOf(wire.First(d.Header, contract.HeaderSeal)) }
 
 // Sealed reports whether the message was sealed.
-func (d Letter) Sealed() bool { return len(d.Header[outbox.HeaderSeal]) > 0 }
+func (d Letter) Sealed() bool { return len(d.Header[contract.HeaderSeal]) > 0 }
 
 // message is the one that died, as far as it can be read: its id and lane, and what seals it.
-func (d Letter) message(p outbox.Prefix) (outbox.Message, error) {
+func (d Letter) message(p contract.Prefix) (outbox.Message, error) {
 	h := maps.Clone(d.Header)
 	if h == nil {
 		h = nats.Header{}
 	}
-	h[outbox.HeaderMessageID] = []string{d.MessageID}
+	h[contract.HeaderMessageID] = []string{d.MessageID}
 	return outbox.Decode(p, outbox.Stored{Subject: d.Subject, Header: h, Body: d.Body, Sequence: d.Sequence})
 }
 
@@ -66,18 +67,18 @@ func (d *Store) Header(ctx context.Context, l Stored) (nats.Header, error) {
 		return nil, err
 	}
 	h := maps.Clone(l.Header)
-	delete(h, outbox.HeaderSeal)
-	delete(h, outbox.HeaderSealed)
-	for name, value := range map[string]string{outbox.HeaderPath: m.Path, outbox.HeaderContentType: m.ContentType, outbox.HeaderAccept: m.Accept} {
+	delete(h, contract.HeaderSeal)
+	delete(h, contract.HeaderSealed)
+	for name, value := range map[string]string{contract.HeaderPath: m.Path, contract.HeaderContentType: m.ContentType, contract.HeaderAccept: m.Accept} {
 		if value != "" {
 			h[name] = []string{value}
 		}
 	}
 	if l.Kind() == outbox.KindFHIR || l.Kind() == outbox.KindPlatform {
-		h[outbox.HeaderMethod] = []string{m.Method}
+		h[contract.HeaderMethod] = []string{m.Method}
 	}
 	for name, values := range m.Header {
-		h[outbox.RequestHeaderPrefix+name] = values
+		h[contract.RequestHeaderPrefix+name] = values
 	}
 	return h, nil
 }
@@ -139,7 +140,7 @@ func (d *Store) resealed(l Stored, body []byte) (Stored, error) {
 		return l, err
 	}
 	l = l.withBody(m.Body)
-	l.Header[outbox.HeaderSeal], l.Header[outbox.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
+	l.Header[contract.HeaderSeal], l.Header[contract.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
 	return l, nil
 }
 
@@ -154,7 +155,7 @@ func (d *Store) enclosed(l Letter) (Letter, error) {
 // Seal returns the dead letter with its body and the headers that are of a patient encrypted, as
 // [outbox.Message.Seal] does. One that is sealed, or whose message breaks the contract, stays as it is; so does a body
 // in the object store. The error is one of package seal.
-func (d Letter) Seal(ring *seal.Ring, p outbox.Prefix) (Letter, error) {
+func (d Letter) Seal(ring *seal.Ring, p contract.Prefix) (Letter, error) {
 	if d.Sealed() {
 		return d, nil
 	}
@@ -177,12 +178,12 @@ func (d Letter) Seal(ring *seal.Ring, p outbox.Prefix) (Letter, error) {
 			delete(sealed.Header, name) // it is among the sealed ones, or is set anew
 		}
 	}
-	for _, name := range [...]string{outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited, outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderOrderToken} {
+	for _, name := range [...]string{contract.HeaderReplayOf, contract.HeaderReplayCount, contract.HeaderEdited, contract.HeaderOrderPosition, contract.HeaderOrderBehind, contract.HeaderOrderToken} {
 		if values := d.Header[name]; len(values) > 0 {
 			sealed.Header[name] = values
 		}
 	}
-	sealed.Header[outbox.HeaderSeal], sealed.Header[outbox.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
+	sealed.Header[contract.HeaderSeal], sealed.Header[contract.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
 	return sealed, nil
 }
 
@@ -219,7 +220,7 @@ func (d *Store) Rewrap(ctx context.Context, l Stored) (done bool, err error) {
 	if err != nil || !changed {
 		return false, err
 	}
-	l.Header[outbox.HeaderSeal] = []string{envelope}
+	l.Header[contract.HeaderSeal] = []string{envelope}
 	msg := l.Encode(d.config.Prefix)
 	msg.Subject = l.DeadSubject
 	delete(msg.Header, jetstream.ExpectedLastSubjSeqHeader)

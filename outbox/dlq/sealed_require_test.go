@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
@@ -20,7 +20,7 @@ func TestSealed_UnsealedWhereRequired(t *testing.T) {
 	g.config.RequireSeal = true
 	aside := letter("aside", 3)
 	g.put("clinic-a/aside", aside.Body)
-	aside.Header[outbox.HeaderBodyObject], aside.Body = []string{"clinic-a/aside"}, nil
+	aside.Header[contract.HeaderBodyObject], aside.Body = []string{"clinic-a/aside"}, nil
 	ordered := orderedLetter("ordered", goldenToken, 4)
 	long := letter(strings.Repeat("y", wire.MaxID), 5)
 	g.bury(letter("m-1", 1), letter("m-2", 2), aside, ordered, long)

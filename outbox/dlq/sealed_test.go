@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
@@ -68,7 +69,7 @@ func TestSealed_DeadLetters(t *testing.T) {
 		l := g.listed(id)
 		body, err := g.Body(g.Ctx(), l)
 		h, headerErr := g.Header(g.Ctx(), l)
-		if err != nil || headerErr != nil || !bytes.Contains(body, []byte(canary)) || !strings.Contains(h.Get(outbox.HeaderPath), canary) || h.Get(outbox.HeaderMethod) != "PUT" || h.Get(outbox.HeaderSealed) != "" {
+		if err != nil || headerErr != nil || !bytes.Contains(body, []byte(canary)) || !strings.Contains(h.Get(contract.HeaderPath), canary) || h.Get(contract.HeaderMethod) != "PUT" || h.Get(contract.HeaderSealed) != "" {
 			t.Errorf("%s: %s, %v, %v, %v", id, body, h, err, headerErr)
 		}
 		if kept, err := g.Kept(g.Ctx(), l); err != nil || bytes.Contains(kept, []byte(canary)) {
@@ -93,7 +94,7 @@ func TestSealed_DeadLetters(t *testing.T) {
 	if stored, err := g.Restore(g.Ctx(), clear); err != nil || !stored {
 		t.Fatalf("%t, %v", stored, err)
 	}
-	if l := g.listed("m-4"); !l.Sealed() || bytes.Contains(l.Body, []byte(canary)) || l.Header.Get(outbox.HeaderPath) != "" {
+	if l := g.listed("m-4"); !l.Sealed() || bytes.Contains(l.Body, []byte(canary)) || l.Header.Get(contract.HeaderPath) != "" {
 		t.Errorf("restored in the clear: %v", l.Header)
 	}
 	if got := g.outcomes(g.Replay(g.Ctx(), g.selected(Query{}), ReplayOptions{AtOnce: 1})); got != "m-1 replayed, claim-2 replayed, m-4 replayed" {
@@ -188,7 +189,7 @@ func TestSealed_AReplayWhoseIDHasATime(t *testing.T) {
 	died := found[0].Letter
 	g.discardAll(DiscardOptions{})
 	died.MessageID += ":r1@2026-11-30T12:00:00.5Z"
-	died.Header[outbox.HeaderReplayOf], died.Header[outbox.HeaderReplayCount] = []string{"m-1"}, []string{"1"}
+	died.Header[contract.HeaderReplayOf], died.Header[contract.HeaderReplayCount] = []string{"m-1"}, []string{"1"}
 	g.bury(died)
 	if got := g.replayAll(ReplayOptions{}); got != died.MessageID+" replayed" {
 		t.Fatal(got)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Selection is a list of dead letters to be replayed or discarded: those that
@@ -123,11 +123,11 @@ func (s Selection) Len() int { return len(s.entries) }
 // Query returns the query that made s.
 func (s Selection) Query() Query { return s.query }
 
-// IDs are the message ids of the dead letters, by source; [outbox.NoSource] stands for none.
+// IDs are the message ids of the dead letters, by source; [contract.NoSource] stands for none.
 func (s Selection) IDs() map[string][]string {
 	ids := map[string][]string{}
 	for _, e := range s.entries {
-		source := cmp.Or(e.source, outbox.NoSource)
+		source := cmp.Or(e.source, contract.NoSource)
 		ids[source] = append(ids[source], e.id)
 	}
 	return ids
@@ -168,12 +168,12 @@ func (s Selection) Shared(ids []string) *SharedIDError {
 }
 
 // sourcesOf are the sources that have a dead letter of a message id in the query that made
-// s, sorted; [outbox.NoSource] stands for none.
+// s, sorted; [contract.NoSource] stands for none.
 func (s Selection) sourcesOf(id string) []string {
 	var sources []string
 	for key := range s.found {
 		if key.id == id {
-			sources = append(sources, cmp.Or(key.source, outbox.NoSource))
+			sources = append(sources, cmp.Or(key.source, contract.NoSource))
 		}
 	}
 	slices.Sort(sources)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -17,7 +18,7 @@ func TestSettled(t *testing.T) {
 		by[h.MessageID] = h
 	}
 	for _, m := range g.Queued() {
-		switch wire.First(m.Header, outbox.HeaderReplayOf) {
+		switch wire.First(m.Header, contract.HeaderReplayOf) {
 		case "delivered":
 			g.settle(m)
 		case "noteless":

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/shown"
 )
 
@@ -31,7 +32,7 @@ func (d Letter) MarshalJSON() ([]byte, error) { return d.shown().JSON() }
 
 func (l Stored) shown() shown.Value {
 	return shown.Of("dlq.Stored", append(l.fields(), "dead_sequence", l.DeadSequence, "stored_at", l.Stored, "size", l.Size,
-		"data_model", outbox.SafeName(l.DataModel), "event_type", outbox.SafeName(l.EventType))...)
+		"data_model", contract.SafeName(l.DataModel), "event_type", contract.SafeName(l.EventType))...)
 }
 
 // Format prints what is no secret and no patient data, whatever the verb: not the headers and body.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -15,7 +16,7 @@ import (
 // letterOf is a dead letter of any source.
 func letterOf(source, id string, sequence uint64) Letter {
 	l := letter(id, sequence)
-	l.Source, l.Subject, l.Body = source, outbox.Prefix("").SendSubject(source), []byte(`{"of":"`+source+`"}`)
+	l.Source, l.Subject, l.Body = source, contract.Prefix("").SendSubject(source), []byte(`{"of":"`+source+`"}`)
 	return l
 }
 
@@ -29,8 +30,8 @@ func TestDeadLetters_TwoSourcesOneID(t *testing.T) {
 	if _, err := g.Get(g.Ctx(), "", "1001"); !errors.As(err, &shared) || !slices.Equal(shared.Sources, []string{"clinic-a", "clinic-b"}) {
 		t.Errorf("without a source: %v", err)
 	}
-	for source, id := range map[string]string{"clinic-a": "1001", "clinic-b": "1001", "": "1002", outbox.NoSource: "1003"} {
-		if found, err := g.Get(g.Ctx(), source, id); err != nil || len(found) != 1 || source != "" && source != outbox.NoSource && found[0].Source != source {
+	for source, id := range map[string]string{"clinic-a": "1001", "clinic-b": "1001", "": "1002", contract.NoSource: "1003"} {
+		if found, err := g.Get(g.Ctx(), source, id); err != nil || len(found) != 1 || source != "" && source != contract.NoSource && found[0].Source != source {
 			t.Errorf("%q %s: %+v, %v", source, id, found, err)
 		}
 	}
@@ -82,7 +83,7 @@ func TestDeadLetters_ReplaysOfTwoSources(t *testing.T) {
 	t.Parallel()
 	g := newGraveyard(t)
 	replayed := letterOf("clinic-b", "1001:r1", 7)
-	replayed.Header[outbox.HeaderReplayOf], replayed.Header[outbox.HeaderReplayCount] = []string{"1001"}, []string{"1"}
+	replayed.Header[contract.HeaderReplayOf], replayed.Header[contract.HeaderReplayCount] = []string{"1001"}, []string{"1"}
 	g.bury(letterOf("clinic-a", "1001", 1), replayed)
 	if found, err := g.Get(g.Ctx(), "clinic-b", "1001"); err != nil || len(found) != 1 || found[0].MessageID != "1001:r1" {
 		t.Errorf("%+v, %v", found, err)
@@ -102,7 +103,7 @@ func TestReplay_NobodyElseCanSuppressIt(t *testing.T) {
 	forged := append(outboxtest.Forgeries("clinic-a", "1001:r1"), "1001:r1")
 	for _, id := range forged {
 		for _, source := range []string{"clinic-b", "clinic-a"} {
-			_, err := g.Publish(outbox.Prefix("").SendSubject(source), outbox.HeaderID, id)
+			_, err := g.Publish(contract.Prefix("").SendSubject(source), contract.HeaderID, id)
 			g.Must(err)
 		}
 	}
@@ -110,7 +111,7 @@ func TestReplay_NobodyElseCanSuppressIt(t *testing.T) {
 		t.Fatal(got)
 	}
 	last := g.Queued()[len(g.Queued())-1]
-	if idOf(last.Header) != "1001:r1" || wire.First(last.Header, outbox.HeaderReplayCount) != "1" || string(last.Data) != `{"of":"clinic-a"}` {
+	if idOf(last.Header) != "1001:r1" || wire.First(last.Header, contract.HeaderReplayCount) != "1" || string(last.Data) != `{"of":"clinic-a"}` {
 		t.Errorf("%v %s", last.Header, last.Data)
 	}
 	g.left(0)

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -37,13 +38,13 @@ type Stored struct {
 	// object; see Object.
 	Size int
 	// DataModel and EventType are those of the body's Meta, as far as the body is
-	// a data-model message, each as [outbox.SafeName] shows it; see [Query] and [Config].
+	// a data-model message, each as [contract.SafeName] shows it; see [Query] and [Config].
 	DataModel, EventType string
 }
 
 // Object is the name of the body in the object store; empty when the body is
 // in the dead letter.
-func (l Stored) Object() string { return wire.First(l.Header, outbox.HeaderBodyObject) }
+func (l Stored) Object() string { return wire.First(l.Header, contract.HeaderBodyObject) }
 
 // SharedIDError is returned when a message id alone does not say which message is meant:
 // messages of several sources have it.
@@ -82,7 +83,7 @@ func (e *UnreadableError) Unwrap() error { return e.Reason }
 // Config configures a Store. The zero value works.
 type Config struct {
 	// Prefix of subjects and streams. Empty means redox.
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// MaxClaim bounds a body read from the object store, in bytes. 0 means
 	// 64 MiB, -1 no bound.
 	MaxClaim int64
@@ -143,7 +144,7 @@ func New(js jetstream.JetStream, cfg Config) (*Store, error) {
 // Get returns all dead letters of a message id of a source, oldest first, with the bodies that are
 // stored in them: usually one, several when the application used an id again. If there is none it
 // returns those of the message's replays. Without a source it looks for the one source that has the
-// id; if several have it, the error is a *[SharedIDError]. [outbox.NoSource] stands for dead
+// id; if several have it, the error is a *[SharedIDError]. [contract.NoSource] stands for dead
 // letters whose subject named no source. [ErrNotFound] means that there is nothing. It reads the
 // whole stream.
 func (d *Store) Get(ctx context.Context, source, id string) ([]Stored, error) {
@@ -181,7 +182,7 @@ func (d *Store) Get(ctx context.Context, source, id string) ([]Stored, error) {
 func (d *Store) readEvent(l *Stored, body []byte) {
 	if d.config.ReadEvent != nil {
 		model, event := d.config.ReadEvent(body)
-		l.DataModel, l.EventType = outbox.SafeName(model), outbox.SafeName(event)
+		l.DataModel, l.EventType = contract.SafeName(model), contract.SafeName(event)
 	}
 }
 

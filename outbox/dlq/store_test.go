@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 )
 
@@ -23,14 +24,14 @@ func TestDeadLetters_ListFilters(t *testing.T) {
 	nobody.Source, nobody.Settlement, nobody.Subject = "", outbox.Poison, "redox.out.x"
 	request.Settlement, request.Body = outbox.Expired, []byte(`{"Meta":{"DataModel":"PatientSearch","EventType":"Query"}}`)
 	fhir := letter("m-5", 5)
-	fhir.Header[outbox.HeaderKind], fhir.Body = []string{"fhir"}, []byte(`not json`)
+	fhir.Header[contract.HeaderKind], fhir.Body = []string{"fhir"}, []byte(`not json`)
 	g.bury(letter("m-1", 1), other, nobody, request, fhir)
 	for _, tt := range []struct {
 		query Query
 		want  string
 	}{
 		{Query{}, "m-1 m-2 m-3 m-4 m-5"},
-		{Query{Sources: []string{"clinic-b", outbox.NoSource}}, "m-2 m-3"},
+		{Query{Sources: []string{"clinic-b", contract.NoSource}}, "m-2 m-3"},
 		{Query{Settlements: []outbox.Settlement{outbox.Rejected, outbox.Expired}}, "m-1 m-4 m-5"},
 		{Query{Sources: []string{"clinic-a"}, Settlements: []outbox.Settlement{outbox.Held}}, ""},
 		{Query{IDs: []string{"m-4", "m-9", "m-1"}}, "m-1 m-4"},
@@ -214,7 +215,7 @@ func TestDeadLetters_GetAndBody(t *testing.T) {
 	g := newGraveyard(t)
 	claimed := letter("big", 3)
 	claimed.Body = nil
-	claimed.Header[outbox.HeaderBodyObject] = []string{"clinic-a/o-1"}
+	claimed.Header[contract.HeaderBodyObject] = []string{"clinic-a/o-1"}
 	g.put("clinic-a/o-1", []byte(`{"Meta":{"DataModel":"Media","EventType":"New"}}`))
 	g.bury(letter("twice", 1), letter("twice", 2), claimed)
 	got, err := g.Get(g.Ctx(), "", "twice")
@@ -276,7 +277,7 @@ func TestDeadLetters_ShowNoBody(t *testing.T) {
 	l := letter("m-1", 1)
 	l.Body = []byte(`{"Meta":{"DataModel":"Order","EventType":"New"},"Patient":"SECRET-NAME"}`)
 	bad := letter("m-2", 2)
-	bad.Body, bad.Header = []byte(`SECRET-NAME`), nats.Header{outbox.HeaderPath: {"/SECRET-NAME"}}
+	bad.Body, bad.Header = []byte(`SECRET-NAME`), nats.Header{contract.HeaderPath: {"/SECRET-NAME"}}
 	g.bury(l, bad)
 	var text strings.Builder
 	for l, err := range g.List(g.Ctx(), Query{Models: true}) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -76,7 +76,7 @@ func isHeaderName(name string) bool {
 
 func isContract(name string) bool {
 	switch name {
-	case outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderTraceParent, outbox.HeaderTraceState:
+	case contract.HeaderContentType, contract.HeaderAccept, contract.HeaderTraceParent, contract.HeaderTraceState:
 		return true
 	}
 	return wire.HasPrefixFold(name, "Redox-")

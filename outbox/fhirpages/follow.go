@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Requester publishes a REQUEST and waits for its reply; an [*outbox.Publisher] does, for as
@@ -56,7 +57,7 @@ func Follow(ctx context.Context, p Requester, first outbox.Message, maxPages int
 	if first.ID == "" {
 		first.ID = outbox.NewID()
 	}
-	first.Kind, first.Lane = outbox.KindFHIR, outbox.LaneRequest
+	first.Kind, first.Lane = outbox.KindFHIR, contract.LaneRequest
 	return func(yield func(Page, error) bool) {
 		m, seen := first, map[[sha256.Size]byte]bool{sha256.Sum256([]byte(first.Path)): true}
 		for n := 1; ; n++ {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/fhirpages"
 )
 
@@ -77,7 +78,7 @@ func TestFollow_AsksForEachPage(t *testing.T) {
 		t.Error(diff)
 	}
 	first := s.asked[0]
-	if first.ID != "s-1" || first.ReplyTo != "redox.reply.clinic-a.s-1" || string(first.Body) != "family=SECRET" || first.Lane != outbox.LaneRequest || first.Kind != outbox.KindFHIR {
+	if first.ID != "s-1" || first.ReplyTo != "redox.reply.clinic-a.s-1" || string(first.Body) != "family=SECRET" || first.Lane != contract.LaneRequest || first.Kind != outbox.KindFHIR {
 		t.Errorf("%+v", first)
 	}
 	third := s.asked[2]

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/shown"
 )
 
@@ -66,7 +67,7 @@ func (p Page) Resources() iter.Seq[json.RawMessage] {
 
 // read reads the Bundle in place: a decoder on a bytes.Buffer does not copy values.
 func (p *Page) read() error {
-	d, bundle := newDecoder(outbox.WithoutMark(p.Reply.Body)), false
+	d, bundle := newDecoder(contract.WithoutMark(p.Reply.Body)), false
 	err := object(d, func(d *jsontext.Decoder, name string) error {
 		switch name {
 		case "link":

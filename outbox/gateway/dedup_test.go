@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
@@ -29,7 +30,7 @@ type dedupRig struct {
 func newDedupRig(t *testing.T, orderSecret []byte) dedupRig {
 	t.Helper()
 	r := outboxtest.With(t, natsdev.Options{})
-	r.Provision(streams.Set{Names: outbox.Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	stop := serveGateway(r, Config{Sources: []string{"clinic-a", "clinic-b"}, OrderSecret: orderSecret})
 	t.Cleanup(stop)
 	p, err := outbox.NewPublisher(r.JS, outbox.PublisherConfig{OrderSecret: orderSecret})
@@ -47,13 +48,13 @@ func (r dedupRig) send(way, source, id string) (receipt outbox.Receipt) {
 	case "library":
 		receipt, err = r.publisher.Publish(r.Ctx(), outbox.Message{Source: source, ID: id, Body: []byte(`{}`)})
 	case "gateway", "gateway, Nats-Msg-Id":
-		name := outbox.HeaderMessageID
+		name := contract.HeaderMessageID
 		if way != "gateway" {
-			name = outbox.HeaderID
+			name = contract.HeaderID
 		}
-		err = json.Unmarshal(askGateway(r.T, r.client, outbox.Prefix("").GatewaySubject(source, outbox.LaneSend), nats.Header{name: {id}}).Data, &receipt)
+		err = json.Unmarshal(askGateway(r.T, r.client, contract.Prefix("").GatewaySubject(source, contract.LaneSend), nats.Header{name: {id}}).Data, &receipt)
 	case "plain client":
-		ack, failed := r.Publish(outbox.Prefix("").SendSubject(source), outbox.HeaderMessageID, id, outbox.HeaderID, source+":"+id)
+		ack, failed := r.Publish(contract.Prefix("").SendSubject(source), contract.HeaderMessageID, id, contract.HeaderID, source+":"+id)
 		if err = failed; err == nil {
 			receipt = outbox.Receipt{ID: id, Stream: ack.Stream, Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 		}
@@ -103,7 +104,7 @@ func TestDedup_AnotherSourceCannotSuppress(t *testing.T) {
 	const id = "order-1001"
 	r := newDedupRig(t, outboxtest.Secret)
 	for _, forged := range outboxtest.Forgeries("clinic-a", id) {
-		_, err := r.Publish(outbox.Prefix("").SendSubject("clinic-b"), outbox.HeaderID, forged)
+		_, err := r.Publish(contract.Prefix("").SendSubject("clinic-b"), contract.HeaderID, forged)
 		r.Must(err)
 		if len(forged) <= 200 {
 			r.send("gateway", "clinic-b", forged)
@@ -112,15 +113,15 @@ func TestDedup_AnotherSourceCannotSuppress(t *testing.T) {
 	}
 	// The gateway as an oracle: it makes a token of any key that a header can hold.
 	for _, key := range []string{id, "clinic-a:" + id, "clinic-a\n" + id, "\nclinic-a\n" + id, "clinic-a\x00" + id, "\tclinic-a\n" + id} {
-		in := nats.Header{outbox.HeaderOrderKey: {key}, outbox.HeaderID: {outbox.NewID()}}
+		in := nats.Header{contract.HeaderOrderKey: {key}, contract.HeaderID: {outbox.NewID()}}
 		var receipt outbox.Receipt
-		answer := askGateway(t, r.client, outbox.Prefix("").GatewaySubject("clinic-b", outbox.LaneSend), in)
+		answer := askGateway(t, r.client, contract.Prefix("").GatewaySubject("clinic-b", contract.LaneSend), in)
 		if json.Unmarshal(answer.Data, &receipt) != nil {
 			continue // refused
 		}
-		_, _, token, _ := outbox.Prefix("").ParseOut(r.Out(receipt.Sequence).Subject)
+		_, _, token, _ := contract.Prefix("").ParseOut(r.Out(receipt.Sequence).Subject)
 		for _, forged := range []string{token, "clinic-a:" + token} {
-			_, err := r.Publish(outbox.Prefix("").SendSubject("clinic-b"), outbox.HeaderID, forged)
+			_, err := r.Publish(contract.Prefix("").SendSubject("clinic-b"), contract.HeaderID, forged)
 			r.Must(err)
 		}
 	}
@@ -142,7 +143,7 @@ func TestDedup_RequestsOfTwoSources(t *testing.T) {
 	r := newDedupRig(t, nil)
 	stop := r.answersFrom("clinic-a", "clinic-b")
 	for _, source := range []string{"clinic-a", "clinic-b"} {
-		answer := askGateway(t, r.client, outbox.Prefix("").GatewaySubject(source, outbox.LaneRequest), nats.Header{outbox.HeaderMessageID: {"q-1"}})
+		answer := askGateway(t, r.client, contract.Prefix("").GatewaySubject(source, contract.LaneRequest), nats.Header{contract.HeaderMessageID: {"q-1"}})
 		if reply, err := outbox.DecodeReply(answer); err != nil || reply.MessageID != "q-1" || string(reply.Body) != source {
 			t.Errorf("%s through the gateway: %+v, %v", source, reply, err)
 		}
@@ -152,7 +153,7 @@ func TestDedup_RequestsOfTwoSources(t *testing.T) {
 	}
 	stop() // it answers also what the queue does not take
 	var refused *outbox.GatewayError
-	answer := askGateway(t, r.client, outbox.Prefix("").GatewaySubject("clinic-b", outbox.LaneRequest), nats.Header{outbox.HeaderMessageID: {"q-2"}})
+	answer := askGateway(t, r.client, contract.Prefix("").GatewaySubject("clinic-b", contract.LaneRequest), nats.Header{contract.HeaderMessageID: {"q-2"}})
 	if _, err := outbox.DecodeReply(answer); !errors.As(err, &refused) || refused.Code != "409" {
 		t.Errorf("a second request of one source: %v, %v", answer.Header, err)
 	}
@@ -163,9 +164,9 @@ func (r dedupRig) answersFrom(sources ...string) (stop func()) {
 	r.T.Helper()
 	var subs []*nats.Subscription
 	for _, source := range sources {
-		sub, err := r.client.Subscribe(outbox.Prefix("").RequestSubject(source), func(in *nats.Msg) {
-			reply := outbox.Reply{MessageID: wire.First(in.Header, outbox.HeaderMessageID), Settlement: outbox.Delivered, Body: []byte(source)}
-			if err := r.client.PublishMsg(reply.Encode(wire.First(in.Header, outbox.HeaderReplyTo))); err != nil {
+		sub, err := r.client.Subscribe(contract.Prefix("").RequestSubject(source), func(in *nats.Msg) {
+			reply := outbox.Reply{MessageID: wire.First(in.Header, contract.HeaderMessageID), Settlement: outbox.Delivered, Body: []byte(source)}
+			if err := r.client.PublishMsg(reply.Encode(wire.First(in.Header, contract.HeaderReplyTo))); err != nil {
 				r.T.Error(err)
 			}
 		})
@@ -214,7 +215,7 @@ func TestDedup_LongIDs(t *testing.T) {
 		{wire.MaxSource + 1 + wire.MaxID, wire.MaxID, wire.MaxID}, {wire.MaxDedupID, 1, 1}, {wire.MaxDedupID + 1, 1, 0},
 	} {
 		h := nats.Header{}
-		for name, n := range map[string]int{outbox.HeaderID: tt.dedup, outbox.HeaderMessageID: tt.own} {
+		for name, n := range map[string]int{contract.HeaderID: tt.dedup, contract.HeaderMessageID: tt.own} {
 			if n > 0 {
 				h[name] = []string{strings.Repeat("i", n)}
 			}
@@ -225,16 +226,16 @@ func TestDedup_LongIDs(t *testing.T) {
 		}
 	}
 	r := newDedupRig(t, nil)
-	for _, name := range []string{outbox.HeaderID, outbox.HeaderMessageID} {
-		answer := askGateway(t, r.client, outbox.Prefix("").GatewaySubject("clinic-a", outbox.LaneSend), nats.Header{name: {strings.Repeat("i", 200+1)}})
+	for _, name := range []string{contract.HeaderID, contract.HeaderMessageID} {
+		answer := askGateway(t, r.client, contract.Prefix("").GatewaySubject("clinic-a", contract.LaneSend), nats.Header{name: {strings.Repeat("i", 200+1)}})
 		var refused *outbox.GatewayError
 		if _, err := outbox.DecodeReply(answer); !errors.As(err, &refused) || refused.Code != "400" || !strings.Contains(refused.Error(), name+" is longer than 200 bytes") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var receipt outbox.Receipt
-	both := nats.Header{outbox.HeaderID: {"stream's"}, outbox.HeaderMessageID: {"own"}}
-	if err := json.Unmarshal(askGateway(t, r.client, outbox.Prefix("").GatewaySubject("clinic-a", outbox.LaneSend), both).Data, &receipt); err != nil || receipt.ID != "own" {
+	both := nats.Header{contract.HeaderID: {"stream's"}, contract.HeaderMessageID: {"own"}}
+	if err := json.Unmarshal(askGateway(t, r.client, contract.Prefix("").GatewaySubject("clinic-a", contract.LaneSend), both).Data, &receipt); err != nil || receipt.ID != "own" {
 		t.Errorf("both: %+v, %v", receipt, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 )
 
@@ -34,7 +35,7 @@ func TestGateway_StopAnswersWhatItTook(t *testing.T) {
 					half.Add(1)
 					first()
 				}
-				msg := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: []byte("{}"), Header: nats.Header{outbox.HeaderID: {fmt.Sprintf("%d-%d", c, i)}}}
+				msg := &nats.Msg{Subject: "redox.gateway.clinic-a.send", Data: []byte("{}"), Header: nats.Header{contract.HeaderID: {fmt.Sprintf("%d-%d", c, i)}}}
 				answer, err := client.RequestMsg(msg, 2*time.Minute)
 				if err != nil {
 					t.Errorf("request %d-%d: %v", c, i, err)
@@ -68,11 +69,11 @@ func TestGateway_PublishedNotRequested(t *testing.T) {
 	r := provisioned(t)
 	stop := serveGateway(r, Config{Sources: []string{"clinic-a"}})
 	client := r.Connect().Conn()
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
-		if err := client.Publish(outbox.Prefix("").GatewaySubject("clinic-a", lane), []byte("{}")); err != nil {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
+		if err := client.Publish(contract.Prefix("").GatewaySubject("clinic-a", lane), []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
-		askGateway(t, client, outbox.Prefix("").GatewaySubject("clinic-a", lane), nats.Header{outbox.HeaderID: {"no id"}})
+		askGateway(t, client, contract.Prefix("").GatewaySubject("clinic-a", lane), nats.Header{contract.HeaderID: {"no id"}})
 	}
 	stop()
 	s, err := r.JS.Stream(r.Ctx(), "REDOX_OUT")

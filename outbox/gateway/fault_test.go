@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 )
 
@@ -14,7 +15,7 @@ func TestFault_WhatMayBeStoredIsNotSaidToBeLost(t *testing.T) {
 	t.Parallel()
 	for _, last := range []error{outbox.ErrPermission, outbox.ErrQueueFull, outbox.ErrNoStream} {
 		code, text := fault(fmt.Errorf("%w; a try before got no answer, and %w", last, publish.ErrMayBeStored))
-		if code != "503" || strings.Contains(text, "nothing was stored") || !strings.Contains(text, "same "+outbox.HeaderMessageID) {
+		if code != "503" || strings.Contains(text, "nothing was stored") || !strings.Contains(text, "same "+contract.HeaderMessageID) {
 			t.Errorf("%v: %s %s", last, code, text)
 		}
 		code, text = fault(fmt.Errorf("%w: %w", outbox.ErrInDoubt, last))

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/seal"
@@ -24,7 +25,7 @@ import (
 // Config configures a Gateway.
 type Config struct {
 	// Prefix of subjects and streams. Empty means redox.
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Sources lists the sources that are served at first; see [Gateway.SetSources]. Empty means
 	// none: the gateway runs and answers nobody.
 	Sources []string
@@ -95,7 +96,7 @@ func unique(sources []string) []string {
 func checkSources(sources []string) error {
 	var errs []error
 	for _, source := range sources {
-		errs = append(errs, outbox.CheckSource(source))
+		errs = append(errs, contract.CheckSource(source))
 	}
 	return errors.Join(errs...)
 }
@@ -135,7 +136,7 @@ type Gateway struct {
 // Stats is what a gateway has done since it was made.
 type Stats struct {
 	// Stored counts the requests that were stored, by lane: send and request.
-	Stored map[outbox.Lane]int64
+	Stored map[contract.Lane]int64
 	// Refused counts those that were not, by the code of their answer: 400, 409, 413, 500 and 503.
 	Refused map[string]int64
 }
@@ -151,7 +152,7 @@ var codes = [...]string{"400", "409", "413", "500", "503"}
 
 // Stats returns what the gateway has done, with all lanes and codes. It is safe for concurrent use.
 func (g *Gateway) Stats() Stats {
-	s := Stats{Stored: make(map[outbox.Lane]int64), Refused: make(map[string]int64)}
+	s := Stats{Stored: make(map[contract.Lane]int64), Refused: make(map[string]int64)}
 	for i, lane := range lanes {
 		s.Stored[lane] = g.counts.stored[i].Load()
 	}

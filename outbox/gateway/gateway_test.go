@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -56,7 +57,7 @@ func askGateway(t *testing.T, c *nats.Conn, subject string, h nats.Header) *nats
 func TestGateway_SendAnswersWithAReceipt(t *testing.T) {
 	t.Parallel()
 	r, client := gatewayRig(t, Config{OrderSecret: outboxtest.Secret})
-	h := nats.Header{outbox.HeaderID: {"g-1"}, outbox.HeaderOrderKey: {"MRN 1"}, outbox.HeaderReplyTo: {"redox.reply.clinic-a.g-1"}, outbox.HeaderDeadline: {"2030-01-01T00:00:00Z"},
+	h := nats.Header{contract.HeaderID: {"g-1"}, contract.HeaderOrderKey: {"MRN 1"}, contract.HeaderReplyTo: {"redox.reply.clinic-a.g-1"}, contract.HeaderDeadline: {"2030-01-01T00:00:00Z"},
 		"Nats-Rollup": {"all"}, "Nats-TTL": {"1s"}, "X-Other": {"x"}, "Traceparent": {goldenTrace}}
 	var receipt outbox.Receipt
 	if err := json.Unmarshal(askGateway(t, client, "redox.gateway.clinic-a.send", h).Data, &receipt); err != nil {
@@ -66,13 +67,13 @@ func TestGateway_SendAnswersWithAReceipt(t *testing.T) {
 		t.Errorf("receipt %+v", receipt)
 	}
 	msg := r.Out(1)
-	if string(msg.Data) != `{"a":1}` || msg.Header.Get(outbox.HeaderReplyTo) != "redox.reply.clinic-a.g-1" || !strings.HasPrefix(msg.Subject, "redox.out.clinic-a.send.") {
+	if string(msg.Data) != `{"a":1}` || msg.Header.Get(contract.HeaderReplyTo) != "redox.reply.clinic-a.g-1" || !strings.HasPrefix(msg.Subject, "redox.out.clinic-a.send.") {
 		t.Errorf("stored %v %s", msg.Header, msg.Data)
 	}
-	if got := msg.Header.Get(outbox.HeaderTraceParent); got != goldenTrace {
+	if got := msg.Header.Get(contract.HeaderTraceParent); got != goldenTrace {
 		t.Errorf("the trace context of a client that writes Traceparent: %q", got)
 	}
-	for _, name := range []string{"Nats-Rollup", "Nats-TTL", "X-Other", outbox.HeaderOrderKey} {
+	for _, name := range []string{"Nats-Rollup", "Nats-TTL", "X-Other", contract.HeaderOrderKey} {
 		if msg.Header.Get(name) != "" {
 			t.Errorf("header %s was stored", name)
 		}
@@ -103,7 +104,7 @@ func TestGateway_RequestIsAnsweredByTheWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := outbox.Decode("", outbox.Stored{Subject: in.Subject(), Header: in.Headers(), Body: in.Data()})
-	if err != nil || m.Lane != outbox.LaneRequest || m.ID == "" {
+	if err != nil || m.Lane != contract.LaneRequest || m.ID == "" {
 		t.Fatalf("stored %+v, %v", m, err)
 	}
 	if left := m.Deadline.Sub(server()); left < 50*time.Second || left > time.Minute {
@@ -126,12 +127,12 @@ func TestGateway_RefusesAtOnceAndStoresNothing(t *testing.T) {
 		code    string
 	}{
 		"inbox not allowed":      {"redox.gateway.clinic-a.request", nil, "400"},
-		"reply to a stranger":    {"redox.gateway.clinic-a.send", nats.Header{outbox.HeaderReplyTo: {"redox.reply.clinic-b.x"}}, "400"},
-		"reply to the API":       {"redox.gateway.clinic-a.send", nats.Header{outbox.HeaderReplyTo: {"$JS.API.STREAM.PURGE.REDOX_OUT"}}, "400"},
-		"escaping path":          {"redox.gateway.clinic-a.send", nats.Header{outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {"/../x"}}, "400"},
-		"order key, no secret":   {"redox.gateway.clinic-a.send", nats.Header{outbox.HeaderOrderKey: {"k"}}, "400"},
-		"order key on a request": {"redox.gateway.clinic-a.request", nats.Header{outbox.HeaderOrderKey: {"k"}}, "400"},
-		"id":                     {"redox.gateway.clinic-a.send", nats.Header{outbox.HeaderID: {"a b"}}, "400"},
+		"reply to a stranger":    {"redox.gateway.clinic-a.send", nats.Header{contract.HeaderReplyTo: {"redox.reply.clinic-b.x"}}, "400"},
+		"reply to the API":       {"redox.gateway.clinic-a.send", nats.Header{contract.HeaderReplyTo: {"$JS.API.STREAM.PURGE.REDOX_OUT"}}, "400"},
+		"escaping path":          {"redox.gateway.clinic-a.send", nats.Header{contract.HeaderKind: {"fhir"}, contract.HeaderPath: {"/../x"}}, "400"},
+		"order key, no secret":   {"redox.gateway.clinic-a.send", nats.Header{contract.HeaderOrderKey: {"k"}}, "400"},
+		"order key on a request": {"redox.gateway.clinic-a.request", nats.Header{contract.HeaderOrderKey: {"k"}}, "400"},
+		"id":                     {"redox.gateway.clinic-a.send", nats.Header{contract.HeaderID: {"a b"}}, "400"},
 	} {
 		var gateway *outbox.GatewayError
 		if _, err := outbox.DecodeReply(askGateway(t, client, tc.subject, tc.header)); !errors.As(err, &gateway) || gateway.Code != tc.code || gateway.Text == "" {
@@ -167,6 +168,6 @@ func gatewayError(answer *nats.Msg) error {
 func provisioned(t *testing.T) outboxtest.Rig {
 	t.Helper()
 	r := outboxtest.With(t, natsdev.Options{}, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	r.Provision(streams.Set{Names: outbox.Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 )
 
@@ -16,21 +17,21 @@ import (
 // them: "" is taken, anything else a part of the refusal.
 var oneHeader = []struct{ name, value, queue, gateway string }{
 	// As they are written.
-	{outbox.HeaderID, "m-1", "", ""},
-	{outbox.HeaderMessageID, "m-1", "", ""},
-	{outbox.HeaderKind, "data-model", "", ""},
-	{outbox.HeaderContentType, "application/json", "", ""},
-	{outbox.HeaderAccept, "application/json", "", ""},
-	{outbox.HeaderReplyTo, "redox.reply.clinic-a.x", "", ""},
-	{outbox.HeaderDeadline, "2999-01-01T00:00:00Z", "", ""},
+	{contract.HeaderID, "m-1", "", ""},
+	{contract.HeaderMessageID, "m-1", "", ""},
+	{contract.HeaderKind, "data-model", "", ""},
+	{contract.HeaderContentType, "application/json", "", ""},
+	{contract.HeaderAccept, "application/json", "", ""},
+	{contract.HeaderReplyTo, "redox.reply.clinic-a.x", "", ""},
+	{contract.HeaderDeadline, "2999-01-01T00:00:00Z", "", ""},
 	// Each belongs to one way in.
-	{outbox.HeaderOrderKey, "MRN 1", "Redox-Order-Key is for the gateway only", ""},
-	{outbox.HeaderOrderToken, goldenToken, "Redox-Order-Token asks for an order", ""},
-	{outbox.HeaderReplayOf, "m-0", "", "Redox-Replay-Of is not for callers"},
-	{outbox.HeaderReplayCount, "1", "", "Redox-Replay-Count is not for callers"},
-	{outbox.HeaderOrderPosition, "1", "", "Redox-Order-Position is not for callers"},
-	{outbox.HeaderOrderBehind, "1", "", "Redox-Order-Behind is not for callers"},
-	{outbox.HeaderBodyObject, "clinic-a/x", "", "Redox-Body-Object is not for callers"},
+	{contract.HeaderOrderKey, "MRN 1", "Redox-Order-Key is for the gateway only", ""},
+	{contract.HeaderOrderToken, goldenToken, "Redox-Order-Token asks for an order", ""},
+	{contract.HeaderReplayOf, "m-0", "", "Redox-Replay-Of is not for callers"},
+	{contract.HeaderReplayCount, "1", "", "Redox-Replay-Count is not for callers"},
+	{contract.HeaderOrderPosition, "1", "", "Redox-Order-Position is not for callers"},
+	{contract.HeaderOrderBehind, "1", "", "Redox-Order-Behind is not for callers"},
+	{contract.HeaderBodyObject, "clinic-a/x", "", "Redox-Body-Object is not for callers"},
 	// In another case, or with blanks around.
 	{"redox-deadline", "2020-01-01T00:00:00Z", "redox-deadline is not a header of the contract; did you mean Redox-Deadline?", "did you mean Redox-Deadline?"},
 	{"REDOX-KIND", "fhir", "did you mean Redox-Kind?", "did you mean Redox-Kind?"},
@@ -49,8 +50,8 @@ var oneHeader = []struct{ name, value, queue, gateway string }{
 	{"Redox-Order_Key", "MRN 1", "did you mean Redox-Order-Key?", "did you mean Redox-Order-Key?"},
 	{"Redox-Oder-Key", "MRN 1", "did you mean Redox-Order-Key?", "did you mean Redox-Order-Key?"},
 	// Of what workers write, or made up.
-	{outbox.HeaderSettlement, "delivered", "Redox-Settlement is not a header of the contract", "Redox-Settlement is not"},
-	{outbox.HeaderStatus, "200", "Redox-Status is not", "Redox-Status is not"},
+	{contract.HeaderSettlement, "delivered", "Redox-Settlement is not a header of the contract", "Redox-Settlement is not"},
+	{contract.HeaderStatus, "200", "Redox-Status is not", "Redox-Status is not"},
 	{"Redox-Dead-Error", "x", "Redox-Dead-Error is not", "Redox-Dead-Error is not"},
 	// HTTP headers: which a worker lets through decides the worker, and the gateway beforehand.
 	{"Redox-Header-Prefer", "return=minimal", "", ""},
@@ -73,23 +74,23 @@ var oneHeader = []struct{ name, value, queue, gateway string }{
 	{"tracestate", "", "", ""},
 	{"Nats-Msg-Ids", "x", "", ""},
 	// Empty ones: a variable that was not set.
-	{outbox.HeaderOrderKey, "", "Redox-Order-Key is for the gateway only", "Redox-Order-Key is empty"},
-	{outbox.HeaderOrderKey, "  ", "Redox-Order-Key is for the gateway only", "Redox-Order-Key is empty"}, // the client trims it
-	{outbox.HeaderID, "", "Nats-Msg-Id is empty", "Nats-Msg-Id is empty"},
-	{outbox.HeaderMessageID, "", "Redox-Message-Id is empty", "Redox-Message-Id is empty"},
-	{outbox.HeaderKind, "", "Redox-Kind is empty", "Redox-Kind is empty"},
-	{outbox.HeaderMethod, "", "Redox-Method is empty", "Redox-Method is empty"},
-	{outbox.HeaderPath, "", "Redox-Path is empty", "Redox-Path is empty"},
-	{outbox.HeaderContentType, "", "Content-Type is empty", "Content-Type is empty"},
-	{outbox.HeaderAccept, "", "Accept is empty", "Accept is empty"},
-	{outbox.HeaderReplyTo, "", "Redox-Reply-To is empty", "Redox-Reply-To is empty"},
-	{outbox.HeaderOrderToken, "", "Redox-Order-Token is empty", "Redox-Order-Token is empty"},
-	{outbox.HeaderDeadline, "", "Redox-Deadline is empty", "Redox-Deadline is empty"},
-	{outbox.HeaderBodyObject, "", "Redox-Body-Object is empty", "Redox-Body-Object is not for callers"},
-	{outbox.HeaderReplayOf, "", "Redox-Replay-Of is empty", "Redox-Replay-Of is not for callers"},
-	{outbox.HeaderReplayCount, "", "Redox-Replay-Count is empty", "Redox-Replay-Count is not for callers"},
-	{outbox.HeaderOrderPosition, "", "Redox-Order-Position is empty", "Redox-Order-Position is not for callers"},
-	{outbox.HeaderOrderBehind, "", "Redox-Order-Behind is empty", "Redox-Order-Behind is not for callers"},
+	{contract.HeaderOrderKey, "", "Redox-Order-Key is for the gateway only", "Redox-Order-Key is empty"},
+	{contract.HeaderOrderKey, "  ", "Redox-Order-Key is for the gateway only", "Redox-Order-Key is empty"}, // the client trims it
+	{contract.HeaderID, "", "Nats-Msg-Id is empty", "Nats-Msg-Id is empty"},
+	{contract.HeaderMessageID, "", "Redox-Message-Id is empty", "Redox-Message-Id is empty"},
+	{contract.HeaderKind, "", "Redox-Kind is empty", "Redox-Kind is empty"},
+	{contract.HeaderMethod, "", "Redox-Method is empty", "Redox-Method is empty"},
+	{contract.HeaderPath, "", "Redox-Path is empty", "Redox-Path is empty"},
+	{contract.HeaderContentType, "", "Content-Type is empty", "Content-Type is empty"},
+	{contract.HeaderAccept, "", "Accept is empty", "Accept is empty"},
+	{contract.HeaderReplyTo, "", "Redox-Reply-To is empty", "Redox-Reply-To is empty"},
+	{contract.HeaderOrderToken, "", "Redox-Order-Token is empty", "Redox-Order-Token is empty"},
+	{contract.HeaderDeadline, "", "Redox-Deadline is empty", "Redox-Deadline is empty"},
+	{contract.HeaderBodyObject, "", "Redox-Body-Object is empty", "Redox-Body-Object is not for callers"},
+	{contract.HeaderReplayOf, "", "Redox-Replay-Of is empty", "Redox-Replay-Of is not for callers"},
+	{contract.HeaderReplayCount, "", "Redox-Replay-Count is empty", "Redox-Replay-Count is not for callers"},
+	{contract.HeaderOrderPosition, "", "Redox-Order-Position is empty", "Redox-Order-Position is not for callers"},
+	{contract.HeaderOrderBehind, "", "Redox-Order-Behind is empty", "Redox-Order-Behind is not for callers"},
 }
 
 // TestDecode_OneHeader and TestGateway_OneHeader hold both ways in to one table.
@@ -140,7 +141,7 @@ func TestGateway_HeadersAtTheBound(t *testing.T) {
 	client, most := r.Connect().Conn(), make(nats.Header)
 	for i := range 32 {
 		name := fmt.Sprintf("X-H%c%c", 'A'+i/26, 'a'+i%26)
-		most[outbox.RequestHeaderPrefix+name] = []string{strings.Repeat("v", 8192/32-len(name))}
+		most[contract.RequestHeaderPrefix+name] = []string{strings.Repeat("v", 8192/32-len(name))}
 	}
 	answer := askGateway(t, client, "redox.gateway.clinic-a.send", most)
 	if text := answer.Header.Get("Nats-Service-Error"); text != "" {
@@ -159,11 +160,11 @@ func TestGateway_HeadersAtTheBound(t *testing.T) {
 		t.Fatalf("%d headers, %v", len(m.Header), err)
 	}
 	for name, values := range most {
-		if got := m.Header.Get(name[len(outbox.RequestHeaderPrefix):]); got != values[0] {
+		if got := m.Header.Get(name[len(contract.RequestHeaderPrefix):]); got != values[0] {
 			t.Errorf("%s has %d bytes", name, len(got))
 		}
 	}
-	most[outbox.RequestHeaderPrefix+"X-HAa"][0] += "v"
+	most[contract.RequestHeaderPrefix+"X-HAa"][0] += "v"
 	answer = askGateway(t, client, "redox.gateway.clinic-a.send", most)
 	if text := answer.Header.Get("Nats-Service-Error"); !strings.Contains(text, "are longer than 8192 bytes together") {
 		t.Errorf("one byte more: %q", text)

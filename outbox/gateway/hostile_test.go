@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 )
 
@@ -37,8 +37,8 @@ func serveGateway(r outboxtest.Rig, cfg Config) (stop func()) {
 	client := r.Connect().Conn()
 	for end := time.Now().Add(10 * time.Second); ; {
 		// The endpoints come one by one: the last is the request of the last source.
-		subject := cfg.Prefix.GatewaySubject(cfg.Sources[len(cfg.Sources)-1], outbox.LaneRequest)
-		_, err := client.RequestMsg(&nats.Msg{Subject: subject, Header: nats.Header{outbox.HeaderID: {"no id"}}}, time.Second)
+		subject := cfg.Prefix.GatewaySubject(cfg.Sources[len(cfg.Sources)-1], contract.LaneRequest)
+		_, err := client.RequestMsg(&nats.Msg{Subject: subject, Header: nats.Header{contract.HeaderID: {"no id"}}}, time.Second)
 		if err == nil {
 			return stop
 		}
@@ -58,9 +58,9 @@ func TestGateway_HostileReplySubjectIsNotAnswered(t *testing.T) {
 	stop := serveGateway(r, Config{Sources: []string{"clinic-a"}})
 	client := r.Connect().Conn()
 	for _, reply := range []string{"$JS.API.STREAM.DELETE.REDOX_OUT", "$JS.API.STREAM.PURGE.REDOX_OUT", "redox.out.clinic-b.send", "redox.dlq.clinic-a.held.x", "redox.reply.clinic-b.x"} {
-		for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 			for _, id := range []string{"good", "not an id"} { // one could be stored, one is refused
-				msg := &nats.Msg{Subject: outbox.Prefix("").GatewaySubject("clinic-a", lane), Reply: reply, Header: nats.Header{outbox.HeaderID: {id}}, Data: []byte("{}")}
+				msg := &nats.Msg{Subject: contract.Prefix("").GatewaySubject("clinic-a", lane), Reply: reply, Header: nats.Header{contract.HeaderID: {id}}, Data: []byte("{}")}
 				if err := client.PublishMsg(msg); err != nil {
 					t.Fatal(err)
 				}
@@ -68,8 +68,8 @@ func TestGateway_HostileReplySubjectIsNotAnswered(t *testing.T) {
 		}
 	}
 	// A request after them, on each endpoint: they were all taken. Then none is under way.
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
-		askGateway(t, client, outbox.Prefix("").GatewaySubject("clinic-a", lane), nats.Header{outbox.HeaderID: {"no id"}})
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
+		askGateway(t, client, contract.Prefix("").GatewaySubject("clinic-a", lane), nats.Header{contract.HeaderID: {"no id"}})
 	}
 	stop()
 	if err := r.JS.Conn().Flush(); err != nil {

@@ -9,13 +9,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/publish"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
 var (
 	errNoInbox = &outbox.ContractError{Part: "request", Reason: "has no reply subject: use a NATS request, or publish to the send endpoint"}
-	errNoKeys  = &outbox.ContractError{Part: outbox.HeaderOrderKey, Reason: "cannot be used here: the gateway has no order secret (order.secret_file)"}
+	errNoKeys  = &outbox.ContractError{Part: contract.HeaderOrderKey, Reason: "cannot be used here: the gateway has no order secret (order.secret_file)"}
 )
 
 // store stores a request. The Receipt has the ID also beside an error, as far
@@ -40,7 +41,7 @@ func (e endpoint) store(in *nats.Msg) (outbox.Receipt, error) {
 	ctx, cancel := context.WithTimeout(e.session.ctx, storeTimeout)
 	defer cancel()
 	receipt, err := g.publisher.Publish(ctx, m)
-	if err == nil && receipt.Duplicate && !receipt.Repeated && e.lane == outbox.LaneRequest {
+	if err == nil && receipt.Duplicate && !receipt.Repeated && e.lane == contract.LaneRequest {
 		return receipt, outbox.ErrDuplicate // the reply goes to whoever was first
 	}
 	return receipt, err
@@ -48,9 +49,9 @@ func (e endpoint) store(in *nats.Msg) (outbox.Receipt, error) {
 
 // inboxRefused names what the caller gave, which was no header, and where it is allowed.
 func inboxRefused(err error) error {
-	var contract *outbox.ContractError
-	if errors.As(err, &contract) {
-		return &outbox.ContractError{Part: "the reply subject of the request", Reason: contract.Reason + "; reply.allow of the gateway says which it takes"}
+	var refused *outbox.ContractError
+	if errors.As(err, &refused) {
+		return &outbox.ContractError{Part: "the reply subject of the request", Reason: refused.Reason + "; reply.allow of the gateway says which it takes"}
 	}
 	return err
 }
@@ -69,7 +70,7 @@ func (e endpoint) message(in *nats.Msg) (outbox.Message, error) {
 		return m, errNoKeys
 	}
 	m.ClearReply = true // who asks has no ring
-	if e.lane == outbox.LaneRequest {
+	if e.lane == contract.LaneRequest {
 		if m.ReplyTo == "" {
 			return m, errNoInbox
 		}
@@ -92,11 +93,11 @@ func (g *Gateway) now() (now time.Time) {
 
 // fault is the safe answer to a failure: an HTTP status code and one line.
 func fault(err error) (code, text string) {
-	var contract *outbox.ContractError
+	var refused *outbox.ContractError
 	var size *outbox.SizeError
 	switch {
-	case errors.As(err, &contract):
-		return "400", contract.SafeError()
+	case errors.As(err, &refused):
+		return "400", refused.SafeError()
 	case errors.Is(err, outbox.ErrInDoubt):
 		return "503", "the message may be stored, and the queue may have forgotten its id: sent again, it may reach Redox twice"
 	case errors.Is(err, publish.ErrMayBeStored):
@@ -124,4 +125,4 @@ func fault(err error) (code, text string) {
 	}
 }
 
-const notForCertain = "the message could not be stored for certain; send it again with the same " + outbox.HeaderMessageID
+const notForCertain = "the message could not be stored for certain; send it again with the same " + contract.HeaderMessageID

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestGateway_Refusals(t *testing.T) {
@@ -62,9 +63,9 @@ func TestGateway_QueueFull(t *testing.T) {
 	stop := serveGateway(r, Config{Sources: []string{"clinic-a"}})
 	defer stop()
 	client := r.Connect().Conn()
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 		var refused *outbox.GatewayError
-		if _, err := outbox.DecodeReply(askGateway(t, client, outbox.Prefix("").GatewaySubject("clinic-a", lane), nil)); !errors.As(err, &refused) || refused.Code != "503" {
+		if _, err := outbox.DecodeReply(askGateway(t, client, contract.Prefix("").GatewaySubject("clinic-a", lane), nil)); !errors.As(err, &refused) || refused.Code != "503" {
 			t.Errorf("%s: %v", lane, err)
 		}
 	}
@@ -80,11 +81,11 @@ func TestGateway_SecondRequestUnderOneID(t *testing.T) {
 	r := provisioned(t)
 	stop := serveGateway(r, Config{Sources: []string{"clinic-a"}})
 	defer stop()
-	if _, err := r.Publish("redox.out.clinic-a.request", outbox.HeaderID, "clinic-a:q-1"); err != nil {
+	if _, err := r.Publish("redox.out.clinic-a.request", contract.HeaderID, "clinic-a:q-1"); err != nil {
 		t.Fatal(err)
 	}
 	var refused *outbox.GatewayError
-	answer := askGateway(t, r.Connect().Conn(), "redox.gateway.clinic-a.request", nats.Header{outbox.HeaderID: {"q-1"}})
+	answer := askGateway(t, r.Connect().Conn(), "redox.gateway.clinic-a.request", nats.Header{contract.HeaderID: {"q-1"}})
 	if _, err := outbox.DecodeReply(answer); !errors.As(err, &refused) || refused.Code != "409" {
 		t.Errorf("answer %v: %v", answer.Header, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
@@ -25,12 +26,12 @@ func TestGateway_Seals(t *testing.T) {
 	}
 	ring := seal.Follow(path, seal.Options{})
 	r, client := gatewayRig(t, Config{OrderSecret: outboxtest.Secret, Ring: ring, RequireSeal: true})
-	h := nats.Header{outbox.HeaderMessageID: {"g-1"}, outbox.HeaderOrderKey: {"MRN 1"}, outbox.HeaderKind: {"fhir"}, outbox.HeaderPath: {"s/Production/Patient?name=CANARY"}, outbox.HeaderMethod: {"PUT"}}
+	h := nats.Header{contract.HeaderMessageID: {"g-1"}, contract.HeaderOrderKey: {"MRN 1"}, contract.HeaderKind: {"fhir"}, contract.HeaderPath: {"s/Production/Patient?name=CANARY"}, contract.HeaderMethod: {"PUT"}}
 	if got := askGateway(t, client, "redox.gateway.clinic-a.send", h); !strings.Contains(string(got.Data), `"id":"g-1"`) {
 		t.Fatalf("%s %v", got.Data, got.Header)
 	}
 	queued := r.Queued()
-	if len(queued) != 1 || strings.Contains(string(queued[0].Data), `"a"`) || queued[0].Header.Get(outbox.HeaderPath) != "" {
+	if len(queued) != 1 || strings.Contains(string(queued[0].Data), `"a"`) || queued[0].Header.Get(contract.HeaderPath) != "" {
 		t.Fatalf("%d are stored, in the clear", len(queued))
 	}
 	m, err := outbox.Decode("", outbox.Stored{Subject: queued[0].Subject, Header: queued[0].Header, Body: queued[0].Data})
@@ -41,7 +42,7 @@ func TestGateway_Seals(t *testing.T) {
 	if err != nil || string(m.Body) != `{"a":1}` || m.Method != "PUT" || !strings.Contains(m.Path, "CANARY") || !opening.ClearReply() {
 		t.Errorf("%v, %v", m, err)
 	}
-	if got := askGateway(t, client, "redox.gateway.clinic-a.send", nats.Header{outbox.HeaderSeal: {"v1.a.b"}}); got.Header.Get("Nats-Service-Error-Code") != "400" {
+	if got := askGateway(t, client, "redox.gateway.clinic-a.send", nats.Header{contract.HeaderSeal: {"v1.a.b"}}); got.Header.Get("Nats-Service-Error-Code") != "400" {
 		t.Errorf("a seal of the caller: %s %v", got.Data, got.Header)
 	}
 	if err := os.Remove(path); err != nil {

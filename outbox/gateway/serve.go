@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
@@ -17,7 +17,7 @@ import (
 type endpoint struct {
 	session *session
 	source  string
-	lane    outbox.Lane
+	lane    contract.Lane
 }
 
 var (
@@ -38,14 +38,14 @@ func (e endpoint) serve(in *nats.Msg) {
 	}
 	e.session.stored.Add(1)
 	e.session.gateway.counts.stored[slices.Index(lanes[:], e.lane)].Add(1)
-	if e.lane == outbox.LaneRequest || in.Reply == "" {
+	if e.lane == contract.LaneRequest || in.Reply == "" {
 		return // the worker answers, or nobody wants to know
 	}
 	data, err := json.Marshal(receipt)
 	if err != nil { // strings and numbers only: cannot happen
 		return
 	}
-	e.answer(in, nats.Header{outbox.HeaderContentType: {"application/json"}, outbox.HeaderMessageID: {receipt.ID}}, data)
+	e.answer(in, nats.Header{contract.HeaderContentType: {"application/json"}, contract.HeaderMessageID: {receipt.ID}}, data)
 }
 
 func (e endpoint) refuse(in *nats.Msg, id string, err error) {
@@ -56,7 +56,7 @@ func (e endpoint) refuse(in *nats.Msg, id string, err error) {
 		"source", e.source, "lane", e.lane, "message", id, "code", code, "reason", text, "error", err)
 	h := nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}
 	if id != "" && len(id) <= wire.MaxID && wire.Visible(id) {
-		h[outbox.HeaderMessageID] = []string{id}
+		h[contract.HeaderMessageID] = []string{id}
 	}
 	if e.safe(in.Reply) {
 		e.answer(in, h, nil)

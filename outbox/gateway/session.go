@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 )
 
@@ -27,7 +27,7 @@ const (
 )
 
 // lanes have an endpoint for each source.
-var lanes = [...]outbox.Lane{outbox.LaneSend, outbox.LaneRequest}
+var lanes = [...]contract.Lane{contract.LaneSend, contract.LaneRequest}
 
 // session is one Run of a gateway. The requests of all sources come through one channel, as a
 // handler of its own would cost each source two goroutines.
@@ -187,7 +187,7 @@ func (s *session) take(in *nats.Msg) {
 // endpoint of a subject that the session has subscribed to.
 func (s *session) endpoint(subject string) endpoint {
 	source, lane, _ := strings.Cut(strings.TrimPrefix(subject, s.gateway.config.Prefix.String()+".gateway."), ".")
-	return endpoint{session: s, source: source, lane: outbox.Lane(lane)}
+	return endpoint{session: s, source: source, lane: contract.Lane(lane)}
 }
 
 // drain returns when every request that came is answered. What could not be stored within

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -82,7 +83,7 @@ func TestGateway_SetSourcesWhileRequestsCome(t *testing.T) {
 		source := []string{"clinic-a", "clinic-b"}[c%2]
 		asking.Go(func() {
 			for i := range 40 {
-				in := &nats.Msg{Subject: g.config.Prefix.GatewaySubject(source, outbox.LaneSend), Header: nats.Header{outbox.HeaderID: {fmt.Sprintf("%s-%d-%d", source, c, i)}}}
+				in := &nats.Msg{Subject: g.config.Prefix.GatewaySubject(source, contract.LaneSend), Header: nats.Header{contract.HeaderID: {fmt.Sprintf("%s-%d-%d", source, c, i)}}}
 				answer, err := client.RequestMsg(in, 2*time.Minute)
 				switch {
 				case errors.Is(err, nats.ErrNoResponders) && source == "clinic-b":
@@ -166,7 +167,7 @@ authorization { users: [
   {user: a, password: a, permissions: {publish: ">", subscribe: ["_INBOX.>", "$SRV.>", "redox.gateway.status", "redox.gateway.clinic-a.*"]}}
   {user: root, password: root}
 ] }`, nats.UserInfo("root", "root"))
-	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: outbox.Prefix("")}); err != nil {
+	if err := outboxtest.Provision(r.Ctx(), r.JS, streams.Set{Names: contract.Prefix("")}); err != nil {
 		t.Fatal(err)
 	}
 	js := r.Connect(nats.UserInfo("a", "a"))

@@ -8,12 +8,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestGateway_OrderTokenOnARequestIsRefused(t *testing.T) {
 	t.Parallel()
 	r, client := gatewayRig(t, Config{})
-	h := nats.Header{outbox.HeaderOrderToken: {"0123456789abcdef0123456789abcdef"}}
+	h := nats.Header{contract.HeaderOrderToken: {"0123456789abcdef0123456789abcdef"}}
 	msg, err := client.RequestMsg(&nats.Msg{Subject: "redox.gateway.clinic-a.request", Header: h, Data: []byte("{}")}, 2*time.Minute)
 	var gateway *outbox.GatewayError
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 var (
@@ -64,7 +65,7 @@ func (l *Linter) Check(ctx context.Context, m outbox.Message) (err error) {
 	}
 	s := l.schemas[event{normal(model), normal(name)}]
 	if s == nil {
-		return fmt.Errorf("%w: data model %s, event %s", ErrNoSchema, outbox.SafeName(model), outbox.SafeName(name))
+		return fmt.Errorf("%w: data model %s, event %s", ErrNoSchema, contract.SafeName(model), contract.SafeName(name))
 	}
 	p, err := s.program(ctx, l.dir)
 	if err != nil {
@@ -98,7 +99,7 @@ func unchecked(format string, args ...any) error {
 
 // read decodes a message that is not too large to be judged.
 func read(body []byte) (any, error) {
-	body = outbox.WithoutMark(body)
+	body = contract.WithoutMark(body)
 	if values, depth := measure(body); values > maxValues || depth > maxDepth {
 		return nil, unchecked("the message has more than %d values, or is nested deeper than %d", maxValues, maxDepth)
 	}

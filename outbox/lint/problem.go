@@ -10,7 +10,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Problem is one way in which a message does not fit its schema.
@@ -32,7 +32,7 @@ func (p Problem) String() string {
 
 // Error says why a message does not fit the schema of its event.
 type Error struct {
-	// DataModel and EventType of the message, as [outbox.SafeName] shows them.
+	// DataModel and EventType of the message, as [contract.SafeName] shows them.
 	DataModel, EventType string
 	// Problems by their paths, at most 20.
 	Problems []Problem
@@ -60,7 +60,7 @@ func (e *Error) Error() string {
 // newError says what failed in a message.
 func newError(failed *jsonschema.ValidationError, doc any, names map[string]bool) *Error {
 	model, event := eventOf(doc)
-	e := &Error{DataModel: outbox.SafeName(model), EventType: outbox.SafeName(event)}
+	e := &Error{DataModel: contract.SafeName(model), EventType: contract.SafeName(event)}
 	r := reader{doc: doc, names: names}
 	r.read(failed)
 	e.Problems = r.found

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
@@ -36,7 +37,7 @@ func withSpan(t *testing.T) context.Context {
 func TestFromContext_IsTheTraceOfAMessage(t *testing.T) {
 	t.Parallel()
 	r := outboxtest.With(t, natsdev.Options{})
-	r.Provision(streams.Set{Names: outbox.Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	panics := func(context.Context) (string, string) { panic("no trace today") }
 	for name, tc := range map[string]struct {
 		hook          func(context.Context) (string, string)
@@ -64,7 +65,7 @@ func TestFromContext_IsTheTraceOfAMessage(t *testing.T) {
 		}
 		for _, sequence := range []uint64{receipt.Sequence, batch[0].Sequence} {
 			h := r.Out(sequence).Header
-			if got, state := h.Get(outbox.HeaderTraceParent), h.Get(outbox.HeaderTraceState); got != tc.parent || state != tc.state {
+			if got, state := h.Get(contract.HeaderTraceParent), h.Get(contract.HeaderTraceState); got != tc.parent || state != tc.state {
 				t.Errorf("%s: %q %q, want %q %q", name, got, state, tc.parent, tc.state)
 			}
 		}

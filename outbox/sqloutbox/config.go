@@ -9,6 +9,7 @@ import (
 	"regexp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
 
@@ -24,7 +25,7 @@ type Execer interface {
 // Config is what an Outbox may be told. The zero value works for messages without an order key.
 type Config struct {
 	// Prefix of the subjects of the queue. Empty means redox.
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Table is the name of the table; those of the other tables begin with it. At most 40 of
 	// a-z, 0-9 and _, beginning with a letter. Empty means redox_outbox.
 	Table string

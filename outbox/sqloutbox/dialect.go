@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Dialect is a kind of database.
@@ -96,8 +96,8 @@ func (d Dialect) locking() *sql.TxOptions {
 
 // lateHead begins a packed message that says that Redox may get it twice, and lateHeader is what says so.
 const (
-	lateHead   = headLine + outbox.HeaderPossibleDuplicate + ": true\r\n"
-	lateHeader = "\r\n" + outbox.HeaderPossibleDuplicate + ":"
+	lateHead   = headLine + contract.HeaderPossibleDuplicate + ": true\r\n"
+	lateHeader = "\r\n" + contract.HeaderPossibleDuplicate + ":"
 )
 
 // marked is the message of a row with that header besides; see pack.

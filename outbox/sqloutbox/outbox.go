@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Outbox writes messages to a table. It has no connection of its own and is safe for concurrent
@@ -134,7 +135,7 @@ func (o *Outbox) row(ctx context.Context, m outbox.Message) (row, error) {
 		return row{}, outbox.ErrUnsealed
 	}
 	r := row{id: m.ID, source: m.Source, token: m.OrderToken, message: pack(msg.Header, msg.Data)}
-	if m.Lane == outbox.LaneRequest {
+	if m.Lane == contract.LaneRequest {
 		r.request = 1
 	}
 	if m.Sealed() {

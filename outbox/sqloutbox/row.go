@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // row is one message in the table.
@@ -41,7 +42,7 @@ func pack(h nats.Header, body []byte) []byte {
 	b.Grow(len(body) + 256)
 	b.WriteString(headLine)
 	for _, name := range slices.Sorted(maps.Keys(h)) {
-		if name == outbox.HeaderID || name == outbox.HeaderMessageID {
+		if name == contract.HeaderID || name == contract.HeaderMessageID {
 			continue
 		}
 		for _, value := range h[name] {
@@ -55,7 +56,7 @@ func pack(h nats.Header, body []byte) []byte {
 
 // unpack reads the message of a row, as a worker will read it. An error is a
 // *outbox.ContractError: it can never be published.
-func (r *row) unpack(p outbox.Prefix) (outbox.Message, error) {
+func (r *row) unpack(p contract.Prefix) (outbox.Message, error) {
 	head, body, found := bytes.Cut(r.message, []byte("\r\n\r\n"))
 	if !found {
 		return outbox.Message{}, &outbox.ContractError{Part: "message", Reason: "of the row has no header block that begins with NATS/1.0 and ends in an empty line"}
@@ -64,10 +65,10 @@ func (r *row) unpack(p outbox.Prefix) (outbox.Message, error) {
 	if err != nil {
 		return outbox.Message{}, &outbox.ContractError{Part: "message", Reason: "of the row has a header block that is none of NATS"}
 	}
-	delete(h, outbox.HeaderID)
-	h[outbox.HeaderMessageID] = []string{r.id}
+	delete(h, contract.HeaderID)
+	h[contract.HeaderMessageID] = []string{r.id}
 	m, err := outbox.Decode(p, outbox.Stored{Subject: r.subject(p), Header: h, Body: body})
-	m.Method = h.Get(outbox.HeaderMethod) // not the default, which a worker finds by itself
+	m.Method = h.Get(contract.HeaderMethod) // not the default, which a worker finds by itself
 	if err == nil && m.Sealed() != (r.sealed != 0) {
 		err = &outbox.ContractError{Part: "message", Reason: "of the row is sealed, and its column says that it is not, or the other way round"}
 	}
@@ -75,7 +76,7 @@ func (r *row) unpack(p outbox.Prefix) (outbox.Message, error) {
 }
 
 // subject is where the row is published.
-func (r *row) subject(p outbox.Prefix) string {
+func (r *row) subject(p contract.Prefix) string {
 	switch {
 	case r.request != 0:
 		return p.RequestSubject(r.source)

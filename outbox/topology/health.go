@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
@@ -61,7 +61,7 @@ func IsStored(ctx context.Context, js jetstream.JetStream, stream string, msg *n
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}
-	return err == nil && wire.First(there.Header, outbox.HeaderID) == wire.First(msg.Header, outbox.HeaderID), err
+	return err == nil && wire.First(there.Header, contract.HeaderID) == wire.First(msg.Header, contract.HeaderID), err
 }
 
 // Fault is one thing of a topology that is missing or takes nothing more.

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 )
 
@@ -55,15 +55,15 @@ func TestStreams_OutStoresByLane(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.ensure(small())
-	var p outbox.Prefix
+	var p contract.Prefix
 	woken, err := r.JS.Conn().SubscribeSync(p.WakeSubjects())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for subject, want := range map[string]outbox.Lane{
-		p.SendSubject("clinic-a"):                   outbox.LaneSend,
-		p.RequestSubject("clinic-a"):                outbox.LaneRequest,
-		p.OrderedSubject("clinic-a", topologyToken): outbox.LaneOrdered,
+	for subject, want := range map[string]contract.Lane{
+		p.SendSubject("clinic-a"):                   contract.LaneSend,
+		p.RequestSubject("clinic-a"):                contract.LaneRequest,
+		p.OrderedSubject("clinic-a", topologyToken): contract.LaneOrdered,
 	} {
 		ack, err := r.Publish(subject)
 		if err != nil {
@@ -81,7 +81,7 @@ func TestStreams_OutStoresByLane(t *testing.T) {
 		if err != nil || source != "clinic-a" || lane != want || msg.Subject != subject {
 			t.Errorf("%s is stored as %s: %s, %s, %v", subject, msg.Subject, source, lane, err)
 		}
-		if (lane == outbox.LaneOrdered) != (token == topologyToken) {
+		if (lane == contract.LaneOrdered) != (token == topologyToken) {
 			t.Errorf("token %s of %s", token, msg.Subject)
 		}
 		wake, err := woken.NextMsgWithContext(r.Ctx())
@@ -101,7 +101,7 @@ func TestStreams_OutTakesAConsumerForEverySource(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.ensure(small())
-	var p outbox.Prefix
+	var p contract.Prefix
 	err := each(1001, func(i int) error {
 		source := "s" + strconv.Itoa(i)
 		_, err := r.JS.CreateConsumer(r.Ctx(), p.OutStream(), jetstream.ConsumerConfig{
@@ -119,7 +119,7 @@ func TestStreams_OutRefusesInstructions(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.ensure(small())
-	subject := outbox.Prefix("").SendSubject("clinic-a")
+	subject := contract.Prefix("").SendSubject("clinic-a")
 	r.MustPublish(subject)
 	for name, value := range map[string]string{
 		"Nats-Rollup": "all", "Nats-TTL": "1s", "Nats-Schedule": "@at 2030-01-01T00:00:00Z",
@@ -138,7 +138,7 @@ func TestStreams_OutFullRefusesThePublisher(t *testing.T) {
 	r := newRig(t)
 	r.ensure(small())
 	r.UpdateStream("REDOX_OUT", func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 })
-	subject := outbox.Prefix("").SendSubject("clinic-a")
+	subject := contract.Prefix("").SendSubject("clinic-a")
 	r.MustPublish(subject)
 	if _, err := r.Publish(subject); jsapi.Code(err) != jsapi.CodeStoreFailed {
 		t.Errorf("error %v, want %d", err, jsapi.CodeStoreFailed)
@@ -152,7 +152,7 @@ func TestStreams_LedgerTakesATTLForEachKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.ensure(small())
-	kv, err := r.JS.KeyValue(r.Ctx(), outbox.Prefix("").LedgerBucket())
+	kv, err := r.JS.KeyValue(r.Ctx(), contract.Prefix("").LedgerBucket())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestStreams_AdvisoriesAreCaptured(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.ensure(small())
-	r.MustPublish(outbox.Prefix("").SendSubject("clinic-a"))
+	r.MustPublish(contract.Prefix("").SendSubject("clinic-a"))
 	msg, err := r.Reader("clinic-a", "send").Next()
 	if err != nil {
 		t.Fatal(err)

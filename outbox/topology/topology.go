@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 )
 
@@ -24,7 +24,7 @@ const (
 // are no part of it: workers make them for sources that have something to send.
 type Topology struct {
 	// Prefix is the first token of all names. Empty means redox.
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Replicas is the number of servers that keep each stream: 1 alone, 3 on a
 	// cluster. 0 means 1.
 	Replicas int
@@ -80,7 +80,7 @@ func (c Change) String() string {
 
 // WithDefaults returns a copy in which every zero field has its default.
 func (t Topology) WithDefaults() Topology {
-	t.Prefix = outbox.Prefix(t.Prefix.String())
+	t.Prefix = contract.Prefix(t.Prefix.String())
 	t.Replicas = cmp.Or(t.Replicas, defaultReplicas)
 	t.DeadMaxAge = max(t.DeadMaxAge, 0)
 	t.AuditMaxAge = max(t.AuditMaxAge, 0)

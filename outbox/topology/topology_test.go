@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 )
@@ -99,7 +99,7 @@ func TestEnsure_SurvivesRestart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.ensure(small())
-	r.MustPublish(outbox.Prefix("").SendSubject("clinic-a"))
+	r.MustPublish(contract.Prefix("").SendSubject("clinic-a"))
 	if err := r.Server.Restart(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestEnsure_TwoPrefixesInOneAccount(t *testing.T) {
 	other := Topology{Prefix: "redox-test"}
 	r.ensure(small())
 	r.ensure(other)
-	r.MustPublish(outbox.Prefix("redox-test").OrderedSubject("clinic-a", topologyToken))
+	r.MustPublish(contract.Prefix("redox-test").OrderedSubject("clinic-a", topologyToken))
 	if n := r.Stream("REDOX_OUT").State.Msgs; n != 0 {
 		t.Errorf("%d messages of the other prefix in REDOX_OUT", n)
 	}
@@ -141,7 +141,7 @@ func TestEnsure_BoundsOfTheQueue(t *testing.T) {
 	r.ensure(bounded)
 	r.settled(bounded)
 	bounds(1<<20, 2)
-	subject := outbox.Prefix("").SendSubject("clinic-a")
+	subject := contract.Prefix("").SendSubject("clinic-a")
 	r.MustPublish(subject)
 	r.MustPublish(subject)
 	if _, err := r.Publish(subject); jsapi.Code(err) != jsapi.CodeStoreFailed {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/jsapi"
 )
 
@@ -31,7 +31,7 @@ type Store struct {
 
 // New makes no request: the bucket is looked for when it is first used. A URI is
 // kept for ttl, which must be longer than a message may be retried; the least is 1 s.
-func New(js jetstream.JetStream, p outbox.Prefix, ttl time.Duration) *Store {
+func New(js jetstream.JetStream, p contract.Prefix, ttl time.Duration) *Store {
 	return &Store{js: jsapi.Present(js), bucket: p.LedgerBucket(), ttl: max(ttl, time.Second)}
 }
 

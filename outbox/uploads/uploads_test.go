@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/internal/outboxtest"
 	"github.com/redoxworker/redoxworker/outbox/internal/streams"
 )
@@ -13,7 +13,7 @@ import (
 func TestUploads_KeptForEverybody(t *testing.T) {
 	t.Parallel()
 	r := outboxtest.New(t)
-	r.Provision(streams.Set{Names: outbox.Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	const uri = "https://blob.example/1"
 	file := strings.Repeat("ab", 32)
 	one, other := New(r.JS, "", time.Hour), New(r.JS, "", time.Hour)
@@ -56,7 +56,7 @@ func TestUploads_WithoutABucket(t *testing.T) {
 	if err := u.Keep(r.Ctx(), "clinic-a", "f", "https://blob.example/1"); err == nil {
 		t.Error("kept nowhere")
 	}
-	r.Provision(streams.Set{Names: outbox.Prefix("")})
+	r.Provision(streams.Set{Names: contract.Prefix("")})
 	if _, err := u.Uploaded(r.Ctx(), "clinic-a", "f"); err != nil {
 		t.Errorf("a bucket that came later was not found: %v", err)
 	}

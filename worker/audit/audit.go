@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Sink keeps one entry for each settlement. A worker calls it before the ack: when it fails,
@@ -25,7 +26,7 @@ type Entry struct {
 	Worker     string            `json:"worker"`
 	Message    string            `json:"message"`
 	Source     string            `json:"source,omitempty"`
-	Lane       outbox.Lane       `json:"lane,omitempty"`
+	Lane       contract.Lane     `json:"lane,omitempty"`
 	Kind       outbox.Kind       `json:"kind,omitempty"`
 	Settlement outbox.Settlement `json:"settlement"`
 	// Status is the HTTP status of the last answer; absent when none came.

@@ -59,7 +59,7 @@ type Deed struct {
 	Source string `json:"source,omitempty"`
 	// Count of the messages, where it is about messages.
 	Count int `json:"count,omitempty"`
-	// IDs of the messages, by source; [outbox.NoSource] is that of those that have none. Those of a
+	// IDs of the messages, by source; [contract.NoSource] is that of those that have none. Those of a
 	// large deed do not fit in one entry: then so many Parts stand before it, with the same ID, Reason,
 	// Filter and Detail, a Part from 1 on, the ids, and no Count.
 	IDs   map[string][]string `json:"ids,omitempty"`

@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
@@ -49,11 +49,11 @@ type Record struct {
 // Reader reads the stream of the audit trail. It needs the right to make consumers on it.
 type Reader struct {
 	js     jetstream.JetStream
-	prefix outbox.Prefix
+	prefix contract.Prefix
 }
 
 // NewReader makes no request.
-func NewReader(js jetstream.JetStream, p outbox.Prefix) *Reader { return &Reader{js: js, prefix: p} }
+func NewReader(js jetstream.JetStream, p contract.Prefix) *Reader { return &Reader{js: js, prefix: p} }
 
 // idle is how long nothing may come before it is looked whether something can.
 const idle = time.Second
@@ -156,7 +156,7 @@ func (r *Reader) subjects(q Query) []string {
 		source = "*"
 	}
 	all := []string{r.prefix.String() + ".audit." + source + ".deed"}
-	if q.Source != "" && q.Source != outbox.NoSource {
+	if q.Source != "" && q.Source != contract.NoSource {
 		all = append(all, r.prefix.DeedSubject(""))
 	}
 	if q.Settlements && len(q.Actions) == 0 && q.By == "" {

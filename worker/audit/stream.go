@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
 
@@ -18,11 +18,11 @@ import (
 // makes it. It is safe for concurrent use.
 type Stream struct {
 	js     jetstream.JetStream
-	prefix outbox.Prefix
+	prefix contract.Prefix
 }
 
 // NewStream makes no request.
-func NewStream(js jetstream.JetStream, p outbox.Prefix) *Stream { return &Stream{js: js, prefix: p} }
+func NewStream(js jetstream.JetStream, p contract.Prefix) *Stream { return &Stream{js: js, prefix: p} }
 
 // Append is a [Sink]. The entry is stored when it returns. A settlement whose entry is written
 // twice within the stream's duplicate window has it once.
@@ -51,7 +51,7 @@ func (s *Stream) publish(ctx context.Context, subject, id string, entry any) err
 	if err != nil {
 		return fmt.Errorf("worker: encoding an audit entry: %w", err)
 	}
-	msg := &nats.Msg{Subject: subject, Data: line, Header: nats.Header{outbox.HeaderID: {id}}}
+	msg := &nats.Msg{Subject: subject, Data: line, Header: nats.Header{contract.HeaderID: {id}}}
 	if s.js == nil {
 		return bucket.ErrNoJetStream
 	}

@@ -25,7 +25,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/outbox/seal"
@@ -43,7 +43,7 @@ type Config struct {
 	// JS is a connection with the rights of the operator in deploy/nats.
 	JS jetstream.JetStream
 	// Prefix of subjects, streams and buckets. Default "redox".
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Path is where the console stands, such as /ops/redox; default "/". A request whose path does not
 	// begin with it is taken as it is: what stands in front has taken it away.
 	Path string

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/audit"
@@ -34,7 +35,7 @@ func TestConsole_EditsAndSendsAgain(t *testing.T) {
 	must(t, err)
 	msg, err := stream.GetMsg(t.Context(), 1)
 	must(t, err)
-	if string(msg.Data) != strings.ReplaceAll(body, "\r", "") || msg.Header.Get(outbox.HeaderReplayOf) != "m-0" {
+	if string(msg.Data) != strings.ReplaceAll(body, "\r", "") || msg.Header.Get(contract.HeaderReplayOf) != "m-0" {
 		t.Errorf("%s %v", msg.Data, msg.Header)
 	}
 	if d := r.deeds(audit.Reveal, audit.Edit); len(d) != 2 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 )
@@ -78,7 +79,7 @@ func (f filter) query(r *request, a access.Action) (q dlq.Query, err error) {
 		return q, err
 	}
 	if f.Source != "" {
-		if err := r.may(a, f.Source); err != nil && f.Source != outbox.NoSource {
+		if err := r.may(a, f.Source); err != nil && f.Source != contract.NoSource {
 			return q, err
 		}
 		q.Sources = []string{f.Source}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/overview"
 )
 
@@ -115,7 +116,7 @@ func size(n int) string {
 // sourceName is a source, or what stands for none.
 func sourceName(name string) string {
 	if name == "" {
-		return outbox.NoSource
+		return contract.NoSource
 	}
 	return name
 }

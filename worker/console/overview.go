@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 	"github.com/redoxworker/redoxworker/worker/operate"
@@ -208,7 +208,7 @@ func (r *request) target(a access.Action) (t target, err error) {
 	case all:
 		return t, &problem{Status: http.StatusUnprocessableEntity, Text: "name a source, or all, not both"}
 	default:
-		if err := outbox.CheckSource(t.source); err != nil {
+		if err := contract.CheckSource(t.source); err != nil {
 			return t, invalid(err)
 		}
 		t.scope = "source:" + t.source

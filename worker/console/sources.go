@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
@@ -112,7 +112,7 @@ func (d *sourcesData) page(all []registry.Row, after string) {
 }
 
 // know adds what goes on. Of thousands of lanes and pauses each is looked at once.
-func (d *sourcesData) know(v *overview.Overview, p outbox.Prefix) {
+func (d *sourcesData) know(v *overview.Overview, p contract.Prefix) {
 	rows := map[string][]*sourceRow{}
 	for i := range d.Rows {
 		s := &d.Rows[i]
@@ -255,7 +255,7 @@ func (c *Console) setSource(w http.ResponseWriter, r *request) error {
 }
 
 func (c *Console) putSource(w http.ResponseWriter, r *request, name string, isNew bool) error {
-	if err := outbox.CheckSource(name); err != nil {
+	if err := contract.CheckSource(name); err != nil {
 		return invalid(err)
 	}
 	if err := r.may(access.Sources, name); err != nil {

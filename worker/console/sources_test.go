@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
@@ -42,7 +42,7 @@ func TestSourcesData_KnowsWhatGoesOn(t *testing.T) {
 		Lanes:  []overview.Lane{lane("a", 2, overview.Moving), lane("a", 3, overview.Unserved), lane("c", 7, overview.Moving), lane("e", 1, overview.Moving)},
 		Pauses: []overview.Pause{{Paused: worker.Paused{Scope: "source:b", Reason: "upgrade"}}, {Paused: worker.Paused{Scope: "dest:d:x", Reason: "down"}}, {Paused: worker.Paused{Scope: "all"}}},
 		Dead:   &overview.Dead{Sources: map[string]uint64{"a": 4}},
-	}, outbox.Prefix(""))
+	}, contract.Prefix(""))
 	var got []string
 	for _, s := range d.Rows {
 		got = append(got, fmt.Sprint(s.Source, s.State, s.Why, s.Backlog, s.Dead))

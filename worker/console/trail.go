@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/console/access"
 )
@@ -78,8 +78,8 @@ func (c *Console) showAudit(w http.ResponseWriter, r *request) error {
 
 func (d trailData) query(r *request) (q audit.Query, err error) {
 	q = audit.Query{Source: d.Source, By: d.By, Message: d.ID, Settlements: d.Settlements}
-	if d.Source != "" && d.Source != outbox.NoSource {
-		if err := outbox.CheckSource(d.Source); err != nil {
+	if d.Source != "" && d.Source != contract.NoSource {
+		if err := contract.CheckSource(d.Source); err != nil {
 			return q, invalid(err)
 		}
 		if err := r.may(access.Audit, d.Source); err != nil {

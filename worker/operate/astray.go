@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Stray are messages of the work queue that no worker reads: of one lane of a source that none serves, or
@@ -21,8 +21,8 @@ type Stray struct {
 	// Subject is as much of it as may be shown, * for order tokens, … for what may be anything.
 	Subject string `json:"subject"`
 	// Source is empty where the subject names none, Lane where no lane has it.
-	Source string      `json:"source,omitempty"`
-	Lane   outbox.Lane `json:"lane,omitempty"`
+	Source string        `json:"source,omitempty"`
+	Lane   contract.Lane `json:"lane,omitempty"`
 	// Messages are so many under so many subjects.
 	Messages uint64 `json:"messages"`
 	Subjects int    `json:"subjects"`
@@ -74,7 +74,7 @@ const (
 )
 
 // FindStrays looks for messages astray, and changes nothing.
-func FindStrays(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, q StrayQuery) (Strays, error) {
+func FindStrays(ctx context.Context, js jetstream.JetStream, p contract.Prefix, q StrayQuery) (Strays, error) {
 	s := Strays{found: &found{query: q, subjects: map[string][]string{}, tokens: map[string]bool{}}}
 	pattern, err := q.pattern(p)
 	if err != nil {
@@ -114,13 +114,13 @@ func FindStrays(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, q 
 }
 
 // pattern is what q selects.
-func (q StrayQuery) pattern(p outbox.Prefix) (string, error) {
+func (q StrayQuery) pattern(p contract.Prefix) (string, error) {
 	pattern := p.OutSubjects()
 	switch {
 	case q.Source != "" && q.Subject != "":
 		return "", errors.New("worker: a source and a subject: give one of them")
 	case q.Source != "":
-		if err := outbox.CheckSource(q.Source); err != nil {
+		if err := contract.CheckSource(q.Source); err != nil {
 			return "", err
 		}
 		return p.String() + ".out." + q.Source + ".>", nil
@@ -133,10 +133,10 @@ func (q StrayQuery) pattern(p outbox.Prefix) (string, error) {
 }
 
 // reason says why no worker reads a subject; "" when one does, or may.
-func (q StrayQuery) reason(p outbox.Prefix, subject string) (source string, lane outbox.Lane, why string) {
+func (q StrayQuery) reason(p contract.Prefix, subject string) (source string, lane contract.Lane, why string) {
 	source, lane, _, _ = p.ParseOut(subject) // a token that is none is the worker's to settle
 	switch {
-	case outbox.CheckSource(source) != nil:
+	case contract.CheckSource(source) != nil:
 		return "", "", "its subject names no source"
 	case lane == "":
 		return source, "", "its subject has no lane: a worker reads send, send.<token> and request"
@@ -147,14 +147,14 @@ func (q StrayQuery) reason(p outbox.Prefix, subject string) (source string, lane
 }
 
 // add counts a subject; false when a worker reads it.
-func (s *Strays) add(p outbox.Prefix, kinds map[string]*Stray, subject string, n uint64) bool {
+func (s *Strays) add(p contract.Prefix, kinds map[string]*Stray, subject string, n uint64) bool {
 	source, lane, why := s.query.reason(p, subject)
 	if why == "" {
 		return false
 	}
 	key := subject
 	switch lane {
-	case outbox.LaneOrdered:
+	case contract.LaneOrdered:
 		key = p.OrderedSubject(source, "*")
 		s.Ordered += n
 		s.tokens[subject[strings.LastIndexByte(subject, '.')+1:]] = true
@@ -168,7 +168,7 @@ func (s *Strays) add(p outbox.Prefix, kinds map[string]*Stray, subject string, n
 	}
 	k.Messages += n
 	s.Messages += n
-	if k.Subjects++; lane != outbox.LaneOrdered {
+	if k.Subjects++; lane != contract.LaneOrdered {
 		s.subjects[key] = append(s.subjects[key], subject)
 	}
 	return true
@@ -179,9 +179,9 @@ var laneWords = []string{"send", "sends", "sent", "sned", "request", "requests",
 
 // shownSubject is as much of a subject as holds nothing of a patient: a source's name, and a word for a
 // lane.
-func shownSubject(p outbox.Prefix, subject string) string {
+func shownSubject(p contract.Prefix, subject string) string {
 	parts := strings.Split(strings.TrimPrefix(subject, p.String()+".out."), ".")
-	if outbox.CheckSource(parts[0]) != nil {
+	if contract.CheckSource(parts[0]) != nil {
 		parts[0] = "…"
 	}
 	if len(parts) > 1 && !slices.Contains(laneWords, strings.ToLower(parts[1])) {
@@ -194,15 +194,15 @@ func shownSubject(p outbox.Prefix, subject string) string {
 }
 
 // cover makes the filters: the pattern itself where all under it is astray and stays so.
-func (s *Strays) cover(p outbox.Prefix, pattern string, served bool) {
+func (s *Strays) cover(p contract.Prefix, pattern string, served bool) {
 	source, _, _ := strings.Cut(strings.TrimPrefix(pattern, p.String()+".out."), ".")
-	if !served && outbox.CheckSource(source) == nil && s.query.Serves != nil && !s.query.Serves(source) {
+	if !served && contract.CheckSource(source) == nil && s.query.Serves != nil && !s.query.Serves(source) {
 		s.filters = []string{pattern}
 		return
 	}
 	tokens := false
 	for _, k := range s.Kinds {
-		if s.filters = append(s.filters, s.subjects[k.Subject]...); k.Lane == outbox.LaneOrdered {
+		if s.filters = append(s.filters, s.subjects[k.Subject]...); k.Lane == contract.LaneOrdered {
 			s.filters, tokens = append(s.filters, k.Subject), true
 		}
 	}
@@ -214,7 +214,7 @@ func (s *Strays) cover(p outbox.Prefix, pattern string, served bool) {
 
 // Behind counts the order tokens of s of which a source has messages already: what is moved there comes
 // behind these, though it may be older. Where the source has too many, known is false.
-func (s Strays) Behind(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, source string) (tokens int, known bool, err error) {
+func (s Strays) Behind(ctx context.Context, js jetstream.JetStream, p contract.Prefix, source string) (tokens int, known bool, err error) {
 	if len(s.tokens) == 0 {
 		return 0, true, nil
 	}
@@ -238,7 +238,7 @@ func (s Strays) Behind(ctx context.Context, js jetstream.JetStream, p outbox.Pre
 }
 
 // ages reads the first message of the largest kinds.
-func (s *Strays) ages(ctx context.Context, p outbox.Prefix, stream jetstream.Stream) error {
+func (s *Strays) ages(ctx context.Context, p contract.Prefix, stream jetstream.Stream) error {
 	for i := range s.Kinds[:min(len(s.Kinds), mostAsked)] {
 		k := &s.Kinds[i]
 		subject := k.Subject

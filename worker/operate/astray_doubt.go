@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
 
@@ -108,7 +109,7 @@ func (d *doubt) look(ctx context.Context, desk *Desk) error {
 			if err != nil {
 				return err
 			}
-			if mark := msg.Header.Get(outbox.HeaderMoved); d.To[mark] == to && !stored[mark] {
+			if mark := msg.Header.Get(contract.HeaderMoved); d.To[mark] == to && !stored[mark] {
 				stored[mark] = true
 				n--
 			}

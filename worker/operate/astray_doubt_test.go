@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/operate"
@@ -82,7 +83,7 @@ func TestStrays_AnotherMessageIsNotTheCopy(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "the queue takes its copy for another message") || len(came) > 0 {
 			t.Errorf("%q, %v", came, err)
 		}
-		r.must(ledger.New(r.js, "").NoteMoved(r.Context(), "clinic-b", nats.Header{outbox.HeaderMoved: {mark}})) // its settlement
+		r.must(ledger.New(r.js, "").NoteMoved(r.Context(), "clinic-b", nats.Header{contract.HeaderMoved: {mark}})) // its settlement
 		bubble.Sleep(11 * time.Minute)
 		came, err = r.move("clinic-gone", source)
 		if r.must(err); r.messages("REDOX_OUT") != 2 {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
@@ -177,8 +178,8 @@ func (r *strayRun) letter(ctx context.Context, one *strayMessage) error {
 	for range 2 {
 		msg := l.Encode(p)
 		source := l.Source
-		if outbox.CheckSource(source) != nil {
-			source = outbox.NoSource
+		if contract.CheckSource(source) != nil {
+			source = contract.NoSource
 		}
 		if err := r.fits(ctx, msg, p.DeadBodyName(source, l.MessageID, l.Sequence)); err != nil {
 			return err
@@ -315,7 +316,7 @@ func (r *strayRun) publish(ctx context.Context, one *strayMessage) (*jetstream.P
 func (r *strayRun) body(ctx context.Context, one *strayMessage) error {
 	c := one.copied
 	if c.object == "" {
-		return r.fits(ctx, c.msg, outbox.BodyName(c.source, "moved-"+one.mark))
+		return r.fits(ctx, c.msg, contract.BodyName(c.source, "moved-"+one.mark))
 	}
 	m, _ := outbox.Decode(r.desk.prefix, one.in) // its object is that of its header
 	body, err := r.bodies.Get(ctx, m.BodyObject, -1)
@@ -355,7 +356,7 @@ func (r *strayRun) isCopy(ctx context.Context, one *strayMessage, sequence uint6
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return r.ledger.Moved(ctx, one.copied.source, one.mark)
 	}
-	return err == nil && msg.Subject == one.copied.msg.Subject && msg.Header.Get(outbox.HeaderMoved) == one.mark, err
+	return err == nil && msg.Subject == one.copied.msg.Subject && msg.Header.Get(contract.HeaderMoved) == one.mark, err
 }
 
 func (r *strayRun) crash(point string) error {

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -148,7 +148,7 @@ func TestStrays_AreMoved(t *testing.T) {
 		r.must(err)
 		noLane := " left: its subject has no lane: say which it is to have"
 		r.want("the rest, without a lane", came, "b1 moved", "b2 moved", sealed, "o1"+noLane, "o2"+noLane, "s moved", "p"+noLane)
-		came, err = tell(r.desk.MoveStrays(r.Context(), r.strays(operate.StrayQuery{}), operate.Target{Lane: outbox.LaneSend}, operate.StrayOptions{}))
+		came, err = tell(r.desk.MoveStrays(r.Context(), r.strays(operate.StrayQuery{}), operate.Target{Lane: contract.LaneSend}, operate.StrayOptions{}))
 		r.must(err)
 		r.want("the rest", came, "sealed left: it would be astray again: no worker serves clinic-gone", "o1 moved", "o2 moved", "p moved")
 		stream, err := r.js.Stream(r.Context(), "REDOX_OUT")

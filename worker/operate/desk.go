@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/audit"
@@ -20,14 +20,14 @@ import (
 // be written wraps [audit.ErrNotKept], and that of one whose outcome could not be [audit.ErrOutcomeNotKept].
 type Desk struct {
 	js      jetstream.JetStream
-	prefix  outbox.Prefix
+	prefix  contract.Prefix
 	letters *dlq.Store
 	record  *audit.Recorder
 	fault   func(point string) error // of tests: ends a step as a crash would; nil otherwise
 }
 
 // New makes no request. letters are those of the same prefix.
-func New(js jetstream.JetStream, p outbox.Prefix, letters *dlq.Store, record *audit.Recorder) (*Desk, error) {
+func New(js jetstream.JetStream, p contract.Prefix, letters *dlq.Store, record *audit.Recorder) (*Desk, error) {
 	if js == nil || letters == nil || record == nil {
 		return nil, errors.New("worker: operate.New needs a JetStream context, the dead letters and a recorder")
 	}
@@ -69,7 +69,7 @@ func (t target) check() error {
 	if t.source == "" {
 		return nil
 	}
-	return outbox.CheckSource(t.source)
+	return contract.CheckSource(t.source)
 }
 
 func (t target) String() string {
@@ -119,7 +119,7 @@ func (d *Desk) pauses() *worker.Pauses { return worker.NewPauses(d.js, d.prefix,
 
 // Hold asks for the head of an order to be settled held; see [order.Tokens.Hold].
 func (d *Desk) Hold(ctx context.Context, source, id, reason string) (state order.State, err error) {
-	if err := outbox.CheckSource(source); err != nil {
+	if err := contract.CheckSource(source); err != nil {
 		return order.State{}, err
 	}
 	deed := audit.Deed{Action: audit.Hold, Source: source, Count: 1, IDs: map[string][]string{source: {id}}, Reason: reason}
@@ -133,7 +133,7 @@ func (d *Desk) Hold(ctx context.Context, source, id, reason string) (state order
 // Release lets an order token go on that waits behind dead letters; see [dlq.HeldTokens.Clear]. What
 // is no token leaves no entry: it may be an order key.
 func (d *Desk) Release(ctx context.Context, source, token, reason string) error {
-	if err := errors.Join(outbox.CheckSource(source), dlq.Query{OrderTokens: []string{token}}.Validate()); err != nil {
+	if err := errors.Join(contract.CheckSource(source), dlq.Query{OrderTokens: []string{token}}.Validate()); err != nil {
 		return err
 	}
 	deed := audit.Deed{Action: audit.Release, Source: source, Detail: "order token " + token, Reason: reason}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -62,9 +63,9 @@ type Finding struct {
 
 // Place is where one message is, and what happened to it.
 type Place struct {
-	Source string      `json:"source,omitempty"`
-	State  State       `json:"state"`
-	Lane   outbox.Lane `json:"lane,omitempty"`
+	Source string        `json:"source,omitempty"`
+	State  State         `json:"state"`
+	Lane   contract.Lane `json:"lane,omitempty"`
 	// Now is the id of what is there: that of a replay, where the message was sent again.
 	Now string `json:"now,omitempty"`
 	// Sequence in the work queue, DeadSequence in the dead-letter stream; 0 where it is not.
@@ -98,7 +99,7 @@ type Moment struct {
 // finding is a search under way.
 type finding struct {
 	js      jetstream.JetStream
-	prefix  outbox.Prefix
+	prefix  contract.Prefix
 	letters *dlq.Store
 	id      string
 	options FindOptions
@@ -115,9 +116,9 @@ type finding struct {
 // that come with messages of the work queue: of these it looks at no more than Scan, from the time on
 // that an id made by outbox.NewID tells, else from the oldest; of dead letters and replies it reads the
 // headers, from that time on, or those of the source.
-func Find(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, id string, o FindOptions) (Finding, error) {
+func Find(ctx context.Context, js jetstream.JetStream, p contract.Prefix, id string, o FindOptions) (Finding, error) {
 	if o.Source != "" {
-		if err := outbox.CheckSource(o.Source); err != nil {
+		if err := contract.CheckSource(o.Source); err != nil {
 			return Finding{}, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 )
@@ -110,7 +111,7 @@ func (f *finding) queued(ctx context.Context, stream jetstream.Stream, msg *jets
 		p.is(rankQueue, Queued, "no worker reads its subject: see astray ls")
 		return nil
 	}
-	if m.Lane == outbox.LaneOrdered {
+	if m.Lane == contract.LaneOrdered {
 		head, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(msg.Subject))
 		if err == nil && head.Sequence < m.Sequence {
 			h, _ := outbox.Decode(f.prefix, outbox.Stored{Subject: head.Subject, Header: head.Header, Sequence: head.Sequence, Time: head.Time}) // as above

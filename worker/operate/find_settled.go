@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
@@ -173,16 +174,16 @@ const replyFactor = 10
 
 // replied takes a reply in, if it is that of the message, and reports whether it is.
 func (f *finding) replied(subject string, header func(string) string, at time.Time) bool {
-	id, of := header(outbox.HeaderMessageID), header(outbox.HeaderReplayOf)
+	id, of := header(contract.HeaderMessageID), header(contract.HeaderReplayOf)
 	if !f.mine(id, of) {
 		return false
 	}
 	source, _, _ := strings.Cut(strings.TrimPrefix(subject, f.prefix.String()+".reply."), ".")
 	p := f.place(source)
-	settlement := outbox.Settlement(header(outbox.HeaderSettlement))
+	settlement := outbox.Settlement(header(contract.HeaderSettlement))
 	p.Reply = outbox.SafeSubject(subject)
 	p.note(at, "answered: %s%s", settlement, asReplay(id, f.id))
-	if ids := header(outbox.HeaderLogIDs); ids != "" {
+	if ids := header(contract.HeaderLogIDs); ids != "" {
 		p.LogIDs = strings.Split(ids, ",")
 	}
 	if settlement == outbox.Delivered && p.is(rankReply, Replied, "") {
@@ -239,7 +240,7 @@ func (f *finding) done(d *audit.Deed) {
 		if !slices.Contains(ids, f.id) || f.options.Source != "" && source != f.options.Source {
 			continue
 		}
-		source = strings.TrimPrefix(source, outbox.NoSource)
+		source = strings.TrimPrefix(source, contract.NoSource)
 		p := f.place(source)
 		p.note(d.Time, "%s", text)
 		if d.Action == audit.Move {

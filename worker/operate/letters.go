@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/worker/audit"
@@ -54,7 +55,7 @@ func (d *Desk) Reveal(ctx context.Context, l dlq.Stored, reason string) (body []
 func about(l dlq.Stored, action audit.Action, reason string) audit.Deed {
 	source := l.Source
 	if source == "" {
-		source = outbox.NoSource
+		source = contract.NoSource
 	}
 	return audit.Deed{Action: action, Source: source, Count: 1, IDs: map[string][]string{source: {l.MessageID}}, Reason: reason}
 }
@@ -182,7 +183,7 @@ func (d *Desk) Import(ctx context.Context, letters []dlq.Letter, from, reason st
 	for _, l := range letters {
 		source := l.Source
 		if source == "" {
-			source = outbox.NoSource
+			source = contract.NoSource
 		}
 		if e.IDs[source] = append(e.IDs[source], l.MessageID); len(e.IDs) == 1 {
 			e.Source = source

@@ -5,7 +5,7 @@ import (
 	"context"
 	"iter"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
@@ -33,7 +33,7 @@ func recorded[T any](ctx context.Context, record *audit.Recorder, d audit.Deed, 
 				result.Counts[what]++
 				if named != nil {
 					if source, id := named(one); id != "" {
-						source = cmp.Or(source, outbox.NoSource)
+						source = cmp.Or(source, contract.NoSource)
 						result.IDs[source] = append(result.IDs[source], id)
 					}
 				}

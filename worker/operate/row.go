@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -47,20 +48,20 @@ func NewRow(l dlq.Stored) Row {
 		ID: l.MessageID, Source: l.Source, Settlement: l.Settlement, Error: l.Error, Status: l.Status, Attempts: l.Attempts, At: l.At,
 		DataModel: l.DataModel, EventType: l.EventType, Size: l.Size, Object: l.Object(), Subject: outbox.SafeSubject(l.Subject), Sequence: l.Sequence,
 		Worker: l.Worker, DeadSequence: l.DeadSequence, Stored: l.Stored,
-		ReplayOf: first(l, outbox.HeaderReplayOf), ReplayCount: first(l, outbox.HeaderReplayCount),
+		ReplayOf: first(l, contract.HeaderReplayOf), ReplayCount: first(l, contract.HeaderReplayCount),
 		Edited: l.Edits(), Behind: l.Behind, Kind: l.Kind(), Sealed: l.SealedBy(),
 	}
 	if l.Settlement != outbox.Poison {
 		return r
 	}
 	// What broke the contract may be in any of these.
-	if !hasForm(outbox.HeaderReplayCount, r.ReplayCount) {
+	if !hasForm(contract.HeaderReplayCount, r.ReplayCount) {
 		r.ReplayCount = ""
 	}
 	if !isOneWord(r.ReplayOf) {
 		r.ReplayOf = ""
 	}
-	if !isOneWord(r.Object) || !strings.HasPrefix(r.Object, outbox.BodyName(cmp.Or(l.Source, outbox.NoSource), "")) {
+	if !isOneWord(r.Object) || !strings.HasPrefix(r.Object, contract.BodyName(cmp.Or(l.Source, contract.NoSource), "")) {
 		r.Object = ""
 	}
 	return r
@@ -99,9 +100,9 @@ func RowHeaders(l dlq.Stored, reveal bool) map[string][]string {
 
 // shownHeaders are those whose values hold no patient data by the contract.
 var shownHeaders = []string{
-	outbox.HeaderKind, outbox.HeaderMethod, outbox.HeaderContentType, outbox.HeaderAccept, outbox.HeaderReplyTo, outbox.HeaderOrderToken,
-	outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderDeadline, outbox.HeaderBodyObject, outbox.HeaderTraceParent, outbox.HeaderTraceState,
-	outbox.HeaderReplayOf, outbox.HeaderReplayCount, outbox.HeaderEdited, outbox.HeaderMoved,
+	contract.HeaderKind, contract.HeaderMethod, contract.HeaderContentType, contract.HeaderAccept, contract.HeaderReplyTo, contract.HeaderOrderToken,
+	contract.HeaderOrderPosition, contract.HeaderOrderBehind, contract.HeaderDeadline, contract.HeaderBodyObject, contract.HeaderTraceParent, contract.HeaderTraceState,
+	contract.HeaderReplayOf, contract.HeaderReplayCount, contract.HeaderEdited, contract.HeaderMoved,
 }
 
 // shownHeader reports whether the value of a header may be shown. That of a message which may have
@@ -110,7 +111,7 @@ func shownHeader(l dlq.Stored, name string) bool {
 	if l.Settlement != outbox.Poison {
 		return slices.Contains(shownHeaders, name) && !slices.ContainsFunc(l.Header[name], func(value string) bool { return !hasForm(name, value) })
 	}
-	return name == outbox.HeaderKind && len(l.Header[name]) == 1 && l.Kind() != ""
+	return name == contract.HeaderKind && len(l.Header[name]) == 1 && l.Kind() != ""
 }
 
 // hasForm reports whether the value of a header is as the contract has it, for those of which a worker takes
@@ -120,13 +121,13 @@ func hasForm(name, value string) bool {
 		return value != "" && len(value) <= most && strings.Trim(value, alphabet) == ""
 	}
 	switch name {
-	case outbox.HeaderMoved:
+	case contract.HeaderMoved:
 		return len(value) == 32 && digits("0123456789abcdef", 32)
-	case outbox.HeaderOrderPosition, outbox.HeaderOrderBehind, outbox.HeaderEdited, outbox.HeaderReplayCount:
+	case contract.HeaderOrderPosition, contract.HeaderOrderBehind, contract.HeaderEdited, contract.HeaderReplayCount:
 		return digits("0123456789", 20)
-	case outbox.HeaderTraceParent:
+	case contract.HeaderTraceParent:
 		return len(value) == 55 && digits("0123456789abcdef-", 55)
-	case outbox.HeaderTraceState:
+	case contract.HeaderTraceState:
 		return strings.Contains(value, "=") && !strings.ContainsFunc(value, unicode.IsSpace)
 	}
 	return true

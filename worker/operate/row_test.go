@@ -6,6 +6,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -13,8 +14,8 @@ import (
 // anything: it is shown to nobody who has not asked for patient data.
 func TestRowHeaders_WhatHasNoForm(t *testing.T) {
 	t.Parallel()
-	wellFormed := map[string]string{outbox.HeaderMoved: "0123456789abcdef0123456789abcdef", outbox.HeaderOrderPosition: "7", outbox.HeaderOrderBehind: "6", outbox.HeaderEdited: "1",
-		outbox.HeaderTraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", outbox.HeaderTraceState: "vendor=1"}
+	wellFormed := map[string]string{contract.HeaderMoved: "0123456789abcdef0123456789abcdef", contract.HeaderOrderPosition: "7", contract.HeaderOrderBehind: "6", contract.HeaderEdited: "1",
+		contract.HeaderTraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", contract.HeaderTraceState: "vendor=1"}
 	for name, value := range wellFormed {
 		for given, want := range map[string]string{value: value, "Jane Doe": Hidden, "": Hidden} {
 			l := dlq.Stored{Letter: dlq.Letter{Settlement: outbox.Rejected, Header: nats.Header{name: {given}}}}
@@ -33,7 +34,7 @@ func TestNewRow_OfPoison(t *testing.T) {
 	t.Parallel()
 	letter := func(s outbox.Settlement, of, count, object string) Row {
 		return NewRow(dlq.Stored{Letter: dlq.Letter{Source: "clinic-a", Settlement: s,
-			Header: nats.Header{outbox.HeaderReplayOf: {of}, outbox.HeaderReplayCount: {count}, outbox.HeaderBodyObject: {object}}}})
+			Header: nats.Header{contract.HeaderReplayOf: {of}, contract.HeaderReplayCount: {count}, contract.HeaderBodyObject: {object}}}})
 	}
 	if r := letter(outbox.Poison, "Jane Doe", "Jane", "Doe/Jane"); r.ReplayOf != "" || r.ReplayCount != "" || r.Object != "" {
 		t.Errorf("%+v", r)

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/ack"
 	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
@@ -61,12 +62,12 @@ type Head struct {
 // rights to read the queue, its consumers and the ledger. It is safe for concurrent use.
 type Tokens struct {
 	js     jetstream.JetStream
-	prefix outbox.Prefix
+	prefix contract.Prefix
 	ledger *ledger.Ledger
 }
 
 // NewTokens returns the tokens of a prefix. It makes no request.
-func NewTokens(js jetstream.JetStream, p outbox.Prefix) *Tokens {
+func NewTokens(js jetstream.JetStream, p contract.Prefix) *Tokens {
 	return &Tokens{js: js, prefix: p, ledger: ledger.New(js, p)}
 }
 

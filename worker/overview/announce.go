@@ -13,13 +13,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Announcement is what [Announce] tells.
 type Announcement struct {
 	// Prefix of subjects. Default "redox".
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Version of the program.
 	Version string
 	// Report is asked for the state of the worker, at most five times a second whoever asks; see

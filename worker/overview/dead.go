@@ -68,7 +68,7 @@ func (x *gathering) countLetters(ctx context.Context, stream jetstream.Stream, s
 	dead.Settlements = map[outbox.Settlement]uint64{}
 	if state.NumSubjects > uint64(x.config.Subjects) {
 		for _, settlement := range [...]outbox.Settlement{outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison} {
-			n, err := x.pending(ctx, stream, x.config.Prefix.DeadSubject("*", settlement, "*"))
+			n, err := x.pending(ctx, stream, x.config.Prefix.DeadSubject("*", string(settlement), "*"))
 			if err != nil {
 				return err
 			}

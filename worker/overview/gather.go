@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/order"
 )
@@ -21,7 +22,7 @@ import (
 // Config of a [Gatherer]. The zero value works.
 type Config struct {
 	// Prefix of subjects, streams and buckets. Default "redox".
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Topology are the streams and buckets that should be there. Default: those of Prefix.
 	Topology topology.Topology
 	// Timeout bounds each question to NATS. Default 2s.
@@ -223,7 +224,7 @@ func (x *gathering) unanswered(err error, questions []string) error {
 	for _, question := range questions {
 		subject := question
 		if !strings.HasPrefix(subject, x.config.Prefix.String()+".") {
-			subject = outbox.APIPrefix(x.js) + question
+			subject = contract.APIPrefix(x.js) + question
 		}
 		if conn.Publish(subject, nil) != nil || conn.FlushTimeout(time.Second) != nil {
 			break

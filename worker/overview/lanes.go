@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
@@ -123,7 +123,7 @@ func (x *gathering) lookAtOldest(ctx context.Context, lanes []Lane) error {
 
 // subjectsOf are those under which messages of a lane are stored.
 func (x *gathering) subjectsOf(l *Lane) (subjects []string) {
-	if l.Lane == outbox.LaneRequest {
+	if l.Lane == contract.LaneRequest {
 		return []string{x.config.Prefix.RequestSubject(l.Source)}
 	}
 	if l.Messages > l.Ordered {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -115,10 +116,10 @@ func TestGather_SourcesInParts(t *testing.T) {
 		r.store(prefix.SendSubject(last), 1)
 		r.store(prefix.SendSubject("clinic-y"), 1)
 		o := r.gather()
-		if why := lane(t, o, last, outbox.LaneSend).Why; why.State != overview.NoToken {
+		if why := lane(t, o, last, contract.LaneSend).Why; why.State != overview.NoToken {
 			t.Errorf("%+v", why)
 		}
-		if why := lane(t, o, "clinic-y", outbox.LaneSend).Why; why.State != overview.Unserved {
+		if why := lane(t, o, "clinic-y", contract.LaneSend).Why; why.State != overview.Unserved {
 			t.Errorf("%+v", why)
 		}
 		bubble.Sleep(time.Minute)

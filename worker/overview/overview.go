@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/order"
 	"github.com/redoxworker/redoxworker/worker/quota"
@@ -82,7 +83,7 @@ type Queue struct {
 type Lane struct {
 	Source string `json:"source"`
 	// Lane is send or request.
-	Lane outbox.Lane `json:"lane"`
+	Lane contract.Lane `json:"lane"`
 	// Messages that are not settled; Ordered are those of them with an order token.
 	Messages uint64 `json:"messages"`
 	Ordered  uint64 `json:"ordered,omitempty"`

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -21,7 +21,7 @@ func TestGather_ThousandsOfPauses(t *testing.T) {
 		source := fmt.Sprintf("clinic-%04d", i)
 		keys = append(keys, worker.Paused{Scope: "key:" + source})
 		x.served["d"][source] = []string{"key:" + source, "host:api"}
-		x.view.Lanes = append(x.view.Lanes, Lane{Source: source, Lane: outbox.LaneSend, Messages: 2})
+		x.view.Lanes = append(x.view.Lanes, Lane{Source: source, Lane: contract.LaneSend, Messages: 2})
 		x.view.Keys = append(x.view.Keys, Key{Status: auth.Status{Name: source}, Trouble: 3, Sources: 1, Workers: 3})
 		if i < paused {
 			x.view.Pauses = append(x.view.Pauses, Pause{Paused: worker.Paused{Operator: true, Left: -1, Scope: "dest:" + source + ":big"}})

@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/tally"
 	"github.com/redoxworker/redoxworker/worker/order"
 )
@@ -148,14 +148,14 @@ func (x *gathering) countSubjects(state *jetstream.StreamInfo) {
 		name := x.config.Prefix.LaneConsumer(waiting.Source, waiting.Lane)
 		l := lanes[name]
 		if l == nil {
-			l = &Lane{Source: waiting.Source, Lane: outbox.LaneSend}
-			if waiting.Lane == outbox.LaneRequest {
+			l = &Lane{Source: waiting.Source, Lane: contract.LaneSend}
+			if waiting.Lane == contract.LaneRequest {
 				l.Lane = waiting.Lane
 			}
 			lanes[name] = l
 		}
 		l.Messages += n
-		if waiting.Lane == outbox.LaneOrdered {
+		if waiting.Lane == contract.LaneOrdered {
 			l.Ordered += n
 		}
 	}

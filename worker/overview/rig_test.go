@@ -10,14 +10,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/overview"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
 
-const prefix = outbox.Prefix("")
+const prefix = contract.Prefix("")
 
 // rig is a provisioned JetStream in fake time, and a gatherer.
 type rig struct {
@@ -99,7 +99,7 @@ func (r *rig) gather() overview.Overview {
 }
 
 // lane of an overview.
-func lane(t testing.TB, o overview.Overview, source string, kind outbox.Lane) overview.Lane {
+func lane(t testing.TB, o overview.Overview, source string, kind contract.Lane) overview.Lane {
 	t.Helper()
 	for _, l := range o.Lanes {
 		if l.Source == source && l.Lane == kind {

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/overview"
@@ -115,10 +115,10 @@ func TestGather_OfThousandsOfSources(t *testing.T) {
 		t.Fatalf("%+v of %d, %d lanes, not known: %q", o.Queue, want, len(o.Lanes), o.Unknown)
 	}
 	for _, want := range []overview.Lane{
-		{Source: "clinic-0007", Lane: outbox.LaneSend, Messages: 2001, InHand: 3, Ordered: 2000},
-		{Source: "clinic-0008", Lane: outbox.LaneSend, Messages: 2, Ordered: 1},
-		{Source: "clinic-0009", Lane: outbox.LaneRequest, Messages: 1},
-		{Source: "clinic-4999", Lane: outbox.LaneSend, Messages: 1},
+		{Source: "clinic-0007", Lane: contract.LaneSend, Messages: 2001, InHand: 3, Ordered: 2000},
+		{Source: "clinic-0008", Lane: contract.LaneSend, Messages: 2, Ordered: 1},
+		{Source: "clinic-0009", Lane: contract.LaneRequest, Messages: 1},
+		{Source: "clinic-4999", Lane: contract.LaneSend, Messages: 1},
 	} {
 		got := lane(t, o, want.Source, want.Lane)
 		if got.Age, got.Why = 0, want.Why; got != want {

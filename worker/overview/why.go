@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // explainLanes says of each lane why it waits, and puts them in order.
@@ -209,7 +209,7 @@ func (x *gathering) scarce(l *Lane, scopes []string) (Why, bool) {
 		switch {
 		case q.Left == 0 && q.Requests > 0 && q.Next > 0:
 			return Why{State: Limited, Text: fmt.Sprintf("the limit of group %s is used up; the next request is free in %s", q.Group, rounded(q.Next))}, true
-		case q.Pace > 0 && l.Lane == outbox.LaneSend:
+		case q.Pace > 0 && l.Lane == contract.LaneSend:
 			return Why{State: Paced, Text: fmt.Sprintf("paced at %.3g/s by the limit of group %s", q.Pace, q.Group)}, true
 		}
 	}

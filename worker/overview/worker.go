@@ -32,7 +32,7 @@ type Worker struct {
 	// ByHand is how many pauses of operators it knows of, and keeps to.
 	ByHand int `json:"paused_by_hand,omitempty"`
 	// InHand are the sequences in the queue of messages that it has in hand, by consumer (see
-	// outbox.Prefix.LaneConsumer): at most [MostInHand] of them.
+	// contract.Prefix.LaneConsumer): at most [MostInHand] of them.
 	InHand map[string][]uint64 `json:"in_hand,omitempty"`
 	// SourcesDigest is the same for workers that serve the same sources in the same way.
 	SourcesDigest string `json:"sources_digest"`

@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Config of a [Governor]. The zero value works: Redox's limit, shared by the fleet.
@@ -28,7 +28,7 @@ type Config struct {
 	// never used by SENDs, so that a burst of REQUESTs finds grants that are free.
 	Reserve float64
 	// Prefix names the bucket. Default "redox", which makes it REDOX_STATE.
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// ID names this worker in the book. Default host name and process id.
 	ID string
 	// Logger; nil discards.
@@ -70,7 +70,7 @@ func (c Config) Validate() error {
 	bad(c.Requests < 1 || c.Requests > maxRequests, "Requests: %d; use 1 to %d", c.Requests, maxRequests)
 	bad(c.Per < time.Second, "Per: %v; use 1s or more", c.Per)
 	bad(!(c.Reserve >= 0 && c.Reserve < 1), "Reserve: %v; use 0 or more and less than 1", c.Reserve)
-	if err := outbox.CheckSource(c.Group); err != nil {
+	if err := contract.CheckSource(c.Group); err != nil {
 		errs = append(errs, fmt.Errorf("quota: Group: %q is not a name; use 1 to 64 of a-z, 0-9 and -", c.Group))
 	}
 	return errors.Join(errs...)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 )
 
@@ -87,9 +87,9 @@ func New(cfg Config) (*Governor, error) {
 // REQUESTs go before SENDs; within either, sources take turns, and one of which nothing
 // waited before goes before those with a backlog. Without contention nothing is allocated and
 // nobody is asked.
-func (g *Governor) Acquire(ctx context.Context, source string, lane outbox.Lane) (done func(sent bool), err error) {
+func (g *Governor) Acquire(ctx context.Context, source string, lane contract.Lane) (done func(sent bool), err error) {
 	c := classSend
-	if lane == outbox.LaneRequest {
+	if lane == contract.LaneRequest {
 		c = classRequest
 	}
 	return g.acquire(ctx, source, c)

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -52,7 +52,7 @@ func TestAcquire_CancelledWaiterLosesNothing(t *testing.T) {
 	t.Parallel()
 	inBubble(t, Config{Requests: 2, Per: 10 * time.Second}, func(t *testing.T, g *Governor) {
 		for range 2 {
-			done, err := g.Acquire(t.Context(), "a", outbox.LaneRequest)
+			done, err := g.Acquire(t.Context(), "a", contract.LaneRequest)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,14 +61,14 @@ func TestAcquire_CancelledWaiterLosesNothing(t *testing.T) {
 		cause := errors.New("nobody waits any more")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(cause) })
-		if _, err := g.Acquire(ctx, "a", outbox.LaneSend); !errors.Is(err, cause) {
+		if _, err := g.Acquire(ctx, "a", contract.LaneSend); !errors.Is(err, cause) {
 			t.Errorf("the error is %v, want the cause", err)
 		}
 		if s := g.Status(); s.Waiting != 0 || s.InFlight != 0 {
 			t.Errorf("%+v", s)
 		}
 		start := time.Now()
-		done, err := g.Acquire(t.Context(), "a", outbox.LaneSend)
+		done, err := g.Acquire(t.Context(), "a", contract.LaneSend)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestAcquire_CancelledWaiterLosesNothing(t *testing.T) {
 		done(false)
 		// A grant that was not used serves the next at once.
 		start = time.Now()
-		if done, err = g.Acquire(t.Context(), "a", outbox.LaneSend); err != nil || time.Since(start) > 0 {
+		if done, err = g.Acquire(t.Context(), "a", contract.LaneSend); err != nil || time.Since(start) > 0 {
 			t.Errorf("an unused grant was not passed on: %v, %v", time.Since(start), err)
 		}
 		done(true)
@@ -145,7 +145,7 @@ func TestRun_OnNATS(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); g.Run(ctx, js) }()
 		for range 7 {
-			done, err := g.Acquire(t.Context(), "a", outbox.LaneSend)
+			done, err := g.Acquire(t.Context(), "a", contract.LaneSend)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func BenchmarkAcquire(b *testing.B) {
 	g.held, g.tenure.until = held{{at: 0, n: 1 << 62}}, 1<<62
 	b.ReportAllocs()
 	for b.Loop() {
-		done, err := g.Acquire(b.Context(), "a", outbox.LaneSend)
+		done, err := g.Acquire(b.Context(), "a", contract.LaneSend)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Grants that come back unused do not fragment what a worker holds: each grant looks at all of it.
@@ -23,7 +23,7 @@ func TestHeld_StaysShortWhileSlotsComeBackUnused(t *testing.T) {
 		for range 400 {
 			var grants []func(bool)
 			for range 8 { // as many as a lane takes that pulls
-				done, err := g.Acquire(ctx, "a", outbox.LaneSend)
+				done, err := g.Acquire(ctx, "a", contract.LaneSend)
 				if err != nil {
 					t.Fatal(err)
 				}

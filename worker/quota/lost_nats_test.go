@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -86,7 +86,7 @@ func (s onServer) send(g *Governor) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
-	done, err := g.Acquire(ctx, "a", outbox.LaneSend)
+	done, err := g.Acquire(ctx, "a", contract.LaneSend)
 	s.must(err)
 	done(true)
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
@@ -20,7 +20,7 @@ type backlog struct {
 	all  sync.WaitGroup
 }
 
-func (b *backlog) run(ctx context.Context, g *Governor, source string, lane outbox.Lane, senders int, vain bool) {
+func (b *backlog) run(ctx context.Context, g *Governor, source string, lane contract.Lane, senders int, vain bool) {
 	for range senders {
 		b.all.Go(func() {
 			for {
@@ -89,16 +89,16 @@ func TestGovernor_SourcesTakeTurns(t *testing.T) {
 			inBubble(t, Config{Requests: 7500, Per: 5 * time.Minute, Reserve: 0.2}, func(t *testing.T, g *Governor) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var b backlog
-				b.run(ctx, g, "flood", outbox.LaneSend, 2000, false)
+				b.run(ctx, g, "flood", contract.LaneSend, 2000, false)
 				for i := 1; i < sources; i++ {
-					b.run(ctx, g, fmt.Sprint("s", i), outbox.LaneSend, 2, false)
+					b.run(ctx, g, fmt.Sprint("s", i), contract.LaneSend, 2, false)
 				}
 				bubble.Sleep(5*time.Minute + time.Second) // what is free after a rest is used
 				flood, other, began := b.of("flood"), b.of("s1"), time.Now()
 				var waits []time.Duration
 				for range 100 {
 					asked := time.Now()
-					done, err := g.Acquire(ctx, "neighbour", outbox.LaneSend)
+					done, err := g.Acquire(ctx, "neighbour", contract.LaneSend)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -130,7 +130,7 @@ func TestGovernor_SourcesTakeTurns(t *testing.T) {
 // while nobody does, and are back in their share soon after that.
 func TestGovernor_FailingMessagesHaveABudget(t *testing.T) {
 	t.Parallel()
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 		t.Run(string(lane), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, Config{Requests: 500, Per: 10 * time.Second, Reserve: 0.2}, func(t *testing.T, g *Governor) {

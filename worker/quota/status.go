@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Usage is what the book of a group says about all its workers.
@@ -56,7 +56,7 @@ func (b *book) usage(now moment) Usage {
 
 // Read answers how much of a group's limit is used. known is false when no worker has
 // used it yet. It changes nothing.
-func Read(ctx context.Context, js jetstream.JetStream, prefix outbox.Prefix, group string) (u Usage, known bool, err error) {
+func Read(ctx context.Context, js jetstream.JetStream, prefix contract.Prefix, group string) (u Usage, known bool, err error) {
 	s := &bucketStore{js: js, bucket: prefix.StateBucket(), key: Key(group)}
 	server, err := s.time(ctx)
 	if err != nil {

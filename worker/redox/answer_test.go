@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestDeliver_AnswerOverTheLimit(t *testing.T) {
@@ -31,7 +31,7 @@ func TestDeliver_AnswerOverTheLimit(t *testing.T) {
 			t.Parallel()
 			r := serve(t, respond(200, tc.body))
 			c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxAnswer = limit })
-			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+			for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 				a, err := c.Deliver(t.Context(), message(lane, event))
 				if err != nil || !strings.Contains(a.Flag, tc.flag) || (tc.flag == "") != (a.Flag == "") {
 					t.Fatalf("%v %q", err, a.Flag)
@@ -62,14 +62,14 @@ func TestDeliver_TruncatedAnswer(t *testing.T) {
 		}
 	}
 	r := serve(t, cut(200))
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 		a, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(lane, event))
 		if err != nil || a.Flag != "the answer ended early" || string(a.Body) != accepted {
 			t.Errorf("%v %+v", err, a)
 		}
 	}
 	r = serve(t, cut(404))
-	_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); !e.Permanent() {
 		t.Errorf("%+v", e)
 	}
@@ -104,7 +104,7 @@ func TestDeliver_CompressedAnswer(t *testing.T) {
 			t.Parallel()
 			r := serve(t, respond(200, tc.body, "Content-Encoding", tc.coding, "Content-Type", "application/json"))
 			c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxAnswer = 4000 })
-			a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+			a, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 			if tc.refused != (err != nil) || err != nil && !failure(t, err).Permanent() {
 				t.Errorf("err = %v", err)
 			}
@@ -121,7 +121,7 @@ func TestDeliver_EveryAnswerIsDrained(t *testing.T) {
 	r := serve(t, func(w http.ResponseWriter, a arrival) { respond(status, strings.Repeat("x", 10_000))(w, a) })
 	c := client(t, r.URL, &keyring{})
 	for _, status = range []int{200, 400, 401, 404, 429, 500, 503, 301} {
-		_, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, _ = c.Deliver(t.Context(), message(contract.LaneSend, event))
 	}
 	seen := r.seen()
 	for _, a := range seen {
@@ -141,7 +141,7 @@ func TestDeliver_RetryAfterByTheOtherClock(t *testing.T) {
 			w.Header().Set("Retry-After", now.Add(30*time.Second).UTC().Format(http.TimeFormat))
 			w.WriteHeader(http.StatusTooManyRequests)
 		})
-		_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(contract.LaneSend, event))
 		if got := failure(t, err).RetryAfter(); got != 30*time.Second {
 			t.Errorf("with the other clock %v ahead: %v", ahead, got)
 		}

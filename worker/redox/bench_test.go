@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 )
 
@@ -33,7 +33,7 @@ func BenchmarkGuardAndInsert(b *testing.B) {
 	c := client(b, "http://127.0.0.1:1", &keyring{})
 	s := c.sender("clinic-a")
 	for _, size := range []int{1_000, 20_000} {
-		m := message(outbox.LaneSend, sized(size))
+		m := message(contract.LaneSend, sized(size))
 		b.Run(fmt.Sprintf("%dKB", size/1000), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(m.Body)))
@@ -76,7 +76,7 @@ func BenchmarkDeliver(b *testing.B) {
 	})
 	c := client(b, r.URL, fixed("token"), using(transport(b, TransportConfig{})))
 	for _, size := range []int{1_000, 20_000} {
-		m := message(outbox.LaneSend, sized(size))
+		m := message(contract.LaneSend, sized(size))
 		ways := [2]func() error{
 			func() error { return raw(c.transport, r.URL+"/endpoint", m.Body) },
 			func() error { _, err := c.Deliver(b.Context(), m); return err },

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // panicking panics where net/http reads a request, which is in a goroutine of its own.
@@ -28,7 +29,7 @@ func TestFile_ABodyThatPanicsIsAFailedRequest(t *testing.T) {
 		"read":  func(context.Context) (io.ReadCloser, error) { return panicking{}, nil },
 		"close": func(context.Context) (io.ReadCloser, error) { return panicking{atClose: true}, nil },
 	} {
-		m := message(outbox.LaneSend, "")
+		m := message(contract.LaneSend, "")
 		m.Kind, m.Body, m.OpenBody, m.BodySize = outbox.KindFile, nil, open, 10
 		_, err := client(t, r.URL, &keyring{}, func(*Config, *Source) {}).Deliver(t.Context(), m)
 		if err == nil || strings.Contains(err.Error(), "4711") {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 )
 
@@ -94,9 +95,9 @@ var statuses = func() (all []int) {
 }()
 
 // outcomeOf says what a client makes of an answer, with all that the worker reads of it.
-func outcomeOf(ctx context.Context, c *Client, kind outbox.Kind, lane outbox.Lane, status int, a answered) string {
+func outcomeOf(ctx context.Context, c *Client, kind outbox.Kind, lane contract.Lane, status int, a answered) string {
 	out := call{
-		sender: c.sender("clinic-a"), kind: kind, request: lane == outbox.LaneRequest,
+		sender: c.sender("clinic-a"), kind: kind, request: lane == contract.LaneRequest,
 		bare: kind == outbox.KindFHIR || kind == outbox.KindPlatform, names: kind == outbox.KindFile,
 	}
 	out.reply.Status, out.reply.ContentType, out.reply.Body, out.reply.size = status, a.contentType, []byte(a.body), int64(len(a.body))
@@ -131,7 +132,7 @@ func table(t *testing.T) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d statuses, %d bodies\n", len(statuses), len(farBodies))
 	for _, kind := range []outbox.Kind{outbox.KindDataModel, outbox.KindFHIR, outbox.KindFile, outbox.KindPlatform} {
-		for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 			fmt.Fprintf(&b, "\n== %s, %s\n", kind, lane)
 			alike := map[string][]string{} // outcomes of all statuses: bodies
 			var order []string
@@ -221,8 +222,8 @@ func TestClassify_TableOverHTTP(t *testing.T) {
 		}
 		far := serve(t, respond(status, body.body, "Content-Type", body.contentType))
 		c := client(t, far.URL, &keyring{})
-		want := outcomeOf(t.Context(), c, outbox.KindDataModel, outbox.LaneSend, status, body)
-		a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		want := outcomeOf(t.Context(), c, outbox.KindDataModel, contract.LaneSend, status, body)
+		a, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 		got := "delivered"
 		switch {
 		case err != nil:

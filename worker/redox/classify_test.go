@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // verdict is what the worker would read out of a result.
@@ -139,8 +140,8 @@ func TestClassify(t *testing.T) {
 			t.Parallel()
 			r := serve(t, respond(tc.status, tc.body, tc.headers...))
 			c := client(t, r.URL, &keyring{})
-			for lane, want := range map[outbox.Lane]verdict{
-				outbox.LaneSend: tc.send, outbox.LaneOrdered: tc.send, outbox.LaneRequest: tc.request,
+			for lane, want := range map[contract.Lane]verdict{
+				contract.LaneSend: tc.send, contract.LaneOrdered: tc.send, contract.LaneRequest: tc.request,
 			} {
 				a, err := c.Deliver(t.Context(), message(lane, event))
 				checkVerdict(t, string(lane), want, a, err)
@@ -197,12 +198,12 @@ func checkVerdict(t *testing.T, lane string, want verdict, a outbox.Answer, err 
 func TestDeliver_TraceIDOfTheAnswer(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(500, ``, "Redox-Trace-Id", "trace-7"))
-	_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(contract.LaneSend, event))
 	if got := failure(t, err).TraceID(); got != "trace-7" {
 		t.Errorf("trace id %q", got)
 	}
 	r = serve(t, respond(500, ``, "Redox-Trace-Id", "Timothy Bixby, 1977"))
-	_, err = client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err = client(t, r.URL, &keyring{}).Deliver(t.Context(), message(contract.LaneSend, event))
 	if got := failure(t, err).TraceID(); got != "" {
 		t.Errorf("trace id %q", got)
 	}
@@ -223,7 +224,7 @@ func TestConfig_StrictAnswers(t *testing.T) {
 		for _, status := range []int{302, 403, 404, 405, 407} {
 			far := serve(t, respond(status, "<html>", "Content-Type", "text/html"))
 			c := client(t, far.URL, &keyring{}, func(c *Config, _ *Source) { c.StrictAnswers, c.EndpointPath = tc.strict, tc.path })
-			_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+			_, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 			if e := failure(t, err); e.Permanent() != (tc.strict == StrictOff) || e.Trouble() == (tc.strict == StrictOff) {
 				t.Errorf("%q with %q, %d: %v", tc.strict, tc.path, status, err)
 			}
@@ -235,7 +236,7 @@ func TestConfig_StrictAnswers(t *testing.T) {
 		}{{"page", page, tc.page}, {"empty", empty, tc.empty}} {
 			far := serve(t, answer.write)
 			c := client(t, far.URL, &keyring{}, func(c *Config, _ *Source) { c.StrictAnswers, c.EndpointPath = tc.strict, tc.path })
-			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+			for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 				a, err := c.Deliver(t.Context(), message(lane, event))
 				if (err == nil) != answer.taken || answer.taken && a.Flag == "" {
 					t.Errorf("%q with %q, %s as %s: %v, flag %q", tc.strict, tc.path, answer.what, lane, err, a.Flag)

@@ -10,11 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestDeliver_UnknownKindIsPoison(t *testing.T) {
 	t.Parallel()
-	m := message(outbox.LaneSend, event)
+	m := message(contract.LaneSend, event)
 	m.Kind = "gopher"
 	_, err := client(t, "http://127.0.0.1:1", &keyring{}).Deliver(t.Context(), m)
 	if e := failure(t, err); !e.Poison() || e.Attempted() || strings.Contains(err.Error(), "gopher") {
@@ -25,7 +26,7 @@ func TestDeliver_UnknownKindIsPoison(t *testing.T) {
 func TestDeliver_UnknownSourceWaits(t *testing.T) {
 	t.Parallel()
 	c := client(t, "http://127.0.0.1:1", &keyring{})
-	m := message(outbox.LaneSend, event)
+	m := message(contract.LaneSend, event)
 	m.Source = "clinic-b"
 	_, err := c.Deliver(t.Context(), m)
 	e := failure(t, err)
@@ -43,7 +44,7 @@ func TestDeliver_ConcurrentKeepsConnections(t *testing.T) {
 	for range callers {
 		callersDone.Go(func() {
 			for range each {
-				a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+				a, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 				if err != nil || string(a.Body) != accepted {
 					t.Errorf("%v %s", err, a.Body)
 				}
@@ -204,7 +205,7 @@ func TestClose_LeavesAGivenTransportAlone(t *testing.T) {
 	tr := transport(t, TransportConfig{})
 	given := client(t, r.URL, &keyring{}, using(tr))
 	for range 2 {
-		if _, err := given.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+		if _, err := given.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 			t.Fatal(err)
 		}
 		given.Close()
@@ -215,7 +216,7 @@ func TestClose_LeavesAGivenTransportAlone(t *testing.T) {
 	}
 	own := client(t, r.URL, &keyring{})
 	for range 2 {
-		if _, err := own.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+		if _, err := own.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 			t.Fatal(err)
 		}
 		own.Close()

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // tally is a connection that keeps the pieces written to it.
@@ -79,7 +79,7 @@ func TestSendConn_WritesOfARequest(t *testing.T) {
 			t.Parallel()
 			token := strings.Repeat("x", tc.token)
 			c, r, seen := tallied(t, tc.secure, token)
-			m := message(outbox.LaneSend, sized(tc.size))
+			m := message(contract.LaneSend, sized(tc.size))
 			for round := range 3 {
 				if _, err := c.Deliver(t.Context(), m); err != nil {
 					t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
@@ -62,7 +63,7 @@ func (c *Client) guard(s *sender, m *outbox.Message) (envelope, *Error) {
 		return e, poison("Meta.EventType is missing")
 	case e.destinations == 0:
 		return e, poison("Meta.Destinations names no destination")
-	case e.destinations > 1 && m.Lane == outbox.LaneRequest:
+	case e.destinations > 1 && m.Lane == contract.LaneRequest:
 		return e, poison("Meta.Destinations names " + strconv.Itoa(e.destinations) + " destinations; a request has exactly one")
 	case e.test && s.Environment == envProduction:
 		return e, guarded("Meta.Test is true and the source is a production source")

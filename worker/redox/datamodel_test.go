@@ -9,13 +9,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestDeliver_Accepted(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, accepted, "Content-Type", "application/json; charset=utf-8"))
 	c := client(t, r.URL, &keyring{})
-	got, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	got, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func TestDeliver_PathsAndHeaders(t *testing.T) {
 	c := client(t, r.URL+"/gateway/", &keyring{}, func(c *Config, _ *Source) {
 		c.EndpointPath, c.UserAgent = "/query", "tests/1"
 	})
-	m := message(outbox.LaneRequest, event)
+	m := message(contract.LaneRequest, event)
 	m.ContentType, m.Accept = "application/json; charset=utf-8", "application/vnd.x+json"
 	if _, err := c.Deliver(t.Context(), m); err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestDeliver_TraceContext(t *testing.T) {
 			t.Parallel()
 			r := serve(t, respond(200, accepted))
 			c := client(t, r.URL, &keyring{})
-			m := message(outbox.LaneSend, event)
+			m := message(contract.LaneSend, event)
 			m.TraceParent, m.TraceState = tc.parent, tc.state
 			ctx := t.Context()
 			if tc.span {
@@ -124,7 +125,7 @@ var (
 
 // guardCase is a message and what the guards make of it.
 type guardCase struct {
-	lane     outbox.Lane
+	lane     contract.Lane
 	body     string
 	set      setting
 	settle   string // "poison", "rejected" or "" for delivered
@@ -139,8 +140,8 @@ var guardCases = map[string]guardCase{
 	"no EventType":              {body: strings.Replace(event, "EventType", "X", 1), settle: "poison", want: "Meta.EventType is missing"},
 	"no destination":            {body: toNone, settle: "poison", want: "no destination"},
 	"no Destinations":           {body: strings.Replace(event, "Destinations", "X", 1), settle: "poison", want: "no destination"},
-	"request":                   {lane: outbox.LaneRequest, body: event, sourceID: sourceID},
-	"request to two":            {lane: outbox.LaneRequest, body: toTwo, settle: "poison", want: "2 destinations; a request has exactly one"},
+	"request":                   {lane: contract.LaneRequest, body: event, sourceID: sourceID},
+	"request to two":            {lane: contract.LaneRequest, body: toTwo, settle: "poison", want: "2 destinations; a request has exactly one"},
 	"send to two":               {body: toTwo, sourceID: sourceID},
 	"test to production":        {body: event, set: production, settle: "rejected", want: "Meta.Test is true"},
 	"no test to production":     {body: strings.Replace(event, "true", "false", 1), set: production, sourceID: sourceID},
@@ -170,7 +171,7 @@ func TestDeliver_Guards(t *testing.T) {
 			keys := &keyring{}
 			c := client(t, r.URL, keys, tc.set)
 			if tc.lane == "" {
-				tc.lane = outbox.LaneSend
+				tc.lane = contract.LaneSend
 			}
 			a, err := c.Deliver(t.Context(), message(tc.lane, tc.body))
 			if tc.settle == "" {
@@ -201,7 +202,7 @@ func TestDeliver_HeaderInjectionIsPoison(t *testing.T) {
 	r := serve(t, respond(200, accepted))
 	c := client(t, r.URL, &keyring{})
 	for _, bad := range []string{"a\r\nAuthorization: Bearer x", "a\x00", "a\x7f"} {
-		m := message(outbox.LaneSend, event)
+		m := message(contract.LaneSend, event)
 		m.ContentType = bad
 		if _, err := c.Deliver(t.Context(), m); !failure(t, err).Poison() {
 			t.Errorf("Content-Type %q: %v", bad, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // MessageScopes returns the pause scopes of a message besides those of its source: the host that it
@@ -63,7 +64,7 @@ func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Err
 			detail: "the source is not configured here; add it, or leave its messages to another worker",
 		}
 	}
-	out.sender, out.message, out.deadline, out.request = s, m.ID, m.Deadline, m.Lane == outbox.LaneRequest
+	out.sender, out.message, out.deadline, out.request = s, m.ID, m.Deadline, m.Lane == contract.LaneRequest
 	out.replies = out.request || m.ReplyTo != ""
 	kind := m.Kind
 	if kind == "" {
@@ -77,7 +78,7 @@ func (c *Client) prepare(ctx context.Context, out *call, m *outbox.Message) *Err
 		}
 	}
 	if isText(m) {
-		m.Body = outbox.WithoutMark(m.Body)
+		m.Body = contract.WithoutMark(m.Body)
 	}
 	switch kind {
 	case outbox.KindDataModel:

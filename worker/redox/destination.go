@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -16,10 +17,10 @@ func (t *targets) destination(m *outbox.Message) string {
 			return slug(ref)
 		}
 	case outbox.KindDataModel, "":
-		if m.Lane != outbox.LaneRequest || len(m.Body) == 0 {
+		if m.Lane != contract.LaneRequest || len(m.Body) == 0 {
 			return ""
 		}
-		e, err := readEnvelope(outbox.WithoutMark(m.Body))
+		e, err := readEnvelope(contract.WithoutMark(m.Body))
 		if err != nil || e.destinations != 1 {
 			return ""
 		}

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
@@ -68,7 +68,7 @@ func TestDeliver_HandshakeThatNeverEnds(t *testing.T) {
 		}
 		c := client(t, "https://api.example", &keyring{}, using(tr))
 		start := time.Now()
-		_, err = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, err = c.Deliver(t.Context(), message(contract.LaneSend, event))
 		e := failure(t, err)
 		if e.Attempted() || e.Pauses() != "host:api.example" || e.SafeError() != "not-sent: the TLS handshake failed" {
 			t.Errorf("%+v", e)
@@ -89,7 +89,7 @@ func TestSend_GivesUpAfterManyStaleConnections(t *testing.T) {
 		trace.GotConn(httptrace.GotConnInfo{Conn: httpwire.PlainConn(nil), Reused: true})
 		return nil, io.EOF
 	})
-	_, err := client(t, "https://api.example", &keyring{}, using(stale)).Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err := client(t, "https://api.example", &keyring{}, using(stale)).Deliver(t.Context(), message(contract.LaneSend, event))
 	e := failure(t, err)
 	if calls != maxStale+1 || e.Attempted() || e.Pauses() != "host:api.example" || !errors.Is(err, io.EOF) {
 		t.Errorf("%d calls, %+v", calls, e)
@@ -105,7 +105,7 @@ func TestDeliver_SwitchingProtocolsIsNoAnswer(t *testing.T) {
 		_, _ = r.ReadByte() // until the client hangs up
 	})
 	c := client(t, s.url, &keyring{}, using(transport(t, TransportConfig{})))
-	a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	a, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); !e.Permanent() || e.Status() != 101 || len(a.Body) != 0 {
 		t.Errorf("%+v", e)
 	}

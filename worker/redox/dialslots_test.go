@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // A request that was served by a connection that became free has none opened.
@@ -38,7 +38,7 @@ func TestTransport_NoSurplusConnections(t *testing.T) {
 			tr := transport(t, cfg)
 			c := client(t, s.URL, &keyring{}, using(tr))
 			var all sync.WaitGroup
-			send := func() { all.Go(func() { deliver(t, c, message(outbox.LaneSend, event)) }) }
+			send := func() { all.Go(func() { deliver(t, c, message(contract.LaneSend, event)) }) }
 			send()
 			<-hands
 			shake <- struct{}{} // the first has its connection

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // onlyToken answers 401 unless the request has this bearer token.
@@ -29,7 +29,7 @@ func TestDeliver_401IsResentOnceWithANewToken(t *testing.T) {
 	t.Parallel()
 	r := serve(t, onlyToken("token-2"))
 	keys := &keyring{}
-	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(outbox.LaneSend, event))
+	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(contract.LaneSend, event))
 	if err != nil || a.Status != 200 || string(a.Body) != accepted {
 		t.Fatalf("%v %+v", err, a)
 	}
@@ -46,7 +46,7 @@ func TestDeliver_Second401PausesTheKey(t *testing.T) {
 	t.Parallel()
 	r := serve(t, onlyToken("none"))
 	keys := &keyring{}
-	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(outbox.LaneSend, event))
+	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(contract.LaneSend, event))
 	e := failure(t, err)
 	if e.Pauses() != "key:main" || e.Attempted() || e.Permanent() || e.UnknownOutcome() || e.Class() != ClassUnauthorized {
 		t.Errorf("%+v", e)
@@ -68,7 +68,7 @@ func TestDeliver_ManyAtOnceAfterRevocation(t *testing.T) {
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
-			if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+			if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -95,7 +95,7 @@ func TestDeliver_NoToken(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, accepted))
 	keys := &keyring{err: tokenError{3 * time.Second}}
-	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(outbox.LaneSend, event))
+	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(contract.LaneSend, event))
 	e := failure(t, err)
 	if e.Attempted() || e.Pauses() != "key:main" || e.RetryAfter() != 3*time.Second || e.Class() != ClassNotSent || a.Status != 0 {
 		t.Errorf("%+v %+v", e, a)
@@ -111,7 +111,7 @@ func TestDeliver_NoToken(t *testing.T) {
 // A deadline may pass while the message waits for its token.
 func TestDeliver_NothingIsSentAfterTheDeadline(t *testing.T) {
 	t.Parallel()
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 		r := serve(t, respond(200, accepted))
 		late := message(lane, event)
 		late.Deadline = time.Now()
@@ -130,7 +130,7 @@ func TestDeliver_NoTokenForTheResend(t *testing.T) {
 	t.Parallel()
 	r := serve(t, onlyToken("token-2"))
 	keys := &keyring{err: tokenError{}, errAfter: 1}
-	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(outbox.LaneSend, event))
+	a, err := client(t, r.URL, keys).Deliver(t.Context(), message(contract.LaneSend, event))
 	e := failure(t, err)
 	if e.Attempted() || e.Pauses() != "key:main" || e.Status() != 401 || a.Status != 401 || e.UnknownOutcome() {
 		t.Errorf("%+v %+v", e, a)
@@ -149,7 +149,7 @@ func TestDeliver_ResendWithoutAnswerIsUnknown(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler)
 	})
-	a, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	a, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(contract.LaneSend, event))
 	e := failure(t, err)
 	if !e.Attempted() || !e.UnknownOutcome() || e.Status() != 0 || a.Status != 0 {
 		t.Errorf("%+v %+v", e, a)
@@ -168,7 +168,7 @@ func (f fixed) Invalidate(string)                      {}
 func TestDeliver_UnusableToken(t *testing.T) {
 	t.Parallel()
 	for _, token := range []string{"", "a\r\nb", "a\x00"} {
-		_, err := client(t, "http://127.0.0.1:1", fixed(token)).Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, err := client(t, "http://127.0.0.1:1", fixed(token)).Deliver(t.Context(), message(contract.LaneSend, event))
 		e := failure(t, err)
 		if e.Attempted() || e.Pauses() != "key:main" || e.Poison() {
 			t.Errorf("token %q: %+v", token, e)
@@ -183,14 +183,14 @@ func TestDeliver_CancelledWhileWaitingForAToken(t *testing.T) {
 	keys := &keyring{block: true}
 	c := client(t, "http://127.0.0.1:1", keys)
 	time.AfterFunc(10*time.Millisecond, func() { cancel(why) })
-	_, err := c.Deliver(ctx, message(outbox.LaneSend, event))
+	_, err := c.Deliver(ctx, message(contract.LaneSend, event))
 	e := failure(t, err)
 	if e.Attempted() || e.Pauses() != "" || !errors.Is(err, why) {
 		t.Errorf("%+v", e)
 	}
 	// Cancelled before: no token is asked for.
 	asked := keys.asked
-	_, err = c.Deliver(ctx, message(outbox.LaneSend, event))
+	_, err = c.Deliver(ctx, message(contract.LaneSend, event))
 	if e := failure(t, err); e.Attempted() || e.Pauses() != "" || !errors.Is(err, why) || keys.asked != asked {
 		t.Errorf("%+v", e)
 	}

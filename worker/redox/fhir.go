@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -83,7 +84,7 @@ func fhirMedia(m *outbox.Message) media {
 // guardFHIR holds a message of one environment back from another. The path is read as
 // Redox will read it, so that no escape hides the environment.
 func (s *sender) guardFHIR(m *outbox.Message) *Error {
-	if err := outbox.CheckPath(m.Path); err != nil {
+	if err := contract.CheckPath(m.Path); err != nil {
 		return nil // routed says so
 	}
 	if s.NoSlugGuard {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 		sourceID + `"}}},{"resource":{"resourceType":"Patient"}}]}`
 )
 
-func fhir(lane outbox.Lane, method, path, body string) outbox.Message {
+func fhir(lane contract.Lane, method, path, body string) outbox.Message {
 	return outbox.Message{ID: "m-1", Source: "clinic-a", Lane: lane, Kind: outbox.KindFHIR, Method: method, Path: path, Body: []byte(body)}
 }
 
@@ -70,7 +71,7 @@ func TestFHIR_Requests(t *testing.T) {
 			wantType: "application/json", wantAccept: "application/fhir+json",
 		},
 	} {
-		m := fhir(outbox.LaneRequest, tc.method, tc.path, tc.body)
+		m := fhir(contract.LaneRequest, tc.method, tc.path, tc.body)
 		m.ContentType, m.Accept = tc.contentType, tc.accept
 		before := len(r.seen())
 		a, err := c.Deliver(t.Context(), m)
@@ -110,7 +111,7 @@ func TestFHIR_MediaTypes(t *testing.T) {
 		{"POST", "", `{"resourceType":"Bundle","type":"batch"}`, fhirJSON},
 	} {
 		before := len(r.seen())
-		if a, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, tc.method, "s/Development/"+tc.path, tc.body)); err != nil || a.Flag != "" {
+		if a, err := c.Deliver(t.Context(), fhir(contract.LaneRequest, tc.method, "s/Development/"+tc.path, tc.body)); err != nil || a.Flag != "" {
 			t.Errorf("%s %s: %v %s", tc.method, tc.path, err, a.Flag)
 			continue
 		}
@@ -172,7 +173,7 @@ func TestFHIR_Guards(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxBody = 700 })
-			m := fhir(outbox.LaneSend, tc.method, tc.path, tc.body)
+			m := fhir(contract.LaneSend, tc.method, tc.path, tc.body)
 			m.ContentType = tc.contentType
 			_, err := c.Deliver(t.Context(), m)
 			e := failure(t, err)
@@ -211,7 +212,7 @@ func TestFHIR_SendersThatPass(t *testing.T) {
 		if set == nil {
 			set = func(*Config, *Source) {}
 		}
-		if _, err := client(t, r.URL, &keyring{}, set).Deliver(t.Context(), fhir(outbox.LaneSend, "POST", "s/Development/Patient/$write", tc.body)); err != nil {
+		if _, err := client(t, r.URL, &keyring{}, set).Deliver(t.Context(), fhir(contract.LaneSend, "POST", "s/Development/Patient/$write", tc.body)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -250,13 +251,13 @@ func TestFHIR_Answers(t *testing.T) {
 			t.Parallel()
 			r := serve(t, respond(tc.status, tc.body, "Content-Type", "application/fhir+json"))
 			c := client(t, r.URL, &keyring{})
-			for lane, want := range map[outbox.Lane]string{outbox.LaneSend: tc.send, outbox.LaneRequest: tc.request} {
+			for lane, want := range map[contract.Lane]string{contract.LaneSend: tc.send, contract.LaneRequest: tc.request} {
 				a, err := c.Deliver(t.Context(), fhir(lane, "POST", "slug/Development/Patient/$write", writeback))
 				if string(a.Body) != tc.body || a.Status != tc.status {
 					t.Errorf("%s: %d %s", lane, a.Status, a.Body)
 				}
 				if want == "" {
-					flagged := tc.flagged && lane == outbox.LaneRequest
+					flagged := tc.flagged && lane == contract.LaneRequest
 					if err != nil || (a.Flag != "") != flagged || !strings.Contains(a.Flag, tc.remote) {
 						t.Errorf("%s: %v, flag %q", lane, err, a.Flag)
 					}
@@ -266,7 +267,7 @@ func TestFHIR_Answers(t *testing.T) {
 				if string(e.Class()) != want || !strings.Contains(e.SafeError(), tc.remote) || strings.Contains(e.Error(), "Timothy") {
 					t.Errorf("%s: %v", lane, e)
 				}
-				if unknown := tc.status == 504 && lane == outbox.LaneSend; e.UnknownOutcome() != unknown {
+				if unknown := tc.status == 504 && lane == contract.LaneSend; e.UnknownOutcome() != unknown {
 					t.Errorf("%s: unknown %t", lane, e.UnknownOutcome())
 				}
 			}
@@ -278,7 +279,7 @@ func TestFHIR_WhatIsNotJSONIsFlaggedOnlyWhereJSONWasAsked(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, "%PDF", "Content-Type", "application/pdf"))
 	c := client(t, r.URL, &keyring{})
-	m := fhir(outbox.LaneRequest, "GET", "slug/Development/Binary/1", "")
+	m := fhir(contract.LaneRequest, "GET", "slug/Development/Binary/1", "")
 	for accept, want := range map[string]string{"": "the answer is not JSON", "application/fhir+json": "the answer is not JSON", "application/pdf": ""} {
 		m.Accept = accept
 		if a, err := c.Deliver(t.Context(), m); err != nil || a.Flag != want {
@@ -290,7 +291,7 @@ func TestFHIR_WhatIsNotJSONIsFlaggedOnlyWhereJSONWasAsked(t *testing.T) {
 func TestFHIR_401IsResentWithTheSameBody(t *testing.T) {
 	t.Parallel()
 	r := serve(t, onlyToken("token-2"))
-	if _, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), fhir(outbox.LaneSend, "POST", "slug/Development/Patient/$write", writeback)); err != nil {
+	if _, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), fhir(contract.LaneSend, "POST", "slug/Development/Patient/$write", writeback)); err != nil {
 		t.Fatal(err)
 	}
 	seen := r.seen()
@@ -303,7 +304,7 @@ func TestPlatform_Requests(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, `{"payload":{}}`, "Content-Type", "application/json"))
 	c := client(t, r.URL, &keyring{}, keyType(KeyUser))
-	m := fhir(outbox.LaneRequest, "", "v1/organizations/4/logs/l-1?dataMode=backfill", "")
+	m := fhir(contract.LaneRequest, "", "v1/organizations/4/logs/l-1?dataMode=backfill", "")
 	m.Kind = outbox.KindPlatform
 	if a, err := c.Deliver(t.Context(), m); err != nil || a.Flag != "" {
 		t.Fatal(err, a.Flag)

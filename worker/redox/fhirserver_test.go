@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // otherServer is the setting of a source for a FHIR server that is not Redox.
@@ -30,7 +31,7 @@ func TestFHIR_OtherServers(t *testing.T) {
 	} {
 		r := serve(t, respond(200, patient, "Content-Type", "application/fhir+json"))
 		c := client(t, r.URL+tc.base, &keyring{}, otherServer(tc.fhirPath))
-		if _, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", tc.path, "")); err != nil {
+		if _, err := c.Deliver(t.Context(), fhir(contract.LaneRequest, "GET", tc.path, "")); err != nil {
 			t.Errorf("%+v: %v", tc, err)
 			continue
 		}
@@ -47,7 +48,7 @@ func TestFHIR_OtherServersKeepTheirBase(t *testing.T) {
 	r := serve(t, respond(200, patient))
 	c := client(t, r.URL, &keyring{}, otherServer("/api/"))
 	for _, path := range []string{"../admin", "%2e%2e/admin", "//host/x", "Patient/../../x", "http://host.example/Patient", `\x`, "a/%2E%2e/%2e%2e/x"} {
-		_, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", path, ""))
+		_, err := c.Deliver(t.Context(), fhir(contract.LaneRequest, "GET", path, ""))
 		if e := failure(t, err); !e.Poison() || len(r.seen()) != 0 {
 			t.Errorf("%q: %v", path, err)
 		}
@@ -58,7 +59,7 @@ func TestFHIR_OtherServersKeepTheirBase(t *testing.T) {
 func TestFHIR_OtherServersLinks(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, patient))
-	m := fhir(outbox.LaneRequest, "GET", r.URL+"/api/FHIR/BulkRequest/1", "")
+	m := fhir(contract.LaneRequest, "GET", r.URL+"/api/FHIR/BulkRequest/1", "")
 	_, err := client(t, r.URL, &keyring{}, otherServer("/api/FHIR/R4/")).Deliver(t.Context(), m)
 	if e := failure(t, err); !e.Poison() || !strings.HasSuffix(err.Error(), "set redox.fhir_path to what all of them begin with") || strings.Contains(err.Error(), "slug") {
 		t.Errorf("%v", err)
@@ -83,7 +84,7 @@ func TestDeliver_TheTokenOfAnotherServerIsForItAlone(t *testing.T) {
 		keys := &keyring{}
 		c := client(t, r.URL, keys, set...)
 		for _, kind := range []outbox.Kind{"", outbox.KindDataModel, outbox.KindFile, outbox.KindPlatform} {
-			m := message(outbox.LaneSend, event)
+			m := message(contract.LaneSend, event)
 			m.Kind = kind
 			_, err := c.Deliver(t.Context(), m)
 			if e := failure(t, err); !e.Permanent() || e.Attempted() || !strings.Contains(err.Error(), "kind fhir only") || len(r.seen()) != 0 || keys.asked != 0 {

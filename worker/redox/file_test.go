@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 const uploadAnswer = `{"URI":"https://blob.redoxengine.com/14652614"}`
@@ -39,7 +40,7 @@ func form(t testing.TB, a arrival) (header map[string][]string, name string, con
 }
 
 func fileMessage(contentType string, body []byte) outbox.Message {
-	return outbox.Message{ID: "m-1", Source: "clinic-a", Lane: outbox.LaneSend, Kind: outbox.KindFile, ContentType: contentType, Body: body}
+	return outbox.Message{ID: "m-1", Source: "clinic-a", Lane: contract.LaneSend, Kind: outbox.KindFile, ContentType: contentType, Body: body}
 }
 
 func toBlob(url string) setting { return func(c *Config, _ *Source) { c.BlobURL = url } }

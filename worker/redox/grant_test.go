@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Each request is granted first: the repeat with a new token too.
@@ -23,7 +23,7 @@ func TestDeliver_EveryRequestIsGranted(t *testing.T) {
 			return func(sent bool) { ended = append(ended, sent) }, nil
 		}
 	}
-	if _, err := client(t, r.URL, &keyring{}, grant).Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+	if _, err := client(t, r.URL, &keyring{}, grant).Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 		t.Fatal(err)
 	}
 	if granted != 2 || len(ended) != 1 || !ended[0] || len(r.seen()) != 2 {
@@ -39,7 +39,7 @@ func TestDeliver_GrantRefusedOrUnused(t *testing.T) {
 	over := errors.New("nobody waits any more")
 	_, err := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) {
 		c.Grant = func(context.Context) (func(bool), error) { return nil, over }
-	}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	}).Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); e.Attempted() || e.Pauses() != "" || !errors.Is(err, over) || len(r.seen()) != 0 {
 		t.Errorf("%v: attempted %v, pauses %q, %d requests", err, e.Attempted(), e.Pauses(), len(r.seen()))
 	}
@@ -47,7 +47,7 @@ func TestDeliver_GrantRefusedOrUnused(t *testing.T) {
 	var ended []bool
 	_, err = client(t, r.URL, &keyring{}, func(c *Config, _ *Source) {
 		c.Grant = func(context.Context) (func(bool), error) { return func(sent bool) { ended = append(ended, sent) }, nil }
-	}).Deliver(t.Context(), message(outbox.LaneSend, event))
+	}).Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); e.Attempted() || len(ended) != 1 || ended[0] {
 		t.Errorf("%v: ended %v", err, ended)
 	}
@@ -64,7 +64,7 @@ func TestDeliver_GrantEndsWithAPanic(t *testing.T) {
 	})
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, _ = c.Deliver(t.Context(), message(contract.LaneSend, event))
 	}()
 	if !slices.Equal(ended, []bool{true}) {
 		t.Error(ended)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // most are as many headers, as long, as a message may have.
@@ -28,8 +29,8 @@ func TestDeliver_HeadersOfTheMessage(t *testing.T) {
 	r := serve(t, respond(200, accepted))
 	c := client(t, r.URL, fixed("s3cret-token"), func(c *Config, _ *Source) { c.Headers = []string{"Prefer", "x-*"} })
 	kinds := map[outbox.Kind]outbox.Message{
-		outbox.KindDataModel: message(outbox.LaneSend, event),
-		outbox.KindFHIR:      {ID: "m-1", Source: "clinic-a", Kind: outbox.KindFHIR, Lane: outbox.LaneRequest, Method: "GET", Path: "hospital/Development/Patient/1"},
+		outbox.KindDataModel: message(contract.LaneSend, event),
+		outbox.KindFHIR:      {ID: "m-1", Source: "clinic-a", Kind: outbox.KindFHIR, Lane: contract.LaneRequest, Method: "GET", Path: "hospital/Development/Patient/1"},
 		outbox.KindFile:      {ID: "m-1", Source: "clinic-a", Kind: outbox.KindFile, Body: []byte("file"), ContentType: "text/plain"},
 	}
 	for kind, m := range kinds {
@@ -67,7 +68,7 @@ func TestDeliver_HeadersThatAreRefused(t *testing.T) {
 		"Redox-Header-Prefer is given more than once":        {"Prefer": {"Timothy", "Timothy"}},
 		"Redox-Header-… are longer than 8192 bytes together": {"X-User-Id": {strings.Repeat("T", 2048)}, "If-Match": {strings.Repeat("T", 2048)}, "If-None-Match": {strings.Repeat("T", 2048)}, "Prefer": {strings.Repeat("T", 2048)}},
 	} {
-		m := message(outbox.LaneSend, event)
+		m := message(contract.LaneSend, event)
 		m.Header = h
 		_, err := c.Deliver(t.Context(), m)
 		if e := failure(t, err); !e.Poison() || !strings.Contains(e.SafeError(), want) || strings.Contains(err.Error(), "Timothy") {
@@ -96,7 +97,7 @@ func TestDeliver_HeadersOfTheAnswer(t *testing.T) {
 	for _, status := range []int{200, 201, 202, 400, 404, 412, 503} {
 		answer = respond(status, accepted, "Location", location, "Content-Location", "/export/1", "ETag", `W/"Timothy"`, "Last-Modified", "Mon, 30 Nov 2026 04:00:00 GMT",
 			"Retry-After", "120", "Set-Cookie", "a=b")
-		m := message(outbox.LaneRequest, event)
+		m := message(contract.LaneRequest, event)
 		m.Header = http.Header{"X-User-Id": {"Timothy"}}
 		a, err := c.Deliver(t.Context(), m)
 		if len(a.Header) != 5 || a.Header.Get("Location") != location || a.Header.Get("ETag") != `W/"Timothy"` || a.Header.Get("Retry-After") != "120" {
@@ -107,7 +108,7 @@ func TestDeliver_HeadersOfTheAnswer(t *testing.T) {
 		}
 	}
 	answer = respond(200, accepted)
-	if a, err := c.Deliver(t.Context(), message(outbox.LaneRequest, event)); err != nil || a.Header != nil {
+	if a, err := c.Deliver(t.Context(), message(contract.LaneRequest, event)); err != nil || a.Header != nil {
 		t.Errorf("%d headers, %v", len(a.Header), err)
 	}
 	if strings.Contains(log.String(), "Timothy") {
@@ -121,13 +122,13 @@ func TestDeliver_NotModified(t *testing.T) {
 	r := serve(t, respond(304, "", "ETag", `W/"7"`))
 	c := client(t, r.URL, fixed("t"), func(c *Config, _ *Source) { c.Headers = []string{"If-*"} })
 	for name, want := range map[string]bool{"": false, "If-Match": false, "If-None-Match": true, "if-modified-since": true} {
-		for _, lane := range []outbox.Lane{outbox.LaneRequest, outbox.LaneSend} {
+		for _, lane := range []contract.Lane{contract.LaneRequest, contract.LaneSend} {
 			m := outbox.Message{ID: "m-1", Source: "clinic-a", Kind: outbox.KindFHIR, Lane: lane, Method: "GET", Path: "hospital/Development/Patient/1"}
 			if name != "" {
 				m.Header = http.Header{name: {`W/"7"`}}
 			}
 			a, err := c.Deliver(t.Context(), m)
-			if want := want && lane == outbox.LaneRequest; (err == nil) != want || want && (a.Status != 304 || a.Header.Get("ETag") == "") {
+			if want := want && lane == contract.LaneRequest; (err == nil) != want || want && (a.Status != 304 || a.Header.Get("ETag") == "") {
 				t.Errorf("%s, %q: status %d, %v", lane, name, a.Status, err)
 			}
 		}

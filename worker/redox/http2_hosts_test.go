@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
@@ -57,7 +57,7 @@ func (s *crowded) send(t *testing.T, c *Client, crowd int) {
 	t.Helper()
 	var all sync.WaitGroup
 	for range crowd {
-		all.Go(func() { deliver(t, c, message(outbox.LaneSend, event)) })
+		all.Go(func() { deliver(t, c, message(contract.LaneSend, event)) })
 	}
 	all.Wait()
 }
@@ -125,7 +125,7 @@ func TestHTTP2_ColdStartOpensOne(t *testing.T) {
 	c := client(t, s.URL, &keyring{}, using(tr))
 	var all sync.WaitGroup
 	for range callers {
-		all.Go(func() { deliver(t, c, message(outbox.LaneSend, event)) })
+		all.Go(func() { deliver(t, c, message(contract.LaneSend, event)) })
 	}
 	<-hands
 	close(gate)
@@ -187,7 +187,7 @@ func TestHTTP2_MaxConnectionAge(t *testing.T) {
 			speaking(t, tc.cfg, acceptAll, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
 				c := client(t, "https://example.com", &keyring{}, using(tr))
 				for start := time.Now(); time.Since(start) < time.Hour; bubble.Sleep(tc.pause) {
-					deliver(t, c, message(outbox.LaneSend, event))
+					deliver(t, c, message(contract.LaneSend, event))
 				}
 				if n := opened.Load(); n < tc.least || n > tc.most {
 					t.Errorf("%d connections in an hour, want %d to %d", n, tc.least, tc.most)
@@ -213,7 +213,7 @@ func TestHTTP2_AgeCutsNothingOff(t *testing.T) {
 		for i := range 10 {
 			all.Go(func() {
 				bubble.Sleep(time.Duration(i) * 30 * time.Second)
-				if a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil || a.Flag != "" {
+				if a, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil || a.Flag != "" {
 					t.Error(err, a.Flag)
 				}
 			})
@@ -258,13 +258,13 @@ func TestHTTP2_NewClientCertificate(t *testing.T) {
 			tr := transport(t, cfg)
 			c := client(t, s.URL, &keyring{}, using(tr))
 			var all sync.WaitGroup
-			all.Go(func() { deliver(t, c, message(outbox.LaneSend, event)) })
+			all.Go(func() { deliver(t, c, message(contract.LaneSend, event)) })
 			if got := <-names; got != "old HTTP/2.0" {
 				t.Error(got)
 			}
 			current.Store(next)
 			tr.CloseIdleConnections()
-			deliver(t, c, message(outbox.LaneSend, event))
+			deliver(t, c, message(contract.LaneSend, event))
 			if got := <-names; got != "next HTTP/2.0" {
 				t.Error(got)
 			}
@@ -293,7 +293,7 @@ func TestHTTP2_Tokens(t *testing.T) {
 		}
 		response.Body.Close()
 	}
-	deliver(t, client(t, s.URL, &keyring{}, using(tr)), message(outbox.LaneSend, event))
+	deliver(t, client(t, s.URL, &keyring{}, using(tr)), message(contract.LaneSend, event))
 	if n := s.connections.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}

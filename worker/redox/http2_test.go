@@ -15,7 +15,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
@@ -110,7 +110,7 @@ func TestHTTP2_ManyOnFewConnections(t *testing.T) {
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
-			if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+			if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 				t.Error(err)
 			}
 		})

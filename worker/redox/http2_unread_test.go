@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // How a request over HTTP/2 can end without an answer.
@@ -44,9 +45,9 @@ func hangUp(f *http2.Framer) {
 
 // bodies are messages with a body and without.
 var bodies = map[string]outbox.Message{
-	"send":    message(outbox.LaneSend, event),
-	"large":   message(outbox.LaneSend, sized(200_000)),
-	"request": fhir(outbox.LaneRequest, "GET", "slug/Development/Patient/p-1", ""),
+	"send":    message(contract.LaneSend, event),
+	"large":   message(contract.LaneSend, sized(200_000)),
+	"request": fhir(contract.LaneRequest, "GET", "slug/Development/Patient/p-1", ""),
 }
 
 // What was not looked at goes out again, and nobody else's does.
@@ -67,7 +68,7 @@ func TestWritten_HTTP2SaysWhatWasRead(t *testing.T) {
 					})
 					c := client(t, url, &keyring{}, using(transport(t, TransportConfig{RootCAs: pool, HTTP2: HTTP2On})))
 					if before == 1 {
-						deliver(t, c, message(outbox.LaneSend, event))
+						deliver(t, c, message(contract.LaneSend, event))
 					}
 					_, err := c.Deliver(t.Context(), m)
 					want := before + 1
@@ -76,7 +77,7 @@ func TestWritten_HTTP2SaysWhatWasRead(t *testing.T) {
 						if err != nil {
 							t.Errorf("%v", err)
 						}
-					} else if e := failure(t, err); !e.Attempted() || e.UnknownOutcome() != (m.Lane == outbox.LaneSend) {
+					} else if e := failure(t, err); !e.Attempted() || e.UnknownOutcome() != (m.Lane == contract.LaneSend) {
 						t.Errorf("%v: attempted %v, unknown %v", e, e.Attempted(), e.UnknownOutcome())
 					}
 					if got := arrived.Load(); got != want {
@@ -99,7 +100,7 @@ func TestNotWritten_HTTP2RefusesEachTime(t *testing.T) {
 			t.Parallel()
 			url, pool, arrived := listen2(t, tc.end)
 			c := client(t, url, &keyring{}, using(transport(t, TransportConfig{RootCAs: pool, HTTP2: HTTP2On})))
-			_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+			_, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 			if e := failure(t, err); e.Attempted() || e.UnknownOutcome() || e.Pauses() != "host:"+strings.TrimPrefix(url, "https://") {
 				t.Errorf("%v, pauses %q", e, e.Pauses())
 			}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -197,7 +197,7 @@ func TestInsert_Allocations(t *testing.T) {
 func TestGuard_Lanes(t *testing.T) {
 	t.Parallel()
 	c := client(t, "http://127.0.0.1:1", &keyring{})
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneOrdered, outbox.LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneOrdered, contract.LaneRequest} {
 		m := message(lane, event)
 		if _, err := c.guard(c.sender("clinic-a"), &m); err != nil {
 			t.Errorf("%s: %v", lane, err)

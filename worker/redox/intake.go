@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/httpanswer"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
@@ -140,7 +140,7 @@ func (c *Client) read(ctx context.Context, out *call, response *http.Response) {
 	defer func() { _ = response.Body.Close() }()
 	r.Status, r.ContentType = response.StatusCode, response.Header.Get("Content-Type")
 	r.retryAfter = httpanswer.RetryAfter(response.Header, time.Now(), maxRetryAfter)
-	r.Header = outbox.AnswerHeader(response.Header)
+	r.Header = contract.AnswerHeader(response.Header)
 	if id := response.Header.Get("Redox-Trace-Id"); jsonscan.IsIdentifier(id) {
 		r.traceID = id
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/answer"
 )
 
@@ -71,7 +72,7 @@ func TestDeliver_LargeAnswerOfASend(t *testing.T) {
 					t.Run(strings.Join([]string{name, filler, way, replyTo}, " "), func(t *testing.T) {
 						t.Parallel()
 						r := serve(t, func(w http.ResponseWriter, _ arrival) { write(w, tc.body) })
-						m := message(outbox.LaneSend, event)
+						m := message(contract.LaneSend, event)
 						m.ReplyTo = replyTo
 						a, err := client(t, r.URL, &keyring{}, lax).Deliver(t.Context(), m)
 						if tc.refused != (err != nil) || err != nil && !failure(t, err).Permanent() {
@@ -128,7 +129,7 @@ func TestDeliver_AnswerOfASendIsNotKept(t *testing.T) { // not parallel: it coun
 			return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: length, Body: &endless{}}, nil
 		})
 		c := client(t, "https://api.example", fixed("token"), using(tr))
-		if got := allocated(func() { _, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event)) }); got > 400_000 {
+		if got := allocated(func() { _, _ = c.Deliver(t.Context(), message(contract.LaneSend, event)) }); got > 400_000 {
 			t.Errorf("%s: %d bytes", name, got)
 		}
 	}
@@ -158,7 +159,7 @@ func TestDeliver_AnswerThatTakesNoMoreThanItBrings(t *testing.T) { // not parall
 			c.MaxAnswer, c.StrictAnswers = 4_000_000, StrictOff
 			c.Room = func(_ context.Context, n int64, _ bool) error { asked += n; return nil }
 		})
-		got := allocated(func() { a, _ = c.Deliver(t.Context(), message(outbox.LaneRequest, event)) })
+		got := allocated(func() { a, _ = c.Deliver(t.Context(), message(contract.LaneRequest, event)) })
 		if got > tc.most || a.Flag == "" || asked > 4_000_000 {
 			t.Errorf("%s: %d bytes, %d asked for, flag %q", name, got, asked, a.Flag)
 		}
@@ -173,7 +174,7 @@ func TestDeliver_AsksForRoom(t *testing.T) {
 		for _, size := range []int{1000, answer.FreeBytes - 100, answer.FreeBytes + 100, 300_000, 3_000_000} {
 			body := behind(size, accepted[1:len(accepted)-1], "texts")
 			r := serve(t, func(w http.ResponseWriter, _ arrival) { write(w, body) })
-			for _, lane := range []outbox.Lane{outbox.LaneRequest, outbox.LaneSend} {
+			for _, lane := range []contract.Lane{contract.LaneRequest, contract.LaneSend} {
 				var mu sync.Mutex
 				var asked int64
 				c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) {
@@ -181,7 +182,7 @@ func TestDeliver_AsksForRoom(t *testing.T) {
 					c.Room = func(_ context.Context, n int64, wait bool) error {
 						mu.Lock()
 						defer mu.Unlock()
-						if asked += n; n < 1 || wait != (lane == outbox.LaneRequest) {
+						if asked += n; n < 1 || wait != (lane == contract.LaneRequest) {
 							t.Errorf("%d, wait %v", n, wait)
 						}
 						return nil
@@ -208,7 +209,7 @@ func TestDeliver_NoRoom(t *testing.T) {
 	full := func(c *Config, _ *Source) {
 		c.Room = func(context.Context, int64, bool) error { return errors.New("full") }
 	}
-	m := message(outbox.LaneSend, event)
+	m := message(contract.LaneSend, event)
 	if a, err := client(t, r.URL, &keyring{}, full).Deliver(t.Context(), m); err != nil || a.Flag != "" || len(a.LogIDs) != 1 {
 		t.Errorf("a SEND that nobody waits for: %v %q", err, a.Flag)
 	}
@@ -217,7 +218,7 @@ func TestDeliver_NoRoom(t *testing.T) {
 	if err != nil || !strings.Contains(a.Flag, "too large for the memory that is free") || len(a.LogIDs) != 1 || len(a.Body) != 0 {
 		t.Errorf("a SEND with a reply: %v %q, %d bytes", err, a.Flag, len(a.Body))
 	}
-	_, err = client(t, r.URL, &keyring{}, full).Deliver(t.Context(), message(outbox.LaneRequest, event))
+	_, err = client(t, r.URL, &keyring{}, full).Deliver(t.Context(), message(contract.LaneRequest, event))
 	if e := failure(t, err); !e.Attempted() || e.UnknownOutcome() || e.Permanent() || !strings.Contains(e.SafeError(), "raise bodies.memory") {
 		t.Errorf("a REQUEST: %+v", e)
 	}

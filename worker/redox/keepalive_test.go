@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
@@ -74,11 +75,11 @@ func token(t *testing.T, tr *Transport) {
 // and by token calls.
 func TestTransport_KeepAliveOfTheServer(t *testing.T) {
 	t.Parallel()
-	deleted := fhir(outbox.LaneRequest, "DELETE", "slug/Development/Patient/p-1", "")
+	deleted := fhir(contract.LaneRequest, "DELETE", "slug/Development/Patient/p-1", "")
 	for name, send := range map[string]func(*testing.T, *Client, *Transport){
-		"message": func(t *testing.T, c *Client, _ *Transport) { deliver(t, c, message(outbox.LaneSend, event)) },
+		"message": func(t *testing.T, c *Client, _ *Transport) { deliver(t, c, message(contract.LaneSend, event)) },
 		"get": func(t *testing.T, c *Client, _ *Transport) {
-			deliver(t, c, fhir(outbox.LaneRequest, "GET", "slug/Development/Patient/p-1", ""))
+			deliver(t, c, fhir(contract.LaneRequest, "GET", "slug/Development/Patient/p-1", ""))
 		},
 		"no body": func(t *testing.T, c *Client, _ *Transport) { deliver(t, c, deleted) },
 		"token":   func(t *testing.T, _ *Client, tr *Transport) { token(t, tr) },
@@ -123,7 +124,7 @@ func TestTransport_MaxConnectionAge(t *testing.T) {
 		c := client(t, "http://localhost", &keyring{}, using(tr))
 		start := time.Now()
 		for at := 10 * time.Second; at <= time.Hour; at += 10 * time.Second {
-			deliver(t, c, message(outbox.LaneSend, event))
+			deliver(t, c, message(contract.LaneSend, event))
 			token(t, tr)
 			if n, least := opened.Load(), int32(time.Since(start)/(5*time.Minute*11/10+10*time.Second)); n < least {
 				t.Fatalf("%d connections after %v", n, time.Since(start))
@@ -138,7 +139,7 @@ func TestTransport_MaxConnectionAge(t *testing.T) {
 		keeping(t, "", TransportConfig{MaxConnectionAge: age}, func(t *testing.T, tr *Transport, opened *atomic.Int32) {
 			c := client(t, "http://localhost", &keyring{}, using(tr))
 			for range 1000 {
-				deliver(t, c, message(outbox.LaneSend, event))
+				deliver(t, c, message(contract.LaneSend, event))
 				bubble.Sleep(10 * time.Second)
 			}
 			if n := opened.Load(); n != 1 {
@@ -157,12 +158,12 @@ func TestTransport_ManyPastTheirTime(t *testing.T) {
 		for round := range 3 {
 			var all sync.WaitGroup
 			for range many {
-				all.Go(func() { deliver(t, c, message(outbox.LaneSend, event)) })
+				all.Go(func() { deliver(t, c, message(contract.LaneSend, event)) })
 			}
 			all.Wait()
 			if round == 1 { // one request meets all of them
 				bubble.Sleep(20 * time.Second)
-				deliver(t, c, message(outbox.LaneSend, event))
+				deliver(t, c, message(contract.LaneSend, event))
 			}
 			bubble.Sleep(20 * time.Second)
 		}
@@ -196,7 +197,7 @@ func TestTransport_MaxConnectionAgeOverTLS(t *testing.T) {
 				}
 				c := client(t, s.URL, &keyring{}, using(transport(t, cfg)))
 				for range 5 {
-					deliver(t, c, message(outbox.LaneSend, sized(100_000)))
+					deliver(t, c, message(contract.LaneSend, sized(100_000)))
 				}
 				if n := opened.Load(); n != want {
 					t.Errorf("5 messages over %d connections, want %d", n, want)

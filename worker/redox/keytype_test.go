@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func keyType(t KeyType) setting { return func(_ *Config, s *Source) { s.KeyType = t } }
@@ -30,7 +31,7 @@ func TestDeliver_KeyTypeDecidesTheKind(t *testing.T) {
 			if name == "" {
 				name = string(outbox.KindDataModel)
 			}
-			m := message(outbox.LaneSend, event)
+			m := message(contract.LaneSend, event)
 			m.Kind = kind
 			asked, sent := keys.asked, len(r.seen())
 			_, err := c.Deliver(t.Context(), m)
@@ -63,7 +64,7 @@ func TestDeliver_KeyTypeErrorNamesTheMend(t *testing.T) {
 		{KeyLegacy, outbox.KindFHIR, "guard: kind fhir does not go with the source's key of type legacy: give the source an OAuth key"},
 		{KeyUser, outbox.KindFHIR, "guard: kind fhir does not go with the source's key of type user: send it from a source with an OAuth key; a user-level key is for kind platform only"},
 	} {
-		m := message(outbox.LaneSend, event)
+		m := message(contract.LaneSend, event)
 		m.Kind = tc.kind
 		_, err := client(t, "http://127.0.0.1:1", &keyring{}, keyType(tc.typ)).Deliver(t.Context(), m)
 		if got := failure(t, err).SafeError(); got != tc.want {
@@ -79,7 +80,7 @@ func TestDeliver_LegacySourceWithoutID(t *testing.T) {
 	for name, body := range map[string]string{"no source": event, "a null source": null, "a source of its own": own} {
 		r := serve(t, respond(200, accepted))
 		c := client(t, r.URL, &keyring{}, keyType(KeyLegacy), withoutID)
-		if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, body)); err != nil {
+		if _, err := c.Deliver(t.Context(), message(contract.LaneSend, body)); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -97,7 +98,7 @@ func TestDeliver_LegacySourceWithID(t *testing.T) {
 	t.Parallel()
 	r := serve(t, respond(200, accepted))
 	c := client(t, r.URL, &keyring{}, keyType(KeyLegacy))
-	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+	if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 		t.Fatal(err)
 	}
 	if a := r.seen()[0]; a.body != sent || a.header.Get("Redox-Source-Id") != sourceID {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // A link of an answer is a path as it stands, if it leads to the API.
@@ -88,7 +88,7 @@ func TestLink_OnTheWire(t *testing.T) {
 	r := serve(t, respond(200, patient, "Content-Type", "application/fhir+json"))
 	c := client(t, r.URL, &keyring{})
 	const path = "/fhir/R4/hospital/Development/Patient?_page=a%2fb%2Bc+d&x=&&y"
-	m := fhir(outbox.LaneRequest, http.MethodGet, r.URL+path, "")
+	m := fhir(contract.LaneRequest, http.MethodGet, r.URL+path, "")
 	if _, err := c.Deliver(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}

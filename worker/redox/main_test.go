@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,7 +40,7 @@ const accepted = `{"Meta":{"DataModel":"PatientAdmin","EventType":"NewPatient","
 
 const acceptedLog = "0d38b2a5-5b6a-4a2b-9a3c-5f2f9f4d1c11"
 
-func message(lane outbox.Lane, body string) outbox.Message {
+func message(lane contract.Lane, body string) outbox.Message {
 	return outbox.Message{ID: "m-1", Source: "clinic-a", Lane: lane, Kind: outbox.KindDataModel, Body: []byte(body)}
 }
 

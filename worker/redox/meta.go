@@ -3,7 +3,7 @@ package redox
 import (
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -24,7 +24,7 @@ type Meta struct {
 // and holds nothing of the body. A Meta without DataModel, EventType or destinations is
 // no error here. It is safe for concurrent use.
 func ReadMeta(body []byte) (Meta, error) {
-	e, err := readEnvelope(outbox.WithoutMark(body))
+	e, err := readEnvelope(contract.WithoutMark(body))
 	if err != nil {
 		return Meta{}, err
 	}
@@ -41,7 +41,7 @@ func ReadMeta(body []byte) (Meta, error) {
 // the contract, as far as they can be read; empty where they cannot, or are absent. It reads no further
 // than Meta. It serves as ReadEvent of a store of dead letters. It is safe for concurrent use.
 func ReadEvent(body []byte) (dataModel, eventType string) {
-	s := jsonscan.Scan(outbox.WithoutMark(body), jsonscan.LenientJSON...)
+	s := jsonscan.Scan(contract.WithoutMark(body), jsonscan.LenientJSON...)
 	defer s.Release()
 	if s.Kind() != '{' || s.Enter() != nil {
 		return "", ""

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // counted gathers the counters of r, and the number of observations of histograms.
@@ -40,12 +40,12 @@ func TestMetrics(t *testing.T) {
 	r := serve(t, func(w http.ResponseWriter, a arrival) { respond(status, accepted)(w, a) })
 	c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.Registerer = registry })
 	for _, status = range []int{200, 200, 404, 503, 401, 302} {
-		_, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, _ = c.Deliver(t.Context(), message(contract.LaneSend, event))
 	}
 	// A second client of the same process counts into the same metrics.
 	other := client(t, closedPort(t), &keyring{}, func(c *Config, _ *Source) { c.Registerer = registry })
-	_, _ = other.Deliver(t.Context(), message(outbox.LaneSend, event))
-	_, _ = other.Deliver(t.Context(), message(outbox.LaneSend, "poison: no request"))
+	_, _ = other.Deliver(t.Context(), message(contract.LaneSend, event))
+	_, _ = other.Deliver(t.Context(), message(contract.LaneSend, "poison: no request"))
 	want := map[string]float64{
 		"requests_total 2xx": 2, "requests_total 3xx": 1, "requests_total 4xx": 3, "requests_total 5xx": 1, "requests_total none": 1,
 		"connections_total false": 1, "connections_total true": 6, "request_seconds": 8, "resends_total": 1,

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // certificate of a client, signed by itself.
@@ -101,11 +102,11 @@ func TestNotWritten_RefusedClientCertificate(t *testing.T) {
 	soon := time.Now().Add(time.Hour)
 	known, expired := certificate(t, "known", soon), certificate(t, "expired", time.Now().Add(-time.Hour))
 	kinds := map[string]outbox.Message{
-		"small":    message(outbox.LaneSend, event),
-		"large":    message(outbox.LaneSend, sized(5_000_000)),
-		"request":  message(outbox.LaneRequest, event),
-		"an empty": fhir(outbox.LaneRequest, "GET", "slug/Development/Patient/p-1", ""),
-		"file":     {ID: "f", Source: "clinic-a", Lane: outbox.LaneSend, Kind: outbox.KindFile, ContentType: "application/pdf", Body: []byte(strings.Repeat("x", 5_000_000))},
+		"small":    message(contract.LaneSend, event),
+		"large":    message(contract.LaneSend, sized(5_000_000)),
+		"request":  message(contract.LaneRequest, event),
+		"an empty": fhir(contract.LaneRequest, "GET", "slug/Development/Patient/p-1", ""),
+		"file":     {ID: "f", Source: "clinic-a", Lane: contract.LaneSend, Kind: outbox.KindFile, ContentType: "application/pdf", Body: []byte(strings.Repeat("x", 5_000_000))},
 	}
 	for name, tc := range map[string]struct {
 		shown *tls.Certificate
@@ -186,8 +187,8 @@ func TestNewTransport_ClientCertificate(t *testing.T) {
 					}
 					tr.CloseIdleConnections()
 				}
-				file := outbox.Message{ID: "f", Source: "clinic-a", Lane: outbox.LaneSend, Kind: outbox.KindFile, ContentType: "application/pdf", Body: []byte("x")}
-				for _, m := range []outbox.Message{message(outbox.LaneSend, event), file} {
+				file := outbox.Message{ID: "f", Source: "clinic-a", Lane: contract.LaneSend, Kind: outbox.KindFile, ContentType: "application/pdf", Body: []byte("x")}
+				for _, m := range []outbox.Message{message(contract.LaneSend, event), file} {
 					if a, err := client(t, s.URL, &keyring{}, using(tr)).Deliver(t.Context(), m); err != nil || a.Flag != "" {
 						t.Errorf("%s: %v %q", m.Kind, err, a.Flag)
 					}

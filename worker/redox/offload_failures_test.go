@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 func TestOffload_FailedUploads(t *testing.T) {
 	t.Parallel()
 	_, text := large(1500)
-	m := message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
+	m := message(contract.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
 	for name, tc := range map[string]struct {
 		answer func(http.ResponseWriter, arrival)
 		class  Class
@@ -32,7 +32,7 @@ func TestOffload_FailedUploads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+			for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 				m := m
 				m.Lane = lane
 				r := serve(t, tc.answer)
@@ -59,7 +59,7 @@ func TestOffload_BlobHostIsNamed(t *testing.T) {
 	_, text := large(1500)
 	r := serve(t, respond(200, accepted))
 	c := client(t, r.URL, &keyring{}, offloading(&notes{}), toBlob("http://127.0.0.1:2"))
-	_, err := c.Deliver(t.Context(), message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`)))
+	_, err := c.Deliver(t.Context(), message(contract.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`)))
 	if e := failure(t, err); e.Attempted() || e.Pauses() != "host:127.0.0.1:2" || len(r.seen()) != 0 {
 		t.Errorf("%+v", e)
 	}
@@ -68,7 +68,7 @@ func TestOffload_BlobHostIsNamed(t *testing.T) {
 func TestOffload_StoreThatFails(t *testing.T) {
 	t.Parallel()
 	_, text := large(1500)
-	m := message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
+	m := message(contract.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
 	uploads := 0
 	r := serve(t, blobs(&uploads, respond(200, accepted)))
 	lost := errors.New("no answer from NATS")

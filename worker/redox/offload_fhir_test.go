@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 const documentCreate = "hospital/Development/DocumentReference/$documentreference-create"
@@ -92,7 +92,7 @@ func TestOffload_FHIRPlaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+			for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 				uploads, registry := 0, prometheus.NewRegistry()
 				r := serve(t, blobs(&uploads, respond(200, `{"resourceType":"Bundle"}`, "Content-Type", "application/fhir+json")))
 				c := client(t, r.URL, &keyring{}, offloading(&notes{}), func(c *Config, _ *Source) { c.Registerer = registry })
@@ -146,7 +146,7 @@ func TestOffload_FHIRAttachmentStaysOne(t *testing.T) {
 	content, base := large(1500)
 	uploads := 0
 	r := serve(t, blobs(&uploads, respond(200, `{}`)))
-	m := fhir(outbox.LaneSend, http.MethodPost, documentCreate, bundled(`{"resourceType":"DocumentReference","content":[{"attachment":`+holds(content, base)+`}]}`))
+	m := fhir(contract.LaneSend, http.MethodPost, documentCreate, bundled(`{"resourceType":"DocumentReference","content":[{"attachment":`+holds(content, base)+`}]}`))
 	if _, err := client(t, r.URL, &keyring{}, offloading(&notes{})).Deliver(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestOffload_FHIRAndTheSourceID(t *testing.T) {
 		uploads := 0
 		r := serve(t, blobs(&uploads, respond(200, `{}`)))
 		body := `{"resourceType":"Bundle","type":"message","entry":[` + entries + `]}`
-		if _, err := client(t, r.URL, &keyring{}, offloading(&notes{})).Deliver(t.Context(), fhir(outbox.LaneSend, http.MethodPost, documentCreate, body)); err != nil {
+		if _, err := client(t, r.URL, &keyring{}, offloading(&notes{})).Deliver(t.Context(), fhir(contract.LaneSend, http.MethodPost, documentCreate, body)); err != nil {
 			t.Fatal(err)
 		}
 		want := strings.Replace(body, `"resourceType":"MessageHeader"`, sender+`"resourceType":"MessageHeader"`, 1)
@@ -210,7 +210,7 @@ func TestOffload_FHIRThatIsNoJSON(t *testing.T) {
 		for _, object := range []string{"", "clinic-a/x"} {
 			registry := prometheus.NewRegistry()
 			c := client(t, r.URL, &keyring{}, offloading(&notes{}), func(c *Config, _ *Source) { c.Registerer = registry })
-			m := fhir(outbox.LaneRequest, http.MethodPost, "hospital/Development/"+tc.path, tc.body)
+			m := fhir(contract.LaneRequest, http.MethodPost, "hospital/Development/"+tc.path, tc.body)
 			m.ContentType, m.BodyObject = tc.contentType, object
 			before := len(r.seen())
 			if _, err := c.Deliver(t.Context(), m); err != nil || r.seen()[before].body != tc.body || uploads != 0 {
@@ -230,7 +230,7 @@ func TestOffload_FHIROfAnotherServer(t *testing.T) {
 	blob := serve(t, respond(201, `{"URI":"https://blob.example/1"}`))
 	r := serve(t, respond(201, `{}`))
 	c := client(t, r.URL, &keyring{}, offloading(&notes{}), toBlob(blob.URL), func(_ *Config, s *Source) { s.NoSlugGuard = true })
-	m := fhir(outbox.LaneSend, http.MethodPost, "Media", `{"resourceType":"Media","content":`+holds(content, base)+`}`)
+	m := fhir(contract.LaneSend, http.MethodPost, "Media", `{"resourceType":"Media","content":`+holds(content, base)+`}`)
 	if _, err := c.Deliver(t.Context(), m); err != nil || r.seen()[0].body != string(m.Body) || len(blob.seen()) != 0 {
 		t.Error(err)
 	}
@@ -253,7 +253,7 @@ func TestOffload_FHIRComesAgain(t *testing.T) {
 		}
 		respond(200, `{}`)(w, a)
 	}))
-	m := fhir(outbox.LaneSend, http.MethodPost, documentCreate, bundled(`{"resourceType":"DocumentReference","content":[{"attachment":`+holds(content, base)+`},{"attachment":`+holds(content, base)+`}]}`))
+	m := fhir(contract.LaneSend, http.MethodPost, documentCreate, bundled(`{"resourceType":"DocumentReference","content":[{"attachment":`+holds(content, base)+`},{"attachment":`+holds(content, base)+`}]}`))
 	m.Sequence = 7
 	_, err := client(t, r.URL, &keyring{}, offloading(store)).Deliver(t.Context(), m)
 	if e := failure(t, err); !e.UnknownOutcome() || uploads != 2 {
@@ -277,7 +277,7 @@ func TestOffload_FHIRComesAgain(t *testing.T) {
 func TestOffload_FHIRUploadsThatFail(t *testing.T) {
 	t.Parallel()
 	content, base := large(1500)
-	m := fhir(outbox.LaneSend, http.MethodPost, documentCreate, `{"resourceType":"Media","content":`+holds(content, base)+`}`)
+	m := fhir(contract.LaneSend, http.MethodPost, documentCreate, `{"resourceType":"Media","content":`+holds(content, base)+`}`)
 	for status, want := range map[int]map[string]float64{403: {"refused": 1}, 500: {}, 413: {"refused": 1}} {
 		registry := prometheus.NewRegistry()
 		r := serve(t, respond(status, "no"))
@@ -310,7 +310,7 @@ func TestOffload_FHIRLimits(t *testing.T) {
 		uploads := 0
 		r := serve(t, blobs(&uploads, respond(200, `{}`)))
 		body := `{"resourceType":"Media","content":{"data":"` + base + `"},"note":"` + strings.Repeat(" ", tc.pad) + `"}`
-		_, err := client(t, r.URL, &keyring{}, offloading(&notes{}), small).Deliver(t.Context(), fhir(outbox.LaneSend, http.MethodPost, documentCreate, body))
+		_, err := client(t, r.URL, &keyring{}, offloading(&notes{}), small).Deliver(t.Context(), fhir(contract.LaneSend, http.MethodPost, documentCreate, body))
 		if tc.want == "" {
 			if err != nil || uploads != 1 {
 				t.Errorf("%s: %v", name, err)
@@ -352,7 +352,7 @@ func TestOffload_LargeFilesAreNotCopied(t *testing.T) { // not parallel: it coun
 		_, _ = io.WriteString(w, `{}`)
 	})
 	c := client(t, r.URL, &keyring{}, offloading(&notes{}))
-	m := fhir(outbox.LaneSend, http.MethodPost, documentCreate, body.String())
+	m := fhir(contract.LaneSend, http.MethodPost, documentCreate, body.String())
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, err := c.Deliver(t.Context(), m)

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // A message that comes again under another limit, as in a rolling change of the
@@ -13,7 +13,7 @@ func TestOffload_AnotherLimitIsNoOtherFile(t *testing.T) {
 	t.Parallel()
 	_, small := large(1500)
 	_, larger := large(3000)
-	m := message(outbox.LaneSend, model("Results", `"Orders":[{"Results":[{"Value":"`+small+`","ValueType":"Encapsulated Data"},{"Value":"`+larger+`","ValueType":"Encapsulated Data"}]}]`))
+	m := message(contract.LaneSend, model("Results", `"Orders":[{"Results":[{"Value":"`+small+`","ValueType":"Encapsulated Data"},{"Value":"`+larger+`","ValueType":"Encapsulated Data"}]}]`))
 	uploads, store := 0, &notes{}
 	r := serve(t, blobs(&uploads, respond(500, "")))
 	for _, over := range []int64{2000, 1000} { // the larger file alone, then both

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -113,7 +113,7 @@ func TestOffload_Places(t *testing.T) {
 			uploads := 0
 			r := serve(t, blobs(&uploads, respond(200, accepted)))
 			c := client(t, r.URL, &keyring{}, offloading(&notes{}))
-			if a, err := c.Deliver(t.Context(), message(outbox.LaneSend, tc.body)); err != nil || string(a.Body) != accepted {
+			if a, err := c.Deliver(t.Context(), message(contract.LaneSend, tc.body)); err != nil || string(a.Body) != accepted {
 				t.Fatal(err)
 			}
 			want := strings.Replace(tc.body, `{"Meta":{`, `{"Meta":{"Source":{"ID":"`+sourceID+`"},`, 1)
@@ -159,7 +159,7 @@ func TestOffload_MetaBehindTheFile(t *testing.T) {
 		return `{ "Orders":[{"Results":[{"Value":` + one + `,"ValueType":"Encapsulated Data"}, {"ValueType":"Encapsulated Data","Value":` + two + `}]}], `
 	}
 	body := files(`"`+text+`"`, `"`+text+`"`) + meta
-	if _, err := client(t, r.URL, &keyring{}, offloading(&notes{})).Deliver(t.Context(), message(outbox.LaneSend, body)); err != nil {
+	if _, err := client(t, r.URL, &keyring{}, offloading(&notes{})).Deliver(t.Context(), message(contract.LaneSend, body)); err != nil {
 		t.Fatal(err)
 	}
 	want := files(`"https://blob.example/1"`, `"https://blob.example/2"`) + strings.Replace(meta, `"Meta":{`, `"Meta":{"Source":{"ID":"`+sourceID+`"},`, 1)
@@ -174,7 +174,7 @@ func TestOffload_OffByDefault(t *testing.T) {
 	body := model("Media", `"Media":{"FileContents":"`+text+`"}`)
 	uploads := 0
 	r := serve(t, blobs(&uploads, respond(200, accepted)))
-	if _, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, body)); err != nil {
+	if _, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(contract.LaneSend, body)); err != nil {
 		t.Fatal(err)
 	}
 	if uploads != 0 || !strings.Contains(r.seen()[0].body, text) {
@@ -230,7 +230,7 @@ func TestOffload_SurvivesACrashBetweenUploadAndSend(t *testing.T) {
 		}
 		respond(200, accepted)(w, a)
 	}))
-	m := message(outbox.LaneSend, body)
+	m := message(contract.LaneSend, body)
 	m.Sequence = 7
 	_, err := client(t, r.URL, &keyring{}, offloading(store)).Deliver(t.Context(), m)
 	if e := failure(t, err); !e.UnknownOutcome() || uploads != 2 {
@@ -275,7 +275,7 @@ func TestOffload_Limits(t *testing.T) {
 		uploads := 0
 		r := serve(t, blobs(&uploads, respond(200, accepted)))
 		body := model("Media", `"Media":{"FileContents":"`+text+`","Pad":"`+strings.Repeat(" ", tc.pad)+`"}`)
-		_, err := client(t, r.URL, &keyring{}, offloading(&notes{}), small).Deliver(t.Context(), message(outbox.LaneSend, body))
+		_, err := client(t, r.URL, &keyring{}, offloading(&notes{}), small).Deliver(t.Context(), message(contract.LaneSend, body))
 		if tc.want == "" {
 			if err != nil || uploads != 1 {
 				t.Errorf("%s: %v", name, err)
@@ -295,7 +295,7 @@ func TestOffload_AnotherSourceIDIsTheUploadersToo(t *testing.T) {
 	r := serve(t, blobs(&uploads, respond(200, accepted)))
 	c := client(t, r.URL, &keyring{}, offloading(store), func(_ *Config, s *Source) { s.AllowOtherSource = true })
 	body := strings.Replace(model("Media", `"Media":{"FileContents":"`+text+`"}`), `{"Meta":{`, `{"Meta":{"Source":{"ID":"`+otherID+`"},`, 1)
-	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, body)); err != nil {
+	if _, err := c.Deliver(t.Context(), message(contract.LaneSend, body)); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range r.seen() {
@@ -304,7 +304,7 @@ func TestOffload_AnotherSourceIDIsTheUploadersToo(t *testing.T) {
 		}
 	}
 	before := maps.Clone(store.kept)
-	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))); err != nil || uploads != 2 || len(store.kept) != len(before)+1 {
+	if _, err := c.Deliver(t.Context(), message(contract.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))); err != nil || uploads != 2 || len(store.kept) != len(before)+1 {
 		t.Errorf("%v, %d uploads: one file served two sources", err, uploads)
 	}
 }
@@ -331,7 +331,7 @@ func TestOffload_WhatStaysIsCounted(t *testing.T) {
 		c := client(t, r.URL, &keyring{}, offloading(&notes{}), func(c *Config, _ *Source) {
 			c.Registerer, c.Logger = registry, slog.New(slog.NewTextHandler(&log, nil))
 		})
-		if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, tc.body)); err != nil {
+		if _, err := c.Deliver(t.Context(), message(contract.LaneSend, tc.body)); err != nil {
 			t.Fatal(err)
 		}
 		got := map[string]float64{}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // secrets are in the message, the token or the answers, and must be nowhere else.
@@ -28,7 +29,7 @@ func TestPrivacy_LogsAndErrors(t *testing.T) {
 	var texts []string
 	for _, status := range []int{200, 302, 400, 401, 404, 429, 500, 504} {
 		answer = respond(status, patient, "Location", "/Timothy", "Retry-After", "Timothy", "Redox-Trace-Id", "Timothy Bixby", "Content-Type", "text/plain")
-		for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 			m := message(lane, body)
 			m.OrderKey = "order-key"
 			a, err := c.Deliver(t.Context(), m)
@@ -40,8 +41,8 @@ func TestPrivacy_LogsAndErrors(t *testing.T) {
 		}
 	}
 	answer = func(http.ResponseWriter, arrival) { panic(http.ErrAbortHandler) }
-	_, err := c.Deliver(t.Context(), message(outbox.LaneSend, body))
-	_, poisoned := c.Deliver(t.Context(), message(outbox.LaneSend, body[:len(body)-8]))
+	_, err := c.Deliver(t.Context(), message(contract.LaneSend, body))
+	_, poisoned := c.Deliver(t.Context(), message(contract.LaneSend, body[:len(body)-8]))
 	texts = append(texts, fmt.Sprintf("%+v %#v", err, err), fmt.Sprintf("%+v %#v", poisoned, poisoned), log.String())
 	for _, text := range texts {
 		for _, secret := range secrets {
@@ -73,14 +74,14 @@ func TestPrivacy_PathsAndFiles(t *testing.T) {
 	media := strings.Replace(event, "PatientAdmin", "Media", 1)
 	media = media[:len(media)-1] + `,"Media":{"FileName":"Timothy","FileType":"Bixby","FileContents":"` + strings.Repeat("QUJD", 100) + `"}}`
 	messages := []outbox.Message{
-		fhir(outbox.LaneSend, "GET", "slug/Development/Patient/MRN-4711?name=Bixby", ""),
-		fhir(outbox.LaneSend, "POST", "slug/Development/Patient/_search?birthdate=1977-01-06", "family=Bixby"),
-		fhir(outbox.LaneSend, "GET", "slug/Production/Patient/MRN-4711", ""),
-		fhir(outbox.LaneSend, "GET", "slug/../Patient/MRN-4711", ""),
+		fhir(contract.LaneSend, "GET", "slug/Development/Patient/MRN-4711?name=Bixby", ""),
+		fhir(contract.LaneSend, "POST", "slug/Development/Patient/_search?birthdate=1977-01-06", "family=Bixby"),
+		fhir(contract.LaneSend, "GET", "slug/Production/Patient/MRN-4711", ""),
+		fhir(contract.LaneSend, "GET", "slug/../Patient/MRN-4711", ""),
 		fileMessage("application/pdf; name=Timothy", []byte("Timothy Bixby")),
-		message(outbox.LaneSend, media),
-		fhir(outbox.LaneSend, "POST", "slug/Development/Media/MRN-4711", `{"resourceType":"Media","content":{"title":"Bixby","contentType":"Timothy","data":"`+strings.Repeat("QUJD", 100)+`"},"a":{"data":"`+strings.Repeat("QUJD1a", 100)+`"}}`),
-		fhir(outbox.LaneSend, "POST", "slug/Development/Media/MRN-4711", `{"resourceType":"Media","content":{"data":"Timothy Bixby`+strings.Repeat("!", 100)+`"}}`),
+		message(contract.LaneSend, media),
+		fhir(contract.LaneSend, "POST", "slug/Development/Media/MRN-4711", `{"resourceType":"Media","content":{"title":"Bixby","contentType":"Timothy","data":"`+strings.Repeat("QUJD", 100)+`"},"a":{"data":"`+strings.Repeat("QUJD1a", 100)+`"}}`),
+		fhir(contract.LaneSend, "POST", "slug/Development/Media/MRN-4711", `{"resourceType":"Media","content":{"data":"Timothy Bixby`+strings.Repeat("!", 100)+`"}}`),
 	}
 	var texts []string
 	for _, status := range []int{200, 404, 500, 504} {
@@ -118,7 +119,7 @@ func TestPrivacy_NoConnectionIsKeptAfterAHead(t *testing.T) {
 	r := serve(t, respond(200, patient))
 	c := client(t, r.URL, &keyring{})
 	for range 2 {
-		if _, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "HEAD", "slug/Development/Patient/p-1", "")); err != nil {
+		if _, err := c.Deliver(t.Context(), fhir(contract.LaneRequest, "HEAD", "slug/Development/Patient/p-1", "")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +133,7 @@ func TestPrivacy_NothingIsLoggedAboveDebug(t *testing.T) {
 	var log bytes.Buffer
 	r := serve(t, respond(500, "Timothy"))
 	c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	_, _ = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, _ = c.Deliver(t.Context(), message(contract.LaneSend, event))
 	if log.Len() != 0 {
 		t.Error(log.String())
 	}

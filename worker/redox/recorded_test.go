@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -58,16 +59,16 @@ func queried(model, event, result string) (query, answer string) {
 // asked Redox's FHIR sandbox) and each kind of those of 2020 and 2021 (P: patient-discovery/redox-client, commit 137d330).
 func recorded() []exchanged {
 	write := func(path, body string) outbox.Message {
-		return fhir(outbox.LaneSend, "POST", sandbox+path, body)
+		return fhir(contract.LaneSend, "POST", sandbox+path, body)
 	}
-	read := func(path string) outbox.Message { return fhir(outbox.LaneRequest, "GET", sandbox+path, "") }
-	search := fhir(outbox.LaneRequest, "POST", sandbox+"Patient/_search", "")
+	read := func(path string) outbox.Message { return fhir(contract.LaneRequest, "GET", sandbox+path, "") }
+	search := fhir(contract.LaneRequest, "POST", sandbox+"Patient/_search", "")
 	untyped := write("Observation/$observation-create", strings.Replace(observed(""), `"type":"message",`, "", 1))
 	untyped.ContentType = "application/json"
 	found, foundAnswer := queried("PatientSearch", "Query", `"Patient":{"Identifiers":[{"ID":"1","IDType":"MR"}],"Demographics":{"FirstName":"Sim"}},"PotentialMatches":[]`)
 	booked, bookedAnswer := queried("Scheduling", "Booked", `"Visits":[{"VisitNumber":"1","Reason":"made up"}]`)
 	failed := strings.NewReplacer(`"Errors"`, `"DataModel":"PatientSearch","EventType":"Query","Errors"`, `,"Patient":{}`, "").Replace(transmission)
-	file := outbox.Message{ID: "m-1", Source: "clinic-a", Lane: outbox.LaneSend, Kind: outbox.KindFile, ContentType: "application/pdf", Body: []byte("%PDF-1.4 made up")}
+	file := outbox.Message{ID: "m-1", Source: "clinic-a", Lane: contract.LaneSend, Kind: outbox.KindFile, ContentType: "application/pdf", Body: []byte("%PDF-1.4 made up")}
 	page := func(relation string) string {
 		return `{"relation":"` + relation + `","url":"https://api.redoxengine.com/fhir/R4/` + sandbox + `page/Patient/search/0b8f.` + relation + `"}`
 	}
@@ -94,13 +95,13 @@ func recorded() []exchanged {
 			answer: `{"resourceType":"Appointment","id":"1","meta":{"versionId":"MTcy"}}`},
 		{id: "R9", source: "POST Appointment/<id>", message: write("Appointment/1", observed("")), status: 404, want: "rejected", lax: true},
 		{id: "R10", source: "Bundle without type, as plain JSON", message: untyped, status: 200, contentType: fhirUTF8, answer: wrote("201 Created", "Observation"), want: "delivered", lax: true},
-		{id: "P1", source: "a SEND", message: message(outbox.LaneSend, event), status: 200, contentType: jsonUTF8, answer: accepted, want: "delivered"},
-		{id: "P2", source: "PatientSearch.Query, all of this kind", message: message(outbox.LaneRequest, found), status: 200, contentType: jsonUTF8, answer: foundAnswer, want: "delivered"},
-		{id: "P3", source: "Scheduling.Booked, all of this kind", message: message(outbox.LaneRequest, booked), status: 200, contentType: jsonUTF8, answer: bookedAnswer, want: "delivered"},
-		{id: "P4", source: "a query whose destination failed, both", message: message(outbox.LaneRequest, found), status: 400, contentType: jsonUTF8, answer: failed, want: "delivered, flagged (transmission/Send)", fault: "400 errors"},
+		{id: "P1", source: "a SEND", message: message(contract.LaneSend, event), status: 200, contentType: jsonUTF8, answer: accepted, want: "delivered"},
+		{id: "P2", source: "PatientSearch.Query, all of this kind", message: message(contract.LaneRequest, found), status: 200, contentType: jsonUTF8, answer: foundAnswer, want: "delivered"},
+		{id: "P3", source: "Scheduling.Booked, all of this kind", message: message(contract.LaneRequest, booked), status: 200, contentType: jsonUTF8, answer: bookedAnswer, want: "delivered"},
+		{id: "P4", source: "a query whose destination failed, both", message: message(contract.LaneRequest, found), status: 400, contentType: jsonUTF8, answer: failed, want: "delivered, flagged (transmission/Send)", fault: "400 errors"},
 		{id: "P5", source: "blob", message: file, status: 201, contentType: jsonUTF8, answer: `{"URI":"https://blob.redoxengine.com/14652614"}`, want: "delivered"},
 		{id: "P6", source: "blob, refused", message: file, status: 400, contentType: "text/html; charset=utf-8", answer: "Some Error", want: "rejected", fault: "400"},
-		{id: "P7", source: "a token that is no more", message: message(outbox.LaneSend, event), status: 401, contentType: "text/html; charset=utf-8", answer: "Invalid request", want: "paused", fault: "401"},
+		{id: "P7", source: "a token that is no more", message: message(contract.LaneSend, event), status: 401, contentType: "text/html; charset=utf-8", answer: "Invalid request", want: "paused", fault: "401"},
 	}
 }
 
@@ -213,7 +214,7 @@ func (x exchanged) simulate(t *testing.T) (outbox.Answer, redoxsim.Arrival, erro
 	sim, url := simulator(t, x.lax)
 	c, m := client(t, url, issued{sim}), x.message
 	if x.linked {
-		first, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "POST", sandbox+"Patient/_search", ""))
+		first, err := c.Deliver(t.Context(), fhir(contract.LaneRequest, "POST", sandbox+"Patient/_search", ""))
 		_, link, _ := strings.Cut(string(first.Body), `{"relation":"next","url":"`+url+`/fhir/R4/`)
 		if m.Path, _, _ = strings.Cut(link, `"`); err != nil || link == "" {
 			t.Fatalf("%s: no link: %v %s", x.id, err, first.Body)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
@@ -48,7 +48,7 @@ func TestNotWritten_RoundTripperSaysSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := client(t, "https://api.example", &keyring{}, using(roundTripper(func(*http.Request) (*http.Response, error) { return nil, tc.err })))
-			_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+			_, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 			e := failure(t, err)
 			if e.Attempted() != tc.attempted || e.UnknownOutcome() != tc.attempted || e.Pauses() != tc.pauses || e.RetryAfter() != tc.after || e.SafeError() != tc.detail {
 				t.Errorf("%+v", e)
@@ -68,7 +68,7 @@ func TestWritten_WhyItWasCancelledIsNoClaim(t *testing.T) {
 		cancel(declining{errCircuit})
 		return nil, context.Cause(q.Context())
 	})))
-	_, err := c.Deliver(ctx, message(outbox.LaneSend, event))
+	_, err := c.Deliver(ctx, message(contract.LaneSend, event))
 	if e := failure(t, err); !e.Attempted() || !e.UnknownOutcome() {
 		t.Errorf("%+v", e)
 	}
@@ -93,7 +93,7 @@ func TestWritten_WhateverTheRoundTripperSays(t *testing.T) {
 			return nil, declining{errCircuit}
 		},
 	} {
-		_, err := client(t, s.url, &keyring{}, using(claim)).Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, err := client(t, s.url, &keyring{}, using(claim)).Deliver(t.Context(), message(contract.LaneSend, event))
 		if e := failure(t, err); !e.Attempted() || !e.UnknownOutcome() {
 			t.Errorf("%s: %+v", name, e)
 		}
@@ -109,7 +109,7 @@ func TestDeliver_CarelessRoundTripper(t *testing.T) {
 			return &http.Response{StatusCode: 503, Header: http.Header{}}, nil
 		},
 	} {
-		_, err := client(t, "https://api.example", &keyring{}, using(answer)).Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, err := client(t, "https://api.example", &keyring{}, using(answer)).Deliver(t.Context(), message(contract.LaneSend, event))
 		if e := failure(t, err); !e.Attempted() || (e.Status() == 503) != (name == "no body") {
 			t.Errorf("%s: %+v", name, e)
 		}
@@ -168,7 +168,7 @@ func TestNotWritten_ProxyRefusesByName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := client(t, "https://api.example", &keyring{}, using(transport(t, TransportConfig{ProxyURL: tc.proxy, RootCAs: pool})))
-			_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+			_, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 			e := failure(t, err)
 			if e.Attempted() || e.UnknownOutcome() || e.Pauses() != "host:api.example" || e.SafeError() != "not-sent: "+tc.want {
 				t.Errorf("%s, pauses %q", e.SafeError(), e.Pauses())

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
@@ -63,7 +64,7 @@ func (c *Client) guardRouted(m *outbox.Message) (method string, broken *Error) {
 // when the message was read; a mistake here would send a token to another host, so it is
 // checked once more, and so is what became of it. No error holds anything of the path.
 func below(base *url.URL, ref string) (*url.URL, *Error) {
-	if err := outbox.CheckPath(ref); err != nil {
+	if err := contract.CheckPath(ref); err != nil {
 		return nil, poison("the path was refused: it must stay below its base, and a percent sign in it be written %25")
 	}
 	at := base.String()

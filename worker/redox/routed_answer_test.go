@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Whatever is asked of FHIR and of the platform, a success that is not JSON says so: a proxy
@@ -48,14 +49,14 @@ func TestDeliver_SuccessThatIsNotJSON(t *testing.T) {
 				if q.kind == outbox.KindPlatform {
 					c = platform
 				}
-				for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+				for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 					got, err := c.Deliver(t.Context(), outbox.Message{ID: "m-1", Source: "clinic-a", Lane: lane, Kind: q.kind, Method: q.method, Path: q.path, Body: []byte(q.body)})
 					want := a.flag
 					if a.body == "" && (q.bare || status != 200) {
 						want = ""
 					}
 					if want == "foreign" { // not an answer of Redox
-						if e := failure(t, err); e.Class() != ClassForeign || !e.Trouble() || e.Permanent() || e.UnknownOutcome() != (lane == outbox.LaneSend) {
+						if e := failure(t, err); e.Class() != ClassForeign || !e.Trouble() || e.Permanent() || e.UnknownOutcome() != (lane == contract.LaneSend) {
 							t.Errorf("%s %s as %s, %d: %v", q.method, q.path, lane, status, err)
 						}
 						continue
@@ -87,7 +88,7 @@ func TestDeliver_SuccessInAnotherFormat(t *testing.T) {
 		{"application/fhir+json, application/fhir+xml", "application/fhir+xml", ""},
 	} {
 		far := serve(t, respond(200, "<x/>", "Content-Type", tt.contentType))
-		m := fhir(outbox.LaneRequest, "GET", "h/Development/Patient/1", "")
+		m := fhir(contract.LaneRequest, "GET", "h/Development/Patient/1", "")
 		m.Accept = tt.accept
 		got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m)
 		if tt.flag == "foreign" {
@@ -108,7 +109,7 @@ func TestDeliver_SuccessWithoutABody(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 201, 202, 204, 205, 206} {
 		far := serve(t, respond(status, "", "Content-Location", "https://api.example/export/1", "Retry-After", "7"))
-		m := fhir(outbox.LaneRequest, "GET", "h/Development/Group/g/$export", "")
+		m := fhir(contract.LaneRequest, "GET", "h/Development/Group/g/$export", "")
 		got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m)
 		want := ""
 		if status == 200 {
@@ -141,7 +142,7 @@ func TestDeliver_Lines(t *testing.T) {
 		{"", "application/octet-stream", "{}\n{}\n", "the answer is not JSON"},
 	} {
 		far := serve(t, respond(200, tt.body, "Content-Type", tt.contentType))
-		m := fhir(outbox.LaneRequest, "GET", "h/Development/export/1/Patient.ndjson", "")
+		m := fhir(contract.LaneRequest, "GET", "h/Development/export/1/Patient.ndjson", "")
 		m.Accept = tt.accept
 		got, err := client(t, far.URL, &keyring{}).Deliver(t.Context(), m)
 		if tt.flag == foreign {
@@ -176,7 +177,7 @@ func TestDeliver_OnTheWireIsAURI(t *testing.T) {
 		{"Patient/1/$everything;v=1,2:3@4", "Patient/1/$everything;v=1,2:3@4"},
 	} {
 		before := len(far.seen())
-		if _, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", "h/Development/"+tt.path, "")); err != nil {
+		if _, err := c.Deliver(t.Context(), fhir(contract.LaneRequest, "GET", "h/Development/"+tt.path, "")); err != nil {
 			t.Errorf("%s: %v", tt.path, err)
 			continue
 		}
@@ -185,7 +186,7 @@ func TestDeliver_OnTheWireIsAURI(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"Patient?q=50%", "Patient?q=%zz", "Patient?q=a\nb", "Patient?q=M\xfcller", "Patient?q=a#b", "Patient/a%2fb"} {
-		_, err := c.Deliver(t.Context(), fhir(outbox.LaneRequest, "GET", "h/Development/"+bad, ""))
+		_, err := c.Deliver(t.Context(), fhir(contract.LaneRequest, "GET", "h/Development/"+bad, ""))
 		if e := failure(t, err); !e.Poison() {
 			t.Errorf("%q: %v", bad, err)
 		}

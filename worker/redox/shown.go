@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // What the types of this package print as, where a secret or patient data may be in them.
@@ -59,10 +59,10 @@ type shownMeta struct {
 }
 
 func (m Meta) shown() shownMeta {
-	return shownMeta{DataModel: outbox.SafeName(m.DataModel), EventType: outbox.SafeName(m.EventType), Test: m.Test, Destinations: m.Destinations}
+	return shownMeta{DataModel: contract.SafeName(m.DataModel), EventType: contract.SafeName(m.EventType), Test: m.Test, Destinations: m.Destinations}
 }
 
-// Format prints m with its names as [outbox.SafeName] shows them, without the Source ID that
+// Format prints m with its names as [contract.SafeName] shows them, without the Source ID that
 // the body has, whatever the verb.
 func (m Meta) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%+v", m.shown()) }
 

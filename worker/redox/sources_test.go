@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // uncomparable are credentials of a type that == panics on.
@@ -42,14 +42,14 @@ func TestSetSources_ADeliveryEndsAsItBegan(t *testing.T) {
 	kept := c.sender("clinic-a")
 	ended := make(chan error, 1)
 	go func() {
-		_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 		ended <- err
 	}()
 	<-arrived
 	if err := c.SetSources(map[string]Source{"clinic-b": sourceOn("main", otherID)}, map[string]Credentials{"main": fixed("new")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); !errors.Is(err, ErrUnknownSource) {
+	if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); !errors.Is(err, ErrUnknownSource) {
 		t.Errorf("a message of a source that is gone: %v", err)
 	}
 	if c.Scopes("clinic-a") != nil || len(c.Scopes("clinic-b")) == 0 {
@@ -77,7 +77,7 @@ func TestSetSources_AnErrorChangesNothing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "clinic-b") || !strings.Contains(err.Error(), "clinic-c") || strings.Contains(err.Error(), "clinic-a") {
 		t.Errorf("err = %v, want clinic-b and clinic-c named", err)
 	}
-	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+	if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 		t.Error(err)
 	}
 	if got := r.seen()[0].header; got.Get("Redox-Source-Id") != sourceID || got.Get("Authorization") != "Bearer old" {
@@ -104,7 +104,7 @@ func TestSetSources_WhatDidNotChangeStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil || r.seen()[0].header.Get("Authorization") != "Bearer a" {
+	if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil || r.seen()[0].header.Get("Authorization") != "Bearer a" {
 		t.Errorf("%v, sent with %v", err, r.seen()[0].header)
 	}
 }
@@ -135,7 +135,7 @@ func TestSetSources_WhileMessagesGoOut(t *testing.T) {
 	for range 4 {
 		sending.Go(func() {
 			for range 100 {
-				if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+				if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 					t.Error(err)
 				}
 			}

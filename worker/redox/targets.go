@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Paths of the APIs below their host (Redox, FHIR API, Files, Platform API).
@@ -83,7 +84,7 @@ func mayEmbed(m *outbox.Message) bool {
 	if m.Kind == outbox.KindFHIR {
 		return bytes.Contains(m.Body, []byte(`"data"`))
 	}
-	e, err := readEnvelope(outbox.WithoutMark(m.Body))
+	e, err := readEnvelope(contract.WithoutMark(m.Body))
 	return err == nil && canEmbed(e.dataModel)
 }
 

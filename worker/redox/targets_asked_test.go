@@ -8,14 +8,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // An answer tells which hosts were asked, the last being the one that it is from.
 func TestDeliver_NamesTheHostsThatWereAsked(t *testing.T) {
 	t.Parallel()
 	_, text := large(1500)
-	media := message(outbox.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
-	file := outbox.Message{ID: "f", Source: "clinic-a", Kind: outbox.KindFile, Lane: outbox.LaneSend, ContentType: "text/plain", Body: []byte("x")}
+	media := message(contract.LaneSend, model("Media", `"Media":{"FileContents":"`+text+`"}`))
+	file := outbox.Message{ID: "f", Source: "clinic-a", Kind: outbox.KindFile, Lane: contract.LaneSend, ContentType: "text/plain", Body: []byte("x")}
 	const api, blob = "api", "blob"
 	for name, tc := range map[string]struct {
 		message          outbox.Message
@@ -23,14 +24,14 @@ func TestDeliver_NamesTheHostsThatWereAsked(t *testing.T) {
 		noted            bool
 		want             []string
 	}{
-		"a small message":           {message: message(outbox.LaneSend, event), apiSays: 200, want: []string{api}},
-		"a large one, without file": {message: message(outbox.LaneSend, sized(5000)), apiSays: 200, want: []string{api}},
+		"a small message":           {message: message(contract.LaneSend, event), apiSays: 200, want: []string{api}},
+		"a large one, without file": {message: message(contract.LaneSend, sized(5000)), apiSays: 200, want: []string{api}},
 		"a file in it":              {message: media, apiSays: 200, blobSay: 201, want: []string{blob, api}},
 		"a file, uploaded before":   {message: media, apiSays: 200, noted: true, want: []string{api}},
 		"a failed upload":           {message: media, blobSay: 503, want: []string{blob}},
 		"a failed sending":          {message: media, apiSays: 503, blobSay: 201, want: []string{blob, api}},
 		"a file":                    {message: file, blobSay: 201, want: []string{blob}},
-		"a broken message":          {message: message(outbox.LaneSend, "{"), want: []string{}},
+		"a broken message":          {message: message(contract.LaneSend, "{"), want: []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +53,7 @@ func TestDeliver_NamesTheHostsThatWereAsked(t *testing.T) {
 		})
 	}
 	r := serve(t, respond(200, accepted))
-	if a, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil || a.Hosts != nil {
+	if a, err := client(t, r.URL, &keyring{}).Deliver(t.Context(), message(contract.LaneSend, event)); err != nil || a.Hosts != nil {
 		t.Errorf("one host alone: %v, %v", a.Hosts, err)
 	}
 }

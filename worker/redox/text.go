@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -27,7 +28,7 @@ func CheckBody(m outbox.Message) error {
 	if !isText(&m) {
 		return nil
 	}
-	body := outbox.WithoutMark(m.Body)
+	body := contract.WithoutMark(m.Body)
 	broken := checkJSON(body)
 	if broken == nil && m.Kind != outbox.KindFHIR && m.Kind != outbox.KindPlatform {
 		if bytes.TrimLeft(body, " \t\r\n")[0] != '{' {

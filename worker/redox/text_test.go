@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // FuzzCheckBody holds the one reader of bodies to encoding/json, but for a byte order mark and
@@ -17,7 +18,7 @@ func FuzzCheckBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		err := CheckBody(outbox.Message{Kind: outbox.KindPlatform, Body: append([]byte{}, body...)})
-		text := outbox.WithoutMark(body)
+		text := contract.WithoutMark(body)
 		if want := len(body) == 0 || utf8.Valid(text) && json.Valid(text); want != (err == nil) {
 			t.Fatalf("%q: %v", body, err)
 		}
@@ -32,17 +33,17 @@ func TestDeliver_ByteOrderMark(t *testing.T) {
 	t.Parallel()
 	far := serve(t, respond(200, accepted))
 	c := client(t, far.URL, &keyring{})
-	xml := fhir(outbox.LaneSend, "POST", "h/Development/Patient", "\ufeff<Patient/>")
+	xml := fhir(contract.LaneSend, "POST", "h/Development/Patient", "\ufeff<Patient/>")
 	xml.ContentType = "application/fhir+xml"
-	file := outbox.Message{ID: "f", Source: "clinic-a", Lane: outbox.LaneSend, Kind: outbox.KindFile, Body: []byte("\ufefftext")}
+	file := outbox.Message{ID: "f", Source: "clinic-a", Lane: contract.LaneSend, Kind: outbox.KindFile, Body: []byte("\ufefftext")}
 	for _, tt := range []struct {
 		m    outbox.Message
 		want string
 	}{
-		{message(outbox.LaneSend, "\ufeff"+event), sent},
-		{message(outbox.LaneRequest, "\ufeff \r\n"+event), " \r\n" + sent},
-		{message(outbox.LaneSend, "\ufeff"+strings.ReplaceAll(event, "Timothy", "\ufeffTimothy")), strings.ReplaceAll(sent, "Timothy", "\ufeffTimothy")},
-		{fhir(outbox.LaneSend, "POST", "h/Development/Patient", "\ufeff"+patient), patient},
+		{message(contract.LaneSend, "\ufeff"+event), sent},
+		{message(contract.LaneRequest, "\ufeff \r\n"+event), " \r\n" + sent},
+		{message(contract.LaneSend, "\ufeff"+strings.ReplaceAll(event, "Timothy", "\ufeffTimothy")), strings.ReplaceAll(sent, "Timothy", "\ufeffTimothy")},
+		{fhir(contract.LaneSend, "POST", "h/Development/Patient", "\ufeff"+patient), patient},
 		{xml, "\ufeff<Patient/>"}, // not JSON: nobody's business
 	} {
 		before := len(far.seen())
@@ -60,7 +61,7 @@ func TestDeliver_ByteOrderMark(t *testing.T) {
 	}
 	// The guards see what is behind it.
 	other := strings.Replace(writeback, sourceID, otherID, 1)
-	if _, err := c.Deliver(t.Context(), fhir(outbox.LaneSend, "POST", "h/Development/Patient/$x", "\ufeff"+other)); err == nil || !failure(t, err).Permanent() {
+	if _, err := c.Deliver(t.Context(), fhir(contract.LaneSend, "POST", "h/Development/Patient/$x", "\ufeff"+other)); err == nil || !failure(t, err).Permanent() {
 		t.Errorf("another source behind a mark: %v", err)
 	}
 }

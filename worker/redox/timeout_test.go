@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
@@ -71,12 +71,12 @@ func stall(_ http.ResponseWriter, q *http.Request) {
 
 func TestDeliver_TimeoutIsOurs(t *testing.T) {
 	t.Parallel()
-	for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+	for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 		inBubble(t, stall, func(t *testing.T, c *Client) {
 			start := time.Now()
 			_, err := c.Deliver(t.Context(), message(lane, event))
 			e := failure(t, err)
-			if !errors.Is(err, ErrTimeout) || !e.Attempted() || e.UnknownOutcome() != (lane == outbox.LaneSend) || e.Pauses() != "" {
+			if !errors.Is(err, ErrTimeout) || !e.Attempted() || e.UnknownOutcome() != (lane == contract.LaneSend) || e.Pauses() != "" {
 				t.Errorf("%+v", e)
 			}
 			if took := time.Since(start); took != 150*time.Second {
@@ -108,7 +108,7 @@ func TestDeliver_CallersEndIsTheCallers(t *testing.T) {
 				ctx, cancel := bound(t.Context())
 				defer cancel()
 				start := time.Now()
-				_, err := c.Deliver(ctx, message(outbox.LaneSend, event))
+				_, err := c.Deliver(ctx, message(contract.LaneSend, event))
 				e := failure(t, err)
 				if !errors.Is(err, why) || errors.Is(err, ErrTimeout) || !e.Attempted() || !e.UnknownOutcome() || e.Pauses() != "" {
 					t.Errorf("%+v", e)
@@ -132,7 +132,7 @@ func TestDeliver_TimeoutOff(t *testing.T) {
 		_, _ = io.WriteString(w, accepted)
 	}
 	inBubble(t, slow, func(t *testing.T, c *Client) {
-		if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+		if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 			t.Error(err)
 		}
 	}, func(c *Config, _ *Source) { c.Timeout = -1 })
@@ -150,13 +150,13 @@ func TestDeliver_NoConnectionInTimeIsNoAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := client(t, "http://localhost", &keyring{}, using(tr))
-		_, err = c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		_, err = c.Deliver(t.Context(), message(contract.LaneSend, event))
 		if e := failure(t, err); e.Attempted() || e.UnknownOutcome() || e.Pauses() != "host:localhost" || !errors.Is(err, ErrTimeout) {
 			t.Errorf("%+v", e)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err = c.Deliver(ctx, message(outbox.LaneSend, event))
+		_, err = c.Deliver(ctx, message(contract.LaneSend, event))
 		if e := failure(t, err); e.Attempted() || e.UnknownOutcome() || e.Pauses() != "" {
 			t.Errorf("the caller's end is no fault of the host: %+v", e)
 		}
@@ -179,7 +179,7 @@ func drip(status int, head string) http.HandlerFunc {
 func TestDeliver_AnswerThatNeverEnds(t *testing.T) {
 	t.Parallel()
 	inBubble(t, drip(200, accepted), func(t *testing.T, c *Client) {
-		for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 			a, err := c.Deliver(t.Context(), message(lane, event))
 			if err != nil || a.Status != 200 || string(a.Body) != accepted || a.Flag != "the answer ended early" || len(a.LogIDs) != 1 {
 				t.Errorf("%s: %v %+v", lane, err, a)
@@ -187,7 +187,7 @@ func TestDeliver_AnswerThatNeverEnds(t *testing.T) {
 		}
 	})
 	inBubble(t, drip(503, "x"), func(t *testing.T, c *Client) {
-		a, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+		a, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 		if e := failure(t, err); e.Status() != 503 || e.UnknownOutcome() || a.Status != 503 {
 			t.Errorf("%+v", e)
 		}
@@ -198,11 +198,11 @@ func TestDeliver_CancelledWhileTheAnswerIsRead(t *testing.T) {
 	t.Parallel()
 	why := errors.New("drained")
 	inBubble(t, drip(200, accepted), func(t *testing.T, c *Client) {
-		for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+		for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
 			defer cancel()
 			a, err := c.Deliver(ctx, message(lane, event))
-			if lane == outbox.LaneSend { // Redox has it: the status says so
+			if lane == contract.LaneSend { // Redox has it: the status says so
 				if err != nil || a.Flag != "the answer ended early" {
 					t.Errorf("%v %+v", err, a)
 				}
@@ -222,7 +222,7 @@ func TestDeliver_CancelledWhileA400IsRead(t *testing.T) {
 	inBubble(t, drip(400, `{"Meta":{"Errors":[{"Type":"transmission"}]}}`), func(t *testing.T, c *Client) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
 		defer cancel()
-		_, err := c.Deliver(ctx, message(outbox.LaneRequest, event))
+		_, err := c.Deliver(ctx, message(contract.LaneRequest, event))
 		if e := failure(t, err); !errors.Is(err, why) || !e.Attempted() || e.Permanent() || e.UnknownOutcome() {
 			t.Errorf("%+v", e)
 		}

@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // secureServer is a TLS server and a pool that trusts it.
@@ -54,7 +54,7 @@ func TestNewTransport_TLS(t *testing.T) {
 			"file": {CAFile: file, HTTP2: http2},
 		} {
 			c := client(t, s.URL, &keyring{}, using(transport(t, cfg)))
-			if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+			if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if got := <-protocols; got != want {
@@ -94,7 +94,7 @@ func TestNewTransport_Proxy(t *testing.T) {
 	})
 	tr := transport(t, TransportConfig{RootCAs: pool, ProxyURL: strings.Replace(proxy.url, "//", "//user:secret@", 1)})
 	c := client(t, s.URL, &keyring{}, using(tr))
-	if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+	if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 		t.Error(err)
 	}
 	tr.CloseIdleConnections()
@@ -147,7 +147,7 @@ func TestNewTransport_ColdStartDialsAFewAtATime(t *testing.T) {
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
-			if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+			if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 				t.Error(err)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // rawServer speaks HTTP over bare TCP, so that it can break off at any byte.
@@ -87,7 +88,7 @@ func reset(c net.Conn) {
 
 // named is an event whose first name is id, so that a body names its message.
 func named(id string) outbox.Message {
-	m := message(outbox.LaneSend, strings.Replace(event, "Timothy", id, 1))
+	m := message(contract.LaneSend, strings.Replace(event, "Timothy", id, 1))
 	m.ID = id
 	return m
 }
@@ -142,12 +143,12 @@ func TestWritten_NeverResentSilently(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+				for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 					m := named(string(lane))
 					m.Lane = lane
 					_, err := c.Deliver(t.Context(), m)
 					e := failure(t, err)
-					if !e.Attempted() || e.UnknownOutcome() != (lane == outbox.LaneSend) || e.Permanent() || e.Pauses() != "" || e.Class() != ClassNoAnswer {
+					if !e.Attempted() || e.UnknownOutcome() != (lane == contract.LaneSend) || e.Permanent() || e.Pauses() != "" || e.Class() != ClassNoAnswer {
 						t.Errorf("%s: %+v", lane, e)
 					}
 					if strings.Contains(err.Error(), "Timothy") {
@@ -185,7 +186,7 @@ func TestWritten_NoBodyIsNeverResentSilently(t *testing.T) {
 					end(s, c, r)
 				})
 				c := client(t, s.url, &keyring{}, using(transport(t, TransportConfig{})))
-				m := fhir(outbox.LaneRequest, "GET", "slug/Development/Patient/p-1", "")
+				m := fhir(contract.LaneRequest, "GET", "slug/Development/Patient/p-1", "")
 				if _, err := c.Deliver(t.Context(), m); err != nil {
 					t.Fatal(err)
 				}
@@ -272,7 +273,7 @@ func TestWritten_DeadReusedConnectionIsReplaced(t *testing.T) {
 	c := client(t, r.URL, &keyring{}, using(dying(t, &dead)))
 	for i := range 3 {
 		dead.Store(i > 0)
-		if _, err := c.Deliver(t.Context(), message(outbox.LaneSend, event)); err != nil {
+		if _, err := c.Deliver(t.Context(), message(contract.LaneSend, event)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -288,7 +289,7 @@ func TestWritten_DeadNewConnectionIsNoAttempt(t *testing.T) {
 	var dead atomic.Bool
 	dead.Store(true)
 	c := client(t, r.URL, &keyring{}, using(dying(t, &dead)))
-	_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); e.Attempted() || e.UnknownOutcome() || e.Pauses() != "host:"+strings.TrimPrefix(r.URL, "http://") {
 		t.Errorf("%+v", e)
 	}
@@ -301,7 +302,7 @@ func TestWritten_ForeignTransport(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("Timothy")
 	c := client(t, "http://127.0.0.1:1", &keyring{}, using(roundTripper(func(*http.Request) (*http.Response, error) { return nil, boom })))
-	_, err := c.Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err := c.Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); !e.Attempted() || !e.UnknownOutcome() || strings.Contains(e.Error(), "Timothy") {
 		t.Errorf("a transport that tells nothing: %+v", e)
 	}
@@ -309,12 +310,12 @@ func TestWritten_ForeignTransport(t *testing.T) {
 	s := listen(t, func(s *rawServer, _ int, _ net.Conn, r *bufio.Reader) { s.request(r) })
 	plain := &http.Transport{}
 	t.Cleanup(plain.CloseIdleConnections)
-	_, err = client(t, s.url, &keyring{}, using(plain)).Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err = client(t, s.url, &keyring{}, using(plain)).Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); !e.Attempted() || !e.UnknownOutcome() {
 		t.Errorf("an uncounted connection: %+v", e)
 	}
 	refused := client(t, closedPort(t), &keyring{}, using(plain))
-	_, err = refused.Deliver(t.Context(), message(outbox.LaneSend, event))
+	_, err = refused.Deliver(t.Context(), message(contract.LaneSend, event))
 	if e := failure(t, err); e.Attempted() {
 		t.Errorf("a refused connection: %+v", e)
 	}
@@ -357,7 +358,7 @@ func TestNotWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := client(t, tc.url, &keyring{}, using(transport(t, TransportConfig{ProxyURL: tc.proxy})))
-			for _, lane := range []outbox.Lane{outbox.LaneSend, outbox.LaneRequest} {
+			for _, lane := range []contract.Lane{contract.LaneSend, contract.LaneRequest} {
 				a, err := c.Deliver(t.Context(), message(lane, event))
 				e := failure(t, err)
 				_, host, _ := strings.Cut(tc.url, "://")

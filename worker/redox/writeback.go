@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/jsonscan"
 )
 
@@ -36,7 +37,7 @@ func (s *sender) readWriteback(out *call, m *outbox.Message) (messageBundle, *Er
 	if len(m.Body) == 0 || s.ID == "" || isSearch(m) {
 		return messageBundle{}, nil
 	}
-	w := scanWriteback(outbox.WithoutMark(m.Body))
+	w := scanWriteback(contract.WithoutMark(m.Body))
 	for _, endpoint := range w.senders {
 		id := endpoint
 		if n := len(uuidURN); len(id) > n && strings.EqualFold(id[:n], uuidURN) {

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/internal/httpwire"
 )
 
@@ -29,7 +29,7 @@ func header(members string) string {
 func identified(t rapid.TB, body string) (string, *Error) {
 	t.Helper()
 	s := newSender("clinic-a", Source{ID: sourceID, Environment: envDevelopment}, fixed("t"))
-	m := fhir(outbox.LaneSend, http.MethodPost, toOperation, body)
+	m := fhir(contract.LaneSend, http.MethodPost, toOperation, body)
 	out := &call{body: httpwire.Pieces{m.Body}}
 	w, err := s.readWriteback(out, &m)
 	if err == nil {
@@ -126,7 +126,7 @@ func TestWriteback_OnTheWire(t *testing.T) {
 		if tc.set == nil {
 			tc.set = func(*Config, *Source) {}
 		}
-		m := fhir(outbox.LaneSend, tc.method, tc.path, tc.body)
+		m := fhir(contract.LaneSend, tc.method, tc.path, tc.body)
 		m.ContentType = tc.contentType
 		before := len(r.seen())
 		if _, err := client(t, r.URL, &keyring{}, tc.set).Deliver(t.Context(), m); err != nil {
@@ -149,7 +149,7 @@ func TestWriteback_Size(t *testing.T) {
 	body := header(``)
 	for most, ok := range map[int64]bool{int64(len(body)) + 70: true, int64(len(body)) + 69: false} {
 		c := client(t, r.URL, &keyring{}, func(c *Config, _ *Source) { c.MaxBody = most })
-		_, err := c.Deliver(t.Context(), fhir(outbox.LaneSend, "POST", toOperation, body))
+		_, err := c.Deliver(t.Context(), fhir(contract.LaneSend, "POST", toOperation, body))
 		if (err == nil) != ok || err != nil && !failure(t, err).Poison() {
 			t.Errorf("%d bytes: %v", most, err)
 		}
@@ -165,7 +165,7 @@ func TestWriteback_ManyEntriesAndMuchData(t *testing.T) {
 	} {
 		body := []byte(fmt.Sprintf(bare, rest))
 		s := newSender("clinic-a", Source{ID: sourceID}, fixed("t"))
-		m := fhir(outbox.LaneSend, http.MethodPost, toOperation, "")
+		m := fhir(contract.LaneSend, http.MethodPost, toOperation, "")
 		m.Body = body
 		out := &call{body: httpwire.Pieces{body}}
 		var before, after runtime.MemStats

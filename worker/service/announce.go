@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/overview"
@@ -23,7 +23,7 @@ func (s *Service) announce(ctx context.Context, conn *nats.Conn, w *worker.Worke
 		defer close(done)
 		for telling.Err() == nil {
 			err := overview.Announce(telling, conn, overview.Announcement{
-				Prefix: outbox.Prefix(s.config.NATS.Prefix), Version: s.build.Version, Logger: s.log,
+				Prefix: contract.Prefix(s.config.NATS.Prefix), Version: s.build.Version, Logger: s.log,
 				Report: func() overview.Worker { return s.report(ctx, w) }, Serves: w.Served,
 			})
 			if err == nil || telling.Err() != nil {

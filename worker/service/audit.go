@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
@@ -32,7 +32,7 @@ func (s *Service) audit(js jetstream.JetStream) audit.Sink {
 		all = append(all, s.auditFile.Append)
 	}
 	if s.config.Audit.Stream {
-		all = append(all, audit.NewStream(js, outbox.Prefix(s.config.NATS.Prefix)).Append)
+		all = append(all, audit.NewStream(js, contract.Prefix(s.config.NATS.Prefix)).Append)
 	}
 	if len(all) == 0 {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
@@ -31,7 +32,7 @@ func (s *Service) collect(ctx context.Context, js jetstream.JetStream) {
 }
 
 func (s *Service) collectInTurn(ctx context.Context, js jetstream.JetStream) error {
-	prefix := outbox.Prefix(s.config.NATS.Prefix)
+	prefix := contract.Prefix(s.config.NATS.Prefix)
 	ledger, err := js.KeyValue(ctx, prefix.LedgerBucket())
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -39,7 +40,7 @@ func TestCollect_OneWorkerOfAFleetAtATime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		named := &nats.Msg{Subject: "redox.out.clinic-a.send", Header: nats.Header{outbox.HeaderBodyObject: {"clinic-a/named"}}}
+		named := &nats.Msg{Subject: "redox.out.clinic-a.send", Header: nats.Header{contract.HeaderBodyObject: {"clinic-a/named"}}}
 		if _, err := js.PublishMsg(ctx, named); err != nil {
 			t.Fatal(err)
 		}

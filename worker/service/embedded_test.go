@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -57,14 +58,14 @@ func ExampleNew() {
 	publisher, err := w.publisher("")
 	check(err)
 	for _, source := range []string{"clinic-a", "clinic-b"} {
-		reply, err := publisher.Request(ctx, outbox.Message{Source: source, Lane: outbox.LaneSend, Body: admit("1")})
+		reply, err := publisher.Request(ctx, outbox.Message{Source: source, Lane: contract.LaneSend, Body: admit("1")})
 		check(err)
 		fmt.Printf("%s %s %q\n", source, reply.Settlement, reply.Error)
 	}
 	// A tenant is added while it runs. A file of settings that was read again does as well.
 	c.Sources["clinic-c"] = config.Source{ID: clinicC, Key: "main", Environment: config.EnvironmentDevelopment}
 	check(s.SetSources(c))
-	reply, err := publisher.Request(ctx, outbox.Message{Source: "clinic-c", Lane: outbox.LaneSend, Body: admit("1")})
+	reply, err := publisher.Request(ctx, outbox.Message{Source: "clinic-c", Lane: contract.LaneSend, Body: admit("1")})
 	check(err)
 	fmt.Println("clinic-c", reply.Settlement)
 	page, err := http.Get(web.URL + "/readyz")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -43,7 +44,7 @@ func Example() {
 	publisher, err := w.publisher("")
 	check(err)
 	for _, mrn := range []string{"1", "2"} {
-		reply, err := publisher.Request(ctx, outbox.Message{ID: "admission-" + mrn, Source: "clinic-a", Lane: outbox.LaneSend, Body: admit(mrn)})
+		reply, err := publisher.Request(ctx, outbox.Message{ID: "admission-" + mrn, Source: "clinic-a", Lane: contract.LaneSend, Body: admit(mrn)})
 		check(err)
 		fmt.Println(reply.MessageID, reply.Settlement, reply.Status)
 	}

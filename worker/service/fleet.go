@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
@@ -55,7 +56,7 @@ func (f *fleet) lost() {
 }
 
 // look takes what was found, by the names of the streams.
-func (f *fleet) look(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, infos map[string]*jetstream.StreamInfo) {
+func (f *fleet) look(ctx context.Context, js jetstream.JetStream, p contract.Prefix, infos map[string]*jetstream.StreamInfo) {
 	f.mu.Lock()
 	f.streams, f.dead = infos, p.DeadStream()
 	f.mu.Unlock()
@@ -78,7 +79,7 @@ func (f *fleet) look(ctx context.Context, js jetstream.JetStream, p outbox.Prefi
 }
 
 // countLetters counts the dead letters by source and settlement.
-func countLetters(ctx context.Context, js jetstream.JetStream, p outbox.Prefix, messages uint64) (map[tally.Letter]uint64, error) {
+func countLetters(ctx context.Context, js jetstream.JetStream, p contract.Prefix, messages uint64) (map[tally.Letter]uint64, error) {
 	switch {
 	case messages > mostLetters:
 		return map[tally.Letter]uint64{{Source: otherSources}: messages}, nil

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/service/access"
@@ -20,7 +20,7 @@ func (s *Service) newGateway(conn *nats.Conn, js jetstream.JetStream, serverTime
 		return nil, nil
 	}
 	return gateway.New(conn, js, gateway.Config{
-		Prefix: outbox.Prefix(c.NATS.Prefix), Sources: s.served.Load().names(),
+		Prefix: contract.Prefix(c.NATS.Prefix), Sources: s.served.Load().names(),
 		OrderSecret: []byte(c.Order.Secret.Reveal()), MaxWait: c.Gateway.MaxWait, ReplyAllow: c.Reply.Allow, HeaderAllow: access.Headers(c), MaxShare: c.Queue.MaxShare, Ring: s.ring, RequireSeal: c.Seal.Require, Logger: s.log, Now: serverTime,
 	})
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/redox/reconcile"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -176,7 +177,7 @@ func TestMetrics_SeriesAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Request(t.Context(), outbox.Message{Source: "clinic-a", Lane: outbox.LaneSend, Body: admit("1")}); err != nil {
+		if _, err := p.Request(t.Context(), outbox.Message{Source: "clinic-a", Lane: contract.LaneSend, Body: admit("1")}); err != nil {
 			t.Fatal(err)
 		}
 		began, page := time.Now(), httptest.NewRecorder()

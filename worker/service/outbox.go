@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
@@ -24,7 +25,7 @@ func NewOutbox(c *config.Config, ring *seal.Ring) (*sqloutbox.Outbox, error) {
 		return nil, config.Mistakef("outbox.driver: is not set; use postgres, mysql or sqlite")
 	}
 	box, err := sqloutbox.New(sqloutbox.Dialect(c.Outbox.Driver), sqloutbox.Config{
-		Prefix: outbox.Prefix(c.NATS.Prefix), Table: c.Outbox.Table, OrderSecret: []byte(c.Order.Secret.Reveal()), MaxBody: max(c.Redox.MaxBody, c.Redox.MaxFile),
+		Prefix: contract.Prefix(c.NATS.Prefix), Table: c.Outbox.Table, OrderSecret: []byte(c.Order.Secret.Reveal()), MaxBody: max(c.Redox.MaxBody, c.Redox.MaxFile),
 		Notify: c.Outbox.Notify, Ring: ring, RequireSeal: c.Seal.Require,
 	})
 	if err != nil {
@@ -41,7 +42,7 @@ func NewRelay(c *config.Config, ring *seal.Ring, db *sql.DB, listen sqloutbox.Li
 		return nil, err
 	}
 	publisher, err := outbox.NewPublisher(js, outbox.PublisherConfig{
-		Prefix: outbox.Prefix(c.NATS.Prefix), OrderSecret: []byte(c.Order.Secret.Reveal()), ClaimCheck: true,
+		Prefix: contract.Prefix(c.NATS.Prefix), OrderSecret: []byte(c.Order.Secret.Reveal()), ClaimCheck: true,
 		Ring: ring, RequireSeal: c.Seal.Require,
 	})
 	if err != nil {

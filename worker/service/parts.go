@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/gateway"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
@@ -52,7 +52,7 @@ func (s *Service) newConsumers(conn *nats.Conn, js jetstream.JetStream, follow f
 func (s *Service) newWorker(js jetstream.JetStream, follow func(worker.Event)) (*worker.Worker, error) {
 	c := s.config
 	cfg := worker.Config{
-		Prefix: outbox.Prefix(c.NATS.Prefix), Concurrency: c.Worker.Concurrency, MetricSources: c.Admin.MetricSources,
+		Prefix: contract.Prefix(c.NATS.Prefix), Concurrency: c.Worker.Concurrency, MetricSources: c.Admin.MetricSources,
 		AckWait: c.Worker.AckWait, DrainTimeout: orOff(c.Worker.DrainTimeout), ReplyAllow: c.Reply.Allow,
 		BreakerAfter: orOff(c.Worker.BreakerAfter),
 		Retry: worker.Retry{

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/quota"
 )
@@ -20,7 +20,7 @@ func (s *Service) openGovernor() error {
 	}
 	governor, err := quota.New(quota.Config{
 		Requests: q.Requests, Per: q.Per, Group: q.Group, Reserve: q.ReserveRequests,
-		Prefix: outbox.Prefix(s.config.NATS.Prefix), ID: s.workerID(), Logger: s.log, Registerer: s.metrics,
+		Prefix: contract.Prefix(s.config.NATS.Prefix), ID: s.workerID(), Logger: s.log, Registerer: s.metrics,
 	})
 	if err != nil {
 		return config.Mistake{Err: err}
@@ -58,7 +58,7 @@ func (s *Service) lookupGrant() func(context.Context) (func(sent bool), error) {
 		return nil
 	}
 	return func(ctx context.Context) (func(sent bool), error) {
-		return s.governor.Acquire(ctx, "", outbox.LaneSend)
+		return s.governor.Acquire(ctx, "", contract.LaneSend)
 	}
 }
 

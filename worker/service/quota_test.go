@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/quota"
 )
 
@@ -41,7 +41,7 @@ func TestQuota_LookupsGoBehindQueries(t *testing.T) {
 	}()
 	waiting(1)
 	go func() {
-		if done, err := governor.Acquire(ctx, "clinic-a", outbox.LaneRequest); err == nil {
+		if done, err := governor.Acquire(ctx, "clinic-a", contract.LaneRequest); err == nil {
 			order <- "query"
 			done(true)
 		}

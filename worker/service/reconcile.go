@@ -8,6 +8,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox/reconcile"
 	"github.com/redoxworker/redoxworker/worker/service/access"
@@ -40,7 +41,7 @@ func (s *Service) reconcile(ctx context.Context, js jetstream.JetStream) (follow
 		return nil, func() {}, nil
 	}
 	r, err := reconcile.New(js, s.logs.Look, reconcile.Config{
-		Prefix: outbox.Prefix(s.config.NATS.Prefix), Interval: s.config.Reconcile.Interval, GiveUp: s.config.Reconcile.GiveUp,
+		Prefix: contract.Prefix(s.config.NATS.Prefix), Interval: s.config.Reconcile.Interval, GiveUp: s.config.Reconcile.GiveUp,
 		Pace: s.config.Quota.Per / time.Duration(s.config.Quota.Requests) * reconcileShare, Logger: s.log, Registerer: s.metrics,
 	})
 	if err != nil {
@@ -71,7 +72,7 @@ func goAlong(ctx context.Context, run func(context.Context)) (stop func()) {
 // followed reports whether Redox has taken a message and is to deliver it later: a REQUEST
 // was answered already.
 func followed(e worker.Event) bool {
-	return e.Kind == worker.EventSettled && e.Settlement == outbox.Delivered && e.Lane != outbox.LaneRequest
+	return e.Kind == worker.EventSettled && e.Settlement == outbox.Delivered && e.Lane != contract.LaneRequest
 }
 
 // reconcileAge is how long logs may be followed; 0 when none is.

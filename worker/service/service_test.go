@@ -18,6 +18,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -90,13 +91,13 @@ func (r *rig) eventually(what string, is func() bool) {
 }
 
 // deliver publishes a SEND under a prefix and demands that it is delivered.
-func (r *rig) deliver(prefix outbox.Prefix, source, id string) {
+func (r *rig) deliver(prefix contract.Prefix, source, id string) {
 	r.Helper()
 	p, err := r.publisher(prefix)
 	if err != nil {
 		r.Fatal(err)
 	}
-	reply, err := p.Request(r.Context(), outbox.Message{ID: id, Source: source, Lane: outbox.LaneSend, Body: admit(id)})
+	reply, err := p.Request(r.Context(), outbox.Message{ID: id, Source: source, Lane: contract.LaneSend, Body: admit(id)})
 	if err != nil || !reply.OK() {
 		r.Fatalf("%s: %+v %v", id, reply, err)
 	}
@@ -277,7 +278,7 @@ func TestService_DrainsInOrder(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		reply, err := p.Request(t.Context(), outbox.Message{ID: "m-1", Source: "clinic-a", Lane: outbox.LaneSend, Body: admit("1")})
+		reply, err := p.Request(t.Context(), outbox.Message{ID: "m-1", Source: "clinic-a", Lane: contract.LaneSend, Body: admit("1")})
 		if err != nil {
 			t.Error(err)
 		}

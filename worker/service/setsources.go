@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -50,7 +50,7 @@ func (s *Service) SetSources(c config.Config) error {
 	}
 	next := servedBy(&c)
 	for _, name := range next.names() {
-		if err := outbox.CheckSource(name); err != nil {
+		if err := contract.CheckSource(name); err != nil {
 			return config.Mistakef("sources.%s: %w", name, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/service/access"
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
@@ -48,7 +49,7 @@ func newService(t *testing.T, c config.Config) *Service {
 func (s *Service) known(source string) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := s.client.Deliver(ctx, outbox.Message{Source: source, Lane: outbox.LaneSend, Kind: outbox.KindDataModel,
+	_, err := s.client.Deliver(ctx, outbox.Message{Source: source, Lane: contract.LaneSend, Kind: outbox.KindDataModel,
 		Body: []byte(`{"Meta":{"DataModel":"Results","EventType":"New","Destinations":[{"ID":"d"}]}}`)})
 	return !errors.Is(err, redox.ErrUnknownSource)
 }

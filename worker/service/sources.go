@@ -7,6 +7,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
@@ -51,13 +52,13 @@ func (s *served) ofWorker(client *redox.Client) []worker.Source {
 // holdPolicy decides which messages of a source are held when their outcome is unknown.
 func holdPolicy(s config.Source) func(outbox.Message) bool {
 	if s.OnUnknown == config.OnUnknownHold {
-		return func(m outbox.Message) bool { return m.Lane != outbox.LaneRequest }
+		return func(m outbox.Message) bool { return m.Lane != contract.LaneRequest }
 	}
 	if len(s.Hold) == 0 {
 		return nil
 	}
 	return func(m outbox.Message) bool {
-		if m.Lane == outbox.LaneRequest {
+		if m.Lane == contract.LaneRequest {
 			return false
 		}
 		meta, err := redox.ReadMeta(m.Body)

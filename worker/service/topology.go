@@ -8,14 +8,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // Topology returns the streams and buckets of a configuration.
 func Topology(c *config.Config) topology.Topology {
 	return topology.Topology{
-		Prefix: outbox.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, QueueMaxBytes: c.Queue.MaxBytes, QueueMaxMsgs: int64(c.Queue.MaxMsgs),
+		Prefix: contract.Prefix(c.NATS.Prefix), Replicas: c.NATS.Replicas, QueueMaxBytes: c.Queue.MaxBytes, QueueMaxMsgs: int64(c.Queue.MaxMsgs),
 		DeadMaxAge: c.DLQ.MaxAge, AuditMaxAge: c.Audit.MaxAge, Reconcile: reconcileAge(c), Registry: c.Registry,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/oteltrace"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -66,8 +67,8 @@ func TestTrace_FromThePublisherToRedoxAndBack(t *testing.T) {
 		}
 		return reply, span.SpanContext()
 	}
-	reply, root := request(true, outbox.Message{ID: "kept", Source: "clinic-a", Lane: outbox.LaneSend, OrderKey: "MRN-12345", Body: admit("MRN-12345")})
-	unkept, dropped := request(false, outbox.Message{ID: "dropped", Source: "clinic-a", Lane: outbox.LaneSend, Body: admit("2")})
+	reply, root := request(true, outbox.Message{ID: "kept", Source: "clinic-a", Lane: contract.LaneSend, OrderKey: "MRN-12345", Body: admit("MRN-12345")})
+	unkept, dropped := request(false, outbox.Message{ID: "dropped", Source: "clinic-a", Lane: contract.LaneSend, Body: admit("2")})
 	for len(exemplars(t, registry)) == 0 { // a message is counted after its reply
 		<-time.After(time.Millisecond)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/uploads"
 )
 
@@ -25,7 +26,7 @@ func (l *lateUploads) connect(js jetstream.JetStream, c *config.Config) {
 	if age := c.Worker.Retry.MaxAge; age > 0 {
 		ttl = age + c.Worker.Retry.Max + time.Hour
 	}
-	l.Store(uploads.New(js, outbox.Prefix(c.NATS.Prefix), ttl))
+	l.Store(uploads.New(js, contract.Prefix(c.NATS.Prefix), ttl))
 }
 
 // Uploaded implements [redox.Uploads].

@@ -14,6 +14,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
@@ -99,7 +100,7 @@ func admit(patient string) []byte {
 }
 
 // publisher under the prefix of a queue; "" is the usual one.
-func (w *world) publisher(prefix outbox.Prefix) (*outbox.Publisher, error) {
+func (w *world) publisher(prefix contract.Prefix) (*outbox.Publisher, error) {
 	return outbox.NewPublisher(w.js, outbox.PublisherConfig{Prefix: prefix})
 }
 

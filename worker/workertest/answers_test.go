@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redox"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
@@ -18,7 +19,7 @@ import (
 
 // writeback is a write to the FHIR API.
 func writeback(source, id string, sender int) outbox.Message {
-	return outbox.Message{ID: id, Source: source, Lane: outbox.LaneSend, Kind: outbox.KindFHIR, Path: "hospital/Development/Patient/$patient-update",
+	return outbox.Message{ID: id, Source: source, Lane: contract.LaneSend, Kind: outbox.KindFHIR, Path: "hospital/Development/Patient/$patient-update",
 		Body: []byte(`{"resourceType":"Bundle","type":"message","entry":[{"resource":{"resourceType":"MessageHeader",` +
 			`"eventUri":"https://fhir.redoxengine.com/EventDefinition/PatientUpdate","source":{"endpoint":"urn:uuid:` + senderID(sender) + `"}}},{"resource":{"resourceType":"Patient"}}]}`)}
 }

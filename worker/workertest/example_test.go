@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/workertest"
 )
@@ -12,7 +13,7 @@ import (
 // admit is an application's code under test.
 func admit(ctx context.Context, p *outbox.Publisher, patient string) error {
 	_, err := p.Publish(ctx, outbox.Message{
-		ID: "admission-" + patient, Source: "clinic-a", Lane: outbox.LaneSend, OrderKey: patient,
+		ID: "admission-" + patient, Source: "clinic-a", Lane: contract.LaneSend, OrderKey: patient,
 		Body: []byte(`{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","Destinations":[{"ID":"hospital"}]}}`),
 	})
 	return err
@@ -51,7 +52,7 @@ func ExampleStart_refused() {
 	}
 	r.Redox.SetRules(redoxsim.Rule{Path: redoxsim.PathEndpoint, Fault: fault})
 	reply, err := r.Publisher.Request(t.Context(), outbox.Message{
-		ID: "admission-8", Source: "clinic-a", Lane: outbox.LaneSend,
+		ID: "admission-8", Source: "clinic-a", Lane: contract.LaneSend,
 		Body: []byte(`{"Meta":{"DataModel":"PatientAdmin","EventType":"Arrival","Destinations":[{"ID":"hospital"}]}}`),
 	})
 	if err != nil {

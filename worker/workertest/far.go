@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Far is a scripted far side: a worker.Deliverer that records what it is asked to
@@ -25,7 +26,7 @@ type Far struct {
 // Call is one delivery the far side saw.
 type Call struct {
 	ID, Source string
-	Lane       outbox.Lane
+	Lane       contract.Lane
 	// N counts the calls for this message id from 1.
 	N          int
 	Body       []byte

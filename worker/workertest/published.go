@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -69,7 +70,7 @@ func (r *Rig) published() []outbox.Message {
 func (r *Rig) queued() (all []outbox.Message) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	queue, err := r.JS.Stream(ctx, outbox.Prefix("").OutStream())
+	queue, err := r.JS.Stream(ctx, contract.Prefix("").OutStream())
 	if err != nil {
 		r.t.Fatal(err)
 	}

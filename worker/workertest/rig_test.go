@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/workertest"
@@ -15,7 +16,7 @@ import (
 )
 
 func order(id string) outbox.Message {
-	return outbox.Message{ID: id, Source: "clinic-a", Lane: outbox.LaneSend, Body: []byte(`{"Meta":{"DataModel":"Order","EventType":"New","Destinations":[{"ID":"hospital"}]}}`)}
+	return outbox.Message{ID: id, Source: "clinic-a", Lane: contract.LaneSend, Body: []byte(`{"Meta":{"DataModel":"Order","EventType":"New","Destinations":[{"ID":"hospital"}]}}`)}
 }
 
 func withID(id string) func(outbox.Message) bool {
@@ -76,7 +77,7 @@ func TestRig_RetriesInFakeTime(t *testing.T) {
 func TestRig_WithoutAWorker(t *testing.T) {
 	r := workertest.Start(t, workertest.Options{NoWorker: true, Sources: []string{"clinic-a", "clinic-b"}})
 	for i, body := range []string{`{}`, `{"a":"` + strings.Repeat("x", 2<<20) + `"}`} {
-		m := outbox.Message{ID: fmt.Sprint("m-", i), Source: "clinic-b", Lane: outbox.LaneSend, OrderKey: "patient-7", Body: []byte(body)}
+		m := outbox.Message{ID: fmt.Sprint("m-", i), Source: "clinic-b", Lane: contract.LaneSend, OrderKey: "patient-7", Body: []byte(body)}
 		if _, err := r.Publisher.Publish(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ const (
 	ObjectPrefix = "OBJ_"
 )
 
-// Names are those of streams, buckets and subjects: an outbox.Prefix has them.
+// Names are those of streams, buckets and subjects: a contract.Prefix has them.
 type Names interface {
 	String() string
 	OutStream() string

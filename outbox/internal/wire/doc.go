@@ -13,6 +13,8 @@ const (
 	MaxDedupID = 512
 	// MaxSubject is that of a subject.
 	MaxSubject = 512
+	// MaxPath is that of a path with its query string.
+	MaxPath = 8192
 	// MaxLine is that of a safe text.
 	MaxLine = 512
 	// MaxReplays is the highest number of a replay.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
@@ -64,7 +65,7 @@ func (c *clinic) change(ctx context.Context, visit, state, mrn, bed string) erro
 		return err
 	}
 	id := visit + "-" + state
-	_, err = c.box.Enqueue(ctx, tx, outbox.Message{ID: id, Source: "clinic-a", OrderKey: mrn, Body: body, ReplyTo: outbox.Prefix("").ReplySubject("clinic-a", id)})
+	_, err = c.box.Enqueue(ctx, tx, outbox.Message{ID: id, Source: "clinic-a", OrderKey: mrn, Body: body, ReplyTo: contract.Prefix("").ReplySubject("clinic-a", id)})
 	if err != nil {
 		return err
 	}

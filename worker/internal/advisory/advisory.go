@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Types of the advisories (ADR-1 schemas of the server).
@@ -84,7 +84,7 @@ func (a Advisory) MadeAnew(ctx context.Context, js jetstream.JetStream) (bool, e
 func (a Advisory) LeaderSince(ctx context.Context, js jetstream.JetStream) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	answer, err := js.Conn().RequestWithContext(ctx, outbox.APIPrefix(js)+"CONSUMER.INFO."+a.Stream+"."+a.Consumer, nil)
+	answer, err := js.Conn().RequestWithContext(ctx, contract.APIPrefix(js)+"CONSUMER.INFO."+a.Stream+"."+a.Consumer, nil)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("asking for the leader of consumer %s: %w", a.Consumer, err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Place is the place of a message in the order of its token.
@@ -54,7 +54,7 @@ type Stream struct {
 
 // Of returns the stream of a name. It makes no request.
 func Of(js jetstream.JetStream, name string) Stream {
-	return Stream{js.Conn(), outbox.APIPrefix(js) + "STREAM.MSG.GET." + name}
+	return Stream{js.Conn(), contract.APIPrefix(js) + "STREAM.MSG.GET." + name}
 }
 
 // First returns the sequence of the first stored message of a subject. It asks the leader of the

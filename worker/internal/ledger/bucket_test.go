@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
@@ -33,7 +34,7 @@ func inBubble(t *testing.T, f func(r *rig)) {
 		r.kv, err = js.KeyValue(t.Context(), "REDOX_LEDGER")
 		r.must(err)
 		bubble.Sleep(time.Hour)
-		r.m = outbox.Message{Source: "clinic-a", ID: "m", Sequence: 7, Lane: outbox.LaneSend, Stored: time.Now().UTC()}
+		r.m = outbox.Message{Source: "clinic-a", ID: "m", Sequence: 7, Lane: contract.LaneSend, Stored: time.Now().UTC()}
 		f(r)
 	})
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // HoldByHand notes an operator's decision that the message is to be settled held, where no
 // worker overwrites it.
 func (l *Ledger) HoldByHand(ctx context.Context, m outbox.Message) error {
-	subject := outbox.BucketSubject(l.js, l.bucket, byHandKey(l.key(m)))
+	subject := contract.BucketSubject(l.js, l.bucket, byHandKey(l.key(m)))
 	data, err := json.Marshal(byHand{At: time.Now().UTC(), Stored: m.Stored})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/internal/bucket"
 )
@@ -21,7 +22,7 @@ import (
 // lease was lost before the ack, or where an operator moved it.
 type Ledger struct {
 	js     jetstream.JetStream
-	prefix outbox.Prefix
+	prefix contract.Prefix
 	bucket string
 
 	mu sync.Mutex
@@ -39,7 +40,7 @@ const (
 )
 
 // New makes no request.
-func New(js jetstream.JetStream, p outbox.Prefix) *Ledger {
+func New(js jetstream.JetStream, p contract.Prefix) *Ledger {
 	return &Ledger{js: js, prefix: p, bucket: p.LedgerBucket()}
 }
 
@@ -140,7 +141,7 @@ func (l *Ledger) write(ctx context.Context, m outbox.Message, r Record, opts ...
 func (l *Ledger) message(m outbox.Message, r Record, ttl time.Duration) (*nats.Msg, error) {
 	r.Stored = m.Stored
 	data, err := json.Marshal(r)
-	return &nats.Msg{Subject: outbox.BucketSubject(l.js, l.bucket, l.key(m)), Data: data,
+	return &nats.Msg{Subject: contract.BucketSubject(l.js, l.bucket, l.key(m)), Data: data,
 		Header: nats.Header{jetstream.MsgTTLHeader: {ttl.String()}}}, err
 }
 

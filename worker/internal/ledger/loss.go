@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // The ledger may be deleted, purged or damaged by accident. Under hold a message of which it
@@ -26,7 +27,7 @@ var ErrDamaged = errors.New("it is damaged")
 // Damaged is what is known of a message whose record is damaged or lost: any of it may have
 // happened.
 func Damaged(m outbox.Message) Record {
-	return Record{Started: 1, Intent: true, Unknown: m.Lane != outbox.LaneRequest}
+	return Record{Started: 1, Intent: true, Unknown: m.Lane != contract.LaneRequest}
 }
 
 // Forgot reports whether the ledger may have lost what it knew of a message: it is younger

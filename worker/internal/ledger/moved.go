@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -23,7 +24,7 @@ import (
 const MovedTTL = 30 * 24 * time.Hour
 
 // Mark tells a place in the queue from any other for ever, also of a queue that was made anew. It is
-// the value of [outbox.HeaderMoved].
+// the value of [contract.HeaderMoved].
 func Mark(in outbox.Stored) string {
 	sum := sha256.Sum256([]byte(in.Subject + "\x00" + strconv.FormatUint(in.Sequence, 10) + "\x00" + strconv.FormatInt(in.Time.UnixNano(), 10)))
 	return hex.EncodeToString(sum[:16])
@@ -33,14 +34,14 @@ func Mark(in outbox.Stored) string {
 // shows then that it was moved. Others leave no note. It is the source's: whoever may not publish as
 // it cannot have one made.
 func (l *Ledger) NoteMoved(ctx context.Context, source string, h nats.Header) error {
-	if len(h[outbox.HeaderMoved]) == 0 || source == "" {
+	if len(h[contract.HeaderMoved]) == 0 || source == "" {
 		return nil
 	}
-	mark := h[outbox.HeaderMoved][0]
+	mark := h[contract.HeaderMoved][0]
 	if raw, err := hex.DecodeString(mark); err != nil || len(raw) != 16 {
 		return nil // nobody asks for it
 	}
-	if _, err := l.js.Publish(ctx, outbox.BucketSubject(l.js, l.bucket, movedKey(source, mark)), []byte("true"), jetstream.WithMsgTTL(MovedTTL)); err != nil {
+	if _, err := l.js.Publish(ctx, contract.BucketSubject(l.js, l.bucket, movedKey(source, mark)), []byte("true"), jetstream.WithMsgTTL(MovedTTL)); err != nil {
 		return fmt.Errorf("noting that a message was moved: %w", err)
 	}
 	return nil
@@ -82,7 +83,7 @@ func (l *Ledger) StoreMoving(ctx context.Context, run string, m Moving) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.js.Publish(ctx, outbox.BucketSubject(l.js, l.bucket, movingKey+run), data, jetstream.WithMsgTTL(unread)); err != nil {
+	if _, err := l.js.Publish(ctx, contract.BucketSubject(l.js, l.bucket, movingKey+run), data, jetstream.WithMsgTTL(unread)); err != nil {
 		return fmt.Errorf("noting what is moved: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
@@ -58,7 +59,7 @@ func newMeter(t *testing.T, sources int) (*Meter, *prometheus.Registry) {
 
 func settle(s *Source, settlement outbox.Settlement, n int) {
 	for range n {
-		s.Settled(Settled{Lane: outbox.LaneSend, Settlement: settlement, Age: time.Second})
+		s.Settled(Settled{Lane: contract.LaneSend, Settlement: settlement, Age: time.Second})
 	}
 }
 
@@ -155,10 +156,10 @@ func TestMeter_FromTheStartAndExemplars(t *testing.T) {
 	if n := len(gather(t, r, "redoxworker_attempts_total")); n != 2*statuses {
 		t.Errorf("%d series of attempts", n)
 	}
-	s.Attempt(Attempt{Lane: outbox.LaneRequest, Status: 503, Written: true, Again: true, Took: time.Second, Trace: "0af7651916cd43dd8448eb211c80319c"})
-	s.Attempt(Attempt{Lane: outbox.LaneSend, Written: true, Unknown: true})
-	s.Attempt(Attempt{Lane: outbox.LaneSend})
-	s.Settled(Settled{Lane: outbox.LaneRequest, Settlement: outbox.Delivered, Age: 2 * time.Second, Replay: true, Trace: "0af7651916cd43dd8448eb211c80319c"})
+	s.Attempt(Attempt{Lane: contract.LaneRequest, Status: 503, Written: true, Again: true, Took: time.Second, Trace: "0af7651916cd43dd8448eb211c80319c"})
+	s.Attempt(Attempt{Lane: contract.LaneSend, Written: true, Unknown: true})
+	s.Attempt(Attempt{Lane: contract.LaneSend})
+	s.Settled(Settled{Lane: contract.LaneRequest, Settlement: outbox.Delivered, Age: 2 * time.Second, Replay: true, Trace: "0af7651916cd43dd8448eb211c80319c"})
 	for family, labels := range map[string]string{"redoxworker_attempt_duration_seconds": "request 5xx", "redoxworker_message_age_seconds": "request a"} {
 		h := gather(t, r, family)[labels].GetHistogram()
 		exemplar := ""

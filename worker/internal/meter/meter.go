@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // OtherSources is the label value of all sources without series of their own. No source has that
@@ -111,7 +111,7 @@ func New(r prometheus.Registerer, c Config) (*Meter, error) {
 	sealed := counters("sealed_messages_total", "Messages that were sealed, by what came of opening them, and those that were not although they must be: opened, altered, unknown_key, shredded or missing.", "outcome")
 	m.sealed = newSeals(sealed)
 	m.other = m.seriesOf(OtherSources)
-	m.took[laneOf(outbox.LaneSend)][statusOf(200)].of(m.duration, string(outbox.LaneSend), "2xx")
+	m.took[laneOf(contract.LaneSend)][statusOf(200)].of(m.duration, string(contract.LaneSend), "2xx")
 	for i := range m.replays {
 		m.replays[i] = replays.WithLabelValues(string(settlementNames[i]))
 	}

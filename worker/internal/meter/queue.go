@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
@@ -165,7 +165,7 @@ func (q *Queue) Collect(to chan<- prometheus.Metric) {
 	for _, source := range names[:min(MostWaiting, len(names))] {
 		named[source] = true
 	}
-	others := make(map[outbox.Lane]uint64)
+	others := make(map[contract.Lane]uint64)
 	for w, n := range q.seen.Messages {
 		if named[w.Source] {
 			gauge(queueMessages, float64(n), w.Source, string(w.Lane))

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/tally"
 )
 
@@ -23,10 +23,10 @@ func TestQueue_NamesWhatWaits(t *testing.T) {
 	}
 	start := time.Now()
 	stuck := start.Add(-time.Hour)
-	seen := Seen{Queue: tally.Queue{At: start, First: stuck, Messages: map[tally.Waiting]uint64{{Source: "stuck", Lane: outbox.LaneOrdered}: 1}, Astray: 2}, Unserved: 3}
+	seen := Seen{Queue: tally.Queue{At: start, First: stuck, Messages: map[tally.Waiting]uint64{{Source: "stuck", Lane: contract.LaneOrdered}: 1}, Astray: 2}, Unserved: 3}
 	all := uint64(1)
 	for i := range 200 {
-		seen.Messages[tally.Waiting{Source: fmt.Sprintf("busy-%04d", i), Lane: outbox.LaneSend}] = uint64(i + 1)
+		seen.Messages[tally.Waiting{Source: fmt.Sprintf("busy-%04d", i), Lane: contract.LaneSend}] = uint64(i + 1)
 		all += uint64(i + 1)
 	}
 	asked := 0

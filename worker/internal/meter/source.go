@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 )
 
 var (
-	laneNames       = [lanes]outbox.Lane{outbox.LaneSend, outbox.LaneOrdered, outbox.LaneRequest}
+	laneNames       = [lanes]contract.Lane{contract.LaneSend, contract.LaneOrdered, contract.LaneRequest}
 	settlementNames = [settlements]outbox.Settlement{outbox.Delivered, outbox.Rejected, outbox.Expired, outbox.Exhausted, outbox.Held, outbox.Poison}
 	statusNames     = [statuses]string{"unsent", "none", "2xx", "3xx", "4xx", "5xx"}
 )
@@ -26,11 +27,11 @@ const (
 	statusNone   = 1
 )
 
-func laneOf(lane outbox.Lane) int {
+func laneOf(lane contract.Lane) int {
 	switch lane {
-	case outbox.LaneOrdered:
+	case contract.LaneOrdered:
 		return 1
-	case outbox.LaneRequest:
+	case contract.LaneRequest:
 		return 2
 	}
 	return 0
@@ -114,7 +115,7 @@ func (m *Meter) drop(source string) {
 
 // Attempt is the end of an attempt.
 type Attempt struct {
-	Lane    outbox.Lane
+	Lane    contract.Lane
 	Status  int  // of the answer; 0: none came
 	Written bool // a request was
 	Again   bool // its message is tried again
@@ -146,7 +147,7 @@ func (s *Source) Repeated() { s.at.Load().repeated.Inc() }
 
 // Settled is the end of a message.
 type Settled struct {
-	Lane       outbox.Lane
+	Lane       contract.Lane
 	Settlement outbox.Settlement
 	Age        time.Duration // since it was stored
 	Replay     bool          // of a dead letter

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Puller asks consumers of one stream for messages. All its pulls share one subscription, and
@@ -57,7 +57,7 @@ const answerWait = 2 * time.Second
 // New returns a puller of a stream. late is called, from any goroutine, with a message that came after
 // its pull was given up. It makes no request.
 func New(js jetstream.JetStream, stream string, late func(*nats.Msg)) *Puller {
-	return &Puller{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: outbox.APIPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
+	return &Puller{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: contract.APIPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
 		pulls: make(map[string]*pull), asked: make(map[string]*pull)}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Letter names dead letters that are alike.
@@ -17,7 +18,7 @@ type Letter struct {
 
 // OfLetters counts dead letters by source and settlement. It asks stream, which holds them, for all
 // of their subjects: each has one of its own.
-func OfLetters(ctx context.Context, p outbox.Prefix, stream jetstream.Stream) (map[Letter]uint64, error) {
+func OfLetters(ctx context.Context, p contract.Prefix, stream jetstream.Stream) (map[Letter]uint64, error) {
 	root := p.String() + ".dlq."
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(root+">"))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Oldest answers when the first message under a subject, which may have wildcards, was stored, and
@@ -19,7 +19,7 @@ func Oldest(ctx context.Context, js jetstream.JetStream, stream, subject string)
 	if err != nil {
 		return time.Time{}, 0, err
 	}
-	answer, err := js.Conn().RequestWithContext(ctx, outbox.APIPrefix(js)+"STREAM.MSG.GET."+stream, ask)
+	answer, err := js.Conn().RequestWithContext(ctx, contract.APIPrefix(js)+"STREAM.MSG.GET."+stream, ask)
 	if err != nil {
 		return time.Time{}, 0, fmt.Errorf("asking for the oldest message under %s: %w", subject, err)
 	}

@@ -9,13 +9,13 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Waiting names what waits in the queue. Its lane is send, ordered or request.
 type Waiting struct {
 	Source string
-	Lane   outbox.Lane
+	Lane   contract.Lane
 }
 
 // Crowd is how many messages an order token has.
@@ -36,7 +36,7 @@ type Queue struct {
 
 // OfQueue counts by the subjects of an answer about the queue. crowd, unless it is nil, is told of
 // each order token that has several messages.
-func OfQueue(p outbox.Prefix, info *jetstream.StreamInfo, crowd func(Crowd)) Queue {
+func OfQueue(p contract.Prefix, info *jetstream.StreamInfo, crowd func(Crowd)) Queue {
 	q := Queue{At: info.TimeStamp, Messages: make(map[Waiting]uint64)}
 	if info.State.Msgs > 0 {
 		q.First = info.State.FirstTime

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Every message is counted once: by source and lane where a worker reads its subject, else as astray; and
@@ -23,7 +23,7 @@ func TestOfQueue(t *testing.T) {
 	var crowds []Crowd
 	q := OfQueue("", info, func(c Crowd) { crowds = append(crowds, c) })
 	want := Queue{At: info.TimeStamp, First: first, Astray: 10, Messages: map[Waiting]uint64{
-		{"a", outbox.LaneSend}: 5, {"a", outbox.LaneOrdered}: 9, {"a", outbox.LaneRequest}: 2, {"b", outbox.LaneRequest}: 4,
+		{"a", contract.LaneSend}: 5, {"a", contract.LaneOrdered}: 9, {"a", contract.LaneRequest}: 2, {"b", contract.LaneRequest}: 4,
 	}}
 	if diff := cmp.Diff(want, q); diff != "" {
 		t.Error(diff)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
 	"github.com/redoxworker/redoxworker/worker/internal/verdict"
@@ -16,8 +17,8 @@ func TestJudge_Table(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := verdict.Rules(worker.Config{}.WithDefaults().Retry)
 	cause := errors.New("cause")
-	send := &outbox.Message{Lane: outbox.LaneSend, Stored: now}
-	request := &outbox.Message{Lane: outbox.LaneRequest, Stored: now}
+	send := &outbox.Message{Lane: contract.LaneSend, Stored: now}
+	request := &outbox.Message{Lane: contract.LaneRequest, Stored: now}
 	doubtful := doubtfulError{cause}
 	for name, tc := range map[string]struct {
 		o    verdict.Outcome
@@ -56,7 +57,7 @@ func TestJudge_Table(t *testing.T) {
 }
 
 func BenchmarkVerdict(b *testing.B) {
-	m := outbox.Message{ID: "id", Source: "clinic-a", Lane: outbox.LaneSend, Stored: time.Now()}
+	m := outbox.Message{ID: "id", Source: "clinic-a", Lane: contract.LaneSend, Stored: time.Now()}
 	retry := verdict.Rules(worker.Config{}.WithDefaults().Retry)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 	"github.com/redoxworker/redoxworker/worker/internal/lease"
 	"github.com/redoxworker/redoxworker/worker/internal/ledger"
@@ -119,11 +120,11 @@ func Judge(o *Outcome, r *Rules) Verdict {
 		e.Permanent, e.Unsent, e.Pauses = false, false, ""
 	}
 	v := Verdict{Answer: o.Answer, Text: e.SafeText, Refused: e.Refused, Trouble: e.Trouble, Pauses: e.Pauses, PauseFor: min(e.RetryAfter, r.Max), Counted: e.Attempted()}
-	v.Unknown = e.Attempted() && o.Message.Lane != outbox.LaneRequest && (e.Unknown || (e.Doubtful && o.Hold))
+	v.Unknown = e.Attempted() && o.Message.Lane != contract.LaneRequest && (e.Unknown || (e.Doubtful && o.Hold))
 
 	switch {
 	case errors.Is(o.Cause, lease.ErrLost):
-		v.Action, v.Unknown = Abandon, e.Attempted() && o.Message.Lane != outbox.LaneRequest
+		v.Action, v.Unknown = Abandon, e.Attempted() && o.Message.Lane != contract.LaneRequest
 	case v.Unknown && o.Hold:
 		v.Settlement = outbox.Held
 	case errors.Is(o.Cause, ErrDeadline):
@@ -216,7 +217,7 @@ func Deadline(m *outbox.Message, r *Rules) (time.Time, bool) {
 	if !m.Deadline.IsZero() {
 		return m.Deadline, true
 	}
-	if m.Lane == outbox.LaneRequest {
+	if m.Lane == contract.LaneRequest {
 		return m.Stored.Add(r.RequestMaxAge), true
 	}
 	return time.Time{}, false

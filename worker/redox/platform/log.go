@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/auth/httpanswer"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Status of the latest attempt of Redox to deliver a message, in Redox's words.
@@ -96,7 +96,7 @@ type rawLog struct {
 func (r rawLog) log() Log {
 	l := Log{
 		ID: string(r.ID), Status: Status(r.Attempts.Latest.Status), FailedStage: string(r.Attempts.Latest.FailedStage),
-		DataModel: outbox.SafeName(string(r.DataModel)), EventType: outbox.SafeName(string(r.EventType)), Destination: string(r.Destination.ID),
+		DataModel: contract.SafeName(string(r.DataModel)), EventType: contract.SafeName(string(r.EventType)), Destination: string(r.Destination.ID),
 		AttemptAt: r.Attempts.Latest.AttemptAt.time(), Created: r.CreatedAt.time(),
 	}
 	if l.Status == "" {

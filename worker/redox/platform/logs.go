@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 var (
@@ -47,7 +48,7 @@ func (l Logs) Look(ctx context.Context, id string) (Log, error) {
 		return Log{}, ErrBadID
 	}
 	m := outbox.Message{
-		ID: "log:" + id, Source: l.Source, Lane: outbox.LaneRequest, Kind: outbox.KindPlatform,
+		ID: "log:" + id, Source: l.Source, Lane: contract.LaneRequest, Kind: outbox.KindPlatform,
 		Method: http.MethodGet, Path: "v1/organizations/" + l.Organization + "/logs/" + id, Stored: time.Now(),
 	}
 	if l.Backfill {

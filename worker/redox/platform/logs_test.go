@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 const logID = "d758ea49-027b-4d6e-b4dd-a3500d8cc2e8"
@@ -67,7 +68,7 @@ func TestLook(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			m := a.got[0]
-			if m.Kind != outbox.KindPlatform || m.Method != "GET" || m.Source != "me" || m.Lane != outbox.LaneRequest || m.Path != "v1/organizations/4711/logs/"+logID {
+			if m.Kind != outbox.KindPlatform || m.Method != "GET" || m.Source != "me" || m.Lane != contract.LaneRequest || m.Path != "v1/organizations/4711/logs/"+logID {
 				t.Errorf("%+v", m)
 			}
 		})
@@ -167,7 +168,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%+v", l)
 		}
 		for _, s := range []string{l.ID, string(l.Status), l.FailedStage, l.DataModel, l.EventType, l.Destination} {
-			if s != "" && s != outbox.NoName && !isPlain(s) {
+			if s != "" && s != contract.NoName && !isPlain(s) {
 				t.Fatalf("%q came through", s)
 			}
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/logsample"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 )
@@ -24,7 +24,7 @@ type Look func(ctx context.Context, id string) (platform.Log, error)
 // Config of a [Reconciler]. The zero value works.
 type Config struct {
 	// Prefix of subjects and streams. Default "redox".
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Interval is the age at which a log is looked at first. Default 1m.
 	Interval time.Duration
 	// GiveUp is the age at which a log is no longer followed. Default 24h. It must be the

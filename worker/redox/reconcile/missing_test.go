@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redox/platform"
 	"github.com/redoxworker/redoxworker/worker/workertest"
@@ -45,7 +45,7 @@ func TestReconciler_MakesItsConsumer(t *testing.T) {
 			if events, _ := r.events(); len(events) != i+1 {
 				r.t.Fatalf("%d events after %s", len(events), id)
 			}
-			if err := r.js.DeleteConsumer(r.t.Context(), "REDOX_RECONCILE", outbox.Prefix("").ReconcileConsumer()); err != nil {
+			if err := r.js.DeleteConsumer(r.t.Context(), "REDOX_RECONCILE", contract.Prefix("").ReconcileConsumer()); err != nil {
 				r.t.Fatal(err)
 			}
 		}

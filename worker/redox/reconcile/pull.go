@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
@@ -63,7 +63,7 @@ func (r *Reconciler) next(ctx context.Context, consumer jetstream.Consumer) (jet
 }
 
 // consumerConfig of the logs to look up, the same for all workers of a prefix.
-func consumerConfig(p outbox.Prefix) jetstream.ConsumerConfig {
+func consumerConfig(p contract.Prefix) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:   p.ReconcileConsumer(),
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: lease, MaxDeliver: -1, MaxAckPending: maxPending, MaxWaiting: maxWaiting,

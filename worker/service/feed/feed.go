@@ -22,6 +22,7 @@ import (
 	"github.com/redoxworker/redoxworker/auth/filewatch"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
 
@@ -129,7 +130,7 @@ func (f *Feed) First(ctx context.Context, js jetstream.JetStream) {
 }
 
 func (f *Feed) registryOf(js jetstream.JetStream) *registry.Registry {
-	return registry.New(js, registry.Options{Prefix: outbox.Prefix(f.started.NATS.Prefix)})
+	return registry.New(js, registry.Options{Prefix: contract.Prefix(f.started.NATS.Prefix)})
 }
 
 // Run follows files, and, where the configuration asks for it, the registry, until ctx ends.

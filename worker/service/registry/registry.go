@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
@@ -30,7 +30,7 @@ var (
 // Options of a [Registry]. The zero value works.
 type Options struct {
 	// Prefix of names in NATS. Empty means redox.
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 	// Audit enters every change before it is made: a change that cannot be recorded is not made.
 	// nil means no entries.
 	Audit *audit.Recorder
@@ -86,7 +86,7 @@ func (r *Registry) Get(ctx context.Context, name string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	if err := outbox.CheckSource(name); err != nil {
+	if err := contract.CheckSource(name); err != nil {
 		return Entry{}, err
 	}
 	v, err := kv.Get(ctx, keyOf(name))
@@ -162,7 +162,7 @@ func (r *Registry) Forget(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := outbox.CheckSource(name); err != nil {
+	if err := contract.CheckSource(name); err != nil {
 		return err
 	}
 	return r.recorded(ctx, audit.Deed{Action: audit.SourceRemove, Source: name}, func(ctx context.Context) error {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Row is a source of a configuration or of the registry, as it is shown to people and programs.
@@ -33,7 +33,7 @@ func newRow(name, from string, s config.Source) Row {
 }
 
 // Rows returns the sources of the configuration and of the registry, by name.
-func Rows(c *config.Config, p outbox.Prefix, entries []Entry) []Row {
+func Rows(c *config.Config, p contract.Prefix, entries []Entry) []Row {
 	rows := make([]Row, 0, len(entries)+len(c.Sources))
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
 		row := newRow(name, InFile(c, name), c.Sources[name])

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -67,7 +68,7 @@ func (c Config) withDefaults() Config {
 // they send. End it with Close.
 type Bench struct {
 	config    Config
-	prefix    outbox.Prefix
+	prefix    contract.Prefix
 	servers   *servers
 	workers   []*process
 	witness   *witness

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/internal/backoff"
 )
 
@@ -19,7 +20,7 @@ type Sending struct {
 	ID string
 	// Key is the order key; "" is unordered.
 	Key  string
-	Lane outbox.Lane
+	Lane contract.Lane
 	// Hold publishes for the source that holds what is unknown.
 	Hold bool
 	// Reply asks for a durable reply.
@@ -44,7 +45,7 @@ func Mix(seed uint64, n, keys int) []Sending {
 		case kind < 9:
 			s.Key = fmt.Sprint("patient ", random.IntN(keys))
 		case kind < 11:
-			s.Lane, s.Reply = outbox.LaneRequest, true
+			s.Lane, s.Reply = contract.LaneRequest, true
 		case kind < 12:
 			s.Hold = true
 		case random.IntN(8) == 0:
@@ -60,7 +61,7 @@ func always(fault string) string { return strings.TrimSuffix(strings.Repeat(faul
 // body of a message, as the simulator wants it.
 func (s Sending) body() []byte {
 	model, event := "PatientAdmin", "Arrival"
-	if s.Lane == outbox.LaneRequest {
+	if s.Lane == contract.LaneRequest {
 		model, event = "PatientSearch", "Query"
 	}
 	body, err := json.Marshal(map[string]any{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -35,7 +36,7 @@ func TestSteps_KilledBetween(t *testing.T) {
 		{"ordered", Sending{Key: "patient"}, []step{
 			{point: "receive", requests: 1}, {point: "answer", requests: 2}, {point: "ack", requests: 2}, {point: "acked", requests: 1},
 		}},
-		{"request", Sending{Lane: outbox.LaneRequest, Reply: true}, []step{{point: "answer", requests: 2}, {point: "reply", requests: 2}}},
+		{"request", Sending{Lane: contract.LaneRequest, Reply: true}, []step{{point: "answer", requests: 2}, {point: "reply", requests: 2}}},
 		{"rejected", Sending{Reply: true, Faults: always("400"), Dies: outbox.Rejected}, []step{
 			{point: "answer", requests: 2, settles: outbox.Rejected}, {point: "order", requests: 2, settles: outbox.Rejected},
 			{point: "dead-letter", requests: 2, settles: outbox.Rejected}, {point: "reply", requests: 2, settles: outbox.Rejected},

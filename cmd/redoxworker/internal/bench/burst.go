@@ -11,7 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/devstack"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -142,7 +142,7 @@ func (b *burstCommand) rush(ctx context.Context, s *scene, times *burstTimes) er
 	var asked error
 	asking.Go(func() { times.Busy, asked = s.requests(ctx, 0, over) })
 	began, from := time.Now(), s.traffic.count()
-	err := s.traffic.many(ctx, b.Messages, sceneKind{source: sceneOne, lane: outbox.LaneSend})
+	err := s.traffic.many(ctx, b.Messages, sceneKind{source: sceneOne, lane: contract.LaneSend})
 	if err == nil {
 		times.Took, err = s.traffic.done(ctx, sceneOne, from, began)
 	}
@@ -160,7 +160,7 @@ func (s *scene) requests(ctx context.Context, n int, over <-chan struct{}) (scen
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for i, asking := 0, true; asking && (n == 0 || i < n); i++ {
-		if err := s.traffic.publish(ctx, sceneKind{source: sceneOne + 1 + i%(s.sources-2), lane: outbox.LaneRequest}); err != nil {
+		if err := s.traffic.publish(ctx, sceneKind{source: sceneOne + 1 + i%(s.sources-2), lane: contract.LaneRequest}); err != nil {
 			return sceneLatency{}, err
 		}
 		select {

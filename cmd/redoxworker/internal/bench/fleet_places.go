@@ -15,7 +15,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service/registry"
 )
 
@@ -234,7 +234,7 @@ func (c *fleetConn) close() { c.conn.Close() }
 
 // stored is how many messages the queue holds.
 func (c *fleetConn) stored(ctx context.Context) (uint64, error) {
-	stream, err := c.js.Stream(ctx, outbox.Prefix("").OutStream())
+	stream, err := c.js.Stream(ctx, contract.Prefix("").OutStream())
 	if err != nil {
 		return 0, err
 	}

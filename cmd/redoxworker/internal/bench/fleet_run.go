@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -107,7 +107,7 @@ func (f *fleetRun) seconds(where, what string, d time.Duration) {
 
 // consumers counts those of the queue.
 func (f *fleetRun) consumers(ctx context.Context) (float64, error) {
-	stream, err := f.conn.js.Stream(ctx, outbox.Prefix("").OutStream())
+	stream, err := f.conn.js.Stream(ctx, contract.Prefix("").OutStream())
 	if err != nil {
 		return 0, err
 	}
@@ -117,7 +117,7 @@ func (f *fleetRun) consumers(ctx context.Context) (float64, error) {
 // emptied waits until the queue holds nothing.
 func (f *fleetRun) emptied(ctx context.Context) error {
 	return poll(ctx, func() (bool, error) {
-		stream, err := f.conn.js.Stream(ctx, outbox.Prefix("").OutStream())
+		stream, err := f.conn.js.Stream(ctx, contract.Prefix("").OutStream())
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return false, err
 		}

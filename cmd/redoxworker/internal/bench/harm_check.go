@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -32,7 +33,7 @@ func (h *harmCommand) startCount(ctx context.Context, s *scene) (*harmCount, err
 	if _, err := s.ask(ctx, http.MethodPost, "reset", nil); err != nil {
 		return nil, err
 	}
-	dead, err := s.stored(ctx, outbox.Prefix("").DeadStream())
+	dead, err := s.stored(ctx, contract.Prefix("").DeadStream())
 	return &harmCount{scene: s, from: s.traffic.count(), dead: dead}, err
 }
 
@@ -54,7 +55,7 @@ func (s *scene) drained(ctx context.Context, patience time.Duration) {
 		if open > 0 {
 			return errTimeout
 		}
-		n, err := s.stored(ctx, outbox.Prefix("").OutStream())
+		n, err := s.stored(ctx, contract.Prefix("").OutStream())
 		if err == nil && n > 0 {
 			err = errTimeout
 		}
@@ -68,11 +69,11 @@ func (c *harmCount) end(ctx context.Context, r *harmResult) error {
 	if err != nil {
 		return err
 	}
-	dead, err := c.scene.stored(ctx, outbox.Prefix("").DeadStream())
+	dead, err := c.scene.stored(ctx, contract.Prefix("").DeadStream())
 	if err != nil {
 		return err
 	}
-	waiting, err := c.scene.stored(ctx, outbox.Prefix("").OutStream())
+	waiting, err := c.scene.stored(ctx, contract.Prefix("").OutStream())
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (c *harmCount) end(ctx context.Context, r *harmResult) error {
 			r.Doubled++
 		case m.settlement == "" || delivered:
 			r.Lost++
-		case m.lane != outbox.LaneRequest:
+		case m.lane != contract.LaneRequest:
 			buried++
 			fallthrough
 		default:

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -37,7 +37,7 @@ func allHarms() []harmKind {
 		answered("401", "its tokens are refused, those of others with the same key are not", redoxsim.Fault{Status: 401}),
 		answered("403", "its Source ID is refused", redoxsim.Fault{Status: 403}),
 		answered("slow", "its answers take 30 s", redoxsim.Fault{Delay: 30 * time.Second}),
-		{name: "flood", about: "it has many messages (--many) at once", source: sceneOne, fill: fillMany(sceneKind{source: sceneOne, lane: outbox.LaneSend})},
+		{name: "flood", about: "it has many messages (--many) at once", source: sceneOne, fill: fillMany(sceneKind{source: sceneOne, lane: contract.LaneSend})},
 		{name: "head", about: "many messages (--many) wait in order behind one that is answered 503", source: sceneOne, fault: redoxsim.Fault{Status: 503},
 			rule: redoxsim.Rule{Contains: sceneStuck}, fill: fillBehind},
 		{name: "key", about: "its key, which nobody else uses, is refused", source: sceneKeyed, scope: "key:" + sceneOwnKey,
@@ -46,7 +46,7 @@ func allHarms() []harmKind {
 		{name: "fhir", about: "its FHIR destination is down", source: sceneOne, scope: "dest:" + sourceName(sceneOne) + ":" + sceneSlug,
 			fault: redoxsim.Fault{Status: 502}, rule: redoxsim.Rule{Path: redoxsim.PathFHIR},
 			fill: func(ctx context.Context, h *harmCommand, s *scene) error {
-				return s.traffic.many(ctx, h.Some, sceneKind{source: sceneOne, lane: outbox.LaneSend, fhir: true})
+				return s.traffic.many(ctx, h.Some, sceneKind{source: sceneOne, lane: contract.LaneSend, fhir: true})
 			}},
 		answered("reset", "its connections break before an answer", redoxsim.Fault{Action: redoxsim.Reset}),
 		answered("429", "it is answered 429, with Retry-After", redoxsim.Fault{Status: 429, RetryAfter: "2"}),
@@ -54,12 +54,12 @@ func allHarms() []harmKind {
 		{name: "answers", about: "its answers are of 10 MB", silent: true, source: sceneOne, fault: redoxsim.Fault{Action: redoxsim.Huge, Size: 10_000_000, Accept: true}},
 		{name: "dead", about: "all its messages, many of them (a fifth of --many), are dead-lettered", silent: true, source: sceneOne, fault: redoxsim.Fault{Status: 400},
 			fill: func(ctx context.Context, h *harmCommand, s *scene) error {
-				return s.traffic.many(ctx, h.Many/5, sceneKind{source: sceneOne, lane: outbox.LaneSend})
+				return s.traffic.many(ctx, h.Many/5, sceneKind{source: sceneOne, lane: contract.LaneSend})
 			}},
 		{name: "replies", about: "its replies are larger than their stream takes", source: sceneOne, fault: redoxsim.Fault{Action: redoxsim.Huge, Size: 100_000, Accept: true},
 			begin: limitReplies(50_000), mend: limitReplies(-1),
 			fill: func(ctx context.Context, h *harmCommand, s *scene) error {
-				return s.traffic.many(ctx, h.Some, sceneKind{source: sceneOne, lane: outbox.LaneRequest, durable: true})
+				return s.traffic.many(ctx, h.Some, sceneKind{source: sceneOne, lane: contract.LaneRequest, durable: true})
 			}},
 		{name: "pause", about: "an operator has paused it", source: sceneOne,
 			begin: func(ctx context.Context, s *scene) error {
@@ -101,7 +101,7 @@ func (b harmKind) load(ctx context.Context, h *harmCommand, s *scene) error {
 	if b.fill != nil {
 		return b.fill(ctx, h, s)
 	}
-	for i, k := range []sceneKind{{lane: outbox.LaneSend}, {order: sceneToken(b.source, 7)}, {lane: outbox.LaneRequest}, {lane: outbox.LaneRequest, durable: true}} {
+	for i, k := range []sceneKind{{lane: contract.LaneSend}, {order: sceneToken(b.source, 7)}, {lane: contract.LaneRequest}, {lane: contract.LaneRequest, durable: true}} {
 		k.source = b.source
 		if err := s.traffic.many(ctx, (h.Some+i)/4, k); err != nil {
 			return err
@@ -142,7 +142,7 @@ func fillBehind(ctx context.Context, h *harmCommand, s *scene) error {
 // fillLarge publishes messages of 10 MB, as long as the trouble lasts.
 func fillLarge(ctx context.Context, h *harmCommand, s *scene) error {
 	for i := range max(1, h.Some/10) {
-		lane := []outbox.Lane{outbox.LaneSend, outbox.LaneRequest}[i%2]
+		lane := []contract.Lane{contract.LaneSend, contract.LaneRequest}[i%2]
 		if err := s.traffic.publish(ctx, sceneKind{source: sceneOne, lane: lane, size: 9_900_000}); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (s *scene) withdraw(ctx context.Context, client string) error {
 // limitReplies has the stream of replies take none that is larger; −1 for any.
 func limitReplies(size int32) func(context.Context, *scene) error {
 	return func(ctx context.Context, s *scene) error {
-		stream, err := s.js.Stream(ctx, outbox.Prefix("").ReplyStream())
+		stream, err := s.js.Stream(ctx, contract.Prefix("").ReplyStream())
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -111,7 +111,7 @@ func TestBenchHarms_AreComplete(t *testing.T) {
 		}
 		seen[h.name] = true
 	}
-	m := (&sceneTraffic{inbox: "_INBOX.x", token: "x"}).message(sceneKind{source: 1, lane: outbox.LaneRequest, durable: true}, 7)
+	m := (&sceneTraffic{inbox: "_INBOX.x", token: "x"}).message(sceneKind{source: 1, lane: contract.LaneRequest, durable: true}, 7)
 	if m.ReplyTo != "redox.reply.bench-1.x.7" || !json.Valid(m.Body) {
 		t.Errorf("%+v", m)
 	}

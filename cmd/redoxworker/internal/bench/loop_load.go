@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // stepPatience is how long the driver waits for what should take no time.
@@ -45,7 +46,7 @@ func (l *loopLoad) message(r *loopReplies) *nats.Msg {
 	name := messageID(r.inbox, l.next)
 	l.next++
 	return &nats.Msg{Subject: l.subject(l.next), Data: l.body,
-		Header: nats.Header{outbox.HeaderID: {name}, outbox.HeaderReplyTo: {name}}}
+		Header: nats.Header{contract.HeaderID: {name}, contract.HeaderReplyTo: {name}}}
 }
 
 // subject of the message with a number.
@@ -53,11 +54,11 @@ func (l *loopLoad) subject(n int) string {
 	source := sourceName(l.from + n%l.sources)
 	switch {
 	case l.requests > 0 && n/l.sources%l.requests == 0:
-		return outbox.Prefix("").RequestSubject(source)
+		return contract.Prefix("").RequestSubject(source)
 	case l.keys == 0:
-		return outbox.Prefix("").SendSubject(source)
+		return contract.Prefix("").SendSubject(source)
 	}
-	return outbox.Prefix("").OrderedSubject(source, fmt.Sprintf("%032x", n/l.sources%l.keys))
+	return contract.Prefix("").OrderedSubject(source, fmt.Sprintf("%032x", n/l.sources%l.keys))
 }
 
 // first waits for the child to answer one message: then it is up.
@@ -125,7 +126,7 @@ func (l *loopLoad) full(ctx context.Context, r *loopReplies, child *childProcess
 
 // purge takes away what is left of the backlog.
 func (l *loopLoad) purge(ctx context.Context) error {
-	stream, err := l.js.Stream(ctx, outbox.Prefix("").OutStream())
+	stream, err := l.js.Stream(ctx, contract.Prefix("").OutStream())
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (r *loopReplies) take(msg *nats.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count++
-	if msg.Header.Get(outbox.HeaderSettlement) != string(outbox.Delivered) || !r.any && len(msg.Data) != len(standAnswer) {
+	if msg.Header.Get(contract.HeaderSettlement) != string(outbox.Delivered) || !r.any && len(msg.Data) != len(standAnswer) {
 		r.bad++
 	}
 	if i := number - r.base; i >= 0 && i < len(r.sent) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
@@ -38,7 +39,7 @@ func (b *loopCommand) raw(ctx context.Context, a *cli.App) error {
 		return err
 	}
 	defer conn.Close()
-	prefix := outbox.Prefix(c.NATS.Prefix)
+	prefix := contract.Prefix(c.NATS.Prefix)
 	consumer, err := rawConsumer(ctx, js, prefix)
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ const rawDurable = "raw"
 
 // rawConsumer makes it, in the place of those that a worker has left: a work queue takes one
 // for each subject.
-func rawConsumer(ctx context.Context, js jetstream.JetStream, prefix outbox.Prefix) (jetstream.Consumer, error) {
+func rawConsumer(ctx context.Context, js jetstream.JetStream, prefix contract.Prefix) (jetstream.Consumer, error) {
 	stream, err := js.Stream(ctx, prefix.OutStream())
 	if err != nil {
 		return nil, err
@@ -117,8 +118,8 @@ func (l *rawLoop) handle(msg jetstream.Msg) error {
 	if err != nil {
 		return err
 	}
-	reply := nats.NewMsg(msg.Headers().Get(outbox.HeaderReplyTo))
-	reply.Header.Set(outbox.HeaderSettlement, string(outbox.Delivered))
+	reply := nats.NewMsg(msg.Headers().Get(contract.HeaderReplyTo))
+	reply.Header.Set(contract.HeaderSettlement, string(outbox.Delivered))
 	reply.Data = answer
 	if err := l.conn.PublishMsg(reply); err != nil {
 		return err

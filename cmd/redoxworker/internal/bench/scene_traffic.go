@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // sceneTraffic publishes messages of many sources and knows what became of each. It is safe
@@ -33,7 +34,7 @@ type sceneTraffic struct {
 // sceneMessage is one that was published.
 type sceneMessage struct {
 	source        int
-	lane          outbox.Lane
+	lane          contract.Lane
 	order         string // its order token; "": none
 	sent, settled time.Time
 	settlement    outbox.Settlement
@@ -43,7 +44,7 @@ type sceneMessage struct {
 // sceneKind is what is to be published.
 type sceneKind struct {
 	source  int
-	lane    outbox.Lane
+	lane    contract.Lane
 	order   string // order token
 	fhir    bool   // a FHIR writeback to a destination of its own
 	durable bool   // its reply goes to the stream of replies
@@ -80,7 +81,7 @@ func (t *sceneTraffic) take(msg *nats.Msg) {
 		return
 	}
 	m := &t.all[number]
-	m.settled, m.settlement, m.flagged = now, outbox.Settlement(msg.Header.Get(outbox.HeaderSettlement)), msg.Header.Get(outbox.HeaderError)
+	m.settled, m.settlement, m.flagged = now, outbox.Settlement(msg.Header.Get(contract.HeaderSettlement)), msg.Header.Get(contract.HeaderError)
 	t.open--
 }
 
@@ -91,14 +92,14 @@ func (t *sceneTraffic) light() sceneKind {
 	defer t.mu.Unlock()
 	source, round := t.turn%t.scene.sources, t.turn/t.scene.sources
 	t.turn++
-	k := sceneKind{source: source, lane: outbox.LaneSend}
+	k := sceneKind{source: source, lane: contract.LaneSend}
 	switch (source + round) % 4 {
 	case 1:
-		k.lane = outbox.LaneRequest
+		k.lane = contract.LaneRequest
 	case 2:
 		k.order = sceneToken(source, round/4%2)
 	case 3:
-		k.lane, k.durable = outbox.LaneRequest, true
+		k.lane, k.durable = contract.LaneRequest, true
 	}
 	return k
 }
@@ -109,7 +110,7 @@ func sceneToken(source, n int) string { return fmt.Sprintf("%016x%016x", source,
 // publish stores a message, without waiting for its confirmation.
 func (t *sceneTraffic) publish(ctx context.Context, k sceneKind) error {
 	if k.order != "" {
-		k.lane = outbox.LaneOrdered
+		k.lane = contract.LaneOrdered
 	}
 	t.mu.Lock()
 	number := len(t.all)
@@ -125,7 +126,7 @@ func (t *sceneTraffic) publish(ctx context.Context, k sceneKind) error {
 	if err != nil {
 		return err
 	}
-	msg.Header.Set(outbox.HeaderID, m.ID)
+	msg.Header.Set(contract.HeaderID, m.ID)
 	_, err = t.scene.js.PublishMsgAsync(msg, jetstream.WithStallWait(stepPatience))
 	return err
 }
@@ -155,7 +156,7 @@ func sceneBody(k sceneKind, number int) []byte {
 			`{"resource":{"resourceType":"Patient","name":[{"family":"Patient%s"}]}}]}`, number, sourceID(k.source), filling)
 	}
 	model, event := "PatientAdmin", "Arrival"
-	if k.lane == outbox.LaneRequest {
+	if k.lane == contract.LaneRequest {
 		model, event = "PatientSearch", "Query"
 	}
 	return fmt.Appendf(nil, `{"_sim":{"key":"%d"},"Meta":{"DataModel":"%s","EventType":"%s","Test":true,`+
@@ -260,7 +261,7 @@ func (t *sceneTraffic) latency(from, to, but int, requests bool) (l sceneLatency
 	var took []time.Duration
 	for i := range t.all[from:to] {
 		m := &t.all[from+i]
-		if m.source == but || (m.lane == outbox.LaneRequest) != requests {
+		if m.source == but || (m.lane == contract.LaneRequest) != requests {
 			continue
 		}
 		if l.Messages++; m.settlement != outbox.Delivered || m.flagged != "" {

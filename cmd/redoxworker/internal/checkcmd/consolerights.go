@@ -11,13 +11,13 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
 // consoleRights are those of a console: it sees everything, and does what operators do.
 func consoleRights(c *config.Config) []right {
-	p := outbox.Prefix(c.NATS.Prefix)
+	p := contract.Prefix(c.NATS.Prefix)
 	bodies := "OBJ_" + p.BodyBucket()
 	const looks, acts = "to see what there is", "to do what operators do"
 	list := []right{
@@ -73,7 +73,7 @@ func checkConsoleRights(ctx context.Context, c *config.Config, r *report) {
 		return
 	}
 	defer probe.Close()
-	n := &natsWorld{report: r, conn: probe, probe: probe, config: own, prefix: outbox.Prefix(own.NATS.Prefix)}
+	n := &natsWorld{report: r, conn: probe, probe: probe, config: own, prefix: contract.Prefix(own.NATS.Prefix)}
 	probe.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { n.hear(err) })
 	rights := append(consoleRights(own), n.hearsAnswers())
 	if !n.try(ctx, checkConsole, rights) {

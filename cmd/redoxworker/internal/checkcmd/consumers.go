@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // checkConsumers looks at those of the queue: workers make theirs, and one of somebody else takes
@@ -64,8 +64,8 @@ func (n *natsWorld) checkConsumer(info *jetstream.ConsumerInfo) {
 }
 
 // filters reports whether a consumer reads all of its lane, and no more.
-func filters(c jetstream.ConsumerConfig, p outbox.Prefix, source string, lane outbox.Lane) bool {
-	if lane == outbox.LaneRequest {
+func filters(c jetstream.ConsumerConfig, p contract.Prefix, source string, lane contract.Lane) bool {
+	if lane == contract.LaneRequest {
 		return c.FilterSubject == p.RequestSubject(source) && len(c.FilterSubjects) == 0
 	}
 	has := make(map[string]bool)

@@ -16,6 +16,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
@@ -25,7 +26,7 @@ type natsWorld struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	config *config.Config
-	prefix outbox.Prefix
+	prefix contract.Prefix
 
 	// probe is a connection on which every subject is tried once: what the server refuses on it is
 	// told in the order of the tries.
@@ -71,7 +72,7 @@ func connect(ctx context.Context, timeout time.Duration, c *config.Config, r *re
 		r.fault(checkNATS, "", "a second connection: "+err.Error(), mendConnection(err))
 		return nil
 	}
-	n := &natsWorld{report: r, conn: conn, probe: probe, js: js, config: c, prefix: outbox.Prefix(c.NATS.Prefix)}
+	n := &natsWorld{report: r, conn: conn, probe: probe, js: js, config: c, prefix: contract.Prefix(c.NATS.Prefix)}
 	probe.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { n.hear(err) })
 	version := conn.ConnectedServerVersion()
 	if older(version) {

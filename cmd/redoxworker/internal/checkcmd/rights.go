@@ -15,6 +15,7 @@ import (
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -41,7 +42,7 @@ const (
 
 // rightsOf are those of a worker with the configuration.
 func rightsOf(c *config.Config) []right {
-	p := outbox.Prefix(c.NATS.Prefix)
+	p := contract.Prefix(c.NATS.Prefix)
 	out, ledger, state, bodies := p.OutStream(), p.LedgerBucket(), p.StateBucket(), p.BodyBucket()
 	list := consumerRights(out, ">", p.SendConsumer(nobody), "to read the queue")
 	list = append(list,
@@ -51,7 +52,7 @@ func rightsOf(c *config.Config) []right {
 		listens(p.WakeSubjects(), "to hear which source has something"),
 		right{need: p.String() + ".worker.>", try: p.String() + ".worker." + nobody, listen: true, why: "to be asked what it does"},
 		right{need: "$SRV.>", try: "$SRV.PING." + nobody, listen: true, why: "to be found as a service"},
-		publishes(p.String()+".dlq.>", p.DeadSubject(nobody, outbox.Held, token), "to write dead letters"),
+		publishes(p.String()+".dlq.>", p.DeadSubject(nobody, string(outbox.Held), token), "to write dead letters"),
 		publishes(p.String()+".reply.>", p.ReplySubject(nobody, "check"), "to reply"),
 		asks("STREAM.MSG.GET.KV_"+ledger, "", "to read attempts and intents"),
 		publishes("$KV."+ledger+".>", "$KV."+ledger+"."+nobody, "to note attempts and intents"),
@@ -72,14 +73,14 @@ func rightsOf(c *config.Config) []right {
 
 // makes is the right to make streams, which a worker with nats.provision: auto asks for, and
 // which tells an operator from the user of workers that have never.
-func makes(p outbox.Prefix) right {
+func makes(p contract.Prefix) right {
 	r := asks("STREAM.CREATE."+p.OutStream(), "", "to make streams that are missing, as nats.provision: auto says")
 	r.body, r.soft = noJSON, true
 	return r
 }
 
 // optionalRights are those that a part of the configuration asks for.
-func optionalRights(c *config.Config, p outbox.Prefix) (list []right) {
+func optionalRights(c *config.Config, p contract.Prefix) (list []right) {
 	if c.Audit.Stream {
 		list = append(list, publishes(p.String()+".audit.*", p.AuditSubject(nobody), "to write the audit trail"))
 	}
@@ -95,7 +96,7 @@ func optionalRights(c *config.Config, p outbox.Prefix) (list []right) {
 		list = append(list, publishes(p.SendSubject("*"), p.SendSubject(nobody), "to store what the gateway is asked for"),
 			publishes(p.OrderedSubject("*", "*"), p.OrderedSubject(nobody, token), "to store what the gateway is asked for"),
 			publishes(p.RequestSubject("*"), p.RequestSubject(nobody), "to store what the gateway is asked for"),
-			right{need: p.String() + ".gateway.>", try: p.GatewaySubject(nobody, outbox.LaneSend), listen: true, why: "to serve the gateway"})
+			right{need: p.String() + ".gateway.>", try: p.GatewaySubject(nobody, contract.LaneSend), listen: true, why: "to serve the gateway"})
 	}
 	for _, pattern := range c.Reply.Allow {
 		list = append(list, inboxRights(pattern, slices.Sorted(maps.Keys(c.Sources)))...)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // Past is an instant, typed as one or as a duration before now.
@@ -28,7 +28,7 @@ func (p *Past) UnmarshalText(text []byte) (err error) {
 		p.Time = time.Now().Add(-ago)
 		return nil
 	}
-	if p.Time, err = outbox.ParseInstant(string(text)); err != nil {
+	if p.Time, err = contract.ParseInstant(string(text)); err != nil {
 		return errors.New("neither a time as 2026-01-31T12:00:00Z nor a duration as 90m or 3d")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service/natslink"
 )
 
@@ -21,7 +22,7 @@ import (
 type Session struct {
 	Config *config.Config
 	JS     jetstream.JetStream
-	Prefix outbox.Prefix
+	Prefix contract.Prefix
 
 	conn *nats.Conn
 }
@@ -54,7 +55,7 @@ func (a *App) Connect(ctx context.Context, c *config.Config) (*Session, error) {
 
 // NewSession is one over a connection that is open.
 func NewSession(c *config.Config, conn *nats.Conn, js jetstream.JetStream) *Session {
-	return &Session{Config: c, JS: js, Prefix: outbox.Prefix(c.NATS.Prefix), conn: conn}
+	return &Session{Config: c, JS: js, Prefix: contract.Prefix(c.NATS.Prefix), conn: conn}
 }
 
 // Close closes the connection.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
@@ -191,7 +192,7 @@ func (d *demonstration) publish(ctx context.Context, group *errgroup.Group, publ
 		h.Detail = fmt.Sprintf("%s, %s, %s", s.source, s.lane, s.orderKey)
 	}
 	d.view.show(h)
-	if s.lane != outbox.LaneRequest {
+	if s.lane != contract.LaneRequest {
 		_, err := publisher.Publish(ctx, s.message())
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redox"
 )
 
@@ -11,7 +12,7 @@ import (
 type sample struct {
 	file     string // its name, and the message id
 	source   string
-	lane     outbox.Lane
+	lane     contract.Lane
 	orderKey string
 	durable  bool // the reply is kept in a stream
 	expect   fate
@@ -43,15 +44,15 @@ func demoSamples() ([]sample, error) {
 		{file: "arrival", source: "clinic-a", orderKey: "patient 1", expect: fine},
 		{file: "transfer", source: "clinic-a", orderKey: "patient 1", expect: fine},
 		{file: "discharge", source: "clinic-a", orderKey: "patient 1", expect: fine},
-		{file: "patient-search", source: "clinic-a", lane: outbox.LaneRequest, expect: fine},
+		{file: "patient-search", source: "clinic-a", lane: contract.LaneRequest, expect: fine},
 		{file: "appointment", source: "clinic-a", expect: fate{outbox.Delivered, 200, 1, "401 200"}},
 		{file: "registration", source: "clinic-b", orderKey: "patient 2", expect: fine},
 		{file: "order", source: "clinic-b", orderKey: "patient 2", expect: fine},
 		{file: "visit-update", source: "clinic-b", orderKey: "patient 2", expect: fine},
 		{file: "result", source: "clinic-b", expect: fate{outbox.Delivered, 200, 2, "503 200"}},
-		{file: "free-slots", source: "clinic-b", lane: outbox.LaneRequest, expect: fine},
+		{file: "free-slots", source: "clinic-b", lane: contract.LaneRequest, expect: fine},
 		{file: "device", source: "clinic-a", expect: fate{outbox.Rejected, 400, 1, "400"}},
-		{file: "summary", source: "clinic-a", lane: outbox.LaneRequest, durable: true, expect: fine},
+		{file: "summary", source: "clinic-a", lane: contract.LaneRequest, durable: true, expect: fine},
 	}
 	for i := range list {
 		s := &list[i]
@@ -64,9 +65,9 @@ func demoSamples() ([]sample, error) {
 		}
 		switch {
 		case s.orderKey != "":
-			s.lane = outbox.LaneOrdered
+			s.lane = contract.LaneOrdered
 		case s.lane == "":
-			s.lane = outbox.LaneSend
+			s.lane = contract.LaneSend
 		}
 	}
 	return list, nil
@@ -76,7 +77,7 @@ func demoSamples() ([]sample, error) {
 func (s sample) message() outbox.Message {
 	m := outbox.Message{ID: s.file, Source: s.source, Lane: s.lane, OrderKey: s.orderKey, Body: s.body}
 	if s.durable {
-		m.ReplyTo = outbox.Prefix("").ReplySubject(s.source, s.file)
+		m.ReplyTo = contract.Prefix("").ReplySubject(s.source, s.file)
 	}
 	return m
 }
@@ -87,5 +88,5 @@ func bodyEvent(body []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return outbox.SafeName(meta.DataModel) + "." + outbox.SafeName(meta.EventType), nil
+	return contract.SafeName(meta.DataModel) + "." + contract.SafeName(meta.EventType), nil
 }

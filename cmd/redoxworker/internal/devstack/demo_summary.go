@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -72,7 +73,7 @@ func (d *demonstration) summarize(ctx context.Context) (*demoSummary, error) {
 		s.Tokens.Minted += k.Mints
 		s.Tokens.Dropped += k.Invalidations
 	}
-	var p outbox.Prefix
+	var p contract.Prefix
 	for _, name := range []string{p.OutStream(), p.DeadStream(), p.ReplyStream()} {
 		n, err := d.stack.stored(ctx, name)
 		if err != nil {
@@ -173,7 +174,7 @@ func (d *demonstration) differences(s *demoSummary, arrivals []redoxsim.Arrival)
 			}
 		}
 		differ(x.file, fate{e.Settlement, e.Status, e.Attempt, strings.Join(requests, " ")}, x.expect)
-		if x.lane == outbox.LaneRequest {
+		if x.lane == contract.LaneRequest {
 			differ("reply to "+x.file, d.replies[x.file].OK(), true)
 		}
 		if x.expect.settlement != outbox.Delivered {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
@@ -132,7 +132,7 @@ func TestDemoSamples_AreSyntheticAndAccepted(t *testing.T) {
 		}
 		events[s.event] = true
 		model, event, _ := strings.Cut(s.event, ".")
-		if redoxsim.IsQuery(model, event) != (s.lane == outbox.LaneRequest) {
+		if redoxsim.IsQuery(model, event) != (s.lane == contract.LaneRequest) {
 			t.Errorf("%s in lane %s", s.event, s.lane)
 		}
 		if len(s.body) > 1000 || !bytes.Contains(s.body, []byte(`"Test": true`)) || bytes.Contains(s.body, []byte(`"Source"`)) {

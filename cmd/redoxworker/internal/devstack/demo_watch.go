@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -35,7 +36,7 @@ func (d *demonstration) observe(e worker.Event) {
 		d.view.show(h)
 		return
 	}
-	if e.Lane != outbox.LaneRequest || e.Settlement != outbox.Delivered { // an answer is shown when the caller has it
+	if e.Lane != contract.LaneRequest || e.Settlement != outbox.Delivered { // an answer is shown when the caller has it
 		d.view.show(h)
 	}
 	d.settled[e.MessageID] = e
@@ -48,7 +49,7 @@ func (d *demonstration) answered(s sample, r outbox.Reply, took time.Duration) {
 		Attempt: r.Attempts, Took: took.Seconds(), Error: r.Error}
 	h.Detail = fmt.Sprintf("%d in %s, %d bytes", r.Status, short(took), len(r.Body))
 	if s.durable {
-		h.Detail = fmt.Sprintf("%d in %s, in %s", r.Status, short(took), outbox.Prefix("").ReplyStream())
+		h.Detail = fmt.Sprintf("%d in %s, in %s", r.Status, short(took), contract.Prefix("").ReplyStream())
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -65,7 +66,7 @@ func (d *demonstration) settle(id string) {
 	}
 	_, settled := d.settled[id]
 	_, replied := d.replies[id]
-	if !settled || s.lane == outbox.LaneRequest && !replied {
+	if !settled || s.lane == contract.LaneRequest && !replied {
 		return
 	}
 	if delete(d.open, id); len(d.open) == 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -39,7 +40,7 @@ func happened(e worker.Event) (happening, bool) {
 	case worker.EventSettled:
 		h.Event, h.Took = string(e.Settlement), e.Duration.Seconds()
 		h.Detail = settledDetail(e)
-		if e.Settlement == outbox.Delivered && e.Lane == outbox.LaneRequest {
+		if e.Settlement == outbox.Delivered && e.Lane == contract.LaneRequest {
 			h.Event = "answered"
 		}
 	case worker.EventRetry:
@@ -63,7 +64,7 @@ func happened(e worker.Event) (happening, bool) {
 func settledDetail(e worker.Event) string {
 	switch {
 	case e.DeadLettered:
-		return cause(e) + "; kept in " + outbox.Prefix("").DeadStream()
+		return cause(e) + "; kept in " + contract.Prefix("").DeadStream()
 	case e.Settlement != outbox.Delivered:
 		return cause(e) + "; the caller was told"
 	}

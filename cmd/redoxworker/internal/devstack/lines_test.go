@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -23,17 +24,17 @@ func TestHappened(t *testing.T) {
 		want   string // the event's word
 		detail string
 	}{
-		"delivered": {worker.Event{Kind: worker.EventSettled, Lane: outbox.LaneSend, Settlement: outbox.Delivered, Status: 200, Attempt: 1, Duration: 24 * ms},
+		"delivered": {worker.Event{Kind: worker.EventSettled, Lane: contract.LaneSend, Settlement: outbox.Delivered, Status: 200, Attempt: 1, Duration: 24 * ms},
 			"delivered", "200 in 24ms"},
-		"delivered later": {worker.Event{Kind: worker.EventSettled, Lane: outbox.LaneOrdered, Settlement: outbox.Delivered, Status: 200, Attempt: 3, Duration: 75 * time.Second},
+		"delivered later": {worker.Event{Kind: worker.EventSettled, Lane: contract.LaneOrdered, Settlement: outbox.Delivered, Status: 200, Attempt: 3, Duration: 75 * time.Second},
 			"delivered", "200 in 1m15s, attempt 3"},
 		"delivered and flagged": {worker.Event{Kind: worker.EventSettled, Settlement: outbox.Delivered, Status: 200, Attempt: 1, Error: "the answer is not JSON", Duration: 1234 * ms},
 			"delivered", "200 in 1.23s: the answer is not JSON"},
-		"a query": {worker.Event{Kind: worker.EventSettled, Lane: outbox.LaneRequest, Settlement: outbox.Delivered, Status: 200, Attempt: 1, Duration: 5 * ms},
+		"a query": {worker.Event{Kind: worker.EventSettled, Lane: contract.LaneRequest, Settlement: outbox.Delivered, Status: 200, Attempt: 1, Duration: 5 * ms},
 			"answered", "200 in 5ms"},
-		"a query that was refused": {worker.Event{Kind: worker.EventSettled, Lane: outbox.LaneRequest, Settlement: outbox.Rejected, Status: 403, Error: "refused: status 403: redox refused it"},
+		"a query that was refused": {worker.Event{Kind: worker.EventSettled, Lane: contract.LaneRequest, Settlement: outbox.Rejected, Status: 403, Error: "refused: status 403: redox refused it"},
 			"rejected", "403: redox refused it; the caller was told"},
-		"a query of nobody": {worker.Event{Kind: worker.EventSettled, Lane: outbox.LaneRequest, Settlement: outbox.Rejected, DeadLettered: true, Status: 403, Error: "refused: status 403: redox refused it"},
+		"a query of nobody": {worker.Event{Kind: worker.EventSettled, Lane: contract.LaneRequest, Settlement: outbox.Rejected, DeadLettered: true, Status: 403, Error: "refused: status 403: redox refused it"},
 			"rejected", "403: redox refused it; kept in REDOX_DLQ"},
 		"expired without an answer": {worker.Event{Kind: worker.EventSettled, Settlement: outbox.Expired, DeadLettered: true, Error: "the deadline passed"},
 			"expired", "the deadline passed; kept in REDOX_DLQ"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 )
 
@@ -43,7 +44,7 @@ func (c editCommand) Run(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	if l.Kind() == outbox.KindDataModel && !json.Valid(outbox.WithoutMark(body)) {
+	if l.Kind() == outbox.KindDataModel && !json.Valid(contract.WithoutMark(body)) {
 		return errors.New("edit: the new body is no JSON; nothing was changed")
 	}
 	if err := a.Confirm(ctx, fmt.Sprintf("message %s would be sent again with a body of %s", cli.Printable(c.ID), cli.Counted(len(body), "byte")), c.Force || c.DryRun); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // deadRows prints one row per dead letter: JSON lines when asked for, tables on a terminal, two lines
@@ -96,7 +96,7 @@ func age(at time.Time) string { return cli.Ago(time.Since(at)) }
 
 func orNone(source string) string {
 	if source == "" {
-		return outbox.NoSource
+		return contract.NoSource
 	}
 	return source
 }

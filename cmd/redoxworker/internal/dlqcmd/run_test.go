@@ -12,6 +12,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/worker/operate"
 )
@@ -22,7 +23,7 @@ func TestDeadRow_ShowsNoPatient(t *testing.T) {
 	const patient = "MRN-4711"
 	var l dlq.Stored
 	l.Settlement, l.Subject = outbox.Poison, "redox.out.clinic-a.send."+patient
-	l.Header = nats.Header{outbox.HeaderKind: {patient}, outbox.HeaderOrderToken: {patient}, outbox.HeaderReplyTo: {patient}, "Patient": {patient}}
+	l.Header = nats.Header{contract.HeaderKind: {patient}, contract.HeaderOrderToken: {patient}, contract.HeaderReplyTo: {patient}, "Patient": {patient}}
 	for _, reveal := range []bool{false, true} {
 		row := newDeadRow(l)
 		row.addHeaders(l, reveal)

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/operate"
 	"github.com/redoxworker/redoxworker/worker/overview"
 )
@@ -119,7 +119,7 @@ func findStrays(ctx context.Context, s *cli.Session, q operate.StrayQuery) (oper
 
 // Run moves.
 func (c astrayMoveCommand) Run(ctx context.Context, a *cli.App) error {
-	to := operate.Target{Source: c.To, Lane: outbox.Lane(c.Lane), DropReplies: c.WithoutReplies}
+	to := operate.Target{Source: c.To, Lane: contract.Lane(c.Lane), DropReplies: c.WithoutReplies}
 	if err := to.Validate(); err != nil {
 		return cli.Usagef("--to, --lane: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/audit"
 )
 
@@ -45,8 +45,8 @@ func (c auditLsCommand) Run(ctx context.Context, a *cli.App) error {
 	if c.Limit < 0 {
 		return cli.Usagef("--limit %d: use 1 or more, or 0 for all", c.Limit)
 	}
-	if c.Source != "" && c.Source != outbox.NoSource {
-		if err := outbox.CheckSource(c.Source); err != nil {
+	if c.Source != "" && c.Source != contract.NoSource {
+		if err := contract.CheckSource(c.Source); err != nil {
 			return cli.Usagef("--source: %w", err)
 		}
 	}

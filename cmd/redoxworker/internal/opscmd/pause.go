@@ -11,7 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 )
 
@@ -235,7 +235,7 @@ func (t pauseTarget) targets() (all []target, err error) {
 		if s == "" && t.All {
 			break
 		}
-		if err := outbox.CheckSource(s); err != nil {
+		if err := contract.CheckSource(s); err != nil {
 			return nil, cli.Usagef("--source: %w", err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 //go:embed accounts.conf.tmpl
@@ -29,11 +29,11 @@ func printAccounts(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	return writeAccounts(a.Stdout, outbox.Prefix(c.NATS.Prefix), slices.Sorted(maps.Keys(c.Sources)))
+	return writeAccounts(a.Stdout, contract.Prefix(c.NATS.Prefix), slices.Sorted(maps.Keys(c.Sources)))
 }
 
 // writeAccounts writes them for sources that have no other name twice.
-func writeAccounts(to io.Writer, prefix outbox.Prefix, names []string) error {
+func writeAccounts(to io.Writer, prefix contract.Prefix, names []string) error {
 	if len(names) == 0 {
 		return cli.Usagef("--print accounts: the configuration has no sources; an account is made for each of them")
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
 // deploy/nats/accounts.conf, whose rights tests try, is what is printed for its two sources.
@@ -45,7 +45,7 @@ func TestAccounts_AreTakenByTheServer(t *testing.T) {
 			names = append(names, fmt.Sprintf("clinic-%04d", i))
 		}
 		var text bytes.Buffer
-		if err := writeAccounts(&text, outbox.Prefix("team"), names); err != nil {
+		if err := writeAccounts(&text, contract.Prefix("team"), names); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(text.String()) {

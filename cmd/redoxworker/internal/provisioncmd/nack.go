@@ -16,7 +16,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -81,7 +81,7 @@ func writeNACK(to io.Writer, c *config.Config) error {
 	}
 	environ := jobEnvironment(c)
 	var text bytes.Buffer
-	err = page.Execute(&text, map[string]any{"Streams": made, "Left": left, "Environment": environ, "Wake": outbox.Prefix(c.NATS.Prefix).WakeSubjects(), "CA": c.NATS.TLS.CAFile != "", "Hash": jobHash(environ)})
+	err = page.Execute(&text, map[string]any{"Streams": made, "Left": left, "Environment": environ, "Wake": contract.Prefix(c.NATS.Prefix).WakeSubjects(), "CA": c.NATS.TLS.CAFile != "", "Hash": jobHash(environ)})
 	if err == nil {
 		_, err = to.Write(text.Bytes())
 	}

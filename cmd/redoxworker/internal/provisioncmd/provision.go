@@ -10,6 +10,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
@@ -30,7 +31,7 @@ func (p Command) Run(ctx context.Context, a *cli.App) error {
 		return printNACK(a)
 	}
 	for _, source := range p.Replies {
-		if err := outbox.CheckSource(source); err != nil {
+		if err := contract.CheckSource(source); err != nil {
 			return cli.Usagef("--replies: %w", err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/dlq"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 )
@@ -82,7 +82,7 @@ func (s *session) countStream(ctx context.Context, name string) (byKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: %w", name, err)
 		}
-		if key := seal.KeyOf(msg.Header.Get(outbox.HeaderSeal)); key != "" {
+		if key := seal.KeyOf(msg.Header.Get(contract.HeaderSeal)); key != "" {
 			counts[key]++
 		}
 		at = msg.Sequence + 1

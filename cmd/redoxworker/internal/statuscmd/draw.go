@@ -10,7 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
-	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/overview"
 )
 
@@ -251,8 +251,8 @@ func shownHead(h overview.Head) string {
 }
 
 // sendOrRequest is a lane in a narrow column.
-func sendOrRequest(l outbox.Lane) string {
-	if l == outbox.LaneRequest {
+func sendOrRequest(l contract.Lane) string {
+	if l == contract.LaneRequest {
 		return "request"
 	}
 	return "send"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
 	"github.com/redoxworker/redoxworker/worker/order"
 	"github.com/redoxworker/redoxworker/worker/overview"
@@ -29,7 +30,7 @@ func fleet(sources int) *overview.Overview {
 		Workers: []overview.Worker{{ID: "w-1", Status: worker.Status{InFlight: 12, Concurrency: 64}}, {ID: "w-2"}},
 	}
 	for i := range sources {
-		l := overview.Lane{Source: fmt.Sprintf("clinic-%04d-of-the-university-hospital", i), Lane: outbox.LaneSend, Messages: 3, Age: time.Minute, Why: overview.Why{State: overview.Moving}}
+		l := overview.Lane{Source: fmt.Sprintf("clinic-%04d-of-the-university-hospital", i), Lane: contract.LaneSend, Messages: 3, Age: time.Minute, Why: overview.Why{State: overview.Moving}}
 		if i < sources/10 {
 			l.Why = overview.Why{State: overview.Paused, Text: "paused until somebody resumes it, by ann@ops.example.org: the hospital has asked for it"}
 			o.Needs = append(o.Needs, overview.Need{Person: true, Text: l.Source + " is paused, 3 messages waiting, " + strings.TrimPrefix(l.Why.Text, "paused "), Mend: "redoxworker resume --source " + l.Source})

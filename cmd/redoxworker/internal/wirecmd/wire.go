@@ -10,8 +10,8 @@ import (
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/config"
-	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/asyncapi"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker/service"
 )
 
@@ -26,7 +26,7 @@ func (c WireCommand) Run(_ context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	document := asyncapi.Document(outbox.Prefix(settings.NATS.Prefix))
+	document := asyncapi.Document(contract.Prefix(settings.NATS.Prefix))
 	switch {
 	case c.AsyncAPI && a.Globals.JSON:
 		return printJSON(a, document)
@@ -104,7 +104,7 @@ func readWire(document []byte, c *config.Config) (*wire, error) {
 	}
 	doc := node{root.Content[0]}
 	schemas := doc.at("components", "schemas")
-	w := &wire{Prefix: outbox.Prefix(c.NATS.Prefix).String(), Kinds: schemas.at("kind", "enum").texts(), Lanes: schemas.at("lane", "enum").texts(),
+	w := &wire{Prefix: contract.Prefix(c.NATS.Prefix).String(), Kinds: schemas.at("kind", "enum").texts(), Lanes: schemas.at("lane", "enum").texts(),
 		Settlements: schemas.at("settlement", "x-meanings").meanings()}
 	for _, channel := range doc.at("channels").values() {
 		if name := channel.at("x-subject").text(); name != "" {
@@ -124,7 +124,7 @@ func readWire(document []byte, c *config.Config) (*wire, error) {
 		return all
 	}
 	w.Headers = headers{Message: list("messageHeaders"), Gateway: list("gatewayHeaders"), Reply: list("replyHeaders"), DeadLetter: list("deadLetterHeaders")}
-	any := named{outbox.RequestHeaderPrefix + "<Name>", schemas.at("Redox-Header", "description").text()}
+	any := named{contract.RequestHeaderPrefix + "<Name>", schemas.at("Redox-Header", "description").text()}
 	w.Headers.Message, w.Headers.Gateway = append(w.Headers.Message, any), append(w.Headers.Gateway, any)
 	for _, s := range service.Topology(c).Streams() {
 		w.Streams = append(w.Streams, stream{s.Name, s.Subjects, s.MaxAge.Seconds()})
@@ -157,7 +157,7 @@ func (w *wire) print(a *cli.App) {
 	show("Subjects", table.Row{"subject", "who publishes", "meaning"}, subjects)
 	show("Settlements", table.Row{"settlement", "meaning"}, rows(w.Settlements))
 	a.Printf("Kinds: %s. Lanes: %s.\n\n", strings.Join(w.Kinds, ", "), strings.Join(w.Lanes, ", "))
-	show("Headers of a message, for the gateway also "+outbox.HeaderOrderKey, table.Row{"header", "meaning"}, rows(w.Headers.Message))
+	show("Headers of a message, for the gateway also "+contract.HeaderOrderKey, table.Row{"header", "meaning"}, rows(w.Headers.Message))
 	show("Headers of a reply", table.Row{"header", "meaning"}, rows(w.Headers.Reply))
 	show("Headers of a dead letter, beside those of the message", table.Row{"header", "meaning"}, rows(w.Headers.DeadLetter))
 	t := a.NewTable()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
 
@@ -27,7 +28,7 @@ func (s Server) commits(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{})
 	tx, err := r.DB.BeginTx(r.Ctx(), nil)
 	r.Must(err)
-	ids, err := r.Box.Enqueue(r.Ctx(), tx, Ordered("clinic-a", "1", 1), outbox.Message{ID: "mine", Source: "clinic-b", Lane: outbox.LaneRequest, Body: []byte("{}")})
+	ids, err := r.Box.Enqueue(r.Ctx(), tx, Ordered("clinic-a", "1", 1), outbox.Message{ID: "mine", Source: "clinic-b", Lane: contract.LaneRequest, Body: []byte("{}")})
 	r.Must(err)
 	if len(ids) != 2 || len(ids[0]) != 36 || ids[1] != "mine" {
 		t.Errorf("ids %q", ids)

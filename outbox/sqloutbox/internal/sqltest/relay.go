@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
@@ -55,7 +56,7 @@ func (s Server) likeAPublisher(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{}).Provision()
 	messages := []outbox.Message{
 		Ordered("clinic-a", "MRN 1", 1),
-		{Source: "clinic-a", Lane: outbox.LaneRequest, Body: []byte(`{"a":"\r\n\r\n"}`), ReplyTo: "redox.reply.clinic-a.x"},
+		{Source: "clinic-a", Lane: contract.LaneRequest, Body: []byte(`{"a":"\r\n\r\n"}`), ReplyTo: "redox.reply.clinic-a.x"},
 		{Source: "clinic-b", Kind: outbox.KindFHIR, Method: "PUT", Path: "x/Development/Patient/1", Body: []byte("{}"), Deadline: time.Now().Add(time.Hour).UTC(),
 			Header: map[string][]string{"Prefer": {"return=minimal"}}, TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 		{Source: "clinic-b", Kind: outbox.KindFHIR, Path: "x/Development/Patient?_id=1", PossibleDuplicate: true},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redoxworker/redoxworker/outbox"
+	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/seal"
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
 )
@@ -23,7 +24,7 @@ func (s Server) sealed(t *testing.T) {
 		"small":   {Kind: outbox.KindFHIR, Method: "PUT", Path: "x/Production/Patient?name=" + patient, Body: []byte(patient), Header: map[string][]string{"If-Match": {patient}}},
 		"large":   {Body: []byte(large)},
 		"ordered": {OrderKey: patient, Body: []byte(patient)},
-		"request": {Lane: outbox.LaneRequest, Kind: outbox.KindFHIR, Path: "x/Production/Patient?name=" + patient, ReplyTo: "redox.reply.clinic-a.x"},
+		"request": {Lane: contract.LaneRequest, Kind: outbox.KindFHIR, Path: "x/Production/Patient?name=" + patient, ReplyTo: "redox.reply.clinic-a.x"},
 	}
 	for id, m := range want {
 		m.ID, m.Source = id, "clinic-a"

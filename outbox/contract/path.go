@@ -1,55 +1,23 @@
-package outbox
+package contract
 
 import (
-	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-const maxPath = 8192
+func errPath(reason string) error { return &Error{Part: HeaderPath, Reason: reason} }
 
-func errPath(reason string) error { return &ContractError{Part: HeaderPath, Reason: reason} }
-
-// checkRoute checks method and path against the kind. A data-model message or
-// a file with a route of its own is a mistake that must not be ignored: it
-// would be sent somewhere else than its author meant.
-func (m *Message) checkRoute() error {
-	if m.Sealed() {
-		return nil // it is not known
-	}
-	if !m.Kind.routed() {
-		if m.Path != "" {
-			return errPath("is for fhir and platform messages only")
-		}
-		if m.Method != http.MethodPost {
-			return &ContractError{Part: HeaderMethod, Reason: "is for fhir and platform messages only"}
-		}
-		return nil
-	}
-	switch m.Method {
-	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead:
-	default:
-		return &ContractError{Part: HeaderMethod, Reason: "is not GET, HEAD, POST, PUT, PATCH or DELETE"}
-	}
-	if m.Kind == KindFHIR {
-		return checkFHIRPath(m.Path)
-	}
-	return checkPath(m.Path)
-}
-
-// CheckPath applies the rule of Encode and Decode for a Message.Path that is no URL, for callers
-// that join one to a base. The error is a *ContractError and holds nothing of the path.
-func CheckPath(path string) error { return checkPath(path) }
-
-// checkFHIRPath also takes a link of an answer, an absolute URL, by its form: where the API is,
+// CheckFHIRPath also takes a link of an answer, an absolute URL, by its form: where the API is,
 // and so whether the link leads to it, only a worker knows.
-func checkFHIRPath(s string) error {
+func CheckFHIRPath(s string) error {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
-		return checkPath(s)
+		return CheckPath(s)
 	}
-	if len(s) > maxPath {
-		return tooLong(HeaderPath, maxPath)
+	if len(s) > wire.MaxPath {
+		return errPath(wire.TooLong(wire.MaxPath))
 	}
 	authority := rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -62,19 +30,22 @@ func checkFHIRPath(s string) error {
 	if rest == "" || rest[0] != '/' {
 		return errPath("is a URL without a path")
 	}
-	return checkPath(rest)
+	return CheckPath(rest)
 }
 
 // hostLetters are those of host names and of addresses, with their ports.
 const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]"
 
-// checkPath refuses every path that could leave the base path it is joined to,
+// CheckPath applies the rule for the path of a message that is no URL. The error is an *[Error] and holds
+// nothing of the path.
+//
+// It refuses every path that could leave the base path it is joined to,
 // whoever decodes it how often: dot segments, an authority, a scheme, and the
 // encoded forms of their characters. The empty path is the base itself. Characters that no
 // URI has, such as a blank, | or ü, are taken: a worker percent-encodes them.
-func checkPath(s string) error {
-	if len(s) > maxPath {
-		return tooLong(HeaderPath, maxPath)
+func CheckPath(s string) error {
+	if len(s) > wire.MaxPath {
+		return errPath(wire.TooLong(wire.MaxPath))
 	}
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return errPath("holds a control character or is not UTF-8")

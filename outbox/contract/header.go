@@ -1,16 +1,16 @@
-package outbox
+package contract
 
 // Headers of the contract, see CONTRACT.md. NATS headers are case-sensitive: a client must send
 // them exactly so. A header that begins with redox- in any case and is none of these makes the
 // message poison. So does Nats-Msg-Id in another case.
 const (
-	// HeaderID is the id by which the stream recognises a repeat (see [Receipt]), across all
-	// sources. A [Publisher] and gateway make it from source and message id, with the order secret
+	// HeaderID is the id by which the stream recognises a repeat (see outbox.Receipt), across all
+	// sources. A publisher and a gateway make it from source and message id, with the order secret
 	// where there is one, so that no source suppresses the messages of another. A client that
 	// publishes to the queue itself chooses it. It is the message id too, unless there is a
 	// [HeaderMessageID]. The same holds for callers of the gateway.
 	HeaderID = "Nats-Msg-Id"
-	// HeaderKind names the Redox API; see [Kind]. Default data-model.
+	// HeaderKind names the Redox API; see outbox.Kind. Default data-model.
 	HeaderKind = "Redox-Kind"
 	// HeaderMethod is the HTTP method of a fhir or platform message.
 	HeaderMethod = "Redox-Method"
@@ -68,7 +68,7 @@ const (
 	// HeaderMessageID is the message id, unique within its source: of the message that is
 	// published, answered or dead.
 	HeaderMessageID = "Redox-Message-Id"
-	// HeaderSettlement is the decision; see [Settlement].
+	// HeaderSettlement is the decision; see outbox.Settlement.
 	HeaderSettlement = "Redox-Settlement"
 	// HeaderStatus is the HTTP status of the last answer; absent if none came.
 	HeaderStatus = "Redox-Status"
@@ -82,4 +82,13 @@ const (
 	// message more than once, or may have it although it is not reported as delivered. On a message
 	// it says that its publisher may have published it before.
 	HeaderPossibleDuplicate = "Redox-Possible-Duplicate"
+)
+
+const (
+	// RequestHeaderPrefix begins a header of a message that goes to Redox as an HTTP header:
+	// Redox-Header-Prefer as Prefer. Behind the prefix the case of letters makes no difference.
+	RequestHeaderPrefix = "Redox-Header-"
+	// AnswerHeaderPrefix begins a header of a reply that tells an HTTP header of the answer:
+	// Redox-Answer-Location.
+	AnswerHeaderPrefix = "Redox-Answer-"
 )

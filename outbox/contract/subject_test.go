@@ -1,4 +1,4 @@
-package outbox
+package contract
 
 import (
 	"errors"
@@ -40,7 +40,7 @@ func TestPrefix_Subjects(t *testing.T) {
 		{p.RequestSubject("a"), "redox.out.a.request"},
 		{p.GatewaySubject("a", LaneRequest), "redox.gateway.a.request"},
 		{p.GatewaySubject("a", LaneOrdered), "redox.gateway.a.send"},
-		{p.DeadSubject("a", Held, "tok"), "redox.dlq.a.held.tok"},
+		{p.DeadSubject("a", "held", "tok"), "redox.dlq.a.held.tok"},
 		{p.ReplySubject("a", "x.y"), "redox.reply.a.x.y"},
 		{p.SendConsumer("a"), "a-send"},
 		{p.RequestConsumer("a"), "a-request"},
@@ -141,8 +141,8 @@ func TestParseOut(t *testing.T) {
 		if source != tt.source || lane != tt.lane || token != tt.token || (err != nil) != tt.bad {
 			t.Errorf("ParseOut(%q) = %q %q %q %v", tt.subject, source, lane, token, err)
 		}
-		var contract *ContractError
-		if tt.bad && (!errors.As(err, &contract) || !contract.Poison()) {
+		var refused *Error
+		if tt.bad && (!errors.As(err, &refused) || !refused.Poison()) {
 			t.Errorf("ParseOut(%q): error %v is no poison", tt.subject, err)
 		}
 	}
