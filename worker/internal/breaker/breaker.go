@@ -28,6 +28,7 @@ func New(sources map[string][]string, after int, changed func(Change)) *Breaker 
 		refusals: make(map[string]*refusals), throttles: make(map[string]*throttle),
 		works:   make(map[string]time.Time),
 		resumed: make(map[string]time.Time),
+		held:    held{last: make(map[string]time.Time)},
 		changed: make(chan struct{}),
 	}
 	b.SetSources(sources)
@@ -158,7 +159,7 @@ func (b *Breaker) Blocked(source string, own []string) time.Duration {
 	defer b.mu.Unlock()
 	now := time.Now()
 	if left, is := b.byHand(own, now); is {
-		return b.held.next(left, now)
+		return b.held.next(source, left, now)
 	}
 	state, wait := b.stateOf(own, who{source, narrowest(source, own)}, now)
 	if state == Paused {

@@ -233,7 +233,7 @@ func (b *Breaker) adopt(s shared, at time.Time, own string, busy map[string]bool
 		}
 	}
 	b.count()
-	b.countHeld()
+	b.countHeld(now)
 	if moved || len(changes) > 0 {
 		b.wake()
 	}
