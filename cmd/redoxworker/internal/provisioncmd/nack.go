@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"text/template"
 	"time"
@@ -122,12 +121,10 @@ func indented(of any) (string, error) {
 // variable is one of a pod's environment.
 type variable struct{ Name, Value string }
 
-var usersOfURL = regexp.MustCompile(`//[^/@,]*@`)
-
 // jobEnvironment are the settings that decide about streams, of which the configuration has another value
-// than the default, and where NATS is.
+// than the default, and where NATS is: users of others are no part of that.
 func jobEnvironment(c *config.Config) []variable {
-	of := []variable{{"nats.url", usersOfURL.ReplaceAllString(c.NATS.URL.String(), "//")}}
+	of := []variable{{"nats.url", strings.ReplaceAll(c.NATS.URL.String(), "[redacted]@", "")}}
 	for _, s := range []struct {
 		key   string
 		value any
@@ -142,6 +139,9 @@ func jobEnvironment(c *config.Config) []variable {
 		if c.Origin(s.key) != "default" {
 			of = append(of, variable{s.key, fmt.Sprint(s.value)})
 		}
+	}
+	if c.NATS.TLS.CAFile != "" {
+		of = append(of, variable{"nats.tls.ca_file", "/etc/redoxworker/secrets/nats-ca.pem"})
 	}
 	for i := range of {
 		of[i].Name = "REDOXWORKER_" + strings.ToUpper(strings.ReplaceAll(of[i].Name, ".", "_"))

@@ -73,7 +73,16 @@ func TestNACK_OfAnyConfiguration(t *testing.T) {
 		name, _, _ := strings.Cut(rest, "\n")
 		return name
 	}
-	if name(plain) == name(other) || name(plain) == "" {
-		t.Errorf("the jobs are %s and %s", name(plain), name(other))
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secured := printed(t, config.Options{Flags: map[string]any{"nats.tls.ca_file": ca, "nats.url": "u:s3cret@a:4222"}})
+	if !strings.Contains(secured, "value: \"a:4222\"}") || !strings.Contains(secured, "nats-ca.pem\"}") || strings.Contains(secured, ca) {
+		t.Errorf("%s", secured)
+	}
+	withoutCA := printed(t, config.Options{Flags: map[string]any{"nats.url": "a:4222"}})
+	if name(plain) == name(other) || name(withoutCA) == name(secured) || name(plain) == "" {
+		t.Errorf("the jobs are %s and %s, %s and %s", name(plain), name(other), name(withoutCA), name(secured))
 	}
 }
