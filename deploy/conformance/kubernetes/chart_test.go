@@ -163,6 +163,33 @@ func TestChart(t *testing.T) {
 	}
 }
 
+// What is configured can be reached: the provider of sign-in, the database of workers that relay, the collector
+// of traces; and nothing is opened without the network policy.
+func TestChart_OpensWhatItIsTold(t *testing.T) {
+	t.Parallel()
+	const told = `
+config: {console: {auth: oidc}, outbox: {driver: postgres}}
+env: {OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector.monitoring:4318"}
+relay: {enabled: true, goMemLimit: 1GiB, resources: {limits: {memory: 1.5Gi}}}
+networkPolicy:
+  egress:
+    worker: [{ports: [{port: 5433}]}, {to: [{namespaceSelector: {}}], ports: [{port: 4318}]}]
+    console: [{ports: [{port: 8443}]}]
+    relay: [{ports: [{port: 4223}]}]
+`
+	o := render(t, "redoxworker", told, sample)
+	for name, want := range map[string][]int{"redoxworker": {53, 53, 4222, 443, 5433, 4318}, "redoxworker-console": {53, 53, 4222, 8443}, "redoxworker-relay": {53, 53, 4222, 5432, 3306, 4223}} {
+		checkEgress(t, o.networks[name].Spec.Egress, want)
+		c := o.deployments[name].Spec.Template.Spec.Containers[0]
+		if !slices.Contains(c.Env, core.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://collector.monitoring:4318"}) {
+			t.Errorf("%s has the environment %v", name, c.Env)
+		}
+	}
+	if _, err := install(t, "redoxworker", nothing, "config: {outbox: {driver: postgres}}"); err != nil {
+		t.Error(err)
+	}
+}
+
 // Keys and sources are those that somebody sets who installs it, and no others: an example that was left among
 // them would have messages sent under its Source ID.
 func TestChart_HasNoSourceOfItsOwn(t *testing.T) {
@@ -288,6 +315,15 @@ func TestChart_RefusesBadValues(t *testing.T) {
 		"config: {a: [{b: \"http://s3cret@a\"}]}":              "config.a.b holds a password",
 		"config: {worker: {drain_timeout: 2.0m}}":              "is less than config.worker.drain_timeout (2.0m) and 15 s",
 		"config: {worker: {drain_timeout: 120000ms}}":          "is less than config.worker.drain_timeout (120000ms) and 15 s",
+		"config: {console: {auth: oidc}}":                      "config.console.auth wants what the network policy lets no console reach: add its address to networkPolicy.egress.console",
+		"config: {outbox: {driver: mysql}}":                    "add its address to networkPolicy.egress.worker",
+		"env: {OTEL_EXPORTER_OTLP_HEADERS: a}":                 "at '/env/",
+		"env: {REDOXWORKER_WORKER_DRAIN_TIMEOUT: 1h}":          "at '/env/",
+		"env: {HTTPS_PROXY: \"http://u:s3cret@proxy\"}":        "env.HTTPS_PROXY holds a password",
+		"podLabels: {app.kubernetes.io/name: a}":               "at '/podLabels/",
+		"worker: {resources: {limits: {memory: 1G}}}":          "worker.goMemLimit (1150MiB) is not below worker.resources.limits.memory (1G): set nine tenths of it",
+		"console: {resources: {limits: {memory: 482344960}}}":  "console.goMemLimit (460MiB) is not below",
+		"relay: {enabled: true, goMemLimit: 1GiB}":             "relay.goMemLimit (1GiB) is not below",
 		"config: {worker: {drain_timeout: 2m}}":                "worker.terminationGracePeriodSeconds (60) is less than config.worker.drain_timeout (2m) and 15 s",
 	} {
 		_, err := install(t, "redoxworker", text, sample)

@@ -120,6 +120,40 @@ volumeMounts:
     - {port: {{ .Values.networkPolicy.nats.port }}}
 {{- end -}}
 
+{{- /* More egress of a pod, without which it could not do what is configured: (dict "root" $ "of" POD "what" PATH "needs" BOOL). */ -}}
+{{- define "redoxworker.egress" -}}
+{{- $rules := get .root.Values.networkPolicy.egress .of -}}
+{{- if and .needs (not $rules) -}}
+{{- fail (printf "%s wants what the network policy lets no %s reach: add its address to networkPolicy.egress.%s" .what .of .of) -}}
+{{- end -}}
+{{- with $rules }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{- define "redoxworker.env" -}}
+{{- include "redoxworker.refuseSecrets" (dict "at" "env" "key" "" "of" .Values.env) -}}
+{{- range $name, $value := .Values.env }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end -}}
+{{- end -}}
+
+{{- /* GOMEMLIMIT, below the limit of memory: (dict "at" PATH "of" VALUES). */ -}}
+{{- define "redoxworker.memory" -}}
+{{- if ge (include "redoxworker.bytes" .of.goMemLimit | float64) (include "redoxworker.bytes" .of.resources.limits.memory | float64) -}}
+{{- fail (printf "%s.goMemLimit (%s) is not below %s.resources.limits.memory (%v): set nine tenths of it" .at .of.goMemLimit .at .of.resources.limits.memory) -}}
+{{- end -}}
+{{- .of.goMemLimit -}}
+{{- end -}}
+
+{{- /* Bytes of a size such as 1280Mi, 1.5G or 1150MiB. */ -}}
+{{- define "redoxworker.bytes" -}}
+{{- if kindIs "string" . -}}
+{{- $units := dict "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" .) (dig (regexFind "[kMGTKi]*$" (trimSuffix "B" .)) 1 $units) -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Refuses a secret among values, of whatever type: (dict "at" PATH "key" KEY "of" VALUE). */ -}}
 {{- define "redoxworker.refuseSecrets" -}}
 {{- $at := .at -}}
