@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redoxworker/redoxworker/config"
 	"github.com/redoxworker/redoxworker/worker/audit"
+	"github.com/redoxworker/redoxworker/worker/console"
 )
 
 // Every screen answers as a page and as JSON to who may see all, with nothing but what is below its
@@ -103,6 +105,31 @@ func TestConsole_RevealLeavesAnEntryFirst(t *testing.T) {
 				t.Errorf("%s without an audit trail: %d\n%s", path, got.status, got.body)
 			}
 		}
+	}
+}
+
+// A key may be called as a customer is: who may see some sources is offered theirs, and told of no other.
+func TestConsole_KeysOfSomeSourcesOnly(t *testing.T) {
+	t.Parallel()
+	settings := &config.Config{
+		Keys:     map[string]config.Key{"lab-key": {}, "clinic-a-key": {}, "unused-key": {}},
+		Sources:  map[string]config.Source{"lab-1": {Key: "lab-key"}, "clinic-a": {Key: "clinic-a-key"}},
+		Registry: true,
+	}
+	r := newRig(t, func(c *console.Config) { c.Settings = settings })
+	pages := []string{"/sources", "/sources/lab-1", "/", "/dead", "/order", "/replays", "/audit"}
+	for _, path := range pages {
+		for _, accept := range []string{"text/html", asJSON} {
+			if got := r.get("lisa", path, accept); strings.Contains(got.body, "clinic-a-key") || strings.Contains(got.body, "unused-key") {
+				t.Errorf("%s, %q tells of keys of others: %d\n%s", path, accept, got.status, got.body)
+			}
+		}
+	}
+	if got := r.get("lisa", "/sources", "text/html"); !strings.Contains(got.body, "lab-key") {
+		t.Errorf("not even hers is offered\n%s", got.body)
+	}
+	if got := r.get("ada", "/sources", "text/html"); !strings.Contains(got.body, "unused-key") || !strings.Contains(got.body, "clinic-a-key") {
+		t.Errorf("who may see all sources is offered\n%s", got.body)
 	}
 }
 

@@ -58,22 +58,17 @@ func (c *Console) showSources(w http.ResponseWriter, r *request) error {
 		return asking(c.tellSources)(w, r)
 	}
 	data := sourcesData{Query: strings.TrimSpace(r.FormValue("q")), MayAdd: r.user.MayAny(access.Sources), Newer: r.FormValue("after") != ""}
-	known := registry.Snapshot{Err: errNothingKnown}
-	if s := c.sources.Load(); s != nil {
-		known = *s
-	}
+	all, err := r.sources()
 	switch {
-	case errors.Is(known.Err, registry.ErrNoRegistry):
-		if data.Trouble = known.Err.Error(); !c.settings().Registry {
+	case errors.Is(err, registry.ErrNoRegistry):
+		if data.Trouble = err.Error(); !c.settings().Registry {
 			data.Trouble = ""
 		}
-	case known.Err != nil:
-		data.Trouble = c.problemOf(known.Err).Text
+	case err != nil:
+		data.Trouble = c.problemOf(err).Text
 	default:
 		data.Known = true
 	}
-	all := registry.Rows(c.settings(), c.config.Prefix, known.Entries())
-	all = slices.DeleteFunc(all, func(row registry.Row) bool { return !r.user.May(access.See, row.Source) })
 	data.Total = len(all)
 	all = slices.DeleteFunc(all, func(row registry.Row) bool { return !strings.Contains(row.Source, data.Query) })
 	data.Found = len(all)
@@ -84,9 +79,20 @@ func (c *Console) showSources(w http.ResponseWriter, r *request) error {
 	}
 	data.know(view, c.config.Prefix)
 	if data.MayAdd {
-		data.Keys = keyNames(c.settings(), view)
+		data.Keys = r.keyNames(view)
 	}
 	return r.live(w, r.page("sources", "Sources", data))
+}
+
+// sources are those that the user may see, as far as they are known; the error is why those of the registry
+// are not.
+func (r *request) sources() ([]registry.Row, error) {
+	c, known := r.console, registry.Snapshot{Err: errNothingKnown}
+	if s := c.sources.Load(); s != nil {
+		known = *s
+	}
+	all := registry.Rows(c.settings(), c.config.Prefix, known.Entries())
+	return slices.DeleteFunc(all, func(row registry.Row) bool { return !r.user.May(access.See, row.Source) }), known.Err
 }
 
 // page takes a stretch of the sources.
@@ -153,14 +159,22 @@ func (s *sourceRow) judge(v *overview.Overview) {
 	}
 }
 
-// keyNames are those of the configuration and of the workers.
-func keyNames(c *config.Config, v *overview.Overview) []string {
+// keyNames are those of the configuration and of the workers; for who may see some sources only those of these:
+// a key may be called as a customer is.
+func (r *request) keyNames(v *overview.Overview) []string {
 	var all []string
-	for name := range c.Keys {
-		all = append(all, name)
-	}
-	for _, k := range v.Keys {
-		all = append(all, k.Name)
+	if r.user.May(access.See, "") {
+		for name := range r.console.settings().Keys {
+			all = append(all, name)
+		}
+		for _, k := range v.Keys {
+			all = append(all, k.Name)
+		}
+	} else {
+		rows, _ := r.sources() // as far as they are known
+		for _, row := range rows {
+			all = append(all, row.Key)
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -227,7 +241,7 @@ func (c *Console) sourceForm(w http.ResponseWriter, r *request, data sourceData)
 	if err != nil {
 		view = &overview.Overview{}
 	}
-	data.Keys = keyNames(c.settings(), view)
+	data.Keys = r.keyNames(view)
 	for _, l := range view.Lanes {
 		if l.Source == data.Source {
 			data.Waiting += l.Messages
