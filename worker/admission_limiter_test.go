@@ -159,7 +159,7 @@ func TestLimiter_RequestsOvertakeBulk(t *testing.T) {
 	})
 }
 
-// tallied counts what lanes of REQUESTs were granted.
+// tallied counts what pullers of REQUESTs were granted.
 type tallied struct {
 	worker.Limiter
 	requests atomic.Int64
@@ -173,8 +173,8 @@ func (l *tallied) Acquire(ctx context.Context, source string, lane contract.Lane
 	return done, err
 }
 
-// Lanes without a REQUEST do not hand the slots of a scarce quota round among themselves.
-func TestLimiter_IdleRequestLanesRest(t *testing.T) {
+// Pullers without a REQUEST do not hand the slots of a scarce quota round among themselves.
+func TestLimiter_IdlePullersOfRequestsRest(t *testing.T) {
 	sources := []string{"clinic-a", "clinic-b", "clinic-c"}
 	inBubble(t, func(r *rig) {
 		for i := range 500 {
@@ -192,7 +192,7 @@ func TestLimiter_IdleRequestLanesRest(t *testing.T) {
 		from, before := time.Now(), limiter.requests.Load()
 		bubble.Sleep(20 * time.Second)
 		if n := limiter.requests.Load() - before; n > 20*3*25 {
-			t.Errorf("three idle lanes were granted %d requests in 20s", n)
+			t.Errorf("three idle pullers were granted %d requests in 20s", n)
 		}
 		if _, n := r.within(5*time.Second, from, time.Now()); n < 194 {
 			t.Errorf("%d of 200 requests were used while there was a backlog", n)

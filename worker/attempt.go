@@ -95,7 +95,7 @@ func (w *Worker) announce(d *delivery) {
 		w.observe(d.event(EventAttempt))
 	}
 	if d.mayRepeat() {
-		d.lane.counts.Repeated()
+		d.puller.counts.Repeated()
 		w.log.Warn("sending a message again that the far side may have: a possible duplicate", "message", d.message.ID, "source", d.message.Source,
 			"sequence", d.message.Sequence, "attempts", d.record.Attempts, "delivery", d.delivered)
 	}
@@ -110,14 +110,14 @@ func (w *Worker) adapt(d *delivery, err, cause error) {
 		return
 	}
 	own := d.permit.Own()
-	a := limit.Answer{Source: d.lane.source, Class: d.lane.class(), At: d.began.Add(d.took), Behind: slices.ContainsFunc(own, breaker.Narrow)}
+	a := limit.Answer{Source: d.puller.source, Class: d.puller.class(), At: d.began.Add(d.took), Behind: slices.ContainsFunc(own, breaker.Narrow)}
 	switch status := v.Answer.Status; {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		a.Load = limit.Refused
 	case v.Failed(err, cause): // which may be the message's own fault
 		a.Load = limit.Failed
 	}
-	if d.lane.kind != contract.LaneRequest && !slices.ContainsFunc(own, breaker.IsHost) {
+	if d.puller.lane != contract.LaneRequest && !slices.ContainsFunc(own, breaker.IsHost) {
 		a.Took = d.took
 	}
 	w.adaptive.Observe(a)

@@ -45,7 +45,7 @@ func (w *Worker) waitForRoom(d *delivery, size int64) error {
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
 	defer context.AfterFunc(w.pulling, cancel)()
-	give, err := w.memory.Take(ctx, d.lane.source, size)
+	give, err := w.memory.Take(ctx, d.puller.source, size)
 	if err != nil {
 		return err
 	}

@@ -21,20 +21,20 @@ import (
 // receive starts to renew the lease of a delivered message, so that it may wait for its turn, and
 // decodes it. since is the earliest time at which it can have been delivered. It returns nil if
 // the delivery is to be ignored.
-func (w *Worker) receive(l *lane, msg *nats.Msg, since time.Time) *delivery {
+func (w *Worker) receive(p *puller, msg *nats.Msg, since time.Time) *delivery {
 	meta, err := msg.Metadata()
 	if err != nil {
-		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", l.consumer)
+		w.log.Error("a message without JetStream metadata was delivered; it is ignored", "consumer", p.consumer)
 		return nil
 	}
 	w.clock.AtLeast(meta.Timestamp)
-	d := &delivery{lane: l, msg: newInbound(msg), delivered: meta.NumDelivered, consumed: meta.Sequence.Consumer,
-		older: meta.Timestamp.UnixNano() < l.created.Load()}
+	d := &delivery{puller: p, msg: newInbound(msg), delivered: meta.NumDelivered, consumed: meta.Sequence.Consumer,
+		older: meta.Timestamp.UnixNano() < p.created.Load()}
 	ctx, cancel := context.WithCancelCause(w.work)
-	d.leased = leasedContext{answer: limit.Room{Memory: w.memory, Source: l.source}, Context: lease.Context{Context: ctx, Keeper: w.keeper, Lease: lease.Lease{
-		Key: lease.Key{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp.UnixNano()}, Reply: d.msg.reply, Consumer: l.consumer, Cancel: cancel}}}
+	d.leased = leasedContext{answer: limit.Room{Memory: w.memory, Source: p.source}, Context: lease.Context{Context: ctx, Keeper: w.keeper, Lease: lease.Lease{
+		Key: lease.Key{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp.UnixNano()}, Reply: d.msg.reply, Consumer: p.consumer, Cancel: cancel}}}
 	d.ctx, d.cancel, d.lease = &d.leased, cancel, &d.leased.Lease
-	if !w.keeper.Hold(d.lease, since, l.replicated.Load()) {
+	if !w.keeper.Hold(d.lease, since, p.replicated.Load()) {
 		w.metrics.Ignored.Inc()
 		d.cancel(nil)
 		return nil
@@ -63,7 +63,7 @@ func (w *Worker) decode(d *delivery, sequence uint64, stored time.Time) {
 func (w *Worker) deliver(d *delivery) {
 	defer func() {
 		if !d.aside {
-			w.slots.Release(d.lane.source, d.lane.class())
+			w.slots.Release(d.puller.source, d.puller.class())
 		}
 	}()
 	defer d.grant.end(false)
@@ -134,7 +134,7 @@ func (w *Worker) prepare(d *delivery) (decided bool) {
 
 // askHold asks whether an unknown outcome is settled held. A yes without the body stands.
 func (w *Worker) askHold(d *delivery) {
-	if s := d.lane.settings.Load(); s != nil && s.Hold != nil && d.contract == nil && d.closed == nil && !d.hold {
+	if s := d.puller.settings.Load(); s != nil && s.Hold != nil && d.contract == nil && d.closed == nil && !d.hold {
 		d.hold = s.Hold(d.message)
 	}
 }
@@ -205,10 +205,10 @@ func (w *Worker) elsewhere(d *delivery) time.Duration {
 // contested returns how long another worker may still have the message, because the server forgot
 // that it delivered it, or its consumer was deleted.
 func (w *Worker) contested(d *delivery) time.Duration {
-	if remade := time.Unix(0, d.lane.remade.Load()); d.older && (d.ordered() || d.hold || d.unsure) && time.Since(remade) < w.config.AckWait {
+	if remade := time.Unix(0, d.puller.remade.Load()); d.older && (d.ordered() || d.hold || d.unsure) && time.Since(remade) < w.config.AckWait {
 		return w.config.AckWait - time.Since(remade)
 	}
-	if d.lane.replicated.Load() || d.contract != nil || !d.ordered() && !d.hold && !d.unsure {
+	if d.puller.replicated.Load() || d.contract != nil || !d.ordered() && !d.hold && !d.unsure {
 		return 0
 	}
 	return w.restarts.Contested(d.message.Stored)

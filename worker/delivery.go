@@ -22,7 +22,7 @@ import (
 
 // delivery is one message on its way through the worker.
 type delivery struct {
-	lane    *lane
+	puller  *puller
 	msg     inbound
 	permit  *breaker.Permit
 	leased  leasedContext
@@ -86,7 +86,7 @@ func (d *delivery) decide(v verdict.Verdict) (decided bool) {
 func (d *delivery) first() bool { return d.delivered <= 1 && !d.older }
 
 // wayOf is the lane of the message; of one that cannot be read that of its consumer.
-func (d *delivery) wayOf() contract.Lane { return cmp.Or(d.message.Lane, d.lane.kind) }
+func (d *delivery) wayOf() contract.Lane { return cmp.Or(d.message.Lane, d.puller.lane) }
 
 // possibleDuplicate reports whether this attempt or an earlier one had an unknown outcome, or the
 // message may be in the queue twice.

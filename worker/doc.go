@@ -10,7 +10,7 @@
 //
 // A source that has something to send has two durable consumers, for its SENDs and for its
 // REQUESTs, made by the worker that finds it: the server says of each message that is stored
-// that it is there, and the worker looks at the queue now and then. A lane pulls from one
+// that it is there, and the worker looks at the queue now and then. A puller pulls from one
 // consumer while there is something. The server removes a consumer that nobody uses: an idle
 // source costs nothing.
 //

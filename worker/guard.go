@@ -62,7 +62,7 @@ type guardedLimiter struct {
 	guards  *guard.Panics
 }
 
-// limiterPause is how long the worker does not ask a limiter that failed: lanes would ask again
+// limiterPause is how long the worker does not ask a limiter that failed: pullers would ask again
 // at once.
 const limiterPause = time.Second
 

@@ -121,7 +121,7 @@ func (w *Worker) inTurn(d *delivery) bool {
 func (w *Worker) unadmit(d *delivery) {
 	d.permit.Drop()
 	d.grant.end(false)
-	w.slots.Release(d.lane.source, d.lane.class())
+	w.slots.Release(d.puller.source, d.puller.class())
 }
 
 // keepBack keeps a follower in hand while its head is in hand, or hands it back.
@@ -145,7 +145,7 @@ func (w *Worker) handBack(d *delivery) {
 		return
 	}
 	if first, err := w.heads.First(w.settling, d.msg.subject); err == nil && first == d.message.Sequence {
-		w.wake(d.lane, []heads.HandedBack{{Sequence: first, Delivery: d.consumed}})
+		w.wake(d.puller, []heads.HandedBack{{Sequence: first, Delivery: d.consumed}})
 	}
 }
 
@@ -170,22 +170,22 @@ func (w *Worker) successor(d *delivery) *delivery {
 		w.handBackAll(w.lines.Drop(d.msg.subject))
 		return nil
 	}
-	next, here := w.headIs(d.lane, d.msg.subject, first)
+	next, here := w.headIs(d.puller, d.msg.subject, first)
 	if next == nil {
-		w.tell(d.lane, d.msg.subject, first, false)
+		w.tell(d.puller, d.msg.subject, first, false)
 	}
 	if !here {
 		w.lines.Owe(d.msg.subject, first, time.Now())
 	}
-	w.watch(d.lane, d.msg.subject)
+	w.watch(d.puller, d.msg.subject)
 	return next
 }
 
 // headIs notes who the head of a token is. It returns the head if that is in hand, ready to be
 // run. here reports whether the head is in hand or was woken.
-func (w *Worker) headIs(l *lane, subject string, first uint64) (next *delivery, here bool) {
+func (w *Worker) headIs(p *puller, subject string, first uint64) (next *delivery, here bool) {
 	next, gone, woken := w.lines.Next(subject, first, time.Now())
-	w.wake(l, woken)
+	w.wake(p, woken)
 	for _, d := range gone {
 		w.keeper.Forget(d.lease)
 		d.cancel(nil)
@@ -207,21 +207,21 @@ const scarceWait = 2 * time.Second
 
 // readmit acquires what a follower in hand needs to be sent.
 func (w *Worker) readmit(d *delivery) bool {
-	l := d.lane
+	p := d.puller
 	ctx, cancel := context.WithTimeout(w.pulling, scarceWait)
 	defer cancel()
-	if d.permit, _ = w.breaker.TryAdmit(l.source, w.ownScopes(d)...); d.permit == nil {
+	if d.permit, _ = w.breaker.TryAdmit(p.source, w.ownScopes(d)...); d.permit == nil {
 		return false
 	}
 	if limiter := w.config.Limiter; limiter != nil {
-		done, err := limiter.Acquire(ctx, l.source, l.kind)
+		done, err := limiter.Acquire(ctx, p.source, p.lane)
 		if err != nil {
 			d.permit.Drop()
 			return false
 		}
 		d.grant.done = done
 	}
-	if w.slots.Acquire(ctx, l.source, l.class(), 1) == 0 {
+	if w.slots.Acquire(ctx, p.source, p.class(), 1) == 0 {
 		d.grant.end(false)
 		d.permit.Drop()
 		return false

@@ -16,7 +16,7 @@ import (
 
 // A server that starts swallows requests to its API. None of them may be waited for until
 // the deadline of Run's context, however far away that is.
-func TestRun_ASwallowedRequestDoesNotStopALane(t *testing.T) {
+func TestRun_ASwallowedRequestDoesNotStopAPuller(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		js := swallowing(r, ".CONSUMER.INFO.", 1)
 		w, err := worker.New(js, r.far, worker.Config{Sources: []worker.Source{{Name: source}}})
@@ -32,7 +32,7 @@ func TestRun_ASwallowedRequestDoesNotStopALane(t *testing.T) {
 		if got := r.far.Calls()[0].ID; got != id {
 			r.Errorf("%s was sent, want %s", got, id)
 		}
-		r.until("every lane is bound", func() bool { return w.Status().Ready() })
+		r.until("every puller is bound", func() bool { return w.Status().Ready() })
 		if deadline, _ := ctx.Deadline(); time.Until(deadline) < 23*time.Hour {
 			r.Errorf("it took until %v before the deadline", time.Until(deadline))
 		}

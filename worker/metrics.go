@@ -59,7 +59,7 @@ func (w *Worker) hasBegun() bool {
 // countAttempt counts an attempt that has ended.
 func (w *Worker) countAttempt(d *delivery) {
 	v := &d.verdict
-	d.lane.counts.Attempt(meter.Attempt{Lane: d.message.Lane, Status: v.Answer.Status, Written: v.Counted || v.Answer.Status != 0,
+	d.puller.counts.Attempt(meter.Attempt{Lane: d.message.Lane, Status: v.Answer.Status, Written: v.Counted || v.Answer.Status != 0,
 		Again: v.Action == verdict.Retry, Unknown: v.Unknown, Took: d.took, Trace: w.trace.sampled(d)})
 }
 
@@ -67,7 +67,7 @@ func (w *Worker) countAttempt(d *delivery) {
 func (w *Worker) countEnd(d *delivery, kind EventKind) {
 	switch kind {
 	case EventSettled:
-		d.lane.counts.Settled(meter.Settled{Lane: cmp.Or(d.message.Lane, d.lane.kind), Settlement: d.verdict.Settlement,
+		d.puller.counts.Settled(meter.Settled{Lane: cmp.Or(d.message.Lane, d.puller.lane), Settlement: d.verdict.Settlement,
 			Age: time.Since(d.message.Stored), Replay: d.message.ReplayOf != "", Trace: w.trace.sampled(d)})
 	case EventAbandoned:
 		w.metrics.LeasesLost.Inc()

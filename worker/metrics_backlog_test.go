@@ -124,8 +124,8 @@ func TestBacklog_IsTheFleets(t *testing.T) {
 		g, err := overview.New(r.js, overview.Config{})
 		r.must(err)
 		seen := make(map[string]float64)
-		for _, l := range g.Gather(r.Context()).Lanes {
-			seen[" "+string(l.Lane)+" "+l.Source] += float64(l.Messages)
+		for _, b := range g.Gather(r.Context()).Backlogs {
+			seen[" "+string(b.Lane)+" "+b.Source] += float64(b.Messages)
 		}
 		if len(seen) != 6 {
 			t.Errorf("the overview has %v", seen)

@@ -11,7 +11,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/workertest/bubble"
 )
 
-// A lane whose messages end one by one asks for several at once, and loses next to no time by it.
+// A puller whose messages end one by one asks for several at once, and loses next to no time by it.
 func TestPull_AsksForSeveralAtOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		concurrency, messages int
@@ -123,7 +123,7 @@ func TestPull_LooksABacklogUpTogether(t *testing.T) {
 	}
 }
 
-// What a lane has pulled ahead goes back when its slots hang, so that other workers may send it,
+// What a puller has pulled ahead goes back when its slots hang, so that other workers may send it,
 // and counts neither as an attempt nor as a possible duplicate.
 func TestPull_WhatIsAheadGoesBack(t *testing.T) {
 	inBubble(t, func(r *rig) {

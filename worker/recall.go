@@ -88,7 +88,7 @@ func (w *Worker) unremembered(d *delivery, rec ledger.Record) (ledger.Record, er
 
 // lookUp asks once whether the ledger has anything about messages of a source that were stored
 // before their consumer was made, as all of a backlog are. Each would be looked up otherwise.
-func (w *Worker) lookUp(l *lane, list []*delivery) {
+func (w *Worker) lookUp(p *puller, list []*delivery) {
 	old := list[:0:0]
 	for _, d := range list {
 		if d.older && d.delivered <= 1 {
@@ -98,7 +98,7 @@ func (w *Worker) lookUp(l *lane, list []*delivery) {
 	if len(old) < 2 {
 		return
 	}
-	_, err := w.notes.First(l.ctx, w.ledger.Subjects(l.source))
+	_, err := w.notes.First(p.ctx, w.ledger.Subjects(p.source))
 	for _, d := range old {
 		d.unnoted = errors.Is(err, heads.ErrNone)
 	}
@@ -147,11 +147,11 @@ func (w *Worker) learnDecided(ctx context.Context) {
 	}
 }
 
-// decidedMeanwhile is learnDecided for a lane whose pause has ended, so that a decision about a
-// message of a paused source holds when the source is resumed right after it. Lanes whose pauses
+// decidedMeanwhile is learnDecided for a puller whose pause has ended, so that a decision about a
+// message of a paused source holds when the source is resumed right after it. Pullers whose pauses
 // end together look once.
-func (w *Worker) decidedMeanwhile(l *lane) {
-	if l.kind == contract.LaneRequest {
+func (w *Worker) decidedMeanwhile(p *puller) {
+	if p.lane == contract.LaneRequest {
 		return
 	}
 	reopened := time.Now()
@@ -161,7 +161,7 @@ func (w *Worker) decidedMeanwhile(l *lane) {
 		return
 	}
 	w.decidedAt = time.Now()
-	ctx, cancel := context.WithTimeout(l.ctx, backlogTimeout)
+	ctx, cancel := context.WithTimeout(p.ctx, backlogTimeout)
 	defer cancel()
 	w.learnDecided(ctx)
 }

@@ -53,7 +53,7 @@ var logText = map[EventKind]string{
 func (d *delivery) line() []slog.Attr {
 	v := &d.verdict
 	line := make([]slog.Attr, 0, 12)
-	line = append(line, slog.String("message", d.message.ID), slog.String("source", d.lane.source), slog.String("lane", string(d.wayOf())),
+	line = append(line, slog.String("message", d.message.ID), slog.String("source", d.puller.source), slog.String("lane", string(d.wayOf())),
 		slog.Uint64("sequence", d.message.Sequence))
 	if v.Settlement != "" {
 		line = append(line, slog.String("settlement", string(v.Settlement)))
@@ -142,34 +142,34 @@ func (w *Worker) logPause(e Event) {
 	w.troubles.probes.Began(scope, stillPaused)
 }
 
-// steady is how long a lane must not fail before it counts as working again, unless a pull of it
+// steady is how long a puller must not fail before it counts as working again, unless a pull of it
 // succeeds before.
 const steady = 10 * time.Second
 
-// unpulled notes that a lane could not pull or be bound.
-func (w *Worker) unpulled(l *lane, err error) {
-	w.troubles.pulls.Failed(l.consumer, w.pullText(err), err, "stream", w.config.Prefix.OutStream(), "consumer", l.consumer)
-	l.failed.Lock()
-	defer l.failed.Unlock()
-	if l.recovery == nil {
-		l.recovery = time.AfterFunc(steady, func() { w.recovered(l) })
+// unpulled notes that a puller could not pull or be bound.
+func (w *Worker) unpulled(p *puller, err error) {
+	w.troubles.pulls.Failed(p.consumer, w.pullText(err), err, "stream", w.config.Prefix.OutStream(), "consumer", p.consumer)
+	p.failed.Lock()
+	defer p.failed.Unlock()
+	if p.recovery == nil {
+		p.recovery = time.AfterFunc(steady, func() { w.recovered(p) })
 		return
 	}
-	l.recovery.Reset(steady)
+	p.recovery.Reset(steady)
 }
 
-// recovered checks whether a lane that has not failed for a while works again.
-func (w *Worker) recovered(l *lane) {
+// recovered checks whether a puller that has not failed for a while works again.
+func (w *Worker) recovered(p *puller) {
 	switch {
 	case w.pulling.Err() != nil:
-	case l.ctx.Err() != nil: // its source has left
-		w.troubles.pulls.Gone(l.consumer)
-	case l.bound.Load() && w.conn.IsConnected():
-		w.troubles.pulls.Worked(l.consumer)
+	case p.ctx.Err() != nil: // its source has left
+		w.troubles.pulls.Gone(p.consumer)
+	case p.bound.Load() && w.conn.IsConnected():
+		w.troubles.pulls.Worked(p.consumer)
 	default:
-		l.failed.Lock()
-		defer l.failed.Unlock()
-		l.recovery.Reset(steady)
+		p.failed.Lock()
+		defer p.failed.Unlock()
+		p.recovery.Reset(steady)
 	}
 }
 

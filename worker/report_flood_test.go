@@ -133,7 +133,7 @@ var outages = map[string]outage{
 
 var errNoToken = errors.New("no token")
 
-// However many sources, lanes and messages meet an outage, and however long it takes: its
+// However many sources, pullers and messages meet an outage, and however long it takes: its
 // log is a line at each change, a burst of what befalls single messages, and a line a
 // minute.
 func TestLog_AnOutageIsAFewLines(t *testing.T) {

@@ -80,7 +80,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.remember(ctx)
 
-	// Producers stop before consumers: lanes, then attempts, then settlements, and the
+	// Producers stop before consumers: pullers, then attempts, then settlements, and the
 	// lease keeper last, because it serves all of them.
 	var background sync.WaitGroup
 	background.Go(func() { w.keep(settling) })
@@ -99,10 +99,10 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // serve begins to listen for messages of the sources that are to be served.
 func (w *Worker) serve() (stop func()) {
-	unlisten := w.subscribed(w.puller.Listen)
+	unlisten := w.subscribed(w.fetcher.Listen)
 	w.mu.Lock()
 	for name, s := range w.sources {
-		s.keep(w.newLanes(name))
+		s.keep(w.newPullers(name))
 	}
 	w.begun, w.running = true, true
 	n := len(w.sources)
@@ -192,7 +192,7 @@ func (w *Worker) prepareRun(work, settling context.Context) {
 	w.suspects = suspects.New()
 	w.restarts = lease.NewRestarts(w.conn, w.config.AckWait)
 	w.keeper = lease.NewKeeper(w.conn, w.config.AckWait, w.restarts)
-	w.puller = pull.New(w.js, w.config.Prefix.OutStream(), w.late)
+	w.fetcher = pull.New(w.js, w.config.Prefix.OutStream(), w.late)
 	w.lines = heads.New[*delivery](4 * w.config.Concurrency)
 	w.adaptive = limit.NewAdaptive(w.slots, nil)
 }

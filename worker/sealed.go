@@ -56,9 +56,9 @@ func (w *Worker) unseal(d *delivery) {
 func (w *Worker) locked() error { return w.config.Ring.Err() }
 
 // unlocked waits until the ring is there. A worker pulls nothing meanwhile.
-func (w *Worker) unlocked(ctx context.Context, l *lane) bool {
+func (w *Worker) unlocked(ctx context.Context, p *puller) bool {
 	for err := w.locked(); err != nil && ctx.Err() == nil; err = w.locked() {
-		w.putBack(l)
+		w.putBack(p)
 		w.troubles.ring.Failed(itself, "messages wait: the ring of keys that opens them is away", err)
 		backoff.Sleep(ctx, ringLook)
 	}

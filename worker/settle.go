@@ -30,7 +30,7 @@ func (w *Worker) settle(d *delivery) {
 	case verdict.Leave:
 		if w.keeper.Release(d.lease) {
 			ack.Back(w.conn, d.msg.reply, d.verdict.Delay)
-			w.comesAgain(d.lane, d.verdict.Delay)
+			w.comesAgain(d.puller, d.verdict.Delay)
 		}
 		w.report(d, EventWait)
 	case verdict.Abandon:
@@ -80,7 +80,7 @@ func (w *Worker) conclude(d *delivery) {
 // way: their number is bounded, and one source's take nothing from another. The returned function
 // must be called when the settlement has ended.
 func (w *Worker) stepAside(d *delivery) func() {
-	source, class := d.lane.source, d.lane.class()
+	source, class := d.puller.source, d.puller.class()
 	if w.aside.TryAcquire(source, class, 1) == 0 {
 		return func() {}
 	}

@@ -67,7 +67,7 @@ func (s *settlement) unheard(err error) bool {
 	if d.lease == nil || !errors.Is(err, nats.ErrNoResponders) {
 		return false
 	}
-	_, err = w.js.Consumer(s.ctx(), w.config.Prefix.OutStream(), d.lane.consumer)
+	_, err = w.js.Consumer(s.ctx(), w.config.Prefix.OutStream(), d.puller.consumer)
 	return errors.Is(err, jetstream.ErrConsumerNotFound)
 }
 

@@ -32,7 +32,7 @@ func (w *Worker) giveBack(d *delivery) {
 	outlived := w.outlived(d)
 	if w.keeper.Release(d.lease) && !outlived {
 		ack.Back(w.conn, d.msg.reply, v.Delay)
-		w.comesAgain(d.lane, v.Delay)
+		w.comesAgain(d.puller, v.Delay)
 	}
 	kind := EventRetry
 	if v.Action == verdict.Wait {
@@ -96,23 +96,23 @@ func (w *Worker) refuse(d *delivery, delay time.Duration) {
 	}
 	if w.keeper.Release(d.lease) {
 		ack.Back(w.conn, d.msg.reply, delay)
-		w.comesAgain(d.lane, delay)
+		w.comesAgain(d.puller, delay)
 	}
 }
 
-// putBack gives what a lane has in hand to other workers.
-func (w *Worker) putBack(l *lane) {
+// putBack gives what a puller has in hand to other workers.
+func (w *Worker) putBack(p *puller) {
 	var all sync.WaitGroup
-	for _, d := range l.hand.GiveUp() {
+	for _, d := range p.hand.GiveUp() {
 		all.Go(func() { w.refuse(d, 0) })
 	}
 	all.Wait()
 }
 
-// comesAgain has the lane pull again when a message that was handed back is due.
-func (w *Worker) comesAgain(l *lane, delay time.Duration) {
+// comesAgain has the puller pull again when a message that was handed back is due.
+func (w *Worker) comesAgain(p *puller, delay time.Duration) {
 	if delay <= w.config.Retry.Max { // what comes later is found in time without
-		time.AfterFunc(delay+heads.ComesAfter, func() { w.open(l) })
+		time.AfterFunc(delay+heads.ComesAfter, func() { w.open(p) })
 	}
 }
 
@@ -151,17 +151,17 @@ func (w *Worker) noteUnsent(ctx context.Context, d *delivery, delay time.Duratio
 // wake has followers that were handed back delivered now, by a negative ack without a delay. It
 // waits for the server to confirm the last one: a pull that overtakes the negative ack brings
 // nothing.
-func (w *Worker) wake(l *lane, list []heads.HandedBack) {
+func (w *Worker) wake(p *puller, list []heads.HandedBack) {
 	if len(list) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
 	defer cancel()
 	for i, b := range list {
-		at := ack.Delivery{Stream: w.config.Prefix.OutStream(), Consumer: l.consumer, Sequence: b.Sequence, Consumed: b.Delivery}
+		at := ack.Delivery{Stream: w.config.Prefix.OutStream(), Consumer: p.consumer, Sequence: b.Sequence, Consumed: b.Delivery}
 		_ = at.Wake(ctx, w.conn, i == len(list)-1) // otherwise it comes at its time
 	}
-	w.open(l)
+	w.open(p)
 }
 
 // alibi has the ledger know that a delivery came to no end because its lease was lost: this

@@ -154,7 +154,7 @@ func (w *Worker) settleAdvisory(ctx context.Context, msg jetstream.Msg) error {
 // settleStopped settles a message that is stored and that the server no longer delivers.
 func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advisory.Advisory, stored *jetstream.RawStreamMsg) error {
 	d := &delivery{
-		lane: w.laneOf(a.Consumer), msg: stopped(a, stored),
+		puller: w.pullerOf(a.Consumer), msg: stopped(a, stored),
 		delivered: a.Deliveries, began: time.Now(),
 	}
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
@@ -180,9 +180,9 @@ func (w *Worker) settleStopped(ctx context.Context, out jetstream.Stream, a advi
 // buryRemoved writes a dead letter for a message that somebody removed before it was settled. Its
 // content is lost; that it existed is not.
 func (w *Worker) buryRemoved(ctx context.Context, a advisory.Advisory) error {
-	l := w.laneOf(a.Consumer)
+	p := w.pullerOf(a.Consumer)
 	letter := dlq.Letter{
-		MessageID: fmt.Sprintf("%s:%d", a.Stream, a.Sequence), Source: l.source, Settlement: outbox.Poison,
+		MessageID: fmt.Sprintf("%s:%d", a.Stream, a.Sequence), Source: p.source, Settlement: outbox.Poison,
 		Error: "removed from the queue before it was settled, not by a worker; neither its body nor its id is known",
 		At:    time.Now(), Subject: a.Stream + "." + a.Consumer, Sequence: a.Sequence, Worker: w.config.ID,
 	}
@@ -192,15 +192,15 @@ func (w *Worker) buryRemoved(ctx context.Context, a advisory.Advisory) error {
 	}
 	if keep := w.config.Audit; keep != nil {
 		if err := keep(ctx, audit.Entry{
-			Time: letter.At.UTC(), Worker: w.config.ID, Message: letter.MessageID, Source: l.source, Lane: l.kind, Settlement: letter.Settlement,
-			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: l.kind != contract.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
+			Time: letter.At.UTC(), Worker: w.config.ID, Message: letter.MessageID, Source: p.source, Lane: p.lane, Settlement: letter.Settlement,
+			Deliveries: a.Deliveries, Error: letter.Error, PossibleDuplicate: p.lane != contract.LaneRequest, DeadLetter: true, Sequence: a.Sequence,
 		}); err != nil {
 			return fmt.Errorf("writing the audit trail of a removed message: %w", err)
 		}
 	}
 	w.metrics.Advisories[meter.AdvisoryRemoved].Inc()
 	w.log.Error("a message was removed from the queue before it was settled, not by a worker", "stream", a.Stream, "sequence", a.Sequence,
-		"consumer", a.Consumer, "source", l.source)
+		"consumer", a.Consumer, "source", p.source)
 	return nil
 }
 

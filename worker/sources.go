@@ -28,9 +28,9 @@ func (w *Worker) SetSources(list []Source) error {
 	for _, source := range list {
 		s := &served{Source: source.guard(w.guards)}
 		if old := w.sources[source.Name]; old != nil {
-			s.keep(old.lanes)
+			s.keep(old.pullers)
 		} else if w.running {
-			s.keep(w.newLanes(source.Name))
+			s.keep(w.newPullers(source.Name))
 		}
 		next[source.Name] = s
 	}
@@ -44,28 +44,28 @@ func (w *Worker) SetSources(list []Source) error {
 	for name, s := range gone {
 		if next[name] == nil {
 			w.metrics.Forget(name)
-			s.lanes[0].cancel()
-			s.lanes[1].cancel()
+			s.pullers[0].cancel()
+			s.pullers[1].cancel()
 		}
 	}
 	w.lookNow()
 	return nil
 }
 
-// newLanes makes the lanes of a source. The caller holds the mutex, or is alone.
-func (w *Worker) newLanes(source string) [2]*lane {
+// newPullers makes the pullers of a source. The caller holds the mutex, or is alone.
+func (w *Worker) newPullers(source string) [2]*puller {
 	counts := w.metrics.Source(source)
-	return [2]*lane{w.newLane(w.pulling, source, contract.LaneSend, counts), w.newLane(w.pulling, source, contract.LaneRequest, counts)}
+	return [2]*puller{w.newPuller(w.pulling, source, contract.LaneSend, counts), w.newPuller(w.pulling, source, contract.LaneRequest, counts)}
 }
 
-// laneFor returns the lane of a message of a kind; nil if its source is not served. Where all
+// pullerFor returns the puller of messages of a lane; nil if its source is not served. Where all
 // sources are served, it begins to serve a new one.
-func (w *Worker) laneFor(source string, kind contract.Lane) *lane {
+func (w *Worker) pullerFor(source string, lane contract.Lane) *puller {
 	s := w.servedBy(source)
 	if s == nil && w.config.AllSources {
 		s = w.adopt(source)
 	}
-	return s.lane(kind)
+	return s.puller(lane)
 }
 
 func (w *Worker) servedBy(source string) *served {
@@ -91,7 +91,7 @@ func (w *Worker) adopt(source string) *served {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &served{Source: Source{Name: source}}
-	s.keep(w.newLanes(source))
+	s.keep(w.newPullers(source))
 	w.sources[source] = s
 	return s
 }
@@ -105,37 +105,37 @@ func scopesOf(sources map[string]*served) map[string][]string {
 	return scopes
 }
 
-// allLanes returns the lanes of all sources that are served.
-func (w *Worker) allLanes() []*lane {
+// allPullers returns the pullers of all sources that are served.
+func (w *Worker) allPullers() []*puller {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	list := make([]*lane, 0, 2*len(w.sources))
+	list := make([]*puller, 0, 2*len(w.sources))
 	for _, s := range w.sources {
-		if s.lanes[0] != nil {
-			list = append(list, s.lanes[:]...)
+		if s.pullers[0] != nil {
+			list = append(list, s.pullers[:]...)
 		}
 	}
 	return list
 }
 
-// laneOf returns the lane of a consumer. For a consumer that this worker does not serve it
-// returns a lane that has a name only and is never pulled from.
-func (w *Worker) laneOf(consumer string) *lane {
-	source, kind, ok := w.config.Prefix.ParseLaneConsumer(consumer)
-	if l := w.servedBy(source).lane(kind); ok && l != nil {
-		return l
+// pullerOf returns the puller of a consumer. For a consumer that this worker does not serve it
+// returns a puller that has a name only and is never pulled from.
+func (w *Worker) pullerOf(consumer string) *puller {
+	source, lane, ok := w.config.Prefix.ParseLaneConsumer(consumer)
+	if p := w.servedBy(source).puller(lane); ok && p != nil {
+		return p
 	}
-	l := w.newLane(w.pulling, source, kind, w.metrics.Others())
-	l.consumer = consumer
-	l.cancel()
-	return l
+	p := w.newPuller(w.pulling, source, lane, w.metrics.Others())
+	p.consumer = consumer
+	p.cancel()
+	return p
 }
 
-func (w *Worker) newLane(ctx context.Context, source string, kind contract.Lane, counts *meter.Source) *lane {
-	l := &lane{source: source, kind: kind, counts: counts, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
-	if kind == contract.LaneRequest {
-		l.consumer = w.config.Prefix.RequestConsumer(source)
+func (w *Worker) newPuller(ctx context.Context, source string, lane contract.Lane, counts *meter.Source) *puller {
+	p := &puller{source: source, lane: lane, counts: counts, consumer: w.config.Prefix.SendConsumer(source), reason: make(chan struct{}, 1)}
+	if lane == contract.LaneRequest {
+		p.consumer = w.config.Prefix.RequestConsumer(source)
 	}
-	l.ctx, l.cancel = context.WithCancel(ctx)
-	return l
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	return p
 }

@@ -33,7 +33,7 @@ func TestRun_NoSourcesMeansNone(t *testing.T) {
 				if n := len(r.far.Of(id)); n != 0 || r.stored("REDOX_OUT") != 1 {
 					t.Errorf("a source that nobody named was served: %d calls", n)
 				}
-				if s := w.Status(); !s.Ready() || s.Lanes != 0 {
+				if s := w.Status(); !s.Ready() || s.Consumers != 0 {
 					t.Errorf("not ready: %+v", s)
 				}
 				if !strings.Contains(log.String(), "no source is served") {

@@ -16,10 +16,10 @@ type Status struct {
 	Queue bool `json:"queue"`
 	// Sources is the number of sources that are served.
 	Sources int `json:"sources"`
-	// Lanes is the number of their consumers that the worker pulls from at present, because there
+	// Consumers is the number of their consumers that the worker pulls from at present, because there
 	// is, or was a moment ago, something to send. Bound is how many of these were found or made.
-	Lanes int `json:"lanes"`
-	Bound int `json:"bound"`
+	Consumers int `json:"consumers"`
+	Bound     int `json:"bound"`
 	// InFlight is the number of messages being delivered.
 	InFlight int `json:"in_flight"`
 	// Concurrency is how many messages may be in flight at present.
@@ -77,16 +77,16 @@ func (w *Worker) Status() Status {
 		return s
 	}
 	stored := make(map[string]int64)
-	for _, l := range w.allLanes() {
-		stored[l.source] += l.stored.Load()
-		l.mu.Lock()
-		if l.running {
-			s.Lanes++
-			if l.bound.Load() {
+	for _, p := range w.allPullers() {
+		stored[p.source] += p.stored.Load()
+		p.mu.Lock()
+		if p.running {
+			s.Consumers++
+			if p.bound.Load() {
 				s.Bound++
 			}
 		}
-		l.mu.Unlock()
+		p.mu.Unlock()
 	}
 	s.Concurrency, s.Narrowed = w.slots.Size(), w.slots.Narrowed()
 	s.InFlight, s.Breakers = w.slots.InUse(), w.breaker.Hosts()

@@ -26,7 +26,7 @@ const (
 	surveyShare = 20
 	// backlogTimeout bounds a look at the queue.
 	backlogTimeout = 5 * time.Second
-	// pollMost is the longest time after which a lane whose messages do not come is asked again.
+	// pollMost is the longest time after which a puller whose messages do not come is asked again.
 	pollMost = 2 * time.Second
 )
 
@@ -34,13 +34,13 @@ const (
 // found by looking.
 func (w *Worker) listen() (stop func(), err error) {
 	sub, err := w.conn.Subscribe(w.config.Prefix.WakeSubjects(), func(msg *nats.Msg) {
-		source, kind, ok := w.config.Prefix.ParseWake(msg.Subject)
+		source, lane, ok := w.config.Prefix.ParseWake(msg.Subject)
 		if !ok {
 			return
 		}
-		if l := w.laneFor(source, kind); l != nil {
-			l.heard.Store(time.Now().UnixNano())
-			w.open(l)
+		if p := w.pullerFor(source, lane); p != nil {
+			p.heard.Store(time.Now().UnixNano())
+			w.open(p)
 		}
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func (w *Worker) survey(ctx context.Context) {
 	}
 }
 
-// surveyed opens the lanes of what is stored. found reports whether it opened a lane that was
+// surveyed opens the pullers of what is stored. found reports whether it opened a puller that was
 // closed.
 func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
@@ -117,39 +117,39 @@ func (w *Worker) surveyed(ctx context.Context) (found bool, err error) {
 	}
 	w.queueThere.Store(true)
 	w.learnDecided(ctx)
-	held, count := tally.OfQueue(w.config.Prefix, info, nil), make(map[*lane]int64)
+	held, count := tally.OfQueue(w.config.Prefix, info, nil), make(map[*puller]int64)
 	for waiting, n := range held.Messages {
-		if l := w.laneFor(waiting.Source, waiting.Lane); l != nil {
-			count[l] += int64(n)
+		if p := w.pullerFor(waiting.Source, waiting.Lane); p != nil {
+			count[p] += int64(n)
 		}
 	}
 	now := time.Now()
-	for _, l := range w.allLanes() {
-		n := count[l]
-		l.stored.Store(n)
-		found = w.poll(l, n, now) || found
+	for _, p := range w.allPullers() {
+		n := count[p]
+		p.stored.Store(n)
+		found = w.poll(p, n, now) || found
 	}
 	w.seen(ctx, held)
 	return found, nil
 }
 
-// poll has a lane pull that has messages, and closes one that has none. A lane that was often
+// poll has a puller pull that has messages, and closes one that has none. A puller that was often
 // asked in vain is asked less often. A look that finds nothing asks nobody: what is stored just
 // after it is pulled at the next one.
-func (w *Worker) poll(l *lane, n int64, now time.Time) (opened bool) {
-	l.mu.Lock()
-	running := l.running
-	due := n > 0 && !now.Before(l.polled.Add(min(surveyEvery<<min(l.empty, 4), pollMost)-surveyEvery/2))
+func (w *Worker) poll(p *puller, n int64, now time.Time) (opened bool) {
+	p.mu.Lock()
+	running := p.running
+	due := n > 0 && !now.Before(p.polled.Add(min(surveyEvery<<min(p.empty, 4), pollMost)-surveyEvery/2))
 	if due {
-		l.polled = now
+		p.polled = now
 	}
-	l.mu.Unlock()
+	p.mu.Unlock()
 	switch {
 	case due:
-		w.open(l)
+		w.open(p)
 		return !running
 	case n == 0 && running:
-		l.notify()
+		p.notify()
 	}
 	return false
 }

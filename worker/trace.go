@@ -64,7 +64,7 @@ func (t tracing) begin(d *delivery, stored time.Time) {
 	ctx, own.span = t.tracer.Start(ctx, "redox deliver", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(from), trace.WithAttributes(
 		attribute.String("messaging.system", "nats"),
 		attribute.String("messaging.message.id", d.message.ID),
-		attribute.String("redox.source", d.lane.source),
+		attribute.String("redox.source", d.puller.source),
 		attribute.String("redox.lane", string(d.wayOf())),
 		attribute.Int64("redox.sequence", int64(d.message.Sequence)),
 		attribute.Int64("redox.delivery", int64(d.delivered)),

@@ -28,19 +28,19 @@ func (w *Worker) hearTurn(msg *nats.Msg) {
 	if !ok {
 		return
 	}
-	l := w.laneFor(source, contract.LaneSend)
+	p := w.pullerFor(source, contract.LaneSend)
 	var t heads.Turn
-	if l == nil || json.Unmarshal(msg.Data, &t) != nil {
+	if p == nil || json.Unmarshal(msg.Data, &t) != nil {
 		return
 	}
 	subject := w.config.Prefix.OrderedSubject(source, t.Token)
 	if w.lines.Hear(subject, t) {
-		w.background(func() { w.takeTurn(l, subject, t.Head) })
+		w.background(func() { w.takeTurn(p, subject, t.Head) })
 	}
 }
 
 // tell says something about a token to all workers.
-func (w *Worker) tell(l *lane, subject string, head uint64, waits bool) {
+func (w *Worker) tell(p *puller, subject string, head uint64, waits bool) {
 	_, _, token, err := w.config.Prefix.ParseOut(subject)
 	if err != nil {
 		return
@@ -49,18 +49,18 @@ func (w *Worker) tell(l *lane, subject string, head uint64, waits bool) {
 	if err != nil {
 		return
 	}
-	_ = w.conn.Publish(w.config.Prefix.TurnSubject(l.source), data) // who is not told looks
+	_ = w.conn.Publish(w.config.Prefix.TurnSubject(p.source), data) // who is not told looks
 }
 
 // sayWaits says that a follower is here, and looks after it.
 func (w *Worker) sayWaits(d *delivery) {
-	w.tell(d.lane, d.msg.subject, 0, true)
-	w.watch(d.lane, d.msg.subject)
+	w.tell(d.puller, d.msg.subject, 0, true)
+	w.watch(d.puller, d.msg.subject)
 }
 
 // takeTurn goes on with the head of a token if it is here.
-func (w *Worker) takeTurn(l *lane, subject string, head uint64) {
-	if next, _ := w.headIs(l, subject, head); next != nil {
+func (w *Worker) takeTurn(p *puller, subject string, head uint64) {
+	if next, _ := w.headIs(p, subject, head); next != nil {
 		w.runHead(next)
 	}
 }
@@ -75,16 +75,16 @@ func (w *Worker) background(f func()) {
 }
 
 // watch looks at a token after a while, as long as there is something to look after.
-func (w *Worker) watch(l *lane, subject string) {
+func (w *Worker) watch(p *puller, subject string) {
 	if w.lines.Watch(subject) {
-		time.AfterFunc(heads.LookEvery, func() { w.background(func() { w.lookAt(l, subject) }) })
+		time.AfterFunc(heads.LookEvery, func() { w.background(func() { w.lookAt(p, subject) }) })
 	}
 }
 
 // lookAt asks who the head of a token is that nobody told about.
-func (w *Worker) lookAt(l *lane, subject string) {
+func (w *Worker) lookAt(p *puller, subject string) {
 	head, due := w.lines.Look(subject, time.Now())
-	defer w.watch(l, subject)
+	defer w.watch(p, subject)
 	if !due {
 		return
 	}
@@ -95,12 +95,12 @@ func (w *Worker) lookAt(l *lane, subject string) {
 		w.handBackAll(w.lines.Drop(subject))
 	case err != nil: // at the next look
 	case first != head:
-		w.tell(l, subject, first, true)
-		w.takeTurn(l, subject, first)
+		w.tell(p, subject, first, true)
+		w.takeTurn(p, subject, first)
 	default:
 		owed, stuck := w.lines.Stands(subject, first, time.Now())
 		if owed {
-			w.wakeOther(l, first)
+			w.wakeOther(p, first)
 		}
 		w.handBackAll(stuck)
 	}
@@ -109,7 +109,7 @@ func (w *Worker) lookAt(l *lane, subject string) {
 // wakeOther wakes a head that another worker handed back: the ledger says that it waits, and not for
 // its next attempt. One whose start was noted may be being sent; one that somebody just had without
 // coming back, before it was handed back, is not.
-func (w *Worker) wakeOther(l *lane, sequence uint64) {
+func (w *Worker) wakeOther(p *puller, sequence uint64) {
 	ctx, cancel := context.WithTimeout(w.settling, stepTimeout)
 	defer cancel()
 	queue := w.queue.Load()
@@ -125,9 +125,9 @@ func (w *Worker) wakeOther(l *lane, sequence uint64) {
 	if err != nil || !rec.Begun.IsZero() && rec.Started > 0 || !rec.Since.IsZero() || !rec.Next.After(w.clock.Now()) {
 		return
 	}
-	consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), l.consumer)
+	consumer, err := w.js.Consumer(ctx, w.config.Prefix.OutStream(), p.consumer)
 	if err != nil {
 		return
 	}
-	w.wake(l, []heads.HandedBack{{Sequence: sequence, Delivery: consumer.CachedInfo().Delivered.Consumer}})
+	w.wake(p, []heads.HandedBack{{Sequence: sequence, Delivery: consumer.CachedInfo().Delivered.Consumer}})
 }

@@ -63,7 +63,7 @@ type Worker struct {
 	queue      atomic.Pointer[jetstream.Stream]
 	decided    atomic.Pointer[ledger.Decisions] // of operators; see mayBeDecided
 	deciding   sync.Mutex
-	decidedAt  time.Time   // when a lane looked last, under deciding; see decidedMeanwhile
+	decidedAt  time.Time   // when a puller looked last, under deciding; see decidedMeanwhile
 	queueThere atomic.Bool // when it was looked at last
 	ranked     time.Time   // when sources were ranked for the metrics; the survey's own
 	aged       time.Time   // when the oldest messages were asked for; the survey's own
@@ -73,12 +73,12 @@ type Worker struct {
 	slots     *limit.Slots
 	adaptive  *limit.Adaptive
 	pool      *limit.Pool[*delivery]
-	pulls     sync.WaitGroup // of lanes
+	pulls     sync.WaitGroup // of pullers
 	suspects  *suspects.Turns
 	alibis    sync.WaitGroup // of messages whose lease was lost
 	keeper    *lease.Keeper
 	restarts  *lease.Restarts
-	puller    *pull.Puller
+	fetcher   *pull.Fetcher
 	lines     *heads.Lines[*delivery]
 	pulling   context.Context  // Run's own: what has not begun to be sent by its end is handed back
 	work      context.Context  // of attempts: outlives Run's by the drain timeout
@@ -86,7 +86,7 @@ type Worker struct {
 	settling  context.Context  // of settlements: outlives work by settleGrace
 }
 
-// troubles are conditions that the log reports when they begin, change and end, not for each lane
+// troubles are conditions that the log reports when they begin, change and end, not for each puller
 // or message that meets them.
 type troubles struct {
 	pulls       *logsample.Trouble // members are consumers
@@ -114,36 +114,36 @@ func newTroubles(log *slog.Logger) troubles {
 // served is a source that this worker serves.
 type served struct {
 	Source
-	lanes [2]*lane // SENDs and REQUESTs
+	pullers [2]*puller // SENDs and REQUESTs
 }
 
-// keep gives a source its lanes, whose messages go by its settings from now on. Those of a source that
+// keep gives a source its pullers, whose messages go by its settings from now on. Those of a source that
 // has left go by the settings that it had.
-func (s *served) keep(lanes [2]*lane) {
-	s.lanes = lanes
-	for _, l := range lanes {
-		if l != nil { // the worker runs
-			l.settings.Store(&s.Source)
+func (s *served) keep(pullers [2]*puller) {
+	s.pullers = pullers
+	for _, p := range pullers {
+		if p != nil { // the worker runs
+			p.settings.Store(&s.Source)
 		}
 	}
 }
 
-// lane returns the lane of a kind; nil if the source is not served, or not yet.
-func (s *served) lane(kind contract.Lane) *lane {
+// puller returns the puller of a lane; nil if the source is not served, or not yet.
+func (s *served) puller(lane contract.Lane) *puller {
 	switch {
 	case s == nil:
 		return nil
-	case kind == contract.LaneRequest:
-		return s.lanes[1]
+	case lane == contract.LaneRequest:
+		return s.pullers[1]
 	}
-	return s.lanes[0]
+	return s.pullers[0]
 }
 
-// lane is what a source has to send, or to request: one durable consumer, and while there is
-// something, the goroutine that pulls from it.
-type lane struct {
+// puller brings what a source has to send, or to request: it has one durable consumer and, while
+// there is something, the goroutine that pulls from it.
+type puller struct {
 	source   string
-	kind     contract.Lane // LaneSend, which has the ordered messages too, or LaneRequest
+	lane     contract.Lane // LaneSend, which has the ordered messages too, or LaneRequest
 	consumer string
 	counts   *meter.Source
 	ctx      context.Context // ends when the source is given up
@@ -176,49 +176,49 @@ type lane struct {
 	running bool
 	empty   int       // pulls in a row that brought nothing
 	polled  time.Time // when it was asked for messages without knowing of any
-	// recovery is when the lane is looked at again that has failed; under failed.
+	// recovery is when the puller is looked at again that has failed; under failed.
 	failed   sync.Mutex
 	recovery *time.Timer
 }
 
-// notify has the lane pull when it can.
-func (l *lane) notify() {
+// notify has the puller pull when it can.
+func (p *puller) notify() {
 	select {
-	case l.reason <- struct{}{}:
+	case p.reason <- struct{}{}:
 	default:
 	}
 }
 
-// leave ends the goroutine of a lane unless there is a reason to go on.
-func (l *lane) leave() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.reason) > 0 && l.ctx.Err() == nil {
+// leave ends the goroutine of a puller unless there is a reason to go on.
+func (p *puller) leave() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.reason) > 0 && p.ctx.Err() == nil {
 		return false
 	}
-	l.running = false
+	p.running = false
 	return true
 }
 
 // found notes whether a pull brought something. It reports whether there was none, and no
 // reason came up meanwhile to pull again.
-func (l *lane) found(some bool) (idle bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (p *puller) found(some bool) (idle bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if some {
-		l.empty = 0
+		p.empty = 0
 		return false
 	}
-	l.empty++
-	return len(l.reason) == 0
+	p.empty++
+	return len(p.reason) == 0
 }
 
 // replicated reports whether several servers keep the state of a stream or consumer.
 func replicated(c *jetstream.ClusterInfo) bool { return c != nil && len(c.Replicas) > 0 }
 
-// class is the kind of slots that a lane's messages take.
-func (l *lane) class() limit.Class {
-	if l.kind == contract.LaneRequest {
+// class is the kind of slots that a puller's messages take.
+func (p *puller) class() limit.Class {
+	if p.lane == contract.LaneRequest {
 		return limit.Request
 	}
 	return limit.Send

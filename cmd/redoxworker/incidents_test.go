@@ -57,8 +57,8 @@ func needs(o overview.Overview, person bool, texts ...string) bool {
 // blocked reports whether all n messages of a source are said to wait for a reason, and no end is
 // promised.
 func blocked(o overview.Overview, source string, n uint64, state overview.State) bool {
-	at := slices.IndexFunc(o.Lanes, func(l overview.Lane) bool { return l.Source == source })
-	return at >= 0 && o.Lanes[at].Why.State == state && o.Lanes[at].Messages == n && o.Drain.About == nil && strings.Contains(o.Drain.Text, "never while")
+	at := slices.IndexFunc(o.Backlogs, func(b overview.Backlog) bool { return b.Source == source })
+	return at >= 0 && o.Backlogs[at].Why.State == state && o.Backlogs[at].Messages == n && o.Drain.About == nil && strings.Contains(o.Drain.Text, "never while")
 }
 
 // answered waits until Redox has answered a message with a status since the incident began.
@@ -130,8 +130,8 @@ func TestStatus_DuringIncidents(t *testing.T) {
 	w.publish(p, "clinic-a", "many", 90)
 	w.began = time.Now()
 	o := w.shows("the quota is used up", func(o overview.Overview) bool {
-		at := slices.IndexFunc(o.Lanes, func(l overview.Lane) bool { return l.Source == "clinic-a" })
-		return at >= 0 && o.Lanes[at].Why.State == overview.Limited && o.Quotas[0].Left == 0 || at >= 0 && o.Lanes[at].Why.State == overview.Paced && *o.Drain.AtLeast > time.Minute
+		at := slices.IndexFunc(o.Backlogs, func(b overview.Backlog) bool { return b.Source == "clinic-a" })
+		return at >= 0 && o.Backlogs[at].Why.State == overview.Limited && o.Quotas[0].Left == 0 || at >= 0 && o.Backlogs[at].Why.State == overview.Paced && *o.Drain.AtLeast > time.Minute
 	})
 	if used := len(w.sim.Arrivals()); o.Quotas[0].Requests != 80 || o.Quotas[0].Used+o.Quotas[0].Held < used {
 		t.Errorf("%+v, and %d requests arrived", o.Quotas[0], used)

@@ -82,7 +82,7 @@ feed.Feed feed.Options feed.Status registry.Entry registry.Options registry.Regi
 redox.Client redox.Config redox.Offload redox.Source redox.Transport
 access.Grant access.User access.Config access.Guard access.Identity access.Local access.Passwords access.Problem access.Proxy access.Refusal access.Rule access.Tokens access.Change access.Key access.Keys access.KeysOptions access.Transport buildinfo.Info natslink.Link oidc.Config oidc.Provider service.KeyStatus service.Options service.Service service.Status signin.Gate
 audit.Begun audit.Deed audit.Entry audit.File audit.Line audit.Tail audit.Query audit.Reader audit.Record audit.Recorder audit.Result audit.Stream operate.CanaryError operate.Desk operate.FindOptions operate.Finding operate.Moment operate.Place operate.ReplayOptions operate.Row operate.Stray operate.StrayOptions operate.StrayQuery operate.Strayed operate.Strays operate.Target order.Head order.State order.Tokens
-overview.Announcement overview.Config overview.Dead overview.DeadReason overview.Drain overview.Gatherer overview.Head overview.Key overview.Lane overview.Need
+overview.Announcement overview.Backlog overview.Config overview.Dead overview.DeadReason overview.Drain overview.Gatherer overview.Head overview.Key overview.Need
 overview.Outbox overview.Overview overview.Pause overview.Queue overview.Quota overview.Reconcile overview.Why overview.Worker worker.Config worker.Event worker.Paused worker.Pauses worker.SlowSource worker.SourceBacklog
 worker.Retry worker.Source worker.Status worker.Worker`)
 

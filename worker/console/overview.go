@@ -15,15 +15,15 @@ import (
 	"github.com/redoxworker/redoxworker/worker/overview"
 )
 
-// shownLanes and shownPauses are how many of them the first page shows; all are asked for by its address.
-const shownLanes, shownPauses = 50, 50
+// shownBacklogs and shownPauses are how many of them the first page shows; all are asked for by its address.
+const shownBacklogs, shownPauses = 50, 50
 
 // overviewData is what the first page shows.
 type overviewData struct {
 	*overview.Overview
 	Backlog, Out, DeadLine template.HTML
-	Shown                  []overview.Lane
-	More                   int // lanes that are not shown
+	Shown                  []overview.Backlog
+	More                   int // backlogs that are not shown
 	ShownPauses            []overview.Pause
 	MorePauses             int
 	paused                 map[string]bool // sources, by an operator
@@ -61,15 +61,15 @@ func (c *Console) showOverview(w http.ResponseWriter, r *request) error {
 		r.writeJSON(w, http.StatusOK, view)
 		return nil
 	}
-	data := overviewData{Overview: view, Shown: view.Lanes, Breakers: breakers(view), Fleet: r.user.May(access.See, "")}
+	data := overviewData{Overview: view, Shown: view.Backlogs, Breakers: breakers(view), Fleet: r.user.May(access.See, "")}
 	if data.Fleet {
 		past := c.view.past()
 		data.Backlog = spark(past, "messages that wait", func(p point) float64 { return p.backlog })
 		data.Out = spark(past, "settled a second", func(p point) float64 { return p.out })
 		data.DeadLine = spark(past, "dead letters", func(p point) float64 { return p.dead })
 	}
-	if !all && len(view.Lanes) > shownLanes {
-		data.Shown, data.More = view.Lanes[:shownLanes], len(view.Lanes)-shownLanes
+	if !all && len(view.Backlogs) > shownBacklogs {
+		data.Shown, data.More = view.Backlogs[:shownBacklogs], len(view.Backlogs)-shownBacklogs
 	}
 	data.pauses(all)
 	page := r.page("overview", "Overview", data)

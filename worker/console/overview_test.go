@@ -8,7 +8,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker/overview"
 )
 
-// What thousands of sources are refused for takes no more of the first page than their lanes do, and hides no
+// What thousands of sources are refused for takes no more of the first page than their backlogs do, and hides no
 // pause of an operator.
 func TestOverviewData_ShowsSomeOfManyPauses(t *testing.T) {
 	t.Parallel()

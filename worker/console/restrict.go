@@ -15,22 +15,22 @@ func restricted(v *overview.Overview, u access.User) *overview.Overview {
 		return v
 	}
 	may := func(source string) bool { return u.May(access.See, source) }
-	r := &overview.Overview{Taken: v.Taken, Prefix: v.Prefix, Needs: []overview.Need{}, Lanes: []overview.Lane{}, Heads: []overview.Head{}, Pauses: []overview.Pause{}, Quotas: []overview.Quota{}, Keys: []overview.Key{}, Workers: []overview.Worker{}}
+	r := &overview.Overview{Taken: v.Taken, Prefix: v.Prefix, Needs: []overview.Need{}, Backlogs: []overview.Backlog{}, Heads: []overview.Head{}, Pauses: []overview.Pause{}, Quotas: []overview.Quota{}, Keys: []overview.Key{}, Workers: []overview.Worker{}}
 	if v.Queue != nil {
 		r.Queue = &overview.Queue{}
 	}
-	for _, l := range v.Lanes {
-		if !may(l.Source) {
+	for _, b := range v.Backlogs {
+		if !may(b.Source) {
 			continue
 		}
-		r.Lanes = append(r.Lanes, l)
+		r.Backlogs = append(r.Backlogs, b)
 		if r.Queue != nil {
-			r.Queue.Messages += l.Messages
-			r.Queue.Age = max(r.Queue.Age, l.Age)
+			r.Queue.Messages += b.Messages
+			r.Queue.Age = max(r.Queue.Age, b.Age)
 		}
-		if r.Drain.Messages += l.Messages; l.Why.Blocked() {
-			r.Drain.Messages, r.Drain.Blocked = r.Drain.Messages-l.Messages, r.Drain.Blocked+l.Messages
-			r.Needs = append(r.Needs, overview.Need{Person: needsPerson(l.Why.State), Text: l.Source + ": " + l.Why.Text})
+		if r.Drain.Messages += b.Messages; b.Why.Blocked() {
+			r.Drain.Messages, r.Drain.Blocked = r.Drain.Messages-b.Messages, r.Drain.Blocked+b.Messages
+			r.Needs = append(r.Needs, overview.Need{Person: needsPerson(b.Why.State), Text: b.Source + ": " + b.Why.Text})
 		}
 	}
 	r.Drain.Text = "not told for some of the sources"

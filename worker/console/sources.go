@@ -117,7 +117,7 @@ func (d *sourcesData) page(all []registry.Row, after string) {
 	}
 }
 
-// know adds what goes on. Of thousands of lanes and pauses each is looked at once.
+// know adds what goes on. Of thousands of backlogs and pauses each is looked at once.
 func (d *sourcesData) know(v *overview.Overview, p contract.Prefix) {
 	rows := map[string][]*sourceRow{}
 	for i := range d.Rows {
@@ -125,10 +125,10 @@ func (d *sourcesData) know(v *overview.Overview, p contract.Prefix) {
 		s.State, s.Fixed = "serving", s.From != p.SourcesBucket()
 		rows[s.Source] = append(rows[s.Source], s)
 	}
-	for _, l := range v.Lanes {
-		for _, s := range rows[l.Source] {
-			if s.Backlog += l.Messages; s.Why == "" && (l.Why.Blocked() || s.State == "serving") {
-				s.State, s.Why = string(l.Why.State), l.Why.Text
+	for _, b := range v.Backlogs {
+		for _, s := range rows[b.Source] {
+			if s.Backlog += b.Messages; s.Why == "" && (b.Why.Blocked() || s.State == "serving") {
+				s.State, s.Why = string(b.Why.State), b.Why.Text
 			}
 		}
 	}
@@ -242,9 +242,9 @@ func (c *Console) sourceForm(w http.ResponseWriter, r *request, data sourceData)
 		view = &overview.Overview{}
 	}
 	data.Keys = r.keyNames(view)
-	for _, l := range view.Lanes {
-		if l.Source == data.Source {
-			data.Waiting += l.Messages
+	for _, b := range view.Backlogs {
+		if b.Source == data.Source {
+			data.Waiting += b.Messages
 		}
 	}
 	title := "Source " + data.Source

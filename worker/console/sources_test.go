@@ -35,13 +35,13 @@ func TestSourcesData_AddressesKeepTheQuery(t *testing.T) {
 func TestSourcesData_KnowsWhatGoesOn(t *testing.T) {
 	t.Parallel()
 	d := sourcesData{Rows: []sourceRow{{Row: registry.Row{Source: "a"}}, {Row: registry.Row{Source: "a"}}, {Row: registry.Row{Source: "b"}}, {Row: registry.Row{Source: "c", Problem: "no key"}}, {Row: registry.Row{Source: "d"}}}}
-	lane := func(source string, n uint64, s overview.State) overview.Lane {
-		return overview.Lane{Source: source, Messages: n, Why: overview.Why{State: s, Text: string(s)}}
+	backlog := func(source string, n uint64, s overview.State) overview.Backlog {
+		return overview.Backlog{Source: source, Messages: n, Why: overview.Why{State: s, Text: string(s)}}
 	}
 	d.know(&overview.Overview{
-		Lanes:  []overview.Lane{lane("a", 2, overview.Moving), lane("a", 3, overview.Unserved), lane("c", 7, overview.Moving), lane("e", 1, overview.Moving)},
-		Pauses: []overview.Pause{{Paused: worker.Paused{Scope: "source:b", Reason: "upgrade"}}, {Paused: worker.Paused{Scope: "dest:d:x", Reason: "down"}}, {Paused: worker.Paused{Scope: "all"}}},
-		Dead:   &overview.Dead{Sources: map[string]uint64{"a": 4}},
+		Backlogs: []overview.Backlog{backlog("a", 2, overview.Moving), backlog("a", 3, overview.Unserved), backlog("c", 7, overview.Moving), backlog("e", 1, overview.Moving)},
+		Pauses:   []overview.Pause{{Paused: worker.Paused{Scope: "source:b", Reason: "upgrade"}}, {Paused: worker.Paused{Scope: "dest:d:x", Reason: "down"}}, {Paused: worker.Paused{Scope: "all"}}},
+		Dead:     &overview.Dead{Sources: map[string]uint64{"a": 4}},
 	}, contract.Prefix(""))
 	var got []string
 	for _, s := range d.Rows {

@@ -30,7 +30,7 @@ func TestGather_ADestinationThatIsPaused(t *testing.T) {
 		if mend := o.Needs[0].Mend; mend != "redoxworker resume --source clinic-a --destination big" {
 			t.Errorf("the mend is %q", mend)
 		}
-		if why := lane(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.Moving {
+		if why := backlog(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.Moving {
 			t.Errorf("none was handed back, and it is %+v", why)
 		}
 		c, err := r.js.CreateConsumer(r.Context(), prefix.OutStream(), jetstream.ConsumerConfig{Durable: "clinic-a-send", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: prefix.SendSubject("clinic-a")})
@@ -41,10 +41,10 @@ func TestGather_ADestinationThatIsPaused(t *testing.T) {
 			r.must(msg.NakWithDelay(30 * time.Second))
 		}
 		o = r.gather()
-		if why := lane(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.Retrying || why.Text != "messages to big are paused until somebody resumes it, by ann@ops: it moves" {
+		if why := backlog(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.Retrying || why.Text != "messages to big are paused until somebody resumes it, by ann@ops: it moves" {
 			t.Errorf("%+v", why)
 		}
-		if why := lane(t, o, "clinic-b", contract.LaneSend).Why; why.State != overview.Moving {
+		if why := backlog(t, o, "clinic-b", contract.LaneSend).Why; why.State != overview.Moving {
 			t.Errorf("another source: %+v", why)
 		}
 		if d := o.Drain; !strings.HasSuffix(d.Text, "; not what goes to big while that is paused") || d.Messages != 10 {

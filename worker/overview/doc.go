@@ -16,7 +16,7 @@
 // # What it costs
 //
 // A Gatherer makes one request for the queue's subjects, two or three for each of the first
-// [Config.Lanes] lanes, three for each head, one for each stream and bucket, one for the subjects of
+// [Config.Backlogs] backlogs, three for each head, one for each stream and bucket, one for the subjects of
 // the dead letters, when these have changed, and one that all workers answer. Only where the queue
 // has more than [Config.Subjects] subjects are all consumers listed, 256 a request. The server counts
 // subjects under the lock of their stream: look no more often than [Gatherer.Pause] says.

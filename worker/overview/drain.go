@@ -23,14 +23,14 @@ func (x *gathering) forecast() Drain {
 		reasons = append(reasons, "no worker reads "+counted(q.Astray, "message")+" astray")
 	}
 	unknown, told := false, map[string]bool{}
-	for _, l := range x.view.Lanes {
-		if !l.Why.Blocked() {
-			d.Messages += l.Messages
-			unknown = unknown || l.Why.State == Unknown
+	for _, b := range x.view.Backlogs {
+		if !b.Why.Blocked() {
+			d.Messages += b.Messages
+			unknown = unknown || b.Why.State == Unknown
 			continue
 		}
-		d.Blocked += l.Messages
-		if text := standstill(l); !told[text] {
+		d.Blocked += b.Messages
+		if text := standstill(b); !told[text] {
 			told[text], reasons = true, append(reasons, text)
 		}
 	}
@@ -65,23 +65,23 @@ func (x *gathering) stuck() bool {
 	return first && x.view.Queue.Out != nil && *x.view.Queue.Out == 0
 }
 
-// standstill is what must change before anything of a lane is sent.
-func standstill(l Lane) string {
+// standstill is what must change before anything of a backlog is sent.
+func standstill(b Backlog) string {
 	switch {
-	case l.Why.Scope == "all":
+	case b.Why.Scope == "all":
 		return "all is paused"
-	case l.Why.State == Paused:
-		return l.Source + " is paused"
-	case l.Why.State == Refused:
-		return l.Source + " is refused"
-	case l.Why.State == Unserved && strings.Contains(l.Why.Text, "runs"):
+	case b.Why.State == Paused:
+		return b.Source + " is paused"
+	case b.Why.State == Refused:
+		return b.Source + " is refused"
+	case b.Why.State == Unserved && strings.Contains(b.Why.Text, "runs"):
 		return "no worker runs"
-	case l.Why.State == Unserved:
-		return "no worker serves " + l.Source
-	case l.Why.State == NoToken:
-		return l.Why.Scope + " does not work"
+	case b.Why.State == Unserved:
+		return "no worker serves " + b.Source
+	case b.Why.State == NoToken:
+		return b.Why.Scope + " does not work"
 	}
-	return l.Why.Scope + " does not work"
+	return b.Why.Scope + " does not work"
 }
 
 // atLeast is the time before which the limits do not let so many requests go.

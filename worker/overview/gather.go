@@ -29,10 +29,10 @@ type Config struct {
 	Timeout time.Duration
 	// Wait bounds the time for the answers of workers. Default 1s.
 	Wait time.Duration
-	// Lanes is of how many lanes it is asked how old their oldest message is and how many were
-	// delivered, in the order of [Overview.Lanes]: that is two or three questions a lane. Default
+	// Backlogs is of how many backlogs it is asked how old their oldest message is and how many were
+	// delivered, in the order of [Overview.Backlogs]: that is two or three questions a backlog. Default
 	// 64; −1 means none.
-	Lanes int
+	Backlogs int
 	// Heads is how many heads of orders are looked at. Default 10; −1 means none.
 	Heads int
 	// Subjects is up to how many subjects of the queue, and of the dead letters, are asked for one by
@@ -49,7 +49,7 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	c.Topology.Prefix = c.Prefix
 	c.Timeout, c.Wait = cmp.Or(c.Timeout, 2*time.Second), cmp.Or(c.Wait, time.Second)
-	c.Lanes, c.Heads = max(0, cmp.Or(c.Lanes, 64)), max(0, cmp.Or(c.Heads, 10))
+	c.Backlogs, c.Heads = max(0, cmp.Or(c.Backlogs, 64)), max(0, cmp.Or(c.Heads, 10))
 	c.Subjects = cmp.Or(c.Subjects, 20_000)
 	if c.Explain == nil {
 		c.Explain = func(err error) error { return err }
@@ -141,7 +141,7 @@ type gathering struct {
 	narrow   map[string][]*Pause            // by the source that is
 	keys     map[string]*Pause              // by their scope
 	pausedIn map[pausedIn]bool
-	waits    map[string][]*Lane // by the scope that they wait for
+	waits    map[string][]*Backlog // by the scope that they wait for
 }
 
 // disconnected says that nothing is known, for there is no connection.
@@ -178,8 +178,8 @@ func (x *gathering) look(ctx context.Context) {
 	all.Go(func() { x.learn("what is followed at Redox", x.lookAtReconcile(ctx), info(p.ReconcileStream())) })
 	all.Go(func() { x.learn("workers", x.lookAtWorkers(ctx, expected), p.WorkersSubject()) })
 	all.Wait()
-	x.explainLanes()
-	x.lookAtLanes(ctx)
+	x.explainBacklogs()
+	x.lookAtBacklogs(ctx)
 	x.countInHand()
 	x.learn("what ordered messages wait behind", x.lookAtHeads(ctx), get(p.OutStream()), get("KV_"+p.LedgerBucket()))
 }

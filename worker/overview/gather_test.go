@@ -36,13 +36,13 @@ func TestGather_TheWholeQueueWhoeverAsks(t *testing.T) {
 		if o.Queue.Messages != 10 || o.Queue.Astray != 1 || o.Queue.Age != time.Minute {
 			t.Errorf("%+v", o.Queue)
 		}
-		want := []overview.Lane{
+		want := []overview.Backlog{
 			{Source: "clinic-a", Lane: contract.LaneSend, Messages: 3, Ordered: 2}, {Source: "clinic-b", Lane: contract.LaneSend, Messages: 5}, {Source: "clinic-b", Lane: contract.LaneRequest, Messages: 1},
 		}
 		for i := range want {
 			want[i].Age, want[i].Why = time.Minute, overview.Why{State: overview.Unserved, Text: "no worker runs"}
 		}
-		if diff := cmp.Diff(want, o.Lanes, cmpopts.SortSlices(func(a, b overview.Lane) bool { return a.Source+string(b.Lane) < b.Source+string(a.Lane) })); diff != "" {
+		if diff := cmp.Diff(want, o.Backlogs, cmpopts.SortSlices(func(a, b overview.Backlog) bool { return a.Source+string(b.Lane) < b.Source+string(a.Lane) })); diff != "" {
 			t.Error(diff)
 		}
 		if d := o.Drain; d.Messages != 0 || d.Blocked != 10 || !strings.HasPrefix(d.Text, "never while no worker ") {
@@ -55,11 +55,11 @@ func TestGather_TheWholeQueueWhoeverAsks(t *testing.T) {
 		// A worker comes that serves one of them.
 		r.announce(ready, map[string][]string{"clinic-a": nil})
 		o = r.gather()
-		if a, b := lane(t, o, "clinic-a", contract.LaneSend).Why, lane(t, o, "clinic-b", contract.LaneSend).Why; a.State != overview.Moving || b.Text != "no worker serves it" {
+		if a, b := backlog(t, o, "clinic-a", contract.LaneSend).Why, backlog(t, o, "clinic-b", contract.LaneSend).Why; a.State != overview.Moving || b.Text != "no worker serves it" {
 			t.Errorf("%+v, %+v", a, b)
 		}
-		if got := person(o); got[0] != "no worker serves clinic-b, 6 messages waiting" || o.Lanes[0].Source != "clinic-b" {
-			t.Errorf("%q, first of the lanes is %s", got, o.Lanes[0].Source)
+		if got := person(o); got[0] != "no worker serves clinic-b, 6 messages waiting" || o.Backlogs[0].Source != "clinic-b" {
+			t.Errorf("%q, first of the backlogs is %s", got, o.Backlogs[0].Source)
 		}
 	})
 }
@@ -79,10 +79,10 @@ func TestGather_AKeyThatIsRefused(t *testing.T) {
 		if k := o.Keys[0]; k.Name != "main" || k.Trouble != 1 || k.Workers != 1 || o.Keys[1].Trouble != 0 {
 			t.Errorf("%+v", o.Keys)
 		}
-		if why := lane(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.NoToken || !strings.Contains(why.Text, "status 401") {
+		if why := backlog(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.NoToken || !strings.Contains(why.Text, "status 401") {
 			t.Errorf("%+v", why)
 		}
-		if why := lane(t, o, "clinic-c", contract.LaneSend).Why; why.State != overview.Moving {
+		if why := backlog(t, o, "clinic-c", contract.LaneSend).Why; why.State != overview.Moving {
 			t.Errorf("of another key: %+v", why)
 		}
 		if got := person(o); len(got) != 1 || !strings.HasPrefix(got[0], "key main does not work, 1 message waiting: unauthorized: status 401") {
@@ -96,7 +96,7 @@ func TestGather_AKeyThatIsRefused(t *testing.T) {
 		well := overview.Worker{ID: "w-2", Ready: true, Keys: []overview.Key{{Status: auth.Status{Name: "main", Usable: true}, Sources: 2}}}
 		r.announce(well, map[string][]string{"clinic-a": {"key:main"}})
 		o = r.gather()
-		if why := lane(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.Moving || len(o.Workers) != 2 {
+		if why := backlog(t, o, "clinic-a", contract.LaneSend).Why; why.State != overview.Moving || len(o.Workers) != 2 {
 			t.Errorf("%+v, %d workers", why, len(o.Workers))
 		}
 		if got := person(o); len(got) != 1 || !strings.Contains(got[0], "in 1 of 2 workers") {

@@ -36,7 +36,7 @@ func (x *gathering) head(s order.State) Head {
 		}
 	}
 	x.counted = s.Head.State != order.Waiting // else it may wait for a destination
-	if why := x.why(&Lane{Source: s.Source, Lane: contract.LaneSend, Messages: s.Messages}); why.State != Moving && why.State != Paced {
+	if why := x.why(&Backlog{Source: s.Source, Lane: contract.LaneSend, Messages: s.Messages}); why.State != Moving && why.State != Paced {
 		h.Why = why
 	}
 	switch {

@@ -39,8 +39,8 @@ func TestGather_MoreSubjectsThanAreCounted(t *testing.T) {
 			t.Helper()
 			o := g.Gather(r.Context())
 			got := map[string][2]uint64{}
-			for _, l := range o.Lanes {
-				got[l.Source+" "+string(l.Lane)] = [2]uint64{l.Messages, l.Ordered}
+			for _, b := range o.Backlogs {
+				got[b.Source+" "+string(b.Lane)] = [2]uint64{b.Messages, b.Ordered}
 			}
 			if !maps.Equal(got, want) || len(o.Unknown) != 1 || slices.ContainsFunc(unknown, func(text string) bool { return !strings.Contains(o.Unknown[0], text) }) {
 				t.Errorf("%v, want %v; not known: %q", got, want, o.Unknown)
@@ -116,10 +116,10 @@ func TestGather_SourcesInParts(t *testing.T) {
 		r.store(prefix.SendSubject(last), 1)
 		r.store(prefix.SendSubject("clinic-y"), 1)
 		o := r.gather()
-		if why := lane(t, o, last, contract.LaneSend).Why; why.State != overview.NoToken {
+		if why := backlog(t, o, last, contract.LaneSend).Why; why.State != overview.NoToken {
 			t.Errorf("%+v", why)
 		}
-		if why := lane(t, o, "clinic-y", contract.LaneSend).Why; why.State != overview.Unserved {
+		if why := backlog(t, o, "clinic-y", contract.LaneSend).Why; why.State != overview.Unserved {
 			t.Errorf("%+v", why)
 		}
 		bubble.Sleep(time.Minute)

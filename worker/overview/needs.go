@@ -17,17 +17,17 @@ const (
 func (x *gathering) judge() {
 	v := &x.view
 	x.countSilent()
-	x.waits = map[string][]*Lane{}
-	for i := range v.Lanes {
-		l := &v.Lanes[i]
-		x.waits[l.Why.Scope] = append(x.waits[l.Why.Scope], l)
+	x.waits = map[string][]*Backlog{}
+	for i := range v.Backlogs {
+		b := &v.Backlogs[i]
+		x.waits[b.Why.Scope] = append(x.waits[b.Why.Scope], b)
 	}
 	v.Unknown = unknown(x.doubts)
 	x.judgeFaults()
 	x.judgeWorkers()
 	x.judgeKeys()
 	x.judgePauses()
-	x.judgeLanes()
+	x.judgeBacklogs()
 	x.judgeProblems()
 	if v.Queue != nil && v.Queue.Astray > 0 {
 		x.need(true, counted(v.Queue.Astray, "message")+" under subjects that no worker reads", "redoxworker astray ls")
@@ -231,9 +231,9 @@ func (x *gathering) waiting(scopes ...string) string {
 		if strings.HasPrefix(scope, "dest:") {
 			continue // which of them go there nobody knows
 		}
-		for _, l := range x.waits[scope] {
-			messages += l.Messages
-			sources[l.Source] = true
+		for _, b := range x.waits[scope] {
+			messages += b.Messages
+			sources[b.Source] = true
 		}
 	}
 	switch {
@@ -245,8 +245,8 @@ func (x *gathering) waiting(scopes ...string) string {
 	return fmt.Sprintf(", %s of %s waiting", counted(messages, "message"), counted(len(sources), "source"))
 }
 
-// judgeLanes tells of what waits for another reason than a pause.
-func (x *gathering) judgeLanes() {
+// judgeBacklogs tells of what waits for another reason than a pause.
+func (x *gathering) judgeBacklogs() {
 	if len(x.view.Workers) > 0 {
 		x.judgeState(Unserved, "no worker serves ", "run a worker that serves it, or see redoxworker astray ls")
 	}
@@ -257,15 +257,15 @@ func (x *gathering) judgeState(state State, text, mend string) {
 	var names []string
 	var messages uint64
 	reason := ""
-	for _, l := range x.view.Lanes {
-		if l.Why.State != state {
+	for _, b := range x.view.Backlogs {
+		if b.Why.State != state {
 			continue
 		}
-		if messages += l.Messages; !slices.Contains(names, l.Source) {
-			names = append(names, l.Source)
+		if messages += b.Messages; !slices.Contains(names, b.Source) {
+			names = append(names, b.Source)
 		}
 		if state == Unanswered {
-			reason = ": " + l.Why.Text
+			reason = ": " + b.Why.Text
 		}
 	}
 	if len(names) > 0 {

@@ -20,9 +20,9 @@ type Overview struct {
 	Needs []Need `json:"needs"`
 	// Queue is nil when it could not be looked at.
 	Queue *Queue `json:"queue,omitempty"`
-	// Lanes are the sources that have messages, SENDs and REQUESTs apart: those that need a person
+	// Backlogs are the sources that have messages, SENDs and REQUESTs apart: those that need a person
 	// first, then those that wait for something else, then the others, the largest first.
-	Lanes []Lane `json:"lanes"`
+	Backlogs []Backlog `json:"backlogs"`
 	// Heads are the messages that most others of their order wait behind, those with most first.
 	Heads []Head `json:"heads"`
 	// Pauses of operators, and of what does not work.
@@ -67,7 +67,7 @@ type Queue struct {
 	Bytes    uint64 `json:"bytes"`
 	// Astray are those of them under subjects that no worker reads.
 	Astray uint64 `json:"astray,omitempty"`
-	// InHand were delivered to a worker and not settled; nil where that was not asked of all lanes.
+	// InHand were delivered to a worker and not settled; nil where that was not asked of all backlogs.
 	InHand *int `json:"in_hand,omitempty"`
 	// Oldest is when the oldest was stored, by the server's clock; zero when there is none. Age is
 	// how long ago that was.
@@ -79,8 +79,8 @@ type Queue struct {
 	Out *float64 `json:"out_per_second,omitempty"`
 }
 
-// Lane is the SENDs or the REQUESTs of a source that has any.
-type Lane struct {
+// Backlog is the SENDs or the REQUESTs of a source that has any.
+type Backlog struct {
 	Source string `json:"source"`
 	// Lane is send or request.
 	Lane contract.Lane `json:"lane"`
@@ -89,12 +89,12 @@ type Lane struct {
 	Ordered  uint64 `json:"ordered,omitempty"`
 	// InHand were delivered to a worker and not settled: they are being sent, or wait for their
 	// next attempt. Sending are those that a worker says it has. Redelivered were delivered
-	// before. Of lanes after the first Config.Lanes they are not asked for: of these InHand is
+	// before. Of backlogs after the first Config.Backlogs they are not asked for: of these InHand is
 	// Sending, and Redelivered 0.
 	InHand      int `json:"in_hand,omitempty"`
 	Sending     int `json:"sending,omitempty"`
 	Redelivered int `json:"redelivered,omitempty"`
-	// Age of the oldest; 0 when it is not known, as of lanes after the first Config.Lanes.
+	// Age of the oldest; 0 when it is not known, as of backlogs after the first Config.Backlogs.
 	Age time.Duration `json:"age_ns,omitempty"`
 	// Why they wait.
 	Why Why `json:"why"`
@@ -103,7 +103,7 @@ type Lane struct {
 // State is why messages wait, in a word.
 type State string
 
-// The states of a [Lane] and a [Head].
+// The states of a [Backlog] and a [Head].
 const (
 	// Moving: workers send them, or will as soon as it is their turn.
 	Moving State = "moving"

@@ -10,7 +10,7 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
-// Of thousands of lanes and pauses, of keys as well, each is looked at once: an overview is taken every second.
+// Of thousands of backlogs and pauses, of keys as well, each is looked at once: an overview is taken every second.
 func TestGather_ThousandsOfPauses(t *testing.T) {
 	t.Parallel()
 	const n, paused = 5000, 1000
@@ -21,7 +21,7 @@ func TestGather_ThousandsOfPauses(t *testing.T) {
 		source := fmt.Sprintf("clinic-%04d", i)
 		keys = append(keys, worker.Paused{Scope: "key:" + source})
 		x.served["d"][source] = []string{"key:" + source, "host:api"}
-		x.view.Lanes = append(x.view.Lanes, Lane{Source: source, Lane: contract.LaneSend, Messages: 2})
+		x.view.Backlogs = append(x.view.Backlogs, Backlog{Source: source, Lane: contract.LaneSend, Messages: 2})
 		x.view.Keys = append(x.view.Keys, Key{Status: auth.Status{Name: source}, Trouble: 3, Sources: 1, Workers: 3})
 		if i < paused {
 			x.view.Pauses = append(x.view.Pauses, Pause{Paused: worker.Paused{Operator: true, Left: -1, Scope: "dest:" + source + ":big"}})
@@ -32,14 +32,14 @@ func TestGather_ThousandsOfPauses(t *testing.T) {
 	}
 	x.view.Workers[2].Status.Pauses = keys[1:] // it has a token for the first
 	began := time.Now()
-	x.explainLanes()
+	x.explainBacklogs()
 	x.judge()
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	for _, l := range x.view.Lanes {
-		if want := map[bool]State{true: Retrying, false: NoToken}[l.Source == "clinic-0000"]; l.Why.State != want {
-			t.Fatalf("%+v", l)
+	for _, b := range x.view.Backlogs {
+		if want := map[bool]State{true: Retrying, false: NoToken}[b.Source == "clinic-0000"]; b.Why.State != want {
+			t.Fatalf("%+v", b)
 		}
 	}
 	if p := x.view.Pauses; len(p) != n+paused || p[paused].Worker != "several" || len(x.view.Needs) != n+1 {

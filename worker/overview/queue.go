@@ -137,30 +137,30 @@ func (x *gathering) consumers(ctx context.Context, stream jetstream.Stream) (map
 	return found, nil
 }
 
-// countSubjects makes the lanes and finds the tokens with several messages.
+// countSubjects makes the backlogs and finds the tokens with several messages.
 func (x *gathering) countSubjects(state *jetstream.StreamInfo) {
 	held := tally.OfQueue(x.config.Prefix, state, func(c tally.Crowd) {
 		x.crowd(order.State{Source: c.Source, Token: c.Token, Messages: c.Messages})
 	})
 	x.view.Queue.Astray = held.Astray
-	lanes := map[string]*Lane{}
+	backlogs := map[string]*Backlog{}
 	for waiting, n := range held.Messages {
 		name := x.config.Prefix.LaneConsumer(waiting.Source, waiting.Lane)
-		l := lanes[name]
-		if l == nil {
-			l = &Lane{Source: waiting.Source, Lane: contract.LaneSend}
+		b := backlogs[name]
+		if b == nil {
+			b = &Backlog{Source: waiting.Source, Lane: contract.LaneSend}
 			if waiting.Lane == contract.LaneRequest {
-				l.Lane = waiting.Lane
+				b.Lane = waiting.Lane
 			}
-			lanes[name] = l
+			backlogs[name] = b
 		}
-		l.Messages += n
+		b.Messages += n
 		if waiting.Lane == contract.LaneOrdered {
-			l.Ordered += n
+			b.Ordered += n
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(lanes)) {
-		x.view.Lanes = append(x.view.Lanes, *lanes[name])
+	for _, name := range slices.Sorted(maps.Keys(backlogs)) {
+		x.view.Backlogs = append(x.view.Backlogs, *backlogs[name])
 	}
 }
 
@@ -181,34 +181,34 @@ func (x *gathering) crowd(s order.State) {
 // countConsumers adds what is known of ordered messages where there are too many subjects: the
 // consumers count those of sources that some worker has served.
 func (x *gathering) countConsumers(consumers map[string]*jetstream.ConsumerInfo) {
-	lanes := make(map[string]*Lane, len(x.view.Lanes))
+	backlogs := make(map[string]*Backlog, len(x.view.Backlogs))
 	var known uint64
-	for i := range x.view.Lanes {
-		l := &x.view.Lanes[i]
-		lanes[x.config.Prefix.LaneConsumer(l.Source, l.Lane)] = l
-		known += l.Messages
+	for i := range x.view.Backlogs {
+		b := &x.view.Backlogs[i]
+		backlogs[x.config.Prefix.LaneConsumer(b.Source, b.Lane)] = b
+		known += b.Messages
 	}
-	var more []Lane
+	var more []Backlog
 	for _, name := range slices.Sorted(maps.Keys(consumers)) {
 		info := consumers[name]
-		source, kind, ok := x.config.Prefix.ParseLaneConsumer(name)
+		source, lane, ok := x.config.Prefix.ParseLaneConsumer(name)
 		n := info.NumPending + uint64(max(0, info.NumAckPending))
-		switch l := lanes[name]; {
+		switch b := backlogs[name]; {
 		case !ok || n == 0:
-		case l == nil:
-			more = append(more, Lane{Source: source, Lane: kind, Messages: n, Ordered: n})
+		case b == nil:
+			more = append(more, Backlog{Source: source, Lane: lane, Messages: n, Ordered: n})
 			known += n
-		case n > l.Messages:
-			l.Ordered += n - l.Messages
-			known += n - l.Messages
-			l.Messages = n
+		case n > b.Messages:
+			b.Ordered += n - b.Messages
+			known += n - b.Messages
+			b.Messages = n
 		}
 	}
-	x.view.Lanes = append(x.view.Lanes, more...)
-	for i := range x.view.Lanes {
-		l := &x.view.Lanes[i]
-		if info := consumers[x.config.Prefix.LaneConsumer(l.Source, l.Lane)]; info != nil {
-			l.delivered(info)
+	x.view.Backlogs = append(x.view.Backlogs, more...)
+	for i := range x.view.Backlogs {
+		b := &x.view.Backlogs[i]
+		if info := consumers[x.config.Prefix.LaneConsumer(b.Source, b.Lane)]; info != nil {
+			b.delivered(info)
 		}
 	}
 	why := fmt.Sprintf("the queue has more than %d subjects", x.config.Subjects)

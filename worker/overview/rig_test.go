@@ -98,16 +98,16 @@ func (r *rig) gather() overview.Overview {
 	return o
 }
 
-// lane of an overview.
-func lane(t testing.TB, o overview.Overview, source string, kind contract.Lane) overview.Lane {
+// backlog of an overview.
+func backlog(t testing.TB, o overview.Overview, source string, lane contract.Lane) overview.Backlog {
 	t.Helper()
-	for _, l := range o.Lanes {
-		if l.Source == source && l.Lane == kind {
-			return l
+	for _, b := range o.Backlogs {
+		if b.Source == source && b.Lane == lane {
+			return b
 		}
 	}
-	t.Errorf("no lane %s %s in %+v", source, kind, o.Lanes)
-	return overview.Lane{}
+	t.Errorf("no backlog %s %s in %+v", source, lane, o.Backlogs)
+	return overview.Backlog{}
 }
 
 // needs reports whether something is needed, with a text that holds all the parts.

@@ -111,32 +111,32 @@ func TestGather_OfThousandsOfSources(t *testing.T) {
 	if all, list := asked("$JS.API."), asked("$JS.API.CONSUMER.LIST."); all == 0 || all > 250 || list > 0 {
 		t.Errorf("%d questions, %d of them for lists of consumers", all, list)
 	}
-	if want := uint64(len(subjects)); o.Queue == nil || o.Queue.Messages != want || len(o.Lanes) != 5001 || o.Queue.Astray != 0 || len(o.Unknown) > 0 {
-		t.Fatalf("%+v of %d, %d lanes, not known: %q", o.Queue, want, len(o.Lanes), o.Unknown)
+	if want := uint64(len(subjects)); o.Queue == nil || o.Queue.Messages != want || len(o.Backlogs) != 5001 || o.Queue.Astray != 0 || len(o.Unknown) > 0 {
+		t.Fatalf("%+v of %d, %d backlogs, not known: %q", o.Queue, want, len(o.Backlogs), o.Unknown)
 	}
-	for _, want := range []overview.Lane{
+	for _, want := range []overview.Backlog{
 		{Source: "clinic-0007", Lane: contract.LaneSend, Messages: 2001, InHand: 3, Ordered: 2000},
 		{Source: "clinic-0008", Lane: contract.LaneSend, Messages: 2, Ordered: 1},
 		{Source: "clinic-0009", Lane: contract.LaneRequest, Messages: 1},
 		{Source: "clinic-4999", Lane: contract.LaneSend, Messages: 1},
 	} {
-		got := lane(t, o, want.Source, want.Lane)
+		got := backlog(t, o, want.Source, want.Lane)
 		if got.Age, got.Why = 0, want.Why; got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
 	ages := 0
-	for i, l := range o.Lanes {
-		if l.Age > 0 {
+	for i, b := range o.Backlogs {
+		if b.Age > 0 {
 			ages++
 		} else if i < 64 {
-			t.Errorf("the oldest message of %s is not known", l.Source)
+			t.Errorf("the oldest message of %s is not known", b.Source)
 		}
 	}
 	if ages != 64 {
-		t.Errorf("the oldest messages of %d lanes were looked for, want 64", ages)
+		t.Errorf("the oldest messages of %d backlogs were looked for, want 64", ages)
 	}
 	if o.Queue.InHand != nil {
-		t.Errorf("%d in hand, and not all lanes were asked", *o.Queue.InHand)
+		t.Errorf("%d in hand, and not all consumers were asked", *o.Queue.InHand)
 	}
 }

@@ -10,25 +10,25 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
-// explainLanes says of each lane why it waits, and puts them in order.
-func (x *gathering) explainLanes() {
+// explainBacklogs says of each backlog why it waits, and puts them in order.
+func (x *gathering) explainBacklogs() {
 	x.sharePauses()
-	for i := range x.view.Lanes {
-		l := &x.view.Lanes[i]
-		consumer := x.config.Prefix.LaneConsumer(l.Source, l.Lane)
+	for i := range x.view.Backlogs {
+		b := &x.view.Backlogs[i]
+		consumer := x.config.Prefix.LaneConsumer(b.Source, b.Lane)
 		for _, w := range x.view.Workers {
-			l.Sending += len(w.InHand[consumer])
+			b.Sending += len(w.InHand[consumer])
 		}
-		l.Sending = int(min(uint64(l.Sending), l.Messages))
-		l.InHand = max(l.InHand, l.Sending)
-		l.Why = x.why(l)
+		b.Sending = int(min(uint64(b.Sending), b.Messages))
+		b.InHand = max(b.InHand, b.Sending)
+		b.Why = x.why(b)
 	}
-	x.orderLanes()
+	x.orderBacklogs()
 }
 
-// orderLanes puts the most urgent first.
-func (x *gathering) orderLanes() {
-	slices.SortStableFunc(x.view.Lanes, func(a, b Lane) int {
+// orderBacklogs puts the most urgent first.
+func (x *gathering) orderBacklogs() {
+	slices.SortStableFunc(x.view.Backlogs, func(a, b Backlog) int {
 		return cmp.Or(cmp.Compare(urgency[a.Why.State], urgency[b.Why.State]), cmp.Compare(b.Messages, a.Messages))
 	})
 }
@@ -40,7 +40,7 @@ var urgency = map[State]int{
 }
 
 // sharePauses adds what workers alone have paused, such as keys, whose tokens they do not share. Of thousands
-// of pauses each is found by its scope: it is looked for once for every lane.
+// of pauses each is found by its scope: it is looked for once for every backlog.
 func (x *gathering) sharePauses() {
 	at := make(map[string]int, len(x.view.Pauses))
 	for i, p := range x.view.Pauses {
@@ -95,33 +95,33 @@ func (x *gathering) under(source string) iter.Seq[*Pause] {
 	}
 }
 
-// why messages of a lane wait: the first reason that holds.
-func (x *gathering) why(l *Lane) Why {
-	if p := x.operatorPause(l.Source); p != nil {
+// why messages of a backlog wait: the first reason that holds.
+func (x *gathering) why(b *Backlog) Why {
+	if p := x.operatorPause(b.Source); p != nil {
 		return Why{State: Paused, Scope: p.Scope, Text: "paused " + lasting(*p)}
 	}
-	scopes, serving := x.scopesOf(l.Source)
+	scopes, serving := x.scopesOf(b.Source)
 	if x.askedAll && len(serving) == 0 {
 		if len(x.view.Workers) == 0 {
 			return Why{State: Unserved, Text: "no worker runs"}
 		}
 		return Why{State: Unserved, Text: "no worker serves it"}
 	}
-	if why, ok := x.broken(l, scopes, serving); ok {
+	if why, ok := x.broken(b, scopes, serving); ok {
 		return why
 	}
 	for _, w := range serving {
-		if text := w.Status.Unanswered[l.Source]; text != "" {
+		if text := w.Status.Unanswered[b.Source]; text != "" {
 			return Why{State: Unanswered, Text: text}
 		}
 	}
 	if !x.askedAll && len(serving) == 0 {
 		return Why{State: Unknown, Text: "workers could not be asked"}
 	}
-	if why, ok := x.scarce(l, scopes); ok {
+	if why, ok := x.scarce(b, scopes); ok {
 		return why
 	}
-	if l.InHand > 0 && l.Sending == 0 && uint64(l.InHand) >= l.Messages {
+	if b.InHand > 0 && b.Sending == 0 && uint64(b.InHand) >= b.Messages {
 		return Why{State: Retrying, Text: "delivered before; comes again after a delay"}
 	}
 	return Why{State: Moving}
@@ -148,8 +148,8 @@ func (x *gathering) scopesOf(source string) (scopes []string, serving []Worker) 
 }
 
 // broken says what does not work: the source itself, its key, the host, a destination.
-func (x *gathering) broken(l *Lane, scopes []string, serving []Worker) (Why, bool) {
-	source := l.Source
+func (x *gathering) broken(b *Backlog, scopes []string, serving []Worker) (Why, bool) {
+	source := b.Source
 	for p := range x.under(source) {
 		if p.Operator {
 			continue
@@ -171,7 +171,7 @@ func (x *gathering) broken(l *Lane, scopes []string, serving []Worker) (Why, boo
 			return Why{State: NoToken, Scope: scope, Text: scope + " does not work: " + because(*p)}, true
 		}
 	}
-	if (x.listed || x.counted) && l.InHand <= l.Sending { // none was handed back: none goes to a destination that is paused
+	if (x.listed || x.counted) && b.InHand <= b.Sending { // none was handed back: none goes to a destination that is paused
 		return Why{}, false
 	}
 	return x.held(source)
@@ -201,7 +201,7 @@ func (x *gathering) pausedBy(workers []Worker, scope string) bool {
 }
 
 // scarce says that the limit of requests is what they wait for.
-func (x *gathering) scarce(l *Lane, scopes []string) (Why, bool) {
+func (x *gathering) scarce(b *Backlog, scopes []string) (Why, bool) {
 	for _, q := range x.view.Quotas {
 		if !slices.Contains(scopes, "group:"+q.Group) {
 			continue
@@ -209,7 +209,7 @@ func (x *gathering) scarce(l *Lane, scopes []string) (Why, bool) {
 		switch {
 		case q.Left == 0 && q.Requests > 0 && q.Next > 0:
 			return Why{State: Limited, Text: fmt.Sprintf("the limit of group %s is used up; the next request is free in %s", q.Group, rounded(q.Next))}, true
-		case q.Pace > 0 && l.Lane == contract.LaneSend:
+		case q.Pace > 0 && b.Lane == contract.LaneSend:
 			return Why{State: Paced, Text: fmt.Sprintf("paced at %.3g/s by the limit of group %s", q.Pace, q.Group)}, true
 		}
 	}

@@ -17,7 +17,7 @@ func newMetrics(r prometheus.Registerer, g *Governor) (*metrics, error) {
 	sent := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redoxworker_quota_requests_total",
 		Help: "Requests made under the quota, by what they were for: request, send or token."}, []string{"for"})
 	waited := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "redoxworker_quota_wait_seconds",
-		Help:    "Time that requests waited for the quota, of those that had to; also of lanes that look for a message once they may send one.",
+		Help:    "Time that requests waited for the quota, of those that had to; also of pulls, which look for a message once one may be sent.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100}, []string{"for"})
 	m := &metrics{failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "redoxworker_quota_failed_turns_total",
 		Help: "Turns at the shared book of the quota that failed, as when NATS is away."})}

@@ -63,14 +63,14 @@ func (s *Service) inspect(ctx context.Context, js jetstream.JetStream) {
 	u.skip = append(u.skip, unknown...)
 	if err != nil {
 		s.fleet.lost()
-		return // NATS does not answer; lanes and quota say so
+		return // NATS does not answer; pullers and quota say so
 	}
 	s.fleet.look(ctx, js, t.Prefix, infos)
 	missing := slices.ContainsFunc(faults, func(f topology.Fault) bool { return f.Missing })
 	if w := s.worker.Load().Status(); u.stuck(w) && !missing {
 		faults = append(faults, topology.Fault{Kind: "consumers", Name: t.Prefix.OutStream(), Missing: true, Detail: fmt.Sprintf(
-			"%d of the %d lanes of %s that hold messages have no consumer that this worker may use: its log says why; the messages wait",
-			w.Lanes-w.Bound, w.Lanes, t.Prefix.OutStream())})
+			"%d of the %d consumers of %s that have messages for this worker are not there, or not for it to use: its log says why; the messages wait",
+			w.Consumers-w.Bound, w.Consumers, t.Prefix.OutStream())})
 	}
 	if s.config.NATS.Provision == config.ProvisionAuto && missing {
 		if err := s.restore(ctx, js, t); err != nil {
@@ -83,7 +83,7 @@ func (s *Service) inspect(ctx context.Context, js jetstream.JetStream) {
 // stuck reports whether a worker cannot make or bind consumers. To bind those of thousands of
 // sources takes a while, also after a reconnect, and is no trouble.
 func (u *upkeep) stuck(s worker.Status) bool {
-	if !s.Ready() || s.Bound >= s.Lanes || s.Bound > u.bound {
+	if !s.Ready() || s.Bound >= s.Consumers || s.Bound > u.bound {
 		u.unbound = 0
 	} else {
 		u.unbound++

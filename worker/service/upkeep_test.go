@@ -20,7 +20,7 @@ func TestUpkeep_BindingManyConsumersIsNoTrouble(t *testing.T) {
 		bound int
 		stuck bool
 	}{{0, false}, {3000, false}, {6000, false}, {9000, false}, {10_000, false}, {9999, false}, {9999, true}, {9999, true}, {10_000, false}} {
-		if stuck := u.stuck(worker.Status{Started: true, Connected: true, Queue: true, Lanes: 10_000, Bound: look.bound}); stuck != look.stuck {
+		if stuck := u.stuck(worker.Status{Started: true, Connected: true, Queue: true, Consumers: 10_000, Bound: look.bound}); stuck != look.stuck {
 			t.Errorf("look %d, %d bound: %v", i, look.bound, stuck)
 		}
 	}

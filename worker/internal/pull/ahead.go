@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A busy lane whose slots become free one by one would ask for each message by itself, which costs
+// A busy puller whose slots become free one by one would ask for each message by itself, which costs
 // the worker and the server more than the message does. So it pulls what it will begin within
 // aheadFor, by its pace of late, beyond what it has slots for. If it has to wait for slots longer
 // than aheadWait, what is in hand goes back, so that another worker may send it.
@@ -19,7 +19,7 @@ const (
 	aheadRest = 1024
 )
 
-// Ahead is what a lane has pulled ahead. The zero value is ready to use. It must not be used
+// Ahead is what a puller has pulled ahead. The zero value is ready to use. It must not be used
 // concurrently.
 type Ahead[D any] struct {
 	list   []*D
@@ -37,7 +37,7 @@ type Ahead[D any] struct {
 // Len is how many messages are in hand.
 func (a *Ahead[D]) Len() int { return len(a.list) }
 
-// More is how many messages the lane pulls beyond its slots.
+// More is how many messages the puller pulls beyond its slots.
 func (a *Ahead[D]) More(now time.Time) int {
 	if took := now.Sub(a.since); took >= aheadFor {
 		a.pace = int(float64(a.begun) * float64(aheadFor) / float64(took))

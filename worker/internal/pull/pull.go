@@ -1,5 +1,5 @@
-// Package pull brings what consumers of JetStream have: a [Puller] asks for it, and an [Ahead] is what
-// a lane has pulled beyond its slots. It knows no message of Redox and settles none.
+// Package pull brings what consumers of JetStream have: a [Fetcher] asks for it, and an [Ahead] is what
+// a puller has pulled beyond its slots. It knows no message of Redox and settles none.
 package pull
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/contract"
 )
 
-// Puller asks consumers of one stream for messages. All its pulls share one subscription, and
+// Fetcher asks consumers of one stream for messages. All its pulls share one subscription, and
 // none of them waits at the server: what a consumer has comes at once, and what it does not
 // have is asked for again when there is reason to. A pull says how many messages and how many
 // bytes may come, so that nothing comes that has no slot.
 //
 // The client's own fetches cannot bound both, and subscribe anew each time.
-type Puller struct {
+type Fetcher struct {
 	conn *nats.Conn
 	late func(*nats.Msg) // called with a message that came after its pull was given up
 
@@ -54,16 +54,16 @@ var (
 // answerWait is how long a pull waits for the next message, or for its end.
 const answerWait = 2 * time.Second
 
-// New returns a puller of a stream. late is called, from any goroutine, with a message that came after
+// New returns a fetcher of a stream. late is called, from any goroutine, with a message that came after
 // its pull was given up. It makes no request.
-func New(js jetstream.JetStream, stream string, late func(*nats.Msg)) *Puller {
-	return &Puller{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: contract.APIPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
+func New(js jetstream.JetStream, stream string, late func(*nats.Msg)) *Fetcher {
+	return &Fetcher{conn: js.Conn(), late: late, inbox: js.Conn().NewInbox(), prefix: contract.APIPrefix(js) + "CONSUMER.MSG.NEXT." + stream + ".",
 		pulls: make(map[string]*pull), asked: make(map[string]*pull)}
 }
 
 // Listen subscribes to what the pulls bring. stop must be called.
-func (p *Puller) Listen() (stop func(), err error) {
-	sub, err := p.conn.Subscribe(p.inbox+".*", p.hear)
+func (f *Fetcher) Listen() (stop func(), err error) {
+	sub, err := f.conn.Subscribe(f.inbox+".*", f.hear)
 	if err != nil {
 		return nil, fmt.Errorf("subscribing to the messages that are pulled: %w", err)
 	}
@@ -75,17 +75,17 @@ func (p *Puller) Listen() (stop func(), err error) {
 }
 
 // hear passes a message or a status on to its pull. A consumer has one pull at a time.
-func (p *Puller) hear(msg *nats.Msg) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if strings.HasPrefix(msg.Subject, p.inbox) {
-		if pull := p.asked[msg.Subject]; pull != nil {
+func (f *Fetcher) hear(msg *nats.Msg) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if strings.HasPrefix(msg.Subject, f.inbox) {
+		if pull := f.asked[msg.Subject]; pull != nil {
 			pull.give(msg)
 		}
 		return
 	}
-	if pull := p.pulls[ConsumerOf(msg.Reply)]; pull == nil || !pull.give(msg) {
-		go p.late(msg)
+	if pull := f.pulls[ConsumerOf(msg.Reply)]; pull == nil || !pull.give(msg) {
+		go f.late(msg)
 	}
 }
 
@@ -115,11 +115,11 @@ func ConsumerOf(reply string) string {
 
 // Fetch brings up to n messages that the consumer has now, of about so many bytes together.
 // Messages may come beside an error.
-func (p *Puller) Fetch(ctx context.Context, consumer string, n, bytes int) ([]*nats.Msg, error) {
-	mine := p.begin(consumer, n)
-	defer p.end(mine)
+func (f *Fetcher) Fetch(ctx context.Context, consumer string, n, bytes int) ([]*nats.Msg, error) {
+	mine := f.begin(consumer, n)
+	defer f.end(mine)
 	ask := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"no_wait":true}`, n, bytes)
-	if err := p.conn.PublishRequest(p.prefix+consumer, mine.reply, ask); err != nil {
+	if err := f.conn.PublishRequest(f.prefix+consumer, mine.reply, ask); err != nil {
 		return nil, err
 	}
 	got := make([]*nats.Msg, 0, n)
@@ -142,27 +142,27 @@ func (p *Puller) Fetch(ctx context.Context, consumer string, n, bytes int) ([]*n
 	return got, nil
 }
 
-func (p *Puller) begin(consumer string, n int) *pull {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.count++
-	mine := &pull{consumer: consumer, reply: p.inbox + "." + strconv.FormatUint(p.count, 10), from: make(chan *nats.Msg, n+1)} // and a status
-	p.pulls[consumer], p.asked[mine.reply] = mine, mine
+func (f *Fetcher) begin(consumer string, n int) *pull {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count++
+	mine := &pull{consumer: consumer, reply: f.inbox + "." + strconv.FormatUint(f.count, 10), from: make(chan *nats.Msg, n+1)} // and a status
+	f.pulls[consumer], f.asked[mine.reply] = mine, mine
 	return mine
 }
 
-func (p *Puller) end(mine *pull) {
-	p.mu.Lock()
-	if p.pulls[mine.consumer] == mine { // the lane of a source that came again has begun one of its own
-		delete(p.pulls, mine.consumer)
+func (f *Fetcher) end(mine *pull) {
+	f.mu.Lock()
+	if f.pulls[mine.consumer] == mine { // the puller of a source that came again has begun one of its own
+		delete(f.pulls, mine.consumer)
 	}
-	delete(p.asked, mine.reply)
-	p.mu.Unlock()
+	delete(f.asked, mine.reply)
+	f.mu.Unlock()
 	for {
 		select {
 		case msg := <-mine.from:
 			if msg.Subject != mine.reply {
-				p.late(msg)
+				f.late(msg)
 			}
 		default:
 			return

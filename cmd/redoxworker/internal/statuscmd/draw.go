@@ -23,7 +23,7 @@ func (s *screen) draw(o *overview.Overview) {
 	s.needs(o)
 	s.lines = append(s.lines, "")
 	s.sums(o)
-	s.lanes(o)
+	s.backlogs(o)
 }
 
 func (s *screen) title(o *overview.Overview) {
@@ -104,8 +104,8 @@ func (s *screen) sums(o *overview.Overview) {
 func shownQueue(o *overview.Overview) string {
 	q := o.Queue
 	sources := map[string]bool{}
-	for _, l := range o.Lanes {
-		sources[l.Source] = true
+	for _, b := range o.Backlogs {
+		sources[b.Source] = true
 	}
 	line := cli.Counted(q.Messages, "message")
 	if len(sources) > 0 {

@@ -30,12 +30,12 @@ func fleet(sources int) *overview.Overview {
 		Workers: []overview.Worker{{ID: "w-1", Status: worker.Status{InFlight: 12, Concurrency: 64}}, {ID: "w-2"}},
 	}
 	for i := range sources {
-		l := overview.Lane{Source: fmt.Sprintf("clinic-%04d-of-the-university-hospital", i), Lane: contract.LaneSend, Messages: 3, Age: time.Minute, Why: overview.Why{State: overview.Moving}}
+		b := overview.Backlog{Source: fmt.Sprintf("clinic-%04d-of-the-university-hospital", i), Lane: contract.LaneSend, Messages: 3, Age: time.Minute, Why: overview.Why{State: overview.Moving}}
 		if i < sources/10 {
-			l.Why = overview.Why{State: overview.Paused, Text: "paused until somebody resumes it, by ann@ops.example.org: the hospital has asked for it"}
-			o.Needs = append(o.Needs, overview.Need{Person: true, Text: l.Source + " is paused, 3 messages waiting, " + strings.TrimPrefix(l.Why.Text, "paused "), Mend: "redoxworker resume --source " + l.Source})
+			b.Why = overview.Why{State: overview.Paused, Text: "paused until somebody resumes it, by ann@ops.example.org: the hospital has asked for it"}
+			o.Needs = append(o.Needs, overview.Need{Person: true, Text: b.Source + " is paused, 3 messages waiting, " + strings.TrimPrefix(b.Why.Text, "paused "), Mend: "redoxworker resume --source " + b.Source})
 		}
-		o.Lanes = append(o.Lanes, l)
+		o.Backlogs = append(o.Backlogs, b)
 	}
 	return o
 }
@@ -134,7 +134,7 @@ func TestScreen_TakesNoOrders(t *testing.T) {
 	o.Dead.Reasons[0].Reason = evil
 	o.Pauses = []overview.Pause{{Paused: worker.Paused{Scope: "host:" + evil}}}
 	o.Quotas[0].Group = evil
-	o.Lanes[0].Why.Text = evil
+	o.Backlogs[0].Why.Text = evil
 	o.Outbox = &overview.Outbox{Trouble: evil}
 	s := &screen{width: 80, all: true}
 	s.draw(o)
@@ -151,7 +151,7 @@ func TestScreen_AnAgeThatIsNotKnown(t *testing.T) {
 	for unknown, want := range map[bool]bool{false: true, true: false} {
 		o := fleet(500)
 		if unknown {
-			o.Lanes[499].Age = 0
+			o.Backlogs[499].Age = 0
 		}
 		s := &screen{}
 		s.draw(o)

@@ -50,8 +50,8 @@ func TestRun_ReadyAgainWhenAConsumerIsBack(t *testing.T) {
 	})
 }
 
-// A deliverer that ends its goroutine ends no lane: what comes later is delivered.
-func TestGuarantee_GoexitEndsNoLane(t *testing.T) {
+// A deliverer that ends its goroutine ends no puller: what comes later is delivered.
+func TestGuarantee_GoexitEndsNoPuller(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.far.Answer = func(_ context.Context, m outbox.Message, n int) (outbox.Answer, error) {
 			if m.ID == "m1" && n == 1 {
@@ -71,7 +71,7 @@ func TestGuarantee_GoexitEndsNoLane(t *testing.T) {
 }
 
 // That the server removed the consumer of a source that had nothing to send is no trouble.
-func TestLane_AConsumerThatNobodyUsedIsMadeAnew(t *testing.T) {
+func TestPuller_AConsumerThatNobodyUsedIsMadeAnew(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		log := new(logged)
 		r.start(worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})

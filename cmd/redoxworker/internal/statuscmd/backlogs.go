@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// mostWaiting bounds the lanes that are shown because they do not move, and mostMoving those
+	// mostWaiting bounds the backlogs that are shown because they do not move, and mostMoving those
 	// that do.
 	mostWaiting = 10
 	mostMoving  = 5
@@ -20,27 +20,27 @@ const (
 	leastWhy = 12
 )
 
-// lanes shows the sources that have messages, those that do not move first, and sums up the rest.
-func (s *screen) lanes(o *overview.Overview) {
-	if len(o.Lanes) == 0 {
+// backlogs shows the sources that have messages, those that do not move first, and sums up the rest.
+func (s *screen) backlogs(o *overview.Overview) {
+	if len(o.Backlogs) == 0 {
 		return
 	}
 	waiting, moving := mostWaiting, mostMoving
 	if s.height > 0 {
 		left := max(2, s.height-len(s.lines)-5)
 		waiting = min(waiting, left)
-		moving = min(moving, max(0, left-min(waiting, len(o.Lanes))))
+		moving = min(moving, max(0, left-min(waiting, len(o.Backlogs))))
 	}
-	var shown, rest []overview.Lane
-	for _, l := range o.Lanes {
+	var shown, rest []overview.Backlog
+	for _, b := range o.Backlogs {
 		bound := &waiting
-		if l.Why.State == overview.Moving || l.Why.State == overview.Paced {
+		if b.Why.State == overview.Moving || b.Why.State == overview.Paced {
 			bound = &moving
 		}
 		if *bound--; *bound >= 0 || s.all {
-			shown = append(shown, l)
+			shown = append(shown, b)
 		} else {
-			rest = append(rest, l)
+			rest = append(rest, b)
 		}
 	}
 	s.lines = append(s.lines, "")
@@ -51,19 +51,19 @@ func (s *screen) lanes(o *overview.Overview) {
 }
 
 // table has its last column cut to the width, and that of the sources shortened before that.
-func (s *screen) table(lanes []overview.Lane) {
+func (s *screen) table(backlogs []overview.Backlog) {
 	head := [...]string{"source", "lane", "messages", "in hand", "oldest", "why"}
-	rows := make([][len(head)]string, 0, len(lanes))
+	rows := make([][len(head)]string, 0, len(backlogs))
 	wide := [len(head)]int{}
 	for i, h := range head {
 		wide[i] = len(h)
 	}
-	for _, l := range lanes {
+	for _, b := range backlogs {
 		age := ""
-		if l.Age > 0 {
-			age = cli.Ago(l.Age)
+		if b.Age > 0 {
+			age = cli.Ago(b.Age)
 		}
-		row := [...]string{l.Source, sendOrRequest(l.Lane), strconv.FormatUint(l.Messages, 10), strconv.Itoa(l.InHand), age, cli.OneLine(shownWhy(l.Why))}
+		row := [...]string{b.Source, sendOrRequest(b.Lane), strconv.FormatUint(b.Messages, 10), strconv.Itoa(b.InHand), age, cli.OneLine(shownWhy(b.Why))}
 		for i, cell := range row {
 			wide[i] = max(wide[i], text.StringWidth(cell))
 		}
@@ -81,7 +81,7 @@ func (s *screen) table(lanes []overview.Lane) {
 	s.lines = append(s.lines, s.paint(text.Bold, line(head)))
 	for i, row := range rows {
 		drawn := line(row)
-		if lanes[i].Why.Blocked() {
+		if backlogs[i].Why.Blocked() {
 			drawn = s.paint(text.FgRed, drawn)
 		}
 		s.lines = append(s.lines, drawn)
@@ -106,16 +106,16 @@ func shownWhy(w overview.Why) string {
 	return string(w.State)
 }
 
-// summed is a line for many lanes.
-func summed(lanes []overview.Lane) string {
+// summed is a line for many backlogs.
+func summed(backlogs []overview.Backlog) string {
 	var messages uint64
 	var oldest time.Duration
 	sources, blocked, known := map[string]bool{}, 0, true
-	for _, l := range lanes {
-		messages += l.Messages
-		oldest, known = max(oldest, l.Age), known && l.Age > 0
-		sources[l.Source] = true
-		if l.Why.Blocked() {
+	for _, b := range backlogs {
+		messages += b.Messages
+		oldest, known = max(oldest, b.Age), known && b.Age > 0
+		sources[b.Source] = true
+		if b.Why.Blocked() {
 			blocked++
 		}
 	}

@@ -55,7 +55,7 @@ func TestGuarantee_AConsumerWithAShorterAckWaitWaits(t *testing.T) {
 		w, stop := r.launch(worker.Config{AckWait: 10 * time.Minute})
 		id := r.publish(outbox.Message{})
 		bubble.Sleep(time.Minute)
-		if s := w.Status(); len(r.far.Calls()) > 0 || s.Lanes != 1 || s.Bound != 0 || !s.Ready() {
+		if s := w.Status(); len(r.far.Calls()) > 0 || s.Consumers != 1 || s.Bound != 0 || !s.Ready() {
 			t.Error("the worker pulls from a consumer whose ack wait is too short")
 		}
 		ensure(10 * time.Minute)

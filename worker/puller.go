@@ -14,76 +14,76 @@ import (
 	"github.com/redoxworker/redoxworker/worker/internal/pull"
 )
 
-// open has a lane pull: there is reason to believe that it has a message. One without is
-// nothing but a name. Where its source has left and come again, the lane in its place does.
-func (w *Worker) open(l *lane) {
-	if l.ctx.Err() != nil {
-		if l = w.servedBy(l.source).lane(l.kind); l == nil {
+// open has a puller pull: there is reason to believe that it has a message. One without is
+// nothing but a name. Where its source has left and come again, the puller in its place does.
+func (w *Worker) open(p *puller) {
+	if p.ctx.Err() != nil {
+		if p = w.servedBy(p.source).puller(p.lane); p == nil {
 			return
 		}
 	}
-	l.notify()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.running || l.ctx.Err() != nil {
+	p.notify()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running || p.ctx.Err() != nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.running {
-		l.running = true
-		w.tend(l)
+		p.running = true
+		w.tend(p)
 	}
 }
 
-// tend runs a lane until it is empty or its source given up.
-func (w *Worker) tend(l *lane) {
+// tend runs a puller until it is empty or its source given up.
+func (w *Worker) tend(p *puller) {
 	w.pulls.Go(func() {
 		for {
-			w.pull(l)
-			if l.leave() {
+			w.pull(p)
+			if p.leave() {
 				return
 			}
 		}
 	})
 }
 
-// pull takes what the lane has, through reconnects, pauses and consumers that are deleted and
+// pull takes what the puller has, through reconnects, pauses and consumers that are deleted and
 // made anew, until there is no more.
-func (w *Worker) pull(l *lane) {
-	defer w.putBack(l)
-	if time.Since(l.used) >= unusedFor/2 {
-		l.bound.Store(false) // the server may have removed it, as it should
+func (w *Worker) pull(p *puller) {
+	defer w.putBack(p)
+	if time.Since(p.used) >= unusedFor/2 {
+		p.bound.Store(false) // the server may have removed it, as it should
 	}
-	for attempt := 1; l.ctx.Err() == nil; {
-		if !w.connected(l.ctx) || !w.unlocked(l.ctx, l) {
+	for attempt := 1; p.ctx.Err() == nil; {
+		if !w.connected(p.ctx) || !w.unlocked(p.ctx, p) {
 			return
 		}
-		if !l.bound.Load() {
-			if err := w.bind(l.ctx, l); l.ctx.Err() != nil {
+		if !p.bound.Load() {
+			if err := w.bind(p.ctx, p); p.ctx.Err() != nil {
 				return
 			} else if err != nil {
-				w.unpulled(l, err)
-				backoff.Sleep(l.ctx, backoff.Exponential(250*time.Millisecond, 5*time.Second, attempt))
+				w.unpulled(p, err)
+				backoff.Sleep(p.ctx, backoff.Exponential(250*time.Millisecond, 5*time.Second, attempt))
 				attempt++
 				continue
 			}
 			attempt = 1
 		}
-		again, err := w.take(l)
+		again, err := w.take(p)
 		switch {
-		case err != nil && l.ctx.Err() == nil:
-			w.pullError(l, err)
-			backoff.Sleep(l.ctx, 250*time.Millisecond)
+		case err != nil && p.ctx.Err() == nil:
+			w.pullError(p, err)
+			backoff.Sleep(p.ctx, 250*time.Millisecond)
 		case again:
-			l.found(true)
-		case !w.rest(l):
+			p.found(true)
+		case !w.rest(p):
 			return
 		}
 	}
 }
 
-// A lane that heard of a message and found none looks again, a moment later and then less and
+// A puller that heard of a message and found none looks again, a moment later and then less and
 // less often: the server says that a message is stored before its consumer knows of it.
 const (
 	hearsayFirst = 2 * time.Millisecond
@@ -92,20 +92,20 @@ const (
 
 // rest waits for a reason to pull again after a pull that brought nothing; false when there is
 // none to wait.
-func (w *Worker) rest(l *lane) (goOn bool) {
-	idle := l.found(false)
+func (w *Worker) rest(p *puller) (goOn bool) {
+	idle := p.found(false)
 	var again <-chan time.Time
-	if since := time.Since(time.Unix(0, l.heard.Load())); since < hearsayLast {
+	if since := time.Since(time.Unix(0, p.heard.Load())); since < hearsayLast {
 		timer := time.NewTimer(max(hearsayFirst, 3*since))
 		defer timer.Stop()
 		again = timer.C
-	} else if idle && l.stored.Load() == 0 {
+	} else if idle && p.stored.Load() == 0 {
 		return false
 	}
 	select {
-	case <-l.reason:
+	case <-p.reason:
 	case <-again:
-	case <-l.ctx.Done():
+	case <-p.ctx.Done():
 	}
 	return true
 }
@@ -129,31 +129,31 @@ const (
 	unusedFor = 30 * time.Minute
 )
 
-// consumer is the configuration of a lane's. It leaves the number of replicas to the stream.
+// consumer is the configuration of a puller's. It leaves the number of replicas to the stream.
 // Neither MaxDeliver nor BackOff is set: the worker decides when to try again and when to give
 // up, and the server would stop delivering without telling anybody.
-func (w *Worker) consumer(l *lane) jetstream.ConsumerConfig {
-	p := w.config.Prefix
+func (w *Worker) consumer(p *puller) jetstream.ConsumerConfig {
+	prefix := w.config.Prefix
 	cfg := jetstream.ConsumerConfig{
-		Name: l.consumer, Durable: l.consumer, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
+		Name: p.consumer, Durable: p.consumer, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: w.config.AckWait, MaxDeliver: -1, MaxAckPending: mostPending, MaxWaiting: mostPulls,
 		InactiveThreshold: max(unusedFor, 2*w.config.Retry.Max, 2*w.config.AttemptTimeout),
 	}
-	if l.kind == contract.LaneRequest {
-		cfg.FilterSubject = p.RequestSubject(l.source)
+	if p.lane == contract.LaneRequest {
+		cfg.FilterSubject = prefix.RequestSubject(p.source)
 	} else {
-		cfg.FilterSubjects = []string{p.SendSubject(l.source), p.SendSubject(l.source) + ".>"}
+		cfg.FilterSubjects = []string{prefix.SendSubject(p.source), prefix.SendSubject(p.source) + ".>"}
 	}
 	return cfg
 }
 
 // bind looks the consumer up, and makes it where there is none.
-func (w *Worker) bind(ctx context.Context, l *lane) error {
+func (w *Worker) bind(ctx context.Context, p *puller) error {
 	stream := w.config.Prefix.OutStream()
-	consumer, err := w.js.Consumer(ctx, stream, l.consumer)
+	consumer, err := w.js.Consumer(ctx, stream, p.consumer)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		if consumer, err = w.js.CreateConsumer(ctx, stream, w.consumer(l)); errors.Is(err, jetstream.ErrConsumerExists) {
-			consumer, err = w.js.Consumer(ctx, stream, l.consumer) // another worker was quicker
+		if consumer, err = w.js.CreateConsumer(ctx, stream, w.consumer(p)); errors.Is(err, jetstream.ErrConsumerExists) {
+			consumer, err = w.js.Consumer(ctx, stream, p.consumer) // another worker was quicker
 		}
 	}
 	if err != nil {
@@ -163,14 +163,14 @@ func (w *Worker) bind(ctx context.Context, l *lane) error {
 	if err := w.checkAckWait(info.Config.AckWait); err != nil {
 		return err
 	}
-	l.replicated.Store(replicated(info.Cluster))
-	if before := l.created.Swap(info.Created.UnixNano()); before != 0 && before != info.Created.UnixNano() && time.Since(l.used) < unusedFor {
+	p.replicated.Store(replicated(info.Cluster))
+	if before := p.created.Swap(info.Created.UnixNano()); before != 0 && before != info.Created.UnixNano() && time.Since(p.used) < unusedFor {
 		// Somebody has deleted it. Marks are confirmed by the new one, which gives what is in
 		// flight here to others.
-		l.remade.Store(time.Now().UnixNano())
-		w.keeper.LoseAll(l.consumer)
+		p.remade.Store(time.Now().UnixNano())
+		w.keeper.LoseAll(p.consumer)
 	}
-	l.bound.Store(true)
+	p.bound.Store(true)
 	return nil
 }
 
@@ -184,13 +184,13 @@ func (w *Worker) checkAckWait(wait time.Duration) error {
 }
 
 // pullError notes what went wrong with a pull. A consumer that is gone is bound anew.
-func (w *Worker) pullError(l *lane, err error) {
+func (w *Worker) pullError(p *puller, err error) {
 	w.metrics.PullErrors.Inc()
 	if errors.Is(err, pull.ErrNoConsumer) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, pull.ErrNoAnswer) {
-		l.bound.Store(false)
+		p.bound.Store(false)
 	}
 	if w.conn.IsConnected() {
-		w.unpulled(l, err)
+		w.unpulled(p, err)
 	}
 }
 
