@@ -46,6 +46,8 @@ type fleet struct {
 	mu       sync.Mutex
 	promised []string       // ids that were confirmed, or committed
 	taken    map[string]int // how often Redox took each
+	refused  int            // messages that were not confirmed
+	refusal  error          // the last of them
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -200,11 +202,13 @@ func (f *fleet) load(ctx context.Context) {
 		} else {
 			err = f.enqueue(m)
 		}
+		f.mu.Lock()
 		if err == nil {
-			f.mu.Lock()
 			f.promised = append(f.promised, id)
-			f.mu.Unlock()
+		} else {
+			f.refused, f.refusal = f.refused+1, err
 		}
+		f.mu.Unlock()
 		<-tick.C
 	}
 }
