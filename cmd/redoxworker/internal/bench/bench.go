@@ -33,13 +33,14 @@ func (b *loopCommand) Run(ctx context.Context, a *cli.App) error {
 	case roleSim:
 		a.Globals.JSON = true // the driver reads its address
 		sim := devstack.SimCommand{Listen: "127.0.0.1:0", Profile: "none", TokenTTL: 5 * time.Minute}
+		sim.Strict = true // as the command is
 		return b.controlled(ctx, a, sim.Run)
 	case roleWorker:
 		return b.controlled(ctx, a, daemon.Run)
 	case roleRaw:
 		return b.controlled(ctx, a, b.raw)
 	case roleServer:
-		return b.server(ctx, a)
+		return b.controlled(ctx, a, b.server)
 	}
 	if err := b.validate(); err != nil {
 		return err

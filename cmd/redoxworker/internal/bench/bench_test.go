@@ -97,7 +97,7 @@ func TestBench_BadFlagsAreUsageErrors(t *testing.T) {
 
 func TestBench_SaysWhyAChildFailed(t *testing.T) {
 	t.Parallel()
-	child, err := startChild(t.Context(), &cli.App{Program: clitest.Build(t)}, roleWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
+	child, err := startRole(t.Context(), &cli.App{Program: clitest.Build(t)}, roleWorker, "--config", filepath.Join(t.TempDir(), "missing.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,14 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/clitest"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/daemon"
@@ -60,24 +55,15 @@ func deliveryRig(b *testing.B, size int) (*loopLoad, *loopReplies) {
 	b.Cleanup(func() { _ = server.Shutdown() })
 	api := httptest.NewServer(standAPI(0))
 	b.Cleanup(api.Close)
-	dir := b.TempDir()
-	key, err := auth.GenerateKey(auth.ES384, "bench")
+	worker, _, stderr := clitest.App()
+	r, err := newRig(worker, sharedKey)
 	must(err)
-	must(auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key))
-	file := filepath.Join(dir, "redoxworker.yaml")
-	must(os.WriteFile(file, []byte(loopConfig(standAddresses{NATS: server.URL(), API: api.URL}, dir, 64, 1)), 0o600))
-
-	conn, err := server.Connect()
-	must(err)
-	b.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	must(err)
-	_, err = (topology.Topology{}).Ensure(b.Context(), js)
-	must(err)
+	b.Cleanup(func() { _ = r.end() })
+	must(r.connect(b.Context(), server.URL(), topology.Topology{}))
+	must(r.configureLoop(standAddresses{NATS: server.URL(), API: api.URL}, 64, 1))
+	worker.Globals.ConfigFile = r.config
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	worker, _, stderr := clitest.App()
-	worker.Globals.ConfigFile = file
 	go func() { done <- daemon.Run(ctx, worker) }()
 	b.Cleanup(func() {
 		cancel()
@@ -85,7 +71,7 @@ func deliveryRig(b *testing.B, size int) (*loopLoad, *loopReplies) {
 			b.Errorf("%v: %s", err, stderr.String())
 		}
 	})
-	load := &loopLoad{conn: conn, js: js, body: messageBody(size), sources: 1}
+	load := &loopLoad{conn: r.conn, js: r.js, body: messageBody(size), sources: 1}
 	replies, err := load.listen()
 	must(err)
 	b.Cleanup(replies.close)

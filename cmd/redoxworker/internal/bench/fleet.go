@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 )
@@ -53,19 +50,11 @@ func (b *loopCommand) fleet(ctx context.Context, a *cli.App) error {
 }
 
 func (b *loopCommand) measureFleet(ctx context.Context, a *cli.App) (figures []fleetFigure, err error) {
-	dir, err := os.MkdirTemp("", "redoxworker-bench-")
-	if err != nil {
+	f := &fleetRun{bench: b}
+	if f.rig, err = newRig(a, sharedKey); err != nil {
 		return nil, err
 	}
-	f := &fleetRun{bench: b, app: a, dir: dir, key: filepath.Join(dir, "key.pem")}
-	defer func() { err = errors.Join(err, f.close(), os.RemoveAll(dir)) }()
-	key, err := auth.GenerateKey(auth.ES384, "bench")
-	if err != nil {
-		return nil, err
-	}
-	if err := auth.WriteKeyFile(f.key, key); err != nil {
-		return nil, err
-	}
+	defer func() { err = errors.Join(err, f.close()) }()
 	progress := newLoopProgress(a, 1)
 	defer progress.end()
 	for _, step := range []struct {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
@@ -54,7 +54,7 @@ func (f *fleetRun) busy(ctx context.Context) error {
 }
 
 func (f *fleetRun) load() *loopLoad {
-	return &loopLoad{conn: f.conn.conn, js: f.conn.js, body: messageBody(int(f.bench.Size[0])), keys: f.bench.Keys, requests: fleetRequests}
+	return &loopLoad{conn: f.rig.conn, js: f.rig.js, body: messageBody(int(f.bench.Size[0])), keys: f.bench.Keys, requests: fleetRequests}
 }
 
 // round publishes messages and takes their answers.
@@ -81,26 +81,16 @@ func (f *fleetRun) round(ctx context.Context, load *loopLoad) (rate float64, err
 // fleetPatience is how long one round may take.
 const fleetPatience = 5 * time.Minute
 
-// store publishes n messages and waits until they are stored.
-func (l *loopLoad) store(ctx context.Context, r *loopReplies, n int) error {
-	for range n {
-		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(stepPatience)); err != nil {
-			return err
-		}
-	}
-	return within(ctx, l.js.PublishAsyncComplete(), stepPatience, "messages were not stored")
-}
-
 // peaks notes memory and consumers.
 func (f *fleetRun) peaks(ctx context.Context, where string) error {
 	u, err := f.uses(ctx)
 	if err != nil {
 		return err
 	}
-	n, err := f.consumers(ctx)
+	queue, err := f.queue(ctx)
 	f.figure(where, fleetServerRSS, "MB", u.server.peak)
 	f.figure(where, fleetWorkerRSS, "MB", u.worker.peak)
-	f.figure(where, fleetConsumers, "", n)
+	f.figure(where, fleetConsumers, "", float64(queue.Consumers))
 	return err
 }
 
@@ -120,28 +110,28 @@ func (f *fleetRun) restarted(ctx context.Context) error {
 	if err := load.store(ctx, replies, f.bench.Backlog); err != nil {
 		return err
 	}
-	n, err := f.conn.stored(ctx)
+	queue, err := f.queue(ctx)
 	if err != nil {
 		return err
 	}
-	where := fmt.Sprintf("%d of %d wait", n, f.bench.Backlog)
+	where := fmt.Sprintf("%d of %d wait", queue.Msgs, f.bench.Backlog)
 	if err := f.cycle(ctx, where); err != nil {
 		return err
 	}
 	if err := f.stopWorker(where); err != nil {
 		return err
 	}
-	if n, err = f.conn.stored(ctx); err != nil {
+	if queue, err = f.queue(ctx); err != nil {
 		return err
 	}
-	where, from := fmt.Sprintf("%d still wait", n), time.Now()
+	where, from := fmt.Sprintf("%d still wait", queue.Msgs), time.Now()
 	if err := f.startWorker(ctx, where); err != nil {
 		return err
 	}
 	if err := f.emptied(ctx); err != nil {
 		return err
 	}
-	f.figure(where, "rate to the last", "/s", float64(n)/time.Since(from).Seconds())
+	f.figure(where, "rate to the last", "/s", float64(queue.Msgs)/time.Since(from).Seconds())
 	return f.peaks(ctx, where)
 }
 
@@ -150,19 +140,25 @@ func (f *fleetRun) cycle(ctx context.Context, where string) error {
 	if err := f.peaks(ctx, where); err != nil {
 		return err
 	}
-	took, err := f.server.stop()
-	if err != nil {
-		return err
-	}
-	f.seconds(where, fleetStop, took)
-	if took, err = f.startServer(ctx); err != nil {
-		return err
-	}
-	f.seconds(where, fleetRestart, took)
 	from := time.Now()
-	if err := f.worker.await(ctx, f.admin+"/readyz"); err != nil {
+	if err := f.server.stop(); err != nil {
 		return err
 	}
-	f.seconds(where, "then until the worker is ready", time.Since(from))
-	return poll(ctx, func() (bool, error) { return f.conn.conn.IsConnected(), nil })
+	f.seconds(where, fleetStop, from)
+	from = time.Now()
+	if err := f.startServer(ctx); err != nil {
+		return err
+	}
+	f.seconds(where, fleetRestart, from)
+	from = time.Now()
+	if err := f.workerReady(ctx); err != nil {
+		return err
+	}
+	f.seconds(where, "then until the worker is ready", from)
+	return f.server.until(ctx, func() error {
+		if !f.rig.conn.IsConnected() {
+			return nats.ErrDisconnected
+		}
+		return nil
+	})
 }

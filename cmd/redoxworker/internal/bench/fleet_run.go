@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/outbox/natsdev"
 	"github.com/redoxworker/redoxworker/outbox/topology"
@@ -28,99 +27,88 @@ type fleetFigure struct {
 // fleetRun is one measurement of a fleet.
 type fleetRun struct {
 	bench *loopCommand
-	app   *cli.App
-	dir   string
-	key   string // file
-	ports []int  // of NATS, and of its monitoring
+	rig   *rig
+	ports []int // of NATS, of its monitoring, and of the worker's pages
 
-	server, sim, worker *process
-	simURL, admin       string
-	conn                *fleetConn
+	server, worker *process
 
 	figures []fleetFigure
 }
 
 // start starts NATS and the simulator.
 func (f *fleetRun) start(ctx context.Context) (err error) {
-	if f.ports, err = natsdev.FreePorts(2); err != nil {
+	if f.ports, err = natsdev.FreePorts(3); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\nhttp: \"127.0.0.1:%d\"\njetstream {store_dir: %q}\n", f.ports[0], f.ports[1], filepath.Join(f.dir, "jetstream"))
-	if err := os.WriteFile(filepath.Join(f.dir, "nats.conf"), []byte(text), 0o600); err != nil {
+	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\nhttp: \"127.0.0.1:%d\"\njetstream {store_dir: %q}\n", f.ports[0], f.ports[1], filepath.Join(f.rig.dir, "jetstream"))
+	if err := os.WriteFile(f.serverConfig(), []byte(text), 0o600); err != nil {
 		return err
 	}
-	if _, err := f.startServer(ctx); err != nil {
+	if err := f.startServer(ctx); err != nil {
 		return err
 	}
-	if f.sim, err = startProcess(ctx, f.app, f.dir, "sim", "", "sim", "--listen", "127.0.0.1:0", "--client-id", "bench", "--key", f.key, "--kid", "bench", "--json",
-		"--latency", f.bench.Latency.String()); err != nil {
+	if err := f.rig.startSim(ctx, f.bench.Latency); err != nil {
 		return err
 	}
-	if f.simURL, err = f.sim.says(ctx, "url"); err != nil {
-		return err
-	}
-	if f.conn, err = openFleetConn(f.natsURL()); err != nil {
-		return err
-	}
-	_, err = (topology.Topology{Registry: true}).Ensure(ctx, f.conn.js)
-	return err
+	return f.rig.connect(ctx, f.natsURL(), topology.Topology{Registry: true})
 }
 
-// startServer starts NATS and says how long that took.
-func (f *fleetRun) startServer(ctx context.Context) (took time.Duration, err error) {
-	config, from := filepath.Join(f.dir, "nats.conf"), time.Now()
+// startServer starts NATS and waits until it is up.
+func (f *fleetRun) startServer(ctx context.Context) (err error) {
 	if f.bench.NATSServer == "" {
-		f.server, err = startProcess(ctx, f.app, f.dir, "server", "", "bench", "--role", string(roleServer), "--config", config, "--port", fmt.Sprint(f.ports[0]))
+		f.server, err = startRole(ctx, f.rig.app, roleServer, "--config", f.serverConfig(), "--port", fmt.Sprint(f.ports[0]))
 	} else {
-		f.server, err = startProcess(ctx, f.app, f.dir, "server", f.bench.NATSServer, "-c", config)
+		f.server, err = startServer(ctx, f.rig.app, f.bench.NATSServer, "-c", f.serverConfig())
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	err = f.server.await(ctx, fmt.Sprintf("http://127.0.0.1:%d/healthz", f.ports[1]))
-	return time.Since(from), err
+	return f.server.await(ctx, f.monitor("healthz"))
 }
+
+func (f *fleetRun) serverConfig() string { return filepath.Join(f.rig.dir, "nats.conf") }
 
 func (f *fleetRun) natsURL() string { return fmt.Sprintf("nats://127.0.0.1:%d", f.ports[0]) }
 
+// monitor is a page of the server.
+func (f *fleetRun) monitor(page string) string {
+	return fmt.Sprintf("http://127.0.0.1:%d/%s", f.ports[1], page)
+}
+
+// admin is the address of the worker's pages.
+func (f *fleetRun) admin() string { return fmt.Sprintf("127.0.0.1:%d", f.ports[2]) }
+
 // close ends what runs.
 func (f *fleetRun) close() (err error) {
-	if f.conn != nil {
-		f.conn.close()
-	}
-	for _, p := range []*process{f.worker, f.sim, f.server} {
+	for _, p := range []*process{f.worker, f.server} {
 		if p != nil {
-			_, end := p.stop()
-			err = errors.Join(err, end)
+			err = errors.Join(err, p.stop())
 		}
 	}
-	return err
+	return errors.Join(err, f.rig.end())
 }
 
 func (f *fleetRun) figure(where, what, unit string, value float64) {
 	f.figures = append(f.figures, fleetFigure{where, what, value, unit, fleetAims[what]})
 }
 
-func (f *fleetRun) seconds(where, what string, d time.Duration) {
-	f.figure(where, what, "s", d.Seconds())
+// seconds is how long something took that began at from.
+func (f *fleetRun) seconds(where, what string, from time.Time) {
+	f.figure(where, what, "s", time.Since(from).Seconds())
 }
 
-// consumers counts those of the queue.
-func (f *fleetRun) consumers(ctx context.Context) (float64, error) {
-	stream, err := f.conn.js.Stream(ctx, contract.Prefix("").OutStream())
-	if err != nil {
-		return 0, err
-	}
-	return float64(stream.CachedInfo().State.Consumers), nil
+// queue is the state of the queue.
+func (f *fleetRun) queue(ctx context.Context) (jetstream.StreamState, error) {
+	return f.rig.stream(ctx, contract.Prefix("").OutStream())
 }
 
 // emptied waits until the queue holds nothing.
 func (f *fleetRun) emptied(ctx context.Context) error {
-	return poll(ctx, func() (bool, error) {
-		stream, err := f.conn.js.Stream(ctx, contract.Prefix("").OutStream())
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return false, err
+	return eventually(ctx, drainPatience, func() error {
+		queue, err := f.queue(ctx)
+		if err == nil && queue.Msgs > 0 {
+			err = fmt.Errorf("%d messages wait", queue.Msgs)
 		}
-		return err == nil && stream.CachedInfo().State.Msgs == 0, nil
+		return err
 	})
 }

@@ -38,12 +38,9 @@ func (h *harmCommand) startCount(ctx context.Context, s *scene) (*harmCount, err
 }
 
 // stored is how many messages a stream holds.
-func (s *scene) stored(ctx context.Context, name string) (uint64, error) {
-	stream, err := s.js.Stream(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	return stream.CachedInfo().State.Msgs, nil
+func (r *rig) stored(ctx context.Context, name string) (uint64, error) {
+	state, err := r.stream(ctx, name)
+	return state.Msgs, err
 }
 
 // drained waits until every message has its reply and the queue is empty, or patience is over.

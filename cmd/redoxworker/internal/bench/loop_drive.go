@@ -4,38 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/redoxworker/redoxworker/auth"
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox/topology"
 )
 
 // drive measures every setting.
 func (b *loopCommand) drive(ctx context.Context, a *cli.App) (results []loopResult, err error) {
-	dir, err := os.MkdirTemp("", "redoxworker-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	key, err := auth.GenerateKey(auth.ES384, "bench")
-	if err != nil {
-		return nil, err
-	}
-	if err := auth.WriteKeyFile(filepath.Join(dir, "key.pem"), key); err != nil {
-		return nil, err
-	}
 	progress := newLoopProgress(a, len(b.InFlight)*len(b.Size)*len(b.Sources)*b.Rounds*2)
 	defer progress.end()
 	for _, n := range b.InFlight {
 		for _, size := range b.Size {
 			for _, sources := range b.Sources {
-				r, err := b.measureSetting(ctx, a, dir, loopSetting{n, int(size), sources}, progress)
+				r, err := b.measureSetting(ctx, a, loopSetting{n, int(size), sources}, progress)
 				if err != nil {
 					return nil, err
 				}
@@ -47,38 +28,25 @@ func (b *loopCommand) drive(ctx context.Context, a *cli.App) (results []loopResu
 }
 
 // measureSetting runs all rounds of one setting against a fresh stand.
-func (b *loopCommand) measureSetting(ctx context.Context, a *cli.App, dir string, s loopSetting, progress *loopProgress) (_ loopResult, err error) {
-	stand, err := startChild(ctx, a, roleStand, "--latency", b.Latency.String())
+func (b *loopCommand) measureSetting(ctx context.Context, a *cli.App, s loopSetting, progress *loopProgress) (_ loopResult, err error) {
+	r, err := newRig(a, sharedKey)
 	if err != nil {
 		return loopResult{}, err
 	}
-	defer func() { err = errors.Join(err, stand.stop()) }()
-	var at standAddresses
-	if err := stand.line(&at); err != nil {
-		return loopResult{}, err
-	}
-	conn, err := nats.Connect(at.NATS)
+	defer func() { err = errors.Join(err, r.end()) }()
+	at, err := r.startStand(ctx, b.Latency)
 	if err != nil {
 		return loopResult{}, err
 	}
-	defer conn.Close()
-	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1000))
-	if err != nil {
-		return loopResult{}, err
-	}
-	if _, err := (topology.Topology{}).Ensure(ctx, js); err != nil {
-		return loopResult{}, err
-	}
-	file := filepath.Join(dir, "redoxworker.yaml")
-	if err := os.WriteFile(file, []byte(loopConfig(at, dir, s.inFlight, s.sources+b.Idle)), 0o600); err != nil {
+	if err := errors.Join(r.connect(ctx, at.NATS, topology.Topology{}), r.configureLoop(at, s.inFlight, s.sources+b.Idle)); err != nil {
 		return loopResult{}, err
 	}
 	rounds := newLoopRounds(s)
-	load := loopLoad{conn: conn, js: js, body: messageBody(s.size), sources: s.sources, keys: b.Keys}
+	load := loopLoad{conn: r.conn, js: r.js, body: messageBody(s.size), sources: s.sources, keys: b.Keys}
 	for range b.Rounds {
 		for _, role := range []processRole{roleWorker, roleRaw} {
 			progress.step(s, role)
-			m, err := b.measure(ctx, a, &load, role, file, s)
+			m, err := b.measure(ctx, a, &load, role, r.config, s)
 			if err != nil {
 				return loopResult{}, err
 			}
@@ -94,7 +62,7 @@ func (b *loopCommand) measure(ctx context.Context, a *cli.App, load *loopLoad, r
 	if b.Profile != "" {
 		args = append(args, "--profile", b.Profile)
 	}
-	child, err := startChild(ctx, a, role, args...)
+	child, err := startRole(ctx, a, role, args...)
 	if err != nil {
 		return m, err
 	}
@@ -130,22 +98,10 @@ func (b *loopCommand) amount(s loopSetting) loopAmount {
 	return loopAmount{published: published, measured: published - spare/2, limit: b.Duration}
 }
 
-// loopConfig is what a user would write, but for the quota, which the raw loop does not
-// keep either; everything else is at its default.
-func loopConfig(at standAddresses, dir string, inFlight, sources int) string {
-	var list strings.Builder
-	for n := range sources {
-		fmt.Fprintf(&list, "  %s: {id: %s, key: main}\n", sourceName(n), sourceID(n))
-	}
-	return fmt.Sprintf(`
-nats: {url: %q}
-redox: {base_url: %q}
-keys:
-  main: {client_id: bench, kid: bench, private_key_file: %q}
-sources:
-%sworker: {concurrency: %d}
-quota: {scope: none}
-admin: {listen: "127.0.0.1:0"}
-log: {format: json}
-`, at.NATS, at.API, filepath.Join(dir, "key.pem"), list.String(), inFlight)
+// configureLoop writes the configuration of worker and raw loop.
+func (r *rig) configureLoop(at standAddresses, inFlight, sources int) error {
+	return r.configure(at.NATS, at.API, sourceLines(sources), workerLine(inFlight), noQuota, `admin: {listen: "127.0.0.1:0"}`)
 }
+
+// workerLine is a line of the configuration.
+func workerLine(inFlight int) string { return fmt.Sprintf("worker: {concurrency: %d}", inFlight) }

@@ -72,20 +72,13 @@ func (l *loopLoad) first(ctx context.Context, r *loopReplies) error {
 
 // paced publishes at a rate and answers the latencies from publish to reply.
 func (l *loopLoad) paced(ctx context.Context, r *loopReplies, rate int, d time.Duration) (*hdrhistogram.Histogram, error) {
-	n := max(1, int(float64(rate)*d.Seconds()))
-	reached := r.time(l.next, n)
-	ticker := time.NewTicker(time.Second / time.Duration(rate))
-	defer ticker.Stop()
-	for range n {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	reached := r.time(l.next, timesAtRate(rate, d))
+	err := atRate(ctx, rate, d, func() error {
 		r.sending(l.next)
-		if err := l.conn.PublishMsg(l.message(r)); err != nil {
-			return nil, err
-		}
+		return l.conn.PublishMsg(l.message(r))
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := within(ctx, reached, stepPatience, "replies are missing at a low rate"); err != nil {
 		return nil, err
@@ -94,14 +87,9 @@ func (l *loopLoad) paced(ctx context.Context, r *loopReplies, rate int, d time.D
 }
 
 // full publishes a backlog and then watches the child work it off.
-func (l *loopLoad) full(ctx context.Context, r *loopReplies, child *childProcess, amount loopAmount) (m measurement, err error) {
+func (l *loopLoad) full(ctx context.Context, r *loopReplies, child *process, amount loopAmount) (m measurement, err error) {
 	before := r.received()
-	for range amount.published {
-		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(stepPatience)); err != nil {
-			return m, fmt.Errorf("bench: publishing: %w", err)
-		}
-	}
-	if err := within(ctx, l.js.PublishAsyncComplete(), stepPatience, "the backlog was not stored"); err != nil {
+	if err := l.store(ctx, r, amount.published); err != nil {
 		return m, err
 	}
 	start, err := child.usage()
@@ -122,6 +110,16 @@ func (l *loopLoad) full(ctx context.Context, r *loopReplies, child *childProcess
 		return m, child.failed(errors.New("no reply at full load; try more --messages or a longer --duration"))
 	}
 	return measurement{messages: messages, took: took, cpu: end.CPU - start.CPU, peak: end.Peak}, nil
+}
+
+// store publishes n messages and waits until they are stored.
+func (l *loopLoad) store(ctx context.Context, r *loopReplies, n int) error {
+	for range n {
+		if _, err := l.js.PublishMsgAsync(l.message(r), jetstream.WithStallWait(stepPatience)); err != nil {
+			return fmt.Errorf("bench: publishing: %w", err)
+		}
+	}
+	return within(ctx, l.js.PublishAsyncComplete(), stepPatience, "messages were not stored")
 }
 
 // purge takes away what is left of the backlog.

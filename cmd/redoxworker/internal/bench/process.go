@@ -1,103 +1,169 @@
 package bench
 
 import (
-	"cmp"
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 )
 
-// process is a program that runs as a user would run it.
+// process is a child as the driver sees it: this program in a role, or a nats-server.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
-	output string // file of stdout and stderr
+	stdin  io.WriteCloser // of a role; nil for a nats-server, which a signal ends
+	stdout *os.File
+	lines  *bufio.Scanner // of stdout
+	stderr tail
 	ended  chan struct{}
 	err    error // of its end, once ended is closed
 }
 
-// startProcess starts a program, or, without one, this program. What it writes goes to a file in dir.
-func startProcess(ctx context.Context, a *cli.App, dir, name, program string, args ...string) (*process, error) {
-	called := program
-	if program == "" {
-		own, err := a.Executable()
-		if err != nil {
-			return nil, err
-		}
-		program, called = own, "redoxworker"
-	}
-	out, err := os.CreateTemp(dir, name+"-*.log")
+const (
+	// stopTimeout is how long a child may take to end before it is killed.
+	stopTimeout = time.Minute
+	// upPatience is how long a child may take until it is up.
+	upPatience = 2 * time.Minute
+)
+
+// itself is a command line of this binary, with an environment of its own: the user's settings
+// are not what is measured.
+func itself(ctx context.Context, a *cli.App, args ...string) (*exec.Cmd, error) {
+	path, err := a.Executable()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = out.Close() }() // it is the process's
-	p := &process{name: name, cmd: exec.CommandContext(ctx, program, args...), output: out.Name(), ended: make(chan struct{})}
-	p.cmd.Args[0] = called
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = childEnviron(a)
-	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
-	p.cmd.WaitDelay = stopTimeout
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the %s: %w", name, err)
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Args = append([]string{"redoxworker"}, args...)
+	cmd.Env = childEnviron(a)
+	return cmd, nil
+}
+
+// childEnviron is what a child gets of the user's environment.
+func childEnviron(a *cli.App) (environ []string) {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOCOVERDIR"} {
+		if value := a.Env(name); value != "" {
+			environ = append(environ, name+"="+value)
+		}
+	}
+	return environ
+}
+
+// startRole starts this binary in a role.
+func startRole(ctx context.Context, a *cli.App, role processRole, args ...string) (*process, error) {
+	cmd, err := itself(ctx, a, append([]string{"bench", "--role", string(role)}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	return startProcess(string(role), cmd, stdin)
+}
+
+// startServer starts a nats-server.
+func startServer(ctx context.Context, a *cli.App, program string, args ...string) (*process, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = childEnviron(a)
+	return startProcess(program, cmd, nil)
+}
+
+func startProcess(name string, cmd *exec.Cmd, stdin io.WriteCloser) (*process, error) {
+	stdout, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{name: name, cmd: cmd, stdin: stdin, stdout: stdout, lines: bufio.NewScanner(stdout), ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = theirs, &p.stderr
+	cmd.Cancel, cmd.WaitDelay = p.interrupt, stopTimeout
+	err = errors.Join(cmd.Start(), theirs.Close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("bench: starting the %s: %w", name, err), stdout.Close())
 	}
 	go func() {
 		defer close(p.ended)
-		p.err = p.cmd.Wait()
+		p.err = cmd.Wait()
 	}()
 	return p, nil
 }
 
-// stop ends the process and says how long that took. It is safe to call again.
-func (p *process) stop() (took time.Duration, err error) {
-	from := time.Now()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	<-p.ended
-	var exit *exec.ExitError
-	if errors.As(p.err, &exit) && exit.ExitCode() == 1 && p.name == "server" {
-		return time.Since(from), nil // so nats-server ends after SIGTERM
+func (p *process) interrupt() error {
+	if p.stdin != nil {
+		return p.stdin.Close()
 	}
-	return time.Since(from), p.failed(p.err)
+	return p.cmd.Process.Signal(syscall.SIGTERM)
 }
 
-// failed says what became of the process, with the end of what it wrote.
-func (p *process) failed(err error) error {
-	if err == nil {
+// stop ends the process and waits for it. It is safe to call again.
+func (p *process) stop() error {
+	_ = p.interrupt() // it may have ended
+	kill := time.AfterFunc(stopTimeout, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	<-p.ended
+	_ = p.stdout.Close() // what is left in it is nobody's
+	var exit *exec.ExitError
+	if p.err == nil || p.stdin == nil && errors.As(p.err, &exit) && exit.ExitCode() == 1 { // so nats-server ends after SIGTERM
 		return nil
 	}
-	var end tail
-	if text, readErr := os.ReadFile(p.output); readErr == nil {
-		_, _ = end.Write(text)
-	}
-	return fmt.Errorf("the %s failed: %w\n%s", p.name, err, end.String())
+	return p.failed(p.err)
 }
 
-// until polls while the process runs.
-func (p *process) until(ctx context.Context, try func() bool) error {
-	return poll(ctx, func() (bool, error) {
-		if try() {
-			return true, nil
+// failed says what became of the process, with the end of what it wrote to stderr.
+func (p *process) failed(err error) error {
+	return fmt.Errorf("bench: the %s failed: %w\n%s", p.name, err, p.stderr.String())
+}
+
+// usage asks a role what it has used.
+func (p *process) usage() (u processUsage, err error) {
+	if _, err := io.WriteString(p.stdin, "usage\n"); err != nil {
+		return u, p.failed(err)
+	}
+	err = p.line(&u)
+	return u, err
+}
+
+// line reads a line of JSON from a role.
+func (p *process) line(v any) error {
+	if !p.lines.Scan() {
+		err := p.lines.Err()
+		if err == nil {
+			err = io.ErrUnexpectedEOF
 		}
+		return errors.Join(p.failed(err), p.stop())
+	}
+	return json.Unmarshal(p.lines.Bytes(), v)
+}
+
+// until tries until there is no error, for as long as the process runs.
+func (p *process) until(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
 		select {
 		case <-p.ended:
-			return false, p.failed(cmp.Or(p.err, errors.New("it ended")))
-		default:
-			return false, nil
+			cancel(errors.Join(errors.New("it ended"), p.err))
+		case <-ctx.Done():
 		}
-	})
+	}()
+	if err := eventually(ctx, upPatience, try); err != nil {
+		return p.failed(err)
+	}
+	return nil
 }
 
 // await waits until a URL answers 200.
 func (p *process) await(ctx context.Context, url string) error {
-	return p.until(ctx, func() bool { return readJSON(ctx, url, &struct{}{}) == nil })
+	return p.until(ctx, func() error { return readJSON(ctx, url, &struct{}{}) })
 }
 
 // readJSON reads what a URL answers with 200.
@@ -116,61 +182,4 @@ func readJSON(ctx context.Context, url string, v any) error {
 		return errors.New(answer.Status)
 	}
 	return json.NewDecoder(answer.Body).Decode(v)
-}
-
-// says waits for a line of JSON with a text under a name.
-func (p *process) says(ctx context.Context, name string) (value string, err error) {
-	err = p.until(ctx, func() bool {
-		text, err := os.ReadFile(p.output)
-		if err != nil {
-			return false
-		}
-		for line := range strings.Lines(string(text)) {
-			var fields map[string]any
-			if json.Unmarshal([]byte(line), &fields) == nil {
-				if value, _ = fields[name].(string); value != "" {
-					return true
-				}
-			}
-		}
-		return false
-	})
-	return value, err
-}
-
-// processUse is what a process uses.
-type processUse struct {
-	cpu       time.Duration
-	rss, peak float64 // MB
-}
-
-// use reads /proc.
-func (p *process) use() (u processUse, err error) {
-	pid := p.cmd.Process.Pid
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return u, err
-	}
-	// The fields after the name in parentheses begin with the third: proc_pid_stat(5).
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		return u, err
-	}
-	const tick = time.Second / 100 // USER_HZ of every Linux that Go runs on
-	u.cpu = time.Duration(user+system) * tick
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return u, err
-	}
-	for line := range strings.Lines(string(status)) {
-		var kilobytes float64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %f kB", &kilobytes); n == 1 {
-			u.rss = kilobytes * 1024 / 1e6
-		}
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kilobytes); n == 1 {
-			u.peak = kilobytes * 1024 / 1e6
-		}
-	}
-	return u, nil
 }

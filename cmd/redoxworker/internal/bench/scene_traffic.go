@@ -177,19 +177,8 @@ func (t *sceneTraffic) many(ctx context.Context, n int, k sceneKind) error {
 // steady publishes light traffic for so long, and answers the numbers from and before which it was.
 func (t *sceneTraffic) steady(ctx context.Context, rate int, d time.Duration) (from, to int, err error) {
 	from = t.count()
-	ticker := time.NewTicker(time.Second / time.Duration(rate))
-	defer ticker.Stop()
-	for range max(1, int(float64(rate)*d.Seconds())) {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return 0, 0, context.Cause(ctx)
-		}
-		if err := t.publish(ctx, t.light()); err != nil {
-			return 0, 0, err
-		}
-	}
-	return from, t.count(), nil
+	err = atRate(ctx, rate, d, func() error { return t.publish(ctx, t.light()) })
+	return from, t.count(), err
 }
 
 func (t *sceneTraffic) count() int {
@@ -225,10 +214,13 @@ func (t *sceneTraffic) settled(ctx context.Context, from, to, but int, patience 
 	})
 }
 
+// drainPatience is how long what waits may take to be settled.
+const drainPatience = 10 * time.Minute
+
 // done waits until all messages of a source from a number on are settled, and answers how many
 // seconds after a moment the last one was.
 func (t *sceneTraffic) done(ctx context.Context, source, from int, since time.Time) (seconds float64, err error) {
-	err = eventually(ctx, 10*time.Minute, func() error {
+	err = eventually(ctx, drainPatience, func() error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		for i := range t.all[from:] {

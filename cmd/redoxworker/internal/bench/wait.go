@@ -25,40 +25,36 @@ func within(ctx context.Context, done <-chan struct{}, d time.Duration, what str
 
 // pauseFor waits.
 func pauseFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := within(ctx, nil, d, ""); !errors.Is(err, errTimeout) {
+		return err
 	}
+	return nil
 }
 
-// pollEvery is how often what has no event is looked at.
-const pollEvery = 5 * time.Millisecond
-
-// poll calls try until it is true, fails, or ctx ends.
-func poll(ctx context.Context, try func() (bool, error)) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		if done, err := try(); done || err != nil {
-			return err
-		}
+// atRate calls publish so many times a second for so long, once at least.
+func atRate(ctx context.Context, rate int, d time.Duration, publish func() error) error {
+	ticker := time.NewTicker(time.Second / time.Duration(rate))
+	defer ticker.Stop()
+	for range timesAtRate(rate, d) {
 		select {
-		case <-tick.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		if err := publish(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
+
+func timesAtRate(rate int, d time.Duration) int { return max(1, int(float64(rate)*d.Seconds())) }
 
 // eventually tries until there is no error, or answers the last one.
 func eventually(ctx context.Context, patience time.Duration, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errTimeout)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := try()
