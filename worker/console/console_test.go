@@ -109,7 +109,8 @@ func TestConsole_RevealLeavesAnEntryFirst(t *testing.T) {
 	}
 }
 
-// A key may be called as a customer is: who may see some sources is offered theirs, and told of no other.
+// Who may change some sources is offered the keys of these and may give no other, which would send with what is
+// another customer's. A key may be called as a customer is: of others nothing is told.
 func TestConsole_KeysOfSomeSourcesOnly(t *testing.T) {
 	t.Parallel()
 	settings := &config.Config{
@@ -131,6 +132,12 @@ func TestConsole_KeysOfSomeSourcesOnly(t *testing.T) {
 			if got := r.get("lisa", path, accept); strings.Contains(got.body, "clinic-a-key") || strings.Contains(got.body, "unused-key") {
 				t.Errorf("%s, %q tells of keys of others: %d\n%s", path, accept, got.status, got.body)
 			}
+		}
+	}
+	for key, want := range map[string]int{"clinic-a-key": http.StatusForbidden, "unused-key": http.StatusForbidden, "no-key": http.StatusForbidden, "lab-key": http.StatusOK} {
+		form := []string{"name", "lab-3", "source_id", "00000000-0000-4000-8000-000000000001", "key", key, "environment", "development", "on_unknown", "resend", "slug_guard", "on", "reason", "x"}
+		if got := r.post("lisa", "/sources", asJSON, form...); got.status != want {
+			t.Errorf("with %s she gets %d, want %d: %s", key, got.status, want, got.body)
 		}
 	}
 	if got := r.get("ada", "/sources", "text/html"); !strings.Contains(got.body, "unused-key") || !strings.Contains(got.body, "clinic-a-key") {

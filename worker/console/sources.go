@@ -159,11 +159,11 @@ func (s *sourceRow) judge(v *overview.Overview) {
 	}
 }
 
-// keyNames are those of the configuration and of the workers; for who may see some sources only those of these:
-// a key may be called as a customer is.
+// keyNames are those that the user may give to a source: of the configuration and of the workers; for who may
+// change some sources only those that these have. A key may be called as a customer is.
 func (r *request) keyNames(v *overview.Overview) []string {
 	var all []string
-	if r.user.May(access.See, "") {
+	if r.user.May(access.Sources, "") {
 		for name := range r.console.settings().Keys {
 			all = append(all, name)
 		}
@@ -173,7 +173,9 @@ func (r *request) keyNames(v *overview.Overview) []string {
 	} else {
 		rows, _ := r.sources() // as far as they are known
 		for _, row := range rows {
-			all = append(all, row.Key)
+			if r.user.May(access.Sources, row.Source) {
+				all = append(all, row.Key)
+			}
 		}
 	}
 	slices.Sort(all)
@@ -203,6 +205,15 @@ type sourceData struct {
 	Problems []string // of a form that was sent
 	status   int      // for them
 	New      bool
+}
+
+// mayGive refuses a key that no source has which the user may change: messages would be sent with what is another
+// customer's.
+func (r *request) mayGive(key string) error {
+	if r.user.May(access.Sources, "") || slices.Contains(r.keyNames(nil), key) {
+		return nil
+	}
+	return &problem{Status: http.StatusForbidden, Text: "you may change some sources only, and none of these has that key; nothing was changed", Mend: "give a key that one of them has, or ask somebody who may change all sources"}
 }
 
 // registry is that of the user, with a reason.
@@ -284,6 +295,9 @@ func (c *Console) putSource(w http.ResponseWriter, r *request, name string, isNe
 		if one = strings.TrimSpace(one); one != "" {
 			s.Hold = append(s.Hold, one)
 		}
+	}
+	if err := r.mayGive(s.Key); err != nil {
+		return err
 	}
 	var revision uint64
 	if !isNew {

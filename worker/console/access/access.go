@@ -45,11 +45,11 @@ const (
 	Resume  Action = "resume"
 	Hold    Action = "hold"
 	Release Action = "release"
-	Reveal  Action = "reveal" // bodies and hidden headers of one dead letter
-	Edit    Action = "edit"   // of its body, which shows it
-	Export  Action = "export" // of bodies
-	Sources Action = "sources"
-	Audit   Action = "audit" // to read it
+	Reveal  Action = "reveal"  // bodies and hidden headers of one dead letter
+	Edit    Action = "edit"    // of its body, which shows it
+	Export  Action = "export"  // of bodies
+	Sources Action = "sources" // to add, change and remove them; who may do that with some gives them the keys that these have
+	Audit   Action = "audit"   // to read it
 )
 
 // Actions are all that there are.
