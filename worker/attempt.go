@@ -157,8 +157,8 @@ func (w *Worker) attemptContext(d *delivery) (context.Context, context.CancelFun
 	return ctx, func() {}
 }
 
-// ServerTime returns the time by the clock of the NATS server, with which deadlines are compared.
-// Until Run has asked for it, it is that of this host.
+// ServerTime returns the time by the clock of the NATS server, which deadlines are compared with.
+// Before Run has asked the server for it, it is the time of this host.
 func (w *Worker) ServerTime() time.Time { return w.clock.Now() }
 
 // localTime is an instant of the NATS server's clock by this host's.

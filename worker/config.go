@@ -83,10 +83,10 @@ type Config struct {
 	// Concurrency is how many attempts are in flight over all sources. Each source has an equal
 	// share for its REQUESTs and one for its other messages, and more while others need less. A
 	// source gets its first attempt and the rest of its share at once, however many sources there
-	// are: while others hold more than their shares, say because their far side hangs, up to half
-	// as many again are in flight, plus one for each source. The worker narrows the limit to what
-	// the far side copes with. Trouble that one source alone meets narrows that source alone.
-	// Default 64.
+	// are. While others hold more than their shares, for example because their far side hangs,
+	// the total may exceed Concurrency by half, plus one attempt for each source. The worker
+	// narrows the limit to what the far side copes with. Trouble of a single source narrows only
+	// that source. Default 64.
 	Concurrency int
 	// PullBytes bounds the messages of one pull, in bytes. Default 8 MiB, at least the server's
 	// max payload.
@@ -97,8 +97,9 @@ type Config struct {
 	// DrainTimeout is how long attempts in flight may go on after Run's context ends, before they
 	// are cancelled and handed back. Default 30s; −1 cancels at once.
 	DrainTimeout time.Duration
-	// HoldAfterDeadLetter settles later messages of an order token held, unsent, after one was
-	// dead-lettered, until a replay of that one is delivered. It costs one read of the ledger for
+	// HoldAfterDeadLetter settles the later messages of an order token as held, without sending
+	// them, once a message of the token is dead-lettered. It stops when a replay of that message
+	// is delivered, or when its dead letter is discarded. It costs one read of the ledger for
 	// each ordered message, and one write of some 100 bytes for each held one. Default: later
 	// messages go on.
 	HoldAfterDeadLetter bool
@@ -106,9 +107,9 @@ type Config struct {
 	// is settled poison. Default 64 MiB.
 	MaxClaim int64
 	// MaxClaimMemory bounds the memory for the bodies of claim-checked messages over all attempts
-	// in flight, in bytes. A message that finds no room waits for it, keeps its lease, and nothing
-	// is counted. Answers for which a Deliverer calls [AnswerRoom] share the memory and get at most
-	// half of it. A source that holds some already leaves a quarter to others. One body and one
+	// in flight, in bytes. A message without room waits for it under its lease, and no attempt is
+	// counted. Answers for which a Deliverer calls [AnswerRoom] share the memory and get at most
+	// half of it. A source that already holds some must leave a quarter to others. One body and one
 	// answer at a time may exceed the bound, so that a source that holds nothing does not wait for
 	// the large bodies of others. Copies that the Deliverer makes are not counted. Default 256 MiB.
 	MaxClaimMemory int64
@@ -119,11 +120,11 @@ type Config struct {
 	// AttemptTimeout bounds an attempt whose Deliverer does not return. The worker checks it
 	// every tenth of AckWait. Default 10m.
 	AttemptTimeout time.Duration
-	// BreakerAfter is how many requests in a row must fail through the far side's own trouble (it
-	// answered 408 or 5xx, or not at all) before what they have in common is paused for all
-	// workers and probed: a destination, a source, or the host if two sources and destinations
-	// failed with no success between. The same refusal of a source that often in a row (see
-	// [Failure]) pauses the source. Default 5; −1 means never.
+	// BreakerAfter is the number of requests in a row that must fail through the far side's own
+	// trouble (it answered 408 or 5xx, or not at all) before all workers pause and probe what the
+	// requests have in common: a destination, a source, or the host if two sources and
+	// destinations failed with no success between. The source is paused as well when the far side
+	// refuses it the same way that often in a row (see [Failure]). Default 5; −1 means never.
 	BreakerAfter int
 	// Limiter grants requests under a limit shared with other workers; nil means no limit.
 	Limiter Limiter
@@ -133,7 +134,7 @@ type Config struct {
 	// pulled, sent or settled. A message that does not open is settled held. nil means that sealed
 	// messages wait.
 	Ring *seal.Ring
-	// RequireSeal has a message that is not sealed settled poison. Default false.
+	// RequireSeal settles every message that is not sealed as poison. Default false.
 	RequireSeal bool
 	// ReplyAllow are the reply subjects accepted besides redox.reply.<source>.>;
 	// {source} is replaced. nil means "_INBOX.>".
@@ -147,12 +148,13 @@ type Config struct {
 	Logger *slog.Logger
 	// Registerer for the redoxworker_* metrics; nil means none.
 	Registerer prometheus.Registerer
-	// MetricSources is how many sources have series of their own at most: those whose messages fail,
-	// then those with most messages. All others share the label value "(other)". Default 100.
+	// MetricSources is the largest number of sources with metric series of their own: first those
+	// whose messages fail, then those with most messages. All others share the label value
+	// "(other)". Default 100.
 	MetricSources int
-	// Tracer provides spans for each delivery and the parts of its way, in the trace that came with
-	// the message; nil means none. The trace context of a message is passed on either way. Spans have
-	// ids, classes and numbers alone.
+	// Tracer records a span for each delivery and for each step of it, in the trace that the message
+	// belongs to; nil means none. The trace context of a message is passed on either way. Spans hold
+	// only ids, classes and numbers.
 	Tracer trace.TracerProvider
 	// Audit keeps an entry of each settlement; nil means none.
 	Audit audit.Sink
@@ -193,12 +195,13 @@ type Retry struct {
 	MaxAge time.Duration
 	// RequestMaxAge is how old a REQUEST without a deadline of its own may become. Default 5m.
 	RequestMaxAge time.Duration
-	// MaxAttempts is after how many failed attempts a message is settled exhausted; attempts that
-	// MaxAge leaves out do not count. 0 means no limit.
+	// MaxAttempts is the number of failed attempts after which a message is settled exhausted.
+	// Attempts that MaxAge leaves out do not count. 0 means no limit.
 	MaxAttempts int
-	// PoisonAfter is after how many attempts in a row without an end a message is settled poison,
-	// as when it kills its workers. Only attempts during which it was its worker's only suspect
-	// count; it is sent alone after the third. Default 5; −1 means never.
+	// PoisonAfter is the number of attempts in a row that did not come to an end, for example
+	// because the message kills its workers, after which the message is settled poison. An
+	// attempt counts only if no other suspect was in flight in its worker; after the third, the
+	// message is sent alone. Default 5; −1 means never.
 	PoisonAfter int
 }
 
@@ -274,10 +277,11 @@ func (r Retry) Delay(attempts int) time.Duration {
 	return (*verdict.Rules)(&r).Delay(attempts)
 }
 
-// Next returns the wait after the given number of failed attempts, for a message that may be tried
-// for left more, if limited, and whose far side asked for a wait of after, 0 for none. A jittered
-// wait is drawn evenly from 0 to delay. ok is false when no time is left for another attempt: the
-// message is given up. Next is a pure function, and does not look at MaxAttempts.
+// Next returns the wait after the given number of failed attempts. left is how much longer the
+// message may be tried, if limited is true; after is the wait that the far side asked for, 0 for
+// none. A jittered wait is drawn evenly from 0 to delay. ok is false when no time is left for
+// another attempt: the message is given up. Next is a pure function, and does not look at
+// MaxAttempts.
 func (r Retry) Next(attempts int, after, left time.Duration, limited bool) (delay time.Duration, jittered, ok bool) {
 	return (*verdict.Rules)(&r).Next(attempts, after, left, limited)
 }

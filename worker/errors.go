@@ -21,30 +21,30 @@ var (
 	ErrAttemptTimeout = lease.ErrAttemptTimeout
 )
 
-// Failure is what an error of a [Deliverer] can tell the worker. An error need not have all
-// of these methods, and need not come from this package: each method is looked for by itself,
-// in the error and in all that it wraps, one by one or joined. What any of them says counts;
-// false, zero and "" say nothing, as does Attempted with true. So a wrapper takes nothing
-// back: it adds.
+// Failure is what an error of a [Deliverer] can tell the worker. An error needs only the
+// methods that apply, and need not come from this package. The worker looks for each method
+// separately, in the error and in every error that it wraps or joins, and each result counts.
+// False, zero and "", and true from Attempted, mean nothing: a wrapper can add to what it
+// wraps, but cannot take anything back.
 //
-// Where several things are said, the first of these decides:
+// If several apply, the first of these decides:
 //
 //  1. UnknownOutcome, and DoubtfulOutcome, where Source.Hold is true: settled held
 //  2. Poison: settled poison
 //  3. Held: settled held
 //  4. Permanent: settled rejected
 //  5. Attempted is false: the message waits, and nothing is counted. UnknownOutcome and
-//     DoubtfulOutcome overrule it: a request was written
+//     DoubtfulOutcome override it, since they mean that a request was written
 //  6. none of them: the attempt counts, and the message is tried again
 //
-// SourceRefused says whom the far side refuses, where it refuses: the same refusal
+// A refusal with SourceRefused counts against the source instead of the message: the same refusal
 // Config.BreakerAfter times in a row pauses the source, and its messages are tried again instead
 // of being settled rejected.
 //
 // The longest RetryAfter counts. Pauses and SafeError are the outermost that are not empty;
-// of joined errors, SafeError is that of the one that decides. A method that panics says
-// nothing, but the outcome is unknown then, as after a panic of the Deliverer, unless it is
-// one of the last five.
+// of joined errors, SafeError is that of the one that decides. A method that panics counts
+// as absent. Unless it is one of the last five, the outcome is then unknown, as after a
+// panic of the Deliverer.
 type Failure interface {
 	// Permanent: another attempt cannot help. The message is settled rejected.
 	Permanent() bool

@@ -62,11 +62,11 @@ func (p *Pauses) Pause(ctx context.Context, source string, d time.Duration, reas
 	return p.store.Pause(ctx, scope, d, p.by, reason)
 }
 
-// PauseDestination is Pause for the messages of a source to one destination alone, or of every source to
-// it if source is "". The destination is named as in its scope, in whichever case: see
-// [Source.MessageScopes]. Other messages go on; those behind a message of the same order wait. What was
-// held back comes again half a minute after the pause has ended at the latest, and within five minutes
-// where it is thousands of messages.
+// PauseDestination is Pause for the messages of a source to one destination only, or those of every
+// source to it if source is "". The name of the destination is the one in its scope, in upper or lower
+// case; see [Source.MessageScopes]. Other messages go on, except those that wait behind a paused message
+// of the same order token. Once the pause has ended, messages that were held back are delivered again
+// within half a minute, or within five minutes if there are thousands.
 func (p *Pauses) PauseDestination(ctx context.Context, source, destination string, d time.Duration, reason string) error {
 	scope, err := operatorScope(source, destination)
 	if err = errors.Join(err, CheckDestination(destination)); err != nil {
@@ -109,8 +109,9 @@ func operatorScope(source, destination string) (string, error) {
 // mostDestination bounds the name of a destination in bytes.
 const mostDestination = 100
 
-// CheckDestination refuses what cannot be the name of a destination: it has 1 to 100 letters, digits,
-// dots, dashes and underscores. The error does not show what was given, which may be anything.
+// CheckDestination returns an error unless destination can be the name of one: 1 to 100 letters,
+// digits, dots, dashes and underscores. The error does not quote the argument, which may hold
+// anything.
 func CheckDestination(destination string) error {
 	if n := len(destination); n == 0 || n > mostDestination || strings.ContainsFunc(destination, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
@@ -120,8 +121,8 @@ func CheckDestination(destination string) error {
 	return nil
 }
 
-// Target takes the scope of a pause apart that an operator made: its source, "" for all, and its
-// destination, "" where everything of the source is paused. ok is false for a scope of another kind.
+// Target splits the scope of an operator's pause into its source, "" for all, and its destination,
+// "" if everything of the source is paused. ok is false for a scope of another kind.
 func (p Paused) Target() (source, destination string, ok bool) {
 	kind, rest, _ := strings.Cut(p.Scope, ":")
 	switch source, destination, _ = strings.Cut(rest, ":"); {
@@ -135,7 +136,7 @@ func (p Paused) Target() (source, destination string, ok bool) {
 	return source, destination, kind == "source" || kind == "dest"
 }
 
-// Holds reports whether it is an operator's pause of a destination that messages of the source may go to.
+// Holds reports whether p is an operator's pause of a destination and applies to the source.
 func (p Paused) Holds(source string) bool {
 	whose, destination, ok := p.Target()
 	return ok && destination != "" && (whose == "" || whose == source)

@@ -9,10 +9,11 @@ import (
 )
 
 // SetSources replaces the sources that the worker serves, before Run or while it runs. A new
-// source is served at once. A source that is left out is not pulled from any more; what is in
-// flight of it is delivered, by the functions that it had. A source that stays goes on; its new
-// scopes apply to messages that are pulled from now on, its new functions also to what is in hand.
-// An error names every bad source and changes nothing. It is safe for concurrent use.
+// source is served at once. The worker stops pulling from a source that is left out, and delivers
+// its messages in flight with the functions that it had. A source that stays is served without a
+// break: its new scopes apply to messages pulled from now on, its new functions also to messages
+// already in hand. An error names every bad source and changes nothing. It is safe for concurrent
+// use.
 func (w *Worker) SetSources(list []Source) error {
 	if w.config.AllSources {
 		return errors.New("worker: SetSources: Config.AllSources is set: the worker serves all there are")

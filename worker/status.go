@@ -16,16 +16,16 @@ type Status struct {
 	Queue bool `json:"queue"`
 	// Sources is the number of sources that are served.
 	Sources int `json:"sources"`
-	// Consumers is the number of their consumers that the worker pulls from at present, because there
-	// is, or was a moment ago, something to send. Bound is how many of these were found or made.
+	// Consumers is the number of consumers that the worker pulls from at present, because they have
+	// messages or had some a moment ago. Bound is how many of these it has found or made.
 	Consumers int `json:"consumers"`
 	Bound     int `json:"bound"`
 	// InFlight is the number of messages being delivered.
 	InFlight int `json:"in_flight"`
 	// Concurrency is how many messages may be in flight at present.
 	Concurrency int `json:"concurrency"`
-	// Narrowed lists the sources that may have fewer messages in flight than Concurrency says,
-	// because of what their own messages met, with how many.
+	// Narrowed maps each source whose own trouble limits it to fewer messages in flight than
+	// Concurrency to that limit.
 	Narrowed map[string]int `json:"narrowed,omitempty"`
 	// Slow lists the sources with messages that have been in delivery or settlement for over ten
 	// seconds, those with most of them first, ten at most.
@@ -107,9 +107,9 @@ func (w *Worker) Served() map[string][]string {
 	return scopesOf(w.sources)
 }
 
-// InHand returns the sequences in the queue of at most so many messages that the worker has in
-// hand, to be sent or until their settlement is confirmed, by consumer (see
-// [contract.Prefix.LaneConsumer]). It is safe for concurrent use, also before Run.
+// InHand returns, by consumer (see [contract.Prefix.LaneConsumer]), the sequences in the queue
+// of the messages that the worker has in hand, until their settlement is confirmed: no more
+// than most of them. It is safe for concurrent use, also before Run.
 func (w *Worker) InHand(most int) map[string][]uint64 {
 	w.mu.Lock()
 	begun := w.begun
