@@ -20,7 +20,8 @@ import (
 
 func TestRecord_WhatArrived(t *testing.T) {
 	t.Parallel()
-	g := newRig(t, &Server{KeepBodies: true})
+	told := make(chan Arrival, 2)
+	g := newRig(t, &Server{KeepBodies: true, Observe: func(a Arrival) { told <- a }})
 	token := g.token()
 	text := keyed("m-1", "")
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -41,6 +42,10 @@ func TestRecord_WhatArrived(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	all[0].TraceID, all[1].TraceID = "", "" // of the answers, which come later
+	if diff := cmp.Diff(all, []Arrival{<-told, <-told}); diff != "" {
+		t.Errorf("told otherwise than recorded: %s", diff)
 	}
 	if got.Start.Before(before) || got.End.Before(got.Start) {
 		t.Errorf("from %v to %v", got.Start, got.End)

@@ -226,6 +226,13 @@ func (x *exchange) close(status int) {
 		return
 	}
 	x.ended = true
+	if done := x.closeRecord(status); done != nil && x.s.Observe != nil {
+		x.s.Observe(*done)
+	}
+}
+
+// closeRecord returns what was recorded of the arrival; nil where nothing is.
+func (x *exchange) closeRecord(status int) *Arrival {
 	now := x.s.now()
 	l := &x.s.log
 	l.mu.Lock()
@@ -237,9 +244,12 @@ func (x *exchange) close(status int) {
 		x.key.open--
 		l.forget(x.key)
 	}
-	if x.rec != nil {
-		x.rec.Finish, x.rec.End, x.rec.Status = l.tick, now, status
+	if x.rec == nil {
+		return nil
 	}
+	x.rec.Finish, x.rec.End, x.rec.Status = l.tick, now, status
+	done := x.rec.Arrival
+	return &done
 }
 
 // finish is the end of the exchange, panics included.

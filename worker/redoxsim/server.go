@@ -57,6 +57,9 @@ type Server struct {
 	Matches int
 	// Export says what bulk exports have and how they behave.
 	Export Export
+	// Observe, when set, is told of each recorded arrival when its status is known, before the client is, and so
+	// without the TraceID. It is called by the goroutines of requests, which wait for it.
+	Observe func(Arrival)
 	// Required lists further required fields, by "DataModel:EventType", as dotted paths. Default: "Device:New" needs
 	// Device.ID (Redox, HTTP status codes).
 	Required map[string][]string

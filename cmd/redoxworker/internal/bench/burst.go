@@ -71,19 +71,12 @@ func (b *burstCommand) Run(ctx context.Context, a *cli.App) error {
 }
 
 func (b *burstCommand) validate() error {
-	var errs []error
-	for _, f := range []struct {
-		name     string
-		n, least int
-	}{{"messages", b.Messages, 1}, {"sources", b.Sources, 3}, {"requests", b.Requests, 1}} {
-		if f.n < f.least || f.n > harmMaxMany {
-			errs = append(errs, cli.Usagef("--%s: %d; use %d to %d", f.name, f.n, f.least, harmMaxMany))
-		}
-	}
-	if b.Rest < 0 || b.Latency < 0 {
-		errs = append(errs, cli.Usagef("--rest and --latency: use 0s or more"))
-	}
-	return errors.Join(errs...)
+	var mistakes mistakes
+	mistakes.within("--messages", b.Messages, 1, harmMaxMany)
+	mistakes.within("--sources", b.Sources, 3, harmMaxMany)
+	mistakes.within("--requests", b.Requests, 1, harmMaxMany)
+	mistakes.bad(b.Rest < 0 || b.Latency < 0, "--rest and --latency: use 0s or more")
+	return errors.Join(mistakes...)
 }
 
 func (b *burstCommand) both(ctx context.Context, a *cli.App) (r burstResult, err error) {

@@ -76,12 +76,8 @@ func (h *harmCommand) Run(ctx context.Context, a *cli.App) error {
 }
 
 func (h *harmCommand) validate() (harms []harmKind, err error) {
-	var errs []error
-	bad := func(cond bool, format string, args ...any) {
-		if cond {
-			errs = append(errs, cli.Usagef(format, args...))
-		}
-	}
+	var mistakes mistakes
+	bad, within := mistakes.bad, mistakes.within
 	all := allHarms()
 	for _, name := range h.Harms {
 		i := slices.IndexFunc(all, func(b harmKind) bool { return b.name == name })
@@ -93,15 +89,15 @@ func (h *harmCommand) validate() (harms []harmKind, err error) {
 		harms = all
 	}
 	for _, n := range h.Sources {
-		bad(n < 3 || n > maxSources, "--sources: %d; use 3 to %d", n, maxSources)
+		within("--sources", n, 3, maxSources)
 	}
-	bad(h.Rate < 1 || h.Rate > harmMaxRate, "--rate: %d; use 1 to %d", h.Rate, harmMaxRate)
+	within("--rate", h.Rate, 1, harmMaxRate)
 	bad(h.Duration <= 0 || h.Duration > 10*time.Minute, "--duration: %v; use more than 0s, up to 10m", h.Duration)
-	bad(h.Many < 1 || h.Many > harmMaxMany, "--many: %d; use 1 to %d", h.Many, harmMaxMany)
-	bad(h.Some < 1 || h.Some > harmMaxMany, "--some: %d; use 1 to %d", h.Some, harmMaxMany)
+	within("--many", h.Many, 1, harmMaxMany)
+	within("--some", h.Some, 1, harmMaxMany)
 	bad(h.Latency < 0 || h.Latency > 10*time.Second, "--latency: %v; use 0s to 10s", h.Latency)
 	bad(h.Patience <= 0, "--patience: %v; use more than 0s", h.Patience)
-	return harms, errors.Join(errs...)
+	return harms, errors.Join(mistakes...)
 }
 
 // quotaLine is the worker's quota in its configuration.
@@ -151,7 +147,7 @@ func (h *harmCommand) round(ctx context.Context, s *scene, harm harmKind) (r har
 	s.traffic.settled(ctx, from, to, harm.source, stepPatience)
 	r.Before = h.lanes(s, from, to, harm.source)
 
-	if err := harm.start(ctx, h, s); err != nil {
+	if err := harm.start(ctx, s); err != nil {
 		return r, err
 	}
 	loaded := make(chan error, 1)
@@ -167,7 +163,7 @@ func (h *harmCommand) round(ctx context.Context, s *scene, harm harmKind) (r har
 	r.During = h.lanes(s, from, to, harm.source)
 
 	ended := time.Now()
-	if err := errors.Join(harm.stop(ctx, h, s), s.answerIn(ctx, 0)); err != nil { // what waits in order goes one by one
+	if err := errors.Join(harm.stop(ctx, s), s.answerIn(ctx, 0)); err != nil { // what waits in order goes one by one
 		return r, err
 	}
 	s.drained(ctx, h.Patience)

@@ -82,7 +82,7 @@ func (b harmKind) names() string {
 }
 
 // start begins the trouble.
-func (b harmKind) start(ctx context.Context, _ *harmCommand, s *scene) error {
+func (b harmKind) start(ctx context.Context, s *scene) error {
 	if b.begin != nil {
 		if err := b.begin(ctx, s); err != nil {
 			return err
@@ -111,7 +111,7 @@ func (b harmKind) load(ctx context.Context, h *harmCommand, s *scene) error {
 }
 
 // stop ends the trouble.
-func (b harmKind) stop(ctx context.Context, _ *harmCommand, s *scene) error {
+func (b harmKind) stop(ctx context.Context, s *scene) error {
 	err := s.rules(ctx)
 	if b.mend != nil {
 		err = errors.Join(err, b.mend(ctx, s))

@@ -79,10 +79,7 @@ func toldByReadyz(state service.Status) (lines []string) {
 func harmTable(results []harmResult) string {
 	t := newTable()
 	t.AppendHeader(table.Row{"sources", "harm", "SEND p99 ms", "during", "", "REQUEST p99 ms", "during", "", "published", "delivered", "dead", "lost", "doubled", "disordered", "drained s"})
-	columns := make([]table.ColumnConfig, 15)
-	for i := range columns {
-		columns[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
-	}
+	columns := numbers(15)
 	columns[1].Align, columns[1].AlignHeader = text.AlignLeft, text.AlignLeft
 	t.SetColumnConfigs(columns)
 	for _, r := range results {

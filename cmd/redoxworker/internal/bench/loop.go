@@ -45,32 +45,41 @@ const (
 )
 
 func (b *loopCommand) validate() error {
-	var errs []error
-	bad := func(cond bool, format string, args ...any) {
-		if cond {
-			errs = append(errs, cli.Usagef(format, args...))
-		}
-	}
+	var mistakes mistakes
+	bad, within := mistakes.bad, mistakes.within
 	for _, n := range b.InFlight {
-		bad(n < 1 || n > maxInFlight, "--in-flight: %d; use 1 to %d", n, maxInFlight)
+		within("--in-flight", n, 1, maxInFlight)
 	}
 	for _, n := range b.Size {
 		bad(n < minSize || n > maxSize, "--size: %d bytes; use %d to %d", n, minSize, maxSize)
 	}
 	for _, n := range b.Sources {
-		bad(n < 1 || n > maxSources, "--sources: %d; use 1 to %d", n, maxSources)
+		within("--sources", n, 1, maxSources)
 	}
-	bad(b.Idle < 0 || b.Idle > maxSources, "--idle: %d; use 0 to %d", b.Idle, maxSources)
-	bad(b.Keys < 0 || b.Keys > maxKeys, "--keys: %d; use 0 to %d", b.Keys, maxKeys)
-	bad(b.Messages < 1 || b.Messages > maxMessages, "--messages: %d; use 1 to %d", b.Messages, maxMessages)
+	within("--idle", b.Idle, 0, maxSources)
+	within("--keys", b.Keys, 0, maxKeys)
+	within("--messages", b.Messages, 1, maxMessages)
 	bad(b.Duration <= 0 || b.Duration > maxDuration, "--duration: %v; use more than 0s, up to %v", b.Duration, maxDuration)
-	bad(b.Rounds < 1 || b.Rounds > 100, "--rounds: %d; use 1 to 100", b.Rounds)
-	bad(b.Rate < 1 || b.Rate > 10_000, "--rate: %d; use 1 to 10000", b.Rate)
-	bad(b.Backlog < 0 || b.Backlog > maxMessages, "--backlog: %d; use 0 to %d", b.Backlog, maxMessages)
+	within("--rounds", b.Rounds, 1, 100)
+	within("--rate", b.Rate, 1, 10_000)
+	within("--backlog", b.Backlog, 0, maxMessages)
 	bad(b.Quiet <= 0 || b.Quiet > time.Hour, "--quiet: %v; use more than 0s, up to 1h", b.Quiet)
 	bad(b.NATSServer != "" && !b.Fleet, "--nats-server: is for --fleet")
 	bad(b.Latency < 0 || b.Latency > 10*time.Second, "--latency: %v; use 0s to 10s", b.Latency)
-	return errors.Join(errs...)
+	return errors.Join(mistakes...)
+}
+
+// mistakes are those in the flags of one command.
+type mistakes []error
+
+func (m *mistakes) bad(cond bool, format string, args ...any) {
+	if cond {
+		*m = append(*m, cli.Usagef(format, args...))
+	}
+}
+
+func (m *mistakes) within(flag string, n, least, most int) {
+	m.bad(n < least || n > most, "%s: %d; use %d to %d", flag, n, least, most)
 }
 
 // byteSize is a size in bytes, written 500, 1KB or 1MB (powers of 1000).

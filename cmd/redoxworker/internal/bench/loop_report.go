@@ -7,7 +7,6 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // loopResult is what was found for one setting: medians over the rounds. Latencies are
@@ -97,11 +96,7 @@ func median(list []float64) float64 {
 func loopTable(results []loopResult) string {
 	t := newTable()
 	t.AppendHeader(table.Row{"in flight", "size", "sources", "msg/s", "raw", "ratio", "CPU µs", "raw", "ratio", "MB", "raw", "p50 ms", "raw", "p99 ms", "raw"})
-	columns := make([]table.ColumnConfig, 15)
-	for i := range columns {
-		columns[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
-	}
-	t.SetColumnConfigs(columns)
+	t.SetColumnConfigs(numbers(15))
 	for _, r := range results {
 		w, raw := r.Worker, r.Raw
 		row := table.Row{r.InFlight, byteSize(r.Size), r.Sources}

@@ -37,6 +37,15 @@ func harmProgress(a *cli.App, format string, args ...any) {
 	}
 }
 
+// numbers has all columns of a table to the right.
+func numbers(columns int) []table.ColumnConfig {
+	configs := make([]table.ColumnConfig, columns)
+	for i := range configs {
+		configs[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
+	}
+	return configs
+}
+
 // newTable is a table whose header is written as it is.
 func newTable() table.Writer {
 	t := table.NewWriter()

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/lmittmann/tint"
 
 	"github.com/redoxworker/redoxworker/config"
@@ -69,6 +70,14 @@ func readableDuration(_ []string, attr slog.Attr) slog.Attr {
 		attr.Value = slog.StringValue(attr.Value.Duration().String())
 	}
 	return attr
+}
+
+// Paint colors a line where colors are wanted; an empty one stays empty.
+func Paint(wanted bool, c text.Color, line string) string {
+	if !wanted || line == "" {
+		return line
+	}
+	return c.EscapeSeq() + line + text.Reset.EscapeSeq()
 }
 
 // Color reports whether a stream takes colors.

@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 
@@ -31,20 +32,15 @@ func standsAlone(a *cli.App, command string) error {
 // logSettings are the log's settings of command line and environment over a level of the
 // command's own, "" for none.
 func logSettings(a *cli.App, level string) (environ []string, flags map[string]any) {
-	flags = map[string]any{}
+	flags = a.Globals.Settings()
+	maps.DeleteFunc(flags, func(key string, _ any) bool { return !strings.HasPrefix(key, "log.") })
 	for _, e := range a.Environ {
 		if strings.HasPrefix(e, "REDOXWORKER_LOG_") {
 			environ = append(environ, e)
 		}
 	}
-	switch {
-	case a.Globals.LogLevel != "":
-		flags["log.level"] = a.Globals.LogLevel
-	case a.Env("REDOXWORKER_LOG_LEVEL") == "" && level != "":
+	if flags["log.level"] == nil && a.Env("REDOXWORKER_LOG_LEVEL") == "" && level != "" {
 		flags["log.level"] = level
-	}
-	if a.Globals.LogFormat != "" {
-		flags["log.format"] = a.Globals.LogFormat
 	}
 	return environ, flags
 }

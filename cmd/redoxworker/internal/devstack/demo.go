@@ -67,13 +67,12 @@ type demonstration struct {
 	open    map[string]*sample      // by id, those without a settlement or a reply
 	settled map[string]worker.Event // by id
 	replies map[string]outbox.Reply // by id, of REQUESTs
-	renewed map[uint64]bool         // refused tokens that were shown
 	done    chan struct{}           // closed when nothing is open
 }
 
 func newDemonstration(profile string, samples []sample, view *lines) *demonstration {
 	d := &demonstration{profile: profile, samples: samples, view: view, open: map[string]*sample{}, settled: map[string]worker.Event{},
-		replies: map[string]outbox.Reply{}, renewed: map[uint64]bool{}, done: make(chan struct{})}
+		replies: map[string]outbox.Reply{}, done: make(chan struct{})}
 	for i := range samples {
 		d.open[samples[i].file] = &samples[i]
 	}
@@ -86,7 +85,7 @@ func (d *demonstration) run(ctx context.Context, a *cli.App) (summary *demoSumma
 	d.stack, err = newStack(ctx, a, stackOptions{
 		natsListen: "127.0.0.1:0", simListen: "127.0.0.1:0", adminListen: "off", webListen: d.webListen(), profile: d.profile, logLevel: "error",
 		flags:   map[string]any{"worker.retry.initial": "600ms", "gateway.enabled": false},
-		redox:   &redoxsim.Server{MessageKey: arrivalKey},
+		redox:   &redoxsim.Server{MessageKey: arrivalKey, Observe: d.arrived},
 		observe: d.observe,
 	})
 	if err != nil {
@@ -109,7 +108,7 @@ func (d *demonstration) run(ctx context.Context, a *cli.App) (summary *demoSumma
 	err = d.perform(limited, publisher, worked)
 	cancel()
 	if err == nil && d.web {
-		d.tellSettled(a)
+		devLine(a, "settled", "\nAll is settled; everything runs on until Ctrl-C.")
 		<-ctx.Done() // somebody has seen enough
 	}
 	stop()
@@ -135,15 +134,6 @@ func (d *demonstration) tellWeb(a *cli.App) {
 	default:
 		a.Printf("The web console, until you end this with Ctrl-C: %s\n\n", d.stack.web())
 	}
-}
-
-// tellSettled says that nothing more will happen by itself.
-func (d *demonstration) tellSettled(a *cli.App) {
-	if !a.Globals.JSON {
-		a.Printf("\nAll is settled; everything runs on until Ctrl-C.\n")
-		return
-	}
-	a.Printf("{\"event\":\"settled\"}\n")
 }
 
 // perform publishes the samples and waits until each has its settlement and, if it asked

@@ -11,13 +11,13 @@ import (
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/contract"
 	"github.com/redoxworker/redoxworker/worker"
+	"github.com/redoxworker/redoxworker/worker/redoxsim"
 )
 
 // observe an event of the worker.
 func (d *demonstration) observe(e worker.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.showRefusedTokens()
 	brief := e
 	if e.Status != 0 {
 		brief.Error = "" // the status says it, and the line fits a terminal of 80
@@ -81,13 +81,9 @@ func (d *demonstration) stillOpen() string {
 	return strings.Join(slices.Sorted(maps.Keys(d.open)), ", ")
 }
 
-// showRefusedTokens shows what the worker has no event for: a 401 and the request after it
-// are one attempt. The caller holds mu.
-func (d *demonstration) showRefusedTokens() {
-	for _, a := range d.stack.sim.redox.Arrivals() {
-		if a.Status == http.StatusUnauthorized && a.Finish != 0 && !d.renewed[a.Seq] {
-			d.renewed[a.Seq] = true
-			d.view.show(happening{Event: "renew", Name: a.Key, Status: a.Status, Detail: "401, sent with a new token"})
-		}
+// arrived shows what the worker has no event for: a 401 and the request after it are one attempt.
+func (d *demonstration) arrived(a redoxsim.Arrival) {
+	if a.Status == http.StatusUnauthorized {
+		d.view.show(happening{Event: "renew", Name: a.Key, Status: a.Status, Detail: "401, sent with a new token"})
 	}
 }

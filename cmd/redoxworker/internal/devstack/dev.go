@@ -34,13 +34,9 @@ func (c DevCommand) Run(ctx context.Context, a *cli.App) error {
 	}
 	view := newLines(a, 36) // a UUID
 	defer view.close()
-	flags := map[string]any{}
-	for key, value := range a.Globals.Set {
-		flags[key] = value
-	}
 	s, err := newStack(ctx, a, stackOptions{
 		dir: c.Dir, natsListen: c.NATSListen, simListen: c.SimListen, adminListen: c.AdminListen, webListen: c.ConsoleListen, writeConfig: c.WriteConfig,
-		profile: c.Profile, platform: true, logLevel: "warn", flags: flags, redox: redox,
+		profile: c.Profile, platform: true, logLevel: "warn", flags: a.Globals.Settings(), redox: redox,
 		observe: func(e worker.Event) {
 			if h, ok := happened(e); ok {
 				if e.MessageID != "" { // a pause is of a scope
@@ -58,19 +54,19 @@ func (c DevCommand) Run(ctx context.Context, a *cli.App) error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(ctx) }()
 	if s.awaitReady(ctx, ended) {
-		devLine(a, "ready")
+		devLine(a, "ready", "ready")
 	}
 	err = <-ended
 	if err == nil {
-		devLine(a, "stopped")
+		devLine(a, "stopped", "stopped")
 	}
 	return err
 }
 
-// devLine tells people what dev itself does; programs read the lines of JSON around it.
-func devLine(a *cli.App, text string) {
+// devLine tells people what dev or demo itself does; programs read the lines of JSON around it.
+func devLine(a *cli.App, event, text string) {
 	if a.Globals.JSON {
-		a.Printf("{\"event\":%q}\n", text)
+		a.Printf("{\"event\":%q}\n", event)
 		return
 	}
 	a.Printf("%s\n", text)

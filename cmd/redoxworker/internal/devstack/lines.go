@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
 	"github.com/redoxworker/redoxworker/cmd/redoxworker/internal/cli"
 	"github.com/redoxworker/redoxworker/outbox"
 	"github.com/redoxworker/redoxworker/outbox/contract"
@@ -157,36 +159,20 @@ func (l *lines) print(h happening) {
 	if name == "" {
 		name = h.Message
 	}
-	text := fmt.Sprintf("%s  %s  %-*s  %s", l.paint(faint, fmt.Sprintf("%6.2fs", h.At)),
-		l.paint(colorOf(h.Event), fmt.Sprintf("%-9s", h.Event)), l.width, name, l.paint(faint, h.Detail))
-	fmt.Fprintln(l.out, strings.TrimRight(text, " "))
+	line := fmt.Sprintf("%s  %s  %-*s  %s", cli.Paint(l.color, text.Faint, fmt.Sprintf("%6.2fs", h.At)),
+		cli.Paint(l.color, colorOf(h.Event), fmt.Sprintf("%-9s", h.Event)), l.width, name, cli.Paint(l.color, text.Faint, h.Detail))
+	fmt.Fprintln(l.out, strings.TrimRight(line, " "))
 }
 
-// Colors of the terminal, as tint uses them.
-const (
-	faint  = "2"
-	red    = "91"
-	green  = "92"
-	yellow = "93"
-	blue   = "94"
-)
-
-func (l *lines) paint(color, text string) string {
-	if !l.color || text == "" {
-		return text
-	}
-	return "\x1b[" + color + "m" + text + "\x1b[0m"
-}
-
-func colorOf(event string) string {
+func colorOf(event string) text.Color {
 	switch event {
 	case "delivered", "answered", "resumed":
-		return green
+		return text.Bold
 	case "publish", "ask":
-		return blue
+		return text.Faint
 	case "retry", "renew", "wait", "paused", "abandoned":
-		return yellow
+		return text.FgMagenta
 	default: // what was not delivered
-		return red
+		return text.FgRed
 	}
 }

@@ -89,8 +89,8 @@ func TestLines_Color(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	l := &lines{out: &out, color: true, width: 3}
-	for event, color := range map[string]string{"delivered": green, "answered": green, "publish": blue, "retry": yellow, "renew": yellow,
-		"wait": yellow, "rejected": red, "poison": red} {
+	for event, color := range map[string]string{"delivered": "1", "answered": "1", "publish": "2", "retry": "35", "renew": "35",
+		"wait": "35", "rejected": "31", "poison": "31"} {
 		out.Reset()
 		l.print(happening{Event: event, Message: "m", Detail: "x"})
 		if want := "\x1b[" + color + "m" + event; !strings.Contains(out.String(), want) || strings.Count(out.String(), "\x1b[0m") != 3 {

@@ -115,6 +115,9 @@ func newSimulator(redox *redoxsim.Server, profile, flag, listen string, log *slo
 	if redox.Quota.Limit > 0 { // what is asked for is more than what a profile says
 		redox.SetQuota(redox.Quota)
 	}
+	if redox.Observe == nil {
+		redox.Observe = logRequests(log)
+	}
 	listener, err := openListener(flag, listen)
 	if err != nil {
 		return nil, err
@@ -139,7 +142,7 @@ const simGrace = 2 * time.Second
 
 // run answers until ctx ends, lets go of what hangs, and returns nil.
 func (s *simulator) run(ctx context.Context) error {
-	server := &http.Server{Handler: &requestLog{redox: s.redox, log: s.log}, ReadHeaderTimeout: 10 * time.Second,
+	server := &http.Server{Handler: s.redox, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(s.listener) }()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -202,9 +203,7 @@ func (s *stack) configure(a *cli.App, o stackOptions, admin string) (err error) 
 		return cli.Usagef("--write-config: %w", err)
 	}
 	environ, flags := logSettings(a, o.logLevel)
-	for key, value := range o.flags {
-		flags[key] = value
-	}
+	maps.Copy(flags, o.flags)
 	s.config, err = config.Load(config.Options{File: s.files.config, Environ: environ, Flags: flags})
 	return err
 }

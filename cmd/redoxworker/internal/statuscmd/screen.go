@@ -34,7 +34,7 @@ func screenOf(a *cli.App, c Status) *screen {
 	if !s.home {
 		s.height = 0
 	}
-	s.colour = s.width > 0 && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"
+	s.colour = s.width > 0 && a.Color(a.Stdout)
 	return s
 }
 
@@ -51,13 +51,7 @@ func (s *screen) text() []byte {
 	return []byte("\x1b[H" + strings.Join(lines, "\x1b[K\n") + "\x1b[K\n\x1b[J")
 }
 
-// paint changes nothing where no colours are wanted.
-func (s *screen) paint(c text.Color, line string) string {
-	if !s.colour || line == "" {
-		return line
-	}
-	return c.EscapeSeq() + line + text.Reset.EscapeSeq()
-}
+func (s *screen) paint(c text.Color, line string) string { return cli.Paint(s.colour, c, line) }
 
 // room is how many columns there are.
 func (s *screen) room() int {

@@ -2,7 +2,6 @@ package statuscmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -32,11 +31,8 @@ func (Workers) Run(ctx context.Context, a *cli.App) error {
 		return fmt.Errorf("asking the workers: %w", q.Explain(err))
 	}
 	if a.Globals.JSON {
-		encoder := json.NewEncoder(a.Stdout)
-		for _, w := range workers {
-			if err := encoder.Encode(w); err != nil {
-				return err
-			}
+		if err := cli.EncodeAll(a, workers); err != nil {
+			return err
 		}
 	} else if len(workers) > 0 {
 		a.Printf("%s\n", a.Fitted(workerTable(a, workers), 7))
