@@ -18,8 +18,8 @@ var ErrBehind = errors.New("outbox: not published, as an earlier message of its 
 type Published struct {
 	// Receipt has the ID of the message in any case.
 	Receipt
-	// Err is nil when the server has confirmed the message, else that of [Publisher.Publish],
-	// or [ErrBehind].
+	// Err is nil when the server has confirmed the message, else an error of
+	// [Publisher.Publish] or [ErrBehind].
 	Err error
 }
 

@@ -51,9 +51,8 @@ func NewBodies(js jetstream.JetStream, p contract.Prefix) *Bodies {
 // matches ErrQueueFull if the store is full and ErrNoStream if it is missing. After an error the
 // name holds what it held before, unless the header was stored and its confirmation was lost.
 //
-// The client library's own Put is not used: it has no bound but its context,
-// keeps chunks of a body of which a part was refused, and stores the header of an
-// object of which a part was refused.
+// The client library's own Put is not used: only its context bounds it, and if the server
+// refuses a chunk it keeps the other chunks and stores the header all the same.
 func (b *Bodies) Put(ctx context.Context, name string, body []byte) error {
 	_, err := b.PutFrom(ctx, name, bytes.NewReader(body))
 	return err
@@ -147,10 +146,10 @@ func (b *Bodies) Delete(ctx context.Context, name string) error {
 	return b.explain(b.remove(ctx, o), "delete a body")
 }
 
-// DeleteUnlessDead is Delete for the object of a message that is done, unless there is a
-// dead letter of this very message, which keeps it for a replay: an earlier delivery of
-// the message has written it and was cut off before the message was acknowledged. It
-// takes the right to read from the stream of dead letters.
+// DeleteUnlessDead deletes the object of a message that is done, unless a dead letter of
+// the same message keeps the object for a replay. Such a dead letter exists if an earlier
+// delivery wrote it and was cut off before the message was acknowledged. The caller needs
+// the right to read from the stream of dead letters.
 func (b *Bodies) DeleteUnlessDead(ctx context.Context, m Message) error {
 	dead := jsapi.Leader{JS: b.js, Stream: b.prefix.DeadStream()}
 	_, err := dead.Last(ctx, b.prefix.DeadSubject(m.Source, "*", b.prefix.DeadToken(m.ID, m.Sequence)))

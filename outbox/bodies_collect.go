@@ -45,10 +45,10 @@ type Collected struct {
 // replies that expired.
 //
 // A body that is named stays, also while its message is published, delivered, dead-lettered or
-// replayed. An object is removed only if its header is the very one that was there before its name
-// was looked for, in the work queue first: a message that leaves the queue for the dead letters is
-// there before it leaves; one that is replayed has its object touched before ([Bodies.Touch]), and
-// so a new header.
+// replayed. Collect looks for its name in the work queue first, since a dead letter is written
+// before its message leaves the queue. It removes an object only if the object's header has not
+// changed since that search began: a replay touches the object first ([Bodies.Touch]), which gives
+// it a new header.
 //
 // Any number of processes may collect at once. The streams of messages are read, one
 // message at a time, only where a source has a body that is old enough. It needs the

@@ -75,8 +75,8 @@ func (b *Bodies) GetOpened(ctx context.Context, name string, limit int64, o Open
 	return o.ReadAll(r)
 }
 
-// OpenOpened is Open for a body that may be sealed; see GetOpened. What it returns reads the sealed one:
-// give it to [Opening.Reader].
+// OpenOpened is Open for a body that may be sealed; see GetOpened. The result reads the sealed body:
+// pass it to [Opening.Reader].
 func (b *Bodies) OpenOpened(ctx context.Context, name string, limit int64, o Opening) (*BodyReader, error) {
 	if o.Sealed() && limit >= 0 {
 		limit = seal.Size(limit)

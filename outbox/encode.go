@@ -10,12 +10,11 @@ import (
 	"github.com/redoxworker/redoxworker/outbox/internal/wire"
 )
 
-// Encode makes the NATS message that stores m: its publish subject, headers
-// and body (shared with m). It checks what Decode checks, so that a worker
-// finds nothing to refuse, and returns a *ContractError. A non-empty OrderKey
-// is an error: make the token first, or use a [Publisher], which does. The Nats-Msg-Id
-// is <source>:<id>; with an order secret a Publisher replaces it by one that no other
-// source can make.
+// Encode makes the NATS message that stores m: its publish subject, headers and body
+// (shared with m). It makes the same checks as Decode, so that a worker finds nothing to
+// refuse; a failed check is a *ContractError. A non-empty OrderKey is an error: make the
+// token first, or use a [Publisher], which does. The Nats-Msg-Id is <source>:<id>; with
+// an order secret a Publisher replaces it by one that no other source can make.
 func (m Message) Encode(p contract.Prefix) (*nats.Msg, error) {
 	explicit := m.Method
 	m.fill()

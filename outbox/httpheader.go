@@ -38,8 +38,8 @@ var neverSet = map[string]string{
 // neverBegin are prefixes of more such headers.
 var neverBegin = [...]string{"Proxy-", "Redox-", "Sec-", "X-Forwarded-"}
 
-// HeaderPolicy decides which HTTP headers a message may set. The zero policy allows those that
-// FHIR and Redox's Carequality queries need.
+// HeaderPolicy decides which HTTP headers a message may set. The zero policy allows the
+// headers that FHIR and Redox's Carequality queries need.
 type HeaderPolicy struct {
 	// Allow are names, without regard to case, in which * stands for any number of letters. nil
 	// means Prefer, If-*, X-Sender-Organization-Id and X-User-Id; an empty slice none.

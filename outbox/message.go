@@ -24,12 +24,11 @@ type Message struct {
 	Lane contract.Lane
 	// Kind defaults to KindDataModel.
 	Kind Kind
-	// Method and Path are for kinds fhir and platform: the path below the kind's
-	// base path with its query string. A worker percent-encodes what no URI has, such as
-	// blanks, | and letters outside ASCII, and leaves every %XX as it is: a percent
-	// sign itself is %25. Of kind fhir it may be a link of an answer as it stands, such as the
-	// URL of the next page, if that leads to the workers' redox.base_url. Method defaults to POST, for fhir and platform without a body
-	// to GET.
+	// Method and Path are for kinds fhir and platform: the path below the kind's base path with its query string. A
+	// worker percent-encodes what no URI has, such as blanks, | and letters outside ASCII, and leaves every %XX as it
+	// is: a percent sign itself is %25. For kind fhir, Path may also be an unchanged link from an answer, such as the
+	// URL of the next page, if it leads to the workers' redox.base_url. Method defaults to POST, or to GET for fhir
+	// and platform without a body.
 	Method, Path string
 	// ContentType and Accept are passed on. Empty means the kind's default, JSON.
 	ContentType, Accept string
@@ -65,14 +64,15 @@ type Message struct {
 	// as it is known. Decode sets it to what a replay says, else to all before Position; Encode
 	// writes it beside Position.
 	Behind uint64
-	// PossibleDuplicate says that the publisher may have published the message before, at a time
-	// that the queue has forgotten. The worker says so in its reply.
+	// PossibleDuplicate says that the publisher may have published the message before, so long
+	// ago that the queue no longer recognises it. The worker repeats that in its reply.
 	PossibleDuplicate bool
 	// ClearReply has a worker send an unsealed reply to a sealed message if the reply subject is
 	// not stored: the caller has no ring of keys.
 	ClearReply bool
-	// Envelope and SealedHeaders are those of a sealed message, see [Message.Seal]: its Method, Path,
-	// ContentType, Accept, Header and Body are in there. Both are empty for one that is not sealed.
+	// Envelope and SealedHeaders belong to a sealed message, see [Message.Seal]: Envelope holds the
+	// key that its Body is encrypted with, SealedHeaders its Method, Path, ContentType, Accept and
+	// Header, encrypted. Both are empty if the message is not sealed.
 	Envelope, SealedHeaders string
 	// Body is in the format of the Kind. A byte order mark in front of JSON is ignored.
 	Body []byte

@@ -65,9 +65,9 @@ type PublisherConfig struct {
 	// RequireSeal refuses what is not sealed where there is no Ring, and replies that are not sealed;
 	// see [ErrUnsealedReply].
 	RequireSeal bool
-	// Trace returns the W3C trace context of a message that has none, from the context in which it
-	// is published; oteltrace.FromContext does so for OpenTelemetry. It must be safe for concurrent
-	// use. If it panics the message goes without a trace context. nil means that there is none.
+	// Trace returns the W3C trace context for a message without one, taken from the context of the
+	// publish; oteltrace.FromContext does so for OpenTelemetry. It must be safe for concurrent use.
+	// If it panics the message goes without a trace context. nil means that there is none.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	// Lint is asked about each message before it is stored. If it returns an error nothing is
 	// stored, and Publish returns that error wrapped. It must be safe for concurrent use and must
@@ -151,15 +151,14 @@ func (p *Publisher) JetStream() jetstream.JetStream { return p.js }
 // id when m has none, and the token of an order key. m.Body must not change
 // meanwhile.
 //
-// Until a confirmation comes the write is repeated under the same id, which
-// the queue recognises, as long as ctx lasts and the queue surely remembers
-// the id: for nine minutes, and on a single server until that is restarted.
-// After that the error is [ErrInDoubt], unless the message is a REQUEST, which
-// may be asked twice.
+// Publish repeats the write under the same id, which the queue recognises, until a
+// confirmation comes. It does so while ctx lasts and the queue is certain to remember the
+// id: for nine minutes, and on a single server until that server is restarted. After that
+// the error is [ErrInDoubt], unless the message is a REQUEST, which may be asked twice.
 //
-// So an error after a timeout does not prove that nothing was stored: publish
-// again with the ID of the Receipt, which is set also beside an error. If it
-// is ErrInDoubt, the message may then be sent twice.
+// So an error after a timeout does not prove that nothing was stored: publish again with
+// the ID of the Receipt, which is set even when there is an error. After ErrInDoubt the
+// message may then be sent twice.
 //
 // Errors: *[ContractError], *[SizeError], [seal.ErrAway], [ErrQueueFull], [ErrNoStream],
 // [ErrPermission], [ErrInDoubt], that of PublisherConfig.Lint, else the reason for which ctx ended.

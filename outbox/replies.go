@@ -38,11 +38,12 @@ type RepliesConfig struct {
 	Prefix contract.Prefix
 	// Source whose durable replies are read: all below redox.reply.<source>. Required.
 	Source string
-	// Name tells readers apart that each want every reply; processes that share the work have
-	// the same. It is of letters, digits, - and _. Empty is a reader like another.
+	// Name distinguishes readers that each want every reply; processes that share the work
+	// use the same Name. It consists of letters, digits, - and _. The empty Name is a reader
+	// of its own.
 	Name string
-	// Since is when the oldest reply that a new reader gets was stored; zero means the oldest
-	// that there is. A reader that exists goes on where it was.
+	// Since is the time from which a new reader gets the stored replies; zero means from the
+	// oldest. An existing reader continues where it was.
 	Since time.Time
 	// InFlight is how many replies all processes with this Name may handle at once. 0 means 1:
 	// replies are handled one after the other, as they were stored, which is the order of the
@@ -50,8 +51,9 @@ type RepliesConfig struct {
 	// should have the same InFlight and AckWait: those of the last one to start count, unless it
 	// has no right to change the consumer.
 	InFlight int
-	// AckWait is how long after its last sign of life the replies of a process go to another. 0
-	// means 10 s. It is renewed while a reply is handled, however long that takes.
+	// AckWait is the time after the last sign of life of a process at which its replies go to
+	// another one. 0 means 10 s. It is renewed while a reply is handled, however long that
+	// takes.
 	AckWait time.Duration
 	// MaxClaim bounds a body in the object store, in bytes. 0 means 64 MiB, -1 no bound.
 	MaxClaim int64
@@ -59,7 +61,7 @@ type RepliesConfig struct {
 	LeaveBodies bool
 	// Ring opens sealed replies; without it they stay as they are, with an error beside them.
 	Ring *seal.Ring
-	// RequireSeal has replies that are not sealed come without their bodies, beside an [ErrUnsealedReply].
+	// RequireSeal removes the bodies of replies that are not sealed and adds [ErrUnsealedReply] to them.
 	RequireSeal bool
 }
 
@@ -99,15 +101,15 @@ func isReaderName(s string) bool {
 }
 
 // Replies reads the durable replies of one source (those to subjects under redox.reply.<source>.),
-// each at least once, whenever they come: what was read is kept by the server, in a durable
-// consumer, so that another process goes on where one has ended. A reply is stored for 24 hours.
+// each at least once. The server keeps the position of the reader in a durable consumer, so that
+// another process continues where one has ended. A reply is stored for 24 hours.
 //
 // It needs the rights to look at and pull from the consumer <source>-replies, or
 // <source>-replies-<name>, of the stream REDOX_REPLIES, and to acknowledge there; deploy/nats has
-// them. The consumer is made by who may: by this one at its first reply, and then the server
-// forgets it when nobody has asked for 48 hours, or by an operator with [Replies.Provision].
-// Whoever makes a consumer can have the server write what it reads to any subject, so that
-// applications which do not trust each other should not have that right.
+// them. Replies makes the consumer at its first reply, if it has the right to; the server then
+// removes the consumer after 48 hours without a request. Otherwise an operator makes it with
+// [Replies.Provision]. The right to make a consumer includes having the server write what it
+// reads to any subject: do not give it to applications that do not trust each other.
 type Replies struct {
 	js     jetstream.JetStream
 	config RepliesConfig
@@ -133,9 +135,9 @@ type Received struct {
 	again *time.Duration // it is not done, and wanted again so much later
 }
 
-// Again has the reply come again, not before delay has passed, instead of being done when the
-// loop goes on. With an InFlight of 1 all behind it wait meanwhile. It must be called in the
-// body of the loop.
+// Again has the reply delivered again, no sooner than after delay, instead of being done when the loop goes
+// on. With an InFlight of 1 all later replies wait meanwhile. It must be called in the body
+// of the loop.
 func (r *Received) Again(delay time.Duration) { r.again = new(max(delay, 0)) }
 
 // NewReplies returns a reader on js. It makes no request.
@@ -149,8 +151,8 @@ func NewReplies(js jetstream.JetStream, cfg RepliesConfig) (*Replies, error) {
 	return &Replies{js: js, config: cfg.WithDefaults(), bodies: NewBodies(js, cfg.Prefix)}, nil
 }
 
-// Provision makes the consumer for readers that may not make it. The server keeps it also when
-// nobody asks. A consumer that exists goes on where it was.
+// Provision makes the consumer for readers that may not make it. The server keeps it even if
+// nobody reads. An existing consumer continues where it was.
 func (r *Replies) Provision(ctx context.Context) error {
 	consumer, err := r.open(ctx)
 	if err != nil {
@@ -177,15 +179,15 @@ func (r *Replies) Provision(ctx context.Context) error {
 //		handle(reply)
 //	}
 //
-// A reply is done when the loop goes on behind it, unless [Received.Again] was called: what was
-// handled when the process dies, or when the loop is left in the middle, comes again. A handler
-// that must not do a thing twice remembers the Sequence.
+// A reply is done when the loop moves on to the next one, unless [Received.Again] was called. A
+// reply that is being handled when the process dies or the loop is left comes again: a handler
+// that must not act twice remembers the Sequence.
 //
-// An error without a reply (nil) says why none can be read at the moment, or why not its body in
-// the object store: [ErrNoStream], [ErrPermission] and others; the loop may go on, which waits and
-// tries again. An error beside a reply is one of its body which no wait would mend,
-// [ErrBodyMissing], [ErrBodyAltered], a *[SizeError], [ErrUnsealedReply] or an error of package seal, or says that something is stored there
-// that is no reply of a worker; such a reply is done like others when the loop goes on.
+// An error with a nil reply says why no reply, or no body from the object store, can be read at the moment:
+// [ErrNoStream], [ErrPermission] and others. If the loop goes on, All waits and tries again. An error with a reply is
+// permanent. It is about the body ([ErrBodyMissing], [ErrBodyAltered], a *[SizeError], [ErrUnsealedReply] or an error
+// of package seal), or says that the stored message is not the reply of a worker. Such a reply is done like any other
+// when the loop goes on.
 //
 // All may be ranged over by many goroutines at once. A panic of the loop's body leaves the
 // reply as it is: it comes again.

@@ -47,8 +47,9 @@ type Reply struct {
 	// BodyObject names the object in REDOX_BODIES that holds a body too large
 	// for a message; Body is then empty.
 	BodyObject string
-	// Envelope and SealedHeaders are those of a sealed reply; see [Reply.Open]. Its ContentType, Header and
-	// Body are in there. Both are empty for one that is not sealed, or was opened.
+	// Envelope and SealedHeaders belong to a sealed reply, see [Reply.Open]: Envelope holds the key that
+	// its Body is encrypted with, SealedHeaders its ContentType and Header, encrypted. Both are empty if
+	// the reply is not sealed, or was opened.
 	Envelope, SealedHeaders string
 	// Unseal reads the body that an object holds sealed; nil where it is not. It is set beside
 	// the BodyObject of a reply that was opened and whose body was left in the object store.
@@ -61,8 +62,9 @@ type Reply struct {
 func (r Reply) OK() bool { return r.Settlement == Delivered && r.Error == "" }
 
 // ReplyID is the Nats-Msg-Id of the durable reply to a message that the work queue has
-// stored: a repeated write is dropped, and no other message's reply is taken for it, of this
-// id at another time or of another source.
+// stored. With it the server drops a repeated write of the reply, and never mistakes the
+// reply to another message for it, not even one with the same message id from another time
+// or source.
 func (m Message) ReplyID() string {
 	return fmt.Sprintf("%s:%s:%d:%d:reply", m.Source, m.ID, m.Sequence, m.Stored.UnixNano())
 }

@@ -32,12 +32,12 @@ func isSealedAnswer(name string) bool {
 	return name == contract.HeaderContentType || strings.HasPrefix(name, contract.AnswerHeaderPrefix)
 }
 
-// Sealed reports whether the message is sealed: its Body is encrypted, or that in the object store, and
-// what its headers have of a patient.
+// Sealed reports whether the message is sealed: its body, here or in the object store, and its headers
+// with patient data are encrypted.
 func (m *Message) Sealed() bool { return m.Envelope != "" }
 
-// Opening decrypts the body of a message or reply that was opened, while it is read. The zero value is that
-// of one which was not sealed.
+// Opening decrypts the body of an opened message or reply while it is read. The zero value belongs to one
+// that was not sealed.
 type Opening struct {
 	key    seal.DataKey
 	sealed bool
@@ -71,8 +71,9 @@ func (o Opening) Open(body []byte) ([]byte, error) {
 	return o.key.Open(body, o.size)
 }
 
-// Seal returns the message with its body and the headers that are of a patient encrypted. The
-// message needs an ID, and its token made. One that is sealed already stays as it is.
+// Seal returns the message with its body and its headers with patient data encrypted. The
+// message needs an ID, and an OrderToken in place of its OrderKey. A message that is already
+// sealed stays as it is.
 func (m Message) Seal(ring *seal.Ring, p contract.Prefix) (Message, error) {
 	if m.Sealed() {
 		return m, nil
@@ -122,9 +123,8 @@ func (m *Message) sealEncoded(msg *nats.Msg) {
 	msg.Header[contract.HeaderSeal], msg.Header[contract.HeaderSealed] = []string{m.Envelope}, []string{m.SealedHeaders}
 }
 
-// Open is the reverse of Seal: it checks, besides, what [Decode] checks of a message that is not
-// sealed. A body in the object store, or one that streams, is read through the Opening. A message that is not sealed stays as
-// it is.
+// Open is the reverse of Seal. It also makes the checks that Decode makes of a message that is not sealed. A body in
+// the object store, or one that streams, is read through the Opening. A message that is not sealed stays as it is.
 //
 // The error is a *[ContractError], or one of package seal: where [seal.Decided] is false, another
 // time may open it.
@@ -177,8 +177,8 @@ func (m *Message) openHead(ring *seal.Ring, p contract.Prefix) (h seal.Headers, 
 	return h, o, nil
 }
 
-// Reseal remakes the envelope of a sealed message with the key that seals at present; body and headers
-// stay as they are. changed is false if the envelope has that key already.
+// Reseal makes a new envelope for a sealed message with the present sealing key; body and headers stay
+// as they are. changed is false if the envelope already uses that key.
 func (m Message) Reseal(ring *seal.Ring, p contract.Prefix) (envelope string, changed bool, err error) {
 	for _, id := range m.sealIDs() {
 		if envelope, changed, err = ring.Rewrap(m.Envelope, m.sealLines(p, id)...); !errors.Is(err, seal.ErrAltered) {
@@ -217,8 +217,8 @@ func (m *Message) sealLines(p contract.Prefix, id string) []string {
 	return []string{"message", p.String(), m.Source, id, string(lane), m.OrderToken, string(kind), m.ReplyTo}
 }
 
-// SealReply seals what the headers of an encoded reply have of a patient. It leaves the body in msg
-// as it is and returns the data key for it.
+// SealReply seals the headers of an encoded reply that may hold patient data. It leaves the body in
+// msg as it is and returns the data key for it.
 func SealReply(ring *seal.Ring, p contract.Prefix, source string, msg *nats.Msg) (seal.DataKey, error) {
 	h := seal.Headers{Size: int64(len(msg.Data)), Headers: make(map[string]string)}
 	for name := range msg.Header {

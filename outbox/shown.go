@@ -33,11 +33,11 @@ func (m Message) Format(f fmt.State, _ rune) { m.shown().Print(f) }
 // LogValue is what Format prints, as a group.
 func (m Message) LogValue() slog.Value { return m.shown().LogValue() }
 
-// MarshalJSON is what Format prints, as an object: a log must not hold a body because a
-// Message was part of something. To store a message take Encode and [Decode].
+// MarshalJSON is what Format prints, as an object, so that a body does not reach a log as
+// part of another value. To store a message use Encode and [Decode].
 func (m Message) MarshalJSON() ([]byte, error) { return m.shown().JSON() }
 
-// UnmarshalJSON always fails: what MarshalJSON makes has lost the body.
+// UnmarshalJSON always fails: the output of MarshalJSON has no body.
 func (m *Message) UnmarshalJSON([]byte) error {
 	return errors.New("outbox: a Message cannot be read from JSON, which never has its body: store what Encode makes and read it with Decode")
 }
