@@ -30,9 +30,9 @@ func (d *Store) Last(ctx context.Context) (uint64, error) {
 	return state.LastSeq, err
 }
 
-// Of returns the dead letter of the message that had an id and a sequence in the work queue, without its
-// body: its subject tells it at once, among any number. Without a source it is that of any. [ErrNotFound]
-// means that there is none.
+// Of returns the dead letter, without its body, of the message with an id and a sequence in the work
+// queue. It looks the subject up directly, so the number of dead letters does not matter. Without a
+// source it takes the dead letter of any source. ErrNotFound means that there is none.
 func (d *Store) Of(ctx context.Context, source, id string, sequence uint64) (Stored, error) {
 	msg, err := d.letters.Last(ctx, d.config.Prefix.DeadSubject(cmp.Or(source, "*"), "*", d.config.Prefix.DeadToken(id, sequence)))
 	switch {

@@ -49,11 +49,12 @@ func (g Grouping) Names() []string {
 	return slices.Clone(g.names)
 }
 
-// Has reports whether it is counted by name.
+// Has reports whether name is among the names of g.
 func (g Grouping) Has(name string) bool { return slices.Contains(g.Names(), name) }
 
-// Count is the number of dead letters that agree in all that they are counted by. Other fields are
-// empty. In the row of those for which there was no more room, a text is (others) and Status is -1.
+// Count is the number of dead letters with the same values in all fields of the [Grouping]. The
+// other fields are empty. The row that collects what exceeds the limit of rows has the text
+// (others) and the Status -1 in the fields of the Grouping.
 type Count struct {
 	// Source is also empty when the subject of the messages named none.
 	Source     string            `json:"source,omitempty"`

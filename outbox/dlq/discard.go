@@ -26,14 +26,15 @@ type DiscardOptions struct {
 // became of each. An error is the last thing it yields. It may be ended at any
 // time and run again; what is under way then is finished first.
 //
-// A body in the object store goes with the last dead letter that names it,
-// unless a message in the work queue names it too. A dead letter that a
-// replay was interrupted at, and whose message is in the work queue or was
-// settled, is not discarded but finished: AlreadyReplayed.
+// A body in the object store goes with the last dead letter that names it, unless a
+// message in the work queue names it too. If a replay was interrupted at a dead letter,
+// and its message is in the work queue or was settled, Discard completes the replay
+// instead, with the Outcome [AlreadyReplayed].
 //
-// With order.after_dead_letter hold, what waited behind it does so no longer. Of one order
-// token 256 runs of messages may be discarded that have others waiting before them; beyond
-// that a dead letter stays, with the Outcome Behind, until those were replayed or discarded.
+// With order.after_dead_letter hold, messages that waited behind it stop waiting for it. For
+// one order token, up to 256 runs of messages may be discarded while others wait before
+// them; beyond that a dead letter stays, with the Outcome [Behind], until those were
+// replayed or discarded.
 func (d *Store) Discard(ctx context.Context, s Selection, o DiscardOptions) iter.Seq2[Handled, error] {
 	return func(yield func(Handled, error) bool) {
 		objects := objectUse{letters: d}

@@ -18,9 +18,9 @@ import (
 // its reply is found; [contract.HeaderEdited] says that it was edited. The dead letter is deleted when
 // the message is confirmed, and its body with it.
 //
-// A run that is killed before the message was stored leaves the dead letter as it was. AlreadyReplayed
-// is the Outcome where the message was stored before: by such a run, or by another with the body that
-// the dead letter had.
+// A run that is killed before the message is stored leaves the dead letter as it was. The Outcome is
+// [AlreadyReplayed] if the message had been stored before: by an interrupted run, or by a replay with
+// the original body.
 func (d *Store) Edit(ctx context.Context, l Stored, body []byte, o ReplayOptions) (Handled, error) {
 	if len(body) == 0 {
 		return Handled{}, errors.New("outbox: an edited body is empty: discard the dead letter instead")

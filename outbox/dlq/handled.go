@@ -48,8 +48,8 @@ type Handled struct {
 	Outcome      Outcome `json:"outcome"`
 	// Reason says why it stays: one safe text.
 	Reason string `json:"reason,omitempty"`
-	// ReplayID and Sequence are those of its new message in the work queue. In a dry
-	// run, and for AlreadyReplayed where nobody knows any more, Sequence is 0.
+	// ReplayID and Sequence are those of its new message in the work queue. Sequence is 0
+	// in a dry run, and for AlreadyReplayed if it is no longer known.
 	ReplayID string `json:"replay_id,omitempty"`
 	Sequence uint64 `json:"sequence,omitempty"`
 	// DeadlineDropped says that its deadline had passed and was left out.

@@ -21,12 +21,12 @@ type OrderPlace struct {
 	Sequence uint64
 }
 
-// HeldToken is an order token that waits: with order.after_dead_letter hold, a message
-// that was dead-lettered holds all later messages of its token behind it.
+// HeldToken is an order token that waits: with order.after_dead_letter hold, a
+// dead-lettered message holds back all later messages of its token.
 //
-// Its size does not depend on how many messages wait. A dead letter names the one before it in its
-// order ([HeaderDeadBehind]), so that the position up to which nothing waits tells of each replay
-// whether its turn has come.
+// Its size does not depend on how many messages wait. A dead letter names the position of the
+// message before it in its order ([HeaderDeadBehind]). A replay compares that with the position up
+// to which nothing waits, and so knows whether its turn has come.
 type HeldToken struct {
 	Source string `json:"source"`
 	// Token is the order token; see [outbox.Message].
@@ -59,8 +59,8 @@ type gap [2]uint64
 // maxGaps bounds the gaps of one token. One takes up to 43 bytes.
 const maxGaps = 256
 
-// Blocks reports whether a message has to wait, and for which: the position of the first that
-// waits, or 0 when that is not known.
+// Blocks reports whether a message has to wait. by is the position of the first message that
+// waits, or 0 if that is not known.
 func (t HeldToken) Blocks(at OrderPlace) (by uint64, blocked bool) {
 	switch {
 	case t.Damaged:
@@ -71,7 +71,7 @@ func (t HeldToken) Blocks(at OrderPlace) (by uint64, blocked bool) {
 	return t.First, true
 }
 
-// Waits reports whether the message of a position was held and is not through yet.
+// Waits reports whether the message at a position was held and still waits.
 func (t HeldToken) Waits(position uint64) bool {
 	return position > t.Through && position <= t.Last && t.gapAt(position) < 0
 }

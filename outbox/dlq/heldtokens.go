@@ -24,16 +24,15 @@ const heldKeys = "hold"
 // heldMarker is how long the bucket shows that a held token was released.
 const heldMarker = time.Minute
 
-// HeldTokens keeps which order tokens wait for a person, in the ledger bucket that all
+// HeldTokens records which order tokens wait for a person, in the ledger bucket that all
 // workers share. Every change is a compare-and-set, and every read comes from the
 // bucket's leader. It is safe for concurrent use, in any number of processes.
 //
-// The order of effects is what makes it hold through crashes, where any of them may be
-// repeated. A worker calls Hold before it writes a dead letter, and Release when it has
-// delivered a message that was held, before it acknowledges it. A replay has the place of
-// its dead letter ([contract.HeaderOrderPosition], [contract.HeaderOrderBehind]) and changes nothing here. A
-// discard takes the message out of the order before it deletes the dead letter. Of one token
-// no two messages may be in the hands of workers at a time.
+// The order of effects keeps the record right through crashes; any effect may be repeated. A worker calls
+// Hold before it writes a dead letter, and Release when it has delivered a message that was held, before it
+// acknowledges it. A replay has the place of its dead letter ([contract.HeaderOrderPosition],
+// [contract.HeaderOrderBehind]) and changes nothing here. A discard takes the message out of the order
+// before it deletes the dead letter. Of one token no two messages may be in the hands of workers at a time.
 type HeldTokens struct {
 	js     jetstream.JetStream
 	bucket string
@@ -48,7 +47,8 @@ func NewHeldTokens(js jetstream.JetStream, p contract.Prefix) *HeldTokens {
 	return &HeldTokens{js: jsapi.Present(js), bucket: p.LedgerBucket()}
 }
 
-// Load returns what waits of a token. A token that is not held has no Last, and is no error.
+// Load returns what waits behind a token. A token that is not held is no error: its Last is
+// 0.
 func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken, error) {
 	kv, err := h.open(ctx)
 	if err != nil {
@@ -66,8 +66,8 @@ func (h *HeldTokens) Load(ctx context.Context, source, token string) (HeldToken,
 	return decodeHeld(entry), nil
 }
 
-// Hold notes that a message was dead-lettered, and returns the position of the message before it,
-// for its dead letter. It is no error if this is noted already.
+// Hold records that a message was dead-lettered, and returns the position of the message before
+// it, which goes into its dead letter. Repeating it is no error.
 func (h *HeldTokens) Hold(ctx context.Context, at OrderPlace) (behind uint64, err error) {
 	err = h.change(ctx, at.Source, at.Token, func(t *HeldToken) bool {
 		behind = t.hold(at)
@@ -76,8 +76,8 @@ func (h *HeldTokens) Hold(ctx context.Context, at OrderPlace) (behind uint64, er
 	return behind, err
 }
 
-// Release notes that a message was delivered that nothing blocked. It is no error if it was not
-// held.
+// Release records that a message that nothing blocked was delivered. It is no error if the
+// message was not held.
 func (h *HeldTokens) Release(ctx context.Context, at OrderPlace) error {
 	return h.change(ctx, at.Source, at.Token, func(t *HeldToken) bool {
 		t.release(at.Position)
@@ -95,7 +95,8 @@ func (h *HeldTokens) skip(ctx context.Context, at OrderPlace) (full bool, err er
 	return full, err
 }
 
-// Clear releases a token, whatever waits: for dead letters that were removed by other means.
+// Clear releases a token, whatever waits behind it. Use it after dead letters were removed
+// by other means.
 func (h *HeldTokens) Clear(ctx context.Context, source, token string) error {
 	return h.change(ctx, source, token, func(t *HeldToken) bool {
 		*t = HeldToken{Source: source, Token: token, revision: t.revision}

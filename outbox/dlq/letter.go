@@ -150,9 +150,9 @@ func Decode(p contract.Prefix, in outbox.Stored) (Letter, error) {
 // expected an empty subject and found it taken: an earlier write succeeded.
 func IsAlreadyStored(err error) bool { return jsapi.AlreadyStored(err) }
 
-// StoredBefore reports whether the dead letter on a subject was stored before an instant: where
-// that is before its message was, it is that of another. It takes the right to read from the
-// stream of dead letters. Safe for concurrent use.
+// StoredBefore reports whether the dead letter on a subject was stored before an instant. One
+// that is older than a message belongs to another message. The caller needs the right to read
+// from the stream of dead letters. Safe for concurrent use.
 func StoredBefore(ctx context.Context, js jetstream.JetStream, p contract.Prefix, subject string, at time.Time) (bool, error) {
 	js = jsapi.Present(js)
 	dead, err := jsapi.Leader{JS: js, Stream: p.DeadStream()}.Last(ctx, subject)

@@ -48,8 +48,8 @@ type Page struct {
 }
 
 // Page returns a run of the dead letters that q selects, the newest first. It reads the stream from
-// its end, without bodies, in blocks that grow: for the newest ones the number of dead letters does
-// not matter; for those that are rare every one that the sources and settlements of q select is read
+// its end, without bodies, in growing blocks. The number of dead letters does not matter for the
+// newest ones. For rare ones, every dead letter that the sources and settlements of q select is read
 // once, in a few requests. It keeps no more than the page. The Bodies are nil; with q.Models those
 // of the page are read, one by one.
 func (d *Store) Page(ctx context.Context, q Query, o PageOptions) (Page, error) {

@@ -19,19 +19,19 @@ import (
 type Query struct {
 	// Sources by name; outbox.NoSource stands for dead letters whose subject named none.
 	Sources []string
-	// SourcePatterns are patterns of sources, as those of path.Match: "clinic-*". Those whose subject
-	// named no source are selected by "*" alone. They are compared with each dead letter, while Sources
-	// are looked up by subject.
+	// SourcePatterns are patterns of sources, as those of path.Match: "clinic-*". Only "*" selects
+	// those whose subject named no source. They are compared with each dead letter, while Sources are
+	// looked up by subject.
 	SourcePatterns []string
-	// Places are those of dead letters in their stream, see Stored.DeadSequence, and Through the last of
-	// these to be selected: what is stored later is not. 0 means no bound.
+	// Places are places of dead letters in their stream, see [Stored.DeadSequence]. Through is the last
+	// place to be selected: dead letters that are stored later are left out. 0 means no bound.
 	Places  []uint64
 	Through uint64
 	// Settlements, all but Delivered.
 	Settlements []outbox.Settlement
 	// IDs are message ids. One may be in use by several sources: name the source too.
 	IDs []string
-	// WithReplays has IDs stand for their replays as well.
+	// WithReplays selects the replays of the IDs as well.
 	WithReplays bool
 	// DataModels and EventTypes of the body's Meta, as [contract.SafeName] shows them: NoName
 	// stands for all that are not shown. Bodies in the object store are read only
@@ -45,15 +45,15 @@ type Query struct {
 	Errors []string
 	// OrderTokens are those of ordered messages.
 	OrderTokens []string
-	// Replays is how often a message was replayed at least.
+	// Replays selects messages that were replayed at least this often.
 	Replays int
 	// Since and Until bound the instant of the settlement: Since <= At < Until.
 	Since, Until time.Time
-	// Stored selects those stored then or later. It limits what is read, while Since is compared in
-	// each.
+	// Stored selects dead letters that were stored then or later. It limits what is read, whereas
+	// every dead letter is read to compare Since.
 	Stored time.Time
-	// Models fills in DataModel and EventType of each dead letter, except those
-	// whose body is in the object store. It takes reading all bodies.
+	// Models fills in DataModel and EventType of each dead letter whose body is not in
+	// the object store. It has all bodies read.
 	Models bool
 
 	ids map[string]bool // of IDs, where they are many; see indexed

@@ -12,8 +12,8 @@ import (
 )
 
 // Restore stores a dead letter that was exported. A body that does not fit in a message goes into the
-// object store. stored is false where the stream has this dead letter already, or another one of the
-// same message and place in the queue: it is left as it is.
+// object store. stored is false if the stream already has this dead letter, or another one of the
+// same message and place in the queue, which is left as it is.
 func (d *Store) Restore(ctx context.Context, l Letter) (stored bool, err error) {
 	if l.MessageID == "" || !l.Settlement.Valid() || l.Settlement == outbox.Delivered || l.At.IsZero() {
 		return false, errors.New("outbox: it is no dead letter: message id, settlement or instant is missing or unknown")

@@ -83,7 +83,8 @@ func (d *Store) Header(ctx context.Context, l Stored) (nats.Header, error) {
 	return h, nil
 }
 
-// Kept returns the body of a dead letter as it is stored: a sealed one is sealed. See Body for the errors.
+// Kept returns the body of a dead letter as it is stored, without opening a sealed one. See Body for the
+// errors.
 func (d *Store) Kept(ctx context.Context, l Stored) ([]byte, error) {
 	if name := l.Object(); name != "" {
 		limit := d.config.MaxClaim
@@ -201,10 +202,10 @@ func (d *Store) required(l Stored) (sealed Letter, unsealed, err error) {
 	return sealed, nil, err
 }
 
-// Rewrap has a dead letter opened by the key that seals now, instead of the one that it was sealed with: its body
-// stays as it is. done is false where there is nothing to do: it is not sealed, or by that key. The new one is written
-// under the subject of the old one, which is deleted then; a crash in between leaves both, of which a replay takes the
-// new one alone. [ErrNotFound] means that somebody has replayed or discarded it, or does so.
+// Rewrap seals the data key of a dead letter with the present sealing key; the body stays as it is. done is false if
+// there is nothing to do: the dead letter is not sealed, or already uses that key. Rewrap writes the new dead letter
+// under the subject of the old one, and then deletes the old one. A crash in between leaves both, and a replay takes
+// only the new one. ErrNotFound means that the dead letter has been replayed or discarded, or is being so.
 func (d *Store) Rewrap(ctx context.Context, l Stored) (done bool, err error) {
 	if !l.Sealed() {
 		return false, nil

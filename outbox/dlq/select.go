@@ -46,9 +46,9 @@ type place struct {
 // order is that of all messages of the token.
 func (p place) order() place { return place{source: p.source, token: p.token} }
 
-// Select finds the dead letters that q selects, in the order in which they are
-// to be sent again: that in which the work queue took the messages first. The id of a
-// message of a source that has none any more stands for those of its replays. An id may be
+// Select finds the dead letters that q selects, in the order in which they are to be sent
+// again: the order in which the work queue first took the messages. If a message of a
+// source has no dead letter any more, its id stands for those of its replays. An id may be
 // in use by several sources; see [Selection.Shared].
 func (d *Store) Select(ctx context.Context, q Query) (Selection, error) {
 	if err := d.check(q); err != nil {
@@ -123,7 +123,8 @@ func (s Selection) Len() int { return len(s.entries) }
 // Query returns the query that made s.
 func (s Selection) Query() Query { return s.query }
 
-// IDs are the message ids of the dead letters, by source; [contract.NoSource] stands for none.
+// IDs returns the message ids of the dead letters, by source; [contract.NoSource] stands for
+// none.
 func (s Selection) IDs() map[string][]string {
 	ids := map[string][]string{}
 	for _, e := range s.entries {
@@ -142,8 +143,8 @@ func (s Selection) Sequences() map[uint64]bool {
 	return all
 }
 
-// Missing are those of the message ids, in the query that made s, that have no
-// dead letter of any source.
+// Missing returns those of the message ids, in the query that made s, without a dead
+// letter of any source.
 func (s Selection) Missing(ids []string) []string {
 	there := make(map[string]bool, len(s.found))
 	for key := range s.found {

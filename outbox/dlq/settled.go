@@ -43,9 +43,9 @@ type ReplayNote struct {
 // maxNotes bounds the replays of one message that are asked for.
 const maxNotes = 100
 
-// Replays answers how the replays of a message of a source were settled, as far as the ledger remembers
-// it: a month. One that is not settled, or has a number that a message of the application had, is not
-// among them. It is a request for each.
+// Replays returns how the replays of a message of a source were settled. The ledger remembers that for
+// a month. It leaves out a replay that is not settled, or whose id an application's message had. It
+// makes one request for each replay.
 func (d *Store) Replays(ctx context.Context, source, id string) (notes []ReplayNote, err error) {
 	for n := 1; n <= maxNotes; n++ {
 		replay := replayID(id, n)

@@ -65,8 +65,8 @@ func (e *SharedIDError) Error() string {
 	return fmt.Sprintf("message id %s is that of messages of %d sources, %s%s: name the source", wire.Line(e.ID), len(e.Sources), strings.Join(shown, ", "), more)
 }
 
-// UnreadableError is about one message of the dead-letter stream that is no dead letter: something
-// other than a worker wrote it.
+// UnreadableError is about one message of the dead-letter stream that is not a dead letter, since
+// something other than a worker wrote it.
 type UnreadableError struct {
 	Sequence uint64
 	Reason   error
@@ -87,11 +87,11 @@ type Config struct {
 	// MaxClaim bounds a body read from the object store, in bytes. 0 means
 	// 64 MiB, -1 no bound.
 	MaxClaim int64
-	// Ring opens sealed dead letters, and seals what is edited or restored. nil means that sealed ones stay
-	// closed.
+	// Ring opens sealed dead letters, and seals what is edited or restored. nil leaves sealed ones closed.
 	Ring *seal.Ring
-	// RequireSeal seals a dead letter that is not sealed when it is replayed, as workers would refuse it, and refuses one that
-	// cannot be: there is no Ring, or its body is in the object store.
+	// RequireSeal seals an unsealed dead letter when it is replayed, because workers would refuse it otherwise. A
+	// replay is refused if the dead letter cannot be sealed, since there is no Ring or its body is in the object
+	// store.
 	RequireSeal bool
 	// ReadEvent reads the data model and the event type of a body, which may be anything; ReadEvent of
 	// package worker/redox does. nil means that they are not known, and that no [Query] can ask for them.
