@@ -19,9 +19,9 @@ import (
 // Algorithm names a signature algorithm as JOSE does (RFC 7518).
 type Algorithm string
 
-// The algorithms that assertions are signed with. SMART requires RS384 and ES384
-// of a server; Redox's own sample signs with RS384, and nothing tells that Redox
-// takes another than these two. The others are used where they are asked for.
+// The algorithms that assertions are signed with. SMART requires servers to support RS384
+// and ES384. Redox's own sample signs with RS384, and nothing shows that Redox takes any
+// other than these two. The others are used only on request.
 const (
 	RS256 Algorithm = "RS256" // RSA, PKCS#1 v1.5, SHA-256
 	RS384 Algorithm = "RS384" // RSA, PKCS#1 v1.5, SHA-384
@@ -138,8 +138,8 @@ func checkRSA(p *rsa.PublicKey) error {
 	return nil
 }
 
-// With returns the key as one that signs with an algorithm; "" changes nothing. A
-// key of another kind than the algorithm's is an error.
+// With returns the key for signing with an algorithm; "" changes nothing. It returns an
+// error if the key is of another kind than the algorithm needs.
 func (k Key) With(a Algorithm) (Key, error) {
 	switch s, known := schemes[a]; {
 	case a == "":

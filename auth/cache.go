@@ -16,7 +16,7 @@ import (
 // maxPool bounds the pool: Redox sets no bound, but each token costs requests of the quota.
 const maxPool = 64
 
-// CacheConfig is what a [Cache] may be told. The zero value keeps one token.
+// CacheConfig configures a Cache. The zero value keeps one token.
 type CacheConfig struct {
 	// Pool is how many tokens are kept and spread over the callers, each renewed
 	// on its own; default 1, at most 64. Redox advises several for high traffic.
@@ -32,10 +32,9 @@ type CacheConfig struct {
 	Name string
 	// Logger takes one line at each change of state; default none.
 	Logger *slog.Logger
-	// Observe is told at each such change whether a token can be had: false when
-	// there is none and none could be had, true when there is one again. It is
-	// called in order, and must neither block nor call the Cache. A panic is logged.
-	// Default none.
+	// Observe is called at each such change: with false when there is no token and none
+	// could be had, with true when there is one again. It is called in order, and must
+	// neither block nor call the Cache. A panic is logged. Default none.
 	Observe func(usable bool)
 	// Metrics is told what the Cache does; default none.
 	Metrics Metrics
@@ -165,9 +164,9 @@ func (c *Cache) current(ctx context.Context) (*cachedToken, error) {
 
 // Invalidate drops a token that the API refused, if it is still kept: of many callers that report
 // one token, the first drops it and the others change nothing. The other tokens of the pool become
-// doubtful, since what ends one usually ends all: they are replaced before they are handed out
-// again, and serve on only while no new one can be had. When new tokens are refused one after
-// another, the next one is asked for after a growing wait.
+// doubtful, since what ends one usually ends all. They are replaced before they are handed out
+// again, and are still used only while no new token can be had. When new tokens are refused one
+// after another, the next one is asked for after a growing wait.
 func (c *Cache) Invalidate(bearer string) {
 	if bearer == "" {
 		return
@@ -209,9 +208,9 @@ func (c *Cache) doubtAll(now time.Time) {
 	}
 }
 
-// Renew forgets remembered failures and makes a renewal of every token due, as
-// after new keys: [Cache.Run] starts it at once, else the next caller does. The
-// present tokens serve meanwhile.
+// Renew forgets remembered failures and marks every token for renewal, for example after
+// a change of keys. [Cache.Run] starts the renewal at once; without it the next caller
+// does. The present tokens are used meanwhile.
 func (c *Cache) Renew() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,9 +29,9 @@
 // smart find the token endpoint of one that describes itself. Redox's is never
 // discovered: what its host publishes describes another server.
 //
-// [OAuthConfig] also names the [Algorithm], where it is not RS384 or ES384, and what a
-// server wants besides: Audience, Params of the form, Claims of the assertion. [Scopes]
-// keeps tokens for each set of scopes that requests need.
+// [OAuthConfig] also sets the [Algorithm], if it is not RS384 or ES384, and what else a
+// server wants: Audience, Params of the form, Claims of the assertion. [Scopes] keeps
+// tokens for each set of scopes that requests need.
 //
 // # The parts
 //
@@ -42,8 +42,8 @@
 //     callers, renewal ahead of the end, the old token while the endpoint is
 //     down, compare-and-drop when the far side refuses a token. Close ends it.
 //   - [Transport] gives any [net/http.Client] the Cache's credentials, for one
-//     origin. After a 401 it sends a request again with a new token, once, where
-//     its body can be had again.
+//     origin. After a 401 it sends a request again with a new token, once, if the
+//     body can be read again.
 //
 // Around them: [NewJWKSHandler] publishes the public halves, and [TokenError] turns
 // what the endpoint answers into the mend. The subpackage filewatch notices changed

@@ -71,10 +71,9 @@ func thumbprint(m jwkset.JWKMarshal) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// JWKS returns the public halves as an indented JSON Web Key Set. Zero keys and
-// repetitions of a kid are left out, so that current and next may be given as
-// they are. SMART wants the current and the succeeding key in the set during a
-// rotation.
+// JWKS returns the public halves as an indented JSON Web Key Set. It leaves out zero keys
+// and repetitions of a kid, so that current and next can be passed as they are. SMART
+// wants the current and the succeeding key in the set during a rotation.
 func JWKS(keys ...Key) ([]byte, error) {
 	set := jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{}}
 	for _, k := range keys {

@@ -21,7 +21,7 @@ import (
 // the set for longer. A new key is known there at most maxAge after it was added here, so add it as
 // the next key first.
 //
-// The answer is 500 if keys is nil or panics.
+// The handler answers 500 if keys is nil or panics.
 //
 // The set holds nothing secret and is served to anybody, by GET and HEAD, with
 // an ETag.

@@ -38,9 +38,9 @@ type key struct {
 }
 
 // ParsePrivateKey reads a private key in any of the usual forms: PEM as PKCS#8, PKCS#1 or SEC1, a
-// private JWK, or a JWK set with one private key in it. RSA keys of 2048 to 8192 bits and EC keys
-// on P-256, P-384 and P-521 are taken. They sign RS384, ES256, ES384 and ES512, unless a JWK says
-// another alg: see [Key.With] and [OAuthConfig].
+// private JWK, or a JWK set with one private key in it. It takes RSA keys of 2048 to 8192 bits
+// and EC keys on P-256, P-384 and P-521. They sign RS384, ES256, ES384 and ES512, unless a JWK
+// says another alg: see [Key.With] and [OAuthConfig].
 //
 // id is the kid under which the public half is registered. "" takes the JWK's
 // own; a PEM has none, and [NewOAuth] refuses a key without. An id that differs

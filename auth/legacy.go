@@ -24,7 +24,7 @@ const DefaultLegacyURL = "https://api.redoxengine.com/auth"
 // Redox's tokens live 24 hours; asking earlier costs little.
 const defaultLegacyLifetime = time.Hour
 
-// LegacyConfig is what a [Legacy] may be told. The zero value asks Redox.
+// LegacyConfig configures a Legacy. The zero value asks Redox.
 type LegacyConfig struct {
 	// URL is the base of the endpoints authenticate and refreshToken; default
 	// [DefaultLegacyURL]. https, or http on a loopback host.

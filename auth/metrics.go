@@ -11,10 +11,9 @@ import (
 // defaultName names a cache or client that was given no name.
 const defaultName = "default"
 
-// Metrics is told what a [Cache] and an [OAuth] do, by the name that their
-// configuration gives them. Its methods must be safe for concurrent use, must not
-// block and must not call the Cache; a panic is logged. The subpackage prom has one
-// that counts for Prometheus.
+// Metrics receives what a Cache and an OAuth do, under the name in their configuration.
+// Its methods must be safe for concurrent use, must not block and must not call the
+// Cache; a panic is logged. The subpackage prom has one that counts for Prometheus.
 type Metrics interface {
 	// Minted says that a request for a token has ended, after took. result is "ok",
 	// or how it failed: "temporary", "heals" (a refusal that may end by itself) or

@@ -23,8 +23,7 @@ const DefaultTokenURL = "https://api.redoxengine.com/v2/auth/token"
 // assertionType is the client_assertion_type of RFC 7523, section 2.2.
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// OAuthConfig is what an [OAuth] may be told. The zero value asks Redox's own
-// endpoint.
+// OAuthConfig configures an OAuth. The zero value asks Redox's own endpoint.
 type OAuthConfig struct {
 	// TokenURL is the token endpoint; default [DefaultTokenURL]. https, or http
 	// on a loopback host.
@@ -112,10 +111,10 @@ func (c OAuthConfig) Validate() error {
 // Services). It keeps no token: put a [Cache] in front of it. Safe for
 // concurrent use.
 //
-// Assertions are dated by the local clock. When the server refuses one whose time is not that of
-// the refusal's own Date header, another dated by that header follows at once, and that difference
-// stays in use for as long as it gets tokens: a host whose clock is off by any amount gets tokens
-// at the cost of one more request.
+// Assertions are dated by the local clock. If the server refuses one whose time differs from the
+// Date header of the refusal, OAuth sends another at once, dated by that header, and keeps using
+// the difference for as long as it gets tokens. So a host whose clock is off by any amount gets
+// tokens at the cost of one more request.
 type OAuth struct {
 	assertion assertion
 	scope     string
@@ -165,8 +164,8 @@ func NewOAuth(clientID string, k Key, cfg OAuthConfig) (*OAuth, error) {
 }
 
 // Mint asks for one token with a new assertion. When the server refuses the key
-// (invalid_client, "Public key not found"), or its [Signer] does not sign, and there
-// is another, that one is tried in the same call, and kept when it works.
+// (invalid_client, "Public key not found"), or its Signer does not sign, Mint tries the
+// other key, if there is one, in the same call, and keeps it if it works.
 func (o *OAuth) Mint(ctx context.Context) (Token, error) { return o.mintScope(ctx, o.scope) }
 
 // mintScope is Mint for a scope.

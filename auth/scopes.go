@@ -19,7 +19,7 @@ const (
 	maxSets     = 4096
 )
 
-// ScopesConfig is what [Scopes] may be told.
+// ScopesConfig configures Scopes.
 type ScopesConfig struct {
 	// Max is how many sets of scopes keep their tokens; default 64, at most 4096. A further one
 	// replaces the least recently used.
@@ -37,9 +37,9 @@ func (c ScopesConfig) Validate() error {
 	return errors.Join(bad...)
 }
 
-// Scopes hands out tokens for the scopes that a request needs and no more: a [Cache] for each set
-// of scopes, whatever their order. A set without tokens does not affect the others. The callers
-// that use tokens renew them. Safe for concurrent use.
+// Scopes hands out tokens for exactly the scopes that a request needs. It has a [Cache] for each
+// set of scopes, whatever their order. A set without tokens does not affect the others. Tokens
+// are renewed by the callers that use them. Safe for concurrent use.
 type Scopes struct {
 	minter func(scope string) Minter
 	cfg    ScopesConfig
@@ -225,7 +225,6 @@ type scopedOAuth struct {
 // Mint implements [Minter].
 func (s scopedOAuth) Mint(ctx context.Context) (Token, error) { return s.mintScope(ctx, s.scope) }
 
-// WithScope returns the OAuth as a Minter that asks for another scope, space
-// separated, in the place of [OAuthConfig.Scope]. Keys, clock and connections are
-// shared.
+// WithScope returns a Minter that asks for another scope, space separated, instead of
+// [OAuthConfig.Scope]. It shares keys, clock and connections with the OAuth.
 func (o *OAuth) WithScope(scope string) Minter { return scopedOAuth{o, scope} }

@@ -21,9 +21,9 @@ import (
 // included.
 const maxSigning = 16
 
-// Signer signs with a private key that need not be in this process: in a cloud's
-// key management, a hardware module, Vault, an agent. [NewKey] makes a [Key] of it,
-// which serves wherever one from a file does; [CryptoSigner] makes a Signer of a
+// Signer signs with a private key that need not be in this process: it may be in a
+// cloud's key management, a hardware module, Vault or an agent. [NewKey] makes a [Key] of
+// it, which works wherever one from a file does; [CryptoSigner] makes a Signer of a
 // [crypto.Signer].
 //
 // Its methods must be safe for concurrent use.
@@ -36,8 +36,8 @@ type Signer interface {
 	// signature of an EC key is in ASN.1, as crypto.Signer has it, or r and s one
 	// after the other, as JOSE has it.
 	//
-	// It should return when ctx ends. One that does not is left alone when its time
-	// is up; 16 such calls at a time are the most, after which others wait.
+	// It should return when ctx ends. A call that does not is abandoned when its time is
+	// up; there are at most 16 such calls at a time, and further ones wait.
 	Sign(ctx context.Context, message []byte, opts crypto.SignerOpts) ([]byte, error)
 }
 
@@ -55,8 +55,8 @@ func (c cryptoSigner) Sign(_ context.Context, message []byte, opts crypto.Signer
 }
 
 // NewKey returns a Key that signs with s. id is the kid under which its public half is registered,
-// a the algorithm to sign with; "" means RS384, ES256, ES384 or ES512, by the kind of the key. Keys
-// of a kind or size that is not taken are an error that wraps [ErrKey].
+// a the algorithm to sign with; "" means RS384, ES256, ES384 or ES512, by the kind of the key. A
+// key of an unsupported kind or size is an error that wraps [ErrKey].
 //
 // Every signature is checked before it is used. A call of s that fails, panics,
 // takes longer than [OAuthConfig.SignTimeout] or returns something else than a

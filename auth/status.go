@@ -14,8 +14,8 @@ type counts struct{ mints, failed, invalidations uint64 }
 type Status struct {
 	// Name is the cache's.
 	Name string `json:"name"`
-	// Usable reports whether a caller gets a token now: one is at hand, or none has been asked for
-	// in vain.
+	// Usable reports whether a caller gets a token now: one is at hand, or no request for one has
+	// failed.
 	Usable bool `json:"usable"`
 	// Tokens is how many live tokens are kept.
 	Tokens int `json:"tokens"`

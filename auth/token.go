@@ -72,12 +72,11 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // Minter obtains one token from an authorization server.
 //
-// Mint makes a new request each time it is called; it may block until ctx ends
-// and is safe for concurrent use. A token without an issue or an end counts as new,
-// and as one of five minutes. [OAuth] and [Legacy] are Minters.
+// Mint makes a new request each time it is called; it may block until ctx ends and is
+// safe for concurrent use. A token without an issue time counts as new, and one without
+// an end as valid for five minutes. [OAuth] and [Legacy] are Minters.
 //
-// A Minter may have these methods too, which a [Cache] calls where they are. They must
-// not block.
+// A Minter may also have these methods, which a Cache then calls. They must not block.
 //
 //   - Forget() is called when the API refused a token: what the Minter keeps, such as a
 //     refresh token, is not to be used again.

@@ -31,12 +31,12 @@ type Transport struct {
 	base   http.RoundTripper
 }
 
-// Source is where a [Transport] has its tokens from: a [*Cache], or [*Scopes]. Its
-// methods are safe for concurrent use.
+// Source provides the tokens of a Transport: a *[Cache] or a *[Scopes]. Its methods are
+// safe for concurrent use.
 type Source interface {
 	// Bearer returns a token for a request with that context.
 	Bearer(ctx context.Context) (string, error)
-	// Invalidate is told of a token that the API refused.
+	// Invalidate reports a token that the API refused.
 	Invalidate(bearer string)
 }
 

@@ -25,8 +25,8 @@ type OrderPlace struct {
 // dead-lettered message holds back all later messages of its token.
 //
 // Its size does not depend on how many messages wait. A dead letter names the position of the
-// message before it in its order ([HeaderDeadBehind]). A replay compares that with the position up
-// to which nothing waits, and so knows whether its turn has come.
+// message before it in its order ([HeaderDeadBehind]). Comparing that with the position up to
+// which nothing waits tells whether the turn of a replay has come.
 type HeldToken struct {
 	Source string `json:"source"`
 	// Token is the order token; see [outbox.Message].

@@ -20,8 +20,8 @@ type Query struct {
 	// Sources by name; outbox.NoSource stands for dead letters whose subject named none.
 	Sources []string
 	// SourcePatterns are patterns of sources, as those of path.Match: "clinic-*". Only "*" selects
-	// those whose subject named no source. They are compared with each dead letter, while Sources are
-	// looked up by subject.
+	// those whose subject named no source. The patterns are compared with each dead letter, while
+	// Sources are looked up by subject.
 	SourcePatterns []string
 	// Places are places of dead letters in their stream, see [Stored.DeadSequence]. Through is the last
 	// place to be selected: dead letters that are stored later are left out. 0 means no bound.
