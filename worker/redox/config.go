@@ -253,7 +253,7 @@ type Offload struct {
 	// Over is the size in bytes of the file itself above which it is uploaded. Default
 	// 200,000.
 	Over int64
-	// Uploads remembers what was uploaded. nil means that nothing is: a message that comes
+	// Uploads remembers what was uploaded. nil remembers nothing: a message that comes
 	// again uploads its files again.
 	Uploads Uploads
 }

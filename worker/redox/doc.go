@@ -31,15 +31,15 @@
 // A message of any kind may set HTTP headers of its request, those that [Config.Headers]
 // allows and no others. Of the answer's, those that say more than its body come back.
 //
-// Whether a message is a SEND or a REQUEST is its lane's to say, whatever its kind and
+// The lane alone decides whether a message is a SEND or a REQUEST, whatever its kind and
 // method: a write in the lane of REQUESTs is repeated until its deadline, as a read is.
 //
 // # Answers of others
 //
-// What stands between may answer as well: a sign-in, a firewall, whoever listens at a wrong
-// address. A page of HTML with 3xx, 403, 404, 405 or 407 refuses nothing: the message is tried again. A
-// 2xx that Redox cannot have sent leaves the outcome of a SEND unknown. Unless [StrictOff] says
-// that this is how the far side answers, both are [ClassForeign], count as trouble of the host, and are logged as a warning.
+// Something in front of Redox may answer as well: a sign-in page, a firewall, another server at a wrong address. A
+// page of HTML with 3xx, 403, 404, 405 or 407 refuses nothing: the message is tried again. A 2xx that Redox cannot
+// have sent leaves the outcome of a SEND unknown. Unless [StrictOff] says that this is how the far side answers, both
+// are [ClassForeign], count as trouble of the host, and are logged as a warning.
 //
 // # Errors
 //

@@ -111,7 +111,7 @@ func (e *Error) Permanent() bool { return e.class == ClassGuard || e.class == Cl
 // Poison reports that the message breaks the contract.
 func (e *Error) Poison() bool { return e.class == ClassContract }
 
-// Held reports false: what Redox answers is never for a person to decide.
+// Held returns false: no answer of Redox needs the decision of a person.
 func (e *Error) Held() bool { return false }
 
 // Attempted reports whether a request for the message was written and could have been
@@ -130,12 +130,12 @@ func (e *Error) UnknownOutcome() bool { return e.unknown }
 // not reach Redox.
 func (e *Error) DoubtfulOutcome() bool { return e.doubtful }
 
-// Trouble reports that the answer tells of trouble on the way to Redox, whatever its status: a
-// page of a gateway, a 2xx that Redox cannot have sent, 421.
+// Trouble reports that the answer shows trouble on the way to Redox, whatever its status: a
+// page of a gateway, a 2xx that Redox cannot have sent, or 421.
 func (e *Error) Trouble() bool { return e.trouble }
 
 // SourceRefused reports that Redox refused the source rather than the message: 403, and 401 to a
-// new token. Only that it goes on tells them apart.
+// new token. A refusal of the source differs from one of the message only in that it goes on.
 func (e *Error) SourceRefused() bool {
 	return e.class == ClassUnauthorized || e.class == ClassRefused && e.status == http.StatusForbidden
 }

@@ -37,8 +37,8 @@ type TransportConfig struct {
 	MaxDials int
 	// IdleTimeout is how long a connection may be idle and be used again. The default of 50s
 	// is below the 60s of common load balancers: a connection that the other side closes
-	// while a request is written makes an unknown outcome. A server that says less in a
-	// Keep-Alive header is believed. −1 means no limit but the server's.
+	// while a request is written makes an unknown outcome. A shorter time in a server's
+	// Keep-Alive header takes precedence. −1 means no limit but the server's.
 	IdleTimeout time.Duration
 	// MaxConnectionAge is how long after it was opened a connection may be used again, give
 	// or take a tenth, so that a busy one does not outlive a change of the address behind

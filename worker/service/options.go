@@ -17,12 +17,13 @@ import (
 	"github.com/redoxworker/redoxworker/worker"
 )
 
-// Options is what a program gives a [Service] besides its configuration. The zero value works: the
-// service then logs nothing and shares nothing.
+// Options holds what a program gives a Service besides its configuration. The zero value works:
+// the service then logs nothing and shares nothing.
 type Options struct {
-	// Name tells a service from others of the process: it is the value of the label service of all
-	// its metrics, an attribute of its log, and part of its worker's id in logs and dead letters.
-	// "" means no label and no attribute. Services that share a registry must all have a name.
+	// Name distinguishes a service from others in the process: it is the value of the label
+	// service of all its metrics, an attribute of its log, and part of its worker's id in logs and
+	// dead letters. "" means no label and no attribute. Services that share a registry must all
+	// have a name.
 	Name string
 	// Settings are what the configuration was loaded with. With them the service follows the main
 	// file and the files of sources_dir: it takes over sources and keys while it runs, and Status

@@ -31,14 +31,16 @@ type leaving struct {
 // SetSources replaces the sources and keys that the service has by those of c, before Run or while
 // it runs. It ignores everything else of c. Sources and keys that did not change are not disturbed:
 // no connection is closed, no token dropped, no message handed back. A new source is served at
-// once. No more messages are taken of one that is gone: those in flight are delivered, and those
-// stored wait in the queue until the source is served again.
+// once. The service takes no more messages of a source that is gone: it delivers those in flight,
+// and those stored wait in the queue until the source is served again.
 //
-// What the service follows itself, files and the registry, replaces it with the next change there.
+// If the service follows files or the registry itself, the next change there replaces what was set
+// here.
 //
-// After an error nothing has changed, except for [outbox.ErrPermission]: then a source is served
-// whose requests the gateway may not take. The key that the reconciler uses is fixed. SetSources is
-// safe for concurrent use, and blocks for some seconds at most.
+// After an error nothing has changed, with one exception: after [outbox.ErrPermission] the sources
+// are served, but the gateway may not take the requests of at least one of them. The key that the
+// reconciler uses is fixed. SetSources is safe for concurrent use, and blocks for some seconds at
+// most.
 func (s *Service) SetSources(c config.Config) error {
 	s.changing.mu.Lock()
 	defer s.changing.mu.Unlock()

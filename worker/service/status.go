@@ -18,7 +18,8 @@ type Status struct {
 	Ready bool `json:"ready"`
 	// NATS is the state of the connection, as nats.go names it.
 	NATS string `json:"nats"`
-	// WaitsFor is what a worker that is not ready waits for; empty when nothing is known.
+	// WaitsFor says what a worker that is not ready waits for; empty if that is not
+	// known.
 	WaitsFor string `json:"waits_for,omitempty"`
 	// Worker is zero before there is a connection.
 	Worker worker.Status `json:"worker"`
