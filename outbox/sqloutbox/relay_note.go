@@ -203,9 +203,13 @@ func (r *Relay) epoch(ctx context.Context) string {
 		ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 		defer cancel()
 		// Whoever may not look at the stream takes it for one that is kept more than once.
-		if s, err := r.js.Stream(ctx, r.box.config.Prefix.OutStream()); err != nil || s.CachedInfo().Config.Replicas != 1 {
-			epoch = "cluster " + cluster
-		}
+		epoch = "cluster " + cluster
+		name := r.box.config.Prefix.OutStream()
+		jsapi.UntilRefused(ctx, r.js.Conn(), jsapi.APIPrefix(r.js)+"STREAM.INFO."+name, func(ctx context.Context) {
+			if s, err := r.js.Stream(ctx, name); err == nil && s.CachedInfo().Config.Replicas == 1 {
+				epoch = server
+			}
+		})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

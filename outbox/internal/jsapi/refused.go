@@ -1,9 +1,12 @@
 package jsapi
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -30,4 +33,29 @@ func RefusedInbox(conn *nats.Conn) bool {
 func Violates(conn *nats.Conn, what string) bool {
 	err := conn.LastError()
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), what)
+}
+
+// refusedPoll is how often a refusal is looked for while a question is open.
+const refusedPoll = 20 * time.Millisecond
+
+// UntilRefused calls ask, which publishes to subject, and ends its context as soon as the server refuses
+// that: it answers no such question. Where the last error of the connection is that refusal already, it
+// does not call it.
+func UntilRefused(ctx context.Context, conn *nats.Conn, subject string, ask func(context.Context)) {
+	if Refused(conn, subject) {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+	watch.Go(func() {
+		for Sleep(ctx, refusedPoll) {
+			if Refused(conn, subject) {
+				cancel()
+				return
+			}
+		}
+	})
+	ask(ctx)
 }

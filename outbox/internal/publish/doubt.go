@@ -83,9 +83,11 @@ func (m *Message) replicated(ctx context.Context) bool {
 		ctx, cancel := context.WithTimeout(ctx, jsapi.Timeout)
 		defer cancel()
 		m.copies = -1
-		if stream, err := m.Queue.JS.Stream(ctx, m.Queue.Stream); err == nil {
-			m.copies = stream.CachedInfo().Config.Replicas
-		}
+		jsapi.UntilRefused(ctx, m.conn(), jsapi.APIPrefix(m.Queue.JS)+"STREAM.INFO."+m.Queue.Stream, func(ctx context.Context) {
+			if stream, err := m.Queue.JS.Stream(ctx, m.Queue.Stream); err == nil {
+				m.copies = stream.CachedInfo().Config.Replicas
+			}
+		})
 	}
 	return m.copies != 1
 }
