@@ -39,20 +39,23 @@ func (f *fleet) healthy(ctx context.Context) bool {
 	return true
 }
 
-// explain says, where the test failed, what everybody was at.
+// explain says once, where the test failed, what everybody was at.
 func (f *fleet) explain() {
-	if !f.Failed() {
-		return
+	if f.Failed() {
+		f.told.Do(f.tell)
 	}
+}
+
+func (f *fleet) tell() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for _, srv := range f.servers {
+	for i, srv := range f.servers {
 		if !srv.Running() {
 			f.Logf("%s is stopped", srv.Name())
 			continue
 		}
 		_, text := f.health(ctx, srv, "?details=true")
-		f.Logf("%s: %s", srv.Name(), text)
+		f.Logf("%s: %s\n%s%s", srv.Name(), text, ailing(srv), f.warned[i].end())
 	}
 	f.mu.Lock()
 	taken := len(f.taken)

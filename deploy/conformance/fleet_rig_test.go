@@ -37,6 +37,7 @@ type fleet struct {
 	url     string
 	tls     certificates.Files
 	servers [3]*server.Server
+	warned  [3]warnings
 	ports   []int // of clients, then of routes
 	workers group
 	console group
@@ -48,6 +49,8 @@ type fleet struct {
 	taken    map[string]int // how often Redox took each
 	refused  int            // messages that were not confirmed
 	refusal  error          // the last of them
+
+	told sync.Once // what everybody was at
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -126,6 +129,7 @@ func (f *fleet) startServer(i int) {
 	opts.StoreDir, opts.NoSigs, opts.NoLog = f.store(i), true, true
 	srv, err := server.NewServer(opts)
 	f.must(err)
+	srv.SetLogger(&f.warned[i], false, false)
 	go srv.Start()
 	if !srv.ReadyForConnections(time.Minute) {
 		f.Fatal(srv.Name(), " is not ready")
