@@ -74,7 +74,7 @@ dlq.Config dlq.Count dlq.DiscardOptions dlq.Handled dlq.HeldToken dlq.HeldTokens
 dlq.Grouping dlq.Page dlq.PageOptions dlq.ReplayNote dlq.SharedIDError dlq.Store dlq.UnreadableError topology.Change topology.Fault topology.Topology uploads.Store
 lint.Error lint.Linter lint.Problem
 seal.Key seal.Options
-sqloutbox.FailedQuery sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.Migration sqloutbox.Relay sqloutbox.RelayConfig sqloutbox.ShardStatus sqloutbox.Stats sqloutbox.Status
+sqloutbox.FailedQuery sqloutbox.FailedRow sqloutbox.Horizon sqloutbox.LaneStatus sqloutbox.Migration sqloutbox.Relay sqloutbox.RelayConfig sqloutbox.Stats sqloutbox.Status
 platform.Log platform.Logs
 quota.Config quota.Governor quota.Status quota.Usage
 reconcile.Config reconcile.Delivered reconcile.Event reconcile.Reconciler

@@ -85,8 +85,8 @@ func (d Dialect) bytes(column string) string {
 	return "octet_length(" + column + ")"
 }
 
-// locking is how a transaction begins that has the lock of a shard: it sees what was committed before that, and locks
-// no gaps between rows, which those of other shards stand in.
+// locking is how a transaction begins that has the lock of a lane: it sees what was committed before that, and locks
+// no gaps between rows, which those of other lanes stand in.
 func (d Dialect) locking() *sql.TxOptions {
 	if d == SQLite {
 		return nil

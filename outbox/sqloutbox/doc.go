@@ -17,9 +17,9 @@
 //
 // Messages of a source with the same order key are published in the order in which their
 // transactions commit. Enqueue holds a lock of the key until the end of the transaction for
-// that: see [Outbox.Enqueue]. Relays share the table by shards, sixteen parts of it: one relay
-// owns a shard at a time and publishes the messages of one order key one after the other. If a
-// relay dies, another takes over its shards at once (on SQLite after three seconds).
+// that: see [Outbox.Enqueue]. Relays share the table by lanes, sixteen parts of it: one relay
+// owns a lane at a time and publishes the messages of one order key one after the other. If a
+// relay dies, another takes over its lanes at once (on SQLite after three seconds).
 //
 // # Repeats
 //
@@ -35,15 +35,15 @@
 // # Rights
 //
 // A relay needs, on the table and those whose names begin with its name: SELECT and DELETE on
-// redox_outbox; SELECT, INSERT and DELETE on _failed; SELECT and UPDATE on _shard; SELECT, INSERT, UPDATE and
+// redox_outbox; SELECT, INSERT and DELETE on _failed; SELECT and UPDATE on _lane; SELECT, INSERT, UPDATE and
 // DELETE on _try; SELECT on _schema; on MySQL SELECT and UPDATE on _stripe. An application needs INSERT
 // on redox_outbox, and on MySQL SELECT and UPDATE on _stripe; whoever retries failed rows needs INSERT and
 // what a relay needs. [Outbox.CheckRights] tries a relay's.
 //
 // # Hosts that are gone
 //
-// A relay that ends loses its connection, and with it its shards. Of a host that is gone the server may hear
-// nothing for hours. PostgreSQL takes the shards away after twenty seconds without a word, unless
+// A relay that ends loses its connection, and with it its lanes. Of a host that is gone the server may hear
+// nothing for hours. PostgreSQL takes the lanes away after twenty seconds without a word, unless
 // idle_in_transaction_session_timeout is set otherwise; on MySQL set wait_timeout in the relay's data source,
 // as `redoxworker outbox relay` and `run` do (30 s), and let the pool close idle connections before.
 //

@@ -106,7 +106,7 @@ func (o *Outbox) DiscardRows(ctx context.Context, db *sql.DB, rows []int64) (int
 	return o.changeRows(ctx, db, rows, "")
 }
 
-// changedAtOnce is how many rows of a shard one transaction takes: a relay that has the shard waits for it.
+// changedAtOnce is how many rows of a lane one transaction takes: a relay that has the lane waits for it.
 const changedAtOnce = 256
 
 // changeTries is how often a transaction is tried that the database has undone.
@@ -117,20 +117,20 @@ var errCommit = errors.New("the end of a transaction was not confirmed")
 
 var errNoDatabase = errors.New("sqloutbox: failed rows are in a database, and got nil")
 
-// changeRows takes rows from the failed ones, shard by shard, the oldest of each first.
+// changeRows takes rows from the failed ones, lane by lane, the oldest of each first.
 func (o *Outbox) changeRows(ctx context.Context, db *sql.DB, rows []int64, first string) (changed int, err error) {
 	if db == nil {
 		return 0, errNoDatabase
 	}
-	shards, err := o.shardsOf(ctx, db, rows)
+	lanes, err := o.lanesOf(ctx, db, rows)
 	if err != nil {
 		return 0, fmt.Errorf("sqloutbox: look for failed rows: %w", err)
 	}
-	for _, shard := range slices.Sorted(maps.Keys(shards)) {
-		for some := range slices.Chunk(shards[shard], changedAtOnce) {
-			n, err := o.changeShard(ctx, db, shard, some, first)
+	for _, lane := range slices.Sorted(maps.Keys(lanes)) {
+		for some := range slices.Chunk(lanes[lane], changedAtOnce) {
+			n, err := o.changeLane(ctx, db, lane, some, first)
 			for try := 1; try < changeTries && err != nil && !errors.Is(err, errCommit) && ctx.Err() == nil; try++ { // a deadlock, say: others change rows, too
-				n, err = o.changeShard(ctx, db, shard, some, first)
+				n, err = o.changeLane(ctx, db, lane, some, first)
 			}
 			if err != nil {
 				return changed, fmt.Errorf("sqloutbox: change failed rows: %w", err)
@@ -144,40 +144,40 @@ func (o *Outbox) changeRows(ctx context.Context, db *sql.DB, rows []int64, first
 	return changed, nil
 }
 
-// shardsOf are those of the rows that are still there, by shard, the oldest first.
-func (o *Outbox) shardsOf(ctx context.Context, db *sql.DB, seqs []int64) (map[int][]int64, error) {
-	shards := map[int][]int64{}
+// lanesOf are those of the rows that are still there, by lane, the oldest first.
+func (o *Outbox) lanesOf(ctx context.Context, db *sql.DB, seqs []int64) (map[int][]int64, error) {
+	lanes := map[int][]int64{}
 	for some := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(seqs))), changedAtOnce) {
 		where, args := FailedQuery{Rows: some}.where()
-		rows, err := db.QueryContext(ctx, o.sql("SELECT seq, shard FROM redox_outbox_failed"+where+" ORDER BY seq"), args...)
+		rows, err := db.QueryContext(ctx, o.sql("SELECT seq, lane FROM redox_outbox_failed"+where+" ORDER BY seq"), args...)
 		if err != nil {
 			return nil, err
 		}
 		for rows.Next() {
 			var seq int64
-			var shard int
-			if err = rows.Scan(&seq, &shard); err != nil {
+			var lane int
+			if err = rows.Scan(&seq, &lane); err != nil {
 				break
 			}
-			shards[shard] = append(shards[shard], seq)
+			lanes[lane] = append(lanes[lane], seq)
 		}
 		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
 			return nil, err
 		}
 	}
-	return shards, nil
+	return lanes, nil
 }
 
-// changeShard takes rows of one shard in one transaction. Its generation has whoever owns the shard next read
+// changeLane takes rows of one lane in one transaction. Its generation has whoever owns the lane next read
 // it from its start.
-func (o *Outbox) changeShard(ctx context.Context, db *sql.DB, shard int, rows []int64, first string) (int, error) {
+func (o *Outbox) changeLane(ctx context.Context, db *sql.DB, lane int, rows []int64, first string) (int, error) {
 	tx, err := db.BeginTx(ctx, o.dialect.locking())
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	// Waits for the batch of a relay that has the shard, and for whoever changes its failed rows.
-	if _, err := tx.ExecContext(ctx, o.sql("UPDATE redox_outbox_shard SET generation = generation + 1 WHERE shard = ?"), shard); err != nil {
+	// Waits for the batch of a relay that has the lane, and for whoever changes its failed rows.
+	if _, err := tx.ExecContext(ctx, o.sql("UPDATE redox_outbox_lane SET generation = generation + 1 WHERE lane = ?"), lane); err != nil {
 		return 0, err
 	}
 	values := padded(rows)

@@ -45,7 +45,7 @@ const (
 
 // RelayConfig is what a Relay may be told. The zero value works.
 type RelayConfig struct {
-	// Batch is how many rows of a shard are published under one lock. 0 means 256, at most 4096.
+	// Batch is how many rows of a lane are published under one lock. 0 means 256, at most 4096.
 	Batch int
 	// Concurrency is how many messages are published at once; those of one order key go one
 	// after the other. 0 means 64.
@@ -122,8 +122,8 @@ type Relay struct {
 	owner  string
 
 	mu       sync.Mutex
-	database string // of which the shards are known; see otherDatabase
-	shards   map[int]*shard
+	database string // of which the lanes are known; see otherDatabase
+	lanes    map[int]*lane
 	waiting  map[string]*wait // sources that are refused
 	proved   map[string]time.Time
 	pause    pause
@@ -148,8 +148,8 @@ func NewRelay(o *Outbox, db *sql.DB, p *outbox.Publisher, cfg RelayConfig) (*Rel
 	cfg = cfg.WithDefaults()
 	return &Relay{
 		box: o, db: db, pub: p, js: p.JetStream(), config: cfg, log: cfg.Logger,
-		owner:  fmt.Sprintf("%.60s-%d-%.8s", host, os.Getpid(), rand.Text()),
-		shards: map[int]*shard{}, waiting: map[string]*wait{}, proved: map[string]time.Time{},
+		owner: fmt.Sprintf("%.60s-%d-%.8s", host, os.Getpid(), rand.Text()),
+		lanes: map[int]*lane{}, waiting: map[string]*wait{}, proved: map[string]time.Time{},
 		stats: Stats{Relayed: map[string]uint64{}},
 	}, nil
 }
@@ -185,7 +185,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// look publishes once what all shards have, as far as there is nothing against it, and counts the
+// look publishes once what all lanes have, as far as there is nothing against it, and counts the
 // rows that are done.
 func (r *Relay) look(ctx context.Context) (n int, err error) {
 	defer func() {
@@ -203,12 +203,12 @@ func (r *Relay) look(ctx context.Context) (n int, err error) {
 	if !r.js.Conn().IsConnected() {
 		return 0, errNATSAway
 	}
-	shards, err := r.busy(ctx)
+	lanes, err := r.busy(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range shards {
-		done, err := r.round(ctx, s)
+	for _, l := range lanes {
+		done, err := r.round(ctx, l)
 		n += done
 		if err != nil || ctx.Err() != nil || r.paused() > 0 {
 			return n, err

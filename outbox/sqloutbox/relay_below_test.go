@@ -42,41 +42,41 @@ func TestRelay_RowsBelowTheFloor(t *testing.T) {
 	for range 2 {
 		exec("INSERT INTO redox_outbox (id, source, token, message) VALUES ('x', 'clinic-a', '0af7651916cd43dd8448eb211c80319c', 'NATS/1.0')")
 	}
-	exec("UPDATE redox_outbox_shard SET generation = 1")
-	s := &shard{floor: 100, high: 100, tries: tries{}}
-	must(db.QueryRowContext(ctx, "SELECT shard FROM redox_outbox LIMIT 1").Scan(&s.number))
-	r := &Relay{box: box, db: db, js: unconnected{}, config: RelayConfig{Batch: 1}.WithDefaults(), owner: "me", shards: map[int]*shard{s.number: s}, waiting: map[string]*wait{}}
+	exec("UPDATE redox_outbox_lane SET generation = 1")
+	l := &lane{floor: 100, high: 100, tries: tries{}}
+	must(db.QueryRowContext(ctx, "SELECT lane FROM redox_outbox LIMIT 1").Scan(&l.number))
+	r := &Relay{box: box, db: db, js: unconnected{}, config: RelayConfig{Batch: 1}.WithDefaults(), owner: "me", lanes: map[int]*lane{l.number: l}, waiting: map[string]*wait{}}
 
 	exec("CREATE TRIGGER refuse BEFORE INSERT ON redox_outbox_try BEGIN SELECT RAISE(FAIL, 'no room'); END")
-	if b, err := r.claim(ctx, s); err == nil {
+	if b, err := r.claim(ctx, l); err == nil {
 		t.Fatalf("a note that was not written: %v", b)
 	}
 	exec("DROP TRIGGER refuse")
-	b, err := r.claim(ctx, s)
+	b, err := r.claim(ctx, l)
 	must(err)
 	if b == nil || b.items[0].seq != 1 {
 		t.Fatalf("what was read: %v", b)
 	}
 	r.addWait("clinic-a", errors.New("not allowed"))
-	if from := r.waiting["clinic-a"].from[s]; from != 1 {
+	if from := r.waiting["clinic-a"].from[l]; from != 1 {
 		t.Errorf("the source waits from row %d", from)
 	}
 	r.endWait("clinic-a")
 	exec("DELETE FROM redox_outbox WHERE seq = 1") // the batch was settled, and its commit not confirmed
-	if b, err = r.claim(ctx, s); err != nil || b == nil || b.items[0].seq != 2 {
+	if b, err = r.claim(ctx, l); err != nil || b == nil || b.items[0].seq != 2 {
 		t.Fatalf("the rest of it: %v, %v", b, err)
 	}
-	r.waiting["clinic-b"], b.without = &wait{from: map[*shard]int64{s: 100}}, []string{"clinic-b"}
+	r.waiting["clinic-b"], b.without = &wait{from: map[*lane]int64{l: 100}}, []string{"clinic-b"}
 	b.items[0].outcome = stored
-	if _, err := r.settle(ctx, b); err != nil || s.generation != 1 || s.begun != 0 {
-		t.Errorf("generation %d, begun %d, %v", s.generation, s.begun, err)
+	if _, err := r.settle(ctx, b); err != nil || l.generation != 1 || l.begun != 0 {
+		t.Errorf("generation %d, begun %d, %v", l.generation, l.begun, err)
 	}
 	if from, waits := r.waitsFrom("clinic-b"); !waits || from != 0 {
 		t.Errorf("a source that was left out, and may have a row tried again, waits from row %d", from)
 	}
-	s.generation = 0
+	l.generation = 0
 	b.without = []string{"clinic-c"} // its wait has ended since the rows were read
-	if r.ended(b); s.generation != 0 {
+	if r.ended(b); l.generation != 0 {
 		t.Error("the rows of a source that came back meanwhile count as read")
 	}
 }

@@ -2,7 +2,7 @@ package sqloutbox
 
 import "maps"
 
-// A relay knows up to which row a shard is done, and what it wrote there last. It knows that of one database: of another that
+// A relay knows up to which row a lane is done, and what it wrote there last. It knows that of one database: of another that
 // takes its place, a replica that was promoted or a copy that was brought back, both may be untrue. That one may
 // lack the last rows, and give their numbers to others, which would stand below the floor: a later row of their order
 // key would go first.
@@ -18,8 +18,8 @@ func (d Dialect) server() string {
 	return "''" // a file
 }
 
-// otherDatabase notes of which database a shard is read. Where that is another than before, it forgets what it knew of
-// all shards, and reports so.
+// otherDatabase notes of which database a lane is read. Where that is another than before, it forgets what it knew of
+// all lanes, and reports so.
 func (r *Relay) otherDatabase(server string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -27,12 +27,12 @@ func (r *Relay) otherDatabase(server string) bool {
 	if r.database = server; before == "" || before == server {
 		return false
 	}
-	for s := range maps.Values(r.shards) {
-		s.floor, s.high, s.lowered, s.late, s.note, s.tries = 0, 0, 0, 0, 0, tries{}
+	for l := range maps.Values(r.lanes) {
+		l.floor, l.high, l.lowered, l.late, l.note, l.tries = 0, 0, 0, 0, 0, tries{}
 	}
 	for _, w := range r.waiting {
-		for s := range w.from {
-			w.from[s] = 0
+		for l := range w.from {
+			w.from[l] = 0
 		}
 	}
 	return true

@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// The floor of a shard spares the relay what is dead: rows that are deleted, and that the database
+// The floor of a lane spares the relay what is dead: rows that are deleted, and that the database
 // cannot clean up while an old transaction is open. It must never pass the row of a transaction
 // that is still open: once committed, that row would wait for the next sweep, and a later row of
 // its order key would go first.
 
-// raiseEvery is how often it is tried to raise the floor of a shard.
+// raiseEvery is how often it is tried to raise the floor of a lane.
 const raiseEvery = 100 * time.Millisecond
 
-// quiet reports whether no transaction is open that may commit an ordered row of the shard. All
+// quiet reports whether no transaction is open that may commit an ordered row of the lane. All
 // that had drawn a number before are then to be seen by whoever reads after this.
-func (r *Relay) quiet(ctx context.Context, s *shard) (quiet bool, err error) {
+func (r *Relay) quiet(ctx context.Context, l *lane) (quiet bool, err error) {
 	switch r.box.dialect {
 	case SQLite:
 		return true, nil // rows are committed in their order
 	case Postgres:
 		err = r.db.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))",
-			r.box.shardKey(strconv.FormatInt(int64(s.number), hexShards))).Scan(&quiet)
+			r.box.laneKey(strconv.FormatInt(int64(l.number), hexLanes))).Scan(&quiet)
 		return quiet, err
 	}
 	rows, err := r.db.QueryContext(ctx, r.box.sql("SELECT n FROM redox_outbox_stripe WHERE n BETWEEN ? AND ? FOR UPDATE SKIP LOCKED"),
-		s.number*shardStripes, (s.number+1)*shardStripes-1)
+		l.number*laneStripes, (l.number+1)*laneStripes-1)
 	if err != nil {
 		return false, err
 	}
@@ -35,25 +35,25 @@ func (r *Relay) quiet(ctx context.Context, s *shard) (quiet bool, err error) {
 	for rows.Next() {
 		n++
 	}
-	return n == shardStripes, rows.Err()
+	return n == laneStripes, rows.Err()
 }
 
-// raisable answers up to where the floor of a shard may be raised by what is read after this.
-func (r *Relay) raisable(ctx context.Context, s *shard) (int64, error) {
+// raisable answers up to where the floor of a lane may be raised by what is read after this.
+func (r *Relay) raisable(ctx context.Context, l *lane) (int64, error) {
 	r.mu.Lock()
-	high, floor := s.high, s.floor
+	high, floor := l.high, l.floor
 	r.mu.Unlock()
-	if high <= floor || time.Since(s.raised) < raiseEvery {
+	if high <= floor || time.Since(l.raised) < raiseEvery {
 		return 0, nil
 	}
-	s.raised = time.Now()
-	if quiet, err := r.quiet(ctx, s); err != nil || !quiet {
+	l.raised = time.Now()
+	if quiet, err := r.quiet(ctx, l); err != nil || !quiet {
 		return 0, err
 	}
 	return high, nil
 }
 
-// moveFloor raises the floor of a shard up to the first row that is left.
+// moveFloor raises the floor of a lane up to the first row that is left.
 func (r *Relay) moveFloor(b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,5 +68,5 @@ func (r *Relay) moveFloor(b *batch) {
 		}
 	}
 	b.floor = min(max(b.floor, b.raise), first, b.lowered)
-	b.tries, b.shard.note = b.noted.tries, b.note
+	b.tries, b.lane.note = b.noted.tries, b.note
 }

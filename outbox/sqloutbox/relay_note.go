@@ -21,7 +21,7 @@ type try struct {
 	epoch string  // of NATS: it changes where ids may be forgotten
 }
 
-// tries are those of a shard, by seq.
+// tries are those of a lane, by seq.
 type tries map[int64]try
 
 // tried is how tries are written: those of the same time together.
@@ -71,23 +71,23 @@ func (t try) late(now float64, epoch string) bool {
 	return now-t.at > sureFor || t.at-now > sureFor || t.epoch != epoch
 }
 
-// noted is what is written down of the tries of a shard.
+// noted is what is written down of the tries of a lane.
 type noted struct {
 	tries  tries
-	probes tries // of rows that some relay tries outside of the shard; it takes them back by itself
-	last   int64 // number of the last note of the shard
-	took   bool  // another relay had the shard, or a batch of this one came to no end
+	probes tries // of rows that some relay tries outside of the lane; it takes them back by itself
+	last   int64 // number of the last note of the lane
+	took   bool  // another relay had the lane, or a batch of this one came to no end
 }
 
-// readTries reads what is noted of a shard, from the last note on that this relay knows. Of what
+// readTries reads what is noted of a lane, from the last note on that this relay knows. Of what
 // this relay wrote last it knows what became.
-func (r *Relay) readTries(ctx context.Context, q querier, s *shard) (noted, error) {
+func (r *Relay) readTries(ctx context.Context, q querier, l *lane) (noted, error) {
 	r.mu.Lock()
-	note := s.note
+	note := l.note
 	r.mu.Unlock()
 	n := noted{tries: tries{}, probes: tries{}, last: note}
-	rows, err := q.QueryContext(ctx, r.box.sql("SELECT source, n, owner, tries FROM redox_outbox_try WHERE shard = ? AND source = '' AND n >= ? UNION ALL "+
-		"SELECT source, n, owner, tries FROM redox_outbox_try WHERE shard = ? AND source > ''"), s.number, note, s.number)
+	rows, err := q.QueryContext(ctx, r.box.sql("SELECT source, n, owner, tries FROM redox_outbox_try WHERE lane = ? AND source = '' AND n >= ? UNION ALL "+
+		"SELECT source, n, owner, tries FROM redox_outbox_try WHERE lane = ? AND source > ''"), l.number, note, l.number)
 	if err != nil {
 		return n, err
 	}
@@ -103,7 +103,7 @@ func (r *Relay) readTries(ctx context.Context, q querier, s *shard) (noted, erro
 			err = n.probes.add(text)
 		case owner == r.owner && number == note:
 			r.mu.Lock()
-			for seq, one := range s.tries {
+			for seq, one := range l.tries {
 				n.tries.note(seq, one)
 			}
 			r.mu.Unlock()
@@ -144,22 +144,22 @@ func (r *Relay) forget(ctx context.Context, q querier, all tries) error {
 	return rows.Err()
 }
 
-// writeTries notes what is about to be published: as note n of a shard, or as that of a probe of
+// writeTries notes what is about to be published: as note n of a lane, or as that of a probe of
 // source, of which there is one.
-func (r *Relay) writeTries(ctx context.Context, x Execer, shard int, source string, n int64, t tries) error {
-	text := "INSERT INTO redox_outbox_try (shard, source, n, owner, at, tries) VALUES (?, ?, ?, ?, " + r.box.dialect.now() + ", ?) "
+func (r *Relay) writeTries(ctx context.Context, x Execer, lane int, source string, n int64, t tries) error {
+	text := "INSERT INTO redox_outbox_try (lane, source, n, owner, at, tries) VALUES (?, ?, ?, ?, " + r.box.dialect.now() + ", ?) "
 	if r.box.dialect == MySQL {
 		text += "ON DUPLICATE KEY UPDATE owner = VALUES(owner), at = VALUES(at), tries = VALUES(tries)"
 	} else {
-		text += "ON CONFLICT (shard, source, n) DO UPDATE SET owner = excluded.owner, at = excluded.at, tries = excluded.tries"
+		text += "ON CONFLICT (lane, source, n) DO UPDATE SET owner = excluded.owner, at = excluded.at, tries = excluded.tries"
 	}
-	if _, err := x.ExecContext(ctx, r.box.sql(text), shard, source, n, r.owner, t.text()); err != nil {
+	if _, err := x.ExecContext(ctx, r.box.sql(text), lane, source, n, r.owner, t.text()); err != nil {
 		return fmt.Errorf("sqloutbox: note what is about to be published: %w", err)
 	}
 	return nil
 }
 
-// amendNotes deletes the notes of a shard before that of the batch, which has what is left of them,
+// amendNotes deletes the notes of a lane before that of the batch, which has what is left of them,
 // and takes from that one the rows that were not published: whoever reads it would take them for
 // tried.
 func (r *Relay) amendNotes(ctx context.Context, x Execer, b *batch) error {
@@ -176,7 +176,7 @@ func (r *Relay) amendNotes(ctx context.Context, x Execer, b *batch) error {
 			return err
 		}
 	}
-	_, err := x.ExecContext(ctx, r.box.sql("DELETE FROM redox_outbox_try WHERE shard = ? AND source = '' AND n >= ? AND n < ?"), b.number, b.shard.note, b.note)
+	_, err := x.ExecContext(ctx, r.box.sql("DELETE FROM redox_outbox_try WHERE lane = ? AND source = '' AND n >= ? AND n < ?"), b.number, b.lane.note, b.note)
 	return err
 }
 

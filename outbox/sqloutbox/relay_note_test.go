@@ -61,10 +61,10 @@ func TestMoveFloor(t *testing.T) {
 		"a source came back meanwhile": {[]*item{of(10, stored)}, false, 40, 3, 3},
 	} {
 		r := &Relay{}
-		s := &shard{floor: 5, high: 40, lowered: test.lowered}
-		b := &batch{shard: s, items: test.items, full: test.full, raise: test.raise, last: test.items[len(test.items)-1].seq, noted: noted{tries: tries{}}}
-		if r.moveFloor(b); s.floor != test.want {
-			t.Errorf("%s: floor %d, want %d", name, s.floor, test.want)
+		l := &lane{floor: 5, high: 40, lowered: test.lowered}
+		b := &batch{lane: l, items: test.items, full: test.full, raise: test.raise, last: test.items[len(test.items)-1].seq, noted: noted{tries: tries{}}}
+		if r.moveFloor(b); l.floor != test.want {
+			t.Errorf("%s: floor %d, want %d", name, l.floor, test.want)
 		}
 	}
 }

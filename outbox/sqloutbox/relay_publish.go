@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	// publishTime bounds the publishing of a batch: a shard is locked meanwhile, and on SQLite
+	// publishTime bounds the publishing of a batch: a lane is locked meanwhile, and on SQLite
 	// leased.
 	publishTime      = 10 * time.Second
 	publishTimeLease = 2 * time.Second
 	// grace is how long a batch waits for its last rows once others got through, and mebibyte
 	// what it waits longer for each of large ones, up to mostPatience: what is slow must not hold
-	// up the shard, and has more time outside of it.
+	// up the lane, and has more time outside of it.
 	grace        = 500 * time.Millisecond
 	mebibyte     = 50 * time.Millisecond
 	mostPatience = 1500 * time.Millisecond
 	// unheardTime is what a batch waits longer when nothing got through and NATS refuses something.
 	unheardTime = time.Second
-	// largeMessage is how large a message is that is published outside of its shard when it is slow.
+	// largeMessage is how large a message is that is published outside of its lane when it is slow.
 	largeMessage = 1 << 20
 )
 
@@ -45,7 +45,7 @@ const (
 // item is a row on its way.
 type item struct {
 	row
-	shard   int
+	lane    int
 	late    bool   // the queue may have a try of it, and have forgotten its id
 	server  string // of NATS, which surely knows an earlier try; "" without one
 	outcome outcome
@@ -58,7 +58,7 @@ const lateReason = "it may be in the queue already, and the queue may have forgo
 func (i *item) large() bool { return i.bytes >= largeMessage }
 
 func (i *item) scan(rows *sql.Rows) error {
-	return rows.Scan(&i.seq, &i.id, &i.source, &i.token, &i.request, &i.sealed, &i.shard, &i.bytes, &i.message)
+	return rows.Scan(&i.seq, &i.id, &i.source, &i.token, &i.request, &i.sealed, &i.lane, &i.bytes, &i.message)
 }
 
 // judge looks at what is known of earlier tries of the rows, and notes this one.

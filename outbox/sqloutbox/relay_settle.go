@@ -61,7 +61,7 @@ func (r *Relay) finish(ctx context.Context, x Execer, items []*item) (done int, 
 
 // moveFailed copies a row to the failed ones.
 func (r *Relay) moveFailed(ctx context.Context, x Execer, i *item) error {
-	const columns = "seq, id, source, token, request, shard, created, sealed, message"
+	const columns = "seq, id, source, token, request, lane, created, sealed, message"
 	text := "INSERT INTO redox_outbox_failed (" + columns + ", failed) SELECT " + columns + ", ? FROM redox_outbox WHERE seq = ?"
 	if r.box.dialect == Postgres {
 		text = "INSERT INTO redox_outbox_failed (" + columns + ", failed) SELECT " + columns + ", CAST(? AS varchar(500)) FROM redox_outbox WHERE seq = ?"
@@ -83,7 +83,7 @@ func (r *Relay) told(items []*item) {
 	}
 }
 
-// probe publishes the first row of a source that waits, outside of its shard, which others are not
+// probe publishes the first row of a source that waits, outside of its lane, which others are not
 // to wait for. Another relay may do so at the same time: the id is the same.
 func (r *Relay) probe(ctx context.Context, source string, from int64) error {
 	bound, cancel := outlive(ctx)
@@ -106,12 +106,12 @@ func (r *Relay) probe(ctx context.Context, source string, from int64) error {
 		r.release(source)
 		return nil
 	}
-	s := r.shards[i.shard]
-	return r.probeRow(ctx, bound, s, i)
+	l := r.lanes[i.lane]
+	return r.probeRow(ctx, bound, l, i)
 }
 
-func (r *Relay) probeRow(ctx, bound context.Context, s *shard, i *item) error {
-	noted, err := r.noteProbe(bound, s, i)
+func (r *Relay) probeRow(ctx, bound context.Context, l *lane, i *item) error {
+	noted, err := r.noteProbe(bound, l, i)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (r *Relay) probeRow(ctx, bound context.Context, s *shard, i *item) error {
 		defer cancel()
 		if err := r.publishProbe(ctx, i); err != nil {
 			if !publish.MayBeStored(err) && noted {
-				r.forgetProbe(bound, s, i)
+				r.forgetProbe(bound, l, i)
 			}
 			return err
 		}
@@ -134,7 +134,7 @@ func (r *Relay) probeRow(ctx, bound context.Context, s *shard, i *item) error {
 	if _, err := r.finish(bound, tx, []*item{i}); err != nil {
 		return err
 	}
-	if err := r.dropProbe(bound, tx, s, i); err != nil {
+	if err := r.dropProbe(bound, tx, l, i); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -142,15 +142,15 @@ func (r *Relay) probeRow(ctx, bound context.Context, s *shard, i *item) error {
 	}
 	r.told([]*item{i})
 	r.mu.Lock()
-	delete(s.tries, i.seq)
+	delete(l.tries, i.seq)
 	r.mu.Unlock()
 	r.release(i.source)
 	return nil
 }
 
 // noteProbe judges the row by earlier tries and notes this one. fresh says that there were none.
-func (r *Relay) noteProbe(ctx context.Context, s *shard, i *item) (fresh bool, err error) {
-	n, err := r.readTries(ctx, r.db, s)
+func (r *Relay) noteProbe(ctx context.Context, l *lane, i *item) (fresh bool, err error) {
+	n, err := r.readTries(ctx, r.db, l)
 	if err != nil {
 		return false, err
 	}
@@ -160,7 +160,7 @@ func (r *Relay) noteProbe(ctx context.Context, s *shard, i *item) (fresh bool, e
 	}
 	r.judgeOne(i, n, now, r.epoch(ctx), r.js.Conn().ConnectedServerId())
 	first := n.tries[i.seq]
-	return first.at == now, r.writeTries(ctx, r.db, s.number, i.source, 0, tries{i.seq: first})
+	return first.at == now, r.writeTries(ctx, r.db, l.number, i.source, 0, tries{i.seq: first})
 }
 
 func (r *Relay) publishProbe(ctx context.Context, i *item) error {
@@ -184,10 +184,10 @@ func (r *Relay) publishProbe(ctx context.Context, i *item) error {
 	return nil
 }
 
-func (r *Relay) dropProbe(ctx context.Context, x Execer, s *shard, i *item) error {
-	_, err := x.ExecContext(ctx, r.box.sql("DELETE FROM redox_outbox_try WHERE shard = ? AND source = ?"), s.number, i.source)
+func (r *Relay) dropProbe(ctx context.Context, x Execer, l *lane, i *item) error {
+	_, err := x.ExecContext(ctx, r.box.sql("DELETE FROM redox_outbox_try WHERE lane = ? AND source = ?"), l.number, i.source)
 	return err
 }
 
 // forgetProbe drops the note of a row that surely is not stored. Where that fails the row counts as tried.
-func (r *Relay) forgetProbe(ctx context.Context, s *shard, i *item) { _ = r.dropProbe(ctx, r.db, s, i) }
+func (r *Relay) forgetProbe(ctx context.Context, l *lane, i *item) { _ = r.dropProbe(ctx, r.db, l, i) }

@@ -17,7 +17,7 @@ const (
 // wait is about a source that NATS refuses: its rows are left out until one of them gets
 // through, so that they hold up nobody else's.
 type wait struct {
-	from   map[*shard]int64 // no row of the source that waits is below
+	from   map[*lane]int64 // no row of the source that waits is below
 	until  time.Time
 	length time.Duration
 	reason string
@@ -51,10 +51,10 @@ func (r *Relay) addWait(source string, err error) (first bool) {
 	defer r.mu.Unlock()
 	w := r.waiting[source]
 	if first = w == nil; first {
-		w = &wait{from: make(map[*shard]int64, len(r.shards))}
-		for _, s := range r.shards {
-			if w.from[s] = s.floor; s.begun > 0 {
-				w.from[s] = min(s.floor, s.begun)
+		w = &wait{from: make(map[*lane]int64, len(r.lanes))}
+		for _, l := range r.lanes {
+			if w.from[l] = l.floor; l.begun > 0 {
+				w.from[l] = min(l.floor, l.begun)
 			}
 		}
 		r.waiting[source] = w
@@ -85,8 +85,8 @@ func (r *Relay) endWait(source string) bool {
 		return false
 	}
 	delete(r.waiting, source)
-	for s, from := range w.from {
-		s.floor, s.lowered = min(s.floor, from), min(s.lowered, from)
+	for l, from := range w.from {
+		l.floor, l.lowered = min(l.floor, from), min(l.lowered, from)
 	}
 	return true
 }

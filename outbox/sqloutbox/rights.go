@@ -14,15 +14,15 @@ func (o *Outbox) CheckRights(ctx context.Context, db *sql.DB) error {
 	if db == nil {
 		return errors.New("sqloutbox: CheckRights needs a database")
 	}
-	const columns = "seq, id, source, token, request, shard, created, sealed, message"
+	const columns = "seq, id, source, token, request, lane, created, sealed, message"
 	tried := []string{
 		"DELETE FROM redox_outbox WHERE seq < 0",
 		"INSERT INTO redox_outbox_failed (" + columns + ", failed) SELECT " + columns + ", '' FROM redox_outbox WHERE seq < 0",
 		"DELETE FROM redox_outbox_failed WHERE seq < 0",
-		"UPDATE redox_outbox_shard SET generation = generation WHERE shard < 0",
-		"INSERT INTO redox_outbox_try (shard, source, n, owner, at, tries) SELECT shard, source, n, owner, at, tries FROM redox_outbox_try WHERE shard < 0",
-		"UPDATE redox_outbox_try SET owner = owner WHERE shard < 0",
-		"DELETE FROM redox_outbox_try WHERE shard < 0",
+		"UPDATE redox_outbox_lane SET generation = generation WHERE lane < 0",
+		"INSERT INTO redox_outbox_try (lane, source, n, owner, at, tries) SELECT lane, source, n, owner, at, tries FROM redox_outbox_try WHERE lane < 0",
+		"UPDATE redox_outbox_try SET owner = owner WHERE lane < 0",
+		"DELETE FROM redox_outbox_try WHERE lane < 0",
 	}
 	if o.dialect == MySQL {
 		tried = append(tried, "SELECT n FROM redox_outbox_stripe WHERE n < 0 FOR UPDATE")

@@ -13,8 +13,8 @@ type Status struct {
 	// Rows that wait, and the age of the oldest, in seconds. Failed rows are not among them.
 	Rows          int64   `json:"rows"`
 	OldestSeconds float64 `json:"oldest_seconds"`
-	// Shards that have rows, or that a relay had.
-	Shards []ShardStatus `json:"shards"`
+	// Lanes that have rows, or that a relay had.
+	Lanes []LaneStatus `json:"lanes"`
 	// FailedRows counts the failed rows, of which Failed has the first hundred.
 	FailedRows int64       `json:"failed_rows"`
 	Failed     []FailedRow `json:"failed"`
@@ -31,11 +31,11 @@ type Status struct {
 	Problems []string `json:"problems"`
 }
 
-// ShardStatus is about one shard.
-type ShardStatus struct {
-	Shard int   `json:"shard"`
-	Rows  int64 `json:"rows"`
-	// Owner is the relay that had the shard last, and AgeSeconds when it published its last batch.
+// LaneStatus is about one lane.
+type LaneStatus struct {
+	Lane int   `json:"lane"`
+	Rows int64 `json:"rows"`
+	// Owner is the relay that had the lane last, and AgeSeconds when it published its last batch.
 	Owner      string  `json:"owner,omitempty"`
 	AgeSeconds float64 `json:"age_seconds,omitempty"`
 }
@@ -53,7 +53,7 @@ type Horizon struct {
 
 // Status reads the state of the table.
 func (o *Outbox) Status(ctx context.Context, db *sql.DB) (Status, error) {
-	s := Status{Shards: []ShardStatus{}, Failed: []FailedRow{}, Problems: []string{}}
+	s := Status{Lanes: []LaneStatus{}, Failed: []FailedRow{}, Problems: []string{}}
 	if db == nil {
 		return s, errors.New("sqloutbox: Status needs a database")
 	}
@@ -64,8 +64,8 @@ func (o *Outbox) Status(ctx context.Context, db *sql.DB) (Status, error) {
 	if s.Rows, s.OldestSeconds, err = o.countRows(ctx, db); err != nil {
 		return s, fmt.Errorf("sqloutbox: count the rows of %s: %w", o.table, err)
 	}
-	if err := o.shardStatus(ctx, db, &s); err != nil {
-		return s, fmt.Errorf("sqloutbox: look at the shards of %s: %w", o.table, err)
+	if err := o.laneStatus(ctx, db, &s); err != nil {
+		return s, fmt.Errorf("sqloutbox: look at the lanes of %s: %w", o.table, err)
 	}
 	if err := db.QueryRowContext(ctx, o.sql("SELECT count(*) FROM redox_outbox_failed")).Scan(&s.FailedRows); err != nil {
 		return s, fmt.Errorf("sqloutbox: count the failed rows of %s: %w", o.table, err)
@@ -76,21 +76,21 @@ func (o *Outbox) Status(ctx context.Context, db *sql.DB) (Status, error) {
 	return s, o.cost(ctx, db, &s)
 }
 
-func (o *Outbox) shardStatus(ctx context.Context, db *sql.DB, s *Status) error {
-	rows, err := db.QueryContext(ctx, o.sql("SELECT l.shard, (SELECT count(*) FROM redox_outbox WHERE redox_outbox.shard = l.shard), COALESCE(t.owner, ''), COALESCE("+
-		o.dialect.now()+" - t.at, 0e0) FROM redox_outbox_shard l LEFT JOIN redox_outbox_try t ON t.shard = l.shard AND t.source = '' AND t.n = "+
-		"(SELECT max(n) FROM redox_outbox_try m WHERE m.shard = l.shard AND m.source = '') ORDER BY l.shard"))
+func (o *Outbox) laneStatus(ctx context.Context, db *sql.DB, s *Status) error {
+	rows, err := db.QueryContext(ctx, o.sql("SELECT l.lane, (SELECT count(*) FROM redox_outbox WHERE redox_outbox.lane = l.lane), COALESCE(t.owner, ''), COALESCE("+
+		o.dialect.now()+" - t.at, 0e0) FROM redox_outbox_lane l LEFT JOIN redox_outbox_try t ON t.lane = l.lane AND t.source = '' AND t.n = "+
+		"(SELECT max(n) FROM redox_outbox_try m WHERE m.lane = l.lane AND m.source = '') ORDER BY l.lane"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var shard ShardStatus
-		if err := rows.Scan(&shard.Shard, &shard.Rows, &shard.Owner, &shard.AgeSeconds); err != nil {
+		var l LaneStatus
+		if err := rows.Scan(&l.Lane, &l.Rows, &l.Owner, &l.AgeSeconds); err != nil {
 			return err
 		}
-		if shard.Rows > 0 || shard.Owner != "" {
-			s.Shards = append(s.Shards, shard)
+		if l.Rows > 0 || l.Owner != "" {
+			s.Lanes = append(s.Lanes, l)
 		}
 	}
 	return rows.Err()

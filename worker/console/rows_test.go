@@ -34,7 +34,7 @@ func newOutbox(t *testing.T, rows int, sources ...string) (*sqloutbox.Outbox, *s
 		if n%4 == 3 {
 			why = "the body is missing"
 		}
-		_, err := tx.ExecContext(t.Context(), "INSERT INTO redox_outbox_failed (seq, id, source, token, request, shard, created, sealed, message, failed) VALUES (?, ?, ?, '', 0, 0, 0, 0, ?, ?)",
+		_, err := tx.ExecContext(t.Context(), "INSERT INTO redox_outbox_failed (seq, id, source, token, request, lane, created, sealed, message, failed) VALUES (?, ?, ?, '', 0, 0, 0, 0, ?, ?)",
 			n+1, fmt.Sprint("row-", n+1), sources[n%len(sources)], []byte(secret(n)), why)
 		must(t, err)
 	}

@@ -13,7 +13,7 @@ export async function enqueue(client, secret, { id = randomUUID(), source, order
     token = orderToken(secret, orderKey);
     await client.query(
       "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0)), pg_advisory_xact_lock(hashtextextended($2, 0))",
-      [`redox_outbox shard ${token[0]}`, `redox_outbox ${source} ${token}`],
+      [`redox_outbox lane ${token[0]}`, `redox_outbox ${source} ${token}`],
     );
   }
   const head = Object.entries(set).map(([name, value]) => `${name}: ${value}\r\n`).join("");

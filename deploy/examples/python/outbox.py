@@ -31,7 +31,7 @@ def enqueue_postgres(connection, row) -> None:
     if token:
         connection.execute(
             "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0)), pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            (f"redox_outbox shard {token[0]}", f"redox_outbox {source} {token}"),
+            (f"redox_outbox lane {token[0]}", f"redox_outbox {source} {token}"),
         )
     connection.execute(INSERT.replace("?", "%s"), row)
 

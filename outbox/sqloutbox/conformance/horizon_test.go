@@ -70,14 +70,14 @@ func TestRelay_HeldHorizon(t *testing.T) {
 }
 
 // What an old transaction keeps from being cleaned up is not read again with each batch, whichever of
-// two relays has the shard.
+// two relays has the lane.
 func TestRelay_ReadsLittleOfWhatIsDead(t *testing.T) {
 	const dead, rows = 20_000, 60
 	r := postgres.serving().New(t, sqloutbox.Config{}).Provision()
 	defer holdHorizon(r)()
 	r.Exec("INSERT INTO redox_outbox (id, source, token, message) SELECT 'id-' || n, 'clinic-a', md5(CAST(n AS text)), '{}' FROM generate_series(1, $1) n", dead)
 	r.Exec("DELETE FROM redox_outbox")
-	for i := range 16 { // the first row of each shard, which is found behind all that is dead
+	for i := range 16 { // the first row of each lane, which is found behind all that is dead
 		r.Commit(outbox.Message{Source: "clinic-a", OrderToken: fmt.Sprintf("%x%031x", i, 0), Body: []byte("{}")})
 	}
 	one, _ := r.Relay(sqloutbox.RelayConfig{})
@@ -90,7 +90,7 @@ func TestRelay_ReadsLittleOfWhatIsDead(t *testing.T) {
 	r.Until("all are relayed", func() bool { return relayed() == 16+rows })
 	var n int
 	r.Until("PostgreSQL has counted what was read", func() bool {
-		return r.DB.QueryRowContext(t.Context(), "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'redox_outbox_shard_seq'").Scan(&n) == nil && n > 0
+		return r.DB.QueryRowContext(t.Context(), "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'redox_outbox_lane_seq'").Scan(&n) == nil && n > 0
 	})
 	if n > 30*dead {
 		t.Errorf("%d entries of the index were read for %d rows beside %d dead ones", n, rows, dead)

@@ -69,7 +69,7 @@ func TestRelay_AnOlderCopyOfTheDatabase(t *testing.T) {
 	alone()
 	root("CREATE DATABASE " + name + "_copy TEMPLATE " + name)
 	relay, _ := r.Relay(sqloutbox.RelayConfig{})
-	for range 10 { // numbers 1 to 10, up to where the floors of all shards come
+	for range 10 { // numbers 1 to 10, up to where the floors of all lanes come
 		r.Commit(sqltest.Ordered("clinic-a", "1", 1))
 		r.Empty()
 	}
@@ -200,7 +200,7 @@ func TestStatus_InTheHourThatComesTwice(t *testing.T) {
 	}
 }
 
-// fallsSilent: a relay whose host is gone, which the server is not told, does not keep its shards.
+// fallsSilent: a relay whose host is gone, which the server is not told, does not keep its lanes.
 func fallsSilent(t *testing.T) {
 	t.Parallel()
 	r := postgres.serving().New(t, sqloutbox.Config{}).Provision()

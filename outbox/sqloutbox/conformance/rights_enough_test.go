@@ -12,7 +12,7 @@ import (
 // rights are those that the package's doc names.
 var rights = map[string][]string{
 	"app": {"INSERT ON redox_outbox", "SELECT, UPDATE ON redox_outbox_stripe"},
-	"relay": {"SELECT, DELETE ON redox_outbox", "SELECT, INSERT, DELETE ON redox_outbox_failed", "SELECT, UPDATE ON redox_outbox_shard",
+	"relay": {"SELECT, DELETE ON redox_outbox", "SELECT, INSERT, DELETE ON redox_outbox_failed", "SELECT, UPDATE ON redox_outbox_lane",
 		"SELECT, INSERT, UPDATE, DELETE ON redox_outbox_try", "SELECT, UPDATE ON redox_outbox_stripe", "SELECT ON redox_outbox_schema"},
 }
 
@@ -49,7 +49,7 @@ func TestRights(t *testing.T) {
 		all, app, relay := r.DB, as("app"), as("relay")
 		r.DB = app
 		r.Commit(sqltest.Ordered("clinic-a", "1", 1), sqltest.Ordered("clinic-a", "2", 1))
-		if err := r.Box.CheckRights(r.Ctx(), app); err == nil || !strings.Contains(err.Error(), "redox_outbox_shard") {
+		if err := r.Box.CheckRights(r.Ctx(), app); err == nil || !strings.Contains(err.Error(), "redox_outbox_lane") {
 			t.Errorf("an application is taken for a relay: %v", err)
 		}
 		r.Must(r.Box.Check(r.Ctx(), relay))

@@ -125,7 +125,7 @@ func (w *world) outbox() (*sqloutbox.Outbox, *sql.DB) {
 	_, err = box.Migrate(w.Context(), db, 0)
 	must(w, err)
 	for i := range 7 {
-		_, err := db.ExecContext(w.Context(), "INSERT INTO redox_outbox_failed (seq, id, source, token, request, shard, created, sealed, message, failed) VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?)",
+		_, err := db.ExecContext(w.Context(), "INSERT INTO redox_outbox_failed (seq, id, source, token, request, lane, created, sealed, message, failed) VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?)",
 			i+1, fmt.Sprintf("0199-row-%04d", i+1), []string{"clinic-a", "lab-with-a-rather-long-name"}[i%2], []string{"", token}[i%2], []byte(secretOf(i)), "the message breaks the contract: no header block")
 		must(w, err)
 	}

@@ -212,13 +212,13 @@ func show(a *cli.App, s sqloutbox.Status, incomplete error) error {
 	default:
 		a.Printf("the transaction of process %d, %.0fs old, keeps the database from cleaning up\n", h.PID, h.AgeSeconds)
 	}
-	if len(s.Shards) == 0 {
+	if len(s.Lanes) == 0 {
 		return nil
 	}
 	t := a.NewTable()
-	t.AppendHeader(table.Row{"shard", "rows", "last relay", "seconds ago"})
-	for _, shard := range s.Shards {
-		t.AppendRow(table.Row{shard.Shard, shard.Rows, shard.Owner, fmt.Sprintf("%.0f", shard.AgeSeconds)})
+	t.AppendHeader(table.Row{"lane", "rows", "last relay", "seconds ago"})
+	for _, l := range s.Lanes {
+		t.AppendRow(table.Row{l.Lane, l.Rows, l.Owner, fmt.Sprintf("%.0f", l.AgeSeconds)})
 	}
 	a.Printf("%s\n", a.Fitted(t, 4))
 	return nil

@@ -32,7 +32,7 @@ func TestFailed_ManyIDs(t *testing.T) {
 	for n := range 40_000 {
 		c.IDs = append(c.IDs, fmt.Sprint("m-", n))
 	}
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO redox_outbox_failed (seq, id, source, token, request, shard, created, sealed, message, failed) VALUES (1, 'm-39999', 'clinic-a', '', 0, 0, 0, 0, 'x', 'no')"); err != nil {
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO redox_outbox_failed (seq, id, source, token, request, lane, created, sealed, message, failed) VALUES (1, 'm-39999', 'clinic-a', '', 0, 0, 0, 0, 'x', 'no')"); err != nil {
 		t.Fatal(err)
 	}
 	sources, err := c.sources(t.Context(), &box{Outbox: outbox, db: db})

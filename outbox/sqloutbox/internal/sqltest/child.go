@@ -26,14 +26,14 @@ type childOrder struct {
 	Algorithm Algorithm
 }
 
-// Algorithm is a way to relay. All but Shards are naive.
+// Algorithm is a way to relay. All but Lanes are naive.
 type Algorithm string
 
 // The relay of package sqloutbox, and what it is compared with.
 const (
-	Shards Algorithm = "shards"
+	Lanes  Algorithm = "lanes"
 	Cursor Algorithm = "cursor"           // remembers how far it has read
-	Rows   Algorithm = "skip locked rows" // locks rows instead of shards
+	Rows   Algorithm = "skip locked rows" // locks rows instead of lanes
 )
 
 // IsChild reports whether this process is a relay of a test.
@@ -64,7 +64,7 @@ func relayAsChild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Algorithm != Shards {
+	if o.Algorithm != Lanes {
 		return naive{db: db, js: js, dialect: o.Database.Dialect}.run(ctx, o.Algorithm)
 	}
 	box, err := sqloutbox.New(o.Database.Dialect, sqloutbox.Config{OrderSecret: []byte(Secret)})
@@ -113,7 +113,7 @@ func (p *process) kill() {
 // ends it. The table has rows then.
 func (r *Rig) Frozen(right func() bool) (end func()) {
 	r.Helper()
-	p := r.start(Shards)
+	p := r.start(Lanes)
 	for n := 0; ; n++ {
 		ms := make([]outbox.Message, 200)
 		for i := range ms {

@@ -227,7 +227,7 @@ func (r *Rig) judge(known *truth, result *Result) {
 func (s Server) Correct(t *testing.T, transactions int) {
 	lines := []string{Heading}
 	for _, first := range []bool{false, true} {
-		trial := Trial{Transactions: transactions, EnqueueFirst: first, Relay: Shards, Kill: true}
+		trial := Trial{Transactions: transactions, EnqueueFirst: first, Relay: Lanes, Kill: true}
 		result := s.Run(t, trial)
 		lines = append(lines, result.Row(s.Dialect, trial))
 		if !result.Clean() {
@@ -243,7 +243,7 @@ func (s Server) NaiveFail(t *testing.T, transactions int) {
 	for _, trial := range []Trial{
 		{EnqueueFirst: true, Relay: Cursor},
 		{EnqueueFirst: true, Relay: Rows},
-		{EnqueueFirst: true, Relay: Shards, NoKeyLock: true},
+		{EnqueueFirst: true, Relay: Lanes, NoKeyLock: true},
 	} {
 		trial.Transactions = transactions
 		result := s.Run(t, trial)

@@ -14,9 +14,9 @@ import (
 func (s Server) manyFailedRows(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{})
 	const rows = 1200
-	insert := "INSERT INTO redox_outbox_failed (seq, id, source, token, request, shard, created, sealed, message, failed) SELECT seq, id, source, token, request, shard, created, sealed, message, ? FROM redox_outbox WHERE seq = ?"
+	insert := "INSERT INTO redox_outbox_failed (seq, id, source, token, request, lane, created, sealed, message, failed) SELECT seq, id, source, token, request, lane, created, sealed, message, ? FROM redox_outbox WHERE seq = ?"
 	if s.Dialect == sqloutbox.Postgres {
-		insert = "INSERT INTO redox_outbox_failed (seq, id, source, token, request, shard, created, sealed, message, failed) SELECT seq, id, source, token, request, shard, created, sealed, message, CAST($1 AS varchar(500)) FROM redox_outbox WHERE seq = $2"
+		insert = "INSERT INTO redox_outbox_failed (seq, id, source, token, request, lane, created, sealed, message, failed) SELECT seq, id, source, token, request, lane, created, sealed, message, CAST($1 AS varchar(500)) FROM redox_outbox WHERE seq = $2"
 	}
 	r.fail(rows, insert)
 	count := func(q sqloutbox.FailedQuery) int64 {

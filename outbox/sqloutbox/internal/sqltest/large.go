@@ -12,7 +12,7 @@ import (
 )
 
 // largeAndFar: a body whose parts take long on the way to a server that is far away goes beside its
-// shard; rows of others go on meanwhile.
+// lane; rows of others go on meanwhile.
 func (s Server) largeAndFar(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{}).Provision()
 	js, err := connect(r.farAway(35 * time.Millisecond))
@@ -20,7 +20,7 @@ func (s Server) largeAndFar(t *testing.T) {
 	defer js.Conn().Close()
 	r.Commit(outbox.Message{ID: "large", Source: "clinic-a", Body: bytes.Repeat([]byte("1"), 10<<20)})
 	relay, _ := r.RelayOn(js, sqloutbox.RelayConfig{})
-	r.Until("it does not hold up its shard", func() bool { return relay.Stats().Waiting["clinic-a"] != "" })
+	r.Until("it does not hold up its lane", func() bool { return relay.Stats().Waiting["clinic-a"] != "" })
 	for n := range 5 {
 		r.Commit(outbox.Message{Source: "clinic-b", Body: []byte("{}")})
 		r.Until("a row beside it", func() bool { return r.Count("redox_outbox WHERE source = 'clinic-b'") == 0 })

@@ -37,7 +37,7 @@ func (s Server) sourceRefused(t *testing.T) {
 	conf := refusing(t, "redox.out.bad.>")
 	r := s.WithNATS(t, sqloutbox.Config{}, natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf}, nats.UserInfo("all", "p")).Provision()
 	var ms []outbox.Message
-	for n := range 10_000 { // all in the shard of the rows that are refused
+	for n := range 10_000 { // all in the lane of the rows that are refused
 		ms = append(ms, outbox.Message{Source: fmt.Sprintf("clinic-%d", n%5000), OrderToken: fmt.Sprintf("0%031x", n), Body: []byte("{}")})
 	}
 	r.Commit(outbox.Message{Source: "bad", OrderToken: "0" + strings.Repeat("a", 31), Body: []byte(`{"n":1}`)})
@@ -64,7 +64,7 @@ func (s Server) sourceRefused(t *testing.T) {
 }
 
 // manyRefused: NATS refuses more sources than are published at once, and than a statement names, or, where
-// there are several shards, has room for in each of its parts; a row of another one is published nevertheless.
+// there are several lanes, has room for in each of its parts; a row of another one is published nevertheless.
 func (s Server) manyRefused(t *testing.T) {
 	const refused = "0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	many := 2100

@@ -169,7 +169,7 @@ func (s Server) failedRowsHold(t *testing.T) {
 	}
 }
 
-// sourceFloods: a row of another source does not wait for the thousands before it in its shard.
+// sourceFloods: a row of another source does not wait for the thousands before it in its lane.
 func (s Server) sourceFloods(t *testing.T) {
 	r := s.New(t, sqloutbox.Config{}).Provision()
 	flood := make([]outbox.Message, 5000)
@@ -259,14 +259,14 @@ func (s Server) status(t *testing.T) {
 	r.byHand("bad", "clinic-a", "", "no header block")
 	status, err := r.Box.Status(r.Ctx(), r.DB)
 	r.Must(err)
-	if status.Rows != 3 || status.OldestSeconds < 0 || status.OldestSeconds > 3600 || len(status.Shards) == 0 || len(status.Problems) != 0 {
+	if status.Rows != 3 || status.OldestSeconds < 0 || status.OldestSeconds > 3600 || len(status.Lanes) == 0 || len(status.Problems) != 0 {
 		t.Errorf("%+v", status)
 	}
 	r.Relay(sqloutbox.RelayConfig{})
 	r.Empty()
 	status, err = r.Box.Status(r.Ctx(), r.DB)
 	r.Must(err)
-	if status.Rows != 0 || status.OldestSeconds != 0 || status.FailedRows != 1 || status.Failed[0].ID != "bad" || status.Shards[0].Owner == "" {
+	if status.Rows != 0 || status.OldestSeconds != 0 || status.FailedRows != 1 || status.Failed[0].ID != "bad" || status.Lanes[0].Owner == "" {
 		t.Errorf("%+v", status)
 	}
 }

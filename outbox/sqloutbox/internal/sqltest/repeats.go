@@ -35,7 +35,7 @@ func (s Server) lateRepeats(t *testing.T) {
 			first.Body = append(first.Body, "\x00\r\n\r\n\xff"...)
 			r.Commit(first)
 			allow := r.refuseDelete()
-			p := r.start(Shards)
+			p := r.start(Lanes)
 			r.Until("the message is stored", func() bool { return len(r.Queued()) == 1 })
 			p.kill()
 			r.SettleAll()
@@ -176,21 +176,21 @@ func (r *Rig) noneIsLate(messages int) {
 	}
 }
 
-// refusedIsNotLate: a row that NATS has refused is surely not stored, whoever had its shard while it was tried.
+// refusedIsNotLate: a row that NATS has refused is surely not stored, whoever had its lane while it was tried.
 func (s Server) refusedIsNotLate(t *testing.T) {
 	conf := refusing(t, "redox.out.bad.>")
 	r := s.WithNATS(t, sqloutbox.Config{}, natsdev.Options{Dir: t.TempDir(), Port: -1, ConfigFile: conf}, nats.UserInfo("all", "p")).Provision()
-	inShard := func(source string, n int) outbox.Message {
+	inLane := func(source string, n int) outbox.Message {
 		m := Ordered(source, "", n)
 		m.OrderKey, m.OrderToken = "", "0"+strings.Repeat("a", 31)
 		return m
 	}
-	r.Commit(inShard("bad", 0))
+	r.Commit(inLane("bad", 0))
 	_, stop := r.RelayOn(r.Connect(nats.UserInfo("some", "p")), sqloutbox.RelayConfig{})
 	tried := func() int { return r.Count("redox_outbox_try WHERE source = 'bad'") }
-	r.Until("the row is tried outside of its shard", func() bool { return tried() == 1 })
-	r.Commit(inShard("clinic-a", 1))
-	r.Until("the shard goes on meanwhile", func() bool { return r.Count("redox_outbox") == 1 })
+	r.Until("the row is tried outside of its lane", func() bool { return tried() == 1 })
+	r.Commit(inLane("clinic-a", 1))
+	r.Until("the lane goes on meanwhile", func() bool { return r.Count("redox_outbox") == 1 })
 	r.Until("the row is refused", func() bool { return tried() == 0 })
 	stop()
 	r.Must(r.NATS.Restart())

@@ -6,14 +6,14 @@ CREATE TABLE redox_outbox (
   source  varchar(64) COLLATE "C" NOT NULL CHECK (source ~ '^[a-z0-9-]+$'),
   token   varchar(32) COLLATE "C" NOT NULL DEFAULT '' CHECK (token ~ '^([0-9a-f]{32})?$'),
   request smallint NOT NULL DEFAULT 0 CHECK (request = 0 OR request = 1 AND token = ''),
-  shard    smallint GENERATED ALWAYS AS
+  lane    smallint GENERATED ALWAYS AS
           (CASE WHEN token = '' THEN ascii(right(id, 1)) % 16 ELSE strpos('0123456789abcdef', left(token, 1)) - 1 END) STORED,
   created timestamptz NOT NULL DEFAULT clock_timestamp(),
   sealed  smallint NOT NULL DEFAULT 0,
   message bytea NOT NULL
 ) WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
-CREATE INDEX redox_outbox_shard_seq ON redox_outbox (shard, seq);
+CREATE INDEX redox_outbox_lane_seq ON redox_outbox (lane, seq);
 
 -- Rows that can never be published, or that wait for a person.
 CREATE TABLE redox_outbox_failed (
@@ -22,7 +22,7 @@ CREATE TABLE redox_outbox_failed (
   source    varchar(64) COLLATE "C" NOT NULL,
   token     varchar(32) COLLATE "C" NOT NULL,
   request   smallint NOT NULL,
-  shard      smallint NOT NULL,
+  lane      smallint NOT NULL,
   created   timestamptz NOT NULL,
   sealed    smallint NOT NULL,
   message   bytea NOT NULL,
@@ -32,23 +32,23 @@ CREATE TABLE redox_outbox_failed (
 
 CREATE INDEX redox_outbox_failed_token ON redox_outbox_failed (source, token);
 
--- A relay owns a shard while it has the lock of its row. generation changes where a row comes
+-- A relay owns a lane while it has the lock of its row. generation changes where a row comes
 -- back that has a lower seq than others.
-CREATE TABLE redox_outbox_shard (
-  shard       smallint PRIMARY KEY,
+CREATE TABLE redox_outbox_lane (
+  lane       smallint PRIMARY KEY,
   generation bigint NOT NULL DEFAULT 0
 );
 
-INSERT INTO redox_outbox_shard (shard) VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9),(10),(11),(12),(13),(14),(15);
+INSERT INTO redox_outbox_lane (lane) VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9),(10),(11),(12),(13),(14),(15);
 
--- What relays were about to publish: written before, read by whoever owns the shard next. n rises
--- with each note of a shard, so that nobody reads past those that are deleted.
+-- What relays were about to publish: written before, read by whoever owns the lane next. n rises
+-- with each note of a lane, so that nobody reads past those that are deleted.
 CREATE TABLE redox_outbox_try (
-  shard   smallint NOT NULL,
+  lane   smallint NOT NULL,
   source varchar(64) COLLATE "C" NOT NULL,
   n      bigint NOT NULL,
   owner  varchar(100) NOT NULL,
   at     double precision NOT NULL,
   tries  text NOT NULL,
-  PRIMARY KEY (shard, source, n)
+  PRIMARY KEY (lane, source, n)
 );

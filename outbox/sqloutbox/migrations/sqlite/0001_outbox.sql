@@ -6,7 +6,7 @@ CREATE TABLE redox_outbox (
   source  text NOT NULL CHECK (length(source) BETWEEN 1 AND 64 AND source NOT GLOB '*[^a-z0-9-]*'),
   token   text NOT NULL DEFAULT '' CHECK (length(token) IN (0, 32) AND token NOT GLOB '*[^0-9a-f]*'),
   request integer NOT NULL DEFAULT 0 CHECK (request = 0 OR request = 1 AND token = ''),
-  shard    integer NOT NULL DEFAULT 0 CHECK (shard = 0),
+  lane    integer NOT NULL DEFAULT 0 CHECK (lane = 0),
   created real NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0),
   sealed  integer NOT NULL DEFAULT 0,
   message blob NOT NULL
@@ -19,7 +19,7 @@ CREATE TABLE redox_outbox_failed (
   source    text NOT NULL,
   token     text NOT NULL,
   request   integer NOT NULL,
-  shard      integer NOT NULL,
+  lane      integer NOT NULL,
   created   real NOT NULL,
   sealed    integer NOT NULL,
   message   blob NOT NULL,
@@ -29,25 +29,25 @@ CREATE TABLE redox_outbox_failed (
 
 CREATE INDEX redox_outbox_failed_token ON redox_outbox_failed (source, token);
 
--- A relay owns the shard until the time that stands in its row. generation changes where a row
+-- A relay owns the lane until the time that stands in its row. generation changes where a row
 -- comes back that has a lower seq than others.
-CREATE TABLE redox_outbox_shard (
-  shard       integer PRIMARY KEY,
+CREATE TABLE redox_outbox_lane (
+  lane       integer PRIMARY KEY,
   generation integer NOT NULL DEFAULT 0,
   owner      text NOT NULL DEFAULT '',
   until      real NOT NULL DEFAULT 0
 );
 
-INSERT INTO redox_outbox_shard (shard) VALUES (0);
+INSERT INTO redox_outbox_lane (lane) VALUES (0);
 
--- What relays were about to publish: written before, read by whoever owns the shard next. n rises
--- with each note of a shard, so that nobody reads past those that are deleted.
+-- What relays were about to publish: written before, read by whoever owns the lane next. n rises
+-- with each note of a lane, so that nobody reads past those that are deleted.
 CREATE TABLE redox_outbox_try (
-  shard   integer NOT NULL,
+  lane   integer NOT NULL,
   source text NOT NULL,
   n      integer NOT NULL,
   owner  text NOT NULL,
   at     real NOT NULL,
   tries  text NOT NULL,
-  PRIMARY KEY (shard, source, n)
+  PRIMARY KEY (lane, source, n)
 );

@@ -17,15 +17,15 @@ const (
 	smallMessage = 64 << 10
 	// batchBytes of messages are in a batch at most, or one that is larger: all may be in memory at once.
 	batchBytes = 64 << 20
-	// idleTime is how long a relay may own a shard without a word to PostgreSQL, which then takes it
+	// idleTime is how long a relay may own a lane without a word to PostgreSQL, which then takes it
 	// away; longer than it publishes a batch.
 	idleTime = 2 * publishTime
 	// leaseTime is how long a relay owns the table on SQLite, in seconds, which has no locks of rows.
 	leaseTime = 3
 )
 
-// shard is what a relay knows of a shard.
-type shard struct {
+// lane is what a relay knows of a lane.
+type lane struct {
 	number     int
 	floor      int64     // all rows below are done, or wait
 	raised     time.Time // when it was last tried to raise it
@@ -39,12 +39,12 @@ type shard struct {
 	tries      tries     // of rows that are left, as they are noted by it
 }
 
-// batch is what a relay has of a shard while it owns it.
+// batch is what a relay has of a lane while it owns it.
 type batch struct {
-	*shard
+	*lane
 	tx      *sql.Tx  // nil on SQLite
 	from    int64    // where the scan began
-	seen    int64    // generation of the shard
+	seen    int64    // generation of the lane
 	without []string // sources that are left out
 	full    bool     // there may be more
 	raise   int64    // up to where the floor may be raised
@@ -57,12 +57,12 @@ type batch struct {
 	note    int64 // number of its note
 }
 
-// busy are the shards that have rows, in an order that begins anywhere.
-func (r *Relay) busy(ctx context.Context) ([]*shard, error) {
+// busy are the lanes that have rows, in an order that begins anywhere.
+func (r *Relay) busy(ctx context.Context) ([]*lane, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTime)
 	defer cancel()
-	if len(r.shards) == 0 {
-		if err := r.readShards(ctx); err != nil {
+	if len(r.lanes) == 0 {
+		if err := r.readLanes(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -72,12 +72,12 @@ func (r *Relay) busy(ctx context.Context) ([]*shard, error) {
 	var parts []string
 	var all []any
 	// Each part has the sources, and a statement at most 65,535 placeholders: with very many that
-	// wait, shards that have rows of others may be among those that are found.
+	// wait, lanes that have rows of others may be among those that are found.
 	const most = 512
-	for number := range len(r.shards) {
-		from, without := r.view(r.shards[number])
+	for number := range len(r.lanes) {
+		from, without := r.view(r.lanes[number])
 		but, args := r.but(without[:min(len(without), most)])
-		parts = append(parts, fmt.Sprintf("SELECT %d AS shard, (SELECT seq FROM redox_outbox WHERE shard = %d AND seq >= ?%s ORDER BY seq LIMIT 1) AS first",
+		parts = append(parts, fmt.Sprintf("SELECT %d AS lane, (SELECT seq FROM redox_outbox WHERE lane = %d AND seq >= ?%s ORDER BY seq LIMIT 1) AS first",
 			number, number, but))
 		all = append(append(all, from), args...)
 	}
@@ -86,15 +86,15 @@ func (r *Relay) busy(ctx context.Context) ([]*shard, error) {
 		return nil, fmt.Errorf("sqloutbox: look for rows: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
-	var found []*shard
+	var found []*lane
 	for rows.Next() {
 		var number int
 		var first sql.NullInt64
 		if err := rows.Scan(&number, &first); err != nil {
 			return nil, err
 		}
-		if r.saw(r.shards[number], first); first.Valid {
-			found = append(found, r.shards[number])
+		if r.saw(r.lanes[number], first); first.Valid {
+			found = append(found, r.lanes[number])
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -104,47 +104,47 @@ func (r *Relay) busy(ctx context.Context) ([]*shard, error) {
 	return found, nil
 }
 
-// saw notes the first row of a shard, or that there is none.
-func (r *Relay) saw(s *shard, first sql.NullInt64) {
+// saw notes the first row of a lane, or that there is none.
+func (r *Relay) saw(l *lane, first sql.NullInt64) {
 	if !first.Valid {
-		s.late = 0 // another relay has published it
+		l.late = 0 // another relay has published it
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.high = max(s.high, first.Int64+1)
+	l.high = max(l.high, first.Int64+1)
 }
 
-// readShards learns how many shards there are.
-func (r *Relay) readShards(ctx context.Context) error {
+// readLanes learns how many lanes there are.
+func (r *Relay) readLanes(ctx context.Context) error {
 	var n int
-	if err := r.db.QueryRowContext(ctx, r.box.sql("SELECT count(*) FROM redox_outbox_shard")).Scan(&n); err != nil {
+	if err := r.db.QueryRowContext(ctx, r.box.sql("SELECT count(*) FROM redox_outbox_lane")).Scan(&n); err != nil {
 		return fmt.Errorf("sqloutbox: the tables of %s are missing or cannot be read; run `redoxworker outbox migrate`: %w", r.box.table, err)
 	}
 	if n == 0 {
-		return fmt.Errorf("sqloutbox: the table %s_shard is empty: make the tables anew with `redoxworker outbox migrate`", r.box.table)
+		return fmt.Errorf("sqloutbox: the table %s_lane is empty: make the tables anew with `redoxworker outbox migrate`", r.box.table)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for number := range n {
-		r.shards[number] = &shard{number: number, tries: tries{}}
+		r.lanes[number] = &lane{number: number, tries: tries{}}
 	}
 	return nil
 }
 
-// view is where a shard is read from, and which sources are left out: both belong together, since
+// view is where a lane is read from, and which sources are left out: both belong together, since
 // the end of a wait moves the floor.
-func (r *Relay) view(s *shard) (from int64, without []string) {
+func (r *Relay) view(l *lane) (from int64, without []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for source := range r.waiting {
 		without = append(without, source)
 	}
-	s.lowered = math.MaxInt64
-	if s.late > 0 {
-		return min(s.floor, s.late), without
+	l.lowered = math.MaxInt64
+	if l.late > 0 {
+		return min(l.floor, l.late), without
 	}
-	return s.floor, without
+	return l.floor, without
 }
 
 // but leaves out the rows of sources, and those that a failed row holds back. Rows of sources
@@ -161,14 +161,14 @@ func (r *Relay) but(sources []string) (text string, args []any) {
 	return text, args
 }
 
-// round publishes a batch of a shard, unless another relay has it, and counts the rows that are done.
-func (r *Relay) round(ctx context.Context, s *shard) (int, error) {
+// round publishes a batch of a lane, unless another relay has it, and counts the rows that are done.
+func (r *Relay) round(ctx context.Context, l *lane) (int, error) {
 	began := time.Now()
 	bound, cancel := outlive(ctx) // what is confirmed is to be deleted
 	defer cancel()
-	b, err := r.claim(bound, s)
+	b, err := r.claim(bound, l)
 	if err != nil {
-		return 0, fmt.Errorf("sqloutbox: read shard %d: %w", s.number, err)
+		return 0, fmt.Errorf("sqloutbox: read lane %d: %w", l.number, err)
 	}
 	if b == nil {
 		return 0, nil
@@ -177,7 +177,7 @@ func (r *Relay) round(ctx context.Context, s *shard) (int, error) {
 	r.publishAll(ctx, b)
 	done, err := r.settle(bound, b)
 	if err != nil {
-		return 0, fmt.Errorf("sqloutbox: delete what is published of shard %d: %w", s.number, err)
+		return 0, fmt.Errorf("sqloutbox: delete what is published of lane %d: %w", l.number, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -205,12 +205,12 @@ func (b *batch) rollback() {
 	}
 }
 
-// claim takes a shard, reads its first rows and notes that they are about to be published. It
-// answers nil when another relay has the shard, or when there is nothing in it.
-func (r *Relay) claim(ctx context.Context, s *shard) (_ *batch, err error) {
-	b := &batch{shard: s}
-	b.from, b.without = r.view(s)
-	if b.raise, err = r.raisable(ctx, s); err != nil {
+// claim takes a lane, reads its first rows and notes that they are about to be published. It
+// answers nil when another relay has the lane, or when there is nothing in it.
+func (r *Relay) claim(ctx context.Context, l *lane) (_ *batch, err error) {
+	b := &batch{lane: l}
+	b.from, b.without = r.view(l)
+	if b.raise, err = r.raisable(ctx, l); err != nil {
 		return nil, err
 	}
 	if b.tx, err = r.db.BeginTx(ctx, r.box.dialect.locking()); err != nil {
@@ -238,9 +238,9 @@ func (r *Relay) claim(ctx context.Context, s *shard) (_ *batch, err error) {
 	r.judge(b)
 	b.note = b.noted.last + 1
 	if r.box.dialect != SQLite {
-		return b, r.writeTries(ctx, r.db, s.number, "", b.note, b.noted.tries)
+		return b, r.writeTries(ctx, r.db, l.number, "", b.note, b.noted.tries)
 	}
-	if err := r.writeTries(ctx, b.tx, s.number, "", b.note, b.noted.tries); err != nil {
+	if err := r.writeTries(ctx, b.tx, l.number, "", b.note, b.noted.tries); err != nil {
 		return nil, err
 	}
 	if err := b.tx.Commit(); err != nil {
@@ -271,12 +271,12 @@ func (r *Relay) ended(b *batch) {
 		if w == nil {
 			return // its rows have not been read
 		}
-		w.from[b.shard] = 0
+		w.from[b.lane] = 0
 	}
 	b.generation = b.seen
 }
 
-// own locks the shard, or takes its lease, and reads what others left there.
+// own locks the lane, or takes its lease, and reads what others left there.
 func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	now := r.box.dialect.now()
 	what, args := "generation, "+now+", "+r.box.dialect.server(), []any{b.number}
@@ -286,9 +286,9 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	} else {
 		what += ", NULL"
 	}
-	text := "SELECT " + what + " FROM redox_outbox_shard WHERE shard = ? FOR UPDATE SKIP LOCKED"
+	text := "SELECT " + what + " FROM redox_outbox_lane WHERE lane = ? FOR UPDATE SKIP LOCKED"
 	if r.box.dialect == SQLite {
-		text, args = fmt.Sprintf("UPDATE redox_outbox_shard SET owner = ?, until = %s + %d WHERE shard = ? AND (owner = ? OR until < %s OR until > %s + 60) RETURNING %s",
+		text, args = fmt.Sprintf("UPDATE redox_outbox_lane SET owner = ?, until = %s + %d WHERE lane = ? AND (owner = ? OR until < %s OR until > %s + 60) RETURNING %s",
 			now, leaseTime, now, now, what), []any{r.owner, b.number, r.owner}
 	}
 	var server string
@@ -303,7 +303,7 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	if r.otherDatabase(server) {
 		b.from, b.raise = 0, 0
 	}
-	if b.noted, err = r.readTries(ctx, b.tx, b.shard); err != nil {
+	if b.noted, err = r.readTries(ctx, b.tx, b.lane); err != nil {
 		return false, err
 	}
 	if b.noted.took { // also rows below the floor, of a batch that came to no end
@@ -317,7 +317,7 @@ func (r *Relay) own(ctx context.Context, b *batch) (bool, error) {
 	return true, nil
 }
 
-// read reads the first rows of the shard. Where one source has most of them it also reads the
+// read reads the first rows of the lane. Where one source has most of them it also reads the
 // first of the others, so that they do not wait for all of it.
 func (r *Relay) read(ctx context.Context, b *batch) error {
 	items, more, err := r.scan(ctx, b.tx, b, b.without)
@@ -360,13 +360,13 @@ func merge(a, b []*item) []*item {
 // columns of a row, as scanned by item.
 func (r *Relay) columns() string {
 	size := r.box.dialect.bytes("message")
-	return fmt.Sprintf("seq, id, source, token, request, sealed, shard, %s, CASE WHEN %s <= %d THEN message END", size, size, smallMessage)
+	return fmt.Sprintf("seq, id, source, token, request, sealed, lane, %s, CASE WHEN %s <= %d THEN message END", size, size, smallMessage)
 }
 
-// scan reads the first rows of the shard that are not of some sources, and whether there may be more.
+// scan reads the first rows of the lane that are not of some sources, and whether there may be more.
 func (r *Relay) scan(ctx context.Context, q querier, b *batch, without []string) (items []*item, more bool, err error) {
 	but, args := r.but(without)
-	rows, err := q.QueryContext(ctx, r.box.sql("SELECT "+r.columns()+" FROM redox_outbox WHERE shard = ? AND seq >= ?"+but+" ORDER BY seq LIMIT ?"),
+	rows, err := q.QueryContext(ctx, r.box.sql("SELECT "+r.columns()+" FROM redox_outbox WHERE lane = ? AND seq >= ?"+but+" ORDER BY seq LIMIT ?"),
 		append(append([]any{b.number, b.from}, args...), r.config.Batch)...)
 	if err != nil {
 		return nil, false, err
