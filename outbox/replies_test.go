@@ -123,7 +123,7 @@ func TestReplies_AreKeptWhileTheyAreHandled(t *testing.T) {
 	t.Parallel()
 	r := withReplies(t)
 	r.store("clinic-a", "a-1", "a-2")
-	cfg := RepliesConfig{AckWait: 100 * time.Millisecond, InFlight: 5}
+	cfg := RepliesConfig{AckWait: time.Second, InFlight: 5}
 	other := r.replies(t, cfg)
 	for reply, err := range r.replies(t, cfg).All(t.Context()) {
 		if err != nil || reply.MessageID != "a-1" {

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -95,6 +96,7 @@ type Console struct {
 	jobs     jobs
 
 	started  atomic.Bool
+	began    chan struct{} // closed when Run begins
 	over     chan struct{} // closed when Run ends
 	running  sync.WaitGroup
 	mu       sync.Mutex
@@ -137,7 +139,7 @@ func New(c Config) (*Console, error) {
 	}
 	console := &Console{
 		config: c, log: logsample.Wrap(c.Logger), letters: letters, gatherer: gatherer, view: newLooker(gatherer.Gather, gatherer.Pause), pages: pages,
-		streams: make(chan struct{}, mostStreams), heavy: make(chan struct{}, mostHeavy), exports: make(chan struct{}, mostExports), over: make(chan struct{}),
+		streams: make(chan struct{}, mostStreams), heavy: make(chan struct{}, mostHeavy), exports: make(chan struct{}, mostExports), began: make(chan struct{}), over: make(chan struct{}),
 	}
 	console.jobs.console = console
 	console.handler = console.stripped(guarded(c.Guard, console.routes()))
@@ -200,6 +202,7 @@ func (c *Console) Run(ctx context.Context) error {
 	c.mu.Lock()
 	c.lifetime = ctx
 	c.mu.Unlock()
+	close(c.began)
 	var all sync.WaitGroup
 	all.Go(func() { c.view.run(ctx) })
 	all.Go(func() {
@@ -215,8 +218,15 @@ func (c *Console) Run(ctx context.Context) error {
 	return nil
 }
 
+// beginsWithin is how long a request waits for Run, which may begin after the handler does.
+const beginsWithin = 2 * time.Second
+
 // begin runs something for as long as Run does; false where that does not run.
 func (c *Console) begin(what func(ctx context.Context)) bool {
+	select {
+	case <-c.began:
+	case <-time.After(beginsWithin):
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lifetime == nil {

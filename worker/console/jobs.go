@@ -152,7 +152,7 @@ func (s *jobs) begin(kv jetstream.KeyValue, j *job) error {
 		return nil
 	}
 	s.active.Add(-1)
-	return s.notBegun(kv, j, "the console is about to end here", "resume it in a moment")
+	return s.notBegun(kv, j, "the console does not run here, or is about to end", "resume it in a moment")
 }
 
 func (s *jobs) notBegun(kv jetstream.KeyValue, j *job, text, mend string) error {

@@ -196,7 +196,7 @@ func (c *Console) changeRows(w http.ResponseWriter, r *request) error {
 		defer cancel()
 		done, err = c.deedOfRows(ctx, record, x, rows, reason)
 	}) {
-		return &problem{Status: http.StatusServiceUnavailable, Text: "the console is about to end here: nothing was done", Mend: "try again in a moment"}
+		return &problem{Status: http.StatusServiceUnavailable, Text: "the console does not run here, or is about to end: nothing was done", Mend: "try again in a moment"}
 	}
 	<-ended
 	c.view.done()

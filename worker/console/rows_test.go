@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite"
 
 	"github.com/redoxworker/redoxworker/outbox/sqloutbox"
+	"github.com/redoxworker/redoxworker/outbox/topology"
 	"github.com/redoxworker/redoxworker/worker/audit"
 	"github.com/redoxworker/redoxworker/worker/console"
 )
@@ -194,5 +196,22 @@ func TestConsole_FailedRowsInPart(t *testing.T) {
 	}
 	if outcome.Outcome != audit.Failed || outcome.Counts["put back"] != back || strings.Contains(outcome.Error, "not now") {
 		t.Errorf("%+v", outcome)
+	}
+}
+
+// A request that comes before Run has begun waits for it.
+func TestConsole_WaitsForItsBeginning(t *testing.T) {
+	t.Parallel()
+	box, db := newOutbox(t, 3, "clinic-a")
+	r := newRig(t)
+	h, err := console.New(console.Config{JS: r.js, Guard: guard, Topology: topology.Topology{Registry: true}, Outbox: box, Database: db})
+	must(t, err)
+	r.handler = h
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { ended <- h.Run(ctx) })
+	t.Cleanup(func() { cancel(); must(t, <-ended) })
+	if got := r.post("otto", "/outbox/failed", "", "action", "discard-all", "count", "3", "through", "3", "reason", "x"); got.status != http.StatusSeeOther || countRows(t, db, "redox_outbox_failed") != 0 {
+		t.Errorf("%d\n%s", got.status, got.body)
 	}
 }
