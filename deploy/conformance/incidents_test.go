@@ -202,7 +202,8 @@ func ofTheQueue() []incident {
 		name:    "messages are rejected",
 		happens: func(s *site) { s.must(s.sim.SetProfile("rejected")); s.publish("clinic-a", 2) },
 		shows: func(m metrics) bool {
-			return m.max("redoxworker_settled_total", `settlement="rejected"`, `source="clinic-a"`) == 2 && m.max("redoxworker_dead_letters_oldest_seconds") > 0
+			return m.max("redoxworker_settled_total", `settlement="rejected"`, `source="clinic-a"`) == 2 && m.max("redoxworker_dead_letters_oldest_seconds") > 0 &&
+				m.max("redoxworker_queue_oldest_seconds") == 0 && m.max("redoxworker_source_oldest_seconds") == 0
 		},
 		fires: []string{"RedoxworkerDeadLetters"},
 		later: map[time.Duration][]string{25 * time.Hour: {"RedoxworkerDeadLettersWait"}},
