@@ -9,8 +9,8 @@ import (
 
 func errPath(reason string) error { return &Error{Part: HeaderPath, Reason: reason} }
 
-// CheckFHIRPath also takes a link of an answer, an absolute URL, by its form: where the API is,
-// and so whether the link leads to it, only a worker knows.
+// CheckFHIRPath is [CheckPath] for a message of kind fhir. It also takes a link of an answer, an absolute
+// URL, by its form: where the API is, and so whether the link leads to it, only a worker knows.
 func CheckFHIRPath(s string) error {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {

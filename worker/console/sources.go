@@ -213,6 +213,9 @@ func (r *request) mayGive(key string) error {
 	if r.user.May(access.Sources, "") || slices.Contains(r.keyNames(nil), key) {
 		return nil
 	}
+	if _, err := r.sources(); err != nil && !errors.Is(err, registry.ErrNoRegistry) {
+		return err // which keys they have is not known
+	}
 	return &problem{Status: http.StatusForbidden, Text: "you may change some sources only, and none of these has that key; nothing was changed", Mend: "give a key that one of them has, or ask somebody who may change all sources"}
 }
 

@@ -168,7 +168,7 @@ func colorOf(event string) text.Color {
 	switch event {
 	case "delivered", "answered", "resumed":
 		return text.Bold
-	case "publish", "ask":
+	case "publish":
 		return text.Faint
 	case "retry", "renew", "wait", "paused", "abandoned":
 		return text.FgMagenta
