@@ -87,6 +87,16 @@ func (f *Findings) readIssues(s *jsonscan.Scanner) error {
 	})
 }
 
+// said is the text of a string or number. Of a string that is too long to be a word, or cannot be read, it is
+// none that anybody says: whether the whole of it can be read is not known of an answer that passes.
+func said(v jsontext.Value) string {
+	text := jsonscan.Scalar(v)
+	if v.Kind() == '"' && (len(v) > longString || text == "" && len(v) > len(`""`)) {
+		return "\ufffd"
+	}
+	return text
+}
+
 // read reads one issue: its severity, its code and the status that the destination answered. The
 // text may quote the message and is left alone. failed says what one without a severity is.
 func (i *issues) read(s *jsonscan.Scanner, failed bool) error {
@@ -96,7 +106,7 @@ func (i *issues) read(s *jsonscan.Scanner, failed bool) error {
 		if err != nil {
 			return err
 		}
-		switch text := jsonscan.Scalar(v); strings.ToLower(jsonscan.Unquote(name)) {
+		switch text := said(v); strings.ToLower(jsonscan.Unquote(name)) {
 		case "severity":
 			failed = strings.EqualFold(text, "error") || strings.EqualFold(text, "fatal")
 		case "code":
@@ -120,7 +130,7 @@ func (r *resource) readMember(s *jsonscan.Scanner, name jsontext.Value) error {
 	case jsonscan.Is(name, "resourceType"):
 		v, err := s.Read()
 		if r.kind = "other"; v.Kind() == '"' {
-			r.kind = jsonscan.Unquote(v)
+			r.kind = said(v)
 		}
 		return err
 	case jsonscan.Is(name, "issue"):
@@ -156,7 +166,7 @@ func (r *resource) readEntry(s *jsonscan.Scanner) error {
 					return r.readInner(s)
 				case jsonscan.Is(name, "status"):
 					v, err := s.Read()
-					if text := jsonscan.Scalar(v); len(text) >= 3 && (text[0] == '4' || text[0] == '5') {
+					if text := said(v); len(text) >= 3 && (text[0] == '4' || text[0] == '5') {
 						r.entries.add("", "")
 					}
 					return err

@@ -58,6 +58,24 @@ func TestSkim_AgreesWithWhatIsKept(t *testing.T) {
 	})
 }
 
+// Where a word is longer than what is read of it, its rest decides nothing: also not by being no text.
+func TestSkim_OfLongWordsTheRestDecidesNothing(t *testing.T) {
+	t.Parallel()
+	for _, start := range []string{"", "4", "error", "timeout"} {
+		for _, rest := range []string{"", `\ud83d`, `x\ud83d`} {
+			word := `"` + start + strings.Repeat("x", longString-len(start)) + rest + `"`
+			for _, form := range []string{`{"resourceType":%s,"issue":[{"severity":"error","code":"invalid"}]}`, `{"issues":[{"code":%s,"type":"timeout"}]}`, `{"issues":[{"severity":%s}]}`,
+				`{"issues":[{"destinationStatusCode":%s}]}`, `{"entry":[{"response":{"status":%s}}]}`} {
+				body := fmt.Sprintf(form, word)
+				got, _, err := FindPassing(strings.NewReader(body), int64(len(body)))
+				if want := decodeFindings([]byte(body)); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s with %.5s…%s: %+v, want %+v, %v", form, word, rest, got, want, err)
+				}
+			}
+		}
+	}
+}
+
 // The byte behind the limit is missed, whatever was made of those before it.
 func TestSkim_OneByteOverTheLimit(t *testing.T) {
 	t.Parallel()
